@@ -343,6 +343,35 @@ describe("streams to containers, through a follower, the leader and an agent, on
     });
   });
 
+  test("lists, creates, inspects and removes volumes of the nodes", async () => {
+    const volume = async (...args: string[]) => command("volume", ...args).exited;
+    const [node = ""] = String((await command("node", "ls", "-q").exited).stdout)
+      .trim()
+      .split("\n");
+    expect(await volume("create", "--node", node, "--label", "team=a", "data")).toMatchObject({ code: 0 });
+    await docker.docker("volume", "create", "other");
+    await docker.docker("run", "-d", "--name", "user", "-v", "other:/x", IMAGE, "sleep", "1000");
+    const listed = JSON.parse(String((await volume("ls", "-o", "json")).stdout)) as object[];
+    expect(listed).toMatchObject([
+      { name: "data", driver: "local", labels: { team: "a" }, inUse: false },
+      { name: "other", inUse: true },
+    ]);
+    expect(String((await volume("inspect", "data")).stdout)).toContain('"mountpoint": "/');
+    expect(await volume("inspect", "nope")).toMatchObject({ code: 1 });
+    const used = await volume("rm", "other");
+    expect([used.code, used.stderr]).toEqual([
+      1,
+      expect.stringMatching(/volume other was not removed: .*in use/),
+    ]);
+    expect(await volume("prune")).toMatchObject({ code: 2 });
+    expect(String((await volume("prune", "--all", "--force")).stdout)).toMatch(
+      /: data\nTotal reclaimed space: /,
+    );
+    await docker.docker("rm", "-f", "user");
+    expect(String((await volume("rm", "other")).stdout)).toBe("other\n");
+    expect(await docker.docker("volume", "ls", "-q")).toBe("");
+  });
+
   test("exits with status 125 when the leader of its command stops", async () => {
     const { child, exited } = exec("-i", "shop_web.1", "sh", "-c", "echo ready; cat");
     await once(child.stdout ?? child, "data");

@@ -62,6 +62,11 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/Exec": DEPLOY,
   "/berth.v1.ControlService/CreateNetwork": DEPLOY,
   "/berth.v1.ControlService/RemoveNetworks": DEPLOY,
+  "/berth.v1.ControlService/ListVolumes": READ,
+  // Volumes belong to hosts, and their drivers have access to them.
+  "/berth.v1.ControlService/CreateVolume": ADMIN,
+  "/berth.v1.ControlService/RemoveVolumes": ADMIN,
+  "/berth.v1.ControlService/PruneVolumes": ADMIN,
   "/berth.v1.ControlService/ListFiles": READ,
   "/berth.v1.ControlService/GetFile": READ,
   "/berth.v1.ControlService/PutFile": DEPLOY,

@@ -11,6 +11,7 @@ import { LogRelay } from "../streams/log-relay.js";
 import { LoginChecker } from "../streams/login-checker.js";
 import { StatsRelay } from "../streams/stats-relay.js";
 import { TrafficReporter } from "../streams/traffic-report.js";
+import { VolumeResponder } from "../streams/volume-responder.js";
 import { ImageDigestResponder } from "../tasks/image-digest-responder.js";
 import type { TaskManager } from "../tasks/task-manager.js";
 import type { AgentContext } from "./agent-context.js";
@@ -103,6 +104,7 @@ export function createLeaderSession(
       traffic: new TrafficReporter(() => dataPlane.stats(signal)),
       logins: new LoginChecker(engine, signal),
       imageDigests: new ImageDigestResponder(engine, signal),
+      volumes: new VolumeResponder(engine, signal),
       onAuthorities: (message) => {
         const at = { nowMs: Date.now(), random: Math.random() };
         if (identity !== undefined) onAuthorities(identity, message, at);

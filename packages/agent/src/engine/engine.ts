@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { RegistryCredentials } from "@berth/proto";
+import type { CreateHostVolume, HostVolume, RegistryCredentials } from "@berth/proto";
 import type { EndpointBody } from "../core/docker/create-body.js";
 import type { ContainerSummary, ObservedContainer } from "../core/docker/observed-container.js";
 import type { NetworkBody, ObservedNetwork } from "../core/networks/docker-network.js";
@@ -38,6 +38,13 @@ export interface Engine {
   remove(containerId: string, options: EngineCall): Promise<void>;
   /** Lists the names of the local driver's volumes, in no particular order. */
   volumes(options: EngineCall): Promise<readonly string[]>;
+  /** Lists the volumes of all drivers. @param name empty for all; rejects with `not-found` when there is none of this name */
+  listVolumes(name: string, options: EngineCall): Promise<HostVolume[]>;
+  createVolume(volume: CreateHostVolume, options: EngineCall): Promise<HostVolume>;
+  /** Rejects with `conflict` while a container uses the volume, and with `not-found` when there is none. */
+  removeVolume(name: string, options: EngineCall): Promise<void>;
+  /** Removes unused volumes. @param all whether those with a name, too */
+  pruneVolumes(all: boolean, options: EngineCall): Promise<PrunedVolumes>;
   /** Lists all networks, with and without berth's label. */
   networks(options: EngineCall): Promise<readonly ObservedNetwork[]>;
   /** Returns the id of the new network. Rejects with `name-taken` when a network has that name. */
@@ -163,6 +170,11 @@ export interface ExecOptions extends EngineCall {
   readonly stdin: boolean;
   /** Initial size of the terminal. Docker before 23.0 ignores it: `resize` after the start. */
   readonly size?: TerminalSize | undefined;
+}
+
+export interface PrunedVolumes {
+  readonly removed: readonly string[];
+  readonly reclaimedBytes: number;
 }
 
 export interface AttachOptions extends EngineCall {

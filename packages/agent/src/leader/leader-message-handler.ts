@@ -6,6 +6,7 @@ import type { LogRelay } from "../streams/log-relay.js";
 import type { LoginChecker } from "../streams/login-checker.js";
 import type { StatsRelay } from "../streams/stats-relay.js";
 import type { TrafficReporter } from "../streams/traffic-report.js";
+import type { VolumeResponder } from "../streams/volume-responder.js";
 import type { ImageDigestResponder } from "../tasks/image-digest-responder.js";
 import type { AssignmentReceiver } from "./assignment-receiver.js";
 import type { Fence } from "./fence.js";
@@ -24,6 +25,7 @@ export interface LeaderMessageHandlerOptions {
   readonly traffic: TrafficReporter;
   readonly logins: LoginChecker;
   readonly imageDigests: ImageDigestResponder;
+  readonly volumes: VolumeResponder;
   readonly onAuthorities: (message: Authorities) => void;
 }
 
@@ -88,6 +90,12 @@ export class LeaderMessageHandler implements SessionHandler {
           this.#options.imageDigests
             .answer(message.value)
             .then((value) => value && { $case: "imageDigest", value }),
+        );
+      case "volumeRequest":
+        return session.reply(
+          this.#options.volumes
+            .answer(message.value)
+            .then((value) => value && { $case: "volumeReply", value }),
         );
       default:
         return assertNever(message);

@@ -17,7 +17,13 @@ const BATCH_WINDOW_MS = 20;
 export type Reply = Extract<
   SessionRequest["message"],
   {
-    readonly $case: "tablesApplied" | "probeResult" | "traffic" | "registryLoginChecked" | "imageDigest";
+    readonly $case:
+      | "tablesApplied"
+      | "probeResult"
+      | "traffic"
+      | "registryLoginChecked"
+      | "imageDigest"
+      | "volumeReply";
   }
 >;
 

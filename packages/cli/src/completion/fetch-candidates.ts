@@ -18,7 +18,7 @@ export interface CandidatesRequest {
 
 /**
  * Fetches the candidates for shell completion of a command's argument: contexts from the configuration file, and names of
- * stacks, services, nodes, servers, networks, secrets, configs, join tokens, users and CAs from the server. Returns none for any
+ * stacks, services, nodes, servers, networks, volumes, secrets, configs, join tokens, users and CAs from the server. Returns none for any
  * other argument.
  */
 export async function fetchCandidates(cli: Cli, request: CandidatesRequest): Promise<readonly string[]> {
@@ -43,6 +43,7 @@ const CANDIDATE_SOURCES: ReadonlyMap<string, CandidateSource> = new Map<string, 
   ["service=replicas", fetchScaleArguments],
   ["node", fetchNodeNames],
   ["network", fetchNetworkNames],
+  ["volume", fetchVolumeNames],
   ["secret", (client, signal) => fetchFileNames(client, signal, FileKind.SECRET)],
   ["config", (client, signal) => fetchFileNames(client, signal, FileKind.CONFIG)],
   ["token", fetchTokenIds],
@@ -77,6 +78,11 @@ async function fetchNodeNames(client: ControlClient, signal: AbortSignal): Promi
 async function fetchNetworkNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
   const { networks } = await client.listNetworks({ stack: "" }, { signal });
   return networks.map(networkName).sort();
+}
+
+async function fetchVolumeNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {
+  const { nodes } = await client.listVolumes({ node: "", name: "" }, { signal });
+  return [...new Set(nodes.flatMap(({ volumes }) => volumes.map(({ name }) => name)))].sort();
 }
 
 async function fetchServerNames(client: ControlClient, signal: AbortSignal): Promise<readonly string[]> {

@@ -15,6 +15,7 @@ import { addServiceCommands } from "./service-commands.js";
 import { addStackCommands } from "./stack-commands.js";
 import { addTokenCommands } from "./token-commands.js";
 import { addUserCommands } from "./user-commands.js";
+import { addVolumeCommands } from "./volume-commands.js";
 
 interface Subprogram {
   readonly load: () => Promise<{ readonly main: (argv: readonly string[]) => Promise<number> }>;
@@ -63,6 +64,7 @@ export function createProgram(cli: Cli): Command {
   addServiceCommands(program, cli);
   addNodeCommands(program, cli);
   addNetworkCommands(program, cli);
+  addVolumeCommands(program, cli);
   addFileCommands(program, cli);
   addRegistryCommands(program, cli);
   addPolicyCommands(program, cli);

@@ -1,4 +1,4 @@
-import type { IngressEntry, RegistryLoginChecked } from "@berth/proto";
+import type { IngressEntry, RegistryLoginChecked, VolumeReply } from "@berth/proto";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
 import type { FileSealer } from "../core/files/apply-file.js";
 import type { ServerRegistration } from "../core/membership/server-records.js";
@@ -62,6 +62,8 @@ export interface ApiContext {
   readonly loginSealer: LoginSealer | undefined;
   /** Lets Docker on a node check a registry login. */
   readonly loginChecks: AgentReplies<RegistryLoginChecked>;
+  /** Lets Docker on a node list and change its volumes. */
+  readonly volumes: AgentReplies<VolumeReply>;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;
   readonly epoch: bigint;

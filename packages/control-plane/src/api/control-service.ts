@@ -34,6 +34,7 @@ import { getServiceTraffic } from "./service-traffic.js";
 import { getService, listServices, removeServices, scaleServices } from "./services.js";
 import { listTasks } from "./tasks.js";
 import { rollbackService, updateService } from "./update-service.js";
+import { createVolume, listVolumes, pruneVolumes, removeVolumes } from "./volumes.js";
 import { watchServices } from "./watch-services.js";
 import { watchStats } from "./watch-stats.js";
 
@@ -70,6 +71,10 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     getNetwork: async (request) => getNetwork(request, context),
     createNetwork: (request, { signal }) => createNetwork(request, context, signal),
     removeNetworks: (request, { signal }) => removeNetworks(request, context, signal),
+    listVolumes: (request, { signal }) => listVolumes(request, context, signal),
+    createVolume: (request, { signal }) => createVolume(request, context, signal),
+    removeVolumes: (request, { signal }) => removeVolumes(request, context, signal),
+    pruneVolumes: (request, { signal }) => pruneVolumes(request, context, signal),
     listFiles: async (request) => listFiles(request, context),
     getFile: async (request) => getFile(request, context),
     putFile: (request, { caller, signal }) => putFile(request, context, caller, signal),

@@ -54,6 +54,7 @@ function classify(command: AgentCommand): CommandClass {
     case "trafficRequest":
     case "checkRegistryLogin":
     case "imageDigestRequest":
+    case "volumeRequest":
       return { key: command.value.requestId, isStop: false, isSetting: false };
     case "stopLogs":
     case "stopExec":

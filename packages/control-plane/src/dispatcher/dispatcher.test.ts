@@ -59,6 +59,7 @@ function dispatcherWith(term: AbortSignal) {
     sealer: undefined,
     loginSealer: undefined,
     loginChecks: { record: () => {} },
+    volumes: { record: () => {} },
     mustJoin: false,
   });
   return { clock, dispatcher, sessions, state };

@@ -13,6 +13,7 @@ import {
   type RegistryLoginChecked,
   type SessionRequest,
   type SessionResponse,
+  type VolumeReply,
 } from "@berth/proto";
 import { type CallContext, requireNode } from "@berth/proto/rpc";
 import type { Logger } from "pino";
@@ -55,6 +56,7 @@ export interface DispatcherOptions {
   /** Decrypts registry logins for their nodes. Undefined when the server has no cluster key. */
   readonly loginSealer: LoginSealer | undefined;
   readonly loginChecks: Pick<AgentReplies<RegistryLoginChecked>, "record">;
+  readonly volumes: Pick<AgentReplies<VolumeReply>, "record">;
   readonly statusWriter: StatusWriter;
   readonly nodeHealth: Pick<
     NodeHealthMonitor,
@@ -228,7 +230,7 @@ export class Dispatcher {
   }
 
   #handleMessage({ message }: SessionRequest, session: Session): void {
-    const { nodeHealth, statusWriter, autoscaler, trafficCollector, loginChecks, imageResolver } =
+    const { nodeHealth, statusWriter, autoscaler, trafficCollector, loginChecks, imageResolver, volumes } =
       this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") nodeHealth.recordHeartbeat(nodeId, 0);
@@ -254,6 +256,9 @@ export class Dispatcher {
         return;
       case "imageDigest":
         imageResolver.recordAnswer(nodeId, message.value);
+        return;
+      case "volumeReply":
+        volumes.record(nodeId, message.value.requestId, message.value);
         return;
       case "hello":
         session.end(protocolError("the agent sent a second hello in one session"));

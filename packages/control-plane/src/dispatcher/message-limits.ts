@@ -13,6 +13,9 @@ import {
 /** Limit of an id or an address, in characters. Docker's ids have 64. */
 const MAX_ID_LENGTH = 128;
 
+/** Agents answer with at most as many volumes. */
+const MAX_VOLUMES = 2_000;
+
 /** Agents name the services of tasks in the names of containers. */
 const MAX_CONTAINER_NAME_LENGTH = 512;
 
@@ -55,6 +58,11 @@ function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
       // Agents shorten an error to 500 characters.
       yield ["image_digest.digest", message.value.digest.length, 1_000];
       yield ["image_digest.error", message.value.error.length, 1_000];
+      return;
+    case "volumeReply":
+      yield ["volume_reply.volumes", message.value.volumes.length, MAX_VOLUMES];
+      yield ["volume_reply.removed", message.value.removed.length, MAX_VOLUMES];
+      yield ["volume_reply.error", message.value.error.length, MAX_STATUS_MESSAGE_LENGTH];
       return;
     case "unknownTasks":
       yield ["unknown_tasks.tasks", message.value.tasks.length, MAX_UNKNOWN_TASKS];

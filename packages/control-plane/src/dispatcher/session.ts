@@ -22,7 +22,8 @@ export type AgentCommand = Extract<
       | "stopStats"
       | "trafficRequest"
       | "checkRegistryLogin"
-      | "imageDigestRequest";
+      | "imageDigestRequest"
+      | "volumeRequest";
   }
 >;
 

@@ -1,4 +1,4 @@
-import { NodeState, type RegistryLoginChecked } from "@berth/proto";
+import { NodeState, type RegistryLoginChecked, type VolumeReply } from "@berth/proto";
 import type { CallContext } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { AuditLog } from "../api/audit/audit-log.js";
@@ -137,6 +137,10 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     runtime,
     sessionOf: (nodeId) => sessions.get(nodeId),
   });
+  const volumes = new AgentReplies<VolumeReply>({
+    runtime,
+    sessionOf: (nodeId) => sessions.get(nodeId),
+  });
   const relays = createRelays(context, sessions);
   const dispatcher = new Dispatcher({
     ...context,
@@ -144,6 +148,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     sealer,
     loginSealer,
     loginChecks,
+    volumes,
     sessions,
     epoch,
     servers,
@@ -183,6 +188,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     sealer,
     loginSealer,
     loginChecks,
+    volumes,
     networkPool: options.networkPool ?? DEFAULT_NETWORK_POOL,
     epoch,
     address,

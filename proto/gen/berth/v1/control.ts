@@ -49,9 +49,11 @@ import {
 import {
   AttachOptions,
   ConnectPort,
+  CreateHostVolume,
   ExecCommand,
   ExecInput,
   ExecOutput,
+  HostVolume,
   IngressEntry,
   LogEntry,
   NodeStats,
@@ -1050,6 +1052,71 @@ export interface WatchedTaskStats {
     | undefined;
   /** 0 when only the node's memory limits the task. */
   memoryLimitBytes: number;
+}
+
+export interface ListVolumesRequest {
+  /** Id, hostname or unique id prefix. Empty for all nodes. */
+  node: string;
+  /** Empty for all volumes. */
+  name: string;
+}
+
+export interface ListVolumesResponse {
+  /** Sorted by hostname. */
+  nodes: NodeVolumes[];
+}
+
+export interface NodeVolumes {
+  nodeId: string;
+  hostname: string;
+  volumes: HostVolume[];
+  /** Why the volumes of the node are not known. Shown to users. */
+  error: string;
+}
+
+export interface CreateVolumeRequest {
+  /** Id, hostname or unique id prefix. */
+  node: string;
+  volume?: CreateHostVolume | undefined;
+}
+
+export interface CreateVolumeResponse {
+  volume?: HostVolume | undefined;
+}
+
+export interface RemoveVolumesRequest {
+  /** Id, hostname or unique id prefix. */
+  node: string;
+  names: string[];
+  /** Ignores volumes that do not exist. */
+  force: boolean;
+}
+
+export interface RemoveVolumesResponse {
+  /** Fewer than requested when one could not be removed. */
+  removed: string[];
+  /** Why a volume could not be removed. Shown to users. */
+  error: string;
+}
+
+export interface PruneVolumesRequest {
+  /** Id, hostname or unique id prefix. Empty for all nodes. */
+  node: string;
+  /** Also removes volumes with a name. */
+  all: boolean;
+}
+
+export interface PruneVolumesResponse {
+  /** Sorted by hostname. */
+  nodes: PrunedNode[];
+}
+
+export interface PrunedNode {
+  hostname: string;
+  removed: string[];
+  reclaimedBytes: number;
+  /** Why the volumes of the node were not pruned. Shown to users. */
+  error: string;
 }
 
 export interface GetPolicyRequest {
@@ -11454,6 +11521,898 @@ export const WatchedTaskStats: MessageFns<WatchedTaskStats> = {
   },
 };
 
+function createBaseListVolumesRequest(): ListVolumesRequest {
+  return { node: "", name: "" };
+}
+
+export const ListVolumesRequest: MessageFns<ListVolumesRequest> = {
+  encode(message: ListVolumesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListVolumesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListVolumesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListVolumesRequest {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+    };
+  },
+
+  toJSON(message: ListVolumesRequest): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListVolumesRequest>): ListVolumesRequest {
+    return ListVolumesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListVolumesRequest>): ListVolumesRequest {
+    const message = createBaseListVolumesRequest();
+    message.node = object.node ?? "";
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseListVolumesResponse(): ListVolumesResponse {
+  return { nodes: [] };
+}
+
+export const ListVolumesResponse: MessageFns<ListVolumesResponse> = {
+  encode(message: ListVolumesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodes) {
+      NodeVolumes.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListVolumesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListVolumesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodes.push(NodeVolumes.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListVolumesResponse {
+    return {
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => NodeVolumes.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListVolumesResponse): unknown {
+    const obj: any = {};
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes.map((e) => NodeVolumes.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListVolumesResponse>): ListVolumesResponse {
+    return ListVolumesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListVolumesResponse>): ListVolumesResponse {
+    const message = createBaseListVolumesResponse();
+    message.nodes = object.nodes?.map((e) => NodeVolumes.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNodeVolumes(): NodeVolumes {
+  return { nodeId: "", hostname: "", volumes: [], error: "" };
+}
+
+export const NodeVolumes: MessageFns<NodeVolumes> = {
+  encode(message: NodeVolumes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.hostname !== "") {
+      writer.uint32(18).string(message.hostname);
+    }
+    for (const v of message.volumes) {
+      HostVolume.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.error !== "") {
+      writer.uint32(34).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeVolumes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeVolumes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volumes.push(HostVolume.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeVolumes {
+    return {
+      nodeId: isSet(object.nodeId)
+        ? globalThis.String(object.nodeId)
+        : isSet(object.node_id)
+        ? globalThis.String(object.node_id)
+        : "",
+      hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
+      volumes: globalThis.Array.isArray(object?.volumes) ? object.volumes.map((e: any) => HostVolume.fromJSON(e)) : [],
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: NodeVolumes): unknown {
+    const obj: any = {};
+    if (message.nodeId !== "") {
+      obj.nodeId = message.nodeId;
+    }
+    if (message.hostname !== "") {
+      obj.hostname = message.hostname;
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => HostVolume.toJSON(e));
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeVolumes>): NodeVolumes {
+    return NodeVolumes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeVolumes>): NodeVolumes {
+    const message = createBaseNodeVolumes();
+    message.nodeId = object.nodeId ?? "";
+    message.hostname = object.hostname ?? "";
+    message.volumes = object.volumes?.map((e) => HostVolume.fromPartial(e)) || [];
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateVolumeRequest(): CreateVolumeRequest {
+  return { node: "", volume: undefined };
+}
+
+export const CreateVolumeRequest: MessageFns<CreateVolumeRequest> = {
+  encode(message: CreateVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.volume !== undefined) {
+      CreateHostVolume.encode(message.volume, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volume = CreateHostVolume.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateVolumeRequest {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      volume: isSet(object.volume) ? CreateHostVolume.fromJSON(object.volume) : undefined,
+    };
+  },
+
+  toJSON(message: CreateVolumeRequest): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.volume !== undefined) {
+      obj.volume = CreateHostVolume.toJSON(message.volume);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateVolumeRequest>): CreateVolumeRequest {
+    return CreateVolumeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateVolumeRequest>): CreateVolumeRequest {
+    const message = createBaseCreateVolumeRequest();
+    message.node = object.node ?? "";
+    message.volume = (object.volume !== undefined && object.volume !== null)
+      ? CreateHostVolume.fromPartial(object.volume)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCreateVolumeResponse(): CreateVolumeResponse {
+  return { volume: undefined };
+}
+
+export const CreateVolumeResponse: MessageFns<CreateVolumeResponse> = {
+  encode(message: CreateVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volume !== undefined) {
+      HostVolume.encode(message.volume, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volume = HostVolume.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateVolumeResponse {
+    return { volume: isSet(object.volume) ? HostVolume.fromJSON(object.volume) : undefined };
+  },
+
+  toJSON(message: CreateVolumeResponse): unknown {
+    const obj: any = {};
+    if (message.volume !== undefined) {
+      obj.volume = HostVolume.toJSON(message.volume);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateVolumeResponse>): CreateVolumeResponse {
+    return CreateVolumeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateVolumeResponse>): CreateVolumeResponse {
+    const message = createBaseCreateVolumeResponse();
+    message.volume = (object.volume !== undefined && object.volume !== null)
+      ? HostVolume.fromPartial(object.volume)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRemoveVolumesRequest(): RemoveVolumesRequest {
+  return { node: "", names: [], force: false };
+}
+
+export const RemoveVolumesRequest: MessageFns<RemoveVolumesRequest> = {
+  encode(message: RemoveVolumesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    for (const v of message.names) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.force !== false) {
+      writer.uint32(24).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveVolumesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveVolumesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveVolumesRequest {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      names: globalThis.Array.isArray(object?.names) ? object.names.map((e: any) => globalThis.String(e)) : [],
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+    };
+  },
+
+  toJSON(message: RemoveVolumesRequest): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.names?.length) {
+      obj.names = message.names;
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveVolumesRequest>): RemoveVolumesRequest {
+    return RemoveVolumesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveVolumesRequest>): RemoveVolumesRequest {
+    const message = createBaseRemoveVolumesRequest();
+    message.node = object.node ?? "";
+    message.names = object.names?.map((e) => e) || [];
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseRemoveVolumesResponse(): RemoveVolumesResponse {
+  return { removed: [], error: "" };
+}
+
+export const RemoveVolumesResponse: MessageFns<RemoveVolumesResponse> = {
+  encode(message: RemoveVolumesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.removed) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.error !== "") {
+      writer.uint32(18).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveVolumesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveVolumesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.removed.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveVolumesResponse {
+    return {
+      removed: globalThis.Array.isArray(object?.removed) ? object.removed.map((e: any) => globalThis.String(e)) : [],
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: RemoveVolumesResponse): unknown {
+    const obj: any = {};
+    if (message.removed?.length) {
+      obj.removed = message.removed;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveVolumesResponse>): RemoveVolumesResponse {
+    return RemoveVolumesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveVolumesResponse>): RemoveVolumesResponse {
+    const message = createBaseRemoveVolumesResponse();
+    message.removed = object.removed?.map((e) => e) || [];
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBasePruneVolumesRequest(): PruneVolumesRequest {
+  return { node: "", all: false };
+}
+
+export const PruneVolumesRequest: MessageFns<PruneVolumesRequest> = {
+  encode(message: PruneVolumesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.all !== false) {
+      writer.uint32(16).bool(message.all);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PruneVolumesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePruneVolumesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.all = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PruneVolumesRequest {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      all: isSet(object.all) ? globalThis.Boolean(object.all) : false,
+    };
+  },
+
+  toJSON(message: PruneVolumesRequest): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.all !== false) {
+      obj.all = message.all;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PruneVolumesRequest>): PruneVolumesRequest {
+    return PruneVolumesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PruneVolumesRequest>): PruneVolumesRequest {
+    const message = createBasePruneVolumesRequest();
+    message.node = object.node ?? "";
+    message.all = object.all ?? false;
+    return message;
+  },
+};
+
+function createBasePruneVolumesResponse(): PruneVolumesResponse {
+  return { nodes: [] };
+}
+
+export const PruneVolumesResponse: MessageFns<PruneVolumesResponse> = {
+  encode(message: PruneVolumesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.nodes) {
+      PrunedNode.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PruneVolumesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePruneVolumesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodes.push(PrunedNode.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PruneVolumesResponse {
+    return {
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => PrunedNode.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: PruneVolumesResponse): unknown {
+    const obj: any = {};
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes.map((e) => PrunedNode.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PruneVolumesResponse>): PruneVolumesResponse {
+    return PruneVolumesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PruneVolumesResponse>): PruneVolumesResponse {
+    const message = createBasePruneVolumesResponse();
+    message.nodes = object.nodes?.map((e) => PrunedNode.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePrunedNode(): PrunedNode {
+  return { hostname: "", removed: [], reclaimedBytes: 0, error: "" };
+}
+
+export const PrunedNode: MessageFns<PrunedNode> = {
+  encode(message: PrunedNode, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hostname !== "") {
+      writer.uint32(10).string(message.hostname);
+    }
+    for (const v of message.removed) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.reclaimedBytes !== 0) {
+      writer.uint32(24).int64(message.reclaimedBytes);
+    }
+    if (message.error !== "") {
+      writer.uint32(34).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrunedNode {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrunedNode();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.removed.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.reclaimedBytes = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PrunedNode {
+    return {
+      hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
+      removed: globalThis.Array.isArray(object?.removed) ? object.removed.map((e: any) => globalThis.String(e)) : [],
+      reclaimedBytes: isSet(object.reclaimedBytes)
+        ? globalThis.Number(object.reclaimedBytes)
+        : isSet(object.reclaimed_bytes)
+        ? globalThis.Number(object.reclaimed_bytes)
+        : 0,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: PrunedNode): unknown {
+    const obj: any = {};
+    if (message.hostname !== "") {
+      obj.hostname = message.hostname;
+    }
+    if (message.removed?.length) {
+      obj.removed = message.removed;
+    }
+    if (message.reclaimedBytes !== 0) {
+      obj.reclaimedBytes = Math.round(message.reclaimedBytes);
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PrunedNode>): PrunedNode {
+    return PrunedNode.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrunedNode>): PrunedNode {
+    const message = createBasePrunedNode();
+    message.hostname = object.hostname ?? "";
+    message.removed = object.removed?.map((e) => e) || [];
+    message.reclaimedBytes = object.reclaimedBytes ?? 0;
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
 function createBaseGetPolicyRequest(): GetPolicyRequest {
   return {};
 }
@@ -16865,6 +17824,48 @@ export const ControlServiceService = {
       Buffer.from(RemoveNetworksResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveNetworksResponse => RemoveNetworksResponse.decode(value),
   },
+  /** Lists the volumes of Docker on the nodes that are up. */
+  listVolumes: {
+    path: "/berth.v1.ControlService/ListVolumes" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListVolumesRequest): Buffer => Buffer.from(ListVolumesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListVolumesRequest => ListVolumesRequest.decode(value),
+    responseSerialize: (value: ListVolumesResponse): Buffer => Buffer.from(ListVolumesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListVolumesResponse => ListVolumesResponse.decode(value),
+  },
+  createVolume: {
+    path: "/berth.v1.ControlService/CreateVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateVolumeRequest): Buffer => Buffer.from(CreateVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateVolumeRequest => CreateVolumeRequest.decode(value),
+    responseSerialize: (value: CreateVolumeResponse): Buffer =>
+      Buffer.from(CreateVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateVolumeResponse => CreateVolumeResponse.decode(value),
+  },
+  /** Removes volumes from one node. Docker refuses to remove a volume that a container uses. */
+  removeVolumes: {
+    path: "/berth.v1.ControlService/RemoveVolumes" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveVolumesRequest): Buffer => Buffer.from(RemoveVolumesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveVolumesRequest => RemoveVolumesRequest.decode(value),
+    responseSerialize: (value: RemoveVolumesResponse): Buffer =>
+      Buffer.from(RemoveVolumesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveVolumesResponse => RemoveVolumesResponse.decode(value),
+  },
+  /** Removes the volumes of nodes that no container uses. */
+  pruneVolumes: {
+    path: "/berth.v1.ControlService/PruneVolumes" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PruneVolumesRequest): Buffer => Buffer.from(PruneVolumesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PruneVolumesRequest => PruneVolumesRequest.decode(value),
+    responseSerialize: (value: PruneVolumesResponse): Buffer =>
+      Buffer.from(PruneVolumesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PruneVolumesResponse => PruneVolumesResponse.decode(value),
+  },
   getPolicy: {
     path: "/berth.v1.ControlService/GetPolicy" as const,
     requestStream: false as const,
@@ -17292,6 +18293,13 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   createNetwork: handleUnaryCall<CreateNetworkRequest, CreateNetworkResponse>;
   /** Fails while services use one of the networks. */
   removeNetworks: handleUnaryCall<RemoveNetworksRequest, RemoveNetworksResponse>;
+  /** Lists the volumes of Docker on the nodes that are up. */
+  listVolumes: handleUnaryCall<ListVolumesRequest, ListVolumesResponse>;
+  createVolume: handleUnaryCall<CreateVolumeRequest, CreateVolumeResponse>;
+  /** Removes volumes from one node. Docker refuses to remove a volume that a container uses. */
+  removeVolumes: handleUnaryCall<RemoveVolumesRequest, RemoveVolumesResponse>;
+  /** Removes the volumes of nodes that no container uses. */
+  pruneVolumes: handleUnaryCall<PruneVolumesRequest, PruneVolumesResponse>;
   getPolicy: handleUnaryCall<GetPolicyRequest, GetPolicyResponse>;
   /**
    * Replaces the policy, and returns the services that violate it. Their running tasks continue, and agents reject new

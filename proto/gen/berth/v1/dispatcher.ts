@@ -43,6 +43,7 @@ export interface SessionRequest {
     | { $case: "registryLoginChecked"; value: RegistryLoginChecked }
     | { $case: "imageDigest"; value: ImageDigest }
     | { $case: "unknownTasks"; value: UnknownTasks }
+    | { $case: "volumeReply"; value: VolumeReply }
     | undefined;
 }
 
@@ -218,6 +219,7 @@ export interface SessionResponse {
     | { $case: "authorities"; value: Authorities }
     | { $case: "checkRegistryLogin"; value: CheckRegistryLogin }
     | { $case: "imageDigestRequest"; value: ImageDigestRequest }
+    | { $case: "volumeRequest"; value: VolumeRequest }
     | undefined;
 }
 
@@ -286,6 +288,88 @@ export interface ImageDigestRequest {
   image: string;
   /** For the registry of the image, in the order in which they are tried. Used for this request only. */
   credentials: RegistryCredentials[];
+}
+
+/** Asks for the volumes of a host, or changes them. Agents that speak version 1 of the protocol do not know it. */
+export interface VolumeRequest {
+  requestId: string;
+  action?:
+    | { $case: "list"; value: ListHostVolumes }
+    | { $case: "create"; value: CreateHostVolume }
+    | { $case: "remove"; value: RemoveHostVolume }
+    | { $case: "prune"; value: PruneHostVolumes }
+    | undefined;
+}
+
+export interface ListHostVolumes {
+  /** Empty for all volumes. */
+  name: string;
+}
+
+export interface CreateHostVolume {
+  name: string;
+  /** Docker's name of the driver. Empty for "local". */
+  driver: string;
+  driverOpts: { [key: string]: string };
+  labels: { [key: string]: string };
+}
+
+export interface CreateHostVolume_DriverOptsEntry {
+  key: string;
+  value: string;
+}
+
+export interface CreateHostVolume_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+export interface RemoveHostVolume {
+  name: string;
+  /** Succeeds when there is no such volume. */
+  force: boolean;
+}
+
+/** Removes volumes that no container uses. */
+export interface PruneHostVolumes {
+  /** Also removes volumes with a name. */
+  all: boolean;
+}
+
+/** Answers `volume_request`. */
+export interface VolumeReply {
+  requestId: string;
+  /** The listed or created volumes, at most 2,000. */
+  volumes: HostVolume[];
+  /** Names of the removed volumes, at most 2,000. */
+  removed: string[];
+  reclaimedBytes: number;
+  /** Why Docker refused. Shown to users. */
+  error: string;
+  /** The error says that there is no such volume. */
+  isMissing: boolean;
+}
+
+export interface HostVolume {
+  name: string;
+  driver: string;
+  mountpoint: string;
+  labels: { [key: string]: string };
+  driverOpts: { [key: string]: string };
+  /** As Docker writes it, in RFC 3339. */
+  createdAt: string;
+  /** Whether a container uses it. */
+  inUse: boolean;
+}
+
+export interface HostVolume_LabelsEntry {
+  key: string;
+  value: string;
+}
+
+export interface HostVolume_DriverOptsEntry {
+  key: string;
+  value: string;
 }
 
 /** Acknowledges the heartbeat of this number. Only sent while the server is certain that it is the leader. */
@@ -859,6 +943,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "unknownTasks":
         UnknownTasks.encode(message.message.value, writer.uint32(90).fork()).join();
         break;
+      case "volumeReply":
+        VolumeReply.encode(message.message.value, writer.uint32(122).fork()).join();
+        break;
     }
     return writer;
   },
@@ -967,6 +1054,14 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "unknownTasks", value: UnknownTasks.decode(reader, reader.uint32()) };
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.message = { $case: "volumeReply", value: VolumeReply.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1013,6 +1108,10 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "unknownTasks", value: UnknownTasks.fromJSON(object.unknownTasks) }
         : isSet(object.unknown_tasks)
         ? { $case: "unknownTasks", value: UnknownTasks.fromJSON(object.unknown_tasks) }
+        : isSet(object.volumeReply)
+        ? { $case: "volumeReply", value: VolumeReply.fromJSON(object.volumeReply) }
+        : isSet(object.volume_reply)
+        ? { $case: "volumeReply", value: VolumeReply.fromJSON(object.volume_reply) }
         : undefined,
     };
   },
@@ -1041,6 +1140,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.imageDigest = ImageDigest.toJSON(message.message.value);
     } else if (message.message?.$case === "unknownTasks") {
       obj.unknownTasks = UnknownTasks.toJSON(message.message.value);
+    } else if (message.message?.$case === "volumeReply") {
+      obj.volumeReply = VolumeReply.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1117,6 +1218,12 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "unknownTasks": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "unknownTasks", value: UnknownTasks.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "volumeReply": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "volumeReply", value: VolumeReply.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2780,6 +2887,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "imageDigestRequest":
         ImageDigestRequest.encode(message.message.value, writer.uint32(138).fork()).join();
         break;
+      case "volumeRequest":
+        VolumeRequest.encode(message.message.value, writer.uint32(178).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2939,6 +3049,14 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             };
             continue;
           }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.message = { $case: "volumeRequest", value: VolumeRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3013,6 +3131,10 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "imageDigestRequest", value: ImageDigestRequest.fromJSON(object.imageDigestRequest) }
         : isSet(object.image_digest_request)
         ? { $case: "imageDigestRequest", value: ImageDigestRequest.fromJSON(object.image_digest_request) }
+        : isSet(object.volumeRequest)
+        ? { $case: "volumeRequest", value: VolumeRequest.fromJSON(object.volumeRequest) }
+        : isSet(object.volume_request)
+        ? { $case: "volumeRequest", value: VolumeRequest.fromJSON(object.volume_request) }
         : undefined,
     };
   },
@@ -3053,6 +3175,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.checkRegistryLogin = CheckRegistryLogin.toJSON(message.message.value);
     } else if (message.message?.$case === "imageDigestRequest") {
       obj.imageDigestRequest = ImageDigestRequest.toJSON(message.message.value);
+    } else if (message.message?.$case === "volumeRequest") {
+      obj.volumeRequest = VolumeRequest.toJSON(message.message.value);
     }
     return obj;
   },
@@ -3168,6 +3292,12 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             $case: "imageDigestRequest",
             value: ImageDigestRequest.fromPartial(object.message.value),
           };
+        }
+        break;
+      }
+      case "volumeRequest": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "volumeRequest", value: VolumeRequest.fromPartial(object.message.value) };
         }
         break;
       }
@@ -3858,6 +3988,1325 @@ export const ImageDigestRequest: MessageFns<ImageDigestRequest> = {
     message.requestId = object.requestId ?? "";
     message.image = object.image ?? "";
     message.credentials = object.credentials?.map((e) => RegistryCredentials.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseVolumeRequest(): VolumeRequest {
+  return { requestId: "", action: undefined };
+}
+
+export const VolumeRequest: MessageFns<VolumeRequest> = {
+  encode(message: VolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    switch (message.action?.$case) {
+      case "list":
+        ListHostVolumes.encode(message.action.value, writer.uint32(18).fork()).join();
+        break;
+      case "create":
+        CreateHostVolume.encode(message.action.value, writer.uint32(26).fork()).join();
+        break;
+      case "remove":
+        RemoveHostVolume.encode(message.action.value, writer.uint32(34).fork()).join();
+        break;
+      case "prune":
+        PruneHostVolumes.encode(message.action.value, writer.uint32(42).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.action = { $case: "list", value: ListHostVolumes.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.action = { $case: "create", value: CreateHostVolume.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.action = { $case: "remove", value: RemoveHostVolume.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.action = { $case: "prune", value: PruneHostVolumes.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VolumeRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      action: isSet(object.list)
+        ? { $case: "list", value: ListHostVolumes.fromJSON(object.list) }
+        : isSet(object.create)
+        ? { $case: "create", value: CreateHostVolume.fromJSON(object.create) }
+        : isSet(object.remove)
+        ? { $case: "remove", value: RemoveHostVolume.fromJSON(object.remove) }
+        : isSet(object.prune)
+        ? { $case: "prune", value: PruneHostVolumes.fromJSON(object.prune) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: VolumeRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.action?.$case === "list") {
+      obj.list = ListHostVolumes.toJSON(message.action.value);
+    } else if (message.action?.$case === "create") {
+      obj.create = CreateHostVolume.toJSON(message.action.value);
+    } else if (message.action?.$case === "remove") {
+      obj.remove = RemoveHostVolume.toJSON(message.action.value);
+    } else if (message.action?.$case === "prune") {
+      obj.prune = PruneHostVolumes.toJSON(message.action.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<VolumeRequest>): VolumeRequest {
+    return VolumeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VolumeRequest>): VolumeRequest {
+    const message = createBaseVolumeRequest();
+    message.requestId = object.requestId ?? "";
+    switch (object.action?.$case) {
+      case "list": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "list", value: ListHostVolumes.fromPartial(object.action.value) };
+        }
+        break;
+      }
+      case "create": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "create", value: CreateHostVolume.fromPartial(object.action.value) };
+        }
+        break;
+      }
+      case "remove": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "remove", value: RemoveHostVolume.fromPartial(object.action.value) };
+        }
+        break;
+      }
+      case "prune": {
+        if (object.action?.value !== undefined && object.action?.value !== null) {
+          message.action = { $case: "prune", value: PruneHostVolumes.fromPartial(object.action.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseListHostVolumes(): ListHostVolumes {
+  return { name: "" };
+}
+
+export const ListHostVolumes: MessageFns<ListHostVolumes> = {
+  encode(message: ListHostVolumes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListHostVolumes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListHostVolumes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListHostVolumes {
+    return { name: isSet(object.name) ? globalThis.String(object.name) : "" };
+  },
+
+  toJSON(message: ListHostVolumes): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListHostVolumes>): ListHostVolumes {
+    return ListHostVolumes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListHostVolumes>): ListHostVolumes {
+    const message = createBaseListHostVolumes();
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateHostVolume(): CreateHostVolume {
+  return { name: "", driver: "", driverOpts: {}, labels: {} };
+}
+
+export const CreateHostVolume: MessageFns<CreateHostVolume> = {
+  encode(message: CreateHostVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.driver !== "") {
+      writer.uint32(18).string(message.driver);
+    }
+    globalThis.Object.entries(message.driverOpts).forEach(([key, value]: [string, string]) => {
+      CreateHostVolume_DriverOptsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      CreateHostVolume_LabelsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateHostVolume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateHostVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.driver = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = CreateHostVolume_DriverOptsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.driverOpts[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = CreateHostVolume_LabelsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.labels[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateHostVolume {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      driver: isSet(object.driver) ? globalThis.String(object.driver) : "",
+      driverOpts: isObject(object.driverOpts)
+        ? (globalThis.Object.entries(object.driverOpts) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.driver_opts)
+        ? (globalThis.Object.entries(object.driver_opts) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+    };
+  },
+
+  toJSON(message: CreateHostVolume): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.driver !== "") {
+      obj.driver = message.driver;
+    }
+    if (message.driverOpts) {
+      const entries = globalThis.Object.entries(message.driverOpts) as [string, string][];
+      if (entries.length > 0) {
+        obj.driverOpts = {};
+        entries.forEach(([k, v]) => {
+          obj.driverOpts[k] = v;
+        });
+      }
+    }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateHostVolume>): CreateHostVolume {
+    return CreateHostVolume.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateHostVolume>): CreateHostVolume {
+    const message = createBaseCreateHostVolume();
+    message.name = object.name ?? "";
+    message.driver = object.driver ?? "";
+    message.driverOpts = (globalThis.Object.entries(object.driverOpts ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseCreateHostVolume_DriverOptsEntry(): CreateHostVolume_DriverOptsEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateHostVolume_DriverOptsEntry: MessageFns<CreateHostVolume_DriverOptsEntry> = {
+  encode(message: CreateHostVolume_DriverOptsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateHostVolume_DriverOptsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateHostVolume_DriverOptsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateHostVolume_DriverOptsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: CreateHostVolume_DriverOptsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateHostVolume_DriverOptsEntry>): CreateHostVolume_DriverOptsEntry {
+    return CreateHostVolume_DriverOptsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateHostVolume_DriverOptsEntry>): CreateHostVolume_DriverOptsEntry {
+    const message = createBaseCreateHostVolume_DriverOptsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateHostVolume_LabelsEntry(): CreateHostVolume_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateHostVolume_LabelsEntry: MessageFns<CreateHostVolume_LabelsEntry> = {
+  encode(message: CreateHostVolume_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateHostVolume_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateHostVolume_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateHostVolume_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: CreateHostVolume_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateHostVolume_LabelsEntry>): CreateHostVolume_LabelsEntry {
+    return CreateHostVolume_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateHostVolume_LabelsEntry>): CreateHostVolume_LabelsEntry {
+    const message = createBaseCreateHostVolume_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseRemoveHostVolume(): RemoveHostVolume {
+  return { name: "", force: false };
+}
+
+export const RemoveHostVolume: MessageFns<RemoveHostVolume> = {
+  encode(message: RemoveHostVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.force !== false) {
+      writer.uint32(16).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveHostVolume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveHostVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveHostVolume {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+    };
+  },
+
+  toJSON(message: RemoveHostVolume): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveHostVolume>): RemoveHostVolume {
+    return RemoveHostVolume.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveHostVolume>): RemoveHostVolume {
+    const message = createBaseRemoveHostVolume();
+    message.name = object.name ?? "";
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBasePruneHostVolumes(): PruneHostVolumes {
+  return { all: false };
+}
+
+export const PruneHostVolumes: MessageFns<PruneHostVolumes> = {
+  encode(message: PruneHostVolumes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.all !== false) {
+      writer.uint32(8).bool(message.all);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PruneHostVolumes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePruneHostVolumes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.all = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PruneHostVolumes {
+    return { all: isSet(object.all) ? globalThis.Boolean(object.all) : false };
+  },
+
+  toJSON(message: PruneHostVolumes): unknown {
+    const obj: any = {};
+    if (message.all !== false) {
+      obj.all = message.all;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PruneHostVolumes>): PruneHostVolumes {
+    return PruneHostVolumes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PruneHostVolumes>): PruneHostVolumes {
+    const message = createBasePruneHostVolumes();
+    message.all = object.all ?? false;
+    return message;
+  },
+};
+
+function createBaseVolumeReply(): VolumeReply {
+  return { requestId: "", volumes: [], removed: [], reclaimedBytes: 0, error: "", isMissing: false };
+}
+
+export const VolumeReply: MessageFns<VolumeReply> = {
+  encode(message: VolumeReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    for (const v of message.volumes) {
+      HostVolume.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.removed) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.reclaimedBytes !== 0) {
+      writer.uint32(32).int64(message.reclaimedBytes);
+    }
+    if (message.error !== "") {
+      writer.uint32(42).string(message.error);
+    }
+    if (message.isMissing !== false) {
+      writer.uint32(48).bool(message.isMissing);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumes.push(HostVolume.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.removed.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.reclaimedBytes = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.isMissing = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VolumeReply {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      volumes: globalThis.Array.isArray(object?.volumes) ? object.volumes.map((e: any) => HostVolume.fromJSON(e)) : [],
+      removed: globalThis.Array.isArray(object?.removed) ? object.removed.map((e: any) => globalThis.String(e)) : [],
+      reclaimedBytes: isSet(object.reclaimedBytes)
+        ? globalThis.Number(object.reclaimedBytes)
+        : isSet(object.reclaimed_bytes)
+        ? globalThis.Number(object.reclaimed_bytes)
+        : 0,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+      isMissing: isSet(object.isMissing)
+        ? globalThis.Boolean(object.isMissing)
+        : isSet(object.is_missing)
+        ? globalThis.Boolean(object.is_missing)
+        : false,
+    };
+  },
+
+  toJSON(message: VolumeReply): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => HostVolume.toJSON(e));
+    }
+    if (message.removed?.length) {
+      obj.removed = message.removed;
+    }
+    if (message.reclaimedBytes !== 0) {
+      obj.reclaimedBytes = Math.round(message.reclaimedBytes);
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    if (message.isMissing !== false) {
+      obj.isMissing = message.isMissing;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<VolumeReply>): VolumeReply {
+    return VolumeReply.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<VolumeReply>): VolumeReply {
+    const message = createBaseVolumeReply();
+    message.requestId = object.requestId ?? "";
+    message.volumes = object.volumes?.map((e) => HostVolume.fromPartial(e)) || [];
+    message.removed = object.removed?.map((e) => e) || [];
+    message.reclaimedBytes = object.reclaimedBytes ?? 0;
+    message.error = object.error ?? "";
+    message.isMissing = object.isMissing ?? false;
+    return message;
+  },
+};
+
+function createBaseHostVolume(): HostVolume {
+  return { name: "", driver: "", mountpoint: "", labels: {}, driverOpts: {}, createdAt: "", inUse: false };
+}
+
+export const HostVolume: MessageFns<HostVolume> = {
+  encode(message: HostVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.driver !== "") {
+      writer.uint32(18).string(message.driver);
+    }
+    if (message.mountpoint !== "") {
+      writer.uint32(26).string(message.mountpoint);
+    }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      HostVolume_LabelsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    globalThis.Object.entries(message.driverOpts).forEach(([key, value]: [string, string]) => {
+      HostVolume_DriverOptsEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    if (message.createdAt !== "") {
+      writer.uint32(50).string(message.createdAt);
+    }
+    if (message.inUse !== false) {
+      writer.uint32(56).bool(message.inUse);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostVolume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.driver = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.mountpoint = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = HostVolume_LabelsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.labels[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = HostVolume_DriverOptsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.driverOpts[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.createdAt = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.inUse = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostVolume {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      driver: isSet(object.driver) ? globalThis.String(object.driver) : "",
+      mountpoint: isSet(object.mountpoint) ? globalThis.String(object.mountpoint) : "",
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      driverOpts: isObject(object.driverOpts)
+        ? (globalThis.Object.entries(object.driverOpts) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.driver_opts)
+        ? (globalThis.Object.entries(object.driver_opts) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      createdAt: isSet(object.createdAt)
+        ? globalThis.String(object.createdAt)
+        : isSet(object.created_at)
+        ? globalThis.String(object.created_at)
+        : "",
+      inUse: isSet(object.inUse)
+        ? globalThis.Boolean(object.inUse)
+        : isSet(object.in_use)
+        ? globalThis.Boolean(object.in_use)
+        : false,
+    };
+  },
+
+  toJSON(message: HostVolume): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.driver !== "") {
+      obj.driver = message.driver;
+    }
+    if (message.mountpoint !== "") {
+      obj.mountpoint = message.mountpoint;
+    }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
+    if (message.driverOpts) {
+      const entries = globalThis.Object.entries(message.driverOpts) as [string, string][];
+      if (entries.length > 0) {
+        obj.driverOpts = {};
+        entries.forEach(([k, v]) => {
+          obj.driverOpts[k] = v;
+        });
+      }
+    }
+    if (message.createdAt !== "") {
+      obj.createdAt = message.createdAt;
+    }
+    if (message.inUse !== false) {
+      obj.inUse = message.inUse;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostVolume>): HostVolume {
+    return HostVolume.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostVolume>): HostVolume {
+    const message = createBaseHostVolume();
+    message.name = object.name ?? "";
+    message.driver = object.driver ?? "";
+    message.mountpoint = object.mountpoint ?? "";
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.driverOpts = (globalThis.Object.entries(object.driverOpts ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.createdAt = object.createdAt ?? "";
+    message.inUse = object.inUse ?? false;
+    return message;
+  },
+};
+
+function createBaseHostVolume_LabelsEntry(): HostVolume_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const HostVolume_LabelsEntry: MessageFns<HostVolume_LabelsEntry> = {
+  encode(message: HostVolume_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostVolume_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostVolume_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostVolume_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: HostVolume_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostVolume_LabelsEntry>): HostVolume_LabelsEntry {
+    return HostVolume_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostVolume_LabelsEntry>): HostVolume_LabelsEntry {
+    const message = createBaseHostVolume_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseHostVolume_DriverOptsEntry(): HostVolume_DriverOptsEntry {
+  return { key: "", value: "" };
+}
+
+export const HostVolume_DriverOptsEntry: MessageFns<HostVolume_DriverOptsEntry> = {
+  encode(message: HostVolume_DriverOptsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostVolume_DriverOptsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostVolume_DriverOptsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostVolume_DriverOptsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: HostVolume_DriverOptsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HostVolume_DriverOptsEntry>): HostVolume_DriverOptsEntry {
+    return HostVolume_DriverOptsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HostVolume_DriverOptsEntry>): HostVolume_DriverOptsEntry {
+    const message = createBaseHostVolume_DriverOptsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -9708,6 +11157,10 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

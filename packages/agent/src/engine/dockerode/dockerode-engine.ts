@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { RegistryCredentials } from "@berth/proto";
+import type { CreateHostVolume, HostVolume, RegistryCredentials } from "@berth/proto";
 import { readField, readList, readString } from "../../core/docker/json.js";
 import { TASK_LABEL } from "../../core/docker/labels.js";
 import {
@@ -25,6 +25,7 @@ import type {
   ExecOptions,
   LogOptions,
   LogRecord,
+  PrunedVolumes,
   PullOptions,
   RegistryCall,
   StopOptions,
@@ -41,6 +42,7 @@ import { imageName } from "./image-path.js";
 import { readLogs } from "./logs.js";
 import { pullImage, SharedPulls } from "./pull.js";
 import { authConfig } from "./registry-auth.js";
+import { createVolume, listVolumes, pruneVolumes, removeVolume } from "./volumes.js";
 
 /** Short, because these requests check whether the daemon answers. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -130,6 +132,22 @@ export class DockerodeEngine implements Engine {
     const query = { filters: LOCAL_VOLUMES };
     const json = await this.#client.request({ method: "GET", path: "/volumes", query, signal });
     return readList(readField(json, "Volumes")).map((volume) => readString(readField(volume, "Name")));
+  }
+
+  listVolumes(name: string, options: EngineCall): Promise<HostVolume[]> {
+    return listVolumes(this.#client, name, options);
+  }
+
+  createVolume(volume: CreateHostVolume, options: EngineCall): Promise<HostVolume> {
+    return createVolume(this.#client, volume, options);
+  }
+
+  removeVolume(name: string, options: EngineCall): Promise<void> {
+    return removeVolume(this.#client, name, options);
+  }
+
+  pruneVolumes(all: boolean, options: EngineCall): Promise<PrunedVolumes> {
+    return pruneVolumes(this.#client, all, options);
   }
 
   async networks({ signal }: EngineCall): Promise<readonly ObservedNetwork[]> {

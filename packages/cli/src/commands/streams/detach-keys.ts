@@ -1,8 +1,5 @@
 import { invalidOption } from "../../options/parse-options.js";
 
-/** Docker's default. */
-export const DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q";
-
 const CONTROL_KEYS = "@abcdefghijklmnopqrstuvwxyz[\\]^_";
 
 /** Parses Docker's `--detach-keys`: keys such as `a` or `ctrl-p`, separated by commas. Returns their bytes. */

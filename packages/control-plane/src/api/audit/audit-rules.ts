@@ -136,6 +136,25 @@ export const AUDIT_RULES: AuditRules = {
     recordKind: Kind.CHANGE,
     subjects: ({ networks }, state) => networks.map((network) => networkSubject(network, state)),
   },
+  listVolumes: UNRECORDED,
+  createVolume: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ node }, state) => [nodeSubject(node, state)],
+    summary: ({ volume }) => `created volume ${volume?.name ?? ""}`,
+  },
+  removeVolumes: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ node }, state) => [nodeSubject(node, state)],
+    summary: ({ names }) => `removed volumes ${names.join(", ")}`,
+  },
+  pruneVolumes: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ node }, state) => (node === "" ? [] : [nodeSubject(node, state)]),
+    summary: ({ all }) => (all ? "removed all unused volumes" : "removed unused volumes without a name"),
+  },
   listFiles: UNRECORDED,
   getFile: UNRECORDED,
   putFile: {

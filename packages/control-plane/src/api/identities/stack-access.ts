@@ -85,6 +85,10 @@ const STACK_RULES: StackRules = {
   createNetwork: () => [""],
   removeNetworks: ({ networks }, state) =>
     networks.map((network) => findNetwork(state, network).spec?.stack ?? ""),
+  listVolumes: undefined,
+  createVolume: undefined,
+  removeVolumes: undefined,
+  pruneVolumes: undefined,
   listFiles: undefined,
   getFile: undefined,
   // A new content of a secret or config keeps its stack.

@@ -1,0 +1,42 @@
+import { BerthError } from "@berth/proto";
+import { withClient } from "../../client/client.js";
+import { invalidOption } from "../../options/parse-options.js";
+import { formatBytes } from "../../output/human.js";
+import { printJson, printWarning } from "../../output/print.js";
+import type { Cli, GlobalOptions } from "../../process/cli.js";
+
+/** Docker removes the contents of the volumes first. */
+const TIMEOUT_MS = 70_000;
+
+export interface VolumePruneOptions extends GlobalOptions {
+  readonly node?: string;
+  readonly all?: boolean;
+  readonly force?: boolean;
+}
+
+/** `berth volume prune`: removes the volumes that no container of their node uses. */
+export async function pruneVolumes(cli: Cli, options: VolumePruneOptions): Promise<void> {
+  const { node = "", all = false } = options;
+  if (!options.force) {
+    const what = all ? "all volumes" : "all volumes without a name";
+    const where = node === "" ? "of all nodes" : `of ${node}`;
+    throw invalidOption(
+      "volume prune",
+      `this removes ${what} ${where} that no container uses: confirm with --force`,
+    );
+  }
+  const { nodes } = await withClient(cli, options, (client) =>
+    client.pruneVolumes({ node, all }, { signal: cli.signal, timeoutMs: TIMEOUT_MS }),
+  );
+  for (const { hostname, error } of nodes) if (error !== "") printWarning(cli, `${hostname}: ${error}`);
+  if (options.output === "json") return printJson(cli, nodes);
+  for (const { hostname, removed } of nodes)
+    for (const name of removed) cli.stdout.write(`${hostname}: ${name}\n`);
+  const bytes = nodes.reduce((sum, { reclaimedBytes }) => sum + reclaimedBytes, 0);
+  cli.stdout.write(`Total reclaimed space: ${formatBytes(bytes)}\n`);
+  if (nodes.length > 0 && nodes.every(({ error }) => error !== ""))
+    throw new BerthError({
+      code: "BERTH_ENGINE_FAILED",
+      message: "no volumes were removed: every node failed",
+    });
+}
