@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cliCommand } from "../../../deploy/lab/berth-commands.js";
@@ -33,7 +32,8 @@ const TRANSFERS: readonly Transfer[] = [
 /** The service with the file that is copied. */
 const SERVICE = "bench";
 const PORT = 9_000;
-const FILE = "/data";
+const FOLDER = "/www";
+const FILE = `${FOLDER}/data`;
 const ATTACHED = "bench-attached";
 
 export interface CommandBenchOptions {
@@ -56,11 +56,11 @@ export class CommandBench {
     this.#containerId = containerId;
   }
 
-  /** Creates a task with a file of the size, which also serves zeros on a port. */
+  /** Creates a task with a file of the size, which it also serves on a port. */
   static async start(options: CommandBenchOptions): Promise<CommandBench> {
     const { lab, image, bytes, signal } = options;
     const mebibytes = bytes / 1024 ** 2;
-    const script = `busybox dd if=/dev/urandom of=${FILE} bs=1M count=${mebibytes} 2>/dev/null; exec busybox nc -lk -p ${PORT} -e busybox cat ${FILE}`;
+    const script = `busybox mkdir -p ${FOLDER}; busybox dd if=/dev/urandom of=${FILE} bs=1M count=${mebibytes} 2>/dev/null; exec busybox httpd -f -p ${PORT} -h ${FOLDER}`;
     const create = [
       "service",
       "create",
@@ -152,7 +152,7 @@ export class CommandBench {
     return seconds;
   }
 
-  /** Attaches to a container that copies its input to its output's length: input is the direction that run lacks. */
+  /** Sends input to an attached container: the direction that `run` does not use. */
   async #timeAttached(): Promise<number> {
     const { image, bytes } = this.#options;
     const script = `busybox head -c ${bytes} | busybox wc -c`;
@@ -188,7 +188,8 @@ export class CommandBench {
     const [, port = ""] = /:(\d+) ->/.exec(String(line)) ?? [];
     const startMs = performance.now();
     let received = 0;
-    for await (const chunk of connect({ host: "127.0.0.1", port: Number(port) })) received += chunk.length;
+    const { body } = await fetch(`http://127.0.0.1:${port}/data`, { signal: this.#options.signal });
+    for await (const chunk of body ?? []) received += chunk.length;
     const seconds = (performance.now() - startMs) / 1_000;
     child.kill("SIGINT");
     await once(child, "close");
