@@ -174,7 +174,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
       ["a command that fails", ["sh", "-c", "echo out; echo err >&2; exit 42"], 42],
       ["a program that does not exist", ["no-such-program"], 127],
       ["a file that cannot be executed", ["/etc"], 126],
-      ["a command that is killed", ["sh", "-c", "sh -c 'kill -9 $$'"], 137],
+      ["a command that is killed", ["sh", "-c", "sh -c 'kill -9 $$'; exit $?"], 137],
     ])("exits like docker run for %s", async (_, words, code) => {
       const [ours, docker] = await both(IMAGE, ...words);
       expect([ours.code, docker.code, String(ours.stdout)]).toEqual([code, code, String(docker.stdout)]);
