@@ -40,6 +40,8 @@ export const ERROR_CODES = {
   BERTH_SERVER_REMOVED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_REGISTRY_LOGIN_MISSING: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_REGISTRY_LOGIN_REFUSED: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_IMAGE_INVALID: { grpc: status.FAILED_PRECONDITION, exit: 1 },
+  BERTH_IMAGE_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NODE_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_AUTHORITY_IN_USE: { grpc: status.FAILED_PRECONDITION, exit: 1 },
   BERTH_NOT_CONVERGED: { grpc: status.DEADLINE_EXCEEDED, exit: 1 },

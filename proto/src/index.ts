@@ -1,6 +1,7 @@
 export * from "../gen/berth/v1/cluster.js";
 export * from "../gen/berth/v1/control.js";
 export * from "../gen/berth/v1/dispatcher.js";
+export * from "../gen/berth/v1/image.js";
 export * from "../gen/berth/v1/ingress.js";
 export * from "../gen/berth/v1/peer.js";
 export * from "../gen/berth/v1/policy.js";
@@ -81,7 +82,10 @@ export {
   imageProblem,
   imageReference,
   isImageDigest,
+  managedImageId,
+  managedImageName,
   shortDigest,
+  taggedImage,
 } from "./spec/image-reference.js";
 export {
   fileNameProblem,

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
+import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { labPaths } from "../../deploy/lab/paths.js";
-import { type RunResult, run } from "../../deploy/lab/run.js";
+import { type RunResult, run, runOrThrow } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
@@ -153,6 +154,51 @@ services:
 
     expect((await lab.berth(["stack", "rm", "--detach", "own"])).code).toBe(0);
     expect(await listLogins()).toMatchObject([{ server: registry.address, stack: "" }]);
+  });
+
+  test("an image that no registry and only one host has reaches the others, and is pinned by its ID", async () => {
+    const [first, second] = lab.hosts;
+    const docker = async (host: LabHost | undefined, ...args: readonly string[]): Promise<string> =>
+      (await runOrThrow(["docker", "-H", `unix://${host?.dockerSocket}`, ...args])).trim();
+    const container = await docker(first, "create", "hello:1");
+    const build = async (label: string): Promise<string> => {
+      await docker(first, "commit", "--change", `LABEL build=${label}`, container, "local.invalid/web:1");
+      return docker(first, "image", "inspect", "--format", "{{.Id}}", "local.invalid/web:1");
+    };
+    const global = `${compose("local.invalid/web:1")}    init: true\n`.replace(
+      "deploy: {",
+      "deploy: { mode: global,",
+    );
+    const imageIds = async (): Promise<readonly string[]> => {
+      const running = await listRunning(lab, "local_web");
+      return Promise.all(
+        running.map(({ host, id }) => docker(lab.host(host), "inspect", "--format", "{{.Image}}", id)),
+      );
+    };
+    const one = await build("one");
+    expect(await deploy(lab, "local", global)).toMatchObject({ code: 0, stderr: "" });
+    expect(await imageIds()).toEqual([one, one]);
+    // The tag moves. A replacement still runs the deployed image, and the next deployment runs the new one.
+    const two = await build("two");
+    await lab.berth(["service", "update", "--force", "--resolve-image", "never", "local_web"]);
+    expect(await imageIds()).toEqual([one, one]);
+    expect(await deploy(lab, "local", global)).toMatchObject({ code: 0, stderr: "" });
+    expect(await imageIds()).toEqual([two, two]);
+
+    const list = async (): Promise<readonly string[]> =>
+      JSON.parse((await lab.berth(["image", "ls", "-o", "json"])).stdout).map(({ id }: { id: string }) => id);
+    expect([...(await list())].sort()).toEqual([one, two].sort());
+    const used = await lab.berth(["image", "rm", two.slice("sha256:".length, 24)]);
+    expect([used.code, used.stderr]).toEqual([1, expect.stringContaining("BERTH_IMAGE_IN_USE")]);
+    expect((await lab.berth(["stack", "rm", "local"])).code).toBe(0);
+    const isPruned = async (): Promise<boolean> => {
+      await lab.berth(["image", "prune"]);
+      return (await list()).length === 0;
+    };
+    await waitUntil(isPruned, { what: "the images to be removed", timeoutMs: CONVERGE_TIMEOUT_MS });
+    // The image of the administrator stays.
+    expect(await docker(first, "image", "inspect", "--format", "{{.Id}}", "local.invalid/web:1")).toBe(two);
+    expect(await docker(second, "images", "-q", "--filter", "reference=berth.internal/*")).toBe("");
   });
 
   test("registry-logins: no password is on the disk of a host or server, in a log or in the audit log", async () => {

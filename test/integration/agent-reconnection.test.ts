@@ -55,6 +55,7 @@ function startAgent(servers: readonly string[], identity: RpcIdentity): TestAgen
     servers,
     nodeId: NODE,
     generation: () => 0,
+    transfersImages: false,
     transport: recordSessions(grpcTransport(identity), agent.calledServers),
     renewals: undefined,
     probe: async () => true,

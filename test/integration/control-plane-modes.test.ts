@@ -89,7 +89,13 @@ describe("a job", () => {
     await converged(calls, "shop_import");
     expect((await record("shop_import"))?.job?.iteration).toBe(1);
 
-    await calls.updateService({ service: "shop_import", spec: undefined, expectedVersion: 0, force: true });
+    await calls.updateService({
+      service: "shop_import",
+      spec: undefined,
+      expectedVersion: 0,
+      force: true,
+      pushedImages: [],
+    });
     await endTask("shop_import");
     await converged(calls, "shop_import");
     expect((await record("shop_import"))?.job).toMatchObject({ iteration: 2, failed: false });

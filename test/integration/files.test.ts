@@ -150,7 +150,12 @@ describe("a secret", () => {
     await calls.scaleServices({ services: [{ service: "shop_web", replicas: 2 }] });
     expect(await versionIdOf()).toBe(first);
     const { service: summary } = await calls.getService({ service: "shop_web" });
-    const request = { service: "shop_web", spec: summary?.service?.spec, expectedVersion: 0 };
+    const request = {
+      service: "shop_web",
+      spec: summary?.service?.spec,
+      expectedVersion: 0,
+      pushedImages: [],
+    };
     await calls.updateService({ ...request, force: false });
     expect(await versionIdOf()).toBe(first);
     await calls.updateService({ ...request, force: true });

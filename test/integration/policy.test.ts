@@ -162,7 +162,7 @@ describe("a server and an agent", () => {
     expect(error).toMatchObject(denied);
     expect(error).toHaveProperty("message", expect.stringMatching(/privileged mode[\s\S]*pid namespace/));
     await expect(calls.deployStack(deployment([shared], { dryRun: true }))).rejects.toMatchObject(denied);
-    const update = { service: "shop_web", spec: shared, expectedVersion: 0, force: true };
+    const update = { service: "shop_web", spec: shared, expectedVersion: 0, force: true, pushedImages: [] };
     await expect(calls.updateService(update)).rejects.toMatchObject(denied);
     const scale = (replicas: number) =>
       calls.scaleServices({ services: [{ service: "shop_web", replicas }] });

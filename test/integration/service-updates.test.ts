@@ -49,7 +49,13 @@ async function update(image: string, expectedVersion = 0) {
   const { spec } = await current();
   if (spec?.task?.container === undefined) throw new Error("no spec");
   const changed = { ...spec, task: { ...spec.task, container: { ...spec.task.container, image } } };
-  return calls.updateService({ service: "shop_web", spec: changed, expectedVersion, force: false });
+  return calls.updateService({
+    service: "shop_web",
+    spec: changed,
+    pushedImages: [],
+    expectedVersion,
+    force: false,
+  });
 }
 
 describe("createService()", () => {
@@ -97,7 +103,13 @@ describe("updateService()", () => {
     const { spec } = await current();
     const renamed = { ...(spec ?? ServiceSpec.fromPartial({})), name: "shop_other" };
     await expect(
-      calls.updateService({ service: "shop_web", spec: renamed, expectedVersion: 0, force: false }),
+      calls.updateService({
+        service: "shop_web",
+        spec: renamed,
+        pushedImages: [],
+        expectedVersion: 0,
+        force: false,
+      }),
     ).rejects.toMatchObject({
       code: "BERTH_SPEC_INVALID",
       message: expect.stringContaining("the name of a service cannot be changed"),
@@ -109,7 +121,7 @@ describe("updateService()", () => {
     await calls.deployStack(deployment([webService()]));
     await healthy(1);
     const [before] = await runningTasks(calls, "shop_web");
-    const request = { service: "shop_web", spec: undefined, expectedVersion: 0 };
+    const request = { service: "shop_web", spec: undefined, expectedVersion: 0, pushedImages: [] };
     expect(await calls.updateService({ ...request, force: false })).toMatchObject({
       service: { kind: Kind.UNCHANGED },
     });

@@ -11,6 +11,8 @@ test("parseConfig takes flags before BERTH_* variables before defaults", () => {
       dataDir: "/flag",
       dockerSocket: "/var/run/docker.sock",
       ingress: "auto",
+      imageCacheBytes: 2 * 1024 ** 3,
+      imageListen: "",
       ingressUser: "",
       metrics: "",
       resources: {},

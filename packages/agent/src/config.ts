@@ -18,6 +18,10 @@ export interface AgentConfig {
   readonly ingressUser: string;
   /** Listen address for Prometheus ("host:port"). Empty when metrics are off. */
   readonly metrics: string;
+  /** Listen address for the agents of other nodes, which get images ("host:port"). Empty for the advertised address. */
+  readonly imageListen: string;
+  /** Size of the layers that are kept for other nodes, in bytes. */
+  readonly imageCacheBytes: number;
   readonly logLevel: string;
 }
 
@@ -27,6 +31,8 @@ export type ParsedConfig =
   | { readonly kind: "done" }
   | { readonly kind: "invalid"; readonly problems: readonly string[] };
 
+/** The port on which agents serve images to each other. */
+export const IMAGE_PORT = 7405;
 export const DEFAULT_DATA_DIR = "/var/lib/berth/agent";
 
 const EXAMPLES = `
@@ -41,6 +47,7 @@ Examples:
 `;
 /** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
 const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=(\d{1,9})$/;
+const SIZE_UNITS: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 
 /** The options with one value each, in the order of the help text. */
@@ -90,6 +97,18 @@ const OPTIONS = [
     fallback: "",
   },
   {
+    flags: "--image-listen <host:port>",
+    description: `listen address for the agents of other nodes, which get images; by default port ${IMAGE_PORT} of --advertise`,
+    variable: "BERTH_IMAGE_LISTEN",
+    fallback: "",
+  },
+  {
+    flags: "--image-cache <size>",
+    description: "disk space for layers that other nodes may need, such as 500m or 2g",
+    variable: "BERTH_IMAGE_CACHE",
+    fallback: "2g",
+  },
+  {
     flags: "--log-level <level>",
     description: LOG_LEVELS.join(", "),
     variable: "BERTH_LOG_LEVEL",
@@ -121,6 +140,8 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     ingress: isIngressMode(ingress) ? ingress : "auto",
     ingressUser: options.ingressUser ?? "",
     metrics: options.metrics ?? "",
+    imageListen: options.imageListen ?? "",
+    imageCacheBytes: parseSize(options.imageCache ?? "", problems),
     logLevel: options.logLevel ?? "",
   };
   if (!isIngressMode(ingress))
@@ -160,6 +181,13 @@ function parseResources(text: string, problems: string[]): Readonly<Record<strin
   return resources;
 }
 
+function parseSize(text: string, problems: string[]): number {
+  const [, digits = "", unit = ""] = /^(\d{1,12})([kmg]?)$/.exec(text) ?? [];
+  if (digits === "")
+    problems.push(`--image-cache: invalid size "${text}": must be a number with k, m or g, such as 2g`);
+  return Number(digits) * (SIZE_UNITS[unit] ?? 1);
+}
+
 function validate(config: AgentConfig): string[] {
   const problems = config.servers
     .filter((server) => !isHostPort(server))
@@ -171,6 +199,9 @@ function validate(config: AgentConfig): string[] {
   if (config.dockerSocket === "") problems.push("--docker-socket: must not be empty");
   if (config.metrics !== "" && !isHostPort(config.metrics)) {
     problems.push(`--metrics: invalid address "${config.metrics}": must be HOST:PORT`);
+  }
+  if (config.imageListen !== "" && !isHostPort(config.imageListen)) {
+    problems.push(`--image-listen: invalid address "${config.imageListen}": must be HOST:PORT`);
   }
   if (!LOG_LEVELS.includes(config.logLevel)) {
     problems.push(`--log-level: invalid value "${config.logLevel}": must be one of ${LOG_LEVELS.join(", ")}`);

@@ -184,6 +184,15 @@ export function requireServer({ identity }: { readonly identity: Identity }): vo
   );
 }
 
+/** @throws BerthError BERTH_CERTIFICATE_INVALID unless an identity is this node */
+export function requireNodeCertificate({ identity }: { readonly identity: Identity }, nodeId: string): void {
+  if (identity.kind === "node" && identity.id === nodeId) return;
+  throw invalidCertificate(
+    "no-identity",
+    `certificate of ${describeIdentity(identity)} is not the certificate of node ${nodeId}`,
+  );
+}
+
 function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }

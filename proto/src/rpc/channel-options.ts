@@ -41,10 +41,11 @@ export const SERVER_OPTIONS: ChannelOptions = {
 };
 
 /** Returns the options of a client of a service with these limits. */
-export function clientOptions({ request, response }: MessageLimits): ChannelOptions {
+export function clientOptions({ request, response, window }: MessageLimits): ChannelOptions {
   return {
     ...SHARED_OPTIONS,
     ...TLS_CLIENT_OPTIONS,
+    ...(window === undefined ? {} : { "grpc-node.flow_control_window": window }),
     "grpc.max_receive_message_length": response,
     "grpc.max_send_message_length": request,
   };

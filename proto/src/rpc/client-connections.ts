@@ -1,7 +1,7 @@
 import { type ChannelCredentials, Client } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
 import { clientOptions } from "./channel-options.js";
-import { localChannelCredentials, tlsChannelCredentials } from "./credentials.js";
+import { localChannelCredentials, nodeChannelCredentials, tlsChannelCredentials } from "./credentials.js";
 import { MAX_STREAMS, type MessageLimits } from "./limits.js";
 import { type RpcIdentity, trustOf } from "./rpc-identity.js";
 import { unixAddress } from "./unix-socket.js";
@@ -15,6 +15,8 @@ export interface TcpClientOptions {
   readonly identity: RpcIdentity;
   /** Marks every call as forwarded by another server. */
   readonly forwarded?: boolean;
+  /** The node whose agent is called. Undefined to call a server. */
+  readonly nodeId?: string;
 }
 
 /** A client of a unix socket has no identity: the server admits only its own user. */
@@ -118,8 +120,12 @@ function identityOf(options: RpcClientOptions): RpcIdentity | undefined {
 /** @throws BerthError BERTH_UNAUTHENTICATED without an identity for a TCP address, which some spreads hide from the compiler */
 function credentialsOf(options: RpcClientOptions): ChannelCredentials {
   if ("socket" in options) return localChannelCredentials();
-  const { address, identity }: Partial<TcpClientOptions> = options;
-  if (identity !== undefined) return tlsChannelCredentials(identity.current);
+  const { address, identity, nodeId }: Partial<TcpClientOptions> = options;
+  if (identity !== undefined) {
+    return nodeId === undefined
+      ? tlsChannelCredentials(identity.current)
+      : nodeChannelCredentials(identity.current, nodeId);
+  }
   const message = `cannot connect to the berth server at ${address} without an identity`;
   throw new BerthError({ code: "BERTH_UNAUTHENTICATED", message });
 }

@@ -1,6 +1,13 @@
 import { createSecureContext, type DetailedPeerCertificate } from "node:tls";
 import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grpc/grpc-js";
-import { parseCertificate, requireServer, type Trust, verifyCertificate } from "../identity/certificate.js";
+import {
+  type CertificateFacts,
+  parseCertificate,
+  requireNodeCertificate,
+  requireServer,
+  type Trust,
+  verifyCertificate,
+} from "../identity/certificate.js";
 import { presentedChain } from "../identity/fetch-authority.js";
 import { closeHandshakesWithClient } from "./handshakes-in-progress.js";
 import { type TlsMaterial, trustOf } from "./rpc-identity.js";
@@ -29,16 +36,24 @@ export function localChannelCredentials(): ChannelCredentials {
 /** By material, which does not change. To parse its keys and certificates takes milliseconds. */
 const channelCredentials = new WeakMap<TlsMaterial, ChannelCredentials>();
 
-/** Returns the credentials of a client that connects with TLS. */
+/** Returns the credentials of a client that connects to a server with TLS. */
 export function tlsChannelCredentials(material: TlsMaterial): ChannelCredentials {
   const known = channelCredentials.get(material);
   if (known !== undefined) return known;
-  const credentials = createChannelCredentials(material);
+  const credentials = createChannelCredentials(material, requireServer);
   channelCredentials.set(material, credentials);
   return credentials;
 }
 
-function createChannelCredentials(material: TlsMaterial): ChannelCredentials {
+/** Returns the credentials of a client that connects to the agent of a node with TLS. */
+export function nodeChannelCredentials(material: TlsMaterial, nodeId: string): ChannelCredentials {
+  return createChannelCredentials(material, (facts) => requireNodeCertificate(facts, nodeId));
+}
+
+function createChannelCredentials(
+  material: TlsMaterial,
+  requireAccepted: (facts: CertificateFacts) => void,
+): ChannelCredentials {
   const { authorities, leaf } = material;
   const trust = trustOf(material);
   const context = createSecureContext({
@@ -48,17 +63,24 @@ function createChannelCredentials(material: TlsMaterial): ChannelCredentials {
   });
   const credentials = ChannelCredentials.createFromSecureContext(context, {
     // Node.js passes the whole chain.
-    checkServerIdentity: (_, certificate) => checkServer(certificate as DetailedPeerCertificate, trust),
+    checkServerIdentity: (_, certificate) =>
+      checkServer(certificate as DetailedPeerCertificate, { trust, requireAccepted }),
   });
   return closeHandshakesWithClient(credentials);
 }
 
-/** Returns why a server whose certificate leads to a trusted CA is not accepted: it must be a server of the cluster. */
-function checkServer(certificate: DetailedPeerCertificate, trust: Trust): Error | undefined {
+/** Returns why a server whose certificate leads to a trusted CA is not accepted: it must have the expected identity. */
+function checkServer(
+  certificate: DetailedPeerCertificate,
+  {
+    trust,
+    requireAccepted,
+  }: { readonly trust: Trust; readonly requireAccepted: (facts: CertificateFacts) => void },
+): Error | undefined {
   try {
     const [leaf, ...intermediates] = presentedChain(certificate).map(parseCertificate);
     if (leaf === undefined) throw new Error("the server presented no certificate");
-    requireServer(verifyCertificate(leaf, trust, { nowMs: Date.now() }, intermediates));
+    requireAccepted(verifyCertificate(leaf, trust, { nowMs: Date.now() }, intermediates));
     return undefined;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));

@@ -7,6 +7,8 @@ const MIB = 1024 * KIB;
 export interface MessageLimits {
   readonly request: number;
   readonly response: number;
+  /** Bytes that a client may have received and not read, for services that transfer files. @default 64 KiB, that of HTTP/2 */
+  readonly window?: number;
 }
 
 /**
@@ -17,6 +19,8 @@ export interface MessageLimits {
 const LIMITS: Readonly<Record<string, MessageLimits>> = {
   "berth.v1.ControlService": { request: 16 * MIB, response: 64 * MIB },
   "berth.v1.DispatcherService": { request: 4 * MIB, response: 64 * MIB },
+  // An answer has the configuration of an image, or a part of a layer.
+  "berth.v1.ImageService": { request: KIB, response: 5 * MIB, window: 4 * MIB },
   "berth.v1.PeerService": { request: KIB, response: KIB },
 };
 

@@ -2,12 +2,13 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { ControlServiceService } from "../../gen/berth/v1/control.js";
 import { DispatcherServiceService } from "../../gen/berth/v1/dispatcher.js";
+import { ImageServiceService } from "../../gen/berth/v1/image.js";
 import { PeerServiceService } from "../../gen/berth/v1/peer.js";
 import { PERMISSIONS, type Role } from "./permissions.js";
 
 const DOCUMENT = join(import.meta.dirname, "../../../docs/rpc-permissions.md");
 const ROLES: readonly Role[] = ["viewer", "deployer", "admin", "node", "server", "anonymous"];
-const SERVICES = [ControlServiceService, DispatcherServiceService, PeerServiceService];
+const SERVICES = [ControlServiceService, DispatcherServiceService, ImageServiceService, PeerServiceService];
 
 function renderPermissions(): string {
   const row = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;

@@ -1,5 +1,6 @@
 import type { ControlServiceService } from "../../gen/berth/v1/control.js";
 import type { DispatcherServiceService } from "../../gen/berth/v1/dispatcher.js";
+import type { ImageServiceService } from "../../gen/berth/v1/image.js";
 import type { PeerServiceService } from "../../gen/berth/v1/peer.js";
 
 /** The roles of users. A user can have several. */
@@ -19,6 +20,7 @@ type PathOf<Definition> = {
 type MethodPath =
   | PathOf<typeof ControlServiceService>
   | PathOf<typeof DispatcherServiceService>
+  | PathOf<typeof ImageServiceService>
   | PathOf<typeof PeerServiceService>;
 
 /** Users who can read. */
@@ -74,6 +76,10 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/ListRegistryLogins": ADMIN,
   "/berth.v1.ControlService/PutRegistryLogin": ADMIN,
   "/berth.v1.ControlService/RemoveRegistryLogin": ADMIN,
+  "/berth.v1.ControlService/LocateImages": DEPLOY,
+  "/berth.v1.ControlService/PushImage": DEPLOY,
+  "/berth.v1.ControlService/ListImages": READ,
+  "/berth.v1.ControlService/RemoveImages": DEPLOY,
   "/berth.v1.ControlService/UpdateNode": ADMIN,
   "/berth.v1.ControlService/RemoveNode": ADMIN,
   "/berth.v1.ControlService/Rebalance": ADMIN,
@@ -107,6 +113,10 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.DispatcherService/PushLogs": NODE,
   "/berth.v1.DispatcherService/PushExec": NODE,
   "/berth.v1.DispatcherService/PushStats": NODE,
+  "/berth.v1.DispatcherService/FindImage": NODE,
+  "/berth.v1.DispatcherService/ReceiveImage": NODE,
+  "/berth.v1.ImageService/DescribeImage": NODE,
+  "/berth.v1.ImageService/ReadLayer": NODE,
   "/berth.v1.PeerService/CheckLeader": SERVER,
   "/berth.v1.PeerService/FetchClusterKey": SERVER,
 };

@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ControlServiceService } from "../../gen/berth/v1/control.js";
 import { DispatcherServiceService } from "../../gen/berth/v1/dispatcher.js";
+import { ImageServiceService } from "../../gen/berth/v1/image.js";
 import { PeerServiceService } from "../../gen/berth/v1/peer.js";
 import { certificateFacts, parseCertificate } from "../identity/certificate.js";
 import type { Identity } from "../identity/identity.js";
@@ -20,6 +21,7 @@ const DOCUMENT = join(import.meta.dirname, "../../../docs/rpc-permissions.md");
 const SERVICES: readonly RpcDefinition[] = [
   ControlServiceService,
   DispatcherServiceService,
+  ImageServiceService,
   PeerServiceService,
 ];
 const METHODS = SERVICES.flatMap((service) => Object.values(service)).map(nameOf);

@@ -218,7 +218,13 @@ describe("two-way streams", () => {
   }
 
   async function dispatcher(session: Dispatcher["session"]) {
-    const others = { pushLogs: async () => ({}), pushStats: async () => ({}), async *pushExec() {} };
+    const others = {
+      pushLogs: async () => ({}),
+      pushStats: async () => ({}),
+      findImage: async () => ({ sources: [] }),
+      async *pushExec() {},
+      async *receiveImage() {},
+    };
     const server = await serve(rpcService(DispatcherServiceService, { session, ...others }));
     const client = createRpcClient(DispatcherServiceService, { address: server.address, identity: node });
     cleanUps.push(client.close);
@@ -253,7 +259,13 @@ describe("limits", () => {
 
   /** A connection to a session that answers each message, whose own client has no limits. */
   async function unlimited() {
-    const others = { pushLogs: async () => ({}), pushStats: async () => ({}), async *pushExec() {} };
+    const others = {
+      pushLogs: async () => ({}),
+      pushStats: async () => ({}),
+      findImage: async () => ({ sources: [] }),
+      async *pushExec() {},
+      async *receiveImage() {},
+    };
     const received: number[] = [];
     const session: Dispatcher["session"] = async function* (requests) {
       for await (const { message } of requests) {

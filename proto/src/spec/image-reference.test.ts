@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hasDigest, imageProblem, imageReference, isImageDigest } from "./image-reference.js";
+import { hasDigest, imageProblem, imageReference, isImageDigest, managedImageId } from "./image-reference.js";
 
 const HEX = "0123456789abcdef".repeat(4);
 
@@ -68,10 +68,10 @@ test.each([
   ["localhost:5000/a:1", `localhost:5000/a:1@sha256:${HEX}`],
   [`nginx@sha256:${"0".repeat(64)}`, `nginx@sha256:${"0".repeat(64)}`],
 ])("imageReference adds the digest to %s", (image, expected) => {
-  const reference = imageReference({ image, imageDigest: `sha256:${HEX}` });
+  const reference = imageReference({ image, imageDigest: `sha256:${HEX}`, imageId: "" });
   expect(reference).toBe(expected);
   expect([hasDigest(reference), imageProblem(reference)]).toEqual([true, undefined]);
-  expect(imageReference({ image, imageDigest: "" })).toBe(image);
+  expect(imageReference({ image, imageDigest: "", imageId: "" })).toBe(image);
 });
 
 test("isImageDigest accepts the digests of registries only", () => {
@@ -87,3 +87,23 @@ test("isImageDigest accepts the digests of registries only", () => {
   ];
   expect(others.some(isImageDigest)).toBe(false);
 });
+
+test.each([
+  ["web", "berth.internal/web"],
+  ["web:1", "berth.internal/web"],
+  ["team/web:1", "berth.internal/team/web"],
+  ["localhost/web", "berth.internal/web"],
+  ["registry.example.com:5000/team/web:1", "berth.internal/team/web"],
+])("imageReference names %s without a registry after its ID", (image, name) => {
+  const reference = imageReference({ image, imageDigest: "", imageId: `sha256:${HEX}` });
+  expect(reference).toBe(`${name}:${HEX}`);
+  expect(managedImageId(reference)).toBe(`sha256:${HEX}`);
+  expect(imageProblem(reference)).toBeUndefined();
+});
+
+test.each(["web:1", `web:${HEX}`, "berth.internal/web:1", `berth.internal/web@sha256:${HEX}`])(
+  "managedImageId knows no ID of %s",
+  (name) => {
+    expect(managedImageId(name)).toBeUndefined();
+  },
+);

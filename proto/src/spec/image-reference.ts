@@ -18,6 +18,12 @@ const REFERENCE = new RegExp(`^(${NAME})(?::${TAG})?(?:@${DIGEST})?$`);
 const IMAGE_DIGEST = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
 /** Docker shows as many digits of an image's ID. */
 const SHORT_DIGEST_LENGTH = "sha256:".length + 12;
+/**
+ * The domain of the names that berth gives to images without a registry. ICANN reserves ".internal" for private use, so no
+ * registry has it.
+ */
+const MANAGED_DOMAIN = "berth.internal/";
+const MANAGED_NAME = new RegExp(`^${MANAGED_DOMAIN.replaceAll(".", "\\.")}${NAME}:([a-f0-9]{64})$`);
 /** Docker takes such a name for an image id. */
 const IMAGE_ID = /^[a-f0-9]{64}$/;
 
@@ -48,9 +54,42 @@ export function hasDigest(image: string): boolean {
  * Returns the reference with which Docker gets the image of a container: `name:tag@digest` once the tag is resolved.
  * Docker then ignores the tag, which only shows where the digest comes from.
  */
-export function imageReference({ image, imageDigest }: Pick<ContainerSpec, "image" | "imageDigest">): string {
+export function imageReference({
+  image,
+  imageDigest,
+  imageId,
+}: Pick<ContainerSpec, "image" | "imageDigest" | "imageId">): string {
+  if (imageId !== "") return managedImageName(image, imageId);
   if (imageDigest === "" || hasDigest(image)) return image;
   return `${image}${hasTag(image) ? "" : ":latest"}@${imageDigest}`;
+}
+
+/**
+ * Returns the name that berth gives to an image without a registry. The name has the ID, so it always means the same
+ * content, and other programs never use it.
+ */
+export function managedImageName(image: string, imageId: string): string {
+  return `${MANAGED_DOMAIN}${repositoryPath(image)}:${imageId.slice("sha256:".length)}`;
+}
+
+/** Returns the ID in a name that berth gave; undefined for any other name. */
+export function managedImageId(name: string): string | undefined {
+  const [, hex] = MANAGED_NAME.exec(name) ?? [];
+  return hex === undefined ? undefined : `sha256:${hex}`;
+}
+
+/** Returns the name of an image with its tag: "latest" where there is none. */
+export function taggedImage(image: string): string {
+  return hasDigest(image) || hasTag(image) ? image : `${image}:latest`;
+}
+
+/** Returns the name of an image without its registry, tag and digest. */
+function repositoryPath(image: string): string {
+  const [name = ""] = image.split("@");
+  const untagged = hasTag(name) ? name.slice(0, name.lastIndexOf(":")) : name;
+  const [first = "", ...rest] = untagged.split("/");
+  const hasDomain = rest.length > 0 && (/[.:]/.test(first) || first === "localhost");
+  return hasDomain ? rest.join("/") : untagged;
 }
 
 /** Returns the algorithm and the first digits of a digest, which tell the contents of a tag apart. */

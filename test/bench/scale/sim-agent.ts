@@ -134,6 +134,7 @@ export class SimAgent {
       bootId: nodeId,
       ...PROTOCOL_FIELDS,
       resolvesImages: true,
+      transfersImages: false,
       generation: 0,
     };
     this.#outbox.push({ message: { $case: "hello", value: hello } });

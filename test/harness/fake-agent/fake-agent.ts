@@ -253,6 +253,7 @@ export class FakeAgent {
       description: this.#description(),
       bootId: this.#bootId,
       resolvesImages: true,
+      transfersImages: false,
       generation: 0,
     };
     this.#send({ message: { $case: "hello", value: hello } });

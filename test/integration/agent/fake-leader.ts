@@ -69,6 +69,8 @@ export class FakeLeader {
         rpcService(DispatcherServiceService, {
           session: (requests) => leader.#serve(requests),
           pushStats: async () => ({}),
+          findImage: async () => ({ sources: [] }),
+          async *receiveImage() {},
           pushExec: (requests) => leader.#exec(requests),
           pushLogs: async (requests) => {
             for await (const request of requests) leader.logs.push(request);

@@ -1,7 +1,9 @@
+import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
-import type { AgentConfig } from "../config.js";
+import { type AgentConfig, IMAGE_PORT } from "../config.js";
 import { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
 import { CertificateRenewal } from "../identity/certificate-renewal.js";
+import { NodeImages } from "../images/node-images.js";
 import { berthPorts } from "../node/host/foreign-listeners.js";
 import { HostWatch } from "../node/host/host-watch.js";
 import { ProcessWatch } from "../node/host/process-watch.js";
@@ -51,10 +53,11 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
     log,
     onProblem: (problem) => context.condition.setDiskProblem(problem),
   });
-  const taskManager = createTaskManager(context);
+  const images = createNodeImages(context, advertiseAddress);
+  const taskManager = createTaskManager(context, images);
   const dataPlane = createDataPlane(context, taskManager.tasks);
   const hostWatch = createHostWatch(context, { dataPlane, tasks: taskManager.tasks });
-  const leaderSession = createLeaderSession(context, { servers, taskManager, dataPlane, stateFile });
+  const leaderSession = createLeaderSession(context, { servers, taskManager, dataPlane, stateFile, images });
   const renewal = createCertificateRenewal(context, leaderSession);
   connectEvents(context, { taskManager, dataPlane, hostWatch, leaderSession, stateFile });
   try {
@@ -65,6 +68,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
         { name: "data-plane client", run: (inner) => dataPlane.run(inner) },
         { name: "leader session", run: (inner) => runLeaderSession(leaderSession, renewal, inner) },
         ...renewalParts(renewal),
+        ...(images === undefined ? [] : [{ name: "images", run: (inner: AbortSignal) => images.run(inner) }]),
       ],
       lifetime,
     );
@@ -100,7 +104,7 @@ async function runLeaderSession(
 }
 
 /** Constructs the task manager with the tasks of an earlier run, and the watch of the containers' processes. */
-function createTaskManager(context: AgentContext): TaskManager {
+function createTaskManager(context: AgentContext, images: NodeImages | undefined): TaskManager {
   const { platform, nodeId, identity, savedState, events, ticker, condition } = context;
   const { fence, overlay, policy, queue, logOf } = context;
   const { engine, disk } = platform;
@@ -110,6 +114,7 @@ function createTaskManager(context: AgentContext): TaskManager {
     shareFile: (text) => disk.writeShared(text),
     onPortPublishing: (problem) => condition.setPublishingProblem(problem),
     taskFiles: platform.taskFiles,
+    managedImages: images,
     onSwapProblem: (problem) => condition.setSwapProblem(problem),
     node: { nodeId, hostname: identity.hostname, advertiseAddress: identity.address },
     log: logOf("tasks"),
@@ -132,6 +137,26 @@ function createTaskManager(context: AgentContext): TaskManager {
     });
   }
   return taskManager;
+}
+
+/** Constructs the transfer of images; undefined on a host without images, as in the simulation. */
+function createNodeImages(
+  { platform, condition, logOf, signal }: AgentContext,
+  advertiseAddress: string,
+): NodeImages | undefined {
+  const { images, transport } = platform;
+  if (images === undefined) return undefined;
+  const host = isIPv6(advertiseAddress) ? `[${advertiseAddress}]` : advertiseAddress;
+  return new NodeImages({
+    engine: images.engine,
+    store: images.store,
+    transport,
+    listen: images.listen || `${host}:${IMAGE_PORT}`,
+    platform: () => condition.platform,
+    log: logOf("images"),
+    onListening: (port) => condition.setImagePort(port),
+    signal,
+  });
 }
 
 /** Constructs the client of the data plane with the tables of an earlier run. */

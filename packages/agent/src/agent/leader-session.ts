@@ -1,5 +1,6 @@
 import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
 import { onAuthorities } from "../identity/certificate-renewal.js";
+import type { NodeImages } from "../images/node-images.js";
 import { AssignmentReceiver } from "../leader/assignment-receiver.js";
 import { initialServers } from "../leader/initial-servers.js";
 import { LeaderLink } from "../leader/leader-link.js";
@@ -23,6 +24,8 @@ export interface LeaderSessionParts {
   readonly taskManager: TaskManager;
   readonly dataPlane: DataPlaneClient;
   readonly stateFile: StateFile;
+  /** Undefined where nodes do not transfer images, as in the simulation. */
+  readonly images: NodeImages | undefined;
 }
 
 /** The agent's session with the leader, and all work that the leader requests in it. */
@@ -39,7 +42,7 @@ export interface LeaderSession {
 /** Constructs the leader session and the handlers of the leader's messages. */
 export function createLeaderSession(
   { platform, nodeId, savedState, ticker, queue, fence, policy, logOf, signal }: AgentContext,
-  { servers, taskManager, dataPlane, stateFile }: LeaderSessionParts,
+  { servers, taskManager, dataPlane, stateFile, images }: LeaderSessionParts,
 ): LeaderSession {
   const { engine, identity } = platform;
   const firstServers = initialServers({ configured: servers, saved: savedState.servers });
@@ -91,6 +94,7 @@ export function createLeaderSession(
     ticker,
     queue,
     fence,
+    transfersImages: images !== undefined,
     appliedSequence: () => dataPlane.appliedSequence,
     handler: new LeaderMessageHandler({
       assignments,
@@ -105,6 +109,7 @@ export function createLeaderSession(
       logins: new LoginChecker(engine, signal),
       imageDigests: new ImageDigestResponder(engine, signal),
       volumes: new VolumeResponder(engine, signal),
+      images,
       onAuthorities: (message) => {
         const at = { nowMs: Date.now(), random: Math.random() };
         if (identity !== undefined) onAuthorities(identity, message, at);

@@ -13,12 +13,15 @@ import { type IngressClient, openIngress } from "../dataplane-client/ingress-cli
 import { ingressMetrics } from "../dataplane-client/ingress-metrics.js";
 import { serveMetrics } from "../dataplane-client/serve-metrics.js";
 import { containerOwner } from "../engine/container-owner.js";
+import { DockerImages } from "../engine/dockerode/docker-images.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import type { Engine } from "../engine/engine.js";
+import type { ImageEngine } from "../engine/image-engine.js";
 import type { TaskFiles } from "../files/task-files.js";
 import { secretsMountPoint, TmpfsTaskFiles } from "../files/tmpfs-task-files.js";
 import { certificateMetrics } from "../identity/certificate-metrics.js";
 import { type HostIdentity, requireHostIdentity } from "../identity/host-identity.js";
+import { LayerStore } from "../images/layer-store.js";
 import type { HostNetworking } from "../networks/host-networking.js";
 import { detectKernelSupport, linuxNetworkDevices } from "../networks/host-networking.js";
 import { hostWireguardKey } from "../networks/wireguard-key.js";
@@ -32,6 +35,13 @@ import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/process-lock.js";
 import { findIngressUser } from "./ingress-user.js";
 import { loadOrCreateOwnerKey } from "./owner-key.js";
+
+export interface HostImages {
+  readonly engine: ImageEngine;
+  readonly store: LayerStore;
+  /** "host:port" on which other agents get images. Empty for the default port of the advertised address. */
+  readonly listen: string;
+}
 
 /** The agent's I/O: everything that reaches outside its process. The simulation replaces it. */
 export interface AgentPlatform {
@@ -53,6 +63,8 @@ export interface AgentPlatform {
   readonly taskFiles: TaskFiles;
   /** The files that policies protect. Undefined on a host with default settings. */
   readonly files?: HostFiles;
+  /** What the node needs to transfer images. Undefined in the simulation, whose hosts have no images. */
+  readonly images?: HostImages;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
   /** Reads the usage counters of the container with this first process. Returns undefined when they cannot be read. */
@@ -73,10 +85,8 @@ export interface AgentPlatform {
  * @throws BerthError BERTH_CONFLICT when another agent uses the data directory, BERTH_IDENTITY_INVALID when the host has
  *         not joined a cluster
  */
-export async function hostPlatform(
-  { dataDir, dockerSocket, resources, ingress, ingressUser, metrics }: AgentConfig,
-  log: Logger,
-): Promise<AgentPlatform> {
+export async function hostPlatform(config: AgentConfig, log: Logger): Promise<AgentPlatform> {
+  const { dataDir, dockerSocket, resources, ingress, ingressUser, metrics } = config;
   const release = await lockOrThrow(dataDir);
   const usage = new UsageReader();
   const disk = directoryDisk(dataDir);
@@ -112,6 +122,11 @@ export async function hostPlatform(
     files: {
       berth: [...DEFAULT_HOST_FILES.berth, resolve(dataDir)],
       docker: [...DEFAULT_HOST_FILES.docker, resolve(dockerSocket)],
+    },
+    images: {
+      engine: new DockerImages(dockerSocket),
+      store: new LayerStore(join(dataDir, "layers"), config.imageCacheBytes),
+      listen: config.imageListen,
     },
     processes: containerProcesses,
     readUsage: (processId) => usage.read(processId),

@@ -64,6 +64,8 @@ class TestLeader {
           session: (requests, { signal }) => created.#serve(requests, signal),
           pushLogs: (requests, { signal }) => created.#receiveLogs(requests, signal),
           pushExec: () => created.#unused(),
+          receiveImage: () => created.#unused(),
+          findImage: async () => ({ sources: [] }),
           pushStats: () => Promise.resolve({}),
         }),
       ],
@@ -145,6 +147,7 @@ function startLink(identity: RotatingIdentity): {
   stopping.push(stop);
   const link = new LeaderLink({
     ...{ servers: [leader.server.address], nodeId: NODE.id, handler, generation: () => 0 },
+    transfersImages: false,
     transport: grpcTransport(identity),
     renewals: identity,
     probe: async () => true,

@@ -19,6 +19,8 @@ export interface LeaderLinkOptions
   readonly nodeId: string;
   /** Returns the highest generation of the cluster that this node has joined. */
   readonly generation: () => number;
+  /** Whether this node transfers images. */
+  readonly transfersImages: boolean;
   readonly log: Logger;
 }
 
@@ -90,6 +92,7 @@ export class LeaderLink {
     const { description } = queue;
     return {
       ...{ nodeId, ...PROTOCOL_FIELDS, description, bootId: this.#bootId, resolvesImages: true },
+      transfersImages: this.#options.transfersImages,
       generation: generation(),
     };
   }

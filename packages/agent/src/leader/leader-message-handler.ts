@@ -1,4 +1,5 @@
 import { type Authorities, assertNever } from "@berth/proto";
+import type { NodeImages } from "../images/node-images.js";
 import type { ProbeResponder } from "../node/probe/probe-responder.js";
 import type { UsageMeter } from "../node/usage/usage-meter.js";
 import type { ExecRelay } from "../streams/exec-relay.js";
@@ -26,6 +27,8 @@ export interface LeaderMessageHandlerOptions {
   readonly logins: LoginChecker;
   readonly imageDigests: ImageDigestResponder;
   readonly volumes: VolumeResponder;
+  /** Undefined where nodes do not transfer images, as in the simulation. */
+  readonly images: NodeImages | undefined;
   readonly onAuthorities: (message: Authorities) => void;
 }
 
@@ -38,12 +41,14 @@ export class LeaderMessageHandler implements SessionHandler {
   }
 
   handle(message: LeaderMessage, session: ActiveSession): void | Promise<void> {
-    const { assignments, queue, fence, logs, execs, stats, usage, probing, traffic, logins } = this.#options;
+    const { assignments, queue, fence, logs, execs, stats, usage, probing, traffic, logins, images } =
+      this.#options;
     switch (message.$case) {
       case "welcome":
         return assignments.onWelcome(message.value).then(() => {
           fence.recordAck(session.startedMs);
           session.join(message.value);
+          this.#options.images?.setLeader(session.calls);
         });
       case "assignments":
         session.requireWelcome();
@@ -97,6 +102,25 @@ export class LeaderMessageHandler implements SessionHandler {
             .answer(message.value)
             .then((value) => value && { $case: "volumeReply", value }),
         );
+      case "imageQuery":
+        if (images === undefined) return;
+        return session.reply(
+          images.inventory.answer(message.value).then((value) => ({ $case: "imageInventory", value })),
+        );
+      case "removeImages":
+        if (images === undefined) return;
+        return session.reply(
+          images.inventory.remove(message.value).then((value) => ({ $case: "imagesRemoved", value })),
+        );
+      case "fetchImage":
+        if (images === undefined) return;
+        return session.reply(
+          images.prefetch(message.value).then((value) => ({ $case: "imageFetched", value })),
+        );
+      case "startImageUpload":
+        return images?.uploads.start(session.calls, message.value);
+      case "stopImageUpload":
+        return images?.uploads.stop(message.value.requestId);
       default:
         return assertNever(message);
     }
@@ -108,7 +132,9 @@ export class LeaderMessageHandler implements SessionHandler {
 
   /** Stops the streams of the leader, except logs: a reader that reconnects continues them through the next leader. */
   onConnectionEnd(): void {
-    const { execs, stats, usage } = this.#options;
+    const { execs, stats, usage, images } = this.#options;
+    images?.setLeader(undefined);
+    images?.uploads.stopAll();
     execs.stopAll();
     stats.stopAll();
     usage.stop();

@@ -23,7 +23,10 @@ export type Reply = Extract<
       | "traffic"
       | "registryLoginChecked"
       | "imageDigest"
-      | "volumeReply";
+      | "volumeReply"
+      | "imageInventory"
+      | "imagesRemoved"
+      | "imageFetched";
   }
 >;
 

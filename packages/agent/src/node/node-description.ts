@@ -11,6 +11,14 @@ import { limitDescription } from "./limit-description.js";
 
 /** The leader stores the description of a node as one record, so its size is limited. */
 const MAX_PROBLEMS = 50;
+/** The names of architectures in images, by those of the kernel and of Node.js. */
+const ARCHITECTURES: Readonly<Record<string, string>> = {
+  x86_64: "amd64",
+  x64: "amd64",
+  aarch64: "arm64",
+  armv7l: "arm",
+  armv6l: "arm",
+};
 const NANO_CPUS_PER_CPU = 1_000_000_000;
 
 /** The properties of this host that do not change while the agent runs. */
@@ -35,6 +43,8 @@ export interface ConditionSnapshot {
   /** Docker's named volumes, sorted. */
   readonly volumes: readonly string[];
   readonly dataPlane: DataPlane;
+  /** Port on which the agent serves images. 0 while it does not. */
+  readonly imagePort: number;
 }
 
 /** Collects the state of this host from the parts of the agent, and reports a snapshot after each change. */
@@ -50,6 +60,7 @@ export class HostCondition {
   #listeners: readonly HostListener[] = [];
   #volumes: readonly string[] = [];
   #areVolumesKnown = false;
+  #imagePort = 0;
   #dataPlane = DataPlane.fromPartial({ overlayReason: "not known yet", wireguardReason: "not known yet" });
   /** The last reported snapshot, as JSON. */
   #reported = "";
@@ -72,6 +83,7 @@ export class HostCondition {
       listeners: this.#listeners,
       volumes: this.#volumes,
       dataPlane: this.#dataPlane,
+      imagePort: this.#imagePort,
     };
   }
 
@@ -134,6 +146,17 @@ export class HostCondition {
     if (this.#engine !== undefined) this.setVolumes(this.#volumes);
   }
 
+  setImagePort(port: number): void {
+    this.#imagePort = port;
+    this.#reportChange();
+  }
+
+  /** The platform of this host, such as "linux/amd64". */
+  get platform(): string {
+    const { os = process.platform, architecture = arch() } = this.#engine ?? {};
+    return `${os}/${ARCHITECTURES[architecture] ?? architecture}`;
+  }
+
   /** Updates the given fields only. */
   updateDataPlane(fields: Partial<DataPlane>): void {
     this.#dataPlane = { ...this.#dataPlane, ...fields };
@@ -177,5 +200,6 @@ export function describeNode(identity: NodeIdentity, condition: ConditionSnapsho
     listeners: [...condition.listeners],
     volumes: [...condition.volumes],
     dataPlane: { ...condition.dataPlane },
+    imagePort: condition.imagePort,
   });
 }

@@ -1,4 +1,4 @@
-import type { AssignedRegistryLogin } from "@berth/proto";
+import { type AssignedRegistryLogin, isBerthError, managedImageId } from "@berth/proto";
 import { explainDenial, isRegistryDenial, loginsFor } from "../core/images/registry-logins.js";
 import type { PortAnswer } from "../core/tasks/readiness.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
@@ -189,7 +189,8 @@ async function pull(step: StepOf<"pull">, tools: StepTools, signal: AbortSignal)
       await images.pull(image, { platform, credentials, signal, onProgress: onPullProgress });
       return { kind: "image-known" };
     } catch (error) {
-      if (signal.aborted || !isEngineError(error) || error.kind === "unavailable") throw error;
+      if (signal.aborted || !isBerthError(error) || isEngineError(error, "unavailable")) throw error;
+      if (managedImageId(image) !== undefined) return { kind: "rejected", reason: error.message };
       if (!isRegistryDenial(error.message)) {
         return { kind: "rejected", reason: `cannot pull image ${image}: ${error.message}` };
       }

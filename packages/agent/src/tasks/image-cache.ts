@@ -1,20 +1,35 @@
+import { managedImageId } from "@berth/proto";
 import type { ImageFacts } from "../core/tasks/task-view.js";
-import type { Engine, PullOptions } from "../engine/engine.js";
+import type { Engine, PullOptions, PullProgress } from "../engine/engine.js";
 
 /** Bounds the memory over years of new tags. */
 const MAX_IMAGES = 1_000;
 
 const UNKNOWN: ImageFacts = { state: "unknown", pullBeganAtMs: 0 };
 
+/** The images that the cluster distributes without a registry, by the names that berth gives them. */
+export interface ManagedImages {
+  /** Returns whether Docker has the image. */
+  isPresent(name: string, signal: AbortSignal): Promise<boolean>;
+  /** Fetches the image from other nodes. */
+  fetch(
+    name: string,
+    options: { readonly signal: AbortSignal; readonly onProgress?: (progress: PullProgress) => void },
+  ): Promise<void>;
+}
+
 /** Caches which images the host has, so that a hundred tasks of one image need one request. */
 export class ImageCache {
   readonly #engine: Engine;
+  readonly #managed: ManagedImages | undefined;
   readonly #now: () => number;
   readonly #facts = new Map<string, ImageFacts>();
   readonly #checks = new Map<string, Promise<void>>();
 
-  constructor(engine: Engine, now: () => number) {
+  /** @param managed undefined where nodes do not transfer images, as in the simulation */
+  constructor(engine: Engine, now: () => number, managed?: ManagedImages) {
     this.#engine = engine;
+    this.#managed = managed;
     this.#now = now;
   }
 
@@ -46,14 +61,24 @@ export class ImageCache {
   /** Pulls the image and records that it is present. */
   async pull(image: string, options: PullOptions): Promise<void> {
     const pullBeganAtMs = this.#now();
-    await this.#engine.pull(image, options);
+    const managed = this.#managedOf(image);
+    if (managed === undefined) await this.#engine.pull(image, options);
+    else await managed.fetch(image, options);
     this.#store(image, { state: "present", pullBeganAtMs });
   }
 
   async #check(image: string, signal: AbortSignal): Promise<void> {
-    const exists = await this.#engine.imageExists(image, { signal });
+    const managed = this.#managedOf(image);
+    const exists =
+      managed === undefined
+        ? await this.#engine.imageExists(image, { signal })
+        : await managed.isPresent(image, signal);
     const { pullBeganAtMs } = this.factsOf(image);
     this.#store(image, { state: exists ? "present" : "absent", pullBeganAtMs });
+  }
+
+  #managedOf(image: string): ManagedImages | undefined {
+    return managedImageId(image) === undefined ? undefined : this.#managed;
   }
 
   #store(image: string, facts: ImageFacts): void {

@@ -11,7 +11,7 @@ import type { NodeFacts, TaskView } from "../core/tasks/task-view.js";
 import type { PullProgress } from "../engine/engine.js";
 import { TimerQueue } from "../runtime/timer-queue.js";
 import { executeStep, inspect, type StepTools } from "./execute-step.js";
-import { ImageCache } from "./image-cache.js";
+import { ImageCache, type ManagedImages } from "./image-cache.js";
 import type { StatusReporter } from "./status-reporter.js";
 import type { TaskRecord } from "./task-record.js";
 import type { TaskRecords } from "./task-records.js";
@@ -27,6 +27,8 @@ export interface ReconcileLoopOptions {
   readonly tasks: TaskRecords;
   readonly reporter: StatusReporter;
   readonly tools: Omit<StepTools, "lanes" | "images" | "onPullProgress">;
+  /** Undefined where nodes do not transfer images. */
+  readonly managedImages: ManagedImages | undefined;
   readonly isFenced: () => boolean;
   readonly networks: () => NetworksView;
   readonly policy: () => PolicyView;
@@ -53,9 +55,9 @@ export class ReconcileLoop {
   #keepsUnknown = false;
 
   constructor(options: ReconcileLoopOptions) {
-    const { tools, now } = options;
+    const { tools, managedImages, now } = options;
     this.#options = options;
-    this.#images = new ImageCache(tools.engine, now);
+    this.#images = new ImageCache(tools.engine, now, managedImages);
     this.#timers = new TimerQueue({ onDue: (taskId) => this.wake(taskId), now });
   }
 

@@ -11,6 +11,7 @@ import type { RunningContainer } from "../node/host/process-watch.js";
 import type { CheckPort } from "../node/probe/check-port.js";
 import { ContainerObserver } from "./container-observer.js";
 import { watchEngine } from "./engine-watch.js";
+import type { ManagedImages } from "./image-cache.js";
 import { ReconcileLoop } from "./reconcile-loop.js";
 import { StatusReporter, type StatusReporterOptions } from "./status-reporter.js";
 import { type KnownTasks, TaskRecords } from "./task-records.js";
@@ -24,6 +25,8 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   /** Called with the reason when Docker cannot publish ports, and with "" when it has published some. */
   readonly onPortPublishing: (problem: string) => void;
   readonly taskFiles: TaskFiles;
+  /** Undefined where nodes do not transfer images, as in the simulation. */
+  readonly managedImages?: ManagedImages | undefined;
   /** Called with the reason when secrets may reach a disk, and with "" when they do not. */
   readonly onSwapProblem: (problem: string) => void;
   readonly node: HostFacts;
@@ -71,6 +74,7 @@ export class TaskManager {
         ...{ engine, checkPort, shareFile, onPortPublishing, taskFiles, onSwapProblem },
         registryLogins: () => this.#registryLogins,
       },
+      managedImages: options.managedImages,
       isFenced,
       networks,
       policy,

@@ -6,6 +6,7 @@ import { addClientCommands } from "./client-commands.js";
 import { addClusterCommands } from "./cluster-commands.js";
 import { addContainerCommands } from "./container-commands.js";
 import { addFileCommands } from "./file-commands.js";
+import { addImageCommands } from "./image-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
 import { addNodeCommands } from "./node-commands.js";
 import { addPolicyCommands } from "./policy-commands.js";
@@ -66,6 +67,7 @@ export function createProgram(cli: Cli): Command {
   addNetworkCommands(program, cli);
   addVolumeCommands(program, cli);
   addFileCommands(program, cli);
+  addImageCommands(program, cli);
   addRegistryCommands(program, cli);
   addPolicyCommands(program, cli);
   addTokenCommands(program, cli);

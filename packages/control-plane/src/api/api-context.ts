@@ -6,7 +6,9 @@ import type { LoginSealer } from "../core/registries/registry-logins.js";
 import type { EntryTable } from "../dispatcher/entry-table.js";
 import type { AgentReplies } from "../dispatcher/relays/agent-replies.js";
 import type { ExecRelay } from "../dispatcher/relays/exec-relay.js";
+import type { ImageInventories } from "../dispatcher/relays/image-inventories.js";
 import type { ImageResolver } from "../dispatcher/relays/image-resolver.js";
+import type { ImageUploadRelay } from "../dispatcher/relays/image-upload-relay.js";
 import type { LogRelay } from "../dispatcher/relays/log-relay.js";
 import type { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
@@ -36,6 +38,8 @@ export interface ApiContext {
   readonly trafficCollector: TrafficCollector;
   readonly execs: ExecRelay;
   readonly imageResolver: ImageResolver;
+  readonly imageInventories: ImageInventories;
+  readonly imageUploads: ImageUploadRelay;
   readonly events: EventLog;
   readonly audit: AuditLog;
   /** Undefined in the simulation. */

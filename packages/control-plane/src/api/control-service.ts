@@ -19,6 +19,10 @@ import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/j
 import { redactEnvironments } from "./identities/redact-environment.js";
 import { renewCertificate } from "./identities/renew-certificate.js";
 import { inviteUser, listUsers, removeUser } from "./identities/users.js";
+import { listImages } from "./images/list-images.js";
+import { locateImages } from "./images/locate-images.js";
+import { pushImage } from "./images/push-image.js";
+import { removeImages } from "./images/remove-images.js";
 import { streamLogs } from "./logs/stream-logs.js";
 import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks.js";
 import { acceptNode, getNode, listNodes, removeNode, updateNode } from "./nodes.js";
@@ -65,6 +69,10 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     listNodes: async () => listNodes(context),
     getNode: async (request) => getNode(request, context),
     listPeers: async (_request, { caller }) => listPeers(context, caller),
+    locateImages: (request, { signal }) => locateImages(request, context, signal),
+    pushImage: (requests, caller) => pushImage(requests, context, caller),
+    listImages: (request, { signal }) => listImages(request, context, signal),
+    removeImages: (request, { signal }) => removeImages(request, context, signal),
     updateNode: (request, { signal }) => updateNode(request, context, signal),
     removeNode: (request, { signal }) => removeNode(request, context, signal),
     listNetworks: async (request) => listNetworks(request, context),

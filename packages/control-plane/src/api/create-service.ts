@@ -35,7 +35,8 @@ export async function createService(
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
   requireStackForLogins(stack, credentials, intro);
   const mode = request.resolveImage || ResolveImage.ALWAYS;
-  const images = await askForDigests({ specs: [spec], mode, credentials }, context, signal);
+  const digests = { specs: [spec], mode, credentials, pushedImages: [] };
+  const images = await askForDigests(digests, context, signal);
   const accepted = await writer.submit((state) => {
     const now = runtime.wallClockMs();
     const newId = (): string => runtime.newId();

@@ -13,7 +13,7 @@ import { describeFile } from "../core/files/file-mounts.js";
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
 import { loginViolations } from "./deploy/decide-logins.js";
-import { askForDigests } from "./deploy/resolve-images.js";
+import { askForDigests, pushedImageViolations } from "./deploy/resolve-images.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { planDeployment } from "./plan/plan-deployment.js";
 import { checkPlanRevision } from "./plan/plan-revision.js";
@@ -42,12 +42,15 @@ export async function deployStack(
     ...networkViolations(stack, networks),
     ...fileViolations(stack, files),
     ...loginViolations(credentials ?? []),
+    ...pushedImageViolations(request.pushedImages),
   ];
   if (violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", `stack ${stack} was not deployed`, violations);
   }
   const mode = request.resolveImage || ResolveImage.ALWAYS;
-  const images = await askForDigests({ specs, mode, credentials: credentials ?? [] }, context, signal);
+  const { pushedImages } = request;
+  const digests = { specs, mode, credentials: credentials ?? [], pushedImages };
+  const images = await askForDigests(digests, context, signal);
   const deployment = { stack, specs, networks, files, images, pool, prune };
   if (dryRun) {
     const { plan, warnings } = planDeployment(deployment, current, { now: runtime.wallClockMs(), sealer });

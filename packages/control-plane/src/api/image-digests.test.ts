@@ -12,6 +12,7 @@ import {
 import { beforeEach, expect, test } from "vitest";
 import type { ImageResolution } from "../core/images/image-resolution.js";
 import { buildNode, buildTask, idSequence } from "../core/testing/records.js";
+import type { NodeInventory } from "../dispatcher/relays/image-inventories.js";
 import type { ImageQuestion } from "../dispatcher/relays/image-resolver.js";
 import type { Decide } from "../reconciler/writer.js";
 import { systemRuntime } from "../runtime/runtime.js";
@@ -34,6 +35,8 @@ let api: ApiContext;
 let registry: Map<string, ImageResolution>;
 let questions: ImageQuestion[];
 let unreachableNodes: Set<string>;
+/** What the nodes answer about their images. */
+let inventory: NodeInventory[];
 
 function apply(...changes: readonly Change[]): void {
   revision += 1n;
@@ -45,11 +48,13 @@ beforeEach(() => {
   registry = new Map([["web:1", { kind: "resolved", digest: OLD }]]);
   questions = [];
   unreachableNodes = new Set();
+  inventory = [];
   const submit = async <T>(decide: Decide<T>): Promise<T> => {
     const { changes, result } = decide(state);
     apply(...changes);
     return result;
   };
+  const imageInventories = { query: async () => ({ nodes: inventory, failures: new Map() }) };
   const imageResolver = {
     canAsk: (nodeId: string) => !unreachableNodes.has(nodeId),
     resolve: async (asked: readonly ImageQuestion[]) => {
@@ -59,7 +64,7 @@ beforeEach(() => {
     },
   };
   api = {
-    ...{ state, writer: { submit }, imageResolver, ingress: { ofService: () => [] } },
+    ...{ state, writer: { submit }, imageResolver, imageInventories, ingress: { ofService: () => [] } },
     loginSealer: { open: () => "opened" },
     runtime: { ...systemRuntime, newId: idSequence() },
   } as unknown as ApiContext;

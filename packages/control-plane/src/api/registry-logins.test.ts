@@ -57,6 +57,7 @@ beforeEach(() => {
   api = {
     ...{ state, writer: { submit }, loginSealer: sealer },
     runtime: { ...systemRuntime, newId: idSequence() },
+    imageInventories: { query: async () => ({ nodes: [], failures: new Map() }) },
     imageResolver: new ImageResolver({ runtime: systemRuntime, sessionOf: () => undefined }),
     loginChecks: {
       ask: (question: AgentQuestion) => {
@@ -85,7 +86,11 @@ function deploy(logins?: readonly RegistryCredentials[], change: Partial<DeployS
   const spec = buildSpec({ name: "shop_web", stack: "shop", task: { container: { image: "ghcr.io/a:1" } } });
   const registryLogins = logins && { credentials: [...logins] };
   const request = { networks: [], files: [], prune: false, dryRun: false, planRev: "", ...change };
-  return deployStack({ stack: "shop", services: [spec], registryLogins, ...request }, api, signal);
+  return deployStack(
+    { stack: "shop", services: [spec], registryLogins, pushedImages: [], ...request },
+    api,
+    signal,
+  );
 }
 
 const serversOf = (stack: string): readonly string[] =>
@@ -206,6 +211,7 @@ describe("the logins of a stack", () => {
       expectedVersion: 0,
       force: false,
       registryLogins,
+      pushedImages: [],
     };
     await updateService(request, api, signal);
     expect(serversOf("shop")).toEqual(["ghcr.io", "other.io"]);

@@ -19,7 +19,12 @@ import { decideLogins, requireStackForLogins } from "./deploy/decide-logins.js";
 import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
 import { resolveFiles } from "./deploy/resolve-files.js";
-import { askForDigests, type ImageResolutions, resolveImages } from "./deploy/resolve-images.js";
+import {
+  askForDigests,
+  type ImageResolutions,
+  pushedImageViolations,
+  resolveImages,
+} from "./deploy/resolve-images.js";
 import { resolveNetworks } from "./deploy/resolve-networks.js";
 import { resolvePorts } from "./deploy/resolve-ports.js";
 import { violationsError } from "./deploy/violations.js";
@@ -43,7 +48,11 @@ export async function updateService(
   const requested = request.spec ?? current;
   const isOfService = requested?.name === current?.name && requested?.stack === current?.stack;
   const specs = requested === undefined || !isOfService ? [] : [requested];
-  const images = await askForDigests({ specs, mode, credentials }, context, signal);
+  const { pushedImages } = request;
+  const violations = pushedImageViolations(pushedImages);
+  if (violations.length > 0)
+    throw violationsError("BERTH_SPEC_INVALID", `service ${request.service} was not updated`, violations);
+  const images = await askForDigests({ specs, mode, credentials, pushedImages }, context, signal);
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
     requireChangeable(service, request.expectedVersion);

@@ -55,10 +55,15 @@ function classify(command: AgentCommand): CommandClass {
     case "checkRegistryLogin":
     case "imageDigestRequest":
     case "volumeRequest":
+    case "imageQuery":
+    case "removeImages":
+    case "fetchImage":
+    case "startImageUpload":
       return { key: command.value.requestId, isStop: false, isSetting: false };
     case "stopLogs":
     case "stopExec":
     case "stopStats":
+    case "stopImageUpload":
       return { key: command.value.requestId, isStop: true, isSetting: false };
     case "heartbeatInterval":
     case "authorities":

@@ -1,7 +1,11 @@
 import { DispatcherServiceService } from "@berth/proto";
 import type { CallContext, RpcHandlers } from "@berth/proto/rpc";
+import type { ClusterState } from "../state/cluster-state.js";
 import type { Dispatcher } from "./dispatcher.js";
+import { findImage } from "./find-image.js";
 import type { ExecRelay } from "./relays/exec-relay.js";
+import type { ImageInventories } from "./relays/image-inventories.js";
+import type { ImageUploadRelay } from "./relays/image-upload-relay.js";
 import type { LogRelay } from "./relays/log-relay.js";
 import type { StatsRelay } from "./relays/stats-relay.js";
 
@@ -10,6 +14,9 @@ export interface DispatcherHandlers {
   readonly execs: ExecRelay;
   readonly logs: LogRelay;
   readonly stats: StatsRelay;
+  readonly imageInventories: ImageInventories;
+  readonly imageUploads: ImageUploadRelay;
+  readonly state: ClusterState;
   /** Called with each session that ends with an error, which can be a lack of permission. */
   readonly onDenied: (path: string, context: CallContext, error: unknown) => void;
 }
@@ -20,6 +27,9 @@ export function dispatcherHandlers({
   execs,
   logs,
   stats,
+  imageInventories,
+  imageUploads,
+  state,
   onDenied,
 }: DispatcherHandlers): RpcHandlers<typeof DispatcherServiceService> {
   return {
@@ -34,5 +44,7 @@ export function dispatcherHandlers({
     pushExec: (requests, context) => execs.serve(requests, context),
     pushLogs: (requests, context) => logs.serve(requests, context),
     pushStats: (requests, context) => stats.serve(requests, context),
+    findImage: (request, context) => findImage(request, { state, imageInventories }, context),
+    receiveImage: (requests, context) => imageUploads.serve(requests, context),
   };
 }

@@ -54,6 +54,7 @@ function dispatcherWith(term: AbortSignal) {
     },
     trafficCollector: { recordReport: () => {} },
     imageResolver: { recordAnswer: () => {} },
+    imageInventories: { recordInventory: () => {}, recordRemoval: () => {}, recordFetch: () => {} },
     autoscaler: { recordUsage: () => {}, usageRequest: undefined },
     authorities: () => undefined,
     sealer: undefined,

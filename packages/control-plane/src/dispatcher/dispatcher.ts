@@ -33,6 +33,7 @@ import { requireWithinLimits } from "./message-limits.js";
 import { NodeRegistrar } from "./node-registrar.js";
 import { protocolError, type RegisteringAgent, readHello } from "./registration.js";
 import type { AgentReplies } from "./relays/agent-replies.js";
+import type { ImageInventories } from "./relays/image-inventories.js";
 import type { ImageResolver } from "./relays/image-resolver.js";
 import type { TrafficCollector } from "./relays/traffic-collector.js";
 import type { RestoreMonitor } from "./restore-monitor.js";
@@ -64,6 +65,7 @@ export interface DispatcherOptions {
   >;
   readonly trafficCollector: Pick<TrafficCollector, "recordReport">;
   readonly imageResolver: Pick<ImageResolver, "recordAnswer">;
+  readonly imageInventories: Pick<ImageInventories, "recordInventory" | "recordRemoval" | "recordFetch">;
   readonly restoreMonitor: Pick<RestoreMonitor, "record">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
   /** Returns the authorities of the cluster; undefined without TLS, as in simulations. */
@@ -142,13 +144,14 @@ export class Dispatcher {
     }
   }
 
-  #openSession({ nodeId, bootId, resolvesImages }: Hello, peer: string): Session {
+  #openSession({ nodeId, bootId, resolvesImages, transfersImages }: Hello, peer: string): Session {
     const { state, writer, tables, epoch, nodeHealth, servers, runtime, autoscaler, signal } = this.#options;
     const session = new Session({
       nodeId,
       bootId,
       peer,
       resolvesImages,
+      transfersImages,
       clock: runtime.clock,
       hasBacklog: () => writer.hasBacklog,
       welcome: {
@@ -230,8 +233,16 @@ export class Dispatcher {
   }
 
   #handleMessage({ message }: SessionRequest, session: Session): void {
-    const { nodeHealth, statusWriter, autoscaler, trafficCollector, loginChecks, imageResolver, volumes } =
-      this.#options;
+    const {
+      nodeHealth,
+      statusWriter,
+      autoscaler,
+      trafficCollector,
+      loginChecks,
+      imageResolver,
+      imageInventories,
+      volumes,
+    } = this.#options;
     const { nodeId } = session;
     if (message?.$case !== "heartbeat") nodeHealth.recordHeartbeat(nodeId, 0);
     switch (message?.$case) {
@@ -259,6 +270,15 @@ export class Dispatcher {
         return;
       case "volumeReply":
         volumes.record(nodeId, message.value.requestId, message.value);
+        return;
+      case "imageInventory":
+        imageInventories.recordInventory(nodeId, message.value);
+        return;
+      case "imagesRemoved":
+        imageInventories.recordRemoval(nodeId, message.value);
+        return;
+      case "imageFetched":
+        imageInventories.recordFetch(nodeId, message.value);
         return;
       case "hello":
         session.end(protocolError("the agent sent a second hello in one session"));

@@ -1,6 +1,7 @@
 import {
   assertNever,
   BerthError,
+  type ImageInventory,
   MAX_NETWORKS,
   MAX_PORTS_PER_SERVICE,
   MAX_STATUS_MESSAGE_LENGTH,
@@ -64,6 +65,17 @@ function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
       yield ["volume_reply.removed", message.value.removed.length, MAX_VOLUMES];
       yield ["volume_reply.error", message.value.error.length, MAX_STATUS_MESSAGE_LENGTH];
       return;
+    case "imageInventory":
+      yield* inventoryLimits(message.value);
+      return;
+    case "imagesRemoved":
+      // Agents report at most 1,000 images.
+      yield ["images_removed.image_ids", message.value.imageIds.length, 1_000];
+      yield ["images_removed.errors", message.value.errors.length, 1_000];
+      return;
+    case "imageFetched":
+      yield ["image_fetched.error", message.value.error.length, 1_000];
+      return;
     case "unknownTasks":
       yield ["unknown_tasks.tasks", message.value.tasks.length, MAX_UNKNOWN_TASKS];
       for (const { taskId, containerId, containerName } of message.value.tasks) {
@@ -81,6 +93,17 @@ function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
       return;
     default:
       assertNever(message);
+  }
+}
+
+/** Agents report at most 1,000 images with 100 names each. The leader asks for at most 200 layers. */
+function* inventoryLimits({ images, layers, error }: ImageInventory): Generator<Limit> {
+  yield ["image_inventory.images", images.length, 1_000];
+  yield ["image_inventory.layers", layers.length, 1_000];
+  yield ["image_inventory.error", error.length, 1_000];
+  for (const { id, names } of images) {
+    yield ["image_inventory.id", id.length, MAX_ID_LENGTH];
+    yield ["image_inventory.names", names.length, 100];
   }
 }
 

@@ -23,7 +23,12 @@ export type AgentCommand = Extract<
       | "trafficRequest"
       | "checkRegistryLogin"
       | "imageDigestRequest"
-      | "volumeRequest";
+      | "volumeRequest"
+      | "imageQuery"
+      | "removeImages"
+      | "fetchImage"
+      | "startImageUpload"
+      | "stopImageUpload";
   }
 >;
 
@@ -39,6 +44,8 @@ export interface SessionOptions {
   readonly clock: Clock;
   /** Whether the agent can be asked for digests of images. @default false */
   readonly resolvesImages?: boolean;
+  /** Whether the agent transfers images. @default false */
+  readonly transfersImages?: boolean;
   /** Whether the leader has more decisions to write than fit into one transaction. */
   readonly hasBacklog?: () => boolean;
 }
@@ -53,6 +60,7 @@ export class Session {
   readonly bootId: string;
   readonly peer: string;
   readonly resolvesImages: boolean;
+  readonly transfersImages: boolean;
   readonly #assignments: AssignmentFeed;
   readonly #welcome: Welcome;
   readonly #clock: Clock;
@@ -72,6 +80,7 @@ export class Session {
     this.bootId = options.bootId;
     this.peer = options.peer;
     this.resolvesImages = options.resolvesImages ?? false;
+    this.transfersImages = options.transfersImages ?? false;
     this.#assignments = new AssignmentFeed(options.nodeId, options.source);
     this.#welcome = options.welcome;
     this.#tableVersion = options.tableVersion;

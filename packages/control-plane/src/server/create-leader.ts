@@ -13,11 +13,14 @@ import { MembershipChanges } from "../api/servers/membership-changes.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
 import { etcdServers } from "../core/membership/server-records.js";
+import { collectUnusedImages } from "../dispatcher/collect-images.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
 import { AgentReplies } from "../dispatcher/relays/agent-replies.js";
 import { ExecRelay } from "../dispatcher/relays/exec-relay.js";
+import { ImageInventories } from "../dispatcher/relays/image-inventories.js";
 import { ImageResolver } from "../dispatcher/relays/image-resolver.js";
+import { ImageUploadRelay } from "../dispatcher/relays/image-upload-relay.js";
 import { LogRelay } from "../dispatcher/relays/log-relay.js";
 import { StatsRelay } from "../dispatcher/relays/stats-relay.js";
 import { TrafficCollector } from "../dispatcher/relays/traffic-collector.js";
@@ -206,12 +209,13 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     leader: {
       control: authorizeUsers(control, state, onDenied),
       audit,
-      dispatcher: dispatcherHandlers({ dispatcher, ...relays, onDenied }),
+      dispatcher: dispatcherHandlers({ dispatcher, state, ...relays, onDenied }),
       metrics,
       members: membersOf(state),
     },
     loops: createLoops(context, options, {
       ...{ controller, autoscaler, lag, rotation, keyRotation, membership },
+      imageInventories: relays.imageInventories,
     }),
   };
 }
@@ -280,6 +284,8 @@ interface Relays {
   readonly execs: ExecRelay;
   readonly stats: StatsRelay;
   readonly imageResolver: ImageResolver;
+  readonly imageInventories: ImageInventories;
+  readonly imageUploads: ImageUploadRelay;
 }
 
 /** Creates the relays between API calls and agents. */
@@ -291,14 +297,18 @@ function createRelays({ state, runtime, signal }: TermContext, sessions: Session
   const execs = new ExecRelay({ runtime, sessionOf });
   const stats = new StatsRelay({ runtime, sessionOf, signal });
   const imageResolver = new ImageResolver({ runtime, sessionOf });
+  const nodeIds = (): Iterable<string> => [...sessions.all()].map(({ nodeId }) => nodeId);
+  const imageInventories = new ImageInventories({ runtime, sessionOf, nodeIds });
+  const imageUploads = new ImageUploadRelay({ runtime, sessionOf });
   state.onChange(({ nodes }) => {
     for (const [nodeId, { after }] of nodes) {
       if (after?.state === NodeState.READY) continue;
       logs.onNodeDown(nodeId);
       execs.onNodeDown(nodeId);
+      imageUploads.onNodeDown(nodeId);
     }
   });
-  return { logs, execs, stats, imageResolver };
+  return { logs, execs, stats, imageResolver, imageInventories, imageUploads };
 }
 
 interface LoopComponents {
@@ -308,12 +318,13 @@ interface LoopComponents {
   readonly rotation: AuthorityRotation;
   readonly membership: MembershipChanges | undefined;
   readonly keyRotation: ClusterKeyRotation | undefined;
+  readonly imageInventories: ImageInventories;
 }
 
 function createLoops(
   context: TermContext,
   options: CreateLeaderOptions,
-  { controller, autoscaler, lag, rotation, keyRotation, membership }: LoopComponents,
+  { controller, autoscaler, lag, rotation, keyRotation, membership, imageInventories }: LoopComponents,
 ): readonly Loop[] {
   const { writer, runtime, logger } = context;
   const { sync, moveEtcdLeader, autoRebalanceMs, identity, registrations, ownEtcd } = options;
@@ -326,6 +337,7 @@ function createLoops(
     () => sync.run(writer),
     (signal) => removeUnusedNetworks(context, signal),
     (signal) => collectUnusedFiles(context, signal),
+    (signal) => collectUnusedImages({ ...context, imageInventories }, signal),
   ];
   if (identity !== undefined) {
     const { serverId } = identity;

@@ -20,6 +20,11 @@ export function routeDispatcherService(role: Role): Handlers {
     async *pushExec(requests, context) {
       yield* (await localHandlers(role, 0, context.signal)).pushExec(requests, context);
     },
+    findImage: async (request, context) =>
+      (await localHandlers(role, 0, context.signal)).findImage(request, context),
+    async *receiveImage(requests, context) {
+      yield* (await localHandlers(role, 0, context.signal)).receiveImage(requests, context);
+    },
     pushStats: async (requests, context) =>
       (await localHandlers(role, 0, context.signal)).pushStats(requests, context),
     pushLogs: async (requests, context) =>

@@ -14,6 +14,8 @@ export class ServiceVersions {
   readonly #byStaticAddress = new GroupedMap<ServiceVersion>();
   readonly #byFile = new GroupedMap<ServiceVersion>();
 
+  readonly #byImage = new GroupedMap<ServiceVersion>();
+
   /** Returns the spec of a version; undefined when its record is gone or unreadable. */
   specOf(serviceId: string, version: number): ServiceSpec | undefined {
     return this.#specs.get(serviceId)?.get(version);
@@ -34,6 +36,16 @@ export class ServiceVersions {
     return this.#byFile.get(fileId);
   }
 
+  /** Returns the versions that run this image, which the cluster distributes without a registry. */
+  withImage(imageId: string): ReadonlyMap<string, ServiceVersion> {
+    return this.#byImage.get(imageId);
+  }
+
+  /** Returns the IDs of all images without a registry that a version runs. */
+  imageIds(): readonly string[] {
+    return [...this.#byImage.groups()];
+  }
+
   put(serviceId: string, version: number, spec: ServiceSpec): void {
     this.delete(serviceId, version);
     const specs = this.#specs.get(serviceId);
@@ -45,6 +57,8 @@ export class ServiceVersions {
     for (const { versionId } of fileMounts(spec)) {
       this.#byFile.set(versionId, `${serviceId}/${version}`, { serviceId, version });
     }
+    const imageId = imageIdOf(spec);
+    if (imageId !== "") this.#byImage.set(imageId, `${serviceId}/${version}`, { serviceId, version });
   }
 
   delete(serviceId: string, version: number): void {
@@ -53,9 +67,14 @@ export class ServiceVersions {
     if (spec === undefined) return;
     for (const key of addressKeys(spec)) this.#byStaticAddress.delete(key, `${serviceId}/${version}`);
     for (const { versionId } of fileMounts(spec)) this.#byFile.delete(versionId, `${serviceId}/${version}`);
+    this.#byImage.delete(imageIdOf(spec), `${serviceId}/${version}`);
     specs?.delete(version);
     if (specs?.size === 0) this.#specs.delete(serviceId);
   }
+}
+
+function imageIdOf(spec: ServiceSpec): string {
+  return spec.task?.container?.imageId ?? "";
 }
 
 const addressKey = (network: string, address: string): string => `${network}/${address}`;

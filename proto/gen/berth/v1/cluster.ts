@@ -754,6 +754,8 @@ export interface NodeDescription {
     | undefined;
   /** The newest version of the protocol that the agent speaks. 0 from releases before 0.2.0, which speak version 1. */
   protocolVersion: number;
+  /** Port of the ImageService at `address`. 0 when the agent does not serve images. */
+  imagePort: number;
 }
 
 export interface NodeDescription_EngineLabelsEntry {
@@ -914,7 +916,7 @@ export function auditRecord_KindToJSON(object: AuditRecord_Kind): string {
 }
 
 export interface AuditSubject {
-  /** "stack", "service", "task", "node", "network", "policy", "host", "user" or "token". */
+  /** "stack", "service", "task", "node", "network", "policy", "host", "user", "token" or "image". */
   kind: string;
   /** Empty when the subject has no record, for example because it was not found. */
   id: string;
@@ -3892,6 +3894,7 @@ function createBaseNodeDescription(): NodeDescription {
     volumes: [],
     dataPlane: undefined,
     protocolVersion: 0,
+    imagePort: 0,
   };
 }
 
@@ -3950,6 +3953,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     }
     if (message.protocolVersion !== 0) {
       writer.uint32(144).uint32(message.protocolVersion);
+    }
+    if (message.imagePort !== 0) {
+      writer.uint32(152).uint32(message.imagePort);
     }
     return writer;
   },
@@ -4117,6 +4123,14 @@ export const NodeDescription: MessageFns<NodeDescription> = {
             message.protocolVersion = reader.uint32();
             continue;
           }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.imagePort = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4226,6 +4240,11 @@ export const NodeDescription: MessageFns<NodeDescription> = {
         : isSet(object.protocol_version)
         ? globalThis.Number(object.protocol_version)
         : 0,
+      imagePort: isSet(object.imagePort)
+        ? globalThis.Number(object.imagePort)
+        : isSet(object.image_port)
+        ? globalThis.Number(object.image_port)
+        : 0,
     };
   },
 
@@ -4297,6 +4316,9 @@ export const NodeDescription: MessageFns<NodeDescription> = {
     if (message.protocolVersion !== 0) {
       obj.protocolVersion = Math.round(message.protocolVersion);
     }
+    if (message.imagePort !== 0) {
+      obj.imagePort = Math.round(message.imagePort);
+    }
     return obj;
   },
 
@@ -4341,6 +4363,7 @@ export const NodeDescription: MessageFns<NodeDescription> = {
       ? DataPlane.fromPartial(object.dataPlane)
       : undefined;
     message.protocolVersion = object.protocolVersion ?? 0;
+    message.imagePort = object.imagePort ?? 0;
     return message;
   },
 };

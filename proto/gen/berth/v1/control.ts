@@ -62,6 +62,7 @@ import {
   ServiceTraffic,
   WriteArchive,
 } from "./dispatcher.js";
+import { ImageStored, ImageUpload, ImageVersion, NeededLayers } from "./image.js";
 import { Policy } from "./policy.js";
 import { FileKind, fileKindFromJSON, fileKindToJSON, NetworkSpec, Resources, ServiceSpec } from "./spec.js";
 
@@ -189,7 +190,11 @@ export interface DeployStackRequest {
     | StackRegistryLogins
     | undefined;
   /** @default always */
-  resolveImage?: ResolveImage | undefined;
+  resolveImage?:
+    | ResolveImage
+    | undefined;
+  /** Images that the client has pushed. Their names are not resolved. */
+  pushedImages: ImageVersion[];
 }
 
 /** The credentials of a user for the registries of a stack's images. */
@@ -202,6 +207,129 @@ export interface ListRegistryLoginsRequest {
 
 export interface ListRegistryLoginsResponse {
   logins: RegistryLogin[];
+}
+
+export interface LocateImagesRequest {
+  images: string[];
+  /** Credentials for the registries of the images, as in DeployStackRequest. */
+  credentials: RegistryCredentials[];
+  /** Their stored logins are used, too. */
+  stack: string;
+}
+
+export interface LocateImagesResponse {
+  locations: ImageLocation[];
+}
+
+export interface ImageLocation {
+  image: string;
+  kind: ImageLocation_Kind;
+  /** Why no registry could be asked. Empty when the registry does not have the image. */
+  reason: string;
+}
+
+export const ImageLocation_Kind = {
+  UNSPECIFIED: 0,
+  /** REGISTRY - A registry has the image. */
+  REGISTRY: 1,
+  /** CLUSTER - No registry has it, or none could be asked. A service uses it already. */
+  CLUSTER: 2,
+  /** UNKNOWN - No registry has it, or none could be asked. */
+  UNKNOWN: 3,
+} as const;
+
+export type ImageLocation_Kind = typeof ImageLocation_Kind[keyof typeof ImageLocation_Kind];
+
+export namespace ImageLocation_Kind {
+  export type UNSPECIFIED = typeof ImageLocation_Kind.UNSPECIFIED;
+  export type REGISTRY = typeof ImageLocation_Kind.REGISTRY;
+  export type CLUSTER = typeof ImageLocation_Kind.CLUSTER;
+  export type UNKNOWN = typeof ImageLocation_Kind.UNKNOWN;
+}
+
+export function imageLocation_KindFromJSON(object: any): ImageLocation_Kind {
+  switch (object) {
+    case 0:
+    case "KIND_UNSPECIFIED":
+      return ImageLocation_Kind.UNSPECIFIED;
+    case 1:
+    case "KIND_REGISTRY":
+      return ImageLocation_Kind.REGISTRY;
+    case 2:
+    case "KIND_CLUSTER":
+      return ImageLocation_Kind.CLUSTER;
+    case 3:
+    case "KIND_UNKNOWN":
+      return ImageLocation_Kind.UNKNOWN;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ImageLocation_Kind");
+  }
+}
+
+export function imageLocation_KindToJSON(object: ImageLocation_Kind): string {
+  switch (object) {
+    case ImageLocation_Kind.UNSPECIFIED:
+      return "KIND_UNSPECIFIED";
+    case ImageLocation_Kind.REGISTRY:
+      return "KIND_REGISTRY";
+    case ImageLocation_Kind.CLUSTER:
+      return "KIND_CLUSTER";
+    case ImageLocation_Kind.UNKNOWN:
+      return "KIND_UNKNOWN";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ImageLocation_Kind");
+  }
+}
+
+export interface PushImageRequest {
+  /** The first message has the start of the upload. */
+  upload?:
+    | ImageUpload
+    | undefined;
+  /** In the first message: IDs, hostnames or unique id prefixes of the nodes. Empty to let the leader select one. */
+  nodes: string[];
+}
+
+export interface PushImageResponse {
+  message?: { $case: "needed"; value: NeededLayers } | { $case: "fetchedBytes"; value: number } | //
+  /** Once for each node. */
+  { $case: "stored"; value: ImageStored } | undefined;
+}
+
+export interface ListImagesRequest {
+  /** Includes images that berth did not bring. */
+  all: boolean;
+}
+
+export interface ListImagesResponse {
+  /** Sorted by name. */
+  images: ClusterImage[];
+  /** What could not be found out, for example because a node is down. Shown to users. */
+  warnings: string[];
+}
+
+export interface ClusterImage {
+  id: string;
+  names: string[];
+  sizeBytes: number;
+  createdMs: number;
+  /** Names of the nodes. */
+  nodes: string[];
+  /** Whether berth brought it to all of these nodes. */
+  isManaged: boolean;
+  /** Full names of the services with a kept version that names the image. */
+  usedBy: string[];
+}
+
+export interface RemoveImagesRequest {
+  /** Names, IDs, or unique prefixes of IDs. Empty for all images that no kept version of a service names. */
+  images: string[];
+}
+
+export interface RemoveImagesResponse {
+  removed: ClusterImage[];
+  /** Shown to users. */
+  warnings: string[];
 }
 
 export interface PutRegistryLoginRequest {
@@ -930,7 +1058,11 @@ export interface UpdateServiceRequest {
     | StackRegistryLogins
     | undefined;
   /** @default always with `force`, otherwise changed */
-  resolveImage?: ResolveImage | undefined;
+  resolveImage?:
+    | ResolveImage
+    | undefined;
+  /** Images that the client has pushed. Their names are not resolved. */
+  pushedImages: ImageVersion[];
 }
 
 export interface UpdateServiceResponse {
@@ -2291,6 +2423,7 @@ function createBaseDeployStackRequest(): DeployStackRequest {
     files: [],
     registryLogins: undefined,
     resolveImage: undefined,
+    pushedImages: [],
   };
 }
 
@@ -2322,6 +2455,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     }
     if (message.resolveImage !== undefined) {
       writer.uint32(72).int32(message.resolveImage);
+    }
+    for (const v of message.pushedImages) {
+      ImageVersion.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -2411,6 +2547,14 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
             message.resolveImage = reader.int32() as any;
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.pushedImages.push(ImageVersion.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2454,6 +2598,11 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
         : isSet(object.resolve_image)
         ? resolveImageFromJSON(object.resolve_image)
         : undefined,
+      pushedImages: globalThis.Array.isArray(object?.pushedImages)
+        ? object.pushedImages.map((e: any) => ImageVersion.fromJSON(e))
+        : globalThis.Array.isArray(object?.pushed_images)
+        ? object.pushed_images.map((e: any) => ImageVersion.fromJSON(e))
+        : [],
     };
   },
 
@@ -2486,6 +2635,9 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
     if (message.resolveImage !== undefined) {
       obj.resolveImage = resolveImageToJSON(message.resolveImage);
     }
+    if (message.pushedImages?.length) {
+      obj.pushedImages = message.pushedImages.map((e) => ImageVersion.toJSON(e));
+    }
     return obj;
   },
 
@@ -2505,6 +2657,7 @@ export const DeployStackRequest: MessageFns<DeployStackRequest> = {
       ? StackRegistryLogins.fromPartial(object.registryLogins)
       : undefined;
     message.resolveImage = object.resolveImage ?? undefined;
+    message.pushedImages = object.pushedImages?.map((e) => ImageVersion.fromPartial(e)) || [];
     return message;
   },
 };
@@ -2697,6 +2850,981 @@ export const ListRegistryLoginsResponse: MessageFns<ListRegistryLoginsResponse> 
   fromPartial(object: DeepPartial<ListRegistryLoginsResponse>): ListRegistryLoginsResponse {
     const message = createBaseListRegistryLoginsResponse();
     message.logins = object.logins?.map((e) => RegistryLogin.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLocateImagesRequest(): LocateImagesRequest {
+  return { images: [], credentials: [], stack: "" };
+}
+
+export const LocateImagesRequest: MessageFns<LocateImagesRequest> = {
+  encode(message: LocateImagesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.images) {
+      writer.uint32(10).string(v!);
+    }
+    for (const v of message.credentials) {
+      RegistryCredentials.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.stack !== "") {
+      writer.uint32(26).string(message.stack);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LocateImagesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLocateImagesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.images.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.credentials.push(RegistryCredentials.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stack = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LocateImagesRequest {
+    return {
+      images: globalThis.Array.isArray(object?.images) ? object.images.map((e: any) => globalThis.String(e)) : [],
+      credentials: globalThis.Array.isArray(object?.credentials)
+        ? object.credentials.map((e: any) => RegistryCredentials.fromJSON(e))
+        : [],
+      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+    };
+  },
+
+  toJSON(message: LocateImagesRequest): unknown {
+    const obj: any = {};
+    if (message.images?.length) {
+      obj.images = message.images;
+    }
+    if (message.credentials?.length) {
+      obj.credentials = message.credentials.map((e) => RegistryCredentials.toJSON(e));
+    }
+    if (message.stack !== "") {
+      obj.stack = message.stack;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LocateImagesRequest>): LocateImagesRequest {
+    return LocateImagesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LocateImagesRequest>): LocateImagesRequest {
+    const message = createBaseLocateImagesRequest();
+    message.images = object.images?.map((e) => e) || [];
+    message.credentials = object.credentials?.map((e) => RegistryCredentials.fromPartial(e)) || [];
+    message.stack = object.stack ?? "";
+    return message;
+  },
+};
+
+function createBaseLocateImagesResponse(): LocateImagesResponse {
+  return { locations: [] };
+}
+
+export const LocateImagesResponse: MessageFns<LocateImagesResponse> = {
+  encode(message: LocateImagesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.locations) {
+      ImageLocation.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LocateImagesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLocateImagesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.locations.push(ImageLocation.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LocateImagesResponse {
+    return {
+      locations: globalThis.Array.isArray(object?.locations)
+        ? object.locations.map((e: any) => ImageLocation.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: LocateImagesResponse): unknown {
+    const obj: any = {};
+    if (message.locations?.length) {
+      obj.locations = message.locations.map((e) => ImageLocation.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LocateImagesResponse>): LocateImagesResponse {
+    return LocateImagesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LocateImagesResponse>): LocateImagesResponse {
+    const message = createBaseLocateImagesResponse();
+    message.locations = object.locations?.map((e) => ImageLocation.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseImageLocation(): ImageLocation {
+  return { image: "", kind: 0, reason: "" };
+}
+
+export const ImageLocation: MessageFns<ImageLocation> = {
+  encode(message: ImageLocation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.image !== "") {
+      writer.uint32(10).string(message.image);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageLocation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageLocation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageLocation {
+    return {
+      image: isSet(object.image) ? globalThis.String(object.image) : "",
+      kind: isSet(object.kind) ? imageLocation_KindFromJSON(object.kind) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ImageLocation): unknown {
+    const obj: any = {};
+    if (message.image !== "") {
+      obj.image = message.image;
+    }
+    if (message.kind !== 0) {
+      obj.kind = imageLocation_KindToJSON(message.kind);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageLocation>): ImageLocation {
+    return ImageLocation.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageLocation>): ImageLocation {
+    const message = createBaseImageLocation();
+    message.image = object.image ?? "";
+    message.kind = object.kind ?? 0;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBasePushImageRequest(): PushImageRequest {
+  return { upload: undefined, nodes: [] };
+}
+
+export const PushImageRequest: MessageFns<PushImageRequest> = {
+  encode(message: PushImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.upload !== undefined) {
+      ImageUpload.encode(message.upload, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.nodes) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.upload = ImageUpload.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodes.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PushImageRequest {
+    return {
+      upload: isSet(object.upload) ? ImageUpload.fromJSON(object.upload) : undefined,
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: PushImageRequest): unknown {
+    const obj: any = {};
+    if (message.upload !== undefined) {
+      obj.upload = ImageUpload.toJSON(message.upload);
+    }
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PushImageRequest>): PushImageRequest {
+    return PushImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PushImageRequest>): PushImageRequest {
+    const message = createBasePushImageRequest();
+    message.upload = (object.upload !== undefined && object.upload !== null)
+      ? ImageUpload.fromPartial(object.upload)
+      : undefined;
+    message.nodes = object.nodes?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePushImageResponse(): PushImageResponse {
+  return { message: undefined };
+}
+
+export const PushImageResponse: MessageFns<PushImageResponse> = {
+  encode(message: PushImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "needed":
+        NeededLayers.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "fetchedBytes":
+        writer.uint32(16).int64(message.message.value);
+        break;
+      case "stored":
+        ImageStored.encode(message.message.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PushImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePushImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "needed", value: NeededLayers.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.message = { $case: "fetchedBytes", value: longToNumber(reader.int64()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = { $case: "stored", value: ImageStored.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PushImageResponse {
+    return {
+      message: isSet(object.needed)
+        ? { $case: "needed", value: NeededLayers.fromJSON(object.needed) }
+        : isSet(object.fetchedBytes)
+        ? { $case: "fetchedBytes", value: globalThis.Number(object.fetchedBytes) }
+        : isSet(object.fetched_bytes)
+        ? { $case: "fetchedBytes", value: globalThis.Number(object.fetched_bytes) }
+        : isSet(object.stored)
+        ? { $case: "stored", value: ImageStored.fromJSON(object.stored) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: PushImageResponse): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "needed") {
+      obj.needed = NeededLayers.toJSON(message.message.value);
+    } else if (message.message?.$case === "fetchedBytes") {
+      obj.fetchedBytes = Math.round(message.message.value);
+    } else if (message.message?.$case === "stored") {
+      obj.stored = ImageStored.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PushImageResponse>): PushImageResponse {
+    return PushImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PushImageResponse>): PushImageResponse {
+    const message = createBasePushImageResponse();
+    switch (object.message?.$case) {
+      case "needed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "needed", value: NeededLayers.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "fetchedBytes": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "fetchedBytes", value: object.message.value };
+        }
+        break;
+      }
+      case "stored": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stored", value: ImageStored.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseListImagesRequest(): ListImagesRequest {
+  return { all: false };
+}
+
+export const ListImagesRequest: MessageFns<ListImagesRequest> = {
+  encode(message: ListImagesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.all !== false) {
+      writer.uint32(8).bool(message.all);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListImagesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListImagesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.all = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListImagesRequest {
+    return { all: isSet(object.all) ? globalThis.Boolean(object.all) : false };
+  },
+
+  toJSON(message: ListImagesRequest): unknown {
+    const obj: any = {};
+    if (message.all !== false) {
+      obj.all = message.all;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListImagesRequest>): ListImagesRequest {
+    return ListImagesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListImagesRequest>): ListImagesRequest {
+    const message = createBaseListImagesRequest();
+    message.all = object.all ?? false;
+    return message;
+  },
+};
+
+function createBaseListImagesResponse(): ListImagesResponse {
+  return { images: [], warnings: [] };
+}
+
+export const ListImagesResponse: MessageFns<ListImagesResponse> = {
+  encode(message: ListImagesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.images) {
+      ClusterImage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListImagesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListImagesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.images.push(ClusterImage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListImagesResponse {
+    return {
+      images: globalThis.Array.isArray(object?.images) ? object.images.map((e: any) => ClusterImage.fromJSON(e)) : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: ListImagesResponse): unknown {
+    const obj: any = {};
+    if (message.images?.length) {
+      obj.images = message.images.map((e) => ClusterImage.toJSON(e));
+    }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListImagesResponse>): ListImagesResponse {
+    return ListImagesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListImagesResponse>): ListImagesResponse {
+    const message = createBaseListImagesResponse();
+    message.images = object.images?.map((e) => ClusterImage.fromPartial(e)) || [];
+    message.warnings = object.warnings?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseClusterImage(): ClusterImage {
+  return { id: "", names: [], sizeBytes: 0, createdMs: 0, nodes: [], isManaged: false, usedBy: [] };
+}
+
+export const ClusterImage: MessageFns<ClusterImage> = {
+  encode(message: ClusterImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    for (const v of message.names) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.sizeBytes !== 0) {
+      writer.uint32(24).int64(message.sizeBytes);
+    }
+    if (message.createdMs !== 0) {
+      writer.uint32(32).int64(message.createdMs);
+    }
+    for (const v of message.nodes) {
+      writer.uint32(42).string(v!);
+    }
+    if (message.isManaged !== false) {
+      writer.uint32(48).bool(message.isManaged);
+    }
+    for (const v of message.usedBy) {
+      writer.uint32(58).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClusterImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClusterImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sizeBytes = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.createdMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.nodes.push(reader.string());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.isManaged = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.usedBy.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ClusterImage {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      names: globalThis.Array.isArray(object?.names) ? object.names.map((e: any) => globalThis.String(e)) : [],
+      sizeBytes: isSet(object.sizeBytes)
+        ? globalThis.Number(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? globalThis.Number(object.size_bytes)
+        : 0,
+      createdMs: isSet(object.createdMs)
+        ? globalThis.Number(object.createdMs)
+        : isSet(object.created_ms)
+        ? globalThis.Number(object.created_ms)
+        : 0,
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => globalThis.String(e)) : [],
+      isManaged: isSet(object.isManaged)
+        ? globalThis.Boolean(object.isManaged)
+        : isSet(object.is_managed)
+        ? globalThis.Boolean(object.is_managed)
+        : false,
+      usedBy: globalThis.Array.isArray(object?.usedBy)
+        ? object.usedBy.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.used_by)
+        ? object.used_by.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ClusterImage): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.names?.length) {
+      obj.names = message.names;
+    }
+    if (message.sizeBytes !== 0) {
+      obj.sizeBytes = Math.round(message.sizeBytes);
+    }
+    if (message.createdMs !== 0) {
+      obj.createdMs = Math.round(message.createdMs);
+    }
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes;
+    }
+    if (message.isManaged !== false) {
+      obj.isManaged = message.isManaged;
+    }
+    if (message.usedBy?.length) {
+      obj.usedBy = message.usedBy;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ClusterImage>): ClusterImage {
+    return ClusterImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClusterImage>): ClusterImage {
+    const message = createBaseClusterImage();
+    message.id = object.id ?? "";
+    message.names = object.names?.map((e) => e) || [];
+    message.sizeBytes = object.sizeBytes ?? 0;
+    message.createdMs = object.createdMs ?? 0;
+    message.nodes = object.nodes?.map((e) => e) || [];
+    message.isManaged = object.isManaged ?? false;
+    message.usedBy = object.usedBy?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRemoveImagesRequest(): RemoveImagesRequest {
+  return { images: [] };
+}
+
+export const RemoveImagesRequest: MessageFns<RemoveImagesRequest> = {
+  encode(message: RemoveImagesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.images) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveImagesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveImagesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.images.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveImagesRequest {
+    return {
+      images: globalThis.Array.isArray(object?.images) ? object.images.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: RemoveImagesRequest): unknown {
+    const obj: any = {};
+    if (message.images?.length) {
+      obj.images = message.images;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveImagesRequest>): RemoveImagesRequest {
+    return RemoveImagesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveImagesRequest>): RemoveImagesRequest {
+    const message = createBaseRemoveImagesRequest();
+    message.images = object.images?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRemoveImagesResponse(): RemoveImagesResponse {
+  return { removed: [], warnings: [] };
+}
+
+export const RemoveImagesResponse: MessageFns<RemoveImagesResponse> = {
+  encode(message: RemoveImagesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.removed) {
+      ClusterImage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveImagesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveImagesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.removed.push(ClusterImage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveImagesResponse {
+    return {
+      removed: globalThis.Array.isArray(object?.removed)
+        ? object.removed.map((e: any) => ClusterImage.fromJSON(e))
+        : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: RemoveImagesResponse): unknown {
+    const obj: any = {};
+    if (message.removed?.length) {
+      obj.removed = message.removed.map((e) => ClusterImage.toJSON(e));
+    }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveImagesResponse>): RemoveImagesResponse {
+    return RemoveImagesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveImagesResponse>): RemoveImagesResponse {
+    const message = createBaseRemoveImagesResponse();
+    message.removed = object.removed?.map((e) => ClusterImage.fromPartial(e)) || [];
+    message.warnings = object.warnings?.map((e) => e) || [];
     return message;
   },
 };
@@ -9741,6 +10869,7 @@ function createBaseUpdateServiceRequest(): UpdateServiceRequest {
     force: false,
     registryLogins: undefined,
     resolveImage: undefined,
+    pushedImages: [],
   };
 }
 
@@ -9763,6 +10892,9 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
     }
     if (message.resolveImage !== undefined) {
       writer.uint32(48).int32(message.resolveImage);
+    }
+    for (const v of message.pushedImages) {
+      ImageVersion.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -9828,6 +10960,14 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
             message.resolveImage = reader.int32() as any;
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.pushedImages.push(ImageVersion.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9860,6 +11000,11 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
         : isSet(object.resolve_image)
         ? resolveImageFromJSON(object.resolve_image)
         : undefined,
+      pushedImages: globalThis.Array.isArray(object?.pushedImages)
+        ? object.pushedImages.map((e: any) => ImageVersion.fromJSON(e))
+        : globalThis.Array.isArray(object?.pushed_images)
+        ? object.pushed_images.map((e: any) => ImageVersion.fromJSON(e))
+        : [],
     };
   },
 
@@ -9883,6 +11028,9 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
     if (message.resolveImage !== undefined) {
       obj.resolveImage = resolveImageToJSON(message.resolveImage);
     }
+    if (message.pushedImages?.length) {
+      obj.pushedImages = message.pushedImages.map((e) => ImageVersion.toJSON(e));
+    }
     return obj;
   },
 
@@ -9901,6 +11049,7 @@ export const UpdateServiceRequest: MessageFns<UpdateServiceRequest> = {
       ? StackRegistryLogins.fromPartial(object.registryLogins)
       : undefined;
     message.resolveImage = object.resolveImage ?? undefined;
+    message.pushedImages = object.pushedImages?.map((e) => ImageVersion.fromPartial(e)) || [];
     return message;
   },
 };
@@ -18151,6 +19300,48 @@ export const ControlServiceService = {
       Buffer.from(RemoveRegistryLoginResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RemoveRegistryLoginResponse => RemoveRegistryLoginResponse.decode(value),
   },
+  /** Says for each image where it comes from. `stack deploy` calls this to find the images that it has to push. */
+  locateImages: {
+    path: "/berth.v1.ControlService/LocateImages" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: LocateImagesRequest): Buffer => Buffer.from(LocateImagesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): LocateImagesRequest => LocateImagesRequest.decode(value),
+    responseSerialize: (value: LocateImagesResponse): Buffer =>
+      Buffer.from(LocateImagesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): LocateImagesResponse => LocateImagesResponse.decode(value),
+  },
+  /** Stores an image on nodes. The first response says which layers the client has to send; none if a node has the image. */
+  pushImage: {
+    path: "/berth.v1.ControlService/PushImage" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: PushImageRequest): Buffer => Buffer.from(PushImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PushImageRequest => PushImageRequest.decode(value),
+    responseSerialize: (value: PushImageResponse): Buffer => Buffer.from(PushImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PushImageResponse => PushImageResponse.decode(value),
+  },
+  /** Lists the images on all nodes. */
+  listImages: {
+    path: "/berth.v1.ControlService/ListImages" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListImagesRequest): Buffer => Buffer.from(ListImagesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListImagesRequest => ListImagesRequest.decode(value),
+    responseSerialize: (value: ListImagesResponse): Buffer => Buffer.from(ListImagesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListImagesResponse => ListImagesResponse.decode(value),
+  },
+  /** Removes images that berth brought from all nodes. Images that a kept version of a service names are not removed. */
+  removeImages: {
+    path: "/berth.v1.ControlService/RemoveImages" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveImagesRequest): Buffer => Buffer.from(RemoveImagesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveImagesRequest => RemoveImagesRequest.decode(value),
+    responseSerialize: (value: RemoveImagesResponse): Buffer =>
+      Buffer.from(RemoveImagesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveImagesResponse => RemoveImagesResponse.decode(value),
+  },
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.
@@ -18358,6 +19549,14 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   /** Stores the login of a registry for all stacks, after a node's Docker daemon has checked it. */
   putRegistryLogin: handleUnaryCall<PutRegistryLoginRequest, PutRegistryLoginResponse>;
   removeRegistryLogin: handleUnaryCall<RemoveRegistryLoginRequest, RemoveRegistryLoginResponse>;
+  /** Says for each image where it comes from. `stack deploy` calls this to find the images that it has to push. */
+  locateImages: handleUnaryCall<LocateImagesRequest, LocateImagesResponse>;
+  /** Stores an image on nodes. The first response says which layers the client has to send; none if a node has the image. */
+  pushImage: handleBidiStreamingCall<PushImageRequest, PushImageResponse>;
+  /** Lists the images on all nodes. */
+  listImages: handleUnaryCall<ListImagesRequest, ListImagesResponse>;
+  /** Removes images that berth brought from all nodes. Images that a kept version of a service names are not removed. */
+  removeImages: handleUnaryCall<RemoveImagesRequest, RemoveImagesResponse>;
   /**
    * Adds the etcd member of a server that has joined. The member copies the data, but has no vote. The server repeats the
    * call until it need not wait.

@@ -6,7 +6,12 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import type { handleBidiStreamingCall, handleClientStreamingCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import type {
+  handleBidiStreamingCall,
+  handleClientStreamingCall,
+  handleUnaryCall,
+  UntypedServiceImplementation,
+} from "@grpc/grpc-js";
 import {
   DesiredState,
   desiredStateFromJSON,
@@ -16,6 +21,7 @@ import {
   TaskStatus,
   UnknownTask,
 } from "./cluster.js";
+import { ImageDownload, ImageSource, ImageUpload, ImageUploadStart, NodeImage } from "./image.js";
 import { Policy } from "./policy.js";
 import {
   NetworkSpec,
@@ -44,7 +50,37 @@ export interface SessionRequest {
     | { $case: "imageDigest"; value: ImageDigest }
     | { $case: "unknownTasks"; value: UnknownTasks }
     | { $case: "volumeReply"; value: VolumeReply }
+    | { $case: "imageInventory"; value: ImageInventory }
+    | { $case: "imagesRemoved"; value: ImagesRemoved }
+    | { $case: "imageFetched"; value: ImageFetched }
     | undefined;
+}
+
+/** Answers `image_query`. */
+export interface ImageInventory {
+  requestId: string;
+  /** At most 1000. */
+  images: NodeImage[];
+  /** The requested layers that the node has. */
+  layers: string[];
+  /** Why the node's Docker could not be asked. Shown to users. */
+  error: string;
+}
+
+/** Answers `remove_images`. */
+export interface ImagesRemoved {
+  requestId: string;
+  /** IDs of the images that are gone. */
+  imageIds: string[];
+  /** Why an image could not be removed. Shown to users. */
+  errors: string[];
+}
+
+/** Answers `fetch_image`. */
+export interface ImageFetched {
+  requestId: string;
+  /** Why the node could not fetch the image. Shown to users. */
+  error: string;
 }
 
 /** Answers `image_digest_request`. */
@@ -158,6 +194,8 @@ export interface Hello {
   resolvesImages: boolean;
   /** The highest generation that the agent has joined. A leader of a lower one was replaced by a restore. */
   generation: number;
+  /** Whether the agent transfers images, and answers `image_query`. False for earlier releases. */
+  transfersImages: boolean;
 }
 
 /** Sent at the interval of `welcome`. Never stored. */
@@ -220,7 +258,82 @@ export interface SessionResponse {
     | { $case: "checkRegistryLogin"; value: CheckRegistryLogin }
     | { $case: "imageDigestRequest"; value: ImageDigestRequest }
     | { $case: "volumeRequest"; value: VolumeRequest }
+    | { $case: "imageQuery"; value: ImageQuery }
+    | { $case: "removeImages"; value: RemoveImages }
+    | { $case: "fetchImage"; value: FetchImage }
+    | { $case: "startImageUpload"; value: StartImageUpload }
+    | { $case: "stopImageUpload"; value: StopImageUpload }
     | undefined;
+}
+
+/** Asks an agent which images and layers its node has. */
+export interface ImageQuery {
+  requestId: string;
+  /** Only images with one of these names or IDs. Empty for none. */
+  names: string[];
+  imageIds: string[];
+  /** All images that berth brought. */
+  managed: boolean;
+  /** All images. */
+  all: boolean;
+  layers: string[];
+}
+
+/** Removes images that berth brought, unless a container uses them. Other images stay. */
+export interface RemoveImages {
+  requestId: string;
+  /** Only these IDs. Empty for all. */
+  imageIds: string[];
+  /** Not these IDs. */
+  keptImageIds: string[];
+  /** Only images that berth brought at least this long ago. */
+  minAgeMs: number;
+}
+
+/** Asks an agent to fetch an image from other nodes. */
+export interface FetchImage {
+  requestId: string;
+  /** "name:tag" */
+  image: string;
+  imageId: string;
+  sources: ImageSource[];
+}
+
+/** Asks an agent to receive an image from a client. */
+export interface StartImageUpload {
+  requestId: string;
+  start?:
+    | ImageUploadStart
+    | undefined;
+  /** Nodes that have some of the layers. */
+  sources: ImageSource[];
+}
+
+/** Ends an upload whose client has left. */
+export interface StopImageUpload {
+  requestId: string;
+}
+
+export interface FindImageRequest {
+  imageId: string;
+}
+
+export interface FindImageResponse {
+  sources: ImageSource[];
+}
+
+export interface ReceiveImageRequest {
+  requestId: string;
+  /** Absent in the first message, which only shows that the agent has received the request. */
+  download?:
+    | ImageDownload
+    | undefined;
+  /** Set in the last message when the node could not store the image. */
+  error: string;
+}
+
+export interface ReceiveImageResponse {
+  upload?: ImageUpload | undefined;
 }
 
 /**
@@ -946,6 +1059,15 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       case "volumeReply":
         VolumeReply.encode(message.message.value, writer.uint32(122).fork()).join();
         break;
+      case "imageInventory":
+        ImageInventory.encode(message.message.value, writer.uint32(98).fork()).join();
+        break;
+      case "imagesRemoved":
+        ImagesRemoved.encode(message.message.value, writer.uint32(106).fork()).join();
+        break;
+      case "imageFetched":
+        ImageFetched.encode(message.message.value, writer.uint32(114).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1062,6 +1184,30 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "volumeReply", value: VolumeReply.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.message = { $case: "imageInventory", value: ImageInventory.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.message = { $case: "imagesRemoved", value: ImagesRemoved.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.message = { $case: "imageFetched", value: ImageFetched.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1112,6 +1258,18 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "volumeReply", value: VolumeReply.fromJSON(object.volumeReply) }
         : isSet(object.volume_reply)
         ? { $case: "volumeReply", value: VolumeReply.fromJSON(object.volume_reply) }
+        : isSet(object.imageInventory)
+        ? { $case: "imageInventory", value: ImageInventory.fromJSON(object.imageInventory) }
+        : isSet(object.image_inventory)
+        ? { $case: "imageInventory", value: ImageInventory.fromJSON(object.image_inventory) }
+        : isSet(object.imagesRemoved)
+        ? { $case: "imagesRemoved", value: ImagesRemoved.fromJSON(object.imagesRemoved) }
+        : isSet(object.images_removed)
+        ? { $case: "imagesRemoved", value: ImagesRemoved.fromJSON(object.images_removed) }
+        : isSet(object.imageFetched)
+        ? { $case: "imageFetched", value: ImageFetched.fromJSON(object.imageFetched) }
+        : isSet(object.image_fetched)
+        ? { $case: "imageFetched", value: ImageFetched.fromJSON(object.image_fetched) }
         : undefined,
     };
   },
@@ -1142,6 +1300,12 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.unknownTasks = UnknownTasks.toJSON(message.message.value);
     } else if (message.message?.$case === "volumeReply") {
       obj.volumeReply = VolumeReply.toJSON(message.message.value);
+    } else if (message.message?.$case === "imageInventory") {
+      obj.imageInventory = ImageInventory.toJSON(message.message.value);
+    } else if (message.message?.$case === "imagesRemoved") {
+      obj.imagesRemoved = ImagesRemoved.toJSON(message.message.value);
+    } else if (message.message?.$case === "imageFetched") {
+      obj.imageFetched = ImageFetched.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1227,7 +1391,344 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         }
         break;
       }
+      case "imageInventory": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "imageInventory", value: ImageInventory.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "imagesRemoved": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "imagesRemoved", value: ImagesRemoved.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "imageFetched": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "imageFetched", value: ImageFetched.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseImageInventory(): ImageInventory {
+  return { requestId: "", images: [], layers: [], error: "" };
+}
+
+export const ImageInventory: MessageFns<ImageInventory> = {
+  encode(message: ImageInventory, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    for (const v of message.images) {
+      NodeImage.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.layers) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.error !== "") {
+      writer.uint32(34).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageInventory {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageInventory();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.images.push(NodeImage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.layers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageInventory {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      images: globalThis.Array.isArray(object?.images) ? object.images.map((e: any) => NodeImage.fromJSON(e)) : [],
+      layers: globalThis.Array.isArray(object?.layers) ? object.layers.map((e: any) => globalThis.String(e)) : [],
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: ImageInventory): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.images?.length) {
+      obj.images = message.images.map((e) => NodeImage.toJSON(e));
+    }
+    if (message.layers?.length) {
+      obj.layers = message.layers;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageInventory>): ImageInventory {
+    return ImageInventory.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageInventory>): ImageInventory {
+    const message = createBaseImageInventory();
+    message.requestId = object.requestId ?? "";
+    message.images = object.images?.map((e) => NodeImage.fromPartial(e)) || [];
+    message.layers = object.layers?.map((e) => e) || [];
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBaseImagesRemoved(): ImagesRemoved {
+  return { requestId: "", imageIds: [], errors: [] };
+}
+
+export const ImagesRemoved: MessageFns<ImagesRemoved> = {
+  encode(message: ImagesRemoved, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    for (const v of message.imageIds) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.errors) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImagesRemoved {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImagesRemoved();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.imageIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.errors.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImagesRemoved {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      imageIds: globalThis.Array.isArray(object?.imageIds)
+        ? object.imageIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.image_ids)
+        ? object.image_ids.map((e: any) => globalThis.String(e))
+        : [],
+      errors: globalThis.Array.isArray(object?.errors) ? object.errors.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: ImagesRemoved): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.imageIds?.length) {
+      obj.imageIds = message.imageIds;
+    }
+    if (message.errors?.length) {
+      obj.errors = message.errors;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImagesRemoved>): ImagesRemoved {
+    return ImagesRemoved.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImagesRemoved>): ImagesRemoved {
+    const message = createBaseImagesRemoved();
+    message.requestId = object.requestId ?? "";
+    message.imageIds = object.imageIds?.map((e) => e) || [];
+    message.errors = object.errors?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseImageFetched(): ImageFetched {
+  return { requestId: "", error: "" };
+}
+
+export const ImageFetched: MessageFns<ImageFetched> = {
+  encode(message: ImageFetched, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.error !== "") {
+      writer.uint32(18).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageFetched {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageFetched();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageFetched {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: ImageFetched): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageFetched>): ImageFetched {
+    return ImageFetched.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageFetched>): ImageFetched {
+    const message = createBaseImageFetched();
+    message.requestId = object.requestId ?? "";
+    message.error = object.error ?? "";
     return message;
   },
 };
@@ -2233,6 +2734,7 @@ function createBaseHello(): Hello {
     newestProtocolVersion: 0,
     resolvesImages: false,
     generation: 0,
+    transfersImages: false,
   };
 }
 
@@ -2258,6 +2760,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.generation !== 0) {
       writer.uint32(56).int64(message.generation);
+    }
+    if (message.transfersImages !== false) {
+      writer.uint32(64).bool(message.transfersImages);
     }
     return writer;
   },
@@ -2331,6 +2836,14 @@ export const Hello: MessageFns<Hello> = {
             message.generation = longToNumber(reader.int64());
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.transfersImages = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2372,6 +2885,11 @@ export const Hello: MessageFns<Hello> = {
         ? globalThis.Boolean(object.resolves_images)
         : false,
       generation: isSet(object.generation) ? globalThis.Number(object.generation) : 0,
+      transfersImages: isSet(object.transfersImages)
+        ? globalThis.Boolean(object.transfersImages)
+        : isSet(object.transfers_images)
+        ? globalThis.Boolean(object.transfers_images)
+        : false,
     };
   },
 
@@ -2398,6 +2916,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.generation !== 0) {
       obj.generation = Math.round(message.generation);
     }
+    if (message.transfersImages !== false) {
+      obj.transfersImages = message.transfersImages;
+    }
     return obj;
   },
 
@@ -2415,6 +2936,7 @@ export const Hello: MessageFns<Hello> = {
     message.newestProtocolVersion = object.newestProtocolVersion ?? 0;
     message.resolvesImages = object.resolvesImages ?? false;
     message.generation = object.generation ?? 0;
+    message.transfersImages = object.transfersImages ?? false;
     return message;
   },
 };
@@ -2890,6 +3412,21 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "volumeRequest":
         VolumeRequest.encode(message.message.value, writer.uint32(178).fork()).join();
         break;
+      case "imageQuery":
+        ImageQuery.encode(message.message.value, writer.uint32(146).fork()).join();
+        break;
+      case "removeImages":
+        RemoveImages.encode(message.message.value, writer.uint32(154).fork()).join();
+        break;
+      case "fetchImage":
+        FetchImage.encode(message.message.value, writer.uint32(162).fork()).join();
+        break;
+      case "startImageUpload":
+        StartImageUpload.encode(message.message.value, writer.uint32(170).fork()).join();
+        break;
+      case "stopImageUpload":
+        StopImageUpload.encode(message.message.value, writer.uint32(186).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3057,6 +3594,46 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             message.message = { $case: "volumeRequest", value: VolumeRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.message = { $case: "imageQuery", value: ImageQuery.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.message = { $case: "removeImages", value: RemoveImages.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.message = { $case: "fetchImage", value: FetchImage.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.message = { $case: "startImageUpload", value: StartImageUpload.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.message = { $case: "stopImageUpload", value: StopImageUpload.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3135,6 +3712,26 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "volumeRequest", value: VolumeRequest.fromJSON(object.volumeRequest) }
         : isSet(object.volume_request)
         ? { $case: "volumeRequest", value: VolumeRequest.fromJSON(object.volume_request) }
+        : isSet(object.imageQuery)
+        ? { $case: "imageQuery", value: ImageQuery.fromJSON(object.imageQuery) }
+        : isSet(object.image_query)
+        ? { $case: "imageQuery", value: ImageQuery.fromJSON(object.image_query) }
+        : isSet(object.removeImages)
+        ? { $case: "removeImages", value: RemoveImages.fromJSON(object.removeImages) }
+        : isSet(object.remove_images)
+        ? { $case: "removeImages", value: RemoveImages.fromJSON(object.remove_images) }
+        : isSet(object.fetchImage)
+        ? { $case: "fetchImage", value: FetchImage.fromJSON(object.fetchImage) }
+        : isSet(object.fetch_image)
+        ? { $case: "fetchImage", value: FetchImage.fromJSON(object.fetch_image) }
+        : isSet(object.startImageUpload)
+        ? { $case: "startImageUpload", value: StartImageUpload.fromJSON(object.startImageUpload) }
+        : isSet(object.start_image_upload)
+        ? { $case: "startImageUpload", value: StartImageUpload.fromJSON(object.start_image_upload) }
+        : isSet(object.stopImageUpload)
+        ? { $case: "stopImageUpload", value: StopImageUpload.fromJSON(object.stopImageUpload) }
+        : isSet(object.stop_image_upload)
+        ? { $case: "stopImageUpload", value: StopImageUpload.fromJSON(object.stop_image_upload) }
         : undefined,
     };
   },
@@ -3177,6 +3774,16 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.imageDigestRequest = ImageDigestRequest.toJSON(message.message.value);
     } else if (message.message?.$case === "volumeRequest") {
       obj.volumeRequest = VolumeRequest.toJSON(message.message.value);
+    } else if (message.message?.$case === "imageQuery") {
+      obj.imageQuery = ImageQuery.toJSON(message.message.value);
+    } else if (message.message?.$case === "removeImages") {
+      obj.removeImages = RemoveImages.toJSON(message.message.value);
+    } else if (message.message?.$case === "fetchImage") {
+      obj.fetchImage = FetchImage.toJSON(message.message.value);
+    } else if (message.message?.$case === "startImageUpload") {
+      obj.startImageUpload = StartImageUpload.toJSON(message.message.value);
+    } else if (message.message?.$case === "stopImageUpload") {
+      obj.stopImageUpload = StopImageUpload.toJSON(message.message.value);
     }
     return obj;
   },
@@ -3301,7 +3908,950 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         }
         break;
       }
+      case "imageQuery": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "imageQuery", value: ImageQuery.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "removeImages": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "removeImages", value: RemoveImages.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "fetchImage": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "fetchImage", value: FetchImage.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "startImageUpload": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "startImageUpload", value: StartImageUpload.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "stopImageUpload": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stopImageUpload", value: StopImageUpload.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseImageQuery(): ImageQuery {
+  return { requestId: "", names: [], imageIds: [], managed: false, all: false, layers: [] };
+}
+
+export const ImageQuery: MessageFns<ImageQuery> = {
+  encode(message: ImageQuery, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    for (const v of message.names) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.imageIds) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.managed !== false) {
+      writer.uint32(32).bool(message.managed);
+    }
+    if (message.all !== false) {
+      writer.uint32(40).bool(message.all);
+    }
+    for (const v of message.layers) {
+      writer.uint32(50).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageQuery {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageQuery();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.names.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.imageIds.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.managed = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.all = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.layers.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageQuery {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      names: globalThis.Array.isArray(object?.names) ? object.names.map((e: any) => globalThis.String(e)) : [],
+      imageIds: globalThis.Array.isArray(object?.imageIds)
+        ? object.imageIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.image_ids)
+        ? object.image_ids.map((e: any) => globalThis.String(e))
+        : [],
+      managed: isSet(object.managed) ? globalThis.Boolean(object.managed) : false,
+      all: isSet(object.all) ? globalThis.Boolean(object.all) : false,
+      layers: globalThis.Array.isArray(object?.layers) ? object.layers.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: ImageQuery): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.names?.length) {
+      obj.names = message.names;
+    }
+    if (message.imageIds?.length) {
+      obj.imageIds = message.imageIds;
+    }
+    if (message.managed !== false) {
+      obj.managed = message.managed;
+    }
+    if (message.all !== false) {
+      obj.all = message.all;
+    }
+    if (message.layers?.length) {
+      obj.layers = message.layers;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageQuery>): ImageQuery {
+    return ImageQuery.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageQuery>): ImageQuery {
+    const message = createBaseImageQuery();
+    message.requestId = object.requestId ?? "";
+    message.names = object.names?.map((e) => e) || [];
+    message.imageIds = object.imageIds?.map((e) => e) || [];
+    message.managed = object.managed ?? false;
+    message.all = object.all ?? false;
+    message.layers = object.layers?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRemoveImages(): RemoveImages {
+  return { requestId: "", imageIds: [], keptImageIds: [], minAgeMs: 0 };
+}
+
+export const RemoveImages: MessageFns<RemoveImages> = {
+  encode(message: RemoveImages, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    for (const v of message.imageIds) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.keptImageIds) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.minAgeMs !== 0) {
+      writer.uint32(32).int64(message.minAgeMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveImages {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveImages();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.imageIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.keptImageIds.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.minAgeMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveImages {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      imageIds: globalThis.Array.isArray(object?.imageIds)
+        ? object.imageIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.image_ids)
+        ? object.image_ids.map((e: any) => globalThis.String(e))
+        : [],
+      keptImageIds: globalThis.Array.isArray(object?.keptImageIds)
+        ? object.keptImageIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.kept_image_ids)
+        ? object.kept_image_ids.map((e: any) => globalThis.String(e))
+        : [],
+      minAgeMs: isSet(object.minAgeMs)
+        ? globalThis.Number(object.minAgeMs)
+        : isSet(object.min_age_ms)
+        ? globalThis.Number(object.min_age_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: RemoveImages): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.imageIds?.length) {
+      obj.imageIds = message.imageIds;
+    }
+    if (message.keptImageIds?.length) {
+      obj.keptImageIds = message.keptImageIds;
+    }
+    if (message.minAgeMs !== 0) {
+      obj.minAgeMs = Math.round(message.minAgeMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveImages>): RemoveImages {
+    return RemoveImages.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveImages>): RemoveImages {
+    const message = createBaseRemoveImages();
+    message.requestId = object.requestId ?? "";
+    message.imageIds = object.imageIds?.map((e) => e) || [];
+    message.keptImageIds = object.keptImageIds?.map((e) => e) || [];
+    message.minAgeMs = object.minAgeMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseFetchImage(): FetchImage {
+  return { requestId: "", image: "", imageId: "", sources: [] };
+}
+
+export const FetchImage: MessageFns<FetchImage> = {
+  encode(message: FetchImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.image !== "") {
+      writer.uint32(18).string(message.image);
+    }
+    if (message.imageId !== "") {
+      writer.uint32(26).string(message.imageId);
+    }
+    for (const v of message.sources) {
+      ImageSource.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FetchImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFetchImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.sources.push(ImageSource.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FetchImage {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      image: isSet(object.image) ? globalThis.String(object.image) : "",
+      imageId: isSet(object.imageId)
+        ? globalThis.String(object.imageId)
+        : isSet(object.image_id)
+        ? globalThis.String(object.image_id)
+        : "",
+      sources: globalThis.Array.isArray(object?.sources) ? object.sources.map((e: any) => ImageSource.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: FetchImage): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.image !== "") {
+      obj.image = message.image;
+    }
+    if (message.imageId !== "") {
+      obj.imageId = message.imageId;
+    }
+    if (message.sources?.length) {
+      obj.sources = message.sources.map((e) => ImageSource.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FetchImage>): FetchImage {
+    return FetchImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FetchImage>): FetchImage {
+    const message = createBaseFetchImage();
+    message.requestId = object.requestId ?? "";
+    message.image = object.image ?? "";
+    message.imageId = object.imageId ?? "";
+    message.sources = object.sources?.map((e) => ImageSource.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseStartImageUpload(): StartImageUpload {
+  return { requestId: "", start: undefined, sources: [] };
+}
+
+export const StartImageUpload: MessageFns<StartImageUpload> = {
+  encode(message: StartImageUpload, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.start !== undefined) {
+      ImageUploadStart.encode(message.start, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.sources) {
+      ImageSource.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartImageUpload {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartImageUpload();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.start = ImageUploadStart.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sources.push(ImageSource.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StartImageUpload {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      start: isSet(object.start) ? ImageUploadStart.fromJSON(object.start) : undefined,
+      sources: globalThis.Array.isArray(object?.sources) ? object.sources.map((e: any) => ImageSource.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: StartImageUpload): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.start !== undefined) {
+      obj.start = ImageUploadStart.toJSON(message.start);
+    }
+    if (message.sources?.length) {
+      obj.sources = message.sources.map((e) => ImageSource.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StartImageUpload>): StartImageUpload {
+    return StartImageUpload.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartImageUpload>): StartImageUpload {
+    const message = createBaseStartImageUpload();
+    message.requestId = object.requestId ?? "";
+    message.start = (object.start !== undefined && object.start !== null)
+      ? ImageUploadStart.fromPartial(object.start)
+      : undefined;
+    message.sources = object.sources?.map((e) => ImageSource.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseStopImageUpload(): StopImageUpload {
+  return { requestId: "" };
+}
+
+export const StopImageUpload: MessageFns<StopImageUpload> = {
+  encode(message: StopImageUpload, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StopImageUpload {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStopImageUpload();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StopImageUpload {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: StopImageUpload): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StopImageUpload>): StopImageUpload {
+    return StopImageUpload.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StopImageUpload>): StopImageUpload {
+    const message = createBaseStopImageUpload();
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseFindImageRequest(): FindImageRequest {
+  return { imageId: "" };
+}
+
+export const FindImageRequest: MessageFns<FindImageRequest> = {
+  encode(message: FindImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FindImageRequest {
+    return {
+      imageId: isSet(object.imageId)
+        ? globalThis.String(object.imageId)
+        : isSet(object.image_id)
+        ? globalThis.String(object.image_id)
+        : "",
+    };
+  },
+
+  toJSON(message: FindImageRequest): unknown {
+    const obj: any = {};
+    if (message.imageId !== "") {
+      obj.imageId = message.imageId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FindImageRequest>): FindImageRequest {
+    return FindImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindImageRequest>): FindImageRequest {
+    const message = createBaseFindImageRequest();
+    message.imageId = object.imageId ?? "";
+    return message;
+  },
+};
+
+function createBaseFindImageResponse(): FindImageResponse {
+  return { sources: [] };
+}
+
+export const FindImageResponse: MessageFns<FindImageResponse> = {
+  encode(message: FindImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.sources) {
+      ImageSource.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sources.push(ImageSource.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FindImageResponse {
+    return {
+      sources: globalThis.Array.isArray(object?.sources) ? object.sources.map((e: any) => ImageSource.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: FindImageResponse): unknown {
+    const obj: any = {};
+    if (message.sources?.length) {
+      obj.sources = message.sources.map((e) => ImageSource.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FindImageResponse>): FindImageResponse {
+    return FindImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindImageResponse>): FindImageResponse {
+    const message = createBaseFindImageResponse();
+    message.sources = object.sources?.map((e) => ImageSource.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseReceiveImageRequest(): ReceiveImageRequest {
+  return { requestId: "", download: undefined, error: "" };
+}
+
+export const ReceiveImageRequest: MessageFns<ReceiveImageRequest> = {
+  encode(message: ReceiveImageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.download !== undefined) {
+      ImageDownload.encode(message.download, writer.uint32(18).fork()).join();
+    }
+    if (message.error !== "") {
+      writer.uint32(26).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReceiveImageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiveImageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.download = ImageDownload.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReceiveImageRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      download: isSet(object.download) ? ImageDownload.fromJSON(object.download) : undefined,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: ReceiveImageRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.download !== undefined) {
+      obj.download = ImageDownload.toJSON(message.download);
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReceiveImageRequest>): ReceiveImageRequest {
+    return ReceiveImageRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReceiveImageRequest>): ReceiveImageRequest {
+    const message = createBaseReceiveImageRequest();
+    message.requestId = object.requestId ?? "";
+    message.download = (object.download !== undefined && object.download !== null)
+      ? ImageDownload.fromPartial(object.download)
+      : undefined;
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBaseReceiveImageResponse(): ReceiveImageResponse {
+  return { upload: undefined };
+}
+
+export const ReceiveImageResponse: MessageFns<ReceiveImageResponse> = {
+  encode(message: ReceiveImageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.upload !== undefined) {
+      ImageUpload.encode(message.upload, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReceiveImageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReceiveImageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.upload = ImageUpload.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReceiveImageResponse {
+    return { upload: isSet(object.upload) ? ImageUpload.fromJSON(object.upload) : undefined };
+  },
+
+  toJSON(message: ReceiveImageResponse): unknown {
+    const obj: any = {};
+    if (message.upload !== undefined) {
+      obj.upload = ImageUpload.toJSON(message.upload);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReceiveImageResponse>): ReceiveImageResponse {
+    return ReceiveImageResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReceiveImageResponse>): ReceiveImageResponse {
+    const message = createBaseReceiveImageResponse();
+    message.upload = (object.upload !== undefined && object.upload !== null)
+      ? ImageUpload.fromPartial(object.upload)
+      : undefined;
     return message;
   },
 };
@@ -11110,6 +12660,27 @@ export const DispatcherServiceService = {
     responseSerialize: (value: PushStatsResponse): Buffer => Buffer.from(PushStatsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PushStatsResponse => PushStatsResponse.decode(value),
   },
+  /** Returns the nodes that have an image. Fails unless a task of the calling node runs it. */
+  findImage: {
+    path: "/berth.v1.DispatcherService/FindImage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindImageRequest): Buffer => Buffer.from(FindImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindImageRequest => FindImageRequest.decode(value),
+    responseSerialize: (value: FindImageResponse): Buffer => Buffer.from(FindImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindImageResponse => FindImageResponse.decode(value),
+  },
+  /** Answers `start_image_upload`: the leader sends the client's upload. */
+  receiveImage: {
+    path: "/berth.v1.DispatcherService/ReceiveImage" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: ReceiveImageRequest): Buffer => Buffer.from(ReceiveImageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReceiveImageRequest => ReceiveImageRequest.decode(value),
+    responseSerialize: (value: ReceiveImageResponse): Buffer =>
+      Buffer.from(ReceiveImageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReceiveImageResponse => ReceiveImageResponse.decode(value),
+  },
 } as const;
 
 export interface DispatcherServiceServer extends UntypedServiceImplementation {
@@ -11125,6 +12696,10 @@ export interface DispatcherServiceServer extends UntypedServiceImplementation {
   pushExec: handleBidiStreamingCall<PushExecRequest, PushExecResponse>;
   /** Answers `start_stats` with the resource use of the host and its tasks, until the leader ends it. */
   pushStats: handleClientStreamingCall<PushStatsRequest, PushStatsResponse>;
+  /** Returns the nodes that have an image. Fails unless a task of the calling node runs it. */
+  findImage: handleUnaryCall<FindImageRequest, FindImageResponse>;
+  /** Answers `start_image_upload`: the leader sends the client's upload. */
+  receiveImage: handleBidiStreamingCall<ReceiveImageRequest, ReceiveImageResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {

@@ -979,6 +979,11 @@ export interface ContainerSpec {
    */
   imageDigest: string;
   /**
+   * ID of the image that the cluster distributes by itself, because no registry has it: "sha256:…". The leader sets it,
+   * like `image_digest`, and at most one of them.
+   */
+  imageId: string;
+  /**
    * Starts the container when a client has attached to it, so that the client misses no output. The task fails when none
    * has within 30 s. The end of the client's input ends that of the container.
    */
@@ -4217,6 +4222,7 @@ function createBaseContainerSpec(): ContainerSpec {
     platform: "",
     files: [],
     imageDigest: "",
+    imageId: "",
     waitForAttach: false,
     deviceRequests: [],
     postStart: [],
@@ -4386,6 +4392,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     }
     if (message.imageDigest !== "") {
       writer.uint32(418).string(message.imageDigest);
+    }
+    if (message.imageId !== "") {
+      writer.uint32(434).string(message.imageId);
     }
     if (message.waitForAttach !== false) {
       writer.uint32(424).bool(message.waitForAttach);
@@ -4858,6 +4867,14 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
             message.imageDigest = reader.string();
             continue;
           }
+          case 54: {
+            if (tag !== 434) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
           case 53: {
             if (tag !== 424) {
               break;
@@ -5183,6 +5200,11 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
         : isSet(object.image_digest)
         ? globalThis.String(object.image_digest)
         : "",
+      imageId: isSet(object.imageId)
+        ? globalThis.String(object.imageId)
+        : isSet(object.image_id)
+        ? globalThis.String(object.image_id)
+        : "",
       waitForAttach: isSet(object.waitForAttach)
         ? globalThis.Boolean(object.waitForAttach)
         : isSet(object.wait_for_attach)
@@ -5413,6 +5435,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     if (message.imageDigest !== "") {
       obj.imageDigest = message.imageDigest;
     }
+    if (message.imageId !== "") {
+      obj.imageId = message.imageId;
+    }
     if (message.waitForAttach !== false) {
       obj.waitForAttach = message.waitForAttach;
     }
@@ -5540,6 +5565,7 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     message.platform = object.platform ?? "";
     message.files = object.files?.map((e) => FileMount.fromPartial(e)) || [];
     message.imageDigest = object.imageDigest ?? "";
+    message.imageId = object.imageId ?? "";
     message.waitForAttach = object.waitForAttach ?? false;
     message.deviceRequests = object.deviceRequests?.map((e) => DeviceRequest.fromPartial(e)) || [];
     message.postStart = object.postStart?.map((e) => Hook.fromPartial(e)) || [];

@@ -137,6 +137,8 @@ export class TlsCluster {
         // Never ends by itself, and does not watch its signal.
         return new Promise(() => {});
       },
+      findImage: async () => ({ sources: [] }),
+      async *receiveImage() {},
       pushStats: async () => ({}),
       async *pushExec() {},
     };

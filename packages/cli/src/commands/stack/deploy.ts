@@ -1,11 +1,13 @@
 import {
   type DeployStackResponse,
   isBerthError,
+  ResolveImage,
   type ServiceOutcome,
   ServiceOutcome_Kind,
 } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
+import { pushMissingImages } from "../../images/push-missing-images.js";
 import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
 import { parseResolveImage, type ResolveImageOptions } from "../../options/resolve-image.js";
 import { fileOutcomeLines, filesJson } from "../../output/files.js";
@@ -48,6 +50,16 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   const isAuthSent = options.withRegistryAuth === true && options.dryRun !== true;
   const credentials = isAuthSent ? await readRegistryAuth(cli, specs) : undefined;
   await withClient(cli, options, async (client) => {
+    const terminal = options.output === "json" ? cli.stderr : cli.stdout;
+    const resolveImage = parseResolveImage(options);
+    const pushedImages =
+      resolveImage === ResolveImage.NEVER
+        ? []
+        : await pushMissingImages(cli, client, {
+            ...{ stack, specs, credentials: credentials ?? [] },
+            isDryRun: options.dryRun === true,
+            terminal: options.quiet ? undefined : terminal,
+          });
     const request = {
       stack,
       services: [...specs],
@@ -57,7 +69,8 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       networks: [...networks],
       files: [...files],
       registryLogins: credentials && { credentials: [...credentials] },
-      resolveImage: parseResolveImage(options),
+      resolveImage,
+      pushedImages,
     };
     const explain = async (error: unknown): Promise<never> => {
       throw await explainDenial(cli, client, { error, stack: stackSpecs });
@@ -70,7 +83,6 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
         return explain(error);
       },
     );
-    const terminal = options.output === "json" ? cli.stderr : cli.stdout;
     if (!options.quiet) {
       for (const warning of response.warnings) printWarning(cli, warning);
       terminal.write(registryAuthLines(credentials ?? []));

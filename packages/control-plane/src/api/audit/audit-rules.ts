@@ -34,6 +34,9 @@ export type AuditRule<Request> =
 
 type AuditRules = { readonly [Name in keyof Control]: AuditRule<RequestOf<Control[Name]>> };
 
+/** The longest reference of an image. */
+const MAX_IMAGE_LENGTH = 512;
+
 const UNRECORDED = { kind: "unrecorded" } as const;
 
 /**
@@ -166,6 +169,21 @@ export const AUDIT_RULES: AuditRules = {
     kind: "recorded",
     recordKind: Kind.CHANGE,
     subjects: ({ kind, names }) => names.map((name) => fileSubject(kind, name)),
+  },
+  locateImages: UNRECORDED,
+  pushImage: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ upload }) =>
+      upload?.message?.$case === "start" ? [imageSubject(upload.message.value.image)] : [],
+    summary: ({ upload }) =>
+      upload?.message?.$case === "start" ? `ID ${upload.message.value.imageId.slice(0, 100)}` : "",
+  },
+  listImages: UNRECORDED,
+  removeImages: {
+    kind: "recorded",
+    recordKind: Kind.CHANGE,
+    subjects: ({ images }) => images.map(imageSubject),
   },
   listRegistryLogins: UNRECORDED,
   putRegistryLogin: {
@@ -322,6 +340,10 @@ function networkSubject(reference: string, state: ClusterState): AuditSubject {
 
 function fileSubject(kind: FileKind, name: string): AuditSubject {
   return { kind: fileKindName(kind), id: "", name };
+}
+
+function imageSubject(name: string): AuditSubject {
+  return { kind: "image", id: "", name: name.slice(0, MAX_IMAGE_LENGTH) };
 }
 
 function registrySubject(server: string): AuditSubject {

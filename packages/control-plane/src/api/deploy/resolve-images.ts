@@ -1,4 +1,5 @@
 import {
+  type ImageVersion,
   imageProblem,
   isBerthError,
   type Node,
@@ -7,8 +8,15 @@ import {
   registryOf,
   type ServiceSpec,
   TaskState,
+  taggedImage,
 } from "@berth/proto";
-import { chooseDigest, type ImageResolution, resolveDigest } from "../../core/images/image-resolution.js";
+import { isSha256Digest } from "@berth/proto/images";
+import {
+  chooseContent,
+  chooseNodeImage,
+  type ImageResolution,
+  resolveContent,
+} from "../../core/images/image-resolution.js";
 import { stateOf } from "../../core/model/task-state.js";
 import {
   credentialsForImage,
@@ -21,6 +29,18 @@ import type { ImageQuestion } from "../../dispatcher/relays/image-resolver.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import type { ServiceTarget } from "./decide-deployment.js";
+import type { ServiceViolation } from "./violations.js";
+
+/** Returns what is wrong with the images that a client has pushed. */
+export function pushedImageViolations(images: readonly ImageVersion[]): readonly ServiceViolation[] {
+  return images
+    .filter(({ image, imageId }) => imageProblem(image) !== undefined || !isSha256Digest(imageId))
+    .map(({ image }) => ({
+      service: "",
+      path: "pushed_images",
+      message: `${JSON.stringify(image)} has no valid ID`,
+    }));
+}
 
 /** What is known about the tags of the images in a request, and how to use it. */
 export interface ImageResolutions {
@@ -35,26 +55,46 @@ export interface DigestRequest {
   readonly mode: ResolveImage;
   /** Credentials in the request, which are not stored yet. They come before the stored ones. */
   readonly credentials: readonly RegistryCredentials[];
+  /** Images that the client has pushed. */
+  readonly pushedImages: readonly ImageVersion[];
 }
 
+type ResolverContext = Pick<ApiContext, "state" | "imageResolver" | "imageInventories" | "loginSealer">;
+
 /**
- * Asks nodes for the digests that specs need, one question for each image. Called before the decision, which is a
- * transaction and must not wait for a registry. Takes up to 5 s; never rejects.
+ * Asks nodes for the digests that specs need, one question for each image. Images that no registry has are looked for on
+ * all nodes. Called before the decision, which is a transaction and must not wait for a registry. Takes up to 10 s; never
+ * rejects.
  */
 export async function askForDigests(
-  { specs, mode, credentials }: DigestRequest,
-  { state, imageResolver, loginSealer }: Pick<ApiContext, "state" | "imageResolver" | "loginSealer">,
+  request: DigestRequest,
+  context: ResolverContext,
   signal: AbortSignal,
 ): Promise<ImageResolutions> {
+  const pushed = new Map<string, ImageResolution>(
+    request.pushedImages.map(({ image, imageId }) => [image, { kind: "cluster", imageId }]),
+  );
+  const asked = await askRegistries(request, pushed, context, signal);
+  const onNodes = await findOnNodes(asked, request, context, signal);
+  return { mode: request.mode, byImage: new Map([...asked, ...onNodes, ...pushed]) };
+}
+
+/** Asks registries, through nodes, for the digests of all images that the client has not pushed. */
+async function askRegistries(
+  { specs, mode, credentials }: DigestRequest,
+  pushed: ReadonlyMap<string, ImageResolution>,
+  { state, imageResolver, loginSealer }: ResolverContext,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, ImageResolution>> {
   const specsByImage = new Map<string, ServiceSpec>();
   for (const spec of specs) {
     const container = spec.task?.container;
     if (container === undefined || imageProblem(container.image) !== undefined) continue;
     const current = state.services.byName(spec.name)?.spec?.task?.container;
-    if (chooseDigest(container, current, mode).kind === "fixed") continue;
+    if (pushed.has(container.image) || chooseContent(container, current, mode).kind === "fixed") continue;
     if (!specsByImage.has(container.image)) specsByImage.set(container.image, spec);
   }
-  if (specsByImage.size === 0) return { mode, byImage: new Map() };
+  if (specsByImage.size === 0) return new Map();
   const nodes = [...state.nodes.values()].filter(
     ({ id, description }) => description?.engineReady === true && imageResolver.canAsk(id),
   );
@@ -65,7 +105,40 @@ export async function askForDigests(
     const stored = storedCredentials({ image, stack: spec.stack }, state, loginSealer);
     return [{ image, nodeId, credentials: [...ofRequest, ...stored] }];
   });
-  return { mode, byImage: await imageResolver.resolve(questions, signal) };
+  return imageResolver.resolve(questions, signal);
+}
+
+/**
+ * Looks on all nodes for the images that registries do not have. An image that only some nodes have is distributed by the
+ * cluster. A service whose content is known keeps it while its registry cannot be asked.
+ */
+async function findOnNodes(
+  asked: ReadonlyMap<string, ImageResolution>,
+  { specs, mode }: DigestRequest,
+  { state, imageInventories }: ResolverContext,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, ImageResolution>> {
+  const unresolved = new Set<string>();
+  for (const { name, task } of specs) {
+    if (task?.container === undefined) continue;
+    const { image } = task.container;
+    const resolution = asked.get(image);
+    const current = state.services.byName(name)?.spec?.task?.container;
+    const choice = chooseContent(task.container, current, mode);
+    const hasFallback = choice.kind === "resolve" && choice.fallback.imageDigest !== "";
+    const isFailed = resolution?.kind === "failed" && !hasFallback;
+    if (resolution?.kind === "local" || isFailed) unresolved.add(image);
+  }
+  if (unresolved.size === 0) return new Map();
+  const names = [...unresolved].map(taggedImage);
+  const { nodes } = await imageInventories.query({ names }, signal);
+  const found = [...unresolved].flatMap((image): [string, ImageResolution][] => {
+    const name = taggedImage(image);
+    const holders = nodes.flatMap(({ images }) => images.find((each) => each.names.includes(name)) ?? []);
+    const imageId = chooseNodeImage({ imageIds: holders.map(({ id }) => id), nodes: nodes.length });
+    return imageId === undefined ? [] : [[image, { kind: "cluster", imageId }]];
+  });
+  return new Map(found);
 }
 
 /** Returns none when this server cannot decrypt them. The registry then decides whether it answers without. */
@@ -111,7 +184,7 @@ function selectNode(spec: ServiceSpec, { state, nodes, offset }: NodeChoice): st
   return eligible?.id;
 }
 
-/** Sets the digest of each image, and returns the warnings about those that could not be resolved. */
+/** Sets the content of each image, and returns the warnings about those that could not be resolved. */
 export function resolveImages(
   targets: readonly ServiceTarget[],
   { mode, byImage }: ImageResolutions,
@@ -122,10 +195,10 @@ export function resolveImages(
     const { task } = spec;
     if (task?.container === undefined) return { id, spec };
     const { image } = task.container;
-    const choice = chooseDigest(task.container, state.services.get(id)?.spec?.task?.container, mode);
-    const found = resolveDigest(choice, byImage.get(image), { image, service: spec.name });
+    const choice = chooseContent(task.container, state.services.get(id)?.spec?.task?.container, mode);
+    const found = resolveContent(choice, byImage.get(image), { image, service: spec.name });
     if (found.warning !== undefined) warnings.add(found.warning);
-    const container = { ...task.container, imageDigest: found.digest };
+    const container = { ...task.container, ...found.content };
     return { id, spec: { ...spec, task: { ...task, container } } };
   });
   return { targets: resolved, warnings: [...warnings] };

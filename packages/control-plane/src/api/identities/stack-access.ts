@@ -101,6 +101,11 @@ const STACK_RULES: StackRules = {
       names.map((name) => ({ kind, name })),
       state,
     ),
+  locateImages: ({ stack }) => [stack],
+  pushImage: undefined,
+  listImages: undefined,
+  // An image belongs to no stack.
+  removeImages: () => [""],
   listRegistryLogins: undefined,
   putRegistryLogin: undefined,
   removeRegistryLogin: undefined,

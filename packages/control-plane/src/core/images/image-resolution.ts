@@ -6,28 +6,36 @@ export type ImageResolution =
   | { readonly kind: "resolved"; readonly digest: string }
   /** The image comes from no registry, so there is no digest with which other nodes could pull it. */
   | { readonly kind: "local" }
+  /** The content that the client has pushed, or that the only node with the image has. */
+  | { readonly kind: "cluster"; readonly imageId: string }
   /** The registry could not be asked. */
   | { readonly kind: "failed"; readonly reason: string };
 
-/** How the digest of a container's image is determined. */
-export type DigestChoice =
-  /** Without a question. An empty digest means that nodes use the tag. */
-  | { readonly kind: "fixed"; readonly digest: string }
+/** The content of an image. At most one field is set; none when nodes use the tag. */
+export type ImageContent = Pick<ContainerSpec, "imageDigest" | "imageId">;
+
+/** How the content of a container's image is determined. */
+export type ContentChoice =
+  /** Without a question. */
+  | { readonly kind: "fixed"; readonly content: ImageContent }
   | {
       readonly kind: "resolve";
-      /** The digest to keep if the tag cannot be resolved. Empty when there is none. */
-      readonly fallback: string;
+      /** The content to keep if the tag cannot be resolved. */
+      readonly fallback: ImageContent;
     };
 
-/** The digest of a container's image, and the warning about it. */
-export interface ResolvedDigest {
-  readonly digest: string;
+/** The content of a container's image, and the warning about it. */
+export interface ResolvedContent {
+  readonly content: ImageContent;
   /** Shown to the user. Undefined unless the tag could not be resolved. */
   readonly warning?: string;
 }
 
-/** The fields of a container from which its digest follows. */
-type ImageFields = Pick<ContainerSpec, "image" | "imageDigest" | "pullPolicy">;
+/** The fields of a container from which its content follows. */
+type ImageFields = Pick<ContainerSpec, "image" | "imageDigest" | "imageId" | "pullPolicy">;
+
+/** Nodes use the tag. */
+const TAG: ImageContent = { imageDigest: "", imageId: "" };
 
 /**
  * Decides whether the image of a container has to be resolved.
@@ -36,39 +44,59 @@ type ImageFields = Pick<ContainerSpec, "image" | "imageDigest" | "pullPolicy">;
  *
  * @param current the container in the current spec of the service; undefined for a new service
  */
-export function chooseDigest(
+export function chooseContent(
   { image, pullPolicy }: Pick<ImageFields, "image" | "pullPolicy">,
   current: ImageFields | undefined,
   mode: ResolveImage,
-): DigestChoice {
-  if (hasDigest(image) || pullPolicy === PullPolicy.NEVER) return { kind: "fixed", digest: "" };
+): ContentChoice {
+  if (hasDigest(image) || pullPolicy === PullPolicy.NEVER) return { kind: "fixed", content: TAG };
   const isSameImage = current?.image === image;
-  const known = isSameImage ? current.imageDigest : "";
+  const known = isSameImage ? { imageDigest: current.imageDigest, imageId: current.imageId } : TAG;
   if (mode === ResolveImage.NEVER || (mode === ResolveImage.CHANGED && isSameImage)) {
-    return { kind: "fixed", digest: known };
+    return { kind: "fixed", content: known };
   }
   return { kind: "resolve", fallback: known };
 }
 
 /**
- * Returns the digest for a choice. A tag that cannot be resolved keeps the digest that it had: otherwise, a registry that
+ * Returns the content for a choice. A tag that cannot be resolved keeps the content that it had: otherwise, a registry that
  * is down would let every deployment replace all tasks.
  *
  * @param resolution undefined when no node could be asked
  */
-export function resolveDigest(
-  choice: DigestChoice,
+export function resolveContent(
+  choice: ContentChoice,
   resolution: ImageResolution | undefined,
   { image, service }: { readonly image: string; readonly service: string },
-): ResolvedDigest {
-  if (choice.kind === "fixed") return { digest: choice.digest };
-  if (resolution?.kind === "resolved") return { digest: resolution.digest };
-  if (resolution?.kind === "local") return { digest: "" };
+): ResolvedContent {
+  // What the client has pushed is what it wants to run, whatever the mode.
+  if (resolution?.kind === "cluster") return { content: { imageDigest: "", imageId: resolution.imageId } };
+  if (choice.kind === "fixed") return { content: choice.content };
+  if (resolution?.kind === "resolved") return { content: { imageDigest: resolution.digest, imageId: "" } };
+  if (resolution?.kind === "local") return { content: TAG };
   const reason = resolution?.reason ?? "no node that could run it is connected";
+  const { imageDigest, imageId } = choice.fallback;
+  const kept = imageDigest || imageId;
   const effect =
-    choice.fallback === ""
-      ? "each node may run a different version"
-      : `${service} keeps ${shortDigest(choice.fallback)}`;
+    kept === "" ? "each node may run a different version" : `${service} keeps ${shortDigest(kept)}`;
   const warning = `image ${image} could not be resolved to a digest: ${reason}; ${effect}`;
-  return { digest: choice.fallback, warning };
+  return { content: choice.fallback, warning };
+}
+
+/** Which images the connected nodes have under one name. */
+export interface NodeImageIds {
+  /** IDs of the images, one for each node that has one. */
+  readonly imageIds: readonly string[];
+  /** Number of nodes that have answered. */
+  readonly nodes: number;
+}
+
+/**
+ * Returns the content of an image that no registry has: that of the nodes that have it, if others lack it. When all nodes
+ * have an image under the name, an administrator has put it there, and each node uses its own.
+ */
+export function chooseNodeImage({ imageIds, nodes }: NodeImageIds): string | undefined {
+  const [imageId, ...others] = new Set(imageIds);
+  if (imageId === undefined || others.length > 0 || imageIds.length >= nodes) return undefined;
+  return imageId;
 }

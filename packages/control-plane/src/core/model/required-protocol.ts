@@ -22,6 +22,8 @@ const FEATURES: readonly Feature[] = [
   // SELinux labels and recursion of bind mounts, subpaths of volumes, options of tmpfs, and mounts of images.
   { since: 2, isUsed: ({ task }) => task?.container?.mounts.some(isNewMount) === true },
   // MAC addresses, link-local addresses and names of interfaces.
+  // Images without a registry.
+  { since: 2, isUsed: ({ task }) => (task?.container?.imageId ?? "") !== "" },
   {
     since: 2,
     isUsed: ({ task }) =>

@@ -1,6 +1,13 @@
-import { isBerthError, type RegistryCredentials, type ServiceOutcome } from "@berth/proto";
+import {
+  type ImageVersion,
+  isBerthError,
+  type RegistryCredentials,
+  type ServiceOutcome,
+  type ServiceSpec,
+} from "@berth/proto";
 import { type ControlClient, withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
+import { pushMissingImages } from "../../../images/push-missing-images.js";
 import { invalidOption, parseTimeoutMs } from "../../../options/parse-options.js";
 import { parseResolveImage, type ResolveImageOptions } from "../../../options/resolve-image.js";
 import { printWarning } from "../../../output/print.js";
@@ -58,12 +65,14 @@ async function requestUpdate(
 ): Promise<ServiceOutcome> {
   const { signal } = cli;
   let credentials: readonly RegistryCredentials[] | undefined;
+  let pushedImages: ImageVersion[] | undefined;
   for (let attempt = 1; ; attempt += 1) {
     const found = await retryDuringElection(cli, () => client.getService({ service }, { signal }));
     const { id = "", spec, version = 0 } = found.service?.service ?? {};
     if (spec === undefined) throw new Error(`the server returned no spec for service ${service}`);
     const updated = applyFlags(spec, options);
     credentials ??= options.withRegistryAuth ? await readRegistryAuth(cli, [updated]) : undefined;
+    pushedImages ??= await pushImages(cli, client, { updated, credentials: credentials ?? [], options });
     const request = {
       service: id,
       spec: updated,
@@ -71,6 +80,7 @@ async function requestUpdate(
       force: options.force ?? false,
       registryLogins: credentials && { credentials: [...credentials] },
       resolveImage: parseResolveImage(options),
+      pushedImages,
     };
     try {
       const response = await retryDuringElection(cli, () => client.updateService(request, { signal }));
@@ -80,4 +90,26 @@ async function requestUpdate(
       if (!isBerthError(error, "BERTH_CONFLICT") || attempt >= MAX_ATTEMPTS) throw error;
     }
   }
+}
+
+interface UpdatedImage {
+  readonly updated: ServiceSpec;
+  readonly credentials: readonly RegistryCredentials[];
+  readonly options: UpdateOptions;
+}
+
+/** Pushes the image of an update that concerns the image, if the local Docker has it and no registry. */
+async function pushImages(
+  cli: Cli,
+  client: ControlClient,
+  { updated, credentials, options }: UpdatedImage,
+): Promise<ImageVersion[]> {
+  const concernsImage =
+    options.image !== undefined || options.force === true || options.resolveImage === "always";
+  if (!concernsImage || options.resolveImage === "never") return [];
+  return pushMissingImages(cli, client, {
+    ...{ stack: updated.stack, specs: [updated], credentials },
+    isDryRun: false,
+    terminal: options.quiet ? undefined : cli.stdout,
+  });
 }

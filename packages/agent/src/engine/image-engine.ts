@@ -1,0 +1,38 @@
+import type { Readable } from "node:stream";
+import type { EngineCall } from "./engine.js";
+
+/** An image of the daemon. */
+export interface LocalImage {
+  /** "sha256:…" */
+  readonly id: string;
+  /** "name:tag" */
+  readonly names: readonly string[];
+  /** "name@sha256:…", under which registries have it. */
+  readonly repoDigests: readonly string[];
+  readonly sizeBytes: number;
+  readonly createdMs: number;
+  /** Digests of the layers as uncompressed tar archives, in order. */
+  readonly layers: readonly string[];
+  /** When a name was given last, in ms since the epoch. 0 when not known. */
+  readonly taggedMs: number;
+}
+
+/**
+ * The part of Docker's Engine API that moves images, on the daemon of this host.
+ *
+ * Failures are EngineErrors. Each method rejects with the signal's reason when the signal fires.
+ */
+export interface ImageEngine {
+  /** Lists all images with a name, and those that containers use. */
+  listImages(options: EngineCall): Promise<readonly LocalImage[]>;
+  /** Finds an image by name or ID. Returns undefined when there is none. */
+  inspectImage(image: string, options: EngineCall): Promise<LocalImage | undefined>;
+  /** Returns the image as a tar archive. The archive has all layers. */
+  saveImage(image: string, options: EngineCall): Promise<Readable>;
+  /** Loads an archive. Docker needs no file for a layer that it has already. */
+  loadImage(archive: Readable, options: EngineCall): Promise<void>;
+  /** Gives an image another name. */
+  tagImage(imageId: string, name: string, options: EngineCall): Promise<void>;
+  /** Removes one name of an image, and the image with its last name. Rejects with `conflict` while a container uses it. */
+  removeImage(name: string, options: EngineCall): Promise<void>;
+}

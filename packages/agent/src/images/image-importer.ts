@@ -1,0 +1,69 @@
+import { BerthError } from "@berth/proto";
+import { createImageArchive, invalidImage, parseImageConfig, sha256Digest } from "@berth/proto/images";
+import type { EngineCall } from "../engine/engine.js";
+import type { ImageEngine } from "../engine/image-engine.js";
+import type { LayerStore } from "./layer-store.js";
+
+/** An image whose missing layers are in the layer store. */
+export interface ImportedImage {
+  readonly imageId: string;
+  readonly config: Uint8Array;
+  /** The name that the image gets in Docker. */
+  readonly name: string;
+}
+
+/**
+ * Returns how many layers Docker has from the first one on. Docker stores a layer together with all layers below it, so
+ * the same layer on top of others does not count.
+ */
+export async function countPresentLayers(
+  layers: readonly string[],
+  engine: Pick<ImageEngine, "listImages">,
+  call: EngineCall,
+): Promise<number> {
+  let count = 0;
+  for (const image of await engine.listImages(call)) {
+    let common = 0;
+    while (common < layers.length && image.layers[common] === layers[common]) common += 1;
+    count = Math.max(count, common);
+  }
+  return count;
+}
+
+/**
+ * Loads an image into Docker, and checks that Docker has that image under the name.
+ * @throws BerthError BERTH_IMAGE_INVALID, BERTH_NOT_FOUND when a layer is missing; EngineError
+ */
+export async function importImage(
+  { imageId, config, name }: ImportedImage,
+  { engine, store }: { readonly engine: ImageEngine; readonly store: LayerStore },
+  call: EngineCall,
+): Promise<void> {
+  const { layers } = parseImageConfig(config);
+  if (sha256Digest(config) !== imageId) throw invalidImage(`${imageId} has another configuration`);
+  const present = await countPresentLayers(layers, engine, call);
+  const files = [];
+  for (const digest of new Set(layers.slice(present))) {
+    const sizeBytes = await store.sizeOf(digest);
+    if (sizeBytes === undefined) {
+      throw new BerthError({
+        code: "BERTH_NOT_FOUND",
+        message: `image ${imageId}: layer ${digest} is missing`,
+      });
+    }
+    files.push({ digest, sizeBytes, open: () => store.read(digest) });
+  }
+  await engine.loadImage(createImageArchive({ imageId, config, name, layers, files }), call);
+  const loaded = await engine.inspectImage(name, call);
+  if (loaded === undefined || !isSameImage(loaded, { imageId, layers })) {
+    throw invalidImage(`Docker has loaded ${loaded?.id ?? "nothing"} as ${name}, not ${imageId}`);
+  }
+}
+
+/** With containerd's image store, the ID is the digest of the manifest. The layers identify the content there. */
+function isSameImage(
+  loaded: { readonly id: string; readonly layers: readonly string[] },
+  { imageId, layers }: { readonly imageId: string; readonly layers: readonly string[] },
+): boolean {
+  return loaded.id === imageId || loaded.layers.join() === layers.join();
+}

@@ -1,0 +1,115 @@
+import {
+  type ImageInventory,
+  type ImageQuery,
+  type ImagesRemoved,
+  managedImageId,
+  type NodeImage,
+  type RemoveImages,
+} from "@berth/proto";
+import type { ImageEngine, LocalImage } from "../engine/image-engine.js";
+
+/** The leader refuses more. */
+const MAX_IMAGES = 1_000;
+const MAX_ERROR_LENGTH = 500;
+/** Less than the leader waits. */
+const TIMEOUT_MS = 4_000;
+const REMOVAL_TIMEOUT_MS = 5 * 60_000;
+
+export interface ImageInventoryOptions {
+  readonly engine: ImageEngine;
+  readonly now: () => number;
+  /** Aborts when the agent stops. */
+  readonly signal: AbortSignal;
+}
+
+/** Answers the leader's questions about the images of this host, and removes images that berth brought. */
+export class ImageInventoryResponder {
+  readonly #options: ImageInventoryOptions;
+
+  constructor(options: ImageInventoryOptions) {
+    this.#options = options;
+  }
+
+  /** Never rejects. */
+  async answer(query: ImageQuery): Promise<ImageInventory> {
+    const { requestId } = query;
+    try {
+      const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(TIMEOUT_MS)]);
+      const images = await this.#options.engine.listImages({ signal });
+      const known = new Set(images.flatMap(({ layers }) => layers));
+      const matching = images.filter((image) => matches(image, query)).slice(0, MAX_IMAGES);
+      return {
+        requestId,
+        images: await Promise.all(matching.map((image) => this.#describe(image, signal))),
+        layers: query.layers.filter((digest) => known.has(digest)),
+        error: "",
+      };
+    } catch (error) {
+      return { requestId, images: [], layers: [], error: describe(error) };
+    }
+  }
+
+  /** Removes the names that berth gave, and the images that have no other name. Never rejects. */
+  async remove(request: RemoveImages): Promise<ImagesRemoved> {
+    const { requestId, imageIds, keptImageIds, minAgeMs } = request;
+    const { engine, now } = this.#options;
+    const removed: string[] = [];
+    const errors: string[] = [];
+    const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(REMOVAL_TIMEOUT_MS)]);
+    try {
+      const kept = new Set(keptImageIds);
+      for (const image of await engine.listImages({ signal })) {
+        const names = managedNames(image);
+        const id = managedImageId(names[0] ?? "") ?? "";
+        const isWanted = imageIds.length === 0 || imageIds.includes(id);
+        if (names.length === 0 || kept.has(id) || !isWanted) continue;
+        if (minAgeMs > 0 && now() - (await this.#addedMs(image, signal)) < minAgeMs) continue;
+        try {
+          for (const name of names) await engine.removeImage(name, { signal });
+          removed.push(id);
+        } catch (error) {
+          errors.push(describe(error));
+        }
+      }
+    } catch (error) {
+      errors.push(describe(error));
+    }
+    return { requestId, imageIds: removed.slice(0, MAX_IMAGES), errors: errors.slice(0, MAX_IMAGES) };
+  }
+
+  async #describe(image: LocalImage, signal: AbortSignal): Promise<NodeImage> {
+    const managed = managedNames(image);
+    return {
+      id: managedImageId(managed[0] ?? "") ?? image.id,
+      names: image.names.filter((name) => !managed.includes(name)).slice(0, MAX_NAMES),
+      sizeBytes: image.sizeBytes,
+      createdMs: image.createdMs,
+      isManaged: managed.length > 0,
+      addedMs: managed.length > 0 ? await this.#addedMs(image, signal) : 0,
+    };
+  }
+
+  /** Returns when the image got its last name. Now if Docker does not know it. */
+  async #addedMs({ id }: LocalImage, signal: AbortSignal): Promise<number> {
+    const { engine, now } = this.#options;
+    return (await engine.inspectImage(id, { signal }))?.taggedMs || now();
+  }
+}
+
+const MAX_NAMES = 100;
+
+function managedNames({ names }: LocalImage): readonly string[] {
+  return names.filter((name) => managedImageId(name) !== undefined);
+}
+
+function matches(image: LocalImage, { all, managed, names, imageIds }: ImageQuery): boolean {
+  if (all) return true;
+  const own = managedNames(image);
+  if (managed && own.length > 0) return true;
+  if (image.names.some((name) => names.includes(name))) return true;
+  return imageIds.includes(image.id) || own.some((name) => imageIds.includes(managedImageId(name) ?? ""));
+}
+
+function describe(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).slice(0, MAX_ERROR_LENGTH);
+}

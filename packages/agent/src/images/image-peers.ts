@@ -1,0 +1,101 @@
+import { BerthError, ImageServiceService, type ImageSource } from "@berth/proto";
+import { invalidImage, MAX_CONFIG_BYTES, parseImageConfig, sha256Digest } from "@berth/proto/images";
+import type { RpcConnection, RpcTransport } from "@berth/proto/rpc";
+import type { LayerStore } from "./layer-store.js";
+
+/** A node that exports an image answers when that is complete. */
+const DESCRIBE_TIMEOUT_MS = 10 * 60_000;
+/** A source that sends nothing for so long is given up. It may export the image first. */
+const SILENCE_TIMEOUT_MS = 60_000;
+
+/** An image as another node describes it. */
+export interface DescribedImage {
+  readonly config: Buffer;
+  readonly layers: readonly { readonly digest: string; readonly sizeBytes: number }[];
+}
+
+/** Connections to the agents of other nodes during one transfer. */
+export class ImagePeers {
+  readonly #transport: Pick<RpcTransport, "connect">;
+  readonly #open = new Map<string, RpcConnection<typeof ImageServiceService>>();
+
+  constructor(transport: Pick<RpcTransport, "connect">) {
+    this.#transport = transport;
+  }
+
+  close(): void {
+    for (const connection of this.#open.values()) connection.close();
+    this.#open.clear();
+  }
+
+  /** Asks a node for an image. @throws BerthError BERTH_IMAGE_INVALID when the answer is about another image */
+  async describe(source: ImageSource, imageId: string, signal: AbortSignal): Promise<DescribedImage> {
+    const options = { signal, timeoutMs: DESCRIBE_TIMEOUT_MS };
+    const answer = await this.#callsTo(source).describeImage({ imageId }, options);
+    const { config, layerSizes } = answer;
+    if (config.length > MAX_CONFIG_BYTES || sha256Digest(config) !== imageId) {
+      throw invalidImage(`node ${source.nodeId} described another image than ${imageId}`);
+    }
+    const digests = parseImageConfig(config).layers;
+    if (
+      layerSizes.length !== digests.length ||
+      !layerSizes.every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0)
+    ) {
+      throw invalidImage(`node ${source.nodeId} did not tell the sizes of the layers`);
+    }
+    const layers = digests.map((digest, index) => ({ digest, sizeBytes: layerSizes[index] ?? 0 }));
+    return { config, layers };
+  }
+
+  /**
+   * Copies a layer of a node into the store, from where an earlier transfer has stopped. Calls `onBytes` with the number of
+   * bytes in each message.
+   * @throws BerthError BERTH_IMAGE_INVALID when the node sends another content
+   */
+  async copyLayer(
+    source: ImageSource,
+    { digest, store, onBytes }: LayerCopy,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const writer = await store.write(digest, signal);
+    if (writer === undefined) return;
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(silent(source)), SILENCE_TIMEOUT_MS);
+    try {
+      const request = { digest, offset: writer.offset };
+      const chunks = this.#callsTo(source).readLayer(request, {
+        signal: AbortSignal.any([signal, silence.signal]),
+      });
+      for await (const { data } of chunks) {
+        timer.refresh();
+        await writer.write(data);
+        onBytes(data.length);
+      }
+    } catch (error) {
+      await writer.suspend();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+    await writer.finish();
+  }
+
+  #callsTo({ address, nodeId }: ImageSource): RpcConnection<typeof ImageServiceService>["calls"] {
+    const open = this.#open.get(address) ?? this.#transport.connect(ImageServiceService, { address, nodeId });
+    this.#open.set(address, open);
+    return open.calls;
+  }
+}
+
+export interface LayerCopy {
+  readonly digest: string;
+  readonly store: LayerStore;
+  readonly onBytes: (bytes: number) => void;
+}
+
+function silent({ nodeId }: ImageSource): BerthError {
+  return new BerthError({
+    code: "BERTH_NODE_UNREACHABLE",
+    message: `node ${nodeId} has sent nothing for ${SILENCE_TIMEOUT_MS / 1_000} s`,
+  });
+}

@@ -1,0 +1,89 @@
+import { BerthError, type ImageServiceService, managedImageId } from "@berth/proto";
+import { isSha256Digest } from "@berth/proto/images";
+import type { RpcHandlers } from "@berth/proto/rpc";
+import { isLocalImage } from "../core/images/local-image.js";
+import type { ImageEngine, LocalImage } from "../engine/image-engine.js";
+import type { ImageExporter } from "./image-exporter.js";
+import type { LayerStore } from "./layer-store.js";
+
+/** Each one keeps the disk busy, and its buffers in memory. The callers try again, or another node. */
+const MAX_CONCURRENT_READS = 32;
+
+export interface ImageServiceOptions {
+  readonly engine: ImageEngine;
+  readonly store: LayerStore;
+  readonly exporter: ImageExporter;
+}
+
+/**
+ * Returns the handlers with which an agent serves images to the agents of other nodes. Images that a registry has are not
+ * described, since a login may protect them. Their layers are served to nodes that know the digests.
+ */
+export function imageServiceHandlers(options: ImageServiceOptions): RpcHandlers<typeof ImageServiceService> {
+  const { engine, store, exporter } = options;
+  let reads = 0;
+  return {
+    async describeImage({ imageId }, { signal }) {
+      requireDigest(imageId);
+      const image = await engine.inspectImage(imageId, { signal });
+      if (image === undefined || !isShared(image)) throw missing(`image ${imageId}`);
+      const { config, layers } = await exporter.export(imageId, signal);
+      return { config, layerSizes: layers.map(({ sizeBytes }) => sizeBytes) };
+    },
+    async *readLayer({ digest, offset }, { signal }) {
+      requireDigest(digest);
+      if (reads >= MAX_CONCURRENT_READS) throw tooManyReads();
+      reads += 1;
+      try {
+        const sizeBytes = (await store.sizeOf(digest)) ?? (await exportLayer(digest, options, signal));
+        if (!Number.isSafeInteger(offset) || offset < 0 || offset > sizeBytes)
+          throw invalidOffset(digest, offset);
+        if (offset === sizeBytes) return;
+        for await (const data of store.read(digest, offset)) yield { data };
+      } finally {
+        reads -= 1;
+      }
+    },
+  };
+}
+
+/** Exports an image with the layer, and returns the size of the layer. */
+async function exportLayer(
+  digest: string,
+  { engine, exporter }: ImageServiceOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  const images = await engine.listImages({ signal });
+  const image = images.find(({ layers }) => layers.includes(digest));
+  if (image === undefined) throw missing(`layer ${digest}`);
+  const { layers } = await exporter.export(image.id, signal);
+  const layer = layers.find((each) => each.digest === digest);
+  if (layer === undefined) throw missing(`layer ${digest}`);
+  return layer.sizeBytes;
+}
+
+/** Returns whether other nodes may have the image: berth has brought it, or it comes from no registry. */
+function isShared({ names, repoDigests }: LocalImage): boolean {
+  if (names.some((name) => managedImageId(name) !== undefined)) return true;
+  return repoDigests.length === 0 || names.some((name) => isLocalImage(name, repoDigests));
+}
+
+function requireDigest(digest: string): void {
+  if (isSha256Digest(digest)) return;
+  throw new BerthError({ code: "BERTH_INPUT_INVALID", message: `${JSON.stringify(digest)} is not a digest` });
+}
+
+function missing(what: string): BerthError {
+  return new BerthError({ code: "BERTH_NOT_FOUND", message: `this node does not have ${what}` });
+}
+
+function invalidOffset(digest: string, offset: number): BerthError {
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `layer ${digest} has no byte ${offset}` });
+}
+
+function tooManyReads(): BerthError {
+  return new BerthError({
+    code: "BERTH_LIMIT_EXCEEDED",
+    message: `this node already sends ${MAX_CONCURRENT_READS} layers`,
+  });
+}

@@ -1,0 +1,174 @@
+import { BerthError, diskError, type ImageSource } from "@berth/proto";
+import { parseImageConfig } from "@berth/proto/images";
+import type { RpcTransport } from "@berth/proto/rpc";
+import type { Logger } from "pino";
+import type { PullProgress } from "../engine/engine.js";
+import type { ImageEngine, LocalImage } from "../engine/image-engine.js";
+import type { ImageExporter } from "./image-exporter.js";
+import { countPresentLayers, importImage } from "./image-importer.js";
+import { type DescribedImage, ImagePeers } from "./image-peers.js";
+import { fetchLayers } from "./layer-fetcher.js";
+import type { LayerStore } from "./layer-store.js";
+
+/** Progress is sent to the leader and to all clients that watch. */
+const PROGRESS_INTERVAL_MS = 1_000;
+
+export interface ImageTransfersOptions {
+  readonly engine: ImageEngine;
+  readonly store: LayerStore;
+  readonly exporter: ImageExporter;
+  readonly transport: Pick<RpcTransport, "connect">;
+  /** The platform of this host, such as "linux/amd64". */
+  readonly platform: () => string;
+  readonly log: Logger;
+}
+
+export interface WantedImage {
+  /** For messages. */
+  readonly image: string;
+  readonly imageId: string;
+  /** The name under which berth uses the image, see `managedImageName`. */
+  readonly name: string;
+}
+
+export interface TransferCall {
+  readonly signal: AbortSignal;
+  readonly onProgress?: (progress: PullProgress) => void;
+}
+
+/** Brings images from other nodes into this host's Docker. */
+export class ImageTransfers {
+  readonly #options: ImageTransfersOptions;
+
+  constructor(options: ImageTransfersOptions) {
+    this.#options = options;
+  }
+
+  /** Returns whether Docker has the image, and gives it the name under which berth uses it. */
+  async ensureName(
+    { name, imageId }: Pick<WantedImage, "name" | "imageId">,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { engine } = this.#options;
+    const named = await engine.inspectImage(name, { signal });
+    if (named !== undefined && hasContent(named, imageId)) return true;
+    if ((await engine.inspectImage(imageId, { signal })) === undefined) return false;
+    await engine.tagImage(imageId, name, { signal });
+    return true;
+  }
+
+  /**
+   * Fetches the image from other nodes, unless Docker has it.
+   * @throws BerthError BERTH_IMAGE_INVALID, BERTH_NODE_UNREACHABLE, BERTH_DISK_FAILED; EngineError
+   */
+  async fetch(wanted: WantedImage, sources: readonly ImageSource[], call: TransferCall): Promise<void> {
+    const { signal, onProgress = () => {} } = call;
+    if (await this.ensureName(wanted, signal)) return;
+    const { transport, log } = this.#options;
+    const peers = new ImagePeers(transport);
+    const startedMs = performance.now();
+    try {
+      const described = await this.#describe(wanted, { sources, peers }, signal);
+      requirePlatform(wanted.image, described.config, this.#options.platform());
+      const fetched = await this.#fetchMissing(described, { sources, peers, onProgress }, signal);
+      await this.store(wanted, described.config, signal);
+      const tookMs = Math.round(performance.now() - startedMs);
+      log.info(
+        { image: wanted.image, imageId: wanted.imageId, fetchedBytes: fetched, tookMs },
+        "image fetched",
+      );
+    } catch (error) {
+      throw diskError(error, "the layers of images") ?? error;
+    } finally {
+      peers.close();
+    }
+  }
+
+  /** Loads an image whose missing layers are in the store. */
+  async store({ image, imageId, name }: WantedImage, config: Buffer, signal: AbortSignal): Promise<void> {
+    const { engine, store, exporter } = this.#options;
+    requirePlatform(image, config, this.#options.platform());
+    await importImage({ imageId, config, name }, { engine, store }, { signal });
+    exporter.remember(imageId, config);
+    await store.trim();
+  }
+
+  /** Asks the sources for the configuration of the image, one after another. */
+  async #describe(
+    { imageId, image }: WantedImage,
+    { sources, peers }: { readonly sources: readonly ImageSource[]; readonly peers: ImagePeers },
+    signal: AbortSignal,
+  ): Promise<DescribedImage> {
+    const reasons: string[] = [];
+    for (const source of sources) {
+      try {
+        return await peers.describe(source, imageId, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        reasons.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    const why = reasons.length === 0 ? "no connected node has it: push it again" : reasons.join("; ");
+    throw new BerthError({
+      code: "BERTH_NODE_UNREACHABLE",
+      message: `image ${image} (${imageId.slice(0, 19)}) cannot be fetched: ${why}`,
+    });
+  }
+
+  /** Fetches the layers that neither Docker nor the store has. Returns the number of bytes. */
+  async #fetchMissing(
+    { layers }: DescribedImage,
+    {
+      sources,
+      peers,
+      onProgress,
+    }: {
+      readonly sources: readonly ImageSource[];
+      readonly peers: ImagePeers;
+      readonly onProgress: (progress: PullProgress) => void;
+    },
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { engine, store } = this.#options;
+    const digests = layers.map(({ digest }) => digest);
+    const present = await countPresentLayers(digests, engine, { signal });
+    const needed = layers.slice(present);
+    const missing: string[] = [];
+    let totalBytes = 0;
+    for (const { digest, sizeBytes } of needed) {
+      if (missing.includes(digest) || (await store.sizeOf(digest)) !== undefined) continue;
+      missing.push(digest);
+      totalBytes += sizeBytes;
+    }
+    await store.requireRoom(totalBytes + needed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    let receivedBytes = 0;
+    let reportedAtMs = 0;
+    const onBytes = (bytes: number): void => {
+      receivedBytes += bytes;
+      if (performance.now() - reportedAtMs < PROGRESS_INTERVAL_MS) return;
+      reportedAtMs = performance.now();
+      onProgress({ receivedBytes: Math.min(receivedBytes, totalBytes), totalBytes });
+    };
+    await fetchLayers({ layers: missing, sources, peers, store, onBytes }, signal);
+    return receivedBytes;
+  }
+}
+
+/**
+ * Returns whether the image under berth's name is the one that the name says, unless someone has moved the name. With
+ * containerd's image store, an ID is the digest of a manifest and cannot be compared. Each image is its own digest then.
+ */
+function hasContent({ id, repoDigests }: LocalImage, imageId: string): boolean {
+  return id === imageId || repoDigests.some((digest) => digest.endsWith(`@${id}`));
+}
+
+/** @throws BerthError BERTH_IMAGE_INVALID for an image of another platform than this host's */
+export function requirePlatform(image: string, config: Uint8Array, host: string): void {
+  const { platform } = parseImageConfig(config);
+  const [os, architecture] = platform.split("/");
+  if (`${os}/${architecture}` === host) return;
+  throw new BerthError({
+    code: "BERTH_IMAGE_INVALID",
+    message: `image ${image} is for ${platform}, and this node is ${host}: build it for this platform, or add the constraint "node.platform.arch == ${architecture}"`,
+  });
+}

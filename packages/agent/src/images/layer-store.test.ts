@@ -1,0 +1,114 @@
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { LayerStore } from "./layer-store.js";
+
+const { signal } = new AbortController();
+const LAYER = Buffer.from("a layer of an image");
+const DIGEST = digestOf(LAYER);
+
+let folder: string;
+let store: LayerStore;
+
+function digestOf(bytes: Buffer): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
+async function put(bytes: Buffer): Promise<void> {
+  const writer = await store.write(digestOf(bytes), signal);
+  await writer?.write(bytes);
+  await writer?.finish();
+}
+
+async function read(offset: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of store.read(DIGEST, offset)) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "berth-layers-"));
+  store = new LayerStore(folder, 1_000);
+});
+
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+test("LayerStore returns a complete layer from any offset", async () => {
+  await put(LAYER);
+  expect(await store.sizeOf(DIGEST)).toBe(LAYER.length);
+  expect([await read(0), await read(8)]).toEqual(["a layer of an image", "of an image"]);
+  expect(await store.write(DIGEST, signal)).toBeUndefined();
+});
+
+test("LayerStore continues an interrupted transfer, also in a later run of the agent", async () => {
+  const first = await store.write(DIGEST, signal);
+  await first?.write(LAYER.subarray(0, 7));
+  await first?.suspend();
+  expect(await store.sizeOf(DIGEST)).toBeUndefined();
+  store = new LayerStore(folder, 1_000);
+  expect(await store.partialSizeOf(DIGEST)).toBe(7);
+  const second = await store.write(DIGEST, signal);
+  expect(second?.offset).toBe(7);
+  await second?.write(LAYER.subarray(7));
+  await second?.finish();
+  expect(await read(0)).toBe(LAYER.toString());
+});
+
+test("LayerStore removes a layer with another content, and accepts the right one afterwards", async () => {
+  const writer = await store.write(DIGEST, signal);
+  await writer?.write(Buffer.from("something else"));
+  await expect(writer?.finish()).rejects.toMatchObject({ code: "BERTH_IMAGE_INVALID" });
+  expect(await readdir(folder)).toEqual([]);
+  await put(LAYER);
+  expect(await store.sizeOf(DIGEST)).toBe(LAYER.length);
+});
+
+test("LayerStore lets one transfer write a layer, and the other one use it", async () => {
+  const first = await store.write(DIGEST, signal);
+  const second = store.write(DIGEST, signal);
+  await first?.write(LAYER);
+  await first?.finish();
+  expect(await second).toBeUndefined();
+  const leaving = new AbortController();
+  const other = await store.write(digestOf(Buffer.from("b")), signal);
+  const waiting = store.write(digestOf(Buffer.from("b")), leaving.signal);
+  leaving.abort(new Error("the task is gone"));
+  await expect(waiting).rejects.toThrow("the task is gone");
+  await other?.suspend();
+});
+
+test("LayerStore removes the layers that were used least recently when they exceed the limit", async () => {
+  const layers = ["a", "b", "c"].map((text) => Buffer.alloc(400, text));
+  for (const layer of layers) {
+    await put(layer);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await store.sizeOf(digestOf(layers[0] ?? LAYER));
+  await store.trim();
+  const sizes = await Promise.all(layers.map((layer) => store.sizeOf(digestOf(layer))));
+  expect(sizes).toEqual([400, undefined, 400]);
+});
+
+test("LayerStore refuses names that are no digests, and transfers that would fill the disk", async () => {
+  await expect(store.sizeOf("sha256:../../etc/passwd")).rejects.toMatchObject({
+    code: "BERTH_IMAGE_INVALID",
+  });
+  await expect(store.requireRoom(2 ** 60)).rejects.toMatchObject({ code: "BERTH_DISK_FAILED" });
+  await store.requireRoom(0);
+});
+
+test("LayerStore names a layer of unknown digest, and cleans up what a crash has left", async () => {
+  async function* content() {
+    yield LAYER;
+  }
+  expect(await store.add(content())).toBe(DIGEST);
+  async function* broken() {
+    yield LAYER;
+    throw new Error("Docker has stopped");
+  }
+  await expect(store.add(broken())).rejects.toThrow("Docker has stopped");
+  await store.clean();
+  expect(await readdir(folder)).toEqual([DIGEST.slice("sha256:".length)]);
+});

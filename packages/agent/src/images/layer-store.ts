@@ -1,0 +1,271 @@
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream, type ReadStream } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { BerthError } from "@berth/proto";
+import { invalidImage, isSha256Digest } from "@berth/proto/images";
+import { raceSignal } from "../runtime/race-signal.js";
+
+/** Free space that transfers leave on the disk, for everything else on the host. */
+const RESERVED_BYTES = 256 * 1024 * 1024;
+const PARTIAL_SUFFIX = ".partial";
+const LAYER_FILE = /^[a-f0-9]{64}$/;
+const PARTIAL_FILE = /^[a-f0-9]{64}\.partial$/;
+
+interface StoredFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly usedMs: number;
+}
+
+/**
+ * Layers of images as files, named by their digests. A layer stays for a while after its image is in Docker: other nodes
+ * get it from here, since Docker exports whole images only.
+ *
+ * A layer that is not complete keeps its bytes, so that a transfer continues where it was interrupted.
+ */
+export class LayerStore {
+  readonly #directory: string;
+  readonly #maxBytes: number;
+  /** The layers that are being written. Each promise resolves when its writer is done. */
+  readonly #writing = new Map<string, Promise<void>>();
+
+  /** @param maxBytes size from which on `trim` removes layers */
+  constructor(directory: string, maxBytes: number) {
+    this.#directory = directory;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Returns the size of a complete layer, and marks it as used. Undefined when it is missing. */
+  async sizeOf(digest: string): Promise<number | undefined> {
+    const path = this.#path(digest);
+    try {
+      const { size } = await stat(path);
+      const now = new Date();
+      await utimes(path, now, now);
+      return size;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Reads a complete layer from an offset. */
+  read(digest: string, offset = 0): ReadStream {
+    return createReadStream(this.#path(digest), { start: offset, highWaterMark: 256 * 1024 });
+  }
+
+  /** Returns how many bytes an interrupted transfer has left. */
+  async partialSizeOf(digest: string): Promise<number> {
+    try {
+      return (await stat(`${this.#path(digest)}${PARTIAL_SUFFIX}`)).size;
+    } catch (error) {
+      if (isMissing(error)) return 0;
+      throw error;
+    }
+  }
+
+  /**
+   * Opens a layer for writing after the bytes that an interrupted transfer has left. Waits while another transfer writes
+   * the layer, and returns undefined when that has completed it.
+   */
+  async write(digest: string, signal: AbortSignal): Promise<LayerWriter | undefined> {
+    for (let other = this.#writing.get(digest); other !== undefined; other = this.#writing.get(digest)) {
+      await raceSignal(other, signal);
+    }
+    let resolve = (): void => {};
+    this.#writing.set(
+      digest,
+      new Promise((settle) => {
+        resolve = settle;
+      }),
+    );
+    const release = (): void => {
+      this.#writing.delete(digest);
+      resolve();
+    };
+    try {
+      if ((await this.sizeOf(digest)) !== undefined) {
+        release();
+        return undefined;
+      }
+      return await this.#openWriter(digest, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  async #openWriter(digest: string, release: () => void): Promise<LayerWriter> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const target = this.#path(digest);
+    const path = `${target}${PARTIAL_SUFFIX}`;
+    const hash = createHash("sha256");
+    const offset = await hashFile(path, hash);
+    const file = await open(path, "a", 0o600);
+    return new LayerWriter({ digest, file, path, target, hash, offset }, release);
+  }
+
+  /** Stores a layer of unknown digest, and returns the digest. */
+  async add(content: AsyncIterable<Uint8Array>): Promise<string> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const path = join(this.#directory, `${process.hrtime.bigint()}.new`);
+    const hash = createHash("sha256");
+    try {
+      const file = await open(path, "wx", 0o600);
+      try {
+        for await (const chunk of content) {
+          hash.update(chunk);
+          await file.writeFile(chunk);
+        }
+      } finally {
+        await file.close();
+      }
+      const digest = `sha256:${hash.digest("hex")}`;
+      await rename(path, this.#path(digest));
+      return digest;
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+  }
+
+  /** @throws BerthError BERTH_DISK_FAILED when so many more bytes would fill the disk */
+  async requireRoom(bytes: number): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const { bavail, bsize } = await statfs(this.#directory);
+    if (bavail * bsize >= bytes + RESERVED_BYTES) return;
+    const message = `the disk of ${this.#directory} has ${mebibytes(bavail * bsize)} MiB left, and the image needs ${mebibytes(bytes)} MiB in addition to ${mebibytes(RESERVED_BYTES)} MiB that stay free: free some space on it`;
+    throw new BerthError({ code: "BERTH_DISK_FAILED", message });
+  }
+
+  /** Removes the layers that were used least recently, as long as all of them are larger than the limit. */
+  async trim(): Promise<void> {
+    const files = await this.#files();
+    let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    for (const file of files.sort((a, b) => a.usedMs - b.usedMs)) {
+      if (bytes <= this.#maxBytes) return;
+      await rm(file.path, { force: true });
+      bytes -= file.bytes;
+    }
+  }
+
+  /** Removes what an earlier run of the agent has left unfinished and unnamed. */
+  async clean(): Promise<void> {
+    for (const name of await this.#names()) {
+      if (!LAYER_FILE.test(name) && !PARTIAL_FILE.test(name)) await rm(join(this.#directory, name));
+    }
+  }
+
+  async #files(): Promise<StoredFile[]> {
+    const files: StoredFile[] = [];
+    for (const name of await this.#names()) {
+      const isBusy = this.#writing.has(`sha256:${name.slice(0, 64)}`);
+      if (isBusy || !(LAYER_FILE.test(name) || PARTIAL_FILE.test(name))) continue;
+      const path = join(this.#directory, name);
+      try {
+        const { size, mtimeMs } = await stat(path);
+        files.push({ path, bytes: size, usedMs: mtimeMs });
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    }
+    return files;
+  }
+
+  async #names(): Promise<readonly string[]> {
+    try {
+      return await readdir(this.#directory);
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  }
+
+  #path(digest: string): string {
+    if (!isSha256Digest(digest)) throw invalidImage(`${JSON.stringify(digest.slice(0, 100))} is no digest`);
+    return join(this.#directory, digest.slice("sha256:".length));
+  }
+}
+
+interface WriterOptions {
+  readonly digest: string;
+  readonly file: FileHandle;
+  readonly path: string;
+  readonly target: string;
+  readonly hash: Hash;
+  readonly offset: number;
+}
+
+/** Writes one layer. Ends with `finish`, or with `suspend`, after which a later writer continues. */
+export class LayerWriter {
+  readonly #options: WriterOptions;
+  readonly #release: () => void;
+  #offset: number;
+
+  constructor(options: WriterOptions, release: () => void) {
+    this.#options = options;
+    this.#offset = options.offset;
+    this.#release = release;
+  }
+
+  /** The number of bytes that the layer has so far. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    const { file, hash } = this.#options;
+    hash.update(bytes);
+    await file.writeFile(bytes);
+    this.#offset += bytes.length;
+  }
+
+  /** Completes the layer. @throws BerthError BERTH_IMAGE_INVALID when its content is another one; it is removed then */
+  async finish(): Promise<void> {
+    const { digest, file, path, target, hash } = this.#options;
+    try {
+      await file.close();
+      const actual = `sha256:${hash.digest("hex")}`;
+      if (actual === digest) {
+        await rename(path, target);
+        return;
+      }
+      await rm(path, { force: true });
+      throw invalidImage(`layer ${digest} has the digest ${actual}`);
+    } finally {
+      this.#release();
+    }
+  }
+
+  /** Keeps the bytes for a later transfer. */
+  async suspend(): Promise<void> {
+    try {
+      await this.#options.file.close();
+    } finally {
+      this.#release();
+    }
+  }
+}
+
+/** Hashes a file, and returns its size: 0 when it is missing. */
+async function hashFile(path: string, hash: Hash): Promise<number> {
+  let bytes = 0;
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+  return bytes;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+function mebibytes(bytes: number): number {
+  return Math.ceil(bytes / (1024 * 1024));
+}

@@ -1,0 +1,145 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  BerthError,
+  type DispatcherServiceService,
+  type FetchImage,
+  type ImageFetched,
+  ImageServiceService,
+  type ImageSource,
+  isBerthError,
+  managedImageId,
+  managedImageName,
+} from "@berth/proto";
+import { PERMISSIONS, type RpcClient, type RpcServer, type RpcTransport, rpcService } from "@berth/proto/rpc";
+import type { Logger } from "pino";
+import type { ImageEngine } from "../engine/image-engine.js";
+import type { ManagedImages } from "../tasks/image-cache.js";
+import { ImageExporter } from "./image-exporter.js";
+import { ImageInventoryResponder } from "./image-inventory.js";
+import { imageServiceHandlers } from "./image-service.js";
+import { ImageTransfers, type TransferCall, type WantedImage } from "./image-transfers.js";
+import type { LayerStore } from "./layer-store.js";
+import { UploadReceiver } from "./upload-receiver.js";
+
+const FIND_TIMEOUT_MS = 10_000;
+/** Time for the agent to get a session with the leader, for example during an election. */
+const LEADER_WAIT_MS = 10_000;
+const LEADER_POLL_MS = 100;
+const CLOSE_GRACE_MS = 500;
+const MAX_ERROR_LENGTH = 500;
+
+type LeaderCalls = Pick<RpcClient<DispatcherServiceService>, "findImage">;
+
+export interface NodeImagesOptions {
+  readonly engine: ImageEngine;
+  readonly store: LayerStore;
+  readonly transport: RpcTransport;
+  /** "host:port" on which the agents of other nodes get images. */
+  readonly listen: string;
+  /** The platform of this host, such as "linux/amd64". */
+  readonly platform: () => string;
+  readonly log: Logger;
+  /** Called with the port on which images are served. */
+  readonly onListening: (port: number) => void;
+  /** Aborts when the agent stops. */
+  readonly signal: AbortSignal;
+}
+
+/** The images of this node that the cluster distributes: brings them, serves them to other nodes, and tells the leader. */
+export class NodeImages implements ManagedImages {
+  readonly inventory: ImageInventoryResponder;
+  readonly uploads: UploadReceiver;
+  readonly #options: NodeImagesOptions;
+  readonly #transfers: ImageTransfers;
+  readonly #exporter: ImageExporter;
+  #leader: LeaderCalls | undefined;
+
+  constructor(options: NodeImagesOptions) {
+    const { engine, store, signal } = options;
+    this.#options = options;
+    this.#exporter = new ImageExporter({ engine, store, signal });
+    this.#transfers = new ImageTransfers({ ...options, exporter: this.#exporter });
+    this.inventory = new ImageInventoryResponder({ engine, now: Date.now, signal });
+    this.uploads = new UploadReceiver({ ...options, transfers: this.#transfers });
+  }
+
+  /** Sets the leader to ask for sources. Undefined while there is no session. */
+  setLeader(calls: LeaderCalls | undefined): void {
+    this.#leader = calls;
+  }
+
+  /** Serves images until the signal fires. Without a listener, the node still gets images from others. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { store, log, onListening } = this.#options;
+    await store
+      .clean()
+      .catch((error: unknown) => log.warn({ err: error }, "cannot clean up the layers of images"));
+    const server = await this.#listen();
+    if (server !== undefined) onListening(Number(server.address.slice(server.address.lastIndexOf(":") + 1)));
+    await new Promise<void>((resolve) => {
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      if (signal.aborted) resolve();
+    });
+    this.uploads.stopAll();
+    await server?.close(CLOSE_GRACE_MS);
+  }
+
+  isPresent(name: string, signal: AbortSignal): Promise<boolean> {
+    return this.#transfers.ensureName(wantedImage(name), signal);
+  }
+
+  async fetch(name: string, call: TransferCall): Promise<void> {
+    const wanted = wantedImage(name);
+    const sources = await this.#findSources(wanted.imageId, call.signal);
+    await this.#transfers.fetch(wanted, sources, call);
+  }
+
+  /** Fetches an image for the leader, before a task needs it. Never rejects. */
+  async prefetch({ requestId, image, imageId, sources }: FetchImage): Promise<ImageFetched> {
+    const { signal } = this.#options;
+    try {
+      const wanted = { image, imageId, name: managedImageName(image, imageId) };
+      await this.#transfers.fetch(wanted, sources, { signal });
+      return { requestId, error: "" };
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      return { requestId, error: text.slice(0, MAX_ERROR_LENGTH) };
+    }
+  }
+
+  async #findSources(imageId: string, signal: AbortSignal): Promise<readonly ImageSource[]> {
+    const deadlineMs = performance.now() + LEADER_WAIT_MS;
+    while (this.#leader === undefined) {
+      if (performance.now() > deadlineMs) {
+        const message = "no leader can be asked which nodes have the image";
+        throw new BerthError({ code: "BERTH_NO_LEADER", message });
+      }
+      await sleep(LEADER_POLL_MS, undefined, { signal });
+    }
+    const { sources } = await this.#leader.findImage({ imageId }, { signal, timeoutMs: FIND_TIMEOUT_MS });
+    return sources;
+  }
+
+  async #listen(): Promise<RpcServer | undefined> {
+    const { engine, store, transport, listen, log } = this.#options;
+    const handlers = imageServiceHandlers({ engine, store, exporter: this.#exporter });
+    try {
+      return await transport.serve({
+        address: listen,
+        services: [rpcService(ImageServiceService, handlers)],
+        access: { permissions: PERMISSIONS, rolesOf: () => [] },
+        onInternalError: (path, error) => log.error({ err: error, path }, "image call failed"),
+      });
+    } catch (error) {
+      if (!isBerthError(error)) throw error;
+      log.warn({ listen, reason: error.message }, "other nodes cannot get images from this one");
+      return undefined;
+    }
+  }
+}
+
+function wantedImage(name: string): WantedImage {
+  const imageId = managedImageId(name) ?? "";
+  const image = name.slice(name.indexOf("/") + 1, name.lastIndexOf(":"));
+  return { image: `${image} (${imageId.slice(0, 19)})`, imageId, name };
+}

@@ -1,0 +1,164 @@
+import { BerthError, type ImageUpload, type NeededLayer, type PushImageRequest } from "@berth/proto";
+import { readSavedImage, sha256Digest } from "@berth/proto/images";
+import type { ControlClient } from "../client/client.js";
+import type { Cli } from "../process/cli.js";
+import { HandOver } from "./hand-over.js";
+import { LayerSpool, type SpooledLayer } from "./layer-spool.js";
+import { type LocalImage, saveLocalImage } from "./local-docker.js";
+
+export interface ImagePush {
+  /** "name:tag" */
+  readonly image: string;
+  readonly local: LocalImage;
+  /** Empty to let the leader select a node. */
+  readonly nodes: readonly string[];
+}
+
+export interface PushProgress {
+  readonly sentBytes: number;
+  /** Layers that are sent. 0 when nodes have all of them. */
+  readonly neededLayers: number;
+  /** Names of the nodes that have the image. */
+  readonly storedOn: readonly string[];
+}
+
+/**
+ * Sends an image of the local Docker to the cluster: only the layers that no node has.
+ * @throws BerthError of Docker or of the server
+ */
+export async function pushImage(
+  cli: Cli,
+  client: ControlClient,
+  push: ImagePush,
+  onProgress: (progress: PushProgress) => void,
+): Promise<PushProgress> {
+  const ended = new AbortController();
+  const signal = AbortSignal.any([cli.signal, ended.signal]);
+  let progress: PushProgress = { sentBytes: 0, neededLayers: 0, storedOn: [] };
+  const report = (change: Partial<PushProgress>): void => {
+    progress = { ...progress, ...change };
+    onProgress(progress);
+  };
+  const upload = new Upload(cli, push, {
+    signal,
+    onSent: (bytes) => report({ sentBytes: progress.sentBytes + bytes }),
+  });
+  try {
+    for await (const { message } of client.pushImage(upload.messages(), { signal })) {
+      if (message?.$case === "needed") {
+        report({ neededLayers: message.value.layers.length });
+        upload.start(message.value.layers);
+      }
+      if (message?.$case === "stored") {
+        upload.finish();
+        report({ storedOn: [...progress.storedOn, message.value.nodeHostname] });
+      }
+    }
+    return progress;
+  } catch (error) {
+    // The failure of the upload is the cause: the call only ends with it.
+    throw upload.error ?? error;
+  } finally {
+    ended.abort(new Error("the push has ended"));
+    upload.finish();
+    await upload.close();
+  }
+}
+
+interface UploadOptions {
+  readonly signal: AbortSignal;
+  readonly onSent: (bytes: number) => void;
+}
+
+/** The messages of one push. */
+class Upload {
+  /** Why the upload failed. Undefined when it did not, or not by itself. */
+  error: unknown;
+  readonly #cli: Cli;
+  readonly #push: ImagePush;
+  readonly #options: UploadOptions;
+  readonly #spool = new LayerSpool();
+  readonly #needed: Promise<readonly NeededLayer[] | undefined>;
+  #settleNeeded: (needed: readonly NeededLayer[] | undefined) => void = () => {};
+
+  constructor(cli: Cli, push: ImagePush, options: UploadOptions) {
+    this.#cli = cli;
+    this.#push = push;
+    this.#options = options;
+    this.#needed = new Promise((resolve) => {
+      this.#settleNeeded = resolve;
+    });
+  }
+
+  /** Starts to send the layers that the node needs. */
+  start(needed: readonly NeededLayer[]): void {
+    this.#settleNeeded(needed);
+  }
+
+  /** Ends the upload when the node has the image. */
+  finish(): void {
+    this.#settleNeeded(undefined);
+  }
+
+  close(): Promise<void> {
+    return this.#spool.close();
+  }
+
+  async *messages(): AsyncGenerator<PushImageRequest> {
+    const { image, local, nodes } = this.#push;
+    const { id: imageId, layers, platform } = local;
+    const start = { image, imageId, layers: [...layers], platform };
+    yield { upload: { message: { $case: "start", value: start } }, nodes: [...nodes] };
+    const needed = await this.#needed;
+    if (needed === undefined) return;
+    try {
+      for await (const message of this.#layers(needed)) yield { upload: { message }, nodes: [] };
+    } catch (error) {
+      if (!this.#options.signal.aborted) this.error = error;
+      throw error;
+    }
+  }
+
+  /** Yields the needed layers while Docker saves the next ones, and the configuration in the end. */
+  async *#layers(needed: readonly NeededLayer[]): AsyncGenerator<NonNullable<ImageUpload["message"]>> {
+    const offsets = new Map(needed.map(({ digest, offset }) => [digest, offset]));
+    const spooled = new HandOver<SpooledLayer>();
+    const saving = this.#save(offsets, spooled).finally(() => spooled.end());
+    saving.catch(() => {});
+    for (let layer = await spooled.take(); layer !== undefined; layer = await spooled.take()) {
+      const { digest } = layer;
+      yield { $case: "layerStart", value: { digest } };
+      for await (const data of layer.read(offsets.get(digest) ?? 0)) {
+        yield { $case: "data", value: data };
+        this.#options.onSent(data.length);
+      }
+      yield { $case: "layerEnd", value: {} };
+    }
+    yield { $case: "config", value: await saving };
+  }
+
+  /** Saves the image, hands over each needed layer once, and returns the configuration. */
+  async #save(offsets: ReadonlyMap<string, number>, spooled: HandOver<SpooledLayer>): Promise<Buffer> {
+    const { signal } = this.#options;
+    const { image, local } = this.#push;
+    const sent = new Set<string>();
+    const { archive, done } = saveLocalImage(this.#cli, image, signal);
+    const config = await readSavedImage(archive, async (content, name) => {
+      if (name !== undefined && !offsets.has(name) && local.layers.includes(name)) return;
+      const layer = await this.#spool.add(content);
+      if (!offsets.has(layer.digest) || sent.has(layer.digest)) return layer.remove();
+      sent.add(layer.digest);
+      await spooled.put(layer, signal);
+    });
+    await done;
+    if (sha256Digest(config) !== local.id) throw changedImage(image);
+    return config;
+  }
+}
+
+function changedImage(image: string): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `image ${image} was not pushed: Docker has saved another image than it named: it may have been built again, or Docker uses the image store of containerd`,
+  });
+}

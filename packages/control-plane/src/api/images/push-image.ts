@@ -1,0 +1,207 @@
+import {
+  BerthError,
+  hasDigest,
+  type ImageUploadStart,
+  imageProblem,
+  NodeState,
+  type PushImageRequest,
+  type PushImageResponse,
+} from "@berth/proto";
+import { isSha256Digest } from "@berth/proto/images";
+import type { CallContext } from "@berth/proto/rpc";
+import { nodeNameById } from "../../core/model/node-name.js";
+import { acceptsTasks } from "../../core/scheduler/filters.js";
+import { architectureName } from "../../core/scheduler/node-attribute.js";
+import { type Inventories, imageSources } from "../../dispatcher/relays/image-inventories.js";
+import type { RemoteUpload } from "../../dispatcher/relays/image-upload-relay.js";
+import { linkSignals } from "../../runtime/abort.js";
+import { firstItem } from "../../runtime/first-item.js";
+import type { ApiContext } from "../api-context.js";
+import { findNode } from "../lookup.js";
+
+const START_TIMEOUT_MS = 10_000;
+const MAX_LAYERS = 200;
+const MAX_NODES = 1_000;
+
+/**
+ * Stores an image on nodes. One node gets it from the client, except for the layers that other nodes have; all others get it
+ * from there. The leader passes the bytes on, and stores nothing.
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_IMAGE_INVALID
+ */
+export async function* pushImage(
+  requests: AsyncIterable<PushImageRequest>,
+  context: ApiContext,
+  caller: Pick<CallContext, "signal" | "client">,
+): AsyncGenerator<PushImageResponse> {
+  const link = linkSignals(caller.signal, context.signal);
+  const { signal } = link;
+  try {
+    const incoming = requests[Symbol.asyncIterator]();
+    const { start, nodes } = await readStart(incoming, context, signal);
+    const query = { imageIds: [start.imageId], layers: [...start.layers] };
+    const inventories = await context.imageInventories.query(query, signal);
+    const targets = selectTargets(nodes, inventories, start, context);
+    const { image, imageId } = start;
+    const holders = new Set(holdersOf(imageId, inventories));
+    let isFirst = holders.size === 0;
+    for (const nodeId of targets) {
+      if (isFirst) {
+        yield* upload(incoming, { nodeId, start, inventories, client: caller.client }, context, signal);
+        holders.add(nodeId);
+        isFirst = false;
+      } else {
+        // A holder gives the image the name of this push.
+        const sources = imageSources(
+          [...holders].filter((holder) => holder !== nodeId),
+          context.state.nodes,
+        );
+        const error = await context.imageInventories.fetch(nodeId, { image, imageId, sources }, signal);
+        if (error !== "") throw failed(nodeId, error, context);
+        holders.add(nodeId);
+      }
+      yield stored(nodeId, context);
+    }
+    signal.throwIfAborted();
+  } finally {
+    link.unlink();
+    link.abort("the push has ended");
+  }
+}
+
+interface UploadTarget {
+  readonly nodeId: string;
+  readonly start: ImageUploadStart;
+  readonly inventories: Inventories;
+  readonly client: string;
+}
+
+/** Passes the client's messages on to one node, and yields what that node needs. */
+async function* upload(
+  incoming: AsyncIterator<PushImageRequest>,
+  { nodeId, start, inventories, client }: UploadTarget,
+  context: ApiContext,
+  signal: AbortSignal,
+): AsyncGenerator<PushImageResponse> {
+  const layersOf = new Map(inventories.nodes.map((node) => [node.nodeId, node.layers]));
+  const others = [...layersOf].filter(([other, layers]) => other !== nodeId && layers.length > 0);
+  const sources = imageSources(
+    others.map(([other]) => other),
+    context.state.nodes,
+    (other) => layersOf.get(other) ?? [],
+  );
+  const remote = context.imageUploads.open({ nodeId, client, start, sources }, signal);
+  void forwardUpload(incoming, remote);
+  try {
+    for (let next = await remote.output.take(); next !== undefined; next = await remote.output.take()) {
+      if (next.message?.$case === "needed" || next.message?.$case === "fetchedBytes") {
+        yield { message: next.message };
+      }
+    }
+  } catch (error) {
+    throw failed(nodeId, error instanceof Error ? error.message : String(error), context);
+  }
+}
+
+async function forwardUpload(
+  incoming: AsyncIterator<PushImageRequest>,
+  { input }: RemoteUpload,
+): Promise<void> {
+  try {
+    for (let next = await incoming.next(); !next.done && !input.isEnded; next = await incoming.next()) {
+      const { upload: message } = next.value;
+      if (message !== undefined) await input.put(message);
+    }
+  } catch {
+    // The client has left. Its signal ends the upload.
+  }
+}
+
+/** Reads the first message, and checks it in a decision, so that the audit log has the call before it has an effect. */
+async function readStart(
+  incoming: AsyncIterator<PushImageRequest>,
+  { runtime: { clock }, writer }: ApiContext,
+  signal: AbortSignal,
+): Promise<{ readonly start: ImageUploadStart; readonly nodes: readonly string[] }> {
+  const timeout = { clock, timeoutMs: START_TIMEOUT_MS, timeoutError: noStart };
+  const first = await firstItem(incoming, timeout, signal);
+  const message = first?.upload?.message;
+  if (first === undefined || message?.$case !== "start") throw noStart();
+  const { value: start } = message;
+  requireValid(start, first.nodes);
+  const nodes = await writer.submit(
+    (state) => ({ changes: [], result: first.nodes.map((reference) => findNode(state, reference).id) }),
+    signal,
+  );
+  return { start, nodes };
+}
+
+/** @throws BerthError BERTH_INPUT_INVALID */
+function requireValid({ image, imageId, layers }: ImageUploadStart, nodes: readonly string[]): void {
+  const invalid = (why: string): BerthError =>
+    new BerthError({
+      code: "BERTH_INPUT_INVALID",
+      message: `image ${image.slice(0, 512)} was not pushed: ${why}`,
+    });
+  const problem = imageProblem(image) ?? (hasDigest(image) ? "give its name without a digest" : undefined);
+  if (problem !== undefined) throw invalid(problem);
+  if (!isSha256Digest(imageId)) throw invalid("its ID is no SHA-256 digest");
+  if (layers.length > MAX_LAYERS || !layers.every(isSha256Digest)) throw invalid("its layers are invalid");
+  if (nodes.length > MAX_NODES) throw invalid(`more than ${MAX_NODES} nodes are named`);
+}
+
+/** Returns the nodes that get the image: without a choice of the client, one that can run its platform. */
+function selectTargets(
+  nodes: readonly string[],
+  inventories: Inventories,
+  start: ImageUploadStart,
+  context: ApiContext,
+): readonly string[] {
+  const answered = new Map(inventories.nodes.map((node) => [node.nodeId, node]));
+  const unreachable = nodes.find((nodeId) => !answered.has(nodeId));
+  if (unreachable !== undefined) {
+    throw failed(unreachable, inventories.failures.get(unreachable) ?? "its agent is not connected", context);
+  }
+  if (nodes.length > 0) return [...new Set(nodes)];
+  const [holder] = holdersOf(start.imageId, inventories).filter((nodeId) => isUsable(nodeId, start, context));
+  if (holder !== undefined) return [holder];
+  const usable = [...answered.values()].filter(({ nodeId }) => isUsable(nodeId, start, context));
+  const [best] = usable.sort((a, b) => b.layers.length - a.layers.length || a.nodeId.localeCompare(b.nodeId));
+  if (best !== undefined) return [best.nodeId];
+  throw new BerthError({
+    code: "BERTH_NODE_UNREACHABLE",
+    message: `image ${start.image} was not pushed: no connected node accepts tasks for ${start.platform || "its platform"}`,
+  });
+}
+
+function isUsable(nodeId: string, { platform }: ImageUploadStart, { state }: ApiContext): boolean {
+  const node = state.nodes.get(nodeId);
+  const snapshot = state.nodes.nodes.get(nodeId);
+  if (node?.state !== NodeState.READY || snapshot === undefined || !acceptsTasks(snapshot)) return false;
+  const { os = "", architecture = "" } = node.description ?? {};
+  const [wantedOs = "", wantedArchitecture = ""] = platform.split("/");
+  return platform === "" || (os === wantedOs && architectureName(architecture) === wantedArchitecture);
+}
+
+function holdersOf(imageId: string, { nodes }: Inventories): readonly string[] {
+  return nodes.filter(({ images }) => images.some(({ id }) => id === imageId)).map(({ nodeId }) => nodeId);
+}
+
+function stored(nodeId: string, { state }: ApiContext): PushImageResponse {
+  const nodeHostname = nodeNameById(nodeId, state.nodes);
+  return { message: { $case: "stored", value: { nodeHostname } } };
+}
+
+function failed(nodeId: string, reason: string, { state }: ApiContext): BerthError {
+  const node = nodeNameById(nodeId, state.nodes);
+  return new BerthError({
+    code: "BERTH_IMAGE_INVALID",
+    message: `node ${node} did not store the image: ${reason}`,
+  });
+}
+
+function noStart(): BerthError {
+  return new BerthError({
+    code: "BERTH_PROTOCOL",
+    message: "the first message of a push must be its start",
+  });
+}

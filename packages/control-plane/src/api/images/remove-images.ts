@@ -1,0 +1,77 @@
+import {
+  BerthError,
+  type ClusterImage,
+  type RemoveImagesRequest,
+  type RemoveImagesResponse,
+} from "@berth/proto";
+import { nodeNameById } from "../../core/model/node-name.js";
+import type { ApiContext } from "../api-context.js";
+import { clusterImages, inventoryWarnings } from "./list-images.js";
+
+const MAX_IMAGES = 1_000;
+const MIN_PREFIX_LENGTH = 4;
+
+/**
+ * Removes images that berth brought from all nodes: the named ones, or all that no kept version of a service names.
+ * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_IMAGE_IN_USE
+ */
+export async function removeImages(
+  { images: references }: RemoveImagesRequest,
+  context: ApiContext,
+  signal: AbortSignal,
+): Promise<RemoveImagesResponse> {
+  const { state, imageInventories, writer } = context;
+  if (references.length > MAX_IMAGES) {
+    const message = `no image was removed: more than ${MAX_IMAGES} are named`;
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+  }
+  const inventories = await imageInventories.query({ managed: true }, signal);
+  const known = clusterImages(inventories, state).filter(({ isManaged }) => isManaged);
+  // Decided in a transaction, so that the audit log has the call before it has an effect.
+  const selected = await writer.submit(() => {
+    const unused = known.filter(({ id }) => state.services.versions.withImage(id).size === 0);
+    const result = references.length === 0 ? unused : references.map((each) => requireUnused(each, known));
+    return { changes: [], result };
+  }, signal);
+  const imageIds = selected.map(({ id }) => id);
+  const warnings = inventoryWarnings(inventories, state);
+  const removed = new Set<string>();
+  const remove = async (nodeId: string): Promise<void> => {
+    const node = nodeNameById(nodeId, state.nodes);
+    try {
+      // A deployment may have begun to use one of them.
+      const keptImageIds = [...state.services.versions.imageIds()];
+      const answer = await imageInventories.remove(nodeId, { imageIds, keptImageIds, minAgeMs: 0 }, signal);
+      for (const id of answer.imageIds) removed.add(id);
+      warnings.push(...answer.errors.map((error) => `node ${node}: ${error}`));
+    } catch (error) {
+      warnings.push(`node ${node}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  // An empty list would stand for all images.
+  if (imageIds.length > 0) await Promise.all(inventories.nodes.map(({ nodeId }) => remove(nodeId)));
+  return { removed: selected.filter(({ id }) => removed.has(id)), warnings };
+}
+
+/** Finds an image by name, ID, or unique prefix of its ID. */
+function requireUnused(reference: string, known: readonly ClusterImage[]): ClusterImage {
+  const hex = reference.replace(/^sha256:/, "");
+  const isPrefix = hex.length >= MIN_PREFIX_LENGTH && /^[a-f0-9]+$/.test(hex);
+  const matching = known.filter(
+    ({ id, names }) => names.includes(reference) || (isPrefix && id.startsWith(`sha256:${hex}`)),
+  );
+  const [image, ...others] = matching;
+  if (image === undefined) {
+    const message = `image ${reference} was not removed: berth has brought no such image to a node; berth image ls lists them`;
+    throw new BerthError({ code: "BERTH_NOT_FOUND", message });
+  }
+  if (others.length > 0) {
+    const message = `no image was removed: ${reference} means ${matching.length} images: use their IDs`;
+    throw new BerthError({ code: "BERTH_AMBIGUOUS", message });
+  }
+  if (image.usedBy.length > 0) {
+    const message = `image ${reference} was not removed: versions of ${image.usedBy.join(", ")} name it: remove the service, or deploy other images until the version is no longer kept`;
+    throw new BerthError({ code: "BERTH_IMAGE_IN_USE", message });
+  }
+  return image;
+}

@@ -1,0 +1,46 @@
+import type { Logger } from "pino";
+import { sleep } from "../runtime/clock.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { ClusterState } from "../state/cluster-state.js";
+import type { ImageInventories } from "./relays/image-inventories.js";
+
+/** Images that no kept version names are only a question of disk space. */
+const INTERVAL_MS = 60 * 60_000;
+/** Time between the push of an image and the deployment that uses it. */
+const MIN_AGE_MS = 24 * 60 * 60_000;
+
+export interface ImageCollectionOptions {
+  readonly state: ClusterState;
+  readonly imageInventories: Pick<ImageInventories, "nodeIds" | "remove">;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+}
+
+/**
+ * Removes images that berth brought to nodes and that no kept version of a service names any more, once an hour, until
+ * `signal` aborts. Agents keep images that a container uses, and images with another name.
+ */
+export async function collectUnusedImages(
+  { state, imageInventories, runtime, logger }: ImageCollectionOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(runtime.clock, INTERVAL_MS, signal);
+    // After a restore, kept versions may be missing.
+    if (signal.aborted || state.isRestorePending) continue;
+    const fields = {
+      imageIds: [],
+      keptImageIds: [...state.services.versions.imageIds()],
+      minAgeMs: MIN_AGE_MS,
+    };
+    for (const nodeId of imageInventories.nodeIds) {
+      try {
+        const { imageIds, errors } = await imageInventories.remove(nodeId, fields, signal);
+        if (imageIds.length > 0) logger.info({ nodeId, images: imageIds }, "unused images removed");
+        if (errors.length > 0) logger.warn({ nodeId, errors }, "failed to remove unused images");
+      } catch (error) {
+        if (!signal.aborted) logger.warn({ nodeId, err: error }, "failed to remove unused images");
+      }
+    }
+  }
+}

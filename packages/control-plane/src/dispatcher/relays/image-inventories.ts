@@ -1,0 +1,141 @@
+import {
+  type FetchImage,
+  type ImageFetched,
+  type ImageInventory,
+  ImageQuery,
+  type ImageSource,
+  type ImagesRemoved,
+  isBerthError,
+  type RemoveImages,
+} from "@berth/proto";
+import { isSha256Digest } from "@berth/proto/images";
+import type { Session } from "../session.js";
+import { AgentReplies } from "./agent-replies.js";
+import type { RelayOptions } from "./agent-requests.js";
+
+/** Timeout for all answers about images. An agent gives Docker 4 s. */
+const QUERY_TIMEOUT_MS = 5_000;
+/** Docker removes some GiB a second. */
+const REMOVAL_TIMEOUT_MS = 6 * 60_000;
+/** A large image over a slow network. */
+const FETCH_TIMEOUT_MS = 60 * 60_000;
+
+/** What a node has answered. */
+export interface NodeInventory {
+  readonly nodeId: string;
+  readonly images: ImageInventory["images"];
+  readonly layers: readonly string[];
+}
+
+/** The answers of all nodes that transfer images. */
+export interface Inventories {
+  readonly nodes: readonly NodeInventory[];
+  /** Why a node has not answered, by node. */
+  readonly failures: ReadonlyMap<string, string>;
+}
+
+export interface ImageInventoriesOptions extends RelayOptions {
+  /** Returns the nodes that can be asked. */
+  readonly nodeIds: () => Iterable<string>;
+}
+
+/** Asks agents about the images of their nodes, and has images fetched and removed. Keeps nothing between two calls. */
+export class ImageInventories {
+  readonly #options: ImageInventoriesOptions;
+  readonly #inventories: AgentReplies<ImageInventory>;
+  readonly #removals: AgentReplies<ImagesRemoved>;
+  readonly #fetches: AgentReplies<ImageFetched>;
+
+  constructor(options: ImageInventoriesOptions) {
+    this.#options = options;
+    this.#inventories = new AgentReplies(options);
+    this.#removals = new AgentReplies(options);
+    this.#fetches = new AgentReplies(options);
+  }
+
+  /** Returns the nodes whose agents transfer images, which those of earlier releases do not. */
+  get nodeIds(): readonly string[] {
+    return [...this.#options.nodeIds()].filter((nodeId) => this.#sessionOf(nodeId) !== undefined);
+  }
+
+  recordInventory(nodeId: string, answer: ImageInventory): void {
+    this.#inventories.record(nodeId, answer.requestId, answer);
+  }
+
+  recordRemoval(nodeId: string, answer: ImagesRemoved): void {
+    this.#removals.record(nodeId, answer.requestId, answer);
+  }
+
+  recordFetch(nodeId: string, answer: ImageFetched): void {
+    this.#fetches.record(nodeId, answer.requestId, answer);
+  }
+
+  /** Asks all nodes at once. Returns within 5 s. Never rejects. */
+  async query(fields: Partial<ImageQuery>, signal: AbortSignal): Promise<Inventories> {
+    const nodes: NodeInventory[] = [];
+    const failures = new Map<string, string>();
+    const ask = async (nodeId: string): Promise<void> => {
+      try {
+        const question = { nodeId, timeoutMs: QUERY_TIMEOUT_MS };
+        const command = (requestId: string) =>
+          ({ $case: "imageQuery", value: ImageQuery.fromPartial({ ...fields, requestId }) }) as const;
+        const { images, layers, error } = await this.#inventories.ask({ ...question, command }, signal);
+        if (error !== "") failures.set(nodeId, error);
+        else nodes.push({ nodeId, images: images.filter(({ id }) => isSha256Digest(id)), layers });
+      } catch (error) {
+        failures.set(nodeId, textOf(error));
+      }
+    };
+    await Promise.all(this.nodeIds.map(ask));
+    return { nodes, failures };
+  }
+
+  /** Removes images from a node. @throws BerthError BERTH_NODE_UNREACHABLE */
+  remove(
+    nodeId: string,
+    fields: Omit<RemoveImages, "requestId">,
+    signal: AbortSignal,
+  ): Promise<ImagesRemoved> {
+    const command = (requestId: string) =>
+      ({ $case: "removeImages", value: { ...fields, requestId } }) as const;
+    return this.#removals.ask({ nodeId, command, timeoutMs: REMOVAL_TIMEOUT_MS }, signal);
+  }
+
+  /** Lets a node fetch an image. Returns why it could not, or "". Never rejects. */
+  async fetch(nodeId: string, fields: Omit<FetchImage, "requestId">, signal: AbortSignal): Promise<string> {
+    const command = (requestId: string) =>
+      ({ $case: "fetchImage", value: { ...fields, requestId } }) as const;
+    try {
+      return (await this.#fetches.ask({ nodeId, command, timeoutMs: FETCH_TIMEOUT_MS }, signal)).error;
+    } catch (error) {
+      return textOf(error);
+    }
+  }
+
+  #sessionOf(nodeId: string): Session | undefined {
+    const session = this.#options.sessionOf(nodeId);
+    return session?.transfersImages === true && !session.isEnded ? session : undefined;
+  }
+}
+
+/** Returns the nodes with an image as sources for other nodes. */
+export function imageSources(
+  nodeIds: readonly string[],
+  nodes: {
+    get(
+      nodeId: string,
+    ): { readonly description?: { address: string; imagePort: number } | undefined } | undefined;
+  },
+  layersOf: (nodeId: string) => readonly string[] = () => [],
+): ImageSource[] {
+  return nodeIds.flatMap((nodeId) => {
+    const { address = "", imagePort = 0 } = nodes.get(nodeId)?.description ?? {};
+    if (address === "" || imagePort === 0) return [];
+    const host = address.includes(":") ? `[${address}]` : address;
+    return [{ nodeId, address: `${host}:${imagePort}`, layers: [...layersOf(nodeId)] }];
+  });
+}
+
+function textOf(error: unknown): string {
+  return isBerthError(error) || error instanceof Error ? error.message : String(error);
+}
