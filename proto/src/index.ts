@@ -98,6 +98,13 @@ export {
   volumeNameProblem,
 } from "./spec/names.js";
 export {
+  ownerCycleViolations,
+  ownerNames,
+  ownerViolations,
+  type SpecLookup,
+  sharesOnlyMounts,
+} from "./spec/owners.js";
+export {
   credentialProblems,
   DOCKER_HUB,
   MAX_REGISTRY_SECRET_BYTES,

@@ -189,3 +189,53 @@ describe("rollbackService()", () => {
     expect(imageOf(paused)).toBe("never-healthy:2");
   });
 });
+
+describe("services that run beside another service", () => {
+  const beside = (options: ServiceOptions = {}): ServiceSpec => {
+    return ServiceSpec.fromPartial({ ...service("proxy", options), placement: { beside: "shop_web" } });
+  };
+  const replicasOf = ({ spec }: Service): number | undefined =>
+    spec?.mode?.$case === "replicated" ? spec.mode.value.replicas : undefined;
+
+  it("follow it to its nodes and to its number of replicas", async () => {
+    await calls.deployStack(deployment([beside({ replicas: 2 }), service("web", { replicas: 2 })]));
+    const placements = async (name: string): Promise<readonly string[]> =>
+      (await runningTasks(calls, name)).map(({ slot, nodeId }) => `${slot} ${nodeId}`).sort();
+    await calls.scaleServices({ services: [{ service: "shop_web", replicas: 4 }] });
+    expect(replicasOf(await current("shop_proxy"))).toBe(4);
+    await eventually("the companion runs beside each task", async () => {
+      const owners = await placements("shop_web");
+      return owners.length === 4 && (await placements("shop_proxy")).join() === owners.join();
+    });
+    await calls.removeServices({ services: [], stack: "shop" });
+  });
+
+  it("are neither scaled nor removed without it", async () => {
+    await calls.deployStack(deployment([beside(), service("web")]));
+    await expect(
+      calls.scaleServices({ services: [{ service: "shop_proxy", replicas: 2 }] }),
+    ).rejects.toMatchObject({
+      code: "BERTH_INPUT_INVALID",
+      message: expect.stringContaining("the service has as many replicas as shop_web"),
+    });
+    await expect(calls.removeServices({ services: ["shop_web"], stack: "" })).rejects.toMatchObject({
+      code: "BERTH_INPUT_INVALID",
+      message: "no service was removed: shop_proxy runs beside shop_web: remove these services too",
+    });
+    await expect(calls.deployStack(deployment([beside()], { prune: true }))).rejects.toMatchObject({
+      code: "BERTH_SPEC_INVALID",
+      message: expect.stringContaining("shop_proxy: placement.beside: there is no service web"),
+    });
+    const cyclic = ServiceSpec.fromPartial({ ...service("web"), placement: { beside: "shop_proxy" } });
+    await expect(
+      calls.updateService({
+        service: "shop_web",
+        spec: cyclic,
+        expectedVersion: 0,
+        force: false,
+        pushedImages: [],
+      }),
+    ).rejects.toMatchObject({ message: expect.stringContaining("in a cycle: web → proxy → web") });
+    await calls.removeServices({ services: ["shop_web", "shop_proxy"], stack: "" });
+  });
+});

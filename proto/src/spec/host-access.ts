@@ -26,7 +26,7 @@ export function validateNamespaces(container: ContainerSpec, path: string, repor
   for (const [name, mode, choices] of namespaces) {
     if (mode === "" || choices.includes(mode)) continue;
     const problem = /^(?:container|service):/.test(mode)
-      ? "sharing the namespace of another container is not supported yet"
+      ? "only namespaces of services of the stack can be shared"
       : `${JSON.stringify(mode)} is not a ${name} mode`;
     report(`${path}.${name}_mode`, `${problem}: use ${choices.join(", ")} or leave it empty`);
   }

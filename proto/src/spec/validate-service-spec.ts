@@ -1,5 +1,6 @@
 import { NetworkMode, ServiceSpec, type TaskSpec } from "../../gen/berth/v1/spec.js";
 import { scopedName, serviceNameProblem, stackNameProblem } from "./names.js";
+import { validateSharing } from "./owners.js";
 import { validateContainer } from "./validate-container.js";
 import { validateDependencies } from "./validate-dependencies.js";
 import { validateModes } from "./validate-modes.js";
@@ -35,6 +36,7 @@ export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   validatePorts(spec.ports, report);
   validateTraffic(spec, report);
   validateNetworkMode(spec, report);
+  validateSharing(spec, report);
   validateAttachments(spec, report);
   validateNumbers(spec, "", report);
   if (bytes > MAX_SPEC_BYTES) {

@@ -126,7 +126,9 @@ export const MESSAGE_TARGETS: readonly Target[] = [
       const files = { contents, directory: filesDirectory };
       for (const { task, spec } of applied.change.assigned) {
         const container = spec.task?.container ?? ContainerSpec.fromPartial({});
-        unlessRejected(() => containerConfig({ task, spec, container, node: NODE, networks, files }));
+        unlessRejected(() =>
+          containerConfig({ task, spec, container, node: NODE, networks, files, owners: [] }),
+        );
         if (fileRefusal({ task, spec }, { node: NODE, files }) !== undefined) continue;
         const view = viewWith({ files });
         for (const { name } of filesToWrite(view, { task, spec })?.files ?? []) {
@@ -279,5 +281,5 @@ function checkAcceptedSpec(spec: ServiceSpec): void {
   if (task === undefined) return;
   const networks = networksView([], new Map());
   const files = { contents: new Map(), directory: filesDirectory };
-  containerConfig({ task, spec: assigned, container, node: NODE, networks, files });
+  containerConfig({ task, spec: assigned, container, node: NODE, networks, files, owners: [] });
 }

@@ -51,6 +51,7 @@ export function taskOf(spec: AssignedSpec, fields: Partial<AssignedTask> = {}): 
     desiredState: DesiredState.RUNNING,
     atMostOne: false,
     containerId: "",
+    owners: [],
     ...fields,
   };
 }

@@ -100,6 +100,7 @@ export class SimContainer {
       networks,
       tty: false,
       processId: this.isRunning ? 1_000 : 0,
+      startedAt: new Date(this.startedAtMs).toISOString().replace(/Z$/, ""),
       atMostOne: this.body.Labels[AT_MOST_ONE_LABEL] === "true",
       stopGraceMs: this.body.StopTimeout * MS_PER_S,
     };

@@ -17,6 +17,7 @@ function signedContainer(userLabels: Record<string, string> = {}) {
     node: NODE,
     networks: NO_NETWORKS,
     files: NO_FILES,
+    owners: [],
   });
   const { name, body } = owner.sign(config);
   return { name, labels: body.Labels };

@@ -80,6 +80,7 @@ function createdContainer(id: string, { taskId, config }: CreateStep): ObservedC
     })),
     tty: config.body.Tty ?? false,
     processId: 0,
+    startedAt: "",
     stopGraceMs: config.body.StopTimeout * 1_000,
     atMostOne: config.body.Labels[AT_MOST_ONE_LABEL] === "true",
   };

@@ -167,6 +167,7 @@ export class ReconcileLoop {
       networks: networks(),
       policy: policy(),
       files: files(),
+      owners: this.#options.tasks.ownersOf(record),
       isFenced: isFenced(),
     });
   }
@@ -216,13 +217,15 @@ export class ReconcileLoop {
     this.#options.reporter.report(record, { status: statusOf(this.#view(record, node), undefined) });
   }
 
-  /** Runs one piece of work on the task. Wakes the task afterwards if the work returned true. */
+  /** Runs one piece of work on the task. Wakes it and the tasks beside it afterwards if the work returned true. */
   #begin(record: TaskRecord, kind: WorkKind, work: (signal: AbortSignal) => Promise<boolean>): void {
     const controller = new AbortController();
     record.inFlight = { kind, controller };
     void work(controller.signal).then((hasChanged) => {
       record.inFlight = undefined;
-      if (hasChanged) this.wake(record.taskId);
+      if (!hasChanged) return;
+      this.wake(record.taskId);
+      for (const companion of this.#options.tasks.companionsOf(record.taskId)) this.wake(companion);
     });
   }
 

@@ -191,6 +191,7 @@ export class TaskManager {
     record.assign(assignment);
     if (isKnown) this.#loop.cancelUnneededStep(record);
     this.#loop.wake(record.taskId);
+    for (const companion of this.#tasks.companionsOf(record.taskId)) this.#loop.wake(companion);
   }
 
   #unassign(taskId: string, wasRemoved: boolean): void {

@@ -50,7 +50,7 @@ export class TaskRecord {
 
   /** Returns the view of the task for a decision. @param environment the facts that the record does not hold */
   toView(
-    environment: Pick<TaskView, "node" | "image" | "networks" | "policy" | "files" | "isFenced">,
+    environment: Pick<TaskView, "node" | "image" | "networks" | "policy" | "files" | "owners" | "isFenced">,
   ): TaskView {
     const { taskId, assignment, status, memory } = this;
     return { taskId, assignment, containers: [...this.containers.values()], status, memory, ...environment };

@@ -1,5 +1,7 @@
-import type { TaskStatus } from "@berth/proto";
+import type { AssignedSpec, TaskStatus } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../core/docker/observed-container.js";
+import type { OwnerView } from "../core/tasks/owner-containers.js";
+import type { Assignment } from "../core/tasks/task-view.js";
 import type { RunningContainer } from "../node/host/process-watch.js";
 import { TaskRecord } from "./task-record.js";
 
@@ -17,6 +19,9 @@ export type KnownTasks = Pick<
 
 /** Bounds the memory for ended tasks. Tables may still contain them while the leader is unreachable. */
 const MAX_ENDED = 1_000;
+
+/** Bounds the search for a network namespace, in case the leader sends a cycle. */
+const MAX_SHARING_DEPTH = 16;
 
 /** The records of this node's tasks, by task ID. */
 export class TaskRecords {
@@ -57,6 +62,30 @@ export class TaskRecords {
   /** Returns the status that was decided last. Undefined for an unknown task. */
   statusOf(taskId: string): TaskStatus | undefined {
     return this.#records.get(taskId)?.status;
+  }
+
+  /** Returns the tasks beside which a task runs. */
+  ownersOf({ assignment }: TaskRecord): readonly OwnerView[] {
+    return (assignment?.task.owners ?? []).map(({ service, taskId }) => {
+      const owner = this.#records.get(taskId)?.assignment;
+      const container = this.containerOf(taskId);
+      return { service, taskId, assignment: owner, container, networkSpec: this.#networkSpec(owner) };
+    });
+  }
+
+  /** Yields the tasks that run beside a task. */
+  *companionsOf(taskId: string): Generator<string> {
+    for (const { taskId: id, assignment } of this) {
+      if (assignment?.task.owners.some((owner) => owner.taskId === taskId)) yield id;
+    }
+  }
+
+  /** Returns the spec of the task whose network namespace a task uses, which may share that of another one in turn. */
+  #networkSpec(assignment: Assignment | undefined, depth = 0): AssignedSpec | undefined {
+    const service = assignment?.spec.task?.container?.sharing?.network ?? "";
+    const owner = assignment?.task.owners.find((each) => each.service === service);
+    if (owner === undefined || depth >= MAX_SHARING_DEPTH) return assignment?.spec;
+    return this.#networkSpec(this.#records.get(owner.taskId)?.assignment, depth + 1);
   }
 
   /** Returns the task's container as last observed. */

@@ -5,16 +5,23 @@ import {
   type ListServicesRequest,
   type ListServicesResponse,
   MAX_REPLICAS,
+  ownerNames,
   type RemoveServicesRequest,
   type RemoveServicesResponse,
   type ScaleServicesRequest,
   type ScaleServicesResponse,
   type Service,
   type ServiceScale,
+  type ServiceSpec,
 } from "@berth/proto";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
+import {
+  decideCompanions,
+  followingCompanions,
+  requireCompanionsRemoved,
+} from "./deploy/decide-companions.js";
 import { decideFileRemoval, findFilesRemovedWith } from "./deploy/decide-files.js";
 import { decideLoginRemoval } from "./deploy/decide-logins.js";
 import { decideNetworkRemoval, findNetworksRemovedWith } from "./deploy/decide-networks.js";
@@ -58,7 +65,7 @@ export function getService(
 }
 
 /**
- * Sets the replicas of all the services or, after an error, of none.
+ * Sets the replicas of all the services and of their companions or, after an error, of none.
  * @throws BerthError BERTH_INPUT_INVALID or BERTH_POLICY_DENIED with every violation; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function scaleServices(
@@ -70,9 +77,14 @@ export async function scaleServices(
     const now = runtime.wallClockMs();
     const scales = resolveScales(request.services, state);
     const grown = scales.flatMap((scale) => (isScaledUp(scale) ? (scale.service.spec ?? []) : []));
-    requirePermitted(grown, state, "no service was scaled");
+    const specs = scales.flatMap(({ service, replicas }) =>
+      service.spec === undefined ? [] : withReplicas(service.spec, replicas),
+    );
+    const companions = followingCompanions(specs, state);
+    requirePermitted([...grown, ...companions], state, "no service was scaled");
     const scaled = scales.map(({ service, replicas }) => decideScale(state, service, { replicas, now }));
-    return { changes: joinChanges(scaled), result: scaled };
+    const changes = [...joinChanges(scaled), ...decideCompanions(companions, state, now)];
+    return { changes, result: scaled };
   }, signal);
   return { services: decisions.map(({ outcome }) => outcome) };
 }
@@ -80,7 +92,7 @@ export async function scaleServices(
 /**
  * Marks services, or a whole stack, for removal. The controller removes them after the call has returned. Succeeds for
  * services that are already being removed.
- * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS; BERTH_INPUT_INVALID for a service whose companions stay
  */
 export async function removeServices(
   request: RemoveServicesRequest,
@@ -88,9 +100,9 @@ export async function removeServices(
   signal: AbortSignal,
 ): Promise<RemoveServicesResponse> {
   const { services, networks, files } = await writer.submit((state) => {
-    const removed = findServicesToRemove(request, state).map((service) =>
-      decideRemoval(service, runtime.wallClockMs()),
-    );
+    const unneeded = findServicesToRemove(request, state);
+    requireCompanionsRemoved(unneeded, state);
+    const removed = unneeded.map((service) => decideRemoval(service, runtime.wallClockMs()));
     const { stack } = request;
     const networksOfStack = decideNetworkRemoval(stack === "" ? [] : findNetworksRemovedWith(stack, state));
     const removedIds = new Set(removed.map(({ outcome }) => outcome.serviceId));
@@ -146,6 +158,12 @@ function isScaledUp({ service, replicas }: Scale): boolean {
 function scaleProblems({ service, replicas }: Scale): readonly string[] {
   const problems: string[] = [];
   const { mode, autoscale, task } = service.spec ?? {};
+  const [owner] = service.spec === undefined ? [] : ownerNames(service.spec);
+  if (owner !== undefined) {
+    problems.push(
+      `the service has as many replicas as ${owner}, beside which it runs; scale that one instead`,
+    );
+  }
   if (mode?.$case !== "replicated") problems.push(WITHOUT_REPLICAS[mode?.$case ?? "global"]);
   else if (autoscale !== undefined) {
     const { min, max } = autoscale;
@@ -172,12 +190,13 @@ function decideScale(
 ): ServiceDecision {
   const { spec } = service;
   if (spec === undefined) throw new Error(`service ${service.id} has no spec`);
-  return decideSpec(
-    state,
-    { ...spec, mode: { $case: "replicated", value: { replicas } } },
-    { id: service.id, now },
-  );
+  return decideSpec(state, withReplicas(spec, replicas), { id: service.id, now });
 }
+
+const withReplicas = (spec: ServiceSpec, replicas: number): ServiceSpec => ({
+  ...spec,
+  mode: { $case: "replicated", value: { replicas } },
+});
 
 function findServicesToRemove(
   { services, stack }: RemoveServicesRequest,

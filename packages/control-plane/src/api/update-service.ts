@@ -15,6 +15,12 @@ import type { VersionChoice } from "../core/files/resolve-file-versions.js";
 import { rollbackTarget } from "../core/orchestrator/rollback.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
+import {
+  decideCompanions,
+  followingCompanions,
+  requireOwners,
+  withCurrentReplicas,
+} from "./deploy/decide-companions.js";
 import { decideLogins, requireStackForLogins } from "./deploy/decide-logins.js";
 import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
@@ -84,7 +90,7 @@ export async function rollbackService(
     requireChangeable(service);
     const { version, spec } = findEarlierVersion(service, request.toVersion, state);
     const { changes, outcome } = replaceSpec(state, service, {
-      spec,
+      spec: withCurrentReplicas(spec, state),
       files: { kind: "restore" },
       sealer,
       intro: `service ${serviceName(service)} was not rolled back`,
@@ -114,7 +120,9 @@ function replaceSpec(
   { id }: Service,
   { spec, files, sealer, images, intro, now, rollback }: Replacement,
 ): ServiceDecision & { readonly warnings: readonly string[] } {
-  requirePermitted([spec], state, intro);
+  const companions = followingCompanions([spec], state);
+  requirePermitted([spec, ...companions], state, intro);
+  requireOwners([spec, ...companions], { state, intro });
   const unresolved = { targets: [{ id, spec }], warnings: [] };
   const withImages = images === undefined ? unresolved : resolveImages(unresolved.targets, images, state);
   const withFiles = resolveFiles(withImages.targets, { state, sealer, intro, choiceFor: () => files });
@@ -125,7 +133,8 @@ function replaceSpec(
     now,
     ...(rollback === undefined ? {} : { rollback }),
   });
-  return { ...decision, warnings: withImages.warnings };
+  const changes = [...decision.changes, ...decideCompanions(companions, state, now)];
+  return { ...decision, changes, warnings: withImages.warnings };
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID while the service is being removed; BERTH_CONFLICT at another version */

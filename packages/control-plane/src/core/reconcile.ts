@@ -1,6 +1,6 @@
 import { DesiredState } from "@berth/proto";
 import type { Plan } from "./model/plan.js";
-import type { ClusterSnapshot, ReconcileContext, ServiceSnapshot } from "./model/snapshot.js";
+import type { ClusterSnapshot, ReconcileContext, ServiceSnapshot, ServiceTasks } from "./model/snapshot.js";
 import { isJob } from "./orchestrator/job-schedule.js";
 import { reconcileJob } from "./orchestrator/reconcile-job.js";
 import { reconcileService } from "./orchestrator/reconcile-service.js";
@@ -27,9 +27,23 @@ export function reconcile(
 ): Plan {
   if (snapshot.service.removing) return planRemoval(snapshot, cluster);
   if (isJob(snapshot.spec)) return reconcileJob(snapshot, cluster, context);
-  const { service, spec, revisions } = snapshot;
   const { tasksToReconcile: tasks, stable } = partitionTasks(snapshot, cluster);
-  return reconcileService({ service, spec, revisions, tasks }, stable, cluster, context);
+  return reconcileService({ ...withoutTasks(snapshot), tasks }, stable, cluster, context);
+}
+
+/** Returns the parts of a snapshot without reading its tasks, since a large service lists them on first use. */
+function withoutTasks({
+  service,
+  spec,
+  revisions,
+  owners,
+  companions,
+}: ServiceSnapshot): Omit<ServiceTasks, "tasks"> {
+  return {
+    ...{ service, spec, revisions },
+    ...(owners === undefined ? {} : { owners }),
+    ...(companions === undefined ? {} : { companions }),
+  };
 }
 
 function planRemoval(snapshot: ServiceSnapshot, { nodes }: ClusterSnapshot): Plan {

@@ -9,7 +9,7 @@ import { recordKey } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
-import { dependentsWaitingFor, planWithDependencies } from "./gates.js";
+import { companionsOf, dependentsWaitingFor, planWithDependencies } from "./gates.js";
 import { virtualIpChanges } from "./networks/virtual-ip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
 import { WorkQueue } from "./work-queue.js";
@@ -88,6 +88,7 @@ export class Controller {
     for (const serviceId of delta.services) {
       this.#queue.add(serviceId);
       for (const waiting of dependentsWaitingFor(serviceId, this.#options.state)) this.#queue.add(waiting);
+      for (const companion of companionsOf(serviceId, this.#options.state)) this.#queue.add(companion);
     }
     let hasFreedCapacity = delta.nodes.size > 0;
     for (const { before, after } of delta.tasks.values()) {

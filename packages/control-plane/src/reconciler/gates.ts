@@ -50,6 +50,12 @@ export function dependentsWaitingFor(serviceId: string, state: ClusterState): re
   });
 }
 
+/** Returns the services whose tasks run beside those of this one. */
+export function companionsOf(serviceId: string, state: ClusterState): readonly string[] {
+  const name = state.services.get(serviceId)?.spec?.name;
+  return name === undefined ? [] : [...state.services.companionsOf(name).keys()];
+}
+
 function createLookup(state: ClusterState, now: number): DependencyLookup {
   return (name) => {
     const service = state.services.byName(name);

@@ -42,6 +42,7 @@ function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Acti
   const waiting = {
     ...action.task,
     nodeId: "",
+    owners: [],
     ...(status && { status: { ...status, state: TaskState.NEW, message } }),
   };
   return { kind: "create-task", task: waiting };

@@ -1,5 +1,5 @@
-import type { Service, ServiceSpec, Task } from "@berth/proto";
-import type { ServiceSnapshot } from "../core/model/snapshot.js";
+import { ownerNames, type Service, type ServiceSpec, type Task } from "@berth/proto";
+import type { OwnerService, ServiceSnapshot } from "../core/model/snapshot.js";
 import type { TaskIndex } from "../core/model/task-index.js";
 import type { ClusterState } from "./cluster-state.js";
 
@@ -13,12 +13,21 @@ export function serviceSnapshot(state: ClusterState, serviceId: string): Service
   const spec = service && currentSpec(state, service);
   if (service === undefined || spec === undefined) return undefined;
   const index = state.tasks.taskIndex(serviceId);
-  return new LiveServiceSnapshot({
-    service,
-    spec,
-    index,
-    revisions: state.services.versions.ofService(serviceId),
-  });
+  return new LiveServiceSnapshot(
+    { service, spec, index, revisions: state.services.versions.ofService(serviceId) },
+    state,
+  );
+}
+
+/** Returns an owner. Its snapshot is created on first use, so that a cycle of owners has no effect. */
+function findOwner(state: ClusterState, name: string): OwnerService {
+  return {
+    name,
+    get snapshot() {
+      const service = state.services.byName(name);
+      return service && serviceSnapshot(state, service.id);
+    },
+  };
 }
 
 /** Returns the spec of the service's current version. */
@@ -32,13 +41,24 @@ class LiveServiceSnapshot implements ServiceSnapshot {
   readonly spec: ServiceSpec;
   readonly index: TaskIndex;
   readonly revisions: ReadonlyMap<number, ServiceSpec>;
+  readonly owners?: readonly OwnerService[];
+  readonly companions?: readonly ServiceSpec[];
   #tasks: readonly Task[] | undefined;
 
-  constructor({ service, spec, index, revisions }: Omit<ServiceSnapshot, "tasks">) {
+  constructor(
+    { service, spec, index, revisions }: Pick<ServiceSnapshot, "service" | "spec" | "index" | "revisions">,
+    state: ClusterState,
+  ) {
     this.service = service;
     this.spec = spec;
     this.index = index;
     this.revisions = revisions;
+    const owners = ownerNames(spec).map((name) => findOwner(state, name));
+    if (owners.length > 0) this.owners = owners;
+    const companions = [...state.services.companionsOf(spec.name).values()].flatMap(
+      (each) => each.spec ?? [],
+    );
+    if (companions.length > 0) this.companions = companions;
   }
 
   get tasks(): readonly Task[] {

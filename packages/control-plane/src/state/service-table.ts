@@ -1,4 +1,4 @@
-import type { FileVersion, Service, ServiceSpec } from "@berth/proto";
+import { type FileVersion, ownerNames, type Service, type ServiceSpec } from "@berth/proto";
 import { fileKey, fileMounts } from "../core/files/file-mounts.js";
 import { isBoundToNodes } from "../core/orchestrator/job-schedule.js";
 import { GroupedMap } from "./grouped-map.js";
@@ -13,10 +13,18 @@ export class ServiceTable {
   readonly #idByName = new Map<string, string>();
   readonly #byStack = new ServiceIndex(({ stack }) => [stack]);
   readonly #byDependency = new ServiceIndex(({ dependsOn }) => dependsOn.map(({ service }) => service));
+  readonly #byOwner = new ServiceIndex(ownerNames);
   readonly #byNetwork = new ServiceIndex((spec) => (spec.task?.networks ?? []).map(({ network }) => network));
   readonly #byFile = new ServiceIndex((spec) => fileMounts(spec).map(fileKey));
   readonly #byTrait = new ServiceIndex(traitsOf);
-  readonly #indexes = [this.#byStack, this.#byDependency, this.#byNetwork, this.#byFile, this.#byTrait];
+  readonly #indexes = [
+    this.#byStack,
+    this.#byDependency,
+    this.#byOwner,
+    this.#byNetwork,
+    this.#byFile,
+    this.#byTrait,
+  ];
 
   get size(): number {
     return this.#byId.size;
@@ -56,6 +64,11 @@ export class ServiceTable {
   /** Returns the services that depend on the service with this name, whether or not that service exists. */
   dependentsOf(name: string): ReadonlyMap<string, Service> {
     return this.#byDependency.get(name);
+  }
+
+  /** Returns the companions of the service with this name, whether or not that service exists. */
+  companionsOf(name: string): ReadonlyMap<string, Service> {
+    return this.#byOwner.get(name);
   }
 
   /** Returns the services whose current spec attaches to the network with this name. */

@@ -634,6 +634,15 @@ export interface Task {
   jobIteration: number;
   /** The preferred node of the task's replacement, set by rebalancing. Empty for no preference. */
   preferredNodeId: string;
+  /** The tasks that the task runs beside. Set together with the node. */
+  owners: OwnerTask[];
+}
+
+/** A task of another service, beside which a task runs. */
+export interface OwnerTask {
+  /** Full name of the service. */
+  service: string;
+  taskId: string;
 }
 
 export interface TaskStatus {
@@ -2555,6 +2564,7 @@ function createBaseTask(): Task {
     restarts: 0,
     jobIteration: 0,
     preferredNodeId: "",
+    owners: [],
   };
 }
 
@@ -2598,6 +2608,9 @@ export const Task: MessageFns<Task> = {
     }
     if (message.preferredNodeId !== "") {
       writer.uint32(106).string(message.preferredNodeId);
+    }
+    for (const v of message.owners) {
+      OwnerTask.encode(v!, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -2719,6 +2732,14 @@ export const Task: MessageFns<Task> = {
             message.preferredNodeId = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.owners.push(OwnerTask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2778,6 +2799,9 @@ export const Task: MessageFns<Task> = {
         : isSet(object.preferred_node_id)
         ? globalThis.String(object.preferred_node_id)
         : "",
+      owners: globalThis.Array.isArray(object?.owners)
+        ? object.owners.map((e: any) => OwnerTask.fromJSON(e))
+        : [],
     };
   },
 
@@ -2822,6 +2846,9 @@ export const Task: MessageFns<Task> = {
     if (message.preferredNodeId !== "") {
       obj.preferredNodeId = message.preferredNodeId;
     }
+    if (message.owners?.length) {
+      obj.owners = message.owners.map((e) => OwnerTask.toJSON(e));
+    }
     return obj;
   },
 
@@ -2845,6 +2872,96 @@ export const Task: MessageFns<Task> = {
     message.restarts = object.restarts ?? 0;
     message.jobIteration = object.jobIteration ?? 0;
     message.preferredNodeId = object.preferredNodeId ?? "";
+    message.owners = object.owners?.map((e) => OwnerTask.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOwnerTask(): OwnerTask {
+  return { service: "", taskId: "" };
+}
+
+export const OwnerTask: MessageFns<OwnerTask> = {
+  encode(message: OwnerTask, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.taskId !== "") {
+      writer.uint32(18).string(message.taskId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OwnerTask {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOwnerTask();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.taskId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OwnerTask {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      taskId: isSet(object.taskId)
+        ? globalThis.String(object.taskId)
+        : isSet(object.task_id)
+        ? globalThis.String(object.task_id)
+        : "",
+    };
+  },
+
+  toJSON(message: OwnerTask): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.taskId !== "") {
+      obj.taskId = message.taskId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OwnerTask>): OwnerTask {
+    return OwnerTask.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OwnerTask>): OwnerTask {
+    const message = createBaseOwnerTask();
+    message.service = object.service ?? "";
+    message.taskId = object.taskId ?? "";
     return message;
   },
 };

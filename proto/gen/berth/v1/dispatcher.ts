@@ -17,6 +17,7 @@ import {
   desiredStateFromJSON,
   desiredStateToJSON,
   NodeDescription,
+  OwnerTask,
   RegistryCredentials,
   TaskStatus,
   UnknownTask,
@@ -687,6 +688,8 @@ export interface AssignedTask {
    * neither the task nor its container reports that the container is gone, and creates no other one.
    */
   containerId: string;
+  /** The tasks whose namespaces and mounts the container shares. They run on the same node. */
+  owners: OwnerTask[];
 }
 
 /** One published port, which the ingress process of every host serves. */
@@ -8559,6 +8562,7 @@ function createBaseAssignedTask(): AssignedTask {
     desiredState: 0,
     atMostOne: false,
     containerId: "",
+    owners: [],
   };
 }
 
@@ -8590,6 +8594,9 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     }
     if (message.containerId !== "") {
       writer.uint32(74).string(message.containerId);
+    }
+    for (const v of message.owners) {
+      OwnerTask.encode(v!, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -8679,6 +8686,14 @@ export const AssignedTask: MessageFns<AssignedTask> = {
             message.containerId = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.owners.push(OwnerTask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8726,6 +8741,9 @@ export const AssignedTask: MessageFns<AssignedTask> = {
         : isSet(object.container_id)
         ? globalThis.String(object.container_id)
         : "",
+      owners: globalThis.Array.isArray(object?.owners)
+        ? object.owners.map((e: any) => OwnerTask.fromJSON(e))
+        : [],
     };
   },
 
@@ -8758,6 +8776,9 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     if (message.containerId !== "") {
       obj.containerId = message.containerId;
     }
+    if (message.owners?.length) {
+      obj.owners = message.owners.map((e) => OwnerTask.toJSON(e));
+    }
     return obj;
   },
 
@@ -8775,6 +8796,7 @@ export const AssignedTask: MessageFns<AssignedTask> = {
     message.desiredState = object.desiredState ?? 0;
     message.atMostOne = object.atMostOne ?? false;
     message.containerId = object.containerId ?? "";
+    message.owners = object.owners?.map((e) => OwnerTask.fromPartial(e)) || [];
     return message;
   },
 };

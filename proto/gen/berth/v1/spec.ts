@@ -614,6 +614,11 @@ export interface Placement {
   /** Node attributes, such as "node.labels.zone", over whose values tasks are spread evenly. The first one has priority. */
   spread: string[];
   volumes: VolumePolicy;
+  /**
+   * Full name of a service of the same stack. Each task runs on the node of that service's task with the same slot, and
+   * is replaced with it.
+   */
+  beside: string;
 }
 
 export interface UpdateConfig {
@@ -1003,6 +1008,8 @@ export interface ContainerSpec {
   /** The same for the real-time scheduler. */
   cpuRealtimePeriodUs: number;
   cpuRealtimeRuntimeUs: number;
+  /** What the container shares with containers of other services of its stack. */
+  sharing?: Sharing | undefined;
 }
 
 export interface ContainerSpec_LabelsEntry {
@@ -1075,6 +1082,27 @@ export interface BlockIo_ThrottledDevice {
   path: string;
   /** Bytes or operations per second. */
   rate: number;
+}
+
+/**
+ * What a container shares with the containers of its owners: the tasks with the same slot of other services of its stack.
+ * The task runs on the node of its owners, and is replaced with them.
+ */
+export interface Sharing {
+  /** Full name of the service whose network namespace the container joins. Empty for a namespace of its own. */
+  network: string;
+  /** The same for the PID namespace. */
+  pid: string;
+  /** The same for the IPC namespace. The IPC mode of that service must be "shareable". */
+  ipc: string;
+  /** Services whose mounts the container gets, at the same paths. */
+  mounts: SharedMounts[];
+}
+
+export interface SharedMounts {
+  /** Full name of the service. */
+  service: string;
+  readOnly: boolean;
 }
 
 /** A secret or a config in a container: a read-only file in memory or, for a secret with `env`, an environment variable. */
@@ -3177,7 +3205,7 @@ export const FailoverSpec: MessageFns<FailoverSpec> = {
 };
 
 function createBasePlacement(): Placement {
-  return { constraints: [], maxReplicasPerNode: 0, spread: [], volumes: 0 };
+  return { constraints: [], maxReplicasPerNode: 0, spread: [], volumes: 0, beside: "" };
 }
 
 export const Placement: MessageFns<Placement> = {
@@ -3193,6 +3221,9 @@ export const Placement: MessageFns<Placement> = {
     }
     if (message.volumes !== 0) {
       writer.uint32(32).int32(message.volumes);
+    }
+    if (message.beside !== "") {
+      writer.uint32(42).string(message.beside);
     }
     return writer;
   },
@@ -3242,6 +3273,14 @@ export const Placement: MessageFns<Placement> = {
             message.volumes = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.beside = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3266,6 +3305,7 @@ export const Placement: MessageFns<Placement> = {
         : 0,
       spread: globalThis.Array.isArray(object?.spread) ? object.spread.map((e: any) => globalThis.String(e)) : [],
       volumes: isSet(object.volumes) ? volumePolicyFromJSON(object.volumes) : 0,
+      beside: isSet(object.beside) ? globalThis.String(object.beside) : "",
     };
   },
 
@@ -3283,6 +3323,9 @@ export const Placement: MessageFns<Placement> = {
     if (message.volumes !== 0) {
       obj.volumes = volumePolicyToJSON(message.volumes);
     }
+    if (message.beside !== "") {
+      obj.beside = message.beside;
+    }
     return obj;
   },
 
@@ -3295,6 +3338,7 @@ export const Placement: MessageFns<Placement> = {
     message.maxReplicasPerNode = object.maxReplicasPerNode ?? 0;
     message.spread = object.spread?.map((e) => e) || [];
     message.volumes = object.volumes ?? 0;
+    message.beside = object.beside ?? "";
     return message;
   },
 };
@@ -4232,6 +4276,7 @@ function createBaseContainerSpec(): ContainerSpec {
     cpuQuotaUs: 0,
     cpuRealtimePeriodUs: 0,
     cpuRealtimeRuntimeUs: 0,
+    sharing: undefined,
   };
 }
 
@@ -4422,6 +4467,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     }
     if (message.cpuRealtimeRuntimeUs !== 0) {
       writer.uint32(536).int64(message.cpuRealtimeRuntimeUs);
+    }
+    if (message.sharing !== undefined) {
+      Sharing.encode(message.sharing, writer.uint32(546).fork()).join();
     }
     return writer;
   },
@@ -4947,6 +4995,14 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
             message.cpuRealtimeRuntimeUs = longToNumber(reader.int64());
             continue;
           }
+          case 68: {
+            if (tag !== 546) {
+              break;
+            }
+
+            message.sharing = Sharing.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5250,6 +5306,7 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
         : isSet(object.cpu_realtime_runtime_us)
         ? globalThis.Number(object.cpu_realtime_runtime_us)
         : 0,
+      sharing: isSet(object.sharing) ? Sharing.fromJSON(object.sharing) : undefined,
     };
   },
 
@@ -5465,6 +5522,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     if (message.cpuRealtimeRuntimeUs !== 0) {
       obj.cpuRealtimeRuntimeUs = Math.round(message.cpuRealtimeRuntimeUs);
     }
+    if (message.sharing !== undefined) {
+      obj.sharing = Sharing.toJSON(message.sharing);
+    }
     return obj;
   },
 
@@ -5577,6 +5637,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     message.cpuQuotaUs = object.cpuQuotaUs ?? 0;
     message.cpuRealtimePeriodUs = object.cpuRealtimePeriodUs ?? 0;
     message.cpuRealtimeRuntimeUs = object.cpuRealtimeRuntimeUs ?? 0;
+    message.sharing = (object.sharing !== undefined && object.sharing !== null)
+      ? Sharing.fromPartial(object.sharing)
+      : undefined;
     return message;
   },
 };
@@ -6647,6 +6710,212 @@ export const BlockIo_ThrottledDevice: MessageFns<BlockIo_ThrottledDevice> = {
     const message = createBaseBlockIo_ThrottledDevice();
     message.path = object.path ?? "";
     message.rate = object.rate ?? 0;
+    return message;
+  },
+};
+
+function createBaseSharing(): Sharing {
+  return { network: "", pid: "", ipc: "", mounts: [] };
+}
+
+export const Sharing: MessageFns<Sharing> = {
+  encode(message: Sharing, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.network !== "") {
+      writer.uint32(10).string(message.network);
+    }
+    if (message.pid !== "") {
+      writer.uint32(18).string(message.pid);
+    }
+    if (message.ipc !== "") {
+      writer.uint32(26).string(message.ipc);
+    }
+    for (const v of message.mounts) {
+      SharedMounts.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Sharing {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSharing();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.network = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pid = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.ipc = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.mounts.push(SharedMounts.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Sharing {
+    return {
+      network: isSet(object.network) ? globalThis.String(object.network) : "",
+      pid: isSet(object.pid) ? globalThis.String(object.pid) : "",
+      ipc: isSet(object.ipc) ? globalThis.String(object.ipc) : "",
+      mounts: globalThis.Array.isArray(object?.mounts) ? object.mounts.map((e: any) => SharedMounts.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: Sharing): unknown {
+    const obj: any = {};
+    if (message.network !== "") {
+      obj.network = message.network;
+    }
+    if (message.pid !== "") {
+      obj.pid = message.pid;
+    }
+    if (message.ipc !== "") {
+      obj.ipc = message.ipc;
+    }
+    if (message.mounts?.length) {
+      obj.mounts = message.mounts.map((e) => SharedMounts.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Sharing>): Sharing {
+    return Sharing.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Sharing>): Sharing {
+    const message = createBaseSharing();
+    message.network = object.network ?? "";
+    message.pid = object.pid ?? "";
+    message.ipc = object.ipc ?? "";
+    message.mounts = object.mounts?.map((e) => SharedMounts.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSharedMounts(): SharedMounts {
+  return { service: "", readOnly: false };
+}
+
+export const SharedMounts: MessageFns<SharedMounts> = {
+  encode(message: SharedMounts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.readOnly !== false) {
+      writer.uint32(16).bool(message.readOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SharedMounts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSharedMounts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.readOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SharedMounts {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      readOnly: isSet(object.readOnly)
+        ? globalThis.Boolean(object.readOnly)
+        : isSet(object.read_only)
+        ? globalThis.Boolean(object.read_only)
+        : false,
+    };
+  },
+
+  toJSON(message: SharedMounts): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.readOnly !== false) {
+      obj.readOnly = message.readOnly;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SharedMounts>): SharedMounts {
+    return SharedMounts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SharedMounts>): SharedMounts {
+    const message = createBaseSharedMounts();
+    message.service = object.service ?? "";
+    message.readOnly = object.readOnly ?? false;
     return message;
   },
 };

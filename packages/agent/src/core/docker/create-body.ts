@@ -46,7 +46,7 @@ export interface HealthcheckBody {
 
 export interface HostConfigBody {
   readonly RestartPolicy: { readonly Name: "no" };
-  /** "default", "bridge", "host", "none", or the name of a network. */
+  /** "default", "bridge", "host", "none", the name of a network, or "container:ID". */
   readonly NetworkMode: string;
   readonly PortBindings?: Readonly<Record<string, readonly PortBindingBody[]>>;
   readonly Binds?: readonly string[];
@@ -63,6 +63,8 @@ export interface HostConfigBody {
   readonly BlkioDeviceWriteBps?: readonly ThrottleBody[];
   readonly BlkioDeviceReadIOps?: readonly ThrottleBody[];
   readonly BlkioDeviceWriteIOps?: readonly ThrottleBody[];
+  /** "ID" or "ID:ro" of containers whose mounts the container gets. */
+  readonly VolumesFrom?: readonly string[];
   readonly NanoCpus?: number;
   readonly Memory?: number;
   readonly MemoryReservation?: number;

@@ -20,6 +20,7 @@ test("parseInspect reads a healthy container with a published port", async () =>
     ports: [{ protocol: PortSpec_Protocol.TCP, target: 8080, hostPort: 32768, hostIp: "127.0.0.1" }],
     tty: false,
     processId: 163,
+    startedAt: expect.stringMatching(/^20\d\d-.*\d$/),
     stopGraceMs: 10_000,
     atMostOne: false,
   });

@@ -51,6 +51,8 @@ export interface ObservedContainer {
   readonly tty: boolean;
   /** Process id of the container's first process on this host. 0 while the container does not run. */
   readonly processId: number;
+  /** When the container was last started, in UTC without "Z": such texts sort by time. Empty or year 1 before that. */
+  readonly startedAt: string;
   readonly stopGraceMs: number;
   /** True when the container must not run without contact to the leader. */
   readonly atMostOne: boolean;
@@ -113,6 +115,7 @@ export function parseInspect(json: unknown, taskIdOf: TaskIdOf): ObservedContain
     networks: parseNetworks(readField(readField(json, "NetworkSettings"), "Networks")),
     tty: readField(config, "Tty") === true,
     processId: readNumber(readField(state, "Pid")),
+    startedAt: readString(readField(state, "StartedAt")).replace(/Z$/, ""),
     stopGraceMs: typeof stopTimeoutS === "number" ? stopTimeoutS * MS_PER_S : DOCKER_STOP_GRACE_MS,
     atMostOne: readString(readField(labels, AT_MOST_ONE_LABEL)) === "true",
   };

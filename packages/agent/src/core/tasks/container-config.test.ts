@@ -22,6 +22,7 @@ function configOf(parts: SpecParts): ContainerConfig {
     node: NODE,
     networks: NO_NETWORKS,
     files: NO_FILES,
+    owners: [],
   });
 }
 const bodyOf = (parts: SpecParts): CreateBody => configOf(parts).body;
@@ -222,6 +223,7 @@ test("containerConfig uses every field that a container's spec has", () => {
     node: NODE,
     networks: NO_NETWORKS,
     files: NO_FILES,
+    owners: [],
   });
   const elsewhere = ["pullPolicy", "postStart", "preStop"];
   const unread = Object.keys(ContainerSpec.create()).filter(

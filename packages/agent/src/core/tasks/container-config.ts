@@ -25,6 +25,7 @@ import { directResolvConf, dnsServers } from "../networks/container-dns.js";
 import type { NetworksView } from "../networks/task-networks.js";
 import { attachmentsOf, endpointBody } from "../networks/task-networks.js";
 import { mountConfig } from "./mounts.js";
+import { type OwnerView, sharingConfig } from "./owner-containers.js";
 import { type FilesView, fileMounts, secretVariables } from "./task-files.js";
 import { containerName, fillTemplate } from "./task-names.js";
 import type { NodeFacts } from "./task-view.js";
@@ -52,6 +53,7 @@ export interface ContainerConfigInput {
   readonly node: NodeFacts;
   readonly networks: NetworksView;
   readonly files: FilesView;
+  readonly owners: readonly OwnerView[];
 }
 
 /**
@@ -62,7 +64,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const { task, container, node } = input;
   const fill = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
-  const resolvConf = directResolvConf(input.spec, container, input.networks);
+  const resolvConf = resolvConfOf(input);
   const { binds, mounts, tmpfs } = mountConfig(container.mounts, fill);
   const { contents, directory } = input.files;
   const files = fileMounts(container.files, { taskId: task.id, directory });
@@ -100,6 +102,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         ...resourceConfig(input.spec.task, container),
         ...isolationConfig(container),
         ...environmentConfig(container, dnsServers(input.spec, container.dns, input.networks)),
+        ...(container.sharing && sharingConfig(container.sharing, input.owners)),
       },
       ...(firstNetwork && {
         NetworkingConfig: {
@@ -113,6 +116,16 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
       }),
     },
   };
+}
+
+/** Returns the /etc/resolv.conf of a container. One in the network of another container resolves names as that one. */
+function resolvConfOf({ spec, container, networks, owners }: ContainerConfigInput): string | undefined {
+  const { sharing, mounts } = container;
+  const owner = owners.find(({ service }) => service === sharing?.network);
+  if (owner === undefined) return directResolvConf(spec, container, networks);
+  const ownerContainer = owner.networkSpec?.task?.container;
+  if (owner.networkSpec === undefined || ownerContainer === undefined) return undefined;
+  return directResolvConf(owner.networkSpec, { ...ownerContainer, mounts }, networks);
 }
 
 function resourceConfig(task: TaskSpec | undefined, container: ContainerSpec): Partial<HostConfigBody> {

@@ -11,6 +11,7 @@ import { endpointBody, missingNetwork, networkRefusal, networkWait } from "../ne
 import { unsupportedReason } from "./api-requirements.js";
 import { containerConfig } from "./container-config.js";
 import { isStopping, postStartFailure, postStartStep, stopDecision } from "./hooks.js";
+import { ownerFailure, ownerRefusal, ownerWait } from "./owner-containers.js";
 import { policyRefusal } from "./policy-refusal.js";
 import { readinessTargets } from "./readiness.js";
 import { startCheckDecision } from "./start-check.js";
@@ -57,6 +58,7 @@ function withRejection(view: TaskView): TaskView {
   const rejection =
     unsupportedReason(spec, view.node.engineApiVersion) ??
     policyRefusal(assignment, view.policy, view.node) ??
+    ownerRefusal(view) ??
     fileRefusal(assignment, view) ??
     imageMissing(view) ??
     networkRefusal(spec, view.networks);
@@ -101,6 +103,8 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
     return attachDecision(view, assignment, nowMs) ?? nextTowardStart(view, assignment, container);
   }
   if (isStopping(view, container)) return stopFailed(view, container, memory.failure);
+  const lostOwner = ownerFailure(view, container);
+  if (lostOwner !== undefined) return stopFailed(view, container, lostOwner);
   return (
     postStartDecision(view, container) ??
     probeDecision(view, container, nowMs) ??
@@ -169,7 +173,7 @@ function stopFailed(view: TaskView, container: ObservedContainer, failure: strin
   return stopDecision(view, container, { failure, reason: failure });
 }
 
-/** Returns the next step toward a container: first the image, then its files, then the container. */
+/** Returns the next step toward a container: first the image, then its files and its owners, then the container. */
 function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
   const { task, spec, receivedAtMs } = assignment;
   const container = spec.task?.container;
@@ -187,8 +191,8 @@ function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
   }
   const preparation = nextPreparation(view, assignment);
   if (preparation !== undefined) return preparation;
-  const { node, networks, files } = view;
-  const config = containerConfig({ task, spec, container, node, networks, files });
+  const { node, networks, files, owners } = view;
+  const config = containerConfig({ task, spec, container, node, networks, files, owners });
   return { step: { kind: "create", taskId: task.id, config }, reason: "no container" };
 }
 
@@ -197,7 +201,9 @@ function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
  * of a container that exists may be gone, because they do not survive a reboot.
  */
 function nextPreparation(view: TaskView, assignment: Assignment): Decision | undefined {
-  if (networkWait(assignment.spec, view.networks) !== "" || fileWait(view) !== "") return {};
+  if (networkWait(assignment.spec, view.networks) !== "" || fileWait(view) !== "" || ownerWait(view) !== "") {
+    return {};
+  }
   const files = filesToWrite(view, assignment);
   return files && { step: { kind: "write-files", ...files }, reason: `files are ${view.memory.files}` };
 }

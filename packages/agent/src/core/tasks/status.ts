@@ -13,6 +13,7 @@ import {
 import { type ContainerHealth, isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { addressesIn, networkWait } from "../networks/task-networks.js";
 import { isAwaitingPostStart, preStopNote } from "./hooks.js";
+import { ownerWait } from "./owner-containers.js";
 import { isAwaitingPorts, portMessage } from "./readiness.js";
 import { healthOf } from "./start-check.js";
 import { fileWait } from "./task-files.js";
@@ -174,7 +175,7 @@ function preparingMessage(view: TaskView): string {
   if (memory.retry !== undefined) return `retrying: ${memory.retry.reason}`;
   const name = assignment?.spec.task?.container?.image ?? "";
   if (image.state !== "absent")
-    return assignment ? networkWait(assignment.spec, networks) || fileWait(view) : "";
+    return assignment ? networkWait(assignment.spec, networks) || fileWait(view) || ownerWait(view) : "";
   return `pulling image ${name}${memory.pulledPercent === undefined ? "" : ` (${memory.pulledPercent} %)`}`;
 }
 

@@ -266,6 +266,6 @@ test("a container without secrets and configs needs nothing from the host", () =
   const container = spec.task?.container;
   if (container === undefined) throw new Error("the spec has no container");
   const input = { task: taskWith(), spec, container, node: NODE, networks: viewWith().networks };
-  const { body } = containerConfig({ ...input, files: NO_FILES });
+  const { body } = containerConfig({ ...input, files: NO_FILES, owners: [] });
   expect(body.HostConfig).not.toHaveProperty("Mounts");
 });

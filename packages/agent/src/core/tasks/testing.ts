@@ -62,6 +62,7 @@ export function taskWith(fields: Partial<AssignedTask> = {}): AssignedTask {
     desiredState: DesiredState.RUNNING,
     atMostOne: false,
     containerId: "",
+    owners: [],
     ...fields,
   };
 }
@@ -99,6 +100,7 @@ export function containerWith(fields: Partial<ObservedContainer> = {}): Observed
     tty: false,
     processId: 1_000,
     stopGraceMs: 10_000,
+    startedAt: "2026-01-01T00:00:00",
     atMostOne: false,
     ...fields,
   };
@@ -117,6 +119,7 @@ export function viewWith(fields: Partial<TaskView> = {}): TaskView {
     networks: NO_NETWORKS,
     policy: { policy: DEFAULT_POLICY, files: DEFAULT_HOST_FILES },
     files: NO_FILES,
+    owners: [],
     isFenced: false,
     ...fields,
   };

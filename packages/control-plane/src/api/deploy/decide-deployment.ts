@@ -15,6 +15,7 @@ import type { LoginSealer } from "../../core/registries/registry-logins.js";
 import type { Decision } from "../../reconciler/writer.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
+import { requireOwners } from "./decide-companions.js";
 import { decideFileRemoval, decideFiles, type FileDecision, findFilesRemovedWith } from "./decide-files.js";
 import { decideLoginRemoval, decideStackLogins } from "./decide-logins.js";
 import {
@@ -81,7 +82,7 @@ export interface ServiceTarget {
 /**
  * Returns the changes that deploy a stack.
  * @throws BerthError BERTH_POLICY_DENIED with everything that the policy denies, BERTH_SPEC_INVALID with every
- * violation in networks, secrets and configs, or BERTH_PORT_IN_USE with every port that another service publishes
+ * violation in networks, secrets, configs and the owners of services, or BERTH_PORT_IN_USE with every port that another service publishes
  */
 export function decideDeployment(
   deployment: StackDeployment,
@@ -100,6 +101,7 @@ export function decideDeployment(
     spec: withForceUpdate(spec, state.services.byName(spec.name)?.spec),
   }));
   const removed = removedServices(deployment, state);
+  requireOwners(deployment.specs, { state, intro, removed });
   const withImages = resolveImages(targets, deployment.images ?? UNRESOLVED_IMAGES, state);
   const withFiles = resolveFiles(withImages.targets, {
     ...{ state, sealer, intro },

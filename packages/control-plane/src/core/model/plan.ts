@@ -2,6 +2,7 @@ import {
   assertNever,
   DesiredState,
   Health,
+  type OwnerTask,
   type Service,
   type Task,
   TaskState,
@@ -19,7 +20,13 @@ export type Action =
   /** Creates a task: ASSIGNED to a node, or NEW with the reason in its status. */
   | { readonly kind: "create-task"; readonly task: Task }
   /** Assigns a NEW task to a node. */
-  | { readonly kind: "assign-task"; readonly task: Task; readonly nodeId: string }
+  | {
+      readonly kind: "assign-task";
+      readonly task: Task;
+      readonly nodeId: string;
+      /** The tasks beside which the task runs. */
+      readonly owners: readonly OwnerTask[];
+    }
   /** Changes the reason why a NEW task has no node. */
   | { readonly kind: "update-message"; readonly task: Task; readonly message: string }
   | { readonly kind: "set-desired"; readonly task: Task; readonly desired: EndState; readonly reason: string }
@@ -88,7 +95,12 @@ export function taskAfter(action: Action, now: number): Task | undefined {
     case "create-task":
       return action.task;
     case "assign-task":
-      return { ...action.task, nodeId: action.nodeId, status: newStatus(TaskState.ASSIGNED, "", now) };
+      return {
+        ...action.task,
+        nodeId: action.nodeId,
+        owners: [...action.owners],
+        status: newStatus(TaskState.ASSIGNED, "", now),
+      };
     case "update-message":
       return withStatus(action.task, TaskState.NEW, now, { message: action.message });
     case "set-desired":

@@ -34,6 +34,8 @@ const FEATURES: readonly Feature[] = [
   },
   // Hooks, device requests, and limits of disks and CPU periods.
   { since: 2, isUsed: ({ task }) => task?.container !== undefined && hasNewSettings(task.container) },
+  // Namespaces and mounts of other services.
+  { since: 2, isUsed: ({ task }) => task?.container?.sharing !== undefined },
 ];
 
 function isNewMount({ kind }: Mount): boolean {

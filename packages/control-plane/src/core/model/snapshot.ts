@@ -13,6 +13,18 @@ export interface ServiceDefinition {
 /** A service with some or all of its tasks, in any order. */
 export interface ServiceTasks extends ServiceDefinition {
   readonly tasks: readonly Task[];
+  /** The services beside which its tasks run. Absent for a service without owners. */
+  readonly owners?: readonly OwnerService[];
+  /** The current specs of its companions: the services whose tasks run beside its tasks. Absent when there are none. */
+  readonly companions?: readonly ServiceSpec[];
+}
+
+/** A service beside whose tasks those of another service run. */
+export interface OwnerService {
+  /** Full name. */
+  readonly name: string;
+  /** All of its tasks. Undefined when the service does not exist, or is being removed. */
+  readonly snapshot: ServiceTasks | undefined;
 }
 
 /** Everything that a decision about one service reads. `tasks` holds every task record, including ended tasks. */

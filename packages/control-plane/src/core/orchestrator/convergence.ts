@@ -9,6 +9,7 @@ import { globalNodeTest, isUnbound, isUnpaused, replicasOf } from "./desired-slo
 import { jobConvergence } from "./job-convergence.js";
 import { isJob } from "./job-schedule.js";
 import { applyNodeLoss, NOT_FENCED } from "./node-loss.js";
+import { applyOwnerLoss, OwnerTasks } from "./owner-tasks.js";
 import { evaluateSlot, unreadyReason } from "./slot-state.js";
 import { updatePolicy } from "./update-policy.js";
 
@@ -40,10 +41,13 @@ function serviceConvergence(
   now: number,
 ): Convergence {
   const { service, spec } = snapshot;
-  const { tasks } = applyNodeLoss(snapshot, cluster.nodes, now);
+  const owners = OwnerTasks.of(snapshot, { cluster, now });
+  const { tasks } = applyOwnerLoss(applyNodeLoss(snapshot, cluster.nodes, now).tasks, owners, now);
   const isGlobal = spec.mode?.$case === "global";
   const slots = isGlobal ? slotsByNode(tasks) : slotsByNumber(tasks).filter(isInUse);
-  const desired = isGlobal ? desiredNodes(snapshot, cluster) : replicasOf(spec, service.autoscale);
+  const desired = isGlobal
+    ? (owners?.slotKeys?.size ?? desiredNodes(snapshot, cluster))
+    : (owners?.replicas ?? replicasOf(spec, service.autoscale));
   const policy = updatePolicy(service, spec);
   const context = {
     ...policy,
@@ -53,6 +57,7 @@ function serviceConvergence(
     isFrozen: false,
     deadlineMs: policy.progressDeadlineMs,
     nodes: cluster.nodes,
+    owners,
     now,
   };
   const states = slots.map((slot) => evaluateSlot(slot, context));

@@ -2,14 +2,15 @@ import { DesiredState, type JobStatus, type Service, type Task } from "@berth/pr
 import { type Action, buildPlan, type Plan } from "../model/plan.js";
 import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
 import { currentTaskFilter } from "../model/template.js";
-import { placeGlobal, placeReplicated } from "../scheduler/place-tasks.js";
+import { placeTasks } from "../scheduler/place-tasks.js";
 import { getRequirements } from "../scheduler/requirements.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { computeServiceLoad } from "../scheduler/service-load.js";
 import { decideAutoRemoval } from "./auto-removal.js";
 import { decideRun, type RunDecision } from "./job-run.js";
 import { decideJobSchedule, isBoundToNodes, isRunActive, jobRuns, withUpdatedRun } from "./job-schedule.js";
-import { applyNodeLoss } from "./node-loss.js";
+import { applyNodeLoss, type NodeLoss } from "./node-loss.js";
+import { applyOwnerLoss, OwnerTasks } from "./owner-tasks.js";
 import { problemLines } from "./problems.js";
 import { goneTest, removeTask } from "./task-removal.js";
 
@@ -28,10 +29,13 @@ export function reconcileJob(
   cluster: ClusterSnapshot,
   context: ReconcileContext,
 ): Plan {
-  const { service, spec, revisions } = snapshot;
   const { now } = context;
-  const loss = applyNodeLoss(snapshot, cluster.nodes, now);
-  const afterLoss: ServiceTasks = { service, spec, revisions, tasks: loss.tasks };
+  const nodeLoss = applyNodeLoss(snapshot, cluster.nodes, now);
+  const owners = OwnerTasks.of(snapshot, { cluster, now });
+  const ownerLoss = applyOwnerLoss(nodeLoss.tasks, owners, now);
+  const loss: NodeLoss = { ...nodeLoss, actions: [...nodeLoss.actions, ...ownerLoss.actions] };
+  const { service, spec } = snapshot;
+  const afterLoss: ServiceTasks = { ...snapshot, tasks: ownerLoss.tasks };
   const schedule = decideJobSchedule(afterLoss, now);
   const removal = decideAutoRemoval(service, spec, now);
   if (removal.kind === "remove") {
@@ -48,7 +52,7 @@ export function reconcileJob(
   }
   const runs = decideRuns(afterLoss, cluster, now);
   const decisions = runs.map(({ decision }) => decision);
-  const placed = placeNextRun(runs, afterLoss, cluster, context);
+  const placed = placeNextRun(runs, afterLoss, cluster, { ...context, owners });
   const ended = endRuns(service, runs, now);
   const actions = [
     ...loss.actions,
@@ -94,7 +98,7 @@ function placeNextRun(
   runs: readonly DecidedRun[],
   { service, spec, tasks }: ServiceTasks,
   cluster: ClusterSnapshot,
-  context: ReconcileContext,
+  context: ReconcileContext & { readonly owners: OwnerTasks | undefined },
 ): { readonly actions: readonly Action[]; readonly isComplete: boolean } {
   const staying = runs.flatMap(({ decision }) => decision.staying);
   const load = computeServiceLoad(tasks, staying, {
@@ -102,12 +106,15 @@ function placeNextRun(
     now: context.now,
     stable: undefined,
   });
-  const placeTasks = isBoundToNodes(spec) ? placeGlobal : placeReplicated;
+  const { owners } = context;
   const requirements = getRequirements(spec);
   for (const { run, decision } of runs) {
     const jobIteration = run.iteration;
-    const placement = { ...context, service, requirements, load, cluster, jobIteration };
-    const actions = placeTasks(decision.placements, placement);
+    const actions = placeTasks(decision.placements, {
+      ...{ ...context, service, requirements, load, cluster, jobIteration },
+      isBoundToNodes: isBoundToNodes(spec),
+      findOwners: owners && ((slot) => owners.find(slot)),
+    });
     if (actions.length > 0) return { actions, isComplete: runs.length === 1 };
   }
   return { actions: [], isComplete: true };

@@ -7,8 +7,10 @@ import { isReady } from "../model/task-state.js";
 import { currentTaskFilter } from "../model/template.js";
 import { capacityFunction } from "../scheduler/node-capacity.js";
 import { getRequirements } from "../scheduler/requirements.js";
+import { companionSlots } from "./companion-slots.js";
 import { type DesiredSlots, desiredSlots, replicasOf } from "./desired-slots.js";
 import { applyNodeLoss, type NodeLoss } from "./node-loss.js";
+import { applyOwnerLoss, OwnerTasks } from "./owner-tasks.js";
 import { type Problem, problemLines } from "./problems.js";
 import { RESET_RESTARTS_AFTER_MS } from "./restart.js";
 import { decideRollout, type RolloutDecision } from "./rollout.js";
@@ -33,16 +35,22 @@ export function reconcileService(
 ): Plan {
   const { service, spec } = snapshot;
   const { now } = context;
-  const loss = applyNodeLoss(snapshot, cluster.nodes, now);
-  const afterLoss: ServiceTasks = { ...snapshot, tasks: loss.tasks };
-  const desired = desiredSlots(afterLoss.tasks, {
-    spec,
-    cluster,
-    replicas: replicasOf(spec, service.autoscale) - (stable?.size ?? 0),
-    isCurrent: currentTaskFilter(service),
-  });
+  const nodeLoss = applyNodeLoss(snapshot, cluster.nodes, now);
+  const owners = OwnerTasks.of(snapshot, { cluster, now });
+  const ownerLoss = applyOwnerLoss(nodeLoss.tasks, owners, now);
+  const loss: NodeLoss = { ...nodeLoss, actions: [...nodeLoss.actions, ...ownerLoss.actions] };
+  const afterLoss: ServiceTasks = { ...snapshot, tasks: ownerLoss.tasks };
+  const desired =
+    owners === undefined
+      ? desiredSlots(afterLoss.tasks, {
+          spec,
+          cluster,
+          replicas: replicasOf(spec, service.autoscale) - (stable?.size ?? 0),
+          isCurrent: currentTaskFilter(service),
+        })
+      : companionSlots(afterLoss.tasks, owners, { spec, nodes: cluster.nodes });
   const policy = updatePolicy(service, spec);
-  const states = slotStates(afterLoss, desired, { policy, cluster, now });
+  const states = slotStates(afterLoss, desired, { policy, cluster, owners, now });
   const progress = rolloutProgress(states, progressContext(afterLoss, policy, cluster, context));
   const rollout = decideRollout(afterLoss, {
     policy,
@@ -53,7 +61,7 @@ export function reconcileService(
   });
   if (rollout.kind !== "continue") return planRolloutChange(rollout, loss, now);
   return planSlots(
-    { loss, snapshot: afterLoss, desired, policy, states, progress, rollout },
+    { loss, snapshot: afterLoss, owners, desired, policy, states, progress, rollout },
     stable,
     cluster,
     context,
@@ -81,6 +89,7 @@ interface ServiceDecisions {
   readonly loss: NodeLoss;
   /** The service with its tasks after node losses. */
   readonly snapshot: ServiceTasks;
+  readonly owners: OwnerTasks | undefined;
   readonly desired: DesiredSlots;
   readonly policy: UpdatePolicy;
   readonly states: readonly SlotState[];
@@ -90,7 +99,7 @@ interface ServiceDecisions {
 
 /** Selects the slots to replace now, places the tasks to create, and collects the actions of all decisions. */
 function planSlots(
-  { loss, snapshot, desired, policy, states, progress, rollout }: ServiceDecisions,
+  { loss, snapshot, owners, desired, policy, states, progress, rollout }: ServiceDecisions,
   stable: StableTasks | undefined,
   cluster: ClusterSnapshot,
   context: ReconcileContext,
@@ -105,10 +114,9 @@ function planSlots(
     newSlotVersion: newSlotVersion(snapshot),
     batch: batch.chosen,
     failedSlots: isActive ? progress.failed : NO_SLOTS,
-    startFirst: policy.startFirst,
     isGone,
   });
-  const placed = placeSlots(slots, { ...context, snapshot, cluster, stable });
+  const placed = placeSlots(slots, { ...context, snapshot, owners, cluster, stable });
   const resets = restartResets(slots.staying, now);
   const actions = [
     ...loss.actions,
@@ -138,8 +146,14 @@ function slotStates(
   {
     policy,
     cluster,
+    owners,
     now,
-  }: { readonly policy: UpdatePolicy; readonly cluster: ClusterSnapshot; readonly now: number },
+  }: {
+    readonly policy: UpdatePolicy;
+    readonly cluster: ClusterSnapshot;
+    readonly owners: OwnerTasks | undefined;
+    readonly now: number;
+  },
 ): readonly SlotState[] {
   const isFrozen = isRolloutPaused(service.rollout);
   const context = {
@@ -148,9 +162,11 @@ function slotStates(
     isCurrent: isFrozen ? () => true : currentTaskFilter(service),
     isFrozen,
     startFirst: policy.startFirst,
+    followFirst: policy.followFirst,
     monitorMs: policy.monitorMs,
     deadlineMs: policy.progressDeadlineMs,
     nodes: cluster.nodes,
+    owners,
     now,
   };
   return keep.map((slot) => evaluateSlot(slot, context));

@@ -4,10 +4,11 @@ import { type Slot, type SlotRef, slotKey } from "../model/slots.js";
 import type { ClusterSnapshot, ReconcileContext, ServiceTasks } from "../model/snapshot.js";
 import type { StableTasks } from "../model/task-index.js";
 import { currentTaskFilter } from "../model/template.js";
-import { type Placements, placeGlobal, placeReplicated, type SlotFill } from "../scheduler/place-tasks.js";
-import { getRequirements } from "../scheduler/requirements.js";
+import { type Placements, placeTasks, type SlotFill } from "../scheduler/place-tasks.js";
+import { getRequirements, withCompanions } from "../scheduler/requirements.js";
 import { computeServiceLoad } from "../scheduler/service-load.js";
 import type { DesiredSlots } from "./desired-slots.js";
+import type { OwnerTasks } from "./owner-tasks.js";
 import type { SlotState } from "./slot-state.js";
 import type { SlotStep } from "./slot-step.js";
 import { type GoneTest, stopTasks } from "./task-removal.js";
@@ -31,7 +32,6 @@ export interface SlotActionsContext {
   readonly batch: ReadonlySet<SlotState>;
   /** Keys of the slots that the active rollout counts as failed. */
   readonly failedSlots: ReadonlySet<string>;
-  readonly startFirst: boolean;
   readonly isGone: GoneTest;
 }
 
@@ -39,6 +39,7 @@ const REPLACEMENT_REASONS = {
   outdated: "a newer version replaces it",
   drained: "its node is drained",
   moved: "it moves to a node with fewer tasks",
+  "owner-replaced": "it follows the task beside which it runs",
 } as const;
 
 const NEVER_READY = "replacement never became healthy";
@@ -116,9 +117,8 @@ class SlotActionCollector implements SlotActions {
    * The task then does not count as staying: placement spreads tasks by the nodes where they will be.
    */
   #replace(state: SlotState, { cause, attempt }: Extract<SlotStep, { kind: "replace" }>): void {
-    const { batch, startFirst } = this.#context;
-    if (!batch.has(state)) this.#stay(state);
-    else if (!startFirst) this.#stop(state.slot.active, REPLACEMENT_REASONS[cause]);
+    if (!this.#context.batch.has(state)) this.#stay(state);
+    else if (!state.startFirst) this.#stop(state.slot.active, REPLACEMENT_REASONS[cause]);
     else this.#fill(state, attempt.kind === "retry" ? attempt.restarts : 0);
   }
 
@@ -165,6 +165,7 @@ export function findPreferredNode(slot: Slot): string | undefined {
 export interface PlaceSlotsContext extends ReconcileContext {
   /** The service with the tasks that need a decision. */
   readonly snapshot: ServiceTasks;
+  readonly owners: OwnerTasks | undefined;
   readonly cluster: ClusterSnapshot;
   /** The other tasks of the service. */
   readonly stable: StableTasks | undefined;
@@ -194,14 +195,20 @@ function placeVersion(
   staying: readonly Task[],
   context: PlaceSlotsContext,
 ): readonly Action[] {
-  const { snapshot, cluster, stable, now } = context;
+  const { snapshot, cluster, owners, stable, now } = context;
   const { version, spec } = resolveVersion(requestedVersion, snapshot);
   const isCurrent = currentTaskFilter(snapshot.service);
   const load = computeServiceLoad(snapshot.tasks, staying, { isCurrent, now, stable });
-  const placeTasks = spec.mode?.$case === "global" ? placeGlobal : placeReplicated;
-  const service = { ...snapshot.service, version };
-  const requirements = getRequirements(spec);
-  return placeTasks(placements, { ...context, service, requirements, load, cluster, jobIteration: 0 });
+  return placeTasks(placements, {
+    ...context,
+    service: { ...snapshot.service, version },
+    requirements: withCompanions(getRequirements(spec), snapshot.companions),
+    load,
+    cluster,
+    jobIteration: 0,
+    isBoundToNodes: spec.mode?.$case === "global",
+    findOwners: owners && ((slot) => owners.find(slot)),
+  });
 }
 
 /** Falls back to the newest version when the spec of an old one is no longer kept. */

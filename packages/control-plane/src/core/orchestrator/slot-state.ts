@@ -10,6 +10,7 @@ import {
   successAtMs,
 } from "../model/task-state.js";
 import { pendingReason } from "../scheduler/pending-reason.js";
+import type { OwnerTasks } from "./owner-tasks.js";
 import { NOT_STOPPED, type SlotStep, type SlotStepContext, slotStep } from "./slot-step.js";
 import { DEFAULT_PROGRESS_DEADLINE_MS } from "./update-policy.js";
 
@@ -24,6 +25,8 @@ export interface SlotState {
   readonly step: SlotStep;
   /** Version of the tasks that are created in the slot. */
   readonly version: number;
+  /** Whether a replacement starts before the old task is stopped. */
+  readonly startFirst: boolean;
   /** Tasks that are not needed, whatever happens to the other slots. */
   readonly superfluous: readonly Task[];
   readonly progress: SlotProgress;
@@ -60,6 +63,8 @@ export interface SlotContext extends SlotStepContext {
   readonly isFrozen: boolean;
   /** Time in ms after which other slots stop waiting for a slot that is not ready. */
   readonly deadlineMs: number;
+  /** Whether a task that follows its owner starts before the task beside the old owner is stopped. */
+  readonly followFirst: boolean;
 }
 
 const OLDER_RUNS = "an older version still runs";
@@ -73,9 +78,15 @@ export function evaluateSlot(slot: Slot, context: SlotContext): SlotState {
   const versionSlot = context.isFrozen
     ? { ...slot, ended: slot.ended.filter((task) => task.specVersion === version) }
     : slot;
-  const { step, superfluous } = slotStep(versionSlot, version, context);
-  return { slot: versionSlot, step, version, superfluous, ...assessStep(step, versionSlot, context) };
+  const startFirst = context.startFirst || (context.followFirst && isOwnerReplaced(slot, context.owners));
+  const { step, superfluous } = slotStep(versionSlot, version, { ...context, startFirst });
+  const assessment = assessStep(step, versionSlot, context);
+  return { slot: versionSlot, step, version, startFirst, superfluous, ...assessment };
 }
+
+/** Returns whether no task of the slot runs beside its current owner. Tasks with different owners do not conflict. */
+const isOwnerReplaced = ({ active }: Slot, owners: OwnerTasks | undefined): boolean =>
+  owners !== undefined && active.length > 0 && !active.some((task) => owners.isFollowing(task));
 
 /**
  * Returns the version of the task that ran last in the slot. Prefers versions whose tasks reached RUNNING.
@@ -93,7 +104,7 @@ function lastRunVersion(slot: Slot, { version }: SlotContext): number {
   return last.specVersion;
 }
 
-type Assessment = Omit<SlotState, "slot" | "step" | "version" | "superfluous">;
+type Assessment = Omit<SlotState, "slot" | "step" | "version" | "startFirst" | "superfluous">;
 
 const UPDATING: SlotProgress = { kind: "updating" };
 const NEW: SlotProgress = { kind: "new" };
@@ -140,6 +151,7 @@ function assessStep(step: SlotStep, slot: Slot, context: SlotContext): Assessmen
 const LEAVING_REASONS = {
   drained: "it is to leave its node, which is drained",
   moved: "it is to move to another node",
+  "owner-replaced": "the task beside which it runs was replaced",
 } as const;
 
 function assessReplacement(

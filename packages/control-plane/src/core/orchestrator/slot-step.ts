@@ -3,6 +3,7 @@ import type { Slot } from "../model/slots.js";
 import type { NodeSnapshot } from "../model/snapshot.js";
 import { endText, isReady, successAtMs } from "../model/task-state.js";
 import type { CurrentTaskFilter } from "../model/template.js";
+import type { OwnerTasks } from "./owner-tasks.js";
 import { decideRestart, type RestartDecision } from "./restart.js";
 
 /** The next step of a slot, regardless of the other slots. */
@@ -44,6 +45,8 @@ export interface SlotStepContext {
   readonly startFirst: boolean;
   readonly monitorMs: number;
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
+  /** The tasks beside which those of the service run. Undefined for a service without owners. */
+  readonly owners: OwnerTasks | undefined;
   readonly now: number;
 }
 
@@ -59,7 +62,7 @@ export const NOT_STOPPED = "a previous task has not stopped yet";
 /** Decides the next step of one slot, whose new tasks run `version`. Node losses must have been applied. */
 export function slotStep(slot: Slot, version: number, context: SlotStepContext): SlotStepDecision {
   const current = slot.active.filter(
-    (task) => context.isCurrent(task) && leavingCause(task, context.nodes) === undefined,
+    (task) => context.isCurrent(task) && leavingCause(task, context) === undefined,
   );
   const best = current.find(isReady) ?? current[0];
   if (best !== undefined) return withCurrent(slot, best, context);
@@ -127,7 +130,7 @@ function withOutdated(slot: Slot, restart: RestartDecision, context: SlotStepCon
     return { step: { kind: "completed" }, superfluous: slot.active };
   }
   const isCurrent = kept !== undefined && context.isCurrent(kept);
-  const cause = (isCurrent && leavingCause(kept, context.nodes)) || "outdated";
+  const cause = (isCurrent && leavingCause(kept, context)) || "outdated";
   const isCrowded = superfluous.length + slot.stopping.length > 0;
   const attempt: ReplacementAttempt = isCrowded
     ? { kind: "held", reason: NOT_STOPPED }
@@ -163,11 +166,18 @@ function wasAttempted(slot: Slot, kept: Task | undefined, context: SlotStepConte
   return context.isCurrent(newest) && newest.createdAtMs > kept.createdAtMs;
 }
 
-/** Why a current task must not stay on its node. */
-export type LeavingCause = "drained" | "moved";
+/** Why a current task must not stay where it is. */
+export type LeavingCause = "drained" | "moved" | "owner-replaced";
 
-/** Returns why a task must leave its node. Undefined when it may stay, also while its move target accepts no tasks. */
-export function leavingCause(task: Task, nodes: ReadonlyMap<string, NodeSnapshot>): LeavingCause | undefined {
+/**
+ * Returns why a task must leave its node. Undefined when it may stay, also while its move target accepts no tasks. A
+ * companion leaves its node only after its owner.
+ */
+function leavingCause(
+  task: Task,
+  { nodes, owners }: Pick<SlotStepContext, "nodes" | "owners">,
+): LeavingCause | undefined {
+  if (owners !== undefined) return owners.isFollowing(task) ? undefined : "owner-replaced";
   if (nodes.get(task.nodeId)?.node.availability === Availability.DRAIN) return "drained";
   if (task.preferredNodeId === "" || task.preferredNodeId === task.nodeId) return undefined;
   const target = nodes.get(task.preferredNodeId)?.node;

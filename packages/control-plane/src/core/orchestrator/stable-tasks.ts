@@ -18,7 +18,7 @@ export interface TaskPartition {
  * depend on the number of slots.
  *
  * All tasks are to be reconciled when a decision depends on all of them: the current version is not healthy yet, a
- * rollout is active or paused, or the number of slots is wrong.
+ * rollout is active or paused, the number of slots is wrong, or the tasks follow those of another service.
  */
 export function partitionTasks(snapshot: ServiceSnapshot, cluster: ClusterSnapshot): TaskPartition {
   return splitOffStableTasks(snapshot, cluster) ?? { stable: undefined, tasksToReconcile: snapshot.tasks };
@@ -29,8 +29,9 @@ function splitOffStableTasks(
   snapshot: Omit<ServiceSnapshot, "tasks">,
   cluster: ClusterSnapshot,
 ): TaskPartition | undefined {
-  const { index, spec, service } = snapshot;
-  if (!isServiceConverged(snapshot) || !areStableTasksCurrent(snapshot)) return undefined;
+  const { index, spec, service, owners } = snapshot;
+  if (owners !== undefined || !isServiceConverged(snapshot) || !areStableTasksCurrent(snapshot))
+    return undefined;
   const leaving = leavingTasks(index, cluster);
   const tasksToReconcile = [...index.unstableTasks(), ...leaving];
   const size = index.stableCount - leaving.length;

@@ -29,6 +29,8 @@ export interface UpdatePolicy {
   readonly delayMs: number;
   /** Whether the old task of a slot is stopped only after the new task is ready. */
   readonly startFirst: boolean;
+  /** The same for a task that follows the new task of its owner, and so shares nothing with the old task. */
+  readonly followFirst: boolean;
   readonly onFailure: FailureResponse;
   /** Time for which a new task must run before it counts as updated. */
   readonly monitorMs: number;
@@ -44,7 +46,9 @@ export interface UpdatePolicy {
 export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: ServiceSpec): UpdatePolicy {
   const isRollingBack = isRollback(rollout);
   const config = (isRollingBack ? spec.rollback : undefined) ?? spec.update ?? UpdateConfig.fromPartial({});
-  const startFirst = startsFirst(config.order, spec);
+  const followFirst = startsFirst(config.order, spec);
+  // Two tasks in one network namespace usually listen on the same ports.
+  const startFirst = followFirst && (config.order === Order.START_FIRST || !sharesNetwork(spec));
   const deadlineMs = config.progressDeadlineMs ?? DEFAULT_PROGRESS_DEADLINE_MS;
   // The deadline does not count the time that old tasks take to stop.
   const stopMs = startFirst ? 0 : (spec.task?.container?.stopGraceMs ?? DEFAULT_STOP_GRACE_MS);
@@ -52,6 +56,7 @@ export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: Servic
     parallelism: zeroAsInfinity(config.parallelism ?? DEFAULT_PARALLELISM),
     delayMs: config.delayMs,
     startFirst,
+    followFirst,
     onFailure: failureResponse(config.failureAction, isRollingBack),
     monitorMs: config.monitorMs ?? DEFAULT_MONITOR_MS,
     mayComplete: (spec.task?.restart?.condition || Condition.ANY) !== Condition.ANY,
@@ -89,6 +94,8 @@ function startsFirst(order: Order, spec: ServiceSpec): boolean {
 export function hasStaticAddress({ task }: ServiceSpec): boolean {
   return task?.networks.some(({ ipv4Address }) => ipv4Address !== "") === true;
 }
+
+const sharesNetwork = ({ task }: ServiceSpec): boolean => (task?.container?.sharing?.network ?? "") !== "";
 
 function writesToVolume({ task }: ServiceSpec): boolean {
   const mounts = task?.container?.mounts ?? [];

@@ -1,9 +1,10 @@
-import { DesiredState, type Service, type Task, TaskState } from "@berth/proto";
+import { DesiredState, type OwnerTask, type Service, type Task, TaskState } from "@berth/proto";
 import { type Action, newStatus } from "../model/plan.js";
 import type { SlotRef } from "../model/slots.js";
 import type { ClusterSnapshot, NodeSnapshot, ReconcileContext } from "../model/snapshot.js";
 import { explainNoCapacity, fitTest } from "./node-capacity.js";
 import { type Placement, place } from "./place.js";
+import { type FindOwners, placeBesideFunction } from "./place-beside.js";
 import type { TaskRequirements } from "./requirements.js";
 import type { ServiceLoad } from "./service-load.js";
 
@@ -31,13 +32,58 @@ export interface PlacementContext extends ReconcileContext {
   readonly cluster: ClusterSnapshot;
   /** The job run that new tasks belong to; 0 for services. */
   readonly jobIteration: number;
+  /** Whether each slot belongs to a node, as in global services and jobs. */
+  readonly isBoundToNodes: boolean;
+  /** Finds the tasks beside which a task has to run. Undefined for a service without owners. */
+  readonly findOwners: FindOwners | undefined;
 }
 
-/** Places tasks of a replicated service on any nodes. Tasks that fit on no node stay NEW, with the reason. */
-export function placeReplicated(
+/** Places tasks. Tasks that fit on no node stay NEW, with the reason. */
+export function placeTasks(placements: Placements, context: PlacementContext): readonly Action[] {
+  if (context.isBoundToNodes) return placeGlobal(placements, context);
+  const { findOwners } = context;
+  return findOwners === undefined
+    ? placeReplicated(placements, context)
+    : placeCompanions(placements, findOwners, context);
+}
+
+/** Places tasks of a replicated service beside the tasks of its owners with the same slots. */
+function placeCompanions(
   { pending, fills }: Placements,
+  findOwners: FindOwners,
   context: PlacementContext,
 ): readonly Action[] {
+  const { holdReason } = context;
+  const placeBeside = placeBesideFunction(findOwners, context);
+  const placeSlot: FindOwners = (slot) =>
+    holdReason === "" ? placeBeside(slot) : { kind: "missing", reason: holdReason };
+  const actions: Action[] = [];
+  for (const task of pending) {
+    const match = placeSlot({ number: task.slot, nodeId: "" });
+    const isFound = match.kind === "found";
+    actions.push(
+      ...(isFound
+        ? [assignTask(task, match.nodeId, match.owners)]
+        : updatePending(task, undefined, match.reason)),
+    );
+  }
+  for (const fill of fills) {
+    const match = placeSlot(fill);
+    const create = taskFactory(context, match.kind === "found" ? "" : match.reason);
+    actions.push(match.kind === "found" ? create(fill, match.nodeId, match.owners) : create(fill, undefined));
+  }
+  return actions;
+}
+
+const assignTask = (task: Task, nodeId: string, owners: readonly OwnerTask[] = []): Action => ({
+  kind: "assign-task",
+  task,
+  nodeId,
+  owners,
+});
+
+/** Places tasks of a replicated service on any nodes. */
+function placeReplicated({ pending, fills }: Placements, context: PlacementContext): readonly Action[] {
   const count = pending.length + fills.length;
   if (count === 0) return [];
   const { requirements, load, cluster, holdReason } = context;
@@ -78,7 +124,7 @@ function nodePicker({
  * A NEW task has no node. So the pending tasks are placeholders: one for each node whose task does not fit. A node that
  * has room takes any placeholder.
  */
-export function placeGlobal({ pending, fills }: Placements, context: PlacementContext): readonly Action[] {
+function placeGlobal({ pending, fills }: Placements, context: PlacementContext): readonly Action[] {
   if (context.holdReason !== "") return updatePlaceholders(pending, fills, context);
   const placeholders = [...pending];
   const actions: Action[] = [];
@@ -88,12 +134,14 @@ export function placeGlobal({ pending, fills }: Placements, context: PlacementCo
   for (const fill of fills) {
     const { nodeId } = fill;
     const snapshot = context.cluster.nodes.get(nodeId);
-    if (snapshot === undefined || !fits(snapshot)) {
+    const match = context.findOwners?.(fill);
+    if (snapshot === undefined || !fits(snapshot) || match?.kind === "missing") {
       unplaced.push(fill);
       continue;
     }
     const task = placeholders.shift();
-    actions.push(task === undefined ? create(fill, nodeId) : { kind: "assign-task", task, nodeId });
+    const owners = match?.owners ?? [];
+    actions.push(task === undefined ? create(fill, nodeId, owners) : assignTask(task, nodeId, owners));
   }
   return [...actions, ...updatePlaceholders(placeholders, unplaced, context)];
 }
@@ -104,8 +152,12 @@ function updatePlaceholders(
   unplaced: readonly SlotFill[],
   context: PlacementContext,
 ): readonly Action[] {
-  const { cluster, holdReason } = context;
-  const reason = holdReason || explainNoCapacity(slotNodes(unplaced, cluster), context, cluster);
+  const { cluster, findOwners, holdReason } = context;
+  const [missing] = unplaced.flatMap((fill) => {
+    const match = findOwners?.(fill);
+    return match?.kind === "missing" ? match.reason : [];
+  });
+  const reason = holdReason || missing || explainNoCapacity(slotNodes(unplaced, cluster), context, cluster);
   const create = taskFactory(context, reason);
   const updates = placeholders
     .slice(0, unplaced.length)
@@ -122,12 +174,12 @@ function slotNodes(fills: readonly SlotFill[], cluster: ClusterSnapshot): readon
 }
 
 function updatePending(task: Task, nodeId: string | undefined, reason: string): readonly Action[] {
-  if (nodeId !== undefined) return [{ kind: "assign-task", task, nodeId }];
+  if (nodeId !== undefined) return [assignTask(task, nodeId)];
   if (task.status?.message === reason) return [];
   return [{ kind: "update-message", task, message: reason }];
 }
 
-type TaskFactory = (fill: SlotFill, nodeId: string | undefined) => Action;
+type TaskFactory = (fill: SlotFill, nodeId: string | undefined, owners?: readonly OwnerTask[]) => Action;
 
 /**
  * Returns a function that creates the new tasks of one plan. Tasks without a node get the reason as their message.
@@ -139,7 +191,7 @@ function taskFactory({ service, now, newId, jobIteration }: PlacementContext, re
   const unplaced = newStatus(TaskState.NEW, reason, now);
   const serviceName = service.spec?.name ?? "";
   const stack = service.spec?.stack ?? "";
-  return ({ number, restarts = 0 }, nodeId) => ({
+  return ({ number, restarts = 0 }, nodeId, owners = []) => ({
     kind: "create-task",
     task: {
       id: newId(),
@@ -155,6 +207,7 @@ function taskFactory({ service, now, newId, jobIteration }: PlacementContext, re
       restarts,
       jobIteration,
       preferredNodeId: "",
+      owners: [...owners],
     },
   });
 }

@@ -7,7 +7,7 @@ import { currentTaskFilter } from "../model/template.js";
 import { addTask, type Candidate, createCandidate } from "./candidates.js";
 import { DraftCluster } from "./draft-cluster.js";
 import { place } from "./place.js";
-import { getRequirements } from "./requirements.js";
+import { getRequirements, withCompanions } from "./requirements.js";
 import type { ResourceRequest } from "./resource-request.js";
 import { computeServiceLoad, type ServicePlacement } from "./service-load.js";
 import { spreadCounts } from "./spread-counts.js";
@@ -40,7 +40,7 @@ const MIN_SHARE_IMPROVEMENT = 0.1;
  * spreads the service more evenly, or keeps its spread and lowers the load of the more loaded node. So every move
  * lowers the imbalance, and no task moves twice.
  *
- * Only tasks of stable replicated services without sticky volumes move.
+ * Only tasks of stable replicated services without sticky volumes move. Companions follow their owners.
  */
 export function rebalance(
   cluster: ClusterSnapshot,
@@ -80,10 +80,10 @@ function findRebalanceCandidate(
   cluster: ClusterSnapshot,
   now: number,
 ): RebalanceCandidate | undefined {
-  const { service, spec, tasks } = snapshot;
-  if (spec.mode?.$case !== "replicated" || service.removing) return undefined;
+  const { service, spec, tasks, owners, companions } = snapshot;
+  if (spec.mode?.$case !== "replicated" || service.removing || owners !== undefined) return undefined;
   if (isRolloutActive(service.rollout) || isRolloutPaused(service.rollout)) return undefined;
-  const requirements = getRequirements(spec);
+  const requirements = withCompanions(getRequirements(spec), companions);
   if (requirements.volumes.length > 0) return undefined;
   const isCurrent = currentTaskFilter(service);
   const slots = slotsByNumber(tasks).filter(isInUse);

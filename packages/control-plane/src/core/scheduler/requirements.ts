@@ -7,7 +7,7 @@ import {
 } from "@berth/proto";
 import { requiredProtocol } from "../model/required-protocol.js";
 import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
-import { getResourceRequest, type ResourceRequest } from "./resource-request.js";
+import { getResourceRequest, type ResourceRequest, sumRequests } from "./resource-request.js";
 
 /** The requirements that a node has to meet to run the tasks of a service version. */
 export interface TaskRequirements {
@@ -38,6 +38,28 @@ export function getRequirements(spec: ServiceSpec): TaskRequirements {
   const requirements = parseRequirements(spec);
   requirementsBySpec.set(spec, requirements);
   return requirements;
+}
+
+/**
+ * Returns the requirements of a task and of the tasks that run beside it. Without companions, they are those of the task.
+ *
+ * A companion that is already on the node counts twice. That may reject a node which is nearly full.
+ */
+export function withCompanions(
+  requirements: TaskRequirements,
+  companions: readonly ServiceSpec[] = [],
+): TaskRequirements {
+  if (companions.length === 0) return requirements;
+  const all = [requirements, ...companions.map(getRequirements)];
+  return {
+    ...requirements,
+    resources: all.map(({ resources }) => resources).reduce(sumRequests),
+    constraints: all.flatMap(({ constraints }) => constraints),
+    platform: all.find(({ platform }) => platform !== "")?.platform ?? "",
+    volumes: [...new Set(all.flatMap(({ volumes }) => volumes))],
+    networks: all.flatMap(({ networks }) => networks),
+    protocol: Math.max(...all.map(({ protocol }) => protocol)),
+  };
 }
 
 function parseRequirements(spec: ServiceSpec): TaskRequirements {

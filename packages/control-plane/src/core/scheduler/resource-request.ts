@@ -35,6 +35,27 @@ export function getResourceRequest(spec: ServiceSpec): ResourceRequest {
   };
 }
 
+/** Returns what two tasks reserve together. */
+export function sumRequests(a: ResourceRequest, b: ResourceRequest): ResourceRequest {
+  return {
+    nanoCpus: a.nanoCpus + b.nanoCpus,
+    memoryBytes: a.memoryBytes + b.memoryBytes,
+    pids: a.pids + b.pids,
+    generic: sumCounts(a.generic, b.generic),
+    hostPorts: [...a.hostPorts, ...b.hostPorts],
+    networks: sumCounts(a.networks, b.networks),
+  };
+}
+
+function sumCounts(
+  a: ReadonlyMap<string, number>,
+  b: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  const sums = new Map(a);
+  for (const [key, count] of b) sums.set(key, (sums.get(key) ?? 0) + count);
+  return sums;
+}
+
 /** Returns whether a port is published on the node of each task instead of through the ingress. */
 export const isHostMode = (port: PortSpec): boolean => port.mode === PortSpec_Mode.HOST;
 

@@ -149,7 +149,12 @@ export function buildSnapshot(
   const { service, tasks } = known;
   const spec = known.spec ?? service.spec ?? buildSpec();
   const revisions = known.revisions ?? new Map([[service.version, spec]]);
-  return { service, spec, tasks, revisions, index: TaskIndex.of(tasks) };
+  const { owners, companions } = known;
+  return {
+    ...{ service, spec, tasks, revisions, index: TaskIndex.of(tasks) },
+    ...(owners === undefined ? {} : { owners }),
+    ...(companions === undefined ? {} : { companions }),
+  };
 }
 
 function nodeSnapshot(node: Node, requests: readonly ResourceRequest[]): NodeSnapshot {

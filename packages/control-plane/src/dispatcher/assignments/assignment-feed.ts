@@ -258,9 +258,20 @@ function toAssignedTask(
   task: Task,
   { atMostOne, desiredState }: Pick<AssignedTask, "atMostOne" | "desiredState">,
 ): AssignedTask {
-  const { id, serviceId, serviceName, stack, slot, specVersion, status } = task;
+  const { id, serviceId, serviceName, stack, slot, specVersion, status, owners } = task;
   const containerId = status?.containerId ?? "";
-  return { id, serviceId, serviceName, stack, slot, specVersion, desiredState, atMostOne, containerId };
+  return {
+    id,
+    serviceId,
+    serviceName,
+    stack,
+    slot,
+    specVersion,
+    desiredState,
+    atMostOne,
+    containerId,
+    owners,
+  };
 }
 
 function desiredStateFor(task: Task, isStopHeld: boolean): DesiredState {

@@ -1,0 +1,107 @@
+import {
+  BerthError,
+  ownerCycleViolations,
+  ownerNames,
+  ownerViolations,
+  type Service,
+  type ServiceSpec,
+} from "@berth/proto";
+import type { Change } from "../../state/change.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+import { decideSpec } from "./decide-spec.js";
+import { violationsError } from "./violations.js";
+
+// Companions are services whose tasks run beside those of other services of their stack, their owners.
+
+export interface OwnerCheck {
+  readonly state: ClusterState;
+  /** What failed, such as `stack shop was not deployed`. */
+  readonly intro: string;
+  /** Ids of the services that the same request removes. @default none */
+  readonly removed?: readonly string[];
+}
+
+/**
+ * Checks the owners of services that are to be created or changed, and their companions.
+ * @throws BerthError BERTH_SPEC_INVALID with every violation
+ */
+export function requireOwners(specs: readonly ServiceSpec[], check: OwnerCheck): void {
+  const { state, intro, removed = [] } = check;
+  const changed = new Map(specs.map((spec) => [spec.name, spec]));
+  const isKept = (service: Service): boolean => !service.removing && !removed.includes(service.id);
+  const companions = specs.flatMap(({ name }) =>
+    [...state.services.companionsOf(name).values()].filter(isKept).flatMap(({ spec }) => spec ?? []),
+  );
+  const checked = new Map(
+    [...companions, ...specs].map((spec) => [spec.name, changed.get(spec.name) ?? spec]),
+  );
+  const violations = [...checked.values()].flatMap((spec) => {
+    const lookup = (name: string): ServiceSpec | undefined => {
+      const service = state.services.byName(name);
+      const found = changed.get(name) ?? (service && isKept(service) ? service.spec : undefined);
+      return found?.stack === spec.stack ? found : undefined;
+    };
+    const found = [...ownerViolations(spec, lookup), ...ownerCycleViolations(spec, lookup)];
+    return found.map((violation) => ({ service: spec.name, ...violation }));
+  });
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
+}
+
+/** Returns the specs of the companions that have to change when their owners get other replicas. */
+export function followingCompanions(
+  owners: readonly ServiceSpec[],
+  state: ClusterState,
+): readonly ServiceSpec[] {
+  const changed = new Map(owners.map((spec) => [spec.name, spec]));
+  const queue = [...owners];
+  for (let owner = queue.shift(); owner !== undefined; owner = queue.shift()) {
+    for (const { spec, removing } of state.services.companionsOf(owner.name).values()) {
+      if (spec === undefined || removing || changed.has(spec.name)) continue;
+      const following = withReplicasOf(spec, owner);
+      if (following === spec) continue;
+      changed.set(spec.name, following);
+      queue.push(following);
+    }
+  }
+  return [...changed.values()].slice(owners.length);
+}
+
+/** Returns the changes that store the specs of companions. */
+export function decideCompanions(
+  companions: readonly ServiceSpec[],
+  state: ClusterState,
+  now: number,
+): readonly Change[] {
+  return companions.flatMap((spec) => {
+    const id = state.services.byName(spec.name)?.id;
+    return id === undefined ? [] : decideSpec(state, spec, { id, now }).changes;
+  });
+}
+
+/** Returns a restored spec of a companion with the replicas that its owner has now. */
+export function withCurrentReplicas(spec: ServiceSpec, state: ClusterState): ServiceSpec {
+  const [name = ""] = ownerNames(spec);
+  const owner = state.services.byName(name)?.spec;
+  return owner === undefined ? spec : withReplicasOf(spec, owner);
+}
+
+function withReplicasOf(spec: ServiceSpec, { mode }: ServiceSpec): ServiceSpec {
+  if (spec.mode?.$case !== "replicated" || mode?.$case !== "replicated") return spec;
+  return spec.mode.value.replicas === mode.value.replicas ? spec : { ...spec, mode };
+}
+
+/**
+ * Checks that no service is removed without its companions, whose tasks would lose what they share.
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
+export function requireCompanionsRemoved(removed: readonly Service[], state: ClusterState): void {
+  const ids = new Set(removed.map(({ id }) => id));
+  const problems = removed.flatMap(({ spec }) => {
+    const companions = [...state.services.companionsOf(spec?.name ?? "").values()];
+    const left = companions.filter((companion) => !companion.removing && !ids.has(companion.id));
+    return left.map((companion) => `${companion.spec?.name ?? companion.id} runs beside ${spec?.name ?? ""}`);
+  });
+  if (problems.length === 0) return;
+  const message = `no service was removed: ${problems.join(", ")}: remove these services too`;
+  throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
+}

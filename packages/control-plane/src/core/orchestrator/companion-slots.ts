@@ -1,0 +1,33 @@
+import { NodeState, type ServiceSpec, type Task } from "@berth/proto";
+import { isInUse, type Slot, type SlotRef, slotKey, slotsByNode, slotsByNumber } from "../model/slots.js";
+import type { NodeSnapshot } from "../model/snapshot.js";
+import { type DesiredSlots, isUnbound } from "./desired-slots.js";
+import type { OwnerTasks } from "./owner-tasks.js";
+
+/**
+ * Decides which slots of a companion to keep, to remove and to add: those of its first owner.
+ *
+ * A slot whose last task still stops is kept, since no other number can take its place. A slot on a node that is down is
+ * neither kept nor removed, as in a global service.
+ */
+export function companionSlots(
+  tasks: readonly Task[],
+  owners: OwnerTasks,
+  { spec, nodes }: { readonly spec: ServiceSpec; readonly nodes: ReadonlyMap<string, NodeSnapshot> },
+): DesiredSlots {
+  const isGlobal = spec.mode?.$case === "global";
+  const slots = isGlobal ? slotsByNode(tasks) : slotsByNumber(tasks);
+  const unbound = isGlobal ? tasks.filter(isUnbound) : [];
+  const keys = owners.slotKeys;
+  if (keys === undefined) return { keep: slots.filter(isInUse), remove: [], missing: [], unbound };
+  const keep = slots.filter((slot) => keys.has(slotKey(slot)) && (isInUse(slot) || slot.stopping.length > 0));
+  const kept = new Set(keep.map(slotKey));
+  const isOnDownNode = ({ nodeId }: Slot): boolean => nodes.get(nodeId)?.node.state === NodeState.DOWN;
+  const remove = slots.filter((slot) => !keys.has(slotKey(slot)) && isInUse(slot) && !isOnDownNode(slot));
+  const missing = [...keys]
+    .filter((key) => !kept.has(key))
+    .map((key): SlotRef => (isGlobal ? { number: 0, nodeId: key } : { number: Number(key), nodeId: "" }));
+  return { keep, remove, missing: missing.sort(bySlot), unbound };
+}
+
+const bySlot = (a: SlotRef, b: SlotRef): number => a.number - b.number || (a.nodeId < b.nodeId ? -1 : 1);

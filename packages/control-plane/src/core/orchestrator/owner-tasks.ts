@@ -1,0 +1,172 @@
+import {
+  DesiredState,
+  NodeState,
+  type OwnerTask,
+  sharesOnlyMounts,
+  type Task,
+  TaskState,
+} from "@berth/proto";
+import { type Action, taskAfter } from "../model/plan.js";
+import { isInUse, type Slot, type SlotRef, slotKey, slotsByNode, slotsByNumber } from "../model/slots.js";
+import type { ClusterSnapshot, NodeSnapshot, OwnerService, ServiceTasks } from "../model/snapshot.js";
+import { isEnded, shouldRun, stateOf } from "../model/task-state.js";
+import { WAITING_FOR } from "../scheduler/pending-reason.js";
+import type { OwnerMatch } from "../scheduler/place-beside.js";
+import { replicasOf } from "./desired-slots.js";
+import { applyNodeLoss } from "./node-loss.js";
+
+/** An owner with its tasks after node losses. */
+interface Owner {
+  readonly name: string;
+  readonly slots: ReadonlyMap<string, Slot>;
+  readonly tasks: ReadonlyMap<string, Task>;
+  /** Whether a completed task is as good as one that runs, because only its mounts are used. */
+  readonly mayHaveCompleted: boolean;
+}
+
+/**
+ * The tasks of the owners of a service: the services beside whose tasks its own tasks run.
+ *
+ * The task of slot n runs beside the newest task of slot n of each owner. It follows when that task is replaced, and is
+ * stopped when that task ends: a container loses the network of another one that ends.
+ */
+export class OwnerTasks {
+  readonly #owners: readonly Owner[];
+  readonly #nodes: ReadonlyMap<string, NodeSnapshot>;
+  /** The first owner. Its slots are those of the service. Undefined when its record is unreadable or gone. */
+  readonly #lead: Owner | undefined;
+  /** Number of tasks that the service should have if it is replicated: as many as its first owner. */
+  readonly replicas: number;
+
+  private constructor(companion: ServiceTasks, owners: readonly OwnerService[], context: OwnersContext) {
+    this.#nodes = context.cluster.nodes;
+    const known = owners.flatMap(({ name, snapshot }) =>
+      snapshot === undefined ? [] : [toOwner({ name, snapshot }, companion, context)],
+    );
+    const [lead] = owners;
+    this.#owners = known;
+    this.#lead = known.find(({ name }) => name === lead?.name);
+    const { snapshot } = lead ?? {};
+    this.replicas = snapshot === undefined ? 0 : replicasOf(snapshot.spec, snapshot.service.autoscale);
+  }
+
+  /** Returns the tasks of the owners of a service. Undefined for a service without owners. */
+  static of(companion: ServiceTasks, context: OwnersContext): OwnerTasks | undefined {
+    const { owners = [] } = companion;
+    return owners.length === 0 ? undefined : new OwnerTasks(companion, owners, context);
+  }
+
+  /**
+   * Returns the keys of the slots in which the first owner has tasks, except for those on nodes that are down. Undefined
+   * when that service is unknown: the service then keeps its slots.
+   */
+  get slotKeys(): ReadonlySet<string> | undefined {
+    if (this.#lead === undefined) return undefined;
+    const used = [...this.#lead.slots].filter(
+      ([, slot]) => isInUse(slot) && (slot.nodeId === "" || this.#isReady(slot.nodeId)),
+    );
+    return new Set(used.map(([key]) => key));
+  }
+
+  /** Returns the tasks beside which the task of a slot is to run now. */
+  find(slot: SlotRef): OwnerMatch {
+    const owners: OwnerTask[] = [];
+    const nodeIds = new Set<string>();
+    for (const owner of this.#owners) {
+      const task = this.#currentTask(owner, slotKey(slot));
+      if (task === undefined)
+        return { kind: "missing", reason: `${WAITING_FOR}${taskName(owner.name, slot)}` };
+      owners.push({ service: owner.name, taskId: task.id });
+      nodeIds.add(task.nodeId);
+    }
+    const [nodeId, other] = nodeIds;
+    if (nodeId === undefined) return { kind: "missing", reason: `${WAITING_FOR}its owner` };
+    if (other === undefined) return { kind: "found", nodeId, owners };
+    const names = this.#owners.map(({ name }) => taskName(name, slot)).join(" and ");
+    return { kind: "missing", reason: `${WAITING_FOR}${names} to run on the same node` };
+  }
+
+  /** Returns whether a task runs beside the tasks beside which it should. True while there are none. */
+  isFollowing(task: Task): boolean {
+    const match = this.find({ number: task.slot, nodeId: task.slot === 0 ? task.nodeId : "" });
+    if (match.kind === "missing") return true;
+    return match.owners.every(({ taskId }) => task.owners.some((owner) => owner.taskId === taskId));
+  }
+
+  /** Returns whether a task beside which a task runs has ended, or is to stop. */
+  hasLostOwner(task: Task): boolean {
+    return task.owners.some(({ service, taskId }) => {
+      const owner = this.#owners.find(({ name }) => name === service);
+      return owner !== undefined && !isUsable(owner.tasks.get(taskId), owner);
+    });
+  }
+
+  #currentTask(owner: Owner, key: string): Task | undefined {
+    const slot = owner.slots.get(key);
+    const [completed] = slot?.ended ?? [];
+    const candidates = [...(slot?.active ?? []), ...(isUsable(completed, owner) ? [completed] : [])];
+    return candidates.find((task) => task !== undefined && this.#isReady(task.nodeId));
+  }
+
+  #isReady(nodeId: string): boolean {
+    return this.#nodes.get(nodeId)?.node.state === NodeState.READY;
+  }
+}
+
+interface OwnersContext {
+  readonly cluster: Pick<ClusterSnapshot, "nodes">;
+  readonly now: number;
+}
+
+function toOwner(
+  { name, snapshot }: { readonly name: string; readonly snapshot: ServiceTasks },
+  companion: ServiceTasks,
+  { cluster, now }: OwnersContext,
+): Owner {
+  const { tasks } = applyNodeLoss(snapshot, cluster.nodes, now);
+  const slots = snapshot.spec.mode?.$case === "global" ? slotsByNode(tasks) : slotsByNumber(tasks);
+  return {
+    name,
+    slots: new Map(slots.map((slot) => [slotKey(slot), slot])),
+    tasks: new Map(tasks.map((task) => [task.id, task])),
+    mayHaveCompleted: sharesOnlyMounts(companion.spec, name),
+  };
+}
+
+function isUsable(task: Task | undefined, { mayHaveCompleted }: Owner): boolean {
+  if (task === undefined || !shouldRun(task)) return false;
+  return !isEnded(task) || (mayHaveCompleted && stateOf(task) === TaskState.COMPLETE);
+}
+
+const taskName = (service: string, { number, nodeId }: SlotRef): string =>
+  nodeId === "" ? `task ${service}.${number}` : `the task of ${service} on node ${nodeId}`;
+
+/** The tasks of a service after its owners' losses, and the actions that stop those that have lost an owner. */
+export interface OwnerLoss {
+  readonly tasks: readonly Task[];
+  readonly actions: readonly Action[];
+}
+
+const OWNER_ENDED = "a task beside which it runs has ended";
+
+/** Stops the tasks that have lost an owner. The rest of the plan sees them as stopping. */
+export function applyOwnerLoss(
+  tasks: readonly Task[],
+  owners: OwnerTasks | undefined,
+  now: number,
+): OwnerLoss {
+  if (owners === undefined) return { tasks, actions: [] };
+  const actions: Action[] = [];
+  const after = tasks.map((task) => {
+    if (!shouldRun(task) || isEnded(task) || !owners.hasLostOwner(task)) return task;
+    const action = {
+      kind: "set-desired",
+      task,
+      desired: DesiredState.SHUTDOWN,
+      reason: OWNER_ENDED,
+    } as const;
+    actions.push(action);
+    return taskAfter(action, now) ?? task;
+  });
+  return { tasks: after, actions };
+}
