@@ -9,7 +9,8 @@ import {
   readyNodes,
   waitForReplicas,
 } from "./support/cluster.js";
-import { listContainers, listRunning, readStartedAt } from "./support/containers.js";
+import { type Container, listContainers, listRunning, readStartedAt } from "./support/containers.js";
+import { docker } from "./support/tasks.js";
 
 const REPLICAS = 6;
 const COMPOSE = `
@@ -19,6 +20,28 @@ services:
     ports: ["8080:80"]
     stop_grace_period: 1s
     deploy: { replicas: ${REPLICAS} }
+`;
+
+const BUSYBOX = "/usr/bin/busybox";
+/** The companion stores the answer of its owner in a volume that only its owner mounts. */
+const BESIDE = `
+services:
+  app:
+    image: hello:1
+    volumes: [/data]
+    stop_grace_period: 1s
+    deploy: { placement: { constraints: ["node.hostname != h1"] } }
+  companion:
+    image: hello:1
+    command:
+      - ${BUSYBOX}
+      - sh
+      - -c
+      - until ${BUSYBOX} wget -qO /data/answer http://127.0.0.1/; do ${BUSYBOX} sleep 0.1; done; exec ${BUSYBOX} sleep 10000
+    network_mode: service:app
+    pid: service:app
+    volumes_from: [app]
+    stop_grace_period: 1s
 `;
 
 describe("the loss of a host", () => {
@@ -96,6 +119,61 @@ describe("the loss of a host", () => {
     await Promise.all([lab.host("h2").start(), lab.host("h3").start()]);
     await untilReady(3);
     await waitForReplicas(lab, "shop_web", REPLICAS + 3);
+  });
+
+  /** Waits until both services run on one host, in other containers than the former ones. */
+  async function untilBeside(former: readonly string[] = []): Promise<readonly [Container, Container]> {
+    let pair: readonly [Container, Container] | undefined;
+    await waitUntil(
+      async () => {
+        const [app, ...otherApps] = await listRunning(lab, "beside_app");
+        const [companion, ...others] = await listRunning(lab, "beside_companion");
+        if (app === undefined || companion === undefined || otherApps.length + others.length > 0)
+          return false;
+        pair = [app, companion];
+        return !former.includes(app.id) && !former.includes(companion.id);
+      },
+      { what: "one new container of each service", timeoutMs: CONVERGE_TIMEOUT_MS },
+    );
+    if (pair === undefined) throw new Error("no container of the services runs");
+    return pair;
+  }
+
+  test("a companion shares the network, processes and volume of its owner, and moves with it", async () => {
+    const { code, stderr } = await deploy(lab, "beside", BESIDE);
+    expect(code, stderr).toBe(0);
+    const expectShared = async ([app, companion]: readonly [Container, Container]): Promise<void> => {
+      expect(companion.host).toBe(app.host);
+      const host = lab.host(app.host);
+      const inside = (container: Container, ...command: string[]): Promise<string> =>
+        docker(host, "exec", container.id, BUSYBOX, ...command);
+      await waitUntil(async () => (await inside(app, "ls", "/data")).includes("answer"), {
+        what: "the answer to be in the volume",
+        timeoutMs: CONVERGE_TIMEOUT_MS,
+      });
+      expect(await inside(companion, "cat", "/proc/1/cmdline")).toBe(
+        await inside(app, "cat", "/proc/1/cmdline"),
+      );
+      expect(await inside(companion, "cat", "/data/answer")).not.toBe("");
+    };
+    const [app, companion] = await untilBeside();
+    await expectShared([app, companion]);
+
+    // The owner keeps its container, and the companion loses its namespaces.
+    await docker(lab.host(app.host), "restart", "--time", "1", app.id);
+    const [restarted, follower] = await untilBeside([companion.id]);
+    await expectShared([restarted, follower]);
+
+    await lab.host(restarted.host).kill();
+    const moved = await untilBeside([restarted.id, follower.id]);
+    expect(moved[0].host).not.toBe(restarted.host);
+    await expectShared(moved);
+    await lab.host(restarted.host).start();
+    await untilReady(3);
+
+    const refused = await lab.berth(["service", "rm", "beside_app"]);
+    expect(refused.stderr).toContain("beside_companion runs beside beside_app");
+    expect((await lab.berth(["stack", "rm", "beside"])).code).toBe(0);
   });
 
   test("a restarted agent adopts its containers", async () => {

@@ -12,7 +12,8 @@ const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
 export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
   const { container, networks } = draft;
   setHostNetworkMode(draft);
-  if (container.networkMode !== NetworkMode.UNSPECIFIED) return [];
+  const sharesNetwork = (container.sharing?.network ?? "") !== "";
+  if (container.networkMode !== NetworkMode.UNSPECIFIED || sharesNetwork) return [];
   const names = containerNames(draft);
   return sortByDefaultRoute(networks).map((joinedNetwork, index) => {
     const place = draft.networkPlaces.get(joinedNetwork.network.name);

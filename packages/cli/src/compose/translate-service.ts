@@ -26,6 +26,8 @@ export interface TranslatedService {
   /** Where parts of the spec are written in the file, by their path in the spec. */
   readonly origins: ReadonlyMap<string, Place>;
   readonly links: readonly Link[];
+  /** Whether the file sets its mode or its replicas. */
+  readonly hasMode: boolean;
 }
 
 /** Translates one service of a Compose file to its spec. Problems are reported to the cursor's diagnostics. */
@@ -41,7 +43,9 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
     if (path === "task.container.image" && draft.container.image === "") reportMissingImage(cursor);
     else reportViolation(cursor, { place: findPlace(path, draft.origins), message });
   }
-  return { spec, origins: draft.origins, links: draft.links };
+  const { key, replicas } = draft.mode;
+  const hasMode = key !== undefined || replicas !== undefined || spec.cron !== undefined;
+  return { spec, origins: draft.origins, links: draft.links, hasMode };
 }
 
 function assembleSpec(draft: ServiceDraft, networks: NetworkAttachment[]): ServiceSpec {

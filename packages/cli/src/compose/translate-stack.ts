@@ -7,12 +7,14 @@ import {
   scopedName,
   unscopedName,
 } from "@berth/proto";
+import { completeCompanions } from "./complete-companions.js";
 import type { StackContext, StackFile, StackNetwork } from "./keys/stack-context.js";
 import { translateFiles } from "./translate-files.js";
 import { translateNetworks } from "./translate-networks.js";
 import { type TranslatedService, translateService } from "./translate-service.js";
 import { translateVolumes } from "./translate-volumes.js";
 import { type Cursor, keyPlace, listFields } from "./tree/cursor.js";
+import { textOf } from "./tree/node.js";
 
 /** The specs that a Compose file translates to. */
 export interface TranslatedStack {
@@ -40,16 +42,29 @@ export function translateStack(root: Cursor, stack: string): TranslatedStack {
     stack,
     diagnostics: root.diagnostics,
     serviceNames: new Set(services.keys()),
+    serviceByContainer: containerNames(services),
     networks,
     volumes: translateVolumes(entriesOf(sections.get("volumes"))),
     secrets: translateFiles(entriesOf(sections.get("secrets")), FileKind.SECRET),
     configs: translateFiles(entriesOf(sections.get("configs")), FileKind.CONFIG),
   };
-  const translated = [...services].map(([name, cursor]) => translateService(name, cursor, context));
+  const translated = completeCompanions(
+    [...services].map(([name, cursor]) => translateService(name, cursor, context)),
+    root.diagnostics,
+  );
   const specs = addLinkAliases(translated, stack);
   const origins = new Map(translated.map((service) => [service.spec.name, service.origins]));
   reportPortConflicts(specs, origins, context);
   return { specs, networks: usedNetworks(specs, networks), files: usedFiles(specs, context), origins };
+}
+
+function containerNames(services: ReadonlyMap<string, Cursor>): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  for (const [service, { node }] of services) {
+    const name = textOf(node, "container_name");
+    if (name !== undefined) names.set(name, service);
+  }
+  return names;
 }
 
 function entriesOf(section: Cursor | undefined): ReadonlyMap<string, Cursor> {

@@ -7,6 +7,7 @@ import { readCron } from "./cron-keys.js";
 import { readFailover } from "./failover-keys.js";
 import { readEnvSecrets } from "./file-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { readBeside } from "./sharing-keys.js";
 
 /** Service key that holds the settings that Compose does not define. */
 const BERTH_KEY = "x-berth";
@@ -26,6 +27,7 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
   autoscale: readAutoscale,
   failover: readFailover,
   env_secrets: readEnvSecrets,
+  beside: readBeside,
   // The other keys use underscores, as Compose does. The spelling with hyphens is older and remains valid.
   at_most_one: readAtMostOne,
   "at-most-one": readAtMostOne,

@@ -7,7 +7,8 @@ import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { childOf } from "../tree/node.js";
 import { type MountDraft, mountRules, newMountDraft } from "./mount-draft.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { ignoreKey, rejectKey } from "./unsupported-keys.js";
+import { readVolumesFrom } from "./sharing-keys.js";
+import { ignoreKey } from "./unsupported-keys.js";
 
 /** Reads the mounts of a service: `volumes` and `tmpfs`. */
 export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
@@ -28,7 +29,7 @@ export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
       if (mount !== undefined) addMount(item, mount, draft);
     }
   },
-  volumes_from: rejectKey("sharing the mounts of another container is not supported yet"),
+  volumes_from: readVolumesFrom,
 };
 
 const RULES = mountRules(readFlag);

@@ -5,6 +5,7 @@ import { type Cursor, keyPlace, readItems, readText, readTexts } from "../tree/c
 import { type KeyTable, rule } from "../tree/key-table.js";
 import { readNetworks, sortByDefaultRoute } from "./network-attachment-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { isSharedMode, shareNamespace } from "./sharing-keys.js";
 import { ignoreKey, ignoreWithWarning } from "./unsupported-keys.js";
 
 const MODES: ReadonlyMap<string, NetworkMode> = new Map([
@@ -16,19 +17,21 @@ const MODES: ReadonlyMap<string, NetworkMode> = new Map([
 
 /** Reads the networks of a service, its DNS settings and its extra hosts. */
 export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
-  network_mode: rule(readNetworkMode, (draft, mode, cursor) => {
-    draft.container.networkMode = mode;
-    draft.origins.set("task.container.network_mode", cursor);
-  }),
+  network_mode: (cursor, draft) => {
+    if (isSharedMode(cursor)) shareNamespace("network", cursor, draft);
+    else setNetworkMode(cursor, draft);
+  },
   networks: (cursor, draft) => {
     draft.origins.set("task.networks", keyPlace(cursor));
     readNetworks(cursor, draft);
   },
-  extra_hosts: rule(readExtraHosts, (draft, hosts) => {
+  extra_hosts: rule(readExtraHosts, (draft, hosts, cursor) => {
     draft.container.extraHosts = [...hosts];
+    draft.origins.set("task.container.extra_hosts", keyPlace(cursor));
   }),
-  dns: rule(readAddresses, (draft, addresses) => {
+  dns: rule(readAddresses, (draft, addresses, cursor) => {
     draft.container.dns = [...addresses];
+    draft.origins.set("task.container.dns", keyPlace(cursor));
   }),
   dns_search: rule(readTexts, (draft, domains) => {
     draft.container.dnsSearch = [...domains];
@@ -51,15 +54,18 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   },
 };
 
+const setNetworkMode = rule<NetworkMode, ServiceDraft>(readNetworkMode, (draft, mode, cursor) => {
+  draft.container.networkMode = mode;
+  draft.origins.set("task.container.network_mode", cursor);
+});
+
 function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
   const mode = MODES.get(text);
   if (mode === undefined) {
-    const isShared = /^(?:service|container):/.test(text);
-    const message = isShared
-      ? "sharing the network of another container is not supported yet"
-      : `${JSON.stringify(text)} is invalid: use bridge, host or none${didYouMean(text, MODES.keys())}`;
+    const hint = didYouMean(text, MODES.keys());
+    const message = `${JSON.stringify(text)} is invalid: use bridge, host, none or service:NAME${hint}`;
     cursor.diagnostics.error(cursor, message);
   }
   return mode;

@@ -3,6 +3,7 @@ import { type Cursor, readFlag, readOneOf, readText, readTextMap, readTexts } fr
 import { type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
 import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
+import { isSharedMode, shareNamespace } from "./sharing-keys.js";
 
 /** Reads the privileges of a container, and the namespaces that it shares with the host. */
 export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
@@ -39,10 +40,10 @@ export const SECURITY_KEYS: KeyTable<ServiceDraft> = {
   cgroupns_mode: namespaceRule("cgroupns_mode", NAMESPACE_MODES.cgroupns, (container, mode) => {
     container.cgroupnsMode = mode;
   }),
-  pid: namespaceRule("pid_mode", NAMESPACE_MODES.pid, (container, mode) => {
+  pid: sharedNamespaceRule("pid", NAMESPACE_MODES.pid, (container, mode) => {
     container.pidMode = mode;
   }),
-  ipc: namespaceRule("ipc_mode", NAMESPACE_MODES.ipc, (container, mode) => {
+  ipc: sharedNamespaceRule("ipc", NAMESPACE_MODES.ipc, (container, mode) => {
     container.ipcMode = mode;
   }),
   uts: namespaceRule("uts_mode", NAMESPACE_MODES.uts, (container, mode) => {
@@ -67,12 +68,18 @@ function namespaceRule(
   choices: readonly string[],
   write: (container: ContainerSpec, mode: string) => void,
 ): KeyRule<ServiceDraft> {
-  const readMode = (cursor: Cursor): string | undefined => {
-    const { node, diagnostics } = cursor;
-    const isShared = node.kind === "scalar" && /^(?:service|container):/.test(String(node.value));
-    if (!isShared) return readOneOf(cursor, choices);
-    diagnostics.error(cursor, "sharing the namespace of another container is not supported yet");
-    return undefined;
+  return containerRule(field, (cursor) => readOneOf(cursor, choices), write);
+}
+
+/** Creates a rule for a namespace of the host, or of the containers of another service. */
+function sharedNamespaceRule(
+  kind: "pid" | "ipc",
+  choices: readonly string[],
+  write: (container: ContainerSpec, mode: string) => void,
+): KeyRule<ServiceDraft> {
+  const readMode = namespaceRule(`${kind}_mode`, choices, write);
+  return (cursor, draft) => {
+    if (isSharedMode(cursor)) shareNamespace(kind, cursor, draft);
+    else readMode(cursor, draft);
   };
-  return containerRule(field, readMode, write);
 }

@@ -40,6 +40,8 @@ export interface StackContext {
   readonly stack: string;
   readonly diagnostics: Diagnostics;
   readonly serviceNames: ReadonlySet<string>;
+  /** The services by the names that `container_name` gives to their containers. */
+  readonly serviceByContainer: ReadonlyMap<string, string>;
   /** Networks by the name that services use, including the default network. */
   readonly networks: ReadonlyMap<string, StackNetwork>;
   /** Named volumes by the name that services use. */

@@ -97,6 +97,7 @@ export const berthSettings: Shape = fields({
   failover: key(failover, "When the tasks of a lost node are replaced", "30s"),
   env_secrets: key(dictionary(text), "Environment variables whose values are secrets", { KEY: "key" }),
   at_most_one: key(flag, "Never runs two tasks of a slot at once, also when a node is lost", true),
+  beside: key(text, "Runs each task on the node of the task of another service with the same slot", "db"),
   // The spelling with hyphens is older and remains valid.
   "at-most-one": key(flag, "An older spelling of `at_most_one`", true),
   progress_deadline: key(duration, "Time in which an update must make progress", "5m"),

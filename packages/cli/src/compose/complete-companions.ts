@@ -1,0 +1,81 @@
+import {
+  ownerCycleViolations,
+  ownerNames,
+  ownerViolations,
+  Placement,
+  type ServiceSpec,
+  type SpecLookup,
+} from "@berth/proto";
+import { type Diagnostics, findPlace } from "./text/diagnostics.js";
+import type { TranslatedService } from "./translate-service.js";
+
+/**
+ * Completes the specs of companions, the services that share namespaces or mounts of other services:
+ *
+ * - The owners of one companion run on one node, so each of them runs beside the others.
+ * - A companion without a mode of its own has the mode and replicas of its owner.
+ *
+ * Reports the companions whose owners do not fit.
+ */
+export function completeCompanions(
+  translated: readonly TranslatedService[],
+  diagnostics: Diagnostics,
+): readonly TranslatedService[] {
+  if (translated.every(({ spec }) => ownerNames(spec).length === 0)) return translated;
+  const completed = withOwnerModes(withJoinedOwners(translated));
+  const specs = new Map(completed.map(({ spec }) => [spec.name, spec]));
+  for (const { spec, origins } of completed) {
+    const lookup: SpecLookup = (name) => specs.get(name);
+    // The check of the project has reported the cycles that are dependencies too.
+    const cycles = ownerCycleViolations(spec, lookup).filter(({ path }) => path === "placement.beside");
+    for (const { path, message } of [...ownerViolations(spec, lookup), ...cycles]) {
+      const place = findPlace(path, origins);
+      if (!diagnostics.hasErrorAt(place)) diagnostics.error(place, message);
+    }
+  }
+  return completed;
+}
+
+/** Joins the owners of each companion: those that run beside no other service are put beside its first owner. */
+function withJoinedOwners(translated: readonly TranslatedService[]): readonly TranslatedService[] {
+  const ownersByName = new Map(translated.map(({ spec }) => [spec.name, [...ownerNames(spec)]]));
+  const joined = new Map<string, string>();
+  /** Returns the service that a service runs beside, directly or not, and that runs beside no other one. */
+  const rootOf = (name: string): string => {
+    const visited = new Set<string>();
+    let current = name;
+    while (!visited.has(current)) {
+      visited.add(current);
+      current = joined.get(current) ?? ownersByName.get(current)?.[0] ?? current;
+    }
+    return current;
+  };
+  for (const [first, ...others] of ownersByName.values()) {
+    for (const other of first === undefined ? [] : others) {
+      const [root, otherRoot] = [rootOf(first ?? ""), rootOf(other)];
+      if (root !== otherRoot) joined.set(otherRoot, root);
+    }
+  }
+  return translated.map((service) => {
+    const beside = joined.get(service.spec.name);
+    if (beside === undefined) return service;
+    const placement = { ...(service.spec.placement ?? Placement.fromPartial({})), beside };
+    return { ...service, spec: { ...service.spec, placement } };
+  });
+}
+
+function withOwnerModes(translated: readonly TranslatedService[]): readonly TranslatedService[] {
+  const byName = new Map(translated.map((service) => [service.spec.name, service]));
+  const modeOf = (service: TranslatedService, visited: ReadonlySet<string>): ServiceSpec["mode"] => {
+    const { spec, hasMode } = service;
+    const [name = ""] = ownerNames(spec);
+    const owner = byName.get(name);
+    if (hasMode || owner === undefined || visited.has(name)) return spec.mode;
+    const mode = modeOf(owner, new Set([...visited, name]));
+    return mode?.$case === "replicated" || mode?.$case === "global" ? mode : spec.mode;
+  };
+  return translated.map((service) => {
+    const mode = modeOf(service, new Set([service.spec.name]));
+    return mode === service.spec.mode ? service : { ...service, spec: { ...service.spec, mode } };
+  });
+}

@@ -1,0 +1,80 @@
+import { Sharing, scopedName } from "@berth/proto";
+import { didYouMean } from "../text/suggest.js";
+import { type Cursor, readItems, readText } from "../tree/cursor.js";
+import type { ServiceDraft } from "./service-draft.js";
+
+// Reads the keys with which a container shares the namespaces and mounts of the containers of other services.
+
+/** The modes of the items of `volumes_from`. */
+const MOUNT_MODES = ["ro", "rw"];
+
+/** Returns whether a mode names another container: `service:NAME` or `container:NAME`. */
+export function isSharedMode({ node }: Cursor): boolean {
+  return node.kind === "scalar" && /^(?:service|container):/.test(String(node.value));
+}
+
+/** Reads `service:NAME`, or `container:NAME` with the container name of a service. */
+export function shareNamespace(kind: "network" | "pid" | "ipc", cursor: Cursor, draft: ServiceDraft): void {
+  const text = readText(cursor) ?? "";
+  const name = text.slice(text.indexOf(":") + 1);
+  const service = text.startsWith(CONTAINER)
+    ? resolveContainer(name, cursor, draft)
+    : resolveService(name, draft);
+  if (service === undefined) return;
+  ensureSharing(draft)[kind] = service;
+  draft.origins.set(`task.container.sharing.${kind}`, cursor);
+}
+
+/** Reads `volumes_from`: `SERVICE[:ro|rw]`, or `container:NAME[:ro|rw]` with the container name of a service. */
+export function readVolumesFrom(cursor: Cursor, draft: ServiceDraft): void {
+  for (const item of readItems(cursor) ?? []) {
+    const text = readText(item);
+    if (text === undefined) continue;
+    const isContainer = text.startsWith(CONTAINER);
+    const [name = "", mode = "rw", ...rest] = (isContainer ? text.slice(CONTAINER.length) : text).split(":");
+    if (rest.length > 0 || !MOUNT_MODES.includes(mode)) {
+      item.diagnostics.error(item, `${JSON.stringify(text)} is not SERVICE, SERVICE:ro or SERVICE:rw`);
+      continue;
+    }
+    const service = isContainer ? resolveContainer(name, item, draft) : resolveService(name, draft);
+    if (service === undefined) continue;
+    const { mounts } = ensureSharing(draft);
+    draft.origins.set(`task.container.sharing.mounts[${mounts.length}]`, item);
+    mounts.push({ service, readOnly: mode === "ro" });
+  }
+}
+
+/** Reads `x-berth.beside`: the service beside whose tasks those of this one run. */
+export function readBeside(cursor: Cursor, draft: ServiceDraft): void {
+  const name = readText(cursor);
+  if (name === undefined) return;
+  const service = resolveService(name, draft);
+  if (service === undefined) {
+    const hint = didYouMean(name, draft.context.serviceNames);
+    cursor.diagnostics.error(cursor, `undefined service ${JSON.stringify(name)}${hint}`);
+    return;
+  }
+  draft.placement.beside = service;
+  draft.origins.set("placement.beside", cursor);
+}
+
+const CONTAINER = "container:";
+
+/** Returns the full name of the service with a container name. Reports a container that is not part of the stack. */
+function resolveContainer(name: string, cursor: Cursor, { context }: ServiceDraft): string | undefined {
+  const service = context.serviceByContainer.get(name);
+  if (service !== undefined) return scopedName(context.stack, service);
+  const hint = didYouMean(name, context.serviceByContainer.keys());
+  const message = `container ${JSON.stringify(name)} is not one of the stack, and exists on one node only: use service:NAME${hint}`;
+  cursor.diagnostics.error(cursor, message);
+  return undefined;
+}
+
+function ensureSharing({ container }: ServiceDraft): Sharing {
+  container.sharing ??= Sharing.fromPartial({});
+  return container.sharing;
+}
+
+/** Returns the full name of a service of the file. The check of the project has reported an undefined service. */
+const resolveService = (name: string, { context }: ServiceDraft): string | undefined =>
+  context.serviceNames.has(name) ? scopedName(context.stack, name) : undefined;
