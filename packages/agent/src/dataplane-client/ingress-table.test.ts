@@ -31,6 +31,27 @@ describe("ListenerBuilder", () => {
     expect(taskIds(entry)).toEqual(["t-1", "t-2", "t-3"]);
   });
 
+  test("does not add an ended endpoint again when the last one ends", () => {
+    const ended = new Set<string>();
+    const builder = new ListenerBuilder({
+      nodeId: "1",
+      address: "10.0.0.1",
+      addressOf: () => undefined,
+      hasEnded: ({ taskId }) => ended.has(taskId),
+    });
+    const [first, last] = [on("1"), { ...on("1"), taskId: "t-last" }];
+    const received = { ...entry, endpoints: [first, last] };
+    const taskIds = (): unknown =>
+      builder.buildAll([received])[0]?.entry?.endpoints.map(({ taskId }) => taskId);
+    expect(taskIds()).toEqual(["t-1", "t-last"]);
+    ended.add("t-1");
+    expect(taskIds()).toEqual(["t-last"]);
+    ended.add("t-last");
+    expect(taskIds()).toEqual(["t-last"]);
+    ended.delete("t-1");
+    expect(taskIds()).toEqual(["t-1"]);
+  });
+
   test("routes to containers on this node directly and to other nodes by their address", () => {
     let container: ContainerAddress | undefined;
     const builder = new ListenerBuilder({

@@ -49,8 +49,12 @@ export class ListenerBuilder {
 
   #build(received: IngressEntry): PublishedListener {
     const entry = this.#withoutLoopback(received);
-    const listener = { entry: this.#withoutEnded(entry), local: this.#localEndpoints(entry) };
     const cached = this.#cache.get(received);
+    const lastEndpoints = cached?.entry?.endpoints ?? entry.endpoints;
+    const listener = {
+      entry: this.#withoutEnded(entry, lastEndpoints),
+      local: this.#localEndpoints(entry),
+    };
     if (cached !== undefined && isSame(cached, listener)) return cached;
     this.#cache.set(received, listener);
     return listener;
@@ -88,17 +92,18 @@ export class ListenerBuilder {
   }
 
   /**
-   * Removes ended endpoints, which the leader may list as serving or draining. Keeps all serving ones if each has ended: an
-   * attempt that may fail is better than no endpoint.
+   * Removes ended endpoints, which the leader may list as serving or draining. If every serving one has ended, the
+   * endpoints of the last table stay: an attempt that may fail is better than no endpoint. Endpoints that ended before are
+   * not added again, since their address may belong to another container by now.
    */
-  #withoutEnded(entry: IngressEntry): IngressEntry {
+  #withoutEnded(entry: IngressEntry, lastEndpoints: readonly IngressEndpoint[]): IngressEntry {
     const hasEnded = (endpoint: IngressEndpoint): boolean =>
       this.#isLocal(endpoint) && this.#localTasks?.hasEnded(endpoint) === true;
     if (![...entry.endpoints, ...entry.draining].some(hasEnded)) return entry;
     const [endpoints = [], draining = []] = [entry.endpoints, entry.draining].map((list) =>
       list.filter((endpoint) => !hasEnded(endpoint)),
     );
-    return { ...entry, endpoints: endpoints.length === 0 ? entry.endpoints : endpoints, draining };
+    return { ...entry, endpoints: endpoints.length === 0 ? [...lastEndpoints] : endpoints, draining };
   }
 }
 
