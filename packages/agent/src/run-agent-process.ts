@@ -1,0 +1,44 @@
+import { diskError, isBerthError } from "@berth/proto";
+import { type Logger, pino } from "pino";
+import { chooseAdvertiseAddress } from "./agent/advertise-address.js";
+import { runAgent } from "./agent/agent.js";
+import { exitOnUnhandledErrors } from "./agent/fatal-errors.js";
+import { hostPlatform } from "./agent/platform.js";
+import { loadState } from "./agent/state-file.js";
+import type { AgentConfig } from "./config.js";
+
+/** Runs the agent until a stop signal. Returns the exit code of the process: 0 after a signal, 1 after a failure. */
+export async function runAgentProcess(config: AgentConfig): Promise<number> {
+  const log = pino({ name: "berth-agent", level: config.logLevel });
+  const stopping = new AbortController();
+  const stop = (signal: NodeJS.Signals): void => {
+    log.info({ signal }, "agent stopping");
+    stopping.abort();
+  };
+  process.once("SIGTERM", stop).once("SIGINT", stop);
+  const removeHandlers = exitOnUnhandledErrors(process, { log, exit: (code) => process.exit(code) });
+  try {
+    await runOnHost(config, log, stopping.signal);
+    return 0;
+  } catch (error) {
+    const failure = isBerthError(error) ? error : diskError(error, config.dataDir);
+    if (failure !== undefined) log.fatal({ code: failure.code, cause: failure.cause }, failure.message);
+    else log.fatal({ err: error }, "agent failed");
+    return 1;
+  } finally {
+    removeHandlers();
+    process.off("SIGTERM", stop).off("SIGINT", stop);
+  }
+}
+
+async function runOnHost(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  const { servers, advertiseAddress: configured } = config;
+  const platform = await hostPlatform(config, log);
+  const saved = await loadState(platform.disk, log);
+  const known = { configured, servers: [...servers, ...saved.servers] };
+  const advertiseAddress = await chooseAdvertiseAddress(platform.disk, known).catch((error: unknown) => {
+    platform.release();
+    throw error;
+  });
+  await runAgent({ config: { servers, advertiseAddress }, platform, log }, signal);
+}
