@@ -152,8 +152,12 @@ describe("a cluster with 60 containers that loses its only server", () => {
     const restoredMs = performance.now();
     await serverMachine.startServer();
     await waitForNodes();
-    await waitUntil(async () => (await readRestore()).unknownTasks.length === 1, {
-      what: "the report of the unknown container",
+    const haveReported = async (): Promise<boolean> => {
+      const { missingNodes, unknownTasks } = await readRestore();
+      return missingNodes.length === 0 && unknownTasks.length === 1;
+    };
+    await waitUntil(haveReported, {
+      what: "the reports of both nodes, with the unknown container",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
     const endedMs = performance.now();
