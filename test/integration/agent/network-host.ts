@@ -58,7 +58,7 @@ export class NetworkHost {
       engine: this.#engine,
       devices: linuxNetworkDevices({
         run: hasWireguard ? this.runProgram : withUserspaceWireguard(this.runProgram),
-        ipBatch: new IpBatch({ command: this.#host.commandInside(["ip"]) as unknown as Command }),
+        ipBatch: new IpBatch({ command: () => this.#host.commandInside(["ip"]) as unknown as Command }),
         wireguardPrivateKey: wireguardKey.privateKey,
       }),
       watchVxlanFilter: (onRemoved, log) =>

@@ -269,7 +269,9 @@ export class SimHost {
         devices: {
           observe: () => soon(() => devices.observe()),
           observePorts: () => soon(() => [...devices.observe().links.values()]),
-          run: (step) => soon(() => this.#change(step)),
+          run: async (steps) => {
+            for (const step of steps) await soon(() => this.#change(step));
+          },
         },
         detectKernelSupport: () => soon(() => this.#kernel()),
       },

@@ -52,7 +52,7 @@ export class CapabilityReporter {
   get devices(): HostNetworking["devices"] {
     const { devices } = this.#options.networking;
     return {
-      run: (step, signal) => devices.run(step, signal),
+      run: (steps, signal) => devices.run(steps, signal),
       observePorts: (signal) => devices.observePorts(signal),
       observe: async (address, signal) => {
         const links = await devices.observe(address, signal);

@@ -1,7 +1,13 @@
 import { assertNever } from "@berth/proto";
 import type { Logger } from "pino";
 import { VXLAN_PORT } from "../core/networks/devices.js";
-import { hairpinLines, linkCommands } from "../core/networks/link-commands.js";
+import {
+  batchFailure,
+  hairpinLines,
+  joinCommands,
+  type LinkCommand,
+  linkCommands,
+} from "../core/networks/link-commands.js";
 import type { LinkStep } from "../core/networks/network-step.js";
 import {
   type BridgePort,
@@ -34,10 +40,16 @@ export interface NetworkDevices {
    * @throws Error when `ip` cannot list them
    */
   observePorts(signal: AbortSignal): Promise<readonly BridgePort[]>;
-  /** @throws Error with the command that failed and its error message */
-  run(step: LinkStep, signal: AbortSignal): Promise<void>;
+  /**
+   * Executes steps until one fails.
+   * @throws Error with the command that failed and its error message
+   */
+  run(steps: readonly LinkStep[], signal: AbortSignal): Promise<void>;
 }
 
+const LIST_ADDRESSES = "address show";
+const LIST_ROUTES = "route show table all";
+const LIST_NEIGHBOURS = "neigh show nud permanent";
 const LIST_PORTS = "link show type bridge_slave";
 
 export interface LinuxNetworkDevicesOptions {
@@ -53,17 +65,16 @@ export function linuxNetworkDevices({
   ipBatch = new IpBatch(),
   wireguardPrivateKey,
 }: LinuxNetworkDevicesOptions): NetworkDevices {
-  const execute = async (
-    [program = "", ...args]: readonly string[],
-    signal: AbortSignal,
-    input = "",
-  ): Promise<string> => {
+  const execute = async (command: LinkCommand, signal: AbortSignal): Promise<string> => {
+    const { program, args, input } = command;
     const result = await run(program, { args, signal, input });
     if (result.kind === "done") return result.stdout;
-    throw new Error(`${[program, ...args].join(" ")}: ${failureOf(program, result)}`);
+    const stderr = result.kind === "failed" ? (result.stderr ?? "") : "";
+    const failure = `${[program, ...args].join(" ")}: ${failureOf(program, result)}`;
+    throw new Error(batchFailure(command, stderr) ?? failure);
   };
-  const readJson = async (command: readonly string[], signal: AbortSignal): Promise<unknown> => {
-    const stdout = await execute(command, signal);
+  const listFdb = async (signal: AbortSignal): Promise<unknown> => {
+    const stdout = await execute({ program: "bridge", args: ["-json", "fdb", "show"], input: "" }, signal);
     return stdout.trim() === "" ? [] : JSON.parse(stdout);
   };
   /** The ruleset that this agent has loaded. That of an earlier agent is unknown, so it is replaced. */
@@ -77,30 +88,30 @@ export function linuxNetworkDevices({
   return {
     async observe(nodeAddress, signal) {
       const [addresses, routes, fdb, neighbours, vxlanFilter] = await Promise.all([
-        readJson(["ip", "-json", "-details", "address", "show"], signal),
-        readJson(["ip", "-json", "-4", "route", "show", "table", "all"], signal),
-        readJson(["bridge", "-json", "fdb", "show"], signal),
-        readJson(["ip", "-json", "neigh", "show", "nud", "permanent"], signal),
+        ipBatch.query(LIST_ADDRESSES, signal),
+        ipBatch.query(LIST_ROUTES, signal),
+        listFdb(signal),
+        ipBatch.query(LIST_NEIGHBOURS, signal),
         observeFilter(signal),
       ]);
       const listings = { addresses, routes, fdb, neighbours, vxlanFilter, wireguard: "" };
       const observed = parseLinks(listings, nodeAddress);
       if (!observed.links.has(WIREGUARD_DEVICE)) return observed;
       // Other networks must work without wg, and when the device of this name is not a WireGuard device.
-      const wireguard = await execute(["wg", "show", WIREGUARD_DEVICE, "dump"], signal).catch(() => "");
+      const dump = { program: "wg", args: ["show", WIREGUARD_DEVICE, "dump"], input: "" } as const;
+      const wireguard = await execute(dump, signal).catch(() => "");
       signal.throwIfAborted();
       return parseLinks({ ...listings, wireguard }, nodeAddress);
     },
     observePorts: async (signal) => parseBridgePorts(await ipBatch.query(LIST_PORTS, signal)),
-    async run(step, signal) {
-      if (step.kind === "set-hairpins") {
-        ipBatch.send(hairpinLines(step));
-        return;
+    async run(steps, signal) {
+      const commands: LinkCommand[] = [];
+      for (const step of steps) {
+        if (step.kind === "set-hairpins") ipBatch.send(hairpinLines(step));
+        else commands.push(...linkCommands(step, wireguardPrivateKey));
       }
-      for (const { program, args, input } of linkCommands(step, wireguardPrivateKey)) {
-        await execute([program, ...args], signal, input);
-      }
-      if (step.kind === "set-vxlan-filter") loadedFilter = step.ruleset;
+      for (const command of joinCommands(commands)) await execute(command, signal);
+      for (const step of steps) if (step.kind === "set-vxlan-filter") loadedFilter = step.ruleset;
     },
   };
 }

@@ -10,7 +10,7 @@ const ECHO =
   'while read -r line; do [ "$line" = die ] && exit; [ "$line" = quiet ] || echo "[\\"$line\\", $$]"; done';
 
 function batchOf(...command: readonly [string, ...string[]]): IpBatch {
-  const batch = new IpBatch({ command });
+  const batch = new IpBatch({ command: () => command });
   onTestFinished(() => batch.close());
   return batch;
 }
@@ -43,7 +43,9 @@ describe("IpBatch", () => {
   });
 
   it("rejects when the program is missing or prints no JSON", async () => {
-    await expect(batchOf("berth-no-such-program").query("a", signal)).rejects.toThrow("ENOENT");
+    await expect(batchOf("berth-no-such-program").query("a", signal)).rejects.toThrow(
+      "berth-no-such-program is not installed",
+    );
     await expect(batchOf("sh", "-c", "read x; echo no").query("a", signal)).rejects.toThrow("JSON");
   });
 

@@ -18,8 +18,8 @@ interface RunningBatch {
 }
 
 export interface IpBatchOptions {
-  /** The program `ip`, with the arguments in front of its own. */
-  readonly command?: readonly [program: string, ...args: readonly string[]];
+  /** Returns the program `ip`, with the arguments in front of its own. Called before each start. */
+  readonly command?: () => readonly [program: string, ...args: readonly string[]];
 }
 
 /**
@@ -27,13 +27,13 @@ export interface IpBatchOptions {
  * to copy the address space of the agent. Starts the process for the first command, and ends it when it is idle.
  */
 export class IpBatch {
-  readonly #command: readonly [program: string, ...args: readonly string[]];
+  readonly #command: NonNullable<IpBatchOptions["command"]>;
   #running: RunningBatch | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
   /** Settles when all earlier queries have ended. */
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor({ command = ["ip"] }: IpBatchOptions = {}) {
+  constructor({ command = () => ["ip"] }: IpBatchOptions = {}) {
     this.#command = command;
   }
 
@@ -87,14 +87,16 @@ export class IpBatch {
   }
 
   #spawn(): RunningBatch {
-    const [program, ...args] = this.#command;
+    const [program, ...args] = this.#command();
     const child: ChildProcess = spawn(program, [...args, ...ARGS], { stdio: ["pipe", "pipe", "ignore"] });
     const running: RunningBatch = { child, onLine: () => {}, onEnd: () => {} };
     const onEnd = (error: Error): void => {
       if (this.#running === running) this.close();
       running.onEnd(error);
     };
-    child.on("error", onEnd);
+    child.on("error", (error: NodeJS.ErrnoException) =>
+      onEnd(error.code === "ENOENT" ? new Error(`${program} is not installed`) : error),
+    );
     child.once("close", () => onEnd(new Error(`${program} -batch has ended`)));
     // Streams are missing when the process could not be spawned (EMFILE).
     child.stdin?.on("error", () => {});

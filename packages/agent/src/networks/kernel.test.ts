@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { DnsEntry } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { linkCommands } from "../core/networks/link-commands.js";
+import { joinCommands, linkCommands } from "../core/networks/link-commands.js";
 import { parseLinks } from "../core/networks/observed-state.js";
 import { planNetwork } from "../core/networks/plan-network.js";
 import { dockerNetworkOf, HOST, networkWith } from "../core/networks/testing.js";
@@ -40,13 +40,14 @@ describe.skipIf(!isRoot)("the kernel", () => {
     const dockerNetwork = dockerNetworkOf(network, { mtu: encrypted ? 1_370 : 1_450 });
     const before = observe("");
     const { steps } = planNetwork(network, { ...before, networks: [dockerNetwork] }, HOST, DNS_ENTRIES);
-    const commands = steps.flatMap((step) => {
+    const linkChanges = steps.flatMap((step) => {
       if (step.kind === "create-network" || step.kind === "remove-network" || step.kind === "set-hairpins") {
         throw new Error(step.kind);
       }
-      return linkCommands(step, "").map(({ program, args, input }) => {
-        return `${[program, ...args].join(" ")} <<'END'\n${input}END`;
-      });
+      return linkCommands(step, "");
+    });
+    const commands = joinCommands(linkChanges).map(({ program, args, input }) => {
+      return `${[program, ...args].join(" ")} <<'END'\n${input}END`;
     });
     const after = observe(commands.join("\n"));
     const converged = planNetwork(network, { ...after, networks: [dockerNetwork] }, HOST, DNS_ENTRIES);

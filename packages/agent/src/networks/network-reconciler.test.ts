@@ -94,9 +94,10 @@ test("NetworkReconciler creates no unencrypted network while nft fails, and remo
     devices: {
       observe: async () => observedWith(),
       observePorts: async () => [],
-      run: async ({ kind }) => {
-        steps.push(kind);
-        if (kind === "set-vxlan-filter") throw new Error("nft is not installed");
+      run: async (links) => {
+        const kinds = links.map(({ kind }) => kind);
+        steps.push(...kinds);
+        if (kinds.includes("set-vxlan-filter")) throw new Error("nft is not installed");
       },
     },
     host: HOST,
@@ -111,7 +112,7 @@ test("NetworkReconciler creates no unencrypted network while nft fails, and remo
     .poll(() => [...reconciler.states.values()])
     .toEqual([
       { kind: "waiting", reason: "nft is not installed" },
-      { kind: "waiting", reason: "creating the network" },
+      { kind: "waiting", reason: "setting up encryption: device berthwg does not exist yet" },
     ]);
   stopping.abort();
   await running;

@@ -18,7 +18,7 @@ import type { NetworkDevices, WatchVxlanFilter } from "./host-networking.js";
 import { PassSchedule } from "./pass-schedule.js";
 import { ProblemLog } from "./problem-log.js";
 
-/** Creating a network takes two rounds, and a third one to verify it. More mean that another program interferes. */
+/** Creating an encrypted network takes two rounds, and a third one to verify it. More rounds mean interference. */
 const MAX_ROUNDS = 5;
 const FIREWALL_PROBLEM = "Docker cannot create networks: its firewall rules are gone; restart Docker";
 
@@ -117,7 +117,7 @@ export class NetworkReconciler {
   async #setHairpins(signal: AbortSignal): Promise<void> {
     try {
       const ports = await this.#options.devices.observePorts(signal);
-      for (const step of planHairpins(ports)) await this.#execute(step, signal);
+      await this.#execute(planHairpins(ports), signal);
     } catch {
       if (!signal.aborted) this.requestReconcile();
     }
@@ -146,7 +146,7 @@ export class NetworkReconciler {
     const hasRemovedNetworks = this.#isAssignmentComplete
       ? await this.#removeUnused(assigned, observed, signal)
       : false;
-    for (const step of planHairpins(observed.links.values())) await this.#execute(step, signal);
+    await this.#execute(planHairpins(observed.links.values()), signal);
     return hasChangedNetworks || hasRemovedNetworks;
   }
 
@@ -210,7 +210,7 @@ export class NetworkReconciler {
     let hasRemoved = false;
     for (const step of planRemovals(assigned, observed)) {
       try {
-        await this.#execute(step, signal);
+        await this.#execute([step], signal);
         hasRemoved = true;
       } catch (error) {
         signal.throwIfAborted();
@@ -228,7 +228,7 @@ export class NetworkReconciler {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     try {
-      for (const step of steps) await this.#execute(step, signal);
+      await this.#execute(steps, signal);
       return undefined;
     } catch (error) {
       signal.throwIfAborted();
@@ -236,20 +236,25 @@ export class NetworkReconciler {
     }
   }
 
-  async #execute(step: NetworkStep, signal: AbortSignal): Promise<void> {
+  /** Executes the steps of dockerd, and then those of the kernel together. */
+  async #execute(steps: readonly NetworkStep[], signal: AbortSignal): Promise<void> {
     const { engine, devices, log } = this.#options;
-    log.debug({ step }, "executing network step");
-    switch (step.kind) {
-      case "create-network":
-        await this.#createNetwork(step.body, signal);
-        return;
-      case "remove-network":
-        await engine.removeNetwork(step.dockerId, { signal });
-        log.info({ dockerId: step.dockerId }, "network removed");
-        return;
-      default:
-        await devices.run(step, signal);
+    const linkSteps: LinkStep[] = [];
+    for (const step of steps) {
+      log.debug({ step }, "executing network step");
+      switch (step.kind) {
+        case "create-network":
+          await this.#createNetwork(step.body, signal);
+          break;
+        case "remove-network":
+          await engine.removeNetwork(step.dockerId, { signal });
+          log.info({ dockerId: step.dockerId }, "network removed");
+          break;
+        default:
+          linkSteps.push(step);
+      }
     }
+    if (linkSteps.length > 0) await devices.run(linkSteps, signal);
   }
 
   /** @throws EngineError with advice when Docker's firewall rules are gone */

@@ -35,8 +35,8 @@ test("OverlayNetworks observes the bridge ports when a container starts, and the
           observations.ports += 1;
           return [];
         },
-        run: async (step) => {
-          if (step.kind === "set-vxlan-filter") vxlanFilter = step.ruleset;
+        run: async (steps) => {
+          for (const step of steps) if (step.kind === "set-vxlan-filter") vxlanFilter = step.ruleset;
         },
       },
       detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),

@@ -12,14 +12,15 @@ export type ProgramResult =
   | { readonly kind: "done"; readonly stdout: string }
   | { readonly kind: "missing" }
   /**
-   * The program failed. `reason` is the line of its output that says why. `exitCode` and `stdout` are undefined unless it
-   * exited.
+   * The program failed. `reason` is the line of its output that says why. The exit code and the output are undefined
+   * unless it exited.
    */
   | {
       readonly kind: "failed";
       readonly reason: string;
       readonly exitCode?: number;
       readonly stdout?: string;
+      readonly stderr?: string;
     };
 
 export interface ProgramCall {
@@ -53,7 +54,7 @@ export function runProgram(
           resolve({
             kind: "failed",
             reason,
-            ...(typeof error.code === "number" && { exitCode: error.code, stdout }),
+            ...(typeof error.code === "number" && { exitCode: error.code, stdout, stderr }),
           });
         }
       });

@@ -18,8 +18,8 @@ const MAX_DEFAULT_PREFIX = 1;
 const MAX_REPORTED_SUBNETS = 64;
 
 /**
- * Parses `ip -json -4 route show table all` and the addresses of `ip -json address show`. Routes of overlay networks are left
- * out, because new networks are checked against the others.
+ * Parses `ip -json route show table all` and the addresses of `ip -json address show`. Routes of IPv6 are left out, and
+ * those of overlay networks, because new networks are checked against the others.
  */
 export function parseRoutes(routes: unknown, addresses: unknown): readonly HostRoute[] {
   return [...readList(routes).flatMap(parseRoute), ...readList(addresses).flatMap(parseAddresses)];

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { hairpinLines, linkCommands } from "./link-commands.js";
+import { batchFailure, hairpinLines, joinCommands, type LinkCommand, linkCommands } from "./link-commands.js";
 
 const KEY = `${"A".repeat(43)}=`;
 
@@ -55,6 +55,35 @@ it("linkCommands returns the iproute2 commands of each step", () => {
   expect(commandsOf({ kind: "remove-peer", ...inside })).toEqual([
     "bridge fdb delete 00:00:00:00:00:00 dev btv7 dst fe80::a00:2 via berthwg",
   ]);
+});
+
+it("joinCommands joins successive commands of ip or bridge, and leaves those with an input alone", () => {
+  const command = (program: LinkCommand["program"], args: string, input = ""): LinkCommand => ({
+    program,
+    args: args.split(" "),
+    input,
+  });
+  const forced = command("bridge", "-force -batch -", "fdb delete a\n");
+  expect(
+    joinCommands([
+      ...[command("ip", "link set a up"), command("ip", "link set b up")],
+      ...[command("bridge", "fdb append c"), forced, command("bridge", "fdb append d")],
+      ...[command("sysctl", "-w x=1"), command("sysctl", "-w y=1")],
+    ]),
+  ).toEqual([
+    command("ip", "-batch -", "link set a up\nlink set b up\n"),
+    ...[command("bridge", "fdb append c"), forced, command("bridge", "fdb append d")],
+    ...[command("sysctl", "-w x=1"), command("sysctl", "-w y=1")],
+  ]);
+});
+
+it("batchFailure names the command that failed, and the reason", () => {
+  const input = "link add a type bridge\nlink set b up\n";
+  const batch: LinkCommand = { program: "ip", args: ["-batch", "-"], input };
+  expect(batchFailure(batch, 'Cannot find device "b"\nCommand failed -:2\n')).toBe(
+    'ip link set b up: Cannot find device "b"',
+  );
+  expect(batchFailure(batch, "Killed\n")).toBeUndefined();
 });
 
 it("linkCommands updates any number of static entries with one call of each program", () => {

@@ -6,7 +6,7 @@ import { INNER_PREFIX_BITS, isInnerAddress, WIREGUARD_DEVICE, wireguardConfig } 
 
 /** A program and its arguments. */
 export interface LinkCommand {
-  readonly program: "ip" | "bridge" | "nft" | "sysctl" | "sh";
+  readonly program: "ip" | "bridge" | "nft" | "sysctl" | "sh" | "wg";
   readonly args: readonly string[];
   /** Standard input, for secrets and long batches. */
   readonly input: string;
@@ -120,14 +120,50 @@ function updateStaticEntries({ vni, upserts, stale }: Step<"update-static-entrie
         `neigh replace ${address} lladdr ${macAddress} dev ${bridge} nud permanent`,
     ),
   ];
-  return [batch("bridge", fdbLines), batch("ip", neighbourLines)].filter(({ input }) => input !== "");
+  return [batch("bridge", fdbLines, ["-force"]), batch("ip", neighbourLines, ["-force"])].filter(
+    ({ input }) => input !== "",
+  );
 }
 
-const batch = (program: Program, lines: readonly string[]): LinkCommand => ({
+const batch = (program: Program, lines: readonly string[], options: readonly string[] = []): LinkCommand => ({
   program,
-  args: ["-force", "-batch", "-"],
+  args: [...options, "-batch", "-"],
   input: lines.map((line) => `${line}\n`).join(""),
 });
+
+/** The programs that read commands from standard input with `-batch`. */
+const BATCH_PROGRAMS: readonly Program[] = ["ip", "bridge"];
+
+/**
+ * Joins successive commands of the same program into a batch, which ends at the first command that fails. Starting a
+ * program takes longer than its work.
+ */
+export function joinCommands(commands: readonly LinkCommand[]): readonly LinkCommand[] {
+  const groups: LinkCommand[][] = [];
+  for (const command of commands) {
+    const previous = groups.at(-1)?.[0];
+    const canJoin = (other: LinkCommand): boolean =>
+      other.input === "" && BATCH_PROGRAMS.includes(other.program) && other.program === command.program;
+    if (previous !== undefined && canJoin(previous) && canJoin(command)) groups.at(-1)?.push(command);
+    else groups.push([command]);
+  }
+  return groups.flatMap((group) => {
+    const [first] = group;
+    if (first === undefined || group.length === 1) return group;
+    const lines = group.map(({ args }) => args.join(" "));
+    return [batch(first.program, lines)];
+  });
+}
+
+/**
+ * Returns the command of a batch that failed, and the reason. Returns undefined when the output does not tell.
+ * @param stderr the error output of `ip -batch` or `bridge -batch`, which ends with "Command failed -:LINE"
+ */
+export function batchFailure({ program, input }: LinkCommand, stderr: string): string | undefined {
+  const [, reason, lineNumber] = /^(.*)\nCommand failed -:(\d+)$/m.exec(stderr) ?? [];
+  const line = input.split("\n")[Number(lineNumber) - 1];
+  return reason === undefined || line === undefined ? undefined : `${program} ${line}: ${reason}`;
+}
 
 /** Returns the lines for `ip -batch` that execute a step. */
 export function hairpinLines({ devices }: HairpinStep): readonly string[] {

@@ -70,15 +70,15 @@ export interface ObservedHostNetworks extends ObservedLinks {
   readonly networks: readonly ObservedNetwork[];
 }
 
-/** The output of the commands that list a host's network configuration. */
+/** The output of the commands that list a host's network configuration. Those of `ip` run with `-json -details`. */
 export interface LinkListings {
-  /** `ip -json -details address show` */
+  /** `ip address show` */
   readonly addresses: unknown;
-  /** `ip -json -4 route show table all` */
+  /** `ip route show table all` */
   readonly routes: unknown;
   /** `bridge -json fdb show` */
   readonly fdb: unknown;
-  /** `ip -json neigh show nud permanent` */
+  /** `ip neigh show nud permanent` */
   readonly neighbours: unknown;
   /** See {@link ObservedLinks.vxlanFilter}. */
   readonly vxlanFilter: string;

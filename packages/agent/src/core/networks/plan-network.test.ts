@@ -14,16 +14,32 @@ import {
 const NETWORK = networkWith();
 
 describe("planNetwork", () => {
-  it("creates the Docker network first, which creates the bridge", () => {
+  it("creates the Docker network first, which creates the bridge, and then connects the bridge", () => {
     const { state, steps } = planNetwork(NETWORK, observedWith(), HOST);
-    expect(state).toEqual({ kind: "waiting", reason: "creating the network" });
-    expect(steps).toMatchObject([{ kind: "create-network", body: { Name: "shop_default" } }]);
+    expect(state).toEqual({ kind: "ready" });
+    expect(steps).toMatchObject([
+      { kind: "create-network", body: { Name: "shop_default" } },
+      { kind: "filter-bridge", bridge: "bth4097" },
+      { kind: "add-tunnel", bridge: "bth4097", mtu: 1_450 },
+      { kind: "add-peer", peer: "10.0.0.2" },
+      { kind: "add-peer", peer: "10.0.0.3" },
+    ]);
+  });
+
+  it("creates an encrypted network before its WireGuard device exists, and connects it afterwards", () => {
+    const encrypted = networkWith({ spec: { encrypted: true } });
+    const { state, steps } = planNetwork(encrypted, observedWith(), HOST);
+    expect(state).toMatchObject({
+      kind: "waiting",
+      reason: expect.stringContaining("setting up encryption"),
+    });
+    expect(steps).toMatchObject([{ kind: "create-network" }]);
   });
 
   it("connects the bridge to the other hosts", () => {
     const observed = observedWith({ networks: [dockerNetworkOf(NETWORK)], links: [bridgeOf(NETWORK)] });
     expect(planNetwork(NETWORK, observed, HOST)).toEqual({
-      state: { kind: "waiting", reason: "connecting to the other hosts" },
+      state: { kind: "ready" },
       steps: [
         {
           kind: "add-tunnel",
@@ -42,7 +58,7 @@ describe("planNetwork", () => {
 
   it("returns ready and no steps when the network has converged", () => {
     expect(planNetwork(NETWORK, convergedHost(NETWORK), HOST)).toEqual({
-      state: { kind: "ready", dockerId: "docker-net1" },
+      state: { kind: "ready" },
       steps: [],
     });
   });

@@ -7,6 +7,8 @@ import type { BridgePort, ObservedHostNetworks } from "./observed-state.js";
 import { planTunnel } from "./plan-tunnel.js";
 import { WIREGUARD_DEVICE } from "./wireguard.js";
 
+const NO_ENCRYPTION_YET = `setting up encryption: device ${WIREGUARD_DEVICE} does not exist yet`;
+
 /** The properties of this host that its networks depend on. */
 export interface NetworkHost {
   /** The address at which the other hosts reach this host. */
@@ -20,13 +22,14 @@ export interface NetworkHost {
 
 /** Whether containers on this host can join a network. */
 export type NetworkState =
-  | { readonly kind: "ready"; readonly dockerId: string }
+  | { readonly kind: "ready" }
   /** Containers can join later. */
   | { readonly kind: "waiting"; readonly reason: string }
   /** This host cannot have the network. Retrying does not help. */
   | { readonly kind: "refused"; readonly reason: string };
 
 export interface NetworkPlan {
+  /** The state once all steps have succeeded. */
   readonly state: NetworkState;
   /** The next steps, in order. The host is observed again after they have run. */
   readonly steps: readonly NetworkStep[];
@@ -34,7 +37,8 @@ export interface NetworkPlan {
 
 /**
  * Plans the next steps for one overlay network that tasks on this host use, from the observed state alone: first the Docker
- * network with its bridge, then the VXLAN device on that bridge, then the forwarding entries for the other hosts.
+ * network with its bridge, then the VXLAN device on that bridge, then the forwarding entries for the other hosts. A new
+ * network gets all of them in one plan, because its tasks wait for it.
  */
 export function planNetwork(
   network: AssignedNetwork,
@@ -47,7 +51,7 @@ export function planNetwork(
   if (observed.uplinkMtu === 0)
     return waiting(`no network device of this host has the address ${host.address}`);
   const existing = observed.networks.find(({ networkId }) => networkId === network.id);
-  if (existing === undefined) return planCreation(network, observed, host);
+  if (existing === undefined) return planCreation(network, observed, host, dnsEntries);
   if (existing.config !== networkConfig(network)) {
     return waiting("its settings have changed; waiting for containers to leave the old network", [
       { kind: "remove-network", dockerId: existing.id },
@@ -59,16 +63,30 @@ export function planNetwork(
       `bridge ${bridgeName(network.vni)} does not exist on this host: does dockerd run elsewhere?`,
     );
   }
-  if (network.spec?.encrypted && !observed.links.has(WIREGUARD_DEVICE)) {
-    return waiting(`setting up encryption: device ${WIREGUARD_DEVICE} does not exist yet`);
-  }
-  const tunnel = planTunnel(network, observed, dnsEntries, { address: host.address, mtu: existing.mtu });
-  const filterSteps: LinkStep[] = bridge.callsIptables
-    ? []
-    : [{ kind: "filter-bridge", bridge: bridge.name }];
-  const steps = [...tunnel.steps, ...filterSteps];
-  if (!tunnel.isEstablished) return waiting("connecting to the other hosts", steps);
-  return { state: { kind: "ready", dockerId: existing.id }, steps };
+  if (lacksEncryption(network, observed)) return waiting(NO_ENCRYPTION_YET);
+  return {
+    state: { kind: "ready" },
+    steps: planLinks(network, observed, dnsEntries, { address: host.address, mtu: existing.mtu }),
+  };
+}
+
+function lacksEncryption({ spec }: AssignedNetwork, { links }: ObservedHostNetworks): boolean {
+  return (spec?.encrypted ?? false) && !links.has(WIREGUARD_DEVICE);
+}
+
+/** Plans the devices of a network on its bridge, which exists or is created by an earlier step. */
+function planLinks(
+  network: AssignedNetwork,
+  observed: ObservedHostNetworks,
+  dnsEntries: readonly DnsEntry[],
+  options: { readonly address: string; readonly mtu: number },
+): readonly LinkStep[] {
+  const bridge = bridgeName(network.vni);
+  const isFiltered = observed.links.get(bridge)?.callsIptables ?? false;
+  return [
+    ...(isFiltered ? [] : [{ kind: "filter-bridge", bridge } as const]),
+    ...planTunnel(network, observed, dnsEntries, options),
+  ];
 }
 
 /** Plans hairpin mode for the bridge ports of containers that started since the last observation. */
@@ -110,9 +128,11 @@ function refusalReason(
 
 function planCreation(
   network: AssignedNetwork,
-  { networks, routes, uplinkMtu }: ObservedHostNetworks,
+  observed: ObservedHostNetworks,
   { address }: NetworkHost,
+  dnsEntries: readonly DnsEntry[],
 ): NetworkPlan {
+  const { networks, routes, uplinkMtu } = observed;
   const name = network.spec?.name ?? "";
   const foreign = networks.find((other) => other.name === name);
   if (foreign !== undefined && foreign.networkId !== "") {
@@ -129,7 +149,12 @@ function planCreation(
   if (overlap !== undefined) return refused(overlap);
   const maxMtu = maxNetworkMtu(network, uplinkMtu, address);
   const mtu = Math.min(network.mtu || network.spec?.mtu || maxMtu, maxMtu);
-  return waiting("creating the network", [{ kind: "create-network", body: networkBody(network, mtu) }]);
+  const create = { kind: "create-network", body: networkBody(network, mtu) } as const;
+  if (lacksEncryption(network, observed)) return waiting(NO_ENCRYPTION_YET, [create]);
+  return {
+    state: { kind: "ready" },
+    steps: [create, ...planLinks(network, observed, dnsEntries, { address, mtu })],
+  };
 }
 
 function overlapReason({ subnet: text }: AssignedNetwork, routes: readonly HostRoute[]): string | undefined {

@@ -17,24 +17,18 @@ import { innerAddress, isWireguardKey, WIREGUARD_DEVICE } from "./wireguard.js";
 // Plans the VXLAN device of an overlay network, and the forwarding entries that route frames to other hosts. A network
 // floods unknown frames to all its peers, unless the leader assigned it a static forwarding database (`staticFdb`).
 
-export interface TunnelPlan {
-  /** Whether the tunnel device already exists with the desired configuration. */
-  readonly isEstablished: boolean;
-  readonly steps: readonly LinkStep[];
-}
-
 /** Plans the tunnel device of a network first, then its forwarding entries. @param mtu of the Docker network */
 export function planTunnel(
   network: AssignedNetwork,
   observed: ObservedLinks,
   dnsEntries: readonly DnsEntry[],
   { address, mtu }: { readonly address: string; readonly mtu: number },
-): TunnelPlan {
+): readonly LinkStep[] {
   const device = tunnelName(network.vni);
   const deviceSteps = planDevice(network, observed.links.get(device), address, mtu);
   const isNew = deviceSteps.some(({ kind }) => kind === "add-tunnel");
   const forwarding = planForwarding(network, isNew ? withoutDevice(observed, device) : observed, dnsEntries);
-  return { isEstablished: deviceSteps.length === 0, steps: [...deviceSteps, ...forwarding] };
+  return [...deviceSteps, ...forwarding];
 }
 
 function planDevice(

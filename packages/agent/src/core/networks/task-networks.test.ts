@@ -9,7 +9,7 @@ import { type NetworksView, networksView } from "./task-networks.js";
 import { networkWith } from "./testing.js";
 
 const NOW_MS = 100_000;
-const READY: NetworkState = { kind: "ready", dockerId: "d1" };
+const READY: NetworkState = { kind: "ready" };
 
 const FRONT = networkWith({ id: "front", spec: { name: "shop_front" } });
 const BACK = networkWith({ id: "back", gateway: "10.65.1.1", spec: { name: "shop_back" } });
