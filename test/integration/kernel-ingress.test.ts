@@ -479,9 +479,9 @@ describe("the kernel path", () => {
   it("passes the FORWARD chain while Docker's chain is unhooked and after it was flushed", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [C1]));
+    expect(forwarding()).toContain("connmark");
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
     // As Docker does for a moment whenever it creates a network.
-    await vi.waitFor(() => expect(forwarding()).toContain("connmark"), TIMEOUT_MS);
     network.run("a", "iptables", "-D", "FORWARD", "-j", "DOCKER-USER");
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080, { timeoutMs: 900 }))[0]?.text).toBe(
       `c1 ${CLIENT}`,

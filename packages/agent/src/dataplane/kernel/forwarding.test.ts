@@ -19,9 +19,7 @@ async function restore(results: { readonly list: ProgramResult; readonly check: 
   };
   const log = { warn: ({ reason }: { readonly reason: string }) => warnings.push(reason) };
   const rules = new ForwardingRules(log as never, signal, run);
-  rules.restore();
-  // All results are available at once.
-  await new Promise((resolve) => setImmediate(resolve));
+  await rules.restore();
   return { commands, warnings };
 }
 

@@ -26,12 +26,16 @@ export class ForwardingRules {
     this.#run = run;
   }
 
-  /** Restores missing rules in the background. Calls do not overlap, because two would add each rule twice. */
-  restore(): void {
+  /**
+   * Restores missing rules. Resolves when they are in place, or when iptables has failed, which is logged. Concurrent
+   * calls share one run, because two would add each rule twice.
+   */
+  restore(): Promise<void> {
     this.#isRestoreDue = true;
     this.#restoring ??= this.#restoreWhileDue().finally(() => {
       this.#restoring = undefined;
     });
+    return this.#restoring;
   }
 
   /** Stops restoring rules and waits for a running iptables process to exit. Leaves the rules in place. */

@@ -27,6 +27,8 @@ export class KernelPath implements KernelBalancer {
   readonly #sync: RulesetSync;
   readonly #watch: TableWatch;
   readonly #forwarding: ForwardingRules;
+  /** Settles when packets of balanced connections pass Docker's firewall. Undefined while the kernel balances no port. */
+  #forwardingAccepted: Promise<void> | undefined;
   readonly #cleaner: ConntrackCleaner;
   readonly #checkTimer: NodeJS.Timeout;
   readonly #counters = new KernelCounters();
@@ -48,13 +50,14 @@ export class KernelPath implements KernelBalancer {
     });
     this.#forwarding = new ForwardingRules(log, signal);
     const checkTable = (): void => void this.#sync.verify().catch(() => {});
-    const checkForwarding = (): void => this.#forwarding.restore();
+    const checkForwarding = (): void => {
+      if (this.#forwardingAccepted !== undefined) void this.#forwarding.restore().catch(() => {});
+    };
     this.#watch = new TableWatch({ log, onChainDeleted: checkTable, onForeignChainChanged: checkForwarding });
     this.#checkTimer = setInterval(() => {
       checkTable();
       checkForwarding();
     }, CHECK_MS);
-    checkForwarding();
   }
 
   /** Why the kernel does not balance at the moment; undefined when it does. */
@@ -68,12 +71,20 @@ export class KernelPath implements KernelBalancer {
    */
   apply(listeners: Iterable<IngressListener>): Promise<void> {
     const hasChanged = this.#listeners.replace(listeners);
-    return hasChanged || this.#sync.mustReload ? this.#sync.update() : Promise.resolve();
+    return hasChanged || this.#sync.mustReload ? this.#update() : Promise.resolve();
   }
 
   /** Takes the endpoints on these nodes out of the services that have others. Replaces the previous set. */
   setSuspectNodes(nodes: ReadonlySet<string>): Promise<void> {
-    return this.#listeners.setSuspectNodes(nodes) ? this.#sync.update() : Promise.resolve();
+    return this.#listeners.setSuspectNodes(nodes) ? this.#update() : Promise.resolve();
+  }
+
+  /** Applies the listeners. Before the kernel balances the first port, Docker's firewall has to accept its connections. */
+  async #update(): Promise<void> {
+    if (this.#listeners.desired.size === 0) this.#forwardingAccepted = undefined;
+    else this.#forwardingAccepted ??= this.#forwarding.restore().catch(() => {});
+    await this.#forwardingAccepted;
+    await this.#sync.update();
   }
 
   /** Adds the kernel's counters. Concurrent calls share one reading: an older one could overwrite a newer one. */
