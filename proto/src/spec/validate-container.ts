@@ -5,6 +5,7 @@ import { validateNamespaces } from "./host-access.js";
 import { imageProblem } from "./image-reference.js";
 import { envProblem, validateHooks } from "./validate-hooks.js";
 import { validateMounts } from "./validate-mounts.js";
+import { ALIAS, MAX_ALIASES } from "./validate-networks.js";
 import type { Report } from "./violation.js";
 
 /** Docker rejects longer hostnames. */
@@ -44,8 +45,18 @@ export function validateContainer(container: ContainerSpec, path: string, report
   validateHooks(container.preStop, `${path}.pre_stop`, report);
   if (container.blockIo !== undefined) validateBlockIo(container.blockIo, `${path}.block_io`, report);
   validateCpuTimes(container, path, report);
+  validateLinks(container, `${path}.links`, report);
   if (container.healthcheck !== undefined) {
     validateHealthcheck(container.healthcheck, `${path}.healthcheck`, report);
+  }
+}
+
+/** Checks the names that only the containers of a service know. */
+function validateLinks({ links }: ContainerSpec, path: string, report: Report): void {
+  const names = Object.entries(links);
+  if (names.length > MAX_ALIASES) report(path, `too many links (${names.length}, maximum ${MAX_ALIASES})`);
+  for (const name of names.flat()) {
+    if (!ALIAS.test(name)) report(path, `${JSON.stringify(name)} is not a valid hostname`);
   }
 }
 

@@ -16,9 +16,9 @@ const MTU = { min: 68, max: 65_535 };
 export const MAX_NETWORKS = 32;
 /** Linux limits names of interfaces to 15 characters. */
 const INTERFACE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
-const MAX_ALIASES = 128;
+export const MAX_ALIASES = 128;
 /** RFC 1035 limits names to 253 characters. Underscores are allowed as in Docker. */
-const ALIAS = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$/;
+export const ALIAS = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$/;
 
 /** Returns the violations of a network's spec; empty when it is valid. */
 export function validateNetworkSpec(spec: NetworkSpec): readonly Violation[] {

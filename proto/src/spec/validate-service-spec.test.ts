@@ -59,6 +59,7 @@ describe("validateServiceSpec", () => {
         postStart: [{ command: [] }, { command: ["a"], workingDir: "b", env: ["=x"] }],
         preStop: Array.from({ length: 33 }, () => ({ command: ["a"] })),
         blockIo: { weight: 5, readBytes: [{ path: "sda", rate: -1 }] },
+        links: { db: "shop-db-1", "a b": "-" },
         cpuPeriodUs: -1,
         cpuQuotaUs: -2,
         mounts: [
@@ -87,6 +88,8 @@ describe("validateServiceSpec", () => {
         "task.container.block_io: "sda" is not the path of a device",
         "task.container.cpu_period_us: the time is negative",
         "task.container.cpu_quota_us: the time is negative",
+        "task.container.links: "a b" is not a valid hostname",
+        "task.container.links: "-" is not a valid hostname",
       ]
     `);
     const network = {

@@ -27,10 +27,11 @@ const running = TaskStatus.fromPartial({
 describe("the DNS configuration", () => {
   test("has the services of all networks and the addresses of running containers", () => {
     const tasks = [
-      { status: running, dns: ["192.0.2.53"] },
-      { status: { ...running, state: TaskState.FAILED }, dns: [] },
+      { status: running, dns: ["192.0.2.53"], links: { DB: "Shop-DB-1" } },
+      { status: { ...running, state: TaskState.FAILED }, dns: [], links: {} },
     ];
     const table = parseDnsConfig(dnsConfigOf({ networks: [networkWith()], entries: [entry], tasks }));
+    const links = new Map([["db", "shop-db-1"]]);
     expect(table).toEqual({
       networks: [
         {
@@ -56,8 +57,8 @@ describe("the DNS configuration", () => {
         },
       ],
       clients: [
-        { address: "10.64.1.2", networkIds: ["net1", "net2"], dns: ["192.0.2.53"] },
-        { address: "10.65.1.2", networkIds: ["net1", "net2"], dns: ["192.0.2.53"] },
+        { address: "10.64.1.2", networkIds: ["net1", "net2"], dns: ["192.0.2.53"], links },
+        { address: "10.65.1.2", networkIds: ["net1", "net2"], dns: ["192.0.2.53"], links },
       ],
     });
     const bytes = DnsConfig.encode(formatDnsConfig(table)).finish();
@@ -84,7 +85,9 @@ describe("the DNS configuration", () => {
       draining: [{ taskId: "t3", nodeId: "n1", address: "" }],
     });
     const addresses = [{ networkId: "net1", address: "somewhere", macAddress: "" }, ...running.addresses];
-    const tasks = [{ status: { ...running, addresses }, dns: ["dns.example.com", "2001:db8::53"] }];
+    const tasks = [
+      { status: { ...running, addresses }, dns: ["dns.example.com", "2001:db8::53"], links: {} },
+    ];
     const table = parseDnsConfig(dnsConfigOf({ networks: [networkWith()], entries: [wrong], tasks }));
     expect(table.services[0]).toMatchObject({ vip: "", endpoints: [{ id: "t1" }], draining: [] });
     expect(table.clients.map(({ address, dns }) => [address, ...dns])).toEqual([

@@ -13,6 +13,8 @@ export interface DnsClientTask {
   readonly status: TaskStatus;
   /** DNS servers for external names, from the service's spec. */
   readonly dns: readonly string[];
+  /** Names that only the task knows, by alias, from the service's spec. */
+  readonly links: Readonly<Record<string, string>>;
 }
 
 export interface DnsSources {
@@ -39,8 +41,8 @@ export function dnsConfigOf({ networks, entries, tasks }: DnsSources): DnsConfig
 }
 
 /** Returns one client for each address of the task: its source address depends on the destination. */
-function clientsOf({ status: { state, addresses }, dns }: DnsClientTask): readonly DnsClient[] {
+function clientsOf({ status: { state, addresses }, dns, links }: DnsClientTask): readonly DnsClient[] {
   if (state !== TaskState.RUNNING && state !== TaskState.STARTING) return [];
   const networkIds = addresses.map(({ networkId }) => networkId);
-  return addresses.map(({ address }) => ({ address, networkIds, dns: [...dns] }));
+  return addresses.map(({ address }) => ({ address, networkIds, dns: [...dns], links }));
 }

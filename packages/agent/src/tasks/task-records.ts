@@ -5,10 +5,11 @@ import type { Assignment } from "../core/tasks/task-view.js";
 import type { RunningContainer } from "../node/host/process-watch.js";
 import { TaskRecord } from "./task-record.js";
 
-/** A task with addresses in networks, and the DNS servers that its service configures. */
+/** A task with addresses in networks, and the DNS servers and links that its service configures. */
 export interface NetworkedTask {
   readonly status: TaskStatus;
   readonly dns: readonly string[];
+  readonly links: Readonly<Record<string, string>>;
 }
 
 /** Read access to the tasks of this node. */
@@ -113,7 +114,8 @@ export class TaskRecords {
   *networkedTasks(): Generator<NetworkedTask> {
     for (const { status, assignment } of this) {
       if (status === undefined || status.addresses.length === 0) continue;
-      yield { status, dns: assignment?.spec.task?.container?.dns ?? [] };
+      const { dns = [], links = {} } = assignment?.spec.task?.container ?? {};
+      yield { status, dns, links };
     }
   }
 

@@ -133,6 +133,13 @@ export interface DnsClient {
   networkIds: string[];
   /** DNS servers for external names. Empty for the servers of the host. */
   dns: string[];
+  /** Names that only this container knows, by alias. */
+  links: { [key: string]: string };
+}
+
+export interface DnsClient_LinksEntry {
+  key: string;
+  value: string;
 }
 
 /** Requests all counters of the process and of the kernel. */
@@ -1826,7 +1833,7 @@ export const DnsNetwork: MessageFns<DnsNetwork> = {
 };
 
 function createBaseDnsClient(): DnsClient {
-  return { address: "", networkIds: [], dns: [] };
+  return { address: "", networkIds: [], dns: [], links: {} };
 }
 
 export const DnsClient: MessageFns<DnsClient> = {
@@ -1840,6 +1847,9 @@ export const DnsClient: MessageFns<DnsClient> = {
     for (const v of message.dns) {
       writer.uint32(26).string(v!);
     }
+    globalThis.Object.entries(message.links).forEach(([key, value]: [string, string]) => {
+      DnsClient_LinksEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
     return writer;
   },
 
@@ -1880,6 +1890,17 @@ export const DnsClient: MessageFns<DnsClient> = {
             message.dns.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = DnsClient_LinksEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.links[entry4.key] = entry4.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1901,6 +1922,20 @@ export const DnsClient: MessageFns<DnsClient> = {
         ? object.network_ids.map((e: any) => globalThis.String(e))
         : [],
       dns: globalThis.Array.isArray(object?.dns) ? object.dns.map((e: any) => globalThis.String(e)) : [],
+      links: isObject(object.links)
+        ? (globalThis.Object.entries(object.links) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1915,6 +1950,15 @@ export const DnsClient: MessageFns<DnsClient> = {
     if (message.dns?.length) {
       obj.dns = message.dns;
     }
+    if (message.links) {
+      const entries = globalThis.Object.entries(message.links) as [string, string][];
+      if (entries.length > 0) {
+        obj.links = {};
+        entries.forEach(([k, v]) => {
+          obj.links[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -1926,6 +1970,100 @@ export const DnsClient: MessageFns<DnsClient> = {
     message.address = object.address ?? "";
     message.networkIds = object.networkIds?.map((e) => e) || [];
     message.dns = object.dns?.map((e) => e) || [];
+    message.links = (globalThis.Object.entries(object.links ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseDnsClient_LinksEntry(): DnsClient_LinksEntry {
+  return { key: "", value: "" };
+}
+
+export const DnsClient_LinksEntry: MessageFns<DnsClient_LinksEntry> = {
+  encode(message: DnsClient_LinksEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DnsClient_LinksEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDnsClient_LinksEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DnsClient_LinksEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: DnsClient_LinksEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DnsClient_LinksEntry>): DnsClient_LinksEntry {
+    return DnsClient_LinksEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DnsClient_LinksEntry>): DnsClient_LinksEntry {
+    const message = createBaseDnsClient_LinksEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -3703,6 +3841,10 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

@@ -1009,7 +1009,14 @@ export interface ContainerSpec {
   cpuRealtimePeriodUs: number;
   cpuRealtimeRuntimeUs: number;
   /** What the container shares with containers of other services of its stack. */
-  sharing?: Sharing | undefined;
+  sharing?:
+    | Sharing
+    | undefined;
+  /**
+   * Names that only these containers know, by alias: Compose's `external_links`. The value is a name in the networks of
+   * the service: that of a service or a task, an alias, or the name that Docker Compose gives the container of a task.
+   */
+  links: { [key: string]: string };
 }
 
 export interface ContainerSpec_LabelsEntry {
@@ -1028,6 +1035,11 @@ export interface ContainerSpec_StorageOptEntry {
 }
 
 export interface ContainerSpec_AnnotationsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ContainerSpec_LinksEntry {
   key: string;
   value: string;
 }
@@ -4277,6 +4289,7 @@ function createBaseContainerSpec(): ContainerSpec {
     cpuRealtimePeriodUs: 0,
     cpuRealtimeRuntimeUs: 0,
     sharing: undefined,
+    links: {},
   };
 }
 
@@ -4471,6 +4484,9 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     if (message.sharing !== undefined) {
       Sharing.encode(message.sharing, writer.uint32(546).fork()).join();
     }
+    globalThis.Object.entries(message.links).forEach(([key, value]: [string, string]) => {
+      ContainerSpec_LinksEntry.encode({ key: key as any, value }, writer.uint32(554).fork()).join();
+    });
     return writer;
   },
 
@@ -5003,6 +5019,17 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
             message.sharing = Sharing.decode(reader, reader.uint32());
             continue;
           }
+          case 69: {
+            if (tag !== 554) {
+              break;
+            }
+
+            const entry69 = ContainerSpec_LinksEntry.decode(reader, reader.uint32());
+            if (entry69.value !== undefined) {
+              message.links[entry69.key] = entry69.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5307,6 +5334,20 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
         ? globalThis.Number(object.cpu_realtime_runtime_us)
         : 0,
       sharing: isSet(object.sharing) ? Sharing.fromJSON(object.sharing) : undefined,
+      links: isObject(object.links)
+        ? (globalThis.Object.entries(object.links) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -5525,6 +5566,15 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     if (message.sharing !== undefined) {
       obj.sharing = Sharing.toJSON(message.sharing);
     }
+    if (message.links) {
+      const entries = globalThis.Object.entries(message.links) as [string, string][];
+      if (entries.length > 0) {
+        obj.links = {};
+        entries.forEach(([k, v]) => {
+          obj.links[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -5640,6 +5690,15 @@ export const ContainerSpec: MessageFns<ContainerSpec> = {
     message.sharing = (object.sharing !== undefined && object.sharing !== null)
       ? Sharing.fromPartial(object.sharing)
       : undefined;
+    message.links = (globalThis.Object.entries(object.links ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
     return message;
   },
 };
@@ -5978,6 +6037,91 @@ export const ContainerSpec_AnnotationsEntry: MessageFns<ContainerSpec_Annotation
   },
   fromPartial(object: DeepPartial<ContainerSpec_AnnotationsEntry>): ContainerSpec_AnnotationsEntry {
     const message = createBaseContainerSpec_AnnotationsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseContainerSpec_LinksEntry(): ContainerSpec_LinksEntry {
+  return { key: "", value: "" };
+}
+
+export const ContainerSpec_LinksEntry: MessageFns<ContainerSpec_LinksEntry> = {
+  encode(message: ContainerSpec_LinksEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ContainerSpec_LinksEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContainerSpec_LinksEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ContainerSpec_LinksEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: ContainerSpec_LinksEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ContainerSpec_LinksEntry>): ContainerSpec_LinksEntry {
+    return ContainerSpec_LinksEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ContainerSpec_LinksEntry>): ContainerSpec_LinksEntry {
+    const message = createBaseContainerSpec_LinksEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
     return message;

@@ -48,6 +48,8 @@ export interface DnsClient {
   readonly networkIds: readonly string[];
   /** The service's own servers for external names; the host's are used when there are none. */
   readonly dns: readonly string[];
+  /** Names that only the container knows, by alias. In lower case. */
+  readonly links?: ReadonlyMap<string, string>;
 }
 
 /** The complete data from which the DNS server of this host answers. */

@@ -117,6 +117,39 @@ describe("lookup", () => {
     expect(ask("3.api")).toEqual({ kind: "unknown" });
   });
 
+  it.each([
+    ["a service", "api", ["10.64.0.2"]],
+    ["the full name of a service", "shop_api", ["10.64.0.2"]],
+    ["the second container of a Compose project", "shop-api-2", ["10.64.9.5"]],
+    ["a container of the first version of Compose", "shop_api_1", ["10.64.8.5"]],
+    ["a container that does not exist", "shop-api-9", ["unknown"]],
+  ])("resolves the link of a client to %s", (_, name, addresses) => {
+    const links = new Map([["store", name]]);
+    const index = new DnsIndex({ ...TABLE, clients: [{ address: WEB, networkIds: ["n1"], dns: [], links }] });
+    const answer = (from: string): Answer =>
+      lookup(
+        index,
+        { name: "STORE", type: "A", from, gateway: DEFAULT.gateway },
+        { random: () => 0, isVipActive: () => true },
+      );
+    expect(addressesOf(answer(WEB))).toEqual(addresses);
+    expect(answer("10.64.8.3")).toEqual({ kind: "unknown" });
+  });
+
+  it("prefers a link to a service of the same name, unless nothing has the name that it links to", () => {
+    const resolve = (target: string): Answer => {
+      const client = { address: WEB, networkIds: ["n1", "n2"], dns: [], links: new Map([["db", target]]) };
+      const index = new DnsIndex({ ...TABLE, clients: [client] });
+      return lookup(
+        index,
+        { name: "db", type: "A", from: WEB, gateway: DEFAULT.gateway },
+        { random: () => 0, isVipActive: () => true },
+      );
+    };
+    expect(addressesOf(resolve("api"))).toEqual(["10.64.0.2"]);
+    expect(addressesOf(resolve("nothing"))).toEqual(["10.64.72.5"]);
+  });
+
   it("returns the tasks when the virtual IP is inactive or the service has none", () => {
     expect(addressesOf(ask("api", { isVipActive: false }))).toEqual(["10.64.8.5", "10.64.9.5"]);
     expect(addressesOf(ask("db"))).toEqual(["10.64.72.5"]);

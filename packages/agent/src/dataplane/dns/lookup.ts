@@ -45,7 +45,7 @@ export interface LookupOptions {
  *
  * A client sees the services in its own networks: as "api" (name in the stack, full name or alias), "tasks.api" (all
  * tasks) and "2.api" (the task of a slot). The network or the stack may follow: "api.shop", "api.shop_default",
- * "tasks.api.shop.internal".
+ * "tasks.api.shop.internal". The links of the client come first, as in Docker.
  *
  * A single-label name that does not exist is never forwarded: resolvers with search domains add a domain and ask again.
  * Addresses in the client's networks are not forwarded. A client that is only connected to internal networks gets no
@@ -60,7 +60,8 @@ export function lookup(index: DnsIndex, query: Query, options: LookupOptions): A
   if (name.endsWith(REVERSE_SUFFIX)) {
     return lookupAddress(index, { name, type: query.type, networks, external });
   }
-  const target = findTarget(index, name, networks);
+  const link = client?.links?.get(name);
+  const target = findLinked(index, link, networks) ?? findTarget(index, name, networks);
   if (target === undefined) return name.includes(".") ? external : { kind: "unknown" };
   return query.type === "A" || query.type === "ANY"
     ? resolveTarget(target, query.from, options)
@@ -94,6 +95,30 @@ function findTarget(index: DnsIndex, name: string, networks: readonly DnsNetwork
   if (scope === undefined) return undefined;
   const services = findServices(index, rest, networks);
   return services.length > 0 ? { services, scope } : undefined;
+}
+
+/** Finds the target of a link: a name in the client's networks, or a container as Docker Compose names it. */
+function findLinked(
+  index: DnsIndex,
+  name: string | undefined,
+  networks: readonly DnsNetwork[],
+): Target | undefined {
+  if (name === undefined) return undefined;
+  for (const candidate of [name, ...taskNames(name)]) {
+    const target = findTarget(index, candidate, networks);
+    if (target !== undefined) return target;
+  }
+  return undefined;
+}
+
+/**
+ * Returns the tasks that a container of Docker Compose can be: "shop-db-2" is "2.shop_db". Compose separates the parts by
+ * "-" or, in its first version, by "_", which the names of stacks and services can have too.
+ */
+function taskNames(container: string): readonly string[] {
+  const [, service = "", slot = ""] = /^(.+)[-_]([1-9]\d{0,8})$/.exec(container) ?? [];
+  const separators = [...service.matchAll(/[-_]/g)].map(({ index }) => index);
+  return separators.map((at) => `${slot}.${service.slice(0, at)}_${service.slice(at + 1)}`);
 }
 
 /** Parses the first label of a name that selects tasks: "tasks", or the number of a slot. */

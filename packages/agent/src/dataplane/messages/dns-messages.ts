@@ -32,10 +32,11 @@ export function formatDnsConfig({ networks, services, clients }: DnsTable): DnsC
   return {
     networks: networks.map(({ isInternal = false, ...network }) => ({ ...network, internal: isInternal })),
     entries: services.map(formatEntry),
-    clients: clients.map(({ address, networkIds, dns }) => ({
+    clients: clients.map(({ address, networkIds, dns, links }) => ({
       address,
       networkIds: [...networkIds],
       dns: [...dns],
+      links: Object.fromEntries(links ?? []),
     })),
   };
 }
@@ -78,8 +79,14 @@ function parseEndpoints(endpoints: readonly EndpointMessage[]): readonly DnsTask
   return valid.map(({ taskId, nodeId, address, slot }) => ({ id: taskId, nodeId, address, slot }));
 }
 
-function parseClient({ address, networkIds, dns }: ClientMessage): DnsClient {
-  return { address, networkIds, dns: dns.filter((server) => isIP(server) !== 0) };
+function parseClient({ address, networkIds, dns, links }: ClientMessage): DnsClient {
+  const names = Object.entries(links).map(
+    ([alias, name]) => [alias.toLowerCase(), name.toLowerCase()] as const,
+  );
+  return {
+    ...{ address, networkIds, dns: dns.filter((server) => isIP(server) !== 0) },
+    ...(names.length > 0 ? { links: new Map(names) } : {}),
+  };
 }
 
 function formatEntry(entry: DnsService): DnsEntry {

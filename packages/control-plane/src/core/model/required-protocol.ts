@@ -32,7 +32,7 @@ const FEATURES: readonly Feature[] = [
           macAddress !== "" || linkLocalIps.length > 0 || interfaceName !== "",
       ) === true,
   },
-  // Hooks, device requests, and limits of disks and CPU periods.
+  // Hooks, device requests, links, and limits of disks and CPU periods.
   { since: 2, isUsed: ({ task }) => task?.container !== undefined && hasNewSettings(task.container) },
   // Namespaces and mounts of other services.
   { since: 2, isUsed: ({ task }) => task?.container?.sharing !== undefined },
@@ -56,10 +56,10 @@ function isNewMount({ kind }: Mount): boolean {
 }
 
 function hasNewSettings(container: ContainerSpec): boolean {
-  const { postStart, preStop, deviceRequests, blockIo } = container;
+  const { postStart, preStop, deviceRequests, blockIo, links } = container;
   const { cpuPeriodUs, cpuQuotaUs, cpuRealtimePeriodUs, cpuRealtimeRuntimeUs } = container;
   return (
-    postStart.length + preStop.length + deviceRequests.length > 0 ||
+    postStart.length + preStop.length + deviceRequests.length + Object.keys(links).length > 0 ||
     blockIo !== undefined ||
     [cpuPeriodUs, cpuQuotaUs, cpuRealtimePeriodUs, cpuRealtimeRuntimeUs].some((us) => us !== 0)
   );
