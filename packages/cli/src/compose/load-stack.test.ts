@@ -123,7 +123,6 @@ models: { llm: { model: ai/smollm2 } }
         "c.yaml:4:5: warning: services.web.build: berth does not build images: nginx is pulled from its registry",
         "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
         "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
-        "c.yaml:7:5: warning: services.web.external_links: ignored: containers have no names that other stacks know; join an external network with the other service, and add the link's name to its aliases",
         "c.yaml:8:5: services.web.pre_start: containers that run before the start are not supported: run them as a service of their own, and wait for it with depends_on and service_completed_successfully",
         "c.yaml:12:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
         "c.yaml:13:62: warning: services.db.profiles: the service is disabled: use --profile debug to enable it",

@@ -175,6 +175,20 @@ networks: { front: , back: , other: }
     expect(services.t_job?.[0]?.aliases).toEqual([]);
   });
 
+  test("external links are names that only the containers of the service know", () => {
+    const { specs, messages } = loadText(`services:
+  web: { image: a, external_links: [cache, "shop-db-1:db", "a:b:c", ":x", "a b"] }
+`);
+    expect(specs[0]?.task?.container?.links).toMatchObject({ cache: "cache", db: "shop-db-1" });
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:2:36: services.web.external_links: "a b" is not a valid hostname",
+        "c.yaml:2:60: services.web.external_links[2]: "a:b:c" is not CONTAINER or CONTAINER:ALIAS",
+        "c.yaml:2:69: services.web.external_links[3]: ":x" is not CONTAINER or CONTAINER:ALIAS",
+      ]
+    `);
+  });
+
   test("a link starts the linked service first", () => {
     const { specs } = loadText(`services:
   web: { image: a, links: [db], depends_on: { db: { condition: service_healthy } } }

@@ -10,6 +10,7 @@ import {
 import { assembleNetworks } from "./assemble-networks.js";
 import { fillLabels } from "./fill-labels.js";
 import { readBerthKeys } from "./keys/berth-keys.js";
+import { warnAboutPortRanges } from "./keys/port-keys.js";
 import { type Link, type ModeKey, newServiceDraft, type ServiceDraft } from "./keys/service-draft.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
 import type { StackContext } from "./keys/stack-context.js";
@@ -36,6 +37,7 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   draft.origins.set("", keyPlace(cursor));
   applyKeys(cursor, SERVICE_KEYS, draft);
   readBerthKeys(cursor, draft);
+  warnAboutPortRanges(draft);
   const networks = assembleNetworks(draft);
   dropPortsWithoutNetwork(draft, cursor);
   const spec = assembleSpec(draft, networks);

@@ -2,7 +2,7 @@ import { PullPolicy } from "@berth/proto";
 import { type Cursor, keyPlace, readText } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { ignoreWithWarning } from "./unsupported-keys.js";
+import { ignoreWithNote } from "./unsupported-keys.js";
 
 const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
   ["always", PullPolicy.ALWAYS],
@@ -33,8 +33,8 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
   pull_policy: rule(readPullPolicy, (draft, policy) => {
     draft.container.pullPolicy = policy;
   }),
-  pull_refresh_after: ignoreWithWarning(
-    "pull_refresh_after is not supported yet and is ignored: a deployment resolves the tag of the image again",
+  pull_refresh_after: ignoreWithNote(
+    "the registry is asked for a newer image at each deployment, instead of after this time",
   ),
   platform: rule(readText, (draft, platform) => {
     draft.container.platform = withOperatingSystem(platform);

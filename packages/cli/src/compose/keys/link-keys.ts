@@ -1,14 +1,28 @@
 import { type Cursor, readItems, readText } from "../tree/cursor.js";
-import type { ServiceDraft } from "./service-draft.js";
+import type { Link, ServiceDraft } from "./service-draft.js";
 
 /** Reads the aliases of `links: [db, "db:database"]`. */
 export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
-  for (const item of readItems(cursor) ?? []) {
+  for (const link of readPairs(cursor, "SERVICE")) if (link.alias !== link.service) draft.links.push(link);
+}
+
+/**
+ * Reads `external_links: ["shop-db-1:db"]`, the names of containers outside of the stack. As in Docker, they resolve when
+ * such a container is in a network of the service.
+ */
+export function readExternalLinks(cursor: Cursor, draft: ServiceDraft): void {
+  draft.origins.set("task.container.links", cursor);
+  for (const { service, alias } of readPairs(cursor, "CONTAINER")) draft.container.links[alias] = service;
+}
+
+/** Reads a list of `NAME` or `NAME:ALIAS`. */
+function readPairs(cursor: Cursor, form: string): readonly Link[] {
+  return (readItems(cursor) ?? []).flatMap((item) => {
     const text = readText(item);
-    if (text === undefined) continue;
+    if (text === undefined) return [];
     const [service = "", alias = service, ...rest] = text.split(":");
-    if (rest.length > 0 || alias === "") {
-      item.diagnostics.error(item, `${JSON.stringify(text)} is not SERVICE or SERVICE:ALIAS`);
-    } else if (alias !== service) draft.links.push({ service, alias });
-  }
+    if (rest.length === 0 && service !== "" && alias !== "") return [{ service, alias }];
+    item.diagnostics.error(item, `${JSON.stringify(text)} is not ${form} or ${form}:ALIAS`);
+    return [];
+  });
 }

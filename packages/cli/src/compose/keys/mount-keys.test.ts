@@ -57,6 +57,16 @@ volumes: { data: { driver: local } }
     ]);
   });
 
+  test("mounts the folder of the file when the source of a bind mount is empty, as Compose does", () => {
+    const { specs, messages } = loadService('volumes: [{ type: bind, source: "", target: /a }]');
+    expect(specs[0]?.task?.container?.mounts[0]?.kind).toMatchObject({ value: { source: "/project" } });
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:4:15: warning: services.s.volumes[0]: the empty source resolves to /project, which must exist on every node that runs the service",
+      ]
+    `);
+  });
+
   test("reports invalid mounts at their places", () => {
     const { messages } = loadService(`tmpfs: ["/a:foo=1", "/b:mode=99", "/c:size=lots", "/d:uid=1;x"]
 volumes:

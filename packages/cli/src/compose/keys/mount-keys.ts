@@ -122,12 +122,9 @@ function createMountKind(cursor: Cursor, mount: MountDraft, draft: ServiceDraft)
 function createBindMount(cursor: Cursor, mount: MountDraft): MountKind {
   const source = childOf(cursor.node, "source");
   const written = source?.kind === "scalar" ? source.text : mount.source;
-  if (written === "") {
-    cursor.diagnostics.error(cursor, "the bind mount has no source: set a path on the node");
-    return undefined;
-  }
   if (!isAbsolute(written)) {
-    const message = `${written} resolves to ${mount.source}, which must exist on every node that runs the service`;
+    const path = written === "" ? "the empty source" : written;
+    const message = `${path} resolves to ${mount.source}, which must exist on every node that runs the service`;
     cursor.diagnostics.warn(cursor, message);
   }
   const { propagation, createHostPath, selinux, recursive } = mount;

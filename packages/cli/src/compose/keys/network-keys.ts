@@ -3,10 +3,11 @@ import { NetworkMode } from "@berth/proto";
 import { didYouMean } from "../text/suggest.js";
 import { type Cursor, keyPlace, readItems, readText, readTexts } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
+import { readExternalLinks } from "./link-keys.js";
 import { readNetworks, sortByDefaultRoute } from "./network-attachment-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 import { isSharedMode, shareNamespace } from "./sharing-keys.js";
-import { ignoreKey, ignoreWithWarning } from "./unsupported-keys.js";
+import { ignoreKey } from "./unsupported-keys.js";
 
 const MODES: ReadonlyMap<string, NetworkMode> = new Map([
   ["bridge", NetworkMode.BRIDGE],
@@ -40,9 +41,7 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
     draft.container.dnsOptions = [...options];
   }),
   expose: ignoreKey(),
-  external_links: ignoreWithWarning(
-    "ignored: containers have no names that other stacks know; join an external network with the other service, and add the link's name to its aliases",
-  ),
+  external_links: readExternalLinks,
   // After the networks: it is the address in the first one.
   mac_address: (cursor, draft) => {
     const [first] = sortByDefaultRoute(draft.networks);

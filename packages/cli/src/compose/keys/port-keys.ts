@@ -1,5 +1,5 @@
 import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "@berth/proto";
-import { parsePortRange, parseProtocol } from "../text/short-port.js";
+import { type PortRange, parsePortRange, parseProtocol } from "../text/short-port.js";
 import { type Cursor, readChoice, readInteger, readItems, readText } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
@@ -28,10 +28,16 @@ export const PORT_RULES = {
   ),
 };
 
-const PORT_FIELDS: KeyTable<PortSpec> = {
+interface PortDraft extends PortSpec {
+  /** Set when the file gives several ports to choose from. */
+  range?: PortRange;
+}
+
+const PORT_FIELDS: KeyTable<PortDraft> = {
   ...PORT_RULES,
-  published: rule(readPublished, (port, published) => {
-    port.published = published;
+  published: rule(readPublished, (port, range) => {
+    port.published = range.first;
+    if (range.last > range.first) port.range = range;
   }),
   host_ip: rule(readText, (port, address) => {
     port.hostIp = address;
@@ -44,14 +50,16 @@ const PORT_FIELDS: KeyTable<PortSpec> = {
 export const PORT_KEYS: KeyTable<ServiceDraft> = {
   ports: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {
-      const port: PortSpec = {
+      const draftedPort: PortDraft = {
         target: 0,
         published: 0,
         hostIp: "",
         protocol: PortSpec_Protocol.TCP,
         mode: PortSpec_Mode.INGRESS,
       };
-      applyKeys(item, PORT_FIELDS, port);
+      applyKeys(item, PORT_FIELDS, draftedPort);
+      const { range, ...port } = draftedPort;
+      if (range !== undefined) draft.portRanges.push({ range, place: item });
       draft.origins.set(`ports[${draft.spec.ports.length}]`, item);
       draft.spec.ports.push(port);
     }
@@ -67,7 +75,7 @@ function readProtocol(cursor: Cursor): "tcp" | "udp" | undefined {
   return undefined;
 }
 
-function readPublished(cursor: Cursor): number | undefined {
+function readPublished(cursor: Cursor): PortRange | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
   const range = parsePortRange(text);
@@ -75,12 +83,22 @@ function readPublished(cursor: Cursor): number | undefined {
     cursor.diagnostics.error(cursor, range.reason);
     return undefined;
   }
-  const { first, last } = range.value;
-  if (last > first) warnAboutRange(cursor, text);
-  return first;
+  return range.value;
 }
 
-function warnAboutRange(cursor: Cursor, range: string): void {
-  const message = `all hosts publish the same port, the first one of ${range}`;
-  cursor.diagnostics.warn(cursor, message);
+/**
+ * Warns about ranges of published ports, of which Docker gives each container the first free one. All replicas share the
+ * first port here, so only several replicas lose something.
+ */
+export function warnAboutPortRanges({ portRanges, mode, context }: ServiceDraft): void {
+  const replicas = mode.replicas ?? 1;
+  for (const { range, place } of portRanges) {
+    const text = `${range.first}-${range.last}`;
+    if (replicas > 1) {
+      const message = `ignored: a port of ${text} for each of the ${replicas} replicas: all of them share port ${range.first}`;
+      context.diagnostics.warnIgnored(place, message);
+    } else {
+      context.diagnostics.warn(place, `all hosts publish the same port, the first one of ${text}`);
+    }
+  }
 }

@@ -9,6 +9,7 @@ import {
   UpdateConfig,
 } from "@berth/proto";
 import type { Place } from "../text/diagnostics.js";
+import type { PortRange } from "../text/short-port.js";
 import type { StackContext, StackNetwork } from "./stack-context.js";
 
 export type ModeKey = "replicated" | "global" | "replicated-job" | "global-job";
@@ -58,6 +59,8 @@ export interface ServiceDraft {
   /** Where the service lists each network, by the name of the network in the cluster. */
   readonly networkPlaces: Map<string, Place>;
   readonly links: Link[];
+  /** The ranges of published ports, and where they are written. */
+  readonly portRanges: { readonly range: PortRange; readonly place: Place }[];
   containerName: string;
   /** Driver of the volumes that set none. */
   volumeDriver: string;
@@ -81,6 +84,7 @@ export function newServiceDraft(name: string, context: StackContext): ServiceDra
     networks: [],
     networkPlaces: new Map(),
     links: [],
+    portRanges: [],
     containerName: "",
     volumeDriver: "",
   };

@@ -27,9 +27,9 @@ const SHORT_OPTIONS = ["ro", "rw", "nocopy", ...PROPAGATIONS];
 
 const target = defineShape(TEXT_SCHEMA, (cursor, stage) => {
   const node = text(cursor, stage);
-  return node?.kind === "scalar"
-    ? scalarNode(normalizeTarget(String(node.value)), node.position, node.text)
-    : undefined;
+  if (node?.kind !== "scalar") return undefined;
+  // Compose cleans an empty path to ".", which is not a valid target either.
+  return scalarNode(normalizeTarget(String(node.value)) || ".", node.position, node.text);
 });
 
 const tmpfsSize = defineShape(bytes.schema, (cursor, stage) => {
