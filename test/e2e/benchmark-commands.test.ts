@@ -1,3 +1,3 @@
 import { testBenchmark } from "./support/benchmark.js";
 
-testBenchmark("commands");
+testBenchmark("commands", "cli");
