@@ -15,6 +15,7 @@ import { type Admission, CallGate } from "./call-gate.js";
 import { localVersionInterceptor } from "./call-version.js";
 import { LOCAL_USER } from "./caller.js";
 import { SERVER_OPTIONS } from "./channel-options.js";
+import { setCallWindow, setConnectionWindow } from "./flow-control.js";
 import { limitsOf, OversizedRequest } from "./limits.js";
 import { toStatus } from "./status.js";
 import { createAbortRace, readMessages, writeMessages } from "./streams.js";
@@ -79,6 +80,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const endpoint = openEndpoint(listener);
   const { interceptors, admissionOf } = endpoint;
   const server = new Server({ ...SERVER_OPTIONS, interceptors });
+  setCallWindow(server);
   const closing = new AbortController();
   // Every running call adds a listener, so Node's warning about listener leaks does not apply.
   setMaxListeners(0, closing.signal);
@@ -87,6 +89,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     server.addService(limitRequests(service.definition) as never, implementService(service, environment));
   }
   const bound = await listen(endpoint, server);
+  setConnectionWindow(server);
   const close = async (graceMs: number): Promise<void> => {
     bound.close();
     await shutDown(server, closing, graceMs);
