@@ -38,7 +38,7 @@ export class Committer {
     observer.onTransaction(outcome.kind, changes.length);
     switch (outcome.kind) {
       case "committed":
-        state.apply(changes.map(({ change }) => ({ change, revision: outcome.revision })));
+        state.apply(changes.map(({ change, key }) => ({ change, key, revision: outcome.revision })));
         break;
       case "refused": {
         const [leader, ...found] = outcome.found;

@@ -16,6 +16,10 @@ export class Emitter<Event = void> {
     };
   }
 
+  get hasListeners(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   /** Calls the listeners in the order in which they were added. */
   emit(event: Event): void {
     const errors: unknown[] = [];

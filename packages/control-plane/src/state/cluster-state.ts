@@ -33,6 +33,8 @@ import { TaskTable } from "./task-table.js";
 export interface Committed {
   readonly change: Change;
   readonly revision: bigint;
+  /** The store key of the record. Computed when missing. */
+  readonly key?: string;
 }
 
 /** Writes tentative changes, see `ClusterState.draft`. */
@@ -105,15 +107,15 @@ export class ClusterState implements Tables {
 
   /** Applies committed changes. Ignores a change that is older than the last known change of its record. */
   apply(committed: Iterable<Committed>): void {
-    const delta = new DeltaBuilder();
-    for (const { change, revision } of committed) {
-      const key = changeKey(change);
+    // Nothing listens while a new leader loads all records.
+    const delta = this.#changed.hasListeners ? new DeltaBuilder() : undefined;
+    for (const { change, revision, key = changeKey(change) } of committed) {
       if (!this.revisions.isNewer(key, revision)) continue;
       if (isDeletion(change)) this.revisions.recordDeletion(key, revision);
       else this.revisions.recordWrite(key, revision);
       writeChange(this, change, delta);
     }
-    if (!delta.isEmpty) this.#changed.emit(delta);
+    if (delta?.isEmpty === false) this.#changed.emit(delta);
   }
 
   /**

@@ -4,6 +4,11 @@ export class KeyRevisions {
   /** The revision of each deletion, kept until all events from before it have arrived. */
   readonly #deleted = new Map<string, bigint>();
 
+  /** Whether no key exists. */
+  get isEmpty(): boolean {
+    return this.#written.size === 0;
+  }
+
   /** Returns the revision of a key's last write; undefined when the key does not exist. */
   get(key: string): bigint | undefined {
     return this.#written.get(key);

@@ -115,12 +115,13 @@ export async function applySnapshot(
 
 /** Returns deletions for the known records that are missing from the snapshot. */
 function findDeletions(snapshot: Snapshot, state: ClusterState): readonly Committed[] {
+  if (state.revisions.isEmpty) return [];
   const present = new Set<string>();
   for (const { key } of snapshot.entries) present.add(key);
   const deletions: Committed[] = [];
   for (const key of state.revisions.keysUpTo(snapshot.revision)) {
     const change = present.has(key) ? undefined : deletionOfKey(key);
-    if (change !== undefined) deletions.push({ change, revision: snapshot.revision });
+    if (change !== undefined) deletions.push({ change, key, revision: snapshot.revision });
   }
   return deletions;
 }
@@ -140,7 +141,7 @@ export function applyEvents(
       unreadable.push(...decoded.unreadable);
     } else {
       const change = deletionOfKey(event.key);
-      if (change !== undefined) committed.push({ change, revision: event.modRevision });
+      if (change !== undefined) committed.push({ change, key: event.key, revision: event.modRevision });
     }
   }
   state.apply(committed);
@@ -159,7 +160,7 @@ export function applyEntries(
   for (const [key, entry] of read) {
     const change = entry === undefined ? deletionOfKey(key) : undefined;
     if (entry !== undefined) entries.push(entry);
-    else if (change !== undefined) deleted.push({ change, revision });
+    else if (change !== undefined) deleted.push({ change, key, revision });
   }
   const { committed, unreadable } = decodeNewer(state, entries);
   state.apply([...deleted, ...committed]);
@@ -179,7 +180,7 @@ function decodeNewer(
     const decoded = decodeEntry(entry);
     switch (decoded.kind) {
       case "put":
-        committed.push({ change: decoded.put, revision: modRevision });
+        committed.push({ change: decoded.put, key, revision: modRevision });
         break;
       case "unreadable":
         // With its revision known, the record is logged once and can be overwritten.
