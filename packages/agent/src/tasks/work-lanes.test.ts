@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Lane } from "./work-lanes.js";
+import { changeWidth, Lane } from "./work-lanes.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -31,4 +31,8 @@ test("Lane runs at most `width` effects, urgent ones first, and continues after 
   finish.get("a")?.();
   finish.get("b")?.();
   await Promise.all(others);
+});
+
+test("changeWidth allows two changes for each processor, and from 2 to 6 in total", () => {
+  expect([1, 2, 3, 64].map(changeWidth)).toEqual([2, 4, 6, 6]);
 });

@@ -1,15 +1,24 @@
+import { availableParallelism } from "node:os";
 import type { WorkKind } from "../core/tasks/container-event.js";
 
 type LaneName = "change" | "inspect" | "stop" | "pull" | "probe" | "check" | "hook" | "files";
 
 /**
- * Maximum number of effects in flight for each lane. `change`: a daemon starts containers fastest with four to eight
- * requests at a time. `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the
+ * Returns how many containers a daemon should create or start at a time. More than two for each processor only compete
+ * for it, and delay the first container. More than six wait for locks of dockerd. Fewer than two would let one request
+ * that hangs stop the host.
+ */
+export function changeWidth(processors: number): number {
+  return Math.min(Math.max(2 * processors, 2), 6);
+}
+
+/**
+ * Maximum number of effects in flight for each lane. `change`: see {@link changeWidth}. `stop`: Docker waits for the grace period, which costs nothing. `pull`: two pulls share the
  * bandwidth well, and Docker loads several layers of each. `check`: each starts a process in a container, and may hang.
  * `hook`: each starts a process, and may take minutes. `probe`, `files`: do not involve Docker.
  */
 const LANE_WIDTHS: Readonly<Record<LaneName, number>> = {
-  change: 6,
+  change: changeWidth(availableParallelism()),
   inspect: 4,
   stop: 128,
   pull: 2,
