@@ -1,30 +1,17 @@
 import type { Logger } from "pino";
-import {
-  type ProgramCall,
-  type ProgramResult,
-  type RunProgram,
-  runProgram,
-} from "../../runtime/run-program.js";
+import { type ProgramResult, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { parseUnanswered, type UnansweredClient } from "./syn-retransmit.js";
 
-/** Each deletion reads the whole connection table: with 262,144 entries about 0.3 s of CPU time. */
+/** Each run of `conntrack` reads the whole connection table: with 262,144 entries about 0.3 s of CPU time. */
 const MAX_CONCURRENT = 2;
-/** Clients wait for the end of a batch, since its output tells who has to repeat a packet. */
-const BATCH_MS = 100;
-/** Starting `conntrack` takes about as long as 64 deletions from a small table. */
-const MAX_BATCH = 64;
-/** The size of the first batch, when the time of a deletion is unknown. */
-const FIRST_BATCH = 8;
 /** Deletions that have waited this long are skipped: the connections have ended or run into their own timeouts. */
 const DEADLINE_MS = 20_000;
-/** Eight deletions from a large table take 2.4 s; a `conntrack` that takes longer than this hangs. */
+/** A connection table is read within seconds; a `conntrack` that takes longer hangs. */
 const PROGRAM_TIMEOUT_MS = 5_000;
 /** conntrack exits at the first entry that no longer exists, such as one that another conntrack has deleted. */
 const ENTRY_IS_GONE = /such conntrack doesn't exist/;
-/** How often a batch that such an entry ended is run. */
+/** How often a deletion that such an entry ended is run. */
 const MAX_RUNS = 5;
-/** Releases of conntrack before 1.4.6 cannot read a batch. */
-const NO_BATCHES = /(unrecognized|unknown|invalid) option/;
 
 /** Longer than the round-trip time between the hosts of a cluster. */
 const ROUND_TRIP_MS = 100;
@@ -50,21 +37,13 @@ interface QueuedDeletion extends ConntrackDeletion {
   readonly dueMs: number;
 }
 
-/** A batch whose program runs. */
-interface RunningBatch {
-  readonly deletions: readonly QueuedDeletion[];
-  /** Kills the program. */
-  readonly controller: AbortController;
-}
-
 /**
- * Deletes conntrack entries in the background, in batches, with at most 2 programs at a time. Where `conntrack` is not installed,
+ * Deletes conntrack entries in the background, with at most 2 programs at a time. Where `conntrack` is not installed,
  * clients wait for their own timeouts.
  *
  * The work is bounded however many endpoints go away: a deletion is queued only once, and skipped when it does not start
  * within 20 s. Docker reuses addresses within seconds, and a deletion would reset the connections of the next task. It is
- * therefore skipped when another task has its address, and `cancelUnneeded` kills its batch when it already runs. The
- * others of that batch run again.
+ * therefore skipped when another task has its address, and killed by `cancelUnneeded` when it already runs.
  */
 export class ConntrackCleaner {
   readonly #options: ConntrackCleanerOptions;
@@ -74,10 +53,8 @@ export class ConntrackCleaner {
   readonly #queue = new Map<string, QueuedDeletion>();
   readonly #workers = new Set<Promise<void>>();
   readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #running = new Set<RunningBatch>();
-  /** The time of one deletion in the last batch. */
-  #deletionMs = BATCH_MS / FIRST_BATCH;
-  #maxBatch = MAX_BATCH;
+  /** Deletions whose program runs, with the controller that kills it. */
+  readonly #running = new Map<ConntrackDeletion, AbortController>();
   #skipped = 0;
   #isClosed = false;
 
@@ -108,12 +85,12 @@ export class ConntrackCleaner {
   }
 
   /**
-   * Kills the running batches with deletions that are no longer needed. Call it before the kernel sends new connections to
-   * a reused address.
+   * Kills the running deletions that are no longer needed. Call it before the kernel sends new connections to a reused
+   * address.
    */
   cancelUnneeded(): void {
-    for (const { deletions, controller } of this.#running) {
-      if (!deletions.every(isStillNeeded)) controller.abort();
+    for (const [{ isNeeded }, controller] of this.#running) {
+      if (isNeeded?.() === false) controller.abort();
     }
   }
 
@@ -134,60 +111,41 @@ export class ConntrackCleaner {
   }
 
   async #work(): Promise<void> {
-    for (let batch = this.#take(); batch.length > 0 && !this.#isClosed; batch = this.#take()) {
-      await this.#execute(batch);
+    for (let next = this.#take(); next !== undefined && !this.#isClosed; next = this.#take()) {
+      // A run rejects when its signal fires: the path is closing, or another task has the address.
+      await this.#execute(next).catch(() => {});
     }
   }
 
-  #take(): readonly QueuedDeletion[] {
-    const size = Math.min(Math.max(Math.floor(BATCH_MS / this.#deletionMs), 1), this.#maxBatch);
-    const batch: QueuedDeletion[] = [];
+  #take(): ConntrackDeletion | undefined {
     for (const [key, deletion] of this.#queue) {
-      if (batch.length === size) break;
       this.#queue.delete(key);
-      if (!isStillNeeded(deletion)) continue;
-      if (this.#now() < deletion.dueMs) batch.push(deletion);
-      else this.#skipped += 1;
+      if (deletion.isNeeded?.() === false) continue;
+      if (this.#now() < deletion.dueMs) return deletion;
+      this.#skipped += 1;
     }
-    return batch;
+    return undefined;
   }
 
-  async #execute(batch: readonly QueuedDeletion[]): Promise<void> {
+  async #execute(deletion: ConntrackDeletion): Promise<void> {
     for (let runs = 0; runs < MAX_RUNS; runs += 1) {
-      const startedMs = this.#now();
-      const result = await this.#runConntrack(batch).catch(() => "killed" as const);
-      if (this.#isClosed || this.#options.signal.aborted) return;
-      if (result === "killed") return this.#requeue(batch);
-      this.#deletionMs = (this.#now() - startedMs) / batch.length;
-      if (result.kind === "missing") return;
+      const result = await this.#runConntrack(deletion);
+      if (this.#isClosed || result.kind === "missing") return;
       // The callback takes a while: it repeats packets. Other deletions must not wait for it.
       void this.#options.onUnanswered(parseUnanswered(result.stdout ?? "")).catch(() => {});
-      if (result.kind === "done") return;
-      if (batch.length > 1 && NO_BATCHES.test(result.reason)) {
-        this.#maxBatch = 1;
-        return this.#requeue(batch);
-      }
       // conntrack also fails when no connection matched.
-      if (!ENTRY_IS_GONE.test(result.reason)) return;
+      if (result.kind === "done" || !ENTRY_IS_GONE.test(result.reason)) return;
     }
   }
 
-  /** Puts the deletions that are still needed in front of the others. */
-  #requeue(batch: readonly QueuedDeletion[]): void {
-    const others = [...this.#queue];
-    this.#queue.clear();
-    for (const deletion of batch.filter(isStillNeeded)) this.#queue.set(deletion.args.join(" "), deletion);
-    for (const [key, deletion] of others) if (!this.#queue.has(key)) this.#queue.set(key, deletion);
-  }
-
-  #runConntrack(deletions: readonly QueuedDeletion[]): Promise<ProgramResult> {
-    const running: RunningBatch = { deletions, controller: new AbortController() };
-    this.#running.add(running);
+  #runConntrack(deletion: ConntrackDeletion): Promise<ProgramResult> {
+    const controller = new AbortController();
+    this.#running.set(deletion, controller);
     return this.#run("conntrack", {
-      ...conntrackInput(deletions),
+      args: deletion.args,
       timeoutMs: PROGRAM_TIMEOUT_MS,
-      signal: AbortSignal.any([this.#options.signal, running.controller.signal]),
-    }).finally(() => this.#running.delete(running));
+      signal: AbortSignal.any([this.#options.signal, controller.signal]),
+    }).finally(() => this.#running.delete(deletion));
   }
 
   #reportSkipped(): void {
@@ -198,16 +156,4 @@ export class ConntrackCleaner {
     );
     this.#skipped = 0;
   }
-}
-
-const isStillNeeded = ({ isNeeded }: ConntrackDeletion): boolean => isNeeded?.() !== false;
-
-/** Returns the arguments and the standard input with which `conntrack` executes these deletions. */
-function conntrackInput(deletions: readonly ConntrackDeletion[]): Pick<ProgramCall, "args" | "input"> {
-  const [first, ...others] = deletions;
-  if (first !== undefined && others.length === 0) return { args: first.args };
-  return {
-    args: ["--load-file", "-"],
-    input: deletions.map(({ args }) => `${args.join(" ")}\n`).join(""),
-  };
 }
