@@ -51,6 +51,7 @@ services:
     domainname: berth.test
     extra_hosts: ["legacy:10.9.8.7", "old=10.9.8.6"]
     links: ["api:linked"]
+    external_links: ["the-api:outer", "pair-api-1:first"]
     deploy: { placement: { constraints: [node.hostname == h1] } }
   api:
     image: hello:1
@@ -221,6 +222,9 @@ describe("networks across three hosts", () => {
     await waitForReply("pair_web", "api");
     await waitForReply("pair_web", "the-api");
     await waitForReply("pair_web", "linked");
+    await waitForReply("pair_web", "outer");
+    await waitForReply("pair_web", "first");
+    expect(await fetchFrom("pair_api", "outer")).toBeUndefined();
     expect(await fetchFrom("pair_web", "db")).toBeUndefined();
   });
 
