@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { RunResult } from "../../deploy/lab/run.js";
-import { createCluster, deploy, waitForReplicas } from "./support/cluster.js";
+import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
 
 const STACK = `
@@ -20,6 +21,10 @@ services:
       interval: 1s
       timeout: 2s
     deploy: { replicas: 4, update_config: { parallelism: 2 } }
+  front:
+    image: hello:1
+    stop_grace_period: 2s
+    depends_on: { web: { condition: service_healthy, restart: true } }
 `;
 
 describe("changes of running services", () => {
@@ -51,6 +56,20 @@ describe("changes of running services", () => {
     await waitForReplicas(lab, "shop_web", 4);
     const after = (await listRunning(lab, "shop_web")).map(({ id }) => id);
     expect(after.filter((id) => before.includes(id))).toEqual([]);
+  });
+
+  test("a service that depends on another one with restart is replaced after an update of that one", async () => {
+    await waitForReplicas(lab, "shop_front", 1);
+    const [before] = await listRunning(lab, "shop_front");
+    const { code, stderr } = await berth("service", "update", "--env-add", "GREETING=goodbye", "shop_web");
+    expect(code, stderr).toBe(0);
+    await waitUntil(
+      async () => {
+        const running = await listRunning(lab, "shop_front");
+        return running.length === 1 && running[0]?.id !== before?.id;
+      },
+      { what: "shop_front to be replaced", timeoutMs: CONVERGE_TIMEOUT_MS },
+    );
   });
 
   test("an update whose replicas crash is rolled back, with the reason", async () => {
