@@ -178,11 +178,20 @@ services:
     const one = await build("one");
     expect(await deploy(lab, "local", global)).toMatchObject({ code: 0, stderr: "" });
     expect(await imageIds()).toEqual([one, one]);
-    // The tag moves. A replacement still runs the deployed image, and the next deployment runs the new one.
+    // The tag moves. Neither a replacement nor another deployment changes what runs, but a new tag does.
     const two = await build("two");
     await lab.berth(["service", "update", "--force", "--resolve-image", "never", "local_web"]);
+    const again = await deploy(lab, "local", global);
+    expect([again.code, again.stderr]).toEqual([
+      0,
+      expect.stringContaining("nodes have another image under this tag"),
+    ]);
     expect(await imageIds()).toEqual([one, one]);
-    expect(await deploy(lab, "local", global)).toMatchObject({ code: 0, stderr: "" });
+    await docker(first, "tag", two, "local.invalid/web:2");
+    expect(await deploy(lab, "local", global.replace("web:1", "web:2"))).toMatchObject({
+      code: 0,
+      stderr: "",
+    });
     expect(await imageIds()).toEqual([two, two]);
 
     const list = async (): Promise<readonly string[]> =>

@@ -72,7 +72,7 @@ export async function askForDigests(
   signal: AbortSignal,
 ): Promise<ImageResolutions> {
   const pushed = new Map<string, ImageResolution>(
-    request.pushedImages.map(({ image, imageId }) => [image, { kind: "cluster", imageId }]),
+    request.pushedImages.map(({ image, imageId }) => [image, { kind: "pushed", imageId }]),
   );
   const asked = await askRegistries(request, pushed, context, signal);
   const onNodes = await findOnNodes(asked, request, context, signal);
@@ -134,9 +134,12 @@ async function findOnNodes(
   const { nodes } = await imageInventories.query({ names }, signal);
   const found = [...unresolved].flatMap((image): [string, ImageResolution][] => {
     const name = taggedImage(image);
-    const holders = nodes.flatMap(({ images }) => images.find((each) => each.names.includes(name)) ?? []);
-    const imageId = chooseNodeImage({ imageIds: holders.map(({ id }) => id), nodes: nodes.length });
-    return imageId === undefined ? [] : [[image, { kind: "cluster", imageId }]];
+    const imageIds = nodes.flatMap(
+      ({ images }) => images.find((each) => each.names.includes(name))?.id ?? [],
+    );
+    const sharedImageId = chooseNodeImage({ imageIds, nodes: nodes.length });
+    const isKnown = sharedImageId !== undefined || asked.get(image)?.kind === "local";
+    return isKnown ? [[image, { kind: "on-nodes", imageIds, sharedImageId }]] : [];
   });
   return new Map(found);
 }

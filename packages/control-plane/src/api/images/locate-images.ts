@@ -42,7 +42,8 @@ function locationOf(resolution: ImageResolution | undefined): { kind: ImageLocat
   switch (resolution?.kind) {
     case "resolved":
       return { kind: ImageLocation_Kind.REGISTRY, reason: "" };
-    case "cluster":
+    case "pushed":
+    case "on-nodes":
     case "local":
       return { kind: ImageLocation_Kind.CLUSTER, reason: "" };
     case "failed":

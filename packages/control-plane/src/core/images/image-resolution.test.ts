@@ -1,6 +1,12 @@
 import { PullPolicy, ResolveImage } from "@berth/proto";
 import { describe, expect, test } from "vitest";
-import { chooseContent, chooseNodeImage, type ImageResolution, resolveContent } from "./image-resolution.js";
+import {
+  chooseContent,
+  chooseNodeImage,
+  type ImageContent,
+  type ImageResolution,
+  resolveContent,
+} from "./image-resolution.js";
 
 const { ALWAYS, CHANGED, NEVER } = ResolveImage;
 const OLD = `sha256:${"a".repeat(64)}`;
@@ -45,9 +51,27 @@ describe("resolveContent", () => {
       service: "shop_web",
     });
 
-  test("takes the digest of the registry, and none for a local image", () => {
+  test("takes the digest of the registry, and none for a local image of a new service", () => {
     expect(resolved(OLD, { kind: "resolved", digest: NEW })).toEqual({ content: digest(NEW) });
-    expect(resolved(OLD, { kind: "local" })).toEqual({ content: TAG });
+    expect(resolved("", { kind: "local" })).toEqual({ content: TAG });
+  });
+
+  test("keeps the content of the service before it takes the image of a node, and warns if that is another one", () => {
+    const imageId = (id: string) => ({ imageDigest: "", imageId: id });
+    const decide = (fallback: ImageContent, imageIds: readonly string[], sharedImageId?: string) =>
+      resolveContent(
+        { kind: "resolve", fallback },
+        { kind: "on-nodes", imageIds, sharedImageId },
+        { image: "web:1", service: "shop_web" },
+      );
+    const warning =
+      "shop_web keeps sha256:aaaaaaaaaaaa of image web:1, but nodes have another image under this tag: use a new tag, or deploy from a machine whose Docker has the image";
+    expect(decide(TAG, [NEW], NEW)).toEqual({ content: imageId(NEW) });
+    expect(decide(TAG, [OLD, NEW])).toEqual({ content: TAG });
+    expect(decide(imageId(OLD), [OLD], OLD)).toEqual({ content: imageId(OLD) });
+    expect(decide(imageId(OLD), [], undefined)).toEqual({ content: imageId(OLD) });
+    expect(decide(imageId(OLD), [NEW], NEW)).toEqual({ content: imageId(OLD), warning });
+    expect(decide(digest(OLD), [NEW, NEW])).toEqual({ content: digest(OLD), warning });
   });
 
   test("keeps the digest and warns when the registry cannot be asked", () => {
@@ -71,7 +95,7 @@ test("resolveContent takes the image that the client has pushed, whatever the mo
     { kind: "resolve", fallback: digest(OLD) },
     { kind: "fixed", content: digest(OLD) },
   ] as const) {
-    expect(resolveContent(choice, { kind: "cluster", imageId: NEW }, context)).toEqual({ content });
+    expect(resolveContent(choice, { kind: "pushed", imageId: NEW }, context)).toEqual({ content });
   }
 });
 

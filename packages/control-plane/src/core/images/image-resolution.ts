@@ -6,8 +6,16 @@ export type ImageResolution =
   | { readonly kind: "resolved"; readonly digest: string }
   /** The image comes from no registry, so there is no digest with which other nodes could pull it. */
   | { readonly kind: "local" }
-  /** The content that the client has pushed, or that the only node with the image has. */
-  | { readonly kind: "cluster"; readonly imageId: string }
+  /** The content that the client has pushed. */
+  | { readonly kind: "pushed"; readonly imageId: string }
+  /** The image comes from no registry, and nodes have images under the tag. */
+  | {
+      readonly kind: "on-nodes";
+      /** IDs of all images under the tag. */
+      readonly imageIds: readonly string[];
+      /** The ID that nodes without the image get. Undefined when each node uses its own image. */
+      readonly sharedImageId: string | undefined;
+    }
   /** The registry could not be asked. */
   | { readonly kind: "failed"; readonly reason: string };
 
@@ -59,8 +67,8 @@ export function chooseContent(
 }
 
 /**
- * Returns the content for a choice. A tag that cannot be resolved keeps the content that it had: otherwise, a registry that
- * is down would let every deployment replace all tasks.
+ * Returns the content for a choice. A tag that no registry resolves keeps the content that it had: otherwise, a registry that
+ * is down, or an image on some node, would let a deployment replace all tasks.
  *
  * @param resolution undefined when no node could be asked
  */
@@ -70,17 +78,24 @@ export function resolveContent(
   { image, service }: { readonly image: string; readonly service: string },
 ): ResolvedContent {
   // What the client has pushed is what it wants to run, whatever the mode.
-  if (resolution?.kind === "cluster") return { content: { imageDigest: "", imageId: resolution.imageId } };
+  if (resolution?.kind === "pushed") return { content: { imageDigest: "", imageId: resolution.imageId } };
   if (choice.kind === "fixed") return { content: choice.content };
   if (resolution?.kind === "resolved") return { content: { imageDigest: resolution.digest, imageId: "" } };
-  if (resolution?.kind === "local") return { content: TAG };
+  const { fallback } = choice;
+  const kept = fallback.imageDigest || fallback.imageId;
+  if (resolution?.kind === "local") return { content: fallback };
+  if (resolution?.kind === "on-nodes") {
+    const { imageIds, sharedImageId = "" } = resolution;
+    if (kept === "") return { content: { imageDigest: "", imageId: sharedImageId } };
+    if (imageIds.every((imageId) => imageId === kept)) return { content: fallback };
+    const warning = `${service} keeps ${shortDigest(kept)} of image ${image}, but nodes have another image under this tag: use a new tag, or deploy from a machine whose Docker has the image`;
+    return { content: fallback, warning };
+  }
   const reason = resolution?.reason ?? "no node that could run it is connected";
-  const { imageDigest, imageId } = choice.fallback;
-  const kept = imageDigest || imageId;
   const effect =
     kept === "" ? "each node may run a different version" : `${service} keeps ${shortDigest(kept)}`;
   const warning = `image ${image} could not be resolved to a digest: ${reason}; ${effect}`;
-  return { content: choice.fallback, warning };
+  return { content: fallback, warning };
 }
 
 /** Which images the connected nodes have under one name. */
