@@ -22,6 +22,8 @@ import { findNode } from "../lookup.js";
 const START_TIMEOUT_MS = 10_000;
 const MAX_LAYERS = 200;
 const MAX_NODES = 1_000;
+/** Nodes that fetch the image at a time. Each one reads four layers at once, and a node serves 32 readers. */
+const MAX_CONCURRENT_FETCHES = 8;
 
 /**
  * Stores an image on nodes. One node gets it from the client, except for the layers that other nodes have; all others get it
@@ -41,26 +43,15 @@ export async function* pushImage(
     const query = { imageIds: [start.imageId], layers: [...start.layers] };
     const inventories = await context.imageInventories.query(query, signal);
     const targets = selectTargets(nodes, inventories, start, context);
-    const { image, imageId } = start;
-    const holders = new Set(holdersOf(imageId, inventories));
-    let isFirst = holders.size === 0;
-    for (const nodeId of targets) {
-      if (isFirst) {
-        yield* upload(incoming, { nodeId, start, inventories, client: caller.client }, context, signal);
-        holders.add(nodeId);
-        isFirst = false;
-      } else {
-        // A holder gives the image the name of this push.
-        const sources = imageSources(
-          [...holders].filter((holder) => holder !== nodeId),
-          context.state.nodes,
-        );
-        const error = await context.imageInventories.fetch(nodeId, { image, imageId, sources }, signal);
-        if (error !== "") throw failed(nodeId, error, context);
-        holders.add(nodeId);
-      }
-      yield stored(nodeId, context);
+    const holders = new Set(holdersOf(start.imageId, inventories));
+    const [first, ...others] = targets;
+    const isUploaded = first !== undefined && holders.size === 0;
+    if (isUploaded) {
+      yield* upload(incoming, { nodeId: first, start, inventories, client: caller.client }, context, signal);
+      holders.add(first);
+      yield stored(first, context);
     }
+    yield* fetchOnNodes(isUploaded ? others : targets, { start, holders }, context, signal);
     signal.throwIfAborted();
   } finally {
     link.unlink();
@@ -99,6 +90,46 @@ async function* upload(
     }
   } catch (error) {
     throw failed(nodeId, error instanceof Error ? error.message : String(error), context);
+  }
+}
+
+/**
+ * Lets nodes fetch the image from those that have it, several at a time. Each node that has fetched it is a source for the
+ * next ones. A holder gives the image the name of this push. The failure of a node does not affect the others.
+ */
+async function* fetchOnNodes(
+  nodeIds: readonly string[],
+  { start: { image, imageId }, holders }: { readonly start: ImageUploadStart; readonly holders: Set<string> },
+  context: ApiContext,
+  signal: AbortSignal,
+): AsyncGenerator<PushImageResponse> {
+  const waiting = [...nodeIds];
+  const running = new Map<string, Promise<{ readonly nodeId: string; readonly error: string }>>();
+  const failures: BerthError[] = [];
+  const fetch = async (nodeId: string): Promise<{ readonly nodeId: string; readonly error: string }> => {
+    const others = [...holders].filter((holder) => holder !== nodeId);
+    const sources = imageSources(others, context.state.nodes);
+    const error = await context.imageInventories.fetch(nodeId, { image, imageId, sources }, signal);
+    return { nodeId, error };
+  };
+  while (waiting.length + running.size > 0) {
+    for (const nodeId of waiting.splice(0, MAX_CONCURRENT_FETCHES - running.size)) {
+      running.set(nodeId, fetch(nodeId));
+    }
+    const { nodeId, error } = await Promise.race(running.values());
+    running.delete(nodeId);
+    if (error === "") {
+      holders.add(nodeId);
+      yield stored(nodeId, context);
+    } else {
+      failures.push(failed(nodeId, error, context));
+    }
+  }
+  const [failure] = failures;
+  if (failures.length === 1) throw failure;
+  if (failure !== undefined) {
+    const message = failures.map((each) => each.message).join("; ");
+    throw new BerthError({ code: failure.code, message });
   }
 }
 
