@@ -115,6 +115,18 @@ const ROWS: readonly Row[] = [
     peer: ["haproxy", "HAProxy"],
   },
   {
+    what: "an image of 200 MB in eight layers from a laptop to three hosts; the same with one layer changed",
+    bench: "image",
+    figures: ["image.first_s", "image.changed_s"],
+    peer: ["registry", "registry"],
+  },
+  {
+    what: "bytes that each host receives for each byte of the layers that it lacks: all layers, one layer",
+    bench: "image",
+    figures: ["image.first_bytes_ratio", "image.changed_bytes_ratio"],
+    peer: ["registry", "registry"],
+  },
+  {
     what: "10,000 connections over 7 replicas on 3 hosts, most to fewest per replica; with one dead replica",
     bench: "dataplane",
     figures: ["ingress.balance_max_min", "ingress.balance_one_dead_max_min"],

@@ -1,0 +1,82 @@
+import { randomBytes } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { createImageArchive, sha256Digest } from "@berth/proto/images";
+import { docker } from "../../../deploy/lab/images.js";
+import { runOrThrow } from "../../../deploy/lab/run.js";
+
+/** Docker's names of the architectures of Node.js that labs run on. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+
+/** A layer with one file of random bytes, which no program can compress. */
+export interface Layer {
+  readonly digest: string;
+  /** Uncompressed tar archive. */
+  readonly content: Buffer;
+}
+
+export interface TestImage {
+  readonly id: string;
+  readonly layers: readonly Layer[];
+}
+
+/** Returns layers with other content than all earlier ones. */
+export async function createLayers(count: number, bytes: number): Promise<readonly Layer[]> {
+  const folder = await mkdtemp(join(tmpdir(), "berth-bench-"));
+  try {
+    const layers: Layer[] = [];
+    for (let index = 0; index < count; index += 1) {
+      const name = `file-${index}`;
+      await writeFile(join(folder, name), randomBytes(bytes));
+      const archive = join(folder, "layer.tar");
+      await runOrThrow(["tar", "-C", folder, "-cf", archive, name]);
+      const content = await readFile(archive);
+      layers.push({ digest: sha256Digest(content), content });
+    }
+    return layers;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Loads an image of these layers into a Docker daemon. */
+export async function loadTestImage(
+  layers: readonly Layer[],
+  {
+    name,
+    dockerSocket,
+    signal,
+  }: { readonly name: string; readonly dockerSocket: string; readonly signal: AbortSignal },
+): Promise<TestImage> {
+  const digests = layers.map(({ digest }) => digest);
+  const config = Buffer.from(
+    JSON.stringify({
+      architecture: ARCHITECTURES[process.arch] ?? process.arch,
+      os: "linux",
+      config: {},
+      rootfs: { type: "layers", diff_ids: digests },
+    }),
+  );
+  const id = sha256Digest(config);
+  const files = layers.map(({ digest, content }) => ({
+    digest,
+    sizeBytes: content.length,
+    open: () => Readable.from([content]),
+  }));
+  const folder = await mkdtemp(join(tmpdir(), "berth-bench-"));
+  try {
+    const path = join(folder, "image.tar");
+    await pipeline(
+      createImageArchive({ config, imageId: id, name, layers: digests, files }),
+      createWriteStream(path),
+    );
+    await docker(dockerSocket, ["load", "--quiet", "--input", path], signal);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  return { id, layers };
+}
