@@ -1,13 +1,16 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream, type ReadStream } from "node:fs";
+import { createReadStream, createWriteStream, type ReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { BerthError } from "@berth/proto";
 import { invalidImage, isSha256Digest } from "@berth/proto/images";
 import { raceSignal } from "../runtime/race-signal.js";
 
 /** Free space that transfers leave on the disk, for everything else on the host. */
 const RESERVED_BYTES = 256 * 1024 * 1024;
+/** Docker's output arrives in chunks of 64 KiB. Those that wait are written at once. */
+const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
 const PARTIAL_SUFFIX = ".partial";
 const LAYER_FILE = /^[a-f0-9]{64}$/;
 const PARTIAL_FILE = /^[a-f0-9]{64}\.partial$/;
@@ -112,15 +115,14 @@ export class LayerStore {
     const path = join(this.#directory, `${process.hrtime.bigint()}.new`);
     const hash = createHash("sha256");
     try {
-      const file = await open(path, "wx", 0o600);
-      try {
-        for await (const chunk of content) {
+      const file = createWriteStream(path, { flags: "wx", mode: 0o600, highWaterMark: WRITE_BUFFER_BYTES });
+      const hashed = async function* (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+        for await (const chunk of chunks) {
           hash.update(chunk);
-          await file.writeFile(chunk);
+          yield chunk;
         }
-      } finally {
-        await file.close();
-      }
+      };
+      await pipeline(content, hashed, file);
       const digest = `sha256:${hash.digest("hex")}`;
       await rename(path, this.#path(digest));
       return digest;

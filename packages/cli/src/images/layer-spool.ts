@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 
 const CHUNK_BYTES = 256 * 1024;
+/** Docker's output arrives in chunks of 64 KiB. Those that wait are written at once. */
+const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /** A layer in a temporary file. */
 export interface SpooledLayer {
@@ -25,15 +28,14 @@ export class LayerSpool {
     this.#count += 1;
     const path = join(this.#folder, `layer-${this.#count}`);
     const hash = createHash("sha256");
-    const file = await open(path, "wx", 0o600);
-    try {
-      for await (const chunk of content) {
+    const file = createWriteStream(path, { flags: "wx", mode: 0o600, highWaterMark: WRITE_BUFFER_BYTES });
+    const hashed = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
         hash.update(chunk);
-        await file.writeFile(chunk);
+        yield chunk;
       }
-    } finally {
-      await file.close();
-    }
+    };
+    await pipeline(content, hashed, file);
     const remove = (): Promise<void> => rm(path, { force: true });
     return {
       digest: `sha256:${hash.digest("hex")}`,
