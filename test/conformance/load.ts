@@ -38,15 +38,10 @@ export function load(test: Case): Outcome {
   }
 }
 
-/**
- * Returns why files cannot be deployed without a loss, or undefined when they can. That berth does not build images does
- * not count.
- */
+/** Returns why files cannot be deployed without a loss, or undefined when they can. */
 export function deployProblem(test: Case): string | undefined {
   const { diagnostics } = loadStack({ stack: "t", skipsContents: true, ...inputOf(test) });
-  const problem = diagnostics.find(
-    ({ severity, isLoss, path }) => (severity === "error" || isLoss) && !path.endsWith(".build"),
-  );
+  const problem = diagnostics.find(({ severity, isLoss }) => severity === "error" || isLoss);
   return problem && formatDiagnostic(problem);
 }
 

@@ -1,9 +1,12 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { labPaths } from "../../deploy/lab/paths.js";
 import { type RunResult, run, runOrThrow } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { temporaryFolder } from "../harness/temporary-folder.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
 import {
@@ -208,6 +211,88 @@ services:
     // The image of the administrator stays.
     expect(await docker(first, "image", "inspect", "--format", "{{.Id}}", "local.invalid/web:1")).toBe(two);
     expect(await docker(second, "images", "-q", "--filter", "reference=berth.internal/*")).toBe("");
+  });
+
+  test("a service with build is built by the local Docker, and its image reaches all hosts", async () => {
+    const [first] = lab.hosts;
+    const folder = temporaryFolder();
+    const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text);
+    await write(
+      "Dockerfile",
+      "FROM hello:1 AS base\nARG VERSION=0\nLABEL version=$VERSION\nFROM base AS prod\nCOPY . /app/\nFROM scratch\n",
+    );
+    await write(".dockerignore", "*.secret\n");
+    await write("key.secret", "hidden");
+    await write("page.txt", "one");
+    const service = (more: string): string =>
+      `{ build: { context: ., target: prod, args: { VERSION: "7" } }, stop_grace_period: 1s, ${more} }`;
+    await write(
+      "compose.yaml",
+      `services:\n  web: ${service("deploy: { mode: global }")}\n  worker: ${service("init: true")}\n`,
+    );
+    vi.stubEnv("DOCKER_HOST", `unix://${first?.dockerSocket}`);
+    const deployBuilt = async (...options: readonly string[]): Promise<RunResult> => {
+      const file = join(folder, "compose.yaml");
+      const result = await lab.berth(["stack", "deploy", "-c", file, ...options, "built"]);
+      expect(result.code, result.stderr).toBe(0);
+      return result;
+    };
+    const planned = await deployBuilt("--dry-run");
+    expect(planned.stderr).toContain("a dry run builds nothing");
+
+    const { stderr } = await deployBuilt();
+    expect(stderr.match(/^Building image .*$/gm)).toEqual([
+      "Building image built-web of service web, worker",
+    ]);
+    const running = await listRunning(lab, "built_web");
+    expect(running.map(({ host }) => host).sort()).toEqual(lab.hosts.map(({ name }) => name).sort());
+    for (const { host, id } of running) {
+      const docker = ["docker", "-H", `unix://${lab.host(host).dockerSocket}`];
+      const label = await runOrThrow([...docker, "inspect", "--format", "{{.Config.Labels.version}}", id]);
+      expect(label.trim()).toBe("7");
+      const files = await runOrThrow(["sh", "-c", `${docker.join(" ")} cp ${id}:/app - | tar -t`]);
+      expect(files).toContain("app/page.txt");
+      expect(files).not.toContain("key.secret");
+    }
+
+    // The cache of the builder returns the same image, and a file that has changed leads to another one.
+    expect((await deployBuilt()).stdout).toContain("Service built_web unchanged\n");
+    await write("page.txt", "two");
+    expect((await deployBuilt("--no-build")).stdout).toContain("Service built_web unchanged\n");
+    expect((await deployBuilt("--quiet")).stderr).toBe("");
+    expect((await listRunning(lab, "built_web")).map(({ id }) => id)).not.toContain(running[0]?.id);
+
+    await write("Dockerfile", "FROM hello:1 AS prod\nCOPY missing /\n");
+    const failed = await lab.berth(["stack", "deploy", "-c", join(folder, "compose.yaml"), "built"]);
+    expect([failed.code, failed.stderr]).toEqual([
+      1,
+      expect.stringMatching(/image built-web of service web, worker was not built: .*missing/),
+    ]);
+    expect((await lab.berth(["stack", "rm", "built"])).code).toBe(0);
+
+    const created = await lab.berth(["service", "create", "--name", "created", "built-web"]);
+    expect([created.code, created.stdout]).toEqual([0, expect.stringContaining("Pushing image built-web")]);
+    const inspected = await lab.berth(["service", "inspect", "-o", "json", "created"]);
+    expect(inspected.stdout).toMatch(/"imageId": ?"sha256:[0-9a-f]{64}"/);
+    expect((await lab.berth(["service", "rm", "created"])).code).toBe(0);
+  });
+
+  test("--push sends a built image to its registry, from which the hosts pull it", async () => {
+    const [first] = lab.hosts;
+    const folder = temporaryFolder();
+    const image = `${registry.address}/team/built:1`;
+    const file = join(folder, "compose.yaml");
+    await writeFile(
+      file,
+      `services:\n  web:\n    image: ${image}\n    build:\n      dockerfile_inline: |\n        FROM hello:1\n        LABEL pushed=yes\n`,
+    );
+    vi.stubEnv("DOCKER_HOST", `unix://${first?.dockerSocket}`);
+    vi.stubEnv("DOCKER_CONFIG", await registry.writeClientConfig("first"));
+    const { code, stderr } = await lab.berth(["stack", "deploy", "-c", file, "--push", "pushed"]);
+    expect(code, stderr).toBe(0);
+    const { stdout } = await lab.berth(["service", "inspect", "-o", "json", "pushed_web"]);
+    expect(stdout).toMatch(/"imageDigest": ?"sha256:[0-9a-f]{64}"/);
+    expect((await lab.berth(["stack", "rm", "pushed"])).code).toBe(0);
   });
 
   test("registry-logins: no password is on the disk of a host or server, in a log or in the audit log", async () => {

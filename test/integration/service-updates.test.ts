@@ -59,7 +59,8 @@ async function update(image: string, expectedVersion = 0) {
 }
 
 describe("createService()", () => {
-  const create = (spec: ServiceSpec) => calls.createService({ spec, resolveImage: ResolveImage.NEVER });
+  const create = (spec: ServiceSpec) =>
+    calls.createService({ spec, resolveImage: ResolveImage.NEVER, pushedImages: [] });
 
   it("creates a service once, and refuses its name for another spec until it is removed", async () => {
     const spec = ServiceSpec.fromPartial({ name: "web", task: { container: { image: "web:1" } } });

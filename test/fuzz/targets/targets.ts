@@ -5,6 +5,7 @@ import { COMPOSE_TARGETS } from "./compose.js";
 import { DNS_TARGETS } from "./dns.js";
 import { DOCKER_TARGETS } from "./docker.js";
 import { HOST_TARGETS } from "./host.js";
+import { IMAGE_TARGETS } from "./images.js";
 import { INGRESS_TARGETS } from "./ingress.js";
 import { MESSAGE_TARGETS } from "./messages.js";
 import { OPTION_TARGETS } from "./options.js";
@@ -17,6 +18,7 @@ const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
   dns: DNS_TARGETS,
   ingress: INGRESS_TARGETS,
   docker: DOCKER_TARGETS,
+  images: IMAGE_TARGETS,
   host: HOST_TARGETS,
   "state-files": STATE_FILE_TARGETS,
   records: RECORD_TARGETS,

@@ -94,7 +94,6 @@ serivces: {}
         "c.yaml:14:17: services.web.deploy.resources.limits.cpus: "500m" is not a number of CPUs: use 0.5",
         "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a constraint: use a form such as "node.labels.zone == a"",
         "c.yaml:18:9: services.web.volumes[0]: undefined volume "nope": declare it under the top-level volumes, or use ./nope for a directory",
-        "c.yaml:20:5: services.db.build: berth does not build images: build and push the image, then set image",
         "c.yaml:21:3: services.Ünicode: invalid service name "Ünicode": use ASCII letters, digits, -, _ and ., starting with a letter or digit",
         "c.yaml:23:1: serivces: unknown key "serivces"; did you mean "services"?",
       ]
@@ -105,7 +104,6 @@ serivces: {}
     const { messages } = loadText(`services:
   web:
     image: nginx
-    build: .
     container_name: web
     networks: { front: { ipv4_address: 10.0.0.2 } }
     external_links: [cache]
@@ -120,13 +118,12 @@ models: { llm: { model: ai/smollm2 } }
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:4:5: warning: services.web.build: berth does not build images: nginx is pulled from its registry",
-        "c.yaml:5:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
-        "c.yaml:6:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
-        "c.yaml:8:5: services.web.pre_start: containers that run before the start are not supported: run them as a service of their own, and wait for it with depends_on and service_completed_successfully",
-        "c.yaml:12:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
-        "c.yaml:13:62: warning: services.db.profiles: the service is disabled: use --profile debug to enable it",
-        "c.yaml:15:1: models: models need Docker Model Runner, which nodes do not have: run the model as a service",
+        "c.yaml:4:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
+        "c.yaml:5:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
+        "c.yaml:7:5: services.web.pre_start: containers that run before the start are not supported: run them as a service of their own, and wait for it with depends_on and service_completed_successfully",
+        "c.yaml:11:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service",
+        "c.yaml:12:62: warning: services.db.profiles: the service is disabled: use --profile debug to enable it",
+        "c.yaml:14:1: models: models need Docker Model Runner, which nodes do not have: run the model as a service",
       ]
     `);
   });

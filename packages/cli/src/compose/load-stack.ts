@@ -1,5 +1,6 @@
 import { basename, dirname } from "node:path";
 import type { FileContent, NetworkSpec, ServiceSpec } from "@berth/proto";
+import type { ServiceBuild } from "./keys/service-build.js";
 import { type InputFile, type ProjectEnvironment, readProject } from "./model/read-project.js";
 import { type ResolvedProject, resolveProject } from "./model/resolve-project.js";
 import { readFileContents } from "./read-file-contents.js";
@@ -46,6 +47,8 @@ export interface LoadedStack {
   /** Valid only if no diagnostic is an error. */
   readonly specs: readonly ServiceSpec[];
   readonly networks: readonly NetworkSpec[];
+  /** The services whose images can be built. */
+  readonly builds: readonly ServiceBuild[];
   /** Secrets and configs to store. */
   readonly files: readonly FileContent[];
   readonly diagnostics: readonly Diagnostic[];
@@ -62,7 +65,7 @@ export function loadStack(input: StackInput): LoadedStack {
   const { diagnostics } = environment;
   if (project === undefined) {
     const placeOf = (): undefined => undefined;
-    return { specs: [], networks: [], files: [], diagnostics: diagnostics.sorted(), placeOf };
+    return { specs: [], networks: [], builds: [], files: [], diagnostics: diagnostics.sorted(), placeOf };
   }
   reportNoServices(project, diagnostics);
   const translated = translateStack(rootCursor(project.root, diagnostics), input.stack);
@@ -70,9 +73,9 @@ export function loadStack(input: StackInput): LoadedStack {
     const places = translated.origins.get(service);
     return places && findPlace(path, places);
   };
-  const { specs, networks } = translated;
+  const { specs, networks, builds } = translated;
   const files = input.skipsContents ? [] : readFileContents(translated.files, environment);
-  return { specs, networks, files, diagnostics: diagnostics.sorted(), placeOf };
+  return { specs, networks, builds, files, diagnostics: diagnostics.sorted(), placeOf };
 }
 
 /**

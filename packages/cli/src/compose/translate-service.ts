@@ -3,6 +3,7 @@ import {
   assertNever,
   type NetworkAttachment,
   NetworkMode,
+  PullPolicy,
   type ServiceSpec,
   TaskSpec,
   validateServiceSpec,
@@ -11,6 +12,7 @@ import { assembleNetworks } from "./assemble-networks.js";
 import { fillLabels } from "./fill-labels.js";
 import { readBerthKeys } from "./keys/berth-keys.js";
 import { warnAboutPortRanges } from "./keys/port-keys.js";
+import type { ServiceBuild } from "./keys/service-build.js";
 import { type Link, type ModeKey, newServiceDraft, type ServiceDraft } from "./keys/service-draft.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
 import type { StackContext } from "./keys/stack-context.js";
@@ -29,6 +31,8 @@ export interface TranslatedService {
   readonly links: readonly Link[];
   /** Whether the file sets its mode or its replicas. */
   readonly hasMode: boolean;
+  /** How to build the image. Undefined for a service without `build`. */
+  readonly build: ServiceBuild | undefined;
 }
 
 /** Translates one service of a Compose file to its spec. Problems are reported to the cursor's diagnostics. */
@@ -47,7 +51,14 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   }
   const { key, replicas } = draft.mode;
   const hasMode = key !== undefined || replicas !== undefined || spec.cron !== undefined;
-  return { spec, origins: draft.origins, links: draft.links, hasMode };
+  return { spec, origins: draft.origins, links: draft.links, hasMode, build: assembleBuild(draft) };
+}
+
+function assembleBuild({ build, container }: ServiceDraft): ServiceBuild | undefined {
+  if (build === undefined) return undefined;
+  const { image, platform, pullPolicy } = container;
+  const prefersRegistry = build.hasImageName && pullPolicy === PullPolicy.ALWAYS;
+  return { ...build, image, platform, prefersRegistry };
 }
 
 function assembleSpec(draft: ServiceDraft, networks: NetworkAttachment[]): ServiceSpec {
@@ -99,11 +110,10 @@ function dropPortsWithoutNetwork({ container, spec, origins }: ServiceDraft, cur
 }
 
 function reportMissingImage(cursor: Cursor): void {
-  const hasBuild = cursor.node.kind === "map" && cursor.node.entries.has("build");
-  const isReported = ["image", "extends"].some((key) =>
+  const isReported = ["image", "build", "extends"].some((key) =>
     cursor.diagnostics.hasErrorUnder(`${cursor.path}.${key}`),
   );
-  if (!hasBuild && !isReported) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
+  if (!isReported) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
 }
 
 function reportViolation(cursor: Cursor, { place, message }: { place: Place; message: string }): void {

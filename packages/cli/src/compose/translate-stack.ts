@@ -8,6 +8,7 @@ import {
   unscopedName,
 } from "@berth/proto";
 import { completeCompanions } from "./complete-companions.js";
+import type { ServiceBuild } from "./keys/service-build.js";
 import type { StackContext, StackFile, StackNetwork } from "./keys/stack-context.js";
 import { translateFiles } from "./translate-files.js";
 import { translateNetworks } from "./translate-networks.js";
@@ -23,6 +24,8 @@ export interface TranslatedStack {
   readonly networks: readonly NetworkSpec[];
   /** Secrets and configs that a service uses. */
   readonly files: readonly StackFile[];
+  /** The services whose images can be built. */
+  readonly builds: readonly ServiceBuild[];
   /** Where the parts of each service's spec are written, by the name of the service. */
   readonly origins: ReadonlyMap<string, TranslatedService["origins"]>;
 }
@@ -55,7 +58,12 @@ export function translateStack(root: Cursor, stack: string): TranslatedStack {
   const specs = addLinkAliases(translated, stack);
   const origins = new Map(translated.map((service) => [service.spec.name, service.origins]));
   reportPortConflicts(specs, origins, context);
-  return { specs, networks: usedNetworks(specs, networks), files: usedFiles(specs, context), origins };
+  const builds = translated.flatMap(({ build }) => build ?? []);
+  return {
+    ...{ specs, builds, origins },
+    networks: usedNetworks(specs, networks),
+    files: usedFiles(specs, context),
+  };
 }
 
 function containerNames(services: ReadonlyMap<string, Cursor>): ReadonlyMap<string, string> {

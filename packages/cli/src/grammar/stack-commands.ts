@@ -114,6 +114,9 @@ function addDeploy(stack: Command, cli: Cli): void {
     .addOption(repeatableOption("--env-file <file>", ENV_FILE_HELP))
     .addOption(repeatableOption("--profile <name>", PROFILE_HELP))
     .addOption(resolveImageOption("always"))
+    .option("--build", "build the images of all services with build, also of those with pull_policy: always")
+    .option("--no-build", "build no images: use those that exist")
+    .option("--push", "send built images to their registries with your Docker logins, not to the nodes")
     .option("--prune", "remove services that are no longer in the Compose files")
     .option("--dry-run", "only show the planned changes, task by task, with reasons")
     .option(
@@ -131,6 +134,7 @@ function addDeploy(stack: Command, cli: Cli): void {
       "berth stack deploy -c compose.yaml -c production.yaml --prune shop",
       "berth stack deploy -c compose.yaml --with-registry-auth shop",
       "berth stack deploy -c compose.yaml --dry-run shop",
+      "berth stack deploy -c compose.yaml --push --with-registry-auth shop",
       "berth stack deploy -c compose.yaml --resolve-image changed shop",
       "berth stack deploy -c compose.yaml --plan-rev 3f9d0c2b7a41-9c1e shop",
       "berth stack deploy -c - --detach shop < compose.yaml",

@@ -1,4 +1,5 @@
 import {
+  BerthError,
   hasDigest,
   ImageLocation_Kind,
   type ImageVersion,
@@ -21,6 +22,10 @@ const LOCATE_TIMEOUT_MS = 20_000;
 export interface MissingImages {
   readonly stack: string;
   readonly specs: readonly ServiceSpec[];
+  /** Images that were built, by their names in the specs, with what the local Docker knows them by. No registry is asked. */
+  readonly built?: ReadonlyMap<string, string>;
+  /** Leaves all other images to the nodes. */
+  readonly isBuiltOnly?: boolean;
   /** For the registries of the images. */
   readonly credentials: readonly RegistryCredentials[];
   /** Finds the images only, for a dry run. */
@@ -32,30 +37,41 @@ export interface MissingImages {
 /**
  * Pushes the images of specs that the local Docker has and no registry, and returns their IDs. Images that come from a
  * registry are left to the nodes, which pull them.
+ * @throws BerthError BERTH_NOT_FOUND when an image that was built does not exist, and errors of Docker and of the server
  */
 export async function pushMissingImages(
   cli: Cli,
   client: ControlClient,
-  { stack, specs, credentials, isDryRun, terminal }: MissingImages,
+  { stack, specs, built = new Map(), isBuiltOnly = false, credentials, isDryRun, terminal }: MissingImages,
 ): Promise<ImageVersion[]> {
-  const names = new Set(specs.flatMap(({ task }) => imageToPush(task?.container) ?? []));
-  const local = new Map<string, LocalImage>();
-  for (const [name, image] of await findLocalImages(cli, [...names])) {
-    if (!comesFromRegistry(name, image)) local.set(name, image);
-  }
-  if (local.size === 0) return [];
+  const used = new Set(specs.flatMap(({ task }) => imageToPush(task?.container) ?? []));
+  const names = [...used].filter((name) => built.has(name) || !isBuiltOnly);
+  const referenceOf = (name: string): string => built.get(name) ?? name;
+  const found = await findLocalImages(cli, names.map(referenceOf));
+  const local = names.flatMap((name) => {
+    const image = found.get(referenceOf(name));
+    const isBuilt = built.has(name);
+    // The registry may have another image under the name.
+    if (image === undefined && isBuilt && !isDryRun) throw missingBuild(name);
+    return image === undefined ? [] : [{ name, image, isBuilt }];
+  });
+  const unknown = local.filter(({ name, image, isBuilt }) => !isBuilt && !comesFromRegistry(name, image));
+  const images = unknown.map(({ name }) => name);
+  const missing = new Set(await imagesWithoutRegistry(cli, client, { images, credentials, stack }));
   const versions: ImageVersion[] = [];
-  for (const image of await imagesWithoutRegistry(cli, client, {
-    images: [...local.keys()],
-    credentials,
-    stack,
-  })) {
-    const found = local.get(image);
-    if (found === undefined) continue;
-    if (!isDryRun) await pushWithProgress(cli, client, { image, local: found, terminal });
-    versions.push({ image, imageId: found.id });
+  for (const { name, image, isBuilt } of local) {
+    if (!isBuilt && !missing.has(name)) continue;
+    if (!isDryRun) await pushWithProgress(cli, client, { image: name, local: image, terminal });
+    versions.push({ image: name, imageId: image.id });
   }
   return versions;
+}
+
+function missingBuild(name: string): BerthError {
+  return new BerthError({
+    code: "BERTH_NOT_FOUND",
+    message: `image ${name} was built, but the local Docker does not have it: build again, or use --push`,
+  });
 }
 
 /** Returns the image of a container if the local Docker may be its source. */
@@ -84,6 +100,7 @@ async function imagesWithoutRegistry(
     readonly stack: string;
   },
 ): Promise<readonly string[]> {
+  if (request.images.length === 0) return [];
   try {
     const { locations } = await client.locateImages(
       { ...request, credentials: [...request.credentials] },

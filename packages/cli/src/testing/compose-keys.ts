@@ -1,4 +1,5 @@
 import { assertNever } from "@berth/proto";
+import type { ServiceBuild } from "../compose/keys/service-build.js";
 import { loadProject, loadStack, type ProjectInput } from "../compose/load-stack.js";
 import { projectShape } from "../compose/model/project-shape.js";
 import type { Example, KeyDocumentation, ValueSchema } from "../compose/model/value-schema.js";
@@ -161,8 +162,13 @@ function load(sample: Example) {
     readFile: (path) => (FILES[path] === undefined ? undefined : Buffer.from(FILES[path])),
   };
   const stack = textOf(loadProject(input).project?.root, "name") ?? "";
-  const { specs, networks, files, diagnostics } = loadStack({ stack, ...input });
-  return { diagnostics, result: JSON.stringify([specs, networks, files]) };
+  const { specs, networks, builds, files, diagnostics } = loadStack({ stack, ...input });
+  return { diagnostics, result: JSON.stringify([specs, networks, settingsOf(builds), files]) };
+}
+
+/** Returns the builds without their places, which differ with any key. */
+function settingsOf(builds: readonly ServiceBuild[]): readonly Omit<ServiceBuild, "places">[] {
+  return builds.map(({ places: _, ...build }) => build);
 }
 
 /** Returns the sample file with a value at the end of the steps. Without a value, only its siblings are there. */

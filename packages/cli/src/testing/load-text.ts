@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { FileContent, NetworkSpec, ServiceSpec } from "@berth/proto";
+import type { ServiceBuild } from "../compose/keys/service-build.js";
 import { loadProject, loadStack, type StackInput } from "../compose/load-stack.js";
 import { toPlainProject } from "../compose/model/render-project.js";
 import { withoutUnusedResources } from "../compose/model/resolve-project.js";
@@ -17,14 +18,15 @@ export interface LoadTextOptions {
 export interface LoadedText {
   readonly specs: readonly ServiceSpec[];
   readonly networks: readonly NetworkSpec[];
+  readonly builds: readonly ServiceBuild[];
   readonly files: readonly FileContent[];
   readonly messages: readonly string[];
 }
 
 /** Loads Compose text as the stack `t` in /project, without a file system. */
 export function loadText(text: string | Uint8Array, options: LoadTextOptions = {}): LoadedText {
-  const { specs, networks, files, diagnostics } = loadStack(inputOf(text, options));
-  return { specs, networks, files, messages: diagnostics.map((entry) => formatDiagnostic(entry)) };
+  const { specs, networks, builds, files, diagnostics } = loadStack(inputOf(text, options));
+  return { specs, networks, builds, files, messages: diagnostics.map((entry) => formatDiagnostic(entry)) };
 }
 
 /** Resolves Compose text as `berth stack config` does. */

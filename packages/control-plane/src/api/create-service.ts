@@ -13,7 +13,7 @@ import {
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
 import { decideLogins, requireStackForLogins } from "./deploy/decide-logins.js";
-import { askForDigests } from "./deploy/resolve-images.js";
+import { askForDigests, pushedImageViolations } from "./deploy/resolve-images.js";
 import { violationsError } from "./deploy/violations.js";
 
 /**
@@ -31,11 +31,15 @@ export async function createService(
   const { name, stack } = spec;
   const credentials = request.registryLogins?.credentials ?? [];
   const intro = `service ${name} was not created`;
-  const violations = validateServiceSpec(spec).map((found) => ({ service: name, ...found }));
+  const { pushedImages } = request;
+  const violations = [
+    ...validateServiceSpec(spec).map((found) => ({ service: name, ...found })),
+    ...pushedImageViolations(pushedImages),
+  ];
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
   requireStackForLogins(stack, credentials, intro);
   const mode = request.resolveImage || ResolveImage.ALWAYS;
-  const digests = { specs: [spec], mode, credentials, pushedImages: [] };
+  const digests = { specs: [spec], mode, credentials, pushedImages };
   const images = await askForDigests(digests, context, signal);
   const accepted = await writer.submit((state) => {
     const now = runtime.wallClockMs();

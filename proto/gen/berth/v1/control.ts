@@ -1031,7 +1031,11 @@ export interface CreateServiceRequest {
     | StackRegistryLogins
     | undefined;
   /** @default always */
-  resolveImage?: ResolveImage | undefined;
+  resolveImage?:
+    | ResolveImage
+    | undefined;
+  /** Images that the client has pushed. Their names are not resolved. */
+  pushedImages: ImageVersion[];
 }
 
 export interface CreateServiceResponse {
@@ -10662,7 +10666,7 @@ export const ExecResponse: MessageFns<ExecResponse> = {
 };
 
 function createBaseCreateServiceRequest(): CreateServiceRequest {
-  return { spec: undefined, registryLogins: undefined, resolveImage: undefined };
+  return { spec: undefined, registryLogins: undefined, resolveImage: undefined, pushedImages: [] };
 }
 
 export const CreateServiceRequest: MessageFns<CreateServiceRequest> = {
@@ -10675,6 +10679,9 @@ export const CreateServiceRequest: MessageFns<CreateServiceRequest> = {
     }
     if (message.resolveImage !== undefined) {
       writer.uint32(24).int32(message.resolveImage);
+    }
+    for (const v of message.pushedImages) {
+      ImageVersion.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -10716,6 +10723,14 @@ export const CreateServiceRequest: MessageFns<CreateServiceRequest> = {
             message.resolveImage = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.pushedImages.push(ImageVersion.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10741,6 +10756,11 @@ export const CreateServiceRequest: MessageFns<CreateServiceRequest> = {
         : isSet(object.resolve_image)
         ? resolveImageFromJSON(object.resolve_image)
         : undefined,
+      pushedImages: globalThis.Array.isArray(object?.pushedImages)
+        ? object.pushedImages.map((e: any) => ImageVersion.fromJSON(e))
+        : globalThis.Array.isArray(object?.pushed_images)
+        ? object.pushed_images.map((e: any) => ImageVersion.fromJSON(e))
+        : [],
     };
   },
 
@@ -10754,6 +10774,9 @@ export const CreateServiceRequest: MessageFns<CreateServiceRequest> = {
     }
     if (message.resolveImage !== undefined) {
       obj.resolveImage = resolveImageToJSON(message.resolveImage);
+    }
+    if (message.pushedImages?.length) {
+      obj.pushedImages = message.pushedImages.map((e) => ImageVersion.toJSON(e));
     }
     return obj;
   },
@@ -10770,6 +10793,7 @@ export const CreateServiceRequest: MessageFns<CreateServiceRequest> = {
       ? StackRegistryLogins.fromPartial(object.registryLogins)
       : undefined;
     message.resolveImage = object.resolveImage ?? undefined;
+    message.pushedImages = object.pushedImages?.map((e) => ImageVersion.fromPartial(e)) || [];
     return message;
   },
 };

@@ -122,7 +122,7 @@ async function create(
   const credentials = options.withRegistryAuth ? await readRegistryAuth(cli, [spec]) : undefined;
   const registryLogins = credentials && { credentials: [...credentials] };
   // As in `docker run`, the image of the node counts, if there is one.
-  const request = { spec, registryLogins, resolveImage: ResolveImage.NEVER };
+  const request = { spec, registryLogins, resolveImage: ResolveImage.NEVER, pushedImages: [] };
   const { signal } = cli;
   const response = await retryDuringElection(cli, () => client.createService(request, { signal }));
   for (const warning of response.warnings) printWarning(cli, warning);

@@ -52,6 +52,28 @@ describe("stack deploy", () => {
     expect(err).toContain("warning: tasks on host-3 have no DNS names\n");
   });
 
+  test("a dry run says which images it does not build, and a deployment without Docker says what to do", async () => {
+    const file = "services: { web: { build: . }, worker: { build: ., image: 'worker:1' } }\n";
+    await writeFile(join(cwd, "c.yaml"), file);
+    const requests: DeployStackRequest[] = [];
+    const deployStack: typeof created = async (request, context) => {
+      requests.push(request);
+      return created(request, context);
+    };
+    const dryRun = await berth("stack deploy -c c.yaml --dry-run shop", { deployStack }, { cwd });
+    expect(dryRun.err).toContain(
+      "note: a dry run builds nothing: the plan is that of the images in the local Docker: shop-web, worker:1\n",
+    );
+    expect(requests[0]?.services.map(({ task }) => task?.container?.image)).toEqual(["shop-web", "worker:1"]);
+    const failed = await berth("stack deploy -c c.yaml shop", { deployStack }, { cwd });
+    expect(failed.err).toContain("images cannot be built: PATH is not set: start Docker, or use --no-build");
+    const missing = await berth("stack deploy -c c.yaml --no-build shop", { deployStack }, { cwd });
+    expect(missing.err).toContain("(BERTH_ENGINE_UNAVAILABLE)");
+    const both = await berth("stack deploy -c c.yaml --no-build --push shop", { deployStack }, { cwd });
+    expect(both.err).toContain("--push: cannot be combined with --no-build");
+    expect(requests).toHaveLength(1);
+  });
+
   test("sends Docker's credentials for the registries of the images only when it is asked to", async () => {
     const auth = Buffer.from("ci:hunter2").toString("base64");
     const auths = { "https://index.docker.io/v1/": { auth }, "other.io": { auth } };

@@ -22,14 +22,14 @@ import { readRegistryAuth } from "../../registry-auth/read-registry-auth.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
+import { type BuildOptions, buildServices, withBuiltImages } from "./build-services.js";
 import { showCurrentPlan, showPlan } from "./plan/show-plan.js";
 import { explainDenial } from "./policy-denial.js";
 import { readSpecs, type StackFiles } from "./read-specs.js";
 
-export interface DeployOptions extends GlobalOptions, StackFiles, ResolveImageOptions {
+export interface DeployOptions extends GlobalOptions, StackFiles, ResolveImageOptions, BuildOptions {
   readonly prune?: boolean;
   readonly detach?: boolean;
-  readonly dryRun?: boolean;
   readonly planRev?: string;
   readonly withRegistryAuth?: boolean;
   readonly timeout: string;
@@ -45,21 +45,21 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     throw invalidOption("--plan-rev", "cannot be combined with --dry-run");
   }
   const stackSpecs = await readSpecs(cli, options, stack);
-  const { specs, networks, files } = stackSpecs;
+  const { networks, files } = stackSpecs;
   // A dry run shows no credentials, so it needs none.
   const isAuthSent = options.withRegistryAuth === true && options.dryRun !== true;
-  const credentials = isAuthSent ? await readRegistryAuth(cli, specs) : undefined;
+  const credentials = isAuthSent ? await readRegistryAuth(cli, stackSpecs.specs) : undefined;
+  const built = await buildServices(cli, stackSpecs, options);
+  const specs = withBuiltImages(stackSpecs.specs, built);
   await withClient(cli, options, async (client) => {
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
     const resolveImage = parseResolveImage(options);
-    const pushedImages =
-      resolveImage === ResolveImage.NEVER
-        ? []
-        : await pushMissingImages(cli, client, {
-            ...{ stack, specs, credentials: credentials ?? [] },
-            isDryRun: options.dryRun === true,
-            terminal: options.quiet ? undefined : terminal,
-          });
+    const pushedImages = await pushMissingImages(cli, client, {
+      ...{ stack, specs, built, credentials: credentials ?? [] },
+      isBuiltOnly: resolveImage === ResolveImage.NEVER,
+      isDryRun: options.dryRun === true,
+      terminal: options.quiet ? undefined : terminal,
+    });
     const request = {
       stack,
       services: [...specs],

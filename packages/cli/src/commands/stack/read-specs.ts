@@ -25,7 +25,7 @@ export interface StackFiles extends ProjectFiles {
 }
 
 /** The specs of valid Compose files. */
-export interface StackSpecs extends Pick<LoadedStack, "specs" | "networks" | "files" | "placeOf"> {
+export interface StackSpecs extends Pick<LoadedStack, "specs" | "networks" | "builds" | "files" | "placeOf"> {
   /** Names of the files, for messages. */
   readonly fileNames: string;
 }

@@ -1,6 +1,7 @@
-import { PullPolicy } from "@berth/proto";
-import { type Cursor, keyPlace, readText } from "../tree/cursor.js";
+import { PullPolicy, unscopedName } from "@berth/proto";
+import { type Cursor, keyPlace, listFields, readText } from "../tree/cursor.js";
 import { type KeyTable, rule } from "../tree/key-table.js";
+import { readBuildSettings } from "./build-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 import { ignoreWithNote } from "./unsupported-keys.js";
 
@@ -9,6 +10,8 @@ const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
   ["missing", PullPolicy.MISSING],
   ["if_not_present", PullPolicy.MISSING],
   ["never", PullPolicy.NEVER],
+  // A deployment builds the image in any case, and nodes get it when they lack it.
+  ["build", PullPolicy.MISSING],
 ]);
 /** Platforms that are not architectures. */
 const OPERATING_SYSTEMS = ["linux", "windows", "darwin", "freebsd"];
@@ -21,15 +24,7 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
     draft.container.image = image;
     draft.origins.set("task.container.image", cursor);
   }),
-  build: (cursor, { container }) => {
-    if (container.image === "") {
-      const message = "berth does not build images: build and push the image, then set image";
-      cursor.diagnostics.error(keyPlace(cursor), message);
-      return;
-    }
-    const message = `berth does not build images: ${container.image} is pulled from its registry`;
-    cursor.diagnostics.warn(keyPlace(cursor), message);
-  },
+  build: readBuild,
   pull_policy: rule(readPullPolicy, (draft, policy) => {
     draft.container.pullPolicy = policy;
   }),
@@ -40,6 +35,20 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
     draft.container.platform = withOperatingSystem(platform);
   }),
 };
+
+/** Reads `build`. An image without a name is called STACK-SERVICE, as in Compose. */
+function readBuild(cursor: Cursor, draft: ServiceDraft): void {
+  const { container, context, origins, spec } = draft;
+  const fields = [...listFields(cursor)].map(([key, field]) => [key, keyPlace(field)] as const);
+  const places = new Map([["", keyPlace(cursor)] as const, ...fields]);
+  const hasImageName = container.image !== "";
+  const service = unscopedName(context.stack, spec.name);
+  if (!hasImageName) {
+    container.image = `${context.stack}-${service}`.toLowerCase();
+    origins.set("task.container.image", keyPlace(cursor));
+  }
+  draft.build = { service, hasImageName, settings: readBuildSettings(cursor, context), places };
+}
 
 /** Returns `linux/arm64` for `arm64`: like Docker, Compose files can leave out the operating system. */
 function withOperatingSystem(platform: string): string {
@@ -52,10 +61,6 @@ function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
   if (text === undefined) return undefined;
   const policy = PULL_POLICIES.get(text);
   if (policy !== undefined) return policy;
-  if (text === "build") {
-    cursor.diagnostics.warn(cursor, "berth does not build images: nodes pull the image if it is missing");
-    return PullPolicy.MISSING;
-  }
   if (PERIODIC_POLICY.test(text)) {
     const message = `the registry is asked for a newer image at each deployment, instead of ${text}`;
     cursor.diagnostics.warn(cursor, message);

@@ -70,8 +70,8 @@ function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
   return mode;
 }
 
-/** Reads a list of `HOST=ADDRESS`. */
-function readExtraHosts(cursor: Cursor): readonly string[] | undefined {
+/** Reads a list of `HOST=ADDRESS`. Returns them as `HOST:ADDRESS`. */
+export function readExtraHosts(cursor: Cursor): readonly string[] | undefined {
   return readItems(cursor)?.flatMap((item) => {
     const [host = "", address] = (readText(item) ?? "").split("=");
     return hostEntry(item, host, address);

@@ -102,7 +102,8 @@ interface UlimitDraft {
   hard: number | undefined;
 }
 
-function readUlimits(cursor: Cursor): Ulimit[] | undefined {
+/** Reads a mapping of names to a number, or to a soft and a hard limit. */
+export function readUlimits(cursor: Cursor): Ulimit[] | undefined {
   const fields = readFields(cursor);
   return (
     fields &&

@@ -10,6 +10,7 @@ import {
 } from "@berth/proto";
 import type { Place } from "../text/diagnostics.js";
 import type { PortRange } from "../text/short-port.js";
+import type { ServiceBuild } from "./service-build.js";
 import type { StackContext, StackNetwork } from "./stack-context.js";
 
 export type ModeKey = "replicated" | "global" | "replicated-job" | "global-job";
@@ -39,6 +40,9 @@ export interface Link {
   readonly alias: string;
 }
 
+/** How to build the image, without what other keys of the service set. */
+export type BuildDraft = Pick<ServiceBuild, "service" | "hasImageName" | "settings" | "places">;
+
 /** A service while its keys are read. Each key rule writes a part of the draft. */
 export interface ServiceDraft {
   readonly context: StackContext;
@@ -61,6 +65,7 @@ export interface ServiceDraft {
   readonly links: Link[];
   /** The ranges of published ports, and where they are written. */
   readonly portRanges: { readonly range: PortRange; readonly place: Place }[];
+  build: BuildDraft | undefined;
   containerName: string;
   /** Driver of the volumes that set none. */
   volumeDriver: string;
@@ -85,6 +90,7 @@ export function newServiceDraft(name: string, context: StackContext): ServiceDra
     networkPlaces: new Map(),
     links: [],
     portRanges: [],
+    build: undefined,
     containerName: "",
     volumeDriver: "",
   };

@@ -18,9 +18,7 @@ import { PROCESS_KEYS } from "./process-keys.js";
 import { RESOURCE_KEYS } from "./resource-keys.js";
 import { SECURITY_KEYS } from "./security-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
-import { ignoreKey, ignoreWithNote, rejectKey } from "./unsupported-keys.js";
-
-const WINDOWS_ONLY = "the key has an effect on Windows only, and berth runs Linux containers";
+import { ignoreIsolation, ignoreKey, ignoreWithNote, rejectKey, WINDOWS_ONLY } from "./unsupported-keys.js";
 
 /** Rules for keys that belong to no other group, and for keys that berth does not support. */
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
@@ -36,9 +34,7 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
   }),
   links: readLinks,
   credential_spec: ignoreWithNote(WINDOWS_ONLY),
-  isolation: (cursor) => {
-    if (readText(cursor) !== "default") ignoreWithNote(WINDOWS_ONLY)(cursor, undefined);
-  },
+  isolation: ignoreIsolation,
   provider: rejectKey(
     "a provider is a program on the machine of docker compose, which nodes do not have: replace the service with a container",
   ),

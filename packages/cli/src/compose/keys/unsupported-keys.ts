@@ -1,5 +1,7 @@
-import { keyPlace } from "../tree/cursor.js";
+import { type Cursor, keyPlace, readText } from "../tree/cursor.js";
 import type { KeyRule } from "../tree/key-table.js";
+
+export const WINDOWS_ONLY = "the key has an effect on Windows only, and berth runs Linux containers";
 
 /** Creates the rule for an unsupported key without which the service would not work. Setting the key is an error. */
 export function rejectKey<Draft>(message: string): KeyRule<Draft> {
@@ -19,4 +21,9 @@ export function ignoreWithNote<Draft>(message: string): KeyRule<Draft> {
 /** Creates the rule for a key that has no meaning in a cluster, such as a key about building images. */
 export function ignoreKey<Draft>(): KeyRule<Draft> {
   return () => {};
+}
+
+/** Notes that the isolation of containers is a setting of Windows. The default is that of Linux. */
+export function ignoreIsolation(cursor: Cursor): void {
+  if (readText(cursor) !== "default") cursor.diagnostics.warn(keyPlace(cursor), WINDOWS_ONLY);
 }

@@ -8,6 +8,7 @@ import {
 } from "@berth/proto";
 import { withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
+import { pushMissingImages } from "../../../images/push-missing-images.js";
 import { parseTimeoutMs } from "../../../options/parse-options.js";
 import { parseResolveImage, type ResolveImageOptions } from "../../../options/resolve-image.js";
 import { printWarning } from "../../../output/print.js";
@@ -67,10 +68,18 @@ export async function createService(
   const spec = specFrom({ ...options, env }, { image, command });
   await withClient(cli, options, async (client) => {
     const credentials = options.withRegistryAuth ? await readRegistryAuth(cli, [spec]) : undefined;
+    const resolveImage = parseResolveImage(options) ?? ResolveImage.ALWAYS;
+    const pushedImages = await pushMissingImages(cli, client, {
+      ...{ stack: spec.stack, specs: [spec], credentials: credentials ?? [] },
+      isBuiltOnly: resolveImage === ResolveImage.NEVER,
+      isDryRun: false,
+      terminal: options.quiet ? undefined : cli.stdout,
+    });
     const request = {
       spec,
       registryLogins: credentials && { credentials: [...credentials] },
-      resolveImage: parseResolveImage(options) ?? ResolveImage.ALWAYS,
+      resolveImage,
+      pushedImages,
     };
     const { signal } = cli;
     const response = await retryDuringElection(cli, () => client.createService(request, { signal }));

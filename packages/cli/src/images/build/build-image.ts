@@ -1,0 +1,64 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BerthError } from "@berth/proto";
+import type { Cli, Terminal } from "../../process/cli.js";
+import { runDocker } from "../docker-process.js";
+import { buildArguments } from "./build-arguments.js";
+import type { BuilderKind } from "./builder.js";
+import type { BuildTarget, PlannedBuild } from "./plan-builds.js";
+
+/**
+ * Builds an image, with the cache of the builder, and returns its ID. Pushes it to its registries if the target says so.
+ *
+ * @param terminal where to print the output of the builder; undefined to print nothing
+ * @throws BerthError BERTH_ENGINE_FAILED with Docker's message
+ */
+export async function buildImage(
+  cli: Pick<Cli, "env" | "signal">,
+  build: PlannedBuild,
+  { builder, isPushed }: BuildTarget,
+  terminal: Terminal | undefined,
+): Promise<string> {
+  const { names, services, settings } = build;
+  const what = `image ${names[0]} of service ${services.join(", ")}`;
+  terminal?.write(`Building ${what}\n`);
+  // Carriage returns would redraw the progress of Docker on a terminal.
+  const onOutput = (text: string): void => terminal?.write(text.replaceAll(/\r+\n?/g, "\n"));
+  const folder = await mkdtemp(join(tmpdir(), "berth-build-"));
+  try {
+    const idFile = join(folder, "id");
+    const args = buildArguments(builder.kind, { ...build, isPushed, idFile });
+    const { exitCode, message } = await runDocker(cli, args, {
+      input: settings.dockerfileInline,
+      env: environmentOf(builder.kind),
+      onOutput,
+    });
+    if (exitCode !== 0) throw buildError(`${what} was not built`, message);
+    if (isPushed && builder.kind === "legacy") await pushToRegistry(cli, names, onOutput);
+    return (await readFile(idFile, "utf8")).trim();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Without the plugin buildx, some releases of Docker would fail, because they prefer BuildKit. */
+function environmentOf(kind: BuilderKind): Readonly<Record<string, string>> {
+  return kind === "legacy" ? { DOCKER_BUILDKIT: "0" } : {};
+}
+
+async function pushToRegistry(
+  cli: Pick<Cli, "env" | "signal">,
+  names: readonly string[],
+  onOutput: (text: string) => void,
+): Promise<void> {
+  for (const name of names) {
+    const { exitCode, message } = await runDocker(cli, ["image", "push", name], { onOutput });
+    if (exitCode !== 0) throw buildError(`image ${name} was not pushed`, message);
+  }
+}
+
+function buildError(what: string, message: string): BerthError {
+  const reason = message === "" ? "docker failed without a message" : message;
+  return new BerthError({ code: "BERTH_ENGINE_FAILED", message: `${what}: ${reason}` });
+}

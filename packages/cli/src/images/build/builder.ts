@@ -1,0 +1,33 @@
+import { BerthError, isBerthError } from "@berth/proto";
+import type { Cli } from "../../process/cli.js";
+import { runDocker } from "../docker-process.js";
+
+/** How the local Docker builds: with BuildKit through the plugin buildx, or with the builder that it had before. */
+export type BuilderKind = "buildkit" | "legacy";
+
+export interface Builder {
+  readonly kind: BuilderKind;
+  /** Platform of the Docker daemon, such as "linux/amd64". */
+  readonly platform: string;
+}
+
+/**
+ * Returns the builder of the local Docker.
+ * @throws BerthError BERTH_ENGINE_UNAVAILABLE when Docker is not installed or does not run
+ */
+export async function findBuilder(cli: Pick<Cli, "env" | "signal">): Promise<Builder> {
+  const format = "{{.Server.Os}}/{{.Server.Arch}}";
+  const version = await runDocker(cli, ["version", "--format", format]).catch((error) => {
+    throw isBerthError(error, "BERTH_ENGINE_UNAVAILABLE") ? unavailable(error.message) : error;
+  });
+  if (version.exitCode !== 0) throw unavailable(version.message || "docker version failed");
+  const buildx = await runDocker(cli, ["buildx", "version"]);
+  return { kind: buildx.exitCode === 0 ? "buildkit" : "legacy", platform: version.stdout.trim() };
+}
+
+function unavailable(reason: string): BerthError {
+  return new BerthError({
+    code: "BERTH_ENGINE_UNAVAILABLE",
+    message: `images cannot be built: ${reason}: start Docker, or use --no-build to deploy images that exist`,
+  });
+}

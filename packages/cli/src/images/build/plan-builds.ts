@@ -1,0 +1,156 @@
+import type { BuildSettings, ServiceBuild } from "../../compose/keys/service-build.js";
+import type { Diagnostics, Place } from "../../compose/text/diagnostics.js";
+import { isBuildKitCache } from "./build-arguments.js";
+import type { Builder } from "./builder.js";
+
+export interface BuildTarget {
+  readonly builder: Builder;
+  /** Whether the images go to their registries, instead of to the nodes. */
+  readonly isPushed: boolean;
+}
+
+/** An image to build. Services with the same settings share it. */
+export interface PlannedBuild {
+  readonly services: readonly string[];
+  readonly names: readonly string[];
+  /** Empty for the platform of the Docker daemon. */
+  readonly platforms: readonly string[];
+  readonly settings: BuildSettings;
+}
+
+const SERVICE_CONTEXT = "service:";
+/** Keys that change the image, and that only BuildKit has. */
+const BUILDKIT_KEYS: readonly (readonly [key: string, isSet: (settings: BuildSettings) => boolean])[] = [
+  ["additional_contexts", ({ additionalContexts }) => Object.keys(additionalContexts).length > 0],
+  ["secrets", ({ secrets }) => secrets.length > 0],
+  ["ssh", ({ ssh }) => ssh.length > 0],
+  ["privileged", ({ privileged }) => privileged],
+  ["entitlements", ({ entitlements }) => entitlements.length > 0],
+  ["no_cache_filter", ({ noCacheFilter }) => noCacheFilter.length > 0],
+];
+const INSTALL_BUILDX = "install the plugin buildx of Docker, or remove the key";
+
+/** Plans the builds in an order in which each follows those that it uses. Reports what the builder cannot do. */
+export function planBuilds(
+  builds: readonly ServiceBuild[],
+  target: BuildTarget,
+  diagnostics: Diagnostics,
+): readonly PlannedBuild[] {
+  const planned = new Map<string, PlannedBuild>();
+  const owners = new Map<string, { readonly service: string; readonly key: string }>();
+  for (const build of inOrder(builds, diagnostics)) {
+    reportUnsupported(build, target, diagnostics);
+    const { service, image } = build;
+    const { tags, ...settings } = { ...build.settings, additionalContexts: imageContexts(build, builds) };
+    const platforms = selectPlatforms(build, target, diagnostics);
+    const key = JSON.stringify([settings, platforms]);
+    const owner = owners.get(image) ?? { service, key };
+    if (owner.key !== key) {
+      const message = `service ${owner.service} builds the image ${image} with other settings: set another image`;
+      diagnostics.error(placeOf(build, ""), message);
+    }
+    owners.set(image, owner);
+    const same = planned.get(key);
+    const names = [...new Set([...(same?.names ?? []), image, ...tags])];
+    const services = [...(same?.services ?? []), service];
+    planned.set(key, { services, names, platforms, settings: { ...settings, tags: [] } });
+  }
+  return [...planned.values()];
+}
+
+/** Returns the place of a key of `build`, or of `build` itself. */
+export function placeOf({ service, places }: ServiceBuild, key: string): Place {
+  const place = places.get(key) ?? places.get("");
+  if (place === undefined) throw new Error(`the build of service ${service} has no place`);
+  return place;
+}
+
+/** Returns the builds, each after those whose images it uses. */
+function inOrder(builds: readonly ServiceBuild[], diagnostics: Diagnostics): readonly ServiceBuild[] {
+  const ordered = new Set<ServiceBuild>();
+  const visit = (build: ServiceBuild, users: readonly ServiceBuild[]): void => {
+    if (ordered.has(build)) return;
+    for (const service of usedServices(build)) {
+      const used = builds.find((other) => other.service === service);
+      const place = placeOf(build, "additional_contexts");
+      if (used === undefined) {
+        diagnostics.error(place, `the image of service ${service} is not built: enable the service`);
+      } else if (used === build || users.includes(used)) {
+        diagnostics.error(
+          place,
+          `the image of service ${service} is built from this one: remove the context`,
+        );
+      } else visit(used, [...users, build]);
+    }
+    ordered.add(build);
+  };
+  for (const build of builds) visit(build, []);
+  return [...ordered];
+}
+
+function usedServices({ settings }: ServiceBuild): readonly string[] {
+  return Object.values(settings.additionalContexts)
+    .filter((context) => context.startsWith(SERVICE_CONTEXT))
+    .map((context) => context.slice(SERVICE_CONTEXT.length));
+}
+
+/** Returns the additional contexts, with the images of services. */
+function imageContexts(
+  { settings }: ServiceBuild,
+  builds: readonly ServiceBuild[],
+): Readonly<Record<string, string>> {
+  const contexts = Object.entries(settings.additionalContexts).map(([name, context]) => {
+    const used = builds.find(({ service }) => context === `${SERVICE_CONTEXT}${service}`);
+    return [name, used === undefined ? context : `docker-image://${used.image}`] as const;
+  });
+  return Object.fromEntries(contexts);
+}
+
+function reportUnsupported(
+  build: ServiceBuild,
+  { builder, isPushed }: BuildTarget,
+  diagnostics: Diagnostics,
+): void {
+  const { settings } = build;
+  if (isPushed && !build.hasImageName) {
+    diagnostics.error(placeOf(build, ""), "--push needs the name of the image in its registry: set image");
+  }
+  for (const [key, value] of [
+    ["provenance", settings.provenance],
+    ["sbom", settings.sbom],
+  ] as const) {
+    if (value === "" || value === "false" || (isPushed && builder.kind === "buildkit")) continue;
+    const needed = isPushed ? "BuildKit creates" : "registries keep";
+    diagnostics.warn(placeOf(build, key), `ignored: only ${needed} attestations`);
+  }
+  if (builder.kind === "buildkit") return;
+  for (const [key, isSet] of BUILDKIT_KEYS) {
+    if (!isSet(settings)) continue;
+    const message = `the local Docker cannot build with ${key}, which needs BuildKit: ${INSTALL_BUILDX}`;
+    diagnostics.error(placeOf(build, key), message);
+  }
+  const ignored = "ignored: the builder of the local Docker has no such cache, which needs BuildKit";
+  if (settings.cacheTo.length > 0) diagnostics.warn(placeOf(build, "cache_to"), ignored);
+  if (settings.cacheFrom.some(isBuildKitCache)) diagnostics.warn(placeOf(build, "cache_from"), ignored);
+}
+
+/** Selects the platforms to build for. An image that does not go through a registry has one. */
+function selectPlatforms(
+  build: ServiceBuild,
+  { builder, isPushed }: BuildTarget,
+  diagnostics: Diagnostics,
+): readonly string[] {
+  const { platforms } = build.settings;
+  if (isPushed && builder.kind === "buildkit" && platforms.length > 0) return platforms;
+  if (build.platform !== "") return [build.platform];
+  if (platforms.length <= 1) return platforms;
+  const place = placeOf(build, "platforms");
+  const solution = isPushed ? "install the plugin buildx of Docker" : "use --push to build for all";
+  if (platforms.some((platform) => `${platform}/`.startsWith(`${builder.platform}/`))) {
+    diagnostics.warn(place, `the image is built for ${builder.platform} only: ${solution}`);
+    return [];
+  }
+  const message = `the local Docker is ${builder.platform}, which is not one of the platforms: ${solution}, or set the platform of the service`;
+  diagnostics.error(place, message);
+  return [];
+}

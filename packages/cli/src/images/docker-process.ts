@@ -1,0 +1,76 @@
+import { spawn } from "node:child_process";
+import { BerthError } from "@berth/proto";
+import type { Cli } from "../process/cli.js";
+
+/** Limit of the output that is kept. The end of it has the reason of a failure. */
+const MAX_KEPT_CHARACTERS = 4096;
+/** Limit of Docker's message in an error. */
+const MAX_MESSAGE_LENGTH = 500;
+
+export interface DockerRun {
+  /** Text for the standard input. */
+  readonly input?: string;
+  /** Variables in addition to those of the command line. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Called with each piece of output, of both streams. */
+  readonly onOutput?: (text: string) => void;
+}
+
+export interface DockerResult {
+  readonly exitCode: number;
+  /** The end of the standard output. */
+  readonly stdout: string;
+  /** Why Docker failed: the last error on its standard error, otherwise the last line. */
+  readonly message: string;
+}
+
+/**
+ * Runs the program `docker`, which knows the user's contexts, logins and $DOCKER_HOST, until it ends.
+ * @throws BerthError BERTH_ENGINE_UNAVAILABLE when Docker is not installed; the signal's reason
+ */
+export function runDocker(
+  { env, signal }: Pick<Cli, "env" | "signal">,
+  args: readonly string[],
+  options: DockerRun = {},
+): Promise<DockerResult> {
+  const { input, onOutput = () => {} } = options;
+  // The system would search its own default path.
+  if (env.PATH === undefined) return Promise.reject(unavailable("PATH is not set"));
+  return new Promise((resolve, reject) => {
+    const child = spawn("docker", args, { env: { ...env, ...options.env }, stdio: "pipe", signal });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout = `${stdout}${text}`.slice(-MAX_KEPT_CHARACTERS);
+      onOutput(text);
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr = `${stderr}${text}`.slice(-MAX_KEPT_CHARACTERS);
+      onOutput(text);
+    });
+    // Docker may end before it has read its input.
+    child.stdin.on("error", () => {});
+    child.stdin.end(input ?? "");
+    child.once("error", (error: NodeJS.ErrnoException) => {
+      if (signal.aborted) reject(signal.reason);
+      else reject(error.code === "ENOENT" ? unavailable("docker is not installed on this machine") : error);
+    });
+    child.once("close", (code) => {
+      if (signal.aborted) reject(signal.reason);
+      else resolve({ exitCode: code ?? 1, stdout, message: errorIn(stderr) });
+    });
+  });
+}
+
+function errorIn(output: string): string {
+  const lines = output
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+  const line = lines.findLast((text) => /^error/i.test(text)) ?? lines.at(-1) ?? "";
+  return line.slice(0, MAX_MESSAGE_LENGTH);
+}
+
+function unavailable(reason: string): BerthError {
+  return new BerthError({ code: "BERTH_ENGINE_UNAVAILABLE", message: reason });
+}
