@@ -27,7 +27,7 @@ test("DEBUG prints no password of a registry", async () => {
   }).listen(socketPath);
   await once(server, "listening");
   // Loads docker-modem for the first time in this process.
-  const { EngineClient } = await import("./client.js");
+  const { EngineClient } = await import("../../packages/agent/src/engine/dockerode/client.js");
   const secret = Buffer.from(JSON.stringify({ password: "hunter2" })).toString("base64url");
   const answer = await new EngineClient(socketPath).request({
     ...{ method: "POST", path: "/images/create", signal: AbortSignal.timeout(10_000) },
