@@ -43,7 +43,7 @@ export const BAD_FILES: readonly BadFile[] = [
   {
     what: "a port that another service publishes",
     content: `${web('ports: ["81:80"]')}  other:\n    image: hello:1\n    ports: ["81:80"]\n`,
-    message: /:7:12: .*81.*already published by service web/,
+    message: /:7:13: .*81.*already published by service web/,
   },
   {
     what: "an unknown volume",
@@ -58,7 +58,7 @@ export const BAD_FILES: readonly BadFile[] = [
   {
     what: "an unsupported key",
     content: web("use_api_socket: true"),
-    message: /:4:5: .*not supported yet/,
+    message: /:4:5: .*use_api_socket gives the container the Docker login/,
   },
   {
     what: "an unknown service to extend",
