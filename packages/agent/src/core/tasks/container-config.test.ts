@@ -225,7 +225,7 @@ test("containerConfig uses every field that a container's spec has", () => {
     files: NO_FILES,
     owners: [],
   });
-  const elsewhere = ["pullPolicy", "postStart", "preStop"];
+  const elsewhere = ["pullPolicy", "postStart", "preStop", "links"];
   const unread = Object.keys(ContainerSpec.create()).filter(
     (key) => !read.has(key) && !elsewhere.includes(key),
   );
