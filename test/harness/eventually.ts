@@ -1,3 +1,4 @@
+import { LabError } from "../../deploy/lab/lab-error.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 
 /** Far above any time that berth promises, and below the time limit of a test, so that the error names the condition. */
@@ -15,4 +16,19 @@ export function eventually<T>(
   timeoutMs = TIMEOUT_MS,
 ): Promise<T> {
   return waitUntil(check, { what: condition, timeoutMs, retryErrors: true });
+}
+
+/**
+ * Repeats assertions until they pass, and returns their result. It replaces `vi.waitFor`, whose default timeout of one
+ * second is too short on a busy machine. The timeout is scaled for slow machines.
+ *
+ * @throws the last error of `check` after `timeoutMs`.
+ */
+export async function eventuallyPasses<T>(check: () => Promise<T> | T, timeoutMs = TIMEOUT_MS): Promise<T> {
+  const probe = async (): Promise<{ readonly result: T }> => ({ result: await check() });
+  const options = { what: "the assertions to pass", timeoutMs, retryErrors: true };
+  const { result } = await waitUntil(probe, options).catch((error: unknown) => {
+    throw error instanceof LabError && error.cause !== undefined ? error.cause : error;
+  });
+  return result;
 }

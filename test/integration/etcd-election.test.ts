@@ -3,18 +3,18 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
 import { type LeaderRecord, watchLeader } from "../../packages/control-plane/src/store/election.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { LEADER_KEY } from "../../packages/control-plane/src/store/keys.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 
 const WRITE_KEY = "/berth/v1/written";
 const LEASE_SECONDS = 2;
 /** Time for a deposed leader to try to write. Any time is correct. */
 const WRITE_ATTEMPTS_MS = 300;
-const WAIT = { timeout: 25_000, interval: 20 };
 
 /** A time at which a candidate considered itself leader. All processes of the machine use the same clock. */
 interface LeaderSample {
@@ -59,12 +59,12 @@ function launch(name: string, ttlSeconds: number): void {
 
 /** Waits until a candidate with a later epoch leads and has written. */
 async function nextLeader(after = 0n): Promise<LeaderRecord> {
-  return vi.waitFor(async () => {
+  return eventuallyPasses(async () => {
     if (leader === undefined || leader.epoch <= after) throw new Error("no new leader");
     const { epoch } = leader;
     if (!held.some((each) => each.epoch === String(epoch))) throw new Error("the new leader has not written");
     return leader;
-  }, WAIT);
+  });
 }
 
 const signalTo = (name: string, what: NodeJS.Signals): void => {
@@ -113,7 +113,7 @@ describe("campaign on a real etcd", () => {
     await delay(1_000);
     expect(held.length).toBe(whileFrozen);
     etcd.resume();
-    await vi.waitFor(() => expect(held.length).toBeGreaterThan(whileFrozen), WAIT);
+    await eventuallyPasses(() => expect(held.length).toBeGreaterThan(whileFrozen));
     current = await nextLeader(current.epoch - 1n);
 
     // The leader is killed.

@@ -13,7 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { IdentityFolder } from "@berth/proto/identity";
 import { pino } from "pino";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { scaleTimeout } from "../../deploy/lab/wait-until.js";
 import { certificateAddresses } from "../../packages/control-plane/src/store/embedded/cluster.js";
 import {
   type EmbeddedEtcd,
@@ -26,9 +27,10 @@ import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-stor
 import type { EtcdTls } from "../../packages/control-plane/src/store/etcd-tls.js";
 import { readOne } from "../../packages/control-plane/src/store/read.js";
 import { EtcdAuthority } from "../../packages/control-plane/src/testing/etcd-authority.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 
 const KEY = "/berth/v1/meta/schema";
-const WAIT = { timeout: 20_000, interval: 50 };
+const EXIT_TIMEOUT_MS = scaleTimeout(20_000);
 const logger = pino({ level: "silent" });
 const signal = new AbortController().signal;
 
@@ -90,7 +92,7 @@ describe("startEmbeddedEtcd", () => {
       await write(store, round);
       const killed = claim().etcd;
       process.kill(killed.pid, "SIGKILL");
-      await vi.waitFor(async () => expect((await readOne(store, KEY, signal))?.value).toBe(round), WAIT);
+      await eventuallyPasses(async () => expect((await readOne(store, KEY, signal))?.value).toBe(round));
       expect(claim().etcd.pid).not.toBe(killed.pid);
     }
   });
@@ -135,7 +137,9 @@ describe("startEmbeddedEtcd", () => {
     const etcd = await start({ program });
     cleanups.push(() => process.kill(Number(readFileSync(join(folder, "squatter-pid"), "utf8")), "SIGKILL"));
     process.kill(Number(readFileSync(join(folder, "etcd-pid"), "utf8")), "SIGKILL");
-    const timeout = new Promise((resolve) => setTimeout(resolve, WAIT.timeout, "still restarting").unref());
+    const timeout = new Promise((resolve) =>
+      setTimeout(resolve, EXIT_TIMEOUT_MS, "still restarting").unref(),
+    );
     expect(await Promise.race([etcd.exited, timeout])).toMatchObject({
       code: "BERTH_ADDRESS_IN_USE",
       message: expect.stringMatching(/port \d+ or \d+ is in use: stop the process that listens on it/),

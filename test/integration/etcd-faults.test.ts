@@ -1,14 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { listAndWatch } from "../../packages/control-plane/src/store/list-watch.js";
 import { readAll, readOne } from "../../packages/control-plane/src/store/read.js";
 import type { Entry, Store, WatchMessage } from "../../packages/control-plane/src/store/store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 
 const PREFIX = "/berth/test/";
-const WAIT = { timeout: 20_000, interval: 20 };
 const CALL_TIMEOUT_MS = 1_000;
 
 let etcd: TestEtcd;
@@ -21,7 +21,7 @@ beforeEach(async () => {
   store = new EtcdStore({ endpoints: [etcd.endpoint], callTimeoutMs: CALL_TIMEOUT_MS });
   abort = new AbortController();
   // The first call loads the client's protocol, which can exceed the call timeout on a busy machine.
-  await vi.waitFor(() => readAll(store, { prefix: "/warm-up/" }, signal()), WAIT);
+  await eventuallyPasses(() => readAll(store, { prefix: "/warm-up/" }, signal()));
 });
 afterEach(async () => {
   abort.abort();
@@ -37,7 +37,7 @@ async function put(key: string, value: string): Promise<bigint> {
 
 /** Repeats a put until it is committed. A put with an unknown outcome can be repeated because the value is the same. */
 async function putThrough(key: string, value: string): Promise<void> {
-  await vi.waitFor(() => put(key, value), WAIT);
+  await eventuallyPasses(() => put(key, value));
 }
 
 function record(fromRevision: bigint, onlySignal = signal()): WatchMessage[] {
@@ -76,9 +76,8 @@ describe("EtcdStore on a frozen etcd", () => {
       }),
     ]);
     const messages = record(revision + 1n);
-    await vi.waitFor(
-      () => expect(messages).toMatchObject([{ kind: "disconnected", cause: unavailable }]),
-      WAIT,
+    await eventuallyPasses(() =>
+      expect(messages).toMatchObject([{ kind: "disconnected", cause: unavailable }]),
     );
     etcd.resume();
     await putThrough("a", "2");
@@ -107,14 +106,14 @@ describe("EtcdStore on a frozen etcd", () => {
     const revision = await put("a", "0");
     const messages = record(revision + 1n);
     await put("a", "1");
-    await vi.waitFor(() => expect(valuesIn(messages)).toEqual(["1"]), WAIT);
+    await eventuallyPasses(() => expect(valuesIn(messages)).toEqual(["1"]));
     etcd.freeze();
     expect(await store.txn({ ops: [{ kind: "delete", key: `${PREFIX}none` }] }, signal())).toMatchObject({
       kind: "unknown",
     });
     etcd.resume();
     await putThrough("a", "2");
-    await vi.waitFor(() => expect(valuesIn(messages).at(-1)).toBe("2"), WAIT);
+    await eventuallyPasses(() => expect(valuesIn(messages).at(-1)).toBe("2"));
     expect(messages.map((message) => message.kind)).not.toContain("disconnected");
   });
 });
@@ -126,12 +125,12 @@ describe("EtcdStore.watch", () => {
     const cancelled = record(revision + 1n, own.signal);
     const kept = record(revision + 1n);
     await put("a", "1");
-    await vi.waitFor(() => expect([valuesIn(cancelled), valuesIn(kept)]).toEqual([["1"], ["1"]]), WAIT);
+    await eventuallyPasses(() => expect([valuesIn(cancelled), valuesIn(kept)]).toEqual([["1"], ["1"]]));
     own.abort();
     // Time for the cancellation to reach etcd. Any time is correct.
     await delay(50);
     await put("a", "2");
-    await vi.waitFor(() => expect(valuesIn(kept)).toEqual(["1", "2"]), WAIT);
+    await eventuallyPasses(() => expect(valuesIn(kept)).toEqual(["1", "2"]));
     expect(kept.every((message) => message.kind === "events")).toBe(true);
     expect(valuesIn(cancelled)).toEqual(["1"]);
   });
@@ -159,7 +158,7 @@ describe("EtcdStore.watch", () => {
     await delay(300);
     await etcd.restart();
     await writing;
-    await vi.waitFor(() => expect(seen.at(-1)).toBe("79"), WAIT);
+    await eventuallyPasses(() => expect(seen.at(-1)).toBe("79"));
     // A put with an unknown outcome was repeated, so the history may contain a value twice.
     expect([...new Set(seen)]).toEqual(Array.from({ length: 80 }, (_, i) => String(i)));
     expect([...seen].sort((a, b) => Number(a) - Number(b))).toEqual(seen);
@@ -185,10 +184,10 @@ describe("listAndWatch", () => {
     })();
     await put("stays", "1");
     await put("goes", "1");
-    await vi.waitFor(() => expect(known.size).toBe(2), WAIT);
+    await eventuallyPasses(() => expect(known.size).toBe(2));
 
     await etcd.kill();
-    await vi.waitFor(() => expect(kinds.at(-1)).toBe("unreachable"), WAIT);
+    await eventuallyPasses(() => expect(kinds.at(-1)).toBe("unreachable"));
     await etcd.restart();
     await putThrough("new", "1");
     await store.txn({ ops: [{ kind: "delete", key: `${PREFIX}goes` }] }, signal());
@@ -196,7 +195,7 @@ describe("listAndWatch", () => {
 
     const truth = await readAll(store, { prefix: PREFIX }, signal());
     const wanted = new Map(truth.entries.map((entry) => [entry.key, entry]));
-    await vi.waitFor(() => expect(known).toEqual(wanted), WAIT);
+    await eventuallyPasses(() => expect(known).toEqual(wanted));
     expect(kinds.filter((kind) => kind === "unreachable")).toHaveLength(1);
   });
 });
@@ -274,16 +273,16 @@ describe("EtcdStore whose first endpoint is its own member", () => {
     const read = async (): Promise<string | undefined> =>
       (await readOne(both, `${PREFIX}a`, signal()))?.value;
     try {
-      await vi.waitFor(async () => {
+      await eventuallyPasses(async () => {
         const op = { kind: "put", key: `${PREFIX}a`, value: "own" } as const;
         expect(await both.txn({ ops: [op] }, signal())).toMatchObject({ kind: "committed" });
-      }, WAIT);
+      });
       await put("a", "other");
       expect(await read()).toBe("own");
       await own.kill();
       expect(await read()).toBe("other");
       await own.restart();
-      await vi.waitFor(async () => expect(await read()).toBe("own"), WAIT);
+      await eventuallyPasses(async () => expect(await read()).toBe("own"));
     } finally {
       both.close();
       await own.close();
@@ -311,5 +310,5 @@ describe("readAll", () => {
 
 /** Reads until etcd answers. */
 async function readThrough(from: Store, key: string): Promise<Entry | undefined> {
-  return vi.waitFor(() => readOne(from, key, signal()), WAIT);
+  return eventuallyPasses(() => readOne(from, key, signal()));
 }

@@ -5,11 +5,12 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { decode, encode, streamDecode, streamEncode } from "dns-packet";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { encodeSnapshot } from "../../packages/agent/src/dataplane/handover/message.js";
 import { spawnSuccessor } from "../../packages/agent/src/dataplane/spawn-ingress.js";
 import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 import { reserveTcpPort, reserveUdpPort } from "../harness/reserved-ports.js";
 import { boundSocket, type Load, startUdpRequests } from "./datagram-load.js";
 import {
@@ -169,7 +170,7 @@ describe.each([
     // The inherited socket is closed with its listener.
     await successor.apply({ version: 3, listeners: [] }, deadline());
     expect(await ask(port)).toBe("ECONNREFUSED");
-    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+    await eventuallyPasses(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"));
   });
 });
 
@@ -207,7 +208,7 @@ describe("an ingress process of another release", () => {
     const successor = await open(dataDir, "new");
     cleanup.add(() => successor.stop(deadline()));
     // The predecessor has no flows left to wait for.
-    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+    await eventuallyPasses(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"));
     await sleep(100);
     for (const client of kept) {
       const answers = await client.stop();
@@ -246,7 +247,7 @@ describe("an ingress process of another release", () => {
     const answered = once(kept, "data");
     kept.end(streamEncode({ type: "query", id: 1, questions: [{ type: "A", name: "api" }] }));
     expect(streamDecode((await answered)[0]).answers).toMatchObject([{ data: "10.64.8.2" }]);
-    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 8_000 });
+    await eventuallyPasses(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"));
     await successor.updateDns(NAMES, deadline());
     await sleep(50);
     const [answers, others] = [await own.stop(), await foreign.stop()];

@@ -3,9 +3,10 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import { computeFdBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
   Cleanup,
@@ -19,8 +20,6 @@ import {
 } from "./ingress-harness.js";
 
 const FILES = 128;
-/** Longer than the 3 s for which clients wait. */
-const TIMEOUT_MS = 10_000;
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
@@ -55,7 +54,7 @@ async function startLimited(transport: string) {
 async function served(port: number): Promise<ReturnType<typeof openClient>> {
   const client = openClient(cleanup, port);
   client.socket.write("x");
-  await vi.waitFor(() => expect(client.read()).toBe("x"), TIMEOUT_MS);
+  await eventuallyPasses(() => expect(client.read()).toBe("x"));
   return client;
 }
 
@@ -69,13 +68,13 @@ describe.each(["raw", "net"])(
       const held = await Promise.all(Array.from({ length: connections }, () => served(port)));
       const late = Array.from({ length: waiting }, () => openClient(cleanup, port));
       for (const { socket } of late) socket.write("late");
-      await vi.waitFor(async () => {
+      await eventuallyPasses(async () => {
         const [listener] = (await ingress.stats(deadline())).listeners;
         expect(listener?.active).toBe(connections + waiting);
-      }, TIMEOUT_MS);
+      });
       expect(await openClient(cleanup, port).closed).toBe("ECONNRESET");
       held[0]?.socket.end();
-      await vi.waitFor(() => expect(late[0]?.read()).toBe("late"), TIMEOUT_MS);
+      await eventuallyPasses(() => expect(late[0]?.read()).toBe("late"));
       expect(await Promise.all(late.slice(1).map(({ closed }) => closed))).toEqual(
         late.slice(1).map(() => "ECONNRESET"),
       );
@@ -84,9 +83,9 @@ describe.each(["raw", "net"])(
       );
       expect(warnings()).toHaveLength(1);
       for (const { socket } of [...held, ...late]) socket.destroy();
-      await vi.waitFor(async () => {
+      await eventuallyPasses(async () => {
         expect((await ingress.stats(deadline())).listeners[0]?.active).toBe(0);
-      }, TIMEOUT_MS);
+      });
       await served(port);
       expect((await ingress.stats(deadline())).acceptErrors).toBe(0);
       expect(child.exitCode).toBeNull();
@@ -101,7 +100,7 @@ describe.each(["raw", "net"])(
       const failing = openClient(cleanup, port);
       failing.socket.write("z");
       client.socket.write("y");
-      await vi.waitFor(() => expect(client.read()).toBe("xy"), TIMEOUT_MS);
+      await eventuallyPasses(() => expect(client.read()).toBe("xy"));
       await sleep(200);
       expect(failing.read()).toBe("");
       limit(FILES);

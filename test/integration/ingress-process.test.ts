@@ -4,12 +4,13 @@ import { rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { readFrames, writeFrame } from "../../packages/agent/src/dataplane/control/protocol.js";
 import { EMPTY_DNS_TABLE } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import type { IngressMode } from "../../packages/agent/src/dataplane/kernel/ingress-mode.js";
 import { IngressSession } from "../../packages/agent/src/dataplane-client/ingress-session.js";
 import { DnsConfig, IngressReply, IngressRequest } from "../../proto/src/index.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
   ask,
@@ -53,12 +54,12 @@ console.log("applied");`;
     await once(agent.stdout, "data");
     const client = openClient(cleanup, port);
     client.socket.write("one ");
-    await vi.waitFor(() => expect(client.read()).toBe("one "));
+    await eventuallyPasses(() => expect(client.read()).toBe("one "));
 
     agent.kill("SIGKILL");
     await once(agent, "exit");
     client.socket.write("two ");
-    await vi.waitFor(() => expect(client.read()).toBe("one two "));
+    await eventuallyPasses(() => expect(client.read()).toBe("one two "));
 
     const next = await open(dataDir);
     cleanup.add(() => next.stop(deadline()));
@@ -78,7 +79,7 @@ console.log("applied");`;
     const table = { version: 2, listeners: [tcpListener(port, [endpoint])] };
     ingress.setFallback(() => ({ table, dns: EMPTY_DNS_TABLE }));
     process.kill((await ingress.stats(deadline())).processId, "SIGKILL");
-    await vi.waitFor(async () => expect(await ask(port)).toBe("a"), { timeout: 10_000 });
+    await eventuallyPasses(async () => expect(await ask(port)).toBe("a"));
     expect((await ingress.stats(deadline())).version).toBe(2);
   });
 
@@ -90,7 +91,7 @@ console.log("applied");`;
     for (let round = 0; round < 3; round += 1) {
       const { processId } = await ingress.stats(deadline());
       process.kill(processId, "SIGKILL");
-      await vi.waitFor(async () => expect(await ask(port)).toBe("a"), { timeout: 10_000 });
+      await eventuallyPasses(async () => expect(await ask(port)).toBe("a"));
       const stats = await ingress.stats(deadline());
       expect(stats.version).toBe(3);
       expect(stats.processId).not.toBe(processId);
@@ -105,16 +106,16 @@ console.log("applied");`;
     const { processId } = await ingress.stats(deadline());
     const client = openClient(cleanup, port);
     client.socket.write("old ");
-    await vi.waitFor(() => expect(client.read()).toBe("old "));
+    await eventuallyPasses(() => expect(client.read()).toBe("old "));
 
     const session = await IngressSession.open(join(ingress.dataDir, "ingress.sock"));
     await session.request({ $case: "shutDown", value: {} }, "done");
-    await vi.waitFor(async () => expect(await ask(port, "new")).toBe("new"), { timeout: 10_000 });
+    await eventuallyPasses(async () => expect(await ask(port, "new")).toBe("new"));
     expect((await ingress.stats(deadline())).processId).not.toBe(processId);
     client.socket.end("lives");
     expect(await client.closed).toBe("closed");
     expect(client.read()).toBe("old lives");
-    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+    await eventuallyPasses(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"));
   });
 
   it("is replaced by a process with another mode", async () => {
@@ -141,15 +142,15 @@ console.log("applied");`;
     ingress.close();
     const client = openClient(cleanup, port);
     client.socket.write("old ");
-    await vi.waitFor(() => expect(client.read()).toBe("old "));
+    await eventuallyPasses(() => expect(client.read()).toBe("old "));
 
     rmSync(ingress.dataDir, { recursive: true });
     await after(ingress.dataDir);
-    await vi.waitFor(async () => expect(await ask(port)).toBe("ECONNREFUSED"), { timeout: 15_000 });
+    await eventuallyPasses(async () => expect(await ask(port)).toBe("ECONNREFUSED"));
     client.socket.end("lives");
     expect(await client.closed).toBe("closed");
     expect(client.read()).toBe("old lives");
-    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+    await eventuallyPasses(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"));
   });
 
   /** Starts an ingress process at the same path. The exit of the old one must not affect it. */
@@ -195,7 +196,7 @@ console.log("applied");`;
     expect(errors[0]?.message).toContain(`(pid ${process.pid}) already listens on that port`);
     expect(await ask(free)).toBe("a");
     squatter.close();
-    await vi.waitFor(async () => expect(await ask(address.port)).toBe("a"), { timeout: 10_000 });
+    await eventuallyPasses(async () => expect(await ask(address.port)).toBe("a"));
     expect((await ingress.stats(deadline())).errors).toEqual([]);
   });
 
@@ -206,7 +207,7 @@ console.log("applied");`;
     await ingress.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await ingress.stats(deadline());
     await ingress.stop(deadline());
-    await vi.waitFor(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"), { timeout: 5_000 });
+    await eventuallyPasses(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"));
     expect(await ask(port)).toBe("ECONNREFUSED");
   });
 
@@ -216,13 +217,13 @@ console.log("applied");`;
     cleanup.add(() => socket.destroy());
     const replies: { readonly id: number; readonly reply: IngressReply["reply"] }[] = [];
     readFrames(socket, (id, body) => replies.push({ id, reply: IngressReply.decode(body).reply }));
-    await vi.waitFor(() => expect(replies[0]?.reply?.$case).toBe("hello"));
+    await eventuallyPasses(() => expect(replies[0]?.reply?.$case).toBe("hello"));
     const gateway = { ...DnsConfig.fromPartial({ networks: [{ gateway: "not an address" }] }) };
     writeFrame(socket, 7, Buffer.from([0xff, 0xff, 0xff]));
     writeFrame(socket, 8, new Uint8Array());
     writeFrame(socket, 9, IngressRequest.encode({ request: { $case: "applyDns", value: gateway } }).finish());
     writeFrame(socket, 10, IngressRequest.encode({ request: { $case: "getStatus", value: {} } }).finish());
-    await vi.waitFor(() => expect(replies).toHaveLength(5));
+    await eventuallyPasses(() => expect(replies).toHaveLength(5));
     expect(
       replies
         .slice(1)

@@ -3,8 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import type { IngressEndpoint } from "../../packages/agent/src/dataplane/table/ingress-table.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
   ask,
@@ -118,12 +119,12 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     const { ingress, port } = await publish([old]);
     const client = openClient(cleanup, port);
     client.socket.write("before ");
-    await vi.waitFor(() => expect(client.read()).toBe("before "));
+    await eventuallyPasses(() => expect(client.read()).toBe("before "));
 
     await ingress.apply({ version: 2, listeners: [tcpListener(port, [young], [old])] }, deadline());
     expect(await ask(port)).toBe("young");
     client.socket.write("during");
-    await vi.waitFor(() => expect(client.read()).toBe("before during"));
+    await eventuallyPasses(() => expect(client.read()).toBe("before during"));
 
     await ingress.apply({ version: 3, listeners: [tcpListener(port, [young])] }, deadline());
     expect(await client.closed).toBe("ECONNRESET");
@@ -133,7 +134,7 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     const { ingress, port } = await publish([await startEcho("a")]);
     const client = openClient(cleanup, port);
     client.socket.write("still ");
-    await vi.waitFor(() => expect(client.read()).toBe("still "));
+    await eventuallyPasses(() => expect(client.read()).toBe("still "));
     await ingress.apply({ version: 2, listeners: [] }, deadline());
     expect(await ask(port)).toBe("ECONNREFUSED");
     client.socket.end("here");
@@ -163,13 +164,13 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     const { port } = await publish([await startEcho("a", backendSockets)]);
     const first = openClient(cleanup, port);
     first.socket.write("x");
-    await vi.waitFor(() => expect(first.read()).toBe("x"));
+    await eventuallyPasses(() => expect(first.read()).toBe("x"));
     backendSockets[0]?.resetAndDestroy();
     expect(await first.closed).toBe("ECONNRESET");
 
     const second = openClient(cleanup, port);
     second.socket.write("x");
-    await vi.waitFor(() => expect(second.read()).toBe("x"));
+    await eventuallyPasses(() => expect(second.read()).toBe("x"));
     const [backend] = backendSockets.slice(-1);
     if (backend === undefined) throw new Error("no connection at the backend");
     const error = once(backend, "error");

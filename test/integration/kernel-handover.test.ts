@@ -2,12 +2,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { IngressSession } from "../../packages/agent/src/dataplane-client/ingress-session.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 import { Cleanup, deadline, ENTRY, folderFor, openTestIngress } from "./ingress-harness.js";
-import { startKernelIngress } from "./kernel/kernel-ingress.js";
+import { apply, publishedListener, remoteEndpoint, startKernelIngress } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
 
 const [GATEWAY, VIP, BRIDGE] = ["10.64.1.1", "10.64.0.2", "bth4097"];
@@ -40,9 +41,6 @@ const NAMES: DnsTable = {
   ],
   clients: [{ address: GATEWAY, networkIds: ["n1"], dns: [] }],
 };
-
-/** Covers a lookup and a connection that each take their timeout of 3 s. */
-const REPLIES_TIMEOUT = { timeout: 20_000, interval: 20 };
 
 /**
  * Resolves the name and connects to the address until its input ends. Prints each address and the server that replied. It
@@ -80,7 +78,7 @@ it("a name resolves to its virtual IP throughout a handover while the kernel bal
   createInterface(client.stdout).on("line", (line) => results.push(line));
   const waitForResults = async (count: number): Promise<void> => {
     const expected = results.length + count;
-    await vi.waitFor(() => expect(results.length).toBeGreaterThanOrEqual(expected), REPLIES_TIMEOUT);
+    await eventuallyPasses(() => expect(results.length).toBeGreaterThanOrEqual(expected));
   };
   await waitForResults(20);
   old.close();
@@ -99,7 +97,9 @@ it("a name resolves to its virtual IP throughout a handover while the kernel bal
   client.stdin.end();
   await once(client, "close");
   expect(new Set(results)).toEqual(new Set([`${VIP} c1`]));
-  await vi.waitFor(async () => expect(network.run("a", "nft", "list", "tables")).toContain("ip berth-vips"));
+  await eventuallyPasses(async () =>
+    expect(network.run("a", "nft", "list", "tables")).toContain("ip berth-vips"),
+  );
 });
 
 it("a successor in userspace mode removes the kernel rules of its predecessor", async () => {
@@ -115,8 +115,8 @@ it("a successor in userspace mode removes the kernel rules of its predecessor", 
   session.close();
   const successor = await openTestIngress({ dataDir: old.dataDir, launch: false });
   cleanup.add(() => successor.stop(deadline()));
-  await vi.waitFor(() => expect(addresses()).not.toContain(VIP));
-  await vi.waitFor(() => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth-vips"));
+  await eventuallyPasses(() => expect(addresses()).not.toContain(VIP));
+  await eventuallyPasses(() => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth-vips"));
 });
 
 it("a second ingress process on the host leaves virtual IPs and firewall rules to the first", async () => {
@@ -124,9 +124,9 @@ it("a second ingress process on the host leaves virtual IPs and firewall rules t
   // Every process has its own table of hooks, which changes no packet.
   const ruleset = (): string =>
     network.run("a", "nft", "list", "ruleset").replaceAll(/table ip berth-hooks-.*?\n}\n/gs, "");
-  await first.apply({ version: 1, listeners: [] }, deadline());
-  // The process adds its rule at the end of Docker's chain in the background.
-  await vi.waitFor(() => expect(network.run("a", "iptables", "-S", "FORWARD")).toContain("connmark"));
+  // The process adds its firewall rules before it balances its first published port.
+  await apply(first, publishedListener(8_080, [remoteEndpoint("b", 8_001)]));
+  expect(network.run("a", "iptables", "-S", "FORWARD")).toContain("connmark");
   const before = ruleset();
   const second = await startKernelIngress(network, cleanup, { dataDir: folderFor(cleanup) });
   expect((await second.status(deadline())).path.kernel).toBe(false);

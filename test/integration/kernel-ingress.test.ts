@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { bucketOf, rendezvous } from "../../packages/agent/src/dataplane/balancing/rendezvous.js";
+import { eventuallyPasses } from "../harness/eventually.js";
 import { Cleanup, deadline } from "./ingress-harness.js";
 import {
   apply,
@@ -31,8 +32,6 @@ afterEach(() => cleanup.run());
 const [B, C] = [remoteEndpoint("b", 8_001), remoteEndpoint("c", 8_001)];
 const [C1, C2] = [localEndpoint("c1", 80), localEndpoint("c2", 80)];
 const CLIENT = ADDRESS.client;
-/** Far above any time that berth promises, and below the time limit of a test. */
-const TIMEOUT_MS = 20_000;
 /** Less than the interval of the periodic check of the ruleset, so that only a notification can be the cause. */
 const NOTIFICATION_MS = 8_000;
 /** Several times the size of all buffers on the path, and no multiple of one. */
@@ -184,18 +183,18 @@ describe("the kernel path", () => {
       [remove, "a"],
       [remove, "c1"],
     ] as const) {
-      await vi.waitFor(async () => {
+      await eventuallyPasses(async () => {
         await apply(ingress, publishedListener(8_080, [B, C]));
         await ingress.setSuspectNodes([], deadline());
         const pending = network.connectRepeatedly(place, ADDRESS.a, 8_080, { count: 8, parallel: 8 });
-        await vi.waitFor(() => expect(unanswered()).toBe(4), TIMEOUT_MS);
+        await eventuallyPasses(() => expect(unanswered()).toBe(4));
         expect(notMarkedAsAnswered()).toBe(4);
         await change();
         const answers = await pending;
         expect(countAnswers(answers)).toEqual({ [`c ${ADDRESS.a}`]: 8 });
         // Repeated when a busy machine takes longer than a retransmission between two steps.
         expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
-      }, TIMEOUT_MS);
+      });
     }
     const [listener] = (await ingress.stats(deadline())).listeners;
     expect(listener?.retried).toBeGreaterThanOrEqual(6 * 4);
@@ -208,20 +207,20 @@ describe("the kernel path", () => {
     await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 3 });
     network.disconnect("b");
     cleanup.add(() => network.reconnect("b"));
-    await vi.waitFor(async () => {
+    await eventuallyPasses(async () => {
       await apply(ingress, publishedListener(8_080, [B, other, C]));
       const pending = network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 30, parallel: 30 });
-      await vi.waitFor(() => expect(unanswered()).toBe(20), TIMEOUT_MS);
+      await eventuallyPasses(() => expect(unanswered()).toBe(20));
       // Linux retransmits a SYN early only once: what was sent to the first must not go to the other one.
       await apply(ingress, publishedListener(8_080, [other, C]));
       await sleep(CHALLENGE_ACKS_MS);
-      await vi.waitFor(() => expect(unanswered("--orig-src", CLIENT)).toBe(10), TIMEOUT_MS);
+      await eventuallyPasses(() => expect(unanswered("--orig-src", CLIENT)).toBe(10));
       await apply(ingress, publishedListener(8_080, [C]));
       const answers = await pending;
       expect(countAnswers(answers)).toEqual({ [`c ${ADDRESS.a}`]: 30 });
       // Repeated when a busy machine takes longer than a retransmission between two steps.
       expect(Math.max(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
-    }, TIMEOUT_MS);
+    });
   });
 
   it("retries with another endpoint when one does not answer, without an error for the client", async () => {
@@ -302,10 +301,10 @@ describe("the kernel path", () => {
     network.disconnect("b");
     cleanup.add(() => network.reconnect("b"));
     await apply(ingress, publishedListener(8_080, [C]));
-    await vi.waitFor(async () => {
+    await eventuallyPasses(async () => {
       const said = await network.call("client", "say", { connection: 1, text: "x", timeoutMs: 300 });
       expect(said).toMatchObject({ end: "ECONNRESET" });
-    }, TIMEOUT_MS);
+    });
   });
 
   it("serves IPv6 clients through the ingress process over IPv4 endpoints", async () => {
@@ -426,16 +425,16 @@ describe("the kernel path", () => {
     expect(seen).toEqual(new Set([`b ${ADDRESS.a}`, `c ${ADDRESS.a}`, `c1 ${CLIENT}`]));
     const others = [b, c, c1].filter(({ id }) => !fixed.startsWith(`${id} `));
     await apply(ingress, publishedListener(5_353, others, udp));
-    await vi.waitFor(async () => {
+    await eventuallyPasses(async () => {
       const answer = await network.sendDatagram("client", ADDRESS.a, 5_353, 6_000);
       expect(others.some(({ id }) => answer.startsWith(`${id} `))).toBe(true);
-    }, TIMEOUT_MS);
+    });
   });
 
   it("keeps connections while the ruleset is flushed, before berth restores its table", async () => {
     const ingress = await startKernelIngress(network, cleanup);
     await apply(ingress, publishedListener(8_080, [B]), publishedListener(8_081, [C1]));
-    await vi.waitFor(() => expect(tables()).toContain("table ip berth-hooks"), TIMEOUT_MS);
+    await eventuallyPasses(() => expect(tables()).toContain("table ip berth-hooks"));
     for (const connection of [3, 4])
       await network.call("client", "open", { connection, host: ADDRESS.a, port: 8_077 + connection });
     const rules = network.run("a", "iptables-save");
@@ -450,7 +449,7 @@ describe("the kernel path", () => {
       expect(said).toEqual({ text: "still" });
     }
     resume();
-    await vi.waitFor(() => expect(tables()).toMatch(/table ip berth$/m), TIMEOUT_MS);
+    await eventuallyPasses(() => expect(tables()).toMatch(/table ip berth$/m));
   });
 
   it("serves while the ruleset is flushed and restores its table at once", async () => {
@@ -463,14 +462,14 @@ describe("the kernel path", () => {
     for (const { text } of await network.connectRepeatedly("client", ADDRESS.a, 8_080, { count: 10 })) {
       expect(text).toMatch(/^[bc] /);
     }
-    await vi.waitFor(
+    await eventuallyPasses(
       () => expect(network.run("a", "nft", "list", "tables")).toContain("table ip berth"),
       NOTIFICATION_MS,
     );
-    await vi.waitFor(async () => {
+    await eventuallyPasses(async () => {
       await network.connectRepeatedly("client", ADDRESS.a, 8_080);
       expect(kernelConnections()).toBeGreaterThan(0);
-    }, TIMEOUT_MS);
+    });
     expect(await network.call("client", "say", { connection: 2, text: "alive" })).toEqual({ text: "alive" });
   });
 
@@ -488,9 +487,8 @@ describe("the kernel path", () => {
     );
     network.run("a", "iptables", "-I", "FORWARD", "-j", "DOCKER-USER");
     network.run("a", "iptables", "-F", "DOCKER-USER");
-    await vi.waitFor(
-      () => expect(network.run("a", "iptables", "-S", "DOCKER-USER")).toContain("connmark"),
-      TIMEOUT_MS,
+    await eventuallyPasses(() =>
+      expect(network.run("a", "iptables", "-S", "DOCKER-USER")).toContain("connmark"),
     );
     expect((await network.connectRepeatedly("client", ADDRESS.a, 8_080))[0]?.text).toBe(`c1 ${CLIENT}`);
   });
@@ -525,11 +523,8 @@ describe("the kernel path", () => {
     await apply(ingress, publishedListener(8_080, [B]));
     ingress.close();
     rmSync(ingress.dataDir, { recursive: true });
-    await vi.waitFor(
-      () => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth"),
-      TIMEOUT_MS,
-    );
-    await vi.waitFor(() => expect(ingress.process.exitCode).toBe(0), TIMEOUT_MS);
+    await eventuallyPasses(() => expect(network.run("a", "nft", "list", "tables")).not.toContain("berth"));
+    await eventuallyPasses(() => expect(ingress.process.exitCode).toBe(0));
   });
 
   it("removes the table of an earlier process in userspace mode", async () => {
@@ -551,7 +546,7 @@ describe("the kernel path", () => {
     cleanup.add(() => network.run("a", "sh", "-c", `iptables-restore <<'RULES'\n${rules}RULES`));
     const ingress = await startKernelIngress(network, cleanup, { mode: "userspace" });
     await apply(ingress, publishedListener(8_080, [{ id: "c1", address: ADDRESS.a, port: 32_002 }]));
-    await vi.waitFor(() => expect(tables()).toContain("table ip berth-hooks"), TIMEOUT_MS);
+    await eventuallyPasses(() => expect(tables()).toContain("table ip berth-hooks"));
     await network.call("client", "open", { connection: 5, host: ADDRESS.a, port: 8_080 });
     network.run("a", "nft", "flush", "ruleset");
     expect(await network.call("client", "say", { connection: 5, text: "still" })).toEqual({ text: "still" });
