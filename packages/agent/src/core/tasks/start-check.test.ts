@@ -5,9 +5,11 @@ import {
   afterStartCheck,
   type CheckAnswer,
   DEFAULT_START_INTERVAL_MS,
+  FIRST_INTERVAL_MS,
   FREQUENT_CHECKS_MS,
   healthOf,
   SLOW_INTERVAL_MS,
+  type StartCheck,
 } from "./start-check.js";
 import { statusOf } from "./status.js";
 import { BLANK_MEMORY, type TaskMemory } from "./task-memory.js";
@@ -31,9 +33,19 @@ describe("health checks of a container that starts", () => {
       ...{ kind: "check-health", containerId: starting.id, processId: 7, intervalMs: 0 },
       ...healthcheck,
     });
-    const dueMs = NOW + DEFAULT_START_INTERVAL_MS;
+    const dueMs = NOW + FIRST_INTERVAL_MS;
     expect(decide(checked("failed"), dueMs - 1)).toMatchObject({ requeueAtMs: dueMs });
     expect(decide(checked("failed"), dueMs).step?.kind).toBe("check-health");
+  });
+
+  test("the interval doubles up to its default while the checks fail", () => {
+    const result = { containerId: starting.id, processId: 7, intervalMs: 0, answer: "failed" } as const;
+    let state: StartCheck | undefined;
+    const delays = Array.from({ length: 5 }, () => {
+      state = afterStartCheck(state, result, NOW);
+      return state.nextMs - NOW;
+    });
+    expect(delays).toEqual([100, 200, 400, DEFAULT_START_INTERVAL_MS, DEFAULT_START_INTERVAL_MS]);
   });
 
   test("the interval of the spec replaces the default, and checks become rare after a while", () => {

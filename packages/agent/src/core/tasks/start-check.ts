@@ -3,7 +3,9 @@ import type { Decision } from "./step.js";
 import type { TaskMemory } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
 
-/** Interval between checks unless the spec sets `start_interval`. */
+/** Time from the first check to the second, unless the spec sets `start_interval`. Many programs need 0.2 to 0.5 s to start. */
+export const FIRST_INTERVAL_MS = 100;
+/** The interval doubles after each check until it has this length, unless the spec sets `start_interval`. */
 export const DEFAULT_START_INTERVAL_MS = 500;
 /** Each check starts a process, so the checks of a container that starts for longer than this are less frequent. */
 export const FREQUENT_CHECKS_MS = 10_000;
@@ -36,6 +38,8 @@ export interface StartCheck {
   readonly sinceMs: number;
   /** When the next check is due. */
   readonly nextMs: number;
+  /** Number of checks so far. */
+  readonly checks: number;
   readonly hasPassed: boolean;
   /** True when no further check follows. */
   readonly isOver: boolean;
@@ -71,14 +75,20 @@ export function afterStartCheck(
 ): StartCheck {
   const isKnown = before?.containerId === containerId && before.processId === processId;
   const sinceMs = isKnown ? before.sinceMs : nowMs;
-  const isLong = nowMs - sinceMs >= FREQUENT_CHECKS_MS;
-  const defaultMs = isLong ? SLOW_INTERVAL_MS : DEFAULT_START_INTERVAL_MS;
+  const checks = isKnown ? before.checks + 1 : 1;
+  const delayMs = intervalMs || defaultIntervalMs(checks, nowMs - sinceMs);
   return {
-    ...{ containerId, processId, sinceMs, nextMs: nowMs + (intervalMs || defaultMs) },
+    ...{ containerId, processId, sinceMs, checks, nextMs: nowMs + delayMs },
     hasPassed: answer === "passed",
     // Docker ends a check that hangs, which the agent cannot: it would start one after the other.
     isOver: answer !== "failed",
   };
+}
+
+/** Returns the time until the next check when the spec sets none. */
+function defaultIntervalMs(checks: number, elapsedMs: number): number {
+  if (elapsedMs >= FREQUENT_CHECKS_MS) return SLOW_INTERVAL_MS;
+  return Math.min(FIRST_INTERVAL_MS * 2 ** (checks - 1), DEFAULT_START_INTERVAL_MS);
 }
 
 /** Returns the health of a container, in which a check of the agent counts until Docker has a result. */
