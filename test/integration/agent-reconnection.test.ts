@@ -46,14 +46,17 @@ interface TestAgent {
   /** Servers to which the agent has sent a session call, in order. */
   readonly calledServers: readonly string[];
   readonly welcomes: number;
+  /** The servers that the leader has named last. */
+  readonly namedServers: readonly string[];
 }
 
 /** Starts the part of an agent that keeps a session with the leader. */
 function startAgent(servers: readonly string[], identity: RpcIdentity): TestAgent {
-  const agent = { calledServers: [] as string[], welcomes: 0 };
+  const agent = { calledServers: [] as string[], welcomes: 0, namedServers: [] as readonly string[] };
   const link = new LeaderLink({
     servers,
     nodeId: NODE,
+    namedServers: () => agent.namedServers,
     generation: () => 0,
     transfersImages: false,
     transport: recordSessions(grpcTransport(identity), agent.calledServers),
@@ -65,7 +68,9 @@ function startAgent(servers: readonly string[], identity: RpcIdentity): TestAgen
     appliedSequence: () => 0,
     handler: {
       handle: (message, session) => {
+        if (message.$case === "servers") agent.namedServers = message.value.addresses;
         if (message.$case !== "welcome") return;
+        agent.namedServers = message.value.servers;
         agent.welcomes += 1;
         session.join(message.value);
       },
@@ -122,3 +127,14 @@ it("an agent asks a follower over one connection until there is a leader, and jo
   await eventually("the agent has a session with the second server", () => agent.welcomes === 2, 30_000);
   expect(handshakesWith(second.address)).toBe(1);
 }, 90_000);
+
+it("an agent that joined before the second server finds it when the first one is lost", async () => {
+  const first = await context.cluster.startProcess();
+  const agent = startAgent([first.address], await context.cluster.admit(NODE));
+  await eventually("the agent has a session with the first server", () => agent.welcomes === 1);
+  expect(agent.namedServers).toEqual([first.address]);
+  const second = await context.cluster.startServer();
+  await eventually("the agent knows the second server", () => agent.namedServers.includes(second.address));
+  await first.kill();
+  await eventually("the agent has a session with the second server", () => agent.welcomes === 2, 30_000);
+}, 60_000);

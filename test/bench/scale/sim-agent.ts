@@ -86,7 +86,7 @@ export class SimAgent {
     while (!signal.aborted) {
       const { end, outcome } = await this.#runSession(attempt.address, signal);
       this.#connections.recordOutcome(attempt.address, outcome);
-      attempt = nextAttempt(attempt, end, Math.random);
+      attempt = nextAttempt(attempt, end, { named: [], rng: Math.random });
       await pause(attempt.delayMs, signal);
     }
     this.#connections.closeAll();
@@ -226,17 +226,15 @@ function sessionEnd(
   error: unknown,
   { welcome, afterMs }: { readonly welcome: Welcome | undefined; readonly afterMs: number },
 ): SimSessionEnd {
-  const servers = welcome?.servers ?? [];
   const isWelcomed = welcome !== undefined;
   if (isBerthError(error, "BERTH_NOT_LEADER")) {
-    const end = { kind: "not-leader", leader: error.details.leader ?? "", afterMs, servers } as const;
+    const end = { kind: "not-leader", leader: error.details.leader ?? "", afterMs } as const;
     return { end, outcome: isWelcomed ? "ended" : "answered" };
   }
   const end = {
     kind: "lost",
     joinedHeartbeatMs: welcome?.heartbeatMs,
     reason: String(error),
-    servers,
   } as const;
   return { end, outcome: "ended" };
 }

@@ -86,6 +86,7 @@ export function createLeaderSession(
   });
   const link = new LeaderLink({
     servers: firstServers,
+    namedServers: () => assignments.knownLeader.servers,
     nodeId,
     generation: () => assignments.knownLeader.generation,
     transport: platform.transport,

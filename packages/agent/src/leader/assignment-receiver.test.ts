@@ -104,3 +104,14 @@ test("the list of servers that a leader sends is bounded", async () => {
   await receiver.onWelcome(welcome(2, [...Array.from({ length: 1_000 }, (_, index) => `s${index}:1`)]));
   expect(receiver.knownLeader.servers).toHaveLength(32);
 });
+
+test("the servers that a leader names later replace those of its welcome, unless it names none", async () => {
+  const { receiver } = receiverWith({ epoch: 0, servers: [] });
+  await receiver.onWelcome(welcome(1, ["a:1"]));
+  receiver.onServers({ addresses: ["a:1", "b:1"] });
+  expect(receiver.knownLeader).toMatchObject({ epoch: 1, servers: ["a:1", "b:1"] });
+  receiver.onServers({ addresses: [] });
+  expect(receiver.knownLeader.servers).toEqual(["a:1", "b:1"]);
+  receiver.onServers({ addresses: Array.from({ length: 100 }, (_, index) => `s${index}:1`) });
+  expect(receiver.knownLeader.servers).toHaveLength(32);
+});

@@ -6,6 +6,7 @@ import {
   type Policy,
   parseRelease,
   protocolRange,
+  type Servers,
   type Welcome,
 } from "@berth/proto";
 import type { Logger } from "pino";
@@ -99,6 +100,13 @@ export class AssignmentReceiver {
     if (epoch !== knownEpoch || isRestored) await flushState();
     else scheduleStateWrite();
     log.info({ epoch }, "joined the cluster");
+  }
+
+  /** Stores the addresses of the servers, which have changed since the welcome. */
+  onServers({ addresses }: Servers): void {
+    if (addresses.length === 0) return;
+    this.#knownLeader = { ...this.#knownLeader, servers: addresses.slice(0, MAX_SERVERS) };
+    this.#options.scheduleStateWrite();
   }
 
   /**

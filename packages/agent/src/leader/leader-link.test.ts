@@ -147,6 +147,7 @@ function startLink(identity: RotatingIdentity): {
   stopping.push(stop);
   const link = new LeaderLink({
     ...{ servers: [leader.server.address], nodeId: NODE.id, handler, generation: () => 0 },
+    namedServers: () => [],
     transfersImages: false,
     transport: grpcTransport(identity),
     renewals: identity,

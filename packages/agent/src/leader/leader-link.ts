@@ -16,6 +16,8 @@ export interface LeaderLinkOptions
   readonly renewals?: Renewals | undefined;
   /** Addresses of servers, in the order in which to try them. */
   readonly servers: readonly string[];
+  /** Returns the addresses of the servers that the last leader has named. */
+  readonly namedServers: () => readonly string[];
   readonly nodeId: string;
   /** Returns the highest generation of the cluster that this node has joined. */
   readonly generation: () => number;
@@ -53,7 +55,7 @@ export class LeaderLink {
     if (!signal.aborted) this.#logEnd(address, end);
     this.#connections.recordOutcome(address, wasWelcomed ? "ended" : outcomeOf(end));
     if (wasWelcomed) handler.onConnectionEnd();
-    return nextAttempt(attempt, end, Math.random);
+    return nextAttempt(attempt, end, { named: this.#options.namedServers(), rng: Math.random });
   }
 
   /**

@@ -56,6 +56,9 @@ export class LeaderMessageHandler implements SessionHandler {
         if (message.value.ackRequested) session.reply(this.#tablesApplied(message.value.resultsIn));
         if (fence.needsAck) session.sendHeartbeat();
         return;
+      case "servers":
+        session.requireWelcome();
+        return assignments.onServers(message.value);
       case "statusesAck":
         return queue.acknowledgeStatuses(message.value.batch);
       case "heartbeatAck":

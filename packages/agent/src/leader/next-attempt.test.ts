@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
 
-const highest = (): number => 1;
-const lost = { kind: "lost", joinedHeartbeatMs: undefined, reason: "", servers: [] } as const;
+const highest = { named: [], rng: () => 1 };
+const lowest = { named: [], rng: () => 0 };
+const lost = { kind: "lost", joinedHeartbeatMs: undefined, reason: "" } as const;
 const first = firstAttempt(["a:1", "b:1"]);
 
 test("nextAttempt tries the servers in turn with a back-off of up to two seconds", () => {
@@ -12,11 +13,11 @@ test("nextAttempt tries the servers in turn with a back-off of up to two seconds
   }
   expect(attempts.slice(0, 4).map(({ address }) => address)).toEqual(["a:1", "b:1", "a:1", "b:1"]);
   expect(attempts.map(({ delayMs }) => delayMs)).toEqual([0, 100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000]);
-  expect(nextAttempt(first, lost, () => 0).delayMs).toBe(50);
+  expect(nextAttempt(first, lost, lowest).delayMs).toBe(50);
 });
 
 test("nextAttempt follows a limited number of redirects to the leader", () => {
-  const redirect = { kind: "not-leader", leader: "b:1", afterMs: 5, servers: [] } as const;
+  const redirect = { kind: "not-leader", leader: "b:1", afterMs: 5 } as const;
   const followed = nextAttempt(first, redirect, highest);
   expect(followed).toMatchObject({ address: "b:1", delayMs: 0 });
   let attempt = followed;
@@ -24,25 +25,29 @@ test("nextAttempt follows a limited number of redirects to the leader", () => {
   expect(attempt).toMatchObject({ address: "a:1", delayMs: 100 });
 });
 
-test("nextAttempt tries the next server almost at once after a joined session, and adds the leader's servers", () => {
+test("nextAttempt tries the next server almost at once after a joined session, and adds the servers that the leader has named", () => {
   const backedOff = { ...first, failures: 7 };
-  const joined = { kind: "lost", joinedHeartbeatMs: 500, reason: "", servers: ["c:1", "a:1"] } as const;
+  const joined = { kind: "lost", joinedHeartbeatMs: 500, reason: "" } as const;
+  const named = ["c:1", "a:1"];
   const next = { address: "b:1", failures: 0, servers: ["a:1", "b:1", "c:1"] };
-  expect(nextAttempt(backedOff, joined, () => 0)).toMatchObject({ ...next, delayMs: 0 });
-  expect(nextAttempt(backedOff, joined, highest)).toMatchObject({ ...next, delayMs: 100 });
+  expect(nextAttempt(backedOff, joined, { ...lowest, named })).toMatchObject({ ...next, delayMs: 0 });
+  expect(nextAttempt(backedOff, joined, { ...highest, named })).toMatchObject({ ...next, delayMs: 100 });
 });
 
 test("nextAttempt spreads the reconnections of a large cluster, redirects included", () => {
-  const large = { kind: "lost", joinedHeartbeatMs: 2_000, reason: "", servers: [] } as const;
+  const large = { kind: "lost", joinedHeartbeatMs: 2_000, reason: "" } as const;
   const away = nextAttempt(first, large, highest);
   expect(away.delayMs).toBe(400);
-  const redirect = { kind: "not-leader", leader: "a:1", afterMs: 5, servers: [] } as const;
-  expect(nextAttempt(away, redirect, () => 0.5)).toMatchObject({ address: "a:1", delayMs: 200 });
+  const redirect = { kind: "not-leader", leader: "a:1", afterMs: 5 } as const;
+  expect(nextAttempt(away, redirect, { named: [], rng: () => 0.5 })).toMatchObject({
+    address: "a:1",
+    delayMs: 200,
+  });
 });
 
 test("nextAttempt backs off after a server that knows no leader, unless that server has waited for one", () => {
   const backedOff = { ...first, failures: 7 };
-  const noLeader = { kind: "not-leader", leader: "", afterMs: 2_000, servers: [] } as const;
+  const noLeader = { kind: "not-leader", leader: "", afterMs: 2_000 } as const;
   expect(nextAttempt(backedOff, noLeader, highest)).toMatchObject({
     address: "b:1",
     delayMs: 100,
@@ -55,7 +60,7 @@ test("nextAttempt backs off after a server that knows no leader, unless that ser
 });
 
 test("nextAttempt follows a redirect to an unknown address only after every known server was tried", () => {
-  const redirect = { kind: "not-leader", leader: "127.0.0.1:2379", afterMs: 5, servers: [] } as const;
+  const redirect = { kind: "not-leader", leader: "127.0.0.1:2379", afterMs: 5 } as const;
   const second = nextAttempt(first, redirect, highest);
   expect(second).toMatchObject({ address: "b:1", redirects: 0, failures: 1 });
   const third = nextAttempt(second, redirect, highest);
@@ -65,10 +70,10 @@ test("nextAttempt follows a redirect to an unknown address only after every know
 
 test("nextAttempt asks the same server again after a while when the node awaits approval, and rarely once it was removed", () => {
   const backedOff = { ...first, address: "b:1", failures: 7 };
-  const refused = { kind: "refused", reason: "", servers: [] } as const;
+  const refused = { kind: "refused", reason: "" } as const;
   const waiting = nextAttempt(backedOff, { ...refused, refusal: "awaits-approval" }, highest);
   expect(waiting).toMatchObject({ address: "b:1", delayMs: 5_000, failures: 0 });
-  expect(nextAttempt(backedOff, { ...refused, refusal: "removed" }, () => 0)).toMatchObject({
+  expect(nextAttempt(backedOff, { ...refused, refusal: "removed" }, lowest)).toMatchObject({
     address: "b:1",
     delayMs: 30_000,
   });

@@ -22,7 +22,7 @@ const REFUSED_RETRY_MS = { "awaits-approval": 5_000, removed: 60_000 } as const 
 export const MAX_SERVERS = 32;
 
 /** Why a session ended, with the facts that decide which server is next. */
-export type SessionEnd = { readonly servers: readonly string[] } & (
+export type SessionEnd =
   | {
       readonly kind: "not-leader";
       /** The leader's address, or "" when the server knows none. */
@@ -44,8 +44,7 @@ export type SessionEnd = { readonly servers: readonly string[] } & (
       readonly kind: "refused";
       readonly refusal: Refusal;
       readonly reason: string;
-    }
-);
+    };
 
 /** Why the cluster does not serve a node. Trying again soon is of no use. */
 export type Refusal = "awaits-approval" | "removed";
@@ -69,11 +68,17 @@ export function firstAttempt(servers: readonly string[]): Attempt {
 /**
  * Follows a server's redirect to the leader, and otherwise tries the servers in turn. A redirect to an unknown address is
  * followed only when no known server has led to the leader: a false server must not send agents anywhere, but an agent
- * may know one server of several. The first try after a lost
- * leader is immediate, since the other servers know the next leader or wait for it; later tries back off.
+ * may know one server of several. The first try after a lost leader is immediate, since the other servers know the next
+ * leader or wait for it; later tries back off.
+ *
+ * @param named the servers that the last leader has named
  */
-export function nextAttempt(last: Attempt, end: SessionEnd, rng: () => number): Attempt {
-  const servers = [...new Set([...last.servers, ...end.servers])].slice(0, MAX_SERVERS);
+export function nextAttempt(
+  last: Attempt,
+  end: SessionEnd,
+  { named, rng }: { readonly named: readonly string[]; readonly rng: () => number },
+): Attempt {
+  const servers = [...new Set([...last.servers, ...named])].slice(0, MAX_SERVERS);
   const mayFollow = (leader: string): boolean =>
     leader !== "" &&
     last.redirects < MAX_REDIRECTS &&

@@ -179,17 +179,16 @@ export class Session {
 
   /** Returns why the session ended, from the error of the call. */
   #sessionEnd(error: unknown): SessionEnd {
-    const servers = this.#welcome?.servers ?? [];
     if (isBerthError(error, "BERTH_NOT_LEADER")) {
       const afterMs = performance.now() - this.#call.startedMs;
-      return { kind: "not-leader", leader: error.details.leader ?? "", afterMs, servers };
+      return { kind: "not-leader", leader: error.details.leader ?? "", afterMs };
     }
     const reason = error instanceof Error ? error.message : String(error);
     const refusal = refusalOf(error);
-    if (refusal !== undefined) return { kind: "refused", refusal, reason, servers };
+    if (refusal !== undefined) return { kind: "refused", refusal, reason };
     const joinedHeartbeatMs = this.#welcome?.heartbeatMs;
     const isUnanswered = error === this.#welcomeTimeout;
-    return { kind: "lost", joinedHeartbeatMs, reason, servers, hasExpired: isExpiry(error), isUnanswered };
+    return { kind: "lost", joinedHeartbeatMs, reason, hasExpired: isExpiry(error), isUnanswered };
   }
 }
 

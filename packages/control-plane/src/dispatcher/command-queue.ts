@@ -68,6 +68,7 @@ function classify(command: AgentCommand): CommandClass {
     case "heartbeatInterval":
     case "authorities":
     case "measureUsage":
+    case "servers":
       return { key: command.$case, isStop: false, isSetting: true };
     default:
       return assertNever(command);

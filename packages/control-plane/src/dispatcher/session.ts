@@ -28,7 +28,8 @@ export type AgentCommand = Extract<
       | "removeImages"
       | "fetchImage"
       | "startImageUpload"
-      | "stopImageUpload";
+      | "stopImageUpload"
+      | "servers";
   }
 >;
 

@@ -13,6 +13,7 @@ import { MembershipChanges } from "../api/servers/membership-changes.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
 import { etcdServers } from "../core/membership/server-records.js";
+import { announceServers } from "../dispatcher/announce-servers.js";
 import { collectUnusedImages } from "../dispatcher/collect-images.js";
 import { Dispatcher } from "../dispatcher/dispatcher.js";
 import { dispatcherHandlers } from "../dispatcher/dispatcher-service.js";
@@ -165,6 +166,8 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     authorities: () => rotation.message,
     mustJoin: options.identity !== undefined,
   });
+
+  announceServers({ servers, onChange: options.onRegistrationsChange, sessions }, signal);
 
   const membership = createMembership(options);
   const audit = new AuditLog({ ...context, epoch, address });

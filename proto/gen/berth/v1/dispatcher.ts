@@ -264,6 +264,7 @@ export interface SessionResponse {
     | { $case: "fetchImage"; value: FetchImage }
     | { $case: "startImageUpload"; value: StartImageUpload }
     | { $case: "stopImageUpload"; value: StopImageUpload }
+    | { $case: "servers"; value: Servers }
     | undefined;
 }
 
@@ -370,6 +371,12 @@ export interface Welcome {
    * one that it has joined.
    */
   generation: number;
+}
+
+/** The servers have changed since the welcome. */
+export interface Servers {
+  /** Addresses of all servers. */
+  addresses: string[];
 }
 
 /** Asks an agent to probe another host, whose agent is silent. */
@@ -3430,6 +3437,9 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "stopImageUpload":
         StopImageUpload.encode(message.message.value, writer.uint32(186).fork()).join();
         break;
+      case "servers":
+        Servers.encode(message.message.value, writer.uint32(194).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3637,6 +3647,14 @@ export const SessionResponse: MessageFns<SessionResponse> = {
             message.message = { $case: "stopImageUpload", value: StopImageUpload.decode(reader, reader.uint32()) };
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.message = { $case: "servers", value: Servers.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3735,6 +3753,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
         ? { $case: "stopImageUpload", value: StopImageUpload.fromJSON(object.stopImageUpload) }
         : isSet(object.stop_image_upload)
         ? { $case: "stopImageUpload", value: StopImageUpload.fromJSON(object.stop_image_upload) }
+        : isSet(object.servers)
+        ? { $case: "servers", value: Servers.fromJSON(object.servers) }
         : undefined,
     };
   },
@@ -3787,6 +3807,8 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       obj.startImageUpload = StartImageUpload.toJSON(message.message.value);
     } else if (message.message?.$case === "stopImageUpload") {
       obj.stopImageUpload = StopImageUpload.toJSON(message.message.value);
+    } else if (message.message?.$case === "servers") {
+      obj.servers = Servers.toJSON(message.message.value);
     }
     return obj;
   },
@@ -3938,6 +3960,12 @@ export const SessionResponse: MessageFns<SessionResponse> = {
       case "stopImageUpload": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "stopImageUpload", value: StopImageUpload.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "servers": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "servers", value: Servers.fromPartial(object.message.value) };
         }
         break;
       }
@@ -5145,6 +5173,77 @@ export const Welcome: MessageFns<Welcome> = {
     message.newestProtocolVersion = object.newestProtocolVersion ?? 0;
     message.release = object.release ?? "";
     message.generation = object.generation ?? 0;
+    return message;
+  },
+};
+
+function createBaseServers(): Servers {
+  return { addresses: [] };
+}
+
+export const Servers: MessageFns<Servers> = {
+  encode(message: Servers, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.addresses) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Servers {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServers();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Servers {
+    return {
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Servers): unknown {
+    const obj: any = {};
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Servers>): Servers {
+    return Servers.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Servers>): Servers {
+    const message = createBaseServers();
+    message.addresses = object.addresses?.map((e) => e) || [];
     return message;
   },
 };

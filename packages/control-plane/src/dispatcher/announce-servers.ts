@@ -1,0 +1,29 @@
+import { isDeepStrictEqual } from "node:util";
+import { onAbort } from "../runtime/abort.js";
+import type { SessionRegistry } from "./session-registry.js";
+
+export interface ServerAnnouncement {
+  /** Returns the addresses of all servers, sorted. */
+  readonly servers: () => readonly string[];
+  /** Calls the listener when a server may have come or gone. Returns a function that ends this. */
+  readonly onChange: (listener: () => void) => () => void;
+  readonly sessions: Pick<SessionRegistry, "broadcast">;
+}
+
+/**
+ * Sends the addresses of the servers to all connected agents whenever they change, until the signal aborts. An agent that
+ * joined before the other servers would not find the next leader otherwise.
+ */
+export function announceServers(
+  { servers, onChange, sessions }: ServerAnnouncement,
+  signal: AbortSignal,
+): void {
+  let announced = servers();
+  const stop = onChange(() => {
+    const addresses = servers();
+    if (isDeepStrictEqual(addresses, announced)) return;
+    announced = addresses;
+    sessions.broadcast({ $case: "servers", value: { addresses: [...addresses] } });
+  });
+  onAbort(signal, stop);
+}
