@@ -55,6 +55,7 @@ export function withCompanions(
     ...requirements,
     resources: all.map(({ resources }) => resources).reduce(sumRequests),
     constraints: all.flatMap(({ constraints }) => constraints),
+    gpus: Math.max(...all.map(({ gpus }) => gpus)),
     platform: all.find(({ platform }) => platform !== "")?.platform ?? "",
     volumes: [...new Set(all.flatMap(({ volumes }) => volumes))],
     networks: all.flatMap(({ networks }) => networks),
