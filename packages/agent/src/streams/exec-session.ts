@@ -38,10 +38,14 @@ export class ExecSession {
     const { requestId } = this.#request;
     yield { requestId, output: undefined, error: "" };
     try {
-      for await (const output of this.#outputs()) yield { requestId, output, error: "" };
+      for await (const output of this.#outputs()) yield { requestId: "", output, error: "" };
     } catch (error) {
       if (!this.#context.signal.aborted)
-        yield { requestId, output: undefined, error: error instanceof Error ? error.message : String(error) };
+        yield {
+          requestId: "",
+          output: undefined,
+          error: error instanceof Error ? error.message : String(error),
+        };
     } finally {
       this.#markStarted();
     }

@@ -937,6 +937,7 @@ export interface ExecExited {
 }
 
 export interface PushExecRequest {
+  /** Required in the first message. Later ones may lack it. */
   requestId: string;
   /** Absent in the first message, which only shows that the agent has received the request. */
   output?:
