@@ -2,7 +2,7 @@ import { assertNever } from "@berth/proto";
 import type { ServiceBuild } from "../compose/keys/service-build.js";
 import { loadProject, loadStack, type ProjectInput } from "../compose/load-stack.js";
 import { projectShape } from "../compose/model/project-shape.js";
-import type { Example, KeyDocumentation, ValueSchema } from "../compose/model/value-schema.js";
+import type { Example, KeyDocumentation, ValueSchema } from "../compose/model/shapes/value-schema.js";
 import type { Diagnostic } from "../compose/text/diagnostics.js";
 import { textOf } from "../compose/tree/node.js";
 

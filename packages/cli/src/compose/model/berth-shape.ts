@@ -1,18 +1,9 @@
 import { scalarNode } from "../tree/node.js";
-import {
-  decimal,
-  defineShape,
-  dictionary,
-  duration,
-  fields,
-  flag,
-  integer,
-  key,
-  oneOf,
-  type Shape,
-  text,
-} from "./shape.js";
-import { choiceOf } from "./value-schema.js";
+import { dictionary, fields, key } from "./shapes/map-shapes.js";
+import { duration } from "./shapes/quantity-shapes.js";
+import { decimal, flag, integer, oneOf, text } from "./shapes/scalar-shapes.js";
+import { defineShape, type Shape } from "./shapes/shape.js";
+import { choiceOf } from "./shapes/value-schema.js";
 
 const NEVER = "never";
 

@@ -1,20 +1,15 @@
 import { mapNode } from "../tree/node.js";
-import { extraHosts, fileMounts, ulimits } from "./service-shapes.js";
-import {
-  bytes,
-  defineShape,
-  fields,
-  flag,
-  key,
-  keyValues,
-  listOf,
-  oneOrMore,
-  type Shape,
-  scalarAsText,
-  text,
-} from "./shape.js";
+import { fileMounts } from "./file-shapes.js";
+import { extraHosts } from "./host-shapes.js";
+import { keyValues } from "./shapes/key-value-shapes.js";
+import { listOf, oneOrMore } from "./shapes/list-shapes.js";
+import { fields, key } from "./shapes/map-shapes.js";
+import { bytes } from "./shapes/quantity-shapes.js";
+import { flag, scalarAsText, text } from "./shapes/scalar-shapes.js";
+import { defineShape, type Shape } from "./shapes/shape.js";
+import { choiceOf } from "./shapes/value-schema.js";
 import { IGNORED_BY_SWARM } from "./swarm-support.js";
-import { choiceOf } from "./value-schema.js";
+import { ulimits } from "./ulimit-shape.js";
 
 const longBuild = fields({
   context: key(text, "The directory with the Dockerfile and its files", ".", IGNORED_BY_SWARM),

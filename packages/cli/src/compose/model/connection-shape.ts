@@ -1,7 +1,11 @@
+import { fileMounts } from "./file-shapes.js";
+import { extraHosts } from "./host-shapes.js";
 import { mounts } from "./mount-shapes.js";
 import { ports } from "./port-shapes.js";
-import { attachments, dependencies, extraHosts, fileMounts, names } from "./service-shapes.js";
-import { type Keys, key, listOf, oneOrMore, scalarAsText, text, uniqueTexts } from "./shape.js";
+import { attachments, dependencies } from "./reference-shapes.js";
+import { listOf, names, oneOrMore, uniqueTexts } from "./shapes/list-shapes.js";
+import { type Keys, key } from "./shapes/map-shapes.js";
+import { scalarAsText, text } from "./shapes/scalar-shapes.js";
 import { DROPPED_BY_SWARM, IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-support.js";
 
 /** The keys of a service that describe its networks, ports, mounts and files. */

@@ -1,19 +1,10 @@
-import { deviceRequests } from "./service-shapes.js";
-import {
-  bytesText,
-  cpus,
-  decimal,
-  duration,
-  fields,
-  integer,
-  type Keys,
-  key,
-  keyValues,
-  listOf,
-  oneOf,
-  type Shape,
-  text,
-} from "./shape.js";
+import { deviceRequests } from "./device-shapes.js";
+import { keyValues } from "./shapes/key-value-shapes.js";
+import { listOf } from "./shapes/list-shapes.js";
+import { fields, type Keys, key } from "./shapes/map-shapes.js";
+import { bytesText, cpus, duration } from "./shapes/quantity-shapes.js";
+import { decimal, integer, oneOf, text } from "./shapes/scalar-shapes.js";
+import type { Shape } from "./shapes/shape.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
 
 const IGNORED_BY_COMPOSE = { compose: "ignores it" };

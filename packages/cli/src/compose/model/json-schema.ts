@@ -1,6 +1,6 @@
 import { assertNever } from "@berth/proto";
 import { projectShape } from "./project-shape.js";
-import type { Example, KeySchema, ScalarType, ValueSchema } from "./value-schema.js";
+import type { Example, KeySchema, ScalarType, ValueSchema } from "./shapes/value-schema.js";
 
 /** A JSON Schema, as JSON. */
 export interface JsonSchema {

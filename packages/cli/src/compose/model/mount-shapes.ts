@@ -2,22 +2,14 @@ import { isPath, normalizeTarget, parseShortMount } from "../text/short-mount.js
 import { didYouMean } from "../text/suggest.js";
 import type { Cursor } from "../tree/cursor.js";
 import { type MapNode, mapNode, type Node, scalarNode, textOf, withEntry } from "../tree/node.js";
-import {
-  bytes,
-  defineShape,
-  fields,
-  flag,
-  integer,
-  key,
-  keyValues,
-  listOf,
-  oneOf,
-  reportInvalid,
-  type Shape,
-  text,
-} from "./shape.js";
+import { keyValues } from "./shapes/key-value-shapes.js";
+import { listOf } from "./shapes/list-shapes.js";
+import { fields, key } from "./shapes/map-shapes.js";
+import { bytes } from "./shapes/quantity-shapes.js";
+import { flag, integer, oneOf, text } from "./shapes/scalar-shapes.js";
+import { defineShape, reportInvalid, type Shape } from "./shapes/shape.js";
+import { choiceOf, TEXT_SCHEMA } from "./shapes/value-schema.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
-import { choiceOf, TEXT_SCHEMA } from "./value-schema.js";
 
 export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 const SELINUX_LABELS = ["z", "Z"];

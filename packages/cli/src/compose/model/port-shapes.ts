@@ -3,9 +3,11 @@ import { parsePortProtocol, parsePortRange, parseShortPorts, type ShortPort } fr
 import { type Cursor, readItems, reportWrongType } from "../tree/cursor.js";
 import { portKey, uniqueItems } from "../tree/merge-rules.js";
 import { listNode, mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
-import { defineShape, fields, integer, key, reportInvalid, type Shape, scalarAsText, text } from "./shape.js";
+import { fields, key } from "./shapes/map-shapes.js";
+import { integer, scalarAsText, text } from "./shapes/scalar-shapes.js";
+import { defineShape, reportInvalid, type Shape } from "./shapes/shape.js";
+import { choiceOf, listSchema, TEXT_SCHEMA, type ValueSchema } from "./shapes/value-schema.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
-import { choiceOf, listSchema, TEXT_SCHEMA, type ValueSchema } from "./value-schema.js";
 
 const DEFAULT_MODE = "ingress";
 const DEFAULT_PROTOCOL = "tcp";

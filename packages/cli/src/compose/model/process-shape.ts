@@ -1,21 +1,13 @@
 import { build } from "./build-shape.js";
-import { envFiles, healthTest, hooks, logging, preStartHooks } from "./service-shapes.js";
-import {
-  commandLine,
-  duration,
-  fields,
-  flag,
-  type Keys,
-  key,
-  keyValues,
-  listOf,
-  matching,
-  nullable,
-  oneOrMore,
-  scalarAsText,
-  text,
-  truncatedInteger,
-} from "./shape.js";
+import { commandLine, healthTest, hooks, preStartHooks } from "./command-shapes.js";
+import { envFiles } from "./file-shapes.js";
+import { logging } from "./logging-shape.js";
+import { keyValues } from "./shapes/key-value-shapes.js";
+import { listOf, oneOrMore } from "./shapes/list-shapes.js";
+import { fields, type Keys, key } from "./shapes/map-shapes.js";
+import { duration } from "./shapes/quantity-shapes.js";
+import { flag, matching, scalarAsText, text, truncatedInteger } from "./shapes/scalar-shapes.js";
+import { nullable } from "./shapes/shape.js";
 import { IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-support.js";
 
 const PULL_POLICY =

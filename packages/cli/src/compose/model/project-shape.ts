@@ -1,27 +1,13 @@
 import { keyPlace, listFields, reportWrongType } from "../tree/cursor.js";
 import { isNull, mapNode, scalarNode, textOf, withEntry, withoutEntry } from "../tree/node.js";
 import { services } from "./service-shape.js";
-import { textDictionary } from "./service-shapes.js";
-import {
-  defineShape,
-  dictionary,
-  fields,
-  flag,
-  integer,
-  type Keys,
-  key,
-  keyValues,
-  listOf,
-  nullable,
-  oneOrMore,
-  rejected,
-  type Shape,
-  scalarAsText,
-  sensitiveText,
-  text,
-} from "./shape.js";
+import { keyValues, textDictionary } from "./shapes/key-value-shapes.js";
+import { listOf, oneOrMore } from "./shapes/list-shapes.js";
+import { dictionary, fields, type Keys, key } from "./shapes/map-shapes.js";
+import { flag, integer, scalarAsText, sensitiveText, text } from "./shapes/scalar-shapes.js";
+import { defineShape, nullable, rejected, type Shape } from "./shapes/shape.js";
+import { choiceOf, type KeyDocumentation } from "./shapes/value-schema.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
-import { choiceOf, type KeyDocumentation } from "./value-schema.js";
 
 const longInclude = fields(
   {

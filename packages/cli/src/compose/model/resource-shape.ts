@@ -1,21 +1,12 @@
-import { devices, driverOptions, gpus, names, ulimits } from "./service-shapes.js";
-import {
-  bytes,
-  cpus,
-  decimal,
-  fields,
-  flag,
-  integer,
-  type Keys,
-  key,
-  keyValues,
-  listOf,
-  nullable,
-  oneOf,
-  text,
-  uniqueTexts,
-} from "./shape.js";
+import { devices, gpus } from "./device-shapes.js";
+import { keyValues } from "./shapes/key-value-shapes.js";
+import { listOf, names, uniqueTexts } from "./shapes/list-shapes.js";
+import { dictionary, fields, type Keys, key } from "./shapes/map-shapes.js";
+import { bytes, cpus } from "./shapes/quantity-shapes.js";
+import { decimal, flag, integer, oneOf, text } from "./shapes/scalar-shapes.js";
+import { anything, nullable } from "./shapes/shape.js";
 import { DROPPED_BY_SWARM, IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-support.js";
+import { ulimits } from "./ulimit-shape.js";
 
 const blkioLimits = listOf(
   fields({
@@ -109,6 +100,7 @@ export const RESOURCE_KEYS: Keys = {
   pids_limit: key(integer, "Maximum number of processes", 100, REJECTED_BY_SWARM),
   oom_kill_disable: key(flag, "Disables the OOM killer for the containers", true, REJECTED_BY_SWARM),
   oom_score_adj: key(integer, "Preference of the OOM killer, from -1000 to 1000", 500, DROPPED_BY_SWARM),
-  storage_opt: key(driverOptions, "Options of the storage driver", { size: "10G" }, REJECTED_BY_SWARM),
+  // The values depend on the storage driver.
+  storage_opt: key(dictionary(anything), "Options of the storage driver", { size: "10G" }, REJECTED_BY_SWARM),
   blkio_config: key(blkioConfig, "Limits of disk bandwidth", { weight: 300 }, REJECTED_BY_SWARM),
 };

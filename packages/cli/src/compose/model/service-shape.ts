@@ -1,25 +1,15 @@
 import { serviceNameProblem } from "@berth/proto";
 import { berthSettings } from "./berth-shape.js";
+import { hookFields } from "./command-shapes.js";
 import { CONNECTION_KEYS } from "./connection-shape.js";
 import { deploy } from "./deploy-shape.js";
 import { PROCESS_KEYS } from "./process-shape.js";
+import { extension, modelReferences } from "./reference-shapes.js";
 import { RESOURCE_KEYS } from "./resource-shape.js";
-import { extension, hookFields, modelReferences } from "./service-shapes.js";
-import {
-  dictionary,
-  fields,
-  flag,
-  integer,
-  key,
-  listOf,
-  nullable,
-  oneOf,
-  oneOrMore,
-  type Shape,
-  scalarAsText,
-  text,
-  uniqueTexts,
-} from "./shape.js";
+import { listOf, oneOrMore, uniqueTexts } from "./shapes/list-shapes.js";
+import { dictionary, fields, key } from "./shapes/map-shapes.js";
+import { flag, integer, oneOf, scalarAsText, text } from "./shapes/scalar-shapes.js";
+import { nullable, type Shape } from "./shapes/shape.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
 
 const watch = listOf(

@@ -1,4 +1,4 @@
-import type { KeyDocumentation } from "./value-schema.js";
+import type { KeyDocumentation } from "./shapes/value-schema.js";
 
 type SwarmSupport = Pick<KeyDocumentation, "swarm">;
 

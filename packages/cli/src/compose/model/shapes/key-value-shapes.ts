@@ -1,0 +1,52 @@
+import { type Cursor, listFields, readItems, reportWrongType } from "../../tree/cursor.js";
+import { isNull, type MapEntry, type Node, scalarNode } from "../../tree/node.js";
+import { dictionary } from "./map-shapes.js";
+import { scalarAsText, text } from "./scalar-shapes.js";
+import { defineShape, type Shape } from "./shape.js";
+import { choiceOf, listSchema, TEXT_SCHEMA } from "./value-schema.js";
+
+const KEY_VALUES_SCHEMA = choiceOf(
+  { kind: "dictionary", values: { kind: "scalar", types: ["string", "number", "boolean", "null"] } },
+  listSchema(TEXT_SCHEMA),
+);
+
+/** A mapping to scalars, as text. */
+export const textDictionary: Shape = dictionary(scalarAsText);
+
+/**
+ * A mapping of scalars, or a list of `KEY=VALUE`. The canonical form is a mapping to text. A key without a value is null,
+ * or `valueOfNull` when that is given.
+ */
+export function keyValues(valueOfNull?: string): Shape {
+  return defineShape(KEY_VALUES_SCHEMA, (cursor) => {
+    const { node } = cursor;
+    if (node.kind === "list") return keyValueList(cursor, valueOfNull);
+    if (node.kind !== "map") return reportWrongType(cursor, "a mapping or a list");
+    const entries = new Map<string, MapEntry>();
+    for (const [key, field] of listFields(cursor)) {
+      const value = keyValue(field, valueOfNull);
+      if (value !== undefined) entries.set(key, { keyPosition: field.keyPosition, value });
+    }
+    return { ...node, entries };
+  });
+}
+
+function keyValue(field: Cursor, valueOfNull: string | undefined): Node | undefined {
+  const { node } = field;
+  if (node.mergeTag !== undefined) return node;
+  if (!isNull(node)) return scalarAsText(field, "project");
+  return valueOfNull === undefined ? node : scalarNode(valueOfNull, node.position);
+}
+
+function keyValueList(cursor: Cursor, valueOfNull: string | undefined): Node {
+  const entries = new Map<string, MapEntry>();
+  for (const item of readItems(cursor) ?? []) {
+    const node = text(item, "project");
+    if (node?.kind !== "scalar") continue;
+    const equals = node.text.indexOf("=");
+    const key = equals < 0 ? node.text : node.text.slice(0, equals);
+    const value = equals < 0 ? (valueOfNull ?? null) : node.text.slice(equals + 1);
+    entries.set(key, { keyPosition: item.position, value: scalarNode(value, item.position) });
+  }
+  return { kind: "map", entries, position: cursor.position };
+}

@@ -1,0 +1,78 @@
+import { type Cursor, readItems } from "../../tree/cursor.js";
+import { uniqueItems } from "../../tree/merge-rules.js";
+import { haveEqualValues, listNode, type Node, scalarText } from "../../tree/node.js";
+import { text } from "./scalar-shapes.js";
+import { defineShape, type Shape } from "./shape.js";
+import { choiceOf, listSchema } from "./value-schema.js";
+
+export interface ListOptions {
+  /**
+   * Returns a key of an item in its canonical form. A later item replaces an earlier one with the same key, as in Compose,
+   * which is worth a warning when they differ.
+   */
+  readonly keyOf?: (item: Node) => string;
+  /** Whether equal items are an error. */
+  readonly isSet?: boolean;
+}
+
+/** A list. A shape of an item can return a list, for an item that stands for several. */
+export function listOf(shape: Shape, { keyOf, isSet = false }: ListOptions = {}): Shape {
+  return defineShape(listSchema(shape.schema, isSet), (cursor, stage) => {
+    const items = readItems(cursor);
+    if (items === undefined) return undefined;
+    if (isSet) reportEqualItems(items);
+    const expanded = items.flatMap((item) => {
+      const node = shape(item, stage);
+      if (node === undefined) return [];
+      return node.kind === "list" && item.node.kind !== "list" ? node.items : [node];
+    });
+    if (keyOf === undefined) return listNode(expanded, cursor.position);
+    if (stage === "file") warnAboutReplacements(cursor, expanded, keyOf);
+    return listNode(uniqueItems(expanded, keyOf), cursor.position);
+  });
+}
+
+function warnAboutReplacements(
+  { path, diagnostics }: Cursor,
+  items: readonly Node[],
+  keyOf: (item: Node) => string,
+): void {
+  const earlier = new Map<string, Node>();
+  for (const [index, item] of items.entries()) {
+    const key = keyOf(item);
+    const other = earlier.get(key);
+    earlier.set(key, item);
+    if (key === "" || other === undefined || haveEqualValues(other, item)) continue;
+    const place = { position: item.position, path: `${path}[${index}]` };
+    diagnostics.warn(place, `the list has ${key} twice: the last one is used`);
+  }
+}
+
+/** Options of a list of text in which a later item replaces an equal one. */
+export const uniqueTexts: ListOptions = {
+  keyOf: (item) => (item.kind === "scalar" ? item.text : ""),
+};
+
+/** Text or a list of text. */
+export function oneOrMore(shape: Shape, options?: ListOptions): Shape {
+  const list = listOf(shape, options);
+  return defineShape(choiceOf(shape.schema, list.schema), (cursor, stage) => {
+    if (cursor.node.kind === "list") return list(cursor, stage);
+    const node = shape(cursor, stage);
+    return node && listNode([node], cursor.position);
+  });
+}
+
+function reportEqualItems(items: readonly Cursor[]): void {
+  const seen = new Set<string>();
+  for (const item of items) {
+    if (item.node.kind !== "scalar") continue;
+    const key = scalarText(item.node);
+    if (seen.has(key))
+      item.diagnostics.error(item, `${JSON.stringify(key)} is in the list twice: remove one`);
+    seen.add(key);
+  }
+}
+
+/** A set of names, in which equal names are an error. */
+export const names: Shape = listOf(text, { isSet: true });

@@ -1,0 +1,52 @@
+import type { Parsed } from "../../text/parsed.js";
+import { type Cursor, keyPlace } from "../../tree/cursor.js";
+import { isNull, type Node } from "../../tree/node.js";
+import { choiceOf, NULL_SCHEMA, type ValueSchema } from "./value-schema.js";
+
+/**
+ * Which tree is canonicalized. A single file may lack keys that another file of the project has, and its null values
+ * keep the values of earlier files. In the merged tree of the project, both are errors.
+ */
+export type Stage = "file" | "project";
+
+/**
+ * Returns the canonical form of a value, in which all short forms are expanded. The canonical form of a canonical value
+ * is the value itself. Reports an invalid value, and returns undefined when nothing of it can be kept.
+ */
+export type ReadShape = (cursor: Cursor, stage: Stage) => Node | undefined;
+
+/** Reads the values of a part of a Compose file, and describes them. */
+export interface Shape extends ReadShape {
+  /** The values that are valid in a file. */
+  readonly schema: ValueSchema;
+}
+
+/** Creates a shape. */
+export function defineShape(schema: ValueSchema, read: ReadShape): Shape {
+  return Object.assign((cursor: Cursor, stage: Stage) => read(cursor, stage), { schema });
+}
+
+/** A key that is always an error, with advice instead of "unknown key". */
+export function rejected(message: string): Shape {
+  return defineShape({ kind: "nothing" }, (cursor) => {
+    cursor.diagnostics.error(keyPlace(cursor), message);
+    return undefined;
+  });
+}
+
+/** Any value. Compose does not interpret it. */
+export const anything: Shape = defineShape({ kind: "anything" }, ({ node }) => node);
+
+/** A value, or null for its default. */
+export function nullable(shape: Shape): Shape {
+  return defineShape(choiceOf(shape.schema, NULL_SCHEMA), (cursor, stage) =>
+    isNull(cursor.node) ? cursor.node : shape(cursor, stage),
+  );
+}
+
+/** Returns the value of parsed text. Reports invalid text. */
+export function reportInvalid<T>(cursor: Cursor, parsed: Parsed<T>): T | undefined {
+  if (parsed.kind === "value") return parsed.value;
+  cursor.diagnostics.error(cursor, parsed.reason);
+  return undefined;
+}
