@@ -1,4 +1,5 @@
 import { type Cursor, readItems, readText } from "../tree/cursor.js";
+import { reservedKeyProblem } from "../tree/reserved-key.js";
 import type { Link, ServiceDraft } from "./service-draft.js";
 
 /** Reads the aliases of `links: [db, "db:database"]`. */
@@ -21,8 +22,12 @@ function readPairs(cursor: Cursor, form: string): readonly Link[] {
     const text = readText(item);
     if (text === undefined) return [];
     const [service = "", alias = service, ...rest] = text.split(":");
-    if (rest.length === 0 && service !== "" && alias !== "") return [{ service, alias }];
-    item.diagnostics.error(item, `${JSON.stringify(text)} is not ${form} or ${form}:ALIAS`);
+    const isComplete = rest.length === 0 && service !== "" && alias !== "";
+    const problem = isComplete
+      ? reservedKeyProblem(alias)
+      : `${JSON.stringify(text)} is not ${form} or ${form}:ALIAS`;
+    if (problem === undefined) return [{ service, alias }];
+    item.diagnostics.error(item, problem);
     return [];
   });
 }

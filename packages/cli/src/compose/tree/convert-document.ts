@@ -18,6 +18,7 @@ import {
   type ScalarNode,
   scalarNode,
 } from "./node.js";
+import { reservedKeyProblem } from "./reserved-key.js";
 import { resolvePlainScalar } from "./resolve-scalar.js";
 
 /** Maximum number of values with all aliases expanded. A stack of a thousand services has about 50,000. */
@@ -127,6 +128,11 @@ class DocumentConverter {
       }
       const name = String(key.value ?? "");
       const keyPosition = toPosition(this.#source, key.range);
+      const problem = reservedKeyProblem(name);
+      if (problem !== undefined) {
+        this.#error(key, path, problem);
+        continue;
+      }
       const keyPath = path === "" ? name : `${path}.${name}`;
       const isMerge = name === MERGE_KEY && key.type === "PLAIN";
       const node = this.convert(value, keyPath, depth + 1);

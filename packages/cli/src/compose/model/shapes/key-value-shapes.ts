@@ -1,5 +1,6 @@
 import { type Cursor, listFields, readItems, reportWrongType } from "../../tree/cursor.js";
 import { isNull, type MapEntry, type Node, scalarNode } from "../../tree/node.js";
+import { reservedKeyProblem } from "../../tree/reserved-key.js";
 import { dictionary } from "./map-shapes.js";
 import { scalarAsText, text } from "./scalar-shapes.js";
 import { defineShape, type Shape } from "./shape.js";
@@ -45,6 +46,11 @@ function keyValueList(cursor: Cursor, valueOfNull: string | undefined): Node {
     if (node?.kind !== "scalar") continue;
     const equals = node.text.indexOf("=");
     const key = equals < 0 ? node.text : node.text.slice(0, equals);
+    const problem = reservedKeyProblem(key);
+    if (problem !== undefined) {
+      item.diagnostics.error(item, problem);
+      continue;
+    }
     const value = equals < 0 ? (valueOfNull ?? null) : node.text.slice(equals + 1);
     entries.set(key, { keyPosition: item.position, value: scalarNode(value, item.position) });
   }
