@@ -51,22 +51,22 @@ async function createImage() {
 
 async function readAll(archive: Readable) {
   const layers: Buffer[] = [];
-  const names: (string | undefined)[] = [];
-  const config = await readSavedImage(archive, async (content, name) => {
+  const digests: (string | undefined)[] = [];
+  const config = await readSavedImage(archive, [], async (content, digest) => {
     layers.push(await buffer(content));
-    names.push(name);
+    digests.push(digest);
   });
-  return { config, layers, names };
+  return { config, layers, digests };
 }
 
 describe("readSavedImage", () => {
   test("reads the layers and the configuration of each format of docker save", async () => {
     const { layers, config, legacy, layout } = await createImage();
     expect(await readAll(Readable.from(await tarOf(legacy)))).toEqual({
-      ...{ layers, config, names: [undefined, undefined] },
+      ...{ layers, config, digests: [undefined, undefined] },
     });
     expect(await readAll(Readable.from(await tarOf(layout(layers))))).toEqual({
-      ...{ layers, config, names: layers.map(sha256Digest) },
+      ...{ layers, config, digests: layers.map(sha256Digest) },
     });
   });
 
@@ -74,13 +74,13 @@ describe("readSavedImage", () => {
     const { layers, config, layout } = await createImage();
     const compressed = layers.map((layer) => gzipSync(layer));
     expect(await readAll(Readable.from(await tarOf(layout(compressed))))).toEqual({
-      ...{ layers, config, names: [undefined, undefined] },
+      ...{ layers, config, digests: [undefined, undefined] },
     });
   });
 
   test("skips layers that are not read", async () => {
     const { config, legacy } = await createImage();
-    expect(await readSavedImage(Readable.from(await tarOf(legacy)), async () => {})).toEqual(config);
+    expect(await readSavedImage(Readable.from(await tarOf(legacy)), [], async () => {})).toEqual(config);
   });
 
   test("fails for a truncated archive, for one without a manifest, and with the error of the reader", async () => {
@@ -91,7 +91,7 @@ describe("readSavedImage", () => {
     });
     const archive = await tarOf(legacy);
     await expect(readAll(Readable.from(archive.subarray(0, 2_000)))).rejects.toThrow();
-    const failing = readSavedImage(Readable.from(archive), async () => {
+    const failing = readSavedImage(Readable.from(archive), [], async () => {
       throw new Error("the disk is full");
     });
     await expect(failing).rejects.toThrow("the disk is full");
@@ -106,7 +106,7 @@ test("createImageArchive writes an archive that readSavedImage reads, without th
     layers: layers.map(sha256Digest),
     files: [{ digest: sha256Digest(second), sizeBytes: second.length, open: () => Readable.from([second]) }],
   });
-  expect(await readAll(archive)).toEqual({ config, layers: [second], names: [undefined] });
+  expect(await readAll(archive)).toEqual({ config, layers: [second], digests: [undefined] });
 });
 
 test("parseImageConfig returns the layers and the platform, and rejects what is no configuration", async () => {

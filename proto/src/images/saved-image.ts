@@ -3,6 +3,7 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { extract, type Headers } from "tar-stream";
 import { invalidImage, MAX_CONFIG_BYTES } from "./image-config.js";
+import { legacyLayerDigest } from "./legacy-layer.js";
 
 /** Enough to recognize what an entry is: the header of a tar archive. */
 const PREFIX_BYTES = 512;
@@ -15,9 +16,9 @@ const BLOB_NAME = /^blobs\/sha256\/([a-f0-9]{64})$/;
 /**
  * Takes one layer of an archive, as an uncompressed tar archive. A layer that is not read is skipped.
  *
- * @param name digest that the archive gives the layer; undefined in the format of Docker before 25.0
+ * @param digest as the archive says. Undefined when only the content can tell it
  */
-export type LayerReader = (content: Readable, name: string | undefined) => Promise<void>;
+export type LayerReader = (content: Readable, digest: string | undefined) => Promise<void>;
 
 /**
  * Reads an archive of one image, as `docker save` writes it, and returns the configuration of the image. Layers are passed
@@ -26,9 +27,14 @@ export type LayerReader = (content: Readable, name: string | undefined) => Promi
  * Docker before 25.0 names layers `ID/layer.tar`. Later versions write the layout of OCI with `blobs/sha256/DIGEST`. With
  * containerd's image store, layers can be compressed.
  *
+ * @param layers digests of the layers of the image, in order
  * @throws BerthError BERTH_IMAGE_INVALID; the errors of the archive's stream and of `onLayer`
  */
-export async function readSavedImage(archive: Readable, onLayer: LayerReader): Promise<Buffer> {
+export async function readSavedImage(
+  archive: Readable,
+  layers: readonly string[],
+  onLayer: LayerReader,
+): Promise<Buffer> {
   const documents = new Map<string, Buffer>();
   const parser = extract();
   const handleEntry = async (header: Headers, content: Readable): Promise<void> => {
@@ -39,7 +45,8 @@ export async function readSavedImage(archive: Readable, onLayer: LayerReader): P
       documents.set(header.name, await readDocument(prefix, content));
       return;
     }
-    if (isLayerName(header.name)) await readLayer(prefix, content, header.name, onLayer);
+    if (!isLayerName(header.name)) return;
+    await readLayer(prefix, content, digestOf(header.name, documents, layers), onLayer);
   };
   parser.on("entry", (header, content, next) => {
     handleEntry(header, content).then(
@@ -58,16 +65,28 @@ function isLayerName(name: string): boolean {
   return name.endsWith("/layer.tar") || BLOB_NAME.test(name);
 }
 
+/** Returns the digest of a layer by its name and what the archive has said before. */
+function digestOf(
+  name: string,
+  documents: ReadonlyMap<string, Buffer>,
+  layers: readonly string[],
+): string | undefined {
+  const [, hex] = BLOB_NAME.exec(name) ?? [];
+  if (hex !== undefined) return `sha256:${hex}`;
+  const folder = name.slice(0, name.lastIndexOf("/"));
+  const description = documents.get(`${folder}/json`);
+  return description && legacyLayerDigest(folder, description, layers);
+}
+
 async function readLayer(
   prefix: Buffer,
   content: Readable,
-  name: string,
+  digest: string | undefined,
   onLayer: LayerReader,
 ): Promise<void> {
-  const [, hex] = BLOB_NAME.exec(name) ?? [];
   const whole = Readable.from(concatenate(prefix, content), { objectMode: false });
   if (!isGzip(prefix)) {
-    await onLayer(whole, hex === undefined ? undefined : `sha256:${hex}`);
+    await onLayer(whole, digest);
     return;
   }
   const layer = new PassThrough();

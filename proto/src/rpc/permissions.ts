@@ -117,6 +117,7 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.DispatcherService/ReceiveImage": NODE,
   "/berth.v1.ImageService/DescribeImage": NODE,
   "/berth.v1.ImageService/ReadLayer": NODE,
+  "/berth.v1.ImageService/WatchUpload": NODE,
   "/berth.v1.PeerService/CheckLeader": SERVER,
   "/berth.v1.PeerService/FetchClusterKey": SERVER,
 };

@@ -44,7 +44,7 @@ async function readImage(chunks: readonly Buffer[]): Promise<readonly string[] |
   const digests: string[] = [];
   const archive = Readable.from(chunks, { objectMode: false });
   try {
-    const config = await readSavedImage(archive, async (content) => {
+    const config = await readSavedImage(archive, [], async (content) => {
       digests.push(sha256Digest(Buffer.concat(await collect<Buffer>(content))));
     });
     return [...digests, sha256Digest(config)];

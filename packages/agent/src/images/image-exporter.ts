@@ -81,8 +81,8 @@ export class ImageExporter {
     }
     await store.requireRoom(image.sizeBytes);
     const archive = await engine.saveImage(imageId, { signal });
-    const config = await readSavedImage(archive, async (content, name) => {
-      if (name !== undefined && (await store.sizeOf(name)) !== undefined) return;
+    const config = await readSavedImage(archive, image.layers, async (content, digest) => {
+      if (digest !== undefined && (await store.sizeOf(digest)) !== undefined) return;
       await store.add(content);
     });
     if (sha256Digest(config) !== imageId)

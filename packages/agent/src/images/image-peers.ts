@@ -2,6 +2,7 @@ import { BerthError, ImageServiceService, type ImageSource } from "@berth/proto"
 import { invalidImage, MAX_CONFIG_BYTES, parseImageConfig, sha256Digest } from "@berth/proto/images";
 import type { RpcConnection, RpcTransport } from "@berth/proto/rpc";
 import type { LayerStore } from "./layer-store.js";
+import type { UploadedPart } from "./upload-progress.js";
 
 /** A node that exports an image answers when that is complete. */
 const DESCRIBE_TIMEOUT_MS = 10 * 60_000;
@@ -45,6 +46,21 @@ export class ImagePeers {
     }
     const layers = digests.map((digest, index) => ({ digest, sizeBytes: layerSizes[index] ?? 0 }));
     return { config, layers };
+  }
+
+  /**
+   * Yields the parts of an image that a client is pushing to a node. Waits for as long as the node waits for the client.
+   * @throws BerthError when the upload fails, or the node does not know it
+   */
+  async *watchUpload(
+    source: ImageSource,
+    imageId: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<UploadedPart> {
+    for await (const { part } of this.#callsTo(source).watchUpload({ imageId }, { signal })) {
+      if (part?.$case === "layer") yield { kind: "layer", digest: part.value };
+      if (part?.$case === "config") yield { kind: "config", config: Buffer.from(part.value) };
+    }
   }
 
   /**

@@ -1,10 +1,17 @@
-import { BerthError, type ImageServiceService, managedImageId } from "@berth/proto";
+import {
+  assertNever,
+  BerthError,
+  type ImageServiceService,
+  managedImageId,
+  type WatchUploadResponse,
+} from "@berth/proto";
 import { isSha256Digest } from "@berth/proto/images";
 import type { RpcHandlers } from "@berth/proto/rpc";
 import { isLocalImage } from "../core/images/local-image.js";
 import type { ImageEngine, LocalImage } from "../engine/image-engine.js";
 import type { ImageExporter } from "./image-exporter.js";
 import type { LayerStore } from "./layer-store.js";
+import type { UploadedPart, UploadProgress } from "./upload-progress.js";
 
 /** Each one keeps the disk busy, and its buffers in memory. The callers try again, or another node. */
 const MAX_CONCURRENT_READS = 32;
@@ -13,6 +20,8 @@ export interface ImageServiceOptions {
   readonly engine: ImageEngine;
   readonly store: LayerStore;
   readonly exporter: ImageExporter;
+  /** Returns an image that a client is pushing to this node. */
+  readonly uploadOf: (imageId: string) => UploadProgress | undefined;
 }
 
 /**
@@ -44,7 +53,24 @@ export function imageServiceHandlers(options: ImageServiceOptions): RpcHandlers<
         reads -= 1;
       }
     },
+    async *watchUpload({ imageId }, { signal }) {
+      requireDigest(imageId);
+      const upload = options.uploadOf(imageId);
+      if (upload === undefined) throw missing(`an upload of image ${imageId}`);
+      for await (const part of upload.parts(signal)) yield { part: asMessage(part) };
+    },
   };
+}
+
+function asMessage(part: UploadedPart): NonNullable<WatchUploadResponse["part"]> {
+  switch (part.kind) {
+    case "layer":
+      return { $case: "layer", value: part.digest };
+    case "config":
+      return { $case: "config", value: part.config };
+    default:
+      return assertNever(part);
+  }
 }
 
 /** Exports an image with the layer, and returns the size of the layer. */

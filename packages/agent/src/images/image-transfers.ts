@@ -1,5 +1,5 @@
 import { BerthError, diskError, type ImageSource } from "@berth/proto";
-import { parseImageConfig } from "@berth/proto/images";
+import { parseImageConfig, sha256Digest } from "@berth/proto/images";
 import type { RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { PullProgress } from "../engine/engine.js";
@@ -34,6 +34,8 @@ export interface WantedImage {
 export interface TransferCall {
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: PullProgress) => void;
+  /** The layers of an image that a client is pushing to the only source, in order. Empty when the sources have the image. */
+  readonly pushedLayers?: readonly string[];
 }
 
 /** Brings images from other nodes into this host's Docker. */
@@ -62,12 +64,17 @@ export class ImageTransfers {
    * @throws BerthError BERTH_IMAGE_INVALID, BERTH_NODE_UNREACHABLE, BERTH_DISK_FAILED; EngineError
    */
   async fetch(wanted: WantedImage, sources: readonly ImageSource[], call: TransferCall): Promise<void> {
-    const { signal, onProgress = () => {} } = call;
+    const { signal, onProgress = () => {}, pushedLayers = [] } = call;
     if (await this.ensureName(wanted, signal)) return;
     const { transport, log } = this.#options;
     const peers = new ImagePeers(transport);
     const startedMs = performance.now();
     try {
+      const [source] = sources;
+      if (source !== undefined && pushedLayers.length > 0) {
+        const config = await this.#followUpload(wanted, pushedLayers, { source, peers }, signal);
+        if (config !== undefined) return await this.store(wanted, config, signal);
+      }
       const described = await this.#describe(wanted, { sources, peers }, signal);
       requirePlatform(wanted.image, described.config, this.#options.platform());
       const fetched = await this.#fetchMissing(described, { sources, peers, onProgress }, signal);
@@ -91,6 +98,37 @@ export class ImageTransfers {
     await importImage({ imageId, config, name }, { engine, store }, { signal });
     exporter.remember(imageId, config);
     await store.trim();
+  }
+
+  /**
+   * Fetches the layers of an image while a client pushes it to the source. Returns the configuration once all layers are
+   * there. Returns undefined when something is missing: the source has the rest when the upload is complete.
+   */
+  async #followUpload(
+    { imageId }: WantedImage,
+    layers: readonly string[],
+    { source, peers }: { readonly source: ImageSource; readonly peers: ImagePeers },
+    signal: AbortSignal,
+  ): Promise<Buffer | undefined> {
+    const { engine, store, log } = this.#options;
+    const needed = layers.slice(await countPresentLayers(layers, engine, { signal }));
+    let config: Buffer | undefined;
+    const pushed = async function* (): AsyncGenerator<string> {
+      for await (const part of peers.watchUpload(source, imageId, signal)) {
+        if (part.kind === "config") config = part.config;
+        else if (needed.includes(part.digest)) yield part.digest;
+      }
+    };
+    try {
+      await store.requireRoom(0);
+      await fetchLayers({ layers: pushed(), sources: [source], peers, store, onBytes: () => {} }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.debug({ err: error, imageId }, "cannot follow the upload of an image");
+      return undefined;
+    }
+    for (const digest of needed) if ((await store.sizeOf(digest)) === undefined) return undefined;
+    return config !== undefined && sha256Digest(config) === imageId ? config : undefined;
   }
 
   /** Asks the sources for the configuration of the image, one after another. */

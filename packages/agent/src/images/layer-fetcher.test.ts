@@ -109,3 +109,30 @@ test("fetchLayers fails with the reasons of all sources, and at once without any
     message: expect.stringMatching(/n1: invalid image: .*; n2: the node does not answer/),
   });
 });
+
+test("fetchLayers fetches layers that are announced one by one, and ends with the first that cannot be had", async () => {
+  nodes.set("n1", honest);
+  const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = LAYERS;
+  let announce = (): void => {};
+  const announced = new Promise<void>((resolve) => {
+    announce = resolve;
+  });
+  const layers = async function* (): AsyncGenerator<string> {
+    yield digestOf(first);
+    await announced;
+    yield digestOf(second);
+    yield digestOf(first);
+  };
+  const options = { sources: [source("n1")], peers: createPeers(), store, onBytes: () => {} };
+  const fetching = fetchLayers({ ...options, layers: layers() }, signal);
+  await expect.poll(() => store.sizeOf(digestOf(first))).toBe(first.length);
+  announce();
+  await fetching;
+  expect(asked).toEqual(["n1 0", "n1 0"]);
+
+  const broken = async function* (): AsyncGenerator<string> {
+    yield digestOf(first);
+    throw new Error("the upload has ended");
+  };
+  await expect(fetchLayers({ ...options, layers: broken() }, signal)).rejects.toThrow("the upload has ended");
+});

@@ -10,8 +10,8 @@ const ROUNDS = 3;
 const ROUND_DELAY_MS = 2_000;
 
 export interface LayerFetch {
-  /** Digests of the layers to fetch. */
-  readonly layers: readonly string[];
+  /** Digests of the layers to fetch. A source may tell them one by one. */
+  readonly layers: Iterable<string> | AsyncIterable<string>;
   readonly sources: readonly ImageSource[];
   readonly peers: ImagePeers;
   readonly store: LayerStore;
@@ -24,12 +24,15 @@ export interface LayerFetch {
  * @throws BerthError BERTH_NODE_UNREACHABLE when no source has delivered a layer
  */
 export async function fetchLayers(fetch: LayerFetch, signal: AbortSignal): Promise<void> {
-  const waiting = [...new Set(fetch.layers)].entries();
+  const waiting = distinct(fetch.layers);
   const failed = new AbortController();
   const inner = AbortSignal.any([signal, failed.signal]);
   const work = async (): Promise<void> => {
-    // The workers take the layers from one iterator.
-    for (const [index, digest] of waiting) await fetchLayer(digest, index, fetch, inner);
+    // The workers take the layers from one iterator. None of them ends it, because others may be waiting for it.
+    for (let next = await waiting.next(); !next.done; next = await waiting.next()) {
+      const [index, digest] = next.value;
+      await fetchLayer(digest, index, fetch, inner);
+    }
   };
   const workers = Array.from({ length: MAX_CONCURRENT_LAYERS }, () =>
     work().catch((error: unknown) => {
@@ -39,6 +42,17 @@ export async function fetchLayers(fetch: LayerFetch, signal: AbortSignal): Promi
   );
   const results = await Promise.allSettled(workers);
   if (results.some(({ status }) => status === "rejected")) throw inner.reason;
+}
+
+async function* distinct(
+  digests: Iterable<string> | AsyncIterable<string>,
+): AsyncGenerator<readonly [index: number, digest: string]> {
+  const seen = new Set<string>();
+  for await (const digest of digests) {
+    if (seen.has(digest)) continue;
+    yield [seen.size, digest];
+    seen.add(digest);
+  }
 }
 
 /** @param index selects the first source, so that the layers are spread over all sources */

@@ -204,6 +204,8 @@ export class LayerWriter {
   readonly #options: WriterOptions;
   readonly #release: () => void;
   #offset: number;
+  /** The write in progress. */
+  #written: Promise<void> = Promise.resolve();
 
   constructor(options: WriterOptions, release: () => void) {
     this.#options = options;
@@ -216,18 +218,22 @@ export class LayerWriter {
     return this.#offset;
   }
 
+  /** Adds bytes. Does not wait until they are on the disk, so that the next ones arrive meanwhile. */
   async write(bytes: Uint8Array): Promise<void> {
     const { file, hash } = this.#options;
     hash.update(bytes);
-    await file.writeFile(bytes);
+    await this.#written;
     this.#offset += bytes.length;
+    this.#written = file.writeFile(bytes);
+    // The next call gets the error.
+    this.#written.catch(() => {});
   }
 
   /** Completes the layer. @throws BerthError BERTH_IMAGE_INVALID when its content is another one; it is removed then */
   async finish(): Promise<void> {
     const { digest, file, path, target, hash } = this.#options;
     try {
-      await file.close();
+      await this.#written.finally(() => file.close());
       const actual = `sha256:${hash.digest("hex")}`;
       if (actual === digest) {
         await rename(path, target);
@@ -243,6 +249,7 @@ export class LayerWriter {
   /** Keeps the bytes for a later transfer. */
   async suspend(): Promise<void> {
     try {
+      await this.#written.catch(() => {});
       await this.#options.file.close();
     } finally {
       this.#release();

@@ -95,11 +95,11 @@ export class NodeImages implements ManagedImages {
   }
 
   /** Fetches an image for the leader, before a task needs it. Never rejects. */
-  async prefetch({ requestId, image, imageId, sources }: FetchImage): Promise<ImageFetched> {
+  async prefetch({ requestId, image, imageId, sources, pushedLayers }: FetchImage): Promise<ImageFetched> {
     const { signal } = this.#options;
     try {
       const wanted = { image, imageId, name: managedImageName(image, imageId) };
-      await this.#transfers.fetch(wanted, sources, { signal });
+      await this.#transfers.fetch(wanted, sources, { signal, pushedLayers });
       return { requestId, error: "" };
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
@@ -122,7 +122,8 @@ export class NodeImages implements ManagedImages {
 
   async #listen(): Promise<RpcServer | undefined> {
     const { engine, store, transport, listen, log } = this.#options;
-    const handlers = imageServiceHandlers({ engine, store, exporter: this.#exporter });
+    const uploadOf = (imageId: string) => this.uploads.progressOf(imageId);
+    const handlers = imageServiceHandlers({ engine, store, exporter: this.#exporter, uploadOf });
     try {
       return await transport.serve({
         address: listen,

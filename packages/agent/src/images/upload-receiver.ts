@@ -21,6 +21,7 @@ import { ImagePeers } from "./image-peers.js";
 import type { ImageTransfers } from "./image-transfers.js";
 import { fetchLayers } from "./layer-fetcher.js";
 import type { LayerStore, LayerWriter } from "./layer-store.js";
+import { UploadProgress } from "./upload-progress.js";
 
 /** Each upload writes to the disk. */
 const MAX_UPLOADS = 4;
@@ -42,6 +43,7 @@ export interface UploadReceiverOptions {
 export class UploadReceiver extends StreamRelay<StartImageUpload, "receiveImage"> {
   readonly #options: UploadReceiverOptions;
   readonly #log: Logger;
+  readonly #uploads = new Set<ReceivedUpload>();
 
   constructor(options: UploadReceiverOptions) {
     super(options.log, MAX_UPLOADS);
@@ -49,15 +51,22 @@ export class UploadReceiver extends StreamRelay<StartImageUpload, "receiveImage"
     this.#log = options.log;
   }
 
+  /** Returns an image that a client is pushing. */
+  progressOf(imageId: string): UploadProgress | undefined {
+    return [...this.#uploads].find((upload) => upload.imageId === imageId)?.progress;
+  }
+
   protected async relay(calls: Calls, request: StartImageUpload, signal: AbortSignal): Promise<void> {
     const { requestId, start } = request;
     const upload = new ReceivedUpload(this.#options, request, signal);
+    this.#uploads.add(upload);
     this.#log.info({ requestId, image: start?.image, imageId: start?.imageId }, "image upload started");
     try {
       for await (const message of calls.receiveImage(upload.messages(), { signal })) {
         if (message.upload !== undefined) await upload.handle(message.upload);
       }
     } finally {
+      this.#uploads.delete(upload);
       await upload.end();
     }
   }
@@ -73,6 +82,8 @@ export class UploadReceiver extends StreamRelay<StartImageUpload, "receiveImage"
 
 /** One image that a client sends. */
 class ReceivedUpload {
+  /** The parts that have arrived, for other nodes. */
+  readonly progress = new UploadProgress();
   readonly #options: UploadReceiverOptions;
   readonly #request: StartImageUpload;
   readonly #signal: AbortSignal;
@@ -95,6 +106,10 @@ class ReceivedUpload {
     });
     this.#config.catch(() => {});
     this.#signal.addEventListener("abort", () => this.#fail(this.#signal.reason), { once: true });
+  }
+
+  get imageId(): string {
+    return this.#request.start?.imageId ?? "";
   }
 
   /** Yields what the client has to send, the progress and the result. Never throws. */
@@ -144,6 +159,7 @@ class ReceivedUpload {
     const { writer } = this.#layer ?? {};
     this.#layer = undefined;
     await writer?.suspend();
+    this.progress.end(new Error("the upload has ended before it was complete"));
     this.#ended.abort(new Error("the upload has ended"));
   }
 
@@ -174,6 +190,8 @@ class ReceivedUpload {
     if (sha256Digest(config) !== imageId || parseImageConfig(config).layers.join() !== layers.join()) {
       throw invalidImage(`the client has sent another configuration than that of ${imageId}`);
     }
+    this.progress.add({ kind: "config", config });
+    this.progress.end();
     const name = managedImageName(image, imageId);
     await transfers.store({ image, imageId, name }, config, signal);
     yield { message: { $case: "stored", value: { nodeHostname: "" } } };
@@ -200,9 +218,10 @@ class ReceivedUpload {
   }
 
   async #finishLayer(): Promise<void> {
-    const { writer } = this.#layer ?? {};
+    const layer = this.#layer;
     this.#layer = undefined;
-    await writer?.finish();
+    await layer?.writer?.finish();
+    if (layer !== undefined) this.progress.add({ kind: "layer", digest: layer.digest });
   }
 
   #startSilenceTimer(): void {

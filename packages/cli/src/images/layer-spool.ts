@@ -5,16 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { SavedLayer } from "./saved-layer.js";
 
 const CHUNK_BYTES = 256 * 1024;
 /** Docker's output arrives in chunks of 64 KiB. Those that wait are written at once. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
 
-/** A layer in a temporary file. */
-export interface SpooledLayer {
-  readonly digest: string;
-  /** Yields the bytes from an offset, and removes the file in the end. */
-  read(offset: number): AsyncIterable<Buffer>;
+/** A layer in a temporary file. The file is removed when the layer has been read. */
+export interface SpooledLayer extends SavedLayer {
   remove(): Promise<void>;
 }
 

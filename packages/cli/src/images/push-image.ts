@@ -3,8 +3,9 @@ import { readSavedImage, sha256Digest } from "@berth/proto/images";
 import type { ControlClient } from "../client/client.js";
 import type { Cli } from "../process/cli.js";
 import { HandOver } from "./hand-over.js";
-import { LayerSpool, type SpooledLayer } from "./layer-spool.js";
+import { LayerSpool } from "./layer-spool.js";
 import { type LocalImage, saveLocalImage } from "./local-docker.js";
+import { type SavedLayer, StreamedLayer } from "./saved-layer.js";
 
 export interface ImagePush {
   /** "name:tag" */
@@ -122,10 +123,10 @@ class Upload {
   /** Yields the needed layers while Docker saves the next ones, and the configuration in the end. */
   async *#layers(needed: readonly NeededLayer[]): AsyncGenerator<NonNullable<ImageUpload["message"]>> {
     const offsets = new Map(needed.map(({ digest, offset }) => [digest, offset]));
-    const spooled = new HandOver<SpooledLayer>();
-    const saving = this.#save(offsets, spooled).finally(() => spooled.end());
+    const saved = new HandOver<SavedLayer>();
+    const saving = this.#save(offsets, saved).finally(() => saved.end());
     saving.catch(() => {});
-    for (let layer = await spooled.take(); layer !== undefined; layer = await spooled.take()) {
+    for (let layer = await saved.take(); layer !== undefined; layer = await saved.take()) {
       const { digest } = layer;
       yield { $case: "layerStart", value: { digest } };
       for await (const data of layer.read(offsets.get(digest) ?? 0)) {
@@ -138,17 +139,24 @@ class Upload {
   }
 
   /** Saves the image, hands over each needed layer once, and returns the configuration. */
-  async #save(offsets: ReadonlyMap<string, number>, spooled: HandOver<SpooledLayer>): Promise<Buffer> {
+  async #save(offsets: ReadonlyMap<string, number>, saved: HandOver<SavedLayer>): Promise<Buffer> {
     const { signal } = this.#options;
     const { image, local } = this.#push;
     const sent = new Set<string>();
     const { archive, done } = saveLocalImage(this.#cli, image, signal);
-    const config = await readSavedImage(archive, async (content, name) => {
-      if (name !== undefined && !offsets.has(name) && local.layers.includes(name)) return;
-      const layer = await this.#spool.add(content);
-      if (!offsets.has(layer.digest) || sent.has(layer.digest)) return layer.remove();
-      sent.add(layer.digest);
-      await spooled.put(layer, signal);
+    const config = await readSavedImage(archive, local.layers, async (content, digest) => {
+      const isNeeded = (layer: string): boolean => offsets.has(layer) && !sent.has(layer);
+      if (digest === undefined) {
+        const layer = await this.#spool.add(content);
+        if (!isNeeded(layer.digest)) return layer.remove();
+        sent.add(layer.digest);
+        return saved.put(layer, signal);
+      }
+      if (!isNeeded(digest)) return;
+      sent.add(digest);
+      const layer = new StreamedLayer(digest, content);
+      await saved.put(layer, signal);
+      await layer.wasRead(signal);
     });
     await done;
     if (sha256Digest(config) !== local.id) throw changedImage(image);

@@ -299,6 +299,8 @@ export interface FetchImage {
   image: string;
   imageId: string;
   sources: ImageSource[];
+  /** The layers of the image, in order, while a client is pushing it to the only source. Empty when the sources have it. */
+  pushedLayers: string[];
 }
 
 /** Asks an agent to receive an image from a client. */
@@ -4266,7 +4268,7 @@ export const RemoveImages: MessageFns<RemoveImages> = {
 };
 
 function createBaseFetchImage(): FetchImage {
-  return { requestId: "", image: "", imageId: "", sources: [] };
+  return { requestId: "", image: "", imageId: "", sources: [], pushedLayers: [] };
 }
 
 export const FetchImage: MessageFns<FetchImage> = {
@@ -4282,6 +4284,9 @@ export const FetchImage: MessageFns<FetchImage> = {
     }
     for (const v of message.sources) {
       ImageSource.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.pushedLayers) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -4331,6 +4336,14 @@ export const FetchImage: MessageFns<FetchImage> = {
             message.sources.push(ImageSource.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pushedLayers.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4357,6 +4370,11 @@ export const FetchImage: MessageFns<FetchImage> = {
         ? globalThis.String(object.image_id)
         : "",
       sources: globalThis.Array.isArray(object?.sources) ? object.sources.map((e: any) => ImageSource.fromJSON(e)) : [],
+      pushedLayers: globalThis.Array.isArray(object?.pushedLayers)
+        ? object.pushedLayers.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.pushed_layers)
+        ? object.pushed_layers.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -4374,6 +4392,9 @@ export const FetchImage: MessageFns<FetchImage> = {
     if (message.sources?.length) {
       obj.sources = message.sources.map((e) => ImageSource.toJSON(e));
     }
+    if (message.pushedLayers?.length) {
+      obj.pushedLayers = message.pushedLayers;
+    }
     return obj;
   },
 
@@ -4386,6 +4407,7 @@ export const FetchImage: MessageFns<FetchImage> = {
     message.image = object.image ?? "";
     message.imageId = object.imageId ?? "";
     message.sources = object.sources?.map((e) => ImageSource.fromPartial(e)) || [];
+    message.pushedLayers = object.pushedLayers?.map((e) => e) || [];
     return message;
   },
 };

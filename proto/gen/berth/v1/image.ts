@@ -30,6 +30,22 @@ export interface ReadLayerResponse {
   data: Buffer;
 }
 
+export interface WatchUploadRequest {
+  /** "sha256:…" */
+  imageId: string;
+}
+
+export interface WatchUploadResponse {
+  part?:
+    | //
+    /** A layer that the host has received from the client, by its digest. */
+    { $case: "layer"; value: string }
+    | //
+    /** The configuration of the image. The last part: the host has all layers. */
+    { $case: "config"; value: Buffer }
+    | undefined;
+}
+
 /** An image on a node. */
 export interface NodeImage {
   /** "sha256:…" */
@@ -444,6 +460,180 @@ export const ReadLayerResponse: MessageFns<ReadLayerResponse> = {
   fromPartial(object: DeepPartial<ReadLayerResponse>): ReadLayerResponse {
     const message = createBaseReadLayerResponse();
     message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseWatchUploadRequest(): WatchUploadRequest {
+  return { imageId: "" };
+}
+
+export const WatchUploadRequest: MessageFns<WatchUploadRequest> = {
+  encode(message: WatchUploadRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchUploadRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchUploadRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchUploadRequest {
+    return {
+      imageId: isSet(object.imageId)
+        ? globalThis.String(object.imageId)
+        : isSet(object.image_id)
+        ? globalThis.String(object.image_id)
+        : "",
+    };
+  },
+
+  toJSON(message: WatchUploadRequest): unknown {
+    const obj: any = {};
+    if (message.imageId !== "") {
+      obj.imageId = message.imageId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchUploadRequest>): WatchUploadRequest {
+    return WatchUploadRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchUploadRequest>): WatchUploadRequest {
+    const message = createBaseWatchUploadRequest();
+    message.imageId = object.imageId ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchUploadResponse(): WatchUploadResponse {
+  return { part: undefined };
+}
+
+export const WatchUploadResponse: MessageFns<WatchUploadResponse> = {
+  encode(message: WatchUploadResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.part?.$case) {
+      case "layer":
+        writer.uint32(10).string(message.part.value);
+        break;
+      case "config":
+        writer.uint32(18).bytes(message.part.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchUploadResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchUploadResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.part = { $case: "layer", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "config", value: Buffer.from(reader.bytes()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchUploadResponse {
+    return {
+      part: isSet(object.layer)
+        ? { $case: "layer", value: globalThis.String(object.layer) }
+        : isSet(object.config)
+        ? { $case: "config", value: Buffer.from(bytesFromBase64(object.config)) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: WatchUploadResponse): unknown {
+    const obj: any = {};
+    if (message.part?.$case === "layer") {
+      obj.layer = message.part.value;
+    } else if (message.part?.$case === "config") {
+      obj.config = base64FromBytes(message.part.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchUploadResponse>): WatchUploadResponse {
+    return WatchUploadResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchUploadResponse>): WatchUploadResponse {
+    const message = createBaseWatchUploadResponse();
+    switch (object.part?.$case) {
+      case "layer": {
+        if (object.part?.value !== undefined && object.part?.value !== null) {
+          message.part = { $case: "layer", value: object.part.value };
+        }
+        break;
+      }
+      case "config": {
+        if (object.part?.value !== undefined && object.part?.value !== null) {
+          message.part = { $case: "config", value: object.part.value };
+        }
+        break;
+      }
+    }
     return message;
   },
 };
@@ -1590,6 +1780,16 @@ export const ImageServiceService = {
     responseSerialize: (value: ReadLayerResponse): Buffer => Buffer.from(ReadLayerResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReadLayerResponse => ReadLayerResponse.decode(value),
   },
+  /** The parts of an image that a client is pushing to the host, each as soon as the host has it. Ends with the upload. */
+  watchUpload: {
+    path: "/berth.v1.ImageService/WatchUpload" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchUploadRequest): Buffer => Buffer.from(WatchUploadRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchUploadRequest => WatchUploadRequest.decode(value),
+    responseSerialize: (value: WatchUploadResponse): Buffer => Buffer.from(WatchUploadResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchUploadResponse => WatchUploadResponse.decode(value),
+  },
 } as const;
 
 export interface ImageServiceServer extends UntypedServiceImplementation {
@@ -1597,6 +1797,8 @@ export interface ImageServiceServer extends UntypedServiceImplementation {
   describeImage: handleUnaryCall<DescribeImageRequest, DescribeImageResponse>;
   /** One layer, from an offset. The caller checks the digest. */
   readLayer: handleServerStreamingCall<ReadLayerRequest, ReadLayerResponse>;
+  /** The parts of an image that a client is pushing to the host, each as soon as the host has it. Ends with the upload. */
+  watchUpload: handleServerStreamingCall<WatchUploadRequest, WatchUploadResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {

@@ -15,6 +15,7 @@ import { architectureName } from "../../core/scheduler/node-attribute.js";
 import { type Inventories, imageSources } from "../../dispatcher/relays/image-inventories.js";
 import type { RemoteUpload } from "../../dispatcher/relays/image-upload-relay.js";
 import { linkSignals } from "../../runtime/abort.js";
+import { BoundedQueue } from "../../runtime/bounded-queue.js";
 import { firstItem } from "../../runtime/first-item.js";
 import type { ApiContext } from "../api-context.js";
 import { findNode } from "../lookup.js";
@@ -24,6 +25,8 @@ const MAX_LAYERS = 200;
 const MAX_NODES = 1_000;
 /** Nodes that fetch the image at a time. Each one reads four layers at once, and a node serves 32 readers. */
 const MAX_CONCURRENT_FETCHES = 8;
+/** Messages for the client that wait, about progress. */
+const QUEUE_CAPACITY = 16;
 
 /**
  * Stores an image on nodes. One node gets it from the client, except for the layers that other nodes have; all others get it
@@ -45,13 +48,12 @@ export async function* pushImage(
     const targets = selectTargets(nodes, inventories, start, context);
     const holders = new Set(holdersOf(start.imageId, inventories));
     const [first, ...others] = targets;
-    const isUploaded = first !== undefined && holders.size === 0;
-    if (isUploaded) {
-      yield* upload(incoming, { nodeId: first, start, inventories, client: caller.client }, context, signal);
-      holders.add(first);
-      yield stored(first, context);
+    if (first === undefined || holders.size > 0) {
+      yield* fetchOnNodes(targets, { start, holders }, context, signal);
+    } else {
+      const target = { nodeId: first, start, inventories, client: caller.client };
+      yield* uploadToAll(incoming, { target, others, holders }, context, signal);
     }
-    yield* fetchOnNodes(isUploaded ? others : targets, { start, holders }, context, signal);
     signal.throwIfAborted();
   } finally {
     link.unlink();
@@ -64,6 +66,53 @@ interface UploadTarget {
   readonly start: ImageUploadStart;
   readonly inventories: Inventories;
   readonly client: string;
+}
+
+interface UploadPlan {
+  readonly target: UploadTarget;
+  /** Nodes that get the image from the target. */
+  readonly others: readonly string[];
+  readonly holders: Set<string>;
+}
+
+/** Passes an image on to one node. The other nodes copy each layer as soon as that node has it. */
+async function* uploadToAll(
+  incoming: AsyncIterator<PushImageRequest>,
+  { target, others, holders }: UploadPlan,
+  context: ApiContext,
+  signal: AbortSignal,
+): AsyncGenerator<PushImageResponse> {
+  const { nodeId, start } = target;
+  const output = new BoundedQueue<PushImageResponse>(QUEUE_CAPACITY);
+  let fetching: Promise<void> = Promise.resolve();
+  let endUpload = (): void => {};
+  const ended = new Promise<void>((resolve) => {
+    endUpload = resolve;
+  });
+  const fetch = async (): Promise<void> => {
+    const image = { start, holders, upload: { nodeId, ended } };
+    for await (const response of fetchOnNodes(others, image, context, signal)) await output.put(response);
+  };
+  const run = async (): Promise<void> => {
+    for await (const response of upload(incoming, target, context, signal)) {
+      await output.put(response);
+      // The node expects the upload now.
+      if (response.message?.$case !== "needed") continue;
+      fetching = fetch();
+      fetching.catch(() => {});
+    }
+    holders.add(nodeId);
+    endUpload();
+    await output.put(stored(nodeId, context));
+    await fetching;
+  };
+  run()
+    .finally(endUpload)
+    .then(
+      () => output.end(),
+      (error: unknown) => output.end(error instanceof Error ? error : new Error(String(error))),
+    );
+  for (let next = await output.take(); next !== undefined; next = await output.take()) yield next;
 }
 
 /** Passes the client's messages on to one node, and yields what that node needs. */
@@ -93,24 +142,44 @@ async function* upload(
   }
 }
 
+interface PushedImage {
+  readonly start: ImageUploadStart;
+  /** Nodes that have the image. */
+  readonly holders: Set<string>;
+  /** The node that is receiving the image from the client. `ended` resolves when it has the image, or the upload failed. */
+  readonly upload?: { readonly nodeId: string; readonly ended: Promise<void> };
+}
+
 /**
  * Lets nodes fetch the image from those that have it, several at a time. Each node that has fetched it is a source for the
  * next ones. A holder gives the image the name of this push. The failure of a node does not affect the others.
  */
 async function* fetchOnNodes(
   nodeIds: readonly string[],
-  { start: { image, imageId }, holders }: { readonly start: ImageUploadStart; readonly holders: Set<string> },
+  { start: { image, imageId, layers }, holders, upload }: PushedImage,
   context: ApiContext,
   signal: AbortSignal,
 ): AsyncGenerator<PushImageResponse> {
   const waiting = [...nodeIds];
   const running = new Map<string, Promise<{ readonly nodeId: string; readonly error: string }>>();
   const failures: BerthError[] = [];
+  const { nodes } = context.state;
   const fetch = async (nodeId: string): Promise<{ readonly nodeId: string; readonly error: string }> => {
+    if (holders.size === 0 && upload !== undefined) {
+      const request = {
+        image,
+        imageId,
+        sources: imageSources([upload.nodeId], nodes),
+        pushedLayers: [...layers],
+      };
+      if ((await context.imageInventories.fetch(nodeId, request, signal)) === "")
+        return { nodeId, error: "" };
+      // The node may have been too early. What it has got so far stays.
+      await upload.ended;
+    }
     const others = [...holders].filter((holder) => holder !== nodeId);
-    const sources = imageSources(others, context.state.nodes);
-    const error = await context.imageInventories.fetch(nodeId, { image, imageId, sources }, signal);
-    return { nodeId, error };
+    const request = { image, imageId, sources: imageSources(others, nodes), pushedLayers: [] };
+    return { nodeId, error: await context.imageInventories.fetch(nodeId, request, signal) };
   };
   while (waiting.length + running.size > 0) {
     for (const nodeId of waiting.splice(0, MAX_CONCURRENT_FETCHES - running.size)) {
