@@ -2,10 +2,12 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cliCommand } from "../../deploy/lab/berth-commands.js";
+import { BERTH_PATH, cliCommand } from "../../deploy/lab/berth-commands.js";
 import { fetchBody } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { DEFAULT_USER } from "../../packages/agent/src/agent/ingress-user.js";
+import { INGRESS_CAPABILITIES, isInstalledForAll, privilegesOf } from "../harness/ingress-user.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
 import { docker, listProblems, listTasks } from "./support/tasks.js";
@@ -44,6 +46,22 @@ describe("published ports", () => {
   const url = (host: string, port: number): string => `http://${lab.host(host).address}:${port}/`;
   const refused = (host: string, port: number): Promise<void> =>
     expect(fetchBody(url(host, port))).rejects.toThrow(/ECONNREFUSED/);
+
+  test.skipIf(!isInstalledForAll(BERTH_PATH))(
+    "the ingress process has a user of its own with few capabilities, and opens ports below 1024",
+    async () => {
+      expect((await deploy(lab, "low", web('["80:80"]'))).code).toBe(0);
+      for (const host of lab.hosts) {
+        expect(await fetchBody(url(host.name, 80))).toMatch(/^hello from /);
+        const [ingress] = host.processes("ingress");
+        expect(privilegesOf(ingress?.pid ?? 0)).toMatchObject({
+          ...{ Uid: Array(4).fill(DEFAULT_USER.uid).join("\t"), NoNewPrivs: "1" },
+          ...{ CapEff: INGRESS_CAPABILITIES, CapBnd: INGRESS_CAPABILITIES },
+        });
+        expect(await listProblems(lab, host.name)).toEqual([]);
+      }
+    },
+  );
 
   test("mode host: only the task's host answers", async () => {
     expect((await deploy(lab, "hosted", hostMode(1))).code).toBe(0);

@@ -1,4 +1,5 @@
 // A cluster of the release before is upgraded and goes back, and programs of both releases work together.
+import { statSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +8,9 @@ import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabServer } from "../../deploy/lab/lab-server.js";
 import { run } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { DEFAULT_USER } from "../../packages/agent/src/agent/ingress-user.js";
 import { startLoad } from "../bench/load-generator.js";
+import { isInstalledForAll } from "../harness/ingress-user.js";
 import { currentRelease, previousRelease, type Release } from "../upgrade/build-release.js";
 import {
   serverOn,
@@ -83,6 +86,13 @@ async function berth(release: Release, server: LabServer, ...args: string[]): Pr
   const { code, stdout, stderr } = await run(argv, { env, timeoutMs: 120_000 });
   expect(code, `berth ${args.join(" ")} of ${release.release} at ${server.name}: ${stderr}`).toBe(0);
   return stdout;
+}
+
+/** Returns the IDs of the users that the ingress processes run as. */
+function ingressUsers(): readonly number[] {
+  return lab.hosts.flatMap((host) =>
+    host.processes("ingress").map(({ pid }) => statSync(`/proc/${pid}`).uid),
+  );
 }
 
 /** Deploys, scales, reads logs, and runs commands on all hosts. */
@@ -162,6 +172,11 @@ test(
   async () => {
     expect(await underLoad(() => upgradeAll(lab, FORWARD, current))).toEqual([]);
     expect(await berth(current, serverOf(current), "version")).toContain(`Server: ${current.release} `);
+    // The processes of the release before ran as root, and have handed over.
+    if (isInstalledForAll(current.program)) {
+      const users = HOSTS.map(() => DEFAULT_USER.uid);
+      await expect.poll(ingressUsers, { timeout: CONVERGE_TIMEOUT_MS }).toEqual(users);
+    }
     await exercise(current, serverOf(current));
   },
   SLOW_MS,

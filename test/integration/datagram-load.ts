@@ -29,6 +29,15 @@ export interface LoadOptions {
   read(answer: Buffer): { readonly number: number; readonly text: string };
 }
 
+/** For echo servers that answer "NUMBER TEXT". */
+export const NUMBERED = {
+  ask: String,
+  read: (bytes: Buffer) => {
+    const [number, text = ""] = String(bytes).split(" ");
+    return { number: Number(number), text };
+  },
+};
+
 /** Sends UDP requests at a fixed interval until stopped, and records the answers. */
 export function startUdpRequests(cleanup: Cleanup, { to, everyMs, socket, ask, read }: LoadOptions): Load {
   const answers: (string | undefined)[] = [];

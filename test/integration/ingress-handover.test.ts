@@ -12,7 +12,7 @@ import { spawnSuccessor } from "../../packages/agent/src/dataplane/spawn-ingress
 import type { IngressListener } from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import { eventuallyPasses } from "../harness/eventually.js";
 import { reserveTcpPort, reserveUdpPort } from "../harness/reserved-ports.js";
-import { boundSocket, type Load, startUdpRequests } from "./datagram-load.js";
+import { boundSocket, type Load, NUMBERED, startUdpRequests } from "./datagram-load.js";
 import {
   ask,
   Cleanup,
@@ -22,6 +22,7 @@ import {
   openClient,
   openTestIngress,
   startBackend,
+  startRequests,
   type TestIngress,
   tcpListener,
 } from "./ingress-harness.js";
@@ -37,26 +38,6 @@ function open(
   return openTestIngress({ dataDir, entryPath, release, args });
 }
 
-/** Sends requests without a pause, four at a time, until stopped. */
-function startRequests(port: number): { stop(): Promise<readonly string[]> } {
-  const answers: string[] = [];
-  let isOver = false;
-  const one = async (): Promise<void> => {
-    while (!isOver) {
-      answers.push(await ask(port, "x"));
-      await sleep(1);
-    }
-  };
-  const all = Promise.all([one(), one(), one(), one()]);
-  return {
-    stop: async () => {
-      isOver = true;
-      await all;
-      return answers;
-    },
-  };
-}
-
 /** Loopback addresses that no other run of this file uses: the DNS server always listens on port 53. */
 const [high, low] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
 const GATEWAY = `127.53.${high}.${low}`;
@@ -69,15 +50,6 @@ const EMPTY_SNAPSHOT = encodeSnapshot({
   dns: { networks: [], services: [], clients: [] },
   activeVips: [],
 });
-
-/** For echo servers that answer "NUMBER TEXT". */
-const NUMBERED = {
-  ask: String,
-  read: (bytes: Buffer) => {
-    const [number, text = ""] = String(bytes).split(" ");
-    return { number: Number(number), text };
-  },
-};
 
 /** Starts an upstream DNS server that answers slowly, so that queries are always pending. */
 async function startSlowNameServer(): Promise<void> {

@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
@@ -157,6 +158,26 @@ export async function ask(port: number, request = ""): Promise<string> {
   const outcome = await closed;
   await cleanup.run();
   return outcome === "closed" ? read() : outcome;
+}
+
+/** Sends requests without a pause, four at a time, until stopped. */
+export function startRequests(port: number): { stop(): Promise<readonly string[]> } {
+  const answers: string[] = [];
+  let isOver = false;
+  const one = async (): Promise<void> => {
+    while (!isOver) {
+      answers.push(await ask(port, "x"));
+      await sleep(1);
+    }
+  };
+  const all = Promise.all([one(), one(), one(), one()]);
+  return {
+    stop: async () => {
+      isOver = true;
+      await all;
+      return answers;
+    },
+  };
 }
 
 async function listening(server: Server): Promise<void> {

@@ -1,27 +1,35 @@
-import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it, vi } from "vitest";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
+import { type IngressUser, ROOT } from "../../packages/agent/src/dataplane/ingress-privileges.js";
 import { formatDnsConfig } from "../../packages/agent/src/dataplane/messages/dns-messages.js";
-import type { IngressUser } from "../../packages/agent/src/dataplane/spawn-ingress.js";
-import { Cleanup, deadline, ENTRY, folderFor, openTestIngress, publish } from "./ingress-harness.js";
+import { INGRESS_CAPABILITIES, isInstalledForAll, privilegesOf } from "../harness/ingress-user.js";
+import { reserveTcpPort, reserveUdpPort } from "../harness/reserved-ports.js";
+import { boundSocket, NUMBERED, startUdpRequests } from "./datagram-load.js";
+import {
+  Cleanup,
+  deadline,
+  ENTRY,
+  folderFor,
+  openClient,
+  openTestIngress,
+  publish,
+  startBackend,
+  startRequests,
+  type TestIngress,
+  tcpListener,
+} from "./ingress-harness.js";
 import { publishedListener, remoteEndpoint } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
 
 const CLIENT = new URL("../../packages/agent/dist/dataplane-client/ingress-client.js", import.meta.url).href;
 /** A user ID need not have an account. */
 const USER: IngressUser = { uid: 61_153, gid: 61_154 };
-/** CAP_NET_BIND_SERVICE, CAP_NET_ADMIN and CAP_NET_RAW: bits 10, 12 and 13 of capabilities(7). */
-const CAPABILITIES = (2 ** 10 + 2 ** 12 + 2 ** 13).toString(16).padStart(16, "0");
+const OTHER_USER: IngressUser = { uid: 61_155, gid: 61_156 };
 const [GATEWAY, VIP, BRIDGE, PORT] = ["10.64.1.1", "10.64.0.2", "bth4098", 443] as const;
 
-/** False when Node or berth is installed in a directory that only root can access, such as /root. */
-const isInstalledForAll =
-  spawnSync("setpriv", [
-    ...[`--reuid=${USER.uid}`, `--regid=${USER.gid}`, "--clear-groups", "--inh-caps=-all"],
-    ...[process.execPath, "--check", ENTRY],
-  ]).status === 0;
+const canRunAsUser = isInstalledForAll(ENTRY);
 
 const cleanup = new Cleanup();
 let network: TestNetwork;
@@ -78,13 +86,6 @@ process.exit();`;
   return JSON.parse(network.run("a", process.execPath, "--input-type=module", "-e", script));
 }
 
-/** Returns the lines of /proc/PID/status that say which user and privileges the process has. */
-function privileges(processId: number): Readonly<Record<string, string>> {
-  const lines = readFileSync(`/proc/${processId}/status`, "utf8").split("\n");
-  const entries = lines.map((line) => line.split(":\t") as [string, string]);
-  return Object.fromEntries(entries.filter(([name]) => /^(Uid|Gid|Groups|Cap...|NoNewPrivs)$/.test(name)));
-}
-
 function children(processId: number): readonly number[] {
   const threads = readdirSync(`/proc/${processId}/task`);
   const lists = threads.map((thread) => readFileSync(`/proc/${processId}/task/${thread}/children`, "utf8"));
@@ -94,8 +95,8 @@ function children(processId: number): readonly number[] {
 const four = (id: number): string => Array(4).fill(id).join("\t");
 const UNPRIVILEGED = {
   ...{ Uid: four(USER.uid), Gid: four(USER.gid), NoNewPrivs: "1" },
-  ...{ CapInh: CAPABILITIES, CapPrm: CAPABILITIES, CapEff: CAPABILITIES },
-  ...{ CapBnd: CAPABILITIES, CapAmb: CAPABILITIES },
+  ...{ CapInh: INGRESS_CAPABILITIES, CapPrm: INGRESS_CAPABILITIES, CapEff: INGRESS_CAPABILITIES },
+  ...{ CapBnd: INGRESS_CAPABILITIES, CapAmb: INGRESS_CAPABILITIES },
 };
 
 async function stopAfterTest(dataDir: string): Promise<void> {
@@ -120,34 +121,99 @@ resolver.resolve4("api").then((addresses) => console.log(addresses.join()));`;
   expect(network.run("a", process.execPath, "-e", resolve).trim()).toBe(VIP);
 }
 
-it.skipIf(!isInstalledForAll)(
+it.skipIf(!canRunAsUser)(
   "the ingress process and its children run with a user of their own and three capabilities, and its successor too",
   async () => {
     const dataDir = privateFolder();
     const first = startFromAgent(dataDir, { user: USER, release: "first" });
     await stopAfterTest(dataDir);
     await expectServing(first);
-    expect(privileges(first.processId)).toMatchObject(UNPRIVILEGED);
+    expect(privilegesOf(first.processId)).toMatchObject(UNPRIVILEGED);
     await expect.poll(() => children(first.processId).length, { timeout: 5_000 }).toBeGreaterThan(0);
-    for (const child of children(first.processId)) expect(privileges(child)).toMatchObject(UNPRIVILEGED);
+    for (const child of children(first.processId)) expect(privilegesOf(child)).toMatchObject(UNPRIVILEGED);
 
     const second = startFromAgent(dataDir, { user: USER, release: "second" });
     expect(second.processId).not.toBe(first.processId);
     await expectServing(second);
-    expect(privileges(second.processId)).toMatchObject(UNPRIVILEGED);
+    expect(privilegesOf(second.processId)).toMatchObject(UNPRIVILEGED);
     expect(statSync(join(dataDir, "ingress.log"))).toMatchObject({ uid: 0, nlink: 1 });
   },
 );
 
-it.skipIf(!isInstalledForAll)("replaces a process of another user", async () => {
+it.skipIf(!canRunAsUser)("a process of root hands over to one with a user of its own", async () => {
   const dataDir = privateFolder();
   const before = startFromAgent(dataDir, { release: "same" });
-  expect(privileges(before.processId).Uid).toBe(four(0));
+  expect(privilegesOf(before.processId).Uid).toBe(four(0));
   const after = startFromAgent(dataDir, { user: USER, release: "same" });
   await stopAfterTest(dataDir);
-  expect(privileges(after.processId)).toMatchObject(UNPRIVILEGED);
+  expect(privilegesOf(after.processId)).toMatchObject(UNPRIVILEGED);
   const again = startFromAgent(dataDir, { user: USER, release: "same" });
   expect(again.processId).toBe(after.processId);
+});
+
+it.skipIf(!canRunAsUser)(
+  "a change of the user refuses no connection, cuts off none, and loses no datagram",
+  async () => {
+    const dataDir = privateFolder();
+    const open = (user: IngressUser): Promise<TestIngress> =>
+      openTestIngress({ dataDir, entryPath: ENTRY, user });
+    const [port, udpPort] = [reserveTcpPort(), await reserveUdpPort()];
+    const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
+    const echo = await boundSocket(cleanup);
+    // The source port shows whether it is the same flow.
+    echo.on("message", (bytes, from) => echo.send(`${bytes} ${from.port}`, from.port, from.address));
+    const udp = tcpListener(udpPort, [{ id: "u", address: "127.0.0.1", port: echo.address().port }]);
+    const listeners = [tcpListener(port, [endpoint]), { ...udp, protocol: "udp" as const }];
+
+    let ingress = await open(ROOT);
+    cleanup.add(() => ingress.stop(deadline()));
+    await ingress.apply({ version: 1, listeners }, deadline());
+    const asking = startRequests(port);
+    const flow = startUdpRequests(cleanup, {
+      ...{ to: { address: "127.0.0.1", port: udpPort }, everyMs: 20, socket: await boundSocket(cleanup) },
+      ...NUMBERED,
+    });
+    // The process of root starts its successor itself; for the others, the agent does.
+    for (const user of [USER, ROOT, USER, OTHER_USER, ROOT]) {
+      const { processId } = await ingress.stats(deadline());
+      const kept = openClient(cleanup, port);
+      kept.socket.write("one");
+      await expect.poll(() => kept.read()).toBe("one");
+      ingress.close();
+      ingress = await open(user);
+      const stats = await ingress.stats(deadline());
+      expect(stats).toMatchObject({ version: 1, errors: [] });
+      expect(stats.processId).not.toBe(processId);
+      expect(privilegesOf(stats.processId).Uid).toBe(four(user.uid));
+      kept.socket.end(" two");
+      await kept.closed;
+      expect(kept.read()).toBe("one two");
+      expect(statSync(dataDir)).toMatchObject({ uid: 0, gid: user.gid });
+    }
+    const answers = await asking.stop();
+    expect(answers.length).toBeGreaterThan(100);
+    expect(answers.filter((answer) => answer !== "x")).toEqual([]);
+    const datagrams = await flow.stop();
+    expect(datagrams.length).toBeGreaterThan(20);
+    expect(new Set(datagrams).size, String(datagrams)).toBe(1);
+  },
+);
+
+it.skipIf(!canRunAsUser)("replaces a process that cannot hand over to another user", async () => {
+  const dataDir = privateFolder();
+  const before = await openTestIngress({ dataDir, entryPath: ENTRY, user: USER });
+  const { processId } = await before.stats(deadline());
+  before.close();
+  // With such a perl, the agent cannot take the channel of the successor.
+  const programs = folderFor(cleanup);
+  writeFileSync(join(programs, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  vi.stubEnv("PATH", `${programs}:${process.env.PATH}`);
+  cleanup.add(() => vi.unstubAllEnvs());
+  const after = await openTestIngress({ dataDir, entryPath: ENTRY, user: ROOT });
+  cleanup.add(() => after.stop(deadline()));
+  const stats = await after.stats(deadline());
+  expect(stats.processId).not.toBe(processId);
+  expect(privilegesOf(stats.processId).Uid).toBe(four(0));
 });
 
 it("does not write to a link in place of its log", async () => {

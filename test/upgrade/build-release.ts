@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -62,6 +63,8 @@ function buildCommit(ref: string): Release {
     run("sh", ["-c", `git archive ${commit} ${SOURCES.join(" ")} | tar -x -C ${draft}`]);
     linkDependencies(draft);
     run(process.execPath, [join(REPO_ROOT, "node_modules/typescript/bin/tsc"), "-b", draft]);
+    // Agents run the ingress process as a user of its own, which reads the build.
+    chmodSync(draft, 0o755);
     publish(draft, folder);
   } finally {
     rmSync(draft, { recursive: true, force: true });

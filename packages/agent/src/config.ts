@@ -14,7 +14,7 @@ export interface AgentConfig {
   readonly resources: Readonly<Record<string, number>>;
   /** How connections to published ports are balanced: in the kernel, in user space, or in the kernel where possible. */
   readonly ingress: IngressMode;
-  /** User that the ingress process runs as. Empty for the agent's own user. */
+  /** User that the ingress process runs as; "root" for the agent's own. Empty for one without an account, where possible. */
   readonly ingressUser: string;
   /** Listen address for Prometheus ("host:port"). Empty when metrics are off. */
   readonly metrics: string;
@@ -86,7 +86,8 @@ const OPTIONS = [
   },
   {
     flags: "--ingress-user <name>",
-    description: "unprivileged user for the ingress process",
+    description:
+      "user of the ingress process, or root; by default an unprivileged one without an account, where this host allows it",
     variable: "BERTH_INGRESS_USER",
     fallback: "",
   },

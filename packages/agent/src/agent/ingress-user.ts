@@ -1,31 +1,112 @@
-import { BerthError } from "@berth/proto";
-import type { IngressUser } from "../dataplane/spawn-ingress.js";
-import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.js";
+import { assertNever, BerthError } from "@berth/proto";
+import type { Logger } from "pino";
+import { commandAs, type IngressUser, ownUser } from "../dataplane/ingress-privileges.js";
+import { PROBE_DENIED, PROBE_FLAG } from "../dataplane/probe-privileges.js";
+import { ENTRY_PATH } from "../dataplane/spawn-ingress.js";
+import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../runtime/run-program.js";
 
 /**
- * Returns the IDs of the user that the ingress process runs as.
- * @throws BerthError BERTH_INGRESS_FAILED when this host has no such user, or an iptables that only root can use
+ * The user of the ingress process by default, which needs no account. Neither Debian nor systemd assigns this ID
+ * (https://systemd.io/UIDS-GIDS).
  */
-export async function findIngressUser(
+export const DEFAULT_USER: IngressUser = { uid: 61_153, gid: 61_153 };
+/** Loading the process takes about 0.2 s; on an overloaded host much longer. */
+const PROBE_TIMEOUT_MS = 20_000;
+
+/** The user that the ingress process runs as, and why. */
+export type ChosenUser =
+  /** A user of its own, with few capabilities. */
+  | { readonly kind: "unprivileged"; readonly user: IngressUser }
+  /** The agent's user, as configured. */
+  | { readonly kind: "privileged"; readonly user: IngressUser }
+  /** The agent's user, because this host cannot run the process as another one. */
+  | { readonly kind: "fallback"; readonly user: IngressUser; readonly reason: string };
+
+interface Host {
+  readonly run: RunProgram;
+  readonly own: IngressUser;
+}
+
+/**
+ * Selects the user of the ingress process.
+ * @param name of the user; "root" for the agent's own user; empty for {@link DEFAULT_USER} where this host allows it
+ * @throws BerthError BERTH_INGRESS_FAILED when this host has no user of this name, or cannot run the process as that user
+ */
+export async function chooseIngressUser(
   name: string,
   signal: AbortSignal,
-  run: RunProgram = runProgram,
-): Promise<IngressUser> {
+  { run, own }: Host = { run: runProgram, own: ownUser() },
+): Promise<ChosenUser> {
+  const user = name === "" ? DEFAULT_USER : await findUser(name, signal, run);
+  if (user.uid === own.uid || user.uid === 0) return { kind: "privileged", user: own };
+  const problem = own.uid === 0 ? await findProblem(user, signal, run) : "the agent does not run as root";
+  if (problem === undefined) return { kind: "unprivileged", user };
+  if (name === "") return { kind: "fallback", user: own, reason: problem };
+  throw failed(problem, name);
+}
+
+async function findUser(name: string, signal: AbortSignal, run: RunProgram): Promise<IngressUser> {
   const readId = async (flag: string): Promise<number> => {
     const result = await run("id", { args: [flag, "--", name], signal });
     if (result.kind === "done") return Number(result.stdout);
-    throw failed(name, `${failureOf("id", result)}: add the user with useradd --system, or name another one`);
+    throw failed(`${failureOf("id", result)}: add the user with useradd --system, or name another one`, name);
   };
-  const user = { uid: await readId("-u"), gid: await readId("-g") };
-  const iptables = await run("iptables", { args: ["--version"], signal });
-  // Its lock, /run/xtables.lock, can be opened by root only.
-  if (iptables.kind === "done" && !iptables.stdout.includes("nf_tables")) {
-    throw failed(name, "iptables-legacy requires root: install iptables-nft, or omit --ingress-user");
-  }
-  return user;
+  return { uid: await readId("-u"), gid: await readId("-g") };
 }
 
-function failed(name: string, reason: string): BerthError {
-  const message = `cannot run the ingress process as user "${name}": ${reason}`;
+/** Returns why this host cannot run the ingress process as the user, with what to do. Undefined when it can. */
+async function findProblem(
+  user: IngressUser,
+  signal: AbortSignal,
+  run: RunProgram,
+): Promise<string | undefined> {
+  const iptables = await run("iptables", { args: ["--version"], signal });
+  // Its lock, /run/xtables.lock, can be opened by root only.
+  if (iptables.kind === "done" && !iptables.stdout.includes("nf_tables"))
+    return "iptables-legacy requires root: install iptables-nft";
+  const [program = "", ...args] = commandAs(user, [process.execPath, ENTRY_PATH, PROBE_FLAG]);
+  return probeProblem(await run(program, { args, signal, timeoutMs: PROBE_TIMEOUT_MS }));
+}
+
+/**
+ * Returns why the probe of the ingress process failed, with what to do.
+ * @throws BerthError BERTH_INGRESS_FAILED when it did not end, for example on an overloaded host
+ */
+function probeProblem(result: ProgramResult): string | undefined {
+  switch (result.kind) {
+    case "done":
+      return undefined;
+    case "missing":
+      return "setpriv is not installed: install util-linux";
+    case "failed":
+      if (result.exitCode === undefined) throw failed(result.reason);
+      if (result.exitCode === PROBE_DENIED) return `it may not use ${result.reason}`;
+      return `${result.reason}: install Node.js and berth where all users can read them, not below /root`;
+    default:
+      return assertNever(result);
+  }
+}
+
+function failed(reason: string, name = ""): BerthError {
+  const user = name === "" ? "a user of its own" : `user "${name}"`;
+  const message = `cannot run the ingress process as ${user}: ${reason}`;
   return new BerthError({ code: "BERTH_INGRESS_FAILED", message });
+}
+
+/** Logs the user, and why it is the agent's. */
+export function logIngressUser(log: Pick<Logger, "info" | "warn">, chosen: ChosenUser): void {
+  const { uid } = chosen.user;
+  switch (chosen.kind) {
+    case "unprivileged":
+      log.info({ uid }, "the ingress process has a user of its own");
+      return;
+    case "privileged":
+      log.info({ uid }, "the ingress process has the agent's user, as configured");
+      return;
+    case "fallback":
+      log.warn({ uid, reason: chosen.reason }, "the ingress process has the agent's user");
+      return;
+    default:
+      assertNever(chosen);
+  }
 }

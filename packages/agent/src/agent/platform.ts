@@ -33,7 +33,7 @@ import { UsageReader, type UsageSample } from "../node/usage/container-usage.js"
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
 import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/process-lock.js";
-import { findIngressUser } from "./ingress-user.js";
+import { chooseIngressUser, logIngressUser } from "./ingress-user.js";
 import { loadOrCreateOwnerKey } from "./owner-key.js";
 
 export interface HostImages {
@@ -132,8 +132,10 @@ export async function hostPlatform(config: AgentConfig, log: Logger): Promise<Ag
     readUsage: (processId) => usage.read(processId),
     readHostUsage: () => readHostUsage(),
     openIngress: async (logger, signal) => {
-      const user = ingressUser === "" ? {} : { user: await findIngressUser(ingressUser, signal) };
-      return openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, ...user, logger, signal });
+      const chosen = await chooseIngressUser(ingressUser, signal);
+      logIngressUser(logger, chosen);
+      const { user } = chosen;
+      return openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, user, logger, signal });
     },
     ...(metrics === "" ? {} : { serveMetrics: (stats) => serveAgentMetrics({ metrics, identity }, stats) }),
     release,

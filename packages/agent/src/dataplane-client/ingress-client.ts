@@ -6,6 +6,7 @@ import { raceSignal } from "../runtime/race-signal.js";
 import { IngressConnector, type IngressConnectorOptions } from "./ingress-connector.js";
 import type { IngressSession } from "./ingress-session.js";
 import type { ListenerTable } from "./ingress-table.js";
+import { namePortOwners } from "./port-owner.js";
 import { TableSender } from "./table-sender.js";
 
 /** After running this long, a process is restarted at once; one that crashes sooner is restarted with back-off. */
@@ -85,9 +86,10 @@ class ReconnectingIngressClient implements IngressClient {
     this.#fallback = fallback;
   }
 
-  apply(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult> {
+  async apply(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult> {
     this.#table = table;
-    return this.#call((session) => this.#tables.send(session, this.#table ?? table), signal);
+    const result = await this.#call((session) => this.#tables.send(session, this.#table ?? table), signal);
+    return { ...result, errors: await namePortOwners(result.errors) };
   }
 
   async setSuspectNodes(nodeIds: readonly string[], signal: AbortSignal): Promise<void> {
@@ -108,7 +110,7 @@ class ReconnectingIngressClient implements IngressClient {
       (session) => session.request({ $case: "getStats", value: {} }, "stats"),
       signal,
     );
-    return { ...stats, ...completeStatus(status) };
+    return { ...stats, ...(await completeStatus(status)) };
   }
 
   async status(signal: AbortSignal): Promise<IngressStatus> {
@@ -216,9 +218,14 @@ class ReconnectingIngressClient implements IngressClient {
   }
 }
 
-function completeStatus(status: IngressStatusMessage | undefined): IngressStatus {
+async function completeStatus(status: IngressStatusMessage | undefined): Promise<IngressStatus> {
   const { errors = [], dnsProblems = [], fdProblem, path } = status ?? {};
-  return { errors, dnsProblems, fdProblem, path: path ?? { kernel: false, reason: "unknown" } };
+  return {
+    errors: await namePortOwners(errors),
+    dnsProblems,
+    fdProblem,
+    path: path ?? { kernel: false, reason: "unknown" },
+  };
 }
 
 function longerBackoff(backoffMs: number): number {

@@ -4,14 +4,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BERTH_VERSION, BerthError, commonVersion, PROTOCOL_VERSIONS, protocolRange } from "@berth/proto";
 import type { Logger } from "pino";
 import { LOG_NAME, SOCKET_NAME } from "../dataplane/control/protocol.js";
+import type { IngressUser } from "../dataplane/ingress-privileges.js";
 import type { IngressMode } from "../dataplane/kernel/ingress-mode.js";
-import {
-  ENTRY_PATH,
-  type IngressProgram,
-  type IngressUser,
-  spawnIngress,
-} from "../dataplane/spawn-ingress.js";
+import { ENTRY_PATH, type IngressProgram, spawnIngress } from "../dataplane/spawn-ingress.js";
 import { IngressSession } from "./ingress-session.js";
+import { requestHandover } from "./request-handover.js";
 
 /** A start takes about 100 ms; on an overloaded host much longer. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -29,7 +26,7 @@ export interface IngressConnectorOptions {
   readonly entryPath?: string;
   /** A running process with another mode is replaced. When undefined, any mode is accepted. */
   readonly mode?: IngressMode;
-  /** A running process of another user is replaced. When undefined, the process gets the agent's user. */
+  /** A running process of another user is replaced. When undefined, any user is accepted; a new process gets the agent's. */
   readonly user?: IngressUser;
   /** Further arguments for the process. */
   readonly args?: readonly string[];
@@ -63,8 +60,9 @@ export class IngressConnector {
   }
 
   /**
-   * Returns a session with a process of this release. A process of another release is asked once to hand over its
-   * sockets to a new one; a process with another protocol, mode or user is shut down gracefully and replaced.
+   * Returns a session with a process of this release and user. A process of others is asked once to hand over its
+   * sockets to a new one; a process with another protocol or mode, or that did not hand over to another user, is shut
+   * down gracefully and replaced.
    * @throws BerthError BERTH_INGRESS_FAILED after 10 s
    */
   async connect(signal: AbortSignal): Promise<IngressSession> {
@@ -76,7 +74,7 @@ export class IngressConnector {
       try {
         const session = await IngressSession.open(this.#socketPath);
         signal.throwIfAborted();
-        if (mayHandOver && session.hello.release !== this.#release) {
+        if (mayHandOver && !this.#isCurrent(session)) {
           mayHandOver = false;
           await this.#requestHandover(session);
         } else if (this.#isCompatible(session)) {
@@ -97,6 +95,10 @@ export class IngressConnector {
     );
   }
 
+  #isCurrent({ hello }: IngressSession): boolean {
+    return hello.release === this.#release && this.#hasUser(hello.processId);
+  }
+
   #isCompatible({ hello }: IngressSession): boolean {
     const { mode = hello.mode } = this.#options;
     const versions = protocolRange(hello.protocol, hello.newestProtocol);
@@ -106,7 +108,7 @@ export class IngressConnector {
 
   #hasUser(processId: number): boolean {
     const { user } = this.#options;
-    return user === undefined || statSync(`/proc/${processId}`).uid === user.uid;
+    return user === undefined || userIdOf(processId) === user.uid;
   }
 
   get #release(): string {
@@ -122,15 +124,18 @@ export class IngressConnector {
     };
   }
 
-  /** Makes a process of another release start one of this release and hand over its sockets. */
+  /** Makes a process of another release or user hand over its sockets to one of this release and user. */
   async #requestHandover(session: IngressSession): Promise<void> {
-    const { logger, mode } = this.#options;
+    const { dataDir, logger, mode, user } = this.#options;
     const { processId, release, mode: currentMode } = session.hello;
-    logger.info({ processId, release }, "ingress process of another release; requesting handover");
-    const { executable, entryPath, args } = this.#program(mode ?? currentMode);
+    const currentUid = userIdOf(processId);
+    logger.info(
+      { processId, release, uid: currentUid },
+      "ingress process of another release or user; requesting handover",
+    );
     try {
-      const value = { executable, entryPath, args: [...args] };
-      await session.request({ $case: "handOver", value }, "done");
+      const program = this.#program(mode ?? currentMode);
+      await requestHandover(session, { dataDir, program, user, currentUid });
       // The successor has no control socket for a moment. That is no reason to start another process.
       this.#startedAtMs = performance.now();
     } catch (error) {
@@ -168,6 +173,10 @@ export class IngressConnector {
     child.once("exit", (code, signal) => onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
     child.unref();
   }
+}
+
+function userIdOf(processId: number): number {
+  return statSync(`/proc/${processId}`).uid;
 }
 
 function isNotRunning(error: unknown): boolean {

@@ -1,11 +1,13 @@
 import { connect, type Socket } from "node:net";
-import { BerthError, type IngressHello, IngressReply, IngressRequest } from "@berth/proto";
+import { BerthError, type IngressHello, IngressReply, IngressRequest, isBerthError } from "@berth/proto";
 import { readFrames, writeFrame } from "../dataplane/control/protocol.js";
 
 /** The process sends `hello` at once unless it is stopped or overloaded. */
 const HELLO_TIMEOUT_MS = 2_000;
 /** A table of thousands of ports is applied in well under a second. */
 const REPLY_TIMEOUT_MS = 10_000;
+
+const REJECTED = { reason: "rejected" };
 
 export type Request = NonNullable<IngressRequest["request"]>;
 export type Reply = NonNullable<IngressReply["reply"]>;
@@ -91,7 +93,7 @@ export class IngressSession {
       });
       if (isCase(reply, expected)) return reply.value as ReplyValue<Case>;
       if (reply.$case === "error")
-        throw failed(`ingress process rejected ${request.$case}: ${reply.value.message}`);
+        throw failed(`ingress process rejected ${request.$case}: ${reply.value.message}`, REJECTED);
       throw failed(`ingress process answered ${request.$case} with ${reply.$case}`);
     } finally {
       clearTimeout(timer);
@@ -102,6 +104,11 @@ export class IngressSession {
   close(): void {
     this.#socket.destroy();
   }
+}
+
+/** Returns whether the process answered the request with an error. False when the answer was lost. */
+export function isRejection(error: unknown): boolean {
+  return isBerthError(error, "BERTH_INGRESS_FAILED") && error.details.reason === REJECTED.reason;
 }
 
 function decodeReply(body: Buffer): Reply | undefined {
@@ -129,6 +136,6 @@ function timedOut(problem: string, afterMs: number): BerthError {
   );
 }
 
-function failed(message: string): BerthError {
-  return new BerthError({ code: "BERTH_INGRESS_FAILED", message });
+function failed(message: string, details = {}): BerthError {
+  return new BerthError({ code: "BERTH_INGRESS_FAILED", message, details });
 }

@@ -17,6 +17,7 @@ import { raiseConntrackTimeouts } from "./kernel/conntrack-timeouts.js";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./kernel/ingress-mode.js";
 import { type OpenedPath, openKernelPath } from "./kernel/open-kernel-path.js";
 import { ListenerManager } from "./listeners/listener-manager.js";
+import { PROBE_FLAG, probePrivileges } from "./probe-privileges.js";
 import { type IngressProgram, spawnSuccessor } from "./spawn-ingress.js";
 import { createNetTransport } from "./transport/net-transport.js";
 import { openTransport } from "./transport/open-transport.js";
@@ -255,4 +256,6 @@ for (const event of ["unhandledRejection", "uncaughtException"] as const) {
 }
 // The agent's terminal may close; the ingress process outlives it.
 process.on("SIGHUP", () => {});
+// The agent probes whether a user can run this process: with all its modules, but without any effect.
+if (process.argv[2] === PROBE_FLAG) process.exit(await probePrivileges());
 await main(log);

@@ -1,31 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  openSync,
-  rmSync,
-} from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { giveIngressLocks } from "../runtime/process-lock.js";
-import { LOG_NAME, SOCKET_NAME } from "./control/protocol.js";
+import { LOG_NAME } from "./control/protocol.js";
+import { assignDataDir, commandAs, type IngressUser, ownUser } from "./ingress-privileges.js";
 
 /** The process logs little. The limit keeps a process that crashes in a loop from filling the disk. */
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
-
-/**
- * Capabilities of a process with a user of its own: changes to nftables, addresses and connection tracking, ports below
- * 1024, and raw sockets, with which some builds of iptables read their tables.
- */
-const CAPABILITIES = ["net_admin", "net_bind_service", "net_raw"];
-/** Sticky: the process can create its socket in the directory, but cannot replace the log, which is root's. */
-const SHARED_DIRECTORY = 0o1770;
 
 /** The compiled entry point of this release. */
 export const ENTRY_PATH = fileURLToPath(new URL("./entry.js", import.meta.url));
@@ -37,26 +19,15 @@ export interface IngressProgram {
   readonly args: readonly string[];
 }
 
-/** The user and group that an ingress process runs as, with {@link CAPABILITIES} only. */
-export interface IngressUser {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** Starts an ingress process in its own session, so that it outlives this process. Without a user, it keeps this one. */
 export function spawnIngress(dataDir: string, program: IngressProgram, user?: IngressUser): ChildProcess {
-  if (user !== undefined) shareDirectory(dataDir, user);
+  const owner = ownUser();
+  // An agent that is not root shares its directory with no other user.
+  if (user !== undefined && owner.uid === 0) assignDataDir(dataDir, user);
+  const [file = "", ...argv] = commandAs(user ?? owner, ingressCommand(dataDir, program));
   const log = openLog(join(dataDir, LOG_NAME));
-  const { executable, entryPath, args } = program;
-  const command = [executable, entryPath, "--data-dir", dataDir, ...args];
-  const [file = executable, ...argv] = user === undefined ? command : [...dropPrivileges(user), ...command];
   try {
-    return spawn(file, argv, {
-      ...processOptions(),
-      stdio: ["ignore", log, log],
-      // The user may lack access to the directories above the data directory.
-      ...(user === undefined ? {} : { cwd: dataDir }),
-    });
+    return spawn(file, argv, { ...processOptions(dataDir, user), stdio: ["ignore", log, log] });
   } finally {
     closeSync(log);
   }
@@ -66,34 +37,66 @@ export function spawnIngress(dataDir: string, program: IngressProgram, user?: In
  * Starts the process that receives the state and sockets of this ingress process, over an IPC channel. It has the same
  * user, capabilities, working directory and log.
  */
-export function spawnSuccessor(
+export function spawnSuccessor(dataDir: string, program: IngressProgram): ChildProcess {
+  const [file = "", ...argv] = successorCommand(dataDir, program);
+  return spawn(file, argv, { ...processOptions(), stdio: ["ignore", "inherit", "inherit", "ipc"] });
+}
+
+/**
+ * Starts, as root, a successor with another user than its predecessor. The predecessor has started a process that only
+ * holds the successor's end of the IPC channel, and the successor takes the channel from that process.
+ */
+export function spawnAdoptingSuccessor(
   dataDir: string,
-  { executable, entryPath, args }: IngressProgram,
+  program: IngressProgram,
+  { user, holderId }: { readonly user: IngressUser; readonly holderId: number },
 ): ChildProcess {
-  const command = [entryPath, "--data-dir", dataDir, "--inherit", ...args];
-  return spawn(executable, command, { ...processOptions(), stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const command = commandAs(user, successorCommand(dataDir, program));
+  const log = openLog(join(dataDir, LOG_NAME));
+  const options = processOptions(dataDir, user);
+  try {
+    return spawn("perl", ["-e", ADOPT_CHANNEL, String(holderId), ...command], {
+      ...{ ...options, env: { ...options.env, NODE_CHANNEL_FD: String(CHANNEL_FD) } },
+      stdio: ["ignore", log, log],
+    });
+  } finally {
+    closeSync(log);
+  }
 }
 
-function processOptions(): { readonly detached: true; readonly env: NodeJS.ProcessEnv } {
-  return { detached: true, env: { PATH: process.env.PATH, LANG: process.env.LANG } };
+/** The descriptor of the IPC channel in processes that Node.js starts with three standard streams. */
+const CHANNEL_FD = 3;
+
+/**
+ * Copies the channel of the process in the first argument with pidfd_getfd(2), and executes the other arguments. Node.js
+ * has no such call; Debian's essential perl-base can make it by number. The numbers are the same on all architectures
+ * that Node.js supports.
+ */
+const ADOPT_CHANNEL = `use POSIX;
+my $holder = shift(@ARGV) + 0;
+my $process = syscall(434, $holder, 0);
+$process >= 0 or die "pidfd_open: $!\\n";
+my $channel = syscall(438, $process, ${CHANNEL_FD}, 0);
+$channel >= 0 or die "pidfd_getfd: $!\\n";
+defined POSIX::dup2($channel, ${CHANNEL_FD}) or die "dup2: $!\\n";
+exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n";`;
+
+function ingressCommand(dataDir: string, { executable, entryPath, args }: IngressProgram): readonly string[] {
+  return [executable, entryPath, "--data-dir", dataDir, ...args];
 }
 
-/** Returns the command that runs another command as the user. Its children keep the capabilities and get no others. */
-function dropPrivileges({ uid, gid }: IngressUser): readonly string[] {
-  const capabilities = ["-all", ...CAPABILITIES.map((name) => `+${name}`)].join(",");
-  return [
-    ...["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs"],
-    ...["inh-caps", "ambient-caps", "bounding-set"].map((set) => `--${set}=${capabilities}`),
-  ];
+function successorCommand(dataDir: string, program: IngressProgram): readonly string[] {
+  return ingressCommand(dataDir, { ...program, args: ["--inherit", ...program.args] });
 }
 
-function shareDirectory(dataDir: string, { uid, gid }: IngressUser): void {
-  chownSync(dataDir, process.getuid?.() ?? 0, gid);
-  chmodSync(dataDir, SHARED_DIRECTORY);
-  giveIngressLocks(dataDir, { uid, gid });
-  // A process of another user may have left it. In this directory, only its owner and root can delete it.
-  const socketPath = join(dataDir, SOCKET_NAME);
-  if (lstatSync(socketPath, { throwIfNoEntry: false })?.uid !== uid) rmSync(socketPath, { force: true });
+function processOptions(
+  dataDir?: string,
+  user?: IngressUser,
+): { readonly detached: true; readonly env: NodeJS.ProcessEnv; readonly cwd?: string } {
+  const { PATH, LANG } = process.env;
+  // Another user may lack access to the directories above the data directory.
+  const needsFolder = dataDir !== undefined && user !== undefined && user.uid !== ownUser().uid;
+  return { detached: true, env: { PATH, LANG }, ...(needsFolder ? { cwd: dataDir } : {}) };
 }
 
 /**

@@ -8,6 +8,8 @@ export interface CheckContext {
   /** The agent's data directory. */
   readonly dataDir: string;
   readonly dockerSocket: string;
+  /** The agent's --ingress-user. */
+  readonly ingressUser: string;
   /** The identity of a host that has joined a cluster, if its files are usable. */
   readonly identity?: RpcIdentity;
   readonly signal: AbortSignal;

@@ -127,6 +127,7 @@ describe("runChecks", () => {
       advertiseAddress: "192.0.2.1",
       dataDir: "/nowhere/berth/agent",
       dockerSocket: "/nowhere/docker.sock",
+      ingressUser: "root",
       signal: AbortSignal.timeout(20_000),
     });
     const verdicts = Object.fromEntries(findings.map(({ subject, verdict }) => [subject, verdict]));

@@ -24,6 +24,7 @@ interface DoctorOptions {
   readonly advertise: string;
   readonly dataDir: string;
   readonly dockerSocket: string;
+  readonly ingressUser: string;
   readonly output: "table" | "json";
 }
 
@@ -36,7 +37,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (!(error instanceof CommanderError)) throw error;
     return error.exitCode === 0 ? 0 : EXIT_BAD_INPUT;
   }
-  const { server, advertise, dataDir, dockerSocket, output } = command.opts<DoctorOptions>();
+  const { server, advertise, dataDir, dockerSocket, ingressUser, output } = command.opts<DoctorOptions>();
   const interrupted = new AbortController();
   const onInterrupt = (): void => interrupted.abort();
   process.once("SIGINT", onInterrupt);
@@ -51,6 +52,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       advertiseAddress: advertise || storedAddress || DEFAULT_ADDRESS,
       dataDir,
       dockerSocket,
+      ingressUser,
       signal: interrupted.signal,
     });
     const report =
@@ -90,6 +92,9 @@ function doctorCommand(): Command {
     )
     .addOption(
       withEnv("--docker-socket <path>", "Docker socket", "BERTH_DOCKER_SOCKET", "/var/run/docker.sock"),
+    )
+    .addOption(
+      withEnv("--ingress-user <name>", "user of the agent's ingress process", "BERTH_INGRESS_USER", ""),
     )
     .addOption(
       new Option("-o, --output <format>", "output format").choices(["table", "json"]).default("table"),

@@ -5,12 +5,14 @@ import { checkDataDisk } from "./checks/disk.js";
 import { checkDns } from "./checks/dns.js";
 import { checkDocker } from "./checks/docker.js";
 import { checkIdentity } from "./checks/identity.js";
+import { checkIngressUser } from "./checks/ingress-user.js";
 import { checkKernelPaths } from "./checks/kernel-paths.js";
 import { checkStateFile } from "./checks/state-file.js";
 
 /** In the order of the report. The keys are the subjects of checks that reject. */
 const CHECKS: Readonly<Record<string, Check>> = {
   kernel: checkKernelPaths,
+  "ingress user": checkIngressUser,
   Docker: checkDocker,
   DNS: checkDns,
   address: checkAddress,

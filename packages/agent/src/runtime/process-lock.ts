@@ -4,6 +4,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  fchmodSync,
   fchownSync,
   fstatSync,
   mkdirSync,
@@ -15,9 +16,11 @@ import { BerthError } from "@berth/proto";
 
 /** Locks of a network namespace. Only root can create files in it, so no other user can take a lock first. */
 const RUN_DIR = "/run/berth";
-/** Other users can open a file that belongs to them, but cannot list the directory. */
+/** Other users can open a file of their group, but cannot list the directory. */
 const RUN_DIR_MODE = 0o711;
-const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
+const OWN_FILE = 0o600;
+const GROUP_FILE = 0o660;
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 /** The exit status of flock when another process holds the lock. */
 const CONFLICT = 1;
 
@@ -38,25 +41,36 @@ export function lockKernelTables(): Promise<ProcessLock | undefined> {
 }
 
 /**
- * Gives the files of the locks that an ingress process takes to the user that it runs as. Needs root. The user can write
- * to the data directory, so this function follows no link there.
+ * Lets a group open the files of the locks that an ingress process takes. Requires root. Users of the group can write to
+ * the data directory, so this function follows no link there.
  * @throws Error when a path is not a file of its own
  */
-export function giveIngressLocks(
-  dataDir: string,
-  { uid, gid }: { readonly uid: number; readonly gid: number },
-): void {
+export function shareIngressLocks(dataDir: string, gid: number): void {
   mkdirSync(RUN_DIR, { recursive: true });
   chmodSync(RUN_DIR, RUN_DIR_MODE);
   for (const file of [lockFile(dataDir, "ingress"), kernelLockFile()]) {
-    const fd = openSync(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    const fd = openOrCreate(file);
     try {
       const stats = fstatSync(fd);
       if (!stats.isFile() || stats.nlink > 1) throw new Error(`${file} is not a file of its own: delete it`);
-      fchownSync(fd, uid, gid);
+      // Files of root stay usable for root with fs.protected_regular, which restricts those of others.
+      fchownSync(fd, 0, gid);
+      fchmodSync(fd, gid === 0 ? OWN_FILE : GROUP_FILE);
     } finally {
       closeSync(fd);
     }
+  }
+}
+
+/** Opens a file, which may be in a sticky directory and belong to another user. */
+function openOrCreate(file: string): number {
+  const flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK;
+  try {
+    return openSync(file, flags);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    // With O_CREAT, fs.protected_regular refuses existing files of other users.
+    return openSync(file, flags | O_CREAT | O_EXCL, OWN_FILE);
   }
 }
 
@@ -74,7 +88,7 @@ function kernelLockFile(): string {
  * @throws BerthError BERTH_UNSUPPORTED when flock is missing
  */
 async function acquireLock(file: string): Promise<ProcessLock | undefined> {
-  const fd = openSync(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  const fd = openSync(file, O_RDWR | O_CREAT | O_NOFOLLOW, OWN_FILE);
   try {
     const flock = spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", fd] });
     const [status] = await once(flock, "close");

@@ -1,0 +1,61 @@
+import { readdir, readFile, readlink } from "node:fs/promises";
+import type { ListenerError } from "@berth/proto";
+import { listenerMessage } from "../dataplane/listeners/listener-error.js";
+
+/** Socket states in /proc/net. */
+const TCP_LISTEN = "0A";
+const UDP_UNCONNECTED = "07";
+
+/**
+ * Returns the errors with the processes that have taken ports in their messages. The agent adds them, since the ingress
+ * process cannot see the open files of other users. Reads the open files of every process if a port is taken.
+ */
+export async function namePortOwners(errors: readonly ListenerError[]): Promise<ListenerError[]> {
+  const taken = errors.filter(({ code }) => code === "EADDRINUSE");
+  const owners = taken.length === 0 ? new Map<ListenerError, string>() : await findOwners(taken);
+  return errors.map((error) => {
+    const owner = owners.get(error);
+    return owner === undefined ? error : { ...error, message: listenerMessage(error, owner) };
+  });
+}
+
+/** Returns the processes that hold the ports, such as `nginx (pid 4242)`. Processes that /proc does not show are missing. */
+async function findOwners(errors: readonly ListenerError[]): Promise<ReadonlyMap<ListenerError, string>> {
+  const owners = new Map<ListenerError, string>();
+  const errorOf = new Map<string, ListenerError>();
+  for (const error of errors) for (const inode of await socketInodes(error)) errorOf.set(inode, error);
+  const processIds = errorOf.size === 0 ? [] : await readdir("/proc").catch(() => []);
+  for (const processId of processIds.filter((name) => /^\d+$/.test(name))) {
+    const found = (await socketsOf(processId)).flatMap((inode) => errorOf.get(inode) ?? []);
+    if (found.length === 0) continue;
+    const name = await readFile(`/proc/${processId}/comm`, "utf8").catch(() => undefined);
+    // A process that has ended meanwhile has freed the port.
+    if (name !== undefined) for (const error of found) owners.set(error, `${name.trim()} (pid ${processId})`);
+  }
+  return owners;
+}
+
+/** Returns the inodes of the sockets that may hold a port. */
+async function socketInodes({ protocol, port }: ListenerError): Promise<ReadonlySet<string>> {
+  const state = protocol === "tcp" ? TCP_LISTEN : UDP_UNCONNECTED;
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const inodes = new Set<string>();
+  for (const file of [`/proc/net/${protocol}`, `/proc/net/${protocol}6`]) {
+    const text = await readFile(file, "utf8").catch(() => "");
+    for (const line of text.split("\n")) {
+      const fields = line.trim().split(/\s+/);
+      if (fields[1]?.endsWith(suffix) && fields[3] === state && fields[9] !== undefined)
+        inodes.add(fields[9]);
+    }
+  }
+  return inodes;
+}
+
+/** Returns the inodes of a process's sockets. Empty when the process has ended or is not visible. */
+async function socketsOf(processId: string): Promise<readonly string[]> {
+  const files = await readdir(`/proc/${processId}/fd`).catch(() => []);
+  const targets = await Promise.all(
+    files.map((file) => readlink(`/proc/${processId}/fd/${file}`).catch(() => "")),
+  );
+  return targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []);
+}

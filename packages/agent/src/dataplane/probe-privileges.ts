@@ -1,0 +1,43 @@
+import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.js";
+
+/** Programs that the ingress process runs with its own privileges, with arguments that change nothing. */
+const PROBES: readonly (readonly [program: string, ...args: string[]])[] = [
+  ["nft", "list", "tables"],
+  ["ip", "link", "show", "dev", "lo"],
+  ["conntrack", "--count"],
+];
+/** Other failures, such as of a kernel without conntrack, are the same for root. */
+const LACKS_PRIVILEGES = /not permitted|permission denied|must be root/i;
+
+/**
+ * Returns which of its programs this process may not use, or undefined when it may use all. A program that is not
+ * installed is no reason: root could not use it either.
+ */
+export async function findPrivilegeProblem(
+  signal: AbortSignal,
+  run: RunProgram = runProgram,
+): Promise<string | undefined> {
+  const problems = await Promise.all(
+    PROBES.map(async ([program, ...args]) => {
+      const failure = failureOf(program, await run(program, { args, signal }));
+      return failure !== undefined && LACKS_PRIVILEGES.test(failure) ? `${program}: ${failure}` : undefined;
+    }),
+  );
+  return problems.find((problem) => problem !== undefined);
+}
+
+/** The argument with which the entry point only probes. */
+export const PROBE_FLAG = "--probe";
+
+/** The exit status of the probe when this process lacks privileges. Node.js itself exits with other ones. */
+export const PROBE_DENIED = 77;
+
+const PROBE_TIMEOUT_MS = 10_000;
+
+/** Runs the probe, prints the problem, and returns the exit status. */
+export async function probePrivileges(): Promise<number> {
+  const problem = await findPrivilegeProblem(AbortSignal.timeout(PROBE_TIMEOUT_MS));
+  if (problem === undefined) return 0;
+  process.stderr.write(`${problem}\n`);
+  return PROBE_DENIED;
+}
