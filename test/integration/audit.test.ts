@@ -147,6 +147,34 @@ describe("the audit log", () => {
     expect(await audit(calls, { afterSequence: 3 })).toEqual(records.slice(3));
   });
 
+  test("has the calls that a follower refuses, as one record until a minute has passed", async () => {
+    const leader = await context.cluster.startServer();
+    await eventually("the first server leads", async () => (await leader.calls.getCluster({})).epoch > 0);
+    const follower = await context.cluster.startServer();
+    await eventually("the follower knows the leader", () => follower.calls.getCluster({}));
+    const identity = await context.cluster.admit("n1");
+    const node = createRpcClient(ControlServiceService, { address: follower.address, identity });
+    try {
+      for (let call = 0; call < 200; call += 1)
+        await expect(node.calls.listUsers({})).rejects.toMatchObject({ code: "BERTH_PERMISSION_DENIED" });
+      const records = await eventually("the refused call is recorded", async () => {
+        const all = await audit(leader.calls);
+        return all.length > 0 && all;
+      });
+      expect(records).toMatchObject([
+        {
+          ...{ kind: AuditRecord_Kind.REFUSED, method: "ListUsers", caller: "node n1", count: 1 },
+          ...{ errorCode: "BERTH_PERMISSION_DENIED", server: leader.address },
+          client: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+          forwardedBy: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+        },
+      ]);
+      expect(await audit(leader.calls)).toHaveLength(1);
+    } finally {
+      node.close();
+    }
+  });
+
   test("keeps its records while an agent floods the leader with statuses, which become events", async () => {
     const { calls } = await context.cluster.startServer();
     const [agent] = await context.cluster.startAgents(["a"]);

@@ -20,6 +20,7 @@ function peerService(): RpcService {
   return rpcService(PeerServiceService, {
     checkLeader: async () => ({ reachable: true }),
     fetchClusterKey: async () => ({ clusterKey: Buffer.alloc(0) }),
+    recordRefusedCalls: async () => ({}),
   });
 }
 

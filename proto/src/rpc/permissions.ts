@@ -120,4 +120,5 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ImageService/WatchUpload": NODE,
   "/berth.v1.PeerService/CheckLeader": SERVER,
   "/berth.v1.PeerService/FetchClusterKey": SERVER,
+  "/berth.v1.PeerService/RecordRefusedCalls": SERVER,
 };

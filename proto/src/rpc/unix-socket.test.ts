@@ -32,6 +32,7 @@ async function serve(checkLeader: CheckLeader = async () => ({ reachable: true }
   const service = rpcService(PeerServiceService, {
     checkLeader,
     fetchClusterKey: async () => ({ clusterKey: Buffer.alloc(0) }),
+    recordRefusedCalls: async () => ({}),
   });
   const server = await startRpcServer({ listener: { kind: "unix", path }, services: [service] });
   cleanUps.push(() => server.close(0));

@@ -1,6 +1,7 @@
 import type { Identity } from "@berth/proto/identity";
 import { type AccessRules, PERMISSIONS, type Revocations } from "@berth/proto/rpc";
 import { refusedRpc } from "../api/audit/denied-calls.js";
+import type { RefusalReporter } from "./refusal-reporter.js";
 import type { Role } from "./role.js";
 
 /** The nodes and users of the cluster, as the leader knows them. */
@@ -17,12 +18,12 @@ export interface Members {
  * Only the leader knows the members of the cluster. Other servers accept each certificate of the cluster, and forward the
  * calls of users to the leader, which checks their roles. Nodes have sessions with the leader only.
  */
-export function accessRules(role: Role): AccessRules {
+export function accessRules(role: Role, refusals: Pick<RefusalReporter, "record">): AccessRules {
   return {
     permissions: PERMISSIONS,
     rolesOf: () => ["viewer", "deployer", "admin"],
     revocations: leaderRevocations(role),
-    onRefused: (call) => role.leader?.audit.recordRefused(refusedRpc(call)),
+    onRefused: (call) => refusals.record(refusedRpc(call)),
   };
 }
 

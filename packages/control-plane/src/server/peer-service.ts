@@ -1,8 +1,10 @@
-import { BerthError, PeerServiceService } from "@berth/proto";
+import { AuditRecord_Kind, BerthError, PeerServiceService } from "@berth/proto";
 import { describeCaller, type RpcHandlers, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ClusterKey } from "../identity/cluster-key.js";
+import { notLeader } from "../runtime/leader-errors.js";
 import type { LeaderRecord } from "../store/election.js";
+import type { Leader } from "./role.js";
 
 /** A peer that takes longer to answer is overloaded or cut off itself. */
 const PEER_TIMEOUT_MS = 400;
@@ -14,6 +16,8 @@ export interface PeerHandlerOptions {
   readonly clusterKey: ClusterKey | undefined;
   /** Rejects for a server that was removed from the cluster. Only the leader refuses its certificate by itself. */
   readonly requireNotRemoved: (serverId: string, signal: AbortSignal) => Promise<void>;
+  /** Returns the audit log while this server leads. */
+  readonly audit: () => Leader["audit"] | undefined;
   readonly logger: Logger;
 }
 
@@ -22,6 +26,7 @@ export function peerHandlers({
   isInContact,
   clusterKey,
   requireNotRemoved,
+  audit,
   logger,
 }: PeerHandlerOptions): RpcHandlers<typeof PeerServiceService> {
   return {
@@ -37,6 +42,13 @@ export function peerHandlers({
       }
       logger.info({ key: id, to: describeCaller(caller), client }, "sent the cluster key to a server");
       return { clusterKey: version.bytes };
+    },
+    recordRefusedCalls: async ({ method, caller, client, errorCode, count }, { client: server }) => {
+      const log = audit();
+      if (log === undefined) throw notLeader({ reason: "another server leads" });
+      const call = { method, caller, client, errorCode, count, forwardedBy: server };
+      log.recordRefused({ ...call, kind: AuditRecord_Kind.REFUSED, subjects: [], summary: "" });
+      return {};
     },
   };
 }

@@ -33,6 +33,7 @@ import type { LeaderSettings } from "./leader-options.js";
 import { requireNotRemoved, untilRemoved } from "./own-removal.js";
 import { havePeersLostLeader, peerHandlers } from "./peer-service.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
+import { RefusalReporter } from "./refusal-reporter.js";
 import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
 import { openServerCertificate } from "./server-certificate.js";
@@ -122,7 +123,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   });
   const contact = createLeaderContact(options, role, registry);
   const metrics = new Metrics(() => role.leader?.metrics);
-  const listeners = await startListeners(options, { role, contact, metrics });
+  const listeners = await startListeners(options, { role, contact, metrics }, signal);
 
   // With port 0, the address is known only after the start of the listeners.
   const address = options.advertise ?? listeners.address;
@@ -219,10 +220,12 @@ interface Listeners {
 async function startListeners(
   options: ServerOptions,
   { role, contact, metrics }: ListenerDependencies,
+  signal: AbortSignal,
 ): Promise<Listeners> {
   const { listen, http, socket, runtime, logger, platform } = options;
   const { transport } = platform;
   const router = routeControlService({ role, clock: runtime.clock, transport });
+  const refusals = new RefusalReporter({ role, clock: runtime.clock, transport, logger, signal });
   const onInternalError = (path: string, error: unknown): void =>
     logger.error({ err: error, path }, "call failed unexpectedly");
   const opened: RpcServer[] = [];
@@ -231,7 +234,7 @@ async function startListeners(
   try {
     const rpc = await transport.serve({
       address: listen,
-      access: accessRules(role),
+      access: accessRules(role, refusals),
       services: [
         rpcService(FORWARDED_CONTROL, router.handlers),
         rpcService(DispatcherServiceService, routeDispatcherService(role)),
@@ -240,7 +243,8 @@ async function startListeners(
           peerHandlers({
             isInContact: (epoch) => contact?.isInContact(epoch) === true,
             clusterKey: options.identity?.clusterKey,
-            requireNotRemoved: (serverId, signal) => requireNotRemoved(options.store, serverId, signal),
+            requireNotRemoved: (serverId, abort) => requireNotRemoved(options.store, serverId, abort),
+            audit: () => role.leader?.audit,
             logger,
           }),
         ),

@@ -28,6 +28,18 @@ export interface FetchClusterKeyResponse {
   clusterKey: Buffer;
 }
 
+/** Refused calls of one caller and host, with the same method and error. The fields are those of AuditRecord. */
+export interface RecordRefusedCallsRequest {
+  method: string;
+  caller: string;
+  client: string;
+  errorCode: string;
+  count: number;
+}
+
+export interface RecordRefusedCallsResponse {
+}
+
 function createBaseCheckLeaderRequest(): CheckLeaderRequest {
   return { epoch: 0 };
 }
@@ -302,6 +314,195 @@ export const FetchClusterKeyResponse: MessageFns<FetchClusterKeyResponse> = {
   },
 };
 
+function createBaseRecordRefusedCallsRequest(): RecordRefusedCallsRequest {
+  return { method: "", caller: "", client: "", errorCode: "", count: 0 };
+}
+
+export const RecordRefusedCallsRequest: MessageFns<RecordRefusedCallsRequest> = {
+  encode(message: RecordRefusedCallsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.method !== "") {
+      writer.uint32(10).string(message.method);
+    }
+    if (message.caller !== "") {
+      writer.uint32(18).string(message.caller);
+    }
+    if (message.client !== "") {
+      writer.uint32(26).string(message.client);
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(34).string(message.errorCode);
+    }
+    if (message.count !== 0) {
+      writer.uint32(40).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordRefusedCallsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordRefusedCallsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.method = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.caller = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.client = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RecordRefusedCallsRequest {
+    return {
+      method: isSet(object.method) ? globalThis.String(object.method) : "",
+      caller: isSet(object.caller) ? globalThis.String(object.caller) : "",
+      client: isSet(object.client) ? globalThis.String(object.client) : "",
+      errorCode: isSet(object.errorCode)
+        ? globalThis.String(object.errorCode)
+        : isSet(object.error_code)
+        ? globalThis.String(object.error_code)
+        : "",
+      count: isSet(object.count) ? globalThis.Number(object.count) : 0,
+    };
+  },
+
+  toJSON(message: RecordRefusedCallsRequest): unknown {
+    const obj: any = {};
+    if (message.method !== "") {
+      obj.method = message.method;
+    }
+    if (message.caller !== "") {
+      obj.caller = message.caller;
+    }
+    if (message.client !== "") {
+      obj.client = message.client;
+    }
+    if (message.errorCode !== "") {
+      obj.errorCode = message.errorCode;
+    }
+    if (message.count !== 0) {
+      obj.count = Math.round(message.count);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RecordRefusedCallsRequest>): RecordRefusedCallsRequest {
+    return RecordRefusedCallsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecordRefusedCallsRequest>): RecordRefusedCallsRequest {
+    const message = createBaseRecordRefusedCallsRequest();
+    message.method = object.method ?? "";
+    message.caller = object.caller ?? "";
+    message.client = object.client ?? "";
+    message.errorCode = object.errorCode ?? "";
+    message.count = object.count ?? 0;
+    return message;
+  },
+};
+
+function createBaseRecordRefusedCallsResponse(): RecordRefusedCallsResponse {
+  return {};
+}
+
+export const RecordRefusedCallsResponse: MessageFns<RecordRefusedCallsResponse> = {
+  encode(_: RecordRefusedCallsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordRefusedCallsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordRefusedCallsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): RecordRefusedCallsResponse {
+    return {};
+  },
+
+  toJSON(_: RecordRefusedCallsResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<RecordRefusedCallsResponse>): RecordRefusedCallsResponse {
+    return RecordRefusedCallsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RecordRefusedCallsResponse>): RecordRefusedCallsResponse {
+    const message = createBaseRecordRefusedCallsResponse();
+    return message;
+  },
+};
+
 export type PeerServiceService = typeof PeerServiceService;
 export const PeerServiceService = {
   /**
@@ -329,6 +530,18 @@ export const PeerServiceService = {
       Buffer.from(FetchClusterKeyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FetchClusterKeyResponse => FetchClusterKeyResponse.decode(value),
   },
+  /** Records calls that the calling server has refused in the audit log, which only the leader writes. */
+  recordRefusedCalls: {
+    path: "/berth.v1.PeerService/RecordRefusedCalls" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RecordRefusedCallsRequest): Buffer =>
+      Buffer.from(RecordRefusedCallsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RecordRefusedCallsRequest => RecordRefusedCallsRequest.decode(value),
+    responseSerialize: (value: RecordRefusedCallsResponse): Buffer =>
+      Buffer.from(RecordRefusedCallsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecordRefusedCallsResponse => RecordRefusedCallsResponse.decode(value),
+  },
 } as const;
 
 export interface PeerServiceServer extends UntypedServiceImplementation {
@@ -339,6 +552,8 @@ export interface PeerServiceServer extends UntypedServiceImplementation {
   checkLeader: handleUnaryCall<CheckLeaderRequest, CheckLeaderResponse>;
   /** Returns a cluster key that this server has. A server that was off during a rotation calls this when it starts. */
   fetchClusterKey: handleUnaryCall<FetchClusterKeyRequest, FetchClusterKeyResponse>;
+  /** Records calls that the calling server has refused in the audit log, which only the leader writes. */
+  recordRefusedCalls: handleUnaryCall<RecordRefusedCallsRequest, RecordRefusedCallsResponse>;
 }
 
 function bytesFromBase64(b64: string): Uint8Array {

@@ -154,6 +154,10 @@ export class TlsCluster {
           record(context);
           return { clusterKey: Buffer.alloc(0) };
         },
+        recordRefusedCalls: async (_, context) => {
+          record(context);
+          return {};
+        },
       }),
     ];
   }

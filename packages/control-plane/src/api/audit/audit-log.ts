@@ -1,16 +1,12 @@
 import { AuditRecord_Kind as Kind } from "@berth/proto";
 import type { Logger } from "pino";
 import { type AuditedCall, createAuditRecord } from "../../core/audit/audit-record.js";
-import { RefusedCalls } from "../../core/audit/refused-calls.js";
 import { selectExpired } from "../../core/audit/retention.js";
 import type { Writer } from "../../reconciler/writer.js";
-import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
-
-/** Shortest interval between two writes of refused calls. Limits the writes that clients without rights can cause. */
-const REFUSED_INTERVAL_MS = 10_000;
+import { RefusalQueue } from "./refusal-queue.js";
 
 export interface AuditLogOptions {
   readonly state: ClusterState;
@@ -35,13 +31,17 @@ export interface PendingRecord {
 /** Adds records to the audit log in etcd, and removes the oldest ones. */
 export class AuditLog {
   readonly #options: AuditLogOptions;
-  readonly #refused = new RefusedCalls();
+  readonly #refused: RefusalQueue;
   #calls = 0;
-  #isWriteScheduled = false;
-  #lastRefusedWriteMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: AuditLogOptions) {
     this.#options = options;
+    const { runtime, signal } = options;
+    this.#refused = new RefusalQueue({
+      clock: runtime.clock,
+      write: (calls) => this.#submitRefused(calls),
+      signal,
+    });
   }
 
   createPending(): PendingRecord {
@@ -65,8 +65,7 @@ export class AuditLog {
 
   /** Records a refused call, at once or with others after an interval. Lost if the term ends before. */
   recordRefused(call: AuditedCall): void {
-    this.#refused.add(call, this.#options.runtime.clock.nowMs());
-    this.#scheduleRefusedWrite();
+    this.#refused.add(call);
   }
 
   #recordChanges(
@@ -102,27 +101,6 @@ export class AuditLog {
   #isWritten({ audit }: ClusterState, { call, sequence }: PendingRecord): boolean {
     const found = audit.get(sequence);
     return found?.epoch === Number(this.#options.epoch) && found.call === call;
-  }
-
-  #scheduleRefusedWrite(): void {
-    if (this.#isWriteScheduled || this.#refused.isEmpty) return;
-    this.#isWriteScheduled = true;
-    const { clock } = this.#options.runtime;
-    const { signal } = this.#options;
-    const waitMs = Math.max(0, this.#lastRefusedWriteMs + REFUSED_INTERVAL_MS - clock.nowMs());
-    const cancel = clock.after(waitMs, () => {
-      removeListener();
-      void this.#writeRefused();
-    });
-    const removeListener = onAbort(signal, cancel);
-  }
-
-  async #writeRefused(): Promise<void> {
-    this.#lastRefusedWriteMs = this.#options.runtime.clock.nowMs();
-    const due = this.#refused.take(this.#lastRefusedWriteMs);
-    if (due.length > 0) await this.#submitRefused(due);
-    this.#isWriteScheduled = false;
-    this.#scheduleRefusedWrite();
   }
 
   async #submitRefused(calls: readonly AuditedCall[]): Promise<void> {

@@ -30,14 +30,14 @@ export function createAuditRecord(call: AuditedCall, position: AuditPosition): A
   return {
     ...position,
     kind: call.kind,
-    method: call.method,
+    method: toAuditText(call.method),
     caller: toAuditText(call.caller),
     client: toAuditText(call.client),
     forwardedBy: toAuditText(call.forwardedBy),
     subjects,
     omittedSubjects: call.subjects.length - subjects.length,
     summary: toAuditText(call.summary, MAX_SUMMARY_LENGTH),
-    errorCode: call.errorCode,
+    errorCode: toAuditText(call.errorCode),
     count: call.count,
   };
 }
@@ -50,8 +50,8 @@ export function toAuditText(text: string, maxLength = MAX_NAME_LENGTH): string {
 
 /** Estimates the bytes that a record takes in the store. */
 export function auditRecordBytes(record: AuditRecord): number {
-  const { caller, client, forwardedBy, summary, subjects, server } = record;
-  const texts = [caller, client, forwardedBy, summary, server];
+  const { method, caller, client, forwardedBy, summary, subjects, server } = record;
+  const texts = [method, caller, client, forwardedBy, summary, server];
   let bytes = OVERHEAD_BYTES + texts.reduce((sum, text) => sum + text.length, 0);
   for (const { id, name } of subjects) bytes += SUBJECT_OVERHEAD_BYTES + id.length + name.length;
   return bytes;
