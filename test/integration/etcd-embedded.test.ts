@@ -147,6 +147,20 @@ describe("startEmbeddedEtcd", () => {
     expect(existsSync(join(folder, "connections"))).toBe(false);
   });
 
+  it("ends a requested restart with an error when another process holds its port", async () => {
+    const program = join(folder, "etcd-that-stays");
+    const pidFile = join(folder, "etcd-pid");
+    // The server kills this script, and etcd keeps its port.
+    const script = `#!/bin/sh
+      etcd "$@" >/dev/null 2>&1 & echo $! >${pidFile}; wait $!`;
+    writeFileSync(program, script, { mode: 0o755 });
+    const etcd = await start({ program });
+    cleanups.push(() => process.kill(Number(readFileSync(pidFile, "utf8")), "SIGKILL"));
+    const restarted = etcd.restart(AbortSignal.timeout(scaleTimeout(30_000)));
+    await expect(restarted).rejects.toMatchObject({ code: "BERTH_ADDRESS_IN_USE" });
+    expect(await etcd.exited).toMatchObject({ code: "BERTH_ADDRESS_IN_USE" });
+  });
+
   it("reports why etcd did not start", async () => {
     const wal = join(folder, "data", "member", "wal");
     mkdirSync(wal, { recursive: true });

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError, describeFileError, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
-import { onAbort } from "../../runtime/abort.js";
+import { abortable, onAbort } from "../../runtime/abort.js";
 import { Backoff } from "../../runtime/backoff.js";
 import { Notifier } from "../../runtime/notifier.js";
 import type { EtcdTlsFiles } from "../etcd-tls.js";
@@ -104,7 +104,7 @@ export class EtcdSupervisor {
   /**
    * Restarts etcd, and returns when it serves requests again. It is killed, which is safe for its data: on SIGTERM, it
    * would first wait for its open watches.
-   * @throws BerthError BERTH_ETCD_FAILED when it does not serve requests
+   * @throws BerthError BERTH_ETCD_FAILED when it does not serve requests, BERTH_ADDRESS_IN_USE when it lost its port
    */
   async restart(http: EtcdHttpClient, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
@@ -113,10 +113,13 @@ export class EtcdSupervisor {
     this.#replaced = etcd;
     const spawned = this.#spawned.wait(this.#stopping.signal);
     etcd.kill();
-    await spawned;
-    const next = this.#etcd;
-    if (next === undefined || next === etcd || !(await this.#waitUntilHealthy(next, http)))
-      throw this.#startFailure(next ?? etcd);
+    // The supervision ends instead when another process has taken a port.
+    const failure = await abortable(Promise.race([spawned, this.exited]), signal);
+    if (failure !== undefined) throw failure;
+    const next = this.#etcd ?? etcd;
+    const isHealthy = next !== etcd && (await this.#waitUntilHealthy(next, http, signal));
+    signal.throwIfAborted();
+    if (!isHealthy) throw this.#startFailure(next);
   }
 
   /** Records the addresses of all members in the data directory. */
@@ -151,7 +154,11 @@ export class EtcdSupervisor {
   }
 
   /** Waits until etcd serves requests. Returns false if etcd exits, takes too long, or is stopped. */
-  async #waitUntilHealthy(etcd: EtcdProcess, http: EtcdHttpClient): Promise<boolean> {
+  async #waitUntilHealthy(
+    etcd: EtcdProcess,
+    http: EtcdHttpClient,
+    signal: AbortSignal = this.#stopping.signal,
+  ): Promise<boolean> {
     const { logger } = this.#options;
     const members = this.#members;
     const hasOthers = members.length > 1;
@@ -159,13 +166,15 @@ export class EtcdSupervisor {
     const timer = setTimeout(() => timeout.abort(), hasOthers ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
     const logWaiting = (): void => logger.info({ members }, "waiting for a majority of the etcd members");
     const waiting = hasOthers ? setTimeout(logWaiting, LOG_WAITING_AFTER_MS) : undefined;
-    const removeListener = onAbort(this.#stopping.signal, () => timeout.abort());
+    const removeListeners = [this.#stopping.signal, signal].map((each) =>
+      onAbort(each, () => timeout.abort()),
+    );
     try {
       return await etcd.waitUntilHealthy(http, timeout.signal);
     } finally {
       clearTimeout(timer);
       clearTimeout(waiting);
-      removeListener();
+      for (const removeListener of removeListeners) removeListener();
     }
   }
 
