@@ -1,13 +1,21 @@
 import { constants, existsSync } from "node:fs";
-import { access, chmod, copyFile, mkdir, readFile } from "node:fs/promises";
-import { basename, dirname, join, resolve, sep } from "node:path";
+import { access, chmod, copyFile, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, resolve, sep } from "node:path";
 import { LabError } from "./lab-error.js";
 import { run } from "./run.js";
 
-/** The content of `image.json` in a build folder. Images consist of this machine's programs and need no registry. */
+/**
+ * The content of `image.json` in a build folder. Images consist of this machine's programs and need no registry. In a
+ * path, `*` stands for any part of a name: the versions of a program have folders of their own. The newest one is used.
+ */
 export interface ImageRecipe {
-  /** Names of programs in PATH. They are copied to the image's /usr/bin, together with their shared libraries. */
+  /**
+   * Names of programs in PATH, or absolute paths. They are copied to the image's /usr/bin, together with their shared
+   * libraries.
+   */
   readonly programs: readonly string[];
+  /** Absolute paths of files and folders. They are copied to the same paths, together with the libraries that they need. */
+  readonly files: readonly string[];
   /** Empty folders. A scratch image lacks even /tmp, and a new volume takes its owner from the folder in the image. */
   readonly folders: readonly string[];
 }
@@ -19,28 +27,34 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
   try {
     const {
       programs = [],
+      files = [],
       folders = [],
       ...others
     } = JSON.parse(await readFile(file, "utf8")) as Partial<ImageRecipe>;
     const unknown = Object.keys(others);
     if (unknown.length > 0) {
-      throw new Error(`unknown key ${unknown.join(", ")}: use programs and folders`);
+      throw new Error(`unknown key ${unknown.join(", ")}: use programs, files and folders`);
     }
-    return { programs: requireStrings("programs", programs), folders: requireStrings("folders", folders) };
+    return {
+      programs: requireStrings("programs", programs),
+      files: requireStrings("files", files),
+      folders: requireStrings("folders", folders),
+    };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new LabError("LAB_BAD_IMAGE", `${file}: ${reason}`, { cause });
   }
 }
 
-/** Copies the recipe's programs with their libraries into `rootfs`, and creates its folders there. */
+/** Copies the recipe's programs and files with their libraries into `rootfs`, and creates its folders there. */
 export async function collectRootfs(recipe: ImageRecipe, rootfs: string): Promise<void> {
   for (const folder of recipe.folders) await mkdir(resolveInside(rootfs, folder), { recursive: true });
   for (const name of recipe.programs) {
-    const program = await findProgram(name);
+    const program = isAbsolute(name) ? await findNewest(name) : await findProgram(name);
     await copyIntoRootfs(rootfs, program, join("/usr/bin", basename(name)));
-    for (const library of await listSharedLibraries(program)) await copyIntoRootfs(rootfs, library, library);
+    await copyLibraries(rootfs, program);
   }
+  for (const pattern of recipe.files) await copyTree(rootfs, await findNewest(pattern));
 }
 
 async function findProgram(name: string): Promise<string> {
@@ -58,6 +72,46 @@ async function findProgram(name: string): Promise<string> {
   );
 }
 
+/** Returns the path that matches a pattern. Of several matches, the one with the highest number is the newest version. */
+async function findNewest(pattern: string): Promise<string> {
+  let paths = ["/"];
+  for (const part of pattern.split("/").filter((text) => text !== "")) {
+    const found = await Promise.all(paths.map((folder) => matchesIn(folder, part)));
+    paths = found.flat();
+  }
+  const newest = paths.toSorted((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
+  if (newest !== undefined) return newest;
+  throw new LabError(
+    "LAB_BAD_IMAGE",
+    `${pattern} not found on this machine: install it or remove it from image.json`,
+  );
+}
+
+/** Returns the paths of the entries of a folder whose names match. */
+async function matchesIn(folder: string, pattern: string): Promise<readonly string[]> {
+  const names = await readdir(folder).catch(() => []);
+  const [prefix = "", suffix] = pattern.split("*", 2);
+  const isMatch = (name: string): boolean =>
+    suffix === undefined ? name === pattern : name.startsWith(prefix) && name.endsWith(suffix);
+  return names.filter(isMatch).map((name) => join(folder, name));
+}
+
+/** Copies a file, or a folder with all files below it. Links to files that do not exist are left out. */
+async function copyTree(rootfs: string, path: string): Promise<void> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats === undefined) return;
+  if (stats.isDirectory()) {
+    for (const name of await readdir(path)) await copyTree(rootfs, join(path, name));
+    return;
+  }
+  await copyIntoRootfs(rootfs, path, path, stats.mode);
+  if (/\.so(?:\.|$)/.test(path)) await copyLibraries(rootfs, path);
+}
+
+async function copyLibraries(rootfs: string, program: string): Promise<void> {
+  for (const library of await listSharedLibraries(program)) await copyIntoRootfs(rootfs, library, library);
+}
+
 /** Returns absolute paths, including the dynamic loader. Empty for a static program, for which ldd fails. */
 async function listSharedLibraries(program: string): Promise<string[]> {
   const { code, stdout } = await run(["ldd", program]);
@@ -72,11 +126,11 @@ async function listSharedLibraries(program: string): Promise<string[]> {
 }
 
 /** Copies the target of a symbolic link under the link's name, so that the image holds plain files. */
-async function copyIntoRootfs(rootfs: string, from: string, to: string): Promise<void> {
+async function copyIntoRootfs(rootfs: string, from: string, to: string, mode = 0o755): Promise<void> {
   const target = resolveInside(rootfs, to);
   await mkdir(dirname(target), { recursive: true });
   await copyFile(from, target, constants.COPYFILE_FICLONE);
-  await chmod(target, 0o755);
+  await chmod(target, mode);
 }
 
 function resolveInside(rootfs: string, path: string): string {

@@ -4,7 +4,8 @@ import { firstDifference } from "./compare-values.js";
 import { type Case, deployProblem, folderReader, load } from "./load.js";
 import { type Difference, type Section, sectionOf } from "./report.js";
 
-const SEEN_AT = "/corpus";
+/** Where Docker Compose saw the corpus. */
+export const SEEN_AT = "/corpus";
 
 interface CorpusFile {
   readonly name: string;
@@ -54,8 +55,8 @@ export function compareCorpus(folder: string): readonly Section[] {
 /** A file of the corpus, and how it is loaded. */
 export interface CorpusCase extends CorpusFile {
   readonly test: Case;
-  /** Whether the file names files that the corpus does not have, and that are taken as empty. */
-  readonly lacksFiles: boolean;
+  /** Paths of the files that the corpus does not have, and that are taken as empty. */
+  readonly emptyFiles: readonly string[];
 }
 
 /** Returns the files of the corpus with what they need. */
@@ -65,7 +66,7 @@ export function casesOf(folder: string): readonly CorpusCase[] {
   return readIndex(folder).map((file) => ({
     ...file,
     test: caseOf(folder, file.name, environments[file.name]),
-    lacksFiles: (environments[file.name]?.compose?.empty_files ?? []).length > 0,
+    emptyFiles: environments[file.name]?.compose?.empty_files ?? [],
   }));
 }
 

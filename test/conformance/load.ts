@@ -18,7 +18,11 @@ export interface Case {
 }
 
 export type Outcome =
-  | { readonly kind: "accepted"; readonly project: Readonly<Record<string, PlainValue>> }
+  | {
+      readonly kind: "accepted";
+      readonly project: Readonly<Record<string, PlainValue>>;
+      readonly warnings: readonly string[];
+    }
   | { readonly kind: "rejected"; readonly message: string };
 
 const HOME = "/home/user";
@@ -27,11 +31,13 @@ const HOME = "/home/user";
 export function load(test: Case): Outcome {
   try {
     const { project, environment } = loadProject(inputOf(test));
-    const [error] = errorsOf(environment.diagnostics.sorted());
+    const diagnostics = environment.diagnostics.sorted();
+    const [error] = errorsOf(diagnostics);
     if (error !== undefined || project === undefined) {
       return { kind: "rejected", message: error === undefined ? "empty" : formatDiagnostic(error) };
     }
-    return { kind: "accepted", project: toPlainProject(withoutUnusedResources(project.root)) };
+    const warnings = diagnostics.map(({ message }) => message);
+    return { kind: "accepted", project: toPlainProject(withoutUnusedResources(project.root)), warnings };
   } catch (error) {
     if (isBerthError(error)) return { kind: "rejected", message: error.message };
     throw error;

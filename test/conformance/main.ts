@@ -1,22 +1,25 @@
 // Compares how berth reads Compose files with what Docker Compose prints for them: `npm run conformance -- FOLDER`.
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { ensureReady, LAB_PACKAGES } from "../../deploy/setup.mjs";
 import { compareCases } from "./compose-go-cases.js";
 import { compareCorpus } from "./corpus.js";
-import { selectStacks } from "./deployable-stacks.js";
 import { compareMergePairs } from "./merge-pairs.js";
 import { compareTables } from "./micro-tables.js";
 import { printReport, type Section } from "./report.js";
+import { selectStacks } from "./stacks/select-stacks.js";
 
 const USAGE = `usage: npm run conformance -- FOLDER [--json FILE] [--all] [--deploy N]
 
 Compares the Compose reader with Docker Compose on the files of FOLDER, which has corpus/ and conformance/.
-With --deploy, deploys stacks of the corpus in a lab instead, with stand-ins for their images. Needs root.
+With --deploy, deploys stacks of the corpus in a lab instead, with programs of this machine in place of their images.
+Needs root.
 
 options:
   --json FILE  write all results and differences as JSON
   --all        print all differences instead of the first ones of each section
-  --deploy N   deploy N stacks: every service must run, and resolve the names of its neighbors
+  --deploy N   deploy N stacks: every service must run and resolve the names of its neighbors, and nginx, PostgreSQL,
+               Redis, HAProxy and Prometheus must answer
 `;
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -51,15 +54,25 @@ async function deploy(folder: string, count: number): Promise<number> {
     process.stderr.write(USAGE);
     return 2;
   }
+  ensureReady({ packages: LAB_PACKAGES });
   // The lab and its modules are only loaded for this.
-  const { deployStacks } = await import("./deploy-stacks.js");
-  const stacks = await deployStacks(selectStacks(folder, count), ({ name, services, names, problems }) => {
-    console.log(`${problems.length === 0 ? "ok" : "failed"}  ${name}: ${services} services, ${names} names`);
-    for (const problem of problems) console.log(`  ${problem}`);
-  });
-  const passed = stacks.filter(({ problems }) => problems.length === 0).length;
-  console.log(`${passed} of ${stacks.length} stacks run`);
-  return passed === count ? 0 : 1;
+  const { deployInLab } = await import("./stacks/deploy-stacks.js");
+  const stacks = await deployInLab(
+    selectStacks(folder, count),
+    ({ name, services, names, programs, problems }) => {
+      const answers = programs.length === 0 ? "" : `, answers of ${programs.join(", ")}`;
+      const verdict = problems.length === 0 ? "ok" : "failed";
+      console.log(`${verdict}  ${name}: ${services} services, ${names} names${answers}`);
+      for (const problem of problems) console.log(`  ${problem}`);
+    },
+  );
+  const passed = stacks.filter(({ problems }) => problems.length === 0);
+  const programs = new Set(passed.flatMap((stack) => stack.programs));
+  const real = passed.filter((stack) => stack.programs.length > 0).length;
+  console.log(
+    `${passed.length} of ${stacks.length} stacks run, ${real} of them with ${[...programs].sort().join(", ")}`,
+  );
+  return passed.length === count ? 0 : 1;
 }
 
 process.exitCode = await main(process.argv.slice(2));

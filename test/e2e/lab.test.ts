@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -349,15 +349,33 @@ describe("an image recipe", () => {
 
   test("collectRootfs copies a program with all its libraries", async () => {
     const rootfs = await recipeFolder("{}");
-    await collectRootfs({ programs: ["redis-cli"], folders: ["/var/empty"] }, rootfs);
+    await collectRootfs({ programs: ["redis-cli"], files: [], folders: ["/var/empty"] }, rootfs);
     const { code, stdout } = await run(["chroot", rootfs, "/usr/bin/redis-cli", "--version"]);
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/^redis-cli \d/) });
     expect(await readdir(join(rootfs, "var/empty"))).toEqual([]);
   });
 
+  test("collectRootfs copies the newest version of a file, and folders with what their links name", async () => {
+    const machine = await recipeFolder("{}");
+    for (const version of ["9", "15"]) {
+      await mkdir(join(machine, version, "share"), { recursive: true });
+      await writeFile(join(machine, version, "share/version"), version);
+      await writeFile(join(machine, version, "run"), version, { mode: 0o755 });
+      await symlink("version", join(machine, version, "share/link"));
+      await symlink("nowhere", join(machine, version, "share/dangling"));
+    }
+    const rootfs = await recipeFolder("{}");
+    const recipe = { programs: [`${machine}/*/run`], files: [`${machine}/1*/share`], folders: [] };
+    await collectRootfs(recipe, rootfs);
+    expect(await readFile(join(rootfs, "usr/bin/run"), "utf8")).toBe("15");
+    expect(await readdir(join(rootfs, machine))).toEqual(["15"]);
+    expect((await readdir(join(rootfs, machine, "15/share"))).sort()).toEqual(["link", "version"]);
+    expect(await readFile(join(rootfs, machine, "15/share/link"), "utf8")).toBe("15");
+  });
+
   test.each([
     ['{"programs": "node"}', "programs must be a list of strings"],
-    ['{"program": ["node"]}', "unknown key program: use programs and folders"],
+    ['{"program": ["node"]}', "unknown key program: use programs, files and folders"],
     ["{", "JSON"],
   ])("readRecipe rejects %s with the file's name and the reason", async (recipe, reason) => {
     const folder = await recipeFolder(recipe);
@@ -366,8 +384,9 @@ describe("an image recipe", () => {
   });
 
   test.each([
-    [{ programs: ["no-such-program"], folders: [] }, "program no-such-program not found"],
-    [{ programs: [], folders: ["../../outside"] }, "outside the image"],
+    [{ programs: ["no-such-program"], files: [], folders: [] }, "program no-such-program not found"],
+    [{ programs: [], files: ["/usr/no-such-*/file"], folders: [] }, "/usr/no-such-*/file not found"],
+    [{ programs: [], files: [], folders: ["../../outside"] }, "outside the image"],
   ])("collectRootfs rejects %j with the reason", async (recipe, reason) => {
     const rootfs = await recipeFolder("{}");
     await expect(collectRootfs(recipe, rootfs)).rejects.toThrow(reason);

@@ -1,0 +1,173 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { Lab } from "../../../deploy/lab/lab.js";
+import { waitUntil } from "../../../deploy/lab/wait-until.js";
+import { ensurePackages } from "../../../deploy/setup/debian.mjs";
+import { CONVERGE_TIMEOUT_MS, createCluster, waitForNetworks } from "../../e2e/support/cluster.js";
+import { type Container, listContainers } from "../../e2e/support/containers.js";
+import { docker } from "../../e2e/support/tasks.js";
+import { folderOf, programFor, STAND_IN, tagOf } from "./programs.js";
+import { programsOf } from "./select-stacks.js";
+import { type DeployableStack, neighborsOf, type StackService } from "./stack.js";
+import { copyStack } from "./stack-files.js";
+
+/** Name of the deployed stack. */
+const STACK = "s";
+const HOSTS = 2;
+const DEPLOY_TIMEOUT_MS = 300_000;
+/** Time for a program to answer: PostgreSQL first creates its databases. */
+const ANSWER_TIMEOUT_MS = 60_000;
+
+/** Length to which the messages of programs are cut. */
+const MAX_PROBLEM = 1_000;
+
+/** The outcome of one stack. */
+export interface DeployedStack {
+  readonly name: string;
+  readonly services: number;
+  /** Pairs of services of which one resolved the name of the other. */
+  readonly names: number;
+  /** Names of the programs that ran in place of images. */
+  readonly programs: readonly string[];
+  readonly problems: readonly string[];
+}
+
+/** Deploys stacks in a lab of their own. */
+export async function deployInLab(
+  stacks: readonly DeployableStack[],
+  report: (stack: DeployedStack) => void,
+): Promise<readonly DeployedStack[]> {
+  const lab = await createCluster(HOSTS);
+  try {
+    await waitForNetworks(lab);
+    await allowHostAccess(lab);
+    return await deployStacks(lab, stacks, report);
+  } finally {
+    await lab.down();
+  }
+}
+
+/** Permits what programs such as cAdvisor need, which mount directories with sockets of berth. */
+async function allowHostAccess(lab: Lab): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "berth-policy-"));
+  try {
+    const file = join(folder, "policy.yaml");
+    writeFileSync(file, stringify({ rules: [{ name: "monitoring", stacks: [STACK], berth_access: true }] }));
+    await berth(lab, ["policy", "set", file]);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Deploys stacks one after the other. Services run the program of this machine that belongs to their image, or one that
+ * runs until it is stopped, with the commands and health checks of the stack. Removes each stack again.
+ */
+export async function deployStacks(
+  lab: Lab,
+  stacks: readonly DeployableStack[],
+  report: (stack: DeployedStack) => void = () => {},
+): Promise<readonly DeployedStack[]> {
+  const programs = new Set([STAND_IN, ...stacks.flatMap((stack) => [...programsOf(stack)])]);
+  ensurePackages([...programs].flatMap(({ debianPackage }) => debianPackage ?? []));
+  for (const program of programs) await lab.loadImage(folderOf(program), tagOf(program));
+  const deployed: DeployedStack[] = [];
+  for (const stack of stacks) {
+    const outcome = await deployOne(lab, stack);
+    report(outcome);
+    deployed.push(outcome);
+  }
+  return deployed;
+}
+
+async function deployOne(lab: Lab, stack: DeployableStack): Promise<DeployedStack> {
+  const { name, services, externalNetworks } = stack;
+  const folder = mkdtempSync(join(tmpdir(), "berth-stack-"));
+  try {
+    for (const network of externalNetworks) await berth(lab, ["network", "create", network]);
+    const files = copyStack(stack, folder).flatMap((path) => ["-c", path]);
+    const argv = ["stack", "deploy", "--quiet", "--no-build", "--profile", "*", ...files, STACK];
+    const { code, stderr } = await lab.berth(argv, { timeoutMs: DEPLOY_TIMEOUT_MS });
+    const problems = code === 0 ? [] : [`deploy: ${stderr.trim().slice(-MAX_PROBLEM)}`];
+    const containers = (await listContainers(lab)).filter(({ running }) => running);
+    const missing = services.filter((service) => !containers.some((container) => isOf(container, service)));
+    problems.push(...missing.map((service) => `${service.name} does not run`));
+    const { names, unresolved } = await resolveNames(lab, services, containers);
+    const silent = await askPrograms(lab, services, containers);
+    return {
+      ...{ name, services: services.length, names },
+      programs: [...programsOf(stack)].map((program) => program.name).sort(),
+      problems: [...problems, ...unresolved, ...silent],
+    };
+  } finally {
+    await lab.berth(["stack", "rm", STACK], { timeoutMs: 4 * CONVERGE_TIMEOUT_MS });
+    for (const network of externalNetworks) await lab.berth(["network", "rm", network]);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function berth(lab: Lab, argv: readonly string[]): Promise<void> {
+  const { code, stderr } = await lab.berth(argv);
+  if (code !== 0) throw new Error(`berth ${argv.join(" ")}: ${stderr}`);
+}
+
+/** Looks up each service from every other service that shares a network with it. */
+async function resolveNames(
+  lab: Lab,
+  services: readonly StackService[],
+  containers: readonly Container[],
+): Promise<{ readonly names: number; readonly unresolved: readonly string[] }> {
+  let names = 0;
+  const unresolved: string[] = [];
+  for (const service of services) {
+    const container = containers.find((candidate) => isOf(candidate, service));
+    if (container === undefined) continue;
+    for (const { name } of neighborsOf(service, services)) {
+      if ((await lookUp(lab, container, name)) !== undefined) names += 1;
+      else unresolved.push(`${service.name} cannot resolve ${name}`);
+    }
+  }
+  return { names, unresolved };
+}
+
+/** Returns the address of a name in a container. Undefined when the name does not resolve. */
+async function lookUp(lab: Lab, container: Container, name: string): Promise<string | undefined> {
+  const argv = ["exec", container.id, "/usr/bin/busybox", "nslookup", "-type=a", name];
+  const output = await docker(lab.host(container.host), ...argv).catch(() => "");
+  return /^Address(?: \d+)?: (\d+\.\d+\.\d+\.\d+)$/m.exec(output)?.[1];
+}
+
+/** Asks each program for an answer at the address of its service. Returns a line for each one that gives none. */
+async function askPrograms(
+  lab: Lab,
+  services: readonly StackService[],
+  containers: readonly Container[],
+): Promise<readonly string[]> {
+  const silent: string[] = [];
+  for (const service of services) {
+    const container = containers.find((candidate) => isOf(candidate, service));
+    if (container === undefined || programFor(service.image) === STAND_IN) continue;
+    const address = (await lookUp(lab, container, service.name)) ?? "";
+    const [port = ""] = service.ports.map(String);
+    const argv = ["exec", container.id, "/usr/bin/check", address, port];
+    let problem = "";
+    const answers = async (): Promise<boolean> => {
+      problem = await docker(lab.host(container.host), ...argv).then(
+        () => "",
+        (error: Error) => error.message,
+      );
+      return problem === "";
+    };
+    const what = `an answer of ${service.name}`;
+    await waitUntil(answers, { what, timeoutMs: ANSWER_TIMEOUT_MS }).catch(() => {
+      silent.push(`${service.name} does not answer: ${problem.slice(0, MAX_PROBLEM)}`);
+    });
+  }
+  return silent;
+}
+
+function isOf(container: Container, { name }: StackService): boolean {
+  return container.service === `${STACK}_${name}`;
+}

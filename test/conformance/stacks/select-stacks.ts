@@ -1,0 +1,147 @@
+import { existsSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import type { PlainValue } from "../../../packages/cli/src/compose/model/render-project.js";
+import { type CorpusCase, casesOf, SEEN_AT } from "../corpus.js";
+import { deployProblem, load } from "../load.js";
+import { type Program, programFor, STAND_IN } from "./programs.js";
+import type { DeployableStack, StackService } from "./stack.js";
+
+type Value = Readonly<Record<string, PlainValue>>;
+
+/** Larger stacks take minutes on a small machine. */
+const MAX_SERVICES = 8;
+/** Settings that a lab may not have: labels of hosts, devices, networks, higher limits, and commands that must end. */
+const UNSUITABLE = ["devices", "network_mode", "provider", "pid", "extends", "runtime", "cgroup", "ulimits"];
+const UNSUITABLE_VALUES = /"placement":|"mode":"(?:global|replicated-job)"|completed_successfully/;
+/** Matches the warning about a variable of the user, such as a password. */
+const UNSET_VARIABLE = /^variable \S+ is not set/;
+
+/**
+ * Returns stacks of the corpus, one of each repository. Those with other programs than the earlier ones are first, then
+ * those with most programs, then those with most services.
+ */
+export function selectStacks(folder: string, count: number): readonly DeployableStack[] {
+  const candidates = casesOf(folder).flatMap((file) => toStack(folder, file) ?? []);
+  const left = new Set(candidates);
+  const selected: DeployableStack[] = [];
+  const programs = new Set<Program>();
+  while (selected.length < count) {
+    const best = largest([...left], (stack) => {
+      const own = programsOf(stack);
+      const news = [...own].filter((program) => !programs.has(program)).length;
+      return [news, own.size, stack.services.length];
+    });
+    if (best === undefined) break;
+    selected.push(best);
+    for (const program of programsOf(best)) programs.add(program);
+    for (const other of left) if (repositoryOf(other) === repositoryOf(best)) left.delete(other);
+  }
+  return selected;
+}
+
+/** Returns the programs that run in a stack, without stand-ins. */
+export function programsOf({ services }: Pick<DeployableStack, "services">): ReadonlySet<Program> {
+  const programs = new Set(services.map(({ image }) => programFor(image)));
+  programs.delete(STAND_IN);
+  return programs;
+}
+
+/** Returns the first of the items with the largest rank. Ranks are compared number by number. */
+function largest<T>(items: readonly T[], rankOf: (item: T) => readonly number[]): T | undefined {
+  const ranked = items.map((item) => ({ item, rank: rankOf(item) }));
+  const [first] = ranked.toSorted((a, b) => {
+    const index = a.rank.findIndex((value, at) => value !== b.rank[at]);
+    return (b.rank[index] ?? 0) - (a.rank[index] ?? 0);
+  });
+  return first?.item;
+}
+
+function repositoryOf({ name }: DeployableStack): string | undefined {
+  return name.split("/")[0];
+}
+
+/** Returns a file of the corpus as a stack. Undefined when it cannot run in a lab. */
+function toStack(
+  folder: string,
+  { name, isValid, emptyFiles, test }: CorpusCase,
+): DeployableStack | undefined {
+  if (!isValid || Object.keys(test.environment).length > 0) return undefined;
+  const outcome = load(test);
+  if (outcome.kind === "rejected" || deployProblem(test) !== undefined) return undefined;
+  const { project, warnings } = outcome;
+  if (warnings.some((warning) => UNSET_VARIABLE.test(warning))) return undefined;
+  const services = Object.entries(section(project, "services"));
+  if (services.length < 2 || services.length > MAX_SERVICES) return undefined;
+  if (!services.every(([, service]) => canRun(service)) || needsOthers(project)) return undefined;
+  const directory = dirname(`${SEEN_AT}/${name}`);
+  const file = join(folder, "corpus", name);
+  const stack = services.map((entry) => toStackService(entry, { directory, project }));
+  const stored = [...filesOf(project, "configs"), ...filesOf(project, "secrets")];
+  const needed = [...stored, ...emptyFiles.map((path) => `${SEEN_AT}/${path}`)].map((path) =>
+    relative(directory, path),
+  );
+  // Files outside of the directory are not copied with it.
+  if (needed.some((path) => path.startsWith(".."))) return undefined;
+  const missingFiles = needed.filter((path) => !existsSync(join(dirname(file), path)));
+  return { name, file, services: stack, externalNetworks: externalNetworksOf(project), missingFiles };
+}
+
+function canRun(service: Value): boolean {
+  const hasUnsuitable = UNSUITABLE.some((key) => Object.hasOwn(service, key));
+  return !hasUnsuitable && !UNSUITABLE_VALUES.test(JSON.stringify(service));
+}
+
+/** Whether a stack needs external volumes and files, or volumes that depend on a plugin or on the disk of a host. */
+function needsOthers(project: Value): boolean {
+  const resources = ["volumes", "secrets", "configs"].flatMap((key) => Object.values(section(project, key)));
+  return resources.some(({ external, driver = "local", driver_opts }) => {
+    return external === true || driver !== "local" || driver_opts !== undefined;
+  });
+}
+
+function externalNetworksOf(project: Value): readonly string[] {
+  const networks = Object.values(section(project, "networks"));
+  return networks.flatMap(({ external, name }) => (external === true ? [String(name)] : []));
+}
+
+/** Returns the paths of the contents of secrets or configs. */
+function filesOf(project: Value, key: "secrets" | "configs"): readonly string[] {
+  return Object.values(section(project, key)).flatMap(({ file }) => (typeof file === "string" ? [file] : []));
+}
+
+function toStackService(
+  [name, service]: readonly [string, Value],
+  { directory, project }: { readonly directory: string; readonly project: Value },
+): StackService {
+  const configs = section(project, "configs");
+  const fromConfigs = itemsOf(service, "configs").map(({ source, target = `/${source}` }) => {
+    return [String(target), String(configs[String(source)]?.file)] as const;
+  });
+  const binds = itemsOf(service, "volumes").filter(({ type }) => type === "bind");
+  const fromBinds = binds.map(({ source, target }) => [String(target), String(source)] as const);
+  const mounts = [...fromConfigs, ...fromBinds].map(([target, source]) => {
+    return [target, relative(directory, source)] as const;
+  });
+  return {
+    name,
+    networks: Object.keys(section(service, "networks")),
+    image: String(service.image ?? ""),
+    ports: itemsOf(service, "ports").map(({ target }) => Number(target)),
+    healthProgram: healthProgramOf(service),
+    mounts: new Map(mounts.filter(([, source]) => !source.startsWith(".."))),
+  };
+}
+
+function healthProgramOf({ healthcheck }: Value): string | undefined {
+  const { test = [] } = (healthcheck ?? {}) as { readonly test?: readonly string[] };
+  const [kind, line = ""] = test;
+  return kind === undefined || kind === "NONE" ? undefined : line.split(" ")[0];
+}
+
+function section(value: Value, key: string): Readonly<Record<string, Value>> {
+  return (value[key] ?? {}) as Readonly<Record<string, Value>>;
+}
+
+function itemsOf(value: Value, key: string): readonly Value[] {
+  return (value[key] ?? []) as readonly Value[];
+}

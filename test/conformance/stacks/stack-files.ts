@@ -1,0 +1,64 @@
+import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { stringify } from "yaml";
+import { type Program, programFor, STAND_IN, tagOf } from "./programs.js";
+import { type DeployableStack, neighborsOf, type StackService } from "./stack.js";
+
+/** Content of a file that the corpus lacks and no program reads. */
+const STAND_IN_CONTENT = "STAND=in\n";
+
+/**
+ * Copies a stack to a folder, with what the corpus lacks: the images, which an additional Compose file replaces, and the
+ * files that its services mount. Returns the Compose files.
+ */
+export function copyStack(
+  { file, services, missingFiles }: DeployableStack,
+  folder: string,
+): readonly string[] {
+  // Hosts create missing paths of bind mounts there, so the corpus is not used itself.
+  cpSync(dirname(file), folder, { recursive: true });
+  const contents = new Map(missingFiles.map((path) => [path, STAND_IN_CONTENT]));
+  for (const [path, content] of configurations(services)) contents.set(path, content);
+  for (const [path, content] of contents) {
+    const target = join(folder, path);
+    if (existsSync(target)) continue;
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, content);
+  }
+  const override = join(folder, "stand-in.yaml");
+  writeFileSync(override, stringify({ services: Object.fromEntries(services.map(overrideOf)) }));
+  return [join(folder, basename(file)), override];
+}
+
+/** Returns the configurations that programs read, by their path in the folder of the stack. */
+function configurations(services: readonly StackService[]): readonly (readonly [string, string])[] {
+  return services.flatMap((service) => {
+    const { configuration } = programFor(service.image);
+    const context = { service, neighbors: neighborsOf(service, services) };
+    return [...service.mounts].flatMap(([target, path]) => {
+      const content = configuration?.(target, context);
+      return content === undefined ? [] : [[path, content] as const];
+    });
+  });
+}
+
+/** Returns what replaces the image of a service, and what depends on the image. */
+function overrideOf(service: StackService): readonly [string, object] {
+  const program = programFor(service.image);
+  const healthcheck = { test: ["CMD", "/usr/bin/check", "127.0.0.1"], interval: "1s" };
+  const image = {
+    image: tagOf(program),
+    pull_policy: "missing",
+    ...(needsCheck(service, program) ? { healthcheck } : {}),
+  };
+  // Hosts wait until published ports accept connections.
+  const entrypoint = ["/usr/bin/stand-in", ...new Set(service.ports.map(String))];
+  // Hosts that run in containers cannot give privileges.
+  const process = { entrypoint, command: [], user: "0", privileged: false };
+  return [service.name, program === STAND_IN ? { ...image, ...process } : image];
+}
+
+/** Whether the health check of a service uses a program that the image lacks. */
+function needsCheck({ healthProgram }: StackService, { healthPrograms = [] }: Program): boolean {
+  return healthProgram !== undefined && !healthPrograms.includes(healthProgram);
+}
