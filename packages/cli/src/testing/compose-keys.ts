@@ -17,6 +17,8 @@ export interface DocumentedKey {
   readonly support: Support;
   /** What the reader says about the other examples, by their JSON. */
   readonly exceptions: ReadonlyMap<string, Support>;
+  /** The files with an example that the reader accepts. */
+  readonly acceptedFiles: readonly Example[];
 }
 
 /** What the reader does with an example of a key. */
@@ -112,14 +114,15 @@ function keysOf(schema: ValueSchema, steps: readonly Step[]): readonly Documente
 }
 
 function documentKey(steps: readonly Step[], about: KeyDocumentation): DocumentedKey {
-  const exceptions = (about.others ?? []).map(
-    (other) => [JSON.stringify(other), supportOf(steps, other)] as const,
-  );
+  const answer = askReader(steps, about.example);
+  const others = (about.others ?? []).map((example) => askReader(steps, example));
+  const exceptions = others.map(({ example, support }) => [JSON.stringify(example), support] as const);
   return {
     path: pathOf(steps),
     about,
-    support: supportOf(steps, about.example),
+    support: answer.support,
     exceptions: new Map(exceptions),
+    acceptedFiles: [answer, ...others].filter(({ isAccepted }) => isAccepted).map(({ file }) => file),
   };
 }
 
@@ -130,10 +133,25 @@ function pathOf(steps: readonly Step[]): string {
     .slice(1);
 }
 
+/** What the reader says about an example of a key. */
+interface Answer {
+  readonly example: Example;
+  /** The sample file with the example. */
+  readonly file: Example;
+  readonly isAccepted: boolean;
+  readonly support: Support;
+}
+
 /** Reads the sample file with an example of a key and without the key. */
-function supportOf(steps: readonly Step[], example: Example): Support {
+function askReader(steps: readonly Step[], example: Example): Answer {
+  const file = sampleWith(steps, example);
   const without = load(sampleWith(steps, undefined));
-  const { diagnostics, result } = load(sampleWith(steps, example));
+  const loaded = load(file);
+  const isAccepted = loaded.diagnostics.every(({ severity }) => severity !== "error");
+  return { example, file, isAccepted, support: compareResults(without, loaded) };
+}
+
+function compareResults(without: Loaded, { diagnostics, result }: Loaded): Support {
   const known = new Set(without.diagnostics.map(({ message }) => message));
   const own = summarize(diagnostics.filter(({ message }) => !known.has(message)));
   if (own !== undefined) return own;
@@ -152,7 +170,13 @@ function summarize(diagnostics: readonly Diagnostic[]): Support | undefined {
   return note && { kind: "noted", message: note.message };
 }
 
-function load(sample: Example) {
+/** The result of reading a file: its diagnostics, and what it deploys as JSON. */
+interface Loaded {
+  readonly diagnostics: readonly Diagnostic[];
+  readonly result: string;
+}
+
+function load(sample: Example): Loaded {
   const bytes = Buffer.from(JSON.stringify(sample));
   const input: ProjectInput = {
     files: [{ name: "compose.yaml", path: "/project/compose.yaml", bytes }],
