@@ -31,6 +31,12 @@ export interface ProjectInput {
   readonly onVariable?: ProjectEnvironment["onVariable"];
 }
 
+/** How a project is resolved. */
+export interface ResolveChoices {
+  /** Keeps the variables in the values. The project can then be printed, but not deployed. */
+  readonly keepsVariables?: boolean;
+}
+
 export interface StackInput extends ProjectInput {
   readonly stack: string;
   /** Leaves out the contents of secrets and configs, which need not be where a file is only checked. */
@@ -82,12 +88,18 @@ export function loadStack(input: StackInput): LoadedStack {
  * Reads and resolves Compose files as Compose does.
  * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text.
  */
-export function loadProject(input: ProjectInput): LoadedProject {
+export function loadProject(
+  input: ProjectInput,
+  { keepsVariables = false }: ResolveChoices = {},
+): LoadedProject {
   const { files, homeDirectory, readFile, onVariable } = input;
   const directoryName = toStackName(basename(dirname(files[0]?.path ?? "/")));
   const diagnostics = new Diagnostics();
   const lookup = readVariables(input, diagnostics);
-  const environment: ProjectEnvironment = { homeDirectory, readFile, lookup, diagnostics, onVariable };
+  const environment: ProjectEnvironment = {
+    ...{ homeDirectory, readFile, lookup, diagnostics },
+    ...{ onVariable, keepsVariables },
+  };
   const variable = lookup(STACK_NAME_VARIABLE);
   const named = input.stack ?? (variable === "" ? undefined : variable);
   // Compose sets this variable for the files, regardless of the environment.

@@ -83,6 +83,7 @@ function addConfig(stack: Command, cli: Cli): void {
       "--hash [services]",
       'only print a hash of each service, or of some ("web,db"), which changes with its settings',
     )
+    .option("--no-interpolate", "keep the variables in the values, and print the services of all profiles")
     .option("--output-file <file>", "write the result to a file")
     .option("--check", "only check whether the files can be deployed")
     .option("-q, --quiet", "suppress warnings");
@@ -94,6 +95,7 @@ function addConfig(stack: Command, cli: Cli): void {
       "berth stack config --check",
       "berth stack config --images --profile '*'",
       "berth stack config --variables",
+      "berth stack config --no-interpolate",
       "berth stack config --output-file resolved.yaml",
     ],
   );

@@ -73,6 +73,98 @@ describe("stack config", () => {
     expect(await config("--hash")).not.toBe(hash);
   });
 
+  test("--images prints PROJECT-SERVICE for an image that is built without a name, as Compose does", async () => {
+    const services = "services: { web: { build: . }, api: { build: ., image: 'api:1' } }\n";
+    await writeFile(join(cwd, "compose.yaml"), `name: shop\n${services}`);
+    expect((await berth("stack config -q --images", {}, { cwd })).out).toBe("shop-web\napi:1\n");
+  });
+
+  test("--no-interpolate keeps variables in any place, and what is written with dollar signs", async () => {
+    await writeFile(
+      join(cwd, "compose.yaml"),
+      `name: shop
+services:
+  web:
+    image: "web:\${TAG:-1}"
+    command: echo $$HOME
+    entrypoint: "\${ENTRYPOINT}"
+    ports: ["\${PORT}:80", "8081:81"]
+    volumes: ["\${DATA:-./data}:/data", "./logs/\${TAG}:/logs", "./plain:/plain"]
+    environment: ["A=\${A:?missing}", B]
+    env_file: "\${FILE}.env"
+    networks: ["\${NETWORK}"]
+    deploy: { replicas: "\${REPLICAS}" }
+  debug: { image: tools, profiles: ["\${PROFILE}"] }
+secrets: { key: { file: "\${KEYS}/key" } }
+`,
+    );
+    const { code, out, err } = await berth("stack config --no-interpolate", {}, { cwd });
+    expect([code, err, out.replaceAll(cwd, "/project")]).toMatchInlineSnapshot(`
+      [
+        0,
+        "",
+        "name: shop
+      services:
+        web:
+          image: web:\${TAG:-1}
+          command: echo $$HOME
+          entrypoint: \${ENTRYPOINT}
+          ports:
+            - \${PORT}:80
+            - mode: ingress
+              target: 81
+              published: "8081"
+              protocol: tcp
+          volumes:
+            - \${DATA:-./data}:/data
+            - ./logs/\${TAG}:/logs
+            - type: bind
+              source: /project/plain
+              target: /plain
+              bind:
+                create_host_path: true
+          environment:
+            A: \${A:?missing}
+            B: null
+          env_file: \${FILE}.env
+          networks:
+            \${NETWORK}: null
+          deploy:
+            replicas: \${REPLICAS}
+        debug:
+          image: tools
+          profiles:
+            - \${PROFILE}
+          networks:
+            default: null
+      secrets:
+        key:
+          file: \${KEYS}/key
+          name: shop_key
+      networks:
+        default:
+          name: shop_default
+      ",
+      ]
+    `);
+  });
+
+  test("--no-interpolate replaces variables that select files, and merges files with variables", async () => {
+    await writeFile(join(cwd, "base.yaml"), "services: { base: { image: base, ports: ['${A}:80'] } }\n");
+    const file =
+      "services: { web: { extends: { file: '${BASE}.yaml', service: base }, ports: ['${B}:80'] } }\n";
+    await writeFile(join(cwd, "compose.yaml"), file);
+    const env = { BASE: "base" };
+    const { out } = await berth("stack config -q --no-interpolate --format json", {}, { cwd, env });
+    expect(JSON.parse(out).services).toMatchObject({ web: { image: "base", ports: ["${A}:80", "${B}:80"] } });
+  });
+
+  test("--no-interpolate cannot be combined with --check", async () => {
+    const { code, err } = await berth("stack config --no-interpolate --check", {}, { cwd });
+    expect(code).toBe(2);
+    expect(err).toContain("--no-interpolate: cannot be combined with --check");
+  });
+
   test("prints networks, profiles, and the variables of the files", async () => {
     const config = async (options: string, env = {}) =>
       (await berth(`stack config -q ${options}`, {}, { cwd, env })).out;

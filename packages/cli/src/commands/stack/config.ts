@@ -3,13 +3,15 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { BerthError } from "@berth/proto";
+import { builtImageName } from "../../compose/keys/image-keys.js";
 import { loadProject, loadStack, type ProjectInput } from "../../compose/load-stack.js";
 import { renderYaml, toPlainProject } from "../../compose/model/render-project.js";
 import { type ResolvedProject, withoutUnusedResources } from "../../compose/model/resolve-project.js";
 import type { Diagnostic } from "../../compose/text/diagnostics.js";
 import { didYouMean } from "../../compose/text/suggest.js";
 import type { Lookup, VariableUse } from "../../compose/text/template.js";
-import { childOf, type MapNode, textOf } from "../../compose/tree/node.js";
+import { childOf, type MapNode, type Node, textOf } from "../../compose/tree/node.js";
+import { invalidOption } from "../../options/parse-options.js";
 import { pluralize } from "../../output/human.js";
 import { type Column, formatTable } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -29,6 +31,8 @@ export interface ConfigOptions extends GlobalOptions, Omit<ProjectFiles, "compos
   readonly hash?: string | true;
   readonly outputFile?: string;
   readonly check?: boolean;
+  /** False for `--no-interpolate`. */
+  readonly interpolate?: boolean;
   readonly quiet?: boolean;
 }
 
@@ -42,18 +46,24 @@ const DEFAULT_FILES = [
 
 /** `berth stack config [-c FILE…] [NAME]` */
 export async function showConfig(cli: Cli, options: ConfigOptions, stack: string | undefined): Promise<void> {
+  const keepsVariables = options.interpolate === false;
+  if (keepsVariables && options.check) {
+    throw invalidOption("--no-interpolate", "cannot be combined with --check, which needs all values");
+  }
   const composeFile = options.composeFile ?? findComposeFiles(cli.cwd);
   const variables = new Map<string, VariableUse>();
   const input: ProjectInput = {
     ...(await readProjectFiles(cli, { ...options, composeFile })),
     ...(stack === undefined ? {} : { stack }),
+    // As in Compose: a profile can be a variable.
+    ...(keepsVariables ? { profiles: ["*"] } : {}),
     onVariable: (use) => void (variables.has(use.name) || variables.set(use.name, use)),
   };
   if (options.check) {
     checkProject(cli, input, options);
     return;
   }
-  const { project, environment } = loadProject(input);
+  const { project, environment } = loadProject(input, { keepsVariables });
   report(cli, input, environment.diagnostics.sorted(), options);
   if (project === undefined) return;
   const text = render({ project, variables, lookup: environment.lookup }, options);
@@ -97,10 +107,12 @@ interface ResolvedFiles {
 }
 
 function render(files: ResolvedFiles, options: ConfigOptions): string {
-  const root = withoutUnusedResources(files.project.root);
+  const keepsVariables = options.interpolate === false;
+  // A variable can name a resource, so none is unused for certain.
+  const root = keepsVariables ? files.project.root : withoutUnusedResources(files.project.root);
   const services = entriesOf(root, "services");
   if (options.services) return lines(services.map(([name]) => name));
-  if (options.images) return lines(services.flatMap(([, service]) => textOf(service, "image") ?? []));
+  if (options.images) return lines(services.flatMap(([name, service]) => imageOf(name, service, root) ?? []));
   if (options.volumes) return lines(entriesOf(root, "volumes").map(([name]) => name));
   if (options.networks) return lines(entriesOf(root, "networks").map(([name]) => name));
   if (options.profiles) return lines(profilesOf(files.project).sort());
@@ -108,7 +120,14 @@ function render(files: ResolvedFiles, options: ConfigOptions): string {
   if (options.variables) return renderVariables(files);
   if (options.hash !== undefined) return renderHashes(services, options.hash);
   const isJson = options.format === "json" || (options.format === undefined && options.output === "json");
-  return isJson ? `${JSON.stringify(toPlainProject(root), undefined, 2)}\n` : renderYaml(root);
+  const plain = toPlainProject(root, { keepsVariables });
+  return isJson ? `${JSON.stringify(plain, undefined, 2)}\n` : renderYaml(plain);
+}
+
+function imageOf(name: string, service: Node, project: MapNode): string | undefined {
+  const isBuilt = childOf(service, "build") !== undefined;
+  const builtName = isBuilt ? builtImageName(textOf(project, "name") ?? "", name) : undefined;
+  return textOf(service, "image") ?? builtName;
 }
 
 /** Returns the profiles of all services, whether they are enabled or not. */

@@ -36,7 +36,12 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
   }),
 };
 
-/** Reads `build`. An image without a name is called STACK-SERVICE, as in Compose. */
+/** Returns the name of an image that is built without one: STACK-SERVICE, as in Compose. */
+export function builtImageName(stack: string, service: string): string {
+  return `${stack}-${service}`.toLowerCase();
+}
+
+/** Reads `build`. */
 function readBuild(cursor: Cursor, draft: ServiceDraft): void {
   const { container, context, origins, spec } = draft;
   const fields = [...listFields(cursor)].map(([key, field]) => [key, keyPlace(field)] as const);
@@ -44,7 +49,7 @@ function readBuild(cursor: Cursor, draft: ServiceDraft): void {
   const hasImageName = container.image !== "";
   const service = unscopedName(context.stack, spec.name);
   if (!hasImageName) {
-    container.image = `${context.stack}-${service}`.toLowerCase();
+    container.image = builtImageName(context.stack, service);
     origins.set("task.container.image", keyPlace(cursor));
   }
   draft.build = { service, hasImageName, settings: readBuildSettings(cursor, context), places };

@@ -1,5 +1,5 @@
 import { type Cursor, listFields, readItems } from "../tree/cursor.js";
-import { listNode, type Node, scalarNode, scalarText } from "../tree/node.js";
+import { hasVariables, listNode, type Node, scalarNode, scalarText } from "../tree/node.js";
 import { listOf, oneOrMore } from "./shapes/list-shapes.js";
 import { text } from "./shapes/scalar-shapes.js";
 import { defineShape, type Shape } from "./shapes/shape.js";
@@ -31,6 +31,7 @@ function hostsOfList(cursor: Cursor): Scalars | undefined {
   return readItems(cursor)?.flatMap((item) => {
     const node = text(item, "project");
     if (node?.kind !== "scalar") return [];
+    if (hasVariables(node)) return [node];
     const [, host, addresses] = /^([^=]+)=(.*)$/.exec(node.text) ?? /^([^:]+):(.*)$/.exec(node.text) ?? [];
     if (host !== undefined && addresses !== undefined && !host.includes(":")) {
       return addresses.split(",").map((address) => hostEntry(host, scalarNode(address, node.position)));

@@ -2,7 +2,7 @@ import { MAX_PORTS_PER_SERVICE } from "@berth/proto";
 import { parsePortProtocol, parsePortRange, parseShortPorts, type ShortPort } from "../text/short-port.js";
 import { type Cursor, readItems, reportWrongType } from "../tree/cursor.js";
 import { portKey, uniqueItems } from "../tree/merge-rules.js";
-import { listNode, mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
+import { hasVariables, listNode, mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
 import { fields, key } from "./shapes/map-shapes.js";
 import { integer, scalarAsText, text } from "./shapes/scalar-shapes.js";
 import { defineShape, reportInvalid, type Shape } from "./shapes/shape.js";
@@ -15,6 +15,7 @@ const PORT_SCHEMA: ValueSchema = { kind: "scalar", types: ["string", "number"] }
 
 function shortPorts(cursor: Cursor): readonly Node[] {
   const { node } = cursor;
+  if (hasVariables(node)) return [node];
   if (node.kind !== "scalar" || node.value === null || typeof node.value === "boolean") {
     reportWrongType(cursor, 'a port such as "8080:80"');
     return [];

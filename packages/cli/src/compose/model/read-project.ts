@@ -41,6 +41,8 @@ export interface ProjectEnvironment {
   readonly diagnostics: Diagnostics;
   /** Called for each variable in the Compose files. */
   readonly onVariable?: ((use: VariableUse) => void) | undefined;
+  /** Whether values keep their variables, except for those that select files. @default false */
+  readonly keepsVariables?: boolean | undefined;
 }
 
 /** Maximum number of files that a project includes or extends. Each is read and parsed. */

@@ -16,31 +16,42 @@ const KEPT_EMPTY = /^services\.[^.]+\.(?:command|entrypoint)$/;
 const USER_VALUES =
   /^(?:services\.[^.]+\.(?:environment|labels|annotations|sysctls|storage_opt|networks|deploy\.labels|logging\.options|build\.(?:args|labels|additional_contexts|ssh))|(?:networks|volumes|secrets|configs)\.[^.]+\.(?:labels|driver_opts)|x-)/;
 
+export interface RenderOptions {
+  /** Whether the values of the project still have their variables. @default false */
+  readonly keepsVariables?: boolean;
+}
+
 /**
  * Returns a resolved project as plain data, without the keys that have no effect: false, empty text, lists and mappings.
- * A dollar sign is doubled, so that Compose can read the result.
+ * A dollar sign is doubled unless variables are kept, so that Compose can read the result.
  */
-export function toPlainProject(root: Node): { readonly [key: string]: PlainValue } {
-  const plain = toPlain(root, "");
+export function toPlainProject(
+  root: Node,
+  { keepsVariables = false }: RenderOptions = {},
+): { readonly [key: string]: PlainValue } {
+  const textOf = keepsVariables
+    ? (text: string): string => text
+    : (text: string): string => text.replaceAll("$", "$$$$");
+  const plain = toPlain(root, "", textOf);
   return typeof plain === "object" && plain !== null && !isList(plain) ? plain : {};
 }
 
-/** Formats a resolved project as YAML. */
-export function renderYaml(root: Node): string {
-  return stringify(toPlainProject(root), { lineWidth: 0, aliasDuplicateObjects: false });
+/** Formats a project as YAML. */
+export function renderYaml(project: { readonly [key: string]: PlainValue }): string {
+  return stringify(project, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
-function toPlain(node: Node, path: string): PlainValue {
+function toPlain(node: Node, path: string, textOf: (text: string) => string): PlainValue {
   switch (node.kind) {
     case "scalar":
-      return typeof node.value === "string" ? node.value.replaceAll("$", "$$$$") : node.value;
+      return typeof node.value === "string" ? textOf(node.value) : node.value;
     case "list":
-      return node.items.map((item) => toPlain(item, path));
+      return node.items.map((item) => toPlain(item, path, textOf));
     case "map": {
       const fields: { [key: string]: PlainValue } = {};
       for (const [key, { value }] of node.entries) {
         const childPath = path === "" ? key : `${path}.${key.replaceAll(".", "")}`;
-        const plain = toPlain(value, childPath);
+        const plain = toPlain(value, childPath, textOf);
         const isKept = USER_VALUES.test(path) || KEPT_EMPTY.test(childPath) || !isEmpty(plain);
         if (isKept && !(plain === null && KEPT_EMPTY.test(childPath))) fields[key] = plain;
       }

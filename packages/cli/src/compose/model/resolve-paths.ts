@@ -1,14 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
 import { isWindowsPath } from "../text/short-mount.js";
-import {
-  childOf,
-  type MapEntry,
-  type Node,
-  type ScalarNode,
-  scalarNode,
-  textOf,
-  withEntry,
-} from "../tree/node.js";
+import { childOf, type MapEntry, type Node, type ScalarNode, textOf, withEntry } from "../tree/node.js";
 
 export interface BaseDirectories {
   /** Absolute directory that relative paths start at. */
@@ -94,8 +86,8 @@ function resolveBindVolume(node: Node, base: BaseDirectories): Node {
 }
 
 function absolute(node: ScalarNode, path: string, { directory, homeDirectory }: BaseDirectories): ScalarNode {
-  if (isAbsolute(path) || isWindowsPath(path)) return node;
+  if (isAbsolute(path) || isWindowsPath(path) || (node.hasVariables && path.startsWith("$"))) return node;
   const isInHome = path === "~" || path.startsWith("~/");
   const resolved = isInHome ? resolve(homeDirectory, `.${path.slice(1)}`) : resolve(directory, path);
-  return scalarNode(resolved, node.position, node.text);
+  return { ...node, value: resolved };
 }

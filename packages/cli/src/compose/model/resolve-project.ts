@@ -41,7 +41,7 @@ export interface ResolvedProject {
  * parts that do not exist.
  */
 export function resolveProject(tree: MapNode, options: ResolveOptions): ResolvedProject {
-  const { diagnostics, stack } = options;
+  const { diagnostics, stack, keepsVariables = false } = options;
   const { enabled, disabled } = selectServices(rootCursor(tree, diagnostics), options);
   const services = new Map<string, MapEntry>();
   for (const [name, cursor] of enabled) {
@@ -55,7 +55,8 @@ export function resolveProject(tree: MapNode, options: ResolveOptions): Resolved
     position: childOf(tree, "services")?.position ?? tree.position,
   });
   root = withDefaultNetwork(root);
-  checkProject(rootCursor(root, diagnostics), disabled);
+  // References can be variables, and a profile of a disabled service, too.
+  if (!keepsVariables) checkProject(rootCursor(root, diagnostics), disabled);
   for (const section of NAMED_SECTIONS) root = withNames(root, section, stack);
   return { root, disabled };
 }

@@ -27,8 +27,10 @@ const NAMESPACE_KEYS = ["network_mode", "ipc", "pid", "uts", "cgroup"];
 export function resolveService(service: Cursor, environment: ProjectEnvironment): Node {
   if (service.node.kind !== "map") return service.node;
   let node = service.node;
-  node = withEnvironment(node, service, environment);
-  node = withLabels(node, service, environment);
+  if (!environment.keepsVariables) {
+    node = withEnvironment(node, service, environment);
+    node = withLabels(node, service, environment);
+  }
   node = withBuildDefaults(node, environment);
   node = withNetworks(node);
   node = withImpliedDependencies(node);
@@ -112,7 +114,7 @@ function withLabels(node: MapNode, service: Cursor, { lookup, readFile }: Projec
 }
 
 /** Sets the default Dockerfile, and looks up the build arguments without a value. */
-function withBuildDefaults(node: MapNode, { lookup }: ProjectEnvironment): MapNode {
+function withBuildDefaults(node: MapNode, { lookup, keepsVariables }: ProjectEnvironment): MapNode {
   const build = childOf(node, "build");
   if (build?.kind !== "map") return node;
   const hasDockerfile = build.entries.has("dockerfile") || build.entries.has("dockerfile_inline");
@@ -120,7 +122,7 @@ function withBuildDefaults(node: MapNode, { lookup }: ProjectEnvironment): MapNo
     ? build
     : withEntry(build, "dockerfile", scalarNode(DEFAULT_DOCKERFILE, build.position));
   const args = childOf(complete, "args");
-  if (args?.kind !== "map") return withEntry(node, "build", complete);
+  if (args?.kind !== "map" || keepsVariables) return withEntry(node, "build", complete);
   const entries = new Map<string, MapEntry>();
   for (const [name, entry] of args.entries) {
     const value = isNull(entry.value) ? lookup(name) : undefined;

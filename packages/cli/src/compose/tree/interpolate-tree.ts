@@ -3,13 +3,19 @@ import type { Diagnostics } from "../text/diagnostics.js";
 import { interpolate, type Lookup, MAX_EXPANDED_LENGTH, type VariableUse } from "../text/template.js";
 import type { MapEntry, Node, ScalarNode } from "./node.js";
 
+/** Matches text with a variable. */
+const VARIABLE = /\$(?:[_a-zA-Z]|\{)/;
+/** Values that select the files of a project. Their variables are always replaced. */
+const FILE_SELECTION = /^(?:include|services\.[^.]+\.extends)\b/;
+
 /**
  * Replaces variables in all values of a file, but not in its keys. Top-level extension fields are skipped: only their
- * aliases use them, and aliases are copies.
+ * aliases use them, and aliases are copies. With `keepsVariables`, only marks the values that have variables.
  */
-export function interpolateTree(root: Node, { lookup, diagnostics, onVariable }: InterpolationContext): Node {
+export function interpolateTree(root: Node, context: InterpolationContext): Node {
+  const { diagnostics } = context;
   const unset = new Map<string, UnsetUse>();
-  const interpolated = new TreeInterpolator({ lookup, diagnostics, onVariable }, unset).interpolate(root, "");
+  const interpolated = new TreeInterpolator(context, unset).interpolate(root, "");
   for (const [name, { node, path, count }] of unset) {
     const others = count > 1 ? ` (and in ${pluralize(count - 1, "more place")})` : "";
     diagnostics.warn(
@@ -25,6 +31,8 @@ export interface InterpolationContext {
   readonly diagnostics: Diagnostics;
   /** Called for each variable in the tree. */
   readonly onVariable?: ((use: VariableUse) => void) | undefined;
+  /** @default false */
+  readonly keepsVariables?: boolean | undefined;
 }
 
 /** The first use of an unset variable, and the number of all uses. */
@@ -71,7 +79,10 @@ class TreeInterpolator {
 
   #interpolateScalar(node: ScalarNode, path: string): ScalarNode {
     if (typeof node.value !== "string" || !node.value.includes("$")) return node;
-    const { lookup, diagnostics, onVariable } = this.#context;
+    const { lookup, diagnostics, onVariable, keepsVariables = false } = this.#context;
+    if (keepsVariables && !FILE_SELECTION.test(path)) {
+      return VARIABLE.test(node.value) ? { ...node, hasVariables: true } : node;
+    }
     const result = interpolate(node.value, lookup, onVariable);
     if (result.kind === "invalid") {
       diagnostics.error({ position: node.position, path }, result.message);

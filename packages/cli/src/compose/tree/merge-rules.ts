@@ -46,8 +46,13 @@ export function findMergeRule(path: readonly string[]): MergeRule | undefined {
 /** Removes items with equal keys. The last one takes the place of the first one. Items without a key are kept. */
 export function uniqueItems(items: readonly Node[], keyOf: (item: Node) => string): readonly Node[] {
   const unique = new Map<string, Node>();
-  for (const item of items) unique.set(keyOf(item) || `#${unique.size}`, item);
+  for (const item of items) unique.set(itemKey(item, keyOf) || `#${unique.size}`, item);
   return [...unique.values()];
+}
+
+/** Returns the key of an item. An item whose variables were not replaced is its own key. */
+export function itemKey(item: Node, keyOf: (item: Node) => string): string {
+  return item.kind === "scalar" && item.hasVariables === true ? item.text : keyOf(item);
 }
 
 /** Returns the absolute target of a secret or config in a container. */

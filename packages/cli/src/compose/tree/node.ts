@@ -21,6 +21,8 @@ export interface ScalarNode extends NodeBase {
   readonly value: Scalar;
   /** The value as written, since the form of some numbers matters ("0440", "1.10"). */
   readonly text: string;
+  /** Set for text whose variables were not replaced. */
+  readonly hasVariables?: true;
 }
 
 export interface MapNode extends NodeBase {
@@ -89,6 +91,11 @@ export function describeNode(node: Node): string {
   if (node.value === null) return "nothing";
   if (typeof node.value === "string") return `the text ${JSON.stringify(clip(node.value))}`;
   return typeof node.value === "number" ? `the number ${node.text}` : `${node.value}`;
+}
+
+/** Whether the variables of a value were not replaced, so that its form is not known. */
+export function hasVariables(node: Node): boolean {
+  return node.kind === "scalar" && node.hasVariables === true;
 }
 
 export function isNull(node: Node): boolean {

@@ -1,5 +1,5 @@
 import { type Cursor, listFields, readItems, reportWrongType } from "../../tree/cursor.js";
-import { isNull, type MapEntry, type Node, scalarNode } from "../../tree/node.js";
+import { hasVariables, isNull, type MapEntry, type Node, scalarNode } from "../../tree/node.js";
 import { reservedKeyProblem } from "../../tree/reserved-key.js";
 import { dictionary } from "./map-shapes.js";
 import { scalarAsText, text } from "./scalar-shapes.js";
@@ -39,9 +39,17 @@ function keyValue(field: Cursor, valueOfNull: string | undefined): Node | undefi
   return valueOfNull === undefined ? node : scalarNode(valueOfNull, node.position);
 }
 
+/** Whether text such as `KEY=$VALUE` has no variable in its key. */
+function hasPlainKey(node: Node): boolean {
+  return node.kind === "scalar" && /^[^$=]*=/.test(node.text);
+}
+
 function keyValueList(cursor: Cursor, valueOfNull: string | undefined): Node {
   const entries = new Map<string, MapEntry>();
-  for (const item of readItems(cursor) ?? []) {
+  const items = readItems(cursor) ?? [];
+  // A mapping cannot have variables in its keys.
+  if (items.some(({ node }) => hasVariables(node) && !hasPlainKey(node))) return cursor.node;
+  for (const item of items) {
     const node = text(item, "project");
     if (node?.kind !== "scalar") continue;
     const equals = node.text.indexOf("=");

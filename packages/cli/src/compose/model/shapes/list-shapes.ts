@@ -1,5 +1,5 @@
 import { type Cursor, readItems } from "../../tree/cursor.js";
-import { uniqueItems } from "../../tree/merge-rules.js";
+import { itemKey, uniqueItems } from "../../tree/merge-rules.js";
 import { haveEqualValues, listNode, type Node, scalarText } from "../../tree/node.js";
 import { text } from "./scalar-shapes.js";
 import { defineShape, type Shape } from "./shape.js";
@@ -39,7 +39,7 @@ function warnAboutReplacements(
 ): void {
   const earlier = new Map<string, Node>();
   for (const [index, item] of items.entries()) {
-    const key = keyOf(item);
+    const key = itemKey(item, keyOf);
     const other = earlier.get(key);
     earlier.set(key, item);
     if (key === "" || other === undefined || haveEqualValues(other, item)) continue;

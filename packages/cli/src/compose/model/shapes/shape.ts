@@ -1,6 +1,6 @@
 import type { Parsed } from "../../text/parsed.js";
 import { type Cursor, keyPlace } from "../../tree/cursor.js";
-import { isNull, type Node } from "../../tree/node.js";
+import { hasVariables, isNull, type Node } from "../../tree/node.js";
 import { choiceOf, NULL_SCHEMA, type ValueSchema } from "./value-schema.js";
 
 /**
@@ -21,9 +21,13 @@ export interface Shape extends ReadShape {
   readonly schema: ValueSchema;
 }
 
-/** Creates a shape. */
+/** Creates a shape. A value whose variables were not replaced can have any form, so it is kept as it is. */
 export function defineShape(schema: ValueSchema, read: ReadShape): Shape {
-  return Object.assign((cursor: Cursor, stage: Stage) => read(cursor, stage), { schema });
+  const readValue: ReadShape = (cursor, stage) => {
+    const isUnknown = hasVariables(cursor.node) && schema.kind !== "nothing";
+    return isUnknown ? cursor.node : read(cursor, stage);
+  };
+  return Object.assign(readValue, { schema });
 }
 
 /** A key that is always an error, with advice instead of "unknown key". */
