@@ -3,6 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HttpTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { CORPUS_FOLDER, isCorpusOptional } from "../conformance/corpus-folder.js";
+import { deployStacks } from "../conformance/stacks/deploy-stacks.js";
+import { selectStacks } from "../conformance/stacks/select-stacks.js";
 import {
   CONVERGE_TIMEOUT_MS,
   createCluster,
@@ -18,6 +21,8 @@ const STACK = fileURLToPath(new URL("../../deploy/stacks/tiers/", import.meta.ur
 const WEB_PORT = 8000;
 /** web repeats a call to a dead replica of api after 1.5 s, up to three times. */
 const REPLY_TIMEOUT_MS = 8_000;
+/** Images of 170 MB are built and loaded onto three hosts. */
+const STACK_TIMEOUT_MS = 240_000;
 /** Reply of `web` when all three tiers reach each other. */
 const ALL_TIERS = /^web\.(\S+) on (h\d) → api\.(\d+) on (h\d): hit (\d+)/;
 
@@ -71,6 +76,16 @@ describe("three tiers that reach each other by name", () => {
     expect((await lookup("api")).code).toBe(0);
     expect((await lookup("redis")).code).toBe(1);
   });
+
+  test.skipIf(isCorpusOptional)(
+    "a stack of the corpus runs with the programs of its images beside it",
+    { timeout: STACK_TIMEOUT_MS },
+    async () => {
+      const stacks = selectStacks(CORPUS_FOLDER, 1);
+      const deployed = await deployStacks(lab, stacks);
+      expect(deployed).toMatchObject([{ problems: [], programs: ["nginx", "postgres", "redis"] }]);
+    },
+  );
 
   test("api has moved and redis has kept its data after each host was killed in turn under traffic", async () => {
     // Redeploy: tasks keep their hosts when their constraints are removed, so both api tasks would stay on one host.

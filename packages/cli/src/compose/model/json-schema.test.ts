@@ -54,7 +54,7 @@ test.each([
     web('init: "${INIT:-true}"\nstop_grace_period: "${GRACE:-10s}"'),
   ],
   ["texts of booleans", web('tty: "yes"\nread_only: "off"')],
-  ["sizes and CPUs as numbers and as text", web('mem_limit: 64m\nshm_size: 1024\ncpus: 0.5\ncpu_count: "2"')],
+  ["sizes and CPUs as numbers and as text", web('shm_size: 1024\nmem_limit: 64m\ncpus: 0.5\ncpu_count: "2"')],
   ["a command as text and an empty entrypoint", web("command: serve --port 80\nentrypoint: []")],
   ["a health check as text and as a list", web("healthcheck: { test: [CMD, check], interval: 1m30s }")],
   [
