@@ -1,3 +1,5 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { labPaths } from "../../deploy/lab/paths.js";
@@ -5,6 +7,7 @@ import { run } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
 import { listContainers, listRunning } from "./support/containers.js";
+import { Site } from "./support/site.js";
 
 const PASSWORDS = ["correct-horse", "battery-staple"] as const;
 
@@ -84,6 +87,74 @@ describe("services with secrets", () => {
     await waitForPassword(PASSWORDS[0]);
     const known = new Set(before.map(({ id }) => id));
     expect((await listRunning(lab, "shop_web")).filter(({ id }) => known.has(id))).toEqual([]);
+  });
+
+  test("a shipped folder reaches the nodes that run the service, and a rollback mounts the earlier content", async () => {
+    const site = await Site.create(lab);
+    try {
+      await site.writePage("one");
+      const first = await site.deploy();
+      expect(first.code, first.stderr).toBe(0);
+      expect(first.stdout).toMatch(/Shipping \.\/pages \(2 files, .*\): .* sent, on h[12], h[12]\n/);
+      const pages = "cat /pages/index.html; stat -c ' %a %u' /pages/sub/run.sh; readlink /pages/link";
+      expect(await site.inContainers(pages)).toEqual(Array(2).fill("one 750 0\nsub/run.sh"));
+      // Each task has a copy of its own. A read-only mount stays as it is.
+      expect(await site.inContainers("echo $HOSTNAME >> /etc/web.conf; wc -l < /etc/web.conf")).toEqual([
+        "2",
+        "2",
+      ]);
+      expect(await site.inContainers("echo x > /pages/new")).toEqual(
+        Array(2).fill(expect.stringContaining("Read-only file system")),
+      );
+
+      const again = await site.deploy();
+      expect(again.stdout).toContain("Service site_web unchanged");
+      expect(again.stdout).not.toContain(" sent");
+      await site.writePage("two");
+      const plan = await site.deploy("--dry-run");
+      expect(plan.stdout).toMatch(/Would ship \.\/pages/);
+      expect(plan.stdout).toContain("task.container.mounts[/pages].shipped.digest");
+      const changed = await site.deploy();
+      expect(changed.code, changed.stderr).toBe(0);
+      expect(changed.stdout).not.toMatch(/web\.conf.* sent/);
+      expect(await site.inContainers("cat /pages/index.html")).toEqual(["two", "two"]);
+      // A node that has lost the archive gets it from another one.
+      const [{ agentDataDir = "" } = {}] = lab.hosts;
+      await rm(join(agentDataDir, "shipped"), { recursive: true });
+      const rollback = await lab.berth(["service", "rollback", "site_web"], { timeoutMs: 60_000 });
+      expect(rollback.code, rollback.stderr).toBe(0);
+      expect(await site.inContainers("cat /pages/index.html")).toEqual(["one", "one"]);
+    } finally {
+      await site.remove();
+    }
+  });
+
+  test("a replacement of a lost host has the shipped folder, and nothing of it stays after its stack", async () => {
+    await lab.berth(["service", "scale", "site_web=1"], { timeoutMs: 60_000 });
+    const [lost] = await listRunning(lab, "site_web");
+    const host = lab.host(lost?.host ?? "");
+    await host.kill();
+    const isReplaced = async (): Promise<boolean> =>
+      (await listRunning(lab, "site_web")).some((container) => container.host !== host.name);
+    await waitUntil(isReplaced, { what: "the replacement", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await host.start();
+    const listShipped = async (): Promise<string> => {
+      const outputs = await Promise.all(
+        lab.hosts.map(({ agentDataDir }) =>
+          run(["find", join(agentDataDir, "mounts"), join(agentDataDir, "shipped"), "-mindepth", "1"]),
+        ),
+      );
+      return outputs.map(({ stdout }) => stdout).join("");
+    };
+    expect(await listShipped()).toContain("/mount-0/index.html");
+    const { stdout } = await lab.berth(["image", "ls"]);
+    expect(stdout).toMatch(/^\.\/pages +.* site_web$/m);
+    await lab.berth(["stack", "rm", "site"], { timeoutMs: 60_000 });
+    const isGone = async (): Promise<boolean> => {
+      await lab.berth(["image", "prune"]);
+      return (await listShipped()) === "";
+    };
+    await waitUntil(isGone, { what: "no shipped folder on any host", timeoutMs: CONVERGE_TIMEOUT_MS });
   });
 
   test("no file is left on any host after the stack is removed", async () => {

@@ -7,8 +7,10 @@ import {
   DesiredState,
   FileKind,
   FileMount,
+  Mount,
   TaskState,
 } from "@berth/proto";
+import { type Headers, pack } from "tar-stream";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { run } from "../../deploy/lab/run.js";
 import { eventually } from "../harness/eventually.js";
@@ -54,6 +56,30 @@ const FILES = [
 
 const spec = specOf({ container: { files: FILES } });
 const files = [password, settings];
+
+type ArchiveEntry = Headers & { readonly content?: string };
+
+const OWNER = { uid: 7, gid: 8 };
+const SHIPPED: readonly ArchiveEntry[] = [
+  { name: "shipped/", type: "directory", mode: 0o755, ...OWNER },
+  { name: "shipped/run", mode: 0o4750, content: "echo ran", ...OWNER },
+  { name: "shipped/link", type: "symlink", linkname: "run", ...OWNER },
+];
+
+async function* archiveOf(entries: readonly ArchiveEntry[]): AsyncGenerator<Uint8Array> {
+  const archive = pack();
+  for (const { content, ...header } of entries) archive.entry(header, content ?? "");
+  archive.finalize();
+  for await (const chunk of archive) yield chunk as Uint8Array;
+}
+
+function shippedMounts(digest: string): Mount[] {
+  const kind = { $case: "shipped" as const, value: { digest, source: "./app" } };
+  return [
+    Mount.fromPartial({ target: "/app", kind }),
+    Mount.fromPartial({ target: "/read-only", readOnly: true, kind }),
+  ];
+}
 
 describe("an agent with secrets and configs", () => {
   let host: FilesHost;
@@ -133,6 +159,40 @@ describe("an agent with secrets and configs", () => {
     expect(stdout.split("\n").filter((line) => line !== "")).toHaveLength(2);
     expect(JSON.stringify(host.leader.history)).not.toContain(PASSWORD);
     expect(await readFile(join(host.folder, "agent.log"), "utf8")).toContain('"step":"write-files"');
+  });
+
+  test("each task has a copy of a shipped folder with its owners, modes and links, which goes with the task", async () => {
+    const digest = await host.storeShipped(archiveOf(SHIPPED));
+    const shippedSpec = specOf({ container: { mounts: shippedMounts(digest) } });
+    const tasks = [taskOf(shippedSpec), taskOf(shippedSpec)];
+    host.leader.sendComplete([shippedSpec], tasks);
+    const ids = await Promise.all(
+      tasks.map(async ({ id }) => (await host.waitForState(id, TaskState.RUNNING)).containerId),
+    );
+    const [first = "", second = ""] = ids;
+    expect(await host.exec(first, "stat", "-c", "%u:%g %a %F", "/app", "/app/run", "/app/link")).toBe(
+      "7:8 755 directory\n7:8 4750 regular file\n7:8 777 symbolic link",
+    );
+    await host.exec(first, "sh", "-c", "echo changed > /app/run");
+    expect([await host.exec(first, "cat", "/app/run"), await host.exec(second, "cat", "/app/run")]).toEqual([
+      "changed",
+      "echo ran",
+    ]);
+    await expect(host.exec(first, "sh", "-c", "echo x > /read-only/run")).rejects.toThrow(/Read-only/);
+    host.leader.sendComplete([], []);
+    await eventually("no copy is left", async () => (await host.listCopies()).length === 0);
+  });
+
+  test("an archive whose root is a link to a file of the host rejects the task", async () => {
+    const link = { name: "shipped", type: "symlink", linkname: "/etc/shadow" } as const;
+    const digest = await host.storeShipped(archiveOf([link]));
+    const hostile = specOf({ container: { mounts: shippedMounts(digest) } });
+    const task = taskOf(hostile);
+    host.leader.sendComplete([hostile], [task]);
+    const { message } = await host.waitForState(task.id, TaskState.REJECTED);
+    expect(message).toBe(
+      "cannot get the shipped mount ./app: the archive of a shipped mount has neither a file nor a folder at its root",
+    );
   });
 
   test("a secret in an environment variable is only in the container's configuration", async () => {
@@ -299,5 +359,16 @@ describe("an agent whose Docker remaps users", () => {
     const [file = ""] = (await host.listFiles()).filter((path) => path.endsWith("v1-7-8-400"));
     const { stdout } = await host.docker.host.exec(["stat", "-c", "%u", file]);
     expect(Number(stdout)).toBeGreaterThan(1_000);
+  });
+
+  test("a container sees the owner of shipped files, and can read them", async () => {
+    const digest = await host.storeShipped(archiveOf(SHIPPED));
+    const shippedSpec = specOf({ container: { mounts: shippedMounts(digest) } });
+    const task = taskOf(shippedSpec);
+    host.leader.sendComplete([shippedSpec], [task]);
+    const { containerId } = await host.waitForState(task.id, TaskState.RUNNING);
+    expect(await host.exec(containerId, "stat", "-c", "%u:%g", "/app/run")).toBe("7:8");
+    const read = ["exec", "--user", "7", containerId, "busybox", "cat", "/app/run"];
+    expect(await host.docker.docker(...read)).toBe("echo ran");
   });
 });

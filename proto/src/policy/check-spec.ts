@@ -195,9 +195,10 @@ function checkMount({ kind, readOnly }: Mount, path: string, check: Check): void
       }
       return;
     }
-    // A tmpfs has no source, and an image is not a part of the host.
+    // A tmpfs has no source. An image and the copy of a shipped folder are not parts of the host.
     case "tmpfs":
     case "image":
+    case "shipped":
     case undefined:
       return;
     default:

@@ -1,11 +1,14 @@
-import type { BindMount, Mount, TmpfsMount, VolumeMount } from "../../gen/berth/v1/spec.js";
+import type { BindMount, Mount, ShippedMount, TmpfsMount, VolumeMount } from "../../gen/berth/v1/spec.js";
 import { assertNever } from "../assert-never.js";
+import { isSha256Digest } from "../images/image-config.js";
 import { hostBindOf, hostPathProblem } from "./host-access.js";
 import { imageProblem } from "./image-reference.js";
 import { volumeNameProblem } from "./names.js";
 import { fillPlaceholders, findPlaceholderProblems } from "./task-placeholders.js";
 import type { Report } from "./violation.js";
 
+/** The longest path in Linux. */
+const MAX_SOURCE_LENGTH = 4_096;
 const SELINUX_LABELS = ["", "z", "Z"];
 const RECURSIVE_MODES = ["", "enabled", "disabled", "writable", "readonly"];
 /** Options of tmpfs without a value that Docker accepts. */
@@ -57,20 +60,36 @@ function validateMount(mount: Mount, path: string, report: Report): void {
       validateSubpath(kind.value.subpath, `${path}.image.subpath`, report);
       return;
     }
+    case "shipped":
+      validateShipped(kind.value, `${path}.shipped`, report);
+      return;
     default:
       assertNever(kind);
   }
 }
 
+function validateShipped({ digest, source, selinux }: ShippedMount, path: string, report: Report): void {
+  if (!isSha256Digest(digest)) {
+    report(`${path}.digest`, `${JSON.stringify(digest)} is not the digest of an archive`);
+  }
+  if (source.length > MAX_SOURCE_LENGTH) {
+    report(`${path}.source`, `the path is longer than ${MAX_SOURCE_LENGTH} characters`);
+  }
+  validateSelinux(selinux, path, report);
+}
+
 function validateBind({ source, selinux, recursive }: BindMount, path: string, report: Report): void {
   validateHostPath(source, `${path}.source`, report);
-  if (!SELINUX_LABELS.includes(selinux)) {
-    report(`${path}.selinux`, `${JSON.stringify(selinux)} is not an SELinux label: use z or Z`);
-  }
+  validateSelinux(selinux, path, report);
   if (!RECURSIVE_MODES.includes(recursive)) {
     const modes = RECURSIVE_MODES.filter((mode) => mode !== "").join(", ");
     report(`${path}.recursive`, `${JSON.stringify(recursive)} is invalid: use ${modes}`);
   }
+}
+
+function validateSelinux(label: string, path: string, report: Report): void {
+  if (SELINUX_LABELS.includes(label)) return;
+  report(`${path}.selinux`, `${JSON.stringify(label)} is not an SELinux label: use z or Z`);
 }
 
 function validateVolume(volume: VolumeMount, path: string, report: Report): void {

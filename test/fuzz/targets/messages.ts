@@ -123,7 +123,7 @@ export const MESSAGE_TARGETS: readonly Target[] = [
       if (applied.kind === "gap") return;
       const networks = networksView(applied.networks ?? [], new Map());
       const { contents = new Map() } = applied.files;
-      const files = { contents, directory: filesDirectory };
+      const files = { contents, directory: filesDirectory, shippedDirectory: "/shipped" };
       for (const { task, spec } of applied.change.assigned) {
         const container = spec.task?.container ?? ContainerSpec.fromPartial({});
         unlessRejected(() =>
@@ -280,6 +280,6 @@ function checkAcceptedSpec(spec: ServiceSpec): void {
   const [task] = ASSIGNMENTS.tasks;
   if (task === undefined) return;
   const networks = networksView([], new Map());
-  const files = { contents: new Map(), directory: filesDirectory };
+  const files = { contents: new Map(), directory: filesDirectory, shippedDirectory: "/shipped" };
   containerConfig({ task, spec: assigned, container, node: NODE, networks, files, owners: [] });
 }

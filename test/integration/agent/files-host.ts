@@ -1,8 +1,9 @@
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { TaskState, TaskStatus } from "@berth/proto";
 import type { DockerConfig } from "../../../deploy/lab/lab-state.js";
 import { secretsMountPoint } from "../../../packages/agent/src/files/tmpfs-task-files.js";
+import { LayerStore } from "../../../packages/agent/src/images/layer-store.js";
 import { eventually } from "../../harness/eventually.js";
 import { temporaryFolder } from "../../harness/temporary-folder.js";
 import { TestIdentities } from "../../harness/test-identities.js";
@@ -19,6 +20,7 @@ export class FilesHost {
   readonly folder: string;
   /** The directory on the host in which the agent keeps secrets and configs. */
   readonly directory: string;
+  readonly #dataDir: string;
   readonly #identities: TestIdentities;
 
   private constructor(
@@ -29,6 +31,7 @@ export class FilesHost {
     this.docker = docker;
     this.leader = leader;
     this.folder = folder;
+    this.#dataDir = dataDir;
     this.directory = secretsMountPoint(dataDir);
     this.agent = new LabAgent(docker.host, { server: leader.address, dataDir });
     this.#identities = identities;
@@ -65,6 +68,17 @@ export class FilesHost {
   async listFiles(): Promise<string[]> {
     const { stdout } = await this.docker.host.exec(["find", this.directory, "-type", "f"]);
     return stdout.split("\n").filter((line) => line !== "");
+  }
+
+  /** Puts the archive of a shipped mount where the agent keeps those that it has, and returns its digest. */
+  async storeShipped(archive: AsyncIterable<Uint8Array>): Promise<string> {
+    const store = new LayerStore(join(this.#dataDir, "shipped"), Number.POSITIVE_INFINITY);
+    return store.add(archive);
+  }
+
+  /** Returns the paths of all copies of shipped mounts on the host. */
+  async listCopies(): Promise<string[]> {
+    return readdir(join(this.#dataDir, "mounts"), { recursive: true }).catch(() => []);
   }
 
   /** Runs a program of BusyBox in a container and returns its output. */

@@ -2,6 +2,7 @@ import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
 import { type AgentConfig, IMAGE_PORT } from "../config.js";
 import { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
+import { DiskShippedFiles } from "../files/disk-shipped-files.js";
 import { CertificateRenewal } from "../identity/certificate-renewal.js";
 import { NodeImages } from "../images/node-images.js";
 import { berthPorts } from "../node/host/foreign-listeners.js";
@@ -115,6 +116,7 @@ function createTaskManager(context: AgentContext, images: NodeImages | undefined
     onPortPublishing: (problem) => condition.setPublishingProblem(problem),
     taskFiles: platform.taskFiles,
     managedImages: images,
+    shippedFiles: createShippedFiles(context, images),
     onSwapProblem: (problem) => condition.setSwapProblem(problem),
     node: { nodeId, hostname: identity.hostname, advertiseAddress: identity.address },
     log: logOf("tasks"),
@@ -150,6 +152,7 @@ function createNodeImages(
   return new NodeImages({
     engine: images.engine,
     store: images.store,
+    shipped: images.shipped,
     transport,
     listen: images.listen || `${host}:${IMAGE_PORT}`,
     platform: () => condition.platform,
@@ -157,6 +160,16 @@ function createNodeImages(
     onListening: (port) => condition.setImagePort(port),
     signal,
   });
+}
+
+/** Constructs the copies of shipped mounts; undefined on a host without images. */
+function createShippedFiles(
+  { platform }: AgentContext,
+  archives: NodeImages | undefined,
+): DiskShippedFiles | undefined {
+  const { images } = platform;
+  if (images === undefined || archives === undefined) return undefined;
+  return new DiskShippedFiles(images.copiesDirectory, archives);
 }
 
 /** Constructs the client of the data plane with the tables of an earlier run. */

@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { BerthError, DEFAULT_HOST_FILES, type HostFiles } from "@berth/proto";
+import { MAX_SHIPPED_ARCHIVE_BYTES } from "@berth/proto/archive";
 import type { Probe } from "@berth/proto/probe";
 import { grpcTransport, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
@@ -39,6 +40,10 @@ import { loadOrCreateOwnerKey } from "./owner-key.js";
 export interface HostImages {
   readonly engine: ImageEngine;
   readonly store: LayerStore;
+  /** The archives of shipped mounts. */
+  readonly shipped: LayerStore;
+  /** The directory for the copies of shipped mounts that tasks use. */
+  readonly copiesDirectory: string;
   /** "host:port" on which other agents get images. Empty for the default port of the advertised address. */
   readonly listen: string;
 }
@@ -126,6 +131,8 @@ export async function hostPlatform(config: AgentConfig, log: Logger): Promise<Ag
     images: {
       engine: new DockerImages(dockerSocket),
       store: new LayerStore(join(dataDir, "layers"), config.imageCacheBytes),
+      shipped: new LayerStore(join(dataDir, "shipped"), Number.POSITIVE_INFINITY, MAX_SHIPPED_ARCHIVE_BYTES),
+      copiesDirectory: join(resolve(dataDir), "mounts"),
       listen: config.imageListen,
     },
     processes: containerProcesses,

@@ -7,6 +7,7 @@ import {
   type RemoveImages,
 } from "@berth/proto";
 import type { ImageEngine, LocalImage } from "../engine/image-engine.js";
+import type { LayerStore } from "./layer-store.js";
 
 /** The leader refuses more. */
 const MAX_IMAGES = 1_000;
@@ -17,6 +18,8 @@ const REMOVAL_TIMEOUT_MS = 5 * 60_000;
 
 export interface ImageInventoryOptions {
   readonly engine: ImageEngine;
+  /** The archives of shipped mounts, which count as images that berth brought. */
+  readonly shipped: LayerStore;
   readonly now: () => number;
   /** Aborts when the agent stops. */
   readonly signal: AbortSignal;
@@ -37,10 +40,13 @@ export class ImageInventoryResponder {
       const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(TIMEOUT_MS)]);
       const images = await this.#options.engine.listImages({ signal });
       const known = new Set(images.flatMap(({ layers }) => layers));
-      const matching = images.filter((image) => matches(image, query)).slice(0, MAX_IMAGES);
+      const matching = images.filter((image) => matches(image, query));
+      const described = await Promise.all(
+        matching.slice(0, MAX_IMAGES).map((image) => this.#describe(image, signal)),
+      );
       return {
         requestId,
-        images: await Promise.all(matching.map((image) => this.#describe(image, signal))),
+        images: [...described, ...(await this.#shipped(query))].slice(0, MAX_IMAGES),
         layers: query.layers.filter((digest) => known.has(digest)),
         error: "",
       };
@@ -52,12 +58,16 @@ export class ImageInventoryResponder {
   /** Removes the names that berth gave, and the images that have no other name. Never rejects. */
   async remove(request: RemoveImages): Promise<ImagesRemoved> {
     const { requestId, imageIds, keptImageIds, minAgeMs } = request;
-    const { engine, now } = this.#options;
+    const { engine, shipped, now } = this.#options;
     const removed: string[] = [];
     const errors: string[] = [];
     const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(REMOVAL_TIMEOUT_MS)]);
     try {
       const kept = new Set(keptImageIds);
+      const isShippedKept = (digest: string): boolean =>
+        kept.has(digest) || (imageIds.length > 0 && !imageIds.includes(digest));
+      const sinceMs = minAgeMs > 0 ? now() - minAgeMs : Number.POSITIVE_INFINITY;
+      removed.push(...(await shipped.removeUnused(isShippedKept, sinceMs)));
       for (const image of await engine.listImages({ signal })) {
         const names = managedNames(image);
         const id = managedImageId(names[0] ?? "") ?? "";
@@ -75,6 +85,15 @@ export class ImageInventoryResponder {
       errors.push(describe(error));
     }
     return { requestId, imageIds: removed.slice(0, MAX_IMAGES), errors: errors.slice(0, MAX_IMAGES) };
+  }
+
+  async #shipped({ all, managed, imageIds }: ImageQuery): Promise<readonly NodeImage[]> {
+    const archives = await this.#options.shipped.list();
+    return archives
+      .filter(({ digest }) => all || managed || imageIds.includes(digest))
+      .map(({ digest, bytes, usedMs }) => ({
+        ...{ id: digest, names: [], sizeBytes: bytes, createdMs: 0, isManaged: true, addedMs: usedMs },
+      }));
   }
 
   async #describe(image: LocalImage, signal: AbortSignal): Promise<NodeImage> {

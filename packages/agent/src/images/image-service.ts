@@ -19,17 +19,20 @@ const MAX_CONCURRENT_READS = 32;
 export interface ImageServiceOptions {
   readonly engine: ImageEngine;
   readonly store: LayerStore;
+  /** The archives of shipped mounts. */
+  readonly shipped: LayerStore;
   readonly exporter: ImageExporter;
   /** Returns an image that a client is pushing to this node. */
   readonly uploadOf: (imageId: string) => UploadProgress | undefined;
 }
 
 /**
- * Returns the handlers with which an agent serves images to the agents of other nodes. Images that a registry has are not
- * described, since a login may protect them. Their layers are served to nodes that know the digests.
+ * Returns the handlers with which an agent serves images and archives of shipped mounts to the agents of other nodes. Images
+ * that a registry has are not described, since a login may protect them. Layers and archives are served to nodes that know
+ * the digests.
  */
 export function imageServiceHandlers(options: ImageServiceOptions): RpcHandlers<typeof ImageServiceService> {
-  const { engine, store, exporter } = options;
+  const { engine, store, shipped, exporter } = options;
   let reads = 0;
   return {
     async describeImage({ imageId }, { signal }) {
@@ -44,11 +47,14 @@ export function imageServiceHandlers(options: ImageServiceOptions): RpcHandlers<
       if (reads >= MAX_CONCURRENT_READS) throw tooManyReads();
       reads += 1;
       try {
-        const sizeBytes = (await store.sizeOf(digest)) ?? (await exportLayer(digest, options, signal));
+        const shippedBytes = await shipped.sizeOf(digest);
+        const sizeBytes =
+          shippedBytes ?? (await store.sizeOf(digest)) ?? (await exportLayer(digest, options, signal));
         if (!Number.isSafeInteger(offset) || offset < 0 || offset > sizeBytes)
           throw invalidOffset(digest, offset);
         if (offset === sizeBytes) return;
-        for await (const data of store.read(digest, offset)) yield { data };
+        const holder = shippedBytes === undefined ? store : shipped;
+        for await (const data of holder.read(digest, offset)) yield { data };
       } finally {
         reads -= 1;
       }

@@ -112,3 +112,23 @@ test("LayerStore names a layer of unknown digest, and cleans up what a crash has
   await store.clean();
   expect(await readdir(folder)).toEqual([DIGEST.slice("sha256:".length)]);
 });
+
+test("LayerStore refuses a layer that is larger than its limit", async () => {
+  store = new LayerStore(folder, 1_000, LAYER.length - 1);
+  const writer = await store.write(DIGEST, signal);
+  await expect(writer?.write(LAYER)).rejects.toThrow(/is larger than 1 MiB$/);
+  await writer?.suspend();
+});
+
+test("LayerStore removes what is not kept and was not used, and keeps the rest", async () => {
+  const [kept, unused] = [Buffer.from("kept"), Buffer.from("unused")];
+  for (const layer of [kept, unused]) await put(layer);
+  const partial = await store.write(DIGEST, signal);
+  await partial?.suspend();
+  const isKept = (digest: string): boolean => digest === digestOf(kept);
+  expect(await store.removeUnused(isKept, Date.now() - 60_000)).toEqual([]);
+  expect([...(await store.removeUnused(isKept, Date.now() + 60_000))].sort()).toEqual(
+    [digestOf(unused), DIGEST].sort(),
+  );
+  expect(await store.list()).toMatchObject([{ digest: digestOf(kept), bytes: 4 }]);
+});

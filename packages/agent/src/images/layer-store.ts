@@ -15,10 +15,16 @@ const PARTIAL_SUFFIX = ".partial";
 const LAYER_FILE = /^[a-f0-9]{64}$/;
 const PARTIAL_FILE = /^[a-f0-9]{64}\.partial$/;
 
-interface StoredFile {
-  readonly path: string;
+/** A layer in the store. */
+export interface StoredLayer {
+  readonly digest: string;
   readonly bytes: number;
   readonly usedMs: number;
+}
+
+interface StoredFile extends StoredLayer {
+  readonly path: string;
+  readonly isComplete: boolean;
 }
 
 /**
@@ -30,13 +36,35 @@ interface StoredFile {
 export class LayerStore {
   readonly #directory: string;
   readonly #maxBytes: number;
+  readonly #maxLayerBytes: number;
   /** The layers that are being written. Each promise resolves when its writer is done. */
   readonly #writing = new Map<string, Promise<void>>();
 
-  /** @param maxBytes size from which on `trim` removes layers */
-  constructor(directory: string, maxBytes: number) {
+  /**
+   * @param maxBytes size from which on `trim` removes layers
+   * @param maxLayerBytes limit of one layer
+   */
+  constructor(directory: string, maxBytes: number, maxLayerBytes = Number.POSITIVE_INFINITY) {
     this.#directory = directory;
     this.#maxBytes = maxBytes;
+    this.#maxLayerBytes = maxLayerBytes;
+  }
+
+  /** Returns all complete layers, with the times in ms at which they were used last. */
+  async list(): Promise<readonly StoredLayer[]> {
+    const files = await this.#files();
+    return files.filter(({ isComplete }) => isComplete);
+  }
+
+  /** Removes the complete and the interrupted layers that are not kept and were not used since. Returns their digests. */
+  async removeUnused(isKept: (digest: string) => boolean, sinceMs: number): Promise<readonly string[]> {
+    const removed: string[] = [];
+    for (const { digest, path, usedMs } of await this.#files()) {
+      if (isKept(digest) || usedMs > sinceMs) continue;
+      await rm(path, { force: true });
+      removed.push(digest);
+    }
+    return removed;
   }
 
   /** Returns the size of a complete layer, and marks it as used. Undefined when it is missing. */
@@ -106,7 +134,8 @@ export class LayerStore {
     const hash = createHash("sha256");
     const offset = await hashFile(path, hash);
     const file = await open(path, "a", 0o600);
-    return new LayerWriter({ digest, file, path, target, hash, offset }, release);
+    const maxBytes = this.#maxLayerBytes;
+    return new LayerWriter({ digest, file, path, target, hash, offset, maxBytes }, release);
   }
 
   /** Stores a layer of unknown digest, and returns the digest. */
@@ -137,7 +166,7 @@ export class LayerStore {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const { bavail, bsize } = await statfs(this.#directory);
     if (bavail * bsize >= bytes + RESERVED_BYTES) return;
-    const message = `the disk of ${this.#directory} has ${mebibytes(bavail * bsize)} MiB left, and the image needs ${mebibytes(bytes)} MiB in addition to ${mebibytes(RESERVED_BYTES)} MiB that stay free: free some space on it`;
+    const message = `the disk of ${this.#directory} has ${mebibytes(bavail * bsize)} MiB left, and the transfer needs ${mebibytes(bytes)} MiB in addition to ${mebibytes(RESERVED_BYTES)} MiB that stay free: free some space on it`;
     throw new BerthError({ code: "BERTH_DISK_FAILED", message });
   }
 
@@ -162,12 +191,14 @@ export class LayerStore {
   async #files(): Promise<StoredFile[]> {
     const files: StoredFile[] = [];
     for (const name of await this.#names()) {
-      const isBusy = this.#writing.has(`sha256:${name.slice(0, 64)}`);
+      const digest = `sha256:${name.slice(0, 64)}`;
+      const isBusy = this.#writing.has(digest);
       if (isBusy || !(LAYER_FILE.test(name) || PARTIAL_FILE.test(name))) continue;
       const path = join(this.#directory, name);
       try {
         const { size, mtimeMs } = await stat(path);
-        files.push({ path, bytes: size, usedMs: mtimeMs });
+        const isComplete = LAYER_FILE.test(name);
+        files.push({ digest, path, bytes: size, usedMs: Math.round(mtimeMs), isComplete });
       } catch (error) {
         if (!isMissing(error)) throw error;
       }
@@ -197,6 +228,7 @@ interface WriterOptions {
   readonly target: string;
   readonly hash: Hash;
   readonly offset: number;
+  readonly maxBytes: number;
 }
 
 /** Writes one layer. Ends with `finish`, or with `suspend`, after which a later writer continues. */
@@ -218,9 +250,14 @@ export class LayerWriter {
     return this.#offset;
   }
 
-  /** Adds bytes. Does not wait until they are on the disk, so that the next ones arrive meanwhile. */
+  /**
+   * Adds bytes. Does not wait until they are on the disk, so that the next ones arrive meanwhile.
+   * @throws BerthError BERTH_IMAGE_INVALID when the layer becomes too large
+   */
   async write(bytes: Uint8Array): Promise<void> {
-    const { file, hash } = this.#options;
+    const { digest, file, hash, maxBytes } = this.#options;
+    if (this.#offset + bytes.length > maxBytes)
+      throw invalidImage(`${digest} is larger than ${mebibytes(maxBytes)} MiB`);
     hash.update(bytes);
     await this.#written;
     this.#offset += bytes.length;

@@ -13,11 +13,14 @@ import {
 import { PERMISSIONS, type RpcClient, type RpcServer, type RpcTransport, rpcService } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ImageEngine } from "../engine/image-engine.js";
+import type { ArchiveSource } from "../files/shipped-files.js";
 import type { ManagedImages } from "../tasks/image-cache.js";
 import { ImageExporter } from "./image-exporter.js";
 import { ImageInventoryResponder } from "./image-inventory.js";
+import { ImagePeers } from "./image-peers.js";
 import { imageServiceHandlers } from "./image-service.js";
 import { ImageTransfers, type TransferCall, type WantedImage } from "./image-transfers.js";
+import { fetchLayers } from "./layer-fetcher.js";
 import type { LayerStore } from "./layer-store.js";
 import { UploadReceiver } from "./upload-receiver.js";
 
@@ -33,6 +36,8 @@ type LeaderCalls = Pick<RpcClient<DispatcherServiceService>, "findImage">;
 export interface NodeImagesOptions {
   readonly engine: ImageEngine;
   readonly store: LayerStore;
+  /** The archives of shipped mounts. The leader says when they are not used any more. */
+  readonly shipped: LayerStore;
   readonly transport: RpcTransport;
   /** "host:port" on which the agents of other nodes get images. */
   readonly listen: string;
@@ -45,8 +50,11 @@ export interface NodeImagesOptions {
   readonly signal: AbortSignal;
 }
 
-/** The images of this node that the cluster distributes: brings them, serves them to other nodes, and tells the leader. */
-export class NodeImages implements ManagedImages {
+/**
+ * The images and the archives of shipped mounts of this node that the cluster distributes: brings them, serves them to other
+ * nodes, and tells the leader.
+ */
+export class NodeImages implements ManagedImages, ArchiveSource {
   readonly inventory: ImageInventoryResponder;
   readonly uploads: UploadReceiver;
   readonly #options: NodeImagesOptions;
@@ -55,11 +63,11 @@ export class NodeImages implements ManagedImages {
   #leader: LeaderCalls | undefined;
 
   constructor(options: NodeImagesOptions) {
-    const { engine, store, signal } = options;
+    const { engine, store, shipped, signal } = options;
     this.#options = options;
     this.#exporter = new ImageExporter({ engine, store, signal });
     this.#transfers = new ImageTransfers({ ...options, exporter: this.#exporter });
-    this.inventory = new ImageInventoryResponder({ engine, now: Date.now, signal });
+    this.inventory = new ImageInventoryResponder({ engine, shipped, now: Date.now, signal });
     this.uploads = new UploadReceiver({ ...options, transfers: this.#transfers });
   }
 
@@ -70,10 +78,10 @@ export class NodeImages implements ManagedImages {
 
   /** Serves images until the signal fires. Without a listener, the node still gets images from others. */
   async run(signal: AbortSignal): Promise<void> {
-    const { store, log, onListening } = this.#options;
-    await store
-      .clean()
-      .catch((error: unknown) => log.warn({ err: error }, "cannot clean up the layers of images"));
+    const { store, shipped, log, onListening } = this.#options;
+    await Promise.all([store.clean(), shipped.clean()]).catch((error: unknown) =>
+      log.warn({ err: error }, "cannot clean up the layers of images"),
+    );
     const server = await this.#listen();
     if (server !== undefined) onListening(Number(server.address.slice(server.address.lastIndexOf(":") + 1)));
     await new Promise<void>((resolve) => {
@@ -94,10 +102,35 @@ export class NodeImages implements ManagedImages {
     await this.#transfers.fetch(wanted, sources, call);
   }
 
+  /** Opens the archive of a shipped mount, and fetches it from other nodes unless this one has it. */
+  async open(digest: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const { shipped } = this.#options;
+    if ((await shipped.sizeOf(digest)) === undefined) {
+      await this.#fetchShipped(digest, await this.#findSources(digest, signal), signal);
+    }
+    return shipped.read(digest);
+  }
+
+  async #fetchShipped(digest: string, sources: readonly ImageSource[], signal: AbortSignal): Promise<void> {
+    const { shipped: store, transport } = this.#options;
+    await store.requireRoom(0);
+    const peers = new ImagePeers(transport);
+    try {
+      await fetchLayers({ layers: [digest], sources, peers, store, onBytes: () => {} }, signal);
+    } finally {
+      peers.close();
+    }
+  }
+
   /** Fetches an image for the leader, before a task needs it. Never rejects. */
-  async prefetch({ requestId, image, imageId, sources, pushedLayers }: FetchImage): Promise<ImageFetched> {
+  async prefetch(request: FetchImage): Promise<ImageFetched> {
+    const { requestId, image, imageId, sources, pushedLayers, isShipped } = request;
     const { signal } = this.#options;
     try {
+      if (isShipped) {
+        await this.#fetchShipped(imageId, sources, signal);
+        return { requestId, error: "" };
+      }
       const wanted = { image, imageId, name: managedImageName(image, imageId) };
       await this.#transfers.fetch(wanted, sources, { signal, pushedLayers });
       return { requestId, error: "" };
@@ -121,9 +154,9 @@ export class NodeImages implements ManagedImages {
   }
 
   async #listen(): Promise<RpcServer | undefined> {
-    const { engine, store, transport, listen, log } = this.#options;
+    const { engine, store, shipped, transport, listen, log } = this.#options;
     const uploadOf = (imageId: string) => this.uploads.progressOf(imageId);
-    const handlers = imageServiceHandlers({ engine, store, exporter: this.#exporter, uploadOf });
+    const handlers = imageServiceHandlers({ engine, store, shipped, exporter: this.#exporter, uploadOf });
     try {
       return await transport.serve({
         address: listen,

@@ -34,12 +34,14 @@ type Calls = Pick<RpcClient<DispatcherServiceService>, "receiveImage">;
 export interface UploadReceiverOptions {
   readonly engine: ImageEngine;
   readonly store: LayerStore;
+  /** The archives of shipped mounts. */
+  readonly shipped: LayerStore;
   readonly transfers: ImageTransfers;
   readonly transport: Pick<RpcTransport, "connect">;
   readonly log: Logger;
 }
 
-/** Receives images that clients push, over a stream to the leader for each. */
+/** Receives images and archives of shipped mounts that clients push, over a stream to the leader for each. */
 export class UploadReceiver extends StreamRelay<StartImageUpload, "receiveImage"> {
   readonly #options: UploadReceiverOptions;
   readonly #log: Logger;
@@ -163,12 +165,19 @@ class ReceivedUpload {
     this.#ended.abort(new Error("the upload has ended"));
   }
 
+  /** Where the layers of this upload are stored. */
+  get #store(): LayerStore {
+    const { store, shipped } = this.#options;
+    return this.#request.start?.isShipped ? shipped : store;
+  }
+
   async *#receive(): AsyncGenerator<ImageDownload> {
-    const { engine, store, transfers } = this.#options;
+    const { engine } = this.#options;
     const start = requireStart(this.#request);
-    const { image, imageId, layers } = start;
+    const { layers } = start;
     const signal = this.#signal;
-    const present = await countPresentLayers(layers, engine, { signal });
+    const store = this.#store;
+    const present = start.isShipped ? 0 : await countPresentLayers(layers, engine, { signal });
     const missing: string[] = [];
     for (const digest of new Set(layers.slice(present))) {
       if ((await store.sizeOf(digest)) === undefined) missing.push(digest);
@@ -187,18 +196,29 @@ class ReceivedUpload {
     const config = await this.#config;
     clearTimeout(this.#silence);
     await fetching;
+    if (start.isShipped) await this.#requireArchive(start);
+    else await this.#storeImage(start, config);
+    yield { message: { $case: "stored", value: { nodeHostname: "" } } };
+  }
+
+  async #storeImage({ image, imageId, layers }: ImageUploadStart, config: Buffer): Promise<void> {
     if (sha256Digest(config) !== imageId || parseImageConfig(config).layers.join() !== layers.join()) {
       throw invalidImage(`the client has sent another configuration than that of ${imageId}`);
     }
     this.progress.add({ kind: "config", config });
     this.progress.end();
     const name = managedImageName(image, imageId);
-    await transfers.store({ image, imageId, name }, config, signal);
-    yield { message: { $case: "stored", value: { nodeHostname: "" } } };
+    await this.#options.transfers.store({ image, imageId, name }, config, this.#signal);
+  }
+
+  async #requireArchive({ imageId }: ImageUploadStart): Promise<void> {
+    if ((await this.#store.sizeOf(imageId)) !== undefined) return;
+    throw invalidImage(`the client has not sent the archive ${imageId}`);
   }
 
   async #fetch(layers: readonly string[]): Promise<void> {
-    const { store, transport } = this.#options;
+    const { transport } = this.#options;
+    const store = this.#store;
     const peers = new ImagePeers(transport);
     try {
       const { sources } = this.#request;
@@ -212,7 +232,7 @@ class ReceivedUpload {
     if (this.#layer !== undefined || !this.#needed.has(digest)) {
       throw invalidImage(`the client has sent a layer that was not asked for: ${digest.slice(0, 100)}`);
     }
-    const { store } = this.#options;
+    const store = this.#store;
     await store.requireRoom(0);
     this.#layer = { digest, writer: await store.write(digest, this.#signal) };
   }
@@ -237,8 +257,9 @@ class ReceivedUpload {
 function requireStart({ start }: StartImageUpload): ImageUploadStart {
   const isValid =
     start !== undefined &&
-    imageProblem(start.image) === undefined &&
+    (start.isShipped || imageProblem(start.image) === undefined) &&
     isSha256Digest(start.imageId) &&
+    (!start.isShipped || start.layers.join() === start.imageId) &&
     start.layers.length <= MAX_LAYERS &&
     start.layers.every(isSha256Digest);
   if (!isValid) throw invalidImage("the upload names no image");

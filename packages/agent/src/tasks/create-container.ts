@@ -5,6 +5,7 @@ import type { ContainerConfig } from "../core/tasks/container-config.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
+import type { ShippedFiles } from "../files/shipped-files.js";
 import type { TaskFiles } from "../files/task-files.js";
 import type { ImageCache } from "./image-cache.js";
 
@@ -16,12 +17,13 @@ export interface CreateTools {
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly taskFiles: Pick<TaskFiles, "directory">;
+  readonly shippedFiles: Pick<ShippedFiles, "directory"> | undefined;
 }
 
 /** Creates the container of a task, or adopts the one that an earlier attempt created. */
 export async function createContainer(
   step: CreateStep,
-  { engine, images, shareFile, taskFiles }: CreateTools,
+  { engine, images, shareFile, taskFiles, shippedFiles }: CreateTools,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
   const { config, taskId } = step;
@@ -30,7 +32,8 @@ export async function createContainer(
     return { kind: "observed", container: createdContainer(id, step) };
   } catch (error) {
     if (isEngineError(error, "no-such-image")) images.forget(config.body.Image);
-    if (isEngineError(error, "invalid") && error.message.includes(`not exist: ${taskFiles.directory}/`)) {
+    const directories = [taskFiles, ...(shippedFiles === undefined ? [] : [shippedFiles])];
+    if (isEngineError(error, "invalid") && isFileMissing(error.message, directories)) {
       const advice = "Docker and the agent must run in the same mount namespace";
       return { kind: "rejected", reason: `${error.message}: ${advice}` };
     }
@@ -43,6 +46,11 @@ export async function createContainer(
   if (holder.taskId === taskId) return { kind: "observed", container: holder };
   const reason = `the container name ${config.name} is in use by ${holder.id.slice(0, 12)}, which does not belong to this task`;
   return { kind: "rejected", reason };
+}
+
+/** Returns whether Docker does not see a file that the agent has written. */
+function isFileMissing(message: string, written: readonly { readonly directory: string }[]): boolean {
+  return written.some(({ directory }) => message.includes(`not exist: ${directory}/`));
 }
 
 /** Adds a mount of the file /etc/resolv.conf if the container needs its own. */

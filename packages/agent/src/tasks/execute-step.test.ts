@@ -25,6 +25,7 @@ function toolsWith(parts: Partial<Engine>): StepTools {
       remove: vi.fn(),
       swapProblem: "",
     },
+    shippedFiles: undefined,
     registryLogins: () => [],
     onPullProgress: () => {},
     onPortPublishing: vi.fn(),

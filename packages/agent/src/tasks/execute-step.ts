@@ -4,6 +4,7 @@ import type { PortAnswer } from "../core/tasks/readiness.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
+import type { ShippedFiles } from "../files/shipped-files.js";
 import type { TaskFiles } from "../files/task-files.js";
 import type { CheckPort } from "../node/probe/check-port.js";
 import { checkHealth } from "./check-health.js";
@@ -20,6 +21,8 @@ export interface StepTools {
   /** Writes a text to a file that containers can mount, and returns its path. */
   readonly shareFile: (text: string) => Promise<string>;
   readonly taskFiles: TaskFiles;
+  /** Undefined where nodes do not transfer images. */
+  readonly shippedFiles: ShippedFiles | undefined;
   /** Returns the registry logins that the leader has sent. Never logged. */
   readonly registryLogins: () => readonly AssignedRegistryLogin[];
   readonly onPullProgress: (progress: PullProgress) => void;
@@ -67,6 +70,7 @@ const EXECUTORS: Executors = {
     onSwapProblem(taskFiles.swapProblem);
     return { kind: "files-written" };
   },
+  "write-shipped": writeShipped,
   create: createContainer,
   connect: async ({ containerId, network, endpoint }, { engine }, signal) => {
     await engine.connectNetwork(network, { containerId, endpoint, signal });
@@ -102,8 +106,9 @@ const EXECUTORS: Executors = {
     return { kind: "gone", containerId };
   },
   reject: async ({ reason }) => ({ kind: "rejected", reason }),
-  "remove-files": async ({ taskId }, { taskFiles }) => {
+  "remove-files": async ({ taskId }, { taskFiles, shippedFiles }) => {
     await taskFiles.remove(taskId);
+    await shippedFiles?.remove(taskId);
     return { kind: "files-removed" };
   },
 };
@@ -112,6 +117,7 @@ const EXECUTORS: Executors = {
 const STEPS_WITHOUT_DOCKER: readonly Step["kind"][] = [
   "probe-ports",
   "write-files",
+  "write-shipped",
   "remove-files",
   "reject",
 ];
@@ -198,6 +204,22 @@ async function pull(step: StepOf<"pull">, tools: StepTools, signal: AbortSignal)
     }
   }
   return { kind: "rejected", ...explainDenial(image, logins, denial) };
+}
+
+/** Writes the copies of shipped mounts. Another node may get what this one does not, unless there is no leader to ask. */
+async function writeShipped(
+  step: StepOf<"write-shipped">,
+  { shippedFiles }: StepTools,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  if (shippedFiles === undefined) return { kind: "rejected", reason: "this node gets no shipped mounts" };
+  try {
+    await shippedFiles.write(step, signal);
+    return { kind: "shipped-written" };
+  } catch (error) {
+    if (signal.aborted || !isBerthError(error) || error.code === "BERTH_NO_LEADER") throw error;
+    return { kind: "rejected", reason: error.message };
+  }
 }
 
 async function start(

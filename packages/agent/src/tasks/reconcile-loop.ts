@@ -21,7 +21,7 @@ import { WorkLanes } from "./work-lanes.js";
 const INSPECT_AGAIN_MS = 1_000;
 
 /** Steps that do not change the container of a task. */
-const CANCELABLE_STEPS: readonly WorkKind[] = ["pull", "check-health", "post-start"];
+const CANCELABLE_STEPS: readonly WorkKind[] = ["pull", "write-shipped", "check-health", "post-start"];
 
 export interface ReconcileLoopOptions {
   readonly tasks: TaskRecords;
@@ -108,8 +108,8 @@ export class ReconcileLoop {
   }
 
   /**
-   * Cancels a pull, a health check or post_start hooks whose task should no longer run: it would delay the stop. Steps that change a
-   * container are not cancelled.
+   * Cancels a pull, the transfer of shipped mounts, a health check or post_start hooks whose task should no longer run: it
+   * would delay the stop. Steps that change a container are not cancelled.
    */
   cancelUnneededStep({ inFlight, assignment, isAtMostOne }: TaskRecord): void {
     const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;

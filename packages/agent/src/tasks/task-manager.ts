@@ -6,6 +6,7 @@ import type { FileContents } from "../core/tasks/task-files.js";
 import { restoredMemory } from "../core/tasks/task-memory.js";
 import type { Assignment, AssignmentChange, HostFacts } from "../core/tasks/task-view.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
+import type { ShippedFiles } from "../files/shipped-files.js";
 import type { TaskFiles } from "../files/task-files.js";
 import type { RunningContainer } from "../node/host/process-watch.js";
 import type { CheckPort } from "../node/probe/check-port.js";
@@ -25,6 +26,8 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   /** Called with the reason when Docker cannot publish ports, and with "" when it has published some. */
   readonly onPortPublishing: (problem: string) => void;
   readonly taskFiles: TaskFiles;
+  /** Undefined where nodes do not transfer images, as in the simulation. */
+  readonly shippedFiles?: ShippedFiles | undefined;
   /** Undefined where nodes do not transfer images, as in the simulation. */
   readonly managedImages?: ManagedImages | undefined;
   /** Called with the reason when secrets may reach a disk, and with "" when they do not. */
@@ -64,6 +67,7 @@ export class TaskManager {
 
   constructor(options: TaskManagerOptions) {
     const { engine, checkPort, shareFile, onPortPublishing, taskFiles, onSwapProblem } = options;
+    const { shippedFiles } = options;
     const { log, now = Date.now, isFenced, networks, policy, onForgotten } = options;
     const reporter = new StatusReporter(options);
     this.#options = options;
@@ -71,14 +75,18 @@ export class TaskManager {
       tasks: this.#tasks,
       reporter,
       tools: {
-        ...{ engine, checkPort, shareFile, onPortPublishing, taskFiles, onSwapProblem },
+        ...{ engine, checkPort, shareFile, onPortPublishing, taskFiles, shippedFiles, onSwapProblem },
         registryLogins: () => this.#registryLogins,
       },
       managedImages: options.managedImages,
       isFenced,
       networks,
       policy,
-      files: () => ({ contents: this.#fileContents, directory: taskFiles.directory }),
+      files: () => ({
+        contents: this.#fileContents,
+        directory: taskFiles.directory,
+        shippedDirectory: shippedFiles?.directory ?? "",
+      }),
       onForgotten,
       onKept: () => this.#unknownTasks.onChange(),
       log,
@@ -174,14 +182,21 @@ export class TaskManager {
 
   /** Finds the files that an earlier run of the agent has written. Those of tasks without an assignment are removed later. */
   async #findFiles(): Promise<void> {
-    const { taskFiles, log } = this.#options;
+    const { taskFiles, shippedFiles, log } = this.#options;
     try {
       for (const taskId of await taskFiles.list()) {
         const record = this.#tasks.getOrCreate(taskId);
         record.memory = { ...record.memory, files: "unverified" };
       }
+      for (const taskId of (await shippedFiles?.list()) ?? []) {
+        const record = this.#tasks.getOrCreate(taskId);
+        record.memory = { ...record.memory, shipped: "unverified" };
+      }
     } catch (error) {
-      log.error({ err: error }, "cannot list the secrets of earlier tasks; they stay until the next start");
+      log.error(
+        { err: error },
+        "cannot list the secrets and shipped mounts of earlier tasks; they stay until the next start",
+      );
     }
   }
 

@@ -43,6 +43,7 @@ const LANE_OF: Readonly<Record<WorkKind, LaneName>> = {
   // Not behind other hooks: the grace period has begun.
   "pre-stop": "stop",
   "write-files": "files",
+  "write-shipped": "files",
   "remove-files": "files",
   reject: "probe",
 };

@@ -1,5 +1,6 @@
 import { basename, dirname } from "node:path";
 import type { FileContent, NetworkSpec, ServiceSpec } from "@berth/proto";
+import type { Shipment } from "./keys/relative-binds.js";
 import type { ServiceBuild } from "./keys/service-build.js";
 import { type InputFile, type ProjectEnvironment, readProject } from "./model/read-project.js";
 import { type ResolvedProject, resolveProject } from "./model/resolve-project.js";
@@ -55,6 +56,8 @@ export interface LoadedStack {
   readonly networks: readonly NetworkSpec[];
   /** The services whose images can be built. */
   readonly builds: readonly ServiceBuild[];
+  /** The files and folders to send to nodes. Their digests are missing in the specs. */
+  readonly shipments: readonly Shipment[];
   /** Secrets and configs to store. */
   readonly files: readonly FileContent[];
   readonly diagnostics: readonly Diagnostic[];
@@ -71,7 +74,8 @@ export function loadStack(input: StackInput): LoadedStack {
   const { diagnostics } = environment;
   if (project === undefined) {
     const placeOf = (): undefined => undefined;
-    return { specs: [], networks: [], builds: [], files: [], diagnostics: diagnostics.sorted(), placeOf };
+    const empty = { specs: [], networks: [], builds: [], shipments: [], files: [] };
+    return { ...empty, diagnostics: diagnostics.sorted(), placeOf };
   }
   reportNoServices(project, diagnostics);
   const translated = translateStack(rootCursor(project.root, diagnostics), input.stack);
@@ -79,9 +83,9 @@ export function loadStack(input: StackInput): LoadedStack {
     const places = translated.origins.get(service);
     return places && findPlace(path, places);
   };
-  const { specs, networks, builds } = translated;
+  const { specs, networks, builds, shipments } = translated;
   const files = input.skipsContents ? [] : readFileContents(translated.files, environment);
-  return { specs, networks, builds, files, diagnostics: diagnostics.sorted(), placeOf };
+  return { specs, networks, builds, shipments, files, diagnostics: diagnostics.sorted(), placeOf };
 }
 
 /**

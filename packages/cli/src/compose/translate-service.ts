@@ -12,6 +12,7 @@ import { assembleNetworks } from "./assemble-networks.js";
 import { fillLabels } from "./fill-labels.js";
 import { readBerthKeys } from "./keys/berth-keys.js";
 import { warnAboutPortRanges } from "./keys/port-keys.js";
+import { readShipments, type Shipment } from "./keys/relative-binds.js";
 import type { ServiceBuild } from "./keys/service-build.js";
 import { type Link, type ModeKey, newServiceDraft, type ServiceDraft } from "./keys/service-draft.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
@@ -33,6 +34,8 @@ export interface TranslatedService {
   readonly hasMode: boolean;
   /** How to build the image. Undefined for a service without `build`. */
   readonly build: ServiceBuild | undefined;
+  /** What the client has to send to the nodes. */
+  readonly shipments: readonly Shipment[];
 }
 
 /** Translates one service of a Compose file to its spec. Problems are reported to the cursor's diagnostics. */
@@ -41,6 +44,7 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   draft.origins.set("", keyPlace(cursor));
   applyKeys(cursor, SERVICE_KEYS, draft);
   readBerthKeys(cursor, draft);
+  const shipments = readShipments(draft);
   warnAboutPortRanges(draft);
   const networks = assembleNetworks(draft);
   dropPortsWithoutNetwork(draft, cursor);
@@ -51,7 +55,8 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   }
   const { key, replicas } = draft.mode;
   const hasMode = key !== undefined || replicas !== undefined || spec.cron !== undefined;
-  return { spec, origins: draft.origins, links: draft.links, hasMode, build: assembleBuild(draft) };
+  const build = assembleBuild(draft);
+  return { spec, origins: draft.origins, links: draft.links, hasMode, build, shipments };
 }
 
 function assembleBuild({ build, container }: ServiceDraft): ServiceBuild | undefined {

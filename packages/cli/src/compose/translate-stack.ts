@@ -8,6 +8,7 @@ import {
   unscopedName,
 } from "@berth/proto";
 import { completeCompanions } from "./complete-companions.js";
+import type { Shipment } from "./keys/relative-binds.js";
 import type { ServiceBuild } from "./keys/service-build.js";
 import type { StackContext, StackFile, StackNetwork } from "./keys/stack-context.js";
 import { translateFiles } from "./translate-files.js";
@@ -26,6 +27,8 @@ export interface TranslatedStack {
   readonly files: readonly StackFile[];
   /** The services whose images can be built. */
   readonly builds: readonly ServiceBuild[];
+  /** The files and folders that services ship. */
+  readonly shipments: readonly Shipment[];
   /** Where the parts of each service's spec are written, by the name of the service. */
   readonly origins: ReadonlyMap<string, TranslatedService["origins"]>;
 }
@@ -61,6 +64,7 @@ export function translateStack(root: Cursor, stack: string): TranslatedStack {
   const builds = translated.flatMap(({ build }) => build ?? []);
   return {
     ...{ specs, builds, origins },
+    shipments: translated.flatMap((service) => service.shipments),
     networks: usedNetworks(specs, networks),
     files: usedFiles(specs, context),
   };

@@ -108,7 +108,7 @@ class Upload {
   async *messages(): AsyncGenerator<PushImageRequest> {
     const { image, local, nodes } = this.#push;
     const { id: imageId, layers, platform } = local;
-    const start = { image, imageId, layers: [...layers], platform };
+    const start = { image, imageId, layers: [...layers], platform, isShipped: false };
     yield { upload: { message: { $case: "start", value: start } }, nodes: [...nodes] };
     const needed = await this.#needed;
     if (needed === undefined) return;

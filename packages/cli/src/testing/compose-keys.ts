@@ -40,7 +40,12 @@ type Step =
       readonly isRequired: boolean;
     }
   | { readonly kind: "item" }
-  | { readonly kind: "entry"; readonly name: string };
+  | {
+      readonly kind: "entry";
+      readonly name: string;
+      /** Other keys of the entry that the example needs. */
+      readonly keys?: Readonly<Record<string, Example>>;
+    };
 
 /** The names in the sample file for the entries of each mapping. */
 const SAMPLE_NAMES: Readonly<Record<string, string>> = {
@@ -113,7 +118,8 @@ function keysOf(schema: ValueSchema, steps: readonly Step[]): readonly Documente
   }
 }
 
-function documentKey(steps: readonly Step[], about: KeyDocumentation): DocumentedKey {
+function documentKey(path: readonly Step[], about: KeyDocumentation): DocumentedKey {
+  const steps = withServiceKeys(path, about.inService);
   const answer = askReader(steps, about.example);
   const others = (about.others ?? []).map((example) => askReader(steps, example));
   const exceptions = others.map(({ example, support }) => [JSON.stringify(example), support] as const);
@@ -124,6 +130,14 @@ function documentKey(steps: readonly Step[], about: KeyDocumentation): Documente
     exceptions: new Map(exceptions),
     acceptedFiles: [answer, ...others].filter(({ isAccepted }) => isAccepted).map(({ file }) => file),
   };
+}
+
+/** Adds keys to the service of a path, which is its first entry. */
+function withServiceKeys(path: readonly Step[], keys: KeyDocumentation["inService"]): readonly Step[] {
+  const service = path.findIndex(({ kind }) => kind === "entry");
+  return path.map((step, index) =>
+    step.kind === "entry" && index === service && keys !== undefined ? { ...step, keys } : step,
+  );
 }
 
 function pathOf(steps: readonly Step[]): string {
@@ -201,8 +215,10 @@ function sampleWith(steps: readonly Step[], value: Example | undefined): Example
     switch (step.kind) {
       case "item":
         return inner === undefined ? undefined : [inner];
-      case "entry":
-        return inner === undefined ? undefined : { [step.name]: inner };
+      case "entry": {
+        const entry = step.keys === undefined ? inner : merge(step.keys, inner ?? {});
+        return entry === undefined ? undefined : { [step.name]: entry };
+      }
       case "key": {
         if (inner === undefined && step.isRequired) return undefined;
         const field = inner === undefined ? {} : { [step.name]: inner };

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { FileContent, NetworkSpec, ServiceSpec } from "@berth/proto";
+import type { Shipment } from "../compose/keys/relative-binds.js";
 import type { ServiceBuild } from "../compose/keys/service-build.js";
 import { loadProject, loadStack, type StackInput } from "../compose/load-stack.js";
 import { toPlainProject } from "../compose/model/render-project.js";
@@ -19,14 +20,15 @@ export interface LoadedText {
   readonly specs: readonly ServiceSpec[];
   readonly networks: readonly NetworkSpec[];
   readonly builds: readonly ServiceBuild[];
+  readonly shipments: readonly Shipment[];
   readonly files: readonly FileContent[];
   readonly messages: readonly string[];
 }
 
 /** Loads Compose text as the stack `t` in /project, without a file system. */
 export function loadText(text: string | Uint8Array, options: LoadTextOptions = {}): LoadedText {
-  const { specs, networks, builds, files, diagnostics } = loadStack(inputOf(text, options));
-  return { specs, networks, builds, files, messages: diagnostics.map((entry) => formatDiagnostic(entry)) };
+  const { diagnostics, placeOf: _, ...loaded } = loadStack(inputOf(text, options));
+  return { ...loaded, messages: diagnostics.map((entry) => formatDiagnostic(entry)) };
 }
 
 /** Resolves Compose text as `berth stack config` does. */

@@ -17,7 +17,7 @@ export interface ImageCollectionOptions {
 }
 
 /**
- * Removes images that berth brought to nodes and that no kept version of a service names any more, once an hour, until
+ * Removes images and shipped mounts that berth brought to nodes and that no kept version of a service names any more, once an hour, until
  * `signal` aborts. Agents keep images that a container uses, and images with another name.
  */
 export async function collectUnusedImages(
@@ -30,7 +30,7 @@ export async function collectUnusedImages(
     if (signal.aborted || state.isRestorePending) continue;
     const fields = {
       imageIds: [],
-      keptImageIds: [...state.services.versions.imageIds()],
+      keptImageIds: [...state.services.versions.contentIds()],
       minAgeMs: MIN_AGE_MS,
     };
     for (const nodeId of imageInventories.nodeIds) {

@@ -9,8 +9,8 @@ export interface FindImageContext {
 }
 
 /**
- * Returns the nodes that have an image, for a node that runs it.
- * @throws BerthError BERTH_PERMISSION_DENIED unless a task of the node runs the image
+ * Returns the nodes that have an image or the archive of a shipped mount, for a node that needs it.
+ * @throws BerthError BERTH_PERMISSION_DENIED unless a task of the node uses it
  */
 export async function findImage(
   { imageId }: FindImageRequest,
@@ -18,10 +18,10 @@ export async function findImage(
   { caller, signal }: Pick<CallContext, "caller" | "signal">,
 ): Promise<FindImageResponse> {
   const nodeId = caller.kind === "node" ? caller.id : "";
-  if (!runsImage(nodeId, imageId, state)) {
+  if (!usesContent(nodeId, imageId, state)) {
     throw new BerthError({
       code: "BERTH_PERMISSION_DENIED",
-      message: `node ${nodeId} may not fetch image ${imageId.slice(0, 100)}: none of its tasks runs it`,
+      message: `node ${nodeId} may not fetch ${imageId.slice(0, 100)}: none of its tasks uses it`,
     });
   }
   const { nodes } = await imageInventories.query({ imageIds: [imageId] }, signal);
@@ -36,8 +36,8 @@ export async function findImage(
   };
 }
 
-function runsImage(nodeId: string, imageId: string, { services, tasks }: ClusterState): boolean {
-  for (const { serviceId, version } of services.versions.withImage(imageId).values()) {
+function usesContent(nodeId: string, imageId: string, { services, tasks }: ClusterState): boolean {
+  for (const { serviceId, version } of services.versions.withContent(imageId).values()) {
     for (const task of tasks.ofService(serviceId).values()) {
       if (task.nodeId === nodeId && task.specVersion === version) return true;
     }

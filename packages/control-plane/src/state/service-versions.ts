@@ -1,5 +1,6 @@
 import type { ServiceSpec } from "@berth/proto";
 import { fileMounts } from "../core/files/file-mounts.js";
+import { contentIds } from "../core/images/content-ids.js";
 import { GroupedMap } from "./grouped-map.js";
 
 /** Identifies one version of a service. */
@@ -13,8 +14,7 @@ export class ServiceVersions {
   readonly #specs = new Map<string, Map<number, ServiceSpec>>();
   readonly #byStaticAddress = new GroupedMap<ServiceVersion>();
   readonly #byFile = new GroupedMap<ServiceVersion>();
-
-  readonly #byImage = new GroupedMap<ServiceVersion>();
+  readonly #byContent = new GroupedMap<ServiceVersion>();
 
   /** Returns the spec of a version; undefined when its record is gone or unreadable. */
   specOf(serviceId: string, version: number): ServiceSpec | undefined {
@@ -36,14 +36,14 @@ export class ServiceVersions {
     return this.#byFile.get(fileId);
   }
 
-  /** Returns the versions that run this image, which the cluster distributes without a registry. */
-  withImage(imageId: string): ReadonlyMap<string, ServiceVersion> {
-    return this.#byImage.get(imageId);
+  /** Returns the versions that use an image or a shipped mount, which the cluster distributes without a registry. */
+  withContent(id: string): ReadonlyMap<string, ServiceVersion> {
+    return this.#byContent.get(id);
   }
 
-  /** Returns the IDs of all images without a registry that a version runs. */
-  imageIds(): readonly string[] {
-    return [...this.#byImage.groups()];
+  /** Returns the IDs of all images without a registry and of all shipped mounts that a version uses. */
+  contentIds(): readonly string[] {
+    return [...this.#byContent.groups()];
   }
 
   put(serviceId: string, version: number, spec: ServiceSpec): void {
@@ -57,8 +57,9 @@ export class ServiceVersions {
     for (const { versionId } of fileMounts(spec)) {
       this.#byFile.set(versionId, `${serviceId}/${version}`, { serviceId, version });
     }
-    const imageId = imageIdOf(spec);
-    if (imageId !== "") this.#byImage.set(imageId, `${serviceId}/${version}`, { serviceId, version });
+    for (const id of contentIds(spec)) {
+      this.#byContent.set(id, `${serviceId}/${version}`, { serviceId, version });
+    }
   }
 
   delete(serviceId: string, version: number): void {
@@ -67,14 +68,10 @@ export class ServiceVersions {
     if (spec === undefined) return;
     for (const key of addressKeys(spec)) this.#byStaticAddress.delete(key, `${serviceId}/${version}`);
     for (const { versionId } of fileMounts(spec)) this.#byFile.delete(versionId, `${serviceId}/${version}`);
-    this.#byImage.delete(imageIdOf(spec), `${serviceId}/${version}`);
+    for (const id of contentIds(spec)) this.#byContent.delete(id, `${serviceId}/${version}`);
     specs?.delete(version);
     if (specs?.size === 0) this.#specs.delete(serviceId);
   }
-}
-
-function imageIdOf(spec: ServiceSpec): string {
-  return spec.task?.container?.imageId ?? "";
 }
 
 const addressKey = (network: string, address: string): string => `${network}/${address}`;

@@ -301,6 +301,8 @@ export interface FetchImage {
   sources: ImageSource[];
   /** The layers of the image, in order, while a client is pushing it to the only source. Empty when the sources have it. */
   pushedLayers: string[];
+  /** As in `ImageUploadStart`. */
+  isShipped: boolean;
 }
 
 /** Asks an agent to receive an image from a client. */
@@ -4268,7 +4270,7 @@ export const RemoveImages: MessageFns<RemoveImages> = {
 };
 
 function createBaseFetchImage(): FetchImage {
-  return { requestId: "", image: "", imageId: "", sources: [], pushedLayers: [] };
+  return { requestId: "", image: "", imageId: "", sources: [], pushedLayers: [], isShipped: false };
 }
 
 export const FetchImage: MessageFns<FetchImage> = {
@@ -4287,6 +4289,9 @@ export const FetchImage: MessageFns<FetchImage> = {
     }
     for (const v of message.pushedLayers) {
       writer.uint32(42).string(v!);
+    }
+    if (message.isShipped !== false) {
+      writer.uint32(48).bool(message.isShipped);
     }
     return writer;
   },
@@ -4344,6 +4349,14 @@ export const FetchImage: MessageFns<FetchImage> = {
             message.pushedLayers.push(reader.string());
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.isShipped = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4375,6 +4388,11 @@ export const FetchImage: MessageFns<FetchImage> = {
         : globalThis.Array.isArray(object?.pushed_layers)
         ? object.pushed_layers.map((e: any) => globalThis.String(e))
         : [],
+      isShipped: isSet(object.isShipped)
+        ? globalThis.Boolean(object.isShipped)
+        : isSet(object.is_shipped)
+        ? globalThis.Boolean(object.is_shipped)
+        : false,
     };
   },
 
@@ -4395,6 +4413,9 @@ export const FetchImage: MessageFns<FetchImage> = {
     if (message.pushedLayers?.length) {
       obj.pushedLayers = message.pushedLayers;
     }
+    if (message.isShipped !== false) {
+      obj.isShipped = message.isShipped;
+    }
     return obj;
   },
 
@@ -4408,6 +4429,7 @@ export const FetchImage: MessageFns<FetchImage> = {
     message.imageId = object.imageId ?? "";
     message.sources = object.sources?.map((e) => ImageSource.fromPartial(e)) || [];
     message.pushedLayers = object.pushedLayers?.map((e) => e) || [];
+    message.isShipped = object.isShipped ?? false;
     return message;
   },
 };

@@ -98,6 +98,11 @@ export interface ImageUploadStart {
   layers: string[];
   /** "linux/amd64" */
   platform: string;
+  /**
+   * The upload is the archive of a shipped mount instead of an image: `image_id` is its digest, and the only layer. `image`
+   * is the path on the client's machine. The configuration, which ends the upload, is empty.
+   */
+  isShipped: boolean;
 }
 
 export interface LayerStart {
@@ -1166,7 +1171,7 @@ export const ImageUpload: MessageFns<ImageUpload> = {
 };
 
 function createBaseImageUploadStart(): ImageUploadStart {
-  return { image: "", imageId: "", layers: [], platform: "" };
+  return { image: "", imageId: "", layers: [], platform: "", isShipped: false };
 }
 
 export const ImageUploadStart: MessageFns<ImageUploadStart> = {
@@ -1182,6 +1187,9 @@ export const ImageUploadStart: MessageFns<ImageUploadStart> = {
     }
     if (message.platform !== "") {
       writer.uint32(34).string(message.platform);
+    }
+    if (message.isShipped !== false) {
+      writer.uint32(40).bool(message.isShipped);
     }
     return writer;
   },
@@ -1231,6 +1239,14 @@ export const ImageUploadStart: MessageFns<ImageUploadStart> = {
             message.platform = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.isShipped = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1253,6 +1269,11 @@ export const ImageUploadStart: MessageFns<ImageUploadStart> = {
         : "",
       layers: globalThis.Array.isArray(object?.layers) ? object.layers.map((e: any) => globalThis.String(e)) : [],
       platform: isSet(object.platform) ? globalThis.String(object.platform) : "",
+      isShipped: isSet(object.isShipped)
+        ? globalThis.Boolean(object.isShipped)
+        : isSet(object.is_shipped)
+        ? globalThis.Boolean(object.is_shipped)
+        : false,
     };
   },
 
@@ -1270,6 +1291,9 @@ export const ImageUploadStart: MessageFns<ImageUploadStart> = {
     if (message.platform !== "") {
       obj.platform = message.platform;
     }
+    if (message.isShipped !== false) {
+      obj.isShipped = message.isShipped;
+    }
     return obj;
   },
 
@@ -1282,6 +1306,7 @@ export const ImageUploadStart: MessageFns<ImageUploadStart> = {
     message.imageId = object.imageId ?? "";
     message.layers = object.layers?.map((e) => e) || [];
     message.platform = object.platform ?? "";
+    message.isShipped = object.isShipped ?? false;
     return message;
   },
 };

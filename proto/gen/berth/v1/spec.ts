@@ -1153,6 +1153,7 @@ export interface Mount {
     | { $case: "volume"; value: VolumeMount }
     | { $case: "tmpfs"; value: TmpfsMount }
     | { $case: "image"; value: ImageMount }
+    | { $case: "shipped"; value: ShippedMount }
     | undefined;
   target: string;
   readOnly: boolean;
@@ -1205,6 +1206,16 @@ export interface ImageMount {
   image: string;
   /** Directory of the image to mount. Empty for the whole image. */
   subpath: string;
+}
+
+/** A file or folder that a client has sent to the nodes. Each task has a copy of its own. */
+export interface ShippedMount {
+  /** SHA-256 of the archive with the file or folder: "sha256:…". It stands for the whole content. */
+  digest: string;
+  /** The path on the client's machine, as its Compose file has it. For messages only. */
+  source: string;
+  /** SELinux label that Docker gives the copy: "z" for several containers, "Z" for this one. Empty for none. */
+  selinux: string;
 }
 
 export interface Healthcheck {
@@ -7337,6 +7348,9 @@ export const Mount: MessageFns<Mount> = {
       case "image":
         ImageMount.encode(message.kind.value, writer.uint32(50).fork()).join();
         break;
+      case "shipped":
+        ShippedMount.encode(message.kind.value, writer.uint32(58).fork()).join();
+        break;
     }
     if (message.target !== "") {
       writer.uint32(34).string(message.target);
@@ -7392,6 +7406,14 @@ export const Mount: MessageFns<Mount> = {
             message.kind = { $case: "image", value: ImageMount.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.kind = { $case: "shipped", value: ShippedMount.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 4: {
             if (tag !== 34) {
               break;
@@ -7430,6 +7452,8 @@ export const Mount: MessageFns<Mount> = {
         ? { $case: "tmpfs", value: TmpfsMount.fromJSON(object.tmpfs) }
         : isSet(object.image)
         ? { $case: "image", value: ImageMount.fromJSON(object.image) }
+        : isSet(object.shipped)
+        ? { $case: "shipped", value: ShippedMount.fromJSON(object.shipped) }
         : undefined,
       target: isSet(object.target) ? globalThis.String(object.target) : "",
       readOnly: isSet(object.readOnly)
@@ -7450,6 +7474,8 @@ export const Mount: MessageFns<Mount> = {
       obj.tmpfs = TmpfsMount.toJSON(message.kind.value);
     } else if (message.kind?.$case === "image") {
       obj.image = ImageMount.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "shipped") {
+      obj.shipped = ShippedMount.toJSON(message.kind.value);
     }
     if (message.target !== "") {
       obj.target = message.target;
@@ -7487,6 +7513,12 @@ export const Mount: MessageFns<Mount> = {
       case "image": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "image", value: ImageMount.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "shipped": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "shipped", value: ShippedMount.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -8216,6 +8248,107 @@ export const ImageMount: MessageFns<ImageMount> = {
     const message = createBaseImageMount();
     message.image = object.image ?? "";
     message.subpath = object.subpath ?? "";
+    return message;
+  },
+};
+
+function createBaseShippedMount(): ShippedMount {
+  return { digest: "", source: "", selinux: "" };
+}
+
+export const ShippedMount: MessageFns<ShippedMount> = {
+  encode(message: ShippedMount, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.digest !== "") {
+      writer.uint32(10).string(message.digest);
+    }
+    if (message.source !== "") {
+      writer.uint32(18).string(message.source);
+    }
+    if (message.selinux !== "") {
+      writer.uint32(26).string(message.selinux);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShippedMount {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShippedMount();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.selinux = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ShippedMount {
+    return {
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      source: isSet(object.source) ? globalThis.String(object.source) : "",
+      selinux: isSet(object.selinux) ? globalThis.String(object.selinux) : "",
+    };
+  },
+
+  toJSON(message: ShippedMount): unknown {
+    const obj: any = {};
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    if (message.source !== "") {
+      obj.source = message.source;
+    }
+    if (message.selinux !== "") {
+      obj.selinux = message.selinux;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ShippedMount>): ShippedMount {
+    return ShippedMount.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ShippedMount>): ShippedMount {
+    const message = createBaseShippedMount();
+    message.digest = object.digest ?? "";
+    message.source = object.source ?? "";
+    message.selinux = object.selinux ?? "";
     return message;
   },
 };

@@ -26,6 +26,7 @@ import type { NetworksView } from "../networks/task-networks.js";
 import { attachmentsOf, endpointBody } from "../networks/task-networks.js";
 import { mountConfig } from "./mounts.js";
 import { type OwnerView, sharingConfig } from "./owner-containers.js";
+import { copyPath } from "./shipped-mounts.js";
 import { type FilesView, fileMounts, secretVariables } from "./task-files.js";
 import { containerName, fillTemplate } from "./task-names.js";
 import type { NodeFacts } from "./task-view.js";
@@ -65,7 +66,9 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const fill = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
   const resolvConf = resolvConfOf(input);
-  const { binds, mounts, tmpfs } = mountConfig(container.mounts, fill);
+  const { binds, mounts, tmpfs } = mountConfig(container.mounts, fill, (index) =>
+    copyPath(index, { taskId: task.id, directory: input.files.shippedDirectory }),
+  );
   const { contents, directory } = input.files;
   const files = fileMounts(container.files, { taskId: task.id, directory });
   const ports = portConfig(input.spec.ports, container.networkMode, node.advertiseAddress);

@@ -5,8 +5,9 @@ import { mountConfig } from "./mounts.js";
 type Kind = NonNullable<Parameters<typeof Mount.fromPartial>[0]["kind"]>;
 
 const fill = (text: string): string => text.replace("{{.Task.Slot}}", "2");
+const copyPathOf = (index: number): string => `/copies/task1/mount-${index}`;
 const configOf = (kind: Kind, over: { readonly readOnly?: boolean } = {}) =>
-  mountConfig([Mount.fromPartial({ target: "/t", kind, ...over })], fill);
+  mountConfig([Mount.fromPartial({ target: "/t", kind, ...over })], fill, copyPathOf);
 
 test("a tmpfs with further options is written as mount options, and others as a mount", () => {
   const options = ["uid=1000", "exec"];
@@ -30,7 +31,7 @@ test("a volume can have a subpath, and placeholders in its name, its labels and 
     labels: { slot: "{{.Task.Slot}}" },
   };
   const mount = Mount.fromPartial({ target: "/t{{.Task.Slot}}", kind: { $case: "volume", value } });
-  expect(mountConfig([mount], fill).mounts).toEqual([
+  expect(mountConfig([mount], fill, copyPathOf).mounts).toEqual([
     {
       ...{ Type: "volume", Target: "/t2", ReadOnly: false, Source: "data-2" },
       VolumeOptions: { NoCopy: false, Labels: { slot: "2" }, Subpath: "2/a" },
@@ -61,3 +62,16 @@ test.each([
     });
   },
 );
+
+test("a shipped mount is a bind mount of the copy of the task, with its SELinux label", () => {
+  const value = { digest: `sha256:${"a".repeat(64)}`, source: "./conf" };
+  expect(configOf({ $case: "shipped", value }, { readOnly: true })).toEqual({
+    binds: [],
+    mounts: [
+      { Type: "bind", Source: "/copies/task1/mount-0", Target: "/t", ReadOnly: true, BindOptions: {} },
+    ],
+    tmpfs: {},
+  });
+  const labelled = configOf({ $case: "shipped", value: { ...value, selinux: "Z" } });
+  expect(labelled.binds).toEqual(["/copies/task1/mount-0:/t:rw,Z"]);
+});

@@ -1,4 +1,4 @@
-import { assertNever, type BindMount, type Mount, type TmpfsMount, type VolumeMount } from "@berth/proto";
+import { assertNever, BindMount, type Mount, type TmpfsMount, type VolumeMount } from "@berth/proto";
 import type { MountBody } from "../docker/create-body.js";
 
 /** Mounts in the two forms of Docker's Engine API. */
@@ -17,9 +17,17 @@ type MountForm =
 
 type Fill = (text: string) => string;
 
-/** Maps mounts to the Engine API. `fill` expands placeholders in sources. */
-export function mountConfig(mounts: readonly Mount[], fill: Fill): MountConfig {
-  const forms = mounts.map((mount) => mountForm(mount, fill));
+/**
+ * Maps mounts to the Engine API. `fill` expands placeholders in sources.
+ *
+ * @param copyPathOf returns the path of the copy of a shipped mount, by its index
+ */
+export function mountConfig(
+  mounts: readonly Mount[],
+  fill: Fill,
+  copyPathOf: (index: number) => string,
+): MountConfig {
+  const forms = mounts.map((mount, index) => mountForm(mount, fill, () => copyPathOf(index)));
   return {
     binds: forms.flatMap((form) => (form.kind === "bind" ? [form.bind] : [])),
     mounts: forms.flatMap((form) => (form.kind === "mount" ? [form.mount] : [])),
@@ -29,12 +37,12 @@ export function mountConfig(mounts: readonly Mount[], fill: Fill): MountConfig {
   };
 }
 
-function mountForm(mount: Mount, fill: Fill): MountForm {
+function mountForm(mount: Mount, fill: Fill, copyPathOf: () => string): MountForm {
   const target = fill(mount.target);
   if (mount.kind?.$case === "tmpfs" && mount.kind.value.options.length > 0) {
     return { kind: "tmpfs", target, options: tmpfsOptions(mount.kind.value, mount.readOnly) };
   }
-  const body = mountBody({ ...mount, target }, fill);
+  const body = mountBody({ ...mount, target }, fill, copyPathOf);
   return typeof body === "string" ? { kind: "bind", bind: body } : { kind: "mount", mount: body };
 }
 
@@ -48,11 +56,19 @@ function tmpfsOptions({ sizeBytes, mode, options }: TmpfsMount, readOnly: boolea
   ].join(",");
 }
 
-function mountBody({ kind, target, readOnly }: Mount, fill: Fill): string | MountBody {
+function mountBody(
+  { kind, target, readOnly }: Mount,
+  fill: Fill,
+  copyPathOf: () => string,
+): string | MountBody {
   const common = { Target: target, ReadOnly: readOnly };
   switch (kind?.$case) {
     case "bind":
       return bindBody(kind.value, { ...common, Source: fill(kind.value.source) });
+    case "shipped": {
+      const { selinux } = kind.value;
+      return bindBody(BindMount.fromPartial({ selinux }), { ...common, Source: copyPathOf() });
+    }
     case "volume":
       return {
         Type: "volume",

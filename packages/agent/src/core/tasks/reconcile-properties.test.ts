@@ -9,9 +9,10 @@ import { applyObservation, applyOutcome, BLANK_MEMORY } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
 import {
   containerWith,
-  FILES_DIRECTORY,
+  NO_FILES,
   SECRET,
   SECRET_VERSION,
+  SHIPPED,
   specWith,
   taskWith,
   viewWith,
@@ -58,6 +59,7 @@ class SimulatedDocker {
   readonly containers = new Map<string, ObservedContainer>();
   /** Whether the task's secret is on the host. */
   hasFiles = false;
+  hasCopies = false;
   readonly foreign: ObservedContainer = containerWith({ id: "foreign", name: "foreign", taskId: "" });
   /** Whether the agent knows the hooks of the task. */
   isAssigned = true;
@@ -111,12 +113,16 @@ class SimulatedDocker {
       case "write-files":
         this.hasFiles = true;
         return { kind: "files-written" };
+      case "write-shipped":
+        this.hasCopies = true;
+        return { kind: "shipped-written" };
       case "remove-files":
         expect(this.ours()).toEqual([]);
         this.hasFiles = false;
+        this.hasCopies = false;
         return { kind: "files-removed" };
       case "create": {
-        expect(this.hasFiles).toBe(true);
+        expect([this.hasFiles, this.hasCopies]).toEqual([true, true]);
         const holder = this.ours().find(({ name }) => name === step.config.name);
         return {
           kind: "observed",
@@ -126,7 +132,7 @@ class SimulatedDocker {
       case "connect":
         return this.#set(step.containerId, {});
       case "start":
-        expect(this.hasFiles).toBe(true);
+        expect([this.hasFiles, this.hasCopies]).toEqual([true, true]);
         return this.#set(step.containerId, { state: "running" });
       case "stop":
         if (this.isAssigned && this.containers.get(step.containerId)?.name !== "copy") {
@@ -178,11 +184,11 @@ class SimulatedAgent {
       task: taskWith(),
       spec: specWith({
         ports: [{ target: 80 }],
-        container: { files: [SECRET], postStart: [HOOK], preStop: [HOOK] },
+        container: { files: [SECRET], mounts: [SHIPPED], postStart: [HOOK], preStop: [HOOK] },
       }),
       receivedAtMs: 1_000,
     },
-    files: { contents: new Map([[SECRET.versionId, SECRET_VERSION]]), directory: FILES_DIRECTORY },
+    files: { ...NO_FILES, contents: new Map([[SECRET.versionId, SECRET_VERSION]]) },
   });
   nowMs = 100_000;
   readonly states: TaskState[] = [];
@@ -265,7 +271,8 @@ class SimulatedAgent {
   #restart(): void {
     const containerId = this.view.status?.containerId ?? "";
     const files = this.docker.hasFiles ? "unverified" : "none";
-    this.view = { ...this.view, memory: { ...BLANK_MEMORY, containerId, files } };
+    const shipped = this.docker.hasCopies ? "unverified" : "none";
+    this.view = { ...this.view, memory: { ...BLANK_MEMORY, containerId, files, shipped } };
   }
 
   #look(): void {
@@ -297,7 +304,7 @@ test("reconcile converges to the assignment, whatever happens to Docker, the age
       const { assignment, status } = agent.view;
       const ours = agent.docker.ours();
       const desired = assignment?.task.desiredState ?? DesiredState.REMOVE;
-      if (ours.length === 0) expect(agent.docker.hasFiles).toBe(false);
+      if (ours.length === 0) expect([agent.docker.hasFiles, agent.docker.hasCopies]).toEqual([false, false]);
       if (desired === DesiredState.REMOVE) expect(ours).toEqual([]);
       else if (desired === DesiredState.SHUTDOWN || isFinal(status)) expect(ours.filter(isAlive)).toEqual([]);
       else expect(ours).toEqual([expect.objectContaining({ state: "running" })]);

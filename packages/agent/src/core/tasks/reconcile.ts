@@ -14,6 +14,7 @@ import { isStopping, postStartFailure, postStartStep, stopDecision } from "./hoo
 import { ownerFailure, ownerRefusal, ownerWait } from "./owner-containers.js";
 import { policyRefusal } from "./policy-refusal.js";
 import { readinessTargets } from "./readiness.js";
+import { shippedRefusal, shippedToWrite } from "./shipped-mounts.js";
 import { startCheckDecision } from "./start-check.js";
 import { isFinal, shouldRun, statusOf, unhealthyMessage } from "./status.js";
 import type { Decision } from "./step.js";
@@ -60,6 +61,7 @@ function withRejection(view: TaskView): TaskView {
     policyRefusal(assignment, view.policy, view.node) ??
     ownerRefusal(view) ??
     fileRefusal(assignment, view) ??
+    shippedRefusal(assignment, view) ??
     imageMissing(view) ??
     networkRefusal(spec, view.networks);
   return rejection === "" ? view : { ...view, memory: { ...memory, rejection } };
@@ -161,7 +163,8 @@ function standstill(view: TaskView, container: ObservedContainer | undefined, re
 }
 
 function fileRemoval({ taskId, memory }: TaskView, reason: string): Decision | undefined {
-  return memory.files === "none" ? undefined : { step: { kind: "remove-files", taskId }, reason };
+  const hasNone = memory.files === "none" && memory.shipped === "none";
+  return hasNone ? undefined : { step: { kind: "remove-files", taskId }, reason };
 }
 
 function stopIfAlive(view: TaskView, container: ObservedContainer, reason: string): Decision {
@@ -205,7 +208,12 @@ function nextPreparation(view: TaskView, assignment: Assignment): Decision | und
     return {};
   }
   const files = filesToWrite(view, assignment);
-  return files && { step: { kind: "write-files", ...files }, reason: `files are ${view.memory.files}` };
+  if (files !== undefined) {
+    return { step: { kind: "write-files", ...files }, reason: `files are ${view.memory.files}` };
+  }
+  const shipped = shippedToWrite(view, assignment);
+  const reason = `shipped mounts are ${view.memory.shipped}`;
+  return shipped && { step: { kind: "write-shipped", ...shipped }, reason };
 }
 
 /** Waits for the client that must attach before the start. Undefined when it has, and when none is required. */

@@ -4,6 +4,7 @@ import type { ObservedContainer } from "../docker/observed-container.js";
 import type { ContainerConfig } from "./container-config.js";
 import type { HookResult, HookRun } from "./hooks.js";
 import type { ProbedPorts } from "./readiness.js";
+import type { TaskShippedMounts } from "./shipped-mounts.js";
 import type { CheckedHealth, HealthCheck } from "./start-check.js";
 import type { TaskFileSet } from "./task-files.js";
 
@@ -14,6 +15,8 @@ export type Step =
   | { readonly kind: "pull"; readonly image: string; readonly platform: string; readonly stack: string }
   /** Writes the secrets and configs of the task, unless they are there. */
   | ({ readonly kind: "write-files" } & TaskFileSet)
+  /** Fetches the shipped mounts of the task, and writes its copies, unless they are there. */
+  | ({ readonly kind: "write-shipped" } & TaskShippedMounts)
   | { readonly kind: "create"; readonly taskId: string; readonly config: ContainerConfig }
   /** Joins one more network before the start: Docker before 25.0 accepts one network at creation. */
   | {
@@ -50,7 +53,7 @@ export type Step =
   | { readonly kind: "remove"; readonly containerId: string }
   /** Rejects a task whose container was created and must not start. */
   | { readonly kind: "reject"; readonly reason: string }
-  /** Removes the secrets and configs of a task without a container. */
+  /** Removes the secrets, configs and shipped mounts of a task without a container. */
   | { readonly kind: "remove-files"; readonly taskId: string };
 
 /** The result of a step. */
@@ -64,6 +67,7 @@ export type StepOutcome =
   /** The image was checked or pulled. Images are remembered by the image cache. */
   | { readonly kind: "image-known" }
   | { readonly kind: "files-written" }
+  | { readonly kind: "shipped-written" }
   | { readonly kind: "files-removed" }
   /** A retry would fail in the same way. */
   | { readonly kind: "rejected"; readonly reason: string; readonly errorCode?: ErrorCode }

@@ -25,7 +25,7 @@ function viewOf(fields: Partial<TaskView> = {}, container: SpecParts["container"
   const spec = specWith({ container: { files: [SECRET], ...container } });
   return viewWith({
     assignment: { task: taskWith(), spec, receivedAtMs: 1_000 },
-    files: { contents: CONTENTS, directory: FILES_DIRECTORY },
+    files: { ...NO_FILES, contents: CONTENTS },
     ...fields,
   });
 }
@@ -162,8 +162,8 @@ describe("reconcile of a task with a secret", () => {
 describe("reconcile of a task with a secret in an environment variable", () => {
   const VARIABLE: FileMount = { ...SECRET, env: "PGPASSWORD", target: "", uid: "", gid: "", mode: undefined };
   const contentsOf = (content: Buffer): TaskView["files"] => ({
+    ...NO_FILES,
     contents: new Map([["v1", { id: "v1", content, isTemplate: false }]]),
-    directory: FILES_DIRECTORY,
   });
 
   test("creates the container with the variable, and writes no file", () => {
@@ -235,7 +235,7 @@ describe("filesToWrite", () => {
     const contentOf = (isTemplate: boolean) => {
       const contents = new Map([["v1", { id: "v1", content, isTemplate }]]);
       const files = writtenFiles([{ kind: FileKind.CONFIG }], {
-        files: { contents, directory: FILES_DIRECTORY },
+        files: { ...NO_FILES, contents },
       });
       return files?.[0]?.content;
     };

@@ -23,6 +23,8 @@ export interface FilesView {
   readonly contents: FileContents;
   /** Path of the directory that contains a directory for each task. It is on a tmpfs. */
   readonly directory: string;
+  /** The same for the copies of shipped mounts, on the disk. */
+  readonly shippedDirectory: string;
 }
 
 /**
@@ -162,7 +164,10 @@ export function secretVariables(mounts: readonly FileMount[], contents: FileCont
 }
 
 /** Returns the host's IDs of root in the container. */
-function containerRoot(container: ContainerSpec | undefined, { containerRoot: root }: NodeFacts): HostIds {
+export function containerRoot(
+  container: ContainerSpec | undefined,
+  { containerRoot: root }: NodeFacts,
+): HostIds {
   return container?.usernsMode === "host" ? HOST_ROOT : root;
 }
 

@@ -37,6 +37,8 @@ export interface TaskMemory {
   readonly hooks: HookMemory;
   /** The task's secrets and configs on this host. */
   readonly files: TaskFilesState;
+  /** The copies of its shipped mounts on this host. */
+  readonly shipped: TaskFilesState;
   /** When its container was first seen before its start, or 0. */
   readonly createdAtMs: number;
   /** True when a client has attached to its container. */
@@ -65,6 +67,7 @@ export const BLANK_MEMORY: TaskMemory = {
   startCheck: undefined,
   hooks: NO_HOOKS,
   files: "none",
+  shipped: "none",
   createdAtMs: 0,
   isAttached: false,
 };
@@ -84,8 +87,7 @@ export function applyOutcome(
   before: TaskMemory,
   { step, outcome, nowMs }: { step: Step; outcome: StepOutcome; nowMs: number },
 ): TaskMemory {
-  // A step that failed may have written some of the files.
-  const memory: TaskMemory = step.kind === "write-files" ? { ...before, files: "unverified" } : before;
+  const memory = withBegunFiles(before, step);
   switch (outcome.kind) {
     case "observed":
       return applyObservation({ ...memory, retry: undefined }, outcome.container, nowMs);
@@ -94,8 +96,10 @@ export function applyOutcome(
       return { ...memory, retry: undefined, pulledPercent: undefined };
     case "files-written":
       return { ...memory, retry: undefined, files: "written" };
+    case "shipped-written":
+      return { ...memory, retry: undefined, shipped: "written" };
     case "files-removed":
-      return { ...memory, retry: undefined, files: "none" };
+      return { ...memory, retry: undefined, files: "none", shipped: "none" };
     case "ports-probed":
       return { ...memory, portProbe: afterProbe(memory.portProbe, outcome, nowMs) };
     case "health-checked":
@@ -128,6 +132,12 @@ export function applyOutcome(
     default:
       return assertNever(outcome);
   }
+}
+
+/** A step that failed may have written some of the files. */
+function withBegunFiles(memory: TaskMemory, { kind }: Step): TaskMemory {
+  if (kind === "write-files") return { ...memory, files: "unverified" };
+  return kind === "write-shipped" ? { ...memory, shipped: "unverified" } : memory;
 }
 
 /** Returns the memory after the container was inspected. */

@@ -8,6 +8,7 @@ import {
   DesiredState,
   FileKind,
   type FileMount,
+  Mount,
   type PortSpec,
   type TaskSpec,
 } from "@berth/proto";
@@ -30,7 +31,11 @@ export const NODE: NodeFacts = {
 
 /** Directory of the files of all tasks. */
 export const FILES_DIRECTORY = "/run/berth/secrets";
-export const NO_FILES: FilesView = { contents: new Map(), directory: FILES_DIRECTORY };
+export const NO_FILES: FilesView = {
+  contents: new Map(),
+  directory: FILES_DIRECTORY,
+  shippedDirectory: "/var/lib/berth/agent/mounts",
+};
 
 export const NAME = "shop_web.2.task1";
 
@@ -44,6 +49,11 @@ export const SECRET: FileMount = {
   mode: 0o440,
   env: "",
 };
+
+export const SHIPPED: Mount = Mount.fromPartial({
+  target: "/etc/app",
+  kind: { $case: "shipped", value: { digest: `sha256:${"a".repeat(64)}`, source: "./conf" } },
+});
 
 export const SECRET_VERSION: AssignedFile = {
   id: "v1",

@@ -1,13 +1,12 @@
 import { lstat, stat } from "node:fs/promises";
 import { posix, resolve } from "node:path";
 import { BerthError, type FileStat, isBerthError } from "@berth/proto";
+import { extractArchive, packArchive } from "@berth/proto/archive";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { formatBytes } from "../../output/human.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { archiveRequest, readArchive, writeArchive } from "./archive-calls.js";
 import { type CopyDestination, planCopy, renamedEntry } from "./copy-rules.js";
-import { extractArchive } from "./extract-archive.js";
-import { packArchive } from "./pack-archive.js";
 import { type CopyPath, parseCopyPath } from "./parse-copy-path.js";
 
 export interface CopyOptions extends GlobalOptions {

@@ -19,13 +19,14 @@ import { outcomeName } from "../../output/state-names.js";
 import { styled } from "../../output/style.js";
 import type { Cli, GlobalOptions, Terminal } from "../../process/cli.js";
 import { readRegistryAuth } from "../../registry-auth/read-registry-auth.js";
+import { pushShipments, shipmentNotes } from "../../shipping/push-shipments.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
 import { type BuildOptions, buildServices, withBuiltImages } from "./build-services.js";
 import { showCurrentPlan, showPlan } from "./plan/show-plan.js";
 import { explainDenial } from "./policy-denial.js";
-import { readSpecs, type StackFiles } from "./read-specs.js";
+import { readSpecs, type StackFiles, type StackSpecs } from "./read-specs.js";
 
 export interface DeployOptions extends GlobalOptions, StackFiles, ResolveImageOptions, BuildOptions {
   readonly prune?: boolean;
@@ -60,6 +61,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       isDryRun: options.dryRun === true,
       terminal: options.quiet ? undefined : terminal,
     });
+    await shipFolders(cli, client, { ...stackSpecs, options, terminal });
     const request = {
       stack,
       services: [...specs],
@@ -91,6 +93,22 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     if (!options.detach) await waitForDeploy(cli, client, { stack, response, timeoutMs, terminal, options });
     if (options.output === "json") printJson(cli, deployJson(stack, response));
   });
+}
+
+/** Sends the files and folders that services mount. A dry run only prints them. */
+async function shipFolders(
+  cli: Cli,
+  client: ControlClient,
+  { shippedFolders: folders, options, terminal }: ShipOptions,
+): Promise<void> {
+  const { dryRun = false, quiet = false } = options;
+  if (!dryRun) await pushShipments(cli, client, { folders, terminal: quiet ? undefined : terminal });
+  else if (!quiet) terminal.write(shipmentNotes(folders));
+}
+
+interface ShipOptions extends Pick<StackSpecs, "shippedFolders"> {
+  readonly options: DeployOptions;
+  readonly terminal: Terminal;
 }
 
 const VERBS = new Map<ServiceOutcome_Kind, string>([

@@ -6,6 +6,7 @@ import type { Diagnostic } from "../../compose/text/diagnostics.js";
 import { formatDiagnostic } from "../../compose/text/format-diagnostics.js";
 import { pluralize } from "../../output/human.js";
 import type { Cli } from "../../process/cli.js";
+import { readShipments, type ShippedFolder } from "../../shipping/read-shipments.js";
 import { MAX_PRINTED, printDiagnostics, readFileIfPresent, readInput } from "../shared/input-files.js";
 
 const DEFAULT_ENV_FILE = ".env";
@@ -28,6 +29,8 @@ export interface StackFiles extends ProjectFiles {
 export interface StackSpecs extends Pick<LoadedStack, "specs" | "networks" | "builds" | "files" | "placeOf"> {
   /** Names of the files, for messages. */
   readonly fileNames: string;
+  /** The files and folders that services mount from this machine. Empty when contents are skipped. */
+  readonly shippedFolders: readonly ShippedFolder[];
 }
 
 /**
@@ -38,15 +41,17 @@ export async function readSpecs(cli: Cli, options: StackFiles, stack: string): P
   const problem = stackNameProblem(stack);
   if (problem !== undefined) throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problem });
   const input = await readProjectFiles(cli, options);
-  const { diagnostics, ...loaded } = loadStack({
-    ...input,
-    stack,
-    skipsContents: options.skipsContents ?? false,
-  });
+  const skipsContents = options.skipsContents ?? false;
+  const loaded = loadStack({ ...input, stack, skipsContents });
+  const shipments = skipsContents ? [] : loaded.shipments;
+  const shipped = await readShipments({ ...loaded, shipments }, cli.signal);
+  const diagnostics = [...loaded.diagnostics, ...shipped.diagnostics];
   const fileNames = input.files.map(({ name }) => name).join(", ");
   const consequence = "; nothing was deployed";
   reportDiagnostics(cli, diagnostics, { fileNames, consequence, quiet: options.quiet ?? false });
-  return { ...loaded, fileNames };
+  const { networks, builds, files, placeOf } = loaded;
+  const { specs, folders: shippedFolders } = shipped;
+  return { specs, networks, builds, files, placeOf, fileNames, shippedFolders };
 }
 
 /** Reads the Compose files and env files of a command line. */

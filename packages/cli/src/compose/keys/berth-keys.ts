@@ -51,6 +51,9 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
       ensureTraffic(draft).balance = balance;
     },
   ),
+  ship: rule(readFlag, (draft, isShipping) => {
+    draft.isShipping = isShipping;
+  }),
   volumes: rule(
     (cursor) => readChoice(cursor, VOLUME_POLICIES),
     ({ placement }, policy) => {

@@ -62,7 +62,34 @@ volumes: { data: { driver: local } }
     expect(specs[0]?.task?.container?.mounts[0]?.kind).toMatchObject({ value: { source: "/project" } });
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:4:15: warning: services.s.volumes[0]: the empty source resolves to /project, which must exist on every node that runs the service",
+        "c.yaml:4:15: warning: services.s.volumes[0]: the empty source resolves to /project, which must exist on every node that runs the service: to send it to them, add x-berth: { ship: true } to the service",
+      ]
+    `);
+  });
+
+  test("ships relative bind mounts of a service that says so, and leaves paths of nodes alone", () => {
+    const { specs, shipments, messages } = loadService(`volumes:
+  - ./conf:/etc/app:ro,z
+  - /var/run/docker.sock:/var/run/docker.sock
+  - { type: bind, source: ../web.conf, target: /etc/web.conf, bind: { propagation: rslave } }
+x-berth: { ship: true }`);
+    const digest = `sha256:${"0".repeat(64)}`;
+    expect(specs[0]?.task?.container?.mounts).toMatchObject([
+      {
+        kind: { $case: "shipped", value: { digest, source: "./conf", selinux: "z" } },
+        target: "/etc/app",
+        readOnly: true,
+      },
+      { kind: { $case: "bind", value: { source: "/var/run/docker.sock" } } },
+      { kind: { $case: "shipped", value: { source: "../web.conf" } }, readOnly: false },
+    ]);
+    expect(shipments).toEqual([
+      { service: "t_s", mountIndex: 0, path: "/project/conf" },
+      { service: "t_s", mountIndex: 2, path: "/web.conf" },
+    ]);
+    expect(messages).toMatchInlineSnapshot(`
+      [
+        "c.yaml:7:9: warning: services.s.volumes[2]: ignored: propagation and recursive of a mount that is sent to nodes",
       ]
     `);
   });

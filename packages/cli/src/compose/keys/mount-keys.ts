@@ -110,7 +110,7 @@ function createMountKind(cursor: Cursor, mount: MountDraft, draft: ServiceDraft)
     case "image":
       return { $case: "image", value: { image: mount.source, subpath: mount.subpath } };
     case "bind":
-      return createBindMount(cursor, mount);
+      return createBindMount(cursor, mount, draft);
     case "volume":
     case undefined:
       return createVolumeMount(mount, draft);
@@ -119,14 +119,11 @@ function createMountKind(cursor: Cursor, mount: MountDraft, draft: ServiceDraft)
   }
 }
 
-function createBindMount(cursor: Cursor, mount: MountDraft): MountKind {
+function createBindMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
   const source = childOf(cursor.node, "source");
   const written = source?.kind === "scalar" ? source.text : mount.source;
-  if (!isAbsolute(written)) {
-    const path = written === "" ? "the empty source" : written;
-    const message = `${path} resolves to ${mount.source}, which must exist on every node that runs the service`;
-    cursor.diagnostics.warn(cursor, message);
-  }
+  const index = draft.container.mounts.length;
+  if (!isAbsolute(written)) draft.relativeBinds.push({ index, cursor, mount, written });
   const { propagation, createHostPath, selinux, recursive } = mount;
   return { $case: "bind", value: { source: mount.source, propagation, createHostPath, selinux, recursive } };
 }

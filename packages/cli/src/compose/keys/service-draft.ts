@@ -10,6 +10,7 @@ import {
 } from "@berth/proto";
 import type { Place } from "../text/diagnostics.js";
 import type { PortRange } from "../text/short-port.js";
+import type { RelativeBind } from "./relative-binds.js";
 import type { ServiceBuild } from "./service-build.js";
 import type { StackContext, StackNetwork } from "./stack-context.js";
 
@@ -69,6 +70,9 @@ export interface ServiceDraft {
   containerName: string;
   /** Driver of the volumes that set none. */
   volumeDriver: string;
+  readonly relativeBinds: RelativeBind[];
+  /** Whether the relative bind mounts are sent to the nodes. */
+  isShipping: boolean;
 }
 
 /** Creates the draft of a service without any keys. */
@@ -93,5 +97,7 @@ export function newServiceDraft(name: string, context: StackContext): ServiceDra
     build: undefined,
     containerName: "",
     volumeDriver: "",
+    relativeBinds: [],
+    isShipping: false,
   };
 }

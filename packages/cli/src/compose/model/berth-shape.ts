@@ -103,5 +103,11 @@ export const berthSettings: Shape = fields({
     "How connections are balanced",
     "least-connections",
   ),
+  ship: key(
+    flag,
+    "Sends the files and folders of bind mounts with a relative source to the nodes, instead of mounting paths of the nodes",
+    true,
+    { inService: { volumes: ["./conf:/etc/app:ro"] } },
+  ),
   volumes: key(oneOf("sticky", "any"), "Whether a task stays on the node with its volumes", "any"),
 });

@@ -4,6 +4,7 @@ import {
   type ExecStart,
   type FileKind,
   fileKindName,
+  type ImageUploadStart,
   isBerthError,
   AuditRecord_Kind as Kind,
 } from "@berth/proto";
@@ -175,7 +176,7 @@ export const AUDIT_RULES: AuditRules = {
     kind: "recorded",
     recordKind: Kind.CHANGE,
     subjects: ({ upload }) =>
-      upload?.message?.$case === "start" ? [imageSubject(upload.message.value.image)] : [],
+      upload?.message?.$case === "start" ? [uploadSubject(upload.message.value)] : [],
     summary: ({ upload }) =>
       upload?.message?.$case === "start" ? `ID ${upload.message.value.imageId.slice(0, 100)}` : "",
   },
@@ -344,6 +345,10 @@ function fileSubject(kind: FileKind, name: string): AuditSubject {
 
 function imageSubject(name: string): AuditSubject {
   return { kind: "image", id: "", name: name.slice(0, MAX_IMAGE_LENGTH) };
+}
+
+function uploadSubject({ image, isShipped }: ImageUploadStart): AuditSubject {
+  return isShipped ? { ...imageSubject(image), kind: "mount" } : imageSubject(image);
 }
 
 function registrySubject(server: string): AuditSubject {

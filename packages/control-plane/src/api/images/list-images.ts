@@ -1,10 +1,11 @@
 import type { ClusterImage, ListImagesRequest, ListImagesResponse, NodeImage } from "@berth/proto";
+import { contentNames } from "../../core/images/content-ids.js";
 import { nodeNameById } from "../../core/model/node-name.js";
 import type { Inventories } from "../../dispatcher/relays/image-inventories.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 
-/** Lists the images on all nodes. */
+/** Lists the images and shipped mounts on all nodes. */
 export async function listImages(
   { all }: ListImagesRequest,
   { state, imageInventories }: ApiContext,
@@ -38,10 +39,10 @@ export function inventoryWarnings({ failures }: Inventories, state: ClusterState
 
 function firstImage(image: NodeImage, node: string, state: ClusterState): ClusterImage {
   const { id, sizeBytes, createdMs, isManaged } = image;
-  const specs = [...state.services.versions.withImage(id).values()].map(({ serviceId, version }) =>
+  const specs = [...state.services.versions.withContent(id).values()].map(({ serviceId, version }) =>
     state.services.versions.specOf(serviceId, version),
   );
-  const names = [...image.names, ...specs.flatMap((spec) => spec?.task?.container?.image ?? [])];
+  const names = [...image.names, ...specs.flatMap((spec) => contentNames(spec, id))];
   const usedBy = [...new Set(specs.flatMap((spec) => spec?.name ?? []))].sort();
   return { id, names: unique(names), sizeBytes, createdMs, nodes: [node], isManaged, usedBy };
 }

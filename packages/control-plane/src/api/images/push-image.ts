@@ -23,14 +23,19 @@ import { findNode } from "../lookup.js";
 const START_TIMEOUT_MS = 10_000;
 const MAX_LAYERS = 200;
 const MAX_NODES = 1_000;
+/**
+ * Nodes that get the archive of a shipped mount before its service runs. No registry has it: the last copy would be lost with
+ * its node. Nodes that run the service fetch further copies.
+ */
+const SHIPPED_COPIES = 3;
 /** Nodes that fetch the image at a time. Each one reads four layers at once, and a node serves 32 readers. */
 const MAX_CONCURRENT_FETCHES = 8;
 /** Messages for the client that wait, about progress. */
 const QUEUE_CAPACITY = 16;
 
 /**
- * Stores an image on nodes. One node gets it from the client, except for the layers that other nodes have; all others get it
- * from there. The leader passes the bytes on, and stores nothing.
+ * Stores an image, or the archive of a shipped mount, on nodes. One node gets it from the client, except for the layers that
+ * other nodes have; all others get it from there. The leader passes the bytes on, and stores nothing.
  * @throws BerthError BERTH_INPUT_INVALID, BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_IMAGE_INVALID
  */
 export async function* pushImage(
@@ -156,7 +161,7 @@ interface PushedImage {
  */
 async function* fetchOnNodes(
   nodeIds: readonly string[],
-  { start: { image, imageId, layers }, holders, upload }: PushedImage,
+  { start: { image, imageId, layers, isShipped }, holders, upload }: PushedImage,
   context: ApiContext,
   signal: AbortSignal,
 ): AsyncGenerator<PushImageResponse> {
@@ -166,19 +171,16 @@ async function* fetchOnNodes(
   const { nodes } = context.state;
   const fetch = async (nodeId: string): Promise<{ readonly nodeId: string; readonly error: string }> => {
     if (holders.size === 0 && upload !== undefined) {
-      const request = {
-        image,
-        imageId,
-        sources: imageSources([upload.nodeId], nodes),
-        pushedLayers: [...layers],
-      };
-      if ((await context.imageInventories.fetch(nodeId, request, signal)) === "")
-        return { nodeId, error: "" };
+      const sources = imageSources([upload.nodeId], nodes);
+      const request = { image, imageId, isShipped, sources, pushedLayers: [...layers] };
+      // The only layer of a shipped mount is complete when the upload has ended.
+      const isCopied = !isShipped && (await context.imageInventories.fetch(nodeId, request, signal)) === "";
+      if (isCopied) return { nodeId, error: "" };
       // The node may have been too early. What it has got so far stays.
       await upload.ended;
     }
     const others = [...holders].filter((holder) => holder !== nodeId);
-    const request = { image, imageId, sources: imageSources(others, nodes), pushedLayers: [] };
+    const request = { image, imageId, isShipped, sources: imageSources(others, nodes), pushedLayers: [] };
     return { nodeId, error: await context.imageInventories.fetch(nodeId, request, signal) };
   };
   while (waiting.length + running.size > 0) {
@@ -194,6 +196,8 @@ async function* fetchOnNodes(
       failures.push(failed(nodeId, error, context));
     }
   }
+  // Further copies of a shipped mount are a precaution.
+  if (isShipped && holders.size > 0) return;
   const [failure] = failures;
   if (failures.length === 1) throw failure;
   if (failure !== undefined) {
@@ -236,20 +240,29 @@ async function readStart(
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID */
-function requireValid({ image, imageId, layers }: ImageUploadStart, nodes: readonly string[]): void {
+function requireValid(start: ImageUploadStart, nodes: readonly string[]): void {
+  const { image, imageId, layers, isShipped } = start;
   const invalid = (why: string): BerthError =>
     new BerthError({
       code: "BERTH_INPUT_INVALID",
       message: `image ${image.slice(0, 512)} was not pushed: ${why}`,
     });
-  const problem = imageProblem(image) ?? (hasDigest(image) ? "give its name without a digest" : undefined);
+  const problem = isShipped ? undefined : imageNameProblem(image);
   if (problem !== undefined) throw invalid(problem);
   if (!isSha256Digest(imageId)) throw invalid("its ID is no SHA-256 digest");
   if (layers.length > MAX_LAYERS || !layers.every(isSha256Digest)) throw invalid("its layers are invalid");
+  if (isShipped && layers.join() !== imageId) throw invalid("its only layer has another digest");
   if (nodes.length > MAX_NODES) throw invalid(`more than ${MAX_NODES} nodes are named`);
 }
 
-/** Returns the nodes that get the image: without a choice of the client, one that can run its platform. */
+function imageNameProblem(image: string): string | undefined {
+  return imageProblem(image) ?? (hasDigest(image) ? "give its name without a digest" : undefined);
+}
+
+/**
+ * Returns the nodes that get the image: without a choice of the client, one that can run its platform, and several for a
+ * shipped mount. Nodes that have it already come first.
+ */
 function selectTargets(
   nodes: readonly string[],
   inventories: Inventories,
@@ -262,11 +275,15 @@ function selectTargets(
     throw failed(unreachable, inventories.failures.get(unreachable) ?? "its agent is not connected", context);
   }
   if (nodes.length > 0) return [...new Set(nodes)];
-  const [holder] = holdersOf(start.imageId, inventories).filter((nodeId) => isUsable(nodeId, start, context));
-  if (holder !== undefined) return [holder];
-  const usable = [...answered.values()].filter(({ nodeId }) => isUsable(nodeId, start, context));
-  const [best] = usable.sort((a, b) => b.layers.length - a.layers.length || a.nodeId.localeCompare(b.nodeId));
-  if (best !== undefined) return [best.nodeId];
+  const holders = holdersOf(start.imageId, inventories).filter((nodeId) => isUsable(nodeId, start, context));
+  const copies = start.isShipped ? SHIPPED_COPIES : 1;
+  if (holders.length >= copies) return holders.slice(0, copies);
+  const others = [...answered.values()].filter(
+    ({ nodeId }) => !holders.includes(nodeId) && isUsable(nodeId, start, context),
+  );
+  others.sort((a, b) => b.layers.length - a.layers.length || a.nodeId.localeCompare(b.nodeId));
+  const selected = [...holders, ...others.map(({ nodeId }) => nodeId)].slice(0, copies);
+  if (selected.length > 0) return selected;
   throw new BerthError({
     code: "BERTH_NODE_UNREACHABLE",
     message: `image ${start.image} was not pushed: no connected node accepts tasks for ${start.platform || "its platform"}`,

@@ -29,7 +29,7 @@ export async function removeImages(
   const known = clusterImages(inventories, state).filter(({ isManaged }) => isManaged);
   // Decided in a transaction, so that the audit log has the call before it has an effect.
   const selected = await writer.submit(() => {
-    const unused = known.filter(({ id }) => state.services.versions.withImage(id).size === 0);
+    const unused = known.filter(({ id }) => state.services.versions.withContent(id).size === 0);
     const result = references.length === 0 ? unused : references.map((each) => requireUnused(each, known));
     return { changes: [], result };
   }, signal);
@@ -40,7 +40,7 @@ export async function removeImages(
     const node = nodeNameById(nodeId, state.nodes);
     try {
       // A deployment may have begun to use one of them.
-      const keptImageIds = [...state.services.versions.imageIds()];
+      const keptImageIds = [...state.services.versions.contentIds()];
       const answer = await imageInventories.remove(nodeId, { imageIds, keptImageIds, minAgeMs: 0 }, signal);
       for (const id of answer.imageIds) removed.add(id);
       warnings.push(...answer.errors.map((error) => `node ${node}: ${error}`));

@@ -19,7 +19,8 @@ const FEATURES: readonly Feature[] = [
   { since: 2, isUsed: ({ task }) => task?.container?.files.some(({ env }) => env !== "") === true },
   // Containers that wait for a client.
   { since: 2, isUsed: ({ task }) => task?.container?.waitForAttach === true },
-  // SELinux labels and recursion of bind mounts, subpaths of volumes, options of tmpfs, and mounts of images.
+  // SELinux labels and recursion of bind mounts, subpaths of volumes, options of tmpfs, and mounts of images and of shipped
+  // folders.
   { since: 2, isUsed: ({ task }) => task?.container?.mounts.some(isNewMount) === true },
   // MAC addresses, link-local addresses and names of interfaces.
   // Images without a registry.
@@ -47,6 +48,7 @@ function isNewMount({ kind }: Mount): boolean {
     case "tmpfs":
       return kind.value.options.length > 0;
     case "image":
+    case "shipped":
       return true;
     case undefined:
       return false;

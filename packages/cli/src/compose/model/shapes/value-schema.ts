@@ -42,6 +42,8 @@ export interface KeyDocumentation {
   readonly others?: readonly Example[];
   /** Keys next to this one without which the example is not valid. */
   readonly with?: Readonly<Record<string, Example>>;
+  /** Keys of the service without which the key has no effect. */
+  readonly inService?: Readonly<Record<string, Example>>;
   /** Whether the key never changes what is deployed. A test finds a key for which this is wrong. */
   readonly hasNoEffect?: boolean;
   /** How Docker Compose differs. By default, it does the same on one host. */

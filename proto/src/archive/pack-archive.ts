@@ -1,8 +1,8 @@
 import { createReadStream, type Stats } from "node:fs";
 import { lstat, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { BerthError } from "@berth/proto";
 import { type Headers, pack } from "tar-stream";
+import { BerthError } from "../errors.js";
 
 export interface PackOptions {
   /** The file or folder to pack. */
@@ -13,6 +13,10 @@ export interface PackOptions {
   readonly followLink: boolean;
   /** Called with the size of each packed file. */
   readonly onFile: (bytes: number) => void;
+  /** Called before each entry, with the size of its content. An error ends the archive. */
+  readonly onEntry?: (bytes: number) => void;
+  /** Sorts the entries and leaves out their times, so that equal files have equal archives. @default false */
+  readonly isReproducible?: boolean;
 }
 
 /** Large enough that reading a file takes few system calls. */
@@ -50,10 +54,12 @@ interface Entry {
 
 async function addEntry(archive: Archive, entry: Entry, options: PackOptions): Promise<void> {
   const { path, name, stats } = entry;
-  const header = headerOf(name, stats);
+  const header = headerOf(name, stats, options);
+  options.onEntry?.(stats.isFile() ? stats.size : 0);
   if (stats.isDirectory()) {
     await addHeader(archive, { ...header, name: `${name}/`, type: "directory" });
-    for (const child of await readdir(path)) {
+    const children = await readdir(path);
+    for (const child of options.isReproducible ? children.sort() : children) {
       const childPath = join(path, child);
       await addEntry(
         archive,
@@ -64,7 +70,7 @@ async function addEntry(archive: Archive, entry: Entry, options: PackOptions): P
   } else if (stats.isSymbolicLink()) {
     await addHeader(archive, { ...header, type: "symlink", linkname: await readlink(path) });
   } else if (stats.isFile()) {
-    await addFile(archive, entry);
+    await addFile(archive, entry, header);
     options.onFile(stats.size);
   } else {
     throw new BerthError({
@@ -74,7 +80,9 @@ async function addEntry(archive: Archive, entry: Entry, options: PackOptions): P
   }
 }
 
-function headerOf(name: string, { mode, mtime, uid, gid }: Stats): Headers {
+function headerOf(name: string, stats: Stats, { isReproducible = false }: PackOptions): Headers {
+  const { mode, uid, gid } = stats;
+  const mtime = isReproducible ? new Date(0) : stats.mtime;
   return { name, mode: mode & MODE_BITS, mtime, uid, gid };
 }
 
@@ -85,10 +93,10 @@ function addHeader(archive: Archive, header: Headers): Promise<void> {
 }
 
 /** Fails when the size of the file changes meanwhile: the header before the content has it. */
-async function addFile(archive: Archive, { path, name, stats }: Entry): Promise<void> {
+async function addFile(archive: Archive, { path, stats }: Entry, header: Headers): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const header = { ...headerOf(name, stats), size: stats.size };
-    const entry = archive.entry(header, (error) => (error ? reject(error) : resolve()));
+    const sized = { ...header, size: stats.size };
+    const entry = archive.entry(sized, (error) => (error ? reject(error) : resolve()));
     if (stats.size === 0) return entry.end();
     // A file that grows is cut off at the size in the header.
     const source = createReadStream(path, { highWaterMark: READ_BYTES, end: stats.size - 1 });

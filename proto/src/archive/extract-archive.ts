@@ -13,8 +13,8 @@ import {
   utimes,
 } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
-import { BerthError } from "@berth/proto";
 import { extract, type Headers } from "tar-stream";
+import { BerthError } from "../errors.js";
 
 export interface ExtractOptions {
   /** The existing folder that nothing is written outside of. */
@@ -23,10 +23,17 @@ export interface ExtractOptions {
   readonly rename: (name: string) => string | undefined;
   /** Keeps the numeric owners in the archive, which only root can. */
   readonly keepOwners: boolean;
+  /** Added to the owners that are kept, for containers whose users the host remaps. */
+  readonly ownerOffset?: { readonly uid: number; readonly gid: number };
+  /** Keeps the times in the archive. False for the time of the extraction. @default true */
+  readonly keepTimes?: boolean;
+  /** Limit of entries. @default unlimited */
+  readonly maxEntries?: number;
 }
 
 const FILE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const MODE_BITS = 0o7777;
+const NO_OFFSET = { uid: 0, gid: 0 };
 
 /**
  * Extracts a tar archive, which can come from a hostile container, and returns the bytes of its files.
@@ -41,12 +48,16 @@ export async function extractArchive(
 ): Promise<number> {
   const unpack = extract();
   const feeding = feed(archive, unpack);
+  const { maxEntries = Number.POSITIVE_INFINITY } = options;
   let bytes = 0;
+  let entries = 0;
   /** Permissions and times of folders are set when nothing more is written into them. */
   const folders: { readonly path: string; readonly header: Headers }[] = [];
   try {
     for await (const entry of unpack) {
       const { header } = entry;
+      entries += 1;
+      if (entries > maxEntries) throw refused(header.name, `it has more than ${maxEntries} entries`);
       const path = entryPath(header.name, options);
       if (path === undefined) {
         entry.resume();
@@ -188,16 +199,17 @@ async function removeUnlessFolder(path: string, name = path): Promise<void> {
   await unlink(path).catch(() => rm(path, { force: true }));
 }
 
-async function setMetadata(path: string, header: Headers, { keepOwners }: ExtractOptions): Promise<void> {
+async function setMetadata(path: string, header: Headers, options: ExtractOptions): Promise<void> {
+  const { keepOwners, ownerOffset: offset = NO_OFFSET, keepTimes = true } = options;
   const { type, mode = 0o644, uid = 0, gid = 0, mtime = new Date() } = header;
-  if (keepOwners) await lchown(path, uid, gid);
-  if (type === "symlink") return lutimes(path, mtime, mtime);
+  if (keepOwners) await lchown(path, uid + offset.uid, gid + offset.gid);
+  if (type === "symlink") return keepTimes ? lutimes(path, mtime, mtime) : undefined;
   // A hard link has the metadata of its target.
   if (type === "link") return;
   // Bits that give rights to the owner of the container must not give them to the user.
   const allowed = keepOwners ? MODE_BITS : 0o777;
   await chmod(path, mode & allowed);
-  await utimes(path, mtime, mtime);
+  if (keepTimes) await utimes(path, mtime, mtime);
 }
 
 async function lstatIfPresent(path: string): Promise<Stats | undefined> {

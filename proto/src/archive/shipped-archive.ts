@@ -1,0 +1,105 @@
+import { lstat, mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { BerthError } from "../errors.js";
+import { extractArchive } from "./extract-archive.js";
+import { packArchive } from "./pack-archive.js";
+
+// The archive of a shipped mount: one file or folder, which a client sends to nodes and containers mount.
+
+/** Limit of the files' contents. Larger contents belong into images or volumes. */
+export const MAX_SHIPPED_BYTES = 64 * 1024 * 1024;
+/** Limit of files, folders and links. */
+export const MAX_SHIPPED_ENTRIES = 10_000;
+/** The headers and the padding of one entry with the longest path. */
+const MAX_HEADER_BYTES = 8 * 1024;
+/** Limit of the archive that follows from the other limits. */
+export const MAX_SHIPPED_ARCHIVE_BYTES = MAX_SHIPPED_BYTES + MAX_SHIPPED_ENTRIES * MAX_HEADER_BYTES;
+/** The name of the file or folder in the archive. */
+const ROOT = "shipped";
+
+/** What an archive contains. */
+export interface ShippedSize {
+  /** Files, folders and links. */
+  readonly entries: number;
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/**
+ * Yields the archive of a file or folder. A link at the path itself is followed, as by a bind mount. Equal files with equal
+ * owners and modes have equal archives, whenever they were written.
+ *
+ * @param onSize called with the size so far
+ * @throws BerthError BERTH_INPUT_INVALID when it is too large, or has a device, a pipe or a socket
+ */
+export async function* packShipped(
+  path: string,
+  onSize: (size: ShippedSize) => void = () => {},
+): AsyncGenerator<Uint8Array> {
+  let size: ShippedSize = { entries: 0, files: 0, bytes: 0 };
+  const onEntry = (bytes: number): void => {
+    size = { ...size, entries: size.entries + 1, bytes: size.bytes + bytes };
+    if (size.entries > MAX_SHIPPED_ENTRIES) {
+      throw invalid(`${path} has more than ${MAX_SHIPPED_ENTRIES} files and folders`);
+    }
+    if (size.bytes > MAX_SHIPPED_BYTES) {
+      throw invalid(`${path} is larger than ${MAX_SHIPPED_BYTES / (1024 * 1024)} MiB`);
+    }
+    onSize(size);
+  };
+  const onFile = (): void => {
+    size = { ...size, files: size.files + 1 };
+    onSize(size);
+  };
+  yield* packArchive({
+    ...{ path, root: ROOT, followLink: true, isReproducible: true, onEntry, onFile },
+  });
+}
+
+export interface ShippedExtraction {
+  /** The path of the file or folder to create. It appears when it is complete. */
+  readonly path: string;
+  /** Added to the owners in the archive, for containers whose users the host remaps. */
+  readonly ownerOffset: { readonly uid: number; readonly gid: number };
+}
+
+/**
+ * Extracts an archive, which a hostile client may have made. Nothing is written outside of the path, and the path is a file
+ * or a folder in the end: Docker would follow a link to the files of the host.
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
+export async function extractShipped(
+  archive: AsyncIterable<Uint8Array>,
+  { path, ownerOffset }: ShippedExtraction,
+): Promise<void> {
+  const folder = `${path}.new`;
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { mode: 0o700 });
+  try {
+    await extractArchive(archive, {
+      ...{ folder, ownerOffset, keepOwners: true, keepTimes: false, maxEntries: MAX_SHIPPED_ENTRIES },
+      rename: renamedEntry,
+    });
+    const extracted = join(folder, ROOT);
+    await requireFileOrFolder(extracted);
+    await rename(extracted, path);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Returns the name of an entry. Undefined for an entry that is not part of the file or folder. */
+function renamedEntry(name: string): string | undefined {
+  const path = name.replace(/\/+$/, "");
+  return path === ROOT || path.startsWith(`${ROOT}/`) ? path : undefined;
+}
+
+async function requireFileOrFolder(path: string): Promise<void> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats?.isFile() || stats?.isDirectory()) return;
+  throw invalid("the archive of a shipped mount has neither a file nor a folder at its root");
+}
+
+function invalid(message: string): BerthError {
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message });
+}
