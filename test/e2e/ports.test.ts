@@ -82,6 +82,20 @@ describe("published ports", () => {
     expect(waiting).toMatchObject([{ state: "pending", message: expect.stringMatching(/9000/) }]);
   });
 
+  test("a host-mode port on an address runs on the host that has it, or says that no host does", async () => {
+    const bound = (address: string): string =>
+      web(`[{ mode: host, host_ip: ${address}, published: 9100, target: 80 }]`, "deploy: { replicas: 1 }");
+    const { address } = lab.host("h2");
+    const { code, stderr } = await deploy(lab, "bound", bound(address));
+    expect(code, stderr).toBe(0);
+    expect((await listRunning(lab, "bound_web")).map(({ host }) => host)).toEqual(["h2"]);
+    expect(await fetchBody(url("h2", 9100))).toMatch(/^hello from /);
+    const other = await deploy(lab, "absent", bound("192.0.2.99"), "--timeout", "5s");
+    expect(other.code).toBe(1);
+    expect(other.stdout + other.stderr).toContain("2 nodes do not have the address 192.0.2.99");
+    expect((await lab.berth(["stack", "rm", "bound", "absent"])).code).toBe(0);
+  });
+
   test("port-forward reaches a port that is not published, with several connections at a time", async () => {
     const inner = "services: { web: { image: hello:1, stop_grace_period: 1s } }";
     expect((await deploy(lab, "inner", inner)).code).toBe(0);

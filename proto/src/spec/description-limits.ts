@@ -10,6 +10,7 @@ export const DESCRIPTION_LIMITS = {
   listeners: 1_000,
   volumes: 1_000,
   subnets: 256,
+  addresses: 64,
 } as const;
 
 /** Control and format characters, which could change what a terminal shows, and halves of surrogate pairs. */

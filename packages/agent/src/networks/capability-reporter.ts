@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DataPlane } from "@berth/proto";
 import { overlayMtu } from "../core/networks/devices.js";
+import { hostAddresses } from "../core/networks/host-addresses.js";
 import { directSubnets } from "../core/networks/host-routes.js";
 import type { ObservedLinks } from "../core/networks/observed-state.js";
 import type { NetworkHost } from "../core/networks/plan-network.js";
@@ -107,6 +108,7 @@ export class CapabilityReporter {
       wireguardPublicKey: host.encryptionProblem === "" ? host.wireguardPublicKey : "",
       wireguardReason: host.encryptionProblem,
       subnets: directSubnets(this.#links?.routes ?? []),
+      addresses: hostAddresses(this.#links?.links.values() ?? []),
     });
   }
 

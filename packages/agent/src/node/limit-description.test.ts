@@ -10,7 +10,7 @@ test("limitDescription keeps an ordinary description and leaves out anonymous vo
     address: "10.0.0.1",
     engineLabels: { zone: "a" },
     volumes: ["shop_data"],
-    dataPlane: { overlay: true, subnets: ["10.0.0.0/24"] },
+    dataPlane: { overlay: true, subnets: ["10.0.0.0/24"], addresses: ["10.0.0.1"] },
   });
   expect(limitDescription(description)).toEqual(description);
   const withAnonymous = { ...description, volumes: ["a".repeat(64), "shop_data"] };
@@ -23,6 +23,7 @@ test("limitDescription cuts lists and texts, and names what it left out", () => 
       engineLabels: { bad: "a\u001bb", good: "x" },
       problems: ["two\nlines", "y".repeat(5_000)],
       volumes: Array.from({ length: 2_000 }, (_, index) => `v${index}`),
+      dataPlane: { addresses: Array.from({ length: 100 }, (_, index) => `10.0.0.${index}`) },
     }),
   );
   expect(limited.engineLabels).toEqual({ good: "x" });
@@ -30,6 +31,7 @@ test("limitDescription cuts lists and texts, and names what it left out", () => 
   expect(limited.problems[1]).toHaveLength(DESCRIPTION_LIMITS.text);
   expect(limited.problems.at(-1)).toMatch(/does not know all volumes of this host/);
   expect(limited.volumes).toHaveLength(DESCRIPTION_LIMITS.volumes);
+  expect(limited.dataPlane?.addresses).toEqual([]);
 });
 
 test("limitDescription leaves out parts of a description that is too large as a whole", () => {

@@ -15,7 +15,7 @@ const OPTIONAL_PARTS: readonly (readonly [name: string, without: Partial<NodeDes
  * name what was left out. The description itself when it is within the limits, except for anonymous volumes.
  */
 export function limitDescription(description: NodeDescription): NodeDescription {
-  const { labels, listeners, problems, volumes, subnets } = DESCRIPTION_LIMITS;
+  const { labels, listeners, problems, volumes, subnets, addresses } = DESCRIPTION_LIMITS;
   const omitted: string[] = [];
   const take = <T>(name: string, items: readonly T[], limit: number): T[] => {
     if (items.length > limit) omitted.push(name);
@@ -41,6 +41,8 @@ export function limitDescription(description: NodeDescription): NodeDescription 
       overlayReason: toDescriptionText(dataPlane.overlayReason),
       wireguardReason: toDescriptionText(dataPlane.wireguardReason),
       subnets: take("subnets", dataPlane.subnets, subnets),
+      // The leader takes an incomplete list for a complete one.
+      addresses: dataPlane.addresses.length > addresses ? [] : dataPlane.addresses,
     },
   };
   for (const [name, without] of OPTIONAL_PARTS) {

@@ -794,6 +794,11 @@ export interface DataPlane {
   wireguardReason: string;
   /** IPv4 subnets that the host reaches without a gateway, except berth's networks. No network may overlap them. */
   subnets: string[];
+  /**
+   * IP addresses of the host, except for loopback and link-local addresses and those in berth's networks. Empty when they
+   * are not known, or too many.
+   */
+  addresses: string[];
 }
 
 /** A network that spans hosts. */
@@ -4665,6 +4670,7 @@ function createBaseDataPlane(): DataPlane {
     wireguardPublicKey: "",
     wireguardReason: "",
     subnets: [],
+    addresses: [],
   };
 }
 
@@ -4693,6 +4699,9 @@ export const DataPlane: MessageFns<DataPlane> = {
     }
     for (const v of message.subnets) {
       writer.uint32(66).string(v!);
+    }
+    for (const v of message.addresses) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -4774,6 +4783,14 @@ export const DataPlane: MessageFns<DataPlane> = {
             message.subnets.push(reader.string());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.addresses.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4818,6 +4835,9 @@ export const DataPlane: MessageFns<DataPlane> = {
       subnets: globalThis.Array.isArray(object?.subnets)
         ? object.subnets.map((e: any) => globalThis.String(e))
         : [],
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -4847,6 +4867,9 @@ export const DataPlane: MessageFns<DataPlane> = {
     if (message.subnets?.length) {
       obj.subnets = message.subnets;
     }
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses;
+    }
     return obj;
   },
 
@@ -4863,6 +4886,7 @@ export const DataPlane: MessageFns<DataPlane> = {
     message.wireguardPublicKey = object.wireguardPublicKey ?? "";
     message.wireguardReason = object.wireguardReason ?? "";
     message.subnets = object.subnets?.map((e) => e) || [];
+    message.addresses = object.addresses?.map((e) => e) || [];
     return message;
   },
 };

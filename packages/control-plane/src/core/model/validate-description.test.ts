@@ -23,7 +23,13 @@ const VALID = NodeDescription.fromPartial({
     { protocol: PortSpec_Protocol.UDP, address: "::1", port: 53 },
   ],
   volumes: ["shop_data"],
-  dataPlane: { overlay: true, overlayMtu: 1_450, wireguardPublicKey: KEY, subnets: ["192.0.2.0/24"] },
+  dataPlane: {
+    overlay: true,
+    overlayMtu: 1_450,
+    wireguardPublicKey: KEY,
+    subnets: ["192.0.2.0/24"],
+    addresses: ["10.0.0.1", "fd00::1"],
+  },
 });
 type Parts = Parameters<typeof NodeDescription.fromPartial>[0];
 const problemWith = (parts: Parts): string | undefined =>
@@ -70,6 +76,7 @@ test.each<readonly [string, Parts]>([
   ["overlay MTU is too large", { dataPlane: { overlayMtu: 65_536 } }],
   ["WireGuard key is not a key", { dataPlane: { wireguardPublicKey: `${KEY}\n[Peer]` } }],
   ["subnets has an invalid entry", { dataPlane: { subnets: ["10.0.0.1/8"] } }],
+  ["addresses has an invalid entry", { dataPlane: { addresses: ["10.0.0.1", "FD00::1"] } }],
   ["its size of", { volumes: many(1_000, (index) => `${"v".repeat(200)}${index}`) }],
 ])("descriptionProblem refuses: %s (%#)", (problem, parts) => {
   expect(problemWith(parts)).toContain(problem);

@@ -93,6 +93,15 @@ const CHECKS: readonly (readonly [field: string, check: FieldCheck])[] = [
         (text) => parseSubnet(text) !== undefined,
       ),
   ],
+  [
+    "addresses",
+    ({ dataPlane }) =>
+      listProblem(
+        dataPlane?.addresses ?? [],
+        DESCRIPTION_LIMITS.addresses,
+        (address) => canonicalIp(address) === address,
+      ),
+  ],
 ];
 
 /** Returns why the leader refuses an agent's description of its host. Undefined for a valid description. */

@@ -3,6 +3,7 @@ import { agentProtocol } from "../model/required-protocol.js";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
 import { nodesText } from "../model/text.js";
 import { type Filter, passFilter } from "./filter.js";
+import { hostAddressFilter } from "./host-address-filters.js";
 import { addressFilters, networkFilters, rangeFilters } from "./network-filters.js";
 import { architectureName } from "./node-attribute.js";
 import type { NodeConstraint } from "./node-constraint.js";
@@ -30,10 +31,11 @@ export function serviceFilters(requirements: TaskRequirements, cluster: ClusterS
 
 /** Returns the filters that depend neither on the state nor on the load of the node. */
 export function eligibilityFilters(requirements: TaskRequirements): readonly Filter[] {
-  const { platform, gpus, constraints, networks, protocol } = requirements;
+  const { platform, addresses, gpus, constraints, networks, protocol } = requirements;
   return [
     ...(protocol === 1 ? [] : [protocolFilter(protocol)]),
     ...(platform === "" ? [] : [platformFilter(platform)]),
+    ...addresses.map(hostAddressFilter),
     ...(gpus === 0 ? [] : [gpuFilter(gpus)]),
     ...networkFilters(networks),
     ...constraints.map(constraintFilter),

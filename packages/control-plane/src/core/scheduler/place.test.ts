@@ -1,4 +1,11 @@
-import { Availability, NodeState, PortSpec_Protocol, VolumePolicy } from "@berth/proto";
+import {
+  Availability,
+  NodeState,
+  type PortSpec,
+  PortSpec_Mode,
+  PortSpec_Protocol,
+  VolumePolicy,
+} from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ClusterSnapshot, NodeSnapshot } from "../model/snapshot.js";
@@ -130,7 +137,8 @@ const nodeConditions = fc.record({
   hasOverlay: fc.constantFrom(true, true, false, undefined),
   hasKey: fc.boolean(),
   protocol: fc.constantFrom(0, 2, 2),
-  addresses: fc.nat(3),
+  usedAddresses: fc.nat(3),
+  addresses: fc.constantFrom([], ["192.0.2.1"], ["192.0.2.1", "192.0.2.2"]),
   current: fc.nat(3),
   stopping: fc.nat(1),
   avoided: fc.constantFrom(0, 0, 0, 1, 5),
@@ -172,7 +180,13 @@ const situation = fc
             protocolVersion: one.protocol,
             ...(one.hasOverlay === undefined
               ? {}
-              : { dataPlane: { overlay: one.hasOverlay, wireguardPublicKey: one.hasKey ? "key" : "" } }),
+              : {
+                  dataPlane: {
+                    overlay: one.hasOverlay,
+                    wireguardPublicKey: one.hasKey ? "key" : "",
+                    addresses: [...one.addresses],
+                  },
+                }),
             volumes: one.hasVolume ? ["shop_data"] : [],
             listeners: one.listens === "" ? [] : [{ protocol: 1, address: one.listens, port: 80 }],
           },
@@ -180,7 +194,7 @@ const situation = fc
         reserved: buildReservation({
           nanoCpus: one.usedCpus * CPU,
           memoryBytes: one.usedGib * GIB,
-          networks: new Map([["shop_back", one.addresses]]),
+          networks: new Map([["shop_back", one.usedAddresses]]),
         }),
         taskCount: one.tasks,
         hostPorts: new Set(one.port === "" ? [] : [one.port]),
@@ -287,6 +301,37 @@ describe("place", () => {
       reason:
         "1 node has an agent of an older release, which does not support a part of the spec (upgrade it)",
     });
+  });
+
+  it("places a port that is bound to an address on nodes that have it, and tries those that report none", () => {
+    const spec = buildSpec({
+      ports: ["192.0.2.7", "2001:DB8::7", "127.0.0.1", "0.0.0.0", ""].map((hostIp, index): PortSpec => {
+        return {
+          target: 80,
+          published: 8080 + index,
+          protocol: PortSpec_Protocol.TCP,
+          mode: 2 as const,
+          hostIp,
+        };
+      }),
+    });
+    const requirements = getRequirements(spec);
+    const nodeWith = (id: string, addresses: string[]) =>
+      buildNodeSnapshot({ node: buildNode({ id, description: { dataPlane: { addresses } } }) });
+    const some = [nodeWith("a", ["192.0.2.7"]), nodeWith("b", ["192.0.2.8", "2001:db8::7"])];
+    const all = nodeWith("c", ["192.0.2.7", "2001:db8::7"]);
+    const unknown = nodeWith("d", []);
+    const found = place({ count: 3, requirements, load: NO_LOAD }, clusterWith([...some, all, unknown]));
+    expect([...found.nodeIds].sort()).toEqual(["c", "d"]);
+    expect(place({ count: 1, requirements, load: NO_LOAD }, clusterWith(some)).reason).toBe(
+      "1 node does not have the address 192.0.2.7, on which a host-mode port is published, 1 node does not have the address 2001:db8::7, on which a host-mode port is published",
+    );
+  });
+
+  it("ignores the address of a port that every host publishes", () => {
+    const { INGRESS: mode } = PortSpec_Mode;
+    const port = { target: 80, published: 80, protocol: PortSpec_Protocol.TCP, mode, hostIp: "192.0.2.7" };
+    expect(getRequirements(buildSpec({ ports: [port] })).addresses).toEqual([]);
   });
 
   it("explains every obstacle", () => {

@@ -6,6 +6,7 @@ import {
   VolumePolicy,
 } from "@berth/proto";
 import { requiredProtocol } from "../model/required-protocol.js";
+import { requiredAddresses } from "./host-address-filters.js";
 import { type NodeConstraint, parseNodeConstraint } from "./node-constraint.js";
 import { getResourceRequest, type ResourceRequest, sumRequests } from "./resource-request.js";
 
@@ -15,6 +16,8 @@ export interface TaskRequirements {
   readonly constraints: readonly NodeConstraint[];
   /** `<os>/<architecture>`. Empty when any platform is accepted. */
   readonly platform: string;
+  /** Addresses that the node must have, for the ports that are bound to them. */
+  readonly addresses: readonly string[];
   /** Number of GPUs that the node must have. They are not reserved: as in Docker, several tasks can use one. */
   readonly gpus: number;
   /** Infinity when there is no limit. */
@@ -57,6 +60,7 @@ export function withCompanions(
     constraints: all.flatMap(({ constraints }) => constraints),
     gpus: Math.max(...all.map(({ gpus }) => gpus)),
     platform: all.find(({ platform }) => platform !== "")?.platform ?? "",
+    addresses: [...new Set(all.flatMap(({ addresses }) => addresses))],
     volumes: [...new Set(all.flatMap(({ volumes }) => volumes))],
     networks: all.flatMap(({ networks }) => networks),
     protocol: Math.max(...all.map(({ protocol }) => protocol)),
@@ -70,6 +74,7 @@ function parseRequirements(spec: ServiceSpec): TaskRequirements {
     resources: getResourceRequest(spec),
     constraints: (spec.placement?.constraints ?? []).map(parseNodeConstraint),
     platform: spec.task?.container?.platform ?? "",
+    addresses: requiredAddresses(spec),
     gpus: Math.max(0, ...(spec.task?.container?.deviceRequests ?? []).map(gpusNeeded)),
     maxPerNode: max === 0 || isGlobal ? Number.POSITIVE_INFINITY : max,
     spread: (spec.placement?.spread ?? []).map(canonicalAttribute),
