@@ -30,7 +30,6 @@ function addRun(program: Command, cli: Cli): void {
     .option("--name <name>", "name of the service (default: the name of the image and a random suffix)")
     .option("--stack <stack>", "create the service in a stack, whose name becomes the prefix of its own")
     .option("--node <node>", "run on the node with this hostname")
-    .addOption(repeatableOption("--network <network>", "network attachments: NAME or name=NAME,alias=ALIAS"))
     .addOption(
       repeatableOption("-v, --volume <volume>", "mount a volume, or a path of the node: SOURCE:TARGET[:ro]"),
     )

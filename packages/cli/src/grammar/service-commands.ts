@@ -76,12 +76,6 @@ function addCreate(service: Command, cli: Cli): void {
           .choices(["replicated", "global", "replicated-job", "global-job"])
           .default("replicated"),
       )
-      .addOption(
-        new Option("--endpoint-mode <mode>", "endpoint mode").choices(["vip", "dnsrr"]).default("vip"),
-      )
-      .addOption(
-        repeatableOption("--network <network>", "network attachments: NAME or name=NAME,alias=ALIAS"),
-      )
       .addOption(repeatableOption("--env-file <file>", "read in a file of environment variables")),
     CREATE_OPTIONS,
   )

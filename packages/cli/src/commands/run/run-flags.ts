@@ -24,6 +24,8 @@ const NAMES: Readonly<Partial<Record<UpdateFlagName, readonly [name: string, sho
   "generic-resource-add": ["generic-resource"],
   "log-driver": ["log-driver"],
   "log-opt": ["log-opt"],
+  "network-add": ["network"],
+  "oom-score-adj": ["oom-score-adj"],
   "cap-add": ["cap-add"],
   "cap-drop": ["cap-drop"],
   "sysctl-add": ["sysctl"],

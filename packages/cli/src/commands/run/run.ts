@@ -15,7 +15,6 @@ import { printWarning } from "../../output/print.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
 import { readRegistryAuth } from "../../registry-auth/read-registry-auth.js";
 import { newName, withOptions } from "../service/create/new-service.js";
-import { parseNetworkFlag } from "../service/create/parse-network-flag.js";
 import type { UpdateFlagValues } from "../service/update/apply-flags.js";
 import { requireOutcome } from "../service/wait-for-change.js";
 import { type EnvironmentOptions, readEnvironment } from "../shared/read-environment.js";
@@ -42,7 +41,6 @@ export interface RunOptions extends GlobalOptions, EnvironmentOptions, UpdateFla
   readonly name?: string;
   readonly stack?: string;
   readonly node?: string;
-  readonly network?: readonly string[];
   readonly volume?: readonly string[];
   readonly mount?: readonly string[];
   readonly constraint?: readonly string[];
@@ -105,7 +103,6 @@ function specFrom(options: RunOptions, { image, command }: NewTask): ServiceSpec
         waitForAttach: !detach,
       },
       restart: { condition: RestartPolicy_Condition.NONE },
-      networks: (options.network ?? []).map(parseNetworkFlag),
     },
   });
   const mount = [...(options.volume ?? []).map(parseVolumeOption), ...(options.mount ?? [])];

@@ -1,11 +1,4 @@
-import {
-  BerthError,
-  EndpointMode,
-  ResolveImage,
-  ServiceOutcome_Kind,
-  ServiceSpec,
-  scopedName,
-} from "@berth/proto";
+import { BerthError, ResolveImage, ServiceOutcome_Kind, ServiceSpec, scopedName } from "@berth/proto";
 import { withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { pushMissingImages } from "../../../images/push-missing-images.js";
@@ -19,15 +12,12 @@ import type { UpdateFlagValues } from "../update/apply-flags.js";
 import { requireOutcome, waitForChange } from "../wait-for-change.js";
 import { CREATE_OPTIONS } from "./create-flags.js";
 import { newName, withOptions } from "./new-service.js";
-import { parseNetworkFlag } from "./parse-network-flag.js";
 
 /** The options that describe a new service. */
 export interface NewServiceOptions extends UpdateFlagValues {
   readonly name?: string;
   readonly stack?: string;
   readonly mode: keyof typeof MODES;
-  readonly endpointMode: keyof typeof ENDPOINT_MODES;
-  readonly network?: readonly string[];
 }
 
 export interface CreateOptions
@@ -47,8 +37,6 @@ const MODES = {
   "replicated-job": { $case: "replicatedJob", value: { totalCompletions: 1, maxConcurrent: 0 } },
   "global-job": { $case: "globalJob", value: {} },
 } as const satisfies Readonly<Record<string, ServiceSpec["mode"]>>;
-
-const ENDPOINT_MODES = { vip: EndpointMode.VIP, dnsrr: EndpointMode.DNSRR } as const;
 
 /** The image of a service, and the command that replaces the one of the image. */
 export interface CreatedContainer {
@@ -93,13 +81,11 @@ export async function createService(
 function specFrom(options: NewServiceOptions, { image, command }: CreatedContainer): ServiceSpec {
   const { stack = "", name = newName(image) } = options;
   const container = { image, ...(command.length === 0 ? {} : { command: { values: [...command] } }) };
-  const networks = (options.network ?? []).map(parseNetworkFlag);
   const spec = ServiceSpec.fromPartial({
     name: stack === "" ? name : scopedName(stack, name),
     stack,
     mode: MODES[options.mode],
-    endpointMode: ENDPOINT_MODES[options.endpointMode],
-    task: { container, networks },
+    task: { container },
   });
   return withOptions(spec, options, CREATE_OPTIONS);
 }

@@ -65,6 +65,9 @@ const VALID: Readonly<Record<UpdateFlagName, unknown>> = {
   "secret-add": ["source=shop_key,target=key,uid=1000,gid=0,mode=0400"],
   "config-rm": ["a"],
   "config-add": ["nginx_conf"],
+  "network-rm": ["shop_front"],
+  "network-add": ["name=shop_back,alias=db"],
+  "endpoint-mode": "dnsrr",
   "publish-rm": ["80"],
   "publish-add": ["9090:90/udp"],
   replicas: "5",
@@ -107,6 +110,7 @@ const VALID: Readonly<Record<UpdateFlagName, unknown>> = {
   "no-healthcheck": false,
   "log-driver": "json-file",
   "log-opt": ["max-size=10m"],
+  "oom-score-adj": "-500",
   "cap-add": ["CAP_NET_RAW"],
   "cap-drop": ["ALL"],
   "sysctl-rm": ["a"],
@@ -156,6 +160,49 @@ describe("applyFlags", () => {
     expect(edited({ constraintRm: ["node.labels.zone==a"] }).placement?.constraints).toEqual([]);
     const generic = { genericResourceRm: ["gpu"], genericResourceAdd: ["fpga=2"] };
     expect(edited(generic).task?.reservations?.generic).toEqual({ fpga: 2 });
+  });
+
+  test("adds, replaces and removes networks", () => {
+    const networks = (flags: Record<string, unknown>, spec = SPEC) => applyFlags(spec, flags).task?.networks;
+    const ifname = "driver-opt=com.docker.network.endpoint.ifname=eth9";
+    const added = `name=back,alias=a,alias=b,ip=10.0.0.9,mac-address=02:42:ac:11:00:09,link-local-ip=169.254.8.8,${ifname}`;
+    const one = applyFlags(SPEC, { replicas: "1", networkAdd: ["front", added] });
+    expect(one.task?.networks).toMatchObject([
+      { network: "front", aliases: [] },
+      {
+        ...{ network: "back", aliases: ["a", "b"], ipv4Address: "10.0.0.9", interfaceName: "eth9" },
+        ...{ macAddress: "02:42:ac:11:00:09", linkLocalIps: ["169.254.8.8"] },
+      },
+    ]);
+    expect(networks({ networkRm: ["front"], networkAdd: ["name=back,alias=c"] }, one)).toMatchObject([
+      { network: "back", aliases: ["c"], ipv4Address: "", macAddress: "" },
+    ]);
+    expect(problem({ networkAdd: ["alias=a"] })).toContain("the network has no name: set name=NETWORK");
+    expect(problem({ networkAdd: ["name=a,gw=1"] })).toContain('unknown key "gw": use name, alias, ip');
+    expect(problem({ networkAdd: ["name=a,driver-opt=mtu=9"] })).toContain('unknown driver option "mtu"');
+  });
+
+  test("sets all kinds of mounts with Docker's options", () => {
+    const mount = (text: string) => container({ mountAdd: [text] })?.mounts.at(-1);
+    expect(mount("type=image,src=tools:1,dst=/tools,image-subpath=bin,ro")).toMatchObject({
+      readOnly: true,
+      kind: { $case: "image", value: { image: "tools:1", subpath: "bin" } },
+    });
+    const volume =
+      "src=data,dst=/d,volume-subpath=a,volume-driver=local,volume-opt=type=nfs,volume-opt=o=addr=h,volume-label=x=1";
+    expect(mount(volume)?.kind?.value).toMatchObject({
+      ...{ name: "data", driver: "local", subpath: "a" },
+      ...{ driverOpts: { type: "nfs", o: "addr=h" }, labels: { x: "1" } },
+    });
+    expect(
+      mount("type=bind,src=/a,dst=/a,bind-recursive=readonly,ro,bind-propagation=rprivate")?.kind,
+    ).toMatchObject({
+      value: { source: "/a", recursive: "readonly" },
+    });
+    expect(problem({ mountAdd: ["type=image,dst=/a"] })).toContain("the image mount has no source");
+    expect(problem({ mountAdd: ["type=bind,src=/a,dst=/b,volume-opt=a=b"] })).toContain(
+      "volume-opt cannot be combined with type=bind",
+    );
   });
 
   test("adds and removes published ports", () => {
@@ -282,7 +329,7 @@ describe("applyFlags", () => {
         --no-healthcheck and --health-cmd are mutually exclusive
         --args: "| b" needs a shell
         --env-add: "A" is not KEY=VALUE
-        --mount-add: type: "blob" is invalid: use volume, bind, tmpfs
+        --mount-add: type: "blob" is invalid: use volume, bind, tmpfs, image
         --mount-add: the mount has no target: set target=/PATH
         --mount-add: soruce: unknown key "soruce"; did you mean "source"?
         --mount-add: readonly: must be true or false, not the text "ture"; did you mean "true"?

@@ -41,6 +41,9 @@ export const UPDATE_FLAGS = {
   ),
   "config-rm": repeatable("config", "remove a config"),
   "config-add": repeatable("config", "add or update a config: source=nginx_conf,target=/etc/nginx.conf"),
+  "network-rm": repeatable("network", "remove a network"),
+  "network-add": repeatable("network", "add or update a network: NAME or name=NAME,alias=ALIAS"),
+  "endpoint-mode": single("mode", "endpoint mode", ["vip", "dnsrr"]),
   "publish-rm": repeatable("target[/protocol]", "remove a published port by its target port"),
   "publish-add": repeatable(
     "port",
@@ -86,6 +89,7 @@ export const UPDATE_FLAGS = {
   "no-healthcheck": { description: "disable any health check, including that of the image" },
   "log-driver": single("driver", "logging driver; resets the logging driver options"),
   "log-opt": repeatable("key=value", "add or update a logging driver option"),
+  "oom-score-adj": single("score", "tune the host's OOM preferences (-1000 to 1000)"),
   "cap-add": repeatable("capability", "add a Linux capability"),
   "cap-drop": repeatable("capability", "drop a Linux capability"),
   "sysctl-rm": repeatable("key", "remove a sysctl option"),

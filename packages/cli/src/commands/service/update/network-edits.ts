@@ -1,11 +1,27 @@
-import type { ContainerSpec, PortSpec } from "@berth/proto";
+import { type ContainerSpec, EndpointMode, type PortSpec } from "@berth/proto";
 import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
-import { type Edit, edit, inContainer } from "./edit.js";
-import { parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
+import { type Edit, edit, inContainer, inTask } from "./edit.js";
+import { choiceParser, parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
+import { parseNetworkFlag } from "./parse-network-flag.js";
 import { parsePortFlag, parsePortTarget } from "./parse-port-flag.js";
 
-/** The flags that change published ports, DNS and extra hosts. */
+const ENDPOINT_MODES = { vip: EndpointMode.VIP, dnsrr: EndpointMode.DNSRR };
+
+/** The flags that change networks, published ports, DNS and extra hosts. */
 export const NETWORK_EDITS = {
+  "network-rm": edit(
+    parseNonEmptyText,
+    inTask(({ networks }, name) => ({
+      networks: removeMatching(networks, ({ network }) => network === name),
+    })),
+  ),
+  "network-add": edit(
+    parseNetworkFlag,
+    inTask(({ networks }, added) => ({
+      networks: replaceMatching(networks, ({ network }) => network === added.network, added),
+    })),
+  ),
+  "endpoint-mode": edit(choiceParser(ENDPOINT_MODES), (spec, endpointMode) => ({ ...spec, endpointMode })),
   "publish-rm": edit(parsePortTarget, (spec, removed) => ({
     ...spec,
     ports: removeMatching(

@@ -1,4 +1,4 @@
-import { type Mount, VolumeMount } from "@berth/proto";
+import { assertNever, type Mount } from "@berth/proto";
 import {
   type MountDraft,
   type MountType,
@@ -15,7 +15,11 @@ type MountKind = NonNullable<Mount["kind"]>;
 
 /** Parses the value of `--mount-add`, such as `type=volume,source=data,target=/data,readonly`, with Docker's keys. */
 export function parseMountFlag(text: string): Parsed<Mount> {
-  const mount: MountFlagDraft = { ...newMountDraft(), type: "volume", driver: "" };
+  const mount: MountFlagDraft = {
+    ...{ ...newMountDraft(), type: "volume", driver: "" },
+    driverOpts: valuesOf(text, "volume-opt"),
+    volumeLabels: valuesOf(text, "volume-label"),
+  };
   const problem = applyFlagFields(text, MOUNT_FLAG_KEYS, mount) ?? findTypeConflict(text, mount);
   if (problem !== undefined) return invalid(problem);
   if (mount.target === "") return invalid("the mount has no target: set target=/PATH");
@@ -27,6 +31,19 @@ export function parseMountFlag(text: string): Parsed<Mount> {
 /** A mount while the fields of the flag are read. */
 interface MountFlagDraft extends MountDraft {
   driver: string;
+  readonly driverOpts: Readonly<Record<string, string>>;
+}
+
+/** Returns the values of a repeated key: `volume-opt=type=nfs,volume-opt=o=soft`. A value without `=` is empty. */
+function valuesOf(text: string, key: string): Readonly<Record<string, string>> {
+  const prefix = `${key}=`;
+  const pairs = text.split(",").flatMap((field) => {
+    const trimmed = field.trim();
+    if (!trimmed.toLowerCase().startsWith(prefix)) return [];
+    const [name = "", ...value] = trimmed.slice(prefix.length).split("=");
+    return [[name, value.join("=")] as const];
+  });
+  return Object.fromEntries(pairs);
 }
 
 const RULES = mountRules(readFlagBoolean);
@@ -44,10 +61,21 @@ const MOUNT_FLAG_KEYS: KeyTable<MountFlagDraft> = {
   ro: RULES.readOnly,
   "bind-propagation": RULES.propagation,
   "bind-create-src": RULES.createHostPath,
+  "bind-recursive": rule(
+    (cursor) => readOneOf(cursor, ["enabled", "disabled", "writable", "readonly"]),
+    (mount, recursive) => {
+      mount.recursive = recursive === "enabled" ? "" : recursive;
+    },
+  ),
   "volume-driver": rule(readText, (mount, driver) => {
     mount.driver = driver;
   }),
   "volume-nocopy": RULES.noCopy,
+  "volume-subpath": rule(readText, setSubpath),
+  // Repeated keys, which `valuesOf` reads.
+  "volume-opt": () => {},
+  "volume-label": () => {},
+  "image-subpath": rule(readText, setSubpath),
   "tmpfs-size": RULES.tmpfsSize,
   "tmpfs-mode": rule(readOctal, (mount, mode) => {
     mount.tmpfs.mode = mode;
@@ -55,7 +83,11 @@ const MOUNT_FLAG_KEYS: KeyTable<MountFlagDraft> = {
 };
 
 function readType(cursor: Cursor): MountType | undefined {
-  return readOneOf(cursor, ["volume", "bind", "tmpfs"]);
+  return readOneOf(cursor, ["volume", "bind", "tmpfs", "image"]);
+}
+
+function setSubpath(mount: MountDraft, subpath: string): void {
+  mount.subpath = subpath;
 }
 
 /** Reads a boolean, including `1` and `0`, which Docker accepts in flags. */
@@ -75,21 +107,32 @@ function readOctal(cursor: Cursor): number | undefined {
 function findTypeConflict(text: string, { type }: MountFlagDraft): string | undefined {
   for (const field of text.split(",")) {
     const [key = ""] = field.trim().toLowerCase().split("=");
-    const [, prefix] = /^(bind|volume|tmpfs)-/.exec(key) ?? [];
+    const [, prefix] = /^(bind|volume|tmpfs|image)-/.exec(key) ?? [];
     if (prefix !== undefined && prefix !== type) return `${key} cannot be combined with type=${type}`;
   }
   return undefined;
 }
 
 function parseMountKind(mount: MountFlagDraft): Parsed<MountKind> {
-  const { type, source, propagation, createHostPath, selinux, recursive, noCopy, driver, tmpfs } = mount;
-  if (type === "bind") {
-    if (source === "") return invalid("the bind mount has no source: set source=/PATH, a path on the node");
-    return valid({ $case: "bind", value: { source, propagation, createHostPath, selinux, recursive } });
+  const { type = "volume", source, subpath } = mount;
+  switch (type) {
+    case "bind": {
+      if (source === "") return invalid("the bind mount has no source: set source=/PATH, a path on the node");
+      const { propagation, createHostPath, selinux, recursive } = mount;
+      return valid({ $case: "bind", value: { source, propagation, createHostPath, selinux, recursive } });
+    }
+    case "tmpfs":
+      if (source !== "") return invalid("a tmpfs mount cannot have a source: remove source");
+      return valid({ $case: "tmpfs", value: mount.tmpfs });
+    case "image":
+      if (source === "") return invalid("the image mount has no source: set source=IMAGE");
+      return valid({ $case: "image", value: { image: source, subpath } });
+    case "volume": {
+      const { driver, noCopy, driverOpts, volumeLabels } = mount;
+      const options = { driverOpts: { ...driverOpts }, labels: { ...volumeLabels } };
+      return valid({ $case: "volume", value: { name: source, driver, noCopy, subpath, ...options } });
+    }
+    default:
+      return assertNever(type);
   }
-  if (type === "tmpfs") {
-    if (source !== "") return invalid("a tmpfs mount cannot have a source: remove source");
-    return valid({ $case: "tmpfs", value: tmpfs });
-  }
-  return valid({ $case: "volume", value: VolumeMount.fromPartial({ name: source, driver, noCopy }) });
 }

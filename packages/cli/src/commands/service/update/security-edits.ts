@@ -10,6 +10,10 @@ import {
 
 /** The flags that change the kernel's restrictions on a container. */
 export const SECURITY_EDITS = {
+  "oom-score-adj": edit(
+    parseScore,
+    inContainer((_, oomScoreAdj) => ({ oomScoreAdj })),
+  ),
   "cap-add": edit(
     parseNonEmptyText,
     inContainer(({ capAdd, capDrop }, name) => ({
@@ -62,6 +66,13 @@ export const SECURITY_EDITS = {
 function isCapability(name: string): (other: string) => boolean {
   const normalized = (capability: string): string => capability.toUpperCase().replace(/^CAP_/, "");
   return (other) => normalized(other) === normalized(name);
+}
+
+/** Parses a whole number. The validation of the spec checks its range. */
+function parseScore(text: string): Parsed<number> {
+  return /^[-+]?\d{1,9}$/.test(text)
+    ? valid(Number(text))
+    : invalid(`${JSON.stringify(text)} is not a whole number from -1000 to 1000`);
 }
 
 interface Ulimit {
