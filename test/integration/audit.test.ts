@@ -147,7 +147,7 @@ describe("the audit log", () => {
     expect(await audit(calls, { afterSequence: 3 })).toEqual(records.slice(3));
   });
 
-  test("has the calls that a follower refuses, as one record until a minute has passed", async () => {
+  test("follower-refusals: has the calls that a follower refuses, as one record until a minute has passed", async () => {
     const leader = await context.cluster.startServer();
     await eventually("the first server leads", async () => (await leader.calls.getCluster({})).epoch > 0);
     const follower = await context.cluster.startServer();

@@ -122,7 +122,7 @@ resolver.resolve4("api").then((addresses) => console.log(addresses.join()));`;
 }
 
 it.skipIf(!canRunAsUser)(
-  "the ingress process and its children run with a user of their own and three capabilities, and its successor too",
+  "ingress-user: the ingress process and its children run with a user of their own and three capabilities, and its successor too",
   async () => {
     const dataDir = privateFolder();
     const first = startFromAgent(dataDir, { user: USER, release: "first" });
@@ -140,19 +140,22 @@ it.skipIf(!canRunAsUser)(
   },
 );
 
-it.skipIf(!canRunAsUser)("a process of root hands over to one with a user of its own", async () => {
-  const dataDir = privateFolder();
-  const before = startFromAgent(dataDir, { release: "same" });
-  expect(privilegesOf(before.processId).Uid).toBe(four(0));
-  const after = startFromAgent(dataDir, { user: USER, release: "same" });
-  await stopAfterTest(dataDir);
-  expect(privilegesOf(after.processId)).toMatchObject(UNPRIVILEGED);
-  const again = startFromAgent(dataDir, { user: USER, release: "same" });
-  expect(again.processId).toBe(after.processId);
-});
+it.skipIf(!canRunAsUser)(
+  "ingress-user: a process of root hands over to one with a user of its own",
+  async () => {
+    const dataDir = privateFolder();
+    const before = startFromAgent(dataDir, { release: "same" });
+    expect(privilegesOf(before.processId).Uid).toBe(four(0));
+    const after = startFromAgent(dataDir, { user: USER, release: "same" });
+    await stopAfterTest(dataDir);
+    expect(privilegesOf(after.processId)).toMatchObject(UNPRIVILEGED);
+    const again = startFromAgent(dataDir, { user: USER, release: "same" });
+    expect(again.processId).toBe(after.processId);
+  },
+);
 
 it.skipIf(!canRunAsUser)(
-  "a change of the user refuses no connection, cuts off none, and loses no datagram",
+  "ingress-user: a change of the user refuses no connection, cuts off none, and loses no datagram",
   async () => {
     const dataDir = privateFolder();
     const open = (user: IngressUser): Promise<TestIngress> =>
@@ -199,22 +202,25 @@ it.skipIf(!canRunAsUser)(
   },
 );
 
-it.skipIf(!canRunAsUser)("replaces a process that cannot hand over to another user", async () => {
-  const dataDir = privateFolder();
-  const before = await openTestIngress({ dataDir, entryPath: ENTRY, user: USER });
-  const { processId } = await before.stats(deadline());
-  before.close();
-  // With such a perl, the agent cannot take the channel of the successor.
-  const programs = folderFor(cleanup);
-  writeFileSync(join(programs, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
-  vi.stubEnv("PATH", `${programs}:${process.env.PATH}`);
-  cleanup.add(() => vi.unstubAllEnvs());
-  const after = await openTestIngress({ dataDir, entryPath: ENTRY, user: ROOT });
-  cleanup.add(() => after.stop(deadline()));
-  const stats = await after.stats(deadline());
-  expect(stats.processId).not.toBe(processId);
-  expect(privilegesOf(stats.processId).Uid).toBe(four(0));
-});
+it.skipIf(!canRunAsUser)(
+  "ingress-user: replaces a process that cannot hand over to another user",
+  async () => {
+    const dataDir = privateFolder();
+    const before = await openTestIngress({ dataDir, entryPath: ENTRY, user: USER });
+    const { processId } = await before.stats(deadline());
+    before.close();
+    // With such a perl, the agent cannot take the channel of the successor.
+    const programs = folderFor(cleanup);
+    writeFileSync(join(programs, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+    vi.stubEnv("PATH", `${programs}:${process.env.PATH}`);
+    cleanup.add(() => vi.unstubAllEnvs());
+    const after = await openTestIngress({ dataDir, entryPath: ENTRY, user: ROOT });
+    cleanup.add(() => after.stop(deadline()));
+    const stats = await after.stats(deadline());
+    expect(stats.processId).not.toBe(processId);
+    expect(privilegesOf(stats.processId).Uid).toBe(four(0));
+  },
+);
 
 it("does not write to a link in place of its log", async () => {
   const dataDir = privateFolder();

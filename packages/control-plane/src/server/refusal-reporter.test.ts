@@ -43,7 +43,7 @@ async function pass(seconds: number): Promise<void> {
   for (let second = 0; second < seconds; second += 1) await clock.advance(1_000);
 }
 
-it("sends the first refused call at once, and those that follow as one count a minute later", async () => {
+it("follower-refusals: sends the first refused call at once, and those that follow as one count a minute later", async () => {
   refuse();
   await clock.advance(1);
   const first = { method: "ListUsers", caller: "node n1", client: "10.0.0.9:5000" };
@@ -55,7 +55,7 @@ it("sends the first refused call at once, and those that follow as one count a m
   expect(received.slice(1)).toMatchObject([{ ...first, client: "10.0.0.9:6000", count: 1_000 }]);
 });
 
-it("sends at most 31 counts a minute, however many callers and methods are refused", async () => {
+it("follower-refusals: sends at most 31 counts a minute, however many callers and methods are refused", async () => {
   for (let caller = 0; caller < 100; caller += 1) {
     for (let method = 0; method < 20; method += 1)
       refuse({ caller: `node n${caller}`, method: `Method${method}` });
@@ -65,7 +65,7 @@ it("sends at most 31 counts a minute, however many callers and methods are refus
   expect(received.reduce((sum, { count }) => sum + count, 0)).toBe(2_000);
 });
 
-it("sends calls again that the leader did not get, and records them itself once it leads", async () => {
+it("follower-refusals: sends calls again that the leader did not get, and records them itself once it leads", async () => {
   isReachable = false;
   refuse();
   await pass(30);
@@ -84,7 +84,7 @@ it("sends calls again that the leader did not get, and records them itself once 
   expect(received).toHaveLength(1);
 });
 
-it("shortens texts of callers to what the leader accepts", async () => {
+it("follower-refusals: shortens texts of callers to what the leader accepts", async () => {
   refuse({ method: "M".repeat(5_000), client: "\u202e".repeat(5_000) });
   await clock.advance(1);
   expect(received[0]?.method).toHaveLength(128);
