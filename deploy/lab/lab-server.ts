@@ -197,6 +197,11 @@ export class ServerMachine extends LabMachine {
     this.#runsServer = runsServer;
   }
 
+  /** Returns the metrics of the server, which it shows to programs on its own host. */
+  async readMetrics(): Promise<string> {
+    return (await this.exec(["busybox", "wget", "-qO-", `${this.httpUrl}/metrics`])).stdout;
+  }
+
   override async start(signal?: AbortSignal): Promise<void> {
     await this.machine.boot(signal);
     if (this.#runsServer) await this.startServer(signal);

@@ -164,8 +164,12 @@ describe("the kernel path on real Docker hosts", () => {
     }
   });
 
-  test("the leader's metrics count each service's connections on each host", async () => {
-    const metrics = await (await fetch(`${lab.serverMachine.httpUrl}/metrics`)).text();
+  test("metrics-access: the leader's metrics, which other hosts do not get, count each service's connections on each host", async () => {
+    const { httpUrl } = lab.serverMachine;
+    const metrics = await lab.serverMachine.readMetrics();
+    // Other hosts need a certificate for the metrics, and none for the health.
+    expect((await fetch(`${httpUrl}/metrics`)).status).toBe(403);
+    expect((await fetch(`${httpUrl}/healthz`)).status).toBe(200);
     for (const host of ["h1", "h2", "h3"]) {
       const labels = `stack="who",service="who_web",port="${PORT}/tcp",node="${host}"`;
       const [, count = "0"] =

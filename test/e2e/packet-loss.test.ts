@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SERVER_HTTP_PORT } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { createCluster, deploy, readyNodes, waitForReplicas } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
@@ -57,9 +56,7 @@ describe("a cluster with packet loss", () => {
 
   /** Returns the number of suspicions, by the leader and by the agents. */
   async function suspicions(): Promise<number> {
-    const metrics = await (
-      await fetch(`http://${lab.serverMachine.address}:${SERVER_HTTP_PORT}/metrics`)
-    ).text();
+    const metrics = await lab.serverMachine.readMetrics();
     const [, byLeader = "none"] = /^berth_node_suspicions_total (\d+)/m.exec(metrics) ?? [];
     const logs = await Promise.all(lab.hosts.map((host) => readFile(host.logs.agent, "utf8")));
     const byAgents = logs.join("").match(/peer is silent/g)?.length ?? 0;

@@ -93,7 +93,7 @@ const OPTIONS = [
   },
   {
     flags: "--metrics <host:port>",
-    description: "Prometheus listen address",
+    description: "Prometheus listen address; other hosts need HTTPS and the certificate of a user",
     variable: "BERTH_METRICS",
     fallback: "",
   },

@@ -139,7 +139,8 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--http <host:port>",
-    description: "Listen address for /healthz and /metrics",
+    description:
+      "Listen address for /healthz, and for /metrics from this host or over HTTPS with a certificate",
     variable: "BERTH_HTTP",
     defaultValue: "127.0.0.1:7401",
   },

@@ -1,1 +1,2 @@
+export type { HttpClient } from "./http-clients.js";
 export { type HttpListener, listenHttp } from "./listen.js";

@@ -1,6 +1,19 @@
 import { once } from "node:events";
-import { createServer, type RequestListener } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, type Socket, Server as TcpServer } from "node:net";
 import { BerthError } from "../errors.js";
+import { serverTlsOptions } from "../rpc/tls-listener.js";
+import { type HttpClient, type HttpTrust, httpClientOf } from "./http-clients.js";
+
+/** The first byte of a TLS handshake. No HTTP request starts with it. */
+const TLS_HANDSHAKE = 0x16;
+/** A monitoring system uses one connection at a time. */
+const MAX_CONNECTIONS = 256;
+/** Requests of one connection, so that its time limit suffices for the last one. */
+const MAX_REQUESTS = 1;
+/** Time for the handshake, the request and the response, as a multiple of the time for the response. */
+const CONNECTION_TIMEOUTS = 3;
 
 export interface HttpListener {
   /** "host:port" with the actual port. */
@@ -9,28 +22,61 @@ export interface HttpListener {
   close(): void;
 }
 
-export interface ListenOptions {
+export interface ListenOptions extends HttpTrust {
   /** "host:port"; port 0 picks a free one. */
   readonly listen: string;
   /** Purpose of the server, for the error message: "metrics". */
   readonly purpose: string;
   /** Command-line option that sets the address, for the error message: "--metrics". */
   readonly option: string;
+  /** How long a response takes at most. */
   readonly requestTimeoutMs: number;
 }
 
-/** Starts an HTTP server, for health checks and metrics. @throws BerthError BERTH_ADDRESS_IN_USE */
-export async function listenHttp(
-  onRequest: RequestListener,
-  { listen, purpose, option, requestTimeoutMs }: ListenOptions,
-): Promise<HttpListener> {
-  const server = createServer({ requestTimeout: requestTimeoutMs }, onRequest);
+export type HttpHandler = (request: IncomingMessage, response: ServerResponse, client: HttpClient) => void;
+
+/**
+ * Starts an HTTP server, for health checks and metrics. Clients that want to show a certificate use HTTPS on the same port.
+ * @throws BerthError BERTH_ADDRESS_IN_USE
+ */
+export async function listenHttp(onRequest: HttpHandler, options: ListenOptions): Promise<HttpListener> {
+  const { listen, purpose, option, requestTimeoutMs, identity } = options;
+  const handle = (request: IncomingMessage, response: ServerResponse): void =>
+    onRequest(request, response, httpClientOf(request.socket, options));
+  const http = createServer({}, handle);
+  const https = identity && createHttpsServer(serverTlsOptions(identity.current), handle);
+  for (const server of [http, https]) if (server !== undefined) server.maxRequestsPerSocket = MAX_REQUESTS;
+  const endRenewals = identity?.subscribe(() => https?.setSecureContext(serverTlsOptions(identity.current)));
+
+  const sockets = new Set<Socket>();
+  const tcp = new TcpServer((socket) => {
+    sockets.add(socket);
+    const deadline = setTimeout(() => socket.destroy(), CONNECTION_TIMEOUTS * requestTimeoutMs);
+    socket.once("close", () => {
+      clearTimeout(deadline);
+      sockets.delete(socket);
+    });
+    socket.on("error", () => socket.destroy());
+    socket.once("data", (first: Buffer) => {
+      socket.pause();
+      socket.unshift(first);
+      if (first[0] === TLS_HANDSHAKE) {
+        if (https === undefined) socket.destroy();
+        else https.emit("connection", socket);
+      } else {
+        http.emit("connection", socket);
+        socket.resume();
+      }
+    });
+  });
+  tcp.maxConnections = MAX_CONNECTIONS;
   const colon = listen.lastIndexOf(":");
   const host = listen.slice(0, colon);
-  server.listen(Number(listen.slice(colon + 1)), host.replace(/^\[|\]$/g, ""));
+  tcp.listen(Number(listen.slice(colon + 1)), host.replace(/^\[|\]$/g, ""));
   try {
-    await once(server, "listening");
+    await once(tcp, "listening");
   } catch (cause) {
+    endRenewals?.();
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
       message: `cannot listen on ${listen} for ${purpose}: the port may be in use, or the address may not belong to this host; choose another address with ${option}`,
@@ -38,13 +84,12 @@ export async function listenHttp(
       details: { address: listen },
     });
   }
-  const bound = server.address();
-  const port = typeof bound === "object" && bound !== null ? bound.port : 0;
   return {
-    address: `${host}:${port}`,
+    address: `${host}:${(tcp.address() as AddressInfo).port}`,
     close: () => {
-      server.close();
-      server.closeAllConnections();
+      endRenewals?.();
+      tcp.close();
+      for (const socket of sockets) socket.destroy();
     },
   };
 }

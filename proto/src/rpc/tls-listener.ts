@@ -131,13 +131,19 @@ export async function listenTls(
   };
 }
 
-const LISTENER_OPTIONS: TlsOptions = {
+const LISTENER_OPTIONS = {
   requestCert: true,
   // Calls without a certificate, or with an invalid one, are rejected one by one, with a reason.
   rejectUnauthorized: false,
   ALPNProtocols: ["h2"],
   handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-};
+} satisfies TlsOptions;
+
+/** Returns the options of a TLS server that asks clients for a certificate, and decides later what it proves. */
+export function serverTlsOptions(material: TlsMaterial): TlsOptions {
+  const { requestCert, rejectUnauthorized, handshakeTimeout } = LISTENER_OPTIONS;
+  return { requestCert, rejectUnauthorized, handshakeTimeout, ...contextOptions(material) };
+}
 
 /** Returns the options for new connections. Node.js forgets those that a new context does not repeat. */
 function contextOptions(material: TlsMaterial, fingerprint?: string): SecureContextOptions {

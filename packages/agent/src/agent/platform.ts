@@ -153,9 +153,9 @@ async function serveAgentMetrics(
   { metrics, identity }: { readonly metrics: string; readonly identity: HostIdentity },
   stats: (signal: AbortSignal) => Promise<IngressStats>,
 ): Promise<() => void> {
-  const server = await serveMetrics(metrics, async (signal) => {
-    return `${await ingressMetrics(await stats(signal))}${await certificateMetrics(identity)}`;
-  });
+  const collect = async (signal: AbortSignal): Promise<string> =>
+    `${await ingressMetrics(await stats(signal))}${await certificateMetrics(identity)}`;
+  const server = await serveMetrics(metrics, collect, identity.rpc);
   return () => server.close();
 }
 

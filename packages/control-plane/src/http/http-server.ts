@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { type HttpListener, listenHttp } from "@berth/proto/http";
+import type { Revocations, RpcIdentity } from "@berth/proto/rpc";
 
 const REQUEST_TIMEOUT_MS = 5_000;
 
@@ -9,17 +10,26 @@ export interface HttpResponse {
   readonly body: string;
 }
 
+export interface HttpRoute {
+  /** Whether clients on other hosts need a certificate of the cluster. */
+  readonly isPublic: boolean;
+  readonly answer: () => Promise<HttpResponse>;
+}
+
 export interface HttpServerOptions {
   /** "host:port"; port 0 picks a free port. */
   readonly listen: string;
   /** Handlers of GET and HEAD requests, by path. */
-  readonly routes: Readonly<Record<string, () => Promise<HttpResponse>>>;
+  readonly routes: Readonly<Record<string, HttpRoute>>;
+  /** For clients that use HTTPS. */
+  readonly identity?: RpcIdentity;
+  readonly revocations?: Revocations | undefined;
 }
 
 /** Starts the HTTP listener of a server (--http) for a fixed set of paths. @throws BerthError BERTH_ADDRESS_IN_USE */
-export function startHttpServer({ listen, routes }: HttpServerOptions): Promise<HttpListener> {
+export function startHttpServer({ routes, ...options }: HttpServerOptions): Promise<HttpListener> {
   return listenHttp(
-    (request, response) => {
+    (request, response, client) => {
       const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
       const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
       if (request.method !== "GET" && request.method !== "HEAD") {
@@ -28,14 +38,20 @@ export function startHttpServer({ listen, routes }: HttpServerOptions): Promise<
       if (route === undefined) {
         return send(response, textResponse(404, `not found: try ${Object.keys(routes).join(" or ")}`));
       }
-      route().then(
+      if (!route.isPublic && client.kind === "stranger")
+        return send(response, textResponse(403, forbiddenText(path, client.reason)));
+      route.answer().then(
         (answer) => send(response, answer),
         (error: unknown) =>
           send(response, textResponse(500, error instanceof Error ? error.message : String(error))),
       );
     },
-    { listen, purpose: "HTTP", option: "--http", requestTimeoutMs: REQUEST_TIMEOUT_MS },
+    { ...options, purpose: "HTTP", option: "--http", requestTimeoutMs: REQUEST_TIMEOUT_MS },
   );
+}
+
+function forbiddenText(path: string, reason: string): string {
+  return `${path} is for clients on this host, and for users with a certificate of this cluster: ${reason}`;
 }
 
 /** Returns a response with `value` as JSON. */

@@ -83,7 +83,12 @@ export interface ServerPlatform {
 
 /** Returns the network access of a real server with this identity. */
 export function systemPlatform(identity: RpcIdentity): ServerPlatform {
-  return { transport: grpcTransport(identity), startHttp: startHttpServer, probe: probeHost, probeTcp };
+  return {
+    transport: grpcTransport(identity),
+    startHttp: (options) => startHttpServer({ ...options, identity }),
+    probe: probeHost,
+    probeTcp,
+  };
 }
 
 export interface RunningServer {
@@ -226,6 +231,7 @@ async function startListeners(
   const { transport } = platform;
   const router = routeControlService({ role, clock: runtime.clock, transport });
   const refusals = new RefusalReporter({ role, clock: runtime.clock, transport, logger, signal });
+  const access = accessRules(role, refusals);
   const onInternalError = (path: string, error: unknown): void =>
     logger.error({ err: error, path }, "call failed unexpectedly");
   const opened: RpcServer[] = [];
@@ -234,7 +240,7 @@ async function startListeners(
   try {
     const rpc = await transport.serve({
       address: listen,
-      access: accessRules(role, refusals),
+      access,
       services: [
         rpcService(FORWARDED_CONTROL, router.handlers),
         rpcService(DispatcherServiceService, routeDispatcherService(role)),
@@ -258,7 +264,7 @@ async function startListeners(
       opened.push(await startRpcServer({ listener, services, onInternalError }));
     }
     const routes = createHttpRoutes({ ...options, role, metrics });
-    const httpListener = await platform.startHttp({ listen: http, routes });
+    const httpListener = await platform.startHttp({ listen: http, routes, revocations: access.revocations });
     return {
       address: rpc.address,
       httpAddress: httpListener.address,
@@ -285,12 +291,15 @@ function createHttpRoutes({
   readonly metrics: Metrics;
 }): HttpServerOptions["routes"] {
   return {
-    "/healthz": () => checkHealth(store, role, problems?.()),
-    "/metrics": async () => ({
-      status: 200,
-      contentType: "text/plain; version=0.0.4",
-      body: await metrics.render(),
-    }),
+    "/healthz": { isPublic: true, answer: () => checkHealth(store, role, problems?.()) },
+    "/metrics": {
+      isPublic: false,
+      answer: async () => ({
+        status: 200,
+        contentType: "text/plain; version=0.0.4",
+        body: await metrics.render(),
+      }),
+    },
   };
 }
 
