@@ -22,10 +22,11 @@ import { specOf, taskOf } from "./agent/specs.js";
 
 const MIB = 1024 * 1024;
 
+const RESOURCES = ["--resource", "gpu=GPU-1", "--resource", "gpu=GPU-2"];
 let metricsAddress = "";
 const fixture = useAgent(() => {
   metricsAddress = `127.0.0.1:${reserveTcpPort()}`;
-  return ["--metrics", metricsAddress];
+  return ["--metrics", metricsAddress, ...RESOURCES];
 });
 const waitForState = (taskId: string, state: TaskState): Promise<TaskStatus> =>
   fixture.waitForState(taskId, state);
@@ -55,6 +56,29 @@ describe("an agent on a real Docker daemon", () => {
     await eventually("the agent reports the removal", () => leader.reports.get(task.id)?.removed);
     expect(await docker.docker("ps", "-aq")).toBe("");
     await eventually("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
+  });
+
+  test("gives each named resource to one task at a time, also after a restart", async () => {
+    const { docker, leader } = fixture;
+    const spec = specOf({
+      task: { reservations: { nanoCpus: 0, memoryBytes: 0, pids: 0, generic: { gpu: 1 } } },
+    });
+    const variableOf = async ({ containerId }: TaskStatus): Promise<string> => {
+      const variables = await docker.docker("exec", containerId, "busybox", "env");
+      return variables.split("\n").find((line) => line.startsWith("DOCKER_RESOURCE_")) ?? "";
+    };
+    const tasks = [taskOf(spec), taskOf(spec)] as const;
+    leader.sendComplete([spec], [...tasks]);
+    const running = await Promise.all(tasks.map(({ id }) => waitForState(id, TaskState.RUNNING)));
+    const variables = await Promise.all(running.map(variableOf));
+    expect(variables.toSorted()).toEqual(["DOCKER_RESOURCE_GPU=GPU-1", "DOCKER_RESOURCE_GPU=GPU-2"]);
+
+    await fixture.agent.kill("SIGKILL");
+    await fixture.restartAgent(RESOURCES);
+    const [first, second] = tasks;
+    const third = taskOf(spec);
+    leader.sendComplete([spec], [{ ...first, desiredState: DesiredState.SHUTDOWN }, second, third]);
+    expect(await variableOf(await waitForState(third.id, TaskState.RUNNING))).toBe(variables[0]);
   });
 
   test("passes every field of a spec to Docker and removes anonymous volumes with the container", async () => {

@@ -72,8 +72,21 @@ test("parseConfig parses generic resources and names the values that are invalid
   expect(parseConfig(["--resource", "gpu", "--resource", "a=-1"], {})).toEqual({
     kind: "invalid",
     problems: [
-      '--resource: invalid value "gpu": must be KIND=COUNT, such as gpu=2',
-      '--resource: invalid value "a=-1": must be KIND=COUNT, such as gpu=2',
+      '--resource: invalid value "gpu": must be KIND=COUNT or KIND=NAME, such as gpu=2',
+      '--resource: invalid value "a=-1": must be KIND=COUNT or KIND=NAME, such as gpu=2',
+    ],
+  });
+});
+
+test("parseConfig parses the names of generic resources", () => {
+  const named = parseConfig(["--resource", "gpu=GPU-1,ssd=2", "--resource", "gpu=GPU-2"], {});
+  expect(named.kind === "config" && named.config.resources).toEqual({ gpu: ["GPU-1", "GPU-2"], ssd: 2 });
+  expect(parseConfig(["--resource", "gpu=a,gpu=a,gpu=2,ssd=1,ssd=b"], {})).toEqual({
+    kind: "invalid",
+    problems: [
+      '--resource: invalid value "gpu=a": the name is declared twice',
+      '--resource: invalid value "gpu=2": a kind has either a number or names',
+      '--resource: invalid value "ssd=b": a kind has either a number or names',
     ],
   });
 });

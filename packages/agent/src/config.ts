@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { BERTH_VERSION, canonicalIp, hostAddressProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
+import type { DeclaredResources } from "./core/tasks/generic-resources.js";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/ingress-mode.js";
 
 export interface AgentConfig {
@@ -10,8 +11,8 @@ export interface AgentConfig {
   readonly advertiseAddress: string | undefined;
   readonly dataDir: string;
   readonly dockerSocket: string;
-  /** Generic resources that tasks can reserve, such as { gpu: 2 }. */
-  readonly resources: Readonly<Record<string, number>>;
+  /** Generic resources that tasks can reserve: numbers such as { ssd: 2 }, or names such as { gpu: ["GPU-1", "GPU-2"] }. */
+  readonly resources: DeclaredResources;
   /** How connections to published ports are balanced: in the kernel, in user space, or in the kernel where possible. */
   readonly ingress: IngressMode;
   /** User that the ingress process runs as; "root" for the agent's own. Empty for one without an account, where possible. */
@@ -43,10 +44,14 @@ Examples:
   $ berth agent join 10.0.0.1:7400 --advertise 10.0.0.11
   $ berth agent
   $ berth agent --resource gpu=2 --resource ssd=1
+  $ berth agent --resource gpu=GPU-8a56a4bc --resource gpu=GPU-d2b9e1f0
   $ berth agent --server 10.0.1.1:7400,10.0.1.2:7400
 `;
 /** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
-const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=(\d{1,9})$/;
+const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=([A-Za-z0-9][A-Za-z0-9_.:/-]{0,127})$/;
+const COUNT = /^\d{1,9}$/;
+/** Each name is in a label of its container. */
+const MAX_RESOURCE_NAMES = 256;
 const SIZE_UNITS: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
 
@@ -161,8 +166,8 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
   }
   return command
     .option(
-      "--resource <kind=count>",
-      "generic resource that tasks can reserve, repeatable [BERTH_RESOURCE]",
+      "--resource <kind=count|kind=name>",
+      "generic resources that tasks can reserve: their number, or one of their names; repeatable [BERTH_RESOURCE]",
       (value: string, previous: string | undefined) =>
         previous === undefined ? value : `${previous},${value}`,
     )
@@ -171,15 +176,28 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
     .configureOutput({ outputError: (text) => onProblem(text.trim().replace(/^error: /, "")) });
 }
 
-function parseResources(text: string, problems: string[]): Readonly<Record<string, number>> {
-  const resources: Record<string, number> = {};
-  for (const part of text.split(",").filter((entry) => entry.trim() !== "")) {
-    const [, kind = "", count = ""] = RESOURCE.exec(part.trim()) ?? [];
-    if (kind === "")
-      problems.push(`--resource: invalid value "${part.trim()}": must be KIND=COUNT, such as gpu=2`);
-    else resources[kind] = Number(count);
+function parseResources(text: string, problems: string[]): DeclaredResources {
+  const resources: Record<string, number | readonly string[]> = {};
+  for (const part of text.split(",").map((entry) => entry.trim())) {
+    if (part === "") continue;
+    const [, kind = "", value = ""] = RESOURCE.exec(part) ?? [];
+    const known = Object.hasOwn(resources, kind) ? resources[kind] : undefined;
+    const problem =
+      kind === "" ? "must be KIND=COUNT or KIND=NAME, such as gpu=2" : valueProblem(value, known);
+    if (problem !== undefined) problems.push(`--resource: invalid value "${part}": ${problem}`);
+    else if (COUNT.test(value)) resources[kind] = Number(value);
+    else resources[kind] = [...(typeof known === "object" ? known : []), value];
   }
   return resources;
+}
+
+/** Returns why a value cannot follow the earlier ones of its kind. */
+function valueProblem(value: string, known: number | readonly string[] | undefined): string | undefined {
+  const isCount = COUNT.test(value);
+  if (known === undefined || (isCount && typeof known === "number")) return undefined;
+  if (isCount || typeof known === "number") return "a kind has either a number or names";
+  if (known.includes(value)) return "the name is declared twice";
+  return known.length < MAX_RESOURCE_NAMES ? undefined : `a kind has at most ${MAX_RESOURCE_NAMES} names`;
 }
 
 function parseSize(text: string, problems: string[]): number {

@@ -25,10 +25,10 @@ export class AgentFixture {
   }
 
   /** Ends the session, forgets the reports, and starts another agent. Resolves when it has a session. */
-  async restartAgent(): Promise<void> {
+  async restartAgent(args: readonly string[] = []): Promise<void> {
     this.leader.endSession();
     this.leader.reports.clear();
-    this.agent = this.startAgent();
+    this.agent = this.startAgent(args);
     await eventually("the agent has a session", () => this.leader.hasSession);
   }
 

@@ -92,6 +92,7 @@ export class SimContainer {
       exitCode: this.exitCode,
       error: "",
       outOfMemory: false,
+      resources: [],
       health: this.#shownHealth(),
       healthOutput: this.health === "unhealthy" ? "no answer" : "",
       // Commands are not simulated.

@@ -108,7 +108,7 @@ async function runLeaderSession(
 function createTaskManager(context: AgentContext, images: NodeImages | undefined): TaskManager {
   const { platform, nodeId, identity, savedState, events, ticker, condition } = context;
   const { fence, overlay, policy, queue, logOf } = context;
-  const { engine, disk } = platform;
+  const { engine, disk, host } = platform;
   const taskManager = new TaskManager({
     engine,
     checkPort: platform.checkPort,
@@ -119,6 +119,7 @@ function createTaskManager(context: AgentContext, images: NodeImages | undefined
     shippedFiles: createShippedFiles(context, images),
     onSwapProblem: (problem) => condition.setSwapProblem(problem),
     node: { nodeId, hostname: identity.hostname, advertiseAddress: identity.address },
+    resourceNames: host.resourceNames,
     log: logOf("tasks"),
     isFenced: () => fence.isFenced,
     networks: () => overlay.view,

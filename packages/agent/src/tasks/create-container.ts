@@ -1,4 +1,4 @@
-import { AT_MOST_ONE_LABEL } from "../core/docker/labels.js";
+import { AT_MOST_ONE_LABEL, parseResources, RESOURCES_LABEL } from "../core/docker/labels.js";
 import type { ObservedContainer } from "../core/docker/observed-container.js";
 import { RESOLV_CONF } from "../core/networks/container-dns.js";
 import type { ContainerConfig } from "../core/tasks/container-config.js";
@@ -90,6 +90,7 @@ function createdContainer(id: string, { taskId, config }: CreateStep): ObservedC
     processId: 0,
     startedAt: "",
     stopGraceMs: config.body.StopTimeout * 1_000,
+    resources: parseResources(config.body.Labels[RESOURCES_LABEL]),
     atMostOne: config.body.Labels[AT_MOST_ONE_LABEL] === "true",
   };
 }

@@ -1,7 +1,9 @@
 import { DesiredState, FENCE_GRACE_MS } from "@berth/proto";
 import type { Logger } from "pino";
+import { parseResources, RESOURCES_LABEL } from "../core/docker/labels.js";
 import type { NetworksView } from "../core/networks/task-networks.js";
 import type { WorkKind } from "../core/tasks/container-event.js";
+import type { ResourcesView } from "../core/tasks/generic-resources.js";
 import type { PolicyView } from "../core/tasks/policy-refusal.js";
 import { reconcile } from "../core/tasks/reconcile.js";
 import { statusOf } from "../core/tasks/status.js";
@@ -20,6 +22,8 @@ import { WorkLanes } from "./work-lanes.js";
 /** When to inspect a container again after an inspection failed although Docker is available. */
 const INSPECT_AGAIN_MS = 1_000;
 
+const NONE_TAKEN: ReadonlySet<string> = new Set();
+
 /** Steps that do not change the container of a task. */
 const CANCELABLE_STEPS: readonly WorkKind[] = ["pull", "write-shipped", "check-health", "post-start"];
 
@@ -29,6 +33,8 @@ export interface ReconcileLoopOptions {
   readonly tools: Omit<StepTools, "lanes" | "images" | "onPullProgress">;
   /** Undefined where nodes do not transfer images. */
   readonly managedImages: ManagedImages | undefined;
+  /** The names of the generic resources that have some, by kind. */
+  readonly resourceNames: Readonly<Record<string, readonly string[]>>;
   readonly isFenced: () => boolean;
   readonly networks: () => NetworksView;
   readonly policy: () => PolicyView;
@@ -167,9 +173,16 @@ export class ReconcileLoop {
       networks: networks(),
       policy: policy(),
       files: files(),
+      resources: this.#resources(record),
       owners: this.#options.tasks.ownersOf(record),
       isFenced: isFenced(),
     });
+  }
+
+  #resources({ taskId }: TaskRecord): ResourcesView {
+    const { resourceNames: declared, tasks } = this.#options;
+    const hasNames = Object.keys(declared).length > 0;
+    return { declared, taken: hasNames ? tasks.resourcesOfOthers(taskId) : NONE_TAKEN };
   }
 
   #inspect(record: TaskRecord, containerId: string): void {
@@ -196,6 +209,8 @@ export class ReconcileLoop {
       log.info({ task: record.taskId, reason: step.failure }, "stopping failed task");
       record.memory = { ...record.memory, failure: step.failure };
     }
+    if (step.kind === "create")
+      record.createdResources = parseResources(step.config.body.Labels[RESOURCES_LABEL]);
     const stepTools = {
       ...tools,
       lanes: this.#lanes,

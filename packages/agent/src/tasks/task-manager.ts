@@ -36,6 +36,8 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   readonly log: Logger;
   readonly now?: () => number;
   /** Returns true while at-most-one tasks must not run, because the leader may have replaced them. */
+  /** The names of the generic resources that have some, by kind. @default none */
+  readonly resourceNames?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly isFenced: () => boolean;
   /** Returns the current state of the networks that tasks of this node can join. */
   readonly networks: () => NetworksView;
@@ -79,6 +81,7 @@ export class TaskManager {
         registryLogins: () => this.#registryLogins,
       },
       managedImages: options.managedImages,
+      resourceNames: options.resourceNames ?? {},
       isFenced,
       networks,
       policy,

@@ -30,6 +30,8 @@ export class TaskRecord {
   status: TaskStatus | undefined;
   memory: TaskMemory = BLANK_MEMORY;
   inFlight: InFlight | undefined;
+  /** The named resources of the container that was created last, before Docker shows it. */
+  createdResources: readonly string[] = [];
   /** The last report to the leader. */
   lastReport: ReportedTask | undefined;
 
@@ -48,9 +50,21 @@ export class TaskRecord {
     return this.assignment?.task.atMostOne || container?.atMostOne || false;
   }
 
+  /** Returns the named resources that no other task can have. A task that has ended needs none. */
+  get resources(): readonly string[] {
+    if (isFinal(this.status)) return [];
+    const containers = [...this.containers.values()];
+    return containers.length === 0 ? this.createdResources : containers.flatMap(({ resources }) => resources);
+  }
+
+  /** Whether the task may have a container that was not inspected yet. */
+  get isUnexplored(): boolean {
+    return this.containers.size === 0 && (this.staleContainers.size > 0 || this.inFlight?.kind === "inspect");
+  }
+
   /** Returns the view of the task for a decision. @param environment the facts that the record does not hold */
   toView(
-    environment: Pick<TaskView, "node" | "image" | "networks" | "policy" | "files" | "owners" | "isFenced">,
+    environment: Omit<TaskView, "taskId" | "assignment" | "containers" | "status" | "memory">,
   ): TaskView {
     const { taskId, assignment, status, memory } = this;
     return { taskId, assignment, containers: [...this.containers.values()], status, memory, ...environment };

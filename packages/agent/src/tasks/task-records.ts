@@ -74,6 +74,17 @@ export class TaskRecords {
     });
   }
 
+  /** Returns the named resources that other tasks have. Undefined while a container was not inspected yet. */
+  resourcesOfOthers(taskId: string): ReadonlySet<string> | undefined {
+    const taken = new Set<string>();
+    for (const record of this) {
+      if (record.taskId === taskId) continue;
+      if (record.isUnexplored) return undefined;
+      for (const resource of record.resources) taken.add(resource);
+    }
+    return taken;
+  }
+
   /** Yields the tasks that run beside a task. */
   *companionsOf(taskId: string): Generator<string> {
     for (const { taskId: id, assignment } of this) {

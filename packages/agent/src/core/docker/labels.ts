@@ -12,6 +12,9 @@ const STACK_NAMESPACE_LABEL = "com.docker.stack.namespace";
 /** Marks an at-most-one container, so that a restarted agent can stop it even without contact to the leader. */
 export const AT_MOST_ONE_LABEL = "berth.at-most-one";
 
+/** The named resources that the container has, as `KIND=NAME,…`. A restarted agent does not give them to another one. */
+export const RESOURCES_LABEL = "berth.resources";
+
 /** Returns the labels of a task's container. A restarted agent recognizes the container by them. */
 export function taskLabels(task: AssignedTask): Record<string, string> {
   return {
@@ -23,6 +26,16 @@ export function taskLabels(task: AssignedTask): Record<string, string> {
     ...(task.atMostOne ? { [AT_MOST_ONE_LABEL]: "true" } : {}),
     ...(task.stack === "" ? {} : { "berth.stack": task.stack, [STACK_NAMESPACE_LABEL]: task.stack }),
   };
+}
+
+/** Parses the label with the named resources of a container. */
+export function parseResources(label: string | undefined): readonly string[] {
+  return (label ?? "").split(",").filter((resource) => resource !== "");
+}
+
+/** Returns the label with the named resources of a container; none for a container without some. */
+export function resourceLabels(resources: readonly string[]): Record<string, string> {
+  return resources.length === 0 ? {} : { [RESOURCES_LABEL]: resources.join(",") };
 }
 
 /** The label of a Docker network that berth manages. Networks without it are never touched. */

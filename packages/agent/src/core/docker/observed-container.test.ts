@@ -22,6 +22,7 @@ test("parseInspect reads a healthy container with a published port", async () =>
     processId: 163,
     startedAt: expect.stringMatching(/^20\d\d-.*\d$/),
     stopGraceMs: 10_000,
+    resources: [],
     atMostOne: false,
   });
 });

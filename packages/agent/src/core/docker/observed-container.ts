@@ -1,6 +1,6 @@
 import { type HostPort, PortSpec_Protocol, parseIpv4, subnetSize, subnetText } from "@berth/proto";
 import { readEntries, readField, readList, readNumber, readString } from "./json.js";
-import { AT_MOST_ONE_LABEL } from "./labels.js";
+import { AT_MOST_ONE_LABEL, parseResources, RESOURCES_LABEL } from "./labels.js";
 
 const MS_PER_S = 1_000;
 const MAX_PORT = 65_535;
@@ -54,6 +54,8 @@ export interface ObservedContainer {
   /** When the container was last started, in UTC without "Z": such texts sort by time. Empty or year 1 before that. */
   readonly startedAt: string;
   readonly stopGraceMs: number;
+  /** The named resources that the container has, as `KIND=NAME`. */
+  readonly resources: readonly string[];
   /** True when the container must not run without contact to the leader. */
   readonly atMostOne: boolean;
 }
@@ -117,6 +119,7 @@ export function parseInspect(json: unknown, taskIdOf: TaskIdOf): ObservedContain
     processId: readNumber(readField(state, "Pid")),
     startedAt: readString(readField(state, "StartedAt")).replace(/Z$/, ""),
     stopGraceMs: typeof stopTimeoutS === "number" ? stopTimeoutS * MS_PER_S : DOCKER_STOP_GRACE_MS,
+    resources: parseResources(readString(readField(labels, RESOURCES_LABEL))),
     atMostOne: readString(readField(labels, AT_MOST_ONE_LABEL)) === "true",
   };
 }

@@ -20,10 +20,11 @@ import type {
   PortBindingBody,
   ThrottleBody,
 } from "../docker/create-body.js";
-import { taskLabels } from "../docker/labels.js";
+import { resourceLabels, taskLabels } from "../docker/labels.js";
 import { directResolvConf, dnsServers } from "../networks/container-dns.js";
 import type { NetworksView } from "../networks/task-networks.js";
 import { attachmentsOf, endpointBody } from "../networks/task-networks.js";
+import { resourceVariables } from "./generic-resources.js";
 import { mountConfig } from "./mounts.js";
 import { type OwnerView, sharingConfig } from "./owner-containers.js";
 import { copyPath } from "./shipped-mounts.js";
@@ -55,6 +56,8 @@ export interface ContainerConfigInput {
   readonly networks: NetworksView;
   readonly files: FilesView;
   readonly owners: readonly OwnerView[];
+  /** The named resources that the container gets, as `KIND=NAME`. @default none */
+  readonly resources?: readonly string[];
 }
 
 /**
@@ -62,7 +65,7 @@ export interface ContainerConfigInput {
  * and the daemon apply.
  */
 export function containerConfig(input: ContainerConfigInput): ContainerConfig {
-  const { task, container, node } = input;
+  const { task, container, node, resources = [] } = input;
   const fill = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
   const resolvConf = resolvConfOf(input);
@@ -78,7 +81,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
     ...omitUndefined({ resolvConf }),
     body: {
       Image: imageReference(container),
-      Labels: { ...container.labels, ...taskLabels(task) },
+      Labels: { ...container.labels, ...taskLabels(task), ...resourceLabels(resources) },
       StopTimeout: Math.ceil((container.stopGraceMs ?? DEFAULT_STOP_GRACE_MS) / MS_PER_S),
       ...omitUndefined({
         Entrypoint: container.entrypoint?.values,
@@ -86,7 +89,11 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         Healthcheck: container.healthcheck && healthcheckBody(container.healthcheck),
       }),
       ...omitUnset({
-        Env: [...container.env.map(fill), ...secretVariables(container.files, contents)],
+        Env: [
+          ...container.env.map(fill),
+          ...secretVariables(container.files, contents),
+          ...resourceVariables(input.spec, resources),
+        ],
         WorkingDir: container.workingDir,
         User: container.user,
         Hostname: fill(container.hostname),

@@ -10,6 +10,7 @@ import { isAlive, type ObservedContainer } from "../docker/observed-container.js
 import { endpointBody, missingNetwork, networkRefusal, networkWait } from "../networks/task-networks.js";
 import { unsupportedReason } from "./api-requirements.js";
 import { containerConfig } from "./container-config.js";
+import { selectResources } from "./generic-resources.js";
 import { isStopping, postStartFailure, postStartStep, stopDecision } from "./hooks.js";
 import { ownerFailure, ownerRefusal, ownerWait } from "./owner-containers.js";
 import { policyRefusal } from "./policy-refusal.js";
@@ -24,6 +25,9 @@ import type { Assignment, TaskView } from "./task-view.js";
 
 /** An unhealthy container may recover for this long. Short enough that a stuck replica is replaced soon. */
 export const UNHEALTHY_GRACE_MS = 30_000;
+
+/** Time until a task looks again whether other tasks have released the resources that it needs. */
+const RESOURCE_POLL_MS = 500;
 
 /** How long a container waits for the client that its spec requires. The client connects while the image is pulled. */
 const ATTACH_TIMEOUT_MS = 30_000;
@@ -100,7 +104,7 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   }
   if (!shouldRun(desiredState)) return standstill(view, container, "desired state is shutdown");
   if (isFinal(status)) return standstill(view, container, "the task has ended");
-  if (container === undefined) return nextTowardContainer(view, assignment);
+  if (container === undefined) return nextTowardContainer(view, assignment, nowMs);
   if (container.state === "created") {
     return attachDecision(view, assignment, nowMs) ?? nextTowardStart(view, assignment, container);
   }
@@ -177,7 +181,7 @@ function stopFailed(view: TaskView, container: ObservedContainer, failure: strin
 }
 
 /** Returns the next step toward a container: first the image, then its files and its owners, then the container. */
-function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
+function nextTowardContainer(view: TaskView, assignment: Assignment, nowMs: number): Decision {
   const { task, spec, receivedAtMs } = assignment;
   const container = spec.task?.container;
   // The task is rejected already: its spec has nothing to run.
@@ -194,8 +198,10 @@ function nextTowardContainer(view: TaskView, assignment: Assignment): Decision {
   }
   const preparation = nextPreparation(view, assignment);
   if (preparation !== undefined) return preparation;
+  const resources = selectResources(spec, view.resources);
+  if (resources === undefined) return { requeueAtMs: nowMs + RESOURCE_POLL_MS };
   const { node, networks, files, owners } = view;
-  const config = containerConfig({ task, spec, container, node, networks, files, owners });
+  const config = containerConfig({ task, spec, container, node, networks, files, owners, resources });
   return { step: { kind: "create", taskId: task.id, config }, reason: "no container" };
 }
 

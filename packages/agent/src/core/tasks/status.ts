@@ -12,6 +12,7 @@ import {
 } from "@berth/proto";
 import { type ContainerHealth, isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import { addressesIn, networkWait } from "../networks/task-networks.js";
+import { resourceWait } from "./generic-resources.js";
 import { isAwaitingPostStart, preStopNote } from "./hooks.js";
 import { ownerWait } from "./owner-containers.js";
 import { isAwaitingPorts, portMessage } from "./readiness.js";
@@ -175,7 +176,9 @@ function preparingMessage(view: TaskView): string {
   if (memory.retry !== undefined) return `retrying: ${memory.retry.reason}`;
   const name = assignment?.spec.task?.container?.image ?? "";
   if (image.state !== "absent")
-    return assignment ? networkWait(assignment.spec, networks) || fileWait(view) || ownerWait(view) : "";
+    return assignment === undefined
+      ? ""
+      : networkWait(assignment.spec, networks) || fileWait(view) || ownerWait(view) || resourceWait(view);
   return `pulling image ${name}${memory.pulledPercent === undefined ? "" : ` (${memory.pulledPercent} %)`}`;
 }
 

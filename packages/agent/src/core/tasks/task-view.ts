@@ -1,6 +1,7 @@
 import type { AssignedSpec, AssignedTask, TaskStatus } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import type { NetworksView } from "../networks/task-networks.js";
+import type { ResourcesView } from "./generic-resources.js";
 import type { OwnerView } from "./owner-containers.js";
 import type { PolicyView } from "./policy-refusal.js";
 import type { FilesView, HostIds } from "./task-files.js";
@@ -65,6 +66,7 @@ export interface TaskView {
   readonly networks: NetworksView;
   readonly policy: PolicyView;
   readonly files: FilesView;
+  readonly resources: ResourcesView;
   /** The tasks beside which the task runs. */
   readonly owners: readonly OwnerView[];
   /** True when the node has had no contact with the leader for so long that at-most-one tasks must not run. */

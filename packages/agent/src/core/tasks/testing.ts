@@ -14,6 +14,7 @@ import {
 } from "@berth/proto";
 import type { ObservedContainer } from "../docker/observed-container.js";
 import { NO_NETWORKS } from "../networks/task-networks.js";
+import type { ResourcesView } from "./generic-resources.js";
 import { type FilesView, HOST_ROOT } from "./task-files.js";
 import { BLANK_MEMORY } from "./task-memory.js";
 import type { NodeFacts, TaskView } from "./task-view.js";
@@ -36,6 +37,8 @@ export const NO_FILES: FilesView = {
   directory: FILES_DIRECTORY,
   shippedDirectory: "/var/lib/berth/agent/mounts",
 };
+
+export const NO_RESOURCES: ResourcesView = { declared: {}, taken: new Set() };
 
 export const NAME = "shop_web.2.task1";
 
@@ -112,6 +115,7 @@ export function containerWith(fields: Partial<ObservedContainer> = {}): Observed
     stopGraceMs: 10_000,
     startedAt: "2026-01-01T00:00:00",
     atMostOne: false,
+    resources: [],
     ...fields,
   };
 }
@@ -129,6 +133,7 @@ export function viewWith(fields: Partial<TaskView> = {}): TaskView {
     networks: NO_NETWORKS,
     policy: { policy: DEFAULT_POLICY, files: DEFAULT_HOST_FILES },
     files: NO_FILES,
+    resources: NO_RESOURCES,
     owners: [],
     isFenced: false,
     ...fields,

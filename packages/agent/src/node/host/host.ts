@@ -1,12 +1,15 @@
 import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { GPU_CAPABILITY, type HostListener } from "@berth/proto";
+import type { DeclaredResources } from "../../core/tasks/generic-resources.js";
 import { cachedListeners, readListeners, socketCounts } from "./listening-sockets.js";
 
 /** The resources of a host. */
 export interface Host {
   /** Countable resources by kind: those that the administrator declared, and the GPUs that were found. */
   readonly generic: Readonly<Record<string, number>>;
+  /** The names of the countable resources that have some, by kind. @default none */
+  readonly resourceNames?: Readonly<Record<string, readonly string[]>>;
   /** Returns how many processes and threads the host allows; 0 when it is not known. */
   pidLimit(): Promise<number>;
   /** Returns all listening sockets, in any order. */
@@ -14,11 +17,20 @@ export interface Host {
 }
 
 /** This host, as its kernel reports it. */
-export const linuxHost = (declared: Host["generic"]): Host => ({
-  generic: { ...findGpus(), ...declared },
-  pidLimit,
-  listeners: cachedListeners({ read: () => readListeners(), counts: () => socketCounts() }),
-});
+export function linuxHost(declared: DeclaredResources): Host {
+  const counts: Record<string, number> = {};
+  const resourceNames: Record<string, readonly string[]> = {};
+  for (const [kind, value] of Object.entries(declared)) {
+    counts[kind] = typeof value === "number" ? value : value.length;
+    if (typeof value !== "number") resourceNames[kind] = value;
+  }
+  return {
+    generic: { ...findGpus(), ...counts },
+    resourceNames,
+    pidLimit,
+    listeners: cachedListeners({ read: () => readListeners(), counts: () => socketCounts() }),
+  };
+}
 
 /** The driver of NVIDIA has a directory here for each GPU. */
 const GPU_DIRECTORY = "/proc/driver/nvidia/gpus";

@@ -1,0 +1,65 @@
+import type { AssignedSpec } from "@berth/proto";
+import type { TaskView } from "./task-view.js";
+
+// A task reserves a number of generic resources of a kind. Where the administrator has named the resources of a node, such
+// as the UUIDs of GPUs, the agent selects those of the task. The leader only counts them.
+
+/** Swarm's prefix of the variables with the resources of a container. */
+const VARIABLE_PREFIX = "DOCKER_RESOURCE_";
+
+/** The resources that an administrator has declared, by kind: their number, or their names. */
+export type DeclaredResources = Readonly<Record<string, number | readonly string[]>>;
+
+export interface ResourcesView {
+  /** The names that the administrator has declared, by kind. A kind that is only counted is missing. */
+  readonly declared: Readonly<Record<string, readonly string[]>>;
+  /** Those that other tasks of the node have, as `KIND=NAME`. Undefined while a container is not known well enough. */
+  readonly taken: ReadonlySet<string> | undefined;
+}
+
+/** Returns the named resources for a container, as `KIND=NAME`. Undefined while too few are free. */
+export function selectResources(
+  spec: AssignedSpec,
+  { declared, taken }: ResourcesView,
+): readonly string[] | undefined {
+  const selected: string[] = [];
+  for (const [kind, count] of reservedNames(spec, declared)) {
+    const names = (declared[kind] ?? []).map((name) => `${kind}=${name}`);
+    const free = names.filter((name) => taken?.has(name) === false).slice(0, count);
+    if (free.length < count) return undefined;
+    selected.push(...free);
+  }
+  return selected;
+}
+
+/** Returns why the container cannot be created yet. Empty when its resources are free. */
+export function resourceWait({ assignment, containers, resources }: TaskView): string {
+  if (assignment === undefined || containers.length > 0) return "";
+  const { spec } = assignment;
+  if (selectResources(spec, resources) !== undefined) return "";
+  const kinds = reservedNames(spec, resources.declared).map(([kind]) => kind);
+  return `waiting for other tasks of this node to release resources: ${kinds.join(", ")}`;
+}
+
+/** Returns the variables with the resources of a container, as in Swarm: names, or numbers of those without names. */
+export function resourceVariables(spec: AssignedSpec, selected: readonly string[]): readonly string[] {
+  return reservedKinds(spec).map(([kind, count]) => {
+    const names = selected.flatMap((resource) =>
+      resource.startsWith(`${kind}=`) ? [resource.slice(kind.length + 1)] : [],
+    );
+    const value = names.length === 0 ? String(count) : names.join(",");
+    return `${VARIABLE_PREFIX}${kind.toUpperCase()}=${value}`;
+  });
+}
+
+function reservedNames(
+  spec: AssignedSpec,
+  declared: ResourcesView["declared"],
+): readonly (readonly [kind: string, count: number])[] {
+  return reservedKinds(spec).filter(([kind]) => Object.hasOwn(declared, kind));
+}
+
+function reservedKinds({ task }: AssignedSpec): readonly (readonly [kind: string, count: number])[] {
+  const reserved = Object.entries(task?.reservations?.generic ?? {});
+  return reserved.filter(([, count]) => count > 0).sort(([a], [b]) => (a < b ? -1 : 1));
+}
