@@ -36,7 +36,7 @@ module.exports = {
       severity: "error",
       from: { path: "^proto/src/index\\.ts$" },
       to: {
-        path: "@grpc/|^(node:)?(http|tls|dgram)$|^proto/src/(rpc|http|probe|identity|terminal)/",
+        path: "@grpc/|^(node:)?(http|tls|dgram)$|^proto/src/(rpc|http|probe|identity|service-manager|terminal)/",
         reachable: true,
       },
     },

@@ -1,15 +1,17 @@
 import { diskError, isBerthError } from "@berth/proto";
-import { type Logger, pino } from "pino";
+import { serviceManager } from "@berth/proto/service-manager";
+import type { Logger } from "pino";
 import { chooseAdvertiseAddress } from "./agent/advertise-address.js";
 import { runAgent } from "./agent/agent.js";
 import { exitOnUnhandledErrors } from "./agent/fatal-errors.js";
 import { hostPlatform } from "./agent/platform.js";
 import { loadState } from "./agent/state-file.js";
 import type { AgentConfig } from "./config.js";
+import { createLogger } from "./runtime/logger.js";
 
 /** Runs the agent until a stop signal. Returns the exit code of the process: 0 after a signal, 1 after a failure. */
 export async function runAgentProcess(config: AgentConfig): Promise<number> {
-  const log = pino({ name: "berth-agent", level: config.logLevel });
+  const log = createLogger("berth-agent", config.logLevel);
   const stopping = new AbortController();
   const stop = (signal: NodeJS.Signals): void => {
     log.info({ signal }, "agent stopping");
@@ -40,5 +42,12 @@ async function runOnHost(config: AgentConfig, log: Logger, signal: AbortSignal):
     platform.release();
     throw error;
   });
+  const manager = serviceManager({
+    env: process.env,
+    onFailure: (error) => log.warn({ err: error }, "cannot report to systemd"),
+  });
+  signal.addEventListener("abort", () => void manager.stopping(), { once: true });
+  // The agent is ready without a server: its containers run, and it keeps connecting.
+  await manager.ready();
   await runAgent({ config: { servers, advertiseAddress }, platform, log }, signal);
 }

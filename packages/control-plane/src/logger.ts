@@ -1,4 +1,7 @@
-import { destination, type Logger, pino } from "pino";
+import { formatJournalLine, isJournal } from "@berth/proto/service-manager";
+import { type DestinationStream, destination, type Logger, pino } from "pino";
+
+const STDERR = 2;
 
 /** Names of pino's levels, padded to the same width. */
 const LEVEL_NAMES: Readonly<Record<number, string>> = {
@@ -9,13 +12,19 @@ const LEVEL_NAMES: Readonly<Record<number, string>> = {
   60: "FATAL",
 };
 
-/** Creates the logger of `berth server`. It writes JSON lines to stderr, or short lines if stderr is a terminal. */
+/**
+ * Creates the logger of `berth server`. It writes to stderr: lines of JSON, entries of the journal if stderr is connected
+ * to it, or short lines if stderr is a terminal.
+ */
 export function createLogger(level: string): Logger {
-  const isTerminal = process.stderr.isTTY === true;
-  return pino(
-    { level, base: null },
-    isTerminal ? { write: (line) => process.stderr.write(`${formatForTerminal(line)}\n`) } : destination(2),
-  );
+  return pino({ level, base: null }, createDestination());
+}
+
+function createDestination(): DestinationStream {
+  const stderr = destination(STDERR);
+  if (isJournal(STDERR, process.env)) return { write: (line) => stderr.write(formatJournalLine(line)) };
+  if (process.stderr.isTTY !== true) return stderr;
+  return { write: (line) => process.stderr.write(`${formatForTerminal(line)}\n`) };
 }
 
 /** Formats one JSON line as time, level, message and `name=value` fields. */

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { BerthError, isBerthError } from "@berth/proto";
 import { grpcTransport } from "@berth/proto/rpc";
+import { type ServiceManager, serviceManager } from "@berth/proto/service-manager";
 import type { Logger } from "pino";
 import { advertisedHost, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
@@ -31,9 +32,13 @@ const MEMBER_REMOVAL_TIMEOUT_MS = 10 * 60_000;
  */
 export async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
   const { dataDir } = config;
+  const manager = serviceManager({
+    env: process.env,
+    onFailure: (error) => logger.warn({ err: error }, "cannot report to systemd"),
+  });
   const identity = await openServerIdentity({ dataDir, nowMs: Date.now(), newId: systemRuntime.newId });
   try {
-    await runWithIdentity(identity, config, logger, signal);
+    await runWithIdentity({ identity, manager }, config, logger, signal);
   } catch (error) {
     if (isBerthError(error, "BERTH_SERVER_REMOVED")) await (await ServerFolder.open(dataDir)).markRemoved();
     throw error;
@@ -42,7 +47,7 @@ export async function runServer(config: ServerConfig, logger: Logger, signal: Ab
 
 /** Starts etcd, then the server. Stops them in the reverse order, because the leader needs etcd to resign. */
 async function runWithIdentity(
-  identity: ServerIdentity,
+  { identity, manager }: { readonly identity: ServerIdentity; readonly manager: ServiceManager },
   config: ServerConfig,
   logger: Logger,
   signal: AbortSignal,
@@ -79,6 +84,8 @@ async function runWithIdentity(
       },
       serving.signal,
     );
+    await manager.ready();
+    signal.addEventListener("abort", () => void manager.stopping(), { once: true });
     await server.stopped;
     logger.info("stopped");
   } catch (error) {

@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
-import { type Logger, pino } from "pino";
+import { type ServiceManager, serviceManager } from "@berth/proto/service-manager";
+import type { Logger } from "pino";
+import { createLogger } from "../runtime/logger.js";
 import { lockDataDir, type ProcessLock } from "../runtime/process-lock.js";
 import { runProgram } from "../runtime/run-program.js";
 import { type ControlServer, createControlServer, watchSocketFile } from "./control/control-server.js";
@@ -54,6 +56,7 @@ interface IngressProcess extends Services {
   readonly path: OpenedPath;
   /** The lock of the data directory. */
   readonly lock: ProcessLock;
+  readonly manager: ServiceManager;
 }
 
 /**
@@ -73,8 +76,13 @@ async function main(log: Logger): Promise<void> {
     process.exit(0);
   }
   const path = await useKernel(services, { mode, log, handover });
-  await serveControl({ ...services, options, log, path, lock });
+  const manager = serviceManager({
+    env: process.env,
+    onFailure: (error) => log.warn({ err: error }, "cannot report to systemd"),
+  });
+  await serveControl({ ...services, options, log, path, lock, manager });
   log.info({ dataDir, transport: transport.name, path: path.current() }, "ingress process ready");
+  await manager.ready();
 }
 
 function parseOptions(): Options {
@@ -190,7 +198,7 @@ async function serveControl(ingress: IngressProcess): Promise<void> {
 
 /** Returns the handler of handover requests, which starts a successor and leaves everything to it. */
 function createHandOver(
-  { options, ...services }: IngressProcess,
+  { options, manager, ...services }: IngressProcess,
   shutdown: GracefulShutdown,
   stopListening: () => void,
 ): (program: IngressProgram) => Promise<void> {
@@ -210,6 +218,8 @@ function createHandOver(
       isHandingOver = false;
     }
     stopListening();
+    // systemd would end the successor with this process if it took this one for the main process of the unit.
+    if (successor.pid !== undefined) await manager.replaceMainProcess(successor.pid);
     await shutdown.begin(`process ${successor.pid} took over`, "handover");
     releaseTo(successor);
     successor.unref();
@@ -247,7 +257,7 @@ async function acquireDataDirLock(dataDir: string, timeoutMs: number): Promise<P
   }
 }
 
-const log = pino({ name: "ingress" });
+const log = createLogger("ingress");
 for (const event of ["unhandledRejection", "uncaughtException"] as const) {
   process.on(event, (reason: unknown) => {
     log.fatal({ err: reason, event }, "ingress process failed");

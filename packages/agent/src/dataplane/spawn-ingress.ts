@@ -39,7 +39,17 @@ export function spawnIngress(dataDir: string, program: IngressProgram, user?: In
  */
 export function spawnSuccessor(dataDir: string, program: IngressProgram): ChildProcess {
   const [file = "", ...argv] = successorCommand(dataDir, program);
-  return spawn(file, argv, { ...processOptions(), stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const { env, ...options } = processOptions();
+  return spawn(file, argv, {
+    ...{ ...options, env: { ...env, ...serviceManagerEnv() } },
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+}
+
+/** Returns the variables through which systemd and this process find each other. They are not for another unit. */
+function serviceManagerEnv(): NodeJS.ProcessEnv {
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, JOURNAL_STREAM } = process.env;
+  return { NOTIFY_SOCKET, WATCHDOG_USEC, JOURNAL_STREAM };
 }
 
 /**

@@ -1,0 +1,65 @@
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { BerthError } from "@berth/proto";
+import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.js";
+
+/** The program of the unit: a script that the agent writes, because it selects user, mode and release. Root's only. */
+const SCRIPT = "/run/berth/ingress.sh";
+const SCRIPT_MODE = 0o700;
+
+export interface IngressUnitOptions {
+  /** Such as `berth-ingress.service`. */
+  readonly name: string;
+  /** @default the path that berth's unit runs */
+  readonly script?: string;
+  readonly run?: RunProgram;
+}
+
+/** A unit of systemd that runs the ingress process, so that the process outlives the agent and is supervised. */
+export class IngressUnit {
+  readonly name: string;
+  readonly #script: string;
+  readonly #run: RunProgram;
+
+  constructor({ name, script = SCRIPT, run = runProgram }: IngressUnitOptions) {
+    this.name = name;
+    this.#script = script;
+    this.#run = run;
+  }
+
+  /** Sets what the unit runs at its next start, in the given directory. */
+  setCommand(directory: string, command: readonly string[]): void {
+    mkdirSync(dirname(this.#script), { recursive: true });
+    // systemd can start the unit at any moment, so the script is replaced as a whole.
+    const draft = `${this.#script}.new`;
+    const lines = ["#!/bin/sh", `cd ${quote(directory)} && exec ${command.map(quote).join(" ")}`];
+    writeFileSync(draft, `${lines.join("\n")}\n`, { mode: SCRIPT_MODE });
+    renameSync(draft, this.#script);
+  }
+
+  /** Starts the unit unless it is active. @throws BerthError BERTH_INGRESS_FAILED */
+  start(signal: AbortSignal): Promise<void> {
+    return this.#control("start", signal);
+  }
+
+  /** Ends the process of the unit, and starts it again. @throws BerthError BERTH_INGRESS_FAILED */
+  restart(signal: AbortSignal): Promise<void> {
+    return this.#control("restart", signal);
+  }
+
+  async #control(verb: "start" | "restart", signal: AbortSignal): Promise<void> {
+    // The caller waits for the process itself.
+    const result = await this.#run("systemctl", { args: ["--no-block", verb, this.name], signal });
+    const reason = failureOf("systemctl", result);
+    if (reason === undefined) return;
+    throw new BerthError({
+      code: "BERTH_INGRESS_FAILED",
+      message: `cannot ${verb} the unit ${this.name} of the ingress process: ${reason}`,
+    });
+  }
+}
+
+/** Quotes an argument for a shell. */
+function quote(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}

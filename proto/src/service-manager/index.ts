@@ -1,0 +1,2 @@
+export { formatJournalLine, isJournal } from "./journal.js";
+export { type ServiceManager, type ServiceManagerOptions, serviceManager } from "./service-manager.js";
