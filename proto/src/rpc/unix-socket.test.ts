@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync, watch } from "node:fs";
 import { link, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, createServer } from "node:net";
@@ -54,6 +54,19 @@ async function leaveStaleSocket(): Promise<void> {
   await link(join(folder, "other.sock"), path);
   await new Promise((resolve) => other.close(resolve));
 }
+
+test("a server listens in a folder whose parent it cannot write to", async () => {
+  await mkdir(dirname(path));
+  const before = readdirSync(folder);
+  const changes: string[] = [];
+  const watcher = watch(folder, (_, name) => changes.push(String(name)));
+  cleanUps.push(() => watcher.close());
+  await serve();
+  await setImmediate();
+  expect(await call()).toEqual({ reachable: true });
+  expect(changes).toEqual([]);
+  expect(readdirSync(folder)).toEqual(before);
+});
 
 test("a server creates the folder of its socket, which only its user can open", async () => {
   await serve();

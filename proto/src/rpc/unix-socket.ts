@@ -25,8 +25,9 @@ export function unixAddress(path: string): string {
  */
 export async function listenUnix(server: Server, path: string): Promise<() => void> {
   await prepareSocketPath(path);
-  // No longer than the usual name of the socket: the kernel limits paths of sockets to 107 bytes.
-  const folder = await mkdtemp(join(dirname(path), "."));
+  // No longer than the usual name of the socket: the kernel limits paths of sockets to 107 bytes. join() would drop the
+  // dot, and with it the separator: the folder would be beside that of the socket, where this user may not write.
+  const folder = await mkdtemp(`${dirname(path)}/.`);
   const created = join(folder, "s");
   try {
     await bind(server, created);
