@@ -1,12 +1,13 @@
 import { parseConfig } from "./config.js";
 
 /**
- * Runs `berth agent` or `berth agent join`. Each loads its code only when it runs: the help and `join` need little of it.
+ * Runs `berth agent`, or one of its commands. Each loads its code only when it runs: the help and `join` need little of it.
  * @returns the exit code: 0 after a stop signal, 1 after a failure, 2 for invalid arguments
  */
 export async function main(argv: readonly string[]): Promise<number> {
   const [first, ...rest] = argv;
   if (first === "join") return (await import("./join/join-command.js")).runJoinCommand(rest);
+  if (first === "reset") return (await import("./reset/reset-command.js")).runResetCommand(rest);
   const parsed = parseConfig(argv, process.env);
   switch (parsed.kind) {
     case "done":
