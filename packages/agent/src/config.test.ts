@@ -14,6 +14,7 @@ test("parseConfig takes flags before BERTH_* variables before defaults", () => {
       imageCacheBytes: 2 * 1024 ** 3,
       imageListen: "",
       ingressUser: "",
+      ingressUnit: "",
       metrics: "",
       resources: {},
       logLevel: "info",

@@ -17,6 +17,8 @@ export interface AgentConfig {
   readonly ingress: IngressMode;
   /** User that the ingress process runs as; "root" for the agent's own. Empty for one without an account, where possible. */
   readonly ingressUser: string;
+  /** Unit of systemd that runs the ingress process. Empty when the agent starts the process itself. */
+  readonly ingressUnit: string;
   /** Listen address for Prometheus ("host:port"). Empty when metrics are off. */
   readonly metrics: string;
   /** Listen address for the agents of other nodes, which get images ("host:port"). Empty for the advertised address. */
@@ -39,6 +41,7 @@ export const DEFAULT_DATA_DIR = "/var/lib/berth/agent";
 const EXAMPLES = `
 Commands:
   join ADDRESS  get a certificate for this host with a join token; see berth agent join --help
+  reset         remove from this host what its agent added; see berth agent reset --help
 
 Examples:
   $ berth agent join 10.0.0.1:7400 --advertise 10.0.0.11
@@ -97,6 +100,13 @@ const OPTIONS = [
     fallback: "",
   },
   {
+    flags: "--ingress-unit <name>",
+    description:
+      "systemd unit that runs the ingress process; by default, the agent starts the process itself",
+    variable: "BERTH_INGRESS_UNIT",
+    fallback: "",
+  },
+  {
     flags: "--metrics <host:port>",
     description: "Prometheus listen address; other hosts need HTTPS and the certificate of a user",
     variable: "BERTH_METRICS",
@@ -145,6 +155,7 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     resources: parseResources(options.resource ?? env.BERTH_RESOURCE ?? "", problems),
     ingress: isIngressMode(ingress) ? ingress : "auto",
     ingressUser: options.ingressUser ?? "",
+    ingressUnit: options.ingressUnit ?? "",
     metrics: options.metrics ?? "",
     imageListen: options.imageListen ?? "",
     imageCacheBytes: parseSize(options.imageCache ?? "", problems),

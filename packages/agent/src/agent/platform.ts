@@ -12,6 +12,7 @@ import { TableWatch } from "../dataplane/kernel/table-watch.js";
 import type { IngressStats } from "../dataplane/table/ingress-table.js";
 import { type IngressClient, openIngress } from "../dataplane-client/ingress-client.js";
 import { ingressMetrics } from "../dataplane-client/ingress-metrics.js";
+import { IngressUnit } from "../dataplane-client/ingress-unit.js";
 import { serveMetrics } from "../dataplane-client/serve-metrics.js";
 import { containerOwner } from "../engine/container-owner.js";
 import { DockerImages } from "../engine/dockerode/docker-images.js";
@@ -91,7 +92,7 @@ export interface AgentPlatform {
  *         not joined a cluster
  */
 export async function hostPlatform(config: AgentConfig, log: Logger): Promise<AgentPlatform> {
-  const { dataDir, dockerSocket, resources, ingress, ingressUser, metrics } = config;
+  const { dataDir, dockerSocket, resources, ingress, ingressUser, ingressUnit, metrics } = config;
   const release = await lockOrThrow(dataDir);
   const usage = new UsageReader();
   const disk = directoryDisk(dataDir);
@@ -142,7 +143,8 @@ export async function hostPlatform(config: AgentConfig, log: Logger): Promise<Ag
       const chosen = await chooseIngressUser(ingressUser, signal);
       logIngressUser(logger, chosen);
       const { user } = chosen;
-      return openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, user, logger, signal });
+      const unit = ingressUnit === "" ? undefined : new IngressUnit({ name: ingressUnit });
+      return openIngress({ dataDir: join(dataDir, "ingress"), mode: ingress, user, unit, logger, signal });
     },
     ...(metrics === "" ? {} : { serveMetrics: (stats) => serveAgentMetrics({ metrics, identity }, stats) }),
     release,

@@ -6,8 +6,15 @@ import type { Logger } from "pino";
 import { LOG_NAME, SOCKET_NAME } from "../dataplane/control/protocol.js";
 import type { IngressUser } from "../dataplane/ingress-privileges.js";
 import type { IngressMode } from "../dataplane/kernel/ingress-mode.js";
-import { ENTRY_PATH, type IngressProgram, spawnIngress } from "../dataplane/spawn-ingress.js";
+import {
+  ENTRY_PATH,
+  type IngressProgram,
+  ingressCommand,
+  shareDataDir,
+  spawnIngress,
+} from "../dataplane/spawn-ingress.js";
 import { IngressSession } from "./ingress-session.js";
+import type { IngressUnit } from "./ingress-unit.js";
 import { requestHandover } from "./request-handover.js";
 
 /** A start takes about 100 ms; on an overloaded host much longer. */
@@ -28,6 +35,8 @@ export interface IngressConnectorOptions {
   readonly mode?: IngressMode;
   /** A running process of another user is replaced. When undefined, any user is accepted; a new process gets the agent's. */
   readonly user?: IngressUser;
+  /** The unit of systemd that runs the process. When undefined, the agent starts the process itself. */
+  readonly unit?: IngressUnit | undefined;
   /** Further arguments for the process. */
   readonly args?: readonly string[];
   /** Release of the agent; a running process of another release is replaced. */
@@ -76,23 +85,22 @@ export class IngressConnector {
         signal.throwIfAborted();
         if (mayHandOver && !this.#isCurrent(session)) {
           mayHandOver = false;
-          await this.#requestHandover(session);
+          await this.#requestHandover(session, signal);
         } else if (this.#isCompatible(session)) {
           return session;
         } else {
-          await this.#shutDown(session);
+          await this.#shutDown(session, signal);
         }
       } catch (error) {
         failure = error;
-        if (isNotRunning(error) && this.#options.launch !== false) this.#start();
+        if (isNotRunning(error) && this.#options.launch !== false) await this.#start(signal);
         await sleep(POLL_MS, undefined, { signal });
       }
     }
     const exit = this.#lastExit === "" ? "" : ` (last exit: ${this.#lastExit})`;
-    throw failed(
-      `ingress process does not answer on ${this.#socketPath}${exit}; see ${join(this.#options.dataDir, LOG_NAME)}`,
-      failure,
-    );
+    const { unit, dataDir } = this.#options;
+    const log = unit === undefined ? join(dataDir, LOG_NAME) : `journalctl -u ${unit.name}`;
+    throw failed(`ingress process does not answer on ${this.#socketPath}${exit}; see ${log}`, failure);
   }
 
   #isCurrent({ hello }: IngressSession): boolean {
@@ -125,10 +133,13 @@ export class IngressConnector {
   }
 
   /** Makes a process of another release or user hand over its sockets to one of this release and user. */
-  async #requestHandover(session: IngressSession): Promise<void> {
-    const { dataDir, logger, mode, user } = this.#options;
+  async #requestHandover(session: IngressSession, signal: AbortSignal): Promise<void> {
+    const { dataDir, logger, mode, user, unit } = this.#options;
     const { processId, release, mode: currentMode } = session.hello;
     const currentUid = userIdOf(processId);
+    // This agent would have to start the successor, which would end with the unit of the agent.
+    if (unit !== undefined && currentUid !== 0 && user !== undefined && user.uid !== currentUid)
+      return this.#shutDown(session, signal);
     logger.info(
       { processId, release, uid: currentUid },
       "ingress process of another release or user; requesting handover",
@@ -138,6 +149,7 @@ export class IngressConnector {
       await requestHandover(session, { dataDir, program, user, currentUid });
       // The successor has no control socket for a moment. That is no reason to start another process.
       this.#startedAtMs = performance.now();
+      this.#setUnitCommand();
     } catch (error) {
       // The handover may have succeeded even so: the next connection reaches the process that serves.
       logger.warn({ err: error, processId }, "handover was not confirmed");
@@ -146,24 +158,28 @@ export class IngressConnector {
     }
   }
 
-  async #shutDown(session: IngressSession): Promise<void> {
+  async #shutDown(session: IngressSession, signal: AbortSignal): Promise<void> {
     const { protocol, processId, mode } = session.hello;
-    this.#options.logger.info(
+    const { unit, logger } = this.#options;
+    logger.info(
       { processId, protocol, mode },
       "shutting down ingress process of another protocol, mode or user",
     );
     try {
-      await session.request({ $case: "shutDown", value: {} }, "done");
+      if (unit === undefined) await session.request({ $case: "shutDown", value: {} }, "done");
+      // A unit has one main process, so none can start while this one waits for the end of its connections.
+      else await this.#startUnit(() => unit.restart(signal));
     } finally {
       session.close();
     }
   }
 
-  #start(): void {
+  async #start(signal: AbortSignal): Promise<void> {
     const nowMs = performance.now();
     if (nowMs - this.#startedAtMs < START_GRACE_MS) return;
     this.#startedAtMs = nowMs;
-    const { dataDir, mode, user } = this.#options;
+    const { dataDir, mode, user, unit } = this.#options;
+    if (unit !== undefined) return this.#startUnit(() => unit.start(signal));
     const child = spawnIngress(dataDir, this.#program(mode), user);
     const onExit = (reason: string): void => {
       this.#lastExit = reason;
@@ -173,13 +189,27 @@ export class IngressConnector {
     child.once("exit", (code, signal) => onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
     child.unref();
   }
+
+  async #startUnit(start: () => Promise<void>): Promise<void> {
+    shareDataDir(this.#options.dataDir, this.#options.user);
+    this.#setUnitCommand();
+    this.#startedAtMs = performance.now();
+    await start();
+  }
+
+  /** Makes the unit, if there is one, run a process of this release at its next start. */
+  #setUnitCommand(): void {
+    const { dataDir, mode, user, unit } = this.#options;
+    unit?.setCommand(dataDir, ingressCommand(dataDir, this.#program(mode), user));
+  }
 }
 
 function userIdOf(processId: number): number {
   return statSync(`/proc/${processId}`).uid;
 }
 
-function isNotRunning(error: unknown): boolean {
+/** Returns whether an error says that no process listens on the control socket. */
+export function isNotRunning(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code === "ENOENT" || code === "ECONNREFUSED";
 }

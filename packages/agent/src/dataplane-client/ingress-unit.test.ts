@@ -29,13 +29,13 @@ it("setCommand() writes a script that only root can change, and that runs the co
   expect(readdirSync(join(folder, "run"))).toEqual(["ingress.sh"]);
 });
 
-it("start() and restart() do not wait for the process", async () => {
+it("start() does not wait for the process, and restart() does", async () => {
   const { unit, run } = unitWith();
   await unit.start(signal);
   await unit.restart(signal);
   expect(run.mock.calls.map(([program, { args }]) => [program, ...args])).toEqual([
     ["systemctl", "--no-block", "start", "berth-ingress.service"],
-    ["systemctl", "--no-block", "restart", "berth-ingress.service"],
+    ["systemctl", "restart", "berth-ingress.service"],
   ]);
 });
 

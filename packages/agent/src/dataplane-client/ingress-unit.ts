@@ -6,6 +6,8 @@ import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.j
 /** The program of the unit: a script that the agent writes, because it selects user, mode and release. Root's only. */
 const SCRIPT = "/run/berth/ingress.sh";
 const SCRIPT_MODE = 0o700;
+/** A start takes about 100 ms; on an overloaded host much longer. */
+const CONTROL_TIMEOUT_MS = 10_000;
 
 export interface IngressUnitOptions {
   /** Such as `berth-ingress.service`. */
@@ -37,24 +39,30 @@ export class IngressUnit {
     renameSync(draft, this.#script);
   }
 
-  /** Starts the unit unless it is active. @throws BerthError BERTH_INGRESS_FAILED */
+  /** Starts the unit unless it is active. Does not wait for its process. @throws BerthError BERTH_INGRESS_FAILED */
   start(signal: AbortSignal): Promise<void> {
-    return this.#control("start", signal);
+    return this.#control(["--no-block", "start"], signal);
   }
 
-  /** Ends the process of the unit, and starts it again. @throws BerthError BERTH_INGRESS_FAILED */
+  /**
+   * Ends the process of the unit and starts another one. Resolves when that one is ready.
+   * @throws BerthError BERTH_INGRESS_FAILED
+   */
   restart(signal: AbortSignal): Promise<void> {
-    return this.#control("restart", signal);
+    return this.#control(["restart"], signal);
   }
 
-  async #control(verb: "start" | "restart", signal: AbortSignal): Promise<void> {
-    // The caller waits for the process itself.
-    const result = await this.#run("systemctl", { args: ["--no-block", verb, this.name], signal });
+  async #control(command: readonly string[], signal: AbortSignal): Promise<void> {
+    const result = await this.#run("systemctl", {
+      args: [...command, this.name],
+      timeoutMs: CONTROL_TIMEOUT_MS,
+      signal,
+    });
     const reason = failureOf("systemctl", result);
     if (reason === undefined) return;
     throw new BerthError({
       code: "BERTH_INGRESS_FAILED",
-      message: `cannot ${verb} the unit ${this.name} of the ingress process: ${reason}`,
+      message: `cannot ${command.at(-1)} the unit ${this.name} of the ingress process: ${reason}`,
     });
   }
 }

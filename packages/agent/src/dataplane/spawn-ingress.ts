@@ -21,16 +21,29 @@ export interface IngressProgram {
 
 /** Starts an ingress process in its own session, so that it outlives this process. Without a user, it keeps this one. */
 export function spawnIngress(dataDir: string, program: IngressProgram, user?: IngressUser): ChildProcess {
-  const owner = ownUser();
-  // An agent that is not root shares its directory with no other user.
-  if (user !== undefined && owner.uid === 0) assignDataDir(dataDir, user);
-  const [file = "", ...argv] = commandAs(user ?? owner, ingressCommand(dataDir, program));
+  shareDataDir(dataDir, user);
+  const [file = "", ...argv] = ingressCommand(dataDir, program, user);
   const log = openLog(join(dataDir, LOG_NAME));
   try {
     return spawn(file, argv, { ...processOptions(dataDir, user), stdio: ["ignore", log, log] });
   } finally {
     closeSync(log);
   }
+}
+
+/** Gives the user of an ingress process access to its data directory. */
+export function shareDataDir(dataDir: string, user: IngressUser | undefined): void {
+  // An agent that is not root shares its directory with no other user.
+  if (user !== undefined && ownUser().uid === 0) assignDataDir(dataDir, user);
+}
+
+/** Returns the command of an ingress process. It runs in the data directory if it has a user of its own. */
+export function ingressCommand(
+  dataDir: string,
+  program: IngressProgram,
+  user: IngressUser | undefined,
+): readonly string[] {
+  return commandAs(user ?? ownUser(), programCommand(dataDir, program));
 }
 
 /**
@@ -91,12 +104,12 @@ $channel >= 0 or die "pidfd_getfd: $!\\n";
 defined POSIX::dup2($channel, ${CHANNEL_FD}) or die "dup2: $!\\n";
 exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n";`;
 
-function ingressCommand(dataDir: string, { executable, entryPath, args }: IngressProgram): readonly string[] {
+function programCommand(dataDir: string, { executable, entryPath, args }: IngressProgram): readonly string[] {
   return [executable, entryPath, "--data-dir", dataDir, ...args];
 }
 
 function successorCommand(dataDir: string, program: IngressProgram): readonly string[] {
-  return ingressCommand(dataDir, { ...program, args: ["--inherit", ...program.args] });
+  return programCommand(dataDir, { ...program, args: ["--inherit", ...program.args] });
 }
 
 function processOptions(
