@@ -38,6 +38,7 @@ export const BENCH_PACKAGES = [
   "haproxy",
   "nginx-light",
   "libnginx-mod-stream",
+  "time",
   "wrk",
 ];
 

@@ -25,6 +25,7 @@ const PACKAGES = {
   "nginx-light": { programs: ["nginx"], why: "benchmarks and Compose stacks: HTTP server" },
   postgresql: { programs: ["pg_ctlcluster"], why: "Compose stacks: database" },
   prometheus: { programs: ["prometheus"], why: "Compose stacks: monitoring" },
+  time: { programs: ["time"], why: "benchmarks: memory of programs" },
   wrk: { programs: ["wrk"], why: "benchmarks: HTTP load generator" },
   "qemu-system-x86": { programs: ["qemu-system-x86_64"], why: "the emulated machine with Debian's kernel" },
   kmod: { programs: ["depmod", "modprobe"], why: "modules of Debian's kernel" },

@@ -1,0 +1,44 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+
+const KIB_PER_MB = 1_000_000 / 1024;
+
+export interface Usage {
+  /** From the start of the process until its end. */
+  readonly ms: number;
+  /** The largest resident memory, in 10^6 bytes. */
+  readonly mb: number;
+}
+
+export interface MeasuredCommand {
+  readonly command: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** Runs commands to their end, and measures their time and memory. */
+export class CommandMeter {
+  readonly #report: string;
+  readonly #signal: AbortSignal;
+
+  /** @param folder for a temporary file */
+  constructor(folder: string, signal: AbortSignal) {
+    this.#report = join(folder, "usage");
+    this.#signal = signal;
+  }
+
+  /** @throws Error with the output of a command that fails */
+  async measure({ command, env }: MeasuredCommand): Promise<Usage> {
+    // Node.js does not report the memory of a child that has ended, and GNU time does.
+    const args = ["--format=%M", `--output=${this.#report}`, ...command];
+    const startedMs = performance.now();
+    const child = spawn("time", args, { env, stdio: ["ignore", "pipe", "pipe"], signal: this.#signal });
+    const output = Promise.all([text(child.stdout), text(child.stderr)]);
+    const [code] = await once(child, "exit");
+    const ms = performance.now() - startedMs;
+    if (code !== 0) throw new Error(`${command.join(" ")}: exit code ${code}: ${(await output).join("")}`);
+    return { ms, mb: Number(readFileSync(this.#report, "utf8")) / KIB_PER_MB };
+  }
+}

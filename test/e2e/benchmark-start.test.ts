@@ -1,0 +1,3 @@
+import { testBenchmark } from "./support/benchmark.js";
+
+testBenchmark("start");
