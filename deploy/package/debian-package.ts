@@ -3,12 +3,18 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 
 const run = promisify(execFile);
 const BUILD_TIMEOUT_MS = 10 * 60_000;
 const BYTES_PER_KIB = 1024;
+const SCRIPTS = fileURLToPath(new URL("scripts/", import.meta.url));
+/** Run by dpkg when the package is installed, upgraded and removed. */
+const MAINTAINER_SCRIPTS = ["postinst", "prerm", "postrm"];
+/** The questions that a script asks through debconf. */
+const TEMPLATES = "templates";
 const MAINTAINER = "berth maintainers <maintainers@berth.invalid>";
 
 /** What Debian has to know about a package. */
@@ -37,6 +43,11 @@ export async function buildDebianPackage(root: string, details: DebianPackage, f
   const kib = Math.ceil(sizes.reduce((total, size) => total + size, 0) / BYTES_PER_KIB);
   await writeFile(join(control, "control"), controlText(details, kib));
   await writeFile(join(control, "md5sums"), `${sums.join("\n")}\n`);
+  await writeFile(join(control, "conffiles"), conffilesText(files.map((path) => relative(root, path))));
+  for (const name of [...MAINTAINER_SCRIPTS, TEMPLATES]) {
+    await writeFile(join(control, name), await readFile(join(SCRIPTS, name)));
+    await chmod(join(control, name), name === TEMPLATES ? 0o644 : 0o755);
+  }
   await run("dpkg-deb", ["--root-owner-group", "-Zxz", "--build", root, file], {
     env: { ...process.env, SOURCE_DATE_EPOCH: epochOf(details.date) },
     timeout: BUILD_TIMEOUT_MS,
@@ -76,6 +87,14 @@ Description: container orchestrator for Docker Compose stacks
  .
  This package contains the server, the agent and the command line.
 `;
+}
+
+/** Returns the list of files whose changes by administrators dpkg keeps. */
+function conffilesText(paths: readonly string[]): string {
+  return paths
+    .filter((path) => path.startsWith("etc/"))
+    .map((path) => `/${path}\n`)
+    .join("");
 }
 
 async function writeDebianChangelog(root: string, { version, date }: DebianPackage): Promise<void> {

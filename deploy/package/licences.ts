@@ -6,6 +6,9 @@ import type { BundledFiles } from "./bundle.js";
 const APACHE_NOTICE = `Licensed under the Apache License, Version 2.0. On Debian systems, the text of the license is in
 /usr/share/common-licenses/Apache-2.0.`;
 
+/** The text of the Apache License in the licence of Node.js, which quotes it for one of its libraries. */
+const APACHE_TEXT = /[ \t]*Apache License\s+Version 2\.0, January 2004[\s\S]*?END OF TERMS AND CONDITIONS/g;
+
 const LICENCE_FILE = /^(license|licence|copying|notice)([.-].*)?$/i;
 
 /** A package whose code is part of berth's package. */
@@ -48,7 +51,7 @@ export async function copyrightText(
           "Files: usr/lib/berth/*/node",
           "Copyright: see the licence",
           "License: Node.js",
-          indent(nodeLicence),
+          indent(nodeLicence.replaceAll(APACHE_TEXT, APACHE_NOTICE)),
         ]),
     "",
   ].join("\n");

@@ -36,7 +36,10 @@ const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
 const NODE_CACHE = join(REPOSITORY, "node_modules/.cache/node-releases");
 
 /** Programs that the server and the agent run. A host needs etcd only for a server, and Docker only for an agent. */
-const DEPENDS = ["iproute2", "iptables", "nftables"];
+const DEPENDS = [
+  ...["debconf (>= 0.5) | debconf-2.0", "systemd | systemd-standalone-sysusers"],
+  ...["iproute2", "iptables", "nftables"],
+];
 const RECOMMENDS = ["docker.io | docker-ce", "etcd-server", "conntrack", "wireguard-tools"];
 
 interface Variant {

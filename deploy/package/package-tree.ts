@@ -1,6 +1,7 @@
 // Writes the files of the package into a folder, with the paths that they have on a host.
 import { chmod, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import type { Command } from "commander";
 import { writeBundle } from "./bundle.js";
@@ -14,6 +15,18 @@ const COMPLETION_FILES: Readonly<Record<string, string>> = {
   fish: "usr/share/fish/vendor_completions.d/berth.fish",
   zsh: "usr/share/zsh/vendor-completions/_berth",
 };
+
+/** Files that are copied as they are, by their paths on a host. Those below /etc keep the changes of administrators. */
+const HOST_FILES: Readonly<Record<string, string>> = {
+  "usr/lib/systemd/system/berth-server.service": "berth-server.service",
+  "usr/lib/systemd/system/berth-agent.service": "berth-agent.service",
+  "usr/lib/systemd/system/berth-ingress.service": "berth-ingress.service",
+  "usr/lib/sysusers.d/berth.conf": "berth.sysusers",
+  "usr/lib/tmpfiles.d/berth.conf": "berth.tmpfiles",
+  "etc/berth/agent.env": "agent.env",
+  "etc/berth/server.env": "server.env",
+};
+const HOST_FILES_SOURCE = fileURLToPath(new URL("files/", import.meta.url));
 
 export interface PackageTreeOptions {
   readonly repository: string;
@@ -45,6 +58,13 @@ export async function writePackageTree(root: string, options: PackageTreeOptions
   await symlink(`../lib/berth/${version}/berth.js`, join(root, "usr/bin/berth"));
   for (const [shell, path] of Object.entries(COMPLETION_FILES)) {
     await writeText(join(root, path), completionScripts.get(shell) ?? "");
+  }
+  for (const [path, source] of Object.entries(HOST_FILES)) {
+    await writeText(join(root, path), await readFile(join(HOST_FILES_SOURCE, source), "utf8"));
+  }
+  if (node !== undefined) {
+    const overrides = await readFile(join(HOST_FILES_SOURCE, "lintian-overrides"), "utf8");
+    await writeText(join(root, "usr/share/lintian/overrides/berth"), overrides);
   }
   const dateText = date.toISOString().slice(0, 10);
   for (const { file, text } of manPages(program, { version, date: dateText, programHelp })) {

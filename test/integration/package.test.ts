@@ -6,10 +6,20 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
 import { eventually } from "../harness/eventually.js";
+import { SystemdHost, systemdHostProblem } from "../harness/systemd-host.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
+import {
+  ADDRESS,
+  copyInto,
+  PORT,
+  packAsRelease,
+  prepareHost,
+  takeSnapshot,
+  withTraffic,
+} from "./package-host.js";
 
 const run = promisify(execFile);
 const BUILD = fileURLToPath(new URL("../../deploy/package/main.ts", import.meta.url));
@@ -90,3 +100,139 @@ test("the copyright file names each bundled library", () => {
     expect(copyright).toMatch(new RegExp(`^Comment: includes ${library} \\d`, "m"));
   }
 });
+
+const problem = systemdHostProblem();
+
+describe.skipIf(problem !== undefined)(
+  `on a host with systemd${problem ? ` (skipped: ${problem})` : ""}`,
+  () => {
+    /** The largest exposure of a service that `systemd-analyze security` may report. */
+    const MAX_EXPOSURE = 3;
+    const WATCHDOG_S = 5;
+    const NEXT_RELEASE = "9.0.0";
+    let systemd: SystemdHost;
+    let before: readonly string[];
+
+    const install = (path: string): Promise<string> =>
+      // The Node.js of this machine may not be a package of Debian. Manual pages are indexed by a trigger, for seconds.
+      systemd.runOrThrow(["dpkg", "--force-depends", "--no-triggers", "--install", path]);
+    const property = async (unit: string, name: string): Promise<string> =>
+      (await systemd.runOrThrow(["systemctl", "show", "--property", name, "--value", unit])).trim();
+    const mainPid = (unit: string): Promise<string> => property(unit, "MainPID");
+    const isNewProcess = async (unit: string, previous: string): Promise<boolean> =>
+      (await property(unit, "ActiveState")) === "active" && (await mainPid(unit)) !== previous;
+
+    beforeAll(async () => {
+      systemd = await SystemdHost.boot(folder);
+      await prepareHost(systemd);
+      before = await takeSnapshot(systemd);
+    }, BUILD_TIMEOUT_MS);
+    afterAll(() => systemd?.powerOff());
+
+    test("the package starts nothing, and the unit of the server is hardened", async () => {
+      await install(await copyInto(systemd, file, "berth.deb"));
+      for (const unit of ["berth-server", "berth-agent", "berth-ingress"]) {
+        expect(await property(unit, "ActiveState")).toBe("inactive");
+        expect(await property(unit, "UnitFileState")).not.toBe("enabled");
+      }
+      await systemd.shell(
+        `echo BERTH_LISTEN=${ADDRESS}:7400 >>/etc/berth/server.env; systemctl start berth-server`,
+      );
+      const report = await systemd.runOrThrow(["systemd-analyze", "security", "--no-pager", "berth-server"]);
+      const [, exposure] = /exposure level for berth-server.service: ([\d.]+)/.exec(report) ?? [];
+      expect(Number(exposure)).toBeLessThanOrEqual(MAX_EXPOSURE);
+      expect(await systemd.runOrThrow(["systemctl", "show", "--property", "User", "berth-server"])).toBe(
+        "User=berth\n",
+      );
+    });
+
+    test("an ingress process in a unit of its own outlives the agent", async () => {
+      await systemd.shell(`
+echo BERTH_INGRESS=userspace >>/etc/berth/agent.env
+berth token create | berth agent join ${ADDRESS}:7400 --token-file - --advertise ${ADDRESS}
+systemctl start berth-agent
+cat >/tmp/compose.yaml <<END
+services:
+  web:
+    image: web:1
+    command: [/bin/busybox, httpd, -f, -p, "80", -h, /www]
+    ports: ["${PORT}:80"]
+    deploy: {replicas: 2}
+END
+berth stack deploy -c /tmp/compose.yaml shop`);
+      const ingress = await mainPid("berth-ingress");
+      expect(Number(ingress)).toBeGreaterThan(0);
+      const traffic = await withTraffic(systemd, async () => {
+        await systemd.shell("systemctl stop berth-agent; sleep 1; systemctl start berth-agent");
+      });
+      expect(traffic).toEqual({ sent: expect.any(Number), failed: 0 });
+      expect(traffic.sent).toBeGreaterThan(50);
+      expect(await mainPid("berth-ingress")).toBe(ingress);
+      const journal = await systemd.shell("journalctl --no-pager --output json --unit berth-agent --lines 1");
+      expect(JSON.parse(journal)).toMatchObject({ PRIORITY: "6", SYSLOG_IDENTIFIER: "berth-agent" });
+    });
+
+    test("the watchdog restarts a server and an agent that are stopped, without a failed request", async () => {
+      const units = ["berth-server", "berth-agent"];
+      await systemd.shell(`
+for unit in ${units.join(" ")}; do
+  mkdir -p /run/systemd/system/$unit.service.d
+  printf '[Service]\nWatchdogSec=${WATCHDOG_S}\n' >/run/systemd/system/$unit.service.d/watchdog.conf
+done
+systemctl daemon-reload
+systemctl restart ${units.join(" ")}`);
+      const stopped = await Promise.all(units.map(mainPid));
+      const traffic = await withTraffic(systemd, async () => {
+        await systemd.runOrThrow(["kill", "-STOP", ...stopped]);
+        await eventually("new processes of both units", async () => {
+          const isNew = await Promise.all(
+            units.map((unit, index) => isNewProcess(unit, stopped[index] ?? "")),
+          );
+          return isNew.every(Boolean);
+        });
+      });
+      expect(traffic.failed).toBe(0);
+      expect(await property("berth-agent", "NRestarts")).toBe("1");
+      await systemd.shell("rm -r /run/systemd/system/berth-*.d; systemctl daemon-reload");
+    });
+
+    test("an upgrade and a downgrade pass the sockets on inside the unit, without a failed request", async () => {
+      const next = await copyInto(systemd, await packAsRelease(file, NEXT_RELEASE, folder), "next.deb");
+      for (const [path, release] of [
+        [next, NEXT_RELEASE],
+        ["/tmp/berth.deb", BERTH_VERSION],
+      ] as const) {
+        const ingress = await mainPid("berth-ingress");
+        const traffic = await withTraffic(systemd, async () => {
+          await install(path);
+          await eventually(`an ingress process of ${release}`, () => isNewProcess("berth-ingress", ingress));
+        });
+        expect(traffic.failed).toBe(0);
+        const command = await systemd.shell(`tr '\\0' ' ' </proc/${await mainPid("berth-ingress")}/cmdline`);
+        expect(command).toContain(`--release ${release}`);
+      }
+      expect(await property("berth-ingress", "NRestarts")).toBe("0");
+      expect(await systemd.runOrThrow(["ls", "/usr/lib/berth"])).toBe(`${BERTH_VERSION}\n`);
+    });
+
+    test("a purge leaves the host as it was, and a container of others running", async () => {
+      await systemd.shell(`
+docker run --detach --name foreign --network host --label berth.task.id=x web:1 /bin/busybox sleep 1000
+systemctl enable berth-agent berth-server
+echo 'berth berth/remove-containers boolean true' | debconf-set-selections
+dpkg --no-triggers --purge berth
+docker inspect foreign --format '{{.State.Status}}' | grep -x running
+docker ps --quiet --all | wc -l | grep -x 1
+docker network ls --quiet | wc -l | grep -x 3`);
+      const after = await takeSnapshot(systemd);
+      const differences = { added: missingIn(before, after), removed: missingIn(after, before) };
+      expect(differences).toEqual({ added: [], removed: [] });
+    });
+  },
+);
+
+/** Returns the lines of a list that another list does not have. */
+function missingIn(others: readonly string[], lines: readonly string[]): readonly string[] {
+  const known = new Set(others);
+  return lines.filter((line) => !known.has(line));
+}

@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type RunOptions, type RunResult, run, runOrThrow } from "../../deploy/lab/run.js";
+import { scaleTimeout } from "../../deploy/lab/wait-until.js";
+import { eventually } from "./eventually.js";
+
+const SCRIPT = fileURLToPath(new URL("systemd-host.sh", import.meta.url));
+const SYSTEMD = "/lib/systemd/systemd";
+/** Seconds on an idle machine. */
+const BOOT_TIMEOUT_MS = 60_000;
+/** The environment of a root shell, without that of the test runner. */
+const ENVIRONMENT = [
+  "env",
+  "-i",
+  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  "HOME=/root",
+  "LANG=C.UTF-8",
+  "DEBIAN_FRONTEND=noninteractive",
+];
+
+/** Returns why no {@link SystemdHost} can boot on this machine. Undefined when one can. */
+export function systemdHostProblem(): string | undefined {
+  if (process.getuid?.() !== 0) return "needs root";
+  if (!existsSync(SYSTEMD)) return `needs ${SYSTEMD}`;
+  const root = readFileSync("/proc/self/mounts", "utf8")
+    .split("\n")
+    .map((line) => line.split(" "))
+    .filter(([, mountPoint]) => mountPoint === "/")
+    .at(-1);
+  return root?.[2] === "overlay"
+    ? "needs a root file system that can be the lower layer of an overlay"
+    : undefined;
+}
+
+/**
+ * A host with systemd, made of namespaces: it has this machine's kernel and packages, and a disk and network of its own.
+ * It runs at full speed, so units and packages can be tested without a virtual machine.
+ */
+export class SystemdHost {
+  readonly #process: ChildProcess;
+  readonly #initId: number;
+  readonly #cgroup: string;
+
+  private constructor(host: ChildProcess, initId: number, cgroup: string) {
+    this.#process = host;
+    this.#initId = initId;
+    this.#cgroup = cgroup;
+  }
+
+  /** Boots a host whose changes are stored in the folder. Resolves when its services have started. */
+  static async boot(folder: string): Promise<SystemdHost> {
+    const cgroup = `berth-test-${process.pid}`;
+    const log = openSync(join(folder, "boot.log"), "w");
+    const child = spawn("sh", [SCRIPT, folder, cgroup], { stdio: ["ignore", log, log], detached: true });
+    closeSync(log);
+    child.once("error", () => undefined);
+    const initId = await eventually("the start of systemd", () => {
+      if (child.exitCode !== null) throw new Error(readFileSync(join(folder, "boot.log"), "utf8"));
+      return child.pid === undefined ? undefined : systemdBelow(child.pid);
+    });
+    const host = new SystemdHost(child, initId, cgroup);
+    // The exit code is that of the state, which may be "degraded" by a unit that is of no interest here.
+    const isBooted = async (): Promise<boolean> =>
+      /^(running|degraded)$/m.test((await host.run(["systemctl", "is-system-running"])).stdout);
+    await eventually("the boot of the host", isBooted, BOOT_TIMEOUT_MS);
+    return host;
+  }
+
+  /** Runs a program on the host. A non-zero exit code does not throw. */
+  run(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
+    return run(this.commandInside(argv), options);
+  }
+
+  /** Runs a program that must succeed and returns its stdout. */
+  runOrThrow(argv: readonly string[], options?: RunOptions): Promise<string> {
+    return runOrThrow(this.commandInside(argv), options);
+  }
+
+  /** Runs a shell script whose commands must all succeed, and returns its stdout. */
+  shell(script: string, options?: RunOptions): Promise<string> {
+    return this.runOrThrow(["sh", "-euc", script], options);
+  }
+
+  commandInside(argv: readonly string[]): readonly string[] {
+    return ["nsenter", "--target", String(this.#initId), "--all", "--", ...ENVIRONMENT, ...argv];
+  }
+
+  /** Ends all processes of the host. */
+  async powerOff(): Promise<void> {
+    const exited = once(this.#process, "exit", {
+      signal: AbortSignal.timeout(scaleTimeout(BOOT_TIMEOUT_MS)),
+    });
+    process.kill(this.#initId, "SIGKILL");
+    await exited;
+    removeCgroups(this.#cgroup);
+  }
+}
+
+/** Returns the systemd that a process has started, which is its grandchild. */
+function systemdBelow(processId: number): number | undefined {
+  const childrenOf = (id: number): number[] =>
+    readFileSync(`/proc/${id}/task/${id}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+  const isSystemd = (id: number): boolean => readFileSync(`/proc/${id}/comm`, "utf8") === "systemd\n";
+  return [processId, ...childrenOf(processId)].flatMap(childrenOf).find(isSystemd);
+}
+
+function removeCgroups(name: string): void {
+  const mounts = readFileSync("/proc/self/mounts", "utf8").matchAll(/^\S+ (\S+) cgroup2? /gm);
+  for (const [, mountPoint = ""] of mounts) removeEmptyFolders(join(mountPoint, name));
+}
+
+/** Removes a cgroup with its children. Their files disappear with them. */
+function removeEmptyFolders(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeEmptyFolders(join(folder, entry.name));
+  }
+  rmdirSync(folder);
+}
