@@ -1,4 +1,11 @@
-import { applySpecDefaults, FileKind, FileMount, isBerthError, ServiceSpec } from "@berth/proto";
+import {
+  applySpecDefaults,
+  FileKind,
+  FileMount,
+  isBerthError,
+  RestartPolicy_Condition,
+  ServiceSpec,
+} from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { applyFlags, EDITS, hasFlags } from "./apply-flags.js";
 import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
@@ -39,6 +46,17 @@ function problem(flags: Record<string, unknown>, spec = SPEC): string {
   }
   return "";
 }
+
+test("applyFlags() creates the parts of the task that the spec lacks", () => {
+  const spec = ServiceSpec.fromPartial({ name: "web", task: { container: { image: "nginx" } } });
+  const flags = { restartCondition: "on-failure", limitMemory: "64M", constraintAdd: ["node.role == x"] };
+  const { task, placement } = applyFlags(spec, flags);
+  expect([task?.restart?.condition, task?.limits?.memoryBytes, placement?.constraints]).toEqual([
+    RestartPolicy_Condition.ON_FAILURE,
+    64 * 1024 * 1024,
+    ["node.role == x"],
+  ]);
+});
 
 /** A valid value for each flag, so that none is missing in the tests. */
 const VALID: Readonly<Record<UpdateFlagName, unknown>> = {

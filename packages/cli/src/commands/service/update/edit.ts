@@ -1,9 +1,9 @@
 import {
   type ContainerSpec,
   Healthcheck,
-  type Placement,
-  type Resources,
-  type RestartPolicy,
+  Placement,
+  Resources,
+  RestartPolicy,
   type ServiceSpec,
   type TaskSpec,
   UpdateConfig,
@@ -27,7 +27,7 @@ export function edit<Value>(
   };
 }
 
-/** Applies a change to the task template. Returns a spec without a task, which no server sends, unchanged. */
+/** Applies a change to the task template. Returns a spec without a task unchanged. Specs of servers have one. */
 export function inTask<Value>(change: Change<TaskSpec, Value>) {
   return (spec: ServiceSpec, value: Value): ServiceSpec =>
     spec.task === undefined ? spec : { ...spec, task: { ...spec.task, ...change(spec.task, value) } };
@@ -49,27 +49,27 @@ export function inHealthcheck<Value>(change: Change<Healthcheck, Value>) {
   }));
 }
 
-/** Applies a change to the restart policy. */
+/** Applies a change to the restart policy, which is created if the spec has none. */
 export function inRestart<Value>(change: Change<RestartPolicy, Value>) {
-  return inTask<Value>(({ restart }, value) =>
-    restart === undefined ? {} : { restart: { ...restart, ...change(restart, value) } },
-  );
+  return inTask<Value>(({ restart = RestartPolicy.fromPartial({}) }, value) => ({
+    restart: { ...restart, ...change(restart, value) },
+  }));
 }
 
-/** Applies a change to the limits or the reservations. */
+/** Applies a change to the limits or the reservations, which are created if the spec has none. */
 export function inResources<Value>(part: "limits" | "reservations", change: Change<Resources, Value>) {
   return inTask<Value>((task, value) => {
-    const resources = task[part];
-    return resources === undefined ? {} : { [part]: { ...resources, ...change(resources, value) } };
+    const resources = task[part] ?? Resources.fromPartial({});
+    return { [part]: { ...resources, ...change(resources, value) } };
   });
 }
 
-/** Applies a change to the placement. */
+/** Applies a change to the placement, which is created if the spec has none. */
 export function inPlacement<Value>(change: Change<Placement, Value>) {
-  return (spec: ServiceSpec, value: Value): ServiceSpec =>
-    spec.placement === undefined
-      ? spec
-      : { ...spec, placement: { ...spec.placement, ...change(spec.placement, value) } };
+  return (spec: ServiceSpec, value: Value): ServiceSpec => {
+    const placement = spec.placement ?? Placement.fromPartial({});
+    return { ...spec, placement: { ...placement, ...change(placement, value) } };
+  };
 }
 
 /** Applies a change to the update policy or the rollback policy. */
