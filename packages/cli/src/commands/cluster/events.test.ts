@@ -58,7 +58,25 @@ describe("events", () => {
     expect(out.split("\n")).toHaveLength(3);
     expect(asked).toMatchObject([
       { service: "shop_web", afterEpoch: 0, sinceMs: 0 },
-      { service: "shop_web", afterEpoch: 3, afterSequence: 8, sinceMs: 1_764_000_000_124 },
+      { service: "shop_web", afterEpoch: 3, afterSequence: 8, sinceMs: 1_764_000_000_123 },
     ]);
+  });
+
+  test("-f prints each event of the millisecond of a leader change once", async () => {
+    let calls = 0;
+    const other = event({ epoch: 4, timeMs: 1_764_000_000_123, reason: "TASK_STARTED", taskId: "tasktwo" });
+    const repeated = event({ ...failed.message.value, epoch: 4, sequence: 0, isReconstructed: true });
+    const streamEvents: FakeControlHandlers["streamEvents"] = async function* () {
+      calls += 1;
+      yield* calls === 1 ? [failed] : [repeated, other];
+      if (calls === 1) throw new BerthError({ code: "BERTH_NOT_LEADER", message: "not any more" });
+    };
+    const { out } = await berth("events -f", { streamEvents });
+    expect(
+      out
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.split("  ")[1]?.trim()),
+    ).toEqual(["TASK_FAILED", "TASK_STARTED"]);
   });
 });

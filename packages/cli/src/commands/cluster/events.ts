@@ -25,6 +25,8 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
   const nowMs = cli.now();
   let sinceMs = options.since === undefined ? 0 : parseTimeMs(options.since, { option: "--since", nowMs });
   let lastEvent: ClusterEvent | undefined;
+  /** Keys of the printed events with the time `sinceMs`, which a new leader sends again. */
+  let printedKeys = new Set<string>();
   await withClient(cli, options, async (client) => {
     const open = () => {
       const resume = { afterEpoch: lastEvent?.epoch ?? 0, afterSequence: lastEvent?.sequence ?? 0 };
@@ -37,12 +39,23 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
       if (message?.$case === "warning") printWarning(cli, message.value);
       if (message?.$case !== "event") continue;
       const event = message.value;
+      if (event.timeMs === sinceMs && event.epoch !== lastEvent?.epoch && printedKeys.has(eventKey(event)))
+        continue;
       lastEvent = event;
       // A new leader cannot resume at the sequence number of its predecessor. It resumes at this time instead.
-      sinceMs = Math.max(sinceMs, event.timeMs + 1);
+      if (event.timeMs > sinceMs) {
+        sinceMs = event.timeMs;
+        printedKeys = new Set();
+      }
+      if (event.timeMs === sinceMs) printedKeys.add(eventKey(event));
       cli.stdout.write(options.output === "json" ? eventJson(event) : eventLine(cli, event));
     }
   });
+}
+
+/** Returns a key by which an event is recognized after a new leader has reconstructed it. */
+function eventKey({ reason, serviceName, taskId, nodeHostname }: ClusterEvent): string {
+  return [reason, serviceName, taskId, nodeHostname].join(" ");
 }
 
 function eventLine(cli: Cli, event: ClusterEvent): string {
