@@ -181,6 +181,11 @@ secrets: { key: { external: true } }
     `);
   });
 
+  test("x-berth.env_secrets without secrets causes no warning", () => {
+    const { messages } = load("services: { web: { image: a, x-berth: { env_secrets: {} } } }");
+    expect(messages).toEqual([]);
+  });
+
   test("unsupported placeholders are errors with their position in the Compose file or in the config", () => {
     const { messages } = load(
       `services: { web: { image: a, configs: [text, file, env] } }

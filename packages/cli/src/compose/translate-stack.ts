@@ -11,6 +11,7 @@ import { completeCompanions } from "./complete-companions.js";
 import type { Shipment } from "./keys/relative-binds.js";
 import type { ServiceBuild } from "./keys/service-build.js";
 import type { StackContext, StackFile, StackNetwork } from "./keys/stack-context.js";
+import { findPlace } from "./text/diagnostics.js";
 import { translateFiles } from "./translate-files.js";
 import { translateNetworks } from "./translate-networks.js";
 import { type TranslatedService, translateService } from "./translate-service.js";
@@ -48,7 +49,7 @@ export function translateStack(root: Cursor, stack: string): TranslatedStack {
     stack,
     diagnostics: root.diagnostics,
     serviceNames: new Set(services.keys()),
-    serviceByContainer: containerNames(services),
+    serviceByContainer: servicesByContainerName(services),
     networks,
     volumes: translateVolumes(entriesOf(sections.get("volumes"))),
     secrets: translateFiles(entriesOf(sections.get("secrets")), FileKind.SECRET),
@@ -70,13 +71,14 @@ export function translateStack(root: Cursor, stack: string): TranslatedStack {
   };
 }
 
-function containerNames(services: ReadonlyMap<string, Cursor>): ReadonlyMap<string, string> {
-  const names = new Map<string, string>();
+/** Returns the services that set `container_name`, by that name. */
+function servicesByContainerName(services: ReadonlyMap<string, Cursor>): ReadonlyMap<string, string> {
+  const servicesByName = new Map<string, string>();
   for (const [service, { node }] of services) {
     const name = textOf(node, "container_name");
-    if (name !== undefined) names.set(name, service);
+    if (name !== undefined) servicesByName.set(name, service);
   }
-  return names;
+  return servicesByName;
 }
 
 function entriesOf(section: Cursor | undefined): ReadonlyMap<string, Cursor> {
@@ -107,9 +109,7 @@ function addLinkAliases(translated: readonly TranslatedService[], stack: string)
     for (const { service, alias } of links) {
       for (const { network } of spec.task?.networks ?? []) {
         const key = attachmentKey(scopedName(stack, service), network);
-        const known = aliases.get(key);
-        if (known === undefined) aliases.set(key, [alias]);
-        else known.push(alias);
+        aliases.set(key, [...(aliases.get(key) ?? []), alias]);
       }
     }
   }
@@ -137,8 +137,7 @@ function reportPortConflicts(
   for (const [first, second] of findPortConflicts(owned.map(({ port }) => port))) {
     const [holder, conflicting] = [owned[first], owned[second]];
     if (holder === undefined || conflicting === undefined || holder.owner === conflicting.owner) continue;
-    const place = origins.get(conflicting.owner)?.get(`ports[${conflicting.index}]`);
-    if (place === undefined) continue;
+    const place = findPlace(`ports[${conflicting.index}]`, origins.get(conflicting.owner) ?? new Map());
     const port = describePublished(conflicting.port);
     const message = `port ${port} is already published by service ${unscopedName(stack, holder.owner)}`;
     diagnostics.error(place, message);

@@ -53,7 +53,7 @@ export const FILE_MOUNT_RULES = {
 
 const FILE_MOUNT_FIELDS: KeyTable<FileMountDraft> = FILE_MOUNT_RULES;
 
-/** Returns the mount in a spec. By default, the target is the name that the mount uses, as in Docker. */
+/** Converts a draft to the mount of a spec. By default, the target is the name of the source, as in Docker. */
 export function toFileMount(kind: FileKind, name: string, draft: FileMountDraft): FileMount {
   const { source, target, uid, gid, mode, env } = draft;
   return FileMount.fromPartial({
@@ -70,8 +70,9 @@ export function toFileMount(kind: FileKind, name: string, draft: FileMountDraft)
 /** Reads the secrets of a service that are environment variables. */
 export function readEnvSecrets(cursor: Cursor, draft: ServiceDraft): void {
   const { container, context } = draft;
-  for (const [variable, field] of readFields(cursor) ?? []) {
-    // The value could not be read, which has been reported.
+  const secretFields = [...(readFields(cursor) ?? [])];
+  for (const [variable, field] of secretFields) {
+    // An unreadable value has already been reported.
     if (isNull(field.node)) continue;
     const source = readText(field);
     const file = source && findSecret(field, source, context.secrets);
@@ -80,6 +81,7 @@ export function readEnvSecrets(cursor: Cursor, draft: ServiceDraft): void {
     const mount = { ...newFileMountDraft(), source, env: variable };
     container.files.push(toFileMount(FileKind.SECRET, file.name, mount));
   }
+  if (secretFields.length === 0) return;
   cursor.diagnostics.warn(
     keyPlace(cursor),
     "docker inspect shows these secrets, and Docker stores them on the hosts' disks: use secrets if the program can read files",
@@ -88,24 +90,24 @@ export function readEnvSecrets(cursor: Cursor, draft: ServiceDraft): void {
 
 function readMounts(cursor: Cursor, draft: ServiceDraft, kind: FileKind): void {
   const { container, context, origins } = draft;
-  const known = kind === FileKind.SECRET ? context.secrets : context.configs;
+  const declaredFiles = kind === FileKind.SECRET ? context.secrets : context.configs;
   const byTarget = new Map(container.files.map((file) => [file.target, file]));
   origins.set("task.container.files", cursor);
   for (const item of readItems(cursor) ?? []) {
     const mount = newFileMountDraft();
     applyKeys(item, FILE_MOUNT_FIELDS, mount);
-    const file = known.get(mount.source);
+    const file = declaredFiles.get(mount.source);
     // A reference to an undeclared file has already been reported.
     if (file === undefined) continue;
-    const complete = toFileMount(kind, file.name, mount);
-    const other = byTarget.get(complete.target);
-    if (other !== undefined) {
-      reportSameTarget(item, complete, other);
+    const fileMount = toFileMount(kind, file.name, mount);
+    const otherMount = byTarget.get(fileMount.target);
+    if (otherMount !== undefined) {
+      reportSameTarget(item, fileMount, otherMount);
       continue;
     }
-    byTarget.set(complete.target, complete);
+    byTarget.set(fileMount.target, fileMount);
     recordOrigins(draft, `task.container.files[${container.files.length}]`, item);
-    container.files.push(complete);
+    container.files.push(fileMount);
   }
 }
 
