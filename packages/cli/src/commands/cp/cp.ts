@@ -30,10 +30,12 @@ export async function copyFiles(cli: Cli, options: CopyOptions, from: string, to
   if (source.kind !== "task" && destination.kind === "task")
     return withClient(cli, options, (client) => copyTo(cli, client, { options, source, destination }));
   const reason =
-    source.kind === "task" ? "copying between tasks is not supported" : "neither path names a task";
+    source.kind === "task"
+      ? "copying between tasks is not supported: copy to a local path first"
+      : "neither path names a task: use TASK:PATH for one of them";
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `cannot copy ${from} to ${to}: ${reason}: use TASK:PATH for one of them`,
+    message: `cannot copy ${from} to ${to}: ${reason}`,
   });
 }
 
