@@ -11,7 +11,7 @@ import {
 import { beforeEach, describe, expect, it } from "vitest";
 import { credentialsForImage } from "../core/registries/registry-logins.js";
 import { buildSpec, buildTask, idSequence } from "../core/testing/records.js";
-import type { AgentQuestion } from "../dispatcher/relays/agent-replies.js";
+import type { AgentRequest } from "../dispatcher/relays/agent-replies.js";
 import { ImageResolver } from "../dispatcher/relays/image-resolver.js";
 import { createClusterKey } from "../identity/cluster-key.js";
 import { createLoginSealer } from "../identity/login-sealer.js";
@@ -33,7 +33,7 @@ const sealer = createLoginSealer(createClusterKey());
 let state: ClusterState;
 let revision: bigint;
 let written: Change[];
-let questions: AgentQuestion[];
+let questions: AgentRequest[];
 let answer: () => Promise<RegistryLoginChecked>;
 let api: ApiContext;
 
@@ -60,7 +60,7 @@ beforeEach(() => {
     imageInventories: { query: async () => ({ nodes: [], failures: new Map() }) },
     imageResolver: new ImageResolver({ runtime: systemRuntime, sessionOf: () => undefined }),
     loginChecks: {
-      ask: (question: AgentQuestion) => {
+      ask: (question: AgentRequest) => {
         questions.push(question);
         return answer();
       },

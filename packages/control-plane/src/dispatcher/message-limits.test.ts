@@ -1,9 +1,11 @@
 import {
+  type ImageInventory,
   isBerthError,
   MAX_STATUS_MESSAGE_LENGTH,
   PortSpec_Protocol,
   SessionRequest,
   type TaskStatus,
+  type VolumeReply,
 } from "@berth/proto";
 import { expect, test } from "vitest";
 import { buildTask } from "../core/testing/records.js";
@@ -27,6 +29,17 @@ function statusOf(status: Parameters<typeof TaskStatus.fromPartial>[0]): Message
 }
 const many = <T>(count: number, item: T): T[] => Array.from({ length: count }, () => item);
 
+const usageOf = (taskId: string): Message => ({ $case: "usage", value: { connections: [{ taskId }] } });
+const inventoryOf = (value: Parameters<typeof ImageInventory.fromPartial>[0]): Message => ({
+  $case: "imageInventory",
+  value,
+});
+const volumesOf = (value: Parameters<typeof VolumeReply.fromPartial>[0]): Message => ({
+  $case: "volumeReply",
+  value,
+});
+const trafficOf = (listeners: { network: string }[]): Message => ({ $case: "traffic", value: { listeners } });
+
 /** For each limit, the largest accepted message and one that exceeds the limit. */
 const TABLE: readonly (readonly [string, (size: number) => Message, number])[] = [
   ["the tasks of a batch", (size) => ({ $case: "statuses", value: { tasks: many(size, {}) } }), 1_000],
@@ -40,6 +53,12 @@ const TABLE: readonly (readonly [string, (size: number) => Message, number])[] =
   ["a MAC address", (size) => statusOf({ addresses: [{ macAddress: "x".repeat(size) }] }), 128],
   ["the tasks of a usage report", (size) => ({ $case: "usage", value: { tasks: many(size, {}) } }), 10_000],
   ["connections", (size) => ({ $case: "usage", value: { connections: many(size, {}) } }), 100_000],
+  ["a task's id in a usage report", (size) => usageOf("x".repeat(size)), 128],
+  ["an image's name", (size) => inventoryOf({ images: [{ names: ["x".repeat(size)] }] }), 512],
+  ["a layer", (size) => inventoryOf({ layers: ["x".repeat(size)] }), 128],
+  ["a volume's name", (size) => volumesOf({ volumes: [{ name: "x".repeat(size) }] }), 512],
+  ["a volume's label", (size) => volumesOf({ volumes: [{ labels: { a: "x".repeat(size) } }] }), 4_096],
+  ["a listener's network", (size) => trafficOf([{ network: "x".repeat(size) }]), 512],
   ["listeners", (size) => ({ $case: "traffic", value: { listeners: many(size, {}) } }), 5_000],
   [
     "tasks of a service",

@@ -72,6 +72,7 @@ export class Session {
   readonly #coalescer = new Coalescer();
   readonly #heartbeatAck = new CumulativeAck();
   readonly #statusesAck = new CumulativeAck();
+  readonly #endListeners = new Set<() => void>();
   #end: { readonly reason: BerthError | undefined } | undefined;
   /** Evaluates again whether a message is due. Set while `messages` waits. */
   #wake: () => void = () => {};
@@ -173,6 +174,14 @@ export class Session {
   end(reason?: BerthError): void {
     this.#end ??= { reason };
     this.#wake();
+    for (const listener of this.#endListeners) listener();
+    this.#endListeners.clear();
+  }
+
+  /** Calls `listener` once when the session ends. The returned function removes the listener. */
+  onEnd(listener: () => void): () => void {
+    this.#endListeners.add(listener);
+    return () => this.#endListeners.delete(listener);
   }
 
   /** Yields the messages for the agent until the session ends. @throws the reason that was passed to `end` */

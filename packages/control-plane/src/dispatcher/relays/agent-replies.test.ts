@@ -13,8 +13,13 @@ function repliesOf(nodeId: string, { reads = true } = {}) {
     commands.push(command);
     return reads;
   };
+  let endSession = (): void => {};
+  const onEnd = (listener: () => void) => {
+    endSession = listener;
+    return () => {};
+  };
   const sessionOf = (id: string): Session | undefined =>
-    id === nodeId ? ({ isEnded: false, send } as unknown as Session) : undefined;
+    id === nodeId ? ({ isEnded: false, send, onEnd } as unknown as Session) : undefined;
   const runtime = { clock, wallClockMs: () => 0, random: () => 0, newId: () => `r${commands.length}` };
   const replies = new AgentReplies<string>({ runtime, sessionOf });
   const ask = (target = nodeId, within = signal): Promise<string> => {
@@ -22,7 +27,7 @@ function repliesOf(nodeId: string, { reads = true } = {}) {
       ({ $case: "checkRegistryLogin", value: { requestId, credentials: undefined } }) as const;
     return replies.ask({ nodeId: target, command, timeoutMs: 1_000 }, within);
   };
-  return { clock, commands, replies, ask };
+  return { clock, commands, replies, ask, endSession: () => endSession() };
 }
 
 describe("AgentReplies", () => {
@@ -46,6 +51,13 @@ describe("AgentReplies", () => {
     const failure = expect(late).rejects.toThrow("its agent did not reply within 1 s");
     await clock.advance(1_000);
     await failure;
+  });
+
+  it("fails at once when the session of the agent ends", async () => {
+    const { ask, endSession } = repliesOf("a");
+    const pending = ask();
+    endSession();
+    await expect(pending).rejects.toThrow("the connection to its agent was lost");
   });
 
   it("ends with the call", async () => {

@@ -3,9 +3,9 @@ import { onAbort } from "../../runtime/abort.js";
 import type { AgentCommand } from "../session.js";
 import type { RelayOptions } from "./agent-requests.js";
 
-export interface AgentQuestion {
+export interface AgentRequest {
   readonly nodeId: string;
-  /** Returns the command that asks for the reply. */
+  /** Returns the command that is sent to the agent. */
   readonly command: (requestId: string) => AgentCommand;
   readonly timeoutMs: number;
 }
@@ -15,21 +15,24 @@ interface PendingReply<Reply> {
   readonly settle: (result: Reply | BerthError) => void;
 }
 
-/**
- * Sends requests over the sessions of agents, and waits for one reply to each, which arrives in the same session. For
- * replies that fit into one message.
+/* * Sends requests over the sessions of agents, and waits for the reply to each. The reply is one message of the same
+ * session; AgentRequests serves requests with longer results.
  */
 export class AgentReplies<Reply> {
   readonly #options: RelayOptions;
-  /** By request id. Each entry ends with its timeout. */
+  /** By request id. An entry is removed at its timeout at the latest. */
   readonly #pending = new Map<string, PendingReply<Reply>>();
 
   constructor(options: RelayOptions) {
     this.#options = options;
   }
 
-  /** @throws BerthError BERTH_NODE_UNREACHABLE when the node does not reply in time; the signal's reason */
-  ask({ nodeId, command, timeoutMs }: AgentQuestion, signal: AbortSignal): Promise<Reply> {
+  /**
+   * Sends a request and returns its reply.
+   * @throws BerthError BERTH_NODE_UNREACHABLE when the agent does not reply in time, its session ends, or `signal` is
+   * aborted while the reply is pending; the reason of a signal that was aborted before the call
+   */
+  ask({ nodeId, command, timeoutMs }: AgentRequest, signal: AbortSignal): Promise<Reply> {
     const { runtime, sessionOf } = this.#options;
     const session = sessionOf(nodeId);
     const requestId = runtime.newId();
@@ -38,6 +41,7 @@ export class AgentReplies<Reply> {
       const settle = (result: Reply | BerthError): void => {
         cancelTimeout();
         stopWatching();
+        removeEndListener();
         this.#pending.delete(requestId);
         if (result instanceof BerthError) reject(result);
         else resolve(result);
@@ -45,16 +49,17 @@ export class AgentReplies<Reply> {
       const cancelTimeout = runtime.clock.after(timeoutMs, () =>
         settle(unreachable(`its agent did not reply within ${timeoutMs / 1_000} s`)),
       );
-      const stopWatching = onAbort(signal, () => {
-        settle(unreachable("the call has ended"));
-      });
+      const stopWatching = onAbort(signal, () => settle(unreachable("the call has ended")));
+      const onSessionEnd = (): void => settle(unreachable("the connection to its agent was lost"));
+      const removeEndListener = session?.onEnd(onSessionEnd) ?? (() => {});
       this.#pending.set(requestId, { nodeId, settle });
       if (session === undefined || session.isEnded) settle(unreachable("its agent is not connected"));
-      else if (!session.send(command(requestId))) settle(unreachable("its agent does not read its commands"));
+      else if (!session.send(command(requestId)))
+        settle(unreachable("its agent has stopped reading commands"));
     });
   }
 
-  /** Records the reply of a node. Ignores late and unrequested ones. */
+  /** Records the reply of a node. Ignores late and unrequested replies. */
   record(nodeId: string, requestId: string, reply: Reply): void {
     const pending = this.#pending.get(requestId);
     if (pending?.nodeId === nodeId) pending.settle(reply);
