@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { buildKey, LEADER_KEY, parseKey, parseVersionSegment, SCHEMA_KEY, versionSegment } from "./keys.js";
+import {
+  buildKey,
+  LEADER_KEY,
+  MIGRATION_KEY,
+  parseKey,
+  parseVersionSegment,
+  SCHEMA_KEY,
+  versionSegment,
+} from "./keys.js";
 
 const segment = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,40}$/);
 const version = fc.integer({ min: 0, max: 999_999_999_999 });
@@ -14,11 +22,12 @@ describe("parseKey", () => {
     );
   });
 
-  it("returns undefined for keys without segments, with too many, and for the schema and leader keys", () => {
+  it("returns undefined for keys without segments, with too many, and for the leader and schema keys", () => {
     for (const key of ["nodes/", "tasks/a/b/c", "tasks/ä"])
       expect(parseKey(`/berth/v1/${key}`), key).toBeUndefined();
     expect(parseKey(LEADER_KEY)).toBeUndefined();
     expect(parseKey(SCHEMA_KEY)).toBeUndefined();
+    expect(parseKey(MIGRATION_KEY)).toBeUndefined();
   });
 });
 

@@ -28,14 +28,15 @@
  * | `users/<userName>`                 | a user: role, stacks                           | the leader           |
  * | `serverrecords/<serverId>`         | a server: name, address, whether it was removed | the leader          |
  * | `restores/cluster`                 | the last restore from a backup                 | berth backup restore |
- *
- * Every write of the leader compares the create revision of `leader` (see election.ts). The last eighteen kinds are the
- * records of the cluster, registered in state/record-kinds.ts.
+ * Every write of the leader compares the create revision of `leader` (see election.ts). The kinds from `nodes` on are
+ * the records of the cluster, registered in state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";
 
-export const SCHEMA_KEY = `${ROOT}meta/schema`;
-export const MIGRATION_KEY = `${ROOT}meta/migration`;
+/** The schema and its migration are not records: they are the same in every version of the schema. */
+const SCHEMA_COLLECTION = "meta";
+export const SCHEMA_KEY = `${ROOT}${SCHEMA_COLLECTION}/schema`;
+export const MIGRATION_KEY = `${ROOT}${SCHEMA_COLLECTION}/migration`;
 export const LEADER_KEY = `${ROOT}leader`;
 export const SERVERS_PREFIX = `${ROOT}servers/`;
 export const AUTHORITIES_PREFIX = `${ROOT}authorities/`;
@@ -71,10 +72,10 @@ export function buildKey(collection: string, segments: readonly string[]): strin
   return key;
 }
 
-/** Splits a key. Returns undefined for the schema key, the leader key, and keys that berth does not write. */
+/** Splits a key. Returns undefined for the leader key, the keys of the schema, and keys that berth does not write. */
 export function parseKey(key: string): ParsedKey | undefined {
   const [, collection, first, second] = KEY_PATTERN.exec(key) ?? [];
-  if (collection === undefined || first === undefined || key === SCHEMA_KEY) return undefined;
+  if (collection === undefined || first === undefined || collection === SCHEMA_COLLECTION) return undefined;
   return { collection, segments: second === undefined ? [first] : [first, second] };
 }
 
