@@ -1,4 +1,4 @@
-import { Availability, FileKind, FileVersion, type Service } from "@berth/proto";
+import { Availability, FileKind, FileVersion, Server, Server_State, type Service } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { buildNode, buildService, buildSpec } from "../../core/testing/records.js";
 import type { Change } from "../../state/change.js";
@@ -49,6 +49,23 @@ describe("summarizeChanges", () => {
     expect(summarizeChanges([{ kind: "put-node", node: after }], state)).toBe(
       "availability active -> drain, label zone set, label old removed",
     );
+  });
+
+  it("names the servers and nodes that were removed", () => {
+    const description = { hostname: "host-1" };
+    const state = stateWith({ kind: "put-node", node: buildNode({ id: "n1", description }) });
+    const server = Server.fromPartial({ hostname: "server-2", state: Server_State.REMOVED });
+    const changes: readonly Change[] = [
+      { kind: "delete-node", nodeId: "n1" },
+      { kind: "put-server", server },
+    ];
+    expect(summarizeChanges(changes, state)).toBe("node host-1 removed; server server-2 removed");
+  });
+
+  it("says that other fields changed when none of the shown ones did", () => {
+    const state = stateWith({ kind: "put-service", service: service("app:1", 3) });
+    const changes: readonly Change[] = [{ kind: "put-service", service: service("app:1", 3) }];
+    expect(summarizeChanges(changes, state)).toBe("shop_web: other fields changed");
   });
 
   it("names secrets and their versions, but not their contents", () => {

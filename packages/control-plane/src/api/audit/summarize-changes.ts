@@ -10,18 +10,18 @@ import type { ClusterState } from "../../state/cluster-state.js";
  * out.
  */
 export function summarizeChanges(changes: readonly Change[], state: ClusterState): string {
-  const described: string[] = [];
+  const descriptions: string[] = [];
   let length = 0;
   let omitted = 0;
   for (const change of changes) {
     const text = describeChange(change, state);
     if (text === undefined) continue;
     length += text.length + 2;
-    if (length <= MAX_SUMMARY_LENGTH - 20) described.push(text);
+    if (length <= MAX_SUMMARY_LENGTH - 20) descriptions.push(text);
     else omitted += 1;
   }
-  if (omitted > 0) described.push(`and ${omitted} more`);
-  return described.join("; ") || "no changes";
+  if (omitted > 0) descriptions.push(`and ${omitted} more`);
+  return descriptions.join("; ") || "no changes";
 }
 
 /** Returns undefined for records that follow from the change of another record. */
@@ -32,9 +32,9 @@ function describeChange(change: Change, state: ClusterState): string | undefined
     case "put-node":
       return describeNode(state.nodes.get(change.node.id), change.node);
     case "delete-node":
-      return "node removed";
+      return `node ${state.nodes.get(change.nodeId)?.description?.hostname || change.nodeId} removed`;
     case "put-server":
-      return isRemoved(change.server) ? "server removed" : undefined;
+      return isRemoved(change.server) ? `server ${change.server.hostname} removed` : undefined;
     case "put-network": {
       const { id, spec, removing } = change.network;
       const isNew = state.networks.get(id) === undefined;
@@ -64,7 +64,8 @@ function describeService(before: Service | undefined, after: Service): string {
     describeField("digest", digestOf(before), digestOf(after)),
     describeField("replicas", replicasOf(before), replicasOf(after)),
   ].filter((field) => field !== "");
-  return `${name}${before === undefined ? " created" : ""}: ${fields.join(", ")}`;
+  const subject = before === undefined ? `${name} created` : name;
+  return fields.length === 0 ? `${subject}: other fields changed` : `${subject}: ${fields.join(", ")}`;
 }
 
 function describeNode(before: Node | undefined, after: Node): string {
