@@ -1,6 +1,7 @@
 import type { RemoveServerRequest, RemoveServerResponse, Server } from "@berth/proto";
 import { memberOf } from "../../core/membership/server-members.js";
-import { isRemoved, removingServer, serverInUse } from "../../core/membership/server-records.js";
+import { isRemoved, markServerForRemoval, serverInUse } from "../../core/membership/server-records.js";
+import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { findServer } from "../lookup.js";
 
@@ -10,7 +11,7 @@ const REPEAT_MS = 60_000;
 /**
  * Revokes the identity of a server. The leader removes its etcd member afterwards, and continues after a change of the
  * leader. A repeated call succeeds.
- * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_SERVER_IN_USE, BERTH_CONFLICT as `removingServer` does
+ * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_SERVER_IN_USE, BERTH_CONFLICT as `markServerForRemoval` does
  */
 export async function removeServer(
   { server: reference, force }: RemoveServerRequest,
@@ -21,12 +22,15 @@ export async function removeServer(
   const repeated = findRemoved(reference, state.servers.values(), runtime.wallClockMs());
   const server = repeated ?? findServer(state, reference);
   if (isRemoved(server)) return { serverId: server.id };
-  const decide = () =>
-    removingServer(findServer(state, server.id), state.servers, { force, nowMs: runtime.wallClockMs() });
-  decide();
+  const markForRemoval = ({ servers }: ClusterState): Server =>
+    markServerForRemoval(findServer({ servers }, server.id), servers, {
+      force,
+      nowMs: runtime.wallClockMs(),
+    });
+  markForRemoval(state);
   await requireMajorityWithout(server, context, signal);
   await writer.submit(
-    () => ({ changes: [{ kind: "put-server", server: decide() }], result: undefined }),
+    (current) => ({ changes: [{ kind: "put-server", server: markForRemoval(current) }], result: undefined }),
     signal,
   );
   return { serverId: server.id };

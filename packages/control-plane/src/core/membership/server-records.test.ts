@@ -6,9 +6,9 @@ import {
   forgottenServers,
   joinedServer,
   MAX_REMOVED_SERVERS,
+  markServerForRemoval,
   planServerHosts,
   planServerRecords,
-  removingServer,
   type ServerRegistration,
 } from "./server-records.js";
 
@@ -84,12 +84,12 @@ describe("planServerHosts", () => {
   });
 });
 
-describe("removingServer", () => {
+describe("markServerForRemoval", () => {
   const options = { force: false, nowMs: NOW };
 
   test("removes a server that is down beside one that is up", () => {
     const down = server("2", { state: State.DOWN });
-    expect(removingServer(down, recordsOf(server("1"), down), options)).toEqual({
+    expect(markServerForRemoval(down, recordsOf(server("1"), down), options)).toEqual({
       ...down,
       ...{ state: State.REMOVING, stateSinceMs: NOW },
     });
@@ -97,20 +97,22 @@ describe("removingServer", () => {
 
   test("removes a server that is up with force only", () => {
     const records = recordsOf(server("1"), server("2"));
-    expect(() => removingServer(server("2"), records, options)).toThrow("it is up");
-    expect(removingServer(server("2"), records, { ...options, force: true }).state).toBe(State.REMOVING);
+    expect(() => markServerForRemoval(server("2"), records, options)).toThrow("it is up");
+    expect(markServerForRemoval(server("2"), records, { ...options, force: true }).state).toBe(
+      State.REMOVING,
+    );
   });
 
   test("does not remove the last server that is up", () => {
     const records = recordsOf(server("1"), server("2", { state: State.DOWN }));
-    expect(() => removingServer(server("1"), records, { ...options, force: true })).toThrow(
+    expect(() => markServerForRemoval(server("1"), records, { ...options, force: true })).toThrow(
       "no other server is up",
     );
   });
 
   test("does not remove two servers at once", () => {
     const records = recordsOf(server("1"), server("2"), server("3", { state: State.REMOVING }));
-    expect(() => removingServer(server("2"), records, { ...options, force: true })).toThrow(
+    expect(() => markServerForRemoval(server("2"), records, { ...options, force: true })).toThrow(
       "the removal of server host-3 (10.0.0.3:7400) is in progress",
     );
   });

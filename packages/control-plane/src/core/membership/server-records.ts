@@ -91,7 +91,7 @@ export function planServerHosts(
  * @throws BerthError BERTH_SERVER_IN_USE for the last server that is up, or without `force` for one that is up;
  *         BERTH_CONFLICT while another server is being removed
  */
-export function removingServer(
+export function markServerForRemoval(
   server: Server,
   records: ReadonlyMap<string, Server>,
   { force, nowMs }: { readonly force: boolean; readonly nowMs: number },
