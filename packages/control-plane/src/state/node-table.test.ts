@@ -94,7 +94,7 @@ describe("the order of load that a NodeTable keeps", () => {
               if (
                 minTasksPerNode(staying, {
                   acceptingCount: acceptingIn(table),
-                  closedNodeIds: table.closedNodeIds,
+                  unschedulableNodeIds: table.unschedulableNodeIds,
                 }) > 0
               )
                 quick += 1;
@@ -132,7 +132,7 @@ describe("the closed nodes that a NodeTable keeps", () => {
             const node = table.get(nodeId);
             return node?.state !== NodeState.READY || node.availability !== Availability.ACTIVE;
           });
-          expect([...table.closedNodeIds].sort()).toEqual(closed.sort());
+          expect([...table.unschedulableNodeIds].sort()).toEqual(closed.sort());
         }
       }),
       { numRuns: 300 },

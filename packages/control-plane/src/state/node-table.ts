@@ -48,7 +48,7 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
   }
 
   /** Ids of the nodes that accept no tasks. */
-  get closedNodeIds(): ReadonlySet<string> {
+  get unschedulableNodeIds(): ReadonlySet<string> {
     return this.#closed;
   }
 

@@ -5,7 +5,7 @@ import { pastServiceEvents } from "./service-events.js";
 import { lastTaskEvent } from "./task-events.js";
 
 /** The records from which past events are reconstructed. */
-export interface Records {
+export interface EventSources {
   readonly services: Iterable<Service>;
   readonly tasks: Iterable<Task>;
   readonly nodes: Iterable<Node>;
@@ -19,9 +19,10 @@ export interface Records {
  * that recorded them.
  */
 export function pastEvents(
-  { services, tasks, nodes, nodeOf }: Records,
+  { services, tasks, nodes, nodeOf }: EventSources,
   limit: number,
 ): readonly EventRecord[] {
+  if (limit <= 0) return [];
   const events: EventRecord[] = [];
   for (const service of services) events.push(...pastServiceEvents(service));
   for (const node of nodes) {

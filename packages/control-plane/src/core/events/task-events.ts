@@ -1,6 +1,6 @@
 import { DesiredState, Health, type Node, type Task, TaskState, taskStatusText } from "@berth/proto";
 import { isEnded, shouldRun, stateOf } from "../model/task-state.js";
-import { WAITING_FOR } from "../scheduler/pending-reason.js";
+import { isWaiting } from "../scheduler/pending-reason.js";
 import type { EventReason, EventRecord } from "./event.js";
 
 const END_REASONS: ReadonlyMap<TaskState, EventReason> = new Map<TaskState, EventReason>([
@@ -37,7 +37,7 @@ export function taskEvents(
   const message = after.status?.message ?? "";
 
   if (after.nodeId === "" && message !== "" && message !== before?.status?.message) {
-    add(message.startsWith(WAITING_FOR) ? "TASK_WAITING" : "TASK_UNPLACEABLE", message);
+    add(isWaiting(after) ? "TASK_WAITING" : "TASK_UNPLACEABLE", message);
   }
   if (after.nodeId !== "" && (before?.nodeId ?? "") === "" && !isEnded(after)) {
     add("TASK_PLACED", `on ${nodeOf(after.nodeId)?.description?.hostname || after.nodeId}`);

@@ -94,8 +94,8 @@ export interface ClusterSnapshot {
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
   /** The same nodes, grouped by a list of spread attributes on demand. */
   readonly spreadIndexes: { groupedBy(attributes: readonly string[]): NodeGroups };
-  /** Ids of the nodes that accept no tasks, and of removed nodes that tasks still refer to. */
-  readonly closedNodeIds: Iterable<string>;
+  /** Ids of the nodes that accept no tasks, and of removed nodes to which tasks still refer. */
+  readonly unschedulableNodeIds: Iterable<string>;
   readonly networkRanges: NetworkRanges;
 }
 

@@ -76,7 +76,7 @@ function restartWithBackoff(
   return atMs <= now ? { kind: "now", restarts } : { kind: "at", atMs, restarts };
 }
 
-/** Returns the delay before restart number `restarts` (from 1). It doubles each time, up to a minute. */
+/** Returns the delay before restart number `restarts` (from 1). Doubles each time, up to a minute or the policy's delay if that is longer. */
 export function restartDelayMs(
   restarts: number,
   policyDelayMs: number | undefined,

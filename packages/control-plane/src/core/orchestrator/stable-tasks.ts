@@ -60,9 +60,9 @@ function areStableTasksCurrent({ service, index }: Pick<ServiceSnapshot, "servic
 }
 
 /** Returns the stable tasks on nodes that are down, drained or removed. */
-function leavingTasks(index: TaskIndex, { nodes, closedNodeIds }: ClusterSnapshot): readonly Task[] {
+function leavingTasks(index: TaskIndex, { nodes, unschedulableNodeIds }: ClusterSnapshot): readonly Task[] {
   const leaving: Task[] = [];
-  for (const nodeId of closedNodeIds) {
+  for (const nodeId of unschedulableNodeIds) {
     if (!canKeepTasks(nodes.get(nodeId)?.node)) leaving.push(...index.stableTasksOn(nodeId));
   }
   return leaving;

@@ -6,13 +6,13 @@ import { SpreadIndexes } from "./spread-index.js";
 export class DraftCluster implements ClusterSnapshot {
   readonly nodes: Map<string, NodeSnapshot>;
   readonly spreadIndexes: SpreadIndexes;
-  readonly closedNodeIds: Iterable<string>;
+  readonly unschedulableNodeIds: Iterable<string>;
   readonly networkRanges: NetworkRanges;
 
   constructor(cluster: ClusterSnapshot) {
     this.nodes = new Map(cluster.nodes);
     this.spreadIndexes = new SpreadIndexes(this.nodes);
-    this.closedNodeIds = cluster.closedNodeIds;
+    this.unschedulableNodeIds = cluster.unschedulableNodeIds;
     this.networkRanges = cluster.networkRanges;
   }
 

@@ -52,7 +52,7 @@ export interface AcceptingNodes {
   /** Number of nodes that accept tasks. */
   readonly acceptingCount: number;
   /** Nodes that do not accept tasks. */
-  readonly closedNodeIds: Iterable<string>;
+  readonly unschedulableNodeIds: Iterable<string>;
 }
 
 /**
@@ -62,7 +62,7 @@ export interface AcceptingNodes {
  */
 export function minTasksPerNode(
   counts: NodeCounts,
-  { acceptingCount, closedNodeIds }: AcceptingNodes,
+  { acceptingCount, unschedulableNodeIds }: AcceptingNodes,
 ): number {
   if (!isGrouped(counts)) return 0;
   let nodesWithTasks = 0;
@@ -71,6 +71,6 @@ export function minTasksPerNode(
     nodesWithTasks += nodes;
     minTasks = Math.min(minTasks, taskCount);
   }
-  for (const nodeId of closedNodeIds) if (counts.get(nodeId) !== undefined) nodesWithTasks -= 1;
+  for (const nodeId of unschedulableNodeIds) if (counts.get(nodeId) !== undefined) nodesWithTasks -= 1;
   return nodesWithTasks === acceptingCount && nodesWithTasks > 0 ? minTasks : 0;
 }

@@ -129,8 +129,8 @@ class PlacementRun {
 
   #minTasksPerNode(): number {
     const { acceptingCount } = this.#index;
-    const { closedNodeIds } = this.#cluster;
-    return minTasksPerNode(this.#request.load.tasksByNode, { acceptingCount, closedNodeIds });
+    const { unschedulableNodeIds } = this.#cluster;
+    return minTasksPerNode(this.#request.load.tasksByNode, { acceptingCount, unschedulableNodeIds });
   }
 
   /**

@@ -134,7 +134,7 @@ export function clusterSnapshot(
   return {
     nodes,
     spreadIndexes: new SpreadIndexes(nodes),
-    closedNodeIds: closed,
+    unschedulableNodeIds: closed,
     networkRanges: UNLIMITED_RANGES,
   };
 }
