@@ -43,6 +43,14 @@ test("files that exceed a limit or are empty are ignored, without their contents
   ]);
 });
 
+test("an invalid new version of a file leaves the earlier one in place", () => {
+  const files = new AssignedFiles();
+  files.apply({ files: [fileWith("a", "first")], removedFileIds: [] }, complete);
+  const { contents, problems } = files.apply({ files: [fileWith("a", "")], removedFileIds: [] }, change);
+  expect(problems).toEqual(["file a is empty"]);
+  expect(String(contents?.get("a")?.content)).toBe("first");
+});
+
 test("the number of files and their total size are limited, and removed files make room", () => {
   const many = new AssignedFiles();
   const small = Array.from({ length: 10_001 }, (_, index) => fileWith(`f${index}`));

@@ -1,16 +1,16 @@
 import { type AssignedFile, type Assignments, MAX_FILE_BYTES } from "@berth/proto";
 import type { FileContents } from "../core/tasks/task-files.js";
 
-/** Limits of the contents of one node, which are in memory: far above what its tasks can use. */
+/** Limits of the files of one node, which are kept in memory. Far above what its tasks can use. */
 const MAX_FILES = 10_000;
 const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
-const ID = /^[A-Za-z0-9_-]{1,64}$/;
+const FILE_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** The result of a message. */
+/** The result of applying a message. */
 export interface AssignedFilesChange {
   /** All secrets and configs. Undefined when the message changed none. */
   readonly contents: FileContents | undefined;
-  /** Reasons for which files were ignored. Their tasks wait. Never contain contents. */
+  /** Why files were ignored; their tasks wait. The reasons contain no file contents. */
   readonly problems: readonly string[];
 }
 
@@ -22,7 +22,7 @@ export class AssignedFiles {
   readonly #files = new Map<string, AssignedFile>();
   #totalBytes = 0;
 
-  /** Applies the files of a message. Ignores those that exceed a limit. */
+  /** Applies the files of a message. Ignores invalid files and files that exceed a limit; earlier versions are kept. */
   apply(
     { files, removedFileIds }: Pick<Assignments, "files" | "removedFileIds">,
     { isComplete }: { readonly isComplete: boolean },
@@ -30,9 +30,8 @@ export class AssignedFiles {
     if (isComplete) this.#clear();
     const problems: string[] = [];
     for (const file of files) {
-      this.#delete(file.id);
-      const problem = this.#problemOf(file);
-      if (problem === undefined) this.#add(file);
+      const problem = this.#findProblem(file);
+      if (problem === undefined) this.#put(file);
       else problems.push(problem);
     }
     for (const id of removedFileIds) this.#delete(id);
@@ -40,18 +39,23 @@ export class AssignedFiles {
     return { contents: hasChanged ? new Map(this.#files) : undefined, problems };
   }
 
-  #problemOf({ id, content }: AssignedFile): string | undefined {
-    if (!ID.test(id)) return "a file has an invalid ID";
+  /** Returns why a file is ignored; undefined for a valid file. Its earlier version makes room for it. */
+  #findProblem({ id, content }: AssignedFile): string | undefined {
+    const earlier = this.#files.get(id);
+    const otherFiles = this.#files.size - (earlier === undefined ? 0 : 1);
+    const otherBytes = this.#totalBytes - (earlier?.content.length ?? 0);
+    if (!FILE_ID.test(id)) return "a file has an invalid ID";
     if (content.length === 0) return `file ${id} is empty`;
     if (content.length > MAX_FILE_BYTES) return `file ${id} has more than ${MAX_FILE_BYTES} bytes`;
-    if (this.#files.size >= MAX_FILES) return `file ${id} exceeds the limit of ${MAX_FILES} files`;
-    if (this.#totalBytes + content.length > MAX_TOTAL_BYTES) {
+    if (otherFiles >= MAX_FILES) return `file ${id} exceeds the limit of ${MAX_FILES} files`;
+    if (otherBytes + content.length > MAX_TOTAL_BYTES) {
       return `file ${id} exceeds the limit of ${MAX_TOTAL_BYTES} bytes for all files`;
     }
     return undefined;
   }
 
-  #add(file: AssignedFile): void {
+  #put(file: AssignedFile): void {
+    this.#delete(file.id);
     this.#files.set(file.id, file);
     this.#totalBytes += file.content.length;
   }

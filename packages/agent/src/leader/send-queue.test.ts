@@ -51,6 +51,16 @@ test("SendQueue keeps statuses and the description for the next session, and dro
   expect(await second()).toMatchObject({ $case: "statuses", value: { tasks: [{ taskId: "t" }] } });
 });
 
+test("SendQueue ends the messages of a session that a newer session replaces", async () => {
+  const queue = new SendQueue(NodeDescription.create());
+  const replaced = open(queue)();
+  const next = open(queue);
+  expect(await replaced).toBeUndefined();
+  queue.onWelcome();
+  queue.sendHeartbeat({ appliedSequence: 1, lagMs: 0, number: 0 });
+  expect(await next()).toMatchObject({ $case: "heartbeat" });
+});
+
 test("SendQueue sends a description that has changed since the hello of the session", async () => {
   const queue = new SendQueue(NodeDescription.create());
   const hello = { description: queue.description };

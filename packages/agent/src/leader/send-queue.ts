@@ -42,20 +42,22 @@ interface PendingMessages {
   /** Only the hello may be sent before the leader's welcome. */
   isWelcomed: boolean;
   isClosing: boolean;
+  /** Continues the session's message stream. Set while it waits for a message. */
+  wake: () => void;
 }
 
 /**
  * Queues the agent's messages to the leader, most urgent first. Outlives sessions: task statuses and the node's
  * description are kept until a session can send them. All other messages belong to the open session.
  *
- * Keeps only the latest message of each kind, so a slow leader costs no memory.
+ * Bounded, however slow the leader is: keeps one reply for each request in progress, one status for each task, and only
+ * the latest message of every other kind.
  */
 export class SendQueue {
   readonly #statuses = new StatusOutbox();
   #description: NodeDescription;
   #pending: PendingMessages | undefined;
   #batchTimer: NodeJS.Timeout | undefined;
-  #wake: () => void = () => {};
 
   constructor(description: NodeDescription) {
     this.#description = description;
@@ -120,24 +122,27 @@ export class SendQueue {
     this.#update(({ replies }) => replies.push(reply));
   }
 
-  /** Starts a session: returns its messages after the hello, and drops what the last session had not sent. */
+  /** Starts a session and returns its messages after the hello. Drops the unsent messages of an earlier session and ends its stream. */
   openSession({ description }: Pick<Hello, "description">): AsyncIterable<SessionRequest> {
     const pending: PendingMessages = {
       heartbeat: undefined,
       replies: [],
       usage: undefined,
       unknownTasks: undefined,
-      // It may have changed since the hello was sent.
+      // The description may have changed since the hello was sent.
       isDescriptionDue: description !== this.#description,
       areStatusesDue: false,
       isWelcomed: false,
       isClosing: false,
+      wake: () => {},
     };
+    const replaced = this.#pending;
     this.#pending = pending;
+    replaced?.wake();
     return this.#messages(pending);
   }
 
-  /** Sends all statuses again: a new leader may not have those that an earlier leader acknowledged. */
+  /** Called when the leader has accepted the session. Sends all statuses again: a new leader may lack statuses that its predecessor acknowledged. */
   onWelcome(): void {
     this.#statuses.resendAll();
     this.#update((pending) => {
@@ -170,7 +175,7 @@ export class SendQueue {
   #update(change: (pending: PendingMessages) => void): void {
     if (this.#pending === undefined) return;
     change(this.#pending);
-    this.#wake();
+    this.#pending.wake();
   }
 
   async *#messages(pending: PendingMessages): AsyncGenerator<SessionRequest> {
@@ -178,7 +183,10 @@ export class SendQueue {
       const message = pending.isWelcomed ? this.#takeNext(pending) : undefined;
       if (message !== undefined) yield { message };
       else if (pending.isClosing || (this.#pending !== undefined && this.#pending !== pending)) return;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
+      else
+        await new Promise<void>((resolve) => {
+          pending.wake = resolve;
+        });
     }
   }
 
