@@ -46,7 +46,9 @@ describe("IpBatch", () => {
     await expect(batchOf("berth-no-such-program").query("a", signal)).rejects.toThrow(
       "berth-no-such-program is not installed",
     );
-    await expect(batchOf("sh", "-c", "read x; echo no").query("a", signal)).rejects.toThrow("JSON");
+    await expect(batchOf("sh", "-c", "read x; echo no").query("a", signal)).rejects.toThrow(
+      "ip a: the output is not JSON: no",
+    );
   });
 
   it.skipIf(process.getuid?.() !== 0)(

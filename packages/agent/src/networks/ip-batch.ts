@@ -7,6 +7,8 @@ import { withDeadline } from "../runtime/with-deadline.js";
 const QUERY_TIMEOUT_MS = 5_000;
 /** The process ends after this time without a query. It uses about 3 MB. */
 const IDLE_MS = 60_000;
+/** Limit of the part of invalid output that an error quotes. */
+const MAX_QUOTED_LENGTH = 200;
 /** Reads commands from standard input. With -force, it continues after a command that fails. */
 const ARGS = ["-json", "-details", "-force", "-batch", "-"] as const;
 
@@ -18,7 +20,7 @@ interface RunningBatch {
 }
 
 export interface IpBatchOptions {
-  /** Returns the program `ip`, with the arguments in front of its own. Called before each start. */
+  /** Returns the program to run instead of `ip`, and the arguments that precede those of the batch. Called at each start. */
   readonly command?: () => readonly [program: string, ...args: readonly string[]];
 }
 
@@ -71,9 +73,9 @@ export class IpBatch {
           write(running, [command]);
         });
       });
-      return JSON.parse(line);
+      return parseListing(command, line);
     } catch (error) {
-      // Its output may belong to this query.
+      // Later output of this process may belong to this query.
       this.close();
       throw error;
     }
@@ -101,10 +103,18 @@ export class IpBatch {
     // Streams are missing when the process could not be spawned (EMFILE).
     child.stdin?.on("error", () => {});
     if (child.stdout) createInterface({ input: child.stdout }).on("line", (line) => running.onLine(line));
-    // The process ends with this one, since its standard input does.
+    // The child exits with the agent, because its standard input is closed then.
     child.unref();
     for (const stream of [child.stdin, child.stdout]) if (stream instanceof Socket) stream.unref();
     return running;
+  }
+}
+
+function parseListing(command: string, line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new Error(`ip ${command}: the output is not JSON: ${line.slice(0, MAX_QUOTED_LENGTH)}`, { cause });
   }
 }
 

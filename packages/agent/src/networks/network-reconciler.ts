@@ -129,7 +129,7 @@ export class NetworkReconciler {
     try {
       for (let round = 0; round < MAX_ROUNDS; round += 1) {
         const hasChanged = await this.#runRound(signal);
-        if (!hasChanged || this.#schedule.isRequested) break;
+        if (!hasChanged || this.#schedule.isFullPassRequested) break;
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -15,7 +15,7 @@ export class PassSchedule {
   #wake: () => void = () => {};
 
   /** Whether a full pass was requested since the last pass started. */
-  get isRequested(): boolean {
+  get isFullPassRequested(): boolean {
     return this.#requested === "full";
   }
 
@@ -30,7 +30,7 @@ export class PassSchedule {
     this.#consecutiveFailures = hasSucceeded ? 0 : this.#consecutiveFailures + 1;
   }
 
-  /** Resolves when the next pass is due, or when the signal fires. */
+  /** Returns the kind of the next pass when the pass is due, or when the signal is aborted. */
   async waitForNextPass(signal: AbortSignal): Promise<PassKind> {
     if (this.#requested === undefined) await this.#pause(signal);
     const kind = this.#requested ?? "full";
@@ -40,11 +40,9 @@ export class PassSchedule {
 
   async #pause(signal: AbortSignal): Promise<void> {
     const pause = new AbortController();
-    const endPause = (): void => pause.abort();
-    this.#wake = endPause;
-    signal.addEventListener("abort", endPause, { once: true });
-    await sleep(this.#delayMs, undefined, { signal: pause.signal }).catch(() => {});
-    signal.removeEventListener("abort", endPause);
+    this.#wake = () => pause.abort();
+    const options = { signal: AbortSignal.any([signal, pause.signal]) };
+    await sleep(this.#delayMs, undefined, options).catch(() => {});
     this.#wake = () => {};
   }
 
