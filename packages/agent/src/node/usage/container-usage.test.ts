@@ -103,3 +103,15 @@ test("cpuPercent returns the percentage of one CPU, and undefined across a resta
   expect(cpuPercent(sample(0, 5e9), sample(2_000, 1e9))).toBeUndefined();
   expect(cpuPercent(sample(5, 0), sample(5, 1))).toBeUndefined();
 });
+
+test("UsageReader reads the mounts again after a failure", async () => {
+  const reader = await files({ "proc/42/cgroup": "0::/a\n", "proc/42/net/dev": NET_DEV });
+  expect(await reader.read(42)).toBeUndefined();
+  await files({
+    "proc/self/mountinfo": `30 23 0:26 / ${root}/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n`,
+    "cgroup/a/cpu.stat": "usage_usec 2500\n",
+    "cgroup/a/memory.current": "10000\n",
+    "cgroup/a/memory.stat": "inactive_file 3000\n",
+  });
+  expect(await reader.read(42)).toMatchObject({ memoryBytes: 7_000 });
+});

@@ -49,7 +49,14 @@ export class UsageReader {
   }
 
   #cgroupMounts(): Promise<readonly CgroupMount[]> {
-    this.#mounts ??= readText(this.#procDir, "self/mountinfo").then(parseCgroupMounts);
+    if (this.#mounts === undefined) {
+      const mounts = readText(this.#procDir, "self/mountinfo").then(parseCgroupMounts);
+      this.#mounts = mounts;
+      // A failed read, for example for lack of file descriptors, is repeated with the next sample.
+      mounts.catch(() => {
+        this.#mounts = undefined;
+      });
+    }
     return this.#mounts;
   }
 }
