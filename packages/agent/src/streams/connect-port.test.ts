@@ -51,6 +51,14 @@ test("connectPort() keeps receiving after its input has ended, and is over when 
   expect(await exited()).toEqual({ exitCode: 0, error: "" });
 });
 
+test("connectPort() fails with the reason of its signal, not as a timeout, when the stream has ended", async () => {
+  const stopped = new AbortController();
+  stopped.abort(new Error("the caller has left"));
+  const port = await startEcho();
+  const context = { ...contextWith(LOOPBACK), signal: stopped.signal };
+  await expect(connectPort("t1", { port }, context)).rejects.toThrow("the caller has left");
+});
+
 test("connectPort() says that nothing listens on a port", async () => {
   const port = await startEcho();
   for (const server of servers.splice(0)) server.close();

@@ -37,7 +37,10 @@ export async function connectPort(
   };
 }
 
-/** Returns the address of a container in one of its networks. @throws Error when it has none of its own */
+/**
+ * Returns the address of a container in one of its networks.
+ * @throws Error when it has no address of its own
+ */
 function containerAddress(taskId: string, { networks }: ObservedContainer): string {
   const address = networks.find((network) => network.address !== "")?.address;
   if (address !== undefined) return address;
@@ -55,16 +58,17 @@ async function dial(
   const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
   // The reader of the socket gets its errors, too.
   socket.on("error", () => {});
-  signal.addEventListener("abort", () => socket.destroy(), { once: true });
+  const onAbort = (): void => void socket.destroy();
+  signal.addEventListener("abort", onAbort, { once: true });
+  socket.once("close", () => signal.removeEventListener("abort", onAbort));
+  const timeout = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
   try {
-    await once(socket, "connect", {
-      signal: AbortSignal.any([signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]),
-    });
+    await once(socket, "connect", { signal: AbortSignal.any([signal, timeout]) });
     return socket;
   } catch (cause) {
     socket.destroy();
-    const isTimeout = cause instanceof Error && cause.name === "AbortError";
-    const reason = isTimeout ? `no answer within ${CONNECT_TIMEOUT_MS / 1_000} s` : errorText(cause);
+    signal.throwIfAborted();
+    const reason = timeout.aborted ? `no answer within ${CONNECT_TIMEOUT_MS / 1_000} s` : errorText(cause);
     throw new Error(`cannot connect to port ${port} of task ${taskId}: ${reason}`, { cause });
   }
 }
