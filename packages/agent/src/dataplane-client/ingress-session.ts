@@ -78,6 +78,7 @@ export class IngressSession {
    * @throws BerthError BERTH_INGRESS_FAILED when the process rejects the request, does not answer, or exits
    */
   async request<Case extends Reply["$case"]>(request: Request, expected: Case): Promise<ReplyValue<Case>> {
+    if (this.#socket.destroyed) throw connectionLost();
     this.#lastId += 1;
     const id = this.#lastId;
     let timer: NodeJS.Timeout | undefined;
@@ -87,7 +88,6 @@ export class IngressSession {
           reject(timedOut(`did not answer ${request.$case}`, REPLY_TIMEOUT_MS));
           this.close();
         }, REPLY_TIMEOUT_MS);
-        if (this.#socket.destroyed) reject(connectionLost());
         this.#pending.set(id, { resolve, reject });
         writeFrame(this.#socket, id, IngressRequest.encode({ request }).finish());
       });

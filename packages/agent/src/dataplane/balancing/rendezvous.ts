@@ -11,8 +11,9 @@ const FNV_OFFSET = 0x811c_9dc5;
 const FNV_PRIME = 0x0100_0193;
 
 /**
- * Returns the group of a client address, as nftables computes it: `jhash ip saddr mod 256 seed 0xbe47`.
- * The kernel path has no IPv6; these addresses are hashed as text.
+ * Returns the group of a client address, as nftables computes it: `jhash ip saddr mod 256 seed 0xbe47`. nftables scales
+ * the 32-bit hash to the modulus with `reciprocal_scale`: for 256, the result is its upper 8 bits. The kernel path has
+ * no IPv6; these addresses are hashed as text.
  */
 export function bucketOf(address: string): number {
   const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;

@@ -9,8 +9,9 @@ const MAX_EARLY_BYTES = 32_768;
 
 /**
  * Copies bytes both ways between a client and an endpoint until both have sent FIN or one fails. Buffers at most one
- * chunk per direction (96 KiB before the endpoint is connected): the source is paused while the sink is full. Reads the
- * client from the start, so that its first chunk, or its reset, is there when the endpoint connects.
+ * chunk per direction: the source is paused while the sink is full. Before the endpoint is connected, it buffers less
+ * than MAX_EARLY_BYTES plus one chunk of at most 64 KiB. Reads the client from the start, so that its first chunk, or
+ * its reset, is there when the endpoint connects.
  */
 export class Relay implements ActiveConnection {
   readonly #client: ByteStream;
@@ -94,7 +95,7 @@ class Direction implements StreamHandler {
     if (!this.relay.isOpen) return;
     if (this.isBlocked) this.source.pause();
     else if (this.hasEnded) this.sink?.end();
-    else if (this.isTooEarly(early)) this.source.read(this);
+    else if (this.isEarlyBufferFull(early)) this.source.read(this);
   }
 
   onData(chunk: Uint8Array): void {
@@ -124,10 +125,10 @@ class Direction implements StreamHandler {
 
   private keepEarly(chunk: Uint8Array): void {
     this.early = this.early === undefined ? new Uint8Array(chunk) : Buffer.concat([this.early, chunk]);
-    if (this.isTooEarly(this.early)) this.source.pause();
+    if (this.isEarlyBufferFull(this.early)) this.source.pause();
   }
 
-  private isTooEarly(early: Uint8Array | undefined): boolean {
+  private isEarlyBufferFull(early: Uint8Array | undefined): boolean {
     return early !== undefined && early.byteLength >= MAX_EARLY_BYTES;
   }
 
