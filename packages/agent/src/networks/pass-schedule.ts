@@ -39,10 +39,13 @@ export class PassSchedule {
   }
 
   async #pause(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
     const pause = new AbortController();
-    this.#wake = () => pause.abort();
-    const options = { signal: AbortSignal.any([signal, pause.signal]) };
-    await sleep(this.#delayMs, undefined, options).catch(() => {});
+    const endPause = (): void => pause.abort();
+    this.#wake = endPause;
+    signal.addEventListener("abort", endPause, { once: true });
+    await sleep(this.#delayMs, undefined, { signal: pause.signal }).catch(() => {});
+    signal.removeEventListener("abort", endPause);
     this.#wake = () => {};
   }
 
