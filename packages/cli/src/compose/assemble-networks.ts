@@ -2,7 +2,7 @@ import { type NetworkAttachment, NetworkMode } from "@berth/proto";
 import { sortByDefaultRoute } from "./keys/network-attachment-keys.js";
 import type { JoinedNetwork, ServiceDraft } from "./keys/service-draft.js";
 
-/** Matches a hostname that can be an alias. A template such as `{{.Task.Slot}}` differs for each task, so it cannot. */
+/** Matches a hostname that can be an alias. A template such as `{{.Task.Slot}}` cannot: it differs for each task. */
 const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
 
 /**
@@ -37,7 +37,7 @@ function setHostNetworkMode({ container, networks, networkPlaces, context }: Ser
   }
 }
 
-/** Whether tasks may run on nodes without the network: it is implicit, and provides no isolation or encryption. */
+/** Whether tasks may run on nodes without the network, because it is implicit and provides no isolation or encryption. */
 function isOptional({ isExplicit, network }: JoinedNetwork): boolean {
   const { internal, encrypted } = network.spec;
   return !isExplicit && !network.isExternal && !internal && !encrypted;

@@ -85,7 +85,7 @@ describe("loadStack with invalid files", () => {
       return `x-${level}: &a${level} [${items.join(", ")}]`;
     });
     expect(message(levels.join("\n"))).toMatch(
-      /^c\.yaml:\d+:\d+: .*with its aliases the file has more than 200000 values$/,
+      /^c\.yaml:\d+:\d+: .*the file has more than 200000 values after its aliases are expanded$/,
     );
   });
 

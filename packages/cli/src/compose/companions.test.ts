@@ -74,8 +74,8 @@ describe("services that share namespaces and mounts of others", () => {
       mounts: [{ service: "t_web", readOnly: true }],
     });
     expect(messages.slice(1)).toEqual([
-      'c.yaml:4:25: services.bad.pid: container "fronts" is not one of the stack, and exists on one node only: use service:NAME; did you mean "front"?',
-      'c.yaml:4:60: services.bad.volumes_from[0]: container "mysql" is not one of the stack, and exists on one node only: use service:NAME',
+      'c.yaml:4:25: services.bad.pid: container "fronts" does not belong to the stack, and exists on one node only: use service:NAME; did you mean "front"?',
+      'c.yaml:4:60: services.bad.volumes_from[0]: container "mysql" does not belong to the stack, and exists on one node only: use service:NAME',
       'c.yaml:4:79: services.bad.volumes_from[1]: "web:x" is not SERVICE, SERVICE:ro or SERVICE:rw',
     ]);
     expect(loadText('a: { image: a }\nb: { image: b, net: "container:a" }\n').specs[1]).toMatchObject({

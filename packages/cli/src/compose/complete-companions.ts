@@ -10,12 +10,12 @@ import { type Diagnostics, findPlace } from "./text/diagnostics.js";
 import type { TranslatedService } from "./translate-service.js";
 
 /**
- * Completes the specs of companions, the services that share namespaces or mounts of other services:
+ * Completes the specs of companions, the services that share namespaces or mounts with other services:
  *
- * - The owners of one companion run on one node, so each of them runs beside the others.
+ * - All owners of a companion run on the same node, beside each other.
  * - A companion without a mode of its own has the mode and replicas of its owner.
  *
- * Reports the companions whose owners do not fit.
+ * Reports companions with incompatible owners.
  */
 export function completeCompanions(
   translated: readonly TranslatedService[],
@@ -26,7 +26,7 @@ export function completeCompanions(
   const specs = new Map(completed.map(({ spec }) => [spec.name, spec]));
   for (const { spec, origins } of completed) {
     const lookup: SpecLookup = (name) => specs.get(name);
-    // The check of the project has reported the cycles that are dependencies too.
+    // `checkProject` has already reported cycles that are also dependency cycles.
     const cycles = ownerCycleViolations(spec, lookup).filter(({ path }) => path === "placement.beside");
     for (const { path, message } of [...ownerViolations(spec, lookup), ...cycles]) {
       const place = findPlace(path, origins);
@@ -36,11 +36,11 @@ export function completeCompanions(
   return completed;
 }
 
-/** Joins the owners of each companion: those that run beside no other service are put beside its first owner. */
+/** Places the owners of each companion beside its first owner, unless they already run beside another service. */
 function withJoinedOwners(translated: readonly TranslatedService[]): readonly TranslatedService[] {
   const ownersByName = new Map(translated.map(({ spec }) => [spec.name, [...ownerNames(spec)]]));
   const joined = new Map<string, string>();
-  /** Returns the service that a service runs beside, directly or not, and that runs beside no other one. */
+  /** Follows the chain of owners from a service to the service that runs beside no other. */
   const rootOf = (name: string): string => {
     const visited = new Set<string>();
     let current = name;

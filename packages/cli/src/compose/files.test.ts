@@ -289,7 +289,7 @@ configs:
         "c.yaml:32:35: secrets.ext.labels: an external secret cannot have labels",
         "c.yaml:33:22: secrets.driver.driver: secret drivers are not supported yet",
         "c.yaml:33:37: secrets.driver.driver_opts: secret drivers are not supported yet",
-        "c.yaml:33:60: secrets.driver.template_driver: only a config can be a template",
+        "c.yaml:33:60: secrets.driver.template_driver: only configs can be templates",
         "c.yaml:34:14: secrets.unknown.files: unknown key "files"; did you mean "file"?",
         "c.yaml:35:3: secrets.same: the secret key has the same name t_key",
         "c.yaml:35:17: secrets.same.file: no such file: a",
@@ -311,7 +311,7 @@ secrets: { key: { external: true } }
 `,
     );
     expect(messages).toEqual([
-      "c.yaml:1:61: warning: services.web.secrets[0].mode: 440 is a decimal number, which is 0670: write 0440 for the permission bits 440",
+      "c.yaml:1:61: warning: services.web.secrets[0].mode: 440 is a decimal number and means 0670: write 0440 for the permission bits 440",
     ]);
     expect(mounts.t_web?.map(({ mode }) => mode)).toEqual([0o670, 0o440]);
   });

@@ -1,7 +1,7 @@
 import type { ContainerSpec, Mount } from "@berth/proto";
 import { fillServiceLabels } from "./text/task-template.js";
 
-/** The label with the name of the stack in Docker Swarm. */
+/** The label in which Docker Swarm stores the name of the stack. */
 const STACK_LABEL = "com.docker.stack.namespace";
 
 interface LabeledService {
@@ -9,7 +9,7 @@ interface LabeledService {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-/** Replaces labels of the service in the parts of a container that can have placeholders. */
+/** Replaces placeholders for labels of the service in the container's spec. */
 export function fillLabels(container: ContainerSpec, { stack, labels }: LabeledService): ContainerSpec {
   const known = { [STACK_LABEL]: stack, ...labels };
   const fill = (text: string): string => (text.includes("{{") ? fillServiceLabels(text, known) : text);

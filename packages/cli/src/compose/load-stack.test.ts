@@ -143,8 +143,8 @@ services:
 `;
     expect(loadText(file).messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:9:5: warning: services.web.attach: attach is about the output of docker compose up: use berth service logs",
-        "c.yaml:10:5: warning: services.web.develop: develop is about docker compose watch, and has no effect on a cluster",
+        "c.yaml:9:5: warning: services.web.attach: attach only affects the output of docker compose up: use berth service logs",
+        "c.yaml:10:5: warning: services.web.develop: develop only affects docker compose watch, and has no effect in a cluster",
       ]
     `);
   });

@@ -25,7 +25,7 @@ export interface ProjectInput {
   readonly envFiles: readonly InputFile[];
   /** The environment of the process. Has precedence over the env files. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Profiles of the command line, in addition to those in `COMPOSE_PROFILES`. */
+  /** Profiles from the command line, in addition to those in `COMPOSE_PROFILES`. */
   readonly profiles?: readonly string[];
   readonly homeDirectory: string;
   readonly readFile: ProjectEnvironment["readFile"];
@@ -40,7 +40,7 @@ export interface ResolveChoices {
 
 export interface StackInput extends ProjectInput {
   readonly stack: string;
-  /** Leaves out the contents of secrets and configs, which need not be where a file is only checked. */
+  /** Whether to leave out the contents of secrets and configs, which need not exist where a file is only checked. */
   readonly skipsContents?: boolean;
 }
 
@@ -132,7 +132,7 @@ function reportNoServices({ root, disabled }: ResolvedProject, diagnostics: Diag
   diagnostics.error({ position: root.position, path: "services" }, message);
 }
 
-/** Returns a name with the characters of a stack name, as Compose derives the name of a project. */
+/** Converts a name to a valid stack name, as Compose does for project names. */
 function toStackName(name: string): string {
   return name
     .toLowerCase()

@@ -97,11 +97,11 @@ networks:
     expect(networks).toMatchObject([{ attachable: true, mtu: 1_400, subnet: "10.9.0.0/16" }]);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:5:5: warning: networks.default.enable_ipv6: IPv6 stays disabled: networks that span hosts carry IPv4 only, so containers have no IPv6 address in them; published ports accept IPv6 clients",
+        "c.yaml:5:5: warning: networks.default.enable_ipv6: IPv6 stays disabled: networks that span hosts support IPv4 only, so containers have no IPv6 addresses in them; published ports accept IPv6 clients",
         "c.yaml:6:59: warning: networks.default.driver_opts.com.docker.network.bridge.name: ignored: berth names the bridge of each network itself: bth and a number",
-        "c.yaml:10:34: warning: networks.default.ipam.config[0].gateway: ignored: berth assigns each host a gateway and a range of the subnet",
-        "c.yaml:10:53: warning: networks.default.ipam.config[0].ip_range: ignored: berth assigns each host a gateway and a range of the subnet",
-        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: ignored: networks that span hosts carry IPv4 only, so containers have no IPv6 address in them; published ports accept IPv6 clients",
+        "c.yaml:10:34: warning: networks.default.ipam.config[0].gateway: ignored: berth assigns a gateway and a range of the subnet to each host",
+        "c.yaml:10:53: warning: networks.default.ipam.config[0].ip_range: ignored: berth assigns a gateway and a range of the subnet to each host",
+        "c.yaml:11:13: warning: networks.default.ipam.config[1].subnet: ignored: networks that span hosts support IPv4 only, so containers have no IPv6 addresses in them; published ports accept IPv6 clients",
       ]
     `);
   });

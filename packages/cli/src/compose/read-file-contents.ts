@@ -15,8 +15,8 @@ import { createSource, type Position } from "./text/source.js";
 const MAX_TOTAL_BYTES = 12 * 1024 * 1024;
 
 /**
- * Reads the contents of secrets and configs of a stack. Problems are reported to the diagnostics of the sources, and
- * never quote the content of a secret. External files and those that cannot be read are left out.
+ * Reads the contents of a stack's secrets and configs. Problems are reported to the diagnostics of the sources, and
+ * never quote the content of a secret. External and unreadable files are left out.
  */
 export function readFileContents(
   files: readonly StackFile[],
@@ -38,7 +38,7 @@ export function readFileContents(
   return contents;
 }
 
-/** Reports the problems of a content. The name and the kind have been checked with the keys. Placeholders have positions. */
+/** Reports problems of the content. The name and the kind were checked with the keys. */
 function checkContent(file: FileContent, source: FileSource): FileContent {
   const [violation] = validateFileContent(file).filter(({ path }) => path !== "name" && path !== "template");
   if (violation !== undefined) source.cursor.diagnostics.error(source.cursor, violation.message);

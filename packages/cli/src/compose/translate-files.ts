@@ -40,7 +40,7 @@ const SECRET_KEYS: KeyTable<FileDraft> = {
   ...COMMON_KEYS,
   driver: rejectKey("secret drivers are not supported yet"),
   driver_opts: rejectKey("secret drivers are not supported yet"),
-  template_driver: rejectKey("only a config can be a template"),
+  template_driver: rejectKey("only configs can be templates"),
 };
 
 const CONFIG_KEYS: KeyTable<FileDraft> = {

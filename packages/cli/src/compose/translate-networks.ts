@@ -31,9 +31,9 @@ const MTU_OPTION = "com.docker.network.driver.mtu";
 const IPV6_OPTION = "com.docker.network.enable_ipv6";
 
 interface BridgeOption {
-  /** The values with which a network of berth complies, in lower case. */
-  readonly holds: readonly string[];
-  /** Why other values do not hold. */
+  /** The values that match the behaviour of a network that berth manages, in lower case. */
+  readonly satisfied: readonly string[];
+  /** Why other values have no effect. */
   readonly reason: string;
 }
 
@@ -43,21 +43,21 @@ const FALSE = ["false", "0", "f"];
 const BRIDGE_OPTIONS: ReadonlyMap<string, BridgeOption> = new Map([
   [
     "com.docker.network.bridge.name",
-    { holds: [""], reason: "berth names the bridge of each network itself: bth and a number" },
+    { satisfied: [""], reason: "berth names the bridge of each network itself: bth and a number" },
   ],
   [
     "com.docker.network.bridge.enable_icc",
-    { holds: TRUE, reason: "containers in a network that spans hosts can reach each other" },
+    { satisfied: TRUE, reason: "containers in a network that spans hosts can reach each other" },
   ],
   [
     "com.docker.network.bridge.enable_ip_masquerade",
-    { holds: TRUE, reason: "containers reach other networks through the address of their host" },
+    { satisfied: TRUE, reason: "containers reach other networks through the address of their host" },
   ],
   [
     "com.docker.network.bridge.host_binding_ipv4",
-    { holds: ["0.0.0.0", ""], reason: 'name the address at each port, as in "127.0.0.1:8080:80"' },
+    { satisfied: ["0.0.0.0", ""], reason: 'specify the address for each port, as in "127.0.0.1:8080:80"' },
   ],
-  ["com.docker.network.bridge.default_bridge", { holds: FALSE, reason: "it is not the default bridge" }],
+  ["com.docker.network.bridge.default_bridge", { satisfied: FALSE, reason: "it is not the default bridge" }],
 ]);
 const MTU = { min: 68, max: 65_535 };
 
@@ -84,7 +84,7 @@ const NETWORK_KEYS: KeyTable<NetworkDraft> = {
     if (readFlag(cursor) !== false) return;
     cursor.diagnostics.warnIgnored(
       keyPlace(cursor),
-      "IPv4 stays enabled, since networks that span hosts carry IPv4 only",
+      "IPv4 stays enabled, because networks that span hosts support IPv4 only",
     );
   },
   enable_ipv6: checkIpv6,
@@ -141,10 +141,10 @@ function checkIpv6(cursor: Cursor): void {
   cursor.diagnostics.warnIgnored(keyPlace(cursor), `IPv6 stays disabled: ${NO_IPV6}`);
 }
 
-/** Reports an option of Docker's drivers, unless it has the value that holds anyway. */
+/** Reports an option of Docker's drivers, unless its value matches the behaviour anyway. */
 function checkIgnoredOption(key: string, value: string, field: Cursor): void {
   const option = BRIDGE_OPTIONS.get(key);
-  if (option?.holds.includes(value.toLowerCase())) return;
+  if (option?.satisfied.includes(value.toLowerCase())) return;
   const reason = option?.reason ?? "berth does not use the Docker driver that has this option";
   field.diagnostics.warnIgnored(keyPlace(field), `ignored: ${reason}`);
 }

@@ -3,7 +3,7 @@ import { type Cursor, keyPlace, readDurationMs, readInteger, readNumber } from "
 import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-const REPLICAS = { min: 0, max: MAX_REPLICAS };
+const REPLICA_RANGE = { min: 0, max: MAX_REPLICAS };
 const CONNECTIONS = { min: 0, max: 1_000_000 };
 /** Percent of the CPU limit or reservation of a replica. A replica that bursts uses more than 100 %. */
 const PERCENT = { min: 0, max: 10_000 };
@@ -50,7 +50,7 @@ const AUTOSCALE_KEYS: KeyTable<AutoscaleDraft> = {
 
 function boundRule(key: "min" | "max"): KeyRule<AutoscaleDraft> {
   return rule(
-    (cursor) => readInteger(cursor, REPLICAS),
+    (cursor) => readInteger(cursor, REPLICA_RANGE),
     ({ spec, boundsSet }, replicas) => {
       spec[key] = replicas;
       boundsSet.add(key);

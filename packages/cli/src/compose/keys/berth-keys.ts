@@ -28,7 +28,7 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
   failover: readFailover,
   env_secrets: readEnvSecrets,
   beside: readBeside,
-  // The other keys use underscores, as Compose does. The spelling with hyphens is older and remains valid.
+  // The other keys use underscores, as in Compose. The older spelling with hyphens remains valid.
   at_most_one: readAtMostOne,
   "at-most-one": readAtMostOne,
   progress_deadline: rule(readDurationMs, ({ update, spec }, ms) => {
@@ -67,7 +67,7 @@ const setAtMostOne = rule<boolean, ServiceDraft>(readFlag, ({ spec, origins }, a
   spec.atMostOne = atMostOne;
 });
 
-/** Reads either spelling of the key. Reports an error when a service has both. */
+/** Reads either spelling of the key. Reports an error if a service has both. */
 function readAtMostOne(cursor: Cursor, draft: ServiceDraft): void {
   if (draft.origins.has("at_most_one")) {
     cursor.diagnostics.error(

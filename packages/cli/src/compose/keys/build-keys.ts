@@ -20,7 +20,7 @@ import { ignoreIsolation } from "./unsupported-keys.js";
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-/** The settings of a build while its keys are read. */
+/** The build settings while the keys are read. */
 interface BuildDraft {
   readonly settings: Mutable<BuildSettings>;
   readonly secrets: StackContext["secrets"];
@@ -84,7 +84,7 @@ const BUILD_KEYS: KeyTable<BuildDraft> = {
   tags: setting("tags", readTexts),
 };
 
-/** Reads the `build` of a service. */
+/** Reads the `build` key of a service. */
 export function readBuildSettings(cursor: Cursor, { secrets }: StackContext): BuildSettings {
   const draft: BuildDraft = { settings: { ...EMPTY }, secrets };
   applyKeys(cursor, BUILD_KEYS, draft);

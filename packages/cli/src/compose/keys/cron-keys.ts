@@ -3,7 +3,7 @@ import { type Cursor, keyPlace, readChoice, readDurationMs, readInteger, readTex
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-const RUNS = { min: 0, max: 1_000 };
+const RUN_COUNT = { min: 0, max: 1_000 };
 const CONCURRENCIES = {
   allow: CronSpec_Concurrency.ALLOW,
   forbid: CronSpec_Concurrency.FORBID,
@@ -41,7 +41,7 @@ const CRON_KEYS: KeyTable<CronSpec> = {
     },
   ),
   history: rule(
-    (cursor) => readInteger(cursor, RUNS),
+    (cursor) => readInteger(cursor, RUN_COUNT),
     (cron, history) => {
       cron.history = history;
     },

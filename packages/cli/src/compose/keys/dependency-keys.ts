@@ -38,7 +38,7 @@ const DEPENDENCY_FIELDS: KeyTable<DependencyDraft> = {
   }),
 };
 
-/** Adds a dependency. One on a service that is not deployed is left out: it is optional, or has been reported. */
+/** Adds a dependency. Leaves out a service that is not deployed: it is optional, or has been reported. */
 function addDependency(name: string, reference: Cursor, draft: ServiceDraft): void {
   const { stack, serviceNames } = draft.context;
   if (!serviceNames.has(name)) return;
@@ -47,7 +47,7 @@ function addDependency(name: string, reference: Cursor, draft: ServiceDraft): vo
     optional: false,
     restart: false,
   };
-  // Links and the like imply the default condition.
+  // Implied dependencies, for example from links, have the default condition.
   if (reference.node.isImplied !== true) applyKeys(reference, DEPENDENCY_FIELDS, dependency);
   const { dependsOn } = draft.spec;
   draft.origins.set(`depends_on[${dependsOn.length}]`, keyPlace(reference));

@@ -14,7 +14,7 @@ import type { ServiceDraft } from "./service-draft.js";
 const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 const DEVICE_COUNT = { min: ALL_DEVICES, max: 2 ** 31 - 1 };
 
-/** Reads the devices of a service: those with a path, those of CDI, and GPUs. */
+/** Reads the devices of a service: device files, CDI devices and GPUs. */
 export const DEVICE_KEYS: KeyTable<ServiceDraft> = {
   devices: readDevices,
   device_cgroup_rules: rule(readTexts, (draft, rules, cursor) => {
@@ -24,7 +24,7 @@ export const DEVICE_KEYS: KeyTable<ServiceDraft> = {
   gpus: (cursor, draft) => readDeviceRequests(cursor, draft, { addsGpu: true }),
 };
 
-/** Reads `devices` of the reservations of a service, or `gpus`. */
+/** Reads the `devices` of a service's reservations, or `gpus`. */
 export function readDeviceRequests(
   cursor: Cursor,
   draft: ServiceDraft,

@@ -11,7 +11,7 @@ export const ENVIRONMENT_KEYS: KeyTable<ServiceDraft> = {
       if (value === null) continue;
       const problem = taskTemplateProblem(value);
       if (problem !== undefined)
-        cursor.diagnostics.warnIgnored(cursor, `${problem}; the text stays as it is`);
+        cursor.diagnostics.warnIgnored(cursor, `${problem}; the text is used unchanged`);
       draft.environment.set(name, value);
     }
   }),

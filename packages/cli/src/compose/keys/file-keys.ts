@@ -16,7 +16,7 @@ export const FILE_KEYS: KeyTable<ServiceDraft> = {
   configs: (cursor, draft) => readMounts(cursor, draft, FileKind.CONFIG),
 };
 
-/** A secret or config of a service while its properties are read, from a Compose file or from a flag. */
+/** A mount of a secret or config while its properties are read from a Compose file or a flag. */
 export interface FileMountDraft {
   source: string;
   target: string | undefined;
@@ -67,7 +67,7 @@ export function toFileMount(kind: FileKind, name: string, draft: FileMountDraft)
   });
 }
 
-/** Reads the secrets of a service that are environment variables. */
+/** Reads the secrets that a service gets as environment variables. */
 export function readEnvSecrets(cursor: Cursor, draft: ServiceDraft): void {
   const { container, context } = draft;
   const secretFields = [...(readFields(cursor) ?? [])];
@@ -111,7 +111,7 @@ function readMounts(cursor: Cursor, draft: ServiceDraft, kind: FileKind): void {
   }
 }
 
-/** Reports two files with the same target. An item that is repeated is ignored, as in Compose. */
+/** Reports two files with the same target. As in Compose, a repeated item is not an error. */
 function reportSameTarget(cursor: Cursor, file: FileMount, other: FileMount): void {
   if (file.kind === other.kind && file.name === other.name) return;
   const message = `the ${fileKindName(other.kind)} ${other.name} has the same target ${other.target}`;

@@ -13,7 +13,7 @@ export const HOOK_KEYS: KeyTable<ServiceDraft> = {
     draft.container.preStop = hooks;
   }),
   pre_start: rejectKey(
-    "containers that run before the start are not supported: run them as a service of their own, and wait for it with depends_on and service_completed_successfully",
+    "init containers are not supported: define a separate service, and wait for it with depends_on and service_completed_successfully",
   ),
 };
 
@@ -51,7 +51,7 @@ const HOOK_FIELDS: KeyTable<Hook> = {
   working_dir: rule(readText, (hook, path) => {
     hook.workingDir = path;
   }),
-  // As for the container, a variable without a value is not set.
+  // As for containers, a variable without a value is not set.
   environment: rule(readKeyValues, (hook, variables) => {
     hook.env = [...variables].flatMap(([name, { value }]) => (value === null ? [] : [`${name}=${value}`]));
   }),

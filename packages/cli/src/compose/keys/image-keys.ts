@@ -10,12 +10,12 @@ const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
   ["missing", PullPolicy.MISSING],
   ["if_not_present", PullPolicy.MISSING],
   ["never", PullPolicy.NEVER],
-  // A deployment builds the image in any case, and nodes get it when they lack it.
+  // A deployment always builds the image. Nodes that lack the image get it from the cluster.
   ["build", PullPolicy.MISSING],
 ]);
-/** Platforms that are not architectures. */
+/** Operating systems of platforms. Any other single word is an architecture. */
 const OPERATING_SYSTEMS = ["linux", "windows", "darwin", "freebsd"];
-/** Pull policies that ask a registry for a newer image from time to time. */
+/** Pull policies that check a registry for a newer image at intervals. */
 const PERIODIC_POLICY = /^(?:refresh|daily|weekly|every_(?:\d+[wdhms])+)$/;
 
 /** Reads the image of a service, its pull policy and its platform. */
@@ -29,7 +29,7 @@ export const IMAGE_KEYS: KeyTable<ServiceDraft> = {
     draft.container.pullPolicy = policy;
   }),
   pull_refresh_after: ignoreWithNote(
-    "the registry is asked for a newer image at each deployment, instead of after this time",
+    "the registry is checked for a newer image at each deployment, not at this interval",
   ),
   platform: rule(readText, (draft, platform) => {
     draft.container.platform = withOperatingSystem(platform);
@@ -67,7 +67,7 @@ function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
   const policy = PULL_POLICIES.get(text);
   if (policy !== undefined) return policy;
   if (PERIODIC_POLICY.test(text)) {
-    const message = `the registry is asked for a newer image at each deployment, instead of ${text}`;
+    const message = `the registry is checked for a newer image at each deployment, not ${text}`;
     cursor.diagnostics.warn(cursor, message);
     return PullPolicy.MISSING;
   }

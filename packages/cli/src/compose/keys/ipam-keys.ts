@@ -4,7 +4,7 @@ import { applyKeys, type KeyTable } from "../tree/key-table.js";
 import { NO_IPV6 } from "./network-attachment-keys.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
-const PER_HOST = "ignored: berth assigns each host a gateway and a range of the subnet";
+const PER_HOST = "ignored: berth assigns a gateway and a range of the subnet to each host";
 
 /** Reads `ipam: { config: [{ subnet: … }] }` of a top-level network. */
 export function readIpam(cursor: Cursor, spec: NetworkSpec): void {
@@ -37,7 +37,7 @@ function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   if (spec.subnet !== "") {
     diagnostics.warnIgnored(
       keyPlace(cursor),
-      `ignored: a network can have only one subnet, which is ${spec.subnet}`,
+      `ignored: a network can have only one subnet, and ${spec.subnet} is already set`,
     );
     return;
   }

@@ -8,8 +8,8 @@ export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
 }
 
 /**
- * Reads `external_links: ["shop-db-1:db"]`, the names of containers outside of the stack. As in Docker, they resolve when
- * such a container is in a network of the service.
+ * Reads `external_links: ["shop-db-1:db"]`, links to containers outside of the stack. As in Docker, the names resolve
+ * if the container is in a network of the service.
  */
 export function readExternalLinks(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("task.container.links", cursor);

@@ -2,13 +2,13 @@ import { MAX_REPLICAS } from "@berth/proto";
 import { type Cursor, readInteger, readOneOf } from "../tree/cursor.js";
 import type { ModeKey, ServiceDraft } from "./service-draft.js";
 
-const REPLICAS = { min: 0, max: MAX_REPLICAS };
+const REPLICA_RANGE = { min: 0, max: MAX_REPLICAS };
 const MODES: readonly ModeKey[] = ["replicated", "global", "replicated-job", "global-job"];
 
 /** Reads `scale` or `deploy.replicas`. If both are set, they must be equal. */
 export function readReplicas(cursor: Cursor, { mode, origins }: ServiceDraft): void {
   if (cursor.diagnostics.hasErrorAt(cursor)) return;
-  const replicas = readInteger(cursor, REPLICAS);
+  const replicas = readInteger(cursor, REPLICA_RANGE);
   if (replicas === undefined) return;
   // The rule for `scale` runs first.
   const scale = mode.replicas ?? replicas;

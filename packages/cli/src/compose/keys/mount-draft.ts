@@ -6,7 +6,7 @@ export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", 
 
 export type MountType = "bind" | "volume" | "tmpfs" | "image";
 
-/** A mount while its properties are read, from a Compose file or from the `--mount-add` flag. */
+/** A mount while its properties are read from a Compose file or the `--mount-add` flag. */
 export interface MountDraft {
   type: MountType | undefined;
   source: string;

@@ -154,7 +154,7 @@ volumes: { data: { name: "d{{.Foo}}" } }
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:4:15: services.s.hostname: the placeholder "{{.Node.Name}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
-        "c.yaml:5:26: warning: services.s.environment.PEER: the placeholder "{{if eq .Task.Slot \\"1\\"}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot; the text stays as it is",
+        "c.yaml:5:26: warning: services.s.environment.PEER: the placeholder "{{if eq .Task.Slot \\"1\\"}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot; the text is used unchanged",
         "c.yaml:6:15: services.s.volumes[0]: the placeholder "{{.Foo}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
       ]
     `);

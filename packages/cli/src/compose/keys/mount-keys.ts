@@ -12,7 +12,7 @@ import { ignoreKey } from "./unsupported-keys.js";
 
 /** Reads the mounts of a service: `volumes` and `tmpfs`. */
 export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
-  // Before the volumes, which use it.
+  // Must precede `volumes`, whose rule uses the driver.
   volume_driver: rule(readText, (draft, driver) => {
     draft.volumeDriver = driver;
   }),

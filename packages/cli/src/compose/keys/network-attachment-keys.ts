@@ -6,9 +6,9 @@ import type { JoinedNetwork, ServiceDraft } from "./service-draft.js";
 import type { StackNetwork } from "./stack-context.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
-/** Why settings of IPv6 do not hold. */
+/** Why IPv6 settings have no effect. */
 export const NO_IPV6 =
-  "networks that span hosts carry IPv4 only, so containers have no IPv6 address in them; published ports accept IPv6 clients";
+  "networks that span hosts support IPv4 only, so containers have no IPv6 addresses in them; published ports accept IPv6 clients";
 const PRIORITY = { min: -1_000_000, max: 1_000_000 };
 
 const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {

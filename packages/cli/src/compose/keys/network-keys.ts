@@ -42,13 +42,16 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   }),
   expose: ignoreKey(),
   external_links: readExternalLinks,
-  // After the networks: it is the address in the first one.
+  // Must follow `networks`: the address applies to the first network.
   mac_address: (cursor, draft) => {
     const [first] = sortByDefaultRoute(draft.networks);
     const address = readText(cursor)?.toLowerCase().replaceAll("-", ":");
     if (address === undefined) return;
     if (first === undefined) {
-      cursor.diagnostics.warnIgnored(keyPlace(cursor), "ignored: the container joins no network of berth");
+      cursor.diagnostics.warnIgnored(
+        keyPlace(cursor),
+        "ignored: the container joins no network that berth manages",
+      );
     } else if (first.attachment.macAddress === "") first.attachment.macAddress = address;
   },
 };

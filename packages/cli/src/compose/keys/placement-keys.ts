@@ -9,7 +9,7 @@ export const PLACEMENT_KEYS: KeyTable<ServiceDraft> = {
   constraints: (cursor, draft) => {
     for (const item of readItems(cursor) ?? []) {
       const text = readText(item);
-      // A variable that is not set leaves an empty constraint, which Compose accepts.
+      // An unset variable results in an empty constraint, which Compose accepts.
       if (text?.trim() === "")
         item.diagnostics.warn(item, "the constraint is empty: tasks can run on any node");
       else if (text !== undefined) addConstraint(item, text, draft);

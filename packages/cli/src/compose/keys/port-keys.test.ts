@@ -25,11 +25,11 @@ test("publishes the first port of a range, which loses something only with sever
   expect(warnings).toEqual([
     [
       false,
-      "c.yaml:2:28: warning: services.one.ports[0]: all hosts publish the same port, the first one of 8000-8010",
+      "c.yaml:2:28: warning: services.one.ports[0]: all hosts publish the same port: the first port of 8000-8010",
     ],
     [
       true,
-      "c.yaml:3:28: warning: services.two.ports[0]: ignored: a port of 9000-9001 for each of the 2 replicas: all of them share port 9000",
+      "c.yaml:3:28: warning: services.two.ports[0]: ignored: a separate port of 9000-9001 for each of the 2 replicas: all of them share port 9000",
     ],
   ]);
 });

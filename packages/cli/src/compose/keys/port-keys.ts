@@ -29,7 +29,7 @@ export const PORT_RULES = {
 };
 
 interface PortDraft extends PortSpec {
-  /** Set when the file gives several ports to choose from. */
+  /** Set when the file specifies a range to choose from. */
   range?: PortRange;
 }
 
@@ -87,18 +87,18 @@ function readPublished(cursor: Cursor): PortRange | undefined {
 }
 
 /**
- * Warns about ranges of published ports, of which Docker gives each container the first free one. All replicas share the
- * first port here, so only several replicas lose something.
+ * Warns about ranges of published ports. Docker gives each container the first free port of the range; in a cluster,
+ * all replicas share the first port of the range.
  */
 export function warnAboutPortRanges({ portRanges, mode, context }: ServiceDraft): void {
   const replicas = mode.replicas ?? 1;
   for (const { range, place } of portRanges) {
     const text = `${range.first}-${range.last}`;
     if (replicas > 1) {
-      const message = `ignored: a port of ${text} for each of the ${replicas} replicas: all of them share port ${range.first}`;
+      const message = `ignored: a separate port of ${text} for each of the ${replicas} replicas: all of them share port ${range.first}`;
       context.diagnostics.warnIgnored(place, message);
     } else {
-      context.diagnostics.warn(place, `all hosts publish the same port, the first one of ${text}`);
+      context.diagnostics.warn(place, `all hosts publish the same port: the first port of ${text}`);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { type Cursor, listFields, readItems } from "../tree/cursor.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-/** Records where a field of the spec is written, and where each item of a list and each entry of a mapping is. */
+/** Records where a field of the spec is written, including each item of a list and each entry of a mapping. */
 export function recordOrigins({ origins }: ServiceDraft, path: string, cursor: Cursor): void {
   origins.set(path, cursor);
   if (cursor.node.kind === "list") {

@@ -59,7 +59,7 @@ deploy: { placement: { constraints: [""] } }`);
   });
   expect(messages).toMatchInlineSnapshot(`
     [
-      "c.yaml:5:18: warning: services.s.pull_policy: the registry is asked for a newer image at each deployment, instead of daily",
+      "c.yaml:5:18: warning: services.s.pull_policy: the registry is checked for a newer image at each deployment, not daily",
       "c.yaml:6:42: warning: services.s.deploy.placement.constraints[0]: the constraint is empty: tasks can run on any node",
     ]
   `);

@@ -11,7 +11,7 @@ const CONDITIONS = {
   none: RestartPolicy_Condition.NONE,
 };
 
-/** Reads `restart: on-failure:3`. `deploy.restart_policy` runs later and overrides it. */
+/** Reads `restart: on-failure:3`. The rule for `deploy.restart_policy` runs later and overrides the result. */
 export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
   // YAML 1.2 reads an unquoted `no` as text. Older tools write it as `false`.
   const isOff = cursor.node.kind === "scalar" && cursor.node.value === false;

@@ -14,7 +14,7 @@ export interface BuildSettings {
   readonly context: string;
   /** Absolute, or relative to the context. */
   readonly dockerfile: string;
-  /** The text of the Dockerfile, instead of a file. */
+  /** The contents of an inline Dockerfile. */
   readonly dockerfileInline: string;
   readonly args: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
@@ -33,7 +33,7 @@ export interface BuildSettings {
   /** Whether to pull the base images again. */
   readonly pull: boolean;
   readonly platforms: readonly string[];
-  /** More contexts by name: paths, URLs, `docker-image://IMAGE`, or `service:SERVICE` for the image of a service. */
+  /** Additional contexts by name: paths, URLs, `docker-image://IMAGE`, or `service:SERVICE` for the image of a service. */
   readonly additionalContexts: Readonly<Record<string, string>>;
   readonly secrets: readonly BuildSecret[];
   /** `ID` for the SSH agent, or `ID=PATH`. */
@@ -42,7 +42,7 @@ export interface BuildSettings {
   readonly entitlements: readonly string[];
   readonly provenance: string;
   readonly sbom: string;
-  /** More names of the image. */
+  /** Additional names of the image. */
   readonly tags: readonly string[];
 }
 
@@ -50,7 +50,7 @@ export interface BuildSettings {
 export interface ServiceBuild {
   /** Name of the service in the file. */
   readonly service: string;
-  /** Name of the image: that of the file, or STACK-SERVICE. */
+  /** Name of the image in the file, by default STACK-SERVICE. */
   readonly image: string;
   /** Whether the file names the image. */
   readonly hasImageName: boolean;

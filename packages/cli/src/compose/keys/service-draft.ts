@@ -41,7 +41,7 @@ export interface Link {
   readonly alias: string;
 }
 
-/** How to build the image, without what other keys of the service set. */
+/** The `build` settings, without those that other keys of the service determine. */
 export type BuildDraft = Pick<ServiceBuild, "service" | "hasImageName" | "settings" | "places">;
 
 /** A service while its keys are read. Each key rule writes a part of the draft. */
@@ -68,7 +68,7 @@ export interface ServiceDraft {
   readonly portRanges: { readonly range: PortRange; readonly place: Place }[];
   build: BuildDraft | undefined;
   containerName: string;
-  /** Driver of the volumes that set none. */
+  /** Driver of volumes without a driver of their own. */
   volumeDriver: string;
   readonly relativeBinds: RelativeBind[];
   /** Whether the relative bind mounts are sent to the nodes. */

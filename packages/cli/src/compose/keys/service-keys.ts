@@ -22,8 +22,8 @@ import { ignoreIsolation, ignoreKey, ignoreWithNote, rejectKey, WINDOWS_ONLY } f
 
 /** Rules for keys that belong to no other group, and for keys that berth does not support. */
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
-  attach: ignoreWithNote("attach is about the output of docker compose up: use berth service logs"),
-  develop: ignoreWithNote("develop is about docker compose watch, and has no effect on a cluster"),
+  attach: ignoreWithNote("attach only affects the output of docker compose up: use berth service logs"),
+  develop: ignoreWithNote("develop only affects docker compose watch, and has no effect in a cluster"),
   // `selectServices` has applied the profiles.
   profiles: ignoreKey(),
   container_name: rule(readText, (draft, name, cursor) => {
@@ -36,17 +36,17 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
   credential_spec: ignoreWithNote(WINDOWS_ONLY),
   isolation: ignoreIsolation,
   provider: rejectKey(
-    "a provider is a program on the machine of docker compose, which nodes do not have: replace the service with a container",
+    "a provider is a program on the machine that runs docker compose; nodes do not have it: replace the service with a container",
   ),
   models: rejectKey("models need Docker Model Runner, which nodes do not have: run the model as a service"),
   use_api_socket: rejectKey(
-    "use_api_socket gives the container the Docker login of this machine, which nodes do not have: bind-mount /var/run/docker.sock instead",
+    "use_api_socket passes the Docker credentials of this machine, which nodes do not have: bind-mount /var/run/docker.sock instead",
   ),
 };
 
 /**
- * The rules for all keys of a service in a Compose file. They run in this order, since some rules depend on the values
- * that earlier rules wrote to the draft.
+ * The rules for all keys of a service in a Compose file. They run in this order, because some rules use values that
+ * earlier rules have written to the draft.
  */
 export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
   ...IMAGE_KEYS,

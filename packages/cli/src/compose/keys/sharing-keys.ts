@@ -3,9 +3,9 @@ import { didYouMean } from "../text/suggest.js";
 import { type Cursor, readItems, readText } from "../tree/cursor.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-// Reads the keys with which a container shares the namespaces and mounts of the containers of other services.
+// Reads the keys by which containers share namespaces and mounts with containers of other services.
 
-/** The modes of the items of `volumes_from`. */
+/** The modes of `volumes_from` items. */
 const MOUNT_MODES = ["ro", "rw"];
 
 /** Returns whether a mode names another container: `service:NAME` or `container:NAME`. */
@@ -44,7 +44,7 @@ export function readVolumesFrom(cursor: Cursor, draft: ServiceDraft): void {
   }
 }
 
-/** Reads `x-berth.beside`: the service beside whose tasks those of this one run. */
+/** Reads `x-berth.beside`: the service beside whose tasks the tasks of this service run. */
 export function readBeside(cursor: Cursor, draft: ServiceDraft): void {
   const name = readText(cursor);
   if (name === undefined) return;
@@ -65,7 +65,7 @@ function resolveContainer(name: string, cursor: Cursor, { context }: ServiceDraf
   const service = context.serviceByContainer.get(name);
   if (service !== undefined) return scopedName(context.stack, service);
   const hint = didYouMean(name, context.serviceByContainer.keys());
-  const message = `container ${JSON.stringify(name)} is not one of the stack, and exists on one node only: use service:NAME${hint}`;
+  const message = `container ${JSON.stringify(name)} does not belong to the stack, and exists on one node only: use service:NAME${hint}`;
   cursor.diagnostics.error(cursor, message);
   return undefined;
 }
@@ -75,6 +75,6 @@ function ensureSharing({ container }: ServiceDraft): Sharing {
   return container.sharing;
 }
 
-/** Returns the full name of a service of the file. The check of the project has reported an undefined service. */
+/** Returns the full name of a service in the file. `checkProject` has reported undefined services. */
 const resolveService = (name: string, { context }: ServiceDraft): string | undefined =>
   context.serviceNames.has(name) ? scopedName(context.stack, name) : undefined;

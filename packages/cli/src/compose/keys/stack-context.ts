@@ -22,11 +22,11 @@ export interface StackFile {
   readonly labels: Readonly<Record<string, string>>;
   /** Whether agents replace placeholders in the content. */
   readonly isTemplate: boolean;
-  /** Undefined for an external one, which exists outside of the stack. */
+  /** Undefined for an external file, which exists outside of the stack. */
   readonly source: FileSource | undefined;
 }
 
-/** Where the content of a secret or config comes from, and where the Compose file says so. */
+/** The source of the content of a secret or config, and its place in the Compose file. */
 export interface FileSource {
   /** A file next to the Compose file, a variable of the environment, or text in the Compose file. */
   readonly kind: "path" | "variable" | "text";
@@ -34,7 +34,7 @@ export interface FileSource {
   readonly cursor: Cursor;
 }
 
-/** The stack that a service belongs to, and the parts of its files that the service can refer to. */
+/** The stack of a service, and the parts of its files to which the service can refer. */
 export interface StackContext {
   /** Name of the stack, which prefixes the names of its services. */
   readonly stack: string;

@@ -3,12 +3,12 @@ import type { KeyRule } from "../tree/key-table.js";
 
 export const WINDOWS_ONLY = "the key has an effect on Windows only, and berth runs Linux containers";
 
-/** Creates the rule for an unsupported key without which the service would not work. Setting the key is an error. */
+/** Creates the rule for an unsupported key that the service depends on. Setting the key is an error. */
 export function rejectKey<Draft>(message: string): KeyRule<Draft> {
   return (cursor) => cursor.diagnostics.error(keyPlace(cursor), message);
 }
 
-/** Creates the rule for an unsupported key that the service works without. Setting the key prints a warning. */
+/** Creates the rule for an unsupported key that the service does not depend on. Setting the key prints a warning. */
 export function ignoreWithWarning<Draft>(message: string): KeyRule<Draft> {
   return (cursor) => cursor.diagnostics.warnIgnored(keyPlace(cursor), message);
 }
@@ -23,7 +23,7 @@ export function ignoreKey<Draft>(): KeyRule<Draft> {
   return () => {};
 }
 
-/** Notes that the isolation of containers is a setting of Windows. The default is that of Linux. */
+/** Prints a note that isolation modes exist on Windows only, except for the default mode. */
 export function ignoreIsolation(cursor: Cursor): void {
   if (readText(cursor) !== "default") cursor.diagnostics.warn(keyPlace(cursor), WINDOWS_ONLY);
 }

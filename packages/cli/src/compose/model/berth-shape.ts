@@ -24,11 +24,11 @@ const durationOrNever = defineShape(duration.schema, (cursor, stage) => {
 });
 
 const cronFields = fields({
-  schedule: key(text, "The schedule, in the format of cron", "0 3 * * *"),
-  time_zone: key(text, "The time zone of the schedule", "Europe/Berlin", { with: { schedule: "@daily" } }),
+  schedule: key(text, "Schedule in cron format", "0 3 * * *"),
+  time_zone: key(text, "Time zone of the schedule", "Europe/Berlin", { with: { schedule: "@daily" } }),
   concurrency: key(
     oneOf("allow", "forbid", "replace"),
-    "What happens when the previous run has not ended",
+    "What to do if the previous run has not ended",
     "replace",
     { with: { schedule: "@daily" } },
   ),
@@ -49,20 +49,20 @@ const autoscale = fields({
   max: key(integer, "Maximum number of replicas", 9, BOUNDS),
   target_cpu: key(
     percent,
-    "CPU usage of a replica to aim for, in percent of its limit or reservation",
+    "Target CPU usage of a replica, in percent of its limit or reservation",
     "60%",
     BOUNDS,
   ),
-  target_connections: key(decimal, "Open connections of a replica to aim for", 100, BOUNDS),
+  target_connections: key(decimal, "Target number of open connections per replica", 100, BOUNDS),
   scale_up_window: key(
     duration,
-    "Time in which the lowest recommendation counts before replicas are added",
+    "Window whose lowest recommendation determines how many replicas are added",
     "10s",
     BOUNDS,
   ),
   scale_down_window: key(
     duration,
-    "Time in which the highest recommendation counts before replicas are removed",
+    "Window whose highest recommendation determines how many replicas are removed",
     "2m",
     BOUNDS,
   ),
@@ -79,23 +79,23 @@ const failover = defineShape(choiceOf(durationOrNever.schema, failoverFields.sch
 
 /** `x-berth` of a service: settings that Compose does not define. */
 export const berthSettings: Shape = fields({
-  cron: key(cron, "Runs the service as a job at the times of a schedule", "@hourly"),
-  autoscale: key(autoscale, "Adjusts the number of replicas to their load", {
+  cron: key(cron, "Runs the service as a job on a schedule", "@hourly"),
+  autoscale: key(autoscale, "Adjusts the number of replicas to the load", {
     min: 1,
     max: 5,
     target_cpu: 70,
   }),
   failover: key(failover, "When the tasks of a lost node are replaced", "30s"),
   env_secrets: key(dictionary(text), "Environment variables whose values are secrets", { KEY: "key" }),
-  at_most_one: key(flag, "Never runs two tasks of a slot at once, also when a node is lost", true),
-  beside: key(text, "Runs each task on the node of the task of another service with the same slot", "db"),
-  // The spelling with hyphens is older and remains valid.
-  "at-most-one": key(flag, "An older spelling of `at_most_one`", true),
-  progress_deadline: key(duration, "Time in which an update must make progress", "5m"),
-  proxy_protocol: key(flag, "Sends the address of the client with the PROXY protocol", true),
+  at_most_one: key(flag, "Never runs two tasks of a slot at the same time, even if a node is lost", true),
+  beside: key(text, "Service whose tasks run on the same nodes, slot by slot", "db"),
+  // The older spelling with hyphens remains valid.
+  "at-most-one": key(flag, "Older spelling of `at_most_one`", true),
+  progress_deadline: key(duration, "Time within which an update must make progress", "5m"),
+  proxy_protocol: key(flag, "Passes the client's address to containers with the PROXY protocol", true),
   affinity: key(
     oneOf("none", "source"),
-    "Whether connections from one address reach the same task",
+    "Whether all connections from one client address go to the same task",
     "source",
   ),
   balance: key(

@@ -5,7 +5,7 @@ import { type Cursor, keyPlace, listFields, readItems } from "../tree/cursor.js"
 import { childOf, isNull, type Node, textOf } from "../tree/node.js";
 import { type DependencyEdge, reportCycles } from "./report-cycles.js";
 
-/** The parts of a project that services can refer to. */
+/** The services and resources of a project, to which services can refer. */
 interface Declarations {
   readonly services: ReadonlyMap<string, Cursor>;
   readonly disabled: ReadonlyMap<string, readonly string[]>;
@@ -16,7 +16,7 @@ interface Declarations {
   readonly models: ReadonlyMap<string, Cursor>;
 }
 
-/** Reports references to undeclared parts, keys that exclude each other, and dependency cycles. */
+/** Reports references to undeclared resources, mutually exclusive keys, and dependency cycles. */
 export function checkProject(root: Cursor, disabled: ReadonlyMap<string, readonly string[]>): void {
   const section = (name: string): ReadonlyMap<string, Cursor> => {
     const cursor = listFields(root).get(name);
@@ -67,7 +67,7 @@ function checkService(name: string, service: Cursor, declared: Declarations): vo
   }
 }
 
-/** Reports containers of two services with the same name. */
+/** Reports services whose containers have the same name. */
 function reportSharedNames(services: ReadonlyMap<string, Cursor>): void {
   const holders = new Map<string, string>();
   for (const [service, cursor] of services) {
@@ -75,7 +75,7 @@ function reportSharedNames(services: ReadonlyMap<string, Cursor>): void {
     if (name === undefined) continue;
     const holder = holders.get(textAt(name));
     if (holder !== undefined)
-      name.diagnostics.error(name, `the container_name ${textAt(name)} is already that of service ${holder}`);
+      name.diagnostics.error(name, `the container_name ${textAt(name)} is already used by service ${holder}`);
     holders.set(textAt(name), service);
   }
 }
@@ -123,7 +123,7 @@ function checkDependencies(
       profiles === undefined
         ? `undefined service ${JSON.stringify(service)}${didYouMean(service, services.keys())}`
         : `service ${JSON.stringify(service)} is disabled: use --profile ${profiles.join(" or ")}, or set required: false`;
-    // Links and the like imply dependencies, which are not written under depends_on.
+    // Implied dependencies, for example from links, are not written under depends_on.
     const path = reference.node.isImplied ? reference.path.replace(/\.depends_on\..*$/, "") : reference.path;
     if (service !== name) reference.diagnostics.error({ position: reference.keyPosition, path }, message);
   }
@@ -205,7 +205,7 @@ function checkReplicas(keys: ReadonlyMap<string, Cursor>): void {
   const name = keys.get("container_name");
   const count = scale ?? replicas;
   if (name !== undefined && count !== undefined && Number(textAt(count)) > 1) {
-    const message = `the ${textAt(count)} replicas cannot have the same container_name: remove it`;
+    const message = `${textAt(count)} replicas cannot share one container_name: remove it`;
     name.diagnostics.error(keyPlace(name), message);
   }
   const resources = childOf(deploy?.node, "resources");
@@ -242,7 +242,7 @@ function checkBuild(keys: ReadonlyMap<string, Cursor>, { services }: Declaration
   const platforms = itemsAt(fields, "platforms").map(textAt);
   const platform = keys.get("platform");
   if (platform !== undefined && platforms.length > 0 && !platforms.includes(textAt(platform))) {
-    const message = `${textAt(platform)} is not one of build.platforms: add it`;
+    const message = `${textAt(platform)} is missing from build.platforms: add it`;
     platform.diagnostics.error(platform, message);
   }
   const contexts = fields.get("additional_contexts");

@@ -41,20 +41,20 @@ export const healthTest: Shape = defineShape(choiceOf(TEXT_SCHEMA, healthCommand
 /** Returns the keys of a command that runs in a container. */
 export function hookFields(support: Omit<KeyDocumentation, "summary" | "example">): Keys {
   return {
-    command: key(nullable(commandLine), "The command", "/run", support),
-    user: key(text, "The user of the command", "root", support),
+    command: key(nullable(commandLine), "Command", "/run", support),
+    user: key(text, "User that runs the command", "root", support),
     privileged: key(flag, "Runs the command with all privileges", true, support),
-    working_dir: key(text, "The working directory of the command", "/srv", support),
-    environment: key(keyValues(), "More environment variables", { A: "b" }, support),
+    working_dir: key(text, "Working directory of the command", "/srv", support),
+    environment: key(keyValues(), "Additional environment variables", { A: "b" }, support),
   };
 }
 
-/** A list of commands that Compose runs at a point of the life of a container. */
+/** A list of commands that run at a point in the life cycle of a container. */
 export const hooks: Shape = listOf(
   fields(
     {
       ...hookFields(REJECTED_BY_SWARM),
-      command: key(commandLine, "The command", "/run", REJECTED_BY_SWARM),
+      command: key(commandLine, "Command", "/run", REJECTED_BY_SWARM),
     },
     ["command"],
   ),
@@ -64,7 +64,7 @@ export const hooks: Shape = listOf(
 export const preStartHooks: Shape = listOf(
   fields({
     ...hookFields(REJECTED_BY_SWARM),
-    image: key(text, "The image, if it is not that of the service", "tools", REJECTED_BY_SWARM),
-    per_replica: key(flag, "Whether it runs for each replica", true, REJECTED_BY_SWARM),
+    image: key(text, "Image, by default the service's image", "tools", REJECTED_BY_SWARM),
+    per_replica: key(flag, "Whether to run for each replica", true, REJECTED_BY_SWARM),
   }),
 );

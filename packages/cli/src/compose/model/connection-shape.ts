@@ -10,49 +10,44 @@ import { DROPPED_BY_SWARM, IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-s
 
 /** The keys of a service that describe its networks, ports, mounts and files. */
 export const CONNECTION_KEYS: Keys = {
-  ports: key(ports, "Ports that every host publishes", ["8080:80"], {
+  ports: key(ports, "Published ports, on every host", ["8080:80"], {
     swarm: "publishes on all addresses, rejects text for `published`",
   }),
-  expose: key(
-    listOf(scalarAsText, uniqueTexts),
-    "Ports that other containers use. Documentation only",
-    ["80"],
-    {
-      hasNoEffect: true,
-      ...IGNORED_BY_SWARM,
-    },
-  ),
+  expose: key(listOf(scalarAsText, uniqueTexts), "Ports for other containers. Documentation only", ["80"], {
+    hasNoEffect: true,
+    ...IGNORED_BY_SWARM,
+  }),
   networks: key(attachments, "Networks that the containers join", ["front"], {
     swarm: "ignores addresses silently",
   }),
-  network_mode: key(text, "Uses the network of the host or of another container, or none", "host", {
+  network_mode: key(text, "Uses the network of the host or of another container, or no network", "host", {
     others: ["none", "bridge", "service:db", "container:other"],
     ...IGNORED_BY_SWARM,
   }),
-  mac_address: key(text, "The MAC address of the container", "02:42:ac:11:65:43", IGNORED_BY_SWARM),
-  dns: key(oneOrMore(text, uniqueTexts), "Name servers for names that are not in the cluster", ["9.9.9.9"]),
-  dns_opt: key(listOf(text, uniqueTexts), "Options of the resolver", ["timeout:2"], REJECTED_BY_SWARM),
-  dns_search: key(oneOrMore(text, uniqueTexts), "Search domains", ["example.org"]),
-  extra_hosts: key(extraHosts, "Entries of /etc/hosts", ["registry=10.0.0.5"], {
+  mac_address: key(text, "MAC address of the container", "02:42:ac:11:65:43", IGNORED_BY_SWARM),
+  dns: key(oneOrMore(text, uniqueTexts), "DNS servers for names outside of the cluster", ["9.9.9.9"]),
+  dns_opt: key(listOf(text, uniqueTexts), "DNS resolver options", ["timeout:2"], REJECTED_BY_SWARM),
+  dns_search: key(oneOrMore(text, uniqueTexts), "DNS search domains", ["example.org"]),
+  extra_hosts: key(extraHosts, "Entries in /etc/hosts", ["registry=10.0.0.5"], {
     swarm: "ignores an entry without an address silently",
   }),
   links: key(
     listOf(text, uniqueTexts),
-    "Other names for services, and dependencies on them",
+    "Aliases for other services, which also become dependencies",
     ["db:database"],
     {
       ...IGNORED_BY_SWARM,
     },
   ),
   external_links: key(names, "Links to containers outside of the stack", ["other:db"], IGNORED_BY_SWARM),
-  volumes: key(mounts, "Mounts of the containers", ["data:/data"], {
+  volumes: key(mounts, "Mounts", ["data:/data"], {
     compose: "creates the path of a short bind mount",
     swarm: "ignores z and Z; a task fails when a path does not exist",
   }),
   volumes_from: key(names, "Mounts the volumes of another service", ["db"], REJECTED_BY_SWARM),
   volume_driver: key(
     text,
-    "The driver of volumes that set none. It is not part of the Compose Specification",
+    "Driver of volumes that do not set one. Not part of the Compose Specification",
     "nfs",
     {
       with: { volumes: ["/cache"] },
@@ -60,20 +55,20 @@ export const CONNECTION_KEYS: Keys = {
       ...REJECTED_BY_SWARM,
     },
   ),
-  tmpfs: key(oneOrMore(text, uniqueTexts), "File systems in memory", ["/run:size=64m,mode=1777"], {
+  tmpfs: key(oneOrMore(text, uniqueTexts), "In-memory file systems", ["/run:size=64m,mode=1777"], {
     others: ["/run:uid=1000"],
     ...DROPPED_BY_SWARM,
   }),
   secrets: key(
     fileMounts("secret"),
-    "Secrets that the containers can read, in /run/secrets by default",
+    "Secrets mounted into the containers, by default in /run/secrets",
     ["key"],
     {
       compose: "mounts the file; uid, gid and mode have no effect",
       swarm: "rejects text for `mode`; an edited secret is an error",
     },
   ),
-  configs: key(fileMounts("config"), "Configuration files in the containers", ["conf"], {
+  configs: key(fileMounts("config"), "Configs mounted into the containers", ["conf"], {
     compose: "mounts the file; uid, gid and mode have no effect",
     swarm: "rejects text for `mode`; an edited config is an error",
   }),

@@ -14,8 +14,8 @@ const ALL_DEVICES = -1;
 
 const longDevice = fields(
   {
-    source: key(text, "The path of the device on the host", "/dev/fuse", IGNORED_BY_SWARM),
-    target: key(text, "The path of the device in the containers", "/dev/x", IGNORED_BY_SWARM),
+    source: key(text, "Path of the device on the host", "/dev/fuse", IGNORED_BY_SWARM),
+    target: key(text, "Path of the device in the containers", "/dev/x", IGNORED_BY_SWARM),
     permissions: key(text, "Permitted access: r (read), w (write), m (create)", "r", IGNORED_BY_SWARM),
   },
   ["source"],
@@ -54,11 +54,11 @@ const deviceCount = defineShape({ kind: "scalar", types: ["integer", "string"] }
 export function deviceRequests(required: readonly string[]): Shape {
   const request = fields(
     {
-      capabilities: key(names, "Capabilities that the devices must have", ["gpu"], REJECTED_BY_SWARM),
+      capabilities: key(names, "Required capabilities of the devices", ["gpu"], REJECTED_BY_SWARM),
       count: key(deviceCount, "Number of devices, or all", 1, REJECTED_BY_SWARM),
-      device_ids: key(names, "The devices, instead of a number", ["0"], REJECTED_BY_SWARM),
-      driver: key(text, "The driver", "nvidia", REJECTED_BY_SWARM),
-      options: key(keyValues(""), "Options of the driver", { a: "b" }, REJECTED_BY_SWARM),
+      device_ids: key(names, "IDs of the devices, instead of a number", ["0"], REJECTED_BY_SWARM),
+      driver: key(text, "Device driver", "nvidia", REJECTED_BY_SWARM),
+      options: key(keyValues(""), "Driver options", { a: "b" }, REJECTED_BY_SWARM),
     },
     required,
   );

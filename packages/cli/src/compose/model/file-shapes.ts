@@ -27,7 +27,7 @@ export const mode: Shape = defineShape({ kind: "scalar", types: ["integer", "str
     return reportWrongType(cursor, "permission bits such as 0440");
   }
   if (/^[1-7][0-7]*$/.test(node.text)) {
-    const message = `${node.text} is a decimal number, which is ${octalText(value)}: write 0${node.text} for the permission bits ${node.text}`;
+    const message = `${node.text} is a decimal number and means ${octalText(value)}: write 0${node.text} for the permission bits ${node.text}`;
     cursor.diagnostics.warn(cursor, message);
   }
   return scalarNode(octalText(value), node.position);
@@ -41,10 +41,10 @@ export function fileMounts(use: "secret" | "config" | "build secret"): Shape {
   const mounted = { with: { source }, compose: "no effect for files" };
   const long = fields({
     source: key(text, `The ${kind}, by its name under the top-level ${kind}s`, source),
-    target: key(text, "The path in the containers", target, { with: { source } }),
-    uid: key(text, "The owner of the file", "1000", mounted),
-    gid: key(text, "The group of the file", "1000", mounted),
-    mode: key(mode, "The permission bits of the file", "0440", { ...mounted, swarm: "rejects text" }),
+    target: key(text, "Path in the containers", target, { with: { source } }),
+    uid: key(text, "Owner of the file", "1000", mounted),
+    gid: key(text, "Group of the file", "1000", mounted),
+    mode: key(mode, "Permission bits of the file", "0440", { ...mounted, swarm: "rejects text" }),
   });
   const item = defineShape(choiceOf(text.schema, long.schema), (cursor, stage) => {
     const mount = cursor.node.kind === "map" ? long(cursor, stage) : sourceOnly(cursor);
@@ -69,12 +69,15 @@ function octalText(bits: number): string {
 
 const longEnvFile = fields(
   {
-    path: key(text, "The path of the file", "web.env", REJECTED_BY_SWARM),
+    path: key(text, "Path of the file", "web.env", REJECTED_BY_SWARM),
     required: key(flag, "Whether a missing file is an error", false, {
       hasNoEffect: true,
       ...REJECTED_BY_SWARM,
     }),
-    format: key(text, "`raw` takes values as they are", "raw", { hasNoEffect: true, ...REJECTED_BY_SWARM }),
+    format: key(text, "`raw` disables quotes, variables and comments in values", "raw", {
+      hasNoEffect: true,
+      ...REJECTED_BY_SWARM,
+    }),
   },
   ["path"],
 );

@@ -10,6 +10,6 @@ const optionValue = defineShape(choiceOf(scalarAsText.schema, NULL_SCHEMA), (cur
 
 /** `logging`. */
 export const logging: Shape = fields({
-  driver: key(text, "The log driver", "local"),
-  options: key(dictionary(optionValue), "Options of the log driver", { "max-size": "10m" }),
+  driver: key(text, "Logging driver", "local"),
+  options: key(dictionary(optionValue), "Logging driver options", { "max-size": "10m" }),
 });

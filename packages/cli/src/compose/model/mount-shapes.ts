@@ -40,7 +40,7 @@ const IMAGE = { with: { type: "image", source: "tools" } };
 const bindFields = fields({
   propagation: key(
     oneOf(...PROPAGATIONS),
-    "How mounts propagate between the host and the containers",
+    "Mount propagation between the host and the containers",
     "rslave",
     BIND,
   ),
@@ -50,7 +50,7 @@ const bindFields = fields({
   }),
   recursive: key(
     oneOf("enabled", "disabled", "writable", "readonly"),
-    "How mounts below the path are mounted",
+    "How to mount submounts of the path",
     "disabled",
     { ...BIND, ...REJECTED_BY_SWARM },
   ),
@@ -67,33 +67,33 @@ const volumeFields = fields({
     { a: "b" },
     { ...VOLUME, ...REJECTED_BY_SWARM },
   ),
-  nocopy: key(flag, "Does not copy the files of the image into the volume", true, VOLUME),
-  subpath: key(text, "A directory of the volume", "app", { ...VOLUME, ...REJECTED_BY_SWARM }),
+  nocopy: key(flag, "Does not copy files from the image into the volume", true, VOLUME),
+  subpath: key(text, "Directory in the volume", "app", { ...VOLUME, ...REJECTED_BY_SWARM }),
 });
 
 const longMount = fields(
   {
-    type: key(oneOf("bind", "volume", "tmpfs", "cluster", "npipe", "image"), "The kind of mount", "tmpfs", {
+    type: key(oneOf("bind", "volume", "tmpfs", "cluster", "npipe", "image"), "Type of the mount", "tmpfs", {
       others: ["cluster", "npipe", "image"],
     }),
-    source: key(text, "The volume, the path on the host, or the image", "data", { with: { type: "volume" } }),
-    target: key(target, "The path in the containers", "/data"),
-    read_only: key(flag, "Mounts it read-only", true),
-    consistency: key(text, "A hint for Docker Desktop", "cached", { hasNoEffect: true }),
-    bind: key(bindFields, "Options of a bind mount", { propagation: "rslave" }, BIND),
-    volume: key(volumeFields, "Options of a volume", { nocopy: true }, VOLUME),
+    source: key(text, "Volume, path on the host, or image", "data", { with: { type: "volume" } }),
+    target: key(target, "Path in the containers", "/data"),
+    read_only: key(flag, "Makes the mount read-only", true),
+    consistency: key(text, "Consistency hint for Docker Desktop", "cached", { hasNoEffect: true }),
+    bind: key(bindFields, "Bind mount options", { propagation: "rslave" }, BIND),
+    volume: key(volumeFields, "Volume mount options", { nocopy: true }, VOLUME),
     tmpfs: key(
       fields({
         size: key(tmpfsSize, "Maximum size", "64m", TMPFS),
         mode: key(integer, "Permission bits", 0o700, { ...TMPFS, ...REJECTED_BY_SWARM }),
       }),
-      "Options of a file system in memory",
+      "tmpfs options",
       { size: "64m" },
       TMPFS,
     ),
     image: key(
-      fields({ subpath: key(text, "A directory of the image", "app", { ...IMAGE, ...REJECTED_BY_SWARM }) }),
-      "Options of a mounted image",
+      fields({ subpath: key(text, "Directory in the image", "app", { ...IMAGE, ...REJECTED_BY_SWARM }) }),
+      "Image mount options",
       { subpath: "app" },
       { ...IMAGE, ...REJECTED_BY_SWARM },
     ),
@@ -146,7 +146,7 @@ function bindSettings(cursor: Cursor, options: readonly string[], isBind: boolea
   return settings;
 }
 
-/** Warns about an option that Docker does not have either. */
+/** Warns about an option that Docker does not support either. */
 function warnAboutOption(cursor: Cursor, option: string): void {
   if (option === "" || [...SHORT_OPTIONS, ...SELINUX_LABELS, ...CONSISTENCIES].includes(option)) return;
   const hint = didYouMean(option, SHORT_OPTIONS);

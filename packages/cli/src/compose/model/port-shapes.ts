@@ -61,21 +61,26 @@ const published = defineShape(PORT_SCHEMA, (cursor, stage) => {
 
 const longFields = fields(
   {
-    name: key(text, "A name for the port. Documentation only", "web", {
+    name: key(text, "Name of the port. Documentation only", "web", {
       hasNoEffect: true,
       ...REJECTED_BY_SWARM,
     }),
-    mode: key(text, "`ingress` publishes on every host, `host` on the hosts that run a task", "host", {
-      compose: "no effect",
-    }),
-    host_ip: key(text, "The address on which hosts publish the port", "127.0.0.1", REJECTED_BY_SWARM),
-    target: key(integer, "The port of the containers", 80),
-    published: key(published, "The published port, or a range to choose from", "8080", {
+    mode: key(
+      text,
+      "`ingress` publishes the port on every host, `host` on the hosts that run a task",
+      "host",
+      {
+        compose: "no effect",
+      },
+    ),
+    host_ip: key(text, "Host address to publish the port on", "127.0.0.1", REJECTED_BY_SWARM),
+    target: key(integer, "Container port", 80),
+    published: key(published, "Published port, or a range to choose from", "8080", {
       others: ["8000-8010"],
       swarm: "rejects text",
     }),
-    protocol: key(protocol, "tcp or udp", "udp", { others: ["sctp"] }),
-    app_protocol: key(text, "The protocol of the application. Documentation only", "http", {
+    protocol: key(protocol, "Protocol: tcp or udp", "udp", { others: ["sctp"] }),
+    app_protocol: key(text, "Application protocol. Documentation only", "http", {
       hasNoEffect: true,
       ...REJECTED_BY_SWARM,
     }),

@@ -15,20 +15,20 @@ const PULL_POLICY =
 const CONTAINER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
 const healthcheck = fields({
-  test: key(healthTest, "The command that checks a container", ["CMD", "curl", "-f", "http://localhost"]),
-  interval: key(duration, "Time between two checks", "10s"),
-  timeout: key(duration, "Time after which a check counts as failed", "5s"),
-  retries: key(truncatedInteger, "Failed checks in a row after which a container is unhealthy", 5),
-  start_period: key(duration, "Time in which failed checks do not count", "40s"),
-  start_interval: key(duration, "Time between two checks during the start period", "1s"),
-  disable: key(flag, "Disables the health check of the image", true),
+  test: key(healthTest, "Command that checks a container", ["CMD", "curl", "-f", "http://localhost"]),
+  interval: key(duration, "Time between checks", "10s"),
+  timeout: key(duration, "Maximum duration of a check", "5s"),
+  retries: key(truncatedInteger, "Number of consecutive failures after which a container is unhealthy", 5),
+  start_period: key(duration, "Startup time in which failures do not count", "40s"),
+  start_interval: key(duration, "Time between checks during the start period", "1s"),
+  disable: key(flag, "Disables the image's health check", true),
 });
 
 /** The keys of a service that describe its image and its process. */
 export const PROCESS_KEYS: Keys = {
   image: key(
     text,
-    "The image of the containers. Its tag is resolved to a digest once for each deployment",
+    "Image of the containers. Its tag is resolved to a digest once per deployment",
     "nginx:1.27",
   ),
   build: key(build, "How to build the image", ".", {
@@ -40,17 +40,17 @@ export const PROCESS_KEYS: Keys = {
     "always",
     { others: ["build", "daily", "every_12h"], ...REJECTED_BY_SWARM },
   ),
-  pull_refresh_after: key(text, "Pulls the image again after this time", "24h", REJECTED_BY_SWARM),
+  pull_refresh_after: key(text, "Time after which the image is pulled again", "24h", REJECTED_BY_SWARM),
   platform: key(
     text,
-    "The platform of the image. Tasks are placed on nodes with this platform",
+    "Platform of the image. Tasks are placed on nodes with this platform",
     "linux/amd64",
     REJECTED_BY_SWARM,
   ),
-  command: key(nullable(commandLine), "Replaces the command of the image", ["nginx", "-g", "daemon off;"], {
+  command: key(nullable(commandLine), "Overrides the image's command", ["nginx", "-g", "daemon off;"], {
     swarm: "splits text with other rules, and rejects null",
   }),
-  entrypoint: key(nullable(commandLine), "Replaces the entrypoint of the image", "/entry.sh", {
+  entrypoint: key(nullable(commandLine), "Overrides the image's entrypoint", "/entry.sh", {
     swarm: "rejects null",
   }),
   environment: key(
@@ -59,72 +59,72 @@ export const PROCESS_KEYS: Keys = {
     { MODE: "production" },
     { swarm: "rejects booleans" },
   ),
-  env_file: key(envFiles, "Files with environment variables, which the command line reads", "web.env", {
-    swarm: "knows no quotes, variables and mappings",
+  env_file: key(envFiles, "Files with environment variables, which the CLI reads", "web.env", {
+    swarm: "supports no quotes, variables or mappings",
   }),
-  working_dir: key(text, "The working directory of the process", "/srv"),
-  user: key(text, "The user, and optionally the group, of the process", "1000:1000"),
+  working_dir: key(text, "Working directory of the process", "/srv"),
+  user: key(text, "User, and optionally group, of the process", "1000:1000"),
   group_add: key(
     listOf(scalarAsText, { isSet: true }),
-    "More groups of the process",
+    "Supplementary groups of the process",
     ["audio"],
     REJECTED_BY_SWARM,
   ),
-  hostname: key(text, "The hostname in the containers, and a name of the service in its networks", "web-1"),
-  domainname: key(text, "The domain name in the containers", "example.org", IGNORED_BY_SWARM),
+  hostname: key(text, "Hostname of the containers, and an alias of the service in its networks", "web-1"),
+  domainname: key(text, "Domain name of the containers", "example.org", IGNORED_BY_SWARM),
   container_name: key(
     matching(CONTAINER_NAME, "use at least two letters, digits, -, _ or ."),
-    "A name of the service in its networks",
+    "Alias of the service in its networks",
     "shop-web",
     { compose: "names the container", ...IGNORED_BY_SWARM },
   ),
-  tty: key(flag, "Allocates a terminal", true),
-  stdin_open: key(flag, "Keeps the standard input open", true),
-  init: key(flag, "Runs an init process, which forwards signals and reaps processes", true),
-  stop_signal: key(text, "The signal that stops a container", "SIGINT"),
+  tty: key(flag, "Allocates a pseudo-TTY", true),
+  stdin_open: key(flag, "Keeps standard input open", true),
+  init: key(flag, "Runs an init process that forwards signals and reaps processes", true),
+  stop_signal: key(text, "Signal to stop a container", "SIGINT"),
   stop_grace_period: key(duration, "Time between the stop signal and SIGKILL", "30s"),
   healthcheck: key(
     healthcheck,
-    "The health check of the containers. Updates wait for it, and a task gets no connections while it fails",
+    "Health check of the containers. Updates wait for it, and a task gets no connections while it fails",
     { test: "curl -f http://localhost" },
     { compose: "does not replace an unhealthy container" },
   ),
   pre_start: key(
     preStartHooks,
-    "Containers that run before that of the service",
+    "Init containers that run before the service's container",
     [{ command: "migrate" }],
     REJECTED_BY_SWARM,
   ),
   post_start: key(
     hooks,
-    "Commands that run in a container after its start",
+    "Commands to run in a container after it has started",
     [{ command: "/warm-up" }],
     REJECTED_BY_SWARM,
   ),
   pre_stop: key(
     hooks,
-    "Commands that run in a container before it is stopped",
+    "Commands to run in a container before it is stopped",
     [{ command: "/drain" }],
     REJECTED_BY_SWARM,
   ),
   restart: key(
     text,
-    "When a task that ended is replaced. deploy.restart_policy has precedence",
+    "When to replace a task that has ended. deploy.restart_policy takes precedence",
     "on-failure:3",
     {
       compose: "does not check the value",
       swarm: "honors it, with a warning that it does not",
     },
   ),
-  labels: key(keyValues(""), "Labels of the containers", { team: "shop" }),
-  label_file: key(oneOrMore(text), "Files with labels of the containers", "web.labels", REJECTED_BY_SWARM),
+  labels: key(keyValues(""), "Container labels", { team: "shop" }),
+  label_file: key(oneOrMore(text), "Files with container labels", "web.labels", REJECTED_BY_SWARM),
   annotations: key(
     keyValues(""),
-    "Annotations of the containers for the OCI runtime",
+    "Container annotations for the OCI runtime",
     { note: "a" },
     REJECTED_BY_SWARM,
   ),
-  logging: key(logging, "The log driver of the containers", {
+  logging: key(logging, "Logging driver of the containers", {
     driver: "json-file",
     options: { "max-size": "10m" },
   }),

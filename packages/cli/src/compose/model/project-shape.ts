@@ -13,7 +13,7 @@ const longInclude = fields(
   {
     path: key(
       oneOrMore(text),
-      "The files, of which later ones override earlier ones",
+      "Files to include; later files override earlier ones",
       "base.yaml",
       REJECTED_BY_SWARM,
     ),
@@ -21,7 +21,7 @@ const longInclude = fields(
       hasNoEffect: true,
       ...REJECTED_BY_SWARM,
     }),
-    project_directory: key(text, "The directory that relative paths start at", "other", {
+    project_directory: key(text, "Base directory of relative paths", "other", {
       hasNoEffect: true,
       ...REJECTED_BY_SWARM,
     }),
@@ -38,7 +38,7 @@ const include = listOf(
   }),
 );
 
-const oldExternal = fields({ name: key(text, "The name in the cluster, in an older form", "shared") });
+const oldExternal = fields({ name: key(text, "Older form of the name in the cluster", "shared") });
 
 const external = defineShape(choiceOf(flag.schema, oldExternal.schema), (cursor, stage) =>
   cursor.node.kind === "map" ? oldExternal(cursor, stage) : flag(cursor, stage),
@@ -48,11 +48,11 @@ const external = defineShape(choiceOf(flag.schema, oldExternal.schema), (cursor,
 function resource(keys: Keys, withKeys: { readonly with?: KeyDocumentation["with"] & object } = {}): Shape {
   const shape = fields({
     ...keys,
-    name: key(text, "The name in the cluster", "shared", {
+    name: key(text, "Name in the cluster", "shared", {
       ...withKeys,
-      swarm: "replaces no variables in it",
+      swarm: "does not replace variables",
     }),
-    external: key(external, "Whether it exists outside of the stack", true),
+    external: key(external, "Whether the resource exists outside of the stack", true),
   });
   return defineShape(shape.schema, (cursor, stage) => {
     const node = shape(cursor, stage);
@@ -69,16 +69,16 @@ function resource(keys: Keys, withKeys: { readonly with?: KeyDocumentation["with
 }
 
 const ipam = fields({
-  driver: key(text, "The driver that assigns addresses", "default", { hasNoEffect: true }),
+  driver: key(text, "IPAM driver", "default", { hasNoEffect: true }),
   config: key(
     listOf(
       fields({
-        subnet: key(text, "The subnet", "10.98.0.0/18"),
-        ip_range: key(text, "The range of assigned addresses", "10.98.1.0/24", REJECTED_BY_SWARM),
-        gateway: key(text, "The address of the gateway", "10.98.0.1", REJECTED_BY_SWARM),
+        subnet: key(text, "Subnet", "10.98.0.0/18"),
+        ip_range: key(text, "Range of assigned addresses", "10.98.1.0/24", REJECTED_BY_SWARM),
+        gateway: key(text, "Gateway address", "10.98.0.1", REJECTED_BY_SWARM),
         aux_addresses: key(
           dictionary(text),
-          "Addresses that are not assigned",
+          "Reserved addresses",
           { a: "10.98.0.9" },
           {
             ...REJECTED_BY_SWARM,
@@ -86,46 +86,46 @@ const ipam = fields({
         ),
       }),
     ),
-    "The subnets of the network",
+    "Subnets of the network",
     [{ subnet: "10.98.0.0/18" }],
   ),
-  options: key(dictionary(text), "Options of the driver", { a: "b" }, REJECTED_BY_SWARM),
+  options: key(dictionary(text), "Driver options", { a: "b" }, REJECTED_BY_SWARM),
 });
 
 const network = resource({
-  driver: key(text, "The driver. Networks of both drivers `overlay` and `bridge` span all hosts", "bridge", {
+  driver: key(text, "Network driver. Both `overlay` and `bridge` networks span all hosts", "bridge", {
     hasNoEffect: true,
     others: ["macvlan"],
     compose: "`bridge` is local",
   }),
   driver_opts: key(
     textDictionary,
-    "Options of the driver: `encrypted` and `com.docker.network.driver.mtu`",
+    "Driver options: `encrypted` and `com.docker.network.driver.mtu`",
     { encrypted: "" },
     { others: [{ "com.docker.network.bridge.name": "br9" }] },
   ),
-  ipam: key(ipam, "How addresses are assigned", { config: [{ subnet: "10.98.0.0/18" }] }),
+  ipam: key(ipam, "IP address management", { config: [{ subnet: "10.98.0.0/18" }] }),
   internal: key(flag, "Isolates the network from other networks", true),
   enable_ipv4: key(flag, "Assigns IPv4 addresses", false, REJECTED_BY_SWARM),
   enable_ipv6: key(flag, "Assigns IPv6 addresses", true, REJECTED_BY_SWARM),
-  attachable: key(flag, "Permits other containers to join the network", true),
-  labels: key(keyValues(""), "Labels of the network", { team: "shop" }),
+  attachable: key(flag, "Allows containers outside of the stack to join the network", true),
+  labels: key(keyValues(""), "Network labels", { team: "shop" }),
 });
 
 const volume = resource({
   driver: key(text, "The driver", "nfs"),
-  driver_opts: key(textDictionary, "Options of the driver", { type: "tmpfs", device: "tmpfs" }),
-  labels: key(keyValues(""), "Labels of the volume", { team: "shop" }),
+  driver_opts: key(textDictionary, "Driver options", { type: "tmpfs", device: "tmpfs" }),
+  labels: key(keyValues(""), "Volume labels", { team: "shop" }),
 });
 
 const FROM_FILE = { with: { file: "web.env" } };
 
-/** A secret or config. Whatever else is written in its place may be a secret, so messages do not quote it. */
+/** A secret or config. A value of the wrong type may be the secret itself, so messages do not quote it. */
 function file(keys: Keys): Shape {
   const own = {
     ...keys,
-    file: key(sensitiveText, "The file with the content", "other.env"),
-    environment: key(sensitiveText, "The environment variable with the content", "A", REJECTED_BY_SWARM),
+    file: key(sensitiveText, "File with the content", "other.env"),
+    environment: key(sensitiveText, "Environment variable with the content", "A", REJECTED_BY_SWARM),
     template_driver: key(
       text,
       "`golang` replaces placeholders such as `{{.Node.Hostname}}` in the content",
@@ -142,12 +142,12 @@ function file(keys: Keys): Shape {
 }
 
 const secret = file({
-  labels: key(keyValues(""), "Labels of the secret", { team: "shop" }, FROM_FILE),
-  driver: key(text, "The driver that provides the secret", "vault", FROM_FILE),
-  driver_opts: key(textDictionary, "Options of the driver", { a: "b" }, FROM_FILE),
+  labels: key(keyValues(""), "Secret labels", { team: "shop" }, FROM_FILE),
+  driver: key(text, "Secret driver", "vault", FROM_FILE),
+  driver_opts: key(textDictionary, "Driver options", { a: "b" }, FROM_FILE),
   content: key(
     rejected("a Compose file cannot contain the content of a secret: use file or environment"),
-    "The content. A secret does not belong into a Compose file",
+    "Not allowed, because a secret does not belong in a Compose file",
     "text",
     { compose: "rejects the file", ...REJECTED_BY_SWARM },
   ),
@@ -155,32 +155,27 @@ const secret = file({
 
 const config = file({
   content: key(sensitiveText, "The content", "text", REJECTED_BY_SWARM),
-  labels: key(keyValues(""), "Labels of the config", { team: "shop" }, FROM_FILE),
+  labels: key(keyValues(""), "Config labels", { team: "shop" }, FROM_FILE),
 });
 
 const model = fields(
   {
     name: key(text, "The name of the model", "llm", REJECTED_BY_SWARM),
-    model: key(text, "The image of the model", "ai/smollm2", REJECTED_BY_SWARM),
+    model: key(text, "Model image", "ai/smollm2", REJECTED_BY_SWARM),
     context_size: key(integer, "Size of the context in tokens", 1024, REJECTED_BY_SWARM),
-    runtime_flags: key(
-      listOf(text),
-      "Flags of the program that runs the model",
-      ["--verbose"],
-      REJECTED_BY_SWARM,
-    ),
+    runtime_flags: key(listOf(text), "Flags for the model runner", ["--verbose"], REJECTED_BY_SWARM),
   },
   ["model"],
 );
 
 const projectFields = fields({
   // The value is obsolete and ignored, so it does not matter that YAML reads 3.8 as a number.
-  version: key(scalarAsText, "The version of the format. Obsolete", "3.8", {
+  version: key(scalarAsText, "Version of the file format. Obsolete", "3.8", {
     hasNoEffect: true,
-    swarm: "requires it to be 3 or later, or missing",
+    swarm: "requires 3 or later, or no version",
   }),
-  name: key(text, "The name of the stack, if the command line does not give one", "other", REJECTED_BY_SWARM),
-  include: key(include, "Other Compose files", ["base.yaml"], REJECTED_BY_SWARM),
+  name: key(text, "Name of the stack, unless the command line specifies one", "other", REJECTED_BY_SWARM),
+  include: key(include, "Compose files to include", ["base.yaml"], REJECTED_BY_SWARM),
   services: key(services, "The services", { other: { image: "nginx" } }),
   models: key(dictionary(model), "AI models", { llm: { model: "ai/smollm2" } }, REJECTED_BY_SWARM),
   networks: key(dictionary(nullable(network)), "The networks", { front: { internal: true } }),

@@ -22,16 +22,16 @@ import { projectShape } from "./project-shape.js";
 import { resolvePaths } from "./resolve-paths.js";
 import { convertVersionOne } from "./version-one.js";
 
-/** A Compose file of the command line. */
+/** A Compose file that the command line specifies. */
 export interface InputFile {
-  /** File name as given by the user. */
+  /** File name as the user specified it. */
   readonly name: string;
   /** Absolute path. For stdin, the path that a file in the working directory would have. */
   readonly path: string;
   readonly bytes: Uint8Array;
 }
 
-/** What reading a project needs from its surroundings. `readFile` is the only I/O. */
+/** The environment in which a project is read. `readFile` is the only I/O. */
 export interface ProjectEnvironment {
   readonly homeDirectory: string;
   /** Looks a variable up in the environment, then in the `.env` file. */
@@ -69,10 +69,10 @@ export function readProject(
   return complete?.kind === "map" ? complete : undefined;
 }
 
-/** A set of files that are merged, and whose relative paths start at the same directory. */
+/** A set of files that are merged and share the base directory of relative paths. */
 interface FileSet {
   readonly directory: string;
-  /** Paths of the files that include each other down to this set. */
+  /** Paths of the chain of files that include this set. */
   readonly chain: readonly string[];
 }
 
@@ -115,7 +115,7 @@ class ProjectReader {
     });
   }
 
-  /** Adds what a document includes, and the services that its services extend. */
+  /** Merges the included files and the extended services into a document. */
   #complete(root: Node, file: InputFile, set: FileSet): Node {
     const chain = [...set.chain, file.path];
     const included = this.#include(root, { ...set, chain });
@@ -142,7 +142,7 @@ class ProjectReader {
     return { path: absolute, services: childOf(resolved, "services") };
   }
 
-  /** Merges the files that a document includes below the document, whose values have precedence. */
+  /** Merges the included files into a document, whose own values have precedence. */
   #include(root: Node, set: FileSet): Node {
     const entries = childOf(root, "include");
     if (root.kind !== "map" || entries?.kind !== "list") return root;
@@ -185,7 +185,7 @@ class ProjectReader {
     return root;
   }
 
-  /** Returns the variables of an included file: those of the project, then those of its own env files. */
+  /** Returns the variables of an included file: first those of the project, then those of its own env files. */
   #includedLookup(entry: Node, including: string, directory: string): Lookup {
     const { lookup, readFile, diagnostics } = this.#environment;
     const values = new Map<string, string>();

@@ -12,7 +12,7 @@ const dependency = fields(
   {
     condition: key(
       oneOf("service_started", "service_healthy", "service_completed_successfully"),
-      "What the dependency must have reached",
+      "Condition that the dependency must meet",
       "service_healthy",
       REJECTED_BY_SWARM,
     ),
@@ -42,19 +42,19 @@ export const dependencies: Shape = namesOr(longDependencies, (position) =>
 );
 
 const attachment = fields({
-  aliases: key(listOf(text), "More names of the service in the network", ["www"]),
-  interface_name: key(text, "The name of the network interface", "eth9", REJECTED_BY_SWARM),
-  ipv4_address: key(text, "The address of the task. The service can have only one replica", "10.99.0.9", {
+  aliases: key(listOf(text), "Additional names of the service in the network", ["www"]),
+  interface_name: key(text, "Name of the network interface", "eth9", REJECTED_BY_SWARM),
+  ipv4_address: key(text, "IPv4 address of the task. The service can have only one replica", "10.99.0.9", {
     ...DROPPED_BY_SWARM,
   }),
-  ipv6_address: key(text, "The IPv6 address of the task", "fd00::9", DROPPED_BY_SWARM),
+  ipv6_address: key(text, "IPv6 address of the task", "fd00::9", DROPPED_BY_SWARM),
   link_local_ips: key(listOf(text), "Link-local addresses", ["169.254.8.8"], REJECTED_BY_SWARM),
-  mac_address: key(text, "The MAC address in the network", "02:42:ac:11:65:43", REJECTED_BY_SWARM),
-  driver_opts: key(textDictionary, "Options of the driver", { "com.example.a": "1" }),
+  mac_address: key(text, "MAC address in the network", "02:42:ac:11:65:43", REJECTED_BY_SWARM),
+  driver_opts: key(textDictionary, "Driver options", { "com.example.a": "1" }),
   priority: key(integer, "Order in which containers join their networks", 10, REJECTED_BY_SWARM),
   gw_priority: key(
     integer,
-    "The network with the highest value has the default route",
+    "Gateway priority: the network with the highest value provides the default route",
     10,
     REJECTED_BY_SWARM,
   ),
@@ -66,8 +66,8 @@ export const attachments: Shape = namesOr(dictionary(nullable(attachment)), (pos
 );
 
 const modelReference = fields({
-  endpoint_var: key(text, "The variable with the URL of the model", "LLM_URL", REJECTED_BY_SWARM),
-  model_var: key(text, "The variable with the name of the model", "LLM_NAME", REJECTED_BY_SWARM),
+  endpoint_var: key(text, "Environment variable for the URL of the model", "LLM_URL", REJECTED_BY_SWARM),
+  model_var: key(text, "Environment variable for the name of the model", "LLM_NAME", REJECTED_BY_SWARM),
 });
 
 /** `models` of a service: a list of names, or a mapping to settings. */
@@ -94,8 +94,8 @@ function namesToMap(cursor: Cursor, valueAt: (position: Node["position"]) => Nod
 
 const longExtension = fields(
   {
-    service: key(text, "The service", "db", REJECTED_BY_SWARM),
-    file: key(text, "The file of the service, if it is another one", "base.yaml", REJECTED_BY_SWARM),
+    service: key(text, "Service to extend", "db", REJECTED_BY_SWARM),
+    file: key(text, "File that contains the service, if it is another file", "base.yaml", REJECTED_BY_SWARM),
   },
   ["service"],
 );

@@ -10,7 +10,7 @@ export type PlainValue =
   | readonly PlainValue[]
   | { readonly [key: string]: PlainValue };
 
-/** Values that are lists and mappings even when they are empty: an empty command clears that of the image. */
+/** Values that are kept even if they are empty: an empty command clears the image's command. */
 const KEPT_EMPTY = /^services\.[^.]+\.(?:command|entrypoint)$/;
 /** Values whose keys the user chooses. An empty value has a meaning in them. */
 const USER_VALUES =

@@ -3,7 +3,7 @@ import { isWindowsPath } from "../text/short-mount.js";
 import { childOf, type MapEntry, type Node, type ScalarNode, textOf, withEntry } from "../tree/node.js";
 
 export interface BaseDirectories {
-  /** Absolute directory that relative paths start at. */
+  /** Absolute base directory of relative paths. */
   readonly directory: string;
   /** Replaces `~`. */
   readonly homeDirectory: string;
@@ -19,7 +19,7 @@ export function resolvePaths(root: Node, base: BaseDirectories): Node {
   return resolveAt(root, [], base);
 }
 
-/** The values that are paths, by where they are. `*` matches any key, and any item of a list. */
+/** The values that are paths, by their location. `*` matches any key and any item of a list. */
 const RESOLVERS: readonly { readonly path: readonly string[]; readonly resolver: Resolver }[] =
   Object.entries({
     "services.*.build.context": resolveContext,
@@ -62,7 +62,7 @@ function resolvePath(node: Node, base: BaseDirectories): Node {
     : node;
 }
 
-/** Resolves a build context. A URL, a git repository and another service are no paths. */
+/** Resolves a build context. URLs, Git repositories and references to services are kept. */
 function resolveContext(node: Node, base: BaseDirectories): Node {
   if (node.kind !== "scalar" || typeof node.value !== "string") return node;
   const isRemote = /:\/\/|^service:|^git@|^(?:github|gitlab)\.com\//.test(node.value);

@@ -36,9 +36,8 @@ export interface ResolvedProject {
 }
 
 /**
- * Resolves what a canonical tree leaves open, as Compose does: the services to deploy, their environment, the network
- * that they join by default, the dependencies that other keys imply, and the names of resources. Reports references to
- * parts that do not exist.
+ * Resolves a canonical tree as Compose does: selects the services to deploy, resolves their environment, adds default
+ * networks and implied dependencies, and names the resources. Reports references to resources that do not exist.
  */
 export function resolveProject(tree: MapNode, options: ResolveOptions): ResolvedProject {
   const { diagnostics, stack, keepsVariables = false } = options;

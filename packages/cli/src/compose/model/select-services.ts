@@ -8,7 +8,7 @@ export interface SelectedServices {
   readonly disabled: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Selects the services without profiles, and those with a profile that is active. Warns about each disabled service. */
+/** Selects the services without profiles and those with an active profile. Warns about each disabled service. */
 export function selectServices(
   root: Cursor,
   { profiles: active }: { readonly profiles: readonly string[] },

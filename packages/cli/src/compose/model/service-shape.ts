@@ -15,23 +15,23 @@ import { REJECTED_BY_SWARM } from "./swarm-support.js";
 const watch = listOf(
   fields(
     {
-      path: key(text, "A path to watch", "./src", REJECTED_BY_SWARM),
+      path: key(text, "Path to watch", "./src", REJECTED_BY_SWARM),
       action: key(
         oneOf("rebuild", "sync", "restart", "sync+restart", "sync+exec"),
-        "What to do after a change",
+        "Action after a change",
         "sync",
         REJECTED_BY_SWARM,
       ),
-      target: key(text, "Where changed files are copied to", "/app", REJECTED_BY_SWARM),
+      target: key(text, "Destination of changed files", "/app", REJECTED_BY_SWARM),
       ignore: key(oneOrMore(text), "Patterns of paths to ignore", ["node_modules/"], REJECTED_BY_SWARM),
       include: key(oneOrMore(text), "Patterns of paths to watch", ["*.js"], REJECTED_BY_SWARM),
       exec: key(
         fields(hookFields(REJECTED_BY_SWARM)),
-        "A command to run after a change",
+        "Command to run after a change",
         { command: "reload" },
         REJECTED_BY_SWARM,
       ),
-      initial_sync: key(flag, "Copies all files at the start", true, REJECTED_BY_SWARM),
+      initial_sync: key(flag, "Copies all files at startup", true, REJECTED_BY_SWARM),
     },
     ["path", "action"],
   ),
@@ -39,13 +39,8 @@ const watch = listOf(
 
 const provider = fields(
   {
-    type: key(text, "The program", "cloud-db", REJECTED_BY_SWARM),
-    options: key(
-      dictionary(oneOrMore(scalarAsText)),
-      "Options of the program",
-      { size: "1" },
-      REJECTED_BY_SWARM,
-    ),
+    type: key(text, "Provider program", "cloud-db", REJECTED_BY_SWARM),
+    options: key(dictionary(oneOrMore(scalarAsText)), "Provider options", { size: "1" }, REJECTED_BY_SWARM),
   },
   ["type"],
 );
@@ -55,11 +50,11 @@ const service = fields({
   ...CONNECTION_KEYS,
   ...RESOURCE_KEYS,
   deploy: key(nullable(deploy), "How the service runs in the cluster", { replicas: 2 }),
-  scale: key(integer, "Number of replicas, as deploy.replicas", 2, REJECTED_BY_SWARM),
+  scale: key(integer, "Number of replicas, like deploy.replicas", 2, REJECTED_BY_SWARM),
   profiles: key(listOf(text, uniqueTexts), "Profiles that enable the service", ["debug"], REJECTED_BY_SWARM),
   extends: key(
     extension,
-    "A service whose keys this service takes over",
+    "Service from which this service inherits keys",
     { service: "db" },
     REJECTED_BY_SWARM,
   ),
@@ -74,26 +69,21 @@ const service = fields({
         ),
       }),
     ),
-    "Settings of `docker compose watch`",
+    "`docker compose watch` settings",
     { watch: [{ path: ".", action: "sync" }] },
     REJECTED_BY_SWARM,
   ),
   provider: key(
     provider,
-    "An external program that provides the service",
+    "External program that provides the service",
     { type: "cloud-db" },
     REJECTED_BY_SWARM,
   ),
-  models: key(modelReferences, "AI models that Docker Model Runner provides", ["llm"], REJECTED_BY_SWARM),
-  use_api_socket: key(
-    flag,
-    "Mounts the socket of Docker with the credentials of the user",
-    true,
-    REJECTED_BY_SWARM,
-  ),
+  models: key(modelReferences, "AI models provided by Docker Model Runner", ["llm"], REJECTED_BY_SWARM),
+  use_api_socket: key(flag, "Mounts the Docker socket, with the user's credentials", true, REJECTED_BY_SWARM),
   "x-berth": key(
     nullable(berthSettings),
-    "Settings of berth that Compose does not have",
+    "berth settings beyond the Compose Specification",
     { failover: "30s" },
     {
       compose: "ignores it",

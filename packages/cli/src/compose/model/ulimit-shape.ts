@@ -5,8 +5,8 @@ import { choiceOf } from "./shapes/value-schema.js";
 
 const softAndHard = fields(
   {
-    soft: key(integer, "The limit that a process can raise", 1024),
-    hard: key(integer, "The limit that only root can raise", 2048),
+    soft: key(integer, "Soft limit, which a process can raise", 1024),
+    hard: key(integer, "Hard limit, which only root can raise", 2048),
   },
   ["soft", "hard"],
 );

@@ -45,7 +45,7 @@ export class Diagnostics {
     this.#add({ severity: "warning", position: place.position, path: place.path, message, isLoss: false });
   }
 
-  /** Warns about a setting that is ignored, although it has an effect in Compose. */
+  /** Warns about an ignored setting that has an effect in Compose. */
   warnIgnored(place: Place, message: string): void {
     this.#add({ severity: "warning", position: place.position, path: place.path, message, isLoss: true });
   }
@@ -81,7 +81,7 @@ export class Diagnostics {
     return diagnostics.toSorted((a, b) => order(a) - order(b) || a.position.start - b.position.start);
   }
 
-  /** Adds a diagnostic unless it exists: a problem in an anchor is found again in each alias. */
+  /** Adds a diagnostic once: a problem in an anchor is found again in each alias. */
   #add(diagnostic: Diagnostic): void {
     const { position, message, severity } = diagnostic;
     const key = `${severity} ${position.source.name}:${position.start} ${message}`;

@@ -22,7 +22,7 @@ export function parseShortMount(text: string): Parsed<ShortMount> {
   return valid({ source, target, options: options?.split(",") ?? [] });
 }
 
-/** Splits text at its colons, without those after the letter of a Windows drive. */
+/** Splits text at its colons, except for a colon after a Windows drive letter. */
 function splitAtColons(text: string): readonly string[] {
   const parts: string[] = [];
   for (let rest = text; ; ) {

@@ -11,7 +11,7 @@ export interface ShortPort {
   readonly protocol: PortProtocol;
 }
 
-/** The protocols of Docker. */
+/** The protocols that Docker supports. */
 export type PortProtocol = "tcp" | "udp" | "sctp";
 
 /** All ports of one short form. */
@@ -21,7 +21,7 @@ export interface ShortPorts {
   readonly choice: string | undefined;
 }
 
-/** Like Docker, takes the first of several protocols (`53:53/tcp/udp`). */
+/** As in Docker, the first of several protocols applies (`53:53/tcp/udp`). */
 const SHORT = /^(?:(\[[^\]]*\]|[^:]*):)?(?:([^:]*):)?([^:/]*)(?:\/([a-z]+)(?:\/.*)?)?$/i;
 /** Matches an IPv6 address without brackets before the ports. */
 const UNBRACKETED = /^[0-9a-f]*:[0-9a-f:]*:\d+:\d+$/i;
@@ -94,7 +94,7 @@ export function parsePortRange(text: string): Parsed<PortRange> {
   const quoted = JSON.stringify(text);
   if (Number.isNaN(first)) return invalid(`${quoted} is not a port or a range of ports`);
   if (first < 1 || last > MAX_PORT || last < first)
-    return invalid(`${quoted} is not within 1 to ${MAX_PORT}`);
+    return invalid(`${quoted} is not between 1 and ${MAX_PORT}`);
   return valid({ first, last });
 }
 

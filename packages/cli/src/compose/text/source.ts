@@ -7,7 +7,7 @@ const REPLACEMENT = "\ufffd";
 
 /** The text of one file, with an index of its lines. */
 export interface Source {
-  /** File name as given by the user. */
+  /** File name as the user specified it. */
   readonly name: string;
   readonly text: string;
   /** Offset of the start of each line. */

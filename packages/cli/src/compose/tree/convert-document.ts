@@ -142,7 +142,7 @@ class DocumentConverter {
         entries.set(name, { keyPosition, value: node ?? scalarNode(null, keyPosition) });
       } else {
         const { line } = lineColumn(first.keyPosition);
-        const message = `duplicate key ${JSON.stringify(name)}: it is already in line ${line}`;
+        const message = `duplicate key ${JSON.stringify(name)}: first defined in line ${line}`;
         this.#diagnostics.error({ position: keyPosition, path: keyPath }, message);
       }
     }
@@ -185,7 +185,7 @@ class DocumentConverter {
     }
     if (this.#size <= MAX_NODES) return true;
     if (!this.#exceedsSize)
-      this.#error(yaml, path, `with its aliases the file has more than ${MAX_NODES} values`);
+      this.#error(yaml, path, `the file has more than ${MAX_NODES} values after its aliases are expanded`);
     this.#exceedsSize = true;
     return false;
   }

@@ -7,7 +7,7 @@ import { describeNode, isNull, type Node, scalarText } from "./node.js";
 
 /**
  * A node of a Compose file with its path from the root, and the diagnostics to report to. Each `read…` function below
- * returns a value of the type that it is named after. For any other node it reports an error and returns undefined.
+ * returns a value of one type. For any other node, it reports an error and returns undefined.
  */
 export interface Cursor extends Place {
   readonly node: Node;

@@ -43,7 +43,7 @@ export function findMergeRule(path: readonly string[]): MergeRule | undefined {
   )?.rule;
 }
 
-/** Removes items with equal keys. The last one takes the place of the first one. Items without a key are kept. */
+/** Removes items with equal keys: the last one replaces the first one in its position. Items without a key are kept. */
 export function uniqueItems(items: readonly Node[], keyOf: (item: Node) => string): readonly Node[] {
   const unique = new Map<string, Node>();
   for (const item of items) unique.set(itemKey(item, keyOf) || `#${unique.size}`, item);

@@ -10,9 +10,9 @@ export type Scalar = string | number | boolean | null;
 
 interface NodeBase {
   readonly position: Position;
-  /** Compose's tag `!reset` or `!override`, which `mergeTrees` applies. */
+  /** Compose's tag `!reset` or `!override`, which `mergeNodes` applies. */
   readonly mergeTag?: "reset" | "override";
-  /** Set for a value that is not in a file: a default, or what another key implies. */
+  /** Set for a value that is not in a file: a default, or a value that another key implies. */
   readonly isImplied?: true;
 }
 
@@ -111,7 +111,7 @@ function clip(text: string): string {
   return text.length <= MAX_QUOTED ? text : `${text.slice(0, MAX_QUOTED)}…`;
 }
 
-/** Whether two nodes have the same values, wherever they are written. */
+/** Whether two nodes have the same values, regardless of their positions. */
 export function haveEqualValues(a: Node, b: Node): boolean {
   if (a.kind === "scalar") return b.kind === "scalar" && a.value === b.value;
   if (a.kind === "list") {

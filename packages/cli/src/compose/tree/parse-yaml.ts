@@ -15,7 +15,7 @@ export function parseYaml(source: Source, diagnostics: Diagnostics): readonly No
   const roots: Node[] = [];
   for (const document of parseDocuments(source, diagnostics)) {
     for (const error of relevantErrors(document)) {
-      diagnostics.error({ position: toPosition(source, error.pos), path: "" }, describeError(error.message));
+      diagnostics.error({ position: toPosition(source, error.pos), path: "" }, cleanMessage(error.message));
     }
     if (document.errors.length > 0 || document.contents === null) continue;
     const root = convertDocument(document.contents, source, diagnostics);
@@ -41,7 +41,7 @@ function parseDocuments(source: Source, diagnostics: Diagnostics): readonly Docu
   }
 }
 
-/** Drops the errors that follow a stack overflow: the parser catches its own overflow and stops in mid-document. */
+/** Drops the errors that follow a stack overflow, which the parser catches and after which it stops mid-document. */
 function relevantErrors({ errors }: Document.Parsed): Document.Parsed["errors"] {
   const overflow = errors.find(({ message }) => STACK_OVERFLOW.test(message));
   return overflow === undefined ? errors : [overflow];
@@ -56,8 +56,8 @@ const CLEARER_MESSAGES: Readonly<Record<string, string>> = {
   "Tabs are not allowed as indentation": "a tab cannot be used as indentation: use spaces",
 };
 
-/** Returns the message of the parser without the position that it appends to some messages. */
-function describeError(message: string): string {
+/** Returns the parser's message without the position that some messages end with. */
+function cleanMessage(message: string): string {
   if (STACK_OVERFLOW.test(message)) return TOO_DEEP;
   const reason = message.replace(/ at line \d+, column \d+.*$/s, "").replace(/:$/, "");
   return CLEARER_MESSAGES[reason] ?? `${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;

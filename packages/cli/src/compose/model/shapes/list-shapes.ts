@@ -7,8 +7,8 @@ import { choiceOf, listSchema } from "./value-schema.js";
 
 export interface ListOptions {
   /**
-   * Returns a key of an item in its canonical form. A later item replaces an earlier one with the same key, as in Compose,
-   * which is worth a warning when they differ.
+   *   Returns the key of a canonical item. As in Compose, a later item replaces an earlier one with the same key; a warning
+  is printed if they differ.
    */
   readonly keyOf?: (item: Node) => string;
   /** Whether equal items are an error. */
@@ -44,7 +44,7 @@ function warnAboutReplacements(
     earlier.set(key, item);
     if (key === "" || other === undefined || haveEqualValues(other, item)) continue;
     const place = { position: item.position, path: `${path}[${index}]` };
-    diagnostics.warn(place, `the list has ${key} twice: the last one is used`);
+    diagnostics.warn(place, `the list contains ${key} twice: the last one is used`);
   }
 }
 

@@ -90,7 +90,7 @@ export function dictionary(
 function canonicalizeValue(cursor: Cursor, shape: Shape, stage: Stage): Node | undefined {
   const { node, diagnostics, path } = cursor;
   if (node.mergeTag === "reset" || (stage === "file" && isNull(node))) return node;
-  // The value could not be read, which has been reported.
+  // An unreadable value has already been reported.
   if (isNull(node) && (node.isImplied === true || diagnostics.hasErrorUnder(path))) return node;
   const canonical = shape(cursor, stage);
   return canonical === undefined || node.mergeTag === undefined

@@ -10,7 +10,7 @@ const NUMBER_OR_TEXT_SCHEMA: ValueSchema = { kind: "scalar", types: ["number", "
 /** A duration as text. The canonical form is Go's, for example `1m30s`. */
 export const duration: Shape = defineShape(TEXT_SCHEMA, (cursor) => {
   const { node } = cursor;
-  // A bare number has a better message than "must be text".
+  // Gives a number without a unit a better message than "must be text".
   const written = node.kind === "scalar" && typeof node.value === "number" ? node.text : undefined;
   const value = written ?? scalarValueText(text(cursor, "project"));
   const parsed = value === undefined ? undefined : reportInvalid(cursor, parseDurationNs(value));
@@ -38,7 +38,7 @@ export const bytesText: Shape = defineShape(TEXT_SCHEMA, (cursor, stage) => {
     return undefined;
   }
   const size = node && bytes(cursor, stage);
-  // Docker takes 0 for no limit.
+  // In Docker, 0 means no limit.
   return size?.kind === "scalar" && size.value === "0" ? undefined : size;
 });
 

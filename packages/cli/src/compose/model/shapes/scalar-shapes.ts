@@ -31,7 +31,7 @@ export const sensitiveText: Shape = defineShape(TEXT_SCHEMA, (cursor) => {
   return undefined;
 });
 
-/** Any scalar but null, as text. */
+/** Any scalar except null, as text. */
 export const scalarAsText: Shape = defineShape(
   { kind: "scalar", types: ["string", "number", "boolean"] },
   (cursor) => {

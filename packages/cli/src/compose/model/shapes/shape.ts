@@ -4,8 +4,8 @@ import { hasVariables, isNull, type Node } from "../../tree/node.js";
 import { choiceOf, NULL_SCHEMA, type ValueSchema } from "./value-schema.js";
 
 /**
- * Which tree is canonicalized. A single file may lack keys that another file of the project has, and its null values
- * keep the values of earlier files. In the merged tree of the project, both are errors.
+ * The tree to canonicalize. A single file may lack keys that another file of the project sets, and its null values keep
+ * the values of earlier files. In the merged tree of the project, both are errors.
  */
 export type Stage = "file" | "project";
 
@@ -30,7 +30,7 @@ export function defineShape(schema: ValueSchema, read: ReadShape): Shape {
   return Object.assign(readValue, { schema });
 }
 
-/** A key that is always an error, with advice instead of "unknown key". */
+/** A key that is always an error, with specific advice. */
 export function rejected(message: string): Shape {
   return defineShape({ kind: "nothing" }, (cursor) => {
     cursor.diagnostics.error(keyPlace(cursor), message);

@@ -32,15 +32,15 @@ export interface KeySchema {
   readonly about: KeyDocumentation;
 }
 
-/** The documentation of a key of a Compose file. What berth does with the key is not repeated: the reader is asked. */
+/** The documentation of a Compose key. Whether berth supports the key is determined by reading the examples. */
 export interface KeyDocumentation {
-  /** What the key sets, and what its effect in a cluster is. A phrase without a full stop. */
+  /** What the key sets, and its effect in a cluster. A phrase without a full stop. */
   readonly summary: string;
-  /** A value that the reader is asked about. Another value than the default, so that it has an effect. */
+  /** A valid value that differs from the default, so that it has an effect. */
   readonly example: Example;
-  /** More values, whose support differs from that of the example. */
+  /** Further values with different support. */
   readonly others?: readonly Example[];
-  /** Keys next to this one without which the example is not valid. */
+  /** Sibling keys without which the example is not valid. */
   readonly with?: Readonly<Record<string, Example>>;
   /** Keys of the service without which the key has no effect. */
   readonly inService?: Readonly<Record<string, Example>>;
