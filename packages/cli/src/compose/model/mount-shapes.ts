@@ -50,7 +50,7 @@ const bindFields = fields({
   }),
   recursive: key(
     oneOf("enabled", "disabled", "writable", "readonly"),
-    "How to mount submounts of the path",
+    "Recursive mounting of mounts below the path",
     "disabled",
     { ...BIND, ...REJECTED_BY_SWARM },
   ),
