@@ -77,7 +77,7 @@ async function readSecretInput(source: SecretSource, signal: AbortSignal): Promi
   try {
     return await readSecret(source, { stdin, stderr }, signal);
   } catch (error) {
-    // Ctrl-C is a key while the terminal does not echo.
+    // While the terminal does not echo, Ctrl-C arrives as a key.
     if (isBerthError(error, "BERTH_CANCELLED")) throw new InterruptedError(error.message);
     throw error;
   }
@@ -95,7 +95,7 @@ function createTerminal(stream: NodeJS.WriteStream): Terminal {
   };
 }
 
-/** Ends `berth … | head` when head exits. */
+/** Exits when the reader of the output has closed the pipe, as in `berth … | head`. */
 function exitOnBrokenPipe(error: NodeJS.ErrnoException): void {
   process.exit(error.code === "EPIPE" ? EXIT_OK : EXIT_FAILED);
 }

@@ -17,11 +17,11 @@ import { extract, type Headers } from "tar-stream";
 import { BerthError } from "../errors.js";
 
 export interface ExtractOptions {
-  /** The existing folder that nothing is written outside of. */
+  /** An existing folder. Nothing is written outside of it. */
   readonly folder: string;
   /** Returns the name of an entry in the folder. Undefined to skip the entry. */
   readonly rename: (name: string) => string | undefined;
-  /** Keeps the numeric owners in the archive, which only root can. */
+  /** Whether to keep the numeric owners in the archive. Needs root. */
   readonly keepOwners: boolean;
   /** Added to the owners that are kept, for containers whose users the host remaps. */
   readonly ownerOffset?: { readonly uid: number; readonly gid: number };
@@ -38,8 +38,8 @@ const NO_OFFSET = { uid: 0, gid: 0 };
 /**
  * Extracts a tar archive, which can come from a hostile container, and returns the bytes of its files.
  *
- * Nothing is written through a symbolic link: every folder on the way to an entry must be a folder, and entries replace
- * links instead of following them. Links themselves are created as they are, as in `docker cp`.
+ * Nothing is written through a symbolic link: every part of the path to an entry must be a real folder, and entries
+ * replace links instead of following them. Links themselves are created as they are, as in `docker cp`.
  * @throws BerthError BERTH_INPUT_INVALID for entries that would leave the folder, and for devices
  */
 export async function extractArchive(
@@ -97,7 +97,7 @@ export async function extractArchive(
   return bytes;
 }
 
-/** Writes the archive into the parser, no faster than the parser takes it. */
+/** Writes the archive to the parser, with backpressure. */
 async function feed(archive: AsyncIterable<Uint8Array>, unpack: ReturnType<typeof extract>): Promise<void> {
   try {
     for await (const chunk of archive) {
@@ -121,7 +121,7 @@ async function feed(archive: AsyncIterable<Uint8Array>, unpack: ReturnType<typeo
   }
 }
 
-/** Returns the path of an entry. @throws BerthError when it is outside of the folder */
+/** Returns the path of an entry. @throws BerthError for a path outside of the folder */
 function entryPath(name: string, { folder, rename }: ExtractOptions): string | undefined {
   if (name.includes("\0")) throw refused(name, "its name has a NUL character");
   const renamed = rename(name);
@@ -137,7 +137,7 @@ function isInside(path: string, folder: string): boolean {
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 }
 
-/** Creates missing folders. @throws BerthError when one of them, below the destination, is something else */
+/** Creates missing folders. @throws BerthError when a part of the path below the destination is not a folder */
 async function requireFolders(path: string, root: string): Promise<void> {
   let current = resolve(root);
   for (const name of relative(current, path)
@@ -146,14 +146,15 @@ async function requireFolders(path: string, root: string): Promise<void> {
     current = join(current, name);
     const stats = await lstatIfPresent(current);
     if (stats === undefined) await mkdir(current);
-    else if (!stats.isDirectory()) throw refused(current, "a folder on its way is not a folder");
+    else if (!stats.isDirectory()) throw refused(current, "a part of its path is not a folder");
   }
 }
 
 async function createFolder(path: string, header: Headers): Promise<void> {
   const stats = await lstatIfPresent(path);
   if (stats === undefined) await mkdir(path);
-  else if (!stats.isDirectory()) throw refused(header.name, "a folder would replace something else");
+  else if (!stats.isDirectory())
+    throw refused(header.name, "the folder would replace an entry of another type");
 }
 
 async function createFile(
@@ -162,7 +163,7 @@ async function createFile(
   content: AsyncIterable<Uint8Array>,
 ): Promise<number> {
   await removeUnlessFolder(path, header.name);
-  // Fails when the name exists: it was removed before.
+  // Fails when the name exists, because an existing file was removed before.
   const file = await open(path, FILE_FLAGS, 0o600);
   let bytes = 0;
   try {
@@ -206,7 +207,7 @@ async function setMetadata(path: string, header: Headers, options: ExtractOption
   if (type === "symlink") return keepTimes ? lutimes(path, mtime, mtime) : undefined;
   // A hard link has the metadata of its target.
   if (type === "link") return;
-  // Bits that give rights to the owner of the container must not give them to the user.
+  // Without the owners, setuid and setgid bits would apply to the user who runs the command.
   const allowed = keepOwners ? MODE_BITS : 0o777;
   await chmod(path, mode & allowed);
   if (keepTimes) await utimes(path, mtime, mtime);
@@ -224,6 +225,6 @@ async function lstatIfPresent(path: string): Promise<Stats | undefined> {
 function refused(name: string, reason: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `the archive has an entry ${JSON.stringify(name)} that cannot be extracted: ${reason}`,
+    message: `cannot extract ${JSON.stringify(name)} from the archive: ${reason}`,
   });
 }

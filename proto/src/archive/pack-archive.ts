@@ -23,7 +23,7 @@ export interface PackOptions {
 const READ_BYTES = 256 * 1024;
 const MODE_BITS = 0o7777;
 
-/** Yields a tar archive of a file or a folder. Reads no faster than the consumer. */
+/** Yields a tar archive of a file or a folder. Reads only as fast as the consumer. */
 export async function* packArchive(options: PackOptions): AsyncGenerator<Uint8Array> {
   const archive = pack();
   const packing = addRoot(archive, options).then(
@@ -47,7 +47,7 @@ async function addRoot(archive: Archive, options: PackOptions): Promise<void> {
 
 interface Entry {
   readonly path: string;
-  /** In the archive. */
+  /** Name in the archive. */
   readonly name: string;
   readonly stats: Stats;
 }

@@ -14,21 +14,21 @@ export type { ControlClient } from "./control-connection.js";
 
 export interface ClientOptions {
   /**
-   * Whether a certificate is renewed after half of its validity, and the servers of the context are updated. Off for
-   * completion: the shell waits for the process.
+   * Whether to renew a certificate after half of its validity and to update the servers of the context. False for shell
+   * completion, because the shell waits for the process.
    */
   readonly updatesContext?: boolean;
 }
 
-/** Bounds how long the process outlives its command when no server answers. */
+/** Limits how long the process outlives its command when no server responds. */
 const UPDATE_TIMEOUT_MS = 2_000;
 /** An expired certificate is renewed before the command runs. */
 const REQUIRED_RENEWAL_TIMEOUT_MS = 10_000;
 
 /**
  * Connects to the servers of the cluster, calls `run` with the client, then closes the connection. Once `run` has
- * succeeded, a certificate that is due is renewed in the background. The context learns which servers the cluster has
- * now, at each renewal and when its first server did not answer.
+ * succeeded, a certificate that is due for renewal is renewed in the background. The addresses of the cluster's servers
+ * are saved in the context at each renewal, and when the first server did not respond.
  */
 export async function withClient<T>(
   cli: Cli,
@@ -83,7 +83,7 @@ async function runWithIdentity<T>(
 
 interface Connection {
   readonly calls: ControlClient;
-  /** Whether another server than the first one answers. */
+  /** Whether the client uses a server other than the first one. */
   readonly hasSkippedServer: boolean;
   close(): void;
 }
@@ -102,7 +102,7 @@ async function runAndClose<T>(
     return result;
   } finally {
     if (background === undefined) close();
-    // A failure does not concern the command. The next one tries again, with half of the validity left.
+    // A failure does not affect the command. The next command retries; half of the validity is left.
     else background.then(close, close);
   }
 }

@@ -14,11 +14,11 @@ import type { IdentityLocation } from "./contexts.js";
 export interface ContextIdentity {
   readonly location: IdentityLocation;
   readonly files: IdentityFiles;
-  /** What the certificate says. */
+  /** Contents of the certificate. */
   readonly facts: CertificateFacts;
 }
 
-/** Another command that renews the certificate replaces two files, one after the other. */
+/** A concurrent renewal replaces the two files one after the other, so a mismatch is read again. */
 const LOAD_ATTEMPTS = 4;
 const LOAD_RETRY_MS = 25;
 

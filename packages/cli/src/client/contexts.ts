@@ -16,7 +16,7 @@ export interface SavedContext {
   readonly server: string;
   /** Name of the folder with the identity. A new identity gets a new folder, so that saving it is one atomic step. */
   readonly identity?: string;
-  /** `HOST:PORT,…` of the servers that the cluster has listed last. The others were given by the user. */
+  /** `HOST:PORT,…` of the servers that the cluster listed last. The user specified the others. */
   readonly listed?: string;
 }
 
@@ -30,7 +30,7 @@ export interface IdentityLocation {
 
 const EMPTY_CONFIG: ContextConfig = { current: DEFAULT_CONTEXT, contexts: {} };
 
-/** A name without path separators: `berth context rm` deletes the folder. */
+/** Excludes path separators, because `berth context rm` deletes the folder. */
 const FOLDER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
 export interface ConfigLocation {

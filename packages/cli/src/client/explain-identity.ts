@@ -7,17 +7,17 @@ import type { ConnectionTarget } from "./resolve-target.js";
 
 const HOW_TO_START = 'create a context with an invitation ("berth context create --help")';
 
-/** What a command knew about its identity when it failed. */
+/** The connection target and identity of a command that failed. */
 export interface IdentityContext {
   readonly target: ConnectionTarget;
-  /** Undefined for unix sockets, or when it could not be loaded. */
+  /** Undefined for unix sockets, and when the identity could not be loaded. */
   readonly identity: ContextIdentity | undefined;
   readonly nowMs: number;
 }
 
 /**
- * Returns the error of a command. An error about its identity also says which context and certificate the command has
- * used, what the clock says, and what to do.
+ * Returns the error of a command. Adds the context, the certificate, the time of this host's clock and the remedy to an
+ * error about the identity.
  */
 export async function explainIdentityError(error: unknown, context: IdentityContext): Promise<unknown> {
   if (!isBerthError(error)) return error;
@@ -44,7 +44,7 @@ export async function explainIdentityError(error: unknown, context: IdentityCont
   }
 }
 
-/** Returns the error for a certificate that has expired so long ago that it does not suffice for its renewal. */
+/** Returns the error for a certificate that expired too long ago to be renewed. */
 export function expiredError(identity: ContextIdentity, nowMs: number): BerthError {
   const { facts, location } = identity;
   return new BerthError({
@@ -64,7 +64,7 @@ export function missingIdentityError(context: string, server: string): BerthErro
   });
 }
 
-/** Explains why a unix socket cannot be opened: this user may not, or no server has created it. */
+/** Explains why a unix socket cannot be opened: missing permission, or no server on this host. */
 async function explainSocket(error: BerthError, target: ConnectionTarget): Promise<BerthError | undefined> {
   if (target.kind === "remote") return undefined;
   for (const path of target.sockets) {

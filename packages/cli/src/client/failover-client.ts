@@ -12,7 +12,7 @@ type Method = (input: never, options?: CallOptions) => Promise<unknown> | AsyncI
 /** A client of the control service that survives the loss of a server. */
 export interface FailoverClient {
   readonly calls: RpcClient<Control>;
-  /** Whether another server than the first one answers. */
+  /** Whether the client uses a server other than the first one. */
   readonly hasSkippedServer: boolean;
   close(): void;
 }

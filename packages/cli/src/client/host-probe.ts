@@ -3,10 +3,6 @@ import { BerthError } from "@berth/proto";
 import { probeHost, probeUntilSilent } from "@berth/proto/probe";
 import { socketPathOf, splitAddress } from "./addresses.js";
 
-/**
- * Settings for probing a server's host during a call. A host that loses power does not reset its connections. Without
- * probes, the call would wait until its deadline. The host has accepted a connection, so it is known to respond.
- */
 const HOST_PROBE = { everyMs: 500, tries: 20, tryMs: 50, hasAnswered: true };
 /** Time after which a call starts to probe the host. */
 const PROBE_AFTER_MS = 500;

@@ -4,7 +4,7 @@ import { type ConfigLocation, editContexts, type SavedContext } from "./contexts
 import type { ControlClient } from "./control-connection.js";
 import type { RemoteTarget } from "./resolve-target.js";
 
-/** Bounds what a server's answer adds to the configuration. A cluster has at most seven servers. */
+/** Limit of the servers that are saved in a context. A cluster has at most seven. */
 const MAX_SERVERS = 16;
 
 export interface LearnOptions {
@@ -13,7 +13,7 @@ export interface LearnOptions {
   readonly signal: AbortSignal;
 }
 
-/** Asks the cluster for its servers, also those that are down, and saves them in the context of the target. */
+/** Fetches the cluster's servers, including servers that are down, and saves them in the context of the target. */
 export async function learnServers(
   location: ConfigLocation,
   { identity }: Pick<RemoteTarget, "identity">,
@@ -34,8 +34,8 @@ export async function learnServers(
 }
 
 /**
- * Returns a context with the servers that the cluster lists now. Addresses of the user come first and stay, unless the
- * cluster has listed them before and does not any more. An empty list changes nothing.
+ * Returns a context with the servers that the cluster lists now. Addresses that the user specified come first and are
+ * kept, unless the cluster listed them earlier and no longer does. An empty list changes nothing.
  */
 export function withListedServers(saved: SavedContext, addresses: readonly string[]): SavedContext {
   const listed = addresses.filter(isAddress);

@@ -27,14 +27,14 @@ export interface RenewalOptions {
 
 /** Returns whether a certificate should be renewed, or must be renewed before it can be used. */
 export function renewalStateOf({ facts }: ContextIdentity, nowMs: number): RenewalState {
-  // Users do not get their certificates at the same time.
+  // No random jitter: users do not get their certificates at the same time.
   return renewalState(facts, nowMs, { graceMs: RENEWAL_GRACE_MS, jitter: 0.5 });
 }
 
 /**
- * Renews the certificate of a context and stores it. Returns the identity that is stored afterwards: another command may
- * have renewed it in the meantime.
- * @throws BerthError of the call; BERTH_DEADLINE when another command holds the lock for too long
+ * Renews the certificate of a context and stores it. Returns the stored identity, which another command may have
+ * renewed in the meantime.
+ * @throws the BerthError of the call; BERTH_DEADLINE when another command holds the lock for too long
  */
 export async function renewContextIdentity(
   identity: ContextIdentity,
@@ -42,7 +42,7 @@ export async function renewContextIdentity(
 ): Promise<ContextIdentity> {
   const { location } = identity;
   const deadlineMs = options.now() + options.timeoutMs;
-  while (!(await takeLock(location.folder))) {
+  while (!(await tryLock(location.folder))) {
     if (options.now() >= deadlineMs) throw lockedError(location.folder);
     await sleep(LOCK_RETRY_MS, undefined, { signal: options.signal });
   }
@@ -62,8 +62,8 @@ async function renew(path: string, { calls, timeoutMs, signal }: RenewalOptions)
   await folder.store(await calls.renewCertificate({ certificateRequest }, { signal, timeoutMs }));
 }
 
-/** Takes the lock of a folder. Returns false when another command holds it. Removes a lock that was left over. */
-async function takeLock(folder: string): Promise<boolean> {
+/** Tries to acquire the lock of a folder. Returns false when another command holds it. Removes a stale lock. */
+async function tryLock(folder: string): Promise<boolean> {
   const path = join(folder, LOCK_FILE);
   try {
     await (await open(path, "wx", 0o600)).close();

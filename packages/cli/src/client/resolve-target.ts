@@ -13,7 +13,7 @@ import { missingIdentityError } from "./explain-identity.js";
 
 export type NonEmpty<T> = readonly [T, ...T[]];
 
-/** The servers that a command connects to, and the identity with which it does. */
+/** The servers that a command connects to, and its identity. */
 export type ConnectionTarget = LocalTarget | RemoteTarget;
 
 /** Servers on this host, which need no identity. */
@@ -28,7 +28,7 @@ export interface RemoteTarget {
   /** `HOST:PORT`; unix sockets are also possible. */
   readonly addresses: NonEmpty<string>;
   readonly identity: IdentityLocation;
-  /** Whether the addresses are those of the context. */
+  /** Whether the addresses come from the context, not from `--server` or `BERTH_SERVER`. */
   readonly isFromContext: boolean;
 }
 

@@ -4,7 +4,7 @@ import type { Cli, GlobalOptions } from "../process/cli.js";
 
 /** Limits the time to fetch candidates from a server, since the user waits at a prompt. */
 const FETCH_TIMEOUT_MS = 800;
-/** Completions of `berth completion`. The module with the scripts is not loaded while the user types. */
+/** Arguments of `berth completion`, repeated here so that the scripts need not be loaded while the user types. */
 const SHELLS = ["bash", "fish", "zsh"];
 
 /**

@@ -14,7 +14,7 @@ export function addBackupCommands(program: Command, cli: Cli): void {
       .description("Write an encrypted backup of the cluster to a file")
       .option(
         "--passphrase-file <path>",
-        "file with the passphrase; - for standard input (default: asks on a terminal)",
+        "file with the passphrase; - for standard input (default: prompt on a terminal)",
       )
       .addOption(
         repeatableOption(
@@ -22,7 +22,7 @@ export function addBackupCommands(program: Command, cli: Cli): void {
           'encrypt for the owner of this public key of age ("age1…") instead of with a passphrase; can be repeated',
         ),
       )
-      .option("--recipients-file <path>", "file with public keys, one a line")
+      .option("--recipients-file <path>", "file with public keys, one per line")
       .option("-f, --force", "replace an existing file")
       .action(lazyAction(cli, async () => (await import("../commands/backup/create.js")).createBackup)),
     [
@@ -36,8 +36,8 @@ export function addBackupCommands(program: Command, cli: Cli): void {
     addUnlockOptions(
       backup
         .command("inspect")
-        .argument("<file>", "file of a backup")
-        .description("Check that a backup can be read to its end, and show what it contains"),
+        .argument("<file>", "backup file")
+        .description("Verify that a backup can be read completely, and show its contents"),
     ).action(lazyAction(cli, async () => (await import("../commands/backup/inspect.js")).inspectBackup)),
     ["berth backup inspect berth.age", "berth backup inspect --identity-file key.txt -o json berth.age"],
   );
@@ -45,8 +45,8 @@ export function addBackupCommands(program: Command, cli: Cli): void {
     addUnlockOptions(
       backup
         .command("restore")
-        .argument("<file>", "file of a backup")
-        .description("Restore the cluster of a backup on this host, before `berth server` starts"),
+        .argument("<file>", "backup file")
+        .description("Restore a cluster from a backup on this host, before `berth server` starts"),
     )
       .option(
         "--data-dir <dir>",
@@ -56,7 +56,7 @@ export function addBackupCommands(program: Command, cli: Cli): void {
       .option("--etcd-ca <file>", "CA certificates of an external etcd with https URLs, in PEM")
       .option("--etcd-cert <file>", "client certificate for an external etcd, in PEM")
       .option("--etcd-key <file>", "private key of the client certificate, in PEM without a passphrase")
-      .option("-f, --force", "restore although a server of the cluster answers")
+      .option("-f, --force", "restore even if a server of the cluster responds")
       .action(lazyAction(cli, async () => (await import("../commands/backup/restore.js")).restoreBackup)),
     [
       "berth backup restore berth.age",
@@ -67,7 +67,7 @@ export function addBackupCommands(program: Command, cli: Cli): void {
     backup
       .command("status")
       .description(
-        "Show the last restore, the nodes that it waits for, and containers that the backup does not know",
+        "Show the last restore, the nodes that it waits for, and containers that are not in the backup",
       )
       .action(lazyAction(cli, async () => (await import("../commands/backup/status.js")).showRestore)),
     ["berth backup status"],
@@ -75,8 +75,8 @@ export function addBackupCommands(program: Command, cli: Cli): void {
   addExamples(
     backup
       .command("complete")
-      .description("Complete a restore: stop and remove the containers that the backup does not know")
-      .option("-f, --force", "complete although nodes have not connected; their tasks are replaced")
+      .description("Complete a restore: stop and remove the containers that are not in the backup")
+      .option("-f, --force", "complete even if nodes have not connected; their tasks are replaced")
       .action(lazyAction(cli, async () => (await import("../commands/backup/complete.js")).completeRestore)),
     ["berth backup complete", "berth backup complete --force"],
   );
@@ -86,7 +86,7 @@ function addUnlockOptions(command: Command): Command {
   return command
     .option(
       "--passphrase-file <path>",
-      "file with the passphrase; - for standard input (default: asks on a terminal)",
+      "file with the passphrase; - for standard input (default: prompt on a terminal)",
     )
     .option(
       "-i, --identity-file <path>",

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
 import { addExamples, lazyAction } from "./command-options.js";
 
-/** Adds the commands about this program: `version`, `context …`, `completion …`. */
+/** Adds the commands that concern the CLI itself: `version`, `context …`, `completion …`. */
 export function addClientCommands(program: Command, cli: Cli): void {
   addExamples(
     program
@@ -34,7 +34,7 @@ function addContextCommands(program: Command, cli: Cli): void {
     context
       .command("ls")
       .alias("list")
-      .description("List contexts with their identities")
+      .description("List contexts and their identities")
       .option("-q, --quiet", "only display names")
       .action(
         lazyAction(cli, async () => (await import("../commands/context/list-contexts.js")).listContexts),

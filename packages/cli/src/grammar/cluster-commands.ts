@@ -25,11 +25,11 @@ export function addClusterCommands(program: Command, cli: Cli): void {
 function addPs(program: Command, cli: Cli): void {
   const ps = program
     .command("ps")
-    .description("List the tasks of all nodes")
+    .description("List the tasks on all nodes")
     .option("-a, --all", "show all tasks (default shows just running)")
     .addOption(filterOption(["id", "name", "node", "service", "stack", "status"]))
-    .option("-n, --last <number>", "show the last created tasks, in all states")
-    .option("--node <node>", "only show the tasks of one node")
+    .option("-n, --last <number>", "show the n last created tasks (includes all states)")
+    .option("--node <node>", "only show tasks on one node")
     .option("--no-trunc", "do not truncate output")
     .option("-q, --quiet", "only display task IDs")
     .action(lazyAction(cli, async () => (await import("../commands/cluster/ps.js")).listContainers));
@@ -39,13 +39,13 @@ function addPs(program: Command, cli: Cli): void {
 function addExec(program: Command, cli: Cli): void {
   const exec = program
     .command("exec")
-    .argument("<service|task>", "a service with one running task, SERVICE.SLOT, or a task ID")
-    .argument("<command...>", "the command to run, followed by its own options")
+    .argument("<service|task>", "service with one running task, SERVICE.SLOT, or task ID")
+    .argument("<command...>", "command to run, with its options")
     .description("Execute a command in the container of a running task, on any node")
     .option("-i, --interactive", "keep STDIN open")
     .option("-t, --tty", "allocate a pseudo-TTY")
     .addOption(repeatableOption("-e, --env <name=value>", "set environment variables"))
-    .option("-u, --user <user>", "user to run as: NAME, UID or USER:GROUP")
+    .option("-u, --user <user>", "username or UID (format: <name|uid>[:<group|gid>])")
     .option("-w, --workdir <path>", "working directory inside the container")
     .option("-d, --detach", "detached mode: run the command in the background")
     .addHelpText(
@@ -85,8 +85,8 @@ export function addLogs(parent: Command, cli: Cli, commandLine: string): void {
 function addEvents(program: Command, cli: Cli): void {
   const events = program
     .command("events")
-    .description("Show events of nodes, services and tasks, with their reasons")
-    .option("-f, --follow", "follow new events")
+    .description("Show events of nodes, services and tasks")
+    .option("-f, --follow", "follow event output")
     .option("--since <time>", `show events since ${TIME_HELP}`)
     .option("--service <service>", "only show events of one service and its tasks")
     .option("--stack <stack>", "only show events of one stack")
@@ -108,10 +108,10 @@ cluster: the latest event of each task and node, and the milestones of each serv
 function addAudit(program: Command, cli: Cli): void {
   const audit = program
     .command("audit")
-    .description("Show who changed what, when, from where, and with what result")
-    .option("-f, --follow", "follow new records")
+    .description("Show the audit log: who changed what, when, from where, and with what result")
+    .option("-f, --follow", "follow audit output")
     .option("--since <time>", `show records since ${TIME_HELP}`)
-    .option("--limit <number>", "only show the newest records")
+    .option("--limit <number>", "only show this many of the newest records")
     .addHelpText(
       "after",
       `
@@ -127,7 +127,7 @@ executed commands are never recorded.`,
 function addTop(program: Command, cli: Cli): void {
   const top = program
     .command("top")
-    .description("Display a live stream of resource usage of nodes and tasks")
+    .description("Display a live stream of node and task resource usage")
     .option("--service <service>", "only show the tasks of one service")
     .option("--node <node>", "only show one node")
     .option("--once", "print the first result and exit")
@@ -148,8 +148,10 @@ Keys on a terminal: c, m and n sort by CPU, memory and network; q quits. 100 % i
 function addRebalance(program: Command, cli: Cli): void {
   const rebalance = program
     .command("rebalance")
-    .description("Move tasks from busy nodes to less busy ones, following the update policy of each service")
-    .option("--dry-run", "only show the moves and their reasons")
+    .description(
+      "Move tasks from busy nodes to less busy ones, according to the update policy of each service",
+    )
+    .option("--dry-run", "only print the moves and their reasons")
     .option("--max-moves <number>", "maximum number of tasks to move")
     .addHelpText(
       "after",
@@ -169,7 +171,7 @@ function addUpgrade(program: Command, cli: Cli): void {
     upgrade
       .command("finalize")
       .description(
-        "Convert the records of the cluster to the format of this release, once all servers have it",
+        "Convert the records of the cluster to the schema of this release, once all servers run it",
       ),
   )
     .addHelpText(

@@ -18,20 +18,26 @@ export function addContainerCommands(program: Command, cli: Cli): void {
 function addRun(program: Command, cli: Cli): void {
   const run = program
     .command("run")
-    // -h is the hostname, as in Docker.
+    // As in Docker, -h sets the hostname.
     .helpOption("--help", "display help for command")
     .argument("<image>")
-    .argument("[command...]", "command and arguments that replace those of the image")
-    .description("Run a command in a new container on any node, with its input and output")
+    .argument("[command...]", "command and arguments that override the image's")
+    .description("Create and run a new container on any node")
     .option("-i, --interactive", "keep STDIN open")
     .option("-t, --tty", "allocate a pseudo-TTY")
     .option("-d, --detach", "run the container in the background and print the name of its service")
-    .option("--rm", "remove the container and its service when it exits, also when this command has ended")
-    .option("--name <name>", "name of the service (default: the name of the image and a random suffix)")
-    .option("--stack <stack>", "create the service in a stack, whose name becomes the prefix of its own")
+    .option(
+      "--rm",
+      "remove the container and its service when it exits, even if this command has ended before",
+    )
+    .option("--name <name>", "service name (default: the image name with a random suffix)")
+    .option(
+      "--stack <stack>",
+      "create the service in this stack; the stack name becomes a prefix of the service name",
+    )
     .option("--node <node>", "run on the node with this hostname")
     .addOption(
-      repeatableOption("-v, --volume <volume>", "mount a volume, or a path of the node: SOURCE:TARGET[:ro]"),
+      repeatableOption("-v, --volume <volume>", "mount a volume or a path on the node: SOURCE:TARGET[:ro]"),
     )
     .addOption(repeatableOption("--env-file <file>", "read in a file of environment variables"))
     .addOption(
@@ -39,12 +45,9 @@ function addRun(program: Command, cli: Cli): void {
         .choices(["always", "missing", "never"])
         .default("missing"),
     )
-    .option(
-      "--with-registry-auth",
-      "store your Docker credentials for the registry of the image with the stack",
-    )
+    .option("--with-registry-auth", "store your Docker credentials for the image's registry with the stack")
     .option("--detach-keys <keys>", "key sequence for detaching from the container", DETACH_KEYS)
-    .option("--timeout <duration>", "maximum time to wait for the start of the container", "5m");
+    .option("--timeout <duration>", "maximum time to wait for the container to start", "5m");
   addFlagOptions(run, RUN_OPTIONS)
     .addHelpText(
       "after",
@@ -65,13 +68,13 @@ berth service rm. A job publishes no ports: see berth port-forward.`,
 function addAttach(program: Command, cli: Cli): void {
   const attach = program
     .command("attach")
-    .argument("<service|task>", "a service with one running task, SERVICE.SLOT, or a task ID")
+    .argument("<service|task>", "service with one running task, SERVICE.SLOT, or task ID")
     .description("Attach local standard input, output, and error streams to a running container")
     .option("--no-stdin", "do not attach STDIN")
     .addOption(
       new Option(
         "--sig-proxy <boolean>",
-        "send all received signals to the process, unless it has a terminal",
+        "proxy all received signals to the process, unless it has a terminal",
       )
         .choices(["true", "false"])
         .default("true"),
@@ -95,11 +98,11 @@ function addCopy(program: Command, cli: Cli): void {
   const copy = program
     .command("cp")
     .argument("<source>", "SERVICE:PATH, SERVICE.SLOT:PATH, TASK:PATH, a local path, or - for a tar archive")
-    .argument("<destination>", "a path of the same kinds; one of the two is in a container")
+    .argument("<destination>", "as for the source; exactly one of the two is in a container")
     .description("Copy files or folders between a container and the local file system")
     .option("-a, --archive", "archive mode: keep the numeric user and group of each file")
-    .option("-L, --follow-link", "follow a symbolic link at the end of the source path")
-    .option("-q, --quiet", "suppress the report of the copied size")
+    .option("-L, --follow-link", "follow symbolic links in the source path")
+    .option("-q, --quiet", "suppress progress output")
     .addHelpText(
       "after",
       `
@@ -118,8 +121,11 @@ outside of a local destination, are refused.`,
 function addPortForward(program: Command, cli: Cli): void {
   const forward = program
     .command("port-forward")
-    .argument("<service|task>", "a service, SERVICE.SLOT, or a task ID")
-    .argument("<port...>", "[LOCAL:]REMOTE; without LOCAL the same port, with an empty LOCAL any free port")
+    .argument("<service|task>", "service, SERVICE.SLOT, or task ID")
+    .argument(
+      "<port...>",
+      "[LOCAL:]REMOTE; LOCAL defaults to REMOTE, and an empty LOCAL stands for any free port",
+    )
     .description("Forward local ports to a container")
     .option("--address <address>", "local address to listen on", "127.0.0.1")
     .addHelpText(

@@ -1,6 +1,6 @@
 import type { Command, Option } from "commander";
 
-/** Commands whose first argument is followed by a command for a container. */
+/** Commands whose first argument is followed by the command to run in a container. */
 const COMMANDS: readonly string[] = ["exec", "run", "service create"];
 
 /**

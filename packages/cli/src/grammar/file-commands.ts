@@ -9,22 +9,22 @@ import {
   repeatableOption,
 } from "./command-options.js";
 
-/** Texts in which the commands for secrets and configs differ. */
+/** The texts that differ between the commands for secrets and for configs. */
 interface FileTexts {
   readonly description: string;
-  /** An example of a name, and of a path. */
+  /** Name and path in the examples. */
   readonly name: string;
   readonly path: string;
 }
 
 const TEXTS: Readonly<Record<FileNoun, FileTexts>> = {
   secret: {
-    description: "Manage secrets, which containers read from files in memory",
+    description: "Manage secrets, which containers mount as in-memory files",
     name: "db_password",
     path: "password.txt",
   },
   config: {
-    description: "Manage configs, which containers read from files in memory",
+    description: "Manage configs, which containers mount as in-memory files",
     name: "nginx_conf",
     path: "nginx.conf",
   },
@@ -40,9 +40,9 @@ function addRotateKey(secret: Command, cli: Cli): void {
   const rotate = secret
     .command("rotate-key")
     .description(
-      "Replace the cluster key, which encrypts secrets, configs and the keys of the CAs in etcd; nothing is interrupted",
+      "Replace the cluster key, which encrypts secrets, configs and CA keys in etcd, without interruption",
     )
-    .option("--status", "only show how far the rotation is");
+    .option("--status", "only show the progress of the rotation");
   addExamples(
     addWaitOptions(rotate).action(
       lazyAction(cli, async () => (await import("../commands/file/rotate-key.js")).rotateClusterKey),
@@ -72,8 +72,8 @@ function addGroup(program: Command, cli: Cli, noun: FileNoun): Command {
       .argument(`<${noun}...>`)
       .description(
         noun === "secret"
-          ? "Display detailed information on one or more secrets and who uses them; contents are never shown"
-          : "Display detailed information on one or more configs, who uses them and their contents",
+          ? "Display detailed information on one or more secrets and the services that use them; contents are never shown"
+          : "Display detailed information on one or more configs, the services that use them, and their contents",
       )
       .option("--pretty", "print the information in a human friendly format")
       .action(lazyAction(cli, async () => (await import("../commands/file/inspect.js")).inspectFiles(noun))),
@@ -95,7 +95,7 @@ function addCreate(group: Command, cli: Cli, noun: FileNoun): void {
   const { name, path } = TEXTS[noun];
   const create = addPutOptions(group.command("create").argument("<name>"), noun)
     .description(`Create a ${noun} from a file or from standard input`)
-    .option("--stack <stack>", `stack that the ${noun} belongs to and is removed with`);
+    .option("--stack <stack>", `stack that owns the ${noun}; removing the stack removes the ${noun}`);
   addExamples(
     create.action(lazyAction(cli, async () => (await import("../commands/file/put.js")).createFile(noun))),
     noun === "secret"

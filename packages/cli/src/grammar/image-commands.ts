@@ -10,12 +10,14 @@ export function addImageCommands(program: Command, cli: Cli): void {
   addExamples(
     image
       .command("push")
-      .argument("<image>", "image of the local Docker")
-      .description("Send an image of the local Docker to nodes; only layers that no node has are sent")
-      .addOption(
-        repeatableOption("--node <node>", "node that gets the image; by default, the leader selects one"),
+      .argument("<image>", "image in the local Docker daemon")
+      .description(
+        "Send an image from the local Docker daemon to nodes; layers that a node already has are not sent",
       )
-      .option("-q, --quiet", "print no progress")
+      .addOption(
+        repeatableOption("--node <node>", "node that gets the image (default: the leader selects one)"),
+      )
+      .option("-q, --quiet", "suppress progress output")
       .addHelpText(
         "after",
         `
@@ -29,7 +31,7 @@ when a task needs it.`,
     image
       .command("ls")
       .alias("list")
-      .description("List the images that berth has brought to nodes")
+      .description("List the images that berth has distributed to nodes")
       .option("-a, --all", "list all images on all nodes")
       .option("-q, --quiet", "only display IDs")
       .action(lazyAction(cli, async () => (await import("../commands/image/ls.js")).listImages)),
@@ -40,15 +42,19 @@ when a task needs it.`,
       .command("rm")
       .alias("remove")
       .argument("<image...>", "name, ID, or unique prefix of an ID")
-      .description("Remove images that berth has brought from all nodes; images that services use stay")
+      .description(
+        "Remove images that berth has distributed from all nodes; images in use by services are kept",
+      )
       .action(lazyAction(cli, async () => (await import("../commands/image/rm.js")).removeImages)),
     ["berth image rm web:1", "berth image rm 194cb8b7e329"],
   );
   addExamples(
     image
       .command("prune")
-      .description("Remove all images that berth has brought and no kept version of a service names")
-      .addHelpText("after", "\nThe leader does this once an hour with images that are older than a day.")
+      .description(
+        "Remove all images that berth has distributed and that no stored version of a service refers to",
+      )
+      .addHelpText("after", "\nThe leader also does this once an hour, for images older than a day.")
       .action(lazyAction(cli, async () => (await import("../commands/image/rm.js")).pruneImages)),
     ["berth image prune"],
   );

@@ -68,7 +68,7 @@ export function addNodeCommands(program: Command, cli: Cli): void {
       .alias("remove")
       .argument("<node...>")
       .description("Remove one or more nodes from the cluster")
-      .option("-f, --force", "remove a node that is up; its agent joins again unless it is stopped")
+      .option("-f, --force", "also remove a node that is up; its agent joins again unless it is stopped")
       .action(lazyAction(cli, async () => (await import("../commands/node/rm.js")).removeNodes)),
     ["berth node rm host-3"],
   );

@@ -4,12 +4,12 @@ import { addExamples, lazyAction, repeatableOption } from "./command-options.js"
 
 /** Adds `berth policy …`. */
 export function addPolicyCommands(program: Command, cli: Cli): void {
-  const policy = program.command("policy").description("Manage what containers may use of their hosts");
+  const policy = program.command("policy").description("Manage the policy for container access to hosts");
   addExamples(
     policy
       .command("set")
       .argument("<file>", 'path to a policy file, or "-" to read from stdin')
-      .description("Replace the policy, and show which services violate it")
+      .description("Replace the policy, and show the services that violate it")
       .option(
         "--dry-run",
         "only show the changes and violations; exit with 1 if a service violates the policy",
@@ -38,7 +38,10 @@ export function addPolicyCommands(program: Command, cli: Cli): void {
         repeatableOption("-c, --compose-file <file>", "path to a Compose file").makeOptionMandatory(),
       )
       .addOption(
-        repeatableOption("--env-file <file>", "file of variables for the Compose files (default: .env)"),
+        repeatableOption(
+          "--env-file <file>",
+          "env file with variables for the Compose files (default: .env)",
+        ),
       )
       .option("-q, --quiet", "suppress warnings")
       .action(lazyAction(cli, async () => (await import("../commands/policy/check.js")).checkPolicy)),

@@ -39,11 +39,11 @@ export const SUBPROGRAMS: Readonly<Record<string, Subprogram>> = {
 /** Creates the grammar of the command line. Loads no handler: `lazyAction` imports it when its command runs. */
 export function createProgram(cli: Cli): Command {
   const program: Command = new Command("berth")
-    .description("Deploy Compose stacks over many Docker hosts and keep them running when hosts fail")
+    .description("Deploy Compose stacks across many Docker hosts, and keep them running when hosts fail")
     .addOption(
       new Option(
         "-s, --server <host:port,...>",
-        "servers to connect to, with the identity of the current context; any one suffices (env BERTH_SERVER; default: those of the current context, else unix:/run/berth/server.sock)",
+        "one or more servers to connect to, with the identity of the current context (env BERTH_SERVER; default: the servers of the current context, else unix:/run/berth/server.sock)",
       ),
     )
     .addOption(

@@ -6,15 +6,15 @@ import { addExamples, lazyAction } from "./command-options.js";
 export function addRegistryCommands(program: Command, cli: Cli): void {
   const registry = program
     .command("registry")
-    .description("Manage logins for image registries, which nodes use to pull images");
+    .description("Manage the registry logins with which nodes pull images");
   addExamples(
     registry
       .command("login")
-      .argument("<server>", "registry as in the names of its images, or docker.io for Docker Hub")
-      .description("Store or replace the login of a registry for all stacks, after a node has checked it")
+      .argument("<server>", "registry, as written in image names, or docker.io for Docker Hub")
+      .description("Store or replace the login for a registry, for all stacks, after a node has checked it")
       .requiredOption("-u, --username <name>", "user name")
-      .option("--password-stdin", "read the password from stdin instead of asking for it")
-      .option("--skip-check", "store the login without asking the registry")
+      .option("--password-stdin", "read the password from stdin")
+      .option("--skip-check", "store the login without checking it with the registry")
       .addHelpText(
         "after",
         `
@@ -30,8 +30,8 @@ Running tasks continue. Every later pull uses the new login, also on nodes that 
     registry
       .command("logout")
       .argument("<server...>")
-      .description("Remove the logins of one or more registries; running tasks continue")
-      .option("--stack <stack>", "remove the login that a deployment of this stack has stored")
+      .description("Remove the logins for one or more registries; running tasks continue")
+      .option("--stack <stack>", "remove the login that a deployment of this stack stored")
       .action(
         lazyAction(cli, async () => (await import("../commands/registry/logout.js")).logoutFromRegistries),
       ),
@@ -41,7 +41,7 @@ Running tasks continue. Every later pull uses the new login, also on nodes that 
     registry
       .command("ls")
       .alias("list")
-      .description("List the logins of registries; passwords are never shown")
+      .description("List registry logins; passwords are never shown")
       .option("-q, --quiet", "only display servers")
       .action(lazyAction(cli, async () => (await import("../commands/registry/ls.js")).listRegistryLogins)),
     ["berth registry ls", "berth registry ls -o json"],

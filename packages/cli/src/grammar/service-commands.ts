@@ -67,10 +67,13 @@ function addCreate(service: Command, cli: Cli): void {
     service
       .command("create")
       .argument("<image>")
-      .argument("[command...]", "command and arguments that replace those of the image")
+      .argument("[command...]", "command and arguments that override the image's")
       .description("Create a service and wait for it to converge")
-      .option("--name <name>", "service name (default: the name of the image and a random suffix)")
-      .option("--stack <stack>", "create the service in a stack, whose name becomes the prefix of its own")
+      .option("--name <name>", "service name (default: the image name with a random suffix)")
+      .option(
+        "--stack <stack>",
+        "create the service in this stack; the stack name becomes a prefix of the service name",
+      )
       .addOption(
         new Option("--mode <mode>", "service mode")
           .choices(["replicated", "global", "replicated-job", "global-job"])
@@ -82,7 +85,7 @@ function addCreate(service: Command, cli: Cli): void {
     .addOption(resolveImageOption("always"))
     .option(
       "--with-registry-auth",
-      "store your Docker credentials for the registry of the image with the stack of the service",
+      "store your Docker credentials for the image's registry with the stack of the service",
     )
     .option("-q, --quiet", "suppress progress output");
   addExamples(
@@ -109,7 +112,7 @@ function addUpdate(service: Command, cli: Cli): void {
     .option("--force", "replace the tasks even if the changes do not require it")
     .option(
       "--with-registry-auth",
-      "store your Docker credentials for the registry of the image with the stack of the service",
+      "store your Docker credentials for the image's registry with the stack of the service",
     )
     .option("--rollback", "roll back to the last healthy version, like berth service rollback")
     .option("-q, --quiet", "suppress progress output");

@@ -18,7 +18,7 @@ export function addStackCommands(program: Command, cli: Cli): void {
   addExamples(
     stack
       .command("schema")
-      .description("Print the JSON Schema of Compose files with the keys of berth, for editors")
+      .description("Print the JSON Schema of Compose files with berth's keys, for editors")
       .action(lazyAction(cli, async () => (await import("../commands/stack/schema.js")).printSchema)),
     ["berth stack schema > compose.schema.json"],
   );
@@ -55,13 +55,13 @@ export function addStackCommands(program: Command, cli: Cli): void {
   );
 }
 
-const ENV_FILE_HELP = "file of variables for the Compose files (default: .env)";
-const PROFILE_HELP = 'enable the services of a profile ("*": of all profiles)';
+const ENV_FILE_HELP = "env file with variables for the Compose files (default: .env)";
+const PROFILE_HELP = 'profile to enable ("*": all profiles)';
 
 function addConfig(stack: Command, cli: Cli): void {
   const config = stack
     .command("config")
-    .argument("[name]", "name of the stack (default: that of the files, or of their directory)")
+    .argument("[name]", "stack name (default: the name in the files, or the name of their directory)")
     .description("Resolve Compose files and print the result, or check whether they can be deployed")
     .addOption(
       repeatableOption(
@@ -72,13 +72,16 @@ function addConfig(stack: Command, cli: Cli): void {
     .addOption(repeatableOption("--env-file <file>", ENV_FILE_HELP))
     .addOption(repeatableOption("--profile <name>", PROFILE_HELP))
     .addOption(new Option("--format <format>", "format of the result").choices(["yaml", "json"]))
-    .option("--services", "only print the names of the services")
+    .option("--services", "only print the service names")
     .option("--images", "only print the images")
-    .option("--volumes", "only print the names of the volumes")
-    .option("--networks", "only print the names of the networks")
-    .option("--profiles", "only print the names of the profiles")
-    .option("--environment", "only print the variables of the files that are set, with their values")
-    .option("--variables", "only print the variables of the files, with their defaults")
+    .option("--volumes", "only print the volume names")
+    .option("--networks", "only print the network names")
+    .option("--profiles", "only print the profile names")
+    .option(
+      "--environment",
+      "only print the variables that the files use and that are set, with their values",
+    )
+    .option("--variables", "only print the variables that the files use, with their defaults")
     .option(
       "--hash [services]",
       'only print a hash of each service, or of some ("web,db"), which changes with its settings',
@@ -116,15 +119,18 @@ function addDeploy(stack: Command, cli: Cli): void {
     .addOption(repeatableOption("--env-file <file>", ENV_FILE_HELP))
     .addOption(repeatableOption("--profile <name>", PROFILE_HELP))
     .addOption(resolveImageOption("always"))
-    .option("--build", "build the images of all services with build, also of those with pull_policy: always")
-    .option("--no-build", "build no images: use those that exist")
-    .option("--push", "send built images to their registries with your Docker logins, not to the nodes")
+    .option(
+      "--build",
+      "build the images of all services with a build key, including those with pull_policy: always",
+    )
+    .option("--no-build", "build no images; use existing ones")
+    .option(
+      "--push",
+      "push built images to their registries with your Docker logins, instead of sending them to nodes",
+    )
     .option("--prune", "remove services that are no longer in the Compose files")
     .option("--dry-run", "only show the planned changes, task by task, with reasons")
-    .option(
-      "--with-registry-auth",
-      "store your Docker credentials for the registries of the images with the stack",
-    )
+    .option("--with-registry-auth", "store your Docker credentials for the images' registries with the stack")
     .option("--plan-rev <rev>", "apply only if the plan still has this revision")
     .option("-q, --quiet", "suppress warnings and progress output");
   addExamples(

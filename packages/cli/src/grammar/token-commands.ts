@@ -3,8 +3,8 @@ import type { Cli } from "../process/cli.js";
 import { addExamples, lazyAction } from "./command-options.js";
 
 /**
- * A token in a chat or a shell's history should be worthless soon. Tokens for many hosts, for example of an autoscaling
- * group, need explicit limits.
+ * Short, so that a token in a chat or a shell history expires soon. Tokens for many hosts, such as those of an
+ * autoscaling group, need explicit limits.
  */
 const DEFAULT_TTL = "1h";
 const DEFAULT_USES = "1";
@@ -17,7 +17,7 @@ export function addTokenCommands(program: Command, cli: Cli): void {
     addTokenOptions(
       token
         .command("create")
-        .description("Create a join token, and show the command for the host that joins with it"),
+        .description("Create a join token, and show the command with which a host joins"),
     ).action(lazyAction(cli, async () => (await load()).createToken)),
     [
       "berth token create",
@@ -30,9 +30,7 @@ export function addTokenCommands(program: Command, cli: Cli): void {
     token
       .command("ls")
       .alias("list")
-      .description(
-        "List the join tokens and invitations that can still be used; their secrets are not stored",
-      )
+      .description("List the join tokens and invitations that are still valid; their secrets are not stored")
       .option("-q, --quiet", "only display token IDs")
       .action(lazyAction(cli, async () => (await import("../commands/token/ls.js")).listTokens)),
     ["berth token ls"],
@@ -42,7 +40,7 @@ export function addTokenCommands(program: Command, cli: Cli): void {
       .command("rm")
       .alias("remove")
       .argument("<token...>", "token IDs, or unique prefixes of them")
-      .description("Remove one or more join tokens; hosts that have joined with them stay")
+      .description("Remove one or more join tokens; hosts that have joined with them remain in the cluster")
       .action(lazyAction(cli, async () => (await import("../commands/token/rm.js")).removeTokens)),
     ["berth token rm 3f9a1c"],
   );
@@ -57,11 +55,11 @@ export function addTokenCommands(program: Command, cli: Cli): void {
 function addTokenOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("--role <role>", "what the host becomes").choices(["node", "server"]).default("node"),
+      new Option("--role <role>", "role of the host that joins").choices(["node", "server"]).default("node"),
     )
-    .option("--ttl <duration>", "how long the token can be used: 1m to 30d", DEFAULT_TTL)
-    .option("--uses <number>", "how many hosts can join with the token: 1 to 10000", DEFAULT_USES)
+    .option("--ttl <duration>", "validity of the token: 1m to 30d", DEFAULT_TTL)
+    .option("--uses <number>", "number of hosts that can join with the token: 1 to 10000", DEFAULT_USES)
     .option("--name <node>", "only admit a host with this name")
-    .option("--approve", 'let nodes that join with the token wait for "berth node accept"')
-    .option("-q, --quiet", "only display the token, as when the output is not a terminal");
+    .option("--approve", 'require "berth node accept" for nodes that join with the token')
+    .option("-q, --quiet", "only display the token (default if the output is not a terminal)");
 }

@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
 import { addExamples, lazyAction } from "./command-options.js";
 
-/** An invitation has to reach a person, who may read it the next day. It works once. */
+/** Long enough for a person who reads the invitation the next day. An invitation works once. */
 const DEFAULT_INVITATION_TTL = "24h";
 
 /** Adds `berth user …`. */
@@ -12,7 +12,9 @@ export function addUserCommands(program: Command, cli: Cli): void {
     user
       .command("invite")
       .argument("<name>")
-      .description("Create or change a user, and show an invitation with which the user gets a certificate")
+      .description(
+        "Create or change a user, and show an invitation that the user exchanges for a certificate",
+      )
       .addOption(
         new Option(
           "--role <role>",
@@ -22,8 +24,8 @@ export function addUserCommands(program: Command, cli: Cli): void {
           .makeOptionMandatory(),
       )
       .option("--stack <pattern>", "limit a deployer to the stacks that match a glob")
-      .option("--ttl <duration>", "how long the invitation can be used: 1m to 30d", DEFAULT_INVITATION_TTL)
-      .option("-q, --quiet", "only display the invitation, as when the output is not a terminal")
+      .option("--ttl <duration>", "validity of the invitation: 1m to 30d", DEFAULT_INVITATION_TTL)
+      .option("-q, --quiet", "only display the invitation (default if the output is not a terminal)")
       .addHelpText(
         "after",
         `
@@ -49,7 +51,7 @@ A user who exists gets the new role at once, keeps the certificate, and gets a n
       .command("rm")
       .alias("remove")
       .argument("<user...>")
-      .description("Remove one or more users; their certificates and invitations are worthless at once")
+      .description("Remove one or more users; their certificates and invitations become invalid at once")
       .action(lazyAction(cli, async () => (await import("../commands/user/rm.js")).removeUsers)),
     ["berth user rm alice"],
   );

@@ -9,8 +9,8 @@ export function addVolumeCommands(program: Command, cli: Cli): void {
     volume
       .command("ls")
       .alias("list")
-      .description("List the volumes of all nodes")
-      .option("--node <node>", "only list the volumes of one node")
+      .description("List the volumes on all nodes")
+      .option("--node <node>", "only list the volumes on one node")
       .addOption(filterOption(["name", "driver", "label", "node", "dangling"]))
       .option("-q, --quiet", "only display volume names")
       .action(lazyAction(cli, async () => (await import("../commands/volume/ls.js")).listVolumes)),
@@ -20,8 +20,8 @@ export function addVolumeCommands(program: Command, cli: Cli): void {
     volume
       .command("inspect")
       .argument("<volume...>")
-      .description("Display detailed information on volumes, on every node that has them")
-      .option("--node <node>", "only look on one node")
+      .description("Display detailed information on one or more volumes, on every node that has them")
+      .option("--node <node>", "only display volumes on this node")
       .action(lazyAction(cli, async () => (await import("../commands/volume/inspect.js")).inspectVolumes)),
     ["berth volume inspect shop_data"],
   );
@@ -43,7 +43,7 @@ export function addVolumeCommands(program: Command, cli: Cli): void {
       .alias("remove")
       .argument("<volume...>")
       .description("Remove volumes that no container uses")
-      .option("--node <node>", "the node, for a volume that several nodes have")
+      .option("--node <node>", "node that has the volume, if several nodes have one with this name")
       .option("-f, --force", "ignore volumes that do not exist")
       .action(lazyAction(cli, async () => (await import("../commands/volume/rm.js")).removeVolumes)),
     ["berth volume rm --node host-2 shop_data"],
@@ -51,9 +51,9 @@ export function addVolumeCommands(program: Command, cli: Cli): void {
   addExamples(
     volume
       .command("prune")
-      .description("Remove the volumes of all nodes that no container uses")
-      .option("--node <node>", "only remove the volumes of one node")
-      .option("-a, --all", "also remove volumes with a name")
+      .description("Remove unused volumes on all nodes")
+      .option("--node <node>", "only remove volumes on this node")
+      .option("-a, --all", "also remove named volumes")
       .option("-f, --force", "confirm the removal")
       .action(lazyAction(cli, async () => (await import("../commands/volume/prune.js")).pruneVolumes)),
     ["berth volume prune --force", "berth volume prune --all --force --node host-2"],

@@ -2,17 +2,17 @@ import { spawn } from "node:child_process";
 import { BerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
-/** Limit of the output that is kept. The end of it has the reason of a failure. */
+/** Limit of the output that is kept. The reason for a failure is at the end of the output. */
 const MAX_KEPT_CHARACTERS = 4096;
 /** Limit of Docker's message in an error. */
 const MAX_MESSAGE_LENGTH = 500;
 
-export interface DockerRun {
+export interface DockerRunOptions {
   /** Text for the standard input. */
   readonly input?: string;
-  /** Variables in addition to those of the command line. */
+  /** Variables in addition to the environment of the CLI. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Called with each piece of output, of both streams. */
+  /** Called with each chunk of output from both streams. */
   readonly onOutput?: (text: string) => void;
 }
 
@@ -20,21 +20,21 @@ export interface DockerResult {
   readonly exitCode: number;
   /** The end of the standard output. */
   readonly stdout: string;
-  /** Why Docker failed: the last error on its standard error, otherwise the last line. */
+  /** Why Docker failed: the last error on standard error, otherwise the last line. */
   readonly message: string;
 }
 
 /**
- * Runs the program `docker`, which knows the user's contexts, logins and $DOCKER_HOST, until it ends.
+ * Runs the `docker` program, which applies the user's contexts, logins and $DOCKER_HOST, until it exits.
  * @throws BerthError BERTH_ENGINE_UNAVAILABLE when Docker is not installed; the signal's reason
  */
 export function runDocker(
   { env, signal }: Pick<Cli, "env" | "signal">,
   args: readonly string[],
-  options: DockerRun = {},
+  options: DockerRunOptions = {},
 ): Promise<DockerResult> {
   const { input, onOutput = () => {} } = options;
-  // The system would search its own default path.
+  // Without PATH, the system would search its own default path.
   if (env.PATH === undefined) return Promise.reject(unavailable("PATH is not set"));
   return new Promise((resolve, reject) => {
     const child = spawn("docker", args, { env: { ...env, ...options.env }, stdio: "pipe", signal });
@@ -48,7 +48,7 @@ export function runDocker(
       stderr = `${stderr}${text}`.slice(-MAX_KEPT_CHARACTERS);
       onOutput(text);
     });
-    // Docker may end before it has read its input.
+    // Docker may exit before it has read its input.
     child.stdin.on("error", () => {});
     child.stdin.end(input ?? "");
     child.once("error", (error: NodeJS.ErrnoException) => {

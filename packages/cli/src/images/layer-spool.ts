@@ -8,7 +8,7 @@ import { pipeline } from "node:stream/promises";
 import type { SavedLayer } from "./saved-layer.js";
 
 const CHUNK_BYTES = 256 * 1024;
-/** Docker's output arrives in chunks of 64 KiB. Those that wait are written at once. */
+/** Docker's output arrives in chunks of 64 KiB. Chunks that wait are written together. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /** A layer in a temporary file. The file is removed when the layer has been read. */
@@ -16,7 +16,7 @@ export interface SpooledLayer extends SavedLayer {
   remove(): Promise<void>;
 }
 
-/** Temporary files of layers whose digests are known only when they are complete. */
+/** Temporary files for layers, whose digests are known only once they are complete. */
 export class LayerSpool {
   #folder: string | undefined;
   #count = 0;

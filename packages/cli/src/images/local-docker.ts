@@ -8,7 +8,7 @@ const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 /** Limit of Docker's own message in an error. */
 const MAX_MESSAGE_LENGTH = 500;
 
-/** An image of the Docker daemon that the command line uses. */
+/** An image in the local Docker daemon. */
 export interface LocalImage {
   readonly id: string;
   /** "linux/amd64" */
@@ -16,13 +16,13 @@ export interface LocalImage {
   /** Digests of the layers as uncompressed tar archives, in order. */
   readonly layers: readonly string[];
   readonly sizeBytes: number;
-  /** "name@sha256:…", under which registries have it. */
+  /** References of the image in registries: "name@sha256:…". */
   readonly repoDigests: readonly string[];
 }
 
 /**
- * Returns the images that the local Docker daemon has, by name. Asks the program `docker`, which knows the user's contexts
- * and $DOCKER_HOST. Returns none when Docker is not installed or not running.
+ * Returns the images that the local Docker daemon has, by name. Runs the `docker` program, which applies the user's
+ * contexts and $DOCKER_HOST. Returns none if Docker is not installed or not running.
  * @throws the signal's reason
  */
 export async function findLocalImages(
@@ -50,7 +50,7 @@ export async function requireLocalImage(cli: Pick<Cli, "env" | "signal">, name: 
     case "missing":
       throw new BerthError({
         code: "BERTH_NOT_FOUND",
-        message: `the local Docker has no image ${name}: build or pull it first`,
+        message: `the local Docker daemon has no image ${name}: build or pull it first`,
       });
     case "unavailable":
       throw new BerthError({ code: "BERTH_ENGINE_UNAVAILABLE", message: result.reason });
@@ -92,7 +92,7 @@ type Inspection =
   | { readonly kind: "unavailable"; readonly reason: string };
 
 function inspectImage({ env, signal }: Pick<Cli, "env" | "signal">, name: string): Promise<Inspection> {
-  // The system would search its own default path.
+  // Without PATH, the system would search its own default path.
   if (env.PATH === undefined) return Promise.resolve({ kind: "unavailable", reason: "PATH is not set" });
   return new Promise((resolve, reject) => {
     execFile(

@@ -17,14 +17,14 @@ export interface ImagePush {
 
 export interface PushProgress {
   readonly sentBytes: number;
-  /** Layers that are sent. 0 when nodes have all of them. */
+  /** Number of layers to send. 0 when nodes have all of them. */
   readonly neededLayers: number;
   /** Names of the nodes that have the image. */
   readonly storedOn: readonly string[];
 }
 
 /**
- * Sends an image of the local Docker to the cluster: only the layers that no node has.
+ * Sends an image from the local Docker daemon to the cluster, without the layers that nodes already have.
  * @throws BerthError of Docker or of the server
  */
 export async function pushImage(
@@ -57,7 +57,7 @@ export async function pushImage(
     }
     return progress;
   } catch (error) {
-    // The failure of the upload is the cause: the call only ends with it.
+    // A failed upload is the cause of the failed call.
     throw upload.error ?? error;
   } finally {
     ended.abort(new Error("the push has ended"));
@@ -73,7 +73,7 @@ interface UploadOptions {
 
 /** The messages of one push. */
 class Upload {
-  /** Why the upload failed. Undefined when it did not, or not by itself. */
+  /** The upload's own error. Undefined if it did not fail, or only ended with the call. */
   error: unknown;
   readonly #cli: Cli;
   readonly #push: ImagePush;
@@ -120,7 +120,7 @@ class Upload {
     }
   }
 
-  /** Yields the needed layers while Docker saves the next ones, and the configuration in the end. */
+  /** Yields the needed layers while Docker saves the next ones, then the configuration. */
   async *#layers(needed: readonly NeededLayer[]): AsyncGenerator<NonNullable<ImageUpload["message"]>> {
     const offsets = new Map(needed.map(({ digest, offset }) => [digest, offset]));
     const saved = new HandOver<SavedLayer>();
@@ -167,6 +167,6 @@ class Upload {
 function changedImage(image: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: `image ${image} was not pushed: Docker has saved another image than it named: it may have been built again, or Docker uses the image store of containerd`,
+    message: `image ${image} was not pushed: Docker saved a different image than it listed: it may have been rebuilt meanwhile, or Docker uses the containerd image store`,
   });
 }

@@ -16,28 +16,29 @@ import type { Cli, Terminal } from "../process/cli.js";
 import { findLocalImages, type LocalImage } from "./local-docker.js";
 import { type PushProgress, pushImage } from "./push-image.js";
 
-/** The leader asks nodes, which ask registries. */
+/** Timeout of the call: the leader asks nodes, which query registries. */
 const LOCATE_TIMEOUT_MS = 20_000;
 
 export interface MissingImages {
   readonly stack: string;
   readonly specs: readonly ServiceSpec[];
-  /** Images that were built, by their names in the specs, with what the local Docker knows them by. No registry is asked. */
+  /** Images that were built: from the name in the spec to the local name. Registries are not queried for them. */
   readonly built?: ReadonlyMap<string, string>;
-  /** Leaves all other images to the nodes. */
+  /** Whether to leave all other images to the nodes. */
   readonly isBuiltOnly?: boolean;
   /** For the registries of the images. */
   readonly credentials: readonly RegistryCredentials[];
-  /** Finds the images only, for a dry run. */
+  /** Whether to find the images only, for a dry run. */
   readonly isDryRun: boolean;
   /** Where to print the progress. Undefined to print nothing. */
   readonly terminal: Terminal | undefined;
 }
 
 /**
- * Pushes the images of specs that the local Docker has and no registry, and returns their IDs. Images that come from a
- * registry are left to the nodes, which pull them.
- * @throws BerthError BERTH_NOT_FOUND when an image that was built does not exist, and errors of Docker and of the server
+ * Pushes the images of specs that exist only in the local Docker daemon, and returns their IDs. Nodes pull all other
+ * images from their registries.
+ * @throws BerthError BERTH_NOT_FOUND when an image that was built does not exist, and errors of Docker and of the
+ * server
  */
 export async function pushMissingImages(
   cli: Cli,
@@ -51,7 +52,7 @@ export async function pushMissingImages(
   const local = names.flatMap((name) => {
     const image = found.get(referenceOf(name));
     const isBuilt = built.has(name);
-    // The registry may have another image under the name.
+    // The registry may have a different image with this name.
     if (image === undefined && isBuilt && !isDryRun) throw missingBuild(name);
     return image === undefined ? [] : [{ name, image, isBuilt }];
   });
@@ -70,11 +71,11 @@ export async function pushMissingImages(
 function missingBuild(name: string): BerthError {
   return new BerthError({
     code: "BERTH_NOT_FOUND",
-    message: `image ${name} was built, but the local Docker does not have it: build again, or use --push`,
+    message: `image ${name} was built, but is missing from the local Docker daemon: build it again, or use --push`,
   });
 }
 
-/** Returns the image of a container if the local Docker may be its source. */
+/** Returns the image of a container if the local Docker daemon may be its source. */
 function imageToPush(
   container: { readonly image: string; readonly pullPolicy: PullPolicy } | undefined,
 ): string | undefined {
@@ -87,7 +88,7 @@ function imageToPush(
 function comesFromRegistry(name: string, { id, repoDigests }: LocalImage): boolean {
   const tagged = taggedImage(name);
   const repository = tagged.slice(0, tagged.lastIndexOf(":"));
-  // With containerd's image store, each image has itself as a digest.
+  // In the containerd image store, each image lists its own ID as a digest.
   return repoDigests.some((digest) => digest.startsWith(`${repository}@`) && !digest.endsWith(`@${id}`));
 }
 
@@ -108,7 +109,7 @@ async function imagesWithoutRegistry(
     );
     return locations.filter(({ kind }) => kind !== ImageLocation_Kind.REGISTRY).map(({ image }) => image);
   } catch (error) {
-    // A server of an earlier release distributes no images.
+    // A server of an earlier release cannot distribute images.
     if (isBerthError(error, "BERTH_UNSUPPORTED")) return [];
     throw error;
   }
@@ -131,7 +132,7 @@ async function pushWithProgress(
   print(pushText(image, await pushImage(cli, client, push, onProgress)), true);
 }
 
-/** Describes how far a push is. */
+/** Describes the progress of a push. */
 export function pushText(image: string, { sentBytes, storedOn }: PushProgress): string {
   const sent = sentBytes === 0 ? "" : `${formatBytes(sentBytes)} sent`;
   const stored = storedOn.length === 0 ? "" : `on ${storedOn.join(", ")}`;

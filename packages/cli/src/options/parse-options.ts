@@ -34,7 +34,7 @@ export function parseTail(text: string): number {
   throw invalidOption("--tail", `${JSON.stringify(text)} is not a number of lines or "all"`);
 }
 
-/** Parses a limit: a number above zero. Returns 0, which means no limit, without one. */
+/** Parses a limit: a number above zero. Returns 0, which means no limit, if the option is not given. */
 export function parseLimit(option: string, text: string | undefined): number {
   if (text === undefined) return 0;
   if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);

@@ -6,7 +6,7 @@ const MODES = {
   never: ResolveImage.NEVER,
 } as const;
 
-/** The option of commands that can resolve the tags of images. */
+/** The option of commands that resolve image tags. */
 export interface ResolveImageOptions {
   readonly resolveImage?: keyof typeof MODES;
 }

@@ -9,12 +9,12 @@ import { authorityStateName } from "./state-names.js";
 
 const ID_DIGITS = 12;
 
-/** A CA, and what it issues certificates for. */
+/** A CA, and the use of its certificates. */
 export interface AuthorityRow extends AuthorityStatus {
   readonly use: "cluster" | "etcd";
 }
 
-/** Returns the CAs of the cluster, and then those of etcd. */
+/** Returns the CAs of the cluster, followed by the CAs of etcd. */
 export function authorityRows({
   authorities,
   etcdAuthorities,
@@ -25,12 +25,12 @@ export function authorityRows({
   ];
 }
 
-/** Returns the first digits of a CA's fingerprint, which name it in tables and commands. */
+/** Returns the first digits of a CA's fingerprint, which identify the CA in tables and commands. */
 export function authorityId({ fingerprint }: Pick<AuthorityStatus, "fingerprint">): string {
   return fingerprint.slice(0, ID_DIGITS);
 }
 
-/** Returns the columns of `berth ca ls`. */
+/** Describes the output of `berth ca ls`, as a table and as JSON. */
 export function authorityListing(rows: readonly AuthorityRow[], nowMs: number): Listing<AuthorityRow> {
   return {
     rows,

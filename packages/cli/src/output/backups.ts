@@ -2,7 +2,7 @@ import { type BackupSummary, type GetRestoreResponse, Restore_State } from "@ber
 import { pluralize } from "./human.js";
 import { formatTable } from "./table.js";
 
-/** The kinds of records that a summary counts, by their names in etcd. The others are of use only for berth. */
+/** The record collections that a summary counts, by their names in etcd. Users do not need to know about the others. */
 const COUNTED: readonly (readonly [collection: string, title: string])[] = [
   ["services", "services"],
   ["revisions", "versions"],

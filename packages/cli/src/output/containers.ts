@@ -8,12 +8,12 @@ import { truncate } from "./table.js";
 import { hasEnded, taskName, taskState } from "./task-text.js";
 import { type TaskRow, taskRows } from "./tasks.js";
 
-/** The widths of `docker ps`. */
+/** As in `docker ps`. */
 const MAX_COMMAND_WIDTH = 20;
 
-/** A task with what `docker ps` shows of its container. */
+/** A task with the details that `docker ps` shows. */
 export interface ContainerRow extends TaskRow {
-  /** The command of the spec. Empty when the image's own applies, or when the service has another template now. */
+  /** The command of the spec. Empty for the image's default, or if the service has a different template now. */
   readonly command: string;
   readonly isRunning: boolean;
 }
@@ -41,7 +41,7 @@ export function containerRows(sources: ContainerSources): readonly ContainerRow[
     .toSorted((a, b) => b.task.createdAtMs - a.task.createdAtMs || a.task.id.localeCompare(b.task.id));
 }
 
-/** Returns the columns of `docker ps`, and the node. */
+/** Describes the output of `berth ps`: the columns of `docker ps` and the node, and JSON. */
 export function containerListing(
   rows: readonly ContainerRow[],
   { nowMs, noTrunc }: { readonly nowMs: number; readonly noTrunc: boolean },

@@ -19,7 +19,7 @@ const OUTCOME_NAMES = new Map<FileOutcome_Kind, string>([
   [FileOutcome_Kind.REMOVED, "removed"],
 ]);
 
-/** Returns the columns of `berth secret ls` and `berth config ls`. A secret or config is identified by its name. */
+/** Describes the output of `berth secret ls` and `berth config ls`, as a table and as JSON. The name is the ID. */
 export function fileListing(rows: readonly FileVersion[], nowMs: number): Listing<FileVersion> {
   return {
     rows,
@@ -57,8 +57,8 @@ function fileJson({
 }
 
 /**
- * Returns all details of a secret or config as JSON. The content of a config is encoded as base64, as in Docker. A server
- * sends an empty content to users who may not change the config's stack. A config is never empty.
+ * Returns all details of a secret or config as JSON. The content of a config is encoded as base64, as in Docker. For
+ * users who may not change the config's stack, the server sends an empty content. A config itself is never empty.
  */
 export function fileDetails({ versions, uses, content }: GetFileResponse): object {
   const [newest] = versions;

@@ -3,7 +3,7 @@ import { formatTimeSince, formatTimeUntil } from "./human.js";
 import type { Listing } from "./print.js";
 import { joinKindName, userRoleName } from "./state-names.js";
 
-/** Returns the columns of `berth token ls`. */
+/** Describes the output of `berth token ls`, as a table and as JSON. */
 export function tokenListing(rows: readonly JoinToken[], nowMs: number): Listing<JoinToken> {
   return {
     rows,
@@ -35,7 +35,7 @@ export function tokenJson({
   };
 }
 
-/** Returns the columns of `berth user ls`. */
+/** Describes the output of `berth user ls`, as a table and as JSON. */
 export function userListing(rows: readonly User[], nowMs: number): Listing<User> {
   return {
     rows,

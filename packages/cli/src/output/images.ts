@@ -2,10 +2,10 @@ import type { ClusterImage } from "@berth/proto";
 import { formatBytes, formatTimeSince } from "./human.js";
 import type { Listing } from "./print.js";
 
-/** Docker shows as many digits of an image's ID. */
+/** As in `docker image ls`. */
 const SHORT_ID_LENGTH = 12;
 
-/** Returns the columns of `berth image ls`. */
+/** Describes the output of `berth image ls`, as a table and as JSON. */
 export function imageListing(rows: readonly ClusterImage[], nowMs: number): Listing<ClusterImage> {
   return {
     rows,

@@ -23,7 +23,7 @@ const OUTCOME_VERBS = new Map<NetworkOutcome_Kind, string>([
 export const networkId = ({ network }: NetworkSummary): string => network?.id ?? "";
 export const networkName = ({ network }: NetworkSummary): string => network?.spec?.name ?? "";
 
-/** Returns the columns of `docker network ls`, with the subnet, nodes and services. */
+/** Describes the output of `berth network ls`: the columns of `docker network ls` with subnet, nodes and services, and JSON. */
 export function networkListing(
   rows: readonly NetworkSummary[],
   { noTrunc }: { readonly noTrunc: boolean },

@@ -13,7 +13,7 @@ import {
 /** The values of the filter `membership`, as in Docker. A pending node waits for `berth node accept`. */
 const MEMBERSHIPS: readonly string[] = ["accepted", "pending"];
 
-/** Returns the columns of `docker node ls`, with address and tasks instead of the manager status. */
+/** Describes the output of `berth node ls`: the columns of `docker node ls`, with address and tasks instead of the manager status, and JSON. */
 export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> {
   return {
     rows: rows.toSorted((a, b) => nodeHostname(a).localeCompare(nodeHostname(b), "en", { numeric: true })),
@@ -72,7 +72,7 @@ export function nodeJson(summary: NodeSummary): unknown {
   };
 }
 
-/** Returns the problems of a node: those that its agent reports, then those that the leader found. */
+/** Returns the problems of a node: first those that its agent reports, then those that the leader has found. */
 export const nodeProblems = ({ node, problems }: NodeSummary): readonly string[] => [
   ...(node?.description?.problems ?? []),
   ...problems,

@@ -1,7 +1,7 @@
 import type { Cli } from "../process/cli.js";
 import { type Column, formatTable, oneLine } from "./table.js";
 
-/** A list of objects, and how each one is printed in the formats of `printListing`. */
+/** A list of objects, and how `printListing` prints them in each format. */
 export interface Listing<Row> {
   readonly rows: readonly Row[];
   readonly columns: readonly Column<Row>[];
@@ -22,7 +22,7 @@ export function printListing<Row>(cli: Cli, listing: Listing<Row>, options: List
   else cli.stdout.write(formatTable(columns, rows));
 }
 
-/** Prints a warning on one line, so that its text cannot pass for other output. */
+/** Prints a warning on one line, so that its text cannot be mistaken for other output. */
 export function printWarning(cli: Cli, message: string): void {
   cli.stderr.write(`warning: ${oneLine(message)}\n`);
 }

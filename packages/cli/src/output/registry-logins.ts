@@ -2,7 +2,7 @@ import type { RegistryCredentials, RegistryLogin } from "@berth/proto";
 import { formatTimeSince } from "./human.js";
 import type { Listing } from "./print.js";
 
-/** Returns the columns of `berth registry ls`. */
+/** Describes the output of `berth registry ls`, as a table and as JSON. */
 export function loginListing(rows: readonly RegistryLogin[], nowMs: number): Listing<RegistryLogin> {
   return {
     rows,

@@ -4,7 +4,7 @@ import type { Listing } from "./print.js";
 import { shortId } from "./services.js";
 import { capitalize, serverStateName } from "./state-names.js";
 
-/** Returns the columns of `berth server ls`. */
+/** Describes the output of `berth server ls`, as a table and as JSON. */
 export function serverListing(rows: readonly ServerStatus[], nowMs: number): Listing<ServerStatus> {
   return {
     rows,
@@ -57,7 +57,7 @@ function serverRole({ isLeader, version }: ServerStatus): string {
   return version === "" ? "" : "follower";
 }
 
-/** Returns the state of an etcd member: a voter or a learner, and whether its etcd answers. */
+/** Returns the role of an etcd member (voter or learner), and whether the member responds. */
 function memberState(member: EtcdMemberStatus | undefined): string {
   if (member === undefined) return "";
   if (!member.hasStarted) return "not started";

@@ -110,7 +110,7 @@ function versionText(service: Service | undefined): string {
   return healthyVersion === version ? `${version} (healthy)` : `${version} (last healthy: ${healthyVersion})`;
 }
 
-/** Returns `3: nginx:1.27` with the first digits of the digest, which tell the contents of a tag apart. */
+/** Returns `3: nginx:1.27` with the first digits of the digest, which distinguish the contents of a moved tag. */
 function revisionText({ version, image, imageDigest }: ServiceRevision): string {
   const digest = imageDigest === "" ? "" : ` (${shortDigest(imageDigest)})`;
   return `${version}: ${image}${digest}`;

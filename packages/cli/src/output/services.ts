@@ -11,7 +11,7 @@ export function shortId(id: string): string {
   return id.slice(0, SHORT_ID_LENGTH);
 }
 
-/** Returns the columns of `docker service ls`. */
+/** Describes the output of `berth service ls`: the columns of `docker service ls`, and JSON. */
 export function serviceListing(rows: readonly ServiceSummary[]): Listing<ServiceSummary> {
   return {
     rows: rows.toSorted((a, b) => serviceName(a).localeCompare(serviceName(b))),

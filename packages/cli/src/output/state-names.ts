@@ -76,7 +76,7 @@ const USER_ROLES = new Map<UserRole, string>([
   [UserRole.ADMIN, "admin"],
 ]);
 
-/** The name of a state that only a newer server knows. */
+/** Name of states that this release does not know. */
 const UNKNOWN = "unknown";
 
 export const DESIRED_STATE_NAMES: readonly string[] = [...DESIRED_STATES.values()];

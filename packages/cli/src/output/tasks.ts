@@ -26,10 +26,10 @@ const MAX_ERROR_WIDTH = 40;
 /** Wide enough for the reasons why a task has not started, which are printed nowhere else. */
 const MAX_WAITING_WIDTH = 120;
 
-/** A task with the names that a table shows instead of IDs. */
+/** A task with the names that tables show instead of IDs. */
 export interface TaskRow {
   readonly task: Task;
-  /** Empty when the service now runs another template. */
+  /** Empty when the service has a different template now. */
   readonly image: string;
   /** Hostname; empty until the task is assigned. */
   readonly node: string;
@@ -73,7 +73,7 @@ export function taskRows({ tasks, services, nodes }: TaskSources): readonly Task
   });
 }
 
-/** Returns the columns of `docker service ps`. */
+/** Describes the output of `berth service ps`: the columns of `docker service ps`, and JSON. */
 export function taskListing(rows: readonly TaskRow[], options: TaskListingOptions): Listing<TaskRow> {
   const { nowMs, noTrunc = false, noResolve = false } = options;
   const name = (task: Task): string => (noResolve ? `${task.serviceId}.${slotName(task)}` : taskName(task));

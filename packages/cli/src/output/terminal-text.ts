@@ -1,8 +1,8 @@
 import type { Terminal } from "../process/cli.js";
 
 /**
- * Characters that control a terminal or change the order of what it shows: C0 except tab and newline, DEL, C1, and the
- * marks, embeddings, overrides and isolates of bidirectional text.
+ * Characters that control a terminal or reorder its text: C0 except tab and newline, DEL, C1, and the marks,
+ * embeddings, overrides and isolates of bidirectional text.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: matches the characters to escape
 const UNSAFE = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
@@ -25,7 +25,7 @@ export function styledTerminalText(text: string): string {
   return parts.map((part, index) => (index % 2 === 0 ? terminalText(part) : part)).join("");
 }
 
-/** Returns a terminal that makes all text safe. Only `writeRaw` passes other sequences. */
+/** Returns a terminal that makes all text safe. `writeRaw` is the exception. */
 export function safeTerminal(terminal: Terminal): Terminal {
   return {
     write: (text) => terminal.write(styledTerminalText(text)),

@@ -2,7 +2,7 @@ import type { HostVolume, NodeVolumes } from "@berth/proto";
 import { type FilterTable, hasLabel } from "../options/filters.js";
 import type { Listing } from "./print.js";
 
-/** A volume of Docker on one node. */
+/** A Docker volume on one node. */
 export interface VolumeRow {
   readonly volume: HostVolume;
   /** Hostname. */
@@ -16,7 +16,7 @@ export function volumeRows(nodes: readonly NodeVolumes[]): readonly VolumeRow[] 
     .toSorted((a, b) => a.volume.name.localeCompare(b.volume.name) || a.node.localeCompare(b.node));
 }
 
-/** Returns the columns of `docker volume ls`, and the node. */
+/** Describes the output of `berth volume ls`: the columns of `docker volume ls` and the node, and JSON. */
 export function volumeListing(rows: readonly VolumeRow[]): Listing<VolumeRow> {
   return {
     rows,

@@ -11,17 +11,17 @@ import {
 type JsonValue = boolean | string | readonly string[] | Readonly<Record<string, readonly string[]>>;
 type RuleJson = Readonly<Record<string, JsonValue>>;
 
-/** Returns a policy with the names of policy files, and the rule that completes it. */
+/** Returns a policy as JSON with the keys of policy files, including the default rule. */
 export function policyJson({ rules }: Policy): object {
   return { rules: rules.map(ruleJson), default: defaultRuleJson() };
 }
 
-/** Returns a policy as YAML that `berth policy set` accepts. The rule that completes it is a comment. */
+/** Returns a policy as YAML that `berth policy set` accepts, with the default rule as a comment. */
 export function policyText({ rules }: Policy): string {
   const own =
     rules.length === 0 ? "rules: []\n" : `rules:\n${rules.map((rule) => ruleText(ruleJson(rule))).join("")}`;
   const completing = ruleText(defaultRuleJson()).replace(/^ {2}/gm, "#   ");
-  return `${own}\n# This rule applies to stacks that no rule above matches, and completes the rules above:\n${completing}`;
+  return `${own}\n# Default rule: applies to stacks that match no rule above, and fills in the fields that those rules omit:\n${completing}`;
 }
 
 function ruleText(rule: RuleJson): string {
@@ -65,7 +65,7 @@ export interface PolicyChanges {
   readonly removed: readonly string[];
   /** Keys that differ, by rule. */
   readonly changed: Readonly<Record<string, readonly string[]>>;
-  /** Whether rules that both policies have are in another order. */
+  /** Whether the rules that both policies contain are in a different order. */
   readonly reordered: boolean;
 }
 

@@ -107,7 +107,7 @@ const RULE_KEYS: KeyTable<PolicyRule> = {
   ),
 };
 
-/** Reports keys without a value. Such a key would count as absent, and so allow what it seems to restrict. */
+/** Reports keys without a value. Such a key would count as absent and thus allow what it appears to restrict. */
 function rejectNulls(cursor: Cursor): void {
   for (const child of childrenOf(cursor)) {
     if (isNull(child.node)) child.diagnostics.error(keyPlace(child), "the value is missing");
@@ -115,7 +115,7 @@ function rejectNulls(cursor: Cursor): void {
   }
 }
 
-/** Returns the places of all parts of the file by their paths, which are those of `validatePolicy`. */
+/** Returns the places of all parts of the file by path, in the form that `validatePolicy` reports. */
 function collectPlaces(cursor: Cursor, places = new Map<string, Place>()): ReadonlyMap<string, Place> {
   places.set(cursor.path, cursor);
   for (const child of childrenOf(cursor)) collectPlaces(child, places);

@@ -1,6 +1,6 @@
 /** An output stream of a command. `main` handles broken pipes. */
 export interface Terminal {
-  /** Writes text. Control characters become visible, since names and messages can come from anyone. */
+  /** Writes text with visible control characters, because names and messages may come from untrusted sources. */
   write(text: string): void;
   /** Writes text as it is, for the escape sequences of a live view. */
   writeRaw(text: string): void;
@@ -34,7 +34,7 @@ export interface SecretSource {
   readonly file: string;
   /** Text in front of the user's input. */
   readonly prompt: string;
-  /** What the secret is, for errors. */
+  /** The noun for the secret in errors, such as "passphrase". */
   readonly what: string;
 }
 

@@ -2,7 +2,7 @@ import { type ExecFileException, execFile } from "node:child_process";
 import { registryAddress } from "@berth/proto";
 import { type CredentialSource, parseHelperOutput } from "./docker-config.js";
 
-/** A helper can ask the user to unlock a keychain, and others ask a cloud provider for a token. */
+/** Some helpers ask the user to unlock a keychain, others request a token from a cloud provider. */
 const TIMEOUT_MS = 60_000;
 const MAX_OUTPUT_BYTES = 256 * 1_024;
 /** Limit of a helper's own message in an error. */
@@ -35,13 +35,13 @@ export function askCredentialHelper({ name, server, env, signal }: HelperCall): 
         else resolve(failure(program, error, stdout));
       },
     );
-    // A program that ends without reading its input is reported by its exit code.
+    // A program that exits without reading its input is reported by its exit code.
     child.stdin?.on("error", () => {});
     child.stdin?.end(registryAddress(server));
   });
 }
 
-/** A helper that fails prints its message on standard output. */
+/** Returns the result of a failed helper, which prints its message on standard output. */
 function failure(program: string, error: ExecFileException, stdout: string): CredentialSource {
   if (NOT_FOUND.test(stdout)) return { kind: "none" };
   if (error.code === "ENOENT") return { kind: "invalid", reason: `${program} is not installed` };
@@ -49,9 +49,9 @@ function failure(program: string, error: ExecFileException, stdout: string): Cre
     return { kind: "invalid", reason: `${program} printed more than ${MAX_OUTPUT_BYTES} bytes` };
   }
   if (error.killed) {
-    return { kind: "invalid", reason: `${program} did not end within ${TIMEOUT_MS / 1_000} s` };
+    return { kind: "invalid", reason: `${program} did not exit within ${TIMEOUT_MS / 1_000} s` };
   }
-  // JSON can have the secret.
+  // JSON may contain the secret.
   const text = stdout.includes("{") ? "" : (stdout.trim().split("\n")[0] ?? "");
   const reason = text.slice(0, MAX_MESSAGE_LENGTH) || `exit code ${error.code ?? "unknown"}`;
   return { kind: "invalid", reason: `${program} failed: ${reason}` };

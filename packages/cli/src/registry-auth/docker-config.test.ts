@@ -64,11 +64,7 @@ describe("credentialSource()", () => {
   it.each([
     ["a helper that is a path", { credsStore: "../evil" }, "the name of its credential helper is invalid"],
     ["an entry that is text", { auths: { "a.io": SECRET } }, "its entry in auths is not an object"],
-    [
-      "a password without a user",
-      { auths: { "a.io": { auth: encode(SECRET) } } },
-      "is not the base64 of USER",
-    ],
+    ["a password without a user", { auths: { "a.io": { auth: encode(SECRET) } } }, "is not base64 of USER"],
     ["a number", { auths: { "a.io": { auth: 7 } } }, "a value that is not text"],
     ["an invalid user", { auths: { "a.io": { username: "a\nb", password: SECRET } } }, "control characters"],
     ["a registry token", { auths: { "a.io": { registrytoken: SECRET } } }, "are not supported"],

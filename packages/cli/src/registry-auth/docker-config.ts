@@ -6,21 +6,21 @@ import {
   registryAddress,
 } from "@berth/proto";
 
-/** Limits of config.json. A real one has some hundred bytes for each registry. */
+/** Limits of config.json, which takes a few hundred bytes per registry. */
 export const MAX_CONFIG_BYTES = 1_024 * 1_024;
 const MAX_REGISTRIES = 1_000;
-/** A helper is a program `docker-credential-NAME`: its name must not be a path. */
+/** Excludes path separators, because the name becomes part of the program name `docker-credential-NAME`. */
 const HELPER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** Where Docker's configuration has the credentials for a registry. */
+/** Where Docker's configuration stores the credentials for a registry. */
 export type CredentialSource =
   | { readonly kind: "none" }
   | { readonly kind: "credentials"; readonly credentials: RegistryCredentials }
-  /** The program `docker-credential-NAME` has them. */
+  /** The program `docker-credential-NAME` returns them. */
   | { readonly kind: "helper"; readonly name: string }
   | { readonly kind: "invalid"; readonly reason: string };
 
-/** The parts of Docker's config.json that are about credentials. */
+/** The parts of Docker's config.json that concern credentials. */
 export interface DockerConfig {
   readonly auths: Readonly<Record<string, unknown>>;
   readonly credHelpers: Readonly<Record<string, unknown>>;
@@ -36,7 +36,7 @@ export function parseDockerConfig(text: string, path: string): DockerConfig {
   try {
     json = JSON.parse(text);
   } catch {
-    // The parser's message quotes the file, which can have passwords.
+    // The parser's message quotes the file, which may contain passwords.
     throw invalid("it is not valid JSON");
   }
   if (!isObject(json)) throw invalid("it is not a JSON object");
@@ -67,10 +67,7 @@ export function credentialSource(
   return entry === undefined ? { kind: "none" } : fileCredentials(server, entry);
 }
 
-/**
- * Returns credentials that a helper has written to its standard output. The reasons for which it is invalid never quote
- * it.
- */
+/** Parses the credentials that a helper has written to its standard output. Error reasons never quote the output. */
 export function parseHelperOutput(text: string, server: string): CredentialSource {
   let json: unknown;
   try {
@@ -107,7 +104,7 @@ function fileCredentials(server: string, entry: unknown): CredentialSource {
   if (auth !== "") {
     const decoded = Buffer.from(auth, "base64").toString("utf8");
     const colon = decoded.indexOf(":");
-    if (colon < 0) return { kind: "invalid", reason: "auth in its entry is not the base64 of USER:PASSWORD" };
+    if (colon < 0) return { kind: "invalid", reason: "auth in its entry is not base64 of USER:PASSWORD" };
     username = decoded.slice(0, colon);
     // Docker pads passwords with NUL characters.
     password = decoded.slice(colon + 1).replace(/\0+$/, "");

@@ -7,8 +7,8 @@ import { askCredentialHelper } from "./credential-helper.js";
 import { type CredentialSource, credentialSource, parseDockerConfig } from "./docker-config.js";
 
 /**
- * Returns the caller's Docker credentials for the registries of the images: those that `docker login` has stored. Warns
- * about registries without credentials.
+ * Returns the credentials for the images' registries that `docker login` has stored for this user. Warns about
+ * registries without credentials.
  * @throws BerthError BERTH_INPUT_INVALID with all credentials that cannot be read
  */
 export async function readRegistryAuth(
@@ -22,7 +22,7 @@ export async function readRegistryAuth(
   const config = parseDockerConfig(Buffer.from(bytes ?? "{}").toString("utf8"), path);
   const credentials: RegistryCredentials[] = [];
   const problems: string[] = [];
-  // One after another: a helper may ask the user to unlock a keychain.
+  // Sequential, because a helper may ask the user to unlock a keychain.
   for (const server of servers) {
     const source = await resolve(cli, server, credentialSource(server, config));
     if (source.kind === "credentials") credentials.push(source.credentials);
@@ -30,11 +30,11 @@ export async function readRegistryAuth(
     else printWarning(cli, `no credentials for ${server} in ${path}: log in with docker login ${server}`);
   }
   if (problems.length === 0) return credentials;
-  const message = `cannot read the credentials of ${path}: ${problems.join("; ")}`;
+  const message = `cannot read the credentials in ${path}: ${problems.join("; ")}`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 
-/** Asks the helper if there is one. */
+/** Returns the credentials from the credential helper if the registry has one. */
 async function resolve(cli: Cli, server: string, source: CredentialSource): Promise<CredentialSource> {
   if (source.kind !== "helper") return source;
   const { env, signal } = cli;

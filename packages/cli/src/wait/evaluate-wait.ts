@@ -10,7 +10,7 @@ export type WaitVerdict =
 
 /** How long tasks must run to count as stable. A program with invalid settings exits within this time. */
 const STABLE_AFTER_MS = 500;
-/** How long tasks must run to count as stable if one of them failed during the wait. */
+/** How long tasks must run to count as stable if one of them has failed during the wait. */
 const STABLE_AFTER_FAILURE_MS = 5_000;
 /** How long a failed wait continues, to collect the reasons of other slots and print all of them at once. */
 const COLLECT_FAILURES_MS = 3_000;

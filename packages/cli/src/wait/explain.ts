@@ -56,7 +56,7 @@ function groupByReason(
   return [...reasons.values()].sort((a, b) => b.failures - a.failures || b.tasks.length - a.tasks.length);
 }
 
-/** Returns how a service has failed for good, or undefined if it has not. */
+/** Describes the final failure of a service. Undefined if the service has not failed for good. */
 export function failureText(service: ServiceProgress): string | undefined {
   const status = rolloutStatus(service);
   if (status.kind === "paused") return withPrefix("paused", status.reason);

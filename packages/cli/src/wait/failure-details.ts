@@ -5,9 +5,9 @@ import { isFailed } from "../output/task-text.js";
 import type { Cli } from "../process/cli.js";
 import { hasFailed, isConverged, type Progress, type ServiceProgress, withFailures } from "./progress.js";
 
-/** Deadline of each request. The details are optional and must not delay the error message for long. */
+/** Timeout of each request. The details are optional and must not delay the error message for long. */
 const REQUEST_TIMEOUT_MS = 2_000;
-const MAX_SERVICES = 20;
+const MAX_FETCHED_SERVICES = 20;
 const MAX_OUTPUT_LINES = 5;
 const MAX_LINE_WIDTH = 160;
 
@@ -20,7 +20,7 @@ export async function addMissedFailures(
   client: ControlClient,
   progress: Progress,
 ): Promise<Progress> {
-  const failed = [...progress.services.values()].filter(hasFailed).slice(0, MAX_SERVICES);
+  const failed = [...progress.services.values()].filter(hasFailed).slice(0, MAX_FETCHED_SERVICES);
   const completed = await Promise.all(failed.map((service) => fetchFailures(cli, client, service)));
   const services = new Map(progress.services);
   for (const service of completed) services.set(service.id, service);
@@ -41,7 +41,7 @@ async function fetchFailures(
       tasks.filter((task) => isFailed(task) && task.specVersion >= version),
     );
   } catch {
-    // The details are optional: the message of the rollout has a reason, too.
+    // The details are optional, because the rollout's message also contains a reason.
     return service;
   }
 }

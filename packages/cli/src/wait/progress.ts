@@ -12,9 +12,9 @@ import { hasRolloutFailed, isRollingOut } from "./rollout-status.js";
 /** The state of the services that a command waits for. Immutable: each message of the server creates a new state. */
 export interface Progress {
   readonly services: ReadonlyMap<string, ServiceProgress>;
-  /** When all services were first seen converged. Undefined while one of them has not converged. */
+  /** Since when all services have been converged. Undefined while one of them has not converged. */
   readonly convergedSinceMs: number | undefined;
-  /** When a service was first seen failed, or a slot repeatedly failing. Undefined otherwise. */
+  /** Since when a service has failed, or a slot has failed repeatedly. Undefined otherwise. */
   readonly failedSinceMs: number | undefined;
 }
 
@@ -87,7 +87,7 @@ export function isConverged(service: ServiceProgress): boolean {
   return converged && (record?.version ?? 0) >= version && !isRollingOut(service) && !hasFailed(service);
 }
 
-/** Whether the wait cannot succeed any more: the rollout was paused or rolled back, or the job failed. */
+/** Whether the wait can no longer succeed, because the rollout was paused or rolled back, or the job failed. */
 export function hasFailed(service: ServiceProgress): boolean {
   return !isRemoval(service) && (hasRolloutFailed(service) || failedJob(service) !== undefined);
 }

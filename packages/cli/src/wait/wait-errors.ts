@@ -3,7 +3,7 @@ import { explainUnconverged } from "./explain.js";
 import { hasFailed, type Progress, type ServiceProgress } from "./progress.js";
 import { rolloutStatus } from "./rollout-status.js";
 
-/** The code of an error, and its first and last line. The reasons are listed between these lines. */
+/** The code of an error and its first and last line, between which the reasons are listed. */
 interface FailureText {
   readonly code: ErrorCode;
   readonly heading: string;

@@ -4,9 +4,9 @@ import { dirname } from "node:path";
 import { BerthError } from "@berth/proto";
 
 /**
- * Writes a file that only its owner can read, and that appears under its name only once it is complete and on disk.
- * @throws BerthError BERTH_CONFLICT for an existing file unless `force` is set, BERTH_INPUT_INVALID for one that cannot be
- *         written
+ * Writes a file that only its owner can read. The file appears under its name once it is complete and on disk.
+ * @throws BerthError BERTH_CONFLICT for an existing file unless `force` is set, BERTH_INPUT_INVALID for a file that
+ * cannot be written
  */
 export async function writeFileAtomically<T>(
   path: string,
@@ -46,7 +46,7 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Gives a file its name, unless another file has got it meanwhile. */
+/** Links the temporary file to its final name, unless a file with that name was created meanwhile. */
 async function linkNew(temporary: string, path: string): Promise<void> {
   try {
     await link(temporary, path);
@@ -56,7 +56,7 @@ async function linkNew(temporary: string, path: string): Promise<void> {
   }
 }
 
-/** Makes the name of the file durable. Some file systems cannot do this. */
+/** Makes the new directory entry durable. Ignores errors, because some file systems do not support this. */
 async function syncFolder(path: string): Promise<void> {
   try {
     const folder = await open(path);
@@ -79,6 +79,6 @@ async function unlessUnwritable<T>(path: string, run: () => Promise<T>): Promise
 function fileExists(path: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: `${path} exists already: use another name, or --force to replace it`,
+    message: `${path} already exists: use another name, or --force to replace it`,
   });
 }

@@ -68,7 +68,7 @@ describe("backup create", () => {
     const options = { cwd, stdin: PASSPHRASE };
     const refused = await berth("backup create b.age", handlers, options);
     expect(refused.code).toBe(1);
-    expect(refused.err).toContain("exists already: use another name, or --force to replace it");
+    expect(refused.err).toContain("already exists: use another name, or --force to replace it");
     expect(requests).toEqual([]);
     expect((await berth("backup create --force b.age", handlers, options)).code).toBe(0);
     expect(await readFile(join(cwd, "b.age"), "utf8")).toBe("age-file");
@@ -96,10 +96,10 @@ describe("backup create", () => {
     const keys = ["age1one", "age1two", "age1three"];
     expect(requests).toEqual([{ protection: { $case: "recipients", value: { keys } } }]);
     const both = await berth(`${line} --passphrase-file keys`, handlers, { cwd });
-    expect(both).toMatchObject({ code: 2, err: expect.stringContaining("exclude each other") });
+    expect(both).toMatchObject({ code: 2, err: expect.stringContaining("are mutually exclusive") });
     await writeFile(join(cwd, "keys"), "# none\n");
     const none = await berth("backup create --recipients-file keys c.age", handlers, { cwd });
-    expect(none).toMatchObject({ code: 2, err: expect.stringContaining("keys has no key") });
+    expect(none).toMatchObject({ code: 2, err: expect.stringContaining("keys contains no key") });
   });
 
   test("writes to standard output for -, but not to a terminal", async () => {

@@ -13,12 +13,12 @@ export interface CreateBackupOptions extends GlobalOptions, ProtectionOptions {
 
 const STDOUT = "-";
 
-/** `berth backup create FILE`: the server encrypts the backup, so that its keys never leave it in clear. */
+/** `berth backup create FILE`: the server encrypts the backup, so that its keys never leave the server in plaintext. */
 export async function createBackup(cli: Cli, options: CreateBackupOptions, file: string): Promise<void> {
   if (file === STDOUT && cli.stdout.isTty) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: "standard output is a terminal: redirect it, or name a file",
+      message: "standard output is a terminal: redirect it, or specify a file",
     });
   }
   const protection = await readProtection(cli, options);

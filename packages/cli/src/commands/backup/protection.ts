@@ -24,19 +24,19 @@ export interface ProtectionOptions {
   readonly recipientsFile?: string;
 }
 
-/** The protection of a new backup, as in the request. */
+/** How a new backup is encrypted, as in the request. */
 export type Protection =
   | { readonly $case: "passphrase"; readonly value: string }
   | { readonly $case: "recipients"; readonly value: { readonly keys: string[] } };
 
-/** Reads the passphrase or the public keys for a new backup. A terminal asks for the passphrase twice. */
+/** Reads the passphrase or the public keys for a new backup. On a terminal, asks for the passphrase twice. */
 export async function readProtection(cli: Cli, options: ProtectionOptions): Promise<Protection> {
   const { passphraseFile, recipient = [], recipientsFile } = options;
   if (recipient.length === 0 && recipientsFile === undefined) {
     const passphrase = await readPassphrase(cli, passphraseFile, "Passphrase for the backup: ");
     if (cli.streams.isInputTty && (passphraseFile ?? "-") === "-") {
-      if ((await readPassphrase(cli, "-", "The same passphrase again: ")) !== passphrase)
-        throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "the two passphrases differ" });
+      if ((await readPassphrase(cli, "-", "Repeat the passphrase: ")) !== passphrase)
+        throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "the passphrases do not match" });
     }
     return { $case: "passphrase", value: passphrase };
   }
@@ -49,7 +49,7 @@ function readPassphrase(cli: Cli, file: string | undefined, prompt: string): Pro
   return cli.readSecret({ file: file ?? "-", prompt, what: "passphrase" });
 }
 
-/** Reads keys of age, one a line. Lines that begin with "#" are comments. */
+/** Reads age keys, one per line. Lines that begin with "#" are comments. */
 async function readKeys(cli: Cli, file: string): Promise<string[]> {
   const { bytes, name } = await readInput(cli, file);
   const lines = new TextDecoder().decode(bytes).split("\n");
@@ -57,13 +57,13 @@ async function readKeys(cli: Cli, file: string): Promise<string[]> {
   if (keys.length > 0) return keys;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `${name} has no key: use a file of age-keygen`,
+    message: `${name} contains no key: use a file that age-keygen has created`,
   });
 }
 
 function conflictingOptions(one: string, other: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `${one} and ${other} exclude each other: a backup is encrypted either with a passphrase or for public keys`,
+    message: `${one} and ${other} are mutually exclusive: a backup is encrypted either with a passphrase or for public keys`,
   });
 }

@@ -145,8 +145,8 @@ describe("ca rotate --etcd", () => {
         "out": "Created CA bbbbbbbbbbbb
       waiting for servers to trust the new CA: 10.0.0.2:7400
       waiting for servers to replace their certificates: 10.0.0.3:7400
-      waiting for servers to end the trust in the earlier CA: 10.0.0.2:7400, 10.0.0.3:7400
-      no etcd trusts the earlier CA any more
+      waiting for servers to stop trusting the earlier CA: 10.0.0.2:7400, 10.0.0.3:7400
+      no etcd member trusts the earlier CA any longer
       Rotated to CA bbbbbbbbbbbb
       ",
       }

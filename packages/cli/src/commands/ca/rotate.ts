@@ -16,8 +16,8 @@ export interface RotateAuthorityOptions extends GlobalOptions {
 }
 
 /**
- * `berth ca rotate [--etcd]`: creates the next CA, and waits until connected nodes have certificates of it, or until all
- * etcds trust it alone.
+ * `berth ca rotate [--etcd]`: creates the next CA. Waits until the connected nodes have certificates from it; with
+ * `--etcd`, until all etcd members trust no other CA.
  */
 export async function rotateAuthority(cli: Cli, options: RotateAuthorityOptions): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);

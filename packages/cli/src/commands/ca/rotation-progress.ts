@@ -1,18 +1,18 @@
 import { Authority_State as AuthorityState, type ListAuthoritiesResponse } from "@berth/proto";
 import { pluralize } from "../../output/human.js";
 
-/** How far the rotation to a CA is. */
+/** The progress of the rotation to a CA. */
 export type RotationProgress =
   /** The new CA was removed, which cancels the rotation. */
   | { readonly kind: "cancelled" }
   | { readonly kind: "announced"; readonly waitingFor: readonly string[] }
-  /** Servers have certificates for etcd of the earlier CA. */
+  /** Servers still have etcd certificates from the earlier CA. */
   | { readonly kind: "replacing"; readonly waitingFor: readonly string[] }
-  /** The etcds of servers trust the earlier CA. */
+  /** The etcd members of servers still trust the earlier CA. */
   | { readonly kind: "removing"; readonly waitingFor: readonly string[] }
   /** The new CA of etcd is the only one. */
   | { readonly kind: "done" }
-  /** The CA issues certificates, or has done so until the next rotation. */
+  /** The CA issues certificates, or issued them until the next rotation. */
   | { readonly kind: "issuing"; readonly nodes: number; readonly renewedNodes: number };
 
 export function rotationProgress(
@@ -56,15 +56,15 @@ export function rotationLine(progress: RotationProgress): string {
     case "replacing":
       return waitingLine("to replace their certificates", progress.waitingFor);
     case "removing":
-      return waitingLine("to end the trust in the earlier CA", progress.waitingFor);
+      return waitingLine("to stop trusting the earlier CA", progress.waitingFor);
     case "done":
-      return "no etcd trusts the earlier CA any more";
+      return "no etcd member trusts the earlier CA any longer";
     case "issuing":
       return `${progress.renewedNodes} of ${pluralize(progress.nodes, "connected node")} renewed`;
   }
 }
 
-function waitingLine(what: string, servers: readonly string[]): string {
+function waitingLine(action: string, servers: readonly string[]): string {
   const names = servers.length === 0 ? "" : `: ${servers.join(", ")}`;
-  return `waiting for servers ${what}${names}`;
+  return `waiting for servers ${action}${names}`;
 }

@@ -18,7 +18,10 @@ export async function showAuthority(
   else cli.stdout.write(`${authority.certificate.trim()}\n`);
 }
 
-/** Returns the given CA, or the one that issues the certificates of the cluster. @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+/**
+ * Returns the given CA, or by default the CA that issues the certificates of the cluster.
+ * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS
+ */
 function select(authorities: readonly AuthorityRow[], reference: string | undefined): AuthorityRow {
   if (reference !== undefined) {
     const idOf = ({ fingerprint }: AuthorityRow): string => fingerprint;

@@ -7,10 +7,10 @@ import { progressLine } from "../../output/progress-line.js";
 import { type Cli, InterruptedError, type Terminal } from "../../process/cli.js";
 import { isRotationDone, type RotationProgress, rotationLine } from "./rotation-progress.js";
 
-/** A rotation takes some seconds, and longer with many nodes. */
+/** A rotation takes a few seconds, longer with many nodes. */
 const POLL_INTERVAL_MS = 300;
 
-export interface RotationWait {
+export interface RotationWaitOptions {
   readonly fingerprint: string;
   readonly progressOf: (fingerprint: string, response: ListAuthoritiesResponse) => RotationProgress;
   readonly timeoutMs: number;
@@ -18,13 +18,13 @@ export interface RotationWait {
 }
 
 /**
- * Waits until a rotation is done, and prints its progress. Returns all CAs.
+ * Waits until a rotation is complete, and prints its progress. Returns all CAs.
  * @throws BerthError BERTH_NOT_CONVERGED at the timeout, or when the new CA was removed
  */
 export async function waitForRotation(
   cli: Cli,
   client: ControlClient,
-  { fingerprint, progressOf, timeoutMs, terminal }: RotationWait,
+  { fingerprint, progressOf, timeoutMs, terminal }: RotationWaitOptions,
 ): Promise<ListAuthoritiesResponse> {
   const deadlineMs = cli.now() + timeoutMs;
   const print = progressLine(terminal, cli.now);
@@ -36,7 +36,7 @@ export async function waitForRotation(
       const isLast = isRotationDone(progress) || progress.kind === "cancelled" || cli.now() >= deadlineMs;
       print(rotationLine(progress), isLast);
       if (isRotationDone(progress)) return status;
-      if (isLast) throw notRotated(id, progress, timeoutMs);
+      if (isLast) throw rotationError(id, progress, timeoutMs);
       await sleep(POLL_INTERVAL_MS, undefined, { signal: cli.signal });
     }
   } catch (error) {
@@ -47,7 +47,7 @@ export async function waitForRotation(
   }
 }
 
-function notRotated(id: string, progress: RotationProgress, timeoutMs: number): BerthError {
+function rotationError(id: string, progress: RotationProgress, timeoutMs: number): BerthError {
   const state = rotationLine(progress);
   const message =
     progress.kind === "cancelled"

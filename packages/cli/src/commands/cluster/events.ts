@@ -25,7 +25,7 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
   const nowMs = cli.now();
   let sinceMs = options.since === undefined ? 0 : parseTimeMs(options.since, { option: "--since", nowMs });
   let lastEvent: ClusterEvent | undefined;
-  /** Keys of the printed events with the time `sinceMs`, which a new leader sends again. */
+  /** Keys of the printed events whose time is `sinceMs`. A new leader sends these events again. */
   let printedKeys = new Set<string>();
   await withClient(cli, options, async (client) => {
     const open = () => {

@@ -25,7 +25,7 @@ export async function listContainers(cli: Cli, options: PsOptions): Promise<void
       client.listNodes({}, { signal }),
     ]),
   );
-  // As in Docker, a filter for a state and a number of tasks show ended ones, too.
+  // As in Docker, a state filter and --last include tasks that have ended.
   const showsAll =
     options.all || limit > 0 || (options.filter ?? []).some((filter) => filter.startsWith("status="));
   const all = containerRows({ tasks, services, nodes }).filter(({ isRunning }) => showsAll || isRunning);

@@ -8,7 +8,7 @@ import { printJson } from "../../output/print.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Limits the wait for a server. The command succeeds without its version. */
+/** Limits the wait for a server. The command also succeeds without the server's version. */
 const SERVER_TIMEOUT_MS = 2_000;
 
 /** `berth version`: prints the version of the client, and of the server if it responds. */
@@ -38,14 +38,14 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
   if (server.schemaVersion > 0) cli.stdout.write(`Schema: ${describeSchema(server)}\n`);
 }
 
-/** Returns the version of the records, and what to do when a newer one can be used. */
+/** Describes the schema version, and how to complete an upgrade to a newer one. */
 function describeSchema({ schemaVersion, supportedSchemaVersion }: GetClusterResponse): string {
   return supportedSchemaVersion > schemaVersion
     ? `${schemaVersion}; all servers support ${supportedSchemaVersion}: complete the upgrade with "berth upgrade finalize"`
     : String(schemaVersion);
 }
 
-/** Returns the servers, or an error when they need an identity and there is none. */
+/** Returns the servers to ask, or an error when they need an identity that the context lacks. */
 async function findTarget(cli: Cli, options: GlobalOptions): Promise<ConnectionTarget | BerthError> {
   try {
     return await resolveTarget(cli, options);
@@ -55,7 +55,7 @@ async function findTarget(cli: Cli, options: GlobalOptions): Promise<ConnectionT
   }
 }
 
-/** Asks a server for its versions. The gRPC client is loaded only if a server may answer, since it takes 0.1 s. */
+/** Asks a server for its versions. Loads the gRPC client, which takes 0.1 s, only if a server may respond. */
 async function getCluster(
   cli: Cli,
   options: GlobalOptions,

@@ -16,11 +16,11 @@ export interface Invitation {
   readonly servers: string;
 }
 
-/** Digits of a token's id in the name of a folder. */
+/** Number of digits of the token's ID in the name of an identity folder. */
 const FOLDER_ID_DIGITS = 8;
 
-/** Errors after which the cluster may have admitted the user. The same key then gets the certificate. */
-const LOST_ANSWERS: readonly ErrorCode[] = [
+/** Errors after which the cluster may have admitted the user. A retry with the same key then gets the certificate. */
+const LOST_RESPONSES: readonly ErrorCode[] = [
   "BERTH_SERVER_UNREACHABLE",
   "BERTH_CANCELLED",
   "BERTH_DEADLINE",
@@ -30,8 +30,8 @@ const LOST_ANSWERS: readonly ErrorCode[] = [
 ];
 
 /**
- * Gets a certificate for an invitation, stores it in a folder that is named after the context and the invitation, then
- * calls `save`. When the answer of the cluster was lost, or the context could not be saved, the folder stays, and the same
+ * Exchanges an invitation for a certificate, stores it in a folder named after the context and the invitation, then
+ * calls `save`. If the response was lost or the context could not be saved, the folder stays, and a retry with the same
  * invitation continues with it. `isSaved` returns whether a context uses a folder.
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
  */
@@ -64,11 +64,11 @@ interface CertificateRequest {
   readonly address: string;
   readonly token: string;
   readonly folder: IdentityFolder;
-  /** Whether the folder is in use, and must stay after a refusal. */
+  /** Whether a context uses the folder, so that it must stay when the request is rejected. */
   readonly keepsFolder: boolean;
 }
 
-/** Gets the certificate and stores it. Returns the servers that the cluster names. */
+/** Requests the certificate and stores it. Returns the servers that the cluster lists. */
 async function requestCertificate(
   cli: Cli,
   { address, token, folder, keepsFolder }: CertificateRequest,
@@ -79,7 +79,7 @@ async function requestCertificate(
     );
     return servers;
   } catch (error) {
-    const isLost = cli.signal.aborted || LOST_ANSWERS.some((code) => isBerthError(error, code));
+    const isLost = cli.signal.aborted || LOST_RESPONSES.some((code) => isBerthError(error, code));
     if (!isLost && !keepsFolder) await rm(folder.path, { recursive: true, force: true }).catch(() => {});
     throw error;
   }

@@ -16,7 +16,7 @@ import { localTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** The end of the name of an identity's folder, which begins with the name of its context. */
+/** Matches the last part of the name of an identity folder. The first part is the name of the context. */
 const FOLDER_ID = /^[0-9a-f]{8}$/;
 
 const CONTEXT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
@@ -85,7 +85,7 @@ export async function removeContext(cli: Cli, _options: GlobalOptions, name: str
   cli.stdout.write(`Removed context ${name}\n`);
 }
 
-/** Saves unix sockets. Prevents that an identity is lost by mistake: an invitation works only once. */
+/** Saves unix sockets. Refuses to replace an identity, which could not be restored: an invitation works only once. */
 async function createWithoutIdentity(cli: Cli, name: string, server: string): Promise<void> {
   if (localTarget(server) === undefined) {
     throw invalidContextError(
@@ -113,7 +113,7 @@ async function isUsed(cli: Cli, folder: string): Promise<boolean> {
   return Object.values(contexts).some(({ identity }) => identity === folder);
 }
 
-/** Removes the identities of a context that no context uses any more, also those of interrupted attempts. */
+/** Removes the identity folders of a context that are not in use, including folders of interrupted attempts. */
 async function removeUnusedIdentities(cli: Cli, name: string): Promise<void> {
   const { contexts } = await readContexts(configPath(cli));
   const used = new Set(Object.values(contexts).map(({ identity }) => identity));
@@ -133,8 +133,8 @@ function requireServers({ server }: GlobalOptions, command: string): string {
 function requireContext(contexts: ContextConfig["contexts"], name: string): SavedContext {
   const saved = Object.hasOwn(contexts, name) ? contexts[name] : undefined;
   if (saved !== undefined) return saved;
-  const known = Object.keys(contexts);
-  const hint = known.length === 0 ? "no contexts are saved" : `saved contexts are ${known.join(", ")}`;
+  const names = Object.keys(contexts);
+  const hint = names.length === 0 ? "no contexts are saved" : `saved contexts are ${names.join(", ")}`;
   throw invalidContextError(`no such context: ${name}: ${hint}`);
 }
 

@@ -21,7 +21,7 @@ interface ContextRow {
   readonly identity: IdentityRow;
 }
 
-/** The identity of a context: none, what its certificate says, or why it cannot be used. */
+/** The identity of a context: none, the contents of its certificate, or why the certificate cannot be used. */
 type IdentityRow =
   | { readonly kind: "none" }
   | {

@@ -2,7 +2,7 @@ import { BerthError, type ExecOutput, type ExecStart, type FileStat } from "@ber
 import type { ControlClient } from "../../client/client.js";
 import { createRequests } from "../streams/request-stream.js";
 
-/** Returns the start of a stream to files. */
+/** Returns the first message of a stream that reads or writes files of a container. */
 export function archiveRequest(
   parts: Pick<ExecStart, "target"> & Partial<Pick<ExecStart, "readArchive" | "writeArchive">>,
 ): ExecStart {
@@ -10,13 +10,13 @@ export function archiveRequest(
   return { readArchive: undefined, writeArchive: undefined, ...none, ...parts };
 }
 
-/** A tar archive from a container, and what Docker says of its root. */
+/** A tar archive from a container, and Docker's description of its root entry. */
 export interface ReceivedArchive {
   readonly file: FileStat;
   readonly chunks: AsyncIterable<Uint8Array>;
 }
 
-/** Reads an archive from a container. Resolves when the first message has arrived. */
+/** Reads an archive from a container. Resolves as soon as the first message has arrived. */
 export async function readArchive(
   client: ControlClient,
   start: ExecStart,
@@ -85,7 +85,7 @@ export async function writeArchive(
   }
 }
 
-/** Reports an error of the input, which otherwise only ends the call. */
+/** Passes an error of the input to the caller. Without this, the call would only end. */
 async function* withFailure(
   input: AsyncIterable<Uint8Array>,
   onFailure: (error: unknown) => void,

@@ -26,7 +26,8 @@ export interface CopyPlan {
 }
 
 /**
- * Decides where a copy goes, by the rules of `docker cp`: into an existing folder, or as the destination itself.
+ * Determines where a copy goes, by the rules of `docker cp`: into an existing folder, or to the destination path
+ * itself.
  * @throws BerthError BERTH_INPUT_INVALID for a folder over a file, and for a file in a folder that does not exist
  */
 export function planCopy(source: CopySource, destination: CopyDestination): CopyPlan {

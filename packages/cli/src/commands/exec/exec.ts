@@ -31,7 +31,7 @@ export async function execInTask(
     if (end.kind === "exited" && end.exitCode !== 0) throw new ExitStatus(end.exitCode);
   } catch (error) {
     if (error instanceof ExitStatus) throw error;
-    throw new ExitStatus(EXIT_BERTH_FAILED, describeError(error, session));
+    throw new ExitStatus(EXIT_BERTH_FAILED, withTaskContext(error, session));
   }
 }
 
@@ -58,8 +58,8 @@ function startOf(cli: Cli, options: ExecOptions, { target, command, size }: Exec
   };
 }
 
-/** Returns the error for the user. Once the command has started, the error names its task instead of an exit code. */
-function describeError(error: unknown, { started }: ContainerSession): unknown {
+/** Adds the task to an error that occurs after the command has started. */
+function withTaskContext(error: unknown, { started }: ContainerSession): unknown {
   if (started === undefined || !isBerthError(error)) return error;
   const { code, message, details } = error;
   const task = `task ${started.taskId} on ${started.nodeHostname}`;

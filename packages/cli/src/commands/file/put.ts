@@ -59,7 +59,7 @@ export function updateFile(noun: FileNoun) {
   return async (cli: Cli, options: UpdateFileOptions, name: string, path: string): Promise<void> => {
     const timeoutMs = parseTimeoutMs(options.timeout);
     const labels = parseLabels("--label", options.label ?? []);
-    // Read before the call: a wrong path must not cost a connection, and a prompt should come first.
+    // Reads the content before connecting, so that a wrong path fails at once and a prompt comes first.
     const given = await readContent(cli, {
       ...{ noun, name, path, labels, stack: "" },
       isTemplate: options.templateDriver !== undefined,

@@ -9,7 +9,7 @@ const STDIN = "-";
 /** Maximum number of reported placeholders. */
 const MAX_PLACEHOLDER_PROBLEMS = 20;
 
-/** The secret or config of a command line. */
+/** The secret or config that the command line specifies. */
 export interface FileArguments {
   readonly noun: FileNoun;
   readonly name: string;
@@ -21,7 +21,7 @@ export interface FileArguments {
 }
 
 /**
- * Reads a secret or config from a file or from standard input. It cannot be an argument, because other users see those.
+ * Reads a secret or config from a file or from standard input. An argument would be visible to other users of the host.
  * @throws BerthError BERTH_INPUT_INVALID with all problems, which never quote the content of a secret.
  */
 export async function readContent(cli: Cli, { noun, path, ...file }: FileArguments): Promise<FileContent> {
@@ -29,7 +29,7 @@ export async function readContent(cli: Cli, { noun, path, ...file }: FileArgumen
   const complete = FileContent.fromPartial({ ...file, kind: fileKindOf(noun), content });
   const problems = [
     ...validateFileContent(complete)
-      // The placeholders below have better positions.
+      // `templateProblems` reports these with better positions.
       .filter(({ path: place }) => place !== "template")
       .map(({ message }) => message),
     ...(complete.isTemplate ? templateProblems(path, complete.content) : []),

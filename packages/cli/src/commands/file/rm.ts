@@ -5,7 +5,7 @@ import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { type FileNoun, fileKindOf } from "./file-kind.js";
 
-/** `berth secret rm SECRET…` and `berth config rm CONFIG…`. Removes all of them, or none when one is in use. */
+/** `berth secret rm SECRET…` and `berth config rm CONFIG…`. Removes all of them, or none if one is in use. */
 export function removeFiles(noun: FileNoun) {
   return async (cli: Cli, options: GlobalOptions, names: readonly string[]): Promise<void> => {
     const request = { kind: fileKindOf(noun), names: [...names] };

@@ -41,8 +41,8 @@ describe("secret rotate-key", () => {
         "out": "Created cluster key bbbbbbbbbbbb
       waiting for servers to get the next key: 10.0.0.2:7400
       all servers have the next key
-      5 of 7 records encrypted again
-      waiting for servers to forget the earlier key: 10.0.0.3:7400
+      5 of 7 records re-encrypted
+      waiting for servers to delete the earlier key: 10.0.0.3:7400
       all servers have only this key
       Rotated to cluster key bbbbbbbbbbbb
       ",
@@ -58,7 +58,7 @@ describe("secret rotate-key", () => {
     });
     const sealing = { nextId: NEW, phase: Phase.SEALING, sealed: 5 };
     expect((await berth("secret rotate-key --status", rotating(sealing))).out).toBe(
-      "cluster key aaaaaaaaaaaa: 5 of 7 records encrypted again\n",
+      "cluster key aaaaaaaaaaaa: 5 of 7 records re-encrypted\n",
     );
     const { out } = await berth("secret rotate-key --status -o json", rotating(sealing));
     expect(JSON.parse(out)).toEqual({

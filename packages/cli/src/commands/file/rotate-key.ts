@@ -15,11 +15,11 @@ export interface RotateKeyOptions extends GlobalOptions {
   readonly timeout: string;
 }
 
-/** A rotation takes a second, and longer with many large secrets. */
+/** A rotation takes about a second, longer with many large secrets. */
 const POLL_INTERVAL_MS = 200;
 const SHORT_ID_LENGTH = 12;
 
-/** `berth secret rotate-key`: replaces the cluster key, and waits until the earlier one is forgotten. */
+/** `berth secret rotate-key`: replaces the cluster key, and waits until all servers have deleted the earlier one. */
 export async function rotateClusterKey(cli: Cli, options: RotateKeyOptions): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   const isJson = options.output === "json";
@@ -44,20 +44,20 @@ export async function rotateClusterKey(cli: Cli, options: RotateKeyOptions): Pro
   });
 }
 
-interface KeyWait {
+interface KeyWaitOptions {
   readonly id: string;
   readonly timeoutMs: number;
   readonly terminal: Terminal;
 }
 
 /**
- * Waits until servers have only the new key, and prints the progress.
+ * Waits until the servers have only the new key, and prints the progress.
  * @throws BerthError BERTH_NOT_CONVERGED at the timeout, or when the rotation was abandoned
  */
 async function waitForKey(
   cli: Cli,
   client: ControlClient,
-  { id, timeoutMs, terminal }: KeyWait,
+  { id, timeoutMs, terminal }: KeyWaitOptions,
 ): Promise<GetClusterKeyResponse> {
   const deadlineMs = cli.now() + timeoutMs;
   const print = progressLine(terminal, cli.now);
@@ -70,7 +70,7 @@ async function waitForKey(
       const isLast = isDone || isAbandoned || cli.now() >= deadlineMs;
       if (!isAbandoned) print(statusLine(key), isLast);
       if (isDone) return key;
-      if (isLast) throw notRotated(id, isAbandoned ? undefined : statusLine(key), timeoutMs);
+      if (isLast) throw rotationError(id, isAbandoned ? undefined : statusLine(key), timeoutMs);
       await sleep(POLL_INTERVAL_MS, undefined, { signal: cli.signal });
     }
   } catch (error) {
@@ -94,11 +94,11 @@ function statusLine({ state, waitingFor, records, recordsSealed }: GetClusterKey
         ? "all servers have the next key"
         : `waiting for servers to get the next key: ${servers}`;
     case Phase.SEALING:
-      return `${recordsSealed} of ${pluralize(records, "record")} encrypted again`;
+      return `${recordsSealed} of ${pluralize(records, "record")} re-encrypted`;
     default:
       return servers === ""
         ? "all servers have only this key"
-        : `waiting for servers to forget the earlier key: ${servers}`;
+        : `waiting for servers to delete the earlier key: ${servers}`;
   }
 }
 
@@ -119,7 +119,7 @@ function shortId(id: string): string {
   return id.slice(0, SHORT_ID_LENGTH);
 }
 
-function notRotated(id: string, status: string | undefined, timeoutMs: number): BerthError {
+function rotationError(id: string, status: string | undefined, timeoutMs: number): BerthError {
   const subject = `the rotation to cluster key ${shortId(id)}`;
   return new BerthError({
     code: "BERTH_NOT_CONVERGED",

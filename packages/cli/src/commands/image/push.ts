@@ -14,7 +14,7 @@ export interface PushOptions extends GlobalOptions {
 
 /** `berth image push IMAGE` */
 export async function pushImageCommand(cli: Cli, options: PushOptions, image: string): Promise<void> {
-  const problem = imageProblem(image) ?? (hasDigest(image) ? "give its name without a digest" : undefined);
+  const problem = imageProblem(image) ?? (hasDigest(image) ? "specify its name without a digest" : undefined);
   if (problem !== undefined) throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problem });
   const local = await requireLocalImage(cli, image);
   await withClient(cli, options, async (client) => {

@@ -204,7 +204,7 @@ describe("policy show", () => {
     binds: {allow: ["/srv"]}
     capabilities: {allow: ["NET_ADMIN"], deny: []}
 
-# This rule applies to stacks that no rule above matches, and completes the rules above:
+# Default rule: applies to stacks that match no rule above, and fills in the fields that those rules omit:
 #   - name: default
 #     stacks: ["*"]
 #     privileged: true

@@ -12,7 +12,7 @@ export interface PolicySetOptions extends GlobalOptions {
   readonly dryRun?: boolean;
 }
 
-/** `berth policy set FILE`: replaces the policy, and shows the changes and the services that violate it. */
+/** `berth policy set FILE`: replaces the policy, and prints the changes and the services that violate it. */
 export async function setPolicy(cli: Cli, options: PolicySetOptions, file: string): Promise<void> {
   const policy = await readPolicyFile(cli, file);
   const dryRun = options.dryRun ?? false;

@@ -9,7 +9,7 @@ export interface ForwardedPort {
   readonly remote: number;
 }
 
-/** Parses `[LOCAL:]REMOTE`. Without a local port, it is the same; with an empty one, any free port. */
+/** Parses `[LOCAL:]REMOTE`. The local port defaults to the remote port; an empty one stands for any free port. */
 export function parseForwardedPort(text: string): ForwardedPort {
   const [, local, remoteText = ""] = /^(?:(\d{0,5}):)?(\d{1,5})$/.exec(text) ?? [];
   const remote = Number(remoteText);

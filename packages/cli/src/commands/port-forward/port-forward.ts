@@ -7,14 +7,17 @@ import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
 import { createRequests } from "../streams/request-stream.js";
 import { type ForwardedPort, parseForwardedPort } from "./parse-forwarded-port.js";
 
-/** The streams that one client can have to a node. */
+/** Limit of the connections at a time: a node accepts this many streams of one client. */
 const MAX_CONNECTIONS = 64;
 
 export interface PortForwardOptions extends GlobalOptions {
   readonly address: string;
 }
 
-/** `berth port-forward TASK|SERVICE [LOCAL:]REMOTE…`: forwards local ports to a container, until it is interrupted. */
+/**
+ * `berth port-forward TASK|SERVICE [LOCAL:]REMOTE…`: forwards local ports to a container until the command is
+ * interrupted.
+ */
 export async function forwardPorts(
   cli: Cli,
   options: PortForwardOptions,
@@ -47,14 +50,14 @@ export async function forwardPorts(
   });
 }
 
-/** Resolves with Ctrl-C or SIGTERM, which is how the command is meant to end. */
+/** Waits for Ctrl-C or SIGTERM, the regular end of the command. @throws ExitStatus 0 */
 async function interrupted({ signal, streams }: Cli): Promise<void> {
   await new Promise<void>((resolve) => {
     signal.addEventListener("abort", () => resolve(), { once: true });
     streams.onSignal(() => resolve(), ["SIGTERM"]);
     if (signal.aborted) resolve();
   });
-  // Connections in progress end with the process.
+  // Open connections end with the process.
   throw new ExitStatus(0);
 }
 
@@ -86,7 +89,7 @@ interface ForwardedConnection {
   readonly signal: AbortSignal;
 }
 
-/** Forwards one connection. Each direction ends by itself, and none is read faster than the other side takes it. */
+/** Forwards one connection. Each direction ends separately and is read only as fast as the other side accepts data. */
 async function forward(client: ControlClient, { socket, start, signal }: ForwardedConnection): Promise<void> {
   const closed = new AbortController();
   socket.once("close", () => closed.abort(new Error("the local connection was closed")));
@@ -106,12 +109,12 @@ async function forward(client: ControlClient, { socket, start, signal }: Forward
   }
 }
 
-/** Ends with a connection that was reset. */
+/** Yields the input, and ends without an error when the connection is reset. */
 async function* withoutErrors(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* input;
   } catch {
-    // The listener for "close" ends the stream.
+    // The "close" listener ends the stream.
   }
 }
 

@@ -11,7 +11,7 @@ export interface LoginOptions extends GlobalOptions {
   readonly skipCheck?: boolean;
 }
 
-/** Deadline of the call: a node's Docker waits for the registry. */
+/** Timeout of the call. The Docker daemon of a node connects to the registry meanwhile. */
 const LOGIN_TIMEOUT_MS = 60_000;
 
 /** `berth registry login SERVER` */
@@ -29,7 +29,7 @@ export async function loginToRegistry(cli: Cli, options: LoginOptions, name: str
   const { login = RegistryLogin.fromPartial({}), checkedBy } = response;
   if (options.output === "json") printJson(cli, { ...loginJson(login), checkedBy });
   else {
-    const check = checkedBy === "" ? "the registry was not asked" : `checked by node ${checkedBy}`;
+    const check = checkedBy === "" ? "not checked with the registry" : `checked by node ${checkedBy}`;
     cli.stdout.write(`Login to ${login.server} as ${login.username} stored (${check})\n`);
   }
 }
@@ -39,20 +39,20 @@ function requireServer(name: string): string {
   const server = parseRegistryServer(name);
   if (server !== undefined) return server;
   throw invalidInput(
-    `${JSON.stringify(name)} is not a registry: name its host, such as ghcr.io or registry.example.com:5000`,
+    `${JSON.stringify(name)} is not a registry: specify its host, such as ghcr.io or registry.example.com:5000`,
   );
 }
 
-/** Reads the password. It cannot be an argument, because other users see those. */
+/** Reads the password. An argument would be visible to other users of the host. */
 async function readPassword(cli: Cli, { passwordStdin = false }: LoginOptions): Promise<string> {
   if (passwordStdin) {
-    // Like docker login: one final line break is not part of the password.
+    // As in docker login, one final line break is not part of the password.
     return Buffer.from(await cli.readStdin())
       .toString("utf8")
       .replace(/\r?\n$/, "");
   }
   if (cli.streams.isInputTty) return cli.readSecret({ file: "-", prompt: "Password: ", what: "password" });
-  throw invalidInput("standard input is not a terminal: pass the password with --password-stdin");
+  throw invalidInput("standard input is not a terminal: use --password-stdin to read the password from it");
 }
 
 function invalidInput(message: string): BerthError {

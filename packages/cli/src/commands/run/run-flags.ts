@@ -1,7 +1,7 @@
 import type { CreateOption } from "../service/create/create-flags.js";
 import { UPDATE_FLAGS, type UpdateFlag, type UpdateFlagName } from "../service/update/flags.js";
 
-/** Docker's names of the options of `berth run`, and the flags of `berth service update` with the same effect. */
+/** The Docker name of each `berth service update` flag that `berth run` supports. */
 const NAMES: Readonly<Partial<Record<UpdateFlagName, readonly [name: string, short?: string]>>> = {
   entrypoint: ["entrypoint"],
   user: ["user", "u"],

@@ -23,7 +23,7 @@ import { parseDetachKeys } from "../streams/detach-keys.js";
 import { parseVolumeOption } from "./parse-volume-option.js";
 import { RUN_OPTIONS } from "./run-flags.js";
 
-/** Bounds the time to remove a task that did not start. The leader removes it later in any case. */
+/** Limits the removal of a task that did not start. If it fails, the leader removes the task later. */
 const REMOVE_TIMEOUT_MS = 5_000;
 
 const PULL_POLICIES = {
@@ -118,7 +118,7 @@ async function create(
 ): Promise<ServiceOutcome> {
   const credentials = options.withRegistryAuth ? await readRegistryAuth(cli, [spec]) : undefined;
   const registryLogins = credentials && { credentials: [...credentials] };
-  // As in `docker run`, the image of the node counts, if there is one.
+  // As in `docker run`, an image that the node already has is used as it is.
   const request = { spec, registryLogins, resolveImage: ResolveImage.NEVER, pushedImages: [] };
   const { signal } = cli;
   const response = await retryDuringElection(cli, () => client.createService(request, { signal }));
@@ -133,7 +133,7 @@ interface Attachment {
   readonly waitMs: number;
 }
 
-/** Attaches to the task, which starts then, and waits for its end. */
+/** Attaches to the task, which starts it, and waits for it to end. */
 async function attach(client: ControlClient, attachment: Attachment): Promise<void> {
   const { session, outcome, options, waitMs } = attachment;
   const { serviceId, name } = outcome;
@@ -148,7 +148,7 @@ async function attach(client: ControlClient, attachment: Attachment): Promise<vo
   } catch (error) {
     throw session.started === undefined ? error : detachedError(error, name);
   } finally {
-    // A task that did not start has no other use.
+    // A task that did not start is of no further use.
     const isOver = session.started === undefined || (end?.kind === "exited" && options.rm === true);
     if (isOver) await remove(client, serviceId);
   }
@@ -159,7 +159,7 @@ async function attach(client: ControlClient, attachment: Attachment): Promise<vo
 
 async function remove(client: ControlClient, serviceId: string): Promise<void> {
   const signal = AbortSignal.timeout(REMOVE_TIMEOUT_MS);
-  // The leader removes it otherwise, or the user does.
+  // After a failure, the leader or the user removes the service.
   await client.removeServices({ services: [serviceId], stack: "" }, { signal }).catch(() => {});
 }
 
@@ -167,7 +167,7 @@ function notStartedError(name: string, reason: string): BerthError {
   return new BerthError({ code: "BERTH_TASK_FAILED", message: `${name} did not start: ${reason}` });
 }
 
-/** The task continues without its client. */
+/** Returns the error for a lost connection. The task continues without its client. */
 function detachedError(error: unknown, name: string): unknown {
   if (error instanceof ExitStatus) return error;
   const reason = error instanceof Error ? error.message : String(error);

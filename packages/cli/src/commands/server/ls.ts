@@ -16,6 +16,6 @@ export async function listServers(cli: Cli, options: ServerListOptions): Promise
   if (runningVoters < voters && runningVoters === majority)
     printWarning(
       cli,
-      `${runningVoters} of ${voters} etcd members run: the loss of another one stops all changes`,
+      `${runningVoters} of ${voters} etcd members are running: losing another one blocks all changes`,
     );
 }

@@ -9,7 +9,7 @@ import { type Cli, type GlobalOptions, InterruptedError } from "../../process/cl
 /** A removal takes about a second. */
 const POLL_INTERVAL_MS = 300;
 
-/** How long no server answers until the command stops waiting. An election takes a few seconds. */
+/** The command stops waiting when no server has responded for this long. An election takes a few seconds. */
 const UNREACHABLE_TIMEOUT_MS = 10_000;
 
 export interface ServerRemoveOptions extends GlobalOptions {
@@ -18,7 +18,7 @@ export interface ServerRemoveOptions extends GlobalOptions {
   readonly timeout: string;
 }
 
-/** `berth server rm SERVER`: revokes the identity of a server, and waits until its etcd member is gone. */
+/** `berth server rm SERVER`: revokes the identity of a server, and waits until its etcd member is removed. */
 export async function removeServer(cli: Cli, options: ServerRemoveOptions, server: string): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   const { force = false, detach = false } = options;
@@ -33,18 +33,18 @@ export async function removeServer(cli: Cli, options: ServerRemoveOptions, serve
   else cli.stdout.write(`${server}\n`);
 }
 
-interface RemovalWait {
+interface RemovalWaitOptions {
   readonly id: string;
-  /** The server as the user has named it. */
+  /** The server as the user specified it. */
   readonly server: string;
   readonly timeoutMs: number;
 }
 
-/** Waits until the server is not listed any more. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
+/** Waits until the server is no longer listed. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
 async function waitForRemoval(
   cli: Cli,
   client: ControlClient,
-  { id, server, timeoutMs }: RemovalWait,
+  { id, server, timeoutMs }: RemovalWaitOptions,
 ): Promise<void> {
   const deadlineMs = cli.now() + timeoutMs;
   let answeredAtMs = cli.now();
@@ -55,20 +55,20 @@ async function waitForRemoval(
       if (!servers.some((each) => each.server?.id === id)) return;
       answeredAtMs = cli.now();
     } catch (error) {
-      if (cli.signal.aborted) throw interrupted(server);
+      if (cli.signal.aborted) throw interruptedError(server);
       if (!isTransient(error)) throw error;
       if (cli.now() - answeredAtMs > UNREACHABLE_TIMEOUT_MS) {
         printWarning(
           cli,
-          `server ${server} stops, and no other server of this context answers: ` +
+          `server ${server} is stopping, and no other server of this context responds: ` +
             'the removal continues in the background; check it with "berth server ls" on another server',
         );
         return;
       }
     }
-    if (cli.now() >= deadlineMs) throw notRemoved(server, timeoutMs);
+    if (cli.now() >= deadlineMs) throw removalTimeoutError(server, timeoutMs);
     await sleep(POLL_INTERVAL_MS, undefined, { signal: cli.signal }).catch(() => {
-      throw interrupted(server);
+      throw interruptedError(server);
     });
   }
 }
@@ -78,13 +78,13 @@ function isTransient(error: unknown): boolean {
   return isLeaderChange(error) || isBerthError(error, "BERTH_UNAUTHENTICATED");
 }
 
-function interrupted(server: string): InterruptedError {
+function interruptedError(server: string): InterruptedError {
   return new InterruptedError(
     `Stopped waiting. The removal of server ${server} continues in the background; check it with berth server ls.`,
   );
 }
 
-function notRemoved(server: string, timeoutMs: number): BerthError {
+function removalTimeoutError(server: string, timeoutMs: number): BerthError {
   return new BerthError({
     code: "BERTH_NOT_CONVERGED",
     message: `server ${server} is revoked, but its etcd member was not removed within ${timeoutMs / 1_000} s: the removal continues in the background; check it with "berth server ls"`,

@@ -49,7 +49,7 @@ describe("server ls", () => {
       "
     `);
     expect(err).toMatchInlineSnapshot(`
-      "warning: 2 of 3 etcd members run: the loss of another one stops all changes
+      "warning: 2 of 3 etcd members are running: losing another one blocks all changes
       "
     `);
   });

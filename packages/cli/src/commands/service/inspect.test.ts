@@ -211,7 +211,7 @@ describe("service inspect", () => {
       const { code, out, err } = await berth("service inspect shop_web", { ...calls, getServiceTraffic });
       expect(code).toBe(0);
       expect(JSON.parse(out)).toMatchObject([{ name: "shop_web", traffic: null }]);
-      expect(err).toBe("warning: traffic figures of shop_web are missing: etcd does not respond\n");
+      expect(err).toBe("warning: cannot get traffic figures of shop_web: etcd does not respond\n");
     });
 
     test("prints the service and a warning if the call times out", async () => {
@@ -220,7 +220,7 @@ describe("service inspect", () => {
       const { code, out, err } = await berth(line, { ...calls, getServiceTraffic });
       expect(code).toBe(0);
       expect(out).toContain("Endpoints of 8080/tcp:  none");
-      expect(err).toMatch(/^warning: traffic figures of shop_web are missing: .* did not respond in time\n$/);
+      expect(err).toMatch(/^warning: cannot get traffic figures of shop_web: .* did not respond in time\n$/);
     });
   });
 

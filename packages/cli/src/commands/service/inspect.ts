@@ -7,7 +7,7 @@ import { serviceName } from "../../output/services.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Limits the wait for traffic figures. The command succeeds without them. */
+/** Limits the wait for traffic figures. The command also succeeds without them. */
 const TRAFFIC_TIMEOUT_MS = 5_000;
 
 export interface InspectOptions extends GlobalOptions {
@@ -50,7 +50,7 @@ async function fetchTrafficOrWarn(
     if (cli.signal.aborted || !isBerthError(error)) throw error;
     if (!isUnsupportedCall(error)) {
       const reason = oneLine(error.message);
-      printWarning(cli, `traffic figures of ${serviceName(summary)} are missing: ${reason}`);
+      printWarning(cli, `cannot get traffic figures of ${serviceName(summary)}: ${reason}`);
     }
     return undefined;
   }
@@ -73,7 +73,7 @@ async function fetchTraffic(
   return { traffic, tasks, hostnames };
 }
 
-/** Whether the leader runs a version of berth without the call. It answers UNIMPLEMENTED, a BERTH_PROTOCOL error. */
+/** Whether the leader runs a version of berth that lacks the call and returns UNIMPLEMENTED (BERTH_PROTOCOL). */
 function isUnsupportedCall(error: unknown): boolean {
   return isBerthError(error, "BERTH_PROTOCOL") || isBerthError(error, "BERTH_UNSUPPORTED");
 }

@@ -20,17 +20,17 @@ export async function rollbackService(cli: Cli, options: RollbackOptions, servic
   });
 }
 
-export interface Rollback {
+export interface RollbackRequest {
   readonly service: string;
   /** 0 means the newest healthy version other than the current one. */
   readonly toVersion: number;
 }
 
-/** Requests the rollback and prints which version is restored. */
+/** Requests a rollback and prints the version that is restored. */
 export async function requestRollback(
   cli: Cli,
   client: ControlClient,
-  { service, toVersion }: Rollback,
+  { service, toVersion }: RollbackRequest,
 ): Promise<ServiceOutcome> {
   const request = { service, toVersion };
   const response = await retryDuringElection(cli, () =>

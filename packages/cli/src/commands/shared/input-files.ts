@@ -12,7 +12,7 @@ import { MAX_INPUT_BYTES, readBounded } from "../../process/read-bounded.js";
 export const MAX_PRINTED = 100;
 const STDIN = "-";
 
-/** Reads a file of the command line, or standard input for `-`. */
+/** Reads a file that the command line names, or standard input for `-`. */
 export async function readInput(cli: Cli, name: string): Promise<InputFile> {
   if (name === STDIN)
     return { name: "<stdin>", path: join(cli.cwd, "compose.yaml"), bytes: await cli.readStdin() };

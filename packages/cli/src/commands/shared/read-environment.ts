@@ -8,7 +8,7 @@ export interface EnvironmentOptions {
   readonly envFile?: readonly string[];
 }
 
-/** Returns the variables of all `--env-file` and `--env` options as `NAME=VALUE`. The last one of a name counts. */
+/** Returns the variables of all `--env-file` and `--env` options as `NAME=VALUE`. The last value of a name applies. */
 export async function readEnvironment(
   cli: Cli,
   { env = [], envFile = [] }: EnvironmentOptions,

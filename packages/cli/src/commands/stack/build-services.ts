@@ -12,19 +12,20 @@ import type { Cli } from "../../process/cli.js";
 import { reportDiagnostics, type StackSpecs } from "./read-specs.js";
 
 export interface BuildOptions {
-  /** Undefined to build all images except those that `pull_policy` takes from a registry. */
+  /** Undefined to build all images except those that are pulled from a registry because of their `pull_policy`. */
   readonly build?: boolean;
   readonly push?: boolean;
   readonly dryRun?: boolean;
   readonly quiet?: boolean;
 }
 
-/** Images of the local Docker to send to nodes, by the names in the specs. The values are what Docker knows them by. */
+/** Images to send from the local Docker daemon to nodes: from the name in the spec to the local name. */
 export type BuiltImages = ReadonlyMap<string, string>;
 
 /**
- * Builds the images of the services with `build`, and returns those that no registry has.
- * @throws BerthError BERTH_COMPOSE_INVALID with everything that the builder cannot do, BERTH_ENGINE_FAILED when a build fails
+ * Builds the images of the services with `build`, and returns the images that are not in a registry.
+ * @throws BerthError BERTH_COMPOSE_INVALID with all settings that the builder does not support, BERTH_ENGINE_FAILED
+ * when a build fails
  */
 export async function buildServices(
   cli: Cli,
@@ -64,7 +65,7 @@ export function withBuiltImages(specs: readonly ServiceSpec[], built: BuiltImage
   });
 }
 
-/** Returns the images that only a build can have created, which have to exist without one. */
+/** Returns the images that a deployment without builds expects from earlier builds. */
 async function existingImages(
   cli: Cli,
   builds: readonly ServiceBuild[],
@@ -77,7 +78,7 @@ async function existingImages(
 
 function dryRunNote(builds: readonly ServiceBuild[]): string {
   const images = [...new Set(builds.map(({ image }) => image))].join(", ");
-  return `note: a dry run builds nothing: the plan is that of the images in the local Docker: ${images}\n`;
+  return `note: a dry run builds nothing; the plan assumes the images of the local Docker daemon: ${images}\n`;
 }
 
 async function reportMissingContexts(

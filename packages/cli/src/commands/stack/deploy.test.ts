@@ -62,11 +62,11 @@ describe("stack deploy", () => {
     };
     const dryRun = await berth("stack deploy -c c.yaml --dry-run shop", { deployStack }, { cwd });
     expect(dryRun.err).toContain(
-      "note: a dry run builds nothing: the plan is that of the images in the local Docker: shop-web, worker:1\n",
+      "note: a dry run builds nothing; the plan assumes the images of the local Docker daemon: shop-web, worker:1\n",
     );
     expect(requests[0]?.services.map(({ task }) => task?.container?.image)).toEqual(["shop-web", "worker:1"]);
     const failed = await berth("stack deploy -c c.yaml shop", { deployStack }, { cwd });
-    expect(failed.err).toContain("images cannot be built: PATH is not set: start Docker, or use --no-build");
+    expect(failed.err).toContain("cannot build images: PATH is not set: start Docker, or use --no-build");
     const missing = await berth("stack deploy -c c.yaml --no-build shop", { deployStack }, { cwd });
     expect(missing.err).toContain("(BERTH_ENGINE_UNAVAILABLE)");
     const both = await berth("stack deploy -c c.yaml --no-build --push shop", { deployStack }, { cwd });

@@ -36,7 +36,7 @@ export interface DeployOptions extends GlobalOptions, StackFiles, ResolveImageOp
   readonly timeout: string;
 }
 
-/** Deadline of the deploy call. The leader processes all services before it responds. */
+/** Timeout of the deploy call. The leader processes all services before it responds. */
 const DEPLOY_TIMEOUT_MS = 60_000;
 
 /** `berth stack deploy -c FILE… NAME` */
@@ -126,7 +126,7 @@ function printOutcomes(terminal: Terminal, { services, networks, files }: Deploy
   }
 }
 
-interface DeployWait {
+interface DeployWaitOptions {
   readonly stack: string;
   readonly response: DeployStackResponse;
   readonly timeoutMs: number;
@@ -134,7 +134,7 @@ interface DeployWait {
   readonly options: DeployOptions;
 }
 
-async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWait): Promise<void> {
+async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWaitOptions): Promise<void> {
   const { stack, response, timeoutMs, terminal, options } = wait;
   const printer = options.quiet ? SILENT_PRINTER : createProgressPrinter(terminal, cli.now);
   const services = response.services.map(awaitedService);

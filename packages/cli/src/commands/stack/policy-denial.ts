@@ -7,8 +7,8 @@ import { printDiagnostics } from "../shared/input-files.js";
 import { diagnosticDetails, type StackSpecs } from "./read-specs.js";
 
 /**
- * Returns the error of a deployment. For one that the policy denies, prints where the Compose files contain what is
- * denied. The server's error has no positions, and it is cut when it is long.
+ * Returns the error of a deployment. If the policy denies it, prints the denied settings with their places in the
+ * Compose files. The server's error has no places and is shortened.
  */
 export async function explainDenial(
   cli: Cli,
@@ -21,7 +21,7 @@ export async function explainDenial(
   return printDenials(cli, stack, { policy: response.policy, effect: "; nothing was deployed" }) ?? error;
 }
 
-/** Prints everything in the Compose files that the policy denies. Returns the error, undefined when there is nothing. */
+/** Prints all settings in the Compose files that the policy denies. Returns the error; undefined when there are none. */
 export function printDenials(
   cli: Cli,
   stack: StackSpecs,

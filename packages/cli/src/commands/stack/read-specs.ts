@@ -11,7 +11,7 @@ import { MAX_PRINTED, printDiagnostics, readFileIfPresent, readInput } from "../
 
 const DEFAULT_ENV_FILE = ".env";
 
-/** The Compose files of a command line, and what they are read with. */
+/** The Compose files of a command line, and the env files and profiles that apply to them. */
 export interface ProjectFiles {
   readonly composeFile: readonly string[];
   readonly envFile?: readonly string[];
@@ -19,9 +19,9 @@ export interface ProjectFiles {
 }
 
 export interface StackFiles extends ProjectFiles {
-  /** Do not print warnings. */
+  /** Whether to leave out warnings. */
   readonly quiet?: boolean;
-  /** Do not read the contents of secrets and configs. */
+  /** Whether to leave the contents of secrets and configs unread. */
   readonly skipsContents?: boolean;
 }
 
@@ -69,7 +69,7 @@ export async function readProjectFiles(cli: Cli, options: ProjectFiles): Promise
 
 export interface ReportOptions {
   readonly fileNames: string;
-  /** What follows from the errors, appended to the summary. */
+  /** The consequence of the errors, appended to the summary. */
   readonly consequence: string;
   /** Whether to leave out warnings. */
   readonly quiet: boolean;

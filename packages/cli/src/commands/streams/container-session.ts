@@ -9,7 +9,7 @@ import { createRequests } from "./request-stream.js";
 /** Exit code when berth failed instead of the process, as in `docker run`. */
 export const EXIT_BERTH_FAILED = 125;
 
-/** The third Ctrl-C ends `docker run`, whatever the container does. */
+/** As in `docker run`, the third Ctrl-C ends the session, whatever the container does. */
 const SIGNALS_TO_LEAVE = 3;
 
 const FORWARDED_SIGNALS: readonly SignalName[] = [
@@ -28,15 +28,15 @@ export interface SessionOptions {
   /** Whether the caller asks for a terminal. Undefined when the container decides. */
   readonly tty?: boolean | undefined;
   /**
-   * `first`: the first signal goes to the process, and the second one ends the wait for it. `all`: all signals go to a
-   * process without a terminal. `none`: a signal ends the wait.
+   * How signals are handled. `first`: the first signal is sent to the process, and the second one ends the session.
+   * `all`: all signals are sent to a process without a terminal. `none`: a signal ends the session.
    */
   readonly signals: "first" | "all" | "none";
-  /** The keys that end the session of a terminal. Undefined when none do. */
+  /** The keys that detach from a terminal. Undefined to disable detaching. */
   readonly detachKeys?: readonly number[] | undefined;
 }
 
-/** How a session has ended. */
+/** How a session ended. */
 export type SessionEnd =
   | {
       readonly kind: "exited";
@@ -44,7 +44,7 @@ export type SessionEnd =
       /** Why a container did not start. Empty when it has run. */
       readonly error: string;
     }
-  /** The user has pressed the keys to detach. The process continues. */
+  /** The user pressed the detach keys. The process continues. */
   | { readonly kind: "detached" };
 
 /** Connects the standard streams to a process in a container. Always restores the terminal at the end. */
@@ -68,7 +68,7 @@ export class ContainerSession {
     return this.#started;
   }
 
-  /** Opens the stream and waits for its end. @throws ExitStatus when a signal has ended the wait */
+  /** Opens the stream and waits for its end. @throws ExitStatus when a signal ends the session */
   async run(client: ControlClient, start: ExecStart): Promise<SessionEnd> {
     const { streams } = this.#cli;
     const { signal } = this.#ended;

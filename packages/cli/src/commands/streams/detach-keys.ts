@@ -16,15 +16,15 @@ export function parseDetachKeys(text: string): readonly number[] {
   });
 }
 
-/** A part of the input, and whether the keys to detach followed it. */
+/** A part of the input, and whether the detach keys followed it. */
 export interface ScannedInput {
   readonly bytes: Uint8Array;
   readonly isDetached: boolean;
 }
 
 /**
- * Finds a sequence of keys in the input of a terminal. Holds back the beginning of a sequence until the next key shows
- * whether it continues, as Docker does.
+ * Finds the detach keys in the input of a terminal. As in Docker, the beginning of the sequence is held back until the
+ * next key shows whether it continues.
  */
 export class DetachScanner {
   readonly #keys: readonly number[];
@@ -49,7 +49,7 @@ export class DetachScanner {
   }
 }
 
-/** Yields the input without the keys to detach, and calls `onDetach` instead of the rest. */
+/** Yields the input up to the detach keys, then calls `onDetach` and ends. */
 export async function* withoutDetachKeys(
   input: AsyncIterable<Uint8Array>,
   keys: readonly number[],

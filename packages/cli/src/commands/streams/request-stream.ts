@@ -5,9 +5,9 @@ const MAX_QUEUED = 100;
 
 type InputMessage = NonNullable<ExecInput["message"]>;
 
-/** The request stream of a call that opens a stream to a container. Resizes and signals can be inserted. */
+/** The request side of a stream to a container: the input, with resizes and signals inserted. */
 export interface RequestStream {
-  /** Queues a message, which is sent before any input that has not been read yet. Drops it when the queue is full. */
+  /** Queues a message that is sent before unread input. Drops it when the queue is full. */
   send(message: InputMessage): void;
   /** Yields the start message, then the input and queued messages. Can be called once. */
   messages(): AsyncGenerator<ExecRequest>;
@@ -15,7 +15,7 @@ export interface RequestStream {
 
 export interface RequestStreamOptions {
   readonly start: ExecStart;
-  /** The input to send. Undefined to send none, not even its end. */
+  /** The input to send. Undefined to send no input and no end of input. */
   readonly input: AsyncIterable<Uint8Array> | undefined;
   /** Ends the stream when it aborts. */
   readonly signal: AbortSignal;

@@ -56,7 +56,7 @@ async function printNewToken(
   else cli.stdout.write(instructions(created, options.role));
 }
 
-/** Creates a token. Asks for the servers first: no token is left over when that fails. */
+/** Creates a token. Fetches the servers first, so that no token is left over when that fails. */
 async function requestToken(
   { signal }: Cli,
   client: ControlClient,
@@ -67,7 +67,7 @@ async function requestToken(
   return { token, record: JoinToken.fromPartial(record ?? {}), servers };
 }
 
-/** Returns the text for a terminal: the command for the host, and the token, which the command asks for. */
+/** Returns the instructions for a terminal: the command for the host, and the token that it asks for. */
 function instructions({ token, record, servers }: CreatedToken, role: TokenOptions["role"]): string {
   const { subject, usesLeft, expiresAtMs, requiresApproval } = record;
   const [server = "HOST:PORT"] = servers;

@@ -8,14 +8,14 @@ import { styled } from "../../output/style.js";
 import { type Cli, type GlobalOptions, InterruptedError } from "../../process/cli.js";
 
 /** A migration takes a second or two, mostly for the election. */
-const POLL_MS = 250;
+const POLL_INTERVAL_MS = 250;
 
 export interface FinalizeOptions extends GlobalOptions {
   readonly detach?: boolean;
   readonly timeout: string;
 }
 
-/** `berth upgrade finalize`: raises the schema, and waits until a leader has migrated all records and serves. */
+/** `berth upgrade finalize`: raises the schema version, and waits until a leader has migrated all records. */
 export async function finalizeUpgrade(cli: Cli, options: FinalizeOptions): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   const isJson = options.output === "json";
@@ -37,7 +37,7 @@ export async function finalizeUpgrade(cli: Cli, options: FinalizeOptions): Promi
   });
 }
 
-/** Waits until a leader serves records of this version. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
+/** Waits until a leader serves records with this schema version. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
 async function waitForSchema(
   cli: Cli,
   client: ControlClient,
@@ -46,8 +46,8 @@ async function waitForSchema(
   const deadlineMs = cli.now() + timeoutMs;
   try {
     while ((await readSchemaVersion(cli, client)) !== version) {
-      if (cli.now() >= deadlineMs) throw notMigrated(version, timeoutMs);
-      await sleep(POLL_MS, undefined, { signal: cli.signal });
+      if (cli.now() >= deadlineMs) throw migrationTimeoutError(version, timeoutMs);
+      await sleep(POLL_INTERVAL_MS, undefined, { signal: cli.signal });
     }
   } catch (error) {
     if (!cli.signal.aborted) throw error;
@@ -67,7 +67,7 @@ async function readSchemaVersion(cli: Cli, client: ControlClient): Promise<numbe
   }
 }
 
-function notMigrated(version: number, timeoutMs: number): BerthError {
+function migrationTimeoutError(version: number, timeoutMs: number): BerthError {
   return new BerthError({
     code: "BERTH_NOT_CONVERGED",
     message: `no leader serves records of schema ${version} after ${timeoutMs / 1_000} s: see the logs of the servers: the migration continues in the background`,

@@ -37,7 +37,7 @@ export async function inviteUser(cli: Cli, options: InviteOptions, name: string)
   else cli.stdout.write(instructions({ name, ttl: options.ttl, servers, invitation }));
 }
 
-/** Returns the text for a terminal: the command for the user, and the invitation, which the command asks for. */
+/** Returns the instructions for a terminal: the command for the user, and the invitation that it asks for. */
 function instructions({
   name,
   ttl,

@@ -8,7 +8,7 @@ export interface VolumeInspectOptions extends GlobalOptions {
   readonly node?: string;
 }
 
-/** `berth volume inspect VOLUME…`: prints the volumes of these names on all nodes. */
+/** `berth volume inspect VOLUME…`: prints the volumes with these names on all nodes. */
 export async function inspectVolumes(
   cli: Cli,
   options: VolumeInspectOptions,

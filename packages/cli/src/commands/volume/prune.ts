@@ -5,7 +5,7 @@ import { formatBytes } from "../../output/human.js";
 import { printJson, printWarning } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Docker removes the contents of the volumes first. */
+/** Timeout of the call. Deleting the contents of large volumes takes Docker some time. */
 const TIMEOUT_MS = 70_000;
 
 export interface VolumePruneOptions extends GlobalOptions {
@@ -18,11 +18,11 @@ export interface VolumePruneOptions extends GlobalOptions {
 export async function pruneVolumes(cli: Cli, options: VolumePruneOptions): Promise<void> {
   const { node = "", all = false } = options;
   if (!options.force) {
-    const what = all ? "all volumes" : "all volumes without a name";
+    const scope = all ? "all volumes" : "all anonymous volumes";
     const where = node === "" ? "of all nodes" : `of ${node}`;
     throw invalidOption(
       "volume prune",
-      `this removes ${what} ${where} that no container uses: confirm with --force`,
+      `this removes ${scope} ${where} that no container uses: use --force to confirm`,
     );
   }
   const { nodes } = await withClient(cli, options, (client) =>

@@ -3,7 +3,7 @@ import { type ControlClient, withClient } from "../../client/client.js";
 import { volumeRows } from "../../output/volumes.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Docker removes the contents of a volume first. */
+/** Timeout of the call. Deleting the contents of a large volume takes Docker some time. */
 const TIMEOUT_MS = 70_000;
 
 export interface VolumeRemoveOptions extends GlobalOptions {
@@ -11,7 +11,7 @@ export interface VolumeRemoveOptions extends GlobalOptions {
   readonly force?: boolean;
 }
 
-/** `berth volume rm VOLUME…`: removes volumes, each from the only node that has it, or from `--node`. */
+/** `berth volume rm VOLUME…`: removes each volume from the node that has it, or from `--node`. */
 export async function removeVolumes(
   cli: Cli,
   options: VolumeRemoveOptions,

@@ -8,15 +8,15 @@ export interface ImageBuild {
   readonly names: readonly string[];
   /** Empty for the platform of the Docker daemon. */
   readonly platforms: readonly string[];
-  /** Additional contexts that are services name their image: `docker-image://IMAGE`. */
+  /** Additional contexts that refer to services are already replaced with `docker-image://IMAGE`. */
   readonly settings: BuildSettings;
-  /** Whether BuildKit sends the image to its registry, instead of the local Docker. */
+  /** Whether BuildKit pushes the image to its registry instead of loading it into the local Docker daemon. */
   readonly isPushed: boolean;
   /** File for the ID of the image. */
   readonly idFile: string;
 }
 
-/** Returns the arguments with which `docker` builds an image. The text of an inline Dockerfile is its standard input. */
+/** Returns the arguments of `docker` that build an image. An inline Dockerfile is passed on standard input. */
 export function buildArguments(kind: BuilderKind, build: ImageBuild): readonly string[] {
   const { settings, names, platforms, idFile } = build;
   const { context } = settings;
@@ -45,12 +45,12 @@ export function buildArguments(kind: BuilderKind, build: ImageBuild): readonly s
   ];
 }
 
-/** Whether a cache is one that only BuildKit has, such as "type=gha", instead of an image. */
+/** Whether a cache source requires BuildKit, such as "type=gha". The alternative is an image. */
 export function isBuildKitCache(source: string): boolean {
   return source.includes("=");
 }
 
-/** Whether a context is fetched by the builder: it is not a directory of this machine. */
+/** Whether the builder fetches the context, because it is not a directory of this machine. */
 export function isRemoteContext(context: string): boolean {
   return !isAbsolute(context);
 }
@@ -74,7 +74,7 @@ function buildKitArguments({ settings, isPushed }: ImageBuild): readonly string[
     ...flags("--secret", settings.secrets.map(secretArgument)),
     ...flags("--ssh", settings.ssh),
     ...flags("--allow", [...new Set(entitlements)]),
-    // Only registries keep attestations. With them, Docker's image store would give each build another ID.
+    // Only registries keep attestations. In Docker's image store, they would give each build a different ID.
     `--provenance=${isPushed ? settings.provenance || "false" : "false"}`,
     ...(isPushed && settings.sbom !== "" ? [`--sbom=${settings.sbom}`] : []),
     isPushed ? "--push" : "--load",
@@ -91,7 +91,7 @@ function secretArgument({ id, source }: BuildSecret): string {
   return [`id=${id}`, ...fields].map(csvField).join(",");
 }
 
-/** Quotes a field of a list of values as Docker reads it. */
+/** Quotes a field of a comma-separated list as Docker expects it. */
 function csvField(field: string): string {
   return /[",\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
 }

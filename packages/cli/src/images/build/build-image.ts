@@ -9,7 +9,8 @@ import type { BuilderKind } from "./builder.js";
 import type { BuildTarget, PlannedBuild } from "./plan-builds.js";
 
 /**
- * Builds an image, with the cache of the builder, and returns its ID. Pushes it to its registries if the target says so.
+ * Builds an image with the builder's cache, and returns its ID. Pushes the image to its registries if the target
+ * requires it.
  *
  * @param terminal where to print the output of the builder; undefined to print nothing
  * @throws BerthError BERTH_ENGINE_FAILED with Docker's message
@@ -42,7 +43,7 @@ export async function buildImage(
   }
 }
 
-/** Without the plugin buildx, some releases of Docker would fail, because they prefer BuildKit. */
+/** Disables BuildKit for the legacy builder: some Docker releases prefer BuildKit and fail without the Buildx plugin. */
 function environmentOf(kind: BuilderKind): Readonly<Record<string, string>> {
   return kind === "legacy" ? { DOCKER_BUILDKIT: "0" } : {};
 }

@@ -2,7 +2,7 @@ import { BerthError, isBerthError } from "@berth/proto";
 import type { Cli } from "../../process/cli.js";
 import { runDocker } from "../docker-process.js";
 
-/** How the local Docker builds: with BuildKit through the plugin buildx, or with the builder that it had before. */
+/** How the local Docker daemon builds: with BuildKit through the Buildx plugin, or with the legacy builder. */
 export type BuilderKind = "buildkit" | "legacy";
 
 export interface Builder {
@@ -12,7 +12,7 @@ export interface Builder {
 }
 
 /**
- * Returns the builder of the local Docker.
+ * Returns the builder of the local Docker daemon.
  * @throws BerthError BERTH_ENGINE_UNAVAILABLE when Docker is not installed or does not run
  */
 export async function findBuilder(cli: Pick<Cli, "env" | "signal">): Promise<Builder> {
@@ -28,6 +28,6 @@ export async function findBuilder(cli: Pick<Cli, "env" | "signal">): Promise<Bui
 function unavailable(reason: string): BerthError {
   return new BerthError({
     code: "BERTH_ENGINE_UNAVAILABLE",
-    message: `images cannot be built: ${reason}: start Docker, or use --no-build to deploy images that exist`,
+    message: `cannot build images: ${reason}: start Docker, or use --no-build to deploy existing images`,
   });
 }

@@ -33,7 +33,7 @@ describe("planBuilds", () => {
   db: { build: ./db, image: "app:1" }
 `);
     expect(messages).toEqual([
-      "c.yaml:3:9: services.db.build: service web builds the image app:1 with other settings: set another image",
+      "c.yaml:3:9: services.db.build: service web builds the image app:1 with different settings: set a different image",
     ]);
   });
 
@@ -55,8 +55,9 @@ describe("planBuilds", () => {
 secrets: { key: { file: key.txt } }
 `);
     const needs = (key: string): string =>
-      `the local Docker cannot build with ${key}, which needs BuildKit: install the plugin buildx of Docker, or remove the key`;
-    const cache = "ignored: the builder of the local Docker has no such cache, which needs BuildKit";
+      `the local Docker daemon cannot build with ${key}, which requires BuildKit: install the Docker Buildx plugin, or remove the key`;
+    const cache =
+      "ignored: this type of cache requires BuildKit, which the local Docker daemon does not have";
     expect(messages).toEqual([
       `c.yaml:5:7: services.web.build.secrets: ${needs("secrets")}`,
       `c.yaml:6:7: services.web.build.ssh: ${needs("ssh")}`,
@@ -90,7 +91,7 @@ secrets: { key: { file: key.txt } }
       "buildkit",
     );
     expect(messages).toEqual([
-      "c.yaml:3:29: services.b.build.additional_contexts: the image of service a is built from this one: remove the context",
+      "c.yaml:3:29: services.b.build.additional_contexts: the image of service a is itself built from this image: remove the context",
     ]);
   });
 
@@ -110,13 +111,17 @@ secrets: { key: { file: key.txt } }
       platforms("{ build: { context: ., platforms: [linux/arm64, linux/s390x] } }", "legacy", false),
     ).toEqual([
       [],
-      [expect.stringContaining("the local Docker is linux/amd64, which is not one of the platforms")],
+      [
+        expect.stringContaining(
+          "the local Docker daemon builds for linux/amd64, which is not one of the platforms",
+        ),
+      ],
     ]);
   });
 
   test("rejects a push of an image without a name", () => {
     expect(plan("services: { web: { build: . } }\n", "buildkit", true).messages).toEqual([
-      "c.yaml:1:20: services.web.build: --push needs the name of the image in its registry: set image",
+      "c.yaml:1:20: services.web.build: --push requires the name of the image in its registry: set image",
     ]);
   });
 });

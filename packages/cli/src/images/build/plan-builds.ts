@@ -5,7 +5,7 @@ import type { Builder } from "./builder.js";
 
 export interface BuildTarget {
   readonly builder: Builder;
-  /** Whether the images go to their registries, instead of to the nodes. */
+  /** Whether the images are pushed to their registries instead of being sent to nodes. */
   readonly isPushed: boolean;
 }
 
@@ -19,7 +19,7 @@ export interface PlannedBuild {
 }
 
 const SERVICE_CONTEXT = "service:";
-/** Keys that change the image, and that only BuildKit has. */
+/** Keys that change the image and require BuildKit. */
 const BUILDKIT_KEYS: readonly (readonly [key: string, isSet: (settings: BuildSettings) => boolean])[] = [
   ["additional_contexts", ({ additionalContexts }) => Object.keys(additionalContexts).length > 0],
   ["secrets", ({ secrets }) => secrets.length > 0],
@@ -28,9 +28,9 @@ const BUILDKIT_KEYS: readonly (readonly [key: string, isSet: (settings: BuildSet
   ["entitlements", ({ entitlements }) => entitlements.length > 0],
   ["no_cache_filter", ({ noCacheFilter }) => noCacheFilter.length > 0],
 ];
-const INSTALL_BUILDX = "install the plugin buildx of Docker, or remove the key";
+const INSTALL_BUILDX = "install the Docker Buildx plugin, or remove the key";
 
-/** Plans the builds in an order in which each follows those that it uses. Reports what the builder cannot do. */
+/** Plans the builds in dependency order. Reports settings that the builder does not support. */
 export function planBuilds(
   builds: readonly ServiceBuild[],
   target: BuildTarget,
@@ -46,7 +46,7 @@ export function planBuilds(
     const key = JSON.stringify([settings, platforms]);
     const owner = owners.get(image) ?? { service, key };
     if (owner.key !== key) {
-      const message = `service ${owner.service} builds the image ${image} with other settings: set another image`;
+      const message = `service ${owner.service} builds the image ${image} with different settings: set a different image`;
       diagnostics.error(placeOf(build, ""), message);
     }
     owners.set(image, owner);
@@ -65,7 +65,7 @@ export function placeOf({ service, places }: ServiceBuild, key: string): Place {
   return place;
 }
 
-/** Returns the builds, each after those whose images it uses. */
+/** Returns the builds in dependency order: each one follows the builds whose images it uses. */
 function inOrder(builds: readonly ServiceBuild[], diagnostics: Diagnostics): readonly ServiceBuild[] {
   const ordered = new Set<ServiceBuild>();
   const visit = (build: ServiceBuild, users: readonly ServiceBuild[]): void => {
@@ -78,7 +78,7 @@ function inOrder(builds: readonly ServiceBuild[], diagnostics: Diagnostics): rea
       } else if (used === build || users.includes(used)) {
         diagnostics.error(
           place,
-          `the image of service ${service} is built from this one: remove the context`,
+          `the image of service ${service} is itself built from this image: remove the context`,
         );
       } else visit(used, [...users, build]);
     }
@@ -94,7 +94,7 @@ function usedServices({ settings }: ServiceBuild): readonly string[] {
     .map((context) => context.slice(SERVICE_CONTEXT.length));
 }
 
-/** Returns the additional contexts, with the images of services. */
+/** Returns the additional contexts, with references to services replaced by their images. */
 function imageContexts(
   { settings }: ServiceBuild,
   builds: readonly ServiceBuild[],
@@ -113,7 +113,7 @@ function reportUnsupported(
 ): void {
   const { settings } = build;
   if (isPushed && !build.hasImageName) {
-    diagnostics.error(placeOf(build, ""), "--push needs the name of the image in its registry: set image");
+    diagnostics.error(placeOf(build, ""), "--push requires the name of the image in its registry: set image");
   }
   for (const [key, value] of [
     ["provenance", settings.provenance],
@@ -126,15 +126,16 @@ function reportUnsupported(
   if (builder.kind === "buildkit") return;
   for (const [key, isSet] of BUILDKIT_KEYS) {
     if (!isSet(settings)) continue;
-    const message = `the local Docker cannot build with ${key}, which needs BuildKit: ${INSTALL_BUILDX}`;
+    const message = `the local Docker daemon cannot build with ${key}, which requires BuildKit: ${INSTALL_BUILDX}`;
     diagnostics.error(placeOf(build, key), message);
   }
-  const ignored = "ignored: the builder of the local Docker has no such cache, which needs BuildKit";
+  const ignored =
+    "ignored: this type of cache requires BuildKit, which the local Docker daemon does not have";
   if (settings.cacheTo.length > 0) diagnostics.warn(placeOf(build, "cache_to"), ignored);
   if (settings.cacheFrom.some(isBuildKitCache)) diagnostics.warn(placeOf(build, "cache_from"), ignored);
 }
 
-/** Selects the platforms to build for. An image that does not go through a registry has one. */
+/** Selects the platforms to build for. An image that is not pushed to a registry has only one. */
 function selectPlatforms(
   build: ServiceBuild,
   { builder, isPushed }: BuildTarget,
@@ -145,12 +146,12 @@ function selectPlatforms(
   if (build.platform !== "") return [build.platform];
   if (platforms.length <= 1) return platforms;
   const place = placeOf(build, "platforms");
-  const solution = isPushed ? "install the plugin buildx of Docker" : "use --push to build for all";
+  const solution = isPushed ? "install the Docker Buildx plugin" : "use --push to build for all";
   if (platforms.some((platform) => `${platform}/`.startsWith(`${builder.platform}/`))) {
     diagnostics.warn(place, `the image is built for ${builder.platform} only: ${solution}`);
     return [];
   }
-  const message = `the local Docker is ${builder.platform}, which is not one of the platforms: ${solution}, or set the platform of the service`;
+  const message = `the local Docker daemon builds for ${builder.platform}, which is not one of the platforms: ${solution}, or set the platform of the service`;
   diagnostics.error(place, message);
   return [];
 }

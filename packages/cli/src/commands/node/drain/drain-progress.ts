@@ -15,20 +15,20 @@ export interface ServiceDrain {
   /** The number of these tasks that are no longer on the nodes. */
   readonly moved: number;
   /** Whether no task is left on the nodes and no moved task is still starting. */
-  readonly isSettled: boolean;
-  /** The state of tasks in transition, for display. Empty if there are none. */
+  readonly isDone: boolean;
+  /** Describes the tasks in transition, for display. Empty if there are none. */
   readonly note: string;
-  /** The distinct reasons why tasks do not run on other nodes. */
-  readonly stuck: readonly string[];
+  /** Why tasks do not run on other nodes, without repetitions. */
+  readonly blockedReasons: readonly string[];
 }
 
 /** The tasks at one point in time during the drain. */
 export interface DrainSnapshot {
   /** IDs of the drained nodes. */
   readonly nodeIds: ReadonlySet<string>;
-  /** All tasks of all services that have, or had, a task on the nodes. */
+  /** All tasks of the services that have had a task on the nodes. */
   readonly tasks: readonly Task[];
-  /** All tasks that have been on the nodes since the drain began, by ID. */
+  /** All tasks that were on the nodes at any time since the drain began, by ID. */
   readonly drainedTasks: ReadonlyMap<string, Task>;
   /** IDs of tasks that had already ended when the drain began. Their failures are unrelated to it. */
   readonly endedBeforeIds: ReadonlySet<string>;
@@ -45,7 +45,7 @@ export function evaluateDrain(snapshot: DrainSnapshot): DrainProgress {
     ...new Set([...snapshot.drainedTasks.values()].map(({ serviceName }) => serviceName)),
   ].sort();
   const services = names.map((name) => evaluateService(name, snapshot));
-  return { services, isDone: services.every(({ isSettled }) => isSettled) };
+  return { services, isDone: services.every(({ isDone }) => isDone) };
 }
 
 function evaluateService(
@@ -60,7 +60,7 @@ function evaluateService(
     (task) => taskState(task) > TaskState.NEW && taskState(task) < TaskState.RUNNING,
   );
   const pending = elsewhere.filter((task) => taskState(task) === TaskState.NEW);
-  // While a task is still on the nodes, a failed one is most likely its replacement.
+  // While a task is still on the nodes, a failed task is most likely its replacement.
   const failed =
     remaining.length === 0
       ? []
@@ -70,9 +70,9 @@ function evaluateService(
     name,
     total,
     moved: total - remaining.length,
-    isSettled: remaining.length === 0 && starting.length === 0,
+    isDone: remaining.length === 0 && starting.length === 0,
     note,
-    stuck: [...new Set([...pending, ...failed].map(stuckReason))],
+    blockedReasons: [...new Set([...pending, ...failed].map(blockedReason))],
   };
 }
 
@@ -81,7 +81,7 @@ function stoppingText(remaining: readonly Task[]): string {
   return stopping === 0 ? "" : `stopping ${stopping}`;
 }
 
-function stuckReason(task: Task): string {
+function blockedReason(task: Task): string {
   const message = statusMessage(task);
   if (taskState(task) === TaskState.NEW) return `no suitable node: ${message || "not placed yet"}`;
   return `replacement failed: ${message || "unknown reason"}`;

@@ -121,7 +121,7 @@ describe("node drain", () => {
     const { out } = await berth("node drain -o json host-1", handlers);
     expect(JSON.parse(out)).toEqual({
       nodes: [{ id: "node1", hostname: "host-1" }],
-      services: [{ name: "shop_web", total: 1, moved: 1, note: "", stuck: [] }],
+      services: [{ name: "shop_web", total: 1, moved: 1, note: "", blockedReasons: [] }],
     });
   });
 });

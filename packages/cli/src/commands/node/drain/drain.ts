@@ -8,7 +8,7 @@ import { styled } from "../../../output/style.js";
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { setAvailability } from "../set-availability.js";
 import type { DrainProgress } from "./drain-progress.js";
-import { stuckLines } from "./render-drain.js";
+import { blockedLines } from "./render-drain.js";
 import { waitForDrain } from "./wait-for-drain.js";
 
 export interface DrainOptions extends GlobalOptions {
@@ -42,14 +42,14 @@ export async function drainNodes(cli: Cli, options: DrainOptions, names: readonl
 /** Prints the reasons why moved tasks do not run on other nodes yet. */
 function printWarnings(cli: Cli, progress: DrainProgress): void {
   const label = styled(cli, cli.stderr, "yellow", "warning:");
-  for (const line of stuckLines(progress)) cli.stderr.write(`${label} ${line}\n`);
+  for (const line of blockedLines(progress)) cli.stderr.write(`${label} ${line}\n`);
 }
 
 function drainJson(nodes: readonly Node[], progress?: DrainProgress): unknown {
   return {
     nodes: nodes.map((node) => ({ id: node.id, hostname: nodeHostname({ node }) })),
     ...(progress !== undefined && {
-      services: progress.services.map(({ isSettled: _isSettled, ...service }) => service),
+      services: progress.services.map(({ isDone: _isSettled, ...service }) => service),
     }),
   };
 }

@@ -13,7 +13,7 @@ export function renderDrain({ services }: DrainProgress, columns: number): reado
 }
 
 export function serviceLine(service: ServiceDrain): string {
-  const [worst] = service.stuck;
+  const [worst] = service.blockedReasons;
   return worst === undefined ? countLine(service) : `${countLine(service)}, ${worst}`;
 }
 
@@ -21,18 +21,18 @@ export function serviceLine(service: ServiceDrain): string {
 export function remainingLines({ services }: DrainProgress): readonly string[] {
   return services
     .filter(({ moved, total }) => moved < total)
-    .flatMap((service) => [countLine(service), ...service.stuck.map((reason) => `  ${reason}`)]);
+    .flatMap((service) => [countLine(service), ...service.blockedReasons.map((reason) => `  ${reason}`)]);
 }
 
 /** Returns the reasons that need action, one per line. */
-export function stuckLines({ services }: DrainProgress): readonly string[] {
-  return services.flatMap(({ name, stuck }) => stuck.map((reason) => `${name}: ${reason}`));
+export function blockedLines({ services }: DrainProgress): readonly string[] {
+  return services.flatMap(({ name, blockedReasons }) => blockedReasons.map((reason) => `${name}: ${reason}`));
 }
 
 function countLine({ name, moved, total, note }: ServiceDrain): string {
   return `${name}: ${moved} of ${total} moved${note === "" ? "" : `, ${note}`}`;
 }
 
-function isFinished({ isSettled, stuck }: ServiceDrain): boolean {
-  return isSettled && stuck.length === 0;
+function isFinished({ isDone, blockedReasons }: ServiceDrain): boolean {
+  return isDone && blockedReasons.length === 0;
 }

@@ -9,14 +9,14 @@ import { type Cli, InterruptedError, type Terminal } from "../../../process/cli.
 import { type DrainProgress, evaluateDrain, unfinishedTasksOn } from "./drain-progress.js";
 import { remainingLines, renderDrain, serviceLine } from "./render-drain.js";
 
-/** Poll interval. Tasks take seconds to stop, so a shorter one shows nothing new. */
+/** Tasks take seconds to stop, so a shorter interval shows nothing new. */
 const POLL_INTERVAL_MS = 300;
-/** Minimum pause as a multiple of the duration of the last poll. Limits the load when services have many tasks. */
+/** Minimum pause between polls, as a multiple of the duration of the last poll. Limits the load of large services. */
 const PAUSE_PER_POLL = 4;
 /** Maximum number of concurrent requests. */
 const MAX_CONCURRENT_CALLS = 8;
 
-export interface DrainWait {
+export interface DrainWaitOptions {
   readonly nodes: readonly Node[];
   readonly timeoutMs: number;
   readonly terminal: Terminal;
@@ -26,7 +26,11 @@ export interface DrainWait {
  * Waits until no task is left on the drained nodes and all moved tasks run, and prints the progress.
  * @throws BerthError BERTH_NOT_CONVERGED at the timeout, with the remaining tasks and their reasons.
  */
-export async function waitForDrain(cli: Cli, client: ControlClient, wait: DrainWait): Promise<DrainProgress> {
+export async function waitForDrain(
+  cli: Cli,
+  client: ControlClient,
+  wait: DrainWaitOptions,
+): Promise<DrainProgress> {
   const { nodes, timeoutMs, terminal } = wait;
   const deadlineMs = cli.now() + timeoutMs;
   const nodeIds = new Set(nodes.map(({ id }) => id));
@@ -119,7 +123,7 @@ function drainPrinter(
   };
 }
 
-function drainTimeoutError(progress: DrainProgress, { nodes, timeoutMs }: DrainWait): BerthError {
+function drainTimeoutError(progress: DrainProgress, { nodes, timeoutMs }: DrainWaitOptions): BerthError {
   const names = nodes.map((node) => nodeHostname({ node })).join(", ");
   const lines = remainingLines(progress).map((line) => `  ${line}`);
   const heading = `${names} was not drained within ${timeoutMs / 1_000} s; the drain continues in the background:`;

@@ -1,6 +1,6 @@
 import { UPDATE_FLAGS, type UpdateFlag, type UpdateFlagName } from "../update/flags.js";
 
-/** Options whose short form Docker has. */
+/** Short forms of options, as in Docker. */
 const SHORT_OPTIONS: Readonly<Record<string, string>> = {
   env: "e",
   label: "l",
@@ -10,11 +10,11 @@ const SHORT_OPTIONS: Readonly<Record<string, string>> = {
   tty: "t",
 };
 
-/** Flags that are arguments of `berth service create`, or options of their own. */
+/** Flags that `berth service create` has as arguments or as separate options. */
 const OTHER_FLAGS: readonly UpdateFlagName[] = ["image", "args"];
 
-/** Additions that Docker's `service create` has under the same name. */
-const OWN_NAMES: readonly UpdateFlagName[] = ["cap-add"];
+/** Flags that keep their `-add` suffix, as in `docker service create`. */
+const UNCHANGED_NAMES: readonly UpdateFlagName[] = ["cap-add"];
 
 const ADDITION_SUFFIX = "-add";
 const REMOVAL_SUFFIX = "-rm";
@@ -42,6 +42,6 @@ export const CREATE_OPTIONS: readonly CreateOption[] = Object.entries<UpdateFlag
 
 /** Returns the option that sets the value of a flag of `berth service update`. */
 function optionOf(flag: UpdateFlagName): string {
-  const isAddition = flag.endsWith(ADDITION_SUFFIX) && !OWN_NAMES.includes(flag);
+  const isAddition = flag.endsWith(ADDITION_SUFFIX) && !UNCHANGED_NAMES.includes(flag);
   return isAddition ? flag.slice(0, -ADDITION_SUFFIX.length) : flag;
 }

@@ -3,10 +3,10 @@ import { applySpecDefaults, type ServiceSpec } from "@berth/proto";
 import { applyFlags, type UpdateFlagValues } from "../update/apply-flags.js";
 import type { CreateOption } from "./create-flags.js";
 
-/** Makes two services of one image with the same name unlikely: 48 bits. */
+/** 48 random bits make equal names of two services unlikely. */
 const NAME_SUFFIX_BYTES = 6;
 /** Leaves room for the suffix and the name of a stack. */
-const MAX_NAME_PREFIX = 30;
+const MAX_NAME_PREFIX_LENGTH = 30;
 
 /** Returns a name for a service of an image, such as "nginx-3f9a1c" for "registry:5000/library/nginx:1.27". */
 export function newName(image: string, random: Uint8Array = randomBytes(NAME_SUFFIX_BYTES)): string {
@@ -15,13 +15,13 @@ export function newName(image: string, random: Uint8Array = randomBytes(NAME_SUF
     .toLowerCase()
     .replaceAll(/[^a-z0-9-]/g, "-")
     .replace(/^-+/, "")
-    .slice(0, MAX_NAME_PREFIX);
+    .slice(0, MAX_NAME_PREFIX_LENGTH);
   return `${prefix || "service"}-${Buffer.from(random).toString("hex")}`;
 }
 
 /**
- * Returns the spec of a new service with the options applied, and with all defaults.
- * @param table the options that the command has
+ * Returns the spec of a new service with the options and all defaults applied.
+ * @param table the options of the command
  * @throws BerthError BERTH_INPUT_INVALID with all problems
  */
 export function withOptions(
@@ -38,7 +38,7 @@ export function withOptions(
   });
 }
 
-/** Returns the name that commander gives the value of an option: "noHealthcheck" is the value false of "healthcheck". */
+/** Returns the property in which commander stores an option: "noHealthcheck" is the value false of "healthcheck". */
 function attributeOf(option: string): string {
   return option.replace(/^no-/, "").replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -49,12 +49,16 @@ function problem(flags: Record<string, unknown>, spec = SPEC): string {
 
 test("applyFlags() creates the parts of the task that the spec lacks", () => {
   const spec = ServiceSpec.fromPartial({ name: "web", task: { container: { image: "nginx" } } });
-  const flags = { restartCondition: "on-failure", limitMemory: "64M", constraintAdd: ["node.role == x"] };
+  const flags = {
+    restartCondition: "on-failure",
+    limitMemory: "64M",
+    constraintAdd: ["node.labels.zone == a"],
+  };
   const { task, placement } = applyFlags(spec, flags);
   expect([task?.restart?.condition, task?.limits?.memoryBytes, placement?.constraints]).toEqual([
     RestartPolicy_Condition.ON_FAILURE,
     64 * 1024 * 1024,
-    ["node.role == x"],
+    ["node.labels.zone == a"],
   ]);
 });
 
@@ -360,7 +364,7 @@ describe("applyFlags", () => {
         --secret-add: mode: must be permission bits such as 0440, not the text "9"
         --secret-add: file: unknown key "file"
         --config-add: sources: unknown key "sources"; did you mean "source"?
-        --publish-add: "99999:80" is not a port: published port "99999" is not within 1 to 65535
+        --publish-add: "99999:80" is not a port: published port "99999" is not between 1 and 65535
         --publish-add: published: must be a whole number, not the text "80-90"
         --publish-add: mode: "hots" is invalid: use ingress, host; did you mean "host"?
         --replicas: "many" is not a whole number from 0 to 2147483647

@@ -23,11 +23,11 @@ export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
 /** The values of the flags on the command line, by the property names that commander derives from the flags. */
 export type UpdateFlagValues = Readonly<Record<string, unknown>>;
 
-/** How a command presents the flags, for its errors. */
+/** How the errors of a command refer to the flags. */
 export interface FlagContext {
   /** What failed. */
   readonly heading: string;
-  /** Returns the option that has the value of a flag, such as "env" for "env-add". */
+  /** Returns the command's option for a flag, such as "env" for "env-add". */
   readonly optionOf: (flag: UpdateFlagName) => string;
 }
 

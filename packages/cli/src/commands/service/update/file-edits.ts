@@ -28,7 +28,7 @@ const FLAG_KEYS: KeyTable<FileMountDraft> = {
   }),
 };
 
-/** Removes all mounts of a secret or config by its name. */
+/** Creates the edit that removes all mounts of a secret or config, by its name. */
 function removal(kind: FileKind): Edit {
   return edit(
     parseNonEmptyText,
@@ -38,7 +38,7 @@ function removal(kind: FileKind): Edit {
   );
 }
 
-/** Adds a mount, or replaces the one at its target or in its environment variable. */
+/** Creates the edit that adds a mount. It replaces a mount with the same target or environment variable. */
 function addition(kind: FileKind): Edit {
   return edit(
     (text) => parseFileFlag(kind, text),
@@ -50,7 +50,7 @@ function addition(kind: FileKind): Edit {
 
 /**
  * Parses `source=db_password,target=password,uid=1000,gid=1000,mode=0400`, or only the name, with Docker's keys.
- * `source=db_password,env=PGPASSWORD` is an environment variable, as for secrets of a build.
+ * `source=db_password,env=PGPASSWORD` sets an environment variable, as for build secrets.
  */
 function parseFileFlag(kind: FileKind, text: string): Parsed<FileMount> {
   const draft = newFileMountDraft();

@@ -64,12 +64,12 @@ export function parseCommandLine(text: string): Parsed<readonly string[]> {
     : invalid(`${JSON.stringify(split.ignored)} needs a shell`);
 }
 
-/** Returns the items without those that match, and with `item` at the end. */
+/** Returns the items that do not match, followed by `item`. */
 export function replaceMatching<T>(items: readonly T[], matches: (item: T) => boolean, item: T): T[] {
   return [...removeMatching(items, matches), item];
 }
 
-/** Returns the items without those that match. */
+/** Returns the items that do not match. */
 export function removeMatching<T>(items: readonly T[], matches: (item: T) => boolean): T[] {
   return items.filter((item) => !matches(item));
 }

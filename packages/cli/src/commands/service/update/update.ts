@@ -57,7 +57,7 @@ interface UpdateRequest {
   readonly options: UpdateOptions;
 }
 
-/** Reads the spec, applies the flags and writes it back. Retries when another update was faster. */
+/** Reads the spec, applies the flags and writes it back. Retries if another update was written meanwhile. */
 async function requestUpdate(
   cli: Cli,
   client: ControlClient,
@@ -98,7 +98,7 @@ interface UpdatedImage {
   readonly options: UpdateOptions;
 }
 
-/** Pushes the image of an update that concerns the image, if the local Docker has it and no registry. */
+/** Pushes the image if the update changes it and only the local Docker daemon has it. */
 async function pushImages(
   cli: Cli,
   client: ControlClient,

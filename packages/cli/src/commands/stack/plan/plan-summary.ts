@@ -30,7 +30,7 @@ export function planSummary({ services, networks, files }: DeployPlan): string {
     const changesOthers =
       networks.some(({ kind }) => kind !== NetworkOutcome_Kind.UNCHANGED) ||
       files.some(({ kind }) => kind !== FileOutcome_Kind.UNCHANGED);
-    return changesOthers ? "No changes of services." : "No changes.";
+    return changesOthers ? "No changes to services." : "No changes.";
   }
   return `${parts.join("; ")}${unplaced > 0 ? `; ${pluralize(unplaced, "task")} without a node` : ""}.`;
 }

@@ -179,7 +179,7 @@ describe("stack deploy --dry-run", () => {
     const deployStack = async () => ({ services: [], networks: [], files: [], warnings: [], plan });
     const { out } = await berth("stack deploy -c c.yaml --dry-run shop", { deployStack }, { cwd });
     expect(out).toBe(
-      "- secret shop_old  removed\n\nNo changes of services.\nTo apply this plan, run: berth stack deploy … --plan-rev abc shop\n",
+      "- secret shop_old  removed\n\nNo changes to services.\nTo apply this plan, run: berth stack deploy … --plan-rev abc shop\n",
     );
   });
 
