@@ -12,14 +12,14 @@ export interface ServerConfig {
   readonly listen: string;
   /** "host:port" for /healthz and /metrics. */
   readonly http: string;
-  /** "host:port" at which agents and other servers reach this one. @default the listen address */
+  /** "host:port" at which agents and other servers reach this server. @default the listen address */
   readonly advertise: string | undefined;
   readonly dataDir: string;
   /** Path of the unix socket for the administrator of this host. */
   readonly socket: string;
   /** URLs of an external etcd; undefined when the server runs its own. */
   readonly etcd: readonly [string, ...string[]] | undefined;
-  /** Files for TLS with an external etcd. They are defined if and only if its URLs have https. */
+  /** Files for TLS with an external etcd. Defined if and only if its URLs use https. */
   readonly etcdTls: EtcdTlsFiles | undefined;
   /** Size of the embedded etcd's database at which it refuses writes. */
   readonly etcdQuotaBytes: number;
@@ -133,7 +133,7 @@ interface OptionDefinition {
 const OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--listen <host:port>",
-    description: "Listen address for agents and the command line",
+    description: "Listen address for agents and the CLI",
     variable: "BERTH_LISTEN",
     defaultValue: "127.0.0.1:7400",
   },
@@ -146,7 +146,7 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--advertise <host:port>",
-    description: "Address that agents and other servers connect to, if it differs from --listen",
+    description: "Address at which agents and other servers connect, if it differs from --listen",
     variable: "BERTH_ADVERTISE",
   },
   {
@@ -207,7 +207,7 @@ const OPTIONS: readonly OptionDefinition[] = [
   {
     flags: "--network-flood-limit <count>",
     description:
-      "Largest number of hosts in a network that floods; larger networks use static forwarding entries. Must be the same on all servers",
+      "Maximum number of hosts in a network that uses flooding; larger networks use static forwarding entries. Must be the same on all servers",
     variable: "BERTH_NETWORK_FLOOD_LIMIT",
     defaultValue: String(DEFAULT_FLOOD_LIMIT),
   },
@@ -271,7 +271,7 @@ function checkAddresses({ listen, http, advertise }: RawOptions, problems: strin
   if (advertise !== undefined) checkAddress("--advertise", advertise, { minPort: 1 }, problems);
   else if (/^(0\.0\.0\.0|\[::\]):/.test(listen)) {
     problems.push(
-      `--listen ${listen} is not an address that other hosts can connect to: set --advertise, too`,
+      `--listen ${listen} is not an address that other hosts can connect to: also set --advertise`,
     );
   }
 }
@@ -385,11 +385,11 @@ function parseEtcdTls(
   const isAnySet = missing.length < Object.keys(files).length;
   const hasHttps = /(?:^|,)\s*https:/.test(etcd ?? "");
   const hasHttp = /(?:^|,)\s*http:/.test(etcd ?? "");
-  if (isAnySet && etcd === undefined) problems.push(`${flags} are for an external etcd: set --etcd, too`);
+  if (isAnySet && etcd === undefined) problems.push(`${flags} require an external etcd: also set --etcd`);
   if (isAnySet && hasHttp)
     problems.push(`${flags} require https: use https://HOST:PORT for all URLs of --etcd`);
   if ((isAnySet || hasHttps) && missing.length > 0) {
-    problems.push(`${missing.join(", ")} missing: an etcd with https needs ${flags}`);
+    problems.push(`${missing.join(", ")} missing: an etcd with https requires ${flags}`);
   }
   return isAnySet ? { authoritiesFile: etcdCa, certificateFile: etcdCert, keyFile: etcdKey } : undefined;
 }

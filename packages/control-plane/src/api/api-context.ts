@@ -44,16 +44,16 @@ export interface ApiContext {
   readonly audit: AuditLog;
   /** Undefined in the simulation. */
   readonly issuer: CertificateIssuer | undefined;
-  /** Returns what all running servers have registered. */
+  /** Returns the registrations of all running servers. */
   readonly registrations: () => readonly ServerRegistration[];
   readonly unknownTokens: UnknownTokens;
   readonly restoreMonitor: Pick<RestoreMonitor, "progress">;
-  /** For backups, which have all keys at one revision. */
+  /** Used by backups, which read all keys at one revision. */
   readonly store: Pick<Store, "range">;
-  /** Changes the members of the embedded etcd. Undefined unless other servers can join it. */
+  /** Changes the members of the embedded etcd. Undefined if no other servers can join it. */
   readonly membership: MembershipChanges | undefined;
   readonly schema: SchemaControl;
-  /** For servers that join. Undefined in the simulation. */
+  /** Secrets that joining servers receive. Undefined in the simulation. */
   readonly secrets: ClusterSecrets | undefined;
   /** The cluster key of this server. Undefined in the simulation. */
   readonly heldKey: HeldClusterKey | undefined;
@@ -64,9 +64,9 @@ export interface ApiContext {
   readonly sealer: FileSealer | undefined;
   /** Encrypts registry logins. Undefined in the simulation. */
   readonly loginSealer: LoginSealer | undefined;
-  /** Lets Docker on a node check a registry login. */
+  /** Checks registry logins with the Docker daemon of a node. */
   readonly loginChecks: AgentReplies<RegistryLoginChecked>;
-  /** Lets Docker on a node list and change its volumes. */
+  /** Lists and changes the Docker volumes of nodes. */
   readonly volumes: AgentReplies<VolumeReply>;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool: NetworkPool;

@@ -18,7 +18,7 @@ import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { planDeployment } from "./plan/plan-deployment.js";
 import { checkPlanRevision } from "./plan/plan-revision.js";
 
-/** Limits of one request, which is a gRPC message of at most 64 MiB that the leader processes in one step. */
+/** Limits of one request, a gRPC message of at most 64 MiB that the leader processes in one step. */
 const MAX_SERVICES = 1_000;
 const MAX_NETWORKS = 256;
 const MAX_FILES = 1_000;
@@ -88,7 +88,7 @@ function networkViolations(stack: string, networks: readonly NetworkSpec[]): rea
     const report = (path: string, message: string): void =>
       void found.push({ service: `network ${name}`, path, message });
     if (owner !== stack) report("stack", `the network belongs to stack ${JSON.stringify(owner)}`);
-    if (seen.has(name)) report("name", "the name is used twice");
+    if (seen.has(name)) report("name", "duplicate name");
     seen.add(name);
     return found;
   });
@@ -119,7 +119,7 @@ function stackViolations(stack: string, specs: readonly ServiceSpec[]): readonly
       if (spec.stack !== stack) {
         found.push({ path: "stack", message: `the service belongs to stack ${JSON.stringify(spec.stack)}` });
       }
-      if (seen.has(spec.name)) found.push({ path: "name", message: "the name is used twice" });
+      if (seen.has(spec.name)) found.push({ path: "name", message: "duplicate name" });
       seen.add(spec.name);
       return found.map((violation) => ({ service: spec.name, ...violation }));
     }),

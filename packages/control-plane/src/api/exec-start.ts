@@ -1,13 +1,13 @@
 import { BerthError, type ExecCommand, type ExecStart } from "@berth/proto";
 
-/** Limit of arguments and environment variables together. Linux allows 128 KiB for each of them. */
+/** Limit of arguments and environment variables together. Linux allows 128 KiB for a single one. */
 const MAX_COMMAND_BYTES = 256 * 1024;
 /** The limit of Linux. */
 const MAX_PATH_BYTES = 4_096;
 const MAX_WAIT_MS = 60 * 60 * 1_000;
 const MAX_PORT = 65_535;
 
-/** Checks what a caller asks to open. @throws BerthError BERTH_INPUT_INVALID, BERTH_PROTOCOL */
+/** Validates the first message of a stream. @throws BerthError BERTH_INPUT_INVALID, BERTH_PROTOCOL */
 export function requireValidStart(start: ExecStart): void {
   const { command, attach, readArchive, writeArchive, connectPort } = start;
   const kinds = [command, attach, readArchive, writeArchive, connectPort];
@@ -37,7 +37,7 @@ function requireValidCommand({ command, env }: ExecCommand): void {
 
 function requireValidPath(path: string): void {
   if (path === "") throw invalid("the path in the container is empty");
-  if (path.includes("\0")) throw invalid("the path in the container has a NUL character");
+  if (path.includes("\0")) throw invalid("the path in the container contains a NUL character");
   const bytes = Buffer.byteLength(path);
   if (bytes > MAX_PATH_BYTES)
     throw invalid(`the path in the container is too long (${bytes} bytes, maximum ${MAX_PATH_BYTES})`);

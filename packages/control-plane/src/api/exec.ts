@@ -19,15 +19,16 @@ import { awaitPlacedTask } from "./await-placed-task.js";
 import { requireValidStart } from "./exec-start.js";
 import { findAnyRunningTask, findPlacedTask, findRunningTask } from "./lookup-target.js";
 
-/** Timeout for the first message of a caller, which says what to open. */
+/** Timeout for the caller's first message, which specifies the stream to open. */
 const START_TIMEOUT_MS = 10_000;
 
 /** The first version of the protocol whose agents attach to containers, copy files and connect to ports. */
 const STREAMS_SINCE = 2;
 
 /**
- * Opens a stream to the container of a task, such as a command, and forwards its input and output. Ends with the stream,
- * when the caller leaves, or when this server's term ends. The end of a term leaves a command's exit code unknown.
+ * Opens a stream to the container of a task, for example for a command, and forwards its input and output. Ends with
+ * the stream, when the caller leaves, or when this server's term ends. If the term ends, a command's exit code is
+ * unknown.
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_UNSUPPORTED, BERTH_ENGINE_FAILED
  */
 export async function* exec(
@@ -76,7 +77,7 @@ async function readStart(
   requireValidStart(start);
   const waitMs = start.attach?.waitMs ?? 0;
   if (waitMs > 0) await awaitPlacedTask(start.target, waitMs, context, signal);
-  // Found in a decision, so that the audit log has the call before the stream opens.
+  // Looked up in a decision, so that the audit log has the call before the stream opens.
   const task = await context.writer.submit(
     (state) => ({ changes: [], result: selectTask(state, start) }),
     signal,
@@ -85,7 +86,7 @@ async function readStart(
   return { task, start };
 }
 
-/** Finds the task of a stream. Any running task of a service can serve a connection. */
+/** Selects the task of a stream. For a connection to a port, any running task of a service will do. */
 function selectTask(state: ClusterState, { target, attach, connectPort }: ExecStart): Task {
   if (attach !== undefined && attach.waitMs > 0) return findPlacedTask(state, target);
   return connectPort === undefined ? findRunningTask(state, target) : findAnyRunningTask(state, target);
@@ -96,14 +97,14 @@ function requireStreams({ nodeId }: Task, { command }: ExecStart, { nodes }: Clu
   if (command !== undefined || agentProtocol(nodes.get(nodeId)?.description) >= STREAMS_SINCE) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `the agent on ${nodeNameById(nodeId, nodes)} is of an older release: upgrade it`,
+    message: `the agent on ${nodeNameById(nodeId, nodes)} runs an older release: upgrade it`,
   });
 }
 
 function noStart(): BerthError {
   return new BerthError({
     code: "BERTH_PROTOCOL",
-    message: `the caller did not say what to open within ${START_TIMEOUT_MS / 1_000} s`,
+    message: `the caller sent no start message within ${START_TIMEOUT_MS / 1_000} s`,
   });
 }
 

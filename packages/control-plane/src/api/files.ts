@@ -55,9 +55,10 @@ export function getFile({ kind, name }: GetFileRequest, { state, sealer }: ApiCo
 }
 
 /**
- * Stores a content, and updates the services that use the secret or config if the caller may change them.
- * @throws BerthError BERTH_SPEC_INVALID with every violation; BERTH_CONFLICT when it exists with another content and the
- * request is to create it; BERTH_NOT_FOUND when it does not exist and the request is to update it; BERTH_POLICY_DENIED
+ * Stores the content of a secret or config, and updates the services that use it if the caller may change them.
+ * @throws BerthError BERTH_SPEC_INVALID with every violation; BERTH_CONFLICT when it exists with another content and
+ * the request is to create it; BERTH_NOT_FOUND when it does not exist and the request is to update it;
+ * BERTH_POLICY_DENIED
  */
 export async function putFile(
   { file = FileContent.fromPartial({}), createOnly, updateOnly }: PutFileRequest,
@@ -84,14 +85,14 @@ export async function putFile(
     const [stored] = byKey.values();
     if (outcome === undefined || stored === undefined) throw new Error(`${subject} has no outcome`);
     if (updateOnly && existing === undefined) throw notFound(file.kind, file.name);
-    // A repeated call succeeds, since clients repeat calls that got no answer.
+    // A repeated call succeeds, because clients retry calls whose response was lost.
     if (createOnly && outcome.kind === Kind.UPDATED) {
       throw new BerthError({
         code: "BERTH_CONFLICT",
-        message: `${subject} was not created: it exists with another content: update it, or choose another name`,
+        message: `${subject} was not created: it exists with different content: update it, or choose another name`,
       });
     }
-    // Also when the content is unchanged: an earlier call may have been interrupted after it stored the content.
+    // Even if the content is unchanged, because an earlier call may have been interrupted after it stored the content.
     const users = [...state.services.ofFile(stored).values()].filter(
       ({ spec, removing }) => !removing && mayChangeStack(caller, spec?.stack ?? "", state),
     );
@@ -106,7 +107,7 @@ export async function putFile(
 }
 
 /**
- * Removes all of the secrets or configs or, after an error, none.
+ * Removes all of the given secrets or configs; removes none after an error.
  * @throws BerthError BERTH_FILE_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_INPUT_INVALID
  */
 export async function removeFiles(
@@ -126,7 +127,7 @@ export async function removeFiles(
 /** Returns the newest version. @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID */
 function findFile(state: ClusterState, kind: FileKind, name: string): FileVersion {
   if (kind !== FileKind.SECRET && kind !== FileKind.CONFIG) {
-    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "name a kind: secret or config" });
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "specify a kind: secret or config" });
   }
   const newest = state.files.newest(kind, name);
   if (newest === undefined) throw notFound(kind, name);
@@ -162,7 +163,7 @@ interface UpdateContext {
   readonly intro: string;
 }
 
-/** @throws BerthError BERTH_SPEC_INVALID when a service gets the secret as an environment variable, which it cannot be */
+/** @throws BerthError BERTH_SPEC_INVALID when a service uses a secret as an environment variable that cannot be one */
 function updateServices(
   services: readonly Service[],
   file: FileVersion,
@@ -220,12 +221,12 @@ function countTasksWithOtherVersions(
   return count;
 }
 
-/** Returns the id of the version that a spec names; empty when it does not mount the secret or config. */
+/** Returns the id of the version that a spec mounts; empty when it does not mount the secret or config. */
 function versionIdIn(spec: Service["spec"], file: FileVersion): string {
   return fileMounts(spec).find(({ kind, name }) => kind === file.kind && name === file.name)?.versionId ?? "";
 }
 
-/** Removes what must never leave the servers. */
+/** Removes the fields that must never leave the servers. */
 function withoutContent(file: FileVersion): FileVersion {
   return { ...file, sealedContent: Buffer.alloc(0), contentMac: Buffer.alloc(0) };
 }

@@ -7,11 +7,11 @@ import { findService, findTask, joinNames } from "./lookup.js";
 /** The tasks that a reference on the command line selects. */
 export type LookupTarget = { readonly kind: "task"; readonly task: Task } | ServiceTarget;
 
-/** All tasks of a service, or those of one slot. Tasks that the service gets later belong to the target, too. */
+/** All tasks of a service or of one slot, including tasks that the service gets later. */
 export interface ServiceTarget {
   readonly kind: "service";
   readonly serviceId: string;
-  /** Undefined when the target has the tasks of all slots. */
+  /** Undefined when the target includes the tasks of all slots. */
   readonly slot: string | undefined;
   /** Newest first. */
   readonly tasks: readonly Task[];
@@ -24,7 +24,7 @@ export interface ServiceTarget {
  */
 export function findTarget(state: ClusterState, reference: string): LookupTarget {
   if (reference === "") {
-    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "no service or task given" });
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "no service or task specified" });
   }
   const service = state.services.get(reference) ?? state.services.byName(reference);
   if (service !== undefined) return createServiceTarget(state, service.id, undefined);
@@ -35,7 +35,7 @@ export function findTarget(state: ClusterState, reference: string): LookupTarget
   );
 }
 
-/** Finds the only running task that a reference names. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/** Finds the only running task that a reference matches. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function findRunningTask(state: ClusterState, reference: string): Task {
   const target = findTarget(state, reference);
   const tasks = tasksOf(target);
@@ -51,7 +51,7 @@ export function findRunningTask(state: ClusterState, reference: string): Task {
   });
 }
 
-/** Finds the newest running task that a reference names. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/** Finds the newest running task that a reference matches. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function findAnyRunningTask(state: ClusterState, reference: string): Task {
   const tasks = tasksOf(findTarget(state, reference));
   const running = tasks.find((task) => stateOf(task) === TaskState.RUNNING && hasLog(task));
@@ -59,7 +59,7 @@ export function findAnyRunningTask(state: ClusterState, reference: string): Task
   return running;
 }
 
-/** Finds the newest task with a node that a reference names. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/** Finds the newest task with a node that a reference matches. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export function findPlacedTask(state: ClusterState, reference: string): Task {
   const tasks = tasksOf(findTarget(state, reference));
   const placed = tasks.find((task) => task.nodeId !== "" && !isEnded(task));
@@ -76,7 +76,7 @@ export function isInSlot(state: ClusterState, task: Task, slot: string): boolean
   return task.nodeId === slot || nodeNameById(task.nodeId, state.nodes) === slot;
 }
 
-/** Returns whether a task has a log: it has, or had, a container. */
+/** Returns whether a task has a log, because it has or had a container. */
 export function hasLog(task: Task): boolean {
   return task.nodeId !== "" && (task.status?.containerId ?? "") !== "";
 }

@@ -59,7 +59,7 @@ export async function createNetwork(
 }
 
 /**
- * Removes all of the networks or, after an error, none.
+ * Removes all of the given networks; removes none after an error.
  * @throws BerthError BERTH_NETWORK_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function removeNetworks(

@@ -63,7 +63,7 @@ export async function updateNode(
   return { node };
 }
 
-/** Lets a node that awaits approval take part. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/** Approves a node that awaits approval. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
 export async function acceptNode(
   request: AcceptNodeRequest,
   { writer }: ApiContext,
@@ -112,7 +112,7 @@ export function nodeRemovalChanges(
   ];
 }
 
-/** Returns the node's at-most-one tasks. If they became lost, replacements would start while the agent may run them. */
+/** Returns the node's at-most-one tasks. Marking them lost would start replacements while the agent may still run them. */
 function findAtMostOneTasks(node: Node, state: ClusterState): readonly Task[] {
   return [...state.tasks.ofNode(node.id).values()].filter((task) => {
     return (
@@ -153,12 +153,12 @@ function applyLabelChanges(labels: Node["labels"], request: UpdateNodeRequest): 
   return updated;
 }
 
-/** protobuf decodes an enum to any number, but etcd stores its names. */
+/** Rejects unknown enum values, which protobuf decodes to numbers. etcd stores the names of values. */
 function requireKnownAvailability(availability: Availability): void {
   if (AVAILABILITIES.has(availability)) return;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `availability ${availability} is not supported by this server: update it to the release of the command line`,
+    message: `availability ${availability} is not supported by this server: upgrade it to the release of the CLI`,
   });
 }
 
@@ -193,7 +193,7 @@ function mayRunAtMostOneTasks(node: Node, tasks: readonly Task[]): BerthError {
   const names = tasks.map(({ serviceName, slot }) => `${serviceName}.${slot}`).sort();
   return new BerthError({
     code: "BERTH_NODE_IN_USE",
-    message: `node ${nodeName(node)} is down but may still run at-most-one tasks: ${names.join(", ")}; try again when it has been silent for 10 s, or use --force if they do not run`,
+    message: `node ${nodeName(node)} is down but may still run at-most-one tasks: ${names.join(", ")}; try again when it has been unreachable for 10 s, or use --force if the tasks are not running`,
     details: { nodeId: node.id },
   });
 }

@@ -5,7 +5,7 @@ import { networkName } from "./deploy/decide-networks.js";
 import { listNetworks } from "./networks.js";
 import { listNodes } from "./nodes.js";
 
-/** Lists what the doctor of a node needs: the other hosts by hostname, and problems that the leader has found. */
+/** Returns the other hosts by hostname and the problems that the leader has found, for `berth doctor` on a node. */
 export function listPeers(context: ApiContext, caller: Caller): ListPeersResponse {
   const ownId = caller.kind === "node" ? caller.id : "";
   const { nodes } = listNodes(context);

@@ -17,8 +17,8 @@ export function getPolicy({ state }: ApiContext): GetPolicyResponse {
 }
 
 /**
- * Replaces the policy of the cluster. Services that violate the new policy are returned, and stay: their running tasks
- * continue, and agents reject new ones.
+ * Replaces the policy of the cluster. Returns the services that violate the new policy. Their running tasks continue,
+ * and agents reject new tasks.
  * @throws BerthError BERTH_SPEC_INVALID with every problem of the policy
  */
 export async function setPolicy(
@@ -39,7 +39,7 @@ export async function setPolicy(
   }, signal);
 }
 
-/** Returns what the policy denies in the current specs of all services, ordered by the names of the services. */
+/** Returns the settings that the policy denies in the current specs of all services, in order of service names. */
 function findViolations(policy: Policy, state: ClusterState): readonly PolicyViolation[] {
   const specs = [...state.services.values()].flatMap(({ spec, removing }) => (removing ? [] : (spec ?? [])));
   const sorted = specs.sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -20,7 +20,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { decideLogins } from "./deploy/decide-logins.js";
 
-/** Docker waits for a registry for up to 30 s before the agent gives up. */
+/** Longer than the 30 s that an agent waits for Docker. */
 const CHECK_TIMEOUT_MS = 40_000;
 
 /** Lists all logins, those of stacks included, without their secrets. */
@@ -30,10 +30,10 @@ export function listRegistryLogins({ state }: ApiContext): ListRegistryLoginsRes
 }
 
 /**
- * Stores the login of a registry for all stacks, unless the registry does not accept it. Agents with tasks of the registry
- * get it at once, and use it for their next pull.
- * @throws BerthError BERTH_INPUT_INVALID with all problems; BERTH_REGISTRY_LOGIN_REFUSED; BERTH_NODE_UNREACHABLE when no
- * node can check the login
+ * Stores the login for a registry for all stacks, if the registry accepts it. Agents with tasks whose images are in the
+ * registry receive it at once, and use it for their next pull.
+ * @throws BerthError BERTH_INPUT_INVALID with all problems; BERTH_REGISTRY_LOGIN_REFUSED; BERTH_NODE_UNREACHABLE when
+ * no node can check the login
  */
 export async function putRegistryLogin(
   { credentials = RegistryCredentials.fromPartial({}), skipCheck }: PutRegistryLoginRequest,
@@ -81,8 +81,8 @@ export async function removeRegistryLogin(
 }
 
 /**
- * Lets the Docker daemon of a node log in, which knows the mirrors and certificates of its registries. Returns the hostname
- * of the node.
+ * Checks a login with the Docker daemon of a node, which has the mirrors and certificates of its registries. Returns
+ * the hostname of the node.
  */
 async function checkLogin(
   credentials: RegistryCredentials,
@@ -119,7 +119,7 @@ async function checkLogin(
   });
 }
 
-/** Returns a ready node, if possible one that gets the login anyway, because it has a task whose image is in the registry. */
+/** Returns a ready node, preferably one that gets the login anyway, because its tasks have images in the registry. */
 function findCheckingNode(server: string, state: ClusterState): Node | undefined {
   const ready = [...state.nodes.values()].filter(isReady);
   return ready.find(({ id }) => usesRegistry(id, server, state)) ?? ready[0];
@@ -139,7 +139,7 @@ function usesRegistry(nodeId: string, server: string, { tasks, services }: Clust
   return false;
 }
 
-/** Removes what must never leave the servers. */
+/** Removes the fields that must never leave the servers. */
 function withoutSecret(login: RegistryLogin): RegistryLogin {
   return { ...login, sealedSecret: Buffer.alloc(0) };
 }

@@ -65,8 +65,9 @@ export function getService(
 }
 
 /**
- * Sets the replicas of all the services and of their companions or, after an error, of none.
- * @throws BerthError BERTH_INPUT_INVALID or BERTH_POLICY_DENIED with every violation; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ * Sets the replicas of all given services and their companions; changes none after an error.
+ * @throws BerthError BERTH_INPUT_INVALID or BERTH_POLICY_DENIED with every violation; BERTH_NOT_FOUND or
+ * BERTH_AMBIGUOUS
  */
 export async function scaleServices(
   request: ScaleServicesRequest,
@@ -139,7 +140,7 @@ function resolveScales(scales: readonly ServiceScale[], state: ClusterState): re
   const violations = resolved.flatMap((scale): readonly ServiceViolation[] => {
     const { service } = scale;
     const problems = [...scaleProblems(scale)];
-    if (seenIds.has(service.id)) problems.push("the service is named twice");
+    if (seenIds.has(service.id)) problems.push("the service is listed twice");
     seenIds.add(service.id);
     return problems.map((message) => ({ service: service.spec?.name ?? service.id, path: "", message }));
   });
@@ -148,7 +149,7 @@ function resolveScales(scales: readonly ServiceScale[], state: ClusterState): re
   return resolved;
 }
 
-/** Fewer replicas need no new tasks, so that the policy does not matter. */
+/** Returns whether the service needs new tasks, which the policy must permit. */
 function isScaledUp({ service, replicas }: Scale): boolean {
   const mode = service.spec?.mode;
   return mode?.$case === "replicated" && replicas > mode.value.replicas;

@@ -50,7 +50,7 @@ export async function updateService(
   const { spec: current } = findService(context.state, request.service);
   const mode = request.resolveImage || (request.force ? ResolveImage.ALWAYS : ResolveImage.CHANGED);
   const credentials = request.registryLogins?.credentials ?? [];
-  // A request with another name or stack fails. It must not get the logins of that stack used on a node of its choice.
+  // A request that changes the name or stack fails later. Until then, it must not use the logins of that stack.
   const requested = request.spec ?? current;
   const isOfService = requested?.name === current?.name && requested?.stack === current?.stack;
   const specs = requested === undefined || !isOfService ? [] : [requested];
@@ -77,7 +77,7 @@ export async function updateService(
 }
 
 /**
- * Rolls a service back: writes the spec of an earlier version as a new version.
+ * Rolls a service back by writing the spec of an earlier version as a new version.
  * @throws BerthError BERTH_NOT_FOUND when the version is not kept; BERTH_POLICY_DENIED; BERTH_PORT_IN_USE
  */
 export async function rollbackService(
@@ -95,14 +95,14 @@ export async function rollbackService(
       sealer,
       intro: `service ${serviceName(service)} was not rolled back`,
       now: runtime.wallClockMs(),
-      rollback: `rolled back to version ${version} as requested`,
+      rollbackMessage: `rolled back to version ${version} as requested`,
     });
     return { changes, result: { outcome, version } };
   }, signal);
   return { service: outcome, restoredVersion: version };
 }
 
-interface Replacement {
+interface ReplaceSpecOptions {
   readonly spec: ServiceSpec;
   readonly files: VersionChoice;
   readonly sealer: FileSealer | undefined;
@@ -111,14 +111,14 @@ interface Replacement {
   /** What failed, for the error message. */
   readonly intro: string;
   readonly now: number;
-  /** The rollout's message when this is a rollback. */
-  readonly rollback?: string;
+  /** The message of the rollout. Set for a rollback only. */
+  readonly rollbackMessage?: string;
 }
 
 function replaceSpec(
   state: ClusterState,
   { id }: Service,
-  { spec, files, sealer, images, intro, now, rollback }: Replacement,
+  { spec, files, sealer, images, intro, now, rollback }: ReplaceSpecOptions,
 ): ServiceDecision & { readonly warnings: readonly string[] } {
   const companions = followingCompanions([spec], state);
   requirePermitted([spec, ...companions], state, intro);

@@ -19,9 +19,9 @@ import { agentProtocol } from "../core/model/required-protocol.js";
 import type { ApiContext } from "./api-context.js";
 import { findNode } from "./lookup.js";
 
-/** Docker lists the volumes of a host within a second, also under load. A plugin can take longer. */
+/** Docker lists the volumes of a host within a second, even under load. Volume plugins can take longer. */
 const TIMEOUT_MS = 8_000;
-/** Docker removes the contents of a volume before it answers. */
+/** Docker deletes the contents of a volume before it responds. */
 const REMOVE_TIMEOUT_MS = 60_000;
 const MAX_NAMES = 1_000;
 /** The first version of the protocol whose agents know volume requests. */
@@ -29,7 +29,7 @@ const VOLUMES_SINCE = 2;
 
 type Action = NonNullable<VolumeRequest["action"]>;
 
-/** Lists the volumes of nodes. A node that does not answer has an error instead. */
+/** Lists the volumes of nodes. A node that does not respond has an error instead. */
 export async function listVolumes(
   { node, name }: ListVolumesRequest,
   context: ApiContext,
@@ -51,7 +51,7 @@ export async function createVolume(
   signal: AbortSignal,
 ): Promise<CreateVolumeResponse> {
   const target = findNode(context.state, node);
-  if (volume === undefined || volume.name === "") throw invalid("a volume needs a name");
+  if (volume === undefined || volume.name === "") throw invalid("the volume has no name");
   await recordCall(context, signal);
   const action: Action = { $case: "create", value: volume };
   const reply = await askNode(target, action, TIMEOUT_MS, context, signal);
@@ -67,7 +67,7 @@ export async function removeVolumes(
 ): Promise<RemoveVolumesResponse> {
   const target = findNode(context.state, node);
   if (names.length === 0 || names.length > MAX_NAMES || names.includes(""))
-    throw invalid(`1 to ${MAX_NAMES} names of volumes are needed`);
+    throw invalid(`invalid number of volume names: use 1 to ${MAX_NAMES}`);
   await recordCall(context, signal);
   const removed: string[] = [];
   for (const name of names) {
@@ -79,7 +79,7 @@ export async function removeVolumes(
   return { removed, error: "" };
 }
 
-/** Removes the unused volumes of nodes. A node that does not answer has an error instead. */
+/** Removes the unused volumes of nodes. A node that does not respond has an error instead. */
 export async function pruneVolumes(
   { node, all }: PruneVolumesRequest,
   context: ApiContext,
@@ -112,7 +112,7 @@ async function recordCall({ writer }: ApiContext, signal: AbortSignal): Promise<
 interface NodeReply {
   readonly node: Node;
   readonly hostname: string;
-  /** Undefined when the node did not answer. */
+  /** Undefined when the node did not respond. */
   readonly reply: VolumeReply | undefined;
   readonly error: string;
 }
@@ -148,7 +148,7 @@ function askNode(
   if (agentProtocol(node.description) < VOLUMES_SINCE) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
-      message: `the agent on ${nodeName(node)} is of an older release: upgrade it`,
+      message: `the agent on ${nodeName(node)} runs an older release: upgrade it`,
     });
   }
   const command = (requestId: string) => ({ $case: "volumeRequest", value: { requestId, action } }) as const;

@@ -10,7 +10,7 @@ import { serviceSummary } from "./summaries.js";
 /** Minimum time between two responses. A large service changes a thousand times while it starts. */
 const MIN_INTERVAL_MS = 50;
 
-/** Streams the state of the requested services: all of them first, then each that changes. Ends with the caller or the term. */
+/** Streams the state of all requested services, then each change. Ends with the call or the term. */
 export async function* watchServices(
   { serviceIds }: WatchServicesRequest,
   { state, runtime, signal: term }: ApiContext,

@@ -20,11 +20,11 @@ const DEFAULT_INTERVAL_MS = 2_000;
 const MIN_INTERVAL_MS = 500;
 const MAX_INTERVAL_MS = 60_000;
 
-/** The first response waits up to this long for a sample of every node, and checks this often. */
+/** The first response is delayed for up to this time, until every node has sent a sample. */
 const FIRST_WAIT_MS = 3_000;
 const FIRST_POLL_MS = 100;
 
-/** Limit of tasks in one response. It is more than a screen shows. */
+/** Limit of tasks in one response. More than a screen shows. */
 const MAX_TASKS = 1_000;
 
 /**

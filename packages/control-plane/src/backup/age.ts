@@ -3,17 +3,17 @@ import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { BerthError } from "@berth/proto";
 import { Decrypter, Encrypter, type Identity, type Recipient, Stanza } from "age-encryption";
 
-/** What a backup is encrypted with: a passphrase, or public keys such as "age1…". */
+/** How a backup is encrypted: with a passphrase, or for public keys such as "age1…". */
 export type BackupProtection =
   | { readonly kind: "passphrase"; readonly passphrase: string }
   | { readonly kind: "recipients"; readonly recipients: readonly string[] };
 
-/** What decrypts a backup: its passphrase, or the private keys of a file ("AGE-SECRET-KEY-1…"). */
+/** How a backup is decrypted: with its passphrase, or with the private keys of a file ("AGE-SECRET-KEY-1…"). */
 export type BackupUnlock =
   | { readonly kind: "passphrase"; readonly passphrase: string }
   | { readonly kind: "identities"; readonly identities: readonly string[] };
 
-/** Shorter passphrases can be found by trying all of them. */
+/** Shorter passphrases can be found by brute force. */
 export const MIN_PASSPHRASE_LENGTH = 12;
 const MAX_PASSPHRASE_LENGTH = 1_024;
 const MAX_RECIPIENTS = 20;
@@ -22,7 +22,7 @@ const MAX_RECIPIENTS = 20;
 const SCRYPT_LOG_N = 18;
 const SCRYPT_R = 8;
 const SCRYPT_LABEL = "age-encryption.org/v1/scrypt";
-/** More would take minutes. The limit of `age` is 22. */
+/** A higher work factor would take minutes. The limit of `age` is 22. */
 const MAX_SCRYPT_LOG_N = 20;
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
@@ -84,8 +84,8 @@ function createEncrypter(protection: BackupProtection): Encrypter {
 }
 
 /**
- * Encrypts the key of a file with a passphrase, as the library does, but derives the key with OpenSSL in a thread of the
- * pool. The library would block the event loop of the leader for seconds.
+ * Encrypts the key of a file with a passphrase, as the library does, but derives the key with OpenSSL in the thread
+ * pool. The library would block the leader's event loop for seconds.
  */
 class PassphraseRecipient implements Recipient {
   readonly #passphrase: string;
@@ -170,19 +170,19 @@ export async function decrypt(
     if (encryptedWith === "public key")
       throw invalidBackup(
         name,
-        "it is encrypted for a public key: pass --identity-file with the private key",
+        "it is encrypted for a public key: use --identity-file with the private key",
       );
     decrypter.addIdentity(new PassphraseIdentity(unlock.passphrase));
   } else {
     if (encryptedWith === "passphrase")
-      throw invalidBackup(name, "it is encrypted with a passphrase: pass --passphrase-file, or enter it");
+      throw invalidBackup(name, "it is encrypted with a passphrase: use --passphrase-file, or enter the passphrase");
     for (const identity of unlock.identities) addIdentity(decrypter, identity);
   }
   try {
     return readDecrypted(name, await decrypter.decrypt(toStream(resume(start, chunks))));
   } catch (cause) {
     const isLocked = cause instanceof Error && cause.message.startsWith("no identity matched");
-    const reason = encryptedWith === "passphrase" ? "wrong passphrase" : "none of the private keys opens it";
+    const reason = encryptedWith === "passphrase" ? "wrong passphrase" : "none of the private keys decrypts it";
     throw invalidBackup(name, isLocked ? reason : "its header is damaged", cause);
   }
 }
@@ -191,8 +191,8 @@ function addIdentity(decrypter: Decrypter, identity: string): void {
   try {
     decrypter.addIdentity(identity);
   } catch (cause) {
-    // The text is a secret.
-    throw invalidInput('invalid private key: use a line "AGE-SECRET-KEY-1…" of age-keygen', cause);
+    // The text is secret, so the error does not quote it.
+    throw invalidInput('invalid private key: use a line "AGE-SECRET-KEY-1…" from age-keygen', cause);
   }
 }
 
@@ -230,7 +230,7 @@ async function* readDecrypted(name: string, stream: ReadableStream<Uint8Array>):
   }
 }
 
-/** The types of the library are those of browsers, in which streams cannot be iterated. */
+/** Converts the type: the library uses browser types, whose streams are not iterable. */
 function readBytes(stream: ReadableStream<Uint8Array>): AsyncIterable<Uint8Array> {
   return stream as unknown as NodeReadableStream<Uint8Array>;
 }

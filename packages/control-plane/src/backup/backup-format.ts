@@ -14,14 +14,14 @@ import { parseKey, ROOT } from "../store/keys.js";
 import { invalidBackup } from "./age.js";
 
 /**
- * The decrypted and decompressed content of a backup is text, one JSON object a line:
+ * The decrypted and decompressed content of a backup is text, with one JSON object per line:
  *
  *     {"format":"berth-backup","version":1,"cluster":…,"revision":…,…}
  *     {"kind":"secrets","clusterKey":…,"etcdAuthority":…}
  *     {"kind":"record","key":"/berth/v1/nodes/…","value":"…"}     for each key in etcd
  *     {"kind":"end","records":N}
  *
- * The version is incremented by each change that an older release could misread.
+ * The version is incremented with each change that an older release could misread.
  */
 const FORMAT = "berth-backup";
 export const FORMAT_VERSION = 1;
@@ -89,11 +89,11 @@ export async function* parseParts(name: string, lines: AsyncIterable<string>): A
   for await (const line of lines) {
     const part = parseLine(name, line, next === "header");
     if (next === "nothing") throw invalidBackup(name, "it continues after its end");
-    if (next === "secrets" && part.kind !== "secrets") throw invalidBackup(name, "it has no cluster key");
-    if (next === "records" && part.kind === "secrets") throw invalidBackup(name, "it has two cluster keys");
+    if (next === "secrets" && part.kind !== "secrets") throw invalidBackup(name, "it contains no cluster key");
+    if (next === "records" && part.kind === "secrets") throw invalidBackup(name, "it contains two cluster keys");
     if (part.kind === "record") records += 1;
     if (part.kind === "end" && part.records !== records)
-      throw invalidBackup(name, `it has ${records} records instead of ${part.records}`);
+      throw invalidBackup(name, `it contains ${records} records instead of ${part.records}`);
     next = part.kind === "header" ? "secrets" : part.kind === "end" ? "nothing" : "records";
     yield part;
   }
@@ -118,13 +118,13 @@ function parseLine(name: string, line: string, isFirst: boolean): BackupPart {
     case "end":
       if (typeof fields.records === "number") return { kind: "end", records: fields.records };
   }
-  throw invalidBackup(name, "a line is unknown");
+  throw invalidBackup(name, "a line has an unknown kind");
 }
 
 function parseHeader(name: string, fields: Readonly<Record<string, unknown>>): BackupHeader {
   const { format, version, cluster, createdAtMs, revision, generation, berthVersion, servers } = fields;
   if (format !== FORMAT || typeof version !== "number")
-    throw invalidBackup(name, "it is not a backup of berth");
+    throw invalidBackup(name, "it is not a berth backup");
   if (version > FORMAT_VERSION) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
@@ -219,7 +219,7 @@ export class SummaryBuilder {
   }
 }
 
-/** Parses the record of an authority. Returns undefined for an invalid one. */
+/** Parses the record of an authority. Returns undefined for an invalid record. */
 export function parseAuthority(value: string): Authority | undefined {
   try {
     const authority = Authority.fromJSON(JSON.parse(value));

@@ -3,8 +3,8 @@ import { fetchAuthority } from "@berth/proto/identity";
 const TIMEOUT_MS = 3_000;
 
 /**
- * Returns the address of a server that answers with a certificate of one of these authorities. Undefined when none does:
- * nothing listens, or another program.
+ * Returns the address of a running server of the cluster, which has a certificate from one of these authorities.
+ * Undefined when nothing, or another program, listens at each address.
  */
 export async function findLivingServer(
   addresses: readonly string[],

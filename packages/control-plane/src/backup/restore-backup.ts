@@ -41,7 +41,7 @@ export interface RestoreOptions extends BackupFile {
   readonly dataDir: string;
   /** An external etcd without records. Undefined for an embedded one. */
   readonly etcd?: { readonly endpoints: readonly [string, ...string[]]; readonly tls?: EtcdTls | undefined };
-  /** Whether to restore although a server of the backed up cluster answers. */
+  /** Whether to restore even if a server of the backed-up cluster responds. */
   readonly force: boolean;
   /** Called with each step that may take more than a second. */
   readonly onProgress: (step: string) => void;
@@ -87,7 +87,7 @@ export async function restoreBackup(options: RestoreOptions, signal: AbortSignal
   return content.summary;
 }
 
-/** What the first pass over a backup has found. Only the records themselves are read again. */
+/** The result of the first pass over a backup. The second pass reads only the records. */
 interface BackupContent {
   readonly header: BackupHeader;
   readonly secrets: ClusterSecrets;
@@ -129,7 +129,7 @@ async function checkBackup(backup: BackupFile): Promise<BackupContent> {
     for (const authority of [...authorities, ...secrets.etcdAuthorities])
       requireOpenable(secrets.clusterKey, authority);
   } catch (cause) {
-    throw invalidBackup(backup.file, "its cluster key does not open its CA", cause);
+    throw invalidBackup(backup.file, "its cluster key does not decrypt its CA", cause);
   }
   return { header, secrets, authorities, summary: builder.build(), hasAtMostOne };
 }
@@ -140,8 +140,8 @@ function readAuthorityRecord({ key, value }: BackupRecord): Authority | undefine
 }
 
 /**
- * Returns the identity folder of an empty data directory. Removes what an interrupted restore has left.
- * @throws BerthError BERTH_INPUT_INVALID when the directory has a cluster
+ * Returns the identity folder of an empty data directory. Removes the remains of an interrupted restore.
+ * @throws BerthError BERTH_INPUT_INVALID when the directory contains a cluster
  */
 async function prepareFolder(claim: DataDir): Promise<ServerFolder> {
   const { path } = claim;
@@ -156,14 +156,14 @@ async function prepareFolder(claim: DataDir): Promise<ServerFolder> {
   if (state.kind !== "none" || state.hasBegunCluster || hasEtcdData(path)) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `cannot restore into ${path}: it has the data of a cluster: use an empty --data-dir, or move this one away`,
+      message: `cannot restore into ${path}: it contains the data of a cluster: use an empty --data-dir, or move this directory away`,
       details: { dataDir: path },
     });
   }
   return folder;
 }
 
-/** @throws BerthError BERTH_CONFLICT when a server of the cluster answers */
+/** @throws BerthError BERTH_CONFLICT when a server of the cluster responds */
 async function requireNoLivingServer(
   { header, authorities }: BackupContent,
   signal: AbortSignal,
@@ -173,7 +173,7 @@ async function requireNoLivingServer(
   if (address === undefined) return;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `cannot restore: server ${address} of the cluster ${header.cluster} is running: stop all servers of the cluster first, or use --force to leave it behind`,
+    message: `cannot restore: server ${address} of the cluster ${header.cluster} is running: stop all servers of the cluster first, or use --force to ignore it`,
     details: { address },
   });
 }
@@ -200,7 +200,7 @@ async function withEmbeddedEtcd(
     signal,
   );
   const logger = pino({ level: "silent" });
-  // Members of the cluster before the restore can have the same addresses. They must not exchange messages with this one.
+  // A new token, because members of the original cluster may have the same addresses and must not talk to this member.
   const clusterToken = `berth-${systemRuntime.newId()}`;
   const etcd = await startEmbeddedEtcd({ dataDir, tls: certificate.paths, logger, clusterToken }, signal);
   try {
@@ -222,7 +222,7 @@ async function withStore(
   }
 }
 
-/** Writes all records of the backup, and that of the restore. @throws BerthError BERTH_INPUT_INVALID unless etcd is empty */
+/** Writes all records of the backup, and the record of the restore. @throws BerthError BERTH_INPUT_INVALID unless etcd is empty */
 async function writeRecords(
   store: Store,
   backup: BackupFile,
@@ -244,7 +244,7 @@ async function writeRecords(
     ops = [];
     bytes = 0;
   };
-  // The new etcd has the authority of the backup alone, so a rotation of it does not continue.
+  // The new etcd only has the authority from the backup, so a rotation in progress does not continue.
   const left = new Set([restoreKey, ETCD_AUTHORITIES_KEY]);
   for await (const part of readBackup(backup)) {
     if (part.kind !== "record" || left.has(part.record.key)) continue;

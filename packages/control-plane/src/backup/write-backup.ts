@@ -22,7 +22,7 @@ export interface WriteBackupOptions {
 /**
  * Reads all records at one revision, and yields the bytes of an encrypted backup. Returns its summary.
  *
- * Leased keys, which belong to processes that run now, are left out.
+ * Leased keys are left out, because they belong to running processes.
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_INPUT_INVALID for an unusable passphrase or key
  */
 export async function* writeBackup(
@@ -31,7 +31,7 @@ export async function* writeBackup(
 ): AsyncGenerator<Uint8Array, BackupSummary> {
   const summary: { value?: BackupSummary } = {};
   const text = formatBackup(options, summary, signal);
-  // An error of the source destroys the compressor, whose reader gets it.
+  // An error of the source destroys the compressor, which passes it to the reader.
   const compressed = pipeline(Readable.from(text), createGzip(), () => {});
   try {
     yield* await encrypt(compressed, options.protection);
@@ -76,6 +76,6 @@ function requirePage(page: RangePage): Extract<RangePage, { readonly kind: "page
   if (page.kind === "page") return page;
   throw new BerthError({
     code: "BERTH_ETCD_UNAVAILABLE",
-    message: "cannot create a backup: etcd compacted its revision before it was read: try again",
+    message: "cannot create a backup: etcd compacted the revision before all records were read: try again",
   });
 }

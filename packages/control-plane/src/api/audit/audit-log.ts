@@ -20,7 +20,7 @@ export interface AuditLogOptions {
   readonly signal: AbortSignal;
 }
 
-/** A record that a decision writes. The decision can be made several times, and the record is written once. */
+/** A record that a decision writes. The record is written once, even if the decision is made several times. */
 export interface PendingRecord {
   /** Identifies the record within the epoch. */
   readonly call: number;
@@ -63,7 +63,7 @@ export class AuditLog {
     return [...put, ...changes, ...removals];
   }
 
-  /** Records a refused call, at once or with others after an interval. Lost if the term ends before. */
+  /** Records a refused call, at once or together with others after an interval. Lost if the term ends before. */
   recordRefused(call: AuditedCall): void {
     this.#refused.add(call);
   }

@@ -27,7 +27,7 @@ export type AuditRule<Request> =
       readonly recordKind: Kind.CHANGE | Kind.ACCESS;
       /** Returns false for a request that changes nothing. @default always true */
       readonly isRecorded?: (request: Request) => boolean;
-      /** Returns what the call is about. Names that do not exist are subjects, too. */
+      /** Returns the subjects of the call, including names that do not exist. */
       readonly subjects: (request: Request, state: ClusterState) => readonly AuditSubject[];
       /** @default the changes of records, see `summarizeChanges` */
       readonly summary?: (request: Request) => string;
@@ -41,11 +41,11 @@ const MAX_IMAGE_LENGTH = 512;
 const UNRECORDED = { kind: "unrecorded" } as const;
 
 /**
- * The rule of every method. Recorded are calls that change the cluster, and streams to containers, which can change them. Reading,
- * logs included, is not recorded: monitoring reads all the time.
+ * The rules of all methods. Calls that change the cluster and streams to containers are recorded. Calls that only read,
+ * including logs, are not recorded, because monitoring reads continuously.
  *
- * Subjects and summaries never contain environment variables, arguments, input, labels' values, the contents of
- * secrets and configs, or passwords of registries.
+ * Subjects and summaries never contain environment variables, arguments, input, labels' values, the contents of secrets
+ * and configs, or passwords of registries.
  */
 export const AUDIT_RULES: AuditRules = {
   getCluster: UNRECORDED,
@@ -157,7 +157,7 @@ export const AUDIT_RULES: AuditRules = {
     kind: "recorded",
     recordKind: Kind.CHANGE,
     subjects: ({ node }, state) => (node === "" ? [] : [nodeSubject(node, state)]),
-    summary: ({ all }) => (all ? "removed all unused volumes" : "removed unused volumes without a name"),
+    summary: ({ all }) => (all ? "removed all unused volumes" : "removed unused anonymous volumes"),
   },
   listFiles: UNRECORDED,
   getFile: UNRECORDED,
@@ -206,7 +206,7 @@ export const AUDIT_RULES: AuditRules = {
     kind: "recorded",
     recordKind: Kind.CHANGE,
     subjects: ({ hostname }) => [{ kind: "host", id: "", name: hostname }],
-    // The token is a secret, its id is not.
+    // The token is secret, but its id is not.
     summary: ({ token }) => `joined with token ${tokenIdIn(token)}`,
   },
   renewCertificate: UNRECORDED,
@@ -296,7 +296,7 @@ export const AUDIT_RULES: AuditRules = {
   },
 };
 
-/** Returns what a stream to a container does. Arguments of commands can contain secrets. */
+/** Describes a stream to a container, without the arguments of commands, which can contain secrets. */
 function streamSummary({ command, attach, readArchive, writeArchive, connectPort }: ExecStart): string {
   if (attach !== undefined) return attach.stdin ? "attached with input" : "attached";
   if (readArchive !== undefined) return `copied from ${readArchive.path}`;
@@ -306,7 +306,7 @@ function streamSummary({ command, attach, readArchive, writeArchive, connectPort
   return `program ${command?.command[0] ?? ""}${user}`;
 }
 
-/** Returns the id of a token's text; "?" for a text that is no token. */
+/** Returns the id in the text of a token; "?" for a text that is not a token. */
 function tokenIdIn(text: string): string {
   try {
     return joinTokenId(parseJoinToken(text).hash);

@@ -31,7 +31,7 @@ export function refusedRpc({ path, caller, client, errorCode }: RefusedRpc): Aud
   return { kind: Kind.REFUSED, ...call, subjects: [], summary: "", errorCode };
 }
 
-/** Returns the parts of a record that say who called which method. */
+/** Returns the parts of a record that identify the caller and the method. */
 export function describeCall(
   path: string,
   { caller, client, peer, forwarded }: AttemptedCall["context"],

@@ -19,9 +19,9 @@ type StreamingMethod = (requests: AsyncIterable<unknown>, caller: CallContext) =
 type Rule = Extract<AuditRule<unknown>, { readonly kind: "recorded" }>;
 
 /**
- * Returns handlers that record calls as AUDIT_RULES say. A recorded call gets handlers of its own, whose writer adds the
- * record to the first decision of the call: the record is in the store exactly if the change is. The decision also checks
- * the stacks of the call.
+ * Returns handlers that record calls according to AUDIT_RULES. A recorded call gets separate handlers, whose writer
+ * adds the record to the first decision of the call. The store then has both the record and the change, or neither. The
+ * decision also checks the caller's access to the stacks of the call.
  */
 export function recordCalls(context: ApiContext, createHandlers: CreateHandlers): Handlers {
   const unrecorded = limitToStacks(createHandlers(context), context);
@@ -41,8 +41,8 @@ export function recordCalls(context: ApiContext, createHandlers: CreateHandlers)
 }
 
 /**
- * Returns handlers of unary methods and response streams that check the stacks of each call, and record calls that the
- * stacks refuse.
+ * Returns handlers of unary methods and response streams that check the caller's access to the stacks of each call, and
+ * record denied calls.
  */
 function limitToStacks(handlers: Handlers, { state, audit }: ApiContext): Handlers {
   const entries = Object.entries(ControlServiceService).map(([key, { path, requestStream }]) => {
@@ -154,7 +154,7 @@ class CallRecorder {
     if (!this.#isWritten) await this.#submit(() => ({ changes: [], result: undefined }), this.#caller.signal);
   }
 
-  /** Records a failed call, unless its caller has left or the term has ended, which are no refusals. */
+  /** Records a denied call. Ignores calls that failed because the caller has left or the term has ended. */
   recordError(error: unknown): void {
     const { audit, state, signal } = this.#recorder.context;
     if (this.#isWritten || signal.aborted || this.#caller.signal.aborted) return;
@@ -174,7 +174,7 @@ class CallRecorder {
     if (this.#isWritten) return context.writer.submit(decide, signal);
     const pending = context.audit.createPending();
     const result = await context.writer.submit((state) => {
-      // Checked in the decision: a name could have passed to another stack since the call arrived.
+      // Checked in the decision, because the name may belong to a different stack since the call arrived.
       requireStackAccess(this.#recorder.name, this.request, this.#caller.caller, state);
       const decision = decide(state);
       const call: AuditedCall = {

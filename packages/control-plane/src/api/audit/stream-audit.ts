@@ -6,8 +6,8 @@ import type { ApiContext } from "../api-context.js";
 const CHUNK = 100;
 
 /**
- * Streams records, oldest first, and with `follow` new ones until the caller leaves or the term ends. All leaders continue
- * the same sequence, so a caller can resume at any of them.
+ * Streams records, oldest first; with `follow`, continues with new records until the caller leaves or the term ends.
+ * All leaders continue the same sequence, so a caller can resume with any leader.
  */
 export async function* streamAudit(
   request: StreamAuditRequest,
@@ -56,7 +56,7 @@ function findStart(
   records: readonly AuditRecord[],
 ): number {
   const last = records.at(-1)?.sequence ?? 0;
-  // A log that ends before the caller's position was restored from a backup.
+  // After a restore from a backup, the log can end before the caller's position.
   if (afterSequence > 0) return Math.min(afterSequence, last);
   const first = records.findIndex(({ timeMs }) => timeMs >= sinceMs);
   const start = Math.max(first < 0 ? records.length : first, limit === 0 ? 0 : records.length - limit);

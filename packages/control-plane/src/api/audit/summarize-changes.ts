@@ -5,9 +5,9 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
 /**
- * Describes the most important changes of a decision, such as `shop_web: version 1 -> 2, image app:1 -> app:2`.
- * `state` holds the records before the changes. Labels and environment variables can be secret, so their values are left
- * out.
+ * Describes the most important changes of a decision, such as `shop_web: version 1 -> 2, image app:1 -> app:2`. `state`
+ * holds the records before the changes. The values of labels and environment variables are left out, because they can
+ * be secret.
  */
 export function summarizeChanges(changes: readonly Change[], state: ClusterState): string {
   const descriptions: string[] = [];

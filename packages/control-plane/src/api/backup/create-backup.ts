@@ -10,7 +10,7 @@ import { linkSignals } from "../../runtime/abort.js";
 import type { ApiContext } from "../api-context.js";
 
 /**
- * Streams an encrypted backup, and then its summary. The call is recorded before any record is read.
+ * Streams an encrypted backup, followed by its summary. The audit log has the call before any record is read.
  * @throws BerthError BERTH_INPUT_INVALID, BERTH_ETCD_UNAVAILABLE, BERTH_UNSUPPORTED in a simulation
  */
 export async function* createBackup(

@@ -12,7 +12,7 @@ import type { ApiContext } from "../api-context.js";
 const MAX_LISTED_NODES = 100;
 const MAX_LISTED_TASKS = 1_000;
 
-/** Returns the last restore from a backup, and what it waits for. */
+/** Returns the last restore from a backup, and the nodes that it waits for. */
 export function getRestore({ state, restoreMonitor }: ApiContext): GetRestoreResponse {
   const { missing, unknown } = state.isRestorePending
     ? restoreMonitor.progress
@@ -57,6 +57,6 @@ function nodesMissing(missing: readonly Node[]): BerthError {
   const others = missing.length > 5 ? ` and ${missing.length - 5} others` : "";
   return new BerthError({
     code: "BERTH_RESTORE_PENDING",
-    message: `cannot complete the restore: ${names}${others} have not connected since: start their agents, remove them with "berth node rm", or use --force, which lets their tasks be replaced`,
+    message: `cannot complete the restore: ${names}${others} have not connected since: start their agents, remove them with "berth node rm", or use --force to replace their tasks`,
   });
 }

@@ -1,7 +1,7 @@
 import type { Network, NetworkAttachment, ServiceSpec } from "@berth/proto";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** What the checks of a deployment's network attachments need. */
+/** Input of the checks of a deployment's network attachments. */
 export interface AttachmentContext {
   readonly state: ClusterState;
   /** Networks that the same change creates or updates, by name. */

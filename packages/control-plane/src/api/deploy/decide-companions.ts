@@ -11,7 +11,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import { decideSpec } from "./decide-spec.js";
 import { violationsError } from "./violations.js";
 
-// Companions are services whose tasks run beside those of other services of their stack, their owners.
+// Companions are services whose tasks run beside the tasks of other services of the stack, their owners.
 
 export interface OwnerCheck {
   readonly state: ClusterState;
@@ -22,7 +22,7 @@ export interface OwnerCheck {
 }
 
 /**
- * Checks the owners of services that are to be created or changed, and their companions.
+ * Checks the owners and companions of services that are created or changed.
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export function requireOwners(specs: readonly ServiceSpec[], check: OwnerCheck): void {
@@ -47,7 +47,7 @@ export function requireOwners(specs: readonly ServiceSpec[], check: OwnerCheck):
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
 }
 
-/** Returns the specs of the companions that have to change when their owners get other replicas. */
+/** Returns the specs of the companions that must change with the number of replicas of their owners. */
 export function followingCompanions(
   owners: readonly ServiceSpec[],
   state: ClusterState,
@@ -78,7 +78,7 @@ export function decideCompanions(
   });
 }
 
-/** Returns a restored spec of a companion with the replicas that its owner has now. */
+/** Returns a restored companion spec with the current number of replicas of its owner. */
 export function withCurrentReplicas(spec: ServiceSpec, state: ClusterState): ServiceSpec {
   const [name = ""] = ownerNames(spec);
   const owner = state.services.byName(name)?.spec;
@@ -91,7 +91,7 @@ function withReplicasOf(spec: ServiceSpec, { mode }: ServiceSpec): ServiceSpec {
 }
 
 /**
- * Checks that no service is removed without its companions, whose tasks would lose what they share.
+ * Checks that no service is removed without its companions, whose tasks share namespaces and mounts with its tasks.
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export function requireCompanionsRemoved(removed: readonly Service[], state: ClusterState): void {

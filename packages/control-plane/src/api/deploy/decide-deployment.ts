@@ -44,7 +44,7 @@ export interface StackDeployment {
   readonly pool?: NetworkPool;
   /** The secrets and configs of the stack. @default none */
   readonly files?: readonly FileContent[];
-  /** Replace the stack's own registry logins. Validated. Undefined to keep them. */
+  /** Validated credentials that replace the stack's own registry logins. Undefined to keep the logins. */
   readonly credentials?: readonly RegistryCredentials[] | undefined;
   /** The digests of the images. @default no image is resolved */
   readonly images?: ImageResolutions;
@@ -81,8 +81,9 @@ export interface ServiceTarget {
 
 /**
  * Returns the changes that deploy a stack.
- * @throws BerthError BERTH_POLICY_DENIED with everything that the policy denies, BERTH_SPEC_INVALID with every
- * violation in networks, secrets, configs and the owners of services, or BERTH_PORT_IN_USE with every port that another service publishes
+ * @throws BerthError BERTH_POLICY_DENIED with all settings that the policy denies, BERTH_SPEC_INVALID with all
+ * violations in networks, secrets, configs and owners of services, or BERTH_PORT_IN_USE with all ports that other
+ * services publish
  */
 export function decideDeployment(
   deployment: StackDeployment,
@@ -96,7 +97,7 @@ export function decideDeployment(
   const networks = networkChanges(deployment, state, { ...context, intro });
   const logins = loginChanges(deployment, state, context);
   const targets = deployment.specs.map((spec) => ({
-    // A name without a service is left over from an interrupted deployment, which is completed with the same id.
+    // A name without a service is left over from an interrupted deployment. The new one continues with the same id.
     id: state.services.byName(spec.name)?.id ?? state.serviceIdOf(spec.name) ?? newId(),
     spec: withForceUpdate(spec, state.services.byName(spec.name)?.spec),
   }));
@@ -118,7 +119,7 @@ export function decideDeployment(
     }),
   ];
   return {
-    // Files, networks and logins come first: an interrupted deployment leaves no service without them.
+    // Files, networks and logins come first, so that an interrupted deployment leaves no service without them.
     changes: [
       ...files.changes,
       ...networks.changes,

@@ -12,7 +12,7 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceViolation } from "./violations.js";
 
-/** Limit of all contents of a cluster. The leader keeps them in memory, and loads them at the start of its term. */
+/** Limit of the total size of all contents. The leader loads them at the start of its term and keeps them in memory. */
 const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 
 const OUTCOME_KINDS = {
@@ -61,7 +61,7 @@ export function decideFiles(contents: readonly FileContent[], context: FileConte
         message: `it belongs to ${owner}: declare it as external, or rename it`,
       });
     }
-    if (byKey.has(fileKey(content))) problems.push({ path: "name", message: "the name is used twice" });
+    if (byKey.has(fileKey(content))) problems.push({ path: "name", message: "duplicate name" });
     violations.push(...problems.map((problem) => ({ service: subject, ...problem })));
     if (problems.length > 0) continue;
     const applied = applyFile(newest, content, { id: newId(), stack: content.stack, now, sealer });
@@ -112,6 +112,6 @@ function requireSpace(changes: readonly Change[], { files }: ClusterState): void
   if (added === 0 || files.sealedBytes + added <= MAX_TOTAL_BYTES) return;
   throw new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `the secrets and configs were not stored: with them, the cluster would have more than ${MAX_TOTAL_BYTES} bytes of contents: remove some`,
+    message: `the secrets and configs were not stored: the contents of all secrets and configs would exceed ${MAX_TOTAL_BYTES} bytes: remove some`,
   });
 }

@@ -6,7 +6,7 @@ import { type ServiceViolation, violationsError } from "./violations.js";
 
 /** Limit of the credentials in one request. */
 const MAX_CREDENTIALS = 100;
-/** Limits of all logins of a cluster. An agent can need all of them, in one message. */
+/** Limits of all logins of a cluster. An agent may need all of them, in one message. */
 const MAX_LOGINS = 10_000;
 const MAX_TOTAL_BYTES = 8 * 1024 * 1024;
 
@@ -26,8 +26,8 @@ export interface LoginDecision {
 }
 
 /**
- * Returns the changes that store credentials. Those of the same registry and stack are replaced. The credentials have to
- * be valid.
+ * Returns the changes that store credentials, which must be valid. They replace stored credentials for the same
+ * registry and stack.
  * @throws BerthError BERTH_UNSUPPORTED without a cluster key; BERTH_LIMIT_EXCEEDED when the cluster has too many logins
  */
 export function decideLogins(
@@ -53,8 +53,8 @@ function sealLogins(
   const logins = credentials.map(({ server, username, secret, isIdentityToken }) => {
     const known = state.logins.byKey(loginKey({ server, stack }));
     const id = known?.id ?? newId();
-    // The copy has the fields of a newer release.
-    const login = { ...known, id, server, stack, username, updatedAtMs: now, isIdentityToken };
+    // Copying keeps fields that a newer release has written.
+    const login = { ...existing, id, server, stack, username, updatedAtMs: now, isIdentityToken };
     return { ...login, sealedSecret: sealer.seal(login, secret) };
   });
   return { changes: logins.map((login) => ({ kind: "put-login", login })), logins };
@@ -112,7 +112,7 @@ export function loginViolations(credentials: readonly RegistryCredentials[]): re
   const servers = new Set<string>();
   return credentials.flatMap((each, index) => {
     const problems = [...credentialProblems(each)];
-    if (servers.has(each.server)) problems.push(`${each.server} is named twice`);
+    if (servers.has(each.server)) problems.push(`${each.server} is listed twice`);
     servers.add(each.server);
     return problems.map((message) => ({ service: "", path: `registry_logins[${index}]`, message }));
   });
@@ -122,7 +122,7 @@ function deletion({ id }: RegistryLogin): Change {
   return { kind: "delete-login", loginId: id };
 }
 
-/** Checks the limits of a cluster with the stored logins, and without the removed ones. */
+/** Checks the limits of the cluster as they would be after the changes. */
 function requireSpace(
   stored: readonly RegistryLogin[],
   removed: readonly RegistryLogin[],
@@ -139,6 +139,6 @@ function requireSpace(
   if (count <= MAX_LOGINS && bytes <= MAX_TOTAL_BYTES) return;
   throw new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `the registry logins were not stored: with them, the cluster would have more than ${MAX_LOGINS} logins or ${MAX_TOTAL_BYTES} bytes: remove some with "berth registry logout"`,
+    message: `the registry logins were not stored: the cluster would exceed ${MAX_LOGINS} logins or ${MAX_TOTAL_BYTES} bytes: remove some with "berth registry logout"`,
   });
 }

@@ -43,7 +43,7 @@ export function decideSpec(
       ? []
       : [{ kind: "put-name", name: spec.name, serviceId: id } as const]),
     { kind: "put-service", service },
-    ...deleteUnusedRevisions(state, service),
+    ...unusedRevisionDeletions(state, service),
   ];
   return {
     changes,
@@ -61,8 +61,8 @@ export function decideRemoval(service: Service, now: number): ServiceDecision {
   };
 }
 
-/** Deletes old revisions that no task runs and that an automatic rollback would not restore. */
-function deleteUnusedRevisions(state: ClusterState, service: Service): readonly Change[] {
+/** Returns the changes that delete old revisions which no task runs and no automatic rollback would restore. */
+function unusedRevisionDeletions(state: ClusterState, service: Service): readonly Change[] {
   const oldest = service.version - KEPT_VERSIONS;
   const old = [...state.services.versions.ofService(service.id).keys()].filter((version) => version < oldest);
   if (old.length === 0) return [];

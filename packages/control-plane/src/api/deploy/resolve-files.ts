@@ -12,12 +12,12 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceTarget } from "./decide-deployment.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
-export interface FileResolution {
+export interface ResolveFilesOptions {
   readonly state: ClusterState;
   /** The newest versions of the secrets and configs that the same change stores, by `fileKey`. @default none */
   readonly declared?: ReadonlyMap<string, FileVersion>;
   readonly choiceFor: (target: ServiceTarget) => VersionChoice;
-  /** Undefined when the server has no cluster key, and so no secrets. */
+  /** Undefined when the server has no cluster key and thus no secrets. */
   readonly sealer: FileSealer | undefined;
   /** What failed, for the error message. */
   readonly intro: string;
@@ -25,12 +25,12 @@ export interface FileResolution {
 
 /**
  * Sets the version of each secret and config that the services mount.
- * @throws BerthError BERTH_SPEC_INVALID with every secret and config that does not exist, and with every secret that cannot
- * be an environment variable
+ * @throws BerthError BERTH_SPEC_INVALID with all secrets and configs that do not exist, and all secrets that cannot be
+ * environment variables
  */
 export function resolveFiles(
   targets: readonly ServiceTarget[],
-  { state, declared, choiceFor, sealer, intro }: FileResolution,
+  { state, declared, choiceFor, sealer, intro }: ResolveFilesOptions,
 ): readonly ServiceTarget[] {
   const violations: ServiceViolation[] = [];
   const resolved = targets.map((target) => {

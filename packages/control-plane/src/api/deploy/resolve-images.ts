@@ -31,7 +31,7 @@ import type { ApiContext } from "../api-context.js";
 import type { ServiceTarget } from "./decide-deployment.js";
 import type { ServiceViolation } from "./violations.js";
 
-/** Returns what is wrong with the images that a client has pushed. */
+/** Validates the images that a client has pushed. */
 export function pushedImageViolations(images: readonly ImageVersion[]): readonly ServiceViolation[] {
   return images
     .filter(({ image, imageId }) => imageProblem(image) !== undefined || !isSha256Digest(imageId))
@@ -42,7 +42,7 @@ export function pushedImageViolations(images: readonly ImageVersion[]): readonly
     }));
 }
 
-/** What is known about the tags of the images in a request, and how to use it. */
+/** The results of resolving the image tags of a request, and how to apply them. */
 export interface ImageResolutions {
   readonly mode: ResolveImage;
   /** By image. */
@@ -53,7 +53,7 @@ export interface ImageResolutions {
 export interface DigestRequest {
   readonly specs: readonly ServiceSpec[];
   readonly mode: ResolveImage;
-  /** Credentials in the request, which are not stored yet. They come before the stored ones. */
+  /** Credentials from the request, which are not stored yet. They take precedence over stored ones. */
   readonly credentials: readonly RegistryCredentials[];
   /** Images that the client has pushed. */
   readonly pushedImages: readonly ImageVersion[];
@@ -62,8 +62,8 @@ export interface DigestRequest {
 type ResolverContext = Pick<ApiContext, "state" | "imageResolver" | "imageInventories" | "loginSealer">;
 
 /**
- * Asks nodes for the digests that specs need, one question for each image. Images that no registry has are looked for on
- * all nodes. Called before the decision, which is a transaction and must not wait for a registry. Takes up to 10 s; never
+ * Asks nodes for the digests that specs need, once per image. Images that are not in a registry are searched for on all
+ * nodes. Called before the decision, which is a transaction and must not wait for a registry. Takes up to 10 s; never
  * rejects.
  */
 export async function askForDigests(
@@ -109,8 +109,8 @@ async function askRegistries(
 }
 
 /**
- * Looks on all nodes for the images that registries do not have. An image that only some nodes have is distributed by the
- * cluster. A service whose content is known keeps it while its registry cannot be asked.
+ * Searches all nodes for images that are not in a registry. The cluster distributes an image that only some nodes have.
+ * A service keeps its resolved digest while its registry cannot be reached.
  */
 async function findOnNodes(
   asked: ReadonlyMap<string, ImageResolution>,
@@ -144,7 +144,7 @@ async function findOnNodes(
   return new Map(found);
 }
 
-/** Returns none when this server cannot decrypt them. The registry then decides whether it answers without. */
+/** Returns no credentials when this server cannot decrypt them. Public registries respond without credentials. */
 function storedCredentials(
   image: StackImage,
   { logins }: ClusterState,
@@ -162,13 +162,13 @@ interface NodeChoice {
   readonly state: ClusterState;
   /** The nodes that can be asked. */
   readonly nodes: readonly Node[];
-  /** Where to start, so that the questions about several images go to different nodes. */
+  /** Index of the first candidate, so that requests for several images go to different nodes. */
   readonly offset: number;
 }
 
 /**
- * Selects the node to ask about the image of a service: one that runs the service, otherwise one that could run it. Other
- * nodes need not reach the registry, and get neither its login nor a say in what the service runs.
+ * Selects the node to ask about the image of a service: a node that runs the service, otherwise one that could run it.
+ * Other nodes may be unable to reach the registry, and must not receive its login or influence what the service runs.
  */
 function selectNode(spec: ServiceSpec, { state, nodes, offset }: NodeChoice): string | undefined {
   const service = state.services.byName(spec.name);
@@ -187,7 +187,7 @@ function selectNode(spec: ServiceSpec, { state, nodes, offset }: NodeChoice): st
   return eligible?.id;
 }
 
-/** Sets the content of each image, and returns the warnings about those that could not be resolved. */
+/** Sets the digest of each image, and returns warnings about images that could not be resolved. */
 export function resolveImages(
   targets: readonly ServiceTarget[],
   { mode, byImage }: ImageResolutions,

@@ -29,8 +29,8 @@ import { type ServiceViolation, violationsError } from "./violations.js";
 const MAX_NAMED_HOSTS = 3;
 
 /**
- * Checks that the networks of services exist, that the static addresses in them are free, and that some node can join
- * every network that is not optional. Fills in the attachment fields that the control plane sets.
+ * Checks that the networks of services exist, that their static addresses are free, and that at least one node can join
+ * every required network. Fills in the attachment fields that the control plane sets.
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export function resolveNetworks(
@@ -69,7 +69,7 @@ function withNetworkFields(spec: ServiceSpec, context: AttachmentContext): Servi
     const encrypted = network?.spec?.encrypted ?? false;
     const subnet = parseSubnet(network?.subnet ?? "");
     const addressesPerHost = subnet === undefined ? 0 : networkLayout(subnet).addressesPerRange;
-    // An encrypted network is never optional: without it, the task would send its traffic in the clear.
+    // An encrypted network is never optional: without it, the task would send its traffic in plaintext.
     return { ...attachment, encrypted, addressesPerHost, optional: attachment.optional && !encrypted };
   });
   return { ...spec, task: { ...spec.task, networks } };

@@ -13,7 +13,7 @@ import {
 import type { ServiceTarget } from "./decide-deployment.js";
 import type { ServiceViolation } from "./violations.js";
 
-/** Returns a violation for every static address that a service cannot have. */
+/** Returns a violation for every static address that cannot be assigned to its service. */
 export function addressViolations(
   { id, spec }: ServiceTarget,
   targets: readonly ServiceTarget[],
@@ -52,7 +52,7 @@ function otherServicesIn(
   );
 }
 
-/** Returns a message when a task of another service, of any version, still has the address. */
+/** Returns a message if a task of another service, of any version, still uses the address. */
 function describeHolder(chosen: StaticAddress, state: ClusterState): string | undefined {
   const task = findAddressHolder(chosen, state);
   if (task === undefined) return undefined;

@@ -29,7 +29,7 @@ export interface EventLogOptions {
 }
 
 /**
- * Keeps recent cluster events in the leader's memory: the newest events of its term, and older ones that are
+ * Keeps recent cluster events in the leader's memory: the newest events of its term, and older events that are
  * reconstructed from the records. The cost of a change does not depend on the size of the cluster.
  */
 export class EventLog {

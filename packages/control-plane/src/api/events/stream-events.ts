@@ -4,8 +4,8 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 
 /**
- * Streams past events, oldest first, and with `follow` new ones until the caller leaves or the term ends. A caller that
- * reads too slowly gets a warning with the number of events that it missed.
+ * Streams past events, oldest first; with `follow`, continues with new events until the caller leaves or the term ends.
+ * A caller that reads too slowly gets a warning with the number of missed events.
  */
 export async function* streamEvents(
   request: StreamEventsRequest,
@@ -20,7 +20,7 @@ export async function* streamEvents(
   const stopWatching = onAbort(link.signal, () => wake());
   try {
     for (const text of describeUnknownNames(request, state)) yield warning(text);
-    // A caller that resumes within this term has already got the events before it.
+    // A caller that resumes within this term has already received the events from before the term.
     for (const event of isResumed ? [] : events.reconstructedEvents())
       if (matches(event, request, false)) yield eventResponse(event);
     while (!link.signal.aborted) {

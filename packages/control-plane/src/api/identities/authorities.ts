@@ -19,15 +19,15 @@ import { authorityId, authorityStatus } from "./authority-status.js";
 import { decideEtcdCancellation, listEtcdAuthorities } from "./etcd-authorities.js";
 import { requireIssuer } from "./require-issuer.js";
 
-/** Certificates of servers and bundles grow with the authorities. TLS peers of berth support 16. */
+/** Limits the size of certificate bundles, which contain all authorities. berth's TLS peers support 16. */
 const MAX_AUTHORITIES = 8;
 
-/** Bounds the response in a large cluster. */
+/** Limits the size of the response in a large cluster. */
 const MAX_LISTED_NODES = 100;
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
-/** Lists the authorities and how far their rotation is, the oldest first. */
+/** Lists the authorities, oldest first, with the progress of their rotation. */
 export function listAuthorities(context: ApiContext): ListAuthoritiesResponse {
   const { state, registrations } = context;
   const authorities = [...state.authorities.values()].sort((a, b) => a.createdAtMs - b.createdAtMs);
@@ -50,8 +50,8 @@ export function listAuthorities(context: ApiContext): ListAuthoritiesResponse {
 }
 
 /**
- * Creates the next authority. The leader makes it the issuing one once all servers trust it.
- * @throws BerthError BERTH_CONFLICT while another one waits for that, BERTH_LIMIT_EXCEEDED
+ * Creates the next authority. The leader makes it the issuing authority once all servers trust it.
+ * @throws BerthError BERTH_CONFLICT during another rotation, BERTH_LIMIT_EXCEEDED
  */
 export async function rotateAuthority(
   context: ApiContext,
@@ -72,10 +72,10 @@ export async function rotateAuthority(
 }
 
 /**
- * Removes an authority that issues no certificates. Then nothing trusts its certificates any more. For one of etcd, this
- * cancels its rotation.
+ * Removes an authority that issues no certificates, so that its certificates are no longer trusted. For an authority of
+ * etcd, cancels the rotation.
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_AUTHORITY_IN_USE for the issuing authority, and without
- *         `force` for one whose certificates can still be in use
+ * `force` for an authority whose certificates may be in use
  */
 export async function removeAuthority(
   { authority: reference, force }: RemoveAuthorityRequest,
@@ -96,7 +96,7 @@ export async function removeAuthority(
   return { fingerprint };
 }
 
-/** Returns the nodes that have, or may have, no certificate of another authority. */
+/** Returns the nodes that have, or may have, only certificates of this authority. */
 function nodesOf(
   { fingerprint, state: authorityState }: Authority,
   { nodes }: Pick<ClusterState, "nodes">,
@@ -146,7 +146,7 @@ function issuingAuthorityInUse(authority: Authority): BerthError {
   });
 }
 
-/** Says what would break. Users can have several certificates, of which the cluster keeps no list. */
+/** Returns the error with the owners of affected certificates. The cluster keeps no list of users' certificates. */
 function retiringAuthorityInUse(authority: Authority, state: ClusterState): BerthError {
   const nodes = nodesOf(authority, state).map(nodeName).sort();
   const listed = nodes.length > 5 ? [...nodes.slice(0, 5), `and ${nodes.length - 5} more`] : nodes;

@@ -1,7 +1,7 @@
 import type { Authority, AuthorityStatus } from "@berth/proto";
 import { parseCertificate } from "@berth/proto/identity";
 
-/** Returns what users see of an authority. `rest` are the fields that depend on the cluster. */
+/** Returns the status of an authority for users. `rest` are the fields that depend on the cluster. */
 export function authorityStatus(
   { fingerprint, certificate, state, createdAtMs }: Authority,
   {
@@ -18,7 +18,7 @@ export function authorityStatus(
   };
 }
 
-/** Returns the first digits of an authority's fingerprint, which name it in messages. */
+/** Returns the first digits of an authority's fingerprint, which identify the authority in messages. */
 export function authorityId({ fingerprint }: Pick<Authority, "fingerprint">): string {
   return fingerprint.slice(0, 12);
 }

@@ -16,9 +16,9 @@ type Handlers = RpcHandlers<Control>;
 type Method = (input: never, context: CallContext) => unknown;
 
 /**
- * Returns handlers that check the roles of users. Any server accepts the calls of all users with a certificate, since
- * only the leader knows their roles. Calls of other callers were decided when they arrived.
- * @param onDenied called with each call that is refused
+ * Returns handlers that check the roles of users. Servers accept the calls of all users with a certificate, because
+ * only the leader knows their roles. Calls of other callers were authorized when they arrived.
+ * @param onDenied called with each denied call
  */
 export function authorizeUsers(
   handlers: Handlers,
@@ -28,7 +28,7 @@ export function authorizeUsers(
   const rules = {
     permissions: PERMISSIONS,
     rolesOf: (user: Identity & { readonly kind: "user" }) => rolesOf(user, state),
-    // The server has resolved forwarded callers already.
+    // The server has already resolved forwarded callers.
     cluster: "",
   };
   const entries = Object.entries(ControlServiceService).map(([name, { path }]) => {

@@ -1,10 +1,10 @@
 import type { User } from "@berth/proto";
 
-/** Characters of the suffix: 30 random bits. Two users with the same name, one after the other, differ in it. */
+/** Length of the random suffix, 30 bits. It distinguishes a new user from a removed user with the same name. */
 const SUFFIX_LENGTH = 6;
 const SEPARATOR = ".";
 
-/** Longest name of a user: with the suffix, a name in a certificate has at most 64 characters. */
+/** Limit of a user name. With the suffix, a name in a certificate has at most 64 characters. */
 export const MAX_USER_NAME_LENGTH = 64 - SUFFIX_LENGTH - SEPARATOR.length;
 
 /** Returns the name of a new user in certificates. */

@@ -16,8 +16,9 @@ import type { ApiContext } from "../api-context.js";
 import { requireNoRotation } from "./require-no-rotation.js";
 
 /**
- * Creates the next cluster key, and begins to replace the current one. The leader continues once all servers have it.
- * @throws BerthError BERTH_CONFLICT during a rotation of it or of etcd's authority, BERTH_UNSUPPORTED when a server's release is too old
+ * Creates the next cluster key, and starts its rotation. The leader continues once all servers have the key.
+ * @throws BerthError BERTH_CONFLICT during a rotation of it or of etcd's authority, BERTH_UNSUPPORTED when a server's
+ * release is too old
  */
 export async function rotateClusterKey(
   { state: current, writer, runtime, heldKey, registrations }: ApiContext,
@@ -37,13 +38,13 @@ export async function rotateClusterKey(
       };
     }, signal);
   } catch (error) {
-    // If the rotation was stored although its outcome is unknown, and this key is dropped, the rotation is abandoned.
+    // If the rotation was stored despite an unknown outcome, the leader abandons it for lack of this key.
     held.release();
     throw error;
   }
 }
 
-/** Returns how far the rotation of the cluster key is. */
+/** Returns the progress of the rotation of the cluster key. */
 export function getClusterKey({
   state,
   heldKey,
@@ -66,7 +67,7 @@ function requireSupported(servers: readonly ServerKeys[]): void {
   if (old.length === 0) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `the cluster key was not rotated: these servers have an older release, which cannot get another key: ${old.join(", ")}: upgrade them first`,
+    message: `the cluster key was not rotated: these servers run an older release, which does not support rotation: ${old.join(", ")}: upgrade them first`,
   });
 }
 

@@ -28,7 +28,7 @@ import { authorityId, authorityStatus } from "./authority-status.js";
 import { requireNoRotation } from "./require-no-rotation.js";
 
 /**
- * Creates the next authority of etcd. The leader then lets the servers restart their etcds, one at a time.
+ * Creates the next authority of etcd. The leader then restarts the etcd members of the servers, one at a time.
  * @throws BerthError BERTH_CONFLICT during a rotation; BERTH_UNSUPPORTED for an external etcd, or when a server's release
  *         is too old
  */
@@ -45,7 +45,7 @@ export async function rotateEtcdAuthority(
   return writer.submit((current) => {
     requireNoRotation(current);
     const earlier = issuingAuthority(current.etcdAuthorities?.authorities ?? etcdAuthorities);
-    // The cluster key can have been rotated since the authorities were encrypted.
+    // The cluster key may have been rotated since the authorities were encrypted.
     const sealAgain = (authority: Authority): Authority => sealAuthorityAgain(clusterKey, authority);
     return {
       changes: [putEtcdAuthorities(startedEtcdRotation(sealAgain(earlier), sealAgain(created)))],
@@ -54,7 +54,7 @@ export async function rotateEtcdAuthority(
   }, signal);
 }
 
-/** Lists the authorities of an embedded etcd and what their rotation waits for, the oldest first. */
+/** Lists the authorities of an embedded etcd, oldest first, with the servers that their rotation waits for. */
 export function listEtcdAuthorities({
   state,
   secrets,
@@ -73,7 +73,7 @@ export function listEtcdAuthorities({
 
 /**
  * Returns the change that cancels a rotation. Undefined if no authority of etcd has this fingerprint.
- * @throws BerthError BERTH_AUTHORITY_IN_USE for an authority whose certificates can be in use
+ * @throws BerthError BERTH_AUTHORITY_IN_USE for an authority whose certificates may be in use
  */
 export function decideEtcdCancellation(
   { etcdAuthorities: record }: Pick<ClusterState, "etcdAuthorities">,
@@ -94,7 +94,7 @@ export function decideEtcdCancellation(
   });
 }
 
-/** Returns the servers for which an authority waits. The issuing one waits for none: the others are named. */
+/** Returns the servers that an authority waits for. None for the issuing authority. */
 function waitsOf({ state }: Authority, behind: readonly EtcdServer[]): readonly string[] {
   return state === AuthorityState.ISSUING ? [] : behind.map(({ name }) => name);
 }
@@ -108,13 +108,13 @@ function requireSupported(servers: readonly ServerRegistration[]): void {
   if (old.length === 0) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `the CA of etcd was not rotated: these servers have an older release, which cannot replace it: ${old.join(", ")}: upgrade them first`,
+    message: `the CA of etcd was not rotated: these servers run an older release, which does not support rotation: ${old.join(", ")}: upgrade them first`,
   });
 }
 
 function externalEtcd(): BerthError {
   return new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: "the cluster uses an external etcd, whose CA its operator replaces",
+    message: "the cluster uses an external etcd: replace its CA with the tools of its operator",
   });
 }

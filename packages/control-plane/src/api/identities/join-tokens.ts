@@ -21,11 +21,11 @@ const MINUTE_MS = 60 * 1_000;
 const MIN_TTL_MS = MINUTE_MS;
 const MAX_TTL_MS = 30 * 24 * 60 * MINUTE_MS;
 const MAX_USES = 10_000;
-/** Bounds what tokens take in etcd and in the leader's memory. */
+/** Limits the space that tokens take in etcd and in the leader's memory. */
 const MAX_TOKENS = 1_000;
 
 /**
- * Creates a join token for nodes or servers. The response is the only place that has its text.
+ * Creates a join token for nodes or servers. Only the response contains the text of the token.
  * @throws BerthError BERTH_INPUT_INVALID with all problems, BERTH_LIMIT_EXCEEDED
  */
 export async function createJoinToken(
@@ -36,7 +36,7 @@ export async function createJoinToken(
   const { kind, ttlMs, uses, hostname, requiresApproval, replaceOthers } = request;
   const problems = [...kindProblems(kind, requiresApproval), ...ttlProblems(ttlMs)];
   if (!(uses >= 1 && uses <= MAX_USES)) problems.push(`uses must be from 1 to ${MAX_USES}`);
-  if (hostname !== "" && !isHostname(hostname)) problems.push("the host name is invalid");
+  if (hostname !== "" && !isHostname(hostname)) problems.push(`invalid hostname ${JSON.stringify(hostname.slice(0, 80))}: use up to 253 letters, digits, ".", "_" and "-"`);
   if (problems.length > 0) throw invalidToken(problems);
   const nowMs = context.runtime.wallClockMs();
   const token = requireIssuer(context).createToken(kind);
@@ -92,8 +92,8 @@ export function newTokenRecord(
 }
 
 /**
- * Returns the changes that store a token, and remove those that it replaces and those that have expired. Tokens that are
- * used up stay, since hosts may repeat their requests, but not when they take the place of another token.
+ * Returns the changes that store a token and remove replaced and expired tokens. Exhausted tokens are kept, because
+ * hosts may repeat their requests, unless the limit of tokens is reached.
  * @throws BerthError BERTH_LIMIT_EXCEEDED
  */
 export function tokenCreationChanges(
@@ -118,7 +118,7 @@ export function tokenCreationChanges(
   ];
 }
 
-/** Returns whether a text can be the name of a joining host. */
+/** Returns whether a text is a valid name of a joining host. */
 export const isHostname = (text: string): boolean => HOSTNAME.test(text);
 
 /** Returns the problems with the validity of a token. */

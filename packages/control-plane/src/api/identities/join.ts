@@ -32,10 +32,10 @@ import { isHostname } from "./join-tokens.js";
 import { isMember, recordAuthority } from "./renew-certificate.js";
 import { requireIssuer } from "./require-issuer.js";
 
-/** A token keeps this many of its newest admissions, which bounds its record: it can have 10,000 uses. */
+/** Number of newest admissions that a token's record keeps. Bounds the record of a token with up to 10,000 uses. */
 const MAX_ADMISSIONS = 64;
 
-/** A host repeats its request after a crash. The limit bounds the audit records that a repeated request causes. */
+/** Limit of repetitions of a request, which a host repeats after a crash. Bounds the audit records that they cause. */
 const MAX_REPEATS = 10;
 
 /** A token and the host that presents it. */
@@ -49,11 +49,11 @@ export interface PresentedToken {
 export interface Joiner extends PresentedToken {
   /** SHA-256 of the public key for which it requests a certificate. */
   readonly keyHash: string;
-  /** The id of the node or server, if it is admitted and was not before. */
+  /** Id for a node or server that was not admitted before. */
   readonly newId: string;
 }
 
-/** Whom a token admits. */
+/** The identity that a token admits. */
 interface Admission {
   readonly identity: Identity;
   readonly awaitsApproval: boolean;
@@ -77,9 +77,9 @@ export async function join(
   const clockMs = runtime.clock.nowMs();
   unknownTokens.requireAllowed(client, clockMs);
   if (!state.joinTokens.has(joinTokenId(token.hash))) unknownTokens.add(client, clockMs);
-  // A caller without a token does not get as far as the parser of certificate requests.
+  // Checked first, so that callers without a valid token do not reach the parser of certificate requests.
   requireToken({ token, hostname }, state, nowMs);
-  // Checks the request, too: an invalid one must not use up the token.
+  // Also validates the request, so that an invalid one does not use up the token.
   const keyHash = await hashRequestKey(request.certificateRequest);
   const joiner: Joiner = { token, hostname, keyHash, newId: runtime.newId() };
   const { identity, awaitsApproval } = await writer.submit(
@@ -104,10 +104,10 @@ function serverSecrets({ clusterKey, etcdAuthorities }: ClusterSecrets): ServerS
 }
 
 /**
- * Decides whether a token admits its bearer, and counts its use.
+ * Decides whether a token admits its bearer, and counts the use.
  *
- * A request with a key that the token has admitted before is a repetition: its first response was lost. The bearer gets
- * the same identity, and no further use is counted.
+ * A request with a key that the token has already admitted is a retry after a lost response. The bearer gets the same
+ * identity, and the use is not counted again.
  * @throws BerthError BERTH_TOKEN_INVALID
  */
 export function decideAdmission(joiner: Joiner, state: ClusterState, nowMs: number): Decision<Admission> {
@@ -126,7 +126,7 @@ export function decideAdmission(joiner: Joiner, state: ClusterState, nowMs: numb
   };
 }
 
-/** Returns the record of a token. It may be used up. @throws BerthError BERTH_TOKEN_INVALID for another rejection */
+/** Returns the record of a token, which may be exhausted. @throws BerthError BERTH_TOKEN_INVALID for other rejections */
 function requireToken(
   { token, hostname }: PresentedToken,
   { joinTokens }: Pick<ClusterState, "joinTokens">,
@@ -141,7 +141,7 @@ function requireToken(
   return { record, isUsedUp };
 }
 
-/** Repeats an admission; undefined when its owner was removed meanwhile, or after too many repetitions. */
+/** Returns an earlier admission; undefined when its owner was removed meanwhile, or after too many repetitions. */
 function repeatAdmission(
   earlier: TokenAdmission,
   record: JoinToken,
@@ -227,7 +227,7 @@ export function joinedNode(
     stateSinceMs: nowMs,
     createdAtMs: nowMs,
     agentUnreachable: false,
-    // It has never run a task.
+    // A node that never ran a task certainly runs no at-most-one tasks.
     fenced: true,
     ignoresProbes: false,
     hostsServer: false,
@@ -251,7 +251,7 @@ function describeRejection(rejection: TokenRejection, record: JoinToken | undefi
     case "expired":
       return `it expired at ${new Date(record?.expiresAtMs ?? 0).toISOString()}`;
     case "used-up":
-      return "it has been used as often as it may be";
+      return "it has no uses left";
     case "other-subject":
       return `it is for the host ${JSON.stringify(record?.subject)} only`;
   }

@@ -5,12 +5,12 @@ import { maySeeEnvironment } from "./stack-access.js";
 
 type Handlers = RpcHandlers<typeof ControlServiceService>;
 
-/** Takes the place of the value of an environment variable. */
+/** Replaces the values of environment variables. */
 export const REDACTED = "<redacted>";
 
 /**
- * Returns handlers whose responses have the values of environment variables, and the contents of configs, only for
- * callers who may change the service or config. Other responses have neither.
+ * Returns handlers that redact the values of environment variables and the contents of configs, except in responses to
+ * callers who may change the service or config.
  */
 export function redactEnvironments(handlers: Handlers, state: Pick<ClusterState, "users">): Handlers {
   const redact = (summary: ServiceSummary, { caller }: CallContext): ServiceSummary => {
@@ -47,7 +47,7 @@ export function redactEnvironments(handlers: Handlers, state: Pick<ClusterState,
   };
 }
 
-/** Returns a service whose environment variables have their names, but not their values. */
+/** Returns a service without the values of its environment variables. */
 function withoutValues(service: Service): Service {
   const { spec } = service;
   const container = spec?.task?.container;

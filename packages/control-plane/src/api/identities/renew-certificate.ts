@@ -22,7 +22,7 @@ export async function renewCertificate(
   if (caller.kind === "anonymous" || !isMember(caller, context.state)) {
     throw new BerthError({
       code: "BERTH_UNAUTHENTICATED",
-      message: `${describeCaller(caller)} cannot renew a certificate: it is not in the cluster any more: join again with a new token`,
+      message: `${describeCaller(caller)} cannot renew its certificate: it was removed from the cluster: join again with a new token`,
     });
   }
   const { certificate, authorities, issuer: authority } = await issuer.issue(caller, certificateRequest);
@@ -30,7 +30,7 @@ export async function renewCertificate(
   return { certificate, authorities };
 }
 
-/** Records which authority has issued the certificate of a node. Writes nothing unless it is another one than before. */
+/** Records which authority issued the certificate of a node, if it has changed. */
 export async function recordAuthority(
   nodeId: string,
   certificateAuthority: string,
@@ -47,8 +47,8 @@ export async function recordAuthority(
 }
 
 /**
- * Returns whether a node or user exists, and whether a server was not removed. A certificate of a removed one is revoked,
- * since no other gets its name.
+ * Returns whether a caller is a current member: an existing node or user, or a server that was not removed. Names are
+ * never reused, so the certificate of a removed member is revoked.
  */
 export function isMember(
   identity: Identity,

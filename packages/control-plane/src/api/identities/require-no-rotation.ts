@@ -3,8 +3,8 @@ import { isRotating } from "../../core/authorities/etcd-rotation.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
 /**
- * Checks that neither the cluster key nor etcd's authority is being rotated. The two exclude each other: a rotation of
- * the cluster key encrypts the authorities of etcd again, which are one record.
+ * Checks that neither the cluster key nor etcd's authority is being rotated. The two rotations are mutually exclusive:
+ * rotating the cluster key re-encrypts the record with etcd's authorities.
  * @throws BerthError BERTH_CONFLICT
  */
 export function requireNoRotation({

@@ -20,20 +20,20 @@ const NO_STACK = "";
 type Control = typeof ControlServiceService;
 
 /**
- * Returns the stacks that a call changes or looks into, "" for services and networks without a stack. Undefined for
- * methods that no stack limits: they only read, or only administrators may call them.
+ * Returns the stacks that a call changes or inspects; "" for services and networks without a stack. Undefined for
+ * methods without stack limits: they only read, or are reserved for administrators.
  */
 type StacksOf<Request> = ((request: Request, state: ClusterState) => readonly string[]) | undefined;
 
 type StackRules = { readonly [Name in keyof Control]: StacksOf<RequestOf<Control[Name]>> };
 
 /**
- * The stacks of the calls of each method. A deployer who is limited to some stacks reads like a viewer, and may call the
- * other methods for these stacks only. Logs and commands in containers show secrets, so they count as changes.
+ * The stacks of the calls of each method. A deployer who is limited to some stacks can read like a viewer, and call the
+ * other methods for these stacks only. Logs and commands in containers can reveal secrets, so they count as changes.
  */
 const STACK_RULES: StackRules = {
   getCluster: undefined,
-  // A service or network with the same name changes hands.
+  // The deployment can take over a service or network of another stack with the same name.
   deployStack: ({ stack, services, networks, files }, state) => [
     stack,
     ...stacksOfFiles(files, state),
@@ -53,7 +53,7 @@ const STACK_RULES: StackRules = {
     stackOfService(service, state),
     ...stacksOfNewFiles(spec, findService(state, service).spec, state),
   ],
-  // An earlier version can mount a secret that an administrator has removed from the service since then.
+  // An earlier version may mount a secret that an administrator has removed from the service since then.
   rollbackService: ({ service: reference, toVersion }, state) => {
     const service = findService(state, reference);
     const target = rollbackTarget(service, toVersion, state.services.versions.ofService(service.id));
@@ -91,7 +91,7 @@ const STACK_RULES: StackRules = {
   pruneVolumes: undefined,
   listFiles: undefined,
   getFile: undefined,
-  // A new content of a secret or config keeps its stack.
+  // New content of a secret or config does not change its stack.
   putFile: ({ file }, state) => {
     const existing = file === undefined ? [] : stacksOfFiles([file], state);
     return existing.length > 0 ? existing : [file?.stack ?? ""];
@@ -151,7 +151,7 @@ export function requireStackAccess(
   if (pattern === undefined || stacksOf === undefined) return;
   const denied = stacksOf(request, state).filter((stack) => !isAllowed(stack, pattern));
   if (denied.length === 0) return;
-  const names = [...new Set(denied)].map((stack) => (stack === "" ? "what belongs to no stack" : stack));
+  const names = [...new Set(denied)].map((stack) => (stack === "" ? "services without a stack" : stack));
   throw new BerthError({
     code: "BERTH_PERMISSION_DENIED",
     message: `${describeCaller(caller)} may not change ${names.join(", ")} or look into its containers: the user is limited to the stacks ${JSON.stringify(pattern)}: ask an administrator`,
@@ -191,8 +191,8 @@ function isAllowed(stack: string, pattern: string): boolean {
 }
 
 /**
- * Returns the stacks of the secrets and configs that a spec mounts and the current one does not: who starts a container
- * with a secret can read it.
+ * Returns the stacks of the secrets and configs that a spec mounts in addition to the current spec: a caller who starts
+ * a container with a secret can read the secret.
  */
 function stacksOfNewFiles(
   spec: ServiceSpec | undefined,
@@ -206,7 +206,7 @@ function stacksOfNewFiles(
   );
 }
 
-/** Returns the stacks of those that exist. */
+/** Returns the stacks of the existing secrets and configs. */
 function stacksOfFiles(
   files: readonly Pick<FileVersion, "kind" | "name">[],
   state: ClusterState,
@@ -223,7 +223,7 @@ function stackOfTarget(reference: string, state: ClusterState): string {
   return stackOfId(target.kind === "task" ? target.task.serviceId : target.serviceId, state);
 }
 
-/** Returns the stack of a service; "" for a service that was removed, whose tasks may still stop. */
+/** Returns the stack of a service; "" for a removed service, whose tasks may still be stopping. */
 function stackOfId(serviceId: string, state: ClusterState): string {
   return state.services.get(serviceId)?.spec?.stack ?? "";
 }

@@ -1,11 +1,11 @@
 import { BerthError } from "@berth/proto";
 import { sourceOf } from "@berth/proto/rpc";
 
-/** Far above the mistakes of people and scripts. A token has 128 random bits, so any limit makes guessing hopeless. */
+/** Limit of unknown tokens of one source within the window. Far above mistakes of people and scripts; a token has 128 random bits. */
 export const MAX_UNKNOWN_TOKENS = 30;
 const WINDOW_MS = 60_000;
 
-/** Bounds the memory for callers that come from ever new addresses. */
+/** Limit of tracked sources. Bounds the memory if callers keep changing their address. */
 const MAX_SOURCES = 4_096;
 
 interface Window {
@@ -18,8 +18,8 @@ export class UnknownTokens {
   readonly #windows = new Map<string, Window>();
 
   /**
-   * Checks whether a client may present a token. The token itself does not matter: otherwise, the error would tell
-   * whether it exists.
+   *   Checks whether a client may present a token, regardless of the token itself: otherwise, the error would reveal whether
+  the token exists.
    * @param client "address:port"
    * @throws BerthError BERTH_LIMIT_EXCEEDED
    */

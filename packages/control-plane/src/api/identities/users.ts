@@ -18,14 +18,14 @@ import { MAX_USER_NAME_LENGTH, newCertificateName } from "./certificate-name.js"
 import { invalidToken, newTokenRecord, tokenCreationChanges, ttlProblems } from "./join-tokens.js";
 import { requireIssuer } from "./require-issuer.js";
 
-/** Bounds what users take in etcd and in the leader's memory. */
+/** Limits the space that users take in etcd and in the leader's memory. */
 const MAX_USERS = 10_000;
 const MAX_PATTERN_LENGTH = 128;
 const ROLES: ReadonlySet<UserRole> = new Set([UserRole.VIEWER, UserRole.DEPLOYER, UserRole.ADMIN]);
 
 /**
- * Creates or changes a user, and returns an invitation. Earlier invitations of the user are removed. A certificate that
- * the user has stays valid, with the new role.
+ * Creates or changes a user, and returns an invitation. Earlier invitations of the user are removed. The user's
+ * existing certificate stays valid, with the new role.
  * @throws BerthError BERTH_INPUT_INVALID with all problems, BERTH_LIMIT_EXCEEDED
  */
 export async function inviteUser(
@@ -97,7 +97,7 @@ function userProblems({ name, role, stacks }: InviteUserRequest): string[] {
   if (name.length > MAX_USER_NAME_LENGTH)
     problems.push(`the name must have at most ${MAX_USER_NAME_LENGTH} characters`);
   if (name === LOCAL_USER.name)
-    problems.push(`the name ${name} belongs to the administrator of a server's host`);
+    problems.push(`the name ${name} is reserved for the administrator of a server's host`);
   if (!ROLES.has(role)) problems.push("the role must be viewer, deployer or admin");
   if (stacks !== "" && role !== UserRole.DEPLOYER) problems.push("only a deployer is limited to stacks");
   if (

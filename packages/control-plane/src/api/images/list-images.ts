@@ -18,7 +18,7 @@ export async function listImages(
   };
 }
 
-/** Combines what the nodes have answered, sorted by name. */
+/** Combines the inventories of the nodes, sorted by name. */
 export function clusterImages({ nodes }: Inventories, state: ClusterState): ClusterImage[] {
   const byId = new Map<string, ClusterImage>();
   for (const { nodeId, images } of nodes) {
@@ -32,7 +32,7 @@ export function clusterImages({ nodes }: Inventories, state: ClusterState): Clus
   return [...byId.values()].sort((a, b) => sortKey(a).localeCompare(sortKey(b)) || a.id.localeCompare(b.id));
 }
 
-/** Returns what the nodes could not answer, as warnings. */
+/** Returns a warning for each node whose inventory is missing. */
 export function inventoryWarnings({ failures }: Inventories, state: ClusterState): string[] {
   return [...failures].map(([nodeId, reason]) => `node ${nodeNameById(nodeId, state.nodes)}: ${reason}`);
 }

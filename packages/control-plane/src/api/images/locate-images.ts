@@ -15,7 +15,7 @@ import { askForDigests } from "../deploy/resolve-images.js";
 const MAX_IMAGES = 1_000;
 
 /**
- * Says where images come from, for a client that has some of them in its own Docker.
+ * Returns where images come from, for a client that has some of them in its local Docker daemon.
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export async function locateImages(
@@ -49,6 +49,6 @@ function locationOf(resolution: ImageResolution | undefined): { kind: ImageLocat
     case "failed":
       return { kind: ImageLocation_Kind.UNKNOWN, reason: resolution.reason };
     case undefined:
-      return { kind: ImageLocation_Kind.UNKNOWN, reason: "no connected node could ask its registry" };
+      return { kind: ImageLocation_Kind.UNKNOWN, reason: "no connected node could query its registry" };
   }
 }

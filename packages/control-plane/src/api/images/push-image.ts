@@ -216,7 +216,7 @@ async function forwardUpload(
       if (message !== undefined) await input.put(message);
     }
   } catch {
-    // The client has left. Its signal ends the upload.
+    // The client has left, and its signal ends the upload.
   }
 }
 
@@ -249,7 +249,7 @@ function requireValid(start: ImageUploadStart, nodes: readonly string[]): void {
     });
   const problem = isShipped ? undefined : imageNameProblem(image);
   if (problem !== undefined) throw invalid(problem);
-  if (!isSha256Digest(imageId)) throw invalid("its ID is no SHA-256 digest");
+  if (!isSha256Digest(imageId)) throw invalid("its ID is not a SHA-256 digest");
   if (layers.length > MAX_LAYERS || !layers.every(isSha256Digest)) throw invalid("its layers are invalid");
   if (isShipped && layers.join() !== imageId) throw invalid("its only layer has another digest");
   if (nodes.length > MAX_NODES) throw invalid(`more than ${MAX_NODES} nodes are named`);

@@ -12,7 +12,8 @@ const MAX_IMAGES = 1_000;
 const MIN_PREFIX_LENGTH = 4;
 
 /**
- * Removes images that berth brought from all nodes: the named ones, or all that no kept version of a service names.
+ * Removes images that berth has distributed from all nodes: the given ones, or all images that no stored version of a
+ * service refers to.
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_IMAGE_IN_USE
  */
 export async function removeImages(
@@ -22,7 +23,7 @@ export async function removeImages(
 ): Promise<RemoveImagesResponse> {
   const { state, imageInventories, writer } = context;
   if (references.length > MAX_IMAGES) {
-    const message = `no image was removed: more than ${MAX_IMAGES} are named`;
+    const message = `no image was removed: more than ${MAX_IMAGES} images are specified`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
   }
   const inventories = await imageInventories.query({ managed: true }, signal);
@@ -48,7 +49,7 @@ export async function removeImages(
       warnings.push(`node ${node}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  // An empty list would stand for all images.
+  // In the request to agents, an empty list stands for all images.
   if (imageIds.length > 0) await Promise.all(inventories.nodes.map(({ nodeId }) => remove(nodeId)));
   return { removed: selected.filter(({ id }) => removed.has(id)), warnings };
 }
@@ -62,15 +63,15 @@ function requireUnused(reference: string, known: readonly ClusterImage[]): Clust
   );
   const [image, ...others] = matching;
   if (image === undefined) {
-    const message = `image ${reference} was not removed: berth has brought no such image to a node; berth image ls lists them`;
+    const message = `image ${reference} was not removed: berth has distributed no such image: see "berth image ls"`;
     throw new BerthError({ code: "BERTH_NOT_FOUND", message });
   }
   if (others.length > 0) {
-    const message = `no image was removed: ${reference} means ${matching.length} images: use their IDs`;
+    const message = `no image was removed: ${reference} matches ${matching.length} images: use their IDs`;
     throw new BerthError({ code: "BERTH_AMBIGUOUS", message });
   }
   if (image.usedBy.length > 0) {
-    const message = `image ${reference} was not removed: versions of ${image.usedBy.join(", ")} name it: remove the service, or deploy other images until the version is no longer kept`;
+    const message = `image ${reference} was not removed: stored versions of ${image.usedBy.join(", ")} use it: remove the service, or deploy other images until the version is no longer stored`;
     throw new BerthError({ code: "BERTH_IMAGE_IN_USE", message });
   }
   return image;

@@ -8,7 +8,7 @@ import { LiveLogs } from "./live-logs.js";
 import type { LogReader } from "./log-reader.js";
 import type { MergedLine } from "./past-logs.js";
 
-/** Delay before a lost log is opened again. An agent restarts within a second or two. */
+/** Delay before a lost log is reopened. An agent restarts within a second or two. */
 const RETRY_MS = 1_000;
 
 export interface FollowOptions {
@@ -75,7 +75,7 @@ class LogFollower {
     }
   }
 
-  /** The log of one task ends with the task, while a service can always get another task. */
+  /** Whether no further lines can follow. The log of one task ends with the task; a service can always get another task. */
   get #isComplete(): boolean {
     return this.#options.target.kind === "task" && this.#lostTasks.size === 0;
   }

@@ -18,7 +18,7 @@ export interface LogReaderOptions {
   readonly signal: AbortSignal;
 }
 
-/** Opens the logs of one request and records how far each log has been read. */
+/** Opens the logs of one request and tracks the position in each log. */
 export class LogReader {
   readonly #options: LogReaderOptions;
   /** Time of the last line that was read, by task id. */

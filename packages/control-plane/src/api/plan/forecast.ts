@@ -102,7 +102,7 @@ function runRound(services: readonly ServiceForecast[], context: ForecastContext
 function reconcileService(service: ServiceForecast, { state, draft, now, newId }: ForecastContext): boolean {
   const snapshot = serviceSnapshot(state, service.serviceId);
   if (snapshot === undefined) return false;
-  // With `leaderSinceMs` at now, no deadline passes: a service that is stuck is reported as it is.
+  // With `leaderSinceMs` at now, no deadline passes, so a blocked service is reported as it is.
   const decision = { now, newId, leaderSinceMs: now };
   const plan = planWithDependencies(snapshot, { state, now }, (holdReason) =>
     reconcile(snapshot, state.nodes, { ...decision, holdReason }),

@@ -33,7 +33,7 @@ export interface PlanContext {
   readonly sealer?: FileSealer | undefined;
 }
 
-/** Fields that are shown for a new service. Showing every field would be too long. */
+/** Fields that are shown for a new service. The list of all fields would be too long. */
 const SHOWN_FIELDS_OF_NEW = [
   "task.container.image",
   "task.container.image_digest",
@@ -105,7 +105,7 @@ function withoutPlannedId(outcome: NetworkOutcome): NetworkOutcome {
 
 interface ServiceChange {
   readonly old: Service | undefined;
-  /** The service after the deployment; undefined when it is gone. */
+  /** The service after the deployment; undefined when it is removed. */
   readonly service: Service | undefined;
   readonly forecast: Forecast;
   /** The draft with the deployment. */

@@ -26,7 +26,7 @@ export interface PlannedService {
 /** The plan for one secret or config. */
 export interface PlannedFile {
   readonly outcome: FileOutcome;
-  /** Keyed hash of the content, so that another content is another plan. Part of a hash only: it is not shown. */
+  /** Keyed hash of the content, so that the plan changes with the content. Only used as input of a hash. */
   readonly contentMac: string;
 }
 

@@ -14,8 +14,8 @@ import type { MembershipAnswer } from "./membership-changes.js";
 const MAX_URL_LENGTH = 64;
 
 /**
- * Adds the etcd member of a server that has joined, as a learner. Returns the members with which its etcd starts, or what
- * the server has to wait for. A repeated call returns the member that an earlier one has added, until that has started.
+ * Adds the etcd member of a server that has joined, as a learner. Returns the members with which its etcd starts, or
+ * the reason why the server must wait. Until the member has started, a repeated call returns it again.
  * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED if the cluster's etcd cannot grow
  */
 export async function addEtcdMember(
@@ -33,7 +33,8 @@ export async function addEtcdMember(
 }
 
 /**
- * Gives the member of a server a vote, or returns what the server has to wait for. Succeeds if the member has a vote.
+ * Promotes the etcd member of a server to a voter, or returns the reason why the server must wait. Succeeds for a
+ * voter.
  * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED if the cluster's etcd cannot grow
  */
 export async function promoteEtcdMember(
@@ -66,7 +67,7 @@ async function change(
   });
 }
 
-/** Returns the URL in the form in which etcd lists it. @throws BerthError BERTH_INPUT_INVALID */
+/** Normalizes a peer URL to the form that etcd lists. @throws BerthError BERTH_INPUT_INVALID */
 function parsePeerUrl(text: string): string {
   const url = text.length <= MAX_URL_LENGTH && URL.canParse(text) ? new URL(text) : undefined;
   const host = url?.hostname.replace(/^\[(.*)\]$/, "$1") ?? "";

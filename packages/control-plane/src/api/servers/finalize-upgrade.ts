@@ -16,7 +16,7 @@ export interface SchemaControl {
   readonly current: number;
   /** The versions that this release supports. */
   readonly versions: SchemaVersions;
-  /** Returns the servers that run. */
+  /** Returns the running servers. */
   readonly servers: () => readonly RegisteredServer[];
   /** Returns the number of members of the embedded etcd; undefined for an external one. */
   readonly countMembers: (signal: AbortSignal) => Promise<number | undefined>;
@@ -25,7 +25,7 @@ export interface SchemaControl {
 }
 
 /**
- * Raises the schema to the newest version of this release, after which no server of an older release can run.
+ * Raises the schema to the newest version of this release. Servers of older releases cannot run afterwards.
  * @throws BerthError BERTH_VERSION_UNSUPPORTED unless all servers support it
  */
 export async function finalizeUpgrade(
@@ -46,7 +46,7 @@ export async function finalizeUpgrade(
         details: { current: String(current) },
       });
     case "raise":
-      // The audit record of the call is in this transaction. The term ends before another one could be written.
+      // This transaction contains the audit record of the call. The term ends before another one could be written.
       await writer.submit(() => ({ changes: [], result: undefined }), signal);
       await raise(decision.to, signal);
       return { from: current, to: decision.to };

@@ -9,7 +9,7 @@ import { memberOf } from "../../core/membership/server-members.js";
 import { isRemoved, type ServerRegistration } from "../../core/membership/server-records.js";
 import type { ApiContext } from "../api-context.js";
 
-/** Lists the servers that were not removed, and those that are being removed, with their etcd members. */
+/** Lists the servers with their etcd members, including servers that are being removed. */
 export async function listServers(
   { state, registrations, membership, address }: ApiContext,
   signal: AbortSignal,
@@ -32,14 +32,14 @@ export async function listServers(
   };
 }
 
-interface StatusParts {
+interface StatusSources {
   readonly registration: ServerRegistration | undefined;
   readonly member: ObservedMember | undefined;
   /** Address of the leader. */
   readonly leader: string;
 }
 
-function statusOf(server: Server, { registration, member, leader }: StatusParts): ServerStatus {
+function statusOf(server: Server, { registration, member, leader }: StatusSources): ServerStatus {
   return {
     server,
     version: registration?.version ?? "",
@@ -49,7 +49,7 @@ function statusOf(server: Server, { registration, member, leader }: StatusParts)
   };
 }
 
-/** Returns the status of a member that belongs to no known server. */
+/** Returns the status of an etcd member without a server record. */
 function orphanStatus(member: ObservedMember): ServerStatus {
   const [url] = member.peerUrls;
   const address = url === undefined ? "" : new URL(url).hostname;

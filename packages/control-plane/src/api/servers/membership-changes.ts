@@ -8,13 +8,13 @@ import {
 import type { Clock } from "../../runtime/clock.js";
 import type { EtcdMembers, MembershipOutcome } from "../../store/etcd/etcd-members.js";
 
-/** A request takes two steps at most: the removal of a member and the addition of another. */
+/** Limit of steps per request. A request needs at most two: the removal of a member and the addition of another. */
 const MAX_STEPS = 3;
 
 export interface MembershipOptions {
   readonly members: EtcdMembers;
   readonly clock: Clock;
-  /** Called for each step that etcd has applied. */
+  /** Called after each step that etcd has applied. */
   readonly onStep?: (step: MembershipStep) => void;
 }
 
@@ -36,12 +36,12 @@ export class MembershipChanges {
     this.#startedAtMs = options.clock.nowMs();
   }
 
-  /** Returns all members, and which of them answer. @throws the errors of etcd */
+  /** Returns all members, and whether each of them responds. @throws the errors of etcd */
   async observe(signal: AbortSignal): Promise<readonly ObservedMember[]> {
     return this.#observe({ checksRunning: true }, signal);
   }
 
-  /** Returns why etcd could not continue without a member; undefined when it could. @throws the errors of etcd */
+  /** Returns why a member cannot be removed without losing the quorum; undefined if it can. @throws the errors of etcd */
   async removalProblem(peerUrl: string, signal: AbortSignal): Promise<string | undefined> {
     const decision = decideMembership({ kind: "remove", peerUrl }, await this.observe(signal));
     return decision.kind === "refuse" || decision.kind === "wait" ? decision.reason : undefined;
@@ -80,7 +80,7 @@ export class MembershipChanges {
     );
   }
 
-  /** Counts from the start of the term for a member without a request in it. */
+  /** Returns the time of the last request for a member, or the start of the term if there was none in this term. */
   #latestRequestMs({ peerUrls }: EtcdMember): number {
     return Math.max(this.#startedAtMs, ...peerUrls.map((url) => this.#requestedAtMs.get(url) ?? 0));
   }

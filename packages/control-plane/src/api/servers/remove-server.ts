@@ -5,13 +5,14 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { findServer } from "../lookup.js";
 
-/** Longer than an election takes. */
-const REPEAT_MS = 60_000;
+/** A repeated call is recognized for this time, which is longer than an election takes. */
+const REPEAT_WINDOW_MS = 60_000;
 
 /**
- * Revokes the identity of a server. The leader removes its etcd member afterwards, and continues after a change of the
- * leader. A repeated call succeeds.
- * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_SERVER_IN_USE, BERTH_CONFLICT as `markServerForRemoval` does
+ * Revokes the identity of a server. The leader removes its etcd member afterwards, even across leader changes. A
+ * repeated call succeeds.
+ * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_SERVER_IN_USE, BERTH_CONFLICT as `markServerForRemoval`
+ * does
  */
 export async function removeServer(
   { server: reference, force }: RemoveServerRequest,
@@ -28,7 +29,7 @@ export async function removeServer(
       nowMs: runtime.wallClockMs(),
     });
   markForRemoval(state);
-  await requireMajorityWithout(server, context, signal);
+  await requireQuorumWithout(server, context, signal);
   await writer.submit(
     (current) => ({ changes: [{ kind: "put-server", server: markForRemoval(current) }], result: undefined }),
     signal,
@@ -37,17 +38,17 @@ export async function removeServer(
 }
 
 /**
- * Returns the server of an earlier call, unless another server has its name or address. The call is repeated when the
- * leader that is removed stops before it has answered.
+ * Returns the server that an earlier call removed, unless another server has its name or address. Clients retry the
+ * call if the removed server was the leader and stopped before it responded.
  */
 function findRemoved(reference: string, servers: Iterable<Server>, nowMs: number): Server | undefined {
-  const named = [...servers].filter(({ hostname, address }) => [hostname, address].includes(reference));
-  if (named.some((server) => !isRemoved(server))) return undefined;
-  return named.find(({ stateSinceMs }) => nowMs - stateSinceMs < REPEAT_MS);
+  const matches = [...servers].filter(({ hostname, address }) => [hostname, address].includes(reference));
+  if (matches.some((server) => !isRemoved(server))) return undefined;
+  return matches.find(({ stateSinceMs }) => nowMs - stateSinceMs < REPEAT_WINDOW_MS);
 }
 
-/** @throws BerthError BERTH_SERVER_IN_USE unless the etcd members that run are a majority of those that remain */
-async function requireMajorityWithout(
+/** @throws BerthError BERTH_SERVER_IN_USE unless the remaining etcd members have a quorum without the server */
+async function requireQuorumWithout(
   server: Server,
   { state, membership }: ApiContext,
   signal: AbortSignal,

@@ -53,10 +53,10 @@ export function networkIdOfDnsEntry(key: string): string {
 /**
  * Returns one DNS entry per network of a service, with its names and endpoints. Agents answer DNS queries from them.
  *
- * Endpoints are the ready tasks on ready nodes. Tasks on suspect nodes are only endpoints when there are no others.
- * Stopping and unhealthy tasks that still run are draining. In networks with static forwarding entries, the other started tasks are
- * inactive: names do not resolve to them, but hosts have to reach them. Endpoints are sorted by task id, so equal
- * entries compare equal.
+ * Endpoints are the ready tasks on ready nodes. Tasks on suspect nodes are endpoints only if there are no others.
+ * Stopping and unhealthy tasks that still run are draining. In networks with static forwarding entries, the other
+ * started tasks are inactive: names do not resolve to them, but hosts have to reach them. Endpoints are sorted by task
+ * id, so equal entries compare equal.
  */
 export function dnsEntries(snapshot: ServiceSnapshot, context: DnsContext): readonly DnsEntry[] {
   const { service, spec } = snapshot;

@@ -11,7 +11,7 @@ import {
 /** Returns why a node cannot have networks that span hosts, for the user. Undefined when it can. */
 export function overlayProblem({ description }: Node): string | undefined {
   const dataPlane = description?.dataPlane;
-  if (dataPlane === undefined) return "the release of its agent does not support them";
+  if (dataPlane === undefined) return "its agent runs a release that does not support them";
   return dataPlane.overlay ? undefined : dataPlane.overlayReason || "its agent gives no reason";
 }
 

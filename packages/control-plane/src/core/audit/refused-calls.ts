@@ -1,12 +1,12 @@
 import type { AuditedCall } from "./audit-record.js";
 
-/** Limit of groups at a time, those included that were written less than a minute ago. */
+/** Limit of groups, including groups that were written less than a minute ago. */
 const MAX_GROUPS = 30;
 
-/** Limit of groups of one caller, so that a caller who is refused everywhere leaves groups for others. */
+/** Limit of groups of one caller, so that one misbehaving caller leaves groups for others. */
 const MAX_CALLER_GROUPS = 5;
 
-/** A group is written at most once in this time, and less often while it is refused again and again. */
+/** Shortest interval between writes of a group. The interval doubles while its calls keep being refused. */
 const MIN_INTERVAL_MS = 60_000;
 const MAX_INTERVAL_MS = 60 * 60_000;
 
@@ -24,8 +24,9 @@ interface Group {
 }
 
 /**
- * Groups refused calls by caller, host, method and error. The limits of groups and their intervals bound how many records
- * a caller can cause: a group becomes due at once, then after a minute, and then after twice the time, up to an hour.
+ * Groups refused calls by caller, host, method and error. The limits of groups and the intervals bound the number of
+ * records that a caller can cause: a group is due at once, then after a minute, then after twice the time, up to an
+ * hour.
  */
 export class RefusedCalls {
   readonly #groups = new Map<string, Group>();

@@ -7,8 +7,8 @@ export interface AuditLimits {
 }
 
 /**
- * Limits of each kind of record. Kinds have separate limits, so that neither refused calls nor a script that executes
- * commands can remove the records of changes. A new leader loads all of them, in about 60 ms.
+ * Limits of each kind of record. Kinds have separate limits, so that neither refused calls nor scripts that run
+ * commands displace the records of changes. A new leader loads all records in about 60 ms.
  */
 export const AUDIT_LIMITS: Readonly<Record<Kind, AuditLimits>> = {
   [Kind.UNSPECIFIED]: { maxRecords: 0, maxBytes: 0 },
@@ -17,11 +17,11 @@ export const AUDIT_LIMITS: Readonly<Record<Kind, AuditLimits>> = {
   [Kind.REFUSED]: { maxRecords: 500, maxBytes: 512 * 1024 },
 };
 
-/** Once a limit is exceeded, the oldest records are removed until this much is free. Removal is then rare. */
+/** Once a limit is exceeded, the oldest records are removed until this much is free, so that removals are rare. */
 const FREE_RECORDS = 32;
 const FREE_BYTES = 32 * 1024;
 
-/** Limit of removals in one decision, which has to fit into one transaction with the changes of a usual call. */
+/** Limit of removals in one decision, which must fit into one transaction with the changes of a typical call. */
 const MAX_REMOVED = 64;
 
 /** The records of one kind. */
@@ -37,8 +37,8 @@ export interface AuditRecords {
 }
 
 /**
- * Returns the records to remove when records of one kind are added: the oldest ones, and of refused calls the oldest ones
- * of the callers with the most records. So a caller who is refused again and again removes no records of others.
+ * Returns the records to remove when records of one kind are added: the oldest ones or, for refused calls, the oldest
+ * ones of the callers with the most records. Thus a caller whose calls are refused displaces no records of others.
  */
 export function selectExpired(
   records: AuditRecords,
@@ -62,7 +62,7 @@ export function selectExpired(
   return expired;
 }
 
-/** Yields the oldest record of the caller with the most records, again and again. Among equals, the oldest comes first. */
+/** Repeatedly yields the oldest record of the caller with the most records. Among equals, the oldest comes first. */
 function* inOrderOfShare(records: Iterable<AuditRecord>): Generator<AuditRecord> {
   const byCaller = new Map<string, AuditRecord[]>();
   for (const record of records) {

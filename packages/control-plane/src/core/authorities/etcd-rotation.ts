@@ -8,18 +8,18 @@ import { type Authority, type EtcdAuthorities, Authority_State as State } from "
 //   retiring   The servers issue their certificates for etcd with the new authority.
 //   removing   The etcds restart, until none of them trusts the earlier authority. Then its record is deleted.
 
-/** What a server has registered about its etcd. */
+/** The certificates of a server's etcd member, as the server has registered them. */
 export interface EtcdTrust {
   /** Fingerprint of the authority that has issued the server's certificate for etcd. */
   readonly issuer: string;
-  /** Fingerprints of the authorities that its etcd trusts, as it has read them when it started. */
+  /** Fingerprints of the authorities that its etcd read when it started, and trusts since then. */
   readonly trusted: readonly string[];
 }
 
-/** A server of the cluster, whether it runs or not. */
+/** A server of the cluster, running or not. */
 export interface EtcdServer {
   readonly id: string;
-  /** "host:port", or the host name of a server that has never run. */
+  /** "host:port", or the hostname of a server that has never run. */
   readonly name: string;
   /** Undefined for a server that does not run, or whose release does not register it. */
   readonly trust: EtcdTrust | undefined;
@@ -28,16 +28,16 @@ export interface EtcdServer {
 /** The next step of a rotation. */
 export type EtcdRotationStep =
   | { readonly kind: "none" }
-  /** `servers` have not done yet what the record says, or do not run. */
+  /** `servers` have not applied the record yet, or are not running. */
   | { readonly kind: "wait"; readonly servers: readonly string[] }
-  /** Store a record that lets this server restart its etcd. */
+  /** Store a record that makes a server restart its etcd. */
   | { readonly kind: "restart"; readonly record: EtcdAuthorities }
   /** Store the record with the next states of the authorities. */
   | { readonly kind: "advance"; readonly record: EtcdAuthorities };
 
 /**
- * Plans the next step of a rotation. All servers of the cluster must take part: one that is lost has to be removed.
- * @param leaderId the server whose etcd restarts last, since the leader's calls use it
+ * Plans the next step of a rotation. All servers of the cluster must take part, so lost servers have to be removed.
+ * @param leaderId the server whose etcd restarts last, because the leader uses it
  */
 export function planEtcdRotation(
   record: EtcdAuthorities | undefined,
@@ -51,7 +51,7 @@ export function planEtcdRotation(
   const behind = serversBehind(record, servers);
   const [first] = behind;
   if (first === undefined) return { kind: "advance", record: advance(record, nowMs) };
-  // The members that run must stay a majority, so none restarts while another server is away.
+  // The running members must keep a quorum, so none restarts while another server is down.
   const away = servers.filter(({ trust }) => trust === undefined);
   if (away.length > 0) return wait(away);
   if (!isRestarting(record)) return wait(behind);
@@ -61,7 +61,7 @@ export function planEtcdRotation(
   return { kind: "restart", record: { ...record, restartingServer: next.id } };
 }
 
-/** Returns the servers for which a rotation waits. */
+/** Returns the servers that a rotation waits for. */
 export function serversBehind(
   { authorities }: EtcdAuthorities,
   servers: readonly EtcdServer[],
@@ -74,7 +74,7 @@ export function serversBehind(
   return servers.filter(({ trust }) => trust === undefined || !isSameSet(trust.trusted, wanted));
 }
 
-/** Returns the authorities that etcd and its clients are to trust. */
+/** Returns the authorities that etcd and its clients must trust. */
 export function trustedAuthorities({
   authorities,
 }: Pick<EtcdAuthorities, "authorities">): readonly Authority[] {
@@ -96,17 +96,17 @@ export function startedEtcdRotation(current: Authority, next: Authority): EtcdAu
   };
 }
 
-/** Returns the record after the cancellation of a rotation. Some etcds can trust the announced authority already. */
+/** Returns the record after the cancellation of a rotation. Some members may already trust the announced authority. */
 export function cancelledEtcdRotation(record: EtcdAuthorities, nowMs: number): EtcdAuthorities {
   return withStates(record, nowMs, new Map([[State.ANNOUNCED, State.REMOVING]]));
 }
 
-/** Returns whether two sets have the same elements. Neither has an element twice. */
+/** Returns whether two lists without duplicates have the same elements. */
 export function isSameSet(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((each) => b.includes(each));
 }
 
-/** Returns whether the etcds have to read other authorities. */
+/** Returns whether etcd members must restart to read changed authorities. */
 function isRestarting({ authorities }: Pick<EtcdAuthorities, "authorities">): boolean {
   return authorities.some(({ state }) => state === State.ANNOUNCED || state === State.REMOVING);
 }

@@ -16,9 +16,9 @@ export interface ServerTrust {
 }
 
 export interface RotationTiming {
-  /** How long an authority is announced at least. A server that starts meanwhile may not be listed yet. */
+  /** Minimum time for which an authority is announced. A server that starts meanwhile may not be listed yet. */
   readonly announceMs: number;
-  /** How long an authority is trusted after it has issued its last certificate. */
+  /** Time for which an authority stays trusted after its last certificate. */
   readonly retirementMs: number;
 }
 

@@ -1,25 +1,25 @@
 import type { ClusterKeyState } from "@berth/proto";
 
-/** The ids of the cluster keys that a server has stored. Its own files are encrypted with the current one. */
+/** The ids of the cluster keys that a server has stored. The current key encrypts the server's own files. */
 export interface HeldKeyIds {
   readonly current: string;
   /** Undefined outside of a rotation. */
   readonly next: string | undefined;
 }
 
-/** The next step of a server toward the keys that the cluster uses. A crash repeats a step. */
+/** The next step with which a server catches up with the cluster's keys. After a crash, a step is repeated. */
 export type HeldKeyStep =
   | { readonly kind: "none" }
-  /** Get a key from another server, and store it as the next one, instead of another next one. */
+  /** Fetch a key from another server, and store it as the next key. */
   | { readonly kind: "fetch"; readonly id: string }
-  /** Make the next key the current one, and forget the one before. */
+  /** Make the next key the current one, and delete the earlier key. */
   | { readonly kind: "promote" }
-  /** Forget the next key, which the cluster does not use. */
+  /** Delete the next key, because the cluster does not use it. */
   | { readonly kind: "drop" };
 
 /**
- * Plans how a server follows the cluster. A server that was off for one rotation or several first gets the current key,
- * which decrypts all records, or those that have not been encrypted again yet.
+ * Plans how a server catches up with the cluster's keys. A server that missed one or more rotations first gets the
+ * current key, which decrypts all records, or all that are not re-encrypted yet.
  */
 export function planHeldKeys(state: ClusterKeyState | undefined, held: HeldKeyIds): HeldKeyStep {
   const current = state?.currentId ?? held.current;

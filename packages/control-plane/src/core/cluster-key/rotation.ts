@@ -11,11 +11,11 @@ import { type ClusterKeyState, ClusterKeyState_Phase as Phase } from "@berth/pro
 export interface ServerKeys {
   /** "host:port" */
   readonly address: string;
-  /** Ids. Undefined for a server of a release that does not list them. */
+  /** Ids of the keys. Undefined for a server of a release that does not list them. */
   readonly keys: readonly string[] | undefined;
 }
 
-/** How many records are encrypted with the next key. */
+/** The number of records that are encrypted with the next key. */
 export interface SealingProgress {
   readonly sealed: number;
   readonly total: number;
@@ -26,16 +26,16 @@ export type KeyRotationStep =
   | { readonly kind: "none" }
   /** `servers` do not have the next key yet. */
   | { readonly kind: "wait"; readonly servers: readonly string[] }
-  /** No server has the next key any more, so the rotation cannot continue. */
+  /** No server has the next key, so the rotation cannot continue. */
   | { readonly kind: "abandon" }
   /** Encrypt with the next key from now on. */
   | { readonly kind: "seal" }
-  /** Encrypt records again and, when none is left, make the next key the current one. */
+  /** Re-encrypt records; when none is left, make the next key the current one. */
   | { readonly kind: "seal-again" };
 
 /**
- * Longer than a server needs to restart. Its registration in etcd ends 10 s after its death, and a rotation must not be
- * abandoned while the only server with the next key restarts.
+ * Time without the next key after which a rotation is abandoned. Longer than a restart of the only server with the key;
+ * the server's registration in etcd expires after 10 s.
  */
 export const ABANDON_AFTER_MS = 60_000;
 
@@ -59,7 +59,7 @@ export function serversWithout(keyId: string, servers: readonly ServerKeys[]): r
   return servers.filter(({ keys = [] }) => !keys.includes(keyId)).map(({ address }) => address);
 }
 
-/** Returns the addresses of the servers that have another key than this one. */
+/** Returns the addresses of the servers that have any other key. */
 export function serversWithOthers(keyId: string, servers: readonly ServerKeys[]): readonly string[] {
   return servers.filter(({ keys = [] }) => keys.some((id) => id !== keyId)).map(({ address }) => address);
 }

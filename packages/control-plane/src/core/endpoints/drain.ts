@@ -1,10 +1,10 @@
 import { type Node, NodeState, PortSpec_Mode, type ServiceSpec, type Task } from "@berth/proto";
 import { isReady } from "../model/task-state.js";
 
-/** Longest time to wait for acknowledgements before a task is stopped. Most agents answer within 50 ms. */
+/** Maximum time to wait for acknowledgements before a task is stopped. Most agents respond within 50 ms. */
 export const DRAIN_DEADLINE_MS = 1_000;
 
-/** The drain of a task: the leader delays its stop while other nodes may still send it connections. */
+/** The drain of a task: the leader delays the stop while other nodes may still send connections to the task. */
 export interface Drain {
   /** When the drain began. */
   readonly sinceMs: number;
@@ -46,9 +46,9 @@ export function receivesConnections(task: Task, { ports, task: template }: Servi
 }
 
 /**
- * Returns the ids of the nodes whose acknowledgement is awaited before a task stops: all nodes that can answer.
+ * Returns the ids of the nodes whose acknowledgement is awaited before a task stops: all nodes that can respond.
  *
- * Includes a node that has just joined, since its tables may be outdated.
+ * Includes nodes that have just joined, because their tables may be outdated.
  */
 export function nodesToAwait(
   nodes: Iterable<Node>,

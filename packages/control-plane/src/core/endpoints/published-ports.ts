@@ -22,7 +22,7 @@ export interface PortClaim {
 export type ClaimLookup = (protocol: PortSpec_Protocol, published: number) => readonly PortClaim[];
 
 /**
- * Returns a violation for each published port that another service has published already.
+ * Returns a violation for each published port that another service already publishes.
  *
  * An ingress port is taken on every node. Two host-mode ports do not conflict, because placement keeps their tasks on
  * different nodes.

@@ -7,14 +7,14 @@ export interface FileSealer {
   open(file: FileVersion): Buffer;
   /** Returns a keyed hash of the content, which only servers can compute. */
   mac(file: Pick<FileVersion, "kind" | "name">, content: Uint8Array): Buffer;
-  /** Returns whether a version has this content. During a rotation, its hash can be one of the earlier cluster key. */
+  /** Returns whether a version has this content. During a rotation, the hash may be based on the earlier cluster key. */
   hasContent(file: FileVersion, content: Uint8Array): boolean;
 }
 
-/** The result of storing a content. */
+/** The result of storing the content of a secret or config. */
 export type FileApplied =
   | { readonly kind: "created" | "updated"; readonly file: FileVersion }
-  /** The content has not changed, and labels are not part of it. */
+  /** Only the labels, which are not part of a version, have changed. */
   | { readonly kind: "relabeled"; readonly file: FileVersion }
   | { readonly kind: "unchanged"; readonly file: FileVersion };
 
@@ -27,7 +27,7 @@ export interface ApplyFileContext {
   readonly sealer: FileSealer;
 }
 
-/** Stores a content: as a new version unless the newest version of the secret or config has the same content. */
+/** Stores content as a new version, unless the newest version of the secret or config has the same content. */
 export function applyFile(
   newest: FileVersion | undefined,
   content: FileContent,

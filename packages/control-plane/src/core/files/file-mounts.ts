@@ -9,7 +9,7 @@ export function fileMounts(spec: ServiceSpec | undefined): readonly FileMount[] 
   return spec?.task?.container?.files ?? NO_FILES;
 }
 
-/** Returns a text that identifies a secret or config, in any version. */
+/** Returns a key that identifies a secret or config across its versions. */
 export function fileKey({ kind, name }: Pick<FileVersion, "kind" | "name">): string {
   return `${kind}/${name}`;
 }
@@ -17,12 +17,12 @@ export function fileKey({ kind, name }: Pick<FileVersion, "kind" | "name">): str
 /** Limit of a name in messages. Valid names are shorter. */
 const MAX_SHOWN_NAME = 130;
 
-/** Returns a secret or config for messages, such as `secret shop_password`. */
+/** Formats a secret or config for messages, such as `secret shop_password`. */
 export function describeFile({ kind, name }: Pick<FileVersion, "kind" | "name">): string {
   return `${fileKindName(kind)} ${name.slice(0, MAX_SHOWN_NAME)}`;
 }
 
-/** Returns whether a spec names this version of a secret or config. */
+/** Returns whether a spec mounts this version of a secret or config. */
 export function mountsVersion(spec: ServiceSpec | undefined, fileId: string): boolean {
   return fileMounts(spec).some(({ versionId }) => versionId === fileId);
 }

@@ -1,20 +1,20 @@
 import type { FileVersion } from "@berth/proto";
 
-/** Answers which versions of secrets and configs are still needed. */
+/** Determines which versions of secrets and configs are still needed. */
 export interface FileReferences {
-  /** Whether the current spec of a service names the version, or a task that has not ended. */
+  /** Whether the current spec of a service, or an unfinished task, uses the version. */
   readonly isInUse: (file: FileVersion) => boolean;
-  /** Whether a kept spec of a service names the version, so that a rollback can restore it. */
+  /** Whether a stored spec of a service uses the version, so that a rollback can restore it. */
   readonly isKept: (file: FileVersion) => boolean;
 }
 
 /**
  * Returns the versions of one secret or config to delete, the oldest first.
  *
- * The newest version stays until the secret or config is removed, and older ones as long as a kept spec names them. A
- * removed secret or config stays only while it is in use: rollbacks to specs with it then fail. Its newest version has the
- * mark of the removal, so it is deleted last.
- * @param versions all versions, the newest first
+ * The newest version is kept until the secret or config is removed, and older versions as long as a stored spec uses
+ * them. A removed secret or config is kept only while it is in use; rollbacks to specs that use it then fail. Its
+ * newest version carries the removal mark, so it is deleted last.
+ * @param versions all versions, newest first
  */
 export function unusedVersions(
   versions: readonly FileVersion[],
