@@ -70,8 +70,8 @@ describe("parseArguments", () => {
       ["an empty path", ["--etcd", "https://a:1", ...all, "--etcd-key", ""], [/^ {2}--etcd-key missing/m]],
       ["files with http URLs", ["--etcd", "http://a:1", ...all], [/require https/]],
       ["files with URLs of both kinds", ["--etcd", "https://a:1, http://b:1", ...all], [/require https/]],
-      ["files without --etcd", all, [/set --etcd, too/]],
-      ["several mistakes", all.slice(2), [/set --etcd, too/, /--etcd-ca missing/]],
+      ["files without --etcd", all, [/also set --etcd/]],
+      ["several mistakes", all.slice(2), [/also set --etcd/, /--etcd-ca missing/]],
     ])("refuses %s", (_, argv, messages) => {
       for (const message of messages) expect(() => parseArguments(argv, {})).toThrow(message);
     });

@@ -235,7 +235,7 @@ describe("the logins of a stack", () => {
     await expect(deploy(invalid)).rejects.toMatchObject({
       code: "BERTH_SPEC_INVALID",
       message:
-        "stack shop was not deployed:\n  registry_logins[0]: the password is empty\n  registry_logins[1]: ghcr.io is named twice",
+        "stack shop was not deployed:\n  registry_logins[0]: the password is empty\n  registry_logins[1]: ghcr.io is listed twice",
     });
     expect(written).toEqual([]);
   });

@@ -118,7 +118,7 @@ interface ReplaceSpecOptions {
 function replaceSpec(
   state: ClusterState,
   { id }: Service,
-  { spec, files, sealer, images, intro, now, rollback }: ReplaceSpecOptions,
+  { spec, files, sealer, images, intro, now, rollbackMessage }: ReplaceSpecOptions,
 ): ServiceDecision & { readonly warnings: readonly string[] } {
   const companions = followingCompanions([spec], state);
   requirePermitted([spec, ...companions], state, intro);
@@ -131,7 +131,7 @@ function replaceSpec(
   const decision = decideSpec(state, target?.spec ?? spec, {
     id,
     now,
-    ...(rollback === undefined ? {} : { rollback }),
+    ...(rollbackMessage === undefined ? {} : { rollback: rollbackMessage }),
   });
   const changes = [...decision.changes, ...decideCompanions(companions, state, now)];
   return { ...decision, changes, warnings: withImages.warnings };

@@ -168,21 +168,22 @@ export async function decrypt(
   const decrypter = new Decrypter();
   if (unlock.kind === "passphrase") {
     if (encryptedWith === "public key")
-      throw invalidBackup(
-        name,
-        "it is encrypted for a public key: use --identity-file with the private key",
-      );
+      throw invalidBackup(name, "it is encrypted for a public key: use --identity-file with the private key");
     decrypter.addIdentity(new PassphraseIdentity(unlock.passphrase));
   } else {
     if (encryptedWith === "passphrase")
-      throw invalidBackup(name, "it is encrypted with a passphrase: use --passphrase-file, or enter the passphrase");
+      throw invalidBackup(
+        name,
+        "it is encrypted with a passphrase: use --passphrase-file, or enter the passphrase",
+      );
     for (const identity of unlock.identities) addIdentity(decrypter, identity);
   }
   try {
     return readDecrypted(name, await decrypter.decrypt(toStream(resume(start, chunks))));
   } catch (cause) {
     const isLocked = cause instanceof Error && cause.message.startsWith("no identity matched");
-    const reason = encryptedWith === "passphrase" ? "wrong passphrase" : "none of the private keys decrypts it";
+    const reason =
+      encryptedWith === "passphrase" ? "wrong passphrase" : "none of the private keys decrypts it";
     throw invalidBackup(name, isLocked ? reason : "its header is damaged", cause);
   }
 }

@@ -89,8 +89,10 @@ export async function* parseParts(name: string, lines: AsyncIterable<string>): A
   for await (const line of lines) {
     const part = parseLine(name, line, next === "header");
     if (next === "nothing") throw invalidBackup(name, "it continues after its end");
-    if (next === "secrets" && part.kind !== "secrets") throw invalidBackup(name, "it contains no cluster key");
-    if (next === "records" && part.kind === "secrets") throw invalidBackup(name, "it contains two cluster keys");
+    if (next === "secrets" && part.kind !== "secrets")
+      throw invalidBackup(name, "it contains no cluster key");
+    if (next === "records" && part.kind === "secrets")
+      throw invalidBackup(name, "it contains two cluster keys");
     if (part.kind === "record") records += 1;
     if (part.kind === "end" && part.records !== records)
       throw invalidBackup(name, `it contains ${records} records instead of ${part.records}`);
@@ -123,8 +125,7 @@ function parseLine(name: string, line: string, isFirst: boolean): BackupPart {
 
 function parseHeader(name: string, fields: Readonly<Record<string, unknown>>): BackupHeader {
   const { format, version, cluster, createdAtMs, revision, generation, berthVersion, servers } = fields;
-  if (format !== FORMAT || typeof version !== "number")
-    throw invalidBackup(name, "it is not a berth backup");
+  if (format !== FORMAT || typeof version !== "number") throw invalidBackup(name, "it is not a berth backup");
   if (version > FORMAT_VERSION) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",

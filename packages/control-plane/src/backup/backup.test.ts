@@ -119,10 +119,10 @@ test("a backup for public keys opens with each of the private keys only", async 
   const other = { kind: "identities", identities: [await generateX25519Identity()] } as const;
   await expect(readParts(path, other)).rejects.toMatchObject({
     code: "BERTH_BACKUP_INVALID",
-    message: expect.stringContaining("none of the private keys opens it"),
+    message: expect.stringContaining("none of the private keys decrypts it"),
   });
   const passphrase: BackupUnlock = { kind: "passphrase", passphrase: PASSPHRASE };
-  await expect(readParts(path, passphrase)).rejects.toThrow("for a public key: pass --identity-file");
+  await expect(readParts(path, passphrase)).rejects.toThrow("for a public key: use --identity-file");
   await expect(
     readParts(path, { kind: "identities", identities: ["AGE-SECRET-KEY-1X"] }),
   ).rejects.toMatchObject({
@@ -169,12 +169,12 @@ test("a newer format version is refused with the release that wrote it, and othe
   });
   const record = JSON.stringify({ kind: "record", key: "/berth/v1/nodes/n", value: "{}" });
   const cases = [
-    ["{}\n", "it is not a backup of berth"],
+    ["{}\n", "it is not a berth backup"],
     [`${first}\n`, "its end is missing"],
-    [`${first}\n${record}\n`, "it has no cluster key"],
+    [`${first}\n${record}\n`, "it contains no cluster key"],
     [`${first}\n${retiring}\n`, "its cluster key or authority is damaged"],
     [`${first}\n${key}\n${record}\n`, "its end is missing"],
-    [`${first}\n${key}\n${record}\n{"kind":"end","records":2}\n`, "it has 1 records instead of 2"],
+    [`${first}\n${key}\n${record}\n{"kind":"end","records":2}\n`, "it contains 1 records instead of 2"],
     [`${first}\n${key}\n{"kind":"end","records":0}\n${record}\n`, "it continues after its end"],
     [`${first}\n${key}\n{"kind":"record","key":"/other","value":""}\n`, "a record is damaged"],
     [`${first}\n${key}\n{"kind":"end","records":0}`, "its end is missing"],

@@ -51,8 +51,8 @@ function sealLogins(
     });
   }
   const logins = credentials.map(({ server, username, secret, isIdentityToken }) => {
-    const known = state.logins.byKey(loginKey({ server, stack }));
-    const id = known?.id ?? newId();
+    const existing = state.logins.byKey(loginKey({ server, stack }));
+    const id = existing?.id ?? newId();
     // Copying keeps fields that a newer release has written.
     const login = { ...existing, id, server, stack, username, updatedAtMs: now, isIdentityToken };
     return { ...login, sealedSecret: sealer.seal(login, secret) };

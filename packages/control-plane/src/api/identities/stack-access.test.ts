@@ -214,9 +214,9 @@ describe("rpc-matrix: requireStackAccess()", () => {
     for (const name of ["dora", "star"]) {
       const request = { services: ["alone"], stack: "" };
       expect(() => requireStackAccess("removeServices", request, callerOf(name), state)).toThrow(
-        /what belongs to no stack/,
+        /services without a stack/,
       );
-      expect(() => requireStackAccess("createNetwork", {}, callerOf(name), state)).toThrow(/no stack/);
+      expect(() => requireStackAccess("createNetwork", {}, callerOf(name), state)).toThrow(/without a stack/);
     }
   });
 
