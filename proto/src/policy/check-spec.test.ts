@@ -55,6 +55,14 @@ test("the default policy permits what Compose files use", () => {
   expect(messages(spec, DEFAULT_POLICY)).toEqual([]);
 });
 
+test("the copies of shipped mounts are no bind mounts, wherever the client found the files", () => {
+  const value = { digest: `sha256:${"a".repeat(64)}`, source: "/var/run" };
+  const spec = specOf({ mounts: [{ target: "/x", kind: { $case: "shipped", value } }, bind("/srv")] });
+  expect(messages(spec, policyOf({ binds: { deny: { values: ["/"] } } }))).toEqual([
+    'task.container.mounts[1].bind.source: bind mount of /srv is denied by policy rule "apps": / is denied',
+  ]);
+});
+
 test("reports everything that a rule denies, in the order of the spec, with the name of the rule", () => {
   const spec = specOf(
     {

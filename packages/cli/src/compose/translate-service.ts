@@ -12,7 +12,7 @@ import { assembleNetworks } from "./assemble-networks.js";
 import { fillLabels } from "./fill-labels.js";
 import { readBerthKeys } from "./keys/berth-keys.js";
 import { warnAboutPortRanges } from "./keys/port-keys.js";
-import { readShipments, type Shipment } from "./keys/relative-binds.js";
+import { resolveRelativeBinds, type Shipment } from "./keys/relative-binds.js";
 import type { ServiceBuild } from "./keys/service-build.js";
 import { type Link, type ModeKey, newServiceDraft, type ServiceDraft } from "./keys/service-draft.js";
 import { SERVICE_KEYS } from "./keys/service-keys.js";
@@ -44,7 +44,7 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   draft.origins.set("", keyPlace(cursor));
   applyKeys(cursor, SERVICE_KEYS, draft);
   readBerthKeys(cursor, draft);
-  const shipments = readShipments(draft);
+  const shipments = resolveRelativeBinds(draft);
   warnAboutPortRanges(draft);
   const networks = assembleNetworks(draft);
   dropPortsWithoutNetwork(draft, cursor);

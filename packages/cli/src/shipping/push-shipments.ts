@@ -1,4 +1,4 @@
-import { BerthError, type ImageUpload, type NeededLayer, type PushImageRequest } from "@berth/proto";
+import type { ImageUpload, NeededLayer, PushImageRequest } from "@berth/proto";
 import type { ControlClient } from "../client/client.js";
 import { formatBytes, pluralize } from "../output/human.js";
 import { progressLine } from "../output/progress-line.js";
@@ -77,7 +77,7 @@ async function pushFolder(
     return state;
   } catch (error) {
     // The failure of the upload is the cause: the call only ends with it.
-    throw upload.error ?? explain(error, folder);
+    throw upload.error ?? error;
   } finally {
     ended.abort(new Error("the push has ended"));
     upload.finish();
@@ -155,13 +155,4 @@ async function* chunksFrom(chunks: AsyncIterable<Uint8Array>, offset: number): A
     bytes = 0;
   }
   if (bytes > 0) yield Buffer.concat(waiting);
-}
-
-function explain(error: unknown, { source }: ShippedFolder): unknown {
-  if (!(error instanceof BerthError) || error.code !== "BERTH_IMAGE_INVALID") return error;
-  return new BerthError({
-    code: error.code,
-    message: `${source} was not sent: ${error.message}`,
-    cause: error,
-  });
 }

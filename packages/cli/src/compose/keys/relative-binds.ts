@@ -30,7 +30,7 @@ export const UNKNOWN_DIGEST = `sha256:${"0".repeat(64)}`;
  * Turns the relative bind mounts of a service into shipped mounts when the service ships them. Otherwise, warns that the
  * paths must exist on the nodes. Runs after all keys.
  */
-export function readShipments(draft: ServiceDraft): readonly Shipment[] {
+export function resolveRelativeBinds(draft: ServiceDraft): readonly Shipment[] {
   const { relativeBinds, isShipping, container, spec } = draft;
   if (!isShipping) {
     for (const bind of relativeBinds) warnAboutNodes(bind);

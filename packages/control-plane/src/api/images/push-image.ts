@@ -143,7 +143,7 @@ async function* upload(
       }
     }
   } catch (error) {
-    throw failed(nodeId, error instanceof Error ? error.message : String(error), context);
+    throw failed({ nodeId, image: start.image }, error, context);
   }
 }
 
@@ -193,7 +193,7 @@ async function* fetchOnNodes(
       holders.add(nodeId);
       yield stored(nodeId, context);
     } else {
-      failures.push(failed(nodeId, error, context));
+      failures.push(failed({ nodeId, image }, error, context));
     }
   }
   // Further copies of a shipped mount are a precaution.
@@ -272,7 +272,8 @@ function selectTargets(
   const answered = new Map(inventories.nodes.map((node) => [node.nodeId, node]));
   const unreachable = nodes.find((nodeId) => !answered.has(nodeId));
   if (unreachable !== undefined) {
-    throw failed(unreachable, inventories.failures.get(unreachable) ?? "its agent is not connected", context);
+    const reason = inventories.failures.get(unreachable) ?? "its agent is not connected";
+    throw failed({ nodeId: unreachable, image: start.image }, reason, context);
   }
   if (nodes.length > 0) return [...new Set(nodes)];
   const holders = holdersOf(start.imageId, inventories).filter((nodeId) => isUsable(nodeId, start, context));
@@ -308,11 +309,16 @@ function stored(nodeId: string, { state }: ApiContext): PushImageResponse {
   return { message: { $case: "stored", value: { nodeHostname } } };
 }
 
-function failed(nodeId: string, reason: string, { state }: ApiContext): BerthError {
+function failed(
+  { nodeId, image }: { readonly nodeId: string; readonly image: string },
+  error: unknown,
+  { state }: ApiContext,
+): BerthError {
+  const reason = error instanceof Error ? error.message : String(error);
   const node = nodeNameById(nodeId, state.nodes);
   return new BerthError({
     code: "BERTH_IMAGE_INVALID",
-    message: `node ${node} did not store the image: ${reason}`,
+    message: `node ${node} did not store ${image}: ${reason}`,
   });
 }
 
