@@ -7,6 +7,7 @@ export * from "../gen/berth/v1/peer.js";
 export * from "../gen/berth/v1/policy.js";
 export * from "../gen/berth/v1/spec.js";
 export { assertNever } from "./assert-never.js";
+export { allocateChunk, shortenChunk } from "./chunks/chunk-codec.js";
 // These replace the generated services.
 export { ControlServiceService, DispatcherServiceService, ImageServiceService } from "./chunks/services.js";
 export {

@@ -7,9 +7,30 @@ const VARINT_MASK = 0x7f;
 /** A length has at most 32 bits. */
 const MAX_VARINT_BYTES = 5;
 
+/** Room for the header of a chunk, whose fields have at most two levels. */
+const HEADER_ROOM_BYTES = 16;
+
+/** Bytes in front of a chunk that belong to it, and that its encoding may overwrite. */
+const roomBefore = new WeakMap<Uint8Array, number>();
+
+/** Returns memory for the next bytes of a stream, with room for their header. Its content is arbitrary. */
+export function allocateChunk(size: number): Buffer {
+  const chunk = Buffer.allocUnsafe(HEADER_ROOM_BYTES + size).subarray(HEADER_ROOM_BYTES);
+  roomBefore.set(chunk, HEADER_ROOM_BYTES);
+  return chunk;
+}
+
+/** Returns the first bytes of a chunk. The chunk must not be used any more. */
+export function shortenChunk(chunk: Buffer, length: number): Buffer {
+  const shorter = chunk.subarray(0, length);
+  roomBefore.set(shorter, roomBefore.get(chunk) ?? 0);
+  return shorter;
+}
+
 /**
- * Returns the encoding of a message with these bytes. Copies the bytes once. The generated code copies them three times,
- * and allocates four times their size, which the garbage collector then has to free.
+ * Returns the encoding of a message with these bytes. Does not copy bytes that have room for a header: those of
+ * `allocateChunk` and `decodeChunk`. The generated code copies bytes three times, and allocates four times their size,
+ * which the garbage collector then has to free.
  */
 export function encodeChunk(path: readonly number[], bytes: Uint8Array): Buffer {
   const header: number[] = [];
@@ -19,13 +40,21 @@ export function encodeChunk(path: readonly number[], bytes: Uint8Array): Buffer 
     header.unshift(...prefix);
     length += prefix.length;
   }
-  const encoded = Buffer.allocUnsafe(length);
+  const hasRoom = (roomBefore.get(bytes) ?? 0) >= header.length;
+  // The header of another message with the same bytes must not replace this one.
+  roomBefore.delete(bytes);
+  const encoded = hasRoom
+    ? Buffer.from(bytes.buffer, bytes.byteOffset - header.length, length)
+    : Buffer.allocUnsafe(length);
   encoded.set(header);
-  encoded.set(bytes, header.length);
+  if (!hasRoom) encoded.set(bytes, header.length);
   return encoded;
 }
 
-/** Returns the bytes in an encoded message, without a copy. Undefined when the message has anything else. */
+/**
+ * Returns the bytes in an encoded message, without a copy. Undefined when the message has anything else. The encoded
+ * message must not be used any more when the bytes are encoded again.
+ */
 export function decodeChunk(path: readonly number[], encoded: Buffer): Buffer | undefined {
   let offset = 0;
   for (const field of path) {
@@ -34,7 +63,9 @@ export function decodeChunk(path: readonly number[], encoded: Buffer): Buffer | 
     if (length === undefined || length.end + length.value !== encoded.length) return undefined;
     offset = length.end;
   }
-  return encoded.subarray(offset);
+  const bytes = encoded.subarray(offset);
+  roomBefore.set(bytes, offset);
+  return bytes;
 }
 
 function tagOf(field: number): number {

@@ -13,6 +13,7 @@ import {
   type ReceiveImageResponse,
 } from "../../gen/berth/v1/dispatcher.js";
 import { ImageServiceService as GeneratedImage, type ReadLayerResponse } from "../../gen/berth/v1/image.js";
+import { allocateChunk, shortenChunk } from "./chunk-codec.js";
 import { ControlServiceService, DispatcherServiceService, ImageServiceService } from "./services.js";
 
 /** Lengths around those from which on the length of a message takes another byte. */
@@ -150,6 +151,27 @@ test("bytes are decoded without a copy", () => {
   const encoded = ImageServiceService.readLayer.responseSerialize({ data: randomBytes(1_000) });
   const { data: decoded } = ImageServiceService.readLayer.responseDeserialize(encoded);
   expect(decoded.buffer).toBe(encoded.buffer);
+});
+
+test("bytes that were allocated or received for a stream are encoded without a copy, once", () => {
+  const { responseSerialize: encode, responseDeserialize: decode } = ImageServiceService.readLayer;
+  const chunk = shortenChunk(allocateChunk(30_000).fill("a"), 20_000);
+  const encoded = encode({ data: chunk });
+  expect(encoded.buffer).toBe(chunk.buffer);
+  const { data: received } = decode(encoded);
+  expect(encode({ data: received }).buffer).toBe(chunk.buffer);
+  const relayed = DispatcherServiceService.pushExec.responseSerialize({ input: stdin(received) });
+  expect(relayed.buffer).not.toBe(chunk.buffer);
+  expect(String(received)).toBe("a".repeat(20_000));
+});
+
+test("a relay that nests bytes as deeply as the sender passes them on without a copy", () => {
+  const { requestSerialize: send, requestDeserialize: receive } = DispatcherServiceService.pushExec;
+  const encoded = send({ requestId: "", output: stdout(randomBytes(1_000)), error: "" });
+  const { output } = receive(encoded);
+  const relayed = ControlServiceService.exec.responseSerialize({ output });
+  expect(relayed.buffer).toBe(encoded.buffer);
+  expect(GeneratedControl.exec.responseDeserialize(relayed)).toEqual({ output });
 });
 
 test("an empty chunk keeps its kind", () => {

@@ -54,7 +54,7 @@ export function imageServiceHandlers(options: ImageServiceOptions): RpcHandlers<
           throw invalidOffset(digest, offset);
         if (offset === sizeBytes) return;
         const holder = shippedBytes === undefined ? store : shipped;
-        for await (const data of holder.read(digest, offset)) yield { data };
+        for await (const data of holder.readChunks(digest, offset)) yield { data };
       } finally {
         reads -= 1;
       }

@@ -3,7 +3,7 @@ import { createReadStream, createWriteStream, type ReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { BerthError } from "@berth/proto";
+import { allocateChunk, BerthError, shortenChunk } from "@berth/proto";
 import { invalidImage, isSha256Digest } from "@berth/proto/images";
 import { raceSignal } from "../runtime/race-signal.js";
 
@@ -11,6 +11,7 @@ import { raceSignal } from "../runtime/race-signal.js";
 const RESERVED_BYTES = 256 * 1024 * 1024;
 /** Docker's output arrives in chunks of 64 KiB. Those that wait are written at once. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 const PARTIAL_SUFFIX = ".partial";
 const LAYER_FILE = /^[a-f0-9]{64}$/;
 const PARTIAL_FILE = /^[a-f0-9]{64}\.partial$/;
@@ -83,7 +84,24 @@ export class LayerStore {
 
   /** Reads a complete layer from an offset. */
   read(digest: string, offset = 0): ReadStream {
-    return createReadStream(this.#path(digest), { start: offset, highWaterMark: 256 * 1024 });
+    return createReadStream(this.#path(digest), { start: offset, highWaterMark: CHUNK_BYTES });
+  }
+
+  /** Yields a complete layer from an offset, for the messages to another node. */
+  async *readChunks(digest: string, offset: number): AsyncGenerator<Buffer> {
+    const file = await open(this.#path(digest));
+    try {
+      let position = offset;
+      for (;;) {
+        const chunk = allocateChunk(CHUNK_BYTES);
+        const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES, position);
+        if (bytesRead === 0) return;
+        yield bytesRead === CHUNK_BYTES ? chunk : shortenChunk(chunk, bytesRead);
+        position += bytesRead;
+      }
+    } finally {
+      await file.close();
+    }
   }
 
   /** Returns how many bytes an interrupted transfer has left. */

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { allocateChunk } from "@berth/proto";
 
 /** A layer of an image that the local Docker saves. */
 export interface SavedLayer {
@@ -62,9 +63,16 @@ async function* joinChunks(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer
     parts.push(chunk);
     bytes += chunk.length;
     if (bytes < CHUNK_BYTES) continue;
-    yield Buffer.concat(parts, bytes);
+    yield joinParts(parts, bytes);
     parts = [];
     bytes = 0;
   }
-  if (bytes > 0) yield Buffer.concat(parts, bytes);
+  if (bytes > 0) yield joinParts(parts, bytes);
+}
+
+function joinParts(parts: readonly Buffer[], bytes: number): Buffer {
+  const chunk = allocateChunk(bytes);
+  let offset = 0;
+  for (const part of parts) offset += part.copy(chunk, offset);
+  return chunk;
 }
