@@ -8,6 +8,7 @@ export * from "../gen/berth/v1/policy.js";
 export * from "../gen/berth/v1/spec.js";
 export { assertNever } from "./assert-never.js";
 export { allocateChunk, shortenChunk } from "./chunks/chunk-codec.js";
+export { gatherChunks, type StreamChunk } from "./chunks/gather-chunks.js";
 // These replace the generated services.
 export { ControlServiceService, DispatcherServiceService, ImageServiceService } from "./chunks/services.js";
 export {

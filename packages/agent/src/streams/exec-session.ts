@@ -4,6 +4,7 @@ import {
   assertNever,
   type ExecInput,
   type ExecOutput,
+  gatherChunks,
   type PushExecRequest,
   type StartExec,
 } from "@berth/proto";
@@ -93,7 +94,8 @@ export class ExecSession {
     this.#markStarted();
     if (size !== undefined) void stream.resize(size);
     yield { message: { $case: "started", value: { taskId, nodeHostname: "", ...started } } };
-    for await (const chunk of output) yield { message: { $case: chunk.stream, value: chunk.bytes } };
+    for await (const { stream: $case, bytes } of gatherChunks(output))
+      yield { message: { $case, value: bytes } };
     if (isHalfOpen) yield { message: { $case: "outputEnd", value: {} } };
     const exited = await opened.exited();
     this.#hasExited = true;

@@ -1,4 +1,10 @@
-import type { ExecInput, ExecRequest, ExecStart } from "@berth/proto";
+import {
+  type ExecInput,
+  type ExecRequest,
+  type ExecStart,
+  gatherChunks,
+  type StreamChunk,
+} from "@berth/proto";
 
 /** Maximum number of queued resizes and signals. Dragging a terminal window creates many. */
 const MAX_QUEUED = 100;
@@ -29,7 +35,7 @@ export function createRequests({ start, input, signal }: RequestStreamOptions): 
 
   async function* messages(): AsyncGenerator<ExecRequest> {
     yield { message: { $case: "start", value: start } };
-    const chunks = input?.[Symbol.asyncIterator]();
+    const chunks = input && gatherChunks(asChunks(input));
     let nextChunk = chunks && readInput(chunks);
     while (!signal.aborted) {
       const woken = new Promise<undefined>((resolve) => {
@@ -53,9 +59,13 @@ export function createRequests({ start, input, signal }: RequestStreamOptions): 
   };
 }
 
-async function readInput(input: AsyncIterator<Uint8Array>): Promise<InputMessage> {
+async function readInput(input: AsyncIterator<StreamChunk<"stdin">>): Promise<InputMessage> {
   const next = await input.next();
-  return next.done ? { $case: "stdinEnd", value: {} } : { $case: "stdin", value: asBuffer(next.value) };
+  return next.done ? { $case: "stdinEnd", value: {} } : { $case: "stdin", value: next.value.bytes };
+}
+
+async function* asChunks(input: AsyncIterable<Uint8Array>): AsyncGenerator<StreamChunk<"stdin">> {
+  for await (const bytes of input) yield { stream: "stdin", bytes: asBuffer(bytes) };
 }
 
 /** Returns a view of the bytes. A copy would cost a tenth of the throughput. */
