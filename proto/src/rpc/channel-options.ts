@@ -1,6 +1,6 @@
 import { type ChannelOptions, logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { TLS_CLIENT_OPTIONS } from "./credentials.js";
-import { FLOW_CONTROL_WINDOW_BYTES } from "./flow-control.js";
+import { CLIENT_WINDOW_BYTES } from "./flow-control.js";
 import {
   MAX_REQUEST_BYTES,
   MAX_RESPONSE_BYTES,
@@ -27,7 +27,7 @@ const SHARED_OPTIONS: ChannelOptions = {
   // grpc-js has no limit by default.
   "grpc-node.max_session_memory": MAX_SESSION_MEMORY_MB,
   // grpc-js applies this to clients only. `flow-control.ts` sets the windows of servers.
-  "grpc-node.flow_control_window": FLOW_CONTROL_WINDOW_BYTES,
+  "grpc-node.flow_control_window": CLIENT_WINDOW_BYTES,
   // Reconnects to a restarted server within two seconds instead of two minutes.
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.min_reconnect_backoff_ms": 100,

@@ -5,8 +5,11 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
+import type { ExecRequest, ExecResponse } from "../../gen/berth/v1/control.js";
 import { PeerServiceService } from "../../gen/berth/v1/peer.js";
-import { FLOW_CONTROL_WINDOW_BYTES } from "./flow-control.js";
+import { ControlServiceService } from "../chunks/services.js";
+import { createRpcClient } from "./client.js";
+import { SERVER_WINDOW_BYTES } from "./flow-control.js";
 import { type RpcService, rpcService, startRpcServer } from "./server.js";
 import { TlsCluster } from "./testing/tls-cluster.js";
 
@@ -28,8 +31,8 @@ function peerService(): RpcService {
 async function expectWindows(session: ClientHttp2Session): Promise<void> {
   cleanUps.push(() => session.destroy());
   const [settings] = (await once(session, "remoteSettings")) as [Settings];
-  expect(settings.initialWindowSize).toBe(FLOW_CONTROL_WINDOW_BYTES);
-  await vi.waitFor(() => expect(session.state.remoteWindowSize).toBe(FLOW_CONTROL_WINDOW_BYTES));
+  expect(settings.initialWindowSize).toBe(SERVER_WINDOW_BYTES);
+  await vi.waitFor(() => expect(session.state.remoteWindowSize).toBe(SERVER_WINDOW_BYTES));
 }
 
 test("a server with TLS sets the flow control windows of its connections", async () => {
@@ -46,4 +49,35 @@ test("a server on a unix socket sets the flow control windows of its connections
   const server = await startRpcServer({ listener: { kind: "unix", path }, services: [peerService()] });
   cleanUps.push(() => server.close(0));
   await expectWindows(connectHttp2("http://localhost", { createConnection: () => connect({ path }) }));
+});
+
+test("a call that is full in both directions does not block itself", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "berth-windows-"));
+  cleanUps.push(() => rm(folder, { recursive: true, force: true }));
+  const path = join(folder, "server.sock");
+  const definition = { exec: ControlServiceService.exec };
+  const echo = rpcService(definition, {
+    async *exec(requests): AsyncGenerator<ExecResponse> {
+      for await (const { message } of requests) {
+        if (message?.$case !== "input" || message.value.message?.$case !== "stdin") continue;
+        yield { output: { message: { $case: "stdout", value: message.value.message.value } } };
+      }
+    },
+  });
+  const server = await startRpcServer({ listener: { kind: "unix", path }, services: [echo] });
+  cleanUps.push(() => server.close(0));
+  const client = createRpcClient(definition, { socket: path });
+  cleanUps.push(() => client.close());
+  const chunk = Buffer.alloc(64 * 1024);
+  const count = 256;
+  const requests = async function* (): AsyncGenerator<ExecRequest> {
+    for (let sent = 0; sent < count; sent += 1) {
+      yield { message: { $case: "input", value: { message: { $case: "stdin", value: chunk } } } };
+    }
+  };
+  let bytes = 0;
+  for await (const { output } of client.calls.exec(requests())) {
+    if (output?.message?.$case === "stdout") bytes += output.message.value.length;
+  }
+  expect(bytes).toBe(count * chunk.length);
 });

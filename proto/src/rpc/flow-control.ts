@@ -2,10 +2,19 @@ import type { Http2Server, Settings } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 
 /**
- * Bytes that a peer may send before it must wait for the receiver, on a connection and in each call. HTTP/2 starts with
- * 64 KiB, which limits a copy to 6 MiB/s when the receiver takes 10 ms to answer, as on a busy host.
+ * Bytes that a client may send before it must wait for the server, on a connection and in each call. HTTP/2 starts with
+ * 64 KiB, which limits the push of an image to 6 MiB/s when the server takes 10 ms to answer, as over the internet.
  */
-export const FLOW_CONTROL_WINDOW_BYTES = 1024 * 1024;
+export const SERVER_WINDOW_BYTES = 1024 * 1024;
+
+/**
+ * Bytes that a server may send before it must wait for the client. The buffers of a socket hold them, also those of a Unix
+ * socket (208 KiB).
+ *
+ * Node.js reads nothing from a connection while it is waiting to write to it. If more were on their way in both
+ * directions than the kernel holds, both sides would wait for each other.
+ */
+export const CLIENT_WINDOW_BYTES = 128 * 1024;
 
 /** Internal fields of a grpc-js server, whose options only cover the windows of clients. */
 interface ServerInternals {
@@ -17,14 +26,14 @@ interface ServerInternals {
 export function setCallWindow(server: Server): void {
   const { settings } = internalsOf(server).commonServerOptions;
   // Without settings, calls keep the window of HTTP/2, which is only slower.
-  if (settings !== undefined) settings.initialWindowSize = FLOW_CONTROL_WINDOW_BYTES;
+  if (settings !== undefined) settings.initialWindowSize = SERVER_WINDOW_BYTES;
 }
 
 /** Sets the window of connections that the present listeners will accept. */
 export function setConnectionWindow(server: Server): void {
   for (const http2Server of internalsOf(server).http2Servers.keys()) {
     http2Server.on("session", (session) => {
-      if (!session.destroyed) session.setLocalWindowSize(FLOW_CONTROL_WINDOW_BYTES);
+      if (!session.destroyed) session.setLocalWindowSize(SERVER_WINDOW_BYTES);
     });
   }
 }

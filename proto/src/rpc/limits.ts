@@ -7,7 +7,10 @@ const MIB = 1024 * KIB;
 export interface MessageLimits {
   readonly request: number;
   readonly response: number;
-  /** Bytes that a client may have received and not read, for services that transfer files. @default 64 KiB, that of HTTP/2 */
+  /**
+   * Bytes that a client may have received and not read. More than the default is only for services whose clients send
+   * little meanwhile (`flow-control.ts`). @default 128 KiB
+   */
   readonly window?: number;
 }
 
