@@ -7,12 +7,21 @@ const SECOND_MS = scaleTimeout(1_000);
 /** Lets Node.js load compiled packages: the test runner would transform each of their files for each worker. */
 const COMPILED_PACKAGES = { deps: { external: [/\/(proto|packages\/[a-z-]+)\/dist\//] } };
 
-/** Starts with the benchmarks: vitest starts with the largest files, and these take minutes although they are small. */
-class BenchmarksFirst extends BaseSequencer {
+/** Bundles the programs that tests start. */
+const BUNDLED_PROGRAMS = ["test/harness/bundle-programs.ts"];
+
+/** How long assertions of `expect.poll` are repeated. The default of one second is too short on a busy machine. */
+const EXPECT = { poll: { timeout: 30 * SECOND_MS } };
+
+/** Files that take minutes. */
+const LONG_FILES = /\/(upgrade|backup|server-loss|benchmark[a-z-]*)\.test\.ts$/;
+
+/** Starts with the long files: vitest starts with the largest files, and some of these are small. */
+class LongFilesFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
-    const isBenchmark = ({ moduleId }: TestSpecification): boolean => moduleId.includes("/benchmark");
-    return [...sorted.filter(isBenchmark), ...sorted.filter((file) => !isBenchmark(file))];
+    const isLong = ({ moduleId }: TestSpecification): boolean => LONG_FILES.test(moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
   }
 }
 
@@ -22,11 +31,12 @@ class BenchmarksFirst extends BaseSequencer {
  */
 export default defineConfig({
   test: {
-    sequence: { sequencer: BenchmarksFirst },
+    sequence: { sequencer: LongFilesFirst },
     projects: [
       {
         test: {
           name: "unit",
+          expect: EXPECT,
           server: COMPILED_PACKAGES,
           include: [
             "proto/src/**/*.test.ts",
@@ -43,6 +53,8 @@ export default defineConfig({
       {
         test: {
           name: "integration",
+          expect: EXPECT,
+          globalSetup: BUNDLED_PROGRAMS,
           server: COMPILED_PACKAGES,
           include: ["test/{integration,contract}/**/*.test.ts"],
           testTimeout: 60 * SECOND_MS,
@@ -52,6 +64,8 @@ export default defineConfig({
       {
         test: {
           name: "e2e",
+          expect: EXPECT,
+          globalSetup: BUNDLED_PROGRAMS,
           server: COMPILED_PACKAGES,
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: 120 * SECOND_MS,

@@ -8,11 +8,14 @@ export const SERVER_HTTP_PORT = 7401;
 
 export const serverAddressOn = (address: string): string => `${address}:${SERVER_PORT}`;
 
-/** Path of the program within a checkout. The CLI, the server and the agent are one program. */
-const PROGRAM = "packages/cli/bin/berth.js";
+/** Path of the program in a checkout or a bundle. The CLI, the server and the agent are one program. */
+export const PROGRAM = "packages/cli/bin/berth.js";
+
+/** Name of the variable with the folder of a bundle, which tests and their labs run instead of the compiled packages. */
+export const BUNDLE_VARIABLE = "BERTH_TEST_BUNDLE";
 
 /** The program of this checkout. */
-export const BERTH_PATH = join(REPO_ROOT, PROGRAM);
+export const BERTH_PATH = join(process.env[BUNDLE_VARIABLE] || REPO_ROOT, PROGRAM);
 
 export function serverCommand({
   berthPath,

@@ -3,11 +3,12 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ControlServiceService, JoinKind, UserRole } from "@berth/proto";
 import { type CallOptions, createRpcClient, type RpcClient } from "@berth/proto/rpc";
-import { cliCommand, joinCommand } from "./berth-commands.js";
+import { joinCommand } from "./berth-commands.js";
 import { LabError } from "./lab-error.js";
+import type { JoinAgent, RunBerth } from "./lab-options.js";
 import type { LabServer } from "./lab-server.js";
 import type { Machine } from "./machine.js";
-import { type RunResult, run } from "./run.js";
+import type { RunResult } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 type Calls = RpcClient<typeof ControlServiceService>;
@@ -26,6 +27,8 @@ const USER = "lab";
 export interface JoinOptions {
   readonly machine: Machine;
   readonly program: "server" | "agent";
+  /** Lets the agent join instead of the program. */
+  readonly joinAgent?: JoinAgent | undefined;
   /** Data directory of the program. */
   readonly dataDir: string;
   /** A server of the cluster. */
@@ -37,10 +40,10 @@ export interface JoinOptions {
 /**
  * Lets a program of a machine join the cluster with a new token, unless it has joined already.
  *
- * @throws LabError LAB_NOT_READY with the output of the last attempt.
+ * @throws the error of the last attempt: LabError LAB_NOT_READY with its output, or that of `joinAgent`.
  */
 export async function joinOnce(
-  { machine, program, dataDir, server, berthPath }: JoinOptions,
+  { machine, program, joinAgent, dataDir, server, berthPath }: JoinOptions,
   signal?: AbortSignal,
 ): Promise<void> {
   if (existsSync(join(dataDir, "identity", "certificate.pem"))) return;
@@ -49,9 +52,14 @@ export async function joinOnce(
   const command = joinCommand(program, { berthPath, address: server.address, dataDir });
   for (let attempt = 1; ; attempt += 1) {
     const token = await createToken(server, program === "server" ? JoinKind.SERVER : JoinKind.NODE, signal);
-    const result = await machine.exec(command, { input: token, signal });
-    if (result.code === 0) return;
-    if (attempt === JOIN_ATTEMPTS) requireSuccess(what, result);
+    try {
+      if (joinAgent === undefined)
+        requireSuccess(what, await machine.exec(command, { input: token, signal }));
+      else await joinAgent({ address: server.address, dataDir, hostname: machine.name, token }, signal);
+      return;
+    } catch (error) {
+      if (attempt === JOIN_ATTEMPTS || signal?.aborted) throw error;
+    }
   }
 }
 
@@ -85,7 +93,7 @@ async function createToken(
  */
 export async function createContext(
   servers: readonly LabServer[],
-  configDir: string,
+  { configDir, runBerth }: { readonly configDir: string; readonly runBerth: RunBerth },
   signal?: AbortSignal,
 ): Promise<void> {
   const [first] = servers;
@@ -101,7 +109,7 @@ export async function createContext(
   const addresses = servers.map(({ address }) => address).join(",");
   const command = ["context", "create", CONTEXT, "--server", addresses, "--invitation-file", "-"];
   const env = { ...process.env, BERTH_CONFIG: configDir };
-  requireSuccess("berth context create", await run(cliCommand(command), { env, input: invitation, signal }));
+  requireSuccess("berth context create", await runBerth(command, { env, input: invitation, signal }));
 }
 
 /** Calls a server as root of its machine, over its unix socket. Repeats the call until there is a leader. */

@@ -6,6 +6,7 @@ import { killProcess, pingDocker, readStartupError } from "./daemons.js";
 import type { LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
+import type { JoinAgent } from "./lab-options.js";
 import type { LabServer } from "./lab-server.js";
 import type { DockerConfig } from "./lab-state.js";
 import type { Machine } from "./machine.js";
@@ -18,8 +19,8 @@ const DOCKERD_READY_TIMEOUT_MS = 60_000;
 /** Docker's default socket path, valid inside the host. */
 const DOCKER_SOCKET_INSIDE = "/run/docker.sock";
 
-/** Matches the script of the ingress process. */
-const INGRESS_ENTRY = /\/dataplane\/entry\.js$/;
+/** Matches the script of the ingress process, which is beside the program in a bundle. */
+const INGRESS_ENTRY = /\/(dataplane|bin)\/entry\.js$/;
 
 export type HostProcess = "agent" | "dockerd" | "containerd" | "ingress";
 
@@ -31,6 +32,7 @@ export interface LabHostOptions {
   /** All servers of the lab. Empty for a host that runs Docker only. */
   readonly servers: readonly LabServer[];
   readonly berthPath: string;
+  readonly joinAgent: JoinAgent | undefined;
 }
 
 /** A machine with dockerd and, in a lab with berth, an agent. */
@@ -89,7 +91,8 @@ export class LabHost extends LabMachine {
       throw new LabError("LAB_BAD_USAGE", "cannot start an agent: this lab was created without berth");
     if (this.processes("agent").length > 0)
       throw new LabError("LAB_HOST_UP", `the agent of ${this.name} is already running`);
-    await joinOnce({ machine, program: "agent", dataDir, server, berthPath }, signal);
+    const { joinAgent } = this.#options;
+    await joinOnce({ machine, program: "agent", joinAgent, dataDir, server, berthPath }, signal);
     const { address } = this;
     const command = agentCommand({ berthPath, address, dataDir, dockerSocket: DOCKER_SOCKET_INSIDE });
     await machine.spawnDaemon([...command, ...this.extraAgentArgs], this.logs.agent);
@@ -143,6 +146,6 @@ const MATCHES_PROCESS: Record<HostProcess, (info: ProcessInfo) => boolean> = {
   dockerd: ({ command }) => command === "dockerd",
   containerd: ({ command }) => command === "containerd",
   agent: ({ argv }) => isBerthCommand(argv, "agent"),
-  // The agent starts the ingress process as `node …/dataplane/entry.js`.
+  // The agent starts the ingress process as `node …/entry.js`.
   ingress: ({ argv }) => INGRESS_ENTRY.test(argv[1] ?? ""),
 };

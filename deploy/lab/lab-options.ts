@@ -10,7 +10,29 @@ const MAX_SERVERS = 7;
 /** Runs a command line of the `berth` CLI, without the program's name. */
 export type RunBerth = (args: readonly string[], options: RunOptions) => Promise<RunResult>;
 
-export interface CreateLabOptions {
+/** Lets a host join the cluster of a server, as `berth agent join` on the host does. */
+export type JoinAgent = (options: JoinAgentOptions, signal?: AbortSignal) => Promise<void>;
+
+export interface JoinAgentOptions {
+  /** `ADDRESS:PORT` of a server. */
+  readonly address: string;
+  /** Data directory of the agent. */
+  readonly dataDir: string;
+  readonly hostname: string;
+  readonly token: string;
+}
+
+/** What runs berth in a lab, and for it. */
+export interface LabPrograms {
+  /** Program `berth` that the machines run at first. Default: that of this checkout. */
+  readonly berthPath?: string | undefined;
+  /** Runs the command lines of `Lab.berth`. Default: in a process of its own. */
+  readonly runBerth?: RunBerth | undefined;
+  /** Lets the hosts join. Default: with `berth agent join` of `berthPath`, in a process of the host. */
+  readonly joinAgent?: JoinAgent | undefined;
+}
+
+export interface CreateLabOptions extends LabPrograms {
   /** 1 to 12 of a-z, 0-9 and hyphens. A lab named `t-…` is removed after this process has ended. */
   readonly name?: string;
   readonly hosts: number;
@@ -28,10 +50,6 @@ export interface CreateLabOptions {
    * `usr/sbin/dockerd` and its dependencies. Default: BERTH_LAB_DOCKER.
    */
   readonly docker?: string | undefined;
-  /** Program `berth` that the machines run at first. Default: that of this checkout. */
-  readonly berthPath?: string | undefined;
-  /** Runs the command lines of `Lab.berth`. Default: in a process of its own. */
-  readonly runBerth?: RunBerth | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after each step with a description of it. */
   readonly onProgress?: (step: string) => void;

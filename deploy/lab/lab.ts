@@ -5,7 +5,13 @@ import { buildImage, LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
 import { LabHost } from "./lab-host.js";
 import type { LabMachine } from "./lab-machine.js";
-import { type CreateLabOptions, findDockerFolder, type RunBerth, validateOptions } from "./lab-options.js";
+import {
+  type CreateLabOptions,
+  findDockerFolder,
+  type LabPrograms,
+  type RunBerth,
+  validateOptions,
+} from "./lab-options.js";
 import { LabServer, ServerMachine } from "./lab-server.js";
 import { type LabState, readLabState, readLabStatus, STATE_VERSION, writeLabState } from "./lab-state.js";
 import { Lan } from "./lan.js";
@@ -39,8 +45,8 @@ export class Lab {
   readonly #images: LabImages;
   readonly #runBerth: RunBerth;
 
-  /** @param berthPath the program `berth` that the machines run */
-  constructor(state: LabState, berthPath = BERTH_PATH, runBerth: RunBerth = runBerthProcess) {
+  constructor(state: LabState, programs: LabPrograms = {}) {
+    const { berthPath = BERTH_PATH, runBerth = runBerthProcess, joinAgent } = programs;
     const { name, subnet, hasBerth, dockerConfig, dockerFolder, serverHostCount } = state;
     const lan = new Lan(name);
     const images = new LabImages(labPaths(name).imagesDir);
@@ -62,7 +68,7 @@ export class Lab {
     this.serverAddresses = servers.map(({ address }) => address);
     this.#images = images;
     this.hosts = machines.map(
-      (machine) => new LabHost({ lab: name, machine, images, dockerConfig, servers, berthPath }),
+      (machine) => new LabHost({ lab: name, machine, images, dockerConfig, servers, berthPath, joinAgent }),
     );
   }
 
@@ -143,7 +149,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
   try {
     const state = await describeLab(name, options, dockerFolder);
     await new Lan(name).create(rootAddress(state.subnet), signal);
-    const lab = new Lab(state, options.berthPath, options.runBerth);
+    const lab = new Lab(state, options);
     await startAll(lab, options);
     await writeLabState({ ...state, isComplete: true });
     signal?.throwIfAborted();
@@ -179,7 +185,10 @@ function runBerthProcess(args: readonly string[], options: RunOptions): Promise<
   return run(cliCommand(args), options);
 }
 
-async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Promise<void> {
+async function startAll(
+  lab: Lab,
+  { runBerth = runBerthProcess, signal, onProgress }: CreateLabOptions,
+): Promise<void> {
   const start = async (machine: LabMachine): Promise<void> => {
     await machine.start(signal);
     onProgress?.(`started ${machine.name} at ${machine.address}`);
@@ -187,7 +196,7 @@ async function startAll(lab: Lab, { signal, onProgress }: CreateLabOptions): Pro
   // Wait for all machines even if one fails: the clean-up must not race with a machine that still starts.
   const results = await Promise.allSettled([
     ...[lab.serverMachine, ...lab.hosts].map(start),
-    createContext(lab.servers, lab.configDir, signal),
+    createContext(lab.servers, { configDir: lab.configDir, runBerth }, signal),
   ]);
   for (const result of results) if (result.status === "rejected") throw result.reason;
   await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));

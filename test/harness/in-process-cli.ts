@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { LabError } from "../../deploy/lab/lab-error.js";
+import type { JoinAgentOptions } from "../../deploy/lab/lab-options.js";
 import type { RunOptions, RunResult } from "../../deploy/lab/run.js";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
+import { joinHost } from "../../packages/agent/dist/join/join-host.js";
 import { run } from "../../packages/cli/dist/main.js";
 import { type Cli, InterruptedError, type StandardStreams } from "../../packages/cli/dist/process/cli.js";
 
@@ -34,6 +36,15 @@ export async function runBerthInProcess(
   const cli = createCli({ env, input, signal: interrupt.signal, output });
   const code = await Promise.race([run(args, cli), failed]);
   return { code, ...output };
+}
+
+/** Lets a host join from this process, with the code of the compiled `berth agent join`. See {@link runBerthInProcess}. */
+export async function joinAgentInProcess(
+  { address, dataDir, hostname, token }: JoinAgentOptions,
+  signal = AbortSignal.timeout(scaleTimeout(DEFAULT_TIMEOUT_MS)),
+): Promise<void> {
+  const readToken = async (): Promise<string> => token;
+  await joinHost({ address, dataDir, hostname, advertise: undefined, force: false, readToken }, signal);
 }
 
 interface CliInput {

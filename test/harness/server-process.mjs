@@ -1,4 +1,7 @@
-// Runs a server in a separate process, for tests that kill it: node server-process.mjs ARGUMENTS…
-import { main } from "../../packages/control-plane/dist/main.js";
+// Runs `berth server` in a separate process, for tests that kill it: node server-process.mjs ARGUMENTS…
+import { join } from "node:path";
 
-process.exitCode = await main(process.argv.slice(2));
+const ROOT = join(import.meta.dirname, "../..");
+
+process.argv.splice(2, 0, "server");
+await import(join(process.env.BERTH_TEST_BUNDLE || ROOT, "packages/cli/bin/berth.js"));

@@ -4,7 +4,6 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import {
   ControlServiceService,
   JoinKind,
@@ -17,6 +16,7 @@ import { createRequest, IdentityFolder } from "@berth/proto/identity";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { BERTH_PATH } from "../../deploy/lab/berth-commands.js";
 import {
   type CertificateIssuer,
   clusterIssuer,
@@ -34,7 +34,6 @@ import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 import { AgentProcess } from "./agent/agent-process.js";
 
-const BERTH = fileURLToPath(new URL("../../packages/cli/bin/berth.js", import.meta.url));
 const DAY_MS = 24 * 60 * 60_000;
 /** How long the leader's certificates for nodes are valid. */
 const NODE_VALIDITY_MS = 3 * DAY_MS;
@@ -112,7 +111,7 @@ interface CommandResult {
 /** Runs `berth agent join` with the token on standard input. */
 async function runJoin(token: string, dataDir: string, ...args: string[]): Promise<CommandResult> {
   const command = [
-    BERTH,
+    BERTH_PATH,
     "agent",
     "join",
     server.address,

@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { rm } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { ServiceSpec } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BERTH_PATH } from "../../deploy/lab/berth-commands.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
@@ -10,8 +10,6 @@ import { converged, deployment, TestCluster, type TestServer } from "../harness/
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { IMAGE } from "./agent/specs.js";
-
-const BERTH = fileURLToPath(new URL("../../packages/cli/bin/berth.js", import.meta.url));
 
 /** Prints a line every 100 ms: the ID of its container and a number. No line occurs twice in the cluster. */
 const TICK = 'trap "exit 0" TERM; n=0; while :; do n=$((n+1)); echo "$(hostname) $n"; sleep 0.1; done';
@@ -24,7 +22,7 @@ class LogFollower {
 
   constructor(servers: readonly TestServer[], ...args: string[]) {
     const list = servers.map(({ socket }) => `unix:${socket}`).join(",");
-    this.#child = spawn(process.execPath, [BERTH, "--server", list, "logs", "--raw", ...args]);
+    this.#child = spawn(process.execPath, [BERTH_PATH, "--server", list, "logs", "--raw", ...args]);
     this.#child.stdout?.on("data", (bytes) => (this.stdout += bytes));
     this.#child.stderr?.on("data", (bytes) => (this.stderr += bytes));
   }

@@ -8,7 +8,7 @@ import type { CreateLabOptions } from "../../../deploy/lab/lab-options.js";
 import { testLabName } from "../../../deploy/lab/lab-state.js";
 import type { RunResult } from "../../../deploy/lab/run.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
-import { runBerthInProcess } from "../../harness/in-process-cli.js";
+import { joinAgentInProcess, runBerthInProcess } from "../../harness/in-process-cli.js";
 import { listRunningSlots } from "./containers.js";
 
 const HELLO = fileURLToPath(new URL("../../../deploy/images/hello", import.meta.url));
@@ -22,7 +22,14 @@ export async function createCluster(
   hosts: number,
   options: Pick<CreateLabOptions, "servers" | "dockerConfig" | "berthPath"> = {},
 ): Promise<Lab> {
-  const lab = await createLab({ ...options, name: testLabName(), hosts, runBerth: runBerthInProcess });
+  const lab = await createLab({
+    ...options,
+    name: testLabName(),
+    hosts,
+    runBerth: runBerthInProcess,
+    // The hosts join with the program that they run.
+    joinAgent: options.berthPath === undefined ? joinAgentInProcess : undefined,
+  });
   try {
     await lab.loadImage(HELLO, "hello:1");
     await waitUntil(async () => (await readyNodes(lab)).length === hosts, {

@@ -4,13 +4,13 @@ import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
+import { BERTH_PATH } from "../../../deploy/lab/berth-commands.js";
 
-const MAIN = new URL("../../../packages/agent/dist/main.js", import.meta.url).href;
 /** Runs the agent, and exits when the test process is gone: a killed test process cannot stop the agent. */
-const RUN_MAIN = `import { main } from ${JSON.stringify(MAIN)};
-const parent = process.ppid;
+const RUN_AGENT = `const parent = process.ppid;
 setInterval(() => { if (process.ppid !== parent) process.exit(1); }, 1000).unref();
-process.exitCode = await main(process.argv.slice(1));`;
+process.argv.splice(1, 0, "berth", "agent");
+await import(${JSON.stringify(BERTH_PATH)});`;
 
 export interface AgentProcessOptions {
   readonly servers: readonly string[];
@@ -43,7 +43,7 @@ export class AgentProcess {
       "userspace",
       ...args,
     ];
-    this.#child = spawn(process.execPath, ["--input-type=module", "--eval", RUN_MAIN, "--", ...flags], {
+    this.#child = spawn(process.execPath, ["--input-type=module", "--eval", RUN_AGENT, "--", ...flags], {
       stdio: ["ignore", "pipe", "pipe"],
       cwd: fileURLToPath(new URL("../../..", import.meta.url)),
     });
