@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { HELP, parseCommand } from "../../deploy/lab/cli/parse-command.js";
+import { runCommand } from "../../deploy/lab/cli/run-command.js";
 import { collectRootfs, readRecipe } from "../../deploy/lab/image-recipe.js";
 import { createLab, type Lab, openLab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/lab-state.js";
@@ -397,8 +399,13 @@ describe("the lab's CLI", () => {
   const lab = (...args: string[]): ReturnType<typeof run> =>
     run([process.execPath, "--import", "tsx", LAB_MAIN, ...args], { env: { ...process.env, NO_COLOR: "1" } });
 
+  test("rejects an unknown command with exit code 2 and the reason on stderr", async () => {
+    const { code, stdout, stderr } = await lab("fly");
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain('unknown command "fly"');
+  });
+
   test.each([
-    [["fly"], 'unknown command "fly"'],
     [["kill"], "kill requires at least one host"],
     [["up", "--hosts", "zero"], 'invalid value "zero" for --hosts'],
     [["up", "--servers", "x"], 'invalid value "x" for --servers'],
@@ -408,16 +415,18 @@ describe("the lab's CLI", () => {
     [["image", "somewhere"], "image requires SOURCE and TAG"],
     [["up", "--name", "Not a name"], 'invalid lab name "Not a name"'],
     [["down", "--name", "../x"], 'invalid lab name "../x"'],
-  ])("rejects %j with exit code 2 and the reason on stderr", async (args, reason) => {
-    const { code, stdout, stderr } = await lab(...args);
-    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-    expect(stderr).toContain(reason);
+  ])("rejects %j as bad usage, with the reason", async (args, reason) => {
+    const runHere = async (): Promise<unknown> => {
+      const command = parseCommand(args);
+      return command.kind === "help" ? HELP : runCommand(command, new AbortController().signal);
+    };
+    const message = expect.stringContaining(reason);
+    await expect(runHere()).rejects.toMatchObject({ code: "LAB_BAD_USAGE", message });
   });
 
-  test("--help fits 80 columns", async () => {
-    const { code, stdout } = await lab("--help");
-    expect(code).toBe(0);
-    expect(stdout.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  test("--help fits 80 columns", () => {
+    expect(parseCommand(["--help"])).toEqual({ kind: "help" });
+    expect(HELP.split("\n").filter((line) => line.length > 80)).toEqual([]);
   });
 
   test("status of a lab that is not running fails with the remedy", async () => {

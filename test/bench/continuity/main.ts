@@ -19,12 +19,14 @@ const IMAGE = "continuity:bench";
 const REPLICAS = 6;
 const SERVER_GONE_S = 60;
 const SMOKE_SERVER_GONE_S = 5;
+const SMOKE_PATHS = "kernel";
 /** Load before the disruption begins and after its effects are over. */
 const MARGIN_MS = 1_000;
 const IDLE_TIMEOUT_MS = 3_000;
+const REQUESTS_PER_SECOND = 500;
+const SMOKE_REQUESTS_PER_SECOND = 50;
 const LOAD = {
   port: PORT,
-  perSecond: 500,
   kept: { clients: 32, everyMs: 100 },
   /** Longer than any reply may take, shorter than a person waits. */
   timeoutMs: 5_000,
@@ -33,7 +35,7 @@ const LOAD = {
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const { isSmoke, options } = context;
   const disruptions = parseDisruptions(options.events ?? (isSmoke ? SMOKE_DISRUPTIONS : undefined));
-  const paths = parsePaths(options.paths);
+  const paths = parsePaths(options.paths ?? (isSmoke ? SMOKE_PATHS : undefined));
   const serverGoneS = Number(options["server-gone-s"] ?? (isSmoke ? SMOKE_SERVER_GONE_S : SERVER_GONE_S));
   const runs: Run[] = [];
   for (const path of paths) {
@@ -71,14 +73,15 @@ async function runDisruption(
   stack: ServingStack,
   { path, disruption }: { readonly path: Path; readonly disruption: Disruption },
 ): Promise<Run> {
-  const { signal, stacks, progress } = berthLab;
+  const { signal, stacks, progress, isSmoke } = berthLab;
+  const perSecond = isSmoke ? SMOKE_REQUESTS_PER_SECOND : REQUESTS_PER_SECOND;
   await stacks.waitUntilReady(signal);
   await stack.spreadReplicas();
   await waitUntilIdle(berthLab, IDLE_TIMEOUT_MS);
   disruption.prepare?.();
   stack.begin();
   const { addresses, served } = stack;
-  const load = startLoad({ ...LOAD, addresses, onReply: (reply) => served.record(reply) });
+  const load = startLoad({ ...LOAD, perSecond, addresses, onReply: (reply) => served.record(reply) });
   try {
     await sleep(MARGIN_MS, undefined, { signal });
     const originMs = Date.now();

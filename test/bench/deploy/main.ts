@@ -18,7 +18,7 @@ interface Size {
 
 /** Swarm starts all containers of a host at once, as the last concurrency does. */
 const FULL: Size = { replicas: 60, warmUpReplicas: 12, concurrencies: [1, 2, 4, 8, 20] };
-const SMOKE: Size = { replicas: 6, warmUpReplicas: 3, concurrencies: [2] };
+const SMOKE: Size = { replicas: 3, warmUpReplicas: 3, concurrencies: [1] };
 /** Swarm is fastest with one manager, which needs no quorum. berth has one server here too. */
 const SWARM_MANAGERS = 1;
 const RATIO_TO_DOCKER_GOAL = 1.1;
