@@ -21,12 +21,12 @@ const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 
 /**
  * Runs of vitest, fastest first. The simulation is one file, so it shares a run with the unit tests. Integration tests
- * and e2e tests mostly wait, so more of them than processors run in parallel. More than this makes benchmarks time out.
+ * and e2e tests wait for part of their time, so more of them than processors run in parallel. More than this makes
+ * benchmarks time out.
  */
 const RUNS = [
   ["--project", "unit", "--project", "sim", "--maxWorkers=2"],
-  ["--project", "integration", "--maxWorkers=4"],
-  ["--project", "e2e", "--maxWorkers=4"],
+  ["--project", "integration", "--project", "e2e", "--maxWorkers=4"],
 ];
 
 let running;

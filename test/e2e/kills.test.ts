@@ -7,6 +7,8 @@ import { listContainers, readStartedAt } from "./support/containers.js";
 
 interface Kill {
   readonly what: string;
+  /** Times between the start of the command and the last container of its deployment. */
+  readonly atMs: readonly number[];
   readonly kill: (lab: Lab) => Promise<void>;
   readonly restart: (lab: Lab) => Promise<void>;
 }
@@ -19,43 +21,55 @@ async function waitForRestart(what: string, find: () => readonly unknown[]): Pro
   });
 }
 
+/** While the deployment is stored and assigned: the outcome of the write is unknown, or an assignment is lost. */
+const STORING_MS = 150;
+/** While hosts start containers. */
+const STARTING_MS = 600;
+
+/**
+ * One kill for each way in which a deployment can be interrupted. The simulation kills servers, agents and Docker at
+ * random moments of thousands of deployments.
+ */
 const KILLS: readonly Kill[] = [
   {
     what: "server",
+    atMs: [STORING_MS, STARTING_MS],
     kill: (lab) => lab.serverMachine.killProcess("server"),
     restart: (lab) => lab.serverMachine.startServer(),
   },
   {
     what: "etcd",
+    atMs: [STORING_MS],
     kill: (lab) => lab.serverMachine.killProcess("etcd"),
     restart: (lab) => waitForRestart("etcd", () => lab.serverMachine.processes("etcd")),
   },
   {
     what: "agent",
+    atMs: [STORING_MS, STARTING_MS],
     kill: (lab) => lab.host("h2").killProcess("agent"),
     restart: (lab) => lab.host("h2").startAgent(),
   },
   {
     what: "ingress",
+    atMs: [STARTING_MS],
     kill: (lab) => lab.host("h2").killProcess("ingress"),
     restart: (lab) => waitForRestart("ingress", () => lab.host("h2").processes("ingress")),
   },
   {
     what: "dockerd",
+    atMs: [STARTING_MS],
     kill: (lab) => lab.host("h2").killProcess("dockerd"),
     restart: (lab) => lab.host("h2").startDockerd(),
   },
   {
     what: "containerd",
+    atMs: [STARTING_MS],
     kill: (lab) => lab.host("h2").killProcess("containerd"),
     restart: (lab) => waitForRestart("containerd", () => lab.host("h2").processes("containerd")),
   },
 ];
 
 const RESTART_TIMEOUT_MS = 20_000;
-
-/** Times between the first write and the last container of a deploy. */
-const MOMENTS_MS = [0, 150, 600];
 
 function hello(replicas: number): string {
   return `
@@ -82,8 +96,8 @@ describe("SIGKILL during a deploy", () => {
   });
   afterAll(() => lab?.down());
 
-  for (const { what, kill, restart } of KILLS) {
-    for (const moment of MOMENTS_MS) {
+  for (const { what, atMs, kill, restart } of KILLS) {
+    for (const moment of atMs) {
       test(`the last confirmed state runs after SIGKILL of ${what} at ${moment} ms`, async () => {
         const foreignStart = await readStartedAt(lab, foreign);
         const wanted = replicas === 3 ? 6 : 3;
