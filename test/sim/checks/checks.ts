@@ -7,6 +7,7 @@ import type { Commit } from "../store/sim-etcd.js";
 import { AcknowledgedChanges } from "./acknowledged-changes.js";
 import { Autoscaling } from "./autoscaling.js";
 import type { CheckContext } from "./check-context.js";
+import { Companions } from "./companions.js";
 import { Convergence } from "./convergence.js";
 import { Dependencies } from "./dependencies.js";
 import { checkEngineCall } from "./engine-calls.js";
@@ -56,6 +57,7 @@ export function startChecks(cluster: Cluster): Checks {
   const autoscaling = new Autoscaling(context);
   const networkMembership = new NetworkMembership(context);
   const volumePlacement = new VolumePlacement(context);
+  const companions = new Companions(context);
   const statusReports = new StatusReports(context);
   const drains = new Drains(context);
   const resumedTraffic = new ResumedTraffic(context);
@@ -79,6 +81,7 @@ export function startChecks(cluster: Cluster): Checks {
         jobs,
         dependencies,
         volumePlacement,
+        companions,
         autoscaling,
         networkAllocation,
         networkMembership,
@@ -116,6 +119,7 @@ export function startChecks(cluster: Cluster): Checks {
     acknowledgedChanges.check();
     staleEndpoints.check();
     statusReports.check();
+    companions.check();
     if (scheduler.nowMs > history.healAtMs) convergence.check();
     for (const sinceMs of cluster.user.pending.values()) {
       if (scheduler.nowMs - sinceMs > LONGEST_CALL_MS)

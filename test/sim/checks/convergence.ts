@@ -2,6 +2,7 @@ import {
   Availability,
   DesiredState,
   NodeState,
+  ownerNames,
   PortSpec_Mode,
   Rollout_State,
   type Service,
@@ -13,6 +14,7 @@ import type { SimHost } from "../cluster/sim-host.js";
 import { isGoodImage } from "../docker/images.js";
 import { autoscaleAllowanceMs, unmetLoad } from "./autoscaling.js";
 import { type CheckContext, runningContainers } from "./check-context.js";
+import { isCompanion, unmetCompanionGoals } from "./companions.js";
 import { isWaitingForDependency } from "./dependencies.js";
 import { jobAllowanceMs, unmetJobGoals } from "./job-convergence.js";
 import { unmetNetworkGoals } from "./network-convergence.js";
@@ -91,6 +93,7 @@ export class Convergence {
       return open.length > 0 ? [] : [`${name} waits for a dependency that is met`];
     }
     const lacksNode = (task: Task): boolean => !this.#hasCandidate(task);
+    if (isCompanion(service.spec)) return this.#unmetOfCompanion(service);
     return isJob(service.spec)
       ? unmetJobGoals(service, this.#context, lacksNode)
       : this.#unmetOfReplicas(service);
@@ -107,6 +110,15 @@ export class Convergence {
       .tasksOf(service.id)
       .some((task) => stateOf(task) === TaskState.NEW);
     return isGoodImage(image) && !isPending && this.#unmetOfService(service).length === 0;
+  }
+
+  /** A companion has the tasks of its owner. While the tasks of one of them keep failing, nothing is expected. */
+  #unmetOfCompanion(service: Service): readonly string[] {
+    const [name = ""] = service.spec === undefined ? [] : ownerNames(service.spec);
+    const owner = this.#context.records.serviceNamed(name);
+    const isFailing = (each: Service | undefined): boolean =>
+      each !== undefined && (isPaused(each) || !isGoodImage(each.spec?.task?.container?.image ?? ""));
+    return isFailing(owner) || isFailing(service) ? [] : unmetCompanionGoals(service, owner, this.#context);
   }
 
   #unmetOfReplicas(service: Service): readonly string[] {
@@ -194,6 +206,8 @@ export class Convergence {
     for (const task of records.tasks.values()) {
       if (stateOf(task) !== TaskState.NEW || task.desiredState >= DesiredState.SHUTDOWN) continue;
       if (!this.#hasCandidate(task) || task.status?.message.startsWith("waiting for")) continue;
+      // A companion waits for the node of its owner.
+      if (isCompanion(records.specOf(task.serviceId, task.specVersion))) continue;
       // The task is meant for one node, but its record does not name the node yet.
       const { mode } = records.specOf(task.serviceId, task.specVersion) ?? {};
       if (mode?.$case === "globalJob") continue;

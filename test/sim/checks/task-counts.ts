@@ -5,6 +5,7 @@ import {
   type RunningContainer,
   runningContainers,
 } from "./check-context.js";
+import { isCompanion } from "./companions.js";
 import { isFinal, isJob } from "./records.js";
 
 /** Longest time to scale a service, with grace periods. */
@@ -86,6 +87,9 @@ export class TaskCounts {
   /** With start-first, a new task runs next to the one that it replaces. */
   #mayOverlap(service: Service | undefined, copies: readonly RunningContainer[]): boolean {
     const { records } = this.#context;
+    const owners = copies.map(({ container }) => JSON.stringify(records.tasks.get(container.taskId)?.owners));
+    // The companion of a new task starts before the old task and its companion stop.
+    if (isCompanion(service?.spec) && new Set(owners).size === copies.length) return true;
     const orders = new Set(
       copies.map(({ container }) => isStartFirst(records.specOf(container.serviceId, container.version))),
     );
@@ -114,7 +118,8 @@ export class TaskCounts {
   #total(serviceId: string, running: readonly RunningContainer[]): void {
     const { records, report, cluster } = this.#context;
     const service = records.services.get(serviceId);
-    if (service?.spec?.mode?.$case !== "replicated" || service.removing) return;
+    // The tasks of a companion are as many as those of its owner, which are counted.
+    if (service?.spec?.mode?.$case !== "replicated" || service.removing || isCompanion(service.spec)) return;
     const { nowMs } = cluster.world.scheduler;
     const recent = (this.#wanted.get(serviceId) ?? []).filter(({ untilMs }) => untilMs >= nowMs);
     this.#wanted.set(serviceId, recent);

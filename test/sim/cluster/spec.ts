@@ -54,7 +54,7 @@ const CONDITIONS = {
 
 /** The service "far" is in another stack. */
 export function stackOf(service: string): string {
-  return service === "far" ? FAR_STACK : STACK;
+  return service === "far" || service === companionOf("far") ? FAR_STACK : STACK;
 }
 
 export function fullName(service: string): string {
@@ -109,6 +109,33 @@ export function specOf(definition: ServiceDefinition): ServiceSpec {
     ...(definition.autoscale === undefined ? {} : { autoscale: autoscaleOf(definition.autoscale) }),
     ...(definition.job?.cron === undefined ? {} : { cron: cronOf(definition.job.cron) }),
   });
+}
+
+/** Returns the name of the companion of a service. */
+export function companionOf(service: string): string {
+  return `${service}-side`;
+}
+
+/** Returns the specs that the deployment of a definition sends: the service, and its companion if it has one. */
+export function specsOf(definition: ServiceDefinition): readonly ServiceSpec[] {
+  const { name, companion } = definition;
+  const spec = specOf(definition);
+  if (companion === undefined) return [spec];
+  const owner = fullName(name);
+  const { stack, mode, update } = spec;
+  const side = ServiceSpec.fromPartial({
+    ...{ name: fullName(companionOf(name)), stack, mode, update },
+    ...(companion.shares === "node" ? { placement: { beside: owner } } : {}),
+    task: {
+      container: {
+        image: companion.image,
+        stopGraceMs: definition.stopGraceMs,
+        ...(companion.shares === "network" ? { sharing: { network: owner } } : {}),
+        ...(companion.shares === "mounts" ? { sharing: { mounts: [{ service: owner }] } } : {}),
+      },
+    },
+  });
+  return [spec, side];
 }
 
 /** Returns the name of a service's volume. */

@@ -3,7 +3,7 @@ import { LOCAL_USER, type RpcClient, type RpcConnection } from "@berth/proto/rpc
 import type { Action } from "../history/history.js";
 import { hostName, nodeIdOf } from "../history/history.js";
 import { Actor } from "../simulator/actor.js";
-import { fullName, networkSpec, networksOf, specOf, stackOf } from "./spec.js";
+import { companionOf, fullName, networkSpec, networksOf, specsOf, stackOf } from "./spec.js";
 import type { World } from "./world.js";
 
 /** The command line tries several servers, too. */
@@ -60,7 +60,7 @@ export class User {
     for (let attempt = 0; attempt < ATTEMPTS && outcome === "unknown"; attempt++) {
       const address = this.#servers[(call + attempt) % this.#servers.length] ?? "";
       try {
-        version = await perform(action, this.#connect(address));
+        version = await perform(action, this.#connect(address), this.#owners());
         outcome = "done";
       } catch (error) {
         if (!isBerthError(error)) throw error;
@@ -71,6 +71,12 @@ export class User {
     this.pending.delete(call);
     trace.add("user", `${action.kind}: ${outcome} ${version}`);
     this.answers.push({ action, atMs: scheduler.nowMs, outcome, version });
+  }
+
+  /** Returns the services that were deployed with a companion. */
+  #owners(): ReadonlySet<string> {
+    const deployed = this.requests.flatMap((each) => (each.kind === "deploy" ? each.definition : []));
+    return new Set(deployed.flatMap(({ name, companion }) => (companion === undefined ? [] : name)));
   }
 
   #connect(address: string): Calls {
@@ -97,27 +103,31 @@ function isRefusal(code: string): boolean {
   ].includes(code);
 }
 
-async function perform(action: Asked, calls: Calls): Promise<number> {
+async function perform(action: Asked, calls: Calls, owners: ReadonlySet<string>): Promise<number> {
   const options = { timeoutMs: CALL_TIMEOUT_MS };
   switch (action.kind) {
     case "deploy": {
       const { definition } = action;
       const request = DeployStackRequest.fromPartial({
         stack: stackOf(definition.name),
-        services: [specOf(definition)],
+        services: [...specsOf(definition)],
         networks: [...networksOf(definition)],
       });
       const { services } = await calls.deployStack(request, options);
-      return services[0]?.version ?? 0;
+      return services.find(({ name }) => name === fullName(definition.name))?.version ?? 0;
     }
     case "scale": {
       const request = { services: [{ service: fullName(action.service), replicas: action.replicas }] };
       const { services } = await calls.scaleServices(request, options);
-      return services[0]?.version ?? 0;
+      return services.find(({ name }) => name === fullName(action.service))?.version ?? 0;
     }
-    case "remove":
-      await calls.removeServices({ services: [fullName(action.service)], stack: "" }, options);
+    case "remove": {
+      const { service } = action;
+      // An owner cannot be removed without its companion.
+      const services = owners.has(service) ? [service, companionOf(service)] : [service];
+      await calls.removeServices({ services: services.map(fullName), stack: "" }, options);
       return 0;
+    }
     case "rollback": {
       const { service } = await calls.rollbackService(
         { service: fullName(action.service), toVersion: 0 },

@@ -146,6 +146,7 @@ export class SimDocker {
     const container = this.#get(id);
     if (container.isRunning) return;
     this.#requireFiles(container);
+    this.#requireSharedNetwork(container);
     const ports = this.#bindPorts(container);
     this.networks.enter(container);
     container.ports = ports;
@@ -203,6 +204,13 @@ export class SimDocker {
       const message = `invalid mount config for type "bind": bind source path does not exist: ${Source}`;
       throw new EngineError("invalid", message);
     }
+  }
+
+  /** Rejects a container that shares the network of one that does not run, as Docker does. */
+  #requireSharedNetwork({ body }: SimContainer): void {
+    const [, id] = /^container:(.+)$/.exec(body.HostConfig.NetworkMode ?? "") ?? [];
+    if (id === undefined || this.containers.get(id)?.isRunning === true) return;
+    throw new EngineError("failed", `cannot join network of a non running container: ${id}`);
   }
 
   #get(id: string): SimContainer {

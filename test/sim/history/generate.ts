@@ -1,4 +1,5 @@
 import { Rng } from "../simulator/rng.js";
+import { withCompanions } from "./companions.js";
 import type { Fault, History, HistoryEvent } from "./history.js";
 import { hostName, LEADER, serverHost } from "./history.js";
 import { withNetworks } from "./networks.js";
@@ -38,7 +39,7 @@ export function generateHistory(seed: number): History {
   events.sort((left, right) => left.atMs - right.atMs);
   const autoRebalanceMs = rng.chance(0.3) ? 2_000 : 0;
   const history = { seed, ...shape, autoRebalanceMs, events, healAtMs };
-  return withNetworks(history, new Rng(`networks/${seed}`));
+  return withCompanions(withNetworks(history, new Rng(`networks/${seed}`)), new Rng(`companions/${seed}`));
 }
 
 type Shape = Pick<History, "servers" | "hosts" | "isColocated">;

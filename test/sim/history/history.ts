@@ -93,6 +93,14 @@ export interface ServiceDefinition {
   readonly networks: readonly Attachment[];
   /** Whether its name resolves to the tasks' addresses instead of a virtual IP. */
   readonly usesDnsRoundRobin: boolean;
+  /** A service that is deployed with this one, and whose tasks run beside its tasks. */
+  readonly companion: CompanionDefinition | undefined;
+}
+
+export interface CompanionDefinition {
+  readonly image: string;
+  /** What its containers share with those of the owner. */
+  readonly shares: "network" | "mounts" | "node";
 }
 
 export interface AutoscaleDefinition {

@@ -53,6 +53,7 @@ export function randomService(rng: Rng, name: string, index: number): ServiceDef
     autoscale: undefined,
     networks: [],
     usesDnsRoundRobin: false,
+    companion: undefined,
   };
 }
 
@@ -86,6 +87,7 @@ function randomJob(rng: Rng, name: string): ServiceDefinition {
     autoscale: undefined,
     networks: [],
     usesDnsRoundRobin: false,
+    companion: undefined,
   };
 }
 

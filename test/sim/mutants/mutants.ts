@@ -17,6 +17,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "unknown-is-committed",
     what: "a transaction without a reply counts as committed: the leader decides on stale state",
+    from: 70,
     file: "packages/control-plane/src/reconciler/committer.ts",
     search: "await this.#readBack(changes, outcome.cause, signal);",
     replace: "state.apply(changes.map(({ change }) => ({ change, revision: 0n }))); return 'committed';",
@@ -305,6 +306,21 @@ export const MUTANTS: readonly Mutant[] = [
     file: "packages/control-plane/src/core/node-health/judge-node.ts",
     search: "if (input.replacedBy !== undefined && agentMs >= replacedAfterMs(input)) {",
     replace: "if (input.replacedBy === '') {",
+  },
+  {
+    name: "companion-stays",
+    what: "a companion keeps running when the task of its owner has ended",
+    from: 70,
+    file: "packages/control-plane/src/core/orchestrator/owner-tasks.ts",
+    search: "return owner !== undefined && !isUsable(owner.tasks.get(taskId), owner);",
+    replace: 'return owner === undefined && taskId === "";',
+  },
+  {
+    name: "companion-apart",
+    what: "a companion is placed beside any task of its owner",
+    file: "packages/control-plane/src/core/orchestrator/owner-tasks.ts",
+    search: "const task = this.#currentTask(owner, slotKey(slot));",
+    replace: "const task = [...owner.tasks.values()].find(({ nodeId }) => this.#isReady(nodeId));",
   },
   {
     name: "labels-prove-owner",
