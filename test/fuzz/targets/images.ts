@@ -1,6 +1,11 @@
 import { readFileSync } from "node:fs";
+import { lstat, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Readable } from "node:stream";
+import { extractShipped } from "@berth/proto/archive";
 import { isSha256Digest, parseImageConfig, readSavedImage, sha256Digest } from "@berth/proto/images";
+import { type Headers, pack } from "tar-stream";
 import { check, checkEqual, isTypedError, unlessRejected } from "../engine/expect.js";
 import { chunksOf, collect } from "../engine/stream-input.js";
 import type { Target } from "../engine/target.js";
@@ -15,6 +20,25 @@ const CONFIG = JSON.stringify({
 });
 /** Errors of tar-stream about an archive. */
 const TAR_ERROR = /tar header|end of data/i;
+
+const SHIPPED_ENTRIES: readonly Headers[] = [
+  { name: "shipped/", type: "directory", mode: 0o755 },
+  { name: "shipped/app.conf", mode: 0o640 },
+  { name: "shipped/link", type: "symlink", linkname: "app.conf" },
+];
+const HOSTILE_ENTRIES: readonly Headers[] = [
+  { name: "shipped/", type: "directory" },
+  { name: "shipped/way", type: "symlink", linkname: ".." },
+  { name: "shipped/way/../../other" },
+  { name: "shipped/hard", type: "link", linkname: "shipped/way/other" },
+];
+
+async function archiveOf(entries: readonly Headers[]): Promise<Buffer> {
+  const archive = pack();
+  for (const header of entries) archive.entry(header, header.type === undefined ? "port 80" : "");
+  archive.finalize();
+  return Buffer.concat(await collect<Buffer>(archive));
+}
 
 export const IMAGE_TARGETS: readonly Target[] = [
   {
@@ -37,7 +61,41 @@ export const IMAGE_TARGETS: readonly Target[] = [
       checkEqual(await readImage(chunksOf(bytes)), whole, "chunks do not matter");
     },
   },
+  {
+    name: "shipped-archive",
+    seeds: [await archiveOf(SHIPPED_ENTRIES), await archiveOf(HOSTILE_ENTRIES)],
+    tokens: ["shipped", "ustar", "../", "/etc"],
+    run: extractInto,
+  },
 ];
+
+/** Extracts an archive next to another file, and checks that nothing else has changed. */
+async function extractInto(bytes: Buffer): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "berth-fuzz-shipped-"));
+  const path = join(folder, "mount-0");
+  try {
+    await writeFile(join(folder, "other"), "untouched");
+    const archive = Readable.from(chunksOf(bytes), { objectMode: false });
+    const isExtracted = await extractShipped(archive, { path, ownerOffset: { uid: 0, gid: 0 } }).then(
+      () => true,
+      (error: unknown) => {
+        // Everything but a typed error is one of tar-stream or of the file system.
+        if (isTypedError(error) || isStreamError(error) || isFileError(error)) return false;
+        throw error;
+      },
+    );
+    const expected = isExtracted ? ["mount-0", "other"] : ["other"];
+    checkEqual((await readdir(folder)).sort(), expected, "nothing is written elsewhere");
+    checkEqual(await readFile(join(folder, "other"), "utf8"), "untouched", "links are not followed");
+    if (isExtracted) check(!(await lstat(path)).isSymbolicLink(), "containers do not mount a link");
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function isFileError(error: unknown): boolean {
+  return error instanceof Error && "code" in error && /^(?:E[A-Z]+|ERR_[A-Z_]+)$/.test(String(error.code));
+}
 
 /** Returns the digests of the layers and of the configuration. Undefined when the archive is rejected. */
 async function readImage(chunks: readonly Buffer[]): Promise<readonly string[] | undefined> {
