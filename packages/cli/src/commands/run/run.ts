@@ -10,6 +10,7 @@ import {
 } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
+import { pushMissingImages } from "../../images/push-missing-images.js";
 import { parseTimeoutMs } from "../../options/parse-options.js";
 import { printWarning } from "../../output/print.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
@@ -118,8 +119,12 @@ async function create(
 ): Promise<ServiceOutcome> {
   const credentials = options.withRegistryAuth ? await readRegistryAuth(cli, [spec]) : undefined;
   const registryLogins = credentials && { credentials: [...credentials] };
-  // As in `docker run`, an image that the node already has is used as it is.
-  const request = { spec, registryLogins, resolveImage: ResolveImage.NEVER, pushedImages: [] };
+  const pushedImages = await pushMissingImages(cli, client, {
+    ...{ stack: spec.stack, specs: [spec], credentials: credentials ?? [] },
+    ...{ isDryRun: false, terminal: cli.stderr },
+  });
+  // As in `docker run`, any other image that the node already has is used as it is.
+  const request = { spec, registryLogins, resolveImage: ResolveImage.NEVER, pushedImages };
   const { signal } = cli;
   const response = await retryDuringElection(cli, () => client.createService(request, { signal }));
   for (const warning of response.warnings) printWarning(cli, warning);
