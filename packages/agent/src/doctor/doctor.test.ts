@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { BERTH_VERSION, GetClusterResponse, PROTOCOL_VERSIONS } from "@berth/proto";
 import { createKey, createRequest } from "@berth/proto/identity";
 import { RotatingIdentity } from "@berth/proto/rpc";
@@ -5,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { TestCluster } from "../identity/testing/joined-host.js";
 import { failed, ok, skipped, warning } from "./check.js";
 import { evaluateMtu } from "./checks/address.js";
-import { evaluateClock, evaluateVersion } from "./checks/cluster.js";
+import { checkImagePort, evaluateClock, evaluateVersion } from "./checks/cluster.js";
 import { evaluateDisk } from "./checks/disk.js";
 import { evaluateQuery } from "./checks/dns.js";
 import { checkRootDisk, evaluateDaemon, evaluateForwardChain } from "./checks/docker.js";
@@ -171,4 +173,19 @@ describe("formatFindings", () => {
 it("exitCodeOf returns 1 only when a check failed", () => {
   expect(exitCodeOf([ok("a", "b"), failed("c", "d", "")])).toBe(1);
   expect(exitCodeOf([ok("a", "b"), warning("c", "d", ""), skipped("e", "f")])).toBe(0);
+});
+
+it("the doctor connects to the port on which a peer serves images", async () => {
+  const { signal } = new AbortController();
+  const address = "127.0.0.1";
+  const server = createServer().listen(0, address);
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const verdictOf = async (imagePort: number): Promise<string> =>
+    (await checkImagePort("peer h2 images", { address, imagePort }, signal)).verdict;
+  expect(await verdictOf(port)).toBe("ok");
+  server.close();
+  // Nothing listens on port 1.
+  expect(await verdictOf(1)).toBe("warning");
+  expect(await verdictOf(0)).toBe("skipped");
 });

@@ -23,6 +23,7 @@ it("lists the other nodes, and the problems of the calling node only", () => {
     hostname: description?.hostname ?? "",
     address: description?.address ?? "",
     state: nodeState,
+    imagePort: description?.imagePort ?? 0,
   }));
   expect(peersOf("n1").peers).toEqual(hosts.slice(1));
   expect(peersOf("n1").nodeProblems).toEqual([expect.stringContaining("driver failed")]);

@@ -13,8 +13,8 @@ export function listPeers(context: ApiContext, caller: Caller): ListPeersRespons
   return {
     peers: nodes.flatMap(({ node }) => {
       if (node === undefined || node.id === ownId) return [];
-      const { hostname = "", address = "" } = node.description ?? {};
-      return [{ hostname, address, state: node.state }];
+      const { hostname = "", address = "", imagePort = 0 } = node.description ?? {};
+      return [{ hostname, address, state: node.state, imagePort }];
     }),
     nodeProblems: nodes.flatMap(({ node, problems }) => (node?.id === ownId ? problems : [])),
     networks: networks.flatMap(({ network, problems }) =>

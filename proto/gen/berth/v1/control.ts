@@ -164,6 +164,8 @@ export interface Peer {
   hostname: string;
   address: string;
   state: NodeState;
+  /** Port on which the node serves images. 0 when it does not. */
+  imagePort: number;
 }
 
 export interface NetworkProblems {
@@ -2231,7 +2233,7 @@ export const ListPeersResponse: MessageFns<ListPeersResponse> = {
 };
 
 function createBasePeer(): Peer {
-  return { hostname: "", address: "", state: 0 };
+  return { hostname: "", address: "", state: 0, imagePort: 0 };
 }
 
 export const Peer: MessageFns<Peer> = {
@@ -2244,6 +2246,9 @@ export const Peer: MessageFns<Peer> = {
     }
     if (message.state !== 0) {
       writer.uint32(24).int32(message.state);
+    }
+    if (message.imagePort !== 0) {
+      writer.uint32(32).uint32(message.imagePort);
     }
     return writer;
   },
@@ -2285,6 +2290,14 @@ export const Peer: MessageFns<Peer> = {
             message.state = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.imagePort = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2302,6 +2315,11 @@ export const Peer: MessageFns<Peer> = {
       hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : "",
       address: isSet(object.address) ? globalThis.String(object.address) : "",
       state: isSet(object.state) ? nodeStateFromJSON(object.state) : 0,
+      imagePort: isSet(object.imagePort)
+        ? globalThis.Number(object.imagePort)
+        : isSet(object.image_port)
+        ? globalThis.Number(object.image_port)
+        : 0,
     };
   },
 
@@ -2316,6 +2334,9 @@ export const Peer: MessageFns<Peer> = {
     if (message.state !== 0) {
       obj.state = nodeStateToJSON(message.state);
     }
+    if (message.imagePort !== 0) {
+      obj.imagePort = Math.round(message.imagePort);
+    }
     return obj;
   },
 
@@ -2327,6 +2348,7 @@ export const Peer: MessageFns<Peer> = {
     message.hostname = object.hostname ?? "";
     message.address = object.address ?? "";
     message.state = object.state ?? 0;
+    message.imagePort = object.imagePort ?? 0;
     return message;
   },
 };

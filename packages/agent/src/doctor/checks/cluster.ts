@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import {
   BERTH_VERSION,
   ControlServiceService,
@@ -18,6 +20,7 @@ import { mapConcurrently } from "../map-concurrently.js";
 import { interfaceOf, readMtu } from "./address.js";
 
 const CALL_TIMEOUT_MS = 5_000;
+const CONNECT_TIMEOUT_MS = 1_000;
 const PROBE = { port: PROBE_PORT, tries: 3, tryMs: 300 };
 /** Each check is a probe and then a `ping`. With this limit, 1,000 silent hosts take a minute. */
 const MAX_CONCURRENT_PEERS = 16;
@@ -122,14 +125,43 @@ function unreachableServer(server: string, error: unknown): Finding {
   );
 }
 
-async function checkPeer(
-  { hostname, address, state }: Peer,
-  context: CheckContext,
-): Promise<readonly Finding[]> {
+async function checkPeer(peer: Peer, context: CheckContext): Promise<readonly Finding[]> {
+  const { hostname, address, state } = peer;
   const subject = `peer ${hostname}`;
   const isReachable = await probeHost({ ...PROBE, address }, context.signal);
   if (!isReachable) return [unreachablePeer(subject, address, state)];
-  return [ok(subject, `${address} is reachable`), await checkPathMtu(`${subject} MTU`, address, context)];
+  return [
+    ok(subject, `${address} is reachable`),
+    await checkImagePort(`${subject} images`, peer, context.signal),
+    await checkPathMtu(`${subject} MTU`, address, context),
+  ];
+}
+
+/** Checks whether this host can get images from a peer. */
+export async function checkImagePort(
+  subject: string,
+  { address, imagePort: port }: Pick<Peer, "address" | "imagePort">,
+  signal: AbortSignal,
+): Promise<Finding> {
+  if (port === 0) return skipped(subject, "not checked: the node serves no images to other nodes");
+  const socket = connect({ host: address, port });
+  try {
+    await once(socket, "connect", {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]),
+    });
+    return ok(subject, `port ${port} is reachable`);
+  } catch (error) {
+    signal.throwIfAborted();
+    const isTimeout = error instanceof Error && error.name === "AbortError";
+    const reason = isTimeout ? `no answer within ${CONNECT_TIMEOUT_MS / 1_000} s` : String(error);
+    return warning(
+      subject,
+      `port ${port} is unreachable: ${reason}`,
+      `Allow TCP to port ${port} in the firewall. Otherwise, this host gets no images from that node.`,
+    );
+  } finally {
+    socket.destroy();
+  }
 }
 
 function unreachablePeer(subject: string, address: string, state: NodeState): Finding {
