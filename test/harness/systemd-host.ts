@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmdirSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type RunOptions, type RunResult, run, runOrThrow } from "../../deploy/lab/run.js";
@@ -9,6 +9,8 @@ import { eventually } from "./eventually.js";
 
 const SCRIPT = fileURLToPath(new URL("systemd-host.sh", import.meta.url));
 const SYSTEMD = "/lib/systemd/systemd";
+/** The type of an overlay in `statfs` (OVERLAYFS_SUPER_MAGIC). The kernel stores no changes of an overlay in another one. */
+const OVERLAY_TYPE = 0x794c7630;
 /** Seconds on an idle machine. */
 const BOOT_TIMEOUT_MS = 60_000;
 /** The environment of a root shell, without that of the test runner. */
@@ -21,17 +23,12 @@ const ENVIRONMENT = [
   "DEBIAN_FRONTEND=noninteractive",
 ];
 
-/** Returns why no {@link SystemdHost} can boot on this machine. Undefined when one can. */
-export function systemdHostProblem(): string | undefined {
+/** Returns why no {@link SystemdHost} can boot with its files in this folder. Undefined when one can. */
+export function systemdHostProblem(folder: string): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
   if (!existsSync(SYSTEMD)) return `needs ${SYSTEMD}`;
-  const root = readFileSync("/proc/self/mounts", "utf8")
-    .split("\n")
-    .map((line) => line.split(" "))
-    .filter(([, mountPoint]) => mountPoint === "/")
-    .at(-1);
-  return root?.[2] === "overlay"
-    ? "needs a root file system that can be the lower layer of an overlay"
+  return statfsSync(folder).type === OVERLAY_TYPE
+    ? "needs a temporary folder that is not on an overlay, as in a container"
     : undefined;
 }
 

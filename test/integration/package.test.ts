@@ -101,7 +101,7 @@ test("the copyright file names each bundled library", () => {
   }
 });
 
-const problem = systemdHostProblem();
+const problem = systemdHostProblem(folder);
 
 describe.skipIf(problem !== undefined)(
   `on a host with systemd${problem ? ` (skipped: ${problem})` : ""}`,
@@ -151,13 +151,17 @@ describe.skipIf(problem !== undefined)(
 echo BERTH_INGRESS=userspace >>/etc/berth/agent.env
 berth token create | berth agent join ${ADDRESS}:7400 --token-file - --advertise ${ADDRESS}
 systemctl start berth-agent
+timeout 60 sh -c 'until berth node ls | grep -q Ready; do sleep 0.2; done'
 cat >/tmp/compose.yaml <<END
 services:
   web:
     image: web:1
     command: [/bin/busybox, httpd, -f, -p, "80", -h, /www]
     ports: ["${PORT}:80"]
+    configs: [page]
     deploy: {replicas: 2}
+configs:
+  page: {content: hello}
 END
 berth stack deploy -c /tmp/compose.yaml shop`);
       const ingress = await mainPid("berth-ingress");
@@ -213,6 +217,24 @@ systemctl restart ${units.join(" ")}`);
       }
       expect(await property("berth-ingress", "NRestarts")).toBe("0");
       expect(await systemd.runOrThrow(["ls", "/usr/lib/berth"])).toBe(`${BERTH_VERSION}\n`);
+    });
+
+    test("a removal keeps the containers, and the agent of the package that is installed again adopts them", async () => {
+      const containers = (): Promise<string> => systemd.shell("docker ps --quiet --no-trunc | sort");
+      const before = await containers();
+      await systemd.shell("dpkg --no-triggers --remove berth");
+      expect(await containers()).toBe(before);
+      expect(
+        await systemd.shell(
+          "nft list tables; ls /var/lib/berth/agent/identity; mountpoint /run/berth/secrets",
+        ),
+      ).not.toMatch(/ip berth/);
+      await install("/tmp/berth.deb");
+      await systemd.shell("systemctl start berth-server berth-agent");
+      await eventually("the published port", () =>
+        systemd.shell(`busybox wget -q -O - http://${ADDRESS}:${PORT}/`),
+      );
+      expect(await containers()).toBe(before);
     });
 
     test("a purge leaves the host as it was, and a container of others running", async () => {
