@@ -187,7 +187,7 @@ services:
     const again = await deploy(lab, "local", global);
     expect([again.code, again.stderr]).toEqual([
       0,
-      expect.stringContaining("nodes have another image under this tag"),
+      expect.stringContaining("nodes have a different image with this tag"),
     ]);
     expect(await imageIds()).toEqual([one, one]);
     await docker(first, "tag", two, "local.invalid/web:2");

@@ -195,7 +195,7 @@ test("the cluster key is replaced on all servers, while secrets are stored, and 
   const records = await readRecords(await storedKey("a"));
   const files = records.filter(({ kind }) => kind === "put-file");
   expect(files).toHaveLength(SECRETS + stored + 1);
-  await expect(readRecords(original)).rejects.toThrow(/another cluster key/);
+  await expect(readRecords(original)).rejects.toThrow(/a different cluster key/);
 
   const third = await rotate(a);
   expect(third).not.toBe(second);

@@ -86,7 +86,9 @@ describe("node health", () => {
     });
     expect(waiting).toMatchObject({
       state: NodeState.READY,
-      stateMessage: expect.stringMatching(/2 of 3 nodes fell silent at once: this server may be cut off/),
+      stateMessage: expect.stringMatching(
+        /2 of 3 nodes became unreachable at once: this server may be cut off/,
+      ),
     });
     expect(a?.runningTaskIds).toHaveLength(1);
     await eventually("all tasks run on the third node", () => a?.runningTaskIds.length === 3);

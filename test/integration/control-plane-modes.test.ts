@@ -163,7 +163,7 @@ describe("a service that depends on another", () => {
     const waiting = await eventually("the task exists", async () => (await tasksOf("shop_web"))[0]);
     expect(waiting).toMatchObject({
       nodeId: "",
-      status: { state: TaskState.NEW, message: "waiting for shop_db: there is no such service" },
+      status: { state: TaskState.NEW, message: "waiting for shop_db: no such service" },
     });
 
     await calls.deployStack(deployment([service("db", { image: "never-healthy" })]));

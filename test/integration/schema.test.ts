@@ -69,7 +69,7 @@ test("the schema is raised once no server of an older release runs, and all reco
   });
   await expect(next.calls.finalizeUpgrade({})).rejects.toMatchObject({
     code: "BERTH_VERSION_UNSUPPORTED",
-    message: expect.stringContaining(`these servers have an older release: ${joining.address}`),
+    message: expect.stringContaining(`these servers run an older release: ${joining.address}`),
   });
   await joining.stop();
   await eventually("no server of the old release is registered", async () => {

@@ -125,7 +125,7 @@ test("refuses while the server runs, and while the others are a majority", async
   await servers.get("c")?.kill();
   expect(await recover("c", "--yes", "--force")).toMatchObject({
     code: 1,
-    text: expect.stringContaining("a majority of the 3 servers runs"),
+    text: expect.stringContaining("a quorum of the 3 servers is running"),
   });
   await start("c");
 });
@@ -139,8 +139,8 @@ test("continues alone with all confirmed changes after the majority was lost, an
 
   const plan = await recover("c");
   expect(plan).toMatchObject({ code: 2, text: expect.stringContaining("use --yes") });
-  expect(plan.text).toContain(`${hostOf("a")}: does not run`);
-  expect(plan.text).toContain(`${hostOf("b")}: does not run`);
+  expect(plan.text).toContain(`${hostOf("a")}: not running`);
+  expect(plan.text).toContain(`${hostOf("b")}: not running`);
   const result = await recover("c", "--yes");
   expect(result, result.text).toMatchObject({ code: 0 });
   const [copy = ""] = readdirSync(dataDirOf("c")).filter((name) => name.startsWith("before-recovery-"));

@@ -168,7 +168,7 @@ test("stops a removed server that comes back with the reason, and keeps its data
 
 test("hands over the leadership when the leader is removed, and the removed server stops", async () => {
   const leader = servers.get("a");
-  if (leader === undefined) throw new Error("the leader does not run");
+  if (leader === undefined) throw new Error("the leader is not running");
   const exited = once(leader.process, "exit");
   const admin = adminOf("b");
   // If the leader stops before it has answered, this server repeats the call with the next leader.
@@ -187,7 +187,7 @@ test("removes the leader of two servers, and refuses to remove the last", async 
   const { leaderAddress } = await adminOf("b").getCluster({});
   const [removed, last] = leaderAddress === addressOf("b") ? (["b", "d"] as const) : (["d", "b"] as const);
   const leader = servers.get(removed);
-  if (leader === undefined) throw new Error("the leader does not run");
+  if (leader === undefined) throw new Error("the leader is not running");
   const exited = once(leader.process, "exit");
   const admin = adminOf(last);
   // The leader can stop before it has answered. Then the other server repeats the call as the next leader.

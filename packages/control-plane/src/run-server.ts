@@ -23,7 +23,7 @@ import { type EtcdTls, readEtcdTls } from "./store/etcd-tls.js";
 /** Addresses of servers that only this host reaches. */
 const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "::1"]);
 
-/** The removal of an etcd member takes about a second, unless the other servers have no majority. */
+/** The removal of an etcd member takes about a second, unless the other servers have no quorum. */
 const MEMBER_REMOVAL_TIMEOUT_MS = 10 * 60_000;
 
 /**
@@ -59,7 +59,7 @@ async function runWithIdentity(
   const serving = linkSignals(signal);
   void etcd.exited.then((failure) => {
     if (failure === undefined) return;
-    // Another process may answer on etcd's port.
+    // Another process may be listening on etcd's port.
     store.close();
     serving.abort(failure);
   });
@@ -89,7 +89,7 @@ async function runWithIdentity(
     await server.stopped;
     logger.info("stopped");
   } catch (error) {
-    // The other servers can need the vote of this server's etcd until they have removed it.
+    // The other servers may need the vote of this server's etcd until they have removed it.
     if (isBerthError(error, "BERTH_SERVER_REMOVED")) await untilMemberRemoved(etcd, logger, signal);
     throw error;
   } finally {
@@ -172,7 +172,8 @@ async function openEtcd(
 }
 
 /**
- * Returns the member of an etcd that grows when servers join. Undefined for a server that other hosts cannot reach.
+ * Returns the member options of an etcd that grows when servers join. Undefined for a server that other hosts cannot
+ * reach.
  * @throws BerthError BERTH_INPUT_INVALID for a server that has joined and that the other servers cannot reach
  */
 function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingMember | undefined {
@@ -180,7 +181,7 @@ function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingM
   const { servers } = identity;
   if (isIP(address) === 0 || LOOPBACK.has(address)) {
     if (servers.length === 0) return undefined;
-    // It would start an etcd of its own, and so a second cluster with the same identity.
+    // It would start a separate etcd and thus a second cluster with the same identity.
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
       message: `this server has joined a cluster, whose servers cannot reach it at ${address}: set --listen or --advertise to an IP address of this host`,

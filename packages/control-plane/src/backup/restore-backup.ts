@@ -15,7 +15,7 @@ import { nextGeneration } from "../core/restore/generation.js";
 import { SCHEMA } from "../core/schema/migrations.js";
 import { clusterIssuer } from "../identity/certificate-issuer.js";
 import { openEtcdCertificate } from "../identity/etcd-certificate.js";
-import { issuingAuthority, requireOpenable } from "../identity/sealed-authority.js";
+import { issuingAuthority, requireDecryptable } from "../identity/sealed-authority.js";
 import { type ClusterSecrets, ServerFolder } from "../identity/server-folder.js";
 import { systemRuntime } from "../runtime/runtime.js";
 import { recordKey } from "../state/change.js";
@@ -127,7 +127,7 @@ async function checkBackup(backup: BackupFile): Promise<BackupContent> {
   try {
     issuingAuthority(authorities);
     for (const authority of [...authorities, ...secrets.etcdAuthorities])
-      requireOpenable(secrets.clusterKey, authority);
+      requireDecryptable(secrets.clusterKey, authority);
   } catch (cause) {
     throw invalidBackup(backup.file, "its cluster key does not decrypt its CA", cause);
   }

@@ -217,7 +217,7 @@ describe("reconcile of a global service", () => {
       buildNode({ id: "n2", availability: Availability.PAUSE }),
     ];
     expect(lines(planFor({ spec: global, tasks: [on("n1"), on("n2")] }, nodes))).toEqual([
-      "remove task t-n1 (shop_web): its slot is not needed any more",
+      "remove task t-n1 (shop_web): its slot is no longer needed",
     ]);
   });
 

@@ -31,7 +31,7 @@ export function reconcile(
   return reconcileService({ ...withoutTasks(snapshot), tasks }, stable, cluster, context);
 }
 
-/** Returns the parts of a snapshot without reading its tasks, since a large service lists them on first use. */
+/** Returns the parts of a snapshot except its tasks, which a large service lists only on first use. */
 function withoutTasks({
   service,
   spec,

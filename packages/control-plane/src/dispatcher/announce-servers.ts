@@ -5,14 +5,14 @@ import type { SessionRegistry } from "./session-registry.js";
 export interface ServerAnnouncement {
   /** Returns the addresses of all servers, sorted. */
   readonly servers: () => readonly string[];
-  /** Calls the listener when a server may have come or gone. Returns a function that ends this. */
+  /** Calls the listener when a server may have come or gone. The returned function removes the listener. */
   readonly onChange: (listener: () => void) => () => void;
   readonly sessions: Pick<SessionRegistry, "broadcast">;
 }
 
 /**
- * Sends the addresses of the servers to all connected agents whenever they change, until the signal aborts. An agent that
- * joined before the other servers would not find the next leader otherwise.
+ * Sends the addresses of the servers to all connected agents whenever they change, until the signal aborts. Otherwise,
+ * an agent that joined before the other servers would not find the next leader.
  */
 export function announceServers(
   { servers, onChange, sessions }: ServerAnnouncement,

@@ -4,7 +4,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ImageInventories } from "./relays/image-inventories.js";
 
-/** Images that no kept version names are only a question of disk space. */
+/** Long, because unused images only take disk space. */
 const INTERVAL_MS = 60 * 60_000;
 /** Time between the push of an image and the deployment that uses it. */
 const MIN_AGE_MS = 24 * 60 * 60_000;
@@ -26,7 +26,7 @@ export async function collectUnusedImages(
 ): Promise<void> {
   while (!signal.aborted) {
     await sleep(runtime.clock, INTERVAL_MS, signal);
-    // After a restore, kept versions may be missing.
+    // During a restore, stored versions may be missing.
     if (signal.aborted || state.isRestorePending) continue;
     const fields = {
       imageIds: [],

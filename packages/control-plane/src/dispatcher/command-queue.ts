@@ -5,11 +5,11 @@ import type { AgentCommand } from "./session.js";
 const MAX_COMMANDS = 1_000;
 
 /**
- * The commands that wait until an agent reads its session, in order.
+ * Queues the commands for one agent until the agent reads its session.
  *
- * Bounded without losing what matters: a command that stops a queued start replaces it, a newer setting replaces an older
- * one, and other commands are rejected when the queue is full. Stops are never rejected: there is at most one for each
- * request that the agent has received.
+ * Bounded: a stop removes its queued start, a newer setting replaces an older one, and other commands are rejected when
+ * the queue is full. Stops are never rejected, because there is at most one for each request that the agent has
+ * received.
  */
 export class CommandQueue {
   /** By key, in the order of arrival. */

@@ -194,7 +194,7 @@ export class Dispatcher {
     throw new BerthError({ code: "BERTH_STALE_EPOCH", message });
   }
 
-  /** Decrypts a secret or config. Undefined when this server cannot: its tasks then wait, and the log has the reason. */
+  /** Decrypts a secret or config. Undefined after a failure, which is logged; the tasks wait. */
   #openFile(file: FileVersion): Uint8Array | undefined {
     const { sealer, logger } = this.#options;
     try {
@@ -205,7 +205,7 @@ export class Dispatcher {
     }
   }
 
-  /** Returns the credentials of a login. Undefined when this server cannot decrypt them: the log has the reason. */
+  /** Decrypts the credentials of a login. Undefined after a failure, which is logged. */
   #openLogin(login: RegistryLogin): RegistryCredentials | undefined {
     const { loginSealer, logger } = this.#options;
     try {
@@ -226,7 +226,7 @@ export class Dispatcher {
         this.#sessions.updateEach([session], () => this.#handleMessage(request, session));
       }
     } catch (error) {
-      // Otherwise, the stream broke. In both cases, the agent connects again.
+      // Any other error means that the stream broke. In both cases, the agent reconnects.
       if (isBerthError(error, "BERTH_LIMIT_EXCEEDED")) session.end(error);
     }
     session.end();

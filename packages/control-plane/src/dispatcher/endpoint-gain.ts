@@ -7,8 +7,8 @@ interface Entry {
 }
 
 /**
- * Returns whether the entries of a service differ by additional endpoints only, and each entry that gets some has others
- * already. Such a change is not urgent: connections are served without it.
+ * Returns whether the entries of a service differ only by additional endpoints, in entries that already have endpoints.
+ * Such a change is not urgent, because connections are served without it.
  */
 export function onlyGainEndpoints(before: readonly Entry[], after: readonly Entry[]): boolean {
   if (before.length !== after.length) return false;

@@ -20,8 +20,8 @@ import { WriteBudget } from "./write-budget.js";
 const REGISTRATION_TIMEOUT_MS = 10_000;
 
 /**
- * Budget of one node for changes of its description. An ordinary description has 2 KiB: fifty changes at once, and four a
- * second. Between two compactions of etcd (5 min), a node stores at most 2.5 MB.
+ * Budget of one node for changes of its description. With a typical description of 2 KiB, it allows fifty changes at
+ * once and four per second. Between two compactions of etcd (5 min), a node stores at most 2.5 MB.
  */
 const BUDGET = { burstBytes: 128 * 1_024, bytesPerSecond: 8 * 1_024 };
 
@@ -39,10 +39,10 @@ export interface NodeRegistrarOptions {
 }
 
 /**
- * Writes the records of nodes as their agents describe them.
+ * Writes the descriptions that agents send to the records of their nodes.
  *
- * Each node has a budget for changes. Changes beyond it wait, and only the latest of them is written, so an agent can
- * neither fill etcd nor delay other nodes.
+ * Each node has a budget for changes. Changes beyond it wait, and only the latest of them is written, so that an agent
+ * can neither fill etcd nor delay other nodes.
  */
 export class NodeRegistrar {
   readonly #options: NodeRegistrarOptions;

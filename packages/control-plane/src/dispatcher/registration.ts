@@ -59,8 +59,8 @@ export function protocolError(message: string): BerthError {
 }
 
 /**
- * Largest number of nodes. Far above what the scheduler is measured with, and their descriptions fit into etcd. It bounds
- * what a program can store that registers under ever new ids.
+ * Limit of nodes. Far above the cluster sizes of the scheduler benchmarks; their descriptions fit into etcd. Bounds the
+ * records that a program can create by registering with new ids.
  */
 export const MAX_NODES = 10_000;
 
@@ -125,7 +125,7 @@ export function requireAdmission(nodeId: string, { nodes }: ClusterState): void 
   if (node === undefined) {
     throw new BerthError({
       code: "BERTH_NOT_FOUND",
-      message: `node ${nodeId} is not in the cluster any more: join again with "berth agent join" and a new token`,
+      message: `node ${nodeId} was removed from the cluster: join again with "berth agent join" and a new token`,
       details: { nodeId },
     });
   }

@@ -14,12 +14,12 @@ export interface RestoreMonitorOptions {
 }
 
 /**
- * Follows a restore from a backup. While it is pending, agents keep the containers of tasks that the leader does not know,
- * and report them. The restore completes by itself once all nodes have reported and there is no such container.
+ * Tracks a restore from a backup. While it is pending, agents keep and report the containers of unknown tasks. The
+ * restore completes automatically once all nodes have reported and there is no such container.
  */
 export class RestoreMonitor {
   readonly #options: RestoreMonitorOptions;
-  /** In memory only: a new leader gets them again. */
+  /** The reports of nodes, in memory only: agents send them again to a new leader. */
   readonly #reports = new Map<string, readonly UnknownTask[]>();
 
   constructor(options: RestoreMonitorOptions) {

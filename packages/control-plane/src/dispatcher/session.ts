@@ -129,7 +129,7 @@ export class Session {
     this.#wake();
   }
 
-  /** Called when it may have changed whether agents keep unknown tasks. */
+  /** Called when a restore starts or completes, which determines whether agents keep unknown tasks. */
   onRestoreChanged(): void {
     this.#wake();
   }
@@ -163,7 +163,7 @@ export class Session {
     this.#wake();
   }
 
-  /** Queues a command. Returns false when the agent has too many that it has not read. */
+  /** Queues a command. Returns false when the agent has too many unread commands. */
   send(command: AgentCommand): boolean {
     const isQueued = this.#commands.push(command);
     this.#wake();
@@ -232,7 +232,7 @@ export class Session {
     return this.isEnded || !this.#commands.isEmpty || isAckDue;
   }
 
-  /** Resolves when there may be a message to send. Until then, `#wake` evaluates again when that will be. */
+  /** Resolves when there may be a message to send. Until then, `#wake` re-evaluates when that will be. */
   #waitForMessage(): Promise<void> {
     return new Promise((resolve) => {
       let cancelTimer: (() => void) | undefined;

@@ -52,15 +52,15 @@ interface NodeReports {
 /**
  * Writes the task statuses that the dispatcher receives from agents, and acknowledges them once they are in the store.
  *
- * If a task has several unwritten statuses, only the latest is written. Each node's statuses are written on their own, so
- * statuses that the store rejects end the session of their agent and delay no other node. The writer combines them into
- * few transactions.
+ * If a task has several unwritten statuses, only the latest is written. Each node's statuses are a separate decision,
+ * so that statuses which the store rejects end only the session of their agent. The writer combines decisions into few
+ * transactions.
  */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
   /** By node id. */
   readonly #pending = new Map<string, NodeReports>();
-  /** The nodes with a write in flight, or waiting for its repetition. */
+  /** The nodes with a write in flight or waiting for a retry. */
   readonly #writing = new Set<string>();
   #isStarting = false;
 
@@ -121,7 +121,7 @@ export class StatusWriter {
     if (this.#pending.has(nodeId)) this.#startWriting();
   }
 
-  /** Queues the statuses again after a pause, or ends the session when another attempt would fail as well. */
+  /** Requeues the statuses after a pause, or ends the session if a retry would also fail. */
   async #onFailure(nodeId: string, reports: NodeReports, error: unknown): Promise<void> {
     const { logger, runtime, signal } = this.#options;
     logger[isBerthError(error) ? "warn" : "error"]({ err: error, nodeId }, "failed to write task statuses");

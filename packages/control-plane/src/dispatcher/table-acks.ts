@@ -1,6 +1,6 @@
 /**
- * Limit of unanswered requests, for an agent that never answers. Older requests can be dropped: an acknowledgement of a
- * later request covers them.
+ * Limit of open requests to an agent that never responds. Older requests can be dropped, because the acknowledgement of
+ * a later request covers them.
  */
 const MAX_OPEN_REQUESTS = 64;
 

@@ -12,13 +12,13 @@ const ETCD_TIMEOUT_MS = 1_500;
 export interface ServerRole {
   readonly isLeader: boolean;
   readonly leaderAddress: string | undefined;
-  /** Where this server sends calls; undefined while no leader can answer them. */
+  /** Where this server sends calls; undefined while no leader can handle them. */
   readonly route: unknown;
 }
 
 /**
- * Handles /healthz: returns 200 while etcd answers, a leader is known and there is no critical problem, and 503 otherwise.
- * The JSON body has the details.
+ * Handles /healthz: returns 200 if etcd responds, a leader is known and there is no critical problem, otherwise 503.
+ * The JSON body contains the details.
  */
 export async function checkHealth(
   store: Store,

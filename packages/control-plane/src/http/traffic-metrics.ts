@@ -7,7 +7,7 @@ import { formatLabels, MetricText } from "./metric-text.js";
 /** Limit of hosts. In larger clusters, Prometheus must scrape the hosts directly (`berth agent --metrics`). */
 const MAX_HOSTS = 250;
 
-/** Timeout for all agents together. Each of them answers within a second. */
+/** Timeout for all agents together. Each of them responds within a second. */
 const COLLECT_TIMEOUT_MS = 3_000;
 
 /** Limit of listeners in one scrape, counted on each host. Each listener takes five lines. */
@@ -43,7 +43,7 @@ const COUNTERS: readonly {
 export interface HostTraffic {
   /** Unique label of the host. */
   readonly hostname: string;
-  /** Undefined when the host did not answer in time. */
+  /** Undefined when the host did not respond in time. */
   readonly report: TrafficReport | undefined;
 }
 

@@ -9,10 +9,10 @@ import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { RETIREMENT_MS } from "./certificate-issuer.js";
 
-/** Longer than a server needs from its read of the authorities until the other servers see it. */
+/** Longer than the time between a server's read of the authorities and its registration. */
 const ANNOUNCE_MS = 5_000;
 
-/** Interval at which the leader looks at the servers while an authority is announced. */
+/** Interval at which the leader checks the servers while an authority is announced. */
 const POLL_MS = 250;
 
 /** Longest pause. Timers support 24 days, and the wall clock can be set. */
@@ -51,7 +51,7 @@ export class AuthorityRotation {
     return { issuing: issuing.fingerprint, trusted: [...authorities.keys()], spreadMs };
   }
 
-  /** Executes steps, and tells the agents about changes, until the signal aborts. */
+  /** Executes steps, and notifies agents of changes, until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { state, runtime, logger, broadcast } = this.#options;
     const unsubscribe = state.onChange(({ areAuthoritiesChanged }) => {

@@ -9,26 +9,26 @@ import {
   crossChain,
   issuingAuthority,
   openAuthority,
-  sealAuthorityAgain,
+  resealAuthority,
 } from "./sealed-authority.js";
 
 const HOUR_MS = 60 * 60 * 1_000;
 const DAY_MS = 24 * HOUR_MS;
 
 /**
- * How long certificates are valid after they were issued. They are renewed after half of their whole validity: with a day
- * ahead of the clock, none has expired.
+ * Validity of certificates after they are issued. They are renewed after half of their validity, so a clock that is a
+ * day ahead does not make them expire.
  */
 const VALIDITY_MS: Readonly<Record<Identity["kind"], number>> = {
   server: 3 * DAY_MS,
   node: 3 * DAY_MS,
-  // The command line renews a user's certificate when it is used.
+  // The CLI renews a user's certificate when it is used.
   user: 30 * DAY_MS,
 };
 
 /**
- * How long an authority is trusted after it has issued its last certificate: until this one cannot be used any more, not
- * even for a renewal. The hour is for servers that have not heard of the change at once, and for differing clocks.
+ * Time for which an authority stays trusted after its last certificate: until the certificate can no longer be used,
+ * not even for a renewal. The additional hour covers delayed servers and differing clocks.
  */
 export const RETIREMENT_MS = Math.max(...Object.values(VALIDITY_MS)) + RENEWAL_GRACE_MS + HOUR_MS;
 
@@ -36,7 +36,7 @@ const JOIN_SECRET_BYTES = 16;
 
 /** A certificate and the CA certificates to trust with it, in PEM. */
 export interface IssuedCertificate {
-  /** For a server, the cross-signed certificates that it presents follow. */
+  /** For a server, followed by the cross-signed certificates that it presents. */
   readonly certificate: string;
   readonly authorities: string;
   /** Fingerprint of the authority that issued the certificate. */
@@ -52,13 +52,13 @@ export interface CertificateIssuer {
   issue(identity: Identity, request: string, ipAddresses?: readonly string[]): Promise<IssuedCertificate>;
   /** Returns the text of a new join token. */
   createToken(kind: JoinKind): string;
-  /** Creates the authority that is to follow the issuing one. */
+  /** Creates the successor of the issuing authority. */
   createSuccessor(): Promise<Successor>;
-  /** Encrypts the key of an authority with the cluster key that is in use now, which can change at any time. */
-  sealAgain(authority: Authority): Authority;
+  /** Re-encrypts the key of an authority with the current cluster key, which can change at any time. */
+  reseal(authority: Authority): Authority;
 }
 
-/** A new authority, and the fingerprint of the one that has signed its key. */
+/** A new authority, and the fingerprint of the authority that signed its key. */
 export interface Successor {
   readonly authority: Authority;
   readonly signedBy: string;
@@ -102,6 +102,6 @@ export function clusterIssuer({
       const authority = await createSuccessor(clusterKey, issuing, wallClockMs());
       return { authority, signedBy: issuing.fingerprint };
     },
-    sealAgain: (authority) => sealAuthorityAgain(clusterKey, authority),
+    reseal: (authority) => resealAuthority(clusterKey, authority),
   };
 }

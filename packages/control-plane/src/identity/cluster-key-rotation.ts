@@ -18,9 +18,9 @@ import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { CLUSTER_KEY_NAME } from "../state/record-kinds.js";
 import type { ClusterKey } from "./cluster-key.js";
-import { type PassLimits, SealingAgain } from "./sealed-records.js";
+import { type PassLimits, RecordResealer } from "./sealed-records.js";
 
-/** Interval at which the leader looks at the servers while they get the next key. */
+/** Interval at which the leader checks the servers while they get the next key. */
 const POLL_MS = 250;
 
 const RETRY_MS = 1_000;
@@ -39,7 +39,7 @@ export interface ClusterKeyRotationOptions {
 export class ClusterKeyRotation {
   readonly #options: ClusterKeyRotationOptions;
   readonly #changed = new Notifier();
-  #sealing: SealingAgain | undefined;
+  #sealing: RecordResealer | undefined;
 
   /** @throws BerthError BERTH_IDENTITY_INVALID when this server does not have the key that encrypts records */
   constructor(options: ClusterKeyRotationOptions) {
@@ -48,7 +48,7 @@ export class ClusterKeyRotation {
     const id = sealingKeyId(state.clusterKey);
     if (id !== undefined && clusterKey.find(id) === undefined) throw missingKey(id);
     clusterKey.useForSealing(id);
-    // Before any later decision: from the moment at which this step is stored, everything is encrypted with the next key.
+    // Must precede any later decision: once this step is stored, everything is encrypted with the next key.
     state.onChange(({ isClusterKeyChanged }) => {
       if (!isClusterKeyChanged) return;
       clusterKey.useForSealing(sealingKeyId(state.clusterKey));
@@ -56,10 +56,10 @@ export class ClusterKeyRotation {
     });
   }
 
-  /** How many records are encrypted with the next key. */
+  /** The number of records that are encrypted with the next key. */
   get progress(): SealingProgress {
     const { state, clusterKey } = this.#options;
-    return (this.#sealing ?? new SealingAgain(clusterKey)).progress(state);
+    return (this.#sealing ?? new RecordResealer(clusterKey)).progress(state);
   }
 
   /** Executes steps until the signal aborts. */
@@ -107,7 +107,7 @@ export class ClusterKeyRotation {
       case "abandon":
         return storeState(abandonedRotation(clusterKey, nowMs));
       case "seal-again": {
-        const { changes, isDone } = this.#sealAgain().next(state);
+        const { changes, isDone } = this.#reseal().next(state);
         return isDone ? storeState(finishedRotation(clusterKey, nowMs)) : { changes, result: undefined };
       }
       default:
@@ -115,11 +115,11 @@ export class ClusterKeyRotation {
     }
   }
 
-  #sealAgain(): SealingAgain {
+  #reseal(): RecordResealer {
     const { clusterKey, state, limits } = this.#options;
     const id = sealingKeyId(state.clusterKey) ?? "";
     if (clusterKey.sealing.id !== id) throw missingKey(id);
-    if (this.#sealing?.keyId !== id) this.#sealing = new SealingAgain(clusterKey, limits);
+    if (this.#sealing?.keyId !== id) this.#sealing = new RecordResealer(clusterKey, limits);
     return this.#sealing;
   }
 

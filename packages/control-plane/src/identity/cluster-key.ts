@@ -14,7 +14,7 @@ const MAC_INFO = "berth: compare the contents of secrets and configs";
 
 /** One key of 256 random bits. */
 export interface KeyVersion {
-  /** Says nothing about the key, and can be stored in etcd. */
+  /** Reveals nothing about the key, and can be stored in etcd. */
   readonly id: string;
   readonly bytes: Buffer;
 }
@@ -31,8 +31,9 @@ export function createKeyVersion(): KeyVersion {
 }
 
 /**
- * The cluster key. It encrypts the private keys of the authorities in etcd, and the contents of secrets and configs. Only
- * servers have it, in a file: it is never in etcd. During a rotation, it has a current and a next version.
+ * The cluster key, which encrypts the private keys of the authorities and the contents of secrets and configs in etcd.
+ * Only servers have it, in a file, and it is never stored in etcd. During a rotation, it has a current and a next
+ * version.
  */
 export class ClusterKey {
   #versions: readonly [KeyVersion, KeyVersion | undefined];
@@ -70,7 +71,7 @@ export class ClusterKey {
     this.#changed.emit();
   }
 
-  /** Encrypts with this version from now on, as long as there is one with this id. */
+  /** Encrypts with the version with this id from now on, if it exists. */
   useForSealing(id: string | undefined): void {
     this.#sealingId = id;
   }
@@ -80,7 +81,7 @@ export class ClusterKey {
     return this.#changed.on(listener);
   }
 
-  /** Returns a keyed hash of each version, first of the one that encrypts. */
+  /** Returns a keyed hash by each version, first by the encrypting one. */
   macs(parts: readonly (string | Uint8Array)[]): readonly [Buffer, ...Buffer[]] {
     const others = this.versions.filter(({ id }) => id !== this.sealing.id);
     return [macOf(this.sealing, parts), ...others.map((version) => macOf(version, parts))];
@@ -115,7 +116,7 @@ export function parseClusterKey(text: string): ClusterKey {
   return new ClusterKey(current, next);
 }
 
-/** Encrypts a text or bytes. `context` says what they are: they open only with the same context. */
+/** Encrypts a text or bytes. `context` describes the content; decryption succeeds only with the same context. */
 export function seal(key: ClusterKey, content: string | Uint8Array, context: string): Buffer {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(ALGORITHM, key.sealing.bytes, nonce).setAAD(Buffer.from(context));
@@ -123,12 +124,12 @@ export function seal(key: ClusterKey, content: string | Uint8Array, context: str
   return Buffer.concat([nonce, cipher.getAuthTag(), encrypted]);
 }
 
-/** Decrypts a text. @throws BerthError BERTH_IDENTITY_INVALID for another key, another context or damage */
+/** Decrypts a text. @throws BerthError BERTH_IDENTITY_INVALID for a different key or context, or damaged data */
 export function open(key: ClusterKey, sealed: Uint8Array, context: string): string {
   return openBytes(key, sealed, context).toString("utf8");
 }
 
-/** Decrypts what `seal` returned. @throws BerthError BERTH_IDENTITY_INVALID for another key, another context or damage */
+/** Decrypts bytes. @throws BerthError BERTH_IDENTITY_INVALID for a different key or context, or damaged data */
 export function openBytes(key: ClusterKey, sealed: Uint8Array, context: string): Buffer {
   return openWith(key, sealed, context).content;
 }
@@ -151,7 +152,7 @@ export function openWith(key: ClusterKey, sealed: Uint8Array, context: string): 
   }
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `cannot decrypt ${context}: this server has another cluster key, or the record is damaged: copy the cluster key from another server`,
+    message: `cannot decrypt ${context}: this server has a different cluster key, or the record is damaged: copy the cluster key from another server`,
     cause: failure,
   });
 }

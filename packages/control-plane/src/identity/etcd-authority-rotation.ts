@@ -12,7 +12,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { ETCD_AUTHORITIES_NAME } from "../state/record-kinds.js";
 
-/** Interval at which the leader looks at the servers during a rotation. */
+/** Interval at which the leader checks the servers during a rotation. */
 const POLL_MS = 250;
 
 const RETRY_MS = 1_000;
@@ -25,7 +25,7 @@ export interface EtcdAuthorityRotationOptions {
   /** Id of this server. */
   readonly serverId: string;
   readonly etcdServers: () => readonly EtcdServer[];
-  /** Returns whether all members of etcd answer. */
+  /** Returns whether all members of etcd respond. */
   readonly areMembersRunning: (signal: AbortSignal) => Promise<boolean>;
 }
 
@@ -64,10 +64,10 @@ export class EtcdAuthorityRotation {
     return planEtcdRotation(state.etcdAuthorities, etcdServers(), serverId, runtime.wallClockMs());
   }
 
-  /** Returns whether the step was executed, or is not due any more. */
+  /** Returns whether the step was executed or is no longer due. */
   async #execute(step: EtcdRotationStep, signal: AbortSignal): Promise<boolean> {
     const { writer, logger, areMembersRunning } = this.#options;
-    // etcd needs a majority while one member restarts.
+    // etcd needs a quorum while one member restarts.
     if (step.kind === "restart" && !(await areMembersRunning(signal))) return false;
     const record = await writer.submit(() => this.#decide(step.kind), signal);
     if (record === undefined) return true;

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { isIP } from "node:net";
 import { isBerthError } from "@berth/proto";
 import { type IdentityFiles, IdentityFolder, type IdentityPaths } from "@berth/proto/identity";
-import { KeptCertificate, type KeptCertificateEvents } from "./kept-certificate.js";
+import { type CertificateEvents, CertificateManager } from "./certificate-manager.js";
 import { ensureCertificate, type OwnCertificate } from "./own-certificate.js";
 import type { ServerIdentity } from "./server-identity.js";
 
@@ -11,20 +11,20 @@ export interface EtcdCertificate {
   /** Paths of the files. etcd reads them again for each new connection. */
   readonly paths: IdentityPaths;
   readonly files: IdentityFiles;
-  /** Returns the certificate, which is renewed from `startRenewal` on. */
-  keep(events: KeptCertificateEvents): KeptCertificate;
+  /** Returns the manager of the certificate, which renews it once `startRenewal` is called. */
+  manage(events: CertificateEvents): CertificateManager;
 }
 
 export interface EtcdCertificateOptions {
   readonly identity: Pick<ServerIdentity, "serverId" | "clusterKey" | "etcdAuthorities" | "etcdPath">;
-  /** Hosts at which other programs reach the server's etcd. Certificates have only those that are IP addresses. */
+  /** Hosts at which other programs reach the server's etcd. Certificates contain only the IP addresses. */
   readonly hosts: readonly string[];
   readonly wallClockMs: () => number;
 }
 
 /**
- * Issues the certificate for etcd, unless the folder has one. Uses the authorities for etcd, which only servers have.
- * A damaged folder is created again, since everything in it can be issued again.
+ * Issues the certificate for etcd, unless the folder contains one. Uses the authorities of etcd, which only servers
+ * have. A damaged folder is recreated, because its contents can be issued again.
  */
 export async function openEtcdCertificate(
   { identity, hosts, wallClockMs }: EtcdCertificateOptions,
@@ -35,13 +35,13 @@ export async function openEtcdCertificate(
   const own: OwnCertificate = {
     ...{ folder, serverId, clusterKey, wallClockMs },
     ipAddresses: [...new Set(hosts.filter((host) => isIP(host) !== 0))],
-    // They change during a rotation, and their keys are encrypted again when the cluster key is rotated.
+    // The authorities change during their rotation, and are re-encrypted when the cluster key is rotated.
     authorities: async () => identity.etcdAuthorities,
   };
   const files = await ensureCertificate(own, signal);
   return {
     ...{ paths: folder.paths, files },
-    keep: (events) => new KeptCertificate(own, files, events),
+    manage: (events) => new CertificateManager(own, files, events),
   };
 }
 

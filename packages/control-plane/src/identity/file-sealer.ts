@@ -18,7 +18,7 @@ function hashedParts({ kind, name }: Pick<FileVersion, "kind" | "name">, content
   return [`${fileKindName(kind)}/${name}/`, content];
 }
 
-/** A version opens only as itself: a writer to etcd cannot pass one secret off as another. */
+/** Binds the encryption to the version, so that a writer to etcd cannot swap one secret for another. */
 export function fileContext({ id, kind, name }: Pick<FileVersion, "id" | "kind" | "name">): string {
   return `version ${id} of ${fileKindName(kind)} ${name}`;
 }

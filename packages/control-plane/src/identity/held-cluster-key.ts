@@ -1,19 +1,19 @@
 import type { Authority } from "@berth/proto";
 import type { HeldKeyIds } from "../core/cluster-key/held-keys.js";
 import { ClusterKey, createKeyVersion, type KeyVersion } from "./cluster-key.js";
-import { sealAuthorityAgain } from "./sealed-authority.js";
+import { resealAuthority } from "./sealed-authority.js";
 import type { ServerFolder } from "./server-folder.js";
 
 /**
- * The cluster key of a server in memory, and the files that depend on it. Each step stores its result before it changes
- * the memory. After a crash at any time, the files open with the stored key.
+ * The in-memory cluster key of a server, and the files that depend on it. Each step stores its result before it changes
+ * the key in memory, so the stored key decrypts the files after a crash at any time.
  */
 export class HeldClusterKey {
   readonly clusterKey: ClusterKey;
   readonly #folder: ServerFolder;
   #etcdAuthorities: readonly Authority[];
   #firstAuthority: Authority | undefined;
-  /** A key that this server has created for a rotation which is not in etcd yet. It must not be dropped. */
+  /** Id of a key that this server created for a rotation that is not in etcd yet. The key must not be dropped. */
   #reservedId: string | undefined;
   /** The last step. Steps do not overlap. */
   #last: Promise<unknown> = Promise.resolve();
@@ -50,7 +50,7 @@ export class HeldClusterKey {
     return this.#firstAuthority;
   }
 
-  /** Creates and stores the next key. It stays until a rotation uses it, or until `release`. */
+  /** Creates and stores the next key, and reserves it until a rotation uses it or `release` is called. */
   async reserveNext(): Promise<KeyVersion> {
     const next = createKeyVersion();
     this.#reservedId = next.id;
@@ -58,17 +58,17 @@ export class HeldClusterKey {
     return next;
   }
 
-  /** Lets a reserved key be dropped that no rotation uses. */
+  /** Ends the reservation of a key that no rotation uses. */
   release(): void {
     this.#reservedId = undefined;
   }
 
-  /** Stores a key as the next one, in place of another next one. */
+  /** Stores a key as the next key, replacing any other next key. */
   setNext(next: KeyVersion): Promise<void> {
     return this.#step(() => this.#replaceNext(next));
   }
 
-  /** Makes the next key the current one, and forgets the one before. */
+  /** Makes the next key the current one, and deletes the earlier key. */
   promoteNext(): Promise<void> {
     return this.#step(async () => {
       const { current, next } = this.clusterKey;
@@ -80,7 +80,7 @@ export class HeldClusterKey {
     });
   }
 
-  /** Forgets the next key, unless it is reserved. */
+  /** Deletes the next key, unless it is reserved. */
   dropNext(): Promise<void> {
     return this.#step(async () => {
       const { next } = this.clusterKey;
@@ -89,14 +89,14 @@ export class HeldClusterKey {
   }
 
   /**
-   * Stores the authorities that etcd is to trust, encrypted with the current key like the other files.
-   * @throws BerthError BERTH_IDENTITY_INVALID when it has no key that opens them
+   *   Stores the authorities that etcd must trust, encrypted with the current key like the other files.
+  @throws BerthError BERTH_IDENTITY_INVALID when it has no key that decrypts them
    */
   storeEtcdAuthorities(authorities: readonly Authority[]): Promise<void> {
     return this.#step(async () => {
       const { current, next } = this.clusterKey;
       const key = new ClusterKey(current, next);
-      const sealed = authorities.map((authority) => sealAuthorityAgain(key, authority));
+      const sealed = authorities.map((authority) => resealAuthority(key, authority));
       await this.#folder.storeEtcdAuthorities(sealed);
       this.#etcdAuthorities = sealed;
     });
@@ -104,14 +104,14 @@ export class HeldClusterKey {
 
   async #replaceNext(next: KeyVersion | undefined): Promise<void> {
     const { current, next: replaced } = this.clusterKey;
-    // After an interrupted promotion, files can be encrypted with the key that is replaced.
+    // After an interrupted promotion, files may be encrypted with the replaced key.
     if (replaced !== undefined && replaced.id !== next?.id)
       await this.#sealFilesAgain(new ClusterKey(current, replaced));
     await this.#store(current, next);
   }
 
   async #sealFilesAgain(key: ClusterKey): Promise<void> {
-    await this.#folder.sealAuthoritiesAgain(key);
+    await this.#folder.resealAuthorities(key);
     const { etcdAuthorities } = await this.#folder.readSecrets();
     this.#etcdAuthorities = etcdAuthorities;
     this.#firstAuthority = await this.#folder.readFirstAuthority(key);

@@ -38,6 +38,6 @@ describe("registry-logins: createLoginSealer()", () => {
   });
 
   it("does not open a login of another cluster", () => {
-    expect(() => createLoginSealer(createClusterKey()).open(sealed())).toThrow("another cluster key");
+    expect(() => createLoginSealer(createClusterKey()).open(sealed())).toThrow("a different cluster key");
   });
 });

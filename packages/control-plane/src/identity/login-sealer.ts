@@ -11,8 +11,8 @@ export function createLoginSealer(clusterKey: ClusterKey): LoginSealer {
 }
 
 /**
- * A secret opens only for its own server and stack: a writer to etcd cannot have it sent to another registry. User names
- * are the only part with spaces, so they come last.
+ * Binds the encryption to the server and stack, so that a writer to etcd cannot have a secret sent to another registry.
+ * User names are the only part that can contain spaces, so they come last.
  */
 export function loginContext(login: Omit<RegistryLogin, "sealedSecret">): string {
   const { id, server, stack, username, isIdentityToken } = login;

@@ -12,8 +12,8 @@ import { clusterIssuer } from "./certificate-issuer.js";
 import type { ClusterKey } from "./cluster-key.js";
 import { bundleOf, issuingAuthority } from "./sealed-authority.js";
 
-// A server has the cluster key, so it issues its own certificates. It needs no other server for that, and a server that
-// was off for longer than its certificate was valid starts like any other.
+// A server has the cluster key, so it issues its own certificates without another server, even if it was off for longer
+// than the validity of its certificate.
 
 /** A certificate that a server issues to itself. */
 export interface OwnCertificate {
@@ -27,10 +27,10 @@ export interface OwnCertificate {
   readonly wallClockMs: () => number;
 }
 
-/** What a server does about a certificate of its own. */
+/** Whether a server reissues one of its own certificates. */
 export type CertificatePlan = { readonly kind: "keep" } | { readonly kind: "issue"; readonly reason: string };
 
-/** What a certificate has to be like. */
+/** The requirements for a certificate. */
 export interface CertificateRequirements {
   readonly authorities: readonly Authority[];
   readonly ipAddresses: readonly string[];
@@ -58,7 +58,7 @@ export function planCertificate(
 }
 
 /**
- * Returns the certificate in the folder, and issues it first if necessary. Called when the server starts, and when the
+ * Returns the certificate in the folder, after issuing it if necessary. Called when the server starts, and when the
  * authorities have changed.
  */
 export async function ensureCertificate(own: OwnCertificate, signal: AbortSignal): Promise<IdentityFiles> {
@@ -78,8 +78,8 @@ export interface KeepOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Issues the next certificate after half of the validity, until the signal aborts. */
-export function keepCertificate(
+/** Reissues the certificate after half of its validity, until the signal aborts. */
+export function renewUntilAborted(
   own: OwnCertificate,
   { files, onRenewed, onFailure }: KeepOptions,
   signal: AbortSignal,
@@ -88,7 +88,8 @@ export function keepCertificate(
     {
       ...{ folder: own.folder, files, onRenewed, onFailure, nowMs: own.wallClockMs },
       requestCertificate: async (request, abort) => issueToSelf(own, request, await own.authorities(abort)),
-      // The server issues its certificate itself, so nothing has to be spread, and an expired one is as good.
+      // The server issues the certificate itself, so renewals need no jitter, and an expired certificate can be renewed
+      // too.
       ...{ jitter: 0.5, graceMs: 0 },
     },
     signal,

@@ -13,8 +13,8 @@ const HOUR_MS = 60 * 60 * 1_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
 const VALIDITY_MS = 10 * YEAR_MS;
 /**
- * Certificates are valid from this long before they were issued: for hosts whose clock is a day behind, and for the time
- * after the clock of a server was a day ahead.
+ * Certificates are backdated by this time, for hosts whose clock is a day behind, and for the time after a server's
+ * clock was a day ahead.
  */
 export const BACKDATE_MS = 25 * HOUR_MS;
 
@@ -33,7 +33,7 @@ export async function createSealedAuthority(
   };
 }
 
-/** Creates the authority that is to follow the issuing one, which signs its key. It issues no certificates yet. */
+/** Creates the successor of the issuing authority, which signs its key. It issues no certificates yet. */
 export async function createSuccessor(
   clusterKey: ClusterKey,
   issuing: Authority,
@@ -47,8 +47,8 @@ export async function createSuccessor(
 }
 
 /**
- * Returns the cross-signed certificates that lead from the issuing authority to earlier ones that are still trusted, the
- * latest first. A server presents them after its own certificate.
+ * Returns the cross-signed certificates that lead from the issuing authority to earlier ones that are still trusted,
+ * newest first. A server presents them after its own certificate.
  */
 export function crossChain(authorities: readonly Authority[]): readonly string[] {
   const chain: string[] = [];
@@ -62,14 +62,14 @@ export function crossChain(authorities: readonly Authority[]): readonly string[]
   return chain;
 }
 
-/** Decrypts the key of an authority. @throws BerthError BERTH_IDENTITY_INVALID for another cluster key or damage */
+/** Decrypts the key of an authority. @throws BerthError BERTH_IDENTITY_INVALID for a different cluster key or damaged data */
 export function openAuthority(clusterKey: ClusterKey, authority: Authority): OpenAuthority {
   const { certificate, fingerprint, sealedKey } = authority;
   return { certificate, key: open(clusterKey, sealedKey, authorityContext(fingerprint)) };
 }
 
 /** Encrypts the key of an authority with the version that `clusterKey` encrypts with. */
-export function sealAuthorityAgain(clusterKey: ClusterKey, authority: Authority): Authority {
+export function resealAuthority(clusterKey: ClusterKey, authority: Authority): Authority {
   const { key } = openAuthority(clusterKey, authority);
   return { ...authority, sealedKey: seal(clusterKey, key, authorityContext(authority.fingerprint)) };
 }
@@ -91,8 +91,8 @@ export function bundleOf(authorities: Iterable<Authority>): string {
   return sorted.map(({ certificate }) => certificate.trim()).join("\n");
 }
 
-/** Checks an authority of another process: its certificate, its fingerprint, and that the cluster key opens it. */
-export function requireOpenable(clusterKey: ClusterKey, authority: Authority): void {
+/** Checks an authority from another process: its certificate, its fingerprint, and that the cluster key decrypts it. */
+export function requireDecryptable(clusterKey: ClusterKey, authority: Authority): void {
   const { fingerprint } = readAuthority(authority.certificate);
   if (fingerprint !== authority.fingerprint) {
     throw new BerthError({

@@ -3,11 +3,11 @@ import { expect, it } from "vitest";
 import { ClusterState } from "../state/cluster-state.js";
 import { ClusterKey, createKeyVersion } from "./cluster-key.js";
 import { createLoginSealer } from "./login-sealer.js";
-import { SealingAgain } from "./sealed-records.js";
+import { RecordResealer } from "./sealed-records.js";
 
 const LOGINS = 1_000;
 
-it("SealingAgain reads each record a few times, however many passes it takes", () => {
+it("RecordResealer reads each record a few times, however many passes it takes", () => {
   const [first, second] = [createKeyVersion(), createKeyVersion()];
   const sealer = createLoginSealer(new ClusterKey(first));
   const state = new ClusterState();
@@ -29,7 +29,7 @@ it("SealingAgain reads each record a few times, however many passes it takes", (
   };
   const key = new ClusterKey(first, second);
   key.useForSealing(second.id);
-  const sealing = new SealingAgain(key, { records: 10, bytes: 1_000_000 });
+  const sealing = new RecordResealer(key, { records: 10, bytes: 1_000_000 });
   let passes = 0;
   for (let isDone = false; !isDone; passes += 1) {
     const pass = sealing.next(counted);

@@ -10,9 +10,9 @@ import { authorityContext } from "./sealed-authority.js";
 /** A record with a part that is encrypted with the cluster key. */
 interface SealedRecord {
   readonly sealed: Uint8Array;
-  /** What the encrypted part is, as in `seal`. */
+  /** Describes the encrypted part, as in `seal`. */
   readonly context: string;
-  /** Returns the change that stores the record with another encrypted part. */
+  /** Returns the change that stores the record with a new encrypted part. */
   readonly withSealed: (sealed: Buffer, content: Buffer) => Change;
 }
 
@@ -31,7 +31,7 @@ export function* sealedRecords(
       withSealed: (sealedKey) => ({ kind: "put-authority", authority: { ...authority, sealedKey } }),
     };
   }
-  // The authority of etcd and the cluster key are not rotated at the same time, so there is one at most.
+  // The authority of etcd and the cluster key are never rotated at the same time, so there is at most one.
   for (const authority of etcdAuthorities?.authorities ?? []) {
     yield {
       sealed: authority.sealedKey,
@@ -64,7 +64,7 @@ export function* sealedRecords(
 
 /** Limits of one pass over the records, which blocks the leader: about 10 ms. */
 export interface PassLimits {
-  /** Records to encrypt again. Each is a change of the transaction. */
+  /** Records to re-encrypt. Each is a change in the transaction. */
   readonly records: number;
   /** Bytes to decrypt. */
   readonly bytes: number;
@@ -83,13 +83,13 @@ export interface SealingPass {
  * Encrypts records again with the key that encrypts now, in passes. Each pass continues where the one before stopped.
  * Remembers which records are done.
  */
-export class SealingAgain {
+export class RecordResealer {
   readonly #clusterKey: ClusterKey;
   readonly #limits: PassLimits;
-  /** Encrypted parts that were encrypted with the key of this id. */
+  /** Encrypted parts that are known to be encrypted with the key. */
   readonly #done = new WeakSet<Uint8Array>();
   readonly #keyId: string;
-  /** The records that are left of a walk over all of them. The tables may change meanwhile. */
+  /** The remaining records of a walk over all records. The tables may change meanwhile. */
   #walk: Generator<SealedRecord> | undefined;
 
   constructor(clusterKey: ClusterKey, limits: PassLimits = PASS_LIMITS) {
@@ -102,7 +102,7 @@ export class SealingAgain {
     return this.#keyId;
   }
 
-  /** Returns the changes of the next pass. @throws BerthError BERTH_IDENTITY_INVALID for a record that does not open */
+  /** Returns the changes of the next pass. @throws BerthError BERTH_IDENTITY_INVALID for a record that cannot be decrypted */
   next(state: SealedState): SealingPass {
     const changes: Change[] = [];
     let bytes = 0;
@@ -111,7 +111,7 @@ export class SealingAgain {
       const { value: record, done } = this.#walk.next();
       if (done) {
         this.#walk = undefined;
-        // Records can have been added behind the walk, and changes of earlier passes can have failed.
+        // Records may have been added behind the walk, and changes of earlier passes may have failed.
         return { changes, isDone: changes.length === 0 && this.#isDone(state) };
       }
       const { sealed, context, withSealed } = record;
@@ -129,7 +129,7 @@ export class SealingAgain {
     return sealed === total;
   }
 
-  /** Counts the records, and those that are known to be encrypted with the key. */
+  /** Returns the number of records, and how many of them are known to be encrypted with the key. */
   progress(state: SealedState): SealingProgress {
     let sealed = 0;
     let total = 0;

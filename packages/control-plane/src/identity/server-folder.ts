@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { Authority, BerthError } from "@berth/proto";
 import { IdentityFolder } from "@berth/proto/identity";
 import { type ClusterKey, formatClusterKey, parseClusterKey } from "./cluster-key.js";
-import { issuingAuthority, requireOpenable, sealAuthorityAgain } from "./sealed-authority.js";
+import { issuingAuthority, requireDecryptable, resealAuthority } from "./sealed-authority.js";
 
 const FOLDER = "identity";
 const CLUSTER_KEY_FILE = "cluster.key";
 /** The authority for members that the first server created, as in etcd. A server that has joined does not have it. */
 const FIRST_AUTHORITY_FILE = "authority.json";
 const ETCD_AUTHORITY_FILE = "etcd-authority.json";
-/** The servers that the cluster had when this server joined. Their etcd is to get another member. */
+/** The servers that the cluster had when this server joined. The server's etcd member is added to theirs. */
 const SERVERS_FILE = "servers";
 /** Exists from the start of a join until its end. A server with it must not create a cluster. */
 const JOINING_FILE = "joining";
@@ -28,7 +28,7 @@ export interface ClusterSecrets {
   readonly etcdAuthorities: readonly Authority[];
 }
 
-/** How far the identity in a folder is. */
+/** The state of the identity in a folder. */
 export type FolderState =
   /** There is no identity, or only the beginning of a cluster that has never run. */
   | { readonly kind: "none"; readonly hasBegunCluster: boolean }
@@ -74,12 +74,12 @@ export class ServerFolder {
     return { kind: "none", hasBegunCluster: (await this.#read(CLUSTER_KEY_FILE)) !== undefined };
   }
 
-  /** Marks the folder as one of a server that joins. */
+  /** Marks the folder as belonging to a joining server. */
   async beginJoin(): Promise<void> {
     await this.#replace(JOINING_FILE, "This server has begun to join a cluster: run `berth server join`.\n");
   }
 
-  /** Marks the folder as one of a server that the cluster has removed. */
+  /** Marks the folder as belonging to a removed server. */
   async markRemoved(): Promise<void> {
     await this.#replace(REMOVED_FILE, "This server was removed from its cluster with `berth server rm`.\n");
   }
@@ -88,7 +88,7 @@ export class ServerFolder {
     await rm(join(this.path, JOINING_FILE), { force: true });
   }
 
-  /** Stores what a server gets when it joins. Replaces the files of an earlier attempt. */
+  /** Stores the secrets that a joining server receives. Replaces the files of an earlier attempt. */
   async storeJoin(secrets: ClusterSecrets, servers: readonly string[]): Promise<void> {
     await this.storeSecrets(secrets);
     await this.#replace(SERVERS_FILE, `${servers.join("\n")}\n`);
@@ -100,12 +100,12 @@ export class ServerFolder {
     await this.storeEtcdAuthorities(etcdAuthorities);
   }
 
-  /** Replaces the authorities that etcd trusts. The cluster key must open them. */
+  /** Replaces the authorities that etcd trusts. The cluster key must decrypt them. */
   async storeEtcdAuthorities(authorities: readonly Authority[]): Promise<void> {
     await this.#replace(ETCD_AUTHORITY_FILE, formatEtcdAuthorities(authorities));
   }
 
-  /** Marks the folder as one of a server that is restored from a backup. */
+  /** Marks the folder as belonging to a server that is being restored from a backup. */
   async beginRestore(): Promise<void> {
     await this.#replace(RESTORING_FILE, "A restore has begun: run `berth backup restore` again.\n");
   }
@@ -157,13 +157,13 @@ export class ServerFolder {
     await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
   }
 
-  /** Encrypts the keys of the authorities in this folder again, with the version that `clusterKey` encrypts with. */
-  async sealAuthoritiesAgain(clusterKey: ClusterKey): Promise<void> {
-    const sealAgain = (authority: Authority): Authority => sealAuthorityAgain(clusterKey, authority);
+  /** Re-encrypts the keys of the authorities in this folder with the encrypting version of `clusterKey`. */
+  async resealAuthorities(clusterKey: ClusterKey): Promise<void> {
+    const reseal = (authority: Authority): Authority => resealAuthority(clusterKey, authority);
     const first = await this.readFirstAuthority(clusterKey);
-    if (first !== undefined) await this.#replace(FIRST_AUTHORITY_FILE, formatAuthority(sealAgain(first)));
+    if (first !== undefined) await this.#replace(FIRST_AUTHORITY_FILE, formatAuthority(reseal(first)));
     const etcdAuthorities = await this.#requireEtcdAuthorities(clusterKey);
-    await this.storeEtcdAuthorities(etcdAuthorities.map(sealAgain));
+    await this.storeEtcdAuthorities(etcdAuthorities.map(reseal));
   }
 
   async #clusterKey(): Promise<ClusterKey> {
@@ -209,7 +209,7 @@ export class ServerFolder {
   /** Replaces a secret file atomically. After a power failure it has either its old or its new text. */
   async #replace(name: string, text: string): Promise<void> {
     const temporary = join(this.path, `${name}.new`);
-    // A leftover of a crash could have other permissions, or be a link.
+    // A file that a crash left over could have different permissions, or be a link.
     await rm(temporary, { force: true });
     const file = await openFile(temporary, "wx", 0o600);
     try {
@@ -243,6 +243,6 @@ function formatEtcdAuthorities(authorities: readonly Authority[]): string {
 
 function parseAuthority(value: unknown, clusterKey: ClusterKey): Authority {
   const authority = Authority.fromJSON(value);
-  requireOpenable(clusterKey, authority);
+  requireDecryptable(clusterKey, authority);
   return authority;
 }

@@ -16,7 +16,7 @@ import { createSealedAuthority } from "./sealed-authority.js";
 import { type ClusterSecrets, ServerFolder } from "./server-folder.js";
 import { serverRemoved } from "./server-removed.js";
 
-/** What a server needs to prove who it is, and to issue certificates. */
+/** The credentials with which a server proves its identity and issues certificates. */
 export interface ServerIdentity extends ClusterSecrets {
   /** The cluster key and its files, which change during a rotation. */
   readonly heldKey: HeldClusterKey;
@@ -60,7 +60,7 @@ async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefine
     if (kind === "restoring") throw interruptedRestore(folder.path);
     return undefined;
   }
-  // A crash came between the certificate, which completes a join or a restore, and the removal of the mark.
+  // After a crash between the certificate, which completes a join or a restore, and the removal of the mark.
   await folder.endJoin();
   await folder.endRestore();
   return identityOf(folder, files);

@@ -6,7 +6,7 @@ export function serverRemoved(dataDir?: string): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_REMOVED",
     message:
-      "this server was removed from its cluster and takes no calls any more: to add this host again, " +
+      "this server was removed from its cluster and no longer accepts calls: to add this host again, " +
       `remove ${directory} and run "berth server join" with a new token`,
     ...(dataDir !== undefined && { details: { dataDir } }),
   });

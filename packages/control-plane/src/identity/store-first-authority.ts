@@ -1,7 +1,7 @@
 import type { Authority } from "@berth/proto";
 import type { Writer } from "../reconciler/writer.js";
 
-/** Stores the authority that the first server created in etcd, unless an authority is stored already. */
+/** Stores the authority that the first server created in etcd, unless an authority is already stored. */
 export async function storeFirstAuthority(
   authority: Authority,
   writer: Pick<Writer, "submit">,

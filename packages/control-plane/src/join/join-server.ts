@@ -9,7 +9,7 @@ import {
 } from "@berth/proto/identity";
 import { requestJoin } from "@berth/proto/rpc";
 import { ClusterKey, isClusterKey, keyVersion } from "../identity/cluster-key.js";
-import { requireOpenable } from "../identity/sealed-authority.js";
+import { requireDecryptable } from "../identity/sealed-authority.js";
 import { type ClusterSecrets, type FolderState, ServerFolder } from "../identity/server-folder.js";
 import { hasEtcdData } from "../store/embedded/cluster.js";
 import { DataDir } from "../store/embedded/data-dir.js";
@@ -61,7 +61,7 @@ export async function joinServer(
   }
 }
 
-/** The server would reject the token, too, but only after it has seen it. */
+/** Rejects other tokens before they are sent. */
 function requireServerToken(token: string): void {
   const { kind } = parseJoinToken(token);
   if (kind === JoinKind.SERVER) return;
@@ -71,7 +71,7 @@ function requireServerToken(token: string): void {
   });
 }
 
-/** @throws BerthError BERTH_INPUT_INVALID when a data directory has an identity */
+/** @throws BerthError BERTH_INPUT_INVALID when the data directory contains an identity */
 function requireJoinable(state: FolderState, dataDir: string): void {
   if (state.kind === "removed") {
     throw notEmpty(dataDir, "this server was removed from its cluster");
@@ -86,8 +86,8 @@ function requireJoinable(state: FolderState, dataDir: string): void {
 }
 
 /**
- * Returns what a server gets in addition to its certificate.
- * @throws BerthError BERTH_IDENTITY_INVALID unless the parts belong together
+ * Returns the secrets that a server receives in addition to its certificate.
+ * @throws BerthError BERTH_IDENTITY_INVALID unless they match the certificate
  */
 function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterSecrets {
   const keyBytes = server?.clusterKey ?? Buffer.alloc(0);
@@ -100,9 +100,9 @@ function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterS
   const etcdAuthorities = [etcdAuthority, ...otherAuthorities];
   const { cluster } = readTrust(authorities);
   for (const authority of etcdAuthorities) {
-    requireOpenable(clusterKey, authority);
+    requireDecryptable(clusterKey, authority);
     if (readAuthority(authority.certificate).cluster !== cluster)
-      throw invalidResponse(`an authority for etcd is not of the cluster ${cluster}`);
+      throw invalidResponse(`an authority for etcd does not belong to the cluster ${cluster}`);
   }
   return { clusterKey, etcdAuthorities };
 }
@@ -110,7 +110,7 @@ function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterS
 function invalidResponse(why: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `cannot use the answer of the cluster: ${why}: the servers may have different versions`,
+    message: `cannot use the response of the cluster: ${why}: the servers may have different versions`,
   });
 }
 

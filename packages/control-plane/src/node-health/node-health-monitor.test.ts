@@ -5,7 +5,7 @@ import {
   DOWN_AFTER_MS,
   DOWN_UNCONFIRMED_AFTER_MS,
 } from "../core/node-health/silence-thresholds.js";
-import { FREEZE_MS } from "../core/node-health/suspect-nodes.js";
+import { FAILOVER_PAUSE_MS } from "../core/node-health/suspect-nodes.js";
 import { recordKey } from "../state/change.js";
 import { readOne } from "../store/read.js";
 import type { NodeHealthMonitor } from "./node-health-monitor.js";
@@ -158,14 +158,14 @@ describe("NodeHealthMonitor", () => {
     lead();
     await pass(2_000, NODES);
     for (const nodeId of ["b", "c", "d"]) reachable.delete(nodeId);
-    await pass(FREEZE_MS, ["a"]);
+    await pass(FAILOVER_PAUSE_MS, ["a"]);
     expect(down()).toEqual([]);
-    expect(state.nodes.get("b")?.stateMessage).toMatch(/3 of 4 nodes fell silent at once/);
+    expect(state.nodes.get("b")?.stateMessage).toMatch(/3 of 4 nodes became unreachable at once/);
     await pass(1_500, ["a"]);
     expect(down()).toEqual(["b", "c", "d"]);
   });
 
-  it("ends a freeze when the nodes are heard again", async () => {
+  it("ends a failover pause when the nodes are heard again", async () => {
     lead();
     await pass(2_000, NODES);
     reachable = new Set();

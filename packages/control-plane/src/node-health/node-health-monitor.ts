@@ -34,7 +34,7 @@ export interface NodeHealthMonitorOptions {
   readonly sendProbeRequest: (peerId: string, request: ProbeRequest) => boolean;
   /** Called when a node becomes suspect and when it is trusted again. */
   readonly onSuspicion: (nodeId: string) => void;
-  /** Called when agents have to change their heartbeat interval. */
+  /** Called when agents must change their heartbeat interval. */
   readonly onHeartbeatInterval: (heartbeatMs: number) => void;
   readonly logger: Logger;
   readonly observer: NodeHealthObserver;
@@ -84,7 +84,7 @@ export class NodeHealthMonitor {
     const unsubscribe = state.onChange(({ nodes, isRestoreChanged }) => {
       if (isRestoreChanged) for (const node of state.nodes.values()) this.#evaluations.add(node.id, 0);
       for (const [nodeId, { before, after }] of nodes) this.#onNodeChange(nodeId, before, after);
-      if (nodes.size > 0) this.#updateFreeze();
+      if (nodes.size > 0) this.#updateFailoverPause();
     });
     onAbort(signal, () => {
       unsubscribe();
@@ -177,7 +177,7 @@ export class NodeHealthMonitor {
         now: nowMs,
         leadingSinceMs,
         lagMs: lag.lagMs(),
-        freeze: this.#suspects.freeze,
+        failoverPause: this.#suspects.failoverPause,
         isRestorePending: state.isRestorePending,
       },
     );
@@ -192,16 +192,16 @@ export class NodeHealthMonitor {
     if (!this.#suspects.set(nodeId, isSuspect, this.#nowMs())) return;
     if (isSuspect) observer.onSuspect();
     onSuspicion(nodeId);
-    this.#updateFreeze();
+    this.#updateFailoverPause();
   }
 
-  #updateFreeze(): void {
+  #updateFailoverPause(): void {
     const { state, logger } = this.#options;
     const countUpNodes = (): number =>
       [...state.nodes.values()].filter((node) => node.state === NodeState.READY).length;
-    if (!this.#suspects.updateFreeze(countUpNodes, this.#nowMs())) return;
-    const { freeze } = this.#suspects;
-    logger.warn(freeze === undefined ? "node failure detection resumed" : freeze.reason);
+    if (!this.#suspects.updateFailoverPause(countUpNodes, this.#nowMs())) return;
+    const { failoverPause } = this.#suspects;
+    logger.warn(failoverPause === undefined ? "node failure detection resumed" : failoverPause.reason);
     for (const nodeId of this.#suspects.nodeIds) this.#evaluations.add(nodeId, 0);
   }
 

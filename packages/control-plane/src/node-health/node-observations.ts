@@ -2,7 +2,7 @@ import { type Node, NodeState } from "@berth/proto";
 import { evaluateVotes, isUnanimous, NO_VOTES, type ProbeVotes } from "../core/node-health/probe-votes.js";
 import { DOWN_AFTER_MS, lateAfterMs } from "../core/node-health/silence-thresholds.js";
 
-/** Interval of the probe rounds for a host with a verdict, live or down. */
+/** Interval of the probe rounds for a host that is known to be live or down. */
 const NEXT_ROUND_AFTER_MS = 1_000;
 
 /** This leader's observations of one node, in memory only. Times are in ms of the monotonic clock. */
@@ -15,8 +15,8 @@ export interface NodeObservation {
   votes: ProbeVotes;
   /** Number of the last rounds in a row in which every voter failed to reach the host. */
   failedRounds: number;
-  /** When the host last answered a probe. */
-  hostAnsweredMs: number | undefined;
+  /** When the host last responded to a probe. */
+  hostRespondedMs: number | undefined;
   /** Earliest start of the next probe round. */
   nextRoundMs: number;
 }
@@ -34,7 +34,7 @@ export class NodeObservations {
         agentLagMs: 0,
         votes: NO_VOTES,
         failedRounds: 0,
-        hostAnsweredMs: undefined,
+        hostRespondedMs: undefined,
         nextRoundMs: 0,
       };
       this.#byNode.set(nodeId, observation);
@@ -80,7 +80,7 @@ export function recordVotes(
   const isAlive = evaluateVotes(votes) === "lives";
   observation.votes = votes;
   observation.failedRounds = isUnanimous(votes) ? observation.failedRounds + 1 : 0;
-  if (isAlive) observation.hostAnsweredMs = nowMs;
+  if (isAlive) observation.hostRespondedMs = nowMs;
   observation.nextRoundMs = !isAlive && isReady ? nowMs : nowMs + NEXT_ROUND_AFTER_MS;
 }
 

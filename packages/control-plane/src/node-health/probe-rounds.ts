@@ -11,7 +11,7 @@ import { chooseVoters, type ProbeVotes } from "../core/node-health/probe-votes.j
 import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 
-/** Limit of concurrent rounds. When a thousand hosts fall silent at once, the fault is the leader's own network. */
+/** Limit of concurrent rounds. If more hosts become unreachable at once, the leader's own network has failed. */
 const MAX_CONCURRENT = 64;
 
 export interface ProbeRoundsOptions {
@@ -27,7 +27,7 @@ export interface ProbeRoundsOptions {
 /** The host to probe. */
 export interface ProbeRoundTarget {
   readonly address: string;
-  /** Asks the peers at once, because every voter failed to reach the host in the last round. */
+  /** Whether to ask the peers at once, because every voter failed to reach the host in the last round. */
   readonly askPeersAtOnce: boolean;
 }
 
@@ -38,7 +38,7 @@ interface Round {
   readonly address: string;
   /** Aborts when the round ends. */
   readonly ended: AbortController;
-  /** Whether the host answered, by voter. */
+  /** Whether the host responded, by voter. */
   readonly answers: Map<string, boolean>;
   /** Undefined until the peers have been chosen. */
   voters: readonly string[] | undefined;
@@ -48,10 +48,10 @@ interface Round {
 const SELF = "";
 
 /**
- * Probes silent hosts, at most one round per host at a time.
+ * Probes unresponsive hosts, at most one round per host at a time.
  *
- * The leader probes the host itself first. If the host does not answer soon, some of its peers probe it as well. The
- * round ends with the leader's success, all votes or the timeout.
+ * The leader probes the host first. If the host does not respond soon, some of its peers probe it as well. The round
+ * ends with the leader's success, all votes or the timeout.
  */
 export class ProbeRounds {
   readonly #options: ProbeRoundsOptions;

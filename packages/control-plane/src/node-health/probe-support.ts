@@ -8,7 +8,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 /** Limit of concurrent checks. After a takeover a thousand agents connect at once. */
 const MAX_CONCURRENT = 16;
 
-/** A check takes longer than a probe round. A live host that does not answer within this time never answers probes. */
+/** A check takes longer than a probe round. A live host that does not respond within it never responds to probes. */
 const CHECK_TRIES = 3;
 const CHECK_TRY_MS = 500;
 
@@ -23,7 +23,7 @@ export interface ProbeSupportOptions {
 }
 
 /**
- * Checks which hosts answer probes while their agents send heartbeats. A host that never answers cannot be probed.
+ * Checks which hosts respond to probes while their agents send heartbeats. A host that never responds cannot be probed.
  *
  * The result is stored with the node (`ignores_probes`), so that the next leader does not declare such a node down.
  */
@@ -52,7 +52,10 @@ export class ProbeSupport {
     if (node === undefined || node.ignoresProbes !== answered || !(answered || isHeard(nodeId))) return;
     if (!answered) {
       const address = node.description?.address;
-      logger.warn({ nodeId, address }, "host does not answer probes (firewall?): its loss is detected later");
+      logger.warn(
+        { nodeId, address },
+        "host does not respond to probes (firewall?): its loss is detected later",
+      );
     }
     const write = writer.submit(({ nodes }) => {
       const latest = nodes.get(nodeId);

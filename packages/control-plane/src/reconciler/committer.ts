@@ -7,7 +7,7 @@ import { applyEntries, logUnreadable } from "../state/state-sync.js";
 import type { Compare, Entry, GetOp, OpResult, Store, TxnOutcome, TxnRequest } from "../store/store.js";
 import type { EncodedChange } from "./transaction.js";
 
-/** Pause between attempts to read the result of a transaction that got no answer. */
+/** Pause between attempts to read the result of a transaction whose response was lost. */
 const READ_BACK_RETRY_MS = 250;
 
 export interface CommitterOptions {
@@ -61,7 +61,7 @@ export class Committer {
     throw notLeader({ reason: "another server was elected" });
   }
 
-  /** Reads the changed keys until etcd answers, since only they show whether the transaction was committed. */
+  /** Reads the changed keys until etcd responds, because only they show whether the transaction was committed. */
   async #readBack(changes: readonly EncodedChange[], cause: BerthError, signal: AbortSignal): Promise<void> {
     const { store, clock, logger } = this.#options;
     logger.warn({ err: cause, changes: changes.length }, "write timed out; reading the records back");
@@ -69,7 +69,7 @@ export class Committer {
       const outcome = await store.txn({ ops: readOps(changes) }, signal);
       if (outcome.kind === "committed") {
         this.#applyEntries(changes, outcome.results.map(resultEntry), outcome.revision);
-        logger.info({ revision: String(outcome.revision) }, "etcd answers again");
+        logger.info({ revision: String(outcome.revision) }, "etcd responds again");
         return;
       }
       await sleep(clock, READ_BACK_RETRY_MS, signal);

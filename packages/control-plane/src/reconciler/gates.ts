@@ -12,8 +12,8 @@ import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
 
 /**
- * Plans a service according to the states of its dependencies: restarts it, or decides with the reason that holds its
- * first tasks back, which is empty when nothing does.
+ * Plans a service according to the states of its dependencies: restarts it, or calls `decide` with the reason why its
+ * first tasks must wait; the reason is empty when they may start.
  */
 export function planWithDependencies(
   snapshot: ServiceSnapshot,
@@ -50,7 +50,7 @@ export function dependentsWaitingFor(serviceId: string, state: ClusterState): re
   });
 }
 
-/** Returns the services whose tasks run beside those of this one. */
+/** Returns the companions of a service, whose tasks run beside its tasks. */
 export function companionsOf(serviceId: string, state: ClusterState): readonly string[] {
   const name = state.services.get(serviceId)?.spec?.name;
   return name === undefined ? [] : [...state.services.companionsOf(name).keys()];

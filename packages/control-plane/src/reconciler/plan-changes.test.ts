@@ -37,7 +37,7 @@ test("a rollback pauses, with one explanation, when a network of the restored sp
     ]);
     const [change] = changes;
     expect(change?.kind === "put-service" && change.service.rollout?.message).toBe(
-      `${failure} and version 1 cannot be restored: network shop_back is gone: it is paused until the service is changed`,
+      `${failure} and version 1 cannot be restored: network shop_back no longer exists: it is paused until the service is changed`,
     );
   }
 });

@@ -97,10 +97,10 @@ function serviceRemoval(serviceId: string, state: ClusterState, now: number): re
 }
 
 /**
- * Returns the changes of an automatic rollback: the restored spec, and then the service that refers to it.
+ * Returns the changes of an automatic rollback: the restored spec, followed by the service that refers to it.
  *
- * Pauses the rollout instead if another service has taken a port or an address of that spec, or if one of its networks,
- * secrets or configs is gone.
+ * Pauses the rollout instead if another service uses a port or an address of that spec, or if one of its networks,
+ * secrets or configs no longer exists.
  */
 export function rollbackChanges(
   { service, failure }: Pick<Extract<Action, { kind: "roll-back-service" }>, "service" | "failure">,
@@ -124,10 +124,10 @@ export function rollbackChanges(
   ];
 }
 
-/** Returns why the networks of a spec keep it from being restored; undefined when they do not. */
+/** Returns why a spec cannot be restored because of its networks; undefined when it can. */
 function networkObstacle(serviceId: string, { task }: ServiceSpec, state: ClusterState): string | undefined {
   for (const { network, ipv4Address: address } of task?.networks ?? []) {
-    if (state.networks.byName(network)?.removing !== false) return `network ${network} is gone`;
+    if (state.networks.byName(network)?.removing !== false) return `network ${network} no longer exists`;
     if (address === "") continue;
     const obstacle = addressObstacle({ serviceId, network, address }, state);
     if (obstacle !== undefined) return obstacle;
@@ -135,13 +135,13 @@ function networkObstacle(serviceId: string, { task }: ServiceSpec, state: Cluste
   return undefined;
 }
 
-/** Returns which secret or config keeps a spec from being restored; undefined when none does. */
+/** Returns which secret or config prevents a spec from being restored; undefined when none does. */
 function fileObstacle(spec: ServiceSpec, { files }: ClusterState): string | undefined {
   const gone = fileMounts(spec).find(({ versionId }) => files.get(versionId) === undefined);
-  return gone && `its version of ${describeFile(gone)} is gone`;
+  return gone && `its version of ${describeFile(gone)} no longer exists`;
 }
 
-/** Returns which other service or task has a static address; undefined when the address is free. */
+/** Returns which other service or task uses a static address; undefined when the address is free. */
 function addressObstacle(wanted: StaticAddress, state: ClusterState): string | undefined {
   const { serviceId, network, address } = wanted;
   for (const { id, spec } of state.services.ofNetwork(network).values()) {

@@ -10,7 +10,7 @@ export const MAX_CHANGES = MAX_TXN_OPS - 1;
 /** Limit of the changes' bytes in one transaction. The fence's key is compared, and read when the fence has failed. */
 const MAX_BYTES = MAX_TXN_BYTES - 2 * txnBytes({ compare: [{ kind: "absent", key: LEADER_KEY }], ops: [] });
 
-/** etcd commits concurrent transactions with one fsync; more than this at a time gain nothing. */
+/** etcd commits concurrent transactions with one fsync; more than this number at a time brings no further gain. */
 const MAX_CONCURRENT = 8;
 
 /** A change with its store operation. Encoded once, because the value can be large. */

@@ -19,7 +19,7 @@ import {
   TransactionBudget,
 } from "./transaction.js";
 
-/** A decision that is refused this often fails: another program keeps writing the same records. */
+/** A decision fails after this many refusals, because another program keeps writing the same records. */
 const MAX_REFUSALS = 5;
 
 /** Decisions without changes are made in batches of at most this duration, so that they do not block other work. */
@@ -50,7 +50,7 @@ export type Decide<T> = (state: ClusterState) => Decision<T>;
 /**
  * The only writer of a term. It makes decisions one after the other, each on a state that includes all earlier ones, so
  * decisions never conflict with each other. It writes as many as fit in one fenced transaction. Other code sees changes
- * only after they are in the store. A decision whose transaction is refused or has no known outcome is made again.
+ * only after they are in the store. A decision whose transaction is refused or has an unknown outcome is made again.
  */
 export class Writer {
   readonly #options: WriterOptions;
@@ -163,7 +163,7 @@ export class Writer {
         const changes = this.#decide(job);
         if (changes === undefined) continue;
         if (!batch.add(job, changes)) this.#jobs.unshift(job);
-        // A full batch makes no further decision that would have to see these changes.
+        // In a full batch, no further decision has to see these changes.
         else if (!batch.isFull) draft.write(changes.map(({ change }) => change));
       }
     });
@@ -220,9 +220,9 @@ class Batch {
 }
 
 /**
- * Returns whether other work gets a turn before the next batch: agents get their assignments after changes of tasks.
- * Decisions without changes could otherwise block the event loop. Other batches follow at once, such as a thousand
- * registering nodes.
+ * Returns whether to yield to other work before the next batch: after changes of tasks, agents get their assignments,
+ * and decisions without changes must not block the event loop. Other batches follow at once, for example when a
+ * thousand nodes register.
  */
 function needsPause(changes: readonly EncodedChange[]): boolean {
   return changes.length === 0 || changes.some(isTaskChange);
@@ -235,7 +235,7 @@ interface WriteJob {
   /** Resolves the caller's promise: the changes are in the store. */
   succeed(): void;
   fail(error: unknown): void;
-  /** Whether the caller's promise is settled already, for example because its signal aborted. */
+  /** Whether the caller's promise is already settled, for example because its signal aborted. */
   isSettled(): boolean;
   /** How often the store has refused the changes. */
   refusals: number;

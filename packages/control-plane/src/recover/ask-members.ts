@@ -6,7 +6,7 @@ import { EtcdHttpClient } from "../store/embedded/etcd-http.js";
 import { EtcdStore } from "../store/etcd/etcd-store.js";
 import type { EtcdTls } from "../store/etcd-tls.js";
 
-/** A host that answers at all answers within a round trip; this allows for a busy one. */
+/** A running host responds within a round trip; allows for a busy one. */
 const TIMEOUT_MS = 5_000;
 
 const DEFAULT_SERVER_PORT = 7400;
@@ -14,13 +14,13 @@ const DEFAULT_SERVER_PORT = 7400;
 export interface AskMembersOptions {
   /** IP addresses of the other members. */
   readonly addresses: readonly string[];
-  /** "host:port" of servers that are known. */
+  /** "host:port" of the known servers. */
   readonly servers: readonly string[];
   readonly tls: EtcdTls;
   readonly transport: RpcTransport;
 }
 
-/** Asks the etcd and the server at each address whether they run. */
+/** Checks whether the etcd and the server at each address are running. */
 export async function askMembers(
   { addresses, servers, tls, transport }: AskMembersOptions,
   signal: AbortSignal,
@@ -45,7 +45,7 @@ export async function askMembers(
   }
 }
 
-/** Asks the port for other members, which an etcd without a majority serves, too. */
+/** Checks the peer port, which etcd also serves without a quorum. */
 async function askPeerPort(
   address: string,
   http: EtcdHttpClient,
@@ -59,8 +59,8 @@ async function askPeerPort(
     signal.throwIfAborted();
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
     if (code === "ECONNREFUSED") return { kind: "stopped" };
-    // A TLS error is an answer, but not of this cluster.
-    return { kind: "silent", reason: limit.aborted ? "timeout" : code || String(error) };
+    // A TLS error is a response, but not from this cluster.
+    return { kind: "unreachable", reason: limit.aborted ? "timeout" : code || String(error) };
   }
 }
 
@@ -78,7 +78,7 @@ async function lastIndexOf(address: string, tls: EtcdTls, signal: AbortSignal): 
   }
 }
 
-/** Returns whether a server answers at one of the addresses, even with an error. */
+/** Returns whether a server responds at one of the addresses, even with an error. */
 async function isAnyRunning(
   servers: readonly string[],
   transport: RpcTransport,

@@ -43,15 +43,15 @@ const START_TIMEOUT_MS = 60_000;
 
 export interface RecoverOptions {
   readonly dataDir: string;
-  /** Whether the operator vouches that the members that do not answer are lost. */
+  /** Whether the operator confirms that unreachable members are lost. */
   readonly isForced: boolean;
   readonly nowMs: number;
   readonly logger: Logger;
-  /** Asks the operator. Returns false to change nothing. */
+  /** Asks the operator for confirmation. Returns false to change nothing. */
   readonly confirm: (plan: RecoveryPlan) => Promise<boolean>;
 }
 
-/** What a recovery will do. */
+/** The effects of a recovery. */
 export interface RecoveryPlan {
   /** Address of this server. */
   readonly address: string;
@@ -62,11 +62,11 @@ export interface RecoveryPlan {
 }
 
 /**
- * Makes this server the only one of its cluster after the majority of the servers was lost. Removes all other servers and their etcd
- * members. Returns undefined if the operator does not confirm it.
+ *  Makes this server the only server of its cluster after the loss of the quorum. Removes all other servers and their etcd
+ members. Returns undefined if the operator does not confirm the recovery.
  *
  * It can be repeated after a crash at any time.
- * @throws BerthError BERTH_CONFLICT when a majority may run, BERTH_ETCD_DATA_LOCKED while the server runs,
+ * @throws BerthError BERTH_CONFLICT when a quorum may be running, BERTH_ETCD_DATA_LOCKED while the server runs,
  *         BERTH_INPUT_INVALID for a data directory without a cluster, BERTH_ETCD_FAILED
  */
 export async function recoverServer(
@@ -203,7 +203,7 @@ async function recordRecovery(
       ...{ subjects: [{ kind: "server", id: "", name: address }], errorCode: "", count: 1 },
       summary: "made this server the only one of the cluster, and removed all others",
     },
-    // No leader has recorded it, and leaders have epochs from 1.
+    // Epoch 0, because no leader has recorded it, and leaders have epochs from 1.
     { sequence: Math.max(0, ...sequences) + 1, timeMs: nowMs, server: address, epoch: 0, call: 0 },
   );
   const change: Put = { kind: "put-audit", record };

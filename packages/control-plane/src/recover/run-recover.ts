@@ -52,7 +52,7 @@ export async function runRecover(
     return;
   }
   const { dataDir, yes, force } = parsed;
-  streams.stderr.write("Asking the other servers whether they run\n");
+  streams.stderr.write("Checking whether the other servers are running\n");
   const options = { dataDir, isForced: force, nowMs: Date.now(), logger: createLogger("error") };
   const confirm = async (plan: RecoveryPlan): Promise<boolean> => {
     streams.stderr.write(describePlan(plan));
@@ -75,16 +75,14 @@ export function parseRecoverArguments(
 ): ParsedRecover {
   let text = "";
   const command = new Command("berth server recover")
-    .description(
-      "Continue with the server of this host alone, after the majority of the servers was lost for good",
-    )
+    .description("Continue with this host's server alone, after the quorum of servers was lost for good")
     .addOption(
       new Option("--data-dir <dir>", "Data directory of this server [BERTH_DATA_DIR]").default(
         env.BERTH_DATA_DIR || DEFAULT_DATA_DIR,
       ),
     )
     .option("-y, --yes", "Do not ask for confirmation", false)
-    .option("-f, --force", "Servers that do not answer are lost for good, or stopped", false)
+    .option("-f, --force", "Assume that servers that do not respond are lost for good or stopped", false)
     .allowExcessArguments(false)
     .addHelpText("after", EXAMPLES)
     .exitOverride()
@@ -109,7 +107,7 @@ export function parseRecoverArguments(
 /** Returns false for any answer but "yes". @throws BerthError BERTH_INPUT_INVALID without a terminal */
 async function askToContinue({ stdin, stderr }: RecoverStreams, signal: AbortSignal): Promise<boolean> {
   if (stdin.isTTY !== true)
-    throw invalidArguments("a confirmation is needed, and standard input is not a terminal: use --yes");
+    throw invalidArguments("a confirmation is required, but standard input is not a terminal: use --yes");
   const terminal = createInterface({ input: stdin, output: stderr });
   try {
     return (await terminal.question('Type "yes" to continue: ', { signal })).trim() === "yes";
@@ -118,7 +116,7 @@ async function askToContinue({ stdin, stderr }: RecoverStreams, signal: AbortSig
   }
 }
 
-/** Returns the text that says what a recovery does, and what can be lost. */
+/** Returns the text that explains the effects of a recovery, and which changes can be lost. */
 export function describePlan({ address, others, log, copy }: RecoveryPlan): string {
   const uncommitted = log.lastIndex - log.commit;
   return [
@@ -128,11 +126,11 @@ export function describePlan({ address, others, log, copy }: RecoveryPlan): stri
     ...others.map((member) => `  ${member.address}: ${describeAnswer(member)}`),
     "",
     `The log of this server's etcd ends with entry ${log.lastIndex} of term ${log.lastTerm}. All entries are kept, ` +
-      `including ${uncommitted} of which it does not know whether they were confirmed.`,
-    "Changes are lost if the other servers have confirmed them while this one was off or cut off. Nothing that was",
-    "confirmed is lost if this server ran until the majority was lost.",
+      `including ${uncommitted} that may not have been confirmed.`,
+    "Changes are lost if the other servers confirmed them while this server was off or cut off. Nothing that was",
+    "confirmed is lost if this server was running until the quorum was lost.",
     "",
-    `A copy of the present data is kept in ${copy}.`,
+    `A copy of the current data is kept in ${copy}.`,
     "Never start the removed servers with their data while this server is off: they would continue with their former",
     "state. When they reach this server, they stop by themselves.",
     "",
@@ -143,11 +141,11 @@ export function describePlan({ address, others, log, copy }: RecoveryPlan): stri
 function describeAnswer({ answer }: AskedMember): string {
   switch (answer.kind) {
     case "running":
-      return "runs, without a majority";
+      return "running, without a quorum";
     case "stopped":
-      return "does not run";
-    case "silent":
-      return `no answer (${answer.reason})`;
+      return "not running";
+    case "unreachable":
+      return `unreachable (${answer.reason})`;
     default:
       return assertNever(answer);
   }
@@ -156,7 +154,7 @@ function describeAnswer({ answer }: AskedMember): string {
 function nextSteps({ address }: RecoveryPlan, dataDir: string): string {
   const options = dataDir === DEFAULT_DATA_DIR ? "" : ` --data-dir ${dataDir}`;
   return [
-    "This server is the only one of its cluster now. Start it as usual:",
+    "This server is now the only server of its cluster. Start it as usual:",
     "",
     `  berth server --listen ${address}:7400${options}`,
     "",

@@ -13,10 +13,10 @@ export interface Members {
 }
 
 /**
- * Returns whom a server admits.
+ * Returns the rules by which a server admits callers.
  *
- * Only the leader knows the members of the cluster. Other servers accept each certificate of the cluster, and forward the
- * calls of users to the leader, which checks their roles. Nodes have sessions with the leader only.
+ * Only the leader knows the members of the cluster. Other servers accept each certificate of the cluster, and forward
+ * the calls of users to the leader, which checks their roles. Nodes have sessions with the leader only.
  */
 export function accessRules(role: Role, refusals: Pick<RefusalReporter, "record">): AccessRules {
   return {
@@ -27,7 +27,7 @@ export function accessRules(role: Role, refusals: Pick<RefusalReporter, "record"
   };
 }
 
-/** A certificate of a node or user that was removed is revoked, since names of nodes are never reused. */
+/** Revokes the certificates of removed nodes and users, whose names are never reused. */
 function leaderRevocations(role: Role): Revocations {
   return {
     isRevoked: ({ identity }) => role.leader?.members.has(identity) === false,

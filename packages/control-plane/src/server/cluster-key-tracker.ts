@@ -16,7 +16,7 @@ import { linkSignals } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { decodeEntry } from "../state/change.js";
-import { CLUSTER_KEY_KEY, SERVERS_PREFIX } from "../store/keys.js";
+import { CLUSTER_KEY_RECORD, SERVERS_PREFIX } from "../store/keys.js";
 import { listAndWatch } from "../store/list-watch.js";
 import { readAll, readOne } from "../store/read.js";
 import type { Store } from "../store/store.js";
@@ -25,9 +25,9 @@ import { parseServerAddress } from "./server-registry.js";
 /** How long the start waits for another server with the current key. Then the process ends, and its supervisor retries. */
 const START_TIMEOUT_MS = 60_000;
 const RETRY_MS = 500;
-/** Time for one server, so that a host that does not answer leaves time for the others. */
+/** Timeout for one server, so that an unresponsive host leaves time for the others. */
 const SERVER_TIMEOUT_MS = 3_000;
-/** A server that was off for several rotations takes three steps. More show a bug. */
+/** Limit of steps. A server that missed several rotations takes three steps; more indicate a bug. */
 const MAX_STEPS = 8;
 
 export interface ClusterKeyTrackerOptions {
@@ -39,9 +39,9 @@ export interface ClusterKeyTrackerOptions {
 }
 
 /**
- * Gives a starting server the cluster key that the cluster uses. A server that was off during a rotation gets it from
- * another server, over TLS with certificates of both sides.
- * @throws BerthError BERTH_IDENTITY_INVALID when no server has answered in time
+ * Makes sure that a starting server has the current cluster key. A server that was off during a rotation gets the key
+ * from another server, over mutual TLS.
+ * @throws BerthError BERTH_IDENTITY_INVALID when no server has responded in time
  */
 export async function ensureClusterKey(
   options: ClusterKeyTrackerOptions,
@@ -54,7 +54,7 @@ export async function ensureClusterKey(
       return await followCluster(options, signal);
     } catch (error) {
       signal.throwIfAborted();
-      // The next key of a rotation can come later.
+      // The next key of a rotation may arrive later.
       if (identity.clusterKey.find(sealingKeyId(await readState(options, signal))) !== undefined) return;
       if (!isBerthError(error) || runtime.clock.nowMs() >= deadlineMs) throw error;
       if (isFirst) logger.warn({ err: error }, "waiting for the current cluster key");
@@ -67,7 +67,7 @@ export async function ensureClusterKey(
 export async function trackClusterKey(options: ClusterKeyTrackerOptions, signal: AbortSignal): Promise<void> {
   const { store, runtime } = options;
   let attempt: Attempt = { stop: async () => {} };
-  const span = { key: CLUSTER_KEY_KEY };
+  const span = { key: CLUSTER_KEY_RECORD };
   for await (const { kind } of listAndWatch({ store, clock: runtime.clock, span }, signal)) {
     if (kind === "unreachable") continue;
     await attempt.stop();
@@ -140,14 +140,14 @@ async function execute(
 }
 
 async function readState({ store }: ClusterKeyTrackerOptions, signal: AbortSignal) {
-  const entry = await readOne(store, CLUSTER_KEY_KEY, signal);
+  const entry = await readOne(store, CLUSTER_KEY_RECORD, signal);
   const decoded = entry && decodeEntry(entry);
   return decoded?.kind === "put" && decoded.put.kind === "put-clusterKey"
     ? decoded.put.clusterKey
     : undefined;
 }
 
-/** Gets a key from the first server that has it. @throws BerthError BERTH_IDENTITY_INVALID when none has answered with it */
+/** Fetches a key from the first server that has it. @throws BerthError BERTH_IDENTITY_INVALID when no server returns it */
 async function fetchKey(
   id: string,
   options: ClusterKeyTrackerOptions,
@@ -164,7 +164,7 @@ async function fetchKey(
       failures.push(`${address}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  const why = failures.length === 0 ? "no other server runs" : failures.join("; ");
+  const why = failures.length === 0 ? "no other server is running" : failures.join("; ");
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
     message: `this server does not have the cluster key ${id.slice(0, 12)}, which the cluster has been rotated to: ${why}: start a server that has it`,
@@ -182,15 +182,15 @@ async function fetchFrom(
     const response = await connection.calls.fetchClusterKey({ id }, { signal, timeoutMs: SERVER_TIMEOUT_MS });
     const version = keyVersion(response.clusterKey);
     if (version.id === id) return version;
-    throw new BerthError({ code: "BERTH_IDENTITY_INVALID", message: "the server returned another key" });
+    throw new BerthError({ code: "BERTH_IDENTITY_INVALID", message: "the server returned a different key" });
   } finally {
     connection.close();
   }
 }
 
 /**
- * Renews the certificate of this server at another one if it has expired. A server issues its own certificates, but not
- * without the current cluster key.
+ * Renews the certificate of this server through another server if it has expired. Without the current cluster key, a
+ * server cannot issue its own certificate.
  */
 async function renewExpiredCertificate(
   address: string,
@@ -217,7 +217,7 @@ async function renewExpiredCertificate(
   }
 }
 
-/** Returns the addresses of the servers that are registered, and of those that this server knew when it joined. */
+/** Returns the addresses of the registered servers, and of the servers that the cluster had when this server joined. */
 async function otherServers(
   { store, identity }: ClusterKeyTrackerOptions,
   signal: AbortSignal,

@@ -13,7 +13,7 @@ import { type Clock, sleep } from "../runtime/clock.js";
 import { noLeader } from "../runtime/leader-errors.js";
 import type { Role, Route } from "./role.js";
 
-/** How long a call waits for a leader. During a failover, callers then get a slow answer instead of an error. */
+/** How long a call waits for a leader. During a failover, callers thus get a slow response instead of an error. */
 const MAX_WAIT_MS = 5_000;
 
 /** Pause before a call is retried with the next leader. */
@@ -40,8 +40,8 @@ export interface ControlRouter {
 }
 
 /**
- * Returns the Control service of any server. The leader answers calls itself, and every other server forwards them to
- * the leader.
+ * Returns the Control service of any server. The leader handles calls, and every other server forwards them to the
+ * leader.
  *
  * A call that fails because the leader has changed is retried with the next leader. A call with a request stream is not
  * retried, because the stream can be read only once.
@@ -105,7 +105,7 @@ async function callUnary(
   }
 }
 
-/** Calls a method with a response stream. It is not retried once the caller has got a response. */
+/** Calls a method with a response stream. It is not retried once the caller has received a response. */
 async function* callServerStreaming(
   router: RoutingContext,
   name: keyof Control,

@@ -76,7 +76,7 @@ export interface CreatedLeader {
   readonly loops: readonly Loop[];
 }
 
-/** The dependencies that most components of the leader have in common. */
+/** The dependencies that most components of the leader share. */
 interface TermContext {
   readonly state: ClusterState;
   readonly writer: Writer;
@@ -90,7 +90,7 @@ interface TermContext {
 export function createLeader(options: CreateLeaderOptions, signal: AbortSignal): CreatedLeader {
   const { term, state, store, runtime, logger, observer, address, servers, registrations } = options;
   const { clock } = runtime;
-  // The revisions of a restored etcd begin at 1 again. Only etcd itself compares the epoch without the generation.
+  // The revisions of a restored etcd start at 1. Only etcd itself compares the epoch without the generation.
   const epoch = term.epoch + BigInt(state.restore?.generation ?? 0);
 
   const events = new EventLog({ state, runtime, epoch, address, signal });

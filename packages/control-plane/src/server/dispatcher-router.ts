@@ -9,8 +9,8 @@ const LEADER_WAIT_MS = 2_000;
 type Handlers = RpcHandlers<typeof DispatcherServiceService>;
 
 /**
- * Returns the Dispatcher service of any server: the leader serves the agents, and every other server answers with
- * BERTH_NOT_LEADER and the leader's address.
+ * Returns the Dispatcher service of any server: the leader serves the agents, and every other server returns
+ * BERTH_NOT_LEADER with the leader's address.
  */
 export function routeDispatcherService(role: Role): Handlers {
   return {

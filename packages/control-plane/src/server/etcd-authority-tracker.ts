@@ -32,7 +32,7 @@ export async function trackEtcdAuthorities(
   }
 }
 
-/** Does what the record says. Returns whether that has succeeded. */
+/** Applies the record. Returns whether that has succeeded. */
 async function tryFollow(options: EtcdAuthorityTrackerOptions, signal: AbortSignal): Promise<boolean> {
   try {
     const record = await readRecord(options.store, signal);
@@ -55,7 +55,7 @@ async function follow(
   const fingerprints = wanted.map(({ fingerprint }) => fingerprint);
   if (record.restartingServer !== serverId || isSameSet(etcd.trust.trusted, fingerprints)) return;
   await etcd.restart(signal);
-  logger.info({ authorities: fingerprints }, "restarted etcd, which trusts these CAs now");
+  logger.info({ authorities: fingerprints }, "restarted etcd to trust these CAs");
 }
 
 async function readRecord(store: Store, signal: AbortSignal): Promise<EtcdAuthorities | undefined> {

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { MembershipChanges } from "../api/servers/membership-changes.js";
 import { memberOf } from "../core/membership/server-members.js";
 import {
-  forgottenServers,
+  expiredServers,
   isRemoved,
   planServerHosts,
   planServerRecords,
@@ -16,7 +16,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Shortest interval of updates, which look at all nodes, and interval of attempts to remove an etcd member. */
+/** Shortest interval of updates, which visit all nodes, and interval of attempts to remove an etcd member. */
 const INTERVAL_MS = 500;
 
 /** Interval of the log lines about a member that cannot be removed yet. */
@@ -38,8 +38,8 @@ export interface ServerRecordsOptions {
 }
 
 /**
- * Keeps the records of the servers up to date with their registrations, and those of the nodes on their hosts. Removes
- * the etcd members of removed servers. Ends when the signal aborts.
+ * Keeps the records of the servers, and of the nodes on their hosts, up to date with the registrations. Removes the
+ * etcd members of removed servers. Ends when the signal aborts.
  */
 export async function keepServerRecords(options: ServerRecordsOptions, signal: AbortSignal): Promise<void> {
   const { state, runtime, logger, onRegistrationsChange } = options;
@@ -88,7 +88,7 @@ async function updateRecords(
     ...planServerRecords(state.servers, registrations(), runtime.wallClockMs()).map(
       (server): Change => ({ kind: "put-server", server }),
     ),
-    ...forgottenServers(state.servers).map((id): Change => ({ kind: "delete-server", serverId: id })),
+    ...expiredServers(state.servers).map((id): Change => ({ kind: "delete-server", serverId: id })),
     ...planServerHosts(state.nodes.values(), state.servers).map(
       (node): Change => ({ kind: "put-node", node }),
     ),
@@ -97,7 +97,7 @@ async function updateRecords(
   await writer.submit(() => ({ changes: plan(), result: undefined }), signal);
 }
 
-/** Finishes the removals that have begun. Returns why one of them cannot be finished yet. */
+/** Completes pending removals. Returns why one of them cannot be completed yet. */
 async function finishRemovals(
   options: ServerRecordsOptions,
   signal: AbortSignal,
@@ -111,7 +111,7 @@ async function finishRemovals(
     problem ??= reason;
     if (reason !== undefined) continue;
     await writer.submit(({ servers }) => {
-      // The record can have changed while etcd was asked.
+      // The record may have changed during the request to etcd.
       const current = servers.get(server.id);
       if (current?.state !== State.REMOVING) return { changes: [], result: undefined };
       const removed = { ...current, state: State.REMOVED, stateSinceMs: runtime.wallClockMs() };

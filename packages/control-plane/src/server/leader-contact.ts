@@ -9,10 +9,10 @@ import { parseServerAddress } from "./server-registry.js";
 /** Detects a lost host within 1.2 s. Each probe costs the leader one connection. */
 const PROBE_INTERVAL_MS = 400;
 
-/** The kernel answers in a fraction of a millisecond in a LAN, also on a busy host. */
+/** In a LAN, the kernel responds within a fraction of a millisecond, even on a busy host. */
 const PROBE_TIMEOUT_MS = 200;
 
-/** After this many timeouts in a row, the leader has not answered for 0.8 s. */
+/** Number of consecutive timeouts after which the leader is dead: it has not responded for 0.8 s. */
 const TIMEOUTS_UNTIL_DEAD = 4;
 
 /** After this many timeouts, calls wait for another leader instead of being forwarded. */
@@ -25,16 +25,16 @@ const REFUSED_RETRY_MS = 50;
 /** Minimum time between two probes. Limits their rate when each connection ends at once. */
 const MIN_PAUSE_MS = 50;
 
-/** The leader counts as reachable for this long after its last answer. */
+/** The leader counts as reachable for this long after its last response. */
 const CONTACT_VALID_MS = 700;
 
 export interface LeaderContactOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly probeTcp: TcpProbe;
-  /** Returns whether the other servers have lost the leader, too. If not, only a link or this server has failed. */
+  /** Returns whether the other servers have lost the leader as well. If not, only a link or this server has failed. */
   readonly havePeersLostLeader: (leader: LeaderRecord, signal: AbortSignal) => Promise<boolean>;
-  /** Called when the leader becomes suspect, and when it answers again. */
+  /** Called when the leader becomes suspect, and when it responds again. */
   readonly onSuspicion: (isSuspect: boolean) => void;
 }
 
@@ -65,7 +65,7 @@ export class LeaderContact {
     this.#options = options;
   }
 
-  /** Returns whether the leader of this epoch has answered this server recently. */
+  /** Returns whether the leader of this epoch has responded to this server recently. */
   isInContact(epoch: bigint): boolean {
     const contact = this.#lastContact;
     return contact?.epoch === epoch && this.#options.clock.nowMs() - contact.atMs <= CONTACT_VALID_MS;
@@ -112,7 +112,7 @@ export class LeaderContact {
           break;
         case "timeout":
           if (this.#recordTimeout(leader.epoch) < TIMEOUTS_UNTIL_DEAD) break;
-          if (await havePeersLostLeader(leader, signal)) return "its host does not answer";
+          if (await havePeersLostLeader(leader, signal)) return "its host does not respond";
           break;
         default:
           assertNever(result);

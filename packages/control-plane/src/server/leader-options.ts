@@ -49,9 +49,9 @@ export interface LeaderOptions extends LeaderSettings {
   readonly address: string;
   /** Returns the addresses of all running servers. */
   readonly servers: () => readonly string[];
-  /** Returns what all running servers have registered. */
+  /** Returns the registrations of all running servers. */
   readonly registrations: () => readonly ServerRegistration[];
-  /** Calls the listener when a registration has changed. Returns a function that ends this. */
+  /** Calls the listener when a registration has changed. The returned function removes the listener. */
   readonly onRegistrationsChange: (listener: () => void) => () => void;
   /** Called with the leader once the records are loaded, and with undefined when the term ends. */
   readonly onLeaderChange: (leader: Leader | undefined) => void;

@@ -8,7 +8,7 @@ export interface MembershipRequestOptions {
   readonly servers: readonly string[];
 }
 
-/** Returns the requests of a server that joins, to the first server that answers. */
+/** Returns the requests of a joining server, which are sent to the first server that responds. */
 export function membershipRequests(options: MembershipRequestOptions): MembershipRequests {
   return {
     add: (peerUrl, signal) =>
@@ -18,10 +18,10 @@ export function membershipRequests(options: MembershipRequestOptions): Membershi
   };
 }
 
-/** Time for one server, so that a host that does not answer leaves time for the others. */
+/** Timeout for one server, so that an unresponsive host leaves time for the others. */
 const SERVER_TIMEOUT_MS = 5_000;
 
-/** Calls one server after the other until one answers. Repeated requests are safe. */
+/** Calls the servers one after the other until one responds. Repeated requests are safe. */
 async function callAny<T>(
   { transport, servers }: MembershipRequestOptions,
   signal: AbortSignal,

@@ -2,9 +2,9 @@ import type { Authority } from "@berth/proto";
 import { type IdentityFiles, parseCertificate, readTrust } from "@berth/proto/identity";
 import type { Logger } from "pino";
 import { type EtcdTrust, isSameSet } from "../core/authorities/etcd-rotation.js";
+import type { CertificateManager } from "../identity/certificate-manager.js";
 import type { EtcdCertificate } from "../identity/etcd-certificate.js";
 import type { HeldClusterKey } from "../identity/held-cluster-key.js";
-import type { KeptCertificate } from "../identity/kept-certificate.js";
 import { Emitter } from "../runtime/emitter.js";
 import type { EmbeddedEtcd } from "../store/embedded/embedded-etcd.js";
 import type { EtcdStore } from "../store/etcd/etcd-store.js";
@@ -20,7 +20,7 @@ export interface OwnEtcdOptions {
 /** The embedded etcd of this server, with its certificate and the authorities that it trusts. */
 export class OwnEtcd {
   readonly #options: OwnEtcdOptions;
-  readonly #kept: KeptCertificate;
+  readonly #certificate: CertificateManager;
   readonly #changed = new Emitter();
   #files: IdentityFiles;
   #trust: EtcdTrust;
@@ -31,38 +31,38 @@ export class OwnEtcd {
     this.#options = options;
     const { certificate, logger } = options;
     this.#files = certificate.files;
-    this.#kept = certificate.keep({
+    this.#certificate = certificate.manage({
       onStored: (files) => this.#use(files),
       onFailure: (error) => logger.warn({ err: error }, "cannot renew the certificate for etcd"),
     });
     this.#trust = this.#currentTrust();
-    this.#kept.startRenewal(this.#stopping.signal);
+    this.#certificate.startRenewal(this.#stopping.signal);
   }
 
-  /** What this server registers about its etcd. */
+  /** The etcd certificates that this server registers. */
   get trust(): EtcdTrust {
     return this.#trust;
   }
 
-  /** Calls the listener when `trust` has changed. Returns a function that ends this. */
+  /** Calls the listener when `trust` has changed. The returned function removes the listener. */
   subscribe(listener: () => void): () => void {
     return this.#changed.on(listener);
   }
 
   /**
-   * Stores the authorities that etcd is to trust. Issues the certificate again if another one issues now. etcd itself
-   * trusts them after its next start, the client of this server at once.
-   * @throws BerthError BERTH_IDENTITY_INVALID when the cluster key does not open them
+   *   Stores the authorities that etcd must trust. Reissues the certificate if the issuing authority has changed. etcd itself
+  trusts them after its next start, this server's client at once.
+  @throws BerthError BERTH_IDENTITY_INVALID when the cluster key does not decrypt them
    */
   async setAuthorities(authorities: readonly Authority[], signal: AbortSignal): Promise<void> {
     const { heldKey } = this.#options;
     if (isSame(heldKey.etcdAuthorities, authorities) && isTrustedBy(this.#files, authorities)) return;
-    await this.#kept.stopRenewal();
+    await this.#certificate.stopRenewal();
     try {
       await heldKey.storeEtcdAuthorities(authorities);
-      await this.#kept.check(signal);
+      await this.#certificate.reissueIfNeeded(signal);
     } finally {
-      this.#kept.startRenewal(this.#stopping.signal);
+      this.#certificate.startRenewal(this.#stopping.signal);
     }
     this.#updateTrust();
   }
@@ -78,7 +78,7 @@ export class OwnEtcd {
   /** Ends the renewal of the certificate. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#kept.stopRenewal();
+    await this.#certificate.stopRenewal();
   }
 
   #use(files: IdentityFiles): void {
@@ -108,7 +108,7 @@ function isSame(a: readonly Authority[], b: readonly Authority[]): boolean {
   return isSameSet(a.map(idOf), b.map(idOf));
 }
 
-/** Returns whether the stored certificate came with these authorities, as it does unless a crash came between. */
+/** Returns whether the stored certificate was issued with these authorities, which is not the case after a crash. */
 function isTrustedBy({ authorities: bundle }: IdentityFiles, authorities: readonly Authority[]): boolean {
   const trusted = readTrust(bundle).authorities.map(({ fingerprint }) => fingerprint);
   return isSameSet(

@@ -6,7 +6,7 @@ import { notLeader } from "../runtime/leader-errors.js";
 import type { LeaderRecord } from "../store/election.js";
 import type { Leader } from "./role.js";
 
-/** A peer that takes longer to answer is overloaded or cut off itself. */
+/** A peer that takes longer to respond is overloaded or cut off itself. */
 const PEER_TIMEOUT_MS = 400;
 
 export interface PeerHandlerOptions {
@@ -14,7 +14,7 @@ export interface PeerHandlerOptions {
   readonly isInContact: (epoch: bigint) => boolean;
   /** Undefined in the simulation. */
   readonly clusterKey: ClusterKey | undefined;
-  /** Rejects for a server that was removed from the cluster. Only the leader refuses its certificate by itself. */
+  /** Rejects for a server that was removed from the cluster, whose certificate only the leader refuses by itself. */
   readonly requireNotRemoved: (serverId: string, signal: AbortSignal) => Promise<void>;
   /** Returns the audit log while this server leads. */
   readonly audit: () => Leader["audit"] | undefined;
@@ -61,9 +61,9 @@ export interface PeerQuery {
 }
 
 /**
- * Asks the other servers whether they reach the leader. Returns true when at least one answers and none reaches it.
+ * Asks the other servers whether they reach the leader. Returns true when at least one responds and none reaches it.
  *
- * When no peer answers, this server itself is cut off, and the result is false. Without peers, the result is true.
+ * When no peer responds, this server itself is cut off, and the result is false. Without peers, the result is true.
  */
 export async function havePeersLostLeader(
   { transport, peers, leader }: PeerQuery,

@@ -11,7 +11,7 @@ export type TcpProbeResult =
     }
   /** The other host is up, but no process listens on the port. */
   | { readonly kind: "refused" }
-  /** No answer within the timeout. */
+  /** No response within the timeout. */
   | { readonly kind: "timeout" };
 
 /** Probes a server at "host:port". Never rejects; the result is `timeout` when the signal aborts. */
@@ -47,7 +47,7 @@ export const probeTcp: TcpProbe = (address, timeoutMs, signal) =>
       // The end of the connection is only reported after all data has been read.
       socket.resume();
     };
-    // setImmediate: after a busy event loop, an answer that has arrived is read before the timeout counts.
+    // setImmediate: after a busy event loop, a response that has arrived is read before the timeout counts.
     const timer = setTimeout(() => setImmediate(finish, { kind: "timeout" }), timeoutMs);
     const interval = setInterval(attempt, ATTEMPT_INTERVAL_MS);
     removeListener = onAbort(signal, () => finish({ kind: "timeout" }));

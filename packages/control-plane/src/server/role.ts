@@ -41,7 +41,7 @@ export class Role {
   #isLeaderSuspect = false;
   #ownAddress: string | undefined;
 
-  /** @param problem returns what keeps this server from leading, for callers that wait in vain */
+  /** @param problem returns why this server cannot lead, for callers that time out */
   constructor(clock: Clock, problem: () => string | undefined = () => undefined) {
     this.#clock = clock;
     this.#problem = problem;

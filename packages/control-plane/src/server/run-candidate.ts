@@ -8,7 +8,7 @@ import type { LeaderContact } from "./leader-contact.js";
 import type { LeaderOptions } from "./leader-options.js";
 import { parseServerAddress } from "./server-registry.js";
 
-/** Pause after a failed term, so that a persistent failure does not cause one election after the other. */
+/** Pause after a failed term, so that a persistent failure does not cause continuous elections. */
 const FAILED_TERM_PAUSE_MS = 1_000;
 
 export interface CandidateOptions extends LeaderOptions {

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Authority } from "@berth/proto";
 import { tlsMaterialOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
-import { KeptCertificate } from "../identity/kept-certificate.js";
+import { CertificateManager } from "../identity/certificate-manager.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -19,12 +19,12 @@ export interface ServerCertificateOptions {
   readonly logger: Logger;
 }
 
-/** Pause after a change of the authorities could not be applied. */
+/** Pause after a change of the authorities failed to apply. */
 const RETRY_MS = 1_000;
 
 /**
- * Issues the server's certificate again if it has expired, or if the authorities have changed. Returns the loop that
- * renews it later. Without authorities in etcd, the current certificate stays: clients report if they reject it.
+ * Reissues the server's certificate if it has expired or the authorities have changed. Returns the loop that renews it
+ * later. Without authorities in etcd, the current certificate is kept, and clients report if they reject it.
  */
 export async function openServerCertificate(
   options: ServerCertificateOptions,
@@ -34,7 +34,7 @@ export async function openServerCertificate(
   const { folder, serverId, clusterKey, rpc } = identity;
   const files = await folder.load();
   if (files === undefined) throw new Error(`${folder.path} has lost its certificate`);
-  const certificate = new KeptCertificate(
+  const certificate = new CertificateManager(
     {
       ...{ folder, serverId, clusterKey, ipAddresses: [] },
       authorities: (abort) => readAuthorities(store, identity.firstAuthority, abort),
@@ -42,7 +42,7 @@ export async function openServerCertificate(
     },
     files,
     {
-      // New connections use the certificate from now on.
+      // New connections use the new certificate.
       onStored: (stored) => {
         const material = tlsMaterialOf(stored);
         if (!isDeepStrictEqual(material, rpc.current)) rpc.update(material);
@@ -50,13 +50,13 @@ export async function openServerCertificate(
       onFailure: (error) => logFailure(logger, error),
     },
   );
-  await tryCheck(certificate, logger, signal);
+  await tryReissue(certificate, logger, signal);
   return (abort) => keepValid(certificate, options, abort);
 }
 
 /** Renews the certificate when the authorities change, and after half of its validity, until the signal aborts. */
 async function keepValid(
-  certificate: KeptCertificate,
+  certificate: CertificateManager,
   { store, runtime, logger }: ServerCertificateOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -66,17 +66,21 @@ async function keepValid(
   for await (const { kind } of listAndWatch({ store, clock, span }, signal)) {
     if (kind === "unreachable") continue;
     await certificate.stopRenewal();
-    while (!signal.aborted && !(await tryCheck(certificate, logger, signal).catch(() => false)))
+    while (!signal.aborted && !(await tryReissue(certificate, logger, signal).catch(() => false)))
       await sleep(clock, RETRY_MS, signal);
     certificate.startRenewal(signal);
   }
   await certificate.stopRenewal();
 }
 
-/** Returns whether the check of the certificate has succeeded. */
-async function tryCheck(certificate: KeptCertificate, logger: Logger, signal: AbortSignal): Promise<boolean> {
+/** Reissues the certificate if needed. Returns whether that has succeeded. */
+async function tryReissue(
+  certificate: CertificateManager,
+  logger: Logger,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
-    await certificate.check(signal);
+    await certificate.reissueIfNeeded(signal);
     return true;
   } catch (error) {
     signal.throwIfAborted();
@@ -89,7 +93,7 @@ function logFailure(logger: Logger, error: unknown): void {
   logger.warn({ err: error }, "cannot renew the certificate of this server");
 }
 
-/** Returns the authorities in etcd. Before the first leader has stored any, the one that this server has created. */
+/** Returns the authorities in etcd; before the first leader has stored them, the authority that this server created. */
 async function readAuthorities(
   store: Store,
   first: Authority | undefined,

@@ -19,13 +19,13 @@ import { listAndWatch } from "../store/list-watch.js";
 import type { Entry, Store, WatchEvent } from "../store/store.js";
 import type { OwnEtcd } from "./own-etcd.js";
 
-/** A dead server stays registered for this long. An agent that tries it loses one refused connection. */
+/** A dead server stays registered for this long. An agent that tries it wastes one refused connection. */
 const TTL_SECONDS = 10;
 
 /** Pause before a failed registration is repeated. */
 const RETRY_MS = 1_000;
 
-/** What servers support that do not say it: releases before 0.2.0. */
+/** The schema of servers that do not register one: releases before 0.2.0. */
 const FIRST_SCHEMA: SchemaVersions = { oldest: 1, newest: 1 };
 
 export interface ServerRegistryOptions {
@@ -66,12 +66,12 @@ export class ServerRegistry {
     return [...new Set([...own, ...registered])].sort();
   }
 
-  /** Returns what all running servers have registered. */
+  /** Returns the registrations of all running servers. */
   registrations(): readonly ServerRegistration[] {
     return [...this.#registrations.values()];
   }
 
-  /** Calls the listener when a registration has changed. Returns a function that ends this. */
+  /** Calls the listener when a registration has changed. The returned function removes the listener. */
   onChange(listener: () => void): () => void {
     return this.#changed.on(listener);
   }
@@ -106,8 +106,8 @@ export class ServerRegistry {
   }
 
   /**
-   * Writes the key, and again when the certificate, the trusted authorities, the cluster keys or the trust of etcd change,
-   * until the lease is lost.
+   *   Writes the key, and rewrites it when the certificate, the trusted authorities, the cluster keys or the authorities of
+  etcd change, until the lease is lost.
    */
   async #keepRegistered(lease: HeldLease, signal: AbortSignal): Promise<void> {
     const { identity, etcd } = this.#options;
@@ -200,7 +200,7 @@ const KEY_ID = /^[0-9a-f]{32}$/;
 /** A host name has at most 253 characters. Other texts in a server's key are shorter. */
 const MAX_TEXT_CHARS = 253;
 
-/** Parses the value of a server's key. A server of an earlier release has written its address and version only. */
+/** Parses the value of a server's key. A server of an earlier release writes only its address and version. */
 export function parseRegistration(text: string): ServerRegistration | undefined {
   const address = parseServerAddress(text);
   if (address === undefined) return undefined;

@@ -49,7 +49,7 @@ const NEXT_LEADER_TIMEOUT_MS = 500;
 /** How long calls in flight may then take to finish with the next leader. */
 const FORWARD_MS = 200;
 
-/** How long a removed server continues to run, since the answer to the call that removes it can come from this server. */
+/** How long a removed server continues to run, because it may forward the response to the call that removes it. */
 const REMOVAL_ANSWER_MS = 250;
 
 /** Grace period for responses in flight when the server stops. */
@@ -111,13 +111,13 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const { clock } = runtime;
   await waitForEtcd(options, stopSignal);
   if (identity !== undefined) await requireNotRemoved(store, identity.serverId, stopSignal);
-  // Aborts when the server is to stop, and when it was removed from the cluster.
+  // Aborts when the server must stop, and when it was removed from the cluster.
   const serving = linkSignals(stopSignal);
   const { signal } = serving;
   const keyTracking = identity && { ...options, identity, transport: platform.transport };
   // A server cannot issue its certificate without the current cluster key.
   if (keyTracking !== undefined) await ensureClusterKey(keyTracking, signal);
-  const keepCertificate = identity && (await openServerCertificate({ ...options, identity }, signal));
+  const renewUntilAborted = identity && (await openServerCertificate({ ...options, identity }, signal));
 
   const { problems = () => [], schema = SCHEMA } = options;
   const role = new Role(clock, () => problems().find(({ isCritical }) => isCritical)?.message);
@@ -146,7 +146,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
       registrations: () => registry.registrations(),
       onRegistrationsChange: (listener) => registry.onChange(listener),
       onLeaderChange: (leader) => role.setLeader(leader),
-      // With its host name, a server is distinct from servers on other hosts that also listen on 127.0.0.1:7400.
+      // The hostname distinguishes servers on different hosts that listen on 127.0.0.1:7400.
       value: JSON.stringify({ address, host: hostname() }),
       contact,
     },
@@ -160,7 +160,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     await sleep(clock, REMOVAL_ANSWER_MS, signal);
     serving.abort(serverRemoved());
   });
-  const renewal = keepCertificate?.(signal);
+  const renewal = renewUntilAborted?.(signal);
   const keyTracker = keyTracking && trackClusterKey(keyTracking, signal);
   const etcdTracker =
     identity && ownEtcd && trackEtcdAuthorities({ ...options, clock, ...identity, etcd: ownEtcd }, signal);
@@ -321,7 +321,7 @@ async function trackLeader(
   }
 }
 
-/** Waits until etcd answers and its schema is supported. @throws BerthError BERTH_SCHEMA_UNSUPPORTED, BERTH_ETCD_UNAVAILABLE after 10 s */
+/** Waits until etcd responds and its schema is supported. @throws BerthError BERTH_SCHEMA_UNSUPPORTED, BERTH_ETCD_UNAVAILABLE after 10 s */
 async function waitForEtcd(
   { store, runtime, logger, schema = SCHEMA }: ServerOptions,
   signal: AbortSignal,

@@ -100,7 +100,7 @@ export class ClusterState implements Tables {
     return this.restores.get(RESTORE_NAME);
   }
 
-  /** Whether a restore waits for nodes, or for the removal of unknown tasks. */
+  /** Whether a restore is waiting for nodes or for the removal of unknown tasks. */
   get isRestorePending(): boolean {
     return this.restore?.state === Restore_State.PENDING;
   }

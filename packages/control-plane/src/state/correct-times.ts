@@ -2,11 +2,12 @@ import type { Node, Service, Task } from "@berth/proto";
 import type { ClusterState } from "./cluster-state.js";
 
 /**
- * Replaces times in the future by the current time, in memory only, before a term starts. Returns the number of records.
+ * Replaces times in the future by the current time, in memory only, before a term starts. Returns the number of
+ * records.
  *
- * Such a time was written with a clock that was wrong by more than an hour, because the leader's time starts at the latest
- * record otherwise. Whatever waits since that time would wait until the clock has caught up. The scheduled times of cron
- * jobs stay: they have been handled.
+ * Such a time was written with a clock that was wrong by more than an hour; otherwise, the leader's time starts at the
+ * latest record. Delays since that time would last until the clock has caught up. The scheduled times of cron jobs are
+ * kept, because they have been handled.
  */
 export function correctFutureTimes(
   { tasks, nodes, services }: Pick<ClusterState, "tasks" | "nodes" | "services">,

@@ -27,7 +27,7 @@ export class LoginTable {
     return this.#byKey.get(key);
   }
 
-  /** Returns a stack's own logins by key; for "", those for all stacks. */
+  /** Returns a stack's own logins by key; for "", the logins for all stacks. */
   ofStack(stack: string): ReadonlyMap<string, RegistryLogin> {
     return this.#byStack.get(stack);
   }

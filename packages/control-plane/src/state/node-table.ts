@@ -80,7 +80,7 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
     const snapshot = new LiveNodeSnapshot(node, this.#getOrCreateUsage(node.id));
     this.#snapshots.set(node.id, snapshot);
     this.spreadIndexes.put(snapshot);
-    this.#updateClosed(node.id);
+    this.#updateSchedulable(node.id);
   }
 
   delete(nodeId: string): void {
@@ -89,7 +89,7 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
     this.#snapshots.delete(nodeId);
     this.spreadIndexes.delete(nodeId);
     this.#deleteIfUnused(nodeId);
-    this.#updateClosed(nodeId);
+    this.#updateSchedulable(nodeId);
   }
 
   /** Adds a task's resources to its node and replaces those that the task occupied before. */
@@ -125,8 +125,8 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
     this.#closed.delete(nodeId);
   }
 
-  /** Updates whether the node is closed. A node without a record is closed while it has tasks. */
-  #updateClosed(nodeId: string): void {
+  /** Updates whether the node is unschedulable. A node without a record is unschedulable while it has tasks. */
+  #updateSchedulable(nodeId: string): void {
     const snapshot = this.#snapshots.get(nodeId);
     if (snapshot === undefined ? this.#usages.has(nodeId) : !acceptsTasks(snapshot)) this.#closed.add(nodeId);
     else this.#closed.delete(nodeId);
@@ -145,7 +145,7 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
     if (usage === undefined) {
       usage = new Usage();
       this.#usages.set(nodeId, usage);
-      this.#updateClosed(nodeId);
+      this.#updateSchedulable(nodeId);
     }
     return usage;
   }

@@ -438,7 +438,7 @@ export const RECORD_KINDS = {
     delete: ({ servers }, { serverId }) => servers.delete(serverId),
     addToDelta: (delta, _, { after }) => {
       delta.markServersChanged();
-      // The removed server may forward the answer to the call that removes it.
+      // The removed server may forward the response to the call that removes it.
       if (after?.server.state === ServerState.REMOVED) delta.markIdentityRevoked();
     },
   }),

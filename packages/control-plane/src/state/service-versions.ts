@@ -31,7 +31,7 @@ export class ServiceVersions {
     return this.#byStaticAddress.get(addressKey(network, address)).values();
   }
 
-  /** Returns the versions whose spec names this version of a secret or config. */
+  /** Returns the versions whose spec mounts this version of a secret or config. */
   withFile(fileId: string): ReadonlyMap<string, ServiceVersion> {
     return this.#byFile.get(fileId);
   }

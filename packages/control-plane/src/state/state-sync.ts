@@ -36,7 +36,7 @@ export class StateSync {
     this.#messages = listAndWatch({ store, clock, span: { prefix: ROOT } }, signal);
   }
 
-  /** Loads all records at one revision and retries until etcd answers. Returns false if the signal aborts first. */
+  /** Loads all records at one revision and retries until etcd responds. Returns false if the signal aborts first. */
   async load(): Promise<boolean> {
     for (;;) {
       const next = await this.#messages.next();

@@ -7,7 +7,7 @@ import { untilGone, watchKey } from "./list-watch.js";
 import { readOne } from "./read.js";
 import type { Compare, Entry, Store } from "./store.js";
 
-/** Pause between attempts while the store does not answer. */
+/** Pause between attempts while the store does not respond. */
 const RETRY_MS = 250;
 
 /**
@@ -59,8 +59,8 @@ export interface CampaignOptions {
   /** How long the key outlives a dead leader. etcd grants at least 2 s. */
   readonly ttlSeconds: number;
   /**
-   * Resolves when a leader is certainly dead, or when `signal` aborts. The candidate then deletes its key instead of
-   * waiting for the lease. A wrong answer costs an election but no consistency, because writes are fenced.
+   *   Resolves when a leader is certainly dead, or when `signal` aborts. The candidate then deletes its key instead of
+  waiting for the lease. A wrong result costs an election but no consistency, because writes are fenced.
    * @default the candidate waits until the lease expires
    */
   readonly untilDead?: (leader: LeaderRecord, signal: AbortSignal) => Promise<void>;
@@ -152,7 +152,7 @@ async function deposeWhenDead(options: CampaignOptions, holder: Entry, signal: A
 /**
  * Deletes the key of this leader, never the key of a successor, so an attempt with an unknown outcome can be repeated.
  * etcd does not answer a request that arrives while etcd's own leader is dead.
- * @returns whether etcd answered
+ * @returns whether etcd responded
  */
 async function deposeOnce(
   { store, clock }: CampaignOptions,
@@ -161,7 +161,7 @@ async function deposeOnce(
 ): Promise<boolean> {
   const compare = [{ kind: "created-at", key, revision: createRevision }] as const;
   const attempt = linkSignals(signal);
-  const cancel = clock.after(DEPOSE_TIMEOUT_MS, () => attempt.abort(new Error("no answer in time")));
+  const cancel = clock.after(DEPOSE_TIMEOUT_MS, () => attempt.abort(new Error("no response in time")));
   try {
     const { kind } = await store.txn({ compare, ops: [{ kind: "delete", key }] }, attempt.signal);
     return kind !== "unknown";

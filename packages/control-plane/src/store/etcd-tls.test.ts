@@ -80,7 +80,7 @@ describe("readEtcdTls", () => {
         certificateFile: write("server.pem", SERVER_CERTIFICATE),
         keyFile: write("server-key.pem", EXTERNAL_KEY),
       }),
-      /server\.pem is not for clients: issue one with the extended key usage clientAuth/,
+      /server\.pem is not a client certificate: issue one with the extended key usage clientAuth/,
     ],
   ])("refuses %s", async (_, change, message) => {
     await expect(readEtcdTls({ ...files, ...change() }, Date.now())).rejects.toThrow(message);

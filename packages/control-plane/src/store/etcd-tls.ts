@@ -2,7 +2,7 @@ import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { BerthError } from "@berth/proto";
 
-/** What a server presents to etcd and which CAs it trusts there, in PEM. */
+/** The certificate that a server presents to etcd, and the CAs that it trusts there, in PEM. */
 export interface EtcdTls {
   /** CA certificates that sign the certificates of etcd's members. */
   readonly authorities: string;
@@ -33,8 +33,8 @@ const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE---
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 
 /**
- * Reads the files, and checks that TLS can use them. Does not check whom the certificate names or who has issued it: an
- * external etcd may use any CA.
+ * Reads the files, and checks that TLS can use them. Does not check the subject or the issuer of the certificate,
+ * because an external etcd may use any CA.
  * @throws BerthError BERTH_IDENTITY_INVALID that lists all problems
  */
 export async function readEtcdTls(files: EtcdTlsFiles, nowMs: number): Promise<EtcdTls> {
@@ -92,7 +92,7 @@ async function readText(path: string, problems: string[]): Promise<string | unde
   }
 }
 
-/** Checks each certificate of a bundle: Node.js silently ignores those after a damaged one. */
+/** Checks each certificate of a bundle, because Node.js silently ignores certificates after a damaged one. */
 function checkAuthorities(path: string, bundle: string, problems: string[]): void {
   const certificates = bundle.match(PEM_CERTIFICATE) ?? [];
   if (certificates.length === 0) problems.push(`${path} has no CA certificate in PEM`);
@@ -142,7 +142,7 @@ function checkCertificate(path: string, x509: X509Certificate, nowMs: number, pr
   const usages: readonly string[] | undefined = x509.keyUsage;
   if (usages !== undefined && !usages.includes(CLIENT_AUTH)) {
     problems.push(
-      `the certificate in ${path} is not for clients: issue one with the extended key usage clientAuth`,
+      `the certificate in ${path} is not a client certificate: issue one with the extended key usage clientAuth`,
     );
   }
 }

@@ -5,7 +5,7 @@ import type { LeaseId, Leases } from "./store.js";
 
 const SECOND_MS = 1_000;
 
-/** Number of renewals per time to live, so that one may be lost and another one may be slow. */
+/** Renewals per time to live, so that one may be lost and another one slow. */
 const RENEWALS_PER_TTL = 3;
 
 /** Fraction of the time to live by which a lease counts as lost early, for clock drift and late timers. */
@@ -21,7 +21,7 @@ export interface HeldLease {
   readonly lost: AbortSignal;
   /** False as soon as the lease may have expired, even if the process was suspended and no timer could fire. */
   isHeld(): boolean;
-  /** Aborts `lost`, then revokes the lease. If the store does not answer, the lease expires. */
+  /** Aborts `lost`, then revokes the lease. If the store does not respond, the lease expires. */
   release(): Promise<void>;
 }
 
@@ -109,7 +109,7 @@ class RenewedLease implements HeldLease {
     const removeListener = onAbort(this.lost, cancel);
   }
 
-  /** Renews the lease at an interval, and retries sooner while the store does not answer. */
+  /** Renews the lease at an interval, and retries sooner while the store does not respond. */
   async #renewUntilLost(): Promise<void> {
     const intervalMs = this.#ttlMs / RENEWALS_PER_TTL;
     let waitMs = intervalMs;
@@ -120,7 +120,7 @@ class RenewedLease implements HeldLease {
     }
   }
 
-  /** Returns whether the store answered. */
+  /** Returns whether the store responded. */
   async #renew(timeoutMs: number): Promise<boolean> {
     const sentAtMs = this.#clock.nowMs();
     try {

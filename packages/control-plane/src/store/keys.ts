@@ -41,7 +41,7 @@ export const LEADER_KEY = `${ROOT}leader`;
 export const SERVERS_PREFIX = `${ROOT}servers/`;
 export const AUTHORITIES_PREFIX = `${ROOT}authorities/`;
 export const ETCD_AUTHORITIES_KEY = `${ROOT}etcd/authorities`;
-export const CLUSTER_KEY_KEY = `${ROOT}keys/cluster`;
+export const CLUSTER_KEY_RECORD = `${ROOT}keys/cluster`;
 
 /** Matches an id or name that is one segment of a key. */
 const SEGMENT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,127}";

@@ -65,7 +65,7 @@ export async function rotateAuthority(
     if (state.authorities.get(signedBy)?.state !== AuthorityState.ISSUING) throw concurrentRotation();
     return {
       // A rotation of the cluster key must not miss the new record.
-      changes: [{ kind: "put-authority", authority: issuer.sealAgain(authority) }],
+      changes: [{ kind: "put-authority", authority: issuer.reseal(authority) }],
       result: { fingerprint: authority.fingerprint },
     };
   }, signal);

@@ -15,11 +15,7 @@ import {
   startedEtcdRotation,
 } from "../../core/authorities/etcd-rotation.js";
 import { etcdServers, type ServerRegistration } from "../../core/membership/server-records.js";
-import {
-  createSealedAuthority,
-  issuingAuthority,
-  sealAuthorityAgain,
-} from "../../identity/sealed-authority.js";
+import { createSealedAuthority, issuingAuthority, resealAuthority } from "../../identity/sealed-authority.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { ETCD_AUTHORITIES_NAME } from "../../state/record-kinds.js";
@@ -46,9 +42,9 @@ export async function rotateEtcdAuthority(
     requireNoRotation(current);
     const earlier = issuingAuthority(current.etcdAuthorities?.authorities ?? etcdAuthorities);
     // The cluster key may have been rotated since the authorities were encrypted.
-    const sealAgain = (authority: Authority): Authority => sealAuthorityAgain(clusterKey, authority);
+    const reseal = (authority: Authority): Authority => resealAuthority(clusterKey, authority);
     return {
-      changes: [putEtcdAuthorities(startedEtcdRotation(sealAgain(earlier), sealAgain(created)))],
+      changes: [putEtcdAuthorities(startedEtcdRotation(reseal(earlier), reseal(created)))],
       result: { fingerprint: created.fingerprint },
     };
   }, signal);

@@ -75,7 +75,7 @@ export class MembershipChanges {
       listed.map(async (member) => ({
         ...member,
         isRunning: checksRunning && (await members.isRunning(member, signal)),
-        silentMs: clock.nowMs() - this.#latestRequestMs(member),
+        sinceRequestMs: clock.nowMs() - this.#latestRequestMs(member),
       })),
     );
   }

@@ -86,13 +86,13 @@ describe("resolveFileVersions()", () => {
       "a rollback to a version that is gone",
       [version("new")],
       "restore",
-      "the content of secret password that this version used is gone: secret password was removed since then",
+      "the content of secret password that this version used no longer exists: secret password was removed since then",
     ],
     [
       "a rollback to a version of another secret",
       [version("x", { name: "other" })],
       "restore",
-      "the content of secret password that this version used is gone: secret password was removed since then",
+      "the content of secret password that this version used no longer exists: secret password was removed since then",
     ],
   ] as const)("reports %s", (_, versions, kind, message) => {
     const choice = kind === "keep" ? ({ kind, current: undefined } as const) : ({ kind } as const);

@@ -7,12 +7,12 @@ import {
 } from "@berth/proto";
 import { describeFile, fileMounts, withFileVersions } from "./file-mounts.js";
 
-/** Which versions of its secrets and configs a new spec of a service names. */
+/** How the versions of secrets and configs in a new spec are chosen. */
 export type VersionChoice =
-  /** The versions that the current spec names. Others get the newest version. */
+  /** Keeps the versions of the current spec. Other secrets and configs get the newest version. */
   | { readonly kind: "keep"; readonly current: ServiceSpec | undefined }
   | { readonly kind: "newest" }
-  /** The versions that the spec names, which is an earlier one of the service. */
+  /** Restores the versions of an earlier spec of the service. */
   | { readonly kind: "restore" };
 
 export interface FileLookup {
@@ -57,7 +57,7 @@ function chooseVersion(mount: FileMount, choice: VersionChoice, files: FileLooku
   if (choice.kind === "restore") {
     return (
       findVersion(mount, files) ??
-      `the content of ${file} that this version used is gone: ${file} was removed since then`
+      `the content of ${file} that this version used no longer exists: ${file} was removed since then`
     );
   }
   const kept = choice.kind === "keep" ? findKept(mount, choice.current, files) : undefined;
@@ -78,7 +78,7 @@ function findKept(
   return same && findVersion(same, files);
 }
 
-/** Returns the version with the id in `mount`, if it is one of this secret or config. */
+/** Returns the version with the id in `mount`, if it belongs to this secret or config. */
 function findVersion({ versionId, kind, name }: FileMount, files: FileLookup): FileVersion | undefined {
   const version = files.get(versionId);
   return version?.kind === kind && version.name === name ? version : undefined;

@@ -1,30 +1,30 @@
 import { type ContainerSpec, hasDigest, PullPolicy, ResolveImage, shortDigest } from "@berth/proto";
 
-/** What a node found out about the tag of an image. */
+/** The result of resolving the tag of an image. */
 export type ImageResolution =
-  /** The digest that the tag has in the registry. */
+  /** The registry returned the digest of the tag. */
   | { readonly kind: "resolved"; readonly digest: string }
-  /** The image comes from no registry, so there is no digest with which other nodes could pull it. */
+  /** The image is not in a registry, so there is no digest with which other nodes could pull it. */
   | { readonly kind: "local" }
-  /** The content that the client has pushed. */
+  /** The client has pushed the image. */
   | { readonly kind: "pushed"; readonly imageId: string }
-  /** The image comes from no registry, and nodes have images under the tag. */
+  /** The image is not in a registry, and nodes have images with the tag. */
   | {
       readonly kind: "on-nodes";
-      /** IDs of all images under the tag. */
+      /** IDs of all images with the tag. */
       readonly imageIds: readonly string[];
       /** The ID that nodes without the image get. Undefined when each node uses its own image. */
       readonly sharedImageId: string | undefined;
     }
-  /** The registry could not be asked. */
+  /** The registry could not be queried. */
   | { readonly kind: "failed"; readonly reason: string };
 
 /** The content of an image. At most one field is set; none when nodes use the tag. */
 export type ImageContent = Pick<ContainerSpec, "imageDigest" | "imageId">;
 
-/** How the content of a container's image is determined. */
+/** How the digest of a container's image is determined. */
 export type ContentChoice =
-  /** Without a question. */
+  /** Without a query. */
   | { readonly kind: "fixed"; readonly content: ImageContent }
   | {
       readonly kind: "resolve";
@@ -48,7 +48,7 @@ const TAG: ImageContent = { imageDigest: "", imageId: "" };
 /**
  * Decides whether the image of a container has to be resolved.
  *
- * Images that are never pulled have no digest: their content is what the administrators of the hosts have put there.
+ * Images that are never pulled have no digest: administrators provide them on the hosts.
  *
  * @param current the container in the current spec of the service; undefined for a new service
  */
@@ -67,8 +67,8 @@ export function chooseContent(
 }
 
 /**
- * Returns the content for a choice. A tag that no registry resolves keeps the content that it had: otherwise, a registry that
- * is down, or an image on some node, would let a deployment replace all tasks.
+ * Returns the content for a choice. A tag that cannot be resolved keeps its content. Otherwise, an unavailable registry
+ * or an image on some node would make a deployment replace all tasks.
  *
  * @param resolution undefined when no node could be asked
  */
@@ -77,7 +77,7 @@ export function resolveContent(
   resolution: ImageResolution | undefined,
   { image, service }: { readonly image: string; readonly service: string },
 ): ResolvedContent {
-  // What the client has pushed is what it wants to run, whatever the mode.
+  // A pushed image takes precedence, whatever the mode.
   if (resolution?.kind === "pushed") return { content: { imageDigest: "", imageId: resolution.imageId } };
   if (choice.kind === "fixed") return { content: choice.content };
   if (resolution?.kind === "resolved") return { content: { imageDigest: resolution.digest, imageId: "" } };
@@ -88,7 +88,7 @@ export function resolveContent(
     const { imageIds, sharedImageId = "" } = resolution;
     if (kept === "") return { content: { imageDigest: "", imageId: sharedImageId } };
     if (imageIds.every((imageId) => imageId === kept)) return { content: fallback };
-    const warning = `${service} keeps ${shortDigest(kept)} of image ${image}, but nodes have another image under this tag: use a new tag, or deploy from a machine whose Docker has the image`;
+    const warning = `${service} keeps ${shortDigest(kept)} of image ${image}, but nodes have a different image with this tag: use a new tag, or deploy from a machine whose Docker daemon has the image`;
     return { content: fallback, warning };
   }
   const reason = resolution?.reason ?? "no node that could run it is connected";
@@ -98,17 +98,17 @@ export function resolveContent(
   return { content: fallback, warning };
 }
 
-/** Which images the connected nodes have under one name. */
+/** The images with one name on the connected nodes. */
 export interface NodeImageIds {
   /** IDs of the images, one for each node that has one. */
   readonly imageIds: readonly string[];
-  /** Number of nodes that have answered. */
+  /** Number of nodes that responded. */
   readonly nodes: number;
 }
 
 /**
- * Returns the content of an image that no registry has: that of the nodes that have it, if others lack it. When all nodes
- * have an image under the name, an administrator has put it there, and each node uses its own.
+ * Returns the ID of an image that is not in a registry, if some nodes lack it. When all nodes have an image with the
+ * name, an administrator provides it, and each node uses its own image.
  */
 export function chooseNodeImage({ imageIds, nodes }: NodeImageIds): string | undefined {
   const [imageId, ...others] = new Set(imageIds);

@@ -13,7 +13,13 @@ function urlOf(host: number): string {
 /** A voter that runs. */
 function member(host: number, over: Partial<ObservedMember> = {}): ObservedMember {
   return {
-    ...{ id: `id-${host}`, name: `berth-10.0.0.${host}`, isLearner: false, isRunning: true, silentMs: 0 },
+    ...{
+      id: `id-${host}`,
+      name: `berth-10.0.0.${host}`,
+      isLearner: false,
+      isRunning: true,
+      sinceRequestMs: 0,
+    },
     ...{ peerUrls: [urlOf(host)], clientUrls: [`https://10.0.0.${host}:7404`], ...over },
   };
 }
@@ -36,7 +42,7 @@ describe("a server without etcd data", () => {
   });
 
   test("waits while another server joins", () => {
-    const learner = member(2, { isLearner: true, silentMs: LEARNER_TIMEOUT_MS });
+    const learner = member(2, { isLearner: true, sinceRequestMs: LEARNER_TIMEOUT_MS });
     expect(add(3, [member(1), learner])).toMatchObject({
       kind: "wait",
       reason: expect.stringContaining(urlOf(2)),
@@ -44,7 +50,7 @@ describe("a server without etcd data", () => {
   });
 
   test("replaces a learner whose server has given up", () => {
-    const learner = member(2, { ...NEVER_RUN, isLearner: true, silentMs: LEARNER_TIMEOUT_MS + 1 });
+    const learner = member(2, { ...NEVER_RUN, isLearner: true, sinceRequestMs: LEARNER_TIMEOUT_MS + 1 });
     expect(add(3, [member(1), learner])).toMatchObject({
       kind: "step",
       step: { kind: "remove", memberId: "id-2" },

@@ -2,8 +2,8 @@
 export const MAX_ETCD_MEMBERS = 7;
 
 /**
- * How long a learner keeps the only place for learners without a request of its server. Servers repeat their requests
- * every second until the learner is promoted.
+ * Time without a request from its server after which a learner is replaced. Servers repeat their requests every second
+ * until the learner is promoted.
  */
 export const LEARNER_TIMEOUT_MS = 30_000;
 
@@ -22,21 +22,21 @@ export interface EtcdMember {
   readonly isLearner: boolean;
 }
 
-/** A member, and what the leader knows about it. */
+/** A member as the leader observes it. */
 export interface ObservedMember extends EtcdMember {
-  /** Whether the etcd process answers. */
+  /** Whether the etcd process responds. */
   readonly isRunning: boolean;
-  /** How long ago its server has made a request about it. */
-  readonly silentMs: number;
+  /** Time since the last request from its server. */
+  readonly sinceRequestMs: number;
 }
 
-/** What is requested for the member of a server, which is identified by its peer URL. */
+/** A request for the member of a server, which is identified by its peer URL. */
 export type MembershipRequest =
-  /** The server has no etcd data: it needs a member to start with. */
+  /** The server has no etcd data and needs a new member. */
   | { readonly kind: "add"; readonly peerUrl: string }
-  /** The server runs a learner: it needs a vote. */
+  /** The server runs a learner that needs a vote. */
   | { readonly kind: "promote"; readonly peerUrl: string }
-  /** The server was removed from the cluster: its member has to go. */
+  /** The server was removed from the cluster, so its member must be removed. */
   | { readonly kind: "remove"; readonly peerUrl: string };
 
 /** A change of the membership. etcd applies it completely or not at all. */
@@ -57,9 +57,9 @@ export type MembershipDecision =
 /**
  * Decides the next step towards a request.
  *
- * A new member starts as a learner: a learner that never starts does not count for the majority. etcd 3.4 accepts one
- * learner at a time. A crash between two steps is repaired by the same request, since each decision depends only on what
- * is observed.
+ * A new member starts as a learner, because a learner that never starts does not affect the quorum. etcd 3.4 accepts
+ * one learner at a time. After a crash between two steps, repeating the request continues, because each decision
+ * depends only on observations.
  */
 export function decideMembership(
   request: MembershipRequest,
@@ -87,23 +87,23 @@ function decideNewMember(peerUrl: string, members: readonly ObservedMember[]): M
   }
   const learner = members.find(({ isLearner }) => isLearner);
   if (learner === undefined) return { kind: "step", step: { kind: "add-learner", peerUrl } };
-  if (learner.silentMs <= LEARNER_TIMEOUT_MS) {
+  if (learner.sinceRequestMs <= LEARNER_TIMEOUT_MS) {
     return wait(`the server at ${describe(learner)} is joining, and servers join one at a time`);
   }
   return remove(learner, "its server has not finished joining");
 }
 
-/** Decides about a member whose server has no data of it. */
+/** Decides about a member whose server has lost its data. */
 function decideReplacement(own: ObservedMember, members: readonly ObservedMember[]): MembershipDecision {
   if (own.name === "") return { kind: "done" };
   if (own.isRunning) return refuse(`another etcd of this cluster is running at ${describe(own)}`);
-  if (own.isLearner || canLose(own, members)) return remove(own, "its data is lost");
+  if (own.isLearner || hasQuorumWithout(own, members)) return remove(own, "its data is lost");
   return wait(
-    `a majority of the etcd members without ${describe(own)} must run before that member is replaced`,
+    `a quorum of etcd members other than ${describe(own)} must be running before that member is replaced`,
   );
 }
 
-/** Decides about the member of a removed server. The members that remain must be able to continue without it. */
+/** Decides about the member of a removed server. The remaining members must have a quorum without it. */
 function decideRemoval(own: ObservedMember, members: readonly ObservedMember[]): MembershipDecision {
   if (own.isLearner) return remove(own, "its server was removed");
   const others = members.filter((member) => member !== own && !member.isLearner);
@@ -112,13 +112,13 @@ function decideRemoval(own: ObservedMember, members: readonly ObservedMember[]):
   if (running.length > others.length / 2) return remove(own, "its server was removed");
   const down = others.filter(({ isRunning }) => !isRunning).map(describe);
   return refuse(
-    `only ${running.length} of the ${others.length} etcd members that remain would be running, which is no majority: ` +
+    `only ${running.length} of the ${others.length} remaining etcd members would be running, which is not a quorum: ` +
       `remove the server of ${down.join(", ")} first, or start it`,
   );
 }
 
-/** Returns whether the other voters that run are a majority, both with and without the member. */
-function canLose(own: ObservedMember, members: readonly ObservedMember[]): boolean {
+/** Returns whether the other running voters are a quorum, both with and without the member. */
+function hasQuorumWithout(own: ObservedMember, members: readonly ObservedMember[]): boolean {
   const voters = members.filter(({ isLearner }) => !isLearner);
   const running = voters.filter((member) => member !== own && member.isRunning);
   return running.length > voters.length / 2;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { type AskedMember, decideRecovery, type MemberAnswer } from "./recovery.js";
 
 const STOPPED: MemberAnswer = { kind: "stopped" };
-const SILENT: MemberAnswer = { kind: "silent", reason: "timeout" };
+const UNREACHABLE: MemberAnswer = { kind: "unreachable", reason: "timeout" };
 const running = (lastIndex?: number): MemberAnswer => ({ kind: "running", lastIndex });
 
 function decide(answers: readonly MemberAnswer[], isForced = false) {
@@ -21,14 +21,14 @@ describe("decideRecovery", () => {
   });
 
   test.each([
-    ["both other servers of three run", [running(), running()], "a majority of the 3 servers runs"],
+    ["both other servers of three run", [running(), running()], "a quorum of the 3 servers is running"],
     [
       "three other servers of five run",
-      [running(), running(), running(), SILENT],
-      "a majority of the 5 servers runs",
+      [running(), running(), running(), UNREACHABLE],
+      "a quorum of the 5 servers is running",
     ],
-    ["it is a majority with another one of three", [running(), STOPPED], "are a majority of the 3 servers"],
-    ["it is a majority with another one of two", [running()], "are a majority of the 2 servers"],
+    ["it is a majority with another one of three", [running(), STOPPED], "are a quorum of the 3 servers"],
+    ["it is a majority with another one of two", [running()], "are a quorum of the 2 servers"],
     ["another survivor has newer data", [running(101), STOPPED, STOPPED, STOPPED], "10.0.0.2 has newer data"],
     ["there are no other servers", [], "no other members"],
   ])("refuses, also by force, when %s", (_, answers, reason) => {
@@ -37,10 +37,10 @@ describe("decideRecovery", () => {
   });
 
   test("continues without the answer of a server only by force", () => {
-    const answers = [SILENT, STOPPED];
+    const answers = [UNREACHABLE, STOPPED];
     expect(decide(answers)).toEqual({
       kind: "refuse",
-      reason: expect.stringMatching(/^10\.0\.0\.2 may still run.*--force$/),
+      reason: expect.stringMatching(/^10\.0\.0\.2 may still be running.*--force$/),
     });
     expect(decide(answers, true)).toEqual({ kind: "recover" });
   });

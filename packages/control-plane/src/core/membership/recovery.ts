@@ -1,11 +1,11 @@
-/** What another member of the cluster has answered. */
+/** The response of another member of the cluster. */
 export type MemberAnswer =
-  /** Its server or its etcd answers. `lastIndex` is the last committed entry that its etcd knows, if it says so. */
+  /** Its server or its etcd responds. `lastIndex` is the last entry that its etcd has committed, if reported. */
   | { readonly kind: "running"; readonly lastIndex: number | undefined }
-  /** Its host refuses connections: nothing listens there. */
+  /** Its host refuses connections, because nothing listens there. */
   | { readonly kind: "stopped" }
-  /** No answer in time. It can run, and only this host may not reach it. */
-  | { readonly kind: "silent"; readonly reason: string };
+  /** It does not respond in time. It may be running, and only this host cannot reach it. */
+  | { readonly kind: "unreachable"; readonly reason: string };
 
 export interface AskedMember {
   /** IP address of the member. */
@@ -19,7 +19,7 @@ export interface RecoveryState {
   /** Index of the last entry in the log of this server's etcd. */
   readonly lastIndex: number;
   readonly others: readonly AskedMember[];
-  /** Whether the operator vouches that the members that do not answer are lost. */
+  /** Whether the operator confirms that unreachable members are lost. */
   readonly isForced: boolean;
 }
 
@@ -29,9 +29,9 @@ export type RecoveryDecision =
   | { readonly kind: "refuse"; readonly reason: string };
 
 /**
- * Decides whether a server may continue alone. Two clusters would exist if a majority of the members still ran, so this is
- * refused, also by force, whenever enough members answer. Members that do not answer may run elsewhere: then the operator
- * has to know.
+ * Decides whether a server may continue alone. If a quorum of members were still running, two clusters would exist, so
+ * this is refused whenever enough members respond, even by force. Unreachable members may still be running, which only
+ * the operator can know.
  */
 export function decideRecovery({ address, lastIndex, others, isForced }: RecoveryState): RecoveryDecision {
   if (others.length === 0) return refuse("its etcd has no other members: start the server as usual");
@@ -40,12 +40,12 @@ export function decideRecovery({ address, lastIndex, others, isForced }: Recover
   const running = others.filter(({ answer }) => answer.kind === "running");
   if (running.length >= majority) {
     return refuse(
-      `a majority of the ${count} servers runs (${addressesOf(running)}): start this server as usual, or remove it with "berth server rm ${address}" on one of them`,
+      `a quorum of the ${count} servers is running (${addressesOf(running)}): start this server as usual, or remove it with "berth server rm ${address}" on one of them`,
     );
   }
   if (running.length + 1 >= majority) {
     return refuse(
-      `this server and ${addressesOf(running)} are a majority of the ${count} servers: start this server as usual, and remove the lost ones with "berth server rm"`,
+      `this server and ${addressesOf(running)} are a quorum of the ${count} servers: start this server as usual, and remove the lost ones with "berth server rm"`,
     );
   }
   const newer = running.find(
@@ -54,10 +54,10 @@ export function decideRecovery({ address, lastIndex, others, isForced }: Recover
   if (newer !== undefined) {
     return refuse(`${newer.address} has newer data: run the command there`);
   }
-  const silent = others.filter(({ answer }) => answer.kind === "silent");
+  const silent = others.filter(({ answer }) => answer.kind === "unreachable");
   if (silent.length > 0 && !isForced) {
     return refuse(
-      `${addressesOf(silent)} may still run, since there is no answer: check these hosts. ` +
+      `${addressesOf(silent)} may still be running, but cannot be reached: check these hosts. ` +
         "If they are lost for good, or their servers are stopped, repeat the command with --force",
     );
   }

@@ -3,8 +3,8 @@ import type { EtcdMember } from "./etcd-membership.js";
 import { hostOfAddress } from "./server-records.js";
 
 /**
- * Returns the etcd member of a server: the one at the server's address. A removed server has none when another server has
- * its address, since the member is the other server's then.
+ * Returns the etcd member at the address of a server. A removed server has no member if another server has its address,
+ * because the member then belongs to the other server.
  */
 export function memberOf<Member extends EtcdMember>(
   { id, address }: Pick<Server, "id" | "address">,

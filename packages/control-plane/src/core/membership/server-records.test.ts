@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { EtcdMember } from "./etcd-membership.js";
 import { memberOf } from "./server-members.js";
 import {
-  forgottenServers,
+  expiredServers,
   joinedServer,
   MAX_REMOVED_SERVERS,
   markServerForRemoval,
@@ -118,12 +118,12 @@ describe("markServerForRemoval", () => {
   });
 });
 
-test("forgottenServers returns the removed servers beyond the limit that were removed first", () => {
+test("expiredServers returns the removed servers beyond the limit that were removed first", () => {
   const removed = Array.from({ length: MAX_REMOVED_SERVERS + 1 }, (_, index) =>
     server(String(index), { state: State.REMOVED, stateSinceMs: 10 + index }),
   );
-  expect(forgottenServers(recordsOf(server("up"), ...removed))).toEqual(["0"]);
-  expect(forgottenServers(recordsOf(...removed.slice(1)))).toEqual([]);
+  expect(expiredServers(recordsOf(server("up"), ...removed))).toEqual(["0"]);
+  expect(expiredServers(recordsOf(...removed.slice(1)))).toEqual([]);
 });
 
 describe("memberOf", () => {

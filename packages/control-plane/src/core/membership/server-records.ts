@@ -4,10 +4,10 @@ import type { ServerTrust } from "../authorities/rotation.js";
 import type { ServerKeys } from "../cluster-key/rotation.js";
 import type { SchemaVersions } from "../schema/migrations.js";
 
-/** Bounds what removed servers take in etcd. The oldest of them are forgotten. */
+/** Limit of records of removed servers. The oldest ones are deleted. */
 export const MAX_REMOVED_SERVERS = 1_000;
 
-/** What a running server has registered in etcd. */
+/** The registration of a running server in etcd. */
 export interface ServerRegistration extends ServerTrust, ServerKeys {
   /** As in the server's certificate. Empty for a server of an earlier release. */
   readonly id: string;
@@ -36,8 +36,8 @@ export function joinedServer(id: string, hostname: string, nowMs: number): Serve
 }
 
 /**
- * Returns the records that have to be written so that they agree with the registrations: servers without a record,
- * changed addresses, and servers that came or went. A removed server stays removed, even while it is registered.
+ * Returns the records to write so that they match the registrations: servers without a record, changed addresses, and
+ * servers that started or stopped. A removed server stays removed, even while it is registered.
  */
 export function planServerRecords(
   records: ReadonlyMap<string, Server>,
@@ -70,8 +70,8 @@ function withRegistration(
 }
 
 /**
- * Returns the nodes whose record has to say that a server has their address, or no longer has it. A removed server does
- * not count.
+ * Returns the nodes whose record must show that a server has started or stopped using their address. Ignores removed
+ * servers.
  */
 export function planServerHosts(
   nodes: Iterable<Node>,
@@ -87,7 +87,7 @@ export function planServerHosts(
 }
 
 /**
- * Returns the record of a server that is to be removed.
+ * Returns the record that marks a server for removal.
  * @throws BerthError BERTH_SERVER_IN_USE for the last server that is up, or without `force` for one that is up;
  *         BERTH_CONFLICT while another server is being removed
  */
@@ -101,20 +101,20 @@ export function markServerForRemoval(
   if (removing !== undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
-      message: `the removal of server ${serverName(removing)} is in progress: wait until "berth server ls" does not list it any more`,
+      message: `the removal of server ${serverName(removing)} is in progress: wait until "berth server ls" no longer lists it`,
     });
   }
   if (!others.some(({ state }) => state === State.UP)) {
     throw serverInUse(server, "no other server is up, and the cluster needs one: add a server first");
   }
   if (server.state === State.UP && !force) {
-    throw serverInUse(server, "it is up: stop it first, or use --force, after which it stops by itself");
+    throw serverInUse(server, "it is up: stop it first, or use --force to stop it");
   }
   return { ...server, state: State.REMOVING, stateSinceMs: nowMs };
 }
 
-/** Returns the ids of the removed servers to forget, so that a limited number remains. */
-export function forgottenServers(records: ReadonlyMap<string, Server>): readonly string[] {
+/** Returns the ids of the removed servers whose records are deleted to stay within the limit. */
+export function expiredServers(records: ReadonlyMap<string, Server>): readonly string[] {
   const removed = [...records.values()].filter(({ state }) => state === State.REMOVED);
   return removed
     .sort((a, b) => b.stateSinceMs - a.stateSinceMs)
@@ -122,7 +122,7 @@ export function forgottenServers(records: ReadonlyMap<string, Server>): readonly
     .map(({ id }) => id);
 }
 
-/** Returns the servers that take part in a rotation of etcd's authority: all that were not removed. */
+/** Returns the servers that take part in a rotation of etcd's authority: all except removed servers. */
 export function etcdServers(
   records: Iterable<Server>,
   registrations: readonly ServerRegistration[],

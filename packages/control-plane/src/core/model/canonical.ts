@@ -1,4 +1,4 @@
-/** Returns a text that is equal for JSON values that differ only in the order of their keys. */
+/** Serializes a JSON value with sorted keys, so that the order of keys does not matter. */
 export function canonicalText(value: unknown): string {
   return JSON.stringify(withSortedKeys(value)) ?? "";
 }

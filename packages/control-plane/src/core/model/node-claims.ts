@@ -1,8 +1,8 @@
 import { type Node, type NodeDescription, NodeState } from "@berth/proto";
 
 /**
- * Returns what only one live node can have: its address and its WireGuard key. Other hosts send to the address, and
- * WireGuard keeps one peer for each of them.
+ * Returns the properties that must be unique among live nodes: the address and the WireGuard key. Other hosts send
+ * packets to the address, and WireGuard has one peer per key.
  */
 export function nodeClaims(description: NodeDescription | undefined): readonly string[] {
   const { address = "", dataPlane } = description ?? {};
@@ -10,7 +10,7 @@ export function nodeClaims(description: NodeDescription | undefined): readonly s
   return [...(address === "" ? [] : [`address ${address}`]), ...(key === "" ? [] : [`WireGuard key ${key}`])];
 }
 
-/** Returns whether a node's agent is connected or was until recently, as far as its record says. */
+/** Returns whether a node's agent is connected or was until recently, according to its record. */
 export function isNodeLive({ state, agentUnreachable }: Node): boolean {
   return state === NodeState.READY && !agentUnreachable;
 }
@@ -22,8 +22,9 @@ export interface NodeClaims {
 }
 
 /**
- * Returns the first address or key of a new description that another live node has, and that node. A node keeps what its
- * record has: a node that took it while the host was silent does not lock the host out.
+ * Returns the first address or key of a new description that another live node has, and that node. A node never
+ * conflicts over an address or key in its own record, so a node that took it while the host was unreachable does not
+ * lock it out.
  */
 export function findClaimConflict(
   { nodeId, known, description }: { nodeId: string; known: Node | undefined; description: NodeDescription },

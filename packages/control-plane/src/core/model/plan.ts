@@ -34,7 +34,7 @@ export type Action =
   | { readonly kind: "mark-lost"; readonly task: Task; readonly reason: string }
   /** The node of the task is down. The state of the task is unknown until its agent reports again. */
   | { readonly kind: "mark-disconnected"; readonly task: Task; readonly reason: string }
-  /** The task has been ready long enough to forget the earlier failures of its slot. */
+  /** The task has been ready long enough to reset the restart count of its slot. */
   | { readonly kind: "reset-restarts"; readonly task: Task }
   | { readonly kind: "delete-task"; readonly task: Task; readonly reason: string }
   /** Changes the state of the service as a whole: its rollout, its job run, its scale. */

@@ -36,9 +36,9 @@ export interface CheckedStatus {
 }
 
 /**
- * Returns a reported status without a health that this release does not know, and without the addresses and ports that
- * the node cannot give to a container. Other hosts send connections to them. An address has to be in the range that the node has leased, or be the static address of the service.
- * Which node reported an address first does not matter.
+ * Returns a reported status without unknown health values, and without addresses and ports that the node cannot assign
+ * to a container, because other hosts send connections to them. An address must be in the node's leased range, or be
+ * the static address of the service.
  */
 export function checkReportedStatus(status: TaskStatus, leases: AddressLeases): CheckedStatus {
   const ports = status.ports.filter(isValidPort);
@@ -78,7 +78,7 @@ const isValidPort = ({ protocol, target, hostPort }: HostPort): boolean =>
 
 const isPort = (port: number): boolean => port >= 1 && port <= MAX_PORT;
 
-/** Agents report no MAC address when Docker derives it from the IP address. */
+/** Accepts an empty MAC address, which agents report if Docker derives the address from the IP address. */
 const hasValidMac = ({ macAddress }: TaskAddress): boolean =>
   macAddress === "" || MAC_ADDRESS.test(macAddress);
 

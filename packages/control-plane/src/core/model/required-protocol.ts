@@ -8,12 +8,12 @@ import {
 
 /** A part of specs that agents of older releases ignore. */
 interface Feature {
-  /** The first version of the protocol whose agents know it. */
+  /** The first version of the protocol whose agents support the feature. */
   readonly since: number;
   readonly isUsed: (spec: ServiceSpec) => boolean;
 }
 
-/** Features that all supported releases know need no entry. */
+/** Features that all supported releases know are left out. */
 const FEATURES: readonly Feature[] = [
   // Secrets as environment variables.
   { since: 2, isUsed: ({ task }) => task?.container?.files.some(({ env }) => env !== "") === true },

@@ -6,24 +6,24 @@ export interface ServiceDefinition {
   readonly service: Service;
   /** The spec of `service.version`. */
   readonly spec: ServiceSpec;
-  /** Specs of the versions that are kept, by version. A rollback returns to one of them. */
+  /** Stored specs, by version. A rollback restores one of them. */
   readonly revisions: ReadonlyMap<number, ServiceSpec>;
 }
 
 /** A service with some or all of its tasks, in any order. */
 export interface ServiceTasks extends ServiceDefinition {
   readonly tasks: readonly Task[];
-  /** The services beside which its tasks run. Absent for a service without owners. */
+  /** The services beside whose tasks its tasks run. Undefined for a service without owners. */
   readonly owners?: readonly OwnerService[];
-  /** The current specs of its companions: the services whose tasks run beside its tasks. Absent when there are none. */
+  /** The current specs of its companions: the services whose tasks run beside its tasks. Undefined without companions. */
   readonly companions?: readonly ServiceSpec[];
 }
 
-/** A service beside whose tasks those of another service run. */
+/** A service beside whose tasks the tasks of another service run. */
 export interface OwnerService {
   /** Full name. */
   readonly name: string;
-  /** All of its tasks. Undefined when the service does not exist, or is being removed. */
+  /** The service with all of its tasks. Undefined when it does not exist or is being removed. */
   readonly snapshot: ServiceTasks | undefined;
 }
 

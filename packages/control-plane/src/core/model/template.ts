@@ -55,7 +55,7 @@ export function addTemplateChange(
   return [...changes, change].slice(-MAX_CHANGES);
 }
 
-/** Returns a text that is equal for two specs exactly when they have the same task template. */
+/** Serializes the task template of a spec. The texts of two specs are equal if and only if their templates are. */
 export function templateText(spec: ServiceSpec | undefined): string {
   if (spec === undefined) return "";
   const { container, limits, forceUpdate = 0 } = spec.task ?? {};

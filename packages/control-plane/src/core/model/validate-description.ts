@@ -25,8 +25,8 @@ const PROTOCOLS: ReadonlySet<PortSpec_Protocol> = new Set([
 type FieldCheck = (description: NodeDescription) => string | undefined;
 
 /**
- * The checks of all fields that an agent chooses. Other hosts use the address and the key in commands that run as root,
- * users read the texts in a terminal, and etcd stores all of it as one record.
+ * The checks of all fields that an agent sets. Other hosts use the address and the key in commands that run as root,
+ * users see the texts in a terminal, and etcd stores the description as one record.
  */
 const CHECKS: readonly (readonly [field: string, check: FieldCheck])[] = [
   [

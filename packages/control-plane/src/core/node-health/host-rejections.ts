@@ -8,7 +8,7 @@ const MAX_PROBLEMS = 5;
 /** A node, and the records that show whether its host causes rejections. */
 export interface HostRejectionContext {
   readonly nodeId: string;
-  /** All tasks of the node, ended ones included. */
+  /** All tasks of the node, including ended tasks. */
   readonly tasks: Iterable<Task>;
   readonly serviceOf: (serviceId: string) => Service | undefined;
   /** Returns the tasks of a service on all nodes. */
@@ -79,7 +79,7 @@ function problemText(task: Task): string {
 const ADVICE: readonly (readonly [RegExp, string])[] = [
   [
     /port is already allocated|address already in use/i,
-    "stop the program that uses the port, or publish another one",
+    "stop the program that uses the port, or publish another port",
   ],
   [
     /programming external connectivity|iptables|nftables/i,

@@ -17,7 +17,7 @@ import {
   TAKEOVER_GRACE_MS,
   TAKEOVER_LATE_MS,
 } from "./silence-thresholds.js";
-import { FREEZE_MS, type Freeze } from "./suspect-nodes.js";
+import { FAILOVER_PAUSE_MS, type FailoverPause } from "./suspect-nodes.js";
 
 const HEARD_MS = 100_000;
 const HEARTBEAT_MS = 250;
@@ -26,7 +26,7 @@ const SILENT: ProbeVotes = { asked: 3, silent: 2, alive: 0 };
 const CONFIRMED = { votes: { asked: 3, silent: 3, alive: 0 }, failedRounds: 2 };
 const CONFIRMED_DOWN_AFTER_MS = 1_000;
 const LIVES: ProbeVotes = { asked: 3, silent: 1, alive: 2 };
-const FREEZE: Freeze = { sinceMs: HEARD_MS + 400, reason: "most nodes fell silent" };
+const FAILOVER_PAUSE: FailoverPause = { sinceMs: HEARD_MS + 400, reason: "most nodes fell silent" };
 
 /** Judges a node that was last heard `silentMs` ago. */
 function after(
@@ -44,7 +44,7 @@ function after(
       agentLagMs: 0,
       votes: NO_VOTES,
       failedRounds: 0,
-      hostAnsweredMs: undefined,
+      hostRespondedMs: undefined,
       replacedBy: undefined,
       ...input,
     },
@@ -53,7 +53,7 @@ function after(
         now: HEARD_MS + silentMs,
         leadingSinceMs: 0,
         lagMs: 0,
-        freeze: undefined,
+        failoverPause: undefined,
         isRestorePending: false,
       },
       ...context,
@@ -79,7 +79,7 @@ describe("judgeNode of a node that is up", () => {
   it("declares a node down after 1.4 s when most voters find its host silent", () => {
     expect(isDown(after(DOWN_AFTER_MS - 1, { input: { votes: SILENT } }))).toBe(false);
     const verdict = after(DOWN_AFTER_MS, { input: { votes: SILENT } });
-    expect(verdict.condition?.stateMessage).toMatch(/silent for 1\.4 s: 2 of 3 probes failed/);
+    expect(verdict.condition?.stateMessage).toMatch(/unreachable for 1\.4 s: 2 of 3 probes failed/);
     expect(verdict.isSuspect).toBe(true);
   });
 
@@ -88,7 +88,7 @@ describe("judgeNode of a node that is up", () => {
     expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, { input: CONFIRMED }))).toBe(true);
     const once = { ...CONFIRMED, failedRounds: 1 };
     expect(isDown(after(DOWN_AFTER_MS - 1, { input: once }))).toBe(false);
-    const answered = { ...CONFIRMED, hostAnsweredMs: HEARD_MS + 500 };
+    const answered = { ...CONFIRMED, hostRespondedMs: HEARD_MS + 500 };
     expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, { input: answered }))).toBe(false);
     const lagging = { input: CONFIRMED, context: { lagMs: 300 } };
     expect(isDown(after(CONFIRMED_DOWN_AFTER_MS, lagging))).toBe(false);
@@ -114,7 +114,7 @@ describe("judgeNode of a node that is up", () => {
   });
 
   it("reports an unreachable agent on a live host after 3 s, and gives it up after a minute", () => {
-    const input = { votes: LIVES, hostAnsweredMs: HEARD_MS + 2_900 };
+    const input = { votes: LIVES, hostRespondedMs: HEARD_MS + 2_900 };
     expect(after(AGENT_AWAY_AFTER_MS - 1, { input }).condition).toBeUndefined();
     const away = after(AGENT_AWAY_AFTER_MS, { input }).condition;
     expect(away).toMatchObject({ state: NodeState.READY, agentUnreachable: true });
@@ -123,7 +123,7 @@ describe("judgeNode of a node that is up", () => {
   });
 
   it("declares a node down when its host has come back as another node", () => {
-    const input = { votes: LIVES, hostAnsweredMs: HEARD_MS + 1_300, replacedBy: "n2" };
+    const input = { votes: LIVES, hostRespondedMs: HEARD_MS + 1_300, replacedBy: "n2" };
     expect(isDown(after(DOWN_AFTER_MS - 1, { input }))).toBe(false);
     expect(after(DOWN_AFTER_MS, { input }).condition?.stateMessage).toBe("its host has come back as node n2");
     const unheard = {
@@ -135,7 +135,7 @@ describe("judgeNode of a node that is up", () => {
   });
 
   it("counts the silence of a host from its last probe answer", () => {
-    const input = { votes: SILENT, hostAnsweredMs: HEARD_MS + 10_000 };
+    const input = { votes: SILENT, hostRespondedMs: HEARD_MS + 10_000 };
     expect(isDown(after(10_000 + DOWN_AFTER_MS - 1, { input }))).toBe(false);
     expect(isDown(after(10_000 + DOWN_AFTER_MS, { input }))).toBe(true);
   });
@@ -164,11 +164,11 @@ describe("judgeNode of a node that is up", () => {
     expect(isDown(after(TAKEOVER_LATE_MS + CONFIRM_DOWN_MS, { input, context }))).toBe(true);
   });
 
-  it("declares no node down during a freeze, records why, and requires confirmation afterwards", () => {
-    const context = { freeze: FREEZE };
-    const frozen = after(FREEZE_MS, { input: { votes: SILENT }, context });
-    expect(frozen.condition).toMatchObject({ state: NodeState.READY, stateMessage: FREEZE.reason });
-    const overMs = 400 + FREEZE_MS;
+  it("declares no node down during a failover pause, records why, and requires confirmation afterwards", () => {
+    const context = { failoverPause: FAILOVER_PAUSE };
+    const frozen = after(FAILOVER_PAUSE_MS, { input: { votes: SILENT }, context });
+    expect(frozen.condition).toMatchObject({ state: NodeState.READY, stateMessage: FAILOVER_PAUSE.reason });
+    const overMs = 400 + FAILOVER_PAUSE_MS;
     expect(isDown(after(overMs, { input: { votes: SILENT }, context }))).toBe(true);
     expect(isDown(after(overMs, { context }))).toBe(false);
   });
@@ -230,7 +230,7 @@ describe("judgeNode", () => {
     agentLagMs: fc.nat(5_000),
     votes,
     failedRounds: fc.nat(3),
-    hostAnsweredMs: fc.option(fc.integer({ min: HEARD_MS, max: HEARD_MS + 70_000 }), { nil: undefined }),
+    hostRespondedMs: fc.option(fc.integer({ min: HEARD_MS, max: HEARD_MS + 70_000 }), { nil: undefined }),
     ignoresProbes: fc.boolean(),
     state: fc.constantFrom(NodeState.READY, NodeState.DOWN),
   });
@@ -241,17 +241,21 @@ describe("judgeNode", () => {
   it("schedules checks in the future only, and never declares a recently heard node down", () => {
     fc.assert(
       fc.property(input, silence, fc.nat(3_000), fc.boolean(), (made, silentMs, lagMs, frozen) => {
-        const context = { lagMs, leadingSinceMs: HEARD_MS, freeze: frozen ? FREEZE : undefined };
+        const context = {
+          lagMs,
+          leadingSinceMs: HEARD_MS,
+          failoverPause: frozen ? FAILOVER_PAUSE : undefined,
+        };
         const node = buildNode({ state: made.state, ignoresProbes: made.ignoresProbes });
         const verdict = after(silentMs, { input: { ...made, node }, context });
         const now = HEARD_MS + silentMs;
         if (verdict.checkAtMs !== undefined) expect(verdict.checkAtMs).toBeGreaterThan(now);
         if (made.state === NodeState.DOWN) return;
-        const quietMs = now - Math.max(HEARD_MS, made.hostAnsweredMs ?? 0);
+        const quietMs = now - Math.max(HEARD_MS, made.hostRespondedMs ?? 0);
         const isConfirmed = made.failedRounds >= 2;
         const neededMs = isConfirmed ? TAKEOVER_LATE_MS + CONFIRM_DOWN_MS : DOWN_AFTER_MS;
         if (quietMs < neededMs && silentMs < AGENT_LOST_AFTER_MS) expect(isDown(verdict)).toBe(false);
-        if (frozen && now < FREEZE.sinceMs + FREEZE_MS) expect(isDown(verdict)).toBe(false);
+        if (frozen && now < FAILOVER_PAUSE.sinceMs + FAILOVER_PAUSE_MS) expect(isDown(verdict)).toBe(false);
       }),
     );
   });

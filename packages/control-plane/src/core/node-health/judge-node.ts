@@ -19,7 +19,7 @@ import {
   suspectAfterMs,
   unreachableDownAfterMs,
 } from "./silence-thresholds.js";
-import { FREEZE_MS, type Freeze } from "./suspect-nodes.js";
+import { FAILOVER_PAUSE_MS, type FailoverPause } from "./suspect-nodes.js";
 
 /** Limit of an agent's reported lag that is subtracted from its silence. */
 const MAX_AGENT_LAG_MS = 1_000;
@@ -29,11 +29,11 @@ export interface NodeHealthInput extends NodeTiming {
   readonly node: Pick<Node, "state" | "agentUnreachable" | "fenced" | "stateMessage" | "ignoresProbes">;
   /** Event loop lag that the agent reported with its last heartbeat. */
   readonly agentLagMs: number;
-  /** Votes of the last probe round of this silence. */
+  /** Votes of the last probe round since the last heartbeat. */
   readonly votes: ProbeVotes;
-  /** When the host last answered a probe. */
-  readonly hostAnsweredMs: number | undefined;
-  /** Id of a node on the same host whose first heartbeat came during this silence. Undefined when there is none. */
+  /** When the host last responded to a probe. */
+  readonly hostRespondedMs: number | undefined;
+  /** Id of a node on the same host that has registered since the last heartbeat. Undefined when there is none. */
   readonly replacedBy: string | undefined;
 }
 
@@ -44,8 +44,8 @@ export interface NodeHealthContext {
   readonly leadingSinceMs: number;
   /** Lag of the leader's event loop. Heartbeats and votes may have waited unread for this long. */
   readonly lagMs: number;
-  readonly freeze: Freeze | undefined;
-  /** Whether the cluster was restored from a backup, and agents may not have found its servers yet. */
+  readonly failoverPause: FailoverPause | undefined;
+  /** Whether the cluster was restored from a backup, so that agents may not have found its servers yet. */
   readonly isRestorePending: boolean;
 }
 
@@ -73,14 +73,14 @@ const READY: NodeCondition = {
 const AGENT_AWAY: NodeCondition = {
   ...READY,
   agentUnreachable: true,
-  stateMessage: "its agent does not answer, but its host is up and its tasks keep running",
+  stateMessage: "its agent does not respond, but its host is up and its tasks keep running",
 };
 
 /** How long a node has been silent, without the lag of the leader and of the agent. */
 interface Silence {
   /** Since the last heartbeat. */
   readonly agentMs: number;
-  /** Since the last heartbeat or probe answer. */
+  /** Since the last heartbeat or probe response. */
   readonly hostMs: number;
   readonly evidence: HostEvidence;
   /** Whether this leader has received no heartbeat of the node yet. */
@@ -102,7 +102,7 @@ function measureSilence(input: NodeHealthInput, { now, leadingSinceMs, lagMs }: 
   const isReliable = evidence !== "silent" || !input.node.ignoresProbes;
   return {
     agentMs: now - heardMs - excusedMs,
-    hostMs: now - Math.max(heardMs, input.hostAnsweredMs ?? 0) - excusedMs,
+    hostMs: now - Math.max(heardMs, input.hostRespondedMs ?? 0) - excusedMs,
     evidence: isReliable ? evidence : "unknown",
     isUnheard: input.lastHeartbeatMs === undefined,
   };
@@ -134,7 +134,7 @@ function judgeUpNode(
     return { condition, isSuspect: evidence !== "lives", isLate: true, checkAtMs: undefined };
   }
   const isSuspect = agentMs >= suspectMs && evidence !== "lives";
-  const condition = isSuspect ? frozenCondition(node, context.freeze) : awayCondition(node, silence);
+  const condition = isSuspect ? pausedCondition(node, context.failoverPause) : awayCondition(node, silence);
   return { condition, isSuspect, isLate: true, checkAtMs };
 }
 
@@ -142,12 +142,12 @@ function judgeUpNode(
 function findConfirmedDownReason(
   input: NodeHealthInput,
   silence: Silence,
-  { freeze, now, isRestorePending }: NodeHealthContext,
+  { failoverPause, now, isRestorePending }: NodeHealthContext,
 ): string | undefined {
   if (isRestorePending && silence.isUnheard) return undefined;
-  return freeze === undefined
+  return failoverPause === undefined
     ? findDownReason(input, silence)
-    : downReasonDuringFreeze(input, silence, freeze, now);
+    : downReasonDuringPause(input, silence, failoverPause, now);
 }
 
 /** Returns why the node is down. Undefined when it may be up. */
@@ -156,19 +156,19 @@ function findDownReason(input: NodeHealthInput, { agentMs, hostMs, evidence }: S
     case "silent": {
       const { silent, asked } = input.votes;
       return hostMs >= unreachableDownAfterMs(input)
-        ? `its host has been silent for ${seconds(hostMs)} s: ${silent} of ${asked} probes failed`
+        ? `its host has been unreachable for ${seconds(hostMs)} s: ${silent} of ${asked} probes failed`
         : undefined;
     }
     case "unknown":
       return hostMs >= DOWN_UNCONFIRMED_AFTER_MS
-        ? `no heartbeat and no probe answer for ${seconds(hostMs)} s`
+        ? `no heartbeat and no probe response for ${seconds(hostMs)} s`
         : undefined;
     case "lives":
       if (input.replacedBy !== undefined && agentMs >= replacedAfterMs(input)) {
         return `its host has come back as node ${input.replacedBy}`;
       }
       return agentMs >= AGENT_LOST_AFTER_MS
-        ? `its agent has not answered for ${seconds(agentMs)} s, although its host is up`
+        ? `its agent has not responded for ${seconds(agentMs)} s, although its host is up`
         : undefined;
     default:
       return assertNever(evidence);
@@ -176,26 +176,29 @@ function findDownReason(input: NodeHealthInput, { agentMs, hostMs, evidence }: S
 }
 
 /**
- * Returns why the node is down during a freeze. At first no node is down; later, only confirmed silence counts.
+ * Returns why the node is down during a failover pause. At first no node is down; later, only confirmed silence counts.
  *
  * This does not check whether the leader can still write, because a verdict that etcd rejects has no effect.
  */
-function downReasonDuringFreeze(
+function downReasonDuringPause(
   input: NodeHealthInput,
   silence: Silence,
-  freeze: Freeze,
+  failoverPause: FailoverPause,
   now: number,
 ): string | undefined {
-  if (now < freeze.sinceMs + FREEZE_MS) return undefined;
+  if (now < failoverPause.sinceMs + FAILOVER_PAUSE_MS) return undefined;
   const isConfirmed = silence.evidence === "silent" || input.node.ignoresProbes;
   return isConfirmed ? findDownReason(input, silence) : undefined;
 }
 
-/** Returns the condition that explains why a suspect node's tasks are not replaced. Undefined without a freeze. */
-function frozenCondition(node: NodeCondition, freeze: Freeze | undefined): NodeCondition | undefined {
-  if (freeze === undefined) return undefined;
+/** Returns the condition that explains why a suspect node's tasks are not replaced. Undefined without a failover pause. */
+function pausedCondition(
+  node: NodeCondition,
+  failoverPause: FailoverPause | undefined,
+): NodeCondition | undefined {
+  if (failoverPause === undefined) return undefined;
   const { agentUnreachable } = node;
-  return changedCondition(node, { ...READY, agentUnreachable, stateMessage: freeze.reason });
+  return changedCondition(node, { ...READY, agentUnreachable, stateMessage: failoverPause.reason });
 }
 
 function awayCondition(node: NodeCondition, { agentMs, evidence }: Silence): NodeCondition | undefined {
@@ -204,7 +207,7 @@ function awayCondition(node: NodeCondition, { agentMs, evidence }: Silence): Nod
     : undefined;
 }
 
-/** Judges a down node. Only a heartbeat makes it ready again, neither a probe answer nor a new leader does. */
+/** Judges a down node. Only a heartbeat makes it ready again; a probe response or a new leader does not. */
 function judgeDownNode(
   input: NodeHealthInput,
   silence: Silence,
@@ -215,7 +218,7 @@ function judgeDownNode(
   const base = { isSuspect: false, isLate: false, checkAtMs: undefined };
   if (!isUnheard && agentMs < lateAfterMs(heartbeatMs)) return { ...base, condition: READY };
   if (node.fenced) return { ...base, condition: undefined };
-  // The former leader may have acknowledged heartbeats until its lease ran out.
+  // The former leader may have acknowledged heartbeats until its lease expired.
   const fencedAfterMs = LEADER_ASSUMES_FENCED_AFTER_MS + (isUnheard ? LEADER_LEASE_MS : 0);
   const isFenced = agentMs >= fencedAfterMs && hostMs >= DOWN_AFTER_MS && evidence === "silent";
   if (isFenced && votes.alive === 0) {
@@ -230,9 +233,10 @@ function judgeDownNode(
 function nextCheckMs(
   thresholdsMs: readonly number[],
   { agentMs, hostMs }: Silence,
-  { now, freeze }: NodeHealthContext,
+  { now, failoverPause }: NodeHealthContext,
 ): number | undefined {
-  let waitMs = freeze === undefined ? Number.POSITIVE_INFINITY : freeze.sinceMs + FREEZE_MS - now;
+  let waitMs =
+    failoverPause === undefined ? Number.POSITIVE_INFINITY : failoverPause.sinceMs + FAILOVER_PAUSE_MS - now;
   if (waitMs <= 0) waitMs = Number.POSITIVE_INFINITY;
   for (const thresholdMs of thresholdsMs) {
     for (const silentMs of [agentMs, hostMs]) {

@@ -11,7 +11,7 @@ export interface ProbeVoters {
   readonly includesServer: boolean;
 }
 
-/** The votes of a probe round. Voters that have not answered only count in `asked`. */
+/** The votes of a probe round. Voters that have not responded only count in `asked`. */
 export interface ProbeVotes {
   readonly asked: number;
   readonly silent: number;
@@ -46,7 +46,7 @@ export function isUnanimous({ asked, silent }: ProbeVotes): boolean {
   return asked >= 2 && silent === asked;
 }
 
-/** Evaluates the votes. One answer proves that a host is alive, unless most voters cannot reach it (a partition). */
+/** Evaluates the votes. One response proves that a host is alive, unless most voters cannot reach it (a partition). */
 export function evaluateVotes({ asked, silent, alive }: ProbeVotes): HostEvidence {
   if (silent > asked / 2) return "silent";
   return alive > 0 ? "lives" : "unknown";

@@ -4,7 +4,7 @@ import { CONFIRM_DOWN_MS, CONFIRM_DOWN_ROUNDS } from "@berth/proto";
 
 /** A host is probed when its heartbeat is late by more than this. */
 const LATE_MS = 50;
-/** A node gets no new connections when its heartbeat is late by more than this and its host does not answer. */
+/** A node gets no new connections when its heartbeat is late by more than this and its host does not respond. */
 const SUSPECT_MS = 150;
 /** Silence after which a host that a majority cannot reach is down. A route can change within this time. */
 export const DOWN_AFTER_MS = 1_400;
@@ -14,7 +14,7 @@ const DOWN_AFTER_LATE_MS = 1_000;
 export const TAKEOVER_LATE_MS = 100;
 /** Time that a new leader waits before a majority verdict, so that nearly all agents can connect and vote. */
 export const TAKEOVER_GRACE_MS = 1_500;
-/** Silence after which a host without votes is down. A busy or paused agent is silent, too. */
+/** Silence after which a host without votes is down. Long, because a busy or paused agent sends no heartbeats either. */
 export const DOWN_UNCONFIRMED_AFTER_MS = 5_000;
 /** Silence after which an agent is reported as away. Restarts and upgrades of the agent take less time. */
 export const AGENT_AWAY_AFTER_MS = 3_000;
@@ -31,7 +31,7 @@ const FIXED_THRESHOLDS_MS: readonly number[] = [
   AGENT_LOST_AFTER_MS,
 ];
 
-/** What the thresholds of a node depend on. */
+/** The values from which a node's thresholds are computed. */
 export interface NodeTiming {
   /** Undefined when this leader has received no heartbeat yet. */
   readonly lastHeartbeatMs: number | undefined;
@@ -50,22 +50,22 @@ export function allThresholdsMs(timing: NodeTiming): readonly number[] {
 /** Returns the time after a heartbeat from which the next heartbeat counts as late. */
 export const lateAfterMs = (heartbeatMs: number): number => heartbeatMs + LATE_MS;
 
-/** Returns the silence after which a node is suspect when its host does not answer. */
+/** Returns the silence after which a node is suspect when its host does not respond. */
 export const suspectAfterMs = (heartbeatMs: number): number => heartbeatMs + SUSPECT_MS;
 
-/** Returns the silence after which a node is late. A new leader has a fixed limit for nodes that it has not heard. */
+/** Returns the silence after which a node is late. A new leader uses a fixed limit before the first heartbeat. */
 export function firstLateMs({ heartbeatMs, lastHeartbeatMs }: NodeTiming): number {
   return lastHeartbeatMs === undefined ? TAKEOVER_LATE_MS : lateAfterMs(heartbeatMs);
 }
 
-/** Returns the silence after which a host is down that a majority cannot reach. */
+/** Returns the silence after which a host that a majority cannot reach is down. */
 export function unreachableDownAfterMs(timing: NodeTiming): number {
   return timing.failedRounds >= CONFIRM_DOWN_ROUNDS
     ? firstLateMs(timing) + CONFIRM_DOWN_MS
     : downAfterMs(timing);
 }
 
-/** Returns the silence after which a node is down whose host runs another node. A new leader waits longer. */
+/** Returns the silence after which a node is down if another node has replaced it on its host. */
 export function replacedAfterMs(timing: NodeTiming): number {
   return timing.lastHeartbeatMs === undefined ? DOWN_UNCONFIRMED_AFTER_MS : downAfterMs(timing);
 }

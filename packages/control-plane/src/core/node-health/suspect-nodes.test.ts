@@ -1,31 +1,35 @@
 import { describe, expect, it } from "vitest";
-import { nextFreeze } from "./suspect-nodes.js";
+import { nextFailoverPause } from "./suspect-nodes.js";
 
 const NOW = 100_000;
 
-describe("nextFreeze", () => {
+describe("nextFailoverPause", () => {
   it("starts when more than half of the nodes become suspect within one window", () => {
     const two = [NOW - 250, NOW];
-    expect(nextFreeze(undefined, { onsetsMs: two, upNodes: 3, now: NOW })?.reason).toMatch(/2 of 3 nodes/);
-    expect(nextFreeze(undefined, { onsetsMs: two, upNodes: 4, now: NOW })).toBeUndefined();
-    expect(nextFreeze(undefined, { onsetsMs: two, upNodes: 2, now: NOW })).toBeDefined();
+    expect(nextFailoverPause(undefined, { onsetsMs: two, upNodes: 3, now: NOW })?.reason).toMatch(
+      /2 of 3 nodes/,
+    );
+    expect(nextFailoverPause(undefined, { onsetsMs: two, upNodes: 4, now: NOW })).toBeUndefined();
+    expect(nextFailoverPause(undefined, { onsetsMs: two, upNodes: 2, now: NOW })).toBeDefined();
   });
 
   it("does not start when nodes become suspect one after the other", () => {
     const onsetsMs = [NOW - 10_000, NOW];
-    expect(nextFreeze(undefined, { onsetsMs, upNodes: 3, now: NOW })).toBeUndefined();
+    expect(nextFailoverPause(undefined, { onsetsMs, upNodes: 3, now: NOW })).toBeUndefined();
   });
 
   it("does not start for a single suspect node", () => {
     for (const upNodes of [1, 2]) {
-      expect(nextFreeze(undefined, { onsetsMs: [NOW], upNodes, now: NOW })).toBeUndefined();
+      expect(nextFailoverPause(undefined, { onsetsMs: [NOW], upNodes, now: NOW })).toBeUndefined();
     }
   });
 
   it("lasts while more than half are suspect and keeps its start time", () => {
-    const freeze = { sinceMs: NOW - 30_000, reason: "" };
+    const failoverPause = { sinceMs: NOW - 30_000, reason: "" };
     const onsetsMs = [NOW - 30_500, NOW - 30_000];
-    expect(nextFreeze(freeze, { onsetsMs, upNodes: 3, now: NOW })).toBe(freeze);
-    expect(nextFreeze(freeze, { onsetsMs: onsetsMs.slice(1), upNodes: 3, now: NOW })).toBeUndefined();
+    expect(nextFailoverPause(failoverPause, { onsetsMs, upNodes: 3, now: NOW })).toBe(failoverPause);
+    expect(
+      nextFailoverPause(failoverPause, { onsetsMs: onsetsMs.slice(1), upNodes: 3, now: NOW }),
+    ).toBeUndefined();
   });
 });

@@ -1,59 +1,59 @@
-/** Time within which nodes must become suspect to start a freeze. A broken switch silences all within two heartbeats. */
+/** Time within which nodes must become suspect to start a failover pause. If a switch fails, this takes two heartbeats. */
 const WINDOW_MS = 2_000;
 
-/** Time at the start of a freeze in which no node is declared down. A switch restarts within this time. */
-export const FREEZE_MS = 15_000;
+/** Time at the start of a failover pause in which no node is declared down. A switch restarts within this time. */
+export const FAILOVER_PAUSE_MS = 15_000;
 
 /**
  * A period in which the leader itself may be cut off, because most nodes became suspect at once.
  *
- * For the first `FREEZE_MS`, the leader declares no node down. Afterwards, it only declares nodes down whose silence is
- * confirmed by voters.
+ * For the first `FAILOVER_PAUSE_MS`, the leader declares no node down. Afterwards, it only declares nodes down whose
+ * silence voters have confirmed.
  */
-export interface Freeze {
+export interface FailoverPause {
   readonly sinceMs: number;
   readonly reason: string;
 }
 
-/** The observations that decide about a freeze. */
-export interface Suspicions {
+/** The observations that decide about a failover pause. */
+export interface SuspectObservations {
   /** When each suspect node became suspect. */
   readonly onsetsMs: readonly number[];
-  /** Number of nodes that are not down, suspect ones included. */
+  /** Number of nodes that are not down, including suspect nodes. */
   readonly upNodes: number;
   readonly now: number;
 }
 
 /**
- * Starts, keeps or ends a freeze.
+ * Starts, keeps or ends a failover pause.
  *
- * A freeze starts when more than half of the nodes become suspect within one window. It ends when at most half are
- * suspect. Nodes that are lost one after the other do not start a freeze. A single suspect node never starts one,
+ * A failover pause starts when more than half of the nodes become suspect within one window. It ends when at most half are
+ * suspect. Nodes that are lost one after the other do not start a failover pause. A single suspect node never starts one,
  * because the tasks of a single node cannot move.
  */
-export function nextFreeze(
-  current: Freeze | undefined,
-  { onsetsMs, upNodes, now }: Suspicions,
-): Freeze | undefined {
+export function nextFailoverPause(
+  current: FailoverPause | undefined,
+  { onsetsMs, upNodes, now }: SuspectObservations,
+): FailoverPause | undefined {
   if (!isMajority(onsetsMs.length, upNodes)) return undefined;
   if (current !== undefined) return current;
   const recent = onsetsMs.filter((onsetMs) => onsetMs >= now - WINDOW_MS).length;
   if (!isMajority(recent, upNodes)) return undefined;
   return {
     sinceMs: now,
-    reason: `${recent} of ${upNodes} nodes fell silent at once: this server may be cut off, so no task is replaced for ${FREEZE_MS / 1_000} s`,
+    reason: `${recent} of ${upNodes} nodes became unreachable at once: this server may be cut off, so no task is replaced for ${FAILOVER_PAUSE_MS / 1_000} s`,
   };
 }
 
 const isMajority = (some: number, all: number): boolean => some >= 2 && some > all / 2;
 
-/** The suspect nodes, which get no new connections, and the freeze that they cause. Only in the leader's memory. */
+/** The suspect nodes, which get no new connections, and the failover pause that they cause. Only in the leader's memory. */
 export class SuspectNodes {
   readonly #onsetMs = new Map<string, number>();
-  #freeze: Freeze | undefined;
+  #failoverPause: FailoverPause | undefined;
 
-  get freeze(): Freeze | undefined {
-    return this.#freeze;
+  get failoverPause(): FailoverPause | undefined {
+    return this.#failoverPause;
   }
 
   get nodeIds(): Iterable<string> {
@@ -72,13 +72,13 @@ export class SuspectNodes {
     return true;
   }
 
-  /** Updates the freeze. Returns whether it started or ended. Only counts the nodes when at least two are suspect. */
-  updateFreeze(countUpNodes: () => number, now: number): boolean {
-    const before = this.#freeze;
-    this.#freeze =
+  /** Updates the failover pause. Returns whether it started or ended. Counts the nodes only if at least two are suspect. */
+  updateFailoverPause(countUpNodes: () => number, now: number): boolean {
+    const before = this.#failoverPause;
+    this.#failoverPause =
       this.#onsetMs.size < 2
         ? undefined
-        : nextFreeze(before, { onsetsMs: [...this.#onsetMs.values()], upNodes: countUpNodes(), now });
-    return (before === undefined) !== (this.#freeze === undefined);
+        : nextFailoverPause(before, { onsetsMs: [...this.#onsetMs.values()], upNodes: countUpNodes(), now });
+    return (before === undefined) !== (this.#failoverPause === undefined);
   }
 }

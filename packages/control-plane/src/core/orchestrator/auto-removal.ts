@@ -1,16 +1,16 @@
 import type { Service, ServiceSpec } from "@berth/proto";
 import { isRunActive } from "./job-schedule.js";
 
-/** Time for the client of a job to read its result, and to remove it earlier. */
+/** Time for the client of a job to read the result and remove the job itself. */
 export const AUTO_REMOVE_AFTER_MS = 10_000;
 
-/** Whether a job whose run is over is removed now. */
+/** Whether a finished job is removed now. */
 export type AutoRemoval =
   | { readonly kind: "remove"; readonly update: { readonly service: Service; readonly reason: string } }
   /** `dueMs` is when to decide again, if time changes anything. */
   | { readonly kind: "keep"; readonly dueMs: readonly number[] };
 
-/** Decides about a job that is removed after its run. The client that has created it may be gone. */
+/** Decides when a job with automatic removal is removed. Its client may have disconnected. */
 export function decideAutoRemoval(service: Service, spec: ServiceSpec, now: number): AutoRemoval {
   const { job, templateVersion } = service;
   const isOver = job !== undefined && job.templateVersion === templateVersion && !isRunActive(job);

@@ -6,13 +6,13 @@ const TOLERANCE = 0.1;
 const MAX_GROWTH = 2;
 /** A small service may grow by this many replicas at once. */
 const MIN_GROWTH_STEP = 4;
-const DEFAULT_UP_WINDOW_MS = 0;
+const DEFAULT_SCALE_UP_STABILIZATION_MS = 0;
 /** Replicas are removed when they were not needed for five minutes. */
-const DEFAULT_DOWN_WINDOW_MS = 5 * 60_000;
+const DEFAULT_SCALE_DOWN_STABILIZATION_MS = 5 * 60_000;
 
 /** The measurements of one service at one time. */
 export interface Usage {
-  /** CPU usage of the measured replicas, in percent of what each may use. */
+  /** CPU usage of the measured replicas, in percent of the limit of each. */
   readonly cpuPercents: readonly number[];
   /** Open connections of all replicas. Undefined when they are not counted. */
   readonly connections: number | undefined;
@@ -55,8 +55,8 @@ export interface ScaleDecision {
 export function decideScale({ spec, current, usage, history, now }: ScaleInput): ScaleDecision {
   const metric = highestRecommendation(spec, current, usage);
   const recommendation = { atMs: now, replicas: clamp(limitGrowth(metric.replicas, current), spec) };
-  const upWindowMs = spec.scaleUpWindowMs ?? DEFAULT_UP_WINDOW_MS;
-  const downWindowMs = spec.scaleDownWindowMs ?? DEFAULT_DOWN_WINDOW_MS;
+  const upWindowMs = spec.scaleUpWindowMs ?? DEFAULT_SCALE_UP_STABILIZATION_MS;
+  const downWindowMs = spec.scaleDownWindowMs ?? DEFAULT_SCALE_DOWN_STABILIZATION_MS;
   const recommendations = [...history, recommendation];
   const lowest = Math.min(...replicasSince(recommendations, now - upWindowMs));
   const highest = Math.max(...replicasSince(recommendations, now - downWindowMs));

@@ -5,10 +5,10 @@ import { type DesiredSlots, isUnbound } from "./desired-slots.js";
 import type { OwnerTasks } from "./owner-tasks.js";
 
 /**
- * Decides which slots of a companion to keep, to remove and to add: those of its first owner.
+ * Decides which slots of a companion to keep, remove and add so that they match the slots of its first owner.
  *
- * A slot whose last task still stops is kept, since no other number can take its place. A slot on a node that is down is
- * neither kept nor removed, as in a global service.
+ * A slot whose last task is still stopping is kept, because no other number can replace it. As in a global service, a
+ * slot on a node that is down is neither kept nor removed.
  */
 export function companionSlots(
   tasks: readonly Task[],

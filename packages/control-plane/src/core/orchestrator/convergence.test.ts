@@ -86,7 +86,7 @@ describe("convergence", () => {
       "it is unhealthy",
     ],
     ["it is outdated", task({ specVersion: 1 }), "an older version still runs"],
-    ["its node is drained", task({ nodeId: "n3" }), "it is to leave its node, which is drained"],
+    ["its node is drained", task({ nodeId: "n3" }), "it must leave its node, which is drained"],
     ["it failed", task({ status: { state: TaskState.FAILED, exitCode: 3 } }), "ended with exit code 3"],
     ["it stops", task({ desiredState: DesiredState.SHUTDOWN }), "a previous task has not stopped yet"],
   ])("explains why it is not reached when %s", (_name, only, reason) => {

@@ -13,7 +13,7 @@ import { applyOwnerLoss, OwnerTasks } from "./owner-tasks.js";
 import { evaluateSlot, unreadyReason } from "./slot-state.js";
 import { updatePolicy } from "./update-policy.js";
 
-/** How far a service is from its desired state. The API and `berth deploy` show it. */
+/** The progress of a service towards its desired state. The API and `berth stack deploy` show it. */
 export interface Convergence {
   /** Number of tasks that should run. */
   readonly desired: number;
@@ -25,7 +25,7 @@ export interface Convergence {
   readonly reasons: readonly string[];
 }
 
-/** Returns how far a service is from its desired state. */
+/** Computes the progress of a service towards its desired state. */
 export function convergence(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, now: number): Convergence {
   const running = snapshot.tasks.filter((task) => shouldRun(task) && isReady(task)).length;
   if (snapshot.service.removing) return removalConvergence(snapshot, running, cluster);
@@ -54,7 +54,7 @@ function serviceConvergence(
     spec,
     version: service.version,
     isCurrent: currentTaskFilter(service),
-    isFrozen: false,
+    isRolloutPaused: false,
     deadlineMs: policy.progressDeadlineMs,
     nodes: cluster.nodes,
     owners,

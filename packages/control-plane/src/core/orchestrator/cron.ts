@@ -116,7 +116,7 @@ function admit(
         : skip(status, `${name}: ${running} runs are active`);
     case Concurrency.UNSPECIFIED:
     case Concurrency.FORBID:
-      return skip(status, `${name}: the previous run is not over`);
+      return skip(status, `${name}: the previous run has not ended`);
     default:
       return assertNever(concurrency);
   }

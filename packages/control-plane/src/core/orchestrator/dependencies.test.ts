@@ -80,7 +80,7 @@ test("an optional dependency that is missing or late holds no task back", () => 
   expect(dependencyGate(optional, knows({}), 0).kind).toBe("closed");
   expect(dependencyGate(optional, knows({}), 5 * MINUTE_MS).kind).toBe("open");
   expect(dependencyGate(web(HEALTHY), () => undefined, 0)).toMatchObject({
-    holdReason: "waiting for shop_db: there is no such service",
+    holdReason: "waiting for shop_db: no such service",
   });
 });
 

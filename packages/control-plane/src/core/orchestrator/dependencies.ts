@@ -108,7 +108,7 @@ function unmetReason(
   const state = lookup(service);
   if (state !== undefined && isMet(condition, state)) return [];
   if (optional && (state === undefined || missedDeadline !== "")) return [];
-  if (state === undefined) return [`${service}: there is no such service`];
+  if (state === undefined) return [`${service}: no such service`];
   if (condition === Dependency_Condition.COMPLETED && state.failure !== "") {
     return [`${service}: it failed: ${state.failure}`];
   }
@@ -182,7 +182,7 @@ function serviceState(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, now: 
     .filter(hasOnlyEndedTasks)
     .map(({ ended }) => decideRestart({ ended, policy: spec.task?.restart, isCurrent, now }));
   const completed = restarts.filter(({ kind }) => kind === "completed").length;
-  const failures = restarts.flatMap((each) => (each.kind === "given-up" ? [each.reason] : []));
+  const failures = restarts.flatMap((each) => (each.kind === "exhausted" ? [each.reason] : []));
   const desiredTasks = tasks.filter(shouldRun);
   return {
     started: countSlots(desiredTasks.filter(isUp)) + completed >= desired,

@@ -145,7 +145,7 @@ export function globalSlots(
   return { keep, remove, missing, unbound: tasks.filter(isUnbound) };
 }
 
-/** Returns a test whether a global service with these requirements should run on a node in its current state. */
+/** Returns a predicate for the nodes on which a global service with these requirements should run now. */
 export function globalNodeTest(requirements: TaskRequirements): (snapshot: NodeSnapshot) => boolean {
   const isEligible = eligibilityTest(requirements);
   return (snapshot) =>

@@ -95,7 +95,7 @@ function unneededTaskRemovals(
   isGone: GoneTest,
 ): readonly Action[] {
   return [
-    ...remove.flatMap((slot) => removeSlot(slot, "its slot is not needed any more", isGone)),
+    ...remove.flatMap((slot) => removeSlot(slot, "its slot is no longer needed", isGone)),
     ...stopTasks(surplus, "its slot has completed", isGone),
     ...states.flatMap(({ superfluous }) => stopTasks(superfluous, "another task fills its slot", isGone)),
     ...slots.flatMap((slot) => trimHistory(slot, isGone)),

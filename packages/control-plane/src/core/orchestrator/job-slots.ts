@@ -107,7 +107,7 @@ const isDown = ({ node }: NodeSnapshot): boolean => node.state === NodeState.DOW
 /** The next step of one slot of a run. */
 export type JobStep =
   | { readonly kind: "completed" }
-  /** Failed. The slot is not retried in this run. */
+  /** The slot has failed and is not retried in this run. */
   | { readonly kind: "failed"; readonly reason: string }
   /** A task is on its node. */
   | { readonly kind: "running"; readonly task: Task }
@@ -173,7 +173,7 @@ function emptyStep(slot: Slot, context: JobStepContext): JobStep {
       };
     case "completed":
       return { kind: "completed" };
-    case "given-up":
+    case "exhausted":
       return { kind: "failed", reason: `${restart.reason} (${endText(slot.ended[0])})` };
     default:
       return assertNever(restart);

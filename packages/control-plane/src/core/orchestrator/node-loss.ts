@@ -137,7 +137,7 @@ function effectiveTask(task: Task, verdict: NodeLossVerdict, now: number): Task 
   return taskAfter({ kind, task, reason: verdict.reason }, now) ?? task;
 }
 
-/** Returns a test whether a newer task of the same slot is ready on a live node, or has completed. */
+/** Returns a predicate for tasks whose slot has a newer task that is ready on a live node or has completed. */
 function replacedTest(
   tasks: readonly Task[],
   nodes: ReadonlyMap<string, NodeSnapshot>,
@@ -147,7 +147,7 @@ function replacedTest(
     stateOf(task) === TaskState.COMPLETE ||
     (isReady(task) && nodes.get(task.nodeId)?.node.state === NodeState.READY);
   return (task) => {
-    // Computed on first use: most decisions have no node down.
+    // Computed on first use, because in most decisions no node is down.
     newestBySlot ??= newestPerSlot(tasks.filter(isReplacement));
     const other = newestBySlot.get(task.slot);
     // A slot of a global service (number 0) is bound to its node, so no other task replaces it.

@@ -20,22 +20,22 @@ interface Owner {
   readonly name: string;
   readonly slots: ReadonlyMap<string, Slot>;
   readonly tasks: ReadonlyMap<string, Task>;
-  /** Whether a completed task is as good as one that runs, because only its mounts are used. */
+  /** Whether a completed task suffices, because only its mounts are shared. */
   readonly mayHaveCompleted: boolean;
 }
 
 /**
- * The tasks of the owners of a service: the services beside whose tasks its own tasks run.
+ * The tasks of the owners of a service, the services beside whose tasks its own tasks run.
  *
- * The task of slot n runs beside the newest task of slot n of each owner. It follows when that task is replaced, and is
- * stopped when that task ends: a container loses the network of another one that ends.
+ * The task of slot n runs beside the newest task of slot n of each owner. When that task is replaced, it follows; when
+ * that task ends, it is stopped, because a container loses a shared network namespace when its owner ends.
  */
 export class OwnerTasks {
   readonly #owners: readonly Owner[];
   readonly #nodes: ReadonlyMap<string, NodeSnapshot>;
-  /** The first owner. Its slots are those of the service. Undefined when its record is unreadable or gone. */
+  /** The first owner, which determines the slots of the service. Undefined when its record is unreadable or deleted. */
   readonly #lead: Owner | undefined;
-  /** Number of tasks that the service should have if it is replicated: as many as its first owner. */
+  /** Desired number of tasks if the service is replicated: as many as its first owner. */
   readonly replicas: number;
 
   private constructor(companion: ServiceTasks, owners: readonly OwnerService[], context: OwnersContext) {
@@ -57,8 +57,8 @@ export class OwnerTasks {
   }
 
   /**
-   * Returns the keys of the slots in which the first owner has tasks, except for those on nodes that are down. Undefined
-   * when that service is unknown: the service then keeps its slots.
+   *   Returns the keys of the slots in which the first owner has tasks, except for slots on nodes that are down. Undefined
+  when the owner is unknown, so that the service keeps its slots.
    */
   get slotKeys(): ReadonlySet<string> | undefined {
     if (this.#lead === undefined) return undefined;
@@ -68,7 +68,7 @@ export class OwnerTasks {
     return new Set(used.map(([key]) => key));
   }
 
-  /** Returns the tasks beside which the task of a slot is to run now. */
+  /** Returns the tasks beside which the task of a slot must run now. */
   find(slot: SlotRef): OwnerMatch {
     const owners: OwnerTask[] = [];
     const nodeIds = new Set<string>();
@@ -86,14 +86,14 @@ export class OwnerTasks {
     return { kind: "missing", reason: `${WAITING_FOR}${names} to run on the same node` };
   }
 
-  /** Returns whether a task runs beside the tasks beside which it should. True while there are none. */
+  /** Returns whether a task runs beside the current tasks of its owners. True while they have none. */
   isFollowing(task: Task): boolean {
     const match = this.find({ number: task.slot, nodeId: task.slot === 0 ? task.nodeId : "" });
     if (match.kind === "missing") return true;
     return match.owners.every(({ taskId }) => task.owners.some((owner) => owner.taskId === taskId));
   }
 
-  /** Returns whether a task beside which a task runs has ended, or is to stop. */
+  /** Returns whether one of the owner tasks beside which a task runs has ended or is stopping. */
   hasLostOwner(task: Task): boolean {
     return task.owners.some(({ service, taskId }) => {
       const owner = this.#owners.find(({ name }) => name === service);
@@ -141,7 +141,7 @@ function isUsable(task: Task | undefined, { mayHaveCompleted }: Owner): boolean 
 const taskName = (service: string, { number, nodeId }: SlotRef): string =>
   nodeId === "" ? `task ${service}.${number}` : `the task of ${service} on node ${nodeId}`;
 
-/** The tasks of a service after its owners' losses, and the actions that stop those that have lost an owner. */
+/** The tasks of a service, and the actions that stop tasks whose owner task has ended. */
 export interface OwnerLoss {
   readonly tasks: readonly Task[];
   readonly actions: readonly Action[];
@@ -149,7 +149,7 @@ export interface OwnerLoss {
 
 const OWNER_ENDED = "a task beside which it runs has ended";
 
-/** Stops the tasks that have lost an owner. The rest of the plan sees them as stopping. */
+/** Stops the tasks whose owner task has ended. The rest of the plan sees them as stopping. */
 export function applyOwnerLoss(
   tasks: readonly Task[],
   owners: OwnerTasks | undefined,

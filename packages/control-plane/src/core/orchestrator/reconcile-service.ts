@@ -120,7 +120,7 @@ function planSlots(
   const resets = restartResets(slots.staying, now);
   const actions = [
     ...loss.actions,
-    ...desired.remove.flatMap((slot) => removeSlot(slot, "its slot is not needed any more", isGone)),
+    ...desired.remove.flatMap((slot) => removeSlot(slot, "its slot is no longer needed", isGone)),
     ...rolloutUpdate(service, rollout.service ?? service, batch, { reason: rollout.reason, now }),
     ...slots.removals,
     ...desired.keep.flatMap((slot) => trimHistory(slot, isGone)),
@@ -155,12 +155,12 @@ function slotStates(
     readonly now: number;
   },
 ): readonly SlotState[] {
-  const isFrozen = isRolloutPaused(service.rollout);
+  const isPaused = isRolloutPaused(service.rollout);
   const context = {
     spec,
     version: service.version,
-    isCurrent: isFrozen ? () => true : currentTaskFilter(service),
-    isFrozen,
+    isCurrent: isPaused ? () => true : currentTaskFilter(service),
+    isRolloutPaused: isPaused,
     startFirst: policy.startFirst,
     followFirst: policy.followFirst,
     monitorMs: policy.monitorMs,

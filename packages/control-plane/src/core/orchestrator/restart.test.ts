@@ -83,7 +83,7 @@ describe("decideRestart", () => {
     [ON_FAILURE, TaskState.COMPLETE, "completed"],
     [ON_FAILURE, TaskState.FAILED, "now"],
     [NONE, TaskState.COMPLETE, "completed"],
-    [NONE, TaskState.FAILED, "given-up"],
+    [NONE, TaskState.FAILED, "exhausted"],
   ])("follows condition %i for a task that ended in state %i: %s", (condition, state, kind) => {
     expect(decide(ended(state), { condition }).kind).toBe(kind);
   });
@@ -107,7 +107,7 @@ describe("decideRestart", () => {
 
   it("gives up after the attempts that the policy allows", () => {
     expect(decide(ended(TaskState.FAILED, { restarts: 2 }), { maxAttempts: 3 }).kind).toBe("at");
-    expect(decide(ended(TaskState.FAILED, { restarts: 3 }), { maxAttempts: 3 }).kind).toBe("given-up");
+    expect(decide(ended(TaskState.FAILED, { restarts: 3 }), { maxAttempts: 3 }).kind).toBe("exhausted");
   });
 
   it("does not count attempts before the window", () => {
@@ -121,6 +121,6 @@ describe("decideRestart", () => {
         now: NOW,
       }).kind;
     expect(decideIn(50_000)).toBe("at");
-    expect(decideIn(200_000)).toBe("given-up");
+    expect(decideIn(200_000)).toBe("exhausted");
   });
 });

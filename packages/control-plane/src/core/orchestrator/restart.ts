@@ -24,7 +24,7 @@ export type RestartDecision =
   | { readonly kind: "at"; readonly atMs: number; readonly restarts: number }
   /** The task has completed, and the slot stays empty. */
   | { readonly kind: "completed" }
-  | { readonly kind: "given-up"; readonly reason: string };
+  | { readonly kind: "exhausted"; readonly reason: string };
 
 export interface RestartInput {
   /** Ended tasks of the slot, newest first. */
@@ -51,7 +51,7 @@ export function decideRestart({ ended, policy, isCurrent, now }: RestartInput): 
   }
   switch (condition) {
     case Condition.NONE:
-      return { kind: "given-up", reason: "its restart condition is none" };
+      return { kind: "exhausted", reason: "its restart condition is none" };
     case Condition.ANY:
     case Condition.ON_FAILURE:
       return restartWithBackoff(ended, last, policy, now);
@@ -69,7 +69,7 @@ function restartWithBackoff(
   const maxAttempts = policy?.maxAttempts ?? 0;
   if (maxAttempts > 0 && countedRestarts(ended, policy?.windowMs ?? 0, now) >= maxAttempts) {
     const times = maxAttempts === 1 ? "once" : `${maxAttempts} times`;
-    return { kind: "given-up", reason: `it was restarted ${times}, as often as its policy allows` };
+    return { kind: "exhausted", reason: `it was restarted ${times}, as often as its policy allows` };
   }
   const restarts = last.restarts + 1;
   const atMs = (last.status?.sinceMs ?? now) + restartDelayMs(restarts, policy?.delayMs, last.id);

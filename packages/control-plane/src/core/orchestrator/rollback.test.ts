@@ -33,7 +33,7 @@ describe("rollbackTarget", () => {
   });
 
   it("is none without such a version, with a reason", () => {
-    expect(rollbackTarget(service, 9, kept)).toEqual({ kind: "none", reason: "there is no version 9" });
+    expect(rollbackTarget(service, 9, kept)).toEqual({ kind: "none", reason: "version 9 does not exist" });
     const alone = { ...service, earlierHealthyVersions: [1, 7] };
     expect(rollbackTarget(alone, 0, kept)).toMatchObject({ kind: "none" });
   });

@@ -22,7 +22,7 @@ export function rollbackTarget(
   if (version !== 0) {
     const spec = revisions.get(version);
     return spec === undefined
-      ? { kind: "none", reason: `there is no version ${version}` }
+      ? { kind: "none", reason: `version ${version} does not exist` }
       : { kind: "found", version, spec };
   }
   const current = specText(service.spec);
@@ -30,7 +30,7 @@ export function rollbackTarget(
     const spec = revisions.get(healthy);
     if (spec !== undefined && specText(spec) !== current) return { kind: "found", version: healthy, spec };
   }
-  return { kind: "none", reason: "no other version was healthy: name a version" };
+  return { kind: "none", reason: "no other version was healthy: specify a version" };
 }
 
 /**
@@ -45,13 +45,13 @@ export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpe
   // Compares texts, because an unused template gets a new version number when a user restores it.
   if (healthy === undefined || templateText(healthy) === templateText(spec)) return undefined;
   const failed = revisions.get((service.rollout?.fromVersion ?? 0) + 1) ?? spec;
-  const restored = restoreUnchanged({ healthy, failed, current: spec });
+  const restored = restoreHealthyParts({ healthy, failed, current: spec });
   return {
     ...restored,
     mode: areBothReplicated(healthy, spec) ? spec.mode : restored.mode,
     ports: haveSameTemplatePorts(healthy, spec) ? spec.ports : healthy.ports,
     task: healthy.task && {
-      ...restoreUnchanged({
+      ...restoreHealthyParts({
         healthy: healthy.task,
         failed: failed.task ?? healthy.task,
         current: spec.task ?? healthy.task,
@@ -73,7 +73,7 @@ interface Versions<T> {
 }
 
 /** Returns the healthy value of each part that has not changed since the failed version was deployed. */
-function restoreUnchanged<T extends object>({ healthy, failed, current }: Versions<T>): T {
+function restoreHealthyParts<T extends object>({ healthy, failed, current }: Versions<T>): T {
   const restored = { ...current };
   for (const part of Object.keys({ ...healthy, ...current }) as (keyof T)[]) {
     if (canonicalText(current[part]) === canonicalText(failed[part])) restored[part] = healthy[part];

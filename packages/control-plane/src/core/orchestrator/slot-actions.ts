@@ -39,7 +39,7 @@ const REPLACEMENT_REASONS = {
   outdated: "a newer version replaces it",
   drained: "its node is drained",
   moved: "it moves to a node with fewer tasks",
-  "owner-replaced": "it follows the task beside which it runs",
+  "owner-replaced": "it follows its owner task",
 } as const;
 
 const NEVER_READY = "replacement never became healthy";
@@ -92,7 +92,7 @@ class SlotActionCollector implements SlotActions {
         this.#replace(state, step);
         break;
       case "waiting":
-      case "given-up":
+      case "exhausted":
         break;
       default:
         assertNever(step);

@@ -83,7 +83,7 @@ export class SlotFailures {
   #rejectionCountsAsFailure({ slot, step }: SlotState): boolean {
     if (step.kind === "running" || step.kind === "monitoring") return false;
     const isFinal =
-      step.kind === "given-up" ||
+      step.kind === "exhausted" ||
       (step.kind === "replace" && step.attempt.kind === "held" && step.attempt.untilMs === undefined);
     if (this.#rejectingNodes.size > 1 || isFinal) return true;
     const rejections = slot.ended.filter((task) => stateOf(task) === TaskState.REJECTED).length;

@@ -45,7 +45,7 @@ export interface SlotState {
   readonly giveUpAtMs: number | undefined;
 }
 
-/** How far a slot is in a rollout. Whether it has failed depends on the rollout: see rollout-progress.ts. */
+/** The progress of a slot in a rollout. Whether it has failed depends on the rollout: see rollout-progress.ts. */
 export type SlotProgress =
   /** Never had a task, so no update has reduced its availability and none waits for it. */
   | { readonly kind: "new" }
@@ -60,10 +60,10 @@ export interface SlotContext extends SlotStepContext {
   /** Version of new tasks. */
   readonly version: number;
   /** Whether tasks restart in their previous version, because a paused rollout must not replace tasks. */
-  readonly isFrozen: boolean;
+  readonly isRolloutPaused: boolean;
   /** Time in ms after which other slots stop waiting for a slot that is not ready. */
   readonly deadlineMs: number;
-  /** Whether a task that follows its owner starts before the task beside the old owner is stopped. */
+  /** Whether a task that follows its owner starts before the old task is stopped. */
   readonly followFirst: boolean;
 }
 
@@ -74,8 +74,8 @@ const GIVE_UP_RESTARTS = 8;
 
 /** Determines the state of one slot. `nodes` and the tasks must have node losses applied. */
 export function evaluateSlot(slot: Slot, context: SlotContext): SlotState {
-  const version = context.isFrozen ? lastRunVersion(slot, context) : context.version;
-  const versionSlot = context.isFrozen
+  const version = context.isRolloutPaused ? lastRunVersion(slot, context) : context.version;
+  const versionSlot = context.isRolloutPaused
     ? { ...slot, ended: slot.ended.filter((task) => task.specVersion === version) }
     : slot;
   const startFirst = context.startFirst || (context.followFirst && isOwnerReplaced(slot, context.owners));
@@ -139,7 +139,7 @@ function assessStep(step: SlotStep, slot: Slot, context: SlotContext): Assessmen
       const giveUpAtMs = emptySlotGiveUpAtMs(slot);
       return { ...base, progress: UPDATING, reason, isBlocked: true, dueMs, giveUpAtMs };
     }
-    case "given-up":
+    case "exhausted":
       return { ...base, progress: UPDATING, reason: step.reason, isBlocked: true, giveUpAtMs: 0 };
     case "replace":
       return { ...base, ...assessReplacement(step, slot) };
@@ -149,9 +149,9 @@ function assessStep(step: SlotStep, slot: Slot, context: SlotContext): Assessmen
 }
 
 const LEAVING_REASONS = {
-  drained: "it is to leave its node, which is drained",
-  moved: "it is to move to another node",
-  "owner-replaced": "the task beside which it runs was replaced",
+  drained: "it must leave its node, which is drained",
+  moved: "it is being moved to another node",
+  "owner-replaced": "its owner task was replaced",
 } as const;
 
 function assessReplacement(

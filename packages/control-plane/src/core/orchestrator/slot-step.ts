@@ -22,8 +22,8 @@ export type SlotStep =
   | { readonly kind: "vacant"; readonly restarts: number }
   /** Empty: no task can be created before `untilMs`, or before a stopping task has ended. */
   | { readonly kind: "waiting"; readonly reason: string; readonly untilMs?: number }
-  /** Empty, until the service changes. */
-  | { readonly kind: "given-up"; readonly reason: string }
+  /** Empty until the service changes, because its restarts are exhausted. */
+  | { readonly kind: "exhausted"; readonly reason: string }
   /** The running task is outdated, or must leave its node. */
   | {
       readonly kind: "replace";
@@ -45,7 +45,7 @@ export interface SlotStepContext {
   readonly startFirst: boolean;
   readonly monitorMs: number;
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
-  /** The tasks beside which those of the service run. Undefined for a service without owners. */
+  /** The owner tasks of the service. Undefined for a service without owners. */
   readonly owners: OwnerTasks | undefined;
   readonly now: number;
 }
@@ -56,7 +56,7 @@ export interface SlotStepDecision {
   readonly superfluous: readonly Task[];
 }
 
-/** Why a slot waits for a task that is to stop. */
+/** Why a slot waits for a stopping task. */
 export const NOT_STOPPED = "a previous task has not stopped yet";
 
 /** Decides the next step of one slot, whose new tasks run `version`. Node losses must have been applied. */
@@ -75,7 +75,7 @@ export function slotStep(slot: Slot, version: number, context: SlotStepContext):
   return { step: decision.step, superfluous: [...superfluous, ...decision.superfluous] };
 }
 
-/** Returns whether a task may be pending. A stop-first replacement only waits for a node once the slot is empty. */
+/** Returns whether the slot may have a pending task. A stop-first replacement waits for a node only once the slot is empty. */
 function mayWaitForNode(slot: Slot, { startFirst }: SlotStepContext): boolean {
   return startFirst || (slot.active.length === 0 && slot.stopping.length === 0);
 }
@@ -115,8 +115,8 @@ function emptyStep(restart: RestartDecision, slot: Slot): SlotStep {
       };
     case "completed":
       return { kind: "completed" };
-    case "given-up":
-      return { kind: "given-up", reason: `${restart.reason} (${endText(slot.ended[0])})` };
+    case "exhausted":
+      return { kind: "exhausted", reason: `${restart.reason} (${endText(slot.ended[0])})` };
     default:
       return assertNever(restart);
   }
@@ -152,7 +152,7 @@ function replacementAttempt(
       return { kind: "held", reason: endText(slot.ended[0]), untilMs: restart.atMs };
     case "completed":
       return { kind: "none" };
-    case "given-up":
+    case "exhausted":
       return { kind: "held", reason: `${restart.reason} (${endText(slot.ended[0])})` };
     default:
       return assertNever(restart);
@@ -170,8 +170,8 @@ function wasAttempted(slot: Slot, kept: Task | undefined, context: SlotStepConte
 export type LeavingCause = "drained" | "moved" | "owner-replaced";
 
 /**
- * Returns why a task must leave its node. Undefined when it may stay, also while its move target accepts no tasks. A
- * companion leaves its node only after its owner.
+ * Returns why a task must leave its node. Undefined when it may stay, even while the target of its move accepts no
+ * tasks. A companion leaves its node only after its owner.
  */
 function leavingCause(
   task: Task,

@@ -57,7 +57,8 @@ export function deleteUnreportable(
 }
 
 /**
- * Returns a test whether no agent will report a task as removed: the task has no node, its node is gone, or it is LOST.
+ * Returns a predicate for tasks that no agent will report as removed: the task has no node, its node is gone, or it is
+ * LOST.
  *
  * If the node returns, its agent removes all containers that are not in its assignments. The record of a task of an
  * at-most-one service is kept until its node is fenced, because deleting it would free the slot.

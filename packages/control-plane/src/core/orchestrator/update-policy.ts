@@ -18,7 +18,7 @@ export const DEFAULT_PROGRESS_DEADLINE_MS = 300_000;
 /** Docker's default time between the stop signal and the kill. */
 const DEFAULT_STOP_GRACE_MS = 10_000;
 
-/** What the orchestrator does with a failed rollout. */
+/** How the orchestrator responds to a failed rollout. */
 export type FailureResponse = "pause" | "continue" | "rollback";
 
 /** How the slots of a service are replaced, with defaults filled in. */
@@ -29,7 +29,7 @@ export interface UpdatePolicy {
   readonly delayMs: number;
   /** Whether the old task of a slot is stopped only after the new task is ready. */
   readonly startFirst: boolean;
-  /** The same for a task that follows the new task of its owner, and so shares nothing with the old task. */
+  /** As `startFirst`, for a task that follows the new task of its owner and thus shares nothing with the old task. */
   readonly followFirst: boolean;
   readonly onFailure: FailureResponse;
   /** Time for which a new task must run before it counts as updated. */
@@ -90,7 +90,7 @@ function startsFirst(order: Order, spec: ServiceSpec): boolean {
   }
 }
 
-/** Returns whether the tasks of a service get a fixed address, which only one of them can have at a time. */
+/** Returns whether the service has a static address, which only one task can have at a time. */
 export function hasStaticAddress({ task }: ServiceSpec): boolean {
   return task?.networks.some(({ ipv4Address }) => ipv4Address !== "") === true;
 }

@@ -19,8 +19,8 @@ export interface StackImage {
 }
 
 /**
- * Returns the keys of the logins for an image, in the order in which they are tried: first the one of the stack, and then
- * the one for all stacks, which replaces an expired token of the stack.
+ * Returns the keys of the logins for an image, in the order in which they are tried: first the stack's login, then the
+ * login for all stacks, in case a token of the stack has expired.
  */
 export function loginKeysFor({ image, stack }: StackImage): readonly string[] {
   const server = registryOf(image);
@@ -28,8 +28,8 @@ export function loginKeysFor({ image, stack }: StackImage): readonly string[] {
 }
 
 /**
- * Returns the credentials for an image of a stack, in the order in which they are tried. Empty when the image is to be
- * pulled without credentials.
+ * Returns the credentials for an image of a stack, in the order in which they are tried. Empty if the image is pulled
+ * without credentials.
  * @throws BerthError BERTH_IDENTITY_INVALID when this server cannot decrypt a login
  */
 export function credentialsForImage(

@@ -1,7 +1,7 @@
 /**
- * A restore from a backup writes all records into a new etcd, whose revisions begin at 1 again. Epochs of leaders are
- * revisions, and agents refuse epochs lower than the ones that they have seen. So each restore has a generation, which
- * leaders add to their epochs.
+ * A restore from a backup writes all records into a new etcd, whose revisions start at 1. Epochs of leaders are
+ * revisions, and agents reject epochs lower than the highest that they have seen. Therefore each restore has a
+ * generation, which leaders add to their epochs.
  */
 
 /** More revisions than an etcd can have in a millisecond, so each generation exceeds all epochs before it. */
@@ -11,7 +11,7 @@ const EPOCHS_PER_MS = 1_024;
  * Returns the generation of a restore at this time. It exceeds all epochs of the cluster so far, including those after
  * the backup, and those of earlier restores of the same backup.
  *
- * @param highestEpoch the highest epoch in the backup, for a clock that is wrong
+ * @param highestEpoch the highest epoch in the backup, in case the clock is wrong
  */
 export function nextGeneration(nowMs: number, highestEpoch: number): number {
   return Math.max(nowMs * EPOCHS_PER_MS, highestEpoch + EPOCHS_PER_MS);

@@ -6,7 +6,7 @@ export interface NodeUnknownTask {
   readonly task: UnknownTask;
 }
 
-/** What a restore from a backup waits for. */
+/** The nodes and containers that a restore from a backup waits for. */
 export interface RestoreProgress {
   /** Nodes that were ready at the time of the backup, and have not reported yet. */
   readonly missing: readonly Node[];
@@ -15,8 +15,8 @@ export interface RestoreProgress {
 }
 
 /**
- * Returns what a restore waits for. Once it is nothing, the records describe everything that runs, and the restore is
- * complete.
+ * Returns the nodes and containers that a restore waits for. Once there are none, the records describe all running
+ * containers, and the restore is complete.
  *
  * @param reports the unknown tasks of each node that has reported them
  */

@@ -1,9 +1,9 @@
 import { DesiredState, type Task, TaskState } from "@berth/proto";
 import { stateOf } from "../model/task-state.js";
 
-/** Number of failures from which a node is avoided. The service may have caused fewer itself. Swarm uses the same. */
+/** Number of failures from which a node is avoided. The service may have caused fewer itself. As in Swarm. */
 const MAX_FAILURES = 5;
-/** Older failures do not count, because the node may have changed. Swarm uses the same. */
+/** Older failures do not count, because the node may have changed. As in Swarm. */
 const RECENT_MS = 5 * 60_000;
 
 /**

@@ -84,7 +84,7 @@ function protocolFilter(protocol: number): Filter {
     name: "release",
     passes: ({ node }) => agentProtocol(node.description) >= protocol,
     explain: (count) =>
-      `${nodesText(count, { one: "has", many: "have" })} an agent of an older release, which does not support a part of the spec (upgrade it)`,
+      `${nodesText(count, { one: "has", many: "have" })} an agent of an older release that does not support a part of the spec (upgrade it)`,
   });
 }
 
@@ -106,7 +106,7 @@ function gpuFilter(gpus: number): Filter {
     passes: ({ node }) => (node.description?.generic[GPU_CAPABILITY] ?? 0) >= gpus,
     explain: (count) => {
       const needed = gpus === 1 ? "no GPU" : `fewer than ${gpus} GPUs`;
-      return `${nodesText(count, { one: "has", many: "have" })} ${needed} (declare those that the agent does not find: berth agent --resource gpu=COUNT)`;
+      return `${nodesText(count, { one: "has", many: "have" })} ${needed} (if the agent does not detect them, declare them with berth agent --resource gpu=COUNT)`;
     },
   });
 }

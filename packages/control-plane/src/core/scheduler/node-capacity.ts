@@ -20,13 +20,13 @@ export function capacityFunction(
   };
 }
 
-/** Returns a test whether tasks may run on a node, regardless of its state and load. */
+/** Returns a predicate for the nodes on which tasks may run, regardless of state and load. */
 export function eligibilityTest(requirements: TaskRequirements): (node: NodeSnapshot) => boolean {
   const filters = eligibilityFilters(requirements);
   return (node) => filters.every((filter) => filter.capacity(node, 0) > 0);
 }
 
-/** Returns a test whether one more task of the service fits on a node. */
+/** Returns a predicate for the nodes on which one more task of the service fits. */
 export function fitTest(
   service: ServicePlacement,
   cluster: ClusterSnapshot,

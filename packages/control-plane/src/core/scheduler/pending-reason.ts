@@ -1,9 +1,9 @@
 import type { Task } from "@berth/proto";
 
-/** Prefix of the status message of a task that is not placed yet because it waits for something else. */
+/** Prefix of the status message of an unplaced task that waits for something other than a suitable node. */
 export const WAITING_FOR = "waiting for ";
 
-/** Returns whether a task without a node waits for something else than a suitable node. */
+/** Returns whether an unplaced task waits for something other than a suitable node. */
 export function isWaiting({ status }: Task): boolean {
   return status?.message.startsWith(WAITING_FOR) ?? false;
 }

@@ -6,13 +6,13 @@ import { capacityFunction, explainNoCapacity } from "./node-capacity.js";
 import type { TaskRequirements } from "./requirements.js";
 import { occupiedTasksFunction, type ServiceLoad } from "./service-load.js";
 
-/** The tasks beside which the task of a slot is to run. */
+/** The owner tasks beside which the task of a slot must run. */
 export type OwnerMatch =
   | { readonly kind: "found"; readonly nodeId: string; readonly owners: readonly OwnerTask[] }
-  /** `reason` tells users what the task of the slot waits for. */
+  /** `reason` explains to users what the task of the slot waits for. */
   | { readonly kind: "missing"; readonly reason: string };
 
-/** Returns the tasks beside which the task of a slot is to run. */
+/** Returns the owner tasks of a slot. */
 export type FindOwners = (slot: SlotRef) => OwnerMatch;
 
 /**

@@ -34,7 +34,7 @@ export interface PlacementContext extends ReconcileContext {
   readonly jobIteration: number;
   /** Whether each slot belongs to a node, as in global services and jobs. */
   readonly isBoundToNodes: boolean;
-  /** Finds the tasks beside which a task has to run. Undefined for a service without owners. */
+  /** Finds the owner tasks beside which a task must run. Undefined for a service without owners. */
   readonly findOwners: FindOwners | undefined;
 }
 

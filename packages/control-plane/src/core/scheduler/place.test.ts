@@ -298,8 +298,7 @@ describe("place", () => {
     const cluster = clusterWith([buildNodeSnapshot({ node: buildNode({ id: "a" }) })]);
     expect(place({ count: 1, requirements, load: NO_LOAD }, cluster)).toMatchObject({
       nodeIds: [],
-      reason:
-        "1 node has an agent of an older release, which does not support a part of the spec (upgrade it)",
+      reason: "1 node has an agent of an older release that does not support a part of the spec (upgrade it)",
     });
   });
 

@@ -1,4 +1,4 @@
-/** The versions of the records in etcd that a release can work with. */
+/** The schema versions that a release supports. */
 export interface SchemaVersions {
   readonly oldest: number;
   readonly newest: number;
@@ -10,7 +10,7 @@ export interface StoredRecord {
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** Changes the records of some kinds from one version of the schema to the next. */
+/** Converts records from one version of the schema to the next. */
 export interface Migration {
   /** The version to which the migration leads. */
   readonly version: number;
@@ -23,17 +23,17 @@ export interface Migration {
   readonly migrate: (record: StoredRecord) => StoredRecord["value"] | undefined;
 }
 
-/** What a release knows about the schema. */
+/** The schema versions and migrations of a release. */
 export interface Schema {
   readonly versions: SchemaVersions;
   /** In the order of their versions. Contains all versions after the oldest one. */
   readonly migrations: readonly Migration[];
 }
 
-/** The schema of this release. CONTRIBUTING.md says how to change it. */
+/** The schema of this release. CONTRIBUTING.md explains how to change it. */
 export const SCHEMA: Schema = { versions: { oldest: 1, newest: 1 }, migrations: [] };
 
-/** The change of all records from one version to another. */
+/** The conversion of all records from one version to another. */
 export interface MigrationPlan {
   /** The collections whose records change, in the order of their keys. */
   readonly collections: readonly string[];

@@ -1,6 +1,6 @@
 import type { SchemaVersions } from "./migrations.js";
 
-/** A server that runs, with the part of its registration that decides about the schema. */
+/** A running server, with the parts of its registration that concern the schema. */
 export interface RegisteredServer {
   /** "host:port" */
   readonly address: string;
@@ -9,14 +9,14 @@ export interface RegisteredServer {
   readonly schema: SchemaVersions;
 }
 
-/** What is known about the servers when the schema is to be raised. */
+/** The inputs of the decision to raise the schema. */
 export interface RaiseInput {
   /** The version of the records. */
   readonly current: number;
   readonly servers: readonly RegisteredServer[];
-  /** Names of servers that belong to the cluster and do not run. */
+  /** Names of the cluster's servers that are not running. */
   readonly stopped: readonly string[];
-  /** Number of members of the embedded etcd. Undefined for an external one, whose members are no servers. */
+  /** Number of members of the embedded etcd. Undefined for an external etcd, whose members are not servers. */
   readonly memberCount: number | undefined;
 }
 
@@ -34,8 +34,8 @@ export function supportedVersion(servers: readonly RegisteredServer[], own: Sche
 /**
  * Decides whether the schema can be raised to the newest version of this release.
  *
- * A server that is not registered counts as one that does not support it: it may be an older release that cannot reach
- * etcd for a while, and that would misread the records later.
+ * An unregistered server counts as unsupported: it may run an older release that cannot reach etcd for a while, and
+ * that would misread the records later.
  */
 export function decideRaise(
   { current, servers, stopped, memberCount }: RaiseInput,
@@ -45,12 +45,12 @@ export function decideRaise(
   const old = servers.filter(({ schema }) => schema.newest < own.newest);
   if (old.length > 0) {
     const names = old.map(({ address, version }) => `${address} (${version})`);
-    return { kind: "refuse", reason: `these servers have an older release: ${names.sort().join(", ")}` };
+    return { kind: "refuse", reason: `these servers run an older release: ${names.sort().join(", ")}` };
   }
   if (stopped.length > 0) {
     return {
       kind: "refuse",
-      reason: `these servers do not run, and may have an older release: ${[...stopped].sort().join(", ")}`,
+      reason: `these servers are not running, and may have an older release: ${[...stopped].sort().join(", ")}`,
     };
   }
   const missing = (memberCount ?? 0) - servers.length;

@@ -60,7 +60,7 @@ test("the schema is not raised while a server has an older release", () => {
   const servers = [server("a", 3), server("c", 2), server("b", 2)];
   expect(decideRaise({ current: 2, servers, stopped: [], memberCount: 3 }, OWN)).toEqual({
     kind: "refuse",
-    reason: "these servers have an older release: b (0.2.0), c (0.2.0)",
+    reason: "these servers run an older release: b (0.2.0), c (0.2.0)",
   });
 });
 
@@ -73,7 +73,7 @@ test("the schema is not raised while a server is missing, since it may have an o
   const servers = [server("a", 3)];
   expect(decideRaise({ current: 2, servers, stopped, memberCount: undefined }, OWN)).toEqual({
     kind: "refuse",
-    reason: "these servers do not run, and may have an older release: h2 (10.0.0.2:7400)",
+    reason: "these servers are not running, and may have an older release: h2 (10.0.0.2:7400)",
   });
   expect(decideRaise({ current: 2, servers: [], stopped: [], memberCount: undefined }, OWN)).toMatchObject({
     kind: "refuse",

@@ -27,7 +27,7 @@ export interface AssignmentSource extends NetworkSource, FileSource, LoginSource
   ingressEntries(): Iterable<IngressEntry>;
   ingressEntry(key: string): IngressEntry | undefined;
   policy(): Policy;
-  /** Whether agents keep containers of tasks that the leader does not know. */
+  /** Whether agents keep containers of unknown tasks. */
   keepsUnknownTasks(): boolean;
   /** Returns whether the drain gate delays the stop of this task. */
   isStopHeld(taskId: string): boolean;
@@ -50,7 +50,7 @@ export class AssignmentFeed {
   readonly #files: FileFeed;
   readonly #logins: LoginFeed;
   #isPolicyStale = false;
-  /** As in the last message. */
+  /** The value in the last message. */
   #keepsUnknownTasks = false;
   #sequence = 0;
 

@@ -100,10 +100,11 @@ export function assignedNetwork(
 }
 
 /**
- * Returns the other nodes of a network, including down nodes: their containers may still run and become reachable again.
+ * Returns the other nodes of a network, including down nodes: their containers may still run and become reachable
+ * again.
  *
- * When several nodes have the same address, the host was reinstalled, and only one of them is returned. For the same
- * reason, a node with this node's own address is left out. Of several nodes with one WireGuard key, one is returned too.
+ * Several nodes with the same address are the same reinstalled host, so only one of them is returned, and a node with
+ * this node's own address is left out. Likewise, only one of several nodes with the same WireGuard key is returned.
  */
 function findPeers(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
   const nodeIds = [...state.networks.ranges.ofNetwork(networkId).keys()];
@@ -126,8 +127,9 @@ function findPeers(state: ClusterState, networkId: string, nodeId: string): Netw
 }
 
 /**
- * Orders nodes by their right to an address. A live node precedes one that is gone. Of two live nodes the older one
- * precedes: the newer one took the address while that host was silent. Of two others, the newer one precedes.
+ * Orders nodes by their precedence for an address. Live nodes come first. Of two live nodes, the older one comes first,
+ * because the newer one took the address while that host was unreachable. Of two other nodes, the newer one comes
+ * first.
  */
 function byPrecedence(a: Node, b: Node): number {
   const isLive = isNodeLive(a);

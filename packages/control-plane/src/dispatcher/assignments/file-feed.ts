@@ -2,21 +2,21 @@ import type { AssignedFile, Assignments, ServiceSpec } from "@berth/proto";
 import { fileMounts } from "../../core/files/file-mounts.js";
 import { TaskReferences } from "./task-references.js";
 
-/** Limit of the contents in one message. It keeps the message below the limit of the agent, together with its other parts. */
+/** Limit of the contents in one message, so that the message with its other parts stays below the agent's limit. */
 const MAX_CONTENT_BYTES = 16 * 1024 * 1024;
 
 /** Reads the secrets and configs of the cluster. */
 export interface FileSource {
-  /** Returns a version with its content. Undefined when it is gone or cannot be decrypted. */
+  /** Returns a version with its content. Undefined when it was deleted or cannot be decrypted. */
   file(fileId: string): AssignedFile | undefined;
 }
 
 type FileChanges = Pick<Assignments, "files" | "removedFileIds">;
 
-/** Builds the secrets and configs of one agent's assignments: those that tasks of its node name. */
+/** Builds the secrets and configs of one agent's assignments: the ones referenced by the node's tasks. */
 export class FileFeed {
   readonly #source: FileSource;
-  /** By id of the version. */
+  /** By version id. */
   readonly #references = new TaskReferences();
   readonly #sentIds = new Set<string>();
   readonly #staleIds = new Set<string>();
@@ -29,7 +29,7 @@ export class FileFeed {
     return this.#staleIds.size > 0;
   }
 
-  /** Adds a task that shall run. */
+  /** Adds a task that should run. */
   addTask(taskId: string, spec: ServiceSpec | undefined): void {
     const ids = fileMounts(spec).map(({ versionId }) => versionId);
     for (const id of this.#references.add(taskId, ids)) this.#staleIds.add(id);
@@ -41,8 +41,8 @@ export class FileFeed {
   }
 
   /**
-   * Returns the changes since the last call, and records them as sent. Contents that exceed the limit of a message stay for
-   * the next one.
+   *   Returns the changes since the last call, and records them as sent. Contents beyond the limit of a message are left for
+  the next message.
    */
   takeChanges(): FileChanges {
     const changes: FileChanges = { files: [], removedFileIds: [] };

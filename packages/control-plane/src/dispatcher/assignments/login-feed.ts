@@ -10,10 +10,10 @@ export interface LoginSource {
 
 type LoginChanges = Pick<Assignments, "registryLogins" | "removedRegistryLoginIds">;
 
-/** Builds the registry logins of one agent's assignments: those for the images of its node's tasks. */
+/** Builds the registry logins of one agent's assignments: the ones for the images of the node's tasks. */
 export class LoginFeed {
   readonly #source: LoginSource;
-  /** By `loginKey`, whether or not there is a login: it may be stored later. */
+  /** By `loginKey`, even without a stored login, because it may be stored later. */
   readonly #references = new TaskReferences();
   /** Ids of the logins that the agent has, by key. */
   readonly #sentIds = new Map<string, string>();
@@ -27,7 +27,7 @@ export class LoginFeed {
     return this.#staleKeys.size > 0;
   }
 
-  /** Adds a task that shall run. */
+  /** Adds a task that should run. */
   addTask(
     taskId: string,
     { stack, spec }: { readonly stack: string; readonly spec: ServiceSpec | undefined },

@@ -1,4 +1,4 @@
-/** Counts how many tasks of a node refer to each record of one kind, such as secrets. Records are named by a key. */
+/** Counts how many tasks of a node refer to each record of one kind, such as secrets. Records are identified by a key. */
 export class TaskReferences {
   readonly #keysOfTask = new Map<string, ReadonlySet<string>>();
   readonly #taskCounts = new Map<string, number>();
@@ -20,7 +20,7 @@ export class TaskReferences {
     });
   }
 
-  /** Removes a task. Returns the keys that no task refers to any more. */
+  /** Removes a task. Returns the keys to which no task refers any longer. */
   remove(taskId: string): readonly string[] {
     const keys = [...(this.#keysOfTask.get(taskId) ?? [])];
     this.#keysOfTask.delete(taskId);

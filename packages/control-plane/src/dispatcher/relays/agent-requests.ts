@@ -13,7 +13,7 @@ export interface AgentRequestsOptions extends RelayOptions {
   readonly capacity: number;
 }
 
-/** Where a request runs, and for whom. */
+/** The node of a request, and the client that it is made for. */
 export interface RequestTarget {
   readonly nodeId: string;
   /** Address of the client that the request is made for. */
@@ -51,11 +51,11 @@ interface UnclaimedRequest<Sink> {
 }
 
 /**
- * Tracks the requests that the leader sends over an agent's session and that the agent answers on a separate stream. Used
- * for logs and exec.
+ * Tracks the requests that the leader sends over an agent's session and to which the agent responds on a separate
+ * stream. Used for logs, exec and image uploads.
  *
- * A request fails when the node is not connected, does not answer in time, or goes down, and when its client has too many
- * requests on the node.
+ * A request fails when the node is not connected, does not respond in time or goes down, and when its client has too
+ * many open requests on the node.
  */
 export class AgentRequests<Sink extends ResultSink> {
   readonly #options: AgentRequestsOptions;
@@ -81,7 +81,7 @@ export class AgentRequests<Sink extends ResultSink> {
     }
     const requestId = runtime.newId();
     const cancelTimeout = runtime.clock.after(ANSWER_TIMEOUT_MS, () =>
-      sink.end(nodeUnreachable("its node does not answer")),
+      sink.end(nodeUnreachable("its node does not respond")),
     );
     this.#unclaimed.set(requestId, { nodeId, sink, cancelTimeout });
     this.#openByNode.set(nodeId, requestId, { sink, client });
@@ -91,17 +91,17 @@ export class AgentRequests<Sink extends ResultSink> {
       this.#openByNode.delete(nodeId, requestId);
     };
     if (!session.send(commands.start(requestId)))
-      sink.end(nodeUnreachable("its node does not read its commands"));
+      sink.end(nodeUnreachable("its node has stopped reading commands"));
     onAbort(signal, () => {
-      // The stop is sent over the session, since the agent may have stopped reading the request's own stream.
+      // The stop is sent over the session, because the agent may have stopped reading the request's stream.
       if (sink.needsStop && !session.isEnded) session.send(commands.stop(requestId));
       sink.end();
     });
   }
 
   /**
-   * Returns whether a client may open another request on a node: it has fewer than are left. One client gets at most half
-   * of the capacity, the next one half of the rest. Switches share buffers between ports by the same rule.
+   *   Returns whether a client may open another request on a node: it must have fewer open requests than are left. Thus one
+  client gets at most half of the capacity, the next one half of the rest, as switches share buffers between ports.
    */
   #hasRoom(nodeId: string, client: string): boolean {
     const open = this.#openByNode.get(nodeId);
@@ -112,7 +112,7 @@ export class AgentRequests<Sink extends ResultSink> {
 
   /**
    * Returns the sink for the stream of an agent.
-   * @throws BerthError BERTH_NOT_FOUND when the request has ended, or is not one of this node
+   * @throws BerthError BERTH_NOT_FOUND when the request has ended or belongs to another node
    */
   claim(requestId: string, caller: Caller): Sink {
     const request = this.#unclaimed.get(requestId);

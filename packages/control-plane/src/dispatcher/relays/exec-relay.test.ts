@@ -50,12 +50,12 @@ test("ExecRelay fails a command whose exit code is missing", async () => {
   await expect(output.take()).rejects.toMatchObject({ code: "BERTH_NODE_UNREACHABLE" });
 });
 
-test("ExecRelay fails a command on a node that is not connected, does not answer, or is down", async () => {
+test("ExecRelay fails a command on a node that is not connected, does not respond, or is down", async () => {
   const { clock, relay, open } = createRelay();
   await expect(open("unknown-node").output.take()).rejects.toThrow(/not connected/);
   const silent = open();
   await clock.advance(5_000);
-  await expect(silent.output.take()).rejects.toThrow(/does not answer/);
+  await expect(silent.output.take()).rejects.toThrow(/does not respond/);
   const dead = open();
   relay.onNodeDown("n1");
   await expect(dead.output.take()).rejects.toThrow(/is down/);

@@ -29,7 +29,7 @@ export interface ExecTarget {
   /** Address of the client that opens the stream. */
   readonly client: string;
   readonly taskId: string;
-  /** What to open. */
+  /** The stream to open. */
   readonly start: ExecStart;
 }
 
@@ -45,7 +45,7 @@ export class RemoteExec implements ResultSink {
     return this.output.isEnded;
   }
 
-  /** Whether the agent must end the stream: it has not exited. After an error, a command may still run. */
+  /** Whether the agent must end the stream, because it has not exited. After an error, a command may still be running. */
   get needsStop(): boolean {
     return !this.#hasExited;
   }
@@ -132,7 +132,7 @@ async function receiveOutput(incoming: AsyncIterator<PushExecRequest>, exec: Rem
       if (exec.isEnded) break;
     }
   } catch {
-    // The stream broke. The caller gets the error below, since the exit code is not known.
+    // The stream broke. The caller gets the error below, because the exit code is unknown.
   }
   exec.end(connectionLost());
 }

@@ -13,33 +13,33 @@ import type { Session } from "../session.js";
 import { AgentReplies } from "./agent-replies.js";
 import type { RelayOptions } from "./agent-requests.js";
 
-/** Timeout for all answers about images. An agent gives Docker 4 s. */
+/** Timeout of a query. Longer than the 4 s that an agent waits for Docker. */
 const QUERY_TIMEOUT_MS = 5_000;
-/** Docker removes some GiB a second. */
+/** Docker removes a few GiB per second. */
 const REMOVAL_TIMEOUT_MS = 6 * 60_000;
 /** A large image over a slow network. */
 const FETCH_TIMEOUT_MS = 60 * 60_000;
 
-/** What a node has answered. */
+/** The inventory of one node. */
 export interface NodeInventory {
   readonly nodeId: string;
   readonly images: ImageInventory["images"];
   readonly layers: readonly string[];
 }
 
-/** The answers of all nodes that transfer images. */
+/** The inventories of all nodes that transfer images. */
 export interface Inventories {
   readonly nodes: readonly NodeInventory[];
-  /** Why a node has not answered, by node. */
+  /** Why the inventory of a node is missing, by node. */
   readonly failures: ReadonlyMap<string, string>;
 }
 
 export interface ImageInventoriesOptions extends RelayOptions {
-  /** Returns the nodes that can be asked. */
+  /** Returns the connected nodes. */
   readonly nodeIds: () => Iterable<string>;
 }
 
-/** Asks agents about the images of their nodes, and has images fetched and removed. Keeps nothing between two calls. */
+/** Queries agents about the images of their nodes, and requests fetches and removals. Keeps no state between calls. */
 export class ImageInventories {
   readonly #options: ImageInventoriesOptions;
   readonly #inventories: AgentReplies<ImageInventory>;
@@ -53,7 +53,7 @@ export class ImageInventories {
     this.#fetches = new AgentReplies(options);
   }
 
-  /** Returns the nodes whose agents transfer images, which those of earlier releases do not. */
+  /** Returns the nodes whose agents support image transfer, which earlier releases lack. */
   get nodeIds(): readonly string[] {
     return [...this.#options.nodeIds()].filter((nodeId) => this.#sessionOf(nodeId) !== undefined);
   }
@@ -70,7 +70,7 @@ export class ImageInventories {
     this.#fetches.record(nodeId, answer.requestId, answer);
   }
 
-  /** Asks all nodes at once. Returns within 5 s. Never rejects. */
+  /** Queries all nodes in parallel. Returns within 5 s. Never rejects. */
   async query(fields: Partial<ImageQuery>, signal: AbortSignal): Promise<Inventories> {
     const nodes: NodeInventory[] = [];
     const failures = new Map<string, string>();
@@ -101,7 +101,7 @@ export class ImageInventories {
     return this.#removals.ask({ nodeId, command, timeoutMs: REMOVAL_TIMEOUT_MS }, signal);
   }
 
-  /** Lets a node fetch an image. Returns why it could not, or "". Never rejects. */
+  /** Requests that a node fetches an image. Returns why it failed; empty after a success. Never rejects. */
   async fetch(nodeId: string, fields: Omit<FetchImage, "requestId">, signal: AbortSignal): Promise<string> {
     const command = (requestId: string) =>
       ({ $case: "fetchImage", value: { ...fields, requestId } }) as const;

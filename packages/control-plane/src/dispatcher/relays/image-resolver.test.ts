@@ -53,7 +53,7 @@ test("ImageResolver takes no reference for a digest, and no answer of a node tha
   await clock.advance(5_000);
   expect(Object.fromEntries(await resolving)).toEqual({
     "web:1": { kind: "failed", reason: "Docker returned no digest" },
-    "api:1": { kind: "failed", reason: "node n1 cannot be asked: its agent did not reply within 5 s" },
+    "api:1": { kind: "failed", reason: "node n1 cannot be queried: its agent did not reply within 5 s" },
   });
 });
 

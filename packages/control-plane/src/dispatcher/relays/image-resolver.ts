@@ -4,10 +4,10 @@ import type { AgentCommand } from "../session.js";
 import { AgentReplies } from "./agent-replies.js";
 import type { RelayOptions } from "./agent-requests.js";
 
-/** Timeout for all answers of one call. An agent gives a registry 4 s. */
+/** Timeout of one call. Longer than the 4 s that an agent waits for a registry. */
 const TIMEOUT_MS = 5_000;
 
-/** The digest of one image to ask a node for. */
+/** A request to a node for the digest of one image. */
 export interface ImageQuestion {
   /** Without a digest. */
   readonly image: string;
@@ -17,8 +17,8 @@ export interface ImageQuestion {
 }
 
 /**
- * Resolves the tags of images to digests, by asking the Docker daemons of nodes: they have the mirrors, the certificates
- * and the network of the registries. Keeps nothing between two calls.
+ * Resolves image tags to digests with the Docker daemons of nodes, which have the mirrors, certificates and network
+ * access of the registries. Keeps no state between calls.
  */
 export class ImageResolver {
   readonly #sessionOf: RelayOptions["sessionOf"];
@@ -29,13 +29,13 @@ export class ImageResolver {
     this.#replies = new AgentReplies(options);
   }
 
-  /** Returns whether the node's agent is connected and answers such questions, which earlier releases do not. */
+  /** Returns whether the node's agent is connected and can resolve images, which earlier releases cannot. */
   canAsk(nodeId: string): boolean {
     const session = this.#sessionOf(nodeId);
     return session?.resolvesImages === true && !session.isEnded;
   }
 
-  /** Asks all questions at once. Returns a resolution of each image within 5 s. Never rejects. */
+  /** Sends all requests in parallel. Returns a resolution for each image within 5 s. Never rejects. */
   async resolve(
     questions: readonly ImageQuestion[],
     signal: AbortSignal,
@@ -46,7 +46,7 @@ export class ImageResolver {
     return new Map(resolutions);
   }
 
-  /** Records the answer of a node. Ignores late answers, and those of other nodes than the asked one. */
+  /** Records the reply of a node. Ignores late replies, and replies of other nodes. */
   recordAnswer(nodeId: string, answer: ImageDigest): void {
     this.#replies.record(nodeId, answer.requestId, answer);
   }
@@ -60,12 +60,12 @@ export class ImageResolver {
       return toResolution(await this.#replies.ask({ nodeId, command, timeoutMs: TIMEOUT_MS }, signal));
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      return { kind: "failed", reason: `node ${nodeId} cannot be asked: ${text}` };
+      return { kind: "failed", reason: `node ${nodeId} cannot be queried: ${text}` };
     }
   }
 }
 
-/** Takes nothing but a digest from an answer: the repository is always that of the spec. */
+/** Uses only the digest of a reply; the repository is always the one in the spec. */
 function toResolution({ digest, isLocal, error }: ImageDigest): ImageResolution {
   if (isImageDigest(digest)) return { kind: "resolved", digest };
   if (isLocal) return { kind: "local" };

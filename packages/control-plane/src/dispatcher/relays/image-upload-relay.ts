@@ -19,7 +19,7 @@ import {
   type ResultSink,
 } from "./agent-requests.js";
 
-/** Queued messages in each direction. At 256 KiB each, they are the memory that an upload costs the leader. */
+/** Queued messages in each direction. At 256 KiB each, they determine the memory that an upload takes on the leader. */
 const QUEUE_CAPACITY = 8;
 /** Limit of uploads to one node. Agents have the same limit. */
 const MAX_UPLOADS_PER_NODE = 4;
@@ -88,7 +88,7 @@ export class ImageUploadRelay {
     return upload;
   }
 
-  /** Serves the agent's stream: yields the client's upload, and receives what the agent answers. */
+  /** Serves the agent's stream: yields the client's upload, and receives the agent's replies. */
   async *serve(
     requests: AsyncIterable<ReceiveImageRequest>,
     { caller, signal }: Pick<CallContext, "caller" | "signal">,

@@ -25,11 +25,11 @@ function connected() {
   return { clock, commands, relay, caller, open };
 }
 
-test("LogRelay fails a log that its node does not answer for, followed or not", async () => {
+test("LogRelay fails a log that its node does not respond for, followed or not", async () => {
   const { clock, open } = connected();
   const logs = [open(false), open(true)];
   await clock.advance(5_000);
-  for (const log of logs) await expect(log.take()).rejects.toThrow(/does not answer/);
+  for (const log of logs) await expect(log.take()).rejects.toThrow(/does not respond/);
 });
 
 test("LogRelay follows a log without new lines for as long as its agent is connected", async () => {

@@ -58,7 +58,7 @@ export class LogRelay {
     this.#requests.onNodeDown(nodeId);
   }
 
-  /** Requests the log of one task. Ends with an error when it cannot be read, and without one when `signal` aborts. */
+  /** Requests the log of one task. The log ends with an error if it cannot be read, and without one when `signal` aborts. */
   open({ nodeId, client, ...request }: LogRequest, signal: AbortSignal): TaskLog {
     const log = new TaskLog();
     this.#requests.open(

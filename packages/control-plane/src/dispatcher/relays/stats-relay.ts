@@ -68,8 +68,8 @@ export class StatsRelay {
 
   /**
    * Serves the stream of samples of an agent.
-   * @throws BerthError BERTH_NOT_FOUND, which ends the stream, when no caller reads the stats any more, or when another node
-   *         was asked
+   *   @throws BerthError BERTH_NOT_FOUND, which ends the stream, when no caller reads the stats any longer, or when the
+  request was sent to another node
    */
   async serve(
     requests: AsyncIterable<PushStatsRequest>,

@@ -25,7 +25,7 @@ export interface AutoscalerOptions {
   readonly writer: Pick<Writer, "submit">;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** Called when the agents have to measure other services or values. */
+  /** Called when the agents must measure different services or values. */
   readonly onUsageRequest: (request: MeasureUsage) => void;
   readonly signal: AbortSignal;
 }
@@ -56,7 +56,7 @@ export class Autoscaler {
     );
   }
 
-  /** The request that tells agents what to measure. Undefined when no service is autoscaled. */
+  /** The current measurement request to agents. Undefined when no service is autoscaled. */
   get usageRequest(): MeasureUsage | undefined {
     return this.#usageRequest.services.length === 0 ? undefined : this.#usageRequest;
   }

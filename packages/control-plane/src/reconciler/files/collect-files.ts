@@ -9,7 +9,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import { currentSpec } from "../../state/service-snapshot.js";
 import type { Decision, Writer } from "../writer.js";
 
-/** Delay of the check after a change. A check looks at all secrets and configs with several versions. */
+/** Delay of the check after a change. A check visits all secrets and configs with several versions. */
 const CHECK_DELAY_MS = 500;
 const RETRY_MS = 5_000;
 
@@ -20,7 +20,7 @@ export interface FileCollectionOptions {
   readonly logger: Logger;
 }
 
-/** Deletes the versions of secrets and configs that nothing needs any more, until `signal` aborts. */
+/** Deletes the versions of secrets and configs that are no longer needed, until `signal` aborts. */
 export async function collectUnusedFiles(options: FileCollectionOptions, signal: AbortSignal): Promise<void> {
   const { state, writer, runtime, logger } = options;
   let cancelCheck: (() => void) | undefined;
@@ -66,7 +66,7 @@ function findUnused(state: ClusterState): readonly FileVersion[] {
   return [...state.files.collectable()].flatMap((versions) => unusedVersions(versions, references));
 }
 
-/** Returns whether the current spec of a service names the version, or a task that has not ended. */
+/** Returns whether the current spec of a service or an unfinished task uses the version. */
 function isInUse(file: FileVersion, state: ClusterState): boolean {
   for (const service of state.services.ofFile(file).values()) {
     if (!service.removing && mountsVersion(currentSpec(state, service), file.id)) return true;

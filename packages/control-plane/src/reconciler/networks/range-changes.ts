@@ -24,7 +24,7 @@ export interface RangeChanges {
 /**
  * Allocates ranges for the nodes to which a plan assigns tasks, in each of the tasks' networks.
  *
- * The changes have to be written before the assignments that depend on them.
+ * The changes must be written before the assignments that depend on them.
  */
 export function rangeChanges(actions: readonly Action[], state: ClusterState): RangeChanges {
   const allocation = new RangeAllocation(state);

@@ -10,7 +10,7 @@ import type { Writer } from "../writer.js";
 /** Number of moves per write, since a write has to fit into one etcd transaction. */
 const MOVES_PER_WRITE = 50;
 
-/** Longest interval between two checks for returned nodes. Nodes return rarely, so there is no hurry. */
+/** Longest interval between two checks for returned nodes, which are rare and not urgent. */
 const MAX_CHECK_INTERVAL_MS = 30_000;
 
 /** Returns the moves that would balance the cluster in its current state. */

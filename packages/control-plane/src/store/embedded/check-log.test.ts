@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
 import { expect, test } from "vitest";
-import { findLogLoss } from "./check-log.js";
+import { findLogTruncation } from "./check-log.js";
 
 const { signal } = new AbortController();
 const UNAVAILABLE = new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: "request timed out" });
@@ -8,7 +8,7 @@ const UNAVAILABLE = new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: "r
 /** Checks the log of an etcd, and counts the leases that it was asked for. */
 async function check(logIndex: bigint, revision: bigint, answersWrites: boolean, wasTruncated = false) {
   let grants = 0;
-  const problem = await findLogLoss(
+  const problem = await findLogTruncation(
     {
       maintenance: { position: async () => ({ logIndex, revision }) },
       leases: {

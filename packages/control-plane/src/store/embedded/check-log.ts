@@ -9,18 +9,18 @@ export interface LogCheckOptions {
   readonly maintenance: Pick<EtcdMaintenance, "position">;
   readonly leases: Pick<Leases, "grant" | "revoke">;
   readonly dataDir: string;
-  /** Whether the last check has found a truncated log. It can have an entry for each revision by now, and still be short. */
+  /** Whether the last check found a truncated log, which may meanwhile have an entry for each revision and still be short. */
   readonly wasTruncated: boolean;
 }
 
 /**
- * Returns why etcd answers no writes although it answers reads; undefined when it answers writes.
+ * Returns why etcd does not respond to writes although it serves reads; undefined when it serves writes.
  *
- * A log that was truncated in the middle ends before the last entry that the database contains. etcd starts with it, and
- * skips all new entries up to that one. Every revision takes at least one entry, so a log with fewer entries is suspicious;
- * the one of a restored snapshot is short, too. A lease shows the difference.
+ * A log that was truncated in the middle ends before the last entry that the database contains. etcd starts with it,
+ * and skips all new entries up to that one. Every revision takes at least one entry, so a log with fewer entries is
+ * suspicious; the one of a restored snapshot is short, too. A lease shows the difference.
  */
-export async function findLogLoss(
+export async function findLogTruncation(
   { maintenance, leases, dataDir, wasTruncated }: LogCheckOptions,
   signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -34,7 +34,7 @@ export async function findLogLoss(
     if (!isBerthError(error, "BERTH_ETCD_UNAVAILABLE")) throw error;
     return (
       `the log of etcd in ${dataDir}/member/wal was truncated, and is shorter than the database (${logIndex} entries, ` +
-      `revision ${revision}): etcd answers no writes until both are equal, and loses nothing that is in the database. ` +
+      `revision ${revision}): etcd accepts no writes until both are equal; no data in the database is lost. ` +
       "Wait if few entries are missing, or restore a backup (berth backup restore)"
     );
   }

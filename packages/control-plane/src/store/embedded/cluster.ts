@@ -27,9 +27,9 @@ export interface Bootstrap {
   readonly name: string;
   /** Value of etcd's `--initial-cluster`. */
   readonly initialCluster: string;
-  /** "existing" when the members have this one in their list already. */
+  /** "existing" when the other members already list this member. */
   readonly state: "new" | "existing";
-  /** Distinguishes a restored cluster from the one before, whose members can have the same addresses. */
+  /** Distinguishes a restored cluster from the original one, whose members can have the same addresses. */
   readonly token?: string | undefined;
 }
 
@@ -52,8 +52,8 @@ export function joinBootstrap(
 }
 
 /**
- * Returns the addresses that the certificate of a member must have. Clients and members compare it with the address that
- * they connect to, and members also with the address that they are connected from. A single member uses loopback.
+ * Returns the addresses that the certificate of a member must contain. Clients and members compare it with the address
+ * to which they connect, and members also with the source address of connections. A single member uses loopback.
  */
 export function certificateAddresses(address: string): readonly string[] {
   return [...new Set([address, LOOPBACK])];
@@ -86,8 +86,8 @@ export function hasEtcdData(path: string): boolean {
 }
 
 /**
- * Checks that a directory with which etcd has served still has its data. An etcd without data would start as an empty
- * cluster, and one that has only lost its log would answer reads but no writes.
+ * Checks that a directory with which etcd has served still contains its data. An etcd without data would start as an
+ * empty cluster, and one that has lost only its log would serve reads but no writes.
  * @throws BerthError BERTH_ETCD_FAILED unless this server copies the data from others
  */
 export function requireData(
@@ -102,7 +102,7 @@ export function requireData(
 }
 
 /**
- * Checks that a member of several still has the address at which the others reach it.
+ * Checks that a member of a larger cluster still has the address at which the others reach it.
  * @throws BerthError BERTH_INPUT_INVALID, or BERTH_ETCD_FAILED for lost data that nothing can restore
  */
 export function requireSameAddress(

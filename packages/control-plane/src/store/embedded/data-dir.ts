@@ -44,7 +44,7 @@ interface Claim {
   readonly hasServed?: boolean;
 }
 
-/** What a data directory remembers about its etcd. */
+/** The etcd settings that a data directory records. */
 export interface EtcdRecord {
   readonly ports: Ports;
   /** Addresses of the cluster's members; empty for a member that other servers cannot join. */
@@ -99,7 +99,7 @@ export class DataDir {
     return this.#claim.isJoining ?? false;
   }
 
-  /** Whether etcd has served requests with this directory before. Its data must be there since then. */
+  /** Whether etcd has served requests with this directory, so that its data must be present. */
   get hasServed(): boolean {
     return this.#claim.hasServed ?? false;
   }
@@ -110,7 +110,7 @@ export class DataDir {
     this.#write();
   }
 
-  /** Forgets the data of an etcd, after an interrupted restore from a backup has been removed. */
+  /** Clears the record of etcd's data, after an interrupted restore from a backup has been removed. */
   forgetData(): void {
     const { owner } = this.#claim;
     this.#claim = owner === undefined ? {} : { owner };
@@ -157,7 +157,7 @@ export class DataDir {
   }
 }
 
-/** Returns what stays recorded after an orderly stop. */
+/** Returns the claim that is kept after an orderly stop. */
 function withoutProcesses(claim: Claim | undefined): Claim {
   const { owner: _owner, etcd: _etcd, ...recorded } = claim ?? {};
   return recorded;
@@ -186,8 +186,8 @@ async function stopOrphan(etcd: ProcessIdentity, path: string): Promise<void> {
 }
 
 /**
- * Returns undefined when the file is missing. Of a damaged file, only its existence is known: the directory is not claimed,
- * but etcd may have served with it.
+ * Returns undefined when the file is missing. A damaged file means that the directory is not claimed, but that etcd may
+ * have served with it.
  */
 function readClaim(file: string): Claim | undefined {
   let text: string;

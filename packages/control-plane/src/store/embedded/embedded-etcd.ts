@@ -50,11 +50,11 @@ export interface EmbeddedEtcdOptions {
 }
 
 export interface EmbeddedEtcd {
-  /** The client URL of this member. `trackMembers` finds those of the others. */
+  /** The client URL of this member. `trackMembers` finds the URLs of the others. */
   readonly endpoint: string;
   /** Records the addresses of all members in the data directory. */
   recordMembers(addresses: readonly string[]): void;
-  /** Why etcd does not run, and what to do; undefined while it runs. */
+  /** Why etcd is not running, with the remedy; undefined while it runs. */
   readonly problem: string | undefined;
   /** The CA certificates that the running etcd has read, in PEM. */
   readonly authorities: string;
@@ -118,7 +118,7 @@ export async function startEmbeddedEtcd(
     try {
       dir.release();
     } catch {
-      // The reason for the failure counts. The claim becomes invalid when this process exits.
+      // Ignored in favour of the original error. The claim becomes invalid when this process exits.
     }
     throw error;
   } finally {
@@ -184,7 +184,7 @@ async function completeOrStop(
   }
 }
 
-/** Returns the members with which etcd starts if it has no data, and the addresses of those that are known. */
+/** Returns the members with which etcd starts if it has no data, and the addresses of the known members. */
 async function findMembers(
   options: StartOptions,
   signal: AbortSignal,
@@ -200,7 +200,7 @@ async function findMembers(
   }
   const joined = await joinMembers({ requests, peerUrl: urls.peer, logger }, signal);
   dir.recordJoining(true);
-  // Left by a crash while etcd created its files.
+  // Removes the remains of a crash while etcd created its files.
   rmSync(join(dir.path, ETCD_DATA), { recursive: true, force: true });
   const members = joined.flatMap(({ peerUrls }) => peerUrls.map(hostOf));
   return { bootstrap: joinBootstrap(name, urls.peer, joined), members };

@@ -9,7 +9,7 @@ test.each([
   ["disk-error", "failed to commit tx: sync /d/member/snap/db: input/output error"],
   ["no-permission", "discovery failed: cannot access data directory: open /d/.touch: permission denied"],
   [
-    "log-lost",
+    "log-truncated",
     "tocommit(135) is out of range [lastIndex(67)]. Was the raft log corrupted, truncated, or lost?",
   ],
   ["damaged", "discovery failed: walpb: crc mismatch"],
@@ -26,7 +26,7 @@ test.each([
 test("says which directory is affected, what to do, and what etcd logged", () => {
   const full = explainFault({ dataDir: "/d", logLines: "no space left on device", copies: "none" });
   expect(full).toMatch(
-    /^the disk of \/d is full: free some space, .* by itself \(no space left on device\)$/,
+    /^the disk of \/d is full: free some space; .* automatically \(no space left on device\)$/,
   );
 });
 

@@ -5,27 +5,27 @@ export type EtcdFault =
   | "disk-error"
   | "no-permission"
   /** The log is shorter than what the other members have seen of it. */
-  | "log-lost"
+  | "log-truncated"
   /** A file is damaged or missing. */
   | "damaged"
   | "unknown";
 
-/** Where the data is besides this server's disk. */
-export type DataCopies =
-  /** This server is the only one. */
+/** How the data can be recovered if this server's disk is lost. */
+export type RecoveryPath =
+  /** No other server has the data. */
   | "none"
-  /** The other servers have it, and this server joins again by itself when it has no data. */
+  /** The other servers have the data, and this server rejoins automatically without data. */
   | "rejoin"
-  /** The other servers have it, and this server needs a new token to join them. */
+  /** The other servers have the data, and this server needs a new token to join them. */
   | "join-with-token";
 
-/** In the order in which they are tried. The texts are those of etcd 3.4 to 3.6, Go and bbolt. */
+/** Patterns of log lines in the order in which they are tried. The texts are from etcd 3.4 to 3.6, Go and bbolt. */
 const PATTERNS: readonly (readonly [EtcdFault, RegExp])[] = [
   ["disk-full", /no space left on device|disk quota exceeded/i],
   ["read-only", /read-only file system/i],
   ["disk-error", /input\/output error/i],
   ["no-permission", /permission denied/i],
-  ["log-lost", /tocommit\(\d+\) is out of range/],
+  ["log-truncated", /tocommit\(\d+\) is out of range/],
   [
     "damaged",
     // "fatal error: fault" is a mapped page after the end of the database.
@@ -33,7 +33,7 @@ const PATTERNS: readonly (readonly [EtcdFault, RegExp])[] = [
   ],
 ];
 
-/** Returns the fault that the last log lines of an etcd show. */
+/** Determines the fault from the last log lines of etcd. */
 export function classifyFault(logLines: string): EtcdFault {
   return PATTERNS.find(([, pattern]) => pattern.test(logLines))?.[0] ?? "unknown";
 }
@@ -42,30 +42,30 @@ export interface FaultContext {
   /** The data directory of the server. */
   readonly dataDir: string;
   readonly logLines: string;
-  readonly copies: DataCopies;
+  readonly copies: RecoveryPath;
 }
 
-/** Returns what failed, why and what to do, for the log, /healthz and callers. */
+/** Explains the fault and its remedy, for the log, /healthz and callers. */
 export function explainFault({ dataDir, logLines, copies }: FaultContext): string {
   const fault = classifyFault(logLines);
   switch (fault) {
     case "disk-full":
-      return `the disk of ${dataDir} is full: free some space, and etcd continues by itself (${logLines})`;
+      return `the disk of ${dataDir} is full: free some space; etcd then continues automatically (${logLines})`;
     case "read-only":
       return `the file system of ${dataDir} is read-only: look for disk errors in the kernel log, and mount it writable again; etcd then continues by itself (${logLines})`;
     case "disk-error":
       return `the disk of ${dataDir} has errors: look at the kernel log. ${replaceData(dataDir, copies)} (${logLines})`;
     case "no-permission":
-      return `etcd may not use files in ${dataDir}: give them to the user who runs berth server (${logLines})`;
-    case "log-lost":
+      return `etcd has no permission for files in ${dataDir}: change their owner to the user who runs berth server (${logLines})`;
+    case "log-truncated":
     case "damaged":
       return `the etcd data in ${dataDir} is damaged, and berth does not change it. ${replaceData(dataDir, copies)} (${logLines})`;
     case "unknown":
-      return `etcd does not run with the data in ${dataDir}: ${logLines}`;
+      return `etcd cannot run with the data in ${dataDir}: ${logLines}`;
   }
 }
 
-function replaceData(dataDir: string, copies: DataCopies): string {
+function replaceData(dataDir: string, copies: RecoveryPath): string {
   switch (copies) {
     case "none":
       return `No other server has this data: keep a copy of ${dataDir}, and restore a backup (berth backup restore)`;

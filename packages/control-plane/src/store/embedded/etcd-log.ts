@@ -10,7 +10,7 @@ const EXPECTED_WARNINGS = [
 /** Lines that etcd logs before it sets up JSON logging, and the first line of a Go panic. Stack traces do not match. */
 const PLAIN_TEXT = /^(?:panic:|fatal error:)|^\S+ \S+ [WEC] \| /;
 
-/** Logs one line of an embedded etcd's log. Returns its short text; undefined for a line that is expected or no message. */
+/** Logs one line of an embedded etcd's log. Returns its short text; undefined for an expected line or one without a message. */
 export function logEtcdLine(line: string, logger: Logger): string | undefined {
   const parsed = parseLine(line);
   if (parsed === undefined || EXPECTED_WARNINGS.some((pattern) => pattern.test(parsed.msg))) return undefined;

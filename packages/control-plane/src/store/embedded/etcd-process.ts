@@ -15,8 +15,8 @@ import { logEtcdLine } from "./etcd-log.js";
 /** Number of log lines that are kept for error messages. */
 const MAX_LAST_LINES = 5;
 
-/** What etcd logs before it exits because the other members have removed it. */
-const REMOVED = "the member has been permanently removed from the cluster";
+/** The message that etcd logs before it exits because the other members have removed it. */
+const MEMBER_REMOVED_MESSAGE = "the member has been permanently removed from the cluster";
 
 const HEALTH_POLL_MS = 25;
 
@@ -52,8 +52,8 @@ const CLUSTER_MEMBER: Timing = { heartbeatMs: 100, electionTimeoutMs: 500 };
 const ENTRIES_PER_SNAPSHOT = 5_000;
 
 /**
- * Suites for TLS 1.2; those of TLS 1.3 cannot be chosen. Certificates of berth have ECDSA keys. Without a list, Go also
- * allows suites with CBC.
+ * Cipher suites for TLS 1.2, for berth's ECDSA certificates. TLS 1.3 suites cannot be selected. Without a list, Go also
+ * allows CBC suites.
  */
 const CIPHER_SUITES = [
   "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
@@ -159,7 +159,7 @@ export class EtcdProcess {
     if (stderr === null) return;
     createInterface({ input: stderr }).on("line", (line) => {
       const text = logEtcdLine(line, logger);
-      if (text?.includes(REMOVED)) this.#wasRemoved = true;
+      if (text?.includes(MEMBER_REMOVED_MESSAGE)) this.#wasRemoved = true;
       if (text !== undefined) this.#lastLines.push(text);
       if (this.#lastLines.length > MAX_LAST_LINES) this.#lastLines.shift();
     });
@@ -177,7 +177,7 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
     ["--listen-client-urls", client, "--advertise-client-urls", client],
     ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
     ["--initial-cluster", bootstrap.initialCluster, "--initial-cluster-state", bootstrap.state],
-    // berth checks itself that a majority remains. With this check, etcd adds no learner while any member is down.
+    // berth itself checks that a quorum remains. With this check, etcd adds no learner while any member is down.
     ["--strict-reconfig-check=false"],
     bootstrap.token === undefined ? [] : ["--initial-cluster-token", bootstrap.token],
     // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.

@@ -8,7 +8,7 @@ import { Notifier } from "../../runtime/notifier.js";
 import type { EtcdTlsFiles } from "../etcd-tls.js";
 import type { Bootstrap } from "./cluster.js";
 import type { DataDir, Ports } from "./data-dir.js";
-import { type DataCopies, explainFault } from "./etcd-fault.js";
+import { explainFault, type RecoveryPath } from "./etcd-fault.js";
 import type { EtcdHttpClient } from "./etcd-http.js";
 import { EtcdProcess } from "./etcd-process.js";
 import { holdPorts } from "./free-ports.js";
@@ -16,7 +16,7 @@ import { holdPorts } from "./free-ports.js";
 /** Allows etcd to replay a long log from a slow disk. etcd waits without a limit for a file lock. */
 const START_TIMEOUT_MS = 30_000;
 
-/** A member answers only while a majority runs, and after a power cut the hosts boot at different times. */
+/** A member responds only while a quorum is running, and after a power cut the hosts boot at different times. */
 const CLUSTER_START_TIMEOUT_MS = 10 * 60_000;
 const LOG_WAITING_AFTER_MS = 3_000;
 
@@ -33,9 +33,9 @@ export interface SupervisorOptions {
   readonly ports: Ports;
   readonly dir: DataDir;
   readonly bootstrap: Bootstrap;
-  /** Addresses of all members that are known; empty for a member that other servers cannot join. */
+  /** Addresses of all known members; empty for a member that other servers cannot join. */
   readonly members: readonly string[];
-  /** Whether this server joins the others again by itself when it has no data. */
+  /** Whether this server rejoins the others automatically when it has no data. */
   readonly canRejoin: boolean;
   readonly quotaBytes?: number;
   readonly tls: EtcdTlsFiles;
@@ -69,7 +69,7 @@ export class EtcdSupervisor {
     return this.#etcd?.wasRemoved ?? false;
   }
 
-  /** Why etcd exits again and again, and what to do; undefined while it runs. */
+  /** Why etcd keeps exiting, with the remedy; undefined while it runs. */
   get problem(): string | undefined {
     return this.#problem;
   }
@@ -129,12 +129,12 @@ export class EtcdSupervisor {
   }
 
   /** Writes to the data directory. etcd itself reports a full disk, so a failure is only logged. */
-  #record(what: string, write: () => void): void {
+  #record(subject: string, write: () => void): void {
     const { dir, logger } = this.#options;
     try {
       write();
     } catch (error) {
-      logger.warn(`cannot record ${what}: ${describeFileError(error, dir.path)}`);
+      logger.warn(`cannot record ${subject}: ${describeFileError(error, dir.path)}`);
     }
   }
 
@@ -142,7 +142,8 @@ export class EtcdSupervisor {
   #spawn(): EtcdProcess {
     const { dir, ports, tls } = this.#options;
     const isClusterMember = this.#members.length > 0;
-    // Read first: if the file is replaced meanwhile, etcd trusts more recent authorities than this server says.
+    // Read before the start: if the file is replaced meanwhile, etcd trusts newer authorities than this server
+    // registers.
     this.#authorities = readFileSync(tls.authoritiesFile, "utf8");
     const etcd = new EtcdProcess({ ...this.#options, dataDir: dir.path, isClusterMember });
     this.#etcd = etcd;
@@ -164,7 +165,7 @@ export class EtcdSupervisor {
     const hasOthers = members.length > 1;
     const timeout = new AbortController();
     const timer = setTimeout(() => timeout.abort(), hasOthers ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
-    const logWaiting = (): void => logger.info({ members }, "waiting for a majority of the etcd members");
+    const logWaiting = (): void => logger.info({ members }, "waiting for a quorum of the etcd members");
     const waiting = hasOthers ? setTimeout(logWaiting, LOG_WAITING_AFTER_MS) : undefined;
     const removeListeners = [this.#stopping.signal, signal].map((each) =>
       onAbort(each, () => timeout.abort()),
@@ -240,7 +241,7 @@ export class EtcdSupervisor {
   #explain(etcd: EtcdProcess): string {
     const { dir, canRejoin } = this.#options;
     const hasOthers = this.#members.length > 1;
-    const copies: DataCopies = hasOthers ? (canRejoin ? "rejoin" : "join-with-token") : "none";
+    const copies: RecoveryPath = hasOthers ? (canRejoin ? "rejoin" : "join-with-token") : "none";
     return explainFault({ dataDir: dir.path, logLines: etcd.lastLogLines, copies });
   }
 
@@ -276,7 +277,7 @@ export class EtcdSupervisor {
       // Without a vote, the member is only a copy, and the server can join again.
       const code = dir.isJoining ? "BERTH_ETCD_FAILED" : "BERTH_SERVER_REMOVED";
       const message =
-        "the other servers have removed the etcd member of this server, which takes no calls any more: to add this " +
+        "the other servers have removed the etcd member of this server, which no longer accepts calls: to add this " +
         `host again, remove ${path} and run "berth server join" with a new token`;
       return new BerthError({ code, message, details });
     }

@@ -36,7 +36,7 @@ interface HardState {
   readonly commit: number;
 }
 
-/** What the frames of one file say. */
+/** The contents of one log file. */
 export interface WalFile {
   readonly entry: { readonly term: number; readonly index: number } | undefined;
   readonly state: HardState | undefined;
@@ -47,7 +47,7 @@ export interface WalFile {
 }
 
 /**
- * Reads the end of the log of an etcd that does not run.
+ * Reads the end of the log of a stopped etcd.
  * @throws BerthError BERTH_ETCD_FAILED when it is missing or damaged
  */
 export function readLogEnd(dataDir: string): LogEnd {
@@ -56,8 +56,8 @@ export function readLogEnd(dataDir: string): LogEnd {
 }
 
 /**
- * Marks all entries of the log as committed. A member that is forced to be the only one discards the others, and a member
- * learns only after the answer to a client that the client's entry is committed.
+ * Marks all entries of the log as committed. A member that is forced to be the only one discards uncommitted entries,
+ * and a follower learns that an entry is committed only after the client has received the response.
  * @throws BerthError BERTH_ETCD_FAILED when the log is missing or damaged
  */
 export function commitWholeLog(dataDir: string): void {

@@ -3,24 +3,24 @@ import type { Logger } from "pino";
 import { type Clock, sleep } from "../../runtime/clock.js";
 import type { DatabaseStatus, EtcdMaintenance } from "../etcd/etcd-maintenance.js";
 
-/** How long writes are refused at most before the database is defragmented, and the load of the checks. */
+/** Interval of checks. Limits the time for which writes are refused before the database is defragmented. */
 const INTERVAL_MS = 10_000;
 
-/** A file that takes less of its quota needs no attention. */
+/** A file below this part of its quota needs no maintenance. */
 const LARGE_RATIO = 0.8;
 
 /** Below this part of a large file in use, defragmentation is worth its pause. */
 const SPARSE_RATIO = 0.5;
 
-/** After the alarm, etcd accepts writes again below this part of the quota, so that it does not alternate. */
+/** After the alarm, etcd accepts writes again below this part of the quota. The gap prevents flapping. */
 const DISARM_RATIO = 0.95;
 
 const BYTES_PER_MIB = 1024 ** 2;
 
-/** What to do about the database of a member. */
+/** The next maintenance step for the database of a member. */
 export type DatabaseStep =
   | { readonly kind: "none"; readonly problem: string | undefined; readonly isFull: boolean }
-  /** Compact if writes are refused already, and defragment. */
+  /** Compact if writes are already refused, then defragment. */
   | { readonly kind: "defragment" }
   | { readonly kind: "disarm" };
 
@@ -57,8 +57,8 @@ export interface DatabaseMaintenanceOptions {
 }
 
 /**
- * Keeps the database of this server's etcd below its quota. Each server does this for its own member, without a leader:
- * with the NOSPACE alarm, etcd grants no lease, so none can be elected.
+ * Keeps the database of this server's etcd below its quota. Each server does this for its own member, independently of
+ * the leader: with the NOSPACE alarm, etcd grants no leases, so no leader can be elected.
  */
 export class DatabaseMaintenance {
   readonly #options: DatabaseMaintenanceOptions;
@@ -69,7 +69,7 @@ export class DatabaseMaintenance {
     this.#options = options;
   }
 
-  /** What an administrator has to do about the database. Undefined while there is enough space. */
+  /** The problem of the database that needs an administrator, with the remedy. Undefined while there is enough space. */
   get problem(): string | undefined {
     return this.#problem;
   }

@@ -26,7 +26,7 @@ const TRANSIENT: readonly ErrorCode[] = [
 /** A member with which an etcd starts for the first time. */
 export type InitialMember = Pick<EtcdMember, "name" | "peerUrls">;
 
-/** Requests of a server that joins to the leader of the cluster. `waitingFor` is empty when the request is granted. */
+/** Requests of a joining server to the leader. `waitingFor` is empty when the request is granted. */
 export interface MembershipRequests {
   /** Adds this server's member, and returns all members. */
   add(
@@ -65,8 +65,8 @@ export interface CompletionOptions {
 }
 
 /**
- * Waits until this server's running member has a vote. A learner serves no reads. Then checks that the other members reach
- * this one at its address. A member without others can change its address.
+ * Waits until this server's running member has a vote, because a learner serves no reads. Then checks that the other
+ * members reach this one at its address. A single member can change its address.
  * @throws BerthError BERTH_ETCD_FAILED, BERTH_INPUT_INVALID after a change of the address
  */
 export async function completeMembership(options: CompletionOptions, signal: AbortSignal): Promise<void> {
@@ -99,7 +99,7 @@ async function promote({ requests, peerUrl }: CompletionOptions, signal: AbortSi
   return waitingFor || "the vote to arrive";
 }
 
-/** Returns undefined when the other members know this member's URL, or why it cannot be changed now. */
+/** Updates this member's URL at the other members. Returns why it cannot be changed now; undefined when it is current. */
 async function updatePeerUrl(
   { members, peerUrl, logger }: CompletionOptions,
   signal: AbortSignal,
@@ -137,7 +137,7 @@ async function repeat<T>(
     const limit = AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
     const outcome = await attempt(limit).catch((error: unknown): Attempt<T> => {
       signal.throwIfAborted();
-      if (limit.aborted) return { waitingFor: "an answer" };
+      if (limit.aborted) return { waitingFor: "a response" };
       if (isBerthError(error) && TRANSIENT.includes(error.code)) return { waitingFor: error.message };
       throw error;
     });

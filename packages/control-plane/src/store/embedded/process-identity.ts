@@ -18,13 +18,13 @@ export function identityOf(pid: number): ProcessIdentity | undefined {
   return { pid, startTicks, bootId: readProc("sys/kernel/random/boot_id").trim() };
 }
 
-/** Returns whether the process still runs. */
+/** Returns whether the process is still running. */
 export function isRunning(identity: ProcessIdentity): boolean {
   const current = identityOf(identity.pid);
   return current?.startTicks === identity.startTicks && current.bootId === identity.bootId;
 }
 
-/** Returns the command line of a process; empty if it does not run. */
+/** Returns the command line of a process; empty if it is not running. */
 export function argumentsOf(pid: number): readonly string[] {
   return readProc(`${pid}/cmdline`).split("\0").slice(0, -1);
 }

@@ -17,8 +17,8 @@ export interface TrackMembersOptions {
 }
 
 /**
- * Lets the store call the other members while this server's own does not answer, and records their addresses in the data
- * directory, until `signal` aborts.
+ * Keeps the store's endpoints up to date, so that it can use other members while this server's member does not respond,
+ * and records their addresses in the data directory, until `signal` aborts.
  */
 export async function trackMembers(
   { store, etcd, clock, logger }: TrackMembersOptions,

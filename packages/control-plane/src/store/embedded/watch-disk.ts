@@ -9,12 +9,12 @@ const INTERVAL_MS = 10_000;
 /** etcd allocates two log files of 64 MB in advance, and copies its database when it defragments. */
 const LOW_BYTES = 256 * 1024 ** 2;
 const LOW_INODES = 100;
-/** Below this, etcd can stop at any write. */
+/** Below this limit, etcd can stop at any write. */
 const CRITICAL_BYTES = 16 * 1024 ** 2;
 
 const BYTES_PER_MIB = 1024 ** 2;
 
-/** The fields of `statfs` that are evaluated. */
+/** The `statfs` fields that are evaluated. */
 export interface DiskStats {
   /** Bytes per block. */
   readonly bsize: number;
@@ -24,7 +24,7 @@ export interface DiskStats {
   readonly ffree: number;
 }
 
-/** Returns why the disk of a data directory will soon be full, and what to do; undefined when it has space. */
+/** Returns the problem of a disk that will soon be full, with the remedy; undefined when it has space. */
 export function lowSpaceProblem(
   path: string,
   { bsize, bavail, files, ffree }: DiskStats,

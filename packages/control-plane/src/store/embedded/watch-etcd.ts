@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { type Clock, sleep } from "../../runtime/clock.js";
 import type { ServerProblem } from "../../runtime/server-problem.js";
 import type { EtcdStore } from "../etcd/etcd-store.js";
-import { findLogLoss } from "./check-log.js";
+import { findLogTruncation } from "./check-log.js";
 import type { EmbeddedEtcd } from "./embedded-etcd.js";
 import { DatabaseMaintenance } from "./maintain-database.js";
 import { DiskWatch } from "./watch-disk.js";
@@ -29,10 +29,10 @@ export function watchEtcd({ etcd, dataDir, quotaBytes, clock, logger }: EtcdWatc
   const disk = new DiskWatch(dataDir);
   let database: DatabaseMaintenance | undefined;
   let logLoss: string | undefined;
-  /** Checks until etcd answers: the log cannot be truncated while etcd runs. */
+  /** Checks until etcd responds: the log cannot be truncated while etcd is running. */
   const checkLog = async (store: Pick<EtcdStore, "maintenance" | "leases">, signal: AbortSignal) => {
     while (!signal.aborted) {
-      const found = await findLogLoss(
+      const found = await findLogTruncation(
         { ...store, dataDir, wasTruncated: logLoss !== undefined },
         signal,
       ).catch((error: unknown) => {

@@ -20,7 +20,7 @@ import { Member, type MemberClients } from "./member.js";
 /** Allows for a slow fsync or an etcd election, and detects a hanging etcd before a lease expires. */
 const DEFAULT_CALL_TIMEOUT_MS = 3_000;
 
-/** How often the first member, usually on this host, is checked while calls go to another one. */
+/** Interval at which the first member, usually on this host, is checked while calls go to another member. */
 const FIRST_MEMBER_CHECK_MS = 500;
 
 /** A key that does not exist. Reading it is the cheapest check of a member. */
@@ -42,7 +42,7 @@ const REFUSALS = [
 ];
 
 export interface EtcdOptions {
-  /** URLs of the members. Calls go to the first one, and to the next one while it does not answer. */
+  /** URLs of the members. Calls go to the first member, or to the next one while it does not respond. */
   readonly endpoints: readonly [string, ...string[]];
   readonly callTimeoutMs?: number;
   /** For endpoints with https. Undefined for an etcd without TLS. */
@@ -80,10 +80,10 @@ export class EtcdClient {
   }
 
   /**
-   * Makes one call to the current member. If it gets no answer, later calls go to the next member. An error that etcd
-   * itself returns, such as "no leader", concerns the whole cluster: calls stay with the member. An aborted call keeps
-   * running until its timeout.
-   * @throws BerthError BERTH_ETCD_UNAVAILABLE without an answer, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT for a refusal;
+   *   Makes one call to the current member. Without a response, later calls go to the next member. An error that etcd itself
+  returns, such as "no leader", concerns the whole cluster, so calls stay with the member. An aborted call keeps running
+  until its timeout.
+  @throws BerthError BERTH_ETCD_UNAVAILABLE without a response, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT for a refusal;
    *         the signal's reason when aborted
    */
   async call<T>(run: (clients: MemberClients) => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -119,7 +119,7 @@ export class EtcdClient {
     return this.#current;
   }
 
-  /** Returns the id of the member that answers at a URL, which need not be an endpoint. @throws without an answer */
+  /** Returns the id of the member that responds at a URL, which need not be an endpoint. @throws without a response */
   async memberIdAt(endpoint: string, callTimeoutMs: number): Promise<string> {
     const member = new Member({ endpoint, callTimeoutMs, tls: this.#tls });
     try {
@@ -141,7 +141,7 @@ export class EtcdClient {
     return setTimeout(() => void this.#returnToFirstMember(), FIRST_MEMBER_CHECK_MS).unref();
   }
 
-  /** Makes the first member the current one if it answers. Otherwise schedules the next check. */
+  /** Makes the first member the current one if it responds. Otherwise schedules the next check. */
   async #returnToFirstMember(): Promise<void> {
     const [first] = this.#members;
     try {
@@ -197,12 +197,12 @@ export function isEtcdAnswer(error: unknown): error is Error {
   return error instanceof Error && /\betcdserver: /.test(error.message);
 }
 
-/** Converts an error of etcd3. An unknown error counts as "no answer", which is safe for a write. */
+/** Converts an error of etcd3. An unknown error counts as "no response", which is safe for a write. */
 export function toBerthError(error: unknown, endpoint: string): BerthError {
   const text = error instanceof Error ? error.message : String(error);
   const details = { endpoint };
   if (error instanceof GRPCResourceExhastedError) {
-    const message = `etcd at ${endpoint} is out of space: ${text}: an embedded etcd frees space by itself within seconds; compact and defragment an external one, or raise its quota, and disarm the alarm`;
+    const message = `etcd at ${endpoint} is out of space: ${text}: an embedded etcd frees space automatically within seconds; compact and defragment an external one, or raise its quota, and disarm the alarm`;
     return new BerthError({ code: "BERTH_STORE_LIMIT", message, cause: error, details });
   }
   if (REFUSALS.some((refusal) => error instanceof refusal)) {
@@ -212,7 +212,7 @@ export function toBerthError(error: unknown, endpoint: string): BerthError {
   const checks = endpoint.startsWith("https:")
     ? "check that it is running and reachable, and that each side trusts the certificate of the other"
     : "check that it is running and reachable, and does not require https";
-  const message = `etcd at ${endpoint} does not answer: ${text}: ${checks}`;
+  const message = `etcd at ${endpoint} does not respond: ${text}: ${checks}`;
   return new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message, cause: error, details });
 }
 

@@ -1,13 +1,13 @@
 import type { EtcdClient } from "./client.js";
 import type { MemberClients } from "./member.js";
 
-/** etcd copies the database to a new file: about a minute for the largest one on a slow disk. */
+/** etcd copies the database to a new file, which takes about a minute for the largest database on a slow disk. */
 const DEFRAGMENT_TIMEOUT_MS = 10 * 60_000;
 
 /** etcd waits until it has removed the compacted revisions. */
 const COMPACT_TIMEOUT_MS = 60_000;
 
-/** The size of a member's database, and whether etcd has stopped to accept writes because of it. */
+/** The size of a member's database, and whether etcd has stopped accepting writes because of it. */
 export interface DatabaseStatus {
   /** Size of the file. */
   readonly fileBytes: number;
@@ -57,7 +57,7 @@ export class EtcdMaintenance {
     );
   }
 
-  /** Returns unused pages to the disk. The member answers nothing in the meantime. */
+  /** Returns unused pages to the disk. The member does not respond in the meantime. */
   async defragment(signal: AbortSignal): Promise<void> {
     await this.#call(
       ({ calls }) => calls.maintenance.defragment({ deadline: after(DEFRAGMENT_TIMEOUT_MS) }),
@@ -65,7 +65,7 @@ export class EtcdMaintenance {
     );
   }
 
-  /** Lets the members accept writes again, unless another one has raised the alarm, too. */
+  /** Lets the members accept writes again, unless another member has also raised the alarm. */
   async disarmSpaceAlarm(signal: AbortSignal): Promise<void> {
     const { header } = await this.#call(({ calls }) => calls.maintenance.status(), signal);
     const memberID = header.member_id;
@@ -82,7 +82,7 @@ export class EtcdMaintenance {
   }
 }
 
-/** etcd's name of the alarm is NOSPACE; that of etcd3's types differs. */
+/** etcd calls the alarm NOSPACE; the types of etcd3 use a different name. */
 function isSpaceAlarm(alarm: string): boolean {
   return alarm.toUpperCase() === "NOSPACE";
 }

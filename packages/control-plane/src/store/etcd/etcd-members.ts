@@ -4,10 +4,10 @@ import type { EtcdMember } from "../../core/membership/etcd-membership.js";
 import { type EtcdClient, isEtcdAnswer } from "./client.js";
 import type { MemberClients } from "./member.js";
 
-/** A member that runs answers at once; the check must not delay a request much. */
+/** A running member responds at once; the check must not delay a request much. */
 const CHECK_TIMEOUT_MS = 1_000;
 
-/** What a member says about itself. Learners answer, too. */
+/** The status that a member reports. Learners report it as well. */
 export interface MemberStatus {
   readonly memberId: string;
   readonly isLearner: boolean;
@@ -22,7 +22,9 @@ export type MembershipOutcome =
   /** etcd has changed nothing, for example because too few members are connected. */
   | { readonly kind: "refused"; readonly reason: string };
 
-/** The members of an etcd cluster. A change goes through consensus like a write, and etcd checks that a majority remains. */
+/**
+ * The members of an etcd cluster. A change goes through consensus like a write, and etcd checks that a quorum remains.
+ */
 export class EtcdMembers {
   readonly #client: EtcdClient;
 
@@ -76,7 +78,7 @@ export class EtcdMembers {
     };
   }
 
-  /** Returns whether a member answers at one of its URLs. */
+  /** Returns whether a member responds at one of its URLs. */
   async isRunning({ id, clientUrls }: EtcdMember, signal: AbortSignal): Promise<boolean> {
     const answers = await Promise.all(
       clientUrls.map((url) => this.#client.memberIdAt(url, CHECK_TIMEOUT_MS).catch(() => undefined)),
@@ -104,7 +106,7 @@ function decodeMember({ ID, name, peerURLs, clientURLs, isLearner }: IMember): E
   return { id: ID, name, peerUrls: peerURLs, clientUrls: clientURLs, isLearner };
 }
 
-/** Returns why etcd has refused a change, in its own words unless they would be misunderstood. */
+/** Returns why etcd has refused a change. Replaces messages that would be misunderstood. */
 function reasonOf(error: Error): string {
   const text = error.message.replace(/^.*\betcdserver: /, "");
   return text === "unhealthy cluster"

@@ -117,8 +117,8 @@ export class EtcdStore implements Store {
   }
 
   /**
-   * Makes the member of the first endpoint etcd's leader. Writes pause for a few milliseconds, and requests in that time
-   * may get no answer.
+   *   Makes the member of the first endpoint etcd's leader. Writes pause for a few milliseconds, and requests in that time
+  may get no response.
    * @returns whether another member was the leader
    * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED when etcd's leader did not move
    */
@@ -147,8 +147,8 @@ export class EtcdStore implements Store {
   }
 
   /**
-   * Prepares a restart of the member of the first endpoint: another member that answers becomes etcd's leader if this one
-   * is, and later calls go to another member until this one has restarted. Without other members, does nothing.
+   *   Prepares a restart of the member of the first endpoint: moves etcd's leader to another responsive member if necessary,
+  and sends later calls to another member until this one has restarted. Without other members, does nothing.
    * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED when etcd's leader did not move
    */
   async leaveFirstMember(signal: AbortSignal): Promise<void> {

@@ -10,7 +10,7 @@ const NO_SERVER_NAME = "etcd.invalid";
  * Returns options with which etcd3 connects to an endpoint with TLS. Clients with the options of the same call share a
  * connection, and other clients do not.
  *
- * etcd3 can pass certificates to gRPC itself, but not what to do with an address as server name.
+ * etcd3 can pass certificates to gRPC, but offers no way to handle an address as server name.
  */
 export function tlsChannelOptions(endpoint: string, tls: EtcdTls): ClientOptions {
   const host = new URL(endpoint).hostname.replace(/^\[(.*)\]$/, "$1");

@@ -1,36 +1,36 @@
 import type { IdentityFiles } from "@berth/proto/identity";
 import { linkSignals } from "../runtime/abort.js";
-import { ensureCertificate, keepCertificate, type OwnCertificate } from "./own-certificate.js";
+import { ensureCertificate, type OwnCertificate, renewUntilAborted } from "./own-certificate.js";
 
-export interface KeptCertificateEvents {
-  /** Called with each certificate that is issued, and with the current one at each check, once it is stored. */
+export interface CertificateEvents {
+  /** Called with each issued certificate, and with the current one at each check, once it is stored. */
   readonly onStored: (files: IdentityFiles) => void;
   readonly onFailure: (error: unknown) => void;
 }
 
-/** A certificate that a server issues to itself after half of its validity, and when its authorities have changed. */
-export class KeptCertificate {
+/** Manages a certificate that a server issues to itself: reissues it after half of its validity, and when its authorities change. */
+export class CertificateManager {
   readonly #own: OwnCertificate;
-  readonly #events: KeptCertificateEvents;
+  readonly #events: CertificateEvents;
   #files: IdentityFiles;
   #renewal: { stop(): Promise<void> } | undefined;
 
   /** `files` are the current certificate. */
-  constructor(own: OwnCertificate, files: IdentityFiles, events: KeptCertificateEvents) {
+  constructor(own: OwnCertificate, files: IdentityFiles, events: CertificateEvents) {
     this.#own = own;
     this.#files = files;
     this.#events = events;
   }
 
-  /** Issues the certificate again if it does not fit its authorities any more. @throws BerthError */
-  async check(signal: AbortSignal): Promise<void> {
+  /** Reissues the certificate if it no longer matches its authorities. @throws BerthError */
+  async reissueIfNeeded(signal: AbortSignal): Promise<void> {
     this.#use(await ensureCertificate(this.#own, signal));
   }
 
-  /** Starts to renew the certificate after half of its validity. */
+  /** Starts renewing the certificate after half of its validity. */
   startRenewal(signal: AbortSignal): void {
     const linked = linkSignals(signal);
-    const ended = keepCertificate(
+    const ended = renewUntilAborted(
       this.#own,
       {
         files: this.#files,
@@ -48,7 +48,7 @@ export class KeptCertificate {
     };
   }
 
-  /** Stops the renewal, so that `check` does not overlap with it. */
+  /** Stops the renewal, so that `reissueIfNeeded` does not overlap with it. */
   async stopRenewal(): Promise<void> {
     await this.#renewal?.stop();
     this.#renewal = undefined;
