@@ -1,5 +1,13 @@
 import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.js";
 
+/** The argument with which the entry point only probes. */
+export const PROBE_FLAG = "--probe";
+
+/** The exit status of the probe when this process lacks privileges. Node.js itself exits with other ones. */
+export const PROBE_DENIED = 77;
+
+const PROBE_TIMEOUT_MS = 10_000;
+
 /** Programs that the ingress process runs with its own privileges, with arguments that change nothing. */
 const PROBES: readonly (readonly [program: string, ...args: string[]])[] = [
   ["nft", "list", "tables"],
@@ -25,14 +33,6 @@ export async function findPrivilegeProblem(
   );
   return problems.find((problem) => problem !== undefined);
 }
-
-/** The argument with which the entry point only probes. */
-export const PROBE_FLAG = "--probe";
-
-/** The exit status of the probe when this process lacks privileges. Node.js itself exits with other ones. */
-export const PROBE_DENIED = 77;
-
-const PROBE_TIMEOUT_MS = 10_000;
 
 /** Runs the probe, prints the problem, and returns the exit status. */
 export async function probePrivileges(): Promise<number> {

@@ -9,6 +9,23 @@ import { assignDataDir, commandAs, type IngressUser, ownUser } from "./ingress-p
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 
+/** The descriptor of the IPC channel in processes that Node.js starts with three standard streams. */
+const CHANNEL_FD = 3;
+
+/**
+ * Copies the channel of the process in the first argument with pidfd_getfd(2), and executes the other arguments. Node.js
+ * has no such call; Debian's essential perl-base can make it by number. The numbers are the same on all architectures
+ * that Node.js supports.
+ */
+const ADOPT_CHANNEL = `use POSIX;
+my $holder = shift(@ARGV) + 0;
+my $process = syscall(434, $holder, 0);
+$process >= 0 or die "pidfd_open: $!\\n";
+my $channel = syscall(438, $process, ${CHANNEL_FD}, 0);
+$channel >= 0 or die "pidfd_getfd: $!\\n";
+defined POSIX::dup2($channel, ${CHANNEL_FD}) or die "dup2: $!\\n";
+exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n";`;
+
 /** The compiled entry point of this release. */
 export const ENTRY_PATH = fileURLToPath(new URL("./entry.js", import.meta.url));
 
@@ -86,23 +103,6 @@ export function spawnAdoptingSuccessor(
     closeSync(log);
   }
 }
-
-/** The descriptor of the IPC channel in processes that Node.js starts with three standard streams. */
-const CHANNEL_FD = 3;
-
-/**
- * Copies the channel of the process in the first argument with pidfd_getfd(2), and executes the other arguments. Node.js
- * has no such call; Debian's essential perl-base can make it by number. The numbers are the same on all architectures
- * that Node.js supports.
- */
-const ADOPT_CHANNEL = `use POSIX;
-my $holder = shift(@ARGV) + 0;
-my $process = syscall(434, $holder, 0);
-$process >= 0 or die "pidfd_open: $!\\n";
-my $channel = syscall(438, $process, ${CHANNEL_FD}, 0);
-$channel >= 0 or die "pidfd_getfd: $!\\n";
-defined POSIX::dup2($channel, ${CHANNEL_FD}) or die "dup2: $!\\n";
-exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!\\n";`;
 
 function programCommand(dataDir: string, { executable, entryPath, args }: IngressProgram): readonly string[] {
   return [executable, entryPath, "--data-dir", dataDir, ...args];
