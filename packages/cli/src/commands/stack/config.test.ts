@@ -128,7 +128,7 @@ secrets: { key: { file: "\${KEYS}/key" } }
             B: null
           env_file: \${FILE}.env
           networks:
-            \${NETWORK}: null
+            - \${NETWORK}
           deploy:
             replicas: \${REPLICAS}
         debug:

@@ -1,5 +1,5 @@
 import type { Cursor } from "../tree/cursor.js";
-import { mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
+import { hasVariables, mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
 import { textDictionary } from "./shapes/key-value-shapes.js";
 import { listOf, names } from "./shapes/list-shapes.js";
 import { dictionary, fields, key } from "./shapes/map-shapes.js";
@@ -85,6 +85,8 @@ function namesOr(mapping: Shape, valueAt: (position: Node["position"]) => Node):
 function namesToMap(cursor: Cursor, valueAt: (position: Node["position"]) => Node): Node | undefined {
   const list = names(cursor, "project");
   if (list?.kind !== "list") return undefined;
+  // Variables in the keys of a mapping are never replaced.
+  if (list.items.some(hasVariables)) return list;
   const entries = list.items.map((item) => {
     const name = item.kind === "scalar" ? item.text : "";
     return [name, valueAt(item.position)] as const;

@@ -4,6 +4,7 @@ import { didYouMean } from "../text/suggest.js";
 import { type Cursor, keyPlace, listFields, readItems } from "../tree/cursor.js";
 import {
   childOf,
+  hasVariables,
   implied,
   isNull,
   type MapEntry,
@@ -139,6 +140,7 @@ function withNetworks(node: MapNode): MapNode {
   if (node.entries.has("network_mode") || node.entries.has("provider")) return node;
   const networks = childOf(node, "networks");
   if (networks?.kind === "map" && networks.entries.size > 0) return node;
+  if (networks !== undefined && isUnresolved(networks)) return node;
   const { position } = node;
   return withEntry(
     node,
@@ -150,6 +152,7 @@ function withNetworks(node: MapNode): MapNode {
 /** Adds the dependencies that links, shared namespaces and shared mounts imply. */
 function withImpliedDependencies(node: MapNode): MapNode {
   const existing = childOf(node, "depends_on");
+  if (existing !== undefined && isUnresolved(existing)) return node;
   const entries = new Map(existing?.kind === "map" ? existing.entries : []);
   const add = (service: string, restart: boolean, at: Node): void => {
     if (entries.has(service)) return;
@@ -182,6 +185,11 @@ function withImpliedDependencies(node: MapNode): MapNode {
     entries,
     position: existing?.position ?? node.position,
   });
+}
+
+/** Whether a value that should be a mapping is still text or a list, because variables in it were not replaced. */
+function isUnresolved(node: Node): boolean {
+  return hasVariables(node) || node.kind === "list";
 }
 
 function itemsOf(node: MapNode, key: string): readonly Node[] {
