@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { hostname } from "node:os";
 import { BERTH_VERSION, BerthError, canonicalIp, diskError, ERROR_CODES, isBerthError } from "@berth/proto";
 import { readSecret } from "@berth/proto/terminal";
@@ -5,6 +6,8 @@ import { Command, CommanderError, Option } from "commander";
 import { advertiseProblem, DEFAULT_DATA_DIR, isHostPort } from "../config.js";
 import { type JoinedHost, joinHost } from "./join-host.js";
 
+/** The unit of the Debian package, whose agent uses the default data directory. */
+const AGENT_UNIT = "/usr/lib/systemd/system/berth-agent.service";
 const EXIT_BAD_INPUT = 2;
 /** The exit code that shells use for SIGINT. */
 const EXIT_INTERRUPTED = 130;
@@ -45,7 +48,9 @@ export async function runJoinCommand(argv: readonly string[]): Promise<number> {
   process.once("SIGINT", onInterrupt).once("SIGTERM", onInterrupt);
   try {
     const joined = await join(address, options, interrupted.signal);
-    process.stdout.write(options.output === "json" ? toJson(joined) : describe(joined, options.dataDir));
+    process.stdout.write(
+      options.output === "json" ? toJson(joined) : describe(joined, startCommand(joined, options.dataDir)),
+    );
     return 0;
   } catch (error) {
     return reportError(diskError(error, options.dataDir) ?? error, options.output);
@@ -101,10 +106,13 @@ function toJson({ validUntilMs, ...joined }: JoinedHost): string {
   return `${JSON.stringify({ ...joined, validUntil: new Date(validUntilMs).toISOString() }, null, 2)}\n`;
 }
 
-/** Describes the result, and what to do next. */
-export function describe(
+/**
+ * Describes the result, and what to do next.
+ * @param start the command that starts the agent
+ */
+function describe(
   { cluster, nodeId, hostname: name, advertise, awaitsApproval }: JoinedHost,
-  dataDir: string,
+  start: string,
 ): string {
   const approval = awaitsApproval
     ? [`The node waits for approval: run "berth node accept ${name}" on a server.`]
@@ -113,17 +121,27 @@ export function describe(
     advertise === undefined
       ? ", with the address at which the other hosts reach this one:"
       : `; the other hosts reach this one at ${advertise}:`;
-  const options = [
-    ...(advertise === undefined ? ["--advertise ADDRESS"] : []),
-    ...(dataDir === DEFAULT_DATA_DIR ? [] : [`--data-dir ${dataDir}`]),
-  ];
   return [
     `This host has joined the cluster ${cluster} as node ${nodeId} (${name}).`,
     ...approval,
     `Next: start the agent${next}`,
-    `  ${["berth agent", ...options].join(" ")}`,
+    `  ${start}`,
     "",
   ].join("\n");
+}
+
+/** Returns the command that starts the agent: through systemd if its unit suits. */
+export function startCommand(
+  { advertise }: Pick<JoinedHost, "advertise">,
+  dataDir: string,
+  hasUnit = existsSync(AGENT_UNIT),
+): string {
+  const options = [
+    ...(advertise === undefined ? ["--advertise ADDRESS"] : []),
+    ...(dataDir === DEFAULT_DATA_DIR ? [] : [`--data-dir ${dataDir}`]),
+  ];
+  if (hasUnit && options.length === 0) return "systemctl enable --now berth-agent";
+  return ["berth agent", ...options].join(" ");
 }
 
 function joinCommand(): Command {
