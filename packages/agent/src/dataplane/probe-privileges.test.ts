@@ -25,3 +25,10 @@ it.each<[string, string | undefined, (program: string) => ProgramResult]>([
 ])("a program that %s is reported as %s", async (_what, problem, resultOf) => {
   expect(await findPrivilegeProblem(signal, async (program) => resultOf(program))).toBe(problem);
 });
+
+it("a Node.js that this process cannot execute is reported", async () => {
+  const run = async (): Promise<ProgramResult> => ({ kind: "done", stdout: "" });
+  expect(await findPrivilegeProblem(signal, run, "/nowhere/node")).toMatch(
+    /^\/nowhere\/node: permission denied: install Node.js where all users can read it/,
+  );
+});

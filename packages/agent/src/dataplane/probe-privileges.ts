@@ -1,3 +1,4 @@
+import { access, constants } from "node:fs/promises";
 import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.js";
 
 /** The argument with which the entry point only probes. */
@@ -20,11 +21,19 @@ const LACKS_PRIVILEGES = /not permitted|permission denied|must be root/i;
 /**
  * Returns which of its programs this process may not use, or undefined when it may use all. A program that is not
  * installed is no reason: root could not use it either.
+ * @param executable of Node.js. setpriv still has the privileges of root when it executes it, but successors do not.
  */
 export async function findPrivilegeProblem(
   signal: AbortSignal,
   run: RunProgram = runProgram,
+  executable = process.execPath,
 ): Promise<string | undefined> {
+  const isExecutable = await access(executable, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+  if (!isExecutable)
+    return `${executable}: permission denied: install Node.js where all users can read it, not below /root`;
   const problems = await Promise.all(
     PROBES.map(async ([program, ...args]) => {
       const failure = failureOf(program, await run(program, { args, signal }));
