@@ -5,7 +5,7 @@ import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CORPUS_FOLDER, isCorpusOptional } from "../conformance/corpus-folder.js";
 import { deployStacks } from "../conformance/stacks/deploy-stacks.js";
-import { selectStacks } from "../conformance/stacks/select-stacks.js";
+import { smallestStack } from "../conformance/stacks/select-stacks.js";
 import {
   CONVERGE_TIMEOUT_MS,
   createCluster,
@@ -21,8 +21,6 @@ const STACK = fileURLToPath(new URL("../../deploy/stacks/tiers/", import.meta.ur
 const WEB_PORT = 8000;
 /** web repeats a call to a dead replica of api after 1.5 s, up to three times. */
 const REPLY_TIMEOUT_MS = 8_000;
-/** Images of 170 MB are built and loaded onto three hosts. */
-const STACK_TIMEOUT_MS = 240_000;
 /** Reply of `web` when all three tiers reach each other. */
 const ALL_TIERS = /^web\.(\S+) on (h\d) → api\.(\d+) on (h\d): hit (\d+)/;
 
@@ -78,12 +76,12 @@ describe("three tiers that reach each other by name", () => {
   });
 
   test.skipIf(isCorpusOptional)(
-    "a stack of the corpus runs with the programs of its images beside it",
-    { timeout: STACK_TIMEOUT_MS },
+    "the smallest stack of the corpus with a program of its images runs beside it",
     async () => {
-      const stacks = selectStacks(CORPUS_FOLDER, 1);
-      const deployed = await deployStacks(lab, stacks);
-      expect(deployed).toMatchObject([{ problems: [], programs: ["nginx", "postgres", "redis"] }]);
+      const stack = smallestStack(CORPUS_FOLDER);
+      const [deployed] = await deployStacks(lab, stack === undefined ? [] : [stack]);
+      expect(deployed).toMatchObject({ problems: [], services: stack?.services.length });
+      expect(deployed?.programs).not.toEqual([]);
     },
   );
 

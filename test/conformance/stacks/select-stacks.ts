@@ -21,15 +21,14 @@ const UNSET_VARIABLE = /^variable \S+ is not set/;
  * those with most programs, then those with most services.
  */
 export function selectStacks(folder: string, count: number): readonly DeployableStack[] {
-  const candidates = casesOf(folder).flatMap((file) => toStack(folder, file) ?? []);
-  const left = new Set(candidates);
+  const left = new Set(deployableStacks(folder));
   const selected: DeployableStack[] = [];
   const programs = new Set<Program>();
   while (selected.length < count) {
     const best = largest([...left], (stack) => {
       const own = programsOf(stack);
-      const news = [...own].filter((program) => !programs.has(program)).length;
-      return [news, own.size, stack.services.length];
+      const added = [...own].filter((program) => !programs.has(program)).length;
+      return [added, own.size, stack.services.length];
     });
     if (best === undefined) break;
     selected.push(best);
@@ -37,6 +36,16 @@ export function selectStacks(folder: string, count: number): readonly Deployable
     for (const other of left) if (repositoryOf(other) === repositoryOf(best)) left.delete(other);
   }
   return selected;
+}
+
+/** Returns the stack with the fewest services of those in which a program runs. Undefined when there is none. */
+export function smallestStack(folder: string): DeployableStack | undefined {
+  const candidates = deployableStacks(folder).filter((stack) => programsOf(stack).size > 0);
+  return largest(candidates, ({ services }) => [-services.length]);
+}
+
+function deployableStacks(folder: string): readonly DeployableStack[] {
+  return casesOf(folder).flatMap((file) => toStack(folder, file) ?? []);
 }
 
 /** Returns the programs that run in a stack, without stand-ins. */
