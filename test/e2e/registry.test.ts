@@ -6,6 +6,7 @@ import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { labPaths } from "../../deploy/lab/paths.js";
 import { type RunResult, run, runOrThrow } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
+import { createLayers, loadTestImage, type TestImage } from "../bench/image/test-image.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
@@ -17,6 +18,9 @@ import {
   USER,
 } from "./support/registry.js";
 import { listTasks } from "./support/tasks.js";
+
+/** Large enough for several messages. */
+const LAYER_BYTES = 1_000_000;
 
 describe("a registry with passwords", () => {
   let lab: Lab;
@@ -293,6 +297,93 @@ services:
     const { stdout } = await lab.berth(["service", "inspect", "-o", "json", "pushed_web"]);
     expect(stdout).toMatch(/"imageDigest": ?"sha256:[0-9a-f]{64}"/);
     expect((await lab.berth(["stack", "rm", "pushed"])).code).toBe(0);
+  });
+
+  test("a push that cannot succeed on a node names the node, and leaves the others and its disk as they were", async () => {
+    const [first, second] = lab.hosts;
+    const socketOf = (host: LabHost | undefined): string => `unix://${host?.dockerSocket}`;
+    const docker = async (host: LabHost | undefined, ...args: readonly string[]): Promise<string> =>
+      (await runOrThrow(["docker", "-H", socketOf(host), ...args])).trim();
+    const push = (
+      host: LabHost | undefined,
+      image: string,
+      ...nodes: readonly string[]
+    ): Promise<RunResult> => {
+      const env = { ...lab.cliEnv(), DOCKER_HOST: socketOf(host) };
+      return lab.berth(["image", "push", ...nodes.flatMap((node) => ["--node", node]), image], { env });
+    };
+    const load = (host: LabHost | undefined, name: string, architecture?: string): Promise<TestImage> =>
+      createLayers(2, LAYER_BYTES).then((layers) =>
+        loadTestImage(layers, {
+          ...{
+            name,
+            dockerSocket: host?.dockerSocket ?? "",
+            signal: AbortSignal.timeout(CONVERGE_TIMEOUT_MS),
+          },
+          ...(architecture === undefined ? {} : { architecture }),
+        }),
+      );
+    const listed = async (): Promise<Readonly<Record<string, readonly string[]>>> => {
+      const images: readonly { readonly id: string; readonly nodes: readonly string[] }[] = JSON.parse(
+        (await lab.berth(["image", "ls", "-o", "json"])).stdout,
+      );
+      return Object.fromEntries(images.map(({ id, nodes }) => [id, nodes]));
+    };
+    const both = ["h1", "h2"];
+
+    // Two machines push the same tag at once. Each content arrives whole, under its own ID.
+    const twins = await Promise.all([
+      load(first, "local.invalid/twin:1"),
+      load(second, "local.invalid/twin:1"),
+    ]);
+    const pushes = await Promise.all([
+      push(first, "local.invalid/twin:1", ...both),
+      push(second, "local.invalid/twin:1", ...both),
+    ]);
+    expect(pushes.map(({ code, stderr }) => [code, stderr])).toEqual([
+      [0, ""],
+      [0, ""],
+    ]);
+    expect(await listed()).toEqual(Object.fromEntries(twins.map(({ id }) => [id, both])));
+
+    // An image for another platform.
+    await load(first, "local.invalid/foreign:1", process.arch === "arm64" ? "amd64" : "arm64");
+    const unplaced = await push(first, "local.invalid/foreign:1");
+    expect([unplaced.code, unplaced.stderr]).toEqual([
+      1,
+      expect.stringContaining("no connected node accepts tasks for linux/"),
+    ]);
+    const foreign = await push(first, "local.invalid/foreign:1", "h2");
+    expect([foreign.code, foreign.stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /node h2 did not store \S+: image .* is for linux\/\w+, and this node is linux\//,
+      ),
+    ]);
+
+    // The disk of one node is full.
+    const large = await load(first, "local.invalid/large:1");
+    const layers = join(second?.agentDataDir ?? "", "layers");
+    await second?.exec(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", layers]);
+    const full = await push(first, "local.invalid/large:1", ...both);
+    const leftOnFull = await second?.exec(["ls", layers]);
+    await second?.exec(["umount", layers]);
+    expect([full.code, full.stderr]).toEqual([
+      1,
+      expect.stringMatching(/node h2 did not store \S+: the disk of \S+ has \d+ MiB left/),
+    ]);
+    expect(leftOnFull?.stdout).toBe("");
+    expect(await listed()).toMatchObject({ [large.id]: ["h1"] });
+    expect(await push(first, "local.invalid/large:1", ...both)).toMatchObject({ code: 0, stderr: "" });
+    expect(await listed()).toMatchObject({ [large.id]: both });
+
+    expect((await lab.berth(["image", "prune"])).code).toBe(0);
+    expect(await listed()).toEqual({});
+    for (const host of lab.hosts) {
+      expect(await docker(host, "images", "-q", "--filter", "reference=berth.internal/*")).toBe("");
+      const partial = await host.exec(["sh", "-c", `ls ${host.agentDataDir}/layers | grep -c partial`]);
+      expect(partial.stdout.trim()).toBe("0");
+    }
   });
 
   test("registry-logins: no password is on the disk of a host or server, in a log or in the audit log", async () => {

@@ -50,12 +50,19 @@ export async function loadTestImage(
     name,
     dockerSocket,
     signal,
-  }: { readonly name: string; readonly dockerSocket: string; readonly signal: AbortSignal },
+    architecture = ARCHITECTURES[process.arch] ?? process.arch,
+  }: {
+    readonly name: string;
+    readonly dockerSocket: string;
+    readonly signal: AbortSignal;
+    /** @default that of this machine */
+    readonly architecture?: string;
+  },
 ): Promise<TestImage> {
   const digests = layers.map(({ digest }) => digest);
   const config = Buffer.from(
     JSON.stringify({
-      architecture: ARCHITECTURES[process.arch] ?? process.arch,
+      architecture,
       os: "linux",
       config: {},
       rootfs: { type: "layers", diff_ids: digests },
