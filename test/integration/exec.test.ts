@@ -3,9 +3,9 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { ServiceSpec } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BERTH_PATH } from "../../deploy/lab/berth-commands.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
 import { temporaryFolder } from "../harness/temporary-folder.js";
@@ -14,7 +14,6 @@ import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { IMAGE, RUN_UNTIL_STOPPED } from "./agent/specs.js";
 
-const BERTH = fileURLToPath(new URL("../../packages/cli/bin/berth.js", import.meta.url));
 const MIB = 1024 * 1024;
 
 interface CommandResult {
@@ -30,7 +29,7 @@ interface StartedCommand {
 
 /** Starts the built CLI. */
 function berth(server: string, args: readonly string[]): StartedCommand {
-  return start(process.execPath, [BERTH, "--server", server, ...args]);
+  return start(process.execPath, [BERTH_PATH, "--server", server, ...args]);
 }
 
 function start(program: string, args: readonly string[]): StartedCommand {
@@ -124,7 +123,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
     const becomes = (size: string): string =>
       `until [ "$(stty size)" = "${size}" ]; do sleep 0.1; done; echo is ${size}`;
     const inside = `${becomes("33 77")}; ${becomes("44 88")}`;
-    const command = `${process.execPath} ${BERTH} --server unix:${follower.socket} exec -it shop_web.1 sh -c`;
+    const command = `${process.execPath} ${BERTH_PATH} --server unix:${follower.socket} exec -it shop_web.1 sh -c`;
     const script = `tty; stty rows 33 cols 77; ${command} '${inside}'`;
     const child = spawn("script", ["-qec", script, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
     const exited = collectOutput(child);
@@ -217,7 +216,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
     });
 
     test("gives the container the size of the terminal", async () => {
-      const line = `${process.execPath} ${BERTH} --server unix:${follower.socket} run --rm -it ${IMAGE} sh -c`;
+      const line = `${process.execPath} ${BERTH_PATH} --server unix:${follower.socket} run --rm -it ${IMAGE} sh -c`;
       const inside = 'until [ "$(stty size)" = "33 77" ]; do sleep 0.1; done; echo is 33 77';
       const script = `stty rows 33 cols 77; ${line} '${inside}'`;
       const child = spawn("script", ["-qec", script, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
