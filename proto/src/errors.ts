@@ -108,7 +108,7 @@ export class BerthError extends Error {
   }
 }
 
-/** Returns whether `error` is a BerthError, and has the code if one is given. */
+/** Returns whether `error` is a BerthError, with the given code if any. */
 export function isBerthError(error: unknown, code?: ErrorCode): error is BerthError {
   return error instanceof BerthError && (code === undefined || error.code === code);
 }
@@ -118,7 +118,7 @@ export function isAbortError(error: unknown): boolean {
   return error instanceof Error && (error.name === "AbortError" || error.name === "TimeoutError");
 }
 
-/** Returns whether a text is an error code of this release. */
+/** Returns whether text is an error code of this release. */
 export function isErrorCode(text: string): text is ErrorCode {
   return Object.hasOwn(ERROR_CODES, text);
 }

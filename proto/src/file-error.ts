@@ -1,17 +1,17 @@
 import { BerthError } from "./errors.js";
 
-/** What is wrong and what to do, by the code of a failed file operation. */
+/** The cause and the remedy, by the error code of a file operation. */
 const FAULTS: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full: free some space on it",
   EDQUOT: "the disk quota of the user is used up: free some space, or raise the quota",
-  EROFS: "the file system is read-only: look for disk errors in the kernel log, and mount it writable again",
-  EIO: "the disk has errors: look at the kernel log, and replace the disk",
-  EACCES: "berth has no permission: give the file to the user who runs berth",
-  EPERM: "berth has no permission: give the file to the user who runs berth",
+  EROFS: "the file system is read-only: check the kernel log for disk errors, and remount it read-write",
+  EIO: "the disk has errors: check the kernel log, and replace the disk",
+  EACCES: "permission denied: change the file's owner to the user who runs berth",
+  EPERM: "permission denied: change the file's owner to the user who runs berth",
 };
 
 /**
- * Returns BERTH_DISK_FAILED for an error of the disk, with the file and what to do; undefined for any other error.
+ * Returns BERTH_DISK_FAILED, with the file and the remedy, for a disk error; undefined for any other error.
  * @param path the file or folder, for errors that do not name it
  */
 export function diskError(error: unknown, path: string): BerthError | undefined {
@@ -22,7 +22,7 @@ export function diskError(error: unknown, path: string): BerthError | undefined 
   return new BerthError({ code: "BERTH_DISK_FAILED", message, cause: error, details: { path } });
 }
 
-/** Returns the text of an error of a file operation, with what to do if the disk is the reason. */
+/** Returns the message for a failed file operation, with the remedy if the disk is the cause. */
 export function describeFileError(error: unknown, path: string): string {
   return diskError(error, path)?.message ?? (error instanceof Error ? error.message : String(error));
 }

@@ -1,12 +1,12 @@
 import { BerthError } from "./errors.js";
 
-/** Longest part of a reference in an error message. */
+/** Maximum length of a reference in an error message. */
 const MAX_REFERENCE_CHARS = 80;
 
 export interface PrefixQuery<T> {
-  /** What the items are, such as "CA". */
+  /** The noun for an item, such as "CA". */
   readonly noun: string;
-  /** The beginning of the ID of one item. */
+  /** A prefix of one item's ID. */
   readonly reference: string;
   readonly idOf: (item: T) => string;
   /** The command that lists the items. */

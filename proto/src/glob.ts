@@ -1,4 +1,4 @@
-/** Returns whether the text contains wildcards. */
+/** Returns whether text contains wildcards. */
 export const isGlob = (text: string): boolean => text.includes("*") || text.includes("?");
 
 /**

@@ -1,7 +1,7 @@
 import { BerthError } from "./errors.js";
 import { BERTH_VERSION, PROTOCOL_VERSIONS, type ProtocolRange } from "./version.js";
 
-/** One side of a connection, with what it says about itself. */
+/** One side of a connection, as it describes itself. */
 export interface ProtocolPeer {
   /** For messages, such as "agent". */
   readonly program: string;
@@ -16,7 +16,7 @@ const FIRST_VERSION = 1;
 /** A range in the metadata of a call, such as "1-2". */
 const RANGE = /^([0-9]{1,9})-([0-9]{1,9})$/;
 
-/** Releases come from other programs and appear in messages. */
+/** The pattern of releases, which come from other programs and appear in messages. */
 const RELEASE = /^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$/;
 
 /** The fields of `Hello` and `Welcome` with the versions of this program. */
@@ -54,7 +54,7 @@ export function parseProtocolRange(text: string | undefined): ProtocolRange | un
   return range.oldest >= FIRST_VERSION && range.oldest <= range.newest ? range : undefined;
 }
 
-/** Returns the release that a program sent; empty when it sent none, or none that can be shown. */
+/** Returns the release that a program sent; "" when it is missing or malformed. */
 export function parseRelease(text: string | undefined): string {
   return text !== undefined && RELEASE.test(text) ? text : "";
 }
@@ -66,7 +66,7 @@ export function commonVersion(left: ProtocolRange, right: ProtocolRange): number
 }
 
 /**
- * Returns the version with which a connection works: the newest one that both sides speak.
+ * Returns the version to use on a connection: the newest one that both sides speak.
  * @throws BerthError BERTH_VERSION_UNSUPPORTED that names both sides, and the one to upgrade
  */
 export function negotiateVersion(own: ProtocolPeer, peer: ProtocolPeer): number {

@@ -1,5 +1,5 @@
 /**
- * Timing that the leader and the agents have to agree on.
+ * Timing on which the leader and the agents must agree.
  *
  * The leader declares a node down from the results of probes that agents run, and hands over at-most-one tasks once the
  * node's agent must have stopped them. Neither is safe unless both sides use the same numbers; timing.test.ts checks
@@ -7,7 +7,7 @@
  */
 
 /**
- * Number of tries per probe. A live kernel answers within a millisecond.
+ * Number of tries per probe. A live kernel responds within a millisecond.
  *
  * A probe starts when a heartbeat is 50 ms late, and its host becomes suspect when the heartbeat is 150 ms late. About
  * seven tries fit in between. At 5 % packet loss, one try in ten fails and each host has a late heartbeat every five
@@ -18,9 +18,9 @@ export const PROBE_TRY_MS = 15;
 /** Duration of an unanswered probe. */
 export const PROBE_MS = PROBE_TRIES * PROBE_TRY_MS;
 
-/** How long the leader's own probe runs before it asks peers. A host that is merely busy answers within this time. */
+/** How long the leader's own probe runs before it asks peers. A host that is merely busy responds within this time. */
 export const ASK_PEERS_AFTER_MS = 100;
-/** A probe round ends after this time. Peers that have not answered by then have no vote. */
+/** A probe round ends after this time. Peers that have not responded by then have no vote. */
 export const PROBE_ROUND_MS = 900;
 
 /** The leader confirms that a host is down after this many consecutive rounds in which no voter reached it. */
@@ -47,7 +47,7 @@ export const LEADER_ASSUMES_FENCED_AFTER_MS = 9_000;
 /**
  * Lease of the leader. A deposed leader may have acknowledged heartbeats for this long after its last renewal.
  *
- * Long enough for a busy machine to renew it. Followers replace a dead leader sooner (see LeaderContact); the lease ends
- * the term of a leader that stands still or has lost its etcd.
+ * Long enough for a busy machine to renew it. Followers replace a dead leader sooner (see LeaderContact); the lease
+ * ends the term of a leader that hangs or has lost its etcd.
  */
 export const LEADER_LEASE_MS = 3_000;

@@ -8,7 +8,7 @@ export interface ProtocolRange {
 }
 
 /**
- * The versions of the protocol that this release speaks: its own, and the one of the release before. They apply to all
+ * The versions of the protocol that this release speaks: its own, and that of the previous release. They apply to all
  * connections between servers, agents, ingress processes and command lines. CONTRIBUTING.md says when to raise them.
  */
 export const PROTOCOL_VERSIONS: ProtocolRange = { oldest: 1, newest: 2 };

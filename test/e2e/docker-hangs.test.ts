@@ -48,7 +48,7 @@ describe("a Docker daemon that hangs in the middle of a deploy", () => {
         timeoutMs: CONVERGE_TIMEOUT_MS,
       });
       expect(await listProblems(lab, "h2")).toEqual([
-        expect.stringMatching(/^Docker has not answered since .*Z: /),
+        expect.stringMatching(/^Docker has not responded since .*Z: /),
       ]);
       const names = before.filter(({ host }) => host === "h2").map(({ id }) => id.slice(0, 12));
       const bodies = (await fetchBodies(`http://${host.address}:8080/`, 20)).join();

@@ -48,7 +48,7 @@ describe("published ports", () => {
     expect(fetchBody(url(host, port))).rejects.toThrow(/ECONNREFUSED/);
 
   test.skipIf(!isInstalledForAll(BERTH_PATH))(
-    "ingress-user: the ingress process has a user of its own with few capabilities, and opens ports below 1024",
+    "ingress-user: the ingress process runs as a dedicated user with few capabilities, and opens ports below 1024",
     async () => {
       expect((await deploy(lab, "low", web('["80:80"]'))).code).toBe(0);
       for (const host of lab.hosts) {

@@ -78,9 +78,7 @@ services:
     expect(stderr).toContain(`run "berth registry login ${registry.address}"`);
     expect(stderr).toContain("(BERTH_REGISTRY_LOGIN_MISSING)");
     const message = await untilRejected("shop_web", "BERTH_REGISTRY_LOGIN_MISSING");
-    expect(message).toContain(
-      `cannot pull image ${image}: there is no login for registry ${registry.address}`,
-    );
+    expect(message).toContain(`cannot pull image ${image}: no login for registry ${registry.address}`);
     const events = await lab.berth(["events", "--service", "shop_web", "-o", "json"]);
     expect(events.stdout).toContain('"errorCode":"BERTH_REGISTRY_LOGIN_MISSING"');
 

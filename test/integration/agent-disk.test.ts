@@ -76,7 +76,7 @@ describe("an agent whose data directory is on a disk of its own", () => {
     await waitForSession();
     expect(await readState("state.json.damaged")).toBe('{"epoch":');
     expect(await readFile(agent.logFile, "utf8")).toMatch(
-      /state\.json is damaged: kept as .*state\.json\.damaged/,
+      /state\.json is damaged and was renamed to .*state\.json\.damaged/,
     );
     await eventually("the state is written", async () => (await readState()).includes(leader.address));
   });

@@ -191,7 +191,7 @@ describe("an agent with secrets and configs", () => {
     host.leader.sendComplete([hostile], [task]);
     const { message } = await host.waitForState(task.id, TaskState.REJECTED);
     expect(message).toBe(
-      "cannot get the shipped mount ./app: the archive of a shipped mount has neither a file nor a folder at its root",
+      "cannot get the shipped mount ./app: the root of a shipped mount's archive is neither a file nor a folder",
     );
   });
 

@@ -127,7 +127,7 @@ describe("an agent whose dockerd fails", () => {
     leader.sendIncrement({ tasks: [next, { ...task, desiredState: DesiredState.SHUTDOWN }] });
     await eventually("the agent reports that Docker is unavailable", () => engineReady() === false);
     expect(leader.descriptions.at(-1)?.problems).toEqual([
-      expect.stringMatching(/^Docker has not answered since \d{4}-.*Z: /),
+      expect.stringMatching(/^Docker has not responded since \d{4}-.*Z: /),
     ]);
     const before = leader.heartbeatCount;
     await eventually("the agent sends heartbeats", () => leader.heartbeatCount > before + 5);

@@ -225,7 +225,7 @@ describe("services that run beside another service", () => {
     });
     await expect(calls.deployStack(deployment([beside()], { prune: true }))).rejects.toMatchObject({
       code: "BERTH_SPEC_INVALID",
-      message: expect.stringContaining("shop_proxy: placement.beside: there is no service web"),
+      message: expect.stringContaining("shop_proxy: placement.beside: no such service: web"),
     });
     const cyclic = ServiceSpec.fromPartial({ ...service("web"), placement: { beside: "shop_proxy" } });
     await expect(

@@ -86,8 +86,8 @@ test("parseConfig parses the names of generic resources", () => {
     kind: "invalid",
     problems: [
       '--resource: invalid value "gpu=a": the name is declared twice',
-      '--resource: invalid value "gpu=2": a kind has either a number or names',
-      '--resource: invalid value "ssd=b": a kind has either a number or names',
+      '--resource: invalid value "gpu=2": a kind must have either a count or names',
+      '--resource: invalid value "ssd=b": a kind must have either a count or names',
     ],
   });
 });

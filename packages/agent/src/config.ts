@@ -5,25 +5,25 @@ import type { DeclaredResources } from "./core/tasks/generic-resources.js";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/ingress-mode.js";
 
 export interface AgentConfig {
-  /** Addresses of servers ("host:port") to try before those that the cluster has named. */
+  /** Addresses of servers ("host:port") to try before those learned from the cluster. */
   readonly servers: readonly string[];
   /** The IP address at which other hosts reach this one. Undefined when none is configured. */
   readonly advertiseAddress: string | undefined;
   readonly dataDir: string;
   readonly dockerSocket: string;
-  /** Generic resources that tasks can reserve: numbers such as { ssd: 2 }, or names such as { gpu: ["GPU-1", "GPU-2"] }. */
+  /** Generic resources that tasks can reserve: counts such as { ssd: 2 }, or names such as { gpu: ["GPU-1", "GPU-2"] }. */
   readonly resources: DeclaredResources;
   /** How connections to published ports are balanced: in the kernel, in user space, or in the kernel where possible. */
   readonly ingress: IngressMode;
-  /** User that the ingress process runs as; "root" for the agent's own. Empty for one without an account, where possible. */
+  /** User of the ingress process; "root" for the agent's own user. Empty for an unprivileged user without an account, where possible. */
   readonly ingressUser: string;
-  /** Unit of systemd that runs the ingress process. Empty when the agent starts the process itself. */
+  /** The systemd unit that runs the ingress process. Empty when the agent starts the process itself. */
   readonly ingressUnit: string;
   /** Listen address for Prometheus ("host:port"). Empty when metrics are off. */
   readonly metrics: string;
-  /** Listen address for the agents of other nodes, which get images ("host:port"). Empty for the advertised address. */
+  /** The "host:port" on which images are served to the agents of other nodes. Empty for the advertised address. */
   readonly imageListen: string;
-  /** Size of the layers that are kept for other nodes, in bytes. */
+  /** Maximum total size of the layers kept for other nodes, in bytes. */
   readonly imageCacheBytes: number;
   readonly logLevel: string;
 }
@@ -53,7 +53,7 @@ Examples:
 /** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
 const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=([A-Za-z0-9][A-Za-z0-9_.:/-]{0,127})$/;
 const COUNT = /^\d{1,9}$/;
-/** Each name is in a label of its container. */
+/** Limited because a label of the container lists the names. */
 const MAX_RESOURCE_NAMES = 256;
 const SIZE_UNITS: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];
@@ -63,14 +63,14 @@ const OPTIONS = [
   {
     flags: "--server <host:port,...>",
     description:
-      "servers to try before those that the cluster has named; needed when all servers have new addresses",
+      "servers to try before those learned from the cluster; required when all servers have new addresses",
     variable: "BERTH_SERVER",
     fallback: "",
   },
   {
     flags: "--advertise <address>",
     description:
-      "IP address at which other hosts reach this one; by default that of berth agent join, or 127.0.0.1",
+      "IP address at which other hosts reach this host (default: the one passed to berth agent join, or 127.0.0.1)",
     variable: "BERTH_ADVERTISE",
     fallback: "",
   },
@@ -82,7 +82,7 @@ const OPTIONS = [
   },
   {
     flags: "--docker-socket <path>",
-    description: "socket of the Docker daemon",
+    description: "Docker daemon socket",
     variable: "BERTH_DOCKER_SOCKET",
     fallback: "/var/run/docker.sock",
   },
@@ -95,14 +95,13 @@ const OPTIONS = [
   {
     flags: "--ingress-user <name>",
     description:
-      "user of the ingress process, or root; by default an unprivileged one without an account, where this host allows it",
+      "user of the ingress process, or root (default: an unprivileged user without an account, where this host allows it)",
     variable: "BERTH_INGRESS_USER",
     fallback: "",
   },
   {
     flags: "--ingress-unit <name>",
-    description:
-      "systemd unit that runs the ingress process; by default, the agent starts the process itself",
+    description: "systemd unit that runs the ingress process (default: the agent starts the process itself)",
     variable: "BERTH_INGRESS_UNIT",
     fallback: "",
   },
@@ -114,13 +113,13 @@ const OPTIONS = [
   },
   {
     flags: "--image-listen <host:port>",
-    description: `listen address for the agents of other nodes, which get images; by default port ${IMAGE_PORT} of --advertise`,
+    description: `listen address for serving images to other nodes (default: port ${IMAGE_PORT} of --advertise)`,
     variable: "BERTH_IMAGE_LISTEN",
     fallback: "",
   },
   {
     flags: "--image-cache <size>",
-    description: "disk space for layers that other nodes may need, such as 500m or 2g",
+    description: "maximum disk space for image layers kept for other nodes, such as 500m or 2g",
     variable: "BERTH_IMAGE_CACHE",
     fallback: "2g",
   },
@@ -132,7 +131,7 @@ const OPTIONS = [
   },
 ] as const;
 
-/** Parses the arguments of `berth agent`. Missing options come from BERTH_* variables. */
+/** Parses the arguments of `berth agent`. Options that are not given come from BERTH_* variables. */
 export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): ParsedConfig {
   const problems: string[] = [];
   const command = agentCommand(env, (problem) => problems.push(problem));
@@ -178,7 +177,7 @@ function agentCommand(env: NodeJS.ProcessEnv, onProblem: (problem: string) => vo
   return command
     .option(
       "--resource <kind=count|kind=name>",
-      "generic resources that tasks can reserve: their number, or one of their names; repeatable [BERTH_RESOURCE]",
+      "generic resource that tasks can reserve: a count, or the name of one unit; repeatable [BERTH_RESOURCE]",
       (value: string, previous: string | undefined) =>
         previous === undefined ? value : `${previous},${value}`,
     )
@@ -202,13 +201,15 @@ function parseResources(text: string, problems: string[]): DeclaredResources {
   return resources;
 }
 
-/** Returns why a value cannot follow the earlier ones of its kind. */
+/** Returns why a value conflicts with the earlier values of its kind. */
 function valueProblem(value: string, known: number | readonly string[] | undefined): string | undefined {
   const isCount = COUNT.test(value);
   if (known === undefined || (isCount && typeof known === "number")) return undefined;
-  if (isCount || typeof known === "number") return "a kind has either a number or names";
+  if (isCount || typeof known === "number") return "a kind must have either a count or names";
   if (known.includes(value)) return "the name is declared twice";
-  return known.length < MAX_RESOURCE_NAMES ? undefined : `a kind has at most ${MAX_RESOURCE_NAMES} names`;
+  return known.length < MAX_RESOURCE_NAMES
+    ? undefined
+    : `a kind can have at most ${MAX_RESOURCE_NAMES} names`;
 }
 
 function parseSize(text: string, problems: string[]): number {
@@ -239,7 +240,7 @@ function validate(config: AgentConfig): string[] {
   return problems;
 }
 
-/** Returns why other hosts cannot reach this one at an address. Loopback addresses suffice for a cluster on one host. */
+/** Returns why an address cannot be advertised. Loopback addresses are valid for a cluster on one host. */
 export function advertiseProblem(address: string): string | undefined {
   if (isIP(address) === 0) return `invalid IP address "${address}"`;
   if (hostAddressProblem(address) === undefined) return undefined;

@@ -21,13 +21,13 @@ export interface ExtractOptions {
   readonly folder: string;
   /** Returns the name of an entry in the folder. Undefined to skip the entry. */
   readonly rename: (name: string) => string | undefined;
-  /** Whether to keep the numeric owners in the archive. Needs root. */
+  /** Whether to keep the archive's numeric owners. Requires root. */
   readonly keepOwners: boolean;
-  /** Added to the owners that are kept, for containers whose users the host remaps. */
+  /** Offset of the owners, for containers whose users the host remaps. */
   readonly ownerOffset?: { readonly uid: number; readonly gid: number };
-  /** Keeps the times in the archive. False for the time of the extraction. @default true */
+  /** Whether to keep the archive's times rather than use the time of extraction. @default true */
   readonly keepTimes?: boolean;
-  /** Limit of entries. @default unlimited */
+  /** Maximum number of entries. @default unlimited */
   readonly maxEntries?: number;
 }
 
@@ -36,7 +36,7 @@ const MODE_BITS = 0o7777;
 const NO_OFFSET = { uid: 0, gid: 0 };
 
 /**
- * Extracts a tar archive, which can come from a hostile container, and returns the bytes of its files.
+ * Extracts a tar archive, which may come from a hostile container, and returns the total size of its files.
  *
  * Nothing is written through a symbolic link: every part of the path to an entry must be a real folder, and entries
  * replace links instead of following them. Links themselves are created as they are, as in `docker cp`.
@@ -51,7 +51,7 @@ export async function extractArchive(
   const { maxEntries = Number.POSITIVE_INFINITY } = options;
   let bytes = 0;
   let entries = 0;
-  /** Permissions and times of folders are set when nothing more is written into them. */
+  /** Permissions and times of folders are set after everything in them has been written. */
   const folders: { readonly path: string; readonly header: Headers }[] = [];
   try {
     for await (const entry of unpack) {
@@ -128,7 +128,7 @@ function entryPath(name: string, { folder, rename }: ExtractOptions): string | u
   if (renamed === undefined) return undefined;
   const path = resolve(folder, renamed.replace(/^\/+/, ""));
   if (!isInside(path, folder) || renamed.split("/").includes(".."))
-    throw refused(name, "it would be written outside of the destination");
+    throw refused(name, "it would be written outside the destination");
   return path;
 }
 
@@ -183,7 +183,7 @@ async function createFile(
 /** A hard link gives access to its target, which must therefore be a file of the destination. */
 async function createHardLink(path: string, header: Headers, options: ExtractOptions): Promise<void> {
   const target = entryPath(header.linkname ?? "", options);
-  if (target === undefined) throw refused(header.name, "it links to a file outside of the archive");
+  if (target === undefined) throw refused(header.name, "it links to a file outside the archive");
   await requireFolders(dirname(target), options.folder);
   const stats = await lstatIfPresent(target);
   if (stats === undefined || stats.isDirectory())

@@ -9,13 +9,13 @@ export interface PackOptions {
   readonly path: string;
   /** The name of the root in the archive. "." for the contents of a folder. */
   readonly root: string;
-  /** Packs the target of `path` when it is a symbolic link. Links below it stay links. */
+  /** Whether to follow `path` if it is a symbolic link. Links below it stay links. */
   readonly followLink: boolean;
   /** Called with the size of each packed file. */
   readonly onFile: (bytes: number) => void;
-  /** Called before each entry, with the size of its content. An error ends the archive. */
+  /** Called before each entry, with the size of its content. An error aborts the archive. */
   readonly onEntry?: (bytes: number) => void;
-  /** Sorts the entries and leaves out their times, so that equal files have equal archives. @default false */
+  /** Whether to sort the entries and omit their times, so that equal files have equal archives. @default false */
   readonly isReproducible?: boolean;
 }
 
@@ -92,7 +92,7 @@ function addHeader(archive: Archive, header: Headers): Promise<void> {
   });
 }
 
-/** Fails when the size of the file changes meanwhile: the header before the content has it. */
+/** Fails when the file shrinks meanwhile: the header, which precedes the content, states the size. */
 async function addFile(archive: Archive, { path, stats }: Entry, header: Headers): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const sized = { ...header, size: stats.size };

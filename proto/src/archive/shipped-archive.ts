@@ -4,20 +4,20 @@ import { BerthError } from "../errors.js";
 import { extractArchive } from "./extract-archive.js";
 import { packArchive } from "./pack-archive.js";
 
-// The archive of a shipped mount: one file or folder, which a client sends to nodes and containers mount.
+// The archive of a shipped mount: one file or folder that a client sends to nodes, where containers mount it.
 
-/** Limit of the files' contents. Larger contents belong into images or volumes. */
+/** Maximum total size of the files. Larger contents belong in images or volumes. */
 export const MAX_SHIPPED_BYTES = 64 * 1024 * 1024;
-/** Limit of files, folders and links. */
+/** Maximum number of files, folders and links. */
 export const MAX_SHIPPED_ENTRIES = 10_000;
 /** The headers and the padding of one entry with the longest path. */
 const MAX_HEADER_BYTES = 8 * 1024;
-/** Limit of the archive that follows from the other limits. */
+/** Maximum size of the archive, which follows from the other limits. */
 export const MAX_SHIPPED_ARCHIVE_BYTES = MAX_SHIPPED_BYTES + MAX_SHIPPED_ENTRIES * MAX_HEADER_BYTES;
 /** The name of the file or folder in the archive. */
 const ROOT = "shipped";
 
-/** What an archive contains. */
+/** The size of an archive's contents. */
 export interface ShippedSize {
   /** Files, folders and links. */
   readonly entries: number;
@@ -26,11 +26,11 @@ export interface ShippedSize {
 }
 
 /**
- * Yields the archive of a file or folder. A link at the path itself is followed, as by a bind mount. Equal files with equal
- * owners and modes have equal archives, whenever they were written.
+ * Yields the archive of a file or folder. A link at the path itself is followed, as by a bind mount. Equal files with
+ * equal owners and modes have equal archives, whenever they were written.
  *
  * @param onSize called with the size so far
- * @throws BerthError BERTH_INPUT_INVALID when it is too large, or has a device, a pipe or a socket
+ * @throws BerthError BERTH_INPUT_INVALID when it is too large, or contains a device, a pipe or a socket
  */
 export async function* packShipped(
   path: string,
@@ -57,15 +57,15 @@ export async function* packShipped(
 }
 
 export interface ShippedExtraction {
-  /** The path of the file or folder to create. It appears when it is complete. */
+  /** The path of the file or folder to create. It appears once it is complete. */
   readonly path: string;
-  /** Added to the owners in the archive, for containers whose users the host remaps. */
+  /** Offset of the archive's owners, for containers whose users the host remaps. */
   readonly ownerOffset: { readonly uid: number; readonly gid: number };
 }
 
 /**
- * Extracts an archive, which a hostile client may have made. Nothing is written outside of the path, and the path is a file
- * or a folder in the end: Docker would follow a link to the files of the host.
+ * Extracts an archive, which a hostile client may have created. Nothing is written outside the path, and the result is
+ * always a file or a folder, because Docker would follow a link to the host's files.
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export async function extractShipped(
@@ -97,7 +97,7 @@ function renamedEntry(name: string): string | undefined {
 async function requireFileOrFolder(path: string): Promise<void> {
   const stats = await lstat(path).catch(() => undefined);
   if (stats?.isFile() || stats?.isDirectory()) return;
-  throw invalid("the archive of a shipped mount has neither a file nor a folder at its root");
+  throw invalid("the root of a shipped mount's archive is neither a file nor a folder");
 }
 
 function invalid(message: string): BerthError {

@@ -1,4 +1,4 @@
-/** Wire type of bytes and of nested messages: a length, and so many bytes. */
+/** Wire type of bytes and nested messages: a length, followed by that many bytes. */
 const LENGTH_DELIMITED = 2;
 const LARGEST_FIELD = 15;
 /** Bits of a number in each byte. The highest bit says that another byte follows. */
@@ -52,8 +52,8 @@ export function encodeChunk(path: readonly number[], bytes: Uint8Array): Buffer 
 }
 
 /**
- * Returns the bytes in an encoded message, without a copy. Undefined when the message has anything else. The encoded
- * message must not be used any more when the bytes are encoded again.
+ * Returns the bytes in an encoded message without copying them. Undefined when the message contains anything else. The
+ * encoded message must not be used any more when the bytes are encoded again.
  */
 export function decodeChunk(path: readonly number[], encoded: Buffer): Buffer | undefined {
   let offset = 0;

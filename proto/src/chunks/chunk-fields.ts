@@ -1,10 +1,10 @@
 import { decodeChunk, encodeChunk } from "./chunk-codec.js";
 
-/** Where a message has the next bytes of a stream: in a field of nested messages that have no other field. */
+/** The location of the next bytes of a stream: a field of nested messages that have no other field. */
 export interface ChunkField<Message> {
   /** The numbers of the fields from the message to the bytes. */
   readonly path: readonly number[];
-  /** Returns the bytes of a message that has nothing else, otherwise undefined. */
+  /** Returns the bytes of a message that contains nothing else; otherwise undefined. */
   readonly bytesOf: (message: Message) => Uint8Array | undefined;
   readonly wrap: (bytes: Buffer) => Message;
 }
@@ -24,7 +24,7 @@ interface ChunkFields<Method extends MethodCodecs> {
 }
 
 /**
- * Returns the definition with a faster encoding and decoding of messages that only carry bytes. The encoding is the same,
+ * Returns the definition with faster encoding and decoding of messages that only carry bytes. The encoding is the same,
  * so the other side may use the generated code. All other messages go through the generated code.
  */
 export function withChunkFields<D extends Readonly<Record<string, MethodCodecs>>>(

@@ -11,7 +11,7 @@ export type HttpClient =
   | { readonly kind: "local" }
   /** A user or server of the cluster, with its certificate. */
   | { readonly kind: "member" }
-  /** Anyone else. `reason` says what the client lacks. */
+  /** Any other client. `reason` explains what it lacks. */
   | { readonly kind: "stranger"; readonly reason: string };
 
 export interface HttpTrust {
@@ -22,7 +22,7 @@ export interface HttpTrust {
   readonly isLocal?: (socket: Socket) => boolean;
 }
 
-/** Returns who uses a connection. */
+/** Returns the client of a connection. */
 export function httpClientOf(
   socket: Socket,
   { identity, revocations, isLocal = isOnThisHost }: HttpTrust,
@@ -34,7 +34,7 @@ export function httpClientOf(
     const policy = { trust: trustOf(identity.current), revocations };
     const { kind } = new CallerConnection(socket, policy).authenticate();
     if (kind === "user" || kind === "server") return { kind: "member" };
-    const certificate = kind === "node" ? "the certificate of a node" : "no certificate";
+    const certificate = kind === "node" ? "a node's certificate" : "no certificate";
     return { kind: "stranger", reason: `the client has ${certificate}` };
   } catch (error) {
     return { kind: "stranger", reason: error instanceof Error ? error.message : String(error) };
@@ -46,7 +46,7 @@ function isOnThisHost({ remoteAddress = "", localAddress }: Socket): boolean {
   return remoteAddress === localAddress || isLoopbackAddress(remoteAddress);
 }
 
-/** Returns whether an address of a socket is one of loopback, with IPv4 addresses as IPv6 sockets show them. */
+/** Returns whether a socket's address is a loopback address, including IPv4 addresses as IPv6 sockets show them. */
 function isLoopbackAddress(address: string): boolean {
   const ip = address.replace(/^::ffff:/, "");
   return isIP(ip) !== 0 && isLoopback(ip);

@@ -72,7 +72,7 @@ it("metrics-access: listenHttp() tells users and servers of the cluster from all
   expect((await askAs(listener, ca, { kind: "server", id: "s2" })).text).toBe("member");
   expect((await askAs(listener, ca)).text).toBe("stranger: the client has no certificate");
   const node: Identity = { kind: "node", id: "n1" };
-  expect((await askAs(listener, ca, node)).text).toBe("stranger: the client has the certificate of a node");
+  expect((await askAs(listener, ca, node)).text).toBe("stranger: the client has a node's certificate");
   const foreign = await TestAuthority.create();
   expect((await askAs(listener, foreign, user)).text).toMatch(
     /^stranger: the server rejected the certificate/,

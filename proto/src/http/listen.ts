@@ -10,7 +10,7 @@ import { type HttpClient, type HttpTrust, httpClientOf } from "./http-clients.js
 const TLS_HANDSHAKE = 0x16;
 /** A monitoring system uses one connection at a time. */
 const MAX_CONNECTIONS = 256;
-/** Requests of one connection, so that its time limit suffices for the last one. */
+/** Maximum number of requests on a connection, so that its time limit suffices for the last one. */
 const MAX_REQUESTS = 1;
 /** Time for the handshake, the request and the response, as a multiple of the time for the response. */
 const CONNECTION_TIMEOUTS = 3;
@@ -29,14 +29,14 @@ export interface ListenOptions extends HttpTrust {
   readonly purpose: string;
   /** Command-line option that sets the address, for the error message: "--metrics". */
   readonly option: string;
-  /** How long a response takes at most. */
+  /** The maximum duration of a response. */
   readonly requestTimeoutMs: number;
 }
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse, client: HttpClient) => void;
 
 /**
- * Starts an HTTP server, for health checks and metrics. Clients that want to show a certificate use HTTPS on the same port.
+ * Starts an HTTP server, for health checks and metrics. Clients that present a certificate use HTTPS on the same port.
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function listenHttp(onRequest: HttpHandler, options: ListenOptions): Promise<HttpListener> {
@@ -79,7 +79,7 @@ export async function listenHttp(onRequest: HttpHandler, options: ListenOptions)
     endRenewals?.();
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${listen} for ${purpose}: the port may be in use, or the address may not belong to this host; choose another address with ${option}`,
+      message: `cannot listen on ${listen} for ${purpose}: the port may be in use, or the address may not belong to this host: choose another address with ${option}`,
       cause,
       details: { address: listen },
     });

@@ -10,18 +10,18 @@ export interface Authority {
   readonly key: string;
 }
 
-/** When a certificate is valid. */
+/** The validity period of a certificate. */
 export interface Validity {
   readonly nowMs: number;
-  /** Starts the validity before now, for hosts whose clock is behind. */
+  /** How far the validity starts in the past, for hosts whose clock is behind. */
   readonly backdateMs: number;
   readonly durationMs: number;
 }
 
 export interface IssueOptions {
-  /** Certificate request in PEM. Only its key is used: the names that it asks for are ignored. */
+  /** Certificate request in PEM. Only its key is used: the requested names are ignored. */
   readonly request: string;
-  /** Whom the certificate is for. The caller of the authority has checked that the requester is this identity. */
+  /** The subject of the certificate. The caller has checked that the requester is this identity. */
   readonly identity: Identity;
   readonly validity: Validity;
   /** Addresses for TLS clients that verify host names, such as etcd's. */
@@ -78,7 +78,7 @@ export async function issueCertificate(authority: Authority, options: IssueOptio
   const pem = await createLeafCertificate({
     ...certificateValues(validity),
     ...issuerValues(authority),
-    // A common name has at most 64 characters, so it cannot have the whole name. Only the URI counts.
+    // A common name is limited to 64 characters, too short for the whole name. Only the URI counts.
     commonName: `berth ${identity.kind}`,
     publicKeyPem,
     uri: formatIdentityUri(name),
@@ -111,7 +111,7 @@ function issuerValues({ certificate, key }: Authority) {
   };
 }
 
-/** A name that the library encodes differently would lead to certificates that no program accepts. */
+/** Checks the issuer's name: if the library encoded it differently, no program would accept the certificate. */
 function requireIssuedBy(pem: string, { certificate }: Authority): void {
   if (!new X509Certificate(pem).checkIssued(new X509Certificate(certificate)))
     throw new Error("the issued certificate does not name its issuer");

@@ -9,7 +9,7 @@ import type { RenewalDemand } from "./renewal-demand.js";
 const MIN_RETRY_MS = 5_000;
 const MAX_RETRY_MS = 5 * 60_000;
 
-/** `setTimeout` supports 24 days. A check in between also notices a clock that was set. */
+/** `setTimeout` supports at most 24 days. A check in between also notices clock changes. */
 const MAX_SLEEP_MS = 60 * 60_000;
 
 export interface CertificateRenewerOptions {
@@ -25,13 +25,14 @@ export interface CertificateRenewerOptions {
   readonly jitter: number;
   readonly graceMs: number;
   readonly nowMs?: () => number;
-  /** Demands renewals before their time. */
+  /** Requests early renewals. */
   readonly demand?: RenewalDemand;
 }
 
 /**
- * Renews the certificate in a folder after half of its validity, with a new key, until the signal fires. Retries a
- * renewal that fails: the certificate is valid for a while, and then suffices for its renewal for the grace period.
+ * Renews the certificate in a folder after half of its validity, with a new key, until the signal fires. Retries failed
+ * renewals: the certificate stays valid for a while, and can then still be used for its renewal during the grace
+ * period.
  */
 export async function keepCertificateValid(
   options: CertificateRenewerOptions,
@@ -43,7 +44,7 @@ export async function keepCertificateValid(
   while (!signal.aborted) {
     const facts = certificateFacts(parseCertificate(files.certificate));
     const state = renewalState(facts, nowMs(), { graceMs, jitter });
-    // One that is not valid yet was issued while a clock was wrong, and could be rejected.
+    // A certificate that is not valid yet was issued while a clock was wrong, and may be rejected.
     const isCurrent = state.kind === "current" && isValidYet(files, nowMs());
     const dueMs = isCurrent ? Math.min(state.renewAtMs, demand?.dueMs ?? Infinity) : 0;
     let delayMs = Math.min(dueMs - nowMs(), MAX_SLEEP_MS);
@@ -51,7 +52,7 @@ export async function keepCertificateValid(
       const changed = demand?.changed;
       try {
         files = await renew(options, signal);
-        // A demand during the renewal needs another one: the certificate can be from the authority before.
+        // A demand during the renewal requires another one: the certificate may be from the previous authority.
         if (demand?.changed === changed) demand?.fulfil();
         failures = 0;
         onRenewed(files);
@@ -65,7 +66,7 @@ export async function keepCertificateValid(
         failures += 1;
       }
     }
-    // A demand does not shorten the pause after a failure.
+    // A demand does not shorten the delay after a failure.
     const wake = demand === undefined || failures > 0 ? signal : AbortSignal.any([signal, demand.changed]);
     await sleep(delayMs, undefined, { signal: wake, ref: false }).catch(() => {});
   }

@@ -8,7 +8,7 @@ import {
   parseIdentityUri,
 } from "./identity.js";
 
-/** What a certificate of a server, node or user says. */
+/** The contents of a server, node or user certificate. */
 export interface CertificateFacts extends ClusterIdentity {
   /** Serial number in upper-case hexadecimal digits. */
   readonly serial: string;
@@ -18,27 +18,27 @@ export interface CertificateFacts extends ClusterIdentity {
   readonly fingerprint: string;
 }
 
-/** A certificate of an authority. */
+/** An authority's certificate. */
 export interface AuthorityCertificate {
   readonly cluster: string;
   readonly fingerprint: string;
   readonly x509: X509Certificate;
 }
 
-/** What a verifier trusts. */
+/** The CA certificates that a verifier trusts. */
 export interface Trust {
   readonly cluster: string;
   readonly authorities: readonly AuthorityCertificate[];
 }
 
-/** The time at which a certificate is verified, and the clock that errors name. */
+/** The time at which a certificate is verified, and the name of the clock for errors. */
 export interface VerifierTime {
   readonly nowMs: number;
   /** @default "this host's clock" */
   readonly clock?: string;
 }
 
-/** Why a certificate is not accepted. The detail `reason` of BERTH_CERTIFICATE_INVALID. */
+/** Why a certificate is rejected: the detail `reason` of BERTH_CERTIFICATE_INVALID. */
 export type CertificateProblem =
   | "malformed"
   | "no-identity"
@@ -66,11 +66,11 @@ export function parseCertificate(certificate: string | Buffer): X509Certificate 
 /** Parses a certificate and the intermediate certificates that follow it, in PEM. @throws BerthError BERTH_CERTIFICATE_INVALID */
 export function parseChain(pem: string): readonly X509Certificate[] {
   const certificates = pem.length > MAX_BUNDLE_LENGTH ? [] : (pem.match(PEM_CERTIFICATE) ?? []);
-  // The error for a text without a certificate says why it cannot be read.
+  // Text without a certificate leads to an error with the reason.
   return (certificates.length === 0 ? [pem] : certificates.slice(0, MAX_AUTHORITIES)).map(parseCertificate);
 }
 
-/** Returns what a certificate says, without verifying it. @throws BerthError BERTH_CERTIFICATE_INVALID */
+/** Returns the contents of a certificate without verifying it. @throws BerthError BERTH_CERTIFICATE_INVALID */
 export function certificateFacts(x509: X509Certificate): CertificateFacts {
   const uris = uriNames(x509);
   const [uri = ""] = uris;
@@ -78,7 +78,7 @@ export function certificateFacts(x509: X509Certificate): CertificateFacts {
   if (name === undefined) {
     throw invalidCertificate(
       "no-identity",
-      `certificate with the serial number ${x509.serialNumber} names no server, node or user of a berth cluster`,
+      `certificate with the serial number ${x509.serialNumber} does not name a server, node or user of a berth cluster`,
     );
   }
   return {
@@ -117,15 +117,14 @@ export function readTrust(bundlePem: string): Trust {
   }
   const stranger = others.find(({ cluster }) => cluster !== first.cluster);
   if (stranger !== undefined) {
-    const message = `invalid bundle of CA certificates: it has certificates of the clusters ${first.cluster} and ${stranger.cluster}`;
+    const message = `invalid bundle of CA certificates: it contains certificates of the clusters ${first.cluster} and ${stranger.cluster}`;
     throw invalidCertificate("other-cluster", message);
   }
   return { cluster: first.cluster, authorities: [first, ...others] };
 }
 
 /**
- * Verifies a certificate: its name, its cluster, its signature by a trusted authority, and its validity. Returns what it
- * says. Does not verify possession of the key, which is TLS's task.
+ * Verifies a certificate's name, cluster, signature by a trusted authority, and validity, and returns its contents. Does not verify possession of the key, which TLS does.
  * @param intermediates the certificates that a peer presented after its own, each one the issuer of the one before. Their
  *        validity is TLS's task
  * @throws BerthError BERTH_CERTIFICATE_INVALID; `details.reason` is a CertificateProblem
@@ -141,7 +140,7 @@ export function verifyCertificate(
   if (facts.cluster !== trust.cluster) {
     throw invalidCertificate(
       "other-cluster",
-      `certificate of ${owner} is of the cluster ${facts.cluster}, not of ${trust.cluster}: join this cluster to get a certificate of it`,
+      `certificate of ${owner} belongs to the cluster ${facts.cluster}, not to ${trust.cluster}: join this cluster to get a certificate`,
     );
   }
   if (x509.ca || !isTrustedChain([x509, ...intermediates], trust)) {
@@ -180,7 +179,7 @@ export function requireServer({ identity }: { readonly identity: Identity }): vo
   if (identity.kind === "server") return;
   throw invalidCertificate(
     "no-identity",
-    `certificate of ${describeIdentity(identity)} is not the certificate of a server`,
+    `certificate of ${describeIdentity(identity)} is not a server certificate`,
   );
 }
 
@@ -197,7 +196,7 @@ function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): bool
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
-/** Follows a chain, and returns whether a trusted authority has issued one of its certificates. */
+/** Follows a chain, and returns whether a trusted authority issued one of its certificates. */
 export function isTrustedChain(chain: readonly X509Certificate[], { cluster, authorities }: Trust): boolean {
   for (const [i, certificate] of chain.entries()) {
     if (authorities.some((authority) => isIssuedBy(certificate, authority.x509))) return true;

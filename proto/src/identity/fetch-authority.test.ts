@@ -116,7 +116,7 @@ describe("join-pin: fetchAuthority()", () => {
       fetchAuthority({ address, fingerprint: fingerprint(ca.certificate) }, signal),
     ).rejects.toMatchObject({
       code: "BERTH_CERTIFICATE_INVALID",
-      message: expect.stringContaining('node "n1" is not the certificate of a server'),
+      message: expect.stringContaining('node "n1" is not a server certificate'),
     });
   });
 

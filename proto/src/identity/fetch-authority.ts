@@ -27,10 +27,10 @@ const DEFAULT_TIMEOUT_MS = 5_000;
 const MAX_CHAIN_LENGTH = 16;
 
 /**
- * Gets the CA certificate with this fingerprint from a server that a certificate of this CA identifies.
+ * Gets the CA certificate with this fingerprint from a server with a certificate of this CA.
  *
- * The connection only serves for this, and carries no data of the caller. A later connection trusts just this CA, so a
- * server that only repeats the CA certificate gains nothing.
+ * The connection serves only this purpose and carries no data of the caller. Later connections trust only this CA, so a
+ * server that merely replays the CA certificate gains nothing.
  * @throws BerthError BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE or BERTH_DEADLINE, or the signal's reason
  */
 export async function fetchAuthority(
@@ -96,7 +96,7 @@ function findAuthority(
     const presented = certificates.map((each) => describe(each.subject, fingerprintOf(each)));
     throw new BerthError({
       code: "BERTH_AUTHORITY_MISMATCH",
-      message: `server at ${address} is not of the cluster of this token: it presented ${presented.join(", then ") || "no certificate"}, and not a certificate of the CA ${fingerprint}: check the address, and get a new token if the CA was replaced`,
+      message: `server at ${address} does not belong to the cluster of this token: it presented ${presented.join(", then ") || "no certificate"}, not a certificate of the CA ${fingerprint}: check the address, and get a new token if the CA was replaced`,
     });
   }
   requireServer(certificateFacts(leaf));
@@ -108,7 +108,7 @@ function leadsTo(chain: readonly X509Certificate[], found: X509Certificate): boo
   return isTrustedChain(chain, { cluster: authority.cluster, authorities: [authority] });
 }
 
-/** Describes a certificate. The subject is a text of the other side, so it is quoted. */
+/** Describes a certificate. The subject comes from the other side, so it is quoted. */
 function describe(subject: string, fingerprint: string): string {
   return `${JSON.stringify(subject.slice(0, 100))} (${fingerprint})`;
 }

@@ -18,7 +18,7 @@ export interface IdentityPaths {
   readonly authoritiesFile: string;
 }
 
-/** The functions of `node:fs/promises` that a folder uses. Tests interrupt them. */
+/** The functions of `node:fs/promises` that this class uses. Tests interrupt them. */
 export type IdentityFileSystem = Readonly<{
   chmod: typeof chmod;
   lstat: typeof lstat;
@@ -44,8 +44,8 @@ const NODE_FILE_SYSTEM: IdentityFileSystem = { chmod, lstat, mkdir, open, readFi
 /**
  * The folder with the identity of a host.
  *
- * A crash at any time leaves either the old identity or the new one. Each file is replaced atomically, and a key waits
- * in a file of its own until its certificate is stored: the key that belongs to the certificate is the current one.
+ * A crash at any time leaves either the old identity or the new one. Each file is replaced atomically, and a new key is
+ * kept in a separate file until its certificate is stored: the key that matches the certificate is the current one.
  */
 export class IdentityFolder {
   readonly path: string;
@@ -57,7 +57,7 @@ export class IdentityFolder {
   }
 
   /**
-   * Opens the folder, and creates it if it is missing. Only its owner may use it: other permissions are removed.
+   * Opens the folder, and creates it if it is missing. Removes all permissions except the owner's.
    * @throws BerthError BERTH_IDENTITY_INVALID when another user owns it, or when it is not a folder
    */
   static async open(path: string, files: IdentityFileSystem = NODE_FILE_SYSTEM): Promise<IdentityFolder> {
@@ -86,7 +86,7 @@ export class IdentityFolder {
     const authorities = await this.#read(AUTHORITIES_FILE);
     if (authorities === undefined) throw this.#invalid(`${AUTHORITIES_FILE} is missing`);
     const { key, isNext } = await this.#findKey(certificate, authorities);
-    // A crash came between the certificate and its key.
+    // A crash occurred between storing the certificate and its key.
     if (isNext) await this.#promoteNextKey();
     return { certificate, key, authorities };
   }
@@ -102,7 +102,7 @@ export class IdentityFolder {
 
   /**
    * Stores a certificate for the key that `prepareKey` returned, or for the current key, and the authorities.
-   * @throws BerthError BERTH_IDENTITY_INVALID when the certificate is for neither key
+   * @throws BerthError BERTH_IDENTITY_INVALID when the certificate matches neither key
    */
   async store({ certificate, authorities }: Omit<IdentityFiles, "key">): Promise<IdentityFiles> {
     const { key, isNext } = await this.#findKey(certificate, authorities);
@@ -125,7 +125,7 @@ export class IdentityFolder {
       const key = await this.#readKey(name);
       if (key !== undefined && isKeyOf(key, x509)) return { key, isNext: name === NEXT_KEY_FILE };
     }
-    throw this.#invalid(`no key belongs to the certificate with the serial number ${x509.serialNumber}`);
+    throw this.#invalid(`no key matches the certificate with the serial number ${x509.serialNumber}`);
   }
 
   #readIdentity(certificate: string, authorities: string): ReturnType<typeof parseCertificate> {
@@ -134,7 +134,9 @@ export class IdentityFolder {
       const facts: CertificateFacts = certificateFacts(x509);
       const trust = readTrust(authorities);
       if (trust.cluster === facts.cluster) return x509;
-      throw new Error(`the certificate is of the cluster ${facts.cluster}, and the CA of ${trust.cluster}`);
+      throw new Error(
+        `the certificate belongs to the cluster ${facts.cluster}, but the CA to ${trust.cluster}`,
+      );
     } catch (error) {
       throw this.#invalid(error instanceof Error ? error.message : String(error), error);
     }
@@ -168,7 +170,7 @@ export class IdentityFolder {
   /** Replaces a file atomically. After a power failure it has either its old or its new text. */
   async #replace(name: string, text: string, mode: number): Promise<void> {
     const temporary = join(this.path, `${name}.new`);
-    // A leftover of a crash could have other permissions, or be a link.
+    // A file left over from a crash could have other permissions, or be a link.
     await this.#files.rm(temporary, { force: true });
     const file = await this.#files.open(temporary, "wx", mode);
     try {

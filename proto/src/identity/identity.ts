@@ -1,6 +1,6 @@
 import { assertNever } from "../assert-never.js";
 
-/** What a certificate proves: that its owner is this server, node or user of a cluster. */
+/** The server, node or user that a certificate identifies. */
 export type Identity =
   | { readonly kind: "server"; readonly id: string }
   | { readonly kind: "node"; readonly id: string }
@@ -22,13 +22,13 @@ const CLUSTER = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
 /** The characters that SPIFFE allows in a segment of a path. The first one is not a dot. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** Returns why a text cannot be the name of a cluster in certificates; undefined when it is valid. */
+/** Returns why text is not a valid cluster name for certificates; undefined when it is. */
 export function clusterNameProblem(cluster: string): string | undefined {
   if (CLUSTER.test(cluster)) return undefined;
   return `invalid cluster name ${quote(cluster)}: use at most 63 lower-case letters, digits, - and .`;
 }
 
-/** Returns why a text cannot be the id of a server or node, or the name of a user; undefined when it is valid. */
+/** Returns why text is not a valid server or node ID or user name; undefined when it is. */
 export function identityNameProblem(name: string): string | undefined {
   if (NAME.test(name)) return undefined;
   return `invalid name ${quote(name)}: use at most 64 ASCII letters, digits, ., _ and -, starting with a letter or digit`;

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { JoinKind, type JoinToken } from "../../gen/berth/v1/cluster.js";
 import { BerthError } from "../errors.js";
 
-/** What the text of a join token says. */
+/** The contents of a join token. */
 export interface ParsedJoinToken {
   readonly kind: JoinKind;
   /** SHA-256 of the cluster's CA certificate in hexadecimal digits. The joining host accepts only this CA. */
@@ -26,7 +26,7 @@ const MAX_TEXT_LENGTH = 256;
 const KIND_WORDS = { node: JoinKind.NODE, server: JoinKind.SERVER, user: JoinKind.USER } as const;
 type KindWord = keyof typeof KIND_WORDS;
 
-/** Returns the text of a new token: kind, fingerprint of the CA, secret and checksum. `random` are 16 random bytes. */
+/** Returns the text of a new token: kind, CA fingerprint, secret and checksum. @param random 16 random bytes */
 export function createJoinToken(kind: JoinKind, authorityFingerprint: string, random: Buffer): string {
   if (random.length !== SECRET_BYTES) throw new Error(`a join token needs ${SECRET_BYTES} random bytes`);
   const body = `berth-${joinKindWord(kind)}-${authorityFingerprint}-${random.toString("hex")}`;
@@ -44,13 +44,13 @@ export function parseJoinToken(text: string): ParsedJoinToken {
   }
   if (check !== checksum(trimmed.slice(0, -CHECK_DIGITS - 1))) {
     throw invalidToken(
-      "invalid join token: its checksum is wrong: copy the token again, since a character was changed",
+      "invalid join token: its checksum is wrong, because a character was changed: copy the token again",
     );
   }
   return { kind: KIND_WORDS[word as KindWord], authorityFingerprint, hash: sha256(trimmed) };
 }
 
-/** Returns the id under which the cluster stores a token. It reveals nothing of the secret's 128 random bits. */
+/** Returns the ID under which the cluster stores a token. It reveals nothing about the secret's 128 random bits. */
 export function joinTokenId(hash: string): string {
   return hash.slice(0, ID_DIGITS);
 }

@@ -7,7 +7,9 @@ export function createKey(): string {
   return privateKey.export({ type: "pkcs8", format: "pem" }).toString();
 }
 
-/** Returns whether a certificate is for this key. @throws BerthError BERTH_IDENTITY_INVALID for a text that is not a key */
+/**
+ * Returns whether a certificate is for this key. @throws BerthError BERTH_IDENTITY_INVALID for text that is not a key
+ */
 export function isKeyOf(keyPem: string, certificate: X509Certificate): boolean {
   return publicKeyOf(keyPem).equals(certificate.publicKey);
 }

@@ -1,9 +1,9 @@
-/** Asks for the renewal of a certificate before its time, for example because another authority issues certificates now. */
+/** Requests the early renewal of a certificate, for example because a new authority issues certificates now. */
 export class RenewalDemand {
   #dueMs: number | undefined;
   #changed = new AbortController();
 
-  /** When the certificate is to be renewed, in ms since the epoch. Undefined without a demand. */
+  /** When to renew the certificate, in ms since the epoch. Undefined without a demand. */
   get dueMs(): number | undefined {
     return this.#dueMs;
   }
@@ -13,14 +13,14 @@ export class RenewalDemand {
     return this.#changed.signal;
   }
 
-  /** Demands a renewal. An earlier demand for an earlier time stays. */
+  /** Demands a renewal. An existing demand for an earlier time stays. */
   request(dueMs: number): void {
     this.#dueMs = Math.min(this.#dueMs ?? dueMs, dueMs);
     this.#changed.abort();
     this.#changed = new AbortController();
   }
 
-  /** Ends the demand, since the certificate was renewed. */
+  /** Clears the demand after a renewal. */
   fulfil(): void {
     this.#dueMs = undefined;
   }

@@ -6,21 +6,21 @@ export type RenewalState =
   | { readonly kind: "current"; readonly renewAtMs: number }
   /** The certificate is valid and should be renewed now. */
   | { readonly kind: "due"; readonly expiresAtMs: number }
-  /** The certificate has expired, but still suffices for its own renewal with the same key. */
+  /** The certificate has expired, but can still be used for its own renewal. */
   | { readonly kind: "grace"; readonly untilMs: number }
-  /** The owner has to join again. */
+  /** The owner must join again. */
   | { readonly kind: "expired"; readonly expiredAtMs: number };
 
 export interface RenewalPolicy {
-  /** How long after its end a certificate still suffices for its own renewal. */
+  /** How long after its expiry a certificate can still be used for its own renewal. */
   readonly graceMs: number;
   /** A random number from 0 to 1. Spreads the renewals of hosts that got their certificates at the same time. */
   readonly jitter: number;
 }
 
 /**
- * How long an expired certificate still suffices for its own renewal. A host that was off for less than this need not join
- * again.
+ * How long an expired certificate can still be used for its own renewal. A host that was off for less than this does
+ * not need to join again.
  */
 export const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
 

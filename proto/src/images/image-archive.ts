@@ -14,7 +14,7 @@ export interface ImageArchive {
   readonly config: Uint8Array;
   /** "sha256:…" */
   readonly imageId: string;
-  /** The name that the image gets. */
+  /** The name to give the image. */
   readonly name: string;
   /** Digests of all layers, in order. */
   readonly layers: readonly string[];
@@ -23,8 +23,8 @@ export interface ImageArchive {
 }
 
 /**
- * Returns an archive that `docker load` reads. Docker looks up each layer by the digests of all layers up to it, and opens
- * the file of a layer only if it does not have that layer. The archive may therefore lack the others.
+ * Returns an archive that `docker load` reads. Docker looks up each layer by the digests of all layers up to it, and
+ * opens the file of a layer only if it does not have that layer. The archive may therefore omit the other layers.
  */
 export function createImageArchive(image: ImageArchive): Readable {
   const archive = pack();

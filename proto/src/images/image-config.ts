@@ -3,7 +3,7 @@ import { BerthError } from "../errors.js";
 
 /** Docker permits 127 layers. */
 const MAX_LAYERS = 200;
-/** Docker's configurations have some KiB. */
+/** Docker's configurations are a few KiB. */
 export const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const SHA256 = /^sha256:[a-f0-9]{64}$/;
 
@@ -15,12 +15,12 @@ export interface ImageConfig {
   readonly platform: string;
 }
 
-/** Returns whether a text is the ID of an image or the digest of a layer: "sha256:" and 64 digits. */
+/** Returns whether text is an image ID or a layer digest: "sha256:" and 64 hexadecimal digits. */
 export function isSha256Digest(text: string): boolean {
   return SHA256.test(text);
 }
 
-/** Returns the SHA-256 digest of bytes, as "sha256:…". Of a configuration, this is the ID of the image. */
+/** Returns the SHA-256 digest of bytes, as "sha256:…". The digest of a configuration is the image ID. */
 export function sha256Digest(bytes: Uint8Array): string {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }

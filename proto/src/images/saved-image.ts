@@ -5,7 +5,7 @@ import { extract, type Headers } from "tar-stream";
 import { invalidImage, MAX_CONFIG_BYTES } from "./image-config.js";
 import { legacyLayerDigest } from "./legacy-layer.js";
 
-/** Enough to recognize what an entry is: the header of a tar archive. */
+/** Enough to recognize an entry's type: the length of a tar header. */
 const PREFIX_BYTES = 512;
 /** A tar archive has "ustar" at this offset. */
 const USTAR_OFFSET = 257;
@@ -14,7 +14,7 @@ const MAX_DOCUMENTS = 1_000;
 const BLOB_NAME = /^blobs\/sha256\/([a-f0-9]{64})$/;
 
 /**
- * Takes one layer of an archive, as an uncompressed tar archive. A layer that is not read is skipped.
+ * Reads one layer of an archive, as an uncompressed tar archive. A layer that is not read is skipped.
  *
  * @param digest as the archive says. Undefined when only the content can tell it
  */
@@ -65,7 +65,7 @@ function isLayerName(name: string): boolean {
   return name.endsWith("/layer.tar") || BLOB_NAME.test(name);
 }
 
-/** Returns the digest of a layer by its name and what the archive has said before. */
+/** Returns a layer's digest from its name and earlier entries of the archive. */
 function digestOf(
   name: string,
   documents: ReadonlyMap<string, Buffer>,

@@ -240,7 +240,7 @@ function pathProblem(
   { readOnly = false }: { readonly readOnly?: boolean } = {},
 ): string | undefined {
   const path = hostPathSegments(text);
-  if (path === undefined) return "use an absolute path without ..";
+  if (path === undefined) return "must be an absolute path without ..";
   for (const pattern of deny) {
     const relation = comparePath(hostPathSegments(pattern) ?? [], path, { templates: true });
     if (relation === "inside") return `${pattern} is denied`;

@@ -40,8 +40,8 @@ const ANY_PATH: ResolvedList = { allow: ["/"], deny: [] };
 export const DEFAULT_RULE_NAME = "default";
 
 /**
- * The rule of stacks that no other rule matches, and the values of what is absent in other rules. Everything that
- * Compose files use is allowed, except for access to berth itself.
+ * The rule for stacks that no other rule matches. Also provides the defaults for keys that other rules lack. Everything
+ * that Compose files use is allowed, except for access to berth itself.
  */
 export const DEFAULT_RULE: ResolvedRule = {
   name: DEFAULT_RULE_NAME,
@@ -64,7 +64,7 @@ export const DEFAULT_RULE: ResolvedRule = {
   ports: { allow: ["1-65535"], deny: [] },
 };
 
-/** The policy of a cluster in which none was set. */
+/** The policy of a cluster in which no policy was set. */
 export const DEFAULT_POLICY: Policy = { rules: [] };
 
 /** Returns the rule that applies to a stack: the first one with a matching pattern. */

@@ -1,7 +1,7 @@
 import type { VolumeMount } from "../../gen/berth/v1/spec.js";
 import { hostBindOf } from "../spec/host-access.js";
 
-/** A path of the host that a volume shows or uses, and the option of the volume driver that names it. */
+/** A host path that a volume exposes or uses, and the volume driver option that names it. */
 export interface VolumeHostPath {
   readonly option: string;
   readonly path: string;

@@ -1,8 +1,8 @@
 import { connect, isIP, type Socket } from "node:net";
 
 /**
- * The TCP port for probes of a host. No process listens on it, so the host's kernel answers with a reset. The kernel does
- * so even when the processes on the host are overloaded.
+ * The TCP port for probes of a host. No process listens on it, so the host's kernel responds with a reset, even when
+ * the processes on the host are overloaded.
  */
 export const PROBE_PORT = 7402;
 
@@ -16,14 +16,14 @@ export interface ProbeTarget {
 }
 
 /**
- * Returns whether a host's kernel answers a connection attempt, by accepting or refusing it. False after `tries` ×
- * `tryMs` without an answer, and when the signal aborts. Never rejects.
+ * Returns whether a host's kernel responds to a connection attempt, by accepting or refusing it. False after `tries` ×
+ * `tryMs` without a response, and when the signal aborts. Never rejects.
  */
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
 const MAX_PORT = 65_535;
 
-/** Errors that show an answer of the probed kernel. Other errors come from this host's kernel or from a router. */
+/** Errors that show a response from the probed kernel. Other errors come from this host's kernel or a router. */
 const ANSWERS: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ECONNRESET"]);
 
 /** Probes a host with TCP connection attempts. */

@@ -3,18 +3,18 @@ import type { Probe, ProbeTarget } from "./probe-host.js";
 
 export interface ProbeUntilSilentOptions extends ProbeTarget {
   readonly probe: Probe;
-  /** Pause between an answer and the next probe. */
+  /** Pause between a response and the next probe. */
   readonly everyMs: number;
   /** Replaces the pause of `everyMs`. */
   readonly pause?: () => Promise<void>;
-  /** Whether the host is already known to answer probes. @default false */
+  /** Whether the host is already known to respond to probes. @default false */
   readonly hasAnswered?: boolean;
 }
 
 /**
- * Probes a host until a probe gets no answer. Returns true then, and false when `signal` aborts.
+ * Probes a host until a probe gets no response. Returns true then, and false when `signal` aborts.
  *
- * Keeps probing a host that has never answered, since a firewall may drop the probes.
+ * Keeps probing a host that has never responded, since a firewall may drop the probes.
  */
 export async function probeUntilSilent(
   options: ProbeUntilSilentOptions,

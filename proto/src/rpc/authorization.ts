@@ -6,18 +6,18 @@ import type { Permissions, Role, UserRole } from "./permissions.js";
 import type { RpcIdentity } from "./rpc-identity.js";
 import type { RpcDefinition } from "./types.js";
 
-/** Which callers a server accepts. */
+/** The rules by which a server accepts callers. */
 export interface RpcSecurity {
   readonly identity: RpcIdentity;
   readonly permissions: Permissions;
-  /** Returns the roles of a user; none for a user who does not exist. Called for each call. */
+  /** Returns a user's roles; none for a user who does not exist. Called for each call. */
   readonly rolesOf: (user: Identity & { readonly kind: "user" }) => readonly UserRole[];
   readonly revocations?: Revocations;
   /** Called with each call of a known caller that is refused before its request is decoded. */
   readonly onRefused?: (call: RefusedRpc) => void;
 }
 
-/** A call that was refused because of its caller. */
+/** A call that was refused because its caller lacks permission. */
 export interface RefusedRpc {
   readonly path: string;
   /** The caller whose certificate the cluster has issued. It may have expired or been revoked. */
@@ -27,10 +27,10 @@ export interface RefusedRpc {
   readonly errorCode: ErrorCode;
 }
 
-/** The certificates that the cluster has revoked, for example of removed nodes. */
+/** The certificates that the cluster has revoked, for example those of removed nodes. */
 export interface Revocations {
   isRevoked(certificate: CertificateFacts): boolean;
-  /** Calls the listener after each change. Returns a function that ends this. */
+  /** Calls the listener after each change. Returns a function that unsubscribes. */
   subscribe(listener: () => void): () => void;
 }
 
@@ -71,7 +71,7 @@ function originalCaller(peer: Caller, callerUri: string | undefined, cluster: st
   if (peer.kind !== "server") {
     throw new BerthError({
       code: "BERTH_PERMISSION_DENIED",
-      message: `${describeCaller(peer)} may not forward calls: only servers do that: call the server directly`,
+      message: `${describeCaller(peer)} may not forward calls, which only servers may do: call the server directly`,
     });
   }
   if (callerUri === undefined) return { kind: "anonymous" };
@@ -95,11 +95,12 @@ function denied(
   if (caller.kind === "anonymous") {
     return new BerthError({
       code: "BERTH_UNAUTHENTICATED",
-      message: `${method} needs a certificate of this cluster: join the cluster, or log in`,
+      message: `${method} requires a certificate of this cluster: join the cluster, or log in`,
     });
   }
   const own = roles.length === 0 ? "no role" : `the role ${roles.join(", ")}`;
-  const needed = allowed.length === 0 ? "no role may call it" : `it needs the role ${allowed.join(" or ")}`;
+  const needed =
+    allowed.length === 0 ? "no role may call it" : `it requires the role ${allowed.join(" or ")}`;
   return new BerthError({
     code: "BERTH_PERMISSION_DENIED",
     message: `${describeCaller(caller)} with ${own} may not call ${method}: ${needed}`,

@@ -19,7 +19,7 @@ import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
 import { listenTls, type TlsListener } from "./tls-listener.js";
 
-/** An expired certificate suffices for this method. */
+/** The method that accepts an expired certificate. */
 const RENEWAL_PATH = "/berth.v1.ControlService/RenewCertificate";
 
 /** A call that was allowed. */
@@ -28,7 +28,7 @@ export interface Admission {
   /** "address:port" of the client. */
   readonly client: string;
   readonly isForwarded: boolean;
-  /** Aborts when the caller's certificate is not accepted any more. Undefined when that does not end the call. */
+  /** Aborts when the caller's certificate is no longer accepted. Undefined when that does not end the call. */
   readonly ended: AbortSignal | undefined;
 }
 
@@ -97,7 +97,7 @@ export class CallGate {
     requireCallVersion(metadata, peer);
     const caller = authorizeCall({ path, peer, forwarded }, this.#rules);
     const client = forwarded?.client ?? call.getPeer();
-    // The end of a certificate must not end its renewal, which is a short call.
+    // The expiry of a certificate must not end its renewal, which is a short call.
     const ended = isRenewal ? undefined : connection.ended;
     return { caller, client, isForwarded: forwarded !== undefined, ended };
   }

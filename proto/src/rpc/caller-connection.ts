@@ -14,13 +14,13 @@ import { RENEWAL_GRACE_MS } from "../identity/renewal.js";
 import type { Revocations } from "./authorization.js";
 import { ANONYMOUS, type Caller } from "./caller.js";
 
-/** What decides whether a certificate is accepted. */
+/** The policy that decides whether a certificate is accepted. */
 export interface CallerPolicy {
   readonly trust: Trust;
   readonly revocations: Revocations | undefined;
 }
 
-/** After its certificate was rejected, a connection gets this long to deliver the errors of its calls. */
+/** How long a connection has to deliver the errors of its calls after its certificate was rejected. */
 const CLOSE_AFTER_MS = 2_000;
 
 /** setTimeout supports 24 days at most. A review in between also notices a clock that was set. */
@@ -53,12 +53,12 @@ export class CallerConnection {
     this.review(policy);
   }
 
-  /** Aborts with a BERTH_UNAUTHENTICATED when the certificate is not accepted, or not any more. */
+  /** Aborts with BERTH_UNAUTHENTICATED when the certificate is not accepted, or no longer accepted. */
   get ended(): AbortSignal {
     return this.#ended.signal;
   }
 
-  /** The identity for which the cluster has issued the certificate, which may have expired or been revoked since. */
+  /** The identity for which the cluster issued the certificate, which may have since expired or been revoked. */
   get issuedTo(): Identity | undefined {
     return this.#issuedTo;
   }
@@ -73,7 +73,7 @@ export class CallerConnection {
   }
 
   /**
-   * Returns the caller of a call that renews a certificate, for which an expired certificate suffices for a while.
+   * Returns the caller of a call that renews a certificate, for which a recently expired certificate is accepted.
    * @throws BerthError BERTH_UNAUTHENTICATED when its certificate is not accepted even for that
    */
   authenticateForRenewal(): Caller {

@@ -57,7 +57,7 @@ export class ClientConnection {
     if (this.isClosed) this.client.close();
   }
 
-  /** Closes the connection when its calls have ended. */
+  /** Closes the connection once its calls have ended. */
   retire(): void {
     this.#isRetired = true;
     if (this.isClosed) this.client.close();
@@ -117,7 +117,10 @@ function identityOf(options: RpcClientOptions): RpcIdentity | undefined {
   return "socket" in options ? undefined : options.identity;
 }
 
-/** @throws BerthError BERTH_UNAUTHENTICATED without an identity for a TCP address, which some spreads hide from the compiler */
+/**
+ * @throws BerthError BERTH_UNAUTHENTICATED without an identity for a TCP address, which object spreads can hide from
+ * the compiler
+ */
 function credentialsOf(options: RpcClientOptions): ChannelCredentials {
   if ("socket" in options) return localChannelCredentials();
   const { address, identity, nodeId }: Partial<TcpClientOptions> = options;

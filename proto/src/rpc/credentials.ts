@@ -33,7 +33,7 @@ export function localChannelCredentials(): ChannelCredentials {
   return ChannelCredentials.createInsecure();
 }
 
-/** By material, which does not change. To parse its keys and certificates takes milliseconds. */
+/** Cached by material, which does not change: parsing its keys and certificates takes milliseconds. */
 const channelCredentials = new WeakMap<TlsMaterial, ChannelCredentials>();
 
 /** Returns the credentials of a client that connects to a server with TLS. */

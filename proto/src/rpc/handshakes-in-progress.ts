@@ -2,8 +2,8 @@ import type { Socket } from "node:net";
 import type { ChannelCredentials } from "@grpc/grpc-js";
 
 /**
- * Makes a client that closes also close its connections with a TLS handshake in progress. grpc-js waits for the end of
- * such a handshake, without a deadline. A busy server would therefore serve handshakes of clients that are gone.
+ * Makes a closing client also close connections whose TLS handshake is in progress. grpc-js waits for the end of such a
+ * handshake, without a deadline. A busy server would therefore serve handshakes of clients that no longer exist.
  */
 export function closeHandshakesWithClient(credentials: ChannelCredentials): ChannelCredentials {
   const create = credentials._createSecureConnector.bind(credentials);

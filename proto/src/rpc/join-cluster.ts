@@ -21,7 +21,7 @@ export interface JoinedCluster {
   readonly files: IdentityFiles;
   /** "host:port" of each server. */
   readonly servers: readonly string[];
-  /** The node has to wait for `berth node accept`. */
+  /** Whether the node must wait for `berth node accept`. */
   readonly awaitsApproval: boolean;
 }
 

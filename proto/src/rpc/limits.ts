@@ -22,7 +22,7 @@ export interface MessageLimits {
 const LIMITS: Readonly<Record<string, MessageLimits>> = {
   "berth.v1.ControlService": { request: 16 * MIB, response: 64 * MIB },
   "berth.v1.DispatcherService": { request: 4 * MIB, response: 64 * MIB },
-  // An answer has the configuration of an image, or a part of a layer.
+  // A response contains an image configuration or part of a layer.
   "berth.v1.ImageService": { request: KIB, response: 5 * MIB, window: 4 * MIB },
   "berth.v1.PeerService": { request: KIB, response: KIB },
 };
@@ -43,7 +43,7 @@ export const MAX_RESPONSE_BYTES = Math.max(...Object.values(LIMITS).map(({ respo
 
 /**
  * Streams that a client may have open on one connection. An agent needs a session and a stream for each log and exec,
- * which are 500 at most. A follower forwards the calls of all its clients over one connection.
+ * of which there are at most 500. A follower forwards the calls of all its clients over one connection.
  */
 export const MAX_STREAMS = 1_024;
 
@@ -76,7 +76,7 @@ export class OversizedRequest {
   toError(): BerthError {
     return new BerthError({
       code: "BERTH_LIMIT_EXCEEDED",
-      message: `request rejected: it has ${this.#bytes} bytes, more than the limit of ${limitsOf(this.#path).request}: send less at a time`,
+      message: `request rejected: its ${this.#bytes} bytes exceed the limit of ${limitsOf(this.#path).request}: send less at a time`,
     });
   }
 }

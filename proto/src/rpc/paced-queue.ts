@@ -1,6 +1,6 @@
 /**
- * Handles items in the order of their arrival, for a limited time in each turn of the event loop. Other events are handled
- * in between, and an idle process loses no time.
+ * Handles items in the order of their arrival, for a limited time in each turn of the event loop. Other events are
+ * handled in between; an idle process handles items without delay.
  */
 export class PacedQueue<T> {
   readonly #turnMs: number;

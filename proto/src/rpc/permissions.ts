@@ -9,7 +9,7 @@ export type UserRole = "admin" | "deployer" | "viewer";
 /** The roles of callers. Nodes, servers and callers without a certificate have the role of their kind only. */
 export type Role = UserRole | "node" | "server" | "anonymous";
 
-/** The roles that may call each method, by the method's path. A method that is missing may not be called. */
+/** The roles that may call each method, by the method's path. Missing methods cannot be called. */
 export type Permissions = Readonly<Record<string, readonly Role[]>>;
 
 type PathOf<Definition> = {

@@ -1,11 +1,11 @@
 import type { RpcDefinition, RpcMethod } from "./types.js";
 
-/** The encoding of messages that were received, by the decoded message. */
+/** The encodings of received messages, by decoded message. */
 const encodings = new WeakMap<object, Buffer>();
 
 /**
- * Returns the definition for a server that forwards messages. A message that was received is sent with the bytes in
- * which it came, so it keeps the fields that only a newer release knows. Decoding and encoding would drop them.
+ * Returns the definition for a server that forwards messages. A received message is sent with its original bytes, so it
+ * keeps fields that only a newer release knows. Decoding and encoding would drop them.
  */
 export function preserveReceived<D extends RpcDefinition>(definition: D): D {
   const entries = Object.entries(definition).map(([name, method]) => [name, preserveMethod(method)] as const);

@@ -9,7 +9,7 @@ import {
 import type { IdentityFiles } from "../identity/identity-folder.js";
 import { isKeyOf } from "../identity/private-key.js";
 
-/** What one side of a TLS connection presents and trusts, in PEM. */
+/** The certificates and keys with which one side of a TLS connection authenticates and verifies, in PEM. */
 export interface TlsMaterial {
   /** CA certificates of the cluster. */
   readonly authorities: string;
@@ -17,7 +17,7 @@ export interface TlsMaterial {
   readonly leaf: { readonly certificate: string; readonly key: string } | undefined;
 }
 
-/** Returns what TLS needs of an identity in a folder. */
+/** Returns the TLS material of an identity in a folder. */
 export function tlsMaterialOf({ authorities, certificate, key }: IdentityFiles): TlsMaterial {
   return { authorities, leaf: { certificate, key } };
 }
@@ -48,7 +48,7 @@ export class RotatingIdentity implements RpcIdentity {
   update(material: TlsMaterial): void {
     const { cluster } = requireUsable(material);
     const current = trustOf(this.#current).cluster;
-    if (cluster !== current) throw unusable(`it is of the cluster ${cluster}, not of ${current}`);
+    if (cluster !== current) throw unusable(`it belongs to the cluster ${cluster}, not to ${current}`);
     this.#current = material;
     for (const listener of this.#listeners) listener();
   }
@@ -59,7 +59,7 @@ export class RotatingIdentity implements RpcIdentity {
   }
 }
 
-/** Returns the authorities that a material trusts. */
+/** Returns the authorities that the material trusts. */
 export function trustOf(material: TlsMaterial): Trust {
   return readTrust(material.authorities);
 }
@@ -90,11 +90,11 @@ function requireUsable({ authorities, leaf }: TlsMaterial): Trust {
   const trust = readTrust(authorities);
   if (leaf === undefined) return trust;
   const x509 = parseCertificate(leaf.certificate);
-  // An expired certificate is usable: the peer rejects it with a reason, or accepts it for its renewal.
+  // An expired certificate is usable: the peer rejects it with a reason, or accepts it for a renewal.
   verifyCertificate(x509, trust, { nowMs: Date.parse(x509.validFrom) });
   if (isKeyOf(leaf.key, x509)) return trust;
   throw unusable(
-    `its private key does not belong to the certificate with the serial number ${x509.serialNumber}`,
+    `its private key does not match the certificate with the serial number ${x509.serialNumber}`,
   );
 }
 

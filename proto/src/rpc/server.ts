@@ -40,7 +40,7 @@ export function rpcService<D extends RpcDefinition>(definition: D, handlers: Rpc
   return { definition, handlers: handlers as unknown as Record<string, AnyHandler> };
 }
 
-/** Where a server listens, and whom it admits. */
+/** Where a server listens, and which callers it admits. */
 export type RpcListener =
   | {
       readonly kind: "tcp";
@@ -137,7 +137,7 @@ function adaptHandler(
     respond(call, { method, handler, context, callback, callerEnded: admission.ended })
       .catch((error: unknown) => {
         if (!(error instanceof BerthError) && !context.signal.aborted) onInternalError(method.path, error);
-        // The handler may throw any error when its signal aborts. The end of the caller's certificate is the cause.
+        // The handler may throw any error when its signal aborts. The expiry of the caller's certificate is the cause.
         const failure = toStatus(admission.ended?.aborted ? admission.ended.reason : error);
         if (callback === undefined) call.emit("error", failure);
         else callback(failure);
@@ -152,7 +152,7 @@ interface CallTarget {
   readonly context: CallContext;
   /** Takes the response of a call that is not a response stream. */
   readonly callback: sendUnaryData<unknown> | undefined;
-  /** Aborts when the caller's certificate is not accepted any more. */
+  /** Aborts when the caller's certificate is no longer accepted. */
   readonly callerEnded: AbortSignal | undefined;
 }
 
@@ -285,7 +285,7 @@ async function listen(endpoint: Endpoint, server: Server): Promise<BoundListener
     const why = error instanceof Error ? findSystemError(error.message) : String(error);
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${endpoint.address}: ${why}; the port may be in use, or the address may not belong to this host`,
+      message: `cannot listen on ${endpoint.address}: ${why}: the port may be in use, or the address may not belong to this host`,
       cause: error,
     });
   }

@@ -61,7 +61,7 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
     case status.UNIMPLEMENTED:
       return {
         code: "BERTH_PROTOCOL",
-        message: `${address} does not support this call: check that it is a berth server, and of the same version`,
+        message: `${address} does not support this call: check that it is a berth server of the same version`,
       };
     default:
       return {
@@ -71,7 +71,10 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
   }
 }
 
-/** Describes a connection that could not be opened. OpenSSL's errors about a server's certificate all have this word. */
+/**
+ * Describes a connection that could not be opened. All of OpenSSL's errors about a server's certificate contain this
+ * word.
+ */
 function describeUnavailable(why: string, address: string): { code: ErrorCode; message: string } {
   if (/certificate/.test(why)) {
     const clock = new Date().toISOString();

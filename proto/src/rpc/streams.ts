@@ -9,7 +9,7 @@ export async function* readMessages<T>(stream: Readable): AsyncGenerator<T> {
   for await (const message of stream.iterator({ destroyOnReturn: false })) yield message as T;
 }
 
-/** Writes all messages and waits when the peer reads too slowly. Does not end the stream. */
+/** Writes all messages, waiting when the peer reads slowly. Does not end the stream. */
 export async function writeMessages<T>(
   stream: Writable,
   messages: AsyncIterable<T>,

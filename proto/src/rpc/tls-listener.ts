@@ -23,11 +23,11 @@ import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /**
- * Time in one turn of the event loop for starting TLS handshakes, and for accepting connections after theirs. Each of them
- * takes one to two milliseconds of CPU time.
+ * Time in one turn of the event loop for starting TLS handshakes, and for accepting connections after theirs. Each of
+ * them takes one to two milliseconds of CPU time.
  *
- * The agents of a lost leader connect to the other servers within half a second. In one turn, hundreds of them would keep a
- * new leader from renewing its lease.
+ * The agents of a lost leader connect to the other servers within half a second. Handling hundreds of them in one turn
+ * would keep a new leader from renewing its lease.
  */
 const CONNECTIONS_MS_PER_TURN = 25;
 
@@ -145,7 +145,7 @@ export function serverTlsOptions(material: TlsMaterial): TlsOptions {
   return { requestCert, rejectUnauthorized, handshakeTimeout, ...contextOptions(material) };
 }
 
-/** Returns the options for new connections. Node.js forgets those that a new context does not repeat. */
+/** Returns the options for new connections. Node.js drops options that a new context does not repeat. */
 function contextOptions(material: TlsMaterial, fingerprint?: string): SecureContextOptions {
   const { authorities, leaf } = material;
   if (leaf === undefined) {

@@ -16,7 +16,7 @@ export interface RpcTransport {
 export interface ServeOptions extends Omit<RpcServerOptions, "listener"> {
   /** "host:port"; port 0 picks a free one. */
   readonly address: string;
-  /** Whom the server admits. */
+  /** Which callers the server admits. */
   readonly access: AccessRules;
 }
 

@@ -45,9 +45,9 @@ export interface CallContext {
   readonly peer: string;
   /** "address:port" of the client. Differs from `peer` when another server forwarded the call. */
   readonly client: string;
-  /** Who makes the call; the original caller when another server forwarded it. Anonymous when it joins the cluster. */
+  /** The caller; the original caller when another server forwarded the call. Anonymous for a call that joins the cluster. */
   readonly caller: Caller;
-  /** Whether another server forwarded the call. It is not forwarded again. */
+  /** Whether another server forwarded the call. A forwarded call is not forwarded again. */
   readonly forwarded: boolean;
 }
 

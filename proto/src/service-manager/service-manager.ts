@@ -6,15 +6,15 @@ const US_PER_MS = 1_000;
 /** systemd-notify waits until systemd has processed its message, which takes milliseconds. */
 const NOTIFY_TIMEOUT_MS = 5_000;
 
-/** Reports the state of this process to systemd, as sd_notify(3) does. Does nothing in a process of another parent. */
+/** Reports the state of this process to systemd, as sd_notify(3) does. Does nothing unless systemd started the process. */
 export interface ServiceManager {
   /** Reports that the service is ready. Also starts to report to the watchdog, if the unit has one. */
   ready(): Promise<void>;
   /** Reports that the service is stopping, and ends the reports to the watchdog. */
   stopping(): Promise<void>;
   /**
-   * Makes another process the main process of the unit, and ends the reports to the watchdog: they are its duty now.
-   * Resolves when systemd knows, so that this process can exit without an end of the unit.
+   * Makes another process the main process of the unit, and ends the reports to the watchdog, which the other process
+   * sends from now on. Resolves when systemd knows, so that this process can exit without stopping the unit.
    */
   replaceMainProcess(processId: number): Promise<void>;
 }
@@ -30,8 +30,7 @@ export interface ServiceManagerOptions {
 /**
  * Returns the connection to the service manager that started this process.
  *
- * Node.js has no datagram sockets of the unix domain, so each report is a run of systemd-notify. Units therefore need
- * `NotifyAccess=all`.
+ * Node.js has no Unix datagram sockets, so each report runs systemd-notify. Units therefore need `NotifyAccess=all`.
  */
 export function serviceManager({ env, onFailure, notify }: ServiceManagerOptions): ServiceManager {
   const { NOTIFY_SOCKET: socket = "", WATCHDOG_USEC: watchdogUs } = env;

@@ -27,8 +27,8 @@ const DEFAULT_UPDATE_PARALLELISM = 1;
 export const DEFAULT_CRON_HISTORY = 3;
 
 /**
- * Returns a copy of the spec in which all fields that are not set have their default. The CLI and the leader call it
- * before they validate, compare or store a spec. Specs with the same meaning become equal. Idempotent.
+ * Returns a copy of the spec in which unset fields have their defaults. The CLI and the leader call it before they
+ * validate, compare or store a spec. Specs with the same meaning become equal. Idempotent.
  */
 export function applySpecDefaults(spec: ServiceSpec): ServiceSpec {
   return {

@@ -46,7 +46,9 @@ export function parseConstraint(text: string): ParsedConstraint {
     return invalid(`the constraint is too long (${text.length} characters, maximum ${MAX_LENGTH})`);
   const raw = splitConstraint(text.trim());
   if (raw === undefined) {
-    return invalid(`${JSON.stringify(text)} is not a constraint: use a form such as "node.labels.zone == a"`);
+    return invalid(
+      `${JSON.stringify(text)} is not a valid constraint: use a form such as "node.labels.zone == a"`,
+    );
   }
   const attribute = canonicalAttribute(raw.attribute);
   const values = raw.values.map((value) => value.trim());

@@ -1,4 +1,7 @@
-/** Limits of a node's description, which etcd stores as one record. The agent keeps them, and the leader checks them. */
+/**
+ * Limits of a node's description, which etcd stores as one record. The agent observes them, and the leader enforces
+ * them.
+ */
 export const DESCRIPTION_LIMITS = {
   /** Size on the wire. Descriptions of the largest number of nodes fit into a third of etcd's quota. */
   bytes: 128 * 1_024,
@@ -13,10 +16,10 @@ export const DESCRIPTION_LIMITS = {
   addresses: 64,
 } as const;
 
-/** Control and format characters, which could change what a terminal shows, and halves of surrogate pairs. */
+/** Control and format characters, which could manipulate a terminal, and unpaired surrogates. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
-/** Returns whether a text of a description is short, and safe to show in a terminal. */
+/** Returns whether text is short enough for a description and safe to show in a terminal. */
 export function isDescriptionText(text: string): boolean {
   return text.length <= DESCRIPTION_LIMITS.text && !UNPRINTABLE.test(text);
 }

@@ -3,9 +3,9 @@ import type { Report } from "./violation.js";
 
 /** The capability of GPUs in device requests. */
 export const GPU_CAPABILITY = "gpu";
-/** The driver of devices that CDI specifications of a host describe. Docker calls it so. */
+/** Docker's name for the driver of devices that a host's CDI specifications describe. */
 export const CDI_DRIVER = "cdi";
-/** Stands for all devices in the count of a request. */
+/** The count of a request for all devices. */
 export const ALL_DEVICES = -1;
 
 /** The name of a CDI device: `VENDOR/CLASS=DEVICE`. */

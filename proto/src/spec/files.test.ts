@@ -78,8 +78,8 @@ describe("validateFileMounts()", () => {
 
   it.each([
     ["a config", { kind: FileKind.CONFIG }, "only a secret can be an environment variable"],
-    ["a target", { target: "/p" }, "an environment variable has no target, uid, gid and mode"],
-    ["a mode", { mode: 0 }, "an environment variable has no target, uid, gid and mode"],
+    ["a target", { target: "/p" }, "an environment variable cannot have a target, uid, gid or mode"],
+    ["a mode", { mode: 0 }, "an environment variable cannot have a target, uid, gid or mode"],
     ["a name with =", { env: "A=B" }, '"A=B" is not the name of an environment variable'],
     ["a digit first", { env: "1A" }, '"1A" is not the name of an environment variable'],
     ["a long name", { env: "A".repeat(256) }, "is not the name of an environment variable"],

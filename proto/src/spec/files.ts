@@ -37,16 +37,17 @@ export function describeFileTarget({ target, env }: Pick<FileMount, "target" | "
   return env === "" ? target : `env ${env}`;
 }
 
-/** Returns why a content cannot be the value of an environment variable; undefined when it can. Never quotes it. */
+/** Returns why content cannot be the value of an environment variable; undefined when it can. Never quotes the content. */
 export function environmentValueProblem(content: Uint8Array): string | undefined {
   if (content.length > MAX_ENVIRONMENT_BYTES) {
     return `the content is too large for an environment variable (${content.length} bytes, maximum ${MAX_ENVIRONMENT_BYTES})`;
   }
-  if (content.includes(0)) return "an environment variable cannot hold a NUL byte, which the content has";
+  if (content.includes(0))
+    return "the content contains a NUL byte, which an environment variable cannot hold";
   return isUtf8(content) ? undefined : "the content is not UTF-8 text, as an environment variable must be";
 }
 
-/** Returns a content as the value of an environment variable: without the final line break that most files have. */
+/** Returns content as the value of an environment variable: without the final line break that most files have. */
 export function environmentValue(content: Uint8Array): string {
   return Buffer.from(content)
     .toString("utf8")
@@ -107,7 +108,7 @@ function validateFileMount(mount: FileMount, path: string, report: Report): void
 function variableProblem({ kind, env, target, uid, gid, mode }: FileMount): string | undefined {
   if (kind !== FileKind.SECRET) return "only a secret can be an environment variable";
   const hasFileFields = target !== "" || uid !== "" || gid !== "" || mode !== undefined;
-  if (hasFileFields) return "an environment variable has no target, uid, gid and mode";
+  if (hasFileFields) return "an environment variable cannot have a target, uid, gid or mode";
   return variableNameProblem(env);
 }
 

@@ -18,8 +18,8 @@ const volume = (driverOpts: Record<string, string>, driver = ""): VolumeMount =>
 
 test("validateServiceSpec rejects the namespaces of other containers", () => {
   expect(violationsOf({ pidMode: "container:4f5e", ipcMode: "service:db" })).toEqual([
-    "task.container.pid_mode: only namespaces of services of the stack can be shared: use host or leave it empty",
-    "task.container.ipc_mode: only namespaces of services of the stack can be shared: use host, private, shareable, none or leave it empty",
+    "task.container.pid_mode: only namespaces of services in the same stack can be shared: use host or leave it empty",
+    "task.container.ipc_mode: only namespaces of services in the same stack can be shared: use host, private, shareable, none or leave it empty",
   ]);
   for (const field of ["utsMode", "usernsMode", "cgroupnsMode"] as const)
     expect(violationsOf({ [field]: "container:4f5e" })).toHaveLength(1);

@@ -26,7 +26,7 @@ export function validateNamespaces(container: ContainerSpec, path: string, repor
   for (const [name, mode, choices] of namespaces) {
     if (mode === "" || choices.includes(mode)) continue;
     const problem = /^(?:container|service):/.test(mode)
-      ? "only namespaces of services of the stack can be shared"
+      ? "only namespaces of services in the same stack can be shared"
       : `${JSON.stringify(mode)} is not a ${name} mode`;
     report(`${path}.${name}_mode`, `${problem}: use ${choices.join(", ")} or leave it empty`);
   }
@@ -39,7 +39,7 @@ export function hostPathProblem(source: string): string | undefined {
 }
 
 /**
- * Returns the directory of the node that a volume shows in truth, undefined for an ordinary volume. The local driver
+ * Returns the node's directory that a volume actually exposes; undefined for an ordinary volume. The local driver
  * passes its options to mount(2): `{type: none, o: bind, device: /data}` is a bind mount.
  */
 export function hostBindOf({ driver, driverOpts }: VolumeMount): string | undefined {

@@ -2,7 +2,7 @@ import { BlockList, isIP, SocketAddress } from "node:net";
 
 /** Addresses at which no host can be reached from another one, with the reason. */
 const UNREACHABLE: readonly (readonly [reason: string, range: BlockList])[] = [
-  ["is the address of no host", blockList(["0.0.0.0/8", "240.0.0.0/4", "::/128"])],
+  ["is not a host address", blockList(["0.0.0.0/8", "240.0.0.0/4", "::/128"])],
   ["is a multicast address", blockList(["224.0.0.0/4", "ff00::/8"])],
   ["is a link-local address", blockList(["169.254.0.0/16", "fe80::/10"])],
 ];
@@ -23,8 +23,8 @@ function familyOf(address: string): "ipv4" | "ipv6" {
 }
 
 /**
- * Returns the one spelling of an IP address in which addresses can be compared as text. Undefined for any other text, and
- * for addresses with a zone.
+ * Returns the canonical form of an IP address, so that addresses can be compared as text. Undefined for any other text,
+ * and for addresses with a zone.
  */
 export function canonicalIp(text: string): string | undefined {
   if (isIP(text) === 0 || text.includes("%")) return undefined;
@@ -37,7 +37,7 @@ export function isLoopback(address: string): boolean {
 }
 
 /**
- * Returns why other hosts cannot use this text as the address of a host. Undefined for an address in its canonical form.
+ * Returns why text is not usable as a host's address for other hosts. Undefined for a usable address in canonical form.
  * Loopback addresses are accepted here: all hosts may run on one machine.
  */
 export function hostAddressProblem(text: string): string | undefined {

@@ -16,7 +16,7 @@ const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{
 const REFERENCE = new RegExp(`^(${NAME})(?::${TAG})?(?:@${DIGEST})?$`);
 /** The two algorithms that registries use. */
 const IMAGE_DIGEST = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
-/** Docker shows as many digits of an image's ID. */
+/** Docker shows this many digits of an image ID. */
 const SHORT_DIGEST_LENGTH = "sha256:".length + 12;
 /**
  * The domain of the names that berth gives to images without a registry. ICANN reserves ".internal" for private use, so no
@@ -29,7 +29,7 @@ const IMAGE_ID = /^[a-f0-9]{64}$/;
 
 /** Returns why an image reference is invalid by Docker's grammar; undefined when it is valid. */
 export function imageProblem(image: string): string | undefined {
-  if (image === "") return "no image is given";
+  if (image === "") return "no image is specified";
   if (image.length > MAX_REFERENCE_LENGTH) return "the image name is too long";
   const [, name] = REFERENCE.exec(image) ?? [];
   if (name === undefined) {
@@ -37,7 +37,7 @@ export function imageProblem(image: string): string | undefined {
     return `${JSON.stringify(image)} is not an image name${hint}`;
   }
   if (name.length > MAX_NAME_LENGTH) return "the image name is too long";
-  return IMAGE_ID.test(image) ? `${JSON.stringify(image)} is an image ID: give a name instead` : undefined;
+  return IMAGE_ID.test(image) ? `${JSON.stringify(image)} is an image ID: use a name instead` : undefined;
 }
 
 /** Returns whether a text is the digest of an image, such as "sha256:…". */
@@ -45,7 +45,7 @@ export function isImageDigest(text: string): boolean {
   return IMAGE_DIGEST.test(text);
 }
 
-/** Returns whether an image reference has a digest, and therefore names one content only. */
+/** Returns whether an image reference has a digest, and therefore identifies its content. */
 export function hasDigest(image: string): boolean {
   return image.includes("@");
 }

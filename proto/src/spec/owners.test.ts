@@ -97,7 +97,7 @@ describe("validateSharing", () => {
       sharing({ autoscale: { min: 1, max: 3, targetConnections: 5 } }, { network: "shop_web" }),
     );
     expect(problems(spec)).toContain(
-      "autoscale: the service has as many replicas as service web: scale that one instead",
+      "autoscale: the service has as many replicas as service web: scale that service instead",
     );
   });
 });
@@ -118,18 +118,18 @@ describe("ownerViolations", () => {
   });
 
   it("rejects a missing owner, other replicas, another mode, and a job", () => {
-    expect(messages(beside("app"))).toEqual(["there is no service web"]);
+    expect(messages(beside("app"))).toEqual(["no such service: web"]);
     const three: Part = { mode: { $case: "replicated", value: { replicas: 3 } } };
     expect(messages(beside("app", three), web)).toEqual([
-      "the service has 3 replicas, and service web has 2: each task runs beside one of them",
+      "the service has 3 replicas, but service web has 2: each task runs beside one of them",
     ]);
     const global: Part = { mode: { $case: "global", value: {} } };
     expect(messages(beside("app"), specOf("web", global))).toEqual([
-      "service web is global, and this one is not: use the same mode",
+      "service web is global, but this service is not: use the same mode",
     ]);
     const job: Part = { mode: { $case: "replicatedJob", value: { totalCompletions: 3, maxConcurrent: 1 } } };
     expect(messages(beside("app", job), web)).toEqual([
-      "the job has 3 tasks, and service web only 2: each task runs beside one of them",
+      "the job has 3 tasks, but service web has only 2: each task runs beside one of them",
     ]);
     expect(messages(beside("app"), specOf("web", job))).toEqual([
       "service web is a job, whose tasks end: a service can only run beside a service",

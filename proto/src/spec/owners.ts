@@ -66,7 +66,7 @@ export function validateSharing(spec: ServiceSpec, report: Report): void {
   if (spec.autoscale !== undefined) {
     const [owner = ""] = ownerNames(spec);
     const name = unscopedName(spec.stack, owner);
-    report("autoscale", `the service has as many replicas as service ${name}: scale that one instead`);
+    report("autoscale", `the service has as many replicas as service ${name}: scale that service instead`);
   }
   validateNamespaceConflicts(spec, report);
 }
@@ -107,13 +107,13 @@ function validateNamespaceConflicts(spec: ServiceSpec, report: Report): void {
 /** Returns a service by its full name. Undefined when it does not exist. */
 export type SpecLookup = (service: string) => ServiceSpec | undefined;
 
-/** Returns the violations of a companion whose owners do not exist, or do not fit: each task runs beside one of them. */
+/** Returns the violations of a companion whose owners do not exist or do not match: each task runs beside one of theirs. */
 export function ownerViolations(spec: ServiceSpec, lookup: SpecLookup): readonly Violation[] {
   return ownerReferences(spec).flatMap(({ kind, path, service }) => {
     const owner = lookup(service);
     const message =
       owner === undefined
-        ? `there is no service ${unscopedName(spec.stack, service)}`
+        ? `no such service: ${unscopedName(spec.stack, service)}`
         : (modeProblem(spec, owner) ?? ipcProblem(kind, owner));
     return message === undefined ? [] : [{ path, message }];
   });
@@ -137,17 +137,17 @@ function modeProblem({ mode }: ServiceSpec, owner: ServiceSpec): string | undefi
   if (kind === "global" || mode?.$case === "global" || mode?.$case === "globalJob") {
     const isGlobal = mode?.$case === "global" || mode?.$case === "globalJob";
     if (kind === "global" && isGlobal) return undefined;
-    return `service ${name} is ${kind === "global" ? "global" : "replicated"}, and this one is not: use the same mode`;
+    return `service ${name} is ${kind === "global" ? "global" : "replicated"}, but this service is not: use the same mode`;
   }
   const replicas = owner.mode?.$case === "replicated" ? owner.mode.value.replicas : 1;
   if (mode?.$case === "replicatedJob") {
     const { totalCompletions } = mode.value;
     if (totalCompletions <= replicas) return undefined;
-    return `the job has ${totalCompletions} tasks, and service ${name} only ${replicas}: each task runs beside one of them`;
+    return `the job has ${totalCompletions} tasks, but service ${name} has only ${replicas}: each task runs beside one of them`;
   }
   const own = mode?.$case === "replicated" ? mode.value.replicas : 1;
   if (own === replicas) return undefined;
-  return `the service has ${own} replicas, and service ${name} has ${replicas}: each task runs beside one of them`;
+  return `the service has ${own} replicas, but service ${name} has ${replicas}: each task runs beside one of them`;
 }
 
 function ipcProblem(kind: OwnerReference["kind"], owner: ServiceSpec): string | undefined {

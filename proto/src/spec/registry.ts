@@ -42,7 +42,7 @@ export function registryAddress(server: string): string {
   return server === DOCKER_HUB ? DOCKER_HUB_ADDRESS : server;
 }
 
-/** Returns everything that is wrong with the credentials. The texts never contain the secret. */
+/** Returns all problems of the credentials. The texts never contain the secret. */
 export function credentialProblems({
   server,
   username,

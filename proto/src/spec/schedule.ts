@@ -2,7 +2,7 @@ import { Cron } from "croner";
 
 const EVERY = /^@every\s+((?:\d+(?:h|m|s))+)$/;
 const UNIT_MS = { h: 3_600_000, m: 60_000, s: 1_000 } as const;
-/** Work that repeats at shorter intervals should be a service. */
+/** Work that repeats more often should be a service. */
 const MIN_INTERVAL_MS = 1_000;
 const NICKNAMES = ["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"] as const;
 const EXAMPLES = `five fields such as "30 2 * * *", a nickname such as ${NICKNAMES[0]}, or "@every 90s"`;

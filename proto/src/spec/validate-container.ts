@@ -95,8 +95,9 @@ function validateHealthcheck(check: Healthcheck, path: string, report: Report): 
     report(`${path}.test`, `the list must start with CMD, CMD-SHELL or NONE, not ${JSON.stringify(kind)}`);
   }
   // As in Docker, the shell gets further items as its arguments.
-  if (kind === "CMD-SHELL" && check.test.length < 2) report(`${path}.test`, "CMD-SHELL needs a command line");
-  if (kind === "CMD" && check.test.length < 2) report(`${path}.test`, "CMD needs a command");
+  if (kind === "CMD-SHELL" && check.test.length < 2)
+    report(`${path}.test`, "CMD-SHELL requires a command line");
+  if (kind === "CMD" && check.test.length < 2) report(`${path}.test`, "CMD requires a command");
   const durations = {
     interval_ms: check.intervalMs,
     timeout_ms: check.timeoutMs,

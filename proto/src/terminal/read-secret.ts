@@ -17,7 +17,7 @@ export type InputStream = Readable & { readonly isTTY?: boolean };
 
 export interface SecretStreams {
   readonly stdin: InputStream;
-  /** Gets the prompt, since standard output may be a pipe. */
+  /** Where the prompt is written, since standard output may be a pipe. */
   readonly stderr: { write(text: string): unknown };
 }
 
@@ -26,8 +26,8 @@ const MAX_BYTES = 4_096;
 const STANDARD_INPUT = "-";
 
 /**
- * Reads a secret of one line: from a file, from standard input, or from a terminal, which does not show it. Returns it
- * without surrounding white space. Secrets are not accepted as arguments, because other users see those.
+ * Reads a one-line secret from a file, from standard input, or from a terminal without echo. Returns it without
+ * surrounding white space. Secrets are not accepted as arguments, because other users see those.
  * @throws BerthError BERTH_INPUT_INVALID; BERTH_CANCELLED for Ctrl-C; the signal's reason
  */
 export async function readSecret(
@@ -110,7 +110,7 @@ function readLineWithoutEcho(terminal: InputStream, what: string, signal: AbortS
 
 function requireOneLine(text: string, what: string): string {
   const secret = text.trim();
-  if (secret === "") throw invalid(what, "it is empty: pass a file with it, or enter it");
+  if (secret === "") throw invalid(what, "it is empty: pass a file that contains it, or enter it");
   if (Buffer.byteLength(secret) > MAX_BYTES) throw tooLong(what);
   // A file in UTF-16 has NUL characters.
   if (/\p{Cc}/u.test(secret)) {

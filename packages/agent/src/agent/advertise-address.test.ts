@@ -46,7 +46,7 @@ describe("requireReachable()", () => {
     (server) => {
       expect(() => check("127.0.0.1", "10.0.0.1:7400", server)).toThrow(
         expect.objectContaining({
-          message: expect.stringContaining(`the server ${server} is on another host`),
+          message: expect.stringContaining(`server ${server} is on another host`),
         }),
       );
       check("10.0.0.1", server);

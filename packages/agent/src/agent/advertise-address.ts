@@ -3,7 +3,7 @@ import { BerthError, canonicalIp, isLoopback } from "@berth/proto";
 import { advertiseProblem } from "../config.js";
 import type { Disk } from "../runtime/disk.js";
 
-/** Has the address that was given to `berth agent join`. */
+/** Contains the address that was given to `berth agent join`. */
 const FILE = "advertise-address";
 
 /** The address of an agent when none is configured. It suffices for a cluster on one host. */
@@ -57,7 +57,7 @@ export function requireReachable(
   if (remote === undefined) return;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `other hosts cannot reach this one at ${address}, and the server ${remote} is on another host: pass --advertise with an address of this host`,
+    message: `other hosts cannot reach this host at ${address}, and server ${remote} is on another host: pass --advertise with an address of this host`,
   });
 }
 

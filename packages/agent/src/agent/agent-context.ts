@@ -16,7 +16,7 @@ import { HostPolicy } from "./host-policy.js";
 import type { AgentPlatform } from "./platform.js";
 import { type AgentState, loadState } from "./state-file.js";
 
-/** Events from a part of the agent to parts that are constructed after it. */
+/** Events that a part of the agent sends to parts constructed after it. */
 export interface AgentEvents {
   readonly taskReported: Notifier<ReportedTask>;
   readonly taskForgotten: Notifier<string>;
@@ -32,7 +32,7 @@ export interface AgentContext {
   readonly platform: AgentPlatform;
   readonly nodeId: string;
   readonly identity: NodeIdentity;
-  /** The state that an earlier run of the agent wrote to disk. */
+  /** The state that the previous run of the agent saved. */
   readonly savedState: AgentState;
   readonly events: AgentEvents;
   readonly ticker: Ticker;
@@ -42,7 +42,7 @@ export interface AgentContext {
   readonly overlay: OverlayNetworks;
   readonly policy: HostPolicy;
   readonly log: Logger;
-  /** Returns the logger of one part. */
+  /** Returns the logger for one part of the agent. */
   readonly logOf: (part: string) => Logger;
   /** Fires when the agent stops. */
   readonly signal: AbortSignal;

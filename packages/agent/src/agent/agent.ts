@@ -24,8 +24,8 @@ export interface AgentOptions {
 }
 
 /**
- * Runs the agent until the signal fires, or until one of its parts fails, which rejects. Containers and the ingress
- * process continue to run.
+ * Runs the agent until the signal fires. Rejects when one of its parts fails. Containers and the ingress process keep
+ * running.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const { platform, log } = options;
@@ -35,7 +35,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   if (signal.aborted) onSignal();
   try {
     await runParts(options, lifetime);
-    log.info("agent stopped; containers and published ports stay as they are");
+    log.info("agent stopped; containers and published ports keep working");
   } finally {
     signal.removeEventListener("abort", onSignal);
     lifetime.abort();
@@ -81,7 +81,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   }
 }
 
-/** Constructs the renewal of the certificate; undefined on a host without one. */
+/** Creates the task that renews the certificate; undefined on a host without a certificate. */
 function createCertificateRenewal(
   { platform, logOf }: AgentContext,
   { servers }: LeaderSession,
@@ -94,7 +94,7 @@ function renewalParts(renewal: CertificateRenewal | undefined): readonly Part[] 
   return renewal === undefined ? [] : [{ name: "certificate renewal", run: (inner) => renewal.run(inner) }];
 }
 
-/** Runs the session with the leader, which would reject an expired certificate. */
+/** Runs the leader session. Waits for a valid certificate first, because the leader would reject an expired one. */
 async function runLeaderSession(
   leaderSession: LeaderSession,
   renewal: CertificateRenewal | undefined,
@@ -142,7 +142,7 @@ function createTaskManager(context: AgentContext, images: NodeImages | undefined
   return taskManager;
 }
 
-/** Constructs the transfer of images; undefined on a host without images, as in the simulation. */
+/** Creates the image transfer service; undefined on a host without images, as in the simulation. */
 function createNodeImages(
   { platform, condition, logOf, signal }: AgentContext,
   advertiseAddress: string,
@@ -163,7 +163,7 @@ function createNodeImages(
   });
 }
 
-/** Constructs the copies of shipped mounts; undefined on a host without images. */
+/** Creates the store of shipped mount copies; undefined on a host without images. */
 function createShippedFiles(
   { platform }: AgentContext,
   archives: NodeImages | undefined,
@@ -173,7 +173,7 @@ function createShippedFiles(
   return new DiskShippedFiles(images.copiesDirectory, archives);
 }
 
-/** Constructs the client of the data plane with the tables of an earlier run. */
+/** Creates the data-plane client with the tables of the previous run. */
 function createDataPlane(context: AgentContext, tasks: KnownTasks): DataPlaneClient {
   const { platform, nodeId, identity, savedState, ticker, condition, overlay, log, signal } = context;
   const { ingress, networks, dnsEntries } = savedState;

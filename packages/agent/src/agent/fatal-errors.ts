@@ -7,8 +7,8 @@ interface ErrorSource {
 }
 
 /**
- * Logs errors that nothing handles and ends the process with exit code 1, because its state is unknown. The restarted agent
- * adopts the running containers. Returns a function that removes the handlers.
+ * Logs unhandled errors and ends the process with exit code 1, because its state is unknown. The restarted agent adopts
+ * the running containers. Returns a function that removes the handlers.
  */
 export function exitOnUnhandledErrors(
   source: ErrorSource,

@@ -3,14 +3,14 @@ import type { Logger } from "pino";
 import type { PolicyView } from "../core/tasks/policy-refusal.js";
 
 export interface HostPolicyOptions {
-  /** The policy of an earlier run of the agent. */
+  /** The policy from the previous run of the agent. */
   readonly saved: Policy;
   /** @default the files of a host with default settings */
   readonly files?: HostFiles | undefined;
   readonly log: Logger;
 }
 
-/** The policy that this agent enforces: the last valid one that a leader has sent. */
+/** The policy that this agent enforces: the last valid policy from a leader. */
 export class HostPolicy {
   readonly #files: HostFiles;
   readonly #log: Logger;
@@ -30,7 +30,7 @@ export class HostPolicy {
     return { policy: this.#policy, files: this.#files };
   }
 
-  /** Applies the policy of a leader. An invalid one is logged and ignored. */
+  /** Applies a leader's policy. Logs and ignores an invalid policy. */
   update(policy: Policy): void {
     const [problem] = validatePolicy(policy);
     if (problem === undefined) this.#policy = policy;

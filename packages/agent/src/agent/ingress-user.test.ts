@@ -22,14 +22,14 @@ function choose(name: string, results: Results, own = ROOT): Promise<ChosenUser>
 it.each<[string, Results]>([
   ["is missing", { setpriv: done() }],
   ["uses nftables", { setpriv: done(), iptables: done("iptables v1.8.9 (nf_tables)\n") }],
-])("the ingress process has a user of its own where iptables %s", async (_what, results) => {
+])("the ingress process runs as a dedicated user where iptables %s", async (_what, results) => {
   expect(await choose("", results)).toEqual({ kind: "unprivileged", user: DEFAULT_USER });
   expect(await choose("berth", { ...results, ...IDS })).toEqual({
     ...{ kind: "unprivileged", user: { uid: 998, gid: 997 } },
   });
 });
 
-it("the ingress process has the agent's user when that is configured", async () => {
+it("the ingress process runs as the agent's user when that is configured", async () => {
   const ids = { "id -u": done("0\n"), "id -g": done("0\n") };
   expect(await choose("root", { ...ids, setpriv: done() })).toEqual({ kind: "privileged", user: ROOT });
 });
@@ -40,7 +40,7 @@ it.each<[string, Results, string]>([
   [
     "whose nft only root may use",
     { setpriv: failure("nft: Operation not permitted", PROBE_DENIED) },
-    "it may not use nft: Operation not permitted",
+    "it lacks permission to use nft: Operation not permitted",
   ],
   [
     "with iptables-legacy",
@@ -68,7 +68,7 @@ it.each<[string, Results, string]>([
 it("an agent without root runs the process as its own user", async () => {
   const own = { uid: 1_000, gid: 1_000 };
   const chosen = await choose("", { setpriv: done() }, own);
-  expect(chosen).toEqual({ kind: "fallback", user: own, reason: "the agent does not run as root" });
+  expect(chosen).toEqual({ kind: "fallback", user: own, reason: "the agent is not running as root" });
 });
 
 it("a user that does not exist is an error", async () => {

@@ -6,7 +6,7 @@ import { ENTRY_PATH } from "../dataplane/spawn-ingress.js";
 import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../runtime/run-program.js";
 
 /**
- * The user of the ingress process by default, which needs no account. Neither Debian nor systemd assigns this ID
+ * The default user of the ingress process, which needs no account. Neither Debian nor systemd assigns this ID
  * (https://systemd.io/UIDS-GIDS).
  */
 export const DEFAULT_USER: IngressUser = { uid: 61_153, gid: 61_153 };
@@ -15,11 +15,11 @@ const PROBE_TIMEOUT_MS = 20_000;
 
 /** The user that the ingress process runs as, and why. */
 export type ChosenUser =
-  /** A user of its own, with few capabilities. */
+  /** A dedicated user with few capabilities. */
   | { readonly kind: "unprivileged"; readonly user: IngressUser }
   /** The agent's user, as configured. */
   | { readonly kind: "privileged"; readonly user: IngressUser }
-  /** The agent's user, because this host cannot run the process as another one. */
+  /** The agent's user, because this host cannot run the process as another user. */
   | { readonly kind: "fallback"; readonly user: IngressUser; readonly reason: string };
 
 interface Host {
@@ -39,7 +39,7 @@ export async function chooseIngressUser(
 ): Promise<ChosenUser> {
   const user = name === "" ? DEFAULT_USER : await findUser(name, signal, run);
   if (user.uid === own.uid || user.uid === 0) return { kind: "privileged", user: own };
-  const problem = own.uid === 0 ? await findProblem(user, signal, run) : "the agent does not run as root";
+  const problem = own.uid === 0 ? await findProblem(user, signal, run) : "the agent is not running as root";
   if (problem === undefined) return { kind: "unprivileged", user };
   if (name === "") return { kind: "fallback", user: own, reason: problem };
   throw failed(problem, name);
@@ -49,12 +49,15 @@ async function findUser(name: string, signal: AbortSignal, run: RunProgram): Pro
   const readId = async (flag: string): Promise<number> => {
     const result = await run("id", { args: [flag, "--", name], signal });
     if (result.kind === "done") return Number(result.stdout);
-    throw failed(`${failureOf("id", result)}: add the user with useradd --system, or name another one`, name);
+    throw failed(
+      `${failureOf("id", result)}: add the user with useradd --system, or specify another user`,
+      name,
+    );
   };
   return { uid: await readId("-u"), gid: await readId("-g") };
 }
 
-/** Returns why this host cannot run the ingress process as the user, with what to do. Undefined when it can. */
+/** Returns why this host cannot run the ingress process as the user, and how to fix it. Undefined when it can. */
 async function findProblem(
   user: IngressUser,
   signal: AbortSignal,
@@ -69,7 +72,7 @@ async function findProblem(
 }
 
 /**
- * Returns why the probe of the ingress process failed, with what to do.
+ * Returns why the probe of the ingress process failed, and how to fix it.
  * @throws BerthError BERTH_INGRESS_FAILED when it did not end, for example on an overloaded host
  */
 function probeProblem(result: ProgramResult): string | undefined {
@@ -80,7 +83,7 @@ function probeProblem(result: ProgramResult): string | undefined {
       return "setpriv is not installed: install util-linux";
     case "failed":
       if (result.exitCode === undefined) throw failed(result.reason);
-      if (result.exitCode === PROBE_DENIED) return `it may not use ${result.reason}`;
+      if (result.exitCode === PROBE_DENIED) return `it lacks permission to use ${result.reason}`;
       return `${result.reason}: install Node.js and berth where all users can read them, not below /root`;
     default:
       return assertNever(result);
@@ -88,23 +91,23 @@ function probeProblem(result: ProgramResult): string | undefined {
 }
 
 function failed(reason: string, name = ""): BerthError {
-  const user = name === "" ? "a user of its own" : `user "${name}"`;
+  const user = name === "" ? "a dedicated user" : `user "${name}"`;
   const message = `cannot run the ingress process as ${user}: ${reason}`;
   return new BerthError({ code: "BERTH_INGRESS_FAILED", message });
 }
 
-/** Logs the user, and why it is the agent's. */
+/** Logs the user of the ingress process, and the reason when it is the agent's user. */
 export function logIngressUser(log: Pick<Logger, "info" | "warn">, chosen: ChosenUser): void {
   const { uid } = chosen.user;
   switch (chosen.kind) {
     case "unprivileged":
-      log.info({ uid }, "the ingress process has a user of its own");
+      log.info({ uid }, "the ingress process runs as a dedicated user");
       return;
     case "privileged":
-      log.info({ uid }, "the ingress process has the agent's user, as configured");
+      log.info({ uid }, "the ingress process runs as the agent's user, as configured");
       return;
     case "fallback":
-      log.warn({ uid, reason: chosen.reason }, "the ingress process has the agent's user");
+      log.warn({ uid, reason: chosen.reason }, "the ingress process runs as the agent's user");
       return;
     default:
       assertNever(chosen);

@@ -24,18 +24,18 @@ export interface LeaderSessionParts {
   readonly taskManager: TaskManager;
   readonly dataPlane: DataPlaneClient;
   readonly stateFile: StateFile;
-  /** Undefined where nodes do not transfer images, as in the simulation. */
+  /** Undefined when nodes do not transfer images, as in the simulation. */
   readonly images: NodeImages | undefined;
 }
 
-/** The agent's session with the leader, and all work that the leader requests in it. */
+/** The agent's session with the leader, and the work that the leader requests through it. */
 export interface LeaderSession {
   readonly assignments: AssignmentReceiver;
   /** Returns the addresses of all known servers. */
   readonly servers: () => readonly string[];
   /** Keeps a session open until the signal fires. */
   run(signal: AbortSignal): Promise<void>;
-  /** Ends the streams to the leader. */
+  /** Closes the streams to the leader. */
   stopStreams(): void;
 }
 

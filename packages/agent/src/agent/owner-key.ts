@@ -7,7 +7,7 @@ const KEY_BYTES = 32;
 const KEY_PATTERN = /^[0-9a-f]{64}$/;
 
 /**
- * Returns the key that proves which containers this agent created. Generates and stores one at the first start.
+ * Returns the key that proves which containers this agent created. Generates and stores it on the first start.
  * @throws BerthError BERTH_INPUT_INVALID when the file does not contain a key
  */
 export async function loadOrCreateOwnerKey(disk: Disk): Promise<string> {

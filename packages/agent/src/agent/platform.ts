@@ -45,7 +45,7 @@ export interface HostImages {
   readonly shipped: LayerStore;
   /** The directory for the copies of shipped mounts that tasks use. */
   readonly copiesDirectory: string;
-  /** "host:port" on which other agents get images. Empty for the default port of the advertised address. */
+  /** The "host:port" on which this agent serves images to other agents. Empty for the default port of the advertised address. */
   readonly listen: string;
 }
 
@@ -62,18 +62,18 @@ export interface AgentPlatform {
   readonly probe: Probe;
   /** Probes other nodes continuously. */
   readonly peerProbe: Probe;
-  /** Connects to a port of a local container and returns its answer. */
+  /** Connects to a port of a local container and returns the result. */
   readonly checkPort: CheckPort;
   readonly disk: Disk;
   /** The secrets and configs of tasks. */
   readonly taskFiles: TaskFiles;
   /** The files that policies protect. Undefined on a host with default settings. */
   readonly files?: HostFiles;
-  /** What the node needs to transfer images. Undefined in the simulation, whose hosts have no images. */
+  /** The dependencies of image transfers. Undefined in the simulation, whose hosts have no images. */
   readonly images?: HostImages;
   /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
-  /** Reads the usage counters of the container with this first process. Returns undefined when they cannot be read. */
+  /** Reads the usage counters of the container with this main process. Returns undefined when they cannot be read. */
   readUsage(processId: number): Promise<UsageSample | undefined>;
   /** Reads the usage counters of the host. */
   readHostUsage(): Promise<HostUsage>;

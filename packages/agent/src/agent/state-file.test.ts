@@ -81,7 +81,9 @@ test.each(["", '{"epoch":', '{"epoch":7,"tasks":{"t":{"exitCode":"x"}}}'])(
     });
     expect(state).toMatchObject({ epoch: 0, servers: ["10.0.0.1:7400"] });
     expect(await readFile(join(dataDir, "state.json.damaged"), "utf8")).toBe(text);
-    expect(warnings).toEqual([expect.stringMatching(/state\.json is damaged: kept as .*\.damaged/)]);
+    expect(warnings).toEqual([
+      expect.stringMatching(/state\.json is damaged and was renamed to .*\.damaged/),
+    ]);
     expect((await readdir(dataDir)).sort()).toEqual(["servers", "state.json.damaged"]);
   },
 );

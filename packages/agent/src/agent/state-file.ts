@@ -18,14 +18,14 @@ import type { Disk } from "../runtime/disk.js";
 
 const FILE = "state.json";
 
-/** The servers have a file of their own: without them, an agent whose state is damaged would not find its leader. */
+/** A separate file: an agent with a damaged state file still needs the servers to find its leader. */
 const SERVERS_FILE = "servers";
 const MAX_SERVERS = 100;
 
 /** Changes within this time are written together. */
 const WRITE_DELAY_MS = 250;
 
-/** Pause after a write that failed. */
+/** Delay before a failed write is retried. */
 const RETRY_DELAY_MS = 5_000;
 
 /** The state that an agent needs after a restart, in addition to what Docker reports. */
@@ -34,15 +34,17 @@ export interface AgentState {
   readonly epoch: number;
   /** The highest generation of the cluster that this node has joined; 0 before the first restore from a backup. */
   readonly generation: number;
-  /** Addresses of all servers. The servers that the command line names may be gone by now. */
+  /** Addresses of all servers. The servers given on the command line may no longer exist. */
   readonly servers: readonly string[];
-  /** The last tables, which stay in force until a leader sends others. */
+  /** The last tables, which stay in effect until a leader replaces them. */
   readonly ingress: readonly IngressEntry[];
   readonly networks: readonly AssignedNetwork[];
   readonly dnsEntries: readonly DnsEntry[];
-  /** The last policy, which stays in force until a leader sends another one. */
+  /** The last policy, which stays in effect until a leader replaces it. */
   readonly policy: Policy;
-  /** The last known capabilities of the host. They stay in force after a restart until the host is examined again. */
+  /**
+   * The last known capabilities of the host. They remain valid after a restart until the host has been examined again.
+   */
   readonly dataPlane: DataPlane;
   /** The last status of each task: a task that has ended does not start again. */
   readonly statuses: ReadonlyMap<string, TaskStatus>;
@@ -76,9 +78,9 @@ export class StateFile {
   #source: (() => AgentState) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #problem = "";
-  /** The servers in their file, once it is known. */
+  /** The servers in the servers file. Undefined until it has been read. */
   #servers: string | undefined;
-  /** Resolves when all writes that were started are done. */
+  /** Resolves when all pending writes have finished. */
   #writing: Promise<void> = Promise.resolve();
 
   constructor(options: StateFileOptions) {
@@ -90,12 +92,12 @@ export class StateFile {
     this.#source = source;
   }
 
-  /** Writes the state within 250 ms. Combines calls. */
+  /** Writes the state within 250 ms. Calls within this time are combined. */
   scheduleWrite(): void {
     this.#timer ??= setTimeout(() => void this.flush(), WRITE_DELAY_MS);
   }
 
-  /** Writes the state now. Never rejects: the agent continues with a full disk, and tries again. */
+  /** Writes the state immediately. Never rejects: the agent continues when the disk is full, and retries. */
   flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -126,21 +128,21 @@ export class StateFile {
     if (problem === this.#problem) return;
     this.#problem = problem;
     const { log, onProblem } = this.#options;
-    if (problem === "") log.info("agent state is written again");
-    else log.error(`cannot write agent state, which a restarted agent would miss: ${problem}`);
+    if (problem === "") log.info("agent state can be saved again");
+    else log.error(`cannot save agent state; a restart of the agent would lose it: ${problem}`);
     onProblem?.(problem);
   }
 }
 
-/** Replaces the state by that of an agent that knows nothing but the servers of a cluster. */
+/** Replaces the state with the initial state of an agent that only knows the servers of a cluster. */
 export async function writeFirstState(disk: Disk, servers: readonly string[]): Promise<void> {
   await disk.write(SERVERS_FILE, formatServers(servers));
   await disk.write(FILE, `${JSON.stringify(toJson({ ...EMPTY_STATE, servers }))}\n`);
 }
 
 /**
- * Reads the state, and changes nothing. Without a valid file, it consists of the servers, from whose leader the agent gets
- * the same state again.
+ * Reads the state without changing any file. Without a valid state file, returns a state with only the servers; the
+ * agent gets the rest from the leader.
  * @throws the error of a disk that cannot be read
  */
 export async function readState(
@@ -156,7 +158,7 @@ export async function readState(
   }
 }
 
-/** Reads the state. Keeps a damaged file under another name, and logs it. */
+/** Reads the state. Renames and logs a damaged file. */
 export async function loadState(disk: Disk, log: Pick<Logger, "warn">): Promise<AgentState> {
   const { state, damage } = await readState(disk);
   if (damage === "") return state;
@@ -164,7 +166,7 @@ export async function loadState(disk: Disk, log: Pick<Logger, "warn">): Promise<
   const { servers } = state;
   log.warn(
     { damage, servers },
-    `${disk.pathOf(FILE)} is damaged: kept as ${aside}. The state comes from Docker's containers and from the leader`,
+    `${disk.pathOf(FILE)} is damaged and was renamed to ${aside}; the agent restores its state from Docker's containers and the leader`,
   );
   return state;
 }
@@ -173,7 +175,7 @@ async function readServers(disk: Disk): Promise<readonly string[]> {
   return parseServers((await disk.read(SERVERS_FILE)) ?? "");
 }
 
-/** Parses the file of servers. Ignores lines that are not addresses. */
+/** Parses the servers file. Ignores lines that are not addresses. */
 export function parseServers(text: string): readonly string[] {
   return text.split("\n").filter(isHostPort).slice(0, MAX_SERVERS);
 }
@@ -205,11 +207,11 @@ function fromJson(json: unknown): AgentState {
     ([id, status]) => [id, TaskStatus.fromJSON(status)] as const,
   );
   if (!hasOnlyFiniteNumbers([ingress, networks, dnsEntries, statuses])) {
-    throw new Error("a number of the state is invalid");
+    throw new Error("the state contains an invalid number");
   }
   return {
     epoch: readNumber(readField(json, "epoch")),
-    // A file of an earlier release has none.
+    // Files of earlier releases lack it.
     generation: readNumber(readField(json, "generation") ?? 0),
     servers: readList(readField(json, "servers"))
       .map(readString)
@@ -223,7 +225,7 @@ function fromJson(json: unknown): AgentState {
   };
 }
 
-/** Returns the saved policy. An invalid one is ignored, because the leader sends the policy again. */
+/** Returns the saved policy. Ignores an invalid policy, because the leader sends the policy again. */
 function readPolicy(json: unknown): Policy {
   const policy = json === undefined ? DEFAULT_POLICY : Policy.fromJSON(json);
   return validatePolicy(policy).length === 0 ? policy : DEFAULT_POLICY;

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** How long the other parts may take to stop after a part has failed. */
 const STOP_TIMEOUT_MS = 5_000;
 
-/** A part of the agent that runs beside the others. */
+/** A part of the agent that runs concurrently with the others. */
 export interface Part {
   readonly name: string;
   /** Runs until the signal fires. Rejects on a fatal error. */
@@ -11,8 +11,8 @@ export interface Part {
 }
 
 /**
- * Runs all parts until `lifetime` is aborted. No part waits for another. The first part that fails, or ends by itself,
- * aborts `lifetime`, and its error is thrown after the others have stopped.
+ * Runs all parts concurrently until `lifetime` is aborted. The first part that fails or ends early aborts `lifetime`,
+ * and its error is thrown once the others have stopped.
  */
 export async function supervise(parts: readonly Part[], lifetime: AbortController): Promise<void> {
   const { signal } = lifetime;

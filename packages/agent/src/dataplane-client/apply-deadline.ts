@@ -1,12 +1,12 @@
 import { BerthError } from "@berth/proto";
 import { withDeadline } from "../runtime/with-deadline.js";
 
-/** An ingress process that does not answer keeps its last configuration. The leader must not wait for it longer. */
+/** An unresponsive ingress process keeps its last configuration. The leader must not wait longer for it. */
 const APPLY_TIMEOUT_MS = 10_000;
 
 /**
  * Applies a configuration to the ingress process.
- * @throws BerthError BERTH_INGRESS_FAILED after 10 s without an answer, or what `apply` throws
+ * @throws BerthError BERTH_INGRESS_FAILED after 10 s without a response, or what `apply` throws
  */
 export function applyWithDeadline<T>(
   signal: AbortSignal,
@@ -15,7 +15,7 @@ export function applyWithDeadline<T>(
   const onTimeout = (): BerthError =>
     new BerthError({
       code: "BERTH_INGRESS_FAILED",
-      message: `ingress process did not answer within ${APPLY_TIMEOUT_MS / 1_000} s: it or the agent was stopped, or this host is overloaded`,
+      message: `ingress process did not respond within ${APPLY_TIMEOUT_MS / 1_000} s: it or the agent was suspended, or this host is overloaded`,
     });
   return withDeadline({ signal, timeoutMs: APPLY_TIMEOUT_MS, onTimeout }, apply);
 }

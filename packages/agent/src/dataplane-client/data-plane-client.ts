@@ -37,10 +37,10 @@ export interface DataPlaneClientOptions {
   readonly overlay: OverlayNetworks;
   readonly tasks: KnownTasks;
   readonly condition: HostCondition;
-  /** The last tables that an earlier run of the agent received. */
+  /** The last tables that the previous run of the agent received. */
   readonly saved: TrafficTables;
   readonly log: Logger;
-  /** Ends all work, including that outside `run`. */
+  /** Aborts all work, including that outside `run`. */
   readonly signal: AbortSignal;
 }
 
@@ -151,15 +151,15 @@ export class DataPlaneClient {
   }
 
   /**
-   * Updates the watched peers. A silent peer to which this node sends nothing any more stops being a suspect only when
-   * the ingress process has the tables without it. Otherwise, the process would send it connections in between.
+   * Updates the watched peers. A silent peer that is no longer in the tables stays a suspect until the ingress process
+   * has the new tables. Otherwise, the process would send it connections in the meantime.
    */
   async #watchPeers(sequence: number): Promise<void> {
     await this.whenApplied(sequence);
     this.#peers.watch(watchedPeers(this.#tables, this.#options.nodeId));
   }
 
-  /** Resolves when traffic follows the tables of this sequence. False when the ingress process did not accept them. */
+  /** Resolves with true when traffic follows the tables of this sequence, and with false when the ingress process did not accept them. */
   async whenApplied(sequence: number): Promise<boolean> {
     const [ports, dns] = await Promise.all([this.#ports.whenApplied(sequence), this.#dns.whenApplied()]);
     return ports && dns;
@@ -171,7 +171,7 @@ export class DataPlaneClient {
     this.#ports.refreshLocalTasks();
   }
 
-  /** Called when nothing is left of a task. */
+  /** Called when nothing of a task remains. */
   onTaskForgotten(): void {
     this.#updateDnsClients();
   }
@@ -190,7 +190,7 @@ export class DataPlaneClient {
     ingress.setFallback(() => ({ table: this.#ports.tableOf(this.#tables.ingress), dns: this.#dnsConfig() }));
     // A process that was serving before this agent started has newer tables than the disk. It keeps them.
     if (!this.#hasLeaderTables && !ingress.isServing) this.#restoreTables();
-    // Applies again what timed out before the process was open.
+    // Retries what timed out before the process was open.
     this.#ports.refreshLocalTasks();
     this.#dns.scheduleUpdate();
   }

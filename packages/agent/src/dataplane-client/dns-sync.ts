@@ -8,7 +8,7 @@ export interface DnsSyncOptions {
   readonly apply: (config: DnsConfig, signal: AbortSignal) => Promise<void>;
   /** Returns the current configuration. */
   readonly collect: () => DnsConfig;
-  /** True when the process may have a newer configuration than the agent: nothing is applied before `resume`. */
+  /** True when the process may have a newer configuration than the agent. Nothing is applied before `resume`. */
   readonly isPaused?: boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -78,7 +78,7 @@ export class DnsSync {
       this.#applied = config;
       return true;
     } catch (error) {
-      // The process may have applied the configuration nevertheless.
+      // The process may have applied the configuration anyway.
       this.#applied = undefined;
       if (!signal.aborted) log.error({ err: error }, "cannot update DNS configuration; retrying");
       return false;

@@ -34,7 +34,7 @@ export function dnsConfigOf({ networks, entries, tasks }: DnsSources): DnsConfig
       bridge: bridgeName(vni),
       internal: spec?.internal ?? false,
     })),
-    // The DNS server does not answer with inactive tasks.
+    // The DNS server does not return inactive tasks.
     entries: entries.map((entry) => (entry.inactive.length === 0 ? entry : { ...entry, inactive: [] })),
     clients: Array.from(tasks).flatMap(clientsOf),
   };

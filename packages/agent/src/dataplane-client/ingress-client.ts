@@ -49,7 +49,7 @@ export interface IngressClient {
 /**
  * Connects to the ingress process of a data directory, and starts the process when there is none. When the process
  * exits, the client starts it again and restores its configuration.
- * @throws BerthError BERTH_INGRESS_FAILED when the process does not answer within 10 s
+ * @throws BerthError BERTH_INGRESS_FAILED when the process does not respond within 10 s
  */
 export async function openIngress(options: IngressClientOptions): Promise<IngressClient> {
   const { dataDir, signal } = options;

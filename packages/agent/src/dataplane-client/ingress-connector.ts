@@ -20,7 +20,7 @@ import { requestHandover } from "./request-handover.js";
 /** A start takes about 100 ms; on an overloaded host much longer. */
 const CONNECT_TIMEOUT_MS = 10_000;
 const POLL_MS = 20;
-/** A process that was started and does not answer yet gets this long before another one is started. */
+/** How long a started process has to respond before another one is started. */
 const START_GRACE_MS = 2_000;
 /** Linux limits the path of a unix socket to this many bytes. */
 const MAX_SOCKET_PATH = 107;
@@ -69,9 +69,9 @@ export class IngressConnector {
   }
 
   /**
-   * Returns a session with a process of this release and user. A process of others is asked once to hand over its
-   * sockets to a new one; a process with another protocol or mode, or that did not hand over to another user, is shut
-   * down gracefully and replaced.
+   * Returns a session with a process of this release and user. Asks a process of another release or user once to hand
+   * over its sockets to a new one. Gracefully shuts down and replaces a process with another protocol or mode, or one
+   * that failed to hand over to another user.
    * @throws BerthError BERTH_INGRESS_FAILED after 10 s
    */
   async connect(signal: AbortSignal): Promise<IngressSession> {
@@ -100,7 +100,7 @@ export class IngressConnector {
     const exit = this.#lastExit === "" ? "" : ` (last exit: ${this.#lastExit})`;
     const { unit, dataDir } = this.#options;
     const log = unit === undefined ? join(dataDir, LOG_NAME) : `journalctl -u ${unit.name}`;
-    throw failed(`ingress process does not answer on ${this.#socketPath}${exit}; see ${log}`, failure);
+    throw failed(`ingress process does not respond on ${this.#socketPath}${exit}; see ${log}`, failure);
   }
 
   #isCurrent({ hello }: IngressSession): boolean {
@@ -151,7 +151,7 @@ export class IngressConnector {
       this.#startedAtMs = performance.now();
       this.#setUnitCommand();
     } catch (error) {
-      // The handover may have succeeded even so: the next connection reaches the process that serves.
+      // The handover may have succeeded anyway: the next connection reaches the process that is serving.
       logger.warn({ err: error, processId }, "handover was not confirmed");
     } finally {
       session.close();

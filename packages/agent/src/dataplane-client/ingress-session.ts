@@ -40,7 +40,7 @@ export class IngressSession {
 
   /**
    * Connects and waits for `hello`.
-   * @throws system error, or BERTH_INGRESS_FAILED when the process does not answer
+   * @throws system error, or BERTH_INGRESS_FAILED when the process does not respond
    */
   static async open(socketPath: string): Promise<IngressSession> {
     const socket = connect(socketPath);
@@ -48,7 +48,7 @@ export class IngressSession {
     try {
       return await new Promise<IngressSession>((resolve, reject) => {
         const timer = setTimeout(
-          () => reject(timedOut("did not answer", HELLO_TIMEOUT_MS)),
+          () => reject(timedOut("did not respond", HELLO_TIMEOUT_MS)),
           HELLO_TIMEOUT_MS,
         );
         socket.on("error", reject);
@@ -75,7 +75,7 @@ export class IngressSession {
 
   /**
    * Sends a request and returns the value of its reply.
-   * @throws BerthError BERTH_INGRESS_FAILED when the process rejects the request, does not answer, or exits
+   * @throws BerthError BERTH_INGRESS_FAILED when the process rejects the request, does not respond, or exits
    */
   async request<Case extends Reply["$case"]>(request: Request, expected: Case): Promise<ReplyValue<Case>> {
     if (this.#socket.destroyed) throw connectionLost();
@@ -85,7 +85,7 @@ export class IngressSession {
     try {
       const reply = await new Promise<Reply>((resolve, reject) => {
         timer = setTimeout(() => {
-          reject(timedOut(`did not answer ${request.$case}`, REPLY_TIMEOUT_MS));
+          reject(timedOut(`did not respond to ${request.$case}`, REPLY_TIMEOUT_MS));
           this.close();
         }, REPLY_TIMEOUT_MS);
         this.#pending.set(id, { resolve, reject });
@@ -106,7 +106,7 @@ export class IngressSession {
   }
 }
 
-/** Returns whether the process answered the request with an error. False when the answer was lost. */
+/** Returns whether the process replied to the request with an error. False when the reply was lost. */
 export function isRejection(error: unknown): boolean {
   return isBerthError(error, "BERTH_INGRESS_FAILED") && error.details.reason === REJECTED.reason;
 }
@@ -132,7 +132,7 @@ function connectionLost(): BerthError {
 
 function timedOut(problem: string, afterMs: number): BerthError {
   return failed(
-    `ingress process ${problem} within ${afterMs / 1_000} s: it is stopped or this host is overloaded`,
+    `ingress process ${problem} within ${afterMs / 1_000} s: it is suspended, or this host is overloaded`,
   );
 }
 

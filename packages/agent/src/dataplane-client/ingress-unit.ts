@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { BerthError } from "@berth/proto";
 import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.js";
 
-/** The program of the unit: a script that the agent writes, because it selects user, mode and release. Root's only. */
+/** The unit's program: a script that the agent writes, because the agent selects user, mode and release. Writable by root only. */
 const SCRIPT = "/run/berth/ingress.sh";
 const SCRIPT_MODE = 0o700;
 /** A start takes about 100 ms; on an overloaded host much longer. */
@@ -45,7 +45,7 @@ export class IngressUnit {
   }
 
   /**
-   * Ends the process of the unit and starts another one. Resolves when that one is ready.
+   * Restarts the process of the unit. Resolves when the new process is ready.
    * @throws BerthError BERTH_INGRESS_FAILED
    */
   restart(signal: AbortSignal): Promise<void> {

@@ -44,7 +44,7 @@ test("watchIngress reports that file descriptors are exhausted", async () => {
   expect(await firstProblems(status)).toEqual(["no more files"]);
 });
 
-test("watchIngress reports a process that does not answer", async () => {
+test("watchIngress reports a process that does not respond", async () => {
   const found = await firstProblems(() => Promise.reject(new Error("gone")));
   expect(found).toEqual([expect.stringMatching(/ingress process: gone/)]);
 });

@@ -4,7 +4,7 @@ import { withDeadline } from "../runtime/with-deadline.js";
 
 /** Ports become free and processes restart within seconds: a shorter interval would report transient problems. */
 const CHECK_MS = 3_000;
-/** The process answers within milliseconds, and restarts within a second. */
+/** The process responds within milliseconds, and restarts within a second. */
 const ANSWER_TIMEOUT_MS = 5_000;
 
 export interface IngressWatchOptions {
@@ -31,7 +31,7 @@ async function readStatus({ status, signal }: IngressWatchOptions): Promise<{
   readonly path: DataPath | undefined;
   readonly problems: readonly string[];
 }> {
-  const onTimeout = (): Error => new Error(`no answer within ${ANSWER_TIMEOUT_MS / 1_000} s`);
+  const onTimeout = (): Error => new Error(`no response within ${ANSWER_TIMEOUT_MS / 1_000} s`);
   try {
     const deadline = { signal, timeoutMs: ANSWER_TIMEOUT_MS, onTimeout };
     const { errors, dnsProblems, fdProblem, path } = await withDeadline(deadline, status);
@@ -41,7 +41,7 @@ async function readStatus({ status, signal }: IngressWatchOptions): Promise<{
     const reason = error instanceof Error ? error.message : String(error);
     return {
       path: undefined,
-      problems: [`published ports may not answer on this node: ingress process: ${reason}`],
+      problems: [`published ports may not respond on this node: ingress process: ${reason}`],
     };
   }
 }

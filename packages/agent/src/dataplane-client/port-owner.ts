@@ -7,8 +7,8 @@ const TCP_LISTEN = "0A";
 const UDP_UNCONNECTED = "07";
 
 /**
- * Returns the errors with the processes that have taken ports in their messages. The agent adds them, since the ingress
- * process cannot see the open files of other users. Reads the open files of every process if a port is taken.
+ * Adds to the errors' messages the processes that occupy the ports. The agent adds them, since the ingress process
+ * cannot see the open files of other users. Reads the open files of every process if a port is taken.
  */
 export async function namePortOwners(errors: readonly ListenerError[]): Promise<ListenerError[]> {
   const taken = errors.filter(({ code }) => code === "EADDRINUSE");
@@ -19,7 +19,7 @@ export async function namePortOwners(errors: readonly ListenerError[]): Promise<
   });
 }
 
-/** Returns the processes that hold the ports, such as `nginx (pid 4242)`. Processes that /proc does not show are missing. */
+/** Returns the processes that occupy the ports, such as `nginx (pid 4242)`. Omits processes that /proc does not show. */
 async function findOwners(errors: readonly ListenerError[]): Promise<ReadonlyMap<ListenerError, string>> {
   const owners = new Map<ListenerError, string>();
   const errorOf = new Map<string, ListenerError>();

@@ -23,7 +23,8 @@ export function serveMetrics(
         return;
       }
       if (client.kind === "stranger") {
-        const who = "metrics are for clients on this host, and for users with a certificate of this cluster";
+        const who =
+          "metrics are available to clients on this host, and to users with a certificate of this cluster";
         response.writeHead(403).end(`${who}: ${client.reason}\n`);
         return;
       }

@@ -35,7 +35,7 @@ const LOCK_POLL_MS = 5;
 
 interface Options {
   readonly dataDir: string;
-  /** Path through which this process uses the data directory. */
+  /** Path of the data directory as this process sees it. */
   readonly folder: string;
   readonly mode: IngressMode;
   readonly release: string;
@@ -101,7 +101,7 @@ function parseOptions(): Options {
   if (!isIngressMode(mode)) throw new Error(`invalid --mode "${mode}": use ${INGRESS_MODES.join(", ")}`);
   return {
     ...{ dataDir, mode, release, isSuccessor: inherit },
-    // A process with a user of its own may have no access to the directories above its data directory.
+    // An unprivileged process may have no access to the parent directories of its data directory.
     folder: process.cwd() === dataDir ? "." : dataDir,
     transport: transport === "net" ? "net" : "raw",
   };
@@ -153,7 +153,7 @@ async function useKernel(
   }
   await listeners.useKernel(path.balancer);
   if (handover !== undefined) {
-    // Ports whose sockets could not be sent are free now.
+    // Ports whose sockets could not be transferred are free now.
     await listeners.apply(handover.table);
     void discovery.update(handover.dns);
   }
@@ -176,13 +176,13 @@ async function serveControl(ingress: IngressProcess): Promise<void> {
     path: () => path.current(),
     onShutDown: () => {
       control.server.close();
-      // Another process starts soon. The kernel keeps balancing until that process has its own listeners.
+      // Another process will start soon. The kernel keeps balancing until that process has its own listeners.
       return shutdown.begin("requested by agent", "restart");
     },
     onHandOver: createHandOver(ingress, shutdown, () => control.server.close()),
     onStop: () => stop(ingress, socketPath),
   });
-  // This process holds the lock, so an existing file belongs to a process that died.
+  // This process holds the lock, so an existing file belongs to a dead process.
   rmSync(socketPath, { force: true });
   process.umask(0o077);
   control.server.on("error", (error) => {
@@ -205,7 +205,7 @@ function createHandOver(
   let isHandingOver = false;
   return async (program) => {
     if (shutdown.hasBegun) throw new Error("ingress process is shutting down");
-    // An agent that did not wait for the reply may ask again. Two successors would compete for clients.
+    // An agent that did not wait for the reply may repeat the request. Two successors would compete for clients.
     if (isHandingOver) throw new Error("handover already in progress");
     const successor = spawnSuccessor(options.dataDir, program);
     isHandingOver = true;
@@ -238,7 +238,7 @@ function createHandoverSource({ listeners, discovery }: Services): HandoverSourc
   };
 }
 
-/** Removes everything from the kernel and exits. Open connections end. */
+/** Removes everything from the kernel and exits, which ends open connections. */
 async function stop({ discovery, path, log }: IngressProcess, socketPath: string): Promise<void> {
   log.info("stop requested");
   rmSync(socketPath, { force: true });

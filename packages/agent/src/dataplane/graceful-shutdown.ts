@@ -39,7 +39,7 @@ export class GracefulShutdown {
     return this.#released !== undefined;
   }
 
-  /** Resolves when everything is released that a successor needs. Later calls have no effect. */
+  /** Resolves when everything that a successor needs is released. Later calls have no effect. */
   begin(reason: string, successor: SuccessorKind): Promise<void> {
     this.#released ??= this.#releaseResources(reason, successor);
     return this.#released;

@@ -4,7 +4,7 @@ import { shareIngressLocks } from "../runtime/process-lock.js";
 import { SOCKET_NAME } from "./control/protocol.js";
 
 /**
- * Capabilities of a process with a user of its own: changes to nftables, addresses and connection tracking, ports below
+ * Capabilities of a process with a dedicated user: changes to nftables, addresses and connection tracking, ports below
  * 1024, and raw sockets, with which some builds of iptables read their tables.
  */
 const CAPABILITIES = ["net_admin", "net_bind_service", "net_raw"];
@@ -13,7 +13,7 @@ const SHARED_DIRECTORY = 0o1770;
 const ROOT_DIRECTORY = 0o700;
 const OTHER_USERS = 0o077;
 
-/** The user and group that an ingress process runs as. Every user but root has {@link CAPABILITIES} only. */
+/** The user and group that an ingress process runs as. Every user except root has only {@link CAPABILITIES}. */
 export interface IngressUser {
   readonly uid: number;
   readonly gid: number;
@@ -41,8 +41,8 @@ export function commandAs({ uid, gid }: IngressUser, command: readonly string[])
 }
 
 /**
- * Gives the user access to the files that an ingress process shares with its predecessor and the agent. Requires root. A
- * running process keeps its files until its successor replaces them.
+ * Grants the user access to the files that an ingress process shares with its predecessor and the agent. Requires root.
+ * A running process keeps its files until its successor replaces them.
  */
 export function assignDataDir(dataDir: string, { uid, gid }: IngressUser): void {
   const wasRootOnly = (statSync(dataDir).mode & OTHER_USERS) === 0;

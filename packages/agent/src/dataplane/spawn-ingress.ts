@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { LOG_NAME } from "./control/protocol.js";
 import { assignDataDir, commandAs, type IngressUser, ownUser } from "./ingress-privileges.js";
 
-/** The process logs little. The limit keeps a process that crashes in a loop from filling the disk. */
+/** The process logs little. The limit prevents a crash loop from filling the disk. */
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 
@@ -36,7 +36,7 @@ export interface IngressProgram {
   readonly args: readonly string[];
 }
 
-/** Starts an ingress process in its own session, so that it outlives this process. Without a user, it keeps this one. */
+/** Starts an ingress process in its own session, so that it outlives this process. Without a user, it runs as the current one. */
 export function spawnIngress(dataDir: string, program: IngressProgram, user?: IngressUser): ChildProcess {
   shareDataDir(dataDir, user);
   const [file = "", ...argv] = ingressCommand(dataDir, program, user);
@@ -50,11 +50,11 @@ export function spawnIngress(dataDir: string, program: IngressProgram, user?: In
 
 /** Gives the user of an ingress process access to its data directory. */
 export function shareDataDir(dataDir: string, user: IngressUser | undefined): void {
-  // An agent that is not root shares its directory with no other user.
+  // An unprivileged agent does not share its directory with other users.
   if (user !== undefined && ownUser().uid === 0) assignDataDir(dataDir, user);
 }
 
-/** Returns the command of an ingress process. It runs in the data directory if it has a user of its own. */
+/** Returns the command of an ingress process. With a dedicated user, it runs in the data directory. */
 export function ingressCommand(
   dataDir: string,
   program: IngressProgram,
@@ -124,14 +124,14 @@ function processOptions(
 
 /**
  * Opens the log.
- * @throws Error when the path is not a file of its own: the ingress process could have created a link there
+ * @throws Error when the path is a link: the ingress process could have created it
  */
 function openLog(path: string): number {
   const log = openSync(path, O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_WRONLY, 0o600);
   const stats = fstatSync(log);
   if (!stats.isFile() || stats.nlink > 1) {
     closeSync(log);
-    throw new Error(`${path} is not a file of its own: delete it`);
+    throw new Error(`${path} is not a regular file with a single link: delete it`);
   }
   if (stats.size > MAX_LOG_BYTES) ftruncateSync(log);
   return log;

@@ -57,7 +57,7 @@ describe("the check of the identity", () => {
     ]);
     await writeFile(path("key.pem"), createKey(), { mode: 0o600 });
     await chmod(path("key.pem"), 0o600);
-    expect(await check(dataDir)).toMatchObject([{ message: "no key belongs to the certificate" }]);
+    expect(await check(dataDir)).toMatchObject([{ message: "no key matches the certificate" }]);
     await writeFile(path("authorities.pem"), "damaged");
     expect(await check(dataDir)).toMatchObject([{ verdict: "failed" }]);
   });
@@ -70,7 +70,7 @@ describe("the check of the identity", () => {
       expect(await check(dataDir, [own.address])).toMatchObject([{ verdict: "ok" }]);
       expect(await check(dataDir, [stranger.address])).toMatchObject([
         { verdict: "ok" },
-        { verdict: "failed", message: expect.stringContaining("is not of the cluster") },
+        { verdict: "failed", message: expect.stringContaining("does not belong to the cluster") },
       ]);
     } finally {
       own.server.close();

@@ -5,11 +5,11 @@ import { readState } from "../agent/state-file.js";
 import { identityPath } from "../identity/host-identity.js";
 import { directoryDisk } from "../runtime/disk.js";
 
-/** The files of an identity as they are. Reading them changes nothing, unlike `IdentityFolder`. */
+/** The raw contents of an identity's files. Unlike `IdentityFolder`, reading them changes nothing. */
 export interface IdentityTexts {
   readonly certificate: string;
   readonly authorities: string;
-  /** The current key, and the one that waits for its certificate. */
+  /** The current key, and the key that is waiting for its certificate. */
   readonly keys: readonly string[];
   /** Paths that other users can read. */
   readonly exposed: readonly string[];
@@ -22,7 +22,7 @@ export interface JoinedCluster {
   readonly identity?: RpcIdentity;
 }
 
-/** Returns what the data directory of the agent says about the cluster. The check "identity" reports problems. */
+/** Returns what the agent's data directory contains about the cluster. The check "identity" reports problems. */
 export async function readJoinedCluster(dataDir: string): Promise<JoinedCluster> {
   const texts = await readIdentityTexts(dataDir).catch(() => undefined);
   if (texts === undefined) return { servers: [] };
@@ -32,7 +32,7 @@ export async function readJoinedCluster(dataDir: string): Promise<JoinedCluster>
     try {
       return { servers, identity: new RotatingIdentity({ authorities, leaf: { certificate, key } }) };
     } catch {
-      // The check "identity" says what is wrong.
+      // The check "identity" reports the problem.
     }
   }
   return { servers };

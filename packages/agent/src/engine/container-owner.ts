@@ -15,7 +15,7 @@ export interface ContainerOwner {
 }
 
 /**
- * Returns the owner with this key, which is secret.
+ * Returns the owner with this secret key.
  *
  * The proof covers the name, because an image that was committed from a container has all labels of the container.
  * Docker permits each name once.

@@ -2,7 +2,7 @@ import { BerthError, type ErrorCode } from "@berth/proto";
 
 /** The kind of a failure. It decides whether the caller waits, gives up or retries. */
 export type EngineErrorKind =
-  /** The daemon does not answer, or the connection broke: the outcome is unknown. */
+  /** The daemon does not respond, or the connection broke: the outcome is unknown. */
   | "unavailable"
   | "not-found"
   | "no-such-image"
@@ -10,10 +10,7 @@ export type EngineErrorKind =
   | "name-taken"
   | "conflict"
   | "port-taken"
-  /**
-   * The rules in the host's firewall to which Docker adds published ports are gone. Docker restores them when it
-   * starts.
-   */
+  /** Docker's firewall rules for published ports are gone. Docker restores them when it starts. */
   | "firewall"
   /** Docker rejects the request, and would reject it again. */
   | "invalid"

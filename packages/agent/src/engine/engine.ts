@@ -21,13 +21,13 @@ import type { HostIds } from "../core/tasks/task-files.js";
 export interface Engine {
   /** Negotiates the API version and describes the daemon. Called first, and again after the daemon was unavailable. */
   connect(options: EngineCall): Promise<EngineInfo>;
-  /** Rejects within seconds when the daemon does not answer. */
+  /** Rejects within seconds when the daemon does not respond. */
   ping(options: EngineCall): Promise<void>;
   /** Lists the containers that this agent created, running or not. */
   list(options: EngineCall): Promise<readonly ContainerSummary[]>;
-  /** Finds a container by id or name, of any creator. Returns undefined when there is none. */
+  /** Finds a container of any creator by ID or name. Returns undefined when there is none. */
   inspect(container: string, options: EngineCall): Promise<ObservedContainer | undefined>;
-  /** Marks the container as created by this agent, and returns its id. */
+  /** Creates a container that is marked as this agent's, and returns its ID. */
   create(config: ContainerConfig, options: EngineCall): Promise<string>;
   /** Has no effect on a container that is running. */
   start(containerId: string, options: EngineCall): Promise<void>;
@@ -43,7 +43,7 @@ export interface Engine {
   createVolume(volume: CreateHostVolume, options: EngineCall): Promise<HostVolume>;
   /** Rejects with `conflict` while a container uses the volume, and with `not-found` when there is none. */
   removeVolume(name: string, options: EngineCall): Promise<void>;
-  /** Removes unused volumes. @param all whether those with a name, too */
+  /** Removes unused volumes. @param all whether to remove named volumes, too */
   pruneVolumes(all: boolean, options: EngineCall): Promise<PrunedVolumes>;
   /** Lists all networks, with and without berth's label. */
   networks(options: EngineCall): Promise<readonly ObservedNetwork[]>;
@@ -57,11 +57,11 @@ export interface Engine {
   connectNetwork(network: string, options: ConnectOptions): Promise<void>;
   imageExists(image: string, options: EngineCall): Promise<boolean>;
   /**
-   * Returns under which digests registries have an image of this host, as "name@sha256:…": none for an image that was built
-   * or loaded here. Undefined when the host does not have the image.
+   * Returns the digests under which registries have an image of this host, as "name@sha256:…": none for an image that
+   * was built or loaded here. Undefined when the host does not have the image.
    */
   repoDigests(image: string, options: EngineCall): Promise<readonly string[] | undefined>;
-  /** Asks the registry of an image for the digest of its tag. Rejects with Docker's reason when it cannot be asked. */
+  /** Queries the image's registry for the digest of its tag. Rejects with Docker's reason when this fails. */
   registryDigest(image: string, options: RegistryCall): Promise<string>;
   /** Resolves when the image is present. Concurrent callers share one pull. */
   pull(image: string, options: PullOptions): Promise<void>;
@@ -93,7 +93,7 @@ export interface EngineCall {
 }
 
 export interface RegistryCall extends EngineCall {
-  /** Undefined to ask without credentials. */
+  /** Undefined to query without credentials. */
   readonly credentials?: RegistryCredentials | undefined;
 }
 
@@ -185,7 +185,7 @@ export interface AttachOptions extends EngineCall {
 export interface WriteArchiveOptions extends EngineCall {
   /** An existing folder. */
   readonly path: string;
-  /** Refuses to replace a folder by something else, and the reverse. */
+  /** Refuses to replace a folder with a non-folder and vice versa. */
   readonly keepTypes: boolean;
   /** Sets the owners as `docker cp --archive` does. */
   readonly keepOwners: boolean;
@@ -197,7 +197,7 @@ export interface ContainerFile {
   readonly sizeBytes: number;
   /** The bits of Go's fs.FileMode. */
   readonly mode: number;
-  /** Empty for other files than symbolic links. */
+  /** Empty unless the file is a symbolic link. */
   readonly linkTarget: string;
 }
 

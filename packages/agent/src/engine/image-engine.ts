@@ -13,7 +13,7 @@ export interface LocalImage {
   readonly createdMs: number;
   /** Digests of the layers as uncompressed tar archives, in order. */
   readonly layers: readonly string[];
-  /** When a name was given last, in ms since the epoch. 0 when not known. */
+  /** When the image was last tagged, in ms since the epoch. 0 when unknown. */
   readonly taggedMs: number;
 }
 
@@ -29,9 +29,9 @@ export interface ImageEngine {
   inspectImage(image: string, options: EngineCall): Promise<LocalImage | undefined>;
   /** Returns the image as a tar archive. The archive has all layers. */
   saveImage(image: string, options: EngineCall): Promise<Readable>;
-  /** Loads an archive. Docker needs no file for a layer that it has already. */
+  /** Loads an archive. The archive may lack layers that Docker already has. */
   loadImage(archive: Readable, options: EngineCall): Promise<void>;
-  /** Gives an image another name. */
+  /** Tags an image with another name. */
   tagImage(imageId: string, name: string, options: EngineCall): Promise<void>;
   /** Removes one name of an image, and the image with its last name. Rejects with `conflict` while a container uses it. */
   removeImage(name: string, options: EngineCall): Promise<void>;

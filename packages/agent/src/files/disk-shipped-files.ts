@@ -62,7 +62,7 @@ async function* stopping(
   }
 }
 
-/** Adds the path on the client's machine to an error, which people know. Keeps the code. */
+/** Adds the path on the client's machine, which users recognize, to an error. Keeps the code. */
 function failed(source: string, error: unknown): BerthError {
   const cause = diskError(error, "the copies of shipped files") ?? error;
   const code = isBerthError(cause) ? cause.code : "BERTH_INTERNAL";

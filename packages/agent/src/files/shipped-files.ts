@@ -2,7 +2,7 @@ import type { TaskShippedMounts } from "../core/tasks/shipped-mounts.js";
 
 /** Where the archives of shipped mounts come from. */
 export interface ArchiveSource {
-  /** Opens an archive, and fetches it from another node first unless this one has it. */
+  /** Opens an archive. Fetches it from another node first if this node lacks it. */
   open(digest: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
 }
 
@@ -13,8 +13,8 @@ export interface ShippedFiles {
   /** Returns the IDs of the tasks that have copies. */
   list(): Promise<readonly string[]>;
   /**
-   * Writes the copies of a task. Those that are there stay: a container may have mounted and changed them. Each copy appears
-   * atomically. Rejects when not all of them are there.
+   * Writes a task's copies. Existing copies stay: a container may have mounted and changed them. Each copy appears
+   * atomically. Rejects unless all of them exist afterwards.
    */
   write(mounts: TaskShippedMounts, signal: AbortSignal): Promise<void>;
   /** Removes the copies of a task. No effect when it has none. */

@@ -7,8 +7,8 @@ export interface TaskFiles {
   /** Returns the IDs of the tasks that have files. */
   list(): Promise<readonly string[]>;
   /**
-   * Writes the files of a task. A file with the right content, owner and mode stays, because a container may have mounted
-   * it. Each file appears atomically. Rejects when not all of them are there.
+   * Writes a task's files. A file with the right content, owner and mode stays, because a container may have mounted
+   * it. Each file appears atomically. Rejects unless all of them exist afterwards.
    */
   write(files: TaskFileSet, signal: AbortSignal): Promise<void>;
   /** Removes the files of a task. No effect when it has none. */

@@ -22,7 +22,7 @@ export function secretsMountPoint(dataDir: string): string {
   return `${DEFAULT_MOUNT_POINT}-${createHash("sha256").update(path).digest("hex").slice(0, SUFFIX_LENGTH)}`;
 }
 
-/** Keeps the files of tasks on a tmpfs of its own, which it mounts before it writes the first file. */
+/** Keeps task files on a dedicated tmpfs, which is mounted before the first file is written. */
 export class TmpfsTaskFiles implements TaskFiles {
   readonly directory: string;
   readonly #run: RunProgram;
@@ -70,7 +70,7 @@ export class TmpfsTaskFiles implements TaskFiles {
   }
 }
 
-/** Writes a file unless it is there. A container that mounts it sees either no file or a complete one. */
+/** Writes a file unless it exists. A container that mounts it sees either no file or a complete one. */
 async function ensureFile(path: string, file: TaskFile): Promise<void> {
   if (await isWritten(path, file)) return;
   const temporary = `${path}.new`;

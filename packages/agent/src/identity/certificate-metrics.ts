@@ -1,7 +1,7 @@
 import { Gauge, Registry } from "prom-client";
 import { currentFacts, type HostIdentity } from "./host-identity.js";
 
-/** Returns the end of this host's certificate in Prometheus text format. */
+/** Returns the expiry time of this host's certificate in Prometheus text format. */
 export function certificateMetrics(identity: Pick<HostIdentity, "rpc">): Promise<string> {
   const registry = new Registry();
   const expiry = new Gauge({

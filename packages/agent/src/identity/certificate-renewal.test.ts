@@ -134,7 +134,7 @@ it("renewalAdvice says whether the certificate is valid, can be renewed, or requ
   const facts = currentFacts(await identityOf("advice"));
   const end = facts.notAfterMs;
   expect(renewalAdvice(facts, end)).toContain("still valid");
-  expect(renewalAdvice(facts, end + 1)).toMatch(/suffices for its renewal until .*this host's clock says/);
+  expect(renewalAdvice(facts, end + 1)).toMatch(/can be used for its renewal until .*this host's clock says/);
   expect(renewalAdvice(facts, end + RENEWAL_GRACE_MS + 1)).toContain("berth agent join");
 });
 

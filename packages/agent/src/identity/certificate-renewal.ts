@@ -39,7 +39,7 @@ export class CertificateRenewal {
     this.#options = options;
   }
 
-  /** Resolves when the certificate has not expired by this host's clock, or when the signal fires. */
+  /** Resolves when the certificate is unexpired by this host's clock, or when the signal fires. */
   async waitUntilUnexpired(signal: AbortSignal): Promise<void> {
     const { identity } = this.#options;
     if (Date.now() <= currentFacts(identity).notAfterMs || signal.aborted) return;
@@ -54,7 +54,7 @@ export class CertificateRenewal {
     });
   }
 
-  /** Renews the certificate after half of its validity until the signal fires. Logs failures, and tries again. */
+  /** Renews the certificate after half of its validity, until the signal fires. Logs and retries failures. */
   async run(signal: AbortSignal): Promise<void> {
     const { identity, log } = this.#options;
     const files = await identity.folder.load();
@@ -78,7 +78,7 @@ export class CertificateRenewal {
     );
   }
 
-  /** Asks one server after the other. @throws the error of the last server */
+  /** Tries the servers one after the other. @throws the error of the last server */
   async #requestCertificate(certificateRequest: string, signal: AbortSignal): Promise<NewCertificate> {
     const { identity, transport, servers } = this.#options;
     let failure: unknown = new Error("no server is known");
@@ -97,7 +97,7 @@ export class CertificateRenewal {
     throw failure;
   }
 
-  /** Logs each new problem once, not once for each attempt. */
+  /** Logs each new problem once rather than for every attempt. */
   #logFailure(error: unknown): void {
     const { identity, log } = this.#options;
     const reason = error instanceof Error ? error.message : String(error);
@@ -129,20 +129,20 @@ export function onAuthorities(
   if (!isCurrent) demand.request(nowMs + Math.round(random * Math.min(spreadMs, MAX_SPREAD_MS)));
 }
 
-/** Returns what the administrator has to know while renewals fail. */
+/** Returns the advice to log while renewals fail. */
 export function renewalAdvice(facts: CertificateFacts, nowMs: number): string {
-  if (nowMs <= facts.notAfterMs) return "trying again; the certificate is still valid";
+  if (nowMs <= facts.notAfterMs) return "retrying; the certificate is still valid";
   const graceEndMs = facts.notAfterMs + RENEWAL_GRACE_MS;
   const clock = `this host's clock says ${formatTime(nowMs)}`;
   if (nowMs <= graceEndMs) {
-    return `trying again; the certificate has expired, and suffices for its renewal until ${formatTime(graceEndMs)} (${clock})`;
+    return `retrying; the certificate has expired, but can be used for its renewal until ${formatTime(graceEndMs)} (${clock})`;
   }
   return `the certificate expired too long ago (${clock}): run "berth agent join ADDRESS --force" with a new token, or correct the clock`;
 }
 
 /**
- * Returns a new certificate if it is for the same identity and of an authority in its bundle. A wrong one must not be
- * stored.
+ * Returns a new certificate if it is for the same identity and was issued by an authority in its bundle. Any other
+ * certificate must not be stored.
  * @throws BerthError BERTH_CERTIFICATE_INVALID, BERTH_PROTOCOL
  */
 export function requireSameIdentity(renewed: NewCertificate, current: CertificateFacts): NewCertificate {

@@ -15,9 +15,9 @@ import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 export interface HostIdentity {
   readonly nodeId: string;
   readonly folder: IdentityFolder;
-  /** What connections use. Renewals replace it. */
+  /** The identity for connections. Renewals replace it. */
   readonly rpc: RotatingIdentity;
-  /** Demands renewals before their time. */
+  /** Requests early renewals. */
   readonly demand: RenewalDemand;
 }
 

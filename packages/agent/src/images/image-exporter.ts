@@ -38,7 +38,7 @@ export class ImageExporter {
     setMaxListeners(0, options.signal);
   }
 
-  /** Remembers the configuration of an image that was just imported, whose layers may still be in the store. */
+  /** Caches the configuration of an image that was just imported, whose layers may still be in the store. */
   remember(imageId: string, config: Buffer): void {
     this.#configs.delete(imageId);
     this.#configs.set(imageId, config);
@@ -64,7 +64,7 @@ export class ImageExporter {
     const running = this.#running.get(imageId);
     if (running !== undefined) return running;
     if (this.#running.size >= MAX_EXPORTS) {
-      const message = `this node already exports ${MAX_EXPORTS} images`;
+      const message = `this node is already exporting ${MAX_EXPORTS} images`;
       throw new BerthError({ code: "BERTH_LIMIT_EXCEEDED", message });
     }
     const exporting = this.#export(imageId).finally(() => this.#running.delete(imageId));
@@ -86,7 +86,7 @@ export class ImageExporter {
       await store.add(content);
     });
     if (sha256Digest(config) !== imageId)
-      throw invalidImage(`Docker has exported another image than ${imageId}`);
+      throw invalidImage(`Docker exported a different image than ${imageId}`);
     this.remember(imageId, config);
     return config;
   }

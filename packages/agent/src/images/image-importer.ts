@@ -40,7 +40,7 @@ export async function importImage(
   call: EngineCall,
 ): Promise<void> {
   const { layers } = parseImageConfig(config);
-  if (sha256Digest(config) !== imageId) throw invalidImage(`${imageId} has another configuration`);
+  if (sha256Digest(config) !== imageId) throw invalidImage(`${imageId} has a different configuration`);
   const present = await countPresentLayers(layers, engine, call);
   const files = [];
   for (const digest of new Set(layers.slice(present))) {
@@ -56,7 +56,7 @@ export async function importImage(
   await engine.loadImage(createImageArchive({ imageId, config, name, layers, files }), call);
   const loaded = await engine.inspectImage(name, call);
   if (loaded === undefined || !isSameImage(loaded, { imageId, layers })) {
-    throw invalidImage(`Docker has loaded ${loaded?.id ?? "nothing"} as ${name}, not ${imageId}`);
+    throw invalidImage(`Docker loaded ${loaded?.id ?? "nothing"} as ${name} instead of ${imageId}`);
   }
 }
 

@@ -18,14 +18,14 @@ const REMOVAL_TIMEOUT_MS = 5 * 60_000;
 
 export interface ImageInventoryOptions {
   readonly engine: ImageEngine;
-  /** The archives of shipped mounts, which count as images that berth brought. */
+  /** The archives of shipped mounts, which are treated like images that berth distributed. */
   readonly shipped: LayerStore;
   readonly now: () => number;
   /** Aborts when the agent stops. */
   readonly signal: AbortSignal;
 }
 
-/** Answers the leader's questions about the images of this host, and removes images that berth brought. */
+/** Answers the leader's queries about this host's images, and removes images that berth distributed. */
 export class ImageInventoryResponder {
   readonly #options: ImageInventoryOptions;
 
@@ -55,7 +55,7 @@ export class ImageInventoryResponder {
     }
   }
 
-  /** Removes the names that berth gave, and the images that have no other name. Never rejects. */
+  /** Removes names that berth gave, and images without other names. Never rejects. */
   async remove(request: RemoveImages): Promise<ImagesRemoved> {
     const { requestId, imageIds, keptImageIds, minAgeMs } = request;
     const { engine, shipped, now } = this.#options;
@@ -108,7 +108,7 @@ export class ImageInventoryResponder {
     };
   }
 
-  /** Returns when the image got its last name. Now if Docker does not know it. */
+  /** Returns when the image was last tagged; the current time if Docker does not know. */
   async #addedMs({ id }: LocalImage, signal: AbortSignal): Promise<number> {
     const { engine, now } = this.#options;
     return (await engine.inspectImage(id, { signal }))?.taggedMs || now();

@@ -4,9 +4,9 @@ import type { RpcConnection, RpcTransport } from "@berth/proto/rpc";
 import type { LayerStore } from "./layer-store.js";
 import type { UploadedPart } from "./upload-progress.js";
 
-/** A node that exports an image answers when that is complete. */
+/** A node that exports an image responds when the export is complete. */
 const DESCRIBE_TIMEOUT_MS = 10 * 60_000;
-/** A source that sends nothing for so long is given up. It may export the image first. */
+/** A source that sends nothing for this long is abandoned. It may have to export the image first. */
 const SILENCE_TIMEOUT_MS = 60_000;
 
 /** An image as another node describes it. */
@@ -29,27 +29,27 @@ export class ImagePeers {
     this.#open.clear();
   }
 
-  /** Asks a node for an image. @throws BerthError BERTH_IMAGE_INVALID when the answer is about another image */
+  /** Asks a node for a description of an image. @throws BerthError BERTH_IMAGE_INVALID when it describes another image */
   async describe(source: ImageSource, imageId: string, signal: AbortSignal): Promise<DescribedImage> {
     const options = { signal, timeoutMs: DESCRIBE_TIMEOUT_MS };
     const answer = await this.#callsTo(source).describeImage({ imageId }, options);
     const { config, layerSizes } = answer;
     if (config.length > MAX_CONFIG_BYTES || sha256Digest(config) !== imageId) {
-      throw invalidImage(`node ${source.nodeId} described another image than ${imageId}`);
+      throw invalidImage(`node ${source.nodeId} described a different image than ${imageId}`);
     }
     const digests = parseImageConfig(config).layers;
     if (
       layerSizes.length !== digests.length ||
       !layerSizes.every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0)
     ) {
-      throw invalidImage(`node ${source.nodeId} did not tell the sizes of the layers`);
+      throw invalidImage(`node ${source.nodeId} did not report the sizes of the layers`);
     }
     const layers = digests.map((digest, index) => ({ digest, sizeBytes: layerSizes[index] ?? 0 }));
     return { config, layers };
   }
 
   /**
-   * Yields the parts of an image that a client is pushing to a node. Waits for as long as the node waits for the client.
+   * Yields the parts of an image that a client is pushing to a node. Waits as long as the node waits for the client.
    * @throws BerthError when the upload fails, or the node does not know it
    */
   async *watchUpload(
@@ -64,9 +64,9 @@ export class ImagePeers {
   }
 
   /**
-   * Copies a layer of a node into the store, from where an earlier transfer has stopped. Calls `onBytes` with the number of
+   * Copies a layer from a node into the store, resuming an interrupted transfer. Calls `onBytes` with the number of
    * bytes in each message.
-   * @throws BerthError BERTH_IMAGE_INVALID when the node sends another content
+   * @throws BerthError BERTH_IMAGE_INVALID when the node sends different content
    */
   async copyLayer(
     source: ImageSource,

@@ -13,7 +13,7 @@ import type { ImageExporter } from "./image-exporter.js";
 import type { LayerStore } from "./layer-store.js";
 import type { UploadedPart, UploadProgress } from "./upload-progress.js";
 
-/** Each one keeps the disk busy, and its buffers in memory. The callers try again, or another node. */
+/** Each read keeps the disk busy and buffers in memory. Callers retry, or try another node. */
 const MAX_CONCURRENT_READS = 32;
 
 export interface ImageServiceOptions {
@@ -94,7 +94,7 @@ async function exportLayer(
   return layer.sizeBytes;
 }
 
-/** Returns whether other nodes may have the image: berth has brought it, or it comes from no registry. */
+/** Returns whether other nodes may get the image: berth distributed it, or it does not come from a registry. */
 function isShared({ names, repoDigests }: LocalImage): boolean {
   if (names.some((name) => managedImageId(name) !== undefined)) return true;
   return repoDigests.length === 0 || names.some((name) => isLocalImage(name, repoDigests));
@@ -110,12 +110,15 @@ function missing(what: string): BerthError {
 }
 
 function invalidOffset(digest: string, offset: number): BerthError {
-  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `layer ${digest} has no byte ${offset}` });
+  return new BerthError({
+    code: "BERTH_INPUT_INVALID",
+    message: `offset ${offset} is beyond the end of layer ${digest}`,
+  });
 }
 
 function tooManyReads(): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `this node already sends ${MAX_CONCURRENT_READS} layers`,
+    message: `this node is already sending ${MAX_CONCURRENT_READS} layers`,
   });
 }

@@ -38,7 +38,7 @@ export interface TransferCall {
   readonly pushedLayers?: readonly string[];
 }
 
-/** Brings images from other nodes into this host's Docker. */
+/** Transfers images from other nodes to this host's Docker daemon. */
 export class ImageTransfers {
   readonly #options: ImageTransfersOptions;
 
@@ -46,7 +46,7 @@ export class ImageTransfers {
     this.#options = options;
   }
 
-  /** Returns whether Docker has the image, and gives it the name under which berth uses it. */
+  /** Gives an image the name under which berth uses it. Returns whether Docker has the image. */
   async ensureName(
     { name, imageId }: Pick<WantedImage, "name" | "imageId">,
     signal: AbortSignal,
@@ -101,8 +101,8 @@ export class ImageTransfers {
   }
 
   /**
-   * Fetches the layers of an image while a client pushes it to the source. Returns the configuration once all layers are
-   * there. Returns undefined when something is missing: the source has the rest when the upload is complete.
+   * Fetches the layers of an image while a client pushes it to the source. Returns the configuration once all layers
+   * have arrived. Returns undefined when something is missing: the source has the rest once the upload is complete.
    */
   async #followUpload(
     { imageId }: WantedImage,
@@ -146,7 +146,7 @@ export class ImageTransfers {
         reasons.push(error instanceof Error ? error.message : String(error));
       }
     }
-    const why = reasons.length === 0 ? "no connected node has it: push it again" : reasons.join("; ");
+    const why = reasons.length === 0 ? "no connected node has it: push the image again" : reasons.join("; ");
     throw new BerthError({
       code: "BERTH_NODE_UNREACHABLE",
       message: `image ${image} (${imageId.slice(0, 19)}) cannot be fetched: ${why}`,
@@ -207,6 +207,6 @@ export function requirePlatform(image: string, config: Uint8Array, host: string)
   if (`${os}/${architecture}` === host) return;
   throw new BerthError({
     code: "BERTH_IMAGE_INVALID",
-    message: `image ${image} is for ${platform}, and this node is ${host}: build it for this platform, or add the constraint "node.platform.arch == ${architecture}"`,
+    message: `image ${image} is for ${platform}, but this node is ${host}: build it for this platform, or add the constraint "node.platform.arch == ${architecture}"`,
   });
 }

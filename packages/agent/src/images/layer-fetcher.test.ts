@@ -54,7 +54,7 @@ function createPeers(): ImagePeers {
         asked.push(`${address} ${offset}`);
         const layer = LAYERS.find((each) => digestOf(each) === digest);
         const answer = nodes.get(address);
-        if (layer === undefined || answer === undefined) throw new Error("the node does not answer");
+        if (layer === undefined || answer === undefined) throw new Error("the node does not respond");
         yield* answer(layer, offset);
       },
     },
@@ -106,7 +106,7 @@ test("fetchLayers fails with the reasons of all sources, and at once without any
   nodes.set("n1", lying);
   await expect(fetch([source("n1"), source("n2")], LAYERS.slice(0, 1))).rejects.toMatchObject({
     code: "BERTH_NODE_UNREACHABLE",
-    message: expect.stringMatching(/n1: invalid image: .*; n2: the node does not answer/),
+    message: expect.stringMatching(/n1: invalid image: .*; n2: the node does not respond/),
   });
 });
 

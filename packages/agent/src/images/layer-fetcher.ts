@@ -5,12 +5,12 @@ import type { LayerStore } from "./layer-store.js";
 
 /** Layers in transfer at a time. Two sources are busy with two each, and one source sends faster with several. */
 const MAX_CONCURRENT_LAYERS = 4;
-/** Attempts for each source and layer. A source that restarts is back after some seconds. */
+/** Attempts for each source and layer. A restarting source is back after a few seconds. */
 const ROUNDS = 3;
 const ROUND_DELAY_MS = 2_000;
 
 export interface LayerFetch {
-  /** Digests of the layers to fetch. A source may tell them one by one. */
+  /** Digests of the layers to fetch. A source may report them one by one. */
   readonly layers: Iterable<string> | AsyncIterable<string>;
   readonly sources: readonly ImageSource[];
   readonly peers: ImagePeers;
@@ -19,8 +19,8 @@ export interface LayerFetch {
 }
 
 /**
- * Fetches layers from other nodes, several at a time and from all sources. A layer that one source cannot deliver comes from
- * the next one.
+ * Fetches layers from other nodes, several at a time and from all sources. If one source cannot deliver a layer, the
+ * next one is tried.
  * @throws BerthError BERTH_NODE_UNREACHABLE when no source has delivered a layer
  */
 export async function fetchLayers(fetch: LayerFetch, signal: AbortSignal): Promise<void> {

@@ -7,7 +7,7 @@ import { allocateChunk, BerthError, shortenChunk } from "@berth/proto";
 import { invalidImage, isSha256Digest } from "@berth/proto/images";
 import { raceSignal } from "../runtime/race-signal.js";
 
-/** Free space that transfers leave on the disk, for everything else on the host. */
+/** Disk space that transfers leave free for everything else on the host. */
 const RESERVED_BYTES = 256 * 1024 * 1024;
 /** Docker's output arrives in chunks of 64 KiB. Those that wait are written at once. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -179,12 +179,12 @@ export class LayerStore {
     }
   }
 
-  /** @throws BerthError BERTH_DISK_FAILED when so many more bytes would fill the disk */
+  /** @throws BerthError BERTH_DISK_FAILED when this many bytes would fill the disk */
   async requireRoom(bytes: number): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const { bavail, bsize } = await statfs(this.#directory);
     if (bavail * bsize >= bytes + RESERVED_BYTES) return;
-    const message = `the disk of ${this.#directory} has ${mebibytes(bavail * bsize)} MiB left, and the transfer needs ${mebibytes(bytes)} MiB in addition to ${mebibytes(RESERVED_BYTES)} MiB that stay free: free some space on it`;
+    const message = `the disk of ${this.#directory} has ${mebibytes(bavail * bsize)} MiB free, but the transfer needs ${mebibytes(bytes)} MiB in addition to ${mebibytes(RESERVED_BYTES)} MiB that stay free: free some disk space`;
     throw new BerthError({ code: "BERTH_DISK_FAILED", message });
   }
 
@@ -199,7 +199,7 @@ export class LayerStore {
     }
   }
 
-  /** Removes what an earlier run of the agent has left unfinished and unnamed. */
+  /** Removes unfinished, unnamed layers of earlier runs of the agent. */
   async clean(): Promise<void> {
     for (const name of await this.#names()) {
       if (!LAYER_FILE.test(name) && !PARTIAL_FILE.test(name)) await rm(join(this.#directory, name));
@@ -234,7 +234,8 @@ export class LayerStore {
   }
 
   #path(digest: string): string {
-    if (!isSha256Digest(digest)) throw invalidImage(`${JSON.stringify(digest.slice(0, 100))} is no digest`);
+    if (!isSha256Digest(digest))
+      throw invalidImage(`${JSON.stringify(digest.slice(0, 100))} is not a digest`);
     return join(this.#directory, digest.slice("sha256:".length));
   }
 }
@@ -284,7 +285,7 @@ export class LayerWriter {
     this.#written.catch(() => {});
   }
 
-  /** Completes the layer. @throws BerthError BERTH_IMAGE_INVALID when its content is another one; it is removed then */
+  /** Completes the layer. @throws BerthError BERTH_IMAGE_INVALID when its digest is wrong; the layer is then removed */
   async finish(): Promise<void> {
     const { digest, file, path, target, hash } = this.#options;
     try {

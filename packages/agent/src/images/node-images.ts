@@ -36,10 +36,10 @@ type LeaderCalls = Pick<RpcClient<DispatcherServiceService>, "findImage">;
 export interface NodeImagesOptions {
   readonly engine: ImageEngine;
   readonly store: LayerStore;
-  /** The archives of shipped mounts. The leader says when they are not used any more. */
+  /** The archives of shipped mounts. The leader reports when they are no longer used. */
   readonly shipped: LayerStore;
   readonly transport: RpcTransport;
-  /** "host:port" on which the agents of other nodes get images. */
+  /** The "host:port" on which images are served to the agents of other nodes. */
   readonly listen: string;
   /** The platform of this host, such as "linux/amd64". */
   readonly platform: () => string;
@@ -51,8 +51,8 @@ export interface NodeImagesOptions {
 }
 
 /**
- * The images and the archives of shipped mounts of this node that the cluster distributes: brings them, serves them to other
- * nodes, and tells the leader.
+ * The images and archives of shipped mounts that the cluster distributes: fetches them, serves them to other nodes, and
+ * reports them to the leader.
  */
 export class NodeImages implements ManagedImages, ArchiveSource {
   readonly inventory: ImageInventoryResponder;
@@ -102,7 +102,7 @@ export class NodeImages implements ManagedImages, ArchiveSource {
     await this.#transfers.fetch(wanted, sources, call);
   }
 
-  /** Opens the archive of a shipped mount, and fetches it from other nodes unless this one has it. */
+  /** Opens the archive of a shipped mount. Fetches it from other nodes if this node lacks it. */
   async open(digest: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const { shipped } = this.#options;
     if ((await shipped.sizeOf(digest)) === undefined) {
@@ -144,7 +144,7 @@ export class NodeImages implements ManagedImages, ArchiveSource {
     const deadlineMs = performance.now() + LEADER_WAIT_MS;
     while (this.#leader === undefined) {
       if (performance.now() > deadlineMs) {
-        const message = "no leader can be asked which nodes have the image";
+        const message = "this node is not connected to a leader, which knows the nodes that have the image";
         throw new BerthError({ code: "BERTH_NO_LEADER", message });
       }
       await sleep(LEADER_POLL_MS, undefined, { signal });
@@ -166,7 +166,7 @@ export class NodeImages implements ManagedImages, ArchiveSource {
       });
     } catch (error) {
       if (!isBerthError(error)) throw error;
-      log.warn({ listen, reason: error.message }, "other nodes cannot get images from this one");
+      log.warn({ listen, reason: error.message }, "other nodes cannot get images from this node");
       return undefined;
     }
   }

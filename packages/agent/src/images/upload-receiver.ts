@@ -25,7 +25,7 @@ import { UploadProgress } from "./upload-progress.js";
 
 /** Each upload writes to the disk. */
 const MAX_UPLOADS = 4;
-/** A client that sends nothing for so long is given up. What it has sent stays for a later upload. */
+/** A client that sends nothing for this long is disconnected. What it has sent stays for a later upload. */
 const SILENCE_TIMEOUT_MS = 60_000;
 const MAX_LAYERS = 200;
 
@@ -74,7 +74,7 @@ export class UploadReceiver extends StreamRelay<StartImageUpload, "receiveImage"
   }
 
   protected async refuse(calls: Calls, { requestId }: StartImageUpload, maxStreams: number): Promise<void> {
-    const error = `this node already receives ${maxStreams} images`;
+    const error = `this node is already receiving ${maxStreams} images`;
     async function* messages(): AsyncGenerator<ReceiveImageRequest> {
       yield { requestId, download: undefined, error };
     }
@@ -161,7 +161,7 @@ class ReceivedUpload {
     const { writer } = this.#layer ?? {};
     this.#layer = undefined;
     await writer?.suspend();
-    this.progress.end(new Error("the upload has ended before it was complete"));
+    this.progress.end(new Error("the upload ended before it was complete"));
     this.#ended.abort(new Error("the upload has ended"));
   }
 
@@ -203,7 +203,7 @@ class ReceivedUpload {
 
   async #storeImage({ image, imageId, layers }: ImageUploadStart, config: Buffer): Promise<void> {
     if (sha256Digest(config) !== imageId || parseImageConfig(config).layers.join() !== layers.join()) {
-      throw invalidImage(`the client has sent another configuration than that of ${imageId}`);
+      throw invalidImage(`the client sent a configuration that is not that of ${imageId}`);
     }
     this.progress.add({ kind: "config", config });
     this.progress.end();
@@ -213,7 +213,7 @@ class ReceivedUpload {
 
   async #requireArchive({ imageId }: ImageUploadStart): Promise<void> {
     if ((await this.#store.sizeOf(imageId)) !== undefined) return;
-    throw invalidImage(`the client has not sent the archive ${imageId}`);
+    throw invalidImage(`the client did not send the archive ${imageId}`);
   }
 
   async #fetch(layers: readonly string[]): Promise<void> {
@@ -230,7 +230,7 @@ class ReceivedUpload {
 
   async #startLayer(digest: string): Promise<void> {
     if (this.#layer !== undefined || !this.#needed.has(digest)) {
-      throw invalidImage(`the client has sent a layer that was not asked for: ${digest.slice(0, 100)}`);
+      throw invalidImage(`the client sent a layer that was not requested: ${digest.slice(0, 100)}`);
     }
     const store = this.#store;
     await store.requireRoom(0);
@@ -247,7 +247,7 @@ class ReceivedUpload {
   #startSilenceTimer(): void {
     const seconds = SILENCE_TIMEOUT_MS / 1_000;
     this.#silence = setTimeout(
-      () => this.#fail(new Error(`the client has sent nothing for ${seconds} s`)),
+      () => this.#fail(new Error(`the client sent nothing for ${seconds} s`)),
       SILENCE_TIMEOUT_MS,
     );
   }
@@ -262,6 +262,6 @@ function requireStart({ start }: StartImageUpload): ImageUploadStart {
     (!start.isShipped || start.layers.join() === start.imageId) &&
     start.layers.length <= MAX_LAYERS &&
     start.layers.every(isSha256Digest);
-  if (!isValid) throw invalidImage("the upload names no image");
+  if (!isValid) throw invalidImage("the upload does not name an image");
   return start;
 }

@@ -115,7 +115,7 @@ function describe(
   start: string,
 ): string {
   const approval = awaitsApproval
-    ? [`The node waits for approval: run "berth node accept ${name}" on a server.`]
+    ? [`The node is waiting for approval: run "berth node accept ${name}" on a server.`]
     : [];
   const next =
     advertise === undefined
@@ -147,19 +147,17 @@ export function startCommand(
 function joinCommand(): Command {
   const { BERTH_DATA_DIR: dataDir = DEFAULT_DATA_DIR, BERTH_ADVERTISE: advertise = "" } = process.env;
   return new Command("berth agent join")
-    .description(
-      "Get a certificate for this host with a join token, so that its agent becomes a node of the cluster",
-    )
+    .description("Join a cluster: get a certificate for this host with a join token")
     .version(BERTH_VERSION, "--version")
     .argument("<address>", "HOST:PORT of a server")
     .option("--token-file <path>", "file with the join token; - for standard input")
     .addOption(
       new Option(
         "--advertise <address>",
-        "IP address at which other hosts reach this one, for berth agent [BERTH_ADVERTISE]",
+        "IP address at which other hosts reach this host, for berth agent [BERTH_ADVERTISE]",
       ).default(advertise),
     )
-    .option("--force", "join although this host has joined before, as a new node", false)
+    .option("--force", "join again, as a new node, even if this host has joined before", false)
     .addOption(
       new Option("--data-dir <path>", "data directory of the agent [BERTH_DATA_DIR]").default(dataDir),
     )

@@ -25,11 +25,11 @@ export interface JoinHostOptions {
   readonly dataDir: string;
   /** The name that the agent reports. */
   readonly hostname: string;
-  /** The IP address at which other hosts reach this one, for `berth agent`. Undefined to leave it as it is. */
+  /** The IP address at which other hosts reach this host, for `berth agent`. Undefined to keep the current one. */
   readonly advertise: string | undefined;
-  /** Joins although the host has joined before. */
+  /** Whether to join even if the host has joined before. */
   readonly force: boolean;
-  /** Reads the join token. Called once the host may join. */
+  /** Reads the join token. Called after checking that the host may join. */
   readonly readToken: () => Promise<string>;
 }
 
@@ -47,10 +47,10 @@ export interface JoinedHost {
 }
 
 /**
- * Gets a certificate for this host and stores it, with the servers, where the agent finds them.
+ * Gets a certificate for this host, and stores it together with the servers for the agent.
  *
- * Can be repeated after a crash: the certificate is stored last, and the key stays the same until then. The cluster counts
- * requests with the same token and key as one use.
+ * Can be repeated after a crash: the certificate is stored last, and the key stays the same until then. The cluster
+ * counts requests with the same token and key as one use.
  * @throws BerthError BERTH_CONFLICT, BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
  */
 export async function joinHost(options: JoinHostOptions, signal: AbortSignal): Promise<JoinedHost> {
@@ -104,7 +104,7 @@ async function requireNotJoined(folder: IdentityFolder): Promise<void> {
   const nodeId = nodeIdOf(files.certificate);
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `this host has already joined the cluster ${cluster} as node ${nodeId}: to join again as a new node, run "berth node rm ${nodeId}" on a server, and repeat this command with --force`,
+    message: `this host has already joined the cluster ${cluster} as node ${nodeId}: to join again as a new node, run "berth node rm ${nodeId}" on a server, then repeat this command with --force`,
     details: { cluster, nodeId },
   });
 }

@@ -38,7 +38,7 @@ test("files that exceed a limit or are empty are ignored, without their contents
   expect(idsOf(contents)).toEqual(["ok"]);
   expect(problems).toEqual([
     "file empty is empty",
-    "file large has more than 512000 bytes",
+    "file large is larger than 512000 bytes",
     "a file has an invalid ID",
   ]);
 });

@@ -1,7 +1,7 @@
 import { type AssignedFile, type Assignments, MAX_FILE_BYTES } from "@berth/proto";
 import type { FileContents } from "../core/tasks/task-files.js";
 
-/** Limits of the files of one node, which are kept in memory. Far above what its tasks can use. */
+/** Limits of one node's files, which are kept in memory. Far above what its tasks can use. */
 const MAX_FILES = 10_000;
 const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 const FILE_ID = /^[A-Za-z0-9_-]{1,64}$/;
@@ -46,7 +46,7 @@ export class AssignedFiles {
     const otherBytes = this.#totalBytes - (earlier?.content.length ?? 0);
     if (!FILE_ID.test(id)) return "a file has an invalid ID";
     if (content.length === 0) return `file ${id} is empty`;
-    if (content.length > MAX_FILE_BYTES) return `file ${id} has more than ${MAX_FILE_BYTES} bytes`;
+    if (content.length > MAX_FILE_BYTES) return `file ${id} is larger than ${MAX_FILE_BYTES} bytes`;
     if (otherFiles >= MAX_FILES) return `file ${id} exceeds the limit of ${MAX_FILES} files`;
     if (otherBytes + content.length > MAX_TOTAL_BYTES) {
       return `file ${id} exceeds the limit of ${MAX_TOTAL_BYTES} bytes for all files`;

@@ -7,7 +7,7 @@ const MAX_LOGINS = 10_000;
 export interface AssignedLoginsChange {
   /** All registry logins. Undefined when the message changed none. */
   readonly logins: readonly AssignedRegistryLogin[] | undefined;
-  /** Reasons for which logins were ignored. Never contain secrets. */
+  /** Reasons why logins were ignored. They never contain secrets. */
   readonly problems: readonly string[];
 }
 

@@ -18,8 +18,8 @@ import { MAX_SERVERS } from "./next-attempt.js";
 
 /**
  * How long a leader with a lower epoch is refused after the last contact with the leader of the highest epoch. A former
- * leader stops within seconds, when its lease in etcd expires. A longer refusal protects nothing, and would be final
- * after a false epoch.
+ * leader stops within seconds, when its lease in etcd expires. A longer refusal protects nothing, and would lock this
+ * node out after a wrong epoch.
  */
 export const REFUSE_LOWER_EPOCH_MS = 60_000;
 
@@ -42,7 +42,7 @@ export interface AssignmentReceiverOptions {
   readonly fence: Pick<Fence, "requestAcks">;
   readonly policy: { update(policy: Policy): void };
   readonly knownLeader: KnownLeader;
-  /** Writes the agent's state to disk and resolves when it is there. */
+  /** Writes the agent's state to disk and resolves when it is stored. */
   readonly flushState: () => Promise<void>;
   readonly scheduleStateWrite: () => void;
   readonly log: Logger;
@@ -54,7 +54,7 @@ export class AssignmentReceiver {
   #knownLeader: KnownLeader;
   #assignments = new AssignmentSet();
   #hasSession = false;
-  /** When the last session with the known leader began or ended. An agent that has just started may have lost it just now. */
+  /** When the last session with the known leader began or ended. Initially now, since a restarted agent may have just lost it. */
   #lastContactMs = performance.now();
 
   constructor(options: AssignmentReceiverOptions) {
@@ -68,8 +68,8 @@ export class AssignmentReceiver {
 
   /**
    * Starts an empty set of assignments and stores the epoch of the leader.
-   * @throws BerthError BERTH_STALE_EPOCH when the server is not the leader any more
-   * @throws BerthError BERTH_VERSION_UNSUPPORTED, or BERTH_PROTOCOL when the epoch is not one
+   * @throws BerthError BERTH_STALE_EPOCH when the server is no longer the leader
+   * @throws BerthError BERTH_VERSION_UNSUPPORTED, or BERTH_PROTOCOL when the epoch is invalid
    */
   async onWelcome(welcome: Welcome): Promise<void> {
     requireVersion(welcome);
@@ -85,11 +85,14 @@ export class AssignmentReceiver {
     if (epoch < knownEpoch && !isRestored && silentMs < REFUSE_LOWER_EPOCH_MS) {
       throw new BerthError({
         code: "BERTH_STALE_EPOCH",
-        message: `the server is not the leader any more: its epoch is ${epoch}, this node has joined epoch ${knownEpoch}`,
+        message: `the server is no longer the leader: its epoch is ${epoch}, but this node has joined epoch ${knownEpoch}`,
       });
     }
     if (epoch < knownEpoch)
-      log.warn({ epoch, knownEpoch, silentMs }, "leader of the known epoch is gone; joining a lower epoch");
+      log.warn(
+        { epoch, knownEpoch, silentMs },
+        "the leader of the known epoch is gone; joining a lower epoch",
+      );
     this.#assignments = new AssignmentSet();
     this.#hasSession = true;
     this.#lastContactMs = performance.now();
@@ -110,7 +113,7 @@ export class AssignmentReceiver {
   }
 
   /**
-   * Refuses servers from before a restore for good: after it, two control planes may run.
+   * Permanently refuses servers from before a restore: after it, two control planes may be running.
    * @throws BerthError BERTH_STALE_EPOCH
    */
   #requireGeneration(generation: number): void {
@@ -123,11 +126,11 @@ export class AssignmentReceiver {
     if (generation >= known) return;
     throw new BerthError({
       code: "BERTH_STALE_EPOCH",
-      message: `the cluster was restored from a backup since this server was a part of it (generation ${generation}, this node has joined ${known}): stop this server`,
+      message: `the cluster has been restored from a backup since this server belonged to it (generation ${generation}, but this node has joined ${known}): stop this server`,
     });
   }
 
-  /** Called when a session has ended, whether or not its server was accepted. */
+  /** Called when a session has ended, whether or not the server was accepted as leader. */
   onSessionEnd(): void {
     if (this.#hasSession) this.#lastContactMs = performance.now();
     this.#hasSession = false;
@@ -147,10 +150,10 @@ export class AssignmentReceiver {
     // Networks, files and logins before tasks: a task that arrives with its network would otherwise wait for an unknown network.
     dataPlane.updateNetworks(result);
     const { contents, problems } = result.files;
-    for (const problem of problems) log.error({ problem }, "ignored a secret or config of the leader");
+    for (const problem of problems) log.error({ problem }, "ignored a secret or config from the leader");
     if (contents !== undefined) tasks.updateFiles(contents);
     const { logins, problems: loginProblems } = result.registryLogins;
-    for (const problem of loginProblems) log.error({ problem }, "ignored a registry login of the leader");
+    for (const problem of loginProblems) log.error({ problem }, "ignored a registry login from the leader");
     if (logins !== undefined) tasks.updateRegistryLogins(logins);
     tasks.assign(result.change);
     dataPlane.updateTables(result);

@@ -32,7 +32,7 @@ export interface Applied {
   readonly networks: readonly AssignedNetwork[] | undefined;
   /** All DNS entries. Undefined when the message changed none. */
   readonly dnsEntries: readonly DnsEntry[] | undefined;
-  /** Undefined when the message did not contain it. A complete set of a leader without policies has the default one. */
+  /** Undefined when the message did not contain it. In a complete set from a leader without policies, the default policy. */
   readonly policy: Policy | undefined;
   readonly files: AssignedFilesChange;
   readonly registryLogins: AssignedLoginsChange;

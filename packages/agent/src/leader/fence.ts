@@ -43,7 +43,7 @@ export class Fence {
     this.#needsAcks = true;
   }
 
-  /** Returns the number of the heartbeat that is sent now (its time in ms), or 0 when it needs no acknowledgement. */
+  /** Returns the ID of the heartbeat being sent (its time in ms), or 0 when it needs no acknowledgement. */
   heartbeatNumber(): number {
     return this.#needsAcks ? Math.max(1, Math.floor(performance.now())) : 0;
   }
@@ -72,9 +72,9 @@ export class Fence {
     if (this.#needsAcks && isFenced)
       log.warn(
         { timeoutMs: AGENT_FENCES_AFTER_MS },
-        "no acknowledgement from leader; stopping at-most-one tasks",
+        "no acknowledgement from the leader; stopping at-most-one tasks",
       );
-    else if (this.#needsAcks) log.info("in contact with leader; at-most-one tasks may run");
+    else if (this.#needsAcks) log.info("in contact with the leader; at-most-one tasks may run");
     onChange();
   }
 }

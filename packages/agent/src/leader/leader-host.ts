@@ -7,7 +7,7 @@ import type { Ticker } from "../runtime/ticker.js";
  */
 const CONNECT_PROBE = { tries: 8, tryMs: 50 };
 /**
- * Finds a dead leader host within 1.1 s, about when the next leader is elected. The kernel answers the probes, so a
+ * Finds a dead leader host within 1.1 s, about when the next leader is elected. The kernel responds to the probes, so a
  * busy server does not look dead. A multiple of the peer probe interval, so that both share one wake-up.
  */
 const HOST_PROBE = { everyMs: 300, tries: 16, tryMs: 50 };
@@ -20,8 +20,8 @@ export interface HostLossOptions {
 }
 
 /**
- * Probes the leader's host. Resolves with true when the host stops answering, with false when `signal` fires. A server
- * with a host name is not probed: the name may resolve to several hosts.
+ * Probes the leader's host. Resolves with true when the host stops responding, and with false when `signal` fires. A
+ * server with a host name is not probed: the name may resolve to several hosts.
  */
 export async function waitForHostLoss(
   { address, probe, ticker }: HostLossOptions,

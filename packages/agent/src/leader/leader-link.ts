@@ -16,7 +16,7 @@ export interface LeaderLinkOptions
   readonly renewals?: Renewals | undefined;
   /** Addresses of servers, in the order in which to try them. */
   readonly servers: readonly string[];
-  /** Returns the addresses of the servers that the last leader has named. */
+  /** Returns the addresses of the servers learned from the last leader. */
   readonly namedServers: () => readonly string[];
   readonly nodeId: string;
   /** Returns the highest generation of the cluster that this node has joined. */
@@ -59,8 +59,8 @@ export class LeaderLink {
   }
 
   /**
-   * Runs a session, and after each renewal of the certificate the next one. Returns why the last session ended, and whether
-   * the server has led the cluster.
+   * Runs a session, and a new one after each renewal of the certificate. Returns why the last session ended, and
+   * whether the server was the leader.
    */
   async #runSessions(
     address: string,
@@ -106,12 +106,12 @@ export class LeaderLink {
     if (hadJoined && end.hasExpired === true) {
       this.#options.log.info(
         { server },
-        "session ended with its certificate; opening one with the renewed one",
+        "session ended when its certificate expired; opening a session with the renewed certificate",
       );
     } else this.#logLoss(server, end.reason, hadJoined);
   }
 
-  /** Logs once what the administrator has to do. */
+  /** Logs once what the administrator must do. */
   #logRefusal({ refusal, reason }: SessionEnd & { readonly kind: "refused" }): void {
     if (reason === this.#lastReason) return;
     this.#lastReason = reason;
@@ -124,7 +124,7 @@ export class LeaderLink {
       case "removed":
         log.error(
           fields,
-          'node was removed from the cluster; run "berth agent join ADDRESS --force" with a new token. Containers and published ports stay as they are',
+          'node was removed from the cluster; run "berth agent join ADDRESS --force" with a new token. Containers and published ports keep working',
         );
         break;
       default:
@@ -132,16 +132,16 @@ export class LeaderLink {
     }
   }
 
-  /** Logs each new reason once, not once for each attempt. */
+  /** Logs each new reason once rather than for every attempt. */
   #logLoss(server: string, reason: string, hadJoined: boolean): void {
     if (!hadJoined && reason === this.#lastReason) return;
     this.#lastReason = reason;
     const message = hadJoined ? "lost connection to leader" : "cannot connect to leader";
-    this.#options.log.warn({ server, reason }, `${message}; containers and published ports stay as they are`);
+    this.#options.log.warn({ server, reason }, `${message}; containers and published ports keep working`);
   }
 }
 
-/** Returns what came of an attempt whose session was never accepted. */
+/** Returns the outcome of an attempt whose session was never accepted. */
 function outcomeOf(end: SessionEnd): AttemptOutcome {
   if (end.kind !== "lost") return "answered";
   return end.isUnanswered === true ? "unanswered" : "ended";

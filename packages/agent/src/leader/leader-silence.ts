@@ -1,13 +1,13 @@
 /** One heartbeat in four requests an acknowledgement. More would load the leader of a large cluster. */
 const HEARTBEATS_PER_REQUEST = 4;
 /**
- * A leader that sends nothing for this long is stuck or unreachable, even though its host's kernel answers. Longer than
- * the leader of a hundred thousand tasks is ever busy, and shorter than the connection timeout (15 s).
+ * A leader that sends nothing for this long is stuck or unreachable, even though its host's kernel responds. Longer
+ * than the leader of a hundred thousand tasks is ever busy, and shorter than the connection timeout (15 s).
  */
 const SILENT_MS = 3_000;
 /** Tolerates one lost acknowledgement where heartbeats are rare. */
 const SILENT_HEARTBEATS = 2 * HEARTBEATS_PER_REQUEST;
-/** A timer this late means that the agent itself was stuck, and that messages may wait to be read. */
+/** A timer this late means that the agent itself was stuck, and that messages may be waiting to be read. */
 const MAX_LAG_MS = 500;
 
 export interface HeartbeatTiming {
@@ -18,7 +18,7 @@ export interface HeartbeatTiming {
 }
 
 export interface SilenceVerdict {
-  /** True when this heartbeat has to request an acknowledgement. */
+  /** True when this heartbeat must request an acknowledgement. */
   readonly requestsAck: boolean;
   /** True when the leader has sent nothing for too long. */
   readonly isSilent: boolean;

@@ -8,12 +8,13 @@ const RECONNECT_SPREAD = 0.2;
 /** Up to this spread, the cluster is so small that all agents may follow a redirect at once. */
 const NEGLIGIBLE_SPREAD_MS = 100;
 /**
- * A server that takes this long to answer that it knows no leader has waited for one, so no further pause is needed.
+ * A server that takes this long to respond without knowing a leader has already waited for one, so no further delay is
+ * needed.
  */
 const WAITED_MS = 1_000;
-/** Bounds how long an agent follows servers that point at each other during an election. */
+/** Limits how long an agent follows servers that redirect to each other during an election. */
 const MAX_REDIRECTS = 3;
-/** How long a refused node waits before it tries again. An administrator who accepts a node waits for it. */
+/** How long a refused node waits before it retries. Short, since an administrator who accepts a node waits for it. */
 const REFUSED_RETRY_MS = { "awaits-approval": 5_000, removed: 60_000 } as const satisfies Record<
   Refusal,
   number
@@ -37,7 +38,7 @@ export type SessionEnd =
       readonly reason: string;
       /** The certificate that the session was opened with expired. */
       readonly hasExpired?: boolean;
-      /** The server did not answer in time, but its host answers probes. */
+      /** The server did not respond in time, but its host responds to probes. */
       readonly isUnanswered?: boolean;
     }
   | {
@@ -46,14 +47,14 @@ export type SessionEnd =
       readonly reason: string;
     };
 
-/** Why the cluster does not serve a node. Trying again soon is of no use. */
+/** Why the cluster does not serve a node. An immediate retry is useless. */
 export type Refusal = "awaits-approval" | "removed";
 
 /** Which server to try next, and when. */
 export interface Attempt {
   readonly address: string;
   readonly delayMs: number;
-  /** All known servers: those of the command line, then those that a leader has named. */
+  /** All known servers: those from the command line, then those learned from a leader. */
   readonly servers: readonly string[];
   readonly failures: number;
   readonly redirects: number;
@@ -66,12 +67,12 @@ export function firstAttempt(servers: readonly string[]): Attempt {
 }
 
 /**
- * Follows a server's redirect to the leader, and otherwise tries the servers in turn. A redirect to an unknown address is
- * followed only when no known server has led to the leader: a false server must not send agents anywhere, but an agent
- * may know one server of several. The first try after a lost leader is immediate, since the other servers know the next
- * leader or wait for it; later tries back off.
+ * Follows a server's redirect to the leader, and otherwise tries the servers in turn. A redirect to an unknown address
+ * is followed only when no known server has led to the leader: a false server must not send agents anywhere, but an
+ * agent may know one server of several. The first try after a lost leader is immediate, since the other servers know
+ * the next leader or wait for it; later tries back off.
  *
- * @param named the servers that the last leader has named
+ * @param named the servers learned from the last leader
  */
 export function nextAttempt(
   last: Attempt,
@@ -89,7 +90,7 @@ export function nextAttempt(
     return { ...last, servers, address: end.leader, delayMs, redirects };
   }
   if (end.kind === "refused") {
-    // Only the leader refuses a node. A server that does not lead any more redirects to the leader.
+    // Only the leader refuses a node. A server that is no longer the leader redirects to it.
     const delayMs = REFUSED_RETRY_MS[end.refusal] * (0.5 + rng() / 2);
     return { ...last, servers, delayMs, failures: 0, redirects: 0 };
   }
@@ -99,7 +100,7 @@ export function nextAttempt(
     const spreadMs = heartbeatMs * RECONNECT_SPREAD;
     return { servers, address, delayMs: rng() * spreadMs, failures: 0, redirects: 0, spreadMs };
   }
-  // A server without etcd waits before it answers. A back-off on top would only delay the next server's turn.
+  // A server without etcd waits before it responds. An additional back-off would only delay the next server's turn.
   const hasWaited = end.kind === "not-leader" && end.leader === "" && end.afterMs >= WAITED_MS;
   const failures = hasWaited ? 1 : last.failures + 1;
   const backoffMs = Math.min(BACKOFF_MIN_MS * 2 ** (failures - 1), BACKOFF_MAX_MS);

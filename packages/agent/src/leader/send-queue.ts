@@ -90,13 +90,13 @@ export class SendQueue {
     this.#statuses.acknowledge(batch);
   }
 
-  /** Sends the statuses again that the leader has not acknowledged. */
+  /** Resends the statuses that the leader has not acknowledged. */
   resendUnacknowledged(): void {
     this.#statuses.resendUnacknowledged();
     if (this.#statuses.hasUnsent) this.#scheduleStatuses();
   }
 
-  /** Queues a usage report. Drops it while no session is open, because the next report has newer figures. */
+  /** Queues a usage report. Drops it while no session is open: the next report has newer figures. */
   reportUsage(report: UsageReport): void {
     this.#update((pending) => {
       pending.usage = report;
@@ -117,7 +117,7 @@ export class SendQueue {
     });
   }
 
-  /** Queues the acknowledgement of tables, or the answer to a request. */
+  /** Queues the acknowledgement of tables, or the reply to a request. */
   reply(reply: Reply): void {
     this.#update(({ replies }) => replies.push(reply));
   }
@@ -142,7 +142,10 @@ export class SendQueue {
     return this.#messages(pending);
   }
 
-  /** Called when the leader has accepted the session. Sends all statuses again: a new leader may lack statuses that its predecessor acknowledged. */
+  /**
+   * Called when the leader has accepted the session. Resends all statuses: a new leader may lack statuses that its
+   * predecessor acknowledged.
+   */
   onWelcome(): void {
     this.#statuses.resendAll();
     this.#update((pending) => {

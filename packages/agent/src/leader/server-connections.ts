@@ -4,16 +4,16 @@ import { MAX_SERVERS } from "./next-attempt.js";
 import type { DispatcherCalls } from "./session-call.js";
 
 /**
- * Attempts in a row that a connection may leave unanswered. The next one uses a new connection, since a firewall may have
- * dropped the state of this one.
+ * Maximum number of consecutive unanswered attempts on a connection. The next attempt uses a new connection, since a
+ * firewall may have dropped the state of the old one.
  */
 const MAX_UNANSWERED = 3;
 
-/** What came of an attempt to open a session. */
+/** The outcome of an attempt to open a session. */
 export type AttemptOutcome =
-  /** The server has answered that it is not the leader, or that it does not accept the node. */
+  /** The server responded that it is not the leader, or that it does not accept the node. */
   | "answered"
-  /** The server has not answered in time, but its host answers probes. */
+  /** The server did not respond in time, but its host responds to probes. */
   | "unanswered"
   /** The connection is broken, or was that of a session. */
   | "ended";
@@ -27,7 +27,8 @@ interface OpenConnection {
  * The connections to the servers that an agent tries until it has found the leader.
  *
  * A TLS handshake takes the server some milliseconds. When a leader is lost, its agents call the other servers several
- * times before the next leader answers. A new connection for each call would keep that leader from loading its records.
+ * times before the next leader responds. A new connection for each call would keep that leader from loading its
+ * records.
  */
 export class ServerConnections {
   readonly #transport: RpcTransport;
@@ -38,7 +39,7 @@ export class ServerConnections {
     this.#transport = transport;
   }
 
-  /** Returns the calls to a server. The first call of a new connection connects. */
+  /** Returns the client of a server. The first call connects. */
   callsTo(address: string): DispatcherCalls {
     const open = this.#open.get(address) ?? {
       connection: this.#transport.connect(DispatcherServiceService, { address }),

@@ -3,7 +3,7 @@ import type { RpcClient } from "@berth/proto/rpc";
 
 export type DispatcherCalls = RpcClient<typeof DispatcherServiceService>;
 
-/** The call of a session. It sends its hello at once, and nothing more until the session has begun. */
+/** The call of a session. It sends its hello immediately, and nothing else until the session begins. */
 export class SessionCall {
   readonly startedMs = performance.now();
   readonly hello: Hello;
@@ -31,7 +31,7 @@ export class SessionCall {
     return this.#hasFailed;
   }
 
-  /** Returns whether the server answers within `timeoutMs`, and not with an error. */
+  /** Returns whether the server responds within `timeoutMs` without an error. */
   async isAnswered(timeoutMs: number): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<boolean>((resolve) => {

@@ -1,11 +1,11 @@
 import type { SessionCall } from "./session-call.js";
 
-/** Pause before another attempt when a call for the next session has failed. */
+/** Delay before the next attempt when a call for the next session has failed. */
 const RETRY_MS = 5_000;
-/** The leader answers the call for the next session at about the time at which it ends the current one. */
+/** The leader responds to the call for the next session at about the time when it ends the current one. */
 const ANSWER_TIMEOUT_MS = 500;
 
-/** Tells when the certificate of this host was renewed. */
+/** Notifies of renewals of this host's certificate. */
 export interface Renewals {
   /** Calls the listener after each renewal. Returns a function that ends this. */
   subscribe(listener: () => void): () => void;

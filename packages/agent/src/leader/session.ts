@@ -10,9 +10,9 @@ import type { Refusal, SessionEnd } from "./next-attempt.js";
 import type { Reply, SendQueue } from "./send-queue.js";
 import type { DispatcherCalls, SessionCall } from "./session-call.js";
 
-/** A server that is not the leader waits for one before it answers. This time is longer than that wait. */
+/** A server that is not the leader waits for one before it responds. This timeout is longer than that wait. */
 const WELCOME_TIMEOUT_MS = 3_000;
-/** Time for the leader to read the last statuses of an agent that stops. */
+/** Time for the leader to read the last statuses of a stopping agent. */
 const CLOSE_GRACE_MS = 500;
 /** The leader acknowledges statuses within milliseconds unless it has lost its connection to etcd. */
 const RESEND_AFTER_MS = 5_000;
@@ -204,7 +204,7 @@ function isExpiry(error: unknown): boolean {
 }
 
 function noWelcome(address: string): BerthError {
-  return unreachable(`server ${address} did not answer within ${WELCOME_TIMEOUT_MS / 1_000} s`);
+  return unreachable(`server ${address} did not respond within ${WELCOME_TIMEOUT_MS / 1_000} s`);
 }
 
 function leaderSilent(address: string): BerthError {
@@ -212,7 +212,7 @@ function leaderSilent(address: string): BerthError {
 }
 
 function hostLost(address: string): BerthError {
-  return unreachable(`the host of server ${address} does not answer`);
+  return unreachable(`the host of server ${address} does not respond`);
 }
 
 function unreachable(message: string): BerthError {

@@ -59,7 +59,7 @@ export class StatusOutbox {
     }
   }
 
-  /** Marks the statuses as unsent that the leader has not acknowledged. */
+  /** Marks statuses that the leader has not acknowledged as unsent. */
   resendUnacknowledged(): void {
     for (const [taskId, entry] of this.#entries) if (!entry.isAcknowledged) this.#unsent.add(taskId);
   }

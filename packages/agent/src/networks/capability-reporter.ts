@@ -9,7 +9,7 @@ import type { HostNetworking, KernelSupport } from "./host-networking.js";
 
 /**
  * Interfaces and local Docker networks come and go. The leader must not allocate a subnet that a new one uses, and may
- * allocate the subnet of one that is gone.
+ * reuse the subnet of one that is gone.
  */
 const REPORT_INTERVAL_MS = 60_000;
 

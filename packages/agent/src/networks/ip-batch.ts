@@ -64,7 +64,8 @@ export class IpBatch {
   async #query(command: string, signal: AbortSignal): Promise<unknown> {
     signal.throwIfAborted();
     const running = this.#start();
-    const onTimeout = (): Error => new Error(`ip ${command}: no answer within ${QUERY_TIMEOUT_MS / 1_000} s`);
+    const onTimeout = (): Error =>
+      new Error(`ip ${command}: no response within ${QUERY_TIMEOUT_MS / 1_000} s`);
     try {
       const line = await withDeadline({ timeoutMs: QUERY_TIMEOUT_MS, signal, onTimeout }, () => {
         return new Promise<string>((resolve, reject) => {

@@ -14,15 +14,15 @@ export interface WireguardKey {
 }
 
 /**
- * Reads the host's key pair from the agent's data directory, and generates it on the first start. A damaged file is kept
- * under another name: the other hosts learn the new key like the first one.
+ * Reads the host's key pair from the agent's data directory, and generates it on the first start. Renames a damaged
+ * file: the other hosts learn the new key just like the first one.
  */
 export async function hostWireguardKey(disk: Disk, log: Pick<Logger, "warn">): Promise<WireguardKey> {
   const stored = (await disk.read(FILE))?.trim();
   if (stored !== undefined) {
     if (Buffer.from(stored, "base64").length === KEY_BYTES) return keyFrom(stored);
     const aside = await disk.keepAside(FILE);
-    log.warn(`${disk.pathOf(FILE)} does not contain a key: kept as ${aside}, and created a new key`);
+    log.warn(`${disk.pathOf(FILE)} does not contain a key; renamed it to ${aside} and created a new key`);
   }
   const { privateKey } = generateKeyPairSync("x25519");
   const generated = rawKey(privateKey, "d");

@@ -29,7 +29,7 @@ test("limitDescription cuts lists and texts, and names what it left out", () => 
   expect(limited.engineLabels).toEqual({ good: "x" });
   expect(limited.problems[0]).toBe("two lines");
   expect(limited.problems[1]).toHaveLength(DESCRIPTION_LIMITS.text);
-  expect(limited.problems.at(-1)).toMatch(/does not know all volumes of this host/);
+  expect(limited.problems.at(-1)).toMatch(/this host has too many volumes/);
   expect(limited.volumes).toHaveLength(DESCRIPTION_LIMITS.volumes);
   expect(limited.dataPlane?.addresses).toEqual([]);
 });

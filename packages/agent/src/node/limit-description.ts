@@ -1,9 +1,9 @@
 import { DESCRIPTION_LIMITS, isDescriptionText, NodeDescription, toDescriptionText } from "@berth/proto";
 
-/** Docker gives volumes without a name one of 64 hexadecimal digits. No service can ask for such a volume. */
+/** Docker names anonymous volumes with 64 hexadecimal digits. No service can request such a volume. */
 const ANONYMOUS_VOLUME = /^[0-9a-f]{64}$/;
 
-/** What is left out when the description is too large as a whole, in this order. */
+/** The parts that are omitted when the whole description is too large, in this order. */
 const OPTIONAL_PARTS: readonly (readonly [name: string, without: Partial<NodeDescription>])[] = [
   ["engine labels", { engineLabels: {} }],
   ["listening ports", { listeners: [] }],
@@ -11,8 +11,8 @@ const OPTIONAL_PARTS: readonly (readonly [name: string, without: Partial<NodeDes
 ];
 
 /**
- * Returns the description within the limits that the leader accepts, so that an unusual host is not refused. Problems
- * name what was left out. The description itself when it is within the limits, except for anonymous volumes.
+ * Returns the description truncated to the limits that the leader accepts, so that an unusual host is not refused. Its
+ * problems list the omissions. Always omits anonymous volumes.
  */
 export function limitDescription(description: NodeDescription): NodeDescription {
   const { labels, listeners, problems, volumes, subnets, addresses } = DESCRIPTION_LIMITS;
@@ -41,7 +41,7 @@ export function limitDescription(description: NodeDescription): NodeDescription 
       overlayReason: toDescriptionText(dataPlane.overlayReason),
       wireguardReason: toDescriptionText(dataPlane.wireguardReason),
       subnets: take("subnets", dataPlane.subnets, subnets),
-      // The leader takes an incomplete list for a complete one.
+      // The leader treats an incomplete list as complete.
       addresses: dataPlane.addresses.length > addresses ? [] : dataPlane.addresses,
     },
   };
@@ -52,6 +52,6 @@ export function limitDescription(description: NodeDescription): NodeDescription 
     omitted.push(name);
   }
   if (omitted.length === 0) return limited;
-  const message = `the cluster does not know all ${[...new Set(omitted)].join(", ")} of this host: there are too many`;
+  const message = `this host has too many ${[...new Set(omitted)].join(", ")}: the cluster does not know all of them`;
   return { ...limited, problems: [...limited.problems, message] };
 }

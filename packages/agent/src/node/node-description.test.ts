@@ -29,7 +29,7 @@ test("HostCondition reports the reason and time of an outage, and its end", () =
   expect(snapshots.map(({ engine, problems }) => [engine?.version, problems])).toEqual([
     [undefined, []],
     ["20.10", []],
-    [undefined, ["Docker has not answered since 1970-01-01T00:00:00.000Z: connect ENOENT"]],
+    [undefined, ["Docker has not responded since 1970-01-01T00:00:00.000Z: connect ENOENT"]],
     [undefined, []],
     ["20.10", []],
   ]);

@@ -11,7 +11,7 @@ import { limitDescription } from "./limit-description.js";
 
 /** The leader stores the description of a node as one record, so its size is limited. */
 const MAX_PROBLEMS = 50;
-/** The names of architectures in images, by those of the kernel and of Node.js. */
+/** Architecture names in images, by the names that the kernel and Node.js use. */
 const ARCHITECTURES: Readonly<Record<string, string>> = {
   x86_64: "amd64",
   x64: "amd64",
@@ -71,7 +71,7 @@ export class HostCondition {
 
   get snapshot(): ConditionSnapshot {
     return {
-      // The leader must not place tasks by their volumes, here or elsewhere, before it knows the volumes of this host.
+      // The leader must not place tasks by their volumes before it knows this host's volumes.
       engine: this.#areVolumesKnown ? this.#engine : undefined,
       problems: limitProblems([
         ...[this.#engineProblem, this.#publishingProblem, this.#swapProblem, this.#diskProblem].filter(
@@ -98,7 +98,7 @@ export class HostCondition {
 
   engineDisconnected(reason: string, since: Date): void {
     this.#engine = undefined;
-    this.#engineProblem = `Docker has not answered since ${since.toISOString()}: ${reason}`;
+    this.#engineProblem = `Docker has not responded since ${since.toISOString()}: ${reason}`;
     this.#reportChange();
   }
 
@@ -108,7 +108,7 @@ export class HostCondition {
     this.#reportChange();
   }
 
-  /** Sets why secrets may reach a disk; "" when they do not. */
+  /** Sets why secrets may be written to disk; "" when they cannot. */
   setSwapProblem(problem: string): void {
     this.#swapProblem = problem;
     this.#reportChange();

@@ -92,7 +92,7 @@ function resetCommand(): Command {
     process.env;
   return new Command("berth agent reset")
     .description(
-      "Remove from this host what its agent added: containers, networks, published ports and rules",
+      "Remove everything that the agent added to this host: containers, networks, published ports and rules",
     )
     .version(BERTH_VERSION, "--version")
     .option("--keep-containers", "keep the containers, their networks and their secrets", false)

@@ -19,7 +19,7 @@ export interface ResetOptions {
   readonly engine: Pick<Engine, "connect" | "list" | "remove" | "networks" | "removeNetwork">;
   /** Where the agent mounts the secrets of its containers. */
   readonly secretsDirectory: string;
-  /** Leaves the containers, and everything that they need to reach each other. */
+  /** Whether to keep the containers, and everything that they need to reach each other. */
   readonly keepContainers: boolean;
   /** Receives one line for each kind of thing that was removed, and for each that could not be. */
   readonly report: (line: string) => void;
@@ -29,12 +29,13 @@ export interface ResetOptions {
 }
 
 /**
- * Removes from this host what its agent added: the ingress process, rules of nftables and iptables, containers, networks
- * and mounts. Never touches a container that this agent did not create, a volume, or the agent's identity.
+ * Removes everything that the agent added to this host: the ingress process, rules of nftables and iptables,
+ * containers, networks and mounts. Never touches a container that this agent did not create, a volume, or the agent's
+ * identity.
  *
- * Continues after a failure, and can be repeated.
+ * Continues after a failure, and can be run again.
  * @returns whether everything was removed
- * @throws BerthError BERTH_CONFLICT while an agent runs
+ * @throws BerthError BERTH_CONFLICT while an agent is running
  */
 export async function resetHost(options: ResetOptions, signal: AbortSignal): Promise<boolean> {
   const { dataDir, keepContainers, report } = options;
@@ -79,7 +80,7 @@ const CONTAINER_STEPS: readonly Step[] = [
   { what: "secrets", run: unmountSecrets },
 ];
 
-/** Stops the process, which removes its rules, and removes those that a process left behind that was killed. */
+/** Stops the process, which removes its rules, and removes the rules that a killed process left behind. */
 async function stopIngress(
   { dataDir, report, removeRules = removeIngressRules }: ResetOptions,
   signal: AbortSignal,

@@ -8,9 +8,9 @@ export interface Disk {
   read(name: string): Promise<string | undefined>;
   /** Replaces the file atomically: after a power failure it holds either the old or the new text. */
   write(name: string, text: string): Promise<void>;
-  /** Renames a damaged file, replacing an older damaged one, and returns its new path. */
+  /** Renames a damaged file, replacing an earlier one, and returns its new path. */
   keepAside(name: string): Promise<string>;
-  /** Writes a text to a file that containers can mount, and returns its path. Equal texts share a file. */
+  /** Writes text to a file that containers can mount, and returns its path. Equal texts share a file. */
   writeShared(text: string): Promise<string>;
   /** Returns the file's path, for messages. */
   pathOf(name: string): string;
@@ -76,7 +76,7 @@ async function replaceFile(path: string, text: string, mode: number): Promise<vo
     }
     await rename(temporary, path);
   } catch (error) {
-    // Part of a file would take the last space of a full disk.
+    // A partial file would occupy the last space of a full disk.
     await rm(temporary, { force: true }).catch(() => {});
     throw error;
   }

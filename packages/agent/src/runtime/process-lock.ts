@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { BerthError } from "@berth/proto";
 
-/** Locks of a network namespace. Only root can create files in it, so no other user can take a lock first. */
+/** Directory of the locks of a network namespace. Only root can create files in it, so no other user can take a lock first. */
 const RUN_DIR = "/run/berth";
 /** Other users can open a file of their group, but cannot list the directory. */
 const RUN_DIR_MODE = 0o711;
@@ -41,9 +41,9 @@ export function lockKernelTables(): Promise<ProcessLock | undefined> {
 }
 
 /**
- * Lets a group open the files of the locks that an ingress process takes. Requires root. Users of the group can write to
- * the data directory, so this function follows no link there.
- * @throws Error when a path is not a file of its own
+ * Lets a group open the files of the locks that an ingress process takes. Requires root. Users of the group can write
+ * to the data directory, so this function follows no link there.
+ * @throws Error when a path is a link
  */
 export function shareIngressLocks(dataDir: string, gid: number): void {
   mkdirSync(RUN_DIR, { recursive: true });
@@ -52,7 +52,8 @@ export function shareIngressLocks(dataDir: string, gid: number): void {
     const fd = openOrCreate(file);
     try {
       const stats = fstatSync(fd);
-      if (!stats.isFile() || stats.nlink > 1) throw new Error(`${file} is not a file of its own: delete it`);
+      if (!stats.isFile() || stats.nlink > 1)
+        throw new Error(`${file} is not a regular file with a single link: delete it`);
       // Files of root stay usable for root with fs.protected_regular, which restricts those of others.
       fchownSync(fd, 0, gid);
       fchmodSync(fd, gid === 0 ? OWN_FILE : GROUP_FILE);

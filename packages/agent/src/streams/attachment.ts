@@ -13,8 +13,8 @@ const MIN_WAIT_MS = 3_000;
 const POLL_MS = 10;
 
 /**
- * Attaches to the main process of a task. Starts a container that waits for a client, once it is connected. The end of
- * the stream leaves the process running.
+ * Attaches to a task's main process. Once connected, starts a container that is waiting for a client. Closing the
+ * stream leaves the process running.
  */
 export async function openAttachment(
   taskId: string,

@@ -7,7 +7,7 @@ import { writeChunk } from "../runtime/write-chunk.js";
 import { exitOf, NO_DETAILS, type OpenedStream } from "./opened-stream.js";
 import { requireRunning, type StreamContext } from "./stream-context.js";
 
-/** The kernel of this host answers within milliseconds. */
+/** This host's kernel responds within milliseconds. */
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_PORT = 65_535;
 
@@ -39,14 +39,14 @@ export async function connectPort(
 
 /**
  * Returns the address of a container in one of its networks.
- * @throws Error when it has no address of its own
+ * @throws Error when it has no address
  */
 function containerAddress(taskId: string, { networks }: ObservedContainer): string {
   const address = networks.find((network) => network.address !== "")?.address;
   if (address !== undefined) return address;
   const network = networks[0]?.name ?? "none";
   throw new Error(
-    `task ${taskId} has no address of its own, because it uses the network ${JSON.stringify(network)}: connect to its host instead`,
+    `task ${taskId} has no address, because it uses the network ${JSON.stringify(network)}: connect to its host instead`,
   );
 }
 
@@ -68,7 +68,7 @@ async function dial(
   } catch (cause) {
     socket.destroy();
     signal.throwIfAborted();
-    const reason = timeout.aborted ? `no answer within ${CONNECT_TIMEOUT_MS / 1_000} s` : errorText(cause);
+    const reason = timeout.aborted ? `no response within ${CONNECT_TIMEOUT_MS / 1_000} s` : errorText(cause);
     throw new Error(`cannot connect to port ${port} of task ${taskId}: ${reason}`, { cause });
   }
 }

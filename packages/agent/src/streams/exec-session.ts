@@ -75,7 +75,7 @@ export class ExecSession {
     }
   }
 
-  /** Ends a command whose reader has disconnected: sends SIGHUP, as a closed terminal does, and later SIGKILL. */
+  /** Ends a command whose client has disconnected: sends SIGHUP, as a closed terminal does, and later SIGKILL. */
   async hangUp(): Promise<void> {
     const opened = this.#opened;
     if (opened === undefined || this.#hasExited || !opened.endsWithCaller) return;

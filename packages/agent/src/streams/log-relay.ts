@@ -38,7 +38,7 @@ export class LogRelay extends StreamRelay<StartLogs, "pushLogs"> {
   }
 
   protected async refuse(calls: Calls, { requestId }: StartLogs, maxStreams: number): Promise<void> {
-    await calls.pushLogs(failure(requestId, `this node already reads ${maxStreams} logs`));
+    await calls.pushLogs(failure(requestId, `this node is already reading ${maxStreams} logs`));
   }
 
   async *#messages(request: StartLogs, signal: AbortSignal): AsyncGenerator<PushLogsRequest> {

@@ -43,7 +43,7 @@ describe("LoginChecker", () => {
     const invalid = { ...credentials, server: "http://x" };
     expect((await checker.answer({ requestId: "r0", credentials: invalid })).problem).toContain("invalid");
     for (let index = 0; index < 8; index += 1) void checker.answer({ requestId: `r${index}`, credentials });
-    expect((await checker.answer({ requestId: "r9", credentials })).problem).toContain("already checks 8");
+    expect((await checker.answer({ requestId: "r9", credentials })).problem).toContain("already checking 8");
     expect(requests).toBe(8);
   });
 });

@@ -25,7 +25,10 @@ export class LoginChecker {
       return { requestId, problem: "the credentials are invalid" };
     }
     if (this.#running >= MAX_CONCURRENT_CHECKS) {
-      return { requestId, problem: `the node already checks ${MAX_CONCURRENT_CHECKS} logins: try again` };
+      return {
+        requestId,
+        problem: `the node is already checking ${MAX_CONCURRENT_CHECKS} logins: try again`,
+      };
     }
     this.#running += 1;
     try {

@@ -1,7 +1,7 @@
 import type { ExecExited, ExecStarted } from "@berth/proto";
 import type { EngineStream, OutputChunk } from "../engine/engine.js";
 
-/** A stream to a container, with what the caller needs to know at its start and at its end. */
+/** A stream to a container, with the information for its first and last message. */
 export interface OpenedStream {
   readonly stream: EngineStream;
   readonly output: AsyncIterable<OutputChunk>;

@@ -8,12 +8,12 @@ import type { HostUsage } from "../node/usage/host-usage.js";
 import { nodeStatsBetween, usageBetween } from "../node/usage/usage-rates.js";
 import { StreamRelay } from "./stream-relay.js";
 
-/** Bounds the interval that the leader asks for, so that measuring does not distort the measurement. */
+/** Limits the interval that the leader requests, so that measuring does not distort the measurement. */
 const MIN_INTERVAL_MS = 500;
 const MAX_INTERVAL_MS = 60_000;
 /** The first figures are sent after this time, however long the interval is. */
 const FIRST_INTERVAL_MS = 500;
-/** A leader has one request at a time. During a change of leader, two may overlap. */
+/** A leader has one request at a time. Two may overlap during a leader change. */
 const MAX_STREAMS = 4;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushStats">;

@@ -18,7 +18,7 @@ export interface StreamTasks {
   onAttached(taskId: string): void;
 }
 
-/** What a stream to a container needs. */
+/** The dependencies of a stream to a container. */
 export interface StreamContext {
   readonly engine: StreamEngine;
   readonly tasks: StreamTasks;

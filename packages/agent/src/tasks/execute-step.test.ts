@@ -37,13 +37,13 @@ const failWith = (kind: EngineErrorKind, message: string) => async (): Promise<n
   throw new EngineError(kind, message);
 };
 
-const away = failWith("unavailable", "Docker does not answer");
+const away = failWith("unavailable", "Docker does not respond");
 
 test.each<[string, EngineErrorKind, string]>([
   ["would be rejected", "invalid", "rejected"],
   ["would be repeated", "failed", "failed"],
 ])(
-  "a start that %s has an unknown outcome if the daemon does not answer afterwards",
+  "a start that %s has an unknown outcome if the daemon does not respond afterwards",
   async (_, kind, outcome) => {
     const failingStart = failWith(kind, "OCI runtime create failed");
     const alive = toolsWith({ start: failingStart });
@@ -54,7 +54,7 @@ test.each<[string, EngineErrorKind, string]>([
     const closing = toolsWith({ start: failingStart, ping: away });
     expect(await executeStep(start, closing, signal)).toEqual({
       kind: "unknown",
-      reason: "Docker does not answer",
+      reason: "Docker does not respond",
     });
   },
 );

@@ -48,13 +48,13 @@ test("ImageDigestResponder answers within 4 s, and for local images while regist
     isLocal: true,
   });
   timeout.abort();
-  const expected = { digest: "", isLocal: false, error: "no answer from its registry within 4 s" };
+  const expected = { digest: "", isLocal: false, error: "no response from its registry within 4 s" };
   expect(await Promise.all(answers)).toEqual(images.map((requestId) => ({ requestId, ...expected })));
   expect(spy.mock.calls[0]).toEqual([4_000]);
   spy.mockRestore();
 });
 
-test("ImageDigestResponder does not answer when the agent stops, or when it has a thousand requests", async () => {
+test("ImageDigestResponder does not respond when the agent stops, or when it has a thousand requests", async () => {
   const stopping = new AbortController();
   const repoDigests: Engine["repoDigests"] = (_, { signal }) => hangUntilAborted(signal);
   const responder = new ImageDigestResponder({ ...ENGINE, repoDigests }, stopping.signal);

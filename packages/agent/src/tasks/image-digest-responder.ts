@@ -5,7 +5,7 @@ import type { Engine } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
 import { Lane } from "./work-lanes.js";
 
-/** Less than the leader waits, so that it receives the reason when a registry does not answer. */
+/** Shorter than the leader's timeout, so that it receives the reason when a registry does not respond. */
 const TIMEOUT_MS = 4_000;
 /** The number of services in one deployment. The leader asks about each image once. */
 const MAX_REQUESTS = 1_000;
@@ -15,11 +15,11 @@ const MAX_CONCURRENT_INSPECTIONS = 4;
 /** Enough for Docker's message with the URL of the registry. The leader refuses more than 1,000 characters. */
 const MAX_ERROR_LENGTH = 500;
 
-/** Answers the leader's questions about the digests of images, by asking Docker, which asks the registries. */
+/** Answers the leader's queries for image digests. Docker queries the registries. */
 export class ImageDigestResponder {
   readonly #engine: Pick<Engine, "repoDigests" | "registryDigest">;
   readonly #signal: AbortSignal;
-  /** Separate, so that an inspection does not wait for a registry that does not answer. */
+  /** Separate, so that an inspection does not wait for an unresponsive registry. */
   readonly #inspections = new Lane(MAX_CONCURRENT_INSPECTIONS);
   readonly #queries = new Lane(MAX_CONCURRENT_QUERIES);
   #requests = 0;
@@ -42,7 +42,7 @@ export class ImageDigestResponder {
     } catch (error) {
       if (this.#signal.aborted) return undefined;
       const text = error instanceof Error ? error.message : String(error);
-      const reason = timeout.aborted ? `no answer from its registry within ${TIMEOUT_MS / 1_000} s` : text;
+      const reason = timeout.aborted ? `no response from its registry within ${TIMEOUT_MS / 1_000} s` : text;
       return { ...blank, error: reason.slice(0, MAX_ERROR_LENGTH) };
     } finally {
       this.#requests -= 1;
@@ -61,7 +61,7 @@ export class ImageDigestResponder {
     return { digest: await this.#run(this.#queries, signal, () => this.#query(image, credentials, signal)) };
   }
 
-  /** Asks the registry with the credentials, one after another while the registry refuses them. */
+  /** Queries the registry with each of the credentials until it accepts one. */
   async #query(
     image: string,
     [credentials, ...others]: readonly RegistryCredentials[],

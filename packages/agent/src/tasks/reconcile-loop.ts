@@ -33,7 +33,7 @@ export interface ReconcileLoopOptions {
   readonly tools: Omit<StepTools, "lanes" | "images" | "onPullProgress">;
   /** Undefined where nodes do not transfer images. */
   readonly managedImages: ManagedImages | undefined;
-  /** The names of the generic resources that have some, by kind. */
+  /** The names of named generic resources, by kind. */
   readonly resourceNames: Readonly<Record<string, readonly string[]>>;
   readonly isFenced: () => boolean;
   readonly networks: () => NetworksView;
@@ -86,14 +86,14 @@ export class ReconcileLoop {
   }
 
   /**
-   * Sets whether containers of unknown tasks stay. At-most-one tasks never stay: the leader may have started others in
-   * their place.
+   * Sets whether to keep containers of unknown tasks. At-most-one tasks are never kept: the leader may have replaced
+   * them.
    */
   keepUnknown(keepsUnknown: boolean): void {
     this.#keepsUnknown = keepsUnknown;
   }
 
-  /** Returns whether the container of this task stays, although it has no assignment. */
+  /** Returns whether to keep this task's container although it has no assignment. */
   isKept({ assignment, wasRemoved, isAtMostOne }: TaskRecord): boolean {
     return this.#keepsUnknown && assignment === undefined && !wasRemoved && !isAtMostOne;
   }
@@ -114,8 +114,8 @@ export class ReconcileLoop {
   }
 
   /**
-   * Cancels a pull, the transfer of shipped mounts, a health check or post_start hooks whose task should no longer run: it
-   * would delay the stop. Steps that change a container are not cancelled.
+   * Cancels a pull, the transfer of shipped mounts, a health check or post_start hooks if the task should no longer
+   * run, since they would delay its stop. Steps that change a container are not cancelled.
    */
   cancelUnneededStep({ inFlight, assignment, isAtMostOne }: TaskRecord): void {
     const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;

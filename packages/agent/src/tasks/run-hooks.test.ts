@@ -91,7 +91,7 @@ describe("runHooks", () => {
     expect(await runHooks(hanging.engine, { ...run([hook("a")], 50), of: "pre-stop" }, signal)).toMatchObject(
       {
         of: "pre-stop",
-        failure: 'pre_stop hook "a" did not end within 0.05 s',
+        failure: 'pre_stop hook "a" did not finish within 0.05 s',
       },
     );
   });

@@ -5,7 +5,7 @@ import type { StepOutcome } from "../core/tasks/step.js";
 import type { Engine, EngineStream } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
 
-/** Number of bytes of a hook's output that a failure quotes: the last ones, where programs report errors. */
+/** Number of bytes at the end of a hook's output that a failure quotes: programs report errors there. */
 const MAX_OUTPUT_BYTES = 1_024;
 /** Number of characters of a hook's command that a failure quotes. */
 const MAX_COMMAND_LENGTH = 80;
@@ -66,7 +66,7 @@ async function runHook(
     return exitCode === 0 ? undefined : `ended with ${exitCodeText(exitCode)}${output}`;
   } catch (error) {
     signal.throwIfAborted();
-    if (limit.aborted) return `did not end within ${timeoutMs / 1_000} s`;
+    if (limit.aborted) return `did not finish within ${timeoutMs / 1_000} s`;
     if (!isEngineError(error) || error.kind === "unavailable") throw error;
     return `could not be started: ${error.message}`;
   }

@@ -7,7 +7,7 @@ import type { TaskRecord } from "./task-record.js";
 
 export interface StatusReporterOptions {
   readonly log: Logger;
-  /** Called when a task's status changes, and when nothing is left of the task on this node. */
+  /** Called when a task's status changes, and when nothing of the task remains on this node. */
   readonly onReport: (report: ReportedTask) => void;
 }
 
@@ -21,7 +21,7 @@ export class StatusReporter {
     this.#options = options;
   }
 
-  /** Stores the new status and reports it unless the leader knows it already. */
+  /** Stores the new status and reports it unless the leader already knows it. */
   report(record: TaskRecord, { status, isGone = false }: Reconciled): void {
     const { taskId, assignment, lastReport: reported } = record;
     if (status !== undefined && !isSameStatus(record.status, status)) this.#logStatus(record, status);

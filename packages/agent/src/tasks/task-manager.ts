@@ -30,20 +30,20 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   readonly shippedFiles?: ShippedFiles | undefined;
   /** Undefined where nodes do not transfer images, as in the simulation. */
   readonly managedImages?: ManagedImages | undefined;
-  /** Called with the reason when secrets may reach a disk, and with "" when they do not. */
+  /** Called with the reason why secrets may be written to disk, and with "" when they cannot. */
   readonly onSwapProblem: (problem: string) => void;
   readonly node: HostFacts;
   readonly log: Logger;
   readonly now?: () => number;
   /** Returns true while at-most-one tasks must not run, because the leader may have replaced them. */
-  /** The names of the generic resources that have some, by kind. @default none */
+  /** The names of named generic resources, by kind. @default none */
   readonly resourceNames?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly isFenced: () => boolean;
   /** Returns the current state of the networks that tasks of this node can join. */
   readonly networks: () => NetworksView;
-  /** Returns what containers may use of this host. */
+  /** Returns the policy for what containers may use on this host. */
   readonly policy: () => PolicyView;
-  /** Called when nothing is left of a task that is no longer assigned. */
+  /** Called when nothing remains of a task that is no longer assigned. */
   readonly onForgotten: (taskId: string) => void;
   /** Called with the running containers of unknown tasks, while the leader asks for them and when they change. */
   readonly onUnknownTasks: (tasks: readonly UnknownTask[]) => void;
@@ -183,7 +183,7 @@ export class TaskManager {
     this.#observer.onProcessEnded(container);
   }
 
-  /** Finds the files that an earlier run of the agent has written. Those of tasks without an assignment are removed later. */
+  /** Finds the files that earlier runs of the agent have written. Files of unassigned tasks are removed later. */
   async #findFiles(): Promise<void> {
     const { taskFiles, shippedFiles, log } = this.#options;
     try {

@@ -81,16 +81,16 @@ export class TaskRecord {
     const receivedAtMs = known?.receivedAtMs ?? assignment.receivedAtMs;
     this.assignment = { ...assignment, task: { ...task, desiredState }, receivedAtMs };
     this.wasRemoved = false;
-    // The container of a task that this agent knows nothing about: if it is gone, the task has ended.
+    // The container belongs to a task that this agent does not know: if it is gone, the task has ended.
     if (this.memory.containerId === "") this.memory = { ...this.memory, containerId: task.containerId };
   }
 
-  /** Called when Docker is unavailable: how a container ends from now on is not observed. */
+  /** Called when Docker is unavailable: the end of a container can no longer be observed. */
   markUnobserved(): void {
     if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, wasUnobserved: true };
   }
 
-  /** True when the task had a container in which no process runs any more. */
+  /** True when the task had a container that no longer has a running process. */
   get hasEnded(): boolean {
     const containers = [...this.containers.values()];
     if (containers.length === 0) return isFinal(this.status);

@@ -65,7 +65,7 @@ export class TaskRecords {
     return this.#records.get(taskId)?.status;
   }
 
-  /** Returns the tasks beside which a task runs. */
+  /** Returns the owners of a task. */
   ownersOf({ assignment }: TaskRecord): readonly OwnerView[] {
     return (assignment?.task.owners ?? []).map(({ service, taskId }) => {
       const owner = this.#records.get(taskId)?.assignment;
@@ -85,7 +85,7 @@ export class TaskRecords {
     return taken;
   }
 
-  /** Yields the tasks that run beside a task. */
+  /** Yields the companions of a task. */
   *companionsOf(taskId: string): Generator<string> {
     for (const { taskId: id, assignment } of this) {
       if (assignment?.task.owners.some((owner) => owner.taskId === taskId)) yield id;
@@ -116,7 +116,7 @@ export class TaskRecords {
     }
   }
 
-  /** Returns true when the task had a container here in which nothing runs any more. A task does not start again. */
+  /** Returns whether the task had a container here that has ended. Tasks never start again. */
   hasEnded(taskId: string): boolean {
     return this.#records.get(taskId)?.hasEnded ?? this.#endedIds.has(taskId);
   }

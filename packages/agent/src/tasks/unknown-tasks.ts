@@ -10,8 +10,8 @@ export interface UnknownTaskReporterOptions {
 }
 
 /**
- * Reports the running containers of tasks that the leader does not know. After a restore from a backup, the leader waits
- * for the report of each node, and for their end.
+ * Reports the running containers of tasks that the leader does not know. After a restore from a backup, the leader
+ * waits for each node's report, and for these containers to end.
  */
 export class UnknownTaskReporter {
   readonly #options: UnknownTaskReporterOptions;

@@ -4,9 +4,9 @@ import type { WorkKind } from "../core/tasks/container-event.js";
 type LaneName = "change" | "inspect" | "stop" | "pull" | "probe" | "check" | "hook" | "files";
 
 /**
- * Returns how many containers a daemon should create or start at a time. More than two for each processor only compete
- * for it, and delay the first container. More than six wait for locks of dockerd. Fewer than two would let one request
- * that hangs stop the host.
+ * Returns how many containers a daemon should create or start concurrently. More than two per processor only compete
+ * for it, which delays the first container. More than six wait for dockerd's locks. With fewer than two, one hanging
+ * request would block the host.
  */
 export function changeWidth(processors: number): number {
   return Math.min(Math.max(2 * processors, 2), 6);

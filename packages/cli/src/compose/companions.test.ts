@@ -48,7 +48,7 @@ describe("services that share namespaces and mounts of others", () => {
     expect(specs.map(replicasOf)).toEqual([3, 3, 3, undefined, undefined, 2]);
     expect(specs[4]?.mode?.$case).toBe("global");
     expect(messages).toEqual([
-      "c.yaml:7:37: services.three.volumes_from[0]: the service has 2 replicas, and service web has 3: each task runs beside one of them",
+      "c.yaml:7:37: services.three.volumes_from[0]: the service has 2 replicas, but service web has 3: each task runs beside one of them",
     ]);
   });
 

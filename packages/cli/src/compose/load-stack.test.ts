@@ -92,7 +92,7 @@ serivces: {}
         "c.yaml:10:17: services.web.deploy.replicas: -1 is less than 0",
         "c.yaml:13:19: services.web.deploy.resources.limits.memory: "512Mi" is not a size: use 512M",
         "c.yaml:14:17: services.web.deploy.resources.limits.cpus: "500m" is not a number of CPUs: use 0.5",
-        "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a constraint: use a form such as "node.labels.zone == a"",
+        "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a valid constraint: use a form such as "node.labels.zone == a"",
         "c.yaml:18:9: services.web.volumes[0]: undefined volume "nope": declare it under the top-level volumes, or use ./nope for a directory",
         "c.yaml:21:3: services.Ünicode: invalid service name "Ünicode": use ASCII letters, digits, -, _ and ., starting with a letter or digit",
         "c.yaml:23:1: serivces: unknown key "serivces"; did you mean "services"?",

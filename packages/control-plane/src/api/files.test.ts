@@ -101,7 +101,7 @@ describe("putFile()", () => {
     await expect(put("hunter3\0")).rejects.toMatchObject({
       code: "BERTH_SPEC_INVALID",
       message:
-        "secret shared was not stored: shop_web: task.container.files[0]: secret shared: an environment variable cannot hold a NUL byte, which the content has",
+        "secret shared was not stored: shop_web: task.container.files[0]: secret shared: the content contains a NUL byte, which an environment variable cannot hold",
     });
     expect(state.files.newest(FileKind.SECRET, NAME)?.version).toBe(1);
     expect(await put("hunter3")).toMatchObject({ services: [{ name: "shop_web", version: 2 }] });

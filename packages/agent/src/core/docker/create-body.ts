@@ -13,7 +13,7 @@ export interface CreateBody {
   readonly Domainname?: string;
   readonly Tty?: boolean;
   readonly OpenStdin?: boolean;
-  /** Whether the input of the container ends with that of the first client. */
+  /** Whether the container's standard input is closed when the first client closes it. */
   readonly StdinOnce?: boolean;
   readonly StopSignal?: string;
   /** Seconds. */
@@ -63,7 +63,7 @@ export interface HostConfigBody {
   readonly BlkioDeviceWriteBps?: readonly ThrottleBody[];
   readonly BlkioDeviceReadIOps?: readonly ThrottleBody[];
   readonly BlkioDeviceWriteIOps?: readonly ThrottleBody[];
-  /** "ID" or "ID:ro" of containers whose mounts the container gets. */
+  /** "ID" or "ID:ro" of the containers whose mounts the container shares. */
   readonly VolumesFrom?: readonly string[];
   readonly NanoCpus?: number;
   readonly Memory?: number;
@@ -137,7 +137,7 @@ export interface DeviceRequestBody {
   /** -1 for all devices. */
   readonly Count: number;
   readonly DeviceIDs?: readonly string[];
-  /** Alternatives, each of which is a list of capabilities that the driver must have. */
+  /** Alternative lists of capabilities that the driver must have. */
   readonly Capabilities: readonly (readonly string[])[];
   readonly Options: Readonly<Record<string, string>>;
 }

@@ -1,4 +1,4 @@
-// Readers for untrusted JSON. A value that is missing or has another type yields a neutral value, never an exception.
+// Readers for untrusted JSON. A missing value or one of another type yields a neutral value, never an exception.
 
 /** Returns the field of an object, or undefined. */
 export function readField(value: unknown, key: string): unknown {

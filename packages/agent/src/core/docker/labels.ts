@@ -12,7 +12,7 @@ const STACK_NAMESPACE_LABEL = "com.docker.stack.namespace";
 /** Marks an at-most-one container, so that a restarted agent can stop it even without contact to the leader. */
 export const AT_MOST_ONE_LABEL = "berth.at-most-one";
 
-/** The named resources that the container has, as `KIND=NAME,…`. A restarted agent does not give them to another one. */
+/** The container's named resources, as `KIND=NAME,…`. A restarted agent does not assign them to another container. */
 export const RESOURCES_LABEL = "berth.resources";
 
 /** Returns the labels of a task's container. A restarted agent recognizes the container by them. */
@@ -33,7 +33,7 @@ export function parseResources(label: string | undefined): readonly string[] {
   return (label ?? "").split(",").filter((resource) => resource !== "");
 }
 
-/** Returns the label with the named resources of a container; none for a container without some. */
+/** Returns the label with a container's named resources; no label for a container without any. */
 export function resourceLabels(resources: readonly string[]): Record<string, string> {
   return resources.length === 0 ? {} : { [RESOURCES_LABEL]: resources.join(",") };
 }

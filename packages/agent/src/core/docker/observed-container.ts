@@ -36,7 +36,7 @@ export interface ObservedContainer {
   readonly taskId: string;
   readonly state: ContainerState;
   readonly exitCode: number;
-  /** Docker's message about a failed start or end. */
+  /** Docker's message about a failed start or an abnormal exit. */
   readonly error: string;
   readonly outOfMemory: boolean;
   readonly health: ContainerHealth;
@@ -54,7 +54,7 @@ export interface ObservedContainer {
   /** When the container was last started, in UTC without "Z": such texts sort by time. Empty or year 1 before that. */
   readonly startedAt: string;
   readonly stopGraceMs: number;
-  /** The named resources that the container has, as `KIND=NAME`. */
+  /** The container's named resources, as `KIND=NAME`. */
   readonly resources: readonly string[];
   /** True when the container must not run without contact to the leader. */
   readonly atMostOne: boolean;
@@ -83,7 +83,7 @@ export interface ContainerNetwork {
   readonly gateway?: string;
 }
 
-/** A container in a listing: enough to tell whether it has changed since its last inspection. */
+/** A container in a listing, with the fields that show whether it has changed since its last inspection. */
 export interface ContainerSummary {
   readonly id: string;
   readonly taskId: string;

@@ -1,6 +1,6 @@
 /**
- * Returns whether an image of this host comes from no registry: it was built or loaded here, or got its name here. Docker
- * then has no digest for its repository. With containerd as its image store, Docker has one for every image.
+ * Returns whether an image of this host does not come from a registry: it was built, loaded or tagged here. Docker then
+ * has no digest for its repository. With containerd as its image store, Docker has one for every image.
  *
  * @param repoDigests the image's digests, as "name@sha256:…"
  */
@@ -9,7 +9,7 @@ export function isLocalImage(image: string, repoDigests: readonly string[]): boo
   return !repoDigests.some((digest) => repositoryOf(digest) === repository);
 }
 
-/** Returns the repository of an image reference, without what may be left out for Docker Hub. */
+/** Returns the repository of an image reference, without the optional prefixes of Docker Hub. */
 function repositoryOf(image: string): string {
   const [name = ""] = image.split("@");
   const colon = name.lastIndexOf(":");

@@ -14,8 +14,8 @@ export interface TaskImage {
 }
 
 /**
- * Returns the logins for an image, in the order in which they are tried: first the one of the stack, whose token may have
- * expired, and then the one for all stacks.
+ * Returns the logins for an image in the order in which they are tried: the stack's login, whose token may have
+ * expired, before the login for all stacks.
  */
 export function loginsFor(
   { image, stack }: TaskImage,
@@ -29,8 +29,9 @@ export function loginsFor(
 }
 
 /**
- * Texts with which registries and Docker's image stores refuse a pull. Docker reports them with different statuses, and a
- * registry's own error codes only as text: "unauthorized" and "denied" of the distribution specification.
+ * Error messages with which registries and Docker's image stores refuse a pull. Docker reports them with different
+ * statuses, and a registry's own error codes only as text: "unauthorized" and "denied" of the distribution
+ * specification.
  */
 const DENIALS: readonly RegExp[] = [
   /no basic auth credentials/i,
@@ -45,10 +46,10 @@ const DENIALS: readonly RegExp[] = [
   /\bauthorization (?:token has expired|failed)\b/i,
 ];
 
-/** Limits that a registry imposes on a client whose login it accepts. */
+/** Error messages about rate limits, which a registry also imposes on clients whose login it accepts. */
 const OTHER_LIMITS = /toomanyrequests|rate limit/i;
 
-/** Returns whether a failed pull or login failed because of its credentials, or for want of them. */
+/** Returns whether a pull or login failed because of wrong or missing credentials. */
 export function isRegistryDenial(message: string): boolean {
   return !OTHER_LIMITS.test(message) && DENIALS.some((pattern) => pattern.test(message));
 }
@@ -70,7 +71,7 @@ export function explainDenial(
   if (logins.length === 0) {
     return {
       errorCode: "BERTH_REGISTRY_LOGIN_MISSING",
-      reason: `${intro}: there is no login for registry ${server}: run "berth registry login ${server}", or check the name of the image: ${message}`,
+      reason: `${intro}: no login for registry ${server}: run "berth registry login ${server}", or check the image name: ${message}`,
     };
   }
   const names = logins.map(describeLogin).join(" and ");
@@ -79,7 +80,7 @@ export function explainDenial(
     : `run "berth registry login ${server}"`;
   return {
     errorCode: "BERTH_REGISTRY_LOGIN_REFUSED",
-    reason: `${intro}: registry ${server} refused the login of ${names}: ${remedy}, or check the name of the image: ${message}`,
+    reason: `${intro}: registry ${server} refused the login of ${names}: ${remedy}, or check the image name: ${message}`,
   };
 }
 
@@ -88,7 +89,7 @@ function describeLogin({ stack, credentials }: AssignedRegistryLogin): string {
   return stack === "" ? name : `${name} (stored with stack ${stack})`;
 }
 
-/** An identity token need not have a user name. */
+/** An identity token may lack a user name. */
 function nameOf(credentials: RegistryCredentials | undefined): string {
   return credentials?.username || "an identity token";
 }

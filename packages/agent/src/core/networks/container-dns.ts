@@ -1,10 +1,10 @@
 import type { AssignedSpec, ContainerSpec } from "@berth/proto";
 import { attachmentsOf, type NetworksView } from "./task-networks.js";
 
-// Decides how a task's container resolves names: through this host's DNS server, or through the servers of its service.
+// Decides how a task's container resolves names: through this host's DNS server, or through its service's DNS servers.
 
 export const RESOLV_CONF = "/etc/resolv.conf";
-/** Docker's default: resolves a name as it is before it tries the search domains. */
+/** Docker's default: tries a name as given before it tries the search domains. */
 const DEFAULT_OPTIONS = ["ndots:0"];
 const NDOTS_ABOVE_0 = /^ndots:0*[1-9]\d*$/;
 

@@ -4,7 +4,7 @@ export const VXLAN_PORT = 4_789;
 const VXLAN_OVERHEAD_BYTES = 50;
 /** An IPv6 header is 20 bytes longer. */
 const IPV6_SURPLUS_BYTES = 20;
-/** Outer IPv4 (20), UDP (8) and WireGuard (32) around each packet. */
+/** The outer IPv4 (20), UDP (8) and WireGuard (32) headers of each packet. */
 export const WIREGUARD_OVERHEAD_BYTES = 60;
 /** The largest MTU used between hosts; the loopback device's 64 KiB is not useful. */
 const MAX_UPLINK_MTU = 9_000;

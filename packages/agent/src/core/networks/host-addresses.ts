@@ -2,12 +2,12 @@ import { canonicalIp, isLoopback } from "@berth/proto";
 import { isBridgeName } from "./devices.js";
 import type { ObservedLink } from "./observed-state.js";
 
-/** Matches addresses that are valid on one link only, which no port is bound to. */
+/** Matches link-local addresses, to which no port is bound. */
 const LINK_LOCAL = /^(?:169\.254\.|fe[89ab][0-9a-f]:)/i;
 
 /**
- * Returns the addresses of a host that ports can be bound to, sorted. Loopback addresses, which all hosts have, and the
- * addresses in berth's networks are left out.
+ * Returns the addresses of a host that ports can be bound to, sorted. Excludes loopback addresses, which all hosts
+ * have, and addresses in berth's networks.
  */
 export function hostAddresses(links: Iterable<Pick<ObservedLink, "name" | "addresses">>): string[] {
   const addresses = new Set<string>();

@@ -18,8 +18,8 @@ const MAX_DEFAULT_PREFIX = 1;
 const MAX_REPORTED_SUBNETS = 64;
 
 /**
- * Parses `ip -json route show table all` and the addresses of `ip -json address show`. Routes of IPv6 are left out, and
- * those of overlay networks, because new networks are checked against the others.
+ * Parses `ip -json route show table all` and the addresses of `ip -json address show`. Excludes IPv6 routes and those
+ * of overlay networks, since the leader already checks overlay networks against each other.
  */
 export function parseRoutes(routes: unknown, addresses: unknown): readonly HostRoute[] {
   return [...readList(routes).flatMap(parseRoute), ...readList(addresses).flatMap(parseAddresses)];
@@ -51,8 +51,9 @@ const parseDestination = (text: string): Subnet | undefined =>
   parseSubnet(text.includes("/") ? text : `${text}/${HOST_PREFIX}`);
 
 /**
- * Returns a route that conflicts with a network: a directly connected subnet that overlaps it, or any route to a part of it,
- * which would take precedence. A less specific route through a gateway does not conflict, as the default route does not.
+ * Returns a route that conflicts with a network: a directly connected subnet that overlaps it, or any route to a part
+ * of it, which would take precedence. A less specific route through a gateway, such as the default route, does not
+ * conflict.
  */
 export function conflictingRoute(subnet: Subnet, routes: readonly HostRoute[]): HostRoute | undefined {
   return routes.find(

@@ -8,7 +8,7 @@ import { INNER_PREFIX_BITS, isInnerAddress, WIREGUARD_DEVICE, wireguardConfig } 
 export interface LinkCommand {
   readonly program: "ip" | "bridge" | "nft" | "sysctl" | "sh" | "wg";
   readonly args: readonly string[];
-  /** Standard input, for secrets and long batches. */
+  /** Standard input: secrets and long batches. */
   readonly input: string;
 }
 
@@ -98,7 +98,7 @@ function bringUpWireguard({ inner, mtu }: Step<"bring-up-wireguard">): readonly 
   ];
 }
 
-/** Runs each program once: a host that joins may have thousands of entries. `-force` skips entries that are gone. */
+/** Runs each program once, since a joining host may have thousands of entries. `-force` skips entries that no longer exist. */
 function updateStaticEntries({ vni, upserts, stale }: Step<"update-static-entries">): readonly LinkCommand[] {
   const [tunnel, bridge] = [tunnelName(vni), bridgeName(vni)];
   for (const { address, macAddress } of upserts) {
@@ -156,7 +156,7 @@ export function joinCommands(commands: readonly LinkCommand[]): readonly LinkCom
 }
 
 /**
- * Returns the command of a batch that failed, and the reason. Returns undefined when the output does not tell.
+ * Returns the command of a batch that failed, and the reason. Returns undefined when the output does not show it.
  * @param stderr the error output of `ip -batch` or `bridge -batch`, which ends with "Command failed -:LINE"
  */
 export function batchFailure({ program, input }: LinkCommand, stderr: string): string | undefined {

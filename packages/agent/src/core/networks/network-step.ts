@@ -31,7 +31,7 @@ export type LinkStep =
   | { readonly kind: "bring-up-wireguard"; readonly inner: string; readonly mtu: number }
   /** Replaces the WireGuard peers. */
   | { readonly kind: "set-wireguard-peers"; readonly peers: readonly WireguardPeer[] }
-  /** Replaces the nftables rules that drop VXLAN packets of other senders than peers; "" removes them. */
+  /** Replaces the nftables rules that drop VXLAN packets from senders other than peers; "" removes them. */
   | { readonly kind: "set-vxlan-filter"; readonly ruleset: string }
   /** Passes bridged packets to nftables, which balances virtual IPs. */
   | { readonly kind: "filter-bridge"; readonly bridge: string }

@@ -44,7 +44,7 @@ export interface ObservedWireguard {
   readonly peers: ReadonlyMap<string, { readonly allowedIps: string; readonly endpoint: string }>;
 }
 
-/** The kernel's network configuration on this host, as far as planning depends on it. */
+/** The parts of the kernel's network configuration that planning depends on. */
 export interface ObservedLinks {
   readonly links: ReadonlyMap<string, ObservedLink>;
   /** The MTU of the device with the node's address; 0 when there is none. */

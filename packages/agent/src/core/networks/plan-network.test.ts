@@ -143,7 +143,7 @@ describe("planNetwork", () => {
   it("waits when the bridge does not exist on this host, or no device has the host's address", () => {
     const elsewhere = observedWith({ networks: [dockerNetworkOf(NETWORK)] });
     expect(planNetwork(NETWORK, elsewhere, HOST)).toMatchObject({
-      state: { kind: "waiting", reason: expect.stringContaining("does dockerd run elsewhere") },
+      state: { kind: "waiting", reason: expect.stringContaining("dockerd may be running elsewhere") },
       steps: [],
     });
     expect(planNetwork(NETWORK, observedWith({ uplinkMtu: 0 }), HOST)).toMatchObject({

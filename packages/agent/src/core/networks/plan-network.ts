@@ -53,14 +53,14 @@ export function planNetwork(
   const existing = observed.networks.find(({ networkId }) => networkId === network.id);
   if (existing === undefined) return planCreation(network, observed, host, dnsEntries);
   if (existing.config !== networkConfig(network)) {
-    return waiting("its settings have changed; waiting for containers to leave the old network", [
+    return waiting("its settings have changed; waiting until no container uses the old network", [
       { kind: "remove-network", dockerId: existing.id },
     ]);
   }
   const bridge = observed.links.get(bridgeName(network.vni));
   if (bridge?.kind !== "bridge") {
     return waiting(
-      `bridge ${bridgeName(network.vni)} does not exist on this host: does dockerd run elsewhere?`,
+      `bridge ${bridgeName(network.vni)} does not exist on this host: dockerd may be running elsewhere`,
     );
   }
   if (lacksEncryption(network, observed)) return waiting(NO_ENCRYPTION_YET);
@@ -162,7 +162,7 @@ function overlapReason({ subnet: text }: AssignedNetwork, routes: readonly HostR
   const route = subnet && conflictingRoute(subnet, routes);
   if (route === undefined) return undefined;
   const target = `${subnetText(route.subnet)}, which this host reaches through ${route.device || "gateways"}`;
-  return `BERTH_NETWORK_OVERLAP: subnet ${text} overlaps ${target}: choose another subnet for the network (ipam), or another --network-pool for the servers`;
+  return `BERTH_NETWORK_OVERLAP: subnet ${text} overlaps ${target}: choose a different subnet for the network (ipam), or a different --network-pool for the servers`;
 }
 
 function maxNetworkMtu({ spec }: AssignedNetwork, uplinkMtu: number, address: string): number {
@@ -179,7 +179,7 @@ export function mtuProblems(
     const maxMtu = maxNetworkMtu(network, uplinkMtu, address);
     if (network.mtu <= maxMtu) return [];
     return [
-      `network ${network.spec?.name}: its MTU is ${network.mtu}, but this host's uplink allows ${maxMtu}: large UDP packets to this host are lost; raise the uplink's MTU from ${uplinkMtu}, or recreate the network`,
+      `network ${network.spec?.name}: its MTU is ${network.mtu}, but this host's uplink allows ${maxMtu}: large UDP packets to this host are lost: raise the uplink's MTU from ${uplinkMtu}, or recreate the network`,
     ];
   });
 }

@@ -69,8 +69,8 @@ function withoutDevice(observed: ObservedLinks, device: string): ObservedLinks {
 }
 
 /**
- * Plans the forwarding entries without a gap in between. A switch to static entries adds them before flooding stops, and
- * a switch back to flooding starts it before the static entries are removed.
+ * Plans the forwarding entries so that traffic is never interrupted. A switch to static entries adds them before
+ * flooding stops, and a switch back to flooding starts it before the static entries are removed.
  */
 function planForwarding(
   network: AssignedNetwork,
@@ -98,7 +98,7 @@ function hasStaticFdb({ isLearning, suppressesNeighbours }: ObservedLink, isStat
 
 /**
  * Returns the address of a peer's tunnel endpoint. Undefined when the peer has no valid address, or when the network is
- * encrypted and the peer has no key: one wrong peer must not keep the others out.
+ * encrypted and the peer has no key: one invalid peer must not exclude the others.
  */
 function tunnelAddress(
   { spec }: AssignedNetwork,

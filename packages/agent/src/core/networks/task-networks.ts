@@ -10,7 +10,7 @@ import type { EndpointBody } from "../docker/create-body.js";
 import type { ContainerNetwork, ObservedContainer } from "../docker/observed-container.js";
 import type { NetworkState } from "./plan-network.js";
 
-// Decides which overlay networks a task's container joins, and whether it has to wait for them.
+// Decides which overlay networks a task's container joins, and whether it must wait for them.
 
 /** An overlay network that tasks on this host can join. */
 export interface TaskNetwork {
@@ -64,7 +64,7 @@ export function networkWait(spec: AssignedSpec, networks: NetworksView): string 
   return "";
 }
 
-/** Returns why this host can never run the task; "" when it can. */
+/** Returns why this host can never run the task because of its networks; "" when it can. */
 export function networkRefusal(spec: AssignedSpec, networks: NetworksView): string {
   for (const { network } of attachmentsOf(spec, networks)) {
     const state = networks.byName.get(network)?.state;

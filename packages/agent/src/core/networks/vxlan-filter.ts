@@ -4,8 +4,8 @@ import type { LinkStep } from "./network-step.js";
 import type { ObservedLinks } from "./observed-state.js";
 import { WIREGUARD_DEVICE } from "./wireguard.js";
 
-// The kernel delivers a VXLAN packet from any sender to the network whose number it carries. These nftables rules accept
-// packets of unencrypted networks from the network's peers only. Encrypted networks are bound to the WireGuard device.
+// The kernel accepts VXLAN packets from any sender. These nftables rules accept packets of an unencrypted network only
+// from the network's peers. Encrypted networks are bound to the WireGuard device.
 
 /** The nftables table of the filter. */
 export const VXLAN_TABLE = "inet berth-vxlan";

@@ -9,9 +9,9 @@ export const WIREGUARD_DEVICE = "berthwg";
 /** The UDP port on every host. */
 export const WIREGUARD_PORT = 7_403;
 /**
- * Prefix of the hosts' addresses inside WireGuard; the host's IPv4 address follows. The kernel binds a VXLAN device to its
- * underlay device only for link-local addresses (RFC 4291 §2.5.6). With other addresses, packets would leave through any
- * other route when that of WireGuard is gone, and would be accepted from any device.
+ * Prefix of the hosts' addresses inside WireGuard; the host's IPv4 address follows. The kernel binds a VXLAN device to
+ * its underlay device only for link-local addresses (RFC 4291 §2.5.6). With other addresses, packets would leave
+ * through any other route when that of WireGuard is gone, and packets from any device would be accepted.
  */
 const INNER_PREFIX = "fe80::";
 export const INNER_PREFIX_BITS = 64;
@@ -93,8 +93,8 @@ export function planWireguard(
 }
 
 /**
- * Whether the device has this key and exactly these peers. Endpoints are not compared: WireGuard updates the endpoint of a
- * peer behind NAT itself.
+ * Returns whether the device has this key and exactly these peers. Endpoints are not compared: WireGuard updates the
+ * endpoint of a peer behind NAT itself.
  */
 function hasPeers(
   { publicKey, port, peers: currentPeers }: ObservedWireguard,

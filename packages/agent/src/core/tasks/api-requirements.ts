@@ -36,7 +36,7 @@ const API_REQUIREMENTS: readonly ApiRequirement[] = [
     isUsed: ({ mounts }) => mounts.some(({ kind }) => kind?.$case === "image"),
   },
   {
-    field: "recursive of a bind mount",
+    field: "the recursive option of a bind mount",
     since: "1.44",
     isUsed: ({ mounts }) =>
       mounts.some(
@@ -48,7 +48,7 @@ const API_REQUIREMENTS: readonly ApiRequirement[] = [
 /** Returns why this node's Docker cannot run the spec as written, or undefined when it can. */
 export function unsupportedReason(spec: AssignedSpec, apiVersion: string): string | undefined {
   if (spec.task === undefined) {
-    return `version ${spec.version} of the service cannot be read from the store: deploy it again`;
+    return `version ${spec.version} of the service is unreadable in the store: deploy it again`;
   }
   const { container, networks } = spec.task;
   if (container === undefined) return "the service's spec has no container";
@@ -56,6 +56,6 @@ export function unsupportedReason(spec: AssignedSpec, apiVersion: string): strin
     ({ isUsed, since }) => isUsed(container, networks) && compareVersions(apiVersion, since) < 0,
   );
   if (unmet.length === 0) return undefined;
-  const fields = unmet.map(({ field, since }) => `${field} needs Docker API ${since}`).join(", ");
-  return `${fields}; this node's Docker has API ${apiVersion}`;
+  const fields = unmet.map(({ field, since }) => `${field} requires Docker API ${since}`).join(", ");
+  return `${fields}; Docker on this node supports API ${apiVersion}`;
 }

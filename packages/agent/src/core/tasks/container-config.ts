@@ -38,13 +38,13 @@ const MS_PER_S = 1_000;
 /** The default of Docker and of Compose. */
 export const DEFAULT_STOP_GRACE_MS = 10_000;
 
-/** A request to create the container of a task. Never logged: its environment can have secrets. */
+/** A request to create a task's container. Never logged: its environment can contain secrets. */
 export interface ContainerConfig {
   readonly name: string;
   /** For example "linux/amd64". Empty for the daemon's own platform. */
   readonly platform: string;
   readonly body: CreateBody;
-  /** Content of /etc/resolv.conf. Missing when Docker is to generate the file. */
+  /** Content of /etc/resolv.conf. Missing when Docker generates the file. */
   readonly resolvConf?: string;
 }
 
@@ -56,13 +56,13 @@ export interface ContainerConfigInput {
   readonly networks: NetworksView;
   readonly files: FilesView;
   readonly owners: readonly OwnerView[];
-  /** The named resources that the container gets, as `KIND=NAME`. @default none */
+  /** The container's named resources, as `KIND=NAME`. @default none */
   readonly resources?: readonly string[];
 }
 
 /**
- * Maps a spec to Docker's Engine API. Fields that the spec does not set are left out, so that the defaults of the image
- * and the daemon apply.
+ * Maps a spec to Docker's Engine API. Omits fields that the spec does not set, so that the defaults of the image and
+ * the daemon apply.
  */
 export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const { task, container, node, resources = [] } = input;
@@ -128,7 +128,7 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   };
 }
 
-/** Returns the /etc/resolv.conf of a container. One in the network of another container resolves names as that one. */
+/** Returns a container's /etc/resolv.conf. A container in another container's network resolves names as that one does. */
 function resolvConfOf({ spec, container, networks, owners }: ContainerConfigInput): string | undefined {
   const { sharing, mounts } = container;
   const owner = owners.find(({ service }) => service === sharing?.network);
@@ -293,20 +293,20 @@ function portBinding(port: PortSpec, advertiseAddress: string): PortBindingBody 
   return { HostIp: port.hostIp, HostPort: port.published === 0 ? "" : String(port.published) };
 }
 
-/** Returns true for the value of a proto3 field that was not set. */
+/** Returns whether a value is that of an unset proto3 field. */
 function isUnset(value: unknown): boolean {
   if (value === undefined || value === "" || value === 0 || value === false) return true;
   if (Array.isArray(value)) return value.length === 0;
   return typeof value === "object" && value !== null && Object.keys(value).length === 0;
 }
 
-/** Drops the fields that are undefined, "", 0, false, or an empty list or map. */
+/** Omits fields that are undefined, "", 0, false, or an empty list or map. */
 function omitUnset<T extends object>(values: T): Partial<T> {
   const entries = Object.entries(values).filter(([, value]) => !isUnset(value));
   return Object.fromEntries(entries) as Partial<T>;
 }
 
-/** Drops the fields that are undefined. 0 and false are kept, as for a proto3 `optional` field. */
+/** Omits undefined fields. Keeps 0 and false, as for a proto3 `optional` field. */
 function omitUndefined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const entries = Object.entries(values).filter(([, value]) => value !== undefined);
   return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };

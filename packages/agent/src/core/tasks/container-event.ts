@@ -20,7 +20,7 @@ export interface WorkState {
   readonly state: ContainerState | undefined;
 }
 
-/** Signals that users and tools send to end a container. Docker reports a signal by number or by name. */
+/** Signals with which users and tools end a container. Docker reports a signal by number or by name. */
 const TERMINATING_SIGNALS: ReadonlySet<string> = new Set([
   "1",
   "2",

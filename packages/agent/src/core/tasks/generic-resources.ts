@@ -1,19 +1,19 @@
 import type { AssignedSpec } from "@berth/proto";
 import type { TaskView } from "./task-view.js";
 
-// A task reserves a number of generic resources of a kind. Where the administrator has named the resources of a node, such
-// as the UUIDs of GPUs, the agent selects those of the task. The leader only counts them.
+// A task reserves a number of generic resources of one kind. If the administrator has named a node's resources, for
+// example with the UUIDs of GPUs, the agent selects which ones the task gets. The leader only counts them.
 
-/** Swarm's prefix of the variables with the resources of a container. */
+/** Swarm's prefix for the environment variables that list a container's resources. */
 const VARIABLE_PREFIX = "DOCKER_RESOURCE_";
 
-/** The resources that an administrator has declared, by kind: their number, or their names. */
+/** The resources that the administrator has declared, by kind: a count or names. */
 export type DeclaredResources = Readonly<Record<string, number | readonly string[]>>;
 
 export interface ResourcesView {
-  /** The names that the administrator has declared, by kind. A kind that is only counted is missing. */
+  /** The names that the administrator has declared, by kind. Contains no kinds that are only counted. */
   readonly declared: Readonly<Record<string, readonly string[]>>;
-  /** Those that other tasks of the node have, as `KIND=NAME`. Undefined while a container is not known well enough. */
+  /** The resources assigned to other tasks on the node, as `KIND=NAME`. Undefined until all containers have been inspected. */
   readonly taken: ReadonlySet<string> | undefined;
 }
 
@@ -32,7 +32,7 @@ export function selectResources(
   return selected;
 }
 
-/** Returns why the container cannot be created yet. Empty when its resources are free. */
+/** Returns why the container cannot be created yet; "" when its resources are free. */
 export function resourceWait({ assignment, containers, resources }: TaskView): string {
   if (assignment === undefined || containers.length > 0) return "";
   const { spec } = assignment;
@@ -41,7 +41,7 @@ export function resourceWait({ assignment, containers, resources }: TaskView): s
   return `waiting for other tasks of this node to release resources: ${kinds.join(", ")}`;
 }
 
-/** Returns the variables with the resources of a container, as in Swarm: names, or numbers of those without names. */
+/** Returns the environment variables that list a container's resources, as in Swarm: names, or the count of unnamed ones. */
 export function resourceVariables(spec: AssignedSpec, selected: readonly string[]): readonly string[] {
   return reservedKinds(spec).map(([kind, count]) => {
     const names = selected.flatMap((resource) =>

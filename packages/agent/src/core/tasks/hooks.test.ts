@@ -123,7 +123,7 @@ describe("pre_stop hooks", () => {
   });
 
   test("are part of the reason when one fails", () => {
-    const failure = 'pre_stop hook "leave" did not end within 10 s';
+    const failure = 'pre_stop hook "leave" did not finish within 10 s';
     const memory = afterPreStop({ failure });
     const ended = viewOf({ ...shutdown, container: { state: "exited", processId: 0 }, memory });
     expect(reconcile(ended, NOW_MS).status).toMatchObject({

@@ -4,7 +4,7 @@ import type { Decision, Step } from "./step.js";
 import { fillTemplate } from "./task-names.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
-/** Time for all post_start hooks of a container, as long as a rollout waits for progress by default. */
+/** Total time for a container's post_start hooks: as long as a rollout waits for progress by default. */
 export const POST_START_TIMEOUT_MS = 300_000;
 /** Minimum time between the stop signal and SIGKILL when hooks have used up the grace period, as in Kubernetes. */
 export const MIN_STOP_GRACE_MS = 2_000;
@@ -12,10 +12,10 @@ export const MIN_STOP_GRACE_MS = 2_000;
 /** A run of all hooks of one kind in a container, one after the other. */
 export interface HookRun {
   readonly containerId: string;
-  /** The container's first process: the hooks run again in a container that was restarted. */
+  /** The container's main process: the hooks run again after the container was restarted. */
   readonly processId: number;
   readonly hooks: readonly Hook[];
-  /** Time for all hooks together. */
+  /** Total time for all hooks. */
   readonly timeoutMs: number;
 }
 
@@ -35,12 +35,12 @@ export interface HookMemory {
 
 export const NO_HOOKS: HookMemory = { postStart: undefined, preStop: undefined };
 
-/** Returns the memory after a run of hooks. */
+/** Records the result of a run of hooks. */
 export function afterHooks(before: HookMemory, result: HookResult): HookMemory {
   return result.of === "post-start" ? { ...before, postStart: result } : { ...before, preStop: result };
 }
 
-/** Returns the result of hooks that could not be run. The container is stopped nevertheless. */
+/** Returns the result for hooks that could not be run. The container is stopped anyway. */
 export function failedHooks(
   { kind, containerId, processId }: Extract<Step, { kind: HookResult["of"] }>,
   reason: string,
@@ -50,8 +50,8 @@ export function failedHooks(
 }
 
 /**
- * Returns the step that runs the post_start hooks. Undefined when there are none, or when they have run. An agent that
- * was restarted runs them again unless it has reported the task as running.
+ * Returns the step that runs the post_start hooks. Undefined when there are none, or when they have run. A restarted
+ * agent runs them again unless it has already reported the task as running.
  */
 export function postStartStep(
   { assignment, memory, status, node }: TaskView,
@@ -72,16 +72,16 @@ export function postStartFailure({ memory }: TaskView, container: ObservedContai
   return isOf(postStart, container) ? postStart.failure : "";
 }
 
-/** Returns whether the task must not count as running, because its post_start hooks have not succeeded. */
+/** Returns whether the task does not count as running yet because its post_start hooks have not succeeded. */
 export function isAwaitingPostStart(view: TaskView, container: ObservedContainer): boolean {
   return postStartFailure(view, container) !== "" || postStartStep(view, container) !== undefined;
 }
 
 /**
- * Returns the next step toward the end of a running container: first its pre_stop hooks, then the stop signal. The hooks
- * count toward the grace period.
+ * Returns the next step toward the end of a running container: first its pre_stop hooks, then the stop signal. The
+ * hooks count toward the grace period.
  *
- * @param failure why the agent stops a task that should run; empty for a task that should not
+ * @param failure why the agent stops a task that should be running; "" for a task that should not
  */
 export function stopDecision(
   { assignment, memory, node }: TaskView,
@@ -107,7 +107,7 @@ export function stopDecision(
   return { step: { kind: "stop", containerId, graceMs, failure }, reason };
 }
 
-/** Returns whether the stop of a failed task has begun with its pre_stop hooks: it is not called off when the task recovers. */
+/** Returns whether the stop of a failed task has begun with its pre_stop hooks. It continues even if the task recovers. */
 export function isStopping({ memory }: TaskView, container: ObservedContainer): boolean {
   return memory.failure !== "" && isOf(memory.hooks.preStop, container);
 }
@@ -118,7 +118,7 @@ export function preStopNote({ memory }: TaskView, { id }: ObservedContainer): st
   return preStop?.containerId === id && preStop.failure !== "" ? `; ${preStop.failure}` : "";
 }
 
-/** Returns hooks with the placeholders of their environment replaced, as in that of the container. */
+/** Returns the hooks with the placeholders in their environment replaced, as in the container's environment. */
 function withVariables(
   hooks: readonly Hook[] | undefined,
   assignment: Assignment | undefined,

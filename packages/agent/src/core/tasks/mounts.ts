@@ -18,9 +18,9 @@ type MountForm =
 type Fill = (text: string) => string;
 
 /**
- * Maps mounts to the Engine API. `fill` expands placeholders in sources.
+ * Maps mounts to the Engine API. `fill` replaces placeholders in sources.
  *
- * @param copyPathOf returns the path of the copy of a shipped mount, by its index
+ * @param copyPathOf returns the path of a shipped mount's copy, by the mount's index
  */
 export function mountConfig(
   mounts: readonly Mount[],

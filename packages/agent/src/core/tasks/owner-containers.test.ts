@@ -43,7 +43,7 @@ describe("a container that shares the namespaces and mounts of another one", () 
       "waiting for task shop_web.2: it has no container yet",
     );
     const created = ownerWith(containerWith({ id: "owner", state: "created" }));
-    expect(messageOf(companionView(created))).toBe("waiting for task shop_web.2: it does not run yet");
+    expect(messageOf(companionView(created))).toBe("waiting for task shop_web.2: it is not running yet");
     expect(reconcile(companionView(created), 2_000).step).toBeUndefined();
 
     const { step } = reconcile(companionView(ownerWith(containerWith({ id: "owner" }))), 2_000);
@@ -75,7 +75,7 @@ describe("a container that shares the namespaces and mounts of another one", () 
     expect(
       reconcile(companionView(startedAt("2026-01-01T00:00:05.2"), { containers }), 2_000).step,
     ).toBeUndefined();
-    const failure = "service shop_web, whose namespaces it shares, was restarted outside berth";
+    const failure = "service shop_web, whose namespaces the task shares, was restarted outside berth";
     expect(
       reconcile(companionView(startedAt("2026-01-01T00:00:05.3"), { containers }), 2_000).step,
     ).toMatchObject({ kind: "stop", failure });
@@ -87,7 +87,7 @@ describe("a container that shares the namespaces and mounts of another one", () 
     const foreign = ownerWith(containerWith({ id: "owner" }), "bank");
     expect(reconcile(companionView(foreign), 2_000).status).toMatchObject({
       state: TaskState.REJECTED,
-      message: "service shop_web belongs to another stack: its containers are not shared",
+      message: "service shop_web belongs to another stack: its containers cannot be shared",
     });
   });
 

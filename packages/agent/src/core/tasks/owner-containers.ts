@@ -4,9 +4,9 @@ import { isAlive, type ObservedContainer } from "../docker/observed-container.js
 import { slotName } from "./task-names.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
-// Decides when the container of a companion can be created: one that shares the namespaces or mounts of other tasks.
+// Decides when a companion's container can be created. It shares the namespaces or mounts of other tasks.
 
-/** A task beside which another one runs, as this host knows it. */
+/** The owner of a companion task, as this host knows it. */
 export interface OwnerView {
   /** Full name of its service. */
   readonly service: string;
@@ -14,7 +14,7 @@ export interface OwnerView {
   /** Undefined while the leader has not assigned the task to this host. */
   readonly assignment: Assignment | undefined;
   readonly container: ObservedContainer | undefined;
-  /** Spec of the task whose network namespace the container uses: another one if it shares that in turn. */
+  /** Spec of the task whose network namespace the container uses, directly or through other tasks. */
   readonly networkSpec: AssignedSpec | undefined;
 }
 
@@ -32,7 +32,7 @@ export function ownerWait({ assignment, owners, node }: OwnersView): string {
     const name = `${service}.${slotName(owner.assignment.task, node.nodeId)}`;
     if (owner.container === undefined) return `waiting for task ${name}: it has no container yet`;
     const isNeededAlive = namespaces.includes(service);
-    if (isNeededAlive && !isAlive(owner.container)) return `waiting for task ${name}: it does not run yet`;
+    if (isNeededAlive && !isAlive(owner.container)) return `waiting for task ${name}: it is not running yet`;
   }
   return "";
 }
@@ -43,12 +43,12 @@ export function ownerRefusal({ assignment, owners }: OwnersView): string | undef
   const foreign = owners.find(
     (owner) => owner.assignment !== undefined && owner.assignment.task.stack !== stack,
   );
-  return foreign && `service ${foreign.service} belongs to another stack: its containers are not shared`;
+  return foreign && `service ${foreign.service} belongs to another stack: its containers cannot be shared`;
 }
 
 /**
- * Returns why a running container has to stop: its owner was restarted outside berth, so it has lost the namespaces that
- * it shared. Undefined when it has not.
+ * Returns why a running container must be stopped: its owner was restarted outside berth, so it has lost the shared
+ * namespaces. Undefined when it can continue.
  */
 export function ownerFailure(
   { assignment, owners }: OwnersView,
@@ -64,10 +64,12 @@ export function ownerFailure(
       isAlive(owner.container) &&
       owner.container.startedAt > container.startedAt,
   );
-  return restarted && `service ${restarted.service}, whose namespaces it shares, was restarted outside berth`;
+  return (
+    restarted && `service ${restarted.service}, whose namespaces the task shares, was restarted outside berth`
+  );
 }
 
-/** Returns what a container shares with the containers of its owners, which must exist. */
+/** Returns the settings with which a container shares those of its owners' containers, which must exist. */
 export function sharingConfig(sharing: Sharing, owners: readonly OwnerView[]): Partial<HostConfigBody> {
   const { network, pid, ipc, mounts } = sharing;
   const idOf = (service: string): string =>
@@ -82,6 +84,6 @@ export function sharingConfig(sharing: Sharing, owners: readonly OwnerView[]): P
   };
 }
 
-/** Returns the services whose namespaces are shared. Their containers must run. */
+/** Returns the services whose namespaces are shared. Their containers must be running. */
 const namespaceServices = ({ network, pid, ipc }: Sharing): readonly string[] =>
   [network, pid, ipc].filter((service) => service !== "");

@@ -2,7 +2,7 @@ import { type AssignedTask, checkSpec, type HostFiles, type Mount, type Policy }
 import { fillTemplate } from "./task-names.js";
 import type { Assignment, NodeFacts } from "./task-view.js";
 
-/** The policy in force, and the files of this host that it protects. */
+/** The current policy, and the files on this host that it protects. */
 export interface PolicyView {
   readonly policy: Policy;
   readonly files: HostFiles;
@@ -31,7 +31,7 @@ export function policyRefusal(
   return violations.length === 0 ? undefined : violations.map(({ message }) => message).join("; ");
 }
 
-/** Returns the mount with the source that its container will have. */
+/** Returns the mount with placeholders in its source replaced, as its container will see it. */
 function withSource(mount: Mount, task: AssignedTask, node: NodeFacts): Mount {
   if (mount.kind?.$case !== "bind") return mount;
   const source = fillTemplate(mount.kind.value.source, task, node);

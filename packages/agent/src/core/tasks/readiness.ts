@@ -2,17 +2,17 @@ import { NetworkMode, PortSpec_Protocol } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import type { TaskView } from "./task-view.js";
 
-/** A task counts as running after this time even if a port refuses: some programs listen only when they have work. */
+/** After this time, a task counts as running even if a port refuses connections: some programs only listen while they have work. */
 export const PORT_TIMEOUT_MS = 10_000;
 const FIRST_DELAY_MS = 20;
 const MAX_DELAY_MS = 250;
 /**
- * A port that times out this often in a row, and refuses no connection, counts as ready: a container may drop packets
- * from its host. A single timeout proves nothing, because a busy host answers late.
+ * A port that times out this many times in a row without refusing a connection counts as ready: a container may drop
+ * packets from its host. A single timeout proves nothing, because a busy host responds late.
  */
 export const MAX_UNANSWERED = 5;
 
-/** How a port answers a connect. `none`: it timed out, or failed for a reason other than a refusal. */
+/** The result of connecting to a port. `none`: the connection timed out, or failed for a reason other than a refusal. */
 export type PortAnswer = "accepted" | "refused" | "none";
 
 /** The ports of a container that did not accept a connection. */
@@ -31,9 +31,9 @@ export interface PortProbe {
   readonly delayMs: number;
   /** Ports that refused the last attempt. */
   readonly refused: readonly number[];
-  /** Ports that did not answer the last attempt. */
+  /** Ports that did not respond to the last attempt. */
   readonly unanswered: readonly number[];
-  /** Attempts in a row in which a port did not answer. */
+  /** Number of consecutive attempts to which a port did not respond. */
   readonly unansweredCount: number;
   /** True when no further attempt follows, whether or not all ports accept. */
   readonly isOver: boolean;
@@ -60,7 +60,7 @@ export function readinessTargets(view: TaskView, container: ObservedContainer): 
   return targets.length === 0 || address === undefined ? undefined : { address, targets };
 }
 
-/** Returns true while the task is not ready because its ports have not accepted connections yet. */
+/** Returns whether the task is not ready because its ports do not accept connections yet. */
 export function isAwaitingPorts(view: TaskView, container: ObservedContainer): boolean {
   if (!isAlive(container) || readinessTargets(view, container) === undefined) return false;
   const probe = view.memory.portProbe;
@@ -95,7 +95,7 @@ export function afterProbe(
 export function portMessage({ portProbe }: TaskView["memory"]): string {
   if (portProbe === undefined) return "";
   const { refused, unanswered, isOver } = portProbe;
-  // A port that never answers may drop packets from its host, and still serve others.
+  // A port that never responds may drop packets from its host and still serve other clients.
   const pending = isOver ? refused : [...refused, ...unanswered];
   if (pending.length === 0) return "";
   const ports = `port ${pending.join(", ")}`;

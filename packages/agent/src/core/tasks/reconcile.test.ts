@@ -43,7 +43,7 @@ describe("reconcile before the task runs", () => {
     expect(at(NOW_MS).step).toBeUndefined();
     expect(at(NOW_MS, true)).toMatchObject({ step: { kind: "start" } });
     expect(at(NOW_MS + 30_000)).toMatchObject({
-      step: { kind: "reject", reason: "no client has attached to it within 30 s" },
+      step: { kind: "reject", reason: "no client attached to it within 30 s" },
     });
   });
 
@@ -96,7 +96,7 @@ describe("reconcile before the task runs", () => {
     expect(absent.step).toBeUndefined();
     expect(absent.status).toMatchObject({
       state: TaskState.REJECTED,
-      message: expect.stringMatching(/version 3 of the service cannot be read from the store/),
+      message: expect.stringMatching(/version 3 of the service is unreadable in the store/),
     });
     const unwanted = assignmentWith(DesiredState.SHUTDOWN, spec);
     const stopping = reconcile(viewWith({ assignment: unwanted, containers: [containerWith()] }), NOW_MS);
@@ -110,7 +110,9 @@ describe("reconcile before the task runs", () => {
       NOW_MS,
     );
     expect(status?.state).toBe(TaskState.REJECTED);
-    expect(status?.message).toBe("annotations needs Docker API 1.43; this node's Docker has API 1.41");
+    expect(status?.message).toBe(
+      "annotations requires Docker API 1.43; Docker on this node supports API 1.41",
+    );
   });
 
   test("a failed step is retried after its delay, and the status says why", () => {

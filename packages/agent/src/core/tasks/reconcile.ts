@@ -23,10 +23,10 @@ import { fileRefusal, filesToWrite, fileWait } from "./task-files.js";
 import { containerName } from "./task-names.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
-/** An unhealthy container may recover for this long. Short enough that a stuck replica is replaced soon. */
+/** How long an unhealthy container has to recover. Short, so that a stuck replica is replaced soon. */
 export const UNHEALTHY_GRACE_MS = 30_000;
 
-/** Time until a task looks again whether other tasks have released the resources that it needs. */
+/** How often a waiting task checks whether other tasks have released the resources that it needs. */
 const RESOURCE_POLL_MS = 500;
 
 /** How long a container waits for the client that its spec requires. The client connects while the image is pulled. */
@@ -55,7 +55,7 @@ export function reconcile(observed: TaskView, nowMs: number): Reconciled {
   return { status, ...decide({ ...view, status }, container, nowMs) };
 }
 
-/** Returns the view with the rejections added that are known without a request to Docker. */
+/** Returns the view with the rejections that need no request to Docker. */
 function withRejection(view: TaskView): TaskView {
   const { assignment, memory } = view;
   if (assignment === undefined || memory.rejection !== "") return view;
@@ -154,14 +154,14 @@ function probeDecision(view: TaskView, container: ObservedContainer, nowMs: numb
   return { step, reason: "readiness of its ports is unknown" };
 }
 
-/** Returns the next step toward a host without anything of the task: its container goes first, and then its files. */
+/** Returns the next step that removes the task from this host: first its container, then its files. */
 function removal(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
   if (container === undefined) return fileRemoval(view, reason) ?? { isGone: true };
   if (isAlive(container)) return stopIfAlive(view, container, reason);
   return { step: { kind: "remove", containerId: container.id }, reason };
 }
 
-/** Returns the next step of a task that does not run again: its files stay as long as its container. */
+/** Returns the next step of a task that will not run again. Its files stay as long as its container. */
 function standstill(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
   return container === undefined ? (fileRemoval(view, reason) ?? {}) : stopIfAlive(view, container, reason);
 }
@@ -175,12 +175,12 @@ function stopIfAlive(view: TaskView, container: ObservedContainer, reason: strin
   return isAlive(container) ? stopDecision(view, container, { failure: "", reason }) : {};
 }
 
-/** Returns the next step toward the end of a task that should run. */
+/** Returns the next step that stops a failed task. */
 function stopFailed(view: TaskView, container: ObservedContainer, failure: string): Decision {
   return stopDecision(view, container, { failure, reason: failure });
 }
 
-/** Returns the next step toward a container: first the image, then its files and its owners, then the container. */
+/** Returns the next step toward creating the container: image, files and owners, then the container. */
 function nextTowardContainer(view: TaskView, assignment: Assignment, nowMs: number): Decision {
   const { task, spec, receivedAtMs } = assignment;
   const container = spec.task?.container;
@@ -194,7 +194,7 @@ function nextTowardContainer(view: TaskView, assignment: Assignment, nowMs: numb
     return { step, reason: `image is ${view.image.state}` };
   }
   if (view.image.state === "unknown") {
-    return { step: { kind: "check-image", image }, reason: "presence of the image is unknown" };
+    return { step: { kind: "check-image", image }, reason: "it is unknown whether the image is present" };
   }
   const preparation = nextPreparation(view, assignment);
   if (preparation !== undefined) return preparation;
@@ -206,8 +206,8 @@ function nextTowardContainer(view: TaskView, assignment: Assignment, nowMs: numb
 }
 
 /**
- * Returns what has to be done on the host before a container is created or started; undefined when it is done. The files
- * of a container that exists may be gone, because they do not survive a reboot.
+ * Returns the next preparation on the host before a container is created or started; undefined when all are done. The
+ * files of a container that exists may be gone, because they do not survive a reboot.
  */
 function nextPreparation(view: TaskView, assignment: Assignment): Decision | undefined {
   if (networkWait(assignment.spec, view.networks) !== "" || fileWait(view) !== "" || ownerWait(view) !== "") {
@@ -222,16 +222,16 @@ function nextPreparation(view: TaskView, assignment: Assignment): Decision | und
   return shipped && { step: { kind: "write-shipped", ...shipped }, reason };
 }
 
-/** Waits for the client that must attach before the start. Undefined when it has, and when none is required. */
+/** Waits for the client that must attach before the start. Undefined when it has attached, or when none is required. */
 function attachDecision({ memory }: TaskView, { spec }: Assignment, nowMs: number): Decision | undefined {
   if (!spec.task?.container?.waitForAttach || memory.isAttached) return undefined;
   const deadlineMs = memory.createdAtMs + ATTACH_TIMEOUT_MS;
   if (nowMs < deadlineMs) return { requeueAtMs: deadlineMs };
-  const reason = `no client has attached to it within ${ATTACH_TIMEOUT_MS / 1_000} s`;
+  const reason = `no client attached to it within ${ATTACH_TIMEOUT_MS / 1_000} s`;
   return { step: { kind: "reject", reason }, reason };
 }
 
-/** Returns the next step toward a start. All networks are joined first: none must appear while the program runs. */
+/** Returns the next step toward starting the container. It joins all networks first: none may appear while the program is running. */
 function nextTowardStart(view: TaskView, assignment: Assignment, container: ObservedContainer): Decision {
   const { spec } = assignment;
   const preparation = nextPreparation(view, assignment);

@@ -2,8 +2,8 @@ import type { ContainerSpec, Mount, ShippedMount } from "@berth/proto";
 import { containerRoot, type HostIds } from "./task-files.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
-// Shipped mounts are files and folders that a client has sent to the nodes. The agent writes a copy of each for each task,
-// so that tasks do not share what their programs write.
+// Shipped mounts are files and folders that a client has sent to the nodes. The agent writes a separate copy for each
+// task, so that tasks do not see each other's changes.
 
 /** A copy of a shipped file or folder. */
 export interface ShippedCopy {
@@ -37,7 +37,7 @@ export function shippedRefusal(
   if (node.isolation !== "") {
     return `shipped mounts need Docker on Linux as root: this node has ${node.isolation}`;
   }
-  return SAFE_NAME.test(task.id) ? undefined : "the ID of the task is not valid as the name of a directory";
+  return SAFE_NAME.test(task.id) ? undefined : "the task ID is not a valid directory name";
 }
 
 /** Returns the copies to write before the container is created or started; undefined when there are none to write. */
@@ -52,7 +52,7 @@ export function shippedToWrite(
   return { taskId: task.id, mounts, ownerOffset: containerRoot(container, node), directoryGid };
 }
 
-/** Returns the path of the copy that a mount shows. */
+/** Returns the path of the copy that is mounted. */
 export function copyPath(
   index: number,
   { taskId, directory }: { readonly taskId: string; readonly directory: string },
@@ -73,7 +73,7 @@ function shippedOf({ kind }: Mount): ShippedMount | undefined {
   return kind?.$case === "shipped" ? kind.value : undefined;
 }
 
-/** Two mounts of one archive have copies of their own. */
+/** Two mounts of the same archive have separate copies. */
 function copyName(index: number): string {
   return `mount-${index}`;
 }

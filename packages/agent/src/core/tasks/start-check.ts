@@ -7,15 +7,15 @@ import type { TaskView } from "./task-view.js";
 export const FIRST_INTERVAL_MS = 100;
 /** The interval doubles after each check until it has this length, unless the spec sets `start_interval`. */
 export const DEFAULT_START_INTERVAL_MS = 500;
-/** Each check starts a process, so the checks of a container that starts for longer than this are less frequent. */
+/** After this time, a starting container is checked less frequently, because each check starts a process. */
 export const FREQUENT_CHECKS_MS = 10_000;
 /** Docker's default for `start_interval`. */
 export const SLOW_INTERVAL_MS = 5_000;
 
-/** How a health check that the agent ran has ended. */
+/** The outcome of a health check that the agent ran. */
 export type CheckAnswer = "passed" | "failed" | "timeout";
 
-/** A health check of a container that the agent runs. */
+/** A health check that the agent runs in a container. */
 export interface HealthCheck {
   readonly containerId: string;
   readonly processId: number;
@@ -30,10 +30,10 @@ export interface CheckedHealth extends Pick<HealthCheck, "containerId" | "proces
   readonly answer: CheckAnswer;
 }
 
-/** The agent's checks of a container that starts. */
+/** The agent's health checks of a starting container. */
 export interface StartCheck {
   readonly containerId: string;
-  /** The container's first process: a container that was restarted is checked again. */
+  /** The container's main process: a restarted container is checked again. */
   readonly processId: number;
   readonly sinceMs: number;
   /** When the next check is due. */
@@ -46,9 +46,9 @@ export interface StartCheck {
 }
 
 /**
- * Returns the next health check of a container that starts. Docker runs the first check after a whole interval, 30 s by
- * default, and only Docker 25 and later can check more often during the start (decision 132). Undefined when Docker has a result, or
- * when the agent has no more to find out.
+ * Returns the next health check of a starting container. Docker runs the first check after a whole interval, 30 s by
+ * default, and only Docker 25 and later can check more often during the start (decision 132). Undefined when Docker has
+ * a result, or when no further check is needed.
  */
 export function startCheckDecision(
   { memory, assignment }: TaskView,
@@ -80,7 +80,7 @@ export function afterStartCheck(
   return {
     ...{ containerId, processId, sinceMs, checks, nextMs: nowMs + delayMs },
     hasPassed: answer === "passed",
-    // Docker ends a check that hangs, which the agent cannot: it would start one after the other.
+    // Unlike Docker, the agent cannot end a hanging check, so it starts no further ones.
     isOver: answer !== "failed",
   };
 }
@@ -91,7 +91,7 @@ function defaultIntervalMs(checks: number, elapsedMs: number): number {
   return Math.min(FIRST_INTERVAL_MS * 2 ** (checks - 1), DEFAULT_START_INTERVAL_MS);
 }
 
-/** Returns the health of a container, in which a check of the agent counts until Docker has a result. */
+/** Returns a container's health. The agent's own check counts until Docker has a result. */
 export function healthOf(memory: TaskMemory, container: ObservedContainer): ContainerHealth {
   const hasPassed = checkOf(memory, container)?.hasPassed ?? false;
   return container.health === "starting" && hasPassed ? "healthy" : container.health;

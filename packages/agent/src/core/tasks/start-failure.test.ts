@@ -10,7 +10,7 @@ test.each([
   [`${RUNC}: exec: "/etc/passwd": permission denied: unknown`, 126],
   [`${RUNC}: exec: "/etc": is a directory: unknown`, 126],
   ["image nope:1 not found: no such file or directory", 125],
-  ["no client has attached to it within 30 s", 125],
+  ["no client attached to it within 30 s", 125],
 ])("startFailure() returns the exit code of docker run for: %s", (message, exitCode) => {
   expect(startFailure(message)).toEqual({ exitCode, error: message });
 });

@@ -3,7 +3,7 @@ const EXIT_NOT_STARTED = 125;
 const EXIT_NOT_EXECUTABLE = 126;
 const EXIT_NOT_FOUND = 127;
 
-/** Why a container did not start, and the exit code that `docker run` has for it. */
+/** Why a container did not start, and the exit code that `docker run` returns for it. */
 export interface StartFailure {
   readonly exitCode: number;
   readonly error: string;

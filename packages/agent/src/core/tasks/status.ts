@@ -34,11 +34,11 @@ interface Verdict {
   readonly message: string;
   /** Code of the reason, if it has one. */
   readonly errorCode?: string;
-  /** True when the cause lies outside the task and the node, so that neither counts as failing. */
+  /** True when the cause lies outside the task and the node, so that neither is considered failing. */
   readonly stoppedExternally?: boolean;
 }
 
-/** Returns true when the task has ended: it never runs again. */
+/** Returns whether the task has ended for good. */
 export function isFinal(status: TaskStatus | undefined): boolean {
   return status !== undefined && status.state >= TaskState.COMPLETE;
 }
@@ -80,7 +80,7 @@ function statusWithoutContainer(view: TaskView): TaskStatus | undefined {
 
 const REMOVED_OUTSIDE: Verdict = {
   state: TaskState.FAILED,
-  message: "container removed outside berth",
+  message: "container was removed outside berth",
   stoppedExternally: true,
 };
 
@@ -107,7 +107,7 @@ function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict 
   if (container.outOfMemory) {
     return { state: TaskState.FAILED, message: "killed by the kernel: memory limit exceeded" };
   }
-  // A daemon that restarts stops its containers, and many exit with 0. That does not complete the task.
+  // A restarting daemon stops its containers, and many exit with 0. This does not mean that the task is complete.
   if (container.exitCode === 0 && memory.wasUnobserved) {
     const message = "ended with exit code 0 while Docker was unavailable";
     return { state: TaskState.FAILED, message, stoppedExternally: true };
@@ -134,7 +134,7 @@ function runningStatus(view: TaskView, container: ObservedContainer, spec: Assig
     message: runningMessage(view, container),
     containerId: container.id,
     health: HEALTH_OF[health],
-    // Without a readable spec, the ports of a container on the host network are unknown: the last ones are kept.
+    // Without a readable spec, the ports of a container on the host network are unknown: the last known ones are kept.
     ports:
       (spec.task ? undefined : view.status?.ports) ?? hostPorts(container, spec, view.node.advertiseAddress),
     addresses: addressesIn(spec, container.networks, view.networks, view.status?.addresses ?? []),
@@ -160,7 +160,7 @@ function runningMessage(view: TaskView, container: ObservedContainer): string {
   return portMessage(view.memory);
 }
 
-/** Returns the output of the healthcheck's last probe as a message. */
+/** Returns a message with the output of the last healthcheck probe. */
 export function unhealthyMessage(container: ObservedContainer): string {
   return container.healthOutput === "" ? "unhealthy" : `unhealthy: ${container.healthOutput}`;
 }

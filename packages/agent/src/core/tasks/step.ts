@@ -13,9 +13,9 @@ export type Step =
   | { readonly kind: "check-image"; readonly image: string }
   /** Pulls the image with the logins of the stack. */
   | { readonly kind: "pull"; readonly image: string; readonly platform: string; readonly stack: string }
-  /** Writes the secrets and configs of the task, unless they are there. */
+  /** Writes the task's secrets and configs unless they exist. */
   | ({ readonly kind: "write-files" } & TaskFileSet)
-  /** Fetches the shipped mounts of the task, and writes its copies, unless they are there. */
+  /** Fetches the task's shipped mounts and writes its copies unless they exist. */
   | ({ readonly kind: "write-shipped" } & TaskShippedMounts)
   | { readonly kind: "create"; readonly taskId: string; readonly config: ContainerConfig }
   /** Joins one more network before the start: Docker before 25.0 accepts one network at creation. */
@@ -28,7 +28,7 @@ export type Step =
   | { readonly kind: "start"; readonly containerId: string }
   /** Runs the hooks of a container that has started. */
   | ({ readonly kind: "post-start" } & HookRun)
-  /** Runs the hooks of a container that is going to be stopped. */
+  /** Runs the hooks of a container that is about to be stopped. */
   | ({
       readonly kind: "pre-stop";
       /** As in `stop`. */
@@ -38,7 +38,7 @@ export type Step =
       readonly kind: "stop";
       readonly containerId: string;
       readonly graceMs: number;
-      /** Why the agent stops a task that should run. Empty for a task that should not. */
+      /** Why the agent stops a task that should be running; "" for a task that should not. */
       readonly failure: string;
     }
   /** Probes whether the container's ports accept connections. */
@@ -48,28 +48,28 @@ export type Step =
       readonly address: string;
       readonly targets: readonly number[];
     }
-  /** Runs the health check of a container that starts. */
+  /** Runs the health check of a starting container. */
   | ({ readonly kind: "check-health" } & HealthCheck)
   | { readonly kind: "remove"; readonly containerId: string }
-  /** Rejects a task whose container was created and must not start. */
+  /** Rejects a task whose container was created but must not start. */
   | { readonly kind: "reject"; readonly reason: string }
   /** Removes the secrets, configs and shipped mounts of a task without a container. */
   | { readonly kind: "remove-files"; readonly taskId: string };
 
 /** The result of a step. */
 export type StepOutcome =
-  /** The container as it is after the step. */
+  /** The container after the step. */
   | { readonly kind: "observed"; readonly container: ObservedContainer }
   | { readonly kind: "gone"; readonly containerId: string }
   | ({ readonly kind: "ports-probed" } & ProbedPorts)
   | ({ readonly kind: "health-checked" } & CheckedHealth)
   | ({ readonly kind: "hooks-run" } & HookResult)
-  /** The image was checked or pulled. Images are remembered by the image cache. */
+  /** The image was checked or pulled. The image cache has the result. */
   | { readonly kind: "image-known" }
   | { readonly kind: "files-written" }
   | { readonly kind: "shipped-written" }
   | { readonly kind: "files-removed" }
-  /** A retry would fail in the same way. */
+  /** A retry would also fail. */
   | { readonly kind: "rejected"; readonly reason: string; readonly errorCode?: ErrorCode }
   /** A retry may succeed. */
   | { readonly kind: "failed"; readonly reason: string }
@@ -78,13 +78,13 @@ export type StepOutcome =
   /** Cancelled before it took effect. */
   | { readonly kind: "cancelled" };
 
-/** The next step of a task, or when to decide again. */
+/** The next step of a task, or the time of the next decision. */
 export interface Decision {
   readonly step?: Step;
   /** Reason for the step, for the log. */
   readonly reason?: string;
   /** When to decide again unless an event occurs first. */
   readonly requeueAtMs?: number;
-  /** True when nothing of the task is left on this node. */
+  /** True when nothing of the task remains on this node. */
   readonly isGone?: boolean;
 }

@@ -132,8 +132,8 @@ describe("reconcile of a task with a secret", () => {
 
   test.each<[string, Partial<TaskView>, Partial<FileMount>]>([
     ["this node has rootless Docker", { node: { ...NODE, isolation: "rootless Docker" } }, {}],
-    ["the leader has set no version: update the service again", {}, { versionId: "" }],
-    ["secret shop_password: the ID of its version is invalid", {}, { versionId: "../../etc" }],
+    ["the leader has not set its version: update the service again", {}, { versionId: "" }],
+    ["secret shop_password: its version ID is invalid", {}, { versionId: "../../etc" }],
     ['invalid uid "root": use a number', {}, { uid: "root" }],
     ['invalid gid "4294967295": use a number', {}, { gid: "4294967295" }],
   ])("is rejected: %s", (reason, fields, mount) => {
@@ -201,10 +201,10 @@ describe("reconcile of a task with a secret in an environment variable", () => {
   });
 
   test.each<[string, Partial<FileMount>, Buffer]>([
-    ["cannot hold a NUL byte", {}, Buffer.from("a\0b")],
+    ["contains a NUL byte", {}, Buffer.from("a\0b")],
     ["not UTF-8 text", {}, Buffer.from([0xff])],
     ["is not the name of an environment variable", { env: "A=B" }, Buffer.from("a")],
-    ["the leader has set no version", { versionId: "" }, Buffer.from("a")],
+    ["the leader has not set its version", { versionId: "" }, Buffer.from("a")],
   ])("is rejected: %s", (reason, mount, content) => {
     const view = viewOf({ files: contentsOf(content) }, { files: [{ ...VARIABLE, ...mount }] });
     const { status, step } = reconcile(view, NOW_MS);

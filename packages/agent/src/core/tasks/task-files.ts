@@ -12,10 +12,10 @@ import type { MountBody } from "../docker/create-body.js";
 import { fillTemplate } from "./task-names.js";
 import type { Assignment, NodeFacts, TaskView } from "./task-view.js";
 
-// Decides which files a task needs on this host for the secrets and configs of its container, and mounts them. Secrets in
-// environment variables are part of the container: it gets them when it is created.
+// Decides which files a task needs on this host for its container's secrets and configs, and mounts them. Secrets in
+// environment variables are set when the container is created.
 
-/** Secrets and configs that the leader has sent, by ID of the version. */
+/** Secrets and configs that the leader has sent, by version ID. */
 export type FileContents = ReadonlyMap<string, AssignedFile>;
 
 export interface FilesView {
@@ -69,7 +69,7 @@ function filesOf(assignment: Pick<Assignment, "spec">): readonly FileMount[] {
   return mountsOf(assignment).filter(isFile);
 }
 
-/** Returns why this host can never run the task because of its secrets and configs. Undefined when it can. */
+/** Returns why this host can never run the task because of its secrets and configs; undefined when it can. */
 export function fileRefusal(
   assignment: TaskAndSpec,
   { node, files }: Pick<TaskView, "node" | "files">,
@@ -79,8 +79,7 @@ export function fileRefusal(
   if (node.isolation !== "" && mounts.some(isFile)) {
     return `secrets and configs need Docker on Linux as root: this node has ${node.isolation}`;
   }
-  if (!SAFE_NAME.test(assignment.task.id))
-    return "the ID of the task is not valid as the name of a directory";
+  if (!SAFE_NAME.test(assignment.task.id)) return "the task ID is not a valid directory name";
   for (const mount of mounts) {
     const problem = mountProblem(mount) ?? variableProblem(mount, files.contents);
     if (problem !== undefined) return `${describeFile(mount)}: ${problem}`;
@@ -89,8 +88,8 @@ export function fileRefusal(
 }
 
 function mountProblem({ versionId, uid, gid }: FileMount): string | undefined {
-  if (versionId === "") return "the leader has set no version: update the service again";
-  if (!SAFE_NAME.test(versionId)) return "the ID of its version is invalid";
+  if (versionId === "") return "the leader has not set its version: update the service again";
+  if (!SAFE_NAME.test(versionId)) return "its version ID is invalid";
   if (parseId(uid) === undefined) return `invalid uid ${JSON.stringify(uid)}: use a number`;
   if (parseId(gid) === undefined) return `invalid gid ${JSON.stringify(gid)}: use a number`;
   return undefined;
@@ -103,8 +102,8 @@ function variableProblem({ env, versionId }: FileMount, contents: FileContents):
 }
 
 /**
- * Returns why the container cannot be created or started yet. Empty when its files are there, or can be written, and when
- * a container that does not exist yet can get its variables.
+ * Returns why the container cannot be created or started yet; "" when its files exist or can be written, and its
+ * environment variables are known if it does not exist yet.
  */
 export function fileWait({ assignment, memory, files, containers }: TaskView): string {
   if (assignment === undefined) return "";
@@ -142,7 +141,7 @@ export function filesToWrite(
   return { taskId: task.id, files: [...byName.values()], directoryGid: node.containerRoot.gid };
 }
 
-/** Returns the mounts of the container's secrets and configs. Docker refuses to start a container whose file is missing. */
+/** Returns the mounts for the container's secrets and configs. Docker refuses to start a container with a missing file. */
 export function fileMounts(
   mounts: readonly FileMount[],
   { taskId, directory }: { readonly taskId: string; readonly directory: string },

@@ -6,21 +6,21 @@ import { afterStartCheck, type StartCheck } from "./start-check.js";
 import type { Step, StepOutcome } from "./step.js";
 import type { TaskFilesState } from "./task-files.js";
 
-/** Facts about a task that Docker does not keep. */
+/** Facts about a task that Docker does not record. */
 export interface TaskMemory {
-  /** The container that the task has or had. Empty before the first. */
+  /** The task's current or last container. Empty before the first one. */
   readonly containerId: string;
   /** When the container became unhealthy, or 0 while it is healthy. */
   readonly unhealthySinceMs: number;
-  /** Why the agent stops the task although it should run. Empty when it does not. */
+  /** Why the agent stops a task that should be running. Empty otherwise. */
   readonly failure: string;
   /** A terminating signal that was sent to the container outside berth. Empty when there was none. */
   readonly externalSignal: string;
-  /** True when Docker was unavailable since the container was last seen alive: how it ended was not observed. */
+  /** True when Docker became unavailable after the container was last seen alive, so its end was not observed. */
   readonly wasUnobserved: boolean;
   /**
-   * The container's first process, if the host has seen it end while Docker still reports the container as running: the
-   * daemon may be busy or unavailable. 0 when there is none.
+   * The container's main process, if it has ended although Docker still reports the container as running: the daemon
+   * may be busy or unavailable. 0 otherwise.
    */
   readonly endedProcessId: number;
   /** Why this node can never run the task. Empty when it can. */
@@ -72,12 +72,12 @@ export const BLANK_MEMORY: TaskMemory = {
   isAttached: false,
 };
 
-/** A problem of the daemon itself, such as a lock, passes within seconds or not at all. */
+/** A problem in the daemon itself, such as a held lock, disappears within seconds or not at all. */
 const MAX_ATTEMPTS = 4;
 const RETRY_BASE_MS = 250;
 const RETRY_MAX_MS = 30_000;
 
-/** Returns the memory of a task whose last status was read from disk. */
+/** Returns the memory of a task whose last status was restored from disk. */
 export function restoredMemory(containerId: string): TaskMemory {
   return { ...BLANK_MEMORY, containerId };
 }
@@ -134,7 +134,7 @@ export function applyOutcome(
   }
 }
 
-/** A step that failed may have written some of the files. */
+/** A failed step may have written some of the files. */
 function withBegunFiles(memory: TaskMemory, { kind }: Step): TaskMemory {
   if (kind === "write-files") return { ...memory, files: "unverified" };
   return kind === "write-shipped" ? { ...memory, shipped: "unverified" } : memory;
@@ -162,12 +162,14 @@ export function applyObservation(
   };
 }
 
-/** Returns true when Docker reports the container as running, but the host has seen its process end. */
+/** Returns whether Docker reports the container as running although its process has ended. */
 export function hasEnded(container: ObservedContainer, { endedProcessId }: TaskMemory): boolean {
   return endedProcessId !== 0 && isAlive(container) && container.processId === endedProcessId;
 }
 
-/** Schedules a retry. Stops and removals are retried without limit; a container that does not start is rejected. */
+/**
+ * Schedules a retry. Stops and removals are retried without limit; a task whose container does not start is rejected.
+ */
 function afterFailure(
   memory: TaskMemory,
   { step, reason, nowMs }: { step: Step; reason: string; nowMs: number },

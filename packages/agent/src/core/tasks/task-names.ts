@@ -1,12 +1,15 @@
 import { type AssignedTask, fillPlaceholders, type TaskPlaceholder } from "@berth/proto";
 import type { NodeFacts } from "./task-view.js";
 
-/** Returns the name of a task's container: `<service>.<slot>.<task id>`. It is unique, and every agent computes the same. */
+/**
+ * Returns the name of a task's container: `<service>.<slot>.<task id>`. It is unique, and all agents compute the same
+ * name.
+ */
 export function containerName(task: AssignedTask, nodeId: string): string {
   return `${task.serviceName}.${slotName(task, nodeId)}.${task.id}`;
 }
 
-/** Returns the slot's number, or the node's id for a global service, which has one slot a node. */
+/** Returns the slot number, or the node ID for a global service, which has one slot per node. */
 export function slotName(task: AssignedTask, nodeId: string): string {
   return task.slot === 0 ? nodeId : String(task.slot);
 }

@@ -20,8 +20,8 @@ export interface AssignmentChange {
   readonly assigned: readonly Assignment[];
   readonly removedTaskIds: readonly string[];
   /**
-   * Whether containers stay whose tasks are not part of the last complete set. Undefined when the message did not change
-   * it.
+   * Whether to keep containers whose tasks are not in the last complete set. Undefined when the message did not change
+   * this.
    */
   readonly keepsUnknown?: boolean | undefined;
 }
@@ -67,7 +67,7 @@ export interface TaskView {
   readonly policy: PolicyView;
   readonly files: FilesView;
   readonly resources: ResourcesView;
-  /** The tasks beside which the task runs. */
+  /** The owners of the task. */
   readonly owners: readonly OwnerView[];
   /** True when the node has had no contact with the leader for so long that at-most-one tasks must not run. */
   readonly isFenced: boolean;

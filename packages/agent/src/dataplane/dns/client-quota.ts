@@ -13,8 +13,8 @@ export interface QuotaClient {
 }
 
 /**
- * Counts the work in progress of each client and network. A client that has reached its limit is rejected, and takes
- * nothing from other clients.
+ * Counts the work in progress of each client and network. A client that has reached its limit is rejected without
+ * affecting other clients.
  */
 export class ClientQuota {
   readonly #limits: QuotaLimits;

@@ -18,7 +18,7 @@ const MAX_QUERY_BYTES = 4_096;
 const MAX_UNREAD_BYTES = 256 * 1_024;
 /** Time after which an idle connection is closed. RFC 7766 leaves the value to the server. */
 const TCP_IDLE_MS = 10_000;
-/** Longer than any answer takes: 3 s when other servers do not answer. */
+/** Longer than any reply takes: 3 s when other servers do not respond. */
 const DRAIN_TIMEOUT_MS = 5_000;
 const DRAIN_POLL_MS = 50;
 
@@ -116,7 +116,7 @@ export class DnsListener {
       this.#tcp.once("error", reject);
       this.#tcp.listen(inherited?.tcp ?? { host: address, port, exclusive: true }, resolve);
     });
-    // Errors from now on concern a single reply. The resolver retries.
+    // Later errors affect a single reply. The resolver retries.
     for (const socket of [this.#udp, this.#tcp]) socket.removeAllListeners("error").on("error", () => {});
   }
 

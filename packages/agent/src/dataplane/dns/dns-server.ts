@@ -16,7 +16,7 @@ export const DNS_PORT = 53;
 const REOPEN_MS = 500;
 /** How often the host's addresses are read. A host with many containers has many devices. */
 const HOST_ADDRESSES_MS = 5_000;
-/** How long a query of an unknown container waits. The agent may not have sent the networks of a new container yet. */
+/** How long a query from an unknown container waits. The agent may not have sent the networks of a new container yet. */
 const NEW_CLIENT_TIMEOUT_MS = 500;
 /** Limits of queries that wait for the networks of their client. Further queries are answered at once. */
 const MAX_WAITING = { perClient: 10, perNetwork: 250, total: 1_000 } as const;
@@ -69,7 +69,7 @@ export class DnsServer {
     this.#inherited = new Map(options.inherited);
   }
 
-  /** Answers from this table at once. Resolves when the server listens at the table's addresses, where it can. */
+  /** Answers from this table immediately. Resolves when the server listens at all available addresses of the table. */
   update(table: DnsTable): Promise<void> {
     this.#table = table;
     this.#rebuildIndex();
@@ -77,13 +77,13 @@ export class DnsServer {
     return this.#scheduleReconcile();
   }
 
-  /** Replaces the set of suspect nodes. Their tasks are left out of answers as long as a service has others. */
+  /** Replaces the set of suspect nodes. Their tasks are omitted from answers while a service has others. */
   setSuspectNodes(nodes: readonly string[]): void {
     this.#suspects = new Set(nodes);
     this.#rebuildIndex();
   }
 
-  /** Addresses at which the server does not listen at the moment. */
+  /** Addresses at which the server currently cannot listen. */
   get problems(): readonly DnsServerProblem[] {
     return [...this.#problems].map(([address, code]) => ({ address, code }));
   }
@@ -171,7 +171,7 @@ export class DnsServer {
     return replyTo(request, answer, { isOverTcp });
   }
 
-  /** Returns whether an address is one of this host. The kernel drops packets of other hosts with such a source. */
+  /** Returns whether an address belongs to this host. The kernel drops packets from other hosts with such a source. */
   #isHostAddress(address: string): boolean {
     if (isLoopback(address)) return true;
     const nowMs = performance.now();
@@ -203,7 +203,7 @@ export class DnsServer {
 }
 
 /**
- * Creates the DNS server of this host. It listens at no address until it gets a table.
+ * Creates the DNS server of this host. It does not listen until it gets a table.
  * @param inherited sockets of a predecessor, by address
  */
 export function createDnsServer(
@@ -222,7 +222,7 @@ export function createDnsServer(
   });
 }
 
-/** Returns a message that says what failed, why, and what to do. */
+/** Returns a message that describes the failure, its cause and the remedy. */
 export function describeDnsProblem({ address, code }: DnsServerProblem): string {
   const problem = `cannot serve DNS at ${address}:${DNS_PORT}`;
   switch (code) {

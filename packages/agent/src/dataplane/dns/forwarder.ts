@@ -51,8 +51,8 @@ export class Forwarder {
   }
 
   /**
-   * Queries the servers one after the other and returns the first answer. Returns undefined when none answered in time,
-   * all are down, or too many queries are pending. Never rejects.
+   * Queries the servers one after the other and returns the first answer. Returns undefined when no server responded in
+   * time, all are down, or too many queries are pending. Never rejects.
    */
   async forward({ bytes, client, servers, isOverTcp }: ForwardedQuery): Promise<Buffer | undefined> {
     if (!this.#quota.take(client)) return undefined;
@@ -88,7 +88,7 @@ export class Forwarder {
   async #probe(server: string): Promise<void> {
     const upstream = { ...this.#upstream(server), timeoutMs: PROBE_TIMEOUT_MS };
     const reply = await sendOverUdp(createRootQuery(upstream.id), upstream);
-    // Without descriptors, nothing is known about the server.
+    // Without a descriptor, the query says nothing about the server.
     if (reply !== "timeout") this.#health.recordAnswer(server);
   }
 
@@ -102,7 +102,7 @@ export class Forwarder {
 type Reply = Buffer | "refused" | "timeout" | "unsent";
 type Send = (query: Buffer, upstream: Upstream) => Promise<Reply>;
 
-/** A refusal comes at once from a host that is up. Other errors, such as EHOSTUNREACH, count as no answer. */
+/** A refusal comes at once from a host that is up. Other errors, such as EHOSTUNREACH, count as no response. */
 function replyForError(error: Error): Reply {
   const code = "code" in error ? String(error.code) : "";
   if (isResourceError(code)) return "unsent";
@@ -117,7 +117,7 @@ interface Upstream {
   readonly timeoutMs: number;
 }
 
-/** Uses a new socket for each query: with a random port and a random ID, an answer is hard to forge. */
+/** Uses a new socket for each query: with a random port and a random ID, a reply is hard to forge. */
 function sendOverUdp(query: Buffer, { id, server, port, timeoutMs }: Upstream): Promise<Reply> {
   return new Promise((resolve) => {
     const socket: Socket = createSocket(isIPv6(server) ? "udp6" : "udp4");

@@ -21,8 +21,8 @@ export interface UpstreamHealthOptions {
 }
 
 /**
- * Tracks which name servers answer nothing at all. A client may ask for domains whose own servers never answer;
- * therefore a query that times out only starts a check, in which the server gets probes. Any answer counts.
+ * Tracks which name servers do not respond at all. A client may query domains whose own servers never respond, so a
+ * query that times out only starts a check that probes the server. Any response counts.
  */
 export class UpstreamHealth {
   readonly #options: UpstreamHealthOptions;

@@ -6,8 +6,8 @@ import { encodeSnapshot, HANDOVER_TIMEOUT_MS, type SourceMessage, type Successor
 import type { HandoverState, UdpFlowHandle } from "./state.js";
 
 /**
- * Time limit for the first flows, at about 0.1 ms each. Flows that are not sent in time start again in the successor;
- * they have been idle the longest.
+ * Time limit for the first flows, at about 0.1 ms each. Flows that are not sent in time, which have been idle the
+ * longest, start again in the successor.
  */
 const FIRST_FLOWS_TIMEOUT_MS = 2_000;
 /** Time limit for flows that started while the successor opened its listeners. */

@@ -64,7 +64,7 @@ export class ConntrackCleaner {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Queues deletions when endpoints that are alive have answered. */
+  /** Queues deletions once live endpoints have had time to respond. */
   deleteAfterRoundTrip(deletions: readonly ConntrackDeletion[]): void {
     if (deletions.length === 0 || this.#isClosed) return;
     const timer = setTimeout(() => {

@@ -11,7 +11,7 @@ const USER_CHAIN = "DOCKER-USER";
 const FALLBACK_CHAIN = "FORWARD";
 const RULE = ["-m", "connmark", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "-j", "ACCEPT"] as const;
 
-/** Keeps the iptables rules in place that accept forwarded packets of connections which the kernel path balances. */
+/** Maintains the iptables rules that accept forwarded packets of connections balanced by the kernel path. */
 export class ForwardingRules {
   readonly #log: Pick<Logger, "warn">;
   readonly #signal: AbortSignal;

@@ -12,11 +12,11 @@ import {
 
 /** Deletions of connections that became stale. */
 export interface StaleDeletions {
-  /** Of endpoints that are gone, or whose host is silent. */
+  /** Deletions for endpoints that are gone, or whose host is silent. */
   readonly atOnce: readonly ConntrackDeletion[];
   /**
-   * Of unanswered connections to endpoints that get no new ones, and may be alive. An endpoint that lives answers within the
-   * round-trip time between hosts: after that, only connections to dead endpoints are unanswered.
+   * Deletions of unanswered connections to possibly live endpoints that get no new connections. A live endpoint
+   * responds within the round-trip time between hosts: after that, only connections to dead endpoints are unanswered.
    */
   readonly afterRoundTrip: readonly ConntrackDeletion[];
 }
@@ -29,7 +29,7 @@ interface KnownListener {
 
 /**
  * The listeners of the kernel path. Computes which services the kernel should balance and which connections it should
- * stop tracking after a change. Has no I/O.
+ * stop tracking after a change. Performs no I/O.
  */
 export class KernelListeners {
   readonly #listeners = new Map<string, KnownListener>();

@@ -60,7 +60,7 @@ export class KernelPath implements KernelBalancer {
     }, CHECK_MS);
   }
 
-  /** Why the kernel does not balance at the moment; undefined when it does. */
+  /** Why the kernel currently does not balance; undefined when it does. */
   get problem(): string | undefined {
     return this.#sync.problem;
   }

@@ -4,7 +4,7 @@ import { type MemberRange, memberKey } from "./service-chain.js";
 
 /**
  * Limit of services that one transaction rewrites, which takes about 50 ms. When more services have changed, an earlier
- * transaction deletes the members of all services that must not be picked any more.
+ * transaction deletes all members that must no longer be picked.
  */
 const MAX_REWRITES = 100;
 /** Member numbers have 32 bits and are not reused. Near the end of the range the table is reloaded. */
@@ -126,7 +126,7 @@ export class NumberedTable<Service, Member> {
     );
   }
 
-  /** Deletes members that must not be picked any more. Returns whether there were any. */
+  /** Deletes members that must no longer be picked. Returns whether there were any. */
   #deleteUndesiredMembers(outdated: Iterable<readonly [string, Service]>, script: NftScript): boolean {
     let hasDeleted = false;
     for (const [key, service] of outdated) {
@@ -175,9 +175,7 @@ export class NumberedTable<Service, Member> {
     this.#unlinkedChains.add(chain);
   }
 
-  /**
-   * Deletes members that are not desired any more. A rule that picks a deleted number falls through to the next rule.
-   */
+  /** Deletes members that are no longer desired. A rule that picks a deleted number falls through to the next rule. */
   #deleteStaleMembers(
     key: string,
     loaded: LoadedService<Service, Member>,

@@ -19,7 +19,7 @@ export interface RulesetSyncOptions {
 }
 
 type SyncState =
-  /** The kernel has what it should have. */
+  /** The kernel has the desired services. */
   | { readonly kind: "in-sync" }
   /** Scripts run until the kernel has the desired services. */
   | { readonly kind: "outdated" }
@@ -95,7 +95,7 @@ export class RulesetSync {
     await this.update();
   }
 
-  /** Stops. Resolves when no nft runs any more; the table stays. */
+  /** Stops. Resolves when no nft process is running; the table stays. */
   async close(): Promise<void> {
     if (this.#state.kind === "waiting") clearTimeout(this.#state.timer);
     this.#state = { kind: "closed" };

@@ -110,8 +110,8 @@ export class VanishedTargets {
 }
 
 /**
- * Finds TCP targets that were withdrawn: they get no new connections any more. They may be dead, so clients that wait for
- * their answer should try another endpoint.
+ * Finds withdrawn TCP targets, which no longer get new connections. They may be dead, so clients that wait for a
+ * response should try another endpoint.
  */
 export class WithdrawnTargets {
   /** Addresses and nftables elements of the endpoints that get new connections. */

@@ -2,7 +2,7 @@ import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
 
 const MIN_RESTART_MS = 1_000;
 const MAX_RESTART_MS = 5 * 60_000;
-/** A process that ran this long counts as stable; its next restart uses the shortest delay again. */
+/** A process that has run for this long counts as stable; its next restart uses the shortest delay again. */
 export const STABLE_AFTER_MS = 10_000;
 
 export type Command = readonly [program: string, ...args: readonly string[]];

@@ -12,7 +12,7 @@ it("FdExhaustion warns once a minute and clears the problem a minute after the l
   for (; nowMs < 90_000; nowMs += 10_000) exhaustion.recordLimitReached(178, 1_024);
   expect(warnings).toHaveLength(2);
   expect(exhaustion.problem).toMatch(
-    /178 open connections, .* limit of 1024 open files .*: raise LimitNOFILE=/,
+    /178 open connections, .* limit of 1024 open files.*: raise LimitNOFILE=/,
   );
   nowMs += 60_000;
   expect(exhaustion.problem).toBeUndefined();

@@ -27,7 +27,7 @@ export class FdExhaustion {
   recordLimitReached(connections: number, limit: number): void {
     this.#record(
       () =>
-        `published ports on this host have ${connections} open connections, the most that the limit of ${limit} open files allows; new connections wait up to 3 s and are then refused: ${ADVICE}`,
+        `published ports on this host have ${connections} open connections, the maximum for its limit of ${limit} open files; new connections wait for up to 3 s and are then refused: ${ADVICE}`,
     );
   }
 

@@ -10,7 +10,7 @@ export function describeListenerError(listener: IngressListener, error: unknown)
 
 /**
  * Returns the message of a listener that could not be opened.
- * @param portOwner the process that has taken the port. The ingress process cannot see those of other users.
+ * @param portOwner the process that occupies the port. The ingress process cannot see processes of other users.
  */
 export function listenerMessage(
   error: Omit<ListenerError, "message">,

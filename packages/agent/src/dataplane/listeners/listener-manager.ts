@@ -58,7 +58,7 @@ export class ListenerManager {
   #table: IngressTable = { version: 0, listeners: [] };
   #invalid: readonly ListenerError[] = [];
   #kernel: KernelBalancer | undefined;
-  /** Resolves when all changes of the listeners so far are done. */
+  /** Resolves when all previous changes of the listeners have been applied. */
   #work: Promise<unknown> = Promise.resolve();
   #reopen: NodeJS.Timeout | undefined;
 

@@ -181,7 +181,7 @@ export class UdpListener {
     return flow;
   }
 
-  /** Takes a place for a new flow. When none is left, evicts a flow of this listener, the oldest unanswered one first. */
+  /** Reserves a place for a new flow. When none is free, evicts a flow of this listener, the oldest unanswered one first. */
   #takePlace(): boolean {
     if (this.#context.quota.take()) return true;
     this.#flows.evict()?.abort();

@@ -30,7 +30,7 @@ export class ServiceDiscovery {
     this.#server = createServer((vip) => this.#isVipActive(vip));
   }
 
-  /** Addresses at which the DNS server cannot answer. */
+  /** Addresses at which the DNS server cannot listen. */
   get problems(): readonly DnsServerProblem[] {
     return this.#server.problems;
   }

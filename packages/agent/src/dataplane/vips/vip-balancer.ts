@@ -160,10 +160,7 @@ export class VipBalancer {
   /** Logs a problem once, not for each attempt. */
   #report(problem: string): void {
     if (problem !== "" && problem !== this.#problem) {
-      this.#log.warn(
-        { reason: problem },
-        "virtual IPs are not balanced; DNS answers with addresses of tasks",
-      );
+      this.#log.warn({ reason: problem }, "virtual IPs are not balanced; DNS returns task addresses instead");
     }
     this.#problem = problem;
   }

@@ -38,7 +38,7 @@ export const checkCluster: Check = async (context) => {
   const { servers, identity } = context;
   if (identity === undefined) return [];
   const findings: Finding[] = [];
-  // The first server that answers is enough.
+  // One responding server is enough.
   let listed: ListPeersResponse | undefined;
   for (const address of servers) {
     const control = createRpcClient(ControlServiceService, { address, identity });
@@ -89,7 +89,7 @@ export function evaluateVersion(subject: string, cluster: GetClusterResponse): F
     const older = versions.newest < PROTOCOL_VERSIONS.oldest ? "the servers" : "this host";
     return failed(
       subject,
-      `${reachable} (${describeProtocol(versions)}): too far from ${own} of this host`,
+      `${reachable} (${describeProtocol(versions)}): incompatible with ${own} of this host`,
       `Upgrade ${older}, one release at a time.`,
     );
   }
@@ -97,7 +97,7 @@ export function evaluateVersion(subject: string, cluster: GetClusterResponse): F
   return warning(
     subject,
     `${reachable}, but this host has ${BERTH_VERSION}`,
-    "Both work together. Complete the upgrade: docs/upgrade.md has the order.",
+    "The versions are compatible. Complete the upgrade: docs/upgrade.md describes the order.",
   );
 }
 

@@ -87,7 +87,7 @@ function evaluateFailedQuery(subject: string, reason: string): Finding {
   if (!reason.includes(NO_RESPONSE)) return skipped(subject, `not checked: ${reason}`);
   return failed(
     subject,
-    "this host's firewall drops the queries of containers",
+    "this host's firewall drops DNS queries from containers",
     "Allow UDP and TCP to port 53 from devices named bth*, for example: ufw allow in on DEVICE to any port 53.",
   );
 }

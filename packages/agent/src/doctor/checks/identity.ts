@@ -18,7 +18,7 @@ import { type IdentityTexts, readIdentityTexts } from "../joined-cluster.js";
 const SUBJECT = "identity";
 const JOIN_AGAIN = 'Run "berth agent join ADDRESS --force" with a new token.';
 
-/** Checks the certificate that this host got with `berth agent join`, and that the servers are of the same cluster. */
+/** Checks the certificate from `berth agent join`, and that the servers belong to the same cluster. */
 export const checkIdentity: Check = async (context) => {
   const texts = await readIdentityTexts(context.dataDir);
   if (texts === undefined)
@@ -33,7 +33,7 @@ export function evaluateIdentity(texts: IdentityTexts, nowMs: number): readonly 
     failed(
       SUBJECT,
       `${path} is accessible to other users`,
-      `Run chmod go= ${path}, and join again if it was read.`,
+      `Run chmod go= ${path}. Join again if another user may have read it.`,
     ),
   );
   try {
@@ -43,7 +43,7 @@ export function evaluateIdentity(texts: IdentityTexts, nowMs: number): readonly 
     const facts = verifyCertificate(x509, trust, { nowMs: notBeforeMs });
     if (keys.some((key) => isKeyOf(key, x509)))
       return [...permissions, evaluateValidity(facts, trust, nowMs)];
-    return [...permissions, failed(SUBJECT, "no key belongs to the certificate", JOIN_AGAIN)];
+    return [...permissions, failed(SUBJECT, "no key matches the certificate", JOIN_AGAIN)];
   } catch (error) {
     return [
       ...permissions,
@@ -72,7 +72,7 @@ function evaluateValidity(facts: CertificateFacts, { authorities }: Trust, nowMs
       return warning(
         SUBJECT,
         `certificate of ${name} is valid until ${until}, and its renewal is overdue`,
-        "Start the agent, or look for the reason in its log.",
+        "Start the agent, or check its log.",
       );
     case "grace":
       return warning(

@@ -15,7 +15,7 @@ export function evaluateIngressUser(chosen: ChosenUser): Finding {
   const { uid } = chosen.user;
   switch (chosen.kind) {
     case "unprivileged":
-      return ok(SUBJECT, `the ingress process has a user of its own (uid ${uid}), with few capabilities`);
+      return ok(SUBJECT, `the ingress process runs as a dedicated user (uid ${uid}) with few capabilities`);
     case "privileged":
       return ok(SUBJECT, "the ingress process runs as root, as configured");
     case "fallback":

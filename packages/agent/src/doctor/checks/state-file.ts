@@ -22,7 +22,7 @@ export const checkStateFile: Check = async ({ dataDir }) => {
     const problem = diskError(error, dataDir);
     if (problem === undefined) throw error;
     return [
-      failed(SUBJECT, problem.message, "The agent continues, but misses its latest state if it restarts."),
+      failed(SUBJECT, problem.message, "The agent continues, but loses its latest state if it restarts."),
     ];
   }
 };
@@ -43,6 +43,6 @@ function reportDamage(damage: string): Finding {
   return warning(
     SUBJECT,
     `the state file is damaged: ${damage}`,
-    "Start the agent: it keeps the file under another name and gets its state from Docker and the leader.",
+    "Start the agent: it renames the file, and restores its state from Docker and the leader.",
   );
 }

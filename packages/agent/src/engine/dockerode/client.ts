@@ -7,7 +7,7 @@ import { withDeadline } from "../../runtime/with-deadline.js";
 import { EngineError } from "../engine-error.js";
 import { toEngineError } from "./errors.js";
 
-/** A daemon under load answers late. After this time it counts as unavailable. */
+/** A busy daemon responds late. After this time, it counts as unavailable. */
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** 304 means already started or already stopped. dockerode treats it as an error unless it is listed here. */
@@ -97,13 +97,13 @@ export class EngineClient {
     return connection;
   }
 
-  /** Runs the effect with the request's deadline, and maps its errors. */
+  /** Runs the effect with the request's deadline, and converts its errors. */
   async #withDeadline<T>(request: EngineRequest, effect: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const onTimeout = (): Error =>
       new EngineError(
         "unavailable",
-        `Docker did not answer ${request.method} ${request.path} within ${timeoutMs / 1_000} s`,
+        `Docker did not respond to ${request.method} ${request.path} within ${timeoutMs / 1_000} s`,
       );
     try {
       return await withDeadline({ timeoutMs, signal: request.signal, onTimeout }, effect);
@@ -130,7 +130,7 @@ export class EngineClient {
           hijack,
           abortSignal: signal,
         },
-        // Docker answers a hijacked request with the connection, and any other with a message.
+        // Docker responds to a hijacked request with the connection, and to a failed one with a message.
         (error, response) => (error ? reject(error) : resolve(response as IncomingMessage | Duplex)),
       );
     });

@@ -9,10 +9,10 @@ import { EngineClient } from "./client.js";
 import { imageName } from "./image-path.js";
 import { readNdjson } from "./ndjson.js";
 
-/** Docker before 25.0 writes the whole archive to its disk before it answers. */
+/** Docker before 25.0 writes the whole archive to its disk before it responds. */
 const SAVE_TIMEOUT_MS = 10 * 60_000;
 const REMOVE_TIMEOUT_MS = 120_000;
-/** More images than this are not looked at. */
+/** Further images are ignored. */
 const MAX_IMAGES = 1_000;
 const SUCCESS = 200;
 
@@ -96,7 +96,7 @@ export class DockerImages implements ImageEngine {
     }
   }
 
-  /** Adds the layers, which a list does not have. Returns undefined for an image that was just removed. */
+  /** Adds the layers, which listings lack. Returns undefined for an image that was just removed. */
   async #complete(image: LocalImage, signal: AbortSignal): Promise<LocalImage | undefined> {
     const known = this.#layers.get(image.id);
     if (known !== undefined) return { ...image, layers: known };

@@ -44,7 +44,7 @@ import { pullImage, SharedPulls } from "./pull.js";
 import { authConfig } from "./registry-auth.js";
 import { createVolume, listVolumes, pruneVolumes, removeVolume } from "./volumes.js";
 
-/** Short, because these requests check whether the daemon answers. */
+/** Short, because these requests check whether the daemon responds. */
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A start under load takes tens of seconds. */
 const START_TIMEOUT_MS = 120_000;
@@ -252,7 +252,7 @@ function networkPath(network: string): string {
   return `/networks/${encodeURIComponent(network)}`;
 }
 
-/** Returns undefined instead of rejecting with an error of this kind. */
+/** Resolves with undefined instead of rejecting with an error of this kind. */
 async function undefinedOn(
   kind: "not-found" | "no-such-image" | "no-such-network",
   request: Promise<unknown>,

@@ -3,7 +3,7 @@ import { EngineError, type EngineErrorKind } from "../engine-error.js";
 
 /** Kinds by message: status codes differ between versions of Docker. */
 const KINDS_BY_MESSAGE: readonly (readonly [RegExp, EngineErrorKind])[] = [
-  // A daemon that shuts down has closed its store: "… open : no such file or directory".
+  // A daemon that is shutting down has closed its store: "… open : no such file or directory".
   [/failed to update store for object|database not open/i, "unavailable"],
   // It has also cancelled its own work and stopped its containerd. Calls that the agent cancels do not get here.
   [/context canceled|client connection is closing|transport is closing|ttrpc: closed/i, "unavailable"],
@@ -33,7 +33,7 @@ const KINDS_BY_STATUS: Readonly<Record<number, EngineErrorKind>> = {
   503: "unavailable",
 };
 
-/** Maps an error of dockerode. `socketPath` is for the message when nothing answers there. */
+/** Converts an error from dockerode. `socketPath` appears in the message when nothing responds there. */
 export function toEngineError(error: unknown, socketPath: string): EngineError {
   if (error instanceof EngineError) return error;
   const status = readNumber(readField(error, "statusCode"));
@@ -55,5 +55,5 @@ function dockerMessage(error: unknown): string {
 
 function connectionError(error: unknown, socketPath: string): EngineError {
   const text = error instanceof Error ? error.message : String(error);
-  return new EngineError("unavailable", `Docker does not answer at ${socketPath}: ${text}`, error);
+  return new EngineError("unavailable", `Docker does not respond at ${socketPath}: ${text}`, error);
 }

@@ -9,7 +9,7 @@ import { authConfig } from "./registry-auth.js";
 
 /**
  * The daemon reports progress about ten times a second while it downloads, and nothing while a registry does not
- * answer.
+ * respond.
  */
 const SILENCE_TIMEOUT_MS = 120_000;
 /** Docker permits 127 layers in an image. Together they stay below the largest integer that a message can carry. */
@@ -127,7 +127,10 @@ interface RunningPull {
   waiting: number;
 }
 
-/** Joins concurrent pulls of the same image with the same credentials. A pull is cancelled when no caller waits for it any more. */
+/**
+ * Joins concurrent pulls of the same image with the same credentials. A pull is cancelled when no caller is waiting for
+ * it.
+ */
 export class SharedPulls {
   readonly #pull: Pull;
   readonly #running = new Map<string, RunningPull>();

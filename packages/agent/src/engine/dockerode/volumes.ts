@@ -4,10 +4,10 @@ import type { EngineCall, PrunedVolumes } from "../engine.js";
 import { EngineError, isEngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";
 
-/** Docker removes the contents of volumes before it answers. */
+/** Docker removes the contents of volumes before it responds. */
 const REMOVE_TIMEOUT_MS = 60_000;
 
-/** The answer of Docker before 23.0, which always removes volumes with a name, too. */
+/** The error for Docker before 23.0, which always removes named volumes, too. */
 const UNKNOWN_FILTER = /invalid filter/i;
 
 /** Lists volumes. Docker filters by use, but does not report it. */
@@ -62,7 +62,7 @@ export async function pruneVolumes(
     if (!isEngineError(error) || !UNKNOWN_FILTER.test(error.message)) throw error;
     if (all) return client.request(call);
     const message =
-      "this Docker removes unused volumes with a name, too (before 23.0): use --all, or upgrade Docker";
+      "this Docker version (before 23.0) also removes unused named volumes: use --all, or upgrade Docker";
     throw new EngineError("invalid", message, error);
   });
   return {

@@ -2,7 +2,7 @@ import { type HostListener, type IngressEntry, PortSpec_Protocol, type TaskStatu
 
 /** The leader stores the description of a node as one record, so its size is limited. */
 const MAX_LISTENERS = 256;
-/** Linux assigns ports from here on to clients. A UDP client that waits for an answer looks like a server. */
+/** Linux assigns ports from here on to clients. A UDP client that waits for a reply looks like a server. */
 const FIRST_EPHEMERAL_PORT = 32_768;
 
 /** A port that berth uses, on any address. */

@@ -10,7 +10,7 @@ const INTERVAL_MS = 3_000;
 const INTERVALS_PER_VOLUME_LIST = 5;
 /** The leader stores the description of a node as one record, so its size is limited. */
 const MAX_VOLUMES = 512;
-/** Docker's name for a volume without a name. It is removed with its container. */
+/** The form of Docker's names for anonymous volumes, which are removed with their container. */
 const ANONYMOUS_VOLUME = /^[0-9a-f]{64}$/;
 
 export interface HostWatchOptions {

@@ -6,9 +6,9 @@ import { cachedListeners, readListeners, socketCounts } from "./listening-socket
 
 /** The resources of a host. */
 export interface Host {
-  /** Countable resources by kind: those that the administrator declared, and the GPUs that were found. */
+  /** Countable resources by kind: those that the administrator declared, and detected GPUs. */
   readonly generic: Readonly<Record<string, number>>;
-  /** The names of the countable resources that have some, by kind. @default none */
+  /** The names of named resources, by kind. @default none */
   readonly resourceNames?: Readonly<Record<string, readonly string[]>>;
   /** Returns how many processes and threads the host allows; 0 when it is not known. */
   pidLimit(): Promise<number>;
@@ -32,10 +32,10 @@ export function linuxHost(declared: DeclaredResources): Host {
   };
 }
 
-/** The driver of NVIDIA has a directory here for each GPU. */
+/** NVIDIA's driver has a directory here for each GPU. */
 const GPU_DIRECTORY = "/proc/driver/nvidia/gpus";
 
-/** Counts the GPUs of this host. Those of other vendors have to be declared. */
+/** Counts the NVIDIA GPUs of this host. Those of other vendors must be declared. */
 function findGpus(): Host["generic"] {
   try {
     return { [GPU_CAPABILITY]: readdirSync(GPU_DIRECTORY).length };

@@ -3,7 +3,7 @@
  * a host has died waits that long. After the first unanswered probe, this leaves 90 ms for its repetitions.
  */
 const SILENT_INTERVALS = 1.8;
-/** How long to wait for an answer before the probe is repeated. A live kernel answers within 1-2 ms. */
+/** How long to wait for a response before the probe is repeated. A live kernel responds within 1-2 ms. */
 const ANSWER_MS = 30;
 /** Tolerance for late timers. */
 const SLACK_MS = 10;
@@ -12,7 +12,7 @@ const SLACK_MS = 10;
  * answered. Among ten hosts, two in a row are lost five times a second, ten in a row less than once in half a year.
  */
 const REPETITIONS = 9;
-/** Consecutive answers after which a silent peer counts as healthy, so that a flapping one does not. */
+/** Number of consecutive responses after which a silent peer counts as healthy, so that a flapping peer does not. */
 const ANSWERS_TO_RECOVER = 3;
 const MIN_INTERVAL_MS = 150;
 /** A probe costs about 60 µs of CPU time. With more than a dozen peers, the interval grows so that the total does not. */
@@ -21,9 +21,9 @@ const MAX_INTERVAL_MS = 2_000;
 
 /** What this host knows about a peer from its own probes. */
 export interface PeerHealth {
-  /** Undefined when the peer never answered, perhaps because of a firewall: then its silence means nothing. */
+  /** Undefined when the peer has never responded, perhaps because of a firewall: its silence then means nothing. */
   readonly answeredMs: number | undefined;
-  /** The part of the time since then in which this host was busy, so that answers may have waited unread. */
+  /** The part of the time since then in which this host was busy, so that responses may have waited unread. */
   readonly excusedMs: number;
   readonly answersInRow: number;
   readonly isSilent: boolean;
@@ -46,7 +46,7 @@ export function nextCheckMs(intervalMs: number, hasOverdue: boolean): number {
   return hasOverdue ? (silenceLimitMs(intervalMs) - intervalMs - ANSWER_MS) / REPETITIONS : ANSWER_MS;
 }
 
-/** Records that the peer answered a probe. */
+/** Records that the peer responded to a probe. */
 export function afterAnswer({ answersInRow, isSilent }: PeerHealth, nowMs: number): PeerHealth {
   const inRow = answersInRow + 1;
   return {
@@ -57,7 +57,7 @@ export function afterAnswer({ answersInRow, isSilent }: PeerHealth, nowMs: numbe
   };
 }
 
-/** Records that a probe was not answered in time. */
+/** Records that the peer did not respond to a probe in time. */
 export function afterMiss(health: PeerHealth): PeerHealth {
   return { ...health, answersInRow: 0 };
 }

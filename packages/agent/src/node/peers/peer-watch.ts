@@ -13,7 +13,7 @@ import {
   withSilence,
 } from "./peer-health.js";
 
-/** Slower answers count as lost. */
+/** Slower responses count as lost. */
 const ANSWER_TIMEOUT_MS = 300;
 
 export interface PeerWatchOptions {
@@ -47,7 +47,7 @@ export class PeerWatch {
   /** Fires for a check between two rounds. */
   #timer: NodeJS.Timeout | undefined;
   #checkedMs = 0;
-  /** Peers that should have answered and have not answered since the last round. Their probes are repeated. */
+  /** Peers whose response since the last round is overdue. Their probes are repeated. */
   readonly #unanswered = new Set<string>();
 
   constructor(options: PeerWatchOptions) {
@@ -121,7 +121,7 @@ export class PeerWatch {
 
   #updateSilence(nowMs: number, lagMs: number): void {
     const intervalMs = this.#intervalMs;
-    // The previous check has excused its lag already.
+    // The previous check has already accounted for its lag.
     const freshLagMs = Math.min(lagMs, nowMs - this.#checkedMs);
     this.#checkedMs = nowMs;
     for (const [nodeId, before] of this.#peers) {
@@ -172,7 +172,7 @@ class SilentPeersReport {
     for (const peer of fallenSilent) {
       log.info({ peer, address: addresses.get(peer) }, "peer is silent; new connections avoid it");
     }
-    for (const peer of recovered) log.info({ peer, address: addresses.get(peer) }, "peer answers again");
+    for (const peer of recovered) log.info({ peer, address: addresses.get(peer) }, "peer responds again");
     onChange(silent);
   }
 }

@@ -1,13 +1,13 @@
 import { connect } from "node:net";
 import type { PortAnswer } from "../../core/tasks/readiness.js";
 
-/** A container on this host answers at once, unless the host is busy. */
+/** A container on this host responds immediately, unless the host is busy. */
 const TIMEOUT_MS = 200;
 
-/** Connects to a port of a container on this host and returns its answer. Never rejects. */
+/** Connects to a port of a container on this host and returns the result. Never rejects. */
 export type CheckPort = (address: string, port: number, signal: AbortSignal) => Promise<PortAnswer>;
 
-/** Disconnects as soon as the port has answered. */
+/** Disconnects as soon as the port has responded. */
 export const checkPort: CheckPort = (address, port, signal) =>
   new Promise((resolve) => {
     if (signal.aborted) {

@@ -3,7 +3,7 @@ import { getSystemErrorName } from "node:util";
 import { type Probe, type ProbeTarget, probeHost } from "@berth/proto/probe";
 import { loadTcpBinding, type TcpBinding, type TcpHandle } from "../../runtime/tcp-binding.js";
 
-/** Errors that a live kernel answers with. */
+/** Errors that show a response from a live kernel. */
 const ANSWERS: ReadonlySet<string> = new Set(["ECONNREFUSED", "ECONNRESET"]);
 const MAX_PORT = 65_535;
 

@@ -15,7 +15,7 @@ export interface UsageSample {
   readonly sentBytes: number;
 }
 
-/** Reads the usage of containers from the kernel: six small files for each. Docker's API would take a second. */
+/** Reads container usage from the kernel: six small files per container. Docker's API would take a second. */
 export class UsageReader {
   readonly #procDir: string;
   #mounts: Promise<readonly CgroupMount[]> | undefined;

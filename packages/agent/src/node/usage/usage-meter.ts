@@ -6,7 +6,7 @@ import { withDeadline } from "../../runtime/with-deadline.js";
 import type { UsageSample } from "./container-usage.js";
 import { cpuPercent } from "./usage-rates.js";
 
-/** Bounds the interval that the leader asks for, so that measuring does not distort the measurement. */
+/** Limits the interval that the leader requests, so that measuring does not distort the measurement. */
 const MIN_INTERVAL_MS = 1_000;
 const MAX_INTERVAL_MS = 60_000;
 /** The ingress process answers within milliseconds. */
@@ -119,7 +119,7 @@ export class UsageMeter {
     return [...activeByTask].map(([taskId, active]) => ({ taskId, active }));
   }
 
-  /** Logs a failure once for as long as the reason stays the same. */
+  /** Logs a failure once while its reason stays the same. */
   #logFailure(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error);
     if (reason !== this.#lastReason) this.#options.log.warn({ reason }, "cannot measure resource usage");

@@ -162,7 +162,9 @@ describe("context create with an invitation", () => {
     const other = await FakeTlsCluster.create("other");
     const { code, err } = await create("", tokenFor(JoinKind.USER, other.authority.certificate));
     expect(code).toBe(1);
-    expect(err).toMatch(/server at 127\.0\.0\.1:\d+ is not of the cluster of this token: it presented/);
+    expect(err).toMatch(
+      /server at 127\.0\.0\.1:\d+ does not belong to the cluster of this token: it presented/,
+    );
     expect(err).toContain("(BERTH_AUTHORITY_MISMATCH)");
     expect(joined).toBe(0);
     expect(await home.identities()).toEqual([]);

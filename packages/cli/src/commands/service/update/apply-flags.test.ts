@@ -379,7 +379,7 @@ describe("applyFlags", () => {
     expect(problem({ image: "Nginx", constraintAdd: ["zone = a"] })).toMatchInlineSnapshot(`
       "service shop_web was not updated:
         task.container.image: "Nginx" is not an image name: repository names must be lower case
-        placement.constraints[1]: "zone = a" is not a constraint: use a form such as "node.labels.zone == a""
+        placement.constraints[1]: "zone = a" is not a valid constraint: use a form such as "node.labels.zone == a""
     `);
   });
 });
