@@ -28,8 +28,10 @@ const MAX_TEXT_LENGTH = 4_096;
 /** A list or text of a message, its elements or characters, and the largest number that an agent of this release sends. */
 type Limit = readonly [field: string, size: number, maximum: number];
 
-/* * Checks the size of each list and text that the leader stores or keeps from an agent's message. The records of a message that passes
- * fit into the store.
+/**
+ * Checks the size of each list and text that the leader stores or keeps from an agent's message. The records of a message
+ * that passes fit into the store.
+ *
  * @throws BerthError BERTH_LIMIT_EXCEEDED
  */
 export function requireWithinLimits(nodeId: string, { message }: SessionRequest): void {

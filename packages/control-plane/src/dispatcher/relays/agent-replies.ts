@@ -15,7 +15,8 @@ interface PendingReply<Reply> {
   readonly settle: (result: Reply | BerthError) => void;
 }
 
-/* * Sends requests over the sessions of agents, and waits for the reply to each. The reply is one message of the same
+/**
+ * Sends requests over the sessions of agents, and waits for the reply to each. The reply is one message of the same
  * session; AgentRequests serves requests with longer results.
  */
 export class AgentReplies<Reply> {
