@@ -55,8 +55,10 @@ describe("published ports", () => {
         expect(await fetchBody(url(host.name, 80))).toMatch(/^hello from /);
         const [ingress] = host.processes("ingress");
         expect(privilegesOf(ingress?.pid ?? 0)).toMatchObject({
-          ...{ Uid: Array(4).fill(DEFAULT_USER.uid).join("\t"), NoNewPrivs: "1" },
-          ...{ CapEff: INGRESS_CAPABILITIES, CapBnd: INGRESS_CAPABILITIES },
+          Uid: Array(4).fill(DEFAULT_USER.uid).join("\t"),
+          NoNewPrivs: "1",
+          CapEff: INGRESS_CAPABILITIES,
+          CapBnd: INGRESS_CAPABILITIES,
         });
         expect(await listProblems(lab, host.name)).toEqual([]);
       }

@@ -313,11 +313,9 @@ services:
     const load = (host: LabHost | undefined, name: string, architecture?: string): Promise<TestImage> =>
       createLayers(2, LAYER_BYTES).then((layers) =>
         loadTestImage(layers, {
-          ...{
-            name,
-            dockerSocket: host?.dockerSocket ?? "",
-            signal: AbortSignal.timeout(CONVERGE_TIMEOUT_MS),
-          },
+          name,
+          dockerSocket: host?.dockerSocket ?? "",
+          signal: AbortSignal.timeout(CONVERGE_TIMEOUT_MS),
           ...(architecture === undefined ? {} : { architecture }),
         }),
       );

@@ -30,7 +30,9 @@ test("DEBUG prints no password of a registry", async () => {
   const { EngineClient } = await import("../../packages/agent/src/engine/dockerode/client.js");
   const secret = Buffer.from(JSON.stringify({ password: "hunter2" })).toString("base64url");
   const answer = await new EngineClient(socketPath).request({
-    ...{ method: "POST", path: "/images/create", signal: AbortSignal.timeout(10_000) },
+    method: "POST",
+    path: "/images/create",
+    signal: AbortSignal.timeout(10_000),
     registryAuth: { password: "hunter2" },
   });
   server.close();

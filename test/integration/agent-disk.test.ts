@@ -47,7 +47,9 @@ describe("an agent whose data directory is on a disk of its own", () => {
 
   const startAgent = (servers: readonly string[]): AgentProcess =>
     new AgentProcess({
-      ...{ servers, dockerSocket: join(folder, "docker.sock"), dataDir: disk.path },
+      servers,
+      dockerSocket: join(folder, "docker.sock"),
+      dataDir: disk.path,
       logFile: join(folder, "agent.log"),
     });
   const waitForSession = () => eventually("the agent has a session", () => leader.hasSession);

@@ -63,7 +63,12 @@ beforeAll(async () => {
   const socket = join(folder, "server.sock");
   server = await startServer(
     {
-      ...{ store, identity, socket, advertise: undefined, listen: "127.0.0.1:0", http: "127.0.0.1:0" },
+      store,
+      identity,
+      socket,
+      advertise: undefined,
+      listen: "127.0.0.1:0",
+      http: "127.0.0.1:0",
       platform: systemPlatform(identity.rpc),
       runtime: systemRuntime,
       logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
@@ -96,8 +101,12 @@ afterAll(async () => {
 
 async function createToken({ requiresApproval = false } = {}): Promise<string> {
   const { token } = await admin.calls.createJoinToken({
-    ...{ kind: JoinKind.NODE, ttlMs: DAY_MS, uses: 1, hostname: "" },
-    ...{ requiresApproval, replaceOthers: false },
+    kind: JoinKind.NODE,
+    ttlMs: DAY_MS,
+    uses: 1,
+    hostname: "",
+    requiresApproval,
+    replaceOthers: false,
   });
   return token;
 }
@@ -146,7 +155,9 @@ async function shortenValidity(id: string, dataDir: string): Promise<void> {
 /** Starts `berth agent` without the address of a server. No Docker daemon is needed for a session. */
 function startAgent(dataDir: string, args = ["--advertise", "127.0.0.1"]): AgentProcess {
   const agent = new AgentProcess({
-    ...{ servers: [], dataDir, dockerSocket: join(dataDir, "docker.sock") },
+    servers: [],
+    dataDir,
+    dockerSocket: join(dataDir, "docker.sock"),
     args,
   });
   agents.push(agent);

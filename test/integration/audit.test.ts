@@ -163,8 +163,12 @@ describe("the audit log", () => {
       });
       expect(records).toMatchObject([
         {
-          ...{ kind: AuditRecord_Kind.REFUSED, method: "ListUsers", caller: 'node "n1"', count: 1 },
-          ...{ errorCode: "BERTH_PERMISSION_DENIED", server: leader.address },
+          kind: AuditRecord_Kind.REFUSED,
+          method: "ListUsers",
+          caller: 'node "n1"',
+          count: 1,
+          errorCode: "BERTH_PERMISSION_DENIED",
+          server: leader.address,
           client: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
           forwardedBy: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
         },

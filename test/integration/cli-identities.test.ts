@@ -45,9 +45,14 @@ beforeAll(async () => {
   });
   server = await startServer(
     {
-      ...{ store, identity, socket: serverSocket, runtime: systemRuntime, advertise: undefined },
+      store,
+      identity,
+      socket: serverSocket,
+      runtime: systemRuntime,
+      advertise: undefined,
       platform: systemPlatform(identity.rpc),
-      ...{ listen: "127.0.0.1:0", http: "127.0.0.1:0" },
+      listen: "127.0.0.1:0",
+      http: "127.0.0.1:0",
       logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
     },
     stopping.signal,

@@ -69,9 +69,14 @@ async function start(name: string): Promise<Server> {
   const socket = join(folder, `${name}.sock`);
   const running = await startServer(
     {
-      ...{ store, identity, runtime: systemRuntime, advertise: undefined, socket },
+      store,
+      identity,
+      runtime: systemRuntime,
+      advertise: undefined,
+      socket,
       platform: systemPlatform(identity.rpc),
-      ...{ listen: "127.0.0.1:0", http: "127.0.0.1:0" },
+      listen: "127.0.0.1:0",
+      http: "127.0.0.1:0",
       logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
     },
     stopping.signal,
@@ -156,7 +161,8 @@ async function expireCertificate(name: string): Promise<void> {
     record.kind === "put-authority" ? [record.authority] : [],
   );
   const issuer = clusterIssuer({
-    ...{ authorities: () => authorities, clusterKey },
+    authorities: () => authorities,
+    clusterKey,
     wallClockMs: () => Date.now() - 5 * DAY_MS,
   });
   const request = await createRequest(await identityFolder.prepareKey());

@@ -127,8 +127,12 @@ describe("etcd-refuses-agent-cert: both ports of etcd", () => {
     };
     const { token } = await eventually("the leader creates a token", () =>
       admin.calls.createJoinToken({
-        ...{ kind: JoinKind.NODE, ttlMs: TTL_MS, uses: 1, hostname: "" },
-        ...{ requiresApproval: false, replaceOthers: false },
+        kind: JoinKind.NODE,
+        ttlMs: TTL_MS,
+        uses: 1,
+        hostname: "",
+        requiresApproval: false,
+        replaceOthers: false,
       }),
     );
     const user = { name: "alice", role: UserRole.ADMIN, stacks: "", ttlMs: TTL_MS };

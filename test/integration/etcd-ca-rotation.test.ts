@@ -65,8 +65,12 @@ function adminOf(name: Name): Control {
 async function joinCluster(name: Name): Promise<void> {
   const { token } = await eventually("the leader creates a token", () =>
     adminOf("a").createJoinToken({
-      ...{ kind: JoinKind.SERVER, ttlMs: 60 * 60_000, uses: 1, hostname: "" },
-      ...{ requiresApproval: false, replaceOthers: false },
+      kind: JoinKind.SERVER,
+      ttlMs: 60 * 60_000,
+      uses: 1,
+      hostname: "",
+      requiresApproval: false,
+      replaceOthers: false,
     }),
   );
   const args = ["join", addressOf("a"), "--token-file", "-", "--data-dir", dataDirOf(name)];
@@ -81,7 +85,8 @@ async function etcdTlsOf(name: Name): Promise<EtcdTls> {
   const read = (file: string): Promise<string> =>
     readFile(join(dataDirOf(name), "identity/etcd", file), "utf8");
   return {
-    ...{ certificate: await read("certificate.pem"), key: await read("key.pem") },
+    certificate: await read("certificate.pem"),
+    key: await read("key.pem"),
     authorities: await read("authorities.pem"),
   };
 }

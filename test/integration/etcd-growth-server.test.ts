@@ -68,7 +68,11 @@ test("servers that joined with a token form an etcd with TLS, which survives the
   const server = await start(first);
   const admin = adminOf(first);
   const tokenRequest = {
-    ...{ kind: JoinKind.SERVER, ttlMs: 60 * 60_000, uses: 2, hostname: "", requiresApproval: false },
+    kind: JoinKind.SERVER,
+    ttlMs: 60 * 60_000,
+    uses: 2,
+    hostname: "",
+    requiresApproval: false,
     replaceOthers: false,
   };
   const { token } = await eventually("the leader creates a token", () => admin.createJoinToken(tokenRequest));

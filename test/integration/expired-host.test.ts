@@ -35,7 +35,9 @@ function endOf(dataDir: string): number {
 /** Starts an agent. No Docker daemon is needed for a session. */
 function startAgent(dataDir: string, server: string): AgentProcess {
   agent = new AgentProcess({
-    ...{ servers: [server], dataDir, dockerSocket: join(dataDir, "docker.sock") },
+    servers: [server],
+    dataDir,
+    dockerSocket: join(dataDir, "docker.sock"),
     args: ["--advertise", "127.0.0.1"],
   });
   return agent;

@@ -298,8 +298,11 @@ describe("deployStack() and putFile()", () => {
 
   test("store a config, whose content getFile() returns", async () => {
     const config = FileContent.fromPartial({
-      ...{ kind: FileKind.CONFIG, name: "shop_nginx", content: Buffer.from("worker {{.Task.Slot}}") },
-      ...{ isTemplate: true, labels: { team: "web" } },
+      kind: FileKind.CONFIG,
+      name: "shop_nginx",
+      content: Buffer.from("worker {{.Task.Slot}}"),
+      isTemplate: true,
+      labels: { team: "web" },
     });
     await calls.deployStack(deployment([service("web")], { files: [config] }));
     const { content, versions } = await calls.getFile({ kind: FileKind.CONFIG, name: "shop_nginx" });

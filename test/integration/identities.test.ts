@@ -63,9 +63,14 @@ beforeAll(async () => {
   const socket = join(folder, "server.sock");
   server = await startServer(
     {
-      ...{ store, identity, socket, runtime: systemRuntime, advertise: undefined },
+      store,
+      identity,
+      socket,
+      runtime: systemRuntime,
+      advertise: undefined,
       platform: systemPlatform(identity.rpc),
-      ...{ listen: "127.0.0.1:0", http: "127.0.0.1:0" },
+      listen: "127.0.0.1:0",
+      http: "127.0.0.1:0",
       logger: pino({ level: process.env.BERTH_TEST_LOG ?? "silent" }),
     },
     stopping.signal,
@@ -101,8 +106,13 @@ function connectAs({ authorities, certificate, key }: IdentityFiles): Control {
 
 async function createToken(over: { uses?: number; requiresApproval?: boolean; hostname?: string } = {}) {
   const { token } = await admin.calls.createJoinToken({
-    ...{ kind: JoinKind.NODE, ttlMs: TTL_MS, uses: 1, hostname: "", requiresApproval: false },
-    ...{ replaceOthers: false, ...over },
+    kind: JoinKind.NODE,
+    ttlMs: TTL_MS,
+    uses: 1,
+    hostname: "",
+    requiresApproval: false,
+    replaceOthers: false,
+    ...over,
   });
   return token;
 }
@@ -134,7 +144,9 @@ async function sessionOutcome(files: IdentityFiles, hostname: string, nodeId = "
   });
   const connection = createRpcClient(DispatcherServiceService, { address: server.address, identity });
   const value = Hello.fromPartial({
-    ...{ nodeId: nodeId || (await nodeIdOf(hostname)), ...PROTOCOL_FIELDS, bootId: "boot" },
+    nodeId: nodeId || (await nodeIdOf(hostname)),
+    ...PROTOCOL_FIELDS,
+    bootId: "boot",
     description: { hostname, address: `127.0.0.${hostname.slice("host".length)}` },
   });
   async function* requests(): AsyncGenerator<SessionRequest> {

@@ -266,7 +266,8 @@ describe("an ingress process of another release", () => {
     const load = startUdpRequests(cleanup, {
       to: { address: "127.0.0.1", port },
       ...NUMBERED,
-      ...{ everyMs: 5, socket: await boundSocket(cleanup) },
+      everyMs: 5,
+      socket: await boundSocket(cleanup),
     });
     await sleep(50);
     old.close();

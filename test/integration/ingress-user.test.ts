@@ -46,13 +46,22 @@ afterEach(() => cleanup.run());
 const NAMES: DnsTable = {
   networks: [
     {
-      ...{ id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18" },
-      ...{ gateway: GATEWAY, bridge: BRIDGE },
+      id: "n1",
+      name: "shop_default",
+      stack: "shop",
+      subnet: "10.64.0.0/18",
+      gateway: GATEWAY,
+      bridge: BRIDGE,
     },
   ],
   services: [
     {
-      ...{ key: "n1/api", networkId: "n1", service: "shop_api", stack: "shop", names: ["api"], vip: VIP },
+      key: "n1/api",
+      networkId: "n1",
+      service: "shop_api",
+      stack: "shop",
+      names: ["api"],
+      vip: VIP,
       endpoints: [{ id: "t1", nodeId: "a", address: ADDRESS.c1, slot: 1 }],
       draining: [],
     },
@@ -94,9 +103,14 @@ function children(processId: number): readonly number[] {
 
 const four = (id: number): string => Array(4).fill(id).join("\t");
 const UNPRIVILEGED = {
-  ...{ Uid: four(USER.uid), Gid: four(USER.gid), NoNewPrivs: "1" },
-  ...{ CapInh: INGRESS_CAPABILITIES, CapPrm: INGRESS_CAPABILITIES, CapEff: INGRESS_CAPABILITIES },
-  ...{ CapBnd: INGRESS_CAPABILITIES, CapAmb: INGRESS_CAPABILITIES },
+  Uid: four(USER.uid),
+  Gid: four(USER.gid),
+  NoNewPrivs: "1",
+  CapInh: INGRESS_CAPABILITIES,
+  CapPrm: INGRESS_CAPABILITIES,
+  CapEff: INGRESS_CAPABILITIES,
+  CapBnd: INGRESS_CAPABILITIES,
+  CapAmb: INGRESS_CAPABILITIES,
 };
 
 async function stopAfterTest(dataDir: string): Promise<void> {
@@ -173,7 +187,9 @@ it.skipIf(!canRunAsUser)(
     await ingress.apply({ version: 1, listeners }, deadline());
     const asking = startRequests(port);
     const flow = startUdpRequests(cleanup, {
-      ...{ to: { address: "127.0.0.1", port: udpPort }, everyMs: 20, socket: await boundSocket(cleanup) },
+      to: { address: "127.0.0.1", port: udpPort },
+      everyMs: 20,
+      socket: await boundSocket(cleanup),
       ...NUMBERED,
     });
     // The process of root starts its successor itself; for the others, the agent does.

@@ -31,7 +31,9 @@ function createToken({ calls }: TestServer): Promise<string> {
   return eventually("the leader creates a token", async () => {
     const options = { kind: JoinKind.NODE, ttlMs: 60_000, uses: 1, hostname: "" };
     const { token } = await calls.createJoinToken({
-      ...{ ...options, requiresApproval: false, replaceOthers: false },
+      ...options,
+      requiresApproval: false,
+      replaceOthers: false,
     });
     return token;
   });

@@ -28,13 +28,22 @@ afterEach(() => cleanup.run());
 const NAMES: DnsTable = {
   networks: [
     {
-      ...{ id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18" },
-      ...{ gateway: GATEWAY, bridge: BRIDGE },
+      id: "n1",
+      name: "shop_default",
+      stack: "shop",
+      subnet: "10.64.0.0/18",
+      gateway: GATEWAY,
+      bridge: BRIDGE,
     },
   ],
   services: [
     {
-      ...{ key: "n1/api", networkId: "n1", service: "shop_api", stack: "shop", names: ["api"], vip: VIP },
+      key: "n1/api",
+      networkId: "n1",
+      service: "shop_api",
+      stack: "shop",
+      names: ["api"],
+      vip: VIP,
       endpoints: [{ id: "t1", nodeId: "a", address: ADDRESS.c1, slot: 1 }],
       draining: [],
     },

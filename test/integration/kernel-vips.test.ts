@@ -33,13 +33,22 @@ function tableOf(...hosts: readonly ("b" | "c")[]): DnsTable {
   return {
     networks: [
       {
-        ...{ id: "n1", name: "shop_default", stack: "shop", subnet: "10.64.0.0/18" },
-        ...{ gateway: GATEWAY, bridge: BRIDGE },
+        id: "n1",
+        name: "shop_default",
+        stack: "shop",
+        subnet: "10.64.0.0/18",
+        gateway: GATEWAY,
+        bridge: BRIDGE,
       },
     ],
     services: [
       {
-        ...{ key: "n1/api", networkId: "n1", service: "shop_api", stack: "shop", names: ["api"], vip: VIP },
+        key: "n1/api",
+        networkId: "n1",
+        service: "shop_api",
+        stack: "shop",
+        names: ["api"],
+        vip: VIP,
         endpoints: hosts.map((host, at) => ({
           id: host,
           nodeId: host,

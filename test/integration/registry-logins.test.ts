@@ -13,7 +13,10 @@ const SERVER = "registry.example.com:5000";
 const PASSWORDS = ["hunter2-first", "hunter2-second", "hunter2-own"] as const;
 
 const credentials = (secret: string): RegistryCredentials => ({
-  ...{ server: SERVER, username: "ci", secret, isIdentityToken: false },
+  server: SERVER,
+  username: "ci",
+  secret,
+  isIdentityToken: false,
 });
 
 /** Returns the passwords that an agent has, with their stacks. */

@@ -80,7 +80,11 @@ function adminOf(name: string): Control {
 function createToken(admin: Control, kind: JoinKind): Promise<string> {
   return eventually("the leader creates a token", async () => {
     const { token } = await admin.calls.createJoinToken({
-      ...{ kind, ttlMs: 60 * 60_000, uses: 1, hostname: "", requiresApproval: false },
+      kind,
+      ttlMs: 60 * 60_000,
+      uses: 1,
+      hostname: "",
+      requiresApproval: false,
       replaceOthers: false,
     });
     return token;
@@ -154,7 +158,10 @@ async function startFirst(): Promise<{
 /** Invites a user who administers the cluster, and returns the user's identity. */
 async function inviteAdmin(admin: Control, address: string): Promise<RotatingIdentity> {
   const { invitation } = await admin.calls.inviteUser({
-    ...{ name: "alice", role: UserRole.ADMIN, stacks: "", ttlMs: 60 * 60_000 },
+    name: "alice",
+    role: UserRole.ADMIN,
+    stacks: "",
+    ttlMs: 60 * 60_000,
   });
   const userFolder = await IdentityFolder.open(join(folder, "alice"));
   const options = { address, token: invitation, hostname: "", folder: userFolder };

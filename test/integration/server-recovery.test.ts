@@ -78,8 +78,12 @@ const recover = (name: Name, ...args: readonly string[]) =>
 async function joinCluster(name: Name, through: Name): Promise<void> {
   const { token } = await eventually("the leader creates a token", () =>
     adminOf(through).createJoinToken({
-      ...{ kind: JoinKind.SERVER, ttlMs: 60 * 60_000, uses: 1, hostname: "" },
-      ...{ requiresApproval: false, replaceOthers: false },
+      kind: JoinKind.SERVER,
+      ttlMs: 60 * 60_000,
+      uses: 1,
+      hostname: "",
+      requiresApproval: false,
+      replaceOthers: false,
     }),
   );
   const args = ["join", addressOf(through), "--token-file", "-", "--data-dir", dataDirOf(name)];

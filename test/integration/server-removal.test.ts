@@ -67,8 +67,12 @@ async function run(args: readonly string[], stdin = ""): Promise<{ code: number 
 function createToken(kind: JoinKind, admin: Control): Promise<string> {
   return eventually("the leader creates a token", async () => {
     const { token } = await admin.createJoinToken({
-      ...{ kind, ttlMs: 60 * 60_000, uses: 1, hostname: "" },
-      ...{ requiresApproval: false, replaceOthers: false },
+      kind,
+      ttlMs: 60 * 60_000,
+      uses: 1,
+      hostname: "",
+      requiresApproval: false,
+      replaceOthers: false,
     });
     return token;
   });

@@ -44,9 +44,15 @@ test("a server renews its certificate at half of its validity, and its streams c
   const stopping = new AbortController();
   const server = await startServer(
     {
-      ...{ store, identity, runtime: systemRuntime, advertise: undefined, socket: join(dataDir, "s.sock") },
+      store,
+      identity,
+      runtime: systemRuntime,
+      advertise: undefined,
+      socket: join(dataDir, "s.sock"),
       platform: systemPlatform(identity.rpc),
-      ...{ listen: "127.0.0.1:0", http: "127.0.0.1:0", logger: pino({ level: "silent" }) },
+      listen: "127.0.0.1:0",
+      http: "127.0.0.1:0",
+      logger: pino({ level: "silent" }),
     },
     stopping.signal,
   );
@@ -59,7 +65,9 @@ test("a server renews its certificate at half of its validity, and its streams c
 
   // The connection of another server that forwards the call of a user.
   const watcher = createRpcClient(ControlServiceService, {
-    ...{ address: server.address, identity: identity.rpc, forwarded: true },
+    address: server.address,
+    identity: identity.rpc,
+    forwarded: true,
   });
   cleanUps.push(() => watcher.close());
   const root = { client: "test", caller: { kind: "user", name: "root" } } as const;

@@ -157,7 +157,10 @@ async function openEtcd(
     );
     const { endpoint, exited } = etcd;
     return {
-      ...{ endpoints: [endpoint], exited, stop: () => etcd.stop(), tls: certificate.files },
+      endpoints: [endpoint],
+      exited,
+      stop: () => etcd.stop(),
+      tls: certificate.files,
       watch: watchEtcd({ etcd, dataDir, quotaBytes, clock: systemClock, logger: etcdLogger }),
       own: (store) =>
         new OwnEtcd({ etcd, store, certificate, heldKey: identity.heldKey, logger: etcdLogger }),

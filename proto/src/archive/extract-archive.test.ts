@@ -137,7 +137,9 @@ test("packArchive() and extractArchive() copy a tree with its permissions, times
   await symlink("sub/f", join(from, "link"));
   let packed = 0;
   const archive = packArchive({
-    ...{ path: from, root: "tree", followLink: false },
+    path: from,
+    root: "tree",
+    followLink: false,
     onFile: (bytes) => {
       packed += bytes;
     },

@@ -52,7 +52,12 @@ export async function* packShipped(
     onSize(size);
   };
   yield* packArchive({
-    ...{ path, root: ROOT, followLink: true, isReproducible: true, onEntry, onFile },
+    path,
+    root: ROOT,
+    followLink: true,
+    isReproducible: true,
+    onEntry,
+    onFile,
   });
 }
 
@@ -77,7 +82,11 @@ export async function extractShipped(
   await mkdir(folder, { mode: 0o700 });
   try {
     await extractArchive(archive, {
-      ...{ folder, ownerOffset, keepOwners: true, keepTimes: false, maxEntries: MAX_SHIPPED_ENTRIES },
+      folder,
+      ownerOffset,
+      keepOwners: true,
+      keepTimes: false,
+      maxEntries: MAX_SHIPPED_ENTRIES,
       rename: renamedEntry,
     });
     const extracted = join(folder, ROOT);

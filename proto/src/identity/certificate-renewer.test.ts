@@ -43,7 +43,12 @@ async function runAt(
   const stop = (): void => stopping.abort();
   const running = keepCertificateValid(
     {
-      ...{ folder, files, jitter: 0.5, graceMs: HOUR_MS, nowMs: () => nowMs, demand },
+      folder,
+      files,
+      jitter: 0.5,
+      graceMs: HOUR_MS,
+      nowMs: () => nowMs,
+      demand,
       requestCertificate: async (request) => {
         return { certificate: await issue(request), authorities: ca.certificate };
       },
@@ -66,7 +71,8 @@ async function runAt(
 
 const issue = (request: string): Promise<string> =>
   issueCertificate(ca.authority, {
-    ...{ request, identity: NODE },
+    request,
+    identity: NODE,
     validity: { nowMs: Date.now(), backdateMs: 0, durationMs: 10 * HOUR_MS },
   });
 
@@ -86,7 +92,8 @@ test("keepCertificateValid replaces a certificate that was issued by a clock tha
   const before = Date.now() - 20 * HOUR_MS;
   const issueBefore = (request: string): Promise<string> =>
     issueCertificate(ca.authority, {
-      ...{ request, identity: NODE },
+      request,
+      identity: NODE,
       validity: { nowMs: before, backdateMs: 0, durationMs: 10 * HOUR_MS },
     });
   const { renewed } = await runAt(before, issueBefore);
@@ -98,7 +105,11 @@ test("keepCertificateValid pauses after a renewal whose certificate is not valid
   const stopping = new AbortController();
   const running = keepCertificateValid(
     {
-      ...{ folder, files, jitter: 0.5, graceMs: HOUR_MS, nowMs: () => Date.now() - 20 * HOUR_MS },
+      folder,
+      files,
+      jitter: 0.5,
+      graceMs: HOUR_MS,
+      nowMs: () => Date.now() - 20 * HOUR_MS,
       requestCertificate: async (request) => {
         requests += 1;
         return { certificate: await issue(request), authorities: ca.certificate };

@@ -94,13 +94,13 @@ describe("join-pin: fetchAuthority()", () => {
     const node = await ca.issue({ kind: "node", id: "n1" });
     const key = createKey();
     const forged = await createLeafCertificate({
-      ...{
-        serial: "0123456789abcdef",
-        notBefore: new Date(Date.now() - HOUR_MS),
-        notAfter: new Date(Date.now() + HOUR_MS),
-      },
+      serial: "0123456789abcdef",
+      notBefore: new Date(Date.now() - HOUR_MS),
+      notAfter: new Date(Date.now() + HOUR_MS),
       ...{ commonName: "berth server", uri: "spiffe://test/server/s1", ipAddresses: [] },
-      ...{ issuerCertificatePem: node.certificate, issuerKeyPem: node.key, issuerSubject: "CN=berth node" },
+      issuerCertificatePem: node.certificate,
+      issuerKeyPem: node.key,
+      issuerSubject: "CN=berth node",
       publicKeyPem: createPublicKey(key).export({ type: "spki", format: "pem" }).toString(),
     });
     expect(parseCertificate(forged).verify(parseCertificate(node.certificate).publicKey)).toBe(true);

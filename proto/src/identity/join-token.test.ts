@@ -59,8 +59,11 @@ describe("tokenRejection()", () => {
   const text = createJoinToken(JoinKind.NODE, "ab".repeat(32), Buffer.alloc(16, 7));
   const token = parseJoinToken(text);
   const record = JoinToken.fromPartial({
-    ...{ id: joinTokenId(token.hash), kind: JoinKind.NODE, hash: token.hash },
-    ...{ expiresAtMs: 1_000, usesLeft: 1 },
+    id: joinTokenId(token.hash),
+    kind: JoinKind.NODE,
+    hash: token.hash,
+    expiresAtMs: 1_000,
+    usesLeft: 1,
   });
   const attempt = { token, subject: "n1" };
 

@@ -23,7 +23,9 @@ async function createImage() {
   const layers = [await tarOf({ a: "1" }), await tarOf({ b: "x".repeat(3_000) })];
   const config = Buffer.from(
     JSON.stringify({
-      ...{ os: "linux", architecture: "arm", variant: "v7" },
+      os: "linux",
+      architecture: "arm",
+      variant: "v7",
       rootfs: { type: "layers", diff_ids: layers.map(sha256Digest) },
     }),
   );
@@ -63,10 +65,14 @@ describe("readSavedImage", () => {
   test("reads the layers and the configuration of each format of docker save", async () => {
     const { layers, config, legacy, layout } = await createImage();
     expect(await readAll(Readable.from(await tarOf(legacy)))).toEqual({
-      ...{ layers, config, digests: [undefined, undefined] },
+      layers,
+      config,
+      digests: [undefined, undefined],
     });
     expect(await readAll(Readable.from(await tarOf(layout(layers))))).toEqual({
-      ...{ layers, config, digests: layers.map(sha256Digest) },
+      layers,
+      config,
+      digests: layers.map(sha256Digest),
     });
   });
 
@@ -74,7 +80,9 @@ describe("readSavedImage", () => {
     const { layers, config, layout } = await createImage();
     const compressed = layers.map((layer) => gzipSync(layer));
     expect(await readAll(Readable.from(await tarOf(layout(compressed))))).toEqual({
-      ...{ layers, config, digests: [undefined, undefined] },
+      layers,
+      config,
+      digests: [undefined, undefined],
     });
   });
 
@@ -102,7 +110,9 @@ test("createImageArchive writes an archive that readSavedImage reads, without th
   const { layers, config } = await createImage();
   const [, second = Buffer.alloc(0)] = layers;
   const archive = createImageArchive({
-    ...{ config, imageId: sha256Digest(config), name: "berth.internal/web:1" },
+    config,
+    imageId: sha256Digest(config),
+    name: "berth.internal/web:1",
     layers: layers.map(sha256Digest),
     files: [{ digest: sha256Digest(second), sizeBytes: second.length, open: () => Readable.from([second]) }],
   });

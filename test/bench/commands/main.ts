@@ -77,7 +77,9 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
   );
   return [
     figureOf({
-      ...{ name: "cli.cp_vs_docker", unit: "x", goal: { kind: "at-least", value: MIN_RATIO_TO_DOCKER_CP } },
+      name: "cli.cp_vs_docker",
+      unit: "x",
+      goal: { kind: "at-least", value: MIN_RATIO_TO_DOCKER_CP },
       runs: ratios,
     }),
     speed("cli.cp_from_mib_s", "cp from", "docker cp from"),
@@ -86,7 +88,9 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
     speed("cli.attach_mib_s", "attach", "docker attach"),
     speed("cli.port_forward_mib_s", "port-forward"),
     figureOf({
-      ...{ name: "cli.run_overhead_ms", unit: "ms", goal: { kind: "at-most", value: MAX_RUN_OVERHEAD_MS } },
+      name: "cli.run_overhead_ms",
+      unit: "ms",
+      goal: { kind: "at-most", value: MAX_RUN_OVERHEAD_MS },
       peer: { docker_run: median(rounds.map(({ dockerRunMs }) => dockerRunMs)) },
       runs: rounds.map(({ berthRunMs, dockerRunMs }) => berthRunMs - dockerRunMs),
     }),

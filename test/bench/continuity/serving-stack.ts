@@ -88,7 +88,8 @@ export class ServingStack {
     await this.#writeSecret("create");
     const web = {
       ...{ image: this.#image, replicas: this.replicas, ports: [`${PORT}:80`] },
-      ...{ hostname: "{{.Task.Name}}", secrets: { [SECRET]: "version.conf" } },
+      hostname: "{{.Task.Name}}",
+      secrets: { [SECRET]: "version.conf" },
     };
     await stacks.deploy(STACK, { web }, signal);
   }

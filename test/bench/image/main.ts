@@ -160,21 +160,29 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
   const atMost = (value: number) => ({ goal: { kind: "at-most", value } }) as const;
   return [
     figure("first", {
-      ...{ name: "image.first_bytes_ratio", unit: "x", value: "bytesRatio" },
+      name: "image.first_bytes_ratio",
+      unit: "x",
+      value: "bytesRatio",
       ...atMost(MAX_FIRST_BYTES_RATIO),
     }),
     figure("changed", {
-      ...{ name: "image.changed_bytes_ratio", unit: "x", value: "bytesRatio" },
+      name: "image.changed_bytes_ratio",
+      unit: "x",
+      value: "bytesRatio",
       ...atMost(MAX_CHANGED_BYTES_RATIO),
     }),
     figure("first", { name: "image.first_s", unit: "s", value: "seconds" }),
     figure("changed", { name: "image.changed_s", unit: "s", value: "seconds" }),
     figureOf({
-      ...{ name: "image.first_vs_registry", unit: "x", runs: ratio("first") },
+      name: "image.first_vs_registry",
+      unit: "x",
+      runs: ratio("first"),
       ...atMost(MAX_RATIO_TO_REGISTRY),
     }),
     figureOf({
-      ...{ name: "image.changed_vs_registry", unit: "x", runs: ratio("changed") },
+      name: "image.changed_vs_registry",
+      unit: "x",
+      runs: ratio("changed"),
       ...atMost(MAX_RATIO_TO_REGISTRY),
     }),
   ];

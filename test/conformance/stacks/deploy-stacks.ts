@@ -97,7 +97,9 @@ async function deployOne(lab: Lab, stack: DeployableStack): Promise<DeployedStac
     const { names, unresolved } = await resolveNames(lab, services, containers);
     const silent = await askPrograms(lab, services, containers);
     return {
-      ...{ name, services: services.length, names },
+      name,
+      services: services.length,
+      names,
       programs: [...programsOf(stack)].map((program) => program.name).sort(),
       problems: [...problems, ...unresolved, ...silent],
     };

@@ -19,14 +19,21 @@ const ENVELOPE = readFileSync(new URL("backup.age", import.meta.url));
 const PRIVATE_KEY = "AGE-SECRET-KEY-1UW4UJFJWHSP27787CLK2EAXTNGEVTUZNTWXRPN3ELNHARCDLHYUQ25X972";
 
 const AUTHORITY = Authority.fromPartial({
-  ...{ fingerprint: "ab".repeat(32), certificate: "PEM", sealedKey: Buffer.from("sealed") },
-  ...{ state: Authority_State.ISSUING, createdAtMs: 1 },
+  fingerprint: "ab".repeat(32),
+  certificate: "PEM",
+  sealedKey: Buffer.from("sealed"),
+  state: Authority_State.ISSUING,
+  createdAtMs: 1,
 });
 const PARTS: readonly BackupPart[] = [
   {
     kind: "header",
     header: {
-      ...{ cluster: "berth-fuzz", createdAtMs: 1, revision: 7, generation: 0, berthVersion: "0.2.0" },
+      cluster: "berth-fuzz",
+      createdAtMs: 1,
+      revision: 7,
+      generation: 0,
+      berthVersion: "0.2.0",
       servers: ["10.0.0.1:7400"],
     },
   },

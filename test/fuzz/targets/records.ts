@@ -42,13 +42,21 @@ const RECORDS: Readonly<Record<string, unknown>> = {
   ),
   "files/f1": FileVersion.toJSON(
     FileVersion.fromPartial({
-      ...{ id: "f1", kind: 1, name: "shop_key", version: 1, stack: "shop" },
+      id: "f1",
+      kind: 1,
+      name: "shop_key",
+      version: 1,
+      stack: "shop",
       sealedContent: Buffer.from("sealed"),
     }),
   ),
   "logins/l1": RegistryLogin.toJSON(
     RegistryLogin.fromPartial({
-      ...{ id: "l1", server: "ghcr.io", stack: "shop", username: "ci", updatedAtMs: 1 },
+      id: "l1",
+      server: "ghcr.io",
+      stack: "shop",
+      username: "ci",
+      updatedAtMs: 1,
       sealedSecret: Buffer.from("sealed"),
     }),
   ),
@@ -92,8 +100,13 @@ export const RECORD_TARGETS: readonly Target[] = [
     seeds: [
       '{"address":"10.0.0.1:7400","version":"0.1.0"}',
       JSON.stringify({
-        ...{ address: "10.0.0.1:7400", id: "s1", hostname: "host", version: "0.1.0" },
-        ...{ authorities: ["a".repeat(64)], schema: { oldest: 1, newest: 2 }, certificateExpiresAtMs: 1 },
+        address: "10.0.0.1:7400",
+        id: "s1",
+        hostname: "host",
+        version: "0.1.0",
+        authorities: ["a".repeat(64)],
+        schema: { oldest: 1, newest: 2 },
+        certificateExpiresAtMs: 1,
       }),
     ],
     run: (bytes) => {

@@ -124,7 +124,10 @@ export function specsOf(definition: ServiceDefinition): readonly ServiceSpec[] {
   const owner = fullName(name);
   const { stack, mode, update } = spec;
   const side = ServiceSpec.fromPartial({
-    ...{ name: fullName(companionOf(name)), stack, mode, update },
+    name: fullName(companionOf(name)),
+    stack,
+    mode,
+    update,
     ...(companion.shares === "node" ? { placement: { beside: owner } } : {}),
     task: {
       container: {

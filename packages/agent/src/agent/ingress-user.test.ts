@@ -25,7 +25,8 @@ it.each<[string, Results]>([
 ])("the ingress process runs as a dedicated user where iptables %s", async (_what, results) => {
   expect(await choose("", results)).toEqual({ kind: "unprivileged", user: DEFAULT_USER });
   expect(await choose("berth", { ...results, ...IDS })).toEqual({
-    ...{ kind: "unprivileged", user: { uid: 998, gid: 997 } },
+    kind: "unprivileged",
+    user: { uid: 998, gid: 997 },
   });
 });
 
@@ -56,7 +57,9 @@ it.each<[string, Results, string]>([
   "on a host %s, the process runs as root by default, and a configured user is an error",
   async (_what, results, reason) => {
     expect(await choose("", results)).toEqual({
-      ...{ kind: "fallback", user: ROOT, reason: expect.stringContaining(reason) },
+      kind: "fallback",
+      user: ROOT,
+      reason: expect.stringContaining(reason),
     });
     await expect(choose("berth", { ...results, ...IDS })).rejects.toMatchObject({
       code: "BERTH_INGRESS_FAILED",

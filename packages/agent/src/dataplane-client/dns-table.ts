@@ -28,7 +28,9 @@ export interface DnsSources {
 export function dnsConfigOf({ networks, entries, tasks }: DnsSources): DnsConfig {
   return {
     networks: networks.map(({ id, spec, subnet, gateway, vni }) => ({
-      ...{ id, subnet, gateway },
+      id,
+      subnet,
+      gateway,
       name: spec?.name ?? "",
       stack: spec?.stack ?? "",
       bridge: bridgeName(vni),

@@ -15,18 +15,16 @@ const STATS: IngressStats = {
   path: { kernel: true, reason: "supported by the kernel" },
   listeners: [
     {
-      ...{
-        protocol: "tcp",
-        address: "",
-        port: 80,
-        service: "shop_web",
-        stack: "shop",
-        total: 30,
-        active: 2,
-        failed: 1,
-        retried: 4,
-        ejections: 5,
-      },
+      protocol: "tcp",
+      address: "",
+      port: 80,
+      service: "shop_web",
+      stack: "shop",
+      total: 30,
+      active: 2,
+      failed: 1,
+      retried: 4,
+      ejections: 5,
       endpoints: [
         { ...ENDPOINT, id: "t1", node: "n1", state: "serving", total: 10, failed: 0 },
         { ...ENDPOINT, id: "t2", node: "n1", state: "serving", total: 11, failed: 3 },

@@ -100,7 +100,10 @@ function parseOptions(): Options {
   if (dataDir === undefined) throw new Error("--data-dir is required");
   if (!isIngressMode(mode)) throw new Error(`invalid --mode "${mode}": use ${INGRESS_MODES.join(", ")}`);
   return {
-    ...{ dataDir, mode, release, isSuccessor: inherit },
+    dataDir,
+    mode,
+    release,
+    isSuccessor: inherit,
     // An unprivileged process may have no access to the parent directories of its data directory.
     folder: process.cwd() === dataDir ? "." : dataDir,
     transport: transport === "net" ? "net" : "raw",
@@ -165,14 +168,20 @@ async function serveControl(ingress: IngressProcess): Promise<void> {
   const { listeners, discovery, options, log, path, lock } = ingress;
   const socketPath = join(options.folder, SOCKET_NAME);
   const shutdown = new GracefulShutdown({
-    ...{ log, listeners, discovery, path },
+    log,
+    listeners,
+    discovery,
+    path,
     releaseControl: () => {
       lock.release();
       control.closeConnections();
     },
   });
   const control: ControlServer = createControlServer({
-    ...{ listeners, discovery, mode: options.mode, release: options.release },
+    listeners,
+    discovery,
+    mode: options.mode,
+    release: options.release,
     path: () => path.current(),
     onShutDown: () => {
       control.server.close();

@@ -71,7 +71,8 @@ export function spawnSuccessor(dataDir: string, program: IngressProgram): ChildP
   const [file = "", ...argv] = successorCommand(dataDir, program);
   const { env, ...options } = processOptions();
   return spawn(file, argv, {
-    ...{ ...options, env: { ...env, ...serviceManagerEnv() } },
+    ...options,
+    env: { ...env, ...serviceManagerEnv() },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
 }
@@ -96,7 +97,8 @@ export function spawnAdoptingSuccessor(
   const options = processOptions(dataDir, user);
   try {
     return spawn("perl", ["-e", ADOPT_CHANNEL, String(holderId), ...command], {
-      ...{ ...options, env: { ...options.env, NODE_CHANNEL_FD: String(CHANNEL_FD) } },
+      ...options,
+      env: { ...options.env, NODE_CHANNEL_FD: String(CHANNEL_FD) },
       stdio: ["ignore", log, log],
     });
   } finally {

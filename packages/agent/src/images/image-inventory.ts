@@ -92,7 +92,12 @@ export class ImageInventoryResponder {
     return archives
       .filter(({ digest }) => all || managed || imageIds.includes(digest))
       .map(({ digest, bytes, usedMs }) => ({
-        ...{ id: digest, names: [], sizeBytes: bytes, createdMs: 0, isManaged: true, addedMs: usedMs },
+        id: digest,
+        names: [],
+        sizeBytes: bytes,
+        createdMs: 0,
+        isManaged: true,
+        addedMs: usedMs,
       }));
   }
 

@@ -22,7 +22,9 @@ let asked: string[];
 
 const digestOf = (bytes: Buffer): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 const source = (nodeId: string, layers: readonly string[] = []): ImageSource => ({
-  ...{ nodeId, address: nodeId, layers: [...layers] },
+  nodeId,
+  address: nodeId,
+  layers: [...layers],
 });
 
 const honest: Answer = async function* (layer, offset) {

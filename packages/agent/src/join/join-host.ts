@@ -89,7 +89,11 @@ async function joinWithLock(
   await writeFirstState(disk, known);
   const { cluster, notAfterMs } = certificateFacts(parseCertificate(files.certificate));
   return {
-    ...{ cluster, hostname, authorityFingerprint, servers: known, awaitsApproval },
+    cluster,
+    hostname,
+    authorityFingerprint,
+    servers: known,
+    awaitsApproval,
     nodeId: nodeIdOf(files.certificate),
     advertise: await readAdvertiseAddress(disk),
     validUntilMs: notAfterMs,

@@ -72,7 +72,9 @@ export class AssignmentSet {
       kind: "applied",
       sequence: message.resultsIn,
       change: {
-        ...{ isComplete, assigned, removedTaskIds: message.removedTaskIds },
+        isComplete,
+        assigned,
+        removedTaskIds: message.removedTaskIds,
         keepsUnknown: message.keepUnknownTasks ?? (isComplete ? false : undefined),
       },
       ingress: this.#applyIngress(message) || isComplete ? [...this.#ingress.values()] : undefined,

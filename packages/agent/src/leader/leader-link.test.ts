@@ -146,7 +146,10 @@ function startLink(identity: RotatingIdentity): {
   const stop = new AbortController();
   stopping.push(stop);
   const link = new LeaderLink({
-    ...{ servers: [leader.server.address], nodeId: NODE.id, handler, generation: () => 0 },
+    servers: [leader.server.address],
+    nodeId: NODE.id,
+    handler,
+    generation: () => 0,
     namedServers: () => [],
     transfersImages: false,
     transport: grpcTransport(identity),

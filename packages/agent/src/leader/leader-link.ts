@@ -93,7 +93,11 @@ export class LeaderLink {
     const { nodeId, queue, generation } = this.#options;
     const { description } = queue;
     return {
-      ...{ nodeId, ...PROTOCOL_FIELDS, description, bootId: this.#bootId, resolvesImages: true },
+      nodeId,
+      ...PROTOCOL_FIELDS,
+      description,
+      bootId: this.#bootId,
+      resolvesImages: true,
       transfersImages: this.#options.transfersImages,
       generation: generation(),
     };

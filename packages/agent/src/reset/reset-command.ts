@@ -58,7 +58,8 @@ export async function runResetCommand(argv: readonly string[]): Promise<number> 
     const disk = directoryDisk(dataDir);
     const isComplete = await resetHost(
       {
-        ...{ dataDir, keepContainers },
+        dataDir,
+        keepContainers,
         engine: new DockerodeEngine(dockerSocket, containerOwner(await loadOrCreateOwnerKey(disk))),
         secretsDirectory: secretsMountPoint(dataDir),
         report: (line) => process.stdout.write(`${line}\n`),

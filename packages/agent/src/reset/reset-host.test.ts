@@ -37,7 +37,11 @@ function host(options: Partial<ResetOptions> = {}) {
   const reset = (): Promise<boolean> =>
     resetHost(
       {
-        ...{ dataDir, engine, run, keepContainers: false, report: (line) => lines.push(line) },
+        dataDir,
+        engine,
+        run,
+        keepContainers: false,
+        report: (line) => lines.push(line),
         removeRules: async () => void commands.push("remove rules"),
         secretsDirectory: join(dataDir, "secrets"),
         ...options,

@@ -30,8 +30,12 @@ export async function openArchiveReader(
     : await engine.readArchive(id, path, { signal });
   const stream = { ...FILES, output: asOutput(chunks) };
   return {
-    ...{ stream, output: stream.output, started: { tty: false, file } },
-    ...{ endsWithCaller: false, isHalfOpen: false, exited: () => exitOf(stream) },
+    stream,
+    output: stream.output,
+    started: { tty: false, file },
+    endsWithCaller: false,
+    isHalfOpen: false,
+    exited: () => exitOf(stream),
   };
 }
 
@@ -57,8 +61,12 @@ export async function openArchiveWriter(
     endInput: () => void archive.end(),
   };
   return {
-    ...{ stream, output: stream.output, started: { tty: false, file: undefined } },
-    ...{ endsWithCaller: false, isHalfOpen: false, exited: () => exitOf(stream) },
+    stream,
+    output: stream.output,
+    started: { tty: false, file: undefined },
+    endsWithCaller: false,
+    isHalfOpen: false,
+    exited: () => exitOf(stream),
   };
 }
 

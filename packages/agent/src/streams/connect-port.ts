@@ -32,8 +32,12 @@ export async function connectPort(
     exitCode: () => closed,
   };
   return {
-    ...{ stream, output: stream.output, started: NO_DETAILS },
-    ...{ endsWithCaller: false, isHalfOpen: true, exited: () => exitOf(stream) },
+    stream,
+    output: stream.output,
+    started: NO_DETAILS,
+    endsWithCaller: false,
+    isHalfOpen: true,
+    exited: () => exitOf(stream),
   };
 }
 

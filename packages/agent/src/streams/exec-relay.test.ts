@@ -45,8 +45,12 @@ class EndlessCommand implements EngineStream {
 function relayWith(command: EndlessCommand) {
   const unused = () => Promise.reject(new Error("unused"));
   const engine = {
-    ...{ exec: async () => command, execDetached: async () => {}, attach: unused },
-    ...{ statFile: unused, readArchive: unused, writeArchive: unused },
+    exec: async () => command,
+    execDetached: async () => {},
+    attach: unused,
+    statFile: unused,
+    readArchive: unused,
+    writeArchive: unused,
   };
   const log = pino({ level: "silent" });
   const tasks = {

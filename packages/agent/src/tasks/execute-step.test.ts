@@ -72,7 +72,8 @@ test("a pull that a daemon cuts short while it shuts down does not reject the ta
 describe("a pull with registry logins", () => {
   const pull = { kind: "pull", image: "ghcr.io/a:1", platform: "", stack: "shop" } as const;
   const loginOf = (stack: string, secret: string): AssignedRegistryLogin => ({
-    ...{ id: stack, stack },
+    id: stack,
+    stack,
     credentials: { server: "ghcr.io", username: "ci", secret, isIdentityToken: false },
   });
 
@@ -99,11 +100,13 @@ describe("a pull with registry logins", () => {
 
   test("is rejected with a code when all logins are refused, and when there is none", async () => {
     expect(await executeStep(pull, toolsFor("other", logins).tools, signal)).toMatchObject({
-      ...{ kind: "rejected", errorCode: "BERTH_REGISTRY_LOGIN_REFUSED" },
+      kind: "rejected",
+      errorCode: "BERTH_REGISTRY_LOGIN_REFUSED",
     });
     const { tools, tried } = toolsFor("other", []);
     expect(await executeStep(pull, tools, signal)).toMatchObject({
-      ...{ kind: "rejected", errorCode: "BERTH_REGISTRY_LOGIN_MISSING" },
+      kind: "rejected",
+      errorCode: "BERTH_REGISTRY_LOGIN_MISSING",
     });
     expect(tried).toEqual(["none"]);
   });
@@ -111,7 +114,8 @@ describe("a pull with registry logins", () => {
   test("keeps the text of a failure of another kind, and tries no other login", async () => {
     const { tools, tried } = toolsFor("other", logins, "manifest unknown");
     expect(await executeStep(pull, tools, signal)).toEqual({
-      ...{ kind: "rejected", reason: "cannot pull image ghcr.io/a:1: manifest unknown" },
+      kind: "rejected",
+      reason: "cannot pull image ghcr.io/a:1: manifest unknown",
     });
     expect(tried).toEqual(["expired"]);
   });

@@ -48,7 +48,8 @@ function engineWith(
 
 const run = (hooks: readonly Hook[], timeoutMs = 5_000) => ({
   ...({ of: "post-start", containerId: "c1", processId: 1_000 } as const),
-  ...{ hooks, timeoutMs },
+  hooks,
+  timeoutMs,
 });
 
 describe("runHooks", () => {

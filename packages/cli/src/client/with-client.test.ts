@@ -96,7 +96,8 @@ describe("the servers of a context", () => {
     (...addresses: readonly string[]): FakeControlHandlers["listServers"] =>
     async () => ({
       servers: addresses.map((address) => ServerStatus.fromPartial({ server: { address } })),
-      ...{ voters: 1, runningVoters: 1 },
+      voters: 1,
+      runningVoters: 1,
     });
 
   async function savedServers(): Promise<string> {

@@ -330,7 +330,10 @@ secrets: { key: { external: true } }
   test("files that cannot be read are errors with their places", () => {
     const text = `services: { web: { image: a, secrets: [key] } }\nsecrets: { key: { file: folder } }\n`;
     const { diagnostics } = loadStack({
-      ...{ stack: "t", envFiles: [], environment: {}, homeDirectory: "/home/user" },
+      stack: "t",
+      envFiles: [],
+      environment: {},
+      homeDirectory: "/home/user",
       files: [{ name: "c.yaml", path: "/project/c.yaml", bytes: Buffer.from(text) }],
       readFile: (path) => {
         throw new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot read ${path}: is a directory` });
@@ -388,7 +391,10 @@ secrets:
   f: { file: f }
 `;
     const { diagnostics } = loadStack({
-      ...{ stack: "t", envFiles: [], environment: {}, homeDirectory: "/home/user" },
+      stack: "t",
+      envFiles: [],
+      environment: {},
+      homeDirectory: "/home/user",
       files: [{ name: "c.yaml", path: "/project/c.yaml", bytes: Buffer.from(text) }],
       readFile: () => Buffer.from(HIDDEN.repeat(200_000)),
     });

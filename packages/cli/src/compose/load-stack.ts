@@ -101,8 +101,12 @@ export function loadProject(
   const diagnostics = new Diagnostics();
   const lookup = readVariables(input, diagnostics);
   const environment: ProjectEnvironment = {
-    ...{ homeDirectory, readFile, lookup, diagnostics },
-    ...{ onVariable, keepsVariables },
+    homeDirectory,
+    readFile,
+    lookup,
+    diagnostics,
+    onVariable,
+    keepsVariables,
   };
   const variable = lookup(STACK_NAME_VARIABLE);
   const named = input.stack ?? (variable === "" ? undefined : variable);

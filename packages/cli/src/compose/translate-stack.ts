@@ -64,7 +64,9 @@ export function translateStack(root: Cursor, stack: string): TranslatedStack {
   reportPortConflicts(specs, origins, context);
   const builds = translated.flatMap(({ build }) => build ?? []);
   return {
-    ...{ specs, builds, origins },
+    specs,
+    builds,
+    origins,
     shipments: translated.flatMap((service) => service.shipments),
     networks: usedNetworks(specs, networks),
     files: usedFiles(specs, context),

@@ -61,8 +61,16 @@ export function authorityJson({
   certificate,
 }: AuthorityRow): object {
   return {
-    ...{ fingerprint, use, state: authorityStateName(state), createdAtMs, expiresAtMs, removalAtMs },
-    ...{ waitingFor, nodes, nodeCount, certificate },
+    fingerprint,
+    use,
+    state: authorityStateName(state),
+    createdAtMs,
+    expiresAtMs,
+    removalAtMs,
+    waitingFor,
+    nodes,
+    nodeCount,
+    certificate,
   };
 }
 

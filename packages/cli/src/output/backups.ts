@@ -74,7 +74,9 @@ export function restoreJson(response: GetRestoreResponse): object {
             backupCreatedAtMs: restore.backupCreatedAtMs,
             state: restore.state === Restore_State.PENDING ? "pending" : "complete",
           },
-    ...{ missingNodes, missingNodeCount, unknownTaskCount },
+    missingNodes,
+    missingNodeCount,
+    unknownTaskCount,
     unknownTasks: unknownTasks.map(({ node, task }) => ({ node, ...task })),
   };
 }

@@ -127,7 +127,9 @@ function containerJson({ task, image, node, command }: ContainerRow): unknown {
     createdAtMs: task.createdAtMs,
     sinceMs: status?.sinceMs ?? 0,
     ports: (status?.ports ?? []).map(({ protocol, target, hostPort }) => ({
-      ...{ target, hostPort, protocol: protocolName(protocol) },
+      target,
+      hostPort,
+      protocol: protocolName(protocol),
     })),
   };
 }

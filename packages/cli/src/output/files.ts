@@ -67,7 +67,9 @@ export function fileDetails({ versions, uses, content }: GetFileResponse): objec
     ...fileJson(newest),
     versions: versions.map(({ version, createdAtMs }) => ({ version, createdAtMs })),
     services: uses.map(({ service, version, tasksWithOtherVersions }) => ({
-      ...{ name: service, version, tasksWithOtherVersions },
+      name: service,
+      version,
+      tasksWithOtherVersions,
     })),
     ...(showsContent(newest, content) ? { data: Buffer.from(content).toString("base64") } : {}),
   };

@@ -30,8 +30,13 @@ export function tokenJson({
   expiresAtMs,
 }: JoinToken): object {
   return {
-    ...{ id, role: joinKindName(kind), name: subject, usesLeft, requiresApproval },
-    ...{ createdAtMs, expiresAtMs },
+    id,
+    role: joinKindName(kind),
+    name: subject,
+    usesLeft,
+    requiresApproval,
+    createdAtMs,
+    expiresAtMs,
   };
 }
 

@@ -29,13 +29,15 @@ export function serverListing(rows: readonly ServerStatus[], nowMs: number): Lis
 export function serverJson(row: ServerStatus): object {
   const { server, version, certificateExpiresAtMs, etcd } = row;
   return {
-    ...{ id: server?.id ?? "", hostname: server?.hostname ?? "", address: server?.address ?? "" },
-    ...{
-      status: stateOf(row),
-      statusSinceMs: server?.stateSinceMs ?? 0,
-      createdAtMs: server?.createdAtMs ?? 0,
-    },
-    ...{ role: serverRole(row), version, certificateExpiresAtMs },
+    id: server?.id ?? "",
+    hostname: server?.hostname ?? "",
+    address: server?.address ?? "",
+    status: stateOf(row),
+    statusSinceMs: server?.stateSinceMs ?? 0,
+    createdAtMs: server?.createdAtMs ?? 0,
+    role: serverRole(row),
+    version,
+    certificateExpiresAtMs,
     etcd: etcd && { id: etcd.id, name: etcd.name, state: memberState(etcd) },
   };
 }

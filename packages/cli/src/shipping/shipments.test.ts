@@ -28,7 +28,10 @@ function read(services: string): Promise<ShippedStack> {
   const loaded = loadStack({
     stack: "shop",
     files: [{ name: "c.yaml", path: join(folder, "c.yaml"), bytes }],
-    ...{ envFiles: [], environment: {}, homeDirectory: folder, readFile: () => undefined },
+    envFiles: [],
+    environment: {},
+    homeDirectory: folder,
+    readFile: () => undefined,
   });
   return readShipments(loaded, signal);
 }

@@ -43,7 +43,9 @@ beforeEach(() => {
     return result;
   };
   api = {
-    ...{ state, writer: { submit }, sealer: createFileSealer(createClusterKey()) },
+    state,
+    writer: { submit },
+    sealer: createFileSealer(createClusterKey()),
     runtime: { ...systemRuntime, newId: idSequence() },
   } as Partial<ApiContext> as ApiContext;
   const users: User[] = [

@@ -74,7 +74,9 @@ export async function putFile(
     const existing = newest?.removing ? undefined : newest;
     const content = { ...file, stack: file.stack || (existing?.stack ?? "") };
     const { changes, outcomes, violations, byKey } = decideFiles([content], {
-      ...{ state, sealer, now },
+      state,
+      sealer,
+      now,
       newId: () => runtime.newId(),
     });
     const stackProblem = content.stack === "" ? undefined : stackNameProblem(content.stack);

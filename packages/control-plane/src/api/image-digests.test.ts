@@ -64,7 +64,11 @@ beforeEach(() => {
     },
   };
   api = {
-    ...{ state, writer: { submit }, imageResolver, imageInventories, ingress: { ofService: () => [] } },
+    state,
+    writer: { submit },
+    imageResolver,
+    imageInventories,
+    ingress: { ofService: () => [] },
     loginSealer: { open: () => "opened" },
     runtime: { ...systemRuntime, newId: idSequence() },
   } as unknown as ApiContext;
@@ -118,7 +122,9 @@ test("a deployment is a change exactly when the tag of an image has moved", asyn
 test("a plan is outdated when a tag has moved since", async () => {
   const { plan } = await deploy([webSpec("web", "web:1")], { dryRun: true });
   expect(plan?.services[0]?.changes).toContainEqual({
-    ...{ path: "task.container.image_digest", before: "", after: OLD },
+    path: "task.container.image_digest",
+    before: "",
+    after: OLD,
   });
   registry.set("web:1", { kind: "resolved", digest: NEW });
   await expect(deploy([webSpec("web", "web:1")], { planRev: plan?.rev ?? "" })).rejects.toMatchObject({

@@ -55,7 +55,9 @@ beforeEach(() => {
     return result;
   };
   api = {
-    ...{ state, writer: { submit }, loginSealer: sealer },
+    state,
+    writer: { submit },
+    loginSealer: sealer,
     runtime: { ...systemRuntime, newId: idSequence() },
     imageInventories: { query: async () => ({ nodes: [], failures: new Map() }) },
     imageResolver: new ImageResolver({ runtime: systemRuntime, sessionOf: () => undefined }),

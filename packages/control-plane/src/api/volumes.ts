@@ -39,7 +39,10 @@ export async function listVolumes(
   const nodes = await askNodes(selectNodes(node, context), action, TIMEOUT_MS, context, signal);
   return {
     nodes: nodes.map(({ node: { id }, hostname, reply, error }) => ({
-      ...{ nodeId: id, hostname, volumes: reply?.volumes ?? [], error },
+      nodeId: id,
+      hostname,
+      volumes: reply?.volumes ?? [],
+      error,
     })),
   };
 }
@@ -91,7 +94,9 @@ export async function pruneVolumes(
   const nodes = await askNodes(targets, action, REMOVE_TIMEOUT_MS, context, signal);
   return {
     nodes: nodes.map(({ hostname, reply, error }) => ({
-      ...{ hostname, removed: reply?.removed ?? [], error },
+      hostname,
+      removed: reply?.removed ?? [],
+      error,
       reclaimedBytes: reply?.reclaimedBytes ?? 0,
     })),
   };

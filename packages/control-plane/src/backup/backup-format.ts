@@ -145,7 +145,9 @@ function parseHeader(name: string, fields: Readonly<Record<string, unknown>>): B
     cluster,
     berthVersion,
     servers,
-    ...{ createdAtMs: Number(createdAtMs), revision: Number(revision), generation: Number(generation) },
+    createdAtMs: Number(createdAtMs),
+    revision: Number(revision),
+    generation: Number(generation),
   };
 }
 

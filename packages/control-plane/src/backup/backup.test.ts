@@ -151,8 +151,14 @@ test("a truncated, a changed and a foreign file are refused", async () => {
 
 test("a newer format version is refused with the release that wrote it, and other content with its problem", async () => {
   const header = {
-    ...{ format: "berth-backup", version: FORMAT_VERSION + 1, cluster: "c", createdAtMs: 1, revision: 1 },
-    ...{ generation: 0, berthVersion: "9.9.9", servers: [] },
+    format: "berth-backup",
+    version: FORMAT_VERSION + 1,
+    cluster: "c",
+    createdAtMs: 1,
+    revision: 1,
+    generation: 0,
+    berthVersion: "9.9.9",
+    servers: [],
   };
   const newer = await writeText("newer", `${JSON.stringify(header)}\n`);
   await expect(readParts(newer)).rejects.toMatchObject({

@@ -262,7 +262,9 @@ function formatRestore({ generation, revision, createdAtMs }: BackupHeader): str
   return JSON.stringify(
     Restore.toJSON({
       generation: nextGeneration(restoredAtMs, generation + revision),
-      ...{ restoredAtMs, backupCreatedAtMs: createdAtMs, state: Restore_State.PENDING },
+      restoredAtMs,
+      backupCreatedAtMs: createdAtMs,
+      state: Restore_State.PENDING,
     }),
   );
 }

@@ -54,8 +54,12 @@ async function* formatBackup(
     if (builder === undefined) {
       const { cluster } = readAuthority(issuingAuthority(secrets.etcdAuthorities).certificate);
       const header: BackupHeader = {
-        ...{ cluster, createdAtMs: nowMs, revision: Number(revision) },
-        ...{ generation, berthVersion: BERTH_VERSION, servers },
+        cluster,
+        createdAtMs: nowMs,
+        revision: Number(revision),
+        generation,
+        berthVersion: BERTH_VERSION,
+        servers,
       };
       builder = new SummaryBuilder(header);
       yield formatPart({ kind: "header", header });

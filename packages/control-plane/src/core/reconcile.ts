@@ -40,7 +40,9 @@ function withoutTasks({
   companions,
 }: ServiceSnapshot): Omit<ServiceTasks, "tasks"> {
   return {
-    ...{ service, spec, revisions },
+    service,
+    spec,
+    revisions,
     ...(owners === undefined ? {} : { owners }),
     ...(companions === undefined ? {} : { companions }),
   };

@@ -42,8 +42,10 @@ function put(authority: Authority): void {
 function announce(): void {
   put(
     Authority.fromPartial({
-      ...{ fingerprint: "new", state: State.ANNOUNCED },
-      ...{ createdAtMs: clock.nowMs(), stateSinceMs: clock.nowMs() },
+      fingerprint: "new",
+      state: State.ANNOUNCED,
+      createdAtMs: clock.nowMs(),
+      stateSinceMs: clock.nowMs(),
     }),
   );
 }
@@ -74,7 +76,10 @@ function elect(writer: Pick<Writer, "submit"> = WRITER): AuthorityRotation {
   leader = new AbortController();
   const runtime = { ...systemRuntime, clock, wallClockMs: () => clock.nowMs() };
   const rotation = new AuthorityRotation({
-    ...{ state, writer, runtime, logger: pino({ level: "silent" }) },
+    state,
+    writer,
+    runtime,
+    logger: pino({ level: "silent" }),
     serverTrust: () => servers,
     broadcast: (message) => void messages.push(message),
   });

@@ -119,8 +119,13 @@ async function runTerm(count: number, when: "before" | "after"): Promise<"died" 
   const leader = new AbortController();
   const runtime = { ...systemRuntime, clock, wallClockMs: () => clock.nowMs() };
   const rotation = new ClusterKeyRotation({
-    ...{ state, runtime, logger: LOGGER, clusterKey: bothKeys(), limits: LIMITS },
-    ...{ writer: writerDyingAt(count, when, leader), serverKeys: () => servers },
+    state,
+    runtime,
+    logger: LOGGER,
+    clusterKey: bothKeys(),
+    limits: LIMITS,
+    writer: writerDyingAt(count, when, leader),
+    serverKeys: () => servers,
   });
   const ended = rotation.run(leader.signal);
   for (let turn = 0; turn < 200 && !leader.signal.aborted; turn += 1) {
@@ -136,7 +141,8 @@ async function runTerm(count: number, when: "before" | "after"): Promise<"died" 
 const start = (): void =>
   apply([
     {
-      ...{ kind: "put-clusterKey", name: CLUSTER_KEY_NAME },
+      kind: "put-clusterKey",
+      name: CLUSTER_KEY_NAME,
       clusterKey: startedRotation(first.id, second.id, clock.nowMs()),
     },
   ]);
@@ -173,7 +179,8 @@ it("does not lead without the key that encrypts records", () => {
   start();
   apply([
     {
-      ...{ kind: "put-clusterKey", name: CLUSTER_KEY_NAME },
+      kind: "put-clusterKey",
+      name: CLUSTER_KEY_NAME,
       clusterKey: { currentId: second.id, nextId: "", phase: Phase.UNSPECIFIED, phaseSinceMs: 0 },
     },
   ]);

@@ -33,14 +33,18 @@ export async function openEtcdCertificate(
   const { serverId, clusterKey, etcdPath } = identity;
   const folder = await openReadableFolder(etcdPath);
   const own: OwnCertificate = {
-    ...{ folder, serverId, clusterKey, wallClockMs },
+    folder,
+    serverId,
+    clusterKey,
+    wallClockMs,
     ipAddresses: [...new Set(hosts.filter((host) => isIP(host) !== 0))],
     // The authorities change during their rotation, and are re-encrypted when the cluster key is rotated.
     authorities: async () => identity.etcdAuthorities,
   };
   const files = await ensureCertificate(own, signal);
   return {
-    ...{ paths: folder.paths, files },
+    paths: folder.paths,
+    files,
     manage: (events) => new CertificateManager(own, files, events),
   };
 }

@@ -86,11 +86,16 @@ export function renewUntilAborted(
 ): Promise<void> {
   return keepCertificateValid(
     {
-      ...{ folder: own.folder, files, onRenewed, onFailure, nowMs: own.wallClockMs },
+      folder: own.folder,
+      files,
+      onRenewed,
+      onFailure,
+      nowMs: own.wallClockMs,
       requestCertificate: async (request, abort) => issueToSelf(own, request, await own.authorities(abort)),
       // The server issues the certificate itself, so renewals need no jitter, and an expired certificate can be renewed
       // too.
-      ...{ jitter: 0.5, graceMs: 0 },
+      jitter: 0.5,
+      graceMs: 0,
     },
     signal,
   );

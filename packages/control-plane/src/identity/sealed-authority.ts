@@ -28,8 +28,13 @@ export async function createSealedAuthority(
   const { fingerprint } = readAuthority(certificate);
   const sealedKey = seal(clusterKey, key, authorityContext(fingerprint));
   return {
-    ...{ fingerprint, certificate, sealedKey, crossCertificate: "" },
-    ...{ state: Authority_State.ISSUING, createdAtMs: nowMs, stateSinceMs: nowMs },
+    fingerprint,
+    certificate,
+    sealedKey,
+    crossCertificate: "",
+    state: Authority_State.ISSUING,
+    createdAtMs: nowMs,
+    stateSinceMs: nowMs,
   };
 }
 

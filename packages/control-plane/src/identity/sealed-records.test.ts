@@ -17,7 +17,9 @@ it("RecordResealer reads each record a few times, however many passes it takes",
   }
   let reads = 0;
   const counted = {
-    ...{ authorities: state.authorities, etcdAuthorities: undefined, files: state.files },
+    authorities: state.authorities,
+    etcdAuthorities: undefined,
+    files: state.files,
     logins: {
       values: function* () {
         for (const login of state.logins.values()) {

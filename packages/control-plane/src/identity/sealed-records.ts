@@ -37,7 +37,8 @@ export function* sealedRecords(
       sealed: authority.sealedKey,
       context: authorityContext(authority.fingerprint),
       withSealed: (sealedKey) => ({
-        ...{ kind: "put-etcdAuthorities", name: ETCD_AUTHORITIES_NAME },
+        kind: "put-etcdAuthorities",
+        name: ETCD_AUTHORITIES_NAME,
         etcdAuthorities: { authorities: [{ ...authority, sealedKey }], restartingServer: "" },
       }),
     };

@@ -131,8 +131,15 @@ async function forceNewCluster(
   const bootstrap = firstBootstrap(memberName(address), peerUrl(address, ports));
   const http = new EtcdHttpClient(tls);
   const etcd = new EtcdProcess({
-    ...{ program: PROGRAM, dataDir: dir.path, host: address, ports, bootstrap, tls: tlsFiles, logger },
-    ...{ isClusterMember: true, forcesNewCluster: true },
+    program: PROGRAM,
+    dataDir: dir.path,
+    host: address,
+    ports,
+    bootstrap,
+    tls: tlsFiles,
+    logger,
+    isClusterMember: true,
+    forcesNewCluster: true,
   });
   const store = new EtcdStore({ endpoints: [clientUrl(address, ports)], tls });
   try {
@@ -193,14 +200,14 @@ async function recordRecovery(
   });
   const record = createAuditRecord(
     {
-      ...{
-        kind: AuditRecord_Kind.CHANGE,
-        method: "RecoverServer",
-        caller: describeCaller(LOCAL_USER),
-        client: "",
-        forwardedBy: "",
-      },
-      ...{ subjects: [{ kind: "server", id: "", name: address }], errorCode: "", count: 1 },
+      kind: AuditRecord_Kind.CHANGE,
+      method: "RecoverServer",
+      caller: describeCaller(LOCAL_USER),
+      client: "",
+      forwardedBy: "",
+      subjects: [{ kind: "server", id: "", name: address }],
+      errorCode: "",
+      count: 1,
       summary: "made this server the only one of the cluster, and removed all others",
     },
     // Epoch 0, because no leader has recorded it, and leaders have epochs from 1.

@@ -131,7 +131,8 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   const keyRotation =
     options.identity &&
     new ClusterKeyRotation({
-      ...{ ...context, clusterKey: options.identity.clusterKey },
+      ...context,
+      clusterKey: options.identity.clusterKey,
       serverKeys: registrations,
     });
   const restoreMonitor = new RestoreMonitor(context);
@@ -217,7 +218,12 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
       members: membersOf(state),
     },
     loops: createLoops(context, options, {
-      ...{ controller, autoscaler, lag, rotation, keyRotation, membership },
+      controller,
+      autoscaler,
+      lag,
+      rotation,
+      keyRotation,
+      membership,
       imageInventories: relays.imageInventories,
     }),
   };
@@ -355,7 +361,8 @@ function createLoops(
     if (ownEtcd !== undefined) {
       const { state } = context;
       const etcdRotation = new EtcdAuthorityRotation({
-        ...{ ...context, serverId },
+        ...context,
+        serverId,
         etcdServers: () => etcdServers(state.servers.values(), registrations()),
         areMembersRunning: async (signal) =>
           membership === undefined || (await membership.observe(signal)).every(({ isRunning }) => isRunning),

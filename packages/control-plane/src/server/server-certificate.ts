@@ -36,7 +36,10 @@ export async function openServerCertificate(
   if (files === undefined) throw new Error(`${folder.path} has lost its certificate`);
   const certificate = new CertificateManager(
     {
-      ...{ folder, serverId, clusterKey, ipAddresses: [] },
+      folder,
+      serverId,
+      clusterKey,
+      ipAddresses: [],
       authorities: (abort) => readAuthorities(store, identity.firstAuthority, abort),
       wallClockMs: () => runtime.wallClockMs(),
     },

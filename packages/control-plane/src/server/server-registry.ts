@@ -208,7 +208,9 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
   const { authorities, keys, certificateExpiresAtMs } = value;
   return {
     address,
-    ...{ id: textOf(value.id), hostname: textOf(value.hostname), version: textOf(value.version) },
+    id: textOf(value.id),
+    hostname: textOf(value.hostname),
+    version: textOf(value.version),
     authorities: fingerprintsOf(authorities),
     keys: Array.isArray(keys) ? keys.slice(0, MAX_KEYS).filter(isKeyId) : undefined,
     schema: parseSchemaVersions(value.schema),

@@ -123,7 +123,11 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const role = new Role(clock, () => problems().find(({ isCritical }) => isCritical)?.message);
   const { ownEtcd } = options;
   const registry = new ServerRegistry({
-    ...{ store, runtime, logger, identity, schema: schema.versions },
+    store,
+    runtime,
+    logger,
+    identity,
+    schema: schema.versions,
     etcd: ownEtcd,
   });
   const contact = createLeaderContact(options, role, registry);

@@ -9,13 +9,19 @@ test("correctFutureTimes replaces only times in the future, in memory, and count
   const state = new ClusterState();
   const early = Task.fromPartial({ id: "t1", serviceId: "s1", createdAtMs: 5, status: { sinceMs: 7 } });
   const late = Task.fromPartial({
-    ...{ id: "t2", serviceId: "s1", nodeId: "n1", createdAtMs: 5 },
+    id: "t2",
+    serviceId: "s1",
+    nodeId: "n1",
+    createdAtMs: 5,
     status: { sinceMs: 90_000, runningSinceMs: 80_000 },
   });
   const node = Node.fromPartial({ id: "n1", stateSinceMs: 90_000, description: {} });
   const service = Service.fromPartial({
-    ...{ id: "s1", spec: { name: "web" }, updatedAtMs: 90_000 },
-    ...{ rollout: { progressedAtMs: 90_000 }, cron: { handledUntilMs: 90_000, nextRunAtMs: 95_000 } },
+    id: "s1",
+    spec: { name: "web" },
+    updatedAtMs: 90_000,
+    rollout: { progressedAtMs: 90_000 },
+    cron: { handledUntilMs: 90_000, nextRunAtMs: 95_000 },
   });
   state.apply(
     [
@@ -28,12 +34,14 @@ test("correctFutureTimes replaces only times in the future, in memory, and count
   expect(correctFutureTimes(state, NOW)).toBe(3);
   expect(state.tasks.get("t1")).toEqual(early);
   expect(state.tasks.get("t2")).toMatchObject({
-    ...{ createdAtMs: 5, status: { sinceMs: NOW, runningSinceMs: NOW } },
+    createdAtMs: 5,
+    status: { sinceMs: NOW, runningSinceMs: NOW },
   });
   expect(state.tasks.ofNode("n1").get("t2")?.status?.sinceMs).toBe(NOW);
   expect(state.nodes.get("n1")?.stateSinceMs).toBe(NOW);
   expect(state.services.get("s1")).toMatchObject({
-    ...{ updatedAtMs: NOW, rollout: { progressedAtMs: NOW } },
+    updatedAtMs: NOW,
+    rollout: { progressedAtMs: NOW },
     // A scheduled time never gets two runs.
     cron: { handledUntilMs: 90_000, nextRunAtMs: 95_000 },
   });

@@ -4,7 +4,11 @@ import { FileTable } from "./file-table.js";
 
 const version = (id: string, number: number, over: Partial<FileVersion> = {}): FileVersion =>
   FileVersion.fromPartial({
-    ...{ id, version: number, kind: FileKind.SECRET, name: "password", stack: "shop" },
+    id,
+    version: number,
+    kind: FileKind.SECRET,
+    name: "password",
+    stack: "shop",
     sealedContent: Buffer.alloc(10),
     ...over,
   });

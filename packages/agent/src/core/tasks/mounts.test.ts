@@ -33,7 +33,10 @@ test("a volume can have a subpath, and placeholders in its name, its labels and 
   const mount = Mount.fromPartial({ target: "/t{{.Task.Slot}}", kind: { $case: "volume", value } });
   expect(mountConfig([mount], fill, copyPathOf).mounts).toEqual([
     {
-      ...{ Type: "volume", Target: "/t2", ReadOnly: false, Source: "data-2" },
+      Type: "volume",
+      Target: "/t2",
+      ReadOnly: false,
+      Source: "data-2",
       VolumeOptions: { NoCopy: false, Labels: { slot: "2" }, Subpath: "2/a" },
     },
   ]);

@@ -87,7 +87,9 @@ function mountBody(
     case "image": {
       const { image, subpath } = kind.value;
       return {
-        ...{ Type: "image", ...common, Source: image },
+        Type: "image",
+        ...common,
+        Source: image,
         ...(subpath === "" ? {} : { ImageOptions: { Subpath: subpath } }),
       };
     }

@@ -109,7 +109,11 @@ describe("a container that shares the namespaces and mounts of another one", () 
     const container = assignment?.spec.task?.container;
     if (assignment === undefined || container === undefined) throw new Error("the spec has no container");
     const { resolvConf } = containerConfig({
-      ...{ task: assignment.task, spec: assignment.spec, container, node: NODE, networks },
+      task: assignment.task,
+      spec: assignment.spec,
+      container,
+      node: NODE,
+      networks,
       files: NO_FILES,
       owners: [owner],
     });

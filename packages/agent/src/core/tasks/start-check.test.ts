@@ -30,7 +30,10 @@ describe("health checks of a container that starts", () => {
     const decide = (memory: TaskMemory, nowMs: number) =>
       reconcile(viewWith({ containers: [starting], memory }), nowMs);
     expect(decide(BLANK_MEMORY, NOW).step).toEqual({
-      ...{ kind: "check-health", containerId: starting.id, processId: 7, intervalMs: 0 },
+      kind: "check-health",
+      containerId: starting.id,
+      processId: 7,
+      intervalMs: 0,
       ...healthcheck,
     });
     const dueMs = NOW + FIRST_INTERVAL_MS;

@@ -78,7 +78,11 @@ export function afterStartCheck(
   const checks = isKnown ? before.checks + 1 : 1;
   const delayMs = intervalMs || defaultIntervalMs(checks, nowMs - sinceMs);
   return {
-    ...{ containerId, processId, sinceMs, checks, nextMs: nowMs + delayMs },
+    containerId,
+    processId,
+    sinceMs,
+    checks,
+    nextMs: nowMs + delayMs,
     hasPassed: answer === "passed",
     // Unlike Docker, the agent cannot end a hanging check, so it starts no further ones.
     isOver: answer !== "failed",

@@ -217,7 +217,10 @@ export function createDnsServer(
   return new DnsServer({
     forwarder: new Forwarder({ random, port: DNS_PORT, now }),
     hostResolvers: () => resolvers.servers(),
-    ...{ random, isVipActive, inherited, port: DNS_PORT },
+    random,
+    isVipActive,
+    inherited,
+    port: DNS_PORT,
     onProblem: (problem) => log.warn({ ...problem }, describeDnsProblem(problem)),
   });
 }

@@ -25,7 +25,12 @@ const TABLE: DnsTable = {
   ],
   services: [
     {
-      ...{ key: "n1/many", networkId: "n1", service: "shop_many", stack: "shop", names: ["many"], vip: "" },
+      key: "n1/many",
+      networkId: "n1",
+      service: "shop_many",
+      stack: "shop",
+      names: ["many"],
+      vip: "",
       endpoints: Array.from({ length: 200 }, (_, at) => ({
         ...{ id: `t${at}`, nodeId: "h", slot: at + 1 },
         address: `10.64.8.${at + 2}`,
@@ -66,7 +71,10 @@ describe("DnsServer", () => {
       server = new DnsServer({
         forwarder: new Forwarder({ random: Math.random, port, now: () => performance.now() }),
         hostResolvers: async () => [UPSTREAM],
-        ...{ random: Math.random, isVipActive: () => true, port, onProblem: () => {} },
+        random: Math.random,
+        isVipActive: () => true,
+        port,
+        onProblem: () => {},
       });
       await server.update(TABLE);
       if (server.problems.length === 0) return;

@@ -3,7 +3,10 @@ import { expect, it } from "vitest";
 import { type Request, replyTo } from "./message.js";
 
 const request: Request = {
-  ...{ id: 7, flags: 0, maxUdpBytes: 512, hasEdns: false },
+  id: 7,
+  flags: 0,
+  maxUdpBytes: 512,
+  hasEdns: false,
   question: { type: "A", name: "many" },
 };
 

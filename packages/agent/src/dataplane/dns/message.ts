@@ -31,8 +31,14 @@ const RCODE = { noError: 0, formatError: 1, serverFailure: 2, nameError: 3, notI
 type Rcode = (typeof RCODE)[keyof typeof RCODE];
 
 const EDNS: ResourceRecord = {
-  ...{ type: "OPT", name: ".", udpPayloadSize: MAX_UDP_BYTES, extendedRcode: 0, ednsVersion: 0 },
-  ...{ flags: 0, flag_do: false, options: [] },
+  type: "OPT",
+  name: ".",
+  udpPayloadSize: MAX_UDP_BYTES,
+  extendedRcode: 0,
+  ednsVersion: 0,
+  flags: 0,
+  flag_do: false,
+  options: [],
 };
 
 /** A valid query. */

@@ -79,7 +79,10 @@ it("skips a deletion whose address belongs to another task when its turn comes",
     return { kind: "done", stdout: "" };
   };
   const cleaner = new ConntrackCleaner({
-    ...{ log: { warn: () => {} }, signal, onUnanswered: async () => {}, run },
+    log: { warn: () => {} },
+    signal,
+    onUnanswered: async () => {},
+    run,
   });
   cleaner.delete([1, 2, 3, 4].map((host) => ({ ...deletion(host), isNeeded: () => !reused.has(host) })));
   reused.add(3);
@@ -98,7 +101,10 @@ it("kills a running deletion whose address another task has taken over", async (
       });
     });
   const cleaner = new ConntrackCleaner({
-    ...{ log: { warn: () => {} }, signal, onUnanswered: async () => {}, run },
+    log: { warn: () => {} },
+    signal,
+    onUnanswered: async () => {},
+    run,
   });
   cleaner.delete([1, 2, 3].map((host) => ({ ...deletion(host), isNeeded: () => !reused.has(host) })));
   expect(outcomes).toEqual(["started 10.0.0.1", "started 10.0.0.2"]);

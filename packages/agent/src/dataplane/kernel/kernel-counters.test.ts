@@ -13,8 +13,16 @@ const listeners = (endpoints: readonly (typeof ONE)[] = [ONE]): readonly Ingress
   PORTS.map((port) => ({ protocol: "tcp", address: "", port, service: "web", endpoints, draining: [] }));
 const stats = (endpoints: readonly (typeof ONE)[] = [ONE]): readonly ListenerStats[] =>
   PORTS.map((port) => ({
-    ...{ protocol: "tcp", address: "", port, service: "web", stack: "" },
-    ...{ total: 1, active: 1, failed: 0, retried: 0, ejections: 0 },
+    protocol: "tcp",
+    address: "",
+    port,
+    service: "web",
+    stack: "",
+    total: 1,
+    active: 1,
+    failed: 0,
+    retried: 0,
+    ejections: 0,
     endpoints: endpoints.map((fields) => ({ ...fields, state: "serving", total: 1, active: 1, failed: 0 })),
     nodes: ["n1", "n2"].map((node) => ({ node, total: 1, failed: 0 })),
   }));
@@ -36,7 +44,9 @@ describe("KernelCounters", () => {
     counters.update(listeners(), statisticsOf({ frontends, ...all }));
     const [first, second] = counters.addTo(stats(), listeners());
     expect(first).toMatchObject({
-      ...{ total: 9, active: 4, retried: 2 },
+      total: 9,
+      active: 4,
+      retried: 2,
       endpoints: [{ total: 15, active: 4, failed: 2 }],
       nodes: [
         { node: "n1", total: 15, failed: 2 },

@@ -45,7 +45,9 @@ export class KernelPath implements KernelBalancer {
       onUnanswered: (clients) => this.#requestSynRetransmits(clients),
     });
     this.#sync = new RulesetSync({
-      ...{ log, signal, desired: () => this.#listeners.desired },
+      log,
+      signal,
+      desired: () => this.#listeners.desired,
       beforeScript: () => this.#prepareDeletions(),
     });
     this.#forwarding = new ForwardingRules(log, signal);

@@ -13,12 +13,20 @@ describe("toKernelService()", () => {
       balance: "round-robin",
       endpoints: [
         {
-          ...{ id: "t1", node: "n1", address: "10.0.0.1", port: 32_768 },
-          ...{ clientAddress: "masqueraded", localSubnet: "" },
+          id: "t1",
+          node: "n1",
+          address: "10.0.0.1",
+          port: 32_768,
+          clientAddress: "masqueraded",
+          localSubnet: "",
         },
         {
-          ...{ id: "t2", node: "n2", address: "172.17.0.2", port: 80 },
-          ...{ clientAddress: "preserved", localSubnet: "172.17.0.0/16" },
+          id: "t2",
+          node: "n2",
+          address: "172.17.0.2",
+          port: 80,
+          clientAddress: "preserved",
+          localSubnet: "172.17.0.0/16",
         },
       ],
     });

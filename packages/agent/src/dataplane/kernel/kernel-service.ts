@@ -117,8 +117,12 @@ export function toKernelEndpoint({
       const { address: container, port: containerPort, subnet } = route;
       if (!isRoutable(container)) return undefined;
       return {
-        ...{ id, node, address: container, port: containerPort },
-        ...{ clientAddress: "preserved", localSubnet: subnet },
+        id,
+        node,
+        address: container,
+        port: containerPort,
+        clientAddress: "preserved",
+        localSubnet: subnet,
       };
     }
     default:

@@ -143,11 +143,15 @@ export class WithdrawnTargets {
     });
     return [
       ...addresses.map((address) => ({
-        ...{ protocol, address, port: undefined },
+        protocol,
+        address,
+        port: undefined,
         isReused: () => this.#addresses.has(address),
       })),
       ...elements.map(({ element, address, port }) => ({
-        ...{ protocol, address, port },
+        protocol,
+        address,
+        port,
         isReused: () => this.#elements.has(element),
       })),
     ];

@@ -67,7 +67,9 @@ export class ListenerManager {
     this.#startedMs = now();
     const deadlines = new DeadlineTimer(now);
     const limits = new ListenerLimits({
-      ...{ deadlines, now, onFdProblem },
+      deadlines,
+      now,
+      onFdProblem,
       countListeners: () => this.#open.size,
     });
     this.#limits = limits;

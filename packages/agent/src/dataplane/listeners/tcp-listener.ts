@@ -86,7 +86,10 @@ export class TcpListener {
   #sessionContext(): SessionContext {
     const { transport, deadlines, admission, now } = this.#context;
     return {
-      ...{ transport, deadlines, admission, now },
+      transport,
+      deadlines,
+      admission,
+      now,
       balancer: this.#balancer,
       counters: this.#counters,
       usesProxyProtocol: () => this.#listener.traffic?.proxyProtocol === true,

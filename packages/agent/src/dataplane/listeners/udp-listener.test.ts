@@ -21,7 +21,8 @@ it("UdpListener.restore() keeps only the last flow of each client", async () => 
   const context = { maxFlows: 10, quota, now: () => 0, isSuspect: () => false };
   const listener = {
     ...({ protocol: "udp", address: "127.0.0.1", port: 0, service: "dns" } as const),
-    ...{ endpoints: [a, b], draining: [] },
+    endpoints: [a, b],
+    draining: [],
   };
   const opened = await UdpListener.open(listener, context, { socket: undefined, flows: [] });
   onTestFinished(() => opened.close());

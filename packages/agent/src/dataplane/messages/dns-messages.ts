@@ -54,7 +54,11 @@ function parseNetwork({ internal, ...network }: NetworkMessage): DnsNetwork {
 function parseEntry(entry: DnsEntry): DnsService {
   const { key, networkId, serviceName: service, stack, names, vip, affinity, endpoints, draining } = entry;
   return {
-    ...{ key, networkId, service, stack, names },
+    key,
+    networkId,
+    service,
+    stack,
+    names,
     vip: isIPv4(vip) ? vip : "",
     hasSourceAffinity: hasSourceAffinity(affinity),
     endpoints: parseEndpoints(endpoints),
@@ -84,7 +88,9 @@ function parseClient({ address, networkIds, dns, links }: ClientMessage): DnsCli
     ([alias, name]) => [alias.toLowerCase(), name.toLowerCase()] as const,
   );
   return {
-    ...{ address, networkIds, dns: dns.filter((server) => isIP(server) !== 0) },
+    address,
+    networkIds,
+    dns: dns.filter((server) => isIP(server) !== 0),
     ...(names.length > 0 ? { links: new Map(names) } : {}),
   };
 }

@@ -197,7 +197,9 @@ function describeInvalid({ entry }: PublishedListener, error: unknown): Listener
   const { protocol, hostIp: address = "", published: port = 0, serviceName: service = "" } = entry ?? {};
   return {
     protocol: protocol === PortSpec_Protocol.UDP ? "udp" : "tcp",
-    ...{ address, port, service },
+    address,
+    port,
+    service,
     code: "EINVAL",
     message: `cannot publish port ${port} for ${service}: invalid listener: ${reason}`,
   };

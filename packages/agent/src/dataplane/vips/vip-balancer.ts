@@ -45,7 +45,9 @@ export class VipBalancer {
     const { signal } = this.#stopped;
     this.#addresses = new VipAddressSync(run, signal);
     this.#cleaner = new ConntrackCleaner({
-      ...{ log, signal, run },
+      log,
+      signal,
+      run,
       onUnanswered: (clients) => requestSynRetransmits(clients, { table: `ip ${VIP_TABLE}`, signal, run }),
     });
   }

@@ -2,8 +2,11 @@ import { describe, expect, it } from "vitest";
 import { findStaleConnections, type Vip, type Vips } from "./vip.js";
 
 const vip = (tasks: readonly string[], draining: readonly string[] = []): Vip => ({
-  ...{ address: "10.64.0.2", bridge: "bth4097", hasSourceAffinity: false },
-  ...{ tasks, draining },
+  address: "10.64.0.2",
+  bridge: "bth4097",
+  hasSourceAffinity: false,
+  tasks,
+  draining,
 });
 const table = (...vips: readonly Vip[]): Vips => new Map(vips.map((each) => [each.address, each]));
 const deletions = (before: Vips, now: Vips): readonly string[] =>

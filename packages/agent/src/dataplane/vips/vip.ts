@@ -37,7 +37,9 @@ export function buildVips({ networks, services }: DnsTable): Vips {
     const bridge = bridges.get(networkId);
     if (vip === "" || bridge === undefined || vips.has(vip)) continue;
     vips.set(vip, {
-      ...{ address: vip, bridge, hasSourceAffinity },
+      address: vip,
+      bridge,
+      hasSourceAffinity,
       tasks: listAddresses(endpoints),
       draining: listAddresses(draining),
     });

@@ -7,6 +7,7 @@ test("authConfig() has Docker's names, and its address of Docker Hub", () => {
     ...{ username: "ci", password: "hunter2", serveraddress: "https://index.docker.io/v1/" },
   });
   expect(authConfig({ ...credentials, server: "host:5000", isIdentityToken: true })).toEqual({
-    ...{ identitytoken: "hunter2", serveraddress: "host:5000" },
+    identitytoken: "hunter2",
+    serveraddress: "host:5000",
   });
 });

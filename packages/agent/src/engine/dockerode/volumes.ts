@@ -80,7 +80,8 @@ function parseVolume(json: unknown, isUsed: (name: string) => boolean): HostVolu
   const textsOf = (field: string): { [key: string]: string } =>
     Object.fromEntries(readEntries(readField(json, field)).map(([key, value]) => [key, readString(value)]));
   return {
-    ...{ name, driver: readString(readField(json, "Driver")) },
+    name,
+    driver: readString(readField(json, "Driver")),
     mountpoint: readString(readField(json, "Mountpoint")),
     labels: textsOf("Labels"),
     driverOpts: textsOf("Options"),

@@ -15,8 +15,13 @@ import { berth } from "../../testing/run-berth.js";
 
 const PASSPHRASE = "correct horse battery";
 const SUMMARY = BackupSummary.fromPartial({
-  ...{ cluster: "berth-2k8q", createdAtMs: Date.UTC(2026, 10, 30), revision: 48_211, berthVersion: "0.1.0" },
-  ...{ records: { services: 2, tasks: 60, nodes: 2 }, servers: ["10.0.0.1:7400"], authority: "7c41d09be2f5" },
+  cluster: "berth-2k8q",
+  createdAtMs: Date.UTC(2026, 10, 30),
+  revision: 48_211,
+  berthVersion: "0.1.0",
+  records: { services: 2, tasks: 60, nodes: 2 },
+  servers: ["10.0.0.1:7400"],
+  authority: "7c41d09be2f5",
 });
 
 let cwd: string;
@@ -121,7 +126,9 @@ describe("backup status and backup complete", () => {
     getRestore: async () => GetRestoreResponse.fromPartial(response),
   });
   const restore = {
-    ...{ generation: 1, restoredAtMs: Date.UTC(2026, 11, 1), backupCreatedAtMs: Date.UTC(2026, 10, 30) },
+    generation: 1,
+    restoredAtMs: Date.UTC(2026, 11, 1),
+    backupCreatedAtMs: Date.UTC(2026, 10, 30),
     state: Restore_State.PENDING,
   };
 
@@ -129,7 +136,9 @@ describe("backup status and backup complete", () => {
     const task = { taskId: "t", containerId: "0123456789abcdef", containerName: "late_worker.1.t" };
     const handlers = respond({
       restore,
-      ...{ missingNodes: ["host1"], missingNodeCount: 3, unknownTaskCount: 1 },
+      missingNodes: ["host1"],
+      missingNodeCount: 3,
+      unknownTaskCount: 1,
       unknownTasks: [{ node: "host2", task }],
     });
     expect((await berth("backup status", handlers)).out).toMatchInlineSnapshot(`

@@ -20,7 +20,9 @@ function status(change: Parameters<typeof AuthorityStatus.fromPartial>[0]): Auth
       certificate: `PEM of ${change.fingerprint ?? OLD}\n`,
       state: AuthorityState.ISSUING,
     },
-    ...{ createdAtMs: nowMs - 3.5 * DAY_MS, expiresAtMs: nowMs + 100.5 * DAY_MS, ...change },
+    createdAtMs: nowMs - 3.5 * DAY_MS,
+    expiresAtMs: nowMs + 100.5 * DAY_MS,
+    ...change,
   });
 }
 

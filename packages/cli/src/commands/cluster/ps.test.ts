@@ -10,16 +10,21 @@ function handlers(): FakeControlHandlers {
   const status = webTask().status;
   const task = (id: string, createdAtMs: number, changes: Partial<NonNullable<typeof status>>) => ({
     ...webTask(),
-    ...{ id, createdAtMs },
+    id,
+    createdAtMs,
     status: status && { ...status, ...changes },
   });
   const tasks = [
     task("task20000000000000", now - HOUR_MS, {
-      ...{ state: TaskState.RUNNING, sinceMs: now - HOUR_MS, runningSinceMs: now - 120_000 },
+      state: TaskState.RUNNING,
+      sinceMs: now - HOUR_MS,
+      runningSinceMs: now - 120_000,
       health: Health.HEALTHY,
     }),
     task("task10000000000000", now - 3 * HOUR_MS, {
-      ...{ state: TaskState.FAILED, sinceMs: now - 2 * HOUR_MS, exitCode: 1 },
+      state: TaskState.FAILED,
+      sinceMs: now - 2 * HOUR_MS,
+      exitCode: 1,
     }),
   ];
   return {

@@ -14,13 +14,15 @@ test("version prints the client's version and why the server does not respond", 
 
 test("version prints both protocols and the schema that can be raised", async () => {
   const getCluster = async () => ({
-    ...{
-      serverVersion: "0.3.0",
-      protocolVersion: 3,
-      oldestProtocolVersion: 2,
-      leaderAddress: "10.0.0.1:7400",
-    },
-    ...{ epoch: 1, servers: [], nowMs: 1, schemaVersion: 1, supportedSchemaVersion: 2 },
+    serverVersion: "0.3.0",
+    protocolVersion: 3,
+    oldestProtocolVersion: 2,
+    leaderAddress: "10.0.0.1:7400",
+    epoch: 1,
+    servers: [],
+    nowMs: 1,
+    schemaVersion: 1,
+    supportedSchemaVersion: 2,
   });
   const { out } = await berth("version", { getCluster });
   expect(out).toContain("(protocol 1 to 2)\n");

@@ -62,7 +62,9 @@ const create = (options: string, stdin = tokenFor(JoinKind.USER)) =>
 describe("context create with an invitation", () => {
   test("gets a certificate with which commands work, and saves all servers", async () => {
     expect(await create("")).toEqual({
-      ...{ code: 0, err: "", out: "Saved context lab. To use it, run: berth context use lab\n" },
+      code: 0,
+      err: "",
+      out: "Saved context lab. To use it, run: berth context use lab\n",
     });
     const [folder = ""] = await home.identities();
     expect((await stat(home.identityFolder(folder))).mode & 0o777).toBe(0o700);

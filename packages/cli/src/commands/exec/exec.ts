@@ -44,7 +44,11 @@ interface Execution {
 function startOf(cli: Cli, options: ExecOptions, { target, command, size }: Execution): ExecStart {
   const { interactive = false, tty = false, env = [], user = "", workdir = "", detach = false } = options;
   return {
-    ...{ target, attach: undefined, readArchive: undefined, writeArchive: undefined, connectPort: undefined },
+    target,
+    attach: undefined,
+    readArchive: undefined,
+    writeArchive: undefined,
+    connectPort: undefined,
     command: {
       command: [...command],
       env: env.flatMap((variable) => resolveVariable(variable, cli.env)),

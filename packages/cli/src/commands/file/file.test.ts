@@ -28,8 +28,15 @@ afterEach(() => rm(cwd, { recursive: true }));
 
 function version(change: Parameters<typeof FileVersion.fromPartial>[0] = {}): FileVersion {
   return FileVersion.fromPartial({
-    ...{ id: "v3", kind: SECRET, name: "shop_key", version: 3, stack: "shop", labels: { team: "a" } },
-    ...{ createdAtMs: Date.now() - 65_000, sizeBytes: 7, ...change },
+    id: "v3",
+    kind: SECRET,
+    name: "shop_key",
+    version: 3,
+    stack: "shop",
+    labels: { team: "a" },
+    createdAtMs: Date.now() - 65_000,
+    sizeBytes: 7,
+    ...change,
   });
 }
 
@@ -51,7 +58,9 @@ function store(kind: FileOutcome_Kind, current = GetFileResponse.fromPartial({})
     watchServices: watching({
       services: [
         {
-          ...{ serviceId: "svcwebxxxxxxxxxxxx", removed: false, tasks: [webTask({ specVersion: 2 })] },
+          serviceId: "svcwebxxxxxxxxxxxx",
+          removed: false,
+          tasks: [webTask({ specVersion: 2 })],
           summary: webService({
             service: { ...webService().service, version: 2, templateVersion: 2 },
           }),
@@ -70,10 +79,14 @@ describe("secret create", () => {
     expect(requests).toEqual([
       {
         file: {
-          ...{ kind: SECRET, name: "shop_key", stack: "shop", labels: { team: "a", x: "" } },
+          kind: SECRET,
+          name: "shop_key",
+          stack: "shop",
+          labels: { team: "a", x: "" },
           ...{ isTemplate: false, content: Buffer.from(`${HIDDEN}\n`) },
         },
-        ...{ createOnly: true, updateOnly: false },
+        createOnly: true,
+        updateOnly: false,
       },
     ]);
   });
@@ -165,7 +178,8 @@ describe("secret update", () => {
     expect(requests).toMatchObject([
       {
         file: { stack: "shop", labels: { team: "a", owner: "me" }, isTemplate: true },
-        ...{ createOnly: false, updateOnly: true },
+        createOnly: false,
+        updateOnly: true,
       },
     ]);
   });
@@ -175,7 +189,9 @@ describe("secret update", () => {
     const line = "config update --detach -o json app content";
     const { out } = await berth(line, { getFile, putFile } as FakeControlHandlers, { cwd });
     expect(JSON.parse(out)).toEqual({
-      ...{ name: "app", outcome: "updated", version: 4 },
+      name: "app",
+      outcome: "updated",
+      version: 4,
       services: [{ id: "svcwebxxxxxxxxxxxx", name: "shop_web", outcome: "updated", version: 2 }],
     });
   });

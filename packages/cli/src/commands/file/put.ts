@@ -37,7 +37,10 @@ export interface UpdateFileOptions extends PutOptions {
 export function createFile(noun: FileNoun) {
   return async (cli: Cli, options: CreateFileOptions, name: string, path: string): Promise<void> => {
     const file = await readContent(cli, {
-      ...{ noun, name, path, stack: options.stack ?? "" },
+      noun,
+      name,
+      path,
+      stack: options.stack ?? "",
       labels: parseLabels("--label", options.label ?? []),
       isTemplate: options.templateDriver !== undefined,
     });
@@ -61,7 +64,11 @@ export function updateFile(noun: FileNoun) {
     const labels = parseLabels("--label", options.label ?? []);
     // Reads the content before connecting, so that a wrong path fails at once and a prompt comes first.
     const given = await readContent(cli, {
-      ...{ noun, name, path, labels, stack: "" },
+      noun,
+      name,
+      path,
+      labels,
+      stack: "",
       isTemplate: options.templateDriver !== undefined,
     });
     await withClient(cli, options, async (client) => {
@@ -113,7 +120,10 @@ async function waitForUpdate(
   printJson(cli, {
     ...fileOutcomeJson(outcome),
     services: services.map(({ serviceId, name: service, kind, version }) => ({
-      ...{ id: serviceId, name: service, outcome: outcomeName(kind), version },
+      id: serviceId,
+      name: service,
+      outcome: outcomeName(kind),
+      version,
     })),
   });
 }

@@ -10,7 +10,9 @@ type Key = Partial<ClusterKeyState> & { readonly waitingFor?: readonly string[];
 
 const keyOf = ({ waitingFor = [], sealed = 0, ...state }: Key): GetClusterKeyResponse => ({
   state: ClusterKeyState.fromPartial({ currentId: OLD, ...state }),
-  ...{ waitingFor: [...waitingFor], records: 7, recordsSealed: sealed },
+  waitingFor: [...waitingFor],
+  records: 7,
+  recordsSealed: sealed,
 });
 
 /** Returns a server whose key changes with each call. The last state stays. */
@@ -62,7 +64,12 @@ describe("secret rotate-key", () => {
     );
     const { out } = await berth("secret rotate-key --status -o json", rotating(sealing));
     expect(JSON.parse(out)).toEqual({
-      ...{ currentId: OLD, nextId: NEW, phase: "sealing", waitingFor: [], records: 7, recordsSealed: 5 },
+      currentId: OLD,
+      nextId: NEW,
+      phase: "sealing",
+      waitingFor: [],
+      records: 7,
+      recordsSealed: 5,
     });
   });
 

@@ -5,7 +5,10 @@ import { berth } from "../../testing/run-berth.js";
 
 const pending = NodeSummary.fromPartial({
   node: {
-    ...{ id: "node2", availability: 1, state: NodeState.DOWN, awaitsApproval: true },
+    id: "node2",
+    availability: 1,
+    state: NodeState.DOWN,
+    awaitsApproval: true,
     description: { hostname: "host-2" },
   },
 });
@@ -34,7 +37,9 @@ test("node accept accepts nodes", async () => {
     node: Node.fromPartial({ id: `id-of-${node}` }),
   });
   expect(await berth("node accept host-2 host-3", { acceptNode })).toEqual({
-    ...{ code: 0, out: "host-2\nhost-3\n", err: "" },
+    code: 0,
+    out: "host-2\nhost-3\n",
+    err: "",
   });
   const { out } = await berth("node accept host-2 -o json", { acceptNode });
   expect(JSON.parse(out)).toEqual({ accepted: ["id-of-host-2"] });

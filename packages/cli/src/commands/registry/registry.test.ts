@@ -8,7 +8,11 @@ const PASSWORD = "hunter2";
 
 function login(change: Partial<RegistryLogin> = {}): RegistryLogin {
   return RegistryLogin.fromPartial({
-    ...{ id: "l1", server: "ghcr.io", username: "ci", updatedAtMs: Date.now() - 65_000, ...change },
+    id: "l1",
+    server: "ghcr.io",
+    username: "ci",
+    updatedAtMs: Date.now() - 65_000,
+    ...change,
   });
 }
 
@@ -69,7 +73,9 @@ describe("registry login", () => {
     const options = { stdin: PASSWORD };
     const line = "registry login -u ci --password-stdin ghcr.io";
     expect(await berth(line, { putRegistryLogin }, options)).toEqual({
-      ...{ code: 1, out: "", err: "error: unauthorized\n(BERTH_REGISTRY_LOGIN_REFUSED)\n" },
+      code: 1,
+      out: "",
+      err: "error: unauthorized\n(BERTH_REGISTRY_LOGIN_REFUSED)\n",
     });
   });
 });

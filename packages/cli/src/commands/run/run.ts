@@ -99,7 +99,10 @@ function specFrom(options: RunOptions, { image, command }: NewTask): ServiceSpec
     autoRemove: options.rm ?? false,
     task: {
       container: {
-        ...{ image, tty, stdinOpen: interactive, pullPolicy: PULL_POLICIES[options.pull] },
+        image,
+        tty,
+        stdinOpen: interactive,
+        pullPolicy: PULL_POLICIES[options.pull],
         ...(command.length === 0 ? {} : { command: { values: [...command] } }),
         waitForAttach: !detach,
       },
@@ -120,8 +123,11 @@ async function create(
   const credentials = options.withRegistryAuth ? await readRegistryAuth(cli, [spec]) : undefined;
   const registryLogins = credentials && { credentials: [...credentials] };
   const pushedImages = await pushMissingImages(cli, client, {
-    ...{ stack: spec.stack, specs: [spec], credentials: credentials ?? [] },
-    ...{ isDryRun: false, terminal: cli.stderr },
+    stack: spec.stack,
+    specs: [spec],
+    credentials: credentials ?? [],
+    isDryRun: false,
+    terminal: cli.stderr,
   });
   // As in `docker run`, any other image that the node already has is used as it is.
   const request = { spec, registryLogins, resolveImage: ResolveImage.NEVER, pushedImages };
@@ -143,7 +149,10 @@ async function attach(client: ControlClient, attachment: Attachment): Promise<vo
   const { session, outcome, options, waitMs } = attachment;
   const { serviceId, name } = outcome;
   const start: ExecStart = {
-    ...{ target: serviceId, command: undefined, readArchive: undefined, writeArchive: undefined },
+    target: serviceId,
+    command: undefined,
+    readArchive: undefined,
+    writeArchive: undefined,
     connectPort: undefined,
     attach: { stdin: options.interactive ?? false, size: session.size, waitMs },
   };

@@ -14,7 +14,10 @@ function status(host: number, over: Parameters<typeof ServerStatus.fromPartial>[
     ...over,
     server: {
       ...{ id: `server${host}`, hostname: `host-${host}`, address: `10.0.0.${host}:7400` },
-      ...{ state: State.UP, stateSinceMs: nowMs - 3.1 * HOUR_MS, createdAtMs: 1, ...over.server },
+      state: State.UP,
+      stateSinceMs: nowMs - 3.1 * HOUR_MS,
+      createdAtMs: 1,
+      ...over.server,
     },
   });
 }
@@ -57,7 +60,11 @@ describe("server ls", () => {
   test("prints JSON, and ids with -q", async () => {
     const { out } = await berth("server ls -o json", handlers);
     expect(JSON.parse(out)[2]).toMatchObject({
-      ...{ id: "server3", hostname: "host-3", address: "10.0.0.3:7400", status: "down", role: "" },
+      id: "server3",
+      hostname: "host-3",
+      address: "10.0.0.3:7400",
+      status: "down",
+      role: "",
       etcd: { id: "3", name: "c", state: "voter, unreachable" },
     });
     expect((await berth("server ls -q", cluster(status(1)))).out).toBe("server1\n");

@@ -102,7 +102,9 @@ describe("service inspect", () => {
     const imageDigest = `sha256:${"0123456789abcdef".repeat(4)}`;
     const spec = { ...record?.spec, task: { container: { image: "nginx:1.27", imageDigest } } };
     const getService = async () => ({
-      ...{ service: webService({ service: { ...record, spec } }), ingress: [], revisions: [] },
+      service: webService({ service: { ...record, spec } }),
+      ingress: [],
+      revisions: [],
     });
     const { out } = await berth("service inspect --pretty shop_web", { getService });
     expect(out.match(/^(?:Image|Digest): .*$/gm)).toEqual([
@@ -120,7 +122,9 @@ describe("service inspect", () => {
     ];
     const spec = { ...record?.spec, task: { container: { image: "nginx", files } } };
     const getService = async () => ({
-      ...{ service: webService({ service: { ...record, spec } }), ingress: [], revisions: [] },
+      service: webService({ service: { ...record, spec } }),
+      ingress: [],
+      revisions: [],
     });
     const { out } = await berth("service inspect --pretty shop_web", { getService });
     expect(out.match(/^(?:Secrets|Configs): .*$/gm)).toEqual([

@@ -56,7 +56,10 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     const terminal = options.output === "json" ? cli.stderr : cli.stdout;
     const resolveImage = parseResolveImage(options);
     const pushedImages = await pushMissingImages(cli, client, {
-      ...{ stack, specs, built, credentials: credentials ?? [] },
+      stack,
+      specs,
+      built,
+      credentials: credentials ?? [],
       isBuiltOnly: resolveImage === ResolveImage.NEVER,
       isDryRun: options.dryRun === true,
       terminal: options.quiet ? undefined : terminal,

@@ -8,8 +8,12 @@ const EXPIRES_AT_MS = Date.UTC(2100, 0, 1);
 
 function record(change: Parameters<typeof JoinToken.fromPartial>[0] = {}): JoinToken {
   return JoinToken.fromPartial({
-    ...{ id: "3f9a1c4b5d6e", kind: JoinKind.NODE, usesLeft: 1 },
-    ...{ createdAtMs: Date.UTC(2026, 0, 1), expiresAtMs: EXPIRES_AT_MS, ...change },
+    id: "3f9a1c4b5d6e",
+    kind: JoinKind.NODE,
+    usesLeft: 1,
+    createdAtMs: Date.UTC(2026, 0, 1),
+    expiresAtMs: EXPIRES_AT_MS,
+    ...change,
   });
 }
 
@@ -18,16 +22,14 @@ function issuer(): { handlers: FakeControlHandlers; requests: object[] } {
   const requests: object[] = [];
   const handlers: FakeControlHandlers = {
     getCluster: async () => ({
-      ...{
-        serverVersion: "1",
-        protocolVersion: 1,
-        oldestProtocolVersion: 1,
-        schemaVersion: 1,
-        supportedSchemaVersion: 1,
-        leaderAddress: "10.0.0.1:7400",
-        epoch: 1,
-        nowMs: 1,
-      },
+      serverVersion: "1",
+      protocolVersion: 1,
+      oldestProtocolVersion: 1,
+      schemaVersion: 1,
+      supportedSchemaVersion: 1,
+      leaderAddress: "10.0.0.1:7400",
+      epoch: 1,
+      nowMs: 1,
       servers: ["10.0.0.1:7400", "10.0.0.2:7400"],
     }),
     createJoinToken: async (request) => {
@@ -45,8 +47,12 @@ describe("token create", () => {
     expect(await berth("token create", handlers)).toMatchObject({ code: 0, out: `${TOKEN}\n`, err: "" });
     expect((await berth("token create -q", handlers, { isTty: true })).out).toBe(`${TOKEN}\n`);
     expect(requests[0]).toEqual({
-      ...{ kind: JoinKind.NODE, ttlMs: 3_600_000, uses: 1, hostname: "" },
-      ...{ requiresApproval: false, replaceOthers: false },
+      kind: JoinKind.NODE,
+      ttlMs: 3_600_000,
+      uses: 1,
+      hostname: "",
+      requiresApproval: false,
+      replaceOthers: false,
     });
   });
 
@@ -75,8 +81,14 @@ describe("token create", () => {
   test("-o json has the token, its limits and the servers", async () => {
     const { out } = await berth("token create -o json", issuer().handlers);
     expect(JSON.parse(out)).toMatchObject({
-      ...{ token: TOKEN, id: "3f9a1c4b5d6e", role: "node", name: "", usesLeft: 1, requiresApproval: false },
-      ...{ expiresAtMs: EXPIRES_AT_MS, servers: ["10.0.0.1:7400", "10.0.0.2:7400"] },
+      token: TOKEN,
+      id: "3f9a1c4b5d6e",
+      role: "node",
+      name: "",
+      usesLeft: 1,
+      requiresApproval: false,
+      expiresAtMs: EXPIRES_AT_MS,
+      servers: ["10.0.0.1:7400", "10.0.0.2:7400"],
     });
   });
 
@@ -104,11 +116,16 @@ describe("token ls", () => {
       tokens: [
         record({ expiresAtMs: Date.now() + 90.5 * 60_000 }),
         record({
-          ...{ id: "400000000000", subject: "host-4", requiresApproval: true, usesLeft: 50 },
+          id: "400000000000",
+          subject: "host-4",
+          requiresApproval: true,
+          usesLeft: 50,
           expiresAtMs: Date.now() + 5.5 * 86_400_000,
         }),
         record({
-          ...{ id: "500000000000", kind: JoinKind.USER, subject: "alice" },
+          id: "500000000000",
+          kind: JoinKind.USER,
+          subject: "alice",
           expiresAtMs: Date.now() + 90_000,
         }),
       ],
@@ -145,7 +162,8 @@ test("token rm removes tokens one by one, and stops at the first error", async (
     return { id: `${token}9a1c` };
   };
   expect(await berth("token rm 3f x 4f", { removeJoinToken })).toEqual({
-    ...{ code: 1, out: "3f9a1c\n" },
+    code: 1,
+    out: "3f9a1c\n",
     err: 'error: join token "x" not found\n(BERTH_NOT_FOUND)\n',
   });
   const { out } = await berth("token rm 3f -o json", { removeJoinToken });

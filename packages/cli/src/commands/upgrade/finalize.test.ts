@@ -3,8 +3,15 @@ import { expect, test } from "vitest";
 import { berth } from "../../testing/run-berth.js";
 
 const cluster = (schemaVersion: number): GetClusterResponse => ({
-  ...{ serverVersion: "1", protocolVersion: 2, oldestProtocolVersion: 1, leaderAddress: "10.0.0.1:7400" },
-  ...{ epoch: 1, servers: [], nowMs: 1, schemaVersion, supportedSchemaVersion: 2 },
+  serverVersion: "1",
+  protocolVersion: 2,
+  oldestProtocolVersion: 1,
+  leaderAddress: "10.0.0.1:7400",
+  epoch: 1,
+  servers: [],
+  nowMs: 1,
+  schemaVersion,
+  supportedSchemaVersion: 2,
 });
 
 test("upgrade finalize raises the schema and waits through the election until the records are migrated", async () => {

@@ -9,16 +9,14 @@ describe("user invite", () => {
   const requests: object[] = [];
   const handlers: FakeControlHandlers = {
     getCluster: async () => ({
-      ...{
-        serverVersion: "1",
-        protocolVersion: 1,
-        oldestProtocolVersion: 1,
-        schemaVersion: 1,
-        supportedSchemaVersion: 1,
-        leaderAddress: "10.0.0.1:7400",
-        epoch: 1,
-        nowMs: 1,
-      },
+      serverVersion: "1",
+      protocolVersion: 1,
+      oldestProtocolVersion: 1,
+      schemaVersion: 1,
+      supportedSchemaVersion: 1,
+      leaderAddress: "10.0.0.1:7400",
+      epoch: 1,
+      nowMs: 1,
       servers: ["10.0.0.1:7400", "10.0.0.2:7400"],
     }),
     inviteUser: async (request) => {
@@ -33,7 +31,10 @@ describe("user invite", () => {
     expect(await berth(line, handlers)).toMatchObject({ code: 0, out: `${INVITATION}\n`, err: "" });
     expect((await berth(`${line} -q`, handlers, { isTty: true })).out).toBe(`${INVITATION}\n`);
     expect(requests[0]).toEqual({
-      ...{ name: "alice", role: UserRole.DEPLOYER, stacks: "shop-*", ttlMs: 86_400_000 },
+      name: "alice",
+      role: UserRole.DEPLOYER,
+      stacks: "shop-*",
+      ttlMs: 86_400_000,
     });
   });
 
@@ -72,11 +73,17 @@ describe("user ls", () => {
     listUsers: async () => ({
       users: [
         User.fromPartial({
-          ...{ name: "alice", role: UserRole.ADMIN, certificateName: "alice.x1y2z3" },
-          ...{ createdAtMs: Date.now() - 3 * 86_400_000, joinedAtMs: Date.now() - 2.5 * 86_400_000 },
+          name: "alice",
+          role: UserRole.ADMIN,
+          certificateName: "alice.x1y2z3",
+          createdAtMs: Date.now() - 3 * 86_400_000,
+          joinedAtMs: Date.now() - 2.5 * 86_400_000,
         }),
         User.fromPartial({
-          ...{ name: "ci", role: UserRole.DEPLOYER, stacks: "shop-*", createdAtMs: Date.now() - 90_000 },
+          name: "ci",
+          role: UserRole.DEPLOYER,
+          stacks: "shop-*",
+          createdAtMs: Date.now() - 90_000,
         }),
       ],
     }),

@@ -20,8 +20,11 @@ export function recordIfDenied(
 ): void {
   if (isBerthError(error, "BERTH_PERMISSION_DENIED"))
     audit.recordRefused({
-      ...{ kind: Kind.REFUSED, ...describeCall(path, context) },
-      ...{ subjects, summary: "", errorCode: error.code },
+      kind: Kind.REFUSED,
+      ...describeCall(path, context),
+      subjects,
+      summary: "",
+      errorCode: error.code,
     });
 }
 

@@ -178,8 +178,10 @@ describe("recordCalls", () => {
     state.users.set(
       "dora",
       User.fromPartial({
-        ...{ name: "dora", certificateName: "dora.aaaaaa" },
-        ...{ role: UserRole.DEPLOYER, stacks: "shop" },
+        name: "dora",
+        certificateName: "dora.aaaaaa",
+        role: UserRole.DEPLOYER,
+        stacks: "shop",
       }),
     );
     state.services.put(Service.fromPartial({ id: "s1", spec: { name: "bank_web", stack: "bank" } }));

@@ -70,8 +70,12 @@ describe("summarizeChanges", () => {
 
   it("names secrets and their versions, but not their contents", () => {
     const file = FileVersion.fromPartial({
-      ...{ id: "f1", kind: FileKind.SECRET, name: "shop_password", version: 2 },
-      ...{ labels: { a: "hunter2" }, sealedContent: Buffer.from("hunter2") },
+      id: "f1",
+      kind: FileKind.SECRET,
+      name: "shop_password",
+      version: 2,
+      labels: { a: "hunter2" },
+      sealedContent: Buffer.from("hunter2"),
     });
     const changes: Change[] = [
       { kind: "put-file", file },

@@ -105,7 +105,9 @@ export function decideDeployment(
   requireOwners(deployment.specs, { state, intro, removed });
   const withImages = resolveImages(targets, deployment.images ?? UNRESOLVED_IMAGES, state);
   const withFiles = resolveFiles(withImages.targets, {
-    ...{ state, sealer, intro },
+    state,
+    sealer,
+    intro,
     declared: files.byKey,
     choiceFor: ({ id }) => ({ kind: "keep", current: state.services.get(id)?.spec }),
   });

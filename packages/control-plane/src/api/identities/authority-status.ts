@@ -12,9 +12,16 @@ export function authorityStatus(
   >,
 ): AuthorityStatus {
   return {
-    ...{ fingerprint, certificate, state, createdAtMs, waitingFor: [...waitingFor] },
+    fingerprint,
+    certificate,
+    state,
+    createdAtMs,
+    waitingFor: [...waitingFor],
     expiresAtMs: Date.parse(parseCertificate(certificate).validTo),
-    ...{ removalAtMs: 0, nodes: [], nodeCount: 0, ...rest },
+    removalAtMs: 0,
+    nodes: [],
+    nodeCount: 0,
+    ...rest,
   };
 }
 

@@ -89,8 +89,15 @@ export function newTokenRecord(
 ): JoinToken {
   const { kind, hash } = parseJoinToken(text);
   return {
-    ...{ id: joinTokenId(hash), kind, hash, subject, requiresApproval },
-    ...{ createdAtMs: nowMs, expiresAtMs: nowMs + ttlMs, usesLeft: uses, admissions: [] },
+    id: joinTokenId(hash),
+    kind,
+    hash,
+    subject,
+    requiresApproval,
+    createdAtMs: nowMs,
+    expiresAtMs: nowMs + ttlMs,
+    usesLeft: uses,
+    admissions: [],
   };
 }
 

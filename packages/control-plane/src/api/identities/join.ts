@@ -90,7 +90,10 @@ export async function join(
   if (identity.kind === "node") await recordAuthority(identity.id, issued.issuer, context, signal);
   const { certificate, authorities } = issued;
   return {
-    ...{ certificate, authorities, servers: [...servers()], awaitsApproval },
+    certificate,
+    authorities,
+    servers: [...servers()],
+    awaitsApproval,
     // Only a token for servers leads to this identity.
     server: identity.kind === "server" && secrets !== undefined ? serverSecrets(secrets) : undefined,
   };

@@ -18,9 +18,14 @@ const ENV = [`PASSWORD=${SECRET}`, "A=b=c", "EMPTY=", "INHERITED"];
 const REDACTED_ENV = ["PASSWORD=<redacted>", "A=<redacted>", "EMPTY=<redacted>", "INHERITED"];
 
 const summary: ServiceSummary = {
-  ...{ desired: 1, running: 1, converged: true, reasons: [], completed: 0 },
+  desired: 1,
+  running: 1,
+  converged: true,
+  reasons: [],
+  completed: 0,
   service: Service.fromPartial({
-    ...{ id: "s1", spec: { name: "shop_web", stack: "shop", task: { container: { image: "x", env: ENV } } } },
+    id: "s1",
+    spec: { name: "shop_web", stack: "shop", task: { container: { image: "x", env: ENV } } },
   }),
 };
 

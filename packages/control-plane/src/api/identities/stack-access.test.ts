@@ -45,7 +45,8 @@ function createState(): ClusterState {
     created.tasks.put(
       Task.fromPartial({
         ...{ id: `t${stack}`, serviceId: id, serviceName: name, nodeId: "n1", slot: 1 },
-        ...{ desiredState: DesiredState.RUNNING, status: { state: TaskState.RUNNING, containerId: "c" } },
+        desiredState: DesiredState.RUNNING,
+        status: { state: TaskState.RUNNING, containerId: "c" },
       }),
     );
     created.files.put(FileVersion.fromPartial({ ...passwordOf(stack), id: `f${stack}`, version: 1, stack }));

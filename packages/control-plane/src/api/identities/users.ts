@@ -48,7 +48,9 @@ export async function inviteUser(
     const known = state.users.get(name);
     if (known === undefined && state.users.size >= MAX_USERS) throw tooManyUsers();
     const invited: User = {
-      ...{ name, role, stacks },
+      name,
+      role,
+      stacks,
       createdAtMs: known?.createdAtMs ?? nowMs,
       joinedAtMs: known?.joinedAtMs ?? 0,
       certificateName: known?.certificateName ?? newCertificateName(name, newId),

@@ -54,8 +54,12 @@ function orphanStatus(member: ObservedMember): ServerStatus {
   const [url] = member.peerUrls;
   const address = url === undefined ? "" : new URL(url).hostname;
   const server: Server = {
-    ...{ id: "", hostname: member.name, address, createdAtMs: 0 },
-    ...{ state: State.UNSPECIFIED, stateSinceMs: 0 },
+    id: "",
+    hostname: member.name,
+    address,
+    createdAtMs: 0,
+    state: State.UNSPECIFIED,
+    stateSinceMs: 0,
   };
   return { server, version: "", isLeader: false, certificateExpiresAtMs: 0, etcd: memberStatus(member) };
 }

@@ -62,7 +62,9 @@ export class RefusedCalls {
       taken.push(group.call);
       const { caller, intervalMs } = group;
       this.#groups.set(key, {
-        ...{ caller, call: undefined, dueMs: nowMs + intervalMs },
+        caller,
+        call: undefined,
+        dueMs: nowMs + intervalMs,
         intervalMs: Math.min(intervalMs * 2, MAX_INTERVAL_MS),
       });
     }
@@ -71,8 +73,10 @@ export class RefusedCalls {
 
   #count(key: string, call: AuditedCall, nowMs: number): void {
     const group = this.#groups.get(key) ?? {
-      ...{ caller: key === "" ? "" : callerKey(call), call: undefined },
-      ...{ dueMs: nowMs, intervalMs: MIN_INTERVAL_MS },
+      caller: key === "" ? "" : callerKey(call),
+      call: undefined,
+      dueMs: nowMs,
+      intervalMs: MIN_INTERVAL_MS,
     };
     const first = group.call;
     const counted = first === undefined ? call : { ...first, count: first.count + call.count };

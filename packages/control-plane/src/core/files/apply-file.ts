@@ -41,7 +41,12 @@ export function applyFile(
     }
   }
   const file = FileVersion.fromPartial({
-    ...{ id, kind, name, stack, labels, isTemplate },
+    id,
+    kind,
+    name,
+    stack,
+    labels,
+    isTemplate,
     contentMac: sealer.mac(content, content.content),
     version: (newest?.version ?? 0) + 1,
     createdAtMs: now,

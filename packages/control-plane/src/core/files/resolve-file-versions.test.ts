@@ -9,7 +9,12 @@ const version = (id: string, over: Partial<FileVersion> = {}): FileVersion =>
   FileVersion.fromPartial({ id, kind: FileKind.SECRET, name: "password", version: 1, ...over });
 
 const mount = (over: Partial<FileMount> = {}): FileMount => ({
-  ...{ kind: FileKind.SECRET, name: "password", versionId: "", target: "/run/secrets/p", uid: "0", gid: "0" },
+  kind: FileKind.SECRET,
+  name: "password",
+  versionId: "",
+  target: "/run/secrets/p",
+  uid: "0",
+  gid: "0",
   env: "",
   ...over,
 });

@@ -17,8 +17,12 @@ const NOW = 5_000;
 function registration(id: string, over: Partial<ServerRegistration> = {}): ServerRegistration {
   return {
     ...{ id, hostname: `host-${id}`, address: `10.0.0.${id}:7400`, version: "1.0.0" },
-    ...{ keys: [], etcd: undefined },
-    ...{ authorities: [], schema: { oldest: 1, newest: 1 }, certificateExpiresAtMs: 9_000, ...over },
+    keys: [],
+    etcd: undefined,
+    authorities: [],
+    schema: { oldest: 1, newest: 1 },
+    certificateExpiresAtMs: 9_000,
+    ...over,
   };
 }
 
@@ -91,7 +95,8 @@ describe("markServerForRemoval", () => {
     const down = server("2", { state: State.DOWN });
     expect(markServerForRemoval(down, recordsOf(server("1"), down), options)).toEqual({
       ...down,
-      ...{ state: State.REMOVING, stateSinceMs: NOW },
+      state: State.REMOVING,
+      stateSinceMs: NOW,
     });
   });
 
@@ -128,7 +133,10 @@ test("expiredServers returns the removed servers beyond the limit that were remo
 
 describe("memberOf", () => {
   const member: EtcdMember = {
-    ...{ id: "a", name: "berth-10.0.0.1", isLearner: false, clientUrls: [] },
+    id: "a",
+    name: "berth-10.0.0.1",
+    isLearner: false,
+    clientUrls: [],
     peerUrls: ["https://10.0.0.1:7403"],
   };
 

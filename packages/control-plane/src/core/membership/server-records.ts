@@ -131,7 +131,8 @@ export function etcdServers(
   return [...records]
     .filter((server) => !isRemoved(server))
     .map(({ id, address, hostname }) => ({
-      ...{ id, name: address === "" ? hostname : address },
+      id,
+      name: address === "" ? hostname : address,
       trust: registered.get(id)?.etcd,
     }));
 }

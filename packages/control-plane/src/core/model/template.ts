@@ -82,7 +82,11 @@ export const templateNetworks = ({
   "aliases" | "optional" | "encrypted" | "addressesPerHost"
 >[] =>
   (task?.networks ?? []).map(({ network, ipv4Address, macAddress, linkLocalIps, interfaceName }) => ({
-    ...{ network, ipv4Address, macAddress, linkLocalIps, interfaceName },
+    network,
+    ipv4Address,
+    macAddress,
+    linkLocalIps,
+    interfaceName,
   }));
 
 /** Sorts the ports, because their order has no meaning. */

@@ -49,13 +49,11 @@ function after(
       ...input,
     },
     {
-      ...{
-        now: HEARD_MS + silentMs,
-        leadingSinceMs: 0,
-        lagMs: 0,
-        failoverPause: undefined,
-        isRestorePending: false,
-      },
+      now: HEARD_MS + silentMs,
+      leadingSinceMs: 0,
+      lagMs: 0,
+      failoverPause: undefined,
+      isRestorePending: false,
       ...context,
     },
   );

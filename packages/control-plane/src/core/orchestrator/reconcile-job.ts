@@ -111,7 +111,12 @@ function placeNextRun(
   for (const { run, decision } of runs) {
     const jobIteration = run.iteration;
     const actions = placeTasks(decision.placements, {
-      ...{ ...context, service, requirements, load, cluster, jobIteration },
+      ...context,
+      service,
+      requirements,
+      load,
+      cluster,
+      jobIteration,
       isBoundToNodes: isBoundToNodes(spec),
       findOwners: owners && ((slot) => owners.find(slot)),
     });

@@ -151,7 +151,11 @@ export function buildSnapshot(
   const revisions = known.revisions ?? new Map([[service.version, spec]]);
   const { owners, companions } = known;
   return {
-    ...{ service, spec, tasks, revisions, index: TaskIndex.of(tasks) },
+    service,
+    spec,
+    tasks,
+    revisions,
+    index: TaskIndex.of(tasks),
     ...(owners === undefined ? {} : { owners }),
     ...(companions === undefined ? {} : { companions }),
   };

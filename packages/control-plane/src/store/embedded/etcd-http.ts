@@ -7,8 +7,11 @@ export class EtcdHttpClient {
 
   constructor({ authorities, certificate, key }: EtcdTls) {
     this.#agent = new Agent({
-      ...{ keepAlive: true, minVersion: MIN_TLS_VERSION },
-      ...{ ca: authorities, cert: certificate, key },
+      keepAlive: true,
+      minVersion: MIN_TLS_VERSION,
+      ca: authorities,
+      cert: certificate,
+      key,
     });
   }
 

@@ -73,8 +73,10 @@ export class EtcdMembers {
     const status = await this.#client.callMember(own, ({ calls }) => calls.maintenance.status(), signal);
     const { header, isLearner, dbSize, raftIndex } = status;
     return {
-      ...{ memberId: header.member_id, isLearner },
-      ...{ dataBytes: Number(dbSize), committedIndex: Number(raftIndex) },
+      memberId: header.member_id,
+      isLearner,
+      dataBytes: Number(dbSize),
+      committedIndex: Number(raftIndex),
     };
   }
 

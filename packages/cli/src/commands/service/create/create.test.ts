@@ -40,7 +40,10 @@ describe("service create", () => {
     expect(request).toMatchObject({
       resolveImage: ResolveImage.ALWAYS,
       spec: {
-        ...{ name: "web", stack: "", labels: { team: "a" }, endpointMode: EndpointMode.VIP },
+        name: "web",
+        stack: "",
+        labels: { team: "a" },
+        endpointMode: EndpointMode.VIP,
         mode: { $case: "replicated", value: { replicas: 3 } },
         ports: [{ target: 80, published: 8080 }],
         task: {

@@ -58,7 +58,9 @@ export async function createService(
     const credentials = options.withRegistryAuth ? await readRegistryAuth(cli, [spec]) : undefined;
     const resolveImage = parseResolveImage(options) ?? ResolveImage.ALWAYS;
     const pushedImages = await pushMissingImages(cli, client, {
-      ...{ stack: spec.stack, specs: [spec], credentials: credentials ?? [] },
+      stack: spec.stack,
+      specs: [spec],
+      credentials: credentials ?? [],
       isBuiltOnly: resolveImage === ResolveImage.NEVER,
       isDryRun: false,
       terminal: options.quiet ? undefined : cli.stdout,

@@ -192,8 +192,12 @@ describe("applyFlags", () => {
     expect(one.task?.networks).toMatchObject([
       { network: "front", aliases: [] },
       {
-        ...{ network: "back", aliases: ["a", "b"], ipv4Address: "10.0.0.9", interfaceName: "eth9" },
-        ...{ macAddress: "02:42:ac:11:00:09", linkLocalIps: ["169.254.8.8"] },
+        network: "back",
+        aliases: ["a", "b"],
+        ipv4Address: "10.0.0.9",
+        interfaceName: "eth9",
+        macAddress: "02:42:ac:11:00:09",
+        linkLocalIps: ["169.254.8.8"],
       },
     ]);
     expect(networks({ networkRm: ["front"], networkAdd: ["name=back,alias=c"] }, one)).toMatchObject([
@@ -213,8 +217,11 @@ describe("applyFlags", () => {
     const volume =
       "src=data,dst=/d,volume-subpath=a,volume-driver=local,volume-opt=type=nfs,volume-opt=o=addr=h,volume-label=x=1";
     expect(mount(volume)?.kind?.value).toMatchObject({
-      ...{ name: "data", driver: "local", subpath: "a" },
-      ...{ driverOpts: { type: "nfs", o: "addr=h" }, labels: { x: "1" } },
+      name: "data",
+      driver: "local",
+      subpath: "a",
+      driverOpts: { type: "nfs", o: "addr=h" },
+      labels: { x: "1" },
     });
     expect(
       mount("type=bind,src=/a,dst=/a,bind-recursive=readonly,ro,bind-propagation=rprivate")?.kind,

@@ -16,7 +16,9 @@ type MountKind = NonNullable<Mount["kind"]>;
 /** Parses the value of `--mount-add`, such as `type=volume,source=data,target=/data,readonly`, with Docker's keys. */
 export function parseMountFlag(text: string): Parsed<Mount> {
   const mount: MountFlagDraft = {
-    ...{ ...newMountDraft(), type: "volume", driver: "" },
+    ...newMountDraft(),
+    type: "volume",
+    driver: "",
     driverOpts: valuesOf(text, "volume-opt"),
     volumeLabels: valuesOf(text, "volume-label"),
   };

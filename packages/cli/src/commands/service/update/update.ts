@@ -108,7 +108,9 @@ async function pushImages(
     options.image !== undefined || options.force === true || options.resolveImage === "always";
   if (!concernsImage || options.resolveImage === "never") return [];
   return pushMissingImages(cli, client, {
-    ...{ stack: updated.stack, specs: [updated], credentials },
+    stack: updated.stack,
+    specs: [updated],
+    credentials,
     isDryRun: false,
     terminal: options.quiet ? undefined : cli.stdout,
   });

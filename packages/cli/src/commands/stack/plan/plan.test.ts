@@ -153,7 +153,8 @@ describe("stack deploy --dry-run", () => {
     );
     const plan = JSON.parse(out);
     expect(plan).toMatchObject({
-      ...{ stack: "shop", planRev: "3f9d0c2b7a41-9c1e" },
+      stack: "shop",
+      planRev: "3f9d0c2b7a41-9c1e",
       secrets: [{ name: "shop_key", outcome: "updated", version: 3 }],
       configs: [{ name: "shop_new" }, { name: "shop_same" }, { name: "shop_old", outcome: "removed" }],
     });
