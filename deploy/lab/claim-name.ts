@@ -16,7 +16,7 @@ export async function claimLabName(name: string): Promise<void> {
   if (status === "running") {
     throw new LabError(
       "LAB_EXISTS",
-      `lab ${name} is already running: remove it with ${labCommand("down", name)}`,
+      `lab ${name} is already running; remove it with ${labCommand("down", name)}`,
     );
   }
   if (status === "changing") {

@@ -33,7 +33,7 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
     } = JSON.parse(await readFile(file, "utf8")) as Partial<ImageRecipe>;
     const unknown = Object.keys(others);
     if (unknown.length > 0) {
-      throw new Error(`unknown key ${unknown.join(", ")}: use programs, files and folders`);
+      throw new Error(`unknown key ${unknown.join(", ")}; use programs, files and folders`);
     }
     return {
       programs: requireStrings("programs", programs),
@@ -68,7 +68,7 @@ async function findProgram(name: string): Promise<string> {
   }
   throw new LabError(
     "LAB_BAD_IMAGE",
-    `program ${name} not found on this machine: install it or remove it from image.json`,
+    `program ${name} not found on this machine; install it or remove it from image.json`,
   );
 }
 
@@ -83,7 +83,7 @@ async function findNewest(pattern: string): Promise<string> {
   if (newest !== undefined) return newest;
   throw new LabError(
     "LAB_BAD_IMAGE",
-    `${pattern} not found on this machine: install it or remove it from image.json`,
+    `${pattern} not found on this machine; install it or remove it from image.json`,
   );
 }
 

@@ -171,13 +171,13 @@ export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
   if (!isRunning)
     throw new LabError(
       "LAB_NOT_FOUND",
-      `lab ${name} is not running: create it with ${labCommand("up", name)}`,
+      `lab ${name} is not running; create it with ${labCommand("up", name)}`,
     );
   const state = await readLabState(name);
   if (state) return new Lab(state);
   throw new LabError(
     "LAB_NOT_FOUND",
-    `lab ${name} was created by another version of this program: remove it with ${labCommand("down", name)}`,
+    `lab ${name} was created by another version of this program; remove it with ${labCommand("down", name)}`,
   );
 }
 

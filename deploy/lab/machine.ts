@@ -182,7 +182,7 @@ export class Machine {
   #initOrThrow(): ProcessRef {
     const init = this.#findInit();
     if (init) return init;
-    throw new LabError("LAB_HOST_DOWN", `${this.name} is down: start it first`);
+    throw new LabError("LAB_HOST_DOWN", `${this.name} is down; start it first`);
   }
 }
 

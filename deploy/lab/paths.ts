@@ -34,7 +34,7 @@ export interface LabPaths {
 
 /** @throws LabError LAB_BAD_USAGE for an invalid name. These paths get removed, so `..` must never be part of them. */
 export function labPaths(lab: string): LabPaths {
-  if (!isLabName(lab)) throw new LabError("LAB_BAD_USAGE", `invalid lab name "${lab}": use ${NAME_RULE}`);
+  if (!isLabName(lab)) throw new LabError("LAB_BAD_USAGE", `invalid lab name "${lab}"; use ${NAME_RULE}`);
   const runDir = join(RUN_ROOT, lab);
   const dataDir = join(DATA_ROOT, lab);
   const netnsDir = join(runDir, "netns");

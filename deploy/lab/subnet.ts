@@ -35,7 +35,7 @@ export async function claimSubnet(lab: string): Promise<string> {
     const subnet = `${PREFIX}.${number}`;
     if (!isUsedByThisMachine(subnet) && (await tryClaim(number, lab))) return subnet;
   }
-  throw new LabError("LAB_NO_SUBNET", `no free subnet: all of ${PREFIX}.0.0/16 is in use: remove a lab`);
+  throw new LabError("LAB_NO_SUBNET", `no free subnet: all of ${PREFIX}.0.0/16 is in use; remove a lab`);
 }
 
 /** Removes the claims of a lab. */

@@ -61,7 +61,7 @@ function inlineEtcdProtocol(repository: string): Plugin {
       const source = await readFile(path, "utf8");
       if (!LOAD_PROTOCOL.test(source)) {
         throw new Error(
-          `${relative(repository, path)} does not load its protocol as expected: see bundle.ts`,
+          `${relative(repository, path)} does not load its protocol as expected; see bundle.ts`,
         );
       }
       const protocol = await loadProtocol(join(dirname(path), "../proto/rpc.proto"));

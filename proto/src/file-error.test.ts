@@ -7,14 +7,14 @@ test("names the file, the fault and what to do for a full disk", async () => {
   const error = await writeFile("/dev/full", "text").catch((reason: unknown) => reason);
   expect(diskError(error, "/data/state.json")).toMatchObject({
     code: "BERTH_DISK_FAILED",
-    message: "cannot use /data/state.json: the disk is full: free some space on it (ENOSPC)",
+    message: "cannot use /data/state.json: the disk is full; free some space on it (ENOSPC)",
     details: { path: "/data/state.json" },
   });
 });
 
 test("prefers the path that the error names", () => {
   const error = Object.assign(new Error("EROFS: read-only file system"), { code: "EROFS", path: "/data/a" });
-  expect(describeFileError(error, "/data")).toMatch(/^cannot use \/data\/a: the file system is read-only: /);
+  expect(describeFileError(error, "/data")).toMatch(/^cannot use \/data\/a: the file system is read-only; /);
 });
 
 test.each([new SyntaxError("Unexpected end of JSON input"), { code: "ENOENT" }, "text", undefined])(

@@ -2,12 +2,12 @@ import { BerthError } from "./errors.js";
 
 /** The cause and the remedy, by the error code of a file operation. */
 const FAULTS: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full: free some space on it",
-  EDQUOT: "the disk quota of the user is used up: free some space, or raise the quota",
-  EROFS: "the file system is read-only: check the kernel log for disk errors, and remount it read-write",
-  EIO: "the disk has errors: check the kernel log, and replace the disk",
-  EACCES: "permission denied: change the file's owner to the user who runs berth",
-  EPERM: "permission denied: change the file's owner to the user who runs berth",
+  ENOSPC: "the disk is full; free some space on it",
+  EDQUOT: "the disk quota of the user is used up; free some space, or raise the quota",
+  EROFS: "the file system is read-only; check the kernel log for disk errors, and remount it read-write",
+  EIO: "the disk has errors; check the kernel log, and replace the disk",
+  EACCES: "permission denied; change the file's owner to the user who runs berth",
+  EPERM: "permission denied; change the file's owner to the user who runs berth",
 };
 
 /**

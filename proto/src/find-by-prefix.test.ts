@@ -12,9 +12,9 @@ test("findByPrefix returns the only item whose ID starts with the reference", ()
 });
 
 test.each([
-  ["c", "BERTH_NOT_FOUND", 'CA "c" not found: see "berth ca ls"'],
-  ["", "BERTH_NOT_FOUND", 'CA "" not found: see "berth ca ls"'],
-  ["aa", "BERTH_AMBIGUOUS", 'CA "aa" is ambiguous: 2 IDs start with it: see "berth ca ls"'],
+  ["c", "BERTH_NOT_FOUND", 'CA "c" not found; see "berth ca ls"'],
+  ["", "BERTH_NOT_FOUND", 'CA "" not found; see "berth ca ls"'],
+  ["aa", "BERTH_AMBIGUOUS", 'CA "aa" is ambiguous: 2 IDs start with it; see "berth ca ls"'],
 ])("findByPrefix rejects the reference %j with %s", (reference, code, message) => {
   expect(() => find(reference)).toThrow(expect.objectContaining({ code, message }));
 });

@@ -22,9 +22,9 @@ export function findByPrefix<T>(items: Iterable<T>, query: PrefixQuery<T>): T {
   const name = `${noun} ${JSON.stringify(reference.slice(0, MAX_REFERENCE_CHARS))}`;
   const hint = `see "${listCommand}"`;
   throw first === undefined
-    ? new BerthError({ code: "BERTH_NOT_FOUND", message: `${name} not found: ${hint}` })
+    ? new BerthError({ code: "BERTH_NOT_FOUND", message: `${name} not found; ${hint}` })
     : new BerthError({
         code: "BERTH_AMBIGUOUS",
-        message: `${name} is ambiguous: ${found.length} IDs start with it: ${hint}`,
+        message: `${name} is ambiguous: ${found.length} IDs start with it; ${hint}`,
       });
 }

@@ -27,7 +27,7 @@ test("two programs use the newest protocol that both speak", () => {
 
 test("programs without a common protocol are refused with both versions and the program to upgrade", () => {
   expect(() => negotiateVersion(peer("server", 2, 3), peer("agent", 1, 1))).toThrow(
-    "releases are too far apart: the agent (release 0.1.0) uses protocol 1, but the server (release 0.3.0) uses protocol 2 to 3: upgrade the agent, one release at a time",
+    "releases are too far apart: the agent (release 0.1.0) uses protocol 1, but the server (release 0.3.0) uses protocol 2 to 3; upgrade the agent, one release at a time",
   );
   expect(() => negotiateVersion(peer("server", 2, 3), peer("command line", 4, 5))).toThrow(
     "upgrade the server, one release at a time",

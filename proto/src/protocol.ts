@@ -75,7 +75,7 @@ export function negotiateVersion(own: ProtocolPeer, peer: ProtocolPeer): number 
   const older = peer.versions.newest < own.versions.oldest ? peer : own;
   throw new BerthError({
     code: "BERTH_VERSION_UNSUPPORTED",
-    message: `releases are too far apart: the ${describePeer(peer)}, but the ${describePeer(own)}: upgrade the ${older.program}, one release at a time`,
+    message: `releases are too far apart: the ${describePeer(peer)}, but the ${describePeer(own)}; upgrade the ${older.program}, one release at a time`,
     details: {
       own: formatProtocolRange(own.versions),
       peer: formatProtocolRange(peer.versions),

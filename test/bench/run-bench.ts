@@ -88,7 +88,7 @@ function parseOptions(
     const { json, runs: runsText, smoke: isSmoke, ...own } = values;
     const runs = runsText === undefined ? (isSmoke ? 1 : defaultRuns) : Number(runsText);
     if (!Number.isInteger(runs) || runs < 1 || runs > MAX_RUNS) {
-      return `invalid --runs "${runsText}": use 1 to ${MAX_RUNS}`;
+      return `invalid --runs "${runsText}"; use 1 to ${MAX_RUNS}`;
     }
     return { runs, isSmoke, json, options: own as BenchContext["options"] };
   } catch (error) {

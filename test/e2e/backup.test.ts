@@ -119,7 +119,7 @@ describe("a cluster with 60 containers that loses its only server", () => {
     const living = await restoreOn(machine, backup, "--data-dir", dataDir);
     expect(living).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("is running: stop all servers"),
+      stderr: expect.stringContaining("is running; stop all servers"),
     });
     const inUse = await restoreOn(machine, backup, "--data-dir", lab.serverMachine.berthServer.dataDir);
     expect(inUse.stderr).toContain("is in use by process");

@@ -184,7 +184,7 @@ describe("a lab of Docker hosts", () => {
     expect(await docker(again.host("h2"), "info", "--format", "{{.Name}}")).toBe("h2");
     await expect(createLab({ name: lab.name, hosts: 1 })).rejects.toMatchObject({
       code: "LAB_EXISTS",
-      message: `lab ${lab.name} is already running: remove it with npm run lab -- down --name ${lab.name}`,
+      message: `lab ${lab.name} is already running; remove it with npm run lab -- down --name ${lab.name}`,
     });
   });
 
@@ -377,7 +377,7 @@ describe("an image recipe", () => {
 
   test.each([
     ['{"programs": "node"}', "programs must be a list of strings"],
-    ['{"program": ["node"]}', "unknown key program: use programs, files and folders"],
+    ['{"program": ["node"]}', "unknown key program; use programs, files and folders"],
     ["{", "JSON"],
   ])("readRecipe rejects %s with the file's name and the reason", async (recipe, reason) => {
     const folder = await recipeFolder(recipe);

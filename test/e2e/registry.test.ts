@@ -113,7 +113,7 @@ services:
     const before = await listRunning(lab, "shop_web");
     await deploy(lab, "changed", compose(images[1]), "--detach");
     expect(await untilRejected("changed_web", "BERTH_REGISTRY_LOGIN_REFUSED")).toContain(
-      `registry ${registry.address} refused the login of ci: run "berth registry login ${registry.address}"`,
+      `registry ${registry.address} refused the login of ci; run "berth registry login ${registry.address}"`,
     );
     expect((await login("second")).code).toBe(0);
     await waitForReplicas(lab, "changed_web", 1);
@@ -149,7 +149,7 @@ services:
     await registry.setPassword("first");
     await lab.berth(["service", "update", "--image", newImage, "--detach", "own_web"]);
     expect(await untilRejected("own_web", "BERTH_REGISTRY_LOGIN_REFUSED")).toContain(
-      "refused the login of ci (stored with stack own): deploy again with --with-registry-auth",
+      "refused the login of ci (stored with stack own); deploy again with --with-registry-auth",
     );
     expect((await login("first")).code).toBe(0);
     const hasOne = async (): Promise<boolean> => (await listRunning(lab, "other_web")).length === 1;

@@ -81,7 +81,7 @@ function row(name: string, ...columns: readonly string[]): string {
 /** @throws UsageError for an unknown name */
 function selectTargets(names: readonly string[]): readonly Target[] {
   const unknown = names.filter((name) => !TARGETS.some((target) => target.name === name));
-  if (unknown.length > 0) throw new UsageError(`unknown target: ${unknown.join(", ")}: see --list`);
+  if (unknown.length > 0) throw new UsageError(`unknown target: ${unknown.join(", ")}; see --list`);
   return names.length === 0 ? TARGETS : TARGETS.filter(({ name }) => names.includes(name));
 }
 

@@ -62,7 +62,7 @@ describe("an agent whose data directory is on a disk of its own", () => {
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
     await eventually("the task runs", () => leader.reports.get(task.id)?.status?.state === TaskState.RUNNING);
-    const report = `${join(disk.path, "state.json")}: the disk is full: free some space on it`;
+    const report = `${join(disk.path, "state.json")}: the disk is full; free some space on it`;
     await eventually("the node has the problem", () => problems().includes(report));
     expect(await readState()).not.toContain(task.id);
     disk.free();

@@ -18,7 +18,7 @@ test("a full or read-only disk of the configuration is named, and the saved cont
   disk.fill();
   const full = await create();
   expect([full.code, full.err]).toEqual([2, expect.stringContaining(`${disk.path}/config.json`)]);
-  expect(full.err).toContain("the disk is full: free some space on it");
+  expect(full.err).toContain("the disk is full; free some space on it");
   disk.free();
   disk.setReadOnly(true);
   expect((await create()).err).toContain("the file system is read-only");

@@ -122,7 +122,7 @@ test("a user who may not open the socket gets an error that says what to do", as
     );
   });
   expect(child.stderr).toMatch(
-    /permission denied: run berth as root, or create a context with an invitation/,
+    /permission denied; run berth as root, or create a context with an invitation/,
   );
   expect(child.code).toBe(1);
 });

@@ -142,7 +142,7 @@ describe("startEmbeddedEtcd", () => {
     );
     expect(await Promise.race([etcd.exited, timeout])).toMatchObject({
       code: "BERTH_ADDRESS_IN_USE",
-      message: expect.stringMatching(/port \d+ or \d+ is in use: stop the process that listens on it/),
+      message: expect.stringMatching(/port \d+ or \d+ is in use; stop the process that listens on it/),
     });
     expect(existsSync(join(folder, "connections"))).toBe(false);
   });

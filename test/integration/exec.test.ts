@@ -113,7 +113,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
   test("exits with status 125 when its target is ambiguous or unknown", async () => {
     const several = await run("shop_web", "true");
     expect(several.stderr).toMatch(
-      /shop_web has 2 running tasks: choose one of shop_web\.1 \(on .+\), shop_web\.2/,
+      /shop_web has 2 running tasks; choose one of shop_web\.1 \(on .+\), shop_web\.2/,
     );
     expect(several.code).toBe(125);
     expect(await run("unknown", "true")).toMatchObject({ code: 125 });

@@ -84,7 +84,7 @@ test("a server with a full disk names the disk in /healthz and to callers, and c
   const server = await start();
   disk.fill(4 * BYTES_PER_MIB);
   const { confirmed, refusal } = await putConfigsUntilRefused(server.calls);
-  expect(String(refusal)).toContain(`the disk of ${dataDir} is full: free some space`);
+  expect(String(refusal)).toContain(`the disk of ${dataDir} is full; free some space`);
   expect(await health(server)).toMatchObject({
     status: 503,
     problems: expect.stringContaining(`the disk of ${dataDir} is full`),

@@ -221,7 +221,7 @@ describe("services that run beside another service", () => {
     });
     await expect(calls.removeServices({ services: ["shop_web"], stack: "" })).rejects.toMatchObject({
       code: "BERTH_INPUT_INVALID",
-      message: "no service was removed: shop_proxy runs beside shop_web: remove these services too",
+      message: "no service was removed: shop_proxy runs beside shop_web; remove these services too",
     });
     await expect(calls.deployStack(deployment([beside()], { prune: true }))).rejects.toMatchObject({
       code: "BERTH_SPEC_INVALID",

@@ -96,7 +96,7 @@ function findCommit(ref: string): string {
   const fetched = git(["fetch", "--depth=1", "origin", ref]);
   if (fetched.status === 0) return git(["rev-parse", "FETCH_HEAD^{commit}"]).stdout.trim();
   throw new Error(
-    `cannot build the release before this one: this clone has no commit ${ref}, and fetching it failed: ${fetched.stderr.trim()}: run "git fetch --unshallow", or set BERTH_PREVIOUS to a commit of that release`,
+    `cannot build the release before this one: this clone has no commit ${ref}, and fetching it failed: ${fetched.stderr.trim()}; run "git fetch --unshallow", or set BERTH_PREVIOUS to a commit of that release`,
   );
 }
 

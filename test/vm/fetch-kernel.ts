@@ -27,7 +27,7 @@ export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
   if (!existsSync(folder)) await unpack(name, folder, signal);
   const [release] = await readdir(join(folder, "lib/modules"));
   if (release === undefined)
-    throw new Error(`${folder} has no modules: remove the folder to download the kernel again`);
+    throw new Error(`${folder} has no modules; remove the folder to download the kernel again`);
   return {
     release,
     image: join(folder, "boot", `vmlinuz-${release}`),

@@ -43,7 +43,7 @@ test("parseConfig reports all problems at once", () => {
     '--ingress: invalid value "fast": must be one of auto, kernel, userspace',
     '--server: invalid address "nowhere": must be HOST:PORT',
     '--server: invalid address "x:99999": must be HOST:PORT',
-    "--advertise: other hosts cannot reach 0.0.0.0: use an address of this host",
+    "--advertise: other hosts cannot reach 0.0.0.0; use an address of this host",
     '--metrics: invalid address "9000": must be HOST:PORT',
     '--log-level: invalid value "loud": must be one of debug, info, warn, error, silent',
   ]);

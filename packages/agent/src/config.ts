@@ -244,7 +244,7 @@ function validate(config: AgentConfig): string[] {
 export function advertiseProblem(address: string): string | undefined {
   if (isIP(address) === 0) return `invalid IP address "${address}"`;
   if (hostAddressProblem(address) === undefined) return undefined;
-  return `other hosts cannot reach ${address}: use an address of this host`;
+  return `other hosts cannot reach ${address}; use an address of this host`;
 }
 
 /** Returns whether a text is "host:port". */

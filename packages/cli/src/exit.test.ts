@@ -9,7 +9,7 @@ test("reportError says that the disk is full, in text and JSON, and not that ber
   const cli = fakeCli();
   expect(await reportError(error, cli, "table")).toBe(1);
   expect(cli.err()).toBe(
-    "error: cannot use a file: the disk is full: free some space on it (ENOSPC)\n(BERTH_DISK_FAILED)\n",
+    "error: cannot use a file: the disk is full; free some space on it (ENOSPC)\n(BERTH_DISK_FAILED)\n",
   );
   const json = fakeCli();
   await reportError(error, json, "json");

@@ -64,7 +64,7 @@ test("contexts can be created, used and removed", async () => {
   expect(await context("context use lab")).toBe("0 Current context is now lab\n");
   expect(await context("node ls -q")).toBe("0 node1\n");
   expect(await context("context use nope")).toMatch(
-    /^2 error: no such context: nope: saved contexts are lab/,
+    /^2 error: no such context: nope; saved contexts are lab/,
   );
   expect(await context("context rm lab")).toBe("0 Removed context lab\n");
   expect(await context("context ls")).toContain("default *   unix:/nowhere/server.sock");

@@ -45,7 +45,7 @@ describe("parseArguments", () => {
     });
     expect(() => parseArguments(["--network-pool", "10.0.0.1/8"], {})).toThrow(/--network-pool/);
     expect(() => parseArguments(["--network-prefix", "8"], {})).toThrow(
-      /--network-prefix "8": use a number from 10 to 24/,
+      /--network-prefix "8"; use a number from 10 to 24/,
     );
   });
 

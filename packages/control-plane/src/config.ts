@@ -241,7 +241,7 @@ function validate(raw: RawOptions): ServerConfig {
   if (raw.dataDir === "") problems.push("--data-dir must not be empty");
   checkSocket(raw.socket, problems);
   if (!LOG_LEVELS.includes(raw.logLevel)) {
-    problems.push(`invalid --log-level ${JSON.stringify(raw.logLevel)}: use ${LOG_LEVELS.join(", ")}`);
+    problems.push(`invalid --log-level ${JSON.stringify(raw.logLevel)}; use ${LOG_LEVELS.join(", ")}`);
   }
   const { listen, http, advertise, dataDir, socket, logLevel } = raw;
   const config: ServerConfig = {
@@ -289,20 +289,20 @@ function checkAddress(
   problems: string[],
 ): void {
   if (isHostPort(address, minPort)) return;
-  problems.push(`invalid ${flag} ${JSON.stringify(address)}: use HOST:PORT`);
+  problems.push(`invalid ${flag} ${JSON.stringify(address)}; use HOST:PORT`);
 }
 
 function checkSocket(path: string, problems: string[]): void {
   const length = Buffer.byteLength(path);
   if (isAbsolute(path) && length <= MAX_SOCKET_PATH_BYTES) return;
   problems.push(
-    `invalid --socket ${JSON.stringify(path)}: use an absolute path of at most ${MAX_SOCKET_PATH_BYTES} bytes`,
+    `invalid --socket ${JSON.stringify(path)}; use an absolute path of at most ${MAX_SOCKET_PATH_BYTES} bytes`,
   );
 }
 
 function parseFloodLimit(text: string, problems: string[]): number {
   if (!/^[0-9]{1,4}$/.test(text)) {
-    problems.push(`invalid --network-flood-limit ${JSON.stringify(text)}: use a number from 0 to 9999`);
+    problems.push(`invalid --network-flood-limit ${JSON.stringify(text)}; use a number from 0 to 9999`);
   }
   return Number(text);
 }
@@ -311,7 +311,7 @@ function parseEtcdQuota(text: string, problems: string[]): number {
   const [, count = "", unit = ""] = /^([1-9]\d{0,5})([mg])$/.exec(text) ?? [];
   const bytes = Number(count) * (unit === "g" ? BYTES_PER_GIB : BYTES_PER_MIB);
   if (bytes >= MIN_ETCD_QUOTA_BYTES && bytes <= MAX_ETCD_QUOTA_BYTES) return bytes;
-  problems.push(`invalid --etcd-quota ${JSON.stringify(text)}: use a size from 64m to 64g`);
+  problems.push(`invalid --etcd-quota ${JSON.stringify(text)}; use a size from 64m to 64g`);
   return DEFAULT_QUOTA_BYTES;
 }
 
@@ -325,7 +325,7 @@ function parseNetworkPool({ networkPool, networkPrefix }: RawOptions, problems: 
   const prefix = Number(networkPrefix);
   if (!/^[0-9]{1,2}$/.test(networkPrefix) || prefix < subnet.prefix || prefix > MAX_NETWORK_PREFIX) {
     problems.push(
-      `invalid --network-prefix ${JSON.stringify(networkPrefix)}: use a number from ${subnet.prefix} to ${MAX_NETWORK_PREFIX}`,
+      `invalid --network-prefix ${JSON.stringify(networkPrefix)}; use a number from ${subnet.prefix} to ${MAX_NETWORK_PREFIX}`,
     );
   }
   return { subnet, networkPrefix: prefix };
@@ -335,7 +335,7 @@ function parseAutoRebalance(text: string, problems: string[]): number | undefine
   const [, count = "", unit = ""] = /^([1-9]\d{0,4})([smh])$/.exec(text) ?? [];
   const unitMs = UNIT_MS[unit];
   if (unitMs !== undefined) return Number(count) * unitMs;
-  problems.push(`invalid --auto-rebalance ${JSON.stringify(text)}: use a duration such as 90s, 10m or 1h`);
+  problems.push(`invalid --auto-rebalance ${JSON.stringify(text)}; use a duration such as 90s, 10m or 1h`);
   return undefined;
 }
 
@@ -367,7 +367,7 @@ function parseEtcdUrls(list: string, problems: string[]): readonly [string, ...s
   const urls = list.split(",").map((url) => url.trim());
   for (const url of urls) {
     if (!/^https?:\/\/[^/\s]+\/?$/.test(url) || !URL.canParse(url)) {
-      problems.push(`invalid --etcd ${JSON.stringify(url)}: use http://HOST:PORT or https://HOST:PORT`);
+      problems.push(`invalid --etcd ${JSON.stringify(url)}; use http://HOST:PORT or https://HOST:PORT`);
     }
   }
   const [first, ...others] = urls.map((url) => url.replace(/\/$/, ""));
@@ -387,7 +387,7 @@ function parseEtcdTls(
   const hasHttp = /(?:^|,)\s*http:/.test(etcd ?? "");
   if (isAnySet && etcd === undefined) problems.push(`${flags} require an external etcd: also set --etcd`);
   if (isAnySet && hasHttp)
-    problems.push(`${flags} require https: use https://HOST:PORT for all URLs of --etcd`);
+    problems.push(`${flags} require https; use https://HOST:PORT for all URLs of --etcd`);
   if ((isAnySet || hasHttps) && missing.length > 0) {
     problems.push(`${missing.join(", ")} missing: an etcd with https requires ${flags}`);
   }

@@ -187,7 +187,7 @@ function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingM
     // It would start a separate etcd and thus a second cluster with the same identity.
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `this server has joined a cluster, whose servers cannot reach it at ${address}: set --listen or --advertise to an IP address of this host`,
+      message: `this server has joined a cluster, whose servers cannot reach it at ${address}; set --listen or --advertise to an IP address of this host`,
     });
   }
   const transport = grpcTransport(identity.rpc);

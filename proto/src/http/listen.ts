@@ -79,7 +79,7 @@ export async function listenHttp(onRequest: HttpHandler, options: ListenOptions)
     endRenewals?.();
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${listen} for ${purpose}: the port may be in use, or the address may not belong to this host: choose another address with ${option}`,
+      message: `cannot listen on ${listen} for ${purpose}: the port may be in use, or the address may not belong to this host; choose another address with ${option}`,
       cause,
       details: { address: listen },
     });

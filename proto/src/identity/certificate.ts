@@ -140,7 +140,7 @@ export function verifyCertificate(
   if (facts.cluster !== trust.cluster) {
     throw invalidCertificate(
       "other-cluster",
-      `certificate of ${owner} belongs to the cluster ${facts.cluster}, not to ${trust.cluster}: join this cluster to get a certificate`,
+      `certificate of ${owner} belongs to the cluster ${facts.cluster}, not to ${trust.cluster}; join this cluster to get a certificate`,
     );
   }
   if (x509.ca || !isTrustedChain([x509, ...intermediates], trust)) {
@@ -163,7 +163,7 @@ export function requireValidAt(
   if (nowMs < facts.notBeforeMs) {
     throw invalidCertificate(
       "not-yet-valid",
-      `certificate of ${owner} is not valid before ${formatTime(facts.notBeforeMs)}: ${clock} says ${formatTime(nowMs)}: check the clocks of both hosts`,
+      `certificate of ${owner} is not valid before ${formatTime(facts.notBeforeMs)}: ${clock} says ${formatTime(nowMs)}; check the clocks of both hosts`,
     );
   }
   if (nowMs > facts.notAfterMs) {

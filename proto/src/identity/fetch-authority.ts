@@ -96,7 +96,7 @@ function findAuthority(
     const presented = certificates.map((each) => describe(each.subject, fingerprintOf(each)));
     throw new BerthError({
       code: "BERTH_AUTHORITY_MISMATCH",
-      message: `server at ${address} does not belong to the cluster of this token: it presented ${presented.join(", then ") || "no certificate"}, not a certificate of the CA ${fingerprint}: check the address, and get a new token if the CA was replaced`,
+      message: `server at ${address} does not belong to the cluster of this token: it presented ${presented.join(", then ") || "no certificate"}, not a certificate of the CA ${fingerprint}; check the address, and get a new token if the CA was replaced`,
     });
   }
   requireServer(certificateFacts(leaf));
@@ -118,13 +118,13 @@ function connectionError(
   { address, timeoutMs, hasTimedOut }: { address: string; timeoutMs: number; hasTimedOut: boolean },
 ): BerthError {
   if (hasTimedOut) {
-    const message = `server at ${address} did not complete a TLS handshake within ${timeoutMs} ms: check the address`;
+    const message = `server at ${address} did not complete a TLS handshake within ${timeoutMs} ms; check the address`;
     return new BerthError({ code: "BERTH_DEADLINE", message, cause: error });
   }
   const why = error instanceof Error ? error.message : String(error);
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
-    message: `cannot open a TLS connection to ${address}: ${why}: check that a berth server listens there`,
+    message: `cannot open a TLS connection to ${address}: ${why}; check that a berth server listens there`,
     cause: error,
   });
 }
@@ -135,7 +135,7 @@ function parseAddress(address: string): { readonly host: string; readonly port: 
   const host = address.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
   const port = Number(address.slice(colon + 1));
   if (host === "" || !Number.isInteger(port) || port < 1 || port > 65_535) {
-    const message = `invalid address ${JSON.stringify(address)}: use HOST:PORT`;
+    const message = `invalid address ${JSON.stringify(address)}; use HOST:PORT`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
   }
   return { host, port };

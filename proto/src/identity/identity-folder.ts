@@ -201,7 +201,7 @@ export class IdentityFolder {
     const user = process.geteuid?.();
     if (user !== undefined && status.uid !== user) {
       throw this.#invalid(
-        `${path} belongs to the user ${status.uid}, not to ${user} who runs berth: change its owner`,
+        `${path} belongs to the user ${status.uid}, not to ${user} who runs berth; change its owner`,
       );
     }
     if ((status.mode & 0o777) !== mode) await this.#files.chmod(path, mode);

@@ -25,13 +25,13 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** Returns why text is not a valid cluster name for certificates; undefined when it is. */
 export function clusterNameProblem(cluster: string): string | undefined {
   if (CLUSTER.test(cluster)) return undefined;
-  return `invalid cluster name ${quote(cluster)}: use at most 63 lower-case letters, digits, - and .`;
+  return `invalid cluster name ${quote(cluster)}; use at most 63 lower-case letters, digits, - and .`;
 }
 
 /** Returns why text is not a valid server or node ID or user name; undefined when it is. */
 export function identityNameProblem(name: string): string | undefined {
   if (NAME.test(name)) return undefined;
-  return `invalid name ${quote(name)}: use at most 64 ASCII letters, digits, ., _ and -, starting with a letter or digit`;
+  return `invalid name ${quote(name)}; use at most 64 ASCII letters, digits, ., _ and -, starting with a letter or digit`;
 }
 
 /** Returns the URI of an identity in certificates. @throws Error for a name that no certificate can have */

@@ -39,12 +39,12 @@ export function parseJoinToken(text: string): ParsedJoinToken {
   const [, word, authorityFingerprint, check] = TEXT.exec(trimmed) ?? [];
   if (word === undefined || authorityFingerprint === undefined) {
     throw invalidToken(
-      "invalid join token: it does not have the form berth-KIND-FINGERPRINT-SECRET-CHECKSUM: copy the whole token",
+      "invalid join token: it does not have the form berth-KIND-FINGERPRINT-SECRET-CHECKSUM; copy the whole token",
     );
   }
   if (check !== checksum(trimmed.slice(0, -CHECK_DIGITS - 1))) {
     throw invalidToken(
-      "invalid join token: its checksum is wrong, because a character was changed: copy the token again",
+      "invalid join token: its checksum is wrong, because a character was changed; copy the token again",
     );
   }
   return { kind: KIND_WORDS[word as KindWord], authorityFingerprint, hash: sha256(trimmed) };

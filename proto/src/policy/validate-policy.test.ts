@@ -28,8 +28,8 @@ test("validatePolicy reports all problems at once", () => {
     ],
   });
   expect(validatePolicy(policy).map(({ path, message }) => `${path}: ${message}`)).toEqual([
-    'rules[0].name: invalid rule name "a b": use letters, digits, -, _ and .',
-    'rules[0].stacks: the rule has no stacks: use ["*"] for all stacks',
+    'rules[0].name: invalid rule name "a b"; use letters, digits, -, _ and .',
+    'rules[0].stacks: the rule has no stacks; use ["*"] for all stacks',
     'rules[1].stacks[0]: "Shop" matches no stack name',
     'rules[1].binds.allow[0]: "srv" is not an absolute path without ..',
     'rules[1].binds.allow[1]: "/a/../b" is not an absolute path without ..',
@@ -37,7 +37,7 @@ test("validatePolicy reports all problems at once", () => {
     'rules[2].binds.deny[0]: "/x:ro": only entries of binds.allow can end in :ro',
     "rules[2].binds.deny[1]: the entry is empty",
     "rules[3].name: the name default belongs to the rule for all other stacks",
-    'rules[3].namespaces.allow[0]: "host" is invalid: use network, pid, ipc, uts, user, cgroup or *',
+    'rules[3].namespaces.allow[0]: "host" is invalid; use network, pid, ipc, uts, user, cgroup or *',
     'rules[4].ports.allow[1]: "9-8" is not a port or a range such as 1024-65535',
     'rules[4].ports.allow[2]: "70000" is not a port or a range such as 1024-65535',
     'rules[4].ports.allow[3]: "web" is not a port or a range such as 1024-65535',

@@ -34,14 +34,14 @@ export function validatePolicy(policy: Policy): readonly Violation[] {
     if (!RULE_NAME.test(rule.name)) {
       report(
         `${path}.name`,
-        `invalid rule name ${JSON.stringify(rule.name)}: use letters, digits, -, _ and .`,
+        `invalid rule name ${JSON.stringify(rule.name)}; use letters, digits, -, _ and .`,
       );
     } else if (rule.name === DEFAULT_RULE_NAME) {
       report(`${path}.name`, `the name ${DEFAULT_RULE_NAME} belongs to the rule for all other stacks`);
     } else if (names.has(rule.name)) report(`${path}.name`, `the name ${rule.name} is used twice`);
     names.add(rule.name);
     if (rule.stacks.length === 0)
-      report(`${path}.stacks`, 'the rule has no stacks: use ["*"] for all stacks');
+      report(`${path}.stacks`, 'the rule has no stacks; use ["*"] for all stacks');
     rule.stacks.forEach((pattern, at) => {
       if (STACK_PATTERN.test(pattern)) return;
       report(`${path}.stacks[${at}]`, `${JSON.stringify(pattern)} matches no stack name`);
@@ -100,7 +100,7 @@ function patternProblem(key: PolicyList, value: string, verb: "allow" | "deny"):
 
 function choiceProblem(value: string, choices: readonly string[]): string | undefined {
   if (value === "*" || choices.includes(value)) return undefined;
-  return `${JSON.stringify(value)} is invalid: use ${choices.join(", ")} or *`;
+  return `${JSON.stringify(value)} is invalid; use ${choices.join(", ")} or *`;
 }
 
 /** Parses `8080` or `1024-65535`. Returns undefined for any other text. */

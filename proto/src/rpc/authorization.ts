@@ -71,7 +71,7 @@ function originalCaller(peer: Caller, callerUri: string | undefined, cluster: st
   if (peer.kind !== "server") {
     throw new BerthError({
       code: "BERTH_PERMISSION_DENIED",
-      message: `${describeCaller(peer)} may not forward calls, which only servers may do: call the server directly`,
+      message: `${describeCaller(peer)} may not forward calls, which only servers may do; call the server directly`,
     });
   }
   if (callerUri === undefined) return { kind: "anonymous" };
@@ -95,7 +95,7 @@ function denied(
   if (caller.kind === "anonymous") {
     return new BerthError({
       code: "BERTH_UNAUTHENTICATED",
-      message: `${method} requires a certificate of this cluster: join the cluster, or log in`,
+      message: `${method} requires a certificate of this cluster; join the cluster, or log in`,
     });
   }
   const own = roles.length === 0 ? "no role" : `the role ${roles.join(", ")}`;

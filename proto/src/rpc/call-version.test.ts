@@ -91,7 +91,7 @@ test("a call of a release that is too new is refused before its request is decod
   const fields = { "berth-protocol": "8-9", "berth-release": "9.0.0" };
   await expect(callRaw(leader, Buffer.alloc(0), fields)).rejects.toMatchObject({
     code: "BERTH_VERSION_UNSUPPORTED",
-    message: `releases are too far apart: the command line (release 9.0.0) uses protocol 8 to 9, but the server (release ${BERTH_VERSION}) uses protocol 1 to 2: upgrade the server, one release at a time`,
+    message: `releases are too far apart: the command line (release 9.0.0) uses protocol 8 to 9, but the server (release ${BERTH_VERSION}) uses protocol 1 to 2; upgrade the server, one release at a time`,
     details: { own: "1-2", peer: "8-9", upgrade: "server" },
   });
   expect(received).toEqual([]);

@@ -32,7 +32,7 @@ export function requireCallVersion(metadata: Metadata, peer: Caller): void {
   if (versions === undefined) {
     throw new BerthError({
       code: "BERTH_PROTOCOL",
-      message: `the ${program} sent a malformed protocol version: check that it is a berth program`,
+      message: `the ${program} sent a malformed protocol version; check that it is a berth program`,
     });
   }
   negotiateVersion(ownPeer("server"), {

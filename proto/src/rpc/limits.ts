@@ -76,7 +76,7 @@ export class OversizedRequest {
   toError(): BerthError {
     return new BerthError({
       code: "BERTH_LIMIT_EXCEEDED",
-      message: `request rejected: its ${this.#bytes} bytes exceed the limit of ${limitsOf(this.#path).request}: send less at a time`,
+      message: `request rejected: its ${this.#bytes} bytes exceed the limit of ${limitsOf(this.#path).request}; send less at a time`,
     });
   }
 }
@@ -84,6 +84,6 @@ export class OversizedRequest {
 export function tooManyStreams(address: string): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `cannot call ${address}: ${MAX_STREAMS} calls are open on this connection: wait until some of them end`,
+    message: `cannot call ${address}: ${MAX_STREAMS} calls are open on this connection; wait until some of them end`,
   });
 }

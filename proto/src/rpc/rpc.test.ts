@@ -131,7 +131,7 @@ describe("unary calls", () => {
     await expect(client.calls.getCluster({})).rejects.toMatchObject({
       code: "BERTH_SERVER_UNREACHABLE",
       message: expect.stringMatching(
-        /at 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1: check that it is running/,
+        /at 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1; check that it is running/,
       ),
     });
   });

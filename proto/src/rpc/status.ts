@@ -56,12 +56,12 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
     case status.RESOURCE_EXHAUSTED:
       return {
         code: "BERTH_LIMIT_EXCEEDED",
-        message: `call to the berth server at ${address} rejected: ${error.details}: send or request less at a time`,
+        message: `call to the berth server at ${address} rejected: ${error.details}; send or request less at a time`,
       };
     case status.UNIMPLEMENTED:
       return {
         code: "BERTH_PROTOCOL",
-        message: `${address} does not support this call: check that it is a berth server of the same version`,
+        message: `${address} does not support this call; check that it is a berth server of the same version`,
       };
     default:
       return {
@@ -80,12 +80,12 @@ function describeUnavailable(why: string, address: string): { code: ErrorCode; m
     const clock = new Date().toISOString();
     return {
       code: "BERTH_CERTIFICATE_INVALID",
-      message: `cannot verify the berth server at ${address}: ${why} (this host's clock says ${clock}): check that it is a server of this cluster`,
+      message: `cannot verify the berth server at ${address}: ${why} (this host's clock says ${clock}); check that it is a server of this cluster`,
     };
   }
   return {
     code: "BERTH_SERVER_UNREACHABLE",
-    message: `cannot connect to the berth server at ${address}: ${why}: check that it is running and that the address is correct`,
+    message: `cannot connect to the berth server at ${address}: ${why}; check that it is running and that the address is correct`,
   };
 }
 

@@ -63,7 +63,7 @@ async function prepareSocketPath(path: string): Promise<void> {
   if (await isListening(path)) {
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${path}: another server is running with this socket: stop it, or use another path`,
+      message: `cannot listen on ${path}: another server is running with this socket; stop it, or use another path`,
     });
   }
   await rm(path, { force: true });

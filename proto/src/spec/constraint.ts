@@ -47,7 +47,7 @@ export function parseConstraint(text: string): ParsedConstraint {
   const raw = splitConstraint(text.trim());
   if (raw === undefined) {
     return invalid(
-      `${JSON.stringify(text)} is not a valid constraint: use a form such as "node.labels.zone == a"`,
+      `${JSON.stringify(text)} is not a valid constraint; use a form such as "node.labels.zone == a"`,
     );
   }
   const attribute = canonicalAttribute(raw.attribute);
@@ -98,7 +98,7 @@ function attributeProblem(attribute: string): string | undefined {
     const key = attribute.slice(prefix.length);
     return LABEL_KEY.test(key) ? undefined : `${JSON.stringify(key)} is not a label key`;
   }
-  return `unknown node attribute ${JSON.stringify(attribute)}: use ${ATTRIBUTES.join(", ")}, node.labels.KEY or engine.labels.KEY`;
+  return `unknown node attribute ${JSON.stringify(attribute)}; use ${ATTRIBUTES.join(", ")}, node.labels.KEY or engine.labels.KEY`;
 }
 
 function valuesProblem(attribute: string, values: readonly string[]): string | undefined {
@@ -108,7 +108,7 @@ function valuesProblem(attribute: string, values: readonly string[]): string | u
       return `${JSON.stringify(value)} contains invalid characters`;
     }
     if (attribute === "node.role" && !ROLES.includes(value.toLowerCase())) {
-      return `${JSON.stringify(value)} is not a role: use ${ROLES.join(" or ")}`;
+      return `${JSON.stringify(value)} is not a role; use ${ROLES.join(" or ")}`;
     }
     if (attribute === "node.ip" && parseAddressRange(value) === undefined) {
       return `${JSON.stringify(value)} is not an IP address or a network such as 192.0.2.0/24`;

@@ -35,7 +35,7 @@ test("reports every problem of a request", () => {
   ).toMatchInlineSnapshot(`
     [
       "r[0]: a request needs a driver or capabilities",
-      "r[1].count: -2 is not a number of devices: use -1 for all",
+      "r[1].count: -2 is not a number of devices; use -1 for all",
       "r[2]: count and device_ids are mutually exclusive",
       "r[3]: a request needs a count or device_ids",
       "r[4].device_ids[0]: "../x" is not a CDI device, such as "nvidia.com/gpu=0"",

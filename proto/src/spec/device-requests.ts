@@ -32,7 +32,7 @@ export function validateDeviceRequests(
   requests.forEach(({ driver, count, deviceIds, capabilities }, index) => {
     const at = `${path}[${index}]`;
     if (driver === "" && capabilities.length === 0) report(at, "a request needs a driver or capabilities");
-    if (count < ALL_DEVICES) report(`${at}.count`, `${count} is not a number of devices: use -1 for all`);
+    if (count < ALL_DEVICES) report(`${at}.count`, `${count} is not a number of devices; use -1 for all`);
     if (count !== 0 && deviceIds.length > 0) report(at, "count and device_ids are mutually exclusive");
     if (count === 0 && deviceIds.length === 0) report(at, "a request needs a count or device_ids");
     for (const [position, device] of deviceIds.entries()) {

@@ -115,7 +115,7 @@ function variableProblem({ kind, env, target, uid, gid, mode }: FileMount): stri
 /** Returns why a text cannot name an environment variable; undefined when it can. */
 export function variableNameProblem(name: string): string | undefined {
   if (name.length <= MAX_VARIABLE_LENGTH && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return undefined;
-  return `${JSON.stringify(name.slice(0, 40))} is not the name of an environment variable: use up to ${MAX_VARIABLE_LENGTH} letters, digits and underscores, and no digit first`;
+  return `${JSON.stringify(name.slice(0, 40))} is not the name of an environment variable; use up to ${MAX_VARIABLE_LENGTH} letters, digits and underscores, and no digit first`;
 }
 
 function validateFilePlace({ target, uid, gid, mode }: FileMount, path: string, report: Report): void {
@@ -142,7 +142,7 @@ function targetProblem(target: string): string | undefined {
   if (target.includes("\0")) return "a path cannot hold a NUL byte";
   const parts = target.slice(1).split("/");
   if (parts.some((part) => part === "" || part === "." || part === "..")) {
-    return `${shown} is not the plain path of a file: remove empty parts, "." and ".."`;
+    return `${shown} is not the plain path of a file; remove empty parts, "." and ".."`;
   }
   return undefined;
 }

@@ -18,8 +18,8 @@ const volume = (driverOpts: Record<string, string>, driver = ""): VolumeMount =>
 
 test("validateServiceSpec rejects the namespaces of other containers", () => {
   expect(violationsOf({ pidMode: "container:4f5e", ipcMode: "service:db" })).toEqual([
-    "task.container.pid_mode: only namespaces of services in the same stack can be shared: use host or leave it empty",
-    "task.container.ipc_mode: only namespaces of services in the same stack can be shared: use host, private, shareable, none or leave it empty",
+    "task.container.pid_mode: only namespaces of services in the same stack can be shared; use host or leave it empty",
+    "task.container.ipc_mode: only namespaces of services in the same stack can be shared; use host, private, shareable, none or leave it empty",
   ]);
   for (const field of ["utsMode", "usernsMode", "cgroupnsMode"] as const)
     expect(violationsOf({ [field]: "container:4f5e" })).toHaveLength(1);
@@ -27,7 +27,7 @@ test("validateServiceSpec rejects the namespaces of other containers", () => {
 
 test("validateServiceSpec rejects unknown namespace modes and accepts those of Docker", () => {
   expect(violationsOf({ pidMode: "hots" })).toEqual([
-    'task.container.pid_mode: "hots" is not a pid mode: use host or leave it empty',
+    'task.container.pid_mode: "hots" is not a pid mode; use host or leave it empty',
   ]);
   const all = { pidMode: "host", ipcMode: "shareable", utsMode: "host", usernsMode: "host" };
   expect(violationsOf({ ...all, cgroupnsMode: "private" })).toEqual([]);

@@ -28,7 +28,7 @@ export function validateNamespaces(container: ContainerSpec, path: string, repor
     const problem = /^(?:container|service):/.test(mode)
       ? "only namespaces of services in the same stack can be shared"
       : `${JSON.stringify(mode)} is not a ${name} mode`;
-    report(`${path}.${name}_mode`, `${problem}: use ${choices.join(", ")} or leave it empty`);
+    report(`${path}.${name}_mode`, `${problem}; use ${choices.join(", ")} or leave it empty`);
   }
 }
 

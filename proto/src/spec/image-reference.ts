@@ -37,7 +37,7 @@ export function imageProblem(image: string): string | undefined {
     return `${JSON.stringify(image)} is not an image name${hint}`;
   }
   if (name.length > MAX_NAME_LENGTH) return "the image name is too long";
-  return IMAGE_ID.test(image) ? `${JSON.stringify(image)} is an image ID: use a name instead` : undefined;
+  return IMAGE_ID.test(image) ? `${JSON.stringify(image)} is an image ID; use a name instead` : undefined;
 }
 
 /** Returns whether a text is the digest of an image, such as "sha256:…". */

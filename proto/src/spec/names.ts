@@ -78,5 +78,5 @@ function nameProblem(
   if (name.length > maxLength) {
     return `invalid ${kind} "${name.slice(0, 20)}…": ${name.length} characters is too long (maximum ${maxLength})`;
   }
-  return pattern.test(name) ? undefined : `invalid ${kind} ${JSON.stringify(name)}: use ${allowed}`;
+  return pattern.test(name) ? undefined : `invalid ${kind} ${JSON.stringify(name)}; use ${allowed}`;
 }

@@ -85,7 +85,7 @@ describe("validateSharing", () => {
       expect.arrayContaining([
         "task.container.pid_mode: the container already shares the PID namespace of another container",
         ...["task.container.network_mode", "ports[0]", "task.container.hostname", "task.container.dns"].map(
-          (path) => `${path}: the container uses the network of service web: set this there instead`,
+          (path) => `${path}: the container uses the network of service web; set this there instead`,
         ),
       ]),
     );
@@ -97,7 +97,7 @@ describe("validateSharing", () => {
       sharing({ autoscale: { min: 1, max: 3, targetConnections: 5 } }, { network: "shop_web" }),
     );
     expect(problems(spec)).toContain(
-      "autoscale: the service has as many replicas as service web: scale that service instead",
+      "autoscale: the service has as many replicas as service web; scale that service instead",
     );
   });
 });
@@ -125,7 +125,7 @@ describe("ownerViolations", () => {
     ]);
     const global: Part = { mode: { $case: "global", value: {} } };
     expect(messages(beside("app"), specOf("web", global))).toEqual([
-      "service web is global, but this service is not: use the same mode",
+      "service web is global, but this service is not; use the same mode",
     ]);
     const job: Part = { mode: { $case: "replicatedJob", value: { totalCompletions: 3, maxConcurrent: 1 } } };
     expect(messages(beside("app", job), web)).toEqual([
@@ -139,7 +139,7 @@ describe("ownerViolations", () => {
   it("rejects an IPC namespace that its owner does not share", () => {
     const app = specOf("app", sharing({}, { ipc: "shop_web" }));
     expect(messages(app, web)).toEqual([
-      "service web does not share its IPC namespace: set its IPC mode to shareable",
+      "service web does not share its IPC namespace; set its IPC mode to shareable",
     ]);
     expect(messages(app, specOf("web", { task: { container: { ipcMode: "shareable" } } }))).toEqual([]);
   });

@@ -66,7 +66,7 @@ export function validateSharing(spec: ServiceSpec, report: Report): void {
   if (spec.autoscale !== undefined) {
     const [owner = ""] = ownerNames(spec);
     const name = unscopedName(spec.stack, owner);
-    report("autoscale", `the service has as many replicas as service ${name}: scale that service instead`);
+    report("autoscale", `the service has as many replicas as service ${name}; scale that service instead`);
   }
   validateNamespaceConflicts(spec, report);
 }
@@ -100,7 +100,7 @@ function validateNamespaceConflicts(spec: ServiceSpec, report: Report): void {
     "task.container.extra_hosts": container.extraHosts.length > 0,
   };
   for (const [path, isSet] of Object.entries(conflicts)) {
-    if (isSet) report(path, `the container uses the network of service ${owner}: set this there instead`);
+    if (isSet) report(path, `the container uses the network of service ${owner}; set this there instead`);
   }
 }
 
@@ -137,7 +137,7 @@ function modeProblem({ mode }: ServiceSpec, owner: ServiceSpec): string | undefi
   if (kind === "global" || mode?.$case === "global" || mode?.$case === "globalJob") {
     const isGlobal = mode?.$case === "global" || mode?.$case === "globalJob";
     if (kind === "global" && isGlobal) return undefined;
-    return `service ${name} is ${kind === "global" ? "global" : "replicated"}, but this service is not: use the same mode`;
+    return `service ${name} is ${kind === "global" ? "global" : "replicated"}, but this service is not; use the same mode`;
   }
   const replicas = owner.mode?.$case === "replicated" ? owner.mode.value.replicas : 1;
   if (mode?.$case === "replicatedJob") {
@@ -154,7 +154,7 @@ function ipcProblem(kind: OwnerReference["kind"], owner: ServiceSpec): string | 
   const ipcMode = owner.task?.container?.ipcMode ?? "";
   if (kind !== "ipc" || ipcMode === "shareable" || ipcMode === "host") return undefined;
   const name = unscopedName(owner.stack, owner.name);
-  return `service ${name} does not share its IPC namespace: set its IPC mode to shareable`;
+  return `service ${name} does not share its IPC namespace; set its IPC mode to shareable`;
 }
 
 /** Returns the cycle of services that run beside each other. */

@@ -40,7 +40,7 @@ export function parseSchedule(schedule: string, timeZone: string): ParsedSchedul
   if (!isTimeZone(timeZone)) {
     return invalid(
       "time_zone",
-      `${JSON.stringify(timeZone)} is not a time zone: use an IANA name such as "Europe/Berlin"`,
+      `${JSON.stringify(timeZone)} is not a time zone; use an IANA name such as "Europe/Berlin"`,
     );
   }
   return everyMs === undefined ? parseCronFields(text, timeZone) : intervalSchedule(everyMs);
@@ -95,7 +95,7 @@ function isTimeZone(timeZone: string): boolean {
 
 function notASchedule(text: string): ParsedSchedule {
   const quoted = JSON.stringify(text.slice(0, MAX_LENGTH));
-  return invalid("schedule", `${quoted} is not a schedule: use ${EXAMPLES}`);
+  return invalid("schedule", `${quoted} is not a schedule; use ${EXAMPLES}`);
 }
 
 function invalid(field: "schedule" | "time_zone", reason: string): ParsedSchedule {

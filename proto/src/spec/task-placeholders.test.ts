@@ -16,11 +16,11 @@ describe("findPlaceholderProblems", () => {
       [
         [
           "{{ env "A" }}",
-          "the placeholder "{{ env \\"A\\" }}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+          "the placeholder "{{ env \\"A\\" }}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
         ],
         [
           "{{{.Node.ID}}",
-          "the placeholder "{{{.Node.ID}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+          "the placeholder "{{{.Node.ID}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
         ],
         [
           "{{",

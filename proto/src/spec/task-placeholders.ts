@@ -64,5 +64,5 @@ function isTaskPlaceholder(name: string): name is TaskPlaceholder {
 
 function unsupportedMessage(text: string): string {
   const quoted = JSON.stringify(text.length > MAX_QUOTED ? `${text.slice(0, MAX_QUOTED)}…` : text);
-  return `the placeholder ${quoted} is not supported: use ${TASK_PLACEHOLDERS.join(", ")}`;
+  return `the placeholder ${quoted} is not supported; use ${TASK_PLACEHOLDERS.join(", ")}`;
 }

@@ -83,13 +83,13 @@ function validateBind({ source, selinux, recursive }: BindMount, path: string, r
   validateSelinux(selinux, path, report);
   if (!RECURSIVE_MODES.includes(recursive)) {
     const modes = RECURSIVE_MODES.filter((mode) => mode !== "").join(", ");
-    report(`${path}.recursive`, `${JSON.stringify(recursive)} is invalid: use ${modes}`);
+    report(`${path}.recursive`, `${JSON.stringify(recursive)} is invalid; use ${modes}`);
   }
 }
 
 function validateSelinux(label: string, path: string, report: Report): void {
   if (SELINUX_LABELS.includes(label)) return;
-  report(`${path}.selinux`, `${JSON.stringify(label)} is not an SELinux label: use z or Z`);
+  report(`${path}.selinux`, `${JSON.stringify(label)} is not an SELinux label; use z or Z`);
 }
 
 function validateVolume(volume: VolumeMount, path: string, report: Report): void {
@@ -98,7 +98,7 @@ function validateVolume(volume: VolumeMount, path: string, report: Report): void
   const source = hostBindOf(volume);
   if (source !== undefined) validateHostPath(source, `${path}.driver_opts.device`, report);
   if (volume.subpath !== "" && volume.name === "")
-    report(`${path}.subpath`, "an anonymous volume is empty: name the volume");
+    report(`${path}.subpath`, "an anonymous volume is empty; name the volume");
   validateSubpath(volume.subpath, `${path}.subpath`, report);
 }
 
@@ -114,7 +114,7 @@ function validateTmpfs({ sizeBytes, mode, options }: TmpfsMount, path: string, r
   options.forEach((option, index) => {
     if (TMPFS_FLAGS.test(option) || TMPFS_VALUES.test(option)) return;
     const known = "uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites";
-    report(`${path}.options[${index}]`, `${JSON.stringify(option)} is not an option of tmpfs: use ${known}`);
+    report(`${path}.options[${index}]`, `${JSON.stringify(option)} is not an option of tmpfs; use ${known}`);
   });
 }
 
@@ -122,7 +122,7 @@ function validateTmpfs({ sizeBytes, mode, options }: TmpfsMount, path: string, r
 function validateSubpath(subpath: string, path: string, report: Report): void {
   if (subpath === "") return;
   if (subpath.startsWith("/") || subpath.split("/").includes("..") || subpath.includes("\0")) {
-    report(path, `${JSON.stringify(subpath)} is not a path inside the mount: use a relative path without ..`);
+    report(path, `${JSON.stringify(subpath)} is not a path inside the mount; use a relative path without ..`);
   }
 }
 

@@ -27,8 +27,8 @@ describe("validateNetworkSpec", () => {
   test("says everything that is wrong", () => {
     expect(network({ name: "-x", stack: "Shop", subnet: "10.0.0.1/8", mtu: 12 })).toMatchInlineSnapshot(`
       [
-        "name: invalid network name "-x": use ASCII letters, digits, -, _ and ., starting with a letter or digit",
-        "stack: invalid stack name "Shop": use lower-case letters, digits, - and _, starting with a letter or digit",
+        "name: invalid network name "-x"; use ASCII letters, digits, -, _ and ., starting with a letter or digit",
+        "stack: invalid stack name "Shop"; use lower-case letters, digits, - and _, starting with a letter or digit",
         "subnet: "10.0.0.1/8" is not an IPv4 subnet, such as 10.20.0.0/16",
         "mtu: 12 bytes is out of range (68 to 65535)",
       ]
@@ -52,7 +52,7 @@ describe("networks of a service", () => {
       joining({ network: "a b" }, { network: "x" }, { network: "x", aliases: ["-"] }),
     ).toMatchInlineSnapshot(`
       [
-        "task.networks[0].network: invalid network name "a b": use ASCII letters, digits, -, _ and ., starting with a letter or digit",
+        "task.networks[0].network: invalid network name "a b"; use ASCII letters, digits, -, _ and ., starting with a letter or digit",
         "task.networks[2]: x is named twice",
         "task.networks[2].aliases: "-" is not a valid hostname",
       ]

@@ -22,7 +22,7 @@ describe("validateServiceSpec", () => {
     const rollback = { failureAction: UpdateConfig_FailureAction.ROLLBACK, monitorMs: -1 };
     expect(violations({ rollback })).toEqual([
       "rollback.monitor_ms: the duration is negative",
-      "rollback.failure_action: a rollback that fails cannot be rolled back: use pause or continue",
+      "rollback.failure_action: a rollback that fails cannot be rolled back; use pause or continue",
     ]);
   });
 

@@ -7,7 +7,7 @@ export function validateRollout({ update, rollback }: ServiceSpec, report: Repor
   if (rollback === undefined) return;
   validateConfig(rollback, "rollback", report);
   if (rollback.failureAction === UpdateConfig_FailureAction.ROLLBACK) {
-    report("rollback.failure_action", "a rollback that fails cannot be rolled back: use pause or continue");
+    report("rollback.failure_action", "a rollback that fails cannot be rolled back; use pause or continue");
   }
 }
 

@@ -47,7 +47,7 @@ describe("validateServiceSpec", () => {
         "task.container.env[0]: "A" is not KEY=VALUE",
         "task.limits.memory_bytes: the memory limit is below Docker's minimum of 6 MiB",
         "replicated.replicas: -1 replicas is out of range (0 to 100000)",
-        "placement.constraints[0]: unknown node attribute "zone": use node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.KEY or engine.labels.KEY",
+        "placement.constraints[0]: unknown node attribute "zone"; use node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.KEY or engine.labels.KEY",
         "ports[0].target: 0 is not a valid container port (1 to 65535)",
       ]
     `);
@@ -74,14 +74,14 @@ describe("validateServiceSpec", () => {
     ).toMatchInlineSnapshot(`
       [
         "task.container.mounts[0].tmpfs.mode: 10000 is not a mode such as 1777",
-        "task.container.mounts[0].tmpfs.options[0]: "foo" is not an option of tmpfs: use uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites",
+        "task.container.mounts[0].tmpfs.options[0]: "foo" is not an option of tmpfs; use uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites",
         "task.container.mounts[1].image.image: "A" is not an image name: repository names must be lower case",
-        "task.container.mounts[1].image.subpath: "/x" is not a path inside the mount: use a relative path without ..",
-        "task.container.mounts[2].bind.recursive: "maybe" is invalid: use enabled, disabled, writable, readonly",
-        "task.container.mounts[3].volume.subpath: "../x" is not a path inside the mount: use a relative path without ..",
-        "task.container.mounts[4].volume.name: the placeholder "{{.Task.Foo}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "task.container.mounts[1].image.subpath: "/x" is not a path inside the mount; use a relative path without ..",
+        "task.container.mounts[2].bind.recursive: "maybe" is invalid; use enabled, disabled, writable, readonly",
+        "task.container.mounts[3].volume.subpath: "../x" is not a path inside the mount; use a relative path without ..",
+        "task.container.mounts[4].volume.name: the placeholder "{{.Task.Foo}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
         "task.container.mounts[5].shipped.digest: "sha256:../x" is not the digest of an archive",
-        "task.container.mounts[5].shipped.selinux: "y" is not an SELinux label: use z or Z",
+        "task.container.mounts[5].shipped.selinux: "y" is not an SELinux label; use z or Z",
         "task.container.post_start[0].command: the hook has no command",
         "task.container.post_start[1].working_dir: "b" is not an absolute path",
         "task.container.post_start[1].env[0]: "=x" is not KEY=VALUE",

@@ -58,7 +58,7 @@ async function readFile(path: string, what: string, signal: AbortSignal): Promis
     const why = error instanceof Error ? error.message : String(error);
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `cannot read the ${what}: ${why}: check the path`,
+      message: `cannot read the ${what}: ${why}; check the path`,
       cause: error,
     });
   }
@@ -110,17 +110,17 @@ function readLineWithoutEcho(terminal: InputStream, what: string, signal: AbortS
 
 function requireOneLine(text: string, what: string): string {
   const secret = text.trim();
-  if (secret === "") throw invalid(what, "it is empty: pass a file that contains it, or enter it");
+  if (secret === "") throw invalid(what, "it is empty; pass a file that contains it, or enter it");
   if (Buffer.byteLength(secret) > MAX_BYTES) throw tooLong(what);
   // A file in UTF-16 has NUL characters.
   if (/\p{Cc}/u.test(secret)) {
-    throw invalid(what, "it must be a single line of text without control characters: pass only the secret");
+    throw invalid(what, "it must be a single line of text without control characters; pass only the secret");
   }
   return secret;
 }
 
 function tooLong(what: string): BerthError {
-  return invalid(what, `it is longer than ${MAX_BYTES} bytes: check that this is the right file`);
+  return invalid(what, `it is longer than ${MAX_BYTES} bytes; check that this is the right file`);
 }
 
 function invalid(what: string, why: string): BerthError {

@@ -219,7 +219,7 @@ export function parseDisruptions(list: string | undefined): readonly Disruption[
     const found = DISRUPTIONS.find((disruption) => disruption.name === name.trim());
     if (found !== undefined) return found;
     throw new Error(
-      `unknown disruption "${name}": use one of ${DISRUPTIONS.map((disruption) => disruption.name).join(", ")}`,
+      `unknown disruption "${name}"; use one of ${DISRUPTIONS.map((disruption) => disruption.name).join(", ")}`,
     );
   });
 }

@@ -25,7 +25,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const defaultPeerRuns = isSmoke ? 0 : Math.min(DEFAULT_PEER_RUNS, context.runs);
   const peerRuns = Number(options["peer-runs"] ?? defaultPeerRuns);
   if (!(Number.isInteger(peerRuns) && peerRuns >= 0 && peerRuns <= context.runs)) {
-    throw new Error(`invalid --peer-runs "${options["peer-runs"]}": use 0 to the value of --runs`);
+    throw new Error(`invalid --peer-runs "${options["peer-runs"]}"; use 0 to the value of --runs`);
   }
   const losses = scenarios.filter((scenario) => scenario.kind === "loss");
   return withBerthLab({ tag: "f", servers: SERVERS }, context, async (stage) => {

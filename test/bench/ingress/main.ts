@@ -69,7 +69,7 @@ async function measure({
   const seconds = Number(options.seconds ?? (isSmoke ? SLICE_SECONDS : SECONDS));
   const { transport = "raw" } = options;
   if (!TRANSPORTS.includes(transport)) {
-    throw new Error(`invalid --transport "${transport}": use ${TRANSPORTS.join(" or ")}`);
+    throw new Error(`invalid --transport "${transport}"; use ${TRANSPORTS.join(" or ")}`);
   }
   const scenarios = isSmoke ? SCENARIOS.filter(({ name }) => SMOKE_SCENARIOS.includes(name)) : SCENARIOS;
   const folder = mkdtempSync(join(tmpdir(), "berth-bench-"));

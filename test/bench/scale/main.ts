@@ -31,9 +31,9 @@ function sizeOf({ options, isSmoke }: BenchContext): ScaleSize {
   const timing = isSmoke ? SMOKE_TIMING : FULL_TIMING;
   const size = { nodes: Number(nodes), services: SERVICES, replicas: Number(tasks) / SERVICES, ...timing };
   if (!Number.isInteger(size.nodes) || size.nodes < 2)
-    throw new Error(`invalid --nodes "${nodes}": use 2 or more`);
+    throw new Error(`invalid --nodes "${nodes}"; use 2 or more`);
   if (!Number.isInteger(size.replicas) || size.replicas < 1) {
-    throw new Error(`invalid --tasks "${tasks}": use a multiple of ${SERVICES}, the number of services`);
+    throw new Error(`invalid --tasks "${tasks}"; use a multiple of ${SERVICES}, the number of services`);
   }
   return size;
 }

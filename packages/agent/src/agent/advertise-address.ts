@@ -23,7 +23,7 @@ export async function readAdvertiseAddress(disk: Pick<Disk, "read" | "pathOf">):
   if (problem === undefined) return text;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `invalid file ${disk.pathOf(FILE)}: ${problem}: remove the file, and pass --advertise`,
+    message: `invalid file ${disk.pathOf(FILE)}: ${problem}; remove the file, and pass --advertise`,
   });
 }
 
@@ -57,7 +57,7 @@ export function requireReachable(
   if (remote === undefined) return;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `other hosts cannot reach this host at ${address}, and server ${remote} is on another host: pass --advertise with an address of this host`,
+    message: `other hosts cannot reach this host at ${address}, and server ${remote} is on another host; pass --advertise with an address of this host`,
   });
 }
 

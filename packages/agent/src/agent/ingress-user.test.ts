@@ -36,8 +36,8 @@ it("the ingress process runs as the agent's user when that is configured", async
 });
 
 it.each<[string, Results, string]>([
-  ["without setpriv", {}, "setpriv is not installed: install util-linux"],
-  ["with Node.js below /root", { setpriv: UNREADABLE }, "Permission denied: install Node.js and berth where"],
+  ["without setpriv", {}, "setpriv is not installed; install util-linux"],
+  ["with Node.js below /root", { setpriv: UNREADABLE }, "Permission denied; install Node.js and berth where"],
   [
     "whose nft only root may use",
     { setpriv: failure("nft: Operation not permitted", PROBE_DENIED) },
@@ -46,7 +46,7 @@ it.each<[string, Results, string]>([
   [
     "with iptables-legacy",
     { setpriv: done(), iptables: done("iptables v1.8.9 (legacy)\n") },
-    "iptables-legacy requires root: install iptables-nft",
+    "iptables-legacy requires root; install iptables-nft",
   ],
   [
     "with iptables 1.6, which has legacy tables only",
@@ -76,7 +76,7 @@ it("an agent without root runs the process as its own user", async () => {
 
 it("a user that does not exist is an error", async () => {
   const unknown = failure("id: 'berth': no such user", 1);
-  await expect(choose("berth", { id: unknown })).rejects.toThrow("no such user: add the user");
+  await expect(choose("berth", { id: unknown })).rejects.toThrow("no such user; add the user");
 });
 
 it("a probe without a result is an error, and no reason to run the process as root", async () => {

@@ -50,7 +50,7 @@ async function findUser(name: string, signal: AbortSignal, run: RunProgram): Pro
     const result = await run("id", { args: [flag, "--", name], signal });
     if (result.kind === "done") return Number(result.stdout);
     throw failed(
-      `${failureOf("id", result)}: add the user with useradd --system, or specify another user`,
+      `${failureOf("id", result)}; add the user with useradd --system, or specify another user`,
       name,
     );
   };
@@ -66,7 +66,7 @@ async function findProblem(
   const iptables = await run("iptables", { args: ["--version"], signal });
   // Its lock, /run/xtables.lock, can be opened by root only.
   if (iptables.kind === "done" && !iptables.stdout.includes("nf_tables"))
-    return "iptables-legacy requires root: install iptables-nft";
+    return "iptables-legacy requires root; install iptables-nft";
   const [program = "", ...args] = commandAs(user, [process.execPath, ENTRY_PATH, PROBE_FLAG]);
   return probeProblem(await run(program, { args, signal, timeoutMs: PROBE_TIMEOUT_MS }));
 }
@@ -80,11 +80,11 @@ function probeProblem(result: ProgramResult): string | undefined {
     case "done":
       return undefined;
     case "missing":
-      return "setpriv is not installed: install util-linux";
+      return "setpriv is not installed; install util-linux";
     case "failed":
       if (result.exitCode === undefined) throw failed(result.reason);
       if (result.exitCode === PROBE_DENIED) return `it lacks permission to use ${result.reason}`;
-      return `${result.reason}: install Node.js and berth where all users can read them, not below /root`;
+      return `${result.reason}; install Node.js and berth where all users can read them, not below /root`;
     default:
       return assertNever(result);
   }

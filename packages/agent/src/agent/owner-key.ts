@@ -21,6 +21,6 @@ export async function loadOrCreateOwnerKey(disk: Disk): Promise<string> {
   // A new key would leave every container of this agent running without an owner.
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `${disk.pathOf(FILE)} does not contain a key: restore the file, or remove it together with the containers of this host`,
+    message: `${disk.pathOf(FILE)} does not contain a key; restore the file, or remove it together with the containers of this host`,
   });
 }

@@ -172,7 +172,7 @@ async function lockOrThrow(dataDir: string): Promise<() => void> {
   if (lock === undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
-      message: `another agent uses ${dataDir}: stop it, or start this one with another --data-dir`,
+      message: `another agent uses ${dataDir}; stop it, or start this one with another --data-dir`,
       details: { dataDir },
     });
   }

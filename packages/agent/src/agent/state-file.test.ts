@@ -105,7 +105,7 @@ test("reports once why the state cannot be written, and writes it when the disk 
     file.setSource(() => state);
     await file.flush();
     await file.flush();
-    expect(problems).toEqual([expect.stringMatching(/state\.json: the disk is full: free some space on it/)]);
+    expect(problems).toEqual([expect.stringMatching(/state\.json: the disk is full; free some space on it/)]);
     isFull = false;
     await vi.advanceTimersByTimeAsync(5_000);
     await file.flush();

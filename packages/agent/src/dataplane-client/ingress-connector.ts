@@ -58,7 +58,7 @@ export class IngressConnector {
     this.#socketPath = join(options.dataDir, SOCKET_NAME);
     if (Buffer.byteLength(this.#socketPath) > MAX_SOCKET_PATH) {
       throw failed(
-        `socket path ${this.#socketPath} is too long (limit: ${MAX_SOCKET_PATH} bytes): use a shorter data directory`,
+        `socket path ${this.#socketPath} is too long (limit: ${MAX_SOCKET_PATH} bytes); use a shorter data directory`,
       );
     }
   }

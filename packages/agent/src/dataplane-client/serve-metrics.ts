@@ -19,7 +19,7 @@ export function serveMetrics(
   return listenHttp(
     (request, response, client) => {
       if (request.method !== "GET" || request.url?.split("?", 1)[0] !== "/metrics") {
-        response.writeHead(404).end("not found: use GET /metrics\n");
+        response.writeHead(404).end("not found; use GET /metrics\n");
         return;
       }
       if (client.kind === "stranger") {

@@ -98,7 +98,7 @@ function parseOptions(): Options {
   });
   const { "data-dir": dataDir, transport, mode, inherit, release } = values;
   if (dataDir === undefined) throw new Error("--data-dir is required");
-  if (!isIngressMode(mode)) throw new Error(`invalid --mode "${mode}": use ${INGRESS_MODES.join(", ")}`);
+  if (!isIngressMode(mode)) throw new Error(`invalid --mode "${mode}"; use ${INGRESS_MODES.join(", ")}`);
   return {
     dataDir,
     mode,

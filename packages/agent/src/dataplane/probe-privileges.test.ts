@@ -29,6 +29,6 @@ it.each<[string, string | undefined, (program: string) => ProgramResult]>([
 it("a Node.js that this process cannot execute is reported", async () => {
   const run = async (): Promise<ProgramResult> => ({ kind: "done", stdout: "" });
   expect(await findPrivilegeProblem(signal, run, "/nowhere/node")).toMatch(
-    /^\/nowhere\/node: permission denied: install Node.js where all users can read it/,
+    /^\/nowhere\/node: permission denied; install Node.js where all users can read it/,
   );
 });

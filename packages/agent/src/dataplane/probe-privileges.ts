@@ -33,7 +33,7 @@ export async function findPrivilegeProblem(
     () => false,
   );
   if (!isExecutable)
-    return `${executable}: permission denied: install Node.js where all users can read it, not below /root`;
+    return `${executable}: permission denied; install Node.js where all users can read it, not below /root`;
   const problems = await Promise.all(
     PROBES.map(async ([program, ...args]) => {
       const failure = failureOf(program, await run(program, { args, signal }));

@@ -133,7 +133,7 @@ function openLog(path: string): number {
   const stats = fstatSync(log);
   if (!stats.isFile() || stats.nlink > 1) {
     closeSync(log);
-    throw new Error(`${path} is not a regular file with a single link: delete it`);
+    throw new Error(`${path} is not a regular file with a single link; delete it`);
   }
   if (stats.size > MAX_LOG_BYTES) ftruncateSync(log);
   return log;

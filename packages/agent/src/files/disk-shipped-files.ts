@@ -66,7 +66,7 @@ async function* stopping(
 function failed(source: string, error: unknown): BerthError {
   const cause = diskError(error, "the copies of shipped files") ?? error;
   const code = isBerthError(cause) ? cause.code : "BERTH_INTERNAL";
-  const advice = code === "BERTH_NODE_UNREACHABLE" ? ": deploy the stack again to send it" : "";
+  const advice = code === "BERTH_NODE_UNREACHABLE" ? "; deploy the stack again to send it" : "";
   const reason = `${cause instanceof Error ? cause.message : String(cause)}${advice}`;
   return new BerthError({ code, message: `cannot get the shipped mount ${source}: ${reason}`, cause: error });
 }

@@ -81,7 +81,7 @@ export function swapProblem({
   // The first line is a heading.
   const hasSwap = swaps.trim().split("\n").length > 1;
   if (options.includes("noswap") || !hasSwap) return "";
-  return "the kernel may write secrets to the swap device: use Linux 6.4 or later, turn off swap, or encrypt it";
+  return "the kernel may write secrets to the swap device; use Linux 6.4 or later, turn off swap, or encrypt it";
 }
 
 async function exists(path: string): Promise<boolean> {

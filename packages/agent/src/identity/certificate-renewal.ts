@@ -137,7 +137,7 @@ export function renewalAdvice(facts: CertificateFacts, nowMs: number): string {
   if (nowMs <= graceEndMs) {
     return `retrying; the certificate has expired, but can be used for its renewal until ${formatTime(graceEndMs)} (${clock})`;
   }
-  return `the certificate expired too long ago (${clock}): run "berth agent join ADDRESS --force" with a new token, or correct the clock`;
+  return `the certificate expired too long ago (${clock}); run "berth agent join ADDRESS --force" with a new token, or correct the clock`;
 }
 
 /**

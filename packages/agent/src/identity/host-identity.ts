@@ -53,7 +53,7 @@ export async function requireHostIdentity(dataDir: string): Promise<HostIdentity
   if (identity !== undefined) return identity;
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `this host has not joined a cluster (${identityPath(dataDir)} has no certificate): run "berth token create" on a server, and "berth agent join ADDRESS" on this host`,
+    message: `this host has not joined a cluster (${identityPath(dataDir)} has no certificate); run "berth token create" on a server, and "berth agent join ADDRESS" on this host`,
   });
 }
 
@@ -68,7 +68,7 @@ export function nodeIdOf(certificate: string): string {
   if (identity.kind === "node") return identity.id;
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `the certificate of this host is for ${describeIdentity(identity)}, not for a node: run "berth agent join" with a token for nodes`,
+    message: `the certificate of this host is for ${describeIdentity(identity)}, not for a node; run "berth agent join" with a token for nodes`,
   });
 }
 

@@ -146,7 +146,7 @@ export class ImageTransfers {
         reasons.push(error instanceof Error ? error.message : String(error));
       }
     }
-    const why = reasons.length === 0 ? "no connected node has it: push the image again" : reasons.join("; ");
+    const why = reasons.length === 0 ? "no connected node has it; push the image again" : reasons.join("; ");
     throw new BerthError({
       code: "BERTH_NODE_UNREACHABLE",
       message: `image ${image} (${imageId.slice(0, 19)}) cannot be fetched: ${why}`,
@@ -207,6 +207,6 @@ export function requirePlatform(image: string, config: Uint8Array, host: string)
   if (`${os}/${architecture}` === host) return;
   throw new BerthError({
     code: "BERTH_IMAGE_INVALID",
-    message: `image ${image} is for ${platform}, but this node is ${host}: build it for this platform, or add the constraint "node.platform.arch == ${architecture}"`,
+    message: `image ${image} is for ${platform}, but this node is ${host}; build it for this platform, or add the constraint "node.platform.arch == ${architecture}"`,
   });
 }

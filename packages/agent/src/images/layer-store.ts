@@ -184,7 +184,7 @@ export class LayerStore {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const { bavail, bsize } = await statfs(this.#directory);
     if (bavail * bsize >= bytes + RESERVED_BYTES) return;
-    const message = `the disk of ${this.#directory} has ${mebibytes(bavail * bsize)} MiB free, but the transfer needs ${mebibytes(bytes)} MiB in addition to ${mebibytes(RESERVED_BYTES)} MiB that stay free: free some disk space`;
+    const message = `the disk of ${this.#directory} has ${mebibytes(bavail * bsize)} MiB free, but the transfer needs ${mebibytes(bytes)} MiB in addition to ${mebibytes(RESERVED_BYTES)} MiB that stay free; free some disk space`;
     throw new BerthError({ code: "BERTH_DISK_FAILED", message });
   }
 

@@ -115,7 +115,7 @@ function describe(
   start: string,
 ): string {
   const approval = awaitsApproval
-    ? [`The node is waiting for approval: run "berth node accept ${name}" on a server.`]
+    ? [`The node is waiting for approval; run "berth node accept ${name}" on a server.`]
     : [];
   const next =
     advertise === undefined

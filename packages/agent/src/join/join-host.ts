@@ -60,7 +60,7 @@ export async function joinHost(options: JoinHostOptions, signal: AbortSignal): P
   if (lock === undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
-      message: `an agent uses ${dataDir}: stop it before this host joins a cluster`,
+      message: `an agent uses ${dataDir}; stop it before this host joins a cluster`,
     });
   }
   try {
@@ -117,6 +117,6 @@ function wrongKind(kind: JoinKind): BerthError {
   const word = joinKindWord(kind);
   return new BerthError({
     code: "BERTH_TOKEN_INVALID",
-    message: `invalid join token: it is for a ${word}, not for a node: run "berth token create --role node" on a server`,
+    message: `invalid join token: it is for a ${word}, not for a node; run "berth token create --role node" on a server`,
   });
 }

@@ -126,7 +126,7 @@ export class AssignmentReceiver {
     if (generation >= known) return;
     throw new BerthError({
       code: "BERTH_STALE_EPOCH",
-      message: `the cluster has been restored from a backup since this server belonged to it (generation ${generation}, but this node has joined ${known}): stop this server`,
+      message: `the cluster has been restored from a backup since this server belonged to it (generation ${generation}, but this node has joined ${known}); stop this server`,
     });
   }
 

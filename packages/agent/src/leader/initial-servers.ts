@@ -16,6 +16,6 @@ export function initialServers({ configured, saved }: KnownServers): readonly st
   if (servers.size > 0) return [...servers];
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: "this host's state file contains no server of its cluster: pass --server HOST:PORT",
+    message: "this host's state file contains no server of its cluster; pass --server HOST:PORT",
   });
 }

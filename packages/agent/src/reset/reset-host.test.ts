@@ -89,7 +89,7 @@ it("resetHost() refuses while an agent runs", async () => {
   const { reset, engine } = host();
   await expect(reset()).rejects.toMatchObject({
     code: "BERTH_CONFLICT",
-    message: `an agent uses ${dataDir}: stop it first, for example with systemctl stop berth-agent`,
+    message: `an agent uses ${dataDir}; stop it first, for example with systemctl stop berth-agent`,
   });
   expect(engine.connect).not.toHaveBeenCalled();
   lock?.release();

@@ -43,7 +43,7 @@ export async function resetHost(options: ResetOptions, signal: AbortSignal): Pro
   if (lock === undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
-      message: `an agent uses ${dataDir}: stop it first, for example with systemctl stop berth-agent`,
+      message: `an agent uses ${dataDir}; stop it first, for example with systemctl stop berth-agent`,
     });
   }
   try {

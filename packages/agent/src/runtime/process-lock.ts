@@ -53,7 +53,7 @@ export function shareIngressLocks(dataDir: string, gid: number): void {
     try {
       const stats = fstatSync(fd);
       if (!stats.isFile() || stats.nlink > 1)
-        throw new Error(`${file} is not a regular file with a single link: delete it`);
+        throw new Error(`${file} is not a regular file with a single link; delete it`);
       // Files of root stay usable for root with fs.protected_regular, which restricts those of others.
       fchownSync(fd, 0, gid);
       fchmodSync(fd, gid === 0 ? OWN_FILE : GROUP_FILE);
@@ -99,7 +99,7 @@ async function acquireLock(file: string): Promise<ProcessLock | undefined> {
     return undefined;
   } catch (cause) {
     closeSync(fd);
-    const message = `cannot lock ${file}: ${cause instanceof Error ? cause.message : cause}: install flock (util-linux)`;
+    const message = `cannot lock ${file}: ${cause instanceof Error ? cause.message : cause}; install flock (util-linux)`;
     throw new BerthError({ code: "BERTH_UNSUPPORTED", message, cause });
   }
 }

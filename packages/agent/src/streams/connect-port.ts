@@ -17,7 +17,7 @@ export async function connectPort(
   { port }: ConnectPort,
   context: StreamContext,
 ): Promise<OpenedStream> {
-  if (port < 1 || port > MAX_PORT) throw new Error(`${port} is not a port: use 1 to ${MAX_PORT}`);
+  if (port < 1 || port > MAX_PORT) throw new Error(`${port} is not a port; use 1 to ${MAX_PORT}`);
   const container = await requireRunning(taskId, context);
   const host = containerAddress(taskId, container);
   const socket = await dial({ host, port }, taskId, context.signal);
@@ -50,7 +50,7 @@ function containerAddress(taskId: string, { networks }: ObservedContainer): stri
   if (address !== undefined) return address;
   const network = networks[0]?.name ?? "none";
   throw new Error(
-    `task ${taskId} has no address, because it uses the network ${JSON.stringify(network)}: connect to its host instead`,
+    `task ${taskId} has no address, because it uses the network ${JSON.stringify(network)}; connect to its host instead`,
   );
 }
 

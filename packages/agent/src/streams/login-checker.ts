@@ -27,7 +27,7 @@ export class LoginChecker {
     if (this.#running >= MAX_CONCURRENT_CHECKS) {
       return {
         requestId,
-        problem: `the node is already checking ${MAX_CONCURRENT_CHECKS} logins: try again`,
+        problem: `the node is already checking ${MAX_CONCURRENT_CHECKS} logins; try again`,
       };
     }
     this.#running += 1;

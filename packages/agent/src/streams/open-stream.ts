@@ -14,5 +14,5 @@ export function openStream(request: StartExec, context: StreamContext): Promise<
   if (readArchive !== undefined) return openArchiveReader(taskId, readArchive, context);
   if (writeArchive !== undefined) return openArchiveWriter(taskId, writeArchive, context);
   if (port !== undefined) return connectPort(taskId, port, context);
-  return Promise.reject(new Error("the agent does not know this kind of stream: upgrade the agent"));
+  return Promise.reject(new Error("the agent does not know this kind of stream; upgrade the agent"));
 }

@@ -25,7 +25,7 @@ export class VolumeResponder {
   async answer({ requestId, action }: VolumeRequest): Promise<VolumeReply | undefined> {
     const blank = { requestId, volumes: [], removed: [], reclaimedBytes: 0, error: "", isMissing: false };
     if (this.#requests >= MAX_CONCURRENT_REQUESTS)
-      return { ...blank, error: "too many requests about volumes are running: try again" };
+      return { ...blank, error: "too many requests about volumes are running; try again" };
     this.#requests += 1;
     try {
       return { ...blank, ...(await this.#run(action)) };
@@ -55,7 +55,7 @@ export class VolumeResponder {
         return { removed: removed.slice(0, MAX_VOLUMES), reclaimedBytes };
       }
       case undefined:
-        return { error: "the agent does not know this request: upgrade the agent" };
+        return { error: "the agent does not know this request; upgrade the agent" };
       default:
         return assertNever(action);
     }

@@ -35,7 +35,7 @@ export async function createContainer(
     const directories = [taskFiles, ...(shippedFiles === undefined ? [] : [shippedFiles])];
     if (isEngineError(error, "invalid") && isFileMissing(error.message, directories)) {
       const advice = "Docker and the agent must run in the same mount namespace";
-      return { kind: "rejected", reason: `${error.message}: ${advice}` };
+      return { kind: "rejected", reason: `${error.message}; ${advice}` };
     }
     if (!isEngineError(error, "name-taken")) throw error;
   }

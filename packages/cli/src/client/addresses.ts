@@ -41,7 +41,7 @@ function parseAddress(text: string): string {
     const port = Number(ADDRESS.exec(text)?.[1] ?? "0");
     if (port >= 1 && port <= MAX_PORT) return text;
   }
-  const message = `invalid server address ${JSON.stringify(text)}: use HOST:PORT, such as 10.0.0.1:7400, or unix:/PATH`;
+  const message = `invalid server address ${JSON.stringify(text)}; use HOST:PORT, such as 10.0.0.1:7400, or unix:/PATH`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 

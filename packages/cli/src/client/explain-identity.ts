@@ -76,7 +76,7 @@ async function explainSocket(error: BerthError, target: ConnectionTarget): Promi
     if (code !== "EACCES" && code !== "EPERM") continue;
     return new BerthError({
       code: "BERTH_PERMISSION_DENIED",
-      message: `cannot connect to the berth server at ${path}: permission denied: run berth as root, or ${HOW_TO_START}`,
+      message: `cannot connect to the berth server at ${path}: permission denied; run berth as root, or ${HOW_TO_START}`,
     });
   }
   return undefined;

@@ -77,6 +77,6 @@ async function tryLock(folder: string): Promise<boolean> {
 }
 
 function lockedError(folder: string): BerthError {
-  const message = `cannot renew the certificate in ${folder}: another command is renewing it: try again`;
+  const message = `cannot renew the certificate in ${folder}: another command is renewing it; try again`;
   return new BerthError({ code: "BERTH_DEADLINE", message });
 }

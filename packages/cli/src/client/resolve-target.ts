@@ -50,7 +50,7 @@ export async function resolveTarget(cli: Cli, options: GlobalOptions): Promise<C
     return localTarget(addresses) ?? remoteTarget(cli, config, addresses);
   }
   if (config.current === DEFAULT_CONTEXT) return { kind: "local", sockets: [cli.serverSocket] };
-  const message = `no such context: ${config.current}: select another one with berth context use NAME`;
+  const message = `no such context: ${config.current}; select another one with berth context use NAME`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 

@@ -321,7 +321,7 @@ describe("errors name the context, the certificate and the clocks", () => {
   });
 
   test.each([
-    ["viewer", /needs the role admin; .*: ask an administrator for another role \("berth user invite"\)/],
+    ["viewer", /requires the role admin; .*: ask an administrator for another role \("berth user invite"\)/],
     [undefined, /with no role .*: the user was removed; ask an administrator for an invitation/],
   ] as const)("BERTH_PERMISSION_DENIED of the role %s", async (role, expected) => {
     await useContext();

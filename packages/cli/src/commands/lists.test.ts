@@ -119,7 +119,7 @@ describe("lists", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         2,
-        "error: --filter: invalid filter "colour=red": use NAME=VALUE with id, name, mode, label, stack
+        "error: --filter: invalid filter "colour=red"; use NAME=VALUE with id, name, mode, label, stack
       (BERTH_INPUT_INVALID)
       ",
       ]
@@ -131,7 +131,7 @@ describe("lists", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         2,
-        "error: --filter: invalid mode "globl": use replicated, global, replicated-job, global-job; did you mean "global"?
+        "error: --filter: invalid mode "globl"; use replicated, global, replicated-job, global-job; did you mean "global"?
       (BERTH_INPUT_INVALID)
       ",
       ]

@@ -74,8 +74,8 @@ describe("services that share namespaces and mounts of others", () => {
       mounts: [{ service: "t_web", readOnly: true }],
     });
     expect(messages.slice(1)).toEqual([
-      'c.yaml:4:25: services.bad.pid: container "fronts" does not belong to the stack, and exists on one node only: use service:NAME; did you mean "front"?',
-      'c.yaml:4:60: services.bad.volumes_from[0]: container "mysql" does not belong to the stack, and exists on one node only: use service:NAME',
+      'c.yaml:4:25: services.bad.pid: container "fronts" does not belong to the stack, and exists on one node only; use service:NAME; did you mean "front"?',
+      'c.yaml:4:60: services.bad.volumes_from[0]: container "mysql" does not belong to the stack, and exists on one node only; use service:NAME',
       'c.yaml:4:79: services.bad.volumes_from[1]: "web:x" is not SERVICE, SERVICE:ro or SERVICE:rw',
     ]);
     expect(loadText('a: { image: a }\nb: { image: b, net: "container:a" }\n').specs[1]).toMatchObject({
@@ -96,13 +96,13 @@ describe("services that share namespaces and mounts of others", () => {
   ipc: { image: c, ipc: "service:web" }
   none: { image: d, pid: "service:missing", x-berth: { beside: wep } }
 `);
-    const reason = "the container uses the network of service web: set this there instead";
+    const reason = "the container uses the network of service web; set this there instead";
     expect(messages).toEqual([
       `c.yaml:6:13: services.app.ports[0]: ${reason}`,
       `c.yaml:7:15: services.app.hostname: ${reason}`,
       `c.yaml:8:5: services.app.dns: ${reason}`,
       `c.yaml:9:5: services.app.extra_hosts: ${reason}`,
-      "c.yaml:10:25: services.ipc.ipc: service web does not share its IPC namespace: set its IPC mode to shareable",
+      "c.yaml:10:25: services.ipc.ipc: service web does not share its IPC namespace; set its IPC mode to shareable",
       'c.yaml:11:26: services.none: undefined service "missing"',
       'c.yaml:11:64: services.none.x-berth.beside: undefined service "wep"; did you mean "web"?',
     ]);

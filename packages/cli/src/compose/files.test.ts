@@ -117,7 +117,7 @@ secrets: { key: { environment: KEY, name: "key-\${N}" }, gone: { file: ./gone },
       { env: { KEY: "k", N: "2" } },
     );
     expect(messages).toEqual([
-      "c.yaml:1:97: warning: services.off.profiles: the service is disabled: use --profile x to enable it",
+      "c.yaml:1:97: warning: services.off.profiles: the service is disabled; use --profile x to enable it",
     ]);
     expect(mounts.t_web).toMatchObject([{ name: "key-2", target: "/run/secrets/key" }]);
     expect(files.map(({ name }) => name)).toEqual(["key-2"]);
@@ -146,7 +146,7 @@ secrets: { key: { environment: KEY }, shared: { external: true } }
       { env: { KEY: "hunter2" } },
     );
     expect(messages).toEqual([
-      "c.yaml:6:7: warning: services.web.x-berth.env_secrets: docker inspect shows these secrets, and Docker stores them on the hosts' disks: use secrets if the program can read files",
+      "c.yaml:6:7: warning: services.web.x-berth.env_secrets: docker inspect shows these secrets, and Docker stores them on the hosts' disks; use secrets if the program can read files",
     ]);
     expect(mounts.t_web).toEqual(
       [
@@ -172,10 +172,10 @@ secrets: { key: { external: true } }
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:6:7: warning: services.web.x-berth.env_secrets: docker inspect shows these secrets, and Docker stores them on the hosts' disks: use secrets if the program can read files",
+        "c.yaml:6:7: warning: services.web.x-berth.env_secrets: docker inspect shows these secrets, and Docker stores them on the hosts' disks; use secrets if the program can read files",
         "c.yaml:7:21: services.web.x-berth.env_secrets.PGPASSWORD: undefined secret "kye"; did you mean "key"?",
         "c.yaml:8:12: services.web.x-berth.env_secrets.A: task.container.env[0] has the same env A",
-        "c.yaml:9:14: services.web.x-berth.env_secrets.B-C: "B-C" is not the name of an environment variable: use up to 255 letters, digits and underscores, and no digit first",
+        "c.yaml:9:14: services.web.x-berth.env_secrets.B-C: "B-C" is not the name of an environment variable; use up to 255 letters, digits and underscores, and no digit first",
         "c.yaml:10:12: services.web.x-berth.env_secrets.D: must be text, not a list",
       ]
     `);
@@ -205,12 +205,12 @@ configs:
     );
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:6:16: configs.text.content: the placeholder "{{ env \\"A\\" }}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
-        "c.yaml:7:23: configs.text.content: the placeholder "{{ env \\"A\\" }}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "c.yaml:6:16: configs.text.content: the placeholder "{{ env \\"A\\" }}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "c.yaml:7:23: configs.text.content: the placeholder "{{ env \\"A\\" }}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
         "c.yaml:7:37: configs.text.content: the braces of the placeholder are not closed",
-        "c.yaml:9:23: configs.env.environment: the placeholder "{{ secret \\"x\\" }}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
-        "app.conf.in:2:3: configs.file.file: the placeholder "{{if .A}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
-        "app.conf.in:2:13: configs.file.file: the placeholder "{{end}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "c.yaml:9:23: configs.env.environment: the placeholder "{{ secret \\"x\\" }}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "app.conf.in:2:3: configs.file.file: the placeholder "{{if .A}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "app.conf.in:2:13: configs.file.file: the placeholder "{{end}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
       ]
     `);
   });
@@ -276,7 +276,7 @@ configs:
         "c.yaml:13:14: services.web.configs: must be a list such as ["settings"], not the text "settings"",
         "c.yaml:17:69: services.two.secrets[7].target: task.container.mounts[0] has the same target /run/secrets/good",
         "c.yaml:18:24: services.two.configs[1]: the secret t_key has the same target /both",
-        "c.yaml:18:89: services.two.configs[2].target: "/" is not the plain path of a file: remove empty parts, "." and ".."",
+        "c.yaml:18:89: services.two.configs[2].target: "/" is not the plain path of a file; remove empty parts, "." and ".."",
         "c.yaml:24:3: secrets.none: must be a mapping",
         "c.yaml:25:18: secrets.empty.file: the content is empty",
         "c.yaml:26:18: secrets.large.file: the content is too large (512001 bytes, maximum 512000)",
@@ -293,13 +293,13 @@ configs:
         "c.yaml:34:14: secrets.unknown.files: unknown key "files"; did you mean "file"?",
         "c.yaml:35:3: secrets.same: the secret key has the same name t_key",
         "c.yaml:35:17: secrets.same.file: no such file: a",
-        "c.yaml:36:3: secrets.bad name: invalid secret name "t_bad name": use ASCII letters, digits, -, _ and ., starting with a letter or digit",
+        "c.yaml:36:3: secrets.bad name: invalid secret name "t_bad name"; use ASCII letters, digits, -, _ and ., starting with a letter or digit",
         "c.yaml:37:3: secrets.text: must be a mapping",
         "c.yaml:40:20: configs.missing.file: no such file: ./missing",
         "c.yaml:41:21: configs.three.environment: file, environment and content are mutually exclusive",
         "c.yaml:41:37: configs.three.content: file, environment and content are mutually exclusive",
-        "c.yaml:42:44: configs.template.template_driver: "jinja" is invalid: use golang",
-        "c.yaml:43:3: configs.nothing: no source: set file, environment, content or external: true",
+        "c.yaml:42:44: configs.template.template_driver: "jinja" is invalid; use golang",
+        "c.yaml:43:3: configs.nothing: no source; set file, environment, content or external: true",
       ]
     `);
   });
@@ -311,7 +311,7 @@ secrets: { key: { external: true } }
 `,
     );
     expect(messages).toEqual([
-      "c.yaml:1:61: warning: services.web.secrets[0].mode: 440 is a decimal number and means 0670: write 0440 for the permission bits 440",
+      "c.yaml:1:61: warning: services.web.secrets[0].mode: 440 is a decimal number and means 0670; write 0440 for the permission bits 440",
     ]);
     expect(mounts.t_web?.map(({ mode }) => mode)).toEqual([0o670, 0o440]);
   });
@@ -402,7 +402,7 @@ secrets:
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:3:3: secrets.a: must be a mapping",
-        "c.yaml:4:8: secrets.b.content: a Compose file cannot contain the content of a secret: use file or environment",
+        "c.yaml:4:8: secrets.b.content: a Compose file cannot contain the content of a secret; use file or environment",
         "c.yaml:5:8: secrets.c.value: unknown key "value"",
         "c.yaml:6:21: secrets.d.environment: the value is not the name of a variable",
         "c.yaml:7:14: secrets.e.file: the value is not the path of a file",

@@ -90,11 +90,11 @@ serivces: {}
         "c.yaml:7:16: services.web.healthcheck.retries: must be a whole number, not the text "three"",
         "c.yaml:8:17: services.web.healthcheck.interval: the duration "10" has no unit; did you mean "10s"?",
         "c.yaml:10:17: services.web.deploy.replicas: -1 is less than 0",
-        "c.yaml:13:19: services.web.deploy.resources.limits.memory: "512Mi" is not a size: use 512M",
-        "c.yaml:14:17: services.web.deploy.resources.limits.cpus: "500m" is not a number of CPUs: use 0.5",
-        "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a valid constraint: use a form such as "node.labels.zone == a"",
-        "c.yaml:18:9: services.web.volumes[0]: undefined volume "nope": declare it under the top-level volumes, or use ./nope for a directory",
-        "c.yaml:21:3: services.Ünicode: invalid service name "Ünicode": use ASCII letters, digits, -, _ and ., starting with a letter or digit",
+        "c.yaml:13:19: services.web.deploy.resources.limits.memory: "512Mi" is not a size; use 512M",
+        "c.yaml:14:17: services.web.deploy.resources.limits.cpus: "500m" is not a number of CPUs; use 0.5",
+        "c.yaml:16:23: services.web.deploy.placement.constraints[0]: "node.role is manager" is not a valid constraint; use a form such as "node.labels.zone == a"",
+        "c.yaml:18:9: services.web.volumes[0]: undefined volume "nope"; declare it under the top-level volumes, or use ./nope for a directory",
+        "c.yaml:21:3: services.Ünicode: invalid service name "Ünicode"; use ASCII letters, digits, -, _ and ., starting with a letter or digit",
         "c.yaml:23:1: serivces: unknown key "serivces"; did you mean "services"?",
       ]
     `);
@@ -119,11 +119,11 @@ models: { llm: { model: ai/smollm2 } }
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:4:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
-        "c.yaml:5:40: services.web.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
+        "c.yaml:5:40: services.web.networks.front.ipv4_address: the network front has no subnet; set one under its ipam",
         "c.yaml:7:5: services.web.pre_start: init containers are not supported: define a separate service, and wait for it with depends_on and service_completed_successfully",
         "c.yaml:11:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service: to send it to them, add x-berth: { ship: true } to the service",
-        "c.yaml:12:62: warning: services.db.profiles: the service is disabled: use --profile debug to enable it",
-        "c.yaml:14:1: models: models need Docker Model Runner, which nodes do not have: run the model as a service",
+        "c.yaml:12:62: warning: services.db.profiles: the service is disabled; use --profile debug to enable it",
+        "c.yaml:14:1: models: models need Docker Model Runner, which nodes do not have; run the model as a service",
       ]
     `);
   });
@@ -143,7 +143,7 @@ services:
 `;
     expect(loadText(file).messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:9:5: warning: services.web.attach: attach only affects the output of docker compose up: use berth service logs",
+        "c.yaml:9:5: warning: services.web.attach: attach only affects the output of docker compose up; use berth service logs",
         "c.yaml:10:5: warning: services.web.develop: develop only affects docker compose watch, and has no effect in a cluster",
       ]
     `);
@@ -163,7 +163,7 @@ services:
     const file = "services:\n  web: { image: a }\n  debug: { image: b, profiles: [tools] }\n";
     expect(loadText(file).specs.map(({ name }) => name)).toEqual(["t_web"]);
     expect(loadText(file).messages).toEqual([
-      "c.yaml:3:32: warning: services.debug.profiles: the service is disabled: use --profile tools to enable it",
+      "c.yaml:3:32: warning: services.debug.profiles: the service is disabled; use --profile tools to enable it",
     ]);
     expect(loadText(file, { env: { COMPOSE_PROFILES: "x,tools" } }).specs).toHaveLength(2);
   });

@@ -131,7 +131,7 @@ function reportNoServices({ root, disabled }: ResolvedProject, diagnostics: Diag
   if (hasServices || diagnostics.hasErrors) return;
   const message =
     disabled.size === 0
-      ? "no services: add at least one service under services:"
+      ? "no services; add at least one service under services:"
       : "no service is enabled: all of them need a profile";
   diagnostics.error({ position: root.position, path: "services" }, message);
 }

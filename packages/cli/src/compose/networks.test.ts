@@ -122,13 +122,13 @@ networks:
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:2:31: services.web.networks.frnt: undefined network "frnt"; did you mean "front"?",
-        "c.yaml:3:55: services.one.networks.front.ipv4_address: the network front has no subnet: set one under its ipam",
+        "c.yaml:3:55: services.one.networks.front.ipv4_address: the network front has no subnet; set one under its ipam",
         "c.yaml:4:54: services.two.networks.back.ipv4_address: 10.0.0.5 is not in 172.20.0.0/24, the subnet of back",
         "c.yaml:4:64: services.two.networks.back.aliasses: unknown key "aliasses"; did you mean "aliases"?",
         "c.yaml:5:42: services.three.networks: network_mode and networks are mutually exclusive",
         "c.yaml:6:33: services.four.networks.back: only a service with one replica can have a static address",
         "c.yaml:7:29: services.five: undefined service "nosuch"",
-        "c.yaml:9:20: networks.front.driver: the network driver macvlan is not supported: use overlay or bridge, which have the same effect",
+        "c.yaml:9:20: networks.front.driver: the network driver macvlan is not supported; use overlay or bridge, which have the same effect",
         "c.yaml:11:38: networks.tiny.ipam.config[0].subnet: the prefix length /29 is out of range (/8 to /26), since each host gets a range of the subnet",
       ]
     `);
@@ -207,7 +207,7 @@ networks: { front: , back: , other: }
   c: { image: a, deploy: { endpoint_mode: lb } }
 `);
     expect(messages).toEqual([
-      'c.yaml:4:43: services.c.deploy.endpoint_mode: "lb" is invalid: use vip, dnsrr',
+      'c.yaml:4:43: services.c.deploy.endpoint_mode: "lb" is invalid; use vip, dnsrr',
     ]);
     const { DNSRR, VIP } = EndpointMode;
     expect(specs.map(({ endpointMode }) => endpointMode)).toEqual([DNSRR, VIP, VIP]);

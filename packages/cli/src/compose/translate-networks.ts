@@ -123,7 +123,7 @@ function reportViolations(
 function checkDriver(cursor: Cursor): void {
   const driver = readText(cursor);
   if (driver === undefined || DRIVERS.includes(driver) || HOST_NETWORKS.has(driver)) return;
-  const message = `the network driver ${driver} is not supported: use overlay or bridge, which have the same effect`;
+  const message = `the network driver ${driver} is not supported; use overlay or bridge, which have the same effect`;
   cursor.diagnostics.error(cursor, message);
 }
 

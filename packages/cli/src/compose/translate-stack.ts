@@ -41,7 +41,7 @@ export function translateStack(root: Cursor, stack: string): TranslatedStack {
   if (models !== undefined)
     root.diagnostics.error(
       keyPlace(models),
-      "models need Docker Model Runner, which nodes do not have: run the model as a service",
+      "models need Docker Model Runner, which nodes do not have; run the model as a service",
     );
   const services = entriesOf(sections.get("services"));
   const networks = translateNetworks(entriesOf(sections.get("networks")), stack);

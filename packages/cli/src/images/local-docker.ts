@@ -50,7 +50,7 @@ export async function requireLocalImage(cli: Pick<Cli, "env" | "signal">, name: 
     case "missing":
       throw new BerthError({
         code: "BERTH_NOT_FOUND",
-        message: `the local Docker daemon has no image ${name}: build or pull it first`,
+        message: `the local Docker daemon has no image ${name}; build or pull it first`,
       });
     case "unavailable":
       throw new BerthError({ code: "BERTH_ENGINE_UNAVAILABLE", message: result.reason });

@@ -71,7 +71,7 @@ export async function pushMissingImages(
 function missingBuild(name: string): BerthError {
   return new BerthError({
     code: "BERTH_NOT_FOUND",
-    message: `image ${name} was built, but is missing from the local Docker daemon: build it again, or use --push`,
+    message: `image ${name} was built, but is missing from the local Docker daemon; build it again, or use --push`,
   });
 }
 

@@ -40,13 +40,13 @@ function parseFilter<Row>(text: string, table: FilterTable<Row>): { name: string
   if (filter === undefined) {
     throw invalidOption(
       "--filter",
-      `invalid filter ${JSON.stringify(text)}: use NAME=VALUE with ${names.join(", ")}`,
+      `invalid filter ${JSON.stringify(text)}; use NAME=VALUE with ${names.join(", ")}`,
     );
   }
   if (filter.values !== undefined && !filter.values.includes(value)) {
     const hint = didYouMean(value, filter.values);
     const known = filter.values.join(", ");
-    throw invalidOption("--filter", `invalid ${name} ${JSON.stringify(value)}: use ${known}${hint}`);
+    throw invalidOption("--filter", `invalid ${name} ${JSON.stringify(value)}; use ${known}${hint}`);
   }
   return { name, value };
 }

@@ -41,7 +41,7 @@ export function readPolicy(name: string, bytes: Uint8Array): ReadPolicy {
   const [root, second] = parseYaml(source, diagnostics);
   if (root === undefined) {
     if (!diagnostics.hasErrors)
-      diagnostics.error(startOf(source), "the file is empty: use rules: [] for no rules");
+      diagnostics.error(startOf(source), "the file is empty; use rules: [] for no rules");
     return { policy, diagnostics: diagnostics.sorted() };
   }
   if (second !== undefined)

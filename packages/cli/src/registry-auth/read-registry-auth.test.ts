@@ -42,7 +42,7 @@ describe("readRegistryAuth()", () => {
       { server: "ghcr.io", username: "ci", secret: "a", isIdentityToken: false },
     ]);
     expect(cli.err()).toBe(
-      `warning: no credentials for quay.io in ${folder}/config.json: log in with docker login quay.io\n`,
+      `warning: no credentials for quay.io in ${folder}/config.json; log in with docker login quay.io\n`,
     );
   });
 

@@ -59,7 +59,7 @@ export async function* shippedArchive({ path, source, digest }: ShippedFolder): 
     yield chunk;
   }
   if (`sha256:${hash.digest("hex")}` === digest) return;
-  const message = `${source} was not sent: a file has changed meanwhile: deploy again`;
+  const message = `${source} was not sent: a file has changed meanwhile; deploy again`;
   throw new BerthError({ code: "BERTH_CONFLICT", message });
 }
 

@@ -122,6 +122,6 @@ test("a file that changes after it was read ends the deployment", async () => {
   const { client } = serverThat(0);
   await expect(pushShipments(fakeCli({}), client, { folders, terminal: undefined })).rejects.toMatchObject({
     code: "BERTH_CONFLICT",
-    message: "./web.conf was not sent: a file has changed meanwhile: deploy again",
+    message: "./web.conf was not sent: a file has changed meanwhile; deploy again",
   });
 });

@@ -64,6 +64,6 @@ function requireNew(
   if (existing === undefined || existing.removing || isRepeated) return outcome;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `${intro}: the name belongs to service ${existing.id}: choose another name, or use berth service update`,
+    message: `${intro}: the name belongs to service ${existing.id}; choose another name, or use berth service update`,
   });
 }

@@ -23,7 +23,7 @@ export function requireValidStart(start: ExecStart): void {
   if (attach !== undefined && !(attach.waitMs >= 0 && attach.waitMs <= MAX_WAIT_MS))
     throw invalid(`a wait of ${attach.waitMs} ms is out of range (0 to ${MAX_WAIT_MS})`);
   if (connectPort !== undefined && (connectPort.port < 1 || connectPort.port > MAX_PORT))
-    throw invalid(`${connectPort.port} is not a port: use 1 to ${MAX_PORT}`);
+    throw invalid(`${connectPort.port} is not a port; use 1 to ${MAX_PORT}`);
 }
 
 function requireValidCommand({ command, env }: ExecCommand): void {

@@ -97,7 +97,7 @@ function requireStreams({ nodeId }: Task, { command }: ExecStart, { nodes }: Clu
   if (command !== undefined || agentProtocol(nodes.get(nodeId)?.description) >= STREAMS_SINCE) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `the agent on ${nodeNameById(nodeId, nodes)} runs an older release: upgrade it`,
+    message: `the agent on ${nodeNameById(nodeId, nodes)} runs an older release; upgrade it`,
   });
 }
 

@@ -91,7 +91,7 @@ export async function putFile(
     if (createOnly && outcome.kind === Kind.UPDATED) {
       throw new BerthError({
         code: "BERTH_CONFLICT",
-        message: `${subject} was not created: it exists with different content: update it, or choose another name`,
+        message: `${subject} was not created: it exists with different content; update it, or choose another name`,
       });
     }
     // Even if the content is unchanged, because an earlier call may have been interrupted after it stored the content.

@@ -46,7 +46,7 @@ export function findRunningTask(state: ClusterState, reference: string): Task {
   const candidates = joinNames(running.map((task) => formatTaskLabel(state, task)).sort());
   throw new BerthError({
     code: "BERTH_AMBIGUOUS",
-    message: `service ${first.serviceName} has ${running.length} running tasks: choose one of ${candidates}`,
+    message: `service ${first.serviceName} has ${running.length} running tasks; choose one of ${candidates}`,
     details: { candidates },
   });
 }

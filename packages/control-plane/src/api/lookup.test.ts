@@ -58,7 +58,7 @@ test("does not match an empty reference with a node that has no hostname", () =>
 describe("findRunningTask", () => {
   test("lists the running tasks to choose from", () => {
     expect(() => findRunningTask(state, "shop_web")).toThrow(
-      /^service shop_web has 2 running tasks: choose one of shop_web\.1 \(on host\.one\), shop_web\.2 \(on host\.one\)$/,
+      /^service shop_web has 2 running tasks; choose one of shop_web\.1 \(on host\.one\), shop_web\.2 \(on host\.one\)$/,
     );
   });
 

@@ -46,7 +46,7 @@ test("updateNode rejects an availability that only a newer release knows", async
 describe("nodeRemoval", () => {
   test("refuses a node that is up, unless forced", () => {
     const up = { ...DOWN, state: NodeState.READY };
-    expect(() => nodeRemovalChanges(up, state, NOW)).toThrow(/^node n1 is up:/);
+    expect(() => nodeRemovalChanges(up, state, NOW)).toThrow(/^node n1 is up;/);
     expect(nodeRemovalChanges(up, state, { ...NOW, force: true })).toEqual([
       { kind: "delete-node", nodeId: "n1" },
     ]);

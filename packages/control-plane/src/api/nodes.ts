@@ -158,7 +158,7 @@ function requireKnownAvailability(availability: Availability): void {
   if (AVAILABILITIES.has(availability)) return;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `availability ${availability} is not supported by this server: upgrade it to the release of the CLI`,
+    message: `availability ${availability} is not supported by this server; upgrade it to the release of the CLI`,
   });
 }
 
@@ -166,7 +166,7 @@ function requireValidLabels(labels: Node["labels"]): void {
   for (const [key, value] of Object.entries(labels)) {
     if (!LABEL_KEY.test(key)) {
       throw invalidLabel(
-        `invalid label key ${JSON.stringify(key)}: use up to 128 letters, digits, ".", "_", "-" and "/"`,
+        `invalid label key ${JSON.stringify(key)}; use up to 128 letters, digits, ".", "_", "-" and "/"`,
       );
     }
     if (value.length > MAX_LABEL_VALUE_LENGTH) {
@@ -184,7 +184,7 @@ function invalidLabel(reason: string): BerthError {
 function nodeIsUp(node: Node): BerthError {
   return new BerthError({
     code: "BERTH_NODE_IN_USE",
-    message: `node ${nodeName(node)} is up: drain it and stop its agent first, or use --force`,
+    message: `node ${nodeName(node)} is up; drain it and stop its agent first, or use --force`,
     details: { nodeId: node.id },
   });
 }

@@ -175,7 +175,7 @@ describe("removeRegistryLogin()", () => {
     expect(RegistryLogin.fromPartial(login ?? {}).sealedSecret).toHaveLength(0);
     await expect(removeRegistryLogin({ server: "ghcr.io", stack: "" }, api, signal)).rejects.toMatchObject({
       code: "BERTH_NOT_FOUND",
-      message: 'no login for registry "ghcr.io": see "berth registry ls"',
+      message: 'no login for registry "ghcr.io"; see "berth registry ls"',
     });
   });
 });

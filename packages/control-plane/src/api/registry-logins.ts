@@ -95,7 +95,7 @@ async function checkLogin(
   if (node === undefined) {
     throw new BerthError({
       code: "BERTH_NODE_UNREACHABLE",
-      message: `the login for ${server} was not stored: no node is ready to check it: ${hint}`,
+      message: `the login for ${server} was not stored: no node is ready to check it; ${hint}`,
     });
   }
   const question = {
@@ -109,7 +109,7 @@ async function checkLogin(
     const { code, message } = error;
     throw new BerthError({
       code,
-      message: `the login for ${server} was not stored: node ${nodeName(node)} cannot check it: ${message}: ${hint}`,
+      message: `the login for ${server} was not stored: node ${nodeName(node)} cannot check it: ${message}; ${hint}`,
     });
   });
   if (problem === "") return nodeName(node);
@@ -148,6 +148,6 @@ function noSuchLogin(server: string, stack: string): BerthError {
   const owner = stack === "" ? "" : ` of stack ${JSON.stringify(stack.slice(0, 128))}`;
   return new BerthError({
     code: "BERTH_NOT_FOUND",
-    message: `no login${owner} for registry ${JSON.stringify(server.slice(0, 128))}: see "berth registry ls"`,
+    message: `no login${owner} for registry ${JSON.stringify(server.slice(0, 128))}; see "berth registry ls"`,
   });
 }

@@ -142,7 +142,7 @@ function requireChangeable(service: Service, expectedVersion = 0): void {
   if (service.removing) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `service ${serviceName(service)} is being removed: deploy its stack to create it again`,
+      message: `service ${serviceName(service)} is being removed; deploy its stack to create it again`,
     });
   }
   if (expectedVersion === 0 || expectedVersion === service.version) return;

@@ -70,7 +70,7 @@ export async function removeVolumes(
 ): Promise<RemoveVolumesResponse> {
   const target = findNode(context.state, node);
   if (names.length === 0 || names.length > MAX_NAMES || names.includes(""))
-    throw invalid(`invalid number of volume names: use 1 to ${MAX_NAMES}`);
+    throw invalid(`invalid number of volume names; use 1 to ${MAX_NAMES}`);
   await recordCall(context, signal);
   const removed: string[] = [];
   for (const name of names) {
@@ -153,7 +153,7 @@ function askNode(
   if (agentProtocol(node.description) < VOLUMES_SINCE) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
-      message: `the agent on ${nodeName(node)} runs an older release: upgrade it`,
+      message: `the agent on ${nodeName(node)} runs an older release; upgrade it`,
     });
   }
   const command = (requestId: string) => ({ $case: "volumeRequest", value: { requestId, action } }) as const;

@@ -59,7 +59,7 @@ function createEncrypter(protection: BackupProtection): Encrypter {
     const { length } = protection.passphrase;
     if (length < MIN_PASSPHRASE_LENGTH || length > MAX_PASSPHRASE_LENGTH) {
       throw invalidInput(
-        `the passphrase has ${length} characters: use ${MIN_PASSPHRASE_LENGTH} to ${MAX_PASSPHRASE_LENGTH} characters`,
+        `the passphrase has ${length} characters; use ${MIN_PASSPHRASE_LENGTH} to ${MAX_PASSPHRASE_LENGTH} characters`,
       );
     }
     encrypter.addRecipient(new PassphraseRecipient(protection.passphrase));
@@ -68,14 +68,14 @@ function createEncrypter(protection: BackupProtection): Encrypter {
   const { recipients } = protection;
   if (recipients.length === 0 || recipients.length > MAX_RECIPIENTS)
     throw invalidInput(
-      `a backup has ${recipients.length} recipients: use 1 to ${MAX_RECIPIENTS} public keys`,
+      `a backup has ${recipients.length} recipients; use 1 to ${MAX_RECIPIENTS} public keys`,
     );
   for (const recipient of recipients) {
     try {
       encrypter.addRecipient(recipient);
     } catch (cause) {
       throw invalidInput(
-        `invalid public key ${JSON.stringify(recipient.slice(0, 80))}: use a public key of age ("age1…")`,
+        `invalid public key ${JSON.stringify(recipient.slice(0, 80))}; use a public key of age ("age1…")`,
         cause,
       );
     }
@@ -168,13 +168,13 @@ export async function decrypt(
   const decrypter = new Decrypter();
   if (unlock.kind === "passphrase") {
     if (encryptedWith === "public key")
-      throw invalidBackup(name, "it is encrypted for a public key: use --identity-file with the private key");
+      throw invalidBackup(name, "it is encrypted for a public key; use --identity-file with the private key");
     decrypter.addIdentity(new PassphraseIdentity(unlock.passphrase));
   } else {
     if (encryptedWith === "passphrase")
       throw invalidBackup(
         name,
-        "it is encrypted with a passphrase: use --passphrase-file, or enter the passphrase",
+        "it is encrypted with a passphrase; use --passphrase-file, or enter the passphrase",
       );
     for (const identity of unlock.identities) addIdentity(decrypter, identity);
   }
@@ -193,7 +193,7 @@ function addIdentity(decrypter: Decrypter, identity: string): void {
     decrypter.addIdentity(identity);
   } catch (cause) {
     // The text is secret, so the error does not quote it.
-    throw invalidInput('invalid private key: use a line "AGE-SECRET-KEY-1…" from age-keygen', cause);
+    throw invalidInput('invalid private key; use a line "AGE-SECRET-KEY-1…" from age-keygen', cause);
   }
 }
 

@@ -129,7 +129,7 @@ function parseHeader(name: string, fields: Readonly<Record<string, unknown>>): B
   if (version > FORMAT_VERSION) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
-      message: `cannot read the backup ${name}: it has format version ${version}, and this release of berth (${BERTH_VERSION}) reads version ${FORMAT_VERSION}: use release ${String(berthVersion).slice(0, 40)} or newer`,
+      message: `cannot read the backup ${name}: it has format version ${version}, and this release of berth (${BERTH_VERSION}) reads version ${FORMAT_VERSION}; use release ${String(berthVersion).slice(0, 40)} or newer`,
     });
   }
   if (

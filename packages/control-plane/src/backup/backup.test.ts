@@ -122,7 +122,7 @@ test("a backup for public keys opens with each of the private keys only", async 
     message: expect.stringContaining("none of the private keys decrypts it"),
   });
   const passphrase: BackupUnlock = { kind: "passphrase", passphrase: PASSPHRASE };
-  await expect(readParts(path, passphrase)).rejects.toThrow("for a public key: use --identity-file");
+  await expect(readParts(path, passphrase)).rejects.toThrow("for a public key; use --identity-file");
   await expect(
     readParts(path, { kind: "identities", identities: ["AGE-SECRET-KEY-1X"] }),
   ).rejects.toMatchObject({
@@ -163,7 +163,7 @@ test("a newer format version is refused with the release that wrote it, and othe
   const newer = await writeText("newer", `${JSON.stringify(header)}\n`);
   await expect(readParts(newer)).rejects.toMatchObject({
     code: "BERTH_UNSUPPORTED",
-    message: expect.stringMatching(/format version 2, .* reads version 1: use release 9\.9\.9 or newer$/),
+    message: expect.stringMatching(/format version 2, .* reads version 1; use release 9\.9\.9 or newer$/),
   });
   const first = JSON.stringify({ ...header, version: FORMAT_VERSION });
   const text = gunzipSync(await decryptWhole(file, (by) => by.addIdentity(identity))).toString();
@@ -195,7 +195,7 @@ test("a newer format version is refused with the release that wrote it, and othe
 
 test("short passphrases and unknown keys are refused before anything is read", async () => {
   const refused = [
-    [{ kind: "passphrase", passphrase: "short" }, "the passphrase has 5 characters: use 12 to 1024"],
+    [{ kind: "passphrase", passphrase: "short" }, "the passphrase has 5 characters; use 12 to 1024"],
     [{ kind: "recipients", recipients: [] }, "0 recipients"],
     [{ kind: "recipients", recipients: ["ssh-ed25519 AAAA"] }, 'invalid public key "ssh-ed25519 AAAA"'],
   ] as const;

@@ -156,7 +156,7 @@ async function prepareFolder(claim: DataDir): Promise<ServerFolder> {
   if (state.kind !== "none" || state.hasBegunCluster || hasEtcdData(path)) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `cannot restore into ${path}: it contains the data of a cluster: use an empty --data-dir, or move this directory away`,
+      message: `cannot restore into ${path}: it contains the data of a cluster; use an empty --data-dir, or move this directory away`,
       details: { dataDir: path },
     });
   }
@@ -173,7 +173,7 @@ async function requireNoLivingServer(
   if (address === undefined) return;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `cannot restore: server ${address} of the cluster ${header.cluster} is running: stop all servers of the cluster first, or use --force to ignore it`,
+    message: `cannot restore: server ${address} of the cluster ${header.cluster} is running; stop all servers of the cluster first, or use --force to ignore it`,
     details: { address },
   });
 }
@@ -233,7 +233,7 @@ async function writeRecords(
   if (entries.length > 0) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `cannot restore: etcd has ${entries.length} keys of a cluster: use an empty etcd, or remove the keys with "etcdctl del --prefix ${ROOT}"`,
+      message: `cannot restore: etcd has ${entries.length} keys of a cluster; use an empty etcd, or remove the keys with "etcdctl del --prefix ${ROOT}"`,
     });
   }
   const restoreKey = recordKey("restore", { name: RESTORE_NAME });

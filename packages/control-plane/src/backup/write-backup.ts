@@ -80,6 +80,6 @@ function requirePage(page: RangePage): Extract<RangePage, { readonly kind: "page
   if (page.kind === "page") return page;
   throw new BerthError({
     code: "BERTH_ETCD_UNAVAILABLE",
-    message: "cannot create a backup: etcd compacted the revision before all records were read: try again",
+    message: "cannot create a backup: etcd compacted the revision before all records were read; try again",
   });
 }

@@ -188,7 +188,7 @@ export class Dispatcher {
     const { state, logger } = this.#options;
     if (generation <= generationOf(state)) return;
     const message =
-      "the cluster was restored from a backup on other servers, and its nodes have joined them: stop this server";
+      "the cluster was restored from a backup on other servers, and its nodes have joined them; stop this server";
     if (!this.#hasLoggedGeneration) logger.error({ nodeId, generation }, message);
     this.#hasLoggedGeneration = true;
     throw new BerthError({ code: "BERTH_STALE_EPOCH", message });

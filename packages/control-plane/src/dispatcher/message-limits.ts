@@ -178,7 +178,7 @@ function* statusLimits(status: TaskStatus): Generator<Limit> {
 function limitExceeded(nodeId: string, reason: string): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `message of node ${nodeId} rejected: ${reason}: restart its agent with the release of this server`,
+    message: `message of node ${nodeId} rejected: ${reason}; restart its agent with the release of this server`,
     details: { nodeId },
   });
 }

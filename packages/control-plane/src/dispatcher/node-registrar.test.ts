@@ -110,7 +110,7 @@ test("NodeRegistrar refuses the address of a live node, but not of a silent one"
   await expect(registrar.register(thief, never)).rejects.toMatchObject({
     code: "BERTH_CONFLICT",
     message:
-      "node thief was not registered: victim (node victim) is connected with address 192.0.2.1: set --advertise to an address of this host",
+      "node thief was not registered: victim (node victim) is connected with address 192.0.2.1; set --advertise to an address of this host",
   });
   suspects.add("victim");
   await registrar.register(thief, never);

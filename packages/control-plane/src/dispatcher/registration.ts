@@ -47,7 +47,7 @@ export async function readHello(
   });
   if (!NODE_ID.test(hello.nodeId)) {
     throw protocolError(
-      `invalid node id ${JSON.stringify(hello.nodeId)}: use up to 64 letters, digits, "_", "." and "-"`,
+      `invalid node id ${JSON.stringify(hello.nodeId)}; use up to 64 letters, digits, "_", "." and "-"`,
     );
   }
   return hello;
@@ -105,7 +105,7 @@ export function checkRegistration(
   if (known === undefined && nodes.size >= MAX_NODES) {
     throw new BerthError({
       code: "BERTH_LIMIT_EXCEEDED",
-      message: `node ${nodeId} was not registered: the cluster has ${MAX_NODES} nodes, which is the limit: remove nodes that are gone with "berth node rm"`,
+      message: `node ${nodeId} was not registered: the cluster has ${MAX_NODES} nodes, which is the limit; remove nodes that are gone with "berth node rm"`,
       details: { nodeId },
     });
   }
@@ -114,7 +114,7 @@ export function checkRegistration(
   const { claim, holder } = conflict;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `node ${nodeId} was not registered: ${nodeName(holder)} (node ${holder.id}) is connected with ${claim}: set --advertise to an address of this host`,
+    message: `node ${nodeId} was not registered: ${nodeName(holder)} (node ${holder.id}) is connected with ${claim}; set --advertise to an address of this host`,
     details: { nodeId, holder: holder.id },
   });
 }
@@ -125,14 +125,14 @@ export function requireAdmission(nodeId: string, { nodes }: ClusterState): void 
   if (node === undefined) {
     throw new BerthError({
       code: "BERTH_NOT_FOUND",
-      message: `node ${nodeId} was removed from the cluster: join again with "berth agent join" and a new token`,
+      message: `node ${nodeId} was removed from the cluster; join again with "berth agent join" and a new token`,
       details: { nodeId },
     });
   }
   if (!node.awaitsApproval) return;
   throw new BerthError({
     code: "BERTH_NODE_NOT_ACCEPTED",
-    message: `node ${nodeId} awaits approval: run "berth node accept ${nodeName(node)}"`,
+    message: `node ${nodeId} awaits approval; run "berth node accept ${nodeName(node)}"`,
     details: { nodeId },
   });
 }

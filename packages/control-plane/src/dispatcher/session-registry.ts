@@ -79,7 +79,7 @@ export class SessionRegistry {
 function duplicateNode(nodeId: string, peer: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: `another agent, at ${peer}, has registered as node ${nodeId}: two hosts use copies of the same data directory: give each host its own data directory`,
+    message: `another agent, at ${peer}, has registered as node ${nodeId}: two hosts use copies of the same data directory; give each host its own data directory`,
     details: { nodeId, peer },
   });
 }
@@ -87,7 +87,7 @@ function duplicateNode(nodeId: string, peer: string): BerthError {
 function sessionFailed(nodeId: string, cause: unknown): BerthError {
   return new BerthError({
     code: "BERTH_INTERNAL",
-    message: `the session of node ${nodeId} failed in the server: see the server's log`,
+    message: `the session of node ${nodeId} failed in the server; see the server's log`,
     cause,
     details: { nodeId },
   });

@@ -33,10 +33,10 @@ export function startHttpServer({ routes, ...options }: HttpServerOptions): Prom
       const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
       const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
       if (request.method !== "GET" && request.method !== "HEAD") {
-        return send(response, textResponse(405, "method not allowed: use GET"));
+        return send(response, textResponse(405, "method not allowed; use GET"));
       }
       if (route === undefined) {
-        return send(response, textResponse(404, `not found: try ${Object.keys(routes).join(" or ")}`));
+        return send(response, textResponse(404, `not found; try ${Object.keys(routes).join(" or ")}`));
       }
       if (!route.isPublic && client.kind === "stranger")
         return send(response, textResponse(403, forbiddenText(path, client.reason)));

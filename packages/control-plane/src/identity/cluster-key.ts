@@ -152,7 +152,7 @@ export function openWith(key: ClusterKey, sealed: Uint8Array, context: string): 
   }
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `cannot decrypt ${context}: this server has a different cluster key, or the record is damaged: copy the cluster key from another server`,
+    message: `cannot decrypt ${context}: this server has a different cluster key, or the record is damaged; copy the cluster key from another server`,
     cause: failure,
   });
 }
@@ -168,6 +168,6 @@ function decrypt({ bytes: key }: KeyVersion, sealed: Buffer, context: string): B
 function invalidKey(why: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `cannot read the cluster key: ${why}: copy it from another server`,
+    message: `cannot read the cluster key: ${why}; copy it from another server`,
   });
 }

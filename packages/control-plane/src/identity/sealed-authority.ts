@@ -86,7 +86,7 @@ export function issuingAuthority(authorities: Iterable<Authority>): Authority {
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
     message:
-      "the cluster has no authority that issues certificates: wait until the first leader has stored it",
+      "the cluster has no authority that issues certificates; wait until the first leader has stored it",
   });
 }
 

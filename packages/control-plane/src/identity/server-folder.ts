@@ -76,7 +76,7 @@ export class ServerFolder {
 
   /** Marks the folder as belonging to a joining server. */
   async beginJoin(): Promise<void> {
-    await this.#replace(JOINING_FILE, "This server has begun to join a cluster: run `berth server join`.\n");
+    await this.#replace(JOINING_FILE, "This server has begun to join a cluster; run `berth server join`.\n");
   }
 
   /** Marks the folder as belonging to a removed server. */
@@ -107,7 +107,7 @@ export class ServerFolder {
 
   /** Marks the folder as belonging to a server that is being restored from a backup. */
   async beginRestore(): Promise<void> {
-    await this.#replace(RESTORING_FILE, "A restore has begun: run `berth backup restore` again.\n");
+    await this.#replace(RESTORING_FILE, "A restore has begun; run `berth backup restore` again.\n");
   }
 
   async endRestore(): Promise<void> {
@@ -194,7 +194,7 @@ export class ServerFolder {
   async #require(name: string): Promise<string> {
     const text = await this.#read(name);
     if (text !== undefined) return text;
-    throw this.#invalid(`${name} is missing: copy it from another server, or join again`);
+    throw this.#invalid(`${name} is missing; copy it from another server, or join again`);
   }
 
   async #read(name: string): Promise<string | undefined> {

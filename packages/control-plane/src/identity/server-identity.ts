@@ -109,20 +109,20 @@ function serverIdOf({ certificate }: IdentityFiles): string {
   if (identity.kind === "server") return identity.id;
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `the data directory has the certificate of a ${identity.kind}: use another --data-dir for the server`,
+    message: `the data directory has the certificate of a ${identity.kind}; use another --data-dir for the server`,
   });
 }
 
 function interruptedJoin(path: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `this server has not finished joining its cluster (${path}): run "berth server join" again, or remove this folder to create a new cluster`,
+    message: `this server has not finished joining its cluster (${path}); run "berth server join" again, or remove this folder to create a new cluster`,
   });
 }
 
 function interruptedRestore(path: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `the restore of this server from a backup was interrupted (${path}): run "berth backup restore" again`,
+    message: `the restore of this server from a backup was interrupted (${path}); run "berth backup restore" again`,
   });
 }

@@ -67,7 +67,7 @@ function requireServerToken(token: string): void {
   if (kind === JoinKind.SERVER) return;
   throw new BerthError({
     code: "BERTH_TOKEN_INVALID",
-    message: `this join token is for a ${joinKindWord(kind)}: create one with "berth token create --role server"`,
+    message: `this join token is for a ${joinKindWord(kind)}; create one with "berth token create --role server"`,
   });
 }
 
@@ -80,7 +80,7 @@ function requireJoinable(state: FolderState, dataDir: string): void {
     throw notEmpty(dataDir, "this server is already in a cluster, and starts without joining again");
   }
   if (state.kind === "restoring")
-    throw notEmpty(dataDir, 'a restore has begun: run "berth backup restore" again');
+    throw notEmpty(dataDir, 'a restore has begun; run "berth backup restore" again');
   if (state.kind === "none" && state.hasBegunCluster)
     throw notEmpty(dataDir, "this server has begun to create a cluster");
 }
@@ -117,7 +117,7 @@ function invalidResponse(why: string): BerthError {
 function notEmpty(dataDir: string, why: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `cannot join with the data directory ${dataDir}: ${why}: use an empty --data-dir to join`,
+    message: `cannot join with the data directory ${dataDir}: ${why}; use an empty --data-dir to join`,
     details: { dataDir },
   });
 }

@@ -83,7 +83,7 @@ export function parseJoinArguments(argv: readonly string[], env: Readonly<NodeJS
   const [address = ""] = command.args;
   const { tokenFile, dataDir } = command.opts<{ tokenFile?: string; dataDir: string }>();
   if (!isHostPort(address))
-    throw invalidArguments(`invalid address ${JSON.stringify(address)}: use HOST:PORT`);
+    throw invalidArguments(`invalid address ${JSON.stringify(address)}; use HOST:PORT`);
   if (dataDir === "") throw invalidArguments("--data-dir must not be empty");
   return { kind: "join", address, tokenFile, dataDir };
 }

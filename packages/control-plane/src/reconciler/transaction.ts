@@ -112,7 +112,7 @@ export function groupConcurrent<T extends readonly EncodedChange[]>(
 function recordTooLarge(key: string, bytes: number): BerthError {
   return new BerthError({
     code: "BERTH_STORE_LIMIT",
-    message: `cannot store ${key}: the record has ${bytes} bytes, more than the limit of ${MAX_BYTES}: make it smaller`,
+    message: `cannot store ${key}: the record has ${bytes} bytes, more than the limit of ${MAX_BYTES}; make it smaller`,
     details: { key },
   });
 }

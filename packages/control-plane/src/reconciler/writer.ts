@@ -273,6 +273,6 @@ function createJob<T>(
 function conflict(): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: "another program changed the same records in etcd: nothing was written: try again",
+    message: "another program changed the same records in etcd: nothing was written; try again",
   });
 }

@@ -228,7 +228,7 @@ async function ownAddress({ etcdPath }: ServerIdentity, members: readonly string
   if (address !== undefined) return address;
   throw refused(
     members.length === 0
-      ? "its etcd has no other members: start the server as usual"
+      ? "its etcd has no other members; start the server as usual"
       : `none of the recorded members ${members.join(", ")} has the address of this server`,
   );
 }
@@ -246,7 +246,7 @@ function notRecoverable(dataDir: string, kind: string): BerthError {
         : "it has no data of an embedded etcd";
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `cannot recover from the data directory ${dataDir}: ${why}: use the --data-dir of a server of the cluster`,
+    message: `cannot recover from the data directory ${dataDir}: ${why}; use the --data-dir of a server of the cluster`,
     details: { dataDir },
   });
 }
@@ -254,6 +254,6 @@ function notRecoverable(dataDir: string, kind: string): BerthError {
 function etcdFailed(why: string): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_FAILED",
-    message: `etcd did not become the only member of its cluster: ${why}: repeat the command, or restore the copy of its data`,
+    message: `etcd did not become the only member of its cluster: ${why}; repeat the command, or restore the copy of its data`,
   });
 }

@@ -107,7 +107,7 @@ export function parseRecoverArguments(
 /** Returns false for any answer but "yes". @throws BerthError BERTH_INPUT_INVALID without a terminal */
 async function askToContinue({ stdin, stderr }: RecoverStreams, signal: AbortSignal): Promise<boolean> {
   if (stdin.isTTY !== true)
-    throw invalidArguments("a confirmation is required, but standard input is not a terminal: use --yes");
+    throw invalidArguments("a confirmation is required, but standard input is not a terminal; use --yes");
   const terminal = createInterface({ input: stdin, output: stderr });
   try {
     return (await terminal.question('Type "yes" to continue: ', { signal })).trim() === "yes";

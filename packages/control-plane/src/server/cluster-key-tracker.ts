@@ -167,7 +167,7 @@ async function fetchKey(
   const why = failures.length === 0 ? "no other server is running" : failures.join("; ");
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `this server does not have the cluster key ${id.slice(0, 12)}, which the cluster has been rotated to: ${why}: start a server that has it`,
+    message: `this server does not have the cluster key ${id.slice(0, 12)}, which the cluster has been rotated to: ${why}; start a server that has it`,
   });
 }
 

@@ -206,6 +206,6 @@ function createLeaderConnection(
 function leaderLostError(address: string): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
-    message: `lost connection to the leader at ${address} during the call: try again`,
+    message: `lost connection to the leader at ${address} during the call; try again`,
   });
 }

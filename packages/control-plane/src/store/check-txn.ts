@@ -34,7 +34,7 @@ export function checkTxn(request: TxnRequest): void {
 export function checkKey(key: string): void {
   if (KEY_PATTERN.test(key)) return;
   const shown = JSON.stringify(key.slice(0, 80));
-  throw invalid(`invalid store key ${shown}: use 1 to 512 printable ASCII characters`);
+  throw invalid(`invalid store key ${shown}; use 1 to 512 printable ASCII characters`);
 }
 
 /** Returns an upper bound of the request's encoded size. */
@@ -70,5 +70,5 @@ function invalid(message: string): BerthError {
 }
 
 function tooLarge(message: string): BerthError {
-  return new BerthError({ code: "BERTH_STORE_LIMIT", message: `${message}: split it` });
+  return new BerthError({ code: "BERTH_STORE_LIMIT", message: `${message}; split it` });
 }

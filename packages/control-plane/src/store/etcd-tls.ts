@@ -49,7 +49,7 @@ export async function readEtcdTls(files: EtcdTlsFiles, nowMs: number): Promise<E
   if (x509 !== undefined) checkCertificate(certificateFile, x509, nowMs, problems);
   if (x509 !== undefined && key !== undefined && !x509.checkPrivateKey(key)) {
     problems.push(
-      `the key in ${keyFile} does not belong to the certificate in ${certificateFile}: use the key for which the certificate was issued`,
+      `the key in ${keyFile} does not belong to the certificate in ${certificateFile}; use the key for which the certificate was issued`,
     );
   }
   if (
@@ -87,7 +87,7 @@ async function readText(path: string, problems: string[]): Promise<string | unde
       throw new Error(`it has ${status.size} bytes, more than ${MAX_FILE_BYTES}`);
     return await readFile(path, "utf8");
   } catch (error) {
-    problems.push(`cannot read ${path}: ${reasonOf(error)}: check its path and permissions`);
+    problems.push(`cannot read ${path}: ${reasonOf(error)}; check its path and permissions`);
     return undefined;
   }
 }

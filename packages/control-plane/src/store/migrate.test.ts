@@ -166,7 +166,7 @@ test("a server refuses a schema that is newer than its release, and writes nothi
   const error = {
     code: "BERTH_SCHEMA_UNSUPPORTED",
     message:
-      "the data in etcd has schema 2, but this release of berth supports schema 1: use the release that wrote it, or a newer one",
+      "the data in etcd has schema 2, but this release of berth supports schema 1; use the release that wrote it, or a newer one",
   };
   await expect(ensureSchema(store, OLD, never)).rejects.toMatchObject(error);
   await expect(readSchema(store, OLD, never)).rejects.toMatchObject(error);

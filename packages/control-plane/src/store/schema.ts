@@ -73,7 +73,7 @@ export async function readSchema(
   const results = outcome.kind === "committed" ? outcome.results : [];
   const [schema, migration] = results.map((result) => (result.kind === "get" ? result.entry : undefined));
   if (schema === undefined)
-    throw unsupported("the data in etcd has no schema version: restore a backup (berth backup restore)");
+    throw unsupported("the data in etcd has no schema version; restore a backup (berth backup restore)");
   const version = parseVersion(schema);
   requireSupported(version, own);
   return { version, modRevision: schema.modRevision, pending: migration && parsePending(migration) };
@@ -121,7 +121,7 @@ function parseVersion({ value }: Pick<Entry, "value">): number {
 }
 
 function parsePending({ value, modRevision }: Entry): PendingMigration {
-  const problem = `the migration in etcd is malformed: ${JSON.stringify(value.slice(0, 80))}: restore a backup (berth backup restore)`;
+  const problem = `the migration in etcd is malformed: ${JSON.stringify(value.slice(0, 80))}; restore a backup (berth backup restore)`;
   let parsed: unknown;
   try {
     parsed = JSON.parse(value);
@@ -141,7 +141,7 @@ function requireSupported(version: number, { oldest, newest }: SchemaVersions): 
       ? "use the release that wrote it, or a newer one"
       : 'run "berth upgrade finalize" with the release before this one first';
   throw unsupported(
-    `the data in etcd has schema ${version}, but this release of berth supports ${supported}: ${remedy}`,
+    `the data in etcd has schema ${version}, but this release of berth supports ${supported}; ${remedy}`,
   );
 }
 

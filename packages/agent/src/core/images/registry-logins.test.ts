@@ -61,7 +61,7 @@ describe("explainDenial()", () => {
     expect(explainDenial("host:5000/a:1", [], "no basic auth credentials")).toEqual({
       errorCode: "BERTH_REGISTRY_LOGIN_MISSING",
       reason:
-        'cannot pull image host:5000/a:1: no login for registry host:5000: run "berth registry login host:5000", or check the image name: no basic auth credentials',
+        'cannot pull image host:5000/a:1: no login for registry host:5000; run "berth registry login host:5000", or check the image name: no basic auth credentials',
     });
   });
 
@@ -71,7 +71,7 @@ describe("explainDenial()", () => {
     expect(denial).toEqual({
       errorCode: "BERTH_REGISTRY_LOGIN_REFUSED",
       reason:
-        'cannot pull image ghcr.io/a:1: registry ghcr.io refused the login of an identity token (stored with stack shop) and ci: deploy again with --with-registry-auth, or run "berth registry login ghcr.io", or check the image name: unauthorized',
+        'cannot pull image ghcr.io/a:1: registry ghcr.io refused the login of an identity token (stored with stack shop) and ci; deploy again with --with-registry-auth, or run "berth registry login ghcr.io", or check the image name: unauthorized',
     });
     expect(JSON.stringify(denial)).not.toContain(SECRET);
   });

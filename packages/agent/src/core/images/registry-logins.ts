@@ -71,7 +71,7 @@ export function explainDenial(
   if (logins.length === 0) {
     return {
       errorCode: "BERTH_REGISTRY_LOGIN_MISSING",
-      reason: `${intro}: no login for registry ${server}: run "berth registry login ${server}", or check the image name: ${message}`,
+      reason: `${intro}: no login for registry ${server}; run "berth registry login ${server}", or check the image name: ${message}`,
     };
   }
   const names = logins.map(describeLogin).join(" and ");
@@ -80,7 +80,7 @@ export function explainDenial(
     : `run "berth registry login ${server}"`;
   return {
     errorCode: "BERTH_REGISTRY_LOGIN_REFUSED",
-    reason: `${intro}: registry ${server} refused the login of ${names}: ${remedy}, or check the image name: ${message}`,
+    reason: `${intro}: registry ${server} refused the login of ${names}; ${remedy}, or check the image name: ${message}`,
   };
 }
 

@@ -58,7 +58,7 @@ it("planNetwork refuses a network whose subnet conflicts with a route of the hos
     state: {
       kind: "refused",
       reason:
-        "BERTH_NETWORK_OVERLAP: subnet 10.64.0.0/18 overlaps 10.64.5.0/24, which this host reaches through eth1: choose a different subnet for the network (ipam), or a different --network-pool for the servers",
+        "BERTH_NETWORK_OVERLAP: subnet 10.64.0.0/18 overlaps 10.64.5.0/24, which this host reaches through eth1; choose a different subnet for the network (ipam), or a different --network-pool for the servers",
     },
     steps: [],
   });

@@ -136,7 +136,7 @@ describe("planNetwork", () => {
     expect(state).toEqual({
       kind: "waiting",
       reason:
-        "this host already has a Docker network named shop_default (0123456789ab) that berth did not create: remove it",
+        "this host already has a Docker network named shop_default (0123456789ab) that berth did not create; remove it",
     });
   });
 

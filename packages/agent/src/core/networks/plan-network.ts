@@ -142,7 +142,7 @@ function planCreation(
   }
   if (foreign !== undefined) {
     return waiting(
-      `this host already has a Docker network named ${name} (${foreign.id.slice(0, 12)}) that berth did not create: remove it`,
+      `this host already has a Docker network named ${name} (${foreign.id.slice(0, 12)}) that berth did not create; remove it`,
     );
   }
   const overlap = overlapReason(network, routes);
@@ -162,7 +162,7 @@ function overlapReason({ subnet: text }: AssignedNetwork, routes: readonly HostR
   const route = subnet && conflictingRoute(subnet, routes);
   if (route === undefined) return undefined;
   const target = `${subnetText(route.subnet)}, which this host reaches through ${route.device || "gateways"}`;
-  return `BERTH_NETWORK_OVERLAP: subnet ${text} overlaps ${target}: choose a different subnet for the network (ipam), or a different --network-pool for the servers`;
+  return `BERTH_NETWORK_OVERLAP: subnet ${text} overlaps ${target}; choose a different subnet for the network (ipam), or a different --network-pool for the servers`;
 }
 
 function maxNetworkMtu({ spec }: AssignedNetwork, uplinkMtu: number, address: string): number {
@@ -179,7 +179,7 @@ export function mtuProblems(
     const maxMtu = maxNetworkMtu(network, uplinkMtu, address);
     if (network.mtu <= maxMtu) return [];
     return [
-      `network ${network.spec?.name}: its MTU is ${network.mtu}, but this host's uplink allows ${maxMtu}: large UDP packets to this host are lost: raise the uplink's MTU from ${uplinkMtu}, or recreate the network`,
+      `network ${network.spec?.name}: its MTU is ${network.mtu}, but this host's uplink allows ${maxMtu}: large UDP packets to this host are lost; raise the uplink's MTU from ${uplinkMtu}, or recreate the network`,
     ];
   });
 }

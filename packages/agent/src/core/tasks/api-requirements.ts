@@ -48,7 +48,7 @@ const API_REQUIREMENTS: readonly ApiRequirement[] = [
 /** Returns why this node's Docker cannot run the spec as written, or undefined when it can. */
 export function unsupportedReason(spec: AssignedSpec, apiVersion: string): string | undefined {
   if (spec.task === undefined) {
-    return `version ${spec.version} of the service is unreadable in the store: deploy it again`;
+    return `version ${spec.version} of the service is unreadable in the store; deploy it again`;
   }
   const { container, networks } = spec.task;
   if (container === undefined) return "the service's spec has no container";

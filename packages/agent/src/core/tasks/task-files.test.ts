@@ -132,10 +132,10 @@ describe("reconcile of a task with a secret", () => {
 
   test.each<[string, Partial<TaskView>, Partial<FileMount>]>([
     ["this node has rootless Docker", { node: { ...NODE, isolation: "rootless Docker" } }, {}],
-    ["the leader has not set its version: update the service again", {}, { versionId: "" }],
+    ["the leader has not set its version; update the service again", {}, { versionId: "" }],
     ["secret shop_password: its version ID is invalid", {}, { versionId: "../../etc" }],
-    ['invalid uid "root": use a number', {}, { uid: "root" }],
-    ['invalid gid "4294967295": use a number', {}, { gid: "4294967295" }],
+    ['invalid uid "root"; use a number', {}, { uid: "root" }],
+    ['invalid gid "4294967295"; use a number', {}, { gid: "4294967295" }],
   ])("is rejected: %s", (reason, fields, mount) => {
     const view = viewOf(fields, { files: [{ ...SECRET, ...mount }] });
     const { status, step } = reconcile(view, NOW_MS);

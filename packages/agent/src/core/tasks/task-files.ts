@@ -88,10 +88,10 @@ export function fileRefusal(
 }
 
 function mountProblem({ versionId, uid, gid }: FileMount): string | undefined {
-  if (versionId === "") return "the leader has not set its version: update the service again";
+  if (versionId === "") return "the leader has not set its version; update the service again";
   if (!SAFE_NAME.test(versionId)) return "its version ID is invalid";
-  if (parseId(uid) === undefined) return `invalid uid ${JSON.stringify(uid)}: use a number`;
-  if (parseId(gid) === undefined) return `invalid gid ${JSON.stringify(gid)}: use a number`;
+  if (parseId(uid) === undefined) return `invalid uid ${JSON.stringify(uid)}; use a number`;
+  if (parseId(gid) === undefined) return `invalid gid ${JSON.stringify(gid)}; use a number`;
   return undefined;
 }
 

@@ -129,6 +129,6 @@ async function findKernelProblem(signal: AbortSignal): Promise<string | undefine
   const failure = await runNft(SELF_TEST_RULESET, { signal, isDryRun: true });
   if (failure !== undefined) return failure.replace(/^.*?Error: /, "nft: ");
   const forwarding = await readFile(IP_FORWARD, "utf8").catch(() => "");
-  if (forwarding.trim() !== "1") return `IP forwarding is disabled: set ${IP_FORWARD} to 1`;
+  if (forwarding.trim() !== "1") return `IP forwarding is disabled; set ${IP_FORWARD} to 1`;
   return undefined;
 }

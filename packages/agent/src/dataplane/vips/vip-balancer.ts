@@ -133,7 +133,7 @@ export class VipBalancer {
     }
     if (this.#mustReload) {
       await access(BRIDGE_NETFILTER).catch(() => {
-        throw new Error("kernel module br_netfilter is not loaded: run modprobe br_netfilter");
+        throw new Error("kernel module br_netfilter is not loaded; run modprobe br_netfilter");
       });
       await this.#runNft(this.#ruleset.load(vips));
       this.#mustReload = false;

@@ -28,13 +28,13 @@ export function negotiateVersion(json: unknown): DaemonVersion {
   if (compareVersions(newest, OLDEST_API_VERSION) < 0) {
     throw new EngineError(
       "api-version",
-      `Docker ${version} supports API ${newest} at most, but berth requires ${OLDEST_API_VERSION}: upgrade Docker to 20.10 or newer`,
+      `Docker ${version} supports API ${newest} at most, but berth requires ${OLDEST_API_VERSION}; upgrade Docker to 20.10 or newer`,
     );
   }
   if (compareVersions(oldest, NEWEST_API_VERSION) > 0) {
     throw new EngineError(
       "api-version",
-      `Docker ${version} requires API ${oldest} or newer, but this release of berth supports ${NEWEST_API_VERSION} at most: upgrade berth`,
+      `Docker ${version} requires API ${oldest} or newer, but this release of berth supports ${NEWEST_API_VERSION} at most; upgrade berth`,
     );
   }
   const apiVersion = compareVersions(newest, NEWEST_API_VERSION) < 0 ? newest : NEWEST_API_VERSION;

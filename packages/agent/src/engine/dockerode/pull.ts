@@ -99,7 +99,7 @@ class SilenceTimer {
     outer.addEventListener("abort", this.#onAbort, { once: true });
     this.#timer = setTimeout(() => {
       const seconds = SILENCE_TIMEOUT_MS / 1_000;
-      const message = `no progress for ${seconds} s while pulling ${image}: check that its registry is reachable`;
+      const message = `no progress for ${seconds} s while pulling ${image}; check that its registry is reachable`;
       this.#controller.abort(new EngineError("failed", message));
     }, SILENCE_TIMEOUT_MS);
   }

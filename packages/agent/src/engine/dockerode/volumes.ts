@@ -62,7 +62,7 @@ export async function pruneVolumes(
     if (!isEngineError(error) || !UNKNOWN_FILTER.test(error.message)) throw error;
     if (all) return client.request(call);
     const message =
-      "this Docker version (before 23.0) also removes unused named volumes: use --all, or upgrade Docker";
+      "this Docker version (before 23.0) also removes unused named volumes; use --all, or upgrade Docker";
     throw new EngineError("invalid", message, error);
   });
   return {

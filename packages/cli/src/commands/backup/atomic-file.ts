@@ -79,6 +79,6 @@ async function unlessUnwritable<T>(path: string, run: () => Promise<T>): Promise
 function fileExists(path: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: `${path} already exists: use another name, or --force to replace it`,
+    message: `${path} already exists; use another name, or --force to replace it`,
   });
 }

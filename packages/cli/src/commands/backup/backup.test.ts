@@ -73,7 +73,7 @@ describe("backup create", () => {
     const options = { cwd, stdin: PASSPHRASE };
     const refused = await berth("backup create b.age", handlers, options);
     expect(refused.code).toBe(1);
-    expect(refused.err).toContain("already exists: use another name, or --force to replace it");
+    expect(refused.err).toContain("already exists; use another name, or --force to replace it");
     expect(requests).toEqual([]);
     expect((await berth("backup create --force b.age", handlers, options)).code).toBe(0);
     expect(await readFile(join(cwd, "b.age"), "utf8")).toBe("age-file");

@@ -49,6 +49,6 @@ async function download(
   if (summary !== undefined) return summary;
   throw new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
-    message: "the server ended the backup before it was complete: try again",
+    message: "the server ended the backup before it was complete; try again",
   });
 }

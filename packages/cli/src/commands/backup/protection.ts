@@ -57,7 +57,7 @@ async function readKeys(cli: Cli, file: string): Promise<string[]> {
   if (keys.length > 0) return keys;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `${name} contains no key: use a file that age-keygen has created`,
+    message: `${name} contains no key; use a file that age-keygen has created`,
   });
 }
 

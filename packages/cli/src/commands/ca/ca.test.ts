@@ -204,7 +204,7 @@ test("ca show prints the certificate of the issuing CA, or of the given one", as
   expect((await berth("ca show aaa", handlers)).out).toBe(`PEM of ${OLD}\n`);
   expect(JSON.parse((await berth("ca show -o json", handlers)).out)).toMatchObject({ fingerprint: NEW });
   const { code, err } = await berth("ca show c", handlers);
-  expect([code, err]).toEqual([1, 'error: CA "c" not found: see "berth ca ls"\n(BERTH_NOT_FOUND)\n']);
+  expect([code, err]).toEqual([1, 'error: CA "c" not found; see "berth ca ls"\n(BERTH_NOT_FOUND)\n']);
 });
 
 test("ca rm removes a CA, and passes on why not", async () => {

@@ -29,6 +29,6 @@ function select(authorities: readonly AuthorityRow[], reference: string | undefi
   }
   const issuing = authorities.find(({ state, use }) => state === AuthorityState.ISSUING && use === "cluster");
   if (issuing !== undefined) return issuing;
-  const message = 'no CA issues certificates: see "berth ca ls"';
+  const message = 'no CA issues certificates; see "berth ca ls"';
   throw new BerthError({ code: "BERTH_NOT_FOUND", message });
 }

@@ -91,7 +91,7 @@ function requireInvitation(token: string): void {
   const command = kind === JoinKind.NODE ? "berth agent join" : "berth server join";
   throw new BerthError({
     code: "BERTH_TOKEN_INVALID",
-    message: `this is a join token of the role ${joinKindWord(kind)}, not an invitation: use it with "${command}", or ask for an invitation ("berth user invite")`,
+    message: `this is a join token of the role ${joinKindWord(kind)}, not an invitation; use it with "${command}", or ask for an invitation ("berth user invite")`,
   });
 }
 
@@ -99,7 +99,7 @@ async function selectServer(cli: Cli, addresses: readonly string[]): Promise<str
   if (addresses.some((address) => socketPathOf(address) !== undefined)) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: "cannot accept an invitation over a unix socket, which needs no identity: use HOST:PORT",
+      message: "cannot accept an invitation over a unix socket, which needs no identity; use HOST:PORT",
     });
   }
   const [first = ""] = addresses;

@@ -190,7 +190,7 @@ describe("a context without an identity", () => {
       const { code, err } = await home.berth(`context create lab --server ${server}`);
       expect(code).toBe(2);
       expect(err).toContain(
-        `context lab needs an identity for ${server}: ask an administrator for an invitation`,
+        `context lab needs an identity for ${server}; ask an administrator for an invitation`,
       );
     }
     expect((await home.berth("context create lab --server unix:/run/x.sock")).code).toBe(0);

@@ -29,7 +29,7 @@ export interface ContextCreateOptions extends GlobalOptions {
 export async function createContext(cli: Cli, options: ContextCreateOptions, name: string): Promise<void> {
   if (!CONTEXT_NAME.test(name))
     throw invalidContextError(
-      `invalid context name ${JSON.stringify(name)}: use up to 63 letters, digits, -, _ and .`,
+      `invalid context name ${JSON.stringify(name)}; use up to 63 letters, digits, -, _ and .`,
     );
   const server = requireServers(options, "create");
   const { invitationFile: file } = options;
@@ -56,7 +56,7 @@ export async function updateContext(cli: Cli, options: GlobalOptions, name: stri
     const saved = requireContext(config.contexts, name);
     if (saved.identity === undefined && localTarget(server) === undefined) {
       throw invalidContextError(
-        `context ${name} has no identity for ${server}: use "berth context create ${name}" with an invitation`,
+        `context ${name} has no identity for ${server}; use "berth context create ${name}" with an invitation`,
       );
     }
     return { ...config, contexts: { ...config.contexts, [name]: { ...saved, server } } };
@@ -89,13 +89,13 @@ export async function removeContext(cli: Cli, _options: GlobalOptions, name: str
 async function createWithoutIdentity(cli: Cli, name: string, server: string): Promise<void> {
   if (localTarget(server) === undefined) {
     throw invalidContextError(
-      `context ${name} needs an identity for ${server}: ask an administrator for an invitation ("berth user invite"), and pass it with --invitation-file PATH, or - for standard input; only unix sockets need none`,
+      `context ${name} needs an identity for ${server}; ask an administrator for an invitation ("berth user invite"), and pass it with --invitation-file PATH, or - for standard input; only unix sockets need none`,
     );
   }
   await editContexts(cli, (config) => {
     if (identityOf(config, cli, name) !== undefined) {
       throw invalidContextError(
-        `context ${name} has an identity, which would be lost: use --invitation-file to replace it, "berth context update" to change only the servers, or "berth context rm"`,
+        `context ${name} has an identity, which would be lost; use --invitation-file to replace it, "berth context update" to change only the servers, or "berth context rm"`,
       );
     }
     return { ...config, contexts: { ...config.contexts, [name]: { server } } };
@@ -127,7 +127,7 @@ async function removeUnusedIdentities(cli: Cli, name: string): Promise<void> {
 
 function requireServers({ server }: GlobalOptions, command: string): string {
   if (server !== undefined) return parseServerAddresses(server);
-  throw invalidContextError(`no server address: use berth context ${command} NAME --server HOST:PORT`);
+  throw invalidContextError(`no server address; use berth context ${command} NAME --server HOST:PORT`);
 }
 
 function requireContext(contexts: ContextConfig["contexts"], name: string): SavedContext {
@@ -135,7 +135,7 @@ function requireContext(contexts: ContextConfig["contexts"], name: string): Save
   if (saved !== undefined) return saved;
   const names = Object.keys(contexts);
   const hint = names.length === 0 ? "no contexts are saved" : `saved contexts are ${names.join(", ")}`;
-  throw invalidContextError(`no such context: ${name}: ${hint}`);
+  throw invalidContextError(`no such context: ${name}; ${hint}`);
 }
 
 function invalidContextError(message: string): BerthError {

@@ -101,6 +101,6 @@ async function* withFailure(
 function incompleteError(): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
-    message: "the copy is incomplete: the server closed the connection: try again",
+    message: "the copy is incomplete: the server closed the connection; try again",
   });
 }

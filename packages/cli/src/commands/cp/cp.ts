@@ -31,8 +31,8 @@ export async function copyFiles(cli: Cli, options: CopyOptions, from: string, to
     return withClient(cli, options, (client) => copyTo(cli, client, { options, source, destination }));
   const reason =
     source.kind === "task"
-      ? "copying between tasks is not supported: copy to a local path first"
-      : "neither path names a task: use TASK:PATH for one of them";
+      ? "copying between tasks is not supported; copy to a local path first"
+      : "neither path names a task; use TASK:PATH for one of them";
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `cannot copy ${from} to ${to}: ${reason}`,

@@ -151,8 +151,8 @@ describe("config create", () => {
       [
         2,
         "error: config app was not stored:
-        app.conf.in:1:3: the placeholder "{{env \\"A\\"}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot
-        app.conf.in:2:4: the placeholder "{{if x}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot
+        app.conf.in:1:3: the placeholder "{{env \\"A\\"}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot
+        app.conf.in:2:4: the placeholder "{{if x}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot
       (BERTH_INPUT_INVALID)
       ",
       ]
@@ -348,7 +348,7 @@ describe("rm", () => {
   });
 
   test("fails when a service uses one", async () => {
-    const message = "secret key is used by service shop_web: update the service first";
+    const message = "secret key is used by service shop_web; update the service first";
     const removeFiles: FakeControlHandlers["removeFiles"] = async () => {
       throw new BerthError({ code: "BERTH_FILE_IN_USE", message });
     };

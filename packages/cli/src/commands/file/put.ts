@@ -137,6 +137,6 @@ function outcomeLine({ fileKind, name, kind, version }: FileOutcome): string {
 /** @throws BerthError BERTH_PROTOCOL when the server returned no outcome. */
 function requireOutcome({ outcome }: PutFileResponse, name: string): FileOutcome {
   if (outcome !== undefined) return outcome;
-  const message = `the server returned no outcome for ${name}: check it with berth secret ls or berth config ls`;
+  const message = `the server returned no outcome for ${name}; check it with berth secret ls or berth config ls`;
   throw new BerthError({ code: "BERTH_PROTOCOL", message });
 }

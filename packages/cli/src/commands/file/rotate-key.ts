@@ -125,7 +125,7 @@ function rotationError(id: string, status: string | undefined, timeoutMs: number
     code: "BERTH_NOT_CONVERGED",
     message:
       status === undefined
-        ? `${subject} was abandoned: no running server has the key: nothing was encrypted with it: run the command again`
+        ? `${subject} was abandoned: no running server has the key: nothing was encrypted with it; run the command again`
         : `${subject} has not finished within ${timeoutMs / 1_000} s: ${status}: it continues in the background; check it with "berth secret rotate-key --status"`,
   });
 }

@@ -36,7 +36,7 @@ function networkSpecFrom(options: NetworkCreateOptions, name: string): NetworkSp
   if (!DRIVERS.includes(options.driver)) {
     throw invalidOption(
       "--driver",
-      `${JSON.stringify(options.driver)} is not a supported driver: use ${DRIVERS.join(" or ")}`,
+      `${JSON.stringify(options.driver)} is not a supported driver; use ${DRIVERS.join(" or ")}`,
     );
   }
   const spec = NetworkSpec.fromPartial({

@@ -136,7 +136,7 @@ describe("network", () => {
   });
 
   test.each([
-    ["network create -d macvlan x", '--driver: "macvlan" is not a supported driver: use overlay or bridge'],
+    ["network create -d macvlan x", '--driver: "macvlan" is not a supported driver; use overlay or bridge'],
     ["network create --opt x=y x", '--opt: "x=y" is not encrypted=true'],
     [
       "network create --opt encrypted=ture x",

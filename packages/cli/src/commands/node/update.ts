@@ -21,7 +21,7 @@ const AVAILABILITIES = {
 export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: string): Promise<void> {
   const { availability, labelAdd = [], labelRm = [] } = options;
   if (availability === undefined && labelAdd.length === 0 && labelRm.length === 0) {
-    throw invalidOption("node update", "nothing to update: use --availability, --label-add or --label-rm");
+    throw invalidOption("node update", "nothing to update; use --availability, --label-add or --label-rm");
   }
   const request = {
     node,

@@ -85,7 +85,7 @@ describe("policy files", () => {
   });
 
   test.each([
-    ["", "p:1:1: the file is empty: use rules: [] for no rules"],
+    ["", "p:1:1: the file is empty; use rules: [] for no rules"],
     ["{}", "p:1:1: the file has no rules"],
     ["rules: []\n---\nrules: []", "p:3:1: the file has more than one document"],
     [
@@ -119,8 +119,8 @@ describe("policy files", () => {
   test("report all problems at once", async () => {
     const text = "rules:\n  - name: a b\n    stacks: []\n    ports: {deny: [web]}\n";
     const { err } = await berth("policy set -", {}, { cwd, stdin: text });
-    expect(err).toBe(`<stdin>:2:11: rules[0].name: invalid rule name "a b": use letters, digits, -, _ and .
-<stdin>:3:13: rules[0].stacks: the rule has no stacks: use ["*"] for all stacks
+    expect(err).toBe(`<stdin>:2:11: rules[0].name: invalid rule name "a b"; use letters, digits, -, _ and .
+<stdin>:3:13: rules[0].stacks: the rule has no stacks; use ["*"] for all stacks
 <stdin>:4:20: rules[0].ports.deny[0]: "web" is not a port or a range such as 1024-65535
 error: 3 errors in <stdin>
 (BERTH_INPUT_INVALID)

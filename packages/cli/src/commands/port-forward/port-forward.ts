@@ -72,7 +72,7 @@ async function listen(host: string, { local }: ForwardedPort): Promise<Server> {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${host}:${local}: ${reason}: choose another local port, as in 8081:80`,
+      message: `cannot listen on ${host}:${local}: ${reason}; choose another local port, as in 8081:80`,
       cause,
     });
   }

@@ -39,7 +39,7 @@ function requireServer(name: string): string {
   const server = parseRegistryServer(name);
   if (server !== undefined) return server;
   throw invalidInput(
-    `${JSON.stringify(name)} is not a registry: specify its host, such as ghcr.io or registry.example.com:5000`,
+    `${JSON.stringify(name)} is not a registry; specify its host, such as ghcr.io or registry.example.com:5000`,
   );
 }
 
@@ -52,7 +52,7 @@ async function readPassword(cli: Cli, { passwordStdin = false }: LoginOptions): 
       .replace(/\r?\n$/, "");
   }
   if (cli.streams.isInputTty) return cli.readSecret({ file: "-", prompt: "Password: ", what: "password" });
-  throw invalidInput("standard input is not a terminal: use --password-stdin to read the password from it");
+  throw invalidInput("standard input is not a terminal; use --password-stdin to read the password from it");
 }
 
 function invalidInput(message: string): BerthError {

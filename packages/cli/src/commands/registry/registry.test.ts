@@ -55,7 +55,7 @@ describe("registry login", () => {
     ["registry login ghcr.io", "required option '-u, --username <name>' not specified"],
     [
       "registry login -u ci ghcr.io",
-      "standard input is not a terminal: use --password-stdin to read the password from it",
+      "standard input is not a terminal; use --password-stdin to read the password from it",
     ],
     ["registry login -u ci --password-stdin http://", '"http://" is not a registry'],
     ["registry login -u a:b --password-stdin ghcr.io", "the username must have at most 255 characters"],

@@ -12,7 +12,7 @@ export function parseVolumeOption(text: string): string {
     );
   if (second === undefined) return `type=volume,target=${first}`;
   if (first.startsWith(".") || first.startsWith("~"))
-    throw invalidOption("--volume", `${JSON.stringify(first)} is not a path on a node: use an absolute path`);
+    throw invalidOption("--volume", `${JSON.stringify(first)} is not a path on a node; use an absolute path`);
   const type = first.startsWith("/") ? "bind" : "volume";
   return `type=${type},source=${first},target=${second}${mode === "ro" ? ",readonly" : ""}`;
 }

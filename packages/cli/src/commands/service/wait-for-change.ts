@@ -42,6 +42,6 @@ export async function waitForChange(
 /** @throws BerthError BERTH_PROTOCOL when the server returned no outcome. */
 export function requireOutcome(outcome: ServiceOutcome | undefined, service: string): ServiceOutcome {
   if (outcome !== undefined) return outcome;
-  const message = `the server returned no outcome for ${service}: check it with berth service inspect`;
+  const message = `the server returned no outcome for ${service}; check it with berth service inspect`;
   throw new BerthError({ code: "BERTH_PROTOCOL", message });
 }

@@ -78,7 +78,7 @@ function findComposeFiles(directory: string): readonly string[] {
     return existsSync(join(directory, override)) ? [name, override] : [name];
   }
   const names = DEFAULT_FILES.map(([name]) => name).join(", ");
-  const message = `no Compose file in ${directory} (${names}): use -c FILE`;
+  const message = `no Compose file in ${directory} (${names}); use -c FILE`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 

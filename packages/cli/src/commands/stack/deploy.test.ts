@@ -66,7 +66,7 @@ describe("stack deploy", () => {
     );
     expect(requests[0]?.services.map(({ task }) => task?.container?.image)).toEqual(["shop-web", "worker:1"]);
     const failed = await berth("stack deploy -c c.yaml shop", { deployStack }, { cwd });
-    expect(failed.err).toContain("cannot build images: PATH is not set: start Docker, or use --no-build");
+    expect(failed.err).toContain("cannot build images: PATH is not set; start Docker, or use --no-build");
     const missing = await berth("stack deploy -c c.yaml --no-build shop", { deployStack }, { cwd });
     expect(missing.err).toContain("(BERTH_ENGINE_UNAVAILABLE)");
     const both = await berth("stack deploy -c c.yaml --no-build --push shop", { deployStack }, { cwd });

@@ -60,7 +60,7 @@ export class ContainerSession {
     this.#cli = cli;
     this.#options = options;
     if (options.tty && options.stdin && !cli.streams.isInputTty)
-      throw invalidOption("--tty", "the input device is not a TTY: remove -t");
+      throw invalidOption("--tty", "the input device is not a TTY; remove -t");
   }
 
   /** The task of the process. Undefined before the process is connected. */

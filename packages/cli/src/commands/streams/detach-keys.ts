@@ -11,7 +11,7 @@ export function parseDetachKeys(text: string): readonly number[] {
     if (/^[\x20-\x7e]$/.test(key)) return key.charCodeAt(0);
     throw invalidOption(
       "--detach-keys",
-      `${JSON.stringify(key)} is not a key: use a letter, or ctrl- and one of a-z @[\\]^_`,
+      `${JSON.stringify(key)} is not a key; use a letter, or ctrl- and one of a-z @[\\]^_`,
     );
   });
 }

@@ -22,7 +22,7 @@ export async function pruneVolumes(cli: Cli, options: VolumePruneOptions): Promi
     const where = node === "" ? "of all nodes" : `of ${node}`;
     throw invalidOption(
       "volume prune",
-      `this removes ${scope} ${where} that no container uses: use --force to confirm`,
+      `this removes ${scope} ${where} that no container uses; use --force to confirm`,
     );
   }
   const { nodes } = await withClient(cli, options, (client) =>

@@ -45,6 +45,6 @@ async function findNode(cli: Cli, client: ControlClient, name: string): Promise<
   const hosts = [first, ...others].map((row) => row?.node).join(", ");
   throw new BerthError({
     code: "BERTH_AMBIGUOUS",
-    message: `volume ${name} is on several nodes (${hosts}): choose one with --node`,
+    message: `volume ${name} is on several nodes (${hosts}); choose one with --node`,
   });
 }

@@ -101,19 +101,19 @@ x-berth.cron: "@hourly"`);
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:5:7: services.s.x-berth.crn: unknown key "crn"; did you mean "cron"?",
-        "c.yaml:6:7: services.s.x-berth.cron: schedule must be set: use a form such as "0 3 * * *" or "@hourly"",
+        "c.yaml:6:7: services.s.x-berth.cron: schedule must be set; use a form such as "0 3 * * *" or "@hourly"",
         "c.yaml:7:40: services.s.x-berth.autoscale.target_cpu: must be a number, not the text "lots"",
         "c.yaml:8:7: services.s.x-berth.failover: after and never are mutually exclusive",
-        "c.yaml:10:7: services.s.x-berth.at-most-one: at_most_one and at-most-one are the same key: remove one of them",
-        "c.yaml:11:16: services.s.x-berth.volumes: "glue" is invalid: use sticky, any",
+        "c.yaml:10:7: services.s.x-berth.at-most-one: at_most_one and at-most-one are the same key; remove one of them",
+        "c.yaml:11:16: services.s.x-berth.volumes: "glue" is invalid; use sticky, any",
         "c.yaml:12:26: services.s.x-berth.progress_deadline: the duration "5" has no unit; did you mean "5s"?",
         "c.yaml:13:15: services.s.deploy.x-berth: x-berth must be a key of the service, next to image",
-        "c.yaml:14:5: services.s.x-berth.cron: unknown key "x-berth.cron": use x-berth: { cron: … }",
+        "c.yaml:14:5: services.s.x-berth.cron: unknown key "x-berth.cron"; use x-berth: { cron: … }",
       ]
     `);
     expect(loadService("x-berth:").messages).toEqual([]);
     expect(loadText("services: { my-x-berth: { image: a, x-berth-cron: daily } }").messages).toEqual([
-      'c.yaml:1:37: services.my-x-berth.x-berth-cron: unknown key "x-berth-cron": use x-berth: { cron: … }',
+      'c.yaml:1:37: services.my-x-berth.x-berth-cron: unknown key "x-berth-cron"; use x-berth: { cron: … }',
     ]);
     expect(loadService("x-berth: [cron]").messages).toEqual([
       "c.yaml:4:14: services.s.x-berth: must be a mapping, not a list",

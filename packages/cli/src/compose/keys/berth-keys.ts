@@ -72,7 +72,7 @@ function readAtMostOne(cursor: Cursor, draft: ServiceDraft): void {
   if (draft.origins.has("at_most_one")) {
     cursor.diagnostics.error(
       keyPlace(cursor),
-      "at_most_one and at-most-one are the same key: remove one of them",
+      "at_most_one and at-most-one are the same key; remove one of them",
     );
   } else setAtMostOne(cursor, draft);
 }
@@ -103,7 +103,7 @@ export function rejectBerthKeys(cursor: Cursor): void {
 function reportFlatKey(key: string, field: Cursor): void {
   const setting = key.slice(BERTH_KEY.length).replace(/^[^a-z]+/, "");
   const known = Object.keys(BERTH_KEYS).find((name) => name === setting) ?? "KEY";
-  field.diagnostics.error(keyPlace(field), `unknown key "${key}": use ${BERTH_KEY}: { ${known}: … }`);
+  field.diagnostics.error(keyPlace(field), `unknown key "${key}"; use ${BERTH_KEY}: { ${known}: … }`);
 }
 
 /** Returns the fields of a mapping whose keys are `x-berth` or a misspelling of it. */

@@ -20,7 +20,7 @@ export function readCron(cursor: Cursor, draft: ServiceDraft): void {
   if (cron.schedule === "") {
     cursor.diagnostics.error(
       keyPlace(cursor),
-      'schedule must be set: use a form such as "0 3 * * *" or "@hourly"',
+      'schedule must be set; use a form such as "0 3 * * *" or "@hourly"',
     );
   } else {
     draft.spec.cron = cron;

@@ -47,9 +47,9 @@ ${OTHERS}`);
       [
         "c.yaml:5:7: services.web.depends_on.bd: undefined service "bd"; did you mean "db"?",
         "c.yaml:6:7: services.web.depends_on.gone: undefined service "gone"",
-        "c.yaml:7:7: services.web.depends_on.tool: service "tool" is disabled: use --profile debug, or set required: false",
-        "c.yaml:8:24: services.web.depends_on.db.condition: "service_ready" is invalid: use service_started, service_healthy, service_completed_successfully",
-        "c.yaml:12:31: warning: services.tool.profiles: the service is disabled: use --profile debug to enable it",
+        "c.yaml:7:7: services.web.depends_on.tool: service "tool" is disabled; use --profile debug, or set required: false",
+        "c.yaml:8:24: services.web.depends_on.db.condition: "service_ready" is invalid; use service_started, service_healthy, service_completed_successfully",
+        "c.yaml:12:31: warning: services.tool.profiles: the service is disabled; use --profile debug to enable it",
       ]
     `);
     expect(specs[1]?.dependsOn).toEqual([]);

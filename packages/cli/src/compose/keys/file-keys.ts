@@ -84,7 +84,7 @@ export function readEnvSecrets(cursor: Cursor, draft: ServiceDraft): void {
   if (secretFields.length === 0) return;
   cursor.diagnostics.warn(
     keyPlace(cursor),
-    "docker inspect shows these secrets, and Docker stores them on the hosts' disks: use secrets if the program can read files",
+    "docker inspect shows these secrets, and Docker stores them on the hosts' disks; use secrets if the program can read files",
   );
 }
 
@@ -125,7 +125,7 @@ function findSecret(
 ): StackFile | undefined {
   const secret = secrets.get(source);
   if (secret !== undefined) return secret;
-  const hint = didYouMean(source, secrets.keys()) || ": declare it under the top-level secrets";
+  const hint = didYouMean(source, secrets.keys()) || "; declare it under the top-level secrets";
   cursor.diagnostics.error(cursor, `undefined secret ${JSON.stringify(source)}${hint}`);
   return undefined;
 }

@@ -72,6 +72,6 @@ function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
     return PullPolicy.MISSING;
   }
   const known = [...PULL_POLICIES.keys()].join(", ");
-  cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${known}`);
+  cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid; use ${known}`);
   return undefined;
 }

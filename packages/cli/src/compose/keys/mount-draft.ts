@@ -84,7 +84,7 @@ function readMountType(cursor: Cursor): MountType | undefined {
     case "cluster":
       cursor.diagnostics.error(
         cursor,
-        "cluster volumes need the CSI plugins of Docker Swarm: use a volume whose driver stores it outside of the node, such as NFS",
+        "cluster volumes need the CSI plugins of Docker Swarm; use a volume whose driver stores it outside of the node, such as NFS",
       );
       return undefined;
     default:

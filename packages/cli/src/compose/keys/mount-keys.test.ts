@@ -104,14 +104,14 @@ volumes:
   - { type: npipe, source: c, target: /i }`);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:4:13: services.s.tmpfs[0]: "foo=1" is not an option of tmpfs: use uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites",
+        "c.yaml:4:13: services.s.tmpfs[0]: "foo=1" is not an option of tmpfs; use uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites",
         "c.yaml:4:25: services.s.tmpfs[1]: "99" is not an octal number such as 1777",
-        "c.yaml:4:39: services.s.tmpfs[2]: "lots" is not a size: use a form such as 64M or 1.5G, or a number of bytes",
-        "c.yaml:4:55: services.s.tmpfs[3]: "uid=1;x" is not an option of tmpfs: use uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites",
+        "c.yaml:4:39: services.s.tmpfs[2]: "lots" is not a size; use a form such as 64M or 1.5G, or a number of bytes",
+        "c.yaml:4:55: services.s.tmpfs[3]: "uid=1;x" is not an option of tmpfs; use uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites",
         "c.yaml:6:9: services.s.volumes[0]: no image is specified",
-        "c.yaml:7:9: services.s.volumes[1]: "../x" is not a path inside the mount: use a relative path without ..",
-        "c.yaml:8:9: services.s.volumes[2]: an anonymous volume is empty: name the volume",
-        "c.yaml:9:17: services.s.volumes[3].type: cluster volumes need the CSI plugins of Docker Swarm: use a volume whose driver stores it outside of the node, such as NFS",
+        "c.yaml:7:9: services.s.volumes[1]: "../x" is not a path inside the mount; use a relative path without ..",
+        "c.yaml:8:9: services.s.volumes[2]: an anonymous volume is empty; name the volume",
+        "c.yaml:9:17: services.s.volumes[3].type: cluster volumes need the CSI plugins of Docker Swarm; use a volume whose driver stores it outside of the node, such as NFS",
         "c.yaml:10:17: services.s.volumes[4].type: named pipes exist on Windows only, and berth runs Linux containers",
       ]
     `);
@@ -153,9 +153,9 @@ volumes: { data: { name: "d{{.Foo}}" } }
 `);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:4:15: services.s.hostname: the placeholder "{{.Node.Name}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
-        "c.yaml:5:26: warning: services.s.environment.PEER: the placeholder "{{if eq .Task.Slot \\"1\\"}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot; the text is used unchanged",
-        "c.yaml:6:15: services.s.volumes[0]: the placeholder "{{.Foo}}" is not supported: use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "c.yaml:4:15: services.s.hostname: the placeholder "{{.Node.Name}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
+        "c.yaml:5:26: warning: services.s.environment.PEER: the placeholder "{{if eq .Task.Slot \\"1\\"}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot; the text is used unchanged",
+        "c.yaml:6:15: services.s.volumes[0]: the placeholder "{{.Foo}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
       ]
     `);
   });

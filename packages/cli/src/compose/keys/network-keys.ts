@@ -67,7 +67,7 @@ function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
   const mode = MODES.get(text);
   if (mode === undefined) {
     const hint = didYouMean(text, MODES.keys());
-    const message = `${JSON.stringify(text)} is invalid: use bridge, host, none or service:NAME${hint}`;
+    const message = `${JSON.stringify(text)} is invalid; use bridge, host, none or service:NAME${hint}`;
     cursor.diagnostics.error(cursor, message);
   }
   return mode;

@@ -22,7 +22,7 @@ test("placement: an unknown node attribute is an error at its place", () => {
       - bind: node.labels.zone`);
   expect(messages).toMatchInlineSnapshot(`
     [
-      "c.yaml:7:21: services.s.deploy.placement.preferences[0].spread: unknown node attribute "node.zone": use node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.KEY or engine.labels.KEY",
+      "c.yaml:7:21: services.s.deploy.placement.preferences[0].spread: unknown node attribute "node.zone"; use node.id, node.hostname, node.ip, node.role, node.platform.os, node.platform.arch, node.labels.KEY or engine.labels.KEY",
       "c.yaml:8:21: services.s.deploy.placement.preferences[1].spread: "zone a" is not a node attribute, such as "node.labels.zone"",
       "c.yaml:9:13: services.s.deploy.placement.preferences[2].bind: unknown key "bind"",
     ]

@@ -41,8 +41,8 @@ credential_spec: { file: a.json }`);
     [
       "c.yaml:4:17: services.s.cpu_period: -1 is not between 0 and 9007199254740991",
       "c.yaml:5:19: services.s.blkio_config: the weight 5 is not between 10 and 1000",
-      "c.yaml:6:5: warning: services.s.cpu_count: the key has an effect on Windows only: use cpus",
-      "c.yaml:7:5: warning: services.s.cpu_percent: the key has an effect on Windows only: use cpus",
+      "c.yaml:6:5: warning: services.s.cpu_count: the key has an effect on Windows only; use cpus",
+      "c.yaml:7:5: warning: services.s.cpu_percent: the key has an effect on Windows only; use cpus",
       "c.yaml:8:5: warning: services.s.isolation: the key has an effect on Windows only, and berth runs Linux containers",
       "c.yaml:9:5: warning: services.s.credential_spec: the key has an effect on Windows only, and berth runs Linux containers",
     ]

@@ -21,7 +21,7 @@ const SWAPPINESS: NumberRange = { min: 0, max: 100 };
 const MICROSECONDS: NumberRange = { min: 0, max: Number.MAX_SAFE_INTEGER };
 /** -1 means unlimited. */
 const CPU_QUOTA: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
-const WINDOWS_ONLY = "the key has an effect on Windows only: use cpus";
+const WINDOWS_ONLY = "the key has an effect on Windows only; use cpus";
 const OOM_SCORE: NumberRange = { min: -1000, max: 1000 };
 /** -1 means unlimited. */
 const ULIMIT: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };

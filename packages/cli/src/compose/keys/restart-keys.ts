@@ -20,7 +20,7 @@ export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
   const [, policy, attempts] = RESTART.exec(text) ?? [];
   if (policy === undefined || (attempts !== undefined && policy !== "on-failure")) {
     const choices = "no, always, unless-stopped, on-failure or on-failure:3";
-    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${choices}`);
+    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid; use ${choices}`);
     return;
   }
   draft.origins.set("task.restart", cursor);

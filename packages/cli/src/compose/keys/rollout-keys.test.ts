@@ -49,11 +49,11 @@ x-berth: { progress_deadline: 2m }`);
   rollback_config: { failure_action: rollback, max_failure_ratio: half }`);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:5:40: services.s.deploy.update_config.failure_action: "explode" is invalid: use pause, continue, rollback",
+        "c.yaml:5:40: services.s.deploy.update_config.failure_action: "explode" is invalid; use pause, continue, rollback",
         "c.yaml:5:68: services.s.deploy.update_config.max_failure_ratio: 2 is not between 0 and 1",
         "c.yaml:5:80: services.s.deploy.update_config.monitor: the duration "5" has no unit; did you mean "5s"?",
         "c.yaml:5:83: services.s.deploy.update_config.paralelism: unknown key "paralelism"; did you mean "parallelism"?",
-        "c.yaml:6:42: services.s.deploy.rollback_config.failure_action: "rollback" is invalid: use pause, continue",
+        "c.yaml:6:42: services.s.deploy.rollback_config.failure_action: "rollback" is invalid; use pause, continue",
         "c.yaml:6:71: services.s.deploy.rollback_config.max_failure_ratio: must be a number, not the text "half"",
       ]
     `);

@@ -22,7 +22,7 @@ import { ignoreIsolation, ignoreKey, ignoreWithNote, rejectKey, WINDOWS_ONLY } f
 
 /** Rules for keys that belong to no other group, and for keys that berth does not support. */
 const OTHER_KEYS: KeyTable<ServiceDraft> = {
-  attach: ignoreWithNote("attach only affects the output of docker compose up: use berth service logs"),
+  attach: ignoreWithNote("attach only affects the output of docker compose up; use berth service logs"),
   develop: ignoreWithNote("develop only affects docker compose watch, and has no effect in a cluster"),
   // `selectServices` has applied the profiles.
   profiles: ignoreKey(),
@@ -36,9 +36,9 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
   credential_spec: ignoreWithNote(WINDOWS_ONLY),
   isolation: ignoreIsolation,
   provider: rejectKey(
-    "a provider is a program on the machine that runs docker compose; nodes do not have it: replace the service with a container",
+    "a provider is a program on the machine that runs docker compose; nodes do not have it; replace the service with a container",
   ),
-  models: rejectKey("models need Docker Model Runner, which nodes do not have: run the model as a service"),
+  models: rejectKey("models need Docker Model Runner, which nodes do not have; run the model as a service"),
   use_api_socket: rejectKey(
     "use_api_socket passes the Docker credentials of this machine, which nodes do not have: bind-mount /var/run/docker.sock instead",
   ),

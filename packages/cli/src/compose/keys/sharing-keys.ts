@@ -65,7 +65,7 @@ function resolveContainer(name: string, cursor: Cursor, { context }: ServiceDraf
   const service = context.serviceByContainer.get(name);
   if (service !== undefined) return scopedName(context.stack, service);
   const hint = didYouMean(name, context.serviceByContainer.keys());
-  const message = `container ${JSON.stringify(name)} does not belong to the stack, and exists on one node only: use service:NAME${hint}`;
+  const message = `container ${JSON.stringify(name)} does not belong to the stack, and exists on one node only; use service:NAME${hint}`;
   cursor.diagnostics.error(cursor, message);
   return undefined;
 }

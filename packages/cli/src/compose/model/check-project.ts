@@ -122,7 +122,7 @@ function checkDependencies(
     const message =
       profiles === undefined
         ? `undefined service ${JSON.stringify(service)}${didYouMean(service, services.keys())}`
-        : `service ${JSON.stringify(service)} is disabled: use --profile ${profiles.join(" or ")}, or set required: false`;
+        : `service ${JSON.stringify(service)} is disabled; use --profile ${profiles.join(" or ")}, or set required: false`;
     // Implied dependencies, for example from links, are not written under depends_on.
     const path = reference.node.isImplied ? reference.path.replace(/\.depends_on\..*$/, "") : reference.path;
     if (service !== name) reference.diagnostics.error({ position: reference.keyPosition, path }, message);
@@ -135,12 +135,12 @@ function checkMounts(keys: ReadonlyMap<string, Cursor>, { volumes }: Declaration
     const source = textOf(item.node, "source");
     const type = textOf(item.node, "type");
     if (type === "bind" && source === undefined) {
-      item.diagnostics.error(item, "the bind mount has no source: set a path on the node");
+      item.diagnostics.error(item, "the bind mount has no source; set a path on the node");
     }
     if (type === "volume" && source !== undefined && source !== "" && !volumes.has(source)) {
       const hint =
         didYouMean(source, volumes.keys()) ||
-        `: declare it under the top-level volumes, or use ./${source} for a directory`;
+        `; declare it under the top-level volumes, or use ./${source} for a directory`;
       item.diagnostics.error(item, `undefined volume ${JSON.stringify(source)}${hint}`);
     }
     reportSameTarget(item, textOf(item.node, "target") ?? "", targets);
@@ -170,7 +170,7 @@ function checkFileMounts(keys: ReadonlyMap<string, Cursor>, { secrets, configs }
       const hint =
         source === undefined
           ? ""
-          : didYouMean(source, known.keys()) || `: declare it under the top-level ${kind}s`;
+          : didYouMean(source, known.keys()) || `; declare it under the top-level ${kind}s`;
       const message =
         source === undefined
           ? `the ${kind} has no source`
@@ -205,7 +205,7 @@ function checkReplicas(keys: ReadonlyMap<string, Cursor>): void {
   const name = keys.get("container_name");
   const count = scale ?? replicas;
   if (name !== undefined && count !== undefined && Number(textAt(count)) > 1) {
-    const message = `${textAt(count)} replicas cannot share one container_name: remove it`;
+    const message = `${textAt(count)} replicas cannot share one container_name; remove it`;
     name.diagnostics.error(keyPlace(name), message);
   }
   const resources = childOf(deploy?.node, "resources");
@@ -228,7 +228,7 @@ function reportDifferent(
   const other = childOf(resources, key);
   const value = other?.kind === "scalar" ? String(other.value) : undefined;
   if (value === textAt(cursor)) return;
-  cursor.diagnostics.error(cursor, `${path} is ${value ?? "not set"}: set both to the same value`);
+  cursor.diagnostics.error(cursor, `${path} is ${value ?? "not set"}; set both to the same value`);
 }
 
 function checkBuild(keys: ReadonlyMap<string, Cursor>, { services }: Declarations): void {
@@ -242,7 +242,7 @@ function checkBuild(keys: ReadonlyMap<string, Cursor>, { services }: Declaration
   const platforms = itemsAt(fields, "platforms").map(textAt);
   const platform = keys.get("platform");
   if (platform !== undefined && platforms.length > 0 && !platforms.includes(textAt(platform))) {
-    const message = `${textAt(platform)} is missing from build.platforms: add it`;
+    const message = `${textAt(platform)} is missing from build.platforms; add it`;
     platform.diagnostics.error(platform, message);
   }
   const contexts = fields.get("additional_contexts");
@@ -271,7 +271,7 @@ function checkFile(cursor: Cursor, sources: readonly string[]): void {
   const hasSource = sources.some((key) => keys.has(key));
   if (hasSource || keys.has("external")) return;
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
-  const message = `no source: set ${sources.join(", ")} or external: true`;
+  const message = `no source; set ${sources.join(", ")} or external: true`;
   cursor.diagnostics.error(keyPlace(cursor), message);
 }
 

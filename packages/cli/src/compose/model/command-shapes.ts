@@ -21,7 +21,7 @@ export const commandLine: Shape = defineShape(
       return undefined;
     }
     if (split.ignored !== "") {
-      const message = `${JSON.stringify(split.ignored)} is ignored, since no shell runs the command: use ["sh", "-c", "…"]`;
+      const message = `${JSON.stringify(split.ignored)} is ignored, since no shell runs the command; use ["sh", "-c", "…"]`;
       cursor.diagnostics.warn(cursor, message);
     }
     const words = split.words.map((word) => scalarNode(word, line.position));

@@ -30,7 +30,7 @@ export const devices: Shape = listOf(
     const [source = "", target = "", permissions = DEFAULT_DEVICE_PERMISSIONS, ...rest] =
       node.text.split(":");
     if (rest.length > 0) {
-      const message = `${JSON.stringify(node.text)} is not a device: use SOURCE:TARGET:PERMISSIONS`;
+      const message = `${JSON.stringify(node.text)} is not a device; use SOURCE:TARGET:PERMISSIONS`;
       cursor.diagnostics.error(cursor, message);
       return undefined;
     }

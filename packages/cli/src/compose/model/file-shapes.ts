@@ -27,7 +27,7 @@ export const mode: Shape = defineShape({ kind: "scalar", types: ["integer", "str
     return reportWrongType(cursor, "permission bits such as 0440");
   }
   if (/^[1-7][0-7]*$/.test(node.text)) {
-    const message = `${node.text} is a decimal number and means ${octalText(value)}: write 0${node.text} for the permission bits ${node.text}`;
+    const message = `${node.text} is a decimal number and means ${octalText(value)}; write 0${node.text} for the permission bits ${node.text}`;
     cursor.diagnostics.warn(cursor, message);
   }
   return scalarNode(octalText(value), node.position);

@@ -38,7 +38,7 @@ function hostsOfList(cursor: Cursor): Scalars | undefined {
     }
     item.diagnostics.error(
       item,
-      `${JSON.stringify(node.text)} has no address: use a form such as "db=10.0.0.5"`,
+      `${JSON.stringify(node.text)} has no address; use a form such as "db=10.0.0.5"`,
     );
     return [];
   });

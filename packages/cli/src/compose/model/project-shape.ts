@@ -62,7 +62,7 @@ function resource(keys: Keys, withKeys: { readonly with?: KeyDocumentation["with
     const isExternal = withEntry(node, "external", scalarNode(true, old.position));
     if (name === undefined) return isExternal;
     if (node.entries.has("name") && textOf(node, "name") !== textOf(old, "name")) {
-      cursor.diagnostics.error(cursor, "name and external.name are different: use name only");
+      cursor.diagnostics.error(cursor, "name and external.name are different; use name only");
     }
     return withEntry(isExternal, "name", name);
   });
@@ -146,7 +146,7 @@ const secret = file({
   driver: key(text, "Secret driver", "vault", FROM_FILE),
   driver_opts: key(textDictionary, "Driver options", { a: "b" }, FROM_FILE),
   content: key(
-    rejected("a Compose file cannot contain the content of a secret: use file or environment"),
+    rejected("a Compose file cannot contain the content of a secret; use file or environment"),
     "Not allowed, because a secret does not belong in a Compose file",
     "text",
     { compose: "rejects the file", ...REJECTED_BY_SWARM },

@@ -99,7 +99,7 @@ volumes: { data: }
       [
         "a.yaml:1:11: include: include cycle: c.yaml -> a.yaml -> c.yaml",
         "c.yaml:1:19: include: no such file: none.yaml",
-        "c.yaml:1:30: include: "oci://example/x" is remote: copy the file next to this one",
+        "c.yaml:1:30: include: "oci://example/x" is remote; copy the file next to this one",
       ]
     `);
   });
@@ -116,7 +116,7 @@ db: { image: db }
 `;
   const { project, messages } = resolveText(text);
   expect(messages).toEqual([
-    "c.yaml:1:1: warning: the file has Compose file format 1: put the services under services:",
+    "c.yaml:1:1: warning: the file has Compose file format 1; put the services under services:",
   ]);
   expect(project.services).toMatchObject({
     web: {

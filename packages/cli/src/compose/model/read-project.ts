@@ -209,7 +209,7 @@ class ProjectReader {
   #openFile(path: string, place: Place, written: string): InputFile | undefined {
     const { readFile, diagnostics } = this.#environment;
     if (/^(?:https?|oci|git|ssh):|^git@/.test(written)) {
-      diagnostics.error(place, `${JSON.stringify(written)} is remote: copy the file next to this one`);
+      diagnostics.error(place, `${JSON.stringify(written)} is remote; copy the file next to this one`);
       return undefined;
     }
     this.#readFiles += 1;

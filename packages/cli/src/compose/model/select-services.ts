@@ -42,6 +42,6 @@ function profilesOf({ node }: Cursor): readonly string[] {
 
 function warnDisabled(service: Cursor, profiles: readonly string[]): void {
   const place = listFields(service).get("profiles") ?? service;
-  const message = `the service is disabled: use --profile ${profiles.join(" or ")} to enable it`;
+  const message = `the service is disabled; use --profile ${profiles.join(" or ")} to enable it`;
   service.diagnostics.warn(place, message);
 }

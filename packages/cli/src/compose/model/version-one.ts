@@ -19,7 +19,7 @@ export function convertVersionOne(root: Node, diagnostics: Diagnostics): Node {
     if (isOther) others.set(key, entry);
     else services.set(key, { ...entry, value: convertService(entry.value, root) });
   }
-  const message = "the file has Compose file format 1: put the services under services:";
+  const message = "the file has Compose file format 1; put the services under services:";
   diagnostics.warn({ position: root.position, path: "" }, message);
   const servicesNode: MapNode = { kind: "map", entries: services, position: root.position };
   return {

@@ -17,7 +17,7 @@ export function parseShortMount(text: string): Parsed<ShortMount> {
   const [source, target = "", options] = others.length === 0 ? ["", first] : [first, ...others];
   if (others.length > 2 || target === "" || first === "") {
     const forms = '"data:/var/lib/data", "/etc/app:/etc/app:ro" or "/cache"';
-    return invalid(`${JSON.stringify(text)} is not a volume: use a form such as ${forms}`);
+    return invalid(`${JSON.stringify(text)} is not a volume; use a form such as ${forms}`);
   }
   return valid({ source, target, options: options?.split(",") ?? [] });
 }

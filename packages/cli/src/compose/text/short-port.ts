@@ -68,7 +68,7 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
 export function parsePortProtocol(text: string): Parsed<PortProtocol> {
   const protocol = text.toLowerCase();
   if (protocol === "tcp" || protocol === "udp" || protocol === "sctp") return valid(protocol);
-  return invalid(`${JSON.stringify(text)} is not a protocol: use tcp or udp`);
+  return invalid(`${JSON.stringify(text)} is not a protocol; use tcp or udp`);
 }
 
 /** Parses a protocol that berth can publish. */
@@ -76,7 +76,7 @@ export function parseProtocol(text: string): Parsed<"tcp" | "udp"> {
   const parsed = parsePortProtocol(text);
   if (parsed.kind === "invalid") return parsed;
   return parsed.value === "sctp"
-    ? invalid("the protocol sctp is not supported: use tcp or udp")
+    ? invalid("the protocol sctp is not supported; use tcp or udp")
     : valid(parsed.value);
 }
 

@@ -146,6 +146,6 @@ function closingBrace(text: string, open: number): number | undefined {
 function invalidVariableError(text: string): TemplateError {
   const clipped = text.length > 40 ? `${text.slice(0, 40)}…` : text;
   return new TemplateError(
-    `${JSON.stringify(clipped)} is not a valid variable: use $$ for a literal dollar sign`,
+    `${JSON.stringify(clipped)} is not a valid variable; use $$ for a literal dollar sign`,
   );
 }

@@ -21,9 +21,9 @@ test("parseDurationMs: explains invalid durations", () => {
     [
       "the duration "10" has no unit; did you mean "10s"?",
       ""5 min" is not a duration; did you mean "5m"?",
-      """ is not a duration: use a form such as 10s, 1m30s or 500ms",
+      """ is not a duration; use a form such as 10s, 1m30s or 500ms",
       "the duration -1s is negative",
-      ""1x" is not a duration: use a form such as 10s, 1m30s or 500ms",
+      ""1x" is not a duration; use a form such as 10s, 1m30s or 500ms",
     ]
   `);
 });
@@ -44,10 +44,10 @@ test("parseBytes: explains invalid sizes", () => {
     ["512Mi", "unlimited", "-1", "", "9e99"].map((text) => reason(parseBytes(text))),
   ).toMatchInlineSnapshot(`
     [
-      ""512Mi" is not a size: use 512M",
-      ""unlimited" is not a size: use a form such as 64M or 1.5G, or a number of bytes",
-      ""-1" is not a size: use a form such as 64M or 1.5G, or a number of bytes",
-      """ is not a size: use a form such as 64M or 1.5G, or a number of bytes",
+      ""512Mi" is not a size; use 512M",
+      ""unlimited" is not a size; use a form such as 64M or 1.5G, or a number of bytes",
+      ""-1" is not a size; use a form such as 64M or 1.5G, or a number of bytes",
+      """ is not a size; use a form such as 64M or 1.5G, or a number of bytes",
       "the size 9e99 is too large",
     ]
   `);
@@ -59,9 +59,9 @@ describe("parseNanoCpus", () => {
   test("explains invalid numbers", () => {
     expect(["500m", "abc", "100%"].map((text) => reason(parseNanoCpus(text)))).toMatchInlineSnapshot(`
       [
-        ""500m" is not a number of CPUs: use 0.5",
-        ""abc" is not a number of CPUs: use a number such as 0.5 or 2",
-        ""100%" is not a number of CPUs: use a number such as 0.5 or 2",
+        ""500m" is not a number of CPUs; use 0.5",
+        ""abc" is not a number of CPUs; use a number such as 0.5 or 2",
+        ""100%" is not a number of CPUs; use a number such as 0.5 or 2",
       ]
     `);
   });

@@ -61,7 +61,7 @@ function durationProblem(text: string): string {
     .replace(/(min|minute)s?$/, "m");
   const hint = DURATION.test(corrected)
     ? `; did you mean "${corrected}"?`
-    : ": use a form such as 10s, 1m30s or 500ms";
+    : "; use a form such as 10s, 1m30s or 500ms";
   return `${quoted} is not a duration${hint}`;
 }
 
@@ -88,8 +88,8 @@ function sizeProblem(text: string): string {
   const quoted = JSON.stringify(text);
   const kubernetes = /^(\d+(?:\.\d+)?)([kmgtp])i$/i.exec(text);
   if (kubernetes !== null)
-    return `${quoted} is not a size: use ${kubernetes[1]}${kubernetes[2]?.toUpperCase()}`;
-  return `${quoted} is not a size: use a form such as 64M or 1.5G, or a number of bytes`;
+    return `${quoted} is not a size; use ${kubernetes[1]}${kubernetes[2]?.toUpperCase()}`;
+  return `${quoted} is not a size; use a form such as 64M or 1.5G, or a number of bytes`;
 }
 
 const NANO = 1e9;
@@ -98,9 +98,9 @@ const NANO = 1e9;
 export function parseNanoCpus(text: string): Parsed<number> {
   const quoted = JSON.stringify(text);
   if (/^\d+m$/.test(text))
-    return invalid(`${quoted} is not a number of CPUs: use ${Number.parseInt(text, 10) / 1000}`);
+    return invalid(`${quoted} is not a number of CPUs; use ${Number.parseInt(text, 10) / 1000}`);
   if (!/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text))
-    return invalid(`${quoted} is not a number of CPUs: use a number such as 0.5 or 2`);
+    return invalid(`${quoted} is not a number of CPUs; use a number such as 0.5 or 2`);
   const nano = Math.round(Number(text) * NANO);
   return Number.isSafeInteger(nano) ? valid(nano) : invalid(`${text} is too many CPUs`);
 }

@@ -154,7 +154,7 @@ export function readOneOf<T extends string>(cursor: Cursor, choices: readonly T[
   const match = choices.find((choice) => choice === text);
   if (match === undefined) {
     const hint = didYouMean(text, choices);
-    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid: use ${choices.join(", ")}${hint}`);
+    cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid; use ${choices.join(", ")}${hint}`);
   }
   return match;
 }

@@ -53,7 +53,7 @@ const CLEARER_MESSAGES: Readonly<Record<string, string>> = {
     "the key does not start at the same column as the other keys of its mapping",
   "All sequence items must start at the same column":
     "the item does not start at the same column as the other items of its list",
-  "Tabs are not allowed as indentation": "a tab cannot be used as indentation: use spaces",
+  "Tabs are not allowed as indentation": "a tab cannot be used as indentation; use spaces",
 };
 
 /** Returns the parser's message without the position that some messages end with. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { loadText, resolveText } from "../../testing/load-text.js";
 
-const PROBLEM = '"__proto__" cannot be a key: use another name';
+const PROBLEM = '"__proto__" cannot be a key; use another name';
 
 test("a key that objects cannot have is an error in mappings, lists of KEY=VALUE and links", () => {
   const { messages } = loadText(`services:

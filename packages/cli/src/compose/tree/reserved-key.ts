@@ -3,5 +3,5 @@ const RESERVED_KEY = "__proto__";
 
 /** Returns why a text cannot be a key. Undefined for all texts but one. */
 export function reservedKeyProblem(key: string): string | undefined {
-  return key === RESERVED_KEY ? `${JSON.stringify(key)} cannot be a key: use another name` : undefined;
+  return key === RESERVED_KEY ? `${JSON.stringify(key)} cannot be a key; use another name` : undefined;
 }

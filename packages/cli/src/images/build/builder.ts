@@ -28,6 +28,6 @@ export async function findBuilder(cli: Pick<Cli, "env" | "signal">): Promise<Bui
 function unavailable(reason: string): BerthError {
   return new BerthError({
     code: "BERTH_ENGINE_UNAVAILABLE",
-    message: `cannot build images: ${reason}: start Docker, or use --no-build to deploy existing images`,
+    message: `cannot build images: ${reason}; start Docker, or use --no-build to deploy existing images`,
   });
 }

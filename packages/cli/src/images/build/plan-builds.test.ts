@@ -33,7 +33,7 @@ describe("planBuilds", () => {
   db: { build: ./db, image: "app:1" }
 `);
     expect(messages).toEqual([
-      "c.yaml:3:9: services.db.build: service web builds the image app:1 with different settings: set a different image",
+      "c.yaml:3:9: services.db.build: service web builds the image app:1 with different settings; set a different image",
     ]);
   });
 
@@ -55,7 +55,7 @@ describe("planBuilds", () => {
 secrets: { key: { file: key.txt } }
 `);
     const needs = (key: string): string =>
-      `the local Docker daemon cannot build with ${key}, which requires BuildKit: install the Docker Buildx plugin, or remove the key`;
+      `the local Docker daemon cannot build with ${key}, which requires BuildKit; install the Docker Buildx plugin, or remove the key`;
     const cache =
       "ignored: this type of cache requires BuildKit, which the local Docker daemon does not have";
     expect(messages).toEqual([
@@ -91,7 +91,7 @@ secrets: { key: { file: key.txt } }
       "buildkit",
     );
     expect(messages).toEqual([
-      "c.yaml:3:29: services.b.build.additional_contexts: the image of service a is itself built from this image: remove the context",
+      "c.yaml:3:29: services.b.build.additional_contexts: the image of service a is itself built from this image; remove the context",
     ]);
   });
 
@@ -105,7 +105,7 @@ secrets: { key: { file: key.txt } }
     expect(platforms(`{ ${both} }`, "buildkit", true)).toEqual([["linux/amd64", "linux/arm64"], []]);
     expect(platforms(`{ ${both} }`, "buildkit", false)).toEqual([
       [],
-      [expect.stringContaining("the image is built for linux/amd64 only: use --push to build for all")],
+      [expect.stringContaining("the image is built for linux/amd64 only; use --push to build for all")],
     ]);
     expect(
       platforms("{ build: { context: ., platforms: [linux/arm64, linux/s390x] } }", "legacy", false),
@@ -121,7 +121,7 @@ secrets: { key: { file: key.txt } }
 
   test("rejects a push of an image without a name", () => {
     expect(plan("services: { web: { build: . } }\n", "buildkit", true).messages).toEqual([
-      "c.yaml:1:20: services.web.build: --push requires the name of the image in its registry: set image",
+      "c.yaml:1:20: services.web.build: --push requires the name of the image in its registry; set image",
     ]);
   });
 });

@@ -46,7 +46,7 @@ export function planBuilds(
     const key = JSON.stringify([settings, platforms]);
     const owner = owners.get(image) ?? { service, key };
     if (owner.key !== key) {
-      const message = `service ${owner.service} builds the image ${image} with different settings: set a different image`;
+      const message = `service ${owner.service} builds the image ${image} with different settings; set a different image`;
       diagnostics.error(placeOf(build, ""), message);
     }
     owners.set(image, owner);
@@ -74,11 +74,11 @@ function inOrder(builds: readonly ServiceBuild[], diagnostics: Diagnostics): rea
       const used = builds.find((other) => other.service === service);
       const place = placeOf(build, "additional_contexts");
       if (used === undefined) {
-        diagnostics.error(place, `the image of service ${service} is not built: enable the service`);
+        diagnostics.error(place, `the image of service ${service} is not built; enable the service`);
       } else if (used === build || users.includes(used)) {
         diagnostics.error(
           place,
-          `the image of service ${service} is itself built from this image: remove the context`,
+          `the image of service ${service} is itself built from this image; remove the context`,
         );
       } else visit(used, [...users, build]);
     }
@@ -113,7 +113,7 @@ function reportUnsupported(
 ): void {
   const { settings } = build;
   if (isPushed && !build.hasImageName) {
-    diagnostics.error(placeOf(build, ""), "--push requires the name of the image in its registry: set image");
+    diagnostics.error(placeOf(build, ""), "--push requires the name of the image in its registry; set image");
   }
   for (const [key, value] of [
     ["provenance", settings.provenance],
@@ -126,7 +126,7 @@ function reportUnsupported(
   if (builder.kind === "buildkit") return;
   for (const [key, isSet] of BUILDKIT_KEYS) {
     if (!isSet(settings)) continue;
-    const message = `the local Docker daemon cannot build with ${key}, which requires BuildKit: ${INSTALL_BUILDX}`;
+    const message = `the local Docker daemon cannot build with ${key}, which requires BuildKit; ${INSTALL_BUILDX}`;
     diagnostics.error(placeOf(build, key), message);
   }
   const ignored =
@@ -148,10 +148,10 @@ function selectPlatforms(
   const place = placeOf(build, "platforms");
   const solution = isPushed ? "install the Docker Buildx plugin" : "use --push to build for all";
   if (platforms.some((platform) => `${platform}/`.startsWith(`${builder.platform}/`))) {
-    diagnostics.warn(place, `the image is built for ${builder.platform} only: ${solution}`);
+    diagnostics.warn(place, `the image is built for ${builder.platform} only; ${solution}`);
     return [];
   }
-  const message = `the local Docker daemon builds for ${builder.platform}, which is not one of the platforms: ${solution}, or set the platform of the service`;
+  const message = `the local Docker daemon builds for ${builder.platform}, which is not one of the platforms; ${solution}, or set the platform of the service`;
   diagnostics.error(place, message);
   return [];
 }

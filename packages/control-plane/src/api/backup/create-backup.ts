@@ -53,7 +53,7 @@ function protectionOf({ protection }: CreateBackupRequest): BackupProtection {
     case undefined:
       throw new BerthError({
         code: "BERTH_INPUT_INVALID",
-        message: "a backup must be encrypted: set a passphrase or public keys",
+        message: "a backup must be encrypted; set a passphrase or public keys",
       });
   }
 }

@@ -57,6 +57,6 @@ function nodesMissing(missing: readonly Node[]): BerthError {
   const others = missing.length > 5 ? ` and ${missing.length - 5} others` : "";
   return new BerthError({
     code: "BERTH_RESTORE_PENDING",
-    message: `cannot complete the restore: ${names}${others} have not connected since: start their agents, remove them with "berth node rm", or use --force to replace their tasks`,
+    message: `cannot complete the restore: ${names}${others} have not connected since; start their agents, remove them with "berth node rm", or use --force to replace their tasks`,
   });
 }

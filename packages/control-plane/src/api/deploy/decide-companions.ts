@@ -102,6 +102,6 @@ export function requireCompanionsRemoved(removed: readonly Service[], state: Clu
     return left.map((companion) => `${companion.spec?.name ?? companion.id} runs beside ${spec?.name ?? ""}`);
   });
   if (problems.length === 0) return;
-  const message = `no service was removed: ${problems.join(", ")}: remove these services too`;
+  const message = `no service was removed: ${problems.join(", ")}; remove these services too`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

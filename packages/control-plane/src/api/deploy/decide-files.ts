@@ -58,7 +58,7 @@ export function decideFiles(contents: readonly FileContent[], context: FileConte
       const owner = newest.stack === "" ? "no stack" : `stack ${newest.stack}`;
       problems.push({
         path: "name",
-        message: `it belongs to ${owner}: declare it as external, or rename it`,
+        message: `it belongs to ${owner}; declare it as external, or rename it`,
       });
     }
     if (byKey.has(fileKey(content))) problems.push({ path: "name", message: "duplicate name" });
@@ -112,6 +112,6 @@ function requireSpace(changes: readonly Change[], { files }: ClusterState): void
   if (added === 0 || files.sealedBytes + added <= MAX_TOTAL_BYTES) return;
   throw new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `the secrets and configs were not stored: the contents of all secrets and configs would exceed ${MAX_TOTAL_BYTES} bytes: remove some`,
+    message: `the secrets and configs were not stored: the contents of all secrets and configs would exceed ${MAX_TOTAL_BYTES} bytes; remove some`,
   });
 }

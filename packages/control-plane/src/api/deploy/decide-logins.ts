@@ -83,7 +83,7 @@ export function requireStackForLogins(
 ): void {
   const violations = [...loginViolations(credentials)];
   if (credentials.length > 0 && stack === "") {
-    const message = "the service belongs to no stack: use berth registry login instead";
+    const message = "the service belongs to no stack; use berth registry login instead";
     violations.push({ service: "", path: "registry_logins", message });
   }
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
@@ -139,6 +139,6 @@ function requireSpace(
   if (count <= MAX_LOGINS && bytes <= MAX_TOTAL_BYTES) return;
   throw new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `the registry logins were not stored: the cluster would exceed ${MAX_LOGINS} logins or ${MAX_TOTAL_BYTES} bytes: remove some with "berth registry logout"`,
+    message: `the registry logins were not stored: the cluster would exceed ${MAX_LOGINS} logins or ${MAX_TOTAL_BYTES} bytes; remove some with "berth registry logout"`,
   });
 }

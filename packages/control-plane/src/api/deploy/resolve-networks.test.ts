@@ -46,6 +46,6 @@ test("two services cannot exchange static addresses in one deployment", () => {
     { id: "s2", spec: having("10.20.0.2") },
   ];
   expect(() => resolveNetworks(targets, { state: cluster, intro: "not deployed" })).toThrow(
-    "10.20.0.2: task shop_web.1 has this address: deploy shop_web with another address first",
+    "10.20.0.2: task shop_web.1 has this address; deploy shop_web with another address first",
   );
 });

@@ -58,8 +58,8 @@ function describeHolder(chosen: StaticAddress, state: ClusterState): string | un
   if (task === undefined) return undefined;
   const { serviceId, serviceName, slot, specVersion } = task;
   return state.services.get(serviceId)?.version === specVersion
-    ? `task ${serviceName}.${slot} has this address: deploy ${serviceName} with another address first`
-    : `task ${serviceName}.${slot}, which is being replaced, still has this address: try again in a moment`;
+    ? `task ${serviceName}.${slot} has this address; deploy ${serviceName} with another address first`
+    : `task ${serviceName}.${slot}, which is being replaced, still has this address; try again in a moment`;
 }
 
 /** Returns why a service cannot have a static address. Undefined when the address is valid. */

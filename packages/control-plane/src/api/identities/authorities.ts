@@ -115,13 +115,13 @@ function requireNoRotation({ authorities }: Pick<ClusterState, "authorities">): 
     const id = authorityId(announced);
     throw new BerthError({
       code: "BERTH_CONFLICT",
-      message: `a rotation is in progress: the CA ${id} waits until all servers trust it: see "berth ca ls", or cancel the rotation with "berth ca rm ${id}"`,
+      message: `a rotation is in progress: the CA ${id} waits until all servers trust it; see "berth ca ls", or cancel the rotation with "berth ca rm ${id}"`,
     });
   }
   if (authorities.size < MAX_AUTHORITIES) return;
   throw new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `the cluster has ${MAX_AUTHORITIES} CAs, which is the limit: remove retiring ones with "berth ca rm"`,
+    message: `the cluster has ${MAX_AUTHORITIES} CAs, which is the limit; remove retiring ones with "berth ca rm"`,
   });
 }
 
@@ -135,14 +135,14 @@ function findAuthority({ authorities, etcdAuthorities }: ClusterState, reference
 function concurrentRotation(): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: "another rotation has changed the issuing CA in the meantime: try again",
+    message: "another rotation has changed the issuing CA in the meantime; try again",
   });
 }
 
 function issuingAuthorityInUse(authority: Authority): BerthError {
   return new BerthError({
     code: "BERTH_AUTHORITY_IN_USE",
-    message: `the CA ${authorityId(authority)} issues the certificates of the cluster: run "berth ca rotate" first`,
+    message: `the CA ${authorityId(authority)} issues the certificates of the cluster; run "berth ca rotate" first`,
   });
 }
 

@@ -67,7 +67,7 @@ function requireSupported(servers: readonly ServerKeys[]): void {
   if (old.length === 0) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `the cluster key was not rotated: these servers run an older release, which does not support rotation: ${old.join(", ")}: upgrade them first`,
+    message: `the cluster key was not rotated: these servers run an older release, which does not support rotation: ${old.join(", ")}; upgrade them first`,
   });
 }
 

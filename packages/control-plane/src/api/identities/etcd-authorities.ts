@@ -82,8 +82,8 @@ export function decideEtcdCancellation(
     return putEtcdAuthorities(cancelledEtcdRotation(record, nowMs));
   const why =
     authority.state === AuthorityState.ISSUING
-      ? 'issues the certificates for etcd: run "berth ca rotate --etcd" first'
-      : 'is removed once no server needs it any more: see "berth ca ls"; start the servers that are down, or remove lost ones with "berth server rm"';
+      ? 'issues the certificates for etcd; run "berth ca rotate --etcd" first'
+      : 'is removed once no server needs it any more; see "berth ca ls"; start the servers that are down, or remove lost ones with "berth server rm"';
   throw new BerthError({
     code: "BERTH_AUTHORITY_IN_USE",
     message: `the CA ${authorityId(authority)} ${why}`,
@@ -104,13 +104,13 @@ function requireSupported(servers: readonly ServerRegistration[]): void {
   if (old.length === 0) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `the CA of etcd was not rotated: these servers run an older release, which does not support rotation: ${old.join(", ")}: upgrade them first`,
+    message: `the CA of etcd was not rotated: these servers run an older release, which does not support rotation: ${old.join(", ")}; upgrade them first`,
   });
 }
 
 function externalEtcd(): BerthError {
   return new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: "the cluster uses an external etcd: replace its CA with the tools of its operator",
+    message: "the cluster uses an external etcd; replace its CA with the tools of its operator",
   });
 }

@@ -38,7 +38,7 @@ export async function createJoinToken(
   if (!(uses >= 1 && uses <= MAX_USES)) problems.push(`uses must be from 1 to ${MAX_USES}`);
   if (hostname !== "" && !isHostname(hostname))
     problems.push(
-      `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}: use up to 253 letters, digits, ".", "_" and "-"`,
+      `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}; use up to 253 letters, digits, ".", "_" and "-"`,
     );
   if (problems.length > 0) throw invalidToken(problems);
   const nowMs = context.runtime.wallClockMs();
@@ -119,7 +119,7 @@ export function tokenCreationChanges(
   if (others.length - removed.length >= MAX_TOKENS) {
     throw new BerthError({
       code: "BERTH_LIMIT_EXCEEDED",
-      message: `the cluster has ${MAX_TOKENS} join tokens, which is the limit: remove some with "berth token rm"`,
+      message: `the cluster has ${MAX_TOKENS} join tokens, which is the limit; remove some with "berth token rm"`,
     });
   }
   return [

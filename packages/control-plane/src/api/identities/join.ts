@@ -242,7 +242,7 @@ export function joinedNode(
 function rejectedToken(rejection: TokenRejection, record: JoinToken | undefined): BerthError {
   return new BerthError({
     code: "BERTH_TOKEN_INVALID",
-    message: `the cluster rejected the join token: ${describeRejection(rejection, record)}: ask for a new token`,
+    message: `the cluster rejected the join token: ${describeRejection(rejection, record)}; ask for a new token`,
     details: { reason: rejection },
   });
 }
@@ -263,6 +263,6 @@ function describeRejection(rejection: TokenRejection, record: JoinToken | undefi
 function invalidHostname(hostname: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}: use up to 253 letters, digits, ".", "_" and "-"`,
+    message: `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}; use up to 253 letters, digits, ".", "_" and "-"`,
   });
 }

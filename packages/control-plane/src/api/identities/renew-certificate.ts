@@ -22,7 +22,7 @@ export async function renewCertificate(
   if (caller.kind === "anonymous" || !isMember(caller, context.state)) {
     throw new BerthError({
       code: "BERTH_UNAUTHENTICATED",
-      message: `${describeCaller(caller)} cannot renew its certificate: it was removed from the cluster: join again with a new token`,
+      message: `${describeCaller(caller)} cannot renew its certificate: it was removed from the cluster; join again with a new token`,
     });
   }
   const { certificate, authorities, issuer: authority } = await issuer.issue(caller, certificateRequest);

@@ -14,13 +14,13 @@ export function requireNoRotation({
   if (etcdAuthorities !== undefined && isRotating(etcdAuthorities)) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
-      message: 'a rotation of the CA of etcd is in progress: it continues by itself: see "berth ca ls"',
+      message: 'a rotation of the CA of etcd is in progress: it continues by itself; see "berth ca ls"',
     });
   }
   if (clusterKey === undefined || clusterKey.phase === Phase.UNSPECIFIED) return;
   const since = new Date(clusterKey.phaseSinceMs).toISOString();
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `a rotation of the cluster key is in progress (its last step was at ${since}): it continues by itself: see "berth secret rotate-key --status"`,
+    message: `a rotation of the cluster key is in progress (its last step was at ${since}): it continues by itself; see "berth secret rotate-key --status"`,
   });
 }

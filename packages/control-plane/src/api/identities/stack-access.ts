@@ -154,7 +154,7 @@ export function requireStackAccess(
   const names = [...new Set(denied)].map((stack) => (stack === "" ? "services without a stack" : stack));
   throw new BerthError({
     code: "BERTH_PERMISSION_DENIED",
-    message: `${describeCaller(caller)} may not change ${names.join(", ")} or look into its containers: the user is limited to the stacks ${JSON.stringify(pattern)}: ask an administrator`,
+    message: `${describeCaller(caller)} may not change ${names.join(", ")} or look into its containers: the user is limited to the stacks ${JSON.stringify(pattern)}; ask an administrator`,
   });
 }
 

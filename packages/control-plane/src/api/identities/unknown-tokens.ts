@@ -28,7 +28,7 @@ export class UnknownTokens {
     if (this.#countOf(source, nowMs) < MAX_UNKNOWN_TOKENS) return;
     throw new BerthError({
       code: "BERTH_LIMIT_EXCEEDED",
-      message: `too many unknown join tokens from ${source}: wait a minute`,
+      message: `too many unknown join tokens from ${source}; wait a minute`,
     });
   }
 

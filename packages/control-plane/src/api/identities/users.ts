@@ -113,13 +113,13 @@ function userProblems({ name, role, stacks }: InviteUserRequest): string[] {
 function noSuchUser(name: string): BerthError {
   return new BerthError({
     code: "BERTH_NOT_FOUND",
-    message: `no user ${JSON.stringify(name.slice(0, 80))}: see "berth user ls"`,
+    message: `no user ${JSON.stringify(name.slice(0, 80))}; see "berth user ls"`,
   });
 }
 
 function tooManyUsers(): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `the cluster has ${MAX_USERS} users, which is the limit: remove some with "berth user rm"`,
+    message: `the cluster has ${MAX_USERS} users, which is the limit; remove some with "berth user rm"`,
   });
 }

@@ -63,15 +63,15 @@ function requireUnused(reference: string, known: readonly ClusterImage[]): Clust
   );
   const [image, ...others] = matching;
   if (image === undefined) {
-    const message = `image ${reference} was not removed: berth has distributed no such image: see "berth image ls"`;
+    const message = `image ${reference} was not removed: berth has distributed no such image; see "berth image ls"`;
     throw new BerthError({ code: "BERTH_NOT_FOUND", message });
   }
   if (others.length > 0) {
-    const message = `no image was removed: ${reference} matches ${matching.length} images: use their IDs`;
+    const message = `no image was removed: ${reference} matches ${matching.length} images; use their IDs`;
     throw new BerthError({ code: "BERTH_AMBIGUOUS", message });
   }
   if (image.usedBy.length > 0) {
-    const message = `image ${reference} was not removed: stored versions of ${image.usedBy.join(", ")} use it: remove the service, or deploy other images until the version is no longer stored`;
+    const message = `image ${reference} was not removed: stored versions of ${image.usedBy.join(", ")} use it; remove the service, or deploy other images until the version is no longer stored`;
     throw new BerthError({ code: "BERTH_IMAGE_IN_USE", message });
   }
   return image;

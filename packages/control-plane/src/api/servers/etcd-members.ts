@@ -55,7 +55,7 @@ async function change(
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
       message:
-        "no server can join the etcd of this cluster: it is external, or listens on loopback only: start this server " +
+        "no server can join the etcd of this cluster: it is external, or listens on loopback only; start this server " +
         "with the same --etcd, or the other server with a --listen address that this host can reach",
     });
   }
@@ -75,6 +75,6 @@ function parsePeerUrl(text: string): string {
   if (url !== undefined && isValid && text === `${url.protocol}//${url.host}`) return text;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `invalid peer URL ${JSON.stringify(text.slice(0, MAX_URL_LENGTH))}: use https://IP:PORT`,
+    message: `invalid peer URL ${JSON.stringify(text.slice(0, MAX_URL_LENGTH))}; use https://IP:PORT`,
   });
 }

@@ -42,7 +42,7 @@ export async function finalizeUpgrade(
     case "refuse":
       throw new BerthError({
         code: "BERTH_VERSION_UNSUPPORTED",
-        message: `the schema stays at version ${current}: ${decision.reason}: upgrade or start them with release ${BERTH_VERSION}, or remove them`,
+        message: `the schema stays at version ${current}: ${decision.reason}; upgrade or start them with release ${BERTH_VERSION}, or remove them`,
         details: { current: String(current) },
       });
     case "raise":

@@ -44,7 +44,7 @@ describe("applyNetwork", () => {
     const nodes = [node("10.64.0.7"), node("10.64.127.255"), node("fd00::7"), node("")];
     expect(apply(undefined, spec(), [], nodes)).toMatchObject({ network: { subnet: "10.64.128.0/18" } });
     expect(messageOf(apply(undefined, spec({ subnet: "10.64.0.0/24" }), [], nodes))).toMatchInlineSnapshot(
-      `"subnet: 10.64.0.0/24 contains 10.64.0.7, the address of node h1: choose a subnet without node addresses"`,
+      `"subnet: 10.64.0.0/24 contains 10.64.0.7, the address of node h1; choose a subnet without node addresses"`,
     );
     const network = made(spec({ subnet: "10.64.0.0/24" }));
     expect(apply(network, spec({ subnet: "10.64.0.0/24" }), [], nodes).kind).toBe("unchanged");
@@ -61,7 +61,7 @@ describe("applyNetwork", () => {
       network: { subnet: "10.64.64.0/18", mtu: 1_350 },
     });
     expect(messageOf(apply(undefined, spec({ subnet: "172.20.5.0/24" }), [], nodes))).toMatchInlineSnapshot(
-      `"subnet: 172.20.5.0/24 overlaps 172.20.0.0/16, which node h2 is attached to: choose another subnet"`,
+      `"subnet: 172.20.5.0/24 overlaps 172.20.0.0/16, which node h2 is attached to; choose another subnet"`,
     );
   });
 
@@ -78,7 +78,7 @@ describe("applyNetwork", () => {
 
   it("refuses changes for which hosts would have to recreate the network, and subnets of other networks", () => {
     expect(messageOf(apply(made(), spec({ internal: true })))).toMatchInlineSnapshot(
-      `"internal: cannot change from false to true while the network exists: remove the stack first, or choose another network name"`,
+      `"internal: cannot change from false to true while the network exists; remove the stack first, or choose another network name"`,
     );
     expect(messageOf(apply(made(), spec({ subnet: "172.20.0.0/16" })))).toMatch(
       /^subnet: .*10\.64\.0\.0\/18/,
@@ -92,7 +92,7 @@ describe("applyNetwork", () => {
     );
     const full = made(spec({ name: "all", subnet: "10.64.0.0/10" }));
     expect(messageOf(apply(undefined, spec(), [full]))).toMatchInlineSnapshot(
-      `"subnet: no subnet is left in 10.64.0.0/10: remove networks, set the subnet of this network, or start the servers with a larger --network-pool"`,
+      `"subnet: no subnet is left in 10.64.0.0/10; remove networks, set the subnet of this network, or start the servers with a larger --network-pool"`,
     );
   });
 });

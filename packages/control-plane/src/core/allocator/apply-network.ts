@@ -67,7 +67,7 @@ function createNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutco
   if (typeof picked === "string") return refused(picked);
   if (picked === undefined) {
     return refused(
-      `no subnet is left in ${subnetText(pool.subnet)}: remove networks, set the subnet of this network, or start the servers with a larger --network-pool`,
+      `no subnet is left in ${subnetText(pool.subnet)}; remove networks, set the subnet of this network, or start the servers with a larger --network-pool`,
     );
   }
   const vni = pickVni(new Set(others.map((network) => network.vni)), random());
@@ -92,8 +92,8 @@ function checkRequestedSubnet(text: string, { others, nodes }: NetworkContext): 
     if (attached === undefined) continue;
     const name = node.description?.hostname || node.id;
     return attached.prefix === HOST_PREFIX
-      ? `${text} contains ${ipv4Text(attached.base)}, the address of node ${name}: choose a subnet without node addresses`
-      : `${text} overlaps ${subnetText(attached)}, which node ${name} is attached to: choose another subnet`;
+      ? `${text} contains ${ipv4Text(attached.base)}, the address of node ${name}; choose a subnet without node addresses`
+      : `${text} overlaps ${subnetText(attached)}, which node ${name} is attached to; choose another subnet`;
   }
   return subnet;
 }
@@ -116,7 +116,7 @@ function changeViolation(existing: Network, spec: NetworkSpec): Violation | unde
 }
 
 function immutableViolation(path: string, before: string, after: string): Violation {
-  const message = `cannot change from ${before} to ${after} while the network exists: remove the stack first, or choose another network name`;
+  const message = `cannot change from ${before} to ${after} while the network exists; remove the stack first, or choose another network name`;
   return { path, message };
 }
 

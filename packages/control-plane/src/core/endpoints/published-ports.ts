@@ -100,6 +100,6 @@ function findEarlierPick(port: PortSpec, previous: ServiceSpec | undefined): num
 }
 
 function exhaustedPorts(index: number): PickedPorts {
-  const message = `no port is free between ${FIRST_PICKED_PORT} and ${LAST_PICKED_PORT}: set "published" explicitly`;
+  const message = `no port is free between ${FIRST_PICKED_PORT} and ${LAST_PICKED_PORT}; set "published" explicitly`;
   return { kind: "exhausted", violation: { path: `ports[${index}].published`, message } };
 }

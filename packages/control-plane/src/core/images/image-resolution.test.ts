@@ -65,7 +65,7 @@ describe("resolveContent", () => {
         { image: "web:1", service: "shop_web" },
       );
     const warning =
-      "shop_web keeps sha256:aaaaaaaaaaaa of image web:1, but nodes have a different image with this tag: use a new tag, or deploy from a machine whose Docker daemon has the image";
+      "shop_web keeps sha256:aaaaaaaaaaaa of image web:1, but nodes have a different image with this tag; use a new tag, or deploy from a machine whose Docker daemon has the image";
     expect(decide(TAG, [NEW], NEW)).toEqual({ content: imageId(NEW) });
     expect(decide(TAG, [OLD, NEW])).toEqual({ content: TAG });
     expect(decide(imageId(OLD), [OLD], OLD)).toEqual({ content: imageId(OLD) });

@@ -88,7 +88,7 @@ export function resolveContent(
     const { imageIds, sharedImageId = "" } = resolution;
     if (kept === "") return { content: { imageDigest: "", imageId: sharedImageId } };
     if (imageIds.every((imageId) => imageId === kept)) return { content: fallback };
-    const warning = `${service} keeps ${shortDigest(kept)} of image ${image}, but nodes have a different image with this tag: use a new tag, or deploy from a machine whose Docker daemon has the image`;
+    const warning = `${service} keeps ${shortDigest(kept)} of image ${image}, but nodes have a different image with this tag; use a new tag, or deploy from a machine whose Docker daemon has the image`;
     return { content: fallback, warning };
   }
   const reason = resolution?.reason ?? "no node that could run it is connected";

@@ -80,7 +80,7 @@ function decideNewMember(peerUrl: string, members: readonly ObservedMember[]): M
   const otherUrls = members.flatMap(({ peerUrls }) => peerUrls);
   const unreachable = otherUrls.find((url) => LOOPBACK_HOSTS.includes(new URL(url).hostname));
   if (unreachable !== undefined) {
-    return refuse(`the etcd of another server listens on ${unreachable} only: give that server an address`);
+    return refuse(`the etcd of another server listens on ${unreachable} only; give that server an address`);
   }
   if (members.length >= MAX_ETCD_MEMBERS) {
     return refuse(`there are ${members.length} members, and at most ${MAX_ETCD_MEMBERS} are supported`);

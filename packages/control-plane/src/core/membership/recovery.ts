@@ -34,30 +34,30 @@ export type RecoveryDecision =
  * the operator can know.
  */
 export function decideRecovery({ address, lastIndex, others, isForced }: RecoveryState): RecoveryDecision {
-  if (others.length === 0) return refuse("its etcd has no other members: start the server as usual");
+  if (others.length === 0) return refuse("its etcd has no other members; start the server as usual");
   const count = others.length + 1;
   const majority = Math.floor(count / 2) + 1;
   const running = others.filter(({ answer }) => answer.kind === "running");
   if (running.length >= majority) {
     return refuse(
-      `a quorum of the ${count} servers is running (${addressesOf(running)}): start this server as usual, or remove it with "berth server rm ${address}" on one of them`,
+      `a quorum of the ${count} servers is running (${addressesOf(running)}); start this server as usual, or remove it with "berth server rm ${address}" on one of them`,
     );
   }
   if (running.length + 1 >= majority) {
     return refuse(
-      `this server and ${addressesOf(running)} are a quorum of the ${count} servers: start this server as usual, and remove the lost ones with "berth server rm"`,
+      `this server and ${addressesOf(running)} are a quorum of the ${count} servers; start this server as usual, and remove the lost ones with "berth server rm"`,
     );
   }
   const newer = running.find(
     ({ answer }) => answer.kind === "running" && (answer.lastIndex ?? 0) > lastIndex,
   );
   if (newer !== undefined) {
-    return refuse(`${newer.address} has newer data: run the command there`);
+    return refuse(`${newer.address} has newer data; run the command there`);
   }
   const silent = others.filter(({ answer }) => answer.kind === "unreachable");
   if (silent.length > 0 && !isForced) {
     return refuse(
-      `${addressesOf(silent)} may still be running, but cannot be reached: check these hosts. ` +
+      `${addressesOf(silent)} may still be running, but cannot be reached; check these hosts. ` +
         "If they are lost for good, or their servers are stopped, repeat the command with --force",
     );
   }

@@ -101,14 +101,14 @@ export function markServerForRemoval(
   if (removing !== undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
-      message: `the removal of server ${serverName(removing)} is in progress: wait until "berth server ls" no longer lists it`,
+      message: `the removal of server ${serverName(removing)} is in progress; wait until "berth server ls" no longer lists it`,
     });
   }
   if (!others.some(({ state }) => state === State.UP)) {
-    throw serverInUse(server, "no other server is up, and the cluster needs one: add a server first");
+    throw serverInUse(server, "no other server is up, and the cluster needs one; add a server first");
   }
   if (server.state === State.UP && !force) {
-    throw serverInUse(server, "it is up: stop it first, or use --force to stop it");
+    throw serverInUse(server, "it is up; stop it first, or use --force to stop it");
   }
   return { ...server, state: State.REMOVING, stateSinceMs: nowMs };
 }

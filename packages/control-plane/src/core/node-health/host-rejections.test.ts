@@ -37,14 +37,14 @@ function problemsOf(
 describe("hostRejections", () => {
   it("names the service, the reason and what to do when another node runs the same template", () => {
     expect(problemsOf([rejected(), running("other", "n2", 500)])).toEqual([
-      `cannot start tasks of service shop_web, which other nodes run: ${FIREWALL}: restart Docker, which restores its firewall rules`,
+      `cannot start tasks of service shop_web, which other nodes run: ${FIREWALL}; restart Docker, which restores its firewall rules`,
     ]);
   });
 
   it.each([
-    [`${FIREWALL}: Bind for 0.0.0.0:80 failed: port is already allocated`, /: stop the program that uses/],
-    ["mkdir /var/lib/docker/x: no space left on device", /: free disk space/],
-    ["pulling the image failed: connection refused", /: run berth doctor on this host$/],
+    [`${FIREWALL}: Bind for 0.0.0.0:80 failed: port is already allocated`, /; stop the program that uses/],
+    ["mkdir /var/lib/docker/x: no space left on device", /; free disk space/],
+    ["pulling the image failed: connection refused", /; run berth doctor on this host$/],
   ])("says what to do about %j", (message, advice) => {
     const [problem] = problemsOf([rejected({}, message), running("other", "n2", 500)]);
     expect(problem).toMatch(advice);

@@ -72,7 +72,7 @@ const startedAtMs = ({ status }: Task): number | undefined => status?.runningSin
 function problemText(task: Task): string {
   const reason = endText(task);
   const advice = ADVICE.find(([pattern]) => pattern.test(reason))?.[1] ?? "run berth doctor on this host";
-  return `cannot start tasks of service ${task.serviceName}, which other nodes run: ${reason}: ${advice}`;
+  return `cannot start tasks of service ${task.serviceName}, which other nodes run: ${reason}; ${advice}`;
 }
 
 /** Advice by Docker's error message. The first match counts: the message for a taken port matches two patterns. */

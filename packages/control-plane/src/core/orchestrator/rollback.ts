@@ -30,7 +30,7 @@ export function rollbackTarget(
     const spec = revisions.get(healthy);
     if (spec !== undefined && specText(spec) !== current) return { kind: "found", version: healthy, spec };
   }
-  return { kind: "none", reason: "no other version was healthy: specify a version" };
+  return { kind: "none", reason: "no other version was healthy; specify a version" };
 }
 
 /**

@@ -46,7 +46,7 @@ describe("networks and placement", () => {
   it("excludes nodes in a subnet that overlaps the network's", () => {
     const near = { dataPlane: { overlay: true, subnets: ["192.168.0.0/24", "10.64.5.0/24"] } };
     expect(reasonFor([{ network: "shop_back" }], [{ description: near }])).toBe(
-      "1 node is in subnets that overlap network shop_back (10.64.0.0/18): give it another subnet",
+      "1 node is in subnets that overlap network shop_back (10.64.0.0/18); give it another subnet",
     );
     expect(reasonFor([{ network: "shop_back", optional: true }], [{ description: near }])).toBe("");
     expect(reasonFor([{ network: "shop_back" }], [{ description: near }, { description: ABLE }])).toBe("");

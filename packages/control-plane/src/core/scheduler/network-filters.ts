@@ -56,7 +56,7 @@ export function rangeFilters(
     name: "network-ranges",
     passes: ({ node }) => networkRanges.hasRangeFor(node.id, network),
     explain: (count) =>
-      `${nodesText(count, { one: "has", many: "have" })} no range of network ${network}, and all of its ranges are taken: give it a larger subnet`,
+      `${nodesText(count, { one: "has", many: "have" })} no range of network ${network}, and all of its ranges are taken; give it a larger subnet`,
   });
   return [range, ...overlapFilters(network, networkRanges.subnetOf(network))];
 }
@@ -68,7 +68,7 @@ function overlapFilters(network: string, subnet: Subnet | undefined): readonly F
     name: "network-overlap",
     passes: ({ node }) => overlapProblem(node, subnet) === undefined,
     explain: (count) =>
-      `${nodesText(count, { one: "is", many: "are" })} in subnets that overlap network ${network} (${subnetText(subnet)}): give it another subnet`,
+      `${nodesText(count, { one: "is", many: "are" })} in subnets that overlap network ${network} (${subnetText(subnet)}); give it another subnet`,
   });
   return [overlap];
 }

@@ -149,7 +149,7 @@ export function mayAnswerFor(nodeId: string, caller: Caller): boolean {
 function tooManyRequests(capacity: number): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `too many streams are open on its node (limit ${capacity}, shared by all clients): end some of them, or try again later`,
+    message: `too many streams are open on its node (limit ${capacity}, shared by all clients); end some of them, or try again later`,
   });
 }
 

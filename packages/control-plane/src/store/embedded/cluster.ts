@@ -115,14 +115,14 @@ export function requireSameAddress(
   const details = { dataDir: path };
   if (!hasEtcdData(path)) {
     const message =
-      `${path} has no etcd data, but this server was in a cluster with ${others.join(", ")}: check --data-dir. ` +
+      `${path} has no etcd data, but this server was in a cluster with ${others.join(", ")}; check --data-dir. ` +
       "If the data is lost, remove the directory and join the cluster again";
     throw new BerthError({ code: "BERTH_ETCD_FAILED", message, details });
   }
   if (recorded.includes(address)) return;
   const message =
     `the etcd data in ${path} belongs to one of the servers ${recorded.join(", ")}, but the address of this server is ` +
-    `${address}: start it with its previous address, or remove the directory and join the cluster again`;
+    `${address}; start it with its previous address, or remove the directory and join the cluster again`;
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message, details });
 }
 

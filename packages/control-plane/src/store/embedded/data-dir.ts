@@ -20,7 +20,7 @@ const CLAIM_FILE = "berth-server.json";
 const STOP_TIMEOUT_MS = 5_000;
 const POLL_MS = 20;
 
-const NO_PROC = "embedded etcd requires Linux with /proc mounted: use an external etcd with --etcd URL";
+const NO_PROC = "embedded etcd requires Linux with /proc mounted; use an external etcd with --etcd URL";
 
 /** The ports of one etcd member. */
 export interface Ports {
@@ -166,7 +166,7 @@ function withoutProcesses(claim: Claim | undefined): Claim {
 function lockedBy(path: string, pid: number): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_DATA_LOCKED",
-    message: `data directory ${path} is in use by process ${pid}: stop that server or use another --data-dir`,
+    message: `data directory ${path} is in use by process ${pid}; stop that server or use another --data-dir`,
     details: { dataDir: path, pid: String(pid) },
   });
 }

@@ -3,8 +3,8 @@ import { classifyFault, explainFault } from "./etcd-fault.js";
 
 // The last lines of etcd 3.4.23 with each fault, as `logEtcdLine` returns them.
 test.each([
-  ["disk-full", "failed to commit tx: write /d/member/snap/db: no space left on device"],
-  ["disk-full", "failed to create WAL: write /d/member/wal/0.tmp: disk quota exceeded"],
+  ["disk-full", "failed to commit tx; write /d/member/snap/db: no space left on device"],
+  ["disk-full", "failed to create WAL; write /d/member/wal/0.tmp: disk quota exceeded"],
   ["read-only", "discovery failed: cannot access data directory: open /d/.touch: read-only file system"],
   ["disk-error", "failed to commit tx: sync /d/member/snap/db: input/output error"],
   ["no-permission", "discovery failed: cannot access data directory: open /d/.touch: permission denied"],
@@ -26,7 +26,7 @@ test.each([
 test("says which directory is affected, what to do, and what etcd logged", () => {
   const full = explainFault({ dataDir: "/d", logLines: "no space left on device", copies: "none" });
   expect(full).toMatch(
-    /^the disk of \/d is full: free some space; .* automatically \(no space left on device\)$/,
+    /^the disk of \/d is full; free some space; .* automatically \(no space left on device\)$/,
   );
 });
 

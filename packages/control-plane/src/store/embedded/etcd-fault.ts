@@ -50,13 +50,13 @@ export function explainFault({ dataDir, logLines, copies }: FaultContext): strin
   const fault = classifyFault(logLines);
   switch (fault) {
     case "disk-full":
-      return `the disk of ${dataDir} is full: free some space; etcd then continues automatically (${logLines})`;
+      return `the disk of ${dataDir} is full; free some space; etcd then continues automatically (${logLines})`;
     case "read-only":
       return `the file system of ${dataDir} is read-only: look for disk errors in the kernel log, and mount it writable again; etcd then continues by itself (${logLines})`;
     case "disk-error":
       return `the disk of ${dataDir} has errors: look at the kernel log. ${replaceData(dataDir, copies)} (${logLines})`;
     case "no-permission":
-      return `etcd has no permission for files in ${dataDir}: change their owner to the user who runs berth server (${logLines})`;
+      return `etcd has no permission for files in ${dataDir}; change their owner to the user who runs berth server (${logLines})`;
     case "log-truncated":
     case "damaged":
       return `the etcd data in ${dataDir} is damaged, and berth does not change it. ${replaceData(dataDir, copies)} (${logLines})`;
@@ -68,10 +68,10 @@ export function explainFault({ dataDir, logLines, copies }: FaultContext): strin
 function replaceData(dataDir: string, copies: RecoveryPath): string {
   switch (copies) {
     case "none":
-      return `No other server has this data: keep a copy of ${dataDir}, and restore a backup (berth backup restore)`;
+      return `No other server has this data; keep a copy of ${dataDir}, and restore a backup (berth backup restore)`;
     case "rejoin":
-      return `The other servers have this data: move ${dataDir}/member away and start this server, which copies it from them`;
+      return `The other servers have this data; move ${dataDir}/member away and start this server, which copies it from them`;
     case "join-with-token":
-      return `The other servers have this data: remove this server on another one with berth server rm, move ${dataDir} away, and run berth server join with a new token`;
+      return `The other servers have this data; remove this server on another one with berth server rm, move ${dataDir} away, and run berth server join with a new token`;
   }
 }

@@ -282,7 +282,7 @@ export class EtcdSupervisor {
       return new BerthError({ code, message, details });
     }
     if (/file lock|already locked/i.test(etcd.lastLogLines)) {
-      const message = `etcd data in ${path} is in use by another process: stop it or use another --data-dir`;
+      const message = `etcd data in ${path} is in use by another process; stop it or use another --data-dir`;
       return new BerthError({ code: "BERTH_ETCD_DATA_LOCKED", message, details });
     }
     const message = `etcd did not start: ${this.#explain(etcd)}`;

@@ -52,7 +52,7 @@ export async function holdPorts(host: string, ports: Ports): Promise<() => Promi
   await free();
   throw portsInUse(
     host,
-    `port ${ports.client} or ${ports.peer} is in use: stop the process that listens on it`,
+    `port ${ports.client} or ${ports.peer} is in use; stop the process that listens on it`,
   );
 }
 

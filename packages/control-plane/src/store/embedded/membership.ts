@@ -155,6 +155,6 @@ async function repeat<T>(
 function timedOut(goal: string, waitingFor: string): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_FAILED",
-    message: `cannot ${goal}: waited ${TIMEOUT_MS / 60_000} min for: ${waitingFor}: start this server again to continue`,
+    message: `cannot ${goal}: waited ${TIMEOUT_MS / 60_000} min for: ${waitingFor}; start this server again to continue`,
   });
 }

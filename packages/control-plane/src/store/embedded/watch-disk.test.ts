@@ -13,10 +13,10 @@ test("a disk with few blocks or inodes is reported with its directory", () => {
   const { isCritical, message } = lowSpaceProblem("/d", { ...ROOMY, bavail: 8_192 }) ?? {};
   expect([isCritical, message]).toEqual([
     false,
-    expect.stringMatching(/^the disk of \/d has only 32 MiB free: /),
+    expect.stringMatching(/^the disk of \/d has only 32 MiB free; /),
   ]);
   expect(lowSpaceProblem("/d", { ...ROOMY, bavail: 1_024 })).toMatchObject({ isCritical: true });
-  expect(lowSpaceProblem("/d", { ...ROOMY, ffree: 9 })?.message).toMatch(/has only 9 inodes free: /);
+  expect(lowSpaceProblem("/d", { ...ROOMY, ffree: 9 })?.message).toMatch(/has only 9 inodes free; /);
 });
 
 test("reports a directory that has disappeared", async () => {

@@ -33,7 +33,7 @@ export function lowSpaceProblem(
   const hasFewInodes = files > 0 && ffree < LOW_INODES;
   if (freeBytes >= LOW_BYTES && !hasFewInodes) return undefined;
   const free = hasFewInodes ? `${ffree} inodes` : `${Math.floor(freeBytes / BYTES_PER_MIB)} MiB`;
-  const message = `the disk of ${path} has only ${free} free: free some space before etcd stops`;
+  const message = `the disk of ${path} has only ${free} free; free some space before etcd stops`;
   return { message, isCritical: freeBytes < CRITICAL_BYTES };
 }
 

@@ -99,7 +99,7 @@ describe("service create", () => {
       "error: service web was not created:
         --publish: "99999" is not a port: container port "99999" is not between 1 and 65535
         --replicas: the service runs one task per node and has no replicas
-        --limit-cpu: "many" is not a number of CPUs: use a number such as 0.5 or 2
+        --limit-cpu: "many" is not a number of CPUs; use a number such as 0.5 or 2
       (BERTH_INPUT_INVALID)
       "
     `);
@@ -109,7 +109,7 @@ describe("service create", () => {
     const { code, err } = await create("--name web nginx", { kind: Kind.UNCHANGED });
     expect([code, err]).toEqual([
       1,
-      "error: service web was not created: it already exists: choose another name, or use berth service update\n(BERTH_CONFLICT)\n",
+      "error: service web was not created: it already exists; choose another name, or use berth service update\n(BERTH_CONFLICT)\n",
     ]);
   });
 

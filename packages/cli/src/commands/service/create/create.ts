@@ -95,6 +95,6 @@ function specFrom(options: NewServiceOptions, { image, command }: CreatedContain
 function existsError(name: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: `service ${name} was not created: it already exists: choose another name, or use berth service update`,
+    message: `service ${name} was not created: it already exists; choose another name, or use berth service update`,
   });
 }

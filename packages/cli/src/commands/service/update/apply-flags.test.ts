@@ -203,8 +203,8 @@ describe("applyFlags", () => {
     expect(networks({ networkRm: ["front"], networkAdd: ["name=back,alias=c"] }, one)).toMatchObject([
       { network: "back", aliases: ["c"], ipv4Address: "", macAddress: "" },
     ]);
-    expect(problem({ networkAdd: ["alias=a"] })).toContain("the network has no name: set name=NETWORK");
-    expect(problem({ networkAdd: ["name=a,gw=1"] })).toContain('unknown key "gw": use name, alias, ip');
+    expect(problem({ networkAdd: ["alias=a"] })).toContain("the network has no name; set name=NETWORK");
+    expect(problem({ networkAdd: ["name=a,gw=1"] })).toContain('unknown key "gw"; use name, alias, ip');
     expect(problem({ networkAdd: ["name=a,driver-opt=mtu=9"] })).toContain('unknown driver option "mtu"');
   });
 
@@ -282,7 +282,7 @@ describe("applyFlags", () => {
       problem({ secretAdd: ["source=a b"], configAdd: ["source=c,target=/data"] }),
     ).toMatchInlineSnapshot(`
       "service shop_web was not updated:
-        task.container.files[1].name: invalid secret name "a b": use ASCII letters, digits, -, _ and ., starting with a letter or digit
+        task.container.files[1].name: invalid secret name "a b"; use ASCII letters, digits, -, _ and ., starting with a letter or digit
         task.container.files[2].target: task.container.mounts[0] has the same target /data"
     `);
   });
@@ -358,27 +358,27 @@ describe("applyFlags", () => {
         --no-healthcheck and --health-cmd are mutually exclusive
         --args: "| b" needs a shell
         --env-add: "A" is not KEY=VALUE
-        --mount-add: type: "blob" is invalid: use volume, bind, tmpfs, image
-        --mount-add: the mount has no target: set target=/PATH
+        --mount-add: type: "blob" is invalid; use volume, bind, tmpfs, image
+        --mount-add: the mount has no target; set target=/PATH
         --mount-add: soruce: unknown key "soruce"; did you mean "source"?
         --mount-add: readonly: must be true or false, not the text "ture"; did you mean "true"?
         --mount-add: ro: must be true or false, not the text ""
-        --mount-add: bind-propagation: "rslav" is invalid: use shared, slave, private, rshared, rslave, rprivate; did you mean "rslave"?
+        --mount-add: bind-propagation: "rslav" is invalid; use shared, slave, private, rshared, rslave, rprivate; did you mean "rslave"?
         --mount-add: volume-nocopy cannot be combined with type=bind
         --mount-add: tmpfs-mode: "9" is not an octal number such as 1777
-        --secret-add: the secret has no source: set source=NAME
-        --secret-add: the secret has no source: set source=NAME
+        --secret-add: the secret has no source; set source=NAME
+        --secret-add: the secret has no source; set source=NAME
         --secret-add: mode: must be permission bits such as 0440, not the text "9"
         --secret-add: file: unknown key "file"
         --config-add: sources: unknown key "sources"; did you mean "source"?
         --publish-add: "99999:80" is not a port: published port "99999" is not between 1 and 65535
         --publish-add: published: must be a whole number, not the text "80-90"
-        --publish-add: mode: "hots" is invalid: use ingress, host; did you mean "host"?
+        --publish-add: mode: "hots" is invalid; use ingress, host; did you mean "host"?
         --replicas: "many" is not a whole number from 0 to 2147483647
-        --limit-memory: "64Mi" is not a size: use 64M
+        --limit-memory: "64Mi" is not a size; use 64M
         --update-delay: the duration "5" has no unit; did you mean "5s"?
         --update-max-failure-ratio: "2" is not a number from 0 to 1
-        --ulimit-add: "nofile" is not a ulimit: use the form nofile=1024:2048"
+        --ulimit-add: "nofile" is not a ulimit; use the form nofile=1024:2048"
     `);
   });
 
@@ -386,7 +386,7 @@ describe("applyFlags", () => {
     expect(problem({ image: "Nginx", constraintAdd: ["zone = a"] })).toMatchInlineSnapshot(`
       "service shop_web was not updated:
         task.container.image: "Nginx" is not an image name: repository names must be lower case
-        placement.constraints[1]: "zone = a" is not a valid constraint: use a form such as "node.labels.zone == a""
+        placement.constraints[1]: "zone = a" is not a valid constraint; use a form such as "node.labels.zone == a""
     `);
   });
 });

@@ -59,6 +59,6 @@ function parseFileFlag(kind: FileKind, text: string): Parsed<FileMount> {
     if (problem !== undefined) return invalid(problem);
   } else draft.source = text.trim();
   const noun = fileKindName(kind);
-  if (draft.source === "") return invalid(`the ${noun} has no source: set source=NAME`);
+  if (draft.source === "") return invalid(`the ${noun} has no source; set source=NAME`);
   return valid(toFileMount(kind, draft.source, draft));
 }

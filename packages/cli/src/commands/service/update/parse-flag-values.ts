@@ -37,7 +37,7 @@ export function choiceParser<T>(choices: Readonly<Record<string, T>>): (text: st
   return (text) => {
     const found = Object.hasOwn(choices, text) ? choices[text] : undefined;
     return found === undefined
-      ? invalid(`${JSON.stringify(text)} is invalid: use ${Object.keys(choices).join(", ")}`)
+      ? invalid(`${JSON.stringify(text)} is invalid; use ${Object.keys(choices).join(", ")}`)
       : valid(found);
   };
 }

@@ -24,7 +24,7 @@ export function parseMountFlag(text: string): Parsed<Mount> {
   };
   const problem = applyFlagFields(text, MOUNT_FLAG_KEYS, mount) ?? findTypeConflict(text, mount);
   if (problem !== undefined) return invalid(problem);
-  if (mount.target === "") return invalid("the mount has no target: set target=/PATH");
+  if (mount.target === "") return invalid("the mount has no target; set target=/PATH");
   const parsed = parseMountKind(mount);
   if (parsed.kind === "invalid") return parsed;
   return valid({ target: normalizeTarget(mount.target), readOnly: mount.readOnly, kind: parsed.value });
@@ -119,15 +119,15 @@ function parseMountKind(mount: MountFlagDraft): Parsed<MountKind> {
   const { type = "volume", source, subpath } = mount;
   switch (type) {
     case "bind": {
-      if (source === "") return invalid("the bind mount has no source: set source=/PATH, a path on the node");
+      if (source === "") return invalid("the bind mount has no source; set source=/PATH, a path on the node");
       const { propagation, createHostPath, selinux, recursive } = mount;
       return valid({ $case: "bind", value: { source, propagation, createHostPath, selinux, recursive } });
     }
     case "tmpfs":
-      if (source !== "") return invalid("a tmpfs mount cannot have a source: remove source");
+      if (source !== "") return invalid("a tmpfs mount cannot have a source; remove source");
       return valid({ $case: "tmpfs", value: mount.tmpfs });
     case "image":
-      if (source === "") return invalid("the image mount has no source: set source=IMAGE");
+      if (source === "") return invalid("the image mount has no source; set source=IMAGE");
       return valid({ $case: "image", value: { image: source, subpath } });
     case "volume": {
       const { driver, noCopy, driverOpts, volumeLabels } = mount;

@@ -12,7 +12,7 @@ export function parseNetworkFlag(text: string): Parsed<NetworkAttachment> {
     const problem = applyField(field, attachment);
     if (problem !== undefined) return invalid(problem);
   }
-  return attachment.network === "" ? invalid("the network has no name: set name=NETWORK") : valid(attachment);
+  return attachment.network === "" ? invalid("the network has no name; set name=NETWORK") : valid(attachment);
 }
 
 /** Sets a field of the attachment. Returns why it is invalid. */
@@ -39,14 +39,14 @@ function applyField(field: string, attachment: NetworkAttachment): string | unde
     case "driver-opt":
       return applyDriverOption(value ?? "", attachment);
     default:
-      return `unknown key ${JSON.stringify(key)}: use ${KEYS}`;
+      return `unknown key ${JSON.stringify(key)}; use ${KEYS}`;
   }
 }
 
 function applyDriverOption(option: string, attachment: NetworkAttachment): string | undefined {
   const [name, value = ""] = option.split("=", 2);
   if (name !== INTERFACE_OPTION)
-    return `unknown driver option ${JSON.stringify(name)}: use ${INTERFACE_OPTION}`;
+    return `unknown driver option ${JSON.stringify(name)}; use ${INTERFACE_OPTION}`;
   attachment.interfaceName = value;
   return undefined;
 }

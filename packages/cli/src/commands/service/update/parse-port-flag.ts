@@ -12,7 +12,7 @@ export function parsePortFlag(text: string): Parsed<readonly PortSpec[]> {
   const parsed = parseShortPorts(text);
   if (parsed.kind === "invalid") return parsed;
   const { ports, choice } = parsed.value;
-  if (choice !== undefined) return invalid(`${choice} is a range: choose one of its ports`);
+  if (choice !== undefined) return invalid(`${choice} is a range; choose one of its ports`);
   const protocol = parseProtocol(ports[0]?.protocol ?? "tcp");
   if (protocol.kind === "invalid") return protocol;
   return valid(
@@ -54,5 +54,5 @@ function parseLongPort(text: string): Parsed<readonly PortSpec[]> {
   };
   const problem = applyFlagFields(text, PORT_FLAG_KEYS, port);
   if (problem !== undefined) return invalid(problem);
-  return port.target === 0 ? invalid("the port has no target: set target=PORT") : valid([port]);
+  return port.target === 0 ? invalid("the port has no target; set target=PORT") : valid([port]);
 }

@@ -52,7 +52,7 @@ function withReplicas(spec: ServiceSpec, replicas: number): Parsed<ServiceSpec> 
     case "replicated":
       if (autoscale !== undefined) {
         return invalid(
-          `the service is autoscaled between ${autoscale.min} and ${autoscale.max} replicas: change x-berth.autoscale in its Compose file instead`,
+          `the service is autoscaled between ${autoscale.min} and ${autoscale.max} replicas; change x-berth.autoscale in its Compose file instead`,
         );
       }
       return valid({ ...spec, mode: { $case: "replicated", value: { replicas } } });
@@ -84,6 +84,6 @@ function isSameConstraint(text: string): (other: string) => boolean {
 function parsePreference(text: string): Parsed<string> {
   const [, attribute] = /^spread=(\S+)$/.exec(text.trim()) ?? [];
   return attribute === undefined
-    ? invalid(`${JSON.stringify(text)} is not a placement preference: use the form spread=node.labels.zone`)
+    ? invalid(`${JSON.stringify(text)} is not a placement preference; use the form spread=node.labels.zone`)
     : valid(attribute);
 }

@@ -85,7 +85,7 @@ interface Ulimit {
 function parseUlimit(text: string): Parsed<Ulimit> {
   const [, name, soft, hard = soft] = /^([a-z]+)=(-1|\d+)(?::(-1|\d+))?$/.exec(text) ?? [];
   if (name === undefined || soft === undefined || hard === undefined) {
-    return invalid(`${JSON.stringify(text)} is not a ulimit: use the form nofile=1024:2048`);
+    return invalid(`${JSON.stringify(text)} is not a ulimit; use the form nofile=1024:2048`);
   }
   return valid({ name, soft: Number(soft), hard: Number(hard) });
 }

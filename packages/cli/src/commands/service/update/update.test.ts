@@ -108,7 +108,7 @@ describe("service update", () => {
     expect([code, err]).toMatchInlineSnapshot(`
       [
         2,
-        "error: service shop_web was not updated: --replicas: the service is autoscaled between 2 and 10 replicas: change x-berth.autoscale in its Compose file instead
+        "error: service shop_web was not updated: --replicas: the service is autoscaled between 2 and 10 replicas; change x-berth.autoscale in its Compose file instead
       (BERTH_INPUT_INVALID)
       ",
       ]

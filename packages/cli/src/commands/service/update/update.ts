@@ -48,7 +48,7 @@ function validateOptions(options: UpdateOptions): void {
   if (options.rollback && hasChanges)
     throw invalidOption("--rollback", "cannot be combined with other changes");
   if (!options.rollback && !hasChanges) {
-    throw invalidOption("service update", "nothing to update: use --image, --env-add, … or --force");
+    throw invalidOption("service update", "nothing to update; use --image, --env-add, … or --force");
   }
 }
 

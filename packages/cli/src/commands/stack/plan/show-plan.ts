@@ -38,7 +38,7 @@ async function fetchPlan(cli: Cli, client: ControlClient, request: DeployStackRe
   const { plan, warnings } = await retryDuringElection(cli, () => client.deployStack(dryRun, call));
   for (const warning of warnings) printWarning(cli, warning);
   if (plan !== undefined) return plan;
-  const message = "the server is too old for --dry-run: upgrade it first";
+  const message = "the server is too old for --dry-run; upgrade it first";
   throw new BerthError({ code: "BERTH_UNSUPPORTED", message });
 }
 

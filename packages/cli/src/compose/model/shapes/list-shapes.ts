@@ -69,7 +69,7 @@ function reportEqualItems(items: readonly Cursor[]): void {
     if (item.node.kind !== "scalar") continue;
     const key = scalarText(item.node);
     if (seen.has(key))
-      item.diagnostics.error(item, `${JSON.stringify(key)} is in the list twice: remove one`);
+      item.diagnostics.error(item, `${JSON.stringify(key)} is in the list twice; remove one`);
     seen.add(key);
   }
 }

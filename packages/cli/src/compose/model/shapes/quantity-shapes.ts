@@ -34,7 +34,7 @@ export const bytes: Shape = defineShape(NUMBER_OR_TEXT_SCHEMA, (cursor) => {
 export const bytesText: Shape = defineShape(TEXT_SCHEMA, (cursor, stage) => {
   const node = text(cursor, stage);
   if (node?.kind === "scalar" && node.text === "-1") {
-    cursor.diagnostics.error(cursor, '"-1" is not a size: leave out the key for no limit');
+    cursor.diagnostics.error(cursor, '"-1" is not a size; leave out the key for no limit');
     return undefined;
   }
   const size = node && bytes(cursor, stage);

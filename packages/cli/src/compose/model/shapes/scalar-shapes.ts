@@ -20,7 +20,7 @@ export const text: Shape = defineShape(TEXT_SCHEMA, (cursor) => {
   const { node } = cursor;
   if (node.kind === "scalar" && typeof node.value === "string") return node;
   const isUnquoted = node.kind === "scalar" && node.value !== null;
-  return reportWrongType(cursor, "text", isUnquoted ? `: write ${JSON.stringify(node.text)}` : "");
+  return reportWrongType(cursor, "text", isUnquoted ? `; write ${JSON.stringify(node.text)}` : "");
 });
 
 /** Text that may be a secret: messages do not quote it. */
@@ -49,7 +49,7 @@ export function oneOf(...choices: readonly string[]): Shape {
     const hint = didYouMean(node.text, choices);
     cursor.diagnostics.error(
       cursor,
-      `${JSON.stringify(node.text)} is invalid: use ${choices.join(", ")}${hint}`,
+      `${JSON.stringify(node.text)} is invalid; use ${choices.join(", ")}${hint}`,
     );
     return undefined;
   });
@@ -60,7 +60,7 @@ export function matching(pattern: RegExp, hint: string): Shape {
   return defineShape({ kind: "scalar", types: ["string"], pattern: pattern.source }, (cursor) => {
     const node = text(cursor, "project");
     if (node?.kind !== "scalar" || pattern.test(node.text)) return node;
-    cursor.diagnostics.error(cursor, `${JSON.stringify(node.text)} is invalid: ${hint}`);
+    cursor.diagnostics.error(cursor, `${JSON.stringify(node.text)} is invalid; ${hint}`);
     return undefined;
   });
 }
