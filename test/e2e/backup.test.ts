@@ -102,7 +102,7 @@ describe("a cluster with 60 containers that loses its only server", () => {
     expect((await stat(backup)).mode & 0o777).toBe(0o600);
     const again = await lab.berth(create);
     expect(again.code).toBe(1);
-    expect(again.stderr).toContain("exists already");
+    expect(again.stderr).toContain("already exists");
     await berth(...create, "--force");
 
     const wrong = join(folder, "wrong");

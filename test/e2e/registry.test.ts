@@ -340,7 +340,7 @@ services:
       [0, ""],
       [0, ""],
     ]);
-    expect(await listed()).toEqual(Object.fromEntries(twins.map(({ id }) => [id, both])));
+    expect(await listed()).toMatchObject(Object.fromEntries(twins.map(({ id }) => [id, both])));
 
     // An image for another platform.
     await load(first, "local.invalid/foreign:1", process.arch === "arm64" ? "amd64" : "arm64");
@@ -374,9 +374,19 @@ services:
     expect(await listed()).toMatchObject({ [large.id]: both });
 
     expect((await lab.berth(["image", "prune"])).code).toBe(0);
-    expect(await listed()).toEqual({});
+    const pruned = [...twins, large].map(({ id }) => id);
+    const left = await listed();
+    expect(pruned.filter((id) => id in left)).toEqual([]);
     for (const host of lab.hosts) {
-      expect(await docker(host, "images", "-q", "--filter", "reference=berth.internal/*")).toBe("");
+      const images = await docker(
+        host,
+        "images",
+        "-q",
+        "--no-trunc",
+        "--filter",
+        "reference=berth.internal/*",
+      );
+      expect(pruned.filter((id) => images.includes(id))).toEqual([]);
       const partial = await host.exec(["sh", "-c", `ls ${host.agentDataDir}/layers | grep -c partial`]);
       expect(partial.stdout.trim()).toBe("0");
     }

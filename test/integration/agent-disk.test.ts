@@ -96,7 +96,7 @@ describe("an agent whose data directory is on a disk of its own", () => {
     agent = startAgent([leader.address]);
     expect(await agent.exited).toBe(1);
     expect(await readFile(agent.logFile, "utf8")).toMatch(
-      /"msg":"cannot use .*: the file system is read-only: .* mount it writable again/,
+      /"msg":"cannot use .*: the file system is read-only; .* remount it read-write/,
     );
   });
 });

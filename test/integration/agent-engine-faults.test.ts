@@ -68,7 +68,7 @@ describe("the Docker client with a faulty daemon", () => {
     expect(await engine.connect({ signal })).toMatchObject({ apiVersion: "1.51" });
     fake.version = { Version: "19.03", ApiVersion: "1.40", MinAPIVersion: "1.12" };
     await expect(engine.connect({ signal })).rejects.toThrow(
-      /19.03 supports API 1.40 at most, but berth needs 1.41/,
+      /19.03 supports API 1.40 at most, but berth requires 1.41/,
     );
     fake.version = { Version: "99.0", ApiVersion: "2.10", MinAPIVersion: "2.0" };
     await expect(engine.connect({ signal })).rejects.toThrow(/upgrade berth/);

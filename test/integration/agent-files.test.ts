@@ -333,7 +333,7 @@ describe("an agent with secrets and configs", () => {
     host.leader.sendComplete([spec], [task], { files });
     const { message } = await host.waitForState(task.id, TaskState.REJECTED);
     expect(message).toMatch(
-      /bind source path does not exist: .*: Docker and the agent must run in the same mount/,
+      /bind source path does not exist: .*; Docker and the agent must run in the same mount/,
     );
     await host.agent.kill();
     await host.startAgent();

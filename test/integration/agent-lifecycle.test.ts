@@ -93,7 +93,7 @@ describe("an agent that ends", () => {
     const { agent, leader } = fixture;
     expect(await fixture.startAgent().exited).toBe(1);
     expect(await readFile(agent.logFile, "utf8")).toMatch(
-      /another agent uses .*: stop it, or start this one with another --data-dir/,
+      /another agent uses .*; stop it, or start this one with another --data-dir/,
     );
     const before = leader.heartbeatCount;
     await eventually("the first agent sends heartbeats", () => leader.heartbeatCount > before + 2);

@@ -32,7 +32,7 @@ describe("deployStack()", () => {
     ];
     const error = await failure(calls.deployStack(deployment(bad)));
     expect(error.code).toBe("BERTH_SPEC_INVALID");
-    for (const part of ["image", "ports[0].target", "placement.constraints[0]", "used twice"]) {
+    for (const part of ["image", "ports[0].target", "placement.constraints[0]", "duplicate name"]) {
       expect(error.message).toContain(part);
     }
     const { services } = await calls.listServices({ stack: "" });

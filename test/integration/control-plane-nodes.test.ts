@@ -62,7 +62,7 @@ describe("a node", () => {
     await eventually("the agent is unreachable", async () => (await node())?.agentUnreachable);
     expect(await node()).toMatchObject({
       state: NodeState.READY,
-      stateMessage: expect.stringMatching(/its agent does not answer, but its host is up/),
+      stateMessage: expect.stringMatching(/its agent does not respond, but its host is up/),
     });
     a?.resumeHeartbeats();
     await eventually("the agent is reachable", async () => (await node())?.agentUnreachable === false);

@@ -237,7 +237,7 @@ describe("lying-agent: the leader and other nodes", () => {
     await eventually("the excess is rejected", () => rejected() >= 500);
     const warning = await open(control.calls);
     expect({ warning, session: faulty.outcome }).toEqual({
-      warning: expect.stringMatching(/does not answer/),
+      warning: expect.stringMatching(/does not respond/),
       session: undefined,
     });
     await compare("700 logs", async () => {});

@@ -79,7 +79,7 @@ describe.each(["raw", "net"])(
         late.slice(1).map(() => "ECONNRESET"),
       );
       expect((await ingress.status(deadline())).fdProblem).toMatch(
-        new RegExp(`${connections} open connections, .* limit of ${FILES} open files .*LimitNOFILE`),
+        new RegExp(`${connections} open connections, .* limit of ${FILES} open files.*LimitNOFILE`),
       );
       expect(warnings()).toHaveLength(1);
       for (const { socket } of [...held, ...late]) socket.destroy();

@@ -113,7 +113,7 @@ test("an interrupted restore does not start as a server, can be repeated, and is
   expect([servers, firstAuthority]).toEqual([[], undefined]);
   await expect(restoreBackup({ ...options, dataDir }, signal)).rejects.toMatchObject({
     code: "BERTH_INPUT_INVALID",
-    message: expect.stringContaining("it has the data of a cluster"),
+    message: expect.stringContaining("it contains the data of a cluster"),
   });
 }, 60_000);
 

@@ -75,7 +75,7 @@ test("the schema is raised once no server of an older release runs, and all reco
   await eventually("no server of the old release is registered", async () => {
     return (await next.calls.getCluster({})).supportedSchemaVersion === 2;
   });
-  await expect(next.calls.finalizeUpgrade({})).rejects.toThrow("these servers do not run");
+  await expect(next.calls.finalizeUpgrade({})).rejects.toThrow("these servers are not running");
   await removeStoppedServers(next);
 
   const before = agent?.runningTaskIds;

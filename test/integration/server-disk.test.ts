@@ -104,7 +104,7 @@ test("a server on a read-only disk says so and exits, and starts with its data w
   await first.stop();
   disk.setReadOnly(true);
   await expect(start()).rejects.toThrow(
-    /berth server: cannot use .*\/data.*: the file system is read-only: /,
+    /berth server: cannot use .*\/data.*: the file system is read-only; /,
   );
   disk.setReadOnly(false);
   expect(await configNames((await start()).calls)).toEqual(["kept"]);

@@ -292,7 +292,7 @@ describe("berth server join", () => {
     });
     expect(await runJoin("s3", server.address, token)).toMatchObject({
       code: 2,
-      stderr: expect.stringContaining("used as often"),
+      stderr: expect.stringContaining("it has no uses left"),
     });
   });
 

@@ -58,7 +58,7 @@ export const BAD_FILES: readonly BadFile[] = [
   {
     what: "an unsupported key",
     content: web("use_api_socket: true"),
-    message: /:4:5: .*use_api_socket gives the container the Docker login/,
+    message: /:4:5: .*use_api_socket passes the Docker credentials/,
   },
   {
     what: "an unknown service to extend",
