@@ -353,7 +353,7 @@ services:
     expect([foreign.code, foreign.stderr]).toEqual([
       1,
       expect.stringMatching(
-        /node h2 did not store \S+: image .* is for linux\/\w+, and this node is linux\//,
+        /node h2 did not store \S+: image .* is for linux\/\w+, but this node is linux\//,
       ),
     ]);
 

@@ -94,7 +94,11 @@ test("the schema is raised once no server of an older release runs, and all reco
   await next.calls.scaleServices({ services: [{ service: "shop_web", replicas: REPLICAS - 1 }] });
   await converged(next.calls, "shop_web");
   expect(await records(store, "services")).toMatchObject([{ cell: "default" }]);
-  expect(await runningTasks(next.calls, "shop_web")).toHaveLength(REPLICAS - 1);
+  // A service has converged when a task is to stop, and the task runs until its agent has stopped it.
+  await eventually(
+    "the task has stopped",
+    async () => (await runningTasks(next.calls, "shop_web")).length === REPLICAS - 1,
+  );
 
   const { entries } = await readAll(store, { prefix: ROOT }, never);
   await expect(cluster.startServer()).rejects.toMatchObject({

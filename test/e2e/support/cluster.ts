@@ -47,14 +47,17 @@ interface ListedNode {
   readonly id: string;
   readonly hostname: string;
   readonly status: string;
+  readonly engineReady: boolean;
 }
 
-/** Returns the hostnames of the ready nodes. Empty while the control plane does not answer. */
+/** Returns the hostnames of the ready nodes whose agents are connected to Docker. Empty while the control plane does not answer. */
 export async function readyNodes(lab: Lab): Promise<readonly string[]> {
   const { code, stdout } = await lab.berth(["node", "ls", "-o", "json"]);
   if (code !== 0) return [];
   const nodes = JSON.parse(stdout) as readonly ListedNode[];
-  return nodes.filter(({ status }) => status.toLowerCase() === "ready").map(({ hostname }) => hostname);
+  return nodes
+    .filter(({ status, engineReady }) => status.toLowerCase() === "ready" && engineReady)
+    .map(({ hostname }) => hostname);
 }
 
 /** Waits until every host reports overlay support. Until then, tasks run there without their default network. */
