@@ -366,7 +366,7 @@ services:
     await second?.exec(["umount", layers]);
     expect([full.code, full.stderr]).toEqual([
       1,
-      expect.stringMatching(/node h2 did not store \S+: the disk of \S+ has \d+ MiB left/),
+      expect.stringMatching(/node h2 did not store \S+: the disk of \S+ has \d+ MiB free, but/),
     ]);
     expect(leftOnFull?.stdout).toBe("");
     expect(await listed()).toMatchObject({ [large.id]: ["h1"] });
