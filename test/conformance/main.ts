@@ -23,20 +23,13 @@ options:
 `;
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: [...argv],
-    options: {
-      json: { type: "string" },
-      all: { type: "boolean", default: false },
-      deploy: { type: "string" },
-    },
-    allowPositionals: true,
-  });
-  const [folder] = positionals;
-  if (folder === undefined || positionals.length > 1) {
+  const options = parseOptions(argv);
+  const [folder, ...others] = options?.positionals ?? [];
+  if (options === undefined || folder === undefined || others.length > 0) {
     process.stderr.write(USAGE);
     return 2;
   }
+  const { values } = options;
   if (values.deploy !== undefined) return deploy(folder, Number(values.deploy));
   const sections: Section[] = [
     ...compareCorpus(folder),
@@ -47,6 +40,23 @@ async function main(argv: readonly string[]): Promise<number> {
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(sections, undefined, 1)}\n`);
   printReport(sections, { all: values.all });
   return sections.every(({ passed, total, goal }) => passed >= goal * total) ? 0 : 1;
+}
+
+/** Returns undefined for unknown options and for options without their value. */
+function parseOptions(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        json: { type: "string" },
+        all: { type: "boolean", default: false },
+        deploy: { type: "string" },
+      },
+      allowPositionals: true,
+    });
+  } catch {
+    return undefined;
+  }
 }
 
 async function deploy(folder: string, count: number): Promise<number> {
