@@ -1,11 +1,13 @@
 export * from "../gen/berth/v1/cluster.js";
 export * from "../gen/berth/v1/control.js";
 export * from "../gen/berth/v1/dispatcher.js";
+export * from "../gen/berth/v1/event.js";
 export * from "../gen/berth/v1/image.js";
 export * from "../gen/berth/v1/ingress.js";
 export * from "../gen/berth/v1/peer.js";
 export * from "../gen/berth/v1/policy.js";
 export * from "../gen/berth/v1/spec.js";
+export * from "../gen/berth/v1/watch.js";
 export { assertNever } from "./assert-never.js";
 export { allocateChunk, shortenChunk } from "./chunks/chunk-codec.js";
 export { gatherChunks, type StreamChunk } from "./chunks/gather-chunks.js";

@@ -62,9 +62,11 @@ import {
   ServiceTraffic,
   WriteArchive,
 } from "./dispatcher.js";
+import { ClusterEvent } from "./event.js";
 import { ImageStored, ImageUpload, ImageVersion, NeededLayers } from "./image.js";
 import { Policy } from "./policy.js";
 import { FileKind, fileKindFromJSON, fileKindToJSON, NetworkSpec, Resources, ServiceSpec } from "./spec.js";
+import { ClusterTraffic, ClusterUpdate, WatchPosition } from "./watch.js";
 
 /** When the tags of images are resolved to digests. */
 export const ResolveImage = {
@@ -1112,30 +1114,19 @@ export interface StreamEventsResponse {
   { $case: "warning"; value: string } | undefined;
 }
 
-export interface ClusterEvent {
-  /** The epoch of the leader that recorded the event. */
-  epoch: number;
-  /** Counts the events of an epoch, from 1. 0 for a reconstructed event. */
-  sequence: number;
-  timeMs: number;
-  /** A stable code, such as TASK_FAILED, NODE_DOWN or ROLLOUT_COMPLETED. */
-  reason: string;
-  /** Shown to users. Can be empty. */
-  message: string;
-  /** Whether the event is a problem. */
-  isWarning: boolean;
-  /** The subject of the event. Fields that do not apply are empty. */
-  stack: string;
-  serviceId: string;
-  serviceName: string;
-  taskId: string;
-  slot: number;
-  nodeId: string;
-  nodeHostname: string;
-  /** Reconstructed from the records, because it happened before the leader's term. */
-  isReconstructed: boolean;
-  /** Code of a task's error, such as "BERTH_REGISTRY_LOGIN_MISSING". Empty for an event without one. */
-  errorCode: string;
+export interface WatchClusterRequest {
+  /** Position after the last update that the caller has applied. Absent to start with a snapshot. */
+  after?:
+    | WatchPosition
+    | undefined;
+  /** Number of past events in the first snapshot, at most 10000. Ignored when the caller resumes. */
+  pastEvents: number;
+  /** Also sends the traffic of services. */
+  hasTraffic: boolean;
+}
+
+export interface WatchClusterResponse {
+  message?: { $case: "update"; value: ClusterUpdate } | { $case: "traffic"; value: ClusterTraffic } | undefined;
 }
 
 export interface StreamAuditRequest {
@@ -1398,6 +1389,42 @@ export interface ListUsersRequest {
 
 export interface ListUsersResponse {
   users: User[];
+}
+
+export interface GetCallerRequest {
+}
+
+export interface GetCallerResponse {
+  /** Name of the user. */
+  name: string;
+  role: UserRole;
+  /** Glob of the stacks that a deployer may change. Empty for all stacks. */
+  stacks: string;
+}
+
+export interface CreateLoginRequest {
+  /** The session may only call methods that viewers may call. */
+  readOnly: boolean;
+}
+
+export interface CreateLoginResponse {
+  /** The code, which is a secret. It is valid for one login. */
+  code: string;
+  expiresAtMs: number;
+  /** URLs of the pages of all servers, without the code. */
+  urls: string[];
+}
+
+export interface RedeemLoginRequest {
+  code: string;
+  /** "address:port" of the browser, for the audit log. */
+  client: string;
+}
+
+export interface RedeemLoginResponse {
+  /** The name in the certificates of the user. */
+  certificateName: string;
+  readOnly: boolean;
 }
 
 export interface RemoveUserRequest {
@@ -11645,77 +11672,25 @@ export const StreamEventsResponse: MessageFns<StreamEventsResponse> = {
   },
 };
 
-function createBaseClusterEvent(): ClusterEvent {
-  return {
-    epoch: 0,
-    sequence: 0,
-    timeMs: 0,
-    reason: "",
-    message: "",
-    isWarning: false,
-    stack: "",
-    serviceId: "",
-    serviceName: "",
-    taskId: "",
-    slot: 0,
-    nodeId: "",
-    nodeHostname: "",
-    isReconstructed: false,
-    errorCode: "",
-  };
+function createBaseWatchClusterRequest(): WatchClusterRequest {
+  return { after: undefined, pastEvents: 0, hasTraffic: false };
 }
 
-export const ClusterEvent: MessageFns<ClusterEvent> = {
-  encode(message: ClusterEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.epoch !== 0) {
-      writer.uint32(8).int64(message.epoch);
+export const WatchClusterRequest: MessageFns<WatchClusterRequest> = {
+  encode(message: WatchClusterRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== undefined) {
+      WatchPosition.encode(message.after, writer.uint32(10).fork()).join();
     }
-    if (message.sequence !== 0) {
-      writer.uint32(16).int64(message.sequence);
+    if (message.pastEvents !== 0) {
+      writer.uint32(16).uint32(message.pastEvents);
     }
-    if (message.timeMs !== 0) {
-      writer.uint32(24).int64(message.timeMs);
-    }
-    if (message.reason !== "") {
-      writer.uint32(34).string(message.reason);
-    }
-    if (message.message !== "") {
-      writer.uint32(42).string(message.message);
-    }
-    if (message.isWarning !== false) {
-      writer.uint32(48).bool(message.isWarning);
-    }
-    if (message.stack !== "") {
-      writer.uint32(58).string(message.stack);
-    }
-    if (message.serviceId !== "") {
-      writer.uint32(66).string(message.serviceId);
-    }
-    if (message.serviceName !== "") {
-      writer.uint32(74).string(message.serviceName);
-    }
-    if (message.taskId !== "") {
-      writer.uint32(82).string(message.taskId);
-    }
-    if (message.slot !== 0) {
-      writer.uint32(88).uint32(message.slot);
-    }
-    if (message.nodeId !== "") {
-      writer.uint32(98).string(message.nodeId);
-    }
-    if (message.nodeHostname !== "") {
-      writer.uint32(106).string(message.nodeHostname);
-    }
-    if (message.isReconstructed !== false) {
-      writer.uint32(112).bool(message.isReconstructed);
-    }
-    if (message.errorCode !== "") {
-      writer.uint32(122).string(message.errorCode);
+    if (message.hasTraffic !== false) {
+      writer.uint32(24).bool(message.hasTraffic);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ClusterEvent {
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchClusterRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -11724,16 +11699,16 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseClusterEvent();
+      const message = createBaseWatchClusterRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag !== 8) {
+            if (tag !== 10) {
               break;
             }
 
-            message.epoch = longToNumber(reader.int64());
+            message.after = WatchPosition.decode(reader, reader.uint32());
             continue;
           }
           case 2: {
@@ -11741,7 +11716,7 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
               break;
             }
 
-            message.sequence = longToNumber(reader.int64());
+            message.pastEvents = reader.uint32();
             continue;
           }
           case 3: {
@@ -11749,103 +11724,7 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
               break;
             }
 
-            message.timeMs = longToNumber(reader.int64());
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.reason = reader.string();
-            continue;
-          }
-          case 5: {
-            if (tag !== 42) {
-              break;
-            }
-
-            message.message = reader.string();
-            continue;
-          }
-          case 6: {
-            if (tag !== 48) {
-              break;
-            }
-
-            message.isWarning = reader.bool();
-            continue;
-          }
-          case 7: {
-            if (tag !== 58) {
-              break;
-            }
-
-            message.stack = reader.string();
-            continue;
-          }
-          case 8: {
-            if (tag !== 66) {
-              break;
-            }
-
-            message.serviceId = reader.string();
-            continue;
-          }
-          case 9: {
-            if (tag !== 74) {
-              break;
-            }
-
-            message.serviceName = reader.string();
-            continue;
-          }
-          case 10: {
-            if (tag !== 82) {
-              break;
-            }
-
-            message.taskId = reader.string();
-            continue;
-          }
-          case 11: {
-            if (tag !== 88) {
-              break;
-            }
-
-            message.slot = reader.uint32();
-            continue;
-          }
-          case 12: {
-            if (tag !== 98) {
-              break;
-            }
-
-            message.nodeId = reader.string();
-            continue;
-          }
-          case 13: {
-            if (tag !== 106) {
-              break;
-            }
-
-            message.nodeHostname = reader.string();
-            continue;
-          }
-          case 14: {
-            if (tag !== 112) {
-              break;
-            }
-
-            message.isReconstructed = reader.bool();
-            continue;
-          }
-          case 15: {
-            if (tag !== 122) {
-              break;
-            }
-
-            message.errorCode = reader.string();
+            message.hasTraffic = reader.bool();
             continue;
           }
         }
@@ -11860,132 +11739,147 @@ export const ClusterEvent: MessageFns<ClusterEvent> = {
     }
   },
 
-  fromJSON(object: any): ClusterEvent {
+  fromJSON(object: any): WatchClusterRequest {
     return {
-      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
-      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
-      timeMs: isSet(object.timeMs)
-        ? globalThis.Number(object.timeMs)
-        : isSet(object.time_ms)
-        ? globalThis.Number(object.time_ms)
+      after: isSet(object.after) ? WatchPosition.fromJSON(object.after) : undefined,
+      pastEvents: isSet(object.pastEvents)
+        ? globalThis.Number(object.pastEvents)
+        : isSet(object.past_events)
+        ? globalThis.Number(object.past_events)
         : 0,
-      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
-      message: isSet(object.message) ? globalThis.String(object.message) : "",
-      isWarning: isSet(object.isWarning)
-        ? globalThis.Boolean(object.isWarning)
-        : isSet(object.is_warning)
-        ? globalThis.Boolean(object.is_warning)
+      hasTraffic: isSet(object.hasTraffic)
+        ? globalThis.Boolean(object.hasTraffic)
+        : isSet(object.has_traffic)
+        ? globalThis.Boolean(object.has_traffic)
         : false,
-      stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
-      serviceId: isSet(object.serviceId)
-        ? globalThis.String(object.serviceId)
-        : isSet(object.service_id)
-        ? globalThis.String(object.service_id)
-        : "",
-      serviceName: isSet(object.serviceName)
-        ? globalThis.String(object.serviceName)
-        : isSet(object.service_name)
-        ? globalThis.String(object.service_name)
-        : "",
-      taskId: isSet(object.taskId)
-        ? globalThis.String(object.taskId)
-        : isSet(object.task_id)
-        ? globalThis.String(object.task_id)
-        : "",
-      slot: isSet(object.slot) ? globalThis.Number(object.slot) : 0,
-      nodeId: isSet(object.nodeId)
-        ? globalThis.String(object.nodeId)
-        : isSet(object.node_id)
-        ? globalThis.String(object.node_id)
-        : "",
-      nodeHostname: isSet(object.nodeHostname)
-        ? globalThis.String(object.nodeHostname)
-        : isSet(object.node_hostname)
-        ? globalThis.String(object.node_hostname)
-        : "",
-      isReconstructed: isSet(object.isReconstructed)
-        ? globalThis.Boolean(object.isReconstructed)
-        : isSet(object.is_reconstructed)
-        ? globalThis.Boolean(object.is_reconstructed)
-        : false,
-      errorCode: isSet(object.errorCode)
-        ? globalThis.String(object.errorCode)
-        : isSet(object.error_code)
-        ? globalThis.String(object.error_code)
-        : "",
     };
   },
 
-  toJSON(message: ClusterEvent): unknown {
+  toJSON(message: WatchClusterRequest): unknown {
     const obj: any = {};
-    if (message.epoch !== 0) {
-      obj.epoch = Math.round(message.epoch);
+    if (message.after !== undefined) {
+      obj.after = WatchPosition.toJSON(message.after);
     }
-    if (message.sequence !== 0) {
-      obj.sequence = Math.round(message.sequence);
+    if (message.pastEvents !== 0) {
+      obj.pastEvents = Math.round(message.pastEvents);
     }
-    if (message.timeMs !== 0) {
-      obj.timeMs = Math.round(message.timeMs);
-    }
-    if (message.reason !== "") {
-      obj.reason = message.reason;
-    }
-    if (message.message !== "") {
-      obj.message = message.message;
-    }
-    if (message.isWarning !== false) {
-      obj.isWarning = message.isWarning;
-    }
-    if (message.stack !== "") {
-      obj.stack = message.stack;
-    }
-    if (message.serviceId !== "") {
-      obj.serviceId = message.serviceId;
-    }
-    if (message.serviceName !== "") {
-      obj.serviceName = message.serviceName;
-    }
-    if (message.taskId !== "") {
-      obj.taskId = message.taskId;
-    }
-    if (message.slot !== 0) {
-      obj.slot = Math.round(message.slot);
-    }
-    if (message.nodeId !== "") {
-      obj.nodeId = message.nodeId;
-    }
-    if (message.nodeHostname !== "") {
-      obj.nodeHostname = message.nodeHostname;
-    }
-    if (message.isReconstructed !== false) {
-      obj.isReconstructed = message.isReconstructed;
-    }
-    if (message.errorCode !== "") {
-      obj.errorCode = message.errorCode;
+    if (message.hasTraffic !== false) {
+      obj.hasTraffic = message.hasTraffic;
     }
     return obj;
   },
 
-  create(base?: DeepPartial<ClusterEvent>): ClusterEvent {
-    return ClusterEvent.fromPartial(base ?? {});
+  create(base?: DeepPartial<WatchClusterRequest>): WatchClusterRequest {
+    return WatchClusterRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<ClusterEvent>): ClusterEvent {
-    const message = createBaseClusterEvent();
-    message.epoch = object.epoch ?? 0;
-    message.sequence = object.sequence ?? 0;
-    message.timeMs = object.timeMs ?? 0;
-    message.reason = object.reason ?? "";
-    message.message = object.message ?? "";
-    message.isWarning = object.isWarning ?? false;
-    message.stack = object.stack ?? "";
-    message.serviceId = object.serviceId ?? "";
-    message.serviceName = object.serviceName ?? "";
-    message.taskId = object.taskId ?? "";
-    message.slot = object.slot ?? 0;
-    message.nodeId = object.nodeId ?? "";
-    message.nodeHostname = object.nodeHostname ?? "";
-    message.isReconstructed = object.isReconstructed ?? false;
-    message.errorCode = object.errorCode ?? "";
+  fromPartial(object: DeepPartial<WatchClusterRequest>): WatchClusterRequest {
+    const message = createBaseWatchClusterRequest();
+    message.after = (object.after !== undefined && object.after !== null)
+      ? WatchPosition.fromPartial(object.after)
+      : undefined;
+    message.pastEvents = object.pastEvents ?? 0;
+    message.hasTraffic = object.hasTraffic ?? false;
+    return message;
+  },
+};
+
+function createBaseWatchClusterResponse(): WatchClusterResponse {
+  return { message: undefined };
+}
+
+export const WatchClusterResponse: MessageFns<WatchClusterResponse> = {
+  encode(message: WatchClusterResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.message?.$case) {
+      case "update":
+        ClusterUpdate.encode(message.message.value, writer.uint32(10).fork()).join();
+        break;
+      case "traffic":
+        ClusterTraffic.encode(message.message.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchClusterResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchClusterResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.message = { $case: "update", value: ClusterUpdate.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = { $case: "traffic", value: ClusterTraffic.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WatchClusterResponse {
+    return {
+      message: isSet(object.update)
+        ? { $case: "update", value: ClusterUpdate.fromJSON(object.update) }
+        : isSet(object.traffic)
+        ? { $case: "traffic", value: ClusterTraffic.fromJSON(object.traffic) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: WatchClusterResponse): unknown {
+    const obj: any = {};
+    if (message.message?.$case === "update") {
+      obj.update = ClusterUpdate.toJSON(message.message.value);
+    } else if (message.message?.$case === "traffic") {
+      obj.traffic = ClusterTraffic.toJSON(message.message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchClusterResponse>): WatchClusterResponse {
+    return WatchClusterResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchClusterResponse>): WatchClusterResponse {
+    const message = createBaseWatchClusterResponse();
+    switch (object.message?.$case) {
+      case "update": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "update", value: ClusterUpdate.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "traffic": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "traffic", value: ClusterTraffic.fromPartial(object.message.value) };
+        }
+        break;
+      }
+    }
     return message;
   },
 };
@@ -15501,6 +15395,515 @@ export const ListUsersResponse: MessageFns<ListUsersResponse> = {
   fromPartial(object: DeepPartial<ListUsersResponse>): ListUsersResponse {
     const message = createBaseListUsersResponse();
     message.users = object.users?.map((e) => User.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetCallerRequest(): GetCallerRequest {
+  return {};
+}
+
+export const GetCallerRequest: MessageFns<GetCallerRequest> = {
+  encode(_: GetCallerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCallerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCallerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetCallerRequest {
+    return {};
+  },
+
+  toJSON(_: GetCallerRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetCallerRequest>): GetCallerRequest {
+    return GetCallerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetCallerRequest>): GetCallerRequest {
+    const message = createBaseGetCallerRequest();
+    return message;
+  },
+};
+
+function createBaseGetCallerResponse(): GetCallerResponse {
+  return { name: "", role: 0, stacks: "" };
+}
+
+export const GetCallerResponse: MessageFns<GetCallerResponse> = {
+  encode(message: GetCallerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.role !== 0) {
+      writer.uint32(16).int32(message.role);
+    }
+    if (message.stacks !== "") {
+      writer.uint32(26).string(message.stacks);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCallerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCallerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.role = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stacks = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetCallerResponse {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      role: isSet(object.role) ? userRoleFromJSON(object.role) : 0,
+      stacks: isSet(object.stacks) ? globalThis.String(object.stacks) : "",
+    };
+  },
+
+  toJSON(message: GetCallerResponse): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.role !== 0) {
+      obj.role = userRoleToJSON(message.role);
+    }
+    if (message.stacks !== "") {
+      obj.stacks = message.stacks;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetCallerResponse>): GetCallerResponse {
+    return GetCallerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetCallerResponse>): GetCallerResponse {
+    const message = createBaseGetCallerResponse();
+    message.name = object.name ?? "";
+    message.role = object.role ?? 0;
+    message.stacks = object.stacks ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateLoginRequest(): CreateLoginRequest {
+  return { readOnly: false };
+}
+
+export const CreateLoginRequest: MessageFns<CreateLoginRequest> = {
+  encode(message: CreateLoginRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.readOnly !== false) {
+      writer.uint32(8).bool(message.readOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateLoginRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateLoginRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.readOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateLoginRequest {
+    return {
+      readOnly: isSet(object.readOnly)
+        ? globalThis.Boolean(object.readOnly)
+        : isSet(object.read_only)
+        ? globalThis.Boolean(object.read_only)
+        : false,
+    };
+  },
+
+  toJSON(message: CreateLoginRequest): unknown {
+    const obj: any = {};
+    if (message.readOnly !== false) {
+      obj.readOnly = message.readOnly;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateLoginRequest>): CreateLoginRequest {
+    return CreateLoginRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateLoginRequest>): CreateLoginRequest {
+    const message = createBaseCreateLoginRequest();
+    message.readOnly = object.readOnly ?? false;
+    return message;
+  },
+};
+
+function createBaseCreateLoginResponse(): CreateLoginResponse {
+  return { code: "", expiresAtMs: 0, urls: [] };
+}
+
+export const CreateLoginResponse: MessageFns<CreateLoginResponse> = {
+  encode(message: CreateLoginResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== "") {
+      writer.uint32(10).string(message.code);
+    }
+    if (message.expiresAtMs !== 0) {
+      writer.uint32(16).int64(message.expiresAtMs);
+    }
+    for (const v of message.urls) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateLoginResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateLoginResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.expiresAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.urls.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateLoginResponse {
+    return {
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+      expiresAtMs: isSet(object.expiresAtMs)
+        ? globalThis.Number(object.expiresAtMs)
+        : isSet(object.expires_at_ms)
+        ? globalThis.Number(object.expires_at_ms)
+        : 0,
+      urls: globalThis.Array.isArray(object?.urls) ? object.urls.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: CreateLoginResponse): unknown {
+    const obj: any = {};
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    if (message.expiresAtMs !== 0) {
+      obj.expiresAtMs = Math.round(message.expiresAtMs);
+    }
+    if (message.urls?.length) {
+      obj.urls = message.urls;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateLoginResponse>): CreateLoginResponse {
+    return CreateLoginResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateLoginResponse>): CreateLoginResponse {
+    const message = createBaseCreateLoginResponse();
+    message.code = object.code ?? "";
+    message.expiresAtMs = object.expiresAtMs ?? 0;
+    message.urls = object.urls?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRedeemLoginRequest(): RedeemLoginRequest {
+  return { code: "", client: "" };
+}
+
+export const RedeemLoginRequest: MessageFns<RedeemLoginRequest> = {
+  encode(message: RedeemLoginRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== "") {
+      writer.uint32(10).string(message.code);
+    }
+    if (message.client !== "") {
+      writer.uint32(18).string(message.client);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RedeemLoginRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRedeemLoginRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.client = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RedeemLoginRequest {
+    return {
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+      client: isSet(object.client) ? globalThis.String(object.client) : "",
+    };
+  },
+
+  toJSON(message: RedeemLoginRequest): unknown {
+    const obj: any = {};
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    if (message.client !== "") {
+      obj.client = message.client;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RedeemLoginRequest>): RedeemLoginRequest {
+    return RedeemLoginRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RedeemLoginRequest>): RedeemLoginRequest {
+    const message = createBaseRedeemLoginRequest();
+    message.code = object.code ?? "";
+    message.client = object.client ?? "";
+    return message;
+  },
+};
+
+function createBaseRedeemLoginResponse(): RedeemLoginResponse {
+  return { certificateName: "", readOnly: false };
+}
+
+export const RedeemLoginResponse: MessageFns<RedeemLoginResponse> = {
+  encode(message: RedeemLoginResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.certificateName !== "") {
+      writer.uint32(10).string(message.certificateName);
+    }
+    if (message.readOnly !== false) {
+      writer.uint32(16).bool(message.readOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RedeemLoginResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRedeemLoginResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.certificateName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.readOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RedeemLoginResponse {
+    return {
+      certificateName: isSet(object.certificateName)
+        ? globalThis.String(object.certificateName)
+        : isSet(object.certificate_name)
+        ? globalThis.String(object.certificate_name)
+        : "",
+      readOnly: isSet(object.readOnly)
+        ? globalThis.Boolean(object.readOnly)
+        : isSet(object.read_only)
+        ? globalThis.Boolean(object.read_only)
+        : false,
+    };
+  },
+
+  toJSON(message: RedeemLoginResponse): unknown {
+    const obj: any = {};
+    if (message.certificateName !== "") {
+      obj.certificateName = message.certificateName;
+    }
+    if (message.readOnly !== false) {
+      obj.readOnly = message.readOnly;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RedeemLoginResponse>): RedeemLoginResponse {
+    return RedeemLoginResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RedeemLoginResponse>): RedeemLoginResponse {
+    const message = createBaseRedeemLoginResponse();
+    message.certificateName = object.certificateName ?? "";
+    message.readOnly = object.readOnly ?? false;
     return message;
   },
 };
