@@ -114,6 +114,7 @@ export class ClusterState implements Tables {
       if (isDeletion(change)) this.revisions.recordDeletion(key, revision);
       else this.revisions.recordWrite(key, revision);
       writeChange(this, change, delta);
+      delta?.raiseRevision(revision);
     }
     if (delta?.isEmpty === false) this.#changed.emit(delta);
   }

@@ -8,6 +8,8 @@ export interface RecordDiff<T> {
 
 /** The effect of one batch of changes. */
 export interface Delta {
+  /** The highest revision of the changes. */
+  readonly revision: bigint;
   /** Ids of services whose record, spec, tasks or virtual IPs changed. */
   readonly services: ReadonlySet<string>;
   readonly tasks: ReadonlyMap<string, RecordDiff<Task>>;
@@ -33,6 +35,7 @@ export interface Delta {
 
 /** Builds a delta. Merges several changes of one record: the first `before` and the last `after` remain. */
 export class DeltaBuilder implements Delta {
+  revision = 0n;
   readonly services = new Set<string>();
   readonly tasks = new Map<string, RecordDiff<Task>>();
   readonly nodes = new Map<string, RecordDiff<Node>>();
@@ -57,6 +60,10 @@ export class DeltaBuilder implements Delta {
     const isControlPlaneMarked = this.areEtcdAuthoritiesChanged || this.areServersChanged;
     const areMarked = areSecretsMarked || isControlPlaneMarked || this.isRestoreChanged;
     return size === 0 && !areMarked && !this.isPolicyChanged && !this.isIdentityRevoked;
+  }
+
+  raiseRevision(revision: bigint): void {
+    if (revision > this.revision) this.revision = revision;
   }
 
   markFilesChanged(): void {

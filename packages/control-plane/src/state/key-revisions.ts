@@ -3,6 +3,12 @@ export class KeyRevisions {
   readonly #written = new Map<string, bigint>();
   /** The revision of each deletion, kept until all events from before it have arrived. */
   readonly #deleted = new Map<string, bigint>();
+  #latest = 0n;
+
+  /** The highest revision of all known writes and deletions. */
+  get latest(): bigint {
+    return this.#latest;
+  }
 
   /** Whether no key exists. */
   get isEmpty(): boolean {
@@ -20,11 +26,13 @@ export class KeyRevisions {
   }
 
   recordWrite(key: string, revision: bigint): void {
+    this.#raiseLatest(revision);
     this.#written.set(key, revision);
     this.#deleted.delete(key);
   }
 
   recordDeletion(key: string, revision: bigint): void {
+    this.#raiseLatest(revision);
     this.#written.delete(key);
     this.#deleted.delete(key);
     this.#deleted.set(key, revision);
@@ -37,6 +45,10 @@ export class KeyRevisions {
       if (deletionRevision > revision) return;
       this.#deleted.delete(key);
     }
+  }
+
+  #raiseLatest(revision: bigint): void {
+    if (revision > this.#latest) this.#latest = revision;
   }
 
   /** Yields the existing keys whose last write is not newer than `revision`. */

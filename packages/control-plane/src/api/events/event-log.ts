@@ -80,8 +80,8 @@ export class EventLog {
 
   /** Returns an event of the term; undefined when it was dropped, or has not happened yet. */
   get(sequence: number): ClusterEvent | undefined {
-    const event = this.#recentEvents.get(sequence);
-    return event && clusterEvent(event, { epoch: this.epoch, sequence });
+    const logged = this.#recentEvents.get(sequence);
+    return logged && clusterEvent(logged.event, { epoch: this.epoch, sequence, revision: logged.revision });
   }
 
   /** Calls `listener` after new events were added. Returns a function that removes the listener. */
@@ -102,25 +102,28 @@ export class EventLog {
     this.#notify();
   }
 
-  #onChange({ services, tasks, nodes }: Delta): void {
+  #onChange({ revision, services, tasks, nodes }: Delta): void {
     const timeMs = this.#options.runtime.wallClockMs();
     const lastBefore = this.lastSequence;
     for (const step of nodes.values())
-      for (const event of nodeEvents(step, timeMs)) this.#recentEvents.add(event);
-    for (const serviceId of services) this.#addServiceEvents(serviceId, timeMs);
+      for (const event of nodeEvents(step, timeMs)) this.#recentEvents.add(event, revision);
+    for (const serviceId of services) this.#addServiceEvents(serviceId, { timeMs, revision });
     const context = { timeMs, nodeOf: this.#nodeOf };
     for (const step of tasks.values())
-      for (const event of taskEvents(step, context)) this.#recentEvents.add(event);
+      for (const event of taskEvents(step, context)) this.#recentEvents.add(event, revision);
     if (this.lastSequence > lastBefore) this.#notify();
   }
 
-  #addServiceEvents(serviceId: string, timeMs: number): void {
+  #addServiceEvents(
+    serviceId: string,
+    { timeMs, revision }: { readonly timeMs: number; readonly revision: bigint },
+  ): void {
     const before = this.#previousServices.get(serviceId);
     const after = this.#options.state.services.get(serviceId);
     if (before === after) return;
     if (after === undefined) this.#previousServices.delete(serviceId);
     else this.#previousServices.set(serviceId, after);
-    for (const event of serviceEvents({ before, after }, timeMs)) this.#recentEvents.add(event);
+    for (const event of serviceEvents({ before, after }, timeMs)) this.#recentEvents.add(event, revision);
   }
 
   #reconstruct(): readonly ClusterEvent[] {
@@ -128,7 +131,7 @@ export class EventLog {
     const records = { services: services.values(), tasks: tasks.values(), nodes: nodes.values() };
     return pastEvents({ ...records, nodeOf: this.#nodeOf }, MAX_RECONSTRUCTED)
       .filter(({ timeMs }) => timeMs < this.#electedMs)
-      .map((event) => clusterEvent(event, { epoch: this.epoch, sequence: 0 }));
+      .map((event) => clusterEvent(event, { epoch: this.epoch, sequence: 0, revision: 0n }));
   }
 
   #notify(): void {
@@ -136,9 +139,15 @@ export class EventLog {
   }
 }
 
+/** An event with the revision of its change; 0 for an event without a change of a record. */
+interface LoggedEvent {
+  readonly event: EventRecord;
+  readonly revision: bigint;
+}
+
 /** The newest events, by sequence number. The first event has number 1. */
 class EventRing {
-  readonly #events: EventRecord[] = [];
+  readonly #events: LoggedEvent[] = [];
   #lastSequence = 0;
 
   get firstSequence(): number {
@@ -149,15 +158,15 @@ class EventRing {
     return this.#lastSequence;
   }
 
-  get(sequence: number): EventRecord | undefined {
+  get(sequence: number): LoggedEvent | undefined {
     if (sequence < this.firstSequence || sequence > this.#lastSequence) return undefined;
     return this.#events[ringIndex(sequence)];
   }
 
   /** Adds an event. Drops the oldest event when the ring is full. */
-  add(event: EventRecord): void {
+  add(event: EventRecord, revision = 0n): void {
     this.#lastSequence += 1;
-    this.#events[ringIndex(this.#lastSequence)] = event;
+    this.#events[ringIndex(this.#lastSequence)] = { event, revision };
   }
 }
 

@@ -87,7 +87,8 @@ test("nodeEvents reports joins, losses, drains and problems", () => {
   const ready = buildNode({ id: "n1", state: NodeState.READY });
   const reasons = (before: typeof ready | undefined, after: typeof ready | undefined): readonly string[] =>
     nodeEvents({ before, after }, 1).map(
-      (event) => `${event.reason}${clusterEvent(event, { epoch: 1, sequence: 1 }).isWarning ? "!" : ""}`,
+      (event) =>
+        `${event.reason}${clusterEvent(event, { epoch: 1, sequence: 1, revision: 0n }).isWarning ? "!" : ""}`,
     );
   expect(reasons(undefined, ready)).toEqual(["NODE_JOINED", "NODE_READY"]);
   expect(reasons(ready, { ...ready, state: NodeState.DOWN })).toEqual(["NODE_DOWN!"]);

@@ -82,12 +82,14 @@ export interface EventPosition {
   readonly epoch: number;
   /** 0 when the event was reconstructed from records. */
   readonly sequence: number;
+  /** Revision of the change of a record. 0 when the event has none, or it is not known. */
+  readonly revision: bigint;
 }
 
 /** Returns an event in its wire format. */
 export function clusterEvent(
   { timeMs, reason, message, service, task, node }: EventRecord,
-  { epoch, sequence }: EventPosition,
+  { epoch, sequence, revision }: EventPosition,
 ): ClusterEvent {
   const nodeId = task?.nodeId ?? node?.id ?? "";
   return {
@@ -106,5 +108,6 @@ export function clusterEvent(
     nodeHostname: node?.description?.hostname || nodeId,
     isReconstructed: sequence === 0,
     errorCode: task?.status?.errorCode ?? "",
+    revision: Number(revision),
   };
 }
