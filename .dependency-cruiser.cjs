@@ -1,11 +1,12 @@
-// Rules between folders; `npm run lint:structure` checks them. Folders are subjects, so no two may need each other.
+// Rules between directories; `npm run lint:structure` checks them. Directories are subjects, so no two may need each
+// other.
 
 module.exports = {
   forbidden: [
     {
-      name: "no-folder-cycles",
+      name: "no-directory-cycles",
       comment:
-        "Folders of a package must not depend on each other in a circle: move the shared piece below both.",
+        "Directories of a package must not depend on each other in a circle: move the shared piece below both.",
       severity: "error",
       scope: "folder",
       from: {},

@@ -1,4 +1,5 @@
-// `npm run bench -- NAME`: runs one benchmark, each in its own folder of test/bench. `npm run bench -- all` runs all.
+// `npm run bench -- NAME`: runs one benchmark, each in its own directory of test/bench. `npm run bench -- all` runs
+// all.
 import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { launch } from "../deploy/setup/launch.mjs";

@@ -1,5 +1,5 @@
-// `npm run test:node -- 22`: runs the unit and integration tests under another release of Node.js from the npm registry.
-// Then runs the ingress tests again with the net transport.
+// `npm run test:node -- 22`: runs the unit and integration tests under another release of Node.js from the npm
+// registry. Then runs the ingress tests again with the net transport.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,10 +48,10 @@ function installNode(version) {
 
 /** Runs vitest under `node`. PATH starts with that release, for the processes that tests start. */
 function runVitest(node, args, env = {}) {
-  const folder = mkdtempSync(join(tmpdir(), "berth-node-"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-node-"));
   try {
-    const report = join(folder, "report.json");
-    symlinkSync(node, join(folder, "node"));
+    const report = join(directory, "report.json");
+    symlinkSync(node, join(directory, "node"));
     const { status } = spawnSync(
       node,
       [
@@ -65,14 +65,14 @@ function runVitest(node, args, env = {}) {
       {
         cwd: REPO_ROOT,
         stdio: ["ignore", "inherit", "inherit"],
-        env: { ...process.env, ...env, PATH: `${folder}:${dirname(node)}:${process.env.PATH}` },
+        env: { ...process.env, ...env, PATH: `${directory}:${dirname(node)}:${process.env.PATH}` },
       },
     );
     const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(report, "utf8"));
     const failed = status === 0 ? numFailedTests : Math.max(1, numFailedTests);
     return { passed: numPassedTests, failed, skipped: numPendingTests };
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

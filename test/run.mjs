@@ -124,13 +124,13 @@ function summarize(failure) {
 
 async function main(extra) {
   ensureReady({ packages: LAB_PACKAGES });
-  const folder = mkdtempSync(join(tmpdir(), "berth-test-"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-test-"));
   try {
     const total = extra.length > 0 ? noResults() : await runChecks();
     const runs = extra.length > 0 ? [extra] : RUNS;
     for (const [index, args] of runs.entries()) {
       if (isInterrupted) break;
-      const { passed, failed, skipped, failures } = await runVitest(args, join(folder, `${index}.json`));
+      const { passed, failed, skipped, failures } = await runVitest(args, join(directory, `${index}.json`));
       total.passed += passed;
       total.failed += failed;
       total.skipped += skipped;
@@ -144,7 +144,7 @@ async function main(extra) {
     if (isInterrupted) return EXIT_INTERRUPTED;
     return total.failed === 0 && total.passed > 0 ? 0 : 1;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
     // A killed or interrupted test process leaves its labs and etcds running.
     spawnSync(process.execPath, ["--import", "tsx", REMOVE_LEFTOVERS], { cwd: REPO_ROOT, stdio: "inherit" });
   }

@@ -9,8 +9,8 @@ import type { Screen } from "./screen.js";
 const STACK = "shop";
 const COMPOSE_FILE = "deploy/stacks/shop/compose.yml";
 const IMAGES = [
-  { folder: "images/shop", tag: "shop:1" },
-  { folder: "images/redis", tag: "shop-redis:1" },
+  { directory: "images/shop", tag: "shop:1" },
+  { directory: "images/redis", tag: "shop-redis:1" },
 ] as const;
 
 /** Returns the absolute path of a path in `deploy/`. */
@@ -28,10 +28,10 @@ export const SHOP = {
 /** Builds the stack's images, loads them onto every host, and deploys the stack with the CLI. */
 export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal): Promise<void> {
   screen.heading("2  The stack");
-  for (const { folder, tag } of IMAGES) {
+  for (const { directory, tag } of IMAGES) {
     signal.throwIfAborted();
     screen.live(`building image ${tag} and loading it onto every host …`);
-    await lab.loadImage(fromDeploy(folder), tag);
+    await lab.loadImage(fromDeploy(directory), tag);
     screen.line(`  loaded image ${tag} onto every host`);
   }
   await runBerth(screen, lab, ["stack", "deploy", "-c", COMPOSE_FILE, STACK]);

@@ -11,7 +11,9 @@ export const serverAddressOn = (address: string): string => `${address}:${SERVER
 /** Path of the program in a checkout or a bundle. The CLI, the server and the agent are one program. */
 export const PROGRAM = "packages/cli/bin/berth.js";
 
-/** Name of the variable with the folder of a bundle, which tests and their labs run instead of the compiled packages. */
+/**
+ * Name of the variable with the directory of a bundle, which tests and their labs run instead of the compiled packages.
+ */
 export const BUNDLE_VARIABLE = "BERTH_TEST_BUNDLE";
 
 /** The program of this checkout. */

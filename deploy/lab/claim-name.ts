@@ -28,7 +28,7 @@ export async function claimLabName(name: string): Promise<void> {
   }
 }
 
-/** Creates the lab's folder, which only one process can do. Returns false when the folder exists. */
+/** Creates the lab's directory, which only one process can do. Returns false when the directory exists. */
 async function createRunDir(name: string): Promise<boolean> {
   await mkdir(RUN_ROOT, { recursive: true });
   try {

@@ -88,7 +88,7 @@ async function createToken(
 /**
  * Creates the context with which the command line of this machine administers the cluster.
  *
- * @param configDir folder for `BERTH_CONFIG`
+ * @param configDir directory for `BERTH_CONFIG`
  * @throws LabError LAB_NOT_READY with the output of the command.
  */
 export async function createContext(

@@ -5,8 +5,9 @@ import { LabError } from "./lab-error.js";
 import { run } from "./run.js";
 
 /**
- * The content of `image.json` in a build folder. Images consist of this machine's programs and need no registry. In a
- * path, `*` stands for any part of a name: the versions of a program have folders of their own. The newest one is used.
+ * The content of `image.json` in a build directory. Images consist of this machine's programs and need no registry. In
+ * a path, `*` stands for any part of a name: the versions of a program have directories of their own. The newest one is
+ * used.
  */
 export interface ImageRecipe {
   /**
@@ -14,13 +15,19 @@ export interface ImageRecipe {
    * libraries.
    */
   readonly programs: readonly string[];
-  /** Absolute paths of files and folders. They are copied to the same paths, together with the libraries that they need. */
+  /**
+   * Absolute paths of files and directories. They are copied to the same paths, together with the libraries that they
+   * need.
+   */
   readonly files: readonly string[];
-  /** Empty folders. A scratch image lacks even /tmp, and a new volume takes its owner from the folder in the image. */
-  readonly folders: readonly string[];
+  /**
+   * Empty directories. A scratch image lacks even /tmp, and a new volume takes its owner from the directory in the
+   * image.
+   */
+  readonly directories: readonly string[];
 }
 
-/** Returns the build folder's recipe. Undefined when the folder has only a Dockerfile. */
+/** Returns the build directory's recipe. Undefined when the directory has only a Dockerfile. */
 export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefined> {
   const file = join(buildDir, "image.json");
   if (!existsSync(file)) return undefined;
@@ -28,17 +35,17 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
     const {
       programs = [],
       files = [],
-      folders = [],
+      directories = [],
       ...others
     } = JSON.parse(await readFile(file, "utf8")) as Partial<ImageRecipe>;
     const unknown = Object.keys(others);
     if (unknown.length > 0) {
-      throw new Error(`unknown key ${unknown.join(", ")}; use programs, files and folders`);
+      throw new Error(`unknown key ${unknown.join(", ")}; use programs, files and directories`);
     }
     return {
       programs: requireStrings("programs", programs),
       files: requireStrings("files", files),
-      folders: requireStrings("folders", folders),
+      directories: requireStrings("directories", directories),
     };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -46,9 +53,10 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
   }
 }
 
-/** Copies the recipe's programs and files with their libraries into `rootfs`, and creates its folders there. */
+/** Copies the recipe's programs and files with their libraries into `rootfs`, and creates its directories there. */
 export async function collectRootfs(recipe: ImageRecipe, rootfs: string): Promise<void> {
-  for (const folder of recipe.folders) await mkdir(resolveInside(rootfs, folder), { recursive: true });
+  for (const directory of recipe.directories)
+    await mkdir(resolveInside(rootfs, directory), { recursive: true });
   for (const name of recipe.programs) {
     const program = isAbsolute(name) ? await findNewest(name) : await findProgram(name);
     await copyIntoRootfs(rootfs, program, join("/usr/bin", basename(name)));
@@ -58,8 +66,8 @@ export async function collectRootfs(recipe: ImageRecipe, rootfs: string): Promis
 }
 
 async function findProgram(name: string): Promise<string> {
-  for (const folder of [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"]) {
-    const file = join(folder, name);
+  for (const directory of [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"]) {
+    const file = join(directory, name);
     const isProgram = await access(file, constants.X_OK).then(
       () => true,
       () => false,
@@ -72,11 +80,13 @@ async function findProgram(name: string): Promise<string> {
   );
 }
 
-/** Returns the path that matches a pattern. Of several matches, the one with the highest number is the newest version. */
+/**
+ * Returns the path that matches a pattern. Of several matches, the one with the highest number is the newest version.
+ */
 async function findNewest(pattern: string): Promise<string> {
   let paths = ["/"];
   for (const part of pattern.split("/").filter((text) => text !== "")) {
-    const found = await Promise.all(paths.map((folder) => matchesIn(folder, part)));
+    const found = await Promise.all(paths.map((directory) => matchesIn(directory, part)));
     paths = found.flat();
   }
   const newest = paths.toSorted((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
@@ -87,16 +97,16 @@ async function findNewest(pattern: string): Promise<string> {
   );
 }
 
-/** Returns the paths of the entries of a folder whose names match. */
-async function matchesIn(folder: string, pattern: string): Promise<readonly string[]> {
-  const names = await readdir(folder).catch(() => []);
+/** Returns the paths of the entries of a directory whose names match. */
+async function matchesIn(directory: string, pattern: string): Promise<readonly string[]> {
+  const names = await readdir(directory).catch(() => []);
   const [prefix = "", suffix] = pattern.split("*", 2);
   const isMatch = (name: string): boolean =>
     suffix === undefined ? name === pattern : name.startsWith(prefix) && name.endsWith(suffix);
-  return names.filter(isMatch).map((name) => join(folder, name));
+  return names.filter(isMatch).map((name) => join(directory, name));
 }
 
-/** Copies a file, or a folder with all files below it. Links to files that do not exist are left out. */
+/** Copies a file, or a directory with all files below it. Links to files that do not exist are left out. */
 async function copyTree(rootfs: string, path: string): Promise<void> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return;

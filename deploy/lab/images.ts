@@ -19,18 +19,18 @@ interface StoredImage {
 
 /** The archives of a lab's images. A host that was down loads the missing images when it starts. */
 export class LabImages {
-  readonly #folder: string;
+  readonly #directory: string;
 
-  constructor(folder: string) {
-    this.#folder = folder;
+  constructor(directory: string) {
+    this.#directory = directory;
   }
 
   /** Saves an image of one daemon as an archive. */
   async store(tag: string, dockerSocket: string, signal?: AbortSignal): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
+    await mkdir(this.#directory, { recursive: true });
     const id = await imageId(tag, dockerSocket);
     if (id === undefined) throw new Error(`image ${tag} not found`);
-    const base = join(this.#folder, encodeURIComponent(tag));
+    const base = join(this.#directory, encodeURIComponent(tag));
     await docker(dockerSocket, ["save", "--output", `${base}.tar`, tag], signal);
     const image: StoredImage = { tag, id, tarFile: `${base}.tar` };
     await writeFile(`${base}.json.new`, JSON.stringify(image));
@@ -46,10 +46,12 @@ export class LabImages {
   }
 
   async #list(): Promise<StoredImage[]> {
-    const entries = await readdir(this.#folder).catch(() => []);
+    const entries = await readdir(this.#directory).catch(() => []);
     const files = entries.filter((name) => name.endsWith(".json"));
     return Promise.all(
-      files.map(async (name) => JSON.parse(await readFile(join(this.#folder, name), "utf8")) as StoredImage),
+      files.map(
+        async (name) => JSON.parse(await readFile(join(this.#directory, name), "utf8")) as StoredImage,
+      ),
     );
   }
 }
@@ -72,7 +74,7 @@ async function imageId(tag: string, socket: string): Promise<string | undefined>
 }
 
 export interface BuildImageOptions {
-  /** Folder with a Dockerfile, or archive from `docker save` or `docker export`. */
+  /** Directory with a Dockerfile, or archive from `docker save` or `docker export`. */
   readonly source: string;
   readonly tag: string;
   readonly dockerSocket: string;
@@ -80,22 +82,22 @@ export interface BuildImageOptions {
 }
 
 /**
- * Creates an image on one daemon without a registry. A folder is built; its recipe (`image.json`) first copies programs
- * of this machine into `rootfs/` of the build. An archive is loaded or imported.
+ * Creates an image on one daemon without a registry. A directory is built; its recipe (`image.json`) first copies
+ * programs of this machine into `rootfs/` of the build. An archive is loaded or imported.
  *
  * @throws LabError LAB_BAD_IMAGE for any other source, LAB_COMMAND_FAILED with Docker's message.
  */
 export async function buildImage(options: BuildImageOptions): Promise<void> {
   const { source, tag, dockerSocket, signal } = options;
   const stats = await stat(source).catch(() => undefined);
-  if (!stats) throw new LabError("LAB_BAD_IMAGE", `${source}: no such folder or archive`);
+  if (!stats) throw new LabError("LAB_BAD_IMAGE", `${source}: no such directory or archive`);
   if (!stats.isDirectory()) await loadArchive(options);
-  else if (existsSync(join(source, "Dockerfile"))) await buildFolder(options);
+  else if (existsSync(join(source, "Dockerfile"))) await buildDirectory(options);
   else throw new LabError("LAB_BAD_IMAGE", `${source} has no Dockerfile`);
   await docker(dockerSocket, ["image", "inspect", "--format", "{{.Id}}", tag], signal);
 }
 
-async function buildFolder({ source, tag, dockerSocket, signal }: BuildImageOptions): Promise<void> {
+async function buildDirectory({ source, tag, dockerSocket, signal }: BuildImageOptions): Promise<void> {
   const recipe = await readRecipe(source);
   const context = await mkdtemp(join(tmpdir(), "berth-image-"));
   try {

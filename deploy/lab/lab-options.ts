@@ -1,4 +1,4 @@
-import { hasDocker, otherDockerFolder } from "../setup/other-docker.mjs";
+import { hasDocker, otherDockerDirectory } from "../setup/other-docker.mjs";
 import { LabError } from "./lab-error.js";
 import type { DockerConfig } from "./lab-state.js";
 import type { RunOptions, RunResult } from "./run.js";
@@ -46,7 +46,7 @@ export interface CreateLabOptions extends LabPrograms {
   /** Settings added to every host's `daemon.json`. */
   readonly dockerConfig?: DockerConfig;
   /**
-   * Docker to use instead of this machine's: a Debian release that setup has fetched, or a folder with
+   * Docker to use instead of this machine's: a Debian release that setup has fetched, or a directory with
    * `usr/sbin/dockerd` and its dependencies. Default: BERTH_LAB_DOCKER.
    */
   readonly docker?: string | undefined;
@@ -80,16 +80,16 @@ export function validateOptions({ hosts, servers }: CreateLabOptions): void {
 }
 
 /**
- * Returns the folder with the hosts' Docker. Empty for this machine's Docker.
+ * Returns the directory with the hosts' Docker. Empty for this machine's Docker.
  *
- * @throws LabError LAB_UNSUPPORTED when the folder contains no Docker.
+ * @throws LabError LAB_UNSUPPORTED when the directory contains no Docker.
  */
-export function findDockerFolder(docker = process.env.BERTH_LAB_DOCKER): string {
+export function findDockerDirectory(docker = process.env.BERTH_LAB_DOCKER): string {
   if (!docker) return "";
-  const folder = otherDockerFolder(docker);
-  if (hasDocker(folder)) return folder;
+  const directory = otherDockerDirectory(docker);
+  if (hasDocker(directory)) return directory;
   throw new LabError(
     "LAB_UNSUPPORTED",
-    `no usr/sbin/dockerd in ${folder}: to fetch the Docker of a Debian release, run BERTH_LAB_DOCKER=${docker} npm run setup`,
+    `no usr/sbin/dockerd in ${directory}: to fetch the Docker of a Debian release, run BERTH_LAB_DOCKER=${docker} npm run setup`,
   );
 }

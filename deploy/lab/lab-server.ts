@@ -39,7 +39,7 @@ export interface LabServerOptions {
 }
 
 /** Name of the data directory on the disk of the machine, on which an agent may run, too. */
-const DATA_FOLDER = "berth-server";
+const DATA_DIRECTORY = "berth-server";
 
 /** `berth server` on a machine, with the etcd that it embeds. */
 export class LabServer {
@@ -71,7 +71,7 @@ export class LabServer {
     this.socket = join(machine.paths.runDir, "berth/server.sock");
     this.#machine = machine;
     this.#first = first;
-    this.dataDir = join(machine.paths.dataDir, DATA_FOLDER);
+    this.dataDir = join(machine.paths.dataDir, DATA_DIRECTORY);
   }
 
   /** Joins the cluster of the first server, which may still start. Does nothing when this server has joined. */
@@ -146,12 +146,12 @@ export class LabServer {
   etcdctl(args: readonly string[], options?: RunOptions): Promise<RunResult> {
     const argv = this.processes("etcd")[0]?.argv ?? [];
     const endpoint = /--advertise-client-urls[= ](\S+)/.exec(argv.join(" "))?.[1] ?? "";
-    const folder = join(this.dataDir, "identity/etcd");
+    const directory = join(this.dataDir, "identity/etcd");
     const access = {
       "--endpoints": endpoint,
-      "--cacert": join(folder, "authorities.pem"),
-      "--cert": join(folder, "certificate.pem"),
-      "--key": join(folder, "key.pem"),
+      "--cacert": join(directory, "authorities.pem"),
+      "--cert": join(directory, "certificate.pem"),
+      "--key": join(directory, "key.pem"),
     };
     return this.#machine.exec(["etcdctl", ...Object.entries(access).flat(), ...args], options);
   }

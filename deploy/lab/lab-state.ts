@@ -20,8 +20,8 @@ export interface LabState {
   /** Number of hosts that run a server, counted from the first. If 0, the server machine runs the only server. */
   readonly serverHostCount: number;
   readonly dockerConfig: DockerConfig;
-  /** Folder with another Docker, mounted over every host's /usr. If empty, hosts use this machine's Docker. */
-  readonly dockerFolder: string;
+  /** Directory with another Docker, mounted over every host's /usr. If empty, hosts use this machine's Docker. */
+  readonly dockerDirectory: string;
   /** The process that created the lab. A test lab is removed after this process has ended. */
   readonly creator: ProcessRef;
   /** Whether every machine came up. */
@@ -50,12 +50,12 @@ export async function writeLabState(state: LabState): Promise<void> {
 
 /** Returns the names of all labs that have files on this machine, running or not. */
 export async function listLabNames(): Promise<string[]> {
-  const names = await Promise.all([RUN_ROOT, DATA_ROOT].map(listFolders));
+  const names = await Promise.all([RUN_ROOT, DATA_ROOT].map(listDirectories));
   return [...new Set(names.flat().filter(isLabName))].sort();
 }
 
-async function listFolders(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+async function listDirectories(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }
 
@@ -103,8 +103,10 @@ function isAnyMachineUp(lab: string): boolean {
 /** Returns whether another process may be creating or removing a lab that has no description. */
 async function hasChangedRecently(lab: string): Promise<boolean> {
   const { runDir, dataDir } = labPaths(lab);
-  const folders = await Promise.all([runDir, dataDir].map((folder) => stat(folder).catch(() => undefined)));
-  return folders.some((stats) => stats !== undefined && Date.now() - stats.mtimeMs < CHANGE_TIMEOUT_MS);
+  const directories = await Promise.all(
+    [runDir, dataDir].map((directory) => stat(directory).catch(() => undefined)),
+  );
+  return directories.some((stats) => stats !== undefined && Date.now() - stats.mtimeMs < CHANGE_TIMEOUT_MS);
 }
 
 /** Returns a new name for a test lab of this process. Names are random, so that test runs do not collide. */

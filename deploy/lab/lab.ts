@@ -7,7 +7,7 @@ import { LabHost } from "./lab-host.js";
 import type { LabMachine } from "./lab-machine.js";
 import {
   type CreateLabOptions,
-  findDockerFolder,
+  findDockerDirectory,
   type LabPrograms,
   type RunBerth,
   validateOptions,
@@ -40,14 +40,14 @@ export class Lab {
   /** `ADDRESS:PORT` of each server. */
   readonly serverAddresses: readonly string[];
   readonly hasBerth: boolean;
-  /** Folder with the context of the lab's administrator, for `BERTH_CONFIG`. */
+  /** Directory with the context of the lab's administrator, for `BERTH_CONFIG`. */
   readonly configDir: string;
   readonly #images: LabImages;
   readonly #runBerth: RunBerth;
 
   constructor(state: LabState, programs: LabPrograms = {}) {
     const { berthPath = BERTH_PATH, runBerth = runBerthProcess, joinAgent } = programs;
-    const { name, subnet, hasBerth, dockerConfig, dockerFolder, serverHostCount } = state;
+    const { name, subnet, hasBerth, dockerConfig, dockerDirectory, serverHostCount } = state;
     const lan = new Lan(name);
     const images = new LabImages(labPaths(name).imagesDir);
     const serverMachine = new Machine({ lab: name, name: "s1", address: serverMachineAddress(subnet), lan });
@@ -59,7 +59,7 @@ export class Lab {
     this.serverMachine = new ServerMachine(serverMachine, { runsServer, berthPath });
     const machines = state.hostNames.map((hostName, index) => {
       const address = hostAddress(subnet, index);
-      return new Machine({ lab: name, name: hostName, address, lan, overlayFolder: dockerFolder });
+      return new Machine({ lab: name, name: hostName, address, lan, overlayDirectory: dockerDirectory });
     });
     const servers = runsServer
       ? [this.serverMachine.berthServer]
@@ -114,7 +114,7 @@ export class Lab {
   }
 
   /**
-   * Builds an image from a folder or an archive (see {@link buildImage}) and loads it onto all hosts that are up.
+   * Builds an image from a directory or an archive (see {@link buildImage}) and loads it onto all hosts that are up.
    * Hosts that are down load it when they start.
    */
   async loadImage(source: string, tag: string, options: LoadImageOptions = {}): Promise<void> {
@@ -143,11 +143,11 @@ export class Lab {
 export async function createLab(options: CreateLabOptions): Promise<Lab> {
   const { name = DEFAULT_LAB, signal } = options;
   validateOptions(options);
-  const dockerFolder = findDockerFolder(options.docker);
+  const dockerDirectory = findDockerDirectory(options.docker);
   await removeAbandonedTestLabs();
   await claimLabName(name);
   try {
-    const state = await describeLab(name, options, dockerFolder);
+    const state = await describeLab(name, options, dockerDirectory);
     await new Lan(name).create(rootAddress(state.subnet), signal);
     const lab = new Lab(state, options);
     await startAll(lab, options);
@@ -211,7 +211,11 @@ function createServers([machine, ...others]: readonly Machine[], berthPath: stri
 }
 
 /** Claims a subnet, and stores the description of the new lab. */
-async function describeLab(name: string, options: CreateLabOptions, dockerFolder: string): Promise<LabState> {
+async function describeLab(
+  name: string,
+  options: CreateLabOptions,
+  dockerDirectory: string,
+): Promise<LabState> {
   const { hosts, servers = 0, hasBerth = true, dockerConfig = {} } = options;
   const state: LabState = {
     version: STATE_VERSION,
@@ -221,7 +225,7 @@ async function describeLab(name: string, options: CreateLabOptions, dockerFolder
     hasBerth,
     serverHostCount: hasBerth ? servers : 0,
     dockerConfig,
-    dockerFolder,
+    dockerDirectory,
     creator: selfRef(),
     isComplete: false,
   };

@@ -31,8 +31,8 @@ export interface MachineOptions {
   readonly name: string;
   readonly address: string;
   readonly lan: Lan;
-  /** Folder whose `usr` is mounted over the machine's /usr. Empty for none. */
-  readonly overlayFolder?: string;
+  /** Directory whose `usr` is mounted over the machine's /usr. Empty for none. */
+  readonly overlayDirectory?: string;
 }
 
 /**
@@ -45,14 +45,14 @@ export class Machine {
   readonly address: string;
   readonly paths: MachinePaths;
   readonly #lan: Lan;
-  readonly #overlayFolder: string;
+  readonly #overlayDirectory: string;
 
-  constructor({ lab, name, address, lan, overlayFolder = "" }: MachineOptions) {
+  constructor({ lab, name, address, lan, overlayDirectory = "" }: MachineOptions) {
     this.name = name;
     this.address = address;
     this.paths = machinePaths(lab, name);
     this.#lan = lan;
-    this.#overlayFolder = overlayFolder;
+    this.#overlayDirectory = overlayDirectory;
   }
 
   get isUp(): boolean {
@@ -63,12 +63,12 @@ export class Machine {
     return this.#findInit()?.pid;
   }
 
-  /** Switches the machine on with an empty `/run` and a new network. Its data folder keeps its contents. */
+  /** Switches the machine on with an empty `/run` and a new network. Its data directory keeps its contents. */
   async boot(signal?: AbortSignal): Promise<void> {
     if (this.isUp) throw new LabError("LAB_HOST_UP", `${this.name} is already up`);
     const { runDir, dataDir, logDir, netns } = this.paths;
     await rm(runDir, { recursive: true, force: true });
-    await Promise.all([runDir, dataDir, logDir].map((folder) => mkdir(folder, { recursive: true })));
+    await Promise.all([runDir, dataDir, logDir].map((directory) => mkdir(directory, { recursive: true })));
     await this.#lan.attach(this.name, netns, this.address);
     signal?.throwIfAborted();
     const logFile = join(logDir, "boot.log");
@@ -157,7 +157,7 @@ export class Machine {
       this.name,
       runDir,
       join(dataDir, "etc"),
-      this.#overlayFolder,
+      this.#overlayDirectory,
     ];
     const log = openSync(logFile, "w");
     // Detached, so that Ctrl-C in the lab's terminal does not stop the machine.

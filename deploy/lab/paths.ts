@@ -25,9 +25,9 @@ export interface LabPaths {
   readonly dataDir: string;
   readonly stateFile: string;
   readonly imagesDir: string;
-  /** Folder with the context of the lab's administrator. */
+  /** Directory with the context of the lab's administrator. */
   readonly configDir: string;
-  /** Folder of the network namespace handles (bind mounts): one file for each machine, and `lan`. */
+  /** Directory of the network namespace handles (bind mounts): one file for each machine, and `lan`. */
   readonly netnsDir: string;
   readonly lanNetns: string;
 }

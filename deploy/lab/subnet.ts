@@ -24,8 +24,9 @@ export const hostAddress = (subnet: string, index: number): string =>
   `${subnet}.${FIRST_HOST_NUMBER + index}`;
 
 /**
- * Claims a free /24 for a lab. The first candidate depends on the lab's name, so that a lab usually keeps its addresses.
- * A claim is a symbolic link to the lab's folder. Its creation is atomic, so two labs never get the same subnet.
+ * Claims a free /24 for a lab. The first candidate depends on the lab's name, so that a lab usually keeps its
+ * addresses. A claim is a symbolic link to the lab's directory. Its creation is atomic, so two labs never get the same
+ * subnet.
  *
  * @throws LabError LAB_NO_SUBNET when all subnets are in use.
  */
@@ -47,7 +48,9 @@ export async function releaseSubnets(lab: string): Promise<void> {
   }
 }
 
-/** Claims a subnet. Takes over the claim of a lab that has no description. Returns false if another lab has claimed it. */
+/**
+ * Claims a subnet. Takes over the claim of a lab that has no description. Returns false if another lab has claimed it.
+ */
 async function tryClaim(number: number, lab: string): Promise<boolean> {
   const claim = join(RUN_ROOT, `${CLAIM_PREFIX}${number}`);
   const owner = await readClaim(claim);

@@ -15,8 +15,8 @@ const PROCESS_END_TIMEOUT_MS = 20_000;
 const LAUNCHER_GRACE_MS = 1_000;
 
 /**
- * Removes a lab in any state: processes, mounts, interfaces, control groups and folders. Does nothing when the lab does
- * not exist.
+ * Removes a lab in any state: processes, mounts, interfaces, control groups and directories. Does nothing when the lab
+ * does not exist.
  */
 export async function removeLab(lab: string): Promise<void> {
   const { runDir, dataDir } = labPaths(lab);
@@ -25,10 +25,10 @@ export async function removeLab(lab: string): Promise<void> {
   await Promise.all([unmountBelow(runDir), unmountBelow(dataDir)]);
   removeCgroups(lab);
   await Promise.all(
-    [runDir, dataDir].map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })),
+    [runDir, dataDir].map((directory) => rm(directory, { recursive: true, force: true, maxRetries: 3 })),
   );
   await releaseSubnets(lab);
-  // rmdir fails while another lab uses the folder.
+  // rmdir fails while another lab uses the directory.
   for (const root of [RUN_ROOT, DATA_ROOT]) await rmdir(root).catch(() => undefined);
 }
 
@@ -75,24 +75,26 @@ export function removeCgroups(lab: string): void {
   }
 }
 
-/** Returns the roots of all hierarchies: a folder for each controller in version 1, the mount itself in version 2. */
+/**
+ * Returns the roots of all hierarchies: a directory for each controller in version 1, the mount itself in version 2.
+ */
 function listCgroupHierarchies(): string[] {
   const controllers = existsSync(CGROUP_MOUNT) ? readdirSync(CGROUP_MOUNT) : [];
   return [CGROUP_MOUNT, ...controllers.map((name) => join(CGROUP_MOUNT, name))];
 }
 
-/** Removes a control group and its children. Only folders can be removed; the kernel owns the files. */
-function removeTree(folder: string): void {
-  if (!existsSync(folder)) return;
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeTree(join(folder, entry.name));
+/** Removes a control group and its children. Only directories can be removed; the kernel owns the files. */
+function removeTree(directory: string): void {
+  if (!existsSync(directory)) return;
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeTree(join(directory, entry.name));
   }
-  removeIfEmpty(folder);
+  removeIfEmpty(directory);
 }
 
-function removeIfEmpty(folder: string): void {
+function removeIfEmpty(directory: string): void {
   try {
-    rmdirSync(folder);
+    rmdirSync(directory);
   } catch {
     // It does not exist, or contains the groups of another lab.
   }

@@ -16,8 +16,8 @@ const ENTRY_POINTS = {
 /** Paths of the bundled source files, relative to the repository. */
 export type BundledFiles = readonly string[];
 
-/** Writes the bundle of the compiled packages to a folder, and returns the paths of what it contains. */
-export async function writeBundle(repository: string, folder: string): Promise<BundledFiles> {
+/** Writes the bundle of the compiled packages to a directory, and returns the paths of what it contains. */
+export async function writeBundle(repository: string, directory: string): Promise<BundledFiles> {
   const bundle = await rolldown({
     cwd: repository,
     input: ENTRY_POINTS,
@@ -26,7 +26,7 @@ export async function writeBundle(repository: string, folder: string): Promise<B
   });
   try {
     const { output } = await bundle.write({
-      dir: folder,
+      dir: directory,
       format: "esm",
       entryFileNames: "[name].js",
       // A rebuild of the same sources has the same names.

@@ -1,4 +1,4 @@
-// Builds a Debian package and a tar archive from a folder of files. The same commit results in the same bytes.
+// Builds a Debian package and a tar archive from a directory of files. The same commit results in the same bytes.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
@@ -28,7 +28,7 @@ export interface DebianPackage {
   readonly date: Date;
 }
 
-/** Adds the control files to the folder of a package, and builds it. @param file path of the .deb to write */
+/** Adds the control files to the directory of a package, and builds it. @param file path of the .deb to write */
 export async function buildDebianPackage(root: string, details: DebianPackage, file: string): Promise<void> {
   await writeDebianChangelog(root, details);
   await setModes(root);
@@ -54,7 +54,7 @@ export async function buildDebianPackage(root: string, details: DebianPackage, f
   });
 }
 
-/** Packs a folder into a compressed tar archive. @param prefix the folder in the archive */
+/** Packs a directory into a compressed tar archive. @param prefix the directory in the archive */
 export async function buildArchive(root: string, prefix: string, date: Date, file: string): Promise<void> {
   await setModes(root);
   const reproducible = [

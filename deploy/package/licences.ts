@@ -26,7 +26,7 @@ export async function copyrightText(
   nodeLicence: string | undefined,
 ): Promise<string> {
   const packages = await Promise.all(
-    packageFolders(files).map((folder) => readPackage(join(repository, folder))),
+    packageDirectories(files).map((directory) => readPackage(join(repository, directory))),
   );
   return [
     "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/",
@@ -57,27 +57,29 @@ export async function copyrightText(
   ].join("\n");
 }
 
-/** Returns the folders of the packages that contain these files. A package can contain others. */
-function packageFolders(files: BundledFiles): string[] {
-  const folders = files.flatMap((file) => {
+/** Returns the directories of the packages that contain these files. A package can contain others. */
+function packageDirectories(files: BundledFiles): string[] {
+  const directories = files.flatMap((file) => {
     const [match] = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? [];
     return match === undefined ? [] : [match];
   });
-  return [...new Set(folders)].sort();
+  return [...new Set(directories)].sort();
 }
 
-async function readPackage(folder: string): Promise<BundledPackage> {
-  const manifest: unknown = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+async function readPackage(directory: string): Promise<BundledPackage> {
+  const manifest: unknown = JSON.parse(await readFile(join(directory, "package.json"), "utf8"));
   const { name, version, license } = Object(manifest);
-  const names = (await readdir(folder)).filter((file) => LICENCE_FILE.test(file)).sort();
+  const names = (await readdir(directory)).filter((file) => LICENCE_FILE.test(file)).sort();
   const texts = await Promise.all(
-    names.map(async (file) => shorten(await readFile(join(folder, file), "utf8"))),
+    names.map(async (file) => shorten(await readFile(join(directory, file), "utf8"))),
   );
   const text = texts.length > 0 ? texts.join("\n") : `Licensed under ${license}.`;
   return { name: String(name), version: String(version), licence: String(license), text };
 }
 
-/** Replaces the Apache License, which Debian has on every host, by a reference to it. Keeps the notices of copyright. */
+/**
+ * Replaces the Apache License, which Debian has on every host, by a reference to it. Keeps the notices of copyright.
+ */
 function shorten(text: string): string {
   if (!/Apache License\s+Version 2\.0, January 2004/.test(text)) return text;
   const notices = text.match(/^\s*Copyright .*\d{4}.*$/gm) ?? [];

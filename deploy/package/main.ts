@@ -13,7 +13,7 @@ import { buildArchive, buildDebianPackage, type DebianPackage } from "./debian-p
 import { fetchNode } from "./node-release.js";
 import { type PackageTreeOptions, writePackageTree } from "./package-tree.js";
 
-const USAGE = `usage: npm run package [-- --out FOLDER] [VARIANT...]
+const USAGE = `usage: npm run package [-- --out DIRECTORY] [VARIANT...]
 
 Builds packages of berth. Without a VARIANT, builds all of them:
 
@@ -22,7 +22,7 @@ Builds packages of berth. Without a VARIANT, builds all of them:
   tar-amd64, tar-arm64
                   archive with its own Node.js, to unpack below /
 
-  --out FOLDER    folder for the results (default: build/package)
+  --out DIRECTORY    directory for the results (default: build/package)
 
 The results of the same commit have the same bytes.
 
@@ -64,9 +64,9 @@ async function buildVariant(
   const { architecture, format } = variant;
   const { version, date } = tree;
   const node = architecture === "all" ? undefined : await fetchNode(architecture, NODE_CACHE);
-  const folder = await mkdtemp(join(tmpdir(), "berth-package-"));
+  const directory = await mkdtemp(join(tmpdir(), "berth-package-"));
   try {
-    const root = join(folder, "root");
+    const root = join(directory, "root");
     await writePackageTree(root, { ...tree, node });
     const name = `berth_${version}_${architecture}`;
     const file = join(out, format === "deb" ? `${name}.deb` : `${name}.tar.xz`);
@@ -77,7 +77,7 @@ async function buildVariant(
       await buildDebianPackage(root, { version, architecture, depends, recommends: RECOMMENDS, date }, file);
     return file;
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 

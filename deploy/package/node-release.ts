@@ -39,8 +39,8 @@ export interface NodeRelease {
  */
 export async function fetchNode(architecture: Architecture, cache: string): Promise<NodeRelease> {
   const { name, integrity } = RELEASES[architecture];
-  const folder = join(cache, `${name}-${NODE_VERSION}`);
-  const release = { executable: join(folder, "bin/node"), licence: join(folder, "LICENSE") };
+  const directory = join(cache, `${name}-${NODE_VERSION}`);
+  const release = { executable: join(directory, "bin/node"), licence: join(directory, "LICENSE") };
   if (await exists(release.licence)) return release;
   await mkdir(cache, { recursive: true });
   const download = await mkdtemp(join(cache, "download-"));
@@ -55,8 +55,8 @@ export async function fetchNode(architecture: Architecture, cache: string): Prom
       );
     }
     await run("tar", ["-xzf", archive, "-C", download, "package/bin/node", "package/LICENSE"]);
-    await rm(folder, { recursive: true, force: true });
-    await rename(join(download, "package"), folder);
+    await rm(directory, { recursive: true, force: true });
+    await rename(join(download, "package"), directory);
   } finally {
     await rm(download, { recursive: true, force: true });
   }
@@ -64,12 +64,12 @@ export async function fetchNode(architecture: Architecture, cache: string): Prom
 }
 
 /** Downloads the archive of an npm package, and returns its path. */
-async function downloadArchive(specifier: string, folder: string): Promise<string> {
-  const { stdout } = await run("npm", ["pack", "--silent", specifier, "--pack-destination", folder], {
-    cwd: folder,
+async function downloadArchive(specifier: string, directory: string): Promise<string> {
+  const { stdout } = await run("npm", ["pack", "--silent", specifier, "--pack-destination", directory], {
+    cwd: directory,
     timeout: DOWNLOAD_TIMEOUT_MS,
   });
-  return join(folder, stdout.trim().split("\n").at(-1) ?? "");
+  return join(directory, stdout.trim().split("\n").at(-1) ?? "");
 }
 
 function exists(path: string): Promise<boolean> {

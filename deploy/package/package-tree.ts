@@ -1,4 +1,4 @@
-// Writes the files of the package into a folder, with the paths that they have on a host.
+// Writes the files of the package into a directory, with the paths that they have on a host.
 import { chmod, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -45,7 +45,7 @@ export interface PackageTreeOptions {
 /** Writes the files of the package below `root`. */
 export async function writePackageTree(root: string, options: PackageTreeOptions): Promise<void> {
   const { repository, version, date, node, program, programHelp, completionScripts } = options;
-  // The folder of each release has a name of its own: processes of the previous release still run during an upgrade.
+  // The directory of each release has a name of its own: processes of the previous release still run during an upgrade.
   const library = `usr/lib/berth/${version}`;
   const files = await writeBundle(repository, join(root, library));
   await writeText(join(root, library, "package.json"), '{ "type": "module" }\n');

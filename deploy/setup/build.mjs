@@ -35,7 +35,10 @@ export function ensureBuilt(root) {
   utimesSync(stamp, startedAt, startedAt);
 }
 
-/** Returns the modification time of the newest file or folder. A folder's time changes when a file in it is removed. */
+/**
+ * Returns the modification time of the newest file or directory. A directory's time changes when a file in it is
+ * removed.
+ */
 function newestMtimeMs(paths) {
   return paths.reduce((latest, path) => Math.max(latest, newestMtimeMsIn(path)), 0);
 }
@@ -51,7 +54,7 @@ function newestMtimeMsIn(path) {
   );
 }
 
-/** Returns whether the compiler writes into this folder, which changes its modification time. */
-function containsOutput(folder) {
-  return existsSync(join(folder, "tsconfig.json"));
+/** Returns whether the compiler writes into this directory, which changes its modification time. */
+function containsOutput(directory) {
+  return existsSync(join(directory, "tsconfig.json"));
 }

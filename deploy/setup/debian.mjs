@@ -1,4 +1,5 @@
-// Installs missing Debian packages, as a part of `npm run setup`. A package counts as installed when its programs exist.
+// Installs missing Debian packages, as a part of `npm run setup`. A package counts as installed when its programs
+// exist.
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -64,10 +65,10 @@ function findMissing(name) {
   const contents = PACKAGES[name];
   if (!contents)
     throw new SetupError(`unknown package ${name} (known packages: ${Object.keys(PACKAGES).join(", ")})`);
-  const folders = [...(process.env.PATH ?? "").split(":"), ...SBIN];
+  const directories = [...(process.env.PATH ?? "").split(":"), ...SBIN];
   const { programs = [], files = [] } = contents;
   return [
-    ...programs.filter((program) => !folders.some((folder) => isExecutable(join(folder, program)))),
+    ...programs.filter((program) => !directories.some((directory) => isExecutable(join(directory, program)))),
     ...files.filter((file) => !existsSync(file)),
   ];
 }

@@ -1,59 +1,59 @@
-// Unpacks the Docker of another Debian release into a folder, which the lab mounts over its hosts' /usr. Installs
+// Unpacks the Docker of another Debian release into a directory, which the lab mounts over its hosts' /usr. Installs
 // nothing on this machine and leaves apt's lists and packages unchanged.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { ownedFolder } from "./owned-folder.mjs";
+import { ownedDirectory } from "./owned-directory.mjs";
 import { SetupError } from "./setup-error.mjs";
 
 const CACHE = "/var/cache/berth-lab";
 /** Docker, the programs that it calls, and Compose. apt adds their libraries, including the C library. */
 const PACKAGES = ["docker.io", "docker-cli", "docker-compose", "iptables", "nftables"];
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/** Folders that are links into /usr on Debian. Some packages still unpack into them. */
+/** Directories that are links into /usr on Debian. Some packages still unpack into them. */
 const MERGED = ["bin", "sbin", "lib", "lib64"];
 
 /**
- * Returns the folder of a Docker, whether or not it exists yet.
+ * Returns the directory of a Docker, whether or not it exists yet.
  *
- * @param {string} name a Debian release (`trixie`, `sid`), or a folder with `usr/sbin/dockerd` and its dependencies
+ * @param {string} name a Debian release (`trixie`, `sid`), or a directory with `usr/sbin/dockerd` and its dependencies
  */
-export function otherDockerFolder(name) {
+export function otherDockerDirectory(name) {
   return isAbsolute(name) ? name : join(CACHE, name);
 }
 
 /**
- * Returns whether a folder contains a Docker.
+ * Returns whether a directory contains a Docker.
  *
- * @param {string} folder
+ * @param {string} directory
  */
-export function hasDocker(folder) {
-  return existsSync(join(folder, "usr/sbin/dockerd"));
+export function hasDocker(directory) {
+  return existsSync(join(directory, "usr/sbin/dockerd"));
 }
 
 /**
  * Fetches the Docker of a Debian release unless it is cached.
  *
- * @param {string} name as for {@link otherDockerFolder}
+ * @param {string} name as for {@link otherDockerDirectory}
  * @throws {SetupError} when apt cannot fetch it
  */
 export function ensureOtherDocker(name) {
-  const folder = otherDockerFolder(name);
-  if (hasDocker(folder)) return;
+  const directory = otherDockerDirectory(name);
+  if (hasDocker(directory)) return;
   if (!/^[a-z]+$/.test(name)) {
     throw new SetupError(
-      `BERTH_LAB_DOCKER: ${name} is neither a Debian release nor a folder with usr/sbin/dockerd`,
+      `BERTH_LAB_DOCKER: ${name} is neither a Debian release nor a directory with usr/sbin/dockerd`,
     );
   }
-  console.error(`setup: fetching the Docker of Debian ${name} into ${folder} (without installing it)`);
-  const workDir = ownedFolder(CACHE, ".new-");
+  console.error(`setup: fetching the Docker of Debian ${name} into ${directory} (without installing it)`);
+  const workDir = ownedDirectory(CACHE, ".new-");
   try {
     const archives = download(name, workDir);
     const root = join(workDir, "root");
     unpack(archives, root);
     // Remove what an interrupted run left. When two processes do this at once, the later one wins.
-    rmSync(folder, { recursive: true, force: true });
-    renameSync(root, folder);
+    rmSync(directory, { recursive: true, force: true });
+    renameSync(root, directory);
   } finally {
     rmSync(workDir, { recursive: true, force: true });
   }
@@ -61,11 +61,11 @@ export function ensureOtherDocker(name) {
 
 /**
  * Downloads and verifies the packages and all of their dependencies with apt. Returns the paths of the archives. Uses
- * separate folders, in which apt finds no installed packages.
+ * separate directories, in which apt finds no installed packages.
  */
 function download(release, workDir) {
-  for (const folder of ["state/lists/partial", "cache/archives/partial"]) {
-    mkdirSync(join(workDir, folder), { recursive: true });
+  for (const directory of ["state/lists/partial", "cache/archives/partial"]) {
+    mkdirSync(join(workDir, directory), { recursive: true });
   }
   writeFileSync(join(workDir, "status"), "");
   writeFileSync(join(workDir, "sources.list"), `deb [signed-by=${KEYRING}] ${mirror()} ${release} main\n`);
@@ -101,9 +101,9 @@ function mirror() {
 }
 
 function unpack(archives, root) {
-  for (const folder of MERGED) {
-    mkdirSync(join(root, "usr", folder), { recursive: true });
-    symlinkSync(join("usr", folder), join(root, folder));
+  for (const directory of MERGED) {
+    mkdirSync(join(root, "usr", directory), { recursive: true });
+    symlinkSync(join("usr", directory), join(root, directory));
   }
   const script = 'for deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$0"; done';
   run("bash", ["-e", "-o", "pipefail", "-c", script, root, ...archives]);

@@ -12,7 +12,7 @@ const FAULTS: Readonly<Record<string, string>> = {
 
 /**
  * Returns BERTH_DISK_FAILED, with the file and the remedy, for a disk error; undefined for any other error.
- * @param path the file or folder, for errors that do not name it
+ * @param path the file or directory, for errors that do not name it
  */
 export function diskError(error: unknown, path: string): BerthError | undefined {
   const { code = "", path: ownPath } = (error ?? {}) as NodeJS.ErrnoException;

@@ -52,13 +52,13 @@ export class BerthStacks {
     services: Readonly<Record<string, BenchService>>,
     signal: AbortSignal,
   ): Promise<void> {
-    const folder = await mkdtemp(join(tmpdir(), "berth-bench-"));
+    const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
     try {
-      const file = join(folder, "compose.yml");
+      const file = join(directory, "compose.yml");
       await writeFile(file, composeOf(services));
       await this.#berth(["stack", "deploy", "--detach", "-c", file, stack], signal);
     } finally {
-      await rm(folder, { recursive: true, force: true });
+      await rm(directory, { recursive: true, force: true });
     }
   }
 

@@ -37,11 +37,11 @@ async function main(): Promise<number> {
     console.error(`bench: ${problem}\n${USAGE}`);
     return 2;
   }
-  const folder = updatesDocs ? FIGURES_DIR : RESULTS_DIR;
-  mkdirSync(folder, { recursive: true });
+  const directory = updatesDocs ? FIGURES_DIR : RESULTS_DIR;
+  mkdirSync(directory, { recursive: true });
   const failed: string[] = [];
   for (const name of positionals.length === 0 ? known : positionals) {
-    const args = ["--json", join(folder, `${name}.json`)];
+    const args = ["--json", join(directory, `${name}.json`)];
     if (values.runs !== undefined) args.push("--runs", values.runs);
     if (values.smoke) args.push("--smoke");
     if ((await runOne(name, args)) !== 0) failed.push(name);

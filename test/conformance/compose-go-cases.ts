@@ -26,8 +26,8 @@ const INTENDED: Readonly<Record<string, string>> = {
 };
 
 /** Compares the YAML in the tests of compose-go, each file for itself. */
-export function compareCases(folder: string): Section {
-  const root = join(folder, "conformance/compose-go");
+export function compareCases(directory: string): Section {
+  const root = join(directory, "conformance/compose-go");
   const { cases } = JSON.parse(readFileSync(join(root, "cases.json"), "utf8")) as {
     readonly cases: readonly GoCase[];
   };

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { firstDifference } from "./compare-values.js";
-import { type Case, deployProblem, folderReader, load } from "./load.js";
+import { type Case, deployProblem, directoryReader, load } from "./load.js";
 import { type Difference, type Section, sectionOf } from "./report.js";
 
 /** Where Docker Compose saw the corpus. */
@@ -22,8 +22,8 @@ interface OracleEnvironment {
 }
 
 /** Compares real files: whether they are accepted, their resolved values, and whether they deploy without a loss. */
-export function compareCorpus(folder: string): readonly Section[] {
-  const loaded = casesOf(folder).map((file) => ({ ...file, outcome: load(file.test) }));
+export function compareCorpus(directory: string): readonly Section[] {
+  const loaded = casesOf(directory).map((file) => ({ ...file, outcome: load(file.test) }));
   const agreement = loaded.map(({ name, isValid, expected, outcome }): Difference | undefined => {
     if (isValid === (outcome.kind === "accepted")) return undefined;
     const reason =
@@ -31,7 +31,7 @@ export function compareCorpus(folder: string): readonly Section[] {
     return { name, reason };
   });
   const accepted = loaded.flatMap(({ name, outcome }) => {
-    const golden = goldenOf(folder, name);
+    const golden = goldenOf(directory, name);
     return golden !== undefined && outcome.kind === "accepted"
       ? [{ name, golden, project: outcome.project }]
       : [];
@@ -60,18 +60,18 @@ export interface CorpusCase extends CorpusFile {
 }
 
 /** Returns the files of the corpus with what they need. */
-export function casesOf(folder: string): readonly CorpusCase[] {
-  const path = join(folder, "conformance/oracle/env.json");
+export function casesOf(directory: string): readonly CorpusCase[] {
+  const path = join(directory, "conformance/oracle/env.json");
   const environments = JSON.parse(readFileSync(path, "utf8")) as Readonly<Record<string, OracleEnvironment>>;
-  return readIndex(folder).map((file) => ({
+  return readIndex(directory).map((file) => ({
     ...file,
-    test: caseOf(folder, file.name, environments[file.name]),
+    test: caseOf(directory, file.name, environments[file.name]),
     emptyFiles: environments[file.name]?.compose?.empty_files ?? [],
   }));
 }
 
-function readIndex(folder: string): readonly CorpusFile[] {
-  const [, ...lines] = readFileSync(join(folder, "corpus/INDEX.tsv"), "utf8").trim().split("\n");
+function readIndex(directory: string): readonly CorpusFile[] {
+  const [, ...lines] = readFileSync(join(directory, "corpus/INDEX.tsv"), "utf8").trim().split("\n");
   return lines.flatMap((line) => {
     const [name = "", , , , , , expected = ""] = line.split("\t");
     // Compose could not be asked about files that need more than a placeholder.
@@ -80,16 +80,16 @@ function readIndex(folder: string): readonly CorpusFile[] {
   });
 }
 
-function caseOf(folder: string, name: string, oracle: OracleEnvironment | undefined): Case {
+function caseOf(directory: string, name: string, oracle: OracleEnvironment | undefined): Case {
   return {
     paths: [`${SEEN_AT}/${name}`],
     environment: oracle?.compose?.env ?? {},
-    read: folderReader(join(folder, "corpus"), SEEN_AT, oracle?.compose?.empty_files),
+    read: directoryReader(join(directory, "corpus"), SEEN_AT, oracle?.compose?.empty_files),
   };
 }
 
-function goldenOf(folder: string, name: string): unknown {
-  const path = join(folder, "conformance/oracle/compose-2.40.3", `${name}.json`);
+function goldenOf(directory: string, name: string): unknown {
+  const path = join(directory, "conformance/oracle/compose-2.40.3", `${name}.json`);
   return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
 }
 

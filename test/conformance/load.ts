@@ -70,9 +70,9 @@ function inputOf({ stack, paths, environment, read }: Case): ProjectInput {
   };
 }
 
-/** Returns a reader of a folder that Compose saw at another path. */
-export function folderReader(
-  folder: string,
+/** Returns a reader of a directory that Compose saw at another path. */
+export function directoryReader(
+  directory: string,
   seenAt: string,
   emptyFiles: readonly string[] = [],
 ): Case["read"] {
@@ -80,7 +80,7 @@ export function folderReader(
     if (!path.startsWith(`${seenAt}/`)) return undefined;
     const inside = path.slice(seenAt.length + 1);
     if (emptyFiles.includes(inside)) return new Uint8Array();
-    const real = join(folder, inside);
+    const real = join(directory, inside);
     try {
       return existsSync(real) ? readFileSync(real) : undefined;
     } catch {

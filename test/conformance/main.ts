@@ -1,4 +1,4 @@
-// Compares how berth reads Compose files with what Docker Compose prints for them: `npm run conformance -- FOLDER`.
+// Compares how berth reads Compose files with what Docker Compose prints for them: `npm run conformance -- DIRECTORY`.
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { ensureReady, LAB_PACKAGES } from "../../deploy/setup.mjs";
@@ -9,9 +9,9 @@ import { compareTables } from "./micro-tables.js";
 import { printReport, type Section } from "./report.js";
 import { selectStacks } from "./stacks/select-stacks.js";
 
-const USAGE = `usage: npm run conformance -- FOLDER [--json FILE] [--all] [--deploy N]
+const USAGE = `usage: npm run conformance -- DIRECTORY [--json FILE] [--all] [--deploy N]
 
-Compares the Compose reader with Docker Compose on the files of FOLDER, which has corpus/ and conformance/.
+Compares the Compose reader with Docker Compose on the files of DIRECTORY, which has corpus/ and conformance/.
 With --deploy, deploys stacks of the corpus in a lab instead, with programs of this machine in place of their images.
 Needs root.
 
@@ -24,18 +24,18 @@ options:
 
 async function main(argv: readonly string[]): Promise<number> {
   const options = parseOptions(argv);
-  const [folder, ...others] = options?.positionals ?? [];
-  if (options === undefined || folder === undefined || others.length > 0) {
+  const [directory, ...others] = options?.positionals ?? [];
+  if (options === undefined || directory === undefined || others.length > 0) {
     process.stderr.write(USAGE);
     return 2;
   }
   const { values } = options;
-  if (values.deploy !== undefined) return deploy(folder, Number(values.deploy));
+  if (values.deploy !== undefined) return deploy(directory, Number(values.deploy));
   const sections: Section[] = [
-    ...compareCorpus(folder),
-    compareTables(folder),
-    compareMergePairs(folder),
-    compareCases(folder),
+    ...compareCorpus(directory),
+    compareTables(directory),
+    compareMergePairs(directory),
+    compareCases(directory),
   ];
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(sections, undefined, 1)}\n`);
   printReport(sections, { all: values.all });
@@ -59,7 +59,7 @@ function parseOptions(argv: readonly string[]) {
   }
 }
 
-async function deploy(folder: string, count: number): Promise<number> {
+async function deploy(directory: string, count: number): Promise<number> {
   if (!Number.isInteger(count) || count < 1) {
     process.stderr.write(USAGE);
     return 2;
@@ -68,7 +68,7 @@ async function deploy(folder: string, count: number): Promise<number> {
   // The lab and its modules are only loaded for this.
   const { deployInLab } = await import("./stacks/deploy-stacks.js");
   const stacks = await deployInLab(
-    selectStacks(folder, count),
+    selectStacks(directory, count),
     ({ name, services, names, programs, problems }) => {
       const answers = programs.length === 0 ? "" : `, answers of ${programs.join(", ")}`;
       const verdict = problems.length === 0 ? "ok" : "failed";

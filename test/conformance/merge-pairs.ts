@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { firstDifference } from "./compare-values.js";
-import { folderReader, load } from "./load.js";
+import { directoryReader, load } from "./load.js";
 import { type Difference, type Section, sectionOf } from "./report.js";
 
 const SEEN_AT = "/corpus";
@@ -18,15 +18,15 @@ interface Pair {
 }
 
 /** Compares files that override each other with `-f base -f override`. */
-export function compareMergePairs(folder: string): Section {
-  const merge = join(folder, "conformance/merge");
+export function compareMergePairs(directory: string): Section {
+  const merge = join(directory, "conformance/merge");
   const pairs = JSON.parse(readFileSync(join(merge, "pairs.json"), "utf8")) as readonly Pair[];
   const outcomes = pairs.map(({ base, override, compose }): Difference | undefined => {
     const name = `${base} + ${override}`;
     const outcome = load({
       paths: [`${SEEN_AT}/${base}`, `${SEEN_AT}/${override}`],
       environment: compose.env ?? {},
-      read: folderReader(join(folder, "corpus"), SEEN_AT, compose.empty_files),
+      read: directoryReader(join(directory, "corpus"), SEEN_AT, compose.empty_files),
     });
     if (compose.golden === undefined) {
       return outcome.kind === "rejected"

@@ -126,9 +126,9 @@ const INTENDED: Readonly<Record<string, string>> = {
 };
 
 /** Compares all rows of the tables. */
-export function compareTables(folder: string): Section {
+export function compareTables(directory: string): Section {
   const outcomes = Object.entries(TABLES).flatMap(([name, table]) => {
-    const path = join(folder, "conformance/tables", `${name}.json`);
+    const path = join(directory, "conformance/tables", `${name}.json`);
     const { rows } = JSON.parse(readFileSync(path, "utf8")) as { readonly rows: readonly Row[] };
     return rows.map((row) => compareRow(name, table, row));
   });

@@ -41,8 +41,8 @@ async function realDaemon(): Promise<Daemon> {
 }
 
 async function fakeDaemon(): Promise<Daemon> {
-  const folder = await mkdtemp(join(tmpdir(), "berth-engine-"));
-  const socket = join(folder, "docker.sock");
+  const directory = await mkdtemp(join(tmpdir(), "berth-engine-"));
+  const socket = join(directory, "docker.sock");
   const fake = new FakeEngine();
   await fake.listen(socket);
   return {
@@ -53,7 +53,7 @@ async function fakeDaemon(): Promise<Daemon> {
     clean: async () => fake.containers.clear(),
     close: async () => {
       await fake.close();
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     },
   };
 }

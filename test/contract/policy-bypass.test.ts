@@ -44,10 +44,10 @@ const volume = (driverOpts: Record<string, string>, driver = "local"): Container
 });
 
 const ATTACKS: readonly Attack[] = [
-  // The rule `default`: berth's own folders, sockets and ports.
-  { title: "a bind mount of berth's folder", container: bind("/var/lib/berth") },
+  // The rule `default`: berth's own directories, sockets and ports.
+  { title: "a bind mount of berth's directory", container: bind("/var/lib/berth") },
   { title: "a bind mount of a file of berth", container: bind("/var/lib/berth/agent/ingress/ingress.sock") },
-  { title: "a bind mount of a directory that contains berth's folder", container: bind("/var") },
+  { title: "a bind mount of a directory that contains berth's directory", container: bind("/var") },
   { title: "a read-only bind mount of the root directory", container: bind("/", { readOnly: true }) },
   { title: "slashes and dots in a path", container: bind("//var/./lib///berth/") },
   { title: "a path with ..", container: bind("/srv/../var/lib/berth") },
@@ -56,7 +56,7 @@ const ATTACKS: readonly Attack[] = [
   { title: "the working directory of a process", container: bind("/proc/1/cwd") },
   { title: "a file descriptor of dockerd", container: bind("/dev/fd/7") },
   {
-    title: "a placeholder that becomes the name of berth's folder",
+    title: "a placeholder that becomes the name of berth's directory",
     serviceName: "berth",
     container: bind("/var/lib/{{.Service.Name}}"),
   },
@@ -74,7 +74,7 @@ const ATTACKS: readonly Attack[] = [
     container: volume({ o: "bind", device: "/" }, ""),
   },
   {
-    title: "an overlay of berth's folder",
+    title: "an overlay of berth's directory",
     container: volume({ type: "overlay", device: "overlay", o: "lowerdir=/srv:/var/lib/berth" }),
   },
   { title: "a published port of berth", ports: [{ target: 80, published: 7400 }] },

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { IdentityFolder } from "@berth/proto/identity";
+import { IdentityDirectory } from "@berth/proto/identity";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
@@ -33,12 +33,12 @@ afterAll(async () => {
 });
 
 async function startEtcdWithTls(): Promise<typeof etcdWithTls> {
-  const folder = mkdtempSync(join(tmpdir(), "berth-contract-"));
-  const identity = await IdentityFolder.open(join(folder, "identity"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-contract-"));
+  const identity = await IdentityDirectory.open(join(directory, "identity"));
   const tls = await (await EtcdAuthority.create()).issueTo(identity, { id: "s1" });
   const logger = pino({ level: "silent" });
   const embedded = await startEmbeddedEtcd(
-    { dataDir: join(folder, "data"), tls: identity.paths, logger },
+    { dataDir: join(directory, "data"), tls: identity.paths, logger },
     new AbortController().signal,
   );
   const { endpoint } = embedded;
@@ -52,7 +52,7 @@ async function startEtcdWithTls(): Promise<typeof etcdWithTls> {
     },
     close: async () => {
       await embedded.stop();
-      rmSync(folder, { recursive: true });
+      rmSync(directory, { recursive: true });
     },
   };
 }

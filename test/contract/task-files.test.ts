@@ -7,7 +7,7 @@ import type { TaskFiles } from "../../packages/agent/src/files/task-files.js";
 import { secretsMountPoint, TmpfsTaskFiles } from "../../packages/agent/src/files/tmpfs-task-files.js";
 import { runProgram } from "../../packages/agent/src/runtime/run-program.js";
 import { MemoryTaskFiles } from "../fakes/memory-task-files.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 
 const { signal } = new AbortController();
 
@@ -21,8 +21,8 @@ interface Subject {
 }
 
 function onTmpfs(): Subject {
-  const folder = temporaryFolder();
-  const mountPoint = join(folder, "run/secrets");
+  const directory = temporaryDirectory();
+  const mountPoint = join(directory, "run/secrets");
   return {
     files: new TmpfsTaskFiles(mountPoint),
     read: async (path) => {
@@ -33,7 +33,7 @@ function onTmpfs(): Subject {
     restart: () => new TmpfsTaskFiles(mountPoint),
     close: async () => {
       await runProgram("umount", { args: [mountPoint], signal });
-      await rm(folder, { recursive: true });
+      await rm(directory, { recursive: true });
     },
   };
 }

@@ -35,7 +35,7 @@ const RESTORE_TIMEOUT_MS = 60_000;
 
 describe("a cluster with 60 containers that loses its only server", () => {
   let lab: Lab;
-  let folder: string;
+  let directory: string;
   let backup: string;
   let passphrase: string;
   /** When the containers of the stack started, by their ids. */
@@ -43,10 +43,10 @@ describe("a cluster with 60 containers that loses its only server", () => {
 
   beforeAll(async () => {
     lab = await createCluster(2);
-    folder = join(labPaths(lab.name).dataDir, "backups");
-    backup = join(folder, "berth.age");
-    passphrase = join(folder, "passphrase");
-    await mkdir(folder, { recursive: true });
+    directory = join(labPaths(lab.name).dataDir, "backups");
+    backup = join(directory, "berth.age");
+    passphrase = join(directory, "passphrase");
+    await mkdir(directory, { recursive: true });
     await writeFile(passphrase, "correct horse battery\n");
     vi.stubEnv("PASSWORD", "swordfish");
     const { code, stderr } = await deploy(lab, "shop", COMPOSE);
@@ -105,7 +105,7 @@ describe("a cluster with 60 containers that loses its only server", () => {
     expect(again.stderr).toContain("already exists");
     await berth(...create, "--force");
 
-    const wrong = join(folder, "wrong");
+    const wrong = join(directory, "wrong");
     await writeFile(wrong, "another passphrase\n");
     const inspected = await lab.berth(["backup", "inspect", "--passphrase-file", wrong, backup]);
     expect(inspected.stderr).toContain("wrong passphrase");
@@ -114,7 +114,7 @@ describe("a cluster with 60 containers that loses its only server", () => {
   });
 
   test("a restore is refused beside the living cluster, and for a truncated file", async () => {
-    const dataDir = join(folder, "refused");
+    const dataDir = join(directory, "refused");
     const machine = lab.serverMachine;
     const living = await restoreOn(machine, backup, "--data-dir", dataDir);
     expect(living).toMatchObject({
@@ -123,7 +123,7 @@ describe("a cluster with 60 containers that loses its only server", () => {
     });
     const inUse = await restoreOn(machine, backup, "--data-dir", lab.serverMachine.berthServer.dataDir);
     expect(inUse.stderr).toContain("is in use by process");
-    const truncated = join(folder, "truncated");
+    const truncated = join(directory, "truncated");
     await lab.serverMachine.exec(["cp", backup, truncated]);
     await truncate(truncated, (await stat(backup)).size - 100);
     const { stderr } = await restoreOn(machine, truncated, "--data-dir", dataDir);
@@ -202,11 +202,11 @@ describe("a cluster with 60 containers that loses its only server", () => {
     if (host === undefined || other === undefined) throw new Error("the lab has no hosts");
     const former = lab.serverMachine.berthServer;
     await lab.serverMachine.killProcess("server");
-    const dataDir = join(folder, "second");
+    const dataDir = join(directory, "second");
     const restored = await restoreOn(host, backup, "--data-dir", dataDir);
     expect(restored.code, restored.stderr).toBe(0);
     const command = serverCommand({ berthPath: BERTH_PATH, address: host.address, dataDir });
-    await host.exec(["sh", "-c", 'setsid "$@" </dev/null >"$0" 2>&1 &', join(folder, "log"), ...command]);
+    await host.exec(["sh", "-c", 'setsid "$@" </dev/null >"$0" 2>&1 &', join(directory, "log"), ...command]);
     const address = `${host.address}:${SERVER_PORT}`;
     const moved = ["--server", address];
     for (const each of lab.hosts) {

@@ -18,18 +18,18 @@ services:
 
 describe("stack deploy of an invalid file over a running stack", () => {
   let lab: Lab;
-  let folder: string;
+  let directory: string;
   let before: unknown;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "berth-bad-"));
+    directory = await mkdtemp(join(tmpdir(), "berth-bad-"));
     lab = await createCluster(1);
     expect((await deploy(lab, "shop", GOOD)).code).toBe(0);
     before = await clusterNow();
   });
   afterAll(async () => {
     await lab?.down();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   });
 
   /** Returns the control plane's view of the stack, and Docker's. */
@@ -46,7 +46,7 @@ describe("stack deploy of an invalid file over a running stack", () => {
   }
 
   test.each(BAD_FILES)("rejects $what with its position", async ({ content, message }) => {
-    const file = join(folder, "compose.yml");
+    const file = join(directory, "compose.yml");
     await writeFile(file, content);
     const { code, stdout, stderr } = await lab.berth(["stack", "deploy", "-c", file, "shop"]);
     expect(stderr).toContain(`${file}:`);
@@ -56,10 +56,10 @@ describe("stack deploy of an invalid file over a running stack", () => {
 
   test("rejects an invalid stack name and a missing file", async () => {
     const bad = [
-      ["-c", join(folder, "compose.yml"), "größe"],
-      ["-c", join(folder, "compose.yml"), "s".repeat(70)],
-      ["-c", join(folder, "nope.yml"), "shop"],
-      ["-c", folder, "shop"],
+      ["-c", join(directory, "compose.yml"), "größe"],
+      ["-c", join(directory, "compose.yml"), "s".repeat(70)],
+      ["-c", join(directory, "nope.yml"), "shop"],
+      ["-c", directory, "shop"],
     ];
     for (const args of bad) {
       const { code, stdout, stderr } = await lab.berth(["stack", "deploy", ...args]);

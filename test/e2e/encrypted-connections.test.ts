@@ -5,7 +5,7 @@ import { BERTH_PATH, joinCommand } from "../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { labPaths } from "../../deploy/lab/paths.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { Capture } from "../integration/agent/capture.js";
 import { createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 
@@ -28,7 +28,7 @@ services:
 
 let lab: Lab;
 let capture: Capture;
-const folder = temporaryFolder();
+const directory = temporaryDirectory();
 
 beforeAll(async () => {
   lab = await createCluster(2, { servers: 2 });
@@ -38,7 +38,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await capture?.close();
   await lab?.down();
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 });
 
 /** Runs the command line, and returns its output. */
@@ -48,7 +48,7 @@ async function berth(args: readonly string[], input?: string): Promise<string> {
   return result.stdout.trim();
 }
 
-/** Returns the contents of the private keys in the folder of an identity, without their first and last line. */
+/** Returns the contents of the private keys in the directory of an identity, without their first and last line. */
 async function privateKeys(identity: string): Promise<readonly string[]> {
   const names = (await readdir(identity)).filter((name) => /key/.test(name));
   const texts = await Promise.all(names.map((name) => readFile(join(identity, name), "utf8")));
@@ -60,12 +60,12 @@ test("a capture of the network has no token, key or payload of a join, a deploym
   const token = await berth(["token", "create", "-q"]);
   const invitation = await berth(["user", "invite", "alice", "--role", "viewer", "-q"]);
   // Another join of the second host: its agent has joined before the capture.
-  const dataDir = join(folder, "agent");
+  const dataDir = join(directory, "agent");
   const joined = await lab
     .host("h2")
     .exec(joinCommand("agent", { berthPath: BERTH_PATH, address: server, dataDir }), { input: token });
   expect(joined).toMatchObject({ code: 0 });
-  const configDir = join(folder, "config");
+  const configDir = join(directory, "config");
   const created = await lab.berth(["context", "create", "a", "--server", server, "--invitation-file", "-"], {
     input: invitation,
     env: { ...process.env, BERTH_CONFIG: configDir },

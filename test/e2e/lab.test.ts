@@ -204,7 +204,7 @@ describe("a lab of Docker hosts", () => {
     const kinds = (traces: string[]): string[] =>
       [...new Set(traces.map((line) => line.split(" ")[0] ?? ""))].sort();
     expect(kinds(labTraces(other.name, subnet, processes))).toEqual(
-      ["cgroup", "folder", "link", "mount", "process", "route"].sort(),
+      ["cgroup", "directory", "link", "mount", "process", "route"].sort(),
     );
 
     await other.down();
@@ -248,24 +248,24 @@ describe("a lab with berth on it", () => {
 });
 
 describe("a lab with another Docker", () => {
-  let folder: string;
+  let directory: string;
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "berth-docker-"));
+    directory = await mkdtemp(join(tmpdir(), "berth-docker-"));
   });
-  afterAll(() => rm(folder, { recursive: true }));
+  afterAll(() => rm(directory, { recursive: true }));
 
-  test("hosts see the files of the folder but the server machine does not", async () => {
+  test("hosts see the files of the directory but the server machine does not", async () => {
     const { stdout: dockerd } = await run(["sh", "-c", "command -v dockerd"]);
-    await cp(dockerd.trim(), join(folder, "usr/sbin/dockerd"));
-    await writeFile(join(folder, "usr/sbin/only-there"), "#!/bin/sh\n", { mode: 0o755 });
-    const lab = await createLab({ name: newName(), hosts: 1, hasBerth: false, docker: folder });
+    await cp(dockerd.trim(), join(directory, "usr/sbin/dockerd"));
+    await writeFile(join(directory, "usr/sbin/only-there"), "#!/bin/sh\n", { mode: 0o755 });
+    const lab = await createLab({ name: newName(), hosts: 1, hasBerth: false, docker: directory });
     expect((await openLab(lab.name)).host("h1").processes("dockerd")).toHaveLength(1);
     expect((await lab.host("h1").exec(["only-there"])).code).toBe(0);
     expect((await lab.serverMachine.exec(["only-there"])).code).not.toBe(0);
     await lab.down();
   });
 
-  test("a folder without Docker is rejected, with the remedy", async () => {
+  test("a directory without Docker is rejected, with the remedy", async () => {
     await expect(createLab({ name: newName(), hosts: 1, docker: "/nowhere" })).rejects.toMatchObject({
       code: "LAB_UNSUPPORTED",
       message: expect.stringContaining("no usr/sbin/dockerd in /nowhere"),
@@ -337,28 +337,28 @@ describe("the removal of a lab", () => {
 });
 
 describe("an image recipe", () => {
-  const folders: string[] = [];
+  const directories: string[] = [];
   afterAll(async () => {
-    for (const folder of folders) await rm(folder, { recursive: true });
+    for (const directory of directories) await rm(directory, { recursive: true });
   });
 
-  async function recipeFolder(recipe: string): Promise<string> {
-    const folder = await mkdtemp(join(tmpdir(), "berth-recipe-"));
-    folders.push(folder);
-    await writeFile(join(folder, "image.json"), recipe);
-    return folder;
+  async function recipeDirectory(recipe: string): Promise<string> {
+    const directory = await mkdtemp(join(tmpdir(), "berth-recipe-"));
+    directories.push(directory);
+    await writeFile(join(directory, "image.json"), recipe);
+    return directory;
   }
 
   test("collectRootfs copies a program with all its libraries", async () => {
-    const rootfs = await recipeFolder("{}");
-    await collectRootfs({ programs: ["redis-cli"], files: [], folders: ["/var/empty"] }, rootfs);
+    const rootfs = await recipeDirectory("{}");
+    await collectRootfs({ programs: ["redis-cli"], files: [], directories: ["/var/empty"] }, rootfs);
     const { code, stdout } = await run(["chroot", rootfs, "/usr/bin/redis-cli", "--version"]);
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/^redis-cli \d/) });
     expect(await readdir(join(rootfs, "var/empty"))).toEqual([]);
   });
 
-  test("collectRootfs copies the newest version of a file, and folders with what their links name", async () => {
-    const machine = await recipeFolder("{}");
+  test("collectRootfs copies the newest version of a file, and directories with what their links name", async () => {
+    const machine = await recipeDirectory("{}");
     for (const version of ["9", "15"]) {
       await mkdir(join(machine, version, "share"), { recursive: true });
       await writeFile(join(machine, version, "share/version"), version);
@@ -366,8 +366,8 @@ describe("an image recipe", () => {
       await symlink("version", join(machine, version, "share/link"));
       await symlink("nowhere", join(machine, version, "share/dangling"));
     }
-    const rootfs = await recipeFolder("{}");
-    const recipe = { programs: [`${machine}/*/run`], files: [`${machine}/1*/share`], folders: [] };
+    const rootfs = await recipeDirectory("{}");
+    const recipe = { programs: [`${machine}/*/run`], files: [`${machine}/1*/share`], directories: [] };
     await collectRootfs(recipe, rootfs);
     expect(await readFile(join(rootfs, "usr/bin/run"), "utf8")).toBe("15");
     expect(await readdir(join(rootfs, machine))).toEqual(["15"]);
@@ -377,20 +377,20 @@ describe("an image recipe", () => {
 
   test.each([
     ['{"programs": "node"}', "programs must be a list of strings"],
-    ['{"program": ["node"]}', "unknown key program; use programs, files and folders"],
+    ['{"program": ["node"]}', "unknown key program; use programs, files and directories"],
     ["{", "JSON"],
   ])("readRecipe rejects %s with the file's name and the reason", async (recipe, reason) => {
-    const folder = await recipeFolder(recipe);
-    await expect(readRecipe(folder)).rejects.toThrow(reason);
-    await expect(readRecipe(folder)).rejects.toThrow(join(folder, "image.json"));
+    const directory = await recipeDirectory(recipe);
+    await expect(readRecipe(directory)).rejects.toThrow(reason);
+    await expect(readRecipe(directory)).rejects.toThrow(join(directory, "image.json"));
   });
 
   test.each([
-    [{ programs: ["no-such-program"], files: [], folders: [] }, "program no-such-program not found"],
-    [{ programs: [], files: ["/usr/no-such-*/file"], folders: [] }, "/usr/no-such-*/file not found"],
-    [{ programs: [], files: [], folders: ["../../outside"] }, "outside the image"],
+    [{ programs: ["no-such-program"], files: [], directories: [] }, "program no-such-program not found"],
+    [{ programs: [], files: ["/usr/no-such-*/file"], directories: [] }, "/usr/no-such-*/file not found"],
+    [{ programs: [], files: [], directories: ["../../outside"] }, "outside the image"],
   ])("collectRootfs rejects %j with the reason", async (recipe, reason) => {
-    const rootfs = await recipeFolder("{}");
+    const rootfs = await recipeDirectory("{}");
     await expect(collectRootfs(recipe, rootfs)).rejects.toThrow(reason);
   });
 });

@@ -7,7 +7,7 @@ import { labPaths } from "../../deploy/lab/paths.js";
 import { type RunResult, run, runOrThrow } from "../../deploy/lab/run.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { createLayers, loadTestImage, type TestImage } from "../bench/image/test-image.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
 import {
@@ -217,8 +217,8 @@ services:
 
   test("a service with build is built by the local Docker, and its image reaches all hosts", async () => {
     const [first] = lab.hosts;
-    const folder = temporaryFolder();
-    const write = (name: string, text: string): Promise<void> => writeFile(join(folder, name), text);
+    const directory = temporaryDirectory();
+    const write = (name: string, text: string): Promise<void> => writeFile(join(directory, name), text);
     await write(
       "Dockerfile",
       "FROM hello:1 AS base\nARG VERSION=0\nLABEL version=$VERSION\nFROM base AS prod\nCOPY . /app/\nFROM scratch\n",
@@ -234,7 +234,7 @@ services:
     );
     vi.stubEnv("DOCKER_HOST", `unix://${first?.dockerSocket}`);
     const deployBuilt = async (...options: readonly string[]): Promise<RunResult> => {
-      const file = join(folder, "compose.yaml");
+      const file = join(directory, "compose.yaml");
       const result = await lab.berth(["stack", "deploy", "-c", file, ...options, "built"]);
       expect(result.code, result.stderr).toBe(0);
       return result;
@@ -265,7 +265,7 @@ services:
     expect((await listRunning(lab, "built_web")).map(({ id }) => id)).not.toContain(running[0]?.id);
 
     await write("Dockerfile", "FROM hello:1 AS prod\nCOPY missing /\n");
-    const failed = await lab.berth(["stack", "deploy", "-c", join(folder, "compose.yaml"), "built"]);
+    const failed = await lab.berth(["stack", "deploy", "-c", join(directory, "compose.yaml"), "built"]);
     expect([failed.code, failed.stderr]).toEqual([
       1,
       expect.stringMatching(/image built-web of service web, worker was not built: .*missing/),
@@ -281,9 +281,9 @@ services:
 
   test("--push sends a built image to its registry, from which the hosts pull it", async () => {
     const [first] = lab.hosts;
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const image = `${registry.address}/team/built:1`;
-    const file = join(folder, "compose.yaml");
+    const file = join(directory, "compose.yaml");
     await writeFile(
       file,
       `services:\n  web:\n    image: ${image}\n    build:\n      dockerfile_inline: |\n        FROM hello:1\n        LABEL pushed=yes\n`,

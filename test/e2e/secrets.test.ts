@@ -89,7 +89,7 @@ describe("services with secrets", () => {
     expect((await listRunning(lab, "shop_web")).filter(({ id }) => known.has(id))).toEqual([]);
   });
 
-  test("a shipped folder reaches the nodes that run the service, and a rollback mounts the earlier content", async () => {
+  test("a shipped directory reaches the nodes that run the service, and a rollback mounts the earlier content", async () => {
     const site = await Site.create(lab);
     try {
       await site.writePage("one");
@@ -129,7 +129,7 @@ describe("services with secrets", () => {
     }
   });
 
-  test("a replacement of a lost host has the shipped folder, and nothing of it stays after its stack", async () => {
+  test("a replacement of a lost host has the shipped directory, and nothing of it stays after its stack", async () => {
     await lab.berth(["service", "scale", "site_web=1"], { timeoutMs: 60_000 });
     const [lost] = await listRunning(lab, "site_web");
     const host = lab.host(lost?.host ?? "");
@@ -154,7 +154,7 @@ describe("services with secrets", () => {
       await lab.berth(["image", "prune"]);
       return (await listShipped()) === "";
     };
-    await waitUntil(isGone, { what: "no shipped folder on any host", timeoutMs: CONVERGE_TIMEOUT_MS });
+    await waitUntil(isGone, { what: "no shipped directory on any host", timeoutMs: CONVERGE_TIMEOUT_MS });
   });
 
   test("no file is left on any host after the stack is removed", async () => {

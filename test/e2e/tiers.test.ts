@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HttpTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { CORPUS_FOLDER, isCorpusOptional } from "../conformance/corpus-folder.js";
+import { CORPUS_DIRECTORY, isCorpusOptional } from "../conformance/corpus-directory.js";
 import { deployStacks } from "../conformance/stacks/deploy-stacks.js";
 import { smallestStack } from "../conformance/stacks/select-stacks.js";
 import {
@@ -84,7 +84,7 @@ describe("three tiers that reach each other by name", () => {
   test.skipIf(isCorpusOptional)(
     "the smallest stack of the corpus with a program of its images runs beside it",
     async () => {
-      const stack = smallestStack(CORPUS_FOLDER);
+      const stack = smallestStack(CORPUS_DIRECTORY);
       const [deployed] = await deployStacks(lab, stack === undefined ? [] : [stack]);
       expect(deployed).toMatchObject({ problems: [], services: stack?.services.length });
       expect(deployed?.programs).not.toEqual([]);

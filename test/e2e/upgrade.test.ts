@@ -62,19 +62,19 @@ const BACK = ["server h3", "agent h1", "server h2", "agent h3", "agent h2", "ser
 let previous: Release;
 let current: Release;
 let lab: Lab;
-let folder: string;
+let directory: string;
 
 beforeAll(async () => {
   previous = previousRelease();
   current = currentRelease();
-  folder = await mkdtemp(join(tmpdir(), "berth-upgrade-"));
-  await writeFile(join(folder, "mix.yml"), MIX);
+  directory = await mkdtemp(join(tmpdir(), "berth-upgrade-"));
+  await writeFile(join(directory, "mix.yml"), MIX);
   lab = await createCluster(HOSTS.length, { servers: HOSTS.length, berthPath: previous.program });
   expect((await deploy(lab, "shop", SHOP)).code).toBe(0);
 }, SLOW_MS);
 afterAll(async () => {
   await lab?.down();
-  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+  if (directory !== undefined) await rm(directory, { recursive: true, force: true });
 });
 
 /** Runs the command line of a release against one server. Returns its standard output. */
@@ -96,7 +96,7 @@ function ingressUsers(): readonly number[] {
 /** Deploys, scales, reads logs, and runs commands on all hosts. */
 async function exercise(cli: Release, server: LabServer): Promise<void> {
   const call = (...args: string[]): Promise<string> => berth(cli, server, ...args);
-  await call("stack", "deploy", "-c", join(folder, "mix.yml"), "mix");
+  await call("stack", "deploy", "-c", join(directory, "mix.yml"), "mix");
   await call("service", "scale", "mix_api=2");
   await waitForReplicas(lab, "mix_api", 2);
   const tasks = (await call("service", "ps", "-q", "--no-trunc", "mix_all")).trim().split("\n");

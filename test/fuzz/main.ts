@@ -13,15 +13,15 @@ input in the corpus, where npm test repeats it.
 
   --for SECONDS  time for each target (default 10)
   --seed N       seed of the mutations (default 1); a run with the same seed and corpus repeats the same inputs
-  --corpus DIR   folder of the kept inputs (default test/fuzz/corpus)
-  --seeds DIR    folder of more seeds, for example of real Compose files; found inputs are then not kept
+  --corpus DIR   directory of the kept inputs (default test/fuzz/corpus)
+  --seeds DIR    directory of more seeds, for example of real Compose files; found inputs are then not kept
   --list         print the names of all targets
 
 examples:
   npm run fuzz                                  all targets, 10 s each
   npm run fuzz -- dns-query compose --for 60    two targets, a minute each
   npm run fuzz -- dns-query --seed 7            other mutations
-  npm run fuzz -- compose --seeds ../stacks     also mutates the YAML files of a folder`;
+  npm run fuzz -- compose --seeds ../stacks     also mutates the YAML files of a directory`;
 const COLUMNS = { name: 22, number: 12 } as const;
 
 /** Returns the exit code: 0, 1 when a target failed, or 2 for a wrong command line. */

@@ -5,14 +5,14 @@ import { dirname, join } from "node:path";
 import { BUNDLE_VARIABLE, PROGRAM } from "../../deploy/lab/berth-commands.js";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
 import { writeBundle } from "../../deploy/package/bundle.js";
-import { temporaryFolder } from "./temporary-folder.js";
+import { temporaryDirectory } from "./temporary-directory.js";
 
-/** Writes the bundle and passes its folder to the test processes. The returned function removes the bundle. */
+/** Writes the bundle and passes its directory to the test processes. The returned function removes the bundle. */
 export async function setup(): Promise<(() => void) | undefined> {
   // Each project of a run calls this function.
   if (process.env[BUNDLE_VARIABLE]) return undefined;
-  const folder = temporaryFolder();
-  await writeBundle(REPO_ROOT, dirname(join(folder, PROGRAM)));
-  process.env[BUNDLE_VARIABLE] = folder;
-  return () => rmSync(folder, { recursive: true, force: true });
+  const directory = temporaryDirectory();
+  await writeBundle(REPO_ROOT, dirname(join(directory, PROGRAM)));
+  process.env[BUNDLE_VARIABLE] = directory;
+  return () => rmSync(directory, { recursive: true, force: true });
 }

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { scaleTimeout, waitUntil } from "../../deploy/lab/wait-until.js";
 
-const FOLDER_PREFIX = "berth-test-etcd-";
+const DIRECTORY_PREFIX = "berth-test-etcd-";
 const START_TIMEOUT_MS = 15_000;
 const FREEZE_TIMEOUT_MS = scaleTimeout(5_000);
 const CALL_TIMEOUT_MS = 1_000;
@@ -20,7 +20,9 @@ const PORT_COUNT = 10_000;
 /** A start fails when another process binds a port between the check and the start. */
 const MAX_STARTS = 5;
 
-/** Names the etcd process and the test process of a folder, so that a later run can remove what a killed one left. */
+/**
+ * Names the etcd process and the test process of a directory, so that a later run can remove what a killed one left.
+ */
 const OWNER_FILE = "owner.json";
 
 export interface TestEtcd {
@@ -36,7 +38,7 @@ export interface TestEtcd {
   restart(): Promise<void>;
   /** Discards all revisions before this one. */
   compact(revision: bigint): Promise<void>;
-  /** Stops etcd and removes its folder. */
+  /** Stops etcd and removes its directory. */
   close(): Promise<void>;
 }
 
@@ -50,25 +52,25 @@ interface Ports {
   readonly peer: number;
 }
 
-/** Starts a real etcd on free loopback ports with a temporary folder. */
+/** Starts a real etcd on free loopback ports with a temporary directory. */
 export async function startTestEtcd({ fsync = false }: TestEtcdOptions = {}): Promise<TestEtcd> {
   removeLeftoverEtcds();
-  const folder = mkdtempSync(join(tmpdir(), FOLDER_PREFIX));
+  const directory = mkdtempSync(join(tmpdir(), DIRECTORY_PREFIX));
   let child: ChildProcess | undefined;
   const cleanUp = (): void => {
     child?.kill("SIGKILL");
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   };
   process.once("exit", cleanUp);
 
   /** Returns false when etcd exits while starting, which it does when a port is in use. */
   const start = async (ports: Ports): Promise<boolean> => {
-    const started = spawn("etcd", etcdArguments(folder, ports, fsync), { stdio: "ignore" });
+    const started = spawn("etcd", etcdArguments(directory, ports, fsync), { stdio: "ignore" });
     child = started;
-    writeFileSync(join(folder, OWNER_FILE), JSON.stringify({ owner: process.pid, etcd: started.pid }));
+    writeFileSync(join(directory, OWNER_FILE), JSON.stringify({ owner: process.pid, etcd: started.pid }));
     const readiness = async (): Promise<"ready" | "exited" | false> => {
       if (hasExited(started)) return "exited";
-      return (await isHealthy(folder, ports)) && "ready";
+      return (await isHealthy(directory, ports)) && "ready";
     };
     const what = `etcd on port ${ports.client} to become healthy`;
     return (await waitUntil(readiness, { what, timeoutMs: START_TIMEOUT_MS })) === "ready";
@@ -110,10 +112,10 @@ function urlOf(port: number): string {
   return `http://127.0.0.1:${port}`;
 }
 
-function etcdArguments(folder: string, { client, peer }: Ports, fsync: boolean): string[] {
-  const name = basename(folder);
+function etcdArguments(directory: string, { client, peer }: Ports, fsync: boolean): string[] {
+  const name = basename(directory);
   return [
-    ...["--name", name, "--data-dir", join(folder, "data"), ...(fsync ? [] : ["--unsafe-no-fsync"])],
+    ...["--name", name, "--data-dir", join(directory, "data"), ...(fsync ? [] : ["--unsafe-no-fsync"])],
     ...["--logger", "zap", "--log-level", "error"],
     ...["--listen-client-urls", urlOf(client), "--advertise-client-urls", urlOf(client)],
     ...["--listen-peer-urls", urlOf(peer), "--initial-advertise-peer-urls", urlOf(peer)],
@@ -146,8 +148,8 @@ function hasExited(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-/** Returns whether the folder's etcd is healthy. Checks its name, because another etcd may listen on the port. */
-async function isHealthy(folder: string, { client }: Ports): Promise<boolean> {
+/** Returns whether the directory's etcd is healthy. Checks its name, because another etcd may listen on the port. */
+async function isHealthy(directory: string, { client }: Ports): Promise<boolean> {
   const signal = AbortSignal.timeout(CALL_TIMEOUT_MS);
   try {
     const health = await fetch(`${urlOf(client)}/health`, { signal });
@@ -158,7 +160,7 @@ async function isHealthy(folder: string, { client }: Ports): Promise<boolean> {
       signal,
     });
     const { members } = (await listing.json()) as { readonly members: readonly { readonly name: string }[] };
-    return members.some(({ name }) => name === basename(folder));
+    return members.some(({ name }) => name === basename(directory));
   } catch {
     return false;
   }
@@ -175,20 +177,20 @@ function freezeAllThreads(pid: number): void {
   }
 }
 
-/** Ends the etcd processes of test processes that have ended, and removes their folders. */
+/** Ends the etcd processes of test processes that have ended, and removes their directories. */
 export function removeLeftoverEtcds(): void {
-  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(FOLDER_PREFIX))) {
-    const folder = join(tmpdir(), name);
-    const owned = readOwner(folder);
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(DIRECTORY_PREFIX))) {
+    const directory = join(tmpdir(), name);
+    const owned = readOwner(directory);
     if (owned === undefined || isAlive(owned.owner)) continue;
-    if (commandLine(owned.etcd).includes(folder)) process.kill(owned.etcd, "SIGKILL");
-    rmSync(folder, { recursive: true, force: true });
+    if (commandLine(owned.etcd).includes(directory)) process.kill(owned.etcd, "SIGKILL");
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 
-function readOwner(folder: string): { owner: number; etcd: number } | undefined {
+function readOwner(directory: string): { owner: number; etcd: number } | undefined {
   try {
-    const { owner, etcd } = JSON.parse(readFileSync(join(folder, OWNER_FILE), "utf8"));
+    const { owner, etcd } = JSON.parse(readFileSync(join(directory, OWNER_FILE), "utf8"));
     return Number.isInteger(owner) && Number.isInteger(etcd) ? { owner, etcd } : undefined;
   } catch {
     return undefined;

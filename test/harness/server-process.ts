@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
-import { temporaryFolder } from "./temporary-folder.js";
+import { temporaryDirectory } from "./temporary-directory.js";
 
 /** A server on a busy machine starts its etcd and its listeners within a few seconds. */
 const START_TIMEOUT_MS = scaleTimeout(30_000);
@@ -33,13 +33,13 @@ export interface ServerProcess {
  */
 export async function startServerProcess(args: readonly string[]): Promise<ServerProcess> {
   const ports = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-  const folder = temporaryFolder();
-  const paths = ["--socket", join(folder, "server.sock"), "--data-dir", join(folder, "data")];
+  const directory = temporaryDirectory();
+  const paths = ["--socket", join(directory, "server.sock"), "--data-dir", join(directory, "data")];
   const given = args.lastIndexOf("--socket");
-  const socket = given < 0 ? join(folder, "server.sock") : (args[given + 1] ?? "");
+  const socket = given < 0 ? join(directory, "server.sock") : (args[given + 1] ?? "");
   const command = [process.execPath, PROGRAM, ...ports, ...paths, ...args];
   const child = spawn("setpriv", [...KILL_WITH_PARENT, ...command], { stdio: ["ignore", "ignore", "pipe"] });
-  child.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  child.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   const kill = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const exited = once(child, "exit");

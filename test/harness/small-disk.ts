@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { temporaryFolder } from "./temporary-folder.js";
+import { temporaryDirectory } from "./temporary-directory.js";
 
 const BYTES_PER_MIB = 1024 ** 2;
 
@@ -19,8 +19,8 @@ export interface SmallDisk {
 
 /** Mounts a tmpfs of this size, which requires root. */
 export function mountSmallDisk(sizeMib: number): SmallDisk {
-  const folder = temporaryFolder();
-  const path = join(folder, "disk");
+  const directory = temporaryDirectory();
+  const path = join(directory, "disk");
   const filler = join(path, "filler");
   const mount = (options: string): void =>
     void execFileSync("mount", ["-t", "tmpfs", "-o", options, "berth-test", path]);
@@ -40,7 +40,7 @@ export function mountSmallDisk(sizeMib: number): SmallDisk {
     setReadOnly: (isReadOnly) => mount(`remount,${isReadOnly ? "ro" : "rw"},size=${sizeMib * BYTES_PER_MIB}`),
     remove: () => {
       execFileSync("umount", ["--lazy", path]);
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(directory, { recursive: true, force: true });
     },
   };
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Boots systemd in namespaces of its own: systemd-host.sh FOLDER CGROUP. Its root is an overlay over this machine's files,
+# Boots systemd in namespaces of its own: systemd-host.sh DIRECTORY CGROUP. Its root is an overlay over this machine's files,
 # so it has the programs and packages of this machine, and changes nothing here.
 set -eu
-folder=$1 cgroup=$2
+directory=$1 cgroup=$2
 
 # One line for each hierarchy: TYPE MOUNT_POINT OPTIONS. cgroup v1 has several, cgroup v2 one.
 hierarchies=$(awk '$3 == "cgroup" || $3 == "cgroup2" { print $3, $2, $4 }' /proc/self/mounts)
@@ -16,10 +16,10 @@ done
 
 boot='
 set -eu
-folder=$1 hierarchies=$2 root=$1/root
+directory=$1 hierarchies=$2 root=$1/root
 mount --make-rprivate /
-mkdir -p "$folder/changes" "$folder/work" "$folder/docker" "$root"
-mount -t overlay -o "lowerdir=/,upperdir=$folder/changes,workdir=$folder/work" berth-test "$root"
+mkdir -p "$directory/changes" "$directory/work" "$directory/docker" "$root"
+mount -t overlay -o "lowerdir=/,upperdir=$directory/changes,workdir=$directory/work" berth-test "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
@@ -49,7 +49,7 @@ done
 # The services of this machine are not those of the host. Docker stores its data outside of the overlay.
 rm -rf "$root"/etc/systemd/system/*.wants "$root/usr/sbin/policy-rc.d" "$root/var/lib/berth" "$root/etc/berth"
 mkdir -p "$root/var/lib/docker" "$root/etc/systemd/system/multi-user.target.wants"
-mount --bind "$folder/docker" "$root/var/lib/docker"
+mount --bind "$directory/docker" "$root/var/lib/docker"
 : >"$root/etc/machine-id"
 cd "$root"
 mkdir -p .old
@@ -59,4 +59,4 @@ rmdir /.old
 export container=berth-test
 exec /lib/systemd/systemd </dev/null'
 
-exec setpriv --pdeathsig KILL unshare --mount --uts --pid --net --ipc --cgroup --fork --kill-child sh -c "$boot" boot "$folder" "$hierarchies"
+exec setpriv --pdeathsig KILL unshare --mount --uts --pid --net --ipc --cgroup --fork --kill-child sh -c "$boot" boot "$directory" "$hierarchies"

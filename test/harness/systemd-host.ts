@@ -9,7 +9,10 @@ import { eventually } from "./eventually.js";
 
 const SCRIPT = fileURLToPath(new URL("systemd-host.sh", import.meta.url));
 const SYSTEMD = "/lib/systemd/systemd";
-/** The type of an overlay in `statfs` (OVERLAYFS_SUPER_MAGIC). The kernel stores no changes of an overlay in another one. */
+/**
+ * The type of an overlay in `statfs` (OVERLAYFS_SUPER_MAGIC). The kernel stores no changes of an overlay in another
+ * one.
+ */
 const OVERLAY_TYPE = 0x794c7630;
 /** Seconds on an idle machine. */
 const BOOT_TIMEOUT_MS = 60_000;
@@ -23,18 +26,18 @@ const ENVIRONMENT = [
   "DEBIAN_FRONTEND=noninteractive",
 ];
 
-/** Returns why no {@link SystemdHost} can boot with its files in this folder. Undefined when one can. */
-export function systemdHostProblem(folder: string): string | undefined {
+/** Returns why no {@link SystemdHost} can boot with its files in this directory. Undefined when one can. */
+export function systemdHostProblem(directory: string): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
   if (!existsSync(SYSTEMD)) return `needs ${SYSTEMD}`;
-  return statfsSync(folder).type === OVERLAY_TYPE
-    ? "needs a temporary folder that is not on an overlay, as in a container"
+  return statfsSync(directory).type === OVERLAY_TYPE
+    ? "needs a temporary directory that is not on an overlay, as in a container"
     : undefined;
 }
 
 /**
- * A host with systemd, made of namespaces: it has this machine's kernel and packages, and a disk and network of its own.
- * It runs at full speed, so units and packages can be tested without a virtual machine.
+ * A host with systemd, made of namespaces: it has this machine's kernel and packages, and a disk and network of its
+ * own. It runs at full speed, so units and packages can be tested without a virtual machine.
  */
 export class SystemdHost {
   readonly #process: ChildProcess;
@@ -47,15 +50,15 @@ export class SystemdHost {
     this.#cgroup = cgroup;
   }
 
-  /** Boots a host whose changes are stored in the folder. Resolves when its services have started. */
-  static async boot(folder: string): Promise<SystemdHost> {
+  /** Boots a host whose changes are stored in the directory. Resolves when its services have started. */
+  static async boot(directory: string): Promise<SystemdHost> {
     const cgroup = `berth-test-${process.pid}`;
-    const log = openSync(join(folder, "boot.log"), "w");
-    const child = spawn("sh", [SCRIPT, folder, cgroup], { stdio: ["ignore", log, log], detached: true });
+    const log = openSync(join(directory, "boot.log"), "w");
+    const child = spawn("sh", [SCRIPT, directory, cgroup], { stdio: ["ignore", log, log], detached: true });
     closeSync(log);
     child.once("error", () => undefined);
     const initId = await eventually("the start of systemd", () => {
-      if (child.exitCode !== null) throw new Error(readFileSync(join(folder, "boot.log"), "utf8"));
+      if (child.exitCode !== null) throw new Error(readFileSync(join(directory, "boot.log"), "utf8"));
       return child.pid === undefined ? undefined : systemdBelow(child.pid);
     });
     const host = new SystemdHost(child, initId, cgroup);
@@ -106,14 +109,14 @@ function systemdBelow(processId: number): number | undefined {
 
 function removeCgroups(name: string): void {
   const mounts = readFileSync("/proc/self/mounts", "utf8").matchAll(/^\S+ (\S+) cgroup2? /gm);
-  for (const [, mountPoint = ""] of mounts) removeEmptyFolders(join(mountPoint, name));
+  for (const [, mountPoint = ""] of mounts) removeEmptyDirectories(join(mountPoint, name));
 }
 
 /** Removes a cgroup with its children. Their files disappear with them. */
-function removeEmptyFolders(folder: string): void {
-  if (!existsSync(folder)) return;
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.isDirectory()) removeEmptyFolders(join(folder, entry.name));
+function removeEmptyDirectories(directory: string): void {
+  if (!existsSync(directory)) return;
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeEmptyDirectories(join(directory, entry.name));
   }
-  rmdirSync(folder);
+  rmdirSync(directory);
 }

@@ -1,6 +1,6 @@
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { createKey, createRequest, IdentityFolder } from "@berth/proto/identity";
+import { createKey, createRequest, IdentityDirectory } from "@berth/proto/identity";
 import { RotatingIdentity, type RpcIdentity } from "@berth/proto/rpc";
 import { joinedNode } from "../../packages/control-plane/src/api/identities/join.js";
 import {
@@ -14,30 +14,30 @@ import {
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
 import { changeKey, encodeValue } from "../../packages/control-plane/src/state/change.js";
 import type { Store } from "../../packages/control-plane/src/store/store.js";
-import { temporaryFolder } from "./temporary-folder.js";
+import { temporaryDirectory } from "./temporary-directory.js";
 
 /** What all servers of a cluster have in their data directories. */
 const SECRETS = ["cluster.key", "authority.json", "etcd-authority.json"];
 
 /** The identities of a test cluster. Servers and nodes get theirs without joining. */
 export class TestIdentities {
-  readonly #folder: string;
+  readonly #directory: string;
   readonly #issuerAt: (nowMs: number) => CertificateIssuer;
   readonly #nodes = new Map<string, Promise<RotatingIdentity>>();
   #servers = 0;
 
-  private constructor(folder: string, issuerAt: (nowMs: number) => CertificateIssuer) {
-    this.#folder = folder;
+  private constructor(directory: string, issuerAt: (nowMs: number) => CertificateIssuer) {
+    this.#directory = directory;
     this.#issuerAt = issuerAt;
   }
 
   /** Creates a cluster. */
   static async create(): Promise<TestIdentities> {
-    const folder = temporaryFolder();
-    const { clusterKey, firstAuthority } = await open(join(folder, "first"));
+    const directory = temporaryDirectory();
+    const { clusterKey, firstAuthority } = await open(join(directory, "first"));
     if (firstAuthority === undefined) throw new Error("the cluster has no authority");
     const authorities = () => [firstAuthority];
-    return new TestIdentities(folder, (nowMs) =>
+    return new TestIdentities(directory, (nowMs) =>
       clusterIssuer({ authorities, clusterKey, wallClockMs: () => nowMs }),
     );
   }
@@ -50,17 +50,17 @@ export class TestIdentities {
   /** Returns a data directory with which `berth server` runs as another server of the cluster. */
   createDataDir(): string {
     this.#servers += 1;
-    const dataDir = join(this.#folder, `s${this.#servers}`);
+    const dataDir = join(this.#directory, `s${this.#servers}`);
     mkdirSync(join(dataDir, "identity"), { recursive: true, mode: 0o700 });
     for (const file of SECRETS)
-      copyFileSync(join(this.#folder, "first/identity", file), join(dataDir, "identity", file));
+      copyFileSync(join(this.#directory, "first/identity", file), join(dataDir, "identity", file));
     return dataDir;
   }
 
   /** Returns a path for the unix socket of a server. */
   socketPath(): string {
     this.#servers += 1;
-    return join(this.#folder, `${this.#servers}.sock`);
+    return join(this.#directory, `${this.#servers}.sock`);
   }
 
   /** Returns the identity of a node; always the same one for an id. */
@@ -72,13 +72,13 @@ export class TestIdentities {
 
   /** Stores the identity of a node in the data directory of an agent, as `berth agent join` does at this time. */
   async storeNode(id: string, dataDir: string, nowMs = Date.now()): Promise<void> {
-    const folder = await IdentityFolder.open(join(dataDir, "identity"));
-    const request = await createRequest(await folder.prepareKey());
-    await folder.store(await this.#issuerAt(nowMs).issue({ kind: "node", id }, request));
+    const directory = await IdentityDirectory.open(join(dataDir, "identity"));
+    const request = await createRequest(await directory.prepareKey());
+    await directory.store(await this.#issuerAt(nowMs).issue({ kind: "node", id }, request));
   }
 
   close(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   async #issueNode(id: string): Promise<RotatingIdentity> {

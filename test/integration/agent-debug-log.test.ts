@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 
-const folder = mkdtempSync(join(tmpdir(), "berth-debug-"));
+const directory = mkdtempSync(join(tmpdir(), "berth-debug-"));
 
 afterEach(() => {
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(directory, { recursive: true, force: true });
   vi.unstubAllEnvs();
   vi.restoreAllMocks();
 });
@@ -20,7 +20,7 @@ test("DEBUG prints no password of a registry", async () => {
     written.push(String(text));
     return true;
   });
-  const socketPath = join(folder, "docker.sock");
+  const socketPath = join(directory, "docker.sock");
   const server = createServer((request, response) => {
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify(request.headers["x-registry-auth"]));

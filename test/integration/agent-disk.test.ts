@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
 import { eventually } from "../harness/eventually.js";
 import { mountSmallDisk, type SmallDisk } from "../harness/small-disk.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { TestIdentities } from "../harness/test-identities.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { FakeLeader } from "./agent/fake-leader.js";
@@ -15,7 +15,7 @@ import { specOf, taskOf } from "./agent/specs.js";
 const SIZE_MIB = 8;
 
 describe("an agent whose data directory is on a disk of its own", () => {
-  let folder: string;
+  let directory: string;
   let disk: SmallDisk;
   let engine: FakeEngine;
   let identities: TestIdentities;
@@ -23,10 +23,10 @@ describe("an agent whose data directory is on a disk of its own", () => {
   let agent: AgentProcess;
 
   beforeEach(async () => {
-    folder = temporaryFolder();
+    directory = temporaryDirectory();
     disk = mountSmallDisk(SIZE_MIB);
     engine = new FakeEngine();
-    await engine.listen(join(folder, "docker.sock"));
+    await engine.listen(join(directory, "docker.sock"));
     identities = await TestIdentities.create();
     await identities.storeNode("n1", disk.path);
     leader = await FakeLeader.start(identities);
@@ -42,15 +42,15 @@ describe("an agent whose data directory is on a disk of its own", () => {
     identities.close();
     await engine.close();
     disk.remove();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   });
 
   const startAgent = (servers: readonly string[]): AgentProcess =>
     new AgentProcess({
       servers,
-      dockerSocket: join(folder, "docker.sock"),
+      dockerSocket: join(directory, "docker.sock"),
       dataDir: disk.path,
-      logFile: join(folder, "agent.log"),
+      logFile: join(directory, "agent.log"),
     });
   const waitForSession = () => eventually("the agent has a session", () => leader.hasSession);
   const readState = (name = "state.json"): Promise<string> => readFile(join(disk.path, name), "utf8");

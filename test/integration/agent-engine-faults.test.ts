@@ -23,20 +23,20 @@ function bodyOf(labels: Readonly<Record<string, string>>): CreateBody {
 }
 
 describe("the Docker client with a faulty daemon", () => {
-  let folder: string;
+  let directory: string;
   let fake: FakeEngine;
   let engine: DockerodeEngine;
   const { signal } = new AbortController();
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "berth-engine-"));
+    directory = await mkdtemp(join(tmpdir(), "berth-engine-"));
     fake = new FakeEngine();
-    await fake.listen(join(folder, "docker.sock"));
-    engine = new DockerodeEngine(join(folder, "docker.sock"), owner);
+    await fake.listen(join(directory, "docker.sock"));
+    engine = new DockerodeEngine(join(directory, "docker.sock"), owner);
   });
   afterEach(async () => {
     await fake.close();
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
   });
 
   test("a truncated response fails the call as unavailable", async () => {

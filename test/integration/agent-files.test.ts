@@ -136,15 +136,15 @@ describe("an agent with secrets and configs", () => {
   test("secret-search: a secret is in no output of Docker, in no layer, in no log and on no disk", async () => {
     const { task, containerId } = await startTask();
     const inspected = await host.docker.docker("inspect", containerId);
-    expect(inspected).toContain(`${host.directory}/${task.id}/v1-7-8-400`);
+    expect(inspected).toContain(`${host.filesDirectory}/${task.id}/v1-7-8-400`);
     expect(inspected).not.toContain(PASSWORD);
     await host.docker.docker("commit", containerId, "committed:test");
-    await host.docker.docker("save", "-o", join(host.folder, "image.tar"), "committed:test");
-    await host.docker.docker("export", "-o", join(host.folder, "container.tar"), containerId);
+    await host.docker.docker("save", "-o", join(host.directory, "image.tar"), "committed:test");
+    await host.docker.docker("export", "-o", join(host.directory, "container.tar"), containerId);
     await host.docker.docker("rmi", "committed:test");
     const isIn = async (...paths: readonly string[]): Promise<string> =>
       (await run(["grep", "--recursive", "--files-with-matches", "--text", PASSWORD, ...paths])).stdout;
-    expect(await isIn(host.folder)).toBe("");
+    expect(await isIn(host.directory)).toBe("");
     // The host's disk: Docker's data, /etc and all logs.
     const { dataDir, logDir } = host.docker.paths;
     expect(await isIn(dataDir, logDir)).toBe("");
@@ -154,14 +154,14 @@ describe("an agent with secrets and configs", () => {
       "--recursive",
       "--files-with-matches",
       PASSWORD,
-      host.directory,
+      host.filesDirectory,
     ]);
     expect(stdout.split("\n").filter((line) => line !== "")).toHaveLength(2);
     expect(JSON.stringify(host.leader.history)).not.toContain(PASSWORD);
-    expect(await readFile(join(host.folder, "agent.log"), "utf8")).toContain('"step":"write-files"');
+    expect(await readFile(join(host.directory, "agent.log"), "utf8")).toContain('"step":"write-files"');
   });
 
-  test("each task has a copy of a shipped folder with its owners, modes and links, which goes with the task", async () => {
+  test("each task has a copy of a shipped directory with its owners, modes and links, which goes with the task", async () => {
     const digest = await host.storeShipped(archiveOf(SHIPPED));
     const shippedSpec = specOf({ container: { mounts: shippedMounts(digest) } });
     const tasks = [taskOf(shippedSpec), taskOf(shippedSpec)];
@@ -191,7 +191,7 @@ describe("an agent with secrets and configs", () => {
     host.leader.sendComplete([hostile], [task]);
     const { message } = await host.waitForState(task.id, TaskState.REJECTED);
     expect(message).toBe(
-      "cannot get the shipped mount ./app: the root of a shipped mount's archive is neither a file nor a folder",
+      "cannot get the shipped mount ./app: the root of a shipped mount's archive is neither a file nor a directory",
     );
   });
 
@@ -216,7 +216,7 @@ describe("an agent with secrets and configs", () => {
       "--files-with-matches",
       "--text",
       value,
-      host.folder,
+      host.directory,
     ]);
     expect(stdout).toBe("");
     // A restarted agent keeps the container, also before the leader has sent the content again.
@@ -252,7 +252,7 @@ describe("an agent with secrets and configs", () => {
     expect(await host.listFiles()).toHaveLength(3);
     host.leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }] });
     await eventually("the agent reports the removal", () => host.leader.reports.get(task.id)?.removed);
-    const { stdout } = await host.docker.host.exec(["ls", "-A", host.directory]);
+    const { stdout } = await host.docker.host.exec(["ls", "-A", host.filesDirectory]);
     expect(stdout).toBe("");
   });
 
@@ -264,8 +264,8 @@ describe("an agent with secrets and configs", () => {
     await host.docker.host.exec([
       "cp",
       "--recursive",
-      `${host.directory}/${task.id}`,
-      `${host.directory}/ended`,
+      `${host.filesDirectory}/${task.id}`,
+      `${host.filesDirectory}/ended`,
     ]);
     await host.startAgent();
     await sleep(500);
@@ -326,7 +326,7 @@ describe("an agent with secrets and configs", () => {
 
   test("an agent in another mount namespace than Docker starts no container and says why", async () => {
     await host.agent.kill();
-    await host.docker.host.exec(["umount", host.directory]);
+    await host.docker.host.exec(["umount", host.filesDirectory]);
     // As under systemd with PrivateMounts=yes.
     await host.startAgent(["unshare", "--mount"]);
     const task = taskOf(spec);

@@ -6,7 +6,7 @@ import { type NodeDescription, PortSpec_Protocol } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FakeEngine } from "../fakes/engine/fake-engine.js";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { TestIdentities } from "../harness/test-identities.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { FakeLeader } from "./agent/fake-leader.js";
@@ -21,7 +21,7 @@ describe("an agent describes its host", () => {
   let program: Server;
 
   beforeEach(async () => {
-    dataDir = temporaryFolder();
+    dataDir = temporaryDirectory();
     engine = new FakeEngine();
     engine.volumes.push("shop_data", "0".repeat(64), "a_volume");
     await engine.listen(join(dataDir, "docker.sock"));

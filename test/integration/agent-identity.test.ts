@@ -12,7 +12,7 @@ import {
   StreamEventsRequest,
   WatchStatsRequest,
 } from "@berth/proto";
-import { createRequest, IdentityFolder } from "@berth/proto/identity";
+import { createRequest, IdentityDirectory } from "@berth/proto/identity";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -31,7 +31,7 @@ import {
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { AgentProcess } from "./agent/agent-process.js";
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -45,14 +45,14 @@ let admin: RpcConnection<typeof ControlServiceService>;
 /** Issues certificates that expire in half a minute: its clock is behind. */
 const SHORT_VALIDITY_MS = 30_000;
 let shortIssuer: CertificateIssuer;
-const folder = temporaryFolder();
+const directory = temporaryDirectory();
 const stopping = new AbortController();
 const agents: AgentProcess[] = [];
 
 beforeAll(async () => {
   etcd = await startTestEtcd();
   store = new EtcdStore({ endpoints: [etcd.endpoint] });
-  const dataDir = join(folder, "server");
+  const dataDir = join(directory, "server");
   const identity = await openServerIdentity({ dataDir, nowMs: Date.now(), newId: systemRuntime.newId });
   const { clusterKey, firstAuthority } = identity;
   shortIssuer = clusterIssuer({
@@ -60,7 +60,7 @@ beforeAll(async () => {
     clusterKey,
     wallClockMs: () => Date.now() - NODE_VALIDITY_MS + SHORT_VALIDITY_MS,
   });
-  const socket = join(folder, "server.sock");
+  const socket = join(directory, "server.sock");
   server = await startServer(
     {
       store,
@@ -96,7 +96,7 @@ afterAll(async () => {
   await server?.stopped;
   store?.close();
   await etcd?.close();
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 });
 
 async function createToken({ requiresApproval = false } = {}): Promise<string> {
@@ -147,9 +147,9 @@ async function joinHost(token: string, dataDir: string, ...args: string[]): Prom
 
 /** Replaces the certificate of a host by one that expires soon. */
 async function shortenValidity(id: string, dataDir: string): Promise<void> {
-  const identityFolder = await IdentityFolder.open(join(dataDir, "identity"));
-  const request = await createRequest(await identityFolder.prepareKey());
-  await identityFolder.store(await shortIssuer.issue({ kind: "node", id }, request));
+  const identityDirectory = await IdentityDirectory.open(join(dataDir, "identity"));
+  const request = await createRequest(await identityDirectory.prepareKey());
+  await identityDirectory.store(await shortIssuer.issue({ kind: "node", id }, request));
 }
 
 /** Starts `berth agent` without the address of a server. No Docker daemon is needed for a session. */
@@ -211,7 +211,7 @@ function recordSamples(id: string, signal: AbortSignal): number[] {
 
 describe("an agent whose certificate expires soon", () => {
   test("renews its certificate, and hands its session over before the old one expires, without an event", async () => {
-    const dataDir = temporaryFolder();
+    const dataDir = temporaryDirectory();
     const id = await joinHost(await createToken(), dataDir);
     const certificate = (): Promise<string> => readFile(join(dataDir, "identity", "certificate.pem"), "utf8");
     await shortenValidity(id, dataDir);
@@ -242,7 +242,7 @@ describe("an agent whose certificate expires soon", () => {
 
 describe("berth agent join", () => {
   test("gives the host a certificate under whose id its agent becomes ready", async () => {
-    const dataDir = temporaryFolder();
+    const dataDir = temporaryDirectory();
     const { code, stdout } = await runJoin(await createToken(), dataDir);
     expect(code).toBe(0);
     expect(stdout).toMatch(/has joined the cluster berth-\S+ as node \S+ /);
@@ -252,7 +252,7 @@ describe("berth agent join", () => {
   });
 
   test("refuses on a host that has joined, unless forced, and while an agent uses the data directory", async () => {
-    const dataDir = temporaryFolder();
+    const dataDir = temporaryDirectory();
     const id = await joinHost(await createToken(), dataDir);
     const again = await runJoin(await createToken(), dataDir);
     expect(again).toMatchObject({ code: 1, stdout: "" });
@@ -269,7 +269,7 @@ describe("berth agent join", () => {
   });
 
   test("stores the address of the host for its agent, and prints the command that starts it", async () => {
-    const dataDir = temporaryFolder();
+    const dataDir = temporaryDirectory();
     const { code, stdout } = await runJoin(await createToken(), dataDir, "--advertise", "127.0.0.9");
     expect(code).toBe(0);
     expect(stdout).toContain(`\n  berth agent --data-dir ${dataDir}\n`);
@@ -280,7 +280,7 @@ describe("berth agent join", () => {
   });
 
   test("rejects an address at which other hosts cannot reach this one, and keeps the token", async () => {
-    const dataDir = temporaryFolder();
+    const dataDir = temporaryDirectory();
     const token = await createToken();
     const rejected = await runJoin(token, dataDir, "--advertise", "0.0.0.0");
     expect(rejected).toMatchObject({ code: 2, stderr: expect.stringContaining("cannot reach 0.0.0.0") });
@@ -288,9 +288,9 @@ describe("berth agent join", () => {
   });
 
   test("leaves the host as it is when the token is rejected", async () => {
-    const dataDir = temporaryFolder();
+    const dataDir = temporaryDirectory();
     const token = await createToken();
-    await joinHost(token, temporaryFolder());
+    await joinHost(token, temporaryDirectory());
     const rejected = await runJoin(token, dataDir);
     expect(rejected.code).toBe(2);
     expect(rejected.stderr).toContain("BERTH_TOKEN_INVALID");
@@ -300,7 +300,7 @@ describe("berth agent join", () => {
 
 describe("an agent with an identity", () => {
   test("waits for approval, and starts once it is accepted", async () => {
-    const dataDir = temporaryFolder();
+    const dataDir = temporaryDirectory();
     const { stdout } = await runJoin(await createToken({ requiresApproval: true }), dataDir);
     expect(stdout).toContain("berth node accept");
     const [, id = ""] = /as node (\S+) /.exec(stdout) ?? [];
@@ -312,7 +312,7 @@ describe("an agent with an identity", () => {
   });
 
   test("loses its session when its node is removed, and does not come back", async () => {
-    const dataDir = temporaryFolder();
+    const dataDir = temporaryDirectory();
     const id = await joinHost(await createToken(), dataDir);
     const agent = startAgent(dataDir);
     await untilReady(id);

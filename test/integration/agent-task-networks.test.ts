@@ -11,7 +11,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { networkWith } from "../../packages/agent/src/core/networks/testing.js";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { TestIdentities } from "../harness/test-identities.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { FakeLeader } from "./agent/fake-leader.js";
@@ -35,15 +35,15 @@ describe("an agent with tasks in overlay networks", () => {
   let identities: TestIdentities;
   let leader: FakeLeader;
   let agent: LabAgent;
-  let folder: string;
+  let directory: string;
 
   beforeAll(async () => {
-    folder = temporaryFolder();
+    directory = temporaryDirectory();
     docker = await DockerHost.start();
     identities = await TestIdentities.create();
     // Listens on the test's address in the lab's network.
     leader = await FakeLeader.start(identities, `${docker.host.address.replace(/\d+$/, "1")}:0`);
-    const dataDir = join(folder, "agent");
+    const dataDir = join(directory, "agent");
     await identities.storeNode("n1", dataDir);
     agent = new LabAgent(docker.host, { server: leader.address, dataDir });
     agent.start();
@@ -53,7 +53,7 @@ describe("an agent with tasks in overlay networks", () => {
     await leader?.close();
     identities?.close();
     await docker?.close();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   });
 
   const specIn = (...networks: string[]): AssignedSpec =>

@@ -16,7 +16,7 @@ import {
 import { describe, expect, onTestFinished, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import { reserveTcpPort } from "../harness/reserved-ports.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { useAgent } from "./agent/agent-fixture.js";
 import { specOf, taskOf } from "./agent/specs.js";
 
@@ -84,10 +84,10 @@ describe("an agent on a real Docker daemon", () => {
   test("passes every field of a spec to Docker and removes anonymous volumes with the container", async () => {
     const { docker, leader } = fixture;
     // The policy protects the agent's own directory.
-    const folder = temporaryFolder();
-    onTestFinished(() => rm(folder, { recursive: true }));
+    const directory = temporaryDirectory();
+    onTestFinished(() => rm(directory, { recursive: true }));
     const bind = {
-      source: `${folder}/created`,
+      source: `${directory}/created`,
       propagation: "",
       createHostPath: true,
       selinux: "",

@@ -7,7 +7,7 @@ import {
   StreamEventsRequest,
   UserRole,
 } from "@berth/proto";
-import { certificateFacts, IdentityFolder, parseCertificate, readTrust } from "@berth/proto/identity";
+import { certificateFacts, IdentityDirectory, parseCertificate, readTrust } from "@berth/proto/identity";
 import {
   createRpcClient,
   grpcTransport,
@@ -22,7 +22,7 @@ import { CertificateRenewal, onAuthorities } from "../../packages/agent/src/iden
 import { type HostIdentity, openHostIdentity } from "../../packages/agent/src/identity/host-identity.js";
 import { eventually } from "../harness/eventually.js";
 import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { converged, deployment, service, type TestServer } from "../harness/test-cluster.js";
 import { useTestCluster } from "./cluster-fixture.js";
 
@@ -53,7 +53,7 @@ interface TestHost {
 }
 
 async function createHost(nodeId: string): Promise<TestHost> {
-  const dataDir = temporaryFolder();
+  const dataDir = temporaryDirectory();
   await context.cluster.admitAgent(nodeId, dataDir);
   const identity = await openHostIdentity(dataDir);
   if (identity === undefined) throw new Error("the host has no identity");
@@ -73,8 +73,8 @@ async function createHost(nodeId: string): Promise<TestHost> {
 
 /** Joins with a token. The identity does not change later, like that of a computer that is off. */
 async function joinWith(server: TestServer, token: string, hostname: string): Promise<RotatingIdentity> {
-  const folder = await IdentityFolder.open(temporaryFolder());
-  const options = { address: server.address, token, hostname, folder };
+  const directory = await IdentityDirectory.open(temporaryDirectory());
+  const options = { address: server.address, token, hostname, directory };
   const { files } = await joinCluster(options, AbortSignal.timeout(30_000));
   return new RotatingIdentity(tlsMaterialOf(files));
 }

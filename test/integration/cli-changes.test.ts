@@ -4,25 +4,25 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { run } from "../../packages/cli/src/main.js";
 import { fakeCli } from "../../packages/cli/src/testing/fake-cli.js";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { useTestCluster } from "./cluster-fixture.js";
 
 const context = useTestCluster();
 let socket = "";
-let folder = "";
+let directory = "";
 
 beforeEach(async () => {
   ({ socket } = await context.cluster.startServer());
   await context.cluster.startAgents(["n1", "n2", "n3"]);
-  folder = temporaryFolder();
+  directory = temporaryDirectory();
 });
 afterEach(async () => {
-  await rm(folder, { recursive: true });
+  await rm(directory, { recursive: true });
 });
 
 /** Runs a command line, which is split at spaces. */
 async function berth(line: string): Promise<{ code: number; out: string; err: string }> {
-  const cli = fakeCli({ env: { BERTH_SERVER: `unix:${socket}` }, cwd: folder });
+  const cli = fakeCli({ env: { BERTH_SERVER: `unix:${socket}` }, cwd: directory });
   const code = await run(line.split(" "), cli);
   return { code, out: cli.out(), err: cli.err() };
 }
@@ -38,7 +38,7 @@ services:
       replicas: 4
       update_config: { parallelism: 2, monitor: 500ms }
 `;
-  await writeFile(join(folder, "c.yaml"), file);
+  await writeFile(join(directory, "c.yaml"), file);
 }
 
 function planRevOf(plan: string): string {

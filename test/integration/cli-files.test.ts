@@ -3,12 +3,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { run } from "../../packages/cli/src/main.js";
 import { fakeCli } from "../../packages/cli/src/testing/fake-cli.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { useTestCluster } from "./cluster-fixture.js";
 
 const context = useTestCluster();
 let socket = "";
-let folder = "";
+let directory = "";
 let printed = "";
 
 const FIRST = "hunter2-first";
@@ -30,18 +30,18 @@ configs:
 beforeEach(async () => {
   ({ socket } = await context.cluster.startServer());
   await context.cluster.startAgents(["n1", "n2"]);
-  folder = temporaryFolder();
+  directory = temporaryDirectory();
   printed = "";
-  await writeFile(join(folder, "c.yaml"), COMPOSE);
-  await writeFile(join(folder, "password.txt"), FIRST);
+  await writeFile(join(directory, "c.yaml"), COMPOSE);
+  await writeFile(join(directory, "password.txt"), FIRST);
 });
 afterEach(async () => {
-  await rm(folder, { recursive: true });
+  await rm(directory, { recursive: true });
 });
 
 /** Runs a command line, which is split at spaces. */
 async function berth(line: string, stdin = ""): Promise<{ code: number; out: string; err: string }> {
-  const cli = fakeCli({ env: { BERTH_SERVER: `unix:${socket}` }, cwd: folder, stdin });
+  const cli = fakeCli({ env: { BERTH_SERVER: `unix:${socket}` }, cwd: directory, stdin });
   const code = await run(line.split(" "), cli);
   printed += cli.out() + cli.err();
   return { code, out: cli.out(), err: cli.err() };
@@ -59,7 +59,7 @@ it("stack deploy stores the secrets and configs of a stack, rolls changed ones, 
   expect((await berth("stack deploy -c c.yaml --dry-run shop")).out).toContain("No changes.");
   expect((await berth("secret ls -q")).out).toBe("shop_password\ntoken\n");
 
-  await writeFile(join(folder, "password.txt"), SECOND);
+  await writeFile(join(directory, "password.txt"), SECOND);
   const plan = await berth("stack deploy -c c.yaml --dry-run shop");
   expect(plan.out).toContain("~ secret shop_password  version 2\n");
   expect(plan.out).toContain("    secret shop_password: version 1 → version 2\n");

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { IdentityFolder } from "@berth/proto/identity";
+import { IdentityDirectory } from "@berth/proto/identity";
 import { joinCluster } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -23,7 +23,7 @@ const BERTH = join(import.meta.dirname, "../../packages/cli/bin/berth.js");
 /** ID of an unprivileged user. */
 const UNPRIVILEGED = 65_534;
 
-let folder: string;
+let directory: string;
 let serverSocket: string;
 let etcd: TestEtcd;
 let store: EtcdStore;
@@ -34,12 +34,12 @@ let userHome: ContextHome;
 const stopping = new AbortController();
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-cli-identities-"));
-  serverSocket = join(folder, "server.sock");
+  directory = await mkdtemp(join(tmpdir(), "berth-cli-identities-"));
+  serverSocket = join(directory, "server.sock");
   etcd = await startTestEtcd();
   store = new EtcdStore({ endpoints: [etcd.endpoint] });
   const identity = await openServerIdentity({
-    dataDir: join(folder, "server"),
+    dataDir: join(directory, "server"),
     nowMs: Date.now(),
     newId: systemRuntime.newId,
   });
@@ -69,7 +69,7 @@ afterAll(async () => {
   await etcd?.close();
   await rootHome?.remove();
   await userHome?.remove();
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 });
 
 /** Runs a command without a context, which uses the server's socket. */
@@ -101,8 +101,8 @@ test("an invited user runs commands as the role allows, until the user is remove
 test("a token of the command line admits a host, which waits for approval if the token says so", async () => {
   const { out: token } = await asRoot("token create --approve --name host1");
   expect((await asRoot("token ls")).out).toMatch(/ node +host1 +1 .* required$/m);
-  const identity = await IdentityFolder.open(join(folder, "host1"));
-  const options = { address: server.address, token: token.trim(), hostname: "host1", folder: identity };
+  const identity = await IdentityDirectory.open(join(directory, "host1"));
+  const options = { address: server.address, token: token.trim(), hostname: "host1", directory: identity };
   const { awaitsApproval } = await joinCluster(options, AbortSignal.timeout(30_000));
   expect(awaitsApproval).toBe(true);
   expect((await asRoot("token ls")).out).not.toContain("host1");

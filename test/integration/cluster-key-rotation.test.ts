@@ -35,19 +35,19 @@ const DAY_MS = 24 * 60 * 60 * 1_000;
 const SECRETS = 80;
 const TIMEOUT_MS = 60_000;
 
-let folder: string;
+let directory: string;
 let etcd: TestEtcd;
 let cleanUps: (() => unknown)[];
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-cluster-key-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-cluster-key-"));
   etcd = await startTestEtcd();
   cleanUps = [];
 });
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
   await etcd.close();
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 });
 
 interface Server {
@@ -56,7 +56,7 @@ interface Server {
   stop(): Promise<void>;
 }
 
-const dataDirOf = (name: string): string => join(folder, name);
+const dataDirOf = (name: string): string => join(directory, name);
 
 const openIdentity = (name: string) =>
   openServerIdentity({ dataDir: dataDirOf(name), nowMs: Date.now(), newId: systemRuntime.newId });
@@ -66,7 +66,7 @@ async function start(name: string): Promise<Server> {
   const identity = await openIdentity(name);
   const store = new EtcdStore({ endpoints: [etcd.endpoint] });
   const stopping = new AbortController();
-  const socket = join(folder, `${name}.sock`);
+  const socket = join(directory, `${name}.sock`);
   const running = await startServer(
     {
       store,
@@ -156,7 +156,7 @@ async function readRecords(key: ClusterKey): Promise<readonly Put[]> {
 
 /** Gives a server a certificate that has expired some days ago. */
 async function expireCertificate(name: string): Promise<void> {
-  const { serverId, clusterKey, folder: identityFolder } = await openIdentity(name);
+  const { serverId, clusterKey, directory: identityDirectory } = await openIdentity(name);
   const authorities = (await readRecords(clusterKey)).flatMap((record) =>
     record.kind === "put-authority" ? [record.authority] : [],
   );
@@ -165,8 +165,8 @@ async function expireCertificate(name: string): Promise<void> {
     clusterKey,
     wallClockMs: () => Date.now() - 5 * DAY_MS,
   });
-  const request = await createRequest(await identityFolder.prepareKey());
-  await identityFolder.store(await issuer.issue({ kind: "server", id: serverId }, request));
+  const request = await createRequest(await identityDirectory.prepareKey());
+  await identityDirectory.store(await issuer.issue({ kind: "server", id: serverId }, request));
 }
 
 test("the cluster key is replaced on all servers, while secrets are stored, and on a server that was off for two rotations", {

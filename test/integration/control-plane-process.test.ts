@@ -21,9 +21,9 @@ afterEach(async () => {
 });
 
 function dataDir(): string {
-  const folder = mkdtempSync(join(tmpdir(), "berth-test-server-"));
-  cleanUps.push(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
+  const directory = mkdtempSync(join(tmpdir(), "berth-test-server-"));
+  cleanUps.push(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
 }
 
 async function start(args: readonly string[]): Promise<ServerProcess> {
@@ -94,8 +94,8 @@ describe("berth server", () => {
       const bound = taken.address();
       const address = `127.0.0.1:${typeof bound === "object" ? bound?.port : 0}`;
       const other = flag === "--listen" ? "--http" : "--listen";
-      const folder = dataDir();
-      const paths = ["--data-dir", folder, "--socket", join(folder, "server.sock")];
+      const directory = dataDir();
+      const paths = ["--data-dir", directory, "--socket", join(directory, "server.sock")];
       const { code, stderr } = await run([flag, address, other, "127.0.0.1:0", ...paths]);
       expect(code).toBe(1);
       expect(stderr).toContain(address);

@@ -5,12 +5,12 @@ import { connect } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { ControlServiceService, JoinKind, UserRole } from "@berth/proto";
-import { type IdentityFiles, IdentityFolder } from "@berth/proto/identity";
+import { IdentityDirectory, type IdentityFiles } from "@berth/proto/identity";
 import { createRpcClient, joinCluster } from "@berth/proto/rpc";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import { startServerProcess } from "../harness/server-process.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { IMAGE } from "./agent/specs.js";
 
@@ -60,9 +60,9 @@ let ports: readonly number[];
 
 beforeAll(async () => {
   docker = await DockerHost.start();
-  const folder = temporaryFolder();
-  dataDir = join(folder, "data");
-  socket = join(folder, "server.sock");
+  const directory = temporaryDirectory();
+  dataDir = join(directory, "data");
+  socket = join(directory, "server.sock");
   mkdirSync(dataDir, { mode: 0o700 });
   const server = ["--data-dir", dataDir, "--socket", socket, "--listen", SERVER_ADDRESS];
   const [program = "", ...args] = docker.host.commandInside([process.execPath, PROGRAM, ...server]);
@@ -117,12 +117,12 @@ describe("etcd-loopback-refused: the etcd of a server that listens on 127.0.0.1"
 
 describe("etcd-refuses-agent-cert: both ports of etcd", () => {
   it("refuse the certificates of a node, of an administrator and of a server for the API", async () => {
-    const folder = temporaryFolder();
-    const server = await startServerProcess(["--data-dir", join(folder, "s1")]);
+    const directory = temporaryDirectory();
+    const server = await startServerProcess(["--data-dir", join(directory, "s1")]);
     const admin = createRpcClient(ControlServiceService, { socket: server.socket });
     const joinAs = async (token: string, name: string): Promise<IdentityFiles> => {
-      const identity = await IdentityFolder.open(join(folder, name));
-      const options = { address: server.address, token, hostname: name, folder: identity };
+      const identity = await IdentityDirectory.open(join(directory, name));
+      const options = { address: server.address, token, hostname: name, directory: identity };
       return (await joinCluster(options, AbortSignal.timeout(60_000))).files;
     };
     const { token } = await eventually("the leader creates a token", () =>
@@ -137,14 +137,14 @@ describe("etcd-refuses-agent-cert: both ports of etcd", () => {
     );
     const user = { name: "alice", role: UserRole.ADMIN, stacks: "", ttlMs: TTL_MS };
     const { invitation } = await admin.calls.inviteUser(user);
-    const own = join(folder, "s1", "identity");
+    const own = join(directory, "s1", "identity");
     const certificates = {
       node: await joinAs(token, "host1"),
       administrator: await joinAs(invitation, "alice"),
       server: await load(own),
     };
     const etcd = await load(join(own, "etcd"));
-    const claim = JSON.parse(readFileSync(join(folder, "s1", "berth-server.json"), "utf8"));
+    const claim = JSON.parse(readFileSync(join(directory, "s1", "berth-server.json"), "utf8"));
     for (const port of [claim.ports.client, claim.ports.peer]) {
       expect(await answerOf(port, etcd), `etcd's own certificate on port ${port}`).toMatch(/^HTTP/);
       for (const [name, files] of Object.entries(certificates))
@@ -156,7 +156,7 @@ describe("etcd-refuses-agent-cert: both ports of etcd", () => {
 });
 
 async function load(path: string): Promise<IdentityFiles> {
-  const files = await (await IdentityFolder.open(path)).load();
+  const files = await (await IdentityDirectory.open(path)).load();
   if (files === undefined) throw new Error(`no identity in ${path}`);
   return files;
 }

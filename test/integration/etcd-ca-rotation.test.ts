@@ -35,8 +35,8 @@ vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 const NAMES = ["a", "b", "c"] as const;
 type Name = (typeof NAMES)[number];
 
-const folder = mkdtempSync(join(tmpdir(), "berth-etcd-ca-"));
-const cleanUps: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
+const directory = mkdtempSync(join(tmpdir(), "berth-etcd-ca-"));
+const cleanUps: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
 const servers = new Map<Name, ServerProcess>();
 
 /** The ports of members are fixed, so each server has a loopback address of its own. */
@@ -44,8 +44,8 @@ function hostOf(name: Name): string {
   return `127.${90 + NAMES.indexOf(name)}.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`;
 }
 
-const dataDirOf = (name: Name): string => join(folder, name);
-const socketOf = (name: Name): string => join(folder, `${name}-run`, "server.sock");
+const dataDirOf = (name: Name): string => join(directory, name);
+const socketOf = (name: Name): string => join(directory, `${name}-run`, "server.sock");
 const addressOf = (name: Name): string => `${hostOf(name)}:7400`;
 
 async function start(name: Name): Promise<void> {
@@ -119,8 +119,8 @@ async function rotate(admin: Control): Promise<{ readonly earlier: string; reado
 }
 
 /**
- * Stores configs through all servers until `stop`. Repeats a call that a busy machine has cost its leader, as the command
- * line does. Returns the names that were confirmed.
+ * Stores configs through all servers until `stop`. Repeats a call that a busy machine has cost its leader, as the
+ * command line does. Returns the names that were confirmed.
  */
 function writeContinuously(names: readonly Name[]) {
   const confirmed: string[] = [];

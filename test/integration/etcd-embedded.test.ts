@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { IdentityFolder } from "@berth/proto/identity";
+import { IdentityDirectory } from "@berth/proto/identity";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
@@ -34,18 +34,18 @@ const EXIT_TIMEOUT_MS = scaleTimeout(20_000);
 const logger = pino({ level: "silent" });
 const signal = new AbortController().signal;
 
-let folder: string;
+let directory: string;
 /** An address of this process for members with fixed ports. */
 let address: string;
-let identity: IdentityFolder;
+let identity: IdentityDirectory;
 let tls: EtcdTls;
 let cleanups: (() => unknown)[];
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "berth-embedded-"));
-  cleanups = [() => rmSync(folder, { recursive: true, force: true })];
+  directory = mkdtempSync(join(tmpdir(), "berth-embedded-"));
+  cleanups = [() => rmSync(directory, { recursive: true, force: true })];
   address = `127.58.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`;
-  identity = await IdentityFolder.open(join(folder, "identity"));
+  identity = await IdentityDirectory.open(join(directory, "identity"));
   const authority = await EtcdAuthority.create();
   tls = await authority.issueTo(identity, { id: "s1", addresses: certificateAddresses(address) });
 });
@@ -54,7 +54,7 @@ afterEach(async () => {
 });
 
 const start = async (options: Partial<EmbeddedEtcdOptions> = {}): Promise<EmbeddedEtcd> => {
-  const required = { dataDir: join(folder, "data"), tls: identity.paths, logger };
+  const required = { dataDir: join(directory, "data"), tls: identity.paths, logger };
   const etcd = await startEmbeddedEtcd({ ...required, ...options }, signal);
   cleanups.push(() => etcd.stop());
   return etcd;
@@ -65,7 +65,7 @@ const storeOn = ({ endpoint }: Pick<EmbeddedEtcd, "endpoint">): EtcdStore => {
   return store;
 };
 const claim = (): { etcd: { pid: number; startTicks: string; bootId: string } } =>
-  JSON.parse(readFileSync(join(folder, "data", "berth-server.json"), "utf8"));
+  JSON.parse(readFileSync(join(directory, "data", "berth-server.json"), "utf8"));
 const write = async (store: EtcdStore, value: string): Promise<void> => {
   expect(await store.txn({ ops: [{ kind: "put", key: KEY, value }] }, signal)).toMatchObject({
     kind: "committed",
@@ -107,36 +107,38 @@ describe("startEmbeddedEtcd", () => {
       code: "BERTH_ETCD_MISSING",
       message: expect.stringContaining("apt-get install etcd-server"),
     });
-    expect(existsSync(join(folder, "data"))).toBe(false);
+    expect(existsSync(join(directory, "data"))).toBe(false);
   });
 
   it("fails when another etcd uses its port and unlocks its data directory", async () => {
     const member = { address, requests: undefined };
-    await start({ dataDir: join(folder, "other"), member });
+    await start({ dataDir: join(directory, "other"), member });
     await expect(start({ member })).rejects.toMatchObject({ code: "BERTH_ADDRESS_IN_USE" });
     await start();
   });
 
   it("does not restart etcd when another process has taken its port", async () => {
-    const program = join(folder, "etcd-and-squatter");
-    const squatter = join(folder, "squatter.mjs");
+    const program = join(directory, "etcd-and-squatter");
+    const squatter = join(directory, "squatter.mjs");
     // Runs etcd. Once etcd has been killed, another process listens on its port before the server notices.
     writeFileSync(
       squatter,
       `import { appendFileSync, writeFileSync } from "node:fs";
        import { createServer } from "node:net";
        const port = Number(/--listen-client-urls \\S+:(\\d+)/.exec(process.argv.slice(2).join(" "))[1]);
-       createServer(() => appendFileSync("${folder}/connections", "1"))
-         .listen(port, "127.0.0.1", () => writeFileSync("${folder}/squatter-pid", String(process.pid)));`,
+       createServer(() => appendFileSync("${directory}/connections", "1"))
+         .listen(port, "127.0.0.1", () => writeFileSync("${directory}/squatter-pid", String(process.pid)));`,
     );
     const script = `#!/bin/sh
-      etcd "$@" & echo $! >${folder}/etcd-pid; trap "kill -9 $!" TERM; wait $!
+      etcd "$@" & echo $! >${directory}/etcd-pid; trap "kill -9 $!" TERM; wait $!
       ${process.execPath} ${squatter} "$@" >/dev/null 2>&1 &
-      while [ ! -s ${folder}/squatter-pid ]; do sleep 0.02; done`;
+      while [ ! -s ${directory}/squatter-pid ]; do sleep 0.02; done`;
     writeFileSync(program, script, { mode: 0o755 });
     const etcd = await start({ program });
-    cleanups.push(() => process.kill(Number(readFileSync(join(folder, "squatter-pid"), "utf8")), "SIGKILL"));
-    process.kill(Number(readFileSync(join(folder, "etcd-pid"), "utf8")), "SIGKILL");
+    cleanups.push(() =>
+      process.kill(Number(readFileSync(join(directory, "squatter-pid"), "utf8")), "SIGKILL"),
+    );
+    process.kill(Number(readFileSync(join(directory, "etcd-pid"), "utf8")), "SIGKILL");
     const timeout = new Promise((resolve) =>
       setTimeout(resolve, EXIT_TIMEOUT_MS, "still restarting").unref(),
     );
@@ -144,12 +146,12 @@ describe("startEmbeddedEtcd", () => {
       code: "BERTH_ADDRESS_IN_USE",
       message: expect.stringMatching(/port \d+ or \d+ is in use; stop the process that listens on it/),
     });
-    expect(existsSync(join(folder, "connections"))).toBe(false);
+    expect(existsSync(join(directory, "connections"))).toBe(false);
   });
 
   it("ends a requested restart with an error when another process holds its port", async () => {
-    const program = join(folder, "etcd-that-stays");
-    const pidFile = join(folder, "etcd-pid");
+    const program = join(directory, "etcd-that-stays");
+    const pidFile = join(directory, "etcd-pid");
     // The server kills this script, and etcd keeps its port.
     const script = `#!/bin/sh
       etcd "$@" >/dev/null 2>&1 & echo $! >${pidFile}; wait $!`;
@@ -162,7 +164,7 @@ describe("startEmbeddedEtcd", () => {
   });
 
   it("reports why etcd did not start", async () => {
-    const wal = join(folder, "data", "member", "wal");
+    const wal = join(directory, "data", "member", "wal");
     mkdirSync(wal, { recursive: true });
     writeFileSync(join(wal, "0000000000000000-0000000000000000.wal"), "not a WAL file");
     await expect(start()).rejects.toMatchObject({
@@ -172,7 +174,7 @@ describe("startEmbeddedEtcd", () => {
   });
 
   it("starts with its data after kill -9 of its server, whether or not etcd survived", async () => {
-    const dataDir = join(folder, "data");
+    const dataDir = join(directory, "data");
     for (const env of [{}, { PATH: withoutSetpriv() }]) {
       const server = startInChild(dataDir, env);
       const [line] = await once(server.stdout ?? process.stdin, "data");
@@ -191,7 +193,7 @@ describe("startEmbeddedEtcd", () => {
 
 /** Returns a PATH with etcd and without setpriv. Without it, etcd outlives a killed server. */
 function withoutSetpriv(): string {
-  const programs = mkdtempSync(join(folder, "bin-"));
+  const programs = mkdtempSync(join(directory, "bin-"));
   symlinkSync(findProgram("etcd") ?? "", join(programs, "etcd"));
   return programs;
 }

@@ -14,23 +14,23 @@ import { type ServerProcess, startServerProcess } from "../harness/server-proces
 
 const PROGRAM = fileURLToPath(new URL("../harness/server-process.mjs", import.meta.url));
 
-let folder: string;
+let directory: string;
 let hosts: readonly [string, string, string];
 let cleanUps: (() => unknown)[];
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "berth-growth-server-"));
+  directory = mkdtempSync(join(tmpdir(), "berth-growth-server-"));
   // The ports of members are fixed, so each process has its own loopback addresses.
   const [a, b] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
   hosts = [`127.64.${a}.${b}`, `127.65.${a}.${b}`, `127.66.${a}.${b}`];
-  cleanUps = [() => rmSync(folder, { recursive: true, force: true })];
+  cleanUps = [() => rmSync(directory, { recursive: true, force: true })];
 });
 afterEach(async () => {
   for (const cleanUp of cleanUps.reverse()) await cleanUp();
 });
 
-const dataDirOf = (host: string): string => join(folder, host);
-const socketOf = (host: string): string => join(folder, `${host}-run`, "server.sock");
+const dataDirOf = (host: string): string => join(directory, host);
+const socketOf = (host: string): string => join(directory, `${host}-run`, "server.sock");
 
 async function start(host: string): Promise<ServerProcess> {
   const server = await startServerProcess([

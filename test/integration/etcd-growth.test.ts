@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ControlServiceService } from "@berth/proto";
-import { IdentityFolder } from "@berth/proto/identity";
+import { IdentityDirectory } from "@berth/proto/identity";
 import { type RpcHandlers, rpcService, startRpcServer } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -41,7 +41,7 @@ const JOINING_SERVER = fileURLToPath(new URL("../harness/joining-server.mjs", im
 const logger = pino({ level: process.env.BERTH_TEST_LOG ?? "silent" });
 
 interface Identity {
-  readonly folder: IdentityFolder;
+  readonly directory: IdentityDirectory;
   readonly tls: EtcdTls;
 }
 
@@ -52,7 +52,7 @@ interface Server {
   readonly tracking: Promise<void>;
 }
 
-let folder: string;
+let directory: string;
 let hosts: readonly [string, string, string];
 let authority: EtcdAuthority;
 let identities: Map<string, Identity>;
@@ -62,7 +62,7 @@ let signal: AbortSignal;
 let skippedMs: number;
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "berth-growth-"));
+  directory = mkdtempSync(join(tmpdir(), "berth-growth-"));
   // The ports of members are fixed, so each process has its own loopback addresses.
   const [a, b] = [(process.pid >> 8) & 0xff, process.pid & 0xff];
   hosts = [`127.61.${a}.${b}`, `127.62.${a}.${b}`, `127.63.${a}.${b}`];
@@ -71,22 +71,22 @@ beforeEach(async () => {
   skippedMs = 0;
   const abort = new AbortController();
   signal = abort.signal;
-  cleanUps = [() => rmSync(folder, { recursive: true, force: true }), () => abort.abort()];
+  cleanUps = [() => rmSync(directory, { recursive: true, force: true }), () => abort.abort()];
 });
 afterEach(async () => {
   for (const cleanUp of cleanUps.reverse()) await cleanUp();
 });
 
 function dataDirOf(host: string): string {
-  return join(folder, host);
+  return join(directory, host);
 }
 
 async function identityOf(host: string): Promise<Identity> {
   const existing = identities.get(host);
   if (existing !== undefined) return existing;
-  const identityFolder = await IdentityFolder.open(join(folder, "identities", host));
-  const tls = await authority.issueTo(identityFolder, { id: host, addresses: certificateAddresses(host) });
-  const identity = { folder: identityFolder, tls };
+  const identityDirectory = await IdentityDirectory.open(join(directory, "identities", host));
+  const tls = await authority.issueTo(identityDirectory, { id: host, addresses: certificateAddresses(host) });
+  const identity = { directory: identityDirectory, tls };
   identities.set(host, identity);
   return identity;
 }
@@ -94,7 +94,7 @@ async function identityOf(host: string): Promise<Identity> {
 /** Starts the etcd of a server; of the first server without `requests`. */
 async function start(host: string, requests?: MembershipRequests): Promise<Server> {
   const identity = await identityOf(host);
-  const { paths } = identity.folder;
+  const { paths } = identity.directory;
   const member = { address: host, requests };
   const etcd = await startEmbeddedEtcd({ dataDir: dataDirOf(host), member, tls: paths, logger }, signal);
   const { tls } = identity;
@@ -137,7 +137,9 @@ async function votersOf(store: EtcdStore): Promise<number> {
   return (await store.members.list(signal)).filter(({ isLearner }) => !isLearner).length;
 }
 
-/** Writes one value after the other until `stop` is called, which returns the values and the longest time between two. */
+/**
+ * Writes one value after the other until `stop` is called, which returns the values and the longest time between two.
+ */
 function writeContinuously(store: EtcdStore): () => Promise<{ written: string[]; longestPauseMs: number }> {
   const written: string[] = [];
   let isStopped = false;
@@ -211,7 +213,7 @@ describe("a cluster that grows", () => {
   }, async () => {
     const first = await start(hosts[0]);
     const second = await start(hosts[1], leaderOn(first));
-    const { folder: files, tls } = await identityOf(hosts[0]);
+    const { directory: files, tls } = await identityOf(hosts[0]);
     for (const [own, other, hasMoved] of [
       [first, second, false],
       [second, first, true],
@@ -310,7 +312,7 @@ describe("a server with another address", () => {
     const second = await start(hosts[1], leaderOn(first));
     await second.etcd.stop();
     const dataDir = dataDirOf(hosts[1]);
-    const { folder: files } = await identityOf(hosts[2]);
+    const { directory: files } = await identityOf(hosts[2]);
     // Without a member, etcd listens on loopback.
     for (const [address, member] of [
       [hosts[2], { address: hosts[2], requests: unreachable }],
@@ -328,7 +330,7 @@ describe("a server with another address", () => {
     timeout: TIMEOUT_MS,
   }, async () => {
     const dataDir = dataDirOf(hosts[0]);
-    const { folder: files } = await identityOf(hosts[0]);
+    const { directory: files } = await identityOf(hosts[0]);
     const alone = await startEmbeddedEtcd({ dataDir, tls: files.paths, logger }, signal);
     await alone.stop();
     const first = await start(hosts[0]);
@@ -363,14 +365,14 @@ describe("a joining server that is killed", () => {
     const services = [
       rpcService(ControlServiceService, handlers as RpcHandlers<typeof ControlServiceService>),
     ];
-    const path = join(folder, "server.sock");
+    const path = join(directory, "server.sock");
     const server = await startRpcServer({ listener: { kind: "unix", path }, services });
     cleanUps.push(() => server.close(0));
     return path;
   }
 
   async function spawnServer(socket: string): Promise<ChildProcess> {
-    const { path } = (await identityOf(hosts[1])).folder;
+    const { path } = (await identityOf(hosts[1])).directory;
     const args = [JOINING_SERVER, dataDirOf(hosts[1]), path, hosts[1], socket];
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
     cleanUps.push(() => kill(child));

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "node:tls";
-import { IdentityFolder, parseCertificate } from "@berth/proto/identity";
+import { IdentityDirectory, parseCertificate } from "@berth/proto/identity";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemClock } from "../../packages/control-plane/src/runtime/clock.js";
@@ -32,26 +32,26 @@ const LEADER_KEY = "/berth/v1/leader";
 const CALL_TIMEOUT_MS = 1_500;
 const logger = pino({ level: "silent" });
 
-let folder: string;
+let directory: string;
 let authority: EtcdAuthority;
-let identity: IdentityFolder;
+let identity: IdentityDirectory;
 let signal: AbortSignal;
 let cleanUps: (() => unknown)[];
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "berth-etcd-tls-"));
+  directory = mkdtempSync(join(tmpdir(), "berth-etcd-tls-"));
   const abort = new AbortController();
   signal = abort.signal;
-  cleanUps = [() => rmSync(folder, { recursive: true, force: true }), () => abort.abort()];
+  cleanUps = [() => rmSync(directory, { recursive: true, force: true }), () => abort.abort()];
   authority = await EtcdAuthority.create();
-  identity = await IdentityFolder.open(join(folder, "identity"));
+  identity = await IdentityDirectory.open(join(directory, "identity"));
 });
 afterEach(async () => {
   for (const cleanUp of cleanUps.reverse()) await cleanUp();
 });
 
 async function start(options: Partial<EmbeddedEtcdOptions> = {}): Promise<EmbeddedEtcd> {
-  const dataDir = join(folder, "data");
+  const dataDir = join(directory, "data");
   const etcd = await startEmbeddedEtcd({ dataDir, tls: identity.paths, logger, ...options }, signal);
   cleanUps.push(() => etcd.stop());
   return etcd;
@@ -63,9 +63,9 @@ function storeOn({ endpoint }: Pick<EmbeddedEtcd, "endpoint">, tls: EtcdTls | un
   return store;
 }
 
-/** Returns a certificate in a new folder. */
+/** Returns a certificate in a new directory. */
 async function issue(by: EtcdAuthority, certificate: Partial<MemberCertificate> = {}): Promise<EtcdTls> {
-  const other = await IdentityFolder.open(mkdtempSync(join(folder, "other-")));
+  const other = await IdentityDirectory.open(mkdtempSync(join(directory, "other-")));
   return by.issueTo(other, { id: "s2", ...certificate });
 }
 
@@ -75,7 +75,7 @@ async function write(store: EtcdStore, value: string): Promise<string> {
 }
 
 function pidOfEtcd(): number {
-  return JSON.parse(readFileSync(join(folder, "data", "berth-server.json"), "utf8")).etcd.pid;
+  return JSON.parse(readFileSync(join(directory, "data", "berth-server.json"), "utf8")).etcd.pid;
 }
 
 function peerUrl(etcd: EmbeddedEtcd): string {
@@ -83,7 +83,9 @@ function peerUrl(etcd: EmbeddedEtcd): string {
   return `${url.protocol}//${url.hostname}:${Number(url.port) + 1}`;
 }
 
-/** Returns the status of a GET, and rejects without an answer. `tls` is undefined for a client without a certificate. */
+/**
+ * Returns the status of a GET, and rejects without an answer. `tls` is undefined for a client without a certificate.
+ */
 async function getStatus(url: string, tls: Partial<EtcdTls> | undefined): Promise<number> {
   const get = url.startsWith("https:") ? getHttps : getHttp;
   // The client trusts every server, so that only the server can refuse the connection.

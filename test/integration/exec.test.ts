@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BERTH_PATH } from "../../deploy/lab/berth-commands.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { converged, deployment, TestCluster, type TestServer } from "../harness/test-cluster.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
@@ -54,7 +54,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
   let agent: AgentProcess;
   let leader: TestServer;
   let follower: TestServer;
-  const dataDir = temporaryFolder();
+  const dataDir = temporaryDirectory();
 
   beforeAll(async () => {
     [docker, etcd] = await Promise.all([DockerHost.start(), startTestEtcd()]);
@@ -258,7 +258,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
   });
 
   describe("berth cp, beside docker cp", () => {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const cp = async (...args: string[]) => (await command("cp", ...args).exited).code;
     let container = "";
     const dockerCp = (from: string, to: string) => docker.docker("cp", from, to);
@@ -274,9 +274,9 @@ describe("streams to containers, through a follower, the leader and an agent, on
       const script =
         "mkdir -p /src/sub /dst; echo a > /src/a; echo b > /src/sub/b; chmod 640 /src/a; ln -s /etc/passwd /src/abs; ln -s sub/b /src/rel; ln -s /src /link";
       await run("shop_web.1", "sh", "-c", script);
-      await mkdir(folder, { recursive: true });
+      await mkdir(directory, { recursive: true });
     });
-    afterAll(() => rm(folder, { recursive: true, force: true }));
+    afterAll(() => rm(directory, { recursive: true, force: true }));
 
     test.each([
       ["/src", "new"],
@@ -285,7 +285,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
       ["/src/rel", "made"],
       ["/link", "linked"],
     ])("copies %s to %s from a container as docker cp does", async (from, to) => {
-      const [ours, theirs] = [join(folder, "ours"), join(folder, "theirs")];
+      const [ours, theirs] = [join(directory, "ours"), join(directory, "theirs")];
       for (const each of [ours, theirs]) {
         await rm(each, { recursive: true, force: true });
         await mkdir(join(each, "made"), { recursive: true });
@@ -299,15 +299,15 @@ describe("streams to containers, through a follower, the leader and an agent, on
       ["tree", "/dst"],
       ["tree/f", "/dst/g"],
     ])("copies %s to %s into a container as docker cp does", async (from, to) => {
-      const tree = join(folder, "tree");
+      const tree = join(directory, "tree");
       await mkdir(join(tree, "sub"), { recursive: true });
       await writeFile(join(tree, "f"), "f");
       await writeFile(join(tree, "sub", "g"), "g".repeat(100_000));
       const seen: string[] = [];
       for (const isOurs of [true, false]) {
         await run("shop_web.1", "sh", "-c", "rm -rf /dst; mkdir /dst");
-        if (isOurs) expect(await cp(join(folder, from), `shop_web.1:${to}`)).toBe(0);
-        else await dockerCp(join(folder, from), `${container}:${to}`);
+        if (isOurs) expect(await cp(join(directory, from), `shop_web.1:${to}`)).toBe(0);
+        else await dockerCp(join(directory, from), `${container}:${to}`);
         const { stdout } = await run(
           "shop_web.1",
           "sh",
@@ -327,11 +327,11 @@ describe("streams to containers, through a follower, the leader and an agent, on
       child.stdout?.pipe(tar.stdin);
       expect((await exited).code).toBe(0);
       expect(String((await listed).stdout)).toContain("src/sub/b");
-      expect(await cp("shop_web.1:/nope", folder)).toBe(1);
+      expect(await cp("shop_web.1:/nope", directory)).toBe(1);
       expect(await cp("shop_web.1:/src", "shop_web.2:/x")).toBe(2);
-      await writeFile(join(folder, "file"), "x");
-      expect(await cp("shop_web.1:/src", join(folder, "file"))).toBe(2);
-      expect(await cp(join(folder, "file"), "shop_web.1:/no/such/folder/")).not.toBe(0);
+      await writeFile(join(directory, "file"), "x");
+      expect(await cp("shop_web.1:/src", join(directory, "file"))).toBe(2);
+      expect(await cp(join(directory, "file"), "shop_web.1:/no/such/directory/")).not.toBe(0);
     });
   });
 

@@ -5,7 +5,7 @@ import { NodeState } from "@berth/proto";
 import { parseCertificate } from "@berth/proto/identity";
 import { afterEach, describe, expect, it } from "vitest";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { useTestCluster } from "./cluster-fixture.js";
 
@@ -22,7 +22,7 @@ afterEach(async () => {
 
 /** Returns the data directory of a node whose certificate expired this long ago. */
 async function nodeThatExpired(agoMs: number): Promise<string> {
-  const dataDir = temporaryFolder();
+  const dataDir = temporaryDirectory();
   await context.cluster.admitAgent("n1", dataDir, Date.now() - agoMs - VALIDITY_MS);
   expect(endOf(dataDir)).toBeLessThan(Date.now());
   return dataDir;

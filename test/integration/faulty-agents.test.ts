@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ControlServiceService, ServiceSpec, TaskState, UserRole } from "@berth/proto";
-import { IdentityFolder } from "@berth/proto/identity";
+import { IdentityDirectory } from "@berth/proto/identity";
 import {
   createRpcClient,
   joinCluster,
@@ -16,7 +16,7 @@ import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
 import { RawSession } from "../harness/raw-session.js";
 import type { ServerProcess } from "../harness/server-process.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { deployment, service, TestCluster } from "../harness/test-cluster.js";
 
 const ACKS = 20;
@@ -28,7 +28,7 @@ const MAX_LAG_MS = 1_000;
 /** Far above what the leader needs, and far below what the messages of these tests have in total. */
 const MAX_GROWTH_BYTES = 300 * 1024 * 1024;
 
-const folder = temporaryFolder();
+const directory = temporaryDirectory();
 let etcd: TestEtcd;
 let cluster: TestCluster;
 let server: ServerProcess;
@@ -64,7 +64,7 @@ afterAll(async () => {
   control?.close();
   await cluster?.close();
   await etcd?.close();
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 });
 
 async function open(nodeId: string, hostAddress: string): Promise<RawSession> {
@@ -76,8 +76,8 @@ async function open(nodeId: string, hostAddress: string): Promise<RawSession> {
 async function connectUser(name: string): Promise<RpcConnection<typeof ControlServiceService>> {
   const user = { name, role: UserRole.ADMIN, stacks: "", ttlMs: 60_000 };
   const { invitation: token } = await control.calls.inviteUser(user);
-  const identityFolder = await IdentityFolder.open(join(folder, name));
-  const options = { address: server.address, token, hostname: name, folder: identityFolder };
+  const identityDirectory = await IdentityDirectory.open(join(directory, name));
+  const options = { address: server.address, token, hostname: name, directory: identityDirectory };
   const { files } = await joinCluster(options, AbortSignal.timeout(10_000));
   const identity = new RotatingIdentity(tlsMaterialOf(files));
   return createRpcClient(ControlServiceService, { address: server.address, identity });

@@ -14,8 +14,8 @@ import {
 import {
   certificateFacts,
   createRequest,
+  IdentityDirectory,
   type IdentityFiles,
-  IdentityFolder,
   parseCertificate,
 } from "@berth/proto/identity";
 import {
@@ -43,7 +43,7 @@ type Control = RpcConnection<typeof ControlServiceService>;
 const TTL_MS = 60 * 60_000;
 const signal = AbortSignal.timeout(120_000);
 
-let folder: string;
+let directory: string;
 let etcd: TestEtcd;
 let store: EtcdStore;
 let server: RunningServer;
@@ -52,15 +52,15 @@ const stopping = new AbortController();
 const connections: { close(): void }[] = [];
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-identities-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-identities-"));
   etcd = await startTestEtcd();
   store = new EtcdStore({ endpoints: [etcd.endpoint] });
   const identity = await openServerIdentity({
-    dataDir: join(folder, "server"),
+    dataDir: join(directory, "server"),
     nowMs: Date.now(),
     newId: systemRuntime.newId,
   });
-  const socket = join(folder, "server.sock");
+  const socket = join(directory, "server.sock");
   server = await startServer(
     {
       store,
@@ -90,7 +90,7 @@ afterAll(async () => {
   await server?.stopped;
   store?.close();
   await etcd?.close();
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 });
 
 function connect(options: RpcClientOptions): Control {
@@ -118,16 +118,19 @@ async function createToken(over: { uses?: number; requiresApproval?: boolean; ho
 }
 
 async function joinWith(token: string, name: string) {
-  const identityFolder = await IdentityFolder.open(join(folder, name));
-  return joinCluster({ address: server.address, token, hostname: name, folder: identityFolder }, signal);
+  const identityDirectory = await IdentityDirectory.open(join(directory, name));
+  return joinCluster(
+    { address: server.address, token, hostname: name, directory: identityDirectory },
+    signal,
+  );
 }
 
-/** Opens a folder like that of a process that is killed before it stores a certificate. Its key stays. */
-async function crashingFolder(name: string): Promise<IdentityFolder> {
+/** Opens a directory like that of a process that is killed before it stores a certificate. Its key stays. */
+async function crashingDirectory(name: string): Promise<IdentityDirectory> {
   const crashingOpen: typeof open = (path, ...rest) =>
     String(path).includes("certificate.pem") ? Promise.reject(new Error("killed")) : open(path, ...rest);
   const files = { chmod, lstat, mkdir, open: crashingOpen, readFile, rename, rm };
-  return IdentityFolder.open(join(folder, name), files);
+  return IdentityDirectory.open(join(directory, name), files);
 }
 
 async function userWith(name: string, role: UserRole): Promise<Control> {
@@ -188,7 +191,7 @@ describe("a host with a join token", () => {
     const before = (await admin.calls.listNodes({})).nodes.length;
     await expect(
       joinCluster(
-        { address: server.address, token, hostname: "host8", folder: await crashingFolder("host8") },
+        { address: server.address, token, hostname: "host8", directory: await crashingDirectory("host8") },
         signal,
       ),
     ).rejects.toThrow("killed");
@@ -241,10 +244,10 @@ describe("a host with a join token", () => {
 
   test("renews its certificate with its certificate", async () => {
     const { files } = await joinWith(await createToken(), "host7");
-    const identityFolder = await IdentityFolder.open(join(folder, "host7"));
-    const certificateRequest = await createRequest(await identityFolder.prepareKey());
+    const identityDirectory = await IdentityDirectory.open(join(directory, "host7"));
+    const certificateRequest = await createRequest(await identityDirectory.prepareKey());
     const renewed = await connectAs(files).calls.renewCertificate({ certificateRequest });
-    const next = await identityFolder.store(renewed);
+    const next = await identityDirectory.store(renewed);
     expect(next.certificate).not.toBe(files.certificate);
     expect(await sessionOutcome(next, "host7")).toBe("welcome");
   });

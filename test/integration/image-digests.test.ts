@@ -12,7 +12,7 @@ import { run } from "../../packages/cli/src/main.js";
 import { fakeCli } from "../../packages/cli/src/testing/fake-cli.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { TestCluster } from "../harness/test-cluster.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { importBusybox } from "./agent/busybox-image.js";
@@ -38,7 +38,7 @@ services:
       update_config: { order: stop-first, parallelism: 2, monitor: 100ms }
 `;
 
-const folder = temporaryFolder();
+const directory = temporaryDirectory();
 let lab: Lab;
 let etcd: TestEtcd;
 let cluster: TestCluster;
@@ -49,13 +49,13 @@ const registries: LabRegistry[] = [];
 beforeAll(async () => {
   lab = await createLab({ name: testLabName(), hosts: HOSTS.length, hasBerth: false });
   await importBusybox(HOSTS.map((host) => lab.host(host).dockerSocket));
-  for (const host of HOSTS) registries.push(await LabRegistry.start(lab.host(host), folder));
+  for (const host of HOSTS) registries.push(await LabRegistry.start(lab.host(host), directory));
   etcd = await startTestEtcd();
   cluster = new TestCluster(etcd.endpoint);
   const server = await cluster.startServer();
   ({ socket } = server);
   for (const [index, host] of HOSTS.entries()) {
-    const dataDir = join(folder, host);
+    const dataDir = join(directory, host);
     mkdirSync(dataDir);
     await cluster.admitAgent(host, dataDir);
     const { dockerSocket } = lab.host(host);
@@ -69,7 +69,7 @@ beforeAll(async () => {
     );
     return ready.length === HOSTS.length;
   });
-  await writeFile(join(folder, "c.yaml"), COMPOSE);
+  await writeFile(join(directory, "c.yaml"), COMPOSE);
 }, 180_000);
 
 afterAll(async () => {
@@ -78,7 +78,7 @@ afterAll(async () => {
   await etcd?.close();
   await Promise.all(registries.map((registry) => registry.stop()));
   if (lab !== undefined) await removeLab(lab.name);
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 });
 
 async function docker(host: Host, ...args: string[]): Promise<string> {
@@ -97,7 +97,7 @@ async function publish(release: string): Promise<string> {
 
 /** Runs a command line, which is split at spaces. */
 async function berth(line: string, image = APP): Promise<{ code: number; out: string; err: string }> {
-  const cli = fakeCli({ env: { BERTH_SERVER: `unix:${socket}`, IMAGE: image }, cwd: folder });
+  const cli = fakeCli({ env: { BERTH_SERVER: `unix:${socket}`, IMAGE: image }, cwd: directory });
   const code = await run(line.split(" "), cli);
   return { code, out: cli.out(), err: cli.err() };
 }

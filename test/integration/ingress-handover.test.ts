@@ -17,8 +17,8 @@ import {
   ask,
   Cleanup,
   deadline,
+  directoryFor,
   ENTRY,
-  folderFor,
   openClient,
   openTestIngress,
   startBackend,
@@ -110,7 +110,7 @@ describe.each([
     open(dataDir, "new", { args: ["--transport", next] });
 
   it("hands over listening sockets: no connection is refused or cut off", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const old = await openOld(dataDir);
     const port = reserveTcpPort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
@@ -148,7 +148,7 @@ describe.each([
 
 describe("an ingress process of another release", () => {
   it("hands over UDP sockets and flows: no datagram is lost and clients keep their endpoints", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const old = await open(dataDir, "old");
     const port = await reserveUdpPort();
     const endpoints = await Promise.all(
@@ -197,7 +197,7 @@ describe("an ingress process of another release", () => {
   });
 
   it("hands over DNS sockets: no query is lost, not even a pending one", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     await startSlowNameServer();
     const old = await open(dataDir, "old");
     await old.updateDns(NAMES, deadline());
@@ -231,7 +231,7 @@ describe("an ingress process of another release", () => {
   });
 
   it("continues when the successor does not start", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const old = await open(dataDir, "old");
     const port = reserveTcpPort();
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
@@ -245,7 +245,7 @@ describe("an ingress process of another release", () => {
   });
 
   it("continues when the successor exits during the handover", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const faulty = join(dataDir, "faulty.mjs");
     writeFileSync(
       faulty,
@@ -284,7 +284,7 @@ describe("an ingress process of another release", () => {
     ["exits when its predecessor exits before the handover is complete", "prepared", false],
     ["serves when its predecessor exits after the handover", "serving", true],
   ] as const)("a successor %s", async (_what, lastWord, isServing) => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const successor = spawnSuccessor(dataDir, { executable: process.execPath, entryPath: ENTRY, args: [] });
     cleanup.add(() => void successor.kill("SIGKILL"));
     const ended = once(successor, "exit");
@@ -302,7 +302,7 @@ describe("an ingress process of another release", () => {
   });
 
   it("is not replaced by an agent of the same release", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const first = await open(dataDir, "same");
     const { processId } = await first.stats(deadline());
     first.close();

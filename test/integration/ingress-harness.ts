@@ -18,7 +18,7 @@ import {
   openIngress,
 } from "../../packages/agent/src/dataplane-client/ingress-client.js";
 import type { ListenerTable } from "../../packages/agent/src/dataplane-client/ingress-table.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 
 export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/dataplane/entry.js", import.meta.url));
 const CALL_DEADLINE_MS = 15_000;
@@ -45,10 +45,10 @@ export class Cleanup {
   }
 }
 
-export function folderFor(cleanup: Cleanup): string {
-  const folder = temporaryFolder();
-  cleanup.add(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
+export function directoryFor(cleanup: Cleanup): string {
+  const directory = temporaryDirectory();
+  cleanup.add(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
 }
 
 /** The agent's client, with tables as the ingress process has them instead of the leader's messages. */
@@ -95,7 +95,7 @@ export async function startIngress(
   cleanup: Cleanup,
   args: readonly string[] = [],
 ): Promise<TestIngress & { readonly dataDir: string }> {
-  const dataDir = folderFor(cleanup);
+  const dataDir = directoryFor(cleanup);
   const ingress = await openTestIngress({ dataDir, entryPath: ENTRY, args });
   cleanup.add(() => ingress.stop(deadline()).catch(() => {}));
   return { ...ingress, dataDir };

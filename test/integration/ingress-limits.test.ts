@@ -11,8 +11,8 @@ import { reserveTcpPort } from "../harness/reserved-ports.js";
 import {
   Cleanup,
   deadline,
+  directoryFor,
   ENTRY,
-  folderFor,
   openClient,
   openTestIngress,
   startBackend,
@@ -25,7 +25,7 @@ afterEach(() => cleanup.run());
 
 /** Starts an ingress process with a low limit of open files and one port to an echo server. */
 async function startLimited(transport: string) {
-  const dataDir = folderFor(cleanup);
+  const dataDir = directoryFor(cleanup);
   const command = `ulimit -n ${FILES}; exec "$@"`;
   const args = [process.execPath, ENTRY, "--data-dir", dataDir, "--transport", transport];
   const child = spawn("sh", ["-c", command, "sh", ...args], { stdio: ["ignore", "pipe", "inherit"] });

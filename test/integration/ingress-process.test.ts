@@ -16,8 +16,8 @@ import {
   ask,
   Cleanup,
   deadline,
+  directoryFor,
   ENTRY,
-  folderFor,
   openClient,
   openTestIngress,
   publish,
@@ -38,7 +38,7 @@ function open(dataDir: string, mode?: IngressMode): Promise<TestIngress> {
 
 describe("the ingress process", () => {
   it("keeps its connections when its agent is killed until the next agent finds it", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.pipe(socket));
     const port = reserveTcpPort();
     const table = { version: 7, listeners: [tcpListener(port, [endpoint])] };
@@ -119,7 +119,7 @@ console.log("applied");`;
   });
 
   it("is replaced by a process with another mode", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const before = await open(dataDir);
     const after = await open(dataDir, "auto");
     cleanup.add(() => after.stop(deadline()));
@@ -164,7 +164,7 @@ console.log("applied");`;
   }
 
   it("starts when a dead process left its socket file", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     writeFileSync(join(dataDir, "ingress.sock"), "");
     const ingress = await open(dataDir);
     cleanup.add(() => ingress.stop(deadline()));
@@ -172,7 +172,7 @@ console.log("applied");`;
   });
 
   it("runs once when several agents start it at the same time", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const agents = await Promise.all(Array.from({ length: 4 }, () => open(dataDir)));
     cleanup.add(() => agents[0]?.stop(deadline()));
     cleanup.add(() => agents.slice(1).map((agent) => agent.close()));
@@ -233,7 +233,7 @@ console.log("applied");`;
   });
 
   it("logs an unhandled rejection with its reason and exits with status 1", async () => {
-    const dataDir = folderFor(cleanup);
+    const dataDir = directoryFor(cleanup);
     const socketPath = JSON.stringify(join(dataDir, "ingress.sock"));
     const stray = `import { existsSync } from "node:fs";
 setInterval(() => { if (existsSync(${socketPath})) Promise.reject(new Error("stray rejection")); }, 20);`;

@@ -10,8 +10,8 @@ import { boundSocket, NUMBERED, startUdpRequests } from "./datagram-load.js";
 import {
   Cleanup,
   deadline,
+  directoryFor,
   ENTRY,
-  folderFor,
   openClient,
   openTestIngress,
   publish,
@@ -119,8 +119,8 @@ async function stopAfterTest(dataDir: string): Promise<void> {
 }
 
 /** Returns a data directory below one that only root can access. */
-function privateFolder(): string {
-  const dataDir = join(folderFor(cleanup), "agent", "ingress");
+function privateDirectory(): string {
+  const dataDir = join(directoryFor(cleanup), "agent", "ingress");
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   return dataDir;
 }
@@ -138,7 +138,7 @@ resolver.resolve4("api").then((addresses) => console.log(addresses.join()));`;
 it.skipIf(!canRunAsUser)(
   "ingress-user: the ingress process and its children run with a user of their own and three capabilities, and its successor too",
   async () => {
-    const dataDir = privateFolder();
+    const dataDir = privateDirectory();
     const first = startFromAgent(dataDir, { user: USER, release: "first" });
     await stopAfterTest(dataDir);
     await expectServing(first);
@@ -157,7 +157,7 @@ it.skipIf(!canRunAsUser)(
 it.skipIf(!canRunAsUser)(
   "ingress-user: a process of root hands over to one with a user of its own",
   async () => {
-    const dataDir = privateFolder();
+    const dataDir = privateDirectory();
     const before = startFromAgent(dataDir, { release: "same" });
     expect(privilegesOf(before.processId).Uid).toBe(four(0));
     const after = startFromAgent(dataDir, { user: USER, release: "same" });
@@ -171,7 +171,7 @@ it.skipIf(!canRunAsUser)(
 it.skipIf(!canRunAsUser)(
   "ingress-user: a change of the user refuses no connection, cuts off none, and loses no datagram",
   async () => {
-    const dataDir = privateFolder();
+    const dataDir = privateDirectory();
     const open = (user: IngressUser): Promise<TestIngress> =>
       openTestIngress({ dataDir, entryPath: ENTRY, user });
     const [port, udpPort] = [reserveTcpPort(), await reserveUdpPort()];
@@ -221,12 +221,12 @@ it.skipIf(!canRunAsUser)(
 it.skipIf(!canRunAsUser)(
   "ingress-user: replaces a process that cannot hand over to another user",
   async () => {
-    const dataDir = privateFolder();
+    const dataDir = privateDirectory();
     const before = await openTestIngress({ dataDir, entryPath: ENTRY, user: USER });
     const { processId } = await before.stats(deadline());
     before.close();
     // With such a perl, the agent cannot take the channel of the successor.
-    const programs = folderFor(cleanup);
+    const programs = directoryFor(cleanup);
     writeFileSync(join(programs, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
     vi.stubEnv("PATH", `${programs}:${process.env.PATH}`);
     cleanup.add(() => vi.unstubAllEnvs());
@@ -239,7 +239,7 @@ it.skipIf(!canRunAsUser)(
 );
 
 it("does not write to a link in place of its log", async () => {
-  const dataDir = privateFolder();
+  const dataDir = privateDirectory();
   const target = join(dataDir, "..", "target");
   writeFileSync(target, "unchanged");
   symlinkSync(target, join(dataDir, "ingress.log"));

@@ -2,12 +2,12 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { ControlServiceService, JoinKind } from "@berth/proto";
-import { createJoinToken, createKey, createRequest, IdentityFolder } from "@berth/proto/identity";
+import { createJoinToken, createKey, createRequest, IdentityDirectory } from "@berth/proto/identity";
 import { createRpcClient, joinCluster, RotatingIdentity, requestJoin } from "@berth/proto/rpc";
 import { afterEach, describe, expect, it } from "vitest";
 import { TestAuthority } from "../../proto/src/identity/testing/test-authority.js";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import type { TestServer } from "../harness/test-cluster.js";
 import { useTestCluster } from "./cluster-fixture.js";
 
@@ -39,7 +39,8 @@ function createToken({ calls }: TestServer): Promise<string> {
   });
 }
 
-const openFolder = (): Promise<IdentityFolder> => IdentityFolder.open(`${temporaryFolder()}/identity`);
+const openDirectory = (): Promise<IdentityDirectory> =>
+  IdentityDirectory.open(`${temporaryDirectory()}/identity`);
 
 /** Starts a server of another cluster that records all that it receives in its TLS connections. */
 async function startFalseServer() {
@@ -83,7 +84,7 @@ describe("join-pin: a host with a join token", () => {
     const token = await createToken(server);
     const falseServer = await startFalseServer();
     const join = async (address: string) =>
-      joinCluster({ address, token, hostname: "host1", folder: await openFolder() }, signal);
+      joinCluster({ address, token, hostname: "host1", directory: await openDirectory() }, signal);
     await expect(join(falseServer.address)).rejects.toMatchObject({ code: "BERTH_AUTHORITY_MISMATCH" });
     expect(falseServer.connections()).toBeGreaterThan(0);
     expect(falseServer.receivedText()).toBe("");
@@ -95,21 +96,23 @@ describe("join-pin: a host with a join token", () => {
     const token = await createToken(server);
     const falseServer = await startFalseServer();
     const address = await forwardTo(server.address, { later: falseServer.address, after: 1 });
-    const folder = await openFolder();
-    await expect(joinCluster({ address, token, hostname: "host1", folder }, signal)).rejects.toMatchObject({
-      code: "BERTH_CERTIFICATE_INVALID",
-    });
+    const directory = await openDirectory();
+    await expect(joinCluster({ address, token, hostname: "host1", directory }, signal)).rejects.toMatchObject(
+      {
+        code: "BERTH_CERTIFICATE_INVALID",
+      },
+    );
     expect(falseServer.connections()).toBeGreaterThan(0);
     expect(falseServer.receivedText()).toBe("");
-    await joinCluster({ address: server.address, token, hostname: "host1", folder }, signal);
+    await joinCluster({ address: server.address, token, hostname: "host1", directory }, signal);
   });
 
   it("cannot use a token again for another key, nor a token that was removed", async () => {
     const server = await context.cluster.startServer();
     const { address } = server;
     const token = await createToken(server);
-    await joinCluster({ address, token, hostname: "host1", folder: await openFolder() }, signal);
-    const second = { address, token, hostname: "host1", folder: await openFolder() };
+    await joinCluster({ address, token, hostname: "host1", directory: await openDirectory() }, signal);
+    const second = { address, token, hostname: "host1", directory: await openDirectory() };
     await expect(requestJoin(second, signal)).rejects.toMatchObject({ details: { reason: "used-up" } });
     const removed = await createToken(server);
     for (const { id } of (await server.calls.listJoinTokens({})).tokens)
@@ -128,7 +131,7 @@ describe("join-pin: a host with a join token", () => {
         address: server.address,
         token: await createToken(server),
         hostname: "host0",
-        folder: await openFolder(),
+        directory: await openDirectory(),
       },
       signal,
     );

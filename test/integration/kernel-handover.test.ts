@@ -7,7 +7,7 @@ import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { IngressSession } from "../../packages/agent/src/dataplane-client/ingress-session.js";
 import { eventuallyPasses } from "../harness/eventually.js";
-import { Cleanup, deadline, ENTRY, folderFor, openTestIngress } from "./ingress-harness.js";
+import { Cleanup, deadline, directoryFor, ENTRY, openTestIngress } from "./ingress-harness.js";
 import { apply, publishedListener, remoteEndpoint, startKernelIngress } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
 
@@ -52,8 +52,8 @@ const NAMES: DnsTable = {
 };
 
 /**
- * Resolves the name and connects to the address until its input ends. Prints each address and the server that replied. It
- * does not use the virtual IP as its source address, which the host also has.
+ * Resolves the name and connects to the address until its input ends. Prints each address and the server that replied.
+ * It does not use the virtual IP as its source address, which the host also has.
  */
 const PROGRAM = `
   const { Resolver } = require("node:dns/promises");
@@ -137,7 +137,7 @@ it("a second ingress process on the host leaves virtual IPs and firewall rules t
   await apply(first, publishedListener(8_080, [remoteEndpoint("b", 8_001)]));
   expect(network.run("a", "iptables", "-S", "FORWARD")).toContain("connmark");
   const before = ruleset();
-  const second = await startKernelIngress(network, cleanup, { dataDir: folderFor(cleanup) });
+  const second = await startKernelIngress(network, cleanup, { dataDir: directoryFor(cleanup) });
   expect((await second.status(deadline())).path.kernel).toBe(false);
   await second.updateDns(NAMES, deadline());
   expect(ruleset()).toBe(before);

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BERTH_PATH } from "../../deploy/lab/berth-commands.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { converged, deployment, TestCluster, type TestServer } from "../harness/test-cluster.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
@@ -48,7 +48,7 @@ describe("a followed log", () => {
   let agent: AgentProcess;
   let servers: TestServer[];
   let follower: LogFollower;
-  const dataDir = temporaryFolder();
+  const dataDir = temporaryDirectory();
 
   beforeAll(async () => {
     [docker, etcd] = await Promise.all([DockerHost.start(), startTestEtcd()]);

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DnsServer } from "../../packages/agent/src/dataplane/dns/dns-server.js";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { Forwarder } from "../../packages/agent/src/dataplane/dns/forwarder.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 
 const SOURCE = fileURLToPath(new URL("./musl/resolve.c", import.meta.url));
 /** Loopback addresses that no other run of this file uses: resolvers always ask port 53. */
@@ -54,15 +54,15 @@ describe.each(LIBRARIES)(
   "the DNS server, asked by a program with $name",
   ({ compile: [compiler, ...options] }) => {
     const canRun = isRoot && has(compiler) && has("unshare");
-    let folder: string;
+    let directory: string;
     let server: DnsServer;
     let isUpstreamUp = true;
     const upstream = createSocket("udp4");
 
     beforeAll(async () => {
       if (!canRun) return;
-      folder = temporaryFolder();
-      execFileSync(compiler, ["-O1", ...options, "-o", join(folder, "resolve"), SOURCE]);
+      directory = temporaryDirectory();
+      execFileSync(compiler, ["-O1", ...options, "-o", join(directory, "resolve"), SOURCE]);
       await new Promise<void>((resolve) => upstream.bind(PORT, UPSTREAM, resolve));
       // Answers NXDOMAIN to every query.
       upstream.on("message", (bytes, { address, port }) => {
@@ -86,15 +86,18 @@ describe.each(LIBRARIES)(
       upstream.close();
       if (!canRun) return;
       await server.close();
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(directory, { recursive: true, force: true });
     });
 
-    /** Returns the result of `getaddrinfo` for each name, without its duration. `NAME:4` and `NAME:6` ask for one family. */
+    /**
+     * Returns the result of `getaddrinfo` for each name, without its duration. `NAME:4` and `NAME:6` ask for one
+     * family.
+     */
     async function resolve(names: readonly string[], resolverOptions = ""): Promise<readonly string[]> {
-      const config = join(folder, "resolv.conf");
+      const config = join(directory, "resolv.conf");
       writeFileSync(config, `nameserver ${GATEWAY}\n${resolverOptions}\n`);
       const script = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"';
-      const program = [join(folder, "resolve"), ...names];
+      const program = [join(directory, "resolve"), ...names];
       const { stdout } = await promisify(execFile)("unshare", [
         "-m",
         "sh",

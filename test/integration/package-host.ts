@@ -93,8 +93,8 @@ export async function withTraffic(
 }
 
 /** Packs the files of a package as another release, and returns the path of the result. */
-export async function packAsRelease(file: string, version: string, folder: string): Promise<string> {
-  const root = join(folder, `as-${version}`);
+export async function packAsRelease(file: string, version: string, directory: string): Promise<string> {
+  const root = join(directory, `as-${version}`);
   mkdirSync(root, { recursive: true });
   await runOrThrow(["dpkg-deb", "--raw-extract", file, root]);
   const control = join(root, "DEBIAN/control");
@@ -109,7 +109,7 @@ export async function packAsRelease(file: string, version: string, folder: strin
   const quoted = (text: string): string => `"${text.replaceAll(".", "\\.")}"`;
   const edit = `s/${quoted(previous)}/"${version}"/g`;
   await runOrThrow(["sh", "-euc", 'sed -i "$2" "$1"/*.js', "sh", join(library, version), edit]);
-  const result = join(folder, `berth_${version}.deb`);
+  const result = join(directory, `berth_${version}.deb`);
   await runOrThrow(["dpkg-deb", "--root-owner-group", "-Znone", "--build", root, result]);
   return result;
 }

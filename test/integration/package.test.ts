@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
 import { eventually } from "../harness/eventually.js";
 import { SystemdHost, systemdHostProblem } from "../harness/systemd-host.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import {
   ADDRESS,
   copyInto,
@@ -25,13 +25,13 @@ const run = promisify(execFile);
 const BUILD = fileURLToPath(new URL("../../deploy/package/main.ts", import.meta.url));
 /** Bundling and compressing take about 10 s of CPU time. */
 const BUILD_TIMEOUT_MS = scaleTimeout(180_000);
-const folder = temporaryFolder();
-const host = join(folder, "host");
+const directory = temporaryDirectory();
+const host = join(directory, "host");
 const berth = join(host, "usr/lib/berth", BERTH_VERSION, "berth.js");
 
 /** Builds the package without Node.js, and returns its path. */
 async function build(name: string, umask: string): Promise<string> {
-  const out = join(folder, name);
+  const out = join(directory, name);
   const command = `umask ${umask} && exec "$@"`;
   const args = [process.execPath, "--import", "tsx", BUILD, "--out", out, "all"];
   const { stdout } = await run("sh", ["-c", command, "sh", ...args], { cwd: join(BUILD, "../../..") });
@@ -40,8 +40,8 @@ async function build(name: string, umask: string): Promise<string> {
 
 /** Runs a command of the unpacked package, without anything of this checkout. */
 async function runBerth(...args: string[]): Promise<string> {
-  const env = { PATH: process.env.PATH, HOME: folder };
-  const { stdout } = await run(process.execPath, [berth, ...args], { cwd: folder, env });
+  const env = { PATH: process.env.PATH, HOME: directory };
+  const { stdout } = await run(process.execPath, [berth, ...args], { cwd: directory, env });
   return stdout;
 }
 
@@ -52,7 +52,7 @@ beforeAll(async () => {
   await run("dpkg-deb", ["--extract", file, host]);
 }, BUILD_TIMEOUT_MS);
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 test("a package has the same bytes when it is built again", { timeout: BUILD_TIMEOUT_MS }, async () => {
   const again = await build("second", "077");
@@ -69,9 +69,9 @@ test("a packaged command line runs without the dependencies of the checkout", as
 });
 
 test("a packaged server uses etcd and answers the packaged command line", async () => {
-  const socket = join(folder, "server.sock");
+  const socket = join(directory, "server.sock");
   const args = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--socket", socket];
-  const command = [process.execPath, berth, "server", ...args, "--data-dir", join(folder, "server")];
+  const command = [process.execPath, berth, "server", ...args, "--data-dir", join(directory, "server")];
   const server = spawn("setpriv", ["--pdeathsig", "KILL", ...command], { stdio: "ignore" });
   try {
     await eventually("the socket of the server", () => existsSync(socket));
@@ -101,7 +101,7 @@ test("the copyright file names each bundled library", () => {
   }
 });
 
-const problem = systemdHostProblem(folder);
+const problem = systemdHostProblem(directory);
 
 describe.skipIf(problem !== undefined)(
   `on a host with systemd${problem ? ` (skipped: ${problem})` : ""}`,
@@ -123,7 +123,7 @@ describe.skipIf(problem !== undefined)(
       (await property(unit, "ActiveState")) === "active" && (await mainPid(unit)) !== previous;
 
     beforeAll(async () => {
-      systemd = await SystemdHost.boot(folder);
+      systemd = await SystemdHost.boot(directory);
       await prepareHost(systemd);
       before = await takeSnapshot(systemd);
     }, BUILD_TIMEOUT_MS);
@@ -201,7 +201,7 @@ systemctl restart ${units.join(" ")}`);
     });
 
     test("an upgrade and a downgrade pass the sockets on inside the unit, without a failed request", async () => {
-      const next = await copyInto(systemd, await packAsRelease(file, NEXT_RELEASE, folder), "next.deb");
+      const next = await copyInto(systemd, await packAsRelease(file, NEXT_RELEASE, directory), "next.deb");
       for (const [path, release] of [
         [next, NEXT_RELEASE],
         ["/tmp/berth.deb", BERTH_VERSION],

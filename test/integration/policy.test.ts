@@ -2,7 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import { NetworkMode, NodeState, Policy, ServiceSpec, TaskState } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { converged, deployment, runningTasks, type TestServer } from "../harness/test-cluster.js";
 import { useAgent } from "./agent/agent-fixture.js";
 import { AgentProcess } from "./agent/agent-process.js";
@@ -94,10 +94,10 @@ describe("an agent whose leader does not check specs", () => {
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
     await fixture.waitForState(task.id, TaskState.RUNNING);
-    // The default policy protects the folder of the agent, wherever it is.
-    const folder = specOf({ serviceId: "f", container: { mounts: [bind(fixture.dataDir)] } });
-    const thief = taskOf(folder);
-    leader.sendComplete([spec, folder], [task, thief]);
+    // The default policy protects the directory of the agent, wherever it is.
+    const directory = specOf({ serviceId: "f", container: { mounts: [bind(fixture.dataDir)] } });
+    const thief = taskOf(directory);
+    leader.sendComplete([spec, directory], [task, thief]);
     const { message } = await fixture.waitForState(thief.id, TaskState.REJECTED);
     expect(message).toContain(`${fixture.dataDir} belongs to berth`);
   });
@@ -110,7 +110,7 @@ describe("a server and an agent", () => {
 
   beforeEach(async () => {
     server = await context.cluster.startServer();
-    dataDir = temporaryFolder();
+    dataDir = temporaryDirectory();
     await context.cluster.admitAgent("n1", dataDir);
     agent = new AgentProcess({ servers: [server.address], dockerSocket: fixture.docker.socket, dataDir });
     await eventually("the node is ready", async () => {

@@ -28,7 +28,7 @@ const NODES = 250;
 const FORMER_GENERATION = 4e15;
 const signal = new AbortController().signal;
 
-let folder: string;
+let directory: string;
 let etcd: TestEtcd;
 let store: MemoryStore;
 let options: Omit<Parameters<typeof restoreBackup>[0], "dataDir">;
@@ -39,7 +39,7 @@ async function put(change: Change): Promise<void> {
 }
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-restore-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-restore-"));
   etcd = await startTestEtcd();
   store = new MemoryStore({ clock: new ManualClock() });
   const clusterKey = createClusterKey();
@@ -59,7 +59,7 @@ beforeAll(async () => {
     restore: Restore.fromPartial({ generation: FORMER_GENERATION, state: Restore_State.COMPLETE }),
   });
   const identity = await generateX25519Identity();
-  const file = join(folder, "backup.age");
+  const file = join(directory, "backup.age");
   const protection = { kind: "recipients", recipients: [await identityToRecipient(identity)] } as const;
   const secrets = { clusterKey, etcdAuthorities: [etcdAuthority] };
   const chunks: Uint8Array[] = [];
@@ -83,13 +83,13 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await etcd.close();
-  await rm(folder, { recursive: true });
+  await rm(directory, { recursive: true });
 });
 
 const open = (dataDir: string) => openServerIdentity({ dataDir, nowMs: Date.now(), newId: () => "x" });
 
 test("an interrupted restore does not start as a server, can be repeated, and is then complete", async () => {
-  const dataDir = join(folder, "embedded");
+  const dataDir = join(directory, "embedded");
   const interrupt = new AbortController();
   const steps: string[] = [];
   const onProgress = (step: string): void => {
@@ -119,7 +119,7 @@ test("an interrupted restore does not start as a server, can be repeated, and is
 
 test("a restore writes all records into an empty external etcd, with a higher generation", async () => {
   const external = { endpoints: [etcd.endpoint] } as const;
-  const dataDir = join(folder, "external");
+  const dataDir = join(directory, "external");
   const before = Date.now();
   await restoreBackup({ ...options, dataDir, etcd: external }, signal);
   const target = new EtcdStore(external);
@@ -141,7 +141,7 @@ test("a restore writes all records into an empty external etcd, with a higher ge
   originals.delete(restoreKey);
   expect(values).toEqual(originals);
   await expect(
-    restoreBackup({ ...options, dataDir: join(folder, "again"), etcd: external }, signal),
+    restoreBackup({ ...options, dataDir: join(directory, "again"), etcd: external }, signal),
   ).rejects.toMatchObject({
     code: "BERTH_INPUT_INVALID",
     message: expect.stringContaining("use an empty etcd"),

@@ -6,7 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ControlServiceService, JoinKind, UserRole } from "@berth/proto";
-import { certificateFacts, createJoinToken, IdentityFolder, parseCertificate } from "@berth/proto/identity";
+import {
+  certificateFacts,
+  createJoinToken,
+  IdentityDirectory,
+  parseCertificate,
+} from "@berth/proto/identity";
 import {
   createRpcClient,
   joinCluster,
@@ -34,19 +39,19 @@ const SCHEMA_KEY = "/berth/v1/meta/schema";
 // Each test starts up to three programs.
 vi.setConfig({ testTimeout: 180_000 });
 
-let folder: string;
+let directory: string;
 let cleanUps: (() => unknown)[];
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-server-identities-"));
-  cleanUps = [() => rm(folder, { recursive: true, force: true })];
+  directory = await mkdtemp(join(tmpdir(), "berth-server-identities-"));
+  cleanUps = [() => rm(directory, { recursive: true, force: true })];
 });
 afterEach(async () => {
   for (const cleanUp of cleanUps.reverse()) await cleanUp();
 });
 
-const dataDirOf = (name: string): string => join(folder, name);
-const socketOf = (name: string): string => join(folder, `${name}-run`, "server.sock");
+const dataDirOf = (name: string): string => join(directory, name);
+const socketOf = (name: string): string => join(directory, `${name}-run`, "server.sock");
 
 /** Creates a cluster in the data directory of a server, as at this time. */
 function createCluster(name: string, nowMs = Date.now()) {
@@ -95,18 +100,18 @@ function certificateOf(name: string) {
   return parseCertificate(readFileSync(join(dataDirOf(name), "identity", "certificate.pem")));
 }
 
-/** Reads a key of a server's etcd with the certificate in a folder; undefined without a certificate. */
-async function readEtcd(name: string, etcdFolder?: string): Promise<string | undefined> {
+/** Reads a key of a server's etcd with the certificate in a directory; undefined without a certificate. */
+async function readEtcd(name: string, etcdDirectory?: string): Promise<string | undefined> {
   const { ports } = JSON.parse(readFileSync(join(dataDirOf(name), "berth-server.json"), "utf8"));
-  const scheme = etcdFolder === undefined ? "http" : "https";
+  const scheme = etcdDirectory === undefined ? "http" : "https";
   const tls =
-    etcdFolder === undefined
+    etcdDirectory === undefined
       ? undefined
       : await readEtcdTls(
           {
-            authoritiesFile: join(etcdFolder, "authorities.pem"),
-            certificateFile: join(etcdFolder, "certificate.pem"),
-            keyFile: join(etcdFolder, "key.pem"),
+            authoritiesFile: join(etcdDirectory, "authorities.pem"),
+            certificateFile: join(etcdDirectory, "certificate.pem"),
+            keyFile: join(etcdDirectory, "key.pem"),
           },
           Date.now(),
         );
@@ -163,8 +168,8 @@ async function inviteAdmin(admin: Control, address: string): Promise<RotatingIde
     stacks: "",
     ttlMs: 60 * 60_000,
   });
-  const userFolder = await IdentityFolder.open(join(folder, "alice"));
-  const options = { address, token: invitation, hostname: "", folder: userFolder };
+  const userDirectory = await IdentityDirectory.open(join(directory, "alice"));
+  const options = { address, token: invitation, hostname: "", directory: userDirectory };
   const { files } = await joinCluster(options, AbortSignal.timeout(60_000));
   return new RotatingIdentity({
     authorities: files.authorities,
@@ -186,7 +191,7 @@ describe("a server with an identity", () => {
     expect(await createToken(admin, JoinKind.SERVER)).toMatch(/^berth-server-/);
     expect(await readEtcd("s1", identity.etcdPath)).toBeDefined();
     await expect(readEtcd("s1")).rejects.toMatchObject({ code: "BERTH_ETCD_UNAVAILABLE" });
-    await expect(readEtcd("s1", identity.folder.path)).rejects.toMatchObject({
+    await expect(readEtcd("s1", identity.directory.path)).rejects.toMatchObject({
       code: "BERTH_ETCD_UNAVAILABLE",
     });
   });
@@ -237,8 +242,8 @@ describe("berth server join", () => {
 
   test("gives the secrets of the cluster to servers only, and leaves no trace of them", async () => {
     const { server, admin, etcd } = await startFirst();
-    const nodeFolder = await IdentityFolder.open(join(folder, "node"));
-    const options = { address: server.address, hostname: "node1", folder: nodeFolder };
+    const nodeDirectory = await IdentityDirectory.open(join(directory, "node"));
+    const options = { address: server.address, hostname: "node1", directory: nodeDirectory };
     const token = await createToken(admin, JoinKind.NODE);
     const response = await eventually("the leader admits the node", () =>
       requestJoin({ ...options, token }, AbortSignal.timeout(60_000)),
@@ -279,9 +284,9 @@ describe("berth server join", () => {
     const token = await createToken(admin, JoinKind.SERVER);
     const options = { address: server.address, token, hostname: "s2" };
     // A command that is killed after the response leaves only its key.
-    const identityFolder = await IdentityFolder.open(join(dataDirOf("s2"), "identity"));
+    const identityDirectory = await IdentityDirectory.open(join(dataDirOf("s2"), "identity"));
     const { certificate } = await requestJoin(
-      { ...options, folder: identityFolder },
+      { ...options, directory: identityDirectory },
       AbortSignal.timeout(60_000),
     );
     const { identity } = certificateFacts(parseCertificate(certificate));

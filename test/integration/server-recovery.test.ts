@@ -27,8 +27,8 @@ vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 const NAMES = ["a", "b", "c", "d"] as const;
 type Name = (typeof NAMES)[number];
 
-const folder = mkdtempSync(join(tmpdir(), "berth-server-recovery-"));
-const cleanUps: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
+const directory = mkdtempSync(join(tmpdir(), "berth-server-recovery-"));
+const cleanUps: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
 const servers = new Map<Name, ServerProcess>();
 /** Names of the configs whose creation was confirmed. */
 const confirmed: string[] = [];
@@ -38,8 +38,8 @@ function hostOf(name: Name): string {
   return `127.${90 + NAMES.indexOf(name)}.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`;
 }
 
-const dataDirOf = (name: Name): string => join(folder, name);
-const socketOf = (name: Name): string => join(folder, `${name}-run`, "server.sock");
+const dataDirOf = (name: Name): string => join(directory, name);
+const socketOf = (name: Name): string => join(directory, `${name}-run`, "server.sock");
 const addressOf = (name: Name): string => `${hostOf(name)}:7400`;
 
 function argumentsOf(name: Name): readonly string[] {

@@ -21,8 +21,8 @@ vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 const NAMES = ["a", "b", "c", "d"] as const;
 type Name = (typeof NAMES)[number];
 
-const folder = mkdtempSync(join(tmpdir(), "berth-server-removal-"));
-const cleanUps: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
+const directory = mkdtempSync(join(tmpdir(), "berth-server-removal-"));
+const cleanUps: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
 const servers = new Map<Name, ServerProcess>();
 
 /** The ports of members are fixed, so each server has a loopback address of its own. */
@@ -30,8 +30,8 @@ function hostOf(name: Name): string {
   return `127.${80 + NAMES.indexOf(name)}.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`;
 }
 
-const dataDirOf = (name: Name): string => join(folder, name);
-const socketOf = (name: Name): string => join(folder, `${name}-run`, "server.sock");
+const dataDirOf = (name: Name): string => join(directory, name);
+const socketOf = (name: Name): string => join(directory, `${name}-run`, "server.sock");
 const addressOf = (name: Name): string => `${hostOf(name)}:7400`;
 
 function argumentsOf(name: Name): readonly string[] {

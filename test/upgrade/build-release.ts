@@ -52,11 +52,11 @@ export function previousRelease(): Release {
 
 function buildCommit(ref: string): Release {
   const commit = findCommit(ref);
-  const folder = join(CACHE, commit);
+  const directory = join(CACHE, commit);
   mkdirSync(CACHE, { recursive: true });
-  if (existsSync(folder)) {
-    if (hasDependencies(folder)) return describe(folder);
-    rmSync(folder, { recursive: true, force: true });
+  if (existsSync(directory)) {
+    if (hasDependencies(directory)) return describe(directory);
+    rmSync(directory, { recursive: true, force: true });
   }
   const draft = mkdtempSync(join(CACHE, "draft-"));
   try {
@@ -65,24 +65,24 @@ function buildCommit(ref: string): Release {
     run(process.execPath, [join(REPO_ROOT, "node_modules/typescript/bin/tsc"), "-b", draft]);
     // Agents run the ingress process as a user of its own, which reads the build.
     chmodSync(draft, 0o755);
-    publish(draft, folder);
+    publish(draft, directory);
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }
-  return describe(folder);
+  return describe(directory);
 }
 
 /** Whether the checkout whose dependencies a build uses still exists. */
-function hasDependencies(folder: string): boolean {
-  return readdirSync(join(folder, "node_modules")).every((name) =>
-    existsSync(join(folder, "node_modules", name)),
+function hasDependencies(directory: string): boolean {
+  return readdirSync(join(directory, "node_modules")).every((name) =>
+    existsSync(join(directory, "node_modules", name)),
   );
 }
 
 /** Makes a complete build visible. Another process may have been faster. */
-function publish(draft: string, folder: string): void {
+function publish(draft: string, directory: string): void {
   try {
-    renameSync(draft, folder);
+    renameSync(draft, directory);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code !== "ENOTEMPTY" && code !== "EEXIST") throw error;
@@ -101,25 +101,25 @@ function findCommit(ref: string): string {
 }
 
 /** Lets the build use the installed dependencies, but its own packages. */
-function linkDependencies(folder: string): void {
+function linkDependencies(directory: string): void {
   const installed = join(REPO_ROOT, "node_modules");
-  const target = join(folder, "node_modules");
+  const target = join(directory, "node_modules");
   mkdirSync(join(target, OWN_SCOPE), { recursive: true });
   for (const name of readdirSync(installed)) {
     if (name !== OWN_SCOPE) symlinkSync(join(installed, name), join(target, name));
   }
-  // Relative, since the folder is renamed once it is complete.
+  // Relative, since the directory is renamed once it is complete.
   symlinkSync("../../proto", join(target, OWN_SCOPE, "proto"));
-  for (const name of readdirSync(join(folder, "packages"))) {
+  for (const name of readdirSync(join(directory, "packages"))) {
     symlinkSync(`../../packages/${name}`, join(target, OWN_SCOPE, name));
   }
 }
 
-function describe(folder: string): Release {
+function describe(directory: string): Release {
   const { version }: { readonly version: string } = JSON.parse(
-    readFileSync(join(folder, "package.json"), "utf8"),
+    readFileSync(join(directory, "package.json"), "utf8"),
   );
-  return { release: version, program: join(folder, PROGRAM) };
+  return { release: version, program: join(directory, PROGRAM) };
 }
 
 function git(args: readonly string[]): { status: number | null; stdout: string; stderr: string } {

@@ -69,7 +69,7 @@ function wholeNumber(option: string, text: string): number {
 /** Quotes an argument for a shell. */
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
-/** Returns why the machine cannot use these folders. Undefined when it can. */
+/** Returns why the machine cannot use these directories. Undefined when it can. */
 export function pathProblem({
   checkout,
   temporary,
@@ -80,7 +80,7 @@ export function pathProblem({
   }
   // The path is part of a QEMU option.
   if (temporary.includes(",")) {
-    return `unsupported temporary folder ${JSON.stringify(temporary)}: it contains a comma; set TMPDIR to another`;
+    return `unsupported temporary directory ${JSON.stringify(temporary)}: it contains a comma; set TMPDIR to another`;
   }
   return undefined;
 }

@@ -2,9 +2,9 @@ import { existsSync } from "node:fs";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { runOrThrow } from "../../deploy/lab/run.js";
-import { ownedFolder } from "../../deploy/setup/owned-folder.mjs";
+import { ownedDirectory } from "../../deploy/setup/owned-directory.mjs";
 
-/** Unpacked kernels, one folder for each version. */
+/** Unpacked kernels, one directory for each version. */
 const CACHE = "/var/cache/berth-vm";
 /** Package that depends on the current kernel of this Debian release. */
 const META_PACKAGE = "linux-image-amd64";
@@ -16,22 +16,22 @@ export interface Kernel {
   /** Release, as in `uname -r`. */
   readonly release: string;
   readonly image: string;
-  /** Folder of the modules, with the files of depmod. */
+  /** Directory of the modules, with the files of depmod. */
   readonly modules: string;
 }
 
 /** Returns Debian's kernel from the cache. Downloads it first if needed, without installing it. */
 export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
   const name = await packageName(signal);
-  const folder = join(CACHE, name);
-  if (!existsSync(folder)) await unpack(name, folder, signal);
-  const [release] = await readdir(join(folder, "lib/modules"));
+  const directory = join(CACHE, name);
+  if (!existsSync(directory)) await unpack(name, directory, signal);
+  const [release] = await readdir(join(directory, "lib/modules"));
   if (release === undefined)
-    throw new Error(`${folder} has no modules; remove the folder to download the kernel again`);
+    throw new Error(`${directory} has no modules; remove the directory to download the kernel again`);
   return {
     release,
-    image: join(folder, "boot", `vmlinuz-${release}`),
-    modules: join(folder, "lib/modules", release),
+    image: join(directory, "boot", `vmlinuz-${release}`),
+    modules: join(directory, "lib/modules", release),
   };
 }
 
@@ -57,10 +57,10 @@ async function dependencyOf(name: string, signal: AbortSignal): Promise<string |
   return /Depends: (linux-image-\S+)/.exec(listed)?.[1];
 }
 
-/** Unpacks into a temporary folder first, so that a folder in the cache is always complete. */
-async function unpack(name: string, folder: string, signal: AbortSignal): Promise<void> {
+/** Unpacks into a temporary directory first, so that a directory in the cache is always complete. */
+async function unpack(name: string, directory: string, signal: AbortSignal): Promise<void> {
   console.error(`vm: downloading ${name} (70 MB) into ${CACHE} without installing it`);
-  const scratch = ownedFolder(CACHE, ".new-");
+  const scratch = ownedDirectory(CACHE, ".new-");
   try {
     const options = { timeoutMs: FETCH_TIMEOUT_MS, signal };
     await runOrThrow(["sh", "-c", 'cd "$0" && apt-get download --quiet "$1"', scratch, name], options);
@@ -71,7 +71,7 @@ async function unpack(name: string, folder: string, signal: AbortSignal): Promis
     await runOrThrow(["dpkg", "-x", join(scratch, archive), contents], options);
     const [release = ""] = await readdir(join(contents, "lib/modules"));
     await runOrThrow(["depmod", "-b", contents, release], options);
-    await rename(contents, folder);
+    await rename(contents, directory);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

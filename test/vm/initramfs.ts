@@ -19,8 +19,8 @@ export async function writeInitramfs(
 ): Promise<string> {
   const root = join(scratch, "initramfs");
   const archive = `${root}.cpio`;
-  for (const folder of ["bin", "modules", "proc", "sys", "dev", "lower", "layer", "root"]) {
-    await mkdir(join(root, folder), { recursive: true });
+  for (const directory of ["bin", "modules", "proc", "sys", "dev", "lower", "layer", "root"]) {
+    await mkdir(join(root, directory), { recursive: true });
   }
   await copyFile(BUSYBOX, join(root, "bin/busybox"));
   await copyFile(INIT, join(root, "init"));

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
-import { temporaryFolder } from "../harness/temporary-folder.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import type { VmOptions } from "./arguments.js";
 import type { Kernel } from "./fetch-kernel.js";
 import { writeInitramfs } from "./initramfs.js";
@@ -15,7 +15,7 @@ const TAIL_LINES = 20;
 
 /** Boots the kernel with this machine's files, runs the command, and returns its exit code. */
 export async function runMachine(kernel: Kernel, options: VmOptions, signal: AbortSignal): Promise<number> {
-  const scratch = temporaryFolder();
+  const scratch = temporaryDirectory();
   const [out, log] = [join(scratch, "out"), join(scratch, "kernel.log")];
   try {
     await mkdir(out);
@@ -35,7 +35,7 @@ export async function runMachine(kernel: Kernel, options: VmOptions, signal: Abo
 
 interface Files {
   readonly initramfs: string;
-  /** Folder into which the machine writes the exit code. */
+  /** Directory into which the machine writes the exit code. */
   readonly out: string;
   readonly log: string;
 }

@@ -20,7 +20,7 @@ Commands:
   partition HOST...        disconnect a host from the network
   heal HOST...             reconnect a host to the network
   shell HOST [-- CMD...]   open a shell on a host, or run one command
-  image SOURCE TAG         build an image from a folder or an archive, and load
+  image SOURCE TAG         build an image from a directory or an archive, and load
                            it onto every host
 
 Options:
@@ -29,7 +29,7 @@ Options:
 
 Environment:
   BERTH_LAB_DOCKER=RELEASE run the Docker of a Debian release (trixie, sid), or
-                           of a folder, on the hosts
+                           of a directory, on the hosts
 
 Examples:
   npm run lab -- up

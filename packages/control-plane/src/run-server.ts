@@ -5,7 +5,7 @@ import { type ServiceManager, serviceManager } from "@berth/proto/service-manage
 import type { Logger } from "pino";
 import { advertisedHost, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
-import { ServerFolder } from "./identity/server-folder.js";
+import { ServerDirectory } from "./identity/server-directory.js";
 import { openServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
 import { linkSignals, untilAborted } from "./runtime/abort.js";
 import { systemClock } from "./runtime/clock.js";
@@ -40,7 +40,8 @@ export async function runServer(config: ServerConfig, logger: Logger, signal: Ab
   try {
     await runWithIdentity({ identity, manager }, config, logger, signal);
   } catch (error) {
-    if (isBerthError(error, "BERTH_SERVER_REMOVED")) await (await ServerFolder.open(dataDir)).markRemoved();
+    if (isBerthError(error, "BERTH_SERVER_REMOVED"))
+      await (await ServerDirectory.open(dataDir)).markRemoved();
     throw error;
   }
 }

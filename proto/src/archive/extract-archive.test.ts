@@ -7,12 +7,12 @@ import { extractArchive } from "./extract-archive.js";
 import { packArchive } from "./pack-archive.js";
 
 let root = "";
-let folder = "";
+let directory = "";
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "berth-cp-"));
-  folder = join(root, "to");
-  await mkdir(folder);
+  directory = join(root, "to");
+  await mkdir(directory);
   await writeFile(join(root, "outside"), "untouched");
 });
 afterEach(() => rm(root, { recursive: true, force: true }));
@@ -27,7 +27,7 @@ async function* archiveOf(entries: readonly Entry[]): AsyncGenerator<Uint8Array>
 }
 
 const extractEntries = (...entries: readonly Entry[]): Promise<number> =>
-  extractArchive(archiveOf(entries), { folder, rename: (name) => name, keepOwners: false });
+  extractArchive(archiveOf(entries), { directory, rename: (name) => name, keepOwners: false });
 
 async function expectOutsideUntouched(): Promise<void> {
   expect((await readdir(root)).toSorted()).toEqual(["outside", "to"]);
@@ -39,7 +39,7 @@ describe("extractArchive(), with archives of a hostile container", () => {
     ["a name with ..", [{ name: "../outside", content: "x" }]],
     ["a name with .. inside", [{ name: "a/../../outside", content: "x" }]],
     [
-      "a link to a folder, and a file below it",
+      "a link to a directory, and a file below it",
       [
         { name: "way", type: "symlink", linkname: ".." },
         { name: "way/outside", content: "x" },
@@ -53,7 +53,7 @@ describe("extractArchive(), with archives of a hostile container", () => {
       ],
     ],
     [
-      "a link, and a folder in its place",
+      "a link, and a directory in its place",
       [
         { name: "way", type: "symlink", linkname: ".." },
         { name: "way", type: "directory" },
@@ -89,15 +89,15 @@ describe("extractArchive(), with archives of a hostile container", () => {
       { name: "f", type: "symlink", linkname: "../outside" },
       { name: "f", content: "mine" },
     );
-    expect(await readFile(join(folder, "f"), "utf8")).toBe("mine");
-    await symlink("../outside", join(folder, "earlier"));
+    expect(await readFile(join(directory, "f"), "utf8")).toBe("mine");
+    await symlink("../outside", join(directory, "earlier"));
     await extractEntries({ name: "earlier", content: "mine" });
     await expectOutsideUntouched();
   });
 
   test("writes an absolute name below the destination", async () => {
     await extractEntries({ name: "/etc/passwd", content: "x" });
-    expect(await readFile(join(folder, "etc/passwd"), "utf8")).toBe("x");
+    expect(await readFile(join(directory, "etc/passwd"), "utf8")).toBe("x");
   });
 
   test("keeps links as they are, and drops the bits of other users' rights", async () => {
@@ -105,14 +105,14 @@ describe("extractArchive(), with archives of a hostile container", () => {
       { name: "abs", type: "symlink", linkname: "/etc/passwd" },
       { name: "suid", content: "x", mode: 0o4755 },
     );
-    expect(await readlink(join(folder, "abs"))).toBe("/etc/passwd");
-    expect((await stat(join(folder, "suid"))).mode & 0o7777).toBe(0o755);
+    expect(await readlink(join(directory, "abs"))).toBe("/etc/passwd");
+    expect((await stat(join(directory, "suid"))).mode & 0o7777).toBe(0o755);
   });
 
-  test("does not replace a folder by a file, or a file by a folder", async () => {
-    await mkdir(join(folder, "d"));
-    await writeFile(join(folder, "f"), "");
-    await expect(extractEntries({ name: "d", content: "x" })).rejects.toThrow(/would replace a folder/);
+  test("does not replace a directory by a file, or a file by a directory", async () => {
+    await mkdir(join(directory, "d"));
+    await writeFile(join(directory, "f"), "");
+    await expect(extractEntries({ name: "d", content: "x" })).rejects.toThrow(/would replace a directory/);
     await expect(extractEntries({ name: "f", type: "directory" })).rejects.toThrow(
       /replace an entry of another type/,
     );
@@ -124,7 +124,7 @@ describe("extractArchive(), with archives of a hostile container", () => {
         yield chunk.subarray(0, 600);
     }
     await expect(
-      extractArchive(truncated(), { folder, rename: (name) => name, keepOwners: false }),
+      extractArchive(truncated(), { directory, rename: (name) => name, keepOwners: false }),
     ).rejects.toThrow();
   });
 });
@@ -144,17 +144,17 @@ test("packArchive() and extractArchive() copy a tree with its permissions, times
       packed += bytes;
     },
   });
-  const extracted = await extractArchive(archive, { folder, rename: (name) => name, keepOwners: false });
+  const extracted = await extractArchive(archive, { directory, rename: (name) => name, keepOwners: false });
   expect([packed, extracted]).toEqual([300_000, 300_000]);
-  expect((await readdir(join(folder, "tree"), { recursive: true })).toSorted()).toEqual(
+  expect((await readdir(join(directory, "tree"), { recursive: true })).toSorted()).toEqual(
     ["empty", "link", "sub", "sub/f"].toSorted(),
   );
   const [before, after] = await Promise.all(
-    [join(from, "sub/f"), join(folder, "tree/sub/f")].map((path) => stat(path)),
+    [join(from, "sub/f"), join(directory, "tree/sub/f")].map((path) => stat(path)),
   );
   expect([after?.mode, Math.floor((after?.mtimeMs ?? 0) / 1_000)]).toEqual([
     before?.mode,
     Math.floor((before?.mtimeMs ?? 0) / 1_000),
   ]);
-  expect(await readlink(join(folder, "tree/link"))).toBe("sub/f");
+  expect(await readlink(join(directory, "tree/link"))).toBe("sub/f");
 });

@@ -17,9 +17,9 @@ import { extract, type Headers } from "tar-stream";
 import { BerthError } from "../errors.js";
 
 export interface ExtractOptions {
-  /** An existing folder. Nothing is written outside of it. */
-  readonly folder: string;
-  /** Returns the name of an entry in the folder. Undefined to skip the entry. */
+  /** An existing directory. Nothing is written outside of it. */
+  readonly directory: string;
+  /** Returns the name of an entry in the directory. Undefined to skip the entry. */
   readonly rename: (name: string) => string | undefined;
   /** Whether to keep the archive's numeric owners. Requires root. */
   readonly keepOwners: boolean;
@@ -38,9 +38,9 @@ const NO_OFFSET = { uid: 0, gid: 0 };
 /**
  * Extracts a tar archive, which may come from a hostile container, and returns the total size of its files.
  *
- * Nothing is written through a symbolic link: every part of the path to an entry must be a real folder, and entries
+ * Nothing is written through a symbolic link: every part of the path to an entry must be a real directory, and entries
  * replace links instead of following them. Links themselves are created as they are, as in `docker cp`.
- * @throws BerthError BERTH_INPUT_INVALID for entries that would leave the folder, and for devices
+ * @throws BerthError BERTH_INPUT_INVALID for entries that would leave the directory, and for devices
  */
 export async function extractArchive(
   archive: AsyncIterable<Uint8Array>,
@@ -51,8 +51,8 @@ export async function extractArchive(
   const { maxEntries = Number.POSITIVE_INFINITY } = options;
   let bytes = 0;
   let entries = 0;
-  /** Permissions and times of folders are set after everything in them has been written. */
-  const folders: { readonly path: string; readonly header: Headers }[] = [];
+  /** Permissions and times of directories are set after everything in them has been written. */
+  const directories: { readonly path: string; readonly header: Headers }[] = [];
   try {
     for await (const entry of unpack) {
       const { header } = entry;
@@ -63,11 +63,11 @@ export async function extractArchive(
         entry.resume();
         continue;
       }
-      if (path !== resolve(options.folder)) await requireFolders(dirname(path), options.folder);
+      if (path !== resolve(options.directory)) await requireDirectories(dirname(path), options.directory);
       switch (header.type) {
         case "directory":
-          await createFolder(path, header);
-          folders.push({ path, header });
+          await createDirectory(path, header);
+          directories.push({ path, header });
           break;
         case "file":
         case "contiguous-file":
@@ -76,14 +76,14 @@ export async function extractArchive(
           bytes += await createFile(path, header, entry);
           break;
         case "symlink":
-          await removeUnlessFolder(path);
+          await removeUnlessDirectory(path);
           await symlink(header.linkname ?? "", path);
           break;
         case "link":
           await createHardLink(path, header, options);
           break;
         default:
-          throw refused(header.name, `it is a ${header.type}: only files, folders and links are copied`);
+          throw refused(header.name, `it is a ${header.type}: only files, directories and links are copied`);
       }
       entry.resume();
       if (header.type !== "directory") await setMetadata(path, header, options);
@@ -93,7 +93,7 @@ export async function extractArchive(
     unpack.destroy();
     await feeding.catch(() => {});
   }
-  for (const { path, header } of folders.reverse()) await setMetadata(path, header, options);
+  for (const { path, header } of directories.reverse()) await setMetadata(path, header, options);
   return bytes;
 }
 
@@ -121,24 +121,24 @@ async function feed(archive: AsyncIterable<Uint8Array>, unpack: ReturnType<typeo
   }
 }
 
-/** Returns the path of an entry. @throws BerthError for a path outside of the folder */
-function entryPath(name: string, { folder, rename }: ExtractOptions): string | undefined {
+/** Returns the path of an entry. @throws BerthError for a path outside of the directory */
+function entryPath(name: string, { directory, rename }: ExtractOptions): string | undefined {
   if (name.includes("\0")) throw refused(name, "its name has a NUL character");
   const renamed = rename(name);
   if (renamed === undefined) return undefined;
-  const path = resolve(folder, renamed.replace(/^\/+/, ""));
-  if (!isInside(path, folder) || renamed.split("/").includes(".."))
+  const path = resolve(directory, renamed.replace(/^\/+/, ""));
+  if (!isInside(path, directory) || renamed.split("/").includes(".."))
     throw refused(name, "it would be written outside the destination");
   return path;
 }
 
-function isInside(path: string, folder: string): boolean {
-  const root = resolve(folder);
+function isInside(path: string, directory: string): boolean {
+  const root = resolve(directory);
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 }
 
-/** Creates missing folders. @throws BerthError when a part of the path below the destination is not a folder */
-async function requireFolders(path: string, root: string): Promise<void> {
+/** Creates missing directories. @throws BerthError when a part of the path below the destination is not a directory */
+async function requireDirectories(path: string, root: string): Promise<void> {
   let current = resolve(root);
   for (const name of relative(current, path)
     .split(sep)
@@ -146,15 +146,15 @@ async function requireFolders(path: string, root: string): Promise<void> {
     current = join(current, name);
     const stats = await lstatIfPresent(current);
     if (stats === undefined) await mkdir(current);
-    else if (!stats.isDirectory()) throw refused(current, "a part of its path is not a folder");
+    else if (!stats.isDirectory()) throw refused(current, "a part of its path is not a directory");
   }
 }
 
-async function createFolder(path: string, header: Headers): Promise<void> {
+async function createDirectory(path: string, header: Headers): Promise<void> {
   const stats = await lstatIfPresent(path);
   if (stats === undefined) await mkdir(path);
   else if (!stats.isDirectory())
-    throw refused(header.name, "the folder would replace an entry of another type");
+    throw refused(header.name, "the directory would replace an entry of another type");
 }
 
 async function createFile(
@@ -162,7 +162,7 @@ async function createFile(
   header: Headers,
   content: AsyncIterable<Uint8Array>,
 ): Promise<number> {
-  await removeUnlessFolder(path, header.name);
+  await removeUnlessDirectory(path, header.name);
   // Fails when the name exists, because an existing file was removed before.
   const file = await open(path, FILE_FLAGS, 0o600);
   let bytes = 0;
@@ -184,19 +184,19 @@ async function createFile(
 async function createHardLink(path: string, header: Headers, options: ExtractOptions): Promise<void> {
   const target = entryPath(header.linkname ?? "", options);
   if (target === undefined) throw refused(header.name, "it links to a file outside the archive");
-  await requireFolders(dirname(target), options.folder);
+  await requireDirectories(dirname(target), options.directory);
   const stats = await lstatIfPresent(target);
   if (stats === undefined || stats.isDirectory())
     throw refused(header.name, "it links to a file that does not exist");
-  await removeUnlessFolder(path, header.name);
+  await removeUnlessDirectory(path, header.name);
   await link(target, path);
 }
 
 /** Removes a file or a link that an entry replaces. */
-async function removeUnlessFolder(path: string, name = path): Promise<void> {
+async function removeUnlessDirectory(path: string, name = path): Promise<void> {
   const stats = await lstatIfPresent(path);
   if (stats === undefined) return;
-  if (stats.isDirectory()) throw refused(name, "it would replace a folder");
+  if (stats.isDirectory()) throw refused(name, "it would replace a directory");
   await unlink(path).catch(() => rm(path, { force: true }));
 }
 

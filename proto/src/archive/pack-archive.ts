@@ -5,9 +5,9 @@ import { type Headers, pack } from "tar-stream";
 import { BerthError } from "../errors.js";
 
 export interface PackOptions {
-  /** The file or folder to pack. */
+  /** The file or directory to pack. */
   readonly path: string;
-  /** The name of the root in the archive. "." for the contents of a folder. */
+  /** The name of the root in the archive. "." for the contents of a directory. */
   readonly root: string;
   /** Whether to follow `path` if it is a symbolic link. Links below it stay links. */
   readonly followLink: boolean;
@@ -23,7 +23,7 @@ export interface PackOptions {
 const READ_BYTES = 256 * 1024;
 const MODE_BITS = 0o7777;
 
-/** Yields a tar archive of a file or a folder. Reads only as fast as the consumer. */
+/** Yields a tar archive of a file or a directory. Reads only as fast as the consumer. */
 export async function* packArchive(options: PackOptions): AsyncGenerator<Uint8Array> {
   const archive = pack();
   const packing = addRoot(archive, options).then(

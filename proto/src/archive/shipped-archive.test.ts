@@ -49,17 +49,17 @@ async function* archiveOf(entries: readonly (Headers & { readonly content?: stri
   for await (const chunk of archive) yield chunk as Uint8Array;
 }
 
-async function makeFolder(name: string, files: readonly string[]): Promise<string> {
-  const folder = join(root, name);
-  await mkdir(join(folder, "sub"), { recursive: true });
-  for (const file of files) await writeFile(join(folder, file), file);
-  return folder;
+async function makeDirectory(name: string, files: readonly string[]): Promise<string> {
+  const directory = join(root, name);
+  await mkdir(join(directory, "sub"), { recursive: true });
+  for (const file of files) await writeFile(join(directory, file), file);
+  return directory;
 }
 
 describe("the archive of a shipped mount", () => {
   test("depends on the files and their modes, but not on their times and the order of their creation", async () => {
-    const first = await makeFolder("a", ["x", "sub/y", "z"]);
-    const second = await makeFolder("b", ["z", "sub/y", "x"]);
+    const first = await makeDirectory("a", ["x", "sub/y", "z"]);
+    const second = await makeDirectory("b", ["z", "sub/y", "x"]);
     await utimes(join(second, "x"), 1_000, 1_000);
     const digest = await digestOf(first);
     expect(await digestOf(second)).toBe(digest);
@@ -67,12 +67,12 @@ describe("the archive of a shipped mount", () => {
     expect(await digestOf(second)).not.toBe(digest);
   });
 
-  test("restores a folder with its modes and links", async () => {
-    const folder = await makeFolder("from", ["run.sh", "sub/y"]);
-    await chmod(join(folder, "run.sh"), 0o750);
-    await symlink("/etc/hostname", join(folder, "outside"));
+  test("restores a directory with its modes and links", async () => {
+    const directory = await makeDirectory("from", ["run.sh", "sub/y"]);
+    await chmod(join(directory, "run.sh"), 0o750);
+    await symlink("/etc/hostname", join(directory, "outside"));
     const sizes: ShippedSize[] = [];
-    await extract(packShipped(folder, (size) => void sizes.push(size)));
+    await extract(packShipped(directory, (size) => void sizes.push(size)));
     const shipped = join(root, "to");
     expect((await readdir(shipped)).toSorted()).toEqual(["outside", "run.sh", "sub"]);
     expect(await readFile(join(shipped, "sub/y"), "utf8")).toBe("sub/y");
@@ -88,23 +88,23 @@ describe("the archive of a shipped mount", () => {
     expect(await readFile(join(root, "to"), "utf8")).toBe("events {}");
   });
 
-  test("refuses sockets, and folders that are too large or have too many files", async () => {
-    const folder = await makeFolder("large", []);
-    await writeFile(join(folder, "sparse"), "");
-    await truncate(join(folder, "sparse"), MAX_SHIPPED_BYTES + 1);
-    await expect(digestOf(folder)).rejects.toThrow(/large is larger than 64 MiB$/);
-    await truncate(join(folder, "sparse"), 0);
-    const server = createServer().listen(join(folder, "socket"));
-    await expect(digestOf(folder)).rejects.toThrow(/it is a device, a pipe or a socket/);
+  test("refuses sockets, and directories that are too large or have too many files", async () => {
+    const directory = await makeDirectory("large", []);
+    await writeFile(join(directory, "sparse"), "");
+    await truncate(join(directory, "sparse"), MAX_SHIPPED_BYTES + 1);
+    await expect(digestOf(directory)).rejects.toThrow(/large is larger than 64 MiB$/);
+    await truncate(join(directory, "sparse"), 0);
+    const server = createServer().listen(join(directory, "socket"));
+    await expect(digestOf(directory)).rejects.toThrow(/it is a device, a pipe or a socket/);
     await new Promise((resolve) => server.close(resolve));
     const many = Array.from({ length: MAX_SHIPPED_ENTRIES }, (_, index) => `f${index}`);
-    for (const name of many) await writeFile(join(folder, name), "");
-    await expect(digestOf(folder)).rejects.toThrow(/more than 10000 files and folders$/);
+    for (const name of many) await writeFile(join(directory, name), "");
+    await expect(digestOf(directory)).rejects.toThrow(/more than 10000 files and directories$/);
   });
 
   test.each<[string, readonly Headers[]]>([
     ["a link to a file of the host", [{ name: "shipped", type: "symlink", linkname: "/etc/shadow" }]],
-    ["a path out of the folder", [{ name: "shipped/../../outside" }]],
+    ["a path out of the directory", [{ name: "shipped/../../outside" }]],
     ["nothing but other names", [{ name: "../outside" }, { name: "/etc/passwd" }]],
     ["a device", [{ name: "shipped", type: "character-device" }]],
     [

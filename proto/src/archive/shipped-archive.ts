@@ -4,30 +4,30 @@ import { BerthError } from "../errors.js";
 import { extractArchive } from "./extract-archive.js";
 import { packArchive } from "./pack-archive.js";
 
-// The archive of a shipped mount: one file or folder that a client sends to nodes, where containers mount it.
+// The archive of a shipped mount: one file or directory that a client sends to nodes, where containers mount it.
 
 /** Maximum total size of the files. Larger contents belong in images or volumes. */
 export const MAX_SHIPPED_BYTES = 64 * 1024 * 1024;
-/** Maximum number of files, folders and links. */
+/** Maximum number of files, directories and links. */
 export const MAX_SHIPPED_ENTRIES = 10_000;
 /** The headers and the padding of one entry with the longest path. */
 const MAX_HEADER_BYTES = 8 * 1024;
 /** Maximum size of the archive, which follows from the other limits. */
 export const MAX_SHIPPED_ARCHIVE_BYTES = MAX_SHIPPED_BYTES + MAX_SHIPPED_ENTRIES * MAX_HEADER_BYTES;
-/** The name of the file or folder in the archive. */
+/** The name of the file or directory in the archive. */
 const ROOT = "shipped";
 
 /** The size of an archive's contents. */
 export interface ShippedSize {
-  /** Files, folders and links. */
+  /** Files, directories and links. */
   readonly entries: number;
   readonly files: number;
   readonly bytes: number;
 }
 
 /**
- * Yields the archive of a file or folder. A link at the path itself is followed, as by a bind mount. Equal files with
- * equal owners and modes have equal archives, whenever they were written.
+ * Yields the archive of a file or directory. A link at the path itself is followed, as by a bind mount. Equal files
+ * with equal owners and modes have equal archives, whenever they were written.
  *
  * @param onSize called with the size so far
  * @throws BerthError BERTH_INPUT_INVALID when it is too large, or contains a device, a pipe or a socket
@@ -40,7 +40,7 @@ export async function* packShipped(
   const onEntry = (bytes: number): void => {
     size = { ...size, entries: size.entries + 1, bytes: size.bytes + bytes };
     if (size.entries > MAX_SHIPPED_ENTRIES) {
-      throw invalid(`${path} has more than ${MAX_SHIPPED_ENTRIES} files and folders`);
+      throw invalid(`${path} has more than ${MAX_SHIPPED_ENTRIES} files and directories`);
     }
     if (size.bytes > MAX_SHIPPED_BYTES) {
       throw invalid(`${path} is larger than ${MAX_SHIPPED_BYTES / (1024 * 1024)} MiB`);
@@ -62,7 +62,7 @@ export async function* packShipped(
 }
 
 export interface ShippedExtraction {
-  /** The path of the file or folder to create. It appears once it is complete. */
+  /** The path of the file or directory to create. It appears once it is complete. */
   readonly path: string;
   /** Offset of the archive's owners, for containers whose users the host remaps. */
   readonly ownerOffset: { readonly uid: number; readonly gid: number };
@@ -70,43 +70,43 @@ export interface ShippedExtraction {
 
 /**
  * Extracts an archive, which a hostile client may have created. Nothing is written outside the path, and the result is
- * always a file or a folder, because Docker would follow a link to the host's files.
+ * always a file or a directory, because Docker would follow a link to the host's files.
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export async function extractShipped(
   archive: AsyncIterable<Uint8Array>,
   { path, ownerOffset }: ShippedExtraction,
 ): Promise<void> {
-  const folder = `${path}.new`;
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { mode: 0o700 });
+  const directory = `${path}.new`;
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { mode: 0o700 });
   try {
     await extractArchive(archive, {
-      folder,
+      directory,
       ownerOffset,
       keepOwners: true,
       keepTimes: false,
       maxEntries: MAX_SHIPPED_ENTRIES,
       rename: renamedEntry,
     });
-    const extracted = join(folder, ROOT);
-    await requireFileOrFolder(extracted);
+    const extracted = join(directory, ROOT);
+    await requireFileOrDirectory(extracted);
     await rename(extracted, path);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
-/** Returns the name of an entry. Undefined for an entry that is not part of the file or folder. */
+/** Returns the name of an entry. Undefined for an entry that is not part of the file or directory. */
 function renamedEntry(name: string): string | undefined {
   const path = name.replace(/\/+$/, "");
   return path === ROOT || path.startsWith(`${ROOT}/`) ? path : undefined;
 }
 
-async function requireFileOrFolder(path: string): Promise<void> {
+async function requireFileOrDirectory(path: string): Promise<void> {
   const stats = await lstat(path).catch(() => undefined);
   if (stats?.isFile() || stats?.isDirectory()) return;
-  throw invalid("the root of a shipped mount's archive is neither a file nor a folder");
+  throw invalid("the root of a shipped mount's archive is neither a file nor a directory");
 }
 
 function invalid(message: string): BerthError {

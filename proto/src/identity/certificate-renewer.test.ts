@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { issueCertificate } from "./authority.js";
 import { keepCertificateValid } from "./certificate-renewer.js";
-import { type IdentityFiles, IdentityFolder } from "./identity-folder.js";
+import { IdentityDirectory, type IdentityFiles } from "./identity-directory.js";
 import { RenewalDemand } from "./renewal-demand.js";
 import { HOUR_MS, TestAuthority } from "./testing/test-authority.js";
 
@@ -12,15 +12,15 @@ const NODE = { kind: "node", id: "n1" } as const;
 
 let path: string;
 let ca: TestAuthority;
-let folder: IdentityFolder;
+let directory: IdentityDirectory;
 let files: IdentityFiles;
 
 beforeEach(async () => {
   path = await mkdtemp(join(tmpdir(), "berth-renewer-"));
   ca = await TestAuthority.create();
-  folder = await IdentityFolder.open(path);
-  const certificate = await ca.certify(await folder.prepareKey(), NODE);
-  files = await folder.store({ certificate, authorities: ca.certificate });
+  directory = await IdentityDirectory.open(path);
+  const certificate = await ca.certify(await directory.prepareKey(), NODE);
+  files = await directory.store({ certificate, authorities: ca.certificate });
 });
 
 afterEach(() => rm(path, { recursive: true, force: true }));
@@ -29,8 +29,8 @@ afterEach(() => rm(path, { recursive: true, force: true }));
 const QUIET_MS = 100;
 
 /**
- * Runs the renewer at a time until it has renewed the certificate, or has failed to, or `maxMs` are over. Returns what it
- * did.
+ * Runs the renewer at a time until it has renewed the certificate, or has failed to, or `maxMs` are over. Returns what
+ * it did.
  */
 async function runAt(
   nowMs: number,
@@ -43,7 +43,7 @@ async function runAt(
   const stop = (): void => stopping.abort();
   const running = keepCertificateValid(
     {
-      folder,
+      directory,
       files,
       jitter: 0.5,
       graceMs: HOUR_MS,
@@ -80,12 +80,12 @@ test("keepCertificateValid renews a certificate with a new key after half of its
   const { renewed } = await runAt(Date.now() + HOUR_MS / 2, issue);
   expect(renewed).toHaveLength(1);
   expect(renewed[0]?.key).not.toBe(files.key);
-  expect(await folder.load()).toEqual(renewed[0]);
+  expect(await directory.load()).toEqual(renewed[0]);
 });
 
 test("keepCertificateValid leaves a young certificate alone", async () => {
   const { renewed } = await runAt(Date.now() - HOUR_MS / 2, issue, { maxMs: QUIET_MS });
-  expect([renewed, await folder.load()]).toEqual([[], files]);
+  expect([renewed, await directory.load()]).toEqual([[], files]);
 });
 
 test("keepCertificateValid replaces a certificate that was issued by a clock that was ahead", async () => {
@@ -105,7 +105,7 @@ test("keepCertificateValid pauses after a renewal whose certificate is not valid
   const stopping = new AbortController();
   const running = keepCertificateValid(
     {
-      folder,
+      directory,
       files,
       jitter: 0.5,
       graceMs: HOUR_MS,
@@ -150,5 +150,5 @@ test("keepCertificateValid renews again when the demand came during a renewal", 
 test("keepCertificateValid keeps the certificate when the renewal fails", async () => {
   const { failures } = await runAt(Date.now() + HOUR_MS / 2, () => Promise.reject(new Error("no leader")));
   expect(failures).toEqual([new Error("no leader")]);
-  expect(await folder.load()).toEqual(files);
+  expect(await directory.load()).toEqual(files);
 });

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createRequest } from "./authority.js";
 import { certificateFacts, parseCertificate } from "./certificate.js";
-import type { IdentityFiles, IdentityFolder } from "./identity-folder.js";
+import type { IdentityDirectory, IdentityFiles } from "./identity-directory.js";
 import { renewalState } from "./renewal.js";
 import type { RenewalDemand } from "./renewal-demand.js";
 
@@ -13,8 +13,8 @@ const MAX_RETRY_MS = 5 * 60_000;
 const MAX_SLEEP_MS = 60 * 60_000;
 
 export interface CertificateRenewerOptions {
-  readonly folder: IdentityFolder;
-  /** The identity in the folder. */
+  readonly directory: IdentityDirectory;
+  /** The identity in the directory. */
   readonly files: IdentityFiles;
   /** Asks a server for the next certificate. */
   readonly requestCertificate: (request: string, signal: AbortSignal) => Promise<Omit<IdentityFiles, "key">>;
@@ -30,8 +30,8 @@ export interface CertificateRenewerOptions {
 }
 
 /**
- * Renews the certificate in a folder after half of its validity, with a new key, until the signal fires. Retries failed
- * renewals: the certificate stays valid for a while, and can then still be used for its renewal during the grace
+ * Renews the certificate in a directory after half of its validity, with a new key, until the signal fires. Retries
+ * failed renewals: the certificate stays valid for a while, and can then still be used for its renewal during the grace
  * period.
  */
 export async function keepCertificateValid(
@@ -77,9 +77,9 @@ function isValidYet({ certificate }: IdentityFiles, nowMs: number): boolean {
 }
 
 async function renew(
-  { folder, requestCertificate }: CertificateRenewerOptions,
+  { directory, requestCertificate }: CertificateRenewerOptions,
   signal: AbortSignal,
 ): Promise<IdentityFiles> {
-  const request = await createRequest(await folder.prepareKey());
-  return folder.store(await requestCertificate(request, signal));
+  const request = await createRequest(await directory.prepareKey());
+  return directory.store(await requestCertificate(request, signal));
 }

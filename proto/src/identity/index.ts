@@ -37,7 +37,7 @@ export {
   parseClusterUri,
   parseIdentityUri,
 } from "./identity.js";
-export { type IdentityFiles, IdentityFolder, type IdentityPaths } from "./identity-folder.js";
+export { IdentityDirectory, type IdentityFiles, type IdentityPaths } from "./identity-directory.js";
 export {
   createJoinToken,
   joinKindWord,

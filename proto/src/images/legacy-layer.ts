@@ -1,16 +1,16 @@
 import { createHash } from "node:crypto";
 
 /**
- * Returns the digest of a layer in an archive that Docker before 25.0 has written, where the folder of a layer has another
- * name than its digest: the hash of its description, of the name of the folder below it, and of the digests of all layers
- * up to it. Returns undefined when the name is not that of one of the layers.
+ * Returns the digest of a layer in an archive that Docker before 25.0 has written, where the directory of a layer has
+ * another name than its digest: the hash of its description, of the name of the directory below it, and of the digests
+ * of all layers up to it. Returns undefined when the name is not that of one of the layers.
  *
- * @param folder name of the folder
- * @param description the file `json` in the folder
+ * @param directory name of the directory
+ * @param description the file `json` in the directory
  * @param layers digests of the layers of the image, in order
  */
 export function legacyLayerDigest(
-  folder: string,
+  directory: string,
   description: Buffer,
   layers: readonly string[],
 ): string | undefined {
@@ -20,7 +20,7 @@ export function legacyLayerDigest(
   const candidates = os === undefined ? [fields] : [fields, { ...fields, os }];
   const chainIds = chainIdsOf(layers);
   const index = chainIds.findIndex((chainId) =>
-    candidates.some((candidate) => sortedHash({ ...candidate, layer_id: chainId, ...below }) === folder),
+    candidates.some((candidate) => sortedHash({ ...candidate, layer_id: chainId, ...below }) === directory),
   );
   return layers[index];
 }

@@ -21,11 +21,11 @@ const BLOB_NAME = /^blobs\/sha256\/([a-f0-9]{64})$/;
 export type LayerReader = (content: Readable, digest: string | undefined) => Promise<void>;
 
 /**
- * Reads an archive of one image, as `docker save` writes it, and returns the configuration of the image. Layers are passed
- * to `onLayer` one after another, in no particular order.
+ * Reads an archive of one image, as `docker save` writes it, and returns the configuration of the image. Layers are
+ * passed to `onLayer` one after another, in no particular order.
  *
- * Docker before 25.0 names layers `ID/layer.tar`. Later versions write the layout of OCI with `blobs/sha256/DIGEST`. With
- * containerd's image store, layers can be compressed.
+ * Docker before 25.0 names layers `ID/layer.tar`. Later versions write the layout of OCI with `blobs/sha256/DIGEST`.
+ * With containerd's image store, layers can be compressed.
  *
  * @param layers digests of the layers of the image, in order
  * @throws BerthError BERTH_IMAGE_INVALID; the errors of the archive's stream and of `onLayer`
@@ -73,9 +73,9 @@ function digestOf(
 ): string | undefined {
   const [, hex] = BLOB_NAME.exec(name) ?? [];
   if (hex !== undefined) return `sha256:${hex}`;
-  const folder = name.slice(0, name.lastIndexOf("/"));
-  const description = documents.get(`${folder}/json`);
-  return description && legacyLayerDigest(folder, description, layers);
+  const directory = name.slice(0, name.lastIndexOf("/"));
+  const description = documents.get(`${directory}/json`);
+  return description && legacyLayerDigest(directory, description, layers);
 }
 
 async function readLayer(

@@ -135,7 +135,10 @@ function checkContainer(container: ContainerSpec, path: string, check: Check): v
   check.text("runtimes", `${path}.runtime`, { what: `runtime ${runtime}`, value: runtime });
 }
 
-/** Checks the devices that a driver adds to the container. They have no path, so policies call them `/dev/DRIVER/DEVICE`. */
+/**
+ * Checks the devices that a driver adds to the container. They have no path, so policies call them
+ * `/dev/DRIVER/DEVICE`.
+ */
 function checkDeviceRequest(request: DeviceRequest, path: string, check: Check): void {
   const { driver, deviceIds, capabilities } = request;
   const kinds = capabilities.includes(GPU_CAPABILITY) ? [GPU_CAPABILITY] : driver === "" ? capabilities : [];
@@ -195,7 +198,7 @@ function checkMount({ kind, readOnly }: Mount, path: string, check: Check): void
       }
       return;
     }
-    // A tmpfs has no source. An image and the copy of a shipped folder are not parts of the host.
+    // A tmpfs has no source. An image and the copy of a shipped directory are not parts of the host.
     case "tmpfs":
     case "image":
     case "shipped":

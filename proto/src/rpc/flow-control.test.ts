@@ -43,18 +43,18 @@ test("a server with TLS sets the flow control windows of its connections", async
 });
 
 test("a server on a unix socket sets the flow control windows of its connections", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "berth-windows-"));
-  cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-  const path = join(folder, "server.sock");
+  const directory = await mkdtemp(join(tmpdir(), "berth-windows-"));
+  cleanUps.push(() => rm(directory, { recursive: true, force: true }));
+  const path = join(directory, "server.sock");
   const server = await startRpcServer({ listener: { kind: "unix", path }, services: [peerService()] });
   cleanUps.push(() => server.close(0));
   await expectWindows(connectHttp2("http://localhost", { createConnection: () => connect({ path }) }));
 });
 
 test("a call that is full in both directions does not block itself", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "berth-windows-"));
-  cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-  const path = join(folder, "server.sock");
+  const directory = await mkdtemp(join(tmpdir(), "berth-windows-"));
+  cleanUps.push(() => rm(directory, { recursive: true, force: true }));
+  const path = join(directory, "server.sock");
   const definition = { exec: ControlServiceService.exec };
   const echo = rpcService(definition, {
     async *exec(requests): AsyncGenerator<ExecResponse> {

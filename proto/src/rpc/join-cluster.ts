@@ -1,7 +1,7 @@
 import { ControlServiceService, type JoinResponse } from "../../gen/berth/v1/control.js";
 import { createRequest } from "../identity/authority.js";
 import { fetchAuthority } from "../identity/fetch-authority.js";
-import type { IdentityFiles, IdentityFolder } from "../identity/identity-folder.js";
+import type { IdentityDirectory, IdentityFiles } from "../identity/identity-directory.js";
 import { parseJoinToken } from "../identity/join-token.js";
 import { createRpcClient } from "./client.js";
 import { RotatingIdentity } from "./rpc-identity.js";
@@ -13,8 +13,8 @@ export interface JoinClusterOptions {
   readonly token: string;
   /** Name of this host. */
   readonly hostname: string;
-  /** The folder for the identity. */
-  readonly folder: IdentityFolder;
+  /** The directory for the identity. */
+  readonly directory: IdentityDirectory;
 }
 
 export interface JoinedCluster {
@@ -26,26 +26,26 @@ export interface JoinedCluster {
 }
 
 /**
- * Joins a cluster, and stores the certificate in the folder.
+ * Joins a cluster, and stores the certificate in the directory.
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
  */
 export async function joinCluster(options: JoinClusterOptions, signal: AbortSignal): Promise<JoinedCluster> {
   const { certificate, authorities, servers, awaitsApproval } = await requestJoin(options, signal);
-  return { files: await options.folder.store({ certificate, authorities }), servers, awaitsApproval };
+  return { files: await options.directory.store({ certificate, authorities }), servers, awaitsApproval };
 }
 
 /**
  * Checks that the server has a certificate of the token's CA, and sends the token and a certificate request. The caller
- * stores the certificate. The private key stays in the folder.
+ * stores the certificate. The private key stays in the directory.
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
  */
 export async function requestJoin(
-  { address, token, hostname, folder }: JoinClusterOptions,
+  { address, token, hostname, directory }: JoinClusterOptions,
   signal: AbortSignal,
 ): Promise<JoinResponse> {
   const { authorityFingerprint: fingerprint } = parseJoinToken(token);
   const { x509 } = await fetchAuthority({ address, fingerprint }, signal);
-  const certificateRequest = await createRequest(await folder.prepareKey());
+  const certificateRequest = await createRequest(await directory.prepareKey());
   const identity = new RotatingIdentity({ authorities: x509.toString(), leaf: undefined });
   const client = createRpcClient(ControlServiceService, { address, identity });
   try {

@@ -6,7 +6,7 @@ import {
   type Trust,
   verifyCertificate,
 } from "../identity/certificate.js";
-import type { IdentityFiles } from "../identity/identity-folder.js";
+import type { IdentityFiles } from "../identity/identity-directory.js";
 import { isKeyOf } from "../identity/private-key.js";
 
 /** The certificates and keys with which one side of a TLS connection authenticates and verifies, in PEM. */
@@ -17,7 +17,7 @@ export interface TlsMaterial {
   readonly leaf: { readonly certificate: string; readonly key: string } | undefined;
 }
 
-/** Returns the TLS material of an identity in a folder. */
+/** Returns the TLS material of an identity in a directory. */
 export function tlsMaterialOf({ authorities, certificate, key }: IdentityFiles): TlsMaterial {
   return { authorities, leaf: { certificate, key } };
 }
@@ -65,10 +65,11 @@ export function trustOf(material: TlsMaterial): Trust {
 }
 
 /**
- * Returns the certificates that a server presents, in PEM: its own, then those that lead to a trusted authority, then the
- * authority, which joining hosts compare.
+ * Returns the certificates that a server presents, in PEM: its own, then those that lead to a trusted authority, then
+ * the authority, which joining hosts compare.
  * @param certificate the server's certificate, followed by the cross-signed certificates of the authorities
- * @param fingerprint of the authority. By default, the chain is as long as possible: it leads to the oldest authority, and
+ * @param fingerprint of the authority. By default, the chain is as long as possible: it leads to the oldest authority,
+ * and
  *        contains all later ones
  */
 export function serverChain(certificate: string, trust: Trust, fingerprint?: string): string {

@@ -15,17 +15,17 @@ import type { CallContext, RpcHandlers } from "./types.js";
 
 type CheckLeader = RpcHandlers<typeof PeerServiceService>["checkLeader"];
 
-let folder: string;
+let directory: string;
 let path: string;
 const cleanUps: (() => unknown)[] = [];
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-socket-"));
-  path = join(folder, "berth", "server.sock");
+  directory = await mkdtemp(join(tmpdir(), "berth-socket-"));
+  path = join(directory, "berth", "server.sock");
 });
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
-  await rm(folder, { recursive: true, force: true });
+  await rm(directory, { recursive: true, force: true });
 });
 
 async function serve(checkLeader: CheckLeader = async () => ({ reachable: true })): Promise<RpcServer> {
@@ -48,27 +48,27 @@ function call(): Promise<{ readonly reachable: boolean }> {
 /** Leaves a socket on which no process listens, as a killed process does. */
 async function leaveStaleSocket(): Promise<void> {
   await mkdir(dirname(path));
-  const other = createServer().listen(join(folder, "other.sock"));
+  const other = createServer().listen(join(directory, "other.sock"));
   await once(other, "listening");
   // Node.js removes only the path on which it has listened.
-  await link(join(folder, "other.sock"), path);
+  await link(join(directory, "other.sock"), path);
   await new Promise((resolve) => other.close(resolve));
 }
 
-test("a server listens in a folder whose parent it cannot write to", async () => {
+test("a server listens in a directory whose parent it cannot write to", async () => {
   await mkdir(dirname(path));
-  const before = readdirSync(folder);
+  const before = readdirSync(directory);
   const changes: string[] = [];
-  const watcher = watch(folder, (_, name) => changes.push(String(name)));
+  const watcher = watch(directory, (_, name) => changes.push(String(name)));
   cleanUps.push(() => watcher.close());
   await serve();
   await setImmediate();
   expect(await call()).toEqual({ reachable: true });
   expect(changes).toEqual([]);
-  expect(readdirSync(folder)).toEqual(before);
+  expect(readdirSync(directory)).toEqual(before);
 });
 
-test("a server creates the folder of its socket, which only its user can open", async () => {
+test("a server creates the directory of its socket, which only its user can open", async () => {
   await serve();
   expect(statSync(path).mode & 0o777).toBe(0o600);
   expect(await call()).toEqual({ reachable: true });

@@ -16,19 +16,19 @@ export function unixAddress(path: string): string {
 }
 
 /**
- * Lets a gRPC server listen on a unix socket that only the user of this process can open. Returns a function that removes
- * the socket.
+ * Lets a gRPC server listen on a unix socket that only the user of this process can open. Returns a function that
+ * removes the socket.
  *
- * The socket is created in a folder of this user and moved once its mode is set. With its final name, other users could
- * connect until then.
+ * The socket is created in a directory of this user and moved once its mode is set. With its final name, other users
+ * could connect until then.
  * @throws BerthError BERTH_ADDRESS_IN_USE when another process listens on it
  */
 export async function listenUnix(server: Server, path: string): Promise<() => void> {
   await prepareSocketPath(path);
   // No longer than the usual name of the socket: the kernel limits paths of sockets to 107 bytes. join() would drop the
-  // dot, and with it the separator: the folder would be beside that of the socket, where this user may not write.
-  const folder = await mkdtemp(`${dirname(path)}/.`);
-  const created = join(folder, "s");
+  // dot, and with it the separator: the directory would be beside that of the socket, where this user may not write.
+  const directory = await mkdtemp(`${dirname(path)}/.`);
+  const created = join(directory, "s");
   try {
     await bind(server, created);
     await chmod(created, SOCKET_MODE);
@@ -36,7 +36,7 @@ export async function listenUnix(server: Server, path: string): Promise<() => vo
     await rename(created, path);
     return () => removeSocket(path, ino);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -55,7 +55,7 @@ function removeSocket(path: string, ino: number): void {
 }
 
 /**
- * Creates the folder of a socket, and removes the socket that a killed server has left there.
+ * Creates the directory of a socket, and removes the socket that a killed server has left there.
  * @throws BerthError BERTH_ADDRESS_IN_USE when a process listens on it
  */
 async function prepareSocketPath(path: string): Promise<void> {

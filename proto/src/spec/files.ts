@@ -11,7 +11,10 @@ export const MAX_FILES_PER_SERVICE = 100;
 /** Limit of all labels of one secret or config, in bytes. */
 const MAX_LABEL_BYTES = 16 * 1024;
 
-/** Limit of a secret in an environment variable. The kernel accepts 128 KiB for a variable, and 2 MiB for all of a program. */
+/**
+ * Limit of a secret in an environment variable. The kernel accepts 128 KiB for a variable, and 2 MiB for all of a
+ * program.
+ */
 const MAX_ENVIRONMENT_BYTES = 32 * 1024;
 const MAX_VARIABLE_LENGTH = 255;
 
@@ -20,7 +23,9 @@ export const MAX_PLACEHOLDER_PROBLEMS = 20;
 
 /** Permission bits of a file without a mode, as in Docker Swarm. */
 export const DEFAULT_FILE_MODE = 0o444;
-/** Docker accepts the bits for set-user-ID, set-group-ID and sticky, which have no effect: the file system has nosuid. */
+/**
+ * Docker accepts the bits for set-user-ID, set-group-ID and sticky, which have no effect: the file system has nosuid.
+ */
 const MAX_FILE_MODE = 0o7777;
 /** The kernel reserves the highest number. */
 const MAX_USER_NUMBER = 2 ** 32 - 2;
@@ -37,7 +42,9 @@ export function describeFileTarget({ target, env }: Pick<FileMount, "target" | "
   return env === "" ? target : `env ${env}`;
 }
 
-/** Returns why content cannot be the value of an environment variable; undefined when it can. Never quotes the content. */
+/**
+ * Returns why content cannot be the value of an environment variable; undefined when it can. Never quotes the content.
+ */
 export function environmentValueProblem(content: Uint8Array): string | undefined {
   if (content.length > MAX_ENVIRONMENT_BYTES) {
     return `the content is too large for an environment variable (${content.length} bytes, maximum ${MAX_ENVIRONMENT_BYTES})`;
@@ -147,7 +154,7 @@ function targetProblem(target: string): string | undefined {
   return undefined;
 }
 
-/** Returns the folders of a path, for example /a and /a/b of /a/b/c. */
+/** Returns the directories of a path, for example /a and /a/b of /a/b/c. */
 function parentPaths(target: string): readonly string[] {
   const parts = target.split("/").slice(1, -1);
   return parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
@@ -167,7 +174,9 @@ function validateTemplate(content: Uint8Array, report: Report): void {
     report("template", `line ${template.slice(0, start).split("\n").length}: ${message}`);
 }
 
-/** Returns the violations of a secret or config that a client wants to store. The messages never contain its content. */
+/**
+ * Returns the violations of a secret or config that a client wants to store. The messages never contain its content.
+ */
 export function validateFileContent(file: FileContent): readonly Violation[] {
   const violations: Violation[] = [];
   const report: Report = (path, message) => violations.push({ path, message });

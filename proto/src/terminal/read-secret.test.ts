@@ -9,13 +9,13 @@ const signal = new AbortController().signal;
 const ctrl = (letter: string): string => String.fromCharCode(letter.charCodeAt(0) - 64);
 const BACKSPACE = "\x7f";
 
-let folder: string;
+let directory: string;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-secret-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-secret-"));
 });
 
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(directory, { recursive: true, force: true }));
 
 /** A terminal that records its modes and what is written to it. */
 class FakeTerminal extends PassThrough {
@@ -36,7 +36,7 @@ class FakeTerminal extends PassThrough {
 }
 
 async function readFile(content: string | Buffer): Promise<string> {
-  const file = join(folder, "secret");
+  const file = join(directory, "secret");
   await writeFile(file, content);
   return new FakeTerminal().askForToken(file);
 }

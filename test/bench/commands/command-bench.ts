@@ -32,8 +32,8 @@ const TRANSFERS: readonly Transfer[] = [
 /** The service with the file that is copied. */
 const SERVICE = "bench";
 const PORT = 9_000;
-const FOLDER = "/www";
-const FILE = `${FOLDER}/data`;
+const DIRECTORY = "/www";
+const FILE = `${DIRECTORY}/data`;
 const ATTACHED = "bench-attached";
 
 export interface CommandBenchOptions {
@@ -47,12 +47,12 @@ export interface CommandBenchOptions {
 export class CommandBench {
   readonly transfers = TRANSFERS;
   readonly #options: CommandBenchOptions;
-  readonly #folder: string;
+  readonly #directory: string;
   readonly #containerId: string;
 
-  private constructor(options: CommandBenchOptions, folder: string, containerId: string) {
+  private constructor(options: CommandBenchOptions, directory: string, containerId: string) {
     this.#options = options;
-    this.#folder = folder;
+    this.#directory = directory;
     this.#containerId = containerId;
   }
 
@@ -60,7 +60,7 @@ export class CommandBench {
   static async start(options: CommandBenchOptions): Promise<CommandBench> {
     const { lab, image, bytes, signal } = options;
     const mebibytes = bytes / 1024 ** 2;
-    const script = `busybox mkdir -p ${FOLDER}; busybox dd if=/dev/urandom of=${FILE} bs=1M count=${mebibytes} 2>/dev/null; exec busybox httpd -f -p ${PORT} -h ${FOLDER}`;
+    const script = `busybox mkdir -p ${DIRECTORY}; busybox dd if=/dev/urandom of=${FILE} bs=1M count=${mebibytes} 2>/dev/null; exec busybox httpd -f -p ${PORT} -h ${DIRECTORY}`;
     const create = [
       "service",
       "create",
@@ -84,7 +84,7 @@ export class CommandBench {
   /** Returns the seconds that one transfer took. */
   async transfer(transfer: Transfer): Promise<number> {
     const { image, bytes } = this.#options;
-    const local = join(this.#folder, "file");
+    const local = join(this.#directory, "file");
     const zeros = ["busybox", "head", "-c", String(bytes), "/dev/zero"];
     switch (transfer) {
       case "cp from":
@@ -122,7 +122,7 @@ export class CommandBench {
   }
 
   async close(): Promise<void> {
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.#directory, { recursive: true, force: true });
   }
 
   #berth(...args: readonly string[]): ChildProcess {

@@ -19,13 +19,13 @@ const LINEAR: Goal = { kind: "at-most", value: 1.5 };
 const MIB = 1024 * 1024;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  const folder = mkdtempSync(join(tmpdir(), "berth-bench-compose-"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-bench-compose-"));
   try {
     const count = context.isSmoke ? SMOKE_SERVICES : SERVICES;
     const few = context.isSmoke ? SMOKE_SERVICES / 4 : FEW_SERVICES;
-    const large = writeStack(folder, count);
+    const large = writeStack(directory, count);
     const figures = measureFile("generated", large, context);
-    const small = repeat("specs", writeStack(folder, few), context).map(({ cpuMs }) => cpuMs / few);
+    const small = repeat("specs", writeStack(directory, few), context).map(({ cpuMs }) => cpuMs / few);
     const largeCpu = median(repeat("specs", large, context).map(({ cpuMs }) => cpuMs / count));
     const growth = small.map((cpuMs) => largeCpu / cpuMs);
     const { file } = context.options;
@@ -35,12 +35,12 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
       ...(file === undefined ? [] : measureFile("file", file, context)),
     ];
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
 }
 
-function writeStack(folder: string, services: number): string {
-  const path = join(folder, `stack-${services}.yaml`);
+function writeStack(directory: string, services: number): string {
+  const path = join(directory, `stack-${services}.yaml`);
   writeFileSync(path, generateStack(services));
   return path;
 }

@@ -26,20 +26,20 @@ export interface TestImage {
 
 /** Returns layers with other content than all earlier ones. */
 export async function createLayers(count: number, bytes: number): Promise<readonly Layer[]> {
-  const folder = await mkdtemp(join(tmpdir(), "berth-bench-"));
+  const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
   try {
     const layers: Layer[] = [];
     for (let index = 0; index < count; index += 1) {
       const name = `file-${index}`;
-      await writeFile(join(folder, name), randomBytes(bytes));
-      const archive = join(folder, "layer.tar");
-      await runOrThrow(["tar", "-C", folder, "-cf", archive, name]);
+      await writeFile(join(directory, name), randomBytes(bytes));
+      const archive = join(directory, "layer.tar");
+      await runOrThrow(["tar", "-C", directory, "-cf", archive, name]);
       const content = await readFile(archive);
       layers.push({ digest: sha256Digest(content), content });
     }
     return layers;
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -74,16 +74,16 @@ export async function loadTestImage(
     sizeBytes: content.length,
     open: () => Readable.from([content]),
   }));
-  const folder = await mkdtemp(join(tmpdir(), "berth-bench-"));
+  const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
   try {
-    const path = join(folder, "image.tar");
+    const path = join(directory, "image.tar");
     await pipeline(
       createImageArchive({ config, imageId: id, name, layers: digests, files }),
       createWriteStream(path),
     );
     await docker(dockerSocket, ["load", "--quiet", "--input", path], signal);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
   return { id, layers };
 }

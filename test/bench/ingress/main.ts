@@ -72,9 +72,9 @@ async function measure({
     throw new Error(`invalid --transport "${transport}"; use ${TRANSPORTS.join(" or ")}`);
   }
   const scenarios = isSmoke ? SCENARIOS.filter(({ name }) => SMOKE_SCENARIOS.includes(name)) : SCENARIOS;
-  const folder = mkdtempSync(join(tmpdir(), "berth-bench-"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-bench-"));
   const network = createNetwork();
-  const programs = new Programs(network, folder);
+  const programs = new Programs(network, directory);
   try {
     await startPrograms(programs, transport, signal);
     const measureTarget = targetMeter(network, programs, signal);
@@ -104,7 +104,7 @@ async function measure({
   } finally {
     await programs.stop();
     network.dispose();
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

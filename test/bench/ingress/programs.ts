@@ -21,7 +21,9 @@ const BIG_BYTES = 1024 * 1024;
 /** Path of nginx's stream module in Debian's libnginx-mod-stream. */
 const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const START_DEADLINE_MS = 10_000;
-/** Index of the user time in the fields of /proc/PID/stat. The system time follows. Both are in hundredths of a second. */
+/**
+ * Index of the user time in the fields of /proc/PID/stat. The system time follows. Both are in hundredths of a second.
+ */
 const USER_TICKS_FIELD = 13;
 const MS_PER_TICK = 10;
 
@@ -32,34 +34,34 @@ export type Target = (typeof TARGETS)[number];
 /** The programs that run during the benchmark. `stop` ends them. */
 export class Programs {
   readonly #network: BenchNetwork;
-  readonly #folder: string;
+  readonly #directory: string;
   readonly #children: ChildProcess[] = [];
   #haproxy: ChildProcess | undefined;
   #berth: ChildProcess | undefined;
 
-  constructor(network: BenchNetwork, folder: string) {
+  constructor(network: BenchNetwork, directory: string) {
     this.#network = network;
-    this.#folder = folder;
+    this.#directory = directory;
   }
 
   /** Starts two HTTP backends with a small and a large reply: one nginx worker with two ports. */
   async startBackends(): Promise<void> {
-    writeFileSync(join(this.#folder, BIG_PATH), Buffer.alloc(BIG_BYTES, "b"));
+    writeFileSync(join(this.#directory, BIG_PATH), Buffer.alloc(BIG_BYTES, "b"));
     const config = this.#write(
       "nginx.conf",
-      `user root; daemon off; worker_processes 1; pid ${this.#folder}/nginx.pid; error_log stderr crit;
+      `user root; daemon off; worker_processes 1; pid ${this.#directory}/nginx.pid; error_log stderr crit;
 events { worker_connections 4096; }
 http {
   access_log off; keepalive_requests 1000000000; sendfile on;
   server {
     ${BACKEND_PORTS.map((port) => `listen ${port} backlog=4096;`).join(" ")}
-    location ${BIG_PATH} { root ${this.#folder}; }
+    location ${BIG_PATH} { root ${this.#directory}; }
     location / { return 200 "berth\\n"; }
   }
 }
 `,
     );
-    this.#start("backend", ["nginx", "-p", this.#folder, "-c", config]);
+    this.#start("backend", ["nginx", "-p", this.#directory, "-c", config]);
     await this.#answers("backend", BACKEND_PORTS[0]);
   }
 
@@ -93,7 +95,7 @@ ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")
     const config = this.#write(
       "stream.conf",
       `load_module ${STREAM_MODULE};
-daemon off; worker_processes 1; pid ${this.#folder}/stream.pid; error_log stderr crit;
+daemon off; worker_processes 1; pid ${this.#directory}/stream.pid; error_log stderr crit;
 events { worker_connections 8192; }
 stream {
   upstream replicas { ${BACKEND_PORTS.map((port) => `server ${backend}:${port};`).join(" ")} }
@@ -101,7 +103,7 @@ stream {
 }
 `,
     );
-    this.#start("proxy", ["nginx", "-p", this.#folder, "-c", config]);
+    this.#start("proxy", ["nginx", "-p", this.#directory, "-c", config]);
     await this.#answers("proxy", NGINX_PORT);
   }
 
@@ -123,7 +125,7 @@ stream {
     signal: AbortSignal,
   ): Promise<ChildProcess> {
     const entry = fileURLToPath(new URL("../../../packages/agent/dist/dataplane/entry.js", import.meta.url));
-    const dataDir = join(this.#folder, role);
+    const dataDir = join(this.#directory, role);
     mkdirSync(dataDir);
     const child = this.#start(role, [process.execPath, entry, "--data-dir", dataDir, ...args]);
     const address = this.#network.address("backend", role);
@@ -179,7 +181,7 @@ stream {
   }
 
   #write(name: string, text: string): string {
-    const path = join(this.#folder, name);
+    const path = join(this.#directory, name);
     writeFileSync(path, text);
     return path;
   }

@@ -17,11 +17,11 @@ const PROBE_TIMEOUT_MS = 1_000;
 export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<string> {
   const address = `${lab.serverMachine.address}:${PORT}`;
   const { dataDir } = machinePaths(lab.name, lab.serverMachine.name);
-  const folder = join(dataDir, "registry");
-  await mkdir(folder, { recursive: true });
+  const directory = join(dataDir, "registry");
+  await mkdir(directory, { recursive: true });
   const config = {
     version: 0.1,
-    storage: { filesystem: { rootdirectory: folder } },
+    storage: { filesystem: { rootdirectory: directory } },
     http: { addr: address },
   };
   const configFile = join(dataDir, "registry.json");

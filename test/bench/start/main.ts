@@ -1,5 +1,5 @@
-// The start of the packaged command line: time and memory of `berth version`, `--help`, completion and `node ls`, beside
-// an empty program of the same Node.js and Docker's own commands. They take turns.
+// The start of the packaged command line: time and memory of `berth version`, `--help`, completion and `node ls`,
+// beside an empty program of the same Node.js and Docker's own commands. They take turns.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { arch, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,23 +36,23 @@ type Commands = Readonly<Record<CommandName, MeasuredCommand>>;
 type Usages = ReadonlyMap<CommandName, readonly Usage[]>;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  const folder = await mkdtemp(join(tmpdir(), "berth-bench-start-"));
+  const directory = await mkdtemp(join(tmpdir(), "berth-bench-start-"));
   try {
     context.progress("bundling");
-    await writeBundle(REPO_ROOT, folder);
-    await writeFile(join(folder, "package.json"), '{ "type": "module" }\n');
+    await writeBundle(REPO_ROOT, directory);
+    await writeFile(join(directory, "package.json"), '{ "type": "module" }\n');
     const node = context.isSmoke ? process.execPath : await packagedNode();
     return await withBenchLab({ tag: "s", hosts: 1, hasBerth: true }, context, async (lab) => {
       const swarm = await Swarm.create(lab, 1, context.signal);
       try {
-        const commands = commandsOf(lab, { node, folder });
-        return figuresOf(await measureRounds(commands, new CommandMeter(folder, context.signal), context));
+        const commands = commandsOf(lab, { node, directory });
+        return figuresOf(await measureRounds(commands, new CommandMeter(directory, context.signal), context));
       } finally {
         swarm.close();
       }
     });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
@@ -63,11 +63,11 @@ async function packagedNode(): Promise<string> {
 
 function commandsOf(
   lab: Lab,
-  { node, folder }: { readonly node: string; readonly folder: string },
+  { node, directory }: { readonly node: string; readonly directory: string },
 ): Commands {
   // Without a context, so that `berth version` asks no server.
-  const alone = { PATH: process.env.PATH, HOME: folder };
-  const berth = [node, join(folder, "berth.js")];
+  const alone = { PATH: process.env.PATH, HOME: directory };
+  const berth = [node, join(directory, "berth.js")];
   const docker = ["docker", "--host", `unix://${lab.hosts[0]?.dockerSocket ?? ""}`];
   return {
     node: { command: [node, "-e", "0"], env: alone },

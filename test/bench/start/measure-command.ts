@@ -23,9 +23,9 @@ export class CommandMeter {
   readonly #report: string;
   readonly #signal: AbortSignal;
 
-  /** @param folder for a temporary file */
-  constructor(folder: string, signal: AbortSignal) {
-    this.#report = join(folder, "usage");
+  /** @param directory for a temporary file */
+  constructor(directory: string, signal: AbortSignal) {
+    this.#report = join(directory, "usage");
     this.#signal = signal;
   }
 

@@ -8,7 +8,7 @@ import { ensurePackages } from "../../../deploy/setup/debian.mjs";
 import { CONVERGE_TIMEOUT_MS, createCluster, waitForNetworks } from "../../e2e/support/cluster.js";
 import { type Container, listContainers } from "../../e2e/support/containers.js";
 import { docker } from "../../e2e/support/tasks.js";
-import { folderOf, programFor, STAND_IN, tagOf } from "./programs.js";
+import { directoryOf, programFor, STAND_IN, tagOf } from "./programs.js";
 import { programsOf } from "./select-stacks.js";
 import { type DeployableStack, neighborsOf, type StackService } from "./stack.js";
 import { copyStack } from "./stack-files.js";
@@ -51,13 +51,13 @@ export async function deployInLab(
 
 /** Permits what programs such as cAdvisor need, which mount directories with sockets of berth. */
 async function allowHostAccess(lab: Lab): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "berth-policy-"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-policy-"));
   try {
-    const file = join(folder, "policy.yaml");
+    const file = join(directory, "policy.yaml");
     writeFileSync(file, stringify({ rules: [{ name: "monitoring", stacks: [STACK], berth_access: true }] }));
     await berth(lab, ["policy", "set", file]);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -72,7 +72,7 @@ export async function deployStacks(
 ): Promise<readonly DeployedStack[]> {
   const programs = new Set([STAND_IN, ...stacks.flatMap((stack) => [...programsOf(stack)])]);
   ensurePackages([...programs].flatMap(({ debianPackage }) => debianPackage ?? []));
-  for (const program of programs) await lab.loadImage(folderOf(program), tagOf(program));
+  for (const program of programs) await lab.loadImage(directoryOf(program), tagOf(program));
   const deployed: DeployedStack[] = [];
   for (const stack of stacks) {
     const outcome = await deployOne(lab, stack);
@@ -84,10 +84,10 @@ export async function deployStacks(
 
 async function deployOne(lab: Lab, stack: DeployableStack): Promise<DeployedStack> {
   const { name, services, externalNetworks } = stack;
-  const folder = mkdtempSync(join(tmpdir(), "berth-stack-"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-stack-"));
   try {
     for (const network of externalNetworks) await berth(lab, ["network", "create", network]);
-    const files = copyStack(stack, folder).flatMap((path) => ["-c", path]);
+    const files = copyStack(stack, directory).flatMap((path) => ["-c", path]);
     const argv = ["stack", "deploy", "--quiet", "--no-build", "--profile", "*", ...files, STACK];
     const { code, stderr } = await lab.berth(argv, { timeoutMs: DEPLOY_TIMEOUT_MS });
     const problems = code === 0 ? [] : [`deploy: ${stderr.trim().slice(-MAX_PROBLEM)}`];
@@ -106,7 +106,7 @@ async function deployOne(lab: Lab, stack: DeployableStack): Promise<DeployedStac
   } finally {
     await lab.berth(["stack", "rm", STACK], { timeoutMs: 4 * CONVERGE_TIMEOUT_MS });
     for (const network of externalNetworks) await lab.berth(["network", "rm", network]);
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

@@ -3,7 +3,9 @@ import type { StackService } from "./stack.js";
 
 /** A program of this machine that runs in place of an image. */
 export interface Program {
-  /** Folder of its image in `images/`. The image has a program `check ADDRESS [PORT]`, which asks it for an answer. */
+  /**
+   * Directory of its image in `images/`. The image has a program `check ADDRESS [PORT]`, which asks it for an answer.
+   */
   readonly name: string;
   readonly debianPackage?: string;
   /** Matches the images that it stands for. */
@@ -11,8 +13,8 @@ export interface Program {
   /** Programs in its image that health checks of stacks use. */
   readonly healthPrograms?: readonly string[];
   /**
-   * Returns the content of a file that a stack mounts and the corpus lacks, by its path in the container. Undefined when
-   * the program can do without it.
+   * Returns the content of a file that a stack mounts and the corpus lacks, by its path in the container. Undefined
+   * when the program can do without it.
    */
   readonly configuration?: (target: string, stack: ConfiguredService) => string | undefined;
 }
@@ -68,8 +70,8 @@ export function tagOf({ name }: Program): string {
   return `${name}:stand-in`;
 }
 
-/** Returns the build folder of the image of a program. */
-export function folderOf({ name }: Program): string {
+/** Returns the build directory of the image of a program. */
+export function directoryOf({ name }: Program): string {
   return fileURLToPath(new URL(`images/${name}`, import.meta.url));
 }
 

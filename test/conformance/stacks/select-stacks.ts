@@ -20,8 +20,8 @@ const UNSET_VARIABLE = /^variable \S+ is not set/;
  * Returns stacks of the corpus, one of each repository. Those with other programs than the earlier ones are first, then
  * those with most programs, then those with most services.
  */
-export function selectStacks(folder: string, count: number): readonly DeployableStack[] {
-  const left = new Set(deployableStacks(folder));
+export function selectStacks(directory: string, count: number): readonly DeployableStack[] {
+  const left = new Set(deployableStacks(directory));
   const selected: DeployableStack[] = [];
   const programs = new Set<Program>();
   while (selected.length < count) {
@@ -39,13 +39,13 @@ export function selectStacks(folder: string, count: number): readonly Deployable
 }
 
 /** Returns the stack with the fewest services of those in which a program runs. Undefined when there is none. */
-export function smallestStack(folder: string): DeployableStack | undefined {
-  const candidates = deployableStacks(folder).filter((stack) => programsOf(stack).size > 0);
+export function smallestStack(directory: string): DeployableStack | undefined {
+  const candidates = deployableStacks(directory).filter((stack) => programsOf(stack).size > 0);
   return largest(candidates, ({ services }) => [-services.length]);
 }
 
-function deployableStacks(folder: string): readonly DeployableStack[] {
-  return casesOf(folder).flatMap((file) => toStack(folder, file) ?? []);
+function deployableStacks(directory: string): readonly DeployableStack[] {
+  return casesOf(directory).flatMap((file) => toStack(directory, file) ?? []);
 }
 
 /** Returns the programs that run in a stack, without stand-ins. */
@@ -71,7 +71,7 @@ function repositoryOf({ name }: DeployableStack): string | undefined {
 
 /** Returns a file of the corpus as a stack. Undefined when it cannot run in a lab. */
 function toStack(
-  folder: string,
+  corpusDirectory: string,
   { name, isValid, emptyFiles, test }: CorpusCase,
 ): DeployableStack | undefined {
   if (!isValid || Object.keys(test.environment).length > 0) return undefined;
@@ -83,7 +83,7 @@ function toStack(
   if (services.length < 2 || services.length > MAX_SERVICES) return undefined;
   if (!services.every(([, service]) => canRun(service)) || needsOthers(project)) return undefined;
   const directory = dirname(`${SEEN_AT}/${name}`);
-  const file = join(folder, "corpus", name);
+  const file = join(corpusDirectory, "corpus", name);
   const stack = services.map((entry) => toStackService(entry, { directory, project }));
   const stored = [...filesOf(project, "configs"), ...filesOf(project, "secrets")];
   const needed = [...stored, ...emptyFiles.map((path) => `${SEEN_AT}/${path}`)].map((path) =>

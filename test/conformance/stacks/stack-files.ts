@@ -8,29 +8,29 @@ import { type DeployableStack, neighborsOf, type StackService } from "./stack.js
 const STAND_IN_CONTENT = "STAND=in\n";
 
 /**
- * Copies a stack to a folder, with what the corpus lacks: the images, which an additional Compose file replaces, and the
- * files that its services mount. Returns the Compose files.
+ * Copies a stack to a directory, with what the corpus lacks: the images, which an additional Compose file replaces, and
+ * the files that its services mount. Returns the Compose files.
  */
 export function copyStack(
   { file, services, missingFiles }: DeployableStack,
-  folder: string,
+  directory: string,
 ): readonly string[] {
   // Hosts create missing paths of bind mounts there, so the corpus is not used itself.
-  cpSync(dirname(file), folder, { recursive: true });
+  cpSync(dirname(file), directory, { recursive: true });
   const contents = new Map(missingFiles.map((path) => [path, STAND_IN_CONTENT]));
   for (const [path, content] of configurations(services)) contents.set(path, content);
   for (const [path, content] of contents) {
-    const target = join(folder, path);
+    const target = join(directory, path);
     if (existsSync(target)) continue;
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(target, content);
   }
-  const override = join(folder, "stand-in.yaml");
+  const override = join(directory, "stand-in.yaml");
   writeFileSync(override, stringify({ services: Object.fromEntries(services.map(overrideOf)) }));
-  return [join(folder, basename(file)), override];
+  return [join(directory, basename(file)), override];
 }
 
-/** Returns the configurations that programs read, by their path in the folder of the stack. */
+/** Returns the configurations that programs read, by their path in the directory of the stack. */
 function configurations(services: readonly StackService[]): readonly (readonly [string, string])[] {
   return services.flatMap((service) => {
     const { configuration } = programFor(service.image);

@@ -18,7 +18,10 @@ export interface StackService {
   readonly ports: readonly number[];
   /** The first word of the health check. Undefined without a health check. */
   readonly healthProgram: string | undefined;
-  /** Files and folders that it mounts, by their path in the container. Paths are from the directory of the Compose file. */
+  /**
+   * Files and directories that it mounts, by their path in the container. Paths are from the directory of the Compose
+   * file.
+   */
   readonly mounts: ReadonlyMap<string, string>;
 }
 

@@ -50,7 +50,10 @@ interface ListedNode {
   readonly engineReady: boolean;
 }
 
-/** Returns the hostnames of the ready nodes whose agents are connected to Docker. Empty while the control plane does not answer. */
+/**
+ * Returns the hostnames of the ready nodes whose agents are connected to Docker. Empty while the control plane does not
+ * answer.
+ */
 export async function readyNodes(lab: Lab): Promise<readonly string[]> {
   const { code, stdout } = await lab.berth(["node", "ls", "-o", "json"]);
   if (code !== 0) return [];
@@ -90,19 +93,19 @@ export async function deploy(
   compose: string,
   ...extra: string[]
 ): Promise<RunResult> {
-  const folder = await mkdtemp(join(tmpdir(), "berth-e2e-"));
+  const directory = await mkdtemp(join(tmpdir(), "berth-e2e-"));
   try {
-    const file = join(folder, "compose.yml");
+    const file = join(directory, "compose.yml");
     await writeFile(file, compose);
     return await lab.berth(["stack", "deploy", "-c", file, ...extra, stack], { timeoutMs: 120_000 });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
 /**
- * Waits until Docker runs `replicas` slots of a service, each once. Slot numbers may have gaps: berth skips a slot whose
- * former task has not confirmed its stop.
+ * Waits until Docker runs `replicas` slots of a service, each once. Slot numbers may have gaps: berth skips a slot
+ * whose former task has not confirmed its stop.
  */
 export async function waitForReplicas(lab: Lab, service: string, replicas: number): Promise<void> {
   let slots: readonly number[] = [];

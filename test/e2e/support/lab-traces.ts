@@ -4,7 +4,7 @@ import { isAlive, type ProcessRef, processRef } from "../../../deploy/lab/proces
 
 /**
  * Returns everything that exists of a lab on this machine, one line each: links, routes, firewall rules, mounts in any
- * mount namespace, control groups, folders, and those of `processes` that are alive.
+ * mount namespace, control groups, directories, and those of `processes` that are alive.
  */
 export function labTraces(lab: string, subnet: string, processes: readonly ProcessRef[]): string[] {
   const carriesName = (line: string): boolean => line.includes(lab) || line.includes(`${subnet}.`);
@@ -14,7 +14,10 @@ export function labTraces(lab: string, subnet: string, processes: readonly Proce
     ...output("nft", "list", "ruleset").filter(carriesName).map(labelled("rule")),
     ...allMounts().filter(carriesName).map(labelled("mount")),
     ...output("find", "/sys/fs/cgroup", "-name", lab).map(labelled("cgroup")),
-    ...["/run/berth-lab", "/var/lib/berth-lab"].flatMap(entries).filter(carriesName).map(labelled("folder")),
+    ...["/run/berth-lab", "/var/lib/berth-lab"]
+      .flatMap(entries)
+      .filter(carriesName)
+      .map(labelled("directory")),
     ...processes.filter(isAlive).map(({ pid }) => `process ${pid}: ${read(`/proc/${pid}/cmdline`)}`),
   ];
 }
@@ -52,8 +55,8 @@ function output(program: string, ...args: string[]): string[] {
   return text.split("\n").filter(Boolean);
 }
 
-function entries(folder: string): string[] {
-  return existsSync(folder) ? readdirSync(folder) : [];
+function entries(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 function read(file: string): string {

@@ -4,7 +4,7 @@ import type { Lab } from "../../../deploy/lab/lab.js";
 import { machinePaths } from "../../../deploy/lab/paths.js";
 import { runOrThrow } from "../../../deploy/lab/run.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
-import { temporaryFolder } from "../../harness/temporary-folder.js";
+import { temporaryDirectory } from "../../harness/temporary-directory.js";
 
 const PORT = 5000;
 const READY_TIMEOUT_MS = 15_000;
@@ -37,28 +37,28 @@ export class TestRegistry {
   readonly #lab: Lab;
   readonly #passwordFile: string;
 
-  private constructor(lab: Lab, folder: string) {
+  private constructor(lab: Lab, directory: string) {
     this.#lab = lab;
     this.address = `${lab.serverMachine.address}:${PORT}`;
-    this.#passwordFile = join(folder, "htpasswd");
+    this.#passwordFile = join(directory, "htpasswd");
   }
 
   static async start(lab: Lab): Promise<TestRegistry> {
     const { dataDir } = machinePaths(lab.name, lab.serverMachine.name);
-    const folder = join(dataDir, "registry");
-    await mkdir(folder, { recursive: true });
-    const registry = new TestRegistry(lab, folder);
+    const directory = join(dataDir, "registry");
+    await mkdir(directory, { recursive: true });
+    const registry = new TestRegistry(lab, directory);
     await registry.setPassword("first");
     const config = {
       version: 0.1,
-      storage: { filesystem: { rootdirectory: join(folder, "images") } },
+      storage: { filesystem: { rootdirectory: join(directory, "images") } },
       http: { addr: registry.address },
       auth: { htpasswd: { realm: "test", path: registry.#passwordFile } },
     };
-    const configFile = join(folder, "config.json");
+    const configFile = join(directory, "config.json");
     await writeFile(configFile, JSON.stringify(config));
     const script = 'setsid docker-registry serve "$1" </dev/null >>"$0" 2>&1 &';
-    const argv = ["sh", "-c", script, join(folder, "registry.log"), configFile];
+    const argv = ["sh", "-c", script, join(directory, "registry.log"), configFile];
     await runOrThrow(lab.serverMachine.commandInside(argv));
     // The registry answers without credentials that it wants some.
     const answers = (): Promise<boolean> =>
@@ -105,11 +105,11 @@ export class TestRegistry {
       runOrThrow(["docker", "--config", config, "-H", `unix://${host?.dockerSocket}`, ...args]);
   }
 
-  /** Returns a folder with a config.json like the one of `docker login`. */
+  /** Returns a directory with a config.json like the one of `docker login`. */
   async writeClientConfig(name: PasswordName): Promise<string> {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const auth = Buffer.from(`${USER}:${PASSWORDS[name].password}`).toString("base64");
-    await writeFile(join(folder, "config.json"), JSON.stringify({ auths: { [this.address]: { auth } } }));
-    return folder;
+    await writeFile(join(directory, "config.json"), JSON.stringify({ auths: { [this.address]: { auth } } }));
+    return directory;
   }
 }

@@ -16,33 +16,33 @@ services:
     deploy: {replicas: 2, update_config: {order: start-first, monitor: 1s}}
 `;
 
-/** A folder on the client's machine with a Compose file whose service ships a folder and a file. */
+/** A directory on the client's machine with a Compose file whose service ships a directory and a file. */
 export class Site {
-  readonly #folder: string;
+  readonly #directory: string;
   readonly #lab: Lab;
 
-  private constructor(lab: Lab, folder: string) {
+  private constructor(lab: Lab, directory: string) {
     this.#lab = lab;
-    this.#folder = folder;
+    this.#directory = directory;
   }
 
   static async create(lab: Lab): Promise<Site> {
-    const folder = await mkdtemp(join(tmpdir(), "berth-site-"));
-    await mkdir(join(folder, "pages", "sub"), { recursive: true });
-    await writeFile(join(folder, "compose.yaml"), COMPOSE);
-    await writeFile(join(folder, "pages", "sub", "run.sh"), "echo ran");
-    await chmod(join(folder, "pages", "sub", "run.sh"), 0o750);
-    await symlink("sub/run.sh", join(folder, "pages", "link"));
-    await writeFile(join(folder, "web.conf"), "port 80\n");
-    return new Site(lab, folder);
+    const directory = await mkdtemp(join(tmpdir(), "berth-site-"));
+    await mkdir(join(directory, "pages", "sub"), { recursive: true });
+    await writeFile(join(directory, "compose.yaml"), COMPOSE);
+    await writeFile(join(directory, "pages", "sub", "run.sh"), "echo ran");
+    await chmod(join(directory, "pages", "sub", "run.sh"), 0o750);
+    await symlink("sub/run.sh", join(directory, "pages", "link"));
+    await writeFile(join(directory, "web.conf"), "port 80\n");
+    return new Site(lab, directory);
   }
 
   writePage(text: string): Promise<void> {
-    return writeFile(join(this.#folder, "pages", "index.html"), text);
+    return writeFile(join(this.#directory, "pages", "index.html"), text);
   }
 
   deploy(...extra: readonly string[]): Promise<RunResult> {
-    const args = ["stack", "deploy", "-c", join(this.#folder, "compose.yaml"), ...extra, "site"];
+    const args = ["stack", "deploy", "-c", join(this.#directory, "compose.yaml"), ...extra, "site"];
     return this.#lab.berth(args, { timeoutMs: 120_000 });
   }
 
@@ -61,6 +61,6 @@ export class Site {
   }
 
   remove(): Promise<void> {
-    return rm(this.#folder, { recursive: true, force: true });
+    return rm(this.#directory, { recursive: true, force: true });
   }
 }

@@ -11,17 +11,17 @@ const FAILURE_PREFIX = "failed-";
 const HASH_LENGTH = 12;
 
 /** Reads the inputs that were kept for a target, in the order of their file names. */
-export function readCorpus(folder: string, target: string): readonly Buffer[] {
-  const path = join(folder, target);
+export function readCorpus(directory: string, target: string): readonly Buffer[] {
+  const path = join(directory, target);
   if (!existsSync(path)) return [];
   return readdirSync(path)
     .sort()
     .map((name) => readFileSync(join(path, name)));
 }
 
-/** Reads the YAML files and env files in a folder and its subfolders, up to a size. */
-export function readSeeds(folder: string, maxBytes: number): readonly Buffer[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
+/** Reads the YAML files and env files in a directory and its subdirectories, up to a size. */
+export function readSeeds(directory: string, maxBytes: number): readonly Buffer[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /\.ya?ml$|\.env$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .sort()
@@ -30,8 +30,8 @@ export function readSeeds(folder: string, maxBytes: number): readonly Buffer[] {
 }
 
 /** Replaces the inputs of a target, except those that failed once. */
-export function replaceCorpus(folder: string, target: string, inputs: readonly Buffer[]): void {
-  const path = join(folder, target);
+export function replaceCorpus(directory: string, target: string, inputs: readonly Buffer[]): void {
+  const path = join(directory, target);
   mkdirSync(path, { recursive: true });
   const kept = new Set(inputs.map(hashOf));
   for (const name of readdirSync(path)) {
@@ -41,8 +41,8 @@ export function replaceCorpus(folder: string, target: string, inputs: readonly B
 }
 
 /** Saves the input of a failure. Returns the path of the file. */
-export function saveFailure(folder: string, target: string, { input }: Failure): string {
-  const path = join(folder, target);
+export function saveFailure(directory: string, target: string, { input }: Failure): string {
+  const path = join(directory, target);
   mkdirSync(path, { recursive: true });
   const file = join(path, `${FAILURE_PREFIX}${hashOf(input)}`);
   writeFileSync(file, input);

@@ -14,9 +14,9 @@ const POLL_MS = 1_000;
 export interface RunOptions {
   readonly seed: number;
   readonly forMs: number;
-  /** Folder of the corpus, which has a folder for each target. */
+  /** Directory of the corpus, which has a directory for each target. */
   readonly corpus: string;
-  /** Folder of more seeds. With it, the corpus keeps its inputs: files of others do not belong into it. */
+  /** Directory of more seeds. With it, the corpus keeps its inputs: files of others do not belong into it. */
   readonly seeds: string | undefined;
 }
 

@@ -6,7 +6,7 @@ export interface WorkerTask {
   readonly seed: number;
   readonly forMs: number;
   readonly corpus: string;
-  /** Folder of more seeds. */
+  /** Directory of more seeds. */
   readonly seeds: string | undefined;
   readonly current: SharedArrayBuffer;
 }

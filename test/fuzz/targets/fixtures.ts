@@ -5,9 +5,9 @@ import { fileURLToPath } from "node:url";
 const FIXTURES = fileURLToPath(new URL("../../fixtures", import.meta.url));
 const STACKS = fileURLToPath(new URL("../../../deploy/stacks", import.meta.url));
 
-/** Returns the texts of the files in a folder of test/fixtures. */
-export function readFixtures(folder: string): readonly string[] {
-  return readFiles(join(FIXTURES, folder), ".json");
+/** Returns the texts of the files in a directory of test/fixtures. */
+export function readFixtures(directory: string): readonly string[] {
+  return readFiles(join(FIXTURES, directory), ".json");
 }
 
 /** Returns the texts of the example stacks. */
@@ -15,7 +15,7 @@ export function readExampleStacks(): readonly string[] {
   return ["hello", "shop", "tiers"].flatMap((name) => readFiles(join(STACKS, name), ".yml"));
 }
 
-function readFiles(folder: string, extension: string): readonly string[] {
-  const names = readdirSync(folder).filter((name) => name.endsWith(extension));
-  return names.sort().map((name) => readFileSync(join(folder, name), "utf8"));
+function readFiles(directory: string, extension: string): readonly string[] {
+  const names = readdirSync(directory).filter((name) => name.endsWith(extension));
+  return names.sort().map((name) => readFileSync(join(directory, name), "utf8"));
 }

@@ -8,7 +8,7 @@ import { parseUnanswered } from "../../../packages/agent/src/dataplane/kernel/sy
 import { parseMonitorLine } from "../../../packages/agent/src/dataplane/kernel/table-watch.js";
 import { parseAssignedVips } from "../../../packages/agent/src/dataplane/vips/vip-addresses.js";
 import { parseSocketLine } from "../../../packages/agent/src/node/host/listening-sockets.js";
-import { cgroupFolder, parseCgroupMounts } from "../../../packages/agent/src/node/usage/cgroup.js";
+import { cgroupDirectory, parseCgroupMounts } from "../../../packages/agent/src/node/usage/cgroup.js";
 import { parseNetwork, statValue } from "../../../packages/agent/src/node/usage/container-usage.js";
 import { busyTicks, memInfoBytes } from "../../../packages/agent/src/node/usage/host-usage.js";
 import { check, unlessRejected } from "../engine/expect.js";
@@ -152,7 +152,7 @@ export const HOST_TARGETS: readonly Target[] = [
         check(memInfoBytes(text, name) >= 0, "memory is not negative");
       parseNetwork(text);
       statValue(text, "usage_usec");
-      cgroupFolder(text, "cpu", parseCgroupMounts(text));
+      cgroupDirectory(text, "cpu", parseCgroupMounts(text));
     },
   },
 ];

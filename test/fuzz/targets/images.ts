@@ -71,10 +71,10 @@ export const IMAGE_TARGETS: readonly Target[] = [
 
 /** Extracts an archive next to another file, and checks that nothing else has changed. */
 async function extractInto(bytes: Buffer): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "berth-fuzz-shipped-"));
-  const path = join(folder, "mount-0");
+  const directory = await mkdtemp(join(tmpdir(), "berth-fuzz-shipped-"));
+  const path = join(directory, "mount-0");
   try {
-    await writeFile(join(folder, "other"), "untouched");
+    await writeFile(join(directory, "other"), "untouched");
     const archive = Readable.from(chunksOf(bytes), { objectMode: false });
     const isExtracted = await extractShipped(archive, { path, ownerOffset: { uid: 0, gid: 0 } }).then(
       () => true,
@@ -85,11 +85,11 @@ async function extractInto(bytes: Buffer): Promise<void> {
       },
     );
     const expected = isExtracted ? ["mount-0", "other"] : ["other"];
-    checkEqual((await readdir(folder)).sort(), expected, "nothing is written elsewhere");
-    checkEqual(await readFile(join(folder, "other"), "utf8"), "untouched", "links are not followed");
+    checkEqual((await readdir(directory)).sort(), expected, "nothing is written elsewhere");
+    checkEqual(await readFile(join(directory, "other"), "utf8"), "untouched", "links are not followed");
     if (isExtracted) check(!(await lstat(path)).isSymbolicLink(), "containers do not mount a link");
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 

@@ -13,7 +13,7 @@ import { RECORD_TARGETS } from "./records.js";
 import { SPEC_TEXT_TARGETS } from "./spec-texts.js";
 import { STATE_FILE_TARGETS } from "./state-files.js";
 
-/** The targets of each file in this folder, by its name. */
+/** The targets of each file in this directory, by its name. */
 const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
   dns: DNS_TARGETS,
   ingress: INGRESS_TARGETS,

@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import type { TaskState, TaskStatus } from "@berth/proto";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { eventually } from "../../harness/eventually.js";
-import { temporaryFolder } from "../../harness/temporary-folder.js";
+import { temporaryDirectory } from "../../harness/temporary-directory.js";
 import { TestIdentities } from "../../harness/test-identities.js";
 import { AgentProcess } from "./agent-process.js";
 import { DockerHost } from "./docker-host.js";
@@ -62,7 +62,7 @@ export function useAgent(args: () => readonly string[] = () => []): AgentFixture
     return fixture.docker?.close();
   });
   beforeEach(async () => {
-    fixture.dataDir = temporaryFolder();
+    fixture.dataDir = temporaryDirectory();
     await fixture.identities.storeNode("n1", fixture.dataDir);
     fixture.leader = await FakeLeader.start(fixture.identities);
     fixture.agent = fixture.startAgent(args());

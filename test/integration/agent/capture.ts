@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { runOrThrow } from "../../../deploy/lab/run.js";
-import { temporaryFolder } from "../../harness/temporary-folder.js";
+import { temporaryDirectory } from "../../harness/temporary-directory.js";
 
 /** Kills tcpdump when the test process ends. */
 const KILL_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
@@ -24,10 +24,10 @@ const [MESSAGE_TYPE, LEGACY_VERSION, SESSION_ID] = [5, 9, 43];
 export class Capture {
   readonly #file: string;
   readonly #program: ChildProcess;
-  readonly #folder: string;
+  readonly #directory: string;
 
-  private constructor(folder: string, program: ChildProcess, file: string) {
-    this.#folder = folder;
+  private constructor(directory: string, program: ChildProcess, file: string) {
+    this.#directory = directory;
     this.#program = program;
     this.#file = file;
   }
@@ -38,8 +38,8 @@ export class Capture {
    * @param enter Prefix of a command line that runs a program in the namespace.
    */
   static async start(enter: readonly string[], device: string): Promise<Capture> {
-    const folder = temporaryFolder();
-    const file = join(folder, "packets");
+    const directory = temporaryDirectory();
+    const file = join(directory, "packets");
     const command = [
       "tcpdump",
       "-i",
@@ -56,7 +56,7 @@ export class Capture {
     ];
     const [program = "", ...args] = [...KILL_WITH_PARENT, ...enter, ...command];
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "pipe"] });
-    const capture = new Capture(folder, child, file);
+    const capture = new Capture(directory, child, file);
     try {
       await waitForOutput(child, "listening on");
       return capture;
@@ -97,7 +97,7 @@ export class Capture {
       this.#program.kill("SIGINT");
       await once(this.#program, "exit");
     }
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.#directory, { recursive: true, force: true });
   }
 }
 

@@ -29,7 +29,7 @@ export class DockerHost {
     return this.lab.host("h1");
   }
 
-  /** The folders of the host on the disk of this machine. */
+  /** The directories of the host on the disk of this machine. */
   get paths(): MachinePaths {
     return machinePaths(this.lab.name, this.host.name);
   }

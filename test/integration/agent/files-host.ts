@@ -5,7 +5,7 @@ import type { DockerConfig } from "../../../deploy/lab/lab-state.js";
 import { secretsMountPoint } from "../../../packages/agent/src/files/tmpfs-task-files.js";
 import { LayerStore } from "../../../packages/agent/src/images/layer-store.js";
 import { eventually } from "../../harness/eventually.js";
-import { temporaryFolder } from "../../harness/temporary-folder.js";
+import { temporaryDirectory } from "../../harness/temporary-directory.js";
 import { TestIdentities } from "../../harness/test-identities.js";
 import { DockerHost } from "./docker-host.js";
 import { FakeLeader } from "./fake-leader.js";
@@ -17,34 +17,34 @@ export class FilesHost {
   readonly leader: FakeLeader;
   readonly agent: LabAgent;
   /** Contains the agent's data directory and its log. */
-  readonly folder: string;
-  /** The directory on the host in which the agent keeps secrets and configs. */
   readonly directory: string;
+  /** The directory on the host in which the agent keeps secrets and configs. */
+  readonly filesDirectory: string;
   readonly #dataDir: string;
   readonly #identities: TestIdentities;
 
   private constructor(
     docker: DockerHost,
-    { leader, identities, folder }: { leader: FakeLeader; identities: TestIdentities; folder: string },
+    { leader, identities, directory }: { leader: FakeLeader; identities: TestIdentities; directory: string },
   ) {
-    const dataDir = join(folder, "agent");
+    const dataDir = join(directory, "agent");
     this.docker = docker;
     this.leader = leader;
-    this.folder = folder;
+    this.directory = directory;
     this.#dataDir = dataDir;
-    this.directory = secretsMountPoint(dataDir);
+    this.filesDirectory = secretsMountPoint(dataDir);
     this.agent = new LabAgent(docker.host, { server: leader.address, dataDir });
     this.#identities = identities;
   }
 
   static async start(dockerConfig: DockerConfig = {}): Promise<FilesHost> {
-    const folder = temporaryFolder();
+    const directory = temporaryDirectory();
     const docker = await DockerHost.start(dockerConfig);
     const identities = await TestIdentities.create();
     // Listens on the test's address in the lab's network.
     const leader = await FakeLeader.start(identities, `${docker.host.address.replace(/\d+$/, "1")}:0`);
-    await identities.storeNode("n1", join(folder, "agent"));
-    const host = new FilesHost(docker, { leader, identities, folder });
+    await identities.storeNode("n1", join(directory, "agent"));
+    const host = new FilesHost(docker, { leader, identities, directory });
     await host.startAgent();
     return host;
   }
@@ -66,7 +66,7 @@ export class FilesHost {
 
   /** Returns the paths of all secrets and configs on the host. */
   async listFiles(): Promise<string[]> {
-    const { stdout } = await this.docker.host.exec(["find", this.directory, "-type", "f"]);
+    const { stdout } = await this.docker.host.exec(["find", this.filesDirectory, "-type", "f"]);
     return stdout.split("\n").filter((line) => line !== "");
   }
 
@@ -90,6 +90,6 @@ export class FilesHost {
     await this.leader.close();
     this.#identities.close();
     await this.docker.close();
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true });
   }
 }

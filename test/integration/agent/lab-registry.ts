@@ -14,7 +14,7 @@ const KILL_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"];
 
 /**
  * Debian's registry on the loopback device of a lab host, without authentication. Registries of several hosts with the
- * same folder have the same images.
+ * same directory have the same images.
  */
 export class LabRegistry {
   readonly #process: ChildProcess;
@@ -23,13 +23,13 @@ export class LabRegistry {
     this.#process = process;
   }
 
-  static async start(host: LabHost, folder: string): Promise<LabRegistry> {
-    const configFile = join(folder, `${host.name}.yml`);
+  static async start(host: LabHost, directory: string): Promise<LabRegistry> {
+    const configFile = join(directory, `${host.name}.yml`);
     // JSON is YAML. The registry has no cache, because the registry of another host changes the same files.
     const config = {
       version: 0.1,
       log: { level: "error" },
-      storage: { filesystem: { rootdirectory: join(folder, "images") } },
+      storage: { filesystem: { rootdirectory: join(directory, "images") } },
       http: { addr: REGISTRY },
     };
     writeFileSync(configFile, JSON.stringify(config));

@@ -11,8 +11,8 @@ import type {
 import {
   type Cleanup,
   deadline,
+  directoryFor,
   ENTRY,
-  folderFor,
   openTestIngress,
   type TestIngress,
 } from "../ingress-harness.js";
@@ -27,7 +27,7 @@ export interface KernelIngress extends TestIngress {
 export async function startKernelIngress(
   network: TestNetwork,
   cleanup: Cleanup,
-  { mode = "kernel", dataDir = folderFor(cleanup) }: { mode?: string; dataDir?: string } = {},
+  { mode = "kernel", dataDir = directoryFor(cleanup) }: { mode?: string; dataDir?: string } = {},
 ): Promise<KernelIngress> {
   const args = ["netns", "exec", network.namespace("a"), process.execPath, ENTRY];
   const child = spawn("ip", [...args, "--data-dir", dataDir, "--mode", mode], {

@@ -17,10 +17,10 @@ export interface Bundle {
 /** Compiles the worker, with a planted bug if given. No source file changes. */
 export async function bundleWorker(mutant?: Mutant): Promise<Bundle> {
   mkdirSync(CACHE, { recursive: true });
-  const folder = mkdtempSync(join(CACHE, "worker-"));
+  const directory = mkdtempSync(join(CACHE, "worker-"));
   const remove = (): void => {
     process.off("exit", remove);
-    rmSync(folder, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   };
   process.once("exit", remove);
   await build({
@@ -37,13 +37,13 @@ export async function bundleWorker(mutant?: Mutant): Promise<Bundle> {
     },
     build: {
       ssr: join(REPO_ROOT, "test/sim/cli/worker.ts"),
-      outDir: folder,
+      outDir: directory,
       target: "node20",
       minify: false,
       rolldownOptions: { output: { entryFileNames: "worker.mjs" } },
     },
   });
-  return { file: join(folder, "worker.mjs"), remove };
+  return { file: join(directory, "worker.mjs"), remove };
 }
 
 /** Replaces the text of a planted bug while its file is bundled. */

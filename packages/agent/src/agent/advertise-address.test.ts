@@ -5,14 +5,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { chooseAdvertiseAddress, requireReachable, writeAdvertiseAddress } from "./advertise-address.js";
 
-let folder: string;
+let directory: string;
 let disk: Disk;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-advertise-"));
-  disk = directoryDisk(folder);
+  directory = await mkdtemp(join(tmpdir(), "berth-advertise-"));
+  disk = directoryDisk(directory);
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(directory, { recursive: true, force: true }));
 
 describe("chooseAdvertiseAddress()", () => {
   it("takes the configured address before the stored one before 127.0.0.1", async () => {
@@ -28,7 +28,7 @@ describe("chooseAdvertiseAddress()", () => {
     await disk.write("advertise-address", "192.0.2.");
     await expect(chooseAdvertiseAddress(disk, { configured: undefined, servers: [] })).rejects.toMatchObject({
       code: "BERTH_INPUT_INVALID",
-      message: expect.stringContaining(`invalid file ${folder}/advertise-address: invalid IP address`),
+      message: expect.stringContaining(`invalid file ${directory}/advertise-address: invalid IP address`),
     });
   });
 });

@@ -7,26 +7,26 @@ import type { ProgramResult } from "../runtime/run-program.js";
 import { IngressUnit } from "./ingress-unit.js";
 
 const { signal } = new AbortController();
-let folder: string;
+let directory: string;
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "berth-ingress-unit-"));
+  directory = mkdtempSync(join(tmpdir(), "berth-ingress-unit-"));
 });
-afterEach(() => rmSync(folder, { recursive: true }));
+afterEach(() => rmSync(directory, { recursive: true }));
 
 function unitWith(result: ProgramResult = { kind: "done", stdout: "" }) {
   const run = vi.fn(async (_program: string, _call: { readonly args: readonly string[] }) => result);
-  const script = join(folder, "run/ingress.sh");
+  const script = join(directory, "run/ingress.sh");
   return { unit: new IngressUnit({ name: "berth-ingress.service", script, run }), run, script };
 }
 
 it("setCommand() writes a script that only root can change, and that runs the command in its directory", () => {
   const { unit, script } = unitWith();
   unit.setCommand("/", ["echo", "replaced by the second command"]);
-  unit.setCommand(folder, ["sh", "-c", 'echo "$PWD" "$1"', "sh", `it's "$HOME" \\`]);
-  expect(execFileSync(script, { encoding: "utf8" })).toBe(`${folder} it's "$HOME" \\\n`);
+  unit.setCommand(directory, ["sh", "-c", 'echo "$PWD" "$1"', "sh", `it's "$HOME" \\`]);
+  expect(execFileSync(script, { encoding: "utf8" })).toBe(`${directory} it's "$HOME" \\\n`);
   expect(statSync(script).mode & 0o777).toBe(0o700);
-  expect(readdirSync(join(folder, "run"))).toEqual(["ingress.sh"]);
+  expect(readdirSync(join(directory, "run"))).toEqual(["ingress.sh"]);
 });
 
 it("start() does not wait for the process, and restart() does", async () => {

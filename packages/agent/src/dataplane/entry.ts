@@ -36,7 +36,7 @@ const LOCK_POLL_MS = 5;
 interface Options {
   readonly dataDir: string;
   /** Path of the data directory as this process sees it. */
-  readonly folder: string;
+  readonly directory: string;
   readonly mode: IngressMode;
   readonly release: string;
   readonly transport: "raw" | "net";
@@ -65,12 +65,12 @@ interface IngressProcess extends Services {
  */
 async function main(log: Logger): Promise<void> {
   const options = parseOptions();
-  const { dataDir, folder, mode } = options;
+  const { dataDir, directory, mode } = options;
   const handover = options.isSuccessor ? await receiveHandover(log) : undefined;
   const transport = options.transport === "net" ? createNetTransport() : await openTransport(log);
   const services = createServices(log, transport, handover);
   if (handover !== undefined) await takeOver(services, handover);
-  const lock = await acquireDataDirLock(folder, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
+  const lock = await acquireDataDirLock(directory, handover === undefined ? 0 : LOCK_TIMEOUT_MS);
   if (lock === undefined) {
     log.info({ dataDir }, "another ingress process serves this data directory; exiting");
     process.exit(0);
@@ -105,7 +105,7 @@ function parseOptions(): Options {
     release,
     isSuccessor: inherit,
     // An unprivileged process may have no access to the parent directories of its data directory.
-    folder: process.cwd() === dataDir ? "." : dataDir,
+    directory: process.cwd() === dataDir ? "." : dataDir,
     transport: transport === "net" ? "net" : "raw",
   };
 }
@@ -166,7 +166,7 @@ async function useKernel(
 /** Serves the agent's requests. Resolves when the control socket is open. */
 async function serveControl(ingress: IngressProcess): Promise<void> {
   const { listeners, discovery, options, log, path, lock } = ingress;
-  const socketPath = join(options.folder, SOCKET_NAME);
+  const socketPath = join(options.directory, SOCKET_NAME);
   const shutdown = new GracefulShutdown({
     log,
     listeners,

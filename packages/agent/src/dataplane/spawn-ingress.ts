@@ -13,9 +13,9 @@ const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 const CHANNEL_FD = 3;
 
 /**
- * Copies the channel of the process in the first argument with pidfd_getfd(2), and executes the other arguments. Node.js
- * has no such call; Debian's essential perl-base can make it by number. The numbers are the same on all architectures
- * that Node.js supports.
+ * Copies the channel of the process in the first argument with pidfd_getfd(2), and executes the other arguments.
+ * Node.js has no such call; Debian's essential perl-base can make it by number. The numbers are the same on all
+ * architectures that Node.js supports.
  */
 const ADOPT_CHANNEL = `use POSIX;
 my $holder = shift(@ARGV) + 0;
@@ -36,7 +36,10 @@ export interface IngressProgram {
   readonly args: readonly string[];
 }
 
-/** Starts an ingress process in its own session, so that it outlives this process. Without a user, it runs as the current one. */
+/**
+ * Starts an ingress process in its own session, so that it outlives this process. Without a user, it runs as the
+ * current one.
+ */
 export function spawnIngress(dataDir: string, program: IngressProgram, user?: IngressUser): ChildProcess {
   shareDataDir(dataDir, user);
   const [file = "", ...argv] = ingressCommand(dataDir, program, user);
@@ -120,8 +123,8 @@ function processOptions(
 ): { readonly detached: true; readonly env: NodeJS.ProcessEnv; readonly cwd?: string } {
   const { PATH, LANG } = process.env;
   // Another user may lack access to the directories above the data directory.
-  const needsFolder = dataDir !== undefined && user !== undefined && user.uid !== ownUser().uid;
-  return { detached: true, env: { PATH, LANG }, ...(needsFolder ? { cwd: dataDir } : {}) };
+  const needsDirectory = dataDir !== undefined && user !== undefined && user.uid !== ownUser().uid;
+  return { detached: true, env: { PATH, LANG }, ...(needsDirectory ? { cwd: dataDir } : {}) };
 }
 
 /**

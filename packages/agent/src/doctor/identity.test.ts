@@ -12,22 +12,22 @@ const NODE = { kind: "node", id: "n1" } as const;
 const DAY_MS = 24 * HOUR_MS;
 
 let cluster: TestCluster;
-let folder: string;
+let directory: string;
 
 beforeAll(async () => {
   cluster = await TestCluster.create();
-  folder = await mkdtemp(join(tmpdir(), "berth-doctor-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-doctor-"));
 }, 60_000);
 
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(directory, { recursive: true, force: true }));
 
 function check(dataDir: string, servers: readonly string[] = []): Promise<readonly Finding[]> {
   return checkIdentity({ dataDir, servers, signal: AbortSignal.timeout(20_000) } as unknown as CheckContext);
 }
 
 async function joined(name: string, validity: TestValidity = {}): Promise<string> {
-  await cluster.join(join(folder, name), NODE, validity);
-  return join(folder, name);
+  await cluster.join(join(directory, name), NODE, validity);
+  return join(directory, name);
 }
 
 describe("the check of the identity", () => {
@@ -44,7 +44,7 @@ describe("the check of the identity", () => {
   });
 
   it("skips a host that has not joined", async () => {
-    expect(await check(join(folder, "nowhere"))).toMatchObject([{ verdict: "skipped" }]);
+    expect(await check(join(directory, "nowhere"))).toMatchObject([{ verdict: "skipped" }]);
   });
 
   it("reports damaged files, a key of another certificate, and files that others can read", async () => {

@@ -5,7 +5,7 @@ import { readState } from "../agent/state-file.js";
 import { identityPath } from "../identity/host-identity.js";
 import { directoryDisk } from "../runtime/disk.js";
 
-/** The raw contents of an identity's files. Unlike `IdentityFolder`, reading them changes nothing. */
+/** The raw contents of an identity's files. Unlike `IdentityDirectory`, reading them changes nothing. */
 export interface IdentityTexts {
   readonly certificate: string;
   readonly authorities: string;
@@ -40,14 +40,14 @@ export async function readJoinedCluster(dataDir: string): Promise<JoinedCluster>
 
 /** Reads the files of an identity; undefined on a host that has not joined a cluster. */
 export async function readIdentityTexts(dataDir: string): Promise<IdentityTexts | undefined> {
-  const folder = identityPath(dataDir);
-  const pathOf = (name: string): string => join(folder, name);
+  const directory = identityPath(dataDir);
+  const pathOf = (name: string): string => join(directory, name);
   const certificate = await readIfPresent(pathOf("certificate.pem"));
   if (certificate === undefined) return undefined;
   const keyPaths = [pathOf("key.pem"), pathOf("key.next.pem")];
   const keys = await Promise.all(keyPaths.map(readIfPresent));
   const exposed = await Promise.all(
-    [folder, ...keyPaths].map(async (path) => ((await isExposed(path)) ? path : "")),
+    [directory, ...keyPaths].map(async (path) => ((await isExposed(path)) ? path : "")),
   );
   return {
     certificate,

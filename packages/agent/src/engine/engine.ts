@@ -38,7 +38,10 @@ export interface Engine {
   remove(containerId: string, options: EngineCall): Promise<void>;
   /** Lists the names of the local driver's volumes, in no particular order. */
   volumes(options: EngineCall): Promise<readonly string[]>;
-  /** Lists the volumes of all drivers. @param name empty for all; rejects with `not-found` when there is none of this name */
+  /**
+   * Lists the volumes of all drivers. @param name empty for all; rejects with `not-found` when there is none of this
+   * name
+   */
   listVolumes(name: string, options: EngineCall): Promise<HostVolume[]>;
   createVolume(volume: CreateHostVolume, options: EngineCall): Promise<HostVolume>;
   /** Rejects with `conflict` while a container uses the volume, and with `not-found` when there is none. */
@@ -67,7 +70,10 @@ export interface Engine {
   pull(image: string, options: PullOptions): Promise<void>;
   /** Logs in to a registry, without storing anything. Rejects with the message of the registry or of Docker. */
   checkLogin(credentials: RegistryCredentials, options: EngineCall): Promise<void>;
-  /** Yields events of the containers that this agent created until the connection breaks, which throws, or the signal fires. */
+  /**
+   * Yields events of the containers that this agent created until the connection breaks, which throws, or the signal
+   * fires.
+   */
   events(options: EventsOptions): AsyncIterable<ContainerEvent>;
   /** Yields the container's log, oldest first. */
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord>;
@@ -76,15 +82,17 @@ export interface Engine {
   /** Starts a command in a running container without a connection to it. */
   execDetached(containerId: string, options: ExecOptions): Promise<void>;
   /**
-   * Connects to the main process of a container, before or after its start. The connection closes when `signal` fires, and
-   * the process continues.
+   * Connects to the main process of a container, before or after its start. The connection closes when `signal` fires,
+   * and the process continues.
    */
   attach(container: ObservedContainer, options: AttachOptions): Promise<EngineStream>;
-  /** Describes a path in the file system of a container, running or not. Rejects with `not-found` when there is none. */
+  /**
+   * Describes a path in the file system of a container, running or not. Rejects with `not-found` when there is none.
+   */
   statFile(containerId: string, path: string, options: EngineCall): Promise<ContainerFile>;
   /** Reads a path as a tar archive. */
   readArchive(containerId: string, path: string, options: EngineCall): Promise<EngineArchive>;
-  /** Extracts a tar archive into a folder. Resolves when all of it is extracted. */
+  /** Extracts a tar archive into a directory. Resolves when all of it is extracted. */
   writeArchive(containerId: string, archive: Readable, options: WriteArchiveOptions): Promise<void>;
 }
 
@@ -109,7 +117,9 @@ export interface EngineInfo {
   /** The negotiated API version, such as "1.41". */
   readonly apiVersion: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** "rootless Docker" or "Docker Desktop" when containers have other network devices than the host. Empty otherwise. */
+  /**
+   * "rootless Docker" or "Docker Desktop" when containers have other network devices than the host. Empty otherwise.
+   */
   readonly isolation: string;
   /** The host's IDs of root in containers. Not 0 when the daemon remaps users. */
   readonly containerRoot: HostIds;
@@ -183,9 +193,9 @@ export interface AttachOptions extends EngineCall {
 }
 
 export interface WriteArchiveOptions extends EngineCall {
-  /** An existing folder. */
+  /** An existing directory. */
   readonly path: string;
-  /** Refuses to replace a folder with a non-folder and vice versa. */
+  /** Refuses to replace a directory with a non-directory and vice versa. */
   readonly keepTypes: boolean;
   /** Sets the owners as `docker cp --archive` does. */
   readonly keepOwners: boolean;
@@ -214,8 +224,8 @@ export interface TerminalSize {
 /** A two-way connection to a process in a container. */
 export interface EngineStream {
   /**
-   * Yields the output of the process until it ends. The process blocks while the output is not read. With a terminal, all
-   * is stdout.
+   * Yields the output of the process until it ends. The process blocks while the output is not read. With a terminal,
+   * all is stdout.
    */
   readonly output: AsyncIterable<OutputChunk>;
   /** Resolves when more input can be written, or when the process reads no more. */

@@ -6,7 +6,7 @@ export interface ArchiveSource {
   open(digest: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
 }
 
-/** The copies of shipped files and folders on this host's disk, which the containers of tasks mount. */
+/** The copies of shipped files and directories on this host's disk, which the containers of tasks mount. */
 export interface ShippedFiles {
   /** Path of the directory that contains a directory for each task. */
   readonly directory: string;

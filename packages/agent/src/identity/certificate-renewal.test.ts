@@ -14,18 +14,18 @@ const NODE = { kind: "node", id: "n1" } as const;
 const EXPIRED: TestValidity = { fromMs: -2 * HOUR_MS, untilMs: -HOUR_MS };
 
 let cluster: TestCluster;
-let folder: string;
+let directory: string;
 
 beforeAll(async () => {
   cluster = await TestCluster.create();
-  folder = await mkdtemp(join(tmpdir(), "berth-renewal-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-renewal-"));
 }, 60_000);
 
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(() => rm(directory, { recursive: true, force: true }));
 
 async function identityOf(name: string, validity: TestValidity = {}): Promise<HostIdentity> {
-  await cluster.join(join(folder, name), NODE, validity);
-  const identity = await openHostIdentity(join(folder, name));
+  await cluster.join(join(directory, name), NODE, validity);
+  const identity = await openHostIdentity(join(directory, name));
   if (identity === undefined) throw new Error("no identity");
   return identity;
 }
@@ -60,7 +60,7 @@ describe("CertificateRenewal", () => {
     const running = renewal.run(stopping.signal);
     await renewal.waitUntilUnexpired(stopping.signal);
     expect(currentFacts(identity).notAfterMs).toBeGreaterThan(Date.now());
-    expect((await openHostIdentity(join(folder, "expired")))?.rpc.current).toEqual(identity.rpc.current);
+    expect((await openHostIdentity(join(directory, "expired")))?.rpc.current).toEqual(identity.rpc.current);
     stopping.abort();
     await running;
   });
@@ -85,7 +85,7 @@ describe("CertificateRenewal", () => {
       await vi.waitFor(() => expect(warnings.join()).toContain("BERTH_PROTOCOL"));
       stopping.abort();
       await running;
-      expect((await openHostIdentity(join(folder, `wrong-${index}`)))?.rpc.current).toEqual(before);
+      expect((await openHostIdentity(join(directory, `wrong-${index}`)))?.rpc.current).toEqual(before);
     }
   });
 });
@@ -121,9 +121,9 @@ describe("onAuthorities()", () => {
 
 describe("openHostIdentity()", () => {
   it("returns undefined on a host that has not joined, and rejects a certificate that is not a node's", async () => {
-    expect(await openHostIdentity(join(folder, "nowhere"))).toBeUndefined();
-    await cluster.join(join(folder, "user"), { kind: "user", name: "vera" });
-    await expect(openHostIdentity(join(folder, "user"))).rejects.toMatchObject({
+    expect(await openHostIdentity(join(directory, "nowhere"))).toBeUndefined();
+    await cluster.join(join(directory, "user"), { kind: "user", name: "vera" });
+    await expect(openHostIdentity(join(directory, "user"))).rejects.toMatchObject({
       code: "BERTH_IDENTITY_INVALID",
       message: expect.stringContaining('for user "vera", not for a node'),
     });

@@ -28,8 +28,8 @@ const MAX_SPREAD_MS = 30 * 60_000;
 type NewCertificate = Omit<IdentityFiles, "key">;
 
 /**
- * Renews the certificate of this host. New connections use the new certificate. `SessionHandover` then replaces the session
- * with the leader; streams stay on their connection until the old certificate expires.
+ * Renews the certificate of this host. New connections use the new certificate. `SessionHandover` then replaces the
+ * session with the leader; streams stay on their connection until the old certificate expires.
  */
 export class CertificateRenewal {
   readonly #options: CertificateRenewalOptions;
@@ -57,11 +57,11 @@ export class CertificateRenewal {
   /** Renews the certificate after half of its validity, until the signal fires. Logs and retries failures. */
   async run(signal: AbortSignal): Promise<void> {
     const { identity, log } = this.#options;
-    const files = await identity.folder.load();
+    const files = await identity.directory.load();
     if (files === undefined) throw new Error("the certificate was removed while the agent started");
     await keepCertificateValid(
       {
-        folder: identity.folder,
+        directory: identity.directory,
         files,
         jitter: Math.random(),
         demand: identity.demand,

@@ -5,7 +5,7 @@ import {
   type CertificateFacts,
   certificateFacts,
   describeIdentity,
-  IdentityFolder,
+  IdentityDirectory,
   parseCertificate,
   RenewalDemand,
 } from "@berth/proto/identity";
@@ -14,7 +14,7 @@ import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 /** The identity that this host got with `berth agent join`. */
 export interface HostIdentity {
   readonly nodeId: string;
-  readonly folder: IdentityFolder;
+  readonly directory: IdentityDirectory;
   /** The identity for connections. Renewals replace it. */
   readonly rpc: RotatingIdentity;
   /** Requests early renewals. */
@@ -33,12 +33,12 @@ export function identityPath(dataDir: string): string {
 export async function openHostIdentity(dataDir: string): Promise<HostIdentity | undefined> {
   const path = identityPath(dataDir);
   if (!(await exists(path))) return undefined;
-  const folder = await IdentityFolder.open(path);
-  const files = await folder.load();
+  const directory = await IdentityDirectory.open(path);
+  const files = await directory.load();
   if (files === undefined) return undefined;
   return {
     nodeId: nodeIdOf(files.certificate),
-    folder,
+    directory,
     rpc: new RotatingIdentity(tlsMaterialOf(files)),
     demand: new RenewalDemand(),
   };

@@ -14,7 +14,7 @@ const LAYERS = ["first", "second", "third"].map((text) => Buffer.from(`the ${tex
 
 type Answer = (layer: Buffer, offset: number) => AsyncGenerator<{ data: Buffer }>;
 
-let folder: string;
+let directory: string;
 let store: LayerStore;
 /** What each node answers, by its address. */
 let nodes: Map<string, Answer>;
@@ -40,13 +40,13 @@ const dying: Answer = async function* (layer, offset) {
 };
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-fetch-"));
-  store = new LayerStore(folder, 1_000_000);
+  directory = await mkdtemp(join(tmpdir(), "berth-fetch-"));
+  store = new LayerStore(directory, 1_000_000);
   nodes = new Map();
   asked = [];
 });
 
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(() => rm(directory, { recursive: true, force: true }));
 
 function createPeers(): ImagePeers {
   const connect = (_: unknown, { address }: { readonly address: string }) => ({

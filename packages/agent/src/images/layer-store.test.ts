@@ -9,7 +9,7 @@ const { signal } = new AbortController();
 const LAYER = Buffer.from("a layer of an image");
 const DIGEST = digestOf(LAYER);
 
-let folder: string;
+let directory: string;
 let store: LayerStore;
 
 function digestOf(bytes: Buffer): string {
@@ -29,11 +29,11 @@ async function read(offset: number): Promise<string> {
 }
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-layers-"));
-  store = new LayerStore(folder, 1_000);
+  directory = await mkdtemp(join(tmpdir(), "berth-layers-"));
+  store = new LayerStore(directory, 1_000);
 });
 
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(() => rm(directory, { recursive: true, force: true }));
 
 test("LayerStore returns a complete layer from any offset", async () => {
   await put(LAYER);
@@ -47,7 +47,7 @@ test("LayerStore continues an interrupted transfer, also in a later run of the a
   await first?.write(LAYER.subarray(0, 7));
   await first?.suspend();
   expect(await store.sizeOf(DIGEST)).toBeUndefined();
-  store = new LayerStore(folder, 1_000);
+  store = new LayerStore(directory, 1_000);
   expect(await store.partialSizeOf(DIGEST)).toBe(7);
   const second = await store.write(DIGEST, signal);
   expect(second?.offset).toBe(7);
@@ -60,7 +60,7 @@ test("LayerStore removes a layer with another content, and accepts the right one
   const writer = await store.write(DIGEST, signal);
   await writer?.write(Buffer.from("something else"));
   await expect(writer?.finish()).rejects.toMatchObject({ code: "BERTH_IMAGE_INVALID" });
-  expect(await readdir(folder)).toEqual([]);
+  expect(await readdir(directory)).toEqual([]);
   await put(LAYER);
   expect(await store.sizeOf(DIGEST)).toBe(LAYER.length);
 });
@@ -110,11 +110,11 @@ test("LayerStore names a layer of unknown digest, and cleans up what a crash has
   }
   await expect(store.add(broken())).rejects.toThrow("Docker has stopped");
   await store.clean();
-  expect(await readdir(folder)).toEqual([DIGEST.slice("sha256:".length)]);
+  expect(await readdir(directory)).toEqual([DIGEST.slice("sha256:".length)]);
 });
 
 test("LayerStore refuses a layer that is larger than its limit", async () => {
-  store = new LayerStore(folder, 1_000, LAYER.length - 1);
+  store = new LayerStore(directory, 1_000, LAYER.length - 1);
   const writer = await store.write(DIGEST, signal);
   await expect(writer?.write(LAYER)).rejects.toThrow(/is larger than 1 MiB$/);
   await writer?.suspend();

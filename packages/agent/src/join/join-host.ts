@@ -2,7 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { BerthError, JoinKind } from "@berth/proto";
 import {
   certificateFacts,
-  IdentityFolder,
+  IdentityDirectory,
   joinKindWord,
   parseCertificate,
   parseJoinToken,
@@ -74,8 +74,8 @@ async function joinWithLock(
   { address, dataDir, hostname, advertise, force, readToken }: JoinHostOptions,
   signal: AbortSignal,
 ): Promise<JoinedHost> {
-  const folder = await IdentityFolder.open(identityPath(dataDir));
-  if (!force) await requireNotJoined(folder);
+  const directory = await IdentityDirectory.open(identityPath(dataDir));
+  if (!force) await requireNotJoined(directory);
   if (advertise !== undefined) requireReachable(advertise, { servers: [address], own: ownAddresses() });
   const token = await readToken();
   const { kind, authorityFingerprint } = parseJoinToken(token);
@@ -84,7 +84,10 @@ async function joinWithLock(
   // After a crash, the agent has the certificate and knows at least this server.
   await writeFirstState(disk, [address]);
   if (advertise !== undefined) await writeAdvertiseAddress(disk, advertise);
-  const { files, servers, awaitsApproval } = await joinCluster({ address, token, hostname, folder }, signal);
+  const { files, servers, awaitsApproval } = await joinCluster(
+    { address, token, hostname, directory },
+    signal,
+  );
   const known = servers.length === 0 ? [address] : servers;
   await writeFirstState(disk, known);
   const { cluster, notAfterMs } = certificateFacts(parseCertificate(files.certificate));
@@ -100,9 +103,9 @@ async function joinWithLock(
   };
 }
 
-/** @throws BerthError BERTH_CONFLICT when the folder has a certificate */
-async function requireNotJoined(folder: IdentityFolder): Promise<void> {
-  const files = await folder.load();
+/** @throws BerthError BERTH_CONFLICT when the directory has a certificate */
+async function requireNotJoined(directory: IdentityDirectory): Promise<void> {
+  const files = await directory.load();
   if (files === undefined) return;
   const { cluster } = certificateFacts(parseCertificate(files.certificate));
   const nodeId = nodeIdOf(files.certificate);

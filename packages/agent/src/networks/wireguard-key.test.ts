@@ -15,29 +15,29 @@ test("keyFrom derives the public key of RFC 7748 §6.1", () => {
 });
 
 test("hostWireguardKey stores the key so that only its owner can read it", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "berth-key-"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-key-"));
   try {
-    const generated = await hostWireguardKey(directoryDisk(folder), silent);
+    const generated = await hostWireguardKey(directoryDisk(directory), silent);
     expect(Buffer.from(generated.publicKey, "base64")).toHaveLength(32);
-    expect(await hostWireguardKey(directoryDisk(folder), silent)).toEqual(generated);
-    expect(statSync(join(folder, "wireguard.key")).mode & 0o077).toBe(0);
+    expect(await hostWireguardKey(directoryDisk(directory), silent)).toEqual(generated);
+    expect(statSync(join(directory, "wireguard.key")).mode & 0o077).toBe(0);
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
 });
 
 test("hostWireguardKey keeps a damaged key under another name, and says so", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "berth-key-"));
+  const directory = mkdtempSync(join(tmpdir(), "berth-key-"));
   const warnings: string[] = [];
   try {
-    writeFileSync(join(folder, "wireguard.key"), "half a k");
-    const created = await hostWireguardKey(directoryDisk(folder), {
+    writeFileSync(join(directory, "wireguard.key"), "half a k");
+    const created = await hostWireguardKey(directoryDisk(directory), {
       warn: (message: string) => warnings.push(message),
     });
-    expect(await hostWireguardKey(directoryDisk(folder), silent)).toEqual(created);
-    expect(readFileSync(join(folder, "wireguard.key.damaged"), "utf8")).toBe("half a k");
+    expect(await hostWireguardKey(directoryDisk(directory), silent)).toEqual(created);
+    expect(readFileSync(join(directory, "wireguard.key.damaged"), "utf8")).toBe("half a k");
     expect(warnings).toEqual([expect.stringContaining("wireguard.key does not contain a key")]);
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(directory, { recursive: true });
   }
 });

@@ -17,7 +17,7 @@ const FILES: Omit<EngineStream, "output"> = {
   exitCode: async () => 0,
 };
 
-/** Reads a file or a folder of a container as a tar archive, or only describes it. */
+/** Reads a file or a directory of a container as a tar archive, or only describes it. */
 export async function openArchiveReader(
   taskId: string,
   { path, onlyStat }: ReadArchive,
@@ -39,7 +39,7 @@ export async function openArchiveReader(
   };
 }
 
-/** Extracts the input, a tar archive, into a folder of a container. */
+/** Extracts the input, a tar archive, into a directory of a container. */
 export async function openArchiveWriter(
   taskId: string,
   { path, keepTypes, keepOwners }: WriteArchive,

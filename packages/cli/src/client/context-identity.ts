@@ -4,8 +4,8 @@ import { BerthError, isBerthError } from "@berth/proto";
 import {
   type CertificateFacts,
   certificateFacts,
+  IdentityDirectory,
   type IdentityFiles,
-  IdentityFolder,
   parseCertificate,
 } from "@berth/proto/identity";
 import type { IdentityLocation } from "./contexts.js";
@@ -36,15 +36,15 @@ export async function loadContextIdentity(location: IdentityLocation): Promise<C
 }
 
 async function loadOnce(location: IdentityLocation): Promise<ContextIdentity> {
-  const { folder: path } = location;
-  // IdentityFolder.open would create it.
+  const { directory: path } = location;
+  // IdentityDirectory.open would create it.
   await access(path);
-  const files = await (await IdentityFolder.open(path)).load();
+  const files = await (await IdentityDirectory.open(path)).load();
   if (files === undefined) throw unusable(location, "it has no certificate");
   return { location, files, facts: certificateFacts(parseCertificate(files.certificate)) };
 }
 
-function unusable({ folder }: IdentityLocation, why: string, cause?: unknown): BerthError {
-  const message = `cannot use the identity in ${folder}: ${why}`;
+function unusable({ directory }: IdentityLocation, why: string, cause?: unknown): BerthError {
+  const message = `cannot use the identity in ${directory}: ${why}`;
   return new BerthError({ code: "BERTH_IDENTITY_INVALID", message, cause });
 }

@@ -14,7 +14,9 @@ export interface ContextConfig {
 export interface SavedContext {
   /** `HOST:PORT,…` */
   readonly server: string;
-  /** Name of the folder with the identity. A new identity gets a new folder, so that saving it is one atomic step. */
+  /**
+   * Name of the directory with the identity. A new identity gets a new directory, so that saving it is one atomic step.
+   */
   readonly identity?: string;
   /** `HOST:PORT,…` of the servers that the cluster listed last. The user specified the others. */
   readonly listed?: string;
@@ -24,14 +26,14 @@ export interface SavedContext {
 export interface IdentityLocation {
   readonly context: string;
   readonly server: string;
-  /** Path of the folder. */
-  readonly folder: string;
+  /** Path of the directory. */
+  readonly directory: string;
 }
 
 const EMPTY_CONFIG: ContextConfig = { current: DEFAULT_CONTEXT, contexts: {} };
 
-/** Excludes path separators, because `berth context rm` deletes the folder. */
-const FOLDER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
+/** Excludes path separators, because `berth context rm` deletes the directory. */
+const DIRECTORY_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
 export interface ConfigLocation {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -40,12 +42,12 @@ export interface ConfigLocation {
 
 /** Returns the path of `config.json` in `$BERTH_CONFIG`, `$XDG_CONFIG_HOME/berth` or `~/.config/berth`. */
 export function configPath({ env, homeDirectory }: ConfigLocation): string {
-  const folder = env.BERTH_CONFIG || join(env.XDG_CONFIG_HOME || join(homeDirectory, ".config"), "berth");
-  return join(folder, "config.json");
+  const directory = env.BERTH_CONFIG || join(env.XDG_CONFIG_HOME || join(homeDirectory, ".config"), "berth");
+  return join(directory, "config.json");
 }
 
-/** Returns the path of the folder with an identity. */
-export function identityFolderPath(location: ConfigLocation, identity: string): string {
+/** Returns the path of the directory with an identity. */
+export function identityDirectoryPath(location: ConfigLocation, identity: string): string {
   return join(dirname(configPath(location)), "contexts", identity);
 }
 
@@ -57,7 +59,7 @@ export function identityOf(
 ): IdentityLocation | undefined {
   const { server = "", identity } = (Object.hasOwn(contexts, context) && contexts[context]) || {};
   if (identity === undefined) return undefined;
-  return { context, server, folder: identityFolderPath(location, identity) };
+  return { context, server, directory: identityDirectoryPath(location, identity) };
 }
 
 /**
@@ -118,9 +120,9 @@ function parseContext(name: string, saved: unknown): SavedContext {
   if (!isRecord(saved) || typeof saved.server !== "string") throw new Error(`context ${name} has no server`);
   const { server, identity, listed } = saved;
   if (identity === undefined) return { server };
-  if (typeof identity === "string" && FOLDER_NAME.test(identity))
+  if (typeof identity === "string" && DIRECTORY_NAME.test(identity))
     return { server, identity, ...(typeof listed === "string" && { listed }) };
-  throw new Error(`the identity of context ${name} is not the name of a folder`);
+  throw new Error(`the identity of context ${name} is not the name of a directory`);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import {
   createRequest,
-  IdentityFolder,
+  IdentityDirectory,
   RENEWAL_GRACE_MS,
   type RenewalState,
   renewalState,
@@ -42,29 +42,29 @@ export async function renewContextIdentity(
 ): Promise<ContextIdentity> {
   const { location } = identity;
   const deadlineMs = options.now() + options.timeoutMs;
-  while (!(await tryLock(location.folder))) {
-    if (options.now() >= deadlineMs) throw lockedError(location.folder);
+  while (!(await tryLock(location.directory))) {
+    if (options.now() >= deadlineMs) throw lockedError(location.directory);
     await sleep(LOCK_RETRY_MS, undefined, { signal: options.signal });
   }
   try {
     const stored = await loadContextIdentity(location);
     if (renewalStateOf(stored, options.now()).kind === "current") return stored;
-    await renew(location.folder, { ...options, timeoutMs: Math.max(1, deadlineMs - options.now()) });
+    await renew(location.directory, { ...options, timeoutMs: Math.max(1, deadlineMs - options.now()) });
     return await loadContextIdentity(location);
   } finally {
-    await rm(join(location.folder, LOCK_FILE), { force: true });
+    await rm(join(location.directory, LOCK_FILE), { force: true });
   }
 }
 
 async function renew(path: string, { calls, timeoutMs, signal }: RenewalOptions): Promise<void> {
-  const folder = await IdentityFolder.open(path);
-  const certificateRequest = await createRequest(await folder.prepareKey());
-  await folder.store(await calls.renewCertificate({ certificateRequest }, { signal, timeoutMs }));
+  const directory = await IdentityDirectory.open(path);
+  const certificateRequest = await createRequest(await directory.prepareKey());
+  await directory.store(await calls.renewCertificate({ certificateRequest }, { signal, timeoutMs }));
 }
 
-/** Tries to acquire the lock of a folder. Returns false when another command holds it. Removes a stale lock. */
-async function tryLock(folder: string): Promise<boolean> {
-  const path = join(folder, LOCK_FILE);
+/** Tries to acquire the lock of a directory. Returns false when another command holds it. Removes a stale lock. */
+async function tryLock(directory: string): Promise<boolean> {
+  const path = join(directory, LOCK_FILE);
   try {
     await (await open(path, "wx", 0o600)).close();
     return true;
@@ -76,7 +76,7 @@ async function tryLock(folder: string): Promise<boolean> {
   }
 }
 
-function lockedError(folder: string): BerthError {
-  const message = `cannot renew the certificate in ${folder}: another command is renewing it; try again`;
+function lockedError(directory: string): BerthError {
+  const message = `cannot renew the certificate in ${directory}: another command is renewing it; try again`;
   return new BerthError({ code: "BERTH_DEADLINE", message });
 }

@@ -3,7 +3,7 @@ import { readFile, utimes, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { BerthError, ServerStatus } from "@berth/proto";
-import { IdentityFolder } from "@berth/proto/identity";
+import { IdentityDirectory } from "@berth/proto/identity";
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { ContextHome } from "../testing/context-home.js";
 import { type FakeControlHandlers, readyNode, startFakeControl } from "../testing/fake-control.js";
@@ -57,13 +57,13 @@ async function useContext(
 ): Promise<string> {
   const { address, close } = await cluster.start({ ...handlers, ...over }, server);
   cleanUps.push(close);
-  await cluster.store(home.identityFolder("lab-1"), ALICE, validity);
+  await cluster.store(home.identityDirectory("lab-1"), ALICE, validity);
   await home.save("lab", { server: address, identity: "lab-1" });
   return address;
 }
 
 const storedCertificate = (): Promise<string> =>
-  readFile(join(home.identityFolder("lab-1"), "certificate.pem"), "utf8");
+  readFile(join(home.identityDirectory("lab-1"), "certificate.pem"), "utf8");
 
 describe("a context with an identity", () => {
   test("connects with TLS as its user", async () => {
@@ -264,7 +264,7 @@ describe("renewal of the certificate", () => {
   test("ignores a lock that a killed command left over", async () => {
     await useContext(DUE);
     const old = await storedCertificate();
-    const lock = join(home.identityFolder("lab-1"), "renewal.lock");
+    const lock = join(home.identityDirectory("lab-1"), "renewal.lock");
     await writeFile(lock, "");
     await utimes(lock, new Date(0), new Date(0));
     expect((await home.berth("node ls -q")).code).toBe(0);
@@ -273,10 +273,10 @@ describe("renewal of the certificate", () => {
 
   test("never disturbs commands that load the identity meanwhile", async () => {
     await useContext();
-    const location = { context: "lab", server: "", folder: home.identityFolder("lab-1") };
+    const location = { context: "lab", server: "", directory: home.identityDirectory("lab-1") };
     let isDone = false;
     const renewing = (async () => {
-      for (let round = 0; round < 10; round++) await cluster.store(location.folder, ALICE);
+      for (let round = 0; round < 10; round++) await cluster.store(location.directory, ALICE);
     })().finally(() => {
       isDone = true;
     });
@@ -290,7 +290,7 @@ describe("renewal of the certificate", () => {
   });
 
   async function lockIsFree(): Promise<void> {
-    const lock = join(home.identityFolder("lab-1"), "renewal.lock");
+    const lock = join(home.identityDirectory("lab-1"), "renewal.lock");
     const isFree = () =>
       readFile(lock).then(
         () => false,
@@ -351,13 +351,13 @@ describe("errors name the context, the certificate and the clocks", () => {
     expect(callers).toEqual([]);
   });
 
-  test("BERTH_IDENTITY_INVALID of a damaged folder", async () => {
+  test("BERTH_IDENTITY_INVALID of a damaged directory", async () => {
     await useContext();
-    await IdentityFolder.open(home.identityFolder("lab-1"));
-    await writeFile(join(home.identityFolder("lab-1"), "certificate.pem"), "x");
+    await IdentityDirectory.open(home.identityDirectory("lab-1"));
+    await writeFile(join(home.identityDirectory("lab-1"), "certificate.pem"), "x");
     const { code, err } = await home.berth("node ls");
     expect(code).toBe(1);
-    expect(err).toContain(`cannot use the identity in ${home.identityFolder("lab-1")}: `);
+    expect(err).toContain(`cannot use the identity in ${home.identityDirectory("lab-1")}: `);
     expect(err).toContain("; ask an administrator for an invitation");
   });
 });

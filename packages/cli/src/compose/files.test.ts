@@ -233,7 +233,7 @@ configs:
     volumes: ["data:/both"]
   two:
     image: a
-    secrets: [none, empty, large, unset, spaces, folder, multiline, good, { source: key, target: /both }]
+    secrets: [none, empty, large, unset, spaces, directory, multiline, good, { source: key, target: /both }]
     configs: [missing, { source: settings, target: /both }, { source: settings, target: / }]
     volumes: ["data:/run/secrets/good"]
 volumes: { data: }
@@ -245,7 +245,7 @@ secrets:
   large: { file: large }
   unset: { environment: UNSET }
   spaces: { environment: "not a name" }
-  folder: { file: folder }
+  directory: { file: directory }
   multiline: { file: "a\\nb" }
   two: { file: a, environment: B }
   ext: { external: true, file: a, labels: { a: b } }
@@ -274,7 +274,7 @@ configs:
         "c.yaml:11:24: services.web.secrets[6].path: unknown key "path"",
         "c.yaml:12:9: services.web.secrets[7]: must be text, not a list",
         "c.yaml:13:14: services.web.configs: must be a list such as ["settings"], not the text "settings"",
-        "c.yaml:17:69: services.two.secrets[7].target: task.container.mounts[0] has the same target /run/secrets/good",
+        "c.yaml:17:72: services.two.secrets[7].target: task.container.mounts[0] has the same target /run/secrets/good",
         "c.yaml:18:24: services.two.configs[1]: the secret t_key has the same target /both",
         "c.yaml:18:89: services.two.configs[2].target: "/" is not the plain path of a file; remove empty parts, "." and ".."",
         "c.yaml:24:3: secrets.none: must be a mapping",
@@ -282,7 +282,7 @@ configs:
         "c.yaml:26:18: secrets.large.file: the content is too large (512001 bytes, maximum 512000)",
         "c.yaml:27:25: secrets.unset.environment: the variable UNSET is not set",
         "c.yaml:28:26: secrets.spaces.environment: the value is not the name of a variable",
-        "c.yaml:29:19: secrets.folder.file: no such file: folder",
+        "c.yaml:29:22: secrets.directory.file: no such file: directory",
         "c.yaml:30:22: secrets.multiline.file: the value is not the path of a file",
         "c.yaml:31:19: secrets.two.environment: file and environment are mutually exclusive",
         "c.yaml:32:26: secrets.ext.file: an external secret cannot have file",
@@ -328,7 +328,7 @@ secrets: { key: { external: true } }
   });
 
   test("files that cannot be read are errors with their places", () => {
-    const text = `services: { web: { image: a, secrets: [key] } }\nsecrets: { key: { file: folder } }\n`;
+    const text = `services: { web: { image: a, secrets: [key] } }\nsecrets: { key: { file: directory } }\n`;
     const { diagnostics } = loadStack({
       stack: "t",
       envFiles: [],
@@ -340,7 +340,7 @@ secrets: { key: { external: true } }
       },
     });
     expect(formatDiagnostics(diagnostics)).toEqual([
-      "c.yaml:2:25: secrets.key.file: cannot read /project/folder: is a directory",
+      "c.yaml:2:25: secrets.key.file: cannot read /project/directory: is a directory",
     ]);
   });
 

@@ -56,7 +56,7 @@ export interface LoadedStack {
   readonly networks: readonly NetworkSpec[];
   /** The services whose images can be built. */
   readonly builds: readonly ServiceBuild[];
-  /** The files and folders to send to nodes. Their digests are missing in the specs. */
+  /** The files and directories to send to nodes. Their digests are missing in the specs. */
   readonly shipments: readonly Shipment[];
   /** Secrets and configs to store. */
   readonly files: readonly FileContent[];

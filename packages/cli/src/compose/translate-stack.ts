@@ -28,7 +28,7 @@ export interface TranslatedStack {
   readonly files: readonly StackFile[];
   /** The services whose images can be built. */
   readonly builds: readonly ServiceBuild[];
-  /** The files and folders that services ship. */
+  /** The files and directories that services ship. */
   readonly shipments: readonly Shipment[];
   /** Where the parts of each service's spec are written, by the name of the service. */
   readonly origins: ReadonlyMap<string, TranslatedService["origins"]>;

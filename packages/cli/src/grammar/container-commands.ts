@@ -99,15 +99,15 @@ function addCopy(program: Command, cli: Cli): void {
     .command("cp")
     .argument("<source>", "SERVICE:PATH, SERVICE.SLOT:PATH, TASK:PATH, a local path, or - for a tar archive")
     .argument("<destination>", "as for the source; exactly one of the two is in a container")
-    .description("Copy files or folders between a container and the local file system")
+    .description("Copy files or directories between a container and the local file system")
     .option("-a, --archive", "archive mode: keep the numeric user and group of each file")
     .option("-L, --follow-link", "follow symbolic links in the source path")
     .option("-q, --quiet", "suppress progress output")
     .addHelpText(
       "after",
       `
-A folder is copied into an existing destination folder, and otherwise becomes the destination. A trailing "/." copies
-the contents of a folder. Relative paths in a container start at its root. Devices, and entries that would be written
+A directory is copied into an existing destination directory, and otherwise becomes the destination. A trailing "/." copies
+the contents of a directory. Relative paths in a container start at its root. Devices, and entries that would be written
 outside of a local destination, are refused.`,
     )
     .action(lazyAction(cli, async () => (await import("../commands/cp/cp.js")).copyFiles));

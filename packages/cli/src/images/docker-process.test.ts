@@ -4,18 +4,18 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { runDocker } from "./docker-process.js";
 
-let folder = "";
+let directory = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-docker-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-docker-"));
 });
-afterEach(() => rm(folder, { recursive: true }));
+afterEach(() => rm(directory, { recursive: true }));
 
 /** Creates a program `docker` that runs a shell script, since Docker itself does not fail on demand. */
 async function programWith(script: string): Promise<{ PATH: string }> {
-  const path = join(folder, "docker");
+  const path = join(directory, "docker");
   await writeFile(path, `#!/bin/sh\n${script}\n`);
   await chmod(path, 0o755);
-  return { PATH: `${folder}:${process.env.PATH}` };
+  return { PATH: `${directory}:${process.env.PATH}` };
 }
 
 test("returns the exit code, the output and the error, which other lines can follow", async () => {
@@ -49,7 +49,7 @@ test("ends Docker when the signal fires", async () => {
 
 test("says that Docker is not installed", async () => {
   const { signal } = new AbortController();
-  await expect(runDocker({ env: { PATH: folder }, signal }, [])).rejects.toMatchObject({
+  await expect(runDocker({ env: { PATH: directory }, signal }, [])).rejects.toMatchObject({
     code: "BERTH_ENGINE_UNAVAILABLE",
   });
 });

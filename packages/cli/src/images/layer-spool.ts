@@ -18,13 +18,13 @@ export interface SpooledLayer extends SavedLayer {
 
 /** Temporary files for layers, whose digests are known only once they are complete. */
 export class LayerSpool {
-  #folder: string | undefined;
+  #directory: string | undefined;
   #count = 0;
 
   async add(content: Readable): Promise<SpooledLayer> {
-    this.#folder ??= await mkdtemp(join(tmpdir(), "berth-push-"));
+    this.#directory ??= await mkdtemp(join(tmpdir(), "berth-push-"));
     this.#count += 1;
-    const path = join(this.#folder, `layer-${this.#count}`);
+    const path = join(this.#directory, `layer-${this.#count}`);
     const hash = createHash("sha256");
     const file = createWriteStream(path, { flags: "wx", mode: 0o600, highWaterMark: WRITE_BUFFER_BYTES });
     const hashed = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -49,6 +49,6 @@ export class LayerSpool {
   }
 
   async close(): Promise<void> {
-    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
+    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true, force: true });
   }
 }

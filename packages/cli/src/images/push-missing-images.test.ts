@@ -18,9 +18,9 @@ const LOCAL: Readonly<Record<string, { readonly id: string; readonly digests?: r
   [idOf("f")]: { id: idOf("f"), digests: [`pulled@${idOf("c")}`] },
 };
 
-let folder = "";
+let directory = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-images-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-images-"));
   const cases = Object.entries(LOCAL).map(([name, { id, digests = [] }]) => {
     const image = {
       Id: id,
@@ -32,10 +32,10 @@ beforeEach(async () => {
     return `${name}) echo '${JSON.stringify([image])}';;`;
   });
   const script = `#!/bin/sh\ncase "$3" in\n${cases.join("\n")}\n*) echo "Error: No such image: $3" >&2; exit 1;;\nesac\n`;
-  await writeFile(join(folder, "docker"), script);
-  await chmod(join(folder, "docker"), 0o755);
+  await writeFile(join(directory, "docker"), script);
+  await chmod(join(directory, "docker"), 0o755);
 });
-afterEach(() => rm(folder, { recursive: true }));
+afterEach(() => rm(directory, { recursive: true }));
 
 const specOf = (image: string, pullPolicy: PullPolicy = PullPolicy.MISSING): ServiceSpec =>
   ServiceSpec.fromPartial({ name: "shop_web", stack: "shop", task: { container: { image, pullPolicy } } });
@@ -57,7 +57,7 @@ async function decide(specs: readonly ServiceSpec[], options: Options = {}) {
       return { locations: images.map((image) => ({ image, kind: kindOf(image) })) };
     },
   } as unknown as ControlClient;
-  const cli = fakeCli({ env: { PATH: folder } });
+  const cli = fakeCli({ env: { PATH: directory } });
   const request = { stack: "shop", specs, credentials: [], isDryRun: true, terminal: undefined, ...options };
   const pushed = await pushMissingImages(cli, client, request);
   return { asked, pushed };

@@ -6,23 +6,26 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fakeCli } from "../testing/fake-cli.js";
 import { readRegistryAuth } from "./read-registry-auth.js";
 
-let folder: string;
+let directory: string;
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-auth-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-auth-"));
 });
-afterEach(() => rm(folder, { recursive: true }));
+afterEach(() => rm(directory, { recursive: true }));
 
 const specOf = (image: string): ServiceSpec => ServiceSpec.fromPartial({ task: { container: { image } } });
 
 const cliWith = (signal?: AbortSignal) =>
-  fakeCli({ env: { DOCKER_CONFIG: folder, PATH: `${folder}:/usr/bin:/bin` }, ...(signal && { signal }) });
+  fakeCli({
+    env: { DOCKER_CONFIG: directory, PATH: `${directory}:/usr/bin:/bin` },
+    ...(signal && { signal }),
+  });
 
 const writeConfig = (config: object): Promise<void> =>
-  writeFile(join(folder, "config.json"), JSON.stringify(config));
+  writeFile(join(directory, "config.json"), JSON.stringify(config));
 
 /** Creates the program of a credential helper. It gets the registry on standard input. */
 async function writeHelper(name: string, script: string): Promise<void> {
-  const path = join(folder, `docker-credential-${name}`);
+  const path = join(directory, `docker-credential-${name}`);
   await writeFile(path, `#!/bin/sh\nread -r server\n${script}\n`);
   await chmod(path, 0o755);
 }
@@ -42,7 +45,7 @@ describe("readRegistryAuth()", () => {
       { server: "ghcr.io", username: "ci", secret: "a", isIdentityToken: false },
     ]);
     expect(cli.err()).toBe(
-      `warning: no credentials for quay.io in ${folder}/config.json; log in with docker login quay.io\n`,
+      `warning: no credentials for quay.io in ${directory}/config.json; log in with docker login quay.io\n`,
     );
   });
 

@@ -3,38 +3,38 @@ import type { ControlClient } from "../client/client.js";
 import { formatBytes, pluralize } from "../output/human.js";
 import { progressLine } from "../output/progress-line.js";
 import type { Cli, Terminal } from "../process/cli.js";
-import { type ShippedFolder, shippedArchive } from "./read-shipments.js";
+import { type ShippedDirectory, shippedArchive } from "./read-shipments.js";
 
 /** Large enough that a message costs little, and small enough for the queues of servers. */
 const CHUNK_BYTES = 256 * 1024;
 
 export interface ShipmentPush {
-  readonly folders: readonly ShippedFolder[];
+  readonly directories: readonly ShippedDirectory[];
   /** Where to print what is sent. Undefined to print nothing. */
   readonly terminal: Terminal | undefined;
 }
 
 /**
- * Sends files and folders to nodes, unless nodes have them. The nodes that run the services fetch them from there.
+ * Sends files and directories to nodes, unless nodes have them. The nodes that run the services fetch them from there.
  * @throws BerthError of the server; BERTH_CONFLICT when a file has changed since it was read
  */
 export async function pushShipments(
   cli: Cli,
   client: ControlClient,
-  { folders, terminal }: ShipmentPush,
+  { directories, terminal }: ShipmentPush,
 ): Promise<void> {
-  for (const folder of folders) {
+  for (const directory of directories) {
     const print = terminal === undefined ? () => {} : progressLine(terminal, cli.now);
-    const result = await pushFolder(cli, client, folder, (at) => {
-      if (terminal?.isTty) print(shipmentText(folder, at), false);
+    const result = await pushDirectory(cli, client, directory, (at) => {
+      if (terminal?.isTty) print(shipmentText(directory, at), false);
     });
-    print(shipmentText(folder, result), true);
+    print(shipmentText(directory, result), true);
   }
 }
 
-/** What a dry run would send, one line for each folder. */
-export function shipmentNotes(folders: readonly ShippedFolder[]): string {
-  return folders.map((folder) => `${shipmentText(folder, undefined)}\n`).join("");
+/** What a dry run would send, one line for each directory. */
+export function shipmentNotes(directories: readonly ShippedDirectory[]): string {
+  return directories.map((directory) => `${shipmentText(directory, undefined)}\n`).join("");
 }
 
 interface PushState {
@@ -43,7 +43,7 @@ interface PushState {
   readonly storedOn: readonly string[];
 }
 
-function shipmentText({ source, files, bytes }: ShippedFolder, state: PushState | undefined): string {
+function shipmentText({ source, files, bytes }: ShippedDirectory, state: PushState | undefined): string {
   const size = `${source} (${pluralize(files, "file")}, ${formatBytes(bytes)})`;
   if (state === undefined) return `Would ship ${size}`;
   const sent = state.sentBytes === 0 ? [] : [`${formatBytes(state.sentBytes)} sent`];
@@ -52,10 +52,10 @@ function shipmentText({ source, files, bytes }: ShippedFolder, state: PushState 
   return `Shipping ${size}${parts.length === 0 ? "" : `: ${parts.join(", ")}`}`;
 }
 
-async function pushFolder(
+async function pushDirectory(
   cli: Cli,
   client: ControlClient,
-  folder: ShippedFolder,
+  directory: ShippedDirectory,
   onProgress: (state: PushState) => void,
 ): Promise<PushState> {
   const ended = new AbortController();
@@ -65,7 +65,7 @@ async function pushFolder(
     state = { ...state, ...change };
     onProgress(state);
   };
-  const upload = new FolderUpload(folder, (bytes) => report({ sentBytes: state.sentBytes + bytes }));
+  const upload = new DirectoryUpload(directory, (bytes) => report({ sentBytes: state.sentBytes + bytes }));
   try {
     for await (const { message } of client.pushImage(upload.messages(), { signal })) {
       if (message?.$case === "needed") upload.start(message.value.layers);
@@ -84,17 +84,17 @@ async function pushFolder(
   }
 }
 
-/** The messages that send one folder. */
-class FolderUpload {
-  /** Why the folder could not be read. Undefined when it could. */
+/** The messages that send one directory. */
+class DirectoryUpload {
+  /** Why the directory could not be read. Undefined when it could. */
   error: unknown;
-  readonly #folder: ShippedFolder;
+  readonly #directory: ShippedDirectory;
   readonly #onSent: (bytes: number) => void;
   readonly #needed: Promise<readonly NeededLayer[] | undefined>;
   #settleNeeded: (needed: readonly NeededLayer[] | undefined) => void = () => {};
 
-  constructor(folder: ShippedFolder, onSent: (bytes: number) => void) {
-    this.#folder = folder;
+  constructor(directory: ShippedDirectory, onSent: (bytes: number) => void) {
+    this.#directory = directory;
     this.#onSent = onSent;
     this.#needed = new Promise((resolve) => {
       this.#settleNeeded = resolve;
@@ -106,13 +106,13 @@ class FolderUpload {
     this.#settleNeeded(needed);
   }
 
-  /** Ends the upload when nodes have the folder. */
+  /** Ends the upload when nodes have the directory. */
   finish(): void {
     this.#settleNeeded(undefined);
   }
 
   async *messages(): AsyncGenerator<PushImageRequest> {
-    const { source, digest } = this.#folder;
+    const { source, digest } = this.#directory;
     const start = { image: source, imageId: digest, layers: [digest], platform: "", isShipped: true };
     yield { upload: { message: { $case: "start", value: start } }, nodes: [] };
     const needed = await this.#needed;
@@ -129,7 +129,7 @@ class FolderUpload {
   async *#archive([needed]: readonly NeededLayer[]): AsyncGenerator<NonNullable<ImageUpload["message"]>> {
     if (needed !== undefined) {
       yield { $case: "layerStart", value: { digest: needed.digest } };
-      for await (const data of chunksFrom(shippedArchive(this.#folder), needed.offset)) {
+      for await (const data of chunksFrom(shippedArchive(this.#directory), needed.offset)) {
         yield { $case: "data", value: data };
         this.#onSent(data.length);
       }

@@ -5,8 +5,8 @@ import type { Shipment } from "../compose/keys/relative-binds.js";
 import type { LoadedStack } from "../compose/load-stack.js";
 import { Diagnostics } from "../compose/text/diagnostics.js";
 
-/** A file or folder that the specs of a deployment mount, with the content that it had when it was read. */
-export interface ShippedFolder extends ShippedSize {
+/** A file or directory that the specs of a deployment mount, with the content that it had when it was read. */
+export interface ShippedDirectory extends ShippedSize {
   /** The path as the Compose file has it. */
   readonly source: string;
   /** Absolute path. */
@@ -21,26 +21,29 @@ export interface ShippedFolder extends ShippedSize {
 export interface ShippedStack {
   /** Valid only if no diagnostic is an error. */
   readonly specs: readonly ServiceSpec[];
-  readonly folders: readonly ShippedFolder[];
+  readonly directories: readonly ShippedDirectory[];
   readonly diagnostics: ReturnType<Diagnostics["sorted"]>;
 }
 
-/** Reads the files and folders that a stack ships, each once. Problems have the places of the mounts in the Compose file. */
+/**
+ * Reads the files and directories that a stack ships, each once. Problems have the places of the mounts in the Compose
+ * file.
+ */
 export async function readShipments(
   { specs, shipments, placeOf }: Pick<LoadedStack, "specs" | "shipments" | "placeOf">,
   signal: AbortSignal,
 ): Promise<ShippedStack> {
   const diagnostics = new Diagnostics();
-  const folders = new Map<string, ShippedFolder>();
+  const directories = new Map<string, ShippedDirectory>();
   const digests = new Map<string, string>();
   for (const shipment of shipments) {
     const { service, mountIndex, path } = shipment;
-    const known = folders.get(path);
+    const known = directories.get(path);
     const place = placeOf(service, mountPath(mountIndex));
     try {
       const source = sourceOf(shipment, specs);
       const read = known ?? { source, path, services: [], ...(await measure(path, signal)) };
-      folders.set(path, { ...read, services: [...new Set([...read.services, service])] });
+      directories.set(path, { ...read, services: [...new Set([...read.services, service])] });
       digests.set(mountKey(service, mountIndex), read.digest);
     } catch (error) {
       signal.throwIfAborted();
@@ -48,11 +51,17 @@ export async function readShipments(
     }
   }
   const withDigests = specs.map((spec) => withShippedDigests(spec, digests));
-  return { specs: withDigests, folders: [...folders.values()], diagnostics: diagnostics.sorted() };
+  return { specs: withDigests, directories: [...directories.values()], diagnostics: diagnostics.sorted() };
 }
 
-/** Yields the archive of a folder. @throws BerthError BERTH_CONFLICT when the folder has changed since it was read */
-export async function* shippedArchive({ path, source, digest }: ShippedFolder): AsyncGenerator<Uint8Array> {
+/**
+ * Yields the archive of a directory. @throws BerthError BERTH_CONFLICT when the directory has changed since it was read
+ */
+export async function* shippedArchive({
+  path,
+  source,
+  digest,
+}: ShippedDirectory): AsyncGenerator<Uint8Array> {
   const hash = createHash("sha256");
   for await (const chunk of packShipped(path)) {
     hash.update(chunk);
@@ -101,7 +110,7 @@ const mountKey = (service: string, index: number): string => `${service} ${index
 function reasonOf(error: unknown): string {
   if (isBerthError(error)) return error.message;
   const { code, path = "", message } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return `no such file or folder: ${path}`;
+  if (code === "ENOENT") return `no such file or directory: ${path}`;
   if (code === "EACCES") return `permission denied: ${path}`;
   return message;
 }

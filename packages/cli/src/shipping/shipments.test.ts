@@ -11,14 +11,14 @@ import { fakeCli } from "../testing/fake-cli.js";
 import { pushShipments, shipmentNotes } from "./push-shipments.js";
 import { readShipments, type ShippedStack } from "./read-shipments.js";
 
-let folder = "";
+let directory = "";
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-ship-"));
-  await mkdir(join(folder, "conf"));
-  await writeFile(join(folder, "conf", "app.conf"), "a".repeat(600_000));
-  await writeFile(join(folder, "web.conf"), "port 80");
+  directory = await mkdtemp(join(tmpdir(), "berth-ship-"));
+  await mkdir(join(directory, "conf"));
+  await writeFile(join(directory, "conf", "app.conf"), "a".repeat(600_000));
+  await writeFile(join(directory, "web.conf"), "port 80");
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(() => rm(directory, { recursive: true, force: true }));
 
 const { signal } = new AbortController();
 
@@ -27,10 +27,10 @@ function read(services: string): Promise<ShippedStack> {
   const bytes = Buffer.from(`services:\n${services}`);
   const loaded = loadStack({
     stack: "shop",
-    files: [{ name: "c.yaml", path: join(folder, "c.yaml"), bytes }],
+    files: [{ name: "c.yaml", path: join(directory, "c.yaml"), bytes }],
     envFiles: [],
     environment: {},
-    homeDirectory: folder,
+    homeDirectory: directory,
     readFile: () => undefined,
   });
   return readShipments(loaded, signal);
@@ -67,60 +67,62 @@ function serverThat(needsFrom: number | undefined) {
   return { client: { pushImage } as unknown as ControlClient, received, bytes };
 }
 
-test("a folder that two services mount is read once, and their specs name its digest", async () => {
-  const { specs, folders, diagnostics } = await read(
+test("a directory that two services mount is read once, and their specs name its digest", async () => {
+  const { specs, directories, diagnostics } = await read(
     service("web", "./conf:/etc/app", "./web.conf:/etc/web.conf") + service("api", "conf/:/etc/app"),
   );
   expect(diagnostics).toEqual([]);
   const digests = specs.map(({ task }) =>
     task?.container?.mounts.map(({ kind }) => (kind?.$case === "shipped" ? kind.value.digest : "")),
   );
-  expect(folders).toMatchObject([
+  expect(directories).toMatchObject([
     { source: "./conf", entries: 2, files: 1, bytes: 600_000, digest: digests[0]?.[0] },
     { source: "./web.conf", files: 1, bytes: 7, digest: digests[0]?.[1] },
   ]);
   expect(digests[0]?.[0]).toMatch(/^sha256:[a-f0-9]{64}$/);
-  expect(shipmentNotes(folders)).toBe(
+  expect(shipmentNotes(directories)).toBe(
     "Would ship ./conf (1 file, 585.9KiB)\nWould ship ./web.conf (1 file, 7B)\n",
   );
 });
 
 test("what cannot be shipped is reported at its place in the Compose file", async () => {
-  await symlink("/dev/null", join(folder, "null"));
+  await symlink("/dev/null", join(directory, "null"));
   const { diagnostics } = await read(service("web", "./missing:/a", "./web.conf:/b", "./null:/c"));
-  const messages = diagnostics.map((entry) => formatDiagnostic(entry).replaceAll(folder, "FOLDER"));
+  const messages = diagnostics.map((entry) => formatDiagnostic(entry).replaceAll(directory, "DIRECTORY"));
   expect(messages).toMatchInlineSnapshot(`
     [
-      "c.yaml:2:34: services.web.volumes[0]: no such file or folder: FOLDER/missing",
-      "c.yaml:2:63: services.web.volumes[2]: cannot copy FOLDER/null: it is a device, a pipe or a socket",
+      "c.yaml:2:34: services.web.volumes[0]: no such file or directory: DIRECTORY/missing",
+      "c.yaml:2:63: services.web.volumes[2]: cannot copy DIRECTORY/null: it is a device, a pipe or a socket",
     ]
   `);
 });
 
 test("an archive is sent from where an interrupted push has stopped, and has the digest of the specs", async () => {
-  const { folders } = await read(service("web", "./conf:/etc/app"));
+  const { directories } = await read(service("web", "./conf:/etc/app"));
   const whole = serverThat(0);
   const cli = fakeCli({});
-  await pushShipments(cli, whole.client, { folders, terminal: cli.stdout });
-  expect(sha256Digest(whole.bytes())).toBe(folders[0]?.digest);
+  await pushShipments(cli, whole.client, { directories, terminal: cli.stdout });
+  expect(sha256Digest(whole.bytes())).toBe(directories[0]?.digest);
   expect(whole.received.at(-1)?.upload?.message?.$case).toBe("config");
   const rest = serverThat(100_000);
-  await pushShipments(cli, rest.client, { folders, terminal: undefined });
+  await pushShipments(cli, rest.client, { directories, terminal: undefined });
   expect(rest.bytes()).toEqual(whole.bytes().subarray(100_000));
 });
 
 test("nothing is sent when nodes have the archive", async () => {
-  const { folders } = await read(service("web", "./conf:/etc/app"));
+  const { directories } = await read(service("web", "./conf:/etc/app"));
   const { client, received } = serverThat(undefined);
-  await pushShipments(fakeCli({}), client, { folders, terminal: undefined });
+  await pushShipments(fakeCli({}), client, { directories, terminal: undefined });
   expect(received).toMatchObject([{ upload: { message: { value: { image: "./conf", isShipped: true } } } }]);
 });
 
 test("a file that changes after it was read ends the deployment", async () => {
-  const { folders } = await read(service("web", "./web.conf:/etc/web.conf"));
-  await writeFile(join(folder, "web.conf"), "port 81");
+  const { directories } = await read(service("web", "./web.conf:/etc/web.conf"));
+  await writeFile(join(directory, "web.conf"), "port 81");
   const { client } = serverThat(0);
-  await expect(pushShipments(fakeCli({}), client, { folders, terminal: undefined })).rejects.toMatchObject({
+  await expect(
+    pushShipments(fakeCli({}), client, { directories, terminal: undefined }),
+  ).rejects.toMatchObject({
     code: "BERTH_CONFLICT",
     message: "./web.conf was not sent: a file has changed meanwhile; deploy again",
   });

@@ -6,7 +6,7 @@ import { run } from "../main.js";
 import { type FakeCliOptions, fakeCli } from "./fake-cli.js";
 import type { BerthResult } from "./run-berth.js";
 
-/** A folder with the saved contexts of a user. */
+/** A directory with the saved contexts of a user. */
 export class ContextHome {
   readonly path: string;
 
@@ -22,11 +22,11 @@ export class ContextHome {
     return join(this.path, "berth", "config.json");
   }
 
-  identityFolder(identity: string): string {
+  identityDirectory(identity: string): string {
     return join(this.path, "berth", "contexts", identity);
   }
 
-  /** Returns the names of all folders with identities. */
+  /** Returns the names of all directories with identities. */
   async identities(): Promise<readonly string[]> {
     return readdir(join(this.path, "berth", "contexts")).catch(() => []);
   }

@@ -36,14 +36,14 @@ export async function startFakeControl(
 }
 
 async function startOnNewSocket(handlers: FakeControlHandlers): Promise<FakeControl> {
-  const folder = await mkdtemp(join(tmpdir(), "berth-control-"));
+  const directory = await mkdtemp(join(tmpdir(), "berth-control-"));
   const { address, close } = await startFakeControl(handlers, {
     kind: "unix",
-    path: join(folder, "server.sock"),
+    path: join(directory, "server.sock"),
   });
   const closeAndRemove = async (): Promise<void> => {
     await close();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   };
   return { address, close: closeAndRemove };
 }

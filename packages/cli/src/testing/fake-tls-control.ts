@@ -4,8 +4,8 @@ import {
   createKey,
   createRequest,
   type Identity,
+  IdentityDirectory,
   type IdentityFiles,
-  IdentityFolder,
   issueCertificate,
 } from "@berth/proto/identity";
 import { PERMISSIONS, RotatingIdentity, type UserRole } from "@berth/proto/rpc";
@@ -60,11 +60,11 @@ export class FakeTlsCluster {
     return issueCertificate(this.authority, { request, identity, validity });
   }
 
-  /** Stores a new identity of a user in a folder. */
+  /** Stores a new identity of a user in a directory. */
   async store(path: string, name: string, validity = FRESH): Promise<void> {
-    const folder = await IdentityFolder.open(path);
-    const request = await createRequest(await folder.prepareKey());
+    const directory = await IdentityDirectory.open(path);
+    const request = await createRequest(await directory.prepareKey());
     const certificate = await this.certify(request, { kind: "user", name }, validity);
-    await folder.store({ certificate, authorities: this.authority.certificate });
+    await directory.store({ certificate, authorities: this.authority.certificate });
   }
 }

@@ -16,7 +16,7 @@ import type { RestoreMonitor } from "../dispatcher/restore-monitor.js";
 import type { CertificateIssuer } from "../identity/certificate-issuer.js";
 import type { ClusterKeyRotation } from "../identity/cluster-key-rotation.js";
 import type { HeldClusterKey } from "../identity/held-cluster-key.js";
-import type { ClusterSecrets } from "../identity/server-folder.js";
+import type { ClusterSecrets } from "../identity/server-directory.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";

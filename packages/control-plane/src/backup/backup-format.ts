@@ -8,7 +8,7 @@ import {
 } from "@berth/proto";
 import { formatClusterKey, parseClusterKey } from "../identity/cluster-key.js";
 import { issuingAuthority } from "../identity/sealed-authority.js";
-import type { ClusterSecrets } from "../identity/server-folder.js";
+import type { ClusterSecrets } from "../identity/server-directory.js";
 import { recordKey } from "../state/change.js";
 import { parseKey, ROOT } from "../store/keys.js";
 import { invalidBackup } from "./age.js";

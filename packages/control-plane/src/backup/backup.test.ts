@@ -7,7 +7,7 @@ import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } fro
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createClusterKey } from "../identity/cluster-key.js";
 import { createSealedAuthority } from "../identity/sealed-authority.js";
-import type { ClusterSecrets } from "../identity/server-folder.js";
+import type { ClusterSecrets } from "../identity/server-directory.js";
 import { type Change, changeKey, encodeValue } from "../state/change.js";
 import { LEADER_KEY, SCHEMA_KEY } from "../store/keys.js";
 import { ManualClock } from "../testing/manual-clock.js";
@@ -21,7 +21,7 @@ const PASSPHRASE = "correct horse battery";
 const signal = new AbortController().signal;
 const NOW_MS = Date.UTC(2026, 10, 1);
 
-let folder: string;
+let directory: string;
 /** Of the owner of the backups in these tests: a passphrase takes seconds. */
 let identity: string;
 let recipient: string;
@@ -37,7 +37,7 @@ async function put(change: Change): Promise<void> {
 }
 
 async function createBackup(name: string, protection: BackupProtection): Promise<BackupSummary> {
-  const path = join(folder, name);
+  const path = join(directory, name);
   const options = { store, secrets, protection, generation: 7, servers: ["10.0.0.1:7400"], nowMs: NOW_MS };
   const bytes = writeBackup(options, signal);
   const chunks: Uint8Array[] = [];
@@ -57,13 +57,13 @@ async function readParts(path: string, by = unlock): Promise<readonly BackupPart
 async function writeText(name: string, text: string): Promise<string> {
   const encrypter = new Encrypter();
   encrypter.addRecipient(recipient);
-  const path = join(folder, name);
+  const path = join(directory, name);
   await writeFile(path, await encrypter.encrypt(gzipSync(text)));
   return path;
 }
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "berth-backup-"));
+  directory = await mkdtemp(join(tmpdir(), "berth-backup-"));
   identity = await generateX25519Identity();
   recipient = await identityToRecipient(identity);
   unlock = { kind: "identities", identities: [identity] };
@@ -79,10 +79,10 @@ beforeAll(async () => {
   const { leaseId } = await store.leases.grant(5, signal);
   await store.txn({ ops: [{ kind: "put", key: LEADER_KEY, value: "{}", leaseId }] }, signal);
   summary = await createBackup("backup", { kind: "recipients", recipients: [recipient] });
-  file = join(folder, "backup");
+  file = join(directory, "backup");
 });
 
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(() => rm(directory, { recursive: true }));
 
 test("a backup has all records as they are in etcd and the secrets, but no leased key", async () => {
   const [header, key, ...records] = await readParts(file);
@@ -101,7 +101,7 @@ test("a backup has all records as they are in etcd and the secrets, but no lease
 
 test("the age library opens a backup with its passphrase, and another passphrase does not", async () => {
   await createBackup("passphrase", { kind: "passphrase", passphrase: PASSPHRASE });
-  const path = join(folder, "passphrase");
+  const path = join(directory, "passphrase");
   const text = gunzipSync(await decryptWhole(path, (by) => by.addPassphrase(PASSPHRASE))).toString();
   expect(JSON.parse(text.slice(0, text.indexOf("\n")))).toMatchObject({ format: "berth-backup", version: 1 });
   const wrong: BackupUnlock = { kind: "passphrase", passphrase: "another passphrase" };
@@ -113,7 +113,7 @@ test("a backup for public keys opens with each of the private keys only", async 
   const identities = [await generateX25519Identity(), await generateX25519Identity()];
   const recipients = await Promise.all(identities.map(identityToRecipient));
   await createBackup("keys", { kind: "recipients", recipients });
-  const path = join(folder, "keys");
+  const path = join(directory, "keys");
   for (const identity of identities)
     expect(await readParts(path, { kind: "identities", identities: [identity] })).toHaveLength(7);
   const other = { kind: "identities", identities: [await generateX25519Identity()] } as const;
@@ -133,7 +133,7 @@ test("a backup for public keys opens with each of the private keys only", async 
 
 test("a truncated, a changed and a foreign file are refused", async () => {
   const whole = await readFile(file);
-  const path = join(folder, "changed");
+  const path = join(directory, "changed");
   for (let bytes = 0; bytes < whole.length; bytes += Math.max(1, Math.floor(whole.length / 40))) {
     await writeFile(path, whole.subarray(0, bytes));
     await expect(readParts(path), `${bytes} bytes`).rejects.toMatchObject({ code: "BERTH_BACKUP_INVALID" });
@@ -146,7 +146,7 @@ test("a truncated, a changed and a foreign file are refused", async () => {
   await expect(readParts(path)).rejects.toThrow("it is damaged or truncated");
   await writeFile(path, "services: {}");
   await expect(readParts(path)).rejects.toThrow("does not start with the header of an age file");
-  await expect(readParts(join(folder, "missing"))).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
+  await expect(readParts(join(directory, "missing"))).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
 });
 
 test("a newer format version is refused with the release that wrote it, and other content with its problem", async () => {

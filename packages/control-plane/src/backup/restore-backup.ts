@@ -16,7 +16,7 @@ import { SCHEMA } from "../core/schema/migrations.js";
 import { clusterIssuer } from "../identity/certificate-issuer.js";
 import { openEtcdCertificate } from "../identity/etcd-certificate.js";
 import { issuingAuthority, requireDecryptable } from "../identity/sealed-authority.js";
-import { type ClusterSecrets, ServerFolder } from "../identity/server-folder.js";
+import { type ClusterSecrets, ServerDirectory } from "../identity/server-directory.js";
 import { systemRuntime } from "../runtime/runtime.js";
 import { recordKey } from "../state/change.js";
 import { RECORD_KINDS, RESTORE_NAME } from "../state/record-kinds.js";
@@ -63,12 +63,12 @@ export async function restoreBackup(options: RestoreOptions, signal: AbortSignal
   onProgress("reading the backup");
   const content = await checkBackup(options);
   const claim = await DataDir.claim(dataDir);
-  let folder: ServerFolder;
+  let directory: ServerDirectory;
   try {
-    folder = await prepareFolder(claim);
+    directory = await prepareDirectory(claim);
     if (!force) await requireNoLivingServer(content, signal);
-    await folder.beginRestore();
-    await folder.storeSecrets(content.secrets);
+    await directory.beginRestore();
+    await directory.storeSecrets(content.secrets);
   } finally {
     claim.release();
   }
@@ -77,13 +77,13 @@ export async function restoreBackup(options: RestoreOptions, signal: AbortSignal
   onProgress("writing the records");
   const write = (store: Store): Promise<void> => writeRecords(store, options, content.header, signal);
   if (etcd !== undefined) await withStore(etcd, write);
-  else await withEmbeddedEtcd({ dataDir, folder, serverId, content }, write, signal);
+  else await withEmbeddedEtcd({ dataDir, directory, serverId, content }, write, signal);
   if (content.hasAtMostOne) {
     onProgress("waiting until all hosts have stopped their at-most-one tasks");
     await delay(checkedAtMs + LEADER_ASSUMES_FENCED_AFTER_MS - performance.now(), undefined, { signal });
   }
-  await storeCertificate(folder, serverId, content);
-  await folder.endRestore();
+  await storeCertificate(directory, serverId, content);
+  await directory.endRestore();
   return content.summary;
 }
 
@@ -140,18 +140,18 @@ function readAuthorityRecord({ key, value }: BackupRecord): Authority | undefine
 }
 
 /**
- * Returns the identity folder of an empty data directory. Removes the remains of an interrupted restore.
+ * Returns the identity directory of an empty data directory. Removes the remains of an interrupted restore.
  * @throws BerthError BERTH_INPUT_INVALID when the directory contains a cluster
  */
-async function prepareFolder(claim: DataDir): Promise<ServerFolder> {
+async function prepareDirectory(claim: DataDir): Promise<ServerDirectory> {
   const { path } = claim;
-  const folder = await ServerFolder.open(path);
-  const state = await folder.state();
+  const directory = await ServerDirectory.open(path);
+  const state = await directory.state();
   if (state.kind === "restoring") {
     await rm(join(path, ETCD_DATA), { recursive: true, force: true });
-    await rm(folder.path, { recursive: true, force: true });
+    await rm(directory.path, { recursive: true, force: true });
     claim.forgetData();
-    return ServerFolder.open(path);
+    return ServerDirectory.open(path);
   }
   if (state.kind !== "none" || state.hasBegunCluster || hasEtcdData(path)) {
     throw new BerthError({
@@ -160,7 +160,7 @@ async function prepareFolder(claim: DataDir): Promise<ServerFolder> {
       details: { dataDir: path },
     });
   }
-  return folder;
+  return directory;
 }
 
 /** @throws BerthError BERTH_CONFLICT when a server of the cluster responds */
@@ -180,20 +180,20 @@ async function requireNoLivingServer(
 
 interface EmbeddedOptions {
   readonly dataDir: string;
-  readonly folder: ServerFolder;
+  readonly directory: ServerDirectory;
   readonly serverId: string;
   readonly content: BackupContent;
 }
 
 /** Runs an embedded etcd on loopback. `berth server` later gives its member the address of the server. */
 async function withEmbeddedEtcd(
-  { dataDir, folder, serverId, content }: EmbeddedOptions,
+  { dataDir, directory, serverId, content }: EmbeddedOptions,
   run: (store: Store) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   const certificate = await openEtcdCertificate(
     {
-      identity: { ...content.secrets, serverId, etcdPath: folder.etcdPath },
+      identity: { ...content.secrets, serverId, etcdPath: directory.etcdPath },
       hosts: [LOOPBACK],
       wallClockMs: Date.now,
     },
@@ -222,7 +222,10 @@ async function withStore(
   }
 }
 
-/** Writes all records of the backup, and the record of the restore. @throws BerthError BERTH_INPUT_INVALID unless etcd is empty */
+/**
+ * Writes all records of the backup, and the record of the restore. @throws BerthError BERTH_INPUT_INVALID unless etcd
+ * is empty
+ */
 async function writeRecords(
   store: Store,
   backup: BackupFile,
@@ -276,7 +279,7 @@ async function put(store: Store, ops: readonly Op[], signal: AbortSignal): Promi
 
 /** Issues the certificate with which the new server starts. */
 async function storeCertificate(
-  { identity }: ServerFolder,
+  { identity }: ServerDirectory,
   serverId: string,
   { secrets, authorities }: BackupContent,
 ): Promise<void> {

@@ -3,7 +3,7 @@ import { createGzip } from "node:zlib";
 import { type BackupSummary, BERTH_VERSION, BerthError } from "@berth/proto";
 import { readAuthority } from "@berth/proto/identity";
 import { issuingAuthority } from "../identity/sealed-authority.js";
-import type { ClusterSecrets } from "../identity/server-folder.js";
+import type { ClusterSecrets } from "../identity/server-directory.js";
 import { ROOT } from "../store/keys.js";
 import type { RangePage, Store } from "../store/store.js";
 import { type BackupProtection, encrypt } from "./age.js";

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { isIP } from "node:net";
 import { isBerthError } from "@berth/proto";
-import { type IdentityFiles, IdentityFolder, type IdentityPaths } from "@berth/proto/identity";
+import { IdentityDirectory, type IdentityFiles, type IdentityPaths } from "@berth/proto/identity";
 import { type CertificateEvents, CertificateManager } from "./certificate-manager.js";
 import { ensureCertificate, type OwnCertificate } from "./own-certificate.js";
 import type { ServerIdentity } from "./server-identity.js";
@@ -23,17 +23,17 @@ export interface EtcdCertificateOptions {
 }
 
 /**
- * Issues the certificate for etcd, unless the folder contains one. Uses the authorities of etcd, which only servers
- * have. A damaged folder is recreated, because its contents can be issued again.
+ * Issues the certificate for etcd, unless the directory contains one. Uses the authorities of etcd, which only servers
+ * have. A damaged directory is recreated, because its contents can be issued again.
  */
 export async function openEtcdCertificate(
   { identity, hosts, wallClockMs }: EtcdCertificateOptions,
   signal: AbortSignal,
 ): Promise<EtcdCertificate> {
   const { serverId, clusterKey, etcdPath } = identity;
-  const folder = await openReadableFolder(etcdPath);
+  const directory = await openReadableDirectory(etcdPath);
   const own: OwnCertificate = {
-    folder,
+    directory,
     serverId,
     clusterKey,
     wallClockMs,
@@ -43,20 +43,20 @@ export async function openEtcdCertificate(
   };
   const files = await ensureCertificate(own, signal);
   return {
-    paths: folder.paths,
+    paths: directory.paths,
     files,
     manage: (events) => new CertificateManager(own, files, events),
   };
 }
 
-async function openReadableFolder(path: string): Promise<IdentityFolder> {
-  const folder = await IdentityFolder.open(path);
+async function openReadableDirectory(path: string): Promise<IdentityDirectory> {
+  const directory = await IdentityDirectory.open(path);
   try {
-    await folder.load();
-    return folder;
+    await directory.load();
+    return directory;
   } catch (error) {
     if (!isBerthError(error, "BERTH_IDENTITY_INVALID")) throw error;
   }
   await rm(path, { recursive: true, force: true });
-  return IdentityFolder.open(path);
+  return IdentityDirectory.open(path);
 }

@@ -2,7 +2,7 @@ import type { Authority } from "@berth/proto";
 import type { HeldKeyIds } from "../core/cluster-key/held-keys.js";
 import { ClusterKey, createKeyVersion, type KeyVersion } from "./cluster-key.js";
 import { resealAuthority } from "./sealed-authority.js";
-import type { ServerFolder } from "./server-folder.js";
+import type { ServerDirectory } from "./server-directory.js";
 
 /**
  * The in-memory cluster key of a server, and the files that depend on it. Each step stores its result before it changes
@@ -10,7 +10,7 @@ import type { ServerFolder } from "./server-folder.js";
  */
 export class HeldClusterKey {
   readonly clusterKey: ClusterKey;
-  readonly #folder: ServerFolder;
+  readonly #directory: ServerDirectory;
   #etcdAuthorities: readonly Authority[];
   #firstAuthority: Authority | undefined;
   /** Id of a key that this server created for a rotation that is not in etcd yet. The key must not be dropped. */
@@ -19,21 +19,21 @@ export class HeldClusterKey {
   #last: Promise<unknown> = Promise.resolve();
 
   private constructor(
-    folder: ServerFolder,
+    directory: ServerDirectory,
     clusterKey: ClusterKey,
     authorities: { readonly etcd: readonly Authority[]; readonly first: Authority | undefined },
   ) {
-    this.#folder = folder;
+    this.#directory = directory;
     this.clusterKey = clusterKey;
     this.#etcdAuthorities = authorities.etcd;
     this.#firstAuthority = authorities.first;
   }
 
   /** @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
-  static async load(folder: ServerFolder): Promise<HeldClusterKey> {
-    const { clusterKey, etcdAuthorities } = await folder.readSecrets();
-    const first = await folder.readFirstAuthority(clusterKey);
-    return new HeldClusterKey(folder, clusterKey, { etcd: etcdAuthorities, first });
+  static async load(directory: ServerDirectory): Promise<HeldClusterKey> {
+    const { clusterKey, etcdAuthorities } = await directory.readSecrets();
+    const first = await directory.readFirstAuthority(clusterKey);
+    return new HeldClusterKey(directory, clusterKey, { etcd: etcdAuthorities, first });
   }
 
   get ids(): HeldKeyIds {
@@ -97,7 +97,7 @@ export class HeldClusterKey {
       const { current, next } = this.clusterKey;
       const key = new ClusterKey(current, next);
       const sealed = authorities.map((authority) => resealAuthority(key, authority));
-      await this.#folder.storeEtcdAuthorities(sealed);
+      await this.#directory.storeEtcdAuthorities(sealed);
       this.#etcdAuthorities = sealed;
     });
   }
@@ -111,14 +111,14 @@ export class HeldClusterKey {
   }
 
   async #sealFilesAgain(key: ClusterKey): Promise<void> {
-    await this.#folder.resealAuthorities(key);
-    const { etcdAuthorities } = await this.#folder.readSecrets();
+    await this.#directory.resealAuthorities(key);
+    const { etcdAuthorities } = await this.#directory.readSecrets();
     this.#etcdAuthorities = etcdAuthorities;
-    this.#firstAuthority = await this.#folder.readFirstAuthority(key);
+    this.#firstAuthority = await this.#directory.readFirstAuthority(key);
   }
 
   async #store(current: KeyVersion, next: KeyVersion | undefined): Promise<void> {
-    await this.#folder.storeClusterKey(new ClusterKey(current, next));
+    await this.#directory.storeClusterKey(new ClusterKey(current, next));
     this.clusterKey.setVersions(current, next);
   }
 

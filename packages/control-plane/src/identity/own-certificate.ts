@@ -2,8 +2,8 @@ import type { Authority } from "@berth/proto";
 import {
   certificateFacts,
   createRequest,
+  type IdentityDirectory,
   type IdentityFiles,
-  type IdentityFolder,
   keepCertificateValid,
   parseCertificate,
   renewalState,
@@ -17,7 +17,7 @@ import { bundleOf, issuingAuthority } from "./sealed-authority.js";
 
 /** A certificate that a server issues to itself. */
 export interface OwnCertificate {
-  readonly folder: IdentityFolder;
+  readonly directory: IdentityDirectory;
   readonly serverId: string;
   readonly clusterKey: ClusterKey;
   /** IP addresses that the certificate must have. */
@@ -42,7 +42,7 @@ export function planCertificate(
   { authorities, ipAddresses }: CertificateRequirements,
   nowMs: number,
 ): CertificatePlan {
-  if (current === undefined) return issue("the folder has no certificate");
+  if (current === undefined) return issue("the directory has no certificate");
   const x509 = parseCertificate(current.certificate);
   const issuer = parseCertificate(issuingAuthority(authorities).certificate);
   if (!x509.checkIssued(issuer) || !x509.verify(issuer.publicKey))
@@ -58,17 +58,17 @@ export function planCertificate(
 }
 
 /**
- * Returns the certificate in the folder, after issuing it if necessary. Called when the server starts, and when the
+ * Returns the certificate in the directory, after issuing it if necessary. Called when the server starts, and when the
  * authorities have changed.
  */
 export async function ensureCertificate(own: OwnCertificate, signal: AbortSignal): Promise<IdentityFiles> {
-  const { folder, ipAddresses } = own;
+  const { directory, ipAddresses } = own;
   const authorities = await own.authorities(signal);
-  const current = await folder.load();
+  const current = await directory.load();
   const plan = planCertificate(current, { authorities, ipAddresses }, own.wallClockMs());
   if (plan.kind === "keep" && current !== undefined) return current;
-  const request = await createRequest(await folder.prepareKey());
-  return folder.store(await issueToSelf(own, request, authorities));
+  const request = await createRequest(await directory.prepareKey());
+  return directory.store(await issueToSelf(own, request, authorities));
 }
 
 export interface KeepOptions {
@@ -86,7 +86,7 @@ export function renewUntilAborted(
 ): Promise<void> {
   return keepCertificateValid(
     {
-      folder: own.folder,
+      directory: own.directory,
       files,
       onRenewed,
       onFailure,

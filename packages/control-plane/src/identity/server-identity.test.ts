@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { systemRuntime } from "../runtime/runtime.js";
 import { openEtcdCertificate } from "./etcd-certificate.js";
 import { createSealedAuthority, issuingAuthority } from "./sealed-authority.js";
-import { ServerFolder } from "./server-folder.js";
+import { ServerDirectory } from "./server-directory.js";
 import { openServerIdentity, type ServerIdentity } from "./server-identity.js";
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
@@ -22,8 +22,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dataDir, { recursive: true, force: true }));
 
-const open = (folder = dataDir): Promise<ServerIdentity> =>
-  openServerIdentity({ dataDir: folder, nowMs: NOW_MS, newId: systemRuntime.newId });
+const open = (directory = dataDir): Promise<ServerIdentity> =>
+  openServerIdentity({ dataDir: directory, nowMs: NOW_MS, newId: systemRuntime.newId });
 
 const file = (name: string): string => join(dataDir, "identity", name);
 
@@ -105,14 +105,14 @@ describe("the identity of a server", () => {
   });
 
   it("does not take an interrupted join for a new cluster", async () => {
-    await (await ServerFolder.open(dataDir)).beginJoin();
+    await (await ServerDirectory.open(dataDir)).beginJoin();
     await expect(open()).rejects.toThrow(/has not finished joining .*run "berth server join" again/);
     expect(existsSync(file("cluster.key"))).toBe(false);
   });
 
   it("completes a join that has stored its certificate", async () => {
     await open();
-    await (await ServerFolder.open(dataDir)).beginJoin();
+    await (await ServerDirectory.open(dataDir)).beginJoin();
     await rm(file("authority.json"));
     expect((await open()).firstAuthority).toBeUndefined();
     expect(existsSync(file("joining"))).toBe(false);

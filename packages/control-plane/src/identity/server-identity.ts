@@ -3,8 +3,8 @@ import { type Authority, BerthError } from "@berth/proto";
 import {
   certificateFacts,
   createRequest,
+  type IdentityDirectory,
   type IdentityFiles,
-  type IdentityFolder,
   parseCertificate,
   readAuthority,
 } from "@berth/proto/identity";
@@ -13,7 +13,7 @@ import { clusterIssuer } from "./certificate-issuer.js";
 import { createClusterKey } from "./cluster-key.js";
 import { HeldClusterKey } from "./held-cluster-key.js";
 import { createSealedAuthority } from "./sealed-authority.js";
-import { type ClusterSecrets, ServerFolder } from "./server-folder.js";
+import { type ClusterSecrets, ServerDirectory } from "./server-directory.js";
 import { serverRemoved } from "./server-removed.js";
 
 /** The credentials with which a server proves its identity and issues certificates. */
@@ -26,9 +26,9 @@ export interface ServerIdentity extends ClusterSecrets {
   readonly firstAuthority: Authority | undefined;
   /** "host:port" of the servers that the cluster had when this server joined. Empty on the first server. */
   readonly servers: readonly string[];
-  /** The folder with the certificate of `rpc`. */
-  readonly folder: IdentityFolder;
-  /** Path of the folder for the server's certificate for etcd. */
+  /** The directory with the certificate of `rpc`. */
+  readonly directory: IdentityDirectory;
+  /** Path of the directory for the server's certificate for etcd. */
   readonly etcdPath: string;
 }
 
@@ -40,34 +40,34 @@ export interface ServerIdentityOptions {
 }
 
 /**
- * Returns the identity in a server's data directory. Creates a cluster, with its authorities, in an empty folder.
+ * Returns the identity in a server's data directory. Creates a cluster, with its authorities, in an empty directory.
  *
  * A crash during the creation leaves files that the next start uses: the certificate is written last.
  * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged, or a join was interrupted;
  *         BERTH_SERVER_REMOVED
  */
 export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
-  const folder = await ServerFolder.open(options.dataDir);
-  return (await loadFrom(folder)) ?? (await createCluster(folder, options));
+  const directory = await ServerDirectory.open(options.dataDir);
+  return (await loadFrom(directory)) ?? (await createCluster(directory, options));
 }
 
-async function loadFrom(folder: ServerFolder): Promise<ServerIdentity | undefined> {
-  const { kind } = await folder.state();
-  if (kind === "removed") throw serverRemoved(dirname(folder.path));
-  const files = await folder.identity.load();
+async function loadFrom(directory: ServerDirectory): Promise<ServerIdentity | undefined> {
+  const { kind } = await directory.state();
+  if (kind === "removed") throw serverRemoved(dirname(directory.path));
+  const files = await directory.identity.load();
   if (files === undefined) {
-    if (kind === "joining") throw interruptedJoin(folder.path);
-    if (kind === "restoring") throw interruptedRestore(folder.path);
+    if (kind === "joining") throw interruptedJoin(directory.path);
+    if (kind === "restoring") throw interruptedRestore(directory.path);
     return undefined;
   }
   // After a crash between the certificate, which completes a join or a restore, and the removal of the mark.
-  await folder.endJoin();
-  await folder.endRestore();
-  return identityOf(folder, files);
+  await directory.endJoin();
+  await directory.endRestore();
+  return identityOf(directory, files);
 }
 
-async function identityOf(folder: ServerFolder, files: IdentityFiles): Promise<ServerIdentity> {
-  const heldKey = await HeldClusterKey.load(folder);
+async function identityOf(directory: ServerDirectory, files: IdentityFiles): Promise<ServerIdentity> {
+  const heldKey = await HeldClusterKey.load(directory);
   return {
     heldKey,
     clusterKey: heldKey.clusterKey,
@@ -79,28 +79,28 @@ async function identityOf(folder: ServerFolder, files: IdentityFiles): Promise<S
     },
     serverId: serverIdOf(files),
     rpc: new RotatingIdentity(tlsMaterialOf(files)),
-    servers: await folder.readServers(),
-    folder: folder.identity,
-    etcdPath: folder.etcdPath,
+    servers: await directory.readServers(),
+    directory: directory.identity,
+    etcdPath: directory.etcdPath,
   };
 }
 
 async function createCluster(
-  folder: ServerFolder,
+  directory: ServerDirectory,
   { nowMs, newId }: ServerIdentityOptions,
 ): Promise<ServerIdentity> {
-  const clusterKey = await folder.clusterKeyOr(createClusterKey);
-  const first = await folder.firstAuthorityOr(clusterKey, () =>
+  const clusterKey = await directory.clusterKeyOr(createClusterKey);
+  const first = await directory.firstAuthorityOr(clusterKey, () =>
     createSealedAuthority(clusterKey, `berth-${newId()}`, nowMs),
   );
-  await folder.ensureEtcdAuthority(() =>
+  await directory.ensureEtcdAuthority(() =>
     createSealedAuthority(clusterKey, readAuthority(first.certificate).cluster, nowMs),
   );
   const issuer = clusterIssuer({ authorities: () => [first], clusterKey, wallClockMs: () => nowMs });
   const serverId = newId();
-  const request = await createRequest(await folder.identity.prepareKey());
-  const files = await folder.identity.store(await issuer.issue({ kind: "server", id: serverId }, request));
-  return identityOf(folder, files);
+  const request = await createRequest(await directory.identity.prepareKey());
+  const files = await directory.identity.store(await issuer.issue({ kind: "server", id: serverId }, request));
+  return identityOf(directory, files);
 }
 
 /** @throws BerthError BERTH_IDENTITY_INVALID for the certificate of a node or user */
@@ -116,7 +116,7 @@ function serverIdOf({ certificate }: IdentityFiles): string {
 function interruptedJoin(path: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `this server has not finished joining its cluster (${path}); run "berth server join" again, or remove this folder to create a new cluster`,
+    message: `this server has not finished joining its cluster (${path}); run "berth server join" again, or remove this directory to create a new cluster`,
   });
 }
 

@@ -10,7 +10,7 @@ import {
 import { requestJoin } from "@berth/proto/rpc";
 import { ClusterKey, isClusterKey, keyVersion } from "../identity/cluster-key.js";
 import { requireDecryptable } from "../identity/sealed-authority.js";
-import { type ClusterSecrets, type FolderState, ServerFolder } from "../identity/server-folder.js";
+import { type ClusterSecrets, type DirectoryState, ServerDirectory } from "../identity/server-directory.js";
 import { hasEtcdData } from "../store/embedded/cluster.js";
 import { DataDir } from "../store/embedded/data-dir.js";
 
@@ -31,10 +31,11 @@ export interface JoinedServer {
 }
 
 /**
- * Joins a cluster as a server: writes the certificate, the cluster key and the authority for etcd into the data directory.
+ * Joins a cluster as a server: writes the certificate, the cluster key and the authority for etcd into the data
+ * directory.
  *
- * A crash at any time leaves a folder with which the join can be repeated. Only the server's certificate, which is
- * written last, makes the folder usable.
+ * A crash at any time leaves a directory with which the join can be repeated. Only the server's certificate, which is
+ * written last, makes the directory usable.
  * @throws BerthError BERTH_INPUT_INVALID for a data directory of another cluster, BERTH_ETCD_DATA_LOCKED while a server
  *         runs with it, BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
  */
@@ -46,14 +47,14 @@ export async function joinServer(
   // Excludes a running server, and a second join.
   const claim = await DataDir.claim(dataDir);
   try {
-    const folder = await ServerFolder.open(dataDir);
-    requireJoinable(await folder.state(), dataDir);
+    const directory = await ServerDirectory.open(dataDir);
+    requireJoinable(await directory.state(), dataDir);
     if (hasEtcdData(claim.path)) throw notEmpty(claim.path, "it has the etcd data of another cluster");
-    await folder.beginJoin();
-    const response = await requestJoin({ address, token, hostname, folder: folder.identity }, signal);
-    await folder.storeJoin(secretsOf(response), response.servers);
-    const { certificate } = await folder.identity.store(response);
-    await folder.endJoin();
+    await directory.beginJoin();
+    const response = await requestJoin({ address, token, hostname, directory: directory.identity }, signal);
+    await directory.storeJoin(secretsOf(response), response.servers);
+    const { certificate } = await directory.identity.store(response);
+    await directory.endJoin();
     const { cluster, identity } = certificateFacts(parseCertificate(certificate));
     return { cluster, serverId: identity.kind === "server" ? identity.id : "" };
   } finally {
@@ -72,7 +73,7 @@ function requireServerToken(token: string): void {
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID when the data directory contains an identity */
-function requireJoinable(state: FolderState, dataDir: string): void {
+function requireJoinable(state: DirectoryState, dataDir: string): void {
   if (state.kind === "removed") {
     throw notEmpty(dataDir, "this server was removed from its cluster");
   }

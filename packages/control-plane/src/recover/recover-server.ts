@@ -9,7 +9,7 @@ import { createAuditRecord } from "../core/audit/audit-record.js";
 import { type AskedMember, decideRecovery } from "../core/membership/recovery.js";
 import { isRemoved } from "../core/membership/server-records.js";
 import { openEtcdCertificate } from "../identity/etcd-certificate.js";
-import { ServerFolder } from "../identity/server-folder.js";
+import { ServerDirectory } from "../identity/server-directory.js";
 import { openServerIdentity, type ServerIdentity } from "../identity/server-identity.js";
 import { systemRuntime } from "../runtime/runtime.js";
 import { changeKey, decodeEntry, encodeValue, type Put } from "../state/change.js";
@@ -62,7 +62,8 @@ export interface RecoveryPlan {
 }
 
 /**
- *  Makes this server the only server of its cluster after the loss of the quorum. Removes all other servers and their etcd
+ * Makes this server the only server of its cluster after the loss of the quorum. Removes all other servers and their
+ * etcd
  members. Returns undefined if the operator does not confirm the recovery.
  *
  * It can be repeated after a crash at any time.
@@ -75,7 +76,7 @@ export async function recoverServer(
 ): Promise<RecoveryPlan | undefined> {
   const { dataDir, isForced, nowMs, confirm } = options;
   requireEtcd(PROGRAM);
-  const { kind } = await (await ServerFolder.open(dataDir)).state();
+  const { kind } = await (await ServerDirectory.open(dataDir)).state();
   if (kind !== "complete" || !hasEtcdData(dataDir)) throw notRecoverable(dataDir, kind);
   // Excludes a running server, and stops the etcd that a killed one has left.
   const dir = await DataDir.claim(dataDir);

@@ -22,7 +22,9 @@ import { readAll, readOne } from "../store/read.js";
 import type { Store } from "../store/store.js";
 import { parseServerAddress } from "./server-registry.js";
 
-/** How long the start waits for another server with the current key. Then the process ends, and its supervisor retries. */
+/**
+ * How long the start waits for another server with the current key. Then the process ends, and its supervisor retries.
+ */
 const START_TIMEOUT_MS = 60_000;
 const RETRY_MS = 500;
 /** Timeout for one server, so that an unresponsive host leaves time for the others. */
@@ -147,7 +149,9 @@ async function readState({ store }: ClusterKeyTrackerOptions, signal: AbortSigna
     : undefined;
 }
 
-/** Fetches a key from the first server that has it. @throws BerthError BERTH_IDENTITY_INVALID when no server returns it */
+/**
+ * Fetches a key from the first server that has it. @throws BerthError BERTH_IDENTITY_INVALID when no server returns it
+ */
 async function fetchKey(
   id: string,
   options: ClusterKeyTrackerOptions,
@@ -197,19 +201,19 @@ async function renewExpiredCertificate(
   { identity, runtime, transport }: ClusterKeyTrackerOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { folder, rpc } = identity;
-  const files = await folder.load();
+  const { directory, rpc } = identity;
+  const files = await directory.load();
   if (files === undefined) return;
   const facts = certificateFacts(parseCertificate(files.certificate));
   const { kind } = renewalState(facts, runtime.wallClockMs(), { graceMs: RENEWAL_GRACE_MS, jitter: 0.5 });
   if (kind === "current" || kind === "due") return;
-  const certificateRequest = await createRequest(await folder.prepareKey());
+  const certificateRequest = await createRequest(await directory.prepareKey());
   const connection = transport.connect(ControlServiceService, { address });
   try {
     const call = { signal, timeoutMs: SERVER_TIMEOUT_MS };
     rpc.update(
       tlsMaterialOf(
-        await folder.store(await connection.calls.renewCertificate({ certificateRequest }, call)),
+        await directory.store(await connection.calls.renewCertificate({ certificateRequest }, call)),
       ),
     );
   } finally {

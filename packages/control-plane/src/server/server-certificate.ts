@@ -31,12 +31,12 @@ export async function openServerCertificate(
   signal: AbortSignal,
 ): Promise<(signal: AbortSignal) => Promise<void>> {
   const { identity, store, runtime, logger } = options;
-  const { folder, serverId, clusterKey, rpc } = identity;
-  const files = await folder.load();
-  if (files === undefined) throw new Error(`${folder.path} has lost its certificate`);
+  const { directory, serverId, clusterKey, rpc } = identity;
+  const files = await directory.load();
+  if (files === undefined) throw new Error(`${directory.path} has lost its certificate`);
   const certificate = new CertificateManager(
     {
-      folder,
+      directory,
       serverId,
       clusterKey,
       ipAddresses: [],

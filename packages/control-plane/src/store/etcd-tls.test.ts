@@ -2,26 +2,29 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createKey, IdentityFolder } from "@berth/proto/identity";
+import { createKey, IdentityDirectory } from "@berth/proto/identity";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EtcdAuthority } from "../testing/etcd-authority.js";
 import { type EtcdTls, type EtcdTlsFiles, readEtcdTls, requireAddress } from "./etcd-tls.js";
 
 const HOUR_MS = 60 * 60 * 1_000;
 
-let folder: IdentityFolder;
+let directory: IdentityDirectory;
 let files: EtcdTlsFiles;
 let issued: EtcdTls;
 
 beforeEach(async () => {
-  folder = await IdentityFolder.open(mkdtempSync(join(tmpdir(), "berth-etcd-tls-")));
-  files = folder.paths;
-  issued = await (await EtcdAuthority.create()).issueTo(folder, { id: "s1", addresses: ["10.0.0.1", "::1"] });
+  directory = await IdentityDirectory.open(mkdtempSync(join(tmpdir(), "berth-etcd-tls-")));
+  files = directory.paths;
+  issued = await (await EtcdAuthority.create()).issueTo(directory, {
+    id: "s1",
+    addresses: ["10.0.0.1", "::1"],
+  });
 });
-afterEach(() => rmSync(folder.path, { recursive: true }));
+afterEach(() => rmSync(directory.path, { recursive: true }));
 
 function write(name: string, text: string): string {
-  const path = join(folder.path, name);
+  const path = join(directory.path, name);
   writeFileSync(path, text);
   return path;
 }
@@ -72,7 +75,7 @@ describe("readEtcdTls", () => {
       () => ({ authoritiesFile: write("bundle.pem", `${issued.authorities}${damaged(issued.certificate)}`) }),
       /certificate 2 in \S+bundle\.pem is not a certificate in PEM/,
     ],
-    ["a folder", () => ({ keyFile: makeFolder("folder") }), /folder: it is not a file/],
+    ["a directory", () => ({ keyFile: makeDirectory("directory") }), /directory: it is not a file/],
     ["a huge file", () => ({ keyFile: makeHugeFile("huge") }), /huge: it has \d+ bytes, more than/],
     [
       "a certificate for servers only",
@@ -120,8 +123,8 @@ function damaged(pem: string): string {
   return pem.replace(/\n[A-Za-z0-9+/]{10}/, "\nAAAAAAAAAA");
 }
 
-function makeFolder(name: string): string {
-  const path = join(folder.path, name);
+function makeDirectory(name: string): string {
+  const path = join(directory.path, name);
   mkdirSync(path);
   return path;
 }

@@ -2,7 +2,7 @@ import {
   type Authority,
   createAuthority,
   createRequest,
-  type IdentityFolder,
+  type IdentityDirectory,
   issueCertificate,
 } from "@berth/proto/identity";
 import type { EtcdTls } from "../store/etcd-tls.js";
@@ -31,15 +31,15 @@ export class EtcdAuthority {
     return new EtcdAuthority(await createAuthority(cluster, validity));
   }
 
-  /** Issues a certificate for a new key of the folder, and stores both there. */
-  async issueTo(folder: IdentityFolder, certificate: MemberCertificate): Promise<EtcdTls> {
+  /** Issues a certificate for a new key of the directory, and stores both there. */
+  async issueTo(directory: IdentityDirectory, certificate: MemberCertificate): Promise<EtcdTls> {
     const { id, addresses = ["127.0.0.1"], validForMs = HOUR_MS } = certificate;
     const pem = await issueCertificate(this.#authority, {
-      request: await createRequest(await folder.prepareKey()),
+      request: await createRequest(await directory.prepareKey()),
       identity: { kind: "server", id },
       validity: { nowMs: Date.now(), backdateMs: HOUR_MS, durationMs: validForMs },
       ipAddresses: addresses,
     });
-    return folder.store({ certificate: pem, authorities: this.#authority.certificate });
+    return directory.store({ certificate: pem, authorities: this.#authority.certificate });
   }
 }

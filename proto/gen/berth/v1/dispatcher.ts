@@ -88,8 +88,8 @@ export interface ImageFetched {
 export interface ImageDigest {
   requestId: string;
   /**
-   * The digest that the registry returned. Of an image for several platforms, the digest of the index. Empty in the cases
-   * below.
+   * The digest that the registry returned. Of an image for several platforms, the digest of the index. Empty in the
+   * cases below.
    */
   digest: string;
   /** The node has the image, and it comes from no registry: it was built or loaded on the node. */
@@ -99,8 +99,8 @@ export interface ImageDigest {
 }
 
 /**
- * Answers `keep_unknown_tasks`, and is sent again after each change: the running containers of tasks that are not part of
- * the assignments. At most 1000.
+ * Answers `keep_unknown_tasks`, and is sent again after each change: the running containers of tasks that are not part
+ * of the assignments. At most 1000.
  */
 export interface UnknownTasks {
   tasks: UnknownTask[];
@@ -206,9 +206,9 @@ export interface Heartbeat {
   /** Delay of the agent's event loop. */
   lagMs: number;
   /**
-   * Requests a `heartbeat_ack` with the same number. 0 when none is needed. Sent every few heartbeats, so that the agent
-   * leaves a server that is stuck. Sent with every heartbeat while the agent has at-most-one tasks, which it stops when
-   * the leader has been silent for too long.
+   * Requests a `heartbeat_ack` with the same number. 0 when none is needed. Sent every few heartbeats, so that the
+   * agent leaves a server that is stuck. Sent with every heartbeat while the agent has at-most-one tasks, which it
+   * stops when the leader has been silent for too long.
    */
   number: number;
 }
@@ -343,8 +343,9 @@ export interface ReceiveImageResponse {
 }
 
 /**
- * The authorities of the cluster, by their fingerprints. Sent at the start of each session and when they change. An agent
- * renews its certificate if another authority has issued it, or if the agent trusts an authority that was removed.
+ * The authorities of the cluster, by their fingerprints. Sent at the start of each session and when they change. An
+ * agent renews its certificate if another authority has issued it, or if the agent trusts an authority that was
+ * removed.
  */
 export interface Authorities {
   /** Issues certificates. */
@@ -371,8 +372,8 @@ export interface Welcome {
   newestProtocolVersion: number;
   release: string;
   /**
-   * Grows with each restore from a backup; 0 before the first. An agent always refuses a lower generation than the highest
-   * one that it has joined.
+   * Grows with each restore from a backup; 0 before the first. An agent always refuses a lower generation than the
+   * highest one that it has joined.
    */
   generation: number;
 }
@@ -391,8 +392,8 @@ export interface ProbeRequest {
 }
 
 /**
- * Asks an agent whether a registry accepts these credentials. Its Docker daemon knows the certificates and mirrors of the
- * registry.
+ * Asks an agent whether a registry accepts these credentials. Its Docker daemon knows the certificates and mirrors of
+ * the registry.
  */
 export interface CheckRegistryLogin {
   requestId: string;
@@ -552,8 +553,8 @@ export interface Assignments {
   registryLogins: AssignedRegistryLogin[];
   removedRegistryLoginIds: string[];
   /**
-   * Whether the agent keeps the containers of tasks that are not part of the complete set, except at-most-one tasks. Set
-   * after a restore from a backup. Absent in a complete set: false. Absent in an increment: unchanged.
+   * Whether the agent keeps the containers of tasks that are not part of the complete set, except at-most-one tasks.
+   * Set after a restore from a backup. Absent in a complete set: false. Absent in an increment: unchanged.
    */
   keepUnknownTasks?: boolean | undefined;
 }
@@ -829,8 +830,8 @@ export interface AttachOptions {
 }
 
 /**
- * Reads a file or a folder of a container. The output is a tar archive in the format of Docker: its root has the last name
- * of the path. `started` describes the path.
+ * Reads a file or a directory of a container. The output is a tar archive in the format of Docker: its root has the
+ * last name of the path. `started` describes the path.
  */
 export interface ReadArchive {
   /** Docker resolves it in the root of the container. */
@@ -839,11 +840,14 @@ export interface ReadArchive {
   onlyStat: boolean;
 }
 
-/** Extracts a tar archive, which is the input, into a folder of a container. The stream ends when Docker has extracted it. */
+/**
+ * Extracts a tar archive, which is the input, into a directory of a container. The stream ends when Docker has
+ * extracted it.
+ */
 export interface WriteArchive {
   /** Docker resolves it in the root of the container. */
   path: string;
-  /** Refuses to replace a folder by something else, and the reverse. */
+  /** Refuses to replace a directory by something else, and the reverse. */
   keepTypes: boolean;
   /** Sets the owners as `docker cp --archive` does. */
   keepOwners: boolean;

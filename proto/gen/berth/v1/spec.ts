@@ -978,8 +978,8 @@ export interface ContainerSpec {
   /** Secrets and configs of the container. */
   files: FileMount[];
   /**
-   * Digest of the content that the tag of `image` named when the leader resolved it: "sha256:…". The leader sets it when
-   * the spec changes, whatever a client sends. Empty when `image` has a digest of its own, or when its tag was not
+   * Digest of the content that the tag of `image` named when the leader resolved it: "sha256:…". The leader sets it
+   * when the spec changes, whatever a client sends. Empty when `image` has a digest of its own, or when its tag was not
    * resolved: each node then uses the image that it has under this name, or pulls it.
    */
   imageDigest: string;
@@ -989,8 +989,8 @@ export interface ContainerSpec {
    */
   imageId: string;
   /**
-   * Starts the container when a client has attached to it, so that the client misses no output. The task fails when none
-   * has within 30 s. The end of the client's input ends that of the container.
+   * Starts the container when a client has attached to it, so that the client misses no output. The task fails when
+   * none has within 30 s. The end of the client's input ends that of the container.
    */
   waitForAttach: boolean;
   /** Requests for devices of a driver, such as GPUs. */
@@ -1097,8 +1097,8 @@ export interface BlockIo_ThrottledDevice {
 }
 
 /**
- * What a container shares with the containers of its owners: the tasks with the same slot of other services of its stack.
- * The task runs on the node of its owners, and is replaced with them.
+ * What a container shares with the containers of its owners: the tasks with the same slot of other services of its
+ * stack. The task runs on the node of its owners, and is replaced with them.
  */
 export interface Sharing {
   /** Full name of the service whose network namespace the container joins. Empty for a namespace of its own. */
@@ -1123,8 +1123,8 @@ export interface FileMount {
   /** Name of the secret or config in the cluster. */
   name: string;
   /**
-   * Id of the version. The leader sets it when the spec changes, whatever a client sends. A new mount, new content and a
-   * forced update get the newest version, other changes keep it, and a rollback restores it.
+   * Id of the version. The leader sets it when the spec changes, whatever a client sends. A new mount, new content and
+   * a forced update get the newest version, other changes keep it, and a rollback restores it.
    */
   versionId: string;
   /** Absolute path in the container. */
@@ -1208,9 +1208,9 @@ export interface ImageMount {
   subpath: string;
 }
 
-/** A file or folder that a client has sent to the nodes. Each task has a copy of its own. */
+/** A file or directory that a client has sent to the nodes. Each task has a copy of its own. */
 export interface ShippedMount {
-  /** SHA-256 of the archive with the file or folder: "sha256:…". It stands for the whole content. */
+  /** SHA-256 of the archive with the file or directory: "sha256:…". It stands for the whole content. */
   digest: string;
   /** The path on the client's machine, as its Compose file has it. For messages only. */
   source: string;

@@ -2,10 +2,10 @@ import type { ContainerSpec, Mount, ShippedMount } from "@berth/proto";
 import { containerRoot, type HostIds } from "./task-files.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
-// Shipped mounts are files and folders that a client has sent to the nodes. The agent writes a separate copy for each
-// task, so that tasks do not see each other's changes.
+// Shipped mounts are files and directories that a client has sent to the nodes. The agent writes a separate copy for
+// each task, so that tasks do not see each other's changes.
 
-/** A copy of a shipped file or folder. */
+/** A copy of a shipped file or directory. */
 export interface ShippedCopy {
   /** Name in the directory of the task. */
   readonly name: string;

@@ -7,7 +7,9 @@ import type { Logger } from "pino";
  * that is no longer tracked are not translated, and the receiver resets it.
  */
 const ESTABLISHED_S = 86_400;
-/** One side has sent its FIN and waits for the answer. The kernel's default of 60-120 s is shorter than many answers. */
+/**
+ * One side has sent its FIN and waits for the answer. The kernel's default of 60-120 s is shorter than many answers.
+ */
 const HALF_CLOSED_S = 3_600;
 /** Linux retransmits a SYN after 1 s. The retransmission then starts a new entry and goes to another endpoint. */
 const UNANSWERED_S = 1;
@@ -15,7 +17,7 @@ const UNANSWERED_S = 1;
 /** Timeouts of balanced TCP connections, as the policy of an nftables `ct timeout` object. */
 export const TCP_TIMEOUT_POLICY = `syn_sent : ${UNANSWERED_S}, established : ${ESTABLISHED_S}, close_wait : ${HALF_CLOSED_S}`;
 
-const SYSCTL_FOLDER = "/proc/sys/net/netfilter";
+const SYSCTL_DIRECTORY = "/proc/sys/net/netfilter";
 const MINIMUM_S = {
   nf_conntrack_tcp_timeout_established: ESTABLISHED_S,
   nf_conntrack_tcp_timeout_close_wait: HALF_CLOSED_S,
@@ -23,12 +25,12 @@ const MINIMUM_S = {
 
 /**
  * Raises the host's conntrack timeouts, as kube-proxy does, and never lowers them. They apply to connections that
- * Docker's own NAT translates, and to berth's own after its table is replaced: the kernel drops a `ct timeout` policy from
- * connections when the policy's table is deleted. A setting that cannot be changed is logged and skipped.
+ * Docker's own NAT translates, and to berth's own after its table is replaced: the kernel drops a `ct timeout` policy
+ * from connections when the policy's table is deleted. A setting that cannot be changed is logged and skipped.
  */
-export async function raiseConntrackTimeouts(log: Logger, folder = SYSCTL_FOLDER): Promise<void> {
+export async function raiseConntrackTimeouts(log: Logger, directory = SYSCTL_DIRECTORY): Promise<void> {
   for (const [name, seconds] of Object.entries(MINIMUM_S)) {
-    const path = join(folder, name);
+    const path = join(directory, name);
     try {
       const before = Number(await readFile(path, "utf8"));
       if (before >= seconds) continue;

@@ -37,7 +37,7 @@ export async function readArchive(
   return { file: parseStat(response.headers[STAT_HEADER]), chunks: response };
 }
 
-/** Extracts a tar archive into a folder of the container. */
+/** Extracts a tar archive into a directory of the container. */
 export async function writeArchive(
   client: EngineClient,
   archive: Readable,

@@ -8,8 +8,8 @@ import { expect, test } from "vitest";
 import { EngineClient } from "./client.js";
 
 test("does not send a request over a connection that was open before", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "berth-client-"));
-  const socketPath = join(folder, "docker.sock");
+  const directory = await mkdtemp(join(tmpdir(), "berth-client-"));
+  const socketPath = join(directory, "docker.sock");
   const daemon = createServer((_, response) => response.writeHead(200).end());
   try {
     await once(daemon.listen(socketPath), "listening");
@@ -21,6 +21,6 @@ test("does not send a request over a connection that was open before", async () 
     await expect(client.request(request)).rejects.toMatchObject({ kind: "unavailable" });
   } finally {
     daemon.closeAllConnections();
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 });

@@ -3,7 +3,7 @@ import {
   createAuthority,
   createRequest,
   type Identity,
-  IdentityFolder,
+  IdentityDirectory,
   issueCertificate,
 } from "@berth/proto/identity";
 import { identityPath } from "../host-identity.js";
@@ -33,9 +33,9 @@ export class TestCluster {
 
   /** Stores an identity in a data directory, as `berth agent join` does. */
   async join(dataDir: string, identity: Identity, validity: TestValidity = {}): Promise<void> {
-    const folder = await IdentityFolder.open(identityPath(dataDir));
-    const request = await createRequest(await folder.prepareKey());
-    await folder.store(await this.certify(request, identity, validity));
+    const directory = await IdentityDirectory.open(identityPath(dataDir));
+    const request = await createRequest(await directory.prepareKey());
+    await directory.store(await this.certify(request, identity, validity));
   }
 
   async certify(

@@ -23,21 +23,21 @@ const UNCONNECTED_STATE = "07";
 const LINE = /^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /;
 
 /**
- * Returns the listening sockets of this process's network namespace. Linux lists listening TCP sockets first, so reading
- * stops at the first other one: a host with 100,000 connections costs no more than an idle one.
+ * Returns the listening sockets of this process's network namespace. Linux lists listening TCP sockets first, so
+ * reading stops at the first other one: a host with 100,000 connections costs no more than an idle one.
  */
-export async function readListeners(folder = "/proc/net"): Promise<readonly HostListener[]> {
-  const lists = await Promise.all(SOCKET_FILES.map((file) => readSocketFile(folder, file)));
+export async function readListeners(directory = "/proc/net"): Promise<readonly HostListener[]> {
+  const lists = await Promise.all(SOCKET_FILES.map((file) => readSocketFile(directory, file)));
   return lists.flat();
 }
 
 /**
- * Returns the number of sockets by kind, as the kernel's text. The text changes when a socket is opened or closed. Returns
- * "" when it cannot be read.
+ * Returns the number of sockets by kind, as the kernel's text. The text changes when a socket is opened or closed.
+ * Returns "" when it cannot be read.
  */
-export async function socketCounts(folder = "/proc/net"): Promise<string> {
+export async function socketCounts(directory = "/proc/net"): Promise<string> {
   const texts = await Promise.all(
-    COUNT_FILES.map((file) => readFile(`${folder}/${file}`, "latin1").catch(() => "")),
+    COUNT_FILES.map((file) => readFile(`${directory}/${file}`, "latin1").catch(() => "")),
   );
   return texts.flatMap((text) => text.match(/^(TCP|UDP)6?: inuse \d+/gm) ?? []).join(", ");
 }
@@ -53,9 +53,9 @@ export interface ListenerSource {
 }
 
 /**
- * Returns a function that reads the listening sockets only when the socket counts have changed, and at every tenth call.
- * A read makes the kernel walk its whole table of connections, which has hundreds of thousands of slots on a host with
- * much memory. That was a quarter of the CPU time of an idle agent.
+ * Returns a function that reads the listening sockets only when the socket counts have changed, and at every tenth
+ * call. A read makes the kernel walk its whole table of connections, which has hundreds of thousands of slots on a host
+ * with much memory. That was a quarter of the CPU time of an idle agent.
  */
 export function cachedListeners({ read, counts }: ListenerSource): () => Promise<readonly HostListener[]> {
   let listeners: readonly HostListener[] = [];
@@ -72,7 +72,9 @@ export function cachedListeners({ read, counts }: ListenerSource): () => Promise
   };
 }
 
-/** Returns a listening socket, "other" for a socket in another state, or undefined for the heading and partial lines. */
+/**
+ * Returns a listening socket, "other" for a socket in another state, or undefined for the heading and partial lines.
+ */
 export function parseSocketLine(line: string, file: SocketFile): ListeningSocket | "other" | undefined {
   const [, address, port, state] = LINE.exec(line) ?? [];
   if (address === undefined || port === undefined) return undefined;
@@ -80,10 +82,10 @@ export function parseSocketLine(line: string, file: SocketFile): ListeningSocket
   return { address: parseAddress(address), port: Number.parseInt(port, 16) };
 }
 
-async function readSocketFile(folder: string, file: SocketFile): Promise<readonly HostListener[]> {
+async function readSocketFile(directory: string, file: SocketFile): Promise<readonly HostListener[]> {
   const protocol = isTcp(file) ? PortSpec_Protocol.TCP : PortSpec_Protocol.UDP;
   const listeners: HostListener[] = [];
-  for await (const line of linesOf(`${folder}/${file}`)) {
+  for await (const line of linesOf(`${directory}/${file}`)) {
     const socket = parseSocketLine(line, file);
     if (socket === "other" && isTcp(file)) break;
     if (socket === undefined || socket === "other") continue;

@@ -22,10 +22,10 @@ export function parseCgroupMounts(mountinfo: string): readonly CgroupMount[] {
 }
 
 /**
- * Returns the directory of a process's cgroup, from the contents of `/proc/<pid>/cgroup`. Uses cgroup v2 when the host has
- * no v1 hierarchy of the controller. Undefined when no mount of this process shows the cgroup.
+ * Returns the directory of a process's cgroup, from the contents of `/proc/<pid>/cgroup`. Uses cgroup v2 when the host
+ * has no v1 hierarchy of the controller. Undefined when no mount of this process shows the cgroup.
  */
-export function cgroupFolder(
+export function cgroupDirectory(
   cgroups: string,
   controller: string,
   mounts: readonly CgroupMount[],
@@ -33,7 +33,7 @@ export function cgroupFolder(
   const cgroup = cgroupPath(cgroups, controller);
   const controllerMounts = mounts.filter((mount) => mount.controller === controller);
   if (cgroup === undefined || controllerMounts.length === 0) {
-    return controller === "" ? undefined : cgroupFolder(cgroups, "", mounts);
+    return controller === "" ? undefined : cgroupDirectory(cgroups, "", mounts);
   }
   // The kernel shows cgroups outside this process's cgroup namespace relative to its root.
   if (isBelow(cgroup, "/..")) return undefined;

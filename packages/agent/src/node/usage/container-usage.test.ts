@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { cgroupFolder, parseCgroupMounts } from "./cgroup.js";
+import { cgroupDirectory, parseCgroupMounts } from "./cgroup.js";
 import { UsageReader, type UsageSample } from "./container-usage.js";
 import { cpuPercent } from "./usage-rates.js";
 
@@ -74,19 +74,19 @@ test("UsageReader returns undefined for a process that has ended or whose cgroup
 
 const MOUNT_OF_PART = parseCgroupMounts("30 23 0:26 /docker/me /sys/fs/cgroup rw - cgroup2 cgroup2 rw");
 
-test("cgroupFolder resolves a cgroup below the root of a mount", () => {
-  expect(cgroupFolder("0::/docker/me/child", "memory", MOUNT_OF_PART)).toBe("/sys/fs/cgroup/child");
-  expect(cgroupFolder("0::/docker/me", "memory", MOUNT_OF_PART)).toBe("/sys/fs/cgroup");
+test("cgroupDirectory resolves a cgroup below the root of a mount", () => {
+  expect(cgroupDirectory("0::/docker/me/child", "memory", MOUNT_OF_PART)).toBe("/sys/fs/cgroup/child");
+  expect(cgroupDirectory("0::/docker/me", "memory", MOUNT_OF_PART)).toBe("/sys/fs/cgroup");
 });
 
-test("cgroupFolder returns undefined for a cgroup whose path only begins with the text of a mount's root", () => {
-  expect(cgroupFolder("0::/docker/mentor", "memory", MOUNT_OF_PART)).toBeUndefined();
+test("cgroupDirectory returns undefined for a cgroup whose path only begins with the text of a mount's root", () => {
+  expect(cgroupDirectory("0::/docker/mentor", "memory", MOUNT_OF_PART)).toBeUndefined();
 });
 
-test("cgroupFolder returns undefined for a cgroup outside the root of all mounts", () => {
-  expect(cgroupFolder("0::/system.slice/other", "memory", MOUNT_OF_PART)).toBeUndefined();
+test("cgroupDirectory returns undefined for a cgroup outside the root of all mounts", () => {
+  expect(cgroupDirectory("0::/system.slice/other", "memory", MOUNT_OF_PART)).toBeUndefined();
   const whole = parseCgroupMounts("31 23 0:26 / /host/cgroup rw - cgroup2 cgroup2 rw");
-  expect(cgroupFolder("0::/system.slice/other", "memory", [...MOUNT_OF_PART, ...whole])).toBe(
+  expect(cgroupDirectory("0::/system.slice/other", "memory", [...MOUNT_OF_PART, ...whole])).toBe(
     "/host/cgroup/system.slice/other",
   );
 });

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type CgroupMount, cgroupFolder, parseCgroupMounts } from "./cgroup.js";
+import { type CgroupMount, cgroupDirectory, parseCgroupMounts } from "./cgroup.js";
 
 /** The usage counters of a container at one moment. Totals start at 0 with the container and never decrease. */
 export interface UsageSample {
@@ -30,16 +30,16 @@ export class UsageReader {
    */
   async read(processId: number): Promise<UsageSample | undefined> {
     if (processId <= 0) return undefined;
-    const folder = join(this.#procDir, String(processId));
+    const directory = join(this.#procDir, String(processId));
     try {
-      const [mounts, cgroups] = await Promise.all([this.#cgroupMounts(), readText(folder, "cgroup")]);
-      const cpu = cgroupFolder(cgroups, "cpuacct", mounts);
-      const memory = cgroupFolder(cgroups, "memory", mounts);
+      const [mounts, cgroups] = await Promise.all([this.#cgroupMounts(), readText(directory, "cgroup")]);
+      const cpu = cgroupDirectory(cgroups, "cpuacct", mounts);
+      const memory = cgroupDirectory(cgroups, "memory", mounts);
       if (cpu === undefined || memory === undefined) return undefined;
       const [cpuNs, memoryBytes, network] = await Promise.all([
         readCpuNs(cpu),
         readMemoryBytes(memory),
-        readText(folder, "net/dev"),
+        readText(directory, "net/dev"),
       ]);
       return { monotonicMs: performance.now(), cpuNs, memoryBytes, ...parseNetwork(network) };
     } catch (error) {
@@ -61,18 +61,18 @@ export class UsageReader {
   }
 }
 
-async function readCpuNs(folder: string): Promise<number> {
-  const total = await readTextIfPresent(folder, "cpuacct.usage");
+async function readCpuNs(directory: string): Promise<number> {
+  const total = await readTextIfPresent(directory, "cpuacct.usage");
   if (total !== undefined) return Number(total);
-  return statValue(await readText(folder, "cpu.stat"), "usage_usec") * 1e3;
+  return statValue(await readText(directory, "cpu.stat"), "usage_usec") * 1e3;
 }
 
-async function readMemoryBytes(folder: string): Promise<number> {
+async function readMemoryBytes(directory: string): Promise<number> {
   const [total, stat] = await Promise.all([
-    readTextIfPresent(folder, "memory.usage_in_bytes").then(
-      (value) => value ?? readText(folder, "memory.current"),
+    readTextIfPresent(directory, "memory.usage_in_bytes").then(
+      (value) => value ?? readText(directory, "memory.current"),
     ),
-    readText(folder, "memory.stat"),
+    readText(directory, "memory.stat"),
   ]);
   const cache = statValue(stat, "total_inactive_file") || statValue(stat, "inactive_file");
   return Math.max(0, Number(total) - cache);
@@ -98,11 +98,12 @@ export function parseNetwork(netDev: string): Pick<UsageSample, "receivedBytes" 
   return { receivedBytes, sentBytes };
 }
 
-const readText = (folder: string, name: string): Promise<string> => readFile(join(folder, name), "utf8");
+const readText = (directory: string, name: string): Promise<string> =>
+  readFile(join(directory, name), "utf8");
 
-async function readTextIfPresent(folder: string, name: string): Promise<string | undefined> {
+async function readTextIfPresent(directory: string, name: string): Promise<string | undefined> {
   try {
-    return await readText(folder, name);
+    return await readText(directory, name);
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;

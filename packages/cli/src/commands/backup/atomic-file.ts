@@ -22,7 +22,7 @@ export async function writeFileAtomically<T>(
     });
     await unlessUnwritable(path, () => file.sync());
     await unlessUnwritable(path, () => (force ? rename(temporary, path) : linkNew(temporary, path)));
-    await syncFolder(dirname(path));
+    await syncDirectory(dirname(path));
     return result;
   } finally {
     await file.close();
@@ -57,10 +57,10 @@ async function linkNew(temporary: string, path: string): Promise<void> {
 }
 
 /** Makes the new directory entry durable. Ignores errors, because some file systems do not support this. */
-async function syncFolder(path: string): Promise<void> {
+async function syncDirectory(path: string): Promise<void> {
   try {
-    const folder = await open(path);
-    await folder.sync().finally(() => folder.close());
+    const directory = await open(path);
+    await directory.sync().finally(() => directory.close());
   } catch {
     // The content is on disk already.
   }

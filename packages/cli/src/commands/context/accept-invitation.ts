@@ -1,9 +1,9 @@
 import { rm } from "node:fs/promises";
 import { BerthError, type ErrorCode, isBerthError, JoinKind } from "@berth/proto";
-import { IdentityFolder, joinKindWord, joinTokenId, parseJoinToken } from "@berth/proto/identity";
+import { IdentityDirectory, joinKindWord, joinTokenId, parseJoinToken } from "@berth/proto/identity";
 import { joinCluster } from "@berth/proto/rpc";
 import { socketPathOf } from "../../client/addresses.js";
-import { identityFolderPath, type SavedContext } from "../../client/contexts.js";
+import { identityDirectoryPath, type SavedContext } from "../../client/contexts.js";
 import { firstReachable } from "../../client/first-reachable.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { withListedServers } from "../../client/listed-servers.js";
@@ -16,8 +16,8 @@ export interface Invitation {
   readonly servers: string;
 }
 
-/** Number of digits of the token's ID in the name of an identity folder. */
-const FOLDER_ID_DIGITS = 8;
+/** Number of digits of the token's ID in the name of an identity directory. */
+const DIRECTORY_ID_DIGITS = 8;
 
 /** Errors after which the cluster may have admitted the user. A retry with the same key then gets the certificate. */
 const LOST_RESPONSES: readonly ErrorCode[] = [
@@ -30,9 +30,9 @@ const LOST_RESPONSES: readonly ErrorCode[] = [
 ];
 
 /**
- * Exchanges an invitation for a certificate, stores it in a folder named after the context and the invitation, then
- * calls `save`. If the response was lost or the context could not be saved, the folder stays, and a retry with the same
- * invitation continues with it. `isSaved` returns whether a context uses a folder.
+ * Exchanges an invitation for a certificate, stores it in a directory named after the context and the invitation, then
+ * calls `save`. If the response was lost or the context could not be saved, the directory stays, and a retry with the
+ * same invitation continues with it. `isSaved` returns whether a context uses a directory.
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
  */
 export async function acceptInvitation(
@@ -48,39 +48,40 @@ export async function acceptInvitation(
 ): Promise<void> {
   requireInvitation(token);
   const address = await selectServer(cli, servers.split(","));
-  const identity = `${context}-${joinTokenId(parseJoinToken(token).hash).slice(0, FOLDER_ID_DIGITS)}`;
-  const path = identityFolderPath(cli, identity);
+  const identity = `${context}-${joinTokenId(parseJoinToken(token).hash).slice(0, DIRECTORY_ID_DIGITS)}`;
+  const path = identityDirectoryPath(cli, identity);
   const isUsed = await isSaved(identity);
-  const folder = await openFolder(path);
+  const directory = await openDirectory(path);
   // An earlier attempt has stored the certificate, but not the context.
-  const isStored = !isUsed && (await folder.load()) !== undefined;
+  const isStored = !isUsed && (await directory.load()) !== undefined;
   const named = isStored
     ? []
-    : await requestCertificate(cli, { address, token, folder, keepsFolder: isUsed });
+    : await requestCertificate(cli, { address, token, directory, keepsDirectory: isUsed });
   await save(withListedServers({ server: servers, identity }, named));
 }
 
 interface CertificateRequest {
   readonly address: string;
   readonly token: string;
-  readonly folder: IdentityFolder;
-  /** Whether a context uses the folder, so that it must stay when the request is rejected. */
-  readonly keepsFolder: boolean;
+  readonly directory: IdentityDirectory;
+  /** Whether a context uses the directory, so that it must stay when the request is rejected. */
+  readonly keepsDirectory: boolean;
 }
 
 /** Requests the certificate and stores it. Returns the servers that the cluster lists. */
 async function requestCertificate(
   cli: Cli,
-  { address, token, folder, keepsFolder }: CertificateRequest,
+  { address, token, directory, keepsDirectory }: CertificateRequest,
 ): Promise<readonly string[]> {
   try {
     const { servers } = await retryDuringElection(cli, () =>
-      joinCluster({ address, token, hostname: "", folder }, cli.signal),
+      joinCluster({ address, token, hostname: "", directory }, cli.signal),
     );
     return servers;
   } catch (error) {
     const isLost = cli.signal.aborted || LOST_RESPONSES.some((code) => isBerthError(error, code));
-    if (!isLost && !keepsFolder) await rm(folder.path, { recursive: true, force: true }).catch(() => {});
+    if (!isLost && !keepsDirectory)
+      await rm(directory.path, { recursive: true, force: true }).catch(() => {});
     throw error;
   }
 }
@@ -107,12 +108,12 @@ async function selectServer(cli: Cli, addresses: readonly string[]): Promise<str
   return (await firstReachable(addresses, cli.signal)) ?? first;
 }
 
-async function openFolder(path: string): Promise<IdentityFolder> {
+async function openDirectory(path: string): Promise<IdentityDirectory> {
   try {
-    return await IdentityFolder.open(path);
+    return await IdentityDirectory.open(path);
   } catch (cause) {
     if (isBerthError(cause)) throw cause;
-    const message = `cannot create the folder for the identity: ${cause instanceof Error ? cause.message : String(cause)}`;
+    const message = `cannot create the directory for the identity: ${cause instanceof Error ? cause.message : String(cause)}`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
   }
 }

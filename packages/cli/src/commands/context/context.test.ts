@@ -66,8 +66,8 @@ describe("context create with an invitation", () => {
       err: "",
       out: "Saved context lab. To use it, run: berth context use lab\n",
     });
-    const [folder = ""] = await home.identities();
-    expect((await stat(home.identityFolder(folder))).mode & 0o777).toBe(0o700);
+    const [directory = ""] = await home.identities();
+    expect((await stat(home.identityDirectory(directory))).mode & 0o777).toBe(0o700);
     await home.berth("context use lab");
     expect((await home.berth("node ls -q")).out).toBe("node1\n");
     const [, row] = JSON.parse((await home.berth("context ls -o json")).out);
@@ -228,8 +228,8 @@ describe("a context with an identity", () => {
   });
 
   test("shows why it cannot be used when it is damaged", async () => {
-    const [folder = ""] = await home.identities();
-    await writeFile(join(home.identityFolder(folder), "key.pem"), "x");
+    const [directory = ""] = await home.identities();
+    await writeFile(join(home.identityDirectory(directory), "key.pem"), "x");
     const { code, out } = await home.berth("context ls");
     expect([code, out]).toEqual([0, expect.stringContaining("cannot read the private key")]);
   });

@@ -7,7 +7,7 @@ import {
   configPath,
   DEFAULT_CONTEXT,
   editContexts,
-  identityFolderPath,
+  identityDirectoryPath,
   identityOf,
   readContexts,
   type SavedContext,
@@ -16,8 +16,8 @@ import { localTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Matches the last part of the name of an identity folder. The first part is the name of the context. */
-const FOLDER_ID = /^[0-9a-f]{8}$/;
+/** Matches the last part of the name of an identity directory. The first part is the name of the context. */
+const DIRECTORY_ID = /^[0-9a-f]{8}$/;
 
 const CONTEXT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
 
@@ -74,7 +74,9 @@ export async function useContext(cli: Cli, _options: GlobalOptions, name: string
   if (cli.env.BERTH_SERVER) cli.stderr.write("warning: BERTH_SERVER is set and overrides the context\n");
 }
 
-/** `berth context rm NAME`: removes a context with its identity. If it is current, the default context becomes current. */
+/**
+ * `berth context rm NAME`: removes a context with its identity. If it is current, the default context becomes current.
+ */
 export async function removeContext(cli: Cli, _options: GlobalOptions, name: string): Promise<void> {
   await editContexts(cli, ({ current, contexts }) => {
     requireContext(contexts, name);
@@ -107,21 +109,21 @@ async function saveContext(cli: Cli, name: string, saved: SavedContext): Promise
   await removeUnusedIdentities(cli, name);
 }
 
-/** Returns whether a context uses the folder of an identity. */
-async function isUsed(cli: Cli, folder: string): Promise<boolean> {
+/** Returns whether a context uses the directory of an identity. */
+async function isUsed(cli: Cli, directory: string): Promise<boolean> {
   const { contexts } = await readContexts(configPath(cli));
-  return Object.values(contexts).some(({ identity }) => identity === folder);
+  return Object.values(contexts).some(({ identity }) => identity === directory);
 }
 
-/** Removes the identity folders of a context that are not in use, including folders of interrupted attempts. */
+/** Removes the identity directories of a context that are not in use, including directories of interrupted attempts. */
 async function removeUnusedIdentities(cli: Cli, name: string): Promise<void> {
   const { contexts } = await readContexts(configPath(cli));
   const used = new Set(Object.values(contexts).map(({ identity }) => identity));
-  const folder = dirname(identityFolderPath(cli, name));
-  for (const identity of await readdir(folder).catch(() => [])) {
-    const isOfContext = identity.startsWith(`${name}-`) && FOLDER_ID.test(identity.slice(name.length + 1));
+  const directory = dirname(identityDirectoryPath(cli, name));
+  for (const identity of await readdir(directory).catch(() => [])) {
+    const isOfContext = identity.startsWith(`${name}-`) && DIRECTORY_ID.test(identity.slice(name.length + 1));
     if (isOfContext && !used.has(identity))
-      await rm(join(folder, identity), { recursive: true, force: true });
+      await rm(join(directory, identity), { recursive: true, force: true });
   }
 }
 

@@ -2,45 +2,57 @@ import { describe, expect, test } from "vitest";
 import { type CopyDestination, type CopyPlan, planCopy, renamedEntry } from "./copy-rules.js";
 import { parseCopyPath } from "./parse-copy-path.js";
 
-const folder = (path: string) => ({ path, isFolder: true });
-const file = (path: string) => ({ path, isFolder: false });
+const directory = (path: string) => ({ path, isDirectory: true });
+const file = (path: string) => ({ path, isDirectory: false });
 const to = (path: string, kind: CopyDestination["kind"]): CopyDestination => ({ path, kind });
 
 describe("planCopy()", () => {
   test.each<[string, Parameters<typeof planCopy>, CopyPlan]>([
-    ["a file into a folder", [file("/a/f"), to("d", "folder")], { folder: "d", root: "f", newRoot: "f" }],
-    ["a file to a new name", [file("/a/f"), to("d/g", "missing")], { folder: "d", root: "f", newRoot: "g" }],
-    ["a file over a file", [file("/a/f"), to("g", "file")], { folder: ".", root: "f", newRoot: "g" }],
     [
-      "a folder into a folder",
-      [folder("/a/s"), to("d/", "folder")],
-      { folder: "d/", root: "s", newRoot: "s" },
+      "a file into a directory",
+      [file("/a/f"), to("d", "directory")],
+      { directory: "d", root: "f", newRoot: "f" },
     ],
     [
-      "a folder to a new name",
-      [folder("/a/s/"), to("d/t/", "missing")],
-      { folder: "d", root: "s", newRoot: "t" },
+      "a file to a new name",
+      [file("/a/f"), to("d/g", "missing")],
+      { directory: "d", root: "f", newRoot: "g" },
+    ],
+    ["a file over a file", [file("/a/f"), to("g", "file")], { directory: ".", root: "f", newRoot: "g" }],
+    [
+      "a directory into a directory",
+      [directory("/a/s"), to("d/", "directory")],
+      { directory: "d/", root: "s", newRoot: "s" },
     ],
     [
-      "contents into a folder",
-      [folder("/a/s/."), to("d", "folder")],
-      { folder: "d", root: ".", newRoot: "." },
+      "a directory to a new name",
+      [directory("/a/s/"), to("d/t/", "missing")],
+      { directory: "d", root: "s", newRoot: "t" },
+    ],
+    [
+      "contents into a directory",
+      [directory("/a/s/."), to("d", "directory")],
+      { directory: "d", root: ".", newRoot: "." },
     ],
     [
       "contents to a new name",
-      [folder("/a/s/."), to("d/t", "missing")],
-      { folder: "d", root: ".", newRoot: "t" },
+      [directory("/a/s/."), to("d/t", "missing")],
+      { directory: "d", root: ".", newRoot: "t" },
     ],
-    ["the root of a container", [folder("/"), to("d", "folder")], { folder: "d", root: "/", newRoot: "/" }],
+    [
+      "the root of a container",
+      [directory("/"), to("d", "directory")],
+      { directory: "d", root: "/", newRoot: "/" },
+    ],
   ])("copies %s as docker cp does", (_, [source, destination], plan) => {
     expect(planCopy(source, destination)).toEqual(plan);
   });
 
   test.each([
-    [folder("/a/s"), to("g", "file"), 'cannot copy a folder over the file "g"'],
-    [file("/a/f"), to("d/", "missing"), 'the destination folder "d/" does not exist'],
-    [file("/a/f"), to("d/.", "missing"), 'the destination folder "d/." does not exist'],
-    [file("/a/f"), to("g/", "file"), 'the destination folder "g/" is not a folder'],
+    [directory("/a/s"), to("g", "file"), 'cannot copy a directory over the file "g"'],
+    [file("/a/f"), to("d/", "missing"), 'the destination directory "d/" does not exist'],
+    [file("/a/f"), to("d/.", "missing"), 'the destination directory "d/." does not exist'],
+    [file("/a/f"), to("g/", "file"), 'the destination directory "g/" is not a directory'],
   ])("refuses what docker cp refuses: %j to %j", (source, destination, message) => {
     expect(() => planCopy(source, destination)).toThrow(message);
   });
@@ -57,7 +69,7 @@ test.each([
   ["./", { root: ".", newRoot: "t" }, "t"],
   ["/", { root: "/", newRoot: "/" }, "."],
 ])("renamedEntry(%j) renames the root of the archive: %j", (name, names, expected) => {
-  expect(renamedEntry(name, { folder: "d", ...names })).toBe(expected);
+  expect(renamedEntry(name, { directory: "d", ...names })).toBe(expected);
 });
 
 test.each([

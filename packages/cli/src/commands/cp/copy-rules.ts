@@ -3,47 +3,47 @@ import { BerthError } from "@berth/proto";
 
 /** The source of a copy. */
 export interface CopySource {
-  /** As the user wrote it: a trailing "/." copies the contents of a folder. */
+  /** As the user wrote it: a trailing "/." copies the contents of a directory. */
   readonly path: string;
-  readonly isFolder: boolean;
+  readonly isDirectory: boolean;
 }
 
 /** The destination of a copy. */
 export interface CopyDestination {
-  /** As the user wrote it: a trailing "/" asserts that it is a folder. */
+  /** As the user wrote it: a trailing "/" asserts that it is a directory. */
   readonly path: string;
-  readonly kind: "missing" | "file" | "folder";
+  readonly kind: "missing" | "file" | "directory";
 }
 
 /** Where an archive is extracted, and how its root is renamed. */
 export interface CopyPlan {
-  /** The folder that the archive is extracted into. */
-  readonly folder: string;
-  /** The name of the archive's root. "." for the contents of a folder. */
+  /** The directory that the archive is extracted into. */
+  readonly directory: string;
+  /** The name of the archive's root. "." for the contents of a directory. */
   readonly root: string;
   /** The new name of the root. Equal to `root` to keep it. */
   readonly newRoot: string;
 }
 
 /**
- * Determines where a copy goes, by the rules of `docker cp`: into an existing folder, or to the destination path
+ * Determines where a copy goes, by the rules of `docker cp`: into an existing directory, or to the destination path
  * itself.
- * @throws BerthError BERTH_INPUT_INVALID for a folder over a file, and for a file in a folder that does not exist
+ * @throws BerthError BERTH_INPUT_INVALID for a directory over a file, and for a file in a directory that does not exist
  */
 export function planCopy(source: CopySource, destination: CopyDestination): CopyPlan {
   const root = baseOf(source.path);
   const { path, kind } = destination;
-  if (kind === "folder") return { folder: path, root, newRoot: root };
-  if (kind === "file" && source.isFolder) {
-    throw invalid(`cannot copy a folder over the file ${JSON.stringify(path)}`);
+  if (kind === "directory") return { directory: path, root, newRoot: root };
+  if (kind === "file" && source.isDirectory) {
+    throw invalid(`cannot copy a directory over the file ${JSON.stringify(path)}`);
   }
-  const assertsFolder = /(?:^|\/)\.?$/.test(path);
-  if (assertsFolder && !source.isFolder) {
-    const problem = kind === "file" ? "is not a folder" : "does not exist";
-    throw invalid(`the destination folder ${JSON.stringify(path)} ${problem}`);
+  const assertsDirectory = /(?:^|\/)\.?$/.test(path);
+  if (assertsDirectory && !source.isDirectory) {
+    const problem = kind === "file" ? "is not a directory" : "does not exist";
+    throw invalid(`the destination directory ${JSON.stringify(path)} ${problem}`);
   }
   const bare = path.replace(/\/+\.?$/, "");
-  return { folder: posix.dirname(bare), root, newRoot: posix.basename(bare) };
+  return { directory: posix.dirname(bare), root, newRoot: posix.basename(bare) };
 }
 
 /** Returns the name of an entry at its destination. Undefined for an entry outside the root of the archive. */

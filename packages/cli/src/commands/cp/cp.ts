@@ -18,7 +18,7 @@ export interface CopyOptions extends GlobalOptions {
 type TaskPath = Extract<CopyPath, { kind: "task" }>;
 
 /** Bits of Go's fs.FileMode. */
-const GO_FOLDER = 0x8000_0000;
+const GO_DIRECTORY = 0x8000_0000;
 const GO_SYMLINK = 0x0800_0000;
 
 /** `berth cp TASK:PATH PATH` and `berth cp PATH TASK:PATH` */
@@ -61,13 +61,13 @@ async function copyFrom(cli: Cli, client: ControlClient, copy: CopyFrom): Promis
   }
   // With -L, the copy has the name of the link.
   const plan = planCopy(
-    { path, isFolder: (file.mode & GO_FOLDER) !== 0 },
+    { path, isDirectory: (file.mode & GO_DIRECTORY) !== 0 },
     await localDestination(resolve(cli.cwd, destination.path), destination.path),
   );
   const named = baseName(source.path);
   const root = { ...plan, newRoot: plan.newRoot === plan.root && options.followLink ? named : plan.newRoot };
   const bytes = await extractArchive(chunks, {
-    folder: plan.folder,
+    directory: plan.directory,
     rename: (name) => renamedEntry(name, root),
     keepOwners: options.archive ?? false,
   });
@@ -94,14 +94,14 @@ async function copyTo(
     return writeArchive(client, { start: archiveRequest({ target, writeArchive: call }), input }, signal);
   };
   if (source.kind === "stream") {
-    if (into.kind !== "folder")
-      throw invalid(`the destination ${destination.path} must be a folder for an archive`);
+    if (into.kind !== "directory")
+      throw invalid(`the destination ${destination.path} must be a directory for an archive`);
     await write(into.path, cli.streams.input(signal));
     return;
   }
   const local = resolve(cli.cwd, source.path);
   const stats = await (options.followLink ? stat : lstat)(local);
-  const plan = planCopy({ path: sourceName(source.path, local), isFolder: stats.isDirectory() }, into);
+  const plan = planCopy({ path: sourceName(source.path, local), isDirectory: stats.isDirectory() }, into);
   const input = packArchive({
     path: local,
     root: plan.newRoot,
@@ -110,7 +110,7 @@ async function copyTo(
       bytes += size;
     },
   });
-  await write(plan.folder, input);
+  await write(plan.directory, input);
   report(cli, options, bytes, `${target}:${destination.path}`);
 }
 
@@ -136,9 +136,9 @@ async function taskDestination(
     const followed = linkTarget(path, file);
     const linked = await statFile(client, { target, path: followed }, signal);
     if (linked === undefined) return { path: followed, kind: "missing" };
-    return { path: followed, kind: (linked.mode & GO_FOLDER) === 0 ? "file" : "folder" };
+    return { path: followed, kind: (linked.mode & GO_DIRECTORY) === 0 ? "file" : "directory" };
   }
-  return { path, kind: (file.mode & GO_FOLDER) === 0 ? "file" : "folder" };
+  return { path, kind: (file.mode & GO_DIRECTORY) === 0 ? "file" : "directory" };
 }
 
 function linkTarget(path: string, { linkTarget: target }: FileStat): string {
@@ -167,7 +167,7 @@ async function localDestination(path: string, given: string): Promise<CopyDestin
   const shown = /\/\.?$/.test(given) ? `${path}/` : path;
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return { path: shown, kind: "missing" };
-  return { path: shown, kind: stats.isDirectory() ? "folder" : "file" };
+  return { path: shown, kind: stats.isDirectory() ? "directory" : "file" };
 }
 
 /** Returns the path whose last name the copy gets: "." stands for the contents of the working directory. */

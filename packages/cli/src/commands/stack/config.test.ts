@@ -198,7 +198,7 @@ secrets: { key: { file: "\${KEYS}/key" } }
     expect(err).toContain('compose.yaml:4:14: services.web.restart: "sometimes" is invalid');
   });
 
-  test("a folder without a Compose file is an error", async () => {
+  test("a directory without a Compose file is an error", async () => {
     await rm(join(cwd, "compose.yaml"));
     const { code, err } = await berth("stack config", {}, { cwd });
     expect(code).toBe(2);

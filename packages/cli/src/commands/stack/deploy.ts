@@ -64,7 +64,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       isDryRun: options.dryRun === true,
       terminal: options.quiet ? undefined : terminal,
     });
-    await shipFolders(cli, client, { ...stackSpecs, options, terminal });
+    await shipDirectories(cli, client, { ...stackSpecs, options, terminal });
     const request = {
       stack,
       services: [...specs],
@@ -98,18 +98,18 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   });
 }
 
-/** Sends the files and folders that services mount. A dry run only prints them. */
-async function shipFolders(
+/** Sends the files and directories that services mount. A dry run only prints them. */
+async function shipDirectories(
   cli: Cli,
   client: ControlClient,
-  { shippedFolders: folders, options, terminal }: ShipOptions,
+  { shippedDirectories: directories, options, terminal }: ShipOptions,
 ): Promise<void> {
   const { dryRun = false, quiet = false } = options;
-  if (!dryRun) await pushShipments(cli, client, { folders, terminal: quiet ? undefined : terminal });
-  else if (!quiet) terminal.write(shipmentNotes(folders));
+  if (!dryRun) await pushShipments(cli, client, { directories, terminal: quiet ? undefined : terminal });
+  else if (!quiet) terminal.write(shipmentNotes(directories));
 }
 
-interface ShipOptions extends Pick<StackSpecs, "shippedFolders"> {
+interface ShipOptions extends Pick<StackSpecs, "shippedDirectories"> {
   readonly options: DeployOptions;
   readonly terminal: Terminal;
 }

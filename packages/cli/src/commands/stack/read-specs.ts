@@ -6,7 +6,7 @@ import type { Diagnostic } from "../../compose/text/diagnostics.js";
 import { formatDiagnostic } from "../../compose/text/format-diagnostics.js";
 import { pluralize } from "../../output/human.js";
 import type { Cli } from "../../process/cli.js";
-import { readShipments, type ShippedFolder } from "../../shipping/read-shipments.js";
+import { readShipments, type ShippedDirectory } from "../../shipping/read-shipments.js";
 import { MAX_PRINTED, printDiagnostics, readFileIfPresent, readInput } from "../shared/input-files.js";
 
 const DEFAULT_ENV_FILE = ".env";
@@ -29,8 +29,8 @@ export interface StackFiles extends ProjectFiles {
 export interface StackSpecs extends Pick<LoadedStack, "specs" | "networks" | "builds" | "files" | "placeOf"> {
   /** Names of the files, for messages. */
   readonly fileNames: string;
-  /** The files and folders that services mount from this machine. Empty when contents are skipped. */
-  readonly shippedFolders: readonly ShippedFolder[];
+  /** The files and directories that services mount from this machine. Empty when contents are skipped. */
+  readonly shippedDirectories: readonly ShippedDirectory[];
 }
 
 /**
@@ -50,8 +50,8 @@ export async function readSpecs(cli: Cli, options: StackFiles, stack: string): P
   const consequence = "; nothing was deployed";
   reportDiagnostics(cli, diagnostics, { fileNames, consequence, quiet: options.quiet ?? false });
   const { networks, builds, files, placeOf } = loaded;
-  const { specs, folders: shippedFolders } = shipped;
-  return { specs, networks, builds, files, placeOf, fileNames, shippedFolders };
+  const { specs, directories: shippedDirectories } = shipped;
+  return { specs, networks, builds, files, placeOf, fileNames, shippedDirectories };
 }
 
 /** Reads the Compose files and env files of a command line. */

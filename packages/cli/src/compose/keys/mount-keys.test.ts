@@ -57,7 +57,7 @@ volumes: { data: { driver: local } }
     ]);
   });
 
-  test("mounts the folder of the file when the source of a bind mount is empty, as Compose does", () => {
+  test("mounts the directory of the file when the source of a bind mount is empty, as Compose does", () => {
     const { specs, messages } = loadService('volumes: [{ type: bind, source: "", target: /a }]');
     expect(specs[0]?.task?.container?.mounts[0]?.kind).toMatchObject({ value: { source: "/project" } });
     expect(messages).toMatchInlineSnapshot(`

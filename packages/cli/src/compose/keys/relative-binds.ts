@@ -13,7 +13,7 @@ export interface RelativeBind {
   readonly written: string;
 }
 
-/** A file or folder of the client's machine to send to nodes. */
+/** A file or directory of the client's machine to send to nodes. */
 export interface Shipment {
   /** Name of the service in the cluster. */
   readonly service: string;
@@ -27,8 +27,8 @@ export interface Shipment {
 export const UNKNOWN_DIGEST = `sha256:${"0".repeat(64)}`;
 
 /**
- * Turns the relative bind mounts of a service into shipped mounts when the service ships them. Otherwise, warns that the
- * paths must exist on the nodes. Runs after all keys.
+ * Turns the relative bind mounts of a service into shipped mounts when the service ships them. Otherwise, warns that
+ * the paths must exist on the nodes. Runs after all keys.
  */
 export function resolveRelativeBinds(draft: ServiceDraft): readonly Shipment[] {
   const { relativeBinds, isShipping, container, spec } = draft;

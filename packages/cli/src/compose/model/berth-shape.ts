@@ -105,7 +105,7 @@ export const berthSettings: Shape = fields({
   ),
   ship: key(
     flag,
-    "Sends the files and folders of bind mounts with a relative source to the nodes, instead of mounting paths of the nodes",
+    "Sends the files and directories of bind mounts with a relative source to the nodes, instead of mounting paths of the nodes",
     true,
     { inService: { volumes: ["./conf:/etc/app:ro"] } },
   ),

@@ -26,9 +26,9 @@ export async function buildImage(
   terminal?.write(`Building ${what}\n`);
   // Carriage returns would redraw the progress of Docker on a terminal.
   const onOutput = (text: string): void => terminal?.write(text.replaceAll(/\r+\n?/g, "\n"));
-  const folder = await mkdtemp(join(tmpdir(), "berth-build-"));
+  const directory = await mkdtemp(join(tmpdir(), "berth-build-"));
   try {
-    const idFile = join(folder, "id");
+    const idFile = join(directory, "id");
     const args = buildArguments(builder.kind, { ...build, isPushed, idFile });
     const { exitCode, message } = await runDocker(cli, args, {
       input: settings.dockerfileInline,
@@ -39,11 +39,13 @@ export async function buildImage(
     if (isPushed && builder.kind === "legacy") await pushToRegistry(cli, names, onOutput);
     return (await readFile(idFile, "utf8")).trim();
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
-/** Disables BuildKit for the legacy builder: some Docker releases prefer BuildKit and fail without the Buildx plugin. */
+/**
+ * Disables BuildKit for the legacy builder: some Docker releases prefer BuildKit and fail without the Buildx plugin.
+ */
 function environmentOf(kind: BuilderKind): Readonly<Record<string, string>> {
   return kind === "legacy" ? { DOCKER_BUILDKIT: "0" } : {};
 }

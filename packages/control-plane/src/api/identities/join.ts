@@ -23,7 +23,7 @@ import {
 import type { CallContext } from "@berth/proto/rpc";
 import { joinedServer } from "../../core/membership/server-records.js";
 import { issuingAuthority } from "../../identity/sealed-authority.js";
-import type { ClusterSecrets } from "../../identity/server-folder.js";
+import type { ClusterSecrets } from "../../identity/server-directory.js";
 import type { Decision } from "../../reconciler/writer.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -129,7 +129,9 @@ export function decideAdmission(joiner: Joiner, state: ClusterState, nowMs: numb
   };
 }
 
-/** Returns the record of a token, which may be exhausted. @throws BerthError BERTH_TOKEN_INVALID for other rejections */
+/**
+ * Returns the record of a token, which may be exhausted. @throws BerthError BERTH_TOKEN_INVALID for other rejections
+ */
 function requireToken(
   { token, hostname }: PresentedToken,
   { joinTokens }: Pick<ClusterState, "joinTokens">,

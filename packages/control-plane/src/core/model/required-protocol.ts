@@ -19,8 +19,8 @@ const FEATURES: readonly Feature[] = [
   { since: 2, isUsed: ({ task }) => task?.container?.files.some(({ env }) => env !== "") === true },
   // Containers that wait for a client.
   { since: 2, isUsed: ({ task }) => task?.container?.waitForAttach === true },
-  // SELinux labels and recursion of bind mounts, subpaths of volumes, options of tmpfs, and mounts of images and of shipped
-  // folders.
+  // SELinux labels and recursion of bind mounts, subpaths of volumes, options of tmpfs, and mounts of images and of
+  // shipped directories.
   { since: 2, isUsed: ({ task }) => task?.container?.mounts.some(isNewMount) === true },
   // MAC addresses, link-local addresses and names of interfaces.
   // Images without a registry.

@@ -84,8 +84,8 @@ interface Log {
 
 /** Reads the files from the last one backwards, until an entry and a state are found. */
 function readFiles(dataDir: string): Log {
-  const folder = join(dataDir, ETCD_DATA, "wal");
-  const names = readdirSync(folder)
+  const directory = join(dataDir, ETCD_DATA, "wal");
+  const names = readdirSync(directory)
     .filter((name) => name.endsWith(".wal"))
     .sort()
     .reverse();
@@ -93,7 +93,7 @@ function readFiles(dataDir: string): Log {
   let entry: WalFile["entry"];
   let state: WalFile["state"];
   for (const name of names) {
-    const path = join(folder, name);
+    const path = join(directory, name);
     const file = parseWalFile(readFileSync(path));
     if (file === undefined) throw damaged(path);
     last ??= { path, file };
@@ -101,7 +101,7 @@ function readFiles(dataDir: string): Log {
     state ??= file.state;
     if (entry !== undefined && state !== undefined) return { ...last, entry, state };
   }
-  throw damaged(folder);
+  throw damaged(directory);
 }
 
 /** Parses a file of the log. Returns undefined when a record is damaged. */

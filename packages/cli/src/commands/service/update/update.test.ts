@@ -37,21 +37,21 @@ const unconverged = { converged: false, running: 1, desired: 6 };
 
 describe("service update", () => {
   test("--with-registry-auth alone sends Docker's credentials for the registry of the image", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "berth-update-"));
+    const directory = await mkdtemp(join(tmpdir(), "berth-update-"));
     const auths = {
       "docker.io": { username: "ci", password: "hunter2" },
       "other.io": { username: "x", password: "y" },
     };
-    await writeFile(join(folder, "config.json"), JSON.stringify({ auths }));
+    await writeFile(join(directory, "config.json"), JSON.stringify({ auths }));
     const requests: UpdateServiceRequest[] = [];
     const updateService: typeof accepted = async (request, context) => {
       requests.push(request);
       return accepted(request, context);
     };
-    const options = { env: { DOCKER_CONFIG: folder } };
+    const options = { env: { DOCKER_CONFIG: directory } };
     const line = "service update --with-registry-auth --detach shop_web";
     expect((await berth(line, { getService, updateService }, options)).code).toBe(0);
-    await rm(folder, { recursive: true });
+    await rm(directory, { recursive: true });
     const credentials = { server: "docker.io", username: "ci", secret: "hunter2", isIdentityToken: false };
     expect(requests.map(({ registryLogins }) => registryLogins)).toEqual([{ credentials: [credentials] }]);
   });

@@ -1,26 +1,27 @@
-// Temporary folders that are named after their process. The next process removes the folders of ended processes.
+// Temporary directories that are named after their process. The next process removes the directories of ended
+// processes.
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Creates a folder named after this process. Removes the folders of ended processes first.
+ * Creates a directory named after this process. Removes the directories of ended processes first.
  *
  * @param {string} parent created if it does not exist
- * @param {string} prefix prefix of the folders' names. No other files may use it.
+ * @param {string} prefix prefix of the directories' names. No other files may use it.
  */
-export function ownedFolder(parent, prefix) {
+export function ownedDirectory(parent, prefix) {
   mkdirSync(parent, { recursive: true });
-  removeOrphanedFolders(parent, prefix);
+  removeOrphanedDirectories(parent, prefix);
   return mkdtempSync(join(parent, `${prefix}${process.pid}-`));
 }
 
 /**
- * Removes the folders of processes that have ended.
+ * Removes the directories of processes that have ended.
  *
- * @param {string} parent as for {@link ownedFolder}
- * @param {string} prefix as for {@link ownedFolder}
+ * @param {string} parent as for {@link ownedDirectory}
+ * @param {string} prefix as for {@link ownedDirectory}
  */
-export function removeOrphanedFolders(parent, prefix) {
+export function removeOrphanedDirectories(parent, prefix) {
   for (const name of readdirSync(parent)) {
     const [owner = ""] = name.startsWith(prefix) ? name.slice(prefix.length).split("-") : [];
     if (/^\d+$/.test(owner) && !isAlive(Number(owner))) {

@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { parseCertificate } from "./certificate.js";
-import { type IdentityFileSystem, IdentityFolder } from "./identity-folder.js";
+import { IdentityDirectory, type IdentityFileSystem } from "./identity-directory.js";
 import { isKeyOf } from "./private-key.js";
 import { TestAuthority } from "./testing/test-authority.js";
 
 /** The crash test syncs hundreds of files, which takes milliseconds each on a busy disk. */
-const FAST_FOLDER = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+const FAST_DIRECTORY = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
 const NODE = { kind: "node", id: "n1" } as const;
 
@@ -25,16 +25,16 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  parent = await fs.mkdtemp(join(FAST_FOLDER, "berth-identity-"));
+  parent = await fs.mkdtemp(join(FAST_DIRECTORY, "berth-identity-"));
   path = join(parent, "identity");
 });
 
 afterEach(() => fs.rm(parent, { recursive: true }));
 
 /** Requests and stores a certificate for a new key. */
-async function renew(folder: IdentityFolder, authority: TestAuthority, authorities: string) {
-  const certificate = await authority.certify(await folder.prepareKey(), NODE);
-  return folder.store({ certificate, authorities });
+async function renew(directory: IdentityDirectory, authority: TestAuthority, authorities: string) {
+  const certificate = await authority.certify(await directory.prepareKey(), NODE);
+  return directory.store({ certificate, authorities });
 }
 
 /** A file system that fails like a crash at the n-th operation, and at all later ones. */
@@ -74,121 +74,125 @@ function crashAt(n: number): IdentityFileSystem {
   };
 }
 
-describe("IdentityFolder", () => {
+describe("IdentityDirectory", () => {
   it("returns undefined before a certificate is stored, and then what was stored", async () => {
-    const folder = await IdentityFolder.open(path);
-    expect(await folder.load()).toBeUndefined();
-    const stored = await renew(folder, ca, ca.certificate);
-    expect(await folder.load()).toEqual(stored);
-    expect(await (await IdentityFolder.open(path)).load()).toEqual(stored);
+    const directory = await IdentityDirectory.open(path);
+    expect(await directory.load()).toBeUndefined();
+    const stored = await renew(directory, ca, ca.certificate);
+    expect(await directory.load()).toEqual(stored);
+    expect(await (await IdentityDirectory.open(path)).load()).toEqual(stored);
   });
 
   it("returns the paths of the files that it stores", async () => {
-    const folder = await IdentityFolder.open(path);
-    const { certificate, key, authorities } = await renew(folder, ca, ca.certificate);
-    const { certificateFile, keyFile, authoritiesFile } = folder.paths;
+    const directory = await IdentityDirectory.open(path);
+    const { certificate, key, authorities } = await renew(directory, ca, ca.certificate);
+    const { certificateFile, keyFile, authoritiesFile } = directory.paths;
     const texts = await Promise.all(
       [certificateFile, keyFile, authoritiesFile].map((file) => fs.readFile(file, "utf8")),
     );
     expect(texts).toEqual([certificate, key, authorities]);
   });
 
-  it("lets only the owner read the folder and its keys, and tightens permissions that are too wide", async () => {
+  it("lets only the owner read the directory and its keys, and tightens permissions that are too wide", async () => {
     await fs.mkdir(path, { mode: 0o755 });
     await fs.chmod(path, 0o755);
-    const folder = await IdentityFolder.open(path);
-    await renew(folder, ca, ca.certificate);
+    const directory = await IdentityDirectory.open(path);
+    await renew(directory, ca, ca.certificate);
     const key = join(path, "key.pem");
     const modeOf = async (file: string) => (await fs.stat(file)).mode & 0o777;
     expect([await modeOf(path), await modeOf(key)]).toEqual([0o700, 0o600]);
     await fs.chmod(key, 0o644);
-    await folder.load();
+    await directory.load();
     expect(await modeOf(key)).toBe(0o600);
   });
 
-  it.runIf(process.geteuid?.() === 0)("rejects a folder or key of another user", async () => {
-    const folder = await IdentityFolder.open(path);
-    await renew(folder, ca, ca.certificate);
+  it.runIf(process.geteuid?.() === 0)("rejects a directory or key of another user", async () => {
+    const directory = await IdentityDirectory.open(path);
+    await renew(directory, ca, ca.certificate);
     await fs.chown(join(path, "key.pem"), 12_345, 0);
     const expected = {
       code: "BERTH_IDENTITY_INVALID",
       message: expect.stringContaining("belongs to the user 12345"),
     };
-    await expect(folder.load()).rejects.toMatchObject(expected);
+    await expect(directory.load()).rejects.toMatchObject(expected);
     await fs.chown(path, 12_345, 0);
-    await expect(IdentityFolder.open(path)).rejects.toMatchObject(expected);
+    await expect(IdentityDirectory.open(path)).rejects.toMatchObject(expected);
   });
 
-  it("rejects a link in the place of the folder or of a key", async () => {
+  it("rejects a link in the place of the directory or of a key", async () => {
     await fs.symlink(parent, path);
-    await expect(IdentityFolder.open(path)).rejects.toMatchObject({ code: "BERTH_IDENTITY_INVALID" });
+    await expect(IdentityDirectory.open(path)).rejects.toMatchObject({ code: "BERTH_IDENTITY_INVALID" });
   });
 
   it("keeps the prepared key until its certificate is stored", async () => {
-    const folder = await IdentityFolder.open(path);
-    const key = await folder.prepareKey();
-    expect(await (await IdentityFolder.open(path)).prepareKey()).toBe(key);
+    const directory = await IdentityDirectory.open(path);
+    const key = await directory.prepareKey();
+    expect(await (await IdentityDirectory.open(path)).prepareKey()).toBe(key);
     const certificate = await ca.certify(key, NODE);
-    expect((await folder.store({ certificate, authorities: ca.certificate })).key).toBe(key);
-    expect(await folder.prepareKey()).not.toBe(key);
+    expect((await directory.store({ certificate, authorities: ca.certificate })).key).toBe(key);
+    expect(await directory.prepareKey()).not.toBe(key);
     // The next key waits, and the current one still belongs to the certificate.
-    expect((await folder.load())?.key).toBe(key);
+    expect((await directory.load())?.key).toBe(key);
   });
 
   it("replaces the trusted authorities alone, and rejects a bundle that is damaged", async () => {
-    const folder = await IdentityFolder.open(path);
-    const stored = await renew(folder, ca, ca.certificate);
+    const directory = await IdentityDirectory.open(path);
+    const stored = await renew(directory, ca, ca.certificate);
     const authorities = ca.certificate + next.certificate;
-    await folder.storeAuthorities(authorities);
-    expect(await folder.load()).toEqual({ ...stored, authorities });
-    await expect(folder.storeAuthorities("x")).rejects.toMatchObject({ code: "BERTH_CERTIFICATE_INVALID" });
-    expect(await folder.load()).toEqual({ ...stored, authorities });
+    await directory.storeAuthorities(authorities);
+    expect(await directory.load()).toEqual({ ...stored, authorities });
+    await expect(directory.storeAuthorities("x")).rejects.toMatchObject({
+      code: "BERTH_CERTIFICATE_INVALID",
+    });
+    expect(await directory.load()).toEqual({ ...stored, authorities });
   });
 
   it("rejects a certificate for another key, of another cluster, and damaged files", async () => {
-    const folder = await IdentityFolder.open(path);
+    const directory = await IdentityDirectory.open(path);
     const { certificate } = await ca.issue(NODE);
     const other = await TestAuthority.create("other");
     const invalid = { code: "BERTH_IDENTITY_INVALID" };
-    await expect(folder.store({ certificate, authorities: ca.certificate })).rejects.toMatchObject(invalid);
-    const own = await ca.certify(await folder.prepareKey(), NODE);
-    await expect(folder.store({ certificate: own, authorities: other.certificate })).rejects.toMatchObject(
+    await expect(directory.store({ certificate, authorities: ca.certificate })).rejects.toMatchObject(
       invalid,
     );
-    await folder.store({ certificate: own, authorities: ca.certificate });
+    const own = await ca.certify(await directory.prepareKey(), NODE);
+    await expect(directory.store({ certificate: own, authorities: other.certificate })).rejects.toMatchObject(
+      invalid,
+    );
+    await directory.store({ certificate: own, authorities: ca.certificate });
     for (const name of ["key.pem", "certificate.pem", "authorities.pem"]) {
       const file = join(path, name);
       const text = await fs.readFile(file, "utf8");
       await fs.writeFile(file, text.slice(0, 100));
-      await expect(folder.load(), name).rejects.toMatchObject(invalid);
+      await expect(directory.load(), name).rejects.toMatchObject(invalid);
       await fs.writeFile(file, text);
     }
-    await expect(folder.load()).resolves.toBeDefined();
+    await expect(directory.load()).resolves.toBeDefined();
   });
 
   it("has the old or the new identity after a crash at any operation of a renewal", async () => {
     const both = ca.certificate + next.certificate;
-    const old = await renew(await IdentityFolder.open(path), ca, both);
+    const old = await renew(await IdentityDirectory.open(path), ca, both);
     const original = join(parent, "original");
     execFileSync("cp", ["-a", path, original]);
     const outcomes: string[] = [];
     for (let n = 1; ; n++) {
       await fs.rm(path, { recursive: true });
       execFileSync("cp", ["-a", original, path]);
-      const hasCrashed = await IdentityFolder.open(path, crashAt(n))
-        .then((folder) => renew(folder, next, both))
+      const hasCrashed = await IdentityDirectory.open(path, crashAt(n))
+        .then((directory) => renew(directory, next, both))
         .then(
           () => false,
           () => true,
         );
-      const folder = await IdentityFolder.open(path);
-      const loaded = await folder.load();
+      const directory = await IdentityDirectory.open(path);
+      const loaded = await directory.load();
       if (loaded === undefined) throw new Error(`no identity after a crash at operation ${n}`);
       expect(isKeyOf(loaded.key, parseCertificate(loaded.certificate))).toBe(true);
-      expect(await folder.load()).toEqual(loaded);
+      expect(await directory.load()).toEqual(loaded);
       outcomes.push(loaded.certificate === old.certificate ? "old" : "new");
       // A later renewal is not disturbed by what the crash left.
-      expect((await renew(folder, next, both)).certificate).not.toBe(loaded.certificate);
+      expect((await renew(directory, next, both)).certificate).not.toBe(loaded.certificate);
       if (!hasCrashed) break;
     }
     expect(outcomes.length).toBeGreaterThan(20);

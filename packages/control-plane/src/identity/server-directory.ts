@@ -1,11 +1,11 @@
 import { open as openFile, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Authority, BerthError } from "@berth/proto";
-import { IdentityFolder } from "@berth/proto/identity";
+import { IdentityDirectory } from "@berth/proto/identity";
 import { type ClusterKey, formatClusterKey, parseClusterKey } from "./cluster-key.js";
 import { issuingAuthority, requireDecryptable, resealAuthority } from "./sealed-authority.js";
 
-const FOLDER = "identity";
+const DIRECTORY = "identity";
 const CLUSTER_KEY_FILE = "cluster.key";
 /** The authority for members that the first server created, as in etcd. A server that has joined does not have it. */
 const FIRST_AUTHORITY_FILE = "authority.json";
@@ -19,7 +19,7 @@ const REMOVED_FILE = "removed";
 /** Exists from the start of a restore from a backup until its end. A server with it must not create a cluster. */
 const RESTORING_FILE = "restoring";
 /** The certificate for etcd, which the server issues itself. */
-const ETCD_FOLDER = "etcd";
+const ETCD_DIRECTORY = "etcd";
 
 /** The secrets that all servers of a cluster have. Their owner can issue any certificate of the cluster. */
 export interface ClusterSecrets {
@@ -28,8 +28,8 @@ export interface ClusterSecrets {
   readonly etcdAuthorities: readonly Authority[];
 }
 
-/** The state of the identity in a folder. */
-export type FolderState =
+/** The state of the identity in a directory. */
+export type DirectoryState =
   /** There is no identity, or only the beginning of a cluster that has never run. */
   | { readonly kind: "none"; readonly hasBegunCluster: boolean }
   /** A join was interrupted. */
@@ -41,32 +41,34 @@ export type FolderState =
   | { readonly kind: "complete" };
 
 /**
- * The folder `identity` in the data directory of a server.
+ * The directory `identity` in the data directory of a server.
  *
- * The certificate is written last: a folder with a certificate is complete. Each file is replaced atomically.
+ * The certificate is written last: a directory with a certificate is complete. Each file is replaced atomically.
  */
-export class ServerFolder {
-  readonly identity: IdentityFolder;
+export class ServerDirectory {
+  readonly identity: IdentityDirectory;
 
-  private constructor(identity: IdentityFolder) {
+  private constructor(identity: IdentityDirectory) {
     this.identity = identity;
   }
 
-  /** Opens the folder, and creates it if it is missing. @throws BerthError BERTH_IDENTITY_INVALID for another owner */
-  static async open(dataDir: string): Promise<ServerFolder> {
-    return new ServerFolder(await IdentityFolder.open(join(dataDir, FOLDER)));
+  /**
+   * Opens the directory, and creates it if it is missing. @throws BerthError BERTH_IDENTITY_INVALID for another owner
+   */
+  static async open(dataDir: string): Promise<ServerDirectory> {
+    return new ServerDirectory(await IdentityDirectory.open(join(dataDir, DIRECTORY)));
   }
 
   get path(): string {
     return this.identity.path;
   }
 
-  /** Path of the folder with the certificate for etcd. */
+  /** Path of the directory with the certificate for etcd. */
   get etcdPath(): string {
-    return join(this.path, ETCD_FOLDER);
+    return join(this.path, ETCD_DIRECTORY);
   }
 
-  async state(): Promise<FolderState> {
+  async state(): Promise<DirectoryState> {
     if ((await this.#read(REMOVED_FILE)) !== undefined) return { kind: "removed" };
     if ((await this.identity.load()) !== undefined) return { kind: "complete" };
     if ((await this.#read(JOINING_FILE)) !== undefined) return { kind: "joining" };
@@ -74,12 +76,12 @@ export class ServerFolder {
     return { kind: "none", hasBegunCluster: (await this.#read(CLUSTER_KEY_FILE)) !== undefined };
   }
 
-  /** Marks the folder as belonging to a joining server. */
+  /** Marks the directory as belonging to a joining server. */
   async beginJoin(): Promise<void> {
     await this.#replace(JOINING_FILE, "This server has begun to join a cluster; run `berth server join`.\n");
   }
 
-  /** Marks the folder as belonging to a removed server. */
+  /** Marks the directory as belonging to a removed server. */
   async markRemoved(): Promise<void> {
     await this.#replace(REMOVED_FILE, "This server was removed from its cluster with `berth server rm`.\n");
   }
@@ -105,7 +107,7 @@ export class ServerFolder {
     await this.#replace(ETCD_AUTHORITY_FILE, formatEtcdAuthorities(authorities));
   }
 
-  /** Marks the folder as belonging to a server that is being restored from a backup. */
+  /** Marks the directory as belonging to a server that is being restored from a backup. */
   async beginRestore(): Promise<void> {
     await this.#replace(RESTORING_FILE, "A restore has begun; run `berth backup restore` again.\n");
   }
@@ -157,7 +159,7 @@ export class ServerFolder {
     await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
   }
 
-  /** Re-encrypts the keys of the authorities in this folder with the encrypting version of `clusterKey`. */
+  /** Re-encrypts the keys of the authorities in this directory with the encrypting version of `clusterKey`. */
   async resealAuthorities(clusterKey: ClusterKey): Promise<void> {
     const reseal = (authority: Authority): Authority => resealAuthority(clusterKey, authority);
     const first = await this.readFirstAuthority(clusterKey);

@@ -35,19 +35,19 @@ const KEY_FILE = "key.pem";
 const NEXT_KEY_FILE = "key.next.pem";
 const AUTHORITIES_FILE = "authorities.pem";
 
-const FOLDER_MODE = 0o700;
+const DIRECTORY_MODE = 0o700;
 const PRIVATE = 0o600;
 const PUBLIC = 0o644;
 
 const NODE_FILE_SYSTEM: IdentityFileSystem = { chmod, lstat, mkdir, open, readFile, rename, rm };
 
 /**
- * The folder with the identity of a host.
+ * The directory with the identity of a host.
  *
  * A crash at any time leaves either the old identity or the new one. Each file is replaced atomically, and a new key is
  * kept in a separate file until its certificate is stored: the key that matches the certificate is the current one.
  */
-export class IdentityFolder {
+export class IdentityDirectory {
   readonly path: string;
   readonly #files: IdentityFileSystem;
 
@@ -57,14 +57,14 @@ export class IdentityFolder {
   }
 
   /**
-   * Opens the folder, and creates it if it is missing. Removes all permissions except the owner's.
-   * @throws BerthError BERTH_IDENTITY_INVALID when another user owns it, or when it is not a folder
+   * Opens the directory, and creates it if it is missing. Removes all permissions except the owner's.
+   * @throws BerthError BERTH_IDENTITY_INVALID when another user owns it, or when it is not a directory
    */
-  static async open(path: string, files: IdentityFileSystem = NODE_FILE_SYSTEM): Promise<IdentityFolder> {
-    await files.mkdir(path, { recursive: true, mode: FOLDER_MODE });
-    const folder = new IdentityFolder(path, files);
-    await folder.#restrictAccess(path, FOLDER_MODE);
-    return folder;
+  static async open(path: string, files: IdentityFileSystem = NODE_FILE_SYSTEM): Promise<IdentityDirectory> {
+    await files.mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+    const directory = new IdentityDirectory(path, files);
+    await directory.#restrictAccess(path, DIRECTORY_MODE);
+    return directory;
   }
 
   /** Paths of the files, for programs such as etcd that read them. */
@@ -149,7 +149,7 @@ export class IdentityFolder {
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
-    await this.#syncFolder();
+    await this.#syncDirectory();
   }
 
   async #readKey(name: string): Promise<string | undefined> {
@@ -180,24 +180,25 @@ export class IdentityFolder {
       await file.close();
     }
     await this.#files.rename(temporary, join(this.path, name));
-    await this.#syncFolder();
+    await this.#syncDirectory();
   }
 
   /** Makes a rename durable. */
-  async #syncFolder(): Promise<void> {
-    const folder = await this.#files.open(this.path, "r");
+  async #syncDirectory(): Promise<void> {
+    const directory = await this.#files.open(this.path, "r");
     try {
-      await folder.sync();
+      await directory.sync();
     } finally {
-      await folder.close();
+      await directory.close();
     }
   }
 
-  /** Checks the owner of a file or folder, and removes the permissions of others. */
+  /** Checks the owner of a file or directory, and removes the permissions of others. */
   async #restrictAccess(path: string, mode: number): Promise<void> {
     const status = await this.#files.lstat(path);
-    const isExpectedType = mode === FOLDER_MODE ? status.isDirectory() : status.isFile();
-    if (!isExpectedType) throw this.#invalid(`${path} is not a ${mode === FOLDER_MODE ? "folder" : "file"}`);
+    const isExpectedType = mode === DIRECTORY_MODE ? status.isDirectory() : status.isFile();
+    if (!isExpectedType)
+      throw this.#invalid(`${path} is not a ${mode === DIRECTORY_MODE ? "directory" : "file"}`);
     const user = process.geteuid?.();
     if (user !== undefined && status.uid !== user) {
       throw this.#invalid(
