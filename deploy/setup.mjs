@@ -1,5 +1,5 @@
-// `npm run setup`: checks Node.js, installs npm and Debian packages, and compiles the code. The lab, the demo and the
-// tests call it before they start. It is plain JavaScript without dependencies because it runs before `npm ci`.
+// `npm run setup`: checks the Node.js version, installs npm and Debian packages, and compiles the code. The lab, the
+// demo and the tests call it before they start. Plain JavaScript without dependencies, because it runs before `npm ci`.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
@@ -31,7 +31,7 @@ export const LAB_PACKAGES = [
   "tcpdump",
 ];
 
-/** Debian packages that the benchmarks need: berth is compared with some of them. */
+/** Debian packages that the benchmarks need. berth is compared with some of these programs. */
 export const BENCH_PACKAGES = [
   ...LAB_PACKAGES,
   "docker-registry",
@@ -46,11 +46,11 @@ export const BENCH_PACKAGES = [
 export const VM_PACKAGES = [...LAB_PACKAGES, "qemu-system-x86", "kmod"];
 
 /**
- * Installs and compiles what is missing. Takes milliseconds when nothing is.
+ * Installs and compiles whatever is missing. Takes milliseconds if nothing is.
  *
  * @param {{ packages?: readonly string[], build?: boolean }} options Debian packages to install; `build: false` skips
  *   compiling
- * @throws {SetupError} when something is missing that setup cannot install
+ * @throws {SetupError} if something is missing that setup cannot install
  */
 export function ensureReady({ packages = [], build = true } = {}) {
   ensureNode();
@@ -75,7 +75,7 @@ function ensureNodeModules() {
   if (status !== 0) throw new SetupError("npm ci failed: see its output above");
 }
 
-/** Returns the packages of a lock file. Undefined if the file does not exist. */
+/** Returns the packages of a lock file, or undefined if the file does not exist. */
 function readLock(path) {
   const file = join(REPO_ROOT, path);
   return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).packages : undefined;

@@ -5,11 +5,11 @@ import { waitUntil } from "../lab/wait-until.js";
 
 const CALL_TIMEOUT_MS = 2_000;
 
-/** Queries the control plane of the lab. */
+/** Reads nodes and tasks from the lab's control plane. */
 export class Cluster {
   readonly #connection: RpcConnection<typeof ControlServiceService>;
 
-  /** @param socket path of the unix socket of a server */
+  /** @param socket path of a server's unix socket */
   constructor(socket: string) {
     this.#connection = createRpcClient(ControlServiceService, { socket });
   }
@@ -43,8 +43,8 @@ export function isReady(node: Node | undefined): boolean {
   return node?.state === NodeState.READY;
 }
 
-/** Waits for a condition. Returns the time (`performance.now()`) at which it became true. Undefined at the timeout. */
-export async function timeWhen(
+/** Polls until a condition is true. Returns the time (`performance.now()`) at which it was, or undefined on timeout. */
+export async function pollUntilTrue(
   condition: () => Promise<boolean>,
   timeoutMs: number,
   signal: AbortSignal,

@@ -2,30 +2,30 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { HttpTraffic, RequestOutcome } from "../lab/http-traffic.js";
 import { summarize } from "../lab/http-traffic.js";
 import type { LabHost } from "../lab/lab-host.js";
-import { type Cluster, isReady, timeWhen } from "./cluster.js";
+import { type Cluster, isReady, pollUntilTrue } from "./cluster.js";
 import { printEvent } from "./report.js";
 import type { Screen } from "./screen.js";
 
-/** Duration of the traffic before the power cut, as a baseline. */
+/** How long traffic flows before the power cut, as a baseline. */
 const WARM_UP_MS = 3_000;
-/** Duration of the traffic after all replicas run again. */
+/** How long traffic continues once all replicas run again. */
 const COOL_DOWN_MS = 3_000;
-/** Much longer than a failover takes. */
-const GIVE_UP_MS = 60_000;
+/** Timeout for detection and for replacement. Both take a few seconds. */
+const EVENT_TIMEOUT_MS = 60_000;
 const LIVE_LINE_INTERVAL_MS = 200;
 
-/** An event of the timeline, in chronological order. */
+/** The events of the demo's timeline, in chronological order. */
 export type TimelineEvent =
   | { readonly kind: "cut"; readonly host: string; readonly replicas: number }
   | { readonly kind: "detected"; readonly host: string }
   | { readonly kind: "replaced" };
 
-/** The result of the power cut. All times are of `performance.now()`. */
+/** The course of the failover. Times are from `performance.now()`. */
 export interface Failover {
   readonly startedAtMs: number;
   readonly cutAtMs: number;
   readonly endedAtMs: number;
-  /** Undefined when not all replicas were replaced before the timeout. */
+  /** Undefined if some replicas were not replaced before the timeout. */
   readonly replacedAtMs: number | undefined;
   readonly outcomes: readonly RequestOutcome[];
 }
@@ -39,7 +39,7 @@ export interface FailoverOptions {
   readonly signal: AbortSignal;
 }
 
-/** Cuts a host's power under traffic and waits until its replicas run on other hosts. */
+/** Cuts a host's power while requests are being sent, and waits until its replicas run on other hosts. */
 export async function cutPower(options: FailoverOptions): Promise<Failover> {
   const { cluster, traffic, screen, service, victim, signal } = options;
   const victimId = (await cluster.findNode(victim.name))?.id;
@@ -58,7 +58,7 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
       event: TimelineEvent,
       condition: () => Promise<boolean>,
     ): Promise<number | undefined> => {
-      const atMs = await timeWhen(condition, GIVE_UP_MS, signal);
+      const atMs = await pollUntilTrue(condition, EVENT_TIMEOUT_MS, signal);
       printEvent(screen, event, atMs === undefined ? undefined : atMs - cutAtMs);
       return atMs;
     };
@@ -79,7 +79,7 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
   }
 }
 
-/** Returns the host with the most replicas, the last of several. */
+/** Returns the host with the most replicas. On a tie, returns the last of these hosts. */
 export async function findBusiestHost(
   cluster: Cluster,
   hosts: readonly LabHost[],

@@ -6,21 +6,21 @@ const MARGIN = "  ";
 
 export interface HostMapOptions {
   readonly stack: string;
-  /** IDs of the tasks that ran before. All other tasks are marked as new. */
-  readonly known?: ReadonlySet<string>;
+  /** IDs of the tasks that ran before the power cut. All other tasks are marked as new. */
+  readonly earlierTaskIds?: ReadonlySet<string>;
 }
 
 /** Draws the hosts with their replicas. Returns the IDs of the running tasks. */
 export async function drawHostMap(
   screen: Screen,
   cluster: Cluster,
-  { stack, known }: HostMapOptions,
+  { stack, earlierTaskIds }: HostMapOptions,
 ): Promise<ReadonlySet<string>> {
   const [nodes, tasks] = await Promise.all([cluster.listNodes(), cluster.listTasks({ stack })]);
   const running = tasks.filter(({ status }) => status?.state === TaskState.RUNNING);
   for (const node of nodes.toSorted(byHostname)) {
     const tasksOnNode = running.filter(({ nodeId }) => nodeId === node.id);
-    drawHost(screen, node, tasksOnNode.sort(byName), known);
+    drawHost(screen, node, tasksOnNode.sort(byName), earlierTaskIds);
   }
   return new Set(running.map(({ id }) => id));
 }
@@ -29,20 +29,20 @@ function drawHost(
   screen: Screen,
   node: Node,
   tasks: readonly Task[],
-  known: ReadonlySet<string> | undefined,
+  earlierTaskIds: ReadonlySet<string> | undefined,
 ): void {
   const { hostname = "?", address = "" } = node.description ?? {};
   const isUp = node.state === NodeState.READY;
   const state = isUp ? screen.paint("green", "ready  ") : screen.paint("red", "down   ");
-  const names = tasks.map((task) => formatTaskName(screen, task, known)).join("  ");
-  const shown = names === "" ? screen.paint("dim", "no tasks of this stack") : names;
-  screen.line(`${MARGIN}${screen.paint("bold", hostname.padEnd(4))}${address.padEnd(13)}${state}${shown}`);
+  const names = tasks.map((task) => formatTaskName(screen, task, earlierTaskIds)).join("  ");
+  const taskList = names === "" ? screen.paint("dim", "no tasks of this stack") : names;
+  screen.line(`${MARGIN}${screen.paint("bold", hostname.padEnd(4))}${address.padEnd(13)}${state}${taskList}`);
 }
 
 /** Returns the task's short name. A "+" marks new tasks, because the output may have no color. */
-function formatTaskName(screen: Screen, task: Task, known: ReadonlySet<string> | undefined): string {
+function formatTaskName(screen: Screen, task: Task, earlierTaskIds: ReadonlySet<string> | undefined): string {
   const name = `${task.serviceName.slice(task.stack.length + 1)}.${task.slot}`;
-  const isNew = known !== undefined && !known.has(task.id);
+  const isNew = earlierTaskIds !== undefined && !earlierTaskIds.has(task.id);
   return isNew ? screen.paint("green", `+${name}`) : name;
 }
 

@@ -1,11 +1,11 @@
-// `npm run demo`: deploys a stack onto a new lab and shows that it survives the power cut of a host.
+// `npm run demo`: deploys a stack onto a new lab and shows that the stack survives when a host loses power.
 import { parseArgs } from "node:util";
 import { HttpTraffic } from "../lab/http-traffic.js";
 import { createLab, type Lab, openLab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
 import { DEFAULT_LAB } from "../lab/subnet.js";
 import { removeLab } from "../lab/teardown.js";
-import { Cluster, isReady, timeWhen } from "./cluster.js";
+import { Cluster, isReady, pollUntilTrue } from "./cluster.js";
 import { cutPower, findBusiestHost } from "./failover.js";
 import { drawHostMap } from "./host-map.js";
 import { printRequests } from "./report.js";
@@ -68,7 +68,7 @@ async function startLab(screen: Screen, signal: AbortSignal): Promise<Lab> {
 async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: AbortSignal): Promise<void> {
   screen.live("waiting for the nodes to become ready …");
   for (const host of lab.hosts) {
-    const readyAtMs = await timeWhen(
+    const readyAtMs = await pollUntilTrue(
       async () => isReady(await cluster.findNode(host.name)),
       NODE_READY_TIMEOUT_MS,
       signal,
@@ -79,16 +79,16 @@ async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: 
   }
 }
 
-interface FailoverDemo {
+interface FailoverDemoOptions {
   readonly screen: Screen;
   readonly lab: Lab;
   readonly cluster: Cluster;
   readonly signal: AbortSignal;
-  /** IDs of the tasks that run before the power cut. */
+  /** IDs of the tasks that ran before the power cut. */
   readonly before: ReadonlySet<string>;
 }
 
-async function showFailover({ screen, lab, cluster, signal, before }: FailoverDemo): Promise<number> {
+async function showFailover({ screen, lab, cluster, signal, before }: FailoverDemoOptions): Promise<number> {
   const victim = await findBusiestHost(cluster, lab.hosts, SHOP.service);
   const target = lab.hosts.find((host) => host !== victim);
   if (target === undefined || victim === undefined)
@@ -98,7 +98,7 @@ async function showFailover({ screen, lab, cluster, signal, before }: FailoverDe
   const traffic = new HttpTraffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
   const failover = await cutPower({ cluster, traffic, screen, service: SHOP.service, victim, signal });
   screen.line();
-  await drawHostMap(screen, cluster, { stack: SHOP.stack, known: before });
+  await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds: before });
 
   screen.line();
   printRequests(screen, failover);
@@ -106,8 +106,12 @@ async function showFailover({ screen, lab, cluster, signal, before }: FailoverDe
   screen.heading(`4  ${victim.name} comes back`);
   screen.live(`starting ${victim.name} …`);
   await victim.start(signal);
-  await timeWhen(async () => isReady(await cluster.findNode(victim.name)), NODE_READY_TIMEOUT_MS, signal);
-  await drawHostMap(screen, cluster, { stack: SHOP.stack, known: before });
+  await pollUntilTrue(
+    async () => isReady(await cluster.findNode(victim.name)),
+    NODE_READY_TIMEOUT_MS,
+    signal,
+  );
+  await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds: before });
   screen.line(
     screen.paint("dim", "  Healthy tasks stay where they are. New tasks go to the returned host first."),
   );

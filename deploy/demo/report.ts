@@ -5,7 +5,7 @@ import { bar, type Screen, WIDTH } from "./screen.js";
 
 const BAR_WIDTH = 36;
 
-/** Prints one line of the timeline. `sinceCutMs` is undefined when the event did not happen in time. */
+/** Prints one line of the timeline. `sinceCutMs` is undefined if the event did not happen before the timeout. */
 export function printEvent(screen: Screen, event: TimelineEvent, sinceCutMs: number | undefined): void {
   const at = sinceCutMs === undefined ? "—" : `${(sinceCutMs / 1_000).toFixed(2)} s`;
   screen.line(`${at.padStart(9)}  ${eventText(screen, event, sinceCutMs !== undefined)}`);
@@ -28,7 +28,7 @@ function eventText(screen: Screen, event: TimelineEvent, happened: boolean): str
   }
 }
 
-/** Prints the outcome of the requests by phase, and the share of each replica. */
+/** Prints the outcomes of the requests by phase, and how many replies each replica sent after the power cut. */
 export function printRequests(
   screen: Screen,
   { outcomes, startedAtMs, cutAtMs, endedAtMs, replacedAtMs }: Failover,

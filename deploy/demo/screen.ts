@@ -1,11 +1,11 @@
 import { stripVTControlCharacters, styleText } from "node:util";
 
-/** Maximum width of the output, in columns. */
+/** Maximum output width in columns. */
 export const WIDTH = 80;
 
 type Style = Parameters<typeof styleText>[0];
 
-/** The output of the demo. Has colors and a live status line on a terminal, and only plain lines elsewhere. */
+/** The demo's output: with colors and a live status line on a terminal, as plain lines elsewhere. */
 export class Screen {
   readonly #out: NodeJS.WriteStream;
   readonly #isLive: boolean;
@@ -39,12 +39,12 @@ export class Screen {
     );
   }
 
-  /** Prints a command line that the demo runs. */
+  /** Prints a command line that the demo is about to run. */
   command(commandLine: string): void {
     this.line(this.paint("dim", `$ ${commandLine}`));
   }
 
-  /** Replaces the live line on a terminal. Does nothing elsewhere. */
+  /** Replaces the live status line. Does nothing if the output is not a terminal. */
   live(text: string): void {
     if (!this.#isLive) return;
     this.#clearLive();
@@ -58,7 +58,7 @@ export class Screen {
   }
 }
 
-/** Returns a bar of at most `width` cells. */
+/** Returns a horizontal bar of `share` × `width` cells. */
 export function bar(share: number, width: number): string {
   return "█".repeat(Math.round(Math.min(1, Math.max(0, share)) * width));
 }

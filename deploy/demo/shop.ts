@@ -40,7 +40,7 @@ export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal):
 /**
  * Prints a `berth` command and runs it on this terminal, with its live progress.
  *
- * @throws LabError LAB_COMMAND_FAILED when the command fails. The command has already printed the reason.
+ * @throws LabError LAB_COMMAND_FAILED if the command fails. The command has already printed the reason.
  */
 async function runBerth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
   screen.command(`berth ${args.join(" ")}`);

@@ -8,15 +8,15 @@ export const SERVER_HTTP_PORT = 7401;
 
 export const serverAddressOn = (address: string): string => `${address}:${SERVER_PORT}`;
 
-/** Path of the program in a checkout or a bundle. The CLI, the server and the agent are one program. */
+/** Path of the program in a checkout or a bundle. The CLI, the server and the agent are a single program. */
 export const PROGRAM = "packages/cli/bin/berth.js";
 
 /**
- * Name of the variable with the directory of a bundle, which tests and their labs run instead of the compiled packages.
+ * Environment variable with the directory of a bundle, which tests and their labs run instead of the compiled packages.
  */
 export const BUNDLE_VARIABLE = "BERTH_TEST_BUNDLE";
 
-/** The program of this checkout. */
+/** Path of the program in this checkout, or in the bundle under test. */
 export const BERTH_PATH = join(process.env[BUNDLE_VARIABLE] || REPO_ROOT, PROGRAM);
 
 export function serverCommand({
@@ -41,7 +41,7 @@ export function serverCommand({
   ];
 }
 
-/** Reads the join token from standard input. */
+/** Returns the command that joins a cluster. It reads the join token from standard input. */
 export function joinCommand(
   program: "server" | "agent",
   {
@@ -53,7 +53,7 @@ export function joinCommand(
   return [process.execPath, berthPath, program, "join", address, "--token-file", "-", "--data-dir", dataDir];
 }
 
-/** Recovers the cluster from one server, without a question. */
+/** Returns the command that recovers a cluster from one server, without a confirmation prompt. */
 export function recoverCommand({
   berthPath,
   dataDir,
@@ -73,7 +73,7 @@ export function agentCommand({
 }: {
   readonly berthPath: string;
   readonly address: string;
-  /** By default, the servers that the host knows since it has joined. */
+  /** Default: the servers that the host learned when it joined. */
   readonly serverAddresses?: readonly string[];
   readonly dataDir: string;
   readonly dockerSocket: string;

@@ -6,7 +6,7 @@ import { DEFAULT_LAB } from "./subnet.js";
 import { removeLab } from "./teardown.js";
 
 /**
- * Claims the name of a new lab for this process. Removes the files that an earlier lab of this name left behind.
+ * Claims the name of a new lab for this process. Removes files that an earlier lab with this name left behind.
  *
  * @throws LabError LAB_EXISTS.
  */
@@ -28,7 +28,7 @@ export async function claimLabName(name: string): Promise<void> {
   }
 }
 
-/** Creates the lab's directory, which only one process can do. Returns false when the directory exists. */
+/** Creates the lab's directory, which is atomic. Returns false if the directory already exists. */
 async function createRunDir(name: string): Promise<boolean> {
   await mkdir(RUN_ROOT, { recursive: true });
   try {
@@ -40,7 +40,7 @@ async function createRunDir(name: string): Promise<boolean> {
   }
 }
 
-/** Returns a command line of the lab for an error message. */
+/** Returns the command line to suggest in an error message. */
 export function labCommand(command: "up" | "down", name: string): string {
   return `npm run lab -- ${command}${name === DEFAULT_LAB ? "" : ` --name ${name}`}`;
 }

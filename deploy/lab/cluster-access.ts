@@ -13,34 +13,34 @@ import { waitUntil } from "./wait-until.js";
 
 type Calls = RpcClient<typeof ControlServiceService>;
 
-/** Includes the election of the first leader. */
+/** Allows for the election of the first leader. */
 const LEADER_TIMEOUT_MS = 30_000;
 const CALL_TIMEOUT_MS = 5_000;
-/** Tokens and invitations are used at once. */
-const TTL_MS = 10 * 60_000;
-/** On a busy machine, a join can fail since it does not reach the server before its deadline. */
-const JOIN_ATTEMPTS = 3;
-/** The context that the command line uses unless another one is selected. */
-const CONTEXT = "default";
-const USER = "lab";
+/** Lifetime of tokens and invitations. The lab uses them at once. */
+const CREDENTIAL_TTL_MS = 10 * 60_000;
+/** On a busy machine, a join can miss its deadline. */
+const MAX_JOIN_ATTEMPTS = 3;
+/** Name of the context that the CLI uses unless another one is selected. */
+const CONTEXT_NAME = "default";
+const USER_NAME = "lab";
 
 export interface JoinOptions {
   readonly machine: Machine;
   readonly program: "server" | "agent";
-  /** Lets the agent join instead of the program. */
+  /** Joins the agent in this process, instead of running `berth agent join`. */
   readonly joinAgent?: JoinAgent | undefined;
   /** Data directory of the program. */
   readonly dataDir: string;
   /** A server of the cluster. */
   readonly server: LabServer;
-  /** The program `berth` to run. */
+  /** Path of the `berth` program to run. */
   readonly berthPath: string;
 }
 
 /**
- * Lets a program of a machine join the cluster with a new token, unless it has joined already.
+ * Joins a machine's server or agent to the cluster with a new token, unless it has already joined.
  *
- * @throws the error of the last attempt: LabError LAB_NOT_READY with its output, or that of `joinAgent`.
+ * @throws the error of the last attempt: LabError LAB_NOT_READY with the command's output, or the error of `joinAgent`.
  */
 export async function joinOnce(
   { machine, program, joinAgent, dataDir, server, berthPath }: JoinOptions,
@@ -58,12 +58,12 @@ export async function joinOnce(
       else await joinAgent({ address: server.address, dataDir, hostname: machine.name, token }, signal);
       return;
     } catch (error) {
-      if (attempt === JOIN_ATTEMPTS || signal?.aborted) throw error;
+      if (attempt === MAX_JOIN_ATTEMPTS || signal?.aborted) throw error;
     }
   }
 }
 
-/** Creates a token for one join. */
+/** Creates a join token that can be used once. */
 async function createToken(
   server: LabServer,
   kind: JoinKind,
@@ -71,7 +71,7 @@ async function createToken(
 ): Promise<string> {
   const request = {
     kind,
-    ttlMs: TTL_MS,
+    ttlMs: CREDENTIAL_TTL_MS,
     uses: 1,
     hostname: "",
     requiresApproval: false,
@@ -86,10 +86,10 @@ async function createToken(
 }
 
 /**
- * Creates the context with which the command line of this machine administers the cluster.
+ * Creates the context with which the CLI on this machine administers the cluster.
  *
  * @param configDir directory for `BERTH_CONFIG`
- * @throws LabError LAB_NOT_READY with the output of the command.
+ * @throws LabError LAB_NOT_READY with the command's output.
  */
 export async function createContext(
   servers: readonly LabServer[],
@@ -99,7 +99,7 @@ export async function createContext(
   const [first] = servers;
   if (first === undefined) return;
   await first.waitUntilHealthy(signal);
-  const request = { name: USER, role: UserRole.ADMIN, stacks: "", ttlMs: TTL_MS };
+  const request = { name: USER_NAME, role: UserRole.ADMIN, stacks: "", ttlMs: CREDENTIAL_TTL_MS };
   const { invitation } = await administer(
     first,
     (calls, options) => calls.inviteUser(request, options),
@@ -107,12 +107,12 @@ export async function createContext(
   );
   await mkdir(configDir, { recursive: true, mode: 0o700 });
   const addresses = servers.map(({ address }) => address).join(",");
-  const command = ["context", "create", CONTEXT, "--server", addresses, "--invitation-file", "-"];
+  const command = ["context", "create", CONTEXT_NAME, "--server", addresses, "--invitation-file", "-"];
   const env = { ...process.env, BERTH_CONFIG: configDir };
   requireSuccess("berth context create", await runBerth(command, { env, input: invitation, signal }));
 }
 
-/** Calls a server as root of its machine, over its unix socket. Repeats the call until there is a leader. */
+/** Calls a server over its unix socket, which makes the caller an administrator. Retries until there is a leader. */
 async function administer<T>(
   server: LabServer,
   call: (calls: Calls, options: CallOptions) => Promise<T>,
@@ -122,7 +122,7 @@ async function administer<T>(
   const options = { timeoutMs: CALL_TIMEOUT_MS, ...(signal && { signal }) };
   try {
     return await waitUntil(() => call(calls, options), {
-      what: `a leader to answer ${server.name}`,
+      what: `${server.name} to reach a leader`,
       timeoutMs: LEADER_TIMEOUT_MS,
       signal,
       retryErrors: true,

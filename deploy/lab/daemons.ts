@@ -4,21 +4,21 @@ import { LabError } from "./lab-error.js";
 import { type ProcessInfo, signalProcess } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
 
-/** The kernel ends a killed process only after its pending disk writes. */
+/** A killed process disappears only after its pending disk writes. */
 const PROCESS_END_TIMEOUT_MS = 20_000;
 
 export interface KillProcessOptions {
-  /** Name of the process for messages, such as `dockerd of h1`. */
+  /** Name of the process in error messages, such as `dockerd on h1`. */
   readonly what: string;
   readonly signal: NodeJS.Signals;
-  /** Returns the matching processes that are running now. */
+  /** Returns the processes to signal that are currently running. */
   readonly find: () => readonly ProcessInfo[];
 }
 
 /**
- * Signals processes. Waits for their end after SIGKILL only, because a process may ignore other signals.
+ * Signals processes. After SIGKILL, waits until they are gone; a process may ignore other signals.
  *
- * @throws LabError LAB_NOT_READY when no matching process is running.
+ * @throws LabError LAB_NOT_READY if no such process is running.
  */
 export async function killProcess({ what, signal, find }: KillProcessOptions): Promise<void> {
   const targets = find();
@@ -31,16 +31,17 @@ export async function killProcess({ what, signal, find }: KillProcessOptions): P
   await waitUntil(areGone, { what: `${what} to end`, timeoutMs: PROCESS_END_TIMEOUT_MS });
 }
 
-const TAIL_LINES = 10;
+/** Number of log lines that an error message quotes. */
+const LOG_TAIL_LINES = 10;
 
-/** Reads the end of a daemon's log. Returns the error for a daemon that exited before it was ready, with that text. */
+/** Returns the error for a daemon that exited before it was ready. The message quotes the end of the daemon's log. */
 export async function readStartupError(what: string, logFile: string): Promise<LabError> {
   const log = await readFile(logFile, "utf8").catch(() => "(no log)");
-  const tail = log.trimEnd().split("\n").slice(-TAIL_LINES).join("\n");
+  const tail = log.trimEnd().split("\n").slice(-LOG_TAIL_LINES).join("\n");
   return new LabError("LAB_NOT_READY", `${what} exited while starting; last lines of ${logFile}:\n${tail}`);
 }
 
-/** A starting daemon accepts connections before it can respond to requests. */
+/** A daemon that is starting accepts connections before it can respond to requests. */
 const PING_TIMEOUT_MS = 1_000;
 
 /** Returns whether a Docker daemon responds on its socket. */

@@ -1,14 +1,14 @@
 import { request } from "node:http";
 
-/** Longer than any user would wait. */
+/** Longest time that a user would wait. */
 const REQUEST_TIMEOUT_MS = 2_000;
-/** How often the waiting time of a request is counted. */
+/** Resolution of request timeouts. */
 const TICK_MS = 100;
-/** Enough for 2 s without replies at 100 requests a second, with reserve. */
+/** Twice what 2 s without replies at 100 requests a second need. More requests are skipped. */
 const MAX_IN_FLIGHT = 500;
 
 export interface RequestOutcome {
-  /** Clock of `performance.now()`. */
+  /** From `performance.now()`. */
   readonly sentAtMs: number;
   readonly durationMs: number;
   readonly result:
@@ -19,7 +19,7 @@ export interface RequestOutcome {
 export interface HttpTrafficOptions {
   readonly url: string;
   readonly perSecond: number;
-  /** Longest time until a reply is complete. @default 2 s */
+  /** Timeout for the complete reply. Default: 2 s. */
   readonly timeoutMs?: number;
   /** Extracts the replica's name from a reply, such as "web.3 on h2". */
   readonly replicaOf: (body: string) => string;
@@ -27,7 +27,7 @@ export interface HttpTrafficOptions {
 
 /**
  * Sends HTTP requests at a constant rate, each on its own connection. Slow replies do not delay later requests, so an
- * outage shows as failed requests and not as a lower rate.
+ * outage shows up as failed requests instead of as a lower rate.
  */
 export class HttpTraffic {
   readonly #options: HttpTrafficOptions;
@@ -59,7 +59,7 @@ export class HttpTraffic {
     }
   }
 
-  /** Sends all requests that are due. On a busy machine timers fire late, so more than one may be due. */
+  /** Sends all requests that are due. On a busy machine, timers fire late, so several may be due. */
   #sendDue(): void {
     const elapsedMs = performance.now() - this.#startedAtMs;
     const due = Math.floor((elapsedMs / 1_000) * this.#options.perSecond);
@@ -85,8 +85,8 @@ export class HttpTraffic {
 }
 
 /**
- * Sends one request on its own connection. Rejects unless a complete reply with status 200 arrives in time. Only time in
- * which this process runs counts: on a busy machine, a reply may wait for more than a second to be read.
+ * Sends one request on its own connection. Rejects unless a complete reply with status 200 arrives in time. The timeout
+ * counts only time in which this process runs: on a busy machine, a reply may be read more than a second late.
  */
 export function fetchBody(url: string, timeoutMs = REQUEST_TIMEOUT_MS): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -121,7 +121,7 @@ export interface TrafficSummary {
   readonly perReplica: readonly (readonly [replica: string, count: number])[];
 }
 
-/** Summarizes the requests that were sent in a time span. */
+/** Summarizes the requests that were sent between `fromMs` and `toMs`. */
 export function summarize(
   outcomes: readonly RequestOutcome[],
   fromMs = 0,

@@ -5,29 +5,21 @@ import { LabError } from "./lab-error.js";
 import { run } from "./run.js";
 
 /**
- * The content of `image.json` in a build directory. Images consist of this machine's programs and need no registry. In
- * a path, `*` stands for any part of a name: the versions of a program have directories of their own. The newest one is
- * used.
+ * The content of `image.json` in a build directory. Images consist of programs from this machine and need no registry.
+ * In paths, `*` matches any part of a name, such as a version; the highest version wins.
  */
 export interface ImageRecipe {
-  /**
-   * Names of programs in PATH, or absolute paths. They are copied to the image's /usr/bin, together with their shared
-   * libraries.
-   */
+  /** Names of programs in PATH, or absolute paths. Copied to the image's /usr/bin with their shared libraries. */
   readonly programs: readonly string[];
-  /**
-   * Absolute paths of files and directories. They are copied to the same paths, together with the libraries that they
-   * need.
-   */
+  /** Absolute paths of files and directories. Copied to the same paths with the shared libraries that they need. */
   readonly files: readonly string[];
   /**
-   * Empty directories. A scratch image lacks even /tmp, and a new volume takes its owner from the directory in the
-   * image.
+   * Empty directories to create. A scratch image lacks even /tmp, and a new volume gets the owner of its mount point.
    */
   readonly directories: readonly string[];
 }
 
-/** Returns the build directory's recipe. Undefined when the directory has only a Dockerfile. */
+/** Returns the build directory's recipe, or undefined if the directory has only a Dockerfile. */
 export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefined> {
   const file = join(buildDir, "image.json");
   if (!existsSync(file)) return undefined;
@@ -80,9 +72,7 @@ async function findProgram(name: string): Promise<string> {
   );
 }
 
-/**
- * Returns the path that matches a pattern. Of several matches, the one with the highest number is the newest version.
- */
+/** Returns the path that matches a pattern. If several match, returns the one with the highest version number. */
 async function findNewest(pattern: string): Promise<string> {
   let paths = ["/"];
   for (const part of pattern.split("/").filter((text) => text !== "")) {
@@ -97,7 +87,7 @@ async function findNewest(pattern: string): Promise<string> {
   );
 }
 
-/** Returns the paths of the entries of a directory whose names match. */
+/** Returns the paths of a directory's entries whose names match. */
 async function matchesIn(directory: string, pattern: string): Promise<readonly string[]> {
   const names = await readdir(directory).catch(() => []);
   const [prefix = "", suffix] = pattern.split("*", 2);
@@ -106,7 +96,7 @@ async function matchesIn(directory: string, pattern: string): Promise<readonly s
   return names.filter(isMatch).map((name) => join(directory, name));
 }
 
-/** Copies a file, or a directory with all files below it. Links to files that do not exist are left out. */
+/** Copies a file, or a directory with all files below it. Skips dangling links. */
 async function copyTree(rootfs: string, path: string): Promise<void> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return;
@@ -122,7 +112,7 @@ async function copyLibraries(rootfs: string, program: string): Promise<void> {
   for (const library of await listSharedLibraries(program)) await copyIntoRootfs(rootfs, library, library);
 }
 
-/** Returns absolute paths, including the dynamic loader. Empty for a static program, for which ldd fails. */
+/** Returns absolute paths, including the dynamic loader's. Empty for a static program, for which ldd fails. */
 async function listSharedLibraries(program: string): Promise<string[]> {
   const { code, stdout } = await run(["ldd", program]);
   if (code !== 0) return [];
@@ -135,7 +125,7 @@ async function listSharedLibraries(program: string): Promise<string[]> {
   return [...stdout.matchAll(/(?:=>|^)\s*(\/\S+) \(0x/gm)].map((match) => match[1] ?? "");
 }
 
-/** Copies the target of a symbolic link under the link's name, so that the image holds plain files. */
+/** Copies a file. For a symbolic link, copies its target under the link's name, so that the image holds plain files. */
 async function copyIntoRootfs(rootfs: string, from: string, to: string, mode = 0o755): Promise<void> {
   const target = resolveInside(rootfs, to);
   await mkdir(dirname(target), { recursive: true });

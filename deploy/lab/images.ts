@@ -6,10 +6,10 @@ import { collectRootfs, readRecipe } from "./image-recipe.js";
 import { LabError } from "./lab-error.js";
 import { run, runOrThrow } from "./run.js";
 
-/** Deadline of a Docker command. Several hosts may load images of 100 MB at once from a slow disk. */
+/** Timeout of a Docker command. Several hosts may load images of 100 MB at once from a slow disk. */
 const TRANSFER_TIMEOUT_MS = 300_000;
 
-/** An image in an archive. */
+/** An image that is stored as an archive. */
 interface StoredImage {
   readonly tag: string;
   /** Content hash (`sha256:…`), the same on every host. */
@@ -17,7 +17,7 @@ interface StoredImage {
   readonly tarFile: string;
 }
 
-/** The archives of a lab's images. A host that was down loads the missing images when it starts. */
+/** Stores a lab's images as archives. A host that was down loads the images that it lacks when it starts. */
 export class LabImages {
   readonly #directory: string;
 
@@ -25,7 +25,7 @@ export class LabImages {
     this.#directory = directory;
   }
 
-  /** Saves an image of one daemon as an archive. */
+  /** Saves a daemon's image as an archive. */
   async store(tag: string, dockerSocket: string, signal?: AbortSignal): Promise<void> {
     await mkdir(this.#directory, { recursive: true });
     const id = await imageId(tag, dockerSocket);
@@ -37,7 +37,7 @@ export class LabImages {
     await rename(`${base}.json.new`, `${base}.json`);
   }
 
-  /** Loads every image that the daemon lacks or has with other contents. */
+  /** Loads every image that the daemon lacks or has with different content. */
   async loadMissing(dockerSocket: string, signal?: AbortSignal): Promise<void> {
     for (const { tag, id, tarFile } of await this.#list()) {
       if ((await imageId(tag, dockerSocket)) === id) continue;
@@ -82,10 +82,10 @@ export interface BuildImageOptions {
 }
 
 /**
- * Creates an image on one daemon without a registry. A directory is built; its recipe (`image.json`) first copies
- * programs of this machine into `rootfs/` of the build. An archive is loaded or imported.
+ * Creates an image on one daemon without a registry. Builds a directory, after copying the programs that its recipe
+ * (`image.json`) lists into the build's `rootfs/`. Loads or imports an archive.
  *
- * @throws LabError LAB_BAD_IMAGE for any other source, LAB_COMMAND_FAILED with Docker's message.
+ * @throws LabError LAB_BAD_IMAGE if the source is neither, LAB_COMMAND_FAILED with Docker's message.
  */
 export async function buildImage(options: BuildImageOptions): Promise<void> {
   const { source, tag, dockerSocket, signal } = options;
@@ -109,7 +109,7 @@ async function buildDirectory({ source, tag, dockerSocket, signal }: BuildImageO
   }
 }
 
-/** Loads the archive and tags its image: an archive of `docker save` may hold another tag. */
+/** Loads the archive and tags its image, because an archive from `docker save` may contain a different tag. */
 async function loadArchive({ source, tag, dockerSocket, signal }: BuildImageOptions): Promise<void> {
   const loaded = await docker(dockerSocket, ["load", "--quiet", "--input", source], signal).catch(
     () => undefined,

@@ -1,4 +1,4 @@
-/** A failure of the lab. Programs use the stable `code`; `message` says what failed, why, and what to do. */
+/** An error of the lab. Programs rely on the stable `code`; `message` says what failed, why, and what to do. */
 export class LabError extends Error {
   readonly code: LabErrorCode;
 

@@ -14,12 +14,12 @@ import { cgroupParent } from "./paths.js";
 import { isAlive, type ProcessInfo } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
 
-/** dockerd starts within 2 s on an idle machine; a dozen at once on two cores need much longer. */
+/** dockerd starts within 2 s on an idle machine. A dozen daemons that start at once on two cores need much longer. */
 const DOCKERD_READY_TIMEOUT_MS = 60_000;
 /** Docker's default socket path, valid inside the host. */
 const DOCKER_SOCKET_INSIDE = "/run/docker.sock";
 
-/** Matches the script of the ingress process, which is beside the program in a bundle. */
+/** Matches the entry script of the ingress process, in a checkout or a bundle. */
 const INGRESS_ENTRY = /\/(dataplane|bin)\/entry\.js$/;
 
 export type HostProcess = "agent" | "dockerd" | "containerd" | "ingress";
@@ -29,7 +29,7 @@ export interface LabHostOptions {
   readonly machine: Machine;
   readonly images: LabImages;
   readonly dockerConfig: DockerConfig;
-  /** All servers of the lab. Empty for a host that runs Docker only. */
+  /** All servers of the lab. Empty if the host runs only Docker. */
   readonly servers: readonly LabServer[];
   readonly berthPath: string;
   readonly joinAgent: JoinAgent | undefined;
@@ -42,11 +42,11 @@ export class LabHost extends LabMachine {
   readonly logs: { readonly dockerd: string; readonly agent: string };
   /** Data directory of the agent. */
   readonly agentDataDir: string;
-  /** The server on this host. Undefined when this host runs none. */
+  /** The server on this host, if it runs one. */
   readonly server: LabServer | undefined;
-  /** Additional arguments of the agent. They apply from its next start. */
+  /** Additional agent arguments. They take effect when the agent next starts. */
   extraAgentArgs: readonly string[] = [];
-  /** The program `berth` that the agent runs. Applies from its next start. */
+  /** Path of the agent's `berth` program. Takes effect when the agent next starts. */
   berthPath: string;
   readonly #options: LabHostOptions;
 
@@ -62,8 +62,8 @@ export class LabHost extends LabMachine {
   }
 
   /**
-   * Switches the host on and waits for Docker. Loads missing images before the agent starts. Starts the host's server
-   * without waiting, because it needs a majority of the servers to become healthy.
+   * Powers the host on and waits for Docker. Loads missing images before the agent starts. Starts the host's server
+   * without waiting, because it becomes healthy only once a quorum of servers is up.
    */
   override async start(signal?: AbortSignal): Promise<void> {
     await this.machine.boot(signal);
@@ -78,19 +78,19 @@ export class LabHost extends LabMachine {
     return this.machine.processes().filter(MATCHES_PROCESS[which]);
   }
 
-  /** Signals a process of the host. After SIGKILL, waits until the process is gone. */
+  /** Signals a daemon on the host. After SIGKILL, waits until the process is gone. */
   killProcess(which: HostProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    return killProcess({ what: `${which} of ${this.name}`, signal, find: () => this.processes(which) });
+    return killProcess({ what: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
   }
 
-  /** Starts the agent, after it has joined the cluster. */
+  /** Joins the cluster if necessary, then starts the agent. */
   async startAgent(signal?: AbortSignal): Promise<void> {
     const { machine, berthPath, agentDataDir: dataDir } = this;
     const server = await this.#findServer();
     if (server === undefined)
       throw new LabError("LAB_BAD_USAGE", "cannot start an agent: this lab was created without berth");
     if (this.processes("agent").length > 0)
-      throw new LabError("LAB_HOST_UP", `the agent of ${this.name} is already running`);
+      throw new LabError("LAB_HOST_UP", `the agent on ${this.name} is already running`);
     const { joinAgent } = this.#options;
     await joinOnce({ machine, program: "agent", joinAgent, dataDir, server, berthPath }, signal);
     const { address } = this;
@@ -98,17 +98,17 @@ export class LabHost extends LabMachine {
     await machine.spawnDaemon([...command, ...this.extraAgentArgs], this.logs.agent);
   }
 
-  /** Returns a server that is healthy, or the first one. Undefined in a lab without berth. */
+  /** Returns a healthy server, or the first one if none is healthy. Undefined in a lab without berth. */
   async #findServer(): Promise<LabServer | undefined> {
     const { servers } = this.#options;
     for (const server of servers) if (await server.isHealthy()) return server;
     return servers[0];
   }
 
-  /** Starts dockerd and waits until it answers. */
+  /** Starts dockerd and waits until it responds. */
   async startDockerd(signal?: AbortSignal): Promise<void> {
     if (this.processes("dockerd").length > 0)
-      throw new LabError("LAB_HOST_UP", `dockerd of ${this.name} is already running`);
+      throw new LabError("LAB_HOST_UP", `dockerd on ${this.name} is already running`);
     const configFile = join(this.machine.paths.dataDir, "daemon.json");
     await writeFile(configFile, JSON.stringify(this.#dockerdConfig(), null, 2));
     const dockerd = await this.machine.spawnDaemon(
@@ -118,10 +118,10 @@ export class LabHost extends LabMachine {
     const isReady = async (): Promise<boolean> => {
       if (await pingDocker(this.dockerSocket)) return true;
       if (dockerd && isAlive(dockerd)) return false;
-      throw await readStartupError(`dockerd of ${this.name}`, this.logs.dockerd);
+      throw await readStartupError(`dockerd on ${this.name}`, this.logs.dockerd);
     };
     await waitUntil(isReady, {
-      what: `dockerd of ${this.name} to answer (log: ${this.logs.dockerd})`,
+      what: `dockerd on ${this.name} to respond (log: ${this.logs.dockerd})`,
       timeoutMs: DOCKERD_READY_TIMEOUT_MS,
       signal,
     });
@@ -135,7 +135,7 @@ export class LabHost extends LabMachine {
       "exec-root": "/run/docker",
       pidfile: "/run/docker.pid",
       "cgroup-parent": cgroupParent(lab, this.name),
-      // A host has no systemd, even when this machine does.
+      // A host has no systemd, even if this machine does.
       "exec-opts": ["native.cgroupdriver=cgroupfs"],
       ...dockerConfig,
     };

@@ -1,7 +1,7 @@
 import type { Machine } from "./machine.js";
 import type { RunOptions, RunResult } from "./run.js";
 
-/** A machine of a lab: one that runs Docker ({@link LabHost}), or the server machine. */
+/** A machine in a lab: a Docker host ({@link LabHost}) or the server machine. */
 export abstract class LabMachine {
   readonly name: string;
   readonly address: string;
@@ -13,7 +13,7 @@ export abstract class LabMachine {
     this.machine = machine;
   }
 
-  /** Switches the machine on and starts its daemons. */
+  /** Powers the machine on and starts its daemons. */
   abstract start(signal?: AbortSignal): Promise<void>;
 
   get isUp(): boolean {
@@ -25,12 +25,12 @@ export abstract class LabMachine {
     return this.machine.initPid;
   }
 
-  /** Cuts the power: all processes on the machine end at once, its disk stays. */
+  /** Cuts the power: all processes on the machine end at once. The disk keeps its data. */
   kill(): Promise<void> {
     return this.machine.powerOff();
   }
 
-  /** Pulls the network cable. Processes on the machine continue. */
+  /** Pulls the network cable. Processes on the machine keep running. */
   partition(): Promise<void> {
     return this.machine.unplug();
   }
@@ -49,7 +49,7 @@ export abstract class LabMachine {
     return this.machine.exec(argv, options);
   }
 
-  /** Returns the command line that runs `argv` on the machine, for programs that need the terminal. */
+  /** Returns the command line that runs `argv` on the machine. For programs that need the terminal. */
   commandInside(argv: readonly string[]): string[] {
     return this.machine.commandInside(argv);
   }

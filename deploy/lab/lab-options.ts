@@ -7,10 +7,10 @@ import { MAX_HOSTS } from "./subnet.js";
 /** More etcd members make the cluster slower, not safer. */
 const MAX_SERVERS = 7;
 
-/** Runs a command line of the `berth` CLI, without the program's name. */
+/** Runs the `berth` CLI. `args` are the arguments without the program's name. */
 export type RunBerth = (args: readonly string[], options: RunOptions) => Promise<RunResult>;
 
-/** Lets a host join the cluster of a server, as `berth agent join` on the host does. */
+/** Joins a host to a server's cluster, as `berth agent join` on the host does. */
 export type JoinAgent = (options: JoinAgentOptions, signal?: AbortSignal) => Promise<void>;
 
 export interface JoinAgentOptions {
@@ -22,13 +22,13 @@ export interface JoinAgentOptions {
   readonly token: string;
 }
 
-/** What runs berth in a lab, and for it. */
+/** The programs that a lab uses: `berth` on its machines, and the callbacks that replace child processes. */
 export interface LabPrograms {
-  /** Program `berth` that the machines run at first. Default: that of this checkout. */
+  /** Path of the `berth` program that the machines initially run. Default: the one of this checkout. */
   readonly berthPath?: string | undefined;
-  /** Runs the command lines of `Lab.berth`. Default: in a process of its own. */
+  /** Runs the commands of `Lab.berth`. Default: each in a process of its own. */
   readonly runBerth?: RunBerth | undefined;
-  /** Lets the hosts join. Default: with `berth agent join` of `berthPath`, in a process of the host. */
+  /** Joins the hosts. Default: runs `berth agent join` on each host. */
   readonly joinAgent?: JoinAgent | undefined;
 }
 
@@ -37,21 +37,21 @@ export interface CreateLabOptions extends LabPrograms {
   readonly name?: string;
   readonly hosts: number;
   /**
-   * Number of servers, each with an etcd member. They run on the first hosts; a majority of them must stay up.
-   * Undefined for one server on a machine of its own.
+   * Number of servers, each with an etcd member. They run on the first hosts; a quorum of them must stay up. Undefined
+   * for one server on a machine of its own.
    */
   readonly servers?: number;
-  /** False for Docker hosts without agents, and an idle server machine. Default: true. */
+  /** If false, the hosts run Docker without agents, and the server machine is idle. Default: true. */
   readonly hasBerth?: boolean;
   /** Settings added to every host's `daemon.json`. */
   readonly dockerConfig?: DockerConfig;
   /**
-   * Docker to use instead of this machine's: a Debian release that setup has fetched, or a directory with
+   * Docker to use instead of this machine's: a Debian release that setup has downloaded, or a directory with
    * `usr/sbin/dockerd` and its dependencies. Default: BERTH_LAB_DOCKER.
    */
   readonly docker?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called after each step with a description of it. */
+  /** Called with a description of each completed step. */
   readonly onProgress?: (step: string) => void;
 }
 
@@ -82,7 +82,7 @@ export function validateOptions({ hosts, servers }: CreateLabOptions): void {
 /**
  * Returns the directory with the hosts' Docker. Empty for this machine's Docker.
  *
- * @throws LabError LAB_UNSUPPORTED when the directory contains no Docker.
+ * @throws LabError LAB_UNSUPPORTED if the directory contains no Docker.
  */
 export function findDockerDirectory(docker = process.env.BERTH_LAB_DOCKER): string {
   if (!docker) return "";

@@ -16,29 +16,29 @@ import { isAlive, type ProcessInfo, type ProcessRef } from "./processes.js";
 import type { RunOptions, RunResult } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
-/** Includes the start of the server's etcd. */
+/** Allows for the start of the server's etcd. */
 const READY_TIMEOUT_MS = 60_000;
 /** A health check takes milliseconds; an overloaded machine needs more. */
 const HEALTH_TIMEOUT_MS = 3_000;
 
 export type ServerProcess = "server" | "etcd";
 
-/** Reply of a server's health endpoint. */
+/** Response of a server's health endpoint. */
 export interface ServerHealth {
   readonly status: string;
   readonly role: string;
-  /** Address of the leader. Null when the server knows of none. */
+  /** The leader's address. Null if the server knows of no leader. */
   readonly leader: string | null;
 }
 
 export interface LabServerOptions {
   readonly machine: Machine;
-  /** The server that created the cluster. Undefined for the one that creates it. */
+  /** The server that created the cluster, which this server joins. Undefined if this server creates the cluster. */
   readonly first?: LabServer | undefined;
   readonly berthPath: string;
 }
 
-/** Name of the data directory on the disk of the machine, on which an agent may run, too. */
+/** Name of the server's data directory. Differs from the agent's, because a machine may run both. */
 const DATA_DIRECTORY = "berth-server";
 
 /** `berth server` on a machine, with the etcd that it embeds. */
@@ -51,12 +51,12 @@ export class LabServer {
   readonly httpUrl: string;
   /** Path of the server's log. */
   readonly log: string;
-  /** Path of the unix socket for root of the machine, in the root namespace. */
+  /** Path of the server's unix socket in the root namespace. */
   readonly socket: string;
   readonly dataDir: string;
-  /** Additional arguments of the server. They apply from its next start. */
+  /** Additional server arguments. They take effect when the server next starts. */
   extraArgs: readonly string[] = [];
-  /** The program `berth` that the server runs. Applies from its next start. */
+  /** Path of the server's `berth` program. Takes effect when the server next starts. */
   berthPath: string;
   readonly #machine: Machine;
   readonly #first: LabServer | undefined;
@@ -74,7 +74,7 @@ export class LabServer {
     this.dataDir = join(machine.paths.dataDir, DATA_DIRECTORY);
   }
 
-  /** Joins the cluster of the first server, which may still start. Does nothing when this server has joined. */
+  /** Joins the first server's cluster once that server is healthy. Does nothing if this server has already joined. */
   async join(signal?: AbortSignal): Promise<void> {
     if (this.#first === undefined) return;
     const { berthPath } = this;
@@ -84,13 +84,13 @@ export class LabServer {
 
   /** Kills the server and its etcd, and deletes their data. */
   async destroy(): Promise<void> {
-    // etcd can end with its server, which may have stopped by itself.
+    // The server may have stopped by itself, and its etcd exits with it.
     for (const which of ["server", "etcd"] as const)
       if (this.processes(which).length > 0) await this.kill(which);
     await rm(this.dataDir, { recursive: true, force: true });
   }
 
-  /** Joins the cluster of another server as a new one, starts, and waits until the server is healthy. */
+  /** Joins another server's cluster as a new member, starts the server, and waits until it is healthy. */
   async replace(through: LabServer, signal?: AbortSignal): Promise<void> {
     const { berthPath } = this;
     const options = { machine: this.#machine, dataDir: this.dataDir, server: through, berthPath };
@@ -99,7 +99,7 @@ export class LabServer {
     await this.waitUntilHealthy(signal);
   }
 
-  /** Makes this server, which does not run, the only one of its cluster after the majority was lost. */
+  /** Makes this stopped server the only member of its cluster, after the quorum was lost. */
   recover(options?: RunOptions): Promise<RunResult> {
     const { berthPath } = this;
     return this.#machine.exec(recoverCommand({ berthPath, dataDir: this.dataDir }), options);
@@ -111,13 +111,13 @@ export class LabServer {
 
   /** Signals the server or its etcd. After SIGKILL, waits until the process is gone. */
   kill(which: ServerProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    return killProcess({ what: `${which} of ${this.name}`, signal, find: () => this.processes(which) });
+    return killProcess({ what: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
   }
 
-  /** Starts the server and returns at once: in a cluster, it becomes healthy only when a majority runs. */
+  /** Starts the server and returns at once: in a cluster, it becomes healthy only once a quorum is up. */
   async startWithoutWaiting(): Promise<void> {
     if (this.processes("server").length > 0)
-      throw new LabError("LAB_HOST_UP", `the server of ${this.name} is already running`);
+      throw new LabError("LAB_HOST_UP", `the server on ${this.name} is already running`);
     const { address } = this.#machine;
     const { berthPath, extraArgs } = this;
     const command = [...serverCommand({ berthPath, address, dataDir: this.dataDir }), ...extraArgs];
@@ -127,7 +127,7 @@ export class LabServer {
   /**
    * Waits until the server reports that it is healthy.
    *
-   * @throws LabError LAB_NOT_READY at the deadline, or with the end of the log when the server has exited.
+   * @throws LabError LAB_NOT_READY at the deadline, or, with the end of the log, if the server has exited.
    */
   async waitUntilHealthy(signal?: AbortSignal): Promise<void> {
     const isReady = async (): Promise<boolean> => {
@@ -136,13 +136,13 @@ export class LabServer {
       throw await readStartupError("berth server", this.log);
     };
     await waitUntil(isReady, {
-      what: `berth server of ${this.name} to become healthy (log: ${this.log})`,
+      what: `berth server on ${this.name} to become healthy (log: ${this.log})`,
       timeoutMs: READY_TIMEOUT_MS,
       signal,
     });
   }
 
-  /** Runs etcdctl on the machine, with the server's certificate for its etcd. */
+  /** Runs etcdctl on the machine, with the server's etcd client certificate. */
   etcdctl(args: readonly string[], options?: RunOptions): Promise<RunResult> {
     const argv = this.processes("etcd")[0]?.argv ?? [];
     const endpoint = /--advertise-client-urls[= ](\S+)/.exec(argv.join(" "))?.[1] ?? "";
@@ -160,7 +160,7 @@ export class LabServer {
     return (await this.health())?.status === "ok";
   }
 
-  /** Returns the server's health. Undefined when the server does not respond. */
+  /** Returns the server's health, or undefined if the server does not respond. */
   async health(): Promise<ServerHealth | undefined> {
     try {
       const response = await fetch(`${this.httpUrl}/healthz`, {
@@ -178,7 +178,7 @@ const MATCHES_PROCESS: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
   etcd: ({ command }) => command === "etcd",
 };
 
-/** A machine without Docker that runs the server. It stays idle in a lab whose hosts run the servers. */
+/** A machine without Docker that runs the only server. Idle in a lab whose hosts run the servers. */
 export class ServerMachine extends LabMachine {
   /** URL of the health checks and metrics. */
   readonly httpUrl: string;
@@ -197,7 +197,7 @@ export class ServerMachine extends LabMachine {
     this.#runsServer = runsServer;
   }
 
-  /** Returns the metrics of the server, which it shows to programs on its own host. */
+  /** Returns the server's metrics. Reads them on the machine, because the server serves them only to its own host. */
   async readMetrics(): Promise<string> {
     return (await this.exec(["busybox", "wget", "-qO-", `${this.httpUrl}/metrics`])).stdout;
   }

@@ -5,33 +5,33 @@ import { join } from "node:path";
 import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import { findInit, isAlive, type ProcessRef, readNetnsHandle } from "./processes.js";
 
-/** Version of the format of {@link LabState}. Files of another version are ignored. */
+/** Format version of {@link LabState}. Files with another version are ignored. */
 export const STATE_VERSION = 7;
 
-/** The stored description of a lab. The kernel's namespaces, not this file, tell which machines are up. */
+/** The stored description of a lab. Which machines are up is not stored: it follows from the kernel's namespaces. */
 export interface LabState {
   readonly version: typeof STATE_VERSION;
   readonly name: string;
-  /** First three numbers of the lab's addresses, such as `10.77.0`. */
+  /** First three octets of the lab's addresses, such as `10.77.0`. */
   readonly subnet: string;
   readonly hostNames: readonly string[];
   /** Whether the lab's machines run berth. Otherwise they only run Docker. */
   readonly hasBerth: boolean;
-  /** Number of hosts that run a server, counted from the first. If 0, the server machine runs the only server. */
+  /** Number of hosts, counted from the first, that run a server. If 0, the server machine runs the only server. */
   readonly serverHostCount: number;
   readonly dockerConfig: DockerConfig;
   /** Directory with another Docker, mounted over every host's /usr. If empty, hosts use this machine's Docker. */
   readonly dockerDirectory: string;
   /** The process that created the lab. A test lab is removed after this process has ended. */
   readonly creator: ProcessRef;
-  /** Whether every machine came up. */
+  /** Whether all machines have started. */
   readonly isComplete: boolean;
 }
 
 /** Keys of Docker's `daemon.json`. */
 export type DockerConfig = Readonly<Record<string, unknown>>;
 
-/** Returns the lab's description. Undefined when there is none, or one of another version. */
+/** Returns the lab's description, or undefined if there is none of this version. */
 export async function readLabState(name: string): Promise<LabState | undefined> {
   try {
     const state = JSON.parse(await readFile(labPaths(name).stateFile, "utf8")) as Partial<LabState>;
@@ -59,15 +59,15 @@ async function listDirectories(directory: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
 }
 
-/** Prefix of the names of test labs. They are removed after the process that created them has ended. */
+/** Name prefix of test labs. They are removed after the process that created them has ended. */
 export const TEST_LAB_PREFIX = "t-";
-/** A lab without a description is a leftover after this time. Creating or removing a lab takes seconds. */
+/** After this time, a lab without a description counts as a leftover. Creating or removing a lab takes seconds. */
 const CHANGE_TIMEOUT_MS = 60_000;
 
 /** `changing`: being created or removed. `leftover`: not running; its files can be removed. */
 export type LabStatus = "changing" | "running" | "leftover";
 
-/** Returns the status of a lab, by the processes that are alive. */
+/** Determines a lab's status from the processes that are alive. */
 export async function readLabStatus(lab: string): Promise<LabStatus> {
   if (isAnyMachineUp(lab)) return "running";
   const state = await readLabState(lab);
@@ -75,7 +75,7 @@ export async function readLabStatus(lab: string): Promise<LabStatus> {
   return isBusy ? "changing" : "leftover";
 }
 
-/** Returns whether this is a test lab whose creator ended without removing it. */
+/** Returns whether a lab is a test lab whose creator has ended without removing it. */
 export async function isAbandoned(lab: string): Promise<boolean> {
   if (!lab.startsWith(TEST_LAB_PREFIX)) return false;
   const state = await readLabState(lab);
@@ -83,7 +83,7 @@ export async function isAbandoned(lab: string): Promise<boolean> {
   return !isAnyMachineUp(lab) && !(await hasChangedRecently(lab));
 }
 
-/** Returns the paths of the handles of a lab's network namespaces: one for each machine, and the LAN's. */
+/** Returns the paths of a lab's network namespace handles: one for each machine and one for the LAN. */
 export function listNetnsHandles(lab: string): string[] {
   const { netnsDir } = labPaths(lab);
   try {

@@ -33,14 +33,14 @@ export interface LoadImageOptions {
 export class Lab {
   readonly name: string;
   readonly hosts: readonly LabHost[];
-  /** The machine without Docker. It runs the only server, unless hosts run servers. */
+  /** The machine without Docker. It runs the only server, unless the hosts run servers. */
   readonly serverMachine: ServerMachine;
   /** All berth servers, on hosts or on the server machine. Empty in a lab without berth. */
   readonly servers: readonly LabServer[];
   /** `ADDRESS:PORT` of each server. */
   readonly serverAddresses: readonly string[];
   readonly hasBerth: boolean;
-  /** Directory with the context of the lab's administrator, for `BERTH_CONFIG`. */
+  /** Directory with the administrator's context, for `BERTH_CONFIG`. */
   readonly configDir: string;
   readonly #images: LabImages;
   readonly #runBerth: RunBerth;
@@ -72,13 +72,13 @@ export class Lab {
     );
   }
 
-  /** Returns the host of the leader. Undefined without a leader, or when the server machine runs it. */
+  /** Returns the leader's host, or undefined if there is no leader, or if it runs on the server machine. */
   async leaderHost(): Promise<LabHost | undefined> {
     const leader = await this.leader();
     return this.hosts.find(({ name }) => name === leader?.name);
   }
 
-  /** Returns the server that reports itself as leader. Undefined when none does. */
+  /** Returns the server that reports to be the leader, or undefined if none does. */
   async leader(): Promise<LabServer | undefined> {
     const responses = await Promise.all(
       this.servers.map(async (server) => ({ server, health: await server.health() })),
@@ -88,7 +88,7 @@ export class Lab {
   }
 
   /**
-   * Returns the host with a name.
+   * Returns the host with this name.
    *
    * @throws LabError LAB_NOT_FOUND with the names of the existing hosts.
    */
@@ -128,15 +128,15 @@ export class Lab {
     onProgress?.(`loaded ${tag} onto ${[first, ...others].map((host) => host.name).join(", ")}`);
   }
 
-  /** Stops and removes everything in the lab. */
+  /** Stops and removes the lab. */
   down(): Promise<void> {
     return removeLab(this.name);
   }
 }
 
 /**
- * Creates a lab. Returns when Docker answers on every host and every server is healthy. Removes the lab again when it
- * fails or is aborted. Removes abandoned test labs first.
+ * Creates a lab. Returns once Docker responds on every host and every server is healthy. Removes the lab again after an
+ * error or an abort. Removes abandoned test labs first.
  *
  * @throws LabError LAB_EXISTS, LAB_BAD_USAGE, LAB_UNSUPPORTED, LAB_NOT_READY.
  */
@@ -147,7 +147,7 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
   await removeAbandonedTestLabs();
   await claimLabName(name);
   try {
-    const state = await describeLab(name, options, dockerDirectory);
+    const state = await initializeState(name, options, dockerDirectory);
     await new Lan(name).create(rootAddress(state.subnet), signal);
     const lab = new Lab(state, options);
     await startAll(lab, options);
@@ -162,9 +162,9 @@ export async function createLab(options: CreateLabOptions): Promise<Lab> {
 }
 
 /**
- * Returns a lab that is running.
+ * Opens a running lab.
  *
- * @throws LabError LAB_NOT_FOUND when the lab is not running.
+ * @throws LabError LAB_NOT_FOUND if the lab is not running.
  */
 export async function openLab(name: string = DEFAULT_LAB): Promise<Lab> {
   const isRunning = isLabName(name) && (await readLabStatus(name)) === "running";
@@ -193,7 +193,7 @@ async function startAll(
     await machine.start(signal);
     onProgress?.(`started ${machine.name} at ${machine.address}`);
   };
-  // Wait for all machines even if one fails: the clean-up must not race with a machine that still starts.
+  // Wait for all machines even if one fails: the clean-up must not race with a machine that is still starting.
   const results = await Promise.allSettled([
     ...[lab.serverMachine, ...lab.hosts].map(start),
     createContext(lab.servers, { configDir: lab.configDir, runBerth }, signal),
@@ -210,8 +210,8 @@ function createServers([machine, ...others]: readonly Machine[], berthPath: stri
   return [first, ...others.map((other) => new LabServer({ machine: other, first, berthPath }))];
 }
 
-/** Claims a subnet, and stores the description of the new lab. */
-async function describeLab(
+/** Claims a subnet and stores the description of the new lab. */
+async function initializeState(
   name: string,
   options: CreateLabOptions,
   dockerDirectory: string,

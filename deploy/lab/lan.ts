@@ -23,7 +23,7 @@ export class Lan {
     this.#paths = labPaths(lab);
   }
 
-  /** Creates the bridge and a veth pair to the root namespace, whose end gets `rootAddress`. */
+  /** Creates the bridge and a veth pair to the root namespace. The end in the root namespace gets `rootAddress`. */
   async create(rootAddress: string, signal?: AbortSignal): Promise<void> {
     await createNetns(this.#paths.lanNetns, signal);
     const outside = rootInterface(this.#lab);
@@ -38,7 +38,7 @@ export class Lan {
     await runOrThrow(["ip", "link", "set", outside, "up"], { signal });
   }
 
-  /** Creates a machine's network namespace with an interface that is plugged in. Replaces an existing one. */
+  /** Creates a machine's network namespace with a plugged-in interface. Replaces an existing namespace. */
   async attach(machine: string, netns: string, address: string): Promise<void> {
     await this.detach(machine, netns);
     await createNetns(netns);
@@ -53,7 +53,7 @@ export class Lan {
     ]);
   }
 
-  /** Removes the machine's network. Its address then answers nothing, not even a reset. */
+  /** Removes the machine's network. Packets to its address are then dropped without a reset. */
   async detach(machine: string, netns: string): Promise<void> {
     await run(["nsenter", `--net=${this.#paths.lanNetns}`, "ip", "link", "delete", machine]);
     await unmount(netns);
@@ -83,13 +83,13 @@ export class Lan {
   }
 }
 
-/** Derives a MAC address from an IP address. It is the same after each boot, as with a real network card. */
+/** Derives a MAC address from an IP address, so that it stays the same across reboots, as with a real network card. */
 function macAddress(address: string): string {
   const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
   return ["02", "be", ...bytes].join(":");
 }
 
-/** Runs `ip` commands in a namespace. Does not use `ip netns exec`, which remounts /sys and hides the control groups. */
+/** Runs `ip` commands in a namespace. Does not use `ip netns exec`, which remounts /sys and so hides the cgroups. */
 async function ip(netns: string, commands: readonly string[]): Promise<void> {
   const input = `${commands.join("\n")}\n`;
   await runOrThrow(["nsenter", `--net=${netns}`, "ip", "-batch", "-"], { input });

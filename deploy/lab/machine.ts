@@ -21,9 +21,9 @@ import { type RunOptions, type RunResult, run, runOrThrow } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 const BOOT_SCRIPT = fileURLToPath(new URL("boot.sh", import.meta.url));
-/** A boot is a few mounts and forks: milliseconds, but many seconds on an overloaded machine. */
+/** A boot is a few mounts and forks, which take milliseconds, or many seconds on an overloaded machine. */
 const BOOT_TIMEOUT_MS = 60_000;
-/** The kernel kills the processes of hundreds of containers, and disk flushes may delay their end. */
+/** Allows for hundreds of containers, and for disk flushes that delay the end of a process. */
 const POWER_OFF_TIMEOUT_MS = 20_000;
 
 export interface MachineOptions {
@@ -31,14 +31,13 @@ export interface MachineOptions {
   readonly name: string;
   readonly address: string;
   readonly lan: Lan;
-  /** Directory whose `usr` is mounted over the machine's /usr. Empty for none. */
+  /** Directory whose `usr` is mounted over the machine's /usr. Nothing is mounted if empty. */
   readonly overlayDirectory?: string;
 }
 
 /**
  * A virtual computer made of namespaces (network, mount, UTS, PID), with its own address, hostname, `/run` and PID 1.
- *
- * All its state is in the kernel: objects with the same lab and machine name control the same machine.
+ * All its state is in the kernel, so objects with the same lab and machine name control the same machine.
  */
 export class Machine {
   readonly name: string;
@@ -63,7 +62,7 @@ export class Machine {
     return this.#findInit()?.pid;
   }
 
-  /** Switches the machine on with an empty `/run` and a new network. Its data directory keeps its contents. */
+  /** Powers the machine on with an empty `/run` and a new network. Its data directory keeps its content. */
   async boot(signal?: AbortSignal): Promise<void> {
     if (this.isUp) throw new LabError("LAB_HOST_UP", `${this.name} is already up`);
     const { runDir, dataDir, logDir, netns } = this.paths;
@@ -127,8 +126,8 @@ export class Machine {
   }
 
   /**
-   * Starts a daemon as a child of the machine's PID 1 and appends its output to `logFile`. Returns the process.
-   * Undefined when it has already ended.
+   * Starts a daemon as a child of the machine's PID 1 and appends its output to `logFile`. Returns the process, or
+   * undefined if it has already ended.
    */
   async spawnDaemon(argv: readonly string[], logFile: string): Promise<ProcessRef | undefined> {
     const script = 'setsid "$@" </dev/null >>"$0" 2>&1 & echo $!';
@@ -144,7 +143,7 @@ export class Machine {
     return ["nsenter", "--target", String(pid), "--net", "--mount", "--uts", "--pid", "--", ...argv];
   }
 
-  /** Starts the machine's PID 1. The process returned ends with it. */
+  /** Starts the machine's PID 1. The returned process exits with it. */
   #launch(logFile: string): ChildProcess {
     const { netns, runDir, dataDir } = this.paths;
     const namespaces = ["--mount", "--uts", "--pid", "--fork", "--mount-proc", "--kill-child"];
@@ -168,7 +167,7 @@ export class Machine {
       cwd: "/",
     });
     closeSync(log);
-    // When the launcher cannot be started, it has an exit code below zero.
+    // A launcher that could not be started has a negative exit code.
     launcher.on("error", () => undefined);
     launcher.unref();
     return launcher;

@@ -13,11 +13,11 @@ function listMountsBelow(directory: string): string[] {
 /** Unmounts everything at or below a directory, so that removing the directory removes no other files. */
 export async function unmountBelow(directory: string): Promise<void> {
   for (const mountPoint of listMountsBelow(directory)) await unmount(mountPoint);
-  // Another process may unmount at the same time. Fail only for mounts that are still there.
+  // Another process may unmount at the same time. Fail only on mounts that still exist.
   for (const mountPoint of listMountsBelow(directory)) await runOrThrow(["umount", "--lazy", mountPoint]);
 }
 
-/** Unmounts one mount point if something is mounted there. */
+/** Unmounts a mount point. Does nothing if nothing is mounted there. */
 export async function unmount(mountPoint: string): Promise<void> {
   await run(["umount", "--lazy", mountPoint]);
 }

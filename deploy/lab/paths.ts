@@ -2,11 +2,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LabError } from "./lab-error.js";
 
-/** Files of running labs: namespace handles, sockets and descriptions. Empty after a reboot. */
+/** Run-time files of labs: namespace handles, sockets and descriptions. Empty after a reboot. */
 export const RUN_ROOT = "/run/berth-lab";
-/** Files that survive a power cut: data of Docker and berth, logs, and images. */
+/** Files of labs that survive a power cut: the data of Docker and berth, logs, and images. */
 export const DATA_ROOT = "/var/lib/berth-lab";
-/** Parent control group of the containers of all labs, in every hierarchy. */
+/** Parent cgroup of all labs' containers, in every hierarchy. */
 export const CGROUP_ROOT = "berth-lab";
 
 export const REPO_ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -25,7 +25,7 @@ export interface LabPaths {
   readonly dataDir: string;
   readonly stateFile: string;
   readonly imagesDir: string;
-  /** Directory with the context of the lab's administrator. */
+  /** Directory with the administrator's context. */
   readonly configDir: string;
   /** Directory of the network namespace handles (bind mounts): one file for each machine, and `lan`. */
   readonly netnsDir: string;
@@ -67,7 +67,7 @@ export function machinePaths(lab: string, machine: string): MachinePaths {
   };
 }
 
-/** Returns the parent control group of a host's containers, in the form that dockerd expects. */
+/** Returns the parent cgroup of a host's containers, in the form that dockerd expects. */
 export function cgroupParent(lab: string, machine: string): string {
   return `/${CGROUP_ROOT}/${lab}/${machine}`;
 }

@@ -12,21 +12,21 @@ export interface ProcessInfo extends ProcessRef {
   readonly argv: readonly string[];
 }
 
-/** The kernel's name of a namespace, such as `net:[4026532008]`. Equal for all processes in it. */
+/** The kernel's identifier of a namespace, such as `net:[4026532008]`. The same for all processes in it. */
 export type NamespaceId = string;
 
 export function readNamespace(pid: number | "self", kind: "net" | "pid"): NamespaceId | undefined {
   return readUnlessGone(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
 }
 
-/** Returns the network namespace of a handle (a bind mount). Undefined when nothing is mounted there. */
+/** Returns the network namespace of a handle (a bind mount), or undefined if nothing is mounted there. */
 export function readNetnsHandle(path: string): NamespaceId | undefined {
   const handle = readUnlessGone(() => statSync(path));
   // Compare the device too: the inode number of a plain file may equal that of an unrelated namespace.
   return handle?.dev === statSync("/proc/self/ns/net").dev ? `net:[${handle.ino}]` : undefined;
 }
 
-/** Returns all processes in a namespace, including those of containers. Excludes nested namespaces. */
+/** Returns all processes in a namespace, including those of containers, but not those in nested namespaces. */
 export function listProcesses(kind: "net" | "pid", namespace: NamespaceId): ProcessInfo[] {
   return listPids()
     .filter((pid) => readNamespace(pid, kind) === namespace)
@@ -34,7 +34,7 @@ export function listProcesses(kind: "net" | "pid", namespace: NamespaceId): Proc
     .filter((info) => info !== undefined);
 }
 
-/** Returns a reference to a running process. Undefined when no process has this PID. */
+/** Returns a reference to a running process, or undefined if no process has this PID. */
 export function processRef(pid: number): ProcessRef | undefined {
   const startTime = readStartTime(pid);
   return startTime === undefined ? undefined : { pid, startTime };
@@ -50,8 +50,8 @@ export function isAlive(ref: ProcessRef): boolean {
 }
 
 /**
- * Returns a machine's init process by the machine's network namespace. A container with host networking is in the same
- * network namespace and has a PID 1 too, but one PID namespace deeper.
+ * Finds a machine's init process by the machine's network namespace. A container with host networking is in the same
+ * network namespace and also has a PID 1, but one PID namespace deeper.
  */
 export function findInit(netns: NamespaceId): ProcessRef | undefined {
   const depth = readNamespacePids("self").length + 1;
@@ -64,7 +64,7 @@ export function findInit(netns: NamespaceId): ProcessRef | undefined {
   return undefined;
 }
 
-/** Sends a signal. Returns false when the process has already ended. */
+/** Sends a signal. Returns false if the process has already ended. */
 export function signalProcess(ref: ProcessRef, signal: NodeJS.Signals): boolean {
   if (!isAlive(ref)) return false;
   try {
@@ -87,10 +87,10 @@ function readProcess(pid: number): ProcessInfo | undefined {
   return startTime && argv && command ? { pid, startTime, argv, command } : undefined;
 }
 
-/** Reads the start time of a process. Undefined also for a zombie, which holds no file, socket or namespace. */
+/** Reads a process's start time. Returns undefined for a zombie, too: it holds no file, socket or namespace. */
 function readStartTime(pid: number): string | undefined {
   const stat = readUnlessGone(() => readFileSync(`/proc/${pid}/stat`, "utf8"));
-  // The command in parentheses may contain spaces and parentheses, so fields start after the last one.
+  // The command is in parentheses and may itself contain spaces and parentheses, so fields start after the last one.
   const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
   return fields?.[0] === "Z" || fields?.[0] === "X" ? undefined : fields?.[19];
 }
@@ -101,7 +101,7 @@ export function readNamespacePids(pid: number | "self"): string[] {
   return /^NSpid:\s*(.*)$/m.exec(status ?? "")?.[1]?.split(/\s+/) ?? [];
 }
 
-/** Returns undefined when `read` throws: processes and handles may disappear while they are read. */
+/** Returns undefined if `read` throws: processes and handles may disappear while they are being read. */
 function readUnlessGone<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -5,7 +5,7 @@ import { LabError } from "./lab-error.js";
 import { readLabState } from "./lab-state.js";
 import { RUN_ROOT } from "./paths.js";
 
-/** Name of the default lab. It always has the same addresses, so that they can be bookmarked. */
+/** Name of the default lab. Its addresses never change, so they can be bookmarked. */
 export const DEFAULT_LAB = "lab";
 const PREFIX = "10.77";
 const SUBNETS = 256;
@@ -14,10 +14,10 @@ const CLAIM_PREFIX = ".subnet-";
 const ROOT_NUMBER = 1;
 const SERVER_NUMBER = 2;
 const FIRST_HOST_NUMBER = 11;
-/** Maximum number of hosts. Each runs a dockerd and an agent, and more of them do not start in time. */
+/** Maximum number of hosts in a lab. Each runs a dockerd and an agent, and more would not start in time. */
 export const MAX_HOSTS = 32;
 
-/** Returns this machine's own address on a lab's network. */
+/** Returns this machine's address on a lab's network. */
 export const rootAddress = (subnet: string): string => `${subnet}.${ROOT_NUMBER}`;
 export const serverMachineAddress = (subnet: string): string => `${subnet}.${SERVER_NUMBER}`;
 export const hostAddress = (subnet: string, index: number): string =>
@@ -28,7 +28,7 @@ export const hostAddress = (subnet: string, index: number): string =>
  * addresses. A claim is a symbolic link to the lab's directory. Its creation is atomic, so two labs never get the same
  * subnet.
  *
- * @throws LabError LAB_NO_SUBNET when all subnets are in use.
+ * @throws LabError LAB_NO_SUBNET if all subnets are in use.
  */
 export async function claimSubnet(lab: string): Promise<string> {
   await mkdir(RUN_ROOT, { recursive: true });
@@ -39,7 +39,7 @@ export async function claimSubnet(lab: string): Promise<string> {
   throw new LabError("LAB_NO_SUBNET", `no free subnet: all of ${PREFIX}.0.0/16 is in use; remove a lab`);
 }
 
-/** Removes the claims of a lab. */
+/** Removes a lab's claims. */
 export async function releaseSubnets(lab: string): Promise<void> {
   const entries = await readdir(RUN_ROOT).catch(() => []);
   for (const entry of entries.filter((name) => name.startsWith(CLAIM_PREFIX))) {
@@ -49,7 +49,7 @@ export async function releaseSubnets(lab: string): Promise<void> {
 }
 
 /**
- * Claims a subnet. Takes over the claim of a lab that has no description. Returns false if another lab has claimed it.
+ * Claims a subnet. Takes over the claim of a lab without a description. Returns false if another lab has claimed it.
  */
 async function tryClaim(number: number, lab: string): Promise<boolean> {
   const claim = join(RUN_ROOT, `${CLAIM_PREFIX}${number}`);

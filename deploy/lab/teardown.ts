@@ -9,14 +9,16 @@ import { findInit, listProcesses, type ProcessRef, readNetnsHandle, signalProces
 import { releaseSubnets } from "./subnet.js";
 import { waitUntil } from "./wait-until.js";
 
-/** Allows for pending disk writes of killed processes. */
+/** Allows for killed processes' pending disk writes. */
 const PROCESS_END_TIMEOUT_MS = 20_000;
-/** Launchers of machines exit right after the machine's PID 1. Other processes, such as a user's shell, may not. */
+/**
+ * Time for the launchers to exit after their machines' PID 1. Other processes, such as a user's shell, are then killed.
+ */
 const LAUNCHER_GRACE_MS = 1_000;
 
 /**
- * Removes a lab in any state: processes, mounts, interfaces, control groups and directories. Does nothing when the lab
- * does not exist.
+ * Removes a lab in any state: its processes, mounts, interfaces, cgroups and directories. Does nothing if the lab does
+ * not exist.
  */
 export async function removeLab(lab: string): Promise<void> {
   const { runDir, dataDir } = labPaths(lab);
@@ -40,8 +42,8 @@ export async function removeAbandonedTestLabs(): Promise<void> {
 }
 
 /**
- * Kills all processes of a lab. Finds them by network namespace, because a stored PID may belong to another process.
- * The kernel ends a machine's processes with its PID 1. Other processes in the lab's networks are killed last.
+ * Kills all processes of a lab. Finds them by network namespace, because a stored PID may belong to another process by
+ * now. The kernel ends a machine's processes with its PID 1. Other processes in the lab's networks are killed last.
  */
 async function killProcesses(lab: string): Promise<void> {
   const namespaces = listNetnsHandles(lab)
@@ -58,7 +60,7 @@ async function killProcesses(lab: string): Promise<void> {
   };
   const what = `the processes of lab ${lab} to end`;
   await waitUntil(() => killAll(findInits), { what, timeoutMs: PROCESS_END_TIMEOUT_MS });
-  // The next call kills the processes that are still there.
+  // The next call kills the processes that remain.
   await waitUntil(() => findAll().length === 0, { what, timeoutMs: LAUNCHER_GRACE_MS }).catch(
     () => undefined,
   );
@@ -67,7 +69,7 @@ async function killProcesses(lab: string): Promise<void> {
 
 const CGROUP_MOUNT = "/sys/fs/cgroup";
 
-/** Removes a lab's control groups from every hierarchy, and their parent after the last lab. */
+/** Removes a lab's cgroups from every hierarchy, and their parent if this was the last lab. */
 export function removeCgroups(lab: string): void {
   for (const hierarchy of listCgroupHierarchies()) {
     removeTree(join(hierarchy, CGROUP_ROOT, lab));
@@ -76,14 +78,15 @@ export function removeCgroups(lab: string): void {
 }
 
 /**
- * Returns the roots of all hierarchies: a directory for each controller in version 1, the mount itself in version 2.
+ * Returns the roots of all cgroup hierarchies: one directory per controller in version 1, the mount itself in version
+ * 2.
  */
 function listCgroupHierarchies(): string[] {
   const controllers = existsSync(CGROUP_MOUNT) ? readdirSync(CGROUP_MOUNT) : [];
   return [CGROUP_MOUNT, ...controllers.map((name) => join(CGROUP_MOUNT, name))];
 }
 
-/** Removes a control group and its children. Only directories can be removed; the kernel owns the files. */
+/** Removes a cgroup and its children. Only directories can be removed; the kernel owns the files. */
 function removeTree(directory: string): void {
   if (!existsSync(directory)) return;
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
@@ -96,6 +99,6 @@ function removeIfEmpty(directory: string): void {
   try {
     rmdirSync(directory);
   } catch {
-    // It does not exist, or contains the groups of another lab.
+    // The cgroup does not exist, or contains those of another lab.
   }
 }

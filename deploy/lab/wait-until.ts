@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LabError } from "./lab-error.js";
 
-/** Short compared with the steps of `lab up`, long enough not to load a busy machine. */
+/** Short compared with the steps of `lab up`, but long enough not to load a busy machine. */
 const MIN_INTERVAL_MS = 20;
-/** Bounds the delay after a probe that took long, for example on a busy machine. */
+/** Maximum pause, even after a slow probe. */
 const MAX_INTERVAL_MS = 250;
-/** Factor for timeouts, 1 by default. Emulated machines are slower than real machines and need more time. */
+/** Timeout multiplier, 1 by default. Emulated machines need more time than real ones. */
 const TIMEOUT_SCALE = Math.max(1, Number(process.env.BERTH_TEST_TIMEOUT_SCALE) || 1);
 
 /** Multiplies a timeout of the lab or of a test by BERTH_TEST_TIMEOUT_SCALE. berth's own timeouts do not change. */
@@ -24,10 +24,12 @@ export interface WaitOptions {
 }
 
 /**
- * Polls until `probe` returns a value other than `undefined` and `false`, and returns this value. Pauses for as long as
- * the probe took, so that an expensive probe takes at most half of the time from what it waits for.
+ * Polls until `probe` returns a value other than `undefined` and `false`, and returns that value. Pauses after each
+ * probe for as long as the probe took, so that an expensive probe leaves half of the CPU time to the program it waits
+ * for.
  *
- * @throws LabError LAB_NOT_READY at the deadline. Throws errors of `probe` unless they are retried.
+ * @throws LabError LAB_NOT_READY at the deadline.
+ * @throws errors of `probe`, unless `retryErrors` is set.
  */
 export async function waitUntil<T>(
   probe: () => T | undefined | false | Promise<T | undefined | false>,

@@ -1,12 +1,13 @@
-// Bundles the programs with their dependencies, so that they start fast and need no node_modules.
+// Part of `npm run package`: bundles the programs with their dependencies, so that they start fast without
+// node_modules.
 import { readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import protobuf from "protobufjs";
 import { type Plugin, rolldown } from "rolldown";
 
 /**
- * The files that start a program, by their names in the bundle. The agent starts the ingress process from entry.js
- * beside its own code.
+ * The programs' entry points by their names in the bundle. The agent starts the ingress process from entry.js beside
+ * its own code.
  */
 const ENTRY_POINTS = {
   berth: "packages/cli/bin/berth.js",
@@ -16,7 +17,7 @@ const ENTRY_POINTS = {
 /** Paths of the bundled source files, relative to the repository. */
 export type BundledFiles = readonly string[];
 
-/** Writes the bundle of the compiled packages to a directory, and returns the paths of what it contains. */
+/** Bundles the compiled packages into a directory. Returns the paths of the source files that the bundle contains. */
 export async function writeBundle(repository: string, directory: string): Promise<BundledFiles> {
   const bundle = await rolldown({
     cwd: repository,
@@ -29,7 +30,7 @@ export async function writeBundle(repository: string, directory: string): Promis
       dir: directory,
       format: "esm",
       entryFileNames: "[name].js",
-      // A rebuild of the same sources has the same names.
+      // Named by content, so that a rebuild of the same sources has the same file names.
       chunkFileNames: "[name]-[hash].js",
     });
     const paths = output.flatMap((file) => (file.type === "chunk" ? file.moduleIds : []));
@@ -39,7 +40,7 @@ export async function writeBundle(repository: string, directory: string): Promis
   }
 }
 
-/** Leaves out ssh2, with which dockerode reaches Docker over ssh: berth uses Docker's unix socket only. */
+/** Omits ssh2, which dockerode needs only to reach Docker over SSH. berth uses Docker's unix socket. */
 function withoutSsh(): Plugin {
   const id = "\0without-ssh";
   return {
@@ -49,10 +50,10 @@ function withoutSsh(): Plugin {
   };
 }
 
-/** How etcd3 loads its protocol. */
+/** Matches the call with which etcd3 loads its protocol. */
 const LOAD_PROTOCOL = /loadSync\)\(`\$\{__dirname\}\/\.\.\/proto\/rpc\.proto`/;
 
-/** Puts etcd's protocol into the bundle: etcd3 parses a .proto file beside itself at each start. */
+/** Inlines etcd's protocol into the bundle. etcd3 would otherwise parse a .proto file beside its code at each start. */
 function inlineEtcdProtocol(repository: string): Plugin {
   return {
     name: "inline-etcd-protocol",
@@ -70,7 +71,7 @@ function inlineEtcdProtocol(repository: string): Plugin {
   };
 }
 
-/** Returns a .proto file and its imports as the JSON of protobufjs, with the names that etcd3 expects. */
+/** Converts a .proto file and its imports to protobufjs's JSON, with the field names that etcd3 expects. */
 async function loadProtocol(file: string): Promise<protobuf.INamespace> {
   const root = await new protobuf.Root().load(file, { keepCase: true });
   return root.toJSON();

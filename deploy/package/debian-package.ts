@@ -1,4 +1,5 @@
-// Builds a Debian package and a tar archive from a directory of files. The same commit results in the same bytes.
+// Builds a Debian package or a tar archive from a directory. Builds are reproducible: the same commit gives the same
+// bytes.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
@@ -11,24 +12,28 @@ const run = promisify(execFile);
 const BUILD_TIMEOUT_MS = 10 * 60_000;
 const BYTES_PER_KIB = 1024;
 const SCRIPTS = fileURLToPath(new URL("scripts/", import.meta.url));
-/** Run by dpkg when the package is installed, upgraded and removed. */
+/** Scripts that dpkg runs when the package is installed, upgraded or removed. */
 const MAINTAINER_SCRIPTS = ["postinst", "prerm", "postrm"];
-/** The questions that a script asks through debconf. */
+/** File with the debconf questions that the scripts ask. */
 const TEMPLATES = "templates";
 const MAINTAINER = "berth maintainers <maintainers@berth.invalid>";
 
-/** What Debian has to know about a package. */
+/** A package's metadata, for its control file and changelog. */
 export interface DebianPackage {
   readonly version: string;
-  /** `all` for a package without programs of an architecture. */
+  /** `all` for a package without architecture-dependent programs. */
   readonly architecture: "amd64" | "arm64" | "all";
   readonly depends: readonly string[];
   readonly recommends: readonly string[];
-  /** The modification time of all files, and the date of the release. */
+  /** Modification time of all files, and date of the changelog entry. */
   readonly date: Date;
 }
 
-/** Adds the control files to the directory of a package, and builds it. @param file path of the .deb to write */
+/**
+ * Adds the control files to a package's directory and builds the package.
+ *
+ * @param file path of the .deb to write
+ */
 export async function buildDebianPackage(root: string, details: DebianPackage, file: string): Promise<void> {
   await writeDebianChangelog(root, details);
   await setModes(root);
@@ -54,7 +59,11 @@ export async function buildDebianPackage(root: string, details: DebianPackage, f
   });
 }
 
-/** Packs a directory into a compressed tar archive. @param prefix the directory in the archive */
+/**
+ * Packs a directory into a compressed tar archive.
+ *
+ * @param prefix path of the directory in the archive
+ */
 export async function buildArchive(root: string, prefix: string, date: Date, file: string): Promise<void> {
   await setModes(root);
   const reproducible = [
@@ -89,7 +98,7 @@ Description: container orchestrator for Docker Compose stacks
 `;
 }
 
-/** Returns the list of files whose changes by administrators dpkg keeps. */
+/** Returns the list of configuration files. dpkg keeps an administrator's changes to these files. */
 function conffilesText(paths: readonly string[]): string {
   return paths
     .filter((path) => path.startsWith("etc/"))
@@ -107,7 +116,7 @@ async function writeDebianChangelog(root: string, { version, date }: DebianPacka
   await writeFile(join(root, "usr/share/doc/berth/changelog.Debian.gz"), gzipSync(entry, { level: 9 }));
 }
 
-/** Gives files the modes of Debian, whatever the umask was. */
+/** Sets the file modes that Debian requires, independent of the umask. */
 async function setModes(root: string): Promise<void> {
   for (const entry of await readdir(root, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);

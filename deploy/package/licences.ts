@@ -1,4 +1,4 @@
-// Collects the licences of everything in the package, in the format of Debian's copyright files.
+// Part of `npm run package`: collects the licences of all bundled code into a Debian copyright file.
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BundledFiles } from "./bundle.js";
@@ -6,12 +6,12 @@ import type { BundledFiles } from "./bundle.js";
 const APACHE_NOTICE = `Licensed under the Apache License, Version 2.0. On Debian systems, the text of the license is in
 /usr/share/common-licenses/Apache-2.0.`;
 
-/** The text of the Apache License in the licence of Node.js, which quotes it for one of its libraries. */
+/** Matches the Apache License in the licence file of Node.js, which quotes it for one of its libraries. */
 const APACHE_TEXT = /[ \t]*Apache License\s+Version 2\.0, January 2004[\s\S]*?END OF TERMS AND CONDITIONS/g;
 
 const LICENCE_FILE = /^(license|licence|copying|notice)([.-].*)?$/i;
 
-/** A package whose code is part of berth's package. */
+/** An npm package whose code is in the bundle. */
 interface BundledPackage {
   readonly name: string;
   readonly version: string;
@@ -19,7 +19,11 @@ interface BundledPackage {
   readonly text: string;
 }
 
-/** Returns the text of /usr/share/doc/berth/copyright. @param nodeLicence the licence of Node.js, if it is included */
+/**
+ * Returns the text of /usr/share/doc/berth/copyright.
+ *
+ * @param nodeLicence the licence of Node.js. Undefined if the package does not include Node.js
+ */
 export async function copyrightText(
   repository: string,
   files: BundledFiles,
@@ -57,7 +61,7 @@ export async function copyrightText(
   ].join("\n");
 }
 
-/** Returns the directories of the packages that contain these files. A package can contain others. */
+/** Returns the directories of the npm packages that contain these files. Packages can be nested. */
 function packageDirectories(files: BundledFiles): string[] {
   const directories = files.flatMap((file) => {
     const [match] = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? [];
@@ -77,16 +81,14 @@ async function readPackage(directory: string): Promise<BundledPackage> {
   return { name: String(name), version: String(version), licence: String(license), text };
 }
 
-/**
- * Replaces the Apache License, which Debian has on every host, by a reference to it. Keeps the notices of copyright.
- */
+/** Replaces the Apache License, which every Debian host has, with a reference to it. Keeps the copyright notices. */
 function shorten(text: string): string {
   if (!/Apache License\s+Version 2\.0, January 2004/.test(text)) return text;
   const notices = text.match(/^\s*Copyright .*\d{4}.*$/gm) ?? [];
   return [...notices.map((notice) => notice.trim()), APACHE_NOTICE].join("\n");
 }
 
-/** Indents a text as the body of a field. An empty line is a full stop. */
+/** Indents a text as the body of a field. The format represents an empty line as a full stop. */
 function indent(text: string): string {
   return text
     .trimEnd()

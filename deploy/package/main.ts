@@ -35,7 +35,7 @@ const run = promisify(execFile);
 const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
 const NODE_CACHE = join(REPOSITORY, "node_modules/.cache/node-releases");
 
-/** Programs that the server and the agent run. A host needs etcd only for a server, and Docker only for an agent. */
+/** Packages that every host needs. etcd is recommended for servers, Docker for agents. */
 const DEPENDS = [
   ...["debconf (>= 0.5) | debconf-2.0", "systemd | systemd-standalone-sysusers"],
   ...["iproute2", "iptables", "nftables"],
@@ -81,7 +81,7 @@ async function buildVariant(
   }
 }
 
-/** Returns the help of the commands that parse their own arguments. */
+/** Returns the output of `--help` for commands that parse their own arguments, by command. */
 async function readProgramHelp(): Promise<Map<string, string>> {
   const berth = join(REPOSITORY, "packages/cli/bin/berth.js");
   const texts = await Promise.all(

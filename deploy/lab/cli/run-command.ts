@@ -79,7 +79,7 @@ async function machines(command: Runnable & { kind: "machines" }, signal: AbortS
 async function shell({ lab: name, machine, argv }: Runnable & { kind: "shell" }): Promise<number> {
   const target = findMachine(await openLab(name), machine);
   const [program = "", ...args] = target.commandInside(argv.length > 0 ? argv : [process.env.SHELL ?? "sh"]);
-  // Use the host's own Docker, not the one that the caller's environment selects.
+  // Let Docker commands reach the host's Docker, not the one that the caller's environment selects.
   const { DOCKER_HOST: _host, DOCKER_CONTEXT: _context, ...env } = process.env;
   const child = spawn(program, args, { stdio: "inherit", env });
   return new Promise((resolve, reject) => {
@@ -94,7 +94,7 @@ async function image(
 ): Promise<number> {
   const lab = await openLab(name);
   const clock = startClock();
-  // npm changes the working directory; INIT_CWD is the one in which the user ran it.
+  // npm changes the working directory. INIT_CWD is the directory in which the user ran npm.
   await lab.loadImage(resolvePath(process.env.INIT_CWD ?? "", source), tag, {
     signal,
     onProgress: clock.step,

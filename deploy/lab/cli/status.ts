@@ -6,13 +6,13 @@ import type { LabHost } from "../lab-host.js";
 import type { LabMachine } from "../lab-machine.js";
 import type { LabServer } from "../lab-server.js";
 
-/** One row of `status`. */
+/** One row in the output of `npm run lab -- status`. */
 export interface MachineStatus {
   readonly name: string;
   readonly address: string;
-  /** `partitioned`: up, but without network. */
+  /** `partitioned`: up, but disconnected from the network. */
   readonly state: "up" | "down" | "partitioned";
-  /** Names of the lab's daemons that run on the machine. */
+  /** Comma-separated names of the daemons that run on the machine. */
   readonly runs: string;
   readonly containers: number;
 }
@@ -65,7 +65,7 @@ async function readStatus(
 
 /** Prints the progress of a command. */
 export interface Clock {
-  /** Prints a completed step with the seconds since the start. */
+  /** Prints a completed step with the seconds since the command started. */
   readonly step: (text: string) => void;
 }
 
