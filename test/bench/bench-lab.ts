@@ -11,20 +11,20 @@ const HOSTS = 3;
 /** A lab with three Docker hosts and berth, and an image that Docker Swarm can run too. */
 export interface BerthLab extends BenchContext {
   readonly lab: Lab;
-  /** Docker of each host. */
+  /** Clients for the hosts' Docker daemons. */
   readonly apis: readonly DockerApi[];
-  /** Present on every host, and in a registry in which Swarm can look up its digest. */
+  /** Name of the image. It is present on every host, and in a registry where Swarm looks up its digest. */
   readonly image: string;
   readonly stacks: BerthStacks;
 }
 
-/** The same lab with Docker Swarm on its hosts. */
+/** A {@link BerthLab} whose hosts also run Docker Swarm. */
 export interface BerthAndSwarmLab extends BerthLab {
   readonly swarm: Swarm;
 }
 
-export interface StageOptions {
-  /** Part of the lab's name, one letter. */
+export interface BerthLabOptions {
+  /** One letter that becomes part of the lab's name. */
   readonly tag: string;
   /** Number of hosts that run a server. Undefined for one server on a separate machine. */
   readonly servers?: number;
@@ -32,14 +32,14 @@ export interface StageOptions {
 
 /** Creates a lab with berth and Swarm for `use`, and removes it afterwards. */
 export function withBerthAndSwarmLab<T>(
-  { swarmManagers, ...options }: StageOptions & { readonly swarmManagers: number },
+  { swarmManagers, ...options }: BerthLabOptions & { readonly swarmManagers: number },
   context: BenchContext,
-  use: (arena: BerthAndSwarmLab) => Promise<T>,
+  use: (lab: BerthAndSwarmLab) => Promise<T>,
 ): Promise<T> {
-  return withBerthLab(options, context, async (stage) => {
-    const swarm = await Swarm.create(stage.lab, swarmManagers, context.signal);
+  return withBerthLab(options, context, async (berthLab) => {
+    const swarm = await Swarm.create(berthLab.lab, swarmManagers, context.signal);
     try {
-      return await use({ ...stage, swarm });
+      return await use({ ...berthLab, swarm });
     } finally {
       swarm.close();
     }
@@ -48,9 +48,9 @@ export function withBerthAndSwarmLab<T>(
 
 /** Creates a lab with berth for `use`, and removes it afterwards. */
 export async function withBerthLab<T>(
-  { tag, servers }: StageOptions,
+  { tag, servers }: BerthLabOptions,
   context: BenchContext,
-  use: (stage: BerthLab) => Promise<T>,
+  use: (lab: BerthLab) => Promise<T>,
 ): Promise<T> {
   const { signal } = context;
   return withBenchLab({ tag, hosts: HOSTS, hasBerth: true, servers }, context, async (lab) => {

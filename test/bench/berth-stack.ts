@@ -11,7 +11,7 @@ import { createFailoverClient, type FailoverClient } from "../../packages/cli/sr
 
 const READY_TIMEOUT_MS = 60_000;
 
-/** Returns the label of the containers of one stack. */
+/** Returns the label that marks the containers of a stack. */
 export const berthLabel = (stack: string): string => `berth.stack=${stack}`;
 
 export interface BenchService {
@@ -20,11 +20,11 @@ export interface BenchService {
   /** Compose's `PUBLISHED:TARGET`. */
   readonly ports?: readonly string[];
   readonly hostname?: string;
-  /** Names of existing secrets, with their paths in the containers. */
+  /** Names of existing secrets, mapped to their paths in the containers. */
   readonly secrets?: Readonly<Record<string, string>>;
 }
 
-/** Stacks on a lab: deployed with the command line, as a user does, and observed over the API. */
+/** Deploys stacks on a lab with the CLI, as a user does, and observes them through the API. */
 export class BerthStacks {
   readonly #lab: Lab;
   readonly #control: FailoverClient;
@@ -46,7 +46,7 @@ export class BerthStacks {
     return new BerthStacks(lab, createFailoverClient([serverAt(first), ...others.map(serverAt)]));
   }
 
-  /** `berth stack deploy --detach`: resolves when the control plane has accepted the stack. */
+  /** Runs `berth stack deploy --detach`. Resolves once the control plane has accepted the stack. */
   async deploy(
     stack: string,
     services: Readonly<Record<string, BenchService>>,
@@ -66,7 +66,7 @@ export class BerthStacks {
     await this.#berth(["stack", "rm", stack], signal);
   }
 
-  /** Returns whether the stack has any service. */
+  /** Returns whether the stack has services. */
   async exists(stack: string, signal: AbortSignal): Promise<boolean> {
     const { services } = await this.#control.calls.listServices({ stack }, { signal });
     return services.length > 0;
@@ -78,8 +78,8 @@ export class BerthStacks {
     return services.reduce((sum, service) => sum + service.running, 0);
   }
 
-  /** Returns the failures of the stack's tasks that placement counts against their nodes. */
-  async countedFailures(stack: string, signal: AbortSignal): Promise<readonly string[]> {
+  /** Returns a description of each task failure that placement counts against the task's node. */
+  async describeNodeFailures(stack: string, signal: AbortSignal): Promise<readonly string[]> {
     const { tasks } = await this.#control.calls.listTasks({ stack, service: "", node: "" }, { signal });
     return tasks.flatMap(({ id, nodeId, status }) => {
       const { state = TaskState.UNSPECIFIED, stoppedExternally, message } = status ?? {};
@@ -108,7 +108,7 @@ export class BerthStacks {
   }
 }
 
-/** Returns a Compose file as JSON, which is YAML too. */
+/** Returns a Compose file in JSON, which is a subset of YAML. */
 function composeOf(services: Readonly<Record<string, BenchService>>): string {
   const names = Object.values(services).flatMap(({ secrets = {} }) => Object.keys(secrets));
   const entries = Object.entries(services).map(([name, { replicas, secrets = {}, ...others }]) => [

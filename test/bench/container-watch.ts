@@ -15,19 +15,19 @@ export interface WaitLimits {
 export interface ContainerWatch {
   /** Returns the number of running containers on all watched hosts. */
   readonly count: () => number;
-  /** Returns the start times of containers since the watch began, in milliseconds since the epoch, in order. */
+  /** Returns the start times of containers since the watch began, sorted, in milliseconds since the epoch. */
   readonly startsMs: () => readonly number[];
   /**
-   * Waits for `count` running containers, and confirms the number with the daemons' lists.
-   * Resolves with the time at which that many ran first, in milliseconds since the epoch.
+   * Waits for `count` running containers, and confirms the number with the daemons' container lists. Returns the time
+   * at which that many were first running, in milliseconds since the epoch.
    */
   readonly reach: (count: number, limits: WaitLimits) => Promise<number>;
   readonly close: () => void;
 }
 
 /**
- * Counts running containers with a label from the events of the daemons. This is exact to the millisecond, and avoids the
- * load that polling would put on the daemons.
+ * Counts running containers with a label from the daemons' events. This is accurate to the millisecond, and spares the
+ * daemons the load of polling.
  */
 export async function watchContainers(apis: readonly DockerApi[], label: string): Promise<ContainerWatch> {
   const closed = new AbortController();
@@ -66,7 +66,7 @@ export async function watchContainers(apis: readonly DockerApi[], label: string)
   };
 }
 
-/** Waits until no container with the label is left, including stopped ones. */
+/** Waits until no containers with the label are left, not even stopped ones. */
 export async function waitUntilGone(
   apis: readonly DockerApi[],
   label: string,
@@ -96,7 +96,7 @@ export async function removeAll(
   }
 }
 
-/** Waits until exactly `count` containers with the label run. */
+/** Waits until exactly `count` containers with the label are running. */
 export async function waitUntilRunning(
   apis: readonly DockerApi[],
   label: string,
@@ -116,7 +116,7 @@ async function runningIds(api: DockerApi, label: string): Promise<string[]> {
   return list.map(({ Id }) => Id);
 }
 
-/** Follows the events until the watch is closed or the host is lost. Both end the stream with an error. */
+/** Applies events until the watch is closed or the host is lost, both of which end the stream with an error. */
 function follow(events: AsyncIterable<ContainerEvent>, apply: (event: ContainerEvent) => void): void {
   const read = async (): Promise<void> => {
     for await (const event of events) apply(event);

@@ -2,7 +2,7 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { createInterface } from "node:readline";
 
 const API_VERSION = "v1.41";
-/** Sixteen concurrent starts on a busy disk take some seconds each. */
+/** Sixteen concurrent container starts on a busy disk take several seconds each. */
 const CALL_TIMEOUT_MS = 60_000;
 const MAX_SOCKETS = 32;
 
@@ -11,7 +11,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A minimal client of Docker's HTTP API, so that the client costs little time. */
+/** A minimal client for Docker's HTTP API. Its own overhead would distort the measurements. */
 export class DockerApi {
   readonly socketPath: string;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS });
@@ -20,7 +20,7 @@ export class DockerApi {
     this.socketPath = socketPath;
   }
 
-  /** @throws Error with the daemon's message when it answers 400 or above. */
+  /** @throws Error with the daemon's message if the status is 400 or above. */
   async call<T = unknown>(method: string, path: string, options: CallOptions = {}): Promise<T> {
     const payload = options.body === undefined ? undefined : JSON.stringify(options.body);
     const signal = anyOf(AbortSignal.timeout(CALL_TIMEOUT_MS), options.signal);
@@ -36,7 +36,7 @@ export class DockerApi {
     return this.call<T>("GET", path, { signal });
   }
 
-  /** Returns the parsed lines of a streaming reply. Resolves when the reply begins. */
+  /** Returns the parsed lines of a streaming response. Resolves once the response begins. */
   async stream<T>(path: string, signal: AbortSignal): Promise<AsyncIterable<T>> {
     const response = await this.#send({ method: "GET", path, payload: undefined, signal });
     return parseLines<T>(response);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
 import { type Figure, meetsGoal, numberText, type Report } from "./report.js";
 
-/** The reports that the table in the README is made from, one file a benchmark. */
+/** Directory with the reports from which the table in the README is generated, one file per benchmark. */
 export const FIGURES_DIR = join(REPO_ROOT, "docs/figures");
 const README = join(REPO_ROOT, "README.md");
 const BEGIN = "<!-- figures:begin -->";
@@ -12,9 +12,9 @@ const END = "<!-- figures:end -->";
 interface Row {
   readonly what: string;
   readonly bench: string;
-  /** Names of the figures, shown one after the other. A pattern stands for the worst of all figures that match. */
+  /** Names of the figures to show, in order. A pattern selects the worst of the figures that match. */
   readonly figures: readonly (string | RegExp)[];
-  /** Key of the peer to show, and its name in the table. */
+  /** Key of the peer to show, and the peer's name in the table. */
   readonly peer?: readonly [key: string, name: string];
 }
 
@@ -138,7 +138,11 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-/** Writes the figure table into the README, from the stored reports. @throws Error when the README has no markers */
+/**
+ * Updates the figure table in the README from the stored reports.
+ *
+ * @throws Error if the README has no markers
+ */
 export function updateReadme(): void {
   const readme = readFileSync(README, "utf8");
   const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
@@ -150,7 +154,7 @@ export function updateReadme(): void {
   writeFileSync(README, `${readme.slice(0, begin + BEGIN.length)}\n${table}${readme.slice(end)}`);
 }
 
-/** Returns the table as Markdown, without the rows of benchmarks that have no report. */
+/** Returns the table in Markdown. Omits the rows of benchmarks without a report. */
 export function figureTable(reportOf: (bench: string) => Report | undefined): string {
   const rows = ROWS.flatMap((row) => {
     const report = reportOf(row.bench);
@@ -170,7 +174,7 @@ function rowText({ what, figures: names, peer }: Row, { figures, commit }: Repor
   return `| ${[what, `**${values.join(" / ")}**`, peerCell, goal, `\`${commit}\``].join(" | ")} |`;
 }
 
-/** Returns the figure of that name, or the worst of all that match the pattern. */
+/** Returns the figure with this name, or the worst of those that match the pattern. */
 function select(figures: readonly Figure[], name: string | RegExp): Figure | undefined {
   if (typeof name === "string") return figures.find((figure) => figure.name === name);
   const matches = figures.filter((figure) => name.test(figure.name));
@@ -184,7 +188,7 @@ function peerText({ peer, unit }: Figure, key: string): string | undefined {
   return value === undefined ? undefined : valueText(value, unit);
 }
 
-/** "≤ 2 s", with ", missed" when the figure does not reach it. */
+/** Returns the goal, such as "≤ 2 s", followed by ", missed" if the figure does not meet it. */
 function goalCell(figure: Figure): string {
   if (figure.goal === undefined) return "";
   const sign = figure.goal.kind === "at-least" ? "≥" : "≤";

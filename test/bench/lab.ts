@@ -5,11 +5,11 @@ import { REPO_ROOT } from "../../deploy/lab/paths.js";
 import type { BenchContext } from "./run-bench.js";
 
 const HELLO_SOURCE = join(REPO_ROOT, "deploy/images/hello");
-/** The addresses of labs, whose registry uses plain HTTP. */
+/** Address range of all labs. Docker accepts a registry without TLS there. */
 const LAB_NETWORK = "10.0.0.0/8";
 
 export interface BenchLabOptions {
-  /** Part of the lab's name, one letter: names of labs are short. */
+  /** One letter that becomes part of the lab's name. */
   readonly tag: string;
   readonly hosts: number;
   readonly hasBerth: boolean;
@@ -18,8 +18,8 @@ export interface BenchLabOptions {
 }
 
 /**
- * Creates a lab for `use` and removes it afterwards. Its name marks it as a test lab: if the benchmark is killed, the next
- * lab on this machine removes it.
+ * Creates a lab for `use` and removes it afterwards. The name marks it as a test lab, so that the next `createLab` on
+ * this machine removes it if the benchmark is killed.
  */
 export async function withBenchLab<T>(
   { tag, hosts, hasBerth, servers }: BenchLabOptions,
@@ -44,7 +44,7 @@ export async function withBenchLab<T>(
   }
 }
 
-/** Loads the image of all replicas: a static busybox that serves one page on port 80. */
+/** Loads the image that all replicas use: a static BusyBox that serves one page on port 80. */
 export async function loadHello(lab: Lab, tag: string): Promise<void> {
   await lab.loadImage(HELLO_SOURCE, tag);
 }

@@ -3,9 +3,9 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const TICK_MS = 4;
-/** Connections to open at once after the generator itself was delayed. More would be a burst. */
+/** Maximum number of connections to catch up on after a delay of the generator itself. More would be a burst. */
 const MAX_BURST = 25;
-/** About an hour of load. Later results are not recorded. */
+/** About an hour of load. Further results are not recorded. */
 const MAX_RESULTS = 2_000_000;
 const REQUEST_ONCE = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
 const REQUEST_KEPT = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
@@ -13,18 +13,18 @@ const REQUEST_KEPT = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";
 export interface Target {
   readonly address: string;
   readonly port: number;
-  /** From the attempt to connect to the end of the reply. */
+  /** Timeout from the connection attempt to the end of the reply. */
   readonly timeoutMs: number;
 }
 
 export interface LoadOptions extends Omit<Target, "address"> {
-  /** Used in turn. */
+  /** Target addresses, used in turn. */
   readonly addresses: readonly string[];
   /** New connections per second, each for one request. */
   readonly perSecond: number;
-  /** Clients that keep their connection and send a request every `everyMs`. */
+  /** Clients that keep their connections open and each send a request every `everyMs`. */
   readonly kept?: { readonly clients: number; readonly everyMs: number };
-  /** Called for each request that was answered with status 200. */
+  /** Called for each reply with status 200. */
   readonly onReply?: (reply: Reply) => void;
 }
 
@@ -39,22 +39,22 @@ export interface RequestResult {
   /** Milliseconds since the epoch. */
   readonly sentAtMs: number;
   /**
-   * From the attempt to connect to the end of the reply. The handshake alone proves nothing: a proxy accepts before it has
-   * connected to an endpoint.
+   * Time from the connection attempt to the end of the reply. The handshake alone proves nothing, because a proxy
+   * accepts connections before it has connected to an endpoint.
    */
   readonly latencyMs: number;
-  /** The error code or reason; empty when the request was answered with status 200. */
+  /** Error code or reason. Empty if the reply had status 200. */
   readonly failure: string;
 }
 
 export interface LoadResult {
   readonly results: readonly RequestResult[];
-  /** Requests that a kept client sent again, since the server had closed the idle connection. */
+  /** Number of requests that clients sent again because the server had closed the idle connection. */
   readonly resent: number;
 }
 
 export interface Load {
-  /** Sends no more requests, waits for those in flight, and returns all results in the order in which they ended. */
+  /** Stops sending, waits for the requests in flight, and returns all results in the order of completion. */
   readonly stop: () => Promise<LoadResult>;
 }
 
@@ -98,7 +98,7 @@ export function requestOnce(target: Target): Promise<RequestResult & { readonly 
   });
 }
 
-/** Opens connections at a constant rate until the signal fires. Resolves when no request is in flight. */
+/** Opens connections at a constant rate until the signal is aborted. Resolves once no request is in flight. */
 async function openConnections(
   { addresses, port, timeoutMs, perSecond, onReply }: LoadOptions,
   record: (result: RequestResult) => void,
@@ -125,8 +125,8 @@ async function openConnections(
 }
 
 /**
- * Sends a request on the same connection every `everyMs` until the signal fires. As every HTTP client does, it sends a
- * request again on a new connection when the server closed the idle one before the first byte of the reply.
+ * Sends a request on the same connection every `everyMs` until the signal is aborted. Like every HTTP client, retries
+ * on a new connection if the server closed the idle one before the first byte of the reply.
  */
 async function runKeptClient(
   options: LoadOptions & { readonly index: number; readonly everyMs: number },
@@ -162,7 +162,7 @@ interface Outcome {
   readonly connection: KeptConnection;
   readonly failure: string;
   readonly body: string;
-  /** Whether any byte of the reply has arrived. */
+  /** Whether the first byte of the reply has arrived. */
   readonly hasReply: boolean;
 }
 
@@ -170,7 +170,7 @@ async function exchange(connection: KeptConnection, request: string): Promise<Ou
   return { connection, ...(await connection.send(request)) };
 }
 
-/** An HTTP/1.1 connection with one request at a time. */
+/** An HTTP/1.1 connection that carries one request at a time. */
 class KeptConnection {
   readonly #socket: Socket;
   readonly #timeoutMs: number;
@@ -217,7 +217,7 @@ class KeptConnection {
   }
 }
 
-/** Parses a complete reply; undefined while bytes are missing. */
+/** Parses a complete reply. Returns undefined while bytes are missing. */
 function parseReply(received: string): { readonly status: number; readonly body: string } | undefined {
   const headEnd = received.indexOf("\r\n\r\n");
   if (headEnd < 0) return undefined;

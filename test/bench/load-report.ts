@@ -5,13 +5,15 @@ import { median } from "./report.js";
 const MAX_DETAILS = 4;
 
 export interface Failures {
-  /** Sent after the fault: these should have been answered. */
+  /** Requests that were sent after the fault and should have succeeded. */
   readonly failed: readonly RequestResult[];
-  /** Requests in flight when a process or host was killed. No proxy can save those that the victim handled. */
+  /**
+   * Requests that were in flight when a process or host was killed. No proxy can save those that the victim handled.
+   */
   readonly severed: readonly RequestResult[];
 }
 
-/** Separates failures that nothing excuses from those of requests in flight when something was killed. */
+/** Separates inexcusable failures from those of requests that were in flight when a process or host was killed. */
 export function failuresOf(results: readonly RequestResult[], severedAtMs: number): Failures {
   const failures = results.filter(({ failure }) => failure !== "");
   return {
@@ -20,7 +22,7 @@ export function failuresOf(results: readonly RequestResult[], severedAtMs: numbe
   };
 }
 
-/** Returns the slowest answered request on a new connection. */
+/** Returns the slowest successful request on a new connection. */
 export function slowestConnection(results: readonly RequestResult[]): RequestResult | undefined {
   let slowest: RequestResult | undefined;
   for (const result of results) {
@@ -32,11 +34,14 @@ export function slowestConnection(results: readonly RequestResult[]): RequestRes
 
 export interface LoadSummaryOptions {
   readonly severedAtMs: number;
-  /** Times are shown relative to this. */
+  /** Origin of the times in the summary, in milliseconds since the epoch. */
   readonly originMs: number;
 }
 
-/** `900 requests, 2 failed (ECONNREFUSED, new, at 0.21 s), 1 severed, slowest 231 ms (sent at 0.30 s), median 1.2 ms` */
+/**
+ * Returns a summary such as `900 requests, 2 failed (ECONNREFUSED, new, at 0.21 s), 1 severed, slowest 231 ms (sent at
+ * 0.30 s), median 1.2 ms`
+ */
 export function describeLoad(
   results: readonly RequestResult[],
   { severedAtMs, originMs }: LoadSummaryOptions,

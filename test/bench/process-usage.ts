@@ -4,13 +4,13 @@ import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { listProcesses, type ProcessRef, readNamespace } from "../../deploy/lab/processes.js";
 
-/** The unit in which the kernel reports CPU times, independent of its own tick. */
+/** Unit of the CPU times in /proc (USER_HZ), which does not depend on the kernel's own tick. */
 const TICKS_PER_SECOND = 100;
 const KIB = 1_024;
 
-/** Programs that start containers: shims, runc, hooks. Most of them run for milliseconds. */
+/** Key of the programs that start containers: shims, runc, hooks. Most run only for milliseconds. */
 const STARTERS = "starters";
-/** Programs that the agent and the ingress process run: ip, bridge, nft. */
+/** Keys of the programs that the agent and the ingress process run: ip, bridge, nft. */
 const HELPERS: Readonly<Partial<Record<string, string>>> = {
   agent: "agent's programs",
   ingress: "ingress's programs",
@@ -18,20 +18,24 @@ const HELPERS: Readonly<Partial<Record<string, string>>> = {
 
 interface CpuTimes {
   readonly own: number;
-  /** Time of the children that have exited, and of theirs. */
+  /** CPU time of children that have exited, including their descendants. */
   readonly endedChildren: number;
 }
 
 export interface ProcessUsage {
-  /** User and system time since the start of the process. */
+  /** User and system time since the process started. */
   readonly cpuSeconds: number;
-  /** Pages of the process that are in memory. */
+  /** Resident memory, counting shared pages in full. */
   readonly rssBytes: number;
-  /** The same, with shared pages, such as the code of Node.js, divided among the processes that map them. */
+  /** Resident memory, with shared pages such as the code of Node.js divided among the processes that map them. */
   readonly pssBytes: number;
 }
 
-/** Returns the memory and CPU time of a process. @throws when it has exited */
+/**
+ * Returns the memory and CPU time of a process.
+ *
+ * @throws Error if the process has exited
+ */
 export function usageOf({ pid }: Pick<ProcessRef, "pid">): ProcessUsage {
   const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -43,8 +47,8 @@ export function usageOf({ pid }: Pick<ProcessRef, "pid">): ProcessUsage {
 }
 
 /**
- * Returns the CPU time that each kind of program has used so far, on all hosts of a lab. Unlike wall time, it hardly
- * depends on what else the machine does.
+ * Returns the CPU time that each kind of program has used so far on all hosts of a lab. Unlike wall-clock time, it
+ * hardly depends on the machine's other work.
  */
 export function cpuByProgram(lab: Lab): ReadonlyMap<string, number> {
   const used = new Map<string, number>();
@@ -69,7 +73,7 @@ export function cpuByProgram(lab: Lab): ReadonlyMap<string, number> {
   return used;
 }
 
-/** Returns the seconds used between two results of {@link cpuByProgram}. */
+/** Returns the CPU seconds used between two results of {@link cpuByProgram}. */
 export function cpuSince(
   before: ReadonlyMap<string, number>,
   after: ReadonlyMap<string, number>,
@@ -77,14 +81,14 @@ export function cpuSince(
   return new Map([...after].map(([program, seconds]) => [program, seconds - (before.get(program) ?? 0)]));
 }
 
-/** Returns the processes in Docker's PID namespace: all of the host except those in containers. */
+/** Returns the processes in dockerd's PID namespace: all processes of the host except those in containers. */
 function allProcesses(host: LabHost): readonly ProcessRef[] {
   const [dockerd] = host.processes("dockerd");
   const namespace = dockerd && readNamespace(dockerd.pid, "pid");
   return namespace === undefined ? [] : listProcesses("pid", namespace);
 }
 
-/** Returns zeros for a process that has exited meanwhile. */
+/** Returns zeros if the process has exited meanwhile. */
 function timesNowOf({ pid }: ProcessRef): CpuTimes {
   try {
     return cpuTimesOf(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -113,7 +117,9 @@ function kibOf(rollup: string, key: string): number {
   return Number(value);
 }
 
-/** Returns the resident memory of a child process. `ip netns exec` becomes the program that it runs. */
+/**
+ * Returns the resident memory of a child process. Also works with `ip netns exec`, which becomes the program it runs.
+ */
 export function residentBytes({ pid }: ChildProcess): number {
   return kibOf(readFileSync(`/proc/${pid}/status`, "utf8"), "VmRSS") * KIB;
 }

@@ -3,7 +3,9 @@ import { writeFileSync } from "node:fs";
 import { arch, cpus, release, totalmem, type } from "node:os";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
 
-/** The value that a figure has to reach: `at-least` for throughput and ratios, `at-most` for times, memory and failures. */
+/**
+ * The value that a figure must reach: `at-least` for throughput and ratios, `at-most` for times, memory and failures.
+ */
 export interface Goal {
   readonly kind: "at-least" | "at-most";
   readonly value: number;
@@ -16,7 +18,7 @@ export interface Figure {
   readonly value: number;
   readonly unit: string;
   readonly goal?: Goal;
-  /** Results of other programs in the same run, by name and in the unit of the figure. */
+  /** Results of other programs in the same run, by name, in the figure's unit. */
   readonly peer?: Readonly<Record<string, number>>;
   readonly runs: readonly number[];
 }
@@ -35,12 +37,16 @@ export interface Machine {
 export interface Report {
   readonly bench: string;
   readonly machine: Machine;
-  /** The commit that was measured; ends in "-dirty" when the work tree had changes. */
+  /** The measured commit. Ends in "-dirty" if the work tree had changes. */
   readonly commit: string;
   readonly figures: readonly Figure[];
 }
 
-/** Returns the middle value, or the mean of the two middle ones. @throws RangeError on an empty list */
+/**
+ * Returns the middle value, or the mean of the two middle values.
+ *
+ * @throws RangeError if there are no values
+ */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const upper = sorted[Math.floor(sorted.length / 2)];
@@ -54,7 +60,7 @@ export function figureOf(figure: Omit<Figure, "value">): Figure {
   return { ...figure, value: median(figure.runs) };
 }
 
-/** Returns the figure with its worst run as the value: a median would hide what must never happen. */
+/** Returns a figure whose value is its worst run. For events that must never happen, which a median would hide. */
 export function worstOf(figure: Omit<Figure, "value">): Figure {
   return { ...figure, value: Math.max(...figure.runs) };
 }
@@ -79,7 +85,7 @@ export function currentCommit(): string {
   return status === 0 ? stdout.trim() : "unknown";
 }
 
-/** Returns whether the figure reaches its goal; undefined without a goal. */
+/** Returns whether the figure meets its goal, or undefined if it has no goal. */
 export function meetsGoal(figure: Figure): boolean | undefined {
   if (figure.goal === undefined) return undefined;
   return figure.goal.kind === "at-least"
@@ -107,7 +113,7 @@ export function printTable(
     figure.name,
     `${numberText(figure.value)} ${figure.unit}`,
     figure.goal === undefined ? "" : goalText(figure.goal),
-    verdictOf(figure),
+    goalResult(figure),
     Object.entries(figure.peer ?? {})
       .map(([name, value]) => `${name} ${numberText(value)}`)
       .join(", "),
@@ -130,18 +136,21 @@ export function goalText(goal: Goal): string {
   return `${goal.kind === "at-least" ? ">=" : "<="} ${goal.value}`;
 }
 
-function verdictOf(figure: Figure): string {
+function goalResult(figure: Figure): string {
   const met = meetsGoal(figure);
   if (met === undefined) return "";
   return met ? "met" : "missed";
 }
 
-/** Returns three significant digits below 100, and whole numbers above. */
+/** Formats a number with three significant digits below 100, and as a whole number from 100. */
 export function numberText(value: number): string {
   return Math.abs(value) >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
 }
 
-/** Some programs print their version on stderr, or exit with an error after it. */
+/**
+ * Returns the first line of a command's output. Some programs print their version to stderr, or then exit with an
+ * error.
+ */
 function firstLineOf([program = "", ...args]: readonly string[]): string {
   const { stdout, stderr } = spawnSync(program, args, { encoding: "utf8" });
   return `${stdout ?? ""}${stderr ?? ""}`.split("\n")[0]?.trim() || `${program} (version unknown)`;

@@ -1,4 +1,4 @@
-// Runs all benchmarks one after the other and stores a report of each.
+// `npm run bench -- all`: runs benchmarks one after another and stores their reports.
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -10,8 +10,8 @@ import { FIGURES_DIR, updateReadme } from "./figure-table.js";
 const USAGE = `usage: npm run bench -- all [NAME...] [--runs N] [--smoke] [--update-docs]
 
   NAME           run only these benchmarks
-  --runs N       how often to measure each figure
-  --smoke        use the smallest sizes: shows that the benchmarks work
+    --runs N       number of measurements per figure
+  --smoke        use the smallest sizes, which only show that the benchmarks work
   --update-docs  store the reports in docs/figures instead of bench-results, and update the table in README.md`;
 
 const BENCH_DIR = fileURLToPath(new URL(".", import.meta.url));
@@ -53,12 +53,12 @@ async function main(): Promise<number> {
 }
 
 let isInterrupted = false;
-// The terminal sends Ctrl-C to the benchmark too. It cleans up before it exits.
+// The terminal also sends Ctrl-C to the benchmark, which cleans up before it exits.
 process.on("SIGINT", () => {
   isInterrupted = true;
 });
 
-/** Returns the exit code of the benchmark. */
+/** Runs a benchmark and returns its exit code. */
 function runOne(name: string, args: readonly string[]): Promise<number> {
   const argv = ["--import", "tsx", join(BENCH_DIR, name, "main.ts"), ...args];
   const child = spawn(process.execPath, argv, { stdio: "inherit" });

@@ -10,33 +10,35 @@ import {
 
 const DEFAULT_RUNS = 3;
 const MAX_RUNS = 100;
-/** The exit code that shells report for a program that Ctrl-C ended. */
+/** Exit code that shells report for a program that was interrupted with Ctrl-C. */
 const INTERRUPTED_EXIT_CODE = 130;
 
 export interface BenchContext {
   /** Number of measurements of each figure. */
   readonly runs: number;
-  /** Whether to use the smallest size, which shows that the benchmark works; its figures mean nothing. */
+  /** Whether to use the smallest size. It only shows that the benchmark works; its figures are meaningless. */
   readonly isSmoke: boolean;
-  /** The values of the benchmark's own options. */
+  /** Values of the options that only this benchmark has. */
   readonly options: Readonly<Record<string, string | undefined>>;
-  /** Fires on Ctrl-C: the benchmark then stops and cleans up. */
+  /** Aborted on Ctrl-C. The benchmark then stops and cleans up. */
   readonly signal: AbortSignal;
-  /** Prints one line to stderr: stdout has only the table. */
+  /** Prints a line to stderr. Only the table goes to stdout. */
   readonly progress: (line: string) => void;
 }
 
 export interface Bench {
   readonly name: string;
-  /** Maps the name of a program to the command line that prints its version. */
+  /** The programs that the benchmark runs, mapped to the command lines that print their versions. */
   readonly programs: Readonly<Record<string, readonly string[]>>;
-  /** Options of this benchmark only: maps the name to a placeholder for the usage line. */
+  /** Options that only this benchmark has, mapped to the placeholders of their values in the usage line. */
   readonly options?: Readonly<Record<string, string>>;
   readonly defaultRuns?: number;
   readonly measure: (context: BenchContext) => Promise<readonly Figure[]>;
 }
 
-/** Runs a benchmark: parses its options, handles Ctrl-C, and prints the table and JSON. Returns the exit code. */
+/**
+ * Runs a benchmark: parses options, handles Ctrl-C, prints the table and writes the JSON report. Returns the exit code.
+ */
 export async function runBench(bench: Bench, argv: readonly string[]): Promise<number> {
   const options = parseOptions(bench, argv);
   if (typeof options === "string") {
@@ -69,7 +71,7 @@ interface Options extends Pick<BenchContext, "runs" | "isSmoke" | "options"> {
   readonly json: string | undefined;
 }
 
-/** Returns the error message when an option is invalid. */
+/** Parses the command line. Returns an error message if an option is invalid. */
 function parseOptions(
   { options = {}, defaultRuns = DEFAULT_RUNS }: Bench,
   argv: readonly string[],

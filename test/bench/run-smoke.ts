@@ -1,7 +1,7 @@
 import { execFile, spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** Runs a benchmark in its smallest size. Returns its exit code, and its output on both streams. */
+/** Runs a benchmark in its smallest size. Returns its exit code, and stdout followed by stderr. */
 export function runSmoke(name: string): Promise<{ readonly code: number | string; readonly output: string }> {
   const main = fileURLToPath(new URL(`${name}/main.ts`, import.meta.url));
   return new Promise((resolve) => {

@@ -3,13 +3,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BenchContext } from "./run-bench.js";
 
 const SAMPLE_MS = 500;
-/** A machine with other work is never idle: the measurement starts anyway. */
+/** Longest wait. A machine with other work never becomes idle, so the measurement then starts anyway. */
 const GIVE_UP_MS = 15_000;
 const QUIET_BUSY_SHARE = 0.1;
 
 /**
- * Waits until the machine is idle: exits, disk flushes and garbage collection of the last measurement are over. Does
- * nothing in the smallest size, whose figures mean nothing, and which runs beside other tests.
+ * Waits until the machine is idle, so that exits, disk flushes and garbage collection after the last measurement do not
+ * affect the next. Does nothing in a smoke run, whose figures are meaningless and which runs beside other tests.
  */
 export async function waitUntilIdle(
   { signal, isSmoke }: Pick<BenchContext, "signal" | "isSmoke">,

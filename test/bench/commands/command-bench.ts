@@ -29,12 +29,13 @@ const TRANSFERS: readonly Transfer[] = [
   "port-forward",
 ];
 
-/** The service with the file that is copied. */
+/** Name of the service whose task contains the copied file. */
 const SERVICE = "bench";
 const PORT = 9_000;
 const DIRECTORY = "/www";
 const FILE = `${DIRECTORY}/data`;
-const ATTACHED = "bench-attached";
+/** Name of the one-off task that `berth attach` is measured with. */
+const ATTACHED_TASK = "bench-attached";
 
 export interface CommandBenchOptions {
   readonly lab: Lab;
@@ -43,7 +44,7 @@ export interface CommandBenchOptions {
   readonly signal: AbortSignal;
 }
 
-/** Runs the same transfers and starts with berth's and with Docker's command line, on the first host of a lab. */
+/** Runs the same transfers and container starts with the berth CLI and the Docker CLI, on the first host of a lab. */
 export class CommandBench {
   readonly transfers = TRANSFERS;
   readonly #options: CommandBenchOptions;
@@ -56,7 +57,7 @@ export class CommandBench {
     this.#containerId = containerId;
   }
 
-  /** Creates a task with a file of the size, which it also serves on a port. */
+  /** Creates a service whose task has a file of `options.bytes` bytes and serves it over HTTP. */
   static async start(options: CommandBenchOptions): Promise<CommandBench> {
     const { lab, image, bytes, signal } = options;
     const mebibytes = bytes / 1024 ** 2;
@@ -76,12 +77,12 @@ export class CommandBench {
     await succeed(lab, [...create, script], signal);
     const { stdout } = await succeed(lab, ["ps", "-f", `service=${SERVICE}`, "-o", "json"], signal);
     const [task] = JSON.parse(stdout) as { readonly containerId: string }[];
-    if (task === undefined) throw new Error("the task does not run");
+    if (task === undefined) throw new Error(`service ${SERVICE} has no task`);
     await waitForFile(lab, bytes, signal);
     return new CommandBench(options, await mkdtemp(join(tmpdir(), "berth-bench-")), task.containerId);
   }
 
-  /** Returns the seconds that one transfer took. */
+  /** Runs one transfer and returns how many seconds it took. */
   async transfer(transfer: Transfer): Promise<number> {
     const { image, bytes } = this.#options;
     const local = join(this.#directory, "file");
@@ -108,7 +109,7 @@ export class CommandBench {
     }
   }
 
-  /** Returns the times of containers that end at once, in turn, in ms. */
+  /** Runs a container that exits at once, alternately with berth and Docker. Returns the durations in milliseconds. */
   async startTimes(count: number): Promise<{ readonly berth: number[]; readonly docker: number[] }> {
     const { image } = this.#options;
     const command = ["run", "--rm", image, "busybox", "true"];
@@ -137,8 +138,12 @@ export class CommandBench {
     return spawn("docker", ["-H", socket, ...args], { stdio: ["pipe", "pipe", "inherit"], signal });
   }
 
-  /** Returns the seconds until a command ends. @param expected bytes of its output; undefined for any number */
-  async #time(child: ChildProcess, expected?: number): Promise<number> {
+  /**
+   * Returns the seconds until a command exits.
+   *
+   * @param expectedBytes required size of the command's output. Undefined if any size is valid
+   */
+  async #time(child: ChildProcess, expectedBytes?: number): Promise<number> {
     const startMs = performance.now();
     let bytes = 0;
     child.stdout?.on("data", (chunk: Buffer) => {
@@ -147,16 +152,27 @@ export class CommandBench {
     const [code] = (await once(child, "close")) as [number | null];
     const seconds = (performance.now() - startMs) / 1_000;
     if (code !== 0) throw new Error(`${child.spawnargs.join(" ")}: exit ${code}`);
-    if (expected !== undefined && bytes !== expected)
-      throw new Error(`${child.spawnargs.join(" ")}: ${bytes} of ${expected} bytes`);
+    if (expectedBytes !== undefined && bytes !== expectedBytes)
+      throw new Error(`${child.spawnargs.join(" ")}: received ${bytes} of ${expectedBytes} bytes`);
     return seconds;
   }
 
-  /** Sends input to an attached container: the direction that `run` does not use. */
+  /** Times input to a container. The `run` transfers measure the other direction. */
   async #timeAttached(): Promise<number> {
     const { image, bytes } = this.#options;
     const script = `busybox head -c ${bytes} | busybox wc -c`;
-    const run = this.#berth("run", "--rm", "-i", "--name", ATTACHED, image, "busybox", "sh", "-c", script);
+    const run = this.#berth(
+      "run",
+      "--rm",
+      "-i",
+      "--name",
+      ATTACHED_TASK,
+      image,
+      "busybox",
+      "sh",
+      "-c",
+      script,
+    );
     return this.#timeInput(run);
   }
 
@@ -166,13 +182,13 @@ export class CommandBench {
     return this.#timeInput(this.#docker("run", "--rm", "-i", image, "busybox", "sh", "-c", script));
   }
 
-  /** Sends the bytes to a command, and returns the seconds until it has counted them. */
+  /** Sends `options.bytes` bytes to a command and returns the seconds until the command has read them. */
   async #timeInput(child: ChildProcess): Promise<number> {
     const { bytes } = this.#options;
     const ended = this.#time(child);
     const chunk = Buffer.alloc(256 * 1024);
     const { stdin } = child;
-    if (stdin === null) throw new Error("the command has no input");
+    if (stdin === null) throw new Error("the command has no stdin");
     stdin.on("error", () => {});
     for (let sent = 0; sent < bytes; sent += chunk.length) {
       if (!stdin.write(chunk)) await once(stdin, "drain");
@@ -193,7 +209,7 @@ export class CommandBench {
     const seconds = (performance.now() - startMs) / 1_000;
     child.kill("SIGINT");
     await once(child, "close");
-    if (received !== bytes) throw new Error(`port-forward: ${received} of ${bytes} bytes`);
+    if (received !== bytes) throw new Error(`port-forward: received ${received} of ${bytes} bytes`);
     return seconds;
   }
 }
@@ -208,7 +224,7 @@ async function succeed(
   return { stdout };
 }
 
-/** The program in the container writes the file before it listens. */
+/** Waits until the task has written the file, and half a second more until it listens. */
 async function waitForFile(lab: Lab, bytes: number, signal: AbortSignal): Promise<void> {
   const count = `until [ "$(busybox stat -c %s ${FILE})" = ${bytes} ]; do busybox sleep 0.1; done; busybox sleep 0.5`;
   await succeed(lab, ["exec", SERVICE, "busybox", "sh", "-c", count], signal);

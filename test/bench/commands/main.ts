@@ -1,5 +1,5 @@
-// The commands that work on one container, beside Docker's own on the same daemon: a gigabyte through `berth cp`,
-// `berth run`, `berth attach` and `berth port-forward`, and the time of `berth run` over `docker run`. They take turns.
+// `npm run bench -- commands`: compares the commands that work on one container with Docker's own on the same daemon.
+// Sends a gigabyte through `berth cp`, `run`, `attach` and `port-forward`, and measures the overhead of `berth run`.
 import { loadHello, withBenchLab } from "../lab.js";
 import { type Figure, figureOf, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
@@ -7,7 +7,7 @@ import { CommandBench, type Transfer } from "./command-bench.js";
 
 interface Size {
   readonly bytes: number;
-  /** Starts of a container in each round. Their median counts. */
+  /** Number of container starts in each round, of which the median counts. */
   readonly starts: number;
 }
 

@@ -1,9 +1,9 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
 
-/** Networks and databases that the services share. */
+/** Number of internal networks, each shared by a group of services. */
 const GROUPS = 20;
 
-/** Returns a Compose file of some services with the keys that real files use most. Each depends on the one before. */
+/** Returns a Compose file with the keys that real files use most. Each service depends on the previous one. */
 export function generateStack(services: number): string {
   const numbers = Array.from({ length: services }, (_, index) => index);
   const groups = Array.from({ length: Math.min(GROUPS, services) }, (_, index) => index);

@@ -1,13 +1,14 @@
-// Loads one Compose file in a process of its own, and prints its time and memory: `load-file.ts yaml|resolve|specs FILE`.
+// Child process of the Compose benchmark: loads a Compose file and prints how much time and memory that took. Usage:
+// `load-file.ts yaml|resolve|specs FILE`.
 import { readFileSync } from "node:fs";
 import { parseAllDocuments } from "yaml";
 import { loadProject, loadStack, type ProjectInput } from "../../../packages/cli/src/compose/load-stack.js";
 
-/** What a process does: parses the YAML only, resolves the file, or also translates it to specs. */
+/** How far to process the file: parse the YAML, resolve the file, or also translate it to service specs. */
 export type Step = "yaml" | "resolve" | "specs";
 
-/** The result of a process. */
-export interface Loaded {
+/** The output of this process. */
+export interface LoadResult {
   readonly ms: number;
   readonly cpuMs: number;
   readonly peakBytes: number;
@@ -45,7 +46,7 @@ const startMs = performance.now();
 const startCpu = process.cpuUsage();
 const errors = load(step, path);
 const { user, system } = process.cpuUsage(startCpu);
-const result: Loaded = {
+const result: LoadResult = {
   ms: performance.now() - startMs,
   cpuMs: (user + system) / 1_000,
   peakBytes: process.resourceUsage().maxRSS * 1_024,

@@ -1,4 +1,5 @@
-// The time and memory that the command line needs for large Compose files. The bare YAML parser is the floor.
+// `npm run bench -- compose`: measures the time and memory that the CLI needs for large Compose files, compared with
+// those of the bare YAML parser.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,15 +8,15 @@ import { fileURLToPath } from "node:url";
 import { type Figure, figureOf, type Goal, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { generateStack } from "./generate-stack.js";
-import type { Loaded, Step } from "./load-file.js";
+import type { LoadResult, Step } from "./load-file.js";
 
 const LOAD_FILE = fileURLToPath(new URL("load-file.ts", import.meta.url));
 const SERVICES = 2_000;
-/** A quarter of the services shows whether the work is linear. */
+/** Size of the smaller file, which shows whether the time grows linearly. */
 const FEW_SERVICES = SERVICES / 4;
 const SMOKE_SERVICES = 20;
-/** CPU time of the large file for each service, compared with that of the small file. */
-const LINEAR: Goal = { kind: "at-most", value: 1.5 };
+/** CPU time per service of the large file, relative to that of the small file. */
+const GROWTH_GOAL: Goal = { kind: "at-most", value: 1.5 };
 const MIB = 1024 * 1024;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
@@ -31,7 +32,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
     const { file } = context.options;
     return [
       ...figures,
-      figureOf({ name: "compose.growth", unit: "ratio", runs: growth, goal: LINEAR }),
+      figureOf({ name: "compose.growth", unit: "ratio", runs: growth, goal: GROWTH_GOAL }),
       ...(file === undefined ? [] : measureFile("file", file, context)),
     ];
   } finally {
@@ -50,7 +51,12 @@ function measureFile(name: string, path: string, context: BenchContext): readonl
     return repeat(step, path, context);
   });
   if (yaml === undefined || resolve === undefined || specs === undefined) return [];
-  const figure = (step: string, runs: readonly Loaded[], measured: (run: Loaded) => number, unit: string) =>
+  const figure = (
+    step: string,
+    runs: readonly LoadResult[],
+    measured: (run: LoadResult) => number,
+    unit: string,
+  ) =>
     figureOf({
       name: `compose.${name}_${step}`,
       unit,
@@ -66,12 +72,12 @@ function measureFile(name: string, path: string, context: BenchContext): readonl
   ];
 }
 
-function repeat(step: Step, path: string, { runs, progress }: BenchContext): readonly Loaded[] {
+function repeat(step: Step, path: string, { runs, progress }: BenchContext): readonly LoadResult[] {
   return Array.from({ length: runs }, () => {
     const output = execFileSync(process.execPath, ["--import", "tsx", LOAD_FILE, step, path], {
       encoding: "utf8",
     });
-    const loaded = JSON.parse(output) as Loaded;
+    const loaded = JSON.parse(output) as LoadResult;
     progress(`${step} ${path}: ${loaded.ms.toFixed(0)} ms, ${loaded.errors} errors`);
     return loaded;
   });

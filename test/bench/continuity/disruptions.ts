@@ -8,30 +8,32 @@ import type { ServingStack } from "./serving-stack.js";
 export interface Disruption {
   readonly name: string;
   readonly what: string;
-  /** Whether a process or host is killed without notice. Requests in flight on it cannot be saved and are counted separately. */
+  /**
+   * Whether a process or host is killed abruptly. Requests in flight on it cannot be saved and are counted separately.
+   */
   readonly severs?: true;
-  /** Whether the secret of the stack gets a new version. The figures then say when tasks have served which version. */
+  /** Whether the stack's secret gets a new version. The figures then show when tasks served which version. */
   readonly updatesSecret?: true;
-  /** Called before the load starts. May block the process. */
+  /** Prepares the disruption before the load starts. May block the event loop. */
   readonly prepare?: () => void;
   /** Causes the disruption and waits until its effects are over. */
   readonly run: (stack: ServingStack) => Promise<void>;
-  /** Repairs lasting effects, without load. */
+  /** Repairs lasting effects after the load has stopped. */
   readonly restore?: (stack: ServingStack) => Promise<void>;
 }
 
-/** Time for the effects of a fault: detection, replacements and new tables. */
+/** Time in which a fault takes effect: detection, replacements and new tables. */
 const AFTERMATH_MS = 4_000;
-/** Time for which an agent is down. */
+/** How long an agent stays down. */
 const AGENT_DOWN_MS = 3_000;
 const DOCKER_DOWN_MS = 2_000;
 
 const SCALED_DOWN_REPLICAS = 2;
 
-/** The disruptions of a smoke run: one that kills a process, and one that uses the control protocol of the ingress process. */
+/** The disruptions of a smoke run: one kills a process, the other uses the ingress process's control protocol. */
 export const SMOKE_DISRUPTIONS = "task_killed,agent_upgraded";
 
-/** The disruptions in the order in which they run. Those with the largest effect on a host come last. */
+/** All disruptions in the order in which they run. Those with the largest effect on a host come last. */
 export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "task_killed",
@@ -110,7 +112,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "agent_upgraded",
-    what: "agent and ingress process of an entry host are replaced by another release",
+    what: "the agent and the ingress process of an entry host are replaced with another release",
     run: async (stack) => {
       await stack.entryHost.killProcess("agent", "SIGTERM");
       await stack.waitUntilEnded("agent");
@@ -122,7 +124,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "rolling_upgrade",
-    what: "all servers and agents go back to the release before, and are upgraded again, one after the other",
+    what: "all servers and agents are downgraded to the previous release and upgraded again, one after another",
     prepare: () => void previousRelease(),
     run: async (stack) => {
       const agents = stack.lab.hosts.map(({ name: host }) => ({ program: "agent", host }) as const);
@@ -135,7 +137,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "dockerd_restarted",
-    what: "Docker of an entry host is stopped with its containers, and started again",
+    what: "an entry host's Docker is stopped with its containers and started again",
     severs: true,
     run: async (stack) => {
       await stopDocker(stack);
@@ -168,7 +170,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "nft_flush",
-    what: "the packet filter of an entry host is flushed",
+    what: "an entry host's nftables ruleset is flushed",
     run: async (stack) => {
       await stack.entryHost.exec(["nft", "flush", "ruleset"]);
       await stack.settle(AFTERMATH_MS);
@@ -212,7 +214,11 @@ async function stopDocker(stack: ServingStack): Promise<void> {
   await stack.waitUntilEnded("dockerd");
 }
 
-/** Parses a comma-separated list of names. Returns all disruptions when the list is undefined. @throws Error with the valid names */
+/**
+ * Parses a comma-separated list of names. Returns all disruptions if the list is undefined.
+ *
+ * @throws Error that lists the valid names
+ */
 export function parseDisruptions(list: string | undefined): readonly Disruption[] {
   if (list === undefined) return DISRUPTIONS;
   return list.split(",").map((name) => {

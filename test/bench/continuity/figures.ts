@@ -5,18 +5,18 @@ import type { Disruption } from "./disruptions.js";
 import type { Path } from "./paths.js";
 import type { VersionUpdate } from "./served-versions.js";
 
-/** One disruption, once. */
+/** One run of one disruption. */
 export interface Run {
   readonly path: Path;
   readonly disruption: Disruption["name"];
   readonly results: readonly RequestResult[];
-  /** Requests sent until then may have been in flight on what was killed. 0 when nothing was killed. */
+  /** Requests sent up to this time may have been in flight on the victim. 0 if nothing was killed. */
   readonly severedAtMs: number;
-  /** The update of a secret, if this was the disruption. */
+  /** When the update of the secret took effect, if the disruption updates it. */
   readonly update?: VersionUpdate | undefined;
 }
 
-/** The longest time until a reply that each path may take. */
+/** Goals for the slowest reply on a new connection, by path. */
 const WORST_CONNECT_S: Readonly<Record<Path, number>> = { userspace: 0.3, kernel: 0.6 };
 
 export function figuresOf(
@@ -26,8 +26,9 @@ export function figuresOf(
 ): Figure[] {
   return paths.flatMap((path) =>
     disruptions.flatMap(({ name, severs }) => {
-      const own = runs.filter((run) => run.path === path && run.disruption === name);
-      return own.length === 0 ? [] : figuresOfDisruption(`continuity.${path}.${name}`, own, { path, severs });
+      const matching = runs.filter((run) => run.path === path && run.disruption === name);
+      if (matching.length === 0) return [];
+      return figuresOfDisruption(`continuity.${path}.${name}`, matching, { path, severs });
     }),
   );
 }
@@ -55,7 +56,7 @@ function figuresOfDisruption(
   ];
 }
 
-/** Returns when the first task served the new version of a secret, and when the last one served the old version. */
+/** Returns when the first task served a secret's new version, and when the last task served the old version. */
 function figuresOfUpdates(name: string, runs: readonly Run[]): readonly Figure[] {
   const updates = runs.flatMap(({ update }) => update ?? []);
   if (updates.length === 0) return [];

@@ -1,5 +1,5 @@
-// Requests that fail, and the slowest new connection, while a stack serves and one disruption after the other happens.
-// Only requests in flight on what is killed may fail.
+// `npm run bench -- continuity`: sends requests to a stack during a series of disruptions, and measures how many
+// requests fail and how slow new connections get. Only requests in flight on a killed process or host may fail.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { REPO_ROOT } from "../../../deploy/lab/paths.js";
@@ -20,7 +20,7 @@ const REPLICAS = 6;
 const SERVER_GONE_S = 60;
 const SMOKE_SERVER_GONE_S = 5;
 const SMOKE_PATHS = "kernel";
-/** Load before the disruption begins and after its effects are over. */
+/** How long load runs before the disruption begins and after its effects are over. */
 const MARGIN_MS = 1_000;
 const IDLE_TIMEOUT_MS = 3_000;
 const REQUESTS_PER_SECOND = 500;
@@ -28,7 +28,7 @@ const SMOKE_REQUESTS_PER_SECOND = 50;
 const LOAD = {
   port: PORT,
   kept: { clients: 32, everyMs: 100 },
-  /** Longer than any reply may take, shorter than a person waits. */
+  /** Longer than any reply may take, but shorter than a person would wait. */
   timeoutMs: 5_000,
 };
 
@@ -58,7 +58,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   return figuresOf(runs, disruptions, paths);
 }
 
-/** Restarts the agents of the lab, which choose a path themselves, with a fixed path. */
+/** Restarts the lab's agents with a fixed path. By default, agents choose the path themselves. */
 async function usePath({ lab, stacks, signal }: BerthLab, path: Path): Promise<void> {
   for (const host of lab.hosts) {
     host.extraAgentArgs = ["--ingress", path];

@@ -1,9 +1,9 @@
 import type { Reply } from "../load-generator.js";
 
-/** More than the tasks of any run. Protects the memory from replies that are all different. */
+/** More than the number of tasks in any run. Bounds the memory in case all replies differ. */
 const MAX_SPANS = 1_000;
 
-/** The time in which a task served a version of the secret. */
+/** The period in which a task served a version of the secret. */
 interface Span {
   readonly task: string;
   readonly version: number;
@@ -12,13 +12,13 @@ interface Span {
   replies: number;
 }
 
-/** When an update of the secret took effect, in milliseconds since its start. */
+/** When an update of the secret took effect, in milliseconds since the update began. */
 export interface VersionUpdate {
   readonly firstNewMs: number;
   readonly lastOldMs: number;
 }
 
-/** The versions of the secret in the replies of one run, by task. */
+/** Records which version of the secret each task served during one run. */
 export class ServedVersions {
   readonly #spans = new Map<string, Span>();
 
@@ -35,7 +35,7 @@ export class ServedVersions {
     this.#spans.set(body, { task, version: Number(version), firstMs: atMs, lastMs: atMs, replies: 1 });
   }
 
-  /** Returns a line for each task, with times relative to `originMs`. */
+  /** Returns one line per task and version, with times relative to `originMs`. */
   describe(originMs: number): readonly string[] {
     const seconds = (atMs: number): string => ((atMs - originMs) / 1_000).toFixed(2);
     return this.#sorted().map(
@@ -46,6 +46,7 @@ export class ServedVersions {
 
   /**
    * Returns when an update from one version to the next took effect.
+   *
    * @throws Error unless `replicas` tasks have served each of the two versions, and no task both
    */
   update(originMs: number, replicas: number): VersionUpdate {

@@ -10,7 +10,7 @@ import { type DockerApi, filters } from "../docker-api.js";
 import { ServedVersions } from "./served-versions.js";
 
 const STACK = "bench";
-/** A secret that sets the version which replies have. */
+/** Name of the secret that contains the version to put into replies. */
 const SECRET = "bench_version";
 /** The published port. */
 export const PORT = 18_080;
@@ -18,14 +18,14 @@ const SETTLED_TIMEOUT_MS = 120_000;
 const REBALANCE_EVERY_MS = 1_000;
 const PROCESS_TIMEOUT_MS = 30_000;
 
-/** A stack that serves requests on three hosts, with the operations that disruptions need. */
+/** A stack that serves requests on three hosts. Provides the operations that disruptions need. */
 export class ServingStack {
   readonly service = `${STACK}_web`;
   readonly replicas: number;
   readonly serverGoneMs: number;
   readonly #image: string;
   readonly #berthLab: BerthLab;
-  /** When something was killed, in milliseconds since the epoch. */
+  /** When the disruption killed a process or host, in milliseconds since the epoch. 0 if it has not. */
   #severedAtMs = 0;
   #secretVersion = 1;
   #served = new ServedVersions();
@@ -62,7 +62,7 @@ export class ServingStack {
     return this.#berthLab.lab.servers;
   }
 
-  /** Requests sent until then may have been in flight on what was killed. */
+  /** Requests sent up to this time may have been in flight on the victim. 0 if nothing was killed. */
   get severedAtMs(): number {
     return this.#severedAtMs;
   }
@@ -76,12 +76,12 @@ export class ServingStack {
     this.#served = new ServedVersions();
   }
 
-  /** The versions of the secret that replies had since `begin`. */
+  /** The versions of the secret in the replies since `begin`. */
   get served(): ServedVersions {
     return this.#served;
   }
 
-  /** Deploys the stack, after removing an earlier one. */
+  /** Deploys the stack. Removes an earlier one first. */
   async deploy(): Promise<void> {
     const { stacks, signal } = this.#berthLab;
     if (await stacks.exists(STACK, signal)) await stacks.remove(STACK, signal);
@@ -94,7 +94,7 @@ export class ServingStack {
     await stacks.deploy(STACK, { web }, signal);
   }
 
-  /** Stores a new version of the secret, and waits until the service is updated. */
+  /** Stores a new version of the secret and waits for the service to converge. */
   async updateSecret(): Promise<void> {
     this.#secretVersion += 1;
     await this.#writeSecret("update");
@@ -104,7 +104,7 @@ export class ServingStack {
     await this.#berth(args);
   }
 
-  /** Waits for `afterMs` and then until all replicas run. */
+  /** Waits for `afterMs`, and then until all replicas are running. */
   async settle(afterMs: number): Promise<void> {
     const { stacks, signal } = this.#berthLab;
     await sleep(afterMs, undefined, { signal });
@@ -116,8 +116,9 @@ export class ServingStack {
   }
 
   /**
-   * Waits until every host has its share of replicas. Without replicas on a host, its disruption would have no effect.
-   * @throws Error that lists the failures for which placement may avoid a host
+   * Waits until every host has its share of replicas. Disrupting a host without replicas would have no effect.
+   *
+   * @throws Error that lists the failures because of which placement may avoid a host
    */
   async spreadReplicas(): Promise<void> {
     const { apis, stacks, signal } = this.#berthLab;
@@ -130,8 +131,8 @@ export class ServingStack {
     };
     const options = { what: "replicas on every host", timeoutMs: SETTLED_TIMEOUT_MS, signal };
     await waitUntil(isSpread, options).catch(async (error: unknown) => {
-      const failures = await stacks.countedFailures(STACK, signal);
-      throw new Error(`${String(error)}; counted failures: ${failures.join("; ") || "none"}`);
+      const failures = await stacks.describeNodeFailures(STACK, signal);
+      throw new Error(`${String(error)}; failures counted against nodes: ${failures.join("; ") || "none"}`);
     });
     await this.settle(0);
   }
@@ -147,7 +148,7 @@ export class ServingStack {
 
   async waitUntilEnded(which: "agent" | "dockerd"): Promise<void> {
     await waitUntil(() => this.entryHost.processes(which).length === 0, {
-      what: `the ${which} of ${this.entryHost.name} to end`,
+      what: `the ${which} on ${this.entryHost.name} to end`,
       timeoutMs: PROCESS_TIMEOUT_MS,
       signal: this.#berthLab.signal,
     });

@@ -14,7 +14,7 @@ import { residentBytes } from "../process-usage.js";
 const TALK_MS = 3_000;
 const PORT = 8_081;
 const BACKEND_PORT = 8_011;
-/** Node.js collects the garbage of closed connections after a while. */
+/** Time for Node.js to collect the garbage of closed connections. */
 const SETTLE_MS = 2_000;
 
 export interface HeldSize {
@@ -25,18 +25,18 @@ export interface HeldSize {
 }
 
 export interface HeldConnections {
-  /** As many as asked for, or as the limit of open files allows. */
+  /** As many as requested, or as many as the open file limit allows. */
   readonly count: number;
-  /** Memory of one connection in each round: while all are idle, and while some are active. */
+  /** Memory per connection in each round: while all connections are idle, and while some are active. */
   readonly idleKb: readonly number[];
   readonly activeKb: readonly number[];
-  /** Growth of the resident memory from the earlier to the later rounds. Minima are compared, since garbage varies. */
+  /** Growth of resident memory from the earlier to the later rounds. Compares minima, because garbage varies. */
   readonly leakMb: number;
-  /** Growth of the number of open descriptors from before the first round to after the last. */
+  /** Growth of the number of open file descriptors from before the first round to after the last. */
   readonly leakedFiles: number;
 }
 
-/** Measures the cost of open connections through the user-space proxy, and whether all of it is released. */
+/** Measures the memory and file descriptors that open connections through the user-space proxy use, and any leaks. */
 export async function measureHeld(
   network: TestNetwork,
   { idle, active: talkers, rounds }: HeldSize,
@@ -75,7 +75,7 @@ export async function measureHeld(
   }
 }
 
-/** The ingress process inherits this limit. */
+/** Returns this process's limit of open files, which the ingress process inherits. */
 function ownFileLimit(): number {
   return Number(
     /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? 1_024,

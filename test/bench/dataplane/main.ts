@@ -1,5 +1,6 @@
-// How long the ingress process takes to apply tables of 1,000 ports with 10 endpoints each on the kernel path, how evenly
-// the kernel balances connections, and what open connections through the user-space proxy cost.
+// `npm run bench -- dataplane`: measures how long the ingress process takes to apply tables of 1,000 ports with 10
+// endpoints each on the kernel path, how evenly the kernel balances connections, and how much memory open connections
+// through the user-space proxy use.
 import type {
   IngressEndpoint,
   IngressListener,
@@ -20,7 +21,7 @@ const CHANGES = 10;
 const CONNECTIONS = 10_000;
 const REPLICAS = 7;
 const PUBLISHED = 8_080;
-/** A client repeats its SYN after 1, 2, 3, 4, 5, 7 and 11 s, and may meet the dead replica each time. */
+/** A client retransmits its SYN after 1, 2, 3, 4, 5, 7 and 11 s, and may be sent to the dead replica each time. */
 const TIMEOUT_MS = 15_000;
 
 interface Size {
@@ -86,7 +87,7 @@ async function measureLoadTimes(network: TestNetwork, services: number): Promise
   try {
     const ingress = await startKernelIngress(network, cleanup);
     const listeners = Array.from({ length: services }, (_, service) => buildListener(service));
-    // The first table after a start: all ports are opened, and the kernel gets the rules in one transaction.
+    // The first table after a start opens all ports and loads the rules in one transaction.
     const loadS = await measureSeconds(() => ingress.apply({ version: 2, listeners }, deadline()));
     const changes: number[] = [];
     let current = listeners;
@@ -149,7 +150,8 @@ async function measureBalance(
   };
   await apply(1);
   const all = await measureSpread(32);
-  // The kernel does not know that this endpoint refuses connections: each client finds out when it sends its SYN again.
+  // The kernel does not know that this endpoint refuses connections. Each client discovers it by retransmitting its
+  // SYN.
   await network.closeServer("b", 9_001);
   await apply(2);
   return { all, oneDead: await measureSpread(128) };
@@ -177,7 +179,7 @@ function buildListener(service: number): IngressListener {
   };
 }
 
-/** Waits until the chains were rewritten, which happens after the reply and in the order of the ports. */
+/** Waits until the chains have been rewritten, which happens after the reply, in port order. */
 function waitUntilSettled(network: TestNetwork, lastPort: number): Promise<void> {
   return until(() => !readChain(network, lastPort).includes(`mod ${ENDPOINTS} `));
 }

@@ -10,10 +10,10 @@ import {
 import { swarmLabel } from "../peer/swarm.js";
 import type { Deployer } from "./measure-deploy.js";
 
-/** The name of the stack, and of the Swarm service. */
+/** Name of the stack and of the Swarm service. */
 const NAME = "bench";
 
-/** Deploys a new stack with one service, as `berth stack deploy` does. The stack gets a network of its own. */
+/** Deploys a new stack with one service. The stack gets its own network. */
 export function berthDeployer({ stacks, image, signal }: BerthAndSwarmLab): Deployer {
   return {
     name: "berth",
@@ -24,7 +24,7 @@ export function berthDeployer({ stacks, image, signal }: BerthAndSwarmLab): Depl
   };
 }
 
-/** Creates an overlay network and a service in it, as `docker stack deploy` does. */
+/** Creates an overlay network and a service on it, as `docker stack deploy` does. */
 export function swarmDeployer({ swarm, image, signal }: BerthAndSwarmLab): Deployer {
   return {
     name: "swarm",
@@ -40,8 +40,8 @@ export function swarmDeployer({ swarm, image, signal }: BerthAndSwarmLab): Deplo
 }
 
 /**
- * Creates a bridge network on each host and starts containers in it with the bare Docker API, at most `concurrency` at a
- * time on each host. The network has the options of a stack's network, so that Docker does the same work.
+ * Creates a bridge network on each host and starts containers on it with the bare Docker API, at most `concurrency` at
+ * a time per host. The network has the same options as a stack's network, so that Docker does the same work.
  */
 export function dockerDeployer(
   { apis, signal }: BerthAndSwarmLab,

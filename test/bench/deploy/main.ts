@@ -1,6 +1,6 @@
-// 60 replicas on three Docker hosts: from the order until all of them run and are reported as running.
-// berth (`stack deploy` of a new stack), Docker Swarm (`service create` in a new overlay network) and the bare Docker API
-// (in a new bridge network) take turns on the same daemons, with the same image and settings.
+// `npm run bench -- deploy`: measures the time from a deployment call until 60 replicas on three Docker hosts are
+// reported as running. berth (`stack deploy` of a new stack), Docker Swarm (`service create` on a new overlay network)
+// and the bare Docker API (on a new bridge network) take turns on the same daemons, with the same image and settings.
 import { type BerthAndSwarmLab, withBerthAndSwarmLab } from "../bench-lab.js";
 import { type Baseline, baselineLike } from "../peer/docker-baseline.js";
 import { type Figure, figureOf, median } from "../report.js";
@@ -10,16 +10,16 @@ import { type Deployer, type DeployResult, type DeployTime, measureDeploy } from
 
 interface Size {
   readonly replicas: number;
-  /** Enough for each host to start a few: caches, compiled code and connections are warm afterwards. */
+  /** Enough for each host to start a few, which warms up caches, compiled code and connections. */
   readonly warmUpReplicas: number;
-  /** Containers that the bare API starts at the same time on each host. The fastest becomes the baseline. */
+  /** Numbers of containers that the bare API starts at the same time on each host. The fastest becomes the baseline. */
   readonly concurrencies: readonly number[];
 }
 
 /** Swarm starts all containers of a host at once, as the last concurrency does. */
 const FULL: Size = { replicas: 60, warmUpReplicas: 12, concurrencies: [1, 2, 4, 8, 20] };
 const SMOKE: Size = { replicas: 3, warmUpReplicas: 3, concurrencies: [1] };
-/** Swarm is fastest with one manager, which needs no quorum. berth has one server here too. */
+/** Swarm is fastest with a single manager, which needs no quorum. berth also has a single server here. */
 const SWARM_MANAGERS = 1;
 const RATIO_TO_DOCKER_GOAL = 1.1;
 
@@ -44,7 +44,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   });
 }
 
-/** Warms up berth and Swarm, copies one of berth's containers, and finds the concurrency that suits this machine. */
+/** Warms up berth and Swarm, copies the configuration of a berth container, and finds the fastest concurrency. */
 async function prepare(lab: BerthAndSwarmLab, size: Size): Promise<Deployers> {
   const berth = berthDeployer(lab);
   const swarm = swarmDeployer(lab);
@@ -87,7 +87,7 @@ async function measureAndReport(
 function figuresOf(rounds: readonly Round[]): Figure[] {
   const runsOf = (name: DeployerName, time: keyof DeployTime): number[] =>
     rounds.map((round) => round[name][time]);
-  // Ratios are formed within a round: a machine that becomes slower affects both.
+  // Compute ratios within a round, so that a machine that becomes slower affects both sides.
   const ratio = (name: DeployerName, to: DeployerName): number[] =>
     rounds.map((round) => round[name].confirmedS / round[to].confirmedS);
   const seconds = (name: string, time: keyof DeployTime): Figure =>

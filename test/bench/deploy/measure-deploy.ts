@@ -4,44 +4,47 @@ import { waitUntilGone, watchContainers } from "../container-watch.js";
 import { cpuByProgram, cpuSince } from "../process-usage.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
 
-/** Twenty times what a deployment takes. */
+/** Twenty times the duration of a deployment. */
 const RUNNING_TIMEOUT_MS = 120_000;
-/** Sixty containers with their grace periods. */
+/** Allows for sixty containers to use their stop grace periods. */
 const GONE_TIMEOUT_MS = 120_000;
 
-/** A program that starts replicas on the hosts of a lab: berth, Docker Swarm, or a client of the bare Docker API. */
+/** Starts replicas on the hosts of a lab: berth, Docker Swarm, or a client of the bare Docker API. */
 export interface Deployer {
   readonly name: string;
-  /** A label that only its containers have. */
+  /** Label that marks this deployer's containers. */
   readonly label: string;
-  /** Resolves when the order is accepted. */
+  /** Starts `count` containers. Resolves once the request is accepted. */
   readonly start: (count: number) => Promise<void>;
-  /** Returns how many containers it reports as running. Undefined for the bare API, which reports nothing later. */
+  /**
+   * Returns how many tasks the orchestrator reports as running, or undefined for the bare API, whose calls wait for the
+   * start.
+   */
   readonly runningTasks?: () => Promise<number>;
   readonly remove: () => Promise<void>;
-  /** Removes what is left when all containers are gone. */
+  /** Removes everything that remains once all containers are gone. */
   readonly cleanUp?: () => Promise<void>;
 }
 
-/** Times in seconds since the order. */
+/** Times in seconds since the deployment call. */
 export interface DeployTime {
-  /** The order was accepted: the command line returned. */
+  /** When the call returned. */
   readonly acceptedS: number;
-  /** Docker started the first and the last container. */
+  /** When Docker started the first and the last container. */
   readonly firstStartS: number;
   readonly lastStartS: number;
-  /** The deployer reported that all containers run. */
+  /** When the deployer reported all containers as running. */
   readonly confirmedS: number;
 }
 
 export interface DeployResult extends DeployTime {
-  /** CPU seconds of each kind of program, without those of the containers. */
+  /** CPU seconds of each kind of program, except those in containers. */
   readonly cpuSeconds: ReadonlyMap<string, number>;
 }
 
 export interface MeasureOptions {
   readonly count: number;
-  /** Called when all containers run, before they are removed. */
+  /** Called once all containers are running, before they are removed. */
   readonly whileRunning?: () => Promise<void>;
 }
 
@@ -70,8 +73,8 @@ async function timeStart(
 ): Promise<DeployTime> {
   const watch = await watchContainers(apis, deployer.label);
   try {
-    const orderedAtMs = Date.now();
-    const since = (atMs: number): number => (atMs - orderedAtMs) / 1_000;
+    const calledAtMs = Date.now();
+    const since = (atMs: number): number => (atMs - calledAtMs) / 1_000;
     await deployer.start(count);
     const acceptedAtMs = Date.now();
     const lastStartMs = await watch.reach(count, { timeoutMs: RUNNING_TIMEOUT_MS, signal });
@@ -88,7 +91,10 @@ async function timeStart(
   }
 }
 
-/** Waits for the deployer's own report. Called when all containers run, so that queries do not slow the deployment. */
+/**
+ * Waits for the deployer's own report. Called only once all containers run, so that polling does not slow the
+ * deployment.
+ */
 async function confirm(
   { name, runningTasks }: Deployer,
   count: number,

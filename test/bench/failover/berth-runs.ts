@@ -10,15 +10,15 @@ import { waitUntilIdle } from "../wait-until-idle.js";
 import { type LossTimes, loseHost } from "./lose-host.js";
 import type { FalseAlarm, HostLoss, Scenario } from "./scenarios.js";
 
-/** The name of the stack, and of the Swarm's service. */
+/** Name of the stack and of the Swarm service. */
 export const STACK = "bench";
 export const REPLICAS = 12;
-/** Number of berth servers and of Swarm managers: the others keep a majority when any host is lost. */
+/** Number of berth servers and of Swarm managers. After the loss of any host, the others still have a quorum. */
 export const SERVERS = 3;
 const PORT = 18_080;
 const REQUESTS_PER_SECOND = 100;
 const REQUEST_TIMEOUT_MS = 2_000;
-/** Traffic before the fault and after the last replacement: both must be without failures, too. */
+/** Duration of the traffic before the fault and after the last replacement, when no request may fail either. */
 const MARGIN_MS = 1_000;
 const RUNNING_TIMEOUT_MS = 120_000;
 const REPLY_TIMEOUT_MS = 30_000;
@@ -28,32 +28,34 @@ export const QUIET_TIMEOUT_MS = 3_000;
 /** The result of one scenario in one run. */
 export interface BerthRun {
   readonly scenario: Scenario["name"];
-  /** Undefined when no host was lost. */
+  /** Undefined if no host was lost. */
   readonly times: LossTimes | undefined;
   /** Replicas that were started in addition to the replacements of lost ones. */
   readonly wrongStarts: number;
   /** Requests to the published port, from before the fault until after it. */
   readonly requests: readonly RequestResult[];
-  /** The time of the loss, or 0. Requests sent later must all be answered. */
+  /** Time of the loss, or 0 if no host was lost. All requests sent later must succeed. */
   readonly severedAtMs: number;
 }
 
-/** Runs a scenario while the stack serves requests. Stack and hosts are left as they are after the fault. */
-export async function runOnBerth(stage: BerthLab, scenario: Scenario): Promise<BerthRun> {
-  const { lab, signal } = stage;
+/** Runs a scenario while the stack serves requests. Does not repair the stack and the hosts afterwards. */
+export async function runOnBerth(berthLab: BerthLab, scenario: Scenario): Promise<BerthRun> {
+  const { lab, signal } = berthLab;
   const leader = await lab.leaderHost();
   const victim = victimOf(scenario, lab.hosts, leader);
-  await deployOnto(stage, scenario, victim);
+  await deployOnto(berthLab, scenario, victim);
   // In a false alarm, requests go to the affected host itself.
-  const asked = scenario.kind === "scare" ? victim : lab.hosts.find((host) => host !== victim);
-  const target = { address: asked?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
+  const entryHost = scenario.kind === "false-alarm" ? victim : lab.hosts.find((host) => host !== victim);
+  const target = { address: entryHost?.address ?? "", port: PORT, timeoutMs: REQUEST_TIMEOUT_MS };
   await waitUntilAllAnswer(target, signal);
-  await waitUntilIdle(stage, QUIET_TIMEOUT_MS);
+  await waitUntilIdle(berthLab, QUIET_TIMEOUT_MS);
   const load = startLoad({ ...target, addresses: [target.address], perSecond: REQUESTS_PER_SECOND });
   try {
     await sleep(MARGIN_MS, undefined, { signal });
     const outcome =
-      scenario.kind === "loss" ? await lose(stage, scenario, victim) : await scare(stage, scenario, victim);
+      scenario.kind === "loss"
+        ? await runLoss(berthLab, scenario, victim)
+        : await runFalseAlarm(berthLab, scenario, victim);
     await sleep(MARGIN_MS, undefined, { signal });
     return { scenario: scenario.name, ...outcome, requests: (await load.stop()).results };
   } finally {
@@ -62,8 +64,8 @@ export async function runOnBerth(stage: BerthLab, scenario: Scenario): Promise<B
 }
 
 /**
- * Deploys the stack. Before a loss it is always redeployed, so that each loss costs the same number of replicas, as with
- * Swarm. Before a disturbance it is redeployed only if no replica is left on the next host.
+ * Deploys the stack. Before a loss, removes it first, so that each loss costs the same number of replicas, as with
+ * Swarm. Before a false alarm, removes it first only if the victim runs no replica.
  */
 async function deployOnto(
   { stacks, image, apis, signal }: BerthLab,
@@ -82,7 +84,7 @@ async function deployOnto(
   };
   try {
     const isThere = await stacks.exists(STACK, signal);
-    if (isThere && kind === "scare" && (await deploy()) > 0) return;
+    if (isThere && kind === "false-alarm" && (await deploy()) > 0) return;
     if (isThere) await stacks.remove(STACK, signal);
     if ((await deploy()) === 0) throw new Error(`nothing is placed on ${victim.name}`);
   } finally {
@@ -90,7 +92,7 @@ async function deployOnto(
   }
 }
 
-/** Returns the leader's host, or the last of the others. */
+/** Returns the leader's host if the scenario affects the leader, otherwise the last of the other hosts. */
 function victimOf(scenario: Scenario, hosts: readonly LabHost[], leader: LabHost | undefined): LabHost {
   const victim =
     scenario.kind === "loss" && scenario.onLeader ? leader : hosts.findLast((host) => host !== leader);
@@ -100,7 +102,7 @@ function victimOf(scenario: Scenario, hosts: readonly LabHost[], leader: LabHost
 
 type Outcome = Pick<BerthRun, "times" | "wrongStarts" | "severedAtMs">;
 
-async function lose({ lab, signal }: BerthLab, loss: HostLoss, victim: LabHost): Promise<Outcome> {
+async function runLoss({ lab, signal }: BerthLab, loss: HostLoss, victim: LabHost): Promise<Outcome> {
   const survivors = lab.hosts
     .filter((host) => host !== victim)
     .map((host) => new DockerApi(host.dockerSocket));
@@ -117,7 +119,7 @@ async function lose({ lab, signal }: BerthLab, loss: HostLoss, victim: LabHost):
   }
 }
 
-async function scare({ apis, signal }: BerthLab, fault: FalseAlarm, host: LabHost): Promise<Outcome> {
+async function runFalseAlarm({ apis, signal }: BerthLab, fault: FalseAlarm, host: LabHost): Promise<Outcome> {
   const watch = await watchContainers(apis, berthLabel(STACK));
   try {
     await fault.begin(host);
@@ -130,7 +132,7 @@ async function scare({ apis, signal }: BerthLab, fault: FalseAlarm, host: LabHos
   }
 }
 
-/** Waits until every replica has answered at the published port, so that the host's table is complete. */
+/** Waits until every replica has replied on the published port, so that the host's ingress table is complete. */
 async function waitUntilAllAnswer(target: Target, signal: AbortSignal): Promise<void> {
   const replicas = new Set<string>();
   const allAnswered = async (): Promise<boolean> => {

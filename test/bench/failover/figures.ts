@@ -4,7 +4,7 @@ import type { BerthRun } from "./berth-runs.js";
 import type { LossTimes } from "./lose-host.js";
 import type { HostLoss, Scenario } from "./scenarios.js";
 
-/** Goals for the seconds until everything runs again. */
+/** Goals for the time until all replicas run again, in seconds. */
 const GOALS_S: Readonly<Record<HostLoss["name"], number | undefined>> = { worker: 2, cable: 2, leader: 5 };
 
 export interface Results {
@@ -57,7 +57,7 @@ function ratioOf({ berth, swarm }: Results): Figure[] {
   ];
 }
 
-/** Replicas that were started although none was lost, in all scenarios of a run. */
+/** Returns the number of replicas that were started although none was lost, over all scenarios of a run. */
 function falseDeaths({ berth, scenarios }: Results): Figure {
   const perScenario = scenarios.map(({ name }) => berth.filter(({ scenario }) => scenario === name));
   const runs = (perScenario[0] ?? []).map((_, index) =>
@@ -80,7 +80,7 @@ function requestsOf({ berth }: Results, { kind, name }: Scenario): Figure[] {
     goal: { kind: "at-most", value: 0 },
     runs: failures.map(({ failed }) => failed.length),
   });
-  if (kind === "scare") return [failedFigure];
+  if (kind === "false-alarm") return [failedFigure];
   const severed = failures.map((each) => each.severed.length);
   return [
     failedFigure,

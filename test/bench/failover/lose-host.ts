@@ -3,29 +3,31 @@ import { watchContainers } from "../container-watch.js";
 import type { DockerApi } from "../docker-api.js";
 import type { HostLoss } from "./scenarios.js";
 
-/** Swarm needs 17 s, or 48 s when its leader is lost too. */
+/** Swarm needs 17 s, or 48 s if its leader is also lost. */
 const REPLACED_TIMEOUT_MS = 150_000;
 
 export interface LossTimes {
-  /** When the host was off the network, in milliseconds since the epoch. */
+  /** Time by which the host was off the network, in milliseconds since the epoch. */
   readonly cutByMs: number;
-  /** From the loss to the start of the first replacement. */
+  /** Time from the loss to the start of the first replacement. */
   readonly firstReplacementS: number;
-  /** From the loss until the remaining hosts run as many containers as all hosts did before. */
+  /** Time from the loss until the remaining hosts run as many containers as all hosts did before. */
   readonly allReplacedS: number;
 }
 
 export interface LoseHostOptions {
   readonly loss: HostLoss;
   readonly victim: LabHost;
-  /** Docker of the remaining hosts. */
+  /** Clients for the Docker daemons of the remaining hosts. */
   readonly survivors: readonly DockerApi[];
   readonly label: string;
   readonly replicas: number;
   readonly signal: AbortSignal;
 }
 
-/** Takes a host off the network, and measures when its replicas run on the others, as their daemons report. */
+/**
+ * Takes a host off the network and measures when its replicas run on other hosts, as reported by their Docker daemons.
+ */
 export async function loseHost(options: LoseHostOptions): Promise<LossTimes> {
   const { loss, victim, survivors, label, replicas, signal } = options;
   const watch = await watchContainers(survivors, label);

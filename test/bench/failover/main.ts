@@ -1,6 +1,6 @@
-// How long it takes until the replicas of a lost host run on other hosts, how many replicas are replaced although no host
-// was lost, and how many requests fail. Docker Swarm loses hosts of the same lab in turn. Requests to Swarm are not
-// counted: its routing mesh needs IPVS, which a lab may not have.
+// `npm run bench -- failover`: measures how long it takes until the replicas of a lost host run on other hosts, how
+// many replicas are replaced although no host was lost, and how many requests fail. Docker Swarm loses hosts of the
+// same lab in turn. Requests to Swarm are not counted, because its routing mesh needs IPVS, which a lab may lack.
 import { type BerthLab, withBerthLab } from "../bench-lab.js";
 import { berthLabel } from "../berth-stack.js";
 import { removeAll, waitUntilGone } from "../container-watch.js";
@@ -14,7 +14,7 @@ import type { LossTimes } from "./lose-host.js";
 import { type HostLoss, parseScenarios, SCENARIOS } from "./scenarios.js";
 import { loseOnSwarm } from "./swarm-runs.js";
 
-/** A loss on Swarm takes two minutes, and the times hardly differ. */
+/** A loss on Swarm takes two minutes to measure, and the results hardly vary. */
 const DEFAULT_PEER_RUNS = 2;
 const SMOKE_SCENARIOS = "worker,agent_killed";
 const GONE_TIMEOUT_MS = 120_000;
@@ -28,28 +28,28 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
     throw new Error(`invalid --peer-runs "${options["peer-runs"]}"; use 0 to the value of --runs`);
   }
   const losses = scenarios.filter((scenario) => scenario.kind === "loss");
-  return withBerthLab({ tag: "f", servers: SERVERS }, context, async (stage) => {
+  return withBerthLab({ tag: "f", servers: SERVERS }, context, async (berthLab) => {
     const berth: BerthRun[] = [];
     const swarm = new Map<HostLoss["name"], LossTimes[]>();
-    for (let run = 1; run <= stage.runs; run += 1) {
+    for (let run = 1; run <= berthLab.runs; run += 1) {
       for (const scenario of scenarios) {
-        const result = await runOnBerth(stage, scenario);
-        stage.progress(`run ${run} berth, ${scenario.what}: ${describe(result)}`);
+        const result = await runOnBerth(berthLab, scenario);
+        berthLab.progress(`run ${run} berth, ${scenario.what}: ${describe(result)}`);
         berth.push(result);
-        await restore(stage);
+        await restore(berthLab);
       }
       if (run > peerRuns || losses.length === 0) continue;
-      await stage.stacks.remove(STACK, stage.signal);
-      await waitUntilGone(stage.apis, berthLabel(STACK), {
+      await berthLab.stacks.remove(STACK, berthLab.signal);
+      await waitUntilGone(berthLab.apis, berthLabel(STACK), {
         timeoutMs: GONE_TIMEOUT_MS,
-        signal: stage.signal,
+        signal: berthLab.signal,
       });
       for (const loss of losses) {
-        const times = await loseOnSwarm(stage, loss);
-        stage.progress(`run ${run} swarm, ${loss.what}: ${describeTimes(times)}`);
+        const times = await loseOnSwarm(berthLab, loss);
+        berthLab.progress(`run ${run} swarm, ${loss.what}: ${describeTimes(times)}`);
         swarm.set(loss.name, [...(swarm.get(loss.name) ?? []), times]);
-        await restore(stage);
-        await removeAll(stage.apis, swarmLabel(STACK), stage.signal);
+        await restore(berthLab);
+        await removeAll(berthLab.apis, swarmLabel(STACK), berthLab.signal);
       }
     }
     return figuresOf({ scenarios, berth, swarm });

@@ -13,24 +13,24 @@ const RUNNING_TIMEOUT_MS = 120_000;
 const MAX_ATTEMPTS = 3;
 
 /**
- * Measures the loss of a host on Docker Swarm. The swarm is created for this loss and removed after it, so that neither
- * its recovery nor berth's slows the other. The host is left as it is.
+ * Measures the loss of a host on Docker Swarm. Creates the swarm for this loss and removes it afterwards, so that
+ * neither its recovery nor berth's slows the other. Does not repair the host.
  */
-export async function loseOnSwarm(stage: BerthLab, loss: HostLoss): Promise<LossTimes> {
-  const swarm = await Swarm.create(stage.lab, SERVERS, stage.signal);
+export async function loseOnSwarm(berthLab: BerthLab, loss: HostLoss): Promise<LossTimes> {
+  const swarm = await Swarm.create(berthLab.lab, SERVERS, berthLab.signal);
   try {
-    return await loseHostOf(swarm, stage, loss);
+    return await loseHostOf(swarm, berthLab, loss);
   } finally {
-    await swarm.disband(stage.signal);
+    await swarm.disband(berthLab.signal);
   }
 }
 
-async function loseHostOf(swarm: Swarm, stage: BerthLab, loss: HostLoss): Promise<LossTimes> {
-  const { lab, signal } = stage;
-  const victim = await serveOnVictim(swarm, stage, loss);
+async function loseHostOf(swarm: Swarm, berthLab: BerthLab, loss: HostLoss): Promise<LossTimes> {
+  const { lab, signal } = berthLab;
+  const victim = await serveOnVictim(swarm, berthLab, loss);
   const others = lab.hosts.filter((host) => host !== victim);
-  swarm.ask(others[0]?.name ?? "");
-  await waitUntilIdle(stage, QUIET_TIMEOUT_MS);
+  swarm.selectManager(others[0]?.name ?? "");
+  await waitUntilIdle(berthLab, QUIET_TIMEOUT_MS);
   const survivors = others.map((host) => new DockerApi(host.dockerSocket));
   try {
     const label = swarmLabel(STACK);
@@ -40,7 +40,7 @@ async function loseHostOf(swarm: Swarm, stage: BerthLab, loss: HostLoss): Promis
   }
 }
 
-/** Starts the service, and again when no task was placed on the host to lose, which may have just come back. */
+/** Creates the service. Retries if no task was placed on the victim, which may have only just returned. */
 async function serveOnVictim(
   swarm: Swarm,
   { lab, apis, image, signal }: BerthLab,
@@ -59,7 +59,7 @@ async function serveOnVictim(
     if (victim !== undefined && (await runningOn(victim)) > 0) return victim;
     await swarm.removeService(STACK, signal);
   }
-  throw new Error("swarm places no task on the host to lose");
+  throw new Error(`swarm placed no task on the victim in ${MAX_ATTEMPTS} attempts`);
 }
 
 async function runningOn(host: LabHost): Promise<number> {

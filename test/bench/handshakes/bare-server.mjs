@@ -1,5 +1,6 @@
-// A TLS server that sends one byte on each connection. Reads its TlsMaterial from the first line of standard input, and
-// prints its port. Exits at the end of standard input, so that it does not outlive the benchmark.
+// Child process of the handshake benchmark: a TLS server that sends one byte on each connection. Reads its TlsMaterial
+// from the first line of stdin and prints its port. Exits at the end of stdin, so that it does not outlive the
+// benchmark.
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { createServer } from "node:tls";

@@ -1,5 +1,6 @@
-// How many TLS connections a server accepts a second, and their CPU time. Clients and server have certificates of the
-// cluster, as agents do that reconnect after the death of a leader. A bare TLS server of Node.js is the floor.
+// `npm run bench -- handshakes`: measures how many TLS connections a server accepts per second, and their CPU time.
+// Clients present cluster certificates, as agents do when they reconnect after a leader has died. The peer is a bare
+// TLS server in Node.js.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -13,7 +14,7 @@ import { type Figure, figureOf, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 
 const BARE_SERVER = fileURLToPath(new URL("./bare-server.mjs", import.meta.url));
-/** More connections in progress do not increase the rate: both sides are limited by their CPU time. */
+/** Number of concurrent handshakes. More do not increase the rate, because both sides are limited by CPU time. */
 const CONCURRENCY = 32;
 const TIMEOUT_MS = 10_000;
 
@@ -71,9 +72,9 @@ async function measure({ runs, isSmoke, signal, progress }: BenchContext): Promi
 }
 
 interface Result {
-  /** Accepted connections a second, with the clients on the same machine. */
+  /** Connections accepted per second, with the clients on the same machine. */
   readonly perSecond: number;
-  /** CPU time of the server for each connection. */
+  /** CPU time of the server per connection. */
   readonly cpuMs: number;
 }
 
@@ -101,7 +102,7 @@ async function openAll(address: string, client: TlsMaterial, connections: number
 }
 
 /**
- * Opens a connection, and closes it when the server has sent its first bytes. In TLS 1.3, the client has finished its
+ * Opens a connection and closes it once the server has sent its first bytes. In TLS 1.3, the client finishes its
  * handshake before the server has verified the client's certificate.
  */
 async function openOne(address: string, { authorities, leaf }: TlsMaterial): Promise<void> {

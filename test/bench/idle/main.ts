@@ -1,4 +1,5 @@
-// Memory, CPU and etcd writes of berth on an idle cluster: three hosts, thirty tasks with published ports.
+// `npm run bench -- idle`: measures memory, CPU time and etcd writes of berth in an idle cluster of three hosts and
+// thirty tasks with published ports.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Lab } from "../../../deploy/lab/lab.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
@@ -17,11 +18,11 @@ interface Size {
   readonly hosts: number;
   readonly replicasPerService: number;
   /**
-   * Time after the deployment for garbage collection, for V8 to compile what runs often, and for write-back. After 30 s,
-   * agents still use half as much again as after a minute.
+   * Time after the deployment for garbage collection, V8's compilation of hot code, and disk write-back. After 30 s,
+   * agents still use half as much CPU time again as after a minute.
    */
   readonly settleMs: number;
-  /** Time over which CPU use and writes are measured. */
+  /** Length of the window in which CPU time and writes are measured. */
   readonly windowMs: number;
 }
 

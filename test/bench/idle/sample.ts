@@ -6,11 +6,11 @@ import { median } from "../report.js";
 
 const BYTES_PER_MB = 1e6;
 
-/** Usage of one kind of program: the median over its processes. */
+/** Resource usage of one kind of program: the median over its processes. */
 export interface ProgramSample {
   readonly residentMb: number;
   readonly proportionalMb: number;
-  /** Percent of one processor. */
+  /** Percentage of one CPU. */
   readonly cpuPercent: number;
 }
 
@@ -19,11 +19,11 @@ export interface IdleSample {
   readonly etcd: ProgramSample;
   readonly agent: ProgramSample;
   readonly ingress: ProgramSample;
-  /** Growth of etcd's revision. Renewing a lease is not a write. */
+  /** Growth of etcd's revision per second. Lease renewals do not count as writes. */
   readonly etcdWritesPerSecond: number;
 }
 
-/** Measures the CPU use of an idle lab over a window of time, and its memory at the end. */
+/** Measures the CPU time and etcd writes of an idle lab over a window, and its memory at the end. */
 export async function sampleIdle(lab: Lab, windowMs: number, signal: AbortSignal): Promise<IdleSample> {
   const processes = {
     server: lab.serverMachine.processes("server"),

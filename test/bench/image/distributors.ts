@@ -4,35 +4,35 @@ import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { type RunResult, run } from "../../../deploy/lab/run.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 
-/** Ten times what a transfer takes on a busy machine. */
+/** Ten times the duration of a transfer on a busy machine. */
 const TRANSFER_TIMEOUT_MS = 600_000;
 const LISTEN_TIMEOUT_MS = 30_000;
-/** The receivers of archives listen here, each in the network namespace of its host. */
+/** Port of the archive receivers, one in each node's network namespace. */
 const PIPE_PORT = 9_100;
 
-/** The machines of the benchmark. */
+/** The machines on which the benchmark runs. */
 export interface ImageLab {
   readonly lab: Lab;
-  /** Has the image, and runs the command line. It is not a node. */
+  /** Has the image and runs the CLI. Not a node of the cluster. */
   readonly laptop: LabHost;
-  /** The nodes that get the image. */
+  /** The nodes that receive the image. */
   readonly nodes: readonly LabHost[];
-  /** "ADDRESS:PORT" of Debian's registry. */
+  /** `ADDRESS:PORT` of the image registry. */
   readonly registry: string;
   readonly signal: AbortSignal;
 }
 
-/** A way to bring an image from the laptop to all nodes. */
+/** A way to distribute an image from the laptop to all nodes. */
 export interface Distributor {
   readonly name: DistributorName;
-  /** Gets ready for one transfer. The time for this does not count. */
+  /** Prepares one transfer. Not included in the measured time. */
   readonly prepare?: (image: string) => Promise<void>;
   readonly distribute: (image: string) => Promise<void>;
 }
 
 export type DistributorName = "berth" | "save_load" | "registry";
 
-/** `berth image push`. */
+/** Distributes with `berth image push`. */
 export function berthDistributor({ lab, laptop, nodes, signal }: ImageLab): Distributor {
   const targets = nodes.flatMap(({ name }) => ["--node", name]);
   return {
@@ -42,7 +42,7 @@ export function berthDistributor({ lab, laptop, nodes, signal }: ImageLab): Dist
   };
 }
 
-/** `docker save | docker load` to all nodes at once, over bare TCP connections. */
+/** Distributes with `docker save | docker load` to all nodes at once, over bare TCP connections. */
 export function saveLoadDistributor({ laptop, nodes, signal }: ImageLab): Distributor {
   let receivers: readonly Promise<void>[] = [];
   return {
@@ -66,7 +66,7 @@ export function saveLoadDistributor({ laptop, nodes, signal }: ImageLab): Distri
   };
 }
 
-/** `docker push` to a registry, and `docker pull` on all nodes at once. */
+/** Distributes with `docker push` to a registry and `docker pull` on all nodes at once. */
 export function registryDistributor({ laptop, nodes, registry, signal }: ImageLab): Distributor {
   return {
     name: "registry",
@@ -81,7 +81,7 @@ export function registryDistributor({ laptop, nodes, registry, signal }: ImageLa
   };
 }
 
-/** Removes an image with all of its names. */
+/** Removes an image and all its tags. */
 export async function removeImage(host: LabHost, imageId: string): Promise<void> {
   await host.exec(["docker", "image", "rm", "--force", imageId], { timeoutMs: TRANSFER_TIMEOUT_MS });
 }

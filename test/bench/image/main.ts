@@ -1,5 +1,6 @@
-// An image of eight layers from a laptop to three Docker hosts, and again with one layer changed: `berth image push` beside
-// `docker save | docker load` and a registry's push and pull, over the same network. They take turns with the same content.
+// `npm run bench -- image`: distributes an image of eight layers from a laptop to three Docker hosts, and again with
+// one layer changed. `berth image push`, `docker save | docker load`, and push and pull through a registry take turns
+// with the same content on the same network.
 import { readFile } from "node:fs/promises";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { withBenchLab } from "../lab.js";
@@ -23,12 +24,12 @@ const FULL_LAYER_BYTES = 25_000_000;
 const SMOKE_LAYER_BYTES = 100_000;
 const MAX_FIRST_BYTES_RATIO = 1.05;
 const MAX_CHANGED_BYTES_RATIO = 1.1;
-/** berth has to be faster than a registry. */
+/** berth must be faster than a registry. */
 const MAX_RATIO_TO_REGISTRY = 1;
 
 interface Transfer {
   readonly seconds: number;
-  /** Bytes that each node has received, in the mean, for each byte of the layers that it lacked. */
+  /** Mean number of bytes that a node received for each byte of the layers that it lacked. */
   readonly bytesRatio: number;
 }
 
@@ -92,11 +93,11 @@ interface TransferOptions {
   readonly images: { readonly first: string; readonly changed: string };
   readonly layers: readonly Layer[];
   readonly changed: readonly Layer[];
-  /** The layer that the changed image has instead of the last one. */
+  /** The layer that replaces the last one in the changed image. */
   readonly last: readonly Layer[];
 }
 
-/** Measures both transfers, and removes the images from all machines. */
+/** Measures both transfers, then removes the images from all machines. */
 async function measureTransfers(
   lab: ImageLab,
   distributor: Distributor,
@@ -129,7 +130,7 @@ async function measureTransfer(
   return { seconds, bytesRatio: received / (nodes.length * missingBytes) };
 }
 
-/** Returns the bytes that the network interfaces of the hosts have received. */
+/** Returns the total number of bytes that the hosts' network interfaces have received. */
 async function receivedBytes(hosts: readonly LabHost[]): Promise<number> {
   let bytes = 0;
   for (const { name, initPid } of hosts) {

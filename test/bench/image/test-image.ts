@@ -9,7 +9,7 @@ import { createImageArchive, sha256Digest } from "@berth/proto/images";
 import { docker } from "../../../deploy/lab/images.js";
 import { runOrThrow } from "../../../deploy/lab/run.js";
 
-/** Docker's names of the architectures of Node.js that labs run on. */
+/** Docker's architecture names by those of Node.js. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
 /** A layer with one file of random bytes, which no program can compress. */
@@ -24,7 +24,7 @@ export interface TestImage {
   readonly layers: readonly Layer[];
 }
 
-/** Returns layers with other content than all earlier ones. */
+/** Creates layers with new random content. */
 export async function createLayers(count: number, bytes: number): Promise<readonly Layer[]> {
   const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
   try {
@@ -43,7 +43,7 @@ export async function createLayers(count: number, bytes: number): Promise<readon
   }
 }
 
-/** Loads an image of these layers into a Docker daemon. */
+/** Loads an image with these layers into a Docker daemon. */
 export async function loadTestImage(
   layers: readonly Layer[],
   {
@@ -55,7 +55,7 @@ export async function loadTestImage(
     readonly name: string;
     readonly dockerSocket: string;
     readonly signal: AbortSignal;
-    /** @default that of this machine */
+    /** Docker's architecture name. Default: this machine's. */
     readonly architecture?: string;
   },
 ): Promise<TestImage> {

@@ -5,13 +5,14 @@ const ROLES = ["client", "proxy", "router", "backend"] as const;
 export type Role = (typeof ROLES)[number];
 
 /**
- * Four hosts on one machine, each a network namespace: a client, a proxy, a router whose kernel balances, and a backend.
- * Hosts that communicate are connected by a cable. The router is separate, so that its connection tracking slows no proxy.
+ * Four hosts on one machine, each a network namespace: a client, a proxy, a router whose kernel balances connections,
+ * and a backend. A veth pair ("cable") connects each two hosts that communicate. The router is separate, so that its
+ * connection tracking does not slow down the proxies.
  */
 export interface BenchNetwork {
-  /** Returns the prefix of a command line that runs it on the host. */
+  /** Returns the command prefix that runs a command line on the host. */
   enter(role: Role): readonly string[];
-  /** Returns the address of `to` on its cable to `from`. */
+  /** Returns the address at which `from` reaches `to`. */
   address(to: Role, from: Role): string;
   /** Removes the namespaces and their cables. */
   dispose(): void;
@@ -26,7 +27,7 @@ const SUBNETS = {
   "router-backend": 5,
 } as const;
 
-/** Creates the namespaces. Needs root. The names are random, so that several runs do not conflict. */
+/** Creates the namespaces. Needs root. Their names are random, so that concurrent runs do not conflict. */
 export function createNetwork(): BenchNetwork {
   const tag = randomBytes(3).toString("hex");
   const namespace = (role: Role): string => `berth-${tag}-${role}`;
@@ -77,9 +78,9 @@ export function createNetwork(): BenchNetwork {
 }
 
 /**
- * A client that opens thousands of connections a second from one address uses up its ports within seconds, since
- * TIME_WAIT holds each for a minute. The benchmark would then measure the kernel's search for a free port. The setting is
- * the same on all hosts, and so for every proxy.
+ * Lets one address open thousands of connections per second. Otherwise, TIME_WAIT would hold each port for a minute,
+ * the client would run out of ports within seconds, and the benchmark would measure the kernel's search for a free
+ * port. All hosts, and so all proxies, have the same settings.
  */
 function tune(namespace: string): void {
   for (const setting of ["net.ipv4.ip_local_port_range=1024 65000", "net.ipv4.tcp_tw_reuse=1"]) {

@@ -1,5 +1,5 @@
-// berth's ingress, through its user-space proxy and on the kernel path, next to HAProxy (tcp mode, one thread), nginx
-// (stream, one worker) and the backend itself.
+// `npm run bench -- ingress`: compares berth's ingress, through its user-space proxy and on the kernel path, with
+// HAProxy (tcp mode, one thread), nginx (stream, one worker) and direct connections to the backend.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,19 +45,19 @@ interface Slice {
 }
 type Results = Readonly<Record<Target, Measured>>;
 
-/** The user-space proxy should come close to HAProxy with one core each; the kernel path should beat it. */
+/** With one core each, the user-space proxy should come close to HAProxy, and the kernel path should beat it. */
 const USERSPACE_GOAL = { kind: "at-least", value: 0.9 } as const;
 const KERNEL_GOAL = { kind: "at-least", value: 1.25 } as const;
 
-/** A target is measured in slices that alternate with those of the other targets, so that a disturbance affects all. */
+/** Targets are measured in alternating slices, so that disturbances affect all of them. */
 const SLICE_SECONDS = 1;
 const SECONDS = 3;
 const DEFAULT_RUNS = 5;
 const TRANSPORTS = ["raw", "net"];
 
 /**
- * Measures each target in each scenario once per run, in an order that rotates. What disturbs the machine affects all
- * targets alike, and ratios are formed within one run only.
+ * Measures each target in each scenario once per run, in rotating order, so that other load on the machine affects all
+ * targets alike. Ratios are computed only within a run.
  */
 async function measure({
   runs: count,

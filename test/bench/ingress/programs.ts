@@ -22,16 +22,17 @@ const BIG_BYTES = 1024 * 1024;
 const STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so";
 const START_DEADLINE_MS = 10_000;
 /**
- * Index of the user time in the fields of /proc/PID/stat. The system time follows. Both are in hundredths of a second.
+ * Index of the user time among the fields of /proc/PID/stat. The system time follows. Both are in hundredths of a
+ * second.
  */
 const USER_TICKS_FIELD = 13;
 const MS_PER_TICK = 10;
 
-/** The programs to measure: berth on the kernel path and in user space, its peers, and the backend itself. */
+/** The targets to measure: berth on the kernel path and in user space, its peers, and the backend itself. */
 export const TARGETS = ["kernel", "berth", "haproxy", "nginx", "direct"] as const;
 export type Target = (typeof TARGETS)[number];
 
-/** The programs that run during the benchmark. `stop` ends them. */
+/** Starts and stops the programs of the benchmark. */
 export class Programs {
   readonly #network: BenchNetwork;
   readonly #directory: string;
@@ -62,7 +63,7 @@ http {
 `,
     );
     this.#start("backend", ["nginx", "-p", this.#directory, "-c", config]);
-    await this.#answers("backend", BACKEND_PORTS[0]);
+    await this.#waitForReply("backend", BACKEND_PORTS[0]);
   }
 
   async startHaproxy(): Promise<void> {
@@ -86,7 +87,7 @@ ${BACKEND_PORTS.map((port) => `  server s${port} ${backend}:${port}`).join("\n")
 `,
     );
     this.#haproxy = this.#start("proxy", ["haproxy", "-db", "-f", config]);
-    await this.#answers("proxy", HAPROXY_PORT);
+    await this.#waitForReply("proxy", HAPROXY_PORT);
   }
 
   /** Starts nginx as a TCP proxy with one worker. */
@@ -104,7 +105,7 @@ stream {
 `,
     );
     this.#start("proxy", ["nginx", "-p", this.#directory, "-c", config]);
-    await this.#answers("proxy", NGINX_PORT);
+    await this.#waitForReply("proxy", NGINX_PORT);
   }
 
   /** Starts berth's ingress process as the agent does, and applies its table with the agent's client. */
@@ -115,7 +116,7 @@ stream {
   /** Starts an ingress process on the kernel path, on the router. */
   async startKernel(signal: AbortSignal): Promise<void> {
     await this.#startIngress("router", ["--mode", "kernel"], { kind: "forward" }, signal);
-    await this.#answers("router", BERTH_PORT);
+    await this.#waitForReply("router", BERTH_PORT);
   }
 
   async #startIngress(
@@ -145,12 +146,13 @@ stream {
       const { path } = await ingress.status(signal);
       ingress.close();
       if (errors[0] !== undefined) throw new Error(errors[0].message);
-      if (path.kernel !== (route !== undefined)) throw new Error(`the wrong path: ${path.reason}`);
+      if (path.kernel !== (route !== undefined))
+        throw new Error(`the ingress process uses the wrong path: ${path.reason}`);
     });
     return child;
   }
 
-  /** Returns the CPU time that a proxy's process has used. 0 for targets without a single process. */
+  /** Returns the CPU time that a proxy's process has used, or 0 for targets without a single process. */
   cpuMs(target: Target): number {
     const processes: Partial<Record<Target, ChildProcess | undefined>> = {
       berth: this.#berth,
@@ -172,7 +174,7 @@ stream {
     );
   }
 
-  /** Starts a program on a host. `ip netns exec` becomes the program, so that the child's PID is the program's. */
+  /** Starts a program on a host. `ip netns exec` becomes the program, so the child's PID is the program's. */
   #start(role: "proxy" | "router" | "backend", argv: readonly string[]): ChildProcess {
     const [program = "", ...args] = [...this.#network.enter(role), ...argv];
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
@@ -186,7 +188,7 @@ stream {
     return path;
   }
 
-  async #answers(role: "proxy" | "router" | "backend", port: number): Promise<void> {
+  async #waitForReply(role: "proxy" | "router" | "backend", port: number): Promise<void> {
     const [program = "", ...args] = this.#network.enter("client");
     const url = `http://${this.#network.address(role, "client")}:${port}/`;
     await this.#untilReady(async () => void (await run(program, [...args, "wrk", "-t1", "-c1", "-d1", url])));

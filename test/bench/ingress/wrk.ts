@@ -7,7 +7,7 @@ const run = promisify(execFile);
 export interface Load {
   readonly url: string;
   readonly connections: number;
-  /** A new connection for each request, or kept connections. */
+  /** Whether to keep connections open, or to use a new one for each request. */
   readonly connection: "keep-alive" | "close";
   readonly seconds: number;
 }
@@ -24,13 +24,17 @@ export interface LoadResult {
 }
 
 /**
- * Threads of wrk. Between namespaces, the sender's thread carries a packet to the next process. At 21,000 connections a
- * second, one thread was saturated before the kernel path or the backend was. A third thread would compete with the
- * proxies.
+ * Number of wrk threads. Between namespaces, the sending thread also delivers the packet to the receiver. At 21,000
+ * connections per second, a single thread was saturated before the kernel path or the backend. A third thread would
+ * compete with the proxies for CPU time.
  */
 const THREADS = 2;
 
-/** Runs wrk. @throws Error when requests failed, since such a result means nothing */
+/**
+ * Runs wrk.
+ *
+ * @throws Error if any request failed, because the result is then meaningless
+ */
 export async function measureLoad(
   network: BenchNetwork,
   load: Load,
@@ -59,7 +63,7 @@ export async function measureLoad(
 
 const MS_OF = { us: 0.001, ms: 1, s: 1_000 } as const;
 
-/** `     99%    1.23ms` */
+/** Returns a latency percentile from a line such as ` 99% 1.23ms`. */
 function percentile(output: string, which: number): number {
   const [, value = "NaN", unit = "ms"] = new RegExp(`\\s${which}%\\s+([\\d.]+)(us|ms|s)`).exec(output) ?? [];
   return Number(value) * MS_OF[unit as keyof typeof MS_OF];

@@ -1,11 +1,11 @@
 import { type DockerApi, filters } from "../docker-api.js";
 
-/** The label of the baseline's containers. */
+/** Label of the baseline's containers. */
 export const BASELINE_LABEL = "bench.baseline";
-/** Labels by which orchestrators find their containers: with them, they would adopt those of the baseline. */
+/** Labels by which orchestrators find their containers. They must not adopt the baseline's containers. */
 const ORCHESTRATOR_LABEL = /^(berth\.|com\.docker\.)/;
 const NETWORK_NAME = "bench-baseline";
-/** Inside 10.0.0.0/8 every address may belong to the lab. */
+/** Outside 10.0.0.0/8, where any address may belong to the lab. */
 const NETWORK_SUBNET = "172.31.128.0/18";
 const BRIDGE_NAME_OPTION = "com.docker.network.bridge.name";
 
@@ -40,14 +40,14 @@ export interface Baseline {
 export interface BaselineOptions {
   readonly count: number;
   readonly body: ContainerBody;
-  /** Containers to start at the same time on each host. */
+  /** Number of containers to start at the same time on each host. */
   readonly concurrency: number;
   readonly signal: AbortSignal;
 }
 
 /**
- * Returns what Docker has to create for a container like the first one with this label: the container without its
- * orchestrator's labels, and a network of the same kind as the one it is in.
+ * Returns the requests that create a copy of the first container with this label: the container without its
+ * orchestrator's labels, and a network of the same kind as the container's.
  */
 export async function baselineLike(apis: readonly DockerApi[], label: string): Promise<Baseline> {
   for (const api of apis) {
@@ -85,8 +85,8 @@ async function copyOf(api: DockerApi, id: string): Promise<Baseline> {
 }
 
 /**
- * Starts containers with the fewest calls possible: create and start, over the sockets of all hosts at once, evenly
- * spread. No orchestrator can be faster.
+ * Starts containers with the fewest possible API calls, create and start, spread evenly over all hosts at once. No
+ * orchestrator can be faster.
  */
 export async function startBaseline(apis: readonly DockerApi[], options: BaselineOptions): Promise<void> {
   const share = Math.ceil(options.count / apis.length);

@@ -11,8 +11,8 @@ const READY_TIMEOUT_MS = 15_000;
 const PROBE_TIMEOUT_MS = 1_000;
 
 /**
- * Debian's image registry on the machine of the control plane, so that Swarm can resolve an image's digest as it
- * wants to. It ends with the lab. Returns its `ADDRESS:PORT`.
+ * Starts an image registry on the server machine, so that Swarm can resolve an image's digest as usual. It exits with
+ * the lab. Returns its `ADDRESS:PORT`.
  */
 export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<string> {
   const address = `${lab.serverMachine.address}:${PORT}`;
@@ -28,7 +28,7 @@ export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<stri
   await writeFile(configFile, JSON.stringify(config));
   const [program = "", ...args] = lab.serverMachine.commandInside(["docker-registry", "serve", configFile]);
   spawn(program, args, { detached: true, stdio: "ignore" })
-    .on("error", () => undefined) // The wait below reports that it did not start.
+    .on("error", () => undefined) // the wait below reports a failed start
     .unref();
   const answers = (): Promise<boolean> =>
     fetch(`http://${address}/v2/`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).then(
@@ -39,10 +39,10 @@ export async function startRegistry(lab: Lab, signal: AbortSignal): Promise<stri
   return address;
 }
 
-/** Pushes the image, so that every host knows its digest and none pulls during a measurement. */
+/** Pushes the image and pulls it onto every host, so that all know its digest and none pulls during a measurement. */
 export async function publishImage(lab: Lab, image: string, signal: AbortSignal): Promise<void> {
   const [first, ...others] = lab.hosts;
-  if (first === undefined) throw new RangeError("a lab without hosts");
+  if (first === undefined) throw new RangeError("the lab has no hosts");
   await docker(first.dockerSocket, ["push", "--quiet", image], signal);
   await Promise.all(others.map((host) => docker(host.dockerSocket, ["pull", "--quiet", image], signal)));
 }

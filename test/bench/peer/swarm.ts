@@ -8,10 +8,10 @@ import { DockerApi, filters } from "../docker-api.js";
 
 const SWARM_PORT = 2377;
 const READY_TIMEOUT_MS = 60_000;
-/** Swarm's own pool, 10.0.0.0/8, overlaps with the addresses of a lab. */
+/** Swarm's default address pool, 10.0.0.0/8, overlaps with the addresses of a lab. */
 const OVERLAY_SUBNET = "172.30.0.0/18";
 
-/** Returns the label of the containers of one Swarm service. */
+/** Returns the label that marks the containers of a Swarm service. */
 export const swarmLabel = (service: string): string => `com.docker.swarm.service.name=${service}`;
 
 interface SwarmNode {
@@ -33,15 +33,15 @@ export interface SwarmService {
   readonly signal: AbortSignal;
 }
 
-/** Docker Swarm on the hosts of a lab: the first `managers` hosts are managers, all are workers. */
+/** Docker Swarm on the hosts of a lab. All hosts run tasks; the first `managers` hosts are managers. */
 export class Swarm {
   readonly #lab: Lab;
   readonly #apis: ReadonlyMap<string, DockerApi>;
-  #askedHost: string;
+  #managerHost: string;
 
   private constructor(lab: Lab) {
     this.#lab = lab;
-    this.#askedHost = lab.hosts[0]?.name ?? "";
+    this.#managerHost = lab.hosts[0]?.name ?? "";
     this.#apis = new Map(lab.hosts.map((host) => [host.name, new DockerApi(host.dockerSocket)]));
   }
 
@@ -68,7 +68,7 @@ export class Swarm {
   }
 
   /**
-   * Removes the swarm's state from all hosts, including those without power. The daemons are killed first: a manager
+   * Removes the swarm's state from all hosts, including those without power. Kills the daemons first, because a manager
    * takes ten seconds to leave in an orderly way. Stopped containers are left behind.
    */
   async disband(signal: AbortSignal): Promise<void> {
@@ -83,9 +83,9 @@ export class Swarm {
     );
   }
 
-  /** Selects the host whose manager answers further calls. */
-  ask(host: string): void {
-    this.#askedHost = host;
+  /** Selects the host whose manager receives further calls. */
+  selectManager(host: string): void {
+    this.#managerHost = host;
   }
 
   /** Waits until every host of the lab is ready and every manager is reachable. */
@@ -109,14 +109,14 @@ export class Swarm {
     return leader.Description.Hostname;
   }
 
-  /** `docker service create --detach`: resolves when the manager has accepted the service. */
+  /** Runs `docker service create --detach`. Resolves once the manager has accepted the service. */
   async createService({ name, image, replicas, network, signal }: SwarmService): Promise<void> {
     const flags = ["--detach", "--quiet", "--name", name, "--replicas", String(replicas)];
     if (network !== undefined) flags.push("--network", network);
     await docker(this.#managerSocket(), ["service", "create", ...flags, image], signal);
   }
 
-  /** `docker network create --driver overlay`. */
+  /** Runs `docker network create --driver overlay`. */
   async createNetwork(name: string, signal: AbortSignal): Promise<void> {
     await docker(
       this.#managerSocket(),
@@ -125,7 +125,7 @@ export class Swarm {
     );
   }
 
-  /** Retries while managers still count the tasks of a removed service as users of the network. */
+  /** Removes a network. Retries while managers still count the tasks of a removed service as its users. */
   async removeNetwork(name: string, signal: AbortSignal): Promise<void> {
     const remove = async (): Promise<boolean> => {
       try {
@@ -158,9 +158,9 @@ export class Swarm {
     return this.#manager().get<SwarmNode[]>("/nodes", signal);
   }
 
-  /** The first host's manager, unless `ask` selected another. */
+  /** Returns the client of the first host's manager, or of the one that `selectManager` selected. */
   #manager(): DockerApi {
-    return this.#api(this.#askedHost);
+    return this.#api(this.#managerHost);
   }
 
   #managerSocket(): string {

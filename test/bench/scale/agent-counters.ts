@@ -1,14 +1,14 @@
 import type { SimAgentObserver } from "./sim-agent.js";
 
-/** Interval at which an interruption is checked while no event arrives. */
-const LOOK_MS = 1_000;
+/** How often to check for interruption and timeout while no event arrives. */
+const CHECK_INTERVAL_MS = 1_000;
 
-/** Counts what all agents together have received. */
+/** Counts the messages that all simulated agents have received. */
 export class AgentCounters implements SimAgentObserver {
   assigned = 0;
   stopped = 0;
   stored = 0;
-  /** Number of agents with a complete set of assignments, by the leader's epoch. */
+  /** Number of agents that have received a complete set of assignments, by the leader's epoch. */
   readonly setsByEpoch = new Map<number, number>();
   /** `performance.now()` of the first welcome by each leader. */
   readonly firstWelcomeMs = new Map<number, number>();
@@ -45,7 +45,11 @@ export class AgentCounters implements SimAgentObserver {
     return this.#epoch;
   }
 
-  /** Resolves with `performance.now()` once the condition is true. @throws Error after the timeout */
+  /**
+   * Waits until the condition is true and returns `performance.now()`.
+   *
+   * @throws Error after the timeout
+   */
   async waitUntil(
     what: string,
     isReached: () => boolean,
@@ -56,7 +60,7 @@ export class AgentCounters implements SimAgentObserver {
       signal.throwIfAborted();
       if (performance.now() > deadlineMs) throw new Error(`timed out after ${timeoutMs} ms: ${what}`);
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, LOOK_MS);
+        const timer = setTimeout(resolve, CHECK_INTERVAL_MS);
         this.#wake = () => {
           clearTimeout(timer);
           resolve();

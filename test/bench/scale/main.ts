@@ -1,4 +1,5 @@
-// 100,000 tasks on 1,000 simulated hosts, with real servers, a real etcd that syncs to disk, and real connections.
+// `npm run bench -- scale`: runs 100,000 tasks on 1,000 simulated hosts, with real servers, a real etcd that syncs to
+// disk, and real connections.
 import { type Figure, figureOf } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { type ScaleRun, type ScaleSize, scaleRun } from "./scale-run.js";
@@ -8,7 +9,7 @@ const TASKS = 100_000;
 const SERVICES = 100;
 const SMOKE_NODES = 20;
 const SMOKE_TASKS = 200;
-/** A host pulls the image before its first container starts: reports follow the wave of assignments. */
+/** A host pulls the image before its first container starts, so reports follow the wave of assignments. */
 const FULL_TIMING = { startMs: 10_000, settleMs: 5_000, idleWindowMs: 10_000 };
 const SMOKE_TIMING = { startMs: 500, settleMs: 500, idleWindowMs: 1_000 };
 
@@ -25,7 +26,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   return figuresOf(runs);
 }
 
-/** @throws Error when an option is invalid */
+/** @throws Error if an option is invalid */
 function sizeOf({ options, isSmoke }: BenchContext): ScaleSize {
   const { nodes = isSmoke ? SMOKE_NODES : NODES, tasks = isSmoke ? SMOKE_TASKS : TASKS } = options;
   const timing = isSmoke ? SMOKE_TIMING : FULL_TIMING;

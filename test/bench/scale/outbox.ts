@@ -1,4 +1,4 @@
-/** Messages that wait for their stream; what is pushed after `close` is dropped. */
+/** Queues messages for a stream. Drops messages that are pushed after `close`. */
 export class Outbox<T> implements AsyncIterable<T> {
   #messages: T[] = [];
   #isClosed = false;

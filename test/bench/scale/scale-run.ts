@@ -21,7 +21,7 @@ export interface ScaleSize {
   readonly nodes: number;
   readonly services: number;
   readonly replicas: number;
-  /** Time until a simulated host reports that a task runs. */
+  /** Time from the assignment until a simulated host reports a task as running. */
   readonly startMs: number;
   readonly settleMs: number;
   readonly idleWindowMs: number;
@@ -29,23 +29,23 @@ export interface ScaleSize {
 
 export interface ScaleRun {
   readonly tasks: number;
-  /** From the deploy call until the last agent has received its last task. Every task is in etcd before. */
+  /** Time from the deploy call until the last agent has received its last task. All tasks are in etcd by then. */
   readonly assignedMs: number;
-  /** CPU time of each part in that time. */
+  /** CPU time used in that period. */
   readonly assignCpu: CpuUse;
-  /** From the deploy call until etcd has the last report of a running task. */
+  /** Time from the deploy call until etcd has the last report of a running task. */
   readonly runningMs: number;
-  /** From the call that scales a published service down until agents receive the order to stop its surplus tasks. */
+  /** Time from the call that scales down a published service until agents are instructed to stop its surplus tasks. */
   readonly drainMs: number;
   readonly serverMb: number;
   readonly idleCpuPercent: number;
-  /** From the end of a host until its node is down. */
+  /** Time from the death of a host until its node is down. */
   readonly nodeDetectedMs: number;
-  /** From the time at which the node is down until other agents have its tasks. */
+  /** Time from when the node is down until other agents have its tasks. */
   readonly nodeLossMs: number;
-  /** From `kill -9` of the leader until the next leader, which has loaded all records, welcomes an agent. */
+  /** Time from `kill -9` of the leader until the next leader, which has loaded all records, welcomes an agent. */
   readonly takeoverMs: number;
-  /** From `kill -9` of the leader until all agents have their complete set of assignments. */
+  /** Time from `kill -9` of the leader until all agents have their complete sets of assignments. */
   readonly agentsBackMs: number;
 }
 
@@ -53,7 +53,7 @@ export interface ScaleRun {
 export interface CpuUse {
   readonly server: number;
   readonly etcd: number;
-  /** This process: all agents together. */
+  /** CPU time of this process, which contains all agents. */
   readonly agents: number;
 }
 
@@ -65,7 +65,7 @@ const PUBLISHED_REPLICAS = 10;
 
 type Calls = ReturnType<typeof createRpcClient<typeof ControlServiceService>>["calls"];
 
-/** Runs all phases with new servers and a new etcd, and stops them afterwards. */
+/** Runs all phases with new servers and a new etcd. Stops them afterwards. */
 export async function scaleRun(size: ScaleSize, context: BenchContext): Promise<ScaleRun> {
   const etcd = await startTestEtcd({ fsync: true });
   const identities = await TestIdentities.create();
@@ -119,7 +119,7 @@ interface ScaleCluster {
   readonly servers: readonly ServerProcess[];
   readonly nodes: readonly AdmittedNode[];
   readonly etcd: TestEtcd;
-  /** Ends all agents. */
+  /** Stops all agents when aborted. */
   readonly hosts: AbortSignal;
 }
 
@@ -167,7 +167,7 @@ async function measurePhases(
     );
     const idle = await measureIdle(leader, size, signal);
     const drainMs = await drainPublished({ calls: client.calls, counters, signal });
-    progress(`agents received the order to stop connected tasks after ${drainMs.toFixed(0)} ms`);
+    progress(`agents were instructed to stop connected tasks after ${drainMs.toFixed(0)} ms`);
     const loss = await loseNode(agents, { calls: client.calls, counters, signal });
     progress(
       `other hosts had the tasks of the lost host ${loss.nodeLossMs.toFixed(0)} ms after its node was down`,
@@ -195,12 +195,12 @@ interface SimHost {
 }
 
 /**
- * An address at which no kernel answers probes: the broadcast address of the loopback device. The agent that is ended has it from the start, like a host behind a
- * firewall. Its node is therefore down only after five seconds of silence.
+ * An address at which no kernel answers probes: the broadcast address of the loopback device. The agent that is ended
+ * has it from the start, like a host behind a firewall. Its node is therefore down only after five seconds of silence.
  */
 const SILENT_ADDRESS = "127.255.255.255";
 
-/** Returns the address of a simulated host: a loopback address of its own, at which this machine's kernel answers. */
+/** Returns the address of a simulated host: its own loopback address, at which this machine's kernel answers probes. */
 function loopbackAddress(index: number): string {
   return `127.1.${Math.floor(index / 256)}.${index % 256}`;
 }
@@ -250,7 +250,7 @@ function buildServices({ services: count, replicas }: ScaleSize): ServiceSpec[] 
   });
 }
 
-/** Deploys one published service. With more of them, only the size of the tables would be measured. */
+/** Deploys one published service. More would only measure the size of the tables. */
 async function deployPublished(calls: Calls, signal: AbortSignal): Promise<void> {
   const spec = ServiceSpec.fromPartial({
     name: PUBLISHED,
@@ -263,7 +263,7 @@ async function deployPublished(calls: Calls, signal: AbortSignal): Promise<void>
   await calls.deployStack(request, { timeoutMs: DEPLOY_TIMEOUT_MS, signal });
 }
 
-/** Halves the published service and returns the time until agents have the order to stop the surplus tasks. */
+/** Halves the published service and returns the time until agents are instructed to stop the surplus tasks. */
 async function drainPublished({
   calls,
   counters,
@@ -282,7 +282,7 @@ async function drainPublished({
   return (await counters.waitUntil("surplus tasks are being stopped", isStopping, wait)) - calledAt;
 }
 
-/** Starts a measurement. The returned function returns the CPU time used since. */
+/** Starts a measurement. Returns a function that returns the CPU time used since. */
 function cpuMeter(leader: ServerProcess, etcd: TestEtcd): () => CpuUse {
   const used = (): CpuUse => ({
     server: readCpuSeconds(leader.process.pid),
@@ -318,7 +318,7 @@ async function measureIdle(
   };
 }
 
-/** Ends the first host without notice. */
+/** Stops the first host abruptly. */
 async function loseNode(
   [host]: readonly SimHost[],
   {

@@ -31,12 +31,12 @@ const FIRST_HOST_PORT = 32_768;
 
 export interface SimAgentOptions {
   readonly nodeId: string;
-  /** The identity of the node, which has been admitted. */
+  /** Identity of the node, which must already have joined the cluster. */
   readonly identity: RpcIdentity;
   /** The address that servers probe. */
   readonly address: string;
   readonly servers: readonly string[];
-  /** From the assignment to the report that the container runs: pull, create, start. */
+  /** Time from the assignment to the report that the container is running. Stands for pull, create and start. */
   readonly startMs: number;
   readonly observer: SimAgentObserver;
 }
@@ -45,11 +45,11 @@ export interface SimAgentOptions {
 export interface SimAgentObserver {
   onWelcome(epoch: number): void;
   onCompleteSet(tasks: number): void;
-  /** Tasks to run that are new to this agent. */
+  /** Called with the number of new tasks to run. */
   onAssigned(tasks: number): void;
-  /** Running tasks that the agent has to stop. */
+  /** Called with the number of running tasks to stop. */
   onStopped(tasks: number): void;
-  /** Reports that the leader has stored. */
+  /** Called with the number of task reports that the leader has stored. */
   onStored(tasks: number): void;
 }
 
@@ -60,8 +60,8 @@ interface SimSessionEnd {
 }
 
 /**
- * One host without Docker, with a real session over a real connection. It receives assignments, reports each task as
- * running after `startMs`, and finds the next leader like a real agent.
+ * Simulates the agent of a host without Docker, with a real session over a real connection. Receives assignments,
+ * reports each task as running after `startMs`, and finds the next leader like a real agent.
  */
 export class SimAgent {
   readonly #options: SimAgentOptions;
@@ -80,7 +80,7 @@ export class SimAgent {
     this.#connections = new ServerConnections(grpcTransport(options.identity));
   }
 
-  /** Runs until the signal fires. */
+  /** Runs until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     let attempt = firstAttempt(this.#options.servers);
     while (!signal.aborted) {
@@ -92,7 +92,7 @@ export class SimAgent {
     this.#connections.closeAll();
   }
 
-  /** Runs a session to its end. Never rejects. */
+  /** Runs a session until it ends. Never rejects. */
   async #runSession(address: string, signal: AbortSignal): Promise<SimSessionEnd> {
     const startedMs = performance.now();
     const session = new AbortController();
@@ -167,7 +167,7 @@ export class SimAgent {
     this.#outbox.push({ message: { $case: "heartbeat", value } });
   }
 
-  /** Applies assignments. Acknowledges tables at once, since there is no ingress process to apply them. */
+  /** Applies assignments. Acknowledges tables at once, because there is no ingress process to apply them. */
   #applyAssignments({ specs, tasks, removedTaskIds, resultsIn, appliesTo, ackRequested }: Assignments): void {
     const { observer, startMs } = this.#options;
     this.#sequence = resultsIn;
@@ -221,7 +221,7 @@ export class SimAgent {
   }
 }
 
-/** Returns why a session ended, like a real agent. */
+/** Classifies the end of a session, like a real agent. */
 function sessionEnd(
   error: unknown,
   { welcome, afterMs }: { readonly welcome: Welcome | undefined; readonly afterMs: number },

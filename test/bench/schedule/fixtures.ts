@@ -14,7 +14,7 @@ import { NodeTable } from "../../../packages/control-plane/src/state/node-table.
 
 const GIB = 1024 ** 3;
 const CPU = 1e9;
-/** Sizes of nodes. Some already run tasks of another service. */
+/** Node sizes. `busy` is the number of tasks of another service that the node already runs. */
 const SIZES = [
   { cpus: 4, gib: 16, busy: 0 },
   { cpus: 8, gib: 32, busy: 3 },
@@ -25,7 +25,7 @@ const ZONES = 3;
 const RACKS = 30;
 const BUSY = ServiceSpec.fromPartial({ task: { reservations: { nanoCpus: CPU / 4, memoryBytes: GIB } } });
 
-/** Builds nodes of different size and load, with capacity for a million tasks of `buildService`. */
+/** Builds nodes of different sizes and loads. 5,000 of them have room for a million tasks of `buildService`. */
 export function buildNodes(count: number): NodeTable {
   const nodes = new NodeTable(UNLIMITED_RANGES);
   for (let index = 0; index < count; index += 1) {

@@ -1,4 +1,5 @@
-// The time that the scheduler takes to plan the tasks of new services, with a node for each. Nothing is written.
+// `npm run bench -- schedule`: measures how long the scheduler takes to plan the tasks of new services and to place
+// each on a node. Writes nothing.
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { type Figure, figureOf, type Goal, median } from "../report.js";
@@ -6,14 +7,14 @@ import { type BenchContext, runBench } from "../run-bench.js";
 import { type Shape, timePlacement } from "./time-placement.js";
 import { type ReplacementShape, timeReplacement } from "./time-replacement.js";
 
-interface Measured extends Shape {
+interface PlacementCase extends Shape {
   readonly name: string;
   readonly goalMs?: number;
   /** The published result of SwarmKit's scheduler benchmark (its pull request 1550), in milliseconds. */
   readonly swarmKitMs?: number;
 }
 
-const SHAPES: readonly Measured[] = [
+const SHAPES: readonly PlacementCase[] = [
   { name: "1k_1k", tasks: 1_000, nodes: 1_000, swarmKitMs: 98 },
   { name: "10k_1k", tasks: 10_000, nodes: 1_000, goalMs: 50, swarmKitMs: 548 },
   { name: "100k_1k", tasks: 100_000, nodes: 1_000, goalMs: 500, swarmKitMs: 6_160 },
@@ -22,19 +23,19 @@ const SHAPES: readonly Measured[] = [
   { name: "1m_5k", tasks: 1_000_000, nodes: 5_000 },
 ];
 
-interface MeasuredReplacement extends ReplacementShape {
+interface ReplacementCase extends ReplacementShape {
   readonly name: string;
   readonly goalUs?: number;
 }
 
 /** One lost task: the decision that is made many times at once when a node dies. */
-const REPLACEMENTS: readonly MeasuredReplacement[] = [
+const REPLACEMENTS: readonly ReplacementCase[] = [
   { name: "single_1k", nodes: 1_000, replicas: 100, goalUs: 200 },
   { name: "single_10k", nodes: 10_000, replicas: 100 },
   { name: "single_everywhere_1k", nodes: 1_000, replicas: 1_000 },
 ];
 
-/** Shapes that should cost the same per task. */
+/** Names of the shapes that should cost the same per task. */
 const FLAT: readonly string[] = ["1k_1k", "10k_1k", "100k_1k", "1m_5k"];
 const FLATNESS_GOAL: Goal = { kind: "at-most", value: 1.5 };
 /** V8 compiles hot code first. */
@@ -68,8 +69,8 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
 
 /** Returns the same benchmark in its smallest size. */
 function smoke(): {
-  readonly shapes: readonly Measured[];
-  readonly replacements: readonly MeasuredReplacement[];
+  readonly shapes: readonly PlacementCase[];
+  readonly replacements: readonly ReplacementCase[];
 } {
   return {
     shapes: SHAPES.map((shape) => ({ ...shape, tasks: 100, nodes: 10 })),
@@ -97,7 +98,7 @@ async function repeat(
 }
 
 function figuresOf(
-  { name, tasks, goalMs, swarmKitMs }: Measured,
+  { name, tasks, goalMs, swarmKitMs }: PlacementCase,
   runs: readonly number[],
 ): readonly Figure[] {
   return [
@@ -116,7 +117,10 @@ function figuresOf(
   ];
 }
 
-function flatness(shapes: readonly Measured[], runsByShape: ReadonlyMap<string, readonly number[]>): Figure {
+function flatness(
+  shapes: readonly PlacementCase[],
+  runsByShape: ReadonlyMap<string, readonly number[]>,
+): Figure {
   const perTask = shapes
     .filter(({ name }) => FLAT.includes(name))
     .map(({ name, tasks }) => median(runsByShape.get(name) ?? []) / tasks);

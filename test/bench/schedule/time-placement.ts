@@ -4,7 +4,7 @@ import { systemRuntime } from "../../../packages/control-plane/src/runtime/runti
 import type { NodeTable } from "../../../packages/control-plane/src/state/node-table.js";
 import { buildNodes, buildService } from "./fixtures.js";
 
-/** The highest number of replicas in a spec. More tasks need more services. */
+/** Maximum number of replicas in a spec. More tasks need more services. */
 const MAX_REPLICAS = 100_000;
 /** Short decisions are repeated until this many tasks were placed, so that garbage collection is included. */
 const TASKS_PER_RUN = 100_000;
@@ -16,7 +16,7 @@ export interface Shape {
   readonly isSpread?: boolean;
 }
 
-/** Plans every service of the shape once, and returns the duration in milliseconds. */
+/** Plans every service of the shape and returns the duration in milliseconds. */
 export function timePlacement(shape: Shape): number {
   const nodes = buildNodes(shape.nodes);
   const repeats = Math.max(1, Math.floor(TASKS_PER_RUN / shape.tasks));
@@ -25,7 +25,7 @@ export function timePlacement(shape: Shape): number {
   return totalMs / repeats;
 }
 
-/** The tasks of each service stay in memory while the next service is planned. */
+/** Plans the services one after another. The tasks of each stay in memory while the next is planned. */
 function decideAll({ tasks, isSpread = false }: Shape, nodes: NodeTable): number {
   const kept: Task[][] = [];
   let totalMs = 0;

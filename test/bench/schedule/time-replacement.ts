@@ -7,7 +7,7 @@ import type { NodeTable } from "../../../packages/control-plane/src/state/node-t
 import { buildNodes, buildService } from "./fixtures.js";
 
 const SERVICES = 100;
-/** Tasks that each service loses, one after the other. */
+/** Number of tasks that each service loses, one after another. */
 const MAX_LOSSES = 20;
 
 export interface ReplacementShape {
@@ -16,7 +16,7 @@ export interface ReplacementShape {
   readonly replicas: number;
 }
 
-/** Returns the microseconds that a decision about a service with one lost task takes, with a node for the new task. */
+/** Returns how many microseconds it takes to plan and place the replacement of one lost task. */
 export function timeReplacement({ nodes: count, replicas }: ReplacementShape): number {
   const nodes = buildNodes(count);
   const losses = Math.min(MAX_LOSSES, replicas);
@@ -30,7 +30,7 @@ export function timeReplacement({ nodes: count, replicas }: ReplacementShape): n
   return (totalMs * 1_000) / (SERVICES * losses);
 }
 
-/** Builds a service whose tasks all run on the nodes that placement chose. */
+/** Builds a service whose tasks are all running, on nodes that placement chose. */
 function buildRunningService(name: string, replicas: number, nodes: NodeTable): ServiceSnapshot {
   const made = buildService(name, replicas, false);
   const tasks = created(made, nodes).map(runningTask);
@@ -39,13 +39,13 @@ function buildRunningService(name: string, replicas: number, nodes: NodeTable): 
   return buildSnapshot({ ...made, service, tasks });
 }
 
-/** Times one decision, made from the records that a server has at that point. The new task stays on its node. */
+/** Times one decision, based on the records that a server would have. The new task keeps its node. */
 function loseOne(view: ServiceSnapshot, index: number, nodes: NodeTable): number {
   const lost = view.tasks[index];
   if (lost === undefined) throw new Error(`${view.spec.name} has no task ${index}`);
   nodes.release(lost.id);
   const tasks = view.tasks.map((task) => (task === lost ? ended(task) : task));
-  // A server keeps the index current, so building it is not part of the decision.
+  // A server maintains this index, so building it is not part of the decision.
   const after = buildSnapshot({ ...view, tasks });
   const startedAt = performance.now();
   const [replacement] = created(after, nodes);

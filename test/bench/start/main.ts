@@ -1,5 +1,5 @@
-// The start of the packaged command line: time and memory of `berth version`, `--help`, completion and `node ls`,
-// beside an empty program of the same Node.js and Docker's own commands. They take turns.
+// `npm run bench -- start`: measures the time and memory of `berth version`, `--help`, completion and `node ls` in the
+// packaged CLI. They take turns with an empty program in the same Node.js and with Docker's own commands.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { arch, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,7 +32,7 @@ const COMMANDS = [
 ] as const;
 type CommandName = (typeof COMMANDS)[number];
 type Commands = Readonly<Record<CommandName, MeasuredCommand>>;
-/** The usage of each command, in the order of the rounds. */
+/** Resource usage of each command, one element per round. */
 type Usages = ReadonlyMap<CommandName, readonly Usage[]>;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
@@ -65,7 +65,7 @@ function commandsOf(
   lab: Lab,
   { node, directory }: { readonly node: string; readonly directory: string },
 ): Commands {
-  // Without a context, so that `berth version` asks no server.
+  // Without a context, so that `berth version` queries no server.
   const alone = { PATH: process.env.PATH, HOME: directory };
   const berth = [node, join(directory, "berth.js")];
   const docker = ["docker", "--host", `unix://${lab.hosts[0]?.dockerSocket ?? ""}`];

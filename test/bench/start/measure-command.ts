@@ -7,9 +7,9 @@ import { text } from "node:stream/consumers";
 const KIB_PER_MB = 1_000_000 / 1024;
 
 export interface Usage {
-  /** From the start of the process until its end. */
+  /** Time from the start to the exit of the process. */
   readonly ms: number;
-  /** The largest resident memory, in 10^6 bytes. */
+  /** Peak resident memory, in 10^6 bytes. */
   readonly mb: number;
 }
 
@@ -18,20 +18,20 @@ export interface MeasuredCommand {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** Runs commands to their end, and measures their time and memory. */
+/** Runs commands and measures their time and memory. */
 export class CommandMeter {
   readonly #report: string;
   readonly #signal: AbortSignal;
 
-  /** @param directory for a temporary file */
+  /** @param directory directory for a temporary file */
   constructor(directory: string, signal: AbortSignal) {
     this.#report = join(directory, "usage");
     this.#signal = signal;
   }
 
-  /** @throws Error with the output of a command that fails */
+  /** @throws Error with the command's output if it fails */
   async measure({ command, env }: MeasuredCommand): Promise<Usage> {
-    // Node.js does not report the memory of a child that has ended, and GNU time does.
+    // Node.js does not report the memory of a child that has exited, but GNU time does.
     const args = ["--format=%M", `--output=${this.#report}`, ...command];
     const startedMs = performance.now();
     const child = spawn("time", args, { env, stdio: ["ignore", "pipe", "pipe"], signal: this.#signal });
