@@ -1,5 +1,4 @@
-// `npm run bench -- NAME`: runs one benchmark, each in its own directory of test/bench. `npm run bench -- all` runs
-// all.
+// `npm run bench -- NAME`: runs test/bench/NAME/main.ts. `npm run bench -- all` runs all benchmarks.
 import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { launch } from "../deploy/setup/launch.mjs";
@@ -11,7 +10,7 @@ const names = readdirSync(BENCH_ROOT).filter((name) => existsSync(`${BENCH_ROOT}
 const usage = `usage: npm run bench -- NAME [--json FILE] [--runs N] [--smoke]
        npm run bench -- all [NAME...] [--runs N] [--smoke] [--update-docs]
 
-  --smoke  use the smallest size, which shows that the benchmark works
+    --smoke  use the smallest size, which only shows that the benchmark works
 
 benchmarks: ${names.join(", ")}`;
 const [name, ...args] = process.argv.slice(2);

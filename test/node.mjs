@@ -1,5 +1,5 @@
-// `npm run test:node -- 22`: runs the unit and integration tests under another release of Node.js from the npm
-// registry. Then runs the ingress tests again with the net transport.
+// `npm run test:node -- 22`: runs the unit and integration tests under another Node.js release from the npm registry,
+// then the ingress tests again with the net transport.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,8 +13,8 @@ const CACHE = join(REPO_ROOT, "node_modules/.cache/node-releases");
 
 const USAGE = `usage: npm run test:node -- VERSION [VERSION ...]
 
-Runs the unit and integration tests under Node.js VERSION (a major such as 22, or a full version), which is installed
-from the npm registry below node_modules/.cache.
+Runs the unit and integration tests under Node.js VERSION (a major version such as 22, or a full version), which is
+installed from the npm registry below node_modules/.cache.
 
 examples:
   npm run test:node -- 22
@@ -26,7 +26,8 @@ const INGRESS_TESTS = "test/integration/ingress";
 
 /**
  * Installs the release and returns the path of its `node`.
- * @throws {SetupError} when the registry has no such release
+ *
+ * @throws {SetupError} if the registry has no such release
  */
 function installNode(version) {
   const prefix = join(CACHE, version);
@@ -46,7 +47,10 @@ function installNode(version) {
   return node;
 }
 
-/** Runs vitest under `node`. PATH starts with that release, for the processes that tests start. */
+/**
+ * Runs Vitest under `node`, and returns the counts of tests. PATH starts with that release, for the tests' child
+ * processes.
+ */
 function runVitest(node, args, env = {}) {
   const directory = mkdtempSync(join(tmpdir(), "berth-node-"));
   try {

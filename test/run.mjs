@@ -13,16 +13,16 @@ const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
 const VITEST = join(REPO_ROOT, "node_modules/vitest/vitest.mjs");
 const REMOVE_LEFTOVERS = join(REPO_ROOT, "test/harness/remove-leftovers.ts");
 const EXIT_INTERRUPTED = 130;
-/** Lines of each failure that the summary repeats. */
+/** Number of lines of each failure that the summary repeats. */
 const FAILURE_LINES = 12;
 
 /** npm scripts that check the code without running it, fastest first. */
 const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 
 /**
- * Runs of vitest, fastest first. The simulation is one file, so it shares a run with the unit tests. Integration tests
- * and e2e tests wait for part of their time, so more of them than processors run in parallel. More than this makes
- * benchmarks time out.
+ * Arguments of the Vitest runs, fastest first. The simulation is one file, so it shares a run with the unit tests.
+ * Integration and e2e tests wait for part of their time, so more of them run in parallel than there are processors.
+ * With even more, benchmarks time out.
  */
 const RUNS = [
   ["--project", "unit", "--project", "sim", "--maxWorkers=2"],
@@ -38,12 +38,12 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   });
 }
 
-/** Signals the running program and its descendants: vitest does not forward a signal to its workers. */
+/** Signals the running program and its descendants, because Vitest does not forward signals to its workers. */
 function signalGroup(signal) {
   try {
     if (running?.pid !== undefined) process.kill(-running.pid, signal);
   } catch {
-    // All processes of the group have ended.
+    // All processes of the group have exited.
   }
 }
 
@@ -89,7 +89,9 @@ async function runVitest(args, report) {
   return { ok, ...readReport(report, ok) };
 }
 
-/** Returns the counts and failures of a run. A file that cannot be loaded has no failed test, but counts as one. */
+/**
+ * Returns the counts and failures of a run. A file that cannot be loaded contains no failed test, but counts as one.
+ */
 function readReport(report, ok) {
   try {
     const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
@@ -109,7 +111,7 @@ function readReport(report, ok) {
   }
 }
 
-/** Returns a line for each failed test of a file, or for the file itself when it or a hook failed. */
+/** Returns a line for each failed test of a file, or for the file itself if it could not be loaded or a hook failed. */
 function failuresOfFile({ name, status, message, assertionResults }) {
   const file = relative(REPO_ROOT, name);
   const failed = assertionResults.filter((test) => test.status === "failed");
@@ -117,7 +119,7 @@ function failuresOfFile({ name, status, message, assertionResults }) {
   return failed.map((test) => `${file} > ${test.fullName}: ${test.failureMessages[0]}`);
 }
 
-/** Limits a failure to its first lines, without colours. */
+/** Returns the first lines of a failure, without colors. */
 function summarize(failure) {
   return stripVTControlCharacters(failure).split("\n").slice(0, FAILURE_LINES).join("\n");
 }
@@ -136,7 +138,7 @@ async function main(extra) {
       total.skipped += skipped;
       total.failures.push(...failures);
     }
-    // The details of the first runs are far above: repeat the names of all failures at the end.
+    // The output of the first runs is far above, so repeat all failures at the end.
     for (const failure of total.failures) console.log(`\nfailed: ${summarize(failure)}`);
     // Continuous integration reads the last line.
     if (total.skipped > 0) console.log(`\n${total.skipped} skipped`);

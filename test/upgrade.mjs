@@ -1,4 +1,4 @@
-// `npm run test:upgrade -- v0.1.0`: upgrades a lab from another release to this checkout and back, with programs of both.
+// `npm run test:upgrade -- v0.1.0`: upgrades a lab from another release to this checkout and downgrades it again.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,8 +9,8 @@ const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 const USAGE = `usage: npm run test:upgrade [-- COMMIT]
 
-Builds the release before this one and upgrades a lab from it, and back, under load. The release is the commit in
-test/upgrade/previous-release.json, or COMMIT: a tag, a branch or a hash.
+Builds the previous release, upgrades a lab from it under load, and downgrades the lab again. The previous release is
+the commit in test/upgrade/previous-release.json, or COMMIT: a tag, a branch or a hash.
 
 examples:
   npm run test:upgrade

@@ -2,15 +2,16 @@ import { isDeepStrictEqual } from "node:util";
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
-/** Keys whose value null means a default, as absent keys do. */
+/** Matches keys for which null means the default, as if the key were absent. */
 const NULL_IS_ABSENT = /\.(?:command|entrypoint)$/;
-const KEPT =
+/** Matches mappings whose keys users choose, so that their empty values are significant. */
+const USER_CHOSEN_KEYS =
   /(?:^|\.)(?:environment|labels|annotations|args|sysctls|options|driver_opts|aux_addresses|networks|storage_opt)$/;
 
 /**
- * Returns the first path at which two projects differ, or undefined when they are equal. Normalized before: empty
- * mappings, empty lists, false, null and empty text are as good as absent, except where users choose the keys; extension
- * fields are left out, because Compose prints some and drops others.
+ * Returns the first path at which two projects differ, or undefined if they are equal. Treats empty mappings, empty
+ * lists, false, null and empty text as absent, except where users choose the keys. Ignores extension fields, because
+ * Compose prints some and drops others.
  */
 export function firstDifference(expected: unknown, actual: unknown): string | undefined {
   return compare(normalize(toJson(expected), ""), normalize(toJson(actual), ""), "");
@@ -23,7 +24,7 @@ function toJson(value: unknown): Json {
 function normalize(value: Json, path: string): Json | undefined {
   if (Array.isArray(value)) return value.map((item) => normalize(item, path) ?? null);
   if (typeof value !== "object" || value === null) return value;
-  const isUserChosen = KEPT.test(path);
+  const isUserChosen = USER_CHOSEN_KEYS.test(path);
   const entries = Object.entries(value).flatMap(([key, child]) => {
     const childPath = `${path}.${key.replaceAll(".", "")}`;
     if (key.startsWith("x-") && !isUserChosen) return [];

@@ -15,17 +15,17 @@ interface GoCase {
 
 const FILE = "/cases/compose.yaml";
 
-/** Differences that are better for users, or that come from the version of Docker Compose. */
+/** Intended differences by case: berth's behavior is better for users, or newer than this Docker Compose. */
 const INTENDED: Readonly<Record<string, string>> = {
   loader__TestV1Unsupported: "a file of format version 1 is converted",
   loader__TestLoadSSHWithKeysValuesInBuildConfig: "Docker Compose fails to print it",
   build_extra__TestBuildNoCacheFilter: "newer than Docker Compose 2.40.3",
   service_hooks__TestServiceHooks: "newer than Docker Compose 2.40.3",
   service_hooks__TestPreStartInheritsServiceImage: "newer than Docker Compose 2.40.3",
-  blkio_config__TestBlkioConfig: "Docker Compose prints names of Go fields",
+  blkio_config__TestBlkioConfig: "Docker Compose prints Go field names",
 };
 
-/** Compares the YAML in the tests of compose-go, each file for itself. */
+/** Compares the YAML files from compose-go's tests, each on its own. */
 export function compareCases(directory: string): Section {
   const root = join(directory, "conformance/compose-go");
   const { cases } = JSON.parse(readFileSync(join(root, "cases.json"), "utf8")) as {

@@ -2,11 +2,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
 
-const given = process.env.BERTH_COMPOSE_CONFORMANCE;
+const configured = process.env.BERTH_COMPOSE_CONFORMANCE;
 
-/** The directory of real Compose files. It is not part of the project. */
-export const CORPUS_DIRECTORY = given ?? join(REPO_ROOT, "../shared/compose");
+/** Directory with real Compose files and the output of Docker Compose for them. Not part of the repository. */
+export const CORPUS_DIRECTORY = configured ?? join(REPO_ROOT, "../shared/compose");
 
-/** Whether to skip tests of the directory, because it is not there. They must run when the variable names it. */
+/** Whether to skip tests that need the corpus, because it does not exist. If the variable is set, they must run. */
 export const isCorpusOptional =
-  given === undefined && !existsSync(join(CORPUS_DIRECTORY, "corpus/INDEX.tsv"));
+  configured === undefined && !existsSync(join(CORPUS_DIRECTORY, "corpus/INDEX.tsv"));

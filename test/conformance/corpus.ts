@@ -4,7 +4,7 @@ import { firstDifference } from "./compare-values.js";
 import { type Case, deployProblem, directoryReader, load } from "./load.js";
 import { type Difference, type Section, sectionOf } from "./report.js";
 
-/** Where Docker Compose saw the corpus. */
+/** Path at which Docker Compose read the corpus. */
 export const SEEN_AT = "/corpus";
 
 interface CorpusFile {
@@ -21,7 +21,7 @@ interface OracleEnvironment {
   };
 }
 
-/** Compares real files: whether they are accepted, their resolved values, and whether they deploy without a loss. */
+/** Compares real files: whether they are accepted, their resolved values, and whether they deploy without data loss. */
 export function compareCorpus(directory: string): readonly Section[] {
   const loaded = casesOf(directory).map((file) => ({ ...file, outcome: load(file.test) }));
   const agreement = loaded.map(({ name, isValid, expected, outcome }): Difference | undefined => {
@@ -52,14 +52,14 @@ export function compareCorpus(directory: string): readonly Section[] {
   ];
 }
 
-/** A file of the corpus, and how it is loaded. */
+/** A file from the corpus, and how to load it. */
 export interface CorpusCase extends CorpusFile {
   readonly test: Case;
-  /** Paths of the files that the corpus does not have, and that are taken as empty. */
+  /** Paths of files that the corpus lacks, and that count as empty. */
   readonly emptyFiles: readonly string[];
 }
 
-/** Returns the files of the corpus with what they need. */
+/** Returns the files of the corpus, with the environment and the empty files that they need. */
 export function casesOf(directory: string): readonly CorpusCase[] {
   const path = join(directory, "conformance/oracle/env.json");
   const environments = JSON.parse(readFileSync(path, "utf8")) as Readonly<Record<string, OracleEnvironment>>;
@@ -74,7 +74,7 @@ function readIndex(directory: string): readonly CorpusFile[] {
   const [, ...lines] = readFileSync(join(directory, "corpus/INDEX.tsv"), "utf8").trim().split("\n");
   return lines.flatMap((line) => {
     const [name = "", , , , , , expected = ""] = line.split("\t");
-    // Compose could not be asked about files that need more than a placeholder.
+    // There is no Compose output for files that need more than placeholders in their environment.
     if (expected === "needs-env") return [];
     return [{ name, isValid: expected.startsWith("valid"), expected }];
   });
@@ -93,7 +93,7 @@ function goldenOf(directory: string, name: string): unknown {
   return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
 }
 
-/** Whether a service has an image without a name, because a variable is not set. No tool can deploy it. */
+/** Returns whether a service's image has no name, because a variable is not set. No tool can deploy such a service. */
 function hasEmptyImage(project: Readonly<Record<string, unknown>>): boolean {
   const services = Object.values((project.services ?? {}) as Readonly<Record<string, { image?: string }>>);
   return services.some(({ image }) => image !== undefined && /^(?:[:@/]|$)|[:/](?:[:@/]|$)/.test(image));

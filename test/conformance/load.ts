@@ -7,13 +7,13 @@ import { withoutUnusedResources } from "../../packages/cli/src/compose/model/res
 import type { Diagnostic } from "../../packages/cli/src/compose/text/diagnostics.js";
 import { formatDiagnostic } from "../../packages/cli/src/compose/text/format-diagnostics.js";
 
-/** How a case is loaded. Docker Compose was run in the same way. */
+/** How to load a case. Docker Compose was run in the same way. */
 export interface Case {
   readonly stack?: string;
-  /** Absolute paths as Compose saw them. The first one is the base. */
+  /** Absolute paths at which Compose read the files. The first file is the base. */
   readonly paths: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
-  /** Returns the content of a file at a path that Compose saw. */
+  /** Returns the content of the file that Compose read at a path. */
   readonly read: (path: string) => Uint8Array | undefined;
 }
 
@@ -44,7 +44,7 @@ export function load(test: Case): Outcome {
   }
 }
 
-/** Returns why files cannot be deployed without a loss, or undefined when they can. */
+/** Returns why files cannot be deployed, or not without dropping settings, or undefined if they can. */
 export function deployProblem(test: Case): string | undefined {
   const { diagnostics } = loadStack({ stack: "t", skipsContents: true, ...inputOf(test) });
   const problem = diagnostics.find(({ severity, isLoss }) => severity === "error" || isLoss);
@@ -70,7 +70,7 @@ function inputOf({ stack, paths, environment, read }: Case): ProjectInput {
   };
 }
 
-/** Returns a reader of a directory that Compose saw at another path. */
+/** Returns a function that reads files in a directory, by the paths at which Compose read them. */
 export function directoryReader(
   directory: string,
   seenAt: string,

@@ -1,4 +1,4 @@
-// Compares how berth reads Compose files with what Docker Compose prints for them: `npm run conformance -- DIRECTORY`.
+// `npm run conformance -- DIRECTORY`: compares how berth reads Compose files with the output of Docker Compose.
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { ensureReady, LAB_PACKAGES } from "../../deploy/setup.mjs";
@@ -11,13 +11,13 @@ import { selectStacks } from "./stacks/select-stacks.js";
 
 const USAGE = `usage: npm run conformance -- DIRECTORY [--json FILE] [--all] [--deploy N]
 
-Compares the Compose reader with Docker Compose on the files of DIRECTORY, which has corpus/ and conformance/.
-With --deploy, deploys stacks of the corpus in a lab instead, with programs of this machine in place of their images.
-Needs root.
+Compares berth's Compose reader with Docker Compose on the files in DIRECTORY, which contains corpus/ and conformance/.
+With --deploy, deploys stacks from the corpus in a lab instead, with programs from this machine in place of their
+images. This needs root.
 
 options:
-  --json FILE  write all results and differences as JSON
-  --all        print all differences instead of the first ones of each section
+    --json FILE  write all results and differences as JSON
+  --all        print all differences, not only the first of each section
   --deploy N   deploy N stacks: every service must run and resolve the names of its neighbors, and nginx, PostgreSQL,
                Redis, HAProxy and Prometheus must answer
 `;
@@ -42,7 +42,7 @@ async function main(argv: readonly string[]): Promise<number> {
   return sections.every(({ passed, total, goal }) => passed >= goal * total) ? 0 : 1;
 }
 
-/** Returns undefined for unknown options and for options without their value. */
+/** Parses the command line. Returns undefined if an option is unknown or lacks its value. */
 function parseOptions(argv: readonly string[]) {
   try {
     return parseArgs({
@@ -65,14 +65,14 @@ async function deploy(directory: string, count: number): Promise<number> {
     return 2;
   }
   ensureReady({ packages: LAB_PACKAGES });
-  // The lab and its modules are only loaded for this.
+  // Only this command needs the lab and its modules.
   const { deployInLab } = await import("./stacks/deploy-stacks.js");
   const stacks = await deployInLab(
     selectStacks(directory, count),
     ({ name, services, names, programs, problems }) => {
-      const answers = programs.length === 0 ? "" : `, answers of ${programs.join(", ")}`;
-      const verdict = problems.length === 0 ? "ok" : "failed";
-      console.log(`${verdict}  ${name}: ${services} services, ${names} names${answers}`);
+      const replies = programs.length === 0 ? "" : `, replies from ${programs.join(", ")}`;
+      const result = problems.length === 0 ? "ok" : "failed";
+      console.log(`${result}  ${name}: ${services} services, ${names} names${replies}`);
       for (const problem of problems) console.log(`  ${problem}`);
     },
   );

@@ -17,7 +17,7 @@ interface Pair {
   };
 }
 
-/** Compares files that override each other with `-f base -f override`. */
+/** Compares pairs of files that Compose merges with `-f base -f override`. */
 export function compareMergePairs(directory: string): Section {
   const merge = join(directory, "conformance/merge");
   const pairs = JSON.parse(readFileSync(join(merge, "pairs.json"), "utf8")) as readonly Pair[];

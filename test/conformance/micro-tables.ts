@@ -5,7 +5,7 @@ import { firstDifference } from "./compare-values.js";
 import { load } from "./load.js";
 import { type Difference, type Section, sectionOf } from "./report.js";
 
-/** A row of a table: a small input, and what Docker Compose makes of it. */
+/** A row of a table: a small input and the output of Docker Compose for it. */
 interface Row {
   readonly in?: string;
   readonly yaml?: string;
@@ -18,15 +18,15 @@ interface Row {
   readonly compose_error?: string;
 }
 
-/** How the rows of a table are written as a file, and which part of the result they show. */
+/** How to turn a table's rows into Compose files, and which part of the result to compare. */
 interface Table {
   readonly fileOf: (row: Row) => string;
   readonly resultOf: (project: Readonly<Record<string, PlainValue>>, row: Row) => unknown;
 }
 
-/** Stands for a key that Docker Compose does not print. */
+/** In a table, stands for a key that Docker Compose does not print. */
 const ABSENT = "∅";
-/** Directory of the project. The tables show it as /project. */
+/** Directory of the project, which the tables abbreviate to /project. */
 const PROJECT = "/parent/project";
 const ENVIRONMENT = {
   FOO: "first",
@@ -113,10 +113,10 @@ const TABLES: Readonly<Record<string, Table>> = {
   errors: { fileOf: (row) => row.file ?? "", resultOf: () => "accepted" },
 };
 
-/** Differences that are better for users. */
+/** Intended differences by row: berth's behavior is better for users. */
 const INTENDED: Readonly<Record<string, string>> = {
-  "service-keys {a: 1}": "the JSON of Compose leaves out extensions of services",
-  "interpolation-typed x-foo: ${N}": "the JSON of Compose leaves out extensions of services",
+  "service-keys {a: 1}": "Compose omits service extensions from its JSON",
+  "interpolation-typed x-foo: ${N}": "Compose omits service extensions from its JSON",
   "top-level 3": "the obsolete version is ignored",
   "top-level 3.8": "the obsolete version is ignored",
   "errors numeric version": "the obsolete version is ignored",
@@ -165,7 +165,7 @@ function isRejection(value: unknown): value is { readonly kind: "rejected"; read
   return typeof value === "object" && value !== null && "kind" in value && value.kind === "rejected";
 }
 
-/** Replaces doubled dollar signs and the project's directory, as the tables do. */
+/** Replaces doubled dollar signs and the project's directory as in the tables. */
 function unescaped(value: unknown): unknown {
   const text = JSON.stringify(value ?? null) ?? "null";
   return JSON.parse(text.replaceAll("$$", "$").replaceAll(PROJECT, "/project"));
@@ -191,7 +191,7 @@ function serviceKeyFile({ key = "", yaml = "" }: Row): string {
   return serviceFile(`${key}: ${yaml}`, DECLARATIONS);
 }
 
-/** Writes a top-level key with a service that uses its entry, since Compose leaves out unused ones. */
+/** Returns a file with a top-level key and a service that uses its entry, because Compose omits unused entries. */
 function topLevelFile({ key = "", yaml = "" }: Row): string {
   const uses: Readonly<Record<string, string>> = {
     networks: "networks: [n]",
@@ -201,7 +201,7 @@ function topLevelFile({ key = "", yaml = "" }: Row): string {
   return `services:\n  s:\n    image: a\n    ${uses[key] ?? "tty: false"}\n${key}: ${yaml}\n`;
 }
 
-/** Returns the value of the key that a row sets, which can be at any depth. */
+/** Returns the value of the key that a row sets. */
 function typedResult(values: Readonly<Record<string, unknown>>, input: string): unknown {
   const key = /^([\w-]+):/.exec(input)?.[1] ?? "";
   const value = values[key];

@@ -440,7 +440,7 @@ function subnetOf(lab: Lab): string {
   return lab.serverMachine.address.replace(/\.\d+$/, "");
 }
 
-/** Returns the body. Undefined without a reply within 1 s. */
+/** Returns the body, or undefined without a reply within 1 s. */
 async function fetchText(url: string): Promise<string | undefined> {
   try {
     const response = await fetch(url, {

@@ -44,7 +44,7 @@ describe("overlay networks under faults", () => {
   });
   afterAll(() => lab?.down());
 
-  /** Returns the ID of the replica that answers the client. Undefined without a reply. */
+  /** Returns the ID of the replica that answers the client, or undefined without a reply. */
   async function get(name: string): Promise<string | undefined> {
     const request = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 3 ${name} 80`;
     const answer = await inClient(`${request} || true`);

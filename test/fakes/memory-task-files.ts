@@ -24,7 +24,7 @@ export class MemoryTaskFiles implements TaskFiles {
     this.#tasks.delete(taskId);
   }
 
-  /** Returns the file at a path; undefined when there is none. */
+  /** Returns the file at a path, or undefined if there is none. */
   find(path: string): TaskFile | undefined {
     const [taskId = "", name = ""] = path.slice(this.directory.length + 1).split("/");
     return path.startsWith(`${this.directory}/`) ? this.#tasks.get(taskId)?.get(name) : undefined;

@@ -8,23 +8,23 @@ import { TARGETS } from "./targets/targets.js";
 
 const USAGE = `usage: npm run fuzz [-- TARGET...] [--for SECONDS] [--seed N] [--corpus DIR]
 
-Runs parsers with mutated inputs. Keeps the inputs that reach new code. Exits with 1 when a parser fails, and saves the
-input in the corpus, where npm test repeats it.
+Runs parsers with mutated inputs. Keeps inputs that reach new code. If a parser fails, saves the input in the corpus,
+from which npm test repeats it, and exits with 1.
 
-  --for SECONDS  time for each target (default 10)
-  --seed N       seed of the mutations (default 1); a run with the same seed and corpus repeats the same inputs
-  --corpus DIR   directory of the kept inputs (default test/fuzz/corpus)
-  --seeds DIR    directory of more seeds, for example of real Compose files; found inputs are then not kept
+    --for SECONDS  time per target (default 10)
+  --seed N       seed of the mutations (default 1); the same seed and corpus give the same inputs
+  --corpus DIR   directory of kept inputs (default test/fuzz/corpus)
+  --seeds DIR    directory with additional seeds, such as real Compose files; new inputs are then not kept
   --list         print the names of all targets
 
 examples:
   npm run fuzz                                  all targets, 10 s each
-  npm run fuzz -- dns-query compose --for 60    two targets, a minute each
-  npm run fuzz -- dns-query --seed 7            other mutations
+    npm run fuzz -- dns-query compose --for 60    two targets, one minute each
+    npm run fuzz -- dns-query --seed 7            different mutations
   npm run fuzz -- compose --seeds ../stacks     also mutates the YAML files of a directory`;
 const COLUMNS = { name: 22, number: 12 } as const;
 
-/** Returns the exit code: 0, 1 when a target failed, or 2 for a wrong command line. */
+/** Returns the exit code: 1 if a target failed, otherwise 0. */
 async function main(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...argv],
@@ -78,15 +78,16 @@ function row(name: string, ...columns: readonly string[]): string {
   return `${name.padEnd(COLUMNS.name)}${columns.map((text) => text.padStart(COLUMNS.number)).join("")}`;
 }
 
-/** @throws UsageError for an unknown name */
+/** @throws UsageError if a name is unknown */
 function selectTargets(names: readonly string[]): readonly Target[] {
   const unknown = names.filter((name) => !TARGETS.some((target) => target.name === name));
-  if (unknown.length > 0) throw new UsageError(`unknown target: ${unknown.join(", ")}; see --list`);
+  if (unknown.length > 0) throw new UsageError(`unknown target ${unknown.join(", ")}; see --list`);
   return names.length === 0 ? TARGETS : TARGETS.filter(({ name }) => names.includes(name));
 }
 
 function parseNumber(option: string, text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`${option}: ${JSON.stringify(text)} is not a number`);
+  if (!/^\d{1,9}$/.test(text))
+    throw new UsageError(`invalid value ${JSON.stringify(text)} for ${option}: expected a number`);
   return Number(text);
 }
 

@@ -1,4 +1,4 @@
-// Runs an election candidate in a separate process, for tests that kill or freeze it. As leader, it writes continuously.
+// Runs an election candidate in a separate process, for tests that kill or pause it. As leader, it writes continuously.
 // Arguments: endpoint, name, lease in seconds. Prints one JSON object per line.
 import { systemClock } from "../../packages/control-plane/dist/runtime/clock.js";
 import { campaign, fence } from "../../packages/control-plane/dist/store/election.js";
@@ -17,11 +17,12 @@ const options = { store, clock: systemClock, key: LEADER_KEY, value: name, ttlSe
 for await (const term of campaign(options, leaving.signal)) await lead(term);
 store.close();
 
-/** Reports when the term is held. Keeps writing even when it is not, because only the fence must reject the writes. */
+/** Reports while the term is held. Keeps writing afterwards, because only the fence must reject the writes. */
 async function lead(term) {
   const epoch = String(term.epoch);
   const sampling = setInterval(() => {
-    // Take the time first: a process frozen between the two steps must not report that it led when it resumed.
+    // Take the time first: a process that was paused between the two steps must not report that it led after it
+    // resumed.
     const atMs = Number(process.hrtime.bigint() / 1_000_000n);
     if (term.isHeld()) console.log(JSON.stringify({ kind: "held", name, epoch, atMs }));
   }, STEP_MS);

@@ -12,31 +12,32 @@ const FREEZE_TIMEOUT_MS = scaleTimeout(5_000);
 const CALL_TIMEOUT_MS = 1_000;
 
 /**
- * Range of the ports. Below the ports that Linux gives to outgoing connections (from 32768), so that a restarted etcd
- * finds its ports free. Below those of the server's embedded etcd (from 20000), which other tests start.
+ * Range from which ports are picked. Below Linux's ephemeral ports (from 32768), so that a restarted etcd finds its
+ * ports free. Below the ports of the server's embedded etcd (from 20000), which other tests start.
  */
 const FIRST_PORT = 10_000;
 const PORT_COUNT = 10_000;
-/** A start fails when another process binds a port between the check and the start. */
-const MAX_STARTS = 5;
+/** A start fails if another process binds a port between the check and the start. */
+const MAX_START_ATTEMPTS = 5;
 
 /**
- * Names the etcd process and the test process of a directory, so that a later run can remove what a killed one left.
+ * File with the PIDs of a directory's etcd process and test process, so that a later run can clean up after a killed
+ * one.
  */
 const OWNER_FILE = "owner.json";
 
 export interface TestEtcd {
   readonly endpoint: string;
-  /** PID of the process that was started last. */
+  /** PID of the current etcd process. */
   readonly pid: number | undefined;
-  /** Stops all threads of the process, like memory pressure or a paused VM. Resume it with `resume`. */
+  /** Stops all threads of the process, as when a VM is paused. `resume` continues them. */
   freeze(): void;
   resume(): void;
-  /** Sends SIGKILL and waits for the end. The data stays. */
+  /** Sends SIGKILL and waits for the exit. Keeps the data. */
   kill(): Promise<void>;
   /** Starts etcd again with the same data and ports. */
   restart(): Promise<void>;
-  /** Discards all revisions before this one. */
+  /** Discards all earlier revisions. */
   compact(revision: bigint): Promise<void>;
   /** Stops etcd and removes its directory. */
   close(): Promise<void>;
@@ -63,7 +64,7 @@ export async function startTestEtcd({ fsync = false }: TestEtcdOptions = {}): Pr
   };
   process.once("exit", cleanUp);
 
-  /** Returns false when etcd exits while starting, which it does when a port is in use. */
+  /** Returns false if etcd exits while starting, as it does if a port is in use. */
   const start = async (ports: Ports): Promise<boolean> => {
     const started = spawn("etcd", etcdArguments(directory, ports, fsync), { stdio: "ignore" });
     child = started;
@@ -123,15 +124,15 @@ function etcdArguments(directory: string, { client, peer }: Ports, fsync: boolea
   ];
 }
 
-/** Starts etcd on free ports, and on other ones when a port has been taken in the meantime. */
+/** Starts etcd on free ports. Retries with other ports if one has been taken in the meantime. */
 async function startOnFreePorts(start: (ports: Ports) => Promise<boolean>): Promise<Ports> {
-  for (let attempt = 0; attempt < MAX_STARTS; attempt += 1) {
+  for (let attempt = 0; attempt < MAX_START_ATTEMPTS; attempt += 1) {
     const client = FIRST_PORT + Math.floor(Math.random() * (PORT_COUNT - 1));
     const ports = { client, peer: client + 1 };
     const free = await Promise.all([isFree(ports.client), isFree(ports.peer)]);
     if (free.every(Boolean) && (await start(ports))) return ports;
   }
-  throw new Error(`etcd did not start in ${MAX_STARTS} attempts`);
+  throw new Error(`etcd did not start in ${MAX_START_ATTEMPTS} attempts`);
 }
 
 async function isFree(port: number): Promise<boolean> {
@@ -166,7 +167,7 @@ async function isHealthy(directory: string, { client }: Ports): Promise<boolean>
   }
 }
 
-/** Stops a process and waits until all its threads stand still: until then etcd may still answer a call. */
+/** Stops a process and waits until all its threads have stopped. Until then, etcd may still answer a call. */
 function freezeAllThreads(pid: number): void {
   process.kill(pid, "SIGSTOP");
   const deadlineMs = Date.now() + FREEZE_TIMEOUT_MS;
@@ -177,7 +178,7 @@ function freezeAllThreads(pid: number): void {
   }
 }
 
-/** Ends the etcd processes of test processes that have ended, and removes their directories. */
+/** Kills the etcd processes of test processes that have exited, and removes their directories. */
 export function removeLeftoverEtcds(): void {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(DIRECTORY_PREFIX))) {
     const directory = join(tmpdir(), name);

@@ -1,12 +1,12 @@
 import { LabError } from "../../deploy/lab/lab-error.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 
-/** Far above any time that berth promises, and below the time limit of a test, so that the error names the condition. */
+/** Far above any time that berth promises, but below a test's time limit, so that the error names the condition. */
 const TIMEOUT_MS = 30_000;
 
 /**
- * Polls until `check` returns something other than `undefined` and `false`, and returns that. A check that throws is
- * repeated. The timeout is scaled for slow machines.
+ * Polls until `check` returns a value other than `undefined` and `false`, and returns that value. Repeats a check that
+ * throws. The timeout is scaled for slow machines.
  *
  * @throws LabError that names `condition`, with the last error of `check` as its cause, after `timeoutMs`.
  */
@@ -19,7 +19,7 @@ export function eventually<T>(
 }
 
 /**
- * Repeats assertions until they pass, and returns their result. It replaces `vi.waitFor`, whose default timeout of one
+ * Repeats assertions until they pass, and returns their result. Replaces `vi.waitFor`, whose default timeout of one
  * second is too short on a busy machine. The timeout is scaled for slow machines.
  *
  * @throws the last error of `check` after `timeoutMs`.

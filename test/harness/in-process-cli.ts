@@ -8,16 +8,17 @@ import { joinHost } from "../../packages/agent/dist/join/join-host.js";
 import { run } from "../../packages/cli/dist/main.js";
 import { type Cli, InterruptedError, type StandardStreams } from "../../packages/cli/dist/process/cli.js";
 
-/** As for a process of its own. */
+/** The same as for a separate process. */
 const DEFAULT_TIMEOUT_MS = 60_000;
-/** Width of a standard output that is not a terminal. */
+/** Width of output that is not a terminal, in columns. */
 const COLUMNS = 80;
 
 /**
- * Runs a command line of the compiled `berth` in this process, with its own standard streams and environment. A process
- * of its own takes 0.4 s of CPU time to start, which is most of what a command costs.
+ * Runs a command of the compiled `berth` in this process, with its own standard streams and environment. A separate
+ * process would take 0.4 s of CPU time to start, which is most of the cost of a command.
  *
- * @throws LabError LAB_COMMAND_FAILED at the deadline. Throws the signal's reason when aborted.
+ * @throws LabError LAB_COMMAND_FAILED at the deadline.
+ * @throws the signal's reason if aborted.
  */
 export async function runBerthInProcess(
   args: readonly string[],
@@ -30,7 +31,7 @@ export async function runBerthInProcess(
   const failed = new Promise<never>((_, reject) => {
     ended.addEventListener("abort", () => {
       interrupt.abort(new InterruptedError(""));
-      reject(signal?.aborted ? signal.reason : timedOut(args, scaleTimeout(timeoutMs), output));
+      reject(signal?.aborted ? signal.reason : timeoutError(args, scaleTimeout(timeoutMs), output));
     });
   });
   const cli = createCli({ env, input, signal: interrupt.signal, output });
@@ -38,7 +39,7 @@ export async function runBerthInProcess(
   return { code, ...output };
 }
 
-/** Lets a host join from this process, with the code of the compiled `berth agent join`. See {@link runBerthInProcess}. */
+/** Joins a host from this process with the compiled code of `berth agent join`. See {@link runBerthInProcess}. */
 export async function joinAgentInProcess(
   { address, dataDir, hostname, token }: JoinAgentOptions,
   signal = AbortSignal.timeout(scaleTimeout(DEFAULT_TIMEOUT_MS)),
@@ -88,7 +89,7 @@ const NO_TERMINAL: Pick<StandardStreams, "isInputTty" | "setRawMode" | "size" | 
   onSignal: () => () => {},
 };
 
-/** The bytes of a stream may split a character. */
+/** Returns streams that exchange bytes. A write may end within a character, so the output is decoded incrementally. */
 function byteStreams(
   input: string,
   print: (stream: "stdout" | "stderr", text: string) => void,
@@ -102,7 +103,7 @@ function byteStreams(
   };
 }
 
-function timedOut(
+function timeoutError(
   args: readonly string[],
   timeoutMs: number,
   { stdout, stderr }: { readonly stdout: string; readonly stderr: string },

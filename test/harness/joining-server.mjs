@@ -1,5 +1,5 @@
-// Runs an etcd that joins a cluster, in a separate process for tests that kill it:
-// node joining-server.mjs DATA_DIR IDENTITY_DIR ADDRESS SOCKET. Prints a line once the etcd has a vote.
+// Runs an etcd that joins a cluster, in a separate process, for tests that kill it: node joining-server.mjs DATA_DIR
+// IDENTITY_DIR ADDRESS SOCKET. Prints a line once the etcd has a vote.
 import { IdentityDirectory } from "@berth/proto/identity";
 import { createRpcClient } from "@berth/proto/rpc";
 import { pino } from "pino";

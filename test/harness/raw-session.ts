@@ -14,17 +14,17 @@ import { asyncQueue } from "./fake-agent/async-queue.js";
 export interface RawSessionOptions {
   readonly serverAddress: string;
   readonly nodeId: string;
-  /** Identity of the node, which has been admitted. */
+  /** Identity of the node, which must already have joined the cluster. */
   readonly identity: RpcIdentity;
-  /** Address of the node, which no other node may have. */
+  /** Address of the node. No other node may have it. */
   readonly hostAddress: string;
 }
 
-/** One session with the leader that sends whatever a test wants to, as a faulty agent may. */
+/** A session with the leader that sends whatever a test specifies, as a faulty agent might. */
 export class RawSession {
   readonly nodeId: string;
   readonly taskIds = new Set<string>();
-  /** How the session ended: an error code, or "ended". Undefined while it is open. */
+  /** Error code with which the session ended, or "ended". Undefined while the session is open. */
   outcome: string | undefined;
   readonly #stop = new AbortController();
   readonly #outgoing = asyncQueue<SessionRequest>();
@@ -49,7 +49,7 @@ export class RawSession {
     this.#outgoing.push({ message });
   }
 
-  /** Reports a task as running with this message. Returns the number of the batch. */
+  /** Reports a task as running with this message. Returns the batch number. */
   report(taskId: string, text: string): number {
     this.#batch += 1;
     const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, message: text, containerId: "c" });
@@ -58,11 +58,11 @@ export class RawSession {
     return this.#batch;
   }
 
-  /** Reports a task as running, and returns the milliseconds until the leader has acknowledged this. */
+  /** Reports a task as running. Returns how many milliseconds the leader took to acknowledge the report. */
   async measureAck(taskId: string): Promise<number> {
     const startedMs = performance.now();
     const batch = this.report(taskId, `report at ${startedMs}`);
-    await eventually(`node ${this.nodeId} is acknowledged`, () => this.#ackedBatch >= batch);
+    await eventually(`the report of node ${this.nodeId} is acknowledged`, () => this.#ackedBatch >= batch);
     return performance.now() - startedMs;
   }
 

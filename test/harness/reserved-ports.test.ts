@@ -6,7 +6,7 @@ import { reserveTcpPort, reserveUdpPort } from "./reserved-ports.js";
 
 const portOf = (socket: Socket | Server): number => (socket.address() as AddressInfo).port;
 
-it("a reserved TCP port is given to no socket that asks for any free port", async () => {
+it("a reserved TCP port is never assigned to a socket that requests any free port", async () => {
   const reserved = new Set(Array.from({ length: 50 }, reserveTcpPort));
   expect(reserved.size).toBe(50);
   const servers = Array.from({ length: 500 }, () => createServer().listen(0));
@@ -25,7 +25,7 @@ it("a server can listen on a reserved TCP port", async () => {
   expect(portOf(server)).toBe(port);
 });
 
-it("a reserved UDP port can be bound but is never picked as a free port", async () => {
+it("a reserved UDP port can be bound, but is never assigned as a free port", async () => {
   const reserved = new Set(await Promise.all(Array.from({ length: 50 }, reserveUdpPort)));
   expect(reserved.size).toBe(50);
   const sockets = Array.from({ length: 500 }, () => createSocket("udp4").bind(0));

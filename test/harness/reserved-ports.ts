@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 import { loadTcpBinding, type TcpHandle } from "../../packages/agent/src/runtime/tcp-binding.js";
 
-/** Linux gives ports from 32768 on to sockets that ask for any free port. */
+/** Below 32768, from where Linux assigns ports to sockets that request any free port. */
 const UDP_PORTS = { first: 10_000, count: 20_000 };
 const UDP_ATTEMPTS = 100;
 
@@ -11,14 +11,13 @@ const UDP_ATTEMPTS = 100;
 const reservations: (TcpHandle | Server)[] = [];
 
 /**
- * Returns a TCP port that no other program gets until this process exits.
- *
- * A socket is bound to the port but does not listen. Linux then gives the port to no socket that asks for any free port,
- * but lets one listener bind it as well, because both set SO_REUSEADDR. Until then, connections are refused.
+ * Returns a TCP port that no other program is assigned until this process exits. A socket is bound to the port but does
+ * not listen. Linux then does not assign the port to sockets that request any free port, but still lets one listener
+ * bind it, because both set SO_REUSEADDR. Until then, connections are refused.
  */
 export function reserveTcpPort(): number {
   const binding = loadTcpBinding();
-  if (binding === undefined) throw new Error("this Node has no TCP binding");
+  if (binding === undefined) throw new Error("this release of Node.js has no TCP binding");
   const handle = new binding.TCP(binding.SERVER);
   const name: { port?: number } = {};
   if (handle.bind6("::", 0, 0) !== 0 || handle.getsockname(name) !== 0) throw new Error("cannot bind a port");
@@ -28,24 +27,23 @@ export function reserveTcpPort(): number {
 }
 
 /**
- * Returns a UDP port that no other test gets until this process exits.
- *
- * Without SO_REUSEADDR, a UDP port cannot be bound twice. The port is therefore outside the range from which Linux
- * picks ports, and an abstract Unix socket named after it locks it against other test processes.
+ * Returns a UDP port that no other test is assigned until this process exits. Without SO_REUSEADDR, a UDP port cannot
+ * be bound twice. The port is therefore outside the range from which Linux assigns ports, and an abstract Unix socket
+ * named after it reserves it among test processes.
  */
 export async function reserveUdpPort(): Promise<number> {
   for (let attempt = 0; attempt < UDP_ATTEMPTS; attempt += 1) {
     const port = UDP_PORTS.first + Math.floor(Math.random() * UDP_PORTS.count);
     const lock = createServer().unref();
-    if (!(await listens(lock, port))) continue;
+    if (!(await tryLock(lock, port))) continue;
     reservations.push(lock);
     if (await isUnusedUdpPort(port)) return port;
   }
   throw new Error(`no free UDP port after ${UDP_ATTEMPTS} attempts`);
 }
 
-/** Returns false when another test process holds the lock of this port. */
-async function listens(lock: Server, port: number): Promise<boolean> {
+/** Returns false if another test process has reserved this port. */
+async function tryLock(lock: Server, port: number): Promise<boolean> {
   lock.listen(`\0berth-test-udp-port-${port}`);
   return once(lock, "listening").then(
     () => true,
@@ -53,7 +51,7 @@ async function listens(lock: Server, port: number): Promise<boolean> {
   );
 }
 
-/** Returns false when a program outside the tests uses the port. */
+/** Returns false if a program outside the tests uses the port. */
 async function isUnusedUdpPort(port: number): Promise<boolean> {
   const socket = createSocket("udp6");
   socket.bind(port);

@@ -6,7 +6,7 @@ import {
   Rollout_State as State,
 } from "@berth/proto";
 
-/** Long enough to detect a crash on a busy machine, short enough for every row of the matrix. */
+/** Long enough to detect a crash on a busy machine, but short enough to run every row of the matrix. */
 const MONITOR_MS = 1_500;
 /** Fake containers start within this time even on a busy machine. */
 const PROGRESS_DEADLINE_MS = 4_000;
@@ -19,20 +19,20 @@ const ACTIONS = {
   continue: FailureAction.CONTINUE,
   rollback: FailureAction.ROLLBACK,
 } as const;
-/** Behavior of the new version. The fake agents implement it by the image's name. */
+/** Behavior of the new version, which is also its image name. The fake agents implement it. */
 const VERSIONS = ["good", "crashing", "never-healthy", "unplaceable", "unpullable"] as const;
 
-/** One combination: a service that is updated to a second version. */
+/** A combination of settings and behavior: one service that is updated to a second version. */
 export interface MatrixRow {
   readonly name: string;
   readonly order: keyof typeof ORDERS;
   readonly action: keyof typeof ACTIONS;
   readonly version: (typeof VERSIONS)[number];
-  /** Expected final state of the rollout. */
+  /** Final state that the rollout must reach. */
   readonly expected: State;
 }
 
-/** Result of one combination. */
+/** The result of one row. */
 export interface MatrixOutcome {
   readonly row: MatrixRow;
   readonly isLeaderKilled: boolean;
@@ -76,7 +76,7 @@ export function matrixSpec(row: MatrixRow, version: "first" | "second"): Service
   });
 }
 
-/** Returns the final state of a rollout. Undefined while it is in progress. */
+/** Returns the final state of a rollout, or undefined while it is in progress. */
 export function finalState(summary: ServiceSummary | undefined): State | undefined {
   const state = summary?.service?.rollout?.state ?? State.UNSPECIFIED;
   const isInProgress =
@@ -84,7 +84,7 @@ export function finalState(summary: ServiceSummary | undefined): State | undefin
   return isInProgress ? undefined : state;
 }
 
-/** Formats the results as a table, one line for each combination. */
+/** Formats the results as a table with one line per row. */
 export function matrixText(outcomes: readonly MatrixOutcome[]): string {
   const head = [
     "order",

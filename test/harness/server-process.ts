@@ -7,10 +7,10 @@ import { fileURLToPath } from "node:url";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 
-/** A server on a busy machine starts its etcd and its listeners within a few seconds. */
+/** Even on a busy machine, a server starts its etcd and its listeners within a few seconds. */
 const START_TIMEOUT_MS = scaleTimeout(30_000);
 
-/** Kills the server when the test process is killed. */
+/** Options of setpriv that kill the server if the test process is killed. */
 const KILL_WITH_PARENT = ["--pdeathsig", "KILL"];
 
 const PROGRAM = fileURLToPath(new URL("./server-process.mjs", import.meta.url));
@@ -19,24 +19,25 @@ export interface ServerProcess {
   readonly address: string;
   /** Address of /healthz and /metrics. */
   readonly httpAddress: string;
-  /** Path of its unix socket, for root. */
+  /** Path of the server's unix socket. */
   readonly socket: string;
   readonly process: ChildProcess;
-  /** Sends SIGKILL and waits for the end. */
+  /** Sends SIGKILL and waits for the exit. */
   kill(): Promise<void>;
 }
 
 /**
- * Starts `berth server` on free ports, with a socket and a data directory of its own, and waits until it is up. The
- * arguments override these options.
- * @throws with its last log line when it exits, or is not up in time and was killed
+ * Starts `berth server` on free ports, with its own socket and data directory, and waits until it is up. The arguments
+ * override these options.
+ *
+ * @throws Error with the server's last log line if it exits, or if it is not up in time and was killed
  */
 export async function startServerProcess(args: readonly string[]): Promise<ServerProcess> {
   const ports = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
   const directory = temporaryDirectory();
   const paths = ["--socket", join(directory, "server.sock"), "--data-dir", join(directory, "data")];
-  const given = args.lastIndexOf("--socket");
-  const socket = given < 0 ? join(directory, "server.sock") : (args[given + 1] ?? "");
+  const socketOption = args.lastIndexOf("--socket");
+  const socket = socketOption < 0 ? join(directory, "server.sock") : (args[socketOption + 1] ?? "");
   const command = [process.execPath, PROGRAM, ...ports, ...paths, ...args];
   const child = spawn("setpriv", [...KILL_WITH_PARENT, ...command], { stdio: ["ignore", "ignore", "pipe"] });
   child.once("exit", () => rmSync(directory, { recursive: true, force: true }));

@@ -5,14 +5,14 @@ import { temporaryDirectory } from "./temporary-directory.js";
 
 const BYTES_PER_MIB = 1024 ** 2;
 
-/** A file system of its own for tests of full and read-only disks. */
+/** A small file system, for tests of full and read-only disks. */
 export interface SmallDisk {
   readonly path: string;
-  /** Takes the free space up to a number of bytes. */
+  /** Fills the file system, except for `leftBytes` bytes. */
   fill(leftBytes?: number): void;
-  /** Frees what `fill` took. */
+  /** Frees the space that `fill` has taken. */
   free(): void;
-  /** Fails while a process has a file open for writing. */
+  /** Remounts the file system. Fails while a process has a file open for writing. */
   setReadOnly(isReadOnly: boolean): void;
   remove(): void;
 }

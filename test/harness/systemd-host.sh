@@ -1,6 +1,6 @@
 #!/bin/sh
-# Boots systemd in namespaces of its own: systemd-host.sh DIRECTORY CGROUP. Its root is an overlay over this machine's files,
-# so it has the programs and packages of this machine, and changes nothing here.
+# Boots systemd in new namespaces: systemd-host.sh DIRECTORY CGROUP. Its root is an overlay over this machine's files, so it
+# has this machine's programs and packages, but changes nothing here.
 set -eu
 directory=$1 cgroup=$2
 
@@ -46,7 +46,7 @@ echo "$hierarchies" | while read -r type mount_point options; do
   mount -t "$type" ${options:+-o "$options"} cgroup "$root$mount_point"
 done
 
-# The services of this machine are not those of the host. Docker stores its data outside of the overlay.
+# The host must not start this machine's services. Docker stores its data outside of the overlay.
 rm -rf "$root"/etc/systemd/system/*.wants "$root/usr/sbin/policy-rc.d" "$root/var/lib/berth" "$root/etc/berth"
 mkdir -p "$root/var/lib/docker" "$root/etc/systemd/system/multi-user.target.wants"
 mount --bind "$directory/docker" "$root/var/lib/docker"

@@ -14,9 +14,9 @@ const SYSTEMD = "/lib/systemd/systemd";
  * one.
  */
 const OVERLAY_TYPE = 0x794c7630;
-/** Seconds on an idle machine. */
+/** A boot takes a few seconds on an idle machine. */
 const BOOT_TIMEOUT_MS = 60_000;
-/** The environment of a root shell, without that of the test runner. */
+/** Command prefix that sets the environment of a root shell and removes that of the test runner. */
 const ENVIRONMENT = [
   "env",
   "-i",
@@ -26,7 +26,7 @@ const ENVIRONMENT = [
   "DEBIAN_FRONTEND=noninteractive",
 ];
 
-/** Returns why no {@link SystemdHost} can boot with its files in this directory. Undefined when one can. */
+/** Returns why a {@link SystemdHost} cannot boot with its files in this directory, or undefined if it can. */
 export function systemdHostProblem(directory: string): string | undefined {
   if (process.getuid?.() !== 0) return "needs root";
   if (!existsSync(SYSTEMD)) return `needs ${SYSTEMD}`;
@@ -36,8 +36,8 @@ export function systemdHostProblem(directory: string): string | undefined {
 }
 
 /**
- * A host with systemd, made of namespaces: it has this machine's kernel and packages, and a disk and network of its
- * own. It runs at full speed, so units and packages can be tested without a virtual machine.
+ * A host with systemd, made of namespaces. It has this machine's kernel and packages, but its own disk and network. It
+ * runs at full speed, so that units and packages can be tested without a virtual machine.
  */
 export class SystemdHost {
   readonly #process: ChildProcess;
@@ -50,7 +50,7 @@ export class SystemdHost {
     this.#cgroup = cgroup;
   }
 
-  /** Boots a host whose changes are stored in the directory. Resolves when its services have started. */
+  /** Boots a host that stores its changes in the directory. Resolves once the host's services have started. */
   static async boot(directory: string): Promise<SystemdHost> {
     const cgroup = `berth-test-${process.pid}`;
     const log = openSync(join(directory, "boot.log"), "w");
@@ -62,7 +62,7 @@ export class SystemdHost {
       return child.pid === undefined ? undefined : systemdBelow(child.pid);
     });
     const host = new SystemdHost(child, initId, cgroup);
-    // The exit code is that of the state, which may be "degraded" by a unit that is of no interest here.
+    // Ignore the exit code: an unrelated unit that fails makes the state "degraded".
     const isBooted = async (): Promise<boolean> =>
       /^(running|degraded)$/m.test((await host.run(["systemctl", "is-system-running"])).stdout);
     await eventually("the boot of the host", isBooted, BOOT_TIMEOUT_MS);
@@ -88,7 +88,7 @@ export class SystemdHost {
     return ["nsenter", "--target", String(this.#initId), "--all", "--", ...ENVIRONMENT, ...argv];
   }
 
-  /** Ends all processes of the host. */
+  /** Kills all processes of the host. */
   async powerOff(): Promise<void> {
     const exited = once(this.#process, "exit", {
       signal: AbortSignal.timeout(scaleTimeout(BOOT_TIMEOUT_MS)),
@@ -112,7 +112,7 @@ function removeCgroups(name: string): void {
   for (const [, mountPoint = ""] of mounts) removeEmptyDirectories(join(mountPoint, name));
 }
 
-/** Removes a cgroup with its children. Their files disappear with them. */
+/** Removes a cgroup and its children. Their files disappear with them. */
 function removeEmptyDirectories(directory: string): void {
   if (!existsSync(directory)) return;
   for (const entry of readdirSync(directory, { withFileTypes: true })) {

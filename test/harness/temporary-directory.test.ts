@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from "vitest";
 import { ownedDirectory } from "../../deploy/setup/owned-directory.mjs";
 import { temporaryDirectory } from "./temporary-directory.js";
 
-it("removes the directories of ended processes only", () => {
+it("ownedDirectory removes only the directories of processes that have exited", () => {
   const parent = temporaryDirectory();
   onTestFinished(() => rmSync(parent, { recursive: true }));
   const gone = `of-${spawnSync("true").pid}-x`;

@@ -26,19 +26,19 @@ import { FakeAgent, type FakeAgentOptions } from "./fake-agent/fake-agent.js";
 import { type ServerProcess, startServerProcess } from "./server-process.js";
 import { admitNode, TestIdentities } from "./test-identities.js";
 
-/** Keys of records. Excludes leases and the store's layout version. */
+/** Matches the keys of records, but not those of leases and of the schema version. */
 const RECORDS = /\/(nodes|services|names|revisions|tasks|networks|ranges|vips|policies|files)\//;
 
 const ADMISSION_TIMEOUT_MS = 10_000;
 
 export interface TestServer {
   readonly address: string;
-  /** Path of its unix socket, for root. */
+  /** Path of the server's unix socket. */
   readonly socket: string;
   readonly httpAddress: string;
-  /** Calls of root over the socket. */
+  /** API client that is root on the socket. */
   readonly calls: RpcClient<typeof ControlServiceService>;
-  /** Stops the server as SIGTERM does: a leader resigns first. */
+  /** Stops the server like SIGTERM: a leader resigns first. */
   stop(): Promise<void>;
 }
 
@@ -46,11 +46,11 @@ export interface TestServer {
 export class TestCluster {
   readonly #endpoint: string;
   readonly #cleanUps: (() => Promise<void> | void)[] = [];
-  /** The servers that have started, with the stopped ones. */
+  /** All servers that were started, including stopped ones. */
   readonly servers: TestServer[] = [];
   readonly #running = new Set<TestServer>();
   readonly agents: FakeAgent[] = [];
-  /** Probes a host. A host that does not answer uses up all tries, as a real one does. */
+  /** Probes a fake host. If the host is down, the probe takes as long as all tries, like a real one. */
   readonly #probe: Probe = async ({ address, tries, tryMs }) => {
     const isUp = this.agents.some((agent) => agent.address === address && agent.isHostUp);
     if (!isUp) await delay(tries * tryMs);
@@ -70,7 +70,7 @@ export class TestCluster {
     return this.#identities;
   }
 
-  /** Starts `berth server` in a process of its own. */
+  /** Starts `berth server` in a separate process. */
   async startProcess(): Promise<ServerProcess> {
     const dataDir = (await this.identities).createDataDir();
     const server = await startServerProcess(["--etcd", this.#endpoint, "--data-dir", dataDir]);
@@ -78,13 +78,13 @@ export class TestCluster {
     return server;
   }
 
-  /** Admits a node, and returns its identity once the leader knows the node. */
+  /** Adds a node and returns its identity once the leader knows the node. */
   async admit(nodeId: string): Promise<RpcIdentity> {
     await this.#storeNode(nodeId);
     return (await this.identities).nodeIdentity(nodeId);
   }
 
-  /** Admits a node, and stores its identity, issued at this time, in the data directory of an agent. */
+  /** Adds a node and stores its identity, issued at `issuedMs`, in an agent's data directory. */
   async admitAgent(nodeId: string, dataDir: string, issuedMs = Date.now()): Promise<void> {
     await this.#storeNode(nodeId);
     await (await this.identities).storeNode(nodeId, dataDir, issuedMs);
@@ -155,7 +155,7 @@ export class TestCluster {
     return agent;
   }
 
-  /** Opens a connection to the store, for tests that read or edit records directly. */
+  /** Connects to the store, for tests that read or edit records directly. */
   openStore(): { readonly store: Store; keys(): Promise<readonly string[]> } {
     const store = new EtcdStore({ endpoints: [this.#endpoint] });
     this.#cleanUps.push(() => store.close());
@@ -166,7 +166,7 @@ export class TestCluster {
     return { store, keys };
   }
 
-  /** Stores the record of a node, and waits until the leader knows it. */
+  /** Stores a node's record and waits until the leader knows the node. */
   async #storeNode(nodeId: string): Promise<void> {
     this.#admitting ??= new EtcdStore({ endpoints: [this.#endpoint] });
     await admitNode(this.#admitting, nodeId, AbortSignal.timeout(ADMISSION_TIMEOUT_MS));
@@ -178,7 +178,7 @@ export class TestCluster {
     });
   }
 
-  /** Stops all agents and servers. Returns the protocol violations that the agents observed; a test expects none. */
+  /** Stops all agents and servers. Returns the protocol violations that the agents observed. */
   async close(): Promise<readonly string[]> {
     for (const cleanUp of this.#cleanUps.splice(0).reverse()) await cleanUp();
     this.#admitting?.close();

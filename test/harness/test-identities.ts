@@ -16,10 +16,10 @@ import { changeKey, encodeValue } from "../../packages/control-plane/src/state/c
 import type { Store } from "../../packages/control-plane/src/store/store.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 
-/** What all servers of a cluster have in their data directories. */
+/** Files that all servers of a cluster have in their data directories. */
 const SECRETS = ["cluster.key", "authority.json", "etcd-authority.json"];
 
-/** The identities of a test cluster. Servers and nodes get theirs without joining. */
+/** Issues the identities of a test cluster. Servers and nodes get them without joining. */
 export class TestIdentities {
   readonly #directory: string;
   readonly #issuerAt: (nowMs: number) => CertificateIssuer;
@@ -47,7 +47,7 @@ export class TestIdentities {
     return open(this.createDataDir());
   }
 
-  /** Returns a data directory with which `berth server` runs as another server of the cluster. */
+  /** Creates a data directory for another server of the cluster. */
   createDataDir(): string {
     this.#servers += 1;
     const dataDir = join(this.#directory, `s${this.#servers}`);
@@ -57,20 +57,20 @@ export class TestIdentities {
     return dataDir;
   }
 
-  /** Returns a path for the unix socket of a server. */
+  /** Returns a new path for a server's unix socket. */
   socketPath(): string {
     this.#servers += 1;
     return join(this.#directory, `${this.#servers}.sock`);
   }
 
-  /** Returns the identity of a node; always the same one for an id. */
+  /** Returns the identity of a node. Each call with the same ID returns the same identity. */
   nodeIdentity(id: string): Promise<RpcIdentity> {
     const identity = this.#nodes.get(id) ?? this.#issueNode(id);
     this.#nodes.set(id, identity);
     return identity;
   }
 
-  /** Stores the identity of a node in the data directory of an agent, as `berth agent join` does at this time. */
+  /** Stores a node's identity in an agent's data directory, as `berth agent join` would at `nowMs`. */
   async storeNode(id: string, dataDir: string, nowMs = Date.now()): Promise<void> {
     const directory = await IdentityDirectory.open(join(dataDir, "identity"));
     const request = await createRequest(await directory.prepareKey());
@@ -95,7 +95,9 @@ function open(dataDir: string): Promise<ServerIdentity> {
   return openServerIdentity({ dataDir, nowMs: Date.now(), newId: systemRuntime.newId });
 }
 
-/** Stores the record of a node that has joined, unless there is one. The leader rejects the certificates of others. */
+/**
+ * Stores the record of a node that has joined, if there is none. Without it, the leader rejects the node's certificate.
+ */
 export async function admitNode(store: Store, id: string, signal: AbortSignal): Promise<void> {
   const node = joinedNode(id, { hostname: id, awaitsApproval: false, nowMs: Date.now() });
   const change = { kind: "put-node", node } as const;

@@ -65,7 +65,11 @@ describe("vxlan-injection: VXLAN packets to a host of unencrypted networks", () 
   const inHost = (host: NetworkHost): readonly string[] => lab.host(host.name).commandInside([]);
   const inLan = (): readonly string[] => ["nsenter", `--net=${labPaths(lab.name).lanNetns}`];
 
-  /** Sends the first host a frame inside VXLAN. @param from the source address; by default that of the route */
+  /**
+   * Sends the first host a frame inside VXLAN.
+   *
+   * @param from the source address; by default that of the route
+   */
   const inject = async (enter: readonly string[], mac: string, { vni = SHOP.vni, from = "" } = {}) => {
     await runOrThrow([...enter, ...frameCommand({ mac, vni, from, to: first.address })]);
   };

@@ -91,7 +91,7 @@ async function joinCluster(name: Name, through: Name): Promise<void> {
   await start(name);
 }
 
-/** Creates configs one after the other until the leader is gone. */
+/** Creates configs one after another until the leader is gone. */
 async function createConfigs(admin: Control): Promise<void> {
   const kind = FileKind.CONFIG;
   for (let index = 0; ; index += 1) {

@@ -8,12 +8,12 @@ const USAGE = `usage: npm run sim -- [--seeds N] [--from N] [--for SECONDS] [--j
        npm run sim -- --mutants [NAME...] [--seeds N] [--json FILE]
 
   --seeds N    simulate N histories (default 1000), starting with seed --from (default 1)
-  --for N      start no more histories after N seconds
+    --for N      start no new histories after N seconds
   --jobs N     number of processes (default 2)
   --json FILE  write the results to a file
   --seed N     simulate one history and show its violations
   --trace      print the whole trace
-  --shrink     remove events that a failing history does not need
+    --shrink     remove events that are not needed for the failure
   --mutants    plant known bugs, one at a time, and show which rule detects each`;
 
 const { values, positionals } = parseArgs({

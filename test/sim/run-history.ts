@@ -5,15 +5,18 @@ import { World } from "./cluster/world.js";
 import { describeEvent, type Fault, type History } from "./history/history.js";
 import { enterVirtualTime } from "./simulator/virtual-time.js";
 
-/** Longest time for a cluster to converge after the faults: the bound of L1 and time for rollouts in progress. */
+/** Maximum time for a cluster to converge after the last fault: the bound of L1 plus time for rollouts in progress. */
 const CONVERGE_MS = 90_000;
-/** Delay after the faults until an operator removes the old nodes of reinstalled hosts, for which at-most-one tasks wait. */
+/**
+ * Delay after the last fault until an operator removes the former nodes of reinstalled hosts, for which at-most-one
+ * tasks wait.
+ */
 const NODE_REMOVAL_MS = 5_000;
-/** Many times the steps of the longest history: a program that exceeds it is in an endless loop. */
+/** Many times the steps of the longest history. A history that exceeds it is in an endless loop. */
 const MAX_STEPS = 200_000;
 
 export interface Violation {
-  /** "I1" */
+  /** Identifier in the table of rules, such as "I1". */
   readonly rule: string;
   readonly atMs: number;
   readonly what: string;
@@ -70,7 +73,7 @@ export async function runHistory(
   };
 }
 
-/** Schedules all events of the history, and the end of its faults. */
+/** Schedules all events of the history and the end of its faults. */
 function scheduleEvents(cluster: Cluster): void {
   const { scheduler, trace, history } = cluster.world;
   const activeFaults = new Set<() => void>();
@@ -106,10 +109,9 @@ function startFault(fault: Fault, cluster: Cluster, activeFaults: Set<() => void
 }
 
 /**
- * Removes the former nodes of reinstalled hosts, as `berth node rm --force` does.
- *
- * An at-most-one task of a node that is down waits until the node is fenced. A reinstalled host cannot confirm that its
- * former node runs nothing any more: its kernel answers probes, and its disk is empty. Only an operator can confirm it.
+ * Removes the former nodes of reinstalled hosts, as `berth node rm --force` does. An at-most-one task of a node that is
+ * down waits until the node is fenced. A reinstalled host cannot confirm that its former node no longer runs anything:
+ * its kernel answers probes, but its disk is empty. Only an operator can confirm it.
  */
 function removeReplacedNodes({ world, hosts, user }: Cluster): void {
   const hasAtMostOne = world.history.events.some(

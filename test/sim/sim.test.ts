@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
 const SEEDS = 300;
-/** A busy machine simulates fewer histories. */
+/** Time limit in seconds. A busy machine simulates fewer histories within it. */
 const MAX_S = 30;
 const TIMEOUT_MS = 180_000;
 

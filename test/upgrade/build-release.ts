@@ -14,13 +14,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
 
-/** Builds of other releases, by commit. A build takes half a minute, so they are kept. */
+/** Directory with builds of other releases, by commit. They are kept, because a build takes half a minute. */
 const CACHE = "/var/cache/berth-releases";
 
-/** The parts of the repository from which the program is built. */
+/** The parts of the repository that a build needs. */
 const SOURCES = ["proto", "packages", "package.json", "tsconfig.json", "tsconfig.base.json"];
 
-/** Packages of the repository, which link to the build instead of this checkout. */
+/** Scope of the repository's own packages, which a build takes from its commit instead of from this checkout. */
 const OWN_SCOPE = "@berth";
 
 const PREVIOUS_FILE = fileURLToPath(new URL("previous-release.json", import.meta.url));
@@ -41,9 +41,10 @@ export function currentRelease(): Release {
 }
 
 /**
- * Builds the release before this one, or returns its build from the cache. BERTH_PREVIOUS selects another commit than
- * the one in previous-release.json.
- * @throws Error that says what to do when the commit is missing, as in a shallow clone without a network
+ * Builds the previous release, or returns its cached build. BERTH_PREVIOUS overrides the commit in
+ * previous-release.json.
+ *
+ * @throws Error that says what to do if the commit is missing, as in a shallow clone without network access
  */
 export function previousRelease(): Release {
   const { commit }: { readonly commit: string } = JSON.parse(readFileSync(PREVIOUS_FILE, "utf8"));
@@ -63,7 +64,7 @@ function buildCommit(ref: string): Release {
     run("sh", ["-c", `git archive ${commit} ${SOURCES.join(" ")} | tar -x -C ${draft}`]);
     linkDependencies(draft);
     run(process.execPath, [join(REPO_ROOT, "node_modules/typescript/bin/tsc"), "-b", draft]);
-    // Agents run the ingress process as a user of its own, which reads the build.
+    // The agent runs the ingress process as an unprivileged user, which must be able to read the build.
     chmodSync(draft, 0o755);
     publish(draft, directory);
   } finally {
@@ -72,14 +73,14 @@ function buildCommit(ref: string): Release {
   return describe(directory);
 }
 
-/** Whether the checkout whose dependencies a build uses still exists. */
+/** Returns whether the checkout whose dependencies a build uses still exists. */
 function hasDependencies(directory: string): boolean {
   return readdirSync(join(directory, "node_modules")).every((name) =>
     existsSync(join(directory, "node_modules", name)),
   );
 }
 
-/** Makes a complete build visible. Another process may have been faster. */
+/** Moves a complete build into the cache. Another process may have been faster. */
 function publish(draft: string, directory: string): void {
   try {
     renameSync(draft, directory);
@@ -89,18 +90,18 @@ function publish(draft: string, directory: string): void {
   }
 }
 
-/** Returns the full name of a commit. A shallow clone fetches it. */
+/** Returns the hash of a commit. Fetches the commit if the clone is shallow. */
 function findCommit(ref: string): string {
   const found = git(["rev-parse", "--verify", "--quiet", `${ref}^{commit}`]);
   if (found.status === 0) return found.stdout.trim();
   const fetched = git(["fetch", "--depth=1", "origin", ref]);
   if (fetched.status === 0) return git(["rev-parse", "FETCH_HEAD^{commit}"]).stdout.trim();
   throw new Error(
-    `cannot build the release before this one: this clone has no commit ${ref}, and fetching it failed: ${fetched.stderr.trim()}; run "git fetch --unshallow", or set BERTH_PREVIOUS to a commit of that release`,
+    `cannot build the previous release: this clone has no commit ${ref}, and fetching it failed: ${fetched.stderr.trim()}; run "git fetch --unshallow", or set BERTH_PREVIOUS to a commit of that release`,
   );
 }
 
-/** Lets the build use the installed dependencies, but its own packages. */
+/** Links the build to this checkout's dependencies, and to its own packages. */
 function linkDependencies(directory: string): void {
   const installed = join(REPO_ROOT, "node_modules");
   const target = join(directory, "node_modules");
@@ -108,7 +109,7 @@ function linkDependencies(directory: string): void {
   for (const name of readdirSync(installed)) {
     if (name !== OWN_SCOPE) symlinkSync(join(installed, name), join(target, name));
   }
-  // Relative, since the directory is renamed once it is complete.
+  // Relative links, because the directory is renamed once it is complete.
   symlinkSync("../../proto", join(target, OWN_SCOPE, "proto"));
   for (const name of readdirSync(join(directory, "packages"))) {
     symlinkSync(`../../packages/${name}`, join(target, OWN_SCOPE, name));

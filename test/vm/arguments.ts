@@ -3,8 +3,8 @@ import { parseArgs } from "node:util";
 export const HELP = `usage: node test/vm.mjs [--cpus N] [--memory MIB] [--timeout SECONDS] [--log FILE] -- COMMAND [WORD...]
 
 Runs a command in this checkout under Debian's kernel, in an emulated machine. Use it for features that this machine's
-kernel lacks, such as WireGuard. The machine reads this machine's files but cannot change them. Needs root. About 30
-times slower than this machine.
+kernel lacks, such as WireGuard. The emulated machine can read this machine's files, but not change them. It is about 30
+times slower. Needs root.
 
 The first run installs QEMU and downloads the kernel (70 MB) into /var/cache/berth-vm, without installing it.
 
@@ -69,7 +69,7 @@ function wholeNumber(option: string, text: string): number {
 /** Quotes an argument for a shell. */
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
-/** Returns why the machine cannot use these directories. Undefined when it can. */
+/** Returns why the emulated machine cannot use these directories, or undefined if it can. */
 export function pathProblem({
   checkout,
   temporary,

@@ -4,23 +4,23 @@ import { join } from "node:path";
 import { runOrThrow } from "../../deploy/lab/run.js";
 import { ownedDirectory } from "../../deploy/setup/owned-directory.mjs";
 
-/** Unpacked kernels, one directory for each version. */
+/** Directory with unpacked kernels, one subdirectory per version. */
 const CACHE = "/var/cache/berth-vm";
-/** Package that depends on the current kernel of this Debian release. */
+/** Package that depends on the current kernel package of this Debian release. */
 const META_PACKAGE = "linux-image-amd64";
-/** Allows for 70 MB to download and 400 MB to unpack on a busy machine. */
+/** Allows for downloading 70 MB and unpacking 400 MB on a busy machine. */
 const FETCH_TIMEOUT_MS = 600_000;
 
-/** A kernel with its modules, from Debian's package. */
+/** A kernel and its modules from a Debian package. */
 export interface Kernel {
-  /** Release, as in `uname -r`. */
+  /** Release, as printed by `uname -r`. */
   readonly release: string;
   readonly image: string;
-  /** Directory of the modules, with the files of depmod. */
+  /** Directory of the modules, including the files that depmod generates. */
   readonly modules: string;
 }
 
-/** Returns Debian's kernel from the cache. Downloads it first if needed, without installing it. */
+/** Returns Debian's kernel. Downloads it without installing it, unless it is cached. */
 export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
   const name = await packageName(signal);
   const directory = join(CACHE, name);

@@ -8,10 +8,10 @@ const INIT = fileURLToPath(new URL("init.sh", import.meta.url));
 const MACHINE = fileURLToPath(new URL("machine.sh", import.meta.url));
 const BUSYBOX = "/bin/busybox";
 
-/** Modules for the root file system: 9p over virtio for this machine's files, and an overlay over them. */
+/** Modules for the root file system: 9p over virtio for this machine's files, with an overlay on top. */
 const ROOT_MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay"];
 
-/** Writes the initial RAM file system: BusyBox, kernel modules, two scripts and the command. Returns its path. */
+/** Writes the initial RAM file system, with BusyBox, kernel modules, two scripts and the command. Returns its path. */
 export async function writeInitramfs(
   kernel: Kernel,
   { scratch, command }: { readonly scratch: string; readonly command: string },
@@ -36,7 +36,7 @@ export async function writeInitramfs(
   return archive;
 }
 
-/** Returns the files of modules, each after its dependencies. Modules missing in `modules.dep` are built in. */
+/** Returns the module files, each after its dependencies. Modules that are missing from `modules.dep` are built in. */
 export function inOrder(modulesDep: string, wanted: readonly string[]): readonly string[] {
   const needs = new Map<string, readonly string[]>();
   for (const line of modulesDep.split("\n")) {

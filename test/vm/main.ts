@@ -25,7 +25,9 @@ switch (parsed.kind) {
   case "run":
     try {
       if (process.getuid?.() !== 0)
-        throw new Error("must run as root: the machine reads all files of this one");
+        throw new Error(
+          "must run as root: the emulated machine reads all files of this machine; run it with sudo",
+        );
       const problem = pathProblem({ checkout: REPO_ROOT, temporary: tmpdir() });
       if (problem !== undefined) throw new Error(problem);
       const kernel = await fetchKernel(interrupt.signal);

@@ -17,24 +17,24 @@ import { copyStack } from "./stack-files.js";
 const STACK = "s";
 const HOSTS = 2;
 const DEPLOY_TIMEOUT_MS = 300_000;
-/** Time for a program to answer: PostgreSQL first creates its databases. */
+/** How long to wait for a program's reply. PostgreSQL first creates its databases. */
 const ANSWER_TIMEOUT_MS = 60_000;
 
-/** Length to which the messages of programs are cut. */
-const MAX_PROBLEM = 1_000;
+/** Maximum length of a quoted error message. */
+const MAX_PROBLEM_LENGTH = 1_000;
 
 /** The outcome of one stack. */
 export interface DeployedStack {
   readonly name: string;
   readonly services: number;
-  /** Pairs of services of which one resolved the name of the other. */
+  /** Number of times that a service resolved the name of another. */
   readonly names: number;
-  /** Names of the programs that ran in place of images. */
+  /** Names of the programs that ran in place of the stack's images. */
   readonly programs: readonly string[];
   readonly problems: readonly string[];
 }
 
-/** Deploys stacks in a lab of their own. */
+/** Creates a lab and deploys stacks in it. */
 export async function deployInLab(
   stacks: readonly DeployableStack[],
   report: (stack: DeployedStack) => void,
@@ -49,7 +49,7 @@ export async function deployInLab(
   }
 }
 
-/** Permits what programs such as cAdvisor need, which mount directories with sockets of berth. */
+/** Permits stacks to mount directories with berth's sockets, as programs such as cAdvisor do. */
 async function allowHostAccess(lab: Lab): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "berth-policy-"));
   try {
@@ -62,8 +62,8 @@ async function allowHostAccess(lab: Lab): Promise<void> {
 }
 
 /**
- * Deploys stacks one after the other. Services run the program of this machine that belongs to their image, or one that
- * runs until it is stopped, with the commands and health checks of the stack. Removes each stack again.
+ * Deploys stacks one after another and removes each again. Services run this machine's program for their image, with
+ * the stack's commands and health checks. If there is none, they run a stand-in that only waits until it is stopped.
  */
 export async function deployStacks(
   lab: Lab,
@@ -90,18 +90,18 @@ async function deployOne(lab: Lab, stack: DeployableStack): Promise<DeployedStac
     const files = copyStack(stack, directory).flatMap((path) => ["-c", path]);
     const argv = ["stack", "deploy", "--quiet", "--no-build", "--profile", "*", ...files, STACK];
     const { code, stderr } = await lab.berth(argv, { timeoutMs: DEPLOY_TIMEOUT_MS });
-    const problems = code === 0 ? [] : [`deploy: ${stderr.trim().slice(-MAX_PROBLEM)}`];
+    const problems = code === 0 ? [] : [`deploy: ${stderr.trim().slice(-MAX_PROBLEM_LENGTH)}`];
     const containers = (await listContainers(lab)).filter(({ running }) => running);
     const missing = services.filter((service) => !containers.some((container) => isOf(container, service)));
     problems.push(...missing.map((service) => `${service.name} does not run`));
     const { names, unresolved } = await resolveNames(lab, services, containers);
-    const silent = await askPrograms(lab, services, containers);
+    const unanswered = await checkPrograms(lab, services, containers);
     return {
       name,
       services: services.length,
       names,
       programs: [...programsOf(stack)].map((program) => program.name).sort(),
-      problems: [...problems, ...unresolved, ...silent],
+      problems: [...problems, ...unresolved, ...unanswered],
     };
   } finally {
     await lab.berth(["stack", "rm", STACK], { timeoutMs: 4 * CONVERGE_TIMEOUT_MS });
@@ -115,7 +115,7 @@ async function berth(lab: Lab, argv: readonly string[]): Promise<void> {
   if (code !== 0) throw new Error(`berth ${argv.join(" ")}: ${stderr}`);
 }
 
-/** Looks up each service from every other service that shares a network with it. */
+/** Looks up each service from every other service on the same network. */
 async function resolveNames(
   lab: Lab,
   services: readonly StackService[],
@@ -134,20 +134,20 @@ async function resolveNames(
   return { names, unresolved };
 }
 
-/** Returns the address of a name in a container. Undefined when the name does not resolve. */
+/** Resolves a name inside a container. Returns its address, or undefined if the name does not resolve. */
 async function lookUp(lab: Lab, container: Container, name: string): Promise<string | undefined> {
   const argv = ["exec", container.id, "/usr/bin/busybox", "nslookup", "-type=a", name];
   const output = await docker(lab.host(container.host), ...argv).catch(() => "");
   return /^Address(?: \d+)?: (\d+\.\d+\.\d+\.\d+)$/m.exec(output)?.[1];
 }
 
-/** Asks each program for an answer at the address of its service. Returns a line for each one that gives none. */
-async function askPrograms(
+/** Checks that each program replies at its service's address. Returns a line for each program that does not. */
+async function checkPrograms(
   lab: Lab,
   services: readonly StackService[],
   containers: readonly Container[],
 ): Promise<readonly string[]> {
-  const silent: string[] = [];
+  const unanswered: string[] = [];
   for (const service of services) {
     const container = containers.find((candidate) => isOf(candidate, service));
     if (container === undefined || programFor(service.image) === STAND_IN) continue;
@@ -162,12 +162,12 @@ async function askPrograms(
       );
       return problem === "";
     };
-    const what = `an answer of ${service.name}`;
+    const what = `a reply from ${service.name}`;
     await waitUntil(answers, { what, timeoutMs: ANSWER_TIMEOUT_MS }).catch(() => {
-      silent.push(`${service.name} does not answer: ${problem.slice(0, MAX_PROBLEM)}`);
+      unanswered.push(`${service.name} does not reply: ${problem.slice(0, MAX_PROBLEM_LENGTH)}`);
     });
   }
-  return silent;
+  return unanswered;
 }
 
 function isOf(container: Container, { name }: StackService): boolean {

@@ -1,34 +1,35 @@
 import { fileURLToPath } from "node:url";
 import type { StackService } from "./stack.js";
 
-/** A program of this machine that runs in place of an image. */
+/** A program from this machine that runs in place of an image. */
 export interface Program {
   /**
-   * Directory of its image in `images/`. The image has a program `check ADDRESS [PORT]`, which asks it for an answer.
+   * Directory of the program's image in `images/`. The image contains `check ADDRESS [PORT]`, which tests that the
+   * program replies.
    */
   readonly name: string;
   readonly debianPackage?: string;
-  /** Matches the images that it stands for. */
+  /** Matches the images that the program replaces. */
   readonly images: RegExp;
-  /** Programs in its image that health checks of stacks use. */
+  /** Programs in the image that stacks' health checks use. */
   readonly healthPrograms?: readonly string[];
   /**
-   * Returns the content of a file that a stack mounts and the corpus lacks, by its path in the container. Undefined
-   * when the program can do without it.
+   * Returns the content of a configuration file that a stack mounts and the corpus lacks, by its path in the container,
+   * or undefined if the program does not need the file.
    */
   readonly configuration?: (target: string, stack: ConfiguredService) => string | undefined;
 }
 
-/** A service, and the services in its networks. */
+/** A service and the services on its networks. */
 export interface ConfiguredService {
   readonly service: StackService;
   readonly neighbors: readonly StackService[];
 }
 
-/** Port of the web page of stand-ins. */
+/** Port on which stand-ins serve their web page. */
 const STAND_IN_PORT = 8080;
 
-/** Official images whose programs Debian has. */
+/** Programs that Debian packages, for the official images of the same programs. */
 export const PROGRAMS: readonly Program[] = [
   {
     name: "nginx",
@@ -57,7 +58,7 @@ export const PROGRAMS: readonly Program[] = [
   },
 ];
 
-/** Stands in for all other images. */
+/** The program that replaces all other images. */
 export const STAND_IN: Program = { name: "stand-in", images: /^/ };
 
 /** Returns the program that runs in place of an image. */
@@ -65,22 +66,22 @@ export function programFor(image: string): Program {
   return PROGRAMS.find(({ images }) => images.test(image)) ?? STAND_IN;
 }
 
-/** Returns the tag of the image of a program in the lab. */
+/** Returns the tag of a program's image in the lab. */
 export function tagOf({ name }: Program): string {
   return `${name}:stand-in`;
 }
 
-/** Returns the build directory of the image of a program. */
+/** Returns the build directory of a program's image. */
 export function directoryOf({ name }: Program): string {
   return fileURLToPath(new URL(`images/${name}`, import.meta.url));
 }
 
-/** Matches an image of Docker Hub in all tags, as nginx, library/nginx:1.27 and docker.io/library/nginx@sha256:…. */
+/** Matches a Docker Hub image with any tag, such as nginx, library/nginx:1.27 and docker.io/library/nginx@sha256:…. */
 function official(name: string): RegExp {
   return new RegExp(`^(?:docker\\.io/)?(?:library/)?${name}(?::|@|$)`);
 }
 
-/** A web server on the ports of the service. */
+/** Configures a web server on the service's ports. */
 function nginxConfiguration(target: string, { service }: ConfiguredService): string | undefined {
   const ports = service.ports.length === 0 ? [80] : service.ports;
   const listen = ports.map((port) => `listen ${port};`).join(" ");
@@ -89,7 +90,7 @@ function nginxConfiguration(target: string, { service }: ConfiguredService): str
   return target === "/etc/nginx/nginx.conf" ? `user nginx;\nevents {}\nhttp {\n${server}}\n` : undefined;
 }
 
-/** A proxy on the ports of the service, which forwards requests to its neighbors. */
+/** Configures a proxy on the service's ports that forwards requests to the service's neighbors. */
 function haproxyConfiguration(_target: string, { service, neighbors }: ConfiguredService): string {
   const backends = neighbors.filter(({ image }) => programFor(image) === STAND_IN);
   return `resolvers cluster
@@ -106,7 +107,7 @@ backend neighbors
 ${backends.map(({ name }) => `  server ${name} ${name}:${STAND_IN_PORT}\n`).join("")}`;
 }
 
-/** A server that scrapes its own metrics. */
+/** Configures a Prometheus that scrapes its own metrics. */
 function prometheusConfiguration(target: string): string | undefined {
   if (!/prometheus\.ya?ml$/.test(target)) return undefined;
   return 'scrape_configs:\n  - job_name: prometheus\n    static_configs:\n      - targets: ["localhost:9090"]\n';

@@ -10,15 +10,18 @@ type Value = Readonly<Record<string, PlainValue>>;
 
 /** Larger stacks take minutes on a small machine. */
 const MAX_SERVICES = 8;
-/** Settings that a lab may not have: labels of hosts, devices, networks, higher limits, and commands that must end. */
+/**
+ * Keys and values that a lab may not support: node labels, devices, networks, higher limits, and jobs that must
+ * complete.
+ */
 const UNSUITABLE = ["devices", "network_mode", "provider", "pid", "extends", "runtime", "cgroup", "ulimits"];
 const UNSUITABLE_VALUES = /"placement":|"mode":"(?:global|replicated-job)"|completed_successfully/;
-/** Matches the warning about a variable of the user, such as a password. */
+/** Matches the warning about a variable that the user must set, such as a password. */
 const UNSET_VARIABLE = /^variable \S+ is not set/;
 
 /**
- * Returns stacks of the corpus, one of each repository. Those with other programs than the earlier ones are first, then
- * those with most programs, then those with most services.
+ * Selects stacks from the corpus, at most one per repository. Prefers stacks with programs that are not selected yet,
+ * then those with the most programs, then those with the most services.
  */
 export function selectStacks(directory: string, count: number): readonly DeployableStack[] {
   const left = new Set(deployableStacks(directory));
@@ -38,7 +41,7 @@ export function selectStacks(directory: string, count: number): readonly Deploya
   return selected;
 }
 
-/** Returns the stack with the fewest services of those in which a program runs. Undefined when there is none. */
+/** Returns the smallest stack that runs a program other than stand-ins, or undefined if there is none. */
 export function smallestStack(directory: string): DeployableStack | undefined {
   const candidates = deployableStacks(directory).filter((stack) => programsOf(stack).size > 0);
   return largest(candidates, ({ services }) => [-services.length]);
@@ -48,14 +51,14 @@ function deployableStacks(directory: string): readonly DeployableStack[] {
   return casesOf(directory).flatMap((file) => toStack(directory, file) ?? []);
 }
 
-/** Returns the programs that run in a stack, without stand-ins. */
+/** Returns the programs that run in a stack, except stand-ins. */
 export function programsOf({ services }: Pick<DeployableStack, "services">): ReadonlySet<Program> {
   const programs = new Set(services.map(({ image }) => programFor(image)));
   programs.delete(STAND_IN);
   return programs;
 }
 
-/** Returns the first of the items with the largest rank. Ranks are compared number by number. */
+/** Returns the first of the items with the highest rank. Compares ranks element by element. */
 function largest<T>(items: readonly T[], rankOf: (item: T) => readonly number[]): T | undefined {
   const ranked = items.map((item) => ({ item, rank: rankOf(item) }));
   const [first] = ranked.toSorted((a, b) => {
@@ -69,7 +72,7 @@ function repositoryOf({ name }: DeployableStack): string | undefined {
   return name.split("/")[0];
 }
 
-/** Returns a file of the corpus as a stack. Undefined when it cannot run in a lab. */
+/** Converts a file from the corpus to a stack. Returns undefined if it cannot run in a lab. */
 function toStack(
   corpusDirectory: string,
   { name, isValid, emptyFiles, test }: CorpusCase,
@@ -81,7 +84,7 @@ function toStack(
   if (warnings.some((warning) => UNSET_VARIABLE.test(warning))) return undefined;
   const services = Object.entries(section(project, "services"));
   if (services.length < 2 || services.length > MAX_SERVICES) return undefined;
-  if (!services.every(([, service]) => canRun(service)) || needsOthers(project)) return undefined;
+  if (!services.every(([, service]) => canRun(service)) || needsExternalResources(project)) return undefined;
   const directory = dirname(`${SEEN_AT}/${name}`);
   const file = join(corpusDirectory, "corpus", name);
   const stack = services.map((entry) => toStackService(entry, { directory, project }));
@@ -100,8 +103,8 @@ function canRun(service: Value): boolean {
   return !hasUnsuitable && !UNSUITABLE_VALUES.test(JSON.stringify(service));
 }
 
-/** Whether a stack needs external volumes and files, or volumes that depend on a plugin or on the disk of a host. */
-function needsOthers(project: Value): boolean {
+/** Returns whether a stack needs external volumes or files, or volumes that depend on a plugin or on a host's disk. */
+function needsExternalResources(project: Value): boolean {
   const resources = ["volumes", "secrets", "configs"].flatMap((key) => Object.values(section(project, key)));
   return resources.some(({ external, driver = "local", driver_opts }) => {
     return external === true || driver !== "local" || driver_opts !== undefined;
@@ -113,7 +116,7 @@ function externalNetworksOf(project: Value): readonly string[] {
   return networks.flatMap(({ external, name }) => (external === true ? [String(name)] : []));
 }
 
-/** Returns the paths of the contents of secrets or configs. */
+/** Returns the paths of the files that secrets or configs are read from. */
 function filesOf(project: Value, key: "secrets" | "configs"): readonly string[] {
   return Object.values(section(project, key)).flatMap(({ file }) => (typeof file === "string" ? [file] : []));
 }

@@ -4,18 +4,18 @@ import { stringify } from "yaml";
 import { type Program, programFor, STAND_IN, tagOf } from "./programs.js";
 import { type DeployableStack, neighborsOf, type StackService } from "./stack.js";
 
-/** Content of a file that the corpus lacks and no program reads. */
+/** Content of files that the corpus lacks and no program reads. */
 const STAND_IN_CONTENT = "STAND=in\n";
 
 /**
- * Copies a stack to a directory, with what the corpus lacks: the images, which an additional Compose file replaces, and
- * the files that its services mount. Returns the Compose files.
+ * Copies a stack to a directory and adds what the corpus lacks: the files that the services mount, and an override file
+ * that replaces the images. Returns the paths of the Compose files.
  */
 export function copyStack(
   { file, services, missingFiles }: DeployableStack,
   directory: string,
 ): readonly string[] {
-  // Hosts create missing paths of bind mounts there, so the corpus is not used itself.
+  // Copy the corpus, because hosts create missing bind mount paths beside the Compose file.
   cpSync(dirname(file), directory, { recursive: true });
   const contents = new Map(missingFiles.map((path) => [path, STAND_IN_CONTENT]));
   for (const [path, content] of configurations(services)) contents.set(path, content);
@@ -30,7 +30,7 @@ export function copyStack(
   return [join(directory, basename(file)), override];
 }
 
-/** Returns the configurations that programs read, by their path in the directory of the stack. */
+/** Returns the configuration files that programs read, by their paths in the stack's directory. */
 function configurations(services: readonly StackService[]): readonly (readonly [string, string])[] {
   return services.flatMap((service) => {
     const { configuration } = programFor(service.image);
@@ -42,7 +42,7 @@ function configurations(services: readonly StackService[]): readonly (readonly [
   });
 }
 
-/** Returns what replaces the image of a service, and what depends on the image. */
+/** Returns the override of a service: its image and the settings that depend on the image. */
 function overrideOf(service: StackService): readonly [string, object] {
   const program = programFor(service.image);
   const healthcheck = { test: ["CMD", "/usr/bin/check", "127.0.0.1"], interval: "1s" };
@@ -53,12 +53,12 @@ function overrideOf(service: StackService): readonly [string, object] {
   };
   // Hosts wait until published ports accept connections.
   const entrypoint = ["/usr/bin/stand-in", ...new Set(service.ports.map(String))];
-  // Hosts that run in containers cannot give privileges.
+  // Hosts that themselves run in containers cannot grant privileges.
   const process = { entrypoint, command: [], user: "0", privileged: false };
   return [service.name, program === STAND_IN ? { ...image, ...process } : image];
 }
 
-/** Whether the health check of a service uses a program that the image lacks. */
+/** Returns whether a service's health check uses a program that the replacement image lacks. */
 function needsCheck({ healthProgram }: StackService, { healthPrograms = [] }: Program): boolean {
   return healthProgram !== undefined && !healthPrograms.includes(healthProgram);
 }

@@ -1,12 +1,12 @@
-/** A stack that berth can deploy in a lab without its images. */
+/** A stack that berth can deploy in a lab with replacement images. */
 export interface DeployableStack {
   /** Path of the Compose file in the corpus. */
   readonly name: string;
   readonly file: string;
   readonly services: readonly StackService[];
-  /** Names of the networks that must exist before the stack. */
+  /** Names of external networks, which must exist before the deployment. */
   readonly externalNetworks: readonly string[];
-  /** Paths of the files that the stack needs and the corpus lacks, from the directory of the Compose file. */
+  /** Paths, relative to the Compose file's directory, of files that the stack needs and the corpus lacks. */
   readonly missingFiles: readonly string[];
 }
 
@@ -14,13 +14,12 @@ export interface StackService {
   readonly name: string;
   readonly networks: readonly string[];
   readonly image: string;
-  /** Ports that the service publishes, in the container. */
+  /** Container ports that the service publishes. */
   readonly ports: readonly number[];
-  /** The first word of the health check. Undefined without a health check. */
+  /** First word of the health check's command. Undefined if there is no health check. */
   readonly healthProgram: string | undefined;
   /**
-   * Files and directories that it mounts, by their path in the container. Paths are from the directory of the Compose
-   * file.
+   * Mounted files and directories: paths in the container, mapped to paths relative to the Compose file's directory.
    */
   readonly mounts: ReadonlyMap<string, string>;
 }

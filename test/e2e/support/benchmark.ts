@@ -5,6 +5,7 @@ const TIMEOUT_MS = 600_000;
 
 /**
  * Declares the test of a benchmark. Each is in a file of its own, because test files run in parallel.
+ *
  * @param prefix the first part of the names of its figures
  */
 export function testBenchmark(name: string, prefix = name): void {

@@ -61,7 +61,7 @@ export async function readStartedAt(lab: Lab, container: Pick<Container, "host" 
   return inspected.State.StartedAt;
 }
 
-/** Returns when a container started and ended, by Docker's clock. Undefined when it is removed or has not ended. */
+/** Returns when a container started and ended, by Docker's clock, or undefined if it is removed or has not ended. */
 export async function readLifetime(
   lab: Lab,
   container: Pick<Container, "host" | "id">,

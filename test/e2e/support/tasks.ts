@@ -12,7 +12,7 @@ export interface ListedTask {
   /** Empty for a reason without a code. */
   readonly errorCode: string;
   readonly exitCode: number | null;
-  /** Empty when the task has no container. */
+  /** Empty if the task has no container. */
   readonly containerId: string;
   /** Number of consecutive restarts before this task. */
   readonly restarts: number;

@@ -6,11 +6,13 @@ import type { Failure } from "./execute.js";
 
 export const DEFAULT_CORPUS = fileURLToPath(new URL("../corpus", import.meta.url));
 
-/** Prefix of inputs that failed once. They are never removed: they show that the bug stays fixed. */
+/**
+ * Name prefix of inputs that once failed. They are never removed, so that `npm test` proves that the bug stays fixed.
+ */
 const FAILURE_PREFIX = "failed-";
 const HASH_LENGTH = 12;
 
-/** Reads the inputs that were kept for a target, in the order of their file names. */
+/** Reads a target's kept inputs, in file name order. */
 export function readCorpus(directory: string, target: string): readonly Buffer[] {
   const path = join(directory, target);
   if (!existsSync(path)) return [];
@@ -19,7 +21,7 @@ export function readCorpus(directory: string, target: string): readonly Buffer[]
     .map((name) => readFileSync(join(path, name)));
 }
 
-/** Reads the YAML files and env files in a directory and its subdirectories, up to a size. */
+/** Reads the YAML and env files in a directory and its subdirectories that are at most `maxBytes` long. */
 export function readSeeds(directory: string, maxBytes: number): readonly Buffer[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /\.ya?ml$|\.env$/.test(entry.name))
@@ -29,7 +31,7 @@ export function readSeeds(directory: string, maxBytes: number): readonly Buffer[
     .filter((bytes) => bytes.length <= maxBytes);
 }
 
-/** Replaces the inputs of a target, except those that failed once. */
+/** Replaces a target's kept inputs, except those that once failed. */
 export function replaceCorpus(directory: string, target: string, inputs: readonly Buffer[]): void {
   const path = join(directory, target);
   mkdirSync(path, { recursive: true });
@@ -40,7 +42,7 @@ export function replaceCorpus(directory: string, target: string, inputs: readonl
   for (const input of inputs) writeFileSync(join(path, hashOf(input)), input);
 }
 
-/** Saves the input of a failure. Returns the path of the file. */
+/** Saves the input that caused a failure. Returns the path of the file. */
 export function saveFailure(directory: string, target: string, { input }: Failure): string {
   const path = join(directory, target);
   mkdirSync(path, { recursive: true });

@@ -1,20 +1,20 @@
 import { type Profiler, Session } from "node:inspector";
 
-/** Part of a script, as offsets. */
+/** Part of a script, as character offsets. */
 type Range = readonly [start: number, end: number];
 
-/** Scripts whose coverage counts: berth's, and the parsers of libraries. */
-const IS_COUNTED =
+/** Matches the scripts whose coverage counts: berth's own and the parser libraries. */
+const MEASURED_SCRIPTS =
   /\/(packages\/[\w-]+\/(src|dist)|proto\/(src|gen|dist))\/|\/node_modules\/(dns-packet|yaml|croner|commander)\//;
 
 /**
- * Measures which code runs, with V8's block coverage. Must start before the measured modules are loaded.
+ * Measures which code runs, with V8's block coverage. Must be created before the measured modules are loaded.
  *
  * Reading the coverage takes about 20 ms, so the fuzzer reads it once for hundreds of inputs.
  */
 export class Coverage {
   readonly #session = new Session();
-  /** The parts of each function that have never run, by the function's place. */
+  /** The parts of each function that have never run, by the function's script and offsets. */
   readonly #uncovered = new Map<string, readonly Range[]>();
 
   constructor() {
@@ -28,18 +28,18 @@ export class Coverage {
     this.#session.disconnect();
   }
 
-  /** Forgets everything that has run. */
+  /** Discards everything that was recorded. */
   forget(): void {
     this.#uncovered.clear();
     this.reset();
   }
 
-  /** Forgets what has run since the last call of `gain` or `reset`. */
+  /** Discards what has run since the last call of `gain` or `reset`. */
   reset(): void {
     this.#take();
   }
 
-  /** Returns how many characters of code ran for the first time since the last call. Records them when `isRecorded`. */
+  /** Returns how many characters of code ran for the first time since the last call. Records them if `isRecorded`. */
   gain({ isRecorded }: { readonly isRecorded: boolean }): number {
     let gained = 0;
     for (const [key, { range, missed }] of this.#take()) {
@@ -51,12 +51,12 @@ export class Coverage {
     return gained;
   }
 
-  /** Returns the functions that ran since the last call, and their parts that did not run. */
+  /** Returns the functions that have run since the last call, with their parts that have not. */
   #take(): ReadonlyMap<string, { readonly range: Range; readonly missed: readonly Range[] }> {
     const functions = new Map<string, { readonly range: Range; readonly missed: readonly Range[] }>();
     const { result } = this.#post("Profiler.takePreciseCoverage") as Profiler.TakePreciseCoverageReturnType;
     for (const script of result) {
-      if (!IS_COUNTED.test(script.url)) continue;
+      if (!MEASURED_SCRIPTS.test(script.url)) continue;
       for (const { ranges } of script.functions) {
         const [whole] = ranges;
         if (whole === undefined || whole.count === 0) continue;
@@ -70,7 +70,7 @@ export class Coverage {
     return functions;
   }
 
-  /** Calls a method of the inspector, which answers synchronously within the same thread. */
+  /** Calls an inspector method. Within the same thread, the inspector responds synchronously. */
   #post(method: string, params: object = {}): object {
     let failure: Error | null = null;
     let result: object = {};

@@ -1,19 +1,19 @@
 import type { Target } from "./target.js";
 
-/** An input that a target handled wrongly. */
+/** An input that a target did not handle correctly. */
 export interface Failure {
   readonly kind: "error" | "slow" | "hang";
   readonly input: Buffer;
   readonly reason: string;
 }
 
-/** CPU time that an input may take, in ms: a constant, and a part for each byte, since all parsers should be linear. */
+/** CPU time limit per input in ms: a constant plus a time per byte, because all parsers should be linear. */
 const MAX_MS = 200;
 const MAX_MS_PER_BYTE = 0.02;
-/** The first run of a function includes its compilation. Only an input that is slow each time counts as slow. */
+/** An input counts as slow only if all attempts are slow, because a function's first run includes its compilation. */
 const ATTEMPTS = 3;
 
-/** Runs one input. Returns why it failed, or undefined. */
+/** Runs a target with one input. Returns the failure, or undefined if the target handled the input. */
 export async function execute(target: Target, input: Buffer): Promise<Failure | undefined> {
   const limitMs = MAX_MS + input.length * MAX_MS_PER_BYTE;
   let shortestMs = Number.POSITIVE_INFINITY;
@@ -34,7 +34,10 @@ export async function execute(target: Target, input: Buffer): Promise<Failure | 
   return { kind: "slow", input, reason };
 }
 
-/** Returns the CPU time of the process since `start`. On a busy machine, it is shorter than the time that passed. */
+/**
+ * Returns the CPU time since `start`, which is shorter than the elapsed time on a busy machine. Infinite without a
+ * start.
+ */
 function cpuMsSince(start: NodeJS.CpuUsage | undefined): number {
   if (start === undefined) return Number.POSITIVE_INFINITY;
   const { user, system } = process.cpuUsage(start);

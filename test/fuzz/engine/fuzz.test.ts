@@ -21,14 +21,14 @@ const run = (target: Target, seed: number) =>
   fuzz(target, { seed, corpus: [], isOver: (executions) => executions >= LIMIT });
 
 describe("fuzz", () => {
-  test("finds an input that fails, and reduces it to what the failure needs", async () => {
+  test("fuzz finds an input that fails and minimizes it", async () => {
     const { failure } = await run(BROKEN, 1);
     expect(failure?.kind).toBe("error");
     expect(failure?.reason).toContain("unexpected >");
     expect([...(failure?.input.toString() ?? "")].sort().join("")).toBe("<>");
   });
 
-  test("repeats the same inputs for the same seed", async () => {
+  test("fuzz repeats the same inputs for the same seed", async () => {
     const inputsOf = async (seed: number): Promise<readonly string[]> => {
       const inputs: string[] = [];
       const target: Target = { ...BROKEN, run: (input) => void inputs.push(input.toString("hex")) };
@@ -39,7 +39,7 @@ describe("fuzz", () => {
     expect(await inputsOf(5)).not.toEqual(await inputsOf(6));
   });
 
-  test("keeps the input that reaches new code", async () => {
+  test("fuzz keeps an input that reaches new code", async () => {
     const reached = new Set<string>();
     const target: Target = {
       ...BROKEN,
@@ -67,7 +67,7 @@ describe("fuzz", () => {
     expect(found.map(String)).toEqual(["z"]);
   });
 
-  test("reports an input that uses too much CPU time each time", async () => {
+  test("execute reports an input that uses too much CPU time in every attempt", async () => {
     const slow: Target = {
       ...BROKEN,
       run: () => {
@@ -78,7 +78,7 @@ describe("fuzz", () => {
   });
 });
 
-test("Coverage counts the branches that run for the first time", () => {
+test("Coverage counts code that runs for the first time", () => {
   const coverage = new Coverage();
   try {
     const code = "(function f(x) { if (x) { return 1; } return 2; })";

@@ -7,24 +7,24 @@ import { mutateJson } from "./mutate-json.js";
 import { maxBytesOf, seedsOf, type Target } from "./target.js";
 
 /**
- * Inputs between two readings of the coverage, each of which takes about 20 ms. The number doubles while nothing new is
- * found: a fast parser runs a thousand inputs in that time.
+ * Number of inputs between two coverage readings, each of which takes about 20 ms. Doubles while nothing new is found,
+ * because a fast parser handles a thousand inputs in that time.
  */
 const BATCH = { min: 64, max: 2_048 } as const;
-/** Share of mutations of JSON that change its bytes instead of its values. */
+/** Share of JSON mutations that change bytes instead of values. */
 const JSON_BYTES_RATIO = 0.3;
-/** Bounds the inputs of a target in git, in bytes. */
+/** Maximum size of a target's corpus in the repository. */
 const MAX_CORPUS_BYTES = 8 * 1024;
 
 export interface FuzzOptions {
   readonly seed: number;
-  /** Inputs that earlier runs kept. */
+  /** Inputs that were kept by earlier runs. */
   readonly corpus: readonly Buffer[];
-  /** Stops when it returns true. */
+  /** Returns whether to stop. */
   readonly isOver: (executions: number) => boolean;
-  /** Without coverage, only seeds and corpus are mutated. */
+  /** Finds inputs that reach new code. Without it, only the seeds and the corpus are mutated. */
   readonly coverage?: Coverage;
-  /** Called before each run, so that an input that never returns is known. */
+  /** Called before each execution, so that the input is known if the target hangs. */
   readonly onInput?: (input: Buffer) => void;
 }
 
@@ -35,7 +35,7 @@ export interface FuzzResult {
   readonly failure: Failure | undefined;
 }
 
-/** Runs a target with its seeds, the corpus and mutations of them, until the first failure. Deterministic for a seed. */
+/** Runs a target with its seeds, the corpus and mutations of both until the first failure. Deterministic for a seed. */
 export function fuzz(target: Target, options: FuzzOptions): Promise<FuzzResult> {
   return new Fuzzer(target, options).run();
 }
@@ -108,7 +108,7 @@ class Fuzzer {
     return undefined;
   }
 
-  /** Finds the inputs that reach new code by bisection, and keeps them in their smallest form. */
+  /** Finds the inputs of a batch that reach new code by bisection, minimizes them and keeps them. */
   async #keepNewInputs(batch: readonly Buffer[]): Promise<void> {
     const [input] = batch;
     if (input === undefined || this.#isOver || (await this.#gainOf(batch)) === 0) return;
@@ -134,7 +134,7 @@ class Fuzzer {
     return this.#options.coverage?.gain({ isRecorded: false }) ?? 0;
   }
 
-  /** Removes what the failure does not need, as long as the kind of failure stays the same. */
+  /** Minimizes the input as long as it causes the same failure. */
   async #minimizeFailure(failure: Failure): Promise<Failure> {
     if (failure.kind !== "error") return failure;
     let smallest = failure;
@@ -148,12 +148,12 @@ class Fuzzer {
   }
 }
 
-/** Returns the first line of the stack trace below the message: where the error was thrown. */
+/** Identifies a failure by its kind and by the line that threw the error. */
 function placeOf({ kind, reason }: Failure): string {
   return `${kind} ${/^\s+at .*$/m.exec(reason)?.[0]}`;
 }
 
-/** Returns the smallest inputs that together reach everything that `inputs` reach and the seeds do not. */
+/** Returns the smallest inputs that together reach all code that `inputs` reach and the seeds do not. */
 export async function selectCorpus(
   target: Target,
   inputs: readonly Buffer[],

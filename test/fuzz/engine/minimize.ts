@@ -1,8 +1,9 @@
-/** Bounds the runs for one input. */
+/** Maximum number of executions per input. */
 const MAX_ATTEMPTS = 32;
 
 /**
- * Returns a smaller input for which `isWanted` still holds: removes pieces of half the size, a quarter, and so on.
+ * Returns a smaller input for which `isWanted` still holds. Removes pieces of half the input's size, then of a quarter,
+ * and so on.
  */
 export async function minimize(
   input: Buffer,

@@ -3,7 +3,7 @@ import type { Rng } from "../../sim/simulator/rng.js";
 type JsonObject = { [key: string]: Json };
 type Json = null | boolean | number | string | Json[] | JsonObject;
 
-/** Values of each type, some of which readers confuse with missing ones. */
+/** Values of each type, including some that a parser may confuse with missing values. */
 const VALUES: readonly string[] = [
   ..."null true false 0 -1 0.5 1e308 1e999 9007199254740993 [] {} [null] [[]] [{}]".split(" "),
   '""',
@@ -14,7 +14,7 @@ const VALUES: readonly string[] = [
 ];
 const KEYS = ["__proto__", "constructor", "toString", "length", ""];
 
-/** Returns the JSON text with one value or key changed. Returns undefined for text that is not JSON. */
+/** Changes one value or key in a JSON text. Returns undefined if the text is not JSON. */
 export function mutateJson(text: string, rng: Rng): string | undefined {
   const root = parse(text);
   if (root === undefined) return undefined;
@@ -38,7 +38,7 @@ export function mutateJson(text: string, rng: Rng): string | undefined {
       set(parent, key, structuredClone(get(other.parent, other.key)));
       break;
     default:
-      // Quotes of numbers and booleans: `80` becomes `"80"`.
+      // Quote a number or boolean: `80` becomes `"80"`.
       set(parent, key, JSON.stringify(get(parent, key)));
   }
   return JSON.stringify(root);

@@ -3,24 +3,24 @@ import type { Rng } from "../../sim/simulator/rng.js";
 export interface MutationContext {
   readonly rng: Rng;
   readonly tokens: readonly Buffer[];
-  /** Other inputs, to combine with. */
+  /** Other inputs to combine this one with. */
   readonly others: readonly Buffer[];
   readonly maxBytes: number;
 }
 
 type Mutation = (input: Buffer, context: MutationContext) => Buffer;
 
-/** Bytes at the limits of integers, of UTF-8 and of text. */
+/** Bytes at the boundaries of integers, UTF-8 and text. */
 const BYTES = [
   0x00, 0x01, 0x09, 0x0a, 0x0d, 0x20, 0x22, 0x2d, 0x30, 0x5c, 0x7f, 0x80, 0xc0, 0xed, 0xfe, 0xff,
 ];
-/** Integers at the limits of their types. */
+/** Integers at the boundaries of their types. */
 const INTEGERS = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
-/** Most inputs are changed in one or two places: more changes rarely stay valid. */
+/** Maximum number of changes per input. Most inputs get one or two, because more rarely leave an input valid. */
 const MAX_CHANGES = 6;
-/** Longest piece that is inserted, removed or copied, except by `repeat`. */
+/** Maximum length of a piece that is inserted, removed or copied, except by `repeat`. */
 const MAX_PIECE = 64;
-/** One mutation of this many makes an input large, to reveal work that is not linear. */
+/** One mutation in this many makes the input large, to reveal non-linear work. */
 const REPEAT_ONE_IN = 200;
 
 const MUTATIONS: readonly Mutation[] = [
@@ -37,7 +37,7 @@ const MUTATIONS: readonly Mutation[] = [
   splice,
 ];
 
-/** Returns a changed copy of the input, of at most `maxBytes`. The same state of `rng` gives the same result. */
+/** Returns a mutated copy of at most `maxBytes` bytes. The same state of `rng` gives the same result. */
 export function mutate(input: Buffer, context: MutationContext): Buffer {
   const { rng, maxBytes } = context;
   let result = input;
@@ -129,7 +129,7 @@ function splice(input: Buffer, { rng, others }: MutationContext): Buffer {
   ]);
 }
 
-/** Repeats a piece until the input is as large as it may be. */
+/** Repeats a piece until the input has its maximum size. */
 function repeat(input: Buffer, context: MutationContext): Buffer {
   const { start, end } = pickPiece(input, context);
   if (start === end) return input;

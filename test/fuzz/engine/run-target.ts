@@ -5,7 +5,7 @@ import { saveFailure } from "./corpus.js";
 import { maxBytesOf, type Target } from "./target.js";
 import { CurrentInput, type TargetReport, type WorkerTask } from "./worker-messages.js";
 
-/** Far above what any input takes, also on a busy machine and while the corpus is selected. */
+/** Far longer than any input takes, even on a busy machine, and than the selection of the corpus. */
 const HANG_MS = 30_000;
 /** On a busy machine, compiling the target takes a while. */
 const START_MS = 180_000;
@@ -14,13 +14,15 @@ const POLL_MS = 1_000;
 export interface RunOptions {
   readonly seed: number;
   readonly forMs: number;
-  /** Directory of the corpus, which has a directory for each target. */
+  /** Directory of the corpora, with one subdirectory per target. */
   readonly corpus: string;
-  /** Directory of more seeds. With it, the corpus keeps its inputs: files of others do not belong into it. */
+  /**
+   * Directory with additional seeds. With it, the corpus stays unchanged, because foreign files do not belong in it.
+   */
   readonly seeds: string | undefined;
 }
 
-/** Fuzzes a target in a thread, and ends the thread when an input does not return. */
+/** Fuzzes a target in a worker thread. Terminates the thread if an input does not return. */
 export async function runTarget(target: Target, options: RunOptions): Promise<TargetReport> {
   const current = CurrentInput.allocate(maxBytesOf(target));
   const file = fileOf(target).href;

@@ -15,7 +15,7 @@ export class FakeSocket extends EventEmitter {
   }
 }
 
-/** Splits bytes into chunks of different sizes, from one byte up. The sizes depend only on the bytes. */
+/** Splits bytes into chunks of different sizes. The sizes depend only on the bytes. */
 export function chunksOf(bytes: Buffer): readonly Buffer[] {
   const chunks: Buffer[] = [];
   for (let start = 0; start < bytes.length; ) {
@@ -26,7 +26,7 @@ export function chunksOf(bytes: Buffer): readonly Buffer[] {
   return chunks;
 }
 
-/** Returns an iterator over the chunks, as a stream has. */
+/** Returns the chunks as an async iterator, like a stream. */
 export async function* streamOf<T>(chunks: Iterable<T>): AsyncGenerator<T> {
   yield* chunks;
 }

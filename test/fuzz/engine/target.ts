@@ -1,17 +1,17 @@
-/** One parser, or several of the same input, to test with arbitrary bytes. */
+/** A parser, or several parsers of the same input, to fuzz. */
 export interface Target {
   readonly name: string;
   /** Valid inputs. Mutations start with these and the corpus. */
   readonly seeds: readonly (string | Uint8Array)[];
-  /** Texts that the parser treats specially. The words of text seeds are added. */
+  /** Texts that the parser treats specially, in addition to the words in text seeds. */
   readonly tokens?: readonly string[];
-  /** `json` also mutates values and keys of the document, so that most inputs stay valid JSON. @default "bytes" */
+  /** `json` mostly mutates values and keys, so that most inputs stay valid JSON. Default: `bytes`. */
   readonly format?: "bytes" | "json";
-  /** Largest input. Large inputs reveal work that is not linear. */
+  /** Maximum input size. Large inputs reveal non-linear work. */
   readonly maxBytes?: number;
   /**
-   * Parses the input and checks the result: bounds, and a round trip where there is an encoder. Throws only for a bug. The
-   * errors that a parser reports by contract are caught with {@link rejects}.
+   * Parses the input and checks the result: bounds, and a round trip if there is an encoder. Throws only if there is a
+   * bug. `unlessRejected` catches the errors with which a parser rejects invalid input.
    */
   readonly run: (input: Buffer) => void | Promise<void>;
 }

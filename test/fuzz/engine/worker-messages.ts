@@ -1,4 +1,4 @@
-/** What the worker thread needs to know. */
+/** The input of a worker thread. */
 export interface WorkerTask {
   readonly target: string;
   /** URL of the module that exports the target. */
@@ -6,12 +6,12 @@ export interface WorkerTask {
   readonly seed: number;
   readonly forMs: number;
   readonly corpus: string;
-  /** Directory of more seeds. */
+  /** Directory with additional seeds. */
   readonly seeds: string | undefined;
   readonly current: SharedArrayBuffer;
 }
 
-/** The result of a target, as the worker thread sends it. */
+/** The result of fuzzing a target, which the worker thread sends to its parent. */
 export interface TargetReport {
   readonly executions: number;
   readonly elapsedMs: number;
@@ -21,10 +21,10 @@ export interface TargetReport {
     | undefined;
 }
 
-/** Bytes before the input: the number of inputs so far, and the length of this one. */
+/** Size of the header: the number of inputs so far, and the length of the current one. */
 const HEADER_BYTES = 8;
 
-/** The input that a worker thread runs now, in memory that its parent reads when the thread hangs. */
+/** The input that a worker thread is running, in shared memory, so that its parent can read it if the thread hangs. */
 export class CurrentInput {
   readonly buffer: SharedArrayBuffer;
   readonly #header: Int32Array;

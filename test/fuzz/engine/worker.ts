@@ -1,4 +1,4 @@
-// Runs one target in a thread of its own: its parent can end a thread that hangs.
+// Entry point of a worker thread, which fuzzes one target. Its parent can terminate the thread if it hangs.
 import { parentPort, workerData } from "node:worker_threads";
 import { readCorpus, readSeeds, replaceCorpus, saveFailure } from "./corpus.js";
 import { Coverage } from "./coverage.js";
@@ -7,30 +7,30 @@ import { maxBytesOf, type Target } from "./target.js";
 import { CurrentInput, type TargetReport, type WorkerTask } from "./worker-messages.js";
 
 const { target: name, file, seed, forMs, corpus, seeds, current } = workerData as WorkerTask;
-// The coverage only has the parts of functions that are compiled after its start.
+// Start before importing the target: coverage only includes functions that are compiled later.
 const coverage = new Coverage();
-// Only this module is loaded: V8 takes longer to report the coverage of more code.
+// Load only this module, because V8 takes longer to report the coverage of more code.
 const exported: Readonly<Record<string, readonly Target[]>> = await import(file);
-const known = Object.values(exported)
+const declared = Object.values(exported)
   .flat()
   .find((each) => each.name === name);
-if (known === undefined) throw new Error(`unknown target ${name}`);
-const more = seeds === undefined ? [] : readSeeds(seeds, maxBytesOf(known));
-const target: Target = { ...known, seeds: [...known.seeds, ...more] };
+if (declared === undefined) throw new Error(`unknown target ${name}`);
+const additionalSeeds = seeds === undefined ? [] : readSeeds(seeds, maxBytesOf(declared));
+const target: Target = { ...declared, seeds: [...declared.seeds, ...additionalSeeds] };
 
-const kept = readCorpus(corpus, name);
+const keptInputs = readCorpus(corpus, name);
 const currentInput = new CurrentInput(current);
 const startMs = performance.now();
 const { executions, found, failure } = await fuzz(target, {
   seed,
-  corpus: kept,
+  corpus: keptInputs,
   coverage,
   isOver: () => performance.now() - startMs >= forMs,
   onInput: (input) => currentInput.set(input),
 });
 const elapsedMs = performance.now() - startMs;
 if (failure === undefined && seeds === undefined)
-  replaceCorpus(corpus, name, await selectCorpus(target, [...kept, ...found], coverage));
+  replaceCorpus(corpus, name, await selectCorpus(target, [...keptInputs, ...found], coverage));
 const report: TargetReport = {
   executions,
   elapsedMs,

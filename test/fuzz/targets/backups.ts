@@ -15,7 +15,7 @@ import type { Target } from "../engine/target.js";
 
 /** The content of `CONTENT`, encrypted for `PRIVATE_KEY`. */
 const ENVELOPE = readFileSync(new URL("backup.age", import.meta.url));
-/** Protects this test data only. */
+/** Used only for this test data. */
 const PRIVATE_KEY = "AGE-SECRET-KEY-1UW4UJFJWHSP27787CLK2EAXTNGEVTUZNTWXRPN3ELNHARCDLHYUQ25X972";
 
 const AUTHORITY = Authority.fromPartial({
@@ -93,7 +93,7 @@ export const BACKUP_TARGETS: readonly Target[] = [
   },
 ];
 
-/** Returns undefined for an archive that is rejected. */
+/** Returns undefined if the archive is rejected. */
 async function readParts(archive: Uint8Array): Promise<readonly BackupPart[] | undefined> {
   const parts: BackupPart[] = [];
   let summary: SummaryBuilder | undefined;

@@ -15,13 +15,13 @@ const AUTHORITIES = readFileSync(new URL("authorities.pem", import.meta.url), "u
 /** The certificate of a server, issued by the second authority, and that authority cross-signed by the first one. */
 const CHAIN = readFileSync(new URL("chain.pem", import.meta.url), "utf8");
 
-/** The class of errors in `proto/src` differs from the compiled one, which other targets use. */
+/** `proto/src` has another BerthError class than the compiled package, which the other targets use. */
 const isRejection = (error: unknown): boolean => isBerthError(error);
 
 const MAX_CERTIFICATES = 16;
 const [FIRST = ""] = AUTHORITIES.split(/(?<=-----END CERTIFICATE-----\n)/);
 const OLDEST = readTrust(FIRST);
-/** What the authorities have signed. */
+/** Fingerprints of all certificates that the authorities have signed. */
 const SIGNED: ReadonlySet<string> = new Set(parseChain(AUTHORITIES + CHAIN).map(fingerprintOf));
 
 export const CERTIFICATE_TARGETS: readonly Target[] = [

@@ -63,8 +63,9 @@ const TOKENS = [
   "---\n",
   "1-65535",
 ];
-const LIMIT_OF_MESSAGES = 2_000;
-/** In every file that a Compose file can name. No message may contain it. */
+/** Maximum number of diagnostics for one input. */
+const MAX_DIAGNOSTICS = 2_000;
+/** Text in every file that a Compose file can refer to. No message may contain it. */
 const HIDDEN_TEXT = "hidden-content";
 const FILE_CONTENT = `A=${HIDDEN_TEXT}\n`;
 const LOOKUP: Readonly<Record<string, string>> = { TAG: "1", EMPTY: "", A: "a" };
@@ -161,7 +162,10 @@ export const COMPOSE_TARGETS: readonly Target[] = [
 
 const MAX_VALUE_LENGTH = 1024 * 1024;
 
-/** Loads Compose files and an env file. Checks that problems have a position, and that specs are valid without errors. */
+/**
+ * Loads Compose files and an env file. Checks that problems have positions, and that specs are valid if there are no
+ * errors.
+ */
 function load(files: readonly Buffer[], env: Buffer): void {
   const loaded = unlessRejected(
     () =>
@@ -180,7 +184,7 @@ function load(files: readonly Buffer[], env: Buffer): void {
     isTypedError,
   );
   if (loaded === undefined) return;
-  check(loaded.diagnostics.length <= LIMIT_OF_MESSAGES, "the number of messages is bounded");
+  check(loaded.diagnostics.length <= MAX_DIAGNOSTICS, "the number of messages is bounded");
   for (const diagnostic of loaded.diagnostics) {
     const message = formatDiagnostic(diagnostic);
     check(/^[^:]*:\d+:\d+: /.test(message), "a message has a position");

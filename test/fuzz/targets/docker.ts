@@ -22,7 +22,7 @@ const taskIdOf = (): string => "t1";
 const isEngineError = (error: unknown): boolean => error instanceof EngineError;
 const isSyntaxError = (error: unknown): boolean => error instanceof SyntaxError;
 
-/** Longest line of a log, with its time and the largest chunk. */
+/** Maximum length of a log line with its timestamp and the largest chunk. */
 const MAX_LINE_BYTES = 64 * 1024 * 2;
 
 const LISTINGS = JSON.stringify({

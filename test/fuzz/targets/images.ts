@@ -10,7 +10,7 @@ import { check, checkEqual, isTypedError, unlessRejected } from "../engine/expec
 import { chunksOf, collect } from "../engine/stream-input.js";
 import type { Target } from "../engine/target.js";
 
-/** What `docker save` writes: an image with a plain and a compressed layer. */
+/** Output of `docker save`: an image with an uncompressed and a compressed layer. */
 const SAVED_IMAGE = readFileSync(new URL("saved-image.tar", import.meta.url));
 const CONFIG = JSON.stringify({
   os: "linux",
@@ -18,7 +18,7 @@ const CONFIG = JSON.stringify({
   variant: "v7",
   rootfs: { type: "layers", diff_ids: [sha256Digest(Buffer.from("one")), sha256Digest(Buffer.from("two"))] },
 });
-/** Errors of tar-stream about an archive. */
+/** Matches tar-stream's errors about invalid archives. */
 const TAR_ERROR = /tar header|end of data/i;
 
 const SHIPPED_ENTRIES: readonly Headers[] = [
@@ -69,7 +69,7 @@ export const IMAGE_TARGETS: readonly Target[] = [
   },
 ];
 
-/** Extracts an archive next to another file, and checks that nothing else has changed. */
+/** Extracts an archive next to another file and checks that the other file has not changed. */
 async function extractInto(bytes: Buffer): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "berth-fuzz-shipped-"));
   const path = join(directory, "mount-0");
@@ -79,7 +79,7 @@ async function extractInto(bytes: Buffer): Promise<void> {
     const isExtracted = await extractShipped(archive, { path, ownerOffset: { uid: 0, gid: 0 } }).then(
       () => true,
       (error: unknown) => {
-        // Everything but a typed error is one of tar-stream or of the file system.
+        // An untyped error must come from tar-stream or the file system.
         if (isTypedError(error) || isStreamError(error) || isFileError(error)) return false;
         throw error;
       },
@@ -97,7 +97,7 @@ function isFileError(error: unknown): boolean {
   return error instanceof Error && "code" in error && /^(?:E[A-Z]+|ERR_[A-Z_]+)$/.test(String(error.code));
 }
 
-/** Returns the digests of the layers and of the configuration. Undefined when the archive is rejected. */
+/** Returns the digests of the layers and of the configuration, or undefined if the archive is rejected. */
 async function readImage(chunks: readonly Buffer[]): Promise<readonly string[] | undefined> {
   const digests: string[] = [];
   const archive = Readable.from(chunks, { objectMode: false });
@@ -112,7 +112,7 @@ async function readImage(chunks: readonly Buffer[]): Promise<readonly string[] |
   }
 }
 
-/** Returns whether an error is one of tar-stream or zlib. */
+/** Returns whether an error comes from tar-stream or zlib. */
 function isStreamError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const isZlibError = "code" in error && String(error.code).startsWith("Z_");

@@ -148,7 +148,7 @@ function checkListeners(messages: Parameters<typeof parseListeners>[0]): void {
   checkEqual(again, { listeners, invalid: [] }, "listeners survive a handover");
 }
 
-/** Sends the messages of a predecessor, each with a handle. Returns undefined when the handover fails. */
+/** Sends the messages of a predecessor, each with a handle. Returns undefined if the handover fails. */
 async function receive(
   messages: readonly unknown[],
 ): Promise<Awaited<ReturnType<typeof receiveHandover>> | undefined> {

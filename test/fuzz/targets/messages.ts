@@ -100,7 +100,7 @@ const filesDirectory = "/run/berth/secrets";
 const TASK = buildTask({ nodeId: "h1" });
 const CONTEXT = { now: 1_000_000, newId: idSequence(), sealer: createFileSealer(createClusterKey()) };
 
-/** grpc-js reports a message that protobuf cannot decode to the sender. */
+/** grpc-js returns protobuf's decoding errors to the sender. */
 const isDecodeError = (error: unknown): boolean => error instanceof Error;
 
 export const MESSAGE_TARGETS: readonly Target[] = [
@@ -265,7 +265,7 @@ async function handleSessionRequest(request: SessionRequest): Promise<void> {
   }
 }
 
-/** Checks that a valid spec can be stored, scheduled and turned into a container. */
+/** Checks that a valid spec can be stored, scheduled and converted to a container. */
 function checkAcceptedSpec(spec: ServiceSpec): void {
   const change = { kind: "put-revision", serviceId: "s1", version: 1, spec } as const;
   const key = `${ROOT}revisions/s1/000000000001`;

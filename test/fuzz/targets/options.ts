@@ -30,7 +30,7 @@ import { SPEC } from "./samples.js";
 const NOW_MS = Date.UTC(2026, 0, 1);
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the characters that control a terminal
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/;
-/** A sample of Prometheus's text format: quotes, backslashes and newlines in values are escaped. */
+/** Matches labels in Prometheus's text format, in which quotes, backslashes and newlines in values are escaped. */
 const LABELS = /^\{name="(?:[^"\\\n]|\\["\\n])*"\}$/;
 
 export const OPTION_TARGETS: readonly Target[] = [

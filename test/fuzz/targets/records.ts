@@ -22,7 +22,7 @@ import { check, checkEqual } from "../engine/expect.js";
 import type { Target } from "../engine/target.js";
 import { DESCRIPTION, NETWORK_SPEC, SPEC, STATUS } from "./samples.js";
 
-/** A record of each kind, by its key below the root. */
+/** One record of each kind, by key below the root. */
 const RECORDS: Readonly<Record<string, unknown>> = {
   "services/s1": Service.toJSON(Service.fromPartial({ id: "s1", version: 1, spec: SPEC })),
   "names/shop_web": { serviceId: "s1" },
@@ -66,7 +66,7 @@ export const RECORD_TARGETS: readonly Target[] = [
   {
     name: "etcd-record",
     format: "json",
-    // One document with all records, so that a value can move to another record.
+    // One document with all records, so that mutations can move values between records.
     seeds: [JSON.stringify(RECORDS)],
     run: (bytes) => {
       for (const [path, record] of entriesOf(bytes.toString())) {
@@ -74,7 +74,7 @@ export const RECORD_TARGETS: readonly Target[] = [
         const decoded = decodeEntry(entry);
         if (decoded.kind !== "put") continue;
         check(changeKey(decoded.put) === entry.key, "a record is stored under its key");
-        // protobuf's JSON loses the key `__proto__` of a map.
+        // protobuf's JSON conversion loses the map key `__proto__`.
         const stored = decodeEntry({ ...entry, value: encodeValue(decoded.put) ?? "" });
         check(stored.kind === "put", "a record can be stored again");
         const again = decodeEntry({ ...entry, value: encodeValue(stored.put) ?? "" });
@@ -118,7 +118,7 @@ export const RECORD_TARGETS: readonly Target[] = [
   },
 ];
 
-/** Returns the records of a document, as texts. Text that is not JSON is the value of a service. */
+/** Returns the records of a document as JSON texts. Input that is not JSON becomes the value of a service. */
 function entriesOf(text: string): readonly (readonly [string, string])[] {
   try {
     return Object.entries(Object(JSON.parse(text))).map(([path, record]) => [path, JSON.stringify(record)]);

@@ -1,4 +1,4 @@
-// Valid messages, from which several targets start.
+// Valid messages that several targets use as seeds.
 import {
   Assignments,
   applySpecDefaults,
@@ -75,7 +75,7 @@ export const DESCRIPTION = NodeDescription.fromPartial({
   volumes: ["data"],
 });
 
-/** A spec that uses every part. */
+/** A spec in which every part is set. */
 export const SPEC = applySpecDefaults(
   ServiceSpec.fromPartial({
     name: "shop_web",

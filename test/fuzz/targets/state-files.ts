@@ -34,7 +34,7 @@ export const STATE_FILE_TARGETS: readonly Target[] = [
     run: async (bytes) => {
       const { state } = await readState(new MemoryDisk(bytes.toString()));
       check(Number.isFinite(state.epoch), "the epoch is a number");
-      // protobuf's JSON loses the key `__proto__` of a map.
+      // protobuf's JSON conversion loses the map key `__proto__`.
       const stored = await storeAndRead(state);
       checkEqual(await storeAndRead(stored), stored, "a state survives a restart");
     },
@@ -99,7 +99,7 @@ export const STATE_FILE_TARGETS: readonly Target[] = [
   },
 ];
 
-/** A data directory with one file, whatever its name. */
+/** A state directory in memory that returns the same content for every file name. */
 class MemoryDisk implements Disk {
   #text: string | undefined;
 

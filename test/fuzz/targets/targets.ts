@@ -13,7 +13,7 @@ import { RECORD_TARGETS } from "./records.js";
 import { SPEC_TEXT_TARGETS } from "./spec-texts.js";
 import { STATE_FILE_TARGETS } from "./state-files.js";
 
-/** The targets of each file in this directory, by its name. */
+/** The targets in this directory, by file name. */
 const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
   dns: DNS_TARGETS,
   ingress: INGRESS_TARGETS,
@@ -30,10 +30,14 @@ const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
   options: OPTION_TARGETS,
 };
 
-/** All targets. The README has a table of them with the files of their parsers. */
+/** All targets. A table in the README lists them with the files of their parsers. */
 export const TARGETS: readonly Target[] = Object.values(TARGETS_BY_FILE).flat();
 
-/** Returns the file of a target. @throws RangeError when there is no such target */
+/**
+ * Returns the URL of the module that exports a target.
+ *
+ * @throws RangeError if there is no such target
+ */
 export function fileOf({ name }: Target): URL {
   const found = Object.entries(TARGETS_BY_FILE).find(([, targets]) =>
     targets.some((each) => each.name === name),

@@ -27,11 +27,11 @@ import { ReceivedAssignments } from "./received-assignments.js";
 import { StatusReports } from "./status-reports.js";
 
 const RECONNECT_MS = 50;
-/** Same values as in the agent. */
+/** The agent's values. */
 const PROBE = { tries: 20, tryMs: 15 };
 let hosts = 0;
 
-/** Returns a loopback address that no other fake host of this process has. */
+/** Returns a loopback address that no other fake host in this process has. */
 function nextAddress(): string {
   hosts += 1;
   return `127.77.${hosts >> 8}.${hosts & 255}`;
@@ -39,25 +39,25 @@ function nextAddress(): string {
 
 export interface FakeAgentOptions extends ContainerBehavior {
   readonly nodeId: string;
-  /** Returns the identity of the node, after the node has been admitted. Called when the agent starts. */
+  /** Adds the node to the cluster and returns its identity. Called when the agent starts. */
   readonly identity: () => Promise<RpcIdentity>;
   /** Addresses of servers, tried in turn. */
   readonly servers: readonly string[];
   readonly hostname?: string;
   readonly memoryBytes?: number;
-  /** Result of this host's probes of other hosts. */
+  /** Probes other hosts for the leader. */
   readonly probe?: Probe;
-  /** Capabilities of the data plane. Default: overlay networks. Undefined imitates an agent from before networks. */
+  /** Capabilities of the data plane. Default: overlay networks. Undefined imitates an agent without networks. */
   readonly dataPlane?: Partial<DataPlane> | undefined;
   /** Fields of the node's description that differ from those of an honest agent. */
   readonly description?: Partial<NodeDescription>;
-  /** Counters of listeners that the agent reports when the leader requests traffic. */
+  /** Listener counters that the agent reports when the leader requests them. */
   readonly listeners?: readonly ListenerTraffic[];
-  /** Called when the leader names the authorities of the cluster. */
+  /** Called when the leader announces the cluster's authorities. */
   readonly onAuthorities?: (message: Authorities) => void;
-  /** Checks a registry login; returns "" or why it is refused. */
+  /** Checks a registry login. Returns why the registry rejects it, or "" if it is valid. */
   readonly checkLogin?: (credentials: RegistryCredentials | undefined) => string;
-  /** The digests that registries have, by image. The host has all other images without a registry. */
+  /** Digests of images in registries. All other images exist only on this host. */
   readonly digests?: ReadonlyMap<string, string>;
   /** Returns the log of a task. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
@@ -117,11 +117,11 @@ export class FakeAgent {
     return this.#assignments.names;
   }
 
-  /** The secrets and configs of the node. */
   get logins(): ReceivedAssignments["logins"] {
     return this.#assignments.logins;
   }
 
+  /** The secrets and configs assigned to the node. */
   get files(): ReceivedAssignments["files"] {
     return this.#assignments.files;
   }
@@ -149,13 +149,13 @@ export class FakeAgent {
     return this;
   }
 
-  /** The host loses its network or power: the agent ends, and probes get no answer. */
+  /** Simulates a host that loses its network or power: the agent stops, and probes get no reply. */
   async loseHost(): Promise<void> {
     this.isHostUp = false;
     await this.kill();
   }
 
-  /** The agent process ends. Its host and containers keep running. */
+  /** Simulates the death of the agent process. The host and its containers keep running. */
   async kill(): Promise<void> {
     this.#stopping.abort();
     this.#session.abort();
@@ -169,7 +169,7 @@ export class FakeAgent {
     this.start();
   }
 
-  /** Breaks the connection once. The agent reconnects. */
+  /** Breaks the current connection. The agent reconnects. */
   reconnect(): void {
     this.#session.abort();
   }
@@ -218,7 +218,7 @@ export class FakeAgent {
     this.#send({ message: { $case: "usage", value: report } });
   }
 
-  /** Sends an arbitrary report, as a faulty or late agent may. */
+  /** Sends an arbitrary report, as a faulty or delayed agent might. */
   reportRaw(report: ReportedTask): void {
     this.#reports.send(report);
   }

@@ -20,16 +20,16 @@ import { type ReceivedAssignments, specKey } from "./received-assignments.js";
 const FIRST_HOST_PORT = 40_000;
 const CRASH_AFTER_MS = 20;
 
-/** A simulated container. It runs until a test or the leader ends it. */
+/** A simulated container. It runs until a test or the leader stops it. */
 export interface FakeContainer {
   readonly assigned: AssignedTask;
   status: TaskStatus;
 }
 
 export interface ContainerBehavior {
-  /** Duration of a container's start. */
+  /** How long a container takes to start. */
   readonly startMs?: number;
-  /** Duration of a container's stop. */
+  /** How long a container takes to stop. */
   readonly stopMs?: number;
   /** Called when a container has started. */
   readonly onStart?: (task: AssignedTask) => void;
@@ -156,7 +156,7 @@ export class FakeContainers {
     this.#send({ taskId, serviceId, status: container.status, removed: false });
   }
 
-  /** Assigns addresses as Docker does: the first free address of the host's range in each network. */
+  /** Assigns addresses as Docker does: the first free address in the host's range of each network. */
   #addressesFor(task: AssignedTask): TaskAddress[] {
     return this.#assignments.attachmentsOf(task).flatMap(({ network: name, ipv4Address, optional }) => {
       const network = [...this.#assignments.networks.values()].find(({ spec }) => spec?.name === name);

@@ -10,16 +10,16 @@ import {
   type NetworkAttachment,
 } from "@berth/proto";
 
-/** The assignments that an agent has received. Checks that the leader keeps to the protocol. */
+/** Applies the assignments that an agent receives. Records violations of the protocol by the leader. */
 export class ReceivedAssignments {
   readonly ingress = new Map<string, IngressEntry>();
   readonly networks = new Map<string, AssignedNetwork>();
   readonly names = new Map<string, DnsEntry>();
   /** Images of the received specs, by service and version. */
   readonly specs = new Map<string, string>();
-  /** Secrets and configs by the id of their version. */
+  /** Secrets and configs by version ID. */
   readonly files = new Map<string, AssignedFile>();
-  /** Registry logins by id. */
+  /** Registry logins by ID. */
   readonly logins = new Map<string, AssignedRegistryLogin>();
   readonly received: Assignments[] = [];
   readonly violations: string[];
@@ -28,8 +28,9 @@ export class ReceivedAssignments {
   readonly #attachments = new Map<string, readonly NetworkAttachment[]>();
   #isIncrementLost = false;
 
-  constructor(complaints: string[]) {
-    this.violations = complaints;
+  /** @param violations list to which violations are added */
+  constructor(violations: string[]) {
+    this.violations = violations;
   }
 
   /** Simulates a lost increment: the next one does not apply to the agent's state. */
@@ -38,7 +39,7 @@ export class ReceivedAssignments {
     this.#isIncrementLost = true;
   }
 
-  /** Applies everything except the tasks. Returns false for an increment that does not follow the known sequence. */
+  /** Applies everything except the tasks. Returns false if an increment does not follow the current sequence. */
   apply(assignments: Assignments): boolean {
     this.received.push(assignments);
     const isComplete = assignments.kind === Assignments_Kind.COMPLETE;
@@ -73,7 +74,7 @@ export class ReceivedAssignments {
 
   #clear(): void {
     this.completeSets += 1;
-    for (const known of [this.specs, this.ingress, this.networks, this.names]) known.clear();
+    for (const map of [this.specs, this.ingress, this.networks, this.names]) map.clear();
     this.files.clear();
     this.logins.clear();
   }
@@ -110,7 +111,7 @@ export class ReceivedAssignments {
   }
 }
 
-/** Returns the key of the spec that a task runs. */
+/** Returns the key of a task's spec in {@link ReceivedAssignments.specs}. */
 export function specKey({ serviceId, specVersion }: AssignedTask): string {
   return `${serviceId}/${specVersion}`;
 }

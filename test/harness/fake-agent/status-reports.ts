@@ -2,7 +2,7 @@ import type { ReportedTask, SessionRequest } from "@berth/proto";
 import { TaskState } from "@berth/proto";
 import type { FakeContainer } from "./fake-containers.js";
 
-/** Sends task statuses in numbered batches. Repeats them in each session until the leader has acknowledged them. */
+/** Sends task statuses in numbered batches. Resends them in each session until the leader has acknowledged them. */
 export class StatusReports {
   readonly #unacked = new Map<string, { readonly batch: number; readonly report: ReportedTask }>();
   readonly #send: (request: SessionRequest) => void;

@@ -26,7 +26,7 @@ export class AgentProcess {
   readonly #child: ChildProcess;
   readonly logFile: string;
   readonly #ingressDir: string;
-  /** Resolves with the exit code, or null when a signal ended the process. */
+  /** Resolves with the exit code, or null if a signal ended the process. */
   readonly exited: Promise<number | null>;
 
   constructor({ servers, dockerSocket, dataDir, args = [], logFile }: AgentProcessOptions) {
@@ -57,7 +57,7 @@ export class AgentProcess {
     return this.#child.pid ?? 0;
   }
 
-  /** Sends a signal and waits for the exit. Returns the exit code, or null when the signal ended the process. */
+  /** Sends a signal and waits for the exit. Returns the exit code, or null if the signal ended the process. */
   async kill(signal: NodeJS.Signals): Promise<number | null> {
     this.#child.kill(signal);
     return this.exited;

@@ -114,7 +114,7 @@ function waitForOutput(program: ChildProcess, text: string): Promise<void> {
   });
 }
 
-/** Returns the version that a server has selected; undefined when the bytes are not a ServerHello. */
+/** Returns the version that a server has selected, or undefined if the bytes are not a ServerHello. */
 function serverHelloVersion(record: Buffer): number | undefined {
   if (record.length <= SESSION_ID || record[MESSAGE_TYPE] !== SERVER_HELLO) return undefined;
   const legacyVersion = record.readUInt16BE(LEGACY_VERSION);

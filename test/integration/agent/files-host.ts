@@ -49,7 +49,11 @@ export class FilesHost {
     return host;
   }
 
-  /** Starts the agent and waits for its session. @param enter Prefix of its command line. */
+  /**
+   * Starts the agent and waits for its session.
+   *
+   * @param enter Prefix of its command line.
+   */
   async startAgent(enter: readonly string[] = []): Promise<void> {
     this.leader.endSession();
     this.leader.reports.clear();

@@ -2,7 +2,7 @@ import { fullName, stackOf } from "../cluster/spec.js";
 import type { Action } from "../history/history.js";
 import type { CheckContext } from "./check-context.js";
 
-/** ACK: a change that a user saw accepted is in the records, whichever server leads later. */
+/** ACK: a change that was confirmed to a user is in the records, whichever server leads later. */
 export class AcknowledgedChanges {
   readonly #context: CheckContext;
   #checked = 0;

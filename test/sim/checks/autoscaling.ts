@@ -3,7 +3,7 @@ import type { CheckContext } from "./check-context.js";
 import type { RecordChange } from "./records.js";
 import { replicasOf } from "./task-counts.js";
 
-/** Time for several scaling decisions, which are five seconds apart, and their windows. */
+/** Allows for several scaling decisions, which are five seconds apart, and their windows. */
 const SCALED_MS = 35_000;
 /** Relative deviation from the target that causes no scaling. */
 const TOLERANCE = 0.1;
@@ -28,7 +28,7 @@ export class Autoscaling {
   }
 }
 
-/** Returns how the replica count differs from what the load requires; undefined when it does not. */
+/** Returns how the replica count differs from what the load requires, or undefined if it does not. */
 export function unmetLoad(service: Service, { cluster }: CheckContext): string | undefined {
   const { spec } = service;
   if (spec?.autoscale === undefined) return undefined;
@@ -38,10 +38,10 @@ export function unmetLoad(service: Service, { cluster }: CheckContext): string |
   const wanted = Math.min(Math.max(Math.ceil(load / targetConnections), min), max);
   const isNear = Math.abs(load / current / targetConnections - 1) <= TOLERANCE;
   if (current === wanted || isNear) return undefined;
-  return `${spec.name} has ${current} replicas for ${load} connections, ${wanted} are right`;
+  return `${spec.name} has ${current} replicas for ${load} connections, expected ${wanted}`;
 }
 
-/** Returns the additional time to converge when services are scaled by their load. */
+/** Returns the additional time to converge if services scale with their load. */
 export function autoscaleAllowanceMs({ records }: CheckContext): number {
   const isAny = [...records.services.values()].some(({ spec }) => spec?.autoscale !== undefined);
   return isAny ? SCALED_MS : 0;

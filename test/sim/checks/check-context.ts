@@ -13,13 +13,13 @@ export interface CheckContext {
   readonly report: (rule: string, what: string) => void;
 }
 
-/** A container that runs now, as seen by Docker. */
+/** A container that is running, according to Docker. */
 export interface RunningContainer {
   readonly host: SimHost;
   readonly container: SimContainer;
 }
 
-/** Returns the running containers of berth on all hosts. */
+/** Returns berth's running containers on all hosts. */
 export function runningContainers({ cluster }: Pick<CheckContext, "cluster">): readonly RunningContainer[] {
   return cluster.hosts.flatMap((host) => {
     return [...host.docker.containers.values()]

@@ -90,7 +90,7 @@ export function startChecks(cluster: Cluster): Checks {
       for (const [nodeId, before] of change.nodesBefore) conditions.checkNodeDown(nodeId, before, report);
       for (const { after } of change.tasks) {
         if (after !== undefined && stateOf(after) === TaskState.NEW && after.status?.message === "") {
-          report("L2", `task ${after.id} (${after.serviceName}.${after.slot}) waits and does not say why`);
+          report("L2", `task ${after.id} (${after.serviceName}.${after.slot}) is pending without a reason`);
         }
       }
       conditions.update();
@@ -123,7 +123,7 @@ export function startChecks(cluster: Cluster): Checks {
     if (scheduler.nowMs > history.healAtMs) convergence.check();
     for (const sinceMs of cluster.user.pending.values()) {
       if (scheduler.nowMs - sinceMs > LONGEST_CALL_MS)
-        report("L4", "a call has no answer after its deadline");
+        report("L4", "a call has not been answered by its deadline");
     }
     for (const bug of world.bugs) report("BUG", bug);
     isOver = violations.length > 0 || convergence.isOver;
@@ -137,7 +137,7 @@ export function startChecks(cluster: Cluster): Checks {
     },
     end() {
       if (!convergence.isOver && violations.length === 0)
-        report("L1", "the history ended before everything had settled");
+        report("L1", "the history ended before the cluster had converged");
     },
   };
 }

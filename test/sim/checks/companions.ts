@@ -2,13 +2,13 @@ import { DesiredState, ownerNames, type Service, type ServiceSpec, type Task, Ta
 import { type CheckContext, type RunningContainer, runningContainers } from "./check-context.js";
 import { isFinal, type RecordChange, stateOf } from "./records.js";
 
-/** The bound for a companion whose owner has ended: the report of the end, a decision, and the grace period. */
+/** How long a companion may run after its owner has ended: the report, the decision, and the grace period. */
 const ALONE_MS = 10_000;
 
 /** C1: a companion is placed on the node of its owner, and runs only while that task of the owner does. */
 export class Companions {
   readonly #context: CheckContext;
-  /** Since when a companion runs without its owner, by its task. */
+  /** When each companion began to run without its owner, by the companion's task. */
   readonly #aloneSinceMs = new Map<string, number>();
 
   constructor(context: CheckContext) {
@@ -30,7 +30,7 @@ export class Companions {
     }
   }
 
-  /** Called repeatedly. */
+  /** Checks the running companions. Called repeatedly. */
   check(): void {
     const { conditions, records, report, cluster } = this.#context;
     const { nowMs } = cluster.world.scheduler;
@@ -50,7 +50,7 @@ export class Companions {
   }
 }
 
-/** Whether the tasks of a service run beside those of another one. */
+/** Returns whether the tasks of a service run beside those of another service. */
 export function isCompanion(spec: ServiceSpec | undefined): boolean {
   return spec !== undefined && ownerNames(spec).length > 0;
 }
@@ -59,7 +59,7 @@ function sharesNetwork(spec: ServiceSpec | undefined): boolean {
   return (spec?.task?.container?.sharing?.network ?? "") !== "";
 }
 
-/** Whether the container of the owner runs on the same host, in the same run as when the companion started. */
+/** Returns whether the owner's container runs on the same host and has not restarted since the companion started. */
 function isBesideOwner({ host, container }: RunningContainer, task: Task | undefined): boolean {
   const owners = new Set((task?.owners ?? []).map(({ taskId }) => taskId));
   return [...host.docker.containers.values()].some(
@@ -67,7 +67,7 @@ function isBesideOwner({ host, container }: RunningContainer, task: Task | undef
   );
 }
 
-/** Returns which running tasks of the owner have no companion that runs beside them. */
+/** Returns a line for each running task of the owner without a companion beside it. */
 export function unmetCompanionGoals(
   companion: Service,
   owner: Service | undefined,

@@ -23,20 +23,20 @@ import { isFinal, isJob, stateOf } from "./records.js";
 import { replicasOf } from "./task-counts.js";
 import { nodesWithVolumes } from "./volume-placement.js";
 
-/** The bound of L1, without the time that rollouts take. */
+/** The bound of L1, excluding the time that rollouts take. */
 const CONVERGE_MS = 15_000;
 /** One batch of a rollout: pull, start, health check, monitoring, and the grace period of the old task. */
 const ROLLOUT_BATCH_MS = 4_000;
-/** Time for which the cluster has to stay converged. */
+/** How long the cluster must stay converged. */
 const STABLE_MS = 5_000;
-/** The bound of L3, with room for the interval at which this check runs. */
+/** The bound of L3, plus the interval at which this check runs. */
 const PLACEMENT_MS = 1_500;
 
-/** L1, L2, L3, I10 and N5: the state that the cluster has to reach once faults have stopped. */
+/** L1, L2, L3, I10 and N5: the state that the cluster must reach once faults have stopped. */
 export class Convergence {
   readonly #context: CheckContext;
   #convergedSinceMs: number | undefined;
-  /** Tasks that wait although a node has capacity, and since when. */
+  /** When each pending task first had a node with capacity. */
   readonly #placeableSinceMs = new Map<string, number>();
 
   constructor(context: CheckContext) {
@@ -58,7 +58,7 @@ export class Convergence {
     const unmet = this.#unmetGoals();
     const sinceMs = this.#nowMs - cluster.world.history.healAtMs;
     const isLate = sinceMs > CONVERGE_MS + this.#allowanceMs();
-    // Networks are compared last, since the comparison is slow.
+    // Compare networks last, because the comparison is slow.
     const unmetNetworks = unmet.length === 0 || isLate ? unmetNetworkGoals(this.#context) : [];
     if (unmet.length + unmetNetworks.length === 0) this.#convergedSinceMs ??= this.#nowMs;
     else {
@@ -69,7 +69,7 @@ export class Convergence {
     this.#checkPlacement();
   }
 
-  /** Returns what differs from the desired state. */
+  /** Returns a line for each difference from the desired state. */
   #unmetGoals(): readonly string[] {
     const { records, cluster } = this.#context;
     const unmet: string[] = [];
@@ -99,7 +99,7 @@ export class Convergence {
       : this.#unmetOfReplicas(service);
   }
 
-  /** Whether every condition that a dependent service may name is met. */
+  /** Returns whether a service meets every condition that dependent services may specify. */
   #isDependencyMet(name: string): boolean {
     const service = this.#context.records.serviceNamed(name);
     if (service === undefined || service.removing || isPaused(service)) return false;
@@ -112,7 +112,7 @@ export class Convergence {
     return isGoodImage(image) && !isPending && this.#unmetOfService(service).length === 0;
   }
 
-  /** A companion has the tasks of its owner. While the tasks of one of them keep failing, nothing is expected. */
+  /** Checks that a companion has as many tasks as its owner, unless the tasks of either keep failing. */
   #unmetOfCompanion(service: Service): readonly string[] {
     const [name = ""] = service.spec === undefined ? [] : ownerNames(service.spec);
     const owner = this.#context.records.serviceNamed(name);
@@ -137,7 +137,7 @@ export class Convergence {
     ).length;
     const unmet = [...this.#surplusContainers(service, pending)];
     if (!isGoodImage(image)) return unmet;
-    // The replica count is compared only when nothing prevents the replicas from running.
+    // Compare the replica count only if nothing prevents the replicas from running.
     const load = pending === 0 && !isPaused(service) ? unmetLoad(service, this.#context) : undefined;
     if (load !== undefined) unmet.push(load);
     if (isPaused(service)) return unmet;
@@ -170,7 +170,7 @@ export class Convergence {
     });
   }
 
-  /** Whether the task's container runs, as seen by Docker. */
+  /** Returns whether the task's container is running, according to Docker. */
   #runs(task: Task): boolean {
     return runningContainers(this.#context).some(({ container }) => container.taskId === task.id);
   }
@@ -186,7 +186,7 @@ export class Convergence {
     });
   }
 
-  /** Returns containers without a task record, those of removed services included (I10). */
+  /** Returns containers without a task record, including those of removed services (I10). */
   #orphans(): ReturnType<typeof runningContainers> {
     const { records, cluster } = this.#context;
     return cluster.hosts.flatMap((host) =>
@@ -206,7 +206,7 @@ export class Convergence {
     for (const task of records.tasks.values()) {
       if (stateOf(task) !== TaskState.NEW || task.desiredState >= DesiredState.SHUTDOWN) continue;
       if (!this.#hasCandidate(task) || task.status?.message.startsWith("waiting for")) continue;
-      // A companion waits for the node of its owner.
+      // A companion waits for its owner's node.
       if (isCompanion(records.specOf(task.serviceId, task.specVersion))) continue;
       // The task is meant for one node, but its record does not name the node yet.
       const { mode } = records.specOf(task.serviceId, task.specVersion) ?? {};
@@ -224,7 +224,7 @@ export class Convergence {
     }
   }
 
-  /** Whether some node could run the task now. */
+  /** Returns whether some node could run the task now. */
   #hasCandidate(task: Task): boolean {
     const { records } = this.#context;
     const spec = records.specOf(task.serviceId, task.specVersion);
@@ -265,8 +265,8 @@ export class Convergence {
 }
 
 /**
- * Whether the node's slot of a global service belongs to another task. A task that failed holds it too: its replacement
- * on the same node waits for the restart delay.
+ * Returns whether the node's slot of a global service belongs to another task. A task that failed holds it too: its
+ * replacement on the same node waits for the restart delay.
  */
 function holdsGlobalSlot(other: Task, { serviceId }: Task): boolean {
   return other.serviceId === serviceId && (!isFinal(other) || other.desiredState < DesiredState.SHUTDOWN);

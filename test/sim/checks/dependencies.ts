@@ -4,17 +4,17 @@ import type { CheckContext } from "./check-context.js";
 import { isJob, type RecordChange, stateOf } from "./records.js";
 import { replicasOf } from "./task-counts.js";
 
-/** Observations of all services that had the same name. */
+/** What was observed of all services with the same name. */
 interface Seen {
   /** Slots in which a container was started, was healthy, and completed. */
   readonly started: Set<string>;
   readonly healthy: Set<string>;
   readonly completed: Set<string>;
-  /** The lowest number of tasks that was ever requested. */
+  /** Lowest number of tasks that was ever requested. */
   fewest: number;
 }
 
-/** W1: a service starts its first task only after its dependencies were met, as seen by Docker. */
+/** W1: a service starts its first task only after its dependencies were met, according to Docker. */
 export class Dependencies {
   readonly #context: CheckContext;
   readonly #seen = new Map<string, Seen>();
@@ -86,14 +86,14 @@ function slotsOf(
   return { slots: started, word: "started" };
 }
 
-/** Returns a lower bound. A global service has no tasks when all nodes are drained. */
+/** Returns a lower bound of the number of tasks. A global service has none if all nodes are drained. */
 function tasksWanted(service: Service): number {
   const { mode } = service.spec ?? {};
   if (mode?.$case === "replicatedJob") return mode.value.totalCompletions;
   return isJob(service.spec) ? 1 : replicasOf(service);
 }
 
-/** Returns true when all of the service's tasks wait for a dependency, so that none has started. */
+/** Returns whether all tasks of the service are waiting for a dependency. */
 export function isWaitingForDependency({ id, spec }: Service, { records }: CheckContext): boolean {
   if ((spec?.dependsOn ?? []).length === 0) return false;
   const desired = records.tasksOf(id).filter(({ desiredState }) => desiredState < DesiredState.SHUTDOWN);

@@ -6,7 +6,7 @@ import type { Records } from "./records.js";
 /** A host is excused for this long after its last disturbance. */
 export const RECOVERY_MS = 10_000;
 
-/** The last fault of each host and its time. Rules excuse a host while it cannot follow them. */
+/** Tracks when each host was last disrupted. Rules excuse a host while it cannot follow them. */
 export class HostConditions {
   readonly #cluster: Cluster;
   readonly #records: Records;
@@ -15,7 +15,7 @@ export class HostConditions {
   readonly #unhealthyAtMs = new Map<string, number>();
   readonly #unreportedAtMs = new Map<string, number>();
   readonly #unknownAtMs = new Map<string, number>();
-  /** Hosts that were ready once. Before that, nothing runs on a host. */
+  /** Hosts that have been ready at least once. Before that, nothing runs on a host. */
   readonly #joined = new Set<string>();
   #leader: string | undefined;
 
@@ -24,7 +24,7 @@ export class HostConditions {
     this.#records = records;
   }
 
-  /** Called often: a condition that is over between two calls is missed. */
+  /** Updates the conditions. Called often, because a condition that ends between two calls is missed. */
   update(): void {
     const { hosts, world } = this.#cluster;
     const { nowMs } = world.scheduler;
@@ -41,27 +41,29 @@ export class HostConditions {
     }
   }
 
-  /** Whether the host may run other containers than the records say. */
+  /** Returns whether the host may run containers other than those in the records. */
   isDisrupted(host: string): boolean {
     return this.#isRecent(this.#disruptedAtMs, host);
   }
 
-  /** Whether the cluster has no node for the host, so that other hosts may have its ranges of networks. */
+  /** Returns whether the cluster has no node for the host, so that other hosts may get its network ranges. */
   isUnknownNode(host: string): boolean {
     return this.#isRecent(this.#unknownAtMs, host);
   }
 
-  /** Whether the host's agent stops what must not run, even when it is cut off from the leader. */
+  /**
+   * Returns whether the host's agent stops containers that must not run, even while it is disconnected from the leader.
+   */
   hasResponsiveAgent(host: string): boolean {
     return !this.#isRecent(this.#agentlessAtMs, host);
   }
 
-  /** Returns for how long the agent has been able to report to the leader, and the leader to write to etcd. */
+  /** Returns for how long the agent could report to the leader, and the leader could write to etcd. */
   reportingForMs(host: string): number {
     return this.#cluster.world.scheduler.nowMs - (this.#unreportedAtMs.get(host) ?? 0);
   }
 
-  /** Whether nothing was wrong with the host, its agent, its connections and the servers recently. */
+  /** Returns whether the host, its agent, its connections and the servers have all worked recently. */
   isHealthy(host: string): boolean {
     return !this.#isRecent(this.#unhealthyAtMs, host) && !this.isDisrupted(host);
   }
@@ -80,7 +82,7 @@ export class HostConditions {
     return atMs !== undefined && this.#cluster.world.scheduler.nowMs - atMs < RECOVERY_MS;
   }
 
-  /** False also when the host cannot reach a server, or when servers are too slow to notice. */
+  /** Returns false also if the host cannot reach a server, or if servers are too slow to notice that it can. */
   #isHealthyNow(host: SimHost): boolean {
     const { servers, world } = this.#cluster;
     if (!isAgentRunning(host)) return false;
@@ -93,8 +95,8 @@ export class HostConditions {
   }
 
   /**
-   * False when something between the host's Docker and etcd is broken or slow, or when the agent has not reconnected to
-   * Docker yet. A paused server keeps the sessions of its agents.
+   * Returns false if a component between the host's Docker and etcd is broken or slow, or if the agent has not yet
+   * reconnected to Docker. A paused server keeps its agents' sessions.
    */
   #canReport(host: SimHost): boolean {
     const { flakiness } = this.#cluster.world.etcd;
@@ -123,7 +125,7 @@ function isAgentRunning({ hasPower, agent }: SimHost): boolean {
   return hasPower && agent?.isAlive === true && !agent.isPaused && agent.turnMs === 0;
 }
 
-/** Whether the agent can act, and its Docker obeys at once. */
+/** Returns whether the agent can act and its Docker responds without delay. */
 function isAgentResponsive(host: SimHost): boolean {
   const { daemon, flakiness, slowness } = host.docker;
   return isAgentRunning(host) && daemon.isAlive && !daemon.isPaused && flakiness === 0 && slowness <= 1;

@@ -3,12 +3,12 @@ import { isJobImage } from "../docker/images.js";
 import { type CheckContext, runningContainers } from "./check-context.js";
 import { isJob, stateOf } from "./records.js";
 
-/** Longest delay of a scheduled run. */
+/** Maximum delay of a scheduled run. */
 const DECIDED_MS = 10_000;
 /** One task of a job: pull, start, and the longest run of a job image. */
 const STEP_MS = 6_000;
 
-/** Returns why a job is not done; empty when it is. */
+/** Returns why a job is not done. Empty if it is. */
 export function unmetJobGoals(
   service: Service,
   context: CheckContext,
@@ -26,7 +26,7 @@ export function unmetJobGoals(
   const waiting = records.tasksOf(service.id).some((task) => {
     return stateOf(task) === TaskState.NEW && hasNoRoom(task);
   });
-  // A task of a global job waits for its node.
+  // A global job's task waits for its node.
   const isBound = spec?.mode?.$case === "globalJob" && !areAllActive(context);
   if (waiting || isBound) return [];
   if (job === undefined || job.endedAtMs === 0) return [`${name} is not done`];

@@ -11,9 +11,9 @@ import { groupBy } from "./task-counts.js";
 /** J1 to J4: completed work is not repeated, concurrency limits hold, and no scheduled time starts two runs. */
 export class Jobs {
   readonly #context: CheckContext;
-  /** Completed tasks, as "<service>/<run>/<slot>". */
+  /** Completed tasks as `SERVICE/RUN/SLOT`. */
   readonly #done = new Set<string>();
-  /** The last scheduled time that started a run, by service. */
+  /** The last scheduled time at which a run started, by service. */
   readonly #lastDueMs = new Map<string, number>();
 
   constructor(context: CheckContext) {
@@ -46,7 +46,7 @@ export class Jobs {
     const isNew = before === undefined || before.nodeId !== after.nodeId;
     if (isNew && after.nodeId !== "" && this.#done.has(slot)) {
       const what = `${after.serviceName}.${after.slot} of run ${after.jobIteration}`;
-      report("J1", `${what} has completed and is done again by task ${after.id}`);
+      report("J1", `${what} has completed, but task ${after.id} repeats it`);
     }
     if (stateOf(after) === TaskState.COMPLETE) this.#done.add(slot);
   }
@@ -57,11 +57,11 @@ export class Jobs {
     const most = spec.mode?.$case === "replicatedJob" ? spec.mode.value.maxConcurrent : 0;
     for (const [run, tasks] of runs) {
       if (most === 0 || tasks.length <= most) continue;
-      const what = `${tasks.length} tasks of run ${run} of ${spec.name} run, ${most} may`;
+      const what = `${tasks.length} tasks of run ${run} of ${spec.name} are running, at most ${most} may`;
       report("J2", `${what}: ${tasks.map(describeContainer).join(", ")}`);
     }
     if (spec.cron?.concurrency === CronSpec_Concurrency.FORBID && runs.size > 1) {
-      report("J3", `runs ${[...runs.keys()].join(" and ")} of ${spec.name} run side by side`);
+      report("J3", `runs ${[...runs.keys()].join(" and ")} of ${spec.name} overlap`);
     }
   }
 
@@ -71,12 +71,12 @@ export class Jobs {
     if (spec?.cron === undefined || cron === undefined || before.cron === undefined) return;
     const on = cron.runs.filter(({ endedAtMs }) => endedAtMs === 0);
     if (spec.cron.concurrency !== CronSpec_Concurrency.ALLOW && on.length > 1) {
-      report("J3", `${on.length} runs of ${spec.name} are on, which are not to be side by side`);
+      report("J3", `${on.length} runs of ${spec.name} are active, but runs must not overlap`);
     }
     if ((after.job?.iteration ?? 0) === (before.job?.iteration ?? 0)) return;
     const dueMs = before.cron.nextRunAtMs;
     if (dueMs <= (this.#lastDueMs.get(after.id) ?? 0)) {
-      report("J4", `the time ${new Date(dueMs).toISOString()} of ${spec.name} has begun two runs`);
+      report("J4", `the scheduled time ${new Date(dueMs).toISOString()} of ${spec.name} started two runs`);
     }
     this.#lastDueMs.set(after.id, dueMs);
   }

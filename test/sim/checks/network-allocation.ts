@@ -9,7 +9,9 @@ import type { Allocation, RecordChange } from "./records.js";
 /** N1 and N2: subnets, VNIs, ranges and addresses of overlay networks are never allocated twice. */
 export class NetworkAllocation {
   readonly #context: CheckContext;
-  /** The last service of each virtual IP, by "<network>/<address>". A history is shorter than the quarantine of an hour. */
+  /**
+   * The last service of each virtual IP, by `NETWORK/ADDRESS`. A history is shorter than the quarantine of one hour.
+   */
   readonly #holders = new Map<string, string>();
 
   constructor(context: CheckContext) {
@@ -56,15 +58,15 @@ export class NetworkAllocation {
     const range = records.ranges.get(`${networkId}/${nodeId}`);
     const own = parseSubnet(range?.range ?? "");
     if (subnet === undefined || own === undefined || range === undefined) {
-      report("N1", `node ${nodeId} has a part of network ${networkId}, which is not there`);
+      report("N1", `node ${nodeId} has a range of network ${networkId}, which does not exist`);
       return;
     }
     const what = `node ${nodeId} has ${range.range} of network ${networkId}`;
     const gateway = parseIpv4(range.gateway);
     if (gateway === undefined || !subnetHas(own, gateway))
-      report("N1", `${what}, and ${range.gateway} as its own`);
+      report("N1", `${what}, but its gateway is ${range.gateway}`);
     if (!subnetHas(subnet, own.base) || own.base < firstOf(subnet))
-      report("N1", `${what}, outside of its hosts' part`);
+      report("N1", `${what}, outside of the part for hosts`);
     for (const other of records.rangesOf(networkId)) {
       const its = parseSubnet(other.range);
       if (other.nodeId === nodeId || its === undefined || !subnetsOverlap(own, its)) continue;
@@ -78,18 +80,18 @@ export class NetworkAllocation {
     const subnet = parseSubnet(records.networks.get(networkId)?.subnet ?? "");
     const what = `service ${serviceId} has ${address} in network ${networkId}`;
     if (number === undefined || subnet === undefined || !subnetHas(subnet, number)) {
-      report("N1", `${what}, which is not in it`);
+      report("N1", `${what}, which is outside of its subnet`);
       return;
     }
     for (const { range, nodeId } of records.rangesOf(networkId)) {
       const its = parseSubnet(range);
       if (its !== undefined && subnetHas(its, number))
-        report("N1", `${what}, which is in the part of node ${nodeId}`);
+        report("N1", `${what}, which is in the range of node ${nodeId}`);
     }
     const key = `${networkId}/${address}`;
     const holder = this.#holders.get(key);
     if (holder !== undefined && holder !== serviceId) {
-      report("N2", `${what}, which was service ${holder}'s within an hour`);
+      report("N2", `${what}, which service ${holder} had less than an hour ago`);
     }
     this.#holders.set(key, serviceId);
   }
@@ -106,10 +108,11 @@ export class NetworkAllocation {
       for (const host of cluster.hosts)
         this.#checkOther(host, { container, hostName, vni: vniOf(network), id, address, what });
       for (const vip of records.vipsOf(id)) {
-        if (vip.address === address) report("N1", `${what}, which stands for service ${vip.serviceId}`);
+        if (vip.address === address)
+          report("N1", `${what}, which is the virtual IP of service ${vip.serviceId}`);
       }
       for (const { gateway, nodeId } of records.rangesOf(id)) {
-        if (gateway === address) report("N1", `${what}, which is node ${nodeId}'s own`);
+        if (gateway === address) report("N1", `${what}, which is the gateway on node ${nodeId}`);
       }
     }
   }
@@ -130,7 +133,8 @@ export class NetworkAllocation {
     for (const network of host.docker.networks.ours) {
       if (vniOf(network) !== own.vni) continue;
       const id = networkIdOf(network.body);
-      if (id !== own.id) report("N1", `${own.what}, whose VNI ${own.vni} is that of ${id} on ${host.name}`);
+      if (id !== own.id)
+        report("N1", `${own.what}, whose VNI ${own.vni} is also that of ${id} on ${host.name}`);
       for (const [containerId, address] of network.addresses) {
         if (address !== own.address || containerId === own.container.id) continue;
         // A static address: a task on a disconnected host keeps it while its replacement runs.

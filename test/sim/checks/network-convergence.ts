@@ -20,10 +20,10 @@ import type { CheckContext } from "./check-context.js";
 import { networkNames } from "./network-membership.js";
 import { isFinal, isJob, type Records, stateOf } from "./records.js";
 
-/** A container that was started just now may not be set up completely. */
+/** A container that has only just started may not be set up completely. */
 const FRESH_MS = 3_000;
 
-/** Returns what differs from N4 and N5: unused parts of networks that are left over, and wrong tables. */
+/** Returns a line for each violation of N4 and N5: leftover network ranges and incorrect tables. */
 export function unmetNetworkGoals(context: CheckContext): readonly string[] {
   return [
     ...missingRecords(context),
@@ -38,9 +38,10 @@ function missingRecords({ records }: CheckContext): readonly string[] {
       missing.push(`network ${spec?.name} (${id}) is not removed yet`);
   }
   for (const { networkId, nodeId } of records.ranges.values()) {
-    if (!records.networks.has(networkId)) missing.push(`${nodeId} has a part of ${networkId}, which is gone`);
+    if (!records.networks.has(networkId))
+      missing.push(`${nodeId} has a range of ${networkId}, which no longer exists`);
     if (!records.nodes.has(nodeId))
-      missing.push(`a part of ${networkId} belongs to ${nodeId}, which is gone`);
+      missing.push(`a range of ${networkId} belongs to ${nodeId}, which no longer exists`);
   }
   for (const { id: serviceId, spec } of records.services.values()) {
     if (spec?.endpointMode === EndpointMode.DNSRR) continue;
@@ -48,17 +49,17 @@ function missingRecords({ records }: CheckContext): readonly string[] {
       const network = records.networkNamed(name);
       const vip = records.vips.get(`${network?.id ?? ""}/${serviceId}`);
       if (vip?.releasedAtMs !== 0 && hasFreeVirtualIp(network, records))
-        missing.push(`${spec?.name} has no address of its own in ${name}`);
+        missing.push(`${spec?.name} has no virtual IP in ${name}`);
     }
   }
   for (const { networkId, serviceId } of records.vips.values()) {
     if (!records.networks.has(networkId))
-      missing.push(`${serviceId} has an address in ${networkId}, which is gone`);
+      missing.push(`${serviceId} has an address in ${networkId}, which no longer exists`);
   }
   return missing;
 }
 
-/** Returns false when all virtual IPs of the network are in use, or were released less than an hour ago. */
+/** Returns false if all virtual IPs of the network are in use or were released less than an hour ago. */
 function hasFreeVirtualIp(network: Network | undefined, records: Records): boolean {
   const subnet = parseSubnet(network?.subnet ?? "");
   if (network === undefined || subnet === undefined) return false;
@@ -76,7 +77,7 @@ function isIn({ serviceId, specVersion }: Task, name: string, records: Records):
   return networkNames(records.specOf(serviceId, specVersion)).includes(name);
 }
 
-/** Whether the service's tasks keep running, or its job completes. */
+/** Returns whether the service's tasks keep running, or its job completes. */
 function isSteady(spec: ServiceSpec | undefined): boolean {
   const image = spec?.task?.container?.image ?? "";
   return isJob(spec) ? spec?.cron === undefined && isJobImage(image) : isGoodImage(image);
@@ -106,12 +107,12 @@ function missingOnHost(host: SimHost, context: CheckContext): readonly string[] 
     ...missing,
     ...missingPorts(host, context),
     ...missingNames(host, new Set(steady), context),
-    ...missingAskers(host, context),
+    ...missingDnsClients(host, context),
     ...missingListeners(host, context),
   ];
 }
 
-/** Returns the IDs of the networks assigned to the host. The value is true when a steady service uses the network. */
+/** Returns the IDs of the networks assigned to the host, with whether a steady service uses each. */
 function usedNetworks({ nodeId }: SimHost, { records }: CheckContext): ReadonlyMap<string, boolean> {
   const used = new Map<string, boolean>();
   for (const task of records.tasks.values()) {
@@ -149,7 +150,7 @@ function missingOfNetwork(
   const wanted = addresses.flatMap((each) => (each === undefined || each === address ? [] : [each]));
   const known = docker.devices.peersOf(tunnelName(vni));
   if (textOf(known) !== textOf(new Set(wanted))) {
-    missing.push(`network ${id} on ${name} goes to ${textOf(known)}, not ${textOf(wanted)}`);
+    missing.push(`network ${id} on ${name} has the peers ${textOf(known)}, expected ${textOf(wanted)}`);
   }
   return missing;
 }
@@ -188,7 +189,7 @@ function missingNames(host: SimHost, used: ReadonlySet<string>, context: CheckCo
     const [networkId = ""] = key.split("/");
     const isUncertain = unsteady.has(key) || (!used.has(networkId) && mayBeUsed.has(networkId));
     const [is, shall] = [known.get(key), expected.get(key)];
-    if (is !== shall && !isUncertain) missing.push(`${host.name} has ${is} for ${key}, not ${shall}`);
+    if (is !== shall && !isUncertain) missing.push(`${host.name} has ${is} for ${key}, expected ${shall}`);
   }
   return missing;
 }
@@ -220,8 +221,8 @@ function addressOf({ id, nodeId }: Task, networkId: string, { cluster }: CheckCo
     .find(({ network }) => networkIdOf(network.body) === networkId)?.address;
 }
 
-/** Checks that the DNS server has exactly the containers on the host. */
-function missingAskers({ name, names, docker }: SimHost, { records }: CheckContext): readonly string[] {
+/** Checks that the DNS server knows exactly the containers on the host. */
+function missingDnsClients({ name, names, docker }: SimHost, { records }: CheckContext): readonly string[] {
   const isAllSteady = [...records.services.values()].every(({ spec }) => isSteady(spec));
   const known = new Set(names.clients.map(({ address, networkIds }) => `${address} ${textOf(networkIds)}`));
   const expected = new Set<string>();
@@ -234,8 +235,10 @@ function missingAskers({ name, names, docker }: SimHost, { records }: CheckConte
   const lacking = [...expected].filter((asker) => !known.has(asker));
   const surplus = isAllSteady ? [...known].filter((asker) => !expected.has(asker)) : [];
   return [
-    ...lacking.map((asker) => `${name} does not know whose address is ${asker}`),
-    ...surplus.map((asker) => `${name} believes that a container has ${asker}`),
+    ...lacking.map((client) => `the DNS server on ${name} does not know the container with ${client}`),
+    ...surplus.map(
+      (client) => `the DNS server on ${name} has a container with ${client}, which does not exist`,
+    ),
   ];
 }
 
@@ -248,7 +251,7 @@ function missingListeners({ name, table }: SimHost, context: CheckContext): read
     const shall = service === undefined ? [] : serving(service.id, context).map(({ id }) => id);
     const is = endpoints.map(({ id }) => id);
     if (textOf(is) === textOf(shall) && draining.length === 0) continue;
-    missing.push(`${name} sends connections to port ${port} to ${textOf(is)}, not ${textOf(shall)}`);
+    missing.push(`${name} sends connections to port ${port} to ${textOf(is)}, expected ${textOf(shall)}`);
   }
   return missing;
 }

@@ -6,10 +6,7 @@ import { networkIdOf } from "../docker/sim-networks.js";
 import type { CheckContext } from "./check-context.js";
 import { isFinal, type RecordChange, stateOf } from "./records.js";
 
-/**
- * N3: a task has its networks when it gets its node and when it runs.
- * N4: a network in use is not removed.
- */
+/** N3: a task has its networks when it is placed and when it runs. N4: a network in use is not removed. */
 export class NetworkMembership {
   readonly #context: CheckContext;
 
@@ -26,7 +23,7 @@ export class NetworkMembership {
     for (const network of removedNetworks) this.#checkRemoval(network);
   }
 
-  /** The node's range of a network is written no later than the task that needs it. */
+  /** Checks that a node's range of a network is written no later than the task that needs it. */
   #checkRanges(task: Task): void {
     const { records, report } = this.#context;
     if (stateOf(task) === TaskState.NEW) return;
@@ -45,7 +42,7 @@ export class NetworkMembership {
   #checkRemoval({ id, spec }: Network): void {
     const { records, report } = this.#context;
     const name = spec?.name ?? "";
-    // A network of this name was created again before the unused one was removed.
+    // A new network with this name was created before the unused one was removed.
     if (records.networkNamed(name) !== undefined) return;
     for (const task of records.tasks.values()) {
       if (isFinal(task) || task.nodeId === "") continue;
@@ -59,7 +56,7 @@ export class NetworkMembership {
     }
   }
 
-  /** Compares the networks that Docker connected with the current ones, by ID and not by name. */
+  /** Compares the networks that Docker has connected with the current ones, by ID instead of by name. */
   onStarted(hostName: string, container: SimContainer): void {
     const { cluster, records, conditions } = this.#context;
     const host = cluster.hosts.find(({ name }) => name === hostName);
@@ -82,7 +79,7 @@ export class NetworkMembership {
     }
     const id = networkIdOf(endpoint.network.body);
     const currentId = records.networkNamed(name)?.id;
-    // A host that was cut off may not know the new network yet.
+    // A host that was disconnected may not know the new network yet.
     if (id === currentId || conditions.isDisrupted(host.name)) return;
     report("N3", `${what} in ${id || "a foreign network"} as ${name}, which is ${currentId ?? "removed"}`);
   }
@@ -92,12 +89,14 @@ export class NetworkMembership {
   }
 }
 
-/** Returns the names of the overlay networks in the spec. */
+/** Returns the names of a spec's overlay networks. */
 export function networkNames(spec: ServiceSpec | undefined): readonly string[] {
   return (spec?.task?.networks ?? []).map(({ network }) => network);
 }
 
-/** Whether a node supports the networks of a spec and has free addresses in them, next to the tasks `onNode`. */
+/**
+ * Returns whether a node supports a spec's networks and has free addresses in them, in addition to those of `onNode`.
+ */
 export function hasNetworkCapacity(
   { records }: CheckContext,
   {

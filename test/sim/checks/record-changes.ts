@@ -3,13 +3,13 @@ import type { Commit } from "../store/sim-etcd.js";
 import type { CheckContext } from "./check-context.js";
 import { type RecordChange, stateOf, type TaskChange } from "./records.js";
 
-/** A decision is written late when etcd is unavailable. */
+/** Time by which a decision may be written late because etcd is unavailable. */
 const WRITTEN_LATE_MS = 30_000;
 
 /** I5, I7, T1 and the part of I4 that concerns placement: which records a server may write. */
 export class RecordChanges {
   readonly #context: CheckContext;
-  /** Tasks whose container has run. */
+  /** IDs of tasks whose container has run. */
   readonly #started = new Set<string>();
 
   constructor(context: CheckContext) {
@@ -34,7 +34,7 @@ export class RecordChanges {
     const { cluster, report } = this.#context;
     const writer = cluster.servers.find(({ name }) => name === server.name);
     if (writer?.address !== leaderBefore) {
-      report("I7", `${server.name} wrote records while ${leaderBefore ?? "no server"} leads`);
+      report("I7", `${server.name} wrote records while ${leaderBefore ?? "no server"} was the leader`);
     }
   }
 
@@ -46,7 +46,7 @@ export class RecordChanges {
       const is = records.nodes.get(after.nodeId)?.availability;
       const was = nodesBefore.get(after.nodeId)?.availability;
       if (is !== Availability.ACTIVE && was !== Availability.ACTIVE) {
-        report("I4", `task ${name} was placed on ${after.nodeId}, which takes no tasks`);
+        report("I4", `task ${name} was placed on ${after.nodeId}, which accepts no tasks`);
       }
       this.#checkHostPorts(after.id);
     }
@@ -54,18 +54,19 @@ export class RecordChanges {
     this.#checkTime(before?.status?.sinceMs, after.status?.sinceMs ?? 0, name);
     if (before === undefined) return;
     const [from, to] = [stateOf(before), stateOf(after)];
-    if (to < from) report("I5", `the state of task ${name} went back from ${from} to ${to}`);
+    if (to < from) report("I5", `the state of task ${name} moved back from ${from} to ${to}`);
     if (from >= TaskState.COMPLETE && to !== from)
       report("I5", `task ${name} ended as ${from} and then as ${to}`);
-    if (after.desiredState < before.desiredState) report("I5", `task ${name} is wanted again`);
+    if (after.desiredState < before.desiredState)
+      report("I5", `the desired state of task ${name} moved back`);
     if (before.nodeId !== "" && before.nodeId !== after.nodeId)
       report("I5", `task ${name} moved to another node`);
     if (before.specVersion !== after.specVersion) report("I5", `task ${name} changed its spec`);
   }
 
   /**
-   * T1: recorded times do not go back, even if servers' clocks do. Otherwise tasks that wait since a recorded time would
-   * wait too long. Times of removed records are unknown to a new leader.
+   * T1: recorded times do not move back, even if servers' clocks do. Otherwise, tasks that wait relative to a recorded
+   * time would wait too long. A new leader does not know the times of removed records.
    */
   #checkTime(before: number | undefined, sinceMs: number, name: string): void {
     if (sinceMs === before) return;
@@ -98,19 +99,22 @@ export class RecordChanges {
     return ports.filter(({ mode }) => mode === PortSpec_Mode.HOST).map(({ published }) => published);
   }
 
-  /** Compares the record of a task with what happened on its host. */
+  /** Compares a task's record with what happened on its host. */
   #checkTruth(taskId: string, name: string): void {
     const { report, records, cluster } = this.#context;
     const task = records.tasks.get(taskId);
     const state = stateOf(task);
     if (state === TaskState.RUNNING && !this.#started.has(taskId)) {
-      report("I5", `task ${name} is called running, but no container of it ever ran`);
+      report("I5", `task ${name} is recorded as running, but its container never ran`);
     }
     if (state < TaskState.COMPLETE || state === TaskState.LOST) return;
     for (const { docker, name: host } of cluster.hosts) {
       for (const container of docker.containers.values()) {
         if (container.taskId === taskId && container.isRunning) {
-          report("I5", `task ${name} is called ended (${state}), but its container runs on ${host}`);
+          report(
+            "I5",
+            `task ${name} is recorded as ended (${state}), but its container is running on ${host}`,
+          );
         }
       }
     }

@@ -22,27 +22,27 @@ export type Allocation =
   | { readonly kind: "range"; readonly range: NetworkRange }
   | { readonly kind: "vip"; readonly vip: VirtualIp };
 
-/** The records that one transaction changed. */
+/** The records that a transaction changed. */
 export interface RecordChange {
   readonly tasks: readonly TaskChange[];
   readonly services: readonly { readonly before: Service | undefined; readonly after: Service | undefined }[];
   readonly nodesBefore: ReadonlyMap<string, Node>;
-  /** Networks, ranges and virtual IPs that were written. */
+  /** The networks, ranges and virtual IPs that were written. */
   readonly allocations: readonly Allocation[];
   readonly removedNetworks: readonly Network[];
   readonly unreadable: readonly string[];
 }
 
-/** The cluster's records, read from the commits of etcd. */
+/** The cluster's records, tracked from etcd's commits. */
 export class Records {
   readonly tasks = new Map<string, Task>();
   readonly services = new Map<string, Service>();
   readonly nodes = new Map<string, Node>();
   readonly specs = new Map<string, ServiceSpec>();
   readonly networks = new Map<string, Network>();
-  /** By "<network>/<node>". */
+  /** Network ranges by `NETWORK/NODE`. */
   readonly ranges = new Map<string, NetworkRange>();
-  /** By "<network>/<service>". */
+  /** Virtual IPs by `NETWORK/SERVICE`. */
   readonly vips = new Map<string, VirtualIp>();
   /** The run of each task of a job, including removed tasks. */
   readonly runs = new Map<string, number>();

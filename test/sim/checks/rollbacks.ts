@@ -5,9 +5,9 @@ import { replicasOf } from "./task-counts.js";
 /** I8: a rollback restores a version that was healthy. */
 export class Rollbacks {
   readonly #context: CheckContext;
-  /** Slots in which an image was healthy at some time, by "<service>/<image>". */
+  /** Slots in which an image has been healthy, by `SERVICE/IMAGE`. */
   readonly #well = new Map<string, Set<string>>();
-  /** Images that were healthy in every slot that the service had at the time. */
+  /** Images that have been healthy in every slot that the service had at the time. */
   readonly #proven = new Set<string>();
 
   constructor(context: CheckContext) {
@@ -39,7 +39,7 @@ export class Rollbacks {
   onChange(before: Service | undefined, after: Service | undefined): void {
     if (after === undefined) return;
     if (after.rollout?.state !== Rollout_State.ROLLING_BACK) {
-      // After scaling down, the remaining slots may all be healthy.
+      // After a scale-down, all remaining slots may be healthy.
       this.noteContainer(after.id);
       return;
     }
@@ -48,7 +48,7 @@ export class Rollbacks {
     const seen = this.#well.get(key)?.size ?? 0;
     if (imageOf(before) === imageOf(after) || this.#proven.has(key) || seen >= wantedOf(after)) return;
     const { report } = this.#context;
-    report("I8", `${after.spec?.name} goes back to ${imageOf(after)}, which never ran well`);
+    report("I8", `${after.spec?.name} is rolled back to ${imageOf(after)}, which was never healthy`);
   }
 }
 

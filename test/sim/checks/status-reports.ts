@@ -4,13 +4,13 @@ import type { SimContainer } from "../docker/sim-container.js";
 import type { CheckContext } from "./check-context.js";
 import { stateOf } from "./records.js";
 
-/** Longest time until the records show what runs on a host, once its agent can report. */
+/** Maximum time until the records show what runs on a host, once its agent can report. */
 const REPORT_MS = 4_000;
 
-/** L5: the start and the end of a container on a connected host are in the records in time. */
+/** L5: the start and the end of a container on a connected host are recorded in time. */
 export class StatusReports {
   readonly #context: CheckContext;
-  /** Containers whose state the records do not show, and since when. */
+  /** When the state of each container began to differ from the records. */
   readonly #unreportedSinceMs = new Map<SimContainer, number>();
 
   constructor(context: CheckContext) {
@@ -41,7 +41,7 @@ export class StatusReports {
     report("L5", `${container.name} is ${container.state} on ${host.name}, but its record says ${recorded}`);
   }
 
-  /** Whether the record contradicts Docker. */
+  /** Returns whether the record contradicts Docker. */
   #isUnreported({ nodeId }: SimHost, container: SimContainer): boolean {
     const task = this.#context.records.tasks.get(container.taskId);
     if (task === undefined || task.nodeId !== nodeId) return false;

@@ -8,15 +8,15 @@ import {
 import { isCompanion } from "./companions.js";
 import { isFinal, isJob } from "./records.js";
 
-/** Longest time to scale a service, with grace periods. */
+/** Maximum time to scale a service, including grace periods. */
 const SCALE_MS = 10_000;
-/** Longest time until a task whose drain was revoked, or its replacement, has stopped. */
+/** Maximum time until a task whose drain was revoked, or its replacement, has stopped. */
 const REVOKED_DRAIN_MS = 10_000;
 
 /** I1, I2 and I4: how many tasks run, and where. */
 export class TaskCounts {
   readonly #context: CheckContext;
-  /** Earlier replica counts that still apply, by service. */
+  /** Earlier replica counts that are still allowed, by service. */
   readonly #wanted = new Map<string, { readonly replicas: number; readonly untilMs: number }[]>();
   /** When each node was last drained. */
   readonly #drainedAtMs = new Map<string, number>();
@@ -25,7 +25,7 @@ export class TaskCounts {
     this.#context = context;
   }
 
-  /** Called with the former record when a service changes or is removed. */
+  /** Records the replica count of a service's former record. Called when the service changes or is removed. */
   noteWanted(service: Service): void {
     const list = this.#wanted.get(service.id) ?? [];
     list.push({
@@ -50,7 +50,7 @@ export class TaskCounts {
     for (const [, ofHost] of groupBy(running, ({ host }) => host.name)) this.#load(ofHost);
   }
 
-  /** Includes disconnected hosts: their agents stop at-most-one tasks in time. */
+  /** Checks at-most-one tasks on all hosts, including disconnected ones: their agents stop these tasks in time. */
   #atMostOne(running: readonly RunningContainer[]): void {
     const { records, report } = this.#context;
     const strict = running.filter(({ container }) => {
@@ -61,7 +61,10 @@ export class TaskCounts {
       ({ container: { serviceId, slot } }) => `${serviceId}.${slot}`,
     ).values()) {
       if (copies.length > 1)
-        report("I1", `an at-most-one task runs more than once: ${copies.map(describeContainer).join(", ")}`);
+        report(
+          "I1",
+          `an at-most-one task is running more than once: ${copies.map(describeContainer).join(", ")}`,
+        );
     }
   }
 
@@ -84,7 +87,7 @@ export class TaskCounts {
     }
   }
 
-  /** With start-first, a new task runs next to the one that it replaces. */
+  /** Returns whether copies are allowed: with start-first, a new task runs beside the one that it replaces. */
   #mayOverlap(service: Service | undefined, copies: readonly RunningContainer[]): boolean {
     const { records } = this.#context;
     const owners = copies.map(({ container }) => JSON.stringify(records.tasks.get(container.taskId)?.owners));
@@ -109,7 +112,7 @@ export class TaskCounts {
     );
   }
 
-  /** Whether the node is drained or was until recently: replacements of its tasks may already run. */
+  /** Returns whether the node is drained or was until recently, so that replacements of its tasks may already run. */
   #wasDrained(nodeId: string): boolean {
     const drainedAtMs = this.#drainedAtMs.get(nodeId) ?? Number.NEGATIVE_INFINITY;
     return this.#context.cluster.world.scheduler.nowMs - drainedAtMs < REVOKED_DRAIN_MS;
@@ -118,14 +121,14 @@ export class TaskCounts {
   #total(serviceId: string, running: readonly RunningContainer[]): void {
     const { records, report, cluster } = this.#context;
     const service = records.services.get(serviceId);
-    // The tasks of a companion are as many as those of its owner, which are counted.
+    // A companion has as many tasks as its owner, whose tasks are checked.
     if (service?.spec?.mode?.$case !== "replicated" || service.removing || isCompanion(service.spec)) return;
     const { nowMs } = cluster.world.scheduler;
     const recent = (this.#wanted.get(serviceId) ?? []).filter(({ untilMs }) => untilMs >= nowMs);
     this.#wanted.set(serviceId, recent);
     const replicas = Math.max(replicasOf(service), ...recent.map((each) => each.replicas));
     const surge = isStartFirst(service.spec) ? (service.spec.update?.parallelism ?? 1) || replicas : 0;
-    // The tasks of a drained node and tasks that are rebalanced move start-first, all at once.
+    // The tasks of a drained node and rebalanced tasks are all moved at once, with start-first.
     const moving = isStartFirst(service.spec)
       ? running.filter(({ host, container }) => {
           return (
@@ -139,8 +142,8 @@ export class TaskCounts {
       return task !== undefined && task.desiredState < DesiredState.SHUTDOWN && !isFinal(task);
     });
     if (wanted.length > replicas + surge + moving) {
-      const what = `${wanted.length} tasks of ${service.spec.name} run and are wanted: ${wanted.map(describeContainer).join(", ")}`;
-      report("I2", `${what}; ${replicas} replicas and ${surge} more at a time were asked for`);
+      const what = `${wanted.length} tasks of ${service.spec.name} are running and should run: ${wanted.map(describeContainer).join(", ")}`;
+      report("I2", `${what}; at most ${replicas} replicas and ${surge} additional tasks may`);
     }
   }
 
@@ -167,7 +170,7 @@ export function isStartFirst(spec: Service["spec"]): boolean {
   return spec?.atMostOne !== true && spec?.ports.some(({ mode }) => mode === PortSpec_Mode.HOST) !== true;
 }
 
-/** Returns the number of replicas, after autoscaling. */
+/** Returns the number of replicas, considering autoscaling. */
 export function replicasOf({ spec, autoscale }: Service): number {
   const replicas = spec?.mode?.$case === "replicated" ? spec.mode.value.replicas : 0;
   if (spec?.autoscale === undefined) return replicas;

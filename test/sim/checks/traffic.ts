@@ -7,9 +7,9 @@ import type { SimHost } from "../cluster/sim-host.js";
 import { type CheckContext, runningContainers } from "./check-context.js";
 import type { TaskChange } from "./records.js";
 
-/** Longest time until every host stops using an endpoint that is gone: the report, the write and the new tables. */
+/** Maximum time until every host stops using an endpoint that has ended: the report, the write and the new tables. */
 const STALE_ENDPOINT_MS = 3_000;
-/** The leader waits this long for acknowledgements. A timer may fire early relative to the time of the commit. */
+/** How long the leader waits for acknowledgements. A timer may fire early relative to the time of the commit. */
 const ACK_WAIT_MS = DRAIN_DEADLINE_MS - 10;
 
 /** I9: hosts send no new connections to a task that no longer runs. */
@@ -26,7 +26,7 @@ export class StaleEndpoints {
     const { nowMs } = cluster.world.scheduler;
     const running = new Set(runningContainers(this.#context).map(({ container }) => container.taskId));
     const isAnyDisrupted = cluster.hosts.some(({ name }) => conditions.isDisrupted(name));
-    // The leader learns nothing while etcd does not answer.
+    // The leader learns nothing while etcd does not respond.
     const reportingForMs = Math.min(...cluster.hosts.map(({ name }) => conditions.reportingForMs(name)));
     const stale = new Set<string>();
     for (const host of cluster.hosts) {
@@ -38,7 +38,7 @@ export class StaleEndpoints {
           const sinceMs = this.#staleSinceMs.get(key) ?? nowMs;
           this.#staleSinceMs.set(key, sinceMs);
           if (Math.min(nowMs - sinceMs, reportingForMs) > STALE_ENDPOINT_MS) {
-            report("I9", `${key}, which does not run`);
+            report("I9", `${key}, which is not running`);
           }
         }
       }
@@ -47,10 +47,10 @@ export class StaleEndpoints {
   }
 }
 
-/** I11: a task gets its stop signal only when no healthy host sends it new connections. */
+/** I11: a task gets its stop signal only once no healthy host sends it new connections. */
 export class Drains {
   readonly #context: CheckContext;
-  /** When each task that receives connections was marked to stop. */
+  /** When each task that receives connections was set to stop. */
   readonly #stoppingSinceMs = new Map<string, number>();
 
   constructor(context: CheckContext) {
@@ -69,19 +69,19 @@ export class Drains {
     }
   }
 
-  /** The agent of a host asks its Docker to stop a container. */
+  /** Checks a container that an agent is about to stop. */
   onStop(hostName: string, containerId: string): void {
     const { cluster, records, conditions, report } = this.#context;
     const host = cluster.hosts.find(({ name }) => name === hostName);
     const { taskId = "" } = host?.docker.containers.get(containerId) ?? {};
     const sinceMs = this.#stoppingSinceMs.get(taskId);
     const { nowMs } = cluster.world.scheduler;
-    // After the deadline the leader waits no longer.
+    // After the deadline, the leader stops waiting.
     if (sinceMs === undefined || nowMs - sinceMs >= ACK_WAIT_MS) return;
     const task = records.tasks.get(taskId);
     if (task === undefined || records.services.get(task.serviceId)?.removing !== false) return;
     const spec = records.specOf(task.serviceId, task.specVersion);
-    // A task that ended or became unhealthy meanwhile is not drained.
+    // A task that has ended or become unhealthy meanwhile is not drained.
     if (spec === undefined || !receivesConnections(task, spec)) return;
     for (const other of cluster.hosts) {
       if (!sendsTo(other, taskId) || !conditions.isHealthy(other.name)) continue;
@@ -93,16 +93,15 @@ export class Drains {
 
 interface StoppingTask {
   readonly service: string;
-  /** Whether each table of a host contains the task. Tables that never did are missing. */
+  /** Whether each table of a host contains the task. Tables that never contained it are missing. */
   readonly sending: Map<string, boolean>;
 }
 
 /**
- * N6: a host that has stopped sending connections to a stopping task does not start again.
- *
- * Three causes are no violation. The leader takes the tasks of a suspect node out of the tables, and puts them back when
- * the node answers. After a power cut, the agent starts with the tables on its disk, which may be older. A host that
- * leaves the networks of a service loses its names; if it is late and joins them again, it first gets the older entries.
+ * N6: a host that has stopped sending connections to a stopping task does not start again. Three cases are not
+ * violations. The leader removes the tasks of a suspect node from the tables, and restores them when the node answers.
+ * After a power cut, the agent starts with the tables on its disk, which may be older. A host that leaves a service's
+ * networks loses its names; if it rejoins them late, it first gets the older entries.
  */
 export class ResumedTraffic {
   readonly #context: CheckContext;
@@ -121,7 +120,7 @@ export class ResumedTraffic {
     }
   }
 
-  /** The tables of a host have changed. */
+  /** Checks the tables of a host after a change. */
   onTablesChanged(hostName: string): void {
     const host = this.#context.cluster.hosts.find(({ name }) => name === hostName);
     if (host === undefined) return;
@@ -133,11 +132,15 @@ export class ResumedTraffic {
     const byName = isInNetworks ? host.names.services : undefined;
     const tables = { port: host.table?.listeners, name: byName };
     for (const [by, table] of Object.entries(tables)) {
-      const what = `${host.name} sends connections by ${by}`;
+      const what = `${host.name} sends connections via ${by}`;
       const hadSent = sending.get(what);
       if (table === undefined) sending.delete(what);
       else if (contains(table, taskId)) {
-        if (hadSent === false) this.#context.report("N6", `${what} to stopping task ${taskId} again`);
+        if (hadSent === false)
+          this.#context.report(
+            "N6",
+            `${what} to stopping task ${taskId} again, although it had stopped doing so`,
+          );
         sending.set(what, true);
       } else if (hadSent === true) {
         if (this.#isNodeSuspicious(taskId)) sending.delete(what);
@@ -146,7 +149,7 @@ export class ResumedTraffic {
     }
   }
 
-  /** Whether the leader may suspect the task's node, for example because the network is slow. */
+  /** Returns whether the leader may suspect the task's node, for example because the network is slow. */
   #isNodeSuspicious(taskId: string): boolean {
     const { records, cluster, conditions } = this.#context;
     const nodeId = records.tasks.get(taskId)?.nodeId;
@@ -162,7 +165,7 @@ function isNowStopping(before: Task, after: Task | undefined): boolean {
 
 type Table = readonly { readonly endpoints: readonly { readonly id: string }[] }[];
 
-/** Whether new connections through a published port or a name may reach the task. */
+/** Returns whether new connections through a published port or a name may reach the task. */
 function sendsTo({ table, names }: SimHost, taskId: string): boolean {
   return contains(table?.listeners ?? [], taskId) || contains(names.services, taskId);
 }

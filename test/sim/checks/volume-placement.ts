@@ -3,7 +3,7 @@ import type { SimHost } from "../cluster/sim-host.js";
 import type { CheckContext } from "./check-context.js";
 import type { RecordChange } from "./records.js";
 
-/** The records name a new volume within this time: agents list volumes up to 3 s after a task has started. */
+/** Time within which the records contain a new volume: agents list volumes up to 3 s after a task has started. */
 const KNOWN_MS = 7_000;
 
 /** V1: a task with a volume is placed on the node that has the volume. */
@@ -24,7 +24,7 @@ export class VolumePlacement {
         if (kind?.$case !== "volume" || target?.docker.volumes.has(kind.value.name) !== false) continue;
         const home = cluster.hosts.find((host) => this.#isKnownHome(host, kind.value.name));
         if (home === undefined) continue;
-        const what = `task ${after.id} (${after.serviceName}.${after.slot}) goes to ${target.name}`;
+        const what = `task ${after.id} (${after.serviceName}.${after.slot}) is placed on ${target.name}`;
         report("V1", `${what}, but its volume is on ${home.name}`);
       }
     }
@@ -38,7 +38,7 @@ export class VolumePlacement {
   }
 }
 
-/** Returns the nodes that may run a task with these volumes; undefined when any node may. */
+/** Returns the nodes that may run a task with these volumes, or undefined if any node may. */
 export function nodesWithVolumes(
   context: CheckContext,
   volumes: readonly string[],

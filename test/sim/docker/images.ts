@@ -1,15 +1,15 @@
 /** The behavior of containers of an image. The image name selects the behavior; tags are versions. */
 export interface ImageBehavior {
-  /** False when no registry has the image. */
+  /** False if no registry has the image. */
   readonly exists: boolean;
   readonly pullMs: readonly [min: number, max: number];
-  /** When it exits, and with which code; undefined when it runs until stopped. */
+  /** When it exits, and with which code; undefined if it runs until stopped. */
   readonly ends:
     | { readonly afterMs: readonly [min: number, max: number]; readonly exitCode: number }
     | undefined;
-  /** Time from SIGTERM until it exits; undefined when it ignores the signal. */
+  /** Time from SIGTERM until it exits; undefined if it ignores the signal. */
   readonly stopMs: readonly [min: number, max: number] | undefined;
-  /** Time until its health check succeeds; undefined when it never does. */
+  /** Time until its health check succeeds; undefined if it never does. */
   readonly healthyAfterMs: readonly [min: number, max: number] | undefined;
 }
 

@@ -51,7 +51,11 @@ export class SimDevices {
     };
   }
 
-  /** Applies one step. @throws Error with the text of iproute2 */
+  /**
+   * Applies one step.
+   *
+   * @throws Error with the text of iproute2
+   */
   run(step: LinkStep): void {
     switch (step.kind) {
       case "add-tunnel": {

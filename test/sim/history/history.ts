@@ -51,7 +51,7 @@ export interface NetworkDefinition {
   readonly name: string;
   /** The stack that the network belongs to; empty without one. */
   readonly stack: string;
-  /** Empty when berth allocates one. */
+  /** Empty if berth allocates one. */
   readonly subnet: string;
   readonly isInternal: boolean;
 }
@@ -88,7 +88,7 @@ export interface ServiceDefinition {
   readonly dependsOn: readonly DependencyDefinition[];
   /** Whether its tasks mount a local volume. */
   readonly hasVolume: boolean;
-  /** Undefined when the number of replicas is fixed. */
+  /** Undefined if the number of replicas is fixed. */
   readonly autoscale: AutoscaleDefinition | undefined;
   readonly networks: readonly Attachment[];
   /** Whether its name resolves to the tasks' addresses instead of a virtual IP. */

@@ -59,7 +59,10 @@ export function simTcpProbe(network: Network, actor: Actor): TcpProbe {
   };
 }
 
-/** Whether a segment gets there and its answer back within a time; false at the end of it, or when the signal fires. */
+/**
+ * Returns whether a segment gets there and its answer back within a time; false at the end of it, or when the signal is
+ * aborted.
+ */
 function answers(
   network: Network,
   actor: Actor,

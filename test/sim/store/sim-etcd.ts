@@ -19,7 +19,7 @@ export interface SimEtcdOptions {
 }
 
 export interface Commit {
-  /** The server that sent the transaction. Undefined when a lease expired. */
+  /** The server that sent the transaction. Undefined if a lease expired. */
   readonly server: Actor | undefined;
   readonly request: TxnRequest | undefined;
   readonly revision: bigint;
