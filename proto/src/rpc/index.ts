@@ -12,7 +12,7 @@ export { forwardService } from "./forward.js";
 export { type JoinClusterOptions, type JoinedCluster, joinCluster, requestJoin } from "./join-cluster.js";
 export { sourceOf } from "./pending-handshakes.js";
 export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
-export { preserveReceived } from "./preserve-received.js";
+export { encodeResponsesOnce, preserveReceived } from "./preserve-received.js";
 export {
   RotatingIdentity,
   type RpcIdentity,

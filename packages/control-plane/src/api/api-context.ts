@@ -26,6 +26,9 @@ import type { EventLog } from "./events/event-log.js";
 import type { UnknownTokens } from "./identities/unknown-tokens.js";
 import type { SchemaControl } from "./servers/finalize-upgrade.js";
 import type { MembershipChanges } from "./servers/membership-changes.js";
+import type { ClusterWatch } from "./watch/cluster-watch.js";
+import type { MissedEvents } from "./watch/missed-events.js";
+import type { TrafficWatch } from "./watch/traffic-watch.js";
 
 /** The parts of a leader that the handlers of the Control service use during one term. */
 export interface ApiContext {
@@ -42,6 +45,9 @@ export interface ApiContext {
   readonly imageUploads: ImageUploadRelay;
   readonly events: EventLog;
   readonly audit: AuditLog;
+  readonly clusterWatch: ClusterWatch;
+  readonly missedEvents: MissedEvents;
+  readonly trafficWatch: TrafficWatch;
   /** Undefined in the simulation. */
   readonly issuer: CertificateIssuer | undefined;
   /** Returns the registrations of all running servers. */

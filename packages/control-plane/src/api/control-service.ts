@@ -18,7 +18,7 @@ import { join } from "./identities/join.js";
 import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/join-tokens.js";
 import { redactEnvironments } from "./identities/redact-environment.js";
 import { renewCertificate } from "./identities/renew-certificate.js";
-import { inviteUser, listUsers, removeUser } from "./identities/users.js";
+import { getCaller, inviteUser, listUsers, removeUser } from "./identities/users.js";
 import { listImages } from "./images/list-images.js";
 import { locateImages } from "./images/locate-images.js";
 import { pushImage } from "./images/push-image.js";
@@ -39,6 +39,7 @@ import { getService, listServices, removeServices, scaleServices } from "./servi
 import { listTasks } from "./tasks.js";
 import { rollbackService, updateService } from "./update-service.js";
 import { createVolume, listVolumes, pruneVolumes, removeVolumes } from "./volumes.js";
+import { watchCluster } from "./watch/watch-cluster.js";
 import { watchServices } from "./watch-services.js";
 import { watchStats } from "./watch-stats.js";
 
@@ -62,6 +63,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     watchServices: (request, { signal }) => watchServices(request, context, signal),
     listTasks: async (request) => listTasks(request, context),
     streamLogs: (request, caller) => streamLogs(request, context, caller),
+    watchCluster: (request, { signal }) => watchCluster(request, context, signal),
     watchStats: (request, { signal }) => watchStats(request, context, signal),
     streamEvents: (request, { signal }) => streamEvents(request, context, signal),
     streamAudit: (request, { signal }) => streamAudit(request, context, signal),
@@ -97,6 +99,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     listJoinTokens: async () => listJoinTokens(context),
     removeJoinToken: (request, { signal }) => removeJoinToken(request, context, signal),
     inviteUser: (request, { signal }) => inviteUser(request, context, signal),
+    getCaller: async (_request, { caller }) => getCaller(context, caller),
     listUsers: async () => listUsers(context),
     removeUser: (request, { signal }) => removeUser(request, context, signal),
     listAuthorities: async () => listAuthorities(context),

@@ -1,6 +1,7 @@
 import { BerthError, ControlServiceService, isBerthError } from "@berth/proto";
 import {
   type CallContext,
+  encodeResponsesOnce,
   forwardService,
   preserveReceived,
   type RpcClient,
@@ -19,8 +20,8 @@ const MAX_WAIT_MS = 5_000;
 /** Pause before a call is retried with the next leader. */
 const RETRY_MS = 100;
 
-/** The definition of the service that servers forward. */
-export const FORWARDED_CONTROL = preserveReceived(ControlServiceService);
+/** The definition of the service that servers forward. All watchers of the cluster get the same updates. */
+export const FORWARDED_CONTROL = encodeResponsesOnce(preserveReceived(ControlServiceService), "watchCluster");
 
 type Control = typeof ControlServiceService;
 type Handlers = RpcHandlers<Control>;

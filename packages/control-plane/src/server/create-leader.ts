@@ -10,6 +10,11 @@ import { isMember } from "../api/identities/renew-certificate.js";
 import { UnknownTokens } from "../api/identities/unknown-tokens.js";
 import type { SchemaControl } from "../api/servers/finalize-upgrade.js";
 import { MembershipChanges } from "../api/servers/membership-changes.js";
+import { observeCluster } from "../api/watch/cluster-observer.js";
+import { ClusterWatch } from "../api/watch/cluster-watch.js";
+import { EventReplay } from "../api/watch/event-replay.js";
+import { MissedEvents } from "../api/watch/missed-events.js";
+import { TrafficWatch } from "../api/watch/traffic-watch.js";
 import { DEFAULT_NETWORK_POOL } from "../core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "../core/allocator/dns-entries.js";
 import { etcdServers } from "../core/membership/server-records.js";
@@ -171,6 +176,35 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   announceServers({ servers, onChange: options.onRegistrationsChange, sessions }, signal);
 
   const membership = createMembership(options);
+  const clusterWatch = new ClusterWatch({
+    ...context,
+    events,
+    epoch,
+    isSuspect,
+    onSuspicion: (listener) => suspicionChanged.on(listener),
+    observeCluster: (onChange, watchSignal) =>
+      observeCluster(
+        {
+          ...context,
+          registrations,
+          onRegistrationsChange: options.onRegistrationsChange,
+          membership,
+          address,
+          secrets: options.identity,
+          hasEmbeddedEtcd: options.ownEtcd !== undefined,
+        },
+        onChange,
+        watchSignal,
+      ),
+  });
+  const replay = new EventReplay({
+    state,
+    store,
+    clock,
+    logger,
+    epoch,
+    untilRevision: state.revisions.latest,
+  });
   const audit = new AuditLog({ ...context, epoch, address });
   const onDenied = (path: string, call: CallContext, error: unknown): void =>
     recordIfDenied(audit, { path, context: call }, error);
@@ -180,6 +214,9 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     ingress: tables.ingress,
     trafficCollector,
     events,
+    clusterWatch,
+    missedEvents: new MissedEvents({ events, replay }),
+    trafficWatch: new TrafficWatch({ ...context, trafficCollector }),
     audit,
     issuer: createIssuer(options),
     registrations,

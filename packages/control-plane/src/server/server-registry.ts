@@ -48,6 +48,7 @@ export class ServerRegistry {
   readonly #registrations = new Map<string, ServerRegistration>();
   readonly #changed = new Emitter();
   #ownAddress: string | undefined;
+  #webUrl = "";
 
   constructor(options: ServerRegistryOptions) {
     this.#options = options;
@@ -57,6 +58,11 @@ export class ServerRegistry {
   /** Sets the advertised address of this server, which is known once it listens. */
   setOwnAddress(address: string): void {
     this.#ownAddress = address;
+  }
+
+  /** Sets the URL of this server's page. */
+  setWebUrl(url: string): void {
+    this.#webUrl = url;
   }
 
   /** Returns the addresses of all servers, including this one. */
@@ -136,6 +142,7 @@ export class ServerRegistry {
       address: this.#ownAddress ?? "",
       hostname: hostname(),
       version: BERTH_VERSION,
+      webUrl: this.#webUrl,
       schema: this.#options.schema,
       authorities:
         material === undefined ? [] : trustOf(material).authorities.map((each) => each.fingerprint),
@@ -211,6 +218,7 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
     id: textOf(value.id),
     hostname: textOf(value.hostname),
     version: textOf(value.version),
+    webUrl: textOf(value.webUrl),
     authorities: fingerprintsOf(authorities),
     keys: Array.isArray(keys) ? keys.slice(0, MAX_KEYS).filter(isKeyId) : undefined,
     schema: parseSchemaVersions(value.schema),

@@ -19312,6 +19312,20 @@ export const ControlServiceService = {
     responseSerialize: (value: StreamAuditResponse): Buffer => Buffer.from(StreamAuditResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StreamAuditResponse => StreamAuditResponse.decode(value),
   },
+  /**
+   * Streams a view of the whole cluster: a snapshot, then changes. A caller that resumes gets each event once, also when
+   * another server has become the leader.
+   */
+  watchCluster: {
+    path: "/berth.v1.ControlService/WatchCluster" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchClusterRequest): Buffer => Buffer.from(WatchClusterRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchClusterRequest => WatchClusterRequest.decode(value),
+    responseSerialize: (value: WatchClusterResponse): Buffer =>
+      Buffer.from(WatchClusterResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchClusterResponse => WatchClusterResponse.decode(value),
+  },
   /** Streams the resource use of nodes and tasks. Nodes measure only during such calls. */
   watchStats: {
     path: "/berth.v1.ControlService/WatchStats" as const,
@@ -19560,6 +19574,16 @@ export const ControlServiceService = {
     requestDeserialize: (value: Buffer): InviteUserRequest => InviteUserRequest.decode(value),
     responseSerialize: (value: InviteUserResponse): Buffer => Buffer.from(InviteUserResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): InviteUserResponse => InviteUserResponse.decode(value),
+  },
+  /** Returns the calling user. */
+  getCaller: {
+    path: "/berth.v1.ControlService/GetCaller" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetCallerRequest): Buffer => Buffer.from(GetCallerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetCallerRequest => GetCallerRequest.decode(value),
+    responseSerialize: (value: GetCallerResponse): Buffer => Buffer.from(GetCallerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetCallerResponse => GetCallerResponse.decode(value),
   },
   listUsers: {
     path: "/berth.v1.ControlService/ListUsers" as const,
@@ -19915,6 +19939,11 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   streamEvents: handleServerStreamingCall<StreamEventsRequest, StreamEventsResponse>;
   /** Streams records of the audit log, oldest first. */
   streamAudit: handleServerStreamingCall<StreamAuditRequest, StreamAuditResponse>;
+  /**
+   * Streams a view of the whole cluster: a snapshot, then changes. A caller that resumes gets each event once, also when
+   * another server has become the leader.
+   */
+  watchCluster: handleServerStreamingCall<WatchClusterRequest, WatchClusterResponse>;
   /** Streams the resource use of nodes and tasks. Nodes measure only during such calls. */
   watchStats: handleServerStreamingCall<WatchStatsRequest, WatchStatsResponse>;
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesResponse>;
@@ -19957,6 +19986,8 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   removeJoinToken: handleUnaryCall<RemoveJoinTokenRequest, RemoveJoinTokenResponse>;
   /** Creates or changes a user, and returns an invitation with which the user gets a certificate. */
   inviteUser: handleUnaryCall<InviteUserRequest, InviteUserResponse>;
+  /** Returns the calling user. */
+  getCaller: handleUnaryCall<GetCallerRequest, GetCallerResponse>;
   listUsers: handleUnaryCall<ListUsersRequest, ListUsersResponse>;
   /** Removes a user. The certificates of the user are worthless at once. */
   removeUser: handleUnaryCall<RemoveUserRequest, RemoveUserResponse>;

@@ -100,6 +100,7 @@ export const AUDIT_RULES: AuditRules = {
   },
   streamEvents: UNRECORDED,
   streamAudit: UNRECORDED,
+  watchCluster: UNRECORDED,
   watchStats: UNRECORDED,
   listNodes: UNRECORDED,
   getNode: UNRECORDED,
@@ -231,6 +232,7 @@ export const AUDIT_RULES: AuditRules = {
     recordKind: Kind.CHANGE,
     subjects: ({ name }) => [{ kind: "user", id: "", name }],
   },
+  getCaller: UNRECORDED,
   listUsers: UNRECORDED,
   removeUser: {
     kind: "recorded",

@@ -1,9 +1,8 @@
 import type { ClusterEvent, Node, Service } from "@berth/proto";
+import { changeEvents } from "../../core/events/change-events.js";
 import { clusterEvent, type EventRecord } from "../../core/events/event.js";
 import { pastEvents } from "../../core/events/event-history.js";
-import { nodeEvents } from "../../core/events/node-events.js";
-import { serviceEvents } from "../../core/events/service-events.js";
-import { taskEvents } from "../../core/events/task-events.js";
+import type { ServiceChange } from "../../core/events/service-events.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -105,25 +104,25 @@ export class EventLog {
   #onChange({ revision, services, tasks, nodes }: Delta): void {
     const timeMs = this.#options.runtime.wallClockMs();
     const lastBefore = this.lastSequence;
-    for (const step of nodes.values())
-      for (const event of nodeEvents(step, timeMs)) this.#recentEvents.add(event, revision);
-    for (const serviceId of services) this.#addServiceEvents(serviceId, { timeMs, revision });
-    const context = { timeMs, nodeOf: this.#nodeOf };
-    for (const step of tasks.values())
-      for (const event of taskEvents(step, context)) this.#recentEvents.add(event, revision);
+    const changes = {
+      nodes: nodes.values(),
+      services: [...services]
+        .map((id) => this.#takeServiceChange(id))
+        .filter(({ before, after }) => before !== after),
+      tasks: tasks.values(),
+    };
+    for (const event of changeEvents(changes, { timeMs, nodeOf: this.#nodeOf }))
+      this.#recentEvents.add(event, revision);
     if (this.lastSequence > lastBefore) this.#notify();
   }
 
-  #addServiceEvents(
-    serviceId: string,
-    { timeMs, revision }: { readonly timeMs: number; readonly revision: bigint },
-  ): void {
+  /** Returns the change of a service's record since the last call. */
+  #takeServiceChange(serviceId: string): ServiceChange {
     const before = this.#previousServices.get(serviceId);
     const after = this.#options.state.services.get(serviceId);
-    if (before === after) return;
     if (after === undefined) this.#previousServices.delete(serviceId);
     else this.#previousServices.set(serviceId, after);
-    for (const event of serviceEvents({ before, after }, timeMs)) this.#recentEvents.add(event, revision);
+    return { before, after };
   }
 
   #reconstruct(): readonly ClusterEvent[] {

@@ -1,5 +1,6 @@
 import {
   BerthError,
+  type GetCallerResponse,
   type InviteUserRequest,
   type InviteUserResponse,
   isGlob,
@@ -11,10 +12,10 @@ import {
   UserRole,
 } from "@berth/proto";
 import { identityNameProblem } from "@berth/proto/identity";
-import { LOCAL_USER } from "@berth/proto/rpc";
+import { type Caller, LOCAL_USER } from "@berth/proto/rpc";
 import type { Change } from "../../state/change.js";
 import type { ApiContext } from "../api-context.js";
-import { MAX_USER_NAME_LENGTH, newCertificateName } from "./certificate-name.js";
+import { findUser, MAX_USER_NAME_LENGTH, newCertificateName } from "./certificate-name.js";
 import { invalidToken, newTokenRecord, tokenCreationChanges, ttlProblems } from "./join-tokens.js";
 import { requireIssuer } from "./require-issuer.js";
 
@@ -64,6 +65,15 @@ export async function inviteUser(
     return { changes: [{ kind: "put-user", user: invited }, ...tokenChanges], result: invited };
   }, signal);
   return { invitation, user };
+}
+
+/** Returns the calling user. @throws BerthError BERTH_NOT_FOUND for a user who was removed since the call arrived */
+export function getCaller({ state }: Pick<ApiContext, "state">, caller: Caller): GetCallerResponse {
+  const certificateName = caller.kind === "user" ? caller.name : "";
+  if (certificateName === LOCAL_USER.name) return { name: certificateName, role: UserRole.ADMIN, stacks: "" };
+  const user = findUser(certificateName, state.users);
+  if (user === undefined) throw noSuchUser(certificateName);
+  return { name: user.name, role: user.role, stacks: user.stacks };
 }
 
 export function listUsers({ state }: ApiContext): ListUsersResponse {

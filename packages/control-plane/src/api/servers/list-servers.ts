@@ -10,11 +10,15 @@ import { isRemoved, type ServerRegistration } from "../../core/membership/server
 import type { ApiContext } from "../api-context.js";
 
 /** Lists the servers with their etcd members, including servers that are being removed. */
-export async function listServers(
-  { state, registrations, membership, address }: ApiContext,
-  signal: AbortSignal,
-): Promise<ListServersResponse> {
-  const members = (await membership?.observe(signal)) ?? [];
+export async function listServers(context: ApiContext, signal: AbortSignal): Promise<ListServersResponse> {
+  return serverStatuses(context, (await context.membership?.observe(signal)) ?? []);
+}
+
+/** Returns the servers, sorted by hostname, with the observed members of etcd. */
+export function serverStatuses(
+  { state, registrations, address }: Pick<ApiContext, "state" | "registrations" | "address">,
+  members: readonly ObservedMember[],
+): ListServersResponse {
   const servers = [...state.servers.values()].filter(({ state: each }) => each !== State.REMOVED);
   const registered = new Map(registrations().map((registration) => [registration.id, registration]));
   const current = servers.filter((server) => !isRemoved(server));

@@ -16,7 +16,7 @@ const NOW = 5_000;
 
 function registration(id: string, over: Partial<ServerRegistration> = {}): ServerRegistration {
   return {
-    ...{ id, hostname: `host-${id}`, address: `10.0.0.${id}:7400`, version: "1.0.0" },
+    ...{ id, hostname: `host-${id}`, address: `10.0.0.${id}:7400`, version: "1.0.0", webUrl: "" },
     keys: [],
     etcd: undefined,
     authorities: [],

@@ -13,6 +13,8 @@ export interface ServerRegistration extends ServerTrust, ServerKeys {
   readonly id: string;
   readonly hostname: string;
   readonly version: string;
+  /** URL of the server's page. Empty for a server without one. */
+  readonly webUrl: string;
   /** The versions of the records that the server supports. */
   readonly schema: SchemaVersions;
   readonly certificateExpiresAtMs: number;

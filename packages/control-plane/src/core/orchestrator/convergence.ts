@@ -10,7 +10,7 @@ import { jobConvergence } from "./job-convergence.js";
 import { isJob } from "./job-schedule.js";
 import { applyNodeLoss, NOT_FENCED } from "./node-loss.js";
 import { applyOwnerLoss, OwnerTasks } from "./owner-tasks.js";
-import { evaluateSlot, unreadyReason } from "./slot-state.js";
+import { evaluateSlot, type SlotState, unreadyReason } from "./slot-state.js";
 import { updatePolicy } from "./update-policy.js";
 
 /** The progress of a service towards its desired state. The API and `berth stack deploy` show it. */
@@ -34,12 +34,21 @@ export function convergence(snapshot: ServiceSnapshot, cluster: ClusterSnapshot,
   return { desired, running, converged: reasons.length === 0, reasons };
 }
 
-function serviceConvergence(
+/** The slots of a service as they are now. */
+export interface EvaluatedSlots {
+  readonly states: readonly SlotState[];
+  /** Number of tasks that should run. */
+  readonly desired: number;
+  /** Why tasks of a global service have no node. */
+  readonly unboundReasons: readonly string[];
+}
+
+/** Evaluates the slots of a service that is not a job and is not being removed. */
+export function evaluateSlots(
   snapshot: ServiceSnapshot,
-  running: number,
   cluster: ClusterSnapshot,
   now: number,
-): Convergence {
+): EvaluatedSlots {
   const { service, spec } = snapshot;
   const owners = OwnerTasks.of(snapshot, { cluster, now });
   const { tasks } = applyOwnerLoss(applyNodeLoss(snapshot, cluster.nodes, now).tasks, owners, now);
@@ -61,9 +70,19 @@ function serviceConvergence(
     now,
   };
   const states = slots.map((slot) => evaluateSlot(slot, context));
-  const unbound = isGlobal ? tasks.filter(isUnbound).map(unreadyReason) : [];
-  const taskReasons = [...states.map(({ reason }) => reason), ...unbound].filter((reason) => reason !== "");
-  const reasons = [...rolloutReasons(service.rollout), ...countedLines(taskReasons)];
+  return { states, desired, unboundReasons: isGlobal ? tasks.filter(isUnbound).map(unreadyReason) : [] };
+}
+
+function serviceConvergence(
+  snapshot: ServiceSnapshot,
+  running: number,
+  cluster: ClusterSnapshot,
+  now: number,
+): Convergence {
+  const { states, desired, unboundReasons } = evaluateSlots(snapshot, cluster, now);
+  const slotReasons = states.map(({ reason }) => reason);
+  const taskReasons = [...slotReasons, ...unboundReasons].filter((reason) => reason !== "");
+  const reasons = [...rolloutReasons(snapshot.service.rollout), ...countedLines(taskReasons)];
   const satisfied = states.filter(({ isSatisfied }) => isSatisfied).length;
   if (reasons.length === 0 && satisfied !== desired) {
     reasons.push(`${satisfied} of ${desired} tasks are in place`);

@@ -1,0 +1,151 @@
+import {
+  type ClusterTraffic,
+  HostTraffic,
+  NodeState,
+  type ServiceCounters,
+  type TrafficReport,
+} from "@berth/proto";
+import type { Logger } from "pino";
+import type { TrafficCollector } from "../../dispatcher/relays/traffic-collector.js";
+import { linkSignals } from "../../runtime/abort.js";
+import { sleep } from "../../runtime/clock.js";
+import { Emitter } from "../../runtime/emitter.js";
+import type { Runtime } from "../../runtime/runtime.js";
+import type { ClusterState } from "../../state/cluster-state.js";
+
+/** Interval between two collections. Each host takes part of it, so that large clusters are asked less often. */
+const MIN_INTERVAL_MS = 1_000;
+const INTERVAL_PER_HOST_MS = 20;
+
+/** Limit of hosts. In larger clusters, the counters of single services are available (GetServiceTraffic). */
+const MAX_HOSTS = 300;
+
+export interface TrafficWatchOptions {
+  readonly state: Pick<ClusterState, "nodes" | "services">;
+  readonly trafficCollector: Pick<TrafficCollector, "collect">;
+  readonly runtime: Runtime;
+  readonly logger: Logger;
+  /** Aborts when the term ends. */
+  readonly signal: AbortSignal;
+}
+
+/** The use of the counters by one watcher. */
+export interface OpenTraffic {
+  /** Returns the counters that changed since the last call. Undefined when nothing was collected since then. */
+  take(): ClusterTraffic | undefined;
+  close(): void;
+}
+
+/** The counters of one host, and the collection in which they changed. */
+interface KnownHost {
+  readonly collection: number;
+  readonly traffic: HostTraffic;
+  readonly encoding: Buffer;
+}
+
+/** Collects the counters of all services from all hosts while there are watchers. */
+export class TrafficWatch {
+  readonly #options: TrafficWatchOptions;
+  readonly #collected = new Emitter();
+  readonly #hosts = new Map<string, KnownHost>();
+  #stop: (() => void) | undefined;
+  #watchers = 0;
+  #collection = 0;
+  #latest: Omit<ClusterTraffic, "hosts"> = { timeMs: 0, unresponsiveNodes: [], isOmitted: false };
+
+  constructor(options: TrafficWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Collects counters until the watch is closed. Calls the listener after each collection. */
+  open(onCollected: () => void): OpenTraffic {
+    this.#watchers += 1;
+    if (this.#stop === undefined) this.#start();
+    const unsubscribe = this.#collected.on(onCollected);
+    let taken = 0;
+    let isOpen = true;
+    return {
+      take: () => {
+        if (taken === this.#collection) return undefined;
+        const hosts = [...this.#hosts.values()].filter(({ collection }) => collection > taken);
+        taken = this.#collection;
+        return { ...this.#latest, hosts: hosts.map(({ traffic }) => traffic) };
+      },
+      close: () => {
+        if (!isOpen) return;
+        isOpen = false;
+        unsubscribe();
+        this.#watchers -= 1;
+        if (this.#watchers === 0) this.#end();
+      },
+    };
+  }
+
+  #start(): void {
+    const link = linkSignals(this.#options.signal);
+    this.#stop = () => {
+      link.abort();
+      link.unlink();
+    };
+    this.#run(link.signal).catch((error: unknown) => {
+      this.#options.logger.error({ err: error }, "collecting the traffic failed");
+    });
+  }
+
+  #end(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+    this.#hosts.clear();
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { state, trafficCollector, runtime } = this.#options;
+    while (!signal.aborted) {
+      const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
+      const isOmitted = nodes.length > MAX_HOSTS;
+      const nodeIds = isOmitted ? [] : nodes.map(({ id }) => id);
+      const reports = await trafficCollector.collect("", nodeIds, signal);
+      if (signal.aborted) return;
+      this.#record(reports, { nodeIds, isOmitted });
+      await sleep(runtime.clock, Math.max(MIN_INTERVAL_MS, nodes.length * INTERVAL_PER_HOST_MS), signal);
+    }
+  }
+
+  #record(
+    reports: ReadonlyMap<string, TrafficReport>,
+    { nodeIds, isOmitted }: { readonly nodeIds: readonly string[]; readonly isOmitted: boolean },
+  ): void {
+    this.#collection += 1;
+    for (const [nodeId, report] of reports) {
+      const traffic = { nodeId, services: this.#sumServices(report) };
+      const encoding = Buffer.from(HostTraffic.encode(traffic).finish());
+      if (this.#hosts.get(nodeId)?.encoding.equals(encoding)) continue;
+      this.#hosts.set(nodeId, { collection: this.#collection, traffic, encoding });
+    }
+    const known = new Set(nodeIds);
+    for (const nodeId of this.#hosts.keys()) if (!known.has(nodeId)) this.#hosts.delete(nodeId);
+    this.#latest = {
+      timeMs: this.#options.runtime.wallClockMs(),
+      unresponsiveNodes: nodeIds.filter((nodeId) => !reports.has(nodeId)),
+      isOmitted,
+    };
+    this.#collected.emit();
+  }
+
+  /** Adds up the listeners of each service. */
+  #sumServices({ listeners }: TrafficReport): ServiceCounters[] {
+    const { services } = this.#options.state;
+    const sums = new Map<string, ServiceCounters>();
+    for (const { serviceName, connections, failed, retried, active } of listeners) {
+      const serviceId = services.byName(serviceName)?.id;
+      if (serviceId === undefined) continue;
+      const sum = sums.get(serviceId) ?? { serviceId, connections: 0, failed: 0, retried: 0, active: 0 };
+      sum.connections += connections;
+      sum.failed += failed;
+      sum.retried += retried;
+      sum.active += active;
+      sums.set(serviceId, sum);
+    }
+    return [...sums.values()];
+  }
+}
