@@ -1,10 +1,11 @@
-import { BerthError, type ImageUpload, type NeededLayer, type PushImageRequest } from "@berth/proto";
+import { BerthError, type NeededLayer } from "@berth/proto";
 import { readSavedImage, sha256Digest } from "@berth/proto/images";
 import type { ControlClient } from "../client/client.js";
 import type { Cli } from "../process/cli.js";
 import { HandOver } from "./hand-over.js";
 import { LayerSpool } from "./layer-spool.js";
 import { type LocalImage, saveLocalImage } from "./local-docker.js";
+import { type PushProgress, pushContent, type UploadMessage } from "./push-content.js";
 import { type SavedLayer, StreamedLayer } from "./saved-layer.js";
 
 export interface ImagePush {
@@ -13,14 +14,6 @@ export interface ImagePush {
   readonly local: LocalImage;
   /** Empty to let the leader select a node. */
   readonly nodes: readonly string[];
-}
-
-export interface PushProgress {
-  readonly sentBytes: number;
-  /** Number of layers to send. 0 when nodes have all of them. */
-  readonly neededLayers: number;
-  /** Names of the nodes that have the image. */
-  readonly storedOn: readonly string[];
 }
 
 /**
@@ -33,114 +26,54 @@ export async function pushImage(
   push: ImagePush,
   onProgress: (progress: PushProgress) => void,
 ): Promise<PushProgress> {
-  const ended = new AbortController();
-  const signal = AbortSignal.any([cli.signal, ended.signal]);
-  let progress: PushProgress = { sentBytes: 0, neededLayers: 0, storedOn: [] };
-  const report = (change: Partial<PushProgress>): void => {
-    progress = { ...progress, ...change };
-    onProgress(progress);
-  };
-  const upload = new Upload(cli, push, {
-    signal,
-    onSent: (bytes) => report({ sentBytes: progress.sentBytes + bytes }),
-  });
+  const { image, local, nodes } = push;
+  const { id: imageId, layers, platform } = local;
+  const start = { image, imageId, layers: [...layers], platform, isShipped: false };
+  const source = new ImageSource(cli, push);
+  const messages = source.messages.bind(source);
   try {
-    for await (const { message } of client.pushImage(upload.messages(), { signal })) {
-      if (message?.$case === "needed") {
-        report({ neededLayers: message.value.layers.length });
-        upload.start(message.value.layers);
-      }
-      if (message?.$case === "stored") {
-        upload.finish();
-        report({ storedOn: [...progress.storedOn, message.value.nodeHostname] });
-      }
-    }
-    return progress;
-  } catch (error) {
-    // A failed upload is the cause of the failed call.
-    throw upload.error ?? error;
+    return await pushContent(client, { start, nodes, messages }, onProgress, cli.signal);
   } finally {
-    ended.abort(new Error("the push has ended"));
-    upload.finish();
-    await upload.close();
+    await source.close();
   }
 }
 
-interface UploadOptions {
-  readonly signal: AbortSignal;
-  readonly onSent: (bytes: number) => void;
-}
-
-/** The messages of one push. */
-class Upload {
-  /** The upload's own error. Undefined if it did not fail, or only ended with the call. */
-  error: unknown;
+/** Reads the layers of an image from the local Docker daemon. */
+class ImageSource {
   readonly #cli: Cli;
   readonly #push: ImagePush;
-  readonly #options: UploadOptions;
   readonly #spool = new LayerSpool();
-  readonly #needed: Promise<readonly NeededLayer[] | undefined>;
-  #settleNeeded: (needed: readonly NeededLayer[] | undefined) => void = () => {};
 
-  constructor(cli: Cli, push: ImagePush, options: UploadOptions) {
+  constructor(cli: Cli, push: ImagePush) {
     this.#cli = cli;
     this.#push = push;
-    this.#options = options;
-    this.#needed = new Promise((resolve) => {
-      this.#settleNeeded = resolve;
-    });
-  }
-
-  /** Starts to send the layers that the node needs. */
-  start(needed: readonly NeededLayer[]): void {
-    this.#settleNeeded(needed);
-  }
-
-  /** Ends the upload when the node has the image. */
-  finish(): void {
-    this.#settleNeeded(undefined);
   }
 
   close(): Promise<void> {
     return this.#spool.close();
   }
 
-  async *messages(): AsyncGenerator<PushImageRequest> {
-    const { image, local, nodes } = this.#push;
-    const { id: imageId, layers, platform } = local;
-    const start = { image, imageId, layers: [...layers], platform, isShipped: false };
-    yield { upload: { message: { $case: "start", value: start } }, nodes: [...nodes] };
-    const needed = await this.#needed;
-    if (needed === undefined) return;
-    try {
-      for await (const message of this.#layers(needed)) yield { upload: { message }, nodes: [] };
-    } catch (error) {
-      if (!this.#options.signal.aborted) this.error = error;
-      throw error;
-    }
-  }
-
   /** Yields the needed layers while Docker saves the next ones, then the configuration. */
-  async *#layers(needed: readonly NeededLayer[]): AsyncGenerator<NonNullable<ImageUpload["message"]>> {
+  async *messages(needed: readonly NeededLayer[], signal: AbortSignal): AsyncGenerator<UploadMessage> {
     const offsets = new Map(needed.map(({ digest, offset }) => [digest, offset]));
     const saved = new HandOver<SavedLayer>();
-    const saving = this.#save(offsets, saved).finally(() => saved.end());
+    const saving = this.#save(offsets, saved, signal).finally(() => saved.end());
     saving.catch(() => {});
     for (let layer = await saved.take(); layer !== undefined; layer = await saved.take()) {
       const { digest } = layer;
       yield { $case: "layerStart", value: { digest } };
-      for await (const data of layer.read(offsets.get(digest) ?? 0)) {
-        yield { $case: "data", value: data };
-        this.#options.onSent(data.length);
-      }
+      for await (const data of layer.read(offsets.get(digest) ?? 0)) yield { $case: "data", value: data };
       yield { $case: "layerEnd", value: {} };
     }
     yield { $case: "config", value: await saving };
   }
 
   /** Saves the image, hands over each needed layer once, and returns the configuration. */
-  async #save(offsets: ReadonlyMap<string, number>, saved: HandOver<SavedLayer>): Promise<Buffer> {
-    const { signal } = this.#options;
+  async #save(
+    offsets: ReadonlyMap<string, number>,
+    saved: HandOver<SavedLayer>,
+    signal: AbortSignal,
+  ): Promise<Buffer> {
     const { image, local } = this.#push;
     const sent = new Set<string>();
     const { archive, done } = saveLocalImage(this.#cli, image, signal);

@@ -14,7 +14,8 @@ import { formatBytes } from "../output/human.js";
 import { progressLine } from "../output/progress-line.js";
 import type { Cli, Terminal } from "../process/cli.js";
 import { findLocalImages, type LocalImage } from "./local-docker.js";
-import { type PushProgress, pushImage } from "./push-image.js";
+import type { PushProgress } from "./push-content.js";
+import { pushImage } from "./push-image.js";
 
 /** Timeout of the call: the leader asks nodes, which query registries. */
 const LOCATE_TIMEOUT_MS = 20_000;

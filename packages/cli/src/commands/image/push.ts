@@ -1,7 +1,8 @@
 import { BerthError, hasDigest, imageProblem, taggedImage } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { requireLocalImage } from "../../images/local-docker.js";
-import { type PushProgress, pushImage } from "../../images/push-image.js";
+import type { PushProgress } from "../../images/push-content.js";
+import { pushImage } from "../../images/push-image.js";
 import { pushText } from "../../images/push-missing-images.js";
 import { printJson } from "../../output/print.js";
 import { progressLine } from "../../output/progress-line.js";
