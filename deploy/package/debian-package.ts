@@ -2,7 +2,7 @@
 // bytes.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -27,6 +27,11 @@ export interface DebianPackage {
   readonly recommends: readonly string[];
   /** Modification time of all files, and date of the changelog entry. */
   readonly date: Date;
+  /**
+   * Where the package describes itself, relative to its root, so that an installed berth can build it again
+   * (proto/src/package).
+   */
+  readonly description: string;
 }
 
 /**
@@ -39,24 +44,39 @@ export async function buildDebianPackage(root: string, details: DebianPackage, f
   await setModes(root);
   const files = await listFiles(root);
   const sizes = await Promise.all(files.map(async (path) => (await stat(path)).size));
-  const sums = await Promise.all(
-    files.map(async (path) => `${md5(await readFile(path))}  ${relative(root, path)}`),
-  );
+  const kib = Math.ceil(sizes.reduce((total, size) => total + size, 0) / BYTES_PER_KIB);
   const control = join(root, "DEBIAN");
   await mkdir(control);
-  await chmod(control, 0o755);
-  const kib = Math.ceil(sizes.reduce((total, size) => total + size, 0) / BYTES_PER_KIB);
   await writeFile(join(control, "control"), controlText(details, kib));
-  await writeFile(join(control, "md5sums"), `${sums.join("\n")}\n`);
   await writeFile(join(control, "conffiles"), conffilesText(files.map((path) => relative(root, path))));
   for (const name of [...MAINTAINER_SCRIPTS, TEMPLATES]) {
     await writeFile(join(control, name), await readFile(join(SCRIPTS, name)));
     await chmod(join(control, name), name === TEMPLATES ? 0o644 : 0o755);
   }
+  const sums = await writeDescription(root, details.description);
+  await writeFile(join(control, "md5sums"), sums);
+  await setModes(root);
   await run("dpkg-deb", ["--root-owner-group", "-Zxz", "--build", root, file], {
     env: { ...process.env, SOURCE_DATE_EPOCH: epochOf(details.date) },
     timeout: BUILD_TIMEOUT_MS,
   });
+}
+
+/** Writes the description of the package, and returns the checksums of all files. */
+async function writeDescription(root: string, path: string): Promise<string> {
+  const description = join(root, path);
+  await mkdir(description, { recursive: true });
+  await cp(join(root, "DEBIAN"), join(description, "control"), { recursive: true });
+  await cp(join(root, "etc"), join(description, "files/etc"), { recursive: true });
+  const links = await listLinks(root);
+  await writeFile(join(description, "links"), links.map((line) => `${line}\n`).join(""));
+  const files = (await listFiles(root)).filter((file) => !file.startsWith(join(root, "DEBIAN/")));
+  const sums = await Promise.all(
+    files.map(async (file) => `${md5(await readFile(file))}  ${relative(root, file)}\n`),
+  );
+  const text = sums.join("");
+  await writeFile(join(description, "md5sums"), text);
+  return text;
 }
 
 /**
@@ -132,6 +152,16 @@ async function listFiles(root: string): Promise<string[]> {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
+}
+
+/** Returns a line with path and target for each symbolic link. */
+async function listLinks(root: string): Promise<string[]> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const paths = entries
+    .filter((entry) => entry.isSymbolicLink())
+    .map((entry) => join(entry.parentPath, entry.name));
+  const lines = paths.sort().map(async (path) => `${relative(root, path)} ${await readlink(path)}`);
+  return Promise.all(lines);
 }
 
 function md5(bytes: Uint8Array): string {

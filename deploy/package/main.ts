@@ -74,7 +74,18 @@ async function buildVariant(
       node === undefined ? [...DEPENDS, "nodejs (>= 20.19)"] : ["libc6", "libstdc++6", ...DEPENDS];
     if (format === "tar") await buildArchive(root, ".", date, file);
     else
-      await buildDebianPackage(root, { version, architecture, depends, recommends: RECOMMENDS, date }, file);
+      await buildDebianPackage(
+        root,
+        {
+          version,
+          architecture,
+          depends,
+          recommends: RECOMMENDS,
+          date,
+          description: `usr/lib/berth/${version}/package`,
+        },
+        file,
+      );
     return file;
   } finally {
     await rm(directory, { recursive: true, force: true });

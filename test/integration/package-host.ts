@@ -1,8 +1,10 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { runOrThrow } from "../../deploy/lab/run.js";
 import type { SystemdHost } from "../harness/systemd-host.js";
 
@@ -27,7 +29,10 @@ process.stdin.resume().on("end", () => {
   process.on("exit", () => console.log(JSON.stringify({ sent, failed })));
 });`;
 
-/** What a purge has to leave as it was. Docker's own files are not among it. */
+const run = promisify(execFile);
+const BUILD = fileURLToPath(new URL("../../deploy/package/main.ts", import.meta.url));
+
+/** What a purge has to leave as it was. The files of Docker, systemd and PackageKit are not among it. */
 const SNAPSHOT = `
 nft list tables
 ip -brief link | awk '{ print $1 }'
@@ -38,7 +43,15 @@ systemctl list-unit-files --no-legend --no-pager | awk '{ print $1 }'
 awk '{ print $2 }' /proc/self/mounts | grep -v docker
 find /etc /usr/lib /var/lib /run -xdev \\( -path /var/lib/docker -o -path /var/lib/dpkg -o -path '/var/lib/berth-lab' \\
   -o -path /run/systemd -o -path /run/docker -o -path /run/containerd -o -path /var/lib/containerd \\
-  -o -path /run/log -o -path '/var/lib/systemd' \\) -prune -o -print | sort`;
+  -o -path /run/log -o -path '/var/lib/systemd' -o -path /var/lib/PackageKit \\) -prune -o -print | sort`;
+
+/** Builds the package without Node.js, and returns its path. */
+export async function buildPackage(directory: string, umask = "022"): Promise<string> {
+  const command = `umask ${umask} && exec "$@"`;
+  const args = [process.execPath, "--import", "tsx", BUILD, "--out", directory, "all"];
+  const { stdout } = await run("sh", ["-c", command, "sh", ...args], { cwd: join(BUILD, "../../..") });
+  return stdout.trim();
+}
 
 /** Returns the state of a host, one line for each thing. */
 export async function takeSnapshot(host: SystemdHost): Promise<readonly string[]> {
@@ -46,17 +59,39 @@ export async function takeSnapshot(host: SystemdHost): Promise<readonly string[]
 }
 
 /** Gives the host an address, Docker, and the image `web:1`, which serves a page on port 80. */
-export async function prepareHost(host: SystemdHost): Promise<void> {
+export async function prepareHost(host: SystemdHost, address = ADDRESS): Promise<void> {
   await host.shell(`
 [ -e /usr/bin/node ] || ln -s ${process.execPath} /usr/bin/node
 ip link add lan type bridge
-ip address add ${ADDRESS}/24 dev lan
+ip address add ${address}/24 dev lan
 ip link set lan up
 systemctl start docker
 mkdir -p /tmp/image/bin /tmp/image/www
 cp "$(command -v busybox)" /tmp/image/bin/busybox
 echo hello >/tmp/image/www/index.html
 tar -C /tmp/image -c . | docker import - web:1`);
+}
+
+/** Lets the package of Debian's Node.js count as installed: the Node.js of this machine may not be a package. */
+export async function installNodeStub(host: SystemdHost): Promise<void> {
+  await host.shell(`
+! dpkg-query --show nodejs || exit 0
+mkdir -p /tmp/nodejs/DEBIAN
+cat >/tmp/nodejs/DEBIAN/control <<END
+Package: nodejs
+Version: 99
+Architecture: all
+Maintainer: berth maintainers <maintainers@berth.invalid>
+Description: stands for the Node.js of this machine
+END
+dpkg-deb --build /tmp/nodejs /tmp/nodejs.deb
+dpkg --install /tmp/nodejs.deb`);
+}
+
+/** Returns the lines of a list that another list does not have. */
+export function missingIn(others: readonly string[], lines: readonly string[]): readonly string[] {
+  const known = new Set(others);
+  return lines.filter((line) => !known.has(line));
 }
 
 /** Copies a file into the /tmp of the host, and returns its path there. */

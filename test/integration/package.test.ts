@@ -1,11 +1,11 @@
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { BERTH_VERSION } from "@berth/proto";
+import { providePackage } from "@berth/proto/package";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
 import { eventually } from "../harness/eventually.js";
@@ -13,7 +13,9 @@ import { SystemdHost, systemdHostProblem } from "../harness/systemd-host.js";
 import { temporaryDirectory } from "../harness/temporary-directory.js";
 import {
   ADDRESS,
+  buildPackage,
   copyInto,
+  missingIn,
   PORT,
   packAsRelease,
   prepareHost,
@@ -22,21 +24,11 @@ import {
 } from "./package-host.js";
 
 const run = promisify(execFile);
-const BUILD = fileURLToPath(new URL("../../deploy/package/main.ts", import.meta.url));
 /** Bundling and compressing take about 10 s of CPU time. */
 const BUILD_TIMEOUT_MS = scaleTimeout(180_000);
 const directory = temporaryDirectory();
 const host = join(directory, "host");
 const berth = join(host, "usr/lib/berth", BERTH_VERSION, "berth.js");
-
-/** Builds the package without Node.js, and returns its path. */
-async function build(name: string, umask: string): Promise<string> {
-  const out = join(directory, name);
-  const command = `umask ${umask} && exec "$@"`;
-  const args = [process.execPath, "--import", "tsx", BUILD, "--out", out, "all"];
-  const { stdout } = await run("sh", ["-c", command, "sh", ...args], { cwd: join(BUILD, "../../..") });
-  return stdout.trim();
-}
 
 /** Runs a command of the unpacked package, without anything of this checkout. */
 async function runBerth(...args: string[]): Promise<string> {
@@ -48,16 +40,36 @@ async function runBerth(...args: string[]): Promise<string> {
 let file = "";
 
 beforeAll(async () => {
-  file = await build("first", "022");
+  file = await buildPackage(join(directory, "first"));
   await run("dpkg-deb", ["--extract", file, host]);
 }, BUILD_TIMEOUT_MS);
 
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 test("a package has the same bytes when it is built again", { timeout: BUILD_TIMEOUT_MS }, async () => {
-  const again = await build("second", "077");
+  const again = await buildPackage(join(directory, "second"), "077");
   const hash = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
   expect(hash(again)).toBe(hash(file));
+});
+
+test("an installed package can be built again from its files, unless one has changed", async () => {
+  const unpack = async (archive: string, name: string): Promise<string> => {
+    await run("dpkg-deb", ["--raw-extract", archive, join(directory, name)]);
+    return join(directory, name);
+  };
+  const description = join(host, "usr/lib/berth", BERTH_VERSION, "package");
+  const options = { architecture: "amd64", directory, store: "/nowhere", description };
+  const { signal } = new AbortController();
+  // Administrators change the settings.
+  appendFileSync(join(host, "etc/berth/server.env"), "BERTH_LISTEN=192.0.2.1:7400\n");
+  const again = (await providePackage(options, signal)) ?? "";
+  const directories = [await unpack(file, "original"), await unpack(again, "again")];
+  await run("diff", ["--recursive", "--no-dereference", ...directories]);
+  appendFileSync(join(description, "links"), "usr/bin/other berth\n");
+  await expect(providePackage(options, signal)).rejects.toMatchObject({
+    code: "BERTH_DISK_FAILED",
+    message: expect.stringContaining("links has changed since the installation"),
+  });
 });
 
 test("a packaged command line runs without the dependencies of the checkout", async () => {
@@ -252,9 +264,3 @@ docker network ls --quiet | wc -l | grep -x 3`);
     });
   },
 );
-
-/** Returns the lines of a list that another list does not have. */
-function missingIn(others: readonly string[], lines: readonly string[]): readonly string[] {
-  const known = new Set(others);
-  return lines.filter((line) => !known.has(line));
-}
