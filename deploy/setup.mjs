@@ -31,6 +31,9 @@ export const LAB_PACKAGES = [
   "tcpdump",
 ];
 
+/** Debian packages that the tests need. */
+export const TEST_PACKAGES = [...LAB_PACKAGES, "openssh-server"];
+
 /** Debian packages that the benchmarks need. berth is compared with some of these programs. */
 export const BENCH_PACKAGES = [
   ...LAB_PACKAGES,

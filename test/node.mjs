@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { ensureReady, LAB_PACKAGES, SetupError } from "../deploy/setup.mjs";
+import { ensureReady, SetupError, TEST_PACKAGES } from "../deploy/setup.mjs";
 
 const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
 const CACHE = join(REPO_ROOT, "node_modules/.cache/node-releases");
@@ -81,7 +81,7 @@ function runVitest(node, args, env = {}) {
 }
 
 function main(versions) {
-  ensureReady({ packages: LAB_PACKAGES });
+  ensureReady({ packages: TEST_PACKAGES });
   const rows = [];
   for (const version of versions) {
     const node = installNode(version);

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
-import { ensureReady, LAB_PACKAGES, SetupError } from "../deploy/setup.mjs";
+import { ensureReady, SetupError, TEST_PACKAGES } from "../deploy/setup.mjs";
 
 const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
 const VITEST = join(REPO_ROOT, "node_modules/vitest/vitest.mjs");
@@ -125,7 +125,7 @@ function summarize(failure) {
 }
 
 async function main(extra) {
-  ensureReady({ packages: LAB_PACKAGES });
+  ensureReady({ packages: TEST_PACKAGES });
   const directory = mkdtempSync(join(tmpdir(), "berth-test-"));
   try {
     const total = extra.length > 0 ? noResults() : await runChecks();

@@ -13,6 +13,7 @@ const PACKAGES = {
   "iputils-ping": { programs: ["ping"], why: "berth doctor's MTU check" },
   iptables: { programs: ["iptables"], why: "Docker's published ports" },
   nftables: { programs: ["nft"], why: "load balancing in the kernel" },
+  "openssh-server": { programs: ["sshd"], why: "tests: adding hosts over ssh" },
   conntrack: { programs: ["conntrack"], why: "inspecting connections" },
   "busybox-static": { programs: ["busybox"], why: "the example images" },
   "redis-server": { programs: ["redis-server", "redis-cli"], why: "the example images" },

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Boots systemd in new namespaces: systemd-host.sh DIRECTORY CGROUP. Its root is an overlay over this machine's files, so it
-# has this machine's programs and packages, but changes nothing here.
+# Boots systemd in new namespaces: systemd-host.sh DIRECTORY CGROUP HOSTNAME. Its root is an overlay over this
+# machine's files, so it has this machine's programs and packages, but changes nothing here.
 set -eu
-directory=$1 cgroup=$2
+directory=$1 cgroup=$2 hostname=$3
 
 # One line for each hierarchy: TYPE MOUNT_POINT OPTIONS. cgroup v1 has several, cgroup v2 one.
 hierarchies=$(awk '$3 == "cgroup" || $3 == "cgroup2" { print $3, $2, $4 }' /proc/self/mounts)
@@ -16,7 +16,7 @@ done
 
 boot='
 set -eu
-directory=$1 hierarchies=$2 root=$1/root
+directory=$1 hierarchies=$2 hostname=$3 root=$1/root
 mount --make-rprivate /
 mkdir -p "$directory/changes" "$directory/work" "$directory/docker" "$root"
 mount -t overlay -o "lowerdir=/,upperdir=$directory/changes,workdir=$directory/work" berth-test "$root"
@@ -51,6 +51,7 @@ rm -rf "$root"/etc/systemd/system/*.wants "$root/usr/sbin/policy-rc.d" "$root/va
 mkdir -p "$root/var/lib/docker" "$root/etc/systemd/system/multi-user.target.wants"
 mount --bind "$directory/docker" "$root/var/lib/docker"
 : >"$root/etc/machine-id"
+echo "$hostname" >"$root/etc/hostname"
 cd "$root"
 mkdir -p .old
 pivot_root . .old
@@ -59,4 +60,4 @@ rmdir /.old
 export container=berth-test
 exec /lib/systemd/systemd </dev/null'
 
-exec setpriv --pdeathsig KILL unshare --mount --uts --pid --net --ipc --cgroup --fork --kill-child sh -c "$boot" boot "$directory" "$hierarchies"
+exec setpriv --pdeathsig KILL unshare --mount --uts --pid --net --ipc --cgroup --fork --kill-child sh -c "$boot" boot "$directory" "$hierarchies" "$hostname"

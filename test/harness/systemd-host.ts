@@ -51,10 +51,13 @@ export class SystemdHost {
   }
 
   /** Boots a host that stores its changes in the directory. Resolves once the host's services have started. */
-  static async boot(directory: string): Promise<SystemdHost> {
-    const cgroup = `berth-test-${process.pid}`;
+  static async boot(directory: string, hostname = "host1"): Promise<SystemdHost> {
+    const cgroup = `berth-test-${process.pid}-${hostname}`;
     const log = openSync(join(directory, "boot.log"), "w");
-    const child = spawn("sh", [SCRIPT, directory, cgroup], { stdio: ["ignore", log, log], detached: true });
+    const child = spawn("sh", [SCRIPT, directory, cgroup, hostname], {
+      stdio: ["ignore", log, log],
+      detached: true,
+    });
     closeSync(log);
     child.once("error", () => undefined);
     const initId = await eventually("the start of systemd", () => {
@@ -82,6 +85,27 @@ export class SystemdHost {
   /** Runs a shell script whose commands must all succeed, and returns its stdout. */
   shell(script: string, options?: RunOptions): Promise<string> {
     return this.runOrThrow(["sh", "-euc", script], options);
+  }
+
+  /** Connects the bridges of two hosts with a cable. @param bridge name of the bridge on both hosts */
+  async connect(other: SystemdHost, bridge: string): Promise<void> {
+    const ends = [
+      { host: this, device: "cable0" },
+      { host: other, device: "cable1" },
+    ] as const;
+    const [first, second] = ends.map(({ host, device }) => [device, "netns", String(host.#initId)]);
+    await runOrThrow([
+      "ip",
+      "link",
+      "add",
+      ...(first ?? []),
+      "type",
+      "veth",
+      "peer",
+      "name",
+      ...(second ?? []),
+    ]);
+    for (const { host, device } of ends) await host.shell(`ip link set ${device} master ${bridge} up`);
   }
 
   commandInside(argv: readonly string[]): readonly string[] {
