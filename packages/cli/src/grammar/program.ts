@@ -6,6 +6,7 @@ import { addClientCommands } from "./client-commands.js";
 import { addClusterCommands } from "./cluster-commands.js";
 import { addContainerCommands } from "./container-commands.js";
 import { addFileCommands } from "./file-commands.js";
+import { addHostCommands } from "./host-commands.js";
 import { addImageCommands } from "./image-commands.js";
 import { addNetworkCommands } from "./network-commands.js";
 import { addNodeCommands } from "./node-commands.js";
@@ -64,6 +65,7 @@ export function createProgram(cli: Cli): Command {
   addStackCommands(program, cli);
   addServiceCommands(program, cli);
   addNodeCommands(program, cli);
+  addHostCommands(program, cli);
   addNetworkCommands(program, cli);
   addVolumeCommands(program, cli);
   addFileCommands(program, cli);

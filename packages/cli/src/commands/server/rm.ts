@@ -33,7 +33,7 @@ export async function removeServer(cli: Cli, options: ServerRemoveOptions, serve
   else cli.stdout.write(`${server}\n`);
 }
 
-interface RemovalWaitOptions {
+export interface RemovalWaitOptions {
   readonly id: string;
   /** The server as the user specified it. */
   readonly server: string;
@@ -41,7 +41,7 @@ interface RemovalWaitOptions {
 }
 
 /** Waits until the server is no longer listed. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
-async function waitForRemoval(
+export async function waitForRemoval(
   cli: Cli,
   client: ControlClient,
   { id, server, timeoutMs }: RemovalWaitOptions,

@@ -1,0 +1,252 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  Availability,
+  assertNever,
+  BerthError,
+  JoinKind,
+  NodeState,
+  Server_State as ServerState,
+} from "@berth/proto";
+import type { ControlClient } from "../../client/client.js";
+import { isLeaderChange, retryDuringElection } from "../../client/leader-change.js";
+import { parseDoctorReport } from "../../core/hosts/doctor-report.js";
+import type { HostFacts } from "../../core/hosts/host-facts.js";
+import { type AddRequest, type AddStep, describeAddStep, type HostRole } from "../../core/hosts/plan-add.js";
+import { examineHost } from "../../hosts/examine-host.js";
+import {
+  INSTALL,
+  JOIN_NODE,
+  JOIN_SERVER,
+  RUN_DOCTOR,
+  SET_LISTEN_ADDRESS,
+  START_UNIT,
+} from "../../hosts/host-scripts.js";
+import { openPackage } from "../../hosts/open-package.js";
+import { runStep } from "../../hosts/run-step.js";
+import type { SshConnection } from "../../hosts/ssh-connection.js";
+import { printWarning } from "../../output/print.js";
+import type { Cli } from "../../process/cli.js";
+import { membershipsOf, readCluster } from "./cluster-view.js";
+import { unsuitableHost } from "./unsuitable-host.js";
+
+/** Includes the download of packages such as Docker. */
+const INSTALL_TIMEOUT_MS = 15 * 60_000;
+const CHECK_TIMEOUT_MS = 120_000;
+const JOIN_TIMEOUT_MS = 60_000;
+/** A server copies the data of etcd before it is ready. */
+const START_TIMEOUT_MS = 120_000;
+/** The host joins at once, and the token is removed if that fails. */
+const TOKEN_TTL_MS = 10 * 60_000;
+const POLL_INTERVAL_MS = 300;
+const SERVER_PORT = 7400;
+
+export interface AddContext {
+  readonly cli: Cli;
+  readonly client: ControlClient;
+  readonly ssh: SshConnection;
+  readonly facts: HostFacts;
+  readonly request: AddRequest;
+  /** The package that the user names. */
+  readonly packageFile: string | undefined;
+  /** Whether to join although `berth doctor` reports failures. */
+  readonly isForced: boolean;
+  /** How long the host may take to become ready. */
+  readonly timeoutMs: number;
+}
+
+/**
+ * Performs a step of a plan, which can be repeated.
+ * @param id the id of the node or server; empty before it has joined
+ * @returns the id afterwards
+ * @throws BerthError
+ */
+export async function applyAddStep(step: AddStep, id: string, context: AddContext): Promise<string> {
+  switch (step.kind) {
+    case "install":
+      await install(step.packages, context);
+      return id;
+    case "start-docker":
+      await startUnit("docker.service", step, context);
+      return id;
+    case "check":
+      await check(context);
+      return id;
+    case "join":
+      return join(step, context);
+    case "label":
+      await setLabels(id, step.labels, context);
+      return id;
+    case "start":
+      await startBerth(step, context);
+      return id;
+    case "wait":
+      await waitUntilReady(id, context);
+      return id;
+    default:
+      return assertNever(step);
+  }
+}
+
+async function install(
+  packages: readonly string[],
+  { cli, ssh, facts, packageFile }: AddContext,
+): Promise<void> {
+  const { architecture } = facts;
+  const { path, name, sha256, dispose } = await openPackage(cli, { file: packageFile, architecture });
+  try {
+    await runStep(ssh, "install berth", {
+      script: INSTALL,
+      args: [name, sha256, ...packages],
+      inputFile: path,
+      timeoutMs: INSTALL_TIMEOUT_MS,
+    });
+  } finally {
+    await dispose();
+  }
+}
+
+/** Runs `berth doctor`. Prints its warnings. @throws BerthError BERTH_HOST_UNSUITABLE for failures, unless forced */
+async function check({ cli, ssh, facts, request, isForced }: AddContext): Promise<void> {
+  const args = [request.address];
+  const output = await runStep(ssh, "check the host", {
+    script: RUN_DOCTOR,
+    args,
+    timeoutMs: CHECK_TIMEOUT_MS,
+  });
+  const findings = parseDoctorReport(output);
+  if (findings === undefined) {
+    throw new BerthError({
+      code: "BERTH_HOST_FAILED",
+      message: `cannot check ${ssh.destination}: its berth doctor printed no report; run it there`,
+    });
+  }
+  const failures = findings.filter(({ verdict }) => verdict === "failed").map(({ text }) => text);
+  if (failures.length > 0 && !isForced) throw unsuitableHost("add", ssh.destination, failures);
+  for (const { text } of findings) printWarning(cli, `${facts.hostname}: ${text}`);
+}
+
+/** Joins with a token for this host alone. Returns the id in the certificate. */
+async function join(step: AddStep & { readonly kind: "join" }, context: AddContext): Promise<string> {
+  const { cli, client, ssh, facts, request } = context;
+  const { signal } = cli;
+  const isNode = request.role === "node";
+  const { token, record } = await retryDuringElection(cli, () =>
+    client.createJoinToken(
+      {
+        kind: isNode ? JoinKind.NODE : JoinKind.SERVER,
+        ttlMs: TOKEN_TTL_MS,
+        uses: 1,
+        hostname: facts.hostname,
+        requiresApproval: false,
+        replaceOthers: false,
+      },
+      { signal },
+    ),
+  );
+  try {
+    await runStep(ssh, describeAddStep(step, request), {
+      script: isNode ? JOIN_NODE : JOIN_SERVER,
+      args: isNode ? [step.server, request.address] : [step.server],
+      input: `${token}\n`,
+      timeoutMs: JOIN_TIMEOUT_MS,
+    });
+  } catch (error) {
+    // It expires in any case.
+    await client.removeJoinToken({ token: record?.id ?? "" }, { signal }).catch(() => undefined);
+    throw error;
+  }
+  const [{ facts: joined }, cluster] = await Promise.all([
+    examineHost(ssh, [], cli.now),
+    readCluster(cli, client),
+  ]);
+  const member = membershipsOf(joined, cluster)[request.role];
+  if (member !== undefined) return member.id;
+  throw new BerthError({
+    code: "BERTH_HOST_FAILED",
+    message: `cannot read the certificate of ${ssh.destination} after it has joined; repeat the command`,
+  });
+}
+
+async function setLabels(
+  node: string,
+  labels: Readonly<Record<string, string>>,
+  { cli, client }: AddContext,
+): Promise<void> {
+  const request = {
+    node,
+    availability: Availability.UNSPECIFIED,
+    addLabels: { ...labels },
+    removeLabels: [],
+  };
+  await retryDuringElection(cli, () => client.updateNode(request, { signal: cli.signal }));
+}
+
+async function startBerth(step: AddStep & { readonly kind: "start" }, context: AddContext): Promise<void> {
+  const { ssh, request } = context;
+  if (step.unit === "berth-server") {
+    const { address } = request;
+    const host = address.includes(":") ? `[${address}]` : address;
+    const args = [`${host}:${SERVER_PORT}`];
+    await runStep(ssh, "configure the server", {
+      script: SET_LISTEN_ADDRESS,
+      args,
+      timeoutMs: JOIN_TIMEOUT_MS,
+    });
+  }
+  await startUnit(`${step.unit}.service`, step, context);
+}
+
+async function startUnit(unit: string, step: AddStep, { ssh, request }: AddContext): Promise<void> {
+  const what = describeAddStep(step, request);
+  await runStep(ssh, what, { script: START_UNIT, args: [unit], timeoutMs: START_TIMEOUT_MS });
+}
+
+/** Waits until the cluster reports the host as ready. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
+async function waitUntilReady(
+  id: string,
+  { cli, client, ssh, request, timeoutMs }: AddContext,
+): Promise<void> {
+  const { signal, now } = cli;
+  const deadlineMs = now() + timeoutMs;
+  for (;;) {
+    const state = await readState(id, request.role, client, signal).catch((error: unknown) => {
+      // A new server causes no election, but the command may be connected to a server that stops.
+      if (!isLeaderChange(error)) throw error;
+      return { isReady: false, text: String(error) };
+    });
+    if (state.isReady) return;
+    if (now() >= deadlineMs) {
+      const unit = request.role === "node" ? "berth-agent" : "berth-server";
+      throw new BerthError({
+        code: "BERTH_NOT_CONVERGED",
+        message: `${ssh.destination} has joined, but was not ready within ${timeoutMs / 1_000} s: ${state.text}; read its log: journalctl -u ${unit}`,
+      });
+    }
+    await sleep(POLL_INTERVAL_MS, undefined, { signal });
+  }
+}
+
+interface MemberState {
+  readonly isReady: boolean;
+  /** Why it is not ready. */
+  readonly text: string;
+}
+
+async function readState(
+  id: string,
+  role: HostRole,
+  client: ControlClient,
+  signal: AbortSignal,
+): Promise<MemberState> {
+  if (role === "server") {
+    const { servers } = await client.listServers({}, { signal });
+    const isReady = servers.some(
+      ({ server, etcd }) => server?.id === id && server.state === ServerState.UP && etcd?.isLearner !== true,
+    );
+    return { isReady, text: "the server is not up" };
+  }
+  const { nodes } = await client.listNodes({}, { signal });
+  const node = nodes.find((each) => each.node?.id === id)?.node;
+  const isReady = node?.state === NodeState.READY && !node.agentUnreachable;
+  return { isReady, text: node?.stateMessage ?? "the cluster does not list the node" };
+}
