@@ -15,7 +15,7 @@ import { SetupError } from "./setup-error.mjs";
 /** The modification time of this file is the start time of the last build. */
 const STAMP = "node_modules/.cache/berth-build";
 
-/** Runs `tsc -b` unless every source is older than the last build. */
+/** Compiles the packages and bundles the web page, unless every source is older than the last build. */
 export function ensureBuilt(root) {
   const stamp = join(root, STAMP);
   const projects = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).references.map(
@@ -25,14 +25,19 @@ export function ensureBuilt(root) {
   const startedAt = new Date();
   const hasOutput = projects.every((path) => existsSync(join(root, path, "dist")));
   if (hasOutput && existsSync(stamp) && newestMtimeMs(sources) <= statSync(stamp).mtimeMs) return;
-  console.error("setup: compiling (tsc -b)");
-  const tsc = join(root, "node_modules/typescript/bin/tsc");
-  const { status } = spawnSync(process.execPath, [tsc, "-b"], { cwd: root, stdio: ["ignore", 2, 2] });
-  if (status !== 0) throw new SetupError("compiling failed: see the errors above");
+  console.error("setup: compiling (tsc -b) and bundling the web page");
+  run(root, [join(root, "node_modules/typescript/bin/tsc"), "-b"]);
+  run(root, [join(root, "packages/web/build.mjs")]);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, "");
   // Use the start time: a file that was saved while the compiler ran may be missing from its output.
   utimesSync(stamp, startedAt, startedAt);
+}
+
+/** Runs a program of Node.js. @throws {SetupError} when it fails */
+function run(root, args) {
+  const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: ["ignore", 2, 2] });
+  if (status !== 0) throw new SetupError("compiling failed: see the errors above");
 }
 
 /**

@@ -1,0 +1,104 @@
+import { signal } from "@preact/signals";
+import { isObject, type JsonObject } from "../core/json.js";
+import { EventStreamParser, type StreamEvent } from "../core/stream/event-stream.js";
+import { ApiError, decodeApiError } from "./api-error.js";
+
+/** Longer than the leader works on a call. */
+const CALL_TIMEOUT_MS = 60_000;
+
+/** Grows when the server says that there is no session. */
+export const unauthenticated = signal(0);
+
+/** Calls a method with one response. @throws ApiError */
+export async function call(
+  method: string,
+  request: JsonObject,
+  cancelled?: AbortSignal,
+): Promise<JsonObject> {
+  const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
+  const response = await send(`api/${method}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-berth-api": "1" },
+    body: JSON.stringify(request),
+    signal: cancelled === undefined ? timeout : AbortSignal.any([timeout, cancelled]),
+  });
+  if (response.status === 204) return {};
+  const body: unknown = await response.json().catch(() => undefined);
+  if (isObject(body)) return body;
+  throw new ApiError(`the response to ${method} is not valid`, { code: "", status: response.status });
+}
+
+export interface StreamOptions {
+  /** Continues after this event. */
+  readonly lastEventId?: string;
+  readonly signal: AbortSignal;
+}
+
+/** Reads the events of a method with a stream of responses, until it ends. @throws ApiError */
+export async function* readEvents(
+  method: string,
+  request: JsonObject,
+  { lastEventId = "", signal: cancelled }: StreamOptions,
+): AsyncGenerator<StreamEvent> {
+  const query = new URLSearchParams({ request: JSON.stringify(request) });
+  const headers: Record<string, string> = { accept: "text/event-stream", "x-berth-api": "1" };
+  if (lastEventId !== "") headers["last-event-id"] = lastEventId;
+  const response = await send(`api/${method}?${query}`, { headers, signal: cancelled });
+  if (response.body === null) return;
+  const parser = new EventStreamParser();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      for (const event of parser.push(value)) yield event;
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+/** Reads the messages of a stream. @throws ApiError when the stream fails or is interrupted */
+export async function* readMessages(
+  method: string,
+  request: JsonObject,
+  cancelled: AbortSignal,
+): AsyncGenerator<JsonObject> {
+  for await (const { name, data } of readEvents(method, request, { signal: cancelled })) {
+    if (name === "end") return;
+    const message: unknown = JSON.parse(data);
+    if (name === "failure") throw decodeApiError(0, message);
+    if (name === "message" && isObject(message)) yield message;
+  }
+  throw new ApiError("the stream was interrupted", { code: "", status: 0 });
+}
+
+async function send(path: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      ...init,
+      credentials: "same-origin",
+      cache: "no-store",
+      redirect: "error",
+    });
+  } catch (error) {
+    if (
+      init.signal?.aborted &&
+      init.signal.reason instanceof DOMException &&
+      init.signal.reason.name === "AbortError"
+    )
+      throw error;
+    throw new ApiError("the server does not answer", { code: "", status: 0 });
+  }
+  if (response.ok) return response;
+  if (response.status === 401 && !path.endsWith("login")) unauthenticated.value += 1;
+  throw decodeApiError(response.status, await response.json().catch(() => undefined));
+}
+
+/** Returns the session of this browser. @throws ApiError with status 401 when there is none */
+export async function fetchSession(): Promise<JsonObject> {
+  const response = await send("api/session", { signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+  const body: unknown = await response.json();
+  return isObject(body) ? body : {};
+}

@@ -1,0 +1,38 @@
+import type { ClusterEvent } from "../model/event.js";
+
+/** Number of events that the page keeps. */
+export const MAX_EVENTS = 5_000;
+
+/** The events that the page has received, oldest first, each once. */
+export class EventLog {
+  #events: readonly ClusterEvent[] = [];
+  readonly #keys = new Set<string>();
+
+  get events(): readonly ClusterEvent[] {
+    return this.#events;
+  }
+
+  /** Adds events. Returns whether there was a new one. */
+  add(events: readonly ClusterEvent[]): boolean {
+    const added = events.filter((event) => {
+      const key = eventKey(event);
+      if (this.#keys.has(key)) return false;
+      this.#keys.add(key);
+      return true;
+    });
+    if (added.length === 0) return false;
+    const all = [...this.#events, ...added];
+    const isSorted = added.every(
+      (event, index) => event.timeMs >= (added[index - 1] ?? this.#events.at(-1) ?? event).timeMs,
+    );
+    if (!isSorted) all.sort((a, b) => a.timeMs - b.timeMs);
+    for (const event of all.slice(0, -MAX_EVENTS)) this.#keys.delete(eventKey(event));
+    this.#events = all.slice(-MAX_EVENTS);
+    return true;
+  }
+}
+
+/** Identifies an event. Those that were reconstructed from records have no sequence number. */
+function eventKey({ epoch, sequence, timeMs, reason, taskId, serviceId, nodeId }: ClusterEvent): string {
+  return sequence > 0 ? `${epoch}/${sequence}` : `${timeMs}/${reason}/${taskId || serviceId || nodeId}`;
+}

@@ -1,0 +1,111 @@
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
+import { cluster } from "../app/cluster.js";
+import { nextTheme, theme } from "../app/preferences.js";
+import { route } from "../app/router.js";
+import { logOut, session } from "../app/session.js";
+import type { Freshness } from "../core/cluster/freshness.js";
+import { type Route, routePath } from "../core/route/route.js";
+import { formatDuration, formatTime } from "../format/format.js";
+
+const LINKS: readonly {
+  readonly title: string;
+  readonly to: Route;
+  readonly views: readonly Route["view"][];
+}[] = [
+  { title: "Map", to: { view: "map" }, views: ["map", "task"] },
+  { title: "Services", to: { view: "services" }, views: ["services", "service"] },
+  { title: "Nodes", to: { view: "nodes" }, views: ["nodes", "node"] },
+  { title: "Stacks", to: { view: "stacks" }, views: ["stacks"] },
+  { title: "Timeline", to: { view: "timeline" }, views: ["timeline"] },
+  { title: "Cluster", to: { view: "cluster" }, views: ["cluster"] },
+];
+
+/** The navigation, how up to date the page is, and who uses it. */
+export function PageHeader(): JSX.Element {
+  return (
+    <header class="page-header">
+      <span class="brand">berth</span>
+      <nav aria-label="Views">
+        <ul>
+          {LINKS.map(({ title, to, views }) => (
+            <li key={title}>
+              <a href={routePath(to)} aria-current={views.includes(route.value.view) ? "page" : undefined}>
+                {title}
+              </a>
+            </li>
+          ))}
+        </ul>
+      </nav>
+      <div class="header-end">
+        <ConnectionStatus />
+        <a href={routePath({ view: "present" })}>Present</a>
+        <button type="button" onClick={() => (theme.value = nextTheme(theme.value))}>
+          Theme: {theme.value}
+        </button>
+        <SessionStatus />
+      </div>
+    </header>
+  );
+}
+
+function SessionStatus(): JSX.Element | null {
+  const current = session.value;
+  if (current.kind !== "logged-in") return null;
+  return (
+    <>
+      <span class="note">
+        {current.user} ({current.isReadOnly ? "read-only" : current.role})
+      </span>
+      {current.expiresAtMs > 0 && (
+        <button type="button" onClick={() => void logOut()}>
+          Log out
+        </button>
+      )}
+    </>
+  );
+}
+
+/** Says whether the page is up to date. Screen readers announce a change of the condition, not each second of it. */
+export function ConnectionStatus(): JSX.Element {
+  const { value } = cluster.freshness;
+  return (
+    <p class="connection" data-kind={value.kind}>
+      <span role="status">{conditionText(value)}</span>
+      {value.kind === "cut-off" && value.sinceMs > 0 && (
+        <>
+          {" "}
+          <Since atMs={value.sinceMs} />
+        </>
+      )}
+    </p>
+  );
+}
+
+function conditionText(value: Freshness): string {
+  switch (value.kind) {
+    case "loading":
+      return "Loading";
+    case "live":
+      return "● Live";
+    case "behind":
+      return `▲ Behind by ${formatDuration(value.byMs)}`;
+    case "cut-off":
+      return `✕ Cut off: ${value.reason}`;
+  }
+}
+
+/** How long ago something was, by the browser's clock. */
+function Since({ atMs }: { readonly atMs: number }): JSX.Element {
+  const now = useSignal(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => (now.value = Date.now()), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  return (
+    <span>
+      (last change seen at {formatTime(atMs)}, {formatDuration(now.value - atMs)} ago)
+    </span>
+  );
+}

@@ -1,0 +1,56 @@
+import type { JSX } from "preact";
+import { cluster } from "../../app/cluster.js";
+import { routePath } from "../../core/route/route.js";
+import { LiveMap } from "../map/live-map.js";
+import { ClusterCounts } from "../map/map-toolbar.js";
+import { RecentMoves } from "../map/recent-moves.js";
+import { ConnectionStatus } from "../page-header.js";
+import { EventList } from "../shared/event-list.js";
+import { ReplayControl } from "../timeline/replay-control.js";
+
+const SHOWN_EVENTS = 10;
+
+/** The map with large texts, for an audience. */
+export function PresentView(): JSX.Element {
+  return (
+    <main class="present" tabIndex={-1}>
+      <header class="toolbar">
+        <h1>berth</h1>
+        <ClusterCounts />
+        <Connections />
+        <ConnectionStatus />
+        <a href={routePath({ view: "map" })}>Leave presentation</a>
+      </header>
+      <LiveMap filter="" />
+      <ReplayControl />
+      <div class="columns">
+        <RecentMoves />
+        <LatestEvents />
+      </div>
+    </main>
+  );
+}
+
+/** Connections to all services since the page was opened. */
+function Connections(): JSX.Element {
+  void cluster.revision.value;
+  const { connections, failed, perSecond } = cluster.traffic.sum();
+  return (
+    <p class="counts">
+      <strong>{connections}</strong> connections ({perSecond.toFixed(0)}/s),{" "}
+      <strong class={failed > 0 ? "error" : ""}>{failed}</strong> failed
+    </p>
+  );
+}
+
+function LatestEvents(): JSX.Element {
+  void cluster.revision.value;
+  const atMs = cluster.replayAtMs.value;
+  const events = cluster.events.filter(({ timeMs }) => atMs === undefined || timeMs <= atMs);
+  return (
+    <section aria-labelledby="events-title">
+      <h2 id="events-title">Events</h2>
+      <EventList events={events} limit={SHOWN_EVENTS} />
+    </section>
+  );
+}

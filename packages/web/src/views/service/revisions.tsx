@@ -1,0 +1,40 @@
+import type { JSX } from "preact";
+import { call } from "../../app/api.js";
+import { canChange } from "../../app/session.js";
+import type { Revision } from "../../core/model/revision.js";
+import type { Service } from "../../core/model/service.js";
+import { ActionButton, ActionResult, useAction } from "../shared/action.js";
+
+export interface RevisionsProps {
+  readonly service: Service;
+  /** Newest first. */
+  readonly revisions: readonly Revision[];
+}
+
+/** The versions of a service, with a button that restores one of them. */
+export function Revisions({ service, revisions }: RevisionsProps): JSX.Element {
+  const action = useAction();
+  const rollBack = (version: number) => async (): Promise<string> => {
+    await call("RollbackService", { service: service.id, toVersion: version });
+    return `Restoring version ${version}.`;
+  };
+  return (
+    <>
+      <ul class="plain">
+        {revisions.map(({ version, image }) => (
+          <li key={version}>
+            Version {version}: {image}
+            {service.healthyVersions.includes(version) && ", was healthy"}{" "}
+            {version === service.version && <strong>current</strong>}
+            {version !== service.version && canChange.value && (
+              <ActionButton action={action} task={rollBack(version)}>
+                Roll back to version {version}
+              </ActionButton>
+            )}
+          </li>
+        ))}
+      </ul>
+      <ActionResult action={action} />
+    </>
+  );
+}

@@ -1,0 +1,76 @@
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren, JSX } from "preact";
+import { errorText } from "../../app/api-error.js";
+
+/** The progress of something that the user has started. */
+export interface Action {
+  readonly isRunning: boolean;
+  /** Why the last attempt failed. Empty when it did not. */
+  readonly error: string;
+  /** What the last attempt has achieved. */
+  readonly result: string;
+  /** Runs the action unless it runs already. The returned text says what it has achieved. */
+  readonly run: (task: () => Promise<string>) => void;
+}
+
+export function useAction(): Action {
+  const isRunning = useSignal(false);
+  const error = useSignal("");
+  const result = useSignal("");
+  const run = async (task: () => Promise<string>): Promise<void> => {
+    if (isRunning.value) return;
+    isRunning.value = true;
+    error.value = "";
+    result.value = "";
+    try {
+      result.value = await task();
+    } catch (reason) {
+      error.value = errorText(reason);
+    } finally {
+      isRunning.value = false;
+    }
+  };
+  return {
+    isRunning: isRunning.value,
+    error: error.value,
+    result: result.value,
+    run: (task) => void run(task),
+  };
+}
+
+/** Says how an action went. */
+export function ActionResult({ action }: { readonly action: Action }): JSX.Element {
+  return (
+    <p class={action.error === "" ? "result" : "result error"} role="status">
+      {action.error || action.result}
+    </p>
+  );
+}
+
+export interface ActionButtonProps {
+  readonly action: Action;
+  readonly task: () => Promise<string>;
+  readonly children: ComponentChildren;
+  readonly isDanger?: boolean;
+  readonly isDisabled?: boolean;
+}
+
+/** A button that starts an action. */
+export function ActionButton({
+  action,
+  task,
+  children,
+  isDanger,
+  isDisabled,
+}: ActionButtonProps): JSX.Element {
+  return (
+    <button
+      type="button"
+      class={isDanger ? "danger" : ""}
+      disabled={action.isRunning || isDisabled === true}
+      onClick={() => action.run(task)}
+    >
+      {children}
+    </button>
+  );
+}

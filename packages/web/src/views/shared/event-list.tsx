@@ -1,0 +1,31 @@
+import type { JSX } from "preact";
+import { type ClusterEvent, eventSubject, eventText } from "../../core/model/event.js";
+import { formatTime } from "../../format/format.js";
+
+export interface EventListProps {
+  /** Oldest first. */
+  readonly events: readonly ClusterEvent[];
+  /** The newest events are shown. */
+  readonly limit: number;
+}
+
+/** Events, the newest first. */
+export function EventList({ events, limit }: EventListProps): JSX.Element {
+  if (events.length === 0) return <p class="empty">No events.</p>;
+  return (
+    <ol class="events">
+      {events
+        .slice(-limit)
+        .reverse()
+        .map((event) => (
+          <li
+            key={`${event.epoch}/${event.sequence}/${event.timeMs}/${event.reason}/${event.taskId}`}
+            class={event.isWarning ? "warning" : ""}
+          >
+            <time>{formatTime(event.timeMs)}</time>{" "}
+            {[eventText(event), eventSubject(event), event.message].filter(Boolean).join(" · ")}
+          </li>
+        ))}
+    </ol>
+  );
+}

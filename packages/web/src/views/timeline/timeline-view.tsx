@@ -1,0 +1,76 @@
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { cluster } from "../../app/cluster.js";
+import { type ClusterEvent, eventSubject, eventText } from "../../core/model/event.js";
+import { formatTime } from "../../format/format.js";
+import { LiveMap } from "../map/live-map.js";
+import { DataTable } from "../shared/data-table.js";
+import { ReplayControl } from "./replay-control.js";
+
+/** Events, and the map at any time of the last hour. */
+export function TimelineView(): JSX.Element {
+  void cluster.revision.value;
+  const atMs = cluster.replayAtMs.value;
+  const onlyWarnings = useSignal(false);
+  const events = cluster.events.filter(
+    ({ isWarning, timeMs }) => (isWarning || !onlyWarnings.value) && (atMs === undefined || timeMs <= atMs),
+  );
+  return (
+    <>
+      <h1>Timeline</h1>
+      <ReplayControl />
+      <LiveMap filter="" />
+      <h2>Events</h2>
+      <label>
+        <input
+          type="checkbox"
+          checked={onlyWarnings.value}
+          onChange={({ currentTarget }) => (onlyWarnings.value = currentTarget.checked)}
+        />{" "}
+        Problems only
+      </label>
+      <EventTable events={events} />
+    </>
+  );
+}
+
+function EventTable({ events }: { readonly events: readonly ClusterEvent[] }): JSX.Element {
+  return (
+    <DataTable
+      caption="Events, newest first"
+      rows={events.slice(-300).reverse()}
+      keyOf={({ epoch, sequence, timeMs, reason, taskId }) =>
+        `${epoch}/${sequence}/${timeMs}/${reason}/${taskId}`
+      }
+      empty="No events."
+      columns={[
+        {
+          title: "Time",
+          cell: ({ timeMs }) => (
+            <button
+              type="button"
+              class="link"
+              title="Show the map at this time"
+              onClick={() => showAt(timeMs)}
+            >
+              {formatTime(timeMs)}
+            </button>
+          ),
+        },
+        {
+          title: "Event",
+          cell: (event) => <span class={event.isWarning ? "warning" : ""}>{eventText(event)}</span>,
+        },
+        { title: "Subject", cell: eventSubject },
+        { title: "Reason", cell: ({ message }) => message },
+      ]}
+    />
+  );
+}
+
+/** Shows the map just after an event, if the history reaches back that far. */
+function showAt(timeMs: number): void {
+  const startMs = cluster.history.startMs;
+  if (startMs === undefined) return;
+  cluster.replayAtMs.value = Math.max(startMs, timeMs);
+}
