@@ -75,6 +75,52 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     return { ingress, port };
   }
 
+  it("holds connections while there is no endpoint, and gives them to the first one in order of arrival", async () => {
+    const { ingress, port } = await publish([]);
+    const hold = (version: number, endpoints: readonly IngressEndpoint[], holdMs: number) =>
+      ingress.apply({ version, listeners: [{ ...tcpListener(port, endpoints), holdMs }] }, deadline());
+    await hold(2, [], 10_000);
+    const clients = [];
+    for (const request of ["one", "two", "three"]) {
+      const client = openClient(cleanup, port);
+      client.socket.end(request);
+      clients.push(client);
+      const heldNow = clients.length;
+      await eventuallyPasses(async () => {
+        expect((await ingress.stats(deadline())).listeners[0]?.held).toBe(heldNow);
+      });
+    }
+    const order: string[] = [];
+    const backend = await startBackend(cleanup, "a", (socket) => {
+      socket.on("data", (request) => order.push(String(request)));
+      socket.pipe(socket);
+    });
+    await hold(3, [backend], 10_000);
+    for (const client of clients) expect(await client.closed).toBe("closed");
+    expect(clients.map((client) => client.read())).toEqual(["one", "two", "three"]);
+    expect(order).toEqual(["one", "two", "three"]);
+    expect((await ingress.stats(deadline())).listeners[0]).toMatchObject({
+      held: 0,
+      heldTotal: 3,
+      failed: 0,
+    });
+  });
+
+  it("resets held connections when their time is up and when the service stops holding", async () => {
+    const { ingress, port } = await publish([]);
+    const hold = (version: number, holdMs: number) =>
+      ingress.apply({ version, listeners: [{ ...tcpListener(port, []), holdMs }] }, deadline());
+    await hold(2, 200);
+    expect(await openClient(cleanup, port).closed).toBe("ECONNRESET");
+    await hold(3, 60_000);
+    const held = openClient(cleanup, port);
+    await eventuallyPasses(async () => {
+      expect((await ingress.stats(deadline())).listeners[0]?.held).toBe(1);
+    });
+    await hold(4, 0);
+    expect(await held.closed).toBe("ECONNRESET");
+  });
+
   it("takes turns exactly, even while the table changes", async () => {
     const endpoints = await Promise.all(["a", "b", "c"].map(startNamed));
     const { ingress, port } = await publish(endpoints);

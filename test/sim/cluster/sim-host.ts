@@ -228,7 +228,16 @@ export class SimHost {
         const own = shareOf(active, index, endpoints.length);
         return { ...endpoint, state: "serving" as const, total: 0, active: own, failed: 0 };
       });
-      const counts = { total: 0, active, failed: 0, retried: 0, ejections: 0, nodes: [] };
+      const counts = {
+        total: 0,
+        active,
+        failed: 0,
+        retried: 0,
+        held: 0,
+        heldTotal: 0,
+        ejections: 0,
+        nodes: [],
+      };
       return { protocol, address, port, service, stack: "", ...counts, endpoints: stats };
     });
   }

@@ -25,6 +25,8 @@ const STATS: IngressStats = {
       failed: 1,
       retried: 4,
       ejections: 5,
+      held: 3,
+      heldTotal: 6,
       endpoints: [
         { ...ENDPOINT, id: "t1", node: "n1", state: "serving", total: 10, failed: 0 },
         { ...ENDPOINT, id: "t2", node: "n1", state: "serving", total: 11, failed: 3 },
@@ -54,6 +56,8 @@ describe("ingressMetrics", () => {
       `berth_ingress_connections_open{${port}} 2`,
       `berth_ingress_failures_total{${port}} 1`,
       `berth_ingress_retries_total{${port}} 4`,
+      `berth_ingress_connections_held{${port}} 3`,
+      `berth_ingress_held_total{${port}} 6`,
       `berth_ingress_ejections_total{${port}} 5`,
       `berth_ingress_endpoints{${port},state="serving"} 2`,
       `berth_ingress_endpoints{${port},state="ejected"} 1`,

@@ -54,6 +54,8 @@ function addListenerMetrics(stats: IngressStats, { counter, gauge }: MetricFacto
     "Connection attempts that were repeated with another endpoint",
     PORT,
   );
+  const held = gauge("connections_held", "Connections that wait for an endpoint", PORT);
+  const heldTotal = counter("held_total", "Connections that have waited for an endpoint", PORT);
   const ejected = counter(
     "ejections_total",
     "Ejections of endpoints that failed or whose node became suspect",
@@ -72,6 +74,8 @@ function addListenerMetrics(stats: IngressStats, { counter, gauge }: MetricFacto
     open.set(labels, listener.active);
     failed.inc(labels, listener.failed);
     retried.inc(labels, listener.retried);
+    held.set(labels, listener.held);
+    heldTotal.inc(labels, listener.heldTotal);
     ejected.inc(labels, listener.ejections);
     for (const { state } of listener.endpoints) endpoints.inc({ ...labels, state });
     for (const { node, total: accepted, failed: refused } of listener.nodes) {

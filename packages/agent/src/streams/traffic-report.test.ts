@@ -14,6 +14,8 @@ const listener: ListenerStats = {
   failed: 1,
   retried: 3,
   ejections: 1,
+  held: 2,
+  heldTotal: 7,
   endpoints: [
     { ...endpoint, id: "b" },
     { ...endpoint, id: "a", state: "ejected" },
@@ -29,6 +31,8 @@ test("serviceTraffic() adds up the ports of a service, task by task", () => {
     active: 4,
     failed: 2,
     retried: 6,
+    held: 4,
+    heldTotal: 14,
     tasks: [
       { taskId: "a", connections: 10, active: 2, failed: 4, ejected: true, draining: false },
       { taskId: "b", connections: 5, active: 1, failed: 2, ejected: false, draining: false },

@@ -70,6 +70,8 @@ export function serviceTraffic(
     active: sum(({ active }) => active),
     failed: sum(({ failed }) => failed),
     retried: sum(({ retried }) => retried),
+    held: sum(({ held }) => held),
+    heldTotal: sum(({ heldTotal }) => heldTotal),
     tasks: taskTraffic(published),
   };
 }

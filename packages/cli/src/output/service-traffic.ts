@@ -50,13 +50,14 @@ function endpointText(
 /** Returns the connection counts of each host since its ingress process opened the ports. */
 export function trafficField({ hosts, unresponsive }: GetServiceTrafficResponse): Field {
   const lines = hosts.map(({ hostname, traffic }) => {
-    const { connections = 0, active = 0, failed = 0, retried = 0, tasks = [] } = traffic ?? {};
+    const { connections = 0, active = 0, failed = 0, retried = 0, held = 0, tasks = [] } = traffic ?? {};
     const ejected = tasks.filter((task) => task.ejected).length;
     return [
       `${hostname}: ${connections} connections`,
       `${active} open`,
       `${failed} failed`,
       `${retried} retried`,
+      ...(held > 0 ? [`${held} held`] : []),
       ...(ejected > 0 ? [`${pluralize(ejected, "endpoint")} ejected`] : []),
     ].join(", ");
   });

@@ -166,6 +166,10 @@ export interface ServiceTraffic {
   /** Attempts that were retried with another task. */
   retried: number;
   tasks: TaskTraffic[];
+  /** Connections that wait for a task now. */
+  held: number;
+  /** Connections that have waited for a task, including those that wait now. */
+  heldTotal: number;
 }
 
 export interface TaskTraffic {
@@ -717,6 +721,11 @@ export interface IngressEntry {
   draining: IngressEndpoint[];
   traffic?: TrafficSpec | undefined;
   stack: string;
+  /**
+   * How long a new TCP connection waits when no endpoint accepts it. 0 refuses it at once: so does a service that should
+   * have no tasks, or whose tasks cannot be placed.
+   */
+  holdMs: number;
 }
 
 export interface IngressEndpoint {
@@ -2459,7 +2468,7 @@ export const ListenerTraffic: MessageFns<ListenerTraffic> = {
 };
 
 function createBaseServiceTraffic(): ServiceTraffic {
-  return { connections: 0, active: 0, failed: 0, retried: 0, tasks: [] };
+  return { connections: 0, active: 0, failed: 0, retried: 0, tasks: [], held: 0, heldTotal: 0 };
 }
 
 export const ServiceTraffic: MessageFns<ServiceTraffic> = {
@@ -2478,6 +2487,12 @@ export const ServiceTraffic: MessageFns<ServiceTraffic> = {
     }
     for (const v of message.tasks) {
       TaskTraffic.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.held !== 0) {
+      writer.uint32(48).int64(message.held);
+    }
+    if (message.heldTotal !== 0) {
+      writer.uint32(56).int64(message.heldTotal);
     }
     return writer;
   },
@@ -2535,6 +2550,22 @@ export const ServiceTraffic: MessageFns<ServiceTraffic> = {
             message.tasks.push(TaskTraffic.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.held = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.heldTotal = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2554,6 +2585,12 @@ export const ServiceTraffic: MessageFns<ServiceTraffic> = {
       failed: isSet(object.failed) ? globalThis.Number(object.failed) : 0,
       retried: isSet(object.retried) ? globalThis.Number(object.retried) : 0,
       tasks: globalThis.Array.isArray(object?.tasks) ? object.tasks.map((e: any) => TaskTraffic.fromJSON(e)) : [],
+      held: isSet(object.held) ? globalThis.Number(object.held) : 0,
+      heldTotal: isSet(object.heldTotal)
+        ? globalThis.Number(object.heldTotal)
+        : isSet(object.held_total)
+        ? globalThis.Number(object.held_total)
+        : 0,
     };
   },
 
@@ -2574,6 +2611,12 @@ export const ServiceTraffic: MessageFns<ServiceTraffic> = {
     if (message.tasks?.length) {
       obj.tasks = message.tasks.map((e) => TaskTraffic.toJSON(e));
     }
+    if (message.held !== 0) {
+      obj.held = Math.round(message.held);
+    }
+    if (message.heldTotal !== 0) {
+      obj.heldTotal = Math.round(message.heldTotal);
+    }
     return obj;
   },
 
@@ -2587,6 +2630,8 @@ export const ServiceTraffic: MessageFns<ServiceTraffic> = {
     message.failed = object.failed ?? 0;
     message.retried = object.retried ?? 0;
     message.tasks = object.tasks?.map((e) => TaskTraffic.fromPartial(e)) || [];
+    message.held = object.held ?? 0;
+    message.heldTotal = object.heldTotal ?? 0;
     return message;
   },
 };
@@ -8960,6 +9005,7 @@ function createBaseIngressEntry(): IngressEntry {
     draining: [],
     traffic: undefined,
     stack: "",
+    holdMs: 0,
   };
 }
 
@@ -8991,6 +9037,9 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     }
     if (message.stack !== "") {
       writer.uint32(74).string(message.stack);
+    }
+    if (message.holdMs !== 0) {
+      writer.uint32(80).int64(message.holdMs);
     }
     return writer;
   },
@@ -9080,6 +9129,14 @@ export const IngressEntry: MessageFns<IngressEntry> = {
             message.stack = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.holdMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9115,6 +9172,11 @@ export const IngressEntry: MessageFns<IngressEntry> = {
         : [],
       traffic: isSet(object.traffic) ? TrafficSpec.fromJSON(object.traffic) : undefined,
       stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
+      holdMs: isSet(object.holdMs)
+        ? globalThis.Number(object.holdMs)
+        : isSet(object.hold_ms)
+        ? globalThis.Number(object.hold_ms)
+        : 0,
     };
   },
 
@@ -9147,6 +9209,9 @@ export const IngressEntry: MessageFns<IngressEntry> = {
     if (message.stack !== "") {
       obj.stack = message.stack;
     }
+    if (message.holdMs !== 0) {
+      obj.holdMs = Math.round(message.holdMs);
+    }
     return obj;
   },
 
@@ -9166,6 +9231,7 @@ export const IngressEntry: MessageFns<IngressEntry> = {
       ? TrafficSpec.fromPartial(object.traffic)
       : undefined;
     message.stack = object.stack ?? "";
+    message.holdMs = object.holdMs ?? 0;
     return message;
   },
 };

@@ -233,6 +233,10 @@ export interface ListenerStats {
   ejections: number;
   endpoints: EndpointStats[];
   nodes: NodeCounts[];
+  /** Clients that wait for an endpoint now. */
+  held: number;
+  /** Clients that have waited for an endpoint, including those that wait now. */
+  heldTotal: number;
 }
 
 export interface EndpointStats {
@@ -3051,6 +3055,8 @@ function createBaseListenerStats(): ListenerStats {
     ejections: 0,
     endpoints: [],
     nodes: [],
+    held: 0,
+    heldTotal: 0,
   };
 }
 
@@ -3091,6 +3097,12 @@ export const ListenerStats: MessageFns<ListenerStats> = {
     }
     for (const v of message.nodes) {
       NodeCounts.encode(v!, writer.uint32(98).fork()).join();
+    }
+    if (message.held !== 0) {
+      writer.uint32(104).int64(message.held);
+    }
+    if (message.heldTotal !== 0) {
+      writer.uint32(112).int64(message.heldTotal);
     }
     return writer;
   },
@@ -3204,6 +3216,22 @@ export const ListenerStats: MessageFns<ListenerStats> = {
             message.nodes.push(NodeCounts.decode(reader, reader.uint32()));
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.held = longToNumber(reader.int64());
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.heldTotal = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3232,6 +3260,12 @@ export const ListenerStats: MessageFns<ListenerStats> = {
         ? object.endpoints.map((e: any) => EndpointStats.fromJSON(e))
         : [],
       nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => NodeCounts.fromJSON(e)) : [],
+      held: isSet(object.held) ? globalThis.Number(object.held) : 0,
+      heldTotal: isSet(object.heldTotal)
+        ? globalThis.Number(object.heldTotal)
+        : isSet(object.held_total)
+        ? globalThis.Number(object.held_total)
+        : 0,
     };
   },
 
@@ -3273,6 +3307,12 @@ export const ListenerStats: MessageFns<ListenerStats> = {
     if (message.nodes?.length) {
       obj.nodes = message.nodes.map((e) => NodeCounts.toJSON(e));
     }
+    if (message.held !== 0) {
+      obj.held = Math.round(message.held);
+    }
+    if (message.heldTotal !== 0) {
+      obj.heldTotal = Math.round(message.heldTotal);
+    }
     return obj;
   },
 
@@ -3293,6 +3333,8 @@ export const ListenerStats: MessageFns<ListenerStats> = {
     message.ejections = object.ejections ?? 0;
     message.endpoints = object.endpoints?.map((e) => EndpointStats.fromPartial(e)) || [];
     message.nodes = object.nodes?.map((e) => NodeCounts.fromPartial(e)) || [];
+    message.held = object.held ?? 0;
+    message.heldTotal = object.heldTotal ?? 0;
     return message;
   },
 };

@@ -295,6 +295,8 @@ export interface TrafficSpec {
   proxyProtocol: boolean;
   affinity: TrafficSpec_Affinity;
   balance: TrafficSpec_Balance;
+  /** How long a new TCP connection waits while no task can accept it. 10 s when absent. 0 refuses it at once. */
+  holdMs?: number | undefined;
 }
 
 export const TrafficSpec_Affinity = {
@@ -1817,7 +1819,7 @@ export const ServiceSpec_LabelsEntry: MessageFns<ServiceSpec_LabelsEntry> = {
 };
 
 function createBaseTrafficSpec(): TrafficSpec {
-  return { proxyProtocol: false, affinity: 0, balance: 0 };
+  return { proxyProtocol: false, affinity: 0, balance: 0, holdMs: undefined };
 }
 
 export const TrafficSpec: MessageFns<TrafficSpec> = {
@@ -1830,6 +1832,9 @@ export const TrafficSpec: MessageFns<TrafficSpec> = {
     }
     if (message.balance !== 0) {
       writer.uint32(24).int32(message.balance);
+    }
+    if (message.holdMs !== undefined) {
+      writer.uint32(32).int64(message.holdMs);
     }
     return writer;
   },
@@ -1871,6 +1876,14 @@ export const TrafficSpec: MessageFns<TrafficSpec> = {
             message.balance = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.holdMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1892,6 +1905,11 @@ export const TrafficSpec: MessageFns<TrafficSpec> = {
         : false,
       affinity: isSet(object.affinity) ? trafficSpec_AffinityFromJSON(object.affinity) : 0,
       balance: isSet(object.balance) ? trafficSpec_BalanceFromJSON(object.balance) : 0,
+      holdMs: isSet(object.holdMs)
+        ? globalThis.Number(object.holdMs)
+        : isSet(object.hold_ms)
+        ? globalThis.Number(object.hold_ms)
+        : undefined,
     };
   },
 
@@ -1906,6 +1924,9 @@ export const TrafficSpec: MessageFns<TrafficSpec> = {
     if (message.balance !== 0) {
       obj.balance = trafficSpec_BalanceToJSON(message.balance);
     }
+    if (message.holdMs !== undefined) {
+      obj.holdMs = Math.round(message.holdMs);
+    }
     return obj;
   },
 
@@ -1917,6 +1938,7 @@ export const TrafficSpec: MessageFns<TrafficSpec> = {
     message.proxyProtocol = object.proxyProtocol ?? false;
     message.affinity = object.affinity ?? 0;
     message.balance = object.balance ?? 0;
+    message.holdMs = object.holdMs ?? undefined;
     return message;
   },
 };

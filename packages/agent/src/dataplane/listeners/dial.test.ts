@@ -3,6 +3,8 @@ import { Balancer } from "../balancing/balancer.js";
 import type { ByteStream, ConnectOptions, Transport } from "../transport/transport.js";
 import { DeadlineTimer } from "./deadline-timer.js";
 import { Dial } from "./dial.js";
+import { HoldQueue } from "./hold-queue.js";
+import { Quota } from "./quota.js";
 
 interface Connection {
   readonly port: number;
@@ -14,15 +16,27 @@ let nowMs: number;
 let balancer: Balancer;
 let connections: Connection[];
 let result: { readonly port: number } | "refused" | undefined;
+let holdMs: number;
+let holdQueue: HoldQueue;
+let maxHeld: number;
 
 beforeEach(() => {
   nowMs = 0;
   connections = [];
   result = undefined;
+  holdMs = 0;
+  maxHeld = 10;
   balancer = new Balancer();
-  const endpoint = (port: number) => ({ id: `task-${port}`, address: "10.0.0.1", port });
-  balancer.update([endpoint(1), endpoint(2), endpoint(3)], []);
+  const now = (): number => nowMs;
+  holdQueue = new HoldQueue({ quota: new Quota(() => maxHeld), deadlines: new DeadlineTimer(now), now });
+  setEndpoints(1, 2, 3);
 });
+
+function setEndpoints(...ports: readonly number[]): void {
+  const endpoints = ports.map((port) => ({ id: `task-${port}`, address: "10.0.0.1", port }));
+  balancer.update(endpoints, []);
+  holdQueue.retryAll();
+}
 
 /** Completes a connection when the test calls `answer`. */
 const transport: Transport = {
@@ -47,16 +61,19 @@ const transport: Transport = {
   },
 };
 
-function dial(): Dial {
+function dial(onDone: (port: number | undefined) => void = () => {}): Dial {
   return new Dial({
     transport,
     balancer,
+    holdQueue,
     deadlines: new DeadlineTimer(() => nowMs),
     now: () => nowMs,
+    holdMs: () => holdMs,
     clientAddress: () => "",
     onRetry: () => {},
     onDone: (done) => {
       result = done === undefined ? "refused" : { port: done.upstream.endpoint.port };
+      onDone(done?.upstream.endpoint.port);
     },
   });
 }
@@ -90,7 +107,7 @@ describe("Dial", () => {
 
   it("waits 3 s for slow endpoints, then gives up and closes the attempts", () => {
     const silent = dial();
-    for (let attempt = 0; attempt < 3; attempt++) advanceToDeadline(silent);
+    while (nowMs < 2_800) advanceToDeadline(silent);
     expect(ports()).toEqual([1, 2, 3]);
     expect(result).toBeUndefined();
     advanceToDeadline(silent);
@@ -129,5 +146,103 @@ describe("Dial", () => {
     connections[0]?.answer(undefined);
     expect(result).toBeUndefined();
     expect(connections[0]?.closed).toBe(true);
+  });
+
+  it("tries an endpoint that is added while all others are slow", () => {
+    const dialled = dial();
+    for (let attempt = 0; attempt < 3; attempt++) advanceToDeadline(dialled);
+    setEndpoints(1, 2, 3, 4);
+    advanceToDeadline(dialled);
+    expect(ports()).toEqual([1, 2, 3, 4]);
+  });
+
+  describe("with a hold", () => {
+    beforeEach(() => {
+      holdMs = 10_000;
+    });
+
+    it("holds clients without an endpoint and connects them in order of arrival when one is added", () => {
+      setEndpoints();
+      const order: (number | undefined)[] = [];
+      for (const client of [1, 2, 3]) dial((port) => order.push(port === undefined ? undefined : client));
+      expect(holdQueue).toMatchObject({ size: 3, total: 3 });
+      nowMs = 5_000;
+      setEndpoints(7);
+      expect(ports()).toEqual([7, 7, 7]);
+      for (const { answer } of connections) answer(undefined);
+      expect(order).toEqual([1, 2, 3]);
+      expect(holdQueue).toMatchObject({ size: 0, total: 3 });
+    });
+
+    it("holds a client that every endpoint refuses, and lets it try again", () => {
+      setEndpoints(1);
+      dial();
+      connections[0]?.answer("ECONNREFUSED");
+      expect(holdQueue.size).toBe(1);
+      nowMs = holdQueue.deadlineMs;
+      holdQueue.expire();
+      expect(ports()).toEqual([1, 1]);
+      connections[1]?.answer(undefined);
+      expect(result).toEqual({ port: 1 });
+    });
+
+    it("lets only the first of the held clients try, and the others when it has succeeded", () => {
+      setEndpoints(1);
+      for (let client = 0; client < 3; client++) dial();
+      for (const { answer } of [...connections]) answer("ECONNREFUSED");
+      nowMs = holdQueue.deadlineMs;
+      holdQueue.expire();
+      expect(connections).toHaveLength(4);
+      connections[3]?.answer(undefined);
+      expect(connections).toHaveLength(6);
+    });
+
+    it("refuses a client whose hold has ended", () => {
+      setEndpoints();
+      const held = dial();
+      advanceToDeadline(held);
+      expect(nowMs).toBe(10_000);
+      expect(result).toBe("refused");
+      expect(holdQueue.size).toBe(0);
+    });
+
+    it("continues a hold after an attempt that lasted until its endpoint was removed", () => {
+      setEndpoints(1);
+      const dialled = dial();
+      for (let tick = 0; tick < 10; tick++) advanceToDeadline(dialled);
+      setEndpoints();
+      advanceToDeadline(dialled);
+      expect(connections[0]?.closed).toBe(true);
+      expect(holdQueue.size).toBe(1);
+      setEndpoints(2);
+      connections[1]?.answer(undefined);
+      expect(result).toEqual({ port: 2 });
+    });
+
+    it("refuses the held clients when the service no longer holds", () => {
+      setEndpoints();
+      dial();
+      holdMs = 0;
+      setEndpoints();
+      expect(result).toBe("refused");
+      expect(holdQueue.size).toBe(0);
+    });
+
+    it("refuses a client at once when the queue is full", () => {
+      setEndpoints();
+      maxHeld = 2;
+      dial();
+      dial();
+      expect(result).toBeUndefined();
+      dial();
+      expect(result).toBe("refused");
+      expect(holdQueue.size).toBe(2);
+    });
+
+    it("forgets a client that closes its connection", () => {
+      setEndpoints();
+      dial().cancel();
+      expect(holdQueue.size).toBe(0);
+    });
   });
 });

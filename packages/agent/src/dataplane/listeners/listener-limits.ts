@@ -5,6 +5,9 @@ import { FdExhaustion } from "./fd-exhaustion.js";
 import { computeFdBudget, openFileLimit } from "./fd-limits.js";
 import { Quota } from "./quota.js";
 
+/** Services without endpoints must not use up the connections of the others. */
+const MAX_HELD_SHARE = 0.25;
+
 export interface ListenerLimitsOptions {
   readonly deadlines: DeadlineTimer;
   readonly now: () => number;
@@ -18,6 +21,8 @@ export interface ListenerLimitsOptions {
 export class ListenerLimits {
   readonly admission: Admission;
   readonly udpFlows: Quota;
+  /** Clients that wait for an endpoint. They are counted as connections too. */
+  readonly heldClients: Quota;
   readonly #fdExhaustion: FdExhaustion;
   #acceptErrors = 0;
 
@@ -26,6 +31,7 @@ export class ListenerLimits {
     const budget = () => computeFdBudget(fdLimit, countListeners());
     this.#fdExhaustion = new FdExhaustion(now, onFdProblem);
     this.udpFlows = new Quota(() => budget().flows);
+    this.heldClients = new Quota(() => budget().connections * MAX_HELD_SHARE);
     this.admission = new Admission({
       served: new Quota(() => budget().connections),
       waiting: new Quota(() => budget().waiting),

@@ -75,7 +75,8 @@ export class ListenerManager {
     this.#limits = limits;
     const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
     const onAcceptError = (code: string): void => limits.recordAcceptError(code);
-    this.#tcp = { transport, now, isSuspect, deadlines, admission: limits.admission, onAcceptError };
+    const { admission, heldClients } = limits;
+    this.#tcp = { transport, now, isSuspect, deadlines, admission, heldClients, onAcceptError };
     this.#udp = { now, isSuspect, maxFlows: MAX_UDP_FLOWS, quota: limits.udpFlows };
   }
 

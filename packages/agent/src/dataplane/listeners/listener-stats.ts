@@ -19,6 +19,7 @@ export function combineStats(
   { protocol, address, port, service, stack = "" }: IngressListener,
   counters: Readonly<ListenerCounters>,
   balancerStats: ReturnType<Balancer["stats"]>,
+  heldClients: Pick<ListenerStats, "held" | "heldTotal"> = { held: 0, heldTotal: 0 },
 ): ListenerStats {
-  return { protocol, address, port, service, stack, ...counters, ...balancerStats };
+  return { protocol, address, port, service, stack, ...counters, ...balancerStats, ...heldClients };
 }

@@ -3,7 +3,9 @@ import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
 import type { Listening, Transport } from "../transport/transport.js";
 import type { Admission } from "./admission.js";
 import type { DeadlineTimer } from "./deadline-timer.js";
+import { HoldQueue } from "./hold-queue.js";
 import { combineStats, newCounters } from "./listener-stats.js";
+import type { Quota } from "./quota.js";
 import { type SessionContext, TcpSession } from "./tcp-session.js";
 
 /** The parts of the ingress process that all TCP listeners share. */
@@ -11,6 +13,8 @@ export interface TcpContext {
   readonly transport: Transport;
   readonly deadlines: DeadlineTimer;
   readonly admission: Admission;
+  /** The clients of all listeners that wait for an endpoint. */
+  readonly heldClients: Quota;
   now(): number;
   isSuspect(node: string | undefined): boolean;
   onAcceptError(code: string): void;
@@ -21,6 +25,7 @@ export class TcpListener {
   readonly #context: TcpContext;
   readonly #balancer: Balancer;
   readonly #counters = newCounters();
+  readonly #holdQueue: HoldQueue;
   #listener: IngressListener;
   #server: Listening | undefined;
 
@@ -28,6 +33,8 @@ export class TcpListener {
     this.#listener = listener;
     this.#context = context;
     this.#balancer = new Balancer(context.isSuspect);
+    const { heldClients: quota, deadlines, now } = context;
+    this.#holdQueue = new HoldQueue({ quota, deadlines, now });
     this.update(listener);
   }
 
@@ -68,6 +75,7 @@ export class TcpListener {
     for (const upstream of this.#balancer.update(endpoints, draining, traffic)) {
       for (const relay of upstream.connections) relay.abort();
     }
+    this.#holdQueue.retryAll();
   }
 
   /** Stops accepting. Existing connections continue. */
@@ -76,7 +84,9 @@ export class TcpListener {
   }
 
   stats(): ListenerStats {
-    return combineStats(this.#listener, this.#counters, this.#balancer.stats(this.#context.now()));
+    const { size: held, total: heldTotal } = this.#holdQueue;
+    const balancerStats = this.#balancer.stats(this.#context.now());
+    return combineStats(this.#listener, this.#counters, balancerStats, { held, heldTotal });
   }
 
   countSuspects(nodes: ReadonlySet<string>): void {
@@ -91,7 +101,9 @@ export class TcpListener {
       admission,
       now,
       balancer: this.#balancer,
+      holdQueue: this.#holdQueue,
       counters: this.#counters,
+      holdMs: () => this.#listener.holdMs ?? 0,
       usesProxyProtocol: () => this.#listener.traffic?.proxyProtocol === true,
     };
   }

@@ -4,6 +4,7 @@ import type { ByteStream, Transport } from "../transport/transport.js";
 import type { Admission } from "./admission.js";
 import type { DeadlineTimer } from "./deadline-timer.js";
 import { Dial, type DialResult } from "./dial.js";
+import type { HoldQueue } from "./hold-queue.js";
 import type { ListenerCounters } from "./listener-stats.js";
 import { Relay } from "./relay.js";
 
@@ -13,8 +14,11 @@ export interface SessionContext {
   readonly deadlines: DeadlineTimer;
   readonly admission: Admission;
   readonly balancer: Balancer;
+  readonly holdQueue: HoldQueue;
   readonly counters: ListenerCounters;
   now(): number;
+  /** Returns how long a client may wait for a usable endpoint, in ms. */
+  holdMs(): number;
   usesProxyProtocol(): boolean;
 }
 
@@ -57,13 +61,15 @@ export class TcpSession {
   }
 
   #connect(): void {
-    const { transport, balancer, deadlines, counters, now } = this.#context;
+    const { transport, balancer, deadlines, holdQueue, counters, now, holdMs } = this.#context;
     this.#isAdmitted = true;
     this.#dial = new Dial({
       transport,
       balancer,
       deadlines,
+      holdQueue,
       now,
+      holdMs,
       clientAddress: () => this.#client.addresses()?.remoteAddress ?? "",
       onRetry: () => {
         counters.retried += 1;

@@ -22,6 +22,8 @@ import {
 } from "../table/ingress-table.js";
 
 const HIGHEST_PORT = 65_535;
+/** Longer than the hold that a service may set. */
+const MAX_HOLD_MS = 3_600_000;
 const AFFINITIES: Readonly<Record<TrafficRules["affinity"], TrafficSpec_Affinity>> = {
   none: TrafficSpec_Affinity.NONE,
   source: TrafficSpec_Affinity.SOURCE,
@@ -69,6 +71,7 @@ export function parseListener({ entry, local }: PublishedListener): IngressListe
     service,
     ...(stack === "" ? {} : { stack }),
     ...(entry.traffic === undefined ? {} : { traffic: parseTraffic(entry.traffic) }),
+    ...(entry.holdMs === 0 ? {} : { holdMs: parseHold(entry.holdMs) }),
     endpoints: entry.endpoints.map(toEndpoint),
     draining: entry.draining.map(toEndpoint),
   };
@@ -76,7 +79,7 @@ export function parseListener({ entry, local }: PublishedListener): IngressListe
 
 /** The inverse of {@link parseListener}. */
 export function formatListener(listener: IngressListener): PublishedListener {
-  const { protocol, address, port, service, stack = "", traffic, endpoints, draining } = listener;
+  const { protocol, address, port, service, stack = "", traffic, holdMs = 0, endpoints, draining } = listener;
   const entry: IngressEntry = {
     ...IngressEntry.fromPartial({}),
     key: listenerKey(listener),
@@ -85,11 +88,17 @@ export function formatListener(listener: IngressListener): PublishedListener {
     published: port,
     serviceName: service,
     stack,
+    holdMs,
     endpoints: endpoints.map(formatEndpoint),
     draining: draining.map(formatEndpoint),
   };
   if (traffic !== undefined) entry.traffic = formatTraffic(traffic);
   return { entry, local: [...endpoints, ...draining].flatMap(formatRoute) };
+}
+
+function parseHold(holdMs: number): number {
+  check(holdMs > 0 && holdMs <= MAX_HOLD_MS, `${holdMs} ms is not the duration of a hold`);
+  return holdMs;
 }
 
 function parseProtocol(protocol: PortSpec_Protocol): IngressListener["protocol"] {

@@ -57,6 +57,8 @@ export interface IngressListener {
   readonly stack?: string;
   /** Round robin without affinity when undefined. */
   readonly traffic?: TrafficRules;
+  /** How long a TCP client waits when no endpoint accepts its connection, in ms. Refused at once when undefined. */
+  readonly holdMs?: number;
   /** Endpoints that get new connections. */
   readonly endpoints: readonly IngressEndpoint[];
   /** Endpoints that keep their connections but get no new ones. An endpoint in neither list loses its connections. */

@@ -70,6 +70,8 @@ test("UsageMeter adds up the connections of all ports of a service, and reports 
     failed: 0,
     retried: 0,
     ejections: 0,
+    held: 0,
+    heldTotal: 0,
     nodes: [],
     endpoints: [{ id: "t1", address: "192.0.2.1", port: 1, state: "serving", total: 9, active, failed: 0 }],
   });

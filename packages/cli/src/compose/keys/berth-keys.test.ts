@@ -28,7 +28,7 @@ describe("x-berth", () => {
       affinity: source
   api:
     image: a
-    x-berth: { balance: least-connections }
+    x-berth: { balance: least-connections, hold: 2s }
   backup:
     image: a
     x-berth:
@@ -39,6 +39,7 @@ describe("x-berth", () => {
         history: 5
         starting_deadline: 10m
       failover: never
+      hold: off
       volumes: any
 `);
     expect(messages).toEqual([]);
@@ -57,7 +58,7 @@ describe("x-berth", () => {
         atMostOne: true,
         traffic: { proxyProtocol: true, affinity: TrafficSpec_Affinity.SOURCE },
       },
-      { traffic: { proxyProtocol: false, balance: TrafficSpec_Balance.LEAST_CONNECTIONS } },
+      { traffic: { proxyProtocol: false, balance: TrafficSpec_Balance.LEAST_CONNECTIONS, holdMs: 2_000 } },
       {
         cron: {
           schedule: "0 3 * * *",
@@ -67,6 +68,7 @@ describe("x-berth", () => {
           startingDeadlineMs: 600_000,
         },
         failover: { afterMs: 0, never: true },
+        traffic: { holdMs: 0 },
         placement: { volumes: VolumePolicy.ANY },
       },
     ]);

@@ -51,6 +51,10 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
       ensureTraffic(draft).balance = balance;
     },
   ),
+  hold: rule(readHold, (draft, holdMs, cursor) => {
+    draft.origins.set("traffic.hold_ms", cursor);
+    ensureTraffic(draft).holdMs = holdMs;
+  }),
   ship: rule(readFlag, (draft, isShipping) => {
     draft.isShipping = isShipping;
   }),
@@ -75,6 +79,12 @@ function readAtMostOne(cursor: Cursor, draft: ServiceDraft): void {
       "at_most_one and at-most-one are the same key; remove one of them",
     );
   } else setAtMostOne(cursor, draft);
+}
+
+/** Reads `hold: 10s` or `hold: off` as a duration in ms. 0 for `off`. */
+function readHold(cursor: Cursor): number | undefined {
+  const isOff = cursor.node.kind === "scalar" && cursor.node.value === "off";
+  return isOff ? 0 : readDurationMs(cursor);
 }
 
 /** Returns the traffic settings of the draft. Creates them for the first key that needs them. */

@@ -18,10 +18,16 @@ const percent = defineShape(
   },
 );
 
-const durationOrNever = defineShape(duration.schema, (cursor, stage) => {
-  const { node } = cursor;
-  return node.kind === "scalar" && node.value === NEVER ? node : duration(cursor, stage);
-});
+const durationOrNever = durationOr(NEVER);
+const durationOrOff = durationOr("off");
+
+/** Returns the shape of a duration, for which a word can stand. */
+function durationOr(word: string): Shape {
+  return defineShape(duration.schema, (cursor, stage) => {
+    const { node } = cursor;
+    return node.kind === "scalar" && node.value === word ? node : duration(cursor, stage);
+  });
+}
 
 const cronFields = fields({
   schedule: key(text, "Schedule in cron format", "0 3 * * *"),
@@ -103,6 +109,7 @@ export const berthSettings: Shape = fields({
     "How connections are balanced",
     "least-connections",
   ),
+  hold: key(durationOrOff, "How long a new connection waits while no task accepts it, or off", "10s"),
   ship: key(
     flag,
     "Sends the files and directories of bind mounts with a relative source to the nodes, instead of mounting paths of the nodes",

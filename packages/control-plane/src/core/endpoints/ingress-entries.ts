@@ -13,6 +13,7 @@ import {
 import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, isUnhealthy, stateOf } from "../model/task-state.js";
 import { type CurrentTaskFilter, currentTaskFilter } from "../model/template.js";
+import { holdDurationMs } from "./hold-duration.js";
 
 /** The state of the nodes that endpoints depend on. */
 export interface EndpointContext {
@@ -45,6 +46,7 @@ export function ingressEntries(
     isCurrent: currentTaskFilter(snapshot.service),
     nodes,
     isSuspect,
+    holdMs: holdDurationMs(snapshot),
   };
   return ports.map((port) => createEntry(port, tasks, context));
 }
@@ -58,6 +60,7 @@ export function ingressKey(port: PortSpec): string {
 interface ServiceContext extends EndpointContext {
   readonly snapshot: ServiceSnapshot;
   readonly isCurrent: CurrentTaskFilter;
+  readonly holdMs: number;
 }
 
 function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceContext): IngressEntry {
@@ -82,6 +85,7 @@ function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceCon
     protocol: port.protocol,
     hostIp: port.hostIp,
     published: port.published,
+    holdMs: isUdp ? 0 : context.holdMs,
     endpoints: trusted.length > 0 ? trusted : ready,
     ...(traffic && { traffic }),
     draining: isUdp ? stopping : [...stopping, ...unhealthy, ...(trusted.length > 0 ? suspect : [])],
