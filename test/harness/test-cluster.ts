@@ -16,7 +16,11 @@ import { createRpcClient, type RpcClient, type RpcIdentity } from "@berth/proto/
 import { pino } from "pino";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
 import type { LeaderSettings } from "../../packages/control-plane/src/server/leader-options.js";
-import { startServer, systemPlatform } from "../../packages/control-plane/src/server/server.js";
+import {
+  type ServerOptions,
+  startServer,
+  systemPlatform,
+} from "../../packages/control-plane/src/server/server.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";
@@ -36,6 +40,8 @@ export interface TestServer {
   /** Path of the server's unix socket. */
   readonly socket: string;
   readonly httpAddress: string;
+  /** URL of its page. Empty when it has none. */
+  readonly webUrl: string;
   /** API client that is root on the socket. */
   readonly calls: RpcClient<typeof ControlServiceService>;
   /** Stops the server like SIGTERM: a leader resigns first. */
@@ -93,7 +99,8 @@ export class TestCluster {
   /** Starts a server in this process, with its own etcd connection. */
   async startServer(
     wrap: (store: Store) => Store = (store) => store,
-    settings: Pick<LeaderSettings, "autoRebalanceMs" | "floodLimit" | "schema"> = {},
+    settings: Pick<LeaderSettings, "autoRebalanceMs" | "floodLimit" | "schema"> &
+      Partial<Pick<ServerOptions, "web" | "runtime">> = {},
   ): Promise<TestServer> {
     const etcd = new EtcdStore({ endpoints: [this.#endpoint], callTimeoutMs: 1_500 });
     const identities = await this.identities;
@@ -103,10 +110,10 @@ export class TestCluster {
     const logger = pino({ level: process.env.BERTH_TEST_LOG ?? "silent" });
     const running = await startServer(
       {
+        runtime: systemRuntime,
         ...settings,
         store: wrap(etcd),
         identity,
-        runtime: systemRuntime,
         logger,
         socket,
         listen: "127.0.0.1:0",
@@ -128,8 +135,8 @@ export class TestCluster {
       etcd.close();
     };
     this.#cleanUps.push(stop);
-    const { address, httpAddress } = running;
-    const server: TestServer = { address, socket, httpAddress, calls: client.calls, stop };
+    const { address, httpAddress, webUrl = "" } = running;
+    const server: TestServer = { address, socket, httpAddress, webUrl, calls: client.calls, stop };
     this.servers.push(server);
     this.#running.add(server);
     return server;

@@ -10,6 +10,7 @@ describe("parseArguments", () => {
       config: {
         listen: "[::1]:3",
         http: "127.0.0.1:2",
+        web: "[::1]:7406",
         advertise: undefined,
         dataDir: "/var/lib/berth/server",
         socket: "/run/berth/server.sock",
@@ -29,6 +30,15 @@ describe("parseArguments", () => {
     const flags = ["--listen", "--http", "--advertise", "--log-level", "--etcd"];
     const parse = (): unknown => parseArguments([...argv, "--log-level", "loud"], {});
     for (const flag of flags) expect(parse).toThrow(flag);
+  });
+
+  it.each([
+    [["--listen", "10.0.0.1:7400"], "10.0.0.1:7406"],
+    [["--listen", "10.0.0.1:0"], "10.0.0.1:0"],
+    [["--web", "0.0.0.0:443"], "0.0.0.0:443"],
+    [["--web", "off"], undefined],
+  ])("serves the page with %j at %s", (argv, web) => {
+    expect(parseArguments(argv, {})).toMatchObject({ config: { web } });
   });
 
   it("parses --auto-rebalance as a duration", () => {

@@ -12,6 +12,8 @@ export interface ServerConfig {
   readonly listen: string;
   /** "host:port" for /healthz and /metrics. */
   readonly http: string;
+  /** "host:port" of the page. Undefined when the server has none. */
+  readonly web: string | undefined;
   /** "host:port" at which agents and other servers reach this server. @default the listen address */
   readonly advertise: string | undefined;
   readonly dataDir: string;
@@ -68,6 +70,10 @@ ports 7403 and 7404 with mutual TLS.
 `;
 export const DEFAULT_DATA_DIR = "/var/lib/berth/server";
 
+/** Default port of the page. */
+const WEB_PORT = 7406;
+const NO_WEB = "off";
+
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
 const BYTES_PER_MIB = 1024 ** 2;
 const BYTES_PER_GIB = 1024 ** 3;
@@ -107,6 +113,7 @@ export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.Pro
 interface RawOptions {
   readonly listen: string;
   readonly http: string;
+  readonly web?: string;
   readonly advertise?: string;
   readonly dataDir: string;
   readonly socket: string;
@@ -143,6 +150,11 @@ const OPTIONS: readonly OptionDefinition[] = [
       "Listen address for /healthz, and for /metrics from this host or over HTTPS with a certificate",
     variable: "BERTH_HTTP",
     defaultValue: "127.0.0.1:7401",
+  },
+  {
+    flags: "--web <host:port>",
+    description: `Listen address of the page and the HTTP API, or "off" (default: port ${WEB_PORT} at the host of --listen)`,
+    variable: "BERTH_WEB",
   },
   {
     flags: "--advertise <host:port>",
@@ -247,6 +259,7 @@ function validate(raw: RawOptions): ServerConfig {
   const config: ServerConfig = {
     listen,
     http,
+    web: parseWeb(raw),
     advertise,
     dataDir,
     socket,
@@ -265,7 +278,15 @@ function validate(raw: RawOptions): ServerConfig {
 
 // The functions below add a message to `problems` for each invalid setting. Their result is used only without problems.
 
-function checkAddresses({ listen, http, advertise }: RawOptions, problems: string[]): void {
+/** Returns the address of the page. Without a fixed port for other programs, the page has none either. */
+function parseWeb({ web, listen }: RawOptions): string | undefined {
+  if (web === NO_WEB) return undefined;
+  const port = listen.endsWith(":0") ? 0 : WEB_PORT;
+  return web ?? `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`;
+}
+
+function checkAddresses({ listen, http, web, advertise }: RawOptions, problems: string[]): void {
+  if (web !== undefined && web !== NO_WEB) checkAddress("--web", web, { minPort: 0 }, problems);
   checkAddress("--listen", listen, { minPort: 0 }, problems);
   checkAddress("--http", http, { minPort: 0 }, problems);
   if (advertise !== undefined) checkAddress("--advertise", advertise, { minPort: 1 }, problems);

@@ -38,7 +38,7 @@ export const DEFAULT_HOST_FILES: HostFiles = {
 };
 
 /** Ports of servers, of their etcd, of WireGuard, and of VXLAN, with default settings. */
-const BERTH_PORTS = [7400, 7401, 7403, 7404, 7405, 4789];
+const BERTH_PORTS = [7400, 7401, 7403, 7404, 7405, 7406, 4789];
 
 /** A part of a spec that a rule denies. */
 export interface RuleViolation extends Violation {

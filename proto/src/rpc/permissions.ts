@@ -95,6 +95,8 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/RemoveJoinToken": ADMIN,
   "/berth.v1.ControlService/InviteUser": ADMIN,
   "/berth.v1.ControlService/GetCaller": READ,
+  "/berth.v1.ControlService/CreateLogin": READ,
+  "/berth.v1.ControlService/RedeemLogin": SERVER,
   "/berth.v1.ControlService/ListUsers": ADMIN,
   "/berth.v1.ControlService/RemoveUser": ADMIN,
   "/berth.v1.ControlService/ListAuthorities": READ,

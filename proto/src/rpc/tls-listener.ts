@@ -145,6 +145,12 @@ export function serverTlsOptions(material: TlsMaterial): TlsOptions {
   return { requestCert, rejectUnauthorized, handshakeTimeout, ...contextOptions(material) };
 }
 
+/** Returns the options of a TLS server for browsers, which have no certificate. */
+export function pageTlsOptions(material: TlsMaterial): SecureContextOptions {
+  const { minVersion, secureOptions, cert, key } = contextOptions(material);
+  return { minVersion, secureOptions, cert, key };
+}
+
 /** Returns the options for new connections. Node.js drops options that a new context does not repeat. */
 function contextOptions(material: TlsMaterial, fingerprint?: string): SecureContextOptions {
   const { authorities, leaf } = material;

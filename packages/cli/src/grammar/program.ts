@@ -16,6 +16,7 @@ import { addServerCommands } from "./server-commands.js";
 import { addServiceCommands } from "./service-commands.js";
 import { addStackCommands } from "./stack-commands.js";
 import { addTokenCommands } from "./token-commands.js";
+import { addUiCommands } from "./ui-commands.js";
 import { addUserCommands } from "./user-commands.js";
 import { addVolumeCommands } from "./volume-commands.js";
 
@@ -79,6 +80,7 @@ export function createProgram(cli: Cli): Command {
   addBackupCommands(program, cli);
   addContainerCommands(program, cli);
   addClusterCommands(program, cli);
+  addUiCommands(program, cli);
   addClientCommands(program, cli);
   for (const [name, { description }] of Object.entries(SUBPROGRAMS)) {
     if (name !== "server") program.command(name).description(description);

@@ -1,4 +1,5 @@
 import type { IngressEntry, RegistryLoginChecked, VolumeReply } from "@berth/proto";
+import type { LoginCodes } from "@berth/proto/login-codes";
 import type { NetworkPool } from "../core/allocator/address-pool.js";
 import type { FileSealer } from "../core/files/apply-file.js";
 import type { ServerRegistration } from "../core/membership/server-records.js";
@@ -45,6 +46,8 @@ export interface ApiContext {
   readonly imageUploads: ImageUploadRelay;
   readonly events: EventLog;
   readonly audit: AuditLog;
+  /** The codes with which browsers log in. */
+  readonly loginCodes: LoginCodes;
   readonly clusterWatch: ClusterWatch;
   readonly missedEvents: MissedEvents;
   readonly trafficWatch: TrafficWatch;

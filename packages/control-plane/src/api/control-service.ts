@@ -16,6 +16,7 @@ import { getClusterKey, rotateClusterKey } from "./identities/cluster-key.js";
 import { rotateEtcdAuthority } from "./identities/etcd-authorities.js";
 import { join } from "./identities/join.js";
 import { createJoinToken, listJoinTokens, removeJoinToken } from "./identities/join-tokens.js";
+import { createLogin, redeemLogin } from "./identities/logins.js";
 import { redactEnvironments } from "./identities/redact-environment.js";
 import { renewCertificate } from "./identities/renew-certificate.js";
 import { getCaller, inviteUser, listUsers, removeUser } from "./identities/users.js";
@@ -99,6 +100,8 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     listJoinTokens: async () => listJoinTokens(context),
     removeJoinToken: (request, { signal }) => removeJoinToken(request, context, signal),
     inviteUser: (request, { signal }) => inviteUser(request, context, signal),
+    createLogin: async (request, { caller }) => createLogin(request, context, caller),
+    redeemLogin: async (request) => redeemLogin(request, context),
     getCaller: async (_request, { caller }) => getCaller(context, caller),
     listUsers: async () => listUsers(context),
     removeUser: (request, { signal }) => removeUser(request, context, signal),

@@ -1,4 +1,5 @@
 import { NodeState, type RegistryLoginChecked, type VolumeReply } from "@berth/proto";
+import { LoginCodes } from "@berth/proto/login-codes";
 import type { CallContext } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { AuditLog } from "../api/audit/audit-log.js";
@@ -214,6 +215,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     ingress: tables.ingress,
     trafficCollector,
     events,
+    loginCodes: new LoginCodes(),
     clusterWatch,
     missedEvents: new MissedEvents({ events, replay }),
     trafficWatch: new TrafficWatch({ ...context, trafficCollector }),

@@ -1,8 +1,14 @@
 import { hostname } from "node:os";
-import { DispatcherServiceService, isBerthError, PeerServiceService } from "@berth/proto";
+import {
+  type ControlServiceService,
+  DispatcherServiceService,
+  isBerthError,
+  PeerServiceService,
+} from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
 import {
   grpcTransport,
+  type RpcHandlers,
   type RpcIdentity,
   type RpcServer,
   type RpcTransport,
@@ -36,6 +42,7 @@ import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { RefusalReporter } from "./refusal-reporter.js";
 import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
+import { type ServedPage, servePage } from "./serve-page.js";
 import { openServerCertificate } from "./server-certificate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 
@@ -63,6 +70,8 @@ export interface ServerOptions extends LeaderSettings {
   readonly listen: string;
   /** "host:port" for /healthz and /metrics. */
   readonly http: string;
+  /** "host:port" of the page. Undefined for none. */
+  readonly web?: string | undefined;
   /** "host:port" where other servers and agents reach this server; the listen address when undefined. */
   readonly advertise: string | undefined;
   /** Path of the unix socket for the administrator of this host. Undefined for none. */
@@ -94,6 +103,8 @@ export function systemPlatform(identity: RpcIdentity): ServerPlatform {
 export interface RunningServer {
   readonly address: string;
   readonly httpAddress: string;
+  /** Undefined when the server has no page. */
+  readonly webUrl: string | undefined;
   /**
    * Resolves when the server has stopped: its signal has aborted and it has resigned. Rejects with BERTH_SERVER_REMOVED
    * when it has stopped because it was removed from the cluster, and with BERTH_SCHEMA_UNSUPPORTED when a newer
@@ -138,6 +149,8 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const address = options.advertise ?? listeners.address;
   role.setOwnAddress(address);
   registry.setOwnAddress(address);
+  const page = await openPage(options, listeners.control, address);
+  if (page !== undefined) registry.setWebUrl(page.url);
 
   const candidate = runCandidate(
     {
@@ -175,9 +188,11 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const stop = async (): Promise<void> => {
     await candidate.catch(async (error: unknown) => {
       tracking.abort();
+      page?.close();
       await listeners.close();
       throw error;
     });
+    page?.close();
     const isAlone = registry.addresses().length === 1;
     if (!isAlone) await forwardRemainingCalls(role, clock, tracking.signal);
     await listeners.close();
@@ -187,8 +202,8 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     if (await removal) throw serverRemoved();
   };
   const { address: listen, httpAddress } = listeners;
-  logger.info({ listen, http: httpAddress, advertise: address }, "server started");
-  return { address, httpAddress, stopped: stop() };
+  logger.info({ listen, http: httpAddress, advertise: address, web: page?.url }, "server started");
+  return { address, httpAddress, webUrl: page?.url, stopped: stop() };
 }
 
 /** Returns undefined when the platform cannot probe other servers. */
@@ -221,6 +236,8 @@ interface Listeners {
   /** Address of the gRPC listener. */
   readonly address: string;
   readonly httpAddress: string;
+  /** The Control service of this server. */
+  readonly control: RpcHandlers<typeof ControlServiceService>;
   /** Closes all listeners, after a grace period for responses in flight. */
   close(): Promise<void>;
 }
@@ -272,6 +289,7 @@ async function startListeners(
     return {
       address: rpc.address,
       httpAddress: httpListener.address,
+      control: router.handlers,
       close: async () => {
         await closeAll(CLOSE_GRACE_MS);
         httpListener.close();
@@ -283,6 +301,16 @@ async function startListeners(
     router.close();
     throw error;
   }
+}
+
+/** Opens the page. A server without an identity, as in simulations, has none. */
+async function openPage(
+  { web, identity, logger }: ServerOptions,
+  handlers: Listeners["control"],
+  advertise: string,
+): Promise<ServedPage | undefined> {
+  if (web === undefined || identity === undefined) return undefined;
+  return servePage({ web, advertise, identity, handlers, logger });
 }
 
 function createHttpRoutes({

@@ -19594,6 +19594,26 @@ export const ControlServiceService = {
     responseSerialize: (value: ListUsersResponse): Buffer => Buffer.from(ListUsersResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListUsersResponse => ListUsersResponse.decode(value),
   },
+  /** Creates a one-time code with which a browser logs in as the caller. */
+  createLogin: {
+    path: "/berth.v1.ControlService/CreateLogin" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateLoginRequest): Buffer => Buffer.from(CreateLoginRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateLoginRequest => CreateLoginRequest.decode(value),
+    responseSerialize: (value: CreateLoginResponse): Buffer => Buffer.from(CreateLoginResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateLoginResponse => CreateLoginResponse.decode(value),
+  },
+  /** Uses up a login code, and returns the user. Servers call it for browsers. */
+  redeemLogin: {
+    path: "/berth.v1.ControlService/RedeemLogin" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RedeemLoginRequest): Buffer => Buffer.from(RedeemLoginRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RedeemLoginRequest => RedeemLoginRequest.decode(value),
+    responseSerialize: (value: RedeemLoginResponse): Buffer => Buffer.from(RedeemLoginResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RedeemLoginResponse => RedeemLoginResponse.decode(value),
+  },
   /** Removes a user. The certificates of the user are worthless at once. */
   removeUser: {
     path: "/berth.v1.ControlService/RemoveUser" as const,
@@ -19989,6 +20009,10 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   /** Returns the calling user. */
   getCaller: handleUnaryCall<GetCallerRequest, GetCallerResponse>;
   listUsers: handleUnaryCall<ListUsersRequest, ListUsersResponse>;
+  /** Creates a one-time code with which a browser logs in as the caller. */
+  createLogin: handleUnaryCall<CreateLoginRequest, CreateLoginResponse>;
+  /** Uses up a login code, and returns the user. Servers call it for browsers. */
+  redeemLogin: handleUnaryCall<RedeemLoginRequest, RedeemLoginResponse>;
   /** Removes a user. The certificates of the user are worthless at once. */
   removeUser: handleUnaryCall<RemoveUserRequest, RemoveUserResponse>;
   listAuthorities: handleUnaryCall<ListAuthoritiesRequest, ListAuthoritiesResponse>;

@@ -9,6 +9,7 @@ import {
   AuditRecord_Kind as Kind,
 } from "@berth/proto";
 import { joinTokenId, parseJoinToken } from "@berth/proto/identity";
+import { claimedUser } from "@berth/proto/login-codes";
 import type { RequestOf } from "@berth/proto/rpc";
 import { nodeName, nodeNameById } from "../../core/model/node-name.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -37,6 +38,9 @@ type AuditRules = { readonly [Name in keyof Control]: AuditRule<RequestOf<Contro
 
 /** The longest reference of an image. */
 const MAX_IMAGE_LENGTH = 512;
+
+/** The longest address of a browser: an IPv6 address with a port. */
+const MAX_CLIENT_LENGTH = 64;
 
 const UNRECORDED = { kind: "unrecorded" } as const;
 
@@ -233,6 +237,19 @@ export const AUDIT_RULES: AuditRules = {
     subjects: ({ name }) => [{ kind: "user", id: "", name }],
   },
   getCaller: UNRECORDED,
+  createLogin: {
+    kind: "recorded",
+    recordKind: Kind.ACCESS,
+    subjects: () => [],
+    summary: ({ readOnly }) => `created a login code for a browser${readOnly ? ", read-only" : ""}`,
+  },
+  // The record of a failed login has the user that the code claims to belong to.
+  redeemLogin: {
+    kind: "recorded",
+    recordKind: Kind.ACCESS,
+    subjects: ({ code }) => [{ kind: "user", id: "", name: claimedUser(code) }],
+    summary: ({ client }) => `logged in with a browser at ${client.slice(0, MAX_CLIENT_LENGTH)}`,
+  },
   listUsers: UNRECORDED,
   removeUser: {
     kind: "recorded",

@@ -120,6 +120,8 @@ const STACK_RULES: StackRules = {
   removeJoinToken: undefined,
   inviteUser: undefined,
   getCaller: undefined,
+  createLogin: undefined,
+  redeemLogin: undefined,
   listUsers: undefined,
   removeUser: undefined,
   listAuthorities: undefined,

@@ -1,0 +1,64 @@
+import { isIP } from "node:net";
+import { hostname } from "node:os";
+import type { ControlServiceService } from "@berth/proto";
+import type { RpcHandlers } from "@berth/proto/rpc";
+import { listenWeb, pageDirectory, StaticFiles, WebGateway } from "@berth/proto/web";
+import type { Logger } from "pino";
+import { hostOfAddress } from "../core/membership/server-records.js";
+import type { ServerIdentity } from "../identity/server-identity.js";
+import { webBackend } from "./web-backend.js";
+
+/** Name of the session's cookie. Browsers accept this prefix only over HTTPS, and send the cookie to this host only. */
+const COOKIE = "__Host-berth-session";
+
+export interface ServePageOptions {
+  /** "host:port"; port 0 picks a free one. */
+  readonly web: string;
+  /** "host:port" at which other hosts reach the server. Its host is part of the page's URL. */
+  readonly advertise: string;
+  readonly identity: Pick<ServerIdentity, "rpc" | "serverId">;
+  readonly handlers: RpcHandlers<typeof ControlServiceService>;
+  readonly logger: Logger;
+}
+
+/** The page of a server. */
+export interface ServedPage {
+  readonly url: string;
+  close(): void;
+}
+
+/**
+ * Serves the page and the HTTP API. Returns undefined when this is not possible: the cluster works without the page, so
+ * the server runs without it.
+ */
+export async function servePage(options: ServePageOptions): Promise<ServedPage | undefined> {
+  const { web, advertise, identity, handlers, logger } = options;
+  const advertisedHost = hostOfAddress(advertise);
+  const gateway = new WebGateway({
+    backend: webBackend({ handlers, serverId: identity.serverId }),
+    files: await StaticFiles.read(pageDirectory()),
+    checks: {
+      scheme: "https",
+      hostNames: new Set([hostname(), advertisedHost].map((name) => name.toLowerCase())),
+    },
+    cookieName: COOKIE,
+    now: () => Date.now(),
+    onInternalError: (path, error) => logger.error({ err: error, path }, "request failed unexpectedly"),
+  });
+  try {
+    const listener = await listenWeb(gateway, { listen: web, identity: identity.rpc, option: "--web" });
+    const port = listener.address.slice(listener.address.lastIndexOf(":") + 1);
+    const host = isIP(advertisedHost) === 6 ? `[${advertisedHost}]` : advertisedHost;
+    return {
+      url: `https://${host}:${port}`,
+      close: () => {
+        gateway.close();
+        listener.close();
+      },
+    };
+  } catch (error) {
+    gateway.close();
+    logger.error({ err: error }, "cannot serve the page; continuing without it");
+    return undefined;
+  }
+}

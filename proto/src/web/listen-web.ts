@@ -1,0 +1,81 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { createSecureServer, type Http2SecureServer } from "node:http2";
+import type { AddressInfo, Server, Socket } from "node:net";
+import { BerthError } from "../errors.js";
+import type { RpcIdentity } from "../rpc/rpc-identity.js";
+import { pageTlsOptions } from "../rpc/tls-listener.js";
+import type { WebGateway } from "./gateway.js";
+
+/** Connections of browsers. A tab has a few with HTTP/1.1, and one with HTTP/2. */
+const MAX_CONNECTIONS = 1_024;
+
+/** Streams have a message or a comment every few seconds. */
+const IDLE_TIMEOUT_MS = 60_000;
+
+/** Time for a request to arrive. Slow clients would hold connections otherwise. */
+const REQUEST_TIMEOUT_MS = 60_000;
+
+export interface WebListener {
+  /** "host:port" with the actual port. */
+  readonly address: string;
+  /** Closes the listener and all connections. */
+  close(): void;
+}
+
+export interface ListenWebOptions {
+  /** "host:port"; port 0 picks a free one. */
+  readonly listen: string;
+  /** The certificate for HTTPS. Undefined for HTTP. */
+  readonly identity?: RpcIdentity | undefined;
+  /** Command-line option that sets the address, for the error message. */
+  readonly option: string;
+}
+
+/** Starts the listener of a gateway. It speaks HTTP/1.1, and with a certificate also HTTP/2. @throws BerthError BERTH_ADDRESS_IN_USE */
+export async function listenWeb(
+  gateway: Pick<WebGateway, "handle" | "upgrade">,
+  { listen, identity, option }: ListenWebOptions,
+): Promise<WebListener> {
+  const secure = identity && createSecureServer({ ...pageTlsOptions(identity.current), allowHTTP1: true });
+  const server: Server = secure ?? createServer({ requestTimeout: REQUEST_TIMEOUT_MS });
+  server.on("request", (request, response) => gateway.handle(request, response));
+  server.on("upgrade", (request, socket, head) => gateway.upgrade(request, socket, head));
+  server.maxConnections = MAX_CONNECTIONS;
+  (server as Http2SecureServer).setTimeout(IDLE_TIMEOUT_MS);
+  const sockets = trackSockets(server, secure === undefined ? "connection" : "secureConnection");
+  const endRenewals = identity?.subscribe(() => secure?.setSecureContext(pageTlsOptions(identity.current)));
+  const colon = listen.lastIndexOf(":");
+  const host = listen.slice(0, colon);
+  server.listen(Number(listen.slice(colon + 1)), host.replace(/^\[|\]$/g, ""));
+  try {
+    await once(server, "listening");
+  } catch (cause) {
+    endRenewals?.();
+    throw new BerthError({
+      code: "BERTH_ADDRESS_IN_USE",
+      message: `cannot listen on ${listen} for the page: the port may be in use, or the address may not belong to this host; choose another address with ${option}`,
+      cause,
+      details: { address: listen },
+    });
+  }
+  return {
+    address: `${host}:${(server.address() as AddressInfo).port}`,
+    close: () => {
+      endRenewals?.();
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+/** Returns the open connections of a server. */
+function trackSockets(server: Server, event: "connection" | "secureConnection"): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server.on(event, (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+  });
+  return sockets;
+}
