@@ -1,12 +1,18 @@
-import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { type Pack, pack } from "tar-stream";
+import type { Writable } from "node:stream";
+import { pack } from "tar-stream";
+import { invalidImage } from "./image-config.js";
+
+/** Files of a tar archive fill whole blocks. */
+const BLOCK_BYTES = 512;
+/** Two blocks of zeros end an archive. */
+const END_BYTES = 2 * BLOCK_BYTES;
 
 /** A file of an archive whose content is read when the archive gets there. */
 export interface ArchivedLayer {
   readonly digest: string;
   readonly sizeBytes: number;
-  readonly open: () => Readable;
+  /** Writes the content. Resolves when the output needs none of its buffers any more. */
+  readonly writeTo: (output: Writable) => Promise<void>;
 }
 
 export interface ImageArchive {
@@ -23,34 +29,54 @@ export interface ImageArchive {
 }
 
 /**
- * Returns an archive that `docker load` reads. Docker looks up each layer by the digests of all layers up to it, and
- * opens the file of a layer only if it does not have that layer. The archive may therefore omit the other layers.
+ * Writes an archive that `docker load` reads. Does not end the output. Docker looks up each layer by the digests of all
+ * layers up to it, and opens the file of a layer only if it does not have that layer. The archive may therefore omit the
+ * other layers.
+ *
+ * The layers are not passed through tar-stream, which would keep their buffers in its queue: a source can use the same
+ * buffers for a whole layer.
  */
-export function createImageArchive(image: ImageArchive): Readable {
-  const archive = pack();
-  writeArchive(archive, image).then(
-    () => archive.finalize(),
-    (error: unknown) => archive.destroy(error instanceof Error ? error : new Error(String(error))),
-  );
-  return archive;
-}
-
-async function writeArchive(
-  archive: Pack,
+export async function writeImageArchive(
+  output: Writable,
   { config, imageId, name, layers, files }: ImageArchive,
 ): Promise<void> {
   const configName = `${hexOf(imageId)}.json`;
-  archive.entry({ name: configName }, Buffer.from(config));
-  for (const { digest, sizeBytes, open } of files) {
-    await new Promise<void>((resolve, reject) => {
-      const entry = archive.entry({ name: layerName(digest), size: sizeBytes }, (error) =>
-        error ? reject(error) : resolve(),
-      );
-      pipeline(open(), entry).catch(reject);
-    });
+  await writeFile(output, configName, Buffer.from(config));
+  for (const { digest, sizeBytes, writeTo } of files) {
+    await writeAll(output, await header(layerName(digest), sizeBytes));
+    await writeTo(output);
+    await writeAll(output, padding(sizeBytes));
   }
   const manifest = [{ Config: configName, RepoTags: [name], Layers: layers.map(layerName) }];
-  archive.entry({ name: "manifest.json" }, Buffer.from(JSON.stringify(manifest)));
+  await writeFile(output, "manifest.json", Buffer.from(JSON.stringify(manifest)));
+  await writeAll(output, Buffer.alloc(END_BYTES));
+}
+
+async function writeFile(output: Writable, name: string, content: Buffer): Promise<void> {
+  await writeAll(
+    output,
+    Buffer.concat([await header(name, content.length), content, padding(content.length)]),
+  );
+}
+
+/** Returns what precedes a file in an archive. */
+async function header(name: string, size: number): Promise<Buffer> {
+  const archive = pack();
+  archive.entry({ name, size });
+  for await (const block of archive) return block;
+  throw invalidImage(`${name} cannot be archived`);
+}
+
+/** Returns what follows a file of this size. */
+function padding(size: number): Buffer {
+  return Buffer.alloc((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
+}
+
+/** Writes bytes. Resolves when the output does not need their buffer any more. */
+export function writeAll(output: Writable, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    output.write(bytes, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 function layerName(digest: string): string {

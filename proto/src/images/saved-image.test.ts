@@ -1,9 +1,9 @@
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 import { describe, expect, test } from "vitest";
-import { createImageArchive } from "./image-archive.js";
+import { writeAll, writeImageArchive } from "./image-archive.js";
 import { parseImageConfig, sha256Digest } from "./image-config.js";
 import { readSavedImage } from "./saved-image.js";
 
@@ -106,17 +106,25 @@ describe("readSavedImage", () => {
   });
 });
 
-test("createImageArchive writes an archive that readSavedImage reads, without the layers that Docker has", async () => {
+test("writeImageArchive writes an archive that readSavedImage reads, without the layers that Docker has", async () => {
   const { layers, config } = await createImage();
   const [, second = Buffer.alloc(0)] = layers;
-  const archive = createImageArchive({
+  const archive = new PassThrough();
+  const written = writeImageArchive(archive, {
     config,
     imageId: sha256Digest(config),
     name: "berth.internal/web:1",
     layers: layers.map(sha256Digest),
-    files: [{ digest: sha256Digest(second), sizeBytes: second.length, open: () => Readable.from([second]) }],
-  });
+    files: [
+      {
+        digest: sha256Digest(second),
+        sizeBytes: second.length,
+        writeTo: (output) => writeAll(output, second),
+      },
+    ],
+  }).then(() => archive.end());
   expect(await readAll(archive)).toEqual({ config, layers: [second], digests: [undefined] });
+  await written;
 });
 
 test("parseImageConfig returns the layers and the platform, and rejects what is no configuration", async () => {

@@ -15,9 +15,10 @@ import {
 import { requireCallVersion } from "./call-version.js";
 import type { Caller } from "./caller.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
+import type { DownloadServer } from "./download-server.js";
 import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
-import { listenTls, type TlsListener } from "./tls-listener.js";
+import { type ConnectionAddresses, listenTls, type TlsListener } from "./tls-listener.js";
 
 /** The method that accepts an expired certificate. */
 const RENEWAL_PATH = "/berth.v1.ControlService/RenewCertificate";
@@ -47,9 +48,20 @@ export class CallGate {
   }
 
   /** Starts to listen, and passes connections to the server. */
-  async listen(server: Server, address: string): Promise<TlsListener> {
-    this.#listener = await listenTls(server, address, this.#security);
+  async listen(
+    server: Server,
+    address: string,
+    downloads?: DownloadServer | undefined,
+  ): Promise<TlsListener> {
+    this.#listener = await listenTls(server, address, this.#security, { downloads });
     return this.#listener;
+  }
+
+  /** Checks that the caller of a connection may call a method. @throws BerthError */
+  authorize(socket: ConnectionAddresses, path: string): void {
+    const connection = this.#listener?.find(socket);
+    if (connection === undefined) throw closedConnection();
+    authorizeCall({ path, peer: connection.authenticate(), forwarded: undefined }, this.#rules);
   }
 
   /** Rejects calls that are not allowed. grpc-js reads a request only after the metadata was passed on. */
@@ -85,12 +97,7 @@ export class CallGate {
 
   #admit(path: string, call: ServerInterceptingCallInterface, metadata: Metadata): Admission {
     const connection = this.#listener?.find(call.getConnectionInfo());
-    if (connection === undefined) {
-      throw new BerthError({
-        code: "BERTH_UNAUTHENTICATED",
-        message: "the connection of this call was closed",
-      });
-    }
+    if (connection === undefined) throw closedConnection();
     const forwarded = forwardingOf(metadata);
     const isRenewal = path === RENEWAL_PATH;
     const peer = isRenewal ? connection.authenticateForRenewal() : connection.authenticate();
@@ -101,6 +108,10 @@ export class CallGate {
     const ended = isRenewal ? undefined : connection.ended;
     return { caller, client, isForwarded: forwarded !== undefined, ended };
   }
+}
+
+function closedConnection(): BerthError {
+  return new BerthError({ code: "BERTH_UNAUTHENTICATED", message: "the connection of this call was closed" });
 }
 
 function forwardingOf(

@@ -1,4 +1,9 @@
-import { createSecureContext, type DetailedPeerCertificate } from "node:tls";
+import {
+  type ConnectionOptions,
+  createSecureContext,
+  type DetailedPeerCertificate,
+  type SecureContext,
+} from "node:tls";
 import { ChannelCredentials, type ChannelOptions, ServerCredentials } from "@grpc/grpc-js";
 import {
   type CertificateFacts,
@@ -50,23 +55,41 @@ export function nodeChannelCredentials(material: TlsMaterial, nodeId: string): C
   return createChannelCredentials(material, (facts) => requireNodeCertificate(facts, nodeId));
 }
 
+/** Returns the options of a TLS connection to the agent of a node. */
+export function nodeTlsOptions(material: TlsMaterial, nodeId: string): ConnectionOptions {
+  const requireAccepted = (facts: CertificateFacts): void => requireNodeCertificate(facts, nodeId);
+  return { servername: SERVER_NAME, ...clientTlsOptions(material, requireAccepted) };
+}
+
 function createChannelCredentials(
   material: TlsMaterial,
   requireAccepted: (facts: CertificateFacts) => void,
 ): ChannelCredentials {
+  const { secureContext, checkServerIdentity } = clientTlsOptions(material, requireAccepted);
+  const credentials = ChannelCredentials.createFromSecureContext(secureContext, { checkServerIdentity });
+  return closeHandshakesWithClient(credentials);
+}
+
+function clientTlsOptions(
+  material: TlsMaterial,
+  requireAccepted: (facts: CertificateFacts) => void,
+): {
+  readonly secureContext: SecureContext;
+  readonly checkServerIdentity: NonNullable<ConnectionOptions["checkServerIdentity"]>;
+} {
   const { authorities, leaf } = material;
   const trust = trustOf(material);
-  const context = createSecureContext({
+  const secureContext = createSecureContext({
     minVersion: TLS_VERSION,
     ca: authorities,
     ...(leaf && { cert: leaf.certificate, key: leaf.key }),
   });
-  const credentials = ChannelCredentials.createFromSecureContext(context, {
+  return {
+    secureContext,
     // Node.js passes the whole chain.
     checkServerIdentity: (_, certificate) =>
       checkServer(certificate as DetailedPeerCertificate, { trust, requireAccepted }),
-  });
-  return closeHandshakesWithClient(credentials);
+  };
 }
 
 /** Returns why a server whose certificate leads to a trusted CA is not accepted: it must have the expected identity. */

@@ -8,6 +8,8 @@ export {
 export { type Caller, describeCaller, LOCAL_USER, requireNode } from "./caller.js";
 export { createRpcClient, type RpcConnection } from "./client.js";
 export { addressOf, type RpcClientOptions } from "./client-connections.js";
+export type { DownloadOptions } from "./download-client.js";
+export type { Download, DownloadService } from "./download-server.js";
 export { forwardService } from "./forward.js";
 export { type JoinClusterOptions, type JoinedCluster, joinCluster, requestJoin } from "./join-cluster.js";
 export { sourceOf } from "./pending-handshakes.js";

@@ -72,7 +72,7 @@ describe("listenTls()", () => {
     const server = new Server();
     const security = { identity, permissions: PERMISSIONS, rolesOf: () => [] };
     const limits = { total: 10, perSource: 2 };
-    const listener = await listenTls(server, "127.0.0.1:0", security, limits);
+    const listener = await listenTls(server, "127.0.0.1:0", security, { limits });
     cleanUps.push(
       () => listener.close(),
       () => server.forceShutdown(),

@@ -15,6 +15,7 @@ import { type Admission, CallGate } from "./call-gate.js";
 import { localVersionInterceptor } from "./call-version.js";
 import { LOCAL_USER } from "./caller.js";
 import { SERVER_OPTIONS } from "./channel-options.js";
+import { DownloadServer, type DownloadService } from "./download-server.js";
 import { setCallWindow, setConnectionWindow } from "./flow-control.js";
 import { limitsOf, OversizedRequest } from "./limits.js";
 import { toStatus } from "./status.js";
@@ -54,6 +55,8 @@ export type RpcListener =
 export interface RpcServerOptions {
   readonly listener: RpcListener;
   readonly services: readonly RpcService[];
+  /** Content for downloads over TCP. */
+  readonly downloads?: DownloadService;
   /** Called with errors that are not BerthErrors, which are bugs. They never end the process. */
   readonly onInternalError?: (path: string, error: unknown) => void;
 }
@@ -77,7 +80,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       requirePermissionEntries(definition, listener.security.permissions);
     }
   }
-  const endpoint = openEndpoint(listener);
+  const endpoint = openEndpoint(listener, options.downloads);
   const { interceptors, admissionOf } = endpoint;
   const server = new Server({ ...SERVER_OPTIONS, interceptors });
   setCallWindow(server);
@@ -234,10 +237,10 @@ interface BoundListener {
   close(): void;
 }
 
-function openEndpoint(listener: RpcListener): Endpoint {
+function openEndpoint(listener: RpcListener, downloads: DownloadService | undefined): Endpoint {
   switch (listener.kind) {
     case "tcp":
-      return tlsEndpoint(listener.address, listener.security);
+      return tlsEndpoint(listener.address, listener.security, downloads);
     case "unix":
       return unixEndpoint(listener.path);
     default:
@@ -245,15 +248,21 @@ function openEndpoint(listener: RpcListener): Endpoint {
   }
 }
 
-function tlsEndpoint(address: string, security: RpcSecurity): Endpoint {
+function tlsEndpoint(address: string, security: RpcSecurity, service: DownloadService | undefined): Endpoint {
   const gate = new CallGate(security);
+  const downloads =
+    service && new DownloadServer(service, (socket) => gate.authorize(socket, service.method));
   return {
     address,
     interceptors: [gate.interceptor],
     admissionOf: ({ metadata }) => gate.admissionOf(metadata),
     listen: async (server) => {
-      const { port, close } = await gate.listen(server, address);
-      return { address: `${address.slice(0, address.lastIndexOf(":"))}:${port}`, close };
+      const listener = await gate.listen(server, address, downloads);
+      const close = (): void => {
+        listener.close();
+        downloads?.close();
+      };
+      return { address: `${address.slice(0, address.lastIndexOf(":"))}:${listener.port}`, close };
     },
   };
 }

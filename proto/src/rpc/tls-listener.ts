@@ -15,10 +15,13 @@ import { authorityServerName } from "../identity/fetch-authority.js";
 import type { RpcSecurity } from "./authorization.js";
 import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
 import { localServerCredentials, TLS_VERSION } from "./credentials.js";
+import { DOWNLOAD_PROTOCOL } from "./download-protocol.js";
+import type { DownloadServer } from "./download-server.js";
 import { PacedQueue } from "./paced-queue.js";
 import { HANDSHAKE_LIMITS, type HandshakeLimits, PendingHandshakes } from "./pending-handshakes.js";
 import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
 
+const GRPC_PROTOCOL = "h2";
 /** A TLS handshake takes milliseconds of CPU time on each side. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
@@ -49,6 +52,12 @@ export interface TlsListener {
   close(): void;
 }
 
+export interface ListenOptions {
+  readonly limits?: HandshakeLimits;
+  /** Gets the connections that negotiate downloads. Undefined to accept gRPC only. */
+  readonly downloads?: Pick<DownloadServer, "accept"> | undefined;
+}
+
 /**
  * Listens for TLS connections and passes them to a gRPC server.
  *
@@ -59,7 +68,7 @@ export async function listenTls(
   server: Server,
   address: string,
   security: RpcSecurity,
-  limits: HandshakeLimits = HANDSHAKE_LIMITS,
+  { limits = HANDSHAKE_LIMITS, downloads }: ListenOptions = {},
 ): Promise<TlsListener> {
   const { identity, revocations } = security;
   const injector = server.createConnectionInjector(localServerCredentials());
@@ -69,6 +78,7 @@ export async function listenTls(
   let contexts = authorityContexts(identity.current);
   const options: TlsOptions = {
     ...LISTENER_OPTIONS,
+    ...(downloads && { ALPNProtocols: [DOWNLOAD_PROTOCOL, GRPC_PROTOCOL] }),
     ...contextOptions(identity.current),
     // Without a context, the connection gets the default one.
     SNICallback: (name, respond) => respond(null, contexts.get(name)),
@@ -83,7 +93,8 @@ export async function listenTls(
     socket.once("close", () => {
       if (connections.get(key) === connection) connections.delete(key);
     });
-    injector.injectConnection(socket);
+    if (downloads !== undefined && socket.alpnProtocol === DOWNLOAD_PROTOCOL) downloads.accept(socket);
+    else injector.injectConnection(socket);
   };
   const accepting = new PacedQueue(CONNECTIONS_MS_PER_TURN, accept);
   const tls = createServer(options, (socket) => {
@@ -135,7 +146,7 @@ const LISTENER_OPTIONS = {
   requestCert: true,
   // Calls without a certificate, or with an invalid one, are rejected one by one, with a reason.
   rejectUnauthorized: false,
-  ALPNProtocols: ["h2"],
+  ALPNProtocols: [GRPC_PROTOCOL],
   handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
 } satisfies TlsOptions;
 
@@ -180,7 +191,8 @@ function keyOf({ localAddress, localPort, remoteAddress, remotePort }: Connectio
   return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
 }
 
-function splitAddress(address: string): { readonly host: string; readonly port: number } {
+/** Splits "host:port". An IPv6 address is in brackets. */
+export function splitAddress(address: string): { readonly host: string; readonly port: number } {
   const colon = address.lastIndexOf(":");
   return {
     host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),

@@ -1,6 +1,7 @@
 import type { RpcSecurity } from "./authorization.js";
 import { createRpcClient, type RpcConnection } from "./client.js";
 import type { TcpClientOptions } from "./client-connections.js";
+import { type DownloadOptions, download } from "./download-client.js";
 import type { RpcIdentity } from "./rpc-identity.js";
 import { type RpcServer, type RpcServerOptions, startRpcServer } from "./server.js";
 import type { RpcDefinition } from "./types.js";
@@ -11,6 +12,8 @@ export interface RpcTransport {
   serve(options: ServeOptions): Promise<RpcServer>;
   /** Returns a client, which connects with the first call. */
   connect<D extends RpcDefinition>(definition: D, options: ConnectOptions): RpcConnection<D>;
+  /** Downloads content, see `download`. */
+  download(name: string, options: DownloadOptions): Promise<boolean>;
 }
 
 export interface ServeOptions extends Omit<RpcServerOptions, "listener"> {
@@ -33,5 +36,6 @@ export function grpcTransport(identity: RpcIdentity): RpcTransport {
         listener: { kind: "tcp", address, security: { ...access, identity } },
       }),
     connect: (definition, options) => createRpcClient(definition, { ...options, identity }),
+    download: (name, options) => download(identity, name, options),
   };
 }

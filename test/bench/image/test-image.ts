@@ -3,9 +3,9 @@ import { createWriteStream } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { createImageArchive, sha256Digest } from "@berth/proto/images";
+import type { Writable } from "node:stream";
+import { finished } from "node:stream/promises";
+import { sha256Digest, writeAll, writeImageArchive } from "@berth/proto/images";
 import { docker } from "../../../deploy/lab/images.js";
 import { runOrThrow } from "../../../deploy/lab/run.js";
 
@@ -72,15 +72,15 @@ export async function loadTestImage(
   const files = layers.map(({ digest, content }) => ({
     digest,
     sizeBytes: content.length,
-    open: () => Readable.from([content]),
+    writeTo: (output: Writable) => writeAll(output, content),
   }));
   const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
   try {
     const path = join(directory, "image.tar");
-    await pipeline(
-      createImageArchive({ config, imageId: id, name, layers: digests, files }),
-      createWriteStream(path),
-    );
+    const archive = createWriteStream(path);
+    await writeImageArchive(archive, { config, imageId: id, name, layers: digests, files });
+    archive.end();
+    await finished(archive);
     await docker(dockerSocket, ["load", "--quiet", "--input", path], signal);
   } finally {
     await rm(directory, { recursive: true, force: true });

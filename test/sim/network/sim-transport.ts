@@ -41,6 +41,8 @@ export function simTransport(options: SimTransportOptions): RpcTransport {
   return {
     serve: async (server) => serve(options, server),
     connect: (definition, client) => connect(options, definition, client),
+    // Nodes of the simulation have no images.
+    download: async () => false,
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import type { EngineCall } from "./engine.js";
 
 /** An image of the daemon. */
@@ -29,8 +29,8 @@ export interface ImageEngine {
   inspectImage(image: string, options: EngineCall): Promise<LocalImage | undefined>;
   /** Returns the image as a tar archive. The archive has all layers. */
   saveImage(image: string, options: EngineCall): Promise<Readable>;
-  /** Loads an archive. The archive may lack layers that Docker already has. */
-  loadImage(archive: Readable, options: EngineCall): Promise<void>;
+  /** Loads the archive that `write` writes. The archive may lack layers that Docker already has. */
+  loadImage(write: (output: Writable) => Promise<void>, options: EngineCall): Promise<void>;
   /** Tags an image with another name. */
   tagImage(imageId: string, name: string, options: EngineCall): Promise<void>;
   /** Removes one name of an image, and the image with its last name. Rejects with `conflict` while a container uses it. */

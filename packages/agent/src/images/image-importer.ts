@@ -1,5 +1,6 @@
+import type { Writable } from "node:stream";
 import { BerthError } from "@berth/proto";
-import { createImageArchive, invalidImage, parseImageConfig, sha256Digest } from "@berth/proto/images";
+import { invalidImage, parseImageConfig, sha256Digest, writeImageArchive } from "@berth/proto/images";
 import type { EngineCall } from "../engine/engine.js";
 import type { ImageEngine } from "../engine/image-engine.js";
 import type { LayerStore } from "./layer-store.js";
@@ -51,9 +52,10 @@ export async function importImage(
         message: `image ${imageId}: layer ${digest} is missing`,
       });
     }
-    files.push({ digest, sizeBytes, open: () => store.read(digest) });
+    files.push({ digest, sizeBytes, writeTo: (output: Writable) => store.writeTo(output, digest) });
   }
-  await engine.loadImage(createImageArchive({ imageId, config, name, layers, files }), call);
+  const archive = { imageId, config, name, layers, files };
+  await engine.loadImage((output) => writeImageArchive(output, archive), call);
   const loaded = await engine.inspectImage(name, call);
   if (loaded === undefined || !isSameImage(loaded, { imageId, layers })) {
     throw invalidImage(`Docker loaded ${loaded?.id ?? "nothing"} as ${name} instead of ${imageId}`);

@@ -1,6 +1,6 @@
 import { BerthError, ImageServiceService, type ImageSource } from "@berth/proto";
 import { invalidImage, MAX_CONFIG_BYTES, parseImageConfig, sha256Digest } from "@berth/proto/images";
-import type { RpcConnection, RpcTransport } from "@berth/proto/rpc";
+import type { DownloadOptions, RpcConnection, RpcTransport } from "@berth/proto/rpc";
 import type { LayerStore } from "./layer-store.js";
 import type { UploadedPart } from "./upload-progress.js";
 
@@ -17,10 +17,10 @@ export interface DescribedImage {
 
 /** Connections to the agents of other nodes during one transfer. */
 export class ImagePeers {
-  readonly #transport: Pick<RpcTransport, "connect">;
+  readonly #transport: Pick<RpcTransport, "connect" | "download">;
   readonly #open = new Map<string, RpcConnection<typeof ImageServiceService>>();
 
-  constructor(transport: Pick<RpcTransport, "connect">) {
+  constructor(transport: Pick<RpcTransport, "connect" | "download">) {
     this.#transport = transport;
   }
 
@@ -78,15 +78,13 @@ export class ImagePeers {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(silent(source)), SILENCE_TIMEOUT_MS);
     try {
-      const request = { digest, offset: writer.offset };
-      const chunks = this.#callsTo(source).readLayer(request, {
-        signal: AbortSignal.any([signal, silence.signal]),
-      });
-      for await (const { data } of chunks) {
+      const write = (bytes: Uint8Array): Promise<void> | undefined => {
         timer.refresh();
-        await writer.write(data);
-        onBytes(data.length);
-      }
+        onBytes(bytes.length);
+        return writer.write(bytes);
+      };
+      const inner = AbortSignal.any([signal, silence.signal]);
+      await this.#readLayer(source, { digest, offset: writer.offset }, { write, signal: inner });
     } catch (error) {
       await writer.suspend();
       throw error;
@@ -94,6 +92,18 @@ export class ImagePeers {
       clearTimeout(timer);
     }
     await writer.finish();
+  }
+
+  async #readLayer(
+    source: ImageSource,
+    request: { readonly digest: string; readonly offset: number },
+    { write, signal }: Pick<DownloadOptions, "write" | "signal">,
+  ): Promise<void> {
+    const { address, nodeId } = source;
+    const { digest, offset } = request;
+    if (await this.#transport.download(digest, { address, nodeId, offset, write, signal })) return;
+    // An agent of the release before.
+    for await (const { data } of this.#callsTo(source).readLayer(request, { signal })) await write(data);
   }
 
   #callsTo({ address, nodeId }: ImageSource): RpcConnection<typeof ImageServiceService>["calls"] {

@@ -1,12 +1,12 @@
 import {
   assertNever,
   BerthError,
-  type ImageServiceService,
+  ImageServiceService,
   managedImageId,
   type WatchUploadResponse,
 } from "@berth/proto";
 import { isSha256Digest } from "@berth/proto/images";
-import type { RpcHandlers } from "@berth/proto/rpc";
+import type { DownloadService, RpcHandlers } from "@berth/proto/rpc";
 import { isLocalImage } from "../core/images/local-image.js";
 import type { ImageEngine, LocalImage } from "../engine/image-engine.js";
 import type { ImageExporter } from "./image-exporter.js";
@@ -27,45 +27,91 @@ export interface ImageServiceOptions {
 }
 
 /**
- * Returns the handlers with which an agent serves images and archives of shipped mounts to the agents of other nodes. Images
- * that a registry has are not described, since a login may protect them. Layers and archives are served to nodes that know
- * the digests.
+ * Serves images and archives of shipped mounts to the agents of other nodes. Images that a registry has are not described,
+ * since a login may protect them. Layers and archives are served to nodes that know the digests.
  */
-export function imageServiceHandlers(options: ImageServiceOptions): RpcHandlers<typeof ImageServiceService> {
-  const { engine, store, shipped, exporter } = options;
-  let reads = 0;
-  return {
-    async describeImage({ imageId }, { signal }) {
-      requireDigest(imageId);
-      const image = await engine.inspectImage(imageId, { signal });
-      if (image === undefined || !isShared(image)) throw missing(`image ${imageId}`);
-      const { config, layers } = await exporter.export(imageId, signal);
-      return { config, layerSizes: layers.map(({ sizeBytes }) => sizeBytes) };
-    },
-    async *readLayer({ digest, offset }, { signal }) {
-      requireDigest(digest);
-      if (reads >= MAX_CONCURRENT_READS) throw tooManyReads();
-      reads += 1;
-      try {
-        const shippedBytes = await shipped.sizeOf(digest);
-        const sizeBytes =
-          shippedBytes ?? (await store.sizeOf(digest)) ?? (await exportLayer(digest, options, signal));
-        if (!Number.isSafeInteger(offset) || offset < 0 || offset > sizeBytes)
-          throw invalidOffset(digest, offset);
-        if (offset === sizeBytes) return;
-        const holder = shippedBytes === undefined ? store : shipped;
-        for await (const data of holder.readChunks(digest, offset)) yield { data };
-      } finally {
-        reads -= 1;
-      }
-    },
-    async *watchUpload({ imageId }, { signal }) {
-      requireDigest(imageId);
-      const upload = options.uploadOf(imageId);
-      if (upload === undefined) throw missing(`an upload of image ${imageId}`);
-      for await (const part of upload.parts(signal)) yield { part: asMessage(part) };
-    },
-  };
+export class ImageServer {
+  readonly #options: ImageServiceOptions;
+  #reads = 0;
+
+  constructor(options: ImageServiceOptions) {
+    this.#options = options;
+  }
+
+  /** The gRPC methods. Agents of this release download layers instead of calling `readLayer`. */
+  get handlers(): RpcHandlers<typeof ImageServiceService> {
+    const { engine, exporter, uploadOf } = this.#options;
+    const findLayer = (digest: string, signal: AbortSignal) => this.#findLayer(digest, signal);
+    const startRead = () => this.#startRead();
+    return {
+      async describeImage({ imageId }, { signal }) {
+        requireDigest(imageId);
+        const image = await engine.inspectImage(imageId, { signal });
+        if (image === undefined || !isShared(image)) throw missing(`image ${imageId}`);
+        const { config, layers } = await exporter.export(imageId, signal);
+        return { config, layerSizes: layers.map(({ sizeBytes }) => sizeBytes) };
+      },
+      async *readLayer({ digest, offset }, { signal }) {
+        const endRead = startRead();
+        try {
+          const { sizeBytes, holder } = await findLayer(digest, signal);
+          if (!Number.isSafeInteger(offset) || offset < 0 || offset > sizeBytes)
+            throw invalidOffset(digest, offset);
+          if (offset === sizeBytes) return;
+          for await (const data of holder.readChunks(digest, offset)) yield { data };
+        } finally {
+          endRead();
+        }
+      },
+      async *watchUpload({ imageId }, { signal }) {
+        requireDigest(imageId);
+        const upload = uploadOf(imageId);
+        if (upload === undefined) throw missing(`an upload of image ${imageId}`);
+        for await (const part of upload.parts(signal)) yield { part: asMessage(part) };
+      },
+    };
+  }
+
+  /** The layers and archives, by digest. */
+  get downloads(): DownloadService {
+    return {
+      method: ImageServiceService.readLayer.path,
+      serve: async (digest, send, signal) => {
+        const endRead = this.#startRead();
+        try {
+          const { sizeBytes, holder } = await this.#findLayer(digest, signal);
+          await send({
+            sizeBytes,
+            writeTo: (output, offset) => holder.writeTo(output, digest, offset),
+          });
+        } finally {
+          endRead();
+        }
+      },
+    };
+  }
+
+  /** Counts a read until the returned function is called. @throws BerthError BERTH_LIMIT_EXCEEDED */
+  #startRead(): () => void {
+    if (this.#reads >= MAX_CONCURRENT_READS) throw tooManyReads();
+    this.#reads += 1;
+    return () => {
+      this.#reads -= 1;
+    };
+  }
+
+  /** Finds a layer or an archive. Exports an image with the layer from Docker if it is not in the store. */
+  async #findLayer(
+    digest: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly sizeBytes: number; readonly holder: LayerStore }> {
+    requireDigest(digest);
+    const { store, shipped } = this.#options;
+    const shippedBytes = await shipped.sizeOf(digest);
+    if (shippedBytes !== undefined) return { sizeBytes: shippedBytes, holder: shipped };
+    const sizeBytes = (await store.sizeOf(digest)) ?? (await exportLayer(digest, this.#options, signal));
+    return { sizeBytes, holder: store };
+  }
 }
 
 function asMessage(part: UploadedPart): NonNullable<WatchUploadResponse["part"]> {

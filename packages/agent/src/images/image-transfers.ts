@@ -17,7 +17,7 @@ export interface ImageTransfersOptions {
   readonly engine: ImageEngine;
   readonly store: LayerStore;
   readonly exporter: ImageExporter;
-  readonly transport: Pick<RpcTransport, "connect">;
+  readonly transport: Pick<RpcTransport, "connect" | "download">;
   /** The platform of this host, such as "linux/amd64". */
   readonly platform: () => string;
   readonly log: Logger;

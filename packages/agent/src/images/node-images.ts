@@ -18,7 +18,7 @@ import type { ManagedImages } from "../tasks/image-cache.js";
 import { ImageExporter } from "./image-exporter.js";
 import { ImageInventoryResponder } from "./image-inventory.js";
 import { ImagePeers } from "./image-peers.js";
-import { imageServiceHandlers } from "./image-service.js";
+import { ImageServer } from "./image-service.js";
 import { ImageTransfers, type TransferCall, type WantedImage } from "./image-transfers.js";
 import { fetchLayers } from "./layer-fetcher.js";
 import type { LayerStore } from "./layer-store.js";
@@ -156,11 +156,12 @@ export class NodeImages implements ManagedImages, ArchiveSource {
   async #listen(): Promise<RpcServer | undefined> {
     const { engine, store, shipped, transport, listen, log } = this.#options;
     const uploadOf = (imageId: string) => this.uploads.progressOf(imageId);
-    const handlers = imageServiceHandlers({ engine, store, shipped, exporter: this.#exporter, uploadOf });
+    const images = new ImageServer({ engine, store, shipped, exporter: this.#exporter, uploadOf });
     try {
       return await transport.serve({
         address: listen,
-        services: [rpcService(ImageServiceService, handlers)],
+        services: [rpcService(ImageServiceService, images.handlers)],
+        downloads: images.downloads,
         access: { permissions: PERMISSIONS, rolesOf: () => [] },
         onInternalError: (path, error) => log.error({ err: error, path }, "image call failed"),
       });

@@ -37,7 +37,7 @@ export interface UploadReceiverOptions {
   /** The archives of shipped mounts. */
   readonly shipped: LayerStore;
   readonly transfers: ImageTransfers;
-  readonly transport: Pick<RpcTransport, "connect">;
+  readonly transport: Pick<RpcTransport, "connect" | "download">;
   readonly log: Logger;
 }
 

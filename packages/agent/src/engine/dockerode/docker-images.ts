@@ -1,6 +1,5 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
-import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { Readable, Writable } from "node:stream";
 import { readField, readList, readNumber, readString } from "../../core/docker/json.js";
 import type { EngineCall } from "../engine.js";
 import { EngineError, isEngineError } from "../engine-error.js";
@@ -61,7 +60,7 @@ export class DockerImages implements ImageEngine {
     });
   }
 
-  async loadImage(archive: Readable, { signal }: EngineCall): Promise<void> {
+  async loadImage(write: (output: Writable) => Promise<void>, { signal }: EngineCall): Promise<void> {
     const path = "/images/load?quiet=1";
     const headers = { "content-type": "application/x-tar" };
     const call = httpRequest({ socketPath: this.#socketPath, method: "POST", path, headers, signal });
@@ -71,9 +70,11 @@ export class DockerImages implements ImageEngine {
     });
     answer.catch(() => {});
     try {
-      await pipeline(archive, call);
+      await write(call);
+      call.end();
       await readResult(await answer);
     } catch (error) {
+      call.destroy();
       signal.throwIfAborted();
       if (error instanceof EngineError) throw error;
       const text = error instanceof Error ? error.message : String(error);
