@@ -6,6 +6,14 @@ import { Readable } from "node:stream";
 import { extractShipped } from "@berth/proto/archive";
 import { isSha256Digest, parseImageConfig, readSavedImage, sha256Digest } from "@berth/proto/images";
 import { type Headers, pack } from "tar-stream";
+import { isBerthError } from "../../../proto/src/errors.js";
+import {
+  formatReply,
+  formatRequest,
+  LineReader,
+  parseReply,
+  parseRequest,
+} from "../../../proto/src/rpc/download-protocol.js";
 import { check, checkEqual, isTypedError, unlessRejected } from "../engine/expect.js";
 import { chunksOf, collect } from "../engine/stream-input.js";
 import type { Target } from "../engine/target.js";
@@ -18,6 +26,8 @@ const CONFIG = JSON.stringify({
   variant: "v7",
   rootfs: { type: "layers", diff_ids: [sha256Digest(Buffer.from("one")), sha256Digest(Buffer.from("two"))] },
 });
+/** `proto/src` has another BerthError class than the compiled package. */
+const isSourceError = (error: unknown): boolean => isBerthError(error);
 /** Matches tar-stream's errors about invalid archives. */
 const TAR_ERROR = /tar header|end of data/i;
 
@@ -59,6 +69,23 @@ export const IMAGE_TARGETS: readonly Target[] = [
     run: async (bytes) => {
       const whole = await readImage([bytes]);
       checkEqual(await readImage(chunksOf(bytes)), whole, "chunks do not matter");
+    },
+  },
+  {
+    name: "download-lines",
+    seeds: [
+      formatRequest({ name: sha256Digest(Buffer.from("one")), offset: 7 }),
+      formatReply({ kind: "content", bytes: 9 }),
+    ],
+    tokens: ["name", "offset", "bytes", "code", "message", "BERTH_NOT_FOUND", "\\n"],
+    run: (bytes) => {
+      const read = unlessRejected(() => new LineReader().add(bytes), isSourceError);
+      if (read === undefined) return;
+      const request = unlessRejected(() => parseRequest(read.line), isSourceError);
+      if (request !== undefined)
+        checkEqual(parseRequest(formatRequest(request)), request, "a request survives");
+      const reply = unlessRejected(() => parseReply(read.line), isSourceError);
+      if (reply?.kind === "content") checkEqual(parseReply(formatReply(reply)), reply, "a reply survives");
     },
   },
   {
