@@ -36,6 +36,7 @@ export function withChunkFields<D extends Readonly<Record<string, MethodCodecs>>
     const { requestSerialize, requestDeserialize, responseSerialize, responseDeserialize } = method;
     const changed = {
       ...method,
+      carriesChunks: request !== undefined || response !== undefined,
       ...(request && {
         requestSerialize: encoder(request, requestSerialize),
         requestDeserialize: decoder(request, requestDeserialize),

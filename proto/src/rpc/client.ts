@@ -14,6 +14,7 @@ import {
   ClientConnections,
   type RpcClientOptions,
 } from "./client-connections.js";
+import { allowHeapGrowth } from "./heap-growth.js";
 import { limitsOf, tooManyStreams } from "./limits.js";
 import { fromServiceError } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";
@@ -130,10 +131,11 @@ function startResponseCall(
 
 /** Yields the responses of a call. Cancels the call when the consumer stops early. */
 async function* callForStream(rpc: RpcCall): AsyncGenerator<unknown> {
-  const { connection, options } = rpc;
+  const { connection, method, options } = rpc;
   const { signal } = options;
   signal?.throwIfAborted();
   const call = startCounted(connection, () => startStreamCall(rpc));
+  const endHeapGrowth = method.carriesChunks ? allowHeapGrowth() : undefined;
   const cancel = (): void => call.cancel();
   signal?.addEventListener("abort", cancel, { once: true });
   // Without a listener, an error between two reads would end the process. The iterator reports the error.
@@ -146,6 +148,7 @@ async function* callForStream(rpc: RpcCall): AsyncGenerator<unknown> {
     signal?.removeEventListener("abort", cancel);
     call.cancel();
     connection.endCall();
+    endHeapGrowth?.();
   }
 }
 

@@ -17,6 +17,7 @@ import { LOCAL_USER } from "./caller.js";
 import { SERVER_OPTIONS } from "./channel-options.js";
 import { DownloadServer, type DownloadService } from "./download-server.js";
 import { setCallWindow, setConnectionWindow } from "./flow-control.js";
+import { allowHeapGrowth } from "./heap-growth.js";
 import { limitsOf, OversizedRequest } from "./limits.js";
 import { toStatus } from "./status.js";
 import { createAbortRace, readMessages, writeMessages } from "./streams.js";
@@ -137,6 +138,7 @@ function adaptHandler(
   return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
     const admission = admissionOf(call);
     const { context, dispose } = createContext(call, closing, admission);
+    const endHeapGrowth = method.carriesChunks ? allowHeapGrowth() : undefined;
     respond(call, { method, handler, context, callback, callerEnded: admission.ended })
       .catch((error: unknown) => {
         if (!(error instanceof BerthError) && !context.signal.aborted) onInternalError(method.path, error);
@@ -145,7 +147,10 @@ function adaptHandler(
         if (callback === undefined) call.emit("error", failure);
         else callback(failure);
       })
-      .finally(dispose);
+      .finally(() => {
+        dispose();
+        endHeapGrowth?.();
+      });
   };
 }
 

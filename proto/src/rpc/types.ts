@@ -10,6 +10,8 @@ export interface RpcMethod {
   readonly requestDeserialize: (bytes: Buffer) => unknown;
   readonly responseSerialize: (value: never) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => unknown;
+  /** Whether calls carry the chunks of files, images, or output. @default false */
+  readonly carriesChunks?: boolean;
 }
 
 /** A generated service definition, such as `ControlServiceService`. */

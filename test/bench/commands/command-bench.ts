@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { cliCommand } from "../../../deploy/lab/berth-commands.js";
 import type { Lab } from "../../../deploy/lab/lab.js";
+import { REPO_ROOT } from "../../../deploy/lab/paths.js";
+import { writeBundle } from "../../../deploy/package/bundle.js";
 
 export type Transfer =
   | "cp from"
@@ -48,6 +49,7 @@ export interface CommandBenchOptions {
 export class CommandBench {
   readonly transfers = TRANSFERS;
   readonly #options: CommandBenchOptions;
+  /** Contains the bundled command line, as in the packages. Copies are written beside it. */
   readonly #directory: string;
   readonly #containerId: string;
 
@@ -79,7 +81,10 @@ export class CommandBench {
     const [task] = JSON.parse(stdout) as { readonly containerId: string }[];
     if (task === undefined) throw new Error(`service ${SERVICE} has no task`);
     await waitForFile(lab, bytes, signal);
-    return new CommandBench(options, await mkdtemp(join(tmpdir(), "berth-bench-")), task.containerId);
+    const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
+    await writeBundle(REPO_ROOT, directory);
+    await writeFile(join(directory, "package.json"), '{ "type": "module" }\n');
+    return new CommandBench(options, directory, task.containerId);
   }
 
   /** Runs one transfer and returns how many seconds it took. */
@@ -128,8 +133,12 @@ export class CommandBench {
 
   #berth(...args: readonly string[]): ChildProcess {
     const { lab, signal } = this.#options;
-    const [program = "", ...words] = cliCommand(args);
-    return spawn(program, words, { env: lab.cliEnv(), stdio: ["pipe", "pipe", "inherit"], signal });
+    const program = join(this.#directory, "berth.js");
+    return spawn(process.execPath, [program, ...args], {
+      env: lab.cliEnv(),
+      stdio: ["pipe", "pipe", "inherit"],
+      signal,
+    });
   }
 
   #docker(...args: readonly string[]): ChildProcess {
