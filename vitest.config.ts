@@ -56,7 +56,7 @@ export default defineConfig({
           expect: EXPECT,
           globalSetup: BUNDLED_PROGRAMS,
           server: COMPILED_PACKAGES,
-          include: ["test/{integration,contract}/**/*.test.ts"],
+          include: ["test/{integration,contract,browser}/**/*.test.ts"],
           testTimeout: 60 * SECOND_MS,
           hookTimeout: 60 * SECOND_MS,
         },

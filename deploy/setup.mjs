@@ -32,7 +32,7 @@ export const LAB_PACKAGES = [
 ];
 
 /** Debian packages that the tests need. */
-export const TEST_PACKAGES = [...LAB_PACKAGES, "openssh-server"];
+export const TEST_PACKAGES = [...LAB_PACKAGES, "openssh-server", "chromium"];
 
 /** Debian packages that the benchmarks need. berth is compared with some of these programs. */
 export const BENCH_PACKAGES = [

@@ -17,6 +17,9 @@ const CHECK_INTERVAL_MS = 500;
 /** A stream that says nothing for this long is replaced. */
 const SILENCE_MS = 6_000;
 
+/** How long the page handles messages before it lets the browser draw and react to the user. */
+const TURN_MS = 8;
+
 /** Follows the cluster with one stream, which is opened again whenever it ends. */
 export class ClusterFeed {
   readonly #ended = new AbortController();
@@ -63,6 +66,7 @@ export class ClusterFeed {
     const options = { lastEventId: this.#position, signal: this.#connection.signal };
     // The silence of a stream that has just been opened counts from now.
     this.#lastEventAtMs = performance.now();
+    let turnStartedAtMs = performance.now();
     for await (const event of readEvents(
       "WatchCluster",
       { pastEvents: PAST_EVENTS, hasTraffic: true },
@@ -70,6 +74,10 @@ export class ClusterFeed {
     )) {
       this.#lastEventAtMs = performance.now();
       if (!this.#handle(event)) return;
+      if (performance.now() - turnStartedAtMs > TURN_MS) {
+        await nextTurn();
+        turnStartedAtMs = performance.now();
+      }
     }
   }
 
@@ -150,6 +158,11 @@ export class ClusterFeed {
     const isSilent = performance.now() - this.#lastEventAtMs > SILENCE_MS;
     if (isSilent && this.#lastEventAtMs > 0) this.#connection.abort();
   };
+}
+
+/** Continues in a task of its own. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 function sleep(ms: number, cancelled: AbortSignal): Promise<void> {

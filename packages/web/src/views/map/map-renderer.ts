@@ -4,7 +4,7 @@ import type { Density } from "../../core/map/density.js";
 import type { ServiceColors } from "../../core/map/service-colors.js";
 import { compareNodes, type Node } from "../../core/model/node.js";
 import { HostElement } from "./host-element.js";
-import { type Flight, planFlights, showFlights } from "./move-animation.js";
+import { MoveAnimation } from "./move-animation.js";
 
 /** Time for changes in one frame. The browser needs the rest of 16 ms for layout and painting. */
 const FRAME_BUDGET_MS = 6;
@@ -37,7 +37,7 @@ export class MapRenderer {
   readonly #hostOfTask = new Map<string, string>();
   readonly #dirtyNodes = new Set<string>();
   readonly #dirtyTasks = new Set<string>();
-  #flights: readonly Flight[] = [];
+  readonly #animation = new MoveAnimation((taskId, nodeId) => this.#elementOf(taskId, nodeId));
   #view: ClusterView;
   #settings: MapSettings;
   #frame = 0;
@@ -68,7 +68,7 @@ export class MapRenderer {
     for (const id of nodes) this.#markNode(id);
     for (const id of tasks) this.#dirtyTasks.add(id);
     // The element of the replaced task may be removed with the next frame.
-    this.#flights = planFlights(this.#flights, moves, (taskId, nodeId) => this.#elementOf(taskId, nodeId));
+    this.#animation.plan(moves);
     this.#schedule();
   }
 
@@ -103,8 +103,7 @@ export class MapRenderer {
       this.#schedule();
       return;
     }
-    showFlights(this.#flights, (taskId, nodeId) => this.#elementOf(taskId, nodeId));
-    this.#flights = [];
+    this.#animation.start();
     this.#root.ariaBusy = "false";
   };
 

@@ -14,40 +14,53 @@ export interface Flight {
 /** Returns the element of a task, or that of the node when the task is not drawn. */
 type FindElement = (taskId: string, nodeId: string) => Element | undefined;
 
-/** Adds moves to the flights. Notes where they start. */
-export function planFlights(
-  flights: readonly Flight[],
-  moves: readonly TaskMove[],
-  elementOf: FindElement,
-): readonly Flight[] {
-  if (moves.length === 0 || document.hidden) return flights;
-  const added = moves.slice(-MAX_ANIMATED).flatMap((move) => {
-    const from = elementOf(move.replacedTaskId, move.fromNodeId)?.getBoundingClientRect();
-    return from === undefined ? [] : [{ move, from }];
-  });
-  return [...flights, ...added].slice(-MAX_ANIMATED);
-}
-
 /** Shows tasks moving from where the replaced task was to their own element. */
-export function showFlights(flights: readonly Flight[], elementOf: FindElement): void {
-  const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  // Read all positions before anything changes, so that the browser computes the layout once.
-  const targets = flights.flatMap(({ move, from }) => {
-    const element = elementOf(move.taskId, move.toNodeId);
-    return element === undefined ? [] : [{ element, from, to: element.getBoundingClientRect() }];
-  });
-  for (const { element, from, to } of targets) {
-    highlight(element);
-    if (!isStill) fly(element, from, to);
+export class MoveAnimation {
+  readonly #elementOf: FindElement;
+  #planned: Flight[] = [];
+  #active = 0;
+
+  constructor(elementOf: FindElement) {
+    this.#elementOf = elementOf;
+  }
+
+  /** Notes where moves start, before the map changes. */
+  plan(moves: readonly TaskMove[]): void {
+    if (document.hidden) return;
+    const free = MAX_ANIMATED - this.#active - this.#planned.length;
+    for (const move of moves.slice(0, Math.max(0, free))) {
+      const from = this.#elementOf(move.replacedTaskId, move.fromNodeId)?.getBoundingClientRect();
+      if (from !== undefined) this.#planned.push({ move, from });
+    }
+  }
+
+  /** Starts the planned animations, after the map has changed. */
+  start(): void {
+    if (this.#planned.length === 0) return;
+    const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    // Read all positions before anything changes, so that the browser computes the layout once.
+    const flights = this.#planned.flatMap(({ move, from }) => {
+      const element = this.#elementOf(move.taskId, move.toNodeId);
+      return element === undefined ? [] : [{ element, from, to: element.getBoundingClientRect() }];
+    });
+    this.#planned = [];
+    for (const { element, from, to } of flights) {
+      this.#active += 1;
+      highlight(element, () => {
+        this.#active -= 1;
+      });
+      if (!isStill) fly(element, from, to);
+    }
   }
 }
 
-/** Outlines an element for a while. */
-function highlight(element: Element): void {
-  element.animate(
-    [{ outline: "3px solid var(--moved)", outlineOffset: "1px" }, { outline: "3px solid transparent" }],
-    { duration: HIGHLIGHT_MS, easing: "ease-in" },
-  );
+/** Outlines an element for a while. An animated outline would be painted with each frame. */
+function highlight(element: Element, onEnd: () => void): void {
+  element.toggleAttribute("data-moved", true);
+  setTimeout(() => {
+    element.toggleAttribute("data-moved", false);
+    onEnd();
+  }, HIGHLIGHT_MS);
 }
 
 /** Lets a copy of an element fly from one place to another. */

@@ -1,0 +1,77 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { type Browser, chromium, type Page } from "playwright-core";
+
+/** Debian's Chromium. */
+const CHROMIUM = "/usr/bin/chromium";
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** What a page has done that it must not do. */
+export interface PageProblems {
+  /** Errors and violations of the content security policy. */
+  readonly messages: string[];
+  /** URLs of other origins that were requested. */
+  readonly foreignRequests: string[];
+}
+
+export interface OpenPageOptions {
+  readonly url: string;
+  readonly width?: number;
+  readonly theme?: "light" | "dark";
+}
+
+export interface OpenedPage {
+  readonly page: Page;
+  readonly problems: PageProblems;
+}
+
+export function launchBrowser(): Promise<Browser> {
+  // Tests run as root, for which Chromium has no sandbox.
+  return chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+}
+
+/** Opens a page in a profile of its own, and notes its problems. */
+export async function openPage(
+  browser: Browser,
+  { url, width = 1_280, theme = "light" }: OpenPageOptions,
+): Promise<OpenedPage> {
+  const context = await browser.newContext({
+    viewport: { width, height: 800 },
+    colorScheme: theme,
+    ignoreHTTPSErrors: true,
+  });
+  const page = await context.newPage();
+  const problems: PageProblems = { messages: [], foreignRequests: [] };
+  page.on("pageerror", ({ message }) => problems.messages.push(message));
+  page.on("console", (message) => {
+    // Chromium reports each request that fails, which tests cause on purpose.
+    const isRequest = message.text().startsWith("Failed to load resource");
+    if (message.type() === "error" && !isRequest) problems.messages.push(message.text());
+  });
+  const { origin } = new URL(url);
+  page.on("request", (request) => {
+    const requested = request.url();
+    if (!requested.startsWith(origin) && !requested.startsWith("data:") && !requested.startsWith("blob:")) {
+      problems.foreignRequests.push(requested);
+    }
+  });
+  await page.goto(url);
+  return { page, problems };
+}
+
+/** Returns the violations of accessibility rules that axe finds: "color-contrast: <p class=…>". */
+export async function accessibilityViolations(page: Page): Promise<readonly string[]> {
+  const result = await page.evaluate(`${AXE}; axe.run()`);
+  const { violations } = result as {
+    readonly violations: readonly {
+      readonly id: string;
+      readonly nodes: readonly { readonly html: string }[];
+    }[];
+  };
+  return violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+}
+
+/** Shows a view of the page. */
+export async function showView(page: Page, fragment: string): Promise<void> {
+  await page.evaluate(`location.hash = ${JSON.stringify(fragment)}`);
+}

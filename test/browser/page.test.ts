@@ -1,0 +1,295 @@
+import type { Browser, Locator, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { JsonObject } from "../../packages/web/src/core/json.js";
+import { accessibilityViolations, launchBrowser, type OpenedPage, openPage, showView } from "./browser.js";
+import { PageServer } from "./page-server.js";
+import { SimulatedCluster } from "./simulated-cluster.js";
+
+const RESPONSES: Readonly<Record<string, JsonObject>> = {
+  GetService: {
+    service: { service: { spec: { replicated: { replicas: 4 } } } },
+    revisions: [
+      { version: 2, image: "shop:2" },
+      { version: 1, image: "shop:1" },
+    ],
+    ingress: [
+      {
+        key: "tcp//8001",
+        published: 8_001,
+        endpoints: [{ taskId: "t1", nodeId: "n1", address: "10.0.0.1", port: 80 }],
+      },
+    ],
+  },
+  DeployStack: {
+    plan: {
+      rev: "r1",
+      services: [
+        {
+          name: "shop_web",
+          kind: "KIND_UPDATED",
+          replacesTasks: true,
+          rollout: "1 at a time, start-first",
+          changes: [{ path: "task.container.image", before: "shop:1", after: "shop:2" }],
+          steps: [{ kind: "KIND_REPLACE", slot: 1, fromHostname: "h1", toHostname: "h2", round: 1 }],
+        },
+      ],
+    },
+  },
+  StreamLogs: {
+    messages: ["ready", "GET /"].map((text, index) => ({
+      line: {
+        serviceName: "shop_web",
+        slot: index + 1,
+        nodeHostname: "h1",
+        entry: { timeNs: "1764588000000000000", line: Buffer.from(text).toString("base64") },
+      },
+    })),
+  },
+  StreamAudit: {
+    messages: [
+      {
+        record: { sequence: 1, timeMs: 1, kind: "KIND_CHANGE", method: "DeployStack", caller: "user alice" },
+      },
+    ],
+  },
+};
+
+let browser: Browser;
+let cluster: SimulatedCluster;
+let server: PageServer;
+
+beforeAll(async () => {
+  browser = await launchBrowser();
+});
+afterAll(() => browser.close());
+afterEach(async () => {
+  await Promise.all(browser.contexts().map((context) => context.close()));
+  await server.close();
+});
+
+async function open(options: { width?: number; theme?: "light" | "dark" } = {}): Promise<OpenedPage> {
+  cluster = new SimulatedCluster({ hosts: 4, services: 2, tasksPerService: 4 });
+  server = await PageServer.start(cluster, (method) => RESPONSES[method] ?? {});
+  const opened = await openPage(browser, { url: server.url, ...options });
+  await expectText(opened.page.locator(".connection"), "Live");
+  return opened;
+}
+
+async function expectText(locator: Locator, text: string): Promise<void> {
+  await expect.poll(() => locator.first().textContent()).toContain(text);
+}
+
+const cells = (page: Page, state: string): Locator => page.locator(`.cell[data-state=${state}]`);
+
+describe("the map", () => {
+  it("moves the tasks of a lost node, and names the reason", async () => {
+    const { page } = await open();
+    await expect.poll(() => cells(page, "running").count()).toBe(8);
+    server.send(cluster.loseNode("n2"));
+    await expect
+      .poll(() => page.locator(".host[data-status=down] .cell[data-state=unknown]").count())
+      .toBe(2);
+    server.send(cluster.replaceTasks("n2"));
+    await expect.poll(() => cells(page, "running").count()).toBe(8);
+    expect(await page.locator(".host[data-status=down] .cell").count()).toBe(0);
+    await expectText(page.locator(".moves li"), "moved from h2 to");
+    await expectText(page.locator(".moves li"), "its node was lost: node is down");
+  });
+
+  it("shows suspect, drained, paused, joining and unreachable nodes", async () => {
+    const { page } = await open();
+    server.send(cluster.setNode("n1", { isSuspect: true }));
+    server.send(cluster.setNode("n2", { availability: "AVAILABILITY_DRAIN" }));
+    server.send(cluster.setNode("n3", { agentUnreachable: true }));
+    server.send(cluster.setNode("n4", { awaitsApproval: true }));
+    const statuses = () => page.locator(".host-status").allTextContents();
+    await expect.poll(statuses).toEqual(["suspect", "drain", "agent unreachable", "waiting for approval"]);
+    expect(await page.locator(".host[data-status=suspect] .cell[data-state=running]").count()).toBe(0);
+  });
+
+  it("shows tasks without a node with the reason, until they are placed", async () => {
+    const { page } = await open();
+    const reason = "no node has 8 GiB of free memory";
+    server.send(cluster.setTask("t1", { nodeId: "", state: "TASK_STATE_NEW", message: reason }));
+    const waiting = page.locator(".host[data-status=unplaced] .cell");
+    await expect
+      .poll(() => waiting.getAttribute("aria-label"))
+      .toBe(`shop_web.1 waiting for a node: ${reason}`);
+    server.send(cluster.setTask("t1", { nodeId: "n1", state: "TASK_STATE_RUNNING", message: "" }));
+    await expect.poll(() => waiting.count()).toBe(0);
+  });
+
+  it("has the same content as a table", async () => {
+    const { page } = await open();
+    await page.getByLabel("Show as").selectOption("table");
+    await expect.poll(() => page.getByRole("row").count()).toBe(9);
+  });
+
+  it("hides tasks that the filter excludes", async () => {
+    const { page } = await open();
+    await page.getByLabel("Filter").fill("shop_web");
+    await expect.poll(() => page.locator(".cell:visible").count()).toBe(4);
+  });
+});
+
+describe("the stream", () => {
+  it("shows no task as running while the page is cut off, and continues afterwards", async () => {
+    const { page } = await open();
+    server.isDown = true;
+    server.disconnect();
+    await expectText(page.locator(".connection"), "Cut off");
+    await expect.poll(() => cells(page, "running").count()).toBe(0);
+    expect(await page.locator(".host[data-status=ready]").count()).toBe(0);
+    await expectText(page.locator(".counts"), "0 of 8 tasks running");
+    server.isDown = false;
+    await expectText(page.locator(".connection"), "Live");
+    await expect.poll(() => cells(page, "running").count()).toBe(8);
+  });
+
+  it("follows the next leader, and shows each event once", async () => {
+    const { page } = await open();
+    await showView(page, "#/timeline");
+    server.send(cluster.loseNode("n2"));
+    const events = page.getByRole("row").filter({ hasText: "node down" });
+    await expect.poll(() => events.count()).toBe(1);
+    server.changeLeader();
+    server.send(cluster.setNode("n2", { state: "NODE_STATE_READY" }));
+    await expect.poll(() => page.locator(".host[data-status=ready]").count()).toBe(4);
+    expect(await events.count()).toBe(1);
+  });
+
+  it("asks to log in when the session ends", async () => {
+    const { page } = await open();
+    server.isLoggedIn = false;
+    server.disconnect();
+    await expectText(page.getByRole("heading"), "Log in to berth");
+    server.isLoggedIn = true;
+    await page.getByLabel("Or enter the code").fill("alice.code");
+    await page.keyboard.press("Enter");
+    await expectText(page.locator(".connection"), "Live");
+  });
+});
+
+describe("changes", () => {
+  const calls = (method: string): readonly JsonObject[] =>
+    server.calls.filter((made) => made.method === method).map(({ request }) => request);
+
+  it("opens a task with the keyboard alone", async () => {
+    const { page } = await open();
+    await page.getByLabel("Density").focus();
+    await page.keyboard.press("Tab");
+    for (const key of ["ArrowDown", "ArrowRight", "ArrowRight", "Enter"]) await page.keyboard.press(key);
+    await expectText(page.getByRole("heading", { level: 1 }), "Task shop_web");
+  });
+
+  it("scales and rolls back with the keyboard alone", async () => {
+    const { page } = await open();
+    await showView(page, "#/services/shop_web");
+    await page.getByLabel("Replicas").focus();
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("6");
+    await page.keyboard.press("Enter");
+    await expectText(page.locator(".result"), "Scaled to 6 replicas.");
+    expect(calls("ScaleServices")).toEqual([{ services: [{ service: "s1", replicas: 6 }] }]);
+    await page.getByRole("button", { name: "Roll back to version 2" }).press("Enter");
+    await expect.poll(() => calls("RollbackService")).toEqual([{ service: "s1", toVersion: 2 }]);
+  });
+
+  it("drains a node and counts the tasks that are left", async () => {
+    const { page } = await open();
+    await showView(page, "#/nodes/h2");
+    await page.getByRole("button", { name: "Drain" }).press("Enter");
+    await expect
+      .poll(() => calls("UpdateNode"))
+      .toEqual([{ node: "n2", availability: "AVAILABILITY_DRAIN" }]);
+    server.send(cluster.setNode("n2", { availability: "AVAILABILITY_DRAIN" }));
+    await expectText(page.getByText("Draining"), "Draining: 2 tasks left.");
+    server.send(cluster.replaceTasks("n2"));
+    await expectText(page.getByText("The node is drained"), "The node is drained.");
+  });
+
+  it("checks and plans a dropped Compose file, and deploys exactly this plan", async () => {
+    const { page } = await open();
+    await showView(page, "#/stacks");
+    const drop = (text: string): Promise<void> =>
+      page.setInputFiles("input[type=file]", {
+        name: "shop.yml",
+        mimeType: "text/yaml",
+        buffer: Buffer.from(text),
+      });
+    await drop("services:\n  web:\n    imag: shop:2\n");
+    await expectText(page.getByRole("alert"), 'shop.yml:3:5: services.web.imag: unknown key "imag"');
+    expect(calls("DeployStack")).toEqual([]);
+    await drop("services:\n  web:\n    image: shop:2\n");
+    await expectText(page.getByRole("heading", { level: 3 }), "Plan: 1 updated");
+    await page.getByRole("button", { name: "Deploy" }).press("Enter");
+    await expectText(page.locator(".result"), "Deployed stack shop: 1 updated.");
+    expect(calls("DeployStack")).toMatchObject([
+      { dryRun: true, stack: "shop" },
+      { planRev: "r1", stack: "shop" },
+    ]);
+  });
+
+  it("offers viewers nothing that they may not do", async () => {
+    cluster = new SimulatedCluster({ hosts: 4, services: 2, tasksPerService: 4 });
+    server = await PageServer.start(cluster, (method) => RESPONSES[method] ?? {});
+    server.role = "USER_ROLE_VIEWER";
+    const { page } = await openPage(browser, { url: server.url });
+    for (const view of ["#/services/shop_web", "#/nodes/h1", "#/stacks", "#/tasks/t1"]) {
+      await showView(page, view);
+      await expect.poll(() => page.locator("h1").textContent()).not.toBe("");
+      const names = await page.locator("main button").allTextContents();
+      expect(names.filter((name) => !/^Show logs$/.test(name))).toEqual([]);
+    }
+  });
+
+  it("shows logs, and finds text in them", async () => {
+    const { page } = await open();
+    await showView(page, "#/tasks/t1");
+    await page.getByRole("button", { name: "Show logs" }).click();
+    await expect.poll(() => page.locator(".log > div").count()).toBe(2);
+    await page.getByLabel("Search").fill("get");
+    await expect
+      .poll(() => page.locator(".log > div").allTextContents())
+      .toEqual([expect.stringContaining("GET /")]);
+  });
+
+  it("shows the map as it was", async () => {
+    const { page } = await open();
+    await page.waitForTimeout(500);
+    server.send(cluster.loseNode("n2"));
+    await showView(page, "#/timeline");
+    await expect.poll(() => page.locator(".host[data-status=down]").count()).toBe(1);
+    await page.getByRole("slider").press("Home");
+    await expect.poll(() => page.locator(".host[data-status=ready]").count()).toBe(4);
+    await expectText(page.locator(".replay-banner"), "Replay");
+    await page.getByRole("button", { name: "Back to now" }).first().click();
+    await expect.poll(() => page.locator(".host[data-status=down]").count()).toBe(1);
+  });
+});
+
+const VIEWS = ["#/", "#/services", "#/services/shop_web", "#/nodes", "#/nodes/h2", "#/tasks/t1", "#/stacks"];
+const MORE_VIEWS = ["#/timeline", "#/cluster", "#/present"];
+
+describe.each([
+  { theme: "light", width: 1_280 },
+  { theme: "dark", width: 1_280 },
+  { theme: "light", width: 390 },
+  { theme: "dark", width: 390 },
+] as const)("every view in the $theme theme with $width pixels", ({ theme, width }) => {
+  it("has no accessibility violation, fits the screen, and requests nothing from elsewhere", async () => {
+    const { page, problems } = await open({ theme, width });
+    server.send(cluster.loseNode("n2"));
+    server.send(cluster.setNode("n3", { isSuspect: true }));
+    for (const view of [...VIEWS, ...MORE_VIEWS]) {
+      await showView(page, view);
+      await page.locator("h1").first().waitFor({ state: "attached" });
+      expect(await accessibilityViolations(page), view).toEqual([]);
+      expect(
+        await page.evaluate("document.documentElement.scrollWidth - innerWidth"),
+        view,
+      ).toBeLessThanOrEqual(0);
+    }
+    expect(problems).toEqual({ messages: [], foreignRequests: [] });
+  });
+});
