@@ -219,22 +219,37 @@ it.skipIf(!canRunAsUser)(
 );
 
 it.skipIf(!canRunAsUser)(
-  "ingress-user: replaces a process that cannot hand over to another user",
+  "ingress-user: a process that cannot hand over to another user serves on, and is asked again",
   async () => {
     const dataDir = privateDirectory();
+    const [port, endpoint] = [
+      reserveTcpPort(),
+      await startBackend(cleanup, "a", (socket) => socket.pipe(socket)),
+    ];
     const before = await openTestIngress({ dataDir, entryPath: ENTRY, user: USER });
+    await before.apply({ version: 1, listeners: [tcpListener(port, [endpoint])] }, deadline());
     const { processId } = await before.stats(deadline());
     before.close();
+    const asking = startRequests(port);
     // With such a perl, the agent cannot take the channel of the successor.
     const programs = directoryFor(cleanup);
     writeFileSync(join(programs, "perl"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
-    vi.stubEnv("PATH", `${programs}:${process.env.PATH}`);
+    const { PATH } = process.env;
+    vi.stubEnv("PATH", `${programs}:${PATH}`);
     cleanup.add(() => vi.unstubAllEnvs());
-    const after = await openTestIngress({ dataDir, entryPath: ENTRY, user: ROOT });
+    const after = await openTestIngress({ dataDir, entryPath: ENTRY, user: ROOT, handoverRetryMs: 500 });
     cleanup.add(() => after.stop(deadline()));
-    const stats = await after.stats(deadline());
-    expect(stats.processId).not.toBe(processId);
-    expect(privilegesOf(stats.processId).Uid).toBe(four(0));
+    const kept = await after.stats(deadline());
+    expect(kept.processId).toBe(processId);
+    expect(privilegesOf(kept.processId).Uid).toBe(four(USER.uid));
+
+    vi.stubEnv("PATH", PATH);
+    const userNow = async (): Promise<string | undefined> =>
+      privilegesOf((await after.stats(deadline())).processId).Uid;
+    await expect.poll(userNow, { timeout: 20_000 }).toBe(four(0));
+    const answers = await asking.stop();
+    expect(answers.length).toBeGreaterThan(10);
+    expect(answers.filter((answer) => answer !== "x")).toEqual([]);
   },
 );
 

@@ -13,10 +13,14 @@ import { TableSender } from "./table-sender.js";
 const STABLE_AFTER_MS = 5_000;
 const FIRST_BACKOFF_MS = 50;
 const LONGEST_BACKOFF_MS = 5_000;
+/** A handover fails on an overloaded host, where a process takes long to start. */
+const HANDOVER_RETRY_MS = 60_000;
 
 export interface IngressClientOptions extends IngressConnectorOptions {
   /** Aborts the start, and later closes the client. */
   readonly signal: AbortSignal;
+  /** Time until a process that could not hand over is asked again. @default 60 s */
+  readonly handoverRetryMs?: number;
 }
 
 /** The configuration for a process that restarts before the agent has one from the leader. */
@@ -160,7 +164,9 @@ class ReconnectingIngressClient implements IngressClient {
     let backoffMs = 0;
     for (;;) {
       const startedMs = performance.now();
+      const cancelRetry = this.#scheduleHandover(session);
       await session.closed;
+      cancelRetry();
       if (this.#lifetime.signal.aborted) return;
       this.#options.logger.warn(
         { processId: session.hello.processId },
@@ -176,6 +182,18 @@ class ReconnectingIngressClient implements IngressClient {
         return;
       }
     }
+  }
+
+  /** Connects again after a while if the process could not hand over. Returns a function that cancels this. */
+  #scheduleHandover(session: IngressSession): () => void {
+    if (!this.#connector.isOutdated(session)) return () => {};
+    const { logger, handoverRetryMs = HANDOVER_RETRY_MS } = this.#options;
+    const timer = setTimeout(() => {
+      logger.info({ processId: session.hello.processId }, "asking ingress process again to hand over");
+      session.close();
+    }, handoverRetryMs);
+    timer.unref();
+    return () => clearTimeout(timer);
   }
 
   /** Retries until a process has the current configuration. Rejects when the client is closed. */

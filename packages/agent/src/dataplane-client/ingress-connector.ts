@@ -69,9 +69,9 @@ export class IngressConnector {
   }
 
   /**
-   * Returns a session with a process of this release and user. Asks a process of another release or user once to hand
-   * over its sockets to a new one. Gracefully shuts down and replaces a process with another protocol or mode, or one
-   * that failed to hand over to another user.
+   * Returns a session with the ingress process. Asks a process of another release or user once to hand over its sockets to
+   * a new one; if that fails, the process continues (`isOutdated`). Gracefully shuts down and replaces a process with
+   * another protocol or mode.
    * @throws BerthError BERTH_INGRESS_FAILED after 10 s
    */
   async connect(signal: AbortSignal): Promise<IngressSession> {
@@ -103,6 +103,11 @@ export class IngressConnector {
     throw failed(`ingress process does not respond on ${this.#socketPath}${exit}; see ${log}`, failure);
   }
 
+  /** Whether a process should hand over to one of this release and user, and has not done so yet. */
+  isOutdated(session: IngressSession): boolean {
+    return this.#options.launch !== false && !this.#isCurrent(session);
+  }
+
   #isCurrent({ hello }: IngressSession): boolean {
     return hello.release === this.#release && this.#hasUser(hello.processId);
   }
@@ -111,7 +116,7 @@ export class IngressConnector {
     const { mode = hello.mode } = this.#options;
     const versions = protocolRange(hello.protocol, hello.newestProtocol);
     const isSupported = commonVersion(PROTOCOL_VERSIONS, versions) !== undefined;
-    return isSupported && hello.mode === mode && this.#hasUser(hello.processId);
+    return isSupported && hello.mode === mode;
   }
 
   #hasUser(processId: number): boolean {
