@@ -1,13 +1,13 @@
 import { type BerthError, NodeDescription, NodeState } from "@berth/proto";
 import { pino } from "pino";
 import { beforeEach, expect, test } from "vitest";
+import { MAX_NODES } from "../core/membership/member-limits.js";
 import { buildNode } from "../core/testing/records.js";
 import type { Decide, Writer } from "../reconciler/writer.js";
 import { systemRuntime } from "../runtime/runtime.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { NodeRegistrar } from "./node-registrar.js";
-import { MAX_NODES } from "./registration.js";
 
 const never = new AbortController().signal;
 

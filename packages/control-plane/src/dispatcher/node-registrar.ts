@@ -1,5 +1,6 @@
 import { BerthError, isBerthError, NodeState } from "@berth/proto";
 import type { Logger } from "pino";
+import { MAX_NODES } from "../core/membership/member-limits.js";
 import { descriptionBytes } from "../core/model/validate-description.js";
 import type { Writer } from "../reconciler/writer.js";
 import { linkSignals } from "../runtime/abort.js";
@@ -9,7 +10,6 @@ import type { ClusterState } from "../state/cluster-state.js";
 import {
   checkDescription,
   checkRegistration,
-  MAX_NODES,
   type RegisteringAgent,
   registrationChanges,
   requireAdmission,

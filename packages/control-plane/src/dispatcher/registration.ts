@@ -13,6 +13,7 @@ import {
   protocolRange,
   type SessionRequest,
 } from "@berth/proto";
+import { MAX_NODES } from "../core/membership/member-limits.js";
 import { findClaimConflict } from "../core/model/node-claims.js";
 import { nodeName } from "../core/model/node-name.js";
 import { descriptionProblem } from "../core/model/validate-description.js";
@@ -57,12 +58,6 @@ export async function readHello(
 export function protocolError(message: string): BerthError {
   return new BerthError({ code: "BERTH_PROTOCOL", message });
 }
-
-/**
- * Limit of nodes. Far above the cluster sizes of the scheduler benchmarks; their descriptions fit into etcd. Bounds the
- * records that a program can create by registering with new ids.
- */
-export const MAX_NODES = 10_000;
 
 /** An agent that registers its node, or reports a changed description of it. */
 export interface RegisteringAgent {

@@ -1,6 +1,7 @@
 import { JoinKind, JoinToken, NodeState, User } from "@berth/proto";
 import { createJoinToken, parseJoinToken } from "@berth/proto/identity";
 import { describe, expect, it } from "vitest";
+import { MAX_NODES, MAX_SERVERS, MAX_WAITING_NODES } from "../../core/membership/member-limits.js";
 import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
 import { decideAdmission, type Joiner } from "./join.js";
@@ -93,6 +94,19 @@ describe("join-pin: decideAdmission()", () => {
     if (node !== undefined) state.nodes.put({ ...node, awaitsApproval: false });
     expect(join("key1").awaitsApproval).toBe(false);
     expect(node?.state).toBe(NodeState.DOWN);
+  });
+
+  it.each([
+    ["nodes", { kind: JoinKind.NODE }, MAX_NODES],
+    ["nodes that wait for approval", { kind: JoinKind.NODE, requiresApproval: true }, MAX_WAITING_NODES],
+    ["servers", { kind: JoinKind.SERVER }, MAX_SERVERS],
+  ])("limits the number of %s, and counts no use beyond it", (_, token, limit) => {
+    const { state, join, stored } = clusterWith({ ...token, uses: limit + 1 });
+    for (let count = 1; count <= limit; count++) join(`key${count}`);
+    const { usesLeft } = stored();
+    expect(() => join("one too many")).toThrow(expect.objectContaining({ code: "BERTH_LIMIT_EXCEEDED" }));
+    expect(stored().usesLeft).toBe(usesLeft);
+    expect(token.kind === JoinKind.NODE ? state.nodes.size : state.servers.size).toBe(limit);
   });
 
   it("keeps the newest 64 admissions of a token", () => {

@@ -21,6 +21,7 @@ import {
   tokenRejection,
 } from "@berth/proto/identity";
 import type { CallContext } from "@berth/proto/rpc";
+import { requireRoomForNode, requireRoomForServer } from "../../core/membership/member-limits.js";
 import { joinedServer } from "../../core/membership/server-records.js";
 import { issuingAuthority } from "../../identity/sealed-authority.js";
 import type { ClusterSecrets } from "../../identity/server-directory.js";
@@ -111,7 +112,7 @@ function serverSecrets({ clusterKey, etcdAuthorities }: ClusterSecrets): ServerS
  *
  * A request with a key that the token has already admitted is a retry after a lost response. The bearer gets the same
  * identity, and the use is not counted again.
- * @throws BerthError BERTH_TOKEN_INVALID
+ * @throws BerthError BERTH_TOKEN_INVALID, BERTH_LIMIT_EXCEEDED
  */
 export function decideAdmission(joiner: Joiner, state: ClusterState, nowMs: number): Decision<Admission> {
   const { record, isUsedUp } = requireToken(joiner, state, nowMs);
@@ -193,9 +194,11 @@ function admissionOf(
   switch (kind) {
     case JoinKind.NODE: {
       const node = joinedNode(newId, { hostname, awaitsApproval: requiresApproval, nowMs });
+      requireRoomForNode(state.nodes, node);
       return { identity: { kind: "node", id: newId }, changes: [{ kind: "put-node", node }] };
     }
     case JoinKind.SERVER:
+      requireRoomForServer(state.servers.values());
       return {
         identity: { kind: "server", id: newId },
         changes: [{ kind: "put-server", server: joinedServer(newId, hostname, nowMs) }],
