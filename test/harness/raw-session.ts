@@ -4,6 +4,7 @@ import {
   isBerthError,
   PROTOCOL_FIELDS,
   type SessionRequest,
+  type SessionResponse,
   TaskState,
   TaskStatus,
 } from "@berth/proto";
@@ -18,6 +19,8 @@ export interface RawSessionOptions {
   readonly identity: RpcIdentity;
   /** Address of the node. No other node may have it. */
   readonly hostAddress: string;
+  /** Called with each message of the leader. */
+  readonly onMessage?: ((message: SessionResponse["message"]) => void) | undefined;
 }
 
 /** A session with the leader that sends whatever a test specifies, as a faulty agent might. */
@@ -31,7 +34,7 @@ export class RawSession {
   #ackedBatch = 0;
   #batch = 0;
 
-  constructor({ serverAddress, nodeId, identity, hostAddress }: RawSessionOptions) {
+  constructor({ serverAddress, nodeId, identity, hostAddress, onMessage }: RawSessionOptions) {
     this.nodeId = nodeId;
     const description = { hostname: nodeId, address: hostAddress, os: "linux", architecture: "x86_64" };
     const resources = { nanoCpus: 4e9, memoryBytes: 8 * 1024 ** 3, engineReady: true };
@@ -42,7 +45,7 @@ export class RawSession {
       description: { ...description, ...resources },
     });
     this.#outgoing.push({ message: { $case: "hello", value } });
-    void this.#run(serverAddress, identity);
+    void this.#run(serverAddress, identity, onMessage);
   }
 
   send(message: SessionRequest["message"]): void {
@@ -71,7 +74,11 @@ export class RawSession {
     this.#outgoing.end();
   }
 
-  async #run(address: string, identity: RpcIdentity): Promise<void> {
+  async #run(
+    address: string,
+    identity: RpcIdentity,
+    onMessage: RawSessionOptions["onMessage"] = () => {},
+  ): Promise<void> {
     const client = createRpcClient(DispatcherServiceService, { address, identity });
     try {
       const heartbeat = { appliedSequence: 0, lagMs: 0, number: 0 };
@@ -80,6 +87,7 @@ export class RawSession {
       for await (const { message } of client.calls.session(this.#outgoing.items, {
         signal: this.#stop.signal,
       })) {
+        onMessage(message);
         if (message?.$case === "statusesAck") this.#ackedBatch = message.value.batch;
         if (message?.$case === "assignments") {
           for (const { id } of message.value.tasks) this.taskIds.add(id);

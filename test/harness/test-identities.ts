@@ -98,8 +98,13 @@ function open(dataDir: string): Promise<ServerIdentity> {
 /**
  * Stores the record of a node that has joined, if there is none. Without it, the leader rejects the node's certificate.
  */
-export async function admitNode(store: Store, id: string, signal: AbortSignal): Promise<void> {
-  const node = joinedNode(id, { hostname: id, awaitsApproval: false, nowMs: Date.now() });
+export async function admitNode(
+  store: Store,
+  id: string,
+  signal: AbortSignal,
+  { awaitsApproval = false } = {},
+): Promise<void> {
+  const node = joinedNode(id, { hostname: id, awaitsApproval, nowMs: Date.now() });
   const change = { kind: "put-node", node } as const;
   const key = changeKey(change);
   await store.txn(

@@ -16,6 +16,7 @@ import { requireCallVersion } from "./call-version.js";
 import type { Caller } from "./caller.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
 import type { DownloadServer } from "./download-server.js";
+import { OpenCalls } from "./open-calls.js";
 import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
 import { type ConnectionAddresses, listenTls, type TlsListener } from "./tls-listener.js";
@@ -39,6 +40,7 @@ export class CallGate {
   readonly #rules: AuthorizationRules;
   /** By the metadata object of the call, which grpc-js passes from the interceptor to the handler. */
   readonly #admissions = new WeakMap<Metadata, Admission>();
+  readonly #openCalls = new OpenCalls();
   #listener: TlsListener | undefined;
 
   constructor(security: RpcSecurity) {
@@ -64,14 +66,22 @@ export class CallGate {
     authorizeCall({ path, peer: connection.authenticate(), forwarded: undefined }, this.#rules);
   }
 
+  /** Closes a connection of the listener at once. */
+  closeConnection(addresses: ConnectionAddresses): void {
+    this.#listener?.find(addresses)?.close();
+  }
+
   /** Rejects calls that are not allowed. grpc-js reads a request only after the metadata was passed on. */
-  readonly interceptor: ServerInterceptor = ({ path }, call) =>
-    new ServerInterceptingCall(call, {
+  readonly interceptor: ServerInterceptor = ({ path }, call) => {
+    let closeCall = (): void => {};
+    return new ServerInterceptingCall(call, {
       start: (next) =>
         next({
           onReceiveMetadata: (metadata, pass) => {
             try {
-              this.#admissions.set(metadata, this.#admit(path, call, metadata));
+              const admission = this.#admit(path, call, metadata);
+              closeCall = this.#openCalls.open(admission.caller, admission.client);
+              this.#admissions.set(metadata, admission);
             } catch (error) {
               this.#reportRefusal(path, call, error);
               call.sendStatus(toStatus(error));
@@ -79,8 +89,11 @@ export class CallGate {
             }
             pass(metadata);
           },
+          // Called at the end of each call.
+          onCancel: () => closeCall(),
         }),
     });
+  };
 
   /** Returns the admission of a call. @throws Error for a call that the interceptor has not seen, which is a bug */
   admissionOf(metadata: Metadata): Admission {

@@ -82,6 +82,11 @@ export class CallerConnection {
     return this.authenticate();
   }
 
+  /** Closes the connection at once. Its calls end. */
+  close(): void {
+    this.#socket.destroy();
+  }
+
   /** Verifies the certificate with the current policy. */
   review(policy: CallerPolicy): void {
     if (this.#certificate === undefined || this.#ended.signal.aborted) return;

@@ -1,5 +1,6 @@
 import { BerthError } from "../errors.js";
 import { describeIdentity, type Identity } from "../identity/identity.js";
+import { clientSource } from "./source.js";
 
 /**
  * The program or user that makes a call: an identity that a certificate proves, or anonymous for a host or user that
@@ -18,6 +19,14 @@ export const LOCAL_USER = { kind: "user", name: "root" } as const satisfies Iden
 /** Returns a caller for messages and logs, such as `user "alice"`. */
 export function describeCaller(caller: Caller): string {
   return caller.kind === "anonymous" ? "a caller without a certificate" : describeIdentity(caller);
+}
+
+/**
+ * Returns the key of a caller for limits. Callers without a certificate have one for each source.
+ * @param client "address:port"
+ */
+export function callerKey(caller: Caller, client: string): string {
+  return caller.kind === "anonymous" ? `anonymous from ${clientSource(client)}` : describeIdentity(caller);
 }
 
 /** Checks that a node speaks for itself only. @throws BerthError BERTH_PERMISSION_DENIED unless the caller is this node */

@@ -5,14 +5,13 @@ export {
   type Revocations,
   type RpcSecurity,
 } from "./authorization.js";
-export { type Caller, describeCaller, LOCAL_USER, requireNode } from "./caller.js";
+export { type Caller, callerKey, describeCaller, LOCAL_USER, requireNode } from "./caller.js";
 export { createRpcClient, type RpcConnection } from "./client.js";
 export { addressOf, type RpcClientOptions } from "./client-connections.js";
 export type { DownloadOptions } from "./download-client.js";
 export type { Download, DownloadService } from "./download-server.js";
 export { forwardService } from "./forward.js";
 export { type JoinClusterOptions, type JoinedCluster, joinCluster, requestJoin } from "./join-cluster.js";
-export { sourceOf } from "./pending-handshakes.js";
 export { PERMISSIONS, type Permissions, type Role, type UserRole } from "./permissions.js";
 export { encodeResponsesOnce, preserveReceived } from "./preserve-received.js";
 export {
@@ -30,6 +29,7 @@ export {
   rpcService,
   startRpcServer,
 } from "./server.js";
+export { clientSource } from "./source.js";
 export {
   type AccessRules,
   type ConnectOptions,

@@ -29,12 +29,15 @@ const LIMITS: Readonly<Record<string, MessageLimits>> = {
 
 /**
  * Limits of single methods. Callers without a certificate send a token, a certificate request and a host name. A secret or
- * config has at most 500 KiB, and the password of a registry 16 KiB.
+ * config has at most 500 KiB, and the password of a registry 16 KiB. Agents send lines of logs in batches of 256 KiB, and
+ * output as they read it.
  */
 const METHOD_LIMITS: Readonly<Record<string, MessageLimits>> = {
   "/berth.v1.ControlService/Join": { request: 8 * KIB, response: 64 * MIB },
   "/berth.v1.ControlService/PutFile": { request: MIB, response: 64 * MIB },
   "/berth.v1.ControlService/PutRegistryLogin": { request: 64 * KIB, response: 64 * MIB },
+  "/berth.v1.DispatcherService/PushLogs": { request: MIB, response: KIB },
+  "/berth.v1.DispatcherService/PushExec": { request: MIB, response: 64 * MIB },
 };
 
 /** Largest message of any service. A server rejects a larger one before it has received it. */
@@ -61,24 +64,6 @@ export function limitsOf(path: string): MessageLimits {
   const limits = METHOD_LIMITS[path] ?? LIMITS[path.split("/")[1] ?? ""];
   if (limits === undefined) throw new Error(`no message limits for ${path}`);
   return limits;
-}
-
-/** Takes the place of a request that exceeds its method's limit. The request is not decoded. */
-export class OversizedRequest {
-  readonly #path: string;
-  readonly #bytes: number;
-
-  constructor(path: string, bytes: number) {
-    this.#path = path;
-    this.#bytes = bytes;
-  }
-
-  toError(): BerthError {
-    return new BerthError({
-      code: "BERTH_LIMIT_EXCEEDED",
-      message: `request rejected: its ${this.#bytes} bytes exceed the limit of ${limitsOf(this.#path).request}; send less at a time`,
-    });
-  }
 }
 
 export function tooManyStreams(address: string): BerthError {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { Client } from "@grpc/grpc-js";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   ControlServiceService,
   type GetNodeRequest,
@@ -12,9 +12,11 @@ import {
   type SessionResponse,
 } from "../../gen/berth/v1/dispatcher.js";
 import { BerthError } from "../errors.js";
+import { LOCAL_USER } from "./caller.js";
 import { createRpcClient } from "./client.js";
 import { TLS_CLIENT_OPTIONS, tlsChannelCredentials } from "./credentials.js";
 import { forwardService } from "./forward.js";
+import { MAX_CALLS } from "./open-calls.js";
 import type { RotatingIdentity } from "./rpc-identity.js";
 import { type RpcListener, type RpcServer, rpcService, startRpcServer } from "./server.js";
 import { fromServiceError } from "./status.js";
@@ -319,20 +321,60 @@ describe("limits", () => {
     await expect(calls.getNode({ node: "x".repeat(15 * 1024 * 1024) })).resolves.toEqual({ node: undefined });
   });
 
+  const openHandlers: Partial<Control> = {
+    getNode: async () => ({ node: undefined }),
+    streamLogs: async function* (_, { signal }) {
+      yield logLine("open");
+      await once(signal, "abort");
+    },
+  };
+
   it("reject calls of a client that has too many open, instead of blocking them", async () => {
-    const calls = await connect({
-      getNode: async () => ({ node: undefined }),
-      streamLogs: async function* (_, { signal }) {
-        yield logLine("open");
-        await once(signal, "abort");
-      },
+    const server = await serve(rpcService(ControlServiceService, control(openHandlers)));
+    const options = { address: server.address, identity: cluster.identity, forwarded: true };
+    const { calls, close } = createRpcClient(ControlServiceService, options);
+    cleanUps.push(close);
+    const users = ["viewer", "deployer", "admin"].map((name) => ({ kind: "user", name }) as const);
+    const callers = Array.from({ length: 1_024 }, (_, index) => users[index % 3] ?? LOCAL_USER);
+    const streams = callers.map((caller) => {
+      const forwardedFor = { client: "10.0.0.1:7", caller };
+      return calls.streamLogs(FOLLOW, { forwardedFor })[Symbol.asyncIterator]();
     });
-    const request = { target: "", follow: true, tail: 0, sinceMs: 0, untilMs: 0 };
-    const streams = Array.from({ length: 1_024 }, () => calls.streamLogs(request)[Symbol.asyncIterator]());
     await Promise.all(streams.map((stream) => stream.next()));
-    await expect(calls.getNode({ node: "n" })).rejects.toMatchObject(exceeded);
+    const forwardedFor = { client: "10.0.0.1:7", caller: LOCAL_USER };
+    await expect(calls.getNode({ node: "n" }, { forwardedFor })).rejects.toMatchObject({
+      ...exceeded,
+      message: expect.stringContaining("calls are open on this connection"),
+    });
     await streams[0]?.return?.();
-    await expect(calls.getNode({ node: "n" })).resolves.toEqual({ node: undefined });
+    await expect(
+      calls.getNode(
+        { node: "n" },
+        { forwardedFor: { client: "10.0.0.1:7", caller: users[0] ?? LOCAL_USER } },
+      ),
+    ).resolves.toEqual({ node: undefined });
+  });
+
+  it("reject calls of a user who has too many open on several connections, and serve others", async () => {
+    const server = await serve(rpcService(ControlServiceService, control(openHandlers)));
+    const connectAs = (identity: RotatingIdentity) => {
+      const client = createRpcClient(ControlServiceService, { address: server.address, identity });
+      cleanUps.push(client.close);
+      return client.calls;
+    };
+    const [first, second] = [connectAs(admin), connectAs(admin)];
+    const streams = Array.from({ length: MAX_CALLS.user }, (_, index) =>
+      (index % 2 === 0 ? first : second).streamLogs(FOLLOW)[Symbol.asyncIterator](),
+    );
+    await Promise.all(streams.map((stream) => stream.next()));
+    await expect(first.getNode({ node: "n" })).rejects.toMatchObject({
+      ...exceeded,
+      message: `call rejected: user "admin" has 512 open calls on this server, which is the limit; end some of them`,
+    });
+    const viewer = connectAs(await identityOf(cluster.ca, { kind: "user", name: "viewer" }));
+    await expect(viewer.getNode({ node: "n" })).resolves.toEqual({ node: undefined });
+    await streams[0]?.return?.();
+    await vi.waitFor(() => expect(first.getNode({ node: "n" })).resolves.toEqual({ node: undefined }));
   });
 
   it("do not count calls that could not be started", async () => {

@@ -12,15 +12,17 @@ import { assertNever } from "../assert-never.js";
 import { BerthError, isBerthError } from "../errors.js";
 import { type RpcSecurity, requirePermissionEntries } from "./authorization.js";
 import { type Admission, CallGate } from "./call-gate.js";
+import { CallScheduler, type ScheduledCall } from "./call-scheduler.js";
 import { localVersionInterceptor } from "./call-version.js";
-import { LOCAL_USER } from "./caller.js";
+import { callerKey, LOCAL_USER } from "./caller.js";
 import { SERVER_OPTIONS } from "./channel-options.js";
 import { DownloadServer, type DownloadService } from "./download-server.js";
 import { setCallWindow, setConnectionWindow } from "./flow-control.js";
 import { allowHeapGrowth } from "./heap-growth.js";
-import { limitsOf, OversizedRequest } from "./limits.js";
+import { requestSizeInterceptor } from "./request-size.js";
 import { toStatus } from "./status.js";
-import { createAbortRace, readMessages, writeMessages } from "./streams.js";
+import { createAbortRace, forEachMessage, readMessages } from "./streams.js";
+import { closeStuckConnections } from "./stuck-connections.js";
 import type { CallContext, RpcDefinition, RpcHandlers, RpcMethod } from "./types.js";
 import { listenUnix, unixAddress } from "./unix-socket.js";
 
@@ -83,14 +85,19 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   }
   const endpoint = openEndpoint(listener, options.downloads);
   const { interceptors, admissionOf } = endpoint;
-  const server = new Server({ ...SERVER_OPTIONS, interceptors });
+  const server = new Server({ ...SERVER_OPTIONS, interceptors: [requestSizeInterceptor, ...interceptors] });
   setCallWindow(server);
   const closing = new AbortController();
   // Every running call adds a listener, so Node's warning about listener leaks does not apply.
   setMaxListeners(0, closing.signal);
-  const environment: CallEnvironment = { closing: closing.signal, admissionOf, onInternalError };
+  const environment: CallEnvironment = {
+    closing: closing.signal,
+    admissionOf,
+    scheduler: new CallScheduler(),
+    onInternalError,
+  };
   for (const service of services) {
-    server.addService(limitRequests(service.definition) as never, implementService(service, environment));
+    server.addService(passEncoded(service.definition) as never, implementService(service, environment));
   }
   const bound = await listen(endpoint, server);
   setConnectionWindow(server);
@@ -101,14 +108,10 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   return { address: bound.address, close };
 }
 
-/** Returns the definition with a limit for the size of requests. */
-function limitRequests(definition: RpcDefinition): RpcDefinition {
+/** Returns the definition for handlers whose responses are encoded. */
+function passEncoded(definition: RpcDefinition): RpcDefinition {
   const entries = Object.entries(definition).map(([name, method]) => {
-    const { path, requestDeserialize } = method;
-    const { request: maxBytes } = limitsOf(path);
-    const deserialize = (bytes: Buffer): unknown =>
-      bytes.length > maxBytes ? new OversizedRequest(path, bytes.length) : requestDeserialize(bytes);
-    return [name, { ...method, requestDeserialize: deserialize }] as const;
+    return [name, { ...method, responseSerialize: (bytes: Buffer) => bytes }] as const;
   });
   return Object.fromEntries(entries);
 }
@@ -117,6 +120,7 @@ function limitRequests(definition: RpcDefinition): RpcDefinition {
 interface CallEnvironment {
   readonly closing: AbortSignal;
   readonly admissionOf: Endpoint["admissionOf"];
+  readonly scheduler: CallScheduler;
   readonly onInternalError: (path: string, error: unknown) => void;
 }
 
@@ -133,24 +137,29 @@ function implementService(service: RpcService, environment: CallEnvironment): Un
 function adaptHandler(
   method: RpcMethod,
   handler: AnyHandler,
-  { closing, admissionOf, onInternalError }: CallEnvironment,
+  { closing, admissionOf, scheduler, onInternalError }: CallEnvironment,
 ): UntypedHandleCall {
   return (call: AnyCall, callback?: sendUnaryData<unknown>): void => {
     const admission = admissionOf(call);
     const { context, dispose } = createContext(call, closing, admission);
+    const scheduled = scheduler.open(callerKey(admission.caller, admission.client));
+    const target = { method, handler, context, callback, scheduled, callerEnded: admission.ended };
     const endHeapGrowth = method.carriesChunks ? allowHeapGrowth() : undefined;
-    respond(call, { method, handler, context, callback, callerEnded: admission.ended })
-      .catch((error: unknown) => {
+    // Emitted at the end of each call.
+    call.once("cancelled", () => {
+      scheduled.close();
+      dispose();
+      endHeapGrowth?.();
+    });
+    scheduled.start(() => {
+      respond(call, target).catch((error: unknown) => {
         if (!(error instanceof BerthError) && !context.signal.aborted) onInternalError(method.path, error);
         // The handler may throw any error when its signal aborts. The expiry of the caller's certificate is the cause.
         const failure = toStatus(admission.ended?.aborted ? admission.ended.reason : error);
         if (callback === undefined) call.emit("error", failure);
         else callback(failure);
-      })
-      .finally(() => {
-        dispose();
-        endHeapGrowth?.();
       });
+    });
   };
 }
 
@@ -160,20 +169,28 @@ interface CallTarget {
   readonly context: CallContext;
   /** Takes the response of a call that is not a response stream. */
   readonly callback: sendUnaryData<unknown> | undefined;
+  readonly scheduled: ScheduledCall;
   /** Aborts when the caller's certificate is no longer accepted. */
   readonly callerEnded: AbortSignal | undefined;
 }
 
 /** Runs the handler and sends its response or its stream of responses. */
 async function respond(call: AnyCall, target: CallTarget): Promise<void> {
-  const { method, handler, context, callback, callerEnded } = target;
-  const input = method.requestStream ? readRequests(call) : requireWithinLimit(call.request);
-  const output = handler(input, context);
+  const { method, handler, context, callback, scheduled, callerEnded } = target;
+  const { signal } = context;
+  const encode = (response: unknown): Promise<Buffer> =>
+    scheduled.encode(() => method.responseSerialize(response as never), signal);
+  const output = handler(method.requestStream ? readMessages(call) : call.request, context);
   if (!method.responseStream) {
-    callback?.(null, await settleBefore(callerEnded, output as Promise<unknown>));
+    callback?.(null, await encode(await settleBefore(callerEnded, output as Promise<unknown>)));
     return;
   }
-  await writeMessages(call, output as AsyncIterable<unknown>, context.signal);
+  const write = async (response: unknown): Promise<void> => {
+    const bytes = await encode(response);
+    call.write(bytes, () => scheduled.recordSent(bytes.length));
+    await scheduled.untilRoom(signal);
+  };
+  await forEachMessage(output as AsyncIterable<unknown>, write, signal);
   call.end();
 }
 
@@ -186,16 +203,6 @@ async function settleBefore(signal: AbortSignal | undefined, result: Promise<unk
   } finally {
     abortRace.dispose();
   }
-}
-
-async function* readRequests(call: AnyCall): AsyncGenerator<unknown> {
-  for await (const request of readMessages(call)) yield requireWithinLimit(request);
-}
-
-/** Returns the request. @throws BerthError BERTH_LIMIT_EXCEEDED when it is too large */
-function requireWithinLimit(request: unknown): unknown {
-  if (request instanceof OversizedRequest) throw request.toError();
-  return request;
 }
 
 /** Creates the context of a call, whose signal aborts when the call should end. */
@@ -263,7 +270,9 @@ function tlsEndpoint(address: string, security: RpcSecurity, service: DownloadSe
     admissionOf: ({ metadata }) => gate.admissionOf(metadata),
     listen: async (server) => {
       const listener = await gate.listen(server, address, downloads);
+      const endChecks = closeStuckConnections(server, (addresses) => gate.closeConnection(addresses));
       const close = (): void => {
+        endChecks();
         listener.close();
         downloads?.close();
       };

@@ -15,13 +15,25 @@ export async function writeMessages<T>(
   messages: AsyncIterable<T>,
   signal: AbortSignal,
 ): Promise<void> {
+  const write = async (message: T): Promise<void> => {
+    if (!stream.write(message)) await once(stream, "drain", { signal });
+  };
+  await forEachMessage(messages, write, signal);
+}
+
+/** Passes all messages to `write`, one after the other. @throws the signal's reason when it aborts */
+export async function forEachMessage<T>(
+  messages: AsyncIterable<T>,
+  write: (message: T) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   const iterator = messages[Symbol.asyncIterator]();
   const abortRace = createAbortRace(signal);
   try {
     for (;;) {
       const next = await abortRace.race(iterator.next());
       if (next.done) return;
-      if (!stream.write(next.value)) await once(stream, "drain", { signal });
+      await write(next.value);
     }
   } finally {
     abortRace.dispose();

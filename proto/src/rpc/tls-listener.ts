@@ -12,14 +12,16 @@ import {
 import type { Server } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
 import { authorityServerName } from "../identity/fetch-authority.js";
+import { describeIdentity } from "../identity/identity.js";
 import type { RpcSecurity } from "./authorization.js";
 import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
 import { localServerCredentials, TLS_VERSION } from "./credentials.js";
 import { DOWNLOAD_PROTOCOL } from "./download-protocol.js";
 import type { DownloadServer } from "./download-server.js";
+import { type ConnectionLimits, LimitedConnections } from "./limited-connections.js";
 import { PacedQueue } from "./paced-queue.js";
-import { HANDSHAKE_LIMITS, type HandshakeLimits, PendingHandshakes } from "./pending-handshakes.js";
 import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
+import { sourceOf } from "./source.js";
 
 const GRPC_PROTOCOL = "h2";
 /** A TLS handshake takes milliseconds of CPU time on each side. */
@@ -33,6 +35,29 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
  * would keep a new leader from renewing its lease.
  */
 const CONNECTIONS_MS_PER_TURN = 25;
+
+export interface ListenerLimits {
+  /** Connections that have not finished their TLS handshake, by source. */
+  readonly handshakes: ConnectionLimits;
+  /** Connections without a certificate of the cluster, by source. */
+  readonly strangers: ConnectionLimits;
+  /** How long a connection without a certificate of the cluster stays open. */
+  readonly strangerTimeoutMs: number;
+  /** Connections with a certificate of the cluster, by identity. */
+  readonly members: ConnectionLimits;
+}
+
+/**
+ * A pending handshake has buffers of some 50 KiB. A leader's agents all return within seconds, and those behind one
+ * address translation have the same address; a rejected agent tries again. A host or user joins with one call. Each
+ * command of a user has a connection.
+ */
+export const LISTENER_LIMITS: ListenerLimits = {
+  handshakes: { total: 2_048, perGroup: 512 },
+  strangers: { total: 512, perGroup: 128 },
+  strangerTimeoutMs: 60_000,
+  members: { total: Number.POSITIVE_INFINITY, perGroup: 256 },
+};
 
 /** The addresses of a TCP connection. No two open connections of a host have the same ones. */
 export interface ConnectionAddresses {
@@ -53,7 +78,7 @@ export interface TlsListener {
 }
 
 export interface ListenOptions {
-  readonly limits?: HandshakeLimits;
+  readonly limits?: ListenerLimits;
   /** Gets the connections that negotiate downloads. Undefined to accept gRPC only. */
   readonly downloads?: Pick<DownloadServer, "accept"> | undefined;
 }
@@ -68,12 +93,14 @@ export async function listenTls(
   server: Server,
   address: string,
   security: RpcSecurity,
-  { limits = HANDSHAKE_LIMITS, downloads }: ListenOptions = {},
+  { limits = LISTENER_LIMITS, downloads }: ListenOptions = {},
 ): Promise<TlsListener> {
   const { identity, revocations } = security;
   const injector = server.createConnectionInjector(localServerCredentials());
   const connections = new Map<string, CallerConnection>();
-  const handshakes = new PendingHandshakes(limits);
+  const handshakes = new LimitedConnections(limits.handshakes);
+  const strangers = new LimitedConnections(limits.strangers);
+  const members = new LimitedConnections(limits.members);
   let policy: CallerPolicy = { trust: trustOf(identity.current), revocations };
   let contexts = authorityContexts(identity.current);
   const options: TlsOptions = {
@@ -89,6 +116,13 @@ export async function listenTls(
     const key = keyOf(socket);
     const connection = new CallerConnection(socket, policy);
     handshakes.delete(key);
+    const { issuedTo } = connection;
+    if (issuedTo !== undefined) {
+      if (!members.add(key, socket, describeIdentity(issuedTo))) return;
+    } else {
+      if (!strangers.add(key, socket, sourceOf(socket.remoteAddress ?? ""))) return;
+      closeAfter(socket, limits.strangerTimeoutMs);
+    }
     connections.set(key, connection);
     socket.once("close", () => {
       if (connections.get(key) === connection) connections.delete(key);
@@ -106,12 +140,7 @@ export async function listenTls(
     if (!socket.destroyed) tls.emit("connection", socket);
   });
   const tcp = new TcpServer({ pauseOnConnect: true }, (socket) => {
-    const key = keyOf(socket);
-    if (!handshakes.add(key, socket)) {
-      socket.destroy();
-      return;
-    }
-    socket.once("close", () => handshakes.deleteSocket(key, socket));
+    if (!handshakes.add(keyOf(socket), socket, sourceOf(socket.remoteAddress ?? ""))) return;
     // The TLS server reports errors once it has the socket.
     socket.on("error", () => {});
     starting.add(socket);
@@ -185,6 +214,12 @@ function authorityContexts(material: TlsMaterial): ReadonlyMap<string, SecureCon
       [authorityServerName(fingerprint), createSecureContext(contextOptions(material, fingerprint))] as const,
   );
   return new Map(entries);
+}
+
+function closeAfter(socket: Socket, timeoutMs: number): void {
+  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  timer.unref();
+  socket.once("close", () => clearTimeout(timer));
 }
 
 function keyOf({ localAddress, localPort, remoteAddress, remotePort }: ConnectionAddresses): string {

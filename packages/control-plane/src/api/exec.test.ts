@@ -1,4 +1,5 @@
 import { type ExecCommand, type ExecRequest, ExecRequest as Request } from "@berth/proto";
+import { LOCAL_USER } from "@berth/proto/rpc";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../runtime/clock.js";
 import type { ApiContext } from "./api-context.js";
@@ -12,7 +13,8 @@ async function run(command: Partial<ExecCommand>): Promise<void> {
   const { signal } = new AbortController();
   // The command is checked before any other part of the context is used.
   const context = { runtime: { clock: systemClock }, signal } as unknown as ApiContext;
-  for await (const _ of exec(requestsFor(command), context, { signal: signal, client: "c1" })) break;
+  const call = { signal, client: "c1", caller: LOCAL_USER };
+  for await (const _ of exec(requestsFor(command), context, call)) break;
 }
 
 describe("exec", () => {

@@ -7,7 +7,7 @@ import {
   isBerthError,
   type Task,
 } from "@berth/proto";
-import type { CallContext } from "@berth/proto/rpc";
+import { type CallContext, callerKey } from "@berth/proto/rpc";
 import { nodeNameById } from "../core/model/node-name.js";
 import { agentProtocol } from "../core/model/required-protocol.js";
 import type { RemoteExec } from "../dispatcher/relays/exec-relay.js";
@@ -34,17 +34,15 @@ const STREAMS_SINCE = 2;
 export async function* exec(
   requests: AsyncIterable<ExecRequest>,
   context: ApiContext,
-  caller: Pick<CallContext, "signal" | "client">,
+  call: Pick<CallContext, "signal" | "caller" | "client">,
 ): AsyncGenerator<ExecResponse> {
-  const link = linkSignals(caller.signal, context.signal);
+  const link = linkSignals(call.signal, context.signal);
   const { signal } = link;
+  const client = callerKey(call.caller, call.client);
   try {
     const incoming = requests[Symbol.asyncIterator]();
     const { task, start } = await readStart(incoming, context, signal);
-    const remote = context.execs.open(
-      { nodeId: task.nodeId, client: caller.client, taskId: task.id, start },
-      signal,
-    );
+    const remote = context.execs.open({ nodeId: task.nodeId, client, taskId: task.id, start }, signal);
     void forwardInput(incoming, remote);
     yield* forwardOutput(remote, task, context);
     signal.throwIfAborted();

@@ -1,5 +1,5 @@
 import { BerthError } from "@berth/proto";
-import { sourceOf } from "@berth/proto/rpc";
+import { clientSource } from "@berth/proto/rpc";
 
 /** Limit of unknown tokens of one source within the window. Far above mistakes of people and scripts; a token has 128 random bits. */
 export const MAX_UNKNOWN_TOKENS = 30;
@@ -47,8 +47,4 @@ export class UnknownTokens {
     const window = this.#windows.get(source);
     return window === undefined || nowMs - window.startedMs >= WINDOW_MS ? 0 : window.count;
   }
-}
-
-function clientSource(client: string): string {
-  return sourceOf(client.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1"));
 }

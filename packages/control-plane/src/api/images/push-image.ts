@@ -8,7 +8,7 @@ import {
   type PushImageResponse,
 } from "@berth/proto";
 import { isSha256Digest } from "@berth/proto/images";
-import type { CallContext } from "@berth/proto/rpc";
+import { type CallContext, callerKey } from "@berth/proto/rpc";
 import { nodeNameById } from "../../core/model/node-name.js";
 import { acceptsTasks } from "../../core/scheduler/filters.js";
 import { architectureName } from "../../core/scheduler/node-attribute.js";
@@ -41,9 +41,9 @@ const QUEUE_CAPACITY = 16;
 export async function* pushImage(
   requests: AsyncIterable<PushImageRequest>,
   context: ApiContext,
-  caller: Pick<CallContext, "signal" | "client">,
+  call: Pick<CallContext, "signal" | "caller" | "client">,
 ): AsyncGenerator<PushImageResponse> {
-  const link = linkSignals(caller.signal, context.signal);
+  const link = linkSignals(call.signal, context.signal);
   const { signal } = link;
   try {
     const incoming = requests[Symbol.asyncIterator]();
@@ -56,7 +56,7 @@ export async function* pushImage(
     if (first === undefined || holders.size > 0) {
       yield* fetchOnNodes(targets, { start, holders }, context, signal);
     } else {
-      const target = { nodeId: first, start, inventories, client: caller.client };
+      const target = { nodeId: first, start, inventories, client: callerKey(call.caller, call.client) };
       yield* uploadToAll(incoming, { target, others, holders }, context, signal);
     }
     signal.throwIfAborted();

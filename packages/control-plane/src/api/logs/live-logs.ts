@@ -7,8 +7,9 @@ import { compareTimes, type LogSource, type MergedLine } from "./past-logs.js";
  */
 const WINDOW_MS = 100;
 
-/** Limit of lines in one window. When it is full, all sources wait for the reader. */
+/** Limits of the lines in one window. When it is full, all sources wait for the reader. */
 const MAX_WINDOW_LINES = 20_000;
+const MAX_WINDOW_BYTES = 512 * 1024;
 
 type Line = Extract<MergedLine, { readonly kind: "line" }>;
 
@@ -28,6 +29,7 @@ export class LiveLogs {
   #earlierLines: readonly Line[] = [];
   /** Lines that arrived in the current window. */
   #windowLines: Line[] = [];
+  #windowBytes = 0;
   #isEnded = false;
   #wakeReader: () => void = () => {};
   #wakeWriters: () => void = () => {};
@@ -73,12 +75,19 @@ export class LiveLogs {
     return this.#earlierLines.length > 0 || this.#windowLines.length > 0 || this.#losses.length > 0;
   }
 
+  get #isWindowFull(): boolean {
+    return this.#windowLines.length >= MAX_WINDOW_LINES || this.#windowBytes >= MAX_WINDOW_BYTES;
+  }
+
   async #read({ task, log }: LogSource): Promise<void> {
     try {
       for (let entries = await log.take(); entries !== undefined; entries = await log.take()) {
-        for (const entry of entries) this.#windowLines.push({ kind: "line", task, entry });
+        for (const entry of entries) {
+          this.#windowLines.push({ kind: "line", task, entry });
+          this.#windowBytes += entry.line.length;
+        }
         this.#wakeReader();
-        if (this.#windowLines.length >= MAX_WINDOW_LINES) await this.#waitForSpace();
+        if (this.#isWindowFull) await this.#waitForSpace();
         if (this.#isEnded) return;
       }
     } catch (error) {
@@ -93,6 +102,7 @@ export class LiveLogs {
     const newest = this.#earlierLines.at(-1);
     const lines = [...this.#earlierLines, ...this.#windowLines].sort(byTime);
     this.#windowLines = [];
+    this.#windowBytes = 0;
     this.#wakeWriters();
     const end = newest === undefined ? 0 : lines.lastIndexOf(newest) + 1;
     this.#earlierLines = lines.slice(end);

@@ -13,7 +13,7 @@ type LogRange = Pick<StreamLogsRequest, "follow" | "tail" | "sinceMs" | "untilMs
 export interface LogReaderOptions {
   readonly request: StreamLogsRequest;
   readonly context: ApiContext;
-  /** Address of the client that reads the logs. */
+  /** The caller that reads the logs, as `callerKey` returns it. */
   readonly client: string;
   readonly signal: AbortSignal;
 }

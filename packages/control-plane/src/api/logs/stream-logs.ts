@@ -5,7 +5,7 @@ import {
   type StreamLogsResponse,
   type Task,
 } from "@berth/proto";
-import type { CallContext } from "@berth/proto/rpc";
+import { type CallContext, callerKey } from "@berth/proto/rpc";
 import { nodeNameById } from "../../core/model/node-name.js";
 import { byAge } from "../../core/model/task-state.js";
 import { linkSignals } from "../../runtime/abort.js";
@@ -26,13 +26,13 @@ const MAX_TASKS = 200;
 export async function* streamLogs(
   request: StreamLogsRequest,
   context: ApiContext,
-  caller: Pick<CallContext, "signal" | "client">,
+  { signal, caller, client }: Pick<CallContext, "signal" | "caller" | "client">,
 ): AsyncGenerator<StreamLogsResponse> {
   const target = findTarget(context.state, request.target);
   const all = target.kind === "task" ? [target.task] : [...target.tasks];
   const tasks = all.filter(hasLog).sort(byAge);
-  const link = linkSignals(caller.signal, context.signal);
-  const reader = new LogReader({ request, context, client: caller.client, signal: link.signal });
+  const link = linkSignals(signal, context.signal);
+  const reader = new LogReader({ request, context, client: callerKey(caller, client), signal: link.signal });
   try {
     if (tasks.length > MAX_TASKS)
       yield warning(`only the newest ${MAX_TASKS} of ${tasks.length} tasks are shown`);

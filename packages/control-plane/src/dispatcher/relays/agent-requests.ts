@@ -11,12 +11,14 @@ export const ANSWER_TIMEOUT_MS = 5_000;
 export interface AgentRequestsOptions extends RelayOptions {
   /** Limit of open requests on one node, as many as its agent accepts. */
   readonly capacity: number;
+  /** Limit of open requests of one client, on all nodes together. @default no limit */
+  readonly perClient?: number;
 }
 
 /** The node of a request, and the client that it is made for. */
 export interface RequestTarget {
   readonly nodeId: string;
-  /** Address of the client that the request is made for. */
+  /** The caller that the request is made for, as `callerKey` returns it. */
   readonly client: string;
 }
 
@@ -62,6 +64,7 @@ export class AgentRequests<Sink extends ResultSink> {
   /** Requests whose stream the agent has not opened yet, by request id. */
   readonly #unclaimed = new Map<string, UnclaimedRequest<Sink>>();
   readonly #openByNode = new GroupedMap<{ readonly sink: Sink; readonly client: string }>();
+  readonly #countByClient = new Map<string, number>();
 
   constructor(options: AgentRequestsOptions) {
     this.#options = options;
@@ -75,8 +78,13 @@ export class AgentRequests<Sink extends ResultSink> {
       sink.end(nodeUnreachable("its node is not connected"));
       return;
     }
+    const { capacity, perClient = Number.POSITIVE_INFINITY } = this.#options;
     if (!this.#hasRoom(nodeId, client)) {
-      sink.end(tooManyRequests(this.#options.capacity));
+      sink.end(tooManyRequests(capacity));
+      return;
+    }
+    if ((this.#countByClient.get(client) ?? 0) >= perClient) {
+      sink.end(tooManyRequestsOfClient(perClient));
       return;
     }
     const requestId = runtime.newId();
@@ -85,10 +93,13 @@ export class AgentRequests<Sink extends ResultSink> {
     );
     this.#unclaimed.set(requestId, { nodeId, sink, cancelTimeout });
     this.#openByNode.set(nodeId, requestId, { sink, client });
+    this.#count(client, 1);
     sink.onEnded = () => {
+      sink.onEnded = () => {};
       cancelTimeout();
       this.#unclaimed.delete(requestId);
       this.#openByNode.delete(nodeId, requestId);
+      this.#count(client, -1);
     };
     if (!session.send(commands.start(requestId)))
       sink.end(nodeUnreachable("its node has stopped reading commands"));
@@ -99,9 +110,15 @@ export class AgentRequests<Sink extends ResultSink> {
     });
   }
 
+  #count(client: string, change: 1 | -1): void {
+    const count = (this.#countByClient.get(client) ?? 0) + change;
+    if (count === 0) this.#countByClient.delete(client);
+    else this.#countByClient.set(client, count);
+  }
+
   /**
-   *   Returns whether a client may open another request on a node: it must have fewer open requests than are left. Thus one
-  client gets at most half of the capacity, the next one half of the rest, as switches share buffers between ports.
+   * Returns whether a client may open another request on a node: it must have fewer open requests than are left. Thus one
+   * client gets at most half of the capacity, the next one half of the rest, as switches share buffers between ports.
    */
   #hasRoom(nodeId: string, client: string): boolean {
     const open = this.#openByNode.get(nodeId);
@@ -150,6 +167,13 @@ function tooManyRequests(capacity: number): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `too many streams are open on its node (limit ${capacity}, shared by all clients); end some of them, or try again later`,
+  });
+}
+
+function tooManyRequestsOfClient(limit: number): BerthError {
+  return new BerthError({
+    code: "BERTH_LIMIT_EXCEEDED",
+    message: `you have ${limit} open streams of this kind, which is the limit of a user; end some of them`,
   });
 }
 

@@ -18,15 +18,15 @@ import {
   type ResultSink,
 } from "./agent-requests.js";
 
-/** Queued messages in each direction. At 64 KiB each, 16 messages keep the connection busy. */
-const QUEUE_CAPACITY = 16;
+/** Queued messages in each direction, of 64 KiB each. HTTP/2 buffers as many for a busy connection. */
+const QUEUE_CAPACITY = 8;
 
 /** Limit of streams to the containers of one node. Agents have the same limit. */
 const MAX_STREAMS_PER_NODE = 128;
 
 export interface ExecTarget {
   readonly nodeId: string;
-  /** Address of the client that opens the stream. */
+  /** The caller that opens the stream, as `callerKey` returns it. */
   readonly client: string;
   readonly taskId: string;
   /** The stream to open. */

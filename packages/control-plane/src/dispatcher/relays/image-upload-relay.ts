@@ -26,7 +26,7 @@ const MAX_UPLOADS_PER_NODE = 4;
 
 export interface UploadTarget {
   readonly nodeId: string;
-  /** Address of the client that pushes the image. */
+  /** The caller that pushes the image, as `callerKey` returns it. */
   readonly client: string;
   readonly start: ImageUploadStart;
   /** Nodes that have some of the layers. */

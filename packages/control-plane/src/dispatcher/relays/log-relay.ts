@@ -10,11 +10,14 @@ import { onAbort } from "../../runtime/abort.js";
 import { BoundedQueue } from "../../runtime/bounded-queue.js";
 import { AgentRequests, connectionLost, type RelayOptions, type ResultSink } from "./agent-requests.js";
 
-/** Queued batches of one log. When the queue is full, the agent waits. */
-const QUEUE_CAPACITY = 16;
+/** Queued batches of one log, of 256 KiB each. When the queue is full, the agent waits. */
+const QUEUE_CAPACITY = 2;
 
 /** Limit of logs that are read on one node. Agents have the same limit. */
 export const MAX_LOGS_PER_NODE = 400;
+
+/** Limit of logs that one caller reads at the same time, on all nodes together: two services with many tasks. */
+const MAX_LOGS_PER_CLIENT = 400;
 
 /** The log of one task, in order and in the batches that the agent sent. */
 export class TaskLog extends BoundedQueue<readonly LogEntry[]> implements ResultSink {
@@ -36,7 +39,7 @@ export class TaskLog extends BoundedQueue<readonly LogEntry[]> implements Result
 
 export interface LogRequest extends Pick<StartLogs, "taskId" | "follow" | "tail" | "sinceMs" | "untilMs"> {
   readonly nodeId: string;
-  /** Address of the client that reads the log. */
+  /** The caller that reads the log, as `callerKey` returns it. */
   readonly client: string;
 }
 
@@ -45,7 +48,11 @@ export class LogRelay {
   readonly #requests: AgentRequests<TaskLog>;
 
   constructor(options: RelayOptions) {
-    this.#requests = new AgentRequests({ ...options, capacity: MAX_LOGS_PER_NODE });
+    this.#requests = new AgentRequests({
+      ...options,
+      capacity: MAX_LOGS_PER_NODE,
+      perClient: MAX_LOGS_PER_CLIENT,
+    });
   }
 
   /** Returns whether the node's agent is connected. */
