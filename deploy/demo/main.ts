@@ -1,4 +1,5 @@
 // `npm run demo`: deploys a stack onto a new lab and shows that the stack survives when a host loses power.
+import { once } from "node:events";
 import { parseArgs } from "node:util";
 import { HttpTraffic } from "../lab/http-traffic.js";
 import { createLab, type Lab, openLab } from "../lab/lab.js";
@@ -11,22 +12,28 @@ import { drawHostMap } from "./host-map.js";
 import { printRequests } from "./report.js";
 import { Screen } from "./screen.js";
 import { deployShop, SHOP } from "./shop.js";
+import { WebPage } from "./web-page.js";
 
 const HOSTS = 3;
 const REQUESTS_PER_SECOND = 100;
 const NODE_READY_TIMEOUT_MS = 60_000;
 
-const USAGE = `usage: npm run demo [-- --down]
+const USAGE = `usage: npm run demo [-- --web | --down]
 
 Starts ${HOSTS} Docker hosts on this machine, deploys a stack, sends traffic to it and
 cuts the power of one host. The lab stays up afterwards.
 
+  --web        also serve the live page of the cluster, and wait until a browser shows it
   --down       remove the lab with all its data
   -h, --help   print this help`;
 
 async function main(screen: Screen, signal: AbortSignal): Promise<number> {
   const { values } = parseArgs({
-    options: { down: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+    options: {
+      down: { type: "boolean" },
+      web: { type: "boolean" },
+      help: { type: "boolean", short: "h" },
+    },
   });
   if (values.help) {
     screen.line(USAGE);
@@ -41,7 +48,7 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
     await waitForNodes(screen, lab, cluster, signal);
     await deployShop(screen, lab, signal);
     const before = await drawHostMap(screen, cluster, { stack: SHOP.stack });
-    return await showFailover({ screen, lab, cluster, signal, before });
+    return await showFailover({ screen, lab, cluster, signal, before, hasPage: values.web === true });
   } finally {
     cluster.close();
   }
@@ -86,9 +93,12 @@ interface FailoverDemoOptions {
   readonly signal: AbortSignal;
   /** IDs of the tasks that ran before the power cut. */
   readonly before: ReadonlySet<string>;
+  /** Whether to serve the live page of the cluster. */
+  readonly hasPage: boolean;
 }
 
-async function showFailover({ screen, lab, cluster, signal, before }: FailoverDemoOptions): Promise<number> {
+async function showFailover(options: FailoverDemoOptions): Promise<number> {
+  const { screen, lab, cluster, signal, before, hasPage } = options;
   const victim = await findBusiestHost(cluster, lab.hosts, SHOP.service);
   const target = lab.hosts.find((host) => host !== victim);
   if (target === undefined || victim === undefined)
@@ -96,6 +106,7 @@ async function showFailover({ screen, lab, cluster, signal, before }: FailoverDe
   const url = `http://${target.address}:${SHOP.port}/`;
   screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
   const traffic = new HttpTraffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
+  const page = hasPage ? await openPage(screen, lab, traffic, signal) : undefined;
   const failover = await cutPower({ cluster, traffic, screen, service: SHOP.service, victim, signal });
   screen.line();
   await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds: before });
@@ -116,7 +127,37 @@ async function showFailover({ screen, lab, cluster, signal, before }: FailoverDe
     screen.paint("dim", "  Healthy tasks stay where they are. New tasks go to the returned host first."),
   );
   printNextSteps(screen, lab, url, victim.name);
+  if (page !== undefined) await servePage(screen, page, signal);
   return failover.replacedAtMs === undefined ? 1 : 0;
+}
+
+/** Serves the page and waits until a browser shows it. */
+async function openPage(
+  screen: Screen,
+  lab: Lab,
+  traffic: HttpTraffic,
+  signal: AbortSignal,
+): Promise<WebPage> {
+  screen.live("starting the page …");
+  const page = await WebPage.start(lab, () => traffic.outcomes);
+  screen.line("  Open this link, which works once, within a minute:");
+  screen.line(`  ${screen.paint("bold", page.link)}`);
+  try {
+    await Promise.race([page.opened, once(signal, "abort")]);
+    signal.throwIfAborted();
+  } catch (error) {
+    page.close();
+    throw error;
+  }
+  return page;
+}
+
+/** Serves the page until the demo is interrupted. */
+async function servePage(screen: Screen, page: WebPage, signal: AbortSignal): Promise<void> {
+  screen.line();
+  screen.line("The page stays up until you press Ctrl-C.");
+  if (!signal.aborted) await once(signal, "abort");
+  page.close();
 }
 
 function printNextSteps(screen: Screen, lab: Lab, url: string, victim: string): void {

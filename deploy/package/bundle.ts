@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import protobuf from "protobufjs";
 import { type Plugin, rolldown } from "rolldown";
+import { buildPage } from "../../packages/web/build.mjs";
 
 /**
  * The programs' entry points by their names in the bundle. The agent starts the ingress process from entry.js beside
@@ -17,7 +18,13 @@ const ENTRY_POINTS = {
 /** Paths of the bundled source files, relative to the repository. */
 export type BundledFiles = readonly string[];
 
-/** Bundles the compiled packages into a directory. Returns the paths of the source files that the bundle contains. */
+/** Where servers and `berth ui` look for the page, beside their own code. */
+const PAGE_DIRECTORY = "web";
+
+/**
+ * Bundles the compiled packages into a directory, with the page. Returns the paths of the source files that the bundle
+ * contains.
+ */
 export async function writeBundle(repository: string, directory: string): Promise<BundledFiles> {
   const bundle = await rolldown({
     cwd: repository,
@@ -33,8 +40,9 @@ export async function writeBundle(repository: string, directory: string): Promis
       // Named by content, so that a rebuild of the same sources has the same file names.
       chunkFileNames: "[name]-[hash].js",
     });
+    const page = await buildPage(join(directory, PAGE_DIRECTORY));
     const paths = output.flatMap((file) => (file.type === "chunk" ? file.moduleIds : []));
-    return [...new Set(paths)].map((path) => relative(repository, path)).sort();
+    return [...new Set([...paths.map((path) => relative(repository, path)), ...page])].sort();
   } finally {
     await bundle.close();
   }

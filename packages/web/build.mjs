@@ -1,5 +1,4 @@
-// Bundles the web page into dist/. Files in assets/ have the hashes of their contents in their names. It is plain
-// JavaScript because setup runs it before tsx is available.
+// Bundles the web page. It is plain JavaScript because setup runs it before tsx is available.
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,9 +7,16 @@ import { build } from "esbuild";
 
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
 
-/** Writes the page to dist/. Each file has compressed siblings, which servers send to browsers that accept them. */
-export async function buildPage() {
-  const output = join(ROOT, "dist");
+const REPOSITORY = join(ROOT, "../..");
+
+/**
+ * Writes the page to a directory. Files in assets/ have the hashes of their contents in their names, and compressed
+ * siblings, which servers send to browsers that accept them.
+ *
+ * @param {string} output the directory, by default dist/
+ * @returns {Promise<readonly string[]>} the paths of the bundled source files, relative to the repository
+ */
+export async function buildPage(output = join(ROOT, "dist")) {
   await rm(output, { recursive: true, force: true });
   const { metafile } = await build({
     absWorkingDir: ROOT,
@@ -40,7 +46,7 @@ export async function buildPage() {
     logLevel: "warning",
   });
   const outputs = Object.entries(metafile.outputs);
-  /** Returns the path of a bundle in dist/. */
+  /** Returns the path of a bundle in the directory. */
   const pathOf = (source) => {
     const [path = ""] = outputs.find(([, { entryPoint }]) => entryPoint === source) ?? [];
     return relative(output, join(ROOT, path));
@@ -52,6 +58,7 @@ export async function buildPage() {
   await writeFile(join(output, "index.html"), page);
   await writeFile(join(output, "icon.svg"), await readFile(join(ROOT, "icon.svg")));
   for (const [path] of outputs) await compress(join(ROOT, path));
+  return Object.keys(metafile.inputs).map((path) => relative(REPOSITORY, join(ROOT, path)));
 }
 
 async function compress(path) {

@@ -4,13 +4,11 @@ import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { JsonObject } from "../../packages/web/src/core/json.js";
+import { RESPONSE_HEADERS } from "../../proto/src/web/response-headers.js";
 import type { Changes, SimulatedCluster } from "./simulated-cluster.js";
 
 const PAGE = fileURLToPath(new URL("../../packages/web/dist", import.meta.url));
 const HEARTBEAT_MS = 2_000;
-/** The policy of docs/web-api.md, without inline styles: the page needs none. */
-const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
   ".js": "text/javascript",
@@ -89,7 +87,7 @@ export class PageServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", "http://localhost");
-    response.setHeader("content-security-policy", POLICY);
+    for (const [name, value] of Object.entries(RESPONSE_HEADERS)) response.setHeader(name, value);
     if (!url.pathname.startsWith("/api/")) return this.#sendFile(url.pathname, response);
     const method = url.pathname.slice("/api/".length);
     if (this.isDown) return void response.destroy();

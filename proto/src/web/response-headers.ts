@@ -1,11 +1,8 @@
-/**
- * What the browser allows the page to do. The terminal library creates style elements, which need 'unsafe-inline' for
- * styles. Scripts must be files of this server.
- */
+/** What the browser allows the page to do. Scripts and styles must be files of this server. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
-  "style-src 'self' 'unsafe-inline'",
+  "style-src 'self'",
   "img-src 'self' data:",
   "font-src 'self'",
   "connect-src 'self'",

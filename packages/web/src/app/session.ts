@@ -25,6 +25,7 @@ export const canChange = computed(
   () => session.value.kind === "logged-in" && !session.value.isReadOnly && session.value.role !== "viewer",
 );
 
+/** The fragment of a link that logs in: "#login=CODE", or "#login=CODE&view=present". */
 const LOGIN_PREFIX = "#login=";
 const RETRY_MS = 2_000;
 
@@ -41,9 +42,10 @@ export function startSession(): void {
 }
 
 async function logInWithFragment(fragment: string): Promise<void> {
+  const parameters = new URLSearchParams(fragment.slice(1));
   // The code is worthless after this, but must not stay in the history of the browser.
-  history.replaceState(undefined, "", "#/");
-  await logIn(decodeURIComponent(fragment.slice(LOGIN_PREFIX.length)));
+  location.replace(`#/${parameters.get("view") ?? ""}`);
+  await logIn(parameters.get("login") ?? "");
 }
 
 /** Exchanges a one-time code for a session. */

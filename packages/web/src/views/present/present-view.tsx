@@ -1,5 +1,7 @@
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { cluster } from "../../app/cluster.js";
+import { followRequests, type RequestReport, requests } from "../../app/requests.js";
 import { routePath } from "../../core/route/route.js";
 import { LiveMap } from "../map/live-map.js";
 import { ClusterCounts } from "../map/map-toolbar.js";
@@ -12,12 +14,13 @@ const SHOWN_EVENTS = 10;
 
 /** The map with large texts, for an audience. */
 export function PresentView(): JSX.Element {
+  useEffect(followRequests, []);
   return (
     <main class="present" tabIndex={-1}>
       <header class="toolbar">
         <h1>berth</h1>
         <ClusterCounts />
-        <Connections />
+        {requests.value === undefined ? <Connections /> : <Requests report={requests.value} />}
         <ConnectionStatus />
         <a href={routePath({ view: "map" })}>Leave presentation</a>
       </header>
@@ -28,6 +31,16 @@ export function PresentView(): JSX.Element {
         <LatestEvents />
       </div>
     </main>
+  );
+}
+
+/** What a load generator has sent, and how many of its requests have failed. */
+function Requests({ report: { sent, failed, medianMs } }: { readonly report: RequestReport }): JSX.Element {
+  return (
+    <p class="counts">
+      <strong>{sent}</strong> requests sent, <strong class={failed > 0 ? "error" : ""}>{failed}</strong>{" "}
+      failed, median {medianMs.toFixed(1)} ms
+    </p>
   );
 }
 

@@ -1,0 +1,108 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
+import { createInterface } from "node:readline";
+import { cliCommand } from "../lab/berth-commands.js";
+import type { RequestOutcome } from "../lab/http-traffic.js";
+import { summarize } from "../lab/http-traffic.js";
+import type { Lab } from "../lab/lab.js";
+import { LabError } from "../lab/lab-error.js";
+import { REPO_ROOT } from "../lab/paths.js";
+
+/** Path of the file with the requests of the demo, which the page reads while it presents. */
+const REQUESTS_PATH = "/requests.json";
+/** On a busy machine, the command takes seconds to start. */
+const START_TIMEOUT_MS = 30_000;
+
+/**
+ * Serves the page of a lab on this computer, with the requests of the demo. `berth ui` serves the page; this server
+ * stands before it, because the page can only read files of its own origin.
+ */
+export class WebPage {
+  readonly #ui: ChildProcess;
+  readonly #server: Server;
+  readonly #target: URL;
+  readonly #outcomes: () => readonly RequestOutcome[];
+  #onOpened: () => void = () => {};
+  /** Resolves when a browser presents the page. */
+  readonly opened = new Promise<void>((resolve) => {
+    this.#onOpened = resolve;
+  });
+
+  private constructor(ui: ChildProcess, link: string, outcomes: () => readonly RequestOutcome[]) {
+    this.#ui = ui;
+    this.#target = new URL(link);
+    this.#outcomes = outcomes;
+    this.#server = createServer((incoming, response) => this.#answer(incoming, response));
+  }
+
+  /** @param outcomes returns the requests that the demo has sent so far */
+  static async start(lab: Lab, outcomes: () => readonly RequestOutcome[]): Promise<WebPage> {
+    const [program = "", ...args] = cliCommand(["ui", "-o", "json"]);
+    const ui = spawn(program, args, {
+      cwd: REPO_ROOT,
+      env: lab.cliEnv(),
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const page = new WebPage(ui, await readLink(ui), outcomes);
+    await new Promise<void>((resolve) => page.#server.listen(0, "127.0.0.1", resolve));
+    return page;
+  }
+
+  /** Logs in once, and presents the cluster. */
+  get link(): string {
+    const address = this.#server.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+    return `http://127.0.0.1:${port}/${this.#target.hash}&view=present`;
+  }
+
+  close(): void {
+    this.#ui.kill();
+    this.#server.close();
+    this.#server.closeAllConnections();
+  }
+
+  #answer(incoming: IncomingMessage, response: ServerResponse): void {
+    if (incoming.url === REQUESTS_PATH) {
+      this.#onOpened();
+      const { sent, failed, medianMs } = summarize(this.#outcomes());
+      response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
+      response.end(JSON.stringify({ sent, failed, medianMs }));
+      return;
+    }
+    this.#forward(incoming, response);
+  }
+
+  /** Passes a request to `berth ui`, which requires its own address as the host and the origin. */
+  #forward(incoming: IncomingMessage, response: ServerResponse): void {
+    const { host, hostname, port, origin } = this.#target;
+    const headers = { ...incoming.headers, host };
+    if (headers.origin !== undefined) headers.origin = origin;
+    const forwarded = request(
+      { hostname, port, method: incoming.method, path: incoming.url, headers },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      },
+    );
+    forwarded.on("error", () => response.destroy());
+    response.on("close", () => forwarded.destroy());
+    incoming.pipe(forwarded);
+  }
+}
+
+/** Returns the link that `berth ui` prints. @throws LabError LAB_COMMAND_FAILED when it exits instead */
+async function readLink(ui: ChildProcess): Promise<string> {
+  if (ui.stdout === null) throw new LabError("LAB_COMMAND_FAILED", "berth ui has no output");
+  const timer = setTimeout(() => ui.kill(), START_TIMEOUT_MS);
+  let text = "";
+  try {
+    for await (const line of createInterface({ input: ui.stdout })) {
+      text += line;
+      const link = /"link":\s*"([^"]+)"/.exec(text)?.[1];
+      if (link !== undefined) return link;
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+  throw new LabError("LAB_COMMAND_FAILED", "berth ui ended without a link; see its output above");
+}

@@ -1,0 +1,48 @@
+import { signal } from "@preact/signals";
+import { isObject, readNumber } from "../core/json.js";
+
+/** The requests of a load generator, such as `npm run demo -- --web`. */
+export interface RequestReport {
+  readonly sent: number;
+  readonly failed: number;
+  readonly medianMs: number;
+}
+
+const URL = "requests.json";
+const INTERVAL_MS = 500;
+
+/** Undefined when there is no load generator. */
+export const requests = signal<RequestReport | undefined>(undefined);
+
+/** Reads the report again and again, if there is one, until the returned function is called. */
+export function followRequests(): () => void {
+  const ended = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const read = async (): Promise<void> => {
+    const report = await fetchReport(ended.signal);
+    if (ended.signal.aborted) return;
+    requests.value = report ?? requests.value;
+    if (requests.value !== undefined) timer = setTimeout(read, INTERVAL_MS);
+  };
+  void read();
+  return () => {
+    ended.abort();
+    clearTimeout(timer);
+  };
+}
+
+/** Servers answer 404 when there is no load generator. */
+async function fetchReport(cancelled: AbortSignal): Promise<RequestReport | undefined> {
+  try {
+    const response = await fetch(URL, { cache: "no-store", signal: cancelled });
+    const json: unknown = response.ok ? await response.json() : undefined;
+    if (!isObject(json)) return undefined;
+    return {
+      sent: readNumber(json, "sent"),
+      failed: readNumber(json, "failed"),
+      medianMs: readNumber(json, "medianMs"),
+    };
+  } catch {
+    return undefined;
+  }
+}
