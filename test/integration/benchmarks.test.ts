@@ -6,6 +6,7 @@ const TIMEOUT_MS = 300_000;
 const BENCHMARKS = [
   { name: "schedule", figure: "schedule.flatness", programs: [] },
   { name: "compose", figure: "compose.growth", programs: [] },
+  { name: "page", figure: "page.heap", programs: ["chromium"] },
   { name: "scale", figure: "scale.tasks_per_s", programs: ["etcd"] },
   { name: "handshakes", figure: "handshakes.cpu_vs_bare", programs: ["etcd"] },
   { name: "dataplane", figure: "ingress.balance_max_min", programs: ["nft"] },

@@ -29,7 +29,10 @@ export class ClusterFeed {
   #failures = 0;
   #isConnected = false;
   #reason = "";
+  /** When the last update was applied. */
   #lastMessageAtMs: number | undefined;
+  /** When the stream was opened, or sent its last event, by a clock that never jumps. */
+  #lastEventAtMs = 0;
   /** Smallest difference between the browser's clock and the leader's: the others include a delay. */
   #clockDifferenceMs = Number.POSITIVE_INFINITY;
   #delayMs = 0;
@@ -80,8 +83,6 @@ export class ClusterFeed {
       }
     }
   }
-
-  #lastEventAtMs = 0;
 
   /** Handles an event of the stream. Returns whether the stream can go on. */
   #handle({ name, data, id }: StreamEvent): boolean {

@@ -6,6 +6,7 @@ import { nextTheme, theme } from "../app/preferences.js";
 import { route } from "../app/router.js";
 import { logOut, session } from "../app/session.js";
 import type { Freshness } from "../core/cluster/freshness.js";
+import { safePageUrl } from "../core/model/control-plane.js";
 import { type Route, routePath } from "../core/route/route.js";
 import { formatDuration, formatTime } from "../format/format.js";
 
@@ -77,6 +78,7 @@ export function ConnectionStatus(): JSX.Element {
         <>
           {" "}
           <Since atMs={value.sinceMs} />
+          <OtherServers />
         </>
       )}
     </p>
@@ -94,6 +96,25 @@ function conditionText(value: Freshness): string {
     case "cut-off":
       return `✕ Cut off: ${value.reason}`;
   }
+}
+
+/** Links to the pages of the other servers, for when the server of this page is down. */
+function OtherServers(): JSX.Element | null {
+  const urls = (cluster.store.controlPlane?.servers ?? [])
+    .map((server) => ({ name: server.hostname, url: safePageUrl(server) }))
+    .filter(({ url }) => url !== "" && new URL(url).host !== location.host);
+  if (urls.length === 0 || location.protocol !== "https:") return null;
+  return (
+    <>
+      {" "}
+      Other servers:{" "}
+      {urls.map(({ name, url }) => (
+        <a key={url} href={url}>
+          {name}
+        </a>
+      ))}
+    </>
+  );
 }
 
 /** How long ago something was, by the browser's clock. */

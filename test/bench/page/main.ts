@@ -1,0 +1,132 @@
+// `npm run bench -- page`: opens the page of a large simulated cluster in Chromium, and measures how long it keeps the
+// browser's main thread busy and how much memory it uses.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Browser, CDPSession, Page } from "playwright-core";
+import { launchBrowser, openPage } from "../../browser/browser.js";
+import { PageServer } from "../../browser/page-server.js";
+import { type Changes, SimulatedCluster } from "../../browser/simulated-cluster.js";
+import { type Figure, figureOf, worstOf } from "../report.js";
+import { type BenchContext, runBench } from "../run-bench.js";
+import { mainThreadTasks } from "./trace.js";
+
+const SIZE = { hosts: 300, services: 30, tasksPerService: 100 };
+const SMOKE_SIZE = { hosts: 4, services: 2, tasksPerService: 5 };
+const CHANGES_PER_SECOND = 200;
+/** The leader sends updates this often. */
+const UPDATE_INTERVAL_MS = 100;
+/** Every fourth change replaces a task on another node, which the map animates. */
+const CHANGES_PER_REPLACEMENT = 4;
+const DEFAULT_SECONDS = 20;
+const SMOKE_SECONDS = 2;
+/** Updates before the heap is measured for the first time, so that growth does not include what is loaded once. */
+const WARM_UP_SECONDS = 3;
+const LOAD_TIMEOUT_MS = 60_000;
+const MIB = 1024 * 1024;
+
+/** The CPU times and heap sizes of one run. */
+interface PageRun {
+  readonly longestTaskMs: number;
+  readonly busyPercent: number;
+  readonly heapMib: number;
+  readonly heapGrowthMib: number;
+}
+
+async function measure(context: BenchContext): Promise<readonly Figure[]> {
+  const browser = await launchBrowser();
+  try {
+    const runs: PageRun[] = [];
+    for (let run = 0; run < context.runs; run += 1) runs.push(await measureRun(browser, context));
+    const of = (value: (run: PageRun) => number): readonly number[] => runs.map(value);
+    return [
+      worstOf({
+        name: "page.longest_task_cpu",
+        unit: "ms",
+        runs: of(({ longestTaskMs }) => longestTaskMs),
+        goal: { kind: "at-most", value: 50 },
+      }),
+      figureOf({ name: "page.main_thread_cpu", unit: "%", runs: of(({ busyPercent }) => busyPercent) }),
+      figureOf({ name: "page.heap", unit: "MiB", runs: of(({ heapMib }) => heapMib) }),
+      figureOf({ name: "page.heap_growth", unit: "MiB", runs: of(({ heapGrowthMib }) => heapGrowthMib) }),
+    ];
+  } finally {
+    await browser.close();
+  }
+}
+
+async function measureRun(
+  browser: Browser,
+  { isSmoke, options, signal, progress }: BenchContext,
+): Promise<PageRun> {
+  const cluster = new SimulatedCluster(isSmoke ? SMOKE_SIZE : SIZE);
+  const server = await PageServer.start(cluster);
+  const { page } = await openPage(browser, { url: server.url });
+  try {
+    await allDrawn(page, cluster.taskIds.length);
+    const session = await page.context().newCDPSession(page);
+    await change(server, cluster, WARM_UP_SECONDS, signal);
+    const heapBefore = await heapBytes(session);
+    await browser.startTracing(page, { categories: ["toplevel", "__metadata"] });
+    const seconds = Number(options.seconds ?? (isSmoke ? SMOKE_SECONDS : DEFAULT_SECONDS));
+    await change(server, cluster, seconds, signal);
+    const { longestMs, totalMs } = mainThreadTasks((await browser.stopTracing()).toString());
+    const heapAfter = await heapBytes(session);
+    progress(
+      `${seconds} s: longest task ${longestMs.toFixed(0)} ms of CPU time, heap ${(heapAfter / MIB).toFixed(1)} MiB`,
+    );
+    return {
+      longestTaskMs: longestMs,
+      busyPercent: totalMs / (10 * seconds),
+      heapMib: heapAfter / MIB,
+      heapGrowthMib: (heapAfter - heapBefore) / MIB,
+    };
+  } finally {
+    await page.context().close();
+    await server.close();
+  }
+}
+
+async function allDrawn(page: Page, tasks: number): Promise<void> {
+  const giveUpAtMs = performance.now() + LOAD_TIMEOUT_MS;
+  while ((await page.locator(".cell").count()) !== tasks) {
+    if (performance.now() > giveUpAtMs) throw new Error("the page did not draw all tasks in time");
+    await page.waitForTimeout(UPDATE_INTERVAL_MS);
+  }
+}
+
+/** Changes tasks for some time: states, and replacements on other nodes. */
+async function change(
+  server: PageServer,
+  cluster: SimulatedCluster,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const changesPerUpdate = (CHANGES_PER_SECOND * UPDATE_INTERVAL_MS) / 1_000;
+  for (let update = 0; update < (seconds * 1_000) / UPDATE_INTERVAL_MS; update += 1) {
+    const changes = Array.from({ length: changesPerUpdate }, (_, index) => changeOne(cluster, index));
+    server.send({
+      tasks: changes.flatMap(({ tasks = [] }) => tasks),
+      removedTasks: changes.flatMap(({ removedTasks = [] }) => removedTasks),
+    });
+    await sleep(UPDATE_INTERVAL_MS, undefined, { signal });
+  }
+}
+
+function changeOne(cluster: SimulatedCluster, index: number): Changes {
+  const ids = cluster.taskIds;
+  const id = ids[Math.floor(Math.random() * ids.length)] ?? "";
+  if (index % CHANGES_PER_REPLACEMENT === 0) return cluster.replaceOne(id, Math.random);
+  const state = index % 2 === 0 ? "TASK_STATE_RUNNING" : "TASK_STATE_STARTING";
+  return cluster.setTask(id, { state, sinceMs: Date.now() });
+}
+
+/** Returns the size of the JavaScript objects that are in use. */
+async function heapBytes(session: CDPSession): Promise<number> {
+  await session.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await session.send("Runtime.getHeapUsage");
+  return usedSize;
+}
+
+process.exitCode = await runBench(
+  { name: "page", programs: { chromium: ["chromium", "--version"] }, options: { seconds: "N" }, measure },
+  process.argv.slice(2),
+);
