@@ -46,7 +46,7 @@ echo "$hierarchies" | while read -r type mount_point options; do
   mount -t "$type" ${options:+-o "$options"} cgroup "$root$mount_point"
 done
 
-# The host must not start this machine's services. Docker stores its data outside of the overlay.
+# The host must not start the services of this machine. Docker stores its data outside of the overlay.
 rm -rf "$root"/etc/systemd/system/*.wants "$root/usr/sbin/policy-rc.d" "$root/var/lib/berth" "$root/etc/berth"
 mkdir -p "$root/var/lib/docker" "$root/etc/systemd/system/multi-user.target.wants"
 mount --bind "$directory/docker" "$root/var/lib/docker"
