@@ -75,6 +75,7 @@ async function createToken(
     uses: 1,
     hostname: "",
     requiresApproval: false,
+    labels: {},
     replaceOthers: false,
   };
   const { token } = await administer(

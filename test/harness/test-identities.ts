@@ -104,7 +104,7 @@ export async function admitNode(
   signal: AbortSignal,
   { awaitsApproval = false } = {},
 ): Promise<void> {
-  const node = joinedNode(id, { hostname: id, awaitsApproval, nowMs: Date.now() });
+  const node = joinedNode(id, { hostname: id, labels: {}, awaitsApproval, nowMs: Date.now() });
   const change = { kind: "put-node", node } as const;
   const key = changeKey(change);
   await store.txn(

@@ -107,6 +107,7 @@ async function createToken({ requiresApproval = false } = {}): Promise<string> {
     hostname: "",
     requiresApproval,
     replaceOthers: false,
+    labels: {},
   });
   return token;
 }

@@ -80,7 +80,14 @@ async function joinWith(server: TestServer, token: string, hostname: string): Pr
 }
 
 async function createToken({ calls }: TestServer): Promise<string> {
-  const request = { kind: JoinKind.NODE, ttlMs: TTL_MS, uses: 5, hostname: "", requiresApproval: false };
+  const request = {
+    kind: JoinKind.NODE,
+    ttlMs: TTL_MS,
+    uses: 5,
+    hostname: "",
+    requiresApproval: false,
+    labels: {},
+  };
   return (await calls.createJoinToken({ ...request, replaceOthers: false })).token;
 }
 

@@ -99,7 +99,7 @@ async function joinAs(name: string, server: Server): Promise<void> {
   const request = { kind: JoinKind.SERVER, ttlMs: DAY_MS, uses: 1, hostname: "", requiresApproval: false };
   const token = await eventually("the leader has stored the first authority", async () => {
     const created = await server.calls
-      .createJoinToken({ ...request, replaceOthers: false })
+      .createJoinToken({ ...request, replaceOthers: false, labels: {} })
       .catch(() => undefined);
     return created?.token;
   });

@@ -133,6 +133,7 @@ describe("etcd-refuses-agent-cert: both ports of etcd", () => {
         hostname: "",
         requiresApproval: false,
         replaceOthers: false,
+        labels: {},
       }),
     );
     const user = { name: "alice", role: UserRole.ADMIN, stacks: "", ttlMs: TTL_MS };

@@ -70,6 +70,7 @@ async function joinCluster(name: Name): Promise<void> {
       uses: 1,
       hostname: "",
       requiresApproval: false,
+      labels: {},
       replaceOthers: false,
     }),
   );

@@ -74,6 +74,7 @@ test("servers that joined with a token form an etcd with TLS, which survives the
     hostname: "",
     requiresApproval: false,
     replaceOthers: false,
+    labels: {},
   };
   const { token } = await eventually("the leader creates a token", () => admin.createJoinToken(tokenRequest));
   for (const host of others) await joinCluster(host, server.address, token);

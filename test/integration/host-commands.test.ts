@@ -1,7 +1,8 @@
 import { mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { BERTH_VERSION } from "@berth/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { scaleTimeout } from "../../deploy/lab/wait-until.js";
 import { SystemdHost, systemdHostProblem } from "../harness/systemd-host.js";
 import { temporaryDirectory } from "../harness/temporary-directory.js";
@@ -148,6 +149,38 @@ berth stack deploy -c /tmp/compose.yaml shop`);
       expect(await differences()).toEqual({ added: [], removed: [] });
       const repeated = await berth("host", "rm", `root@${OTHER_ADDRESS}`);
       expect(repeated.stdout).toBe("host-2 has nothing of berth; nothing to change\n");
+    });
+
+    test("a host without ssh installs berth from the server with the line of host script", async () => {
+      const line = (await berth("host", "script", "--label", "zone=c")).stdout;
+      const altered = line.replace(/"[0-9a-f]{64} /, `"${"0".repeat(64)} `);
+      expect((await second.run(["sh", "-c", altered])).stderr).toContain("another checksum");
+      expect(await differences()).toEqual({ added: [], removed: [] });
+      const installed = await second.runOrThrow(["sh", "-c", line]);
+      expect(installed).toContain("berth: this host is a node");
+      await first.shell(
+        "timeout 60 sh -c 'until berth node ls --quiet --filter node.label=zone=c | grep .; do sleep 1; done'",
+      );
+      // The token is used up, but not needed again.
+      expect(await second.runOrThrow(["sh", "-c", line])).toContain("berth: this host is a node");
+      expect((await berth("host", "rm", "--force", `root@${OTHER_ADDRESS}`)).code).toBe(0);
+    });
+
+    test("a machine with the user data of host user-data installs berth and joins", async () => {
+      const { stdout } = await berth("host", "user-data", "--label", "zone=d");
+      const { write_files: files, runcmd } = parse(stdout);
+      for (const { path, permissions, content } of files) {
+        await second.shell(`mkdir -p ${dirname(path)}; cat >${path}; chmod ${permissions} ${path}`, {
+          input: content,
+        });
+      }
+      for (const command of runcmd) await second.runOrThrow(command);
+      await first.shell(
+        "timeout 60 sh -c 'until berth node ls --quiet --filter node.label=zone=d | grep .; do sleep 1; done'",
+      );
+      expect(await second.shell("ls /run/berth-install 2>&1 || true")).toContain("No such file");
+      expect((await berth("host", "rm", "--force", `root@${OTHER_ADDRESS}`)).code).toBe(0);
+      expect(await differences()).toEqual({ added: [], removed: [] });
     });
 
     test("host add and rm work for a server, too", async () => {

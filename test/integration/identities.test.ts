@@ -111,6 +111,7 @@ async function createToken(over: { uses?: number; requiresApproval?: boolean; ho
     uses: 1,
     hostname: "",
     requiresApproval: false,
+    labels: {},
     replaceOthers: false,
     ...over,
   });

@@ -33,6 +33,7 @@ function createToken({ calls }: TestServer): Promise<string> {
     const { token } = await calls.createJoinToken({
       ...options,
       requiresApproval: false,
+      labels: {},
       replaceOthers: false,
     });
     return token;

@@ -34,7 +34,7 @@ beforeAll(async () => {
   await eventually("the node has a task", () => rig.honest.taskIds.size > 0);
   const request = { kind: JoinKind.NODE, ttlMs: 3_600_000, uses: 10_000, hostname: "", replaceOthers: false };
   await rig.storeWaitingNodes(STORED_NODES);
-  ({ token } = await rig.control.calls.createJoinToken({ ...request, requiresApproval: true }));
+  ({ token } = await rig.control.calls.createJoinToken({ ...request, requiresApproval: true, labels: {} }));
   const { authorityFingerprint: fingerprint } = parseJoinToken(token);
   const { x509 } = await fetchAuthority(
     { address: rig.server.address, fingerprint },

@@ -91,6 +91,7 @@ function createToken(admin: Control, kind: JoinKind): Promise<string> {
       hostname: "",
       requiresApproval: false,
       replaceOthers: false,
+      labels: {},
     });
     return token;
   });

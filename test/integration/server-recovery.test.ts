@@ -83,6 +83,7 @@ async function joinCluster(name: Name, through: Name): Promise<void> {
       uses: 1,
       hostname: "",
       requiresApproval: false,
+      labels: {},
       replaceOthers: false,
     }),
   );

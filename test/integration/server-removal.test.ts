@@ -72,6 +72,7 @@ function createToken(kind: JoinKind, admin: Control): Promise<string> {
       uses: 1,
       hostname: "",
       requiresApproval: false,
+      labels: {},
       replaceOthers: false,
     });
     return token;

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { join } from "node:path";
 import { BerthError, isBerthError } from "@berth/proto";
 import { grpcTransport } from "@berth/proto/rpc";
 import { type ServiceManager, serviceManager } from "@berth/proto/service-manager";
@@ -7,6 +8,7 @@ import { advertisedHost, type ServerConfig } from "./config.js";
 import { openEtcdCertificate } from "./identity/etcd-certificate.js";
 import { ServerDirectory } from "./identity/server-directory.js";
 import { openServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
+import { Installer } from "./install/installer.js";
 import { linkSignals, untilAborted } from "./runtime/abort.js";
 import { systemClock } from "./runtime/clock.js";
 import { systemRuntime } from "./runtime/runtime.js";
@@ -76,6 +78,7 @@ async function runWithIdentity(
         runtime: systemRuntime,
         logger,
         ownEtcd,
+        installer: new Installer({ directory: join(config.dataDir, "package"), signal: serving.signal }),
         ...(etcd.watch && { problems: etcd.watch.problems }),
         // The operator of an external etcd changes its members, and may want its leader elsewhere.
         ...(memberTracking && {

@@ -32,12 +32,10 @@ export async function providePackage(
   { architecture, directory, store = PACKAGE_STORE, description }: ProvideOptions,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  for (const suffix of [architecture, ANY_ARCHITECTURE]) {
-    const stored = join(store, `berth_${BERTH_VERSION}_${suffix}.deb`);
-    if (await exists(stored)) return stored;
-  }
+  const stored = await findStoredPackage(architecture, store);
+  if (stored !== undefined) return stored;
   const installed = await readInstalledPackage(description);
-  if (installed === undefined || !isFor(installed.architecture, architecture)) return undefined;
+  if (installed === undefined || !suitsArchitecture(installed.architecture, architecture)) return undefined;
   const path = join(directory, `berth_${installed.version}_${installed.architecture}.deb`);
   await packInstalledPackage(installed, path, signal);
   return path;
@@ -47,12 +45,25 @@ export async function providePackage(
 export function packageNameProblem(name: string, architecture: string): string | undefined {
   const [, , actual] = NAME.exec(name) ?? [];
   if (actual === undefined) return "the name of a package has the form berth_VERSION_ARCHITECTURE.deb";
-  return isFor(actual, architecture)
+  return suitsArchitecture(actual, architecture)
     ? undefined
     : `the package is for ${actual}, but the host has ${architecture}`;
 }
 
-function isFor(packaged: string, architecture: string): boolean {
+/** Returns the path of a package of this release in the store. */
+export async function findStoredPackage(
+  architecture: string,
+  store = PACKAGE_STORE,
+): Promise<string | undefined> {
+  for (const suffix of [architecture, ANY_ARCHITECTURE]) {
+    const path = join(store, `berth_${BERTH_VERSION}_${suffix}.deb`);
+    if (await exists(path)) return path;
+  }
+  return undefined;
+}
+
+/** Returns whether a package for an architecture can be installed on hosts with another one. */
+export function suitsArchitecture(packaged: string, architecture: string): boolean {
   return packaged === architecture || packaged === ANY_ARCHITECTURE;
 }
 

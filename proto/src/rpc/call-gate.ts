@@ -15,11 +15,10 @@ import {
 import { requireCallVersion } from "./call-version.js";
 import type { Caller } from "./caller.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
-import type { DownloadServer } from "./download-server.js";
 import { OpenCalls } from "./open-calls.js";
 import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
-import { type ConnectionAddresses, listenTls, type TlsListener } from "./tls-listener.js";
+import { type ConnectionAddresses, type ListenOptions, listenTls, type TlsListener } from "./tls-listener.js";
 
 /** The method that accepts an expired certificate. */
 const RENEWAL_PATH = "/berth.v1.ControlService/RenewCertificate";
@@ -53,9 +52,9 @@ export class CallGate {
   async listen(
     server: Server,
     address: string,
-    downloads?: DownloadServer | undefined,
+    others: Pick<ListenOptions, "downloads" | "http">,
   ): Promise<TlsListener> {
-    this.#listener = await listenTls(server, address, this.#security, { downloads });
+    this.#listener = await listenTls(server, address, this.#security, others);
     return this.#listener;
   }
 

@@ -30,6 +30,7 @@ export {
   startRpcServer,
 } from "./server.js";
 export { clientSource } from "./source.js";
+export type { HttpAcceptor } from "./tls-listener.js";
 export {
   type AccessRules,
   type ConnectOptions,

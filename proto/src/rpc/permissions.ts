@@ -91,6 +91,7 @@ export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/RenewCertificate": MEMBERS,
   "/berth.v1.ControlService/AcceptNode": ADMIN,
   "/berth.v1.ControlService/CreateJoinToken": ADMIN,
+  "/berth.v1.ControlService/GetInstallScript": ADMIN,
   "/berth.v1.ControlService/ListJoinTokens": ADMIN,
   "/berth.v1.ControlService/RemoveJoinToken": ADMIN,
   "/berth.v1.ControlService/InviteUser": ADMIN,

@@ -23,6 +23,7 @@ import { requestSizeInterceptor } from "./request-size.js";
 import { toStatus } from "./status.js";
 import { createAbortRace, forEachMessage, readMessages } from "./streams.js";
 import { closeStuckConnections } from "./stuck-connections.js";
+import type { HttpAcceptor } from "./tls-listener.js";
 import type { CallContext, RpcDefinition, RpcHandlers, RpcMethod } from "./types.js";
 import { listenUnix, unixAddress } from "./unix-socket.js";
 
@@ -60,6 +61,8 @@ export interface RpcServerOptions {
   readonly services: readonly RpcService[];
   /** Content for downloads over TCP. */
   readonly downloads?: DownloadService;
+  /** Serves HTTP/1.1 on the same TCP port. */
+  readonly http?: HttpAcceptor;
   /** Called with errors that are not BerthErrors, which are bugs. They never end the process. */
   readonly onInternalError?: (path: string, error: unknown) => void;
 }
@@ -83,7 +86,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       requirePermissionEntries(definition, listener.security.permissions);
     }
   }
-  const endpoint = openEndpoint(listener, options.downloads);
+  const endpoint = openEndpoint(options);
   const { interceptors, admissionOf } = endpoint;
   const server = new Server({ ...SERVER_OPTIONS, interceptors: [requestSizeInterceptor, ...interceptors] });
   setCallWindow(server);
@@ -249,10 +252,10 @@ interface BoundListener {
   close(): void;
 }
 
-function openEndpoint(listener: RpcListener, downloads: DownloadService | undefined): Endpoint {
+function openEndpoint({ listener, ...content }: RpcServerOptions): Endpoint {
   switch (listener.kind) {
     case "tcp":
-      return tlsEndpoint(listener.address, listener.security, downloads);
+      return tlsEndpoint(listener.address, listener.security, content);
     case "unix":
       return unixEndpoint(listener.path);
     default:
@@ -260,7 +263,11 @@ function openEndpoint(listener: RpcListener, downloads: DownloadService | undefi
   }
 }
 
-function tlsEndpoint(address: string, security: RpcSecurity, service: DownloadService | undefined): Endpoint {
+function tlsEndpoint(
+  address: string,
+  security: RpcSecurity,
+  { downloads: service, http }: Pick<RpcServerOptions, "downloads" | "http">,
+): Endpoint {
   const gate = new CallGate(security);
   const downloads =
     service && new DownloadServer(service, (socket) => gate.authorize(socket, service.method));
@@ -269,12 +276,13 @@ function tlsEndpoint(address: string, security: RpcSecurity, service: DownloadSe
     interceptors: [gate.interceptor],
     admissionOf: ({ metadata }) => gate.admissionOf(metadata),
     listen: async (server) => {
-      const listener = await gate.listen(server, address, downloads);
+      const listener = await gate.listen(server, address, { downloads, http });
       const endChecks = closeStuckConnections(server, (addresses) => gate.closeConnection(addresses));
       const close = (): void => {
         endChecks();
         listener.close();
         downloads?.close();
+        http?.close();
       };
       return { address: `${address.slice(0, address.lastIndexOf(":"))}:${listener.port}`, close };
     },

@@ -24,6 +24,7 @@ import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
 import { sourceOf } from "./source.js";
 
 const GRPC_PROTOCOL = "h2";
+const HTTP_PROTOCOL = "http/1.1";
 /** A TLS handshake takes milliseconds of CPU time on each side. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
@@ -67,6 +68,14 @@ export interface ConnectionAddresses {
   readonly remotePort?: number | undefined;
 }
 
+/** Serves HTTP/1.1 on the port of a gRPC server. */
+export interface HttpAcceptor {
+  /** Serves the requests of a connection. */
+  accept(socket: TLSSocket): void;
+  /** Ends all connections. */
+  close(): void;
+}
+
 /** Accepts TLS connections for a gRPC server, and knows the caller of each one. */
 export interface TlsListener {
   /** Port on which it listens. */
@@ -79,8 +88,10 @@ export interface TlsListener {
 
 export interface ListenOptions {
   readonly limits?: ListenerLimits;
-  /** Gets the connections that negotiate downloads. Undefined to accept gRPC only. */
+  /** Gets the connections that negotiate downloads. Undefined to accept none. */
   readonly downloads?: Pick<DownloadServer, "accept"> | undefined;
+  /** Gets the connections that negotiate HTTP/1.1. Undefined to accept none. */
+  readonly http?: HttpAcceptor | undefined;
 }
 
 /**
@@ -93,7 +104,7 @@ export async function listenTls(
   server: Server,
   address: string,
   security: RpcSecurity,
-  { limits = LISTENER_LIMITS, downloads }: ListenOptions = {},
+  { limits = LISTENER_LIMITS, downloads, http }: ListenOptions = {},
 ): Promise<TlsListener> {
   const { identity, revocations } = security;
   const injector = server.createConnectionInjector(localServerCredentials());
@@ -105,7 +116,12 @@ export async function listenTls(
   let contexts = authorityContexts(identity.current);
   const options: TlsOptions = {
     ...LISTENER_OPTIONS,
-    ...(downloads && { ALPNProtocols: [DOWNLOAD_PROTOCOL, GRPC_PROTOCOL] }),
+    // The server's order counts: curl offers HTTP/1.1 and h2, and a gRPC client offers h2 only.
+    ALPNProtocols: [
+      ...(downloads ? [DOWNLOAD_PROTOCOL] : []),
+      ...(http ? [HTTP_PROTOCOL] : []),
+      GRPC_PROTOCOL,
+    ],
     ...contextOptions(identity.current),
     // Without a context, the connection gets the default one.
     SNICallback: (name, respond) => respond(null, contexts.get(name)),
@@ -128,6 +144,7 @@ export async function listenTls(
       if (connections.get(key) === connection) connections.delete(key);
     });
     if (downloads !== undefined && socket.alpnProtocol === DOWNLOAD_PROTOCOL) downloads.accept(socket);
+    else if (http !== undefined && socket.alpnProtocol === HTTP_PROTOCOL) http.accept(socket);
     else injector.injectConnection(socket);
   };
   const accepting = new PacedQueue(CONNECTIONS_MS_PER_TURN, accept);

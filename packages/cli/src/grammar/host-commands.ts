@@ -4,6 +4,9 @@ import { addExamples, lazyAction, repeatableOption } from "./command-options.js"
 
 /** An idle host is ready within seconds. */
 const DEFAULT_TIMEOUT = "5m";
+/** As for `berth token create`. */
+const DEFAULT_TTL = "1h";
+const DEFAULT_USES = "1";
 
 /** Adds `berth host …`. */
 export function addHostCommands(program: Command, cli: Cli): void {
@@ -49,4 +52,36 @@ export function addHostCommands(program: Command, cli: Cli): void {
       .action(lazyAction(cli, async () => (await import("../commands/host/rm.js")).removeHost)),
     ["berth host rm root@10.0.0.2", "berth host rm host-2", "berth host rm --force host-2"],
   );
+  addInstallCommands(host, cli);
+}
+
+/** Adds the commands for hosts that ssh does not reach. */
+function addInstallCommands(host: Command, cli: Cli): void {
+  addExamples(
+    addTokenOptions(
+      host
+        .command("script")
+        .description(
+          "Print a line that installs berth from the servers on a host, which then joins as a node",
+        ),
+    ).action(lazyAction(cli, async () => (await import("../commands/host/script.js")).printInstallLine)),
+    ["berth host script", "berth host script --label zone=b --name host-4"],
+  );
+  addExamples(
+    addTokenOptions(
+      host
+        .command("user-data")
+        .description("Print user data for cloud-init, with which machines install berth and join as nodes"),
+    ).action(lazyAction(cli, async () => (await import("../commands/host/user-data.js")).printUserData)),
+    ["berth host user-data > user-data.yaml", "berth host user-data --uses 20 --ttl 24h --label pool=web"],
+  );
+}
+
+function addTokenOptions(command: Command): Command {
+  return command
+    .addOption(repeatableOption("--label <key=value>", "label of the nodes"))
+    .option("--ttl <duration>", "how long hosts can join with it: 1m to 30d", DEFAULT_TTL)
+    .option("--uses <number>", "number of hosts that can join with it: 1 to 10000", DEFAULT_USES)
+    .option("--name <node>", "only admit a host with this name")
+    .option("--approve", 'require "berth node accept" for the nodes');
 }

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, lazyAction } from "./command-options.js";
+import { addExamples, lazyAction, repeatableOption } from "./command-options.js";
 
 /**
  * Short, so that a token in a chat or a shell history expires soon. Tokens for many hosts, such as those of an
@@ -23,7 +23,7 @@ export function addTokenCommands(program: Command, cli: Cli): void {
       "berth token create",
       "berth token create --role server",
       "berth token create --uses 50 --ttl 24h --approve",
-      "berth token create --name host-4 > token",
+      "berth token create --name host-4 --label zone=b > token",
     ],
   );
   addExamples(
@@ -60,6 +60,7 @@ function addTokenOptions(command: Command): Command {
     .option("--ttl <duration>", "validity of the token: 1m to 30d", DEFAULT_TTL)
     .option("--uses <number>", "number of hosts that can join with the token: 1 to 10000", DEFAULT_USES)
     .option("--name <node>", "only admit a host with this name")
+    .addOption(repeatableOption("--label <key=value>", "label of the nodes that join with the token"))
     .option("--approve", 'require "berth node accept" for nodes that join with the token')
     .option("-q, --quiet", "only display the token (default if the output is not a terminal)");
 }

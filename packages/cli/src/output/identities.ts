@@ -26,6 +26,7 @@ export function tokenJson({
   subject,
   usesLeft,
   requiresApproval,
+  labels,
   createdAtMs,
   expiresAtMs,
 }: JoinToken): object {
@@ -35,6 +36,7 @@ export function tokenJson({
     name: subject,
     usesLeft,
     requiresApproval,
+    labels,
     createdAtMs,
     expiresAtMs,
   };

@@ -18,6 +18,7 @@ import type { CertificateIssuer } from "../identity/certificate-issuer.js";
 import type { ClusterKeyRotation } from "../identity/cluster-key-rotation.js";
 import type { HeldClusterKey } from "../identity/held-cluster-key.js";
 import type { ClusterSecrets } from "../identity/server-directory.js";
+import type { Installer } from "../install/installer.js";
 import type { Writer } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -56,6 +57,8 @@ export interface ApiContext {
   /** Returns the registrations of all running servers. */
   readonly registrations: () => readonly ServerRegistration[];
   readonly unknownTokens: UnknownTokens;
+  /** The packages of this server. Undefined in the simulation. */
+  readonly installer: Installer | undefined;
   readonly restoreMonitor: Pick<RestoreMonitor, "progress">;
   /** Used by backups, which read all keys at one revision. */
   readonly store: Pick<Store, "range">;

@@ -24,6 +24,7 @@ import { listImages } from "./images/list-images.js";
 import { locateImages } from "./images/locate-images.js";
 import { pushImage } from "./images/push-image.js";
 import { removeImages } from "./images/remove-images.js";
+import { getInstallScript } from "./install-script.js";
 import { streamLogs } from "./logs/stream-logs.js";
 import { createNetwork, getNetwork, listNetworks, removeNetworks } from "./networks.js";
 import { acceptNode, getNode, listNodes, removeNode, updateNode } from "./nodes.js";
@@ -97,6 +98,7 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     renewCertificate: (request, { caller, signal }) => renewCertificate(request, context, caller, signal),
     acceptNode: (request, { signal }) => acceptNode(request, context, signal),
     createJoinToken: (request, { signal }) => createJoinToken(request, context, signal),
+    getInstallScript: () => getInstallScript(context),
     listJoinTokens: async () => listJoinTokens(context),
     removeJoinToken: (request, { signal }) => removeJoinToken(request, context, signal),
     inviteUser: (request, { signal }) => inviteUser(request, context, signal),

@@ -162,7 +162,7 @@ function requireKnownAvailability(availability: Availability): void {
   });
 }
 
-function requireValidLabels(labels: Node["labels"]): void {
+export function requireValidLabels(labels: Node["labels"]): void {
   for (const [key, value] of Object.entries(labels)) {
     if (!LABEL_KEY.test(key)) {
       throw invalidLabel(

@@ -229,6 +229,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     hasEmbeddedEtcd: options.ownEtcd !== undefined,
     keyRotation,
     unknownTokens: new UnknownTokens(),
+    installer: options.installer,
     restoreMonitor,
     store,
     sealer,

@@ -4,6 +4,7 @@ import type { NetworkPool } from "../core/allocator/address-pool.js";
 import type { ServerRegistration } from "../core/membership/server-records.js";
 import type { Schema } from "../core/schema/migrations.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
+import type { Installer } from "../install/installer.js";
 import type { NodeHealthObserver } from "../node-health/node-health-monitor.js";
 import type { ControllerObserver } from "../reconciler/controller.js";
 import type { WriterObserver } from "../reconciler/writer.js";
@@ -33,6 +34,8 @@ export interface LeaderSettings {
   readonly networkPool?: NetworkPool | undefined;
   /** Undefined in the simulation, whose network has no certificates. */
   readonly identity?: ServerIdentity | undefined;
+  /** The packages of this server. Undefined in the simulation. */
+  readonly installer?: Installer | undefined;
   /** Networks with more hosts than this use static forwarding entries instead of flooding. */
   readonly floodLimit?: number | undefined;
   /** The records that this release supports. @default SCHEMA */

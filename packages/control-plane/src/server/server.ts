@@ -21,6 +21,7 @@ import { checkHealth } from "../http/health.js";
 import { type HttpServerOptions, startHttpServer } from "../http/http-server.js";
 import { Metrics } from "../http/metrics.js";
 import { serverRemoved } from "../identity/server-removed.js";
+import { InstallServer } from "../install/install-server.js";
 import { linkSignals } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -276,6 +277,7 @@ async function startListeners(
           }),
         ),
       ],
+      ...(options.installer && { http: new InstallServer(options.installer, logger) }),
       onInternalError,
     });
     opened.push(rpc);

@@ -1114,6 +1114,13 @@ export interface JoinToken {
   requiresApproval: boolean;
   /** The newest hosts or users that the token has admitted, so that they can repeat their request. Empty in lists. */
   admissions: TokenAdmission[];
+  /** Labels of the nodes that join with the token. */
+  labels: { [key: string]: string };
+}
+
+export interface JoinToken_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 /** A host or user that a token has admitted. */
@@ -6192,6 +6199,7 @@ function createBaseJoinToken(): JoinToken {
     subject: "",
     requiresApproval: false,
     admissions: [],
+    labels: {},
   };
 }
 
@@ -6224,6 +6232,9 @@ export const JoinToken: MessageFns<JoinToken> = {
     for (const v of message.admissions) {
       TokenAdmission.encode(v!, writer.uint32(74).fork()).join();
     }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      JoinToken_LabelsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
+    });
     return writer;
   },
 
@@ -6312,6 +6323,17 @@ export const JoinToken: MessageFns<JoinToken> = {
             message.admissions.push(TokenAdmission.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            const entry10 = JoinToken_LabelsEntry.decode(reader, reader.uint32());
+            if (entry10.value !== undefined) {
+              message.labels[entry10.key] = entry10.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6353,6 +6375,20 @@ export const JoinToken: MessageFns<JoinToken> = {
       admissions: globalThis.Array.isArray(object?.admissions)
         ? object.admissions.map((e: any) => TokenAdmission.fromJSON(e))
         : [],
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -6385,6 +6421,15 @@ export const JoinToken: MessageFns<JoinToken> = {
     if (message.admissions?.length) {
       obj.admissions = message.admissions.map((e) => TokenAdmission.toJSON(e));
     }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -6402,6 +6447,100 @@ export const JoinToken: MessageFns<JoinToken> = {
     message.subject = object.subject ?? "";
     message.requiresApproval = object.requiresApproval ?? false;
     message.admissions = object.admissions?.map((e) => TokenAdmission.fromPartial(e)) || [];
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseJoinToken_LabelsEntry(): JoinToken_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const JoinToken_LabelsEntry: MessageFns<JoinToken_LabelsEntry> = {
+  encode(message: JoinToken_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinToken_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinToken_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JoinToken_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: JoinToken_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JoinToken_LabelsEntry>): JoinToken_LabelsEntry {
+    return JoinToken_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinToken_LabelsEntry>): JoinToken_LabelsEntry {
+    const message = createBaseJoinToken_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

@@ -1346,12 +1346,31 @@ export interface CreateJoinTokenRequest {
   requiresApproval: boolean;
   /** Also removes all other tokens of this kind. */
   replaceOthers: boolean;
+  /** Labels of the nodes that join with the token. */
+  labels: { [key: string]: string };
+}
+
+export interface CreateJoinTokenRequest_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 export interface CreateJoinTokenResponse {
   /** The text of the token, which is a secret. */
   token: string;
   record?: JoinToken | undefined;
+}
+
+export interface GetInstallScriptRequest {
+}
+
+export interface GetInstallScriptResponse {
+  /** A shell script for Debian. Its arguments are "host:port" of servers, and it reads the token from standard input. */
+  script: string;
+  /** Where the leader serves it: "https://10.0.0.1:7400/install.sh". The certificate is one of the cluster. */
+  url: string;
+  /** Architectures for which it has a package, as in Debian. */
+  architectures: string[];
 }
 
 export interface ListJoinTokensRequest {
@@ -14572,7 +14591,7 @@ export const AcceptNodeResponse: MessageFns<AcceptNodeResponse> = {
 };
 
 function createBaseCreateJoinTokenRequest(): CreateJoinTokenRequest {
-  return { kind: 0, ttlMs: 0, uses: 0, hostname: "", requiresApproval: false, replaceOthers: false };
+  return { kind: 0, ttlMs: 0, uses: 0, hostname: "", requiresApproval: false, replaceOthers: false, labels: {} };
 }
 
 export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
@@ -14595,6 +14614,9 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
     if (message.replaceOthers !== false) {
       writer.uint32(48).bool(message.replaceOthers);
     }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      CreateJoinTokenRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
     return writer;
   },
 
@@ -14659,6 +14681,17 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
             message.replaceOthers = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            const entry7 = CreateJoinTokenRequest_LabelsEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.labels[entry7.key] = entry7.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -14691,6 +14724,20 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
         : isSet(object.replace_others)
         ? globalThis.Boolean(object.replace_others)
         : false,
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -14714,6 +14761,15 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
     if (message.replaceOthers !== false) {
       obj.replaceOthers = message.replaceOthers;
     }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -14728,6 +14784,100 @@ export const CreateJoinTokenRequest: MessageFns<CreateJoinTokenRequest> = {
     message.hostname = object.hostname ?? "";
     message.requiresApproval = object.requiresApproval ?? false;
     message.replaceOthers = object.replaceOthers ?? false;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseCreateJoinTokenRequest_LabelsEntry(): CreateJoinTokenRequest_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateJoinTokenRequest_LabelsEntry: MessageFns<CreateJoinTokenRequest_LabelsEntry> = {
+  encode(message: CreateJoinTokenRequest_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateJoinTokenRequest_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateJoinTokenRequest_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateJoinTokenRequest_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: CreateJoinTokenRequest_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateJoinTokenRequest_LabelsEntry>): CreateJoinTokenRequest_LabelsEntry {
+    return CreateJoinTokenRequest_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateJoinTokenRequest_LabelsEntry>): CreateJoinTokenRequest_LabelsEntry {
+    const message = createBaseCreateJoinTokenRequest_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -14815,6 +14965,161 @@ export const CreateJoinTokenResponse: MessageFns<CreateJoinTokenResponse> = {
     message.record = (object.record !== undefined && object.record !== null)
       ? JoinToken.fromPartial(object.record)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseGetInstallScriptRequest(): GetInstallScriptRequest {
+  return {};
+}
+
+export const GetInstallScriptRequest: MessageFns<GetInstallScriptRequest> = {
+  encode(_: GetInstallScriptRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetInstallScriptRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetInstallScriptRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetInstallScriptRequest {
+    return {};
+  },
+
+  toJSON(_: GetInstallScriptRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetInstallScriptRequest>): GetInstallScriptRequest {
+    return GetInstallScriptRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetInstallScriptRequest>): GetInstallScriptRequest {
+    const message = createBaseGetInstallScriptRequest();
+    return message;
+  },
+};
+
+function createBaseGetInstallScriptResponse(): GetInstallScriptResponse {
+  return { script: "", url: "", architectures: [] };
+}
+
+export const GetInstallScriptResponse: MessageFns<GetInstallScriptResponse> = {
+  encode(message: GetInstallScriptResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.script !== "") {
+      writer.uint32(10).string(message.script);
+    }
+    if (message.url !== "") {
+      writer.uint32(18).string(message.url);
+    }
+    for (const v of message.architectures) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetInstallScriptResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetInstallScriptResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.script = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.url = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.architectures.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetInstallScriptResponse {
+    return {
+      script: isSet(object.script) ? globalThis.String(object.script) : "",
+      url: isSet(object.url) ? globalThis.String(object.url) : "",
+      architectures: globalThis.Array.isArray(object?.architectures)
+        ? object.architectures.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: GetInstallScriptResponse): unknown {
+    const obj: any = {};
+    if (message.script !== "") {
+      obj.script = message.script;
+    }
+    if (message.url !== "") {
+      obj.url = message.url;
+    }
+    if (message.architectures?.length) {
+      obj.architectures = message.architectures;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetInstallScriptResponse>): GetInstallScriptResponse {
+    return GetInstallScriptResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetInstallScriptResponse>): GetInstallScriptResponse {
+    const message = createBaseGetInstallScriptResponse();
+    message.script = object.script ?? "";
+    message.url = object.url ?? "";
+    message.architectures = object.architectures?.map((e) => e) || [];
     return message;
   },
 };
@@ -19543,6 +19848,18 @@ export const ControlServiceService = {
       Buffer.from(CreateJoinTokenResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateJoinTokenResponse => CreateJoinTokenResponse.decode(value),
   },
+  /** A script with which hosts install berth from the servers and join. Fails when this server has no package. */
+  getInstallScript: {
+    path: "/berth.v1.ControlService/GetInstallScript" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetInstallScriptRequest): Buffer =>
+      Buffer.from(GetInstallScriptRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetInstallScriptRequest => GetInstallScriptRequest.decode(value),
+    responseSerialize: (value: GetInstallScriptResponse): Buffer =>
+      Buffer.from(GetInstallScriptResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetInstallScriptResponse => GetInstallScriptResponse.decode(value),
+  },
   listJoinTokens: {
     path: "/berth.v1.ControlService/ListJoinTokens" as const,
     requestStream: false as const,
@@ -20002,6 +20319,8 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
   /** Lets a node that has joined with a token that requires approval take part. */
   acceptNode: handleUnaryCall<AcceptNodeRequest, AcceptNodeResponse>;
   createJoinToken: handleUnaryCall<CreateJoinTokenRequest, CreateJoinTokenResponse>;
+  /** A script with which hosts install berth from the servers and join. Fails when this server has no package. */
+  getInstallScript: handleUnaryCall<GetInstallScriptRequest, GetInstallScriptResponse>;
   listJoinTokens: handleUnaryCall<ListJoinTokensRequest, ListJoinTokensResponse>;
   removeJoinToken: handleUnaryCall<RemoveJoinTokenRequest, RemoveJoinTokenResponse>;
   /** Creates or changes a user, and returns an invitation with which the user gets a certificate. */

@@ -138,6 +138,7 @@ async function join(step: AddStep & { readonly kind: "join" }, context: AddConte
         uses: 1,
         hostname: facts.hostname,
         requiresApproval: false,
+        labels: {},
         replaceOthers: false,
       },
       { signal },

@@ -1,7 +1,7 @@
 import { JoinKind, JoinToken } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
-import { parseLimit, parsePositiveDurationMs } from "../../options/parse-options.js";
+import { parseLabels, parseLimit, parsePositiveDurationMs } from "../../options/parse-options.js";
 import { pluralize } from "../../output/human.js";
 import { tokenJson } from "../../output/identities.js";
 import { printJson } from "../../output/print.js";
@@ -12,6 +12,7 @@ export interface TokenOptions extends GlobalOptions {
   readonly ttl: string;
   readonly uses: string;
   readonly name?: string;
+  readonly label?: readonly string[];
   readonly approve?: boolean;
   readonly quiet?: boolean;
 }
@@ -45,6 +46,7 @@ async function printNewToken(
     uses: parseLimit("--uses", options.uses),
     hostname: options.name ?? "",
     requiresApproval: options.approve ?? false,
+    labels: parseLabels("--label", options.label ?? []),
     replaceOthers,
   };
   const created = await withClient(cli, options, (client) =>

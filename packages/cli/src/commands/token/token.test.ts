@@ -53,6 +53,7 @@ describe("token create", () => {
       hostname: "",
       requiresApproval: false,
       replaceOthers: false,
+      labels: {},
     });
   });
 
@@ -146,7 +147,7 @@ describe("token ls", () => {
     expect((await berth("token ls -q", handlers)).out).toBe("3f9a1c4b5d6e\n400000000000\n500000000000\n");
     const [, second] = JSON.parse((await berth("token ls -o json", handlers)).out);
     expect(Object.keys(second)).toEqual([
-      ...["id", "role", "name", "usesLeft", "requiresApproval", "createdAtMs", "expiresAtMs"],
+      ...["id", "role", "name", "usesLeft", "requiresApproval", "labels", "createdAtMs", "expiresAtMs"],
     ]);
   });
 

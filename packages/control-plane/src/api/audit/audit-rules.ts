@@ -225,6 +225,7 @@ export const AUDIT_RULES: AuditRules = {
     recordKind: Kind.CHANGE,
     subjects: ({ hostname }) => (hostname === "" ? [] : [{ kind: "host", id: "", name: hostname }]),
   },
+  getInstallScript: UNRECORDED,
   listJoinTokens: UNRECORDED,
   removeJoinToken: {
     kind: "recorded",

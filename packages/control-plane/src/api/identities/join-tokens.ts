@@ -13,6 +13,7 @@ import { joinTokenId, parseJoinToken } from "@berth/proto/identity";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
+import { requireValidLabels } from "../nodes.js";
 import { requireIssuer } from "./require-issuer.js";
 
 const HOSTNAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
@@ -33,17 +34,18 @@ export async function createJoinToken(
   context: ApiContext,
   signal: AbortSignal,
 ): Promise<CreateJoinTokenResponse> {
-  const { kind, ttlMs, uses, hostname, requiresApproval, replaceOthers } = request;
-  const problems = [...kindProblems(kind, requiresApproval), ...ttlProblems(ttlMs)];
+  const { kind, ttlMs, uses, hostname, requiresApproval, replaceOthers, labels } = request;
+  const problems = [...kindProblems(request), ...ttlProblems(ttlMs)];
   if (!(uses >= 1 && uses <= MAX_USES)) problems.push(`uses must be from 1 to ${MAX_USES}`);
   if (hostname !== "" && !isHostname(hostname))
     problems.push(
       `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}; use up to 253 letters, digits, ".", "_" and "-"`,
     );
   if (problems.length > 0) throw invalidToken(problems);
+  requireValidLabels(labels);
   const nowMs = context.runtime.wallClockMs();
   const token = requireIssuer(context).createToken(kind);
-  const record = newTokenRecord(token, { ttlMs, uses, subject: hostname, requiresApproval }, nowMs);
+  const record = newTokenRecord(token, { ttlMs, uses, subject: hostname, requiresApproval, labels }, nowMs);
   await context.writer.submit((state) => {
     const isReplaced = (other: JoinToken): boolean => replaceOthers && other.kind === kind;
     return { changes: tokenCreationChanges(record, state, nowMs, isReplaced), result: undefined };
@@ -79,11 +81,10 @@ export function newTokenRecord(
     uses,
     subject,
     requiresApproval,
-  }: {
+    labels,
+  }: Pick<JoinToken, "subject" | "requiresApproval" | "labels"> & {
     readonly ttlMs: number;
     readonly uses: number;
-    readonly subject: string;
-    readonly requiresApproval: boolean;
   },
   nowMs: number,
 ): JoinToken {
@@ -94,6 +95,7 @@ export function newTokenRecord(
     hash,
     subject,
     requiresApproval,
+    labels,
     createdAtMs: nowMs,
     expiresAtMs: nowMs + ttlMs,
     usesLeft: uses,
@@ -144,10 +146,13 @@ export function invalidToken(problems: readonly string[]): BerthError {
   });
 }
 
-function kindProblems(kind: JoinKind, requiresApproval: boolean): string[] {
+function kindProblems({ kind, requiresApproval, labels }: CreateJoinTokenRequest): string[] {
   if (kind === JoinKind.NODE) return [];
   if (kind !== JoinKind.SERVER) return ["the role must be node or server; users get invitations"];
-  return requiresApproval ? ["only nodes can wait for approval"] : [];
+  return [
+    ...(requiresApproval ? ["only nodes can wait for approval"] : []),
+    ...(Object.keys(labels).length > 0 ? ["only nodes have labels"] : []),
+  ];
 }
 
 function isUsable({ usesLeft, expiresAtMs }: JoinToken, nowMs: number): boolean {

@@ -19,10 +19,11 @@ function clusterWith({
   uses = 1,
   requiresApproval = false,
   subject = "",
+  labels = {},
 } = {}) {
   const state = new ClusterState();
   const text = tokenText(kind);
-  const record = newTokenRecord(text, { ttlMs: TTL_MS, uses, subject, requiresApproval }, 0);
+  const record = newTokenRecord(text, { ttlMs: TTL_MS, uses, subject, requiresApproval, labels }, 0);
   state.joinTokens.set(record.id, record);
   let ids = 0;
   const join = (keyHash: string, nowMs = 0) => {
@@ -109,6 +110,12 @@ describe("join-pin: decideAdmission()", () => {
     expect(token.kind === JoinKind.NODE ? state.nodes.size : state.servers.size).toBe(limit);
   });
 
+  it("gives a node the labels of its token from the start", () => {
+    const { state, join } = clusterWith({ labels: { zone: "b" } });
+    join("key1");
+    expect(state.nodes.get("id1")?.labels).toEqual({ zone: "b" });
+  });
+
   it("keeps the newest 64 admissions of a token", () => {
     const { join, stored } = clusterWith({ uses: 100 });
     for (let host = 1; host <= 70; host += 1) join(`key${host}`);
@@ -121,7 +128,7 @@ describe("join-pin: decideAdmission()", () => {
 describe("tokenCreationChanges()", () => {
   const record = newTokenRecord(
     tokenText(JoinKind.NODE, 9),
-    { ttlMs: TTL_MS, uses: 1, subject: "", requiresApproval: false },
+    { ttlMs: TTL_MS, uses: 1, subject: "", requiresApproval: false, labels: {} },
     0,
   );
   const removed = (tokens: readonly JoinToken[], nowMs = 0): unknown[] => {

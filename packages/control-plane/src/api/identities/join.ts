@@ -187,13 +187,13 @@ function idOf(identity: Identity): string {
 
 function admissionOf(
   { newId, hostname }: Joiner,
-  { kind, subject, requiresApproval }: JoinToken,
+  { kind, subject, requiresApproval, labels }: JoinToken,
   state: ClusterState,
   nowMs: number,
 ): { readonly changes: readonly Change[]; readonly identity: Identity } {
   switch (kind) {
     case JoinKind.NODE: {
-      const node = joinedNode(newId, { hostname, awaitsApproval: requiresApproval, nowMs });
+      const node = joinedNode(newId, { hostname, labels, awaitsApproval: requiresApproval, nowMs });
       requireRoomForNode(state.nodes, node);
       return { identity: { kind: "node", id: newId }, changes: [{ kind: "put-node", node }] };
     }
@@ -221,15 +221,16 @@ export function joinedNode(
   id: string,
   {
     hostname,
+    labels,
     awaitsApproval,
     nowMs,
-  }: { readonly hostname: string; readonly awaitsApproval: boolean; readonly nowMs: number },
+  }: Pick<Node, "labels" | "awaitsApproval"> & { readonly hostname: string; readonly nowMs: number },
 ): Node {
   return {
     id,
     description: NodeDescription.fromPartial({ hostname }),
     availability: Availability.ACTIVE,
-    labels: {},
+    labels,
     state: NodeState.DOWN,
     stateMessage: "its agent has not connected yet",
     stateSinceMs: nowMs,

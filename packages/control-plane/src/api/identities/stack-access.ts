@@ -116,6 +116,7 @@ const STACK_RULES: StackRules = {
   renewCertificate: undefined,
   acceptNode: undefined,
   createJoinToken: undefined,
+  getInstallScript: undefined,
   listJoinTokens: undefined,
   removeJoinToken: undefined,
   inviteUser: undefined,

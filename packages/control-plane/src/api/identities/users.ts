@@ -42,7 +42,7 @@ export async function inviteUser(
   const invitation = requireIssuer(context).createToken(JoinKind.USER);
   const record = newTokenRecord(
     invitation,
-    { ttlMs, uses: 1, subject: name, requiresApproval: false },
+    { ttlMs, uses: 1, subject: name, requiresApproval: false, labels: {} },
     nowMs,
   );
   const user = await context.writer.submit((state) => {
