@@ -150,7 +150,7 @@ export class WebGateway {
     const method = findMethod(path);
     requirePermitted(method, session);
     const calls = this.#options.backend.callsOf(callerOf(request, session));
-    const signal = AbortSignal.any([signalOf(response), session.ended]);
+    const signal = signalOf(response, session);
     if (method.kind === "unary") {
       requireHttpMethod(request, "POST", method);
       const message = await this.#decode(method, await readJson(request, method.maxRequestBytes));
@@ -295,10 +295,15 @@ function callerOf({ socket }: IncomingMessage | Http2ServerRequest, { userName }
   return { userName, client: `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}` };
 }
 
-/** Returns a signal that aborts when the client has left. */
-function signalOf(response: HttpResponse): AbortSignal {
+/** Returns a signal that aborts when the client has left, or the session ends. */
+function signalOf(response: HttpResponse, session?: Session): AbortSignal {
   const controller = new AbortController();
-  response.once("close", () => controller.abort());
+  const abort = (): void => controller.abort();
+  session?.ended.addEventListener("abort", abort, { once: true });
+  response.once("close", () => {
+    session?.ended.removeEventListener("abort", abort);
+    abort();
+  });
   return controller.signal;
 }
 

@@ -13,6 +13,8 @@ const MAX_CONNECTIONS = 1_024;
 /** Streams have a message or a comment every few seconds. */
 const IDLE_TIMEOUT_MS = 60_000;
 
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
 /** Time for a request to arrive. Slow clients would hold connections otherwise. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
@@ -37,7 +39,13 @@ export async function listenWeb(
   gateway: Pick<WebGateway, "handle" | "upgrade">,
   { listen, identity, option }: ListenWebOptions,
 ): Promise<WebListener> {
-  const secure = identity && createSecureServer({ ...pageTlsOptions(identity.current), allowHTTP1: true });
+  const secure =
+    identity &&
+    createSecureServer({
+      ...pageTlsOptions(identity.current),
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      allowHTTP1: true,
+    });
   const server: Server = secure ?? createServer({ requestTimeout: REQUEST_TIMEOUT_MS });
   server.on("request", (request, response) => gateway.handle(request, response));
   server.on("upgrade", (request, socket, head) => gateway.upgrade(request, socket, head));

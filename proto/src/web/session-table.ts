@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import type { LoginGrant } from "./login-codes.js";
 
 /** A working day. */
@@ -46,6 +47,8 @@ export class SessionTable {
     if (this.#sessions.size >= MAX_SESSIONS) this.#end(this.#sessions.values().next().value);
     const token = randomBytes(TOKEN_BYTES).toString("base64url");
     const controller = new AbortController();
+    // Each call and stream of the session adds a listener.
+    setMaxListeners(0, controller.signal);
     const session: KnownSession = {
       id: hashOf(token),
       userName: grant.userName,

@@ -16,13 +16,10 @@ import { Notifier } from "../../runtime/notifier.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { EventLog } from "../events/event-log.js";
-import { ViewBuilder } from "./view-builder.js";
+import { ROLLOUT_INTERVAL_MS, ViewBuilder } from "./view-builder.js";
 
 /** Minimum time between two updates. A busy cluster changes 200 times a second. */
 const MIN_INTERVAL_MS = 100;
-
-/** Interval at which the slots of rollouts are computed, which also change with time. */
-const ROLLOUT_INTERVAL_MS = 1_000;
 
 /** How long the view is kept without a watcher. Browsers reconnect within seconds. */
 const LINGER_MS = 30_000;

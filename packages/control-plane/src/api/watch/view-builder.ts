@@ -1,4 +1,5 @@
-import { Availability, type ClusterView, type Node } from "@berth/proto";
+import { Availability, type ClusterView, type Node, type Service, type Task } from "@berth/proto";
+import { taskSlotKey } from "../../core/model/slots.js";
 import { viewNode } from "../../core/watch/node-view.js";
 import { viewService } from "../../core/watch/service-view.js";
 import { viewSlots } from "../../core/watch/slot-view.js";
@@ -11,13 +12,14 @@ import { serviceSnapshot } from "../../state/service-snapshot.js";
 import { nodeSummary, serviceSummary } from "../summaries.js";
 
 /**
- * Summaries of services with more tasks than this are computed less often: the cost grows with the number of tasks.
- * Their tasks are always up to date.
+ * Minimum time between two summaries of a service, for each of its tasks: the cost of a summary grows with their number.
+ * The tasks themselves are always up to date.
  */
-const LARGE_SERVICE_TASKS = 200;
-const LARGE_SERVICE_INTERVAL_MS = 1_000;
+const SUMMARY_INTERVAL_PER_TASK_MS = 40;
+const MAX_SUMMARY_INTERVAL_MS = 2_000;
 
-const ROLLOUT_INTERVAL_MS = 1_000;
+/** Interval at which the slots of rollouts are computed, which also change with time. */
+export const ROLLOUT_INTERVAL_MS = 1_000;
 
 /** Views are computed for this long without a pause. A new leader with many records would miss heartbeats otherwise. */
 const MAX_SLICE_MS = 10;
@@ -34,8 +36,12 @@ export class ViewBuilder {
   readonly #staleNodes = new Set<string>();
   readonly #staleServices = new Set<string>();
   /** The tasks in the view, by service. */
-  readonly #tasks = new Map<string, ReadonlyMap<string, KnownTask>>();
-  /** When the summary of a large service was computed, by service. */
+  readonly #tasks = new Map<string, Map<string, KnownTask>>();
+  /** The records with which the tasks were viewed. A change of one makes all tasks of the service stale. */
+  readonly #viewedServices = new Map<string, Service | undefined>();
+  /** Keys of the slots whose tasks changed, by service. */
+  readonly #staleSlots = new Map<string, Set<string>>();
+  /** When the summary of a service was computed, by service. */
   readonly #summarizedMs = new Map<string, number>();
   #viewCluster: (() => ClusterView) | undefined;
   #isClusterStale = true;
@@ -78,9 +84,7 @@ export class ViewBuilder {
     const { state } = this.#options;
     for (const id of services) this.#staleServices.add(id);
     for (const { before, after } of tasks.values()) {
-      // The tasks of a node determine its reserved resources.
-      for (const task of [before, after])
-        if (task !== undefined && task.nodeId !== "") this.#staleNodes.add(task.nodeId);
+      for (const task of [before, after]) if (task !== undefined) this.#markTaskStale(task);
     }
     for (const [nodeId, { before, after }] of nodes) {
       this.#staleNodes.add(nodeId);
@@ -88,6 +92,14 @@ export class ViewBuilder {
       for (const { serviceId } of state.tasks.ofNode(nodeId).values()) this.#staleServices.add(serviceId);
       for (const id of state.services.globalServices()) this.#staleServices.add(id);
     }
+  }
+
+  #markTaskStale(task: Task): void {
+    // The tasks of a node determine its reserved resources.
+    if (task.nodeId !== "") this.#staleNodes.add(task.nodeId);
+    const slots = this.#staleSlots.get(task.serviceId);
+    if (slots === undefined) this.#staleSlots.set(task.serviceId, new Set([taskSlotKey(task)]));
+    else slots.add(taskSlotKey(task));
   }
 
   /** Updates stale views for a short time. Returns whether all views are up to date, or have to wait. */
@@ -145,28 +157,48 @@ export class ViewBuilder {
     this.#replaceSlots(serviceId, new Set(slots.map(({ key }) => key)));
   }
 
-  /** Returns whether the summary of a large service was computed too recently. */
+  /** Returns whether the summary of a service was computed too recently. */
   #mustWait(serviceId: string, now: number): boolean {
-    if ((this.#tasks.get(serviceId)?.size ?? 0) <= LARGE_SERVICE_TASKS) return false;
+    const tasks = this.#tasks.get(serviceId)?.size ?? 0;
+    const intervalMs = Math.min(tasks * SUMMARY_INTERVAL_PER_TASK_MS, MAX_SUMMARY_INTERVAL_MS);
     const elapsedMs = now - (this.#summarizedMs.get(serviceId) ?? 0);
-    if (elapsedMs >= 0 && elapsedMs < LARGE_SERVICE_INTERVAL_MS) return true;
+    if (elapsedMs >= 0 && elapsedMs < intervalMs) return true;
     this.#summarizedMs.set(serviceId, now);
     return false;
   }
 
+  /** Updates the tasks of the slots that changed, or all tasks when the service itself has changed. */
   #updateTasks(serviceId: string): void {
     const { state } = this.#options;
+    const service = state.services.get(serviceId);
+    const staleSlots = this.#staleSlots.get(serviceId);
+    this.#staleSlots.delete(serviceId);
+    const isSame = this.#viewedServices.has(serviceId) && this.#viewedServices.get(serviceId) === service;
+    if (isSame && staleSlots === undefined) return;
     const known = this.#tasks.get(serviceId) ?? new Map<string, KnownTask>();
+    const isStale = (task: Task): boolean => !isSame || staleSlots?.has(taskSlotKey(task)) === true;
     const source = {
-      service: state.services.get(serviceId),
-      tasks: [...state.tasks.ofService(serviceId).values()],
+      service,
+      tasks: [...state.tasks.ofService(serviceId).values()].filter(isStale),
       isDrained: (nodeId: string) => state.nodes.get(nodeId)?.availability === Availability.DRAIN,
     };
     const current = viewTasks(source, known);
-    for (const [id, { view }] of current) this.tables.tasks.put(id, view);
-    for (const id of known.keys()) if (!current.has(id)) this.tables.tasks.delete(id);
-    if (current.size === 0) this.#tasks.delete(serviceId);
-    else this.#tasks.set(serviceId, current);
+    for (const [id, { record }] of known) {
+      if (current.has(id) || !isStale(record)) continue;
+      known.delete(id);
+      this.tables.tasks.delete(id);
+    }
+    for (const [id, task] of current) {
+      known.set(id, task);
+      this.tables.tasks.put(id, task.view);
+    }
+    if (service === undefined && known.size === 0) {
+      this.#tasks.delete(serviceId);
+      this.#viewedServices.delete(serviceId);
+    } else {
+      this.#tasks.set(serviceId, known);
+      this.#viewedServices.set(serviceId, service);
+    }
   }
 
   /** Removes the slots of a service that have no view any more. */

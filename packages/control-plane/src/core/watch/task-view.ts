@@ -22,7 +22,7 @@ import { newestTasks } from "../orchestrator/newest-tasks.js";
 export interface TaskViewSource {
   /** Undefined for a service whose record is gone and whose tasks are still stopping. */
   readonly service: Service | undefined;
-  /** All tasks of the service, including ended tasks. */
+  /** All tasks of the service, including ended tasks, or all tasks of some slots. */
   readonly tasks: readonly Task[];
   /** Whether tasks must leave a node because it is drained. */
   readonly isDrained: (nodeId: string) => boolean;

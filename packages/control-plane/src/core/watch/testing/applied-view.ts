@@ -19,6 +19,8 @@ export class AppliedView {
   cluster: ClusterView | undefined;
   position: WatchPosition | undefined;
   areEventsMissing = false;
+  /** Whether no further part of a snapshot follows. */
+  isComplete = false;
 
   apply(update: ClusterUpdate): void {
     if (update.isSnapshot) for (const records of this.#tables()) records.clear();
@@ -28,6 +30,7 @@ export class AppliedView {
     putAll(this.slots, update.slots, ({ key }) => key, update.removedSlots);
     this.events.push(...update.events);
     this.areEventsMissing ||= update.areEventsMissing;
+    this.isComplete = !update.hasMore;
     this.cluster = update.cluster ?? this.cluster;
     this.position = update.position ?? this.position;
   }
