@@ -72,7 +72,7 @@ function padding(size: number): Buffer {
   return Buffer.alloc((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
 }
 
-/** Writes bytes. Resolves when the output does not need their buffer any more. */
+/** Writes bytes. Resolves when a file or a socket does not need their buffer any more. */
 export function writeAll(output: Writable, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     output.write(bytes, (error) => (error ? reject(error) : resolve()));

@@ -18,6 +18,7 @@ const REMOVAL_TIMEOUT_MS = 5 * 60_000;
 
 export interface ImageInventoryOptions {
   readonly engine: ImageEngine;
+  readonly store: LayerStore;
   /** The archives of shipped mounts, which are treated like images that berth distributed. */
   readonly shipped: LayerStore;
   readonly now: () => number;
@@ -57,8 +58,8 @@ export class ImageInventoryResponder {
 
   /** Removes names that berth gave, and images without other names. Never rejects. */
   async remove(request: RemoveImages): Promise<ImagesRemoved> {
-    const { requestId, imageIds, keptImageIds, minAgeMs } = request;
-    const { engine, shipped, now } = this.#options;
+    const { requestId, imageIds, keptImageIds, minAgeMs, removesLayers } = request;
+    const { engine, store, shipped, now } = this.#options;
     const removed: string[] = [];
     const errors: string[] = [];
     const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(REMOVAL_TIMEOUT_MS)]);
@@ -68,6 +69,7 @@ export class ImageInventoryResponder {
         kept.has(digest) || (imageIds.length > 0 && !imageIds.includes(digest));
       const sinceMs = minAgeMs > 0 ? now() - minAgeMs : Number.POSITIVE_INFINITY;
       removed.push(...(await shipped.removeUnused(isShippedKept, sinceMs)));
+      if (removesLayers) await store.removeUnused(() => false, sinceMs);
       for (const image of await engine.listImages({ signal })) {
         const names = managedNames(image);
         const id = managedImageId(names[0] ?? "") ?? "";

@@ -68,6 +68,7 @@ export class ImageTransfers {
     if (await this.ensureName(wanted, signal)) return;
     const { transport, log } = this.#options;
     const peers = new ImagePeers(transport);
+    const release = this.#options.store.hold();
     const startedMs = performance.now();
     try {
       const [source] = sources;
@@ -87,6 +88,7 @@ export class ImageTransfers {
     } catch (error) {
       throw diskError(error, "the layers of images") ?? error;
     } finally {
+      release();
       peers.close();
     }
   }

@@ -1,7 +1,8 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { LayerStore } from "./layer-store.js";
 
@@ -131,4 +132,38 @@ test("LayerStore removes what is not kept and was not used, and keeps the rest",
     [digestOf(unused), DIGEST].sort(),
   );
   expect(await store.list()).toMatchObject([{ digest: digestOf(kept), bytes: 4 }]);
+});
+
+test("LayerStore writes and reads layers of several buffers, in parts of any size", async () => {
+  const layer = randomBytes(1_000_000);
+  const writer = await store.write(digestOf(layer), signal);
+  for (let start = 0, size = 1; start < layer.length; start += size, size *= 3)
+    await writer?.write(layer.subarray(start, start + size));
+  await writer?.finish();
+  for (const offset of [0, 300_000]) {
+    const received: Buffer[] = [];
+    // As a socket, it needs the buffer until it calls back.
+    const output = new Writable({
+      write: (chunk: Buffer, _, done) => {
+        setImmediate(() => {
+          received.push(Buffer.from(chunk));
+          done();
+        });
+      },
+    });
+    await store.writeTo(output, digestOf(layer), offset);
+    expect(Buffer.concat(received).equals(layer.subarray(offset))).toBe(true);
+  }
+});
+
+test("LayerStore removes no layers while a transfer needs them", async () => {
+  await put(LAYER);
+  const interrupted = await store.write(digestOf(Buffer.from("other")), signal);
+  await interrupted?.write(Buffer.from("ot"));
+  await interrupted?.suspend();
+  const release = store.hold();
+  expect(await store.removeUnused(() => false, Number.POSITIVE_INFINITY)).toEqual([]);
+  release();
+  expect(await store.removeUnused(() => false, Number.POSITIVE_INFINITY)).toHaveLength(2);
+  expect(await readdir(directory)).toEqual([]);
 });

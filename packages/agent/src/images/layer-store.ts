@@ -41,6 +41,8 @@ export class LayerStore {
   readonly #maxLayerBytes: number;
   /** The layers that are being written. Each promise resolves when its writer is done. */
   readonly #writing = new Map<string, Promise<void>>();
+  /** Number of transfers that are running. */
+  #holders = 0;
 
   /**
    * @param maxBytes size from which on `trim` removes layers
@@ -58,8 +60,20 @@ export class LayerStore {
     return files.filter(({ isComplete }) => isComplete);
   }
 
+  /**
+   * Keeps `removeUnused` from removing layers until the returned function is called: a transfer needs all layers of an image
+   * at its end.
+   */
+  hold(): () => void {
+    this.#holders += 1;
+    return () => {
+      this.#holders -= 1;
+    };
+  }
+
   /** Removes the complete and the interrupted layers that are not kept and were not used since. Returns their digests. */
   async removeUnused(isKept: (digest: string) => boolean, sinceMs: number): Promise<readonly string[]> {
+    if (this.#holders > 0) return [];
     const removed: string[] = [];
     for (const { digest, path, usedMs } of await this.#files()) {
       if (isKept(digest) || usedMs > sinceMs) continue;

@@ -67,7 +67,7 @@ export class NodeImages implements ManagedImages, ArchiveSource {
     this.#options = options;
     this.#exporter = new ImageExporter({ engine, store, signal });
     this.#transfers = new ImageTransfers({ ...options, exporter: this.#exporter });
-    this.inventory = new ImageInventoryResponder({ engine, shipped, now: Date.now, signal });
+    this.inventory = new ImageInventoryResponder({ engine, store, shipped, now: Date.now, signal });
     this.uploads = new UploadReceiver({ ...options, transfers: this.#transfers });
   }
 

@@ -62,6 +62,7 @@ export class UploadReceiver extends StreamRelay<StartImageUpload, "receiveImage"
     const { requestId, start } = request;
     const upload = new ReceivedUpload(this.#options, request, signal);
     this.#uploads.add(upload);
+    const release = this.#options.store.hold();
     this.#log.info({ requestId, image: start?.image, imageId: start?.imageId }, "image upload started");
     try {
       for await (const message of calls.receiveImage(upload.messages(), { signal })) {
@@ -70,6 +71,7 @@ export class UploadReceiver extends StreamRelay<StartImageUpload, "receiveImage"
     } finally {
       this.#uploads.delete(upload);
       await upload.end();
+      release();
     }
   }
 

@@ -1,5 +1,17 @@
-import type { ImageUpload, ImageUploadStart, NeededLayer, PushImageRequest } from "@berth/proto";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type ImageUpload,
+  type ImageUploadStart,
+  isBerthError,
+  type NeededLayer,
+  type PushImageRequest,
+} from "@berth/proto";
 import type { ControlClient } from "../client/client.js";
+
+/** Nodes to try. */
+const MAX_ATTEMPTS = 3;
+/** The leader notices a dead node within a second. */
+const RETRY_DELAY_MS = 1_000;
 
 export type UploadMessage = NonNullable<ImageUpload["message"]>;
 
@@ -21,10 +33,33 @@ export interface PushProgress {
 }
 
 /**
- * Sends content to the cluster, without the layers that nodes already have.
+ * Sends content to the cluster, without the layers that nodes already have. If the node that the leader has selected dies,
+ * the leader selects another one.
  * @throws the error of the content's messages; BerthError of the server
  */
 export async function pushContent(
+  client: Pick<ControlClient, "pushImage">,
+  content: PushedContent,
+  onProgress: (progress: PushProgress) => void,
+  commandSignal: AbortSignal,
+): Promise<PushProgress> {
+  for (let attempt = 1; ; attempt += 1) {
+    let hasStarted = false;
+    const report = (progress: PushProgress): void => {
+      hasStarted = true;
+      onProgress(progress);
+    };
+    try {
+      return await pushOnce(client, content, report, commandSignal);
+    } catch (error) {
+      const isLost = hasStarted && isBerthError(error, "BERTH_NODE_UNREACHABLE");
+      if (!isLost || content.nodes.length > 0 || attempt === MAX_ATTEMPTS) throw error;
+      await sleep(RETRY_DELAY_MS, undefined, { signal: commandSignal });
+    }
+  }
+}
+
+async function pushOnce(
   client: Pick<ControlClient, "pushImage">,
   content: PushedContent,
   onProgress: (progress: PushProgress) => void,

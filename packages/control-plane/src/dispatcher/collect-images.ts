@@ -17,8 +17,8 @@ export interface ImageCollectionOptions {
 }
 
 /**
- * Removes images and shipped mounts that berth brought to nodes and that no kept version of a service names any more, once an hour, until
- * `signal` aborts. Agents keep images that a container uses, and images with another name.
+ * Removes what berth has brought to nodes and what nothing needs any more, once an hour, until `signal` aborts: images and
+ * shipped mounts that no kept version of a service names, and layers that agents keep for other nodes. Agents keep images that a container uses, and images with another name.
  */
 export async function collectUnusedImages(
   { state, imageInventories, runtime, logger }: ImageCollectionOptions,
@@ -32,6 +32,7 @@ export async function collectUnusedImages(
       imageIds: [],
       keptImageIds: [...state.services.versions.contentIds()],
       minAgeMs: MIN_AGE_MS,
+      removesLayers: true,
     };
     for (const nodeId of imageInventories.nodeIds) {
       try {

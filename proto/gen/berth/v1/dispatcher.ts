@@ -294,6 +294,11 @@ export interface RemoveImages {
   keptImageIds: string[];
   /** Only images that berth brought at least this long ago. */
   minAgeMs: number;
+  /**
+   * Also the layers that the agent keeps for other nodes, and those of interrupted transfers, if they were not used for
+   * `min_age_ms`.
+   */
+  removesLayers: boolean;
 }
 
 /** Asks an agent to fetch an image from other nodes. */
@@ -4186,7 +4191,7 @@ export const ImageQuery: MessageFns<ImageQuery> = {
 };
 
 function createBaseRemoveImages(): RemoveImages {
-  return { requestId: "", imageIds: [], keptImageIds: [], minAgeMs: 0 };
+  return { requestId: "", imageIds: [], keptImageIds: [], minAgeMs: 0, removesLayers: false };
 }
 
 export const RemoveImages: MessageFns<RemoveImages> = {
@@ -4202,6 +4207,9 @@ export const RemoveImages: MessageFns<RemoveImages> = {
     }
     if (message.minAgeMs !== 0) {
       writer.uint32(32).int64(message.minAgeMs);
+    }
+    if (message.removesLayers !== false) {
+      writer.uint32(40).bool(message.removesLayers);
     }
     return writer;
   },
@@ -4251,6 +4259,14 @@ export const RemoveImages: MessageFns<RemoveImages> = {
             message.minAgeMs = longToNumber(reader.int64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.removesLayers = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4285,6 +4301,11 @@ export const RemoveImages: MessageFns<RemoveImages> = {
         : isSet(object.min_age_ms)
         ? globalThis.Number(object.min_age_ms)
         : 0,
+      removesLayers: isSet(object.removesLayers)
+        ? globalThis.Boolean(object.removesLayers)
+        : isSet(object.removes_layers)
+        ? globalThis.Boolean(object.removes_layers)
+        : false,
     };
   },
 
@@ -4302,6 +4323,9 @@ export const RemoveImages: MessageFns<RemoveImages> = {
     if (message.minAgeMs !== 0) {
       obj.minAgeMs = Math.round(message.minAgeMs);
     }
+    if (message.removesLayers !== false) {
+      obj.removesLayers = message.removesLayers;
+    }
     return obj;
   },
 
@@ -4314,6 +4338,7 @@ export const RemoveImages: MessageFns<RemoveImages> = {
     message.imageIds = object.imageIds?.map((e) => e) || [];
     message.keptImageIds = object.keptImageIds?.map((e) => e) || [];
     message.minAgeMs = object.minAgeMs ?? 0;
+    message.removesLayers = object.removesLayers ?? false;
     return message;
   },
 };

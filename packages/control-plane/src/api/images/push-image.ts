@@ -3,6 +3,7 @@ import {
   hasDigest,
   type ImageUploadStart,
   imageProblem,
+  isBerthError,
   NodeState,
   type PushImageRequest,
   type PushImageResponse,
@@ -317,7 +318,8 @@ function failed(
   const reason = error instanceof Error ? error.message : String(error);
   const node = nodeNameById(nodeId, state.nodes);
   return new BerthError({
-    code: "BERTH_IMAGE_INVALID",
+    // Clients try another node.
+    code: isBerthError(error, "BERTH_NODE_UNREACHABLE") ? error.code : "BERTH_IMAGE_INVALID",
     message: `node ${node} did not store ${image}: ${reason}`,
   });
 }

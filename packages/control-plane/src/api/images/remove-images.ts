@@ -10,10 +10,12 @@ import { clusterImages, inventoryWarnings } from "./list-images.js";
 
 const MAX_IMAGES = 1_000;
 const MIN_PREFIX_LENGTH = 4;
+/** No image has this ID. In the request to agents, an empty list stands for all images. */
+const NO_IMAGE = `sha256:${"0".repeat(64)}`;
 
 /**
- * Removes images that berth has distributed from all nodes: the given ones, or all images that no stored version of a
- * service refers to.
+ * Removes images that berth has distributed from all nodes: the given ones; or all images that no stored version of a
+ * service refers to, and the layers that agents keep for other nodes.
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_IMAGE_IN_USE
  */
 export async function removeImages(
@@ -34,7 +36,8 @@ export async function removeImages(
     const result = references.length === 0 ? unused : references.map((each) => requireUnused(each, known));
     return { changes: [], result };
   }, signal);
-  const imageIds = selected.map(({ id }) => id);
+  const imageIds = selected.length === 0 ? [NO_IMAGE] : selected.map(({ id }) => id);
+  const removesLayers = references.length === 0;
   const warnings = inventoryWarnings(inventories, state);
   const removed = new Set<string>();
   const remove = async (nodeId: string): Promise<void> => {
@@ -42,15 +45,18 @@ export async function removeImages(
     try {
       // A deployment may have begun to use one of them.
       const keptImageIds = [...state.services.versions.contentIds()];
-      const answer = await imageInventories.remove(nodeId, { imageIds, keptImageIds, minAgeMs: 0 }, signal);
+      const answer = await imageInventories.remove(
+        nodeId,
+        { imageIds, keptImageIds, minAgeMs: 0, removesLayers },
+        signal,
+      );
       for (const id of answer.imageIds) removed.add(id);
       warnings.push(...answer.errors.map((error) => `node ${node}: ${error}`));
     } catch (error) {
       warnings.push(`node ${node}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  // In the request to agents, an empty list stands for all images.
-  if (imageIds.length > 0) await Promise.all(inventories.nodes.map(({ nodeId }) => remove(nodeId)));
+  await Promise.all(inventories.nodes.map(({ nodeId }) => remove(nodeId)));
   return { removed: selected.filter(({ id }) => removed.has(id)), warnings };
 }
 
