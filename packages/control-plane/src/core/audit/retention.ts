@@ -37,8 +37,9 @@ export interface AuditRecords {
 }
 
 /**
- * Returns the records to remove when records of one kind are added: the oldest ones or, for refused calls, the oldest
- * ones of the callers with the most records. Thus a caller whose calls are refused displaces no records of others.
+ * Returns the records to remove when records of one kind are added: the oldest ones of the callers with the most
+ * records. Thus neither a caller whose calls are refused nor hosts that join with a stolen token displace the records of
+ * others.
  */
 export function selectExpired(
   records: AuditRecords,
@@ -51,8 +52,7 @@ export function selectExpired(
   let bytes = added.reduce((sum, record) => sum + auditRecordBytes(record), usage.bytes);
   if (count <= maxRecords && bytes <= maxBytes) return [];
   const expired: AuditRecord[] = [];
-  const candidates = records.ofKind(kind);
-  for (const record of kind === Kind.REFUSED ? inOrderOfShare(candidates) : candidates) {
+  for (const record of inOrderOfShare(records.ofKind(kind))) {
     const isFree = count <= maxRecords - FREE_RECORDS && bytes <= maxBytes - FREE_BYTES;
     if (isFree || expired.length >= MAX_REMOVED) break;
     expired.push(record);
