@@ -13,9 +13,10 @@ import {
   type RpcSecurity,
 } from "./authorization.js";
 import { requireCallVersion } from "./call-version.js";
-import type { Caller } from "./caller.js";
+import { type Caller, callerKey } from "./caller.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
 import { OpenCalls } from "./open-calls.js";
+import { type CountedCall, RequestBytes } from "./request-size.js";
 import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
 import { type ConnectionAddresses, type ListenOptions, listenTls, type TlsListener } from "./tls-listener.js";
@@ -40,6 +41,7 @@ export class CallGate {
   /** By the metadata object of the call, which grpc-js passes from the interceptor to the handler. */
   readonly #admissions = new WeakMap<Metadata, Admission>();
   readonly #openCalls = new OpenCalls();
+  readonly #requestBytes = new RequestBytes();
   #listener: TlsListener | undefined;
 
   constructor(security: RpcSecurity) {
@@ -71,7 +73,7 @@ export class CallGate {
   }
 
   /** Rejects calls that are not allowed. grpc-js reads a request only after the metadata was passed on. */
-  readonly interceptor: ServerInterceptor = ({ path }, call) => {
+  readonly interceptor: ServerInterceptor = ({ path, requestStream: isStream }, call) => {
     let closeCall = (): void => {};
     return new ServerInterceptingCall(call, {
       start: (next) =>
@@ -79,7 +81,7 @@ export class CallGate {
           onReceiveMetadata: (metadata, pass) => {
             try {
               const admission = this.#admit(path, call, metadata);
-              closeCall = this.#openCalls.open(admission.caller, admission.client);
+              closeCall = this.#openCall(admission, { call, isStream });
               this.#admissions.set(metadata, admission);
             } catch (error) {
               this.#reportRefusal(path, call, error);
@@ -99,6 +101,16 @@ export class CallGate {
     const admission = this.#admissions.get(metadata);
     if (admission === undefined) throw new Error("a call has bypassed the authorization");
     return admission;
+  }
+
+  /** Counts a call and its requests for the caller. Returns a function to call when it has ended. */
+  #openCall({ caller, client }: Admission, call: Pick<CountedCall, "call" | "isStream">): () => void {
+    const closeCall = this.#openCalls.open(caller, client);
+    const endCount = this.#requestBytes.count({ ...call, caller: callerKey(caller, client) });
+    return () => {
+      closeCall();
+      endCount();
+    };
   }
 
   #reportRefusal(path: string, call: ServerInterceptingCallInterface, error: unknown): void {
