@@ -51,8 +51,3 @@ export function formatDateTime(ms: number): string {
 export function formatCount(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
-
-/** Returns the first characters of an id, as `docker ps` shows it. */
-export function shortId(id: string): string {
-  return id.slice(0, 12);
-}

@@ -29,20 +29,10 @@ export class LogBuffer {
     return this.#lines;
   }
 
-  /** Number of lines that were dropped because there were too many. */
-  get dropped(): number {
-    return this.#received - this.#lines.length;
-  }
-
   add(lines: readonly Omit<LogLine, "number">[]): void {
     const numbered = lines.map((line, index) => ({ ...line, number: this.#received + index }));
     this.#received += lines.length;
     this.#lines = [...this.#lines, ...numbered].slice(-MAX_LOG_LINES);
-  }
-
-  clear(): void {
-    this.#lines = [];
-    this.#received = 0;
   }
 }
 

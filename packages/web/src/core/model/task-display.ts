@@ -84,11 +84,6 @@ export function taskDisplaySymbol(display: TaskDisplay): string {
   return SYMBOLS[display];
 }
 
-/** Returns whether the state of a task is a problem that needs attention. */
-export function isProblem(display: TaskDisplay): boolean {
-  return display === "unhealthy" || display === "failed" || display === "lost" || display === "unknown";
-}
-
 /** Returns whether the map has a cell for the task. A task that was stopped for good or is complete has none. */
 export function isOnMap(task: Task): boolean {
   return !isEnded(task) || (task.desiredState === "running" && task.state !== "complete");

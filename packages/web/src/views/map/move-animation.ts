@@ -6,7 +6,7 @@ const FLIGHT_MS = 900;
 const HIGHLIGHT_MS = 2_500;
 
 /** A move that will be shown when the map has been drawn. */
-export interface Flight {
+interface Flight {
   readonly move: TaskMove;
   readonly from: DOMRect;
 }

@@ -1,8 +1,8 @@
 import type { JSX } from "preact";
 import { call } from "../../app/api.js";
 import { canChange } from "../../app/session.js";
-import type { Revision } from "../../core/model/revision.js";
 import type { Service } from "../../core/model/service.js";
+import type { Revision } from "../../core/model/service-details.js";
 import { ActionButton, ActionResult, useAction } from "../shared/action.js";
 
 export interface RevisionsProps {

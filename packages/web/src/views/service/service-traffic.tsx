@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { cluster } from "../../app/cluster.js";
-import type { Listener } from "../../core/model/revision.js";
 import type { Service } from "../../core/model/service.js";
+import type { Listener } from "../../core/model/service-details.js";
 import { taskName } from "../../core/model/task.js";
 import { DataTable } from "../shared/data-table.js";
 

@@ -4,8 +4,8 @@ import { useEffect } from "preact/hooks";
 import { call } from "../../app/api.js";
 import { errorText } from "../../app/api-error.js";
 import { cluster } from "../../app/cluster.js";
-import { decodeServiceDetails, type ServiceDetails } from "../../core/model/revision.js";
 import type { Service } from "../../core/model/service.js";
+import { decodeServiceDetails, type ServiceDetails } from "../../core/model/service-details.js";
 import type { Task } from "../../core/model/task.js";
 import { formatCount, formatDateTime } from "../../format/format.js";
 import { Details, Section } from "../shared/details.js";
@@ -16,8 +16,6 @@ import { RolloutView } from "./rollout.js";
 import { ScaleControl } from "./scale-control.js";
 import { Endpoints, ServiceTraffic } from "./service-traffic.js";
 import { runningText } from "./services-view.js";
-
-const SCALE_EVENTS = ["SCALED", "AUTOSCALED"];
 
 /** One service: its rollout by slot, revisions, endpoints, traffic and logs. */
 export function ServiceView({ name }: { readonly name: string }): JSX.Element {
@@ -44,7 +42,7 @@ export function ServiceView({ name }: { readonly name: string }): JSX.Element {
           <ServiceTraffic service={service} />
         </Section>
         <Section title="Changes of the number of replicas">
-          <EventList events={events.filter(({ reason }) => SCALE_EVENTS.includes(reason))} limit={10} />
+          <EventList events={events.filter(({ reason }) => reason === "SCALED")} limit={10} />
         </Section>
       </div>
       <Section title="Events">

@@ -65,6 +65,10 @@ export function TaskView({ id }: { readonly id: string }): JSX.Element {
           <TaskExec key={id} taskId={id} />
         </Section>
       )}
+      <details class="part">
+        <summary>Inspect</summary>
+        <pre>{JSON.stringify(task, undefined, 2)}</pre>
+      </details>
       <Section title="Other tasks of this slot">
         <TaskList caption="Other tasks of this slot" tasks={others} empty="None." />
       </Section>
