@@ -1,6 +1,6 @@
 // Runs once before the integration and e2e tests: bundles the compiled packages for the processes that tests start.
 // Bundling saves 40 % of the CPU time of starting a server or an agent, which dominates the cost of many tests.
-import { rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BUNDLE_VARIABLE, PROGRAM } from "../../deploy/lab/berth-commands.js";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
@@ -12,6 +12,8 @@ export async function setup(): Promise<(() => void) | undefined> {
   // Each Vitest project of a run calls this function.
   if (process.env[BUNDLE_VARIABLE]) return undefined;
   const directory = temporaryDirectory();
+  // Agents run the ingress process as a user of its own, which reads the bundle.
+  chmodSync(directory, 0o755);
   await writeBundle(REPO_ROOT, dirname(join(directory, PROGRAM)));
   process.env[BUNDLE_VARIABLE] = directory;
   return () => rmSync(directory, { recursive: true, force: true });
