@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { REPO_ROOT } from "./paths.js";
 
 /** Port for the CLI and the agents. */
@@ -18,6 +18,11 @@ export const BUNDLE_VARIABLE = "BERTH_TEST_BUNDLE";
 
 /** Path of the program in this checkout, or in the bundle under test. */
 export const BERTH_PATH = join(process.env[BUNDLE_VARIABLE] || REPO_ROOT, PROGRAM);
+
+/** The program of the ingress process. A bundle has it beside the other program. */
+export const INGRESS_PATH = process.env[BUNDLE_VARIABLE]
+  ? join(dirname(BERTH_PATH), "entry.js")
+  : join(REPO_ROOT, "packages/agent/dist/dataplane/entry.js");
 
 export function serverCommand({
   berthPath,

@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { eventually } from "../harness/eventually.js";
 import type { Cleanup } from "./ingress-harness.js";
 
 /** Time to wait for the last answers. */
@@ -15,8 +16,8 @@ export async function boundSocket(cleanup: Cleanup, address = "127.0.0.1", port 
 }
 
 export interface Load {
-  /** Stops sending. Resolves with the answer to each request, or undefined for a lost one. */
-  stop(): Promise<readonly (string | undefined)[]>;
+  /** Stops sending after `count` requests. Resolves with the answer to each one, or undefined for a lost one. */
+  stop(count?: number): Promise<readonly (string | undefined)[]>;
 }
 
 export interface LoadOptions {
@@ -59,7 +60,8 @@ export function startUdpRequests(cleanup: Cleanup, { to, everyMs, socket, ask, r
   }, everyMs);
   cleanup.add(() => clearInterval(timer));
   return {
-    stop: async () => {
+    stop: async (count = 0) => {
+      await eventually(`${count} requests`, () => answers.length >= count);
       clearInterval(timer);
       for (const endMs = performance.now() + LATE_MS; performance.now() < endMs; await sleep(20)) {
         if (!answers.includes(undefined)) break;

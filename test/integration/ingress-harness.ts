@@ -1,8 +1,8 @@
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { pino } from "pino";
+import { INGRESS_PATH } from "../../deploy/lab/berth-commands.js";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { formatDnsConfig } from "../../packages/agent/src/dataplane/messages/dns-messages.js";
 import { formatListener } from "../../packages/agent/src/dataplane/messages/listener-messages.js";
@@ -18,9 +18,9 @@ import {
   openIngress,
 } from "../../packages/agent/src/dataplane-client/ingress-client.js";
 import type { ListenerTable } from "../../packages/agent/src/dataplane-client/ingress-table.js";
+import { eventually } from "../harness/eventually.js";
 import { temporaryDirectory } from "../harness/temporary-directory.js";
 
-export const ENTRY = fileURLToPath(new URL("../../packages/agent/dist/dataplane/entry.js", import.meta.url));
 const CALL_DEADLINE_MS = 15_000;
 
 /** Transport of all ingress processes whose test does not choose one. `npm run test:node` sets it for a second run. */
@@ -96,7 +96,7 @@ export async function startIngress(
   args: readonly string[] = [],
 ): Promise<TestIngress & { readonly dataDir: string }> {
   const dataDir = directoryFor(cleanup);
-  const ingress = await openTestIngress({ dataDir, entryPath: ENTRY, args });
+  const ingress = await openTestIngress({ dataDir, entryPath: INGRESS_PATH, args });
   cleanup.add(() => ingress.stop(deadline()).catch(() => {}));
   return { ...ingress, dataDir };
 }
@@ -160,8 +160,8 @@ export async function ask(port: number, request = ""): Promise<string> {
   return outcome === "closed" ? read() : outcome;
 }
 
-/** Sends requests without a pause, four at a time, until stopped. */
-export function startRequests(port: number): { stop(): Promise<readonly string[]> } {
+/** Sends requests without a pause, four at a time, until stopped. `stop` waits until there are `count` answers. */
+export function startRequests(port: number): { stop(count: number): Promise<readonly string[]> } {
   const answers: string[] = [];
   let isOver = false;
   const one = async (): Promise<void> => {
@@ -172,7 +172,8 @@ export function startRequests(port: number): { stop(): Promise<readonly string[]
   };
   const all = Promise.all([one(), one(), one(), one()]);
   return {
-    stop: async () => {
+    stop: async (count) => {
+      await Promise.race([all, eventually(`${count} answers`, () => answers.length >= count)]);
       isOver = true;
       await all;
       return answers;

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
+import { INGRESS_PATH } from "../../deploy/lab/berth-commands.js";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import { computeFdBudget } from "../../packages/agent/src/dataplane/listeners/fd-limits.js";
 import { eventuallyPasses } from "../harness/eventually.js";
@@ -12,7 +13,6 @@ import {
   Cleanup,
   deadline,
   directoryFor,
-  ENTRY,
   openClient,
   openTestIngress,
   startBackend,
@@ -27,7 +27,7 @@ afterEach(() => cleanup.run());
 async function startLimited(transport: string) {
   const dataDir = directoryFor(cleanup);
   const command = `ulimit -n ${FILES}; exec "$@"`;
-  const args = [process.execPath, ENTRY, "--data-dir", dataDir, "--transport", transport];
+  const args = [process.execPath, INGRESS_PATH, "--data-dir", dataDir, "--transport", transport];
   const child = spawn("sh", ["-c", command, "sh", ...args], { stdio: ["ignore", "pipe", "inherit"] });
   cleanup.add(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;

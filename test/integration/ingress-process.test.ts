@@ -5,6 +5,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
+import { INGRESS_PATH } from "../../deploy/lab/berth-commands.js";
 import { readFrames, writeFrame } from "../../packages/agent/src/dataplane/control/protocol.js";
 import { EMPTY_DNS_TABLE } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import type { IngressMode } from "../../packages/agent/src/dataplane/kernel/ingress-mode.js";
@@ -17,7 +18,6 @@ import {
   Cleanup,
   deadline,
   directoryFor,
-  ENTRY,
   openClient,
   openTestIngress,
   publish,
@@ -33,7 +33,7 @@ afterEach(() => cleanup.run());
 const CLIENT = new URL("../../packages/agent/dist/dataplane-client/ingress-client.js", import.meta.url).href;
 
 function open(dataDir: string, mode?: IngressMode): Promise<TestIngress> {
-  return openTestIngress({ dataDir, entryPath: ENTRY, ...(mode === undefined ? {} : { mode }) });
+  return openTestIngress({ dataDir, entryPath: INGRESS_PATH, ...(mode === undefined ? {} : { mode }) });
 }
 
 describe("the ingress process", () => {
@@ -237,7 +237,7 @@ console.log("applied");`;
     const socketPath = JSON.stringify(join(dataDir, "ingress.sock"));
     const stray = `import { existsSync } from "node:fs";
 setInterval(() => { if (existsSync(${socketPath})) Promise.reject(new Error("stray rejection")); }, 20);`;
-    const args = ["--import", `data:text/javascript,${encodeURIComponent(stray)}`, ENTRY];
+    const args = ["--import", `data:text/javascript,${encodeURIComponent(stray)}`, INGRESS_PATH];
     const child = spawn(process.execPath, [...args, "--data-dir", dataDir], {
       stdio: ["ignore", "pipe", "inherit"],
     });

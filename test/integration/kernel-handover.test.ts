@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { INGRESS_PATH } from "../../deploy/lab/berth-commands.js";
 import { SOCKET_NAME } from "../../packages/agent/src/dataplane/control/protocol.js";
 import type { DnsTable } from "../../packages/agent/src/dataplane/dns/dns-table.js";
 import { IngressSession } from "../../packages/agent/src/dataplane-client/ingress-session.js";
 import { eventuallyPasses } from "../harness/eventually.js";
-import { Cleanup, deadline, directoryFor, ENTRY, openTestIngress } from "./ingress-harness.js";
+import { Cleanup, deadline, directoryFor, openTestIngress } from "./ingress-harness.js";
 import { apply, publishedListener, remoteEndpoint, startKernelIngress } from "./kernel/kernel-ingress.js";
 import { ADDRESS, TestNetwork } from "./kernel/test-network.js";
 
@@ -95,7 +96,7 @@ it("a name resolves to its virtual IP throughout a handover while the kernel bal
   // Requests the handover as an agent does. An agent could start another process in this test's own network instead.
   const session = await IngressSession.open(join(old.dataDir, SOCKET_NAME));
   const args = ["--mode", "kernel", "--release", "next"];
-  const program = { executable: process.execPath, entryPath: ENTRY, args };
+  const program = { executable: process.execPath, entryPath: INGRESS_PATH, args };
   await session.request({ $case: "handOver", value: program }, "done");
   session.close();
   const successor = await openTestIngress({ dataDir: old.dataDir, launch: false });
@@ -119,7 +120,7 @@ it("a successor in userspace mode removes the kernel rules of its predecessor", 
   old.close();
   const session = await IngressSession.open(join(old.dataDir, SOCKET_NAME));
   const args = ["--mode", "userspace", "--release", "next"];
-  const program = { executable: process.execPath, entryPath: ENTRY, args };
+  const program = { executable: process.execPath, entryPath: INGRESS_PATH, args };
   await session.request({ $case: "handOver", value: program }, "done");
   session.close();
   const successor = await openTestIngress({ dataDir: old.dataDir, launch: false });

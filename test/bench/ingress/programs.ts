@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { pino } from "pino";
+import { INGRESS_PATH } from "../../../deploy/lab/berth-commands.js";
 import { formatListener } from "../../../packages/agent/src/dataplane/messages/listener-messages.js";
 import type { KernelRoute } from "../../../packages/agent/src/dataplane/table/ingress-table.js";
 import { openIngress } from "../../../packages/agent/src/dataplane-client/ingress-client.js";
@@ -125,10 +125,9 @@ stream {
     route: KernelRoute | undefined,
     signal: AbortSignal,
   ): Promise<ChildProcess> {
-    const entry = fileURLToPath(new URL("../../../packages/agent/dist/dataplane/entry.js", import.meta.url));
     const dataDir = join(this.#directory, role);
     mkdirSync(dataDir);
-    const child = this.#start(role, [process.execPath, entry, "--data-dir", dataDir, ...args]);
+    const child = this.#start(role, [process.execPath, INGRESS_PATH, "--data-dir", dataDir, ...args]);
     const address = this.#network.address("backend", role);
     const endpoints = BACKEND_PORTS.map((port) => {
       return { id: `task-${port}`, address, port, ...(route === undefined ? {} : { route }) };

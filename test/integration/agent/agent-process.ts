@@ -4,7 +4,7 @@ import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
-import { BERTH_PATH } from "../../../deploy/lab/berth-commands.js";
+import { BERTH_PATH, INGRESS_PATH } from "../../../deploy/lab/berth-commands.js";
 
 /** Runs the agent, and exits when the test process is gone: a killed test process cannot stop the agent. */
 const RUN_AGENT = `const parent = process.ppid;
@@ -68,14 +68,11 @@ export class AgentProcess {
     await this.kill("SIGKILL");
     const { openIngress } = await import("../../../packages/agent/src/dataplane-client/ingress-client.js");
     const signal = AbortSignal.timeout(5_000);
-    const entryPath = fileURLToPath(
-      new URL("../../../packages/agent/dist/dataplane/entry.js", import.meta.url),
-    );
     const ingress = await openIngress({
       dataDir: this.#ingressDir,
       logger: pino({ level: "silent" }),
       signal,
-      entryPath,
+      entryPath: INGRESS_PATH,
     });
     await ingress.stop(signal);
   }

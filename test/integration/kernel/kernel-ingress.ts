@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { INGRESS_PATH } from "../../../deploy/lab/berth-commands.js";
 import { SOCKET_NAME } from "../../../packages/agent/src/dataplane/control/protocol.js";
 import type {
   IngressEndpoint,
@@ -12,7 +13,6 @@ import {
   type Cleanup,
   deadline,
   directoryFor,
-  ENTRY,
   openTestIngress,
   type TestIngress,
 } from "../ingress-harness.js";
@@ -29,7 +29,7 @@ export async function startKernelIngress(
   cleanup: Cleanup,
   { mode = "kernel", dataDir = directoryFor(cleanup) }: { mode?: string; dataDir?: string } = {},
 ): Promise<KernelIngress> {
-  const args = ["netns", "exec", network.namespace("a"), process.execPath, ENTRY];
+  const args = ["netns", "exec", network.namespace("a"), process.execPath, INGRESS_PATH];
   const child = spawn("ip", [...args, "--data-dir", dataDir, "--mode", mode], {
     stdio: ["ignore", process.env.BERTH_TEST_LOG ? "inherit" : "ignore", "inherit"],
   });
