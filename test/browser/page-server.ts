@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type WebSocket, WebSocketServer } from "ws";
 import type { JsonObject } from "../../packages/web/src/core/json.js";
 import { RESPONSE_HEADERS } from "../../proto/src/web/response-headers.js";
 import type { Changes, SimulatedCluster } from "./simulated-cluster.js";
@@ -41,6 +42,8 @@ export class PageServer {
     this.#cluster = cluster;
     this.#handleCall = handleCall;
     this.#server = createServer((request, response) => void this.#answer(request, response));
+    const sockets = new WebSocketServer({ noServer: true });
+    this.#server.on("upgrade", (request, socket, head) => sockets.handleUpgrade(request, socket, head, echo));
     this.#timer = setInterval(() => this.send({}), HEARTBEAT_MS);
   }
 
@@ -153,6 +156,24 @@ export class PageServer {
       .writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream" })
       .end(content);
   }
+}
+
+/** Runs a command that prints its input, as the container of `Exec` would. */
+function echo(socket: WebSocket): void {
+  const send = (output: JsonObject): void => socket.send(JSON.stringify({ output }));
+  socket.on("message", (data) => {
+    const message = JSON.parse(String(data)) as {
+      readonly start?: JsonObject;
+      readonly input?: { readonly stdin?: string };
+    };
+    if (message.start !== undefined) send({ started: {} });
+    const { stdin } = message.input ?? {};
+    if (stdin !== undefined) send({ stdout: stdin });
+    if (stdin === Buffer.from("\u0004").toString("base64")) {
+      send({ exited: { exitCode: 3 } });
+      socket.close();
+    }
+  });
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

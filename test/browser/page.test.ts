@@ -254,6 +254,24 @@ describe("changes", () => {
       .toEqual([expect.stringContaining("GET /")]);
   });
 
+  it("runs a command in a terminal, and leaves it with the keyboard", async () => {
+    const { page, problems } = await open();
+    await showView(page, "#/tasks/t1");
+    await page.getByRole("button", { name: "Open terminal" }).press("Enter");
+    await page.getByText("Connected.").waitFor();
+    await page.keyboard.type("hello");
+    await expectText(page.locator(".xterm-rows"), "hello");
+    // Styles of the terminal work without inline styles.
+    const display = "getComputedStyle(document.querySelector('.xterm-rows span')).display";
+    expect(await page.evaluate(display)).toBe("inline-block");
+    await page.keyboard.press("Control+Shift+Escape");
+    expect(await page.evaluate("document.activeElement.textContent")).toBe("Close terminal");
+    await page.locator(".xterm-helper-textarea").focus();
+    await page.keyboard.press("Control+D");
+    await page.getByText("The command exited with code 3.").waitFor();
+    expect(problems.messages).toEqual([]);
+  });
+
   it("shows the map as it was", async () => {
     const { page } = await open();
     await page.waitForTimeout(500);

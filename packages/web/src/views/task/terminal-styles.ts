@@ -1,40 +1,34 @@
-/** A document for xterm.js, and its style sheets. */
-export interface StyledDocument {
-  readonly document: Document;
-  /** Removes the style sheets from the page. */
-  readonly remove: () => void;
-}
-
 /**
- * Returns a document whose `style` elements work under a content security policy without inline styles.
+ * Runs a function whose `style` elements would violate a content security policy without inline styles. Returns a
+ * function that removes its styles from the page.
  *
- * xterm.js writes its colors and sizes into `style` elements, which the policy forbids. The elements of this document
- * have another type, so that the browser ignores them. Their text is copied to style sheets that scripts may create.
+ * xterm.js writes its colors and sizes into `style` elements that it creates when it opens. It gets `template` elements
+ * instead, which are never shown. Their text is copied to style sheets that scripts may create. An option of xterm.js
+ * for another document does not apply to all of these elements.
  */
-export function documentForStyles(): StyledDocument {
+export function withConstructedStyles(open: () => void): () => void {
   const sheets = new Set<CSSStyleSheet>();
-  const createElement = (name: string, options?: ElementCreationOptions): HTMLElement => {
-    const element = document.createElement(name, options);
-    if (element instanceof HTMLStyleElement) sheets.add(copyStyles(element));
+  const createElement = document.createElement.bind(document);
+  document.createElement = (name: string, options?: ElementCreationOptions): HTMLElement => {
+    if (name !== "style") return createElement(name, options);
+    const element = createElement("template");
+    sheets.add(copyStyles(element));
     return element;
   };
-  const proxy = new Proxy(document, {
-    get(target, key) {
-      if (key === "createElement") return createElement;
-      const value: unknown = Reflect.get(target, key, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-  const remove = (): void => {
+  try {
+    open();
+  } finally {
+    // The method of the prototype applies again.
+    Reflect.deleteProperty(document, "createElement");
+  }
+  return () => {
     document.adoptedStyleSheets = document.adoptedStyleSheets.filter((sheet) => !sheets.has(sheet));
   };
-  return { document: proxy, remove };
 }
 
 /** Adds a style sheet to the page that follows the text of an element. */
-function copyStyles(element: HTMLStyleElement): CSSStyleSheet {
+function copyStyles(element: HTMLTemplateElement): CSSStyleSheet {
   const sheet = new CSSStyleSheet();
-  element.type = "text/plain";
   new MutationObserver(() => sheet.replaceSync(element.textContent)).observe(element, { childList: true });
   document.adoptedStyleSheets.push(sheet);
   return sheet;

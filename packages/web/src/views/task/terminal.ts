@@ -2,7 +2,7 @@ import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import { decodeExecMessage, inputRequest, resizeRequest, startRequest } from "../../core/exec-message.js";
 import { isObject, type JsonObject } from "../../core/json.js";
-import { documentForStyles } from "./terminal-styles.js";
+import { withConstructedStyles } from "./terminal-styles.js";
 
 export interface TerminalOptions {
   /** A task. */
@@ -20,15 +20,10 @@ export interface TerminalOptions {
 export function openTerminal(element: HTMLElement, options: TerminalOptions): void {
   const { target, command, onStatus, onLeave, signal } = options;
   if (signal.aborted) return;
-  const styles = documentForStyles();
-  const terminal = new Terminal({
-    documentOverride: styles.document,
-    screenReaderMode: true,
-    cursorBlink: false,
-  });
+  const terminal = new Terminal({ screenReaderMode: true, cursorBlink: false });
   const fit = new FitAddon();
   terminal.loadAddon(fit);
-  terminal.open(element);
+  const removeStyles = withConstructedStyles(() => terminal.open(element));
   fit.fit();
   const size = () => ({ columns: terminal.cols, rows: terminal.rows });
   const socket = new WebSocket(execUrl());
@@ -78,7 +73,7 @@ export function openTerminal(element: HTMLElement, options: TerminalOptions): vo
     observer.disconnect();
     socket.close();
     terminal.dispose();
-    styles.remove();
+    removeStyles();
   });
 }
 

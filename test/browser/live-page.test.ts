@@ -1,0 +1,91 @@
+import { LoginCodes } from "@berth/proto/login-codes";
+import { listenWeb, pageDirectory, StaticFiles, WebGateway } from "@berth/proto/web";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { eventually } from "../harness/eventually.js";
+import { converged, deployment, service, type TestServer } from "../harness/test-cluster.js";
+import { useTestCluster } from "../integration/cluster-fixture.js";
+import { launchBrowser, type OpenedPage, openPage, showView } from "./browser.js";
+
+const context = useTestCluster();
+let browser: Browser;
+
+beforeAll(async () => {
+  browser = await launchBrowser();
+});
+afterAll(() => browser.close());
+
+/** Serves the page with the calls of a server, as `berth ui` does, and opens it. */
+async function openPageOf(server: TestServer): Promise<OpenedPage> {
+  const codes = new LoginCodes();
+  const gateway = new WebGateway({
+    backend: { redeem: async (code) => codes.redeem(code, Date.now()), callsOf: () => server.calls },
+    files: await StaticFiles.read(pageDirectory()),
+    checks: { scheme: "http", hostNames: new Set() },
+    cookieName: "berth-session-test",
+    now: Date.now,
+  });
+  const listener = await listenWeb(gateway, { listen: "127.0.0.1:0", option: "--port" });
+  const { code } = codes.create({ userName: "ui", isReadOnly: false }, Date.now());
+  const opened = await openPage(browser, {
+    url: `http://${listener.address}/#login=${encodeURIComponent(code)}`,
+  });
+  onTestFinished(async () => {
+    await opened.page.context().close();
+    gateway.close();
+    listener.close();
+  });
+  await expect.poll(() => connection(opened.page)).toContain("Live");
+  return opened;
+}
+
+const connection = (page: Page): Promise<string | null> => page.locator(".connection").textContent();
+const running = (page: Page): Promise<number> => page.locator(".cell[data-state=running]").count();
+
+test("the page follows the cluster while its leader dies, and shows each event once", async () => {
+  const leader = await context.cluster.startProcess();
+  const follower = await context.cluster.startServer();
+  await eventually("a leader is elected", () => follower.calls.getCluster({}));
+  await context.cluster.startAgents(["a", "b"]);
+  const { page, problems } = await openPageOf(follower);
+  await follower.calls.deployStack(deployment([service("web", { replicas: 3 })]));
+  await expect.poll(() => running(page)).toBe(3);
+
+  await leader.kill();
+  await expect.poll(() => connection(page)).toContain("Cut off");
+  expect(await running(page)).toBe(0);
+  await expect.poll(() => connection(page)).toContain("Live");
+  await expect.poll(() => running(page)).toBe(3);
+
+  await showView(page, "#/timeline");
+  const started = page.getByRole("row").filter({ hasText: "task started" });
+  await expect.poll(() => started.count()).toBe(3);
+  expect(problems).toEqual({ messages: [], foreignRequests: [] });
+});
+
+test("the page plans, deploys, scales and drains", async () => {
+  const server = await context.cluster.startServer();
+  await context.cluster.startAgents(["a", "b"]);
+  const { page, problems } = await openPageOf(server);
+  await showView(page, "#/stacks");
+  const compose = "services:\n  web:\n    image: nginx\n    deploy:\n      replicas: 2\n";
+  const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(compose) };
+  await page.setInputFiles("input[type=file]", file);
+  await page.getByRole("heading", { name: "Plan: 1 created" }).waitFor();
+  await page.getByRole("button", { name: "Deploy" }).click();
+  await converged(server.calls, "shop_web");
+
+  await showView(page, "#/services/shop_web");
+  await page.getByLabel("Replicas").fill("3");
+  await page.getByRole("button", { name: "Scale" }).click();
+  await expect.poll(async () => (await converged(server.calls, "shop_web")).running).toBe(3);
+
+  await showView(page, "#/nodes");
+  const [node] = await page.getByRole("rowheader").allTextContents();
+  await page.getByRole("link", { name: node ?? "", exact: true }).click();
+  await page.getByRole("button", { name: "Drain" }).click();
+  await page.getByText("The node is drained.").waitFor();
+  await showView(page, "#/");
+  await expect.poll(() => running(page)).toBe(3);
+  expect(problems).toEqual({ messages: [], foreignRequests: [] });
+});
