@@ -43,7 +43,9 @@ describe("a virtual IP on two hosts", () => {
     }
     for (const host of hosts) await host.waitUntilReady("shop");
     [first] = hosts as [NetworkHost];
-    balancers = hosts.map((host) => new VipBalancer(pino({ level: "silent" }), host.runProgram));
+    balancers = hosts.map(
+      (host) => new VipBalancer({ log: pino({ level: "silent" }), run: host.runProgram }),
+    );
     tasks = [];
     for (const [host, name] of hosts.flatMap((host) => [
       [host, `a-${host.name}`] as const,
@@ -111,7 +113,7 @@ describe("a virtual IP on two hosts", () => {
 
   test("sends no connection to a removed task and keeps its connection count", async () => {
     const others = tasks.slice(1);
-    const counted = async (): Promise<number> => (await balancers[0]?.connections())?.get(VIP) ?? 0;
+    const counted = async (): Promise<number> => (await balancers[0]?.connections())?.get(VIP)?.connections ?? 0;
     const before = await counted();
     expect(before).toBeGreaterThanOrEqual(2 * tasks.length);
     await serve(others);

@@ -29,7 +29,7 @@ afterEach(() => cleanup.run());
 const RETRANSMISSION_MS = 1_000;
 
 /** The virtual IP of a service with one task on each of these hosts. */
-function tableOf(...hosts: readonly ("b" | "c")[]): DnsTable {
+function tableOf(hosts: readonly ("b" | "c")[], holdMs = 0): DnsTable {
   return {
     networks: [
       {
@@ -56,6 +56,7 @@ function tableOf(...hosts: readonly ("b" | "c")[]): DnsTable {
           slot: at + 1,
         })),
         draining: [],
+        holdMs,
       },
     ],
     clients: [],
@@ -64,7 +65,7 @@ function tableOf(...hosts: readonly ("b" | "c")[]): DnsTable {
 
 async function start(...hosts: readonly ("b" | "c")[]): Promise<KernelIngress> {
   const ingress = await startKernelIngress(network, cleanup);
-  await ingress.updateDns(tableOf(...hosts), deadline());
+  await ingress.updateDns(tableOf(hosts), deadline());
   return ingress;
 }
 
@@ -86,6 +87,51 @@ describe("a virtual IP", () => {
     const answers = await network.connectRepeatedly("a", VIP, 8_003, { count: 4, from: GATEWAY });
     expect(countAnswers(answers)).toEqual({ ECONNREFUSED: 4 });
     expect(Math.min(...answers.map(({ ms }) => ms))).toBeLessThan(RETRANSMISSION_MS);
+  });
+
+  it("holds connections to any port while there is no task, and gives them to the first one", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    const update = (...hosts: readonly ("b" | "c")[]) =>
+      ingress.updateDns(tableOf(hosts, 10_000), deadline());
+    const held = async () => (await ingress.stats(deadline())).vips[0]?.held;
+    await update();
+    const clients = [8_001, 8_002].map((port) =>
+      network.connectRepeatedly("a", VIP, port, { count: 3, parallel: 3, from: GATEWAY }),
+    );
+    await eventuallyPasses(async () => expect(await held()).toBe(6));
+    await update("c");
+    for (const answers of await Promise.all(clients)) {
+      expect(countAnswers(answers.map(({ text, ms }) => ({ text: text.split(" ")[0] ?? "", ms })))).toEqual({
+        c: 3,
+      });
+    }
+    expect((await ingress.stats(deadline())).vips[0]).toMatchObject({ held: 0, heldTotal: 6 });
+    const direct = await network.connectRepeatedly("a", VIP, 8_001, { count: 2, from: GATEWAY });
+    expect(countAnswers(direct)).toEqual({ [`c ${GATEWAY}`]: 2 });
+    expect((await ingress.stats(deadline())).vips[0]).toMatchObject({ heldTotal: 6 });
+  });
+
+  it("holds a connection that its only task refuses until the task accepts it", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await ingress.updateDns(tableOf(["b"], 10_000), deadline());
+    const client = network.connectRepeatedly("a", VIP, 8_005, { count: 1, from: GATEWAY });
+    await eventuallyPasses(async () =>
+      expect((await ingress.stats(deadline())).vips[0]).toMatchObject({ held: 1 }),
+    );
+    await network.startServer("b", 8_005);
+    expect((await client).map(({ text }) => text.split(" ")[0])).toEqual(["b"]);
+  });
+
+  it("refuses connections when the hold has ended and other hosts' connections to the port of the process", async () => {
+    const ingress = await startKernelIngress(network, cleanup);
+    await ingress.updateDns(tableOf([], 300), deadline());
+    const answers = await network.connectRepeatedly("a", VIP, 8_001, { count: 2, from: GATEWAY });
+    expect(countAnswers(answers)).toEqual({ ECONNRESET: 2 });
+    const [, port = ""] = /hold-ports \{[^}]*elements = \{ (\d+) \}/.exec(
+      network.run("a", "nft", "list", "table", "ip", "berth-vips"),
+    ) ?? [""];
+    const outside = await network.connectRepeatedly("client", ADDRESS.a, Number(port), { count: 1 });
+    expect(outside.map(({ text }) => text)).toEqual(["ECONNREFUSED"]);
   });
 
   it("has clients retransmit at once when the host of their task is suspect", async () => {

@@ -38,7 +38,9 @@ const STATS: IngressStats = {
       ],
     },
   ],
-  vips: [{ service: "shop_api", stack: "shop", network: "shop_default", connections: 6 }],
+  vips: [
+    { service: "shop_api", stack: "shop", network: "shop_default", connections: 6, held: 1, heldTotal: 2 },
+  ],
 };
 
 describe("ingressMetrics", () => {
@@ -66,6 +68,8 @@ describe("ingressMetrics", () => {
       `berth_ingress_node_failures_total{${port},to_node="n1"} 3`,
       `berth_ingress_node_failures_total{${port},to_node="n2"} 1`,
       'berth_ingress_vip_connections_total{stack="shop",service="shop_api",network="shop_default"} 6',
+      'berth_ingress_vip_connections_held{stack="shop",service="shop_api",network="shop_default"} 1',
+      'berth_ingress_vip_held_total{stack="shop",service="shop_api",network="shop_default"} 2',
     ]);
   });
 

@@ -85,14 +85,20 @@ function addListenerMetrics(stats: IngressStats, { counter, gauge }: MetricFacto
   }
 }
 
-function addVipMetrics(stats: IngressStats, { counter }: MetricFactory): void {
+function addVipMetrics(stats: IngressStats, { counter, gauge }: MetricFactory): void {
+  const names = [...SERVICE, "network"];
   const connections = counter(
     "vip_connections_total",
     "Connections (or UDP flows) from containers on this node to a virtual IP",
-    [...SERVICE, "network"],
+    names,
   );
+  const held = gauge("vip_connections_held", "Connections to a virtual IP that wait for a task", names);
+  const heldTotal = counter("vip_held_total", "Connections to a virtual IP that have waited", names);
   for (const vip of stats.vips) {
-    connections.inc({ ...serviceLabels(vip), network: vip.network }, vip.connections);
+    const labels = { ...serviceLabels(vip), network: vip.network };
+    connections.inc(labels, vip.connections);
+    held.set(labels, vip.held);
+    heldTotal.inc(labels, vip.heldTotal);
   }
 }
 

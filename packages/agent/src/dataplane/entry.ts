@@ -7,7 +7,6 @@ import { type ServiceManager, serviceManager } from "@berth/proto/service-manage
 import type { Logger } from "pino";
 import { createLogger } from "../runtime/logger.js";
 import { lockDataDir, type ProcessLock } from "../runtime/process-lock.js";
-import { runProgram } from "../runtime/run-program.js";
 import { type ControlServer, createControlServer, watchSocketFile } from "./control/control-server.js";
 import { SOCKET_NAME } from "./control/protocol.js";
 import { createDnsServer } from "./dns/dns-server.js";
@@ -24,6 +23,8 @@ import { type IngressProgram, spawnSuccessor } from "./spawn-ingress.js";
 import { createNetTransport } from "./transport/net-transport.js";
 import { openTransport } from "./transport/open-transport.js";
 import type { Transport } from "./transport/transport.js";
+import { HeldConnections } from "./vips/held-connections.js";
+import { OriginalPorts } from "./vips/original-ports.js";
 import { inheritedDnsSockets, ServiceDiscovery } from "./vips/service-discovery.js";
 import { removeVips, VipBalancer } from "./vips/vip-balancer.js";
 
@@ -149,7 +150,9 @@ async function useKernel(
   if (mode !== "userspace") await raiseConntrackTimeouts(log);
   const path = await openKernelPath({ mode, log, removeVips });
   if (path.ownsTable) {
-    const vips = new VipBalancer(log, runProgram, handover?.activeVips);
+    const originalPorts = new OriginalPorts(new AbortController().signal);
+    const heldConnections = await HeldConnections.open(listeners.tcpContext, originalPorts, log);
+    const vips = new VipBalancer({ log, activeVips: handover?.activeVips, heldConnections });
     discovery.useKernel({ vips, firewall: new DnsFirewallRules() });
   } else {
     discovery.useKernel(undefined);

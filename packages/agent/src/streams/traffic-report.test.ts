@@ -49,8 +49,8 @@ test("trafficReport() to who asks for all tells of each port and virtual IP that
   const unused = { ...listener, port: 81, total: 0, ejections: 0 };
   const vip = { service: "shop_api", stack: "shop", network: "shop_default" };
   const vips = [
-    { ...vip, connections: 4 },
-    { ...vip, connections: 0 },
+    { ...vip, connections: 4, held: 0, heldTotal: 0 },
+    { ...vip, connections: 0, held: 0, heldTotal: 0 },
   ];
   const stats = { listeners: [listener, bound, unused], vips, version: 7 };
   const {

@@ -1,5 +1,6 @@
 import type { DnsEntry, IngressEntry } from "@berth/proto";
 import { dnsEntries, hasStaticFdb } from "../core/allocator/dns-entries.js";
+import { holdDurationMs } from "../core/endpoints/hold-duration.js";
 import { ingressEntries } from "../core/endpoints/ingress-entries.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
@@ -46,6 +47,7 @@ export function createTrafficEntrySource({
         nodes: nodes.nodes,
         isSuspect,
         hasStaticFdb: isFdbStatic,
+        holdMs: holdDurationMs(snapshot),
         networkIdOf: (name) => networks.idOf(name),
         virtualIpIn: (networkId) => {
           const vip = networks.vips.get(networkId, serviceId);

@@ -673,6 +673,8 @@ export interface DnsEntry {
   inactive: DnsEndpoint[];
   /** How connections of one client address are distributed. */
   affinity: TrafficSpec_Affinity;
+  /** How long a new TCP connection to the virtual IP waits when no task accepts it. See `IngressEntry.hold_ms`. */
+  holdMs: number;
 }
 
 export interface DnsEndpoint {
@@ -8255,6 +8257,7 @@ function createBaseDnsEntry(): DnsEntry {
     draining: [],
     inactive: [],
     affinity: 0,
+    holdMs: 0,
   };
 }
 
@@ -8292,6 +8295,9 @@ export const DnsEntry: MessageFns<DnsEntry> = {
     }
     if (message.affinity !== 0) {
       writer.uint32(88).int32(message.affinity);
+    }
+    if (message.holdMs !== 0) {
+      writer.uint32(96).int64(message.holdMs);
     }
     return writer;
   },
@@ -8397,6 +8403,14 @@ export const DnsEntry: MessageFns<DnsEntry> = {
             message.affinity = reader.int32() as any;
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.holdMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8442,6 +8456,11 @@ export const DnsEntry: MessageFns<DnsEntry> = {
         ? object.inactive.map((e: any) => DnsEndpoint.fromJSON(e))
         : [],
       affinity: isSet(object.affinity) ? trafficSpec_AffinityFromJSON(object.affinity) : 0,
+      holdMs: isSet(object.holdMs)
+        ? globalThis.Number(object.holdMs)
+        : isSet(object.hold_ms)
+        ? globalThis.Number(object.hold_ms)
+        : 0,
     };
   },
 
@@ -8480,6 +8499,9 @@ export const DnsEntry: MessageFns<DnsEntry> = {
     if (message.affinity !== 0) {
       obj.affinity = trafficSpec_AffinityToJSON(message.affinity);
     }
+    if (message.holdMs !== 0) {
+      obj.holdMs = Math.round(message.holdMs);
+    }
     return obj;
   },
 
@@ -8499,6 +8521,7 @@ export const DnsEntry: MessageFns<DnsEntry> = {
     message.draining = object.draining?.map((e) => DnsEndpoint.fromPartial(e)) || [];
     message.inactive = object.inactive?.map((e) => DnsEndpoint.fromPartial(e)) || [];
     message.affinity = object.affinity ?? 0;
+    message.holdMs = object.holdMs ?? 0;
     return message;
   },
 };

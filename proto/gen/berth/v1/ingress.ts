@@ -270,6 +270,10 @@ export interface VipStats {
   network: string;
   /** Connections from containers on this node. */
   connections: number;
+  /** TCP connections that wait for a task now. */
+  held: number;
+  /** TCP connections that have waited for a task, including those that wait now. */
+  heldTotal: number;
 }
 
 /** The state that an ingress process hands over to its successor, in addition to the sockets. */
@@ -3622,7 +3626,7 @@ export const NodeCounts: MessageFns<NodeCounts> = {
 };
 
 function createBaseVipStats(): VipStats {
-  return { service: "", stack: "", network: "", connections: 0 };
+  return { service: "", stack: "", network: "", connections: 0, held: 0, heldTotal: 0 };
 }
 
 export const VipStats: MessageFns<VipStats> = {
@@ -3638,6 +3642,12 @@ export const VipStats: MessageFns<VipStats> = {
     }
     if (message.connections !== 0) {
       writer.uint32(32).int64(message.connections);
+    }
+    if (message.held !== 0) {
+      writer.uint32(40).int64(message.held);
+    }
+    if (message.heldTotal !== 0) {
+      writer.uint32(48).int64(message.heldTotal);
     }
     return writer;
   },
@@ -3687,6 +3697,22 @@ export const VipStats: MessageFns<VipStats> = {
             message.connections = longToNumber(reader.int64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.held = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.heldTotal = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3705,6 +3731,12 @@ export const VipStats: MessageFns<VipStats> = {
       stack: isSet(object.stack) ? globalThis.String(object.stack) : "",
       network: isSet(object.network) ? globalThis.String(object.network) : "",
       connections: isSet(object.connections) ? globalThis.Number(object.connections) : 0,
+      held: isSet(object.held) ? globalThis.Number(object.held) : 0,
+      heldTotal: isSet(object.heldTotal)
+        ? globalThis.Number(object.heldTotal)
+        : isSet(object.held_total)
+        ? globalThis.Number(object.held_total)
+        : 0,
     };
   },
 
@@ -3722,6 +3754,12 @@ export const VipStats: MessageFns<VipStats> = {
     if (message.connections !== 0) {
       obj.connections = Math.round(message.connections);
     }
+    if (message.held !== 0) {
+      obj.held = Math.round(message.held);
+    }
+    if (message.heldTotal !== 0) {
+      obj.heldTotal = Math.round(message.heldTotal);
+    }
     return obj;
   },
 
@@ -3734,6 +3772,8 @@ export const VipStats: MessageFns<VipStats> = {
     message.stack = object.stack ?? "";
     message.network = object.network ?? "";
     message.connections = object.connections ?? 0;
+    message.held = object.held ?? 0;
+    message.heldTotal = object.heldTotal ?? 0;
     return message;
   },
 };

@@ -37,6 +37,8 @@ export interface DnsService {
   readonly endpoints: readonly DnsTask[];
   /** True when all connections of a client address go to the same task. By default, tasks take turns. */
   readonly hasSourceAffinity?: boolean;
+  /** How long a TCP client of the virtual IP waits when no task accepts its connection, in ms. 0 when undefined. */
+  readonly holdMs?: number;
   /** Tasks that keep their connections and get no new ones. */
   readonly draining: readonly DnsTask[];
 }

@@ -41,7 +41,7 @@ function setEndpoints(...ports: readonly number[]): void {
 /** Completes a connection when the test calls `answer`. */
 const transport: Transport = {
   name: "raw",
-  listen: async () => ({ close: () => {}, handle: undefined }),
+  listen: async () => ({ close: () => {}, port: 0, handle: undefined }),
   connect: ({ port, onConnect }) => {
     const connection: Connection = { port, answer: onConnect, closed: false };
     connections.push(connection);

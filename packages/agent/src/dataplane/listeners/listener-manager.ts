@@ -90,6 +90,11 @@ export class ListenerManager {
     return this.#limits.active;
   }
 
+  /** The parts that other TCP listeners of this process share with the published ports. */
+  get tcpContext(): TcpContext {
+    return this.#tcp;
+  }
+
   get errors(): readonly ListenerError[] {
     return [...this.#invalid, ...this.#errors];
   }

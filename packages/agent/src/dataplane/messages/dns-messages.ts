@@ -52,7 +52,8 @@ function parseNetwork({ internal, ...network }: NetworkMessage): DnsNetwork {
 }
 
 function parseEntry(entry: DnsEntry): DnsService {
-  const { key, networkId, serviceName: service, stack, names, vip, affinity, endpoints, draining } = entry;
+  const { key, networkId, serviceName: service, stack, names, vip, affinity, holdMs } = entry;
+  const { endpoints, draining } = entry;
   return {
     key,
     networkId,
@@ -61,6 +62,7 @@ function parseEntry(entry: DnsEntry): DnsService {
     names,
     vip: isIPv4(vip) ? vip : "",
     hasSourceAffinity: hasSourceAffinity(affinity),
+    ...(holdMs > 0 ? { holdMs } : {}),
     endpoints: parseEndpoints(endpoints),
     draining: parseEndpoints(draining),
   };
@@ -96,9 +98,20 @@ function parseClient({ address, networkIds, dns, links }: ClientMessage): DnsCli
 }
 
 function formatEntry(entry: DnsService): DnsEntry {
-  const { key, networkId, service, stack, names, vip, hasSourceAffinity, endpoints, draining } = entry;
+  const {
+    key,
+    networkId,
+    service,
+    stack,
+    names,
+    vip,
+    hasSourceAffinity,
+    holdMs = 0,
+    endpoints,
+    draining,
+  } = entry;
   return {
-    ...DnsEntry.fromPartial({ key, networkId, stack, vip }),
+    ...DnsEntry.fromPartial({ key, networkId, stack, vip, holdMs }),
     serviceName: service,
     names: [...names],
     affinity: hasSourceAffinity === true ? TrafficSpec_Affinity.SOURCE : TrafficSpec_Affinity.NONE,

@@ -39,7 +39,9 @@ async function listen(options: ListenOptions): Promise<Listening> {
   });
   server.removeAllListeners("error");
   server.on("error", (error) => options.onAcceptError(errorCode(error)));
-  return { close: () => void server.close(), handle: listeningHandle(server) };
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return { close: () => void server.close(), port, handle: listeningHandle(server) };
 }
 
 function connectStream({ address, port, onConnect }: ConnectOptions): ByteStream {

@@ -56,7 +56,9 @@ class RawTransport implements Transport {
       server.close();
       throw error;
     }
-    return { close: () => server.close(), handle: server };
+    const name: SocketName = {};
+    server.getsockname(name);
+    return { close: () => server.close(), port: name.port ?? 0, handle: server };
   }
 
   connect({ address, port, onConnect }: ConnectOptions): ByteStream {

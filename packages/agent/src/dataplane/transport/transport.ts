@@ -59,6 +59,8 @@ export interface ConnectOptions {
 /** A listening socket. */
 export interface Listening {
   close(): void;
+  /** The port that the kernel chose when `ListenOptions.port` is 0. */
+  readonly port: number;
   /** Handle of the socket, to be sent to another process. Undefined when it cannot be sent. */
   readonly handle: unknown;
 }

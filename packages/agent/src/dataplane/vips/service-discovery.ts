@@ -52,9 +52,9 @@ export class ServiceDiscovery {
     if (counters === undefined) return [];
     const networks = new Map(this.#table.networks.map(({ id, name }) => [id, name]));
     return this.#table.services.flatMap(({ vip, networkId, service, stack }) => {
-      const connections = counters.get(vip);
-      if (connections === undefined) return [];
-      return [{ service, stack, network: networks.get(networkId) ?? networkId, connections }];
+      const counts = counters.get(vip);
+      if (counts === undefined) return [];
+      return [{ service, stack, network: networks.get(networkId) ?? networkId, ...counts }];
     });
   }
 

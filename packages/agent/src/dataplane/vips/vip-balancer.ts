@@ -7,6 +7,7 @@ import { CounterAccumulator } from "../kernel/counter-accumulator.js";
 import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
 import { requestSynRetransmits } from "../kernel/syn-retransmit.js";
+import type { HeldConnections, HeldCounts } from "./held-connections.js";
 import { areSameVips, buildVips, findStaleConnections, type Vips } from "./vip.js";
 import { VipAddressSync } from "./vip-address-sync.js";
 import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
@@ -18,6 +19,21 @@ const CHECK_MS = 2_000;
 
 const NO_VIPS: Vips = new Map();
 
+export interface VipBalancerOptions {
+  readonly log: Logger;
+  readonly run?: RunProgram;
+  /** Virtual IPs that an earlier process balances and whose rules are still loaded. */
+  readonly activeVips?: readonly string[] | undefined;
+  /** Accepts connections while there is no task for them. They are refused when undefined. */
+  readonly heldConnections?: HeldConnections | undefined;
+}
+
+/** The connections to one virtual IP. */
+export interface VipCounts extends HeldCounts {
+  /** Connections from containers of this host. */
+  readonly connections: number;
+}
+
 /** Balances connections to virtual IPs over the services' tasks, in the kernel of this host, for the ingress process. */
 export class VipBalancer {
   readonly #log: Logger;
@@ -27,6 +43,7 @@ export class VipBalancer {
   readonly #cleaner: ConntrackCleaner;
   readonly #counters = new CounterAccumulator();
   readonly #addresses: VipAddressSync;
+  readonly #heldConnections: HeldConnections | undefined;
   #vips = NO_VIPS;
   /** The virtual IPs of the last ruleset that was applied. */
   #applied = NO_VIPS;
@@ -37,10 +54,10 @@ export class VipBalancer {
   #work: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param activeVips virtual IPs that an earlier process balances and whose rules are still loaded */
-  constructor(log: Logger, run: RunProgram = runProgram, activeVips: readonly string[] = []) {
+  constructor({ log, run = runProgram, activeVips = [], heldConnections }: VipBalancerOptions) {
     this.#log = log;
     this.#run = run;
+    this.#heldConnections = heldConnections;
     this.#active = new Set(activeVips);
     const { signal } = this.#stopped;
     this.#addresses = new VipAddressSync(run, signal);
@@ -57,12 +74,17 @@ export class VipBalancer {
     return this.#active.has(vip);
   }
 
-  /** Returns the number of connections from containers of this host, by virtual IP. */
-  async connections(): Promise<ReadonlyMap<string, number>> {
+  /** Returns the number of connections by virtual IP. */
+  async connections(): Promise<ReadonlyMap<string, VipCounts>> {
     const counted = this.#work.then(() => this.#readCounters());
     this.#work = counted;
     await counted;
-    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#counters.getSum(vip)]));
+    return new Map([...this.#vips.keys()].map((vip) => [vip, this.#countsOf(vip)]));
+  }
+
+  #countsOf(vip: string): VipCounts {
+    const { held, heldTotal } = this.#heldConnections?.countsOf(vip) ?? { held: 0, heldTotal: 0 };
+    return { connections: this.#counters.getSum(vip), held, heldTotal };
   }
 
   /**
@@ -70,9 +92,10 @@ export class VipBalancer {
    * in the table. Logs a failure and resolves too; never rejects.
    */
   update(table: DnsTable): Promise<void> {
-    const vips = buildVips(table);
+    const vips = buildVips(table, this.#heldConnections?.port);
     const hasChanged = !areSameVips(vips, this.#vips);
     this.#vips = vips;
+    this.#heldConnections?.update(vips);
     if (hasChanged) this.#work = this.#work.then(() => this.#apply());
     return this.#work;
   }
@@ -80,6 +103,7 @@ export class VipBalancer {
   /** Stops. @param isLast whether no successor takes over: then addresses and rules are removed */
   async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
     clearTimeout(this.#timer);
+    this.#heldConnections?.close();
     await this.#work;
     if (isLast && this.#vips.size > 0) {
       this.#vips = NO_VIPS;

@@ -95,7 +95,14 @@ const withTasks = (services: Readonly<Record<string, readonly string[]>>): Vips 
     Object.entries(services).map(([address, tasks]) => {
       return [
         address,
-        { address, bridge: "b", tasks, draining: [], hasSourceAffinity: address.startsWith("10.99.") },
+        {
+          address,
+          bridge: "b",
+          tasks,
+          draining: [],
+          hasSourceAffinity: address.startsWith("10.99."),
+          hold: undefined,
+        },
       ];
     }),
   );
@@ -109,16 +116,42 @@ describe("VipRuleset", () => {
         tasks: ["10.64.1.2", "10.64.2.2"],
         draining: [],
         hasSourceAffinity: false,
+        hold: undefined,
       },
-      { address: "10.64.0.3", bridge: "bth4097", tasks: [], draining: [], hasSourceAffinity: false },
+      {
+        address: "10.64.0.3",
+        bridge: "bth4097",
+        tasks: [],
+        draining: [],
+        hasSourceAffinity: false,
+        hold: undefined,
+      },
       {
         address: "10.64.0.4",
         bridge: "bth4097",
         tasks: ["10.64.1.2", "10.64.2.2"],
         draining: [],
         hasSourceAffinity: true,
+        hold: undefined,
       },
     ]);
+  });
+
+  it("sends connections without a task to the port that holds them, and only those of services that hold", () => {
+    const tables: DnsTable = {
+      ...TABLE,
+      services: TABLE.services.map((each) => (each.vip === "10.64.0.2" ? each : { ...each, holdMs: 500 })),
+    };
+    const script = new VipRuleset().load(buildVips(tables, 4_000));
+    const rulesOf = (vip: string): string[] =>
+      script.split("\n").filter((line) => line.startsWith(`add rule ip berth-vips vip-${vip} `));
+    expect(rulesOf("10.64.0.2").filter((rule) => rule.includes(":4000"))).toEqual([]);
+    expect(rulesOf("10.64.0.3")).toEqual([
+      expect.stringContaining("@refused ct mark set ct mark or 0x1000000 dnat to 10.64.0.3:4000"),
+      expect.stringContaining("meta l4proto tcp ct mark set ct mark or 0x1000000 dnat to 10.64.0.3:4000"),
+    ]);
+    expect(rulesOf("10.64.0.4").at(-1)).toContain("dnat to 10.64.0.4:4000");
+    expect(inKernel(script)).toContain("elements = { 4000 }");
   });
 
   it("maps clients of a service with source affinity to the same task on every host", () => {

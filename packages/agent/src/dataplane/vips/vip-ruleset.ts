@@ -12,7 +12,7 @@ import {
   TIMEOUT_OBJECT,
 } from "../kernel/service-chain.js";
 import { SYN_RETRANSMIT_RULES } from "../kernel/syn-retransmit.js";
-import { isSameList, VIP_MARK, type Vip } from "./vip.js";
+import { HELD_MARK, isSameHold, isSameList, VIP_MARK, type Vip } from "./vip.js";
 
 /** The nftables table of virtual IPs; one of family `ip` and one of family `bridge`. */
 export const VIP_TABLE = "berth-vips";
@@ -50,6 +50,7 @@ const BASE_RULESET = `table ${IP_TABLE} {
   set vips { type ipv4_addr; }
   set selves { type ipv4_addr . ipv4_addr; }
   set retried { type ipv4_addr; }
+  set hold-ports { type inet_service; }
   set refused { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
   map ${VIP_MAP} { type ipv4_addr : verdict; counter; }
 ${MEMBER_MAPS}
@@ -88,6 +89,8 @@ ${MEMBER_MAPS}
   }
   chain unserved {
     type filter hook input priority -11; policy accept;
+    tcp dport @hold-ports ip daddr @vips accept
+    tcp dport @hold-ports reject with tcp reset
     ip daddr @vips meta l4proto tcp reject with tcp reset
     ip daddr @vips meta l4proto udp reject
   }
@@ -120,29 +123,43 @@ const SCHEMA: ServiceSchema<Vip, Member> = {
     return ({ id }) => desired.has(id);
   },
   isSame: (one, other) =>
-    one.hasSourceAffinity === other.hasSourceAffinity && isSameList(one.tasks, other.tasks),
+    one.hasSourceAffinity === other.hasSourceAffinity &&
+    isSameHold(one.hold, other.hold) &&
+    isSameList(one.tasks, other.tasks),
   memberElement: ({ id }) => id,
   dispatchEntry: ({ address }) => ({ map: VIP_MAP, element: address }),
   chainRules,
-  sharedElements: ({ address, tasks, hasSourceAffinity }): readonly SetElement[] => [
+  sharedElements: ({ address, tasks, hasSourceAffinity, hold }): readonly SetElement[] => [
     { set: "vips", element: address },
     { set: "vips", element: address, table: BRIDGE_TABLE },
-    ...(tasks.length > 1 && !hasSourceAffinity ? [{ set: "retried", element: address }] : []),
+    ...((tasks.length > 1 && !hasSourceAffinity) || hold !== undefined
+      ? [{ set: "retried", element: address }]
+      : []),
+    ...(hold === undefined ? [] : [{ set: "hold-ports", element: String(hold.port) }]),
     ...tasks.map((task) => ({ set: "selves", element: `${task} . ${task}` })),
   ],
 };
 
-function chainRules({ hasSourceAffinity }: Vip, range: MemberRange): readonly string[] {
-  if (range.size === 0) return [];
-  // No user-space proxy stands behind a virtual IP. When the hashed task is gone, any other task is better than none.
+function chainRules({ address, hasSourceAffinity, hold }: Vip, range: MemberRange): readonly string[] {
+  // When the hashed task is gone, any other task is better than none.
   const picks = [
     ...(hasSourceAffinity ? pickExpressions("source-hash", range) : []),
     ...pickExpressions("round-robin", range),
   ];
-  return picks.map((pick) => `dnat to ${pick}`);
+  const toTasks = range.size === 0 ? [] : picks.map((pick) => `dnat to ${pick}`);
+  if (hold === undefined) return toTasks;
+  const toHold = `ct mark set ct mark or ${HELD_MARK} dnat to ${address}:${hold.port}`;
+  return [
+    `ip saddr . tcp sport . ip daddr . tcp dport @refused ${toHold}`,
+    ...toTasks,
+    `meta l4proto tcp ${toHold}`,
+  ];
 }
 
-/** The kernel's tables of virtual IPs. Connections to a virtual IP without tasks reach this host, which refuses them. */
+/**
+ * The kernel's tables of virtual IPs. Connections to a virtual IP without tasks reach this host, which refuses them
+ * unless it holds them.
+ */
 export class VipRuleset extends NumberedTable<Vip, Member> {
   constructor(maxRewrites?: number) {
     super(SCHEMA, maxRewrites);

@@ -5,6 +5,7 @@ const vip = (tasks: readonly string[], draining: readonly string[] = []): Vip =>
   address: "10.64.0.2",
   bridge: "bth4097",
   hasSourceAffinity: false,
+  hold: undefined,
   tasks,
   draining,
 });

@@ -4,6 +4,8 @@ import { tcpDeletions } from "../kernel/stale-connections.js";
 
 /** The conntrack mark bit of connections to virtual IPs. See `BALANCED_MARK` for its choice. */
 export const VIP_MARK = "0x400000";
+/** The conntrack mark bit of connections to virtual IPs that this process accepts until a task does. */
+export const HELD_MARK = "0x1000000";
 /** Arguments for `conntrack` that delete UDP flows to virtual IPs. */
 const UDP_DELETION = [
   "--delete",
@@ -18,22 +20,35 @@ export interface Vip {
   readonly address: string;
   /** The network's bridge on this host. The virtual IP is one of its addresses. */
   readonly bridge: string;
-  /** Addresses of tasks that get new connections. Connections are refused when there are none. */
+  /** Addresses of tasks that get new connections. */
   readonly tasks: readonly string[];
   /** Addresses of tasks that keep their connections and get no new ones. */
   readonly draining: readonly string[];
   /** True when all connections of a client address go to the same task, on every host. */
   readonly hasSourceAffinity: boolean;
+  /** How TCP connections wait when no task accepts them. They are refused when undefined. */
+  readonly hold: Hold | undefined;
+}
+
+/** Where connections to a virtual IP wait. */
+export interface Hold {
+  /** How long, in ms. */
+  readonly ms: number;
+  /** The port of the process that accepts them. */
+  readonly port: number;
 }
 
 /** Virtual IPs by address. */
 export type Vips = ReadonlyMap<string, Vip>;
 
-/** Returns the virtual IPs of the networks on this host. The first of two services with the same address wins. */
-export function buildVips({ networks, services }: DnsTable): Vips {
+/**
+ * Returns the virtual IPs of the networks on this host. The first of two services with the same address wins.
+ * @param holdPort the port on which connections are held; undefined when they are not
+ */
+export function buildVips({ networks, services }: DnsTable, holdPort?: number): Vips {
   const bridges = new Map(networks.map(({ id, bridge }) => [id, bridge]));
   const vips = new Map<string, Vip>();
-  for (const { vip, networkId, endpoints, draining, hasSourceAffinity = false } of services) {
+  for (const { vip, networkId, endpoints, draining, hasSourceAffinity = false, holdMs = 0 } of services) {
     const bridge = bridges.get(networkId);
     if (vip === "" || bridge === undefined || vips.has(vip)) continue;
     vips.set(vip, {
@@ -42,6 +57,7 @@ export function buildVips({ networks, services }: DnsTable): Vips {
       hasSourceAffinity,
       tasks: listAddresses(endpoints),
       draining: listAddresses(draining),
+      hold: holdPort === undefined || holdMs === 0 ? undefined : { ms: holdMs, port: holdPort },
     });
   }
   return vips;
@@ -52,9 +68,14 @@ export function isSameVip(left: Vip, right: Vip | undefined): boolean {
     left.address === right?.address &&
     left.bridge === right.bridge &&
     left.hasSourceAffinity === right.hasSourceAffinity &&
+    isSameHold(left.hold, right.hold) &&
     isSameList(left.tasks, right.tasks) &&
     isSameList(left.draining, right.draining)
   );
+}
+
+export function isSameHold(left: Hold | undefined, right: Hold | undefined): boolean {
+  return left?.ms === right?.ms && left?.port === right?.port;
 }
 
 export function areSameVips(left: Vips, right: Vips): boolean {

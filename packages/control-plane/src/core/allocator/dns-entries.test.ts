@@ -52,6 +52,7 @@ function entries(
     isSuspect: (nodeId) => suspects.includes(nodeId),
     networkIdOf: (name) => NETWORKS[name],
     hasStaticFdb: () => isStatic,
+    holdMs: 0,
     virtualIpIn: (networkId) => (networkId === "net1" ? "10.64.7.255" : ""),
   });
 }

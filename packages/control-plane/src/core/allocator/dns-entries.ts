@@ -38,6 +38,8 @@ export interface DnsContext {
   /** Returns the service's virtual IP in a network. Empty when it has none. */
   readonly virtualIpIn: (networkId: string) => string;
   readonly hasStaticFdb: (networkId: string) => boolean;
+  /** How long new connections to the service's virtual IPs wait for a task, in ms. */
+  readonly holdMs: number;
 }
 
 /** Returns the key of a DNS entry: `<network id>/<service id>`. */
@@ -75,6 +77,7 @@ export function dnsEntries(snapshot: ServiceSnapshot, context: DnsContext): read
       stack: spec.stack,
       names: [...new Set([shortName, ...aliases])],
       vip: spec.endpointMode === EndpointMode.DNSRR ? "" : context.virtualIpIn(networkId),
+      holdMs: context.holdMs,
       affinity: spec.traffic?.affinity ?? TrafficSpec_Affinity.UNSPECIFIED,
       ...classifyEndpoints(networkId, started, context),
     };
