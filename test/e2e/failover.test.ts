@@ -22,6 +22,20 @@ services:
     deploy: { replicas: ${REPLICAS} }
 `;
 
+/** Traffic goes to h1, which never runs the only replica. */
+const SINGLE = `
+services:
+  web:
+    image: hello:1
+    ports: ["8081:80"]
+    stop_grace_period: 1s
+    deploy:
+      placement: { constraints: ["node.hostname != h1"] }
+      update_config: { order: stop-first }
+`;
+/** As long as new connections wait by default. */
+const HOLD_MS = 10_000;
+
 const BUSYBOX = "/usr/bin/busybox";
 /** The companion stores the answer of its owner in a volume that only its owner mounts. */
 const BESIDE = `
@@ -61,10 +75,14 @@ describe("the loss of a host", () => {
   }
 
   /** Runs `fault` under constant traffic to h1 and returns the summary of the requests. */
-  async function underTraffic(fault: () => Promise<void>): Promise<ReturnType<typeof summarize>> {
+  async function underTraffic(
+    fault: () => Promise<void>,
+    { port = 8_080, timeoutMs = 2_000 } = {},
+  ): Promise<ReturnType<typeof summarize>> {
     const traffic = new HttpTraffic({
-      url: `http://${lab.host("h1").address}:8080/`,
+      url: `http://${lab.host("h1").address}:${port}/`,
       perSecond: 50,
+      timeoutMs,
       replicaOf: (body) => body.trim(),
     });
     traffic.start();
@@ -119,6 +137,37 @@ describe("the loss of a host", () => {
     await Promise.all([lab.host("h2").start(), lab.host("h3").start()]);
     await untilReady(3);
     await waitForReplicas(lab, "shop_web", REPLICAS + 3);
+  });
+
+  test("new connections to a single replica wait while it is killed, updated, drained or lost with its host", async () => {
+    expect((await deploy(lab, "single", SINGLE)).code).toBe(0);
+    const replaced = async (change: (replica: Container) => Promise<unknown>): Promise<void> => {
+      const [former] = await listRunning(lab, "single_web");
+      if (former === undefined) throw new Error("the replica does not run");
+      const summary = await underTraffic(
+        async () => {
+          await change(former);
+          await waitUntil(
+            async () => (await listRunning(lab, "single_web")).some(({ id }) => id !== former.id),
+            { what: "the next replica", timeoutMs: CONVERGE_TIMEOUT_MS },
+          );
+        },
+        { port: 8_081, timeoutMs: HOLD_MS },
+      );
+      expect(summary.sent).toBeGreaterThan(10);
+      // A request in flight on what is killed is lost with it.
+      expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(1);
+    };
+    const berth = (...args: string[]): Promise<unknown> => lab.berth(args);
+    await replaced(({ id, host }) => docker(lab.host(host), "kill", id));
+    await replaced(() => berth("service", "update", "--env-add", "A=1", "single_web"));
+    await replaced(({ host }) => berth("node", "update", "--availability", "drain", host));
+    await berth("node", "update", "--availability", "active", "h2");
+    await berth("node", "update", "--availability", "active", "h3");
+    await replaced(({ host }) => lab.host(host).kill());
+    await Promise.all(lab.hosts.filter(({ isUp }) => !isUp).map((host) => host.start()));
+    await untilReady(3);
+    expect((await lab.berth(["stack", "rm", "single"])).code).toBe(0);
   });
 
   /** Waits until both services run on one host, in other containers than the former ones. */

@@ -113,7 +113,8 @@ describe("a virtual IP on two hosts", () => {
 
   test("sends no connection to a removed task and keeps its connection count", async () => {
     const others = tasks.slice(1);
-    const counted = async (): Promise<number> => (await balancers[0]?.connections())?.get(VIP)?.connections ?? 0;
+    const counted = async (): Promise<number> =>
+      (await balancers[0]?.connections())?.get(VIP)?.connections ?? 0;
     const before = await counted();
     expect(before).toBeGreaterThanOrEqual(2 * tasks.length);
     await serve(others);

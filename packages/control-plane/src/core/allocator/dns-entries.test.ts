@@ -52,7 +52,7 @@ function entries(
     isSuspect: (nodeId) => suspects.includes(nodeId),
     networkIdOf: (name) => NETWORKS[name],
     hasStaticFdb: () => isStatic,
-    holdMs: 0,
+    holdMs: 5_000,
     virtualIpIn: (networkId) => (networkId === "net1" ? "10.64.7.255" : ""),
   });
 }
@@ -78,6 +78,7 @@ describe("dnsEntries", () => {
         draining: [],
         inactive: [],
         affinity: TrafficSpec_Affinity.UNSPECIFIED,
+        holdMs: 5_000,
       },
       expect.objectContaining({ key: "net2/s1", names: ["web"], vip: "", endpoints: [] }),
     ]);
