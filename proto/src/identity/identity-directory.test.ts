@@ -52,7 +52,6 @@ function crashAt(n: number): IdentityFileSystem {
   return {
     chmod: counted(fs.chmod),
     lstat: counted(fs.lstat),
-    mkdir: counted(fs.mkdir),
     readFile: counted(fs.readFile),
     rename: counted(fs.rename),
     rm: counted(fs.rm),

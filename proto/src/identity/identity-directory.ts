@@ -1,5 +1,6 @@
-import { chmod, lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { chmod, lstat, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { createDirectory } from "../create-directory.js";
 import { BerthError } from "../errors.js";
 import { type CertificateFacts, certificateFacts, parseCertificate, readTrust } from "./certificate.js";
 import { createKey, isKeyOf } from "./private-key.js";
@@ -22,7 +23,6 @@ export interface IdentityPaths {
 export type IdentityFileSystem = Readonly<{
   chmod: typeof chmod;
   lstat: typeof lstat;
-  mkdir: typeof mkdir;
   open: typeof open;
   readFile: typeof readFile;
   rename: typeof rename;
@@ -39,7 +39,7 @@ const DIRECTORY_MODE = 0o700;
 const PRIVATE = 0o600;
 const PUBLIC = 0o644;
 
-const NODE_FILE_SYSTEM: IdentityFileSystem = { chmod, lstat, mkdir, open, readFile, rename, rm };
+const NODE_FILE_SYSTEM: IdentityFileSystem = { chmod, lstat, open, readFile, rename, rm };
 
 /**
  * The directory with the identity of a host.
@@ -61,7 +61,7 @@ export class IdentityDirectory {
    * @throws BerthError BERTH_IDENTITY_INVALID when another user owns it, or when it is not a directory
    */
   static async open(path: string, files: IdentityFileSystem = NODE_FILE_SYSTEM): Promise<IdentityDirectory> {
-    await files.mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+    await createDirectory(path, DIRECTORY_MODE);
     const directory = new IdentityDirectory(path, files);
     await directory.#restrictAccess(path, DIRECTORY_MODE);
     return directory;

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { rmSync, statSync } from "node:fs";
-import { chmod, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import type { Server } from "@grpc/grpc-js";
+import { createDirectory } from "../create-directory.js";
 import { BerthError } from "../errors.js";
 import { localServerCredentials } from "./credentials.js";
 
@@ -59,7 +60,7 @@ function removeSocket(path: string, ino: number): void {
  * @throws BerthError BERTH_ADDRESS_IN_USE when a process listens on it
  */
 async function prepareSocketPath(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await createDirectory(dirname(path));
   if (await isListening(path)) {
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",

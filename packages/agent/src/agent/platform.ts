@@ -1,8 +1,8 @@
-import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { BerthError, DEFAULT_HOST_FILES, type HostFiles } from "@berth/proto";
 import { MAX_SHIPPED_ARCHIVE_BYTES } from "@berth/proto/archive";
+import { createDirectory } from "@berth/proto/create-directory";
 import type { Probe } from "@berth/proto/probe";
 import { grpcTransport, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
@@ -167,7 +167,7 @@ async function serveAgentMetrics(
  * @throws BerthError BERTH_CONFLICT when another agent holds the lock
  */
 async function lockOrThrow(dataDir: string): Promise<() => void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await createDirectory(dataDir, 0o700);
   const lock = await lockDataDir(dataDir, "agent");
   if (lock === undefined) {
     throw new BerthError({

@@ -1,5 +1,5 @@
-import { mkdir } from "node:fs/promises";
 import { BerthError, JoinKind } from "@berth/proto";
+import { createDirectory } from "@berth/proto/create-directory";
 import {
   certificateFacts,
   IdentityDirectory,
@@ -55,7 +55,7 @@ export interface JoinedHost {
  */
 export async function joinHost(options: JoinHostOptions, signal: AbortSignal): Promise<JoinedHost> {
   const { dataDir } = options;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await createDirectory(dataDir, 0o700);
   const lock = await lockDataDir(dataDir, "agent");
   if (lock === undefined) {
     throw new BerthError({

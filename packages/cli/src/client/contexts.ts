@@ -1,6 +1,7 @@
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BerthError, describeFileError } from "@berth/proto";
+import { createDirectory } from "@berth/proto/create-directory";
 
 /** Name of the context that is used when none is selected. */
 export const DEFAULT_CONTEXT = "default";
@@ -80,7 +81,7 @@ export async function readContexts(path: string): Promise<ContextConfig> {
 export async function writeContexts(path: string, config: ContextConfig): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await createDirectory(dirname(path));
     await writeFile(temporary, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
     await rename(temporary, path);
   } catch (cause) {

@@ -1,16 +1,8 @@
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
+import { createDirectory } from "@berth/proto/create-directory";
 import { argumentsOf, identityOf, isRunning, type ProcessIdentity } from "./process-identity.js";
 
 /** The claim file is next to etcd's data, so removing the data also removes the claim. */
@@ -69,13 +61,13 @@ export class DataDir {
 
   /**
    * Creates the directory if necessary, stops an etcd that a dead server left behind, and claims the directory.
-   * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server uses the directory
+   * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server uses the directory; BERTH_DISK_FAILED
    */
   static async claim(directory: string): Promise<DataDir> {
     const path = resolve(directory);
     const owner = identityOf(process.pid);
     if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    await createDirectory(path, 0o700);
     const previous = readClaim(join(path, CLAIM_FILE));
     if (previous?.owner !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
     if (previous?.etcd !== undefined) await stopOrphan(previous.etcd, path);
