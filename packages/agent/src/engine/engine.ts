@@ -87,9 +87,9 @@ export interface Engine {
    */
   attach(container: ObservedContainer, options: AttachOptions): Promise<EngineStream>;
   /**
-   * Describes a path in the file system of a container, running or not. Rejects with `not-found` when there is none.
+   * Describes a path in the file system of a container, running or not. Returns undefined when the path does not exist.
    */
-  statFile(containerId: string, path: string, options: EngineCall): Promise<ContainerFile>;
+  statFile(containerId: string, path: string, options: EngineCall): Promise<ContainerFile | undefined>;
   /** Reads a path as a tar archive. */
   readArchive(containerId: string, path: string, options: EngineCall): Promise<EngineArchive>;
   /** Extracts a tar archive into a directory. Resolves when all of it is extracted. */

@@ -17,7 +17,7 @@ const FILES: Omit<EngineStream, "output"> = {
   exitCode: async () => 0,
 };
 
-/** Reads a file or a directory of a container as a tar archive, or only describes it. */
+/** Reads a file or a directory of a container as a tar archive, or only describes it if it exists. */
 export async function openArchiveReader(
   taskId: string,
   { path, onlyStat }: ReadArchive,

@@ -949,7 +949,7 @@ export interface ExecStarted {
   nodeHostname: string;
   /** For `attach`: whether the container has a terminal. */
   tty: boolean;
-  /** For `read_archive`. */
+  /** For `read_archive`. Absent if the path of a request with `only_stat` does not exist. */
   file?: FileStat | undefined;
 }
 

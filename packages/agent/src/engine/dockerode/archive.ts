@@ -9,21 +9,19 @@ const MAX_COPY_MS = 24 * 60 * 60 * 1_000;
 
 const STAT_HEADER = "x-docker-container-path-stat";
 
-/** Describes a file. Docker resolves the path in the root of the container. */
+/** Describes a file, whose path Docker resolves in the root of the container. Returns undefined if it does not exist. */
 export async function statFile(
   client: EngineClient,
   { containerId, path }: ArchivePath,
   { signal }: EngineCall,
-): Promise<ContainerFile> {
+): Promise<ContainerFile | undefined> {
   try {
     const response = await client.stream({ method: "HEAD", ...archiveCall(containerId, path), signal });
     response.resume();
     return parseStat(response.headers[STAT_HEADER]);
   } catch (error) {
-    if (!isEngineError(error, "not-found")) throw error;
-    // The response has no body, so it does not say this.
-    const message = `Could not find the file ${path} in container ${containerId}`;
-    throw new EngineError("not-found", message, error);
+    if (isEngineError(error, "not-found")) return undefined;
+    throw error;
   }
 }
 

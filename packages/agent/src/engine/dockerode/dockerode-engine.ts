@@ -214,7 +214,7 @@ export class DockerodeEngine implements Engine {
     return DockerAttach.open(this.#client, container, options);
   }
 
-  statFile(containerId: string, path: string, options: EngineCall): Promise<ContainerFile> {
+  statFile(containerId: string, path: string, options: EngineCall): Promise<ContainerFile | undefined> {
     return statFile(this.#client, { containerId, path }, options);
   }
 

@@ -10,6 +10,12 @@ export function archiveRequest(
   return { readArchive: undefined, writeArchive: undefined, ...none, ...parts };
 }
 
+/** A path in the container of a task. */
+export interface ContainerPath {
+  readonly target: string;
+  readonly path: string;
+}
+
 /** A tar archive from a container, and Docker's description of its root entry. */
 export interface ReceivedArchive {
   readonly file: FileStat;
@@ -19,21 +25,41 @@ export interface ReceivedArchive {
 /** Reads an archive from a container. Resolves as soon as the first message has arrived. */
 export async function readArchive(
   client: ControlClient,
-  start: ExecStart,
+  { target, path }: ContainerPath,
   signal: AbortSignal,
 ): Promise<ReceivedArchive> {
+  const start = archiveRequest({ target, readArchive: { path, onlyStat: false } });
+  const { file, chunks } = await receive(client, start, signal);
+  if (file === undefined) throw incompleteError();
+  return { file, chunks };
+}
+
+/** Describes a path in a container. Returns undefined if it does not exist. */
+export async function statFile(
+  client: ControlClient,
+  { target, path }: ContainerPath,
+  signal: AbortSignal,
+): Promise<FileStat | undefined> {
+  const start = archiveRequest({ target, readArchive: { path, onlyStat: true } });
+  const { file, chunks } = await receive(client, start, signal);
+  for await (const _ of chunks);
+  return file;
+}
+
+async function receive(
+  client: ControlClient,
+  start: ExecStart,
+  signal: AbortSignal,
+): Promise<Pick<ReceivedArchive, "chunks"> & { readonly file: FileStat | undefined }> {
   const ended = new AbortController();
   const inner = AbortSignal.any([signal, ended.signal]);
   const requests = createRequests({ start, input: undefined, signal: inner });
   const responses = client.exec(requests.messages(), { signal: inner })[Symbol.asyncIterator]();
   const first = await responses.next();
   const message = first.done ? undefined : first.value.output?.message;
-  const file = message?.$case === "started" ? message.value.file : undefined;
-  if (file === undefined) throw incompleteError();
+  if (message?.$case !== "started") throw incompleteError();
   const chunks = archiveChunks({ [Symbol.asyncIterator]: () => responses }, () => ended.abort());
-  if (!start.readArchive?.onlyStat) return { file, chunks };
-  for await (const _ of chunks);
-  return { file, chunks };
+  return { file: message.value.file, chunks };
 }
 
 async function* archiveChunks(

@@ -1,11 +1,11 @@
 import { lstat, stat } from "node:fs/promises";
 import { posix, resolve } from "node:path";
-import { BerthError, type FileStat, isBerthError } from "@berth/proto";
+import { BerthError, type FileStat } from "@berth/proto";
 import { extractArchive, packArchive } from "@berth/proto/archive";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { formatBytes } from "../../output/human.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
-import { archiveRequest, readArchive, writeArchive } from "./archive-calls.js";
+import { archiveRequest, readArchive, statFile, writeArchive } from "./archive-calls.js";
 import { type CopyDestination, planCopy, renamedEntry } from "./copy-rules.js";
 import { type CopyPath, parseCopyPath } from "./parse-copy-path.js";
 
@@ -50,11 +50,7 @@ async function copyFrom(cli: Cli, client: ControlClient, copy: CopyFrom): Promis
   const { signal } = cli;
   const { target } = source;
   const path = options.followLink ? await followLink(client, source, signal) : source.path;
-  const { file, chunks } = await readArchive(
-    client,
-    archiveRequest({ target, readArchive: { path, onlyStat: false } }),
-    signal,
-  );
+  const { file, chunks } = await readArchive(client, { target, path }, signal);
   if (destination.kind === "stream") {
     for await (const chunk of chunks) await cli.streams.write("stdout", chunk);
     return;
@@ -143,23 +139,6 @@ async function taskDestination(
 
 function linkTarget(path: string, { linkTarget: target }: FileStat): string {
   return posix.isAbsolute(target) ? target : posix.join(posix.dirname(path.replace(/\/+$/, "")), target);
-}
-
-/** Returns undefined when the container has no such file. */
-async function statFile(
-  client: ControlClient,
-  { target, path }: Pick<TaskPath, "target" | "path">,
-  signal: AbortSignal,
-): Promise<FileStat | undefined> {
-  const start = archiveRequest({ target, readArchive: { path, onlyStat: true } });
-  try {
-    return (await readArchive(client, start, signal)).file;
-  } catch (error) {
-    const isMissing =
-      isBerthError(error, "BERTH_ENGINE_FAILED") && /could not find the file/i.test(error.message);
-    if (isMissing) return undefined;
-    throw error;
-  }
 }
 
 async function localDestination(path: string, given: string): Promise<CopyDestination> {
