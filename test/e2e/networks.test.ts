@@ -144,8 +144,7 @@ describe("networks across three hosts", () => {
   test("stack deploy creates and lists them", async () => {
     // Imitates a firewall that drops all traffic that is not explicitly allowed.
     await lab.host("h2").exec(["iptables", "-A", "INPUT", "-i", "bth+", "-j", "DROP"]);
-    // The agents may not have connected to the restarted server yet, which then cannot resolve tags.
-    const { code, stdout, stderr } = await deploy(lab, "shop", THREE_TIERS, "--resolve-image", "never");
+    const { code, stdout, stderr } = await deploy(lab, "shop", THREE_TIERS);
     expect(stderr).toBe("");
     expect(code).toBe(0);
     expect(stdout).toContain("Creating network shop_front\nCreating network shop_back\n");

@@ -10,15 +10,13 @@ import {
   taggedImage,
 } from "@berth/proto";
 import type { ControlClient } from "../client/client.js";
+import { RESOLVE_TIMEOUT_MS } from "../options/resolve-image.js";
 import { formatBytes } from "../output/human.js";
 import { progressLine } from "../output/progress-line.js";
 import type { Cli, Terminal } from "../process/cli.js";
 import { findLocalImages, type LocalImage } from "./local-docker.js";
 import type { PushProgress } from "./push-content.js";
 import { pushImage } from "./push-image.js";
-
-/** Timeout of the call: the leader asks nodes, which query registries. */
-const LOCATE_TIMEOUT_MS = 20_000;
 
 export interface MissingImages {
   readonly stack: string;
@@ -106,7 +104,7 @@ async function imagesWithoutRegistry(
   try {
     const { locations } = await client.locateImages(
       { ...request, credentials: [...request.credentials] },
-      { signal: cli.signal, timeoutMs: LOCATE_TIMEOUT_MS },
+      { signal: cli.signal, timeoutMs: RESOLVE_TIMEOUT_MS },
     );
     return locations.filter(({ kind }) => kind !== ImageLocation_Kind.REGISTRY).map(({ image }) => image);
   } catch (error) {

@@ -6,6 +6,9 @@ const MODES = {
   never: ResolveImage.NEVER,
 } as const;
 
+/** Timeout of a call that resolves image tags: the leader asks nodes, which query registries. */
+export const RESOLVE_TIMEOUT_MS = 20_000;
+
 /** The option of commands that resolve image tags. */
 export interface ResolveImageOptions {
   readonly resolveImage?: keyof typeof MODES;

@@ -37,6 +37,8 @@ let questions: ImageQuestion[];
 let unreachableNodes: Set<string>;
 /** What the nodes answer about their images. */
 let inventory: NodeInventory[];
+/** Called when a call waits. Time passes at once. */
+let onWait: () => void;
 
 function apply(...changes: readonly Change[]): void {
   revision += 1n;
@@ -49,6 +51,17 @@ beforeEach(() => {
   questions = [];
   unreachableNodes = new Set();
   inventory = [];
+  onWait = () => {};
+  let nowMs = 0;
+  const clock = {
+    nowMs: () => nowMs,
+    after: (delayMs: number, run: () => void) => {
+      nowMs += delayMs;
+      onWait();
+      queueMicrotask(run);
+      return () => {};
+    },
+  };
   const submit = async <T>(decide: Decide<T>): Promise<T> => {
     const { changes, result } = decide(state);
     apply(...changes);
@@ -56,6 +69,7 @@ beforeEach(() => {
   };
   const imageInventories = { query: async () => ({ nodes: inventory, failures: new Map() }) };
   const imageResolver = {
+    isConnected: (nodeId: string) => !unreachableNodes.has(nodeId),
     canAsk: (nodeId: string) => !unreachableNodes.has(nodeId),
     resolve: async (asked: readonly ImageQuestion[]) => {
       questions.push(...asked);
@@ -70,7 +84,7 @@ beforeEach(() => {
     imageInventories,
     ingress: { ofService: () => [] },
     loginSealer: { open: () => "opened" },
-    runtime: { ...systemRuntime, newId: idSequence() },
+    runtime: { ...systemRuntime, clock, newId: idSequence() },
   } as unknown as ApiContext;
   for (const [index, id] of ["n1", "n2", "n3"].entries()) {
     const description = { hostname: id, os: "linux", engineReady: true };
@@ -189,6 +203,16 @@ test("a deployment without connected nodes warns and uses the tag", async () => 
   const { warnings } = await deploy([webSpec("web", "web:1")]);
   expect(warnings).toEqual([expect.stringContaining("no node that could run it is connected")]);
   expect([containerOf()?.imageDigest, questions]).toEqual(["", []]);
+});
+
+test("a deployment after a change of the leader waits for the agents of nodes that could run it", async () => {
+  unreachableNodes = new Set(["n1", "n2", "n3"]);
+  onWait = () => unreachableNodes.delete("n2");
+  const { warnings } = await deploy([webSpec("web", "web:1")]);
+  expect([warnings, containerOf()?.imageDigest]).toEqual([[], OLD]);
+  expect(questions.map(({ nodeId }) => nodeId)).toEqual(["n2"]);
+  onWait = () => expect.fail("no agent can connect that could run it");
+  await deploy([webSpec("new", "new:1", ["node.labels.rack == none"])]);
 });
 
 test("each image is asked for once, on a node that runs the service or could run it", async () => {

@@ -26,6 +26,7 @@ import {
 import { acceptsTasks, eligibilityFilters } from "../../core/scheduler/filters.js";
 import { getRequirements } from "../../core/scheduler/requirements.js";
 import type { ImageQuestion } from "../../dispatcher/relays/image-resolver.js";
+import { sleep } from "../../runtime/clock.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import type { ServiceTarget } from "./decide-deployment.js";
@@ -59,12 +60,19 @@ export interface DigestRequest {
   readonly pushedImages: readonly ImageVersion[];
 }
 
-type ResolverContext = Pick<ApiContext, "state" | "imageResolver" | "imageInventories" | "loginSealer">;
+type ResolverContext = Pick<
+  ApiContext,
+  "state" | "runtime" | "imageResolver" | "imageInventories" | "loginSealer"
+>;
+
+/** Agents connect to a new leader within 2 s, unless their host is busy. */
+const CONNECT_TIMEOUT_MS = 3_000;
+const CONNECT_POLL_MS = 50;
 
 /**
  * Asks nodes for the digests that specs need, once per image. Images that are not in a registry are searched for on all
- * nodes. Called before the decision, which is a transaction and must not wait for a registry. Takes up to 10 s; never
- * rejects.
+ * nodes. Called before the decision, which is a transaction and must not wait for a registry. Takes up to 10 s, and up
+ * to 3 s more after a change of the leader; never rejects.
  */
 export async function askForDigests(
   request: DigestRequest,
@@ -83,9 +91,10 @@ export async function askForDigests(
 async function askRegistries(
   { specs, mode, credentials }: DigestRequest,
   pushed: ReadonlyMap<string, ImageResolution>,
-  { state, imageResolver, loginSealer }: ResolverContext,
+  context: ResolverContext,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, ImageResolution>> {
+  const { state, imageResolver, loginSealer } = context;
   const specsByImage = new Map<string, ServiceSpec>();
   for (const spec of specs) {
     const container = spec.task?.container;
@@ -95,9 +104,8 @@ async function askRegistries(
     if (!specsByImage.has(container.image)) specsByImage.set(container.image, spec);
   }
   if (specsByImage.size === 0) return new Map();
-  const nodes = [...state.nodes.values()].filter(
-    ({ id, description }) => description?.engineReady === true && imageResolver.canAsk(id),
-  );
+  await awaitNodes([...specsByImage.values()], context, signal);
+  const nodes = nodesWithEngine(state).filter(({ id }) => imageResolver.canAsk(id));
   const questions = [...specsByImage].flatMap(([image, spec], index): readonly ImageQuestion[] => {
     const nodeId = selectNode(spec, { state, nodes, offset: index });
     if (nodeId === undefined) return [];
@@ -106,6 +114,34 @@ async function askRegistries(
     return [{ image, nodeId, credentials: [...ofRequest, ...stored] }];
   });
   return imageResolver.resolve(questions, signal);
+}
+
+/**
+ * Waits until each spec has a node that can be asked, as long as the agent of such a node may still connect: after a
+ * change of the leader, no agent is connected.
+ */
+async function awaitNodes(
+  specs: readonly ServiceSpec[],
+  { state, imageResolver, runtime: { clock } }: ResolverContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const isAwaited = (spec: ServiceSpec): boolean => {
+    const nodes = nodesWithEngine(state);
+    const hasNode = (candidates: readonly Node[]): boolean =>
+      selectNode(spec, { state, nodes: candidates, offset: 0 }) !== undefined;
+    return (
+      !hasNode(nodes.filter(({ id }) => imageResolver.canAsk(id))) &&
+      hasNode(nodes.filter(({ id }) => !imageResolver.isConnected(id)))
+    );
+  };
+  const deadlineMs = clock.nowMs() + CONNECT_TIMEOUT_MS;
+  while (specs.some(isAwaited) && clock.nowMs() < deadlineMs && !signal.aborted) {
+    await sleep(clock, CONNECT_POLL_MS, signal);
+  }
+}
+
+function nodesWithEngine({ nodes }: ClusterState): readonly Node[] {
+  return [...nodes.values()].filter(({ description }) => description?.engineReady === true);
 }
 
 /**

@@ -29,10 +29,13 @@ export class ImageResolver {
     this.#replies = new AgentReplies(options);
   }
 
+  isConnected(nodeId: string): boolean {
+    return this.#sessionOf(nodeId)?.isEnded === false;
+  }
+
   /** Returns whether the node's agent is connected and can resolve images, which earlier releases cannot. */
   canAsk(nodeId: string): boolean {
-    const session = this.#sessionOf(nodeId);
-    return session?.resolvesImages === true && !session.isEnded;
+    return this.isConnected(nodeId) && this.#sessionOf(nodeId)?.resolvesImages === true;
   }
 
   /** Sends all requests in parallel. Returns a resolution for each image within 5 s. Never rejects. */

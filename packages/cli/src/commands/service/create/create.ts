@@ -3,7 +3,11 @@ import { withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { pushMissingImages } from "../../../images/push-missing-images.js";
 import { parseTimeoutMs } from "../../../options/parse-options.js";
-import { parseResolveImage, type ResolveImageOptions } from "../../../options/resolve-image.js";
+import {
+  parseResolveImage,
+  RESOLVE_TIMEOUT_MS,
+  type ResolveImageOptions,
+} from "../../../options/resolve-image.js";
 import { printWarning } from "../../../output/print.js";
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { readRegistryAuth } from "../../../registry-auth/read-registry-auth.js";
@@ -71,8 +75,8 @@ export async function createService(
       resolveImage,
       pushedImages,
     };
-    const { signal } = cli;
-    const response = await retryDuringElection(cli, () => client.createService(request, { signal }));
+    const call = { signal: cli.signal, timeoutMs: RESOLVE_TIMEOUT_MS };
+    const response = await retryDuringElection(cli, () => client.createService(request, call));
     if (!options.quiet) for (const warning of response.warnings) printWarning(cli, warning);
     const outcome = requireOutcome(response.service, spec.name);
     if (outcome.kind === ServiceOutcome_Kind.UNCHANGED) throw existsError(spec.name);

@@ -9,7 +9,11 @@ import { type ControlClient, withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { pushMissingImages } from "../../../images/push-missing-images.js";
 import { invalidOption, parseTimeoutMs } from "../../../options/parse-options.js";
-import { parseResolveImage, type ResolveImageOptions } from "../../../options/resolve-image.js";
+import {
+  parseResolveImage,
+  RESOLVE_TIMEOUT_MS,
+  type ResolveImageOptions,
+} from "../../../options/resolve-image.js";
 import { printWarning } from "../../../output/print.js";
 import type { Cli, GlobalOptions } from "../../../process/cli.js";
 import { readRegistryAuth } from "../../../registry-auth/read-registry-auth.js";
@@ -82,8 +86,9 @@ async function requestUpdate(
       resolveImage: parseResolveImage(options),
       pushedImages,
     };
+    const call = { signal, timeoutMs: RESOLVE_TIMEOUT_MS };
     try {
-      const response = await retryDuringElection(cli, () => client.updateService(request, { signal }));
+      const response = await retryDuringElection(cli, () => client.updateService(request, call));
       if (!options.quiet) for (const warning of response.warnings) printWarning(cli, warning);
       return requireOutcome(response.service, service);
     } catch (error) {
