@@ -9,6 +9,7 @@ import { IMAGE_TARGETS } from "./images.js";
 import { INGRESS_TARGETS } from "./ingress.js";
 import { MESSAGE_TARGETS } from "./messages.js";
 import { OPTION_TARGETS } from "./options.js";
+import { PAGE_TARGETS } from "./page.js";
 import { RECORD_TARGETS } from "./records.js";
 import { SPEC_TEXT_TARGETS } from "./spec-texts.js";
 import { STATE_FILE_TARGETS } from "./state-files.js";
@@ -28,6 +29,7 @@ const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
   "spec-texts": SPEC_TEXT_TARGETS,
   compose: COMPOSE_TARGETS,
   options: OPTION_TARGETS,
+  page: PAGE_TARGETS,
 };
 
 /** All targets. A table in the README lists them with the files of their parsers. */
