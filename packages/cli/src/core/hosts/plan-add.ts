@@ -39,7 +39,7 @@ export interface AddRequest {
 /** One change of a host or of its record in the cluster. */
 export type AddStep =
   /** `packages` are installed from the host's Debian mirror. */
-  | { readonly kind: "install"; readonly from: string; readonly packages: readonly string[] }
+  | { readonly kind: "install"; readonly packages: readonly string[] }
   | { readonly kind: "start-docker" }
   /** Runs `berth doctor` on the host. */
   | { readonly kind: "check" }
@@ -56,7 +56,7 @@ export type AddPlan =
 /** Certificates and cron schedules depend on the time. The limit of `berth doctor`. */
 const MAX_CLOCK_OFFSET_MS = 30_000;
 
-/** Programs that the agent uses for features which not every cluster needs. */
+/** Programs that the package only recommends: the agent can do without them, but has fewer features then. */
 const NODE_PACKAGES = ["conntrack", "wireguard-tools"];
 
 /** Decides how a host becomes a member of the cluster. A member gets only the steps that are missing. */
@@ -72,7 +72,7 @@ export function planAdd(facts: HostFacts, member: Membership | undefined, reques
     ...installStep(facts, request),
     ...(request.role === "node" && facts.docker === "stopped" ? [{ kind: "start-docker" } as const] : []),
     ...(isJoined ? [] : [...checkStep(request.role), { kind: "join", server } as const]),
-    // Before the agent starts, so that no task is placed by the labels that are missing.
+    // Before the agent starts, so that no task is placed on a node without its labels.
     ...(Object.keys(labels).length > 0 ? [{ kind: "label", labels } as const] : []),
     ...(state.isEnabled && state.isActive ? [] : [{ kind: "start", unit } as const]),
     ...(member?.listed?.isReady === true ? [] : [{ kind: "wait" } as const]),
@@ -91,7 +91,7 @@ function installStep(facts: HostFacts, { role, version }: AddRequest): readonly 
   const isInstalled = facts.berthVersion !== "" && compareReleases(facts.berthVersion, version) >= 0;
   if (isInstalled && missing.length === 0) return [];
   const packages = [...missing, ...(role === "node" && facts.berthVersion === "" ? NODE_PACKAGES : [])];
-  return [{ kind: "install", from: facts.berthVersion, packages }];
+  return [{ kind: "install", packages }];
 }
 
 function missingDocker({ docker }: HostFacts): readonly string[] {
