@@ -25,6 +25,8 @@ export interface LocalImage {
 export interface ImageEngine {
   /** Lists all images with a name, and those that containers use. */
   listImages(options: EngineCall): Promise<readonly LocalImage[]>;
+  /** Returns the size of the layers of all images on the disk, each counted once, in bytes. */
+  diskUsage(options: EngineCall): Promise<number>;
   /** Finds an image by name or ID. Returns undefined when there is none. */
   inspectImage(image: string, options: EngineCall): Promise<LocalImage | undefined>;
   /** Returns the image as a tar archive. The archive has all layers. */

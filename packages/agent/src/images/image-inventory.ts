@@ -1,4 +1,5 @@
 import {
+  type ImageDiskUsage,
   type ImageInventory,
   type ImageQuery,
   type ImagesRemoved,
@@ -50,10 +51,19 @@ export class ImageInventoryResponder {
         images: [...described, ...(await this.#shipped(query))].slice(0, MAX_IMAGES),
         layers: query.layers.filter((digest) => known.has(digest)),
         error: "",
+        diskUsage: query.diskUsage ? await this.#diskUsage(signal) : undefined,
       };
     } catch (error) {
-      return { requestId, images: [], layers: [], error: describe(error) };
+      return { requestId, images: [], layers: [], error: describe(error), diskUsage: undefined };
     }
+  }
+
+  /** Returns undefined when Docker does not answer in time: it reads the sizes of all containers and volumes as well. */
+  async #diskUsage(signal: AbortSignal): Promise<ImageDiskUsage | undefined> {
+    const { engine, store, shipped } = this.#options;
+    const images = await engine.diskUsage({ signal }).catch(() => undefined);
+    if (images === undefined) return undefined;
+    return { images, layers: await store.diskUsage(), shipped: await shipped.diskUsage() };
   }
 
   /** Removes names that berth gave, and images without other names. Never rejects. */

@@ -227,6 +227,11 @@ export class LayerStore {
     throw new BerthError({ code: "BERTH_DISK_FAILED", message });
   }
 
+  /** Returns the size of all layers, also of interrupted ones, in bytes. */
+  async diskUsage(): Promise<number> {
+    return (await this.#files()).reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
   /** Removes the layers that were used least recently, as long as all of them are larger than the limit. */
   async trim(): Promise<void> {
     const files = await this.#files();

@@ -39,6 +39,19 @@ when a task needs it.`,
   );
   addExamples(
     image
+      .command("df")
+      .description("Show the disk space that images use on each node")
+      .addHelpText(
+        "after",
+        `
+SIZE counts each layer of the images in Docker once. LAYERS FOR OTHER NODES is the cache from which other nodes copy
+layers; berth image prune empties it.`,
+      )
+      .action(lazyAction(cli, async () => (await import("../commands/image/df.js")).showImageDiskUsage)),
+    ["berth image df", "berth image df -o json"],
+  );
+  addExamples(
+    image
       .command("rm")
       .alias("remove")
       .argument("<image...>", "name, ID, or unique prefix of an ID")

@@ -1,4 +1,4 @@
-import type { ClusterImage } from "@berth/proto";
+import type { ClusterImage, NodeDiskUsage } from "@berth/proto";
 import { formatBytes, formatTimeSince } from "./human.js";
 import type { Listing } from "./print.js";
 
@@ -25,4 +25,27 @@ export function imageListing(rows: readonly ClusterImage[], nowMs: number): List
 export function imageJson(image: ClusterImage): object {
   const { id, names, sizeBytes, createdMs, nodes, usedBy, isManaged } = image;
   return { id, names, sizeBytes, createdAtMs: createdMs, nodes, usedBy, managed: isManaged };
+}
+
+/** Describes the output of `berth image df`. */
+export function diskUsageListing(rows: readonly NodeDiskUsage[]): Listing<NodeDiskUsage> {
+  const size = (bytes: number | undefined): string => (bytes === undefined ? "" : formatBytes(bytes));
+  return {
+    rows,
+    id: ({ node }) => node,
+    json: ({ node, images, usage }) => ({
+      node,
+      images,
+      imagesBytes: usage?.images ?? null,
+      layersBytes: usage?.layers ?? null,
+      shippedBytes: usage?.shipped ?? null,
+    }),
+    columns: [
+      { title: "NODE", cell: ({ node }) => node },
+      { title: "IMAGES", cell: ({ images }) => String(images) },
+      { title: "SIZE", cell: ({ usage }) => size(usage?.images) },
+      { title: "LAYERS FOR OTHER NODES", cell: ({ usage }) => size(usage?.layers) },
+      { title: "SHIPPED MOUNTS", cell: ({ usage }) => size(usage?.shipped) },
+    ],
+  };
 }

@@ -63,7 +63,7 @@ import {
   WriteArchive,
 } from "./dispatcher.js";
 import { ClusterEvent } from "./event.js";
-import { ImageStored, ImageUpload, ImageVersion, NeededLayers } from "./image.js";
+import { ImageDiskUsage, ImageStored, ImageUpload, ImageVersion, NeededLayers } from "./image.js";
 import { Policy } from "./policy.js";
 import { FileKind, fileKindFromJSON, fileKindToJSON, NetworkSpec, Resources, ServiceSpec } from "./spec.js";
 import { ClusterTraffic, ClusterUpdate, WatchPosition } from "./watch.js";
@@ -303,6 +303,8 @@ export interface PushImageResponse {
 export interface ListImagesRequest {
   /** Includes images that berth did not bring. */
   all: boolean;
+  /** Also returns the disk usage of each node. */
+  diskUsage: boolean;
 }
 
 export interface ListImagesResponse {
@@ -310,6 +312,15 @@ export interface ListImagesResponse {
   images: ClusterImage[];
   /** What could not be found out, for example because a node is down. Shown to users. */
   warnings: string[];
+  /** Sorted by name. Empty unless requested. */
+  nodes: NodeDiskUsage[];
+}
+
+export interface NodeDiskUsage {
+  node: string;
+  /** Number of the listed images that the node has. */
+  images: number;
+  usage?: ImageDiskUsage | undefined;
 }
 
 export interface ClusterImage {
@@ -3413,13 +3424,16 @@ export const PushImageResponse: MessageFns<PushImageResponse> = {
 };
 
 function createBaseListImagesRequest(): ListImagesRequest {
-  return { all: false };
+  return { all: false, diskUsage: false };
 }
 
 export const ListImagesRequest: MessageFns<ListImagesRequest> = {
   encode(message: ListImagesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.all !== false) {
       writer.uint32(8).bool(message.all);
+    }
+    if (message.diskUsage !== false) {
+      writer.uint32(16).bool(message.diskUsage);
     }
     return writer;
   },
@@ -3445,6 +3459,14 @@ export const ListImagesRequest: MessageFns<ListImagesRequest> = {
             message.all = reader.bool();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.diskUsage = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3458,13 +3480,23 @@ export const ListImagesRequest: MessageFns<ListImagesRequest> = {
   },
 
   fromJSON(object: any): ListImagesRequest {
-    return { all: isSet(object.all) ? globalThis.Boolean(object.all) : false };
+    return {
+      all: isSet(object.all) ? globalThis.Boolean(object.all) : false,
+      diskUsage: isSet(object.diskUsage)
+        ? globalThis.Boolean(object.diskUsage)
+        : isSet(object.disk_usage)
+        ? globalThis.Boolean(object.disk_usage)
+        : false,
+    };
   },
 
   toJSON(message: ListImagesRequest): unknown {
     const obj: any = {};
     if (message.all !== false) {
       obj.all = message.all;
+    }
+    if (message.diskUsage !== false) {
+      obj.diskUsage = message.diskUsage;
     }
     return obj;
   },
@@ -3475,12 +3507,13 @@ export const ListImagesRequest: MessageFns<ListImagesRequest> = {
   fromPartial(object: DeepPartial<ListImagesRequest>): ListImagesRequest {
     const message = createBaseListImagesRequest();
     message.all = object.all ?? false;
+    message.diskUsage = object.diskUsage ?? false;
     return message;
   },
 };
 
 function createBaseListImagesResponse(): ListImagesResponse {
-  return { images: [], warnings: [] };
+  return { images: [], warnings: [], nodes: [] };
 }
 
 export const ListImagesResponse: MessageFns<ListImagesResponse> = {
@@ -3490,6 +3523,9 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
     }
     for (const v of message.warnings) {
       writer.uint32(18).string(v!);
+    }
+    for (const v of message.nodes) {
+      NodeDiskUsage.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -3523,6 +3559,14 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
             message.warnings.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nodes.push(NodeDiskUsage.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3539,6 +3583,7 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
     return {
       images: globalThis.Array.isArray(object?.images) ? object.images.map((e: any) => ClusterImage.fromJSON(e)) : [],
       warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => NodeDiskUsage.fromJSON(e)) : [],
     };
   },
 
@@ -3550,6 +3595,9 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
     if (message.warnings?.length) {
       obj.warnings = message.warnings;
     }
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes.map((e) => NodeDiskUsage.toJSON(e));
+    }
     return obj;
   },
 
@@ -3560,6 +3608,110 @@ export const ListImagesResponse: MessageFns<ListImagesResponse> = {
     const message = createBaseListImagesResponse();
     message.images = object.images?.map((e) => ClusterImage.fromPartial(e)) || [];
     message.warnings = object.warnings?.map((e) => e) || [];
+    message.nodes = object.nodes?.map((e) => NodeDiskUsage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNodeDiskUsage(): NodeDiskUsage {
+  return { node: "", images: 0, usage: undefined };
+}
+
+export const NodeDiskUsage: MessageFns<NodeDiskUsage> = {
+  encode(message: NodeDiskUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.images !== 0) {
+      writer.uint32(16).int32(message.images);
+    }
+    if (message.usage !== undefined) {
+      ImageDiskUsage.encode(message.usage, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeDiskUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeDiskUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.images = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.usage = ImageDiskUsage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NodeDiskUsage {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      images: isSet(object.images) ? globalThis.Number(object.images) : 0,
+      usage: isSet(object.usage) ? ImageDiskUsage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: NodeDiskUsage): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.images !== 0) {
+      obj.images = Math.round(message.images);
+    }
+    if (message.usage !== undefined) {
+      obj.usage = ImageDiskUsage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NodeDiskUsage>): NodeDiskUsage {
+    return NodeDiskUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NodeDiskUsage>): NodeDiskUsage {
+    const message = createBaseNodeDiskUsage();
+    message.node = object.node ?? "";
+    message.images = object.images ?? 0;
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? ImageDiskUsage.fromPartial(object.usage)
+      : undefined;
     return message;
   },
 };

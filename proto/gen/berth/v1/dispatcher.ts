@@ -22,7 +22,7 @@ import {
   TaskStatus,
   UnknownTask,
 } from "./cluster.js";
-import { ImageDownload, ImageSource, ImageUpload, ImageUploadStart, NodeImage } from "./image.js";
+import { ImageDiskUsage, ImageDownload, ImageSource, ImageUpload, ImageUploadStart, NodeImage } from "./image.js";
 import { Policy } from "./policy.js";
 import {
   NetworkSpec,
@@ -66,6 +66,8 @@ export interface ImageInventory {
   layers: string[];
   /** Why the node's Docker could not be asked. Shown to users. */
   error: string;
+  /** Missing when it was not requested, or when Docker did not answer in time. */
+  diskUsage?: ImageDiskUsage | undefined;
 }
 
 /** Answers `remove_images`. */
@@ -283,6 +285,8 @@ export interface ImageQuery {
   /** All images. */
   all: boolean;
   layers: string[];
+  /** Also how much space images take on the node's disk. */
+  diskUsage: boolean;
 }
 
 /** Removes images that berth brought, unless a container uses them. Other images stay. */
@@ -1450,7 +1454,7 @@ export const SessionRequest: MessageFns<SessionRequest> = {
 };
 
 function createBaseImageInventory(): ImageInventory {
-  return { requestId: "", images: [], layers: [], error: "" };
+  return { requestId: "", images: [], layers: [], error: "", diskUsage: undefined };
 }
 
 export const ImageInventory: MessageFns<ImageInventory> = {
@@ -1466,6 +1470,9 @@ export const ImageInventory: MessageFns<ImageInventory> = {
     }
     if (message.error !== "") {
       writer.uint32(34).string(message.error);
+    }
+    if (message.diskUsage !== undefined) {
+      ImageDiskUsage.encode(message.diskUsage, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1515,6 +1522,14 @@ export const ImageInventory: MessageFns<ImageInventory> = {
             message.error = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.diskUsage = ImageDiskUsage.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1537,6 +1552,11 @@ export const ImageInventory: MessageFns<ImageInventory> = {
       images: globalThis.Array.isArray(object?.images) ? object.images.map((e: any) => NodeImage.fromJSON(e)) : [],
       layers: globalThis.Array.isArray(object?.layers) ? object.layers.map((e: any) => globalThis.String(e)) : [],
       error: isSet(object.error) ? globalThis.String(object.error) : "",
+      diskUsage: isSet(object.diskUsage)
+        ? ImageDiskUsage.fromJSON(object.diskUsage)
+        : isSet(object.disk_usage)
+        ? ImageDiskUsage.fromJSON(object.disk_usage)
+        : undefined,
     };
   },
 
@@ -1554,6 +1574,9 @@ export const ImageInventory: MessageFns<ImageInventory> = {
     if (message.error !== "") {
       obj.error = message.error;
     }
+    if (message.diskUsage !== undefined) {
+      obj.diskUsage = ImageDiskUsage.toJSON(message.diskUsage);
+    }
     return obj;
   },
 
@@ -1566,6 +1589,9 @@ export const ImageInventory: MessageFns<ImageInventory> = {
     message.images = object.images?.map((e) => NodeImage.fromPartial(e)) || [];
     message.layers = object.layers?.map((e) => e) || [];
     message.error = object.error ?? "";
+    message.diskUsage = (object.diskUsage !== undefined && object.diskUsage !== null)
+      ? ImageDiskUsage.fromPartial(object.diskUsage)
+      : undefined;
     return message;
   },
 };
@@ -4036,7 +4062,7 @@ export const SessionResponse: MessageFns<SessionResponse> = {
 };
 
 function createBaseImageQuery(): ImageQuery {
-  return { requestId: "", names: [], imageIds: [], managed: false, all: false, layers: [] };
+  return { requestId: "", names: [], imageIds: [], managed: false, all: false, layers: [], diskUsage: false };
 }
 
 export const ImageQuery: MessageFns<ImageQuery> = {
@@ -4058,6 +4084,9 @@ export const ImageQuery: MessageFns<ImageQuery> = {
     }
     for (const v of message.layers) {
       writer.uint32(50).string(v!);
+    }
+    if (message.diskUsage !== false) {
+      writer.uint32(56).bool(message.diskUsage);
     }
     return writer;
   },
@@ -4123,6 +4152,14 @@ export const ImageQuery: MessageFns<ImageQuery> = {
             message.layers.push(reader.string());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.diskUsage = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4151,6 +4188,11 @@ export const ImageQuery: MessageFns<ImageQuery> = {
       managed: isSet(object.managed) ? globalThis.Boolean(object.managed) : false,
       all: isSet(object.all) ? globalThis.Boolean(object.all) : false,
       layers: globalThis.Array.isArray(object?.layers) ? object.layers.map((e: any) => globalThis.String(e)) : [],
+      diskUsage: isSet(object.diskUsage)
+        ? globalThis.Boolean(object.diskUsage)
+        : isSet(object.disk_usage)
+        ? globalThis.Boolean(object.disk_usage)
+        : false,
     };
   },
 
@@ -4174,6 +4216,9 @@ export const ImageQuery: MessageFns<ImageQuery> = {
     if (message.layers?.length) {
       obj.layers = message.layers;
     }
+    if (message.diskUsage !== false) {
+      obj.diskUsage = message.diskUsage;
+    }
     return obj;
   },
 
@@ -4188,6 +4233,7 @@ export const ImageQuery: MessageFns<ImageQuery> = {
     message.managed = object.managed ?? false;
     message.all = object.all ?? false;
     message.layers = object.layers?.map((e) => e) || [];
+    message.diskUsage = object.diskUsage ?? false;
     return message;
   },
 };

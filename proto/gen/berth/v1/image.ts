@@ -60,6 +60,16 @@ export interface NodeImage {
   addedMs: number;
 }
 
+/** How much space images take on the disk of a node, in bytes. */
+export interface ImageDiskUsage {
+  /** The layers of all images in Docker, each counted once. */
+  images: number;
+  /** The layers that the agent keeps for other nodes, and those of interrupted transfers. */
+  layers: number;
+  /** The archives of shipped mounts. */
+  shipped: number;
+}
+
 /** A node from which another one can fetch an image or layers. */
 export interface ImageSource {
   nodeId: string;
@@ -804,6 +814,107 @@ export const NodeImage: MessageFns<NodeImage> = {
     message.createdMs = object.createdMs ?? 0;
     message.isManaged = object.isManaged ?? false;
     message.addedMs = object.addedMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseImageDiskUsage(): ImageDiskUsage {
+  return { images: 0, layers: 0, shipped: 0 };
+}
+
+export const ImageDiskUsage: MessageFns<ImageDiskUsage> = {
+  encode(message: ImageDiskUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.images !== 0) {
+      writer.uint32(8).int64(message.images);
+    }
+    if (message.layers !== 0) {
+      writer.uint32(16).int64(message.layers);
+    }
+    if (message.shipped !== 0) {
+      writer.uint32(24).int64(message.shipped);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageDiskUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageDiskUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.images = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.layers = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.shipped = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageDiskUsage {
+    return {
+      images: isSet(object.images) ? globalThis.Number(object.images) : 0,
+      layers: isSet(object.layers) ? globalThis.Number(object.layers) : 0,
+      shipped: isSet(object.shipped) ? globalThis.Number(object.shipped) : 0,
+    };
+  },
+
+  toJSON(message: ImageDiskUsage): unknown {
+    const obj: any = {};
+    if (message.images !== 0) {
+      obj.images = Math.round(message.images);
+    }
+    if (message.layers !== 0) {
+      obj.layers = Math.round(message.layers);
+    }
+    if (message.shipped !== 0) {
+      obj.shipped = Math.round(message.shipped);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageDiskUsage>): ImageDiskUsage {
+    return ImageDiskUsage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageDiskUsage>): ImageDiskUsage {
+    const message = createBaseImageDiskUsage();
+    message.images = object.images ?? 0;
+    message.layers = object.layers ?? 0;
+    message.shipped = object.shipped ?? 0;
     return message;
   },
 };

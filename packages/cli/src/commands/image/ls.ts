@@ -11,7 +11,7 @@ export interface ImageListOptions extends GlobalOptions {
 /** `berth image ls` */
 export async function listImages(cli: Cli, options: ImageListOptions): Promise<void> {
   const { images, warnings } = await withClient(cli, options, (client) =>
-    client.listImages({ all: options.all ?? false }, { signal: cli.signal }),
+    client.listImages({ all: options.all ?? false, diskUsage: false }, { signal: cli.signal }),
   );
   for (const warning of warnings) printWarning(cli, warning);
   printListing(cli, imageListing(images, cli.now()), options);

@@ -1,4 +1,10 @@
-import type { ClusterImage, ListImagesRequest, ListImagesResponse, NodeImage } from "@berth/proto";
+import type {
+  ClusterImage,
+  ListImagesRequest,
+  ListImagesResponse,
+  NodeDiskUsage,
+  NodeImage,
+} from "@berth/proto";
 import { contentNames } from "../../core/images/content-ids.js";
 import { nodeNameById } from "../../core/model/node-name.js";
 import type { Inventories } from "../../dispatcher/relays/image-inventories.js";
@@ -7,15 +13,26 @@ import type { ApiContext } from "../api-context.js";
 
 /** Lists the images and shipped mounts on all nodes. */
 export async function listImages(
-  { all }: ListImagesRequest,
+  { all, diskUsage }: ListImagesRequest,
   { state, imageInventories }: ApiContext,
   signal: AbortSignal,
 ): Promise<ListImagesResponse> {
-  const inventories = await imageInventories.query({ managed: true, all }, signal);
+  const inventories = await imageInventories.query({ managed: true, all, diskUsage }, signal);
   return {
     images: clusterImages(inventories, state),
     warnings: inventoryWarnings(inventories, state),
+    nodes: diskUsage ? nodeDiskUsages(inventories, state) : [],
   };
+}
+
+function nodeDiskUsages({ nodes }: Inventories, state: ClusterState): NodeDiskUsage[] {
+  return nodes
+    .map(({ nodeId, images, diskUsage: usage }) => ({
+      node: nodeNameById(nodeId, state.nodes),
+      images: images.length,
+      usage,
+    }))
+    .sort((a, b) => a.node.localeCompare(b.node));
 }
 
 /** Combines the inventories of the nodes, sorted by name. */

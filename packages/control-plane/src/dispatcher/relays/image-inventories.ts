@@ -1,5 +1,6 @@
 import {
   type FetchImage,
+  type ImageDiskUsage,
   type ImageFetched,
   type ImageInventory,
   ImageQuery,
@@ -25,6 +26,7 @@ export interface NodeInventory {
   readonly nodeId: string;
   readonly images: ImageInventory["images"];
   readonly layers: readonly string[];
+  readonly diskUsage: ImageDiskUsage | undefined;
 }
 
 /** The inventories of all nodes that transfer images. */
@@ -79,9 +81,12 @@ export class ImageInventories {
         const question = { nodeId, timeoutMs: QUERY_TIMEOUT_MS };
         const command = (requestId: string) =>
           ({ $case: "imageQuery", value: ImageQuery.fromPartial({ ...fields, requestId }) }) as const;
-        const { images, layers, error } = await this.#inventories.ask({ ...question, command }, signal);
+        const { images, layers, error, diskUsage } = await this.#inventories.ask(
+          { ...question, command },
+          signal,
+        );
         if (error !== "") failures.set(nodeId, error);
-        else nodes.push({ nodeId, images: images.filter(({ id }) => isSha256Digest(id)), layers });
+        else nodes.push({ nodeId, images: images.filter(({ id }) => isSha256Digest(id)), layers, diskUsage });
       } catch (error) {
         failures.set(nodeId, textOf(error));
       }
