@@ -161,6 +161,22 @@ describe("streams to containers, through a follower, the leader and an agent, on
     child.kill("SIGKILL");
   });
 
+  test("ends like docker exec when the reader of its output has exited", async () => {
+    const { tasks } = await follower.calls.listTasks({ service: "shop_web", stack: "", node: "" });
+    const containerId = tasks.find(({ slot }) => slot === 1)?.status?.containerId ?? "";
+    const commands = [
+      `${process.execPath} ${BERTH_PATH} --server unix:${follower.socket} exec shop_web.1`,
+      `docker -H unix://${docker.socket} exec ${containerId}`,
+    ];
+    const results = await Promise.all(
+      commands.map((each) => start("bash", ["-c", `${each} yes | head -n 1; exit \${PIPESTATUS[0]}`]).exited),
+    );
+    expect(results.map(({ code, stdout }) => [code, String(stdout)])).toEqual([
+      [141, "y\n"],
+      [141, "y\n"],
+    ]);
+  });
+
   describe("berth run, beside docker run", () => {
     const runTask = (...args: string[]) => command("run", "--rm", ...args);
     const dockerRun = (...args: string[]) =>

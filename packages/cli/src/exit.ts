@@ -8,6 +8,8 @@ export const EXIT_FAILED = 1;
 export const EXIT_BAD_INPUT = 2;
 /** 128 + SIGINT, as in a shell. */
 export const EXIT_INTERRUPTED = 130;
+/** 128 + SIGPIPE, as when `docker logs` is piped to a program that has exited. */
+export const EXIT_BROKEN_PIPE = 141;
 
 /** Prints an error to stderr and returns the exit code. */
 export async function reportError(error: unknown, cli: Cli, format: string): Promise<number> {

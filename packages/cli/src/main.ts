@@ -1,6 +1,6 @@
 import { homedir } from "node:os";
 import { CommanderError } from "commander";
-import { EXIT_BAD_INPUT, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
+import { EXIT_BAD_INPUT, EXIT_BROKEN_PIPE, EXIT_FAILED, EXIT_OK, reportError } from "./exit.js";
 import { terminateExecOptions } from "./grammar/exec-arguments.js";
 import { createProgram, SUBPROGRAMS } from "./grammar/program.js";
 import { SERVER_CLIENT_COMMANDS } from "./grammar/server-commands.js";
@@ -97,5 +97,5 @@ function createTerminal(stream: NodeJS.WriteStream): Terminal {
 
 /** Exits when the reader of the output has closed the pipe, as in `berth … | head`. */
 function exitOnBrokenPipe(error: NodeJS.ErrnoException): void {
-  process.exit(error.code === "EPIPE" ? EXIT_OK : EXIT_FAILED);
+  process.exit(error.code === "EPIPE" ? EXIT_BROKEN_PIPE : EXIT_FAILED);
 }
