@@ -45,6 +45,7 @@ function addExec(program: Command, cli: Cli): void {
     .option("-i, --interactive", "keep STDIN open")
     .option("-t, --tty", "allocate a pseudo-TTY")
     .addOption(repeatableOption("-e, --env <name=value>", "set environment variables"))
+    .addOption(repeatableOption("--env-file <file>", "read in a file of environment variables"))
     .option("-u, --user <user>", "username or UID (format: <name|uid>[:<group|gid>])")
     .option("-w, --workdir <path>", "working directory inside the container")
     .option("-d, --detach", "detached mode: run the command in the background")

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { ExecRequest } from "@berth/proto";
 import { expect, test } from "vitest";
 import type { FakeControlHandlers } from "../../testing/fake-control.js";
@@ -14,6 +17,11 @@ const exec: NonNullable<FakeControlHandlers["exec"]> = async function* (requests
   yield { output: { message: { $case: "exited", value: { exitCode: 3, error: "" } } } };
 };
 
+function receivedVariables(): readonly string[] | undefined {
+  const [request] = received;
+  return request?.message?.$case === "start" ? request.message.value.command?.env : undefined;
+}
+
 test("exec exits with the exit code of the command", async () => {
   expect((await berth("exec shop_web.1 false", { exec })).code).toBe(3);
 });
@@ -21,7 +29,15 @@ test("exec exits with the exit code of the command", async () => {
 test("exec -e NAME passes the variable on only if it is set", async () => {
   received.length = 0;
   await berth("exec -e SET -e UNSET -e A=1 shop_web.1 env", { exec }, { env: { SET: "x" } });
-  const [request] = received;
-  const start = request?.message?.$case === "start" ? request.message.value : undefined;
-  expect(start?.command?.env).toEqual(["SET=x", "A=1"]);
+  expect(receivedVariables()).toEqual(["SET=x", "A=1"]);
+});
+
+test("exec --env-file passes the variables of a file before those of -e", async () => {
+  received.length = 0;
+  const directory = await mkdtemp(join(tmpdir(), "berth-exec-"));
+  const file = join(directory, "variables.env");
+  await writeFile(file, "# comment\nA=file\nB=2\n");
+  await berth(`exec -e A=1 --env-file ${file} shop_web.1 env`, { exec });
+  expect(receivedVariables()).toEqual(["A=file", "B=2", "A=1"]);
+  await rm(directory, { recursive: true });
 });

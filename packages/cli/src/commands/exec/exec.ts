@@ -1,13 +1,12 @@
 import { BerthError, type ExecStart, isBerthError } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
-import { resolveVariable } from "../shared/read-environment.js";
+import { type EnvironmentOptions, readEnvironment } from "../shared/read-environment.js";
 import { ContainerSession, EXIT_BERTH_FAILED } from "../streams/container-session.js";
 
-export interface ExecOptions extends GlobalOptions {
+export interface ExecOptions extends GlobalOptions, EnvironmentOptions {
   readonly interactive?: boolean;
   readonly tty?: boolean;
-  readonly env?: readonly string[];
   readonly user?: string;
   readonly workdir?: string;
   readonly detach?: boolean;
@@ -26,7 +25,8 @@ export async function execInTask(
   const { interactive = false, tty = false } = options;
   const session = new ContainerSession(cli, { stdin: interactive, tty, signals: "first" });
   try {
-    const start = startOf(cli, options, { target, command, size: session.size });
+    const env = await readEnvironment(cli, options);
+    const start = startOf(options, { target, command, env, size: session.size });
     const end = await withClient(cli, options, (client) => session.run(client, start));
     if (end.kind === "exited" && end.exitCode !== 0) throw new ExitStatus(end.exitCode);
   } catch (error) {
@@ -38,11 +38,12 @@ export async function execInTask(
 interface Execution {
   readonly target: string;
   readonly command: readonly string[];
+  readonly env: readonly string[];
   readonly size: ContainerSession["size"];
 }
 
-function startOf(cli: Cli, options: ExecOptions, { target, command, size }: Execution): ExecStart {
-  const { interactive = false, tty = false, env = [], user = "", workdir = "", detach = false } = options;
+function startOf(options: ExecOptions, { target, command, env, size }: Execution): ExecStart {
+  const { interactive = false, tty = false, user = "", workdir = "", detach = false } = options;
   return {
     target,
     attach: undefined,
@@ -51,7 +52,7 @@ function startOf(cli: Cli, options: ExecOptions, { target, command, size }: Exec
     connectPort: undefined,
     command: {
       command: [...command],
-      env: env.flatMap((variable) => resolveVariable(variable, cli.env)),
+      env: [...env],
       user,
       workingDir: workdir,
       tty,
