@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { BERTH_PATH } from "../../deploy/lab/berth-commands.js";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
 
 /** Directory with builds of other releases, by commit. They are kept, because a build takes half a minute. */
@@ -35,9 +36,9 @@ export interface Release {
   readonly program: string;
 }
 
-/** The release of this checkout. */
+/** The release of this checkout. Tests run its bundle. */
 export function currentRelease(): Release {
-  return describe(REPO_ROOT);
+  return { ...describe(REPO_ROOT), program: BERTH_PATH };
 }
 
 /**
