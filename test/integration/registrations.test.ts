@@ -11,7 +11,7 @@ import { createRpcClient, RotatingIdentity, type RpcConnection } from "@berth/pr
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import { deployment, service } from "../harness/test-cluster.js";
-import { LeaderRig } from "./leader-rig.js";
+import { ACKS, LeaderRig } from "./leader-rig.js";
 
 /** Nodes that wait for approval before the test, and the limit. */
 const STORED_NODES = 900;
@@ -20,7 +20,6 @@ const JOINING = 200;
 /** Below the limit of open calls of a source. */
 const CONCURRENT = 32;
 const UNKNOWN_TOKENS = 4_000;
-const ROUNDS = 20;
 /** The nodes have 1 MB of records. etcd keeps each version of the token until it compacts. */
 const MAX_ETCD_GROWTH_BYTES = 16 * 1024 * 1024;
 
@@ -89,7 +88,7 @@ test("registrations: hosts that join with a token that requires approval take a 
   const outcomes: Record<string, number> = {};
   await rig.compare(`${JOINING} hosts that join ${STORED_NODES} others`, async () => {
     const added = await join(
-      JOINING / ROUNDS,
+      JOINING / ACKS,
       () => token,
       async () => createRequest(createKey()),
     );
@@ -116,7 +115,7 @@ test("registrations: unknown tokens change nothing in etcd, and are soon refused
   };
   const outcomes: Record<string, number> = {};
   await rig.compare(`${UNKNOWN_TOKENS} unknown tokens`, async () => {
-    const added = await join(UNKNOWN_TOKENS / ROUNDS, unknown, async () => certificateRequest);
+    const added = await join(UNKNOWN_TOKENS / ACKS, unknown, async () => certificateRequest);
     for (const [code, count] of Object.entries(added)) outcomes[code] = (outcomes[code] ?? 0) + count;
   });
   expect(Object.keys(outcomes).sort()).toEqual(["BERTH_LIMIT_EXCEEDED", "BERTH_TOKEN_INVALID"]);

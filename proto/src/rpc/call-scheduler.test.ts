@@ -98,12 +98,12 @@ describe("CallScheduler", () => {
 
   it("holds a stream back while it has unsent messages", async () => {
     const call = new CallScheduler().open("a");
-    await call.encode(encodeBytes(512 * 1024), never);
+    await call.encode(encodeBytes(128 * 1024), never);
     const ready = vi.fn();
     const waiting = call.untilRoom(never).then(ready);
     await sleep(0);
     expect(ready).not.toHaveBeenCalled();
-    call.recordSent(512 * 1024);
+    call.recordSent(128 * 1024);
     await waiting;
   });
 });

@@ -1,13 +1,16 @@
 import { createAbortRace } from "./streams.js";
 
-/** Bytes of encoded responses that a server keeps for one caller. A caller below it gets one more of any size. */
-export const MAX_UNREAD_BYTES = 8 * 1024 * 1024;
+/**
+ * Bytes of encoded responses that a server keeps for one caller, as many as more than a hundred stalled streams have. A
+ * caller below it gets one more response of any size.
+ */
+export const MAX_UNREAD_BYTES = 16 * 1024 * 1024;
 
 /**
- * Bytes of a stream that wait to be sent, from which on its handler is asked for no further response. Two parts of an
- * image layer, so that the next one is read meanwhile.
+ * Bytes of a stream that wait to be sent, from which on its handler is asked for no further response. Two messages with
+ * the output of a command, so that one is prepared while the other is sent.
  */
-const MAX_STREAM_BYTES = 512 * 1024;
+const MAX_STREAM_BYTES = 128 * 1024;
 
 /**
  * Time in one turn of the event loop for encoding responses. A list of 1,000 tasks takes some 10 ms, and a client can
