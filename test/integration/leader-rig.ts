@@ -28,10 +28,10 @@ import { admitNode } from "../harness/test-identities.js";
 export const ACKS = 20;
 /**
  * Longest wait of another node or user, and longest delay of the leader's event loop. The goals are 1 s and 100 ms on an
- * idle machine. A busy one delays every process by more than that.
+ * idle machine. A busy one delays every process by more than that. The lease of the leader lasts 3 s.
  */
 const MAX_ACK_MS = 2_000;
-const MAX_LAG_MS = 1_000;
+const MAX_LAG_MS = 2_000;
 /** How much slower the leader may be on a machine that is busy anyway. */
 const SLOWDOWN = 5;
 /** Far above what the leader needs, and far below what the messages of these tests have in total. */
