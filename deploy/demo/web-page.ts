@@ -36,7 +36,7 @@ export class WebPage {
   }
 
   /** @param outcomes returns the requests that the demo has sent so far */
-  static async start(lab: Lab, outcomes: () => readonly RequestOutcome[]): Promise<WebPage> {
+  static async start(lab: Pick<Lab, "cliEnv">, outcomes: () => readonly RequestOutcome[]): Promise<WebPage> {
     const [program = "", ...args] = cliCommand(["ui", "-o", "json"]);
     const ui = spawn(program, args, {
       cwd: REPO_ROOT,

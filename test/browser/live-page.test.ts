@@ -2,6 +2,8 @@ import { LoginCodes } from "@berth/proto/login-codes";
 import { listenWeb, pageDirectory, StaticFiles, WebGateway } from "@berth/proto/web";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { WebPage } from "../../deploy/demo/web-page.js";
+import type { RequestOutcome } from "../../deploy/lab/http-traffic.js";
 import { eventually } from "../harness/eventually.js";
 import { converged, deployment, service, type TestServer } from "../harness/test-cluster.js";
 import { useTestCluster } from "../integration/cluster-fixture.js";
@@ -40,7 +42,7 @@ async function openPageOf(server: TestServer): Promise<OpenedPage> {
 }
 
 const connection = (page: Page): Promise<string | null> => page.locator(".connection").textContent();
-const running = (page: Page): Promise<number> => page.locator(".cell[data-state=running]").count();
+const running = (page: Page): Promise<number> => page.locator(".map .cell[data-state=running]").count();
 
 test("the page follows the cluster while its leader dies, and shows each event once", async () => {
   const leader = await context.cluster.startProcess();
@@ -87,5 +89,31 @@ test("the page plans, deploys, scales and drains", async () => {
   await page.getByText("The node is drained.").waitFor();
   await showView(page, "#/");
   await expect.poll(() => running(page)).toBe(3);
+  expect(problems).toEqual({ messages: [], foreignRequests: [] });
+});
+
+test("the page of the demo presents its requests, and the tasks of a lost host move", async () => {
+  const server = await context.cluster.startServer();
+  await context.cluster.startAgents(["a", "b", "c"]);
+  await server.calls.deployStack(deployment([service("web", { replicas: 6 })]));
+  await converged(server.calls, "shop_web");
+  const outcomes: readonly RequestOutcome[] = [
+    { sentAtMs: 0, durationMs: 2, result: { kind: "answered", by: "web.1" } },
+    { sentAtMs: 0, durationMs: 4, result: { kind: "failed", reason: "timeout" } },
+  ];
+  const environment = { ...process.env, BERTH_SERVER: `unix:${server.socket}` };
+  const presented = await WebPage.start({ cliEnv: () => environment }, () => outcomes);
+  onTestFinished(() => presented.close());
+  const { page, problems } = await openPage(browser, { url: presented.link });
+  onTestFinished(() => page.context().close());
+  await presented.opened;
+  await page.getByText("2 requests sent, 1 failed").waitFor();
+  await expect.poll(() => running(page)).toBe(6);
+
+  await context.cluster.agents[0]?.loseHost();
+  await expect.poll(() => page.locator(".host[data-status=down]").count()).toBe(1);
+  await expect.poll(() => running(page)).toBe(6);
+  expect(await page.locator(".host[data-status=down] .cell[data-state=running]").count()).toBe(0);
+  await expect.poll(() => page.locator(".moves li").count()).toBe(2);
   expect(problems).toEqual({ messages: [], foreignRequests: [] });
 });
