@@ -16,6 +16,9 @@ const MESSAGE_FIELD = 2;
 const MESSAGE_NESTED = 3;
 const MESSAGE_ENUM = 4;
 
+/** Decoders ignore what is not Base64. */
+const BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$";
+
 const MAX_INT32 = 2 ** 31 - 1;
 const MAX_UINT32 = 2 ** 32 - 1;
 
@@ -141,7 +144,9 @@ function fieldSchema(
   if (type?.kind === "message" && type.descriptor.options?.mapEntry === true) {
     const value = type.descriptor.field?.find(({ name }) => name === "value");
     if (value === undefined) throw new Error(`${field.typeName} has no value`);
-    return { type: "object", additionalProperties: valueSchema(value, refer) };
+    // JavaScript would lose an entry with this key.
+    const propertyNames = { not: { const: "__proto__" } };
+    return { type: "object", propertyNames, additionalProperties: valueSchema(value, refer) };
   }
   const value = valueSchema(field, refer);
   return field.label === "LABEL_REPEATED" ? { type: "array", items: value } : value;
@@ -155,7 +160,7 @@ function valueSchema({ type, typeName = "" }: FieldDescriptor, refer: (typeName:
     case "TYPE_STRING":
       return { type: "string" };
     case "TYPE_BYTES":
-      return { type: "string", contentEncoding: "base64" };
+      return { type: "string", contentEncoding: "base64", pattern: BASE64 };
     case "TYPE_BOOL":
       return { type: "boolean" };
     case "TYPE_DOUBLE":

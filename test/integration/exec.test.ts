@@ -10,6 +10,7 @@ import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";
 import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { converged, deployment, TestCluster, type TestServer } from "../harness/test-cluster.js";
+import { WebClient } from "../harness/web-client.js";
 import { AgentProcess } from "./agent/agent-process.js";
 import { DockerHost } from "./agent/docker-host.js";
 import { IMAGE, RUN_UNTIL_STOPPED } from "./agent/specs.js";
@@ -20,6 +21,11 @@ interface CommandResult {
   readonly code: number | null;
   readonly stdout: Buffer;
   readonly stderr: string;
+}
+
+/** A response of Exec as JSON. */
+interface WebExecMessage {
+  readonly output: { readonly stdout?: string; readonly exited?: unknown };
 }
 
 interface StartedCommand {
@@ -61,7 +67,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
     cluster = new TestCluster(etcd.endpoint);
     leader = await cluster.startServer();
     await eventually("the first server leads", async () => (await leader.calls.getCluster({})).epoch > 0);
-    follower = await cluster.startServer();
+    follower = await cluster.startServer(undefined, { web: "127.0.0.1:0" });
     const servers = [leader.address, follower.address];
     await cluster.admitAgent("n1", dataDir);
     agent = new AgentProcess({ servers, dockerSocket: docker.socket, dataDir });
@@ -99,6 +105,25 @@ describe("streams to containers, through a follower, the leader and an agent, on
     );
     expect([ended.code, String(ended.stdout), ended.stderr]).toEqual([42, "for you\n", "err\n"]);
     expect((await run("shop_web.1", "no-such-program")).code).toBe(127);
+  });
+
+  test("forwards input and output of a browser over a WebSocket", async () => {
+    const browser = new WebClient(follower.webUrl);
+    await browser.login((await follower.calls.createLogin({ readOnly: false })).code);
+    const socket = browser.socket("/api/Exec");
+    const messages: WebExecMessage[] = [];
+    socket.on("message", (data) => messages.push(JSON.parse(String(data))));
+    await once(socket, "open");
+    const command = { command: ["sh", "-c", 'read line; echo "got $line"; exit 3'], stdin: true };
+    socket.send(JSON.stringify({ start: { target: "shop_web.1", command } }));
+    socket.send(JSON.stringify({ input: { stdin: Buffer.from("hello\n").toString("base64") } }));
+    const [closeCode] = await once(socket, "close");
+    expect(closeCode).toBe(1_000);
+    const stdout = messages
+      .map(({ output }) => Buffer.from(output.stdout ?? "", "base64").toString())
+      .join("");
+    expect(stdout).toBe("got hello\n");
+    expect(messages.at(-1)?.output.exited).toEqual({ exitCode: 3 });
   });
 
   test("forwards binary input and its end", async () => {

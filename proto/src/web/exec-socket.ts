@@ -3,6 +3,7 @@ import type { WebSocket } from "ws";
 import type { ApiMethod } from "./api-methods.js";
 import { errorBody, invalidRequest } from "./http-errors.js";
 import type { RequestSchemas } from "./request-schema.js";
+import { parseJson } from "./web-messages.js";
 
 /** Requests that wait to be sent to the server. The socket pauses when there are more. */
 const MAX_WAITING = 64;
@@ -34,8 +35,15 @@ export async function serveSocket(
   socket.on("error", end);
   signal.addEventListener("abort", end, { once: true });
   const stopPings = ping(socket);
+  // The call may read its first request later. Messages without a listener would be lost.
+  const messages = on(socket, "message", {
+    signal: controller.signal,
+    close: ["close"],
+    highWaterMark: MAX_WAITING,
+    lowWaterMark: 1,
+  });
   try {
-    const requests = readRequests(socket, { method, schemas, signal: controller.signal });
+    const requests = readRequests(messages, { method, schemas, signal: controller.signal });
     for await (const response of call(requests, controller.signal)) {
       await send(socket, JSON.stringify(method.response.toJSON(response)));
     }
@@ -51,28 +59,18 @@ export async function serveSocket(
 }
 
 async function* readRequests(
-  socket: WebSocket,
+  messages: AsyncIterable<unknown[]>,
   { method, schemas, signal }: Pick<SocketCall, "method" | "schemas" | "signal">,
 ): AsyncGenerator<unknown> {
-  const options = { signal, close: ["close"], highWaterMark: MAX_WAITING, lowWaterMark: 1 };
   try {
-    for await (const [data, isBinary] of on(socket, "message", options)) {
-      const value = isBinary ? undefined : parseJson(String(data));
-      if (value === undefined)
-        throw invalidRequest("a message of the WebSocket is not JSON; send text messages");
+    for await (const [data, isBinary] of messages) {
+      if (isBinary) throw invalidRequest("a message of the WebSocket is binary; send JSON as text");
+      const value = parseJson(String(data));
       await schemas.requireMessage(`${method.name}Request`, value);
       yield method.request.fromJSON(value);
     }
   } catch (error) {
     if (!signal.aborted) throw error;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 

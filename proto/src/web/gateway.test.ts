@@ -3,8 +3,9 @@ import { request as requestHttp } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
+import { WebSocket } from "ws";
 import { UserRole } from "../../gen/berth/v1/cluster.js";
-import { WatchClusterResponse } from "../../gen/berth/v1/control.js";
+import { ExecResponse, WatchClusterResponse } from "../../gen/berth/v1/control.js";
 import { BerthError } from "../errors.js";
 import { TestAuthority } from "../identity/testing/test-authority.js";
 import { identityOf } from "../rpc/testing/tls-cluster.js";
@@ -162,4 +163,45 @@ test("a watch resumes at its position after the leader has changed, and tells th
     headers: { cookie, "last-event-id": "x" },
   });
   expect(invalid.status).toBe(400);
+});
+
+test("a WebSocket carries the requests and responses of a command as JSON, until one side ends it", async () => {
+  const exec: RpcClient<Control>["exec"] = async function* (requests) {
+    // Servers wait for a leader before they read the first request.
+    await delay(100);
+    for await (const { message } of requests) {
+      if (message?.$case === "start")
+        yield ExecResponse.fromPartial({ output: { message: { $case: "started", value: {} } } });
+      if (message?.$case !== "input" || message.value.message?.$case !== "stdin") continue;
+      const input = message.value.message.value.toString();
+      if (input === "exit") return;
+      const value = Buffer.from(`got ${input}`);
+      yield ExecResponse.fromPartial({ output: { message: { $case: "stdout", value } } });
+    }
+  };
+  const { address, cookie } = await start({ exec });
+  const open = (): WebSocket =>
+    new WebSocket(`ws://${address}/api/Exec`, { headers: { cookie, origin: `http://${address}` } });
+  const socket = open();
+  const messages: string[] = [];
+  socket.on("message", (data) => messages.push(String(data)));
+  await once(socket, "open");
+  const stdin = (text: string): string =>
+    JSON.stringify({ input: { stdin: Buffer.from(text).toString("base64") } });
+  socket.send(JSON.stringify({ start: { target: "shop_web.1", command: { command: ["sh"] } } }));
+  socket.send(stdin("hello"));
+  socket.send(stdin("exit"));
+  const [closeCode] = await once(socket, "close");
+  expect(closeCode).toBe(1_000);
+  expect(messages.map((text) => JSON.parse(text))).toEqual([
+    { output: { started: {} } },
+    { output: { stdout: Buffer.from("got hello").toString("base64") } },
+  ]);
+
+  const invalid = open();
+  await once(invalid, "open");
+  invalid.send(JSON.stringify({ start: { targets: "shop_web.1" } }));
+  const [text] = await once(invalid, "message");
+  expect(JSON.parse(String(text))).toMatchObject({ error: { code: "BERTH_INPUT_INVALID" } });
+  expect((await once(invalid, "close"))[0]).toBe(4_000);
 });

@@ -12,13 +12,23 @@ import { serveSocket } from "./exec-socket.js";
 import { asBerthError, errorBody, httpStatusOf, invalidRequest } from "./http-errors.js";
 import type { LoginGrant } from "./login-codes.js";
 import { Logins } from "./logins.js";
-import { readJson, type WebRequest } from "./read-json.js";
 import { type CheckOptions, requireOwnPage } from "./request-checks.js";
 import { RequestSchemas } from "./request-schema.js";
 import { RESPONSE_HEADERS } from "./response-headers.js";
 import type { Session } from "./session-table.js";
 import type { StaticFiles } from "./static-files.js";
 import { parsePosition, streamWatch } from "./watch-stream.js";
+import {
+  headerOf,
+  parseJson,
+  readJson,
+  sendJson,
+  sendText,
+  signalOf,
+  type Target,
+  targetOf,
+  type WebRequest,
+} from "./web-messages.js";
 
 const API_PREFIX = "/api/";
 
@@ -53,12 +63,6 @@ export interface WebGatewayOptions {
   readonly now: () => number;
   /** Called with errors that are bugs. */
   readonly onInternalError?: (path: string, error: unknown) => void;
-}
-
-/** Where a request goes. */
-interface Target {
-  readonly path: string;
-  readonly query: URLSearchParams;
 }
 
 /** Serves the page and the HTTP API. Each request is checked, and made in the name of the user of its session. */
@@ -180,7 +184,7 @@ export class WebGateway {
   }
 
   async #stream({ request, response, method, message, call, signal }: StreamRequest): Promise<void> {
-    const lastId = textOf(request.headers["last-event-id"]);
+    const lastId = headerOf(request, "last-event-id");
     const after = method.key === "watchCluster" && lastId !== "" ? parsePosition(lastId) : undefined;
     const stream = new EventStream(response);
     try {
@@ -224,8 +228,8 @@ export class WebGateway {
     if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed("GET");
     const { status, headers, body } = this.#options.files.respond({
       path,
-      acceptEncoding: textOf(request.headers["accept-encoding"]),
-      ifNoneMatch: textOf(request.headers["if-none-match"]),
+      acceptEncoding: headerOf(request, "accept-encoding"),
+      ifNoneMatch: headerOf(request, "if-none-match"),
     });
     response.writeHead(status, { ...headers });
     (response as { end(chunk?: Buffer): unknown }).end(request.method === "HEAD" ? undefined : body);
@@ -258,14 +262,6 @@ interface StreamRequest {
   readonly signal: AbortSignal;
 }
 
-function targetOf({ url = "/" }: IncomingMessage | Http2ServerRequest): Target {
-  const base = "http://server";
-  if (!url.startsWith("/") || !URL.canParse(url, base))
-    throw invalidRequest("the path of the request is invalid");
-  const { pathname, searchParams } = new URL(url, base);
-  return { path: pathname, query: searchParams };
-}
-
 function findMethod(path: string): ApiMethod {
   const method = API_METHODS.get(path.slice(API_PREFIX.length));
   if (method !== undefined) return method;
@@ -293,39 +289,4 @@ function methodNotAllowed(expected: string): BerthError {
 
 function callerOf({ socket }: IncomingMessage | Http2ServerRequest, { userName }: Session): WebCaller {
   return { userName, client: `${socket.remoteAddress ?? "unknown"}:${socket.remotePort ?? 0}` };
-}
-
-/** Returns a signal that aborts when the client has left, or the session ends. */
-function signalOf(response: HttpResponse, session?: Session): AbortSignal {
-  const controller = new AbortController();
-  const abort = (): void => controller.abort();
-  session?.ended.addEventListener("abort", abort, { once: true });
-  response.once("close", () => {
-    session?.ended.removeEventListener("abort", abort);
-    abort();
-  });
-  return controller.signal;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw invalidRequest(
-      `the request is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
-    );
-  }
-}
-
-function textOf(value: string | readonly string[] | undefined): string {
-  return typeof value === "string" ? value : "";
-}
-
-function sendJson(response: HttpResponse, status: number, value: unknown): void {
-  sendText(response, status, JSON.stringify(value));
-}
-
-function sendText(response: HttpResponse, status: number, text: string): void {
-  response.writeHead(status, { "content-type": "application/json" });
-  response.end(text);
 }

@@ -4,9 +4,9 @@ import { BerthError, isBerthError } from "../errors.js";
 import type { HttpResponse } from "./event-stream.js";
 import type { WebBackend } from "./gateway.js";
 import { LoginLimiter } from "./login-limiter.js";
-import { readJson, type WebRequest } from "./read-json.js";
 import { RequestSchemas } from "./request-schema.js";
 import { type Session, SessionTable } from "./session-table.js";
+import { readJson, type WebRequest } from "./web-messages.js";
 
 const MAX_LOGIN_BYTES = 4_096;
 

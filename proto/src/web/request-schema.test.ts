@@ -43,6 +43,12 @@ test.each([
   ["ScaleServicesRequest", { service: "web" }, 'the request has no field "service"'],
   ["UpdateNodeRequest", { availability: "DRAIN" }, "availability must be one of AVAILABILITY_UNSPECIFIED"],
   ["UpdateNodeRequest", { addLabels: { zone: 1 } }, "addLabels.zone must be string"],
+  [
+    "UpdateNodeRequest",
+    { addLabels: JSON.parse('{"__proto__":"a"}') },
+    "addLabels property name must be valid",
+  ],
+  ["ExecRequest", { input: { stdin: "a b!" } }, "input.stdin must match pattern"],
   ["ListEventsRequest", {}, "no schema for ListEventsRequest"],
   ["ExecRequest", { start: {}, input: {} }, "must match exactly one schema"],
   ["WatchClusterRequest", { after: { epoch: 2 ** 60 } }, "after.epoch must be <="],

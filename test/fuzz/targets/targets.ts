@@ -13,6 +13,7 @@ import { PAGE_TARGETS } from "./page.js";
 import { RECORD_TARGETS } from "./records.js";
 import { SPEC_TEXT_TARGETS } from "./spec-texts.js";
 import { STATE_FILE_TARGETS } from "./state-files.js";
+import { WEB_TARGETS } from "./web.js";
 
 /** The targets in this directory, by file name. */
 const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
@@ -30,6 +31,7 @@ const TARGETS_BY_FILE: Readonly<Record<string, readonly Target[]>> = {
   compose: COMPOSE_TARGETS,
   options: OPTION_TARGETS,
   page: PAGE_TARGETS,
+  web: WEB_TARGETS,
 };
 
 /** All targets. A table in the README lists them with the files of their parsers. */
