@@ -127,7 +127,7 @@ describe.each([
     expect(await engine.inspect(id, { signal })).toBeUndefined();
   });
 
-  test("list returns berth's containers only", async () => {
+  test("list returns only berth's containers", async () => {
     const id = await engine.create(configOf("t2"), { signal });
     await engine.create(configOf(undefined), { signal });
     expect(await engine.list({ signal })).toMatchObject([{ id, taskId: "t2" }]);

@@ -67,7 +67,7 @@ const step: fc.Arbitrary<Step> = fc.record({
 });
 
 describe("MemoryStore and EtcdStore", () => {
-  it("return the same results, states and events for the same transactions", async () => {
+  it("MemoryStore and EtcdStore return the same results, states and events for the same transactions", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 15 }), async (steps) => {
         const inMemory = await play(new MemoryStore({ clock: new ManualClock() }), steps);

@@ -92,7 +92,7 @@ describe("a lab of Docker hosts", () => {
     await docker(h1, "rm", "-f", "web");
   });
 
-  test("kill leaves open connections without a reset and containers Exited (255) after start", async () => {
+  test("a killed host leaves open connections without a reset, and containers Exited (255) after its start", async () => {
     await docker(h1, "run", "-d", "--name", "lost", "-p", `${PORT}:80`, "hello:1");
     await docker(h2, "run", "-d", "--name", "kept", "hello:1");
     const connect = ["busybox", "nc", "-w", "1", h1.address, String(PORT)];

@@ -126,7 +126,7 @@ services:
     expect((await lab.berth(["stack", "rm", "--detach", "missing"])).code).toBe(0);
   });
 
-  test("after a logout, running tasks continue, and the next pull has no login", async () => {
+  test("running tasks continue after a logout, and the next pull has no login", async () => {
     const before = await listRunning(lab, "shop_web");
     const logout = await lab.berth(["registry", "logout", registry.address]);
     expect(logout.stdout).toBe(`${registry.address}\n`);

@@ -122,7 +122,7 @@ describe("a paused leader", () => {
     };
   }
 
-  it("cannot write after another server was elected", async () => {
+  it("a paused leader cannot write after another server was elected", async () => {
     let gate: ReturnType<typeof pausable> | undefined;
     const first = await context.cluster.startServer((store) => {
       gate = pausable(store);

@@ -237,13 +237,13 @@ describe("an autoscaled service", () => {
     });
   });
 
-  it("cannot be scaled by hand", async () => {
+  it("an autoscaled service cannot be scaled by hand", async () => {
     await calls.deployStack(deployment([web()]));
     const scaling = calls.scaleServices({ services: [{ service: "shop_web", replicas: 1 }] });
     await expect(scaling).rejects.toThrow(/scales itself between 1 and 4/);
   });
 
-  it("is no longer measured after autoscaling was removed from it", async () => {
+  it("a service is no longer measured after autoscaling was removed from it", async () => {
     await calls.deployStack(deployment([web()]));
     for (const agent of agents) {
       await eventually("the agent measures the service", () => agent.usageServices.includes("shop_web"));

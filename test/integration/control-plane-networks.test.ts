@@ -177,7 +177,7 @@ describe("the networks of a stack", () => {
     await eventually("the service has its first virtual IP again", () => vipOf("shop_web") === before);
   });
 
-  it("stay the same under the next leader", async () => {
+  it("the networks of a stack stay the same under the next leader", async () => {
     const first = await context.cluster.startServer();
     const second = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
@@ -198,7 +198,7 @@ describe("the networks of a stack", () => {
     );
   });
 
-  it("assign the range of a removed node to another node", async () => {
+  it("the range of a removed node is assigned to another node", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back")];
@@ -243,7 +243,7 @@ describe("nodes without overlay networks", () => {
     });
   });
 
-  it("run tasks whose only network is optional, outside of that network", async () => {
+  it("nodes without overlay networks run tasks whose only network is optional, outside of that network", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"], { dataPlane: undefined });
     const [b] = await context.cluster.startAgents(["b"]);
@@ -387,7 +387,7 @@ describe("networks", () => {
     expect(await networkNames(calls)).toEqual(["shop_back"]);
   });
 
-  it("accept static addresses that no service or range uses", async () => {
+  it("networks accept static addresses that no service or range uses", async () => {
     const { calls } = await context.cluster.startServer();
     const [a] = await context.cluster.startAgents(["a"]);
     const networks = [network("shop_back", { subnet: "172.30.0.0/24" })];

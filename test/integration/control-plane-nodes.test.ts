@@ -128,7 +128,7 @@ describe("a node", () => {
     expect(a?.runningTaskIds).toHaveLength(1);
   });
 
-  it("is removed only by force while it is up and its tasks then move to other nodes", async () => {
+  it("a node that is up is removed only by force, and its tasks then move to other nodes", async () => {
     const { calls } = await context.cluster.startServer();
     const [a, b] = await context.cluster.startAgents(["a", "b"]);
     await calls.deployStack(deployment([service("web", { replicas: 2 })]));
@@ -169,7 +169,7 @@ describe("a node", () => {
     expect(a?.runningTaskIds).toHaveLength(3);
   });
 
-  it("is refused when its agent has another protocol version", async () => {
+  it("a node is refused when its agent has another protocol version", async () => {
     const { address, calls } = await context.cluster.startServer();
     await calls.getCluster({});
     const identity = await context.cluster.admit("old");

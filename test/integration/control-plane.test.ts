@@ -88,7 +88,7 @@ describe("a stack", () => {
     expect(agent?.runningTaskIds.some((id) => before?.includes(id))).toBe(false);
   });
 
-  it("is reported as removed at the end of a watch", async () => {
+  it("a removed stack is reported as removed at the end of a watch", async () => {
     const { calls } = await context.cluster.startServer();
     await context.cluster.startAgents(["a"]);
     const deployed = await calls.deployStack(deployment([service("web", { replicas: 2 })]));

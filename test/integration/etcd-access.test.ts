@@ -116,7 +116,7 @@ describe("etcd-loopback-refused: the etcd of a server that listens on 127.0.0.1"
 });
 
 describe("etcd-refuses-agent-cert: both ports of etcd", () => {
-  it("refuse the certificates of a node, of an administrator and of a server for the API", async () => {
+  it("both ports of etcd refuse the certificates of a node, of an administrator and of a server for the API", async () => {
     const directory = temporaryDirectory();
     const server = await startServerProcess(["--data-dir", join(directory, "s1")]);
     const admin = createRpcClient(ControlServiceService, { socket: server.socket });

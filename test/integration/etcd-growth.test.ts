@@ -241,7 +241,7 @@ const unreachable: MembershipRequests = {
 };
 
 describe("servers that join", () => {
-  it("wait for each other when they join at once", { timeout: TIMEOUT_MS }, async () => {
+  it("servers that join at once wait for each other", { timeout: TIMEOUT_MS }, async () => {
     const first = await start(hosts[0]);
     const requests = leaderOn(first);
     const reasons: string[] = [];
@@ -261,7 +261,7 @@ describe("servers that join", () => {
     expect(hasWaited()).toBe(true);
   });
 
-  it("do not stop the first server when they never start, and make room for others", {
+  it("servers that never start do not stop the first server, and make room for others", {
     timeout: TIMEOUT_MS,
   }, async () => {
     const first = await start(hosts[0]);
@@ -277,7 +277,9 @@ describe("servers that join", () => {
     expect(await votersOf(again.store)).toBe(2);
   });
 
-  it("join again when the cluster has removed their learner meanwhile", { timeout: TIMEOUT_MS }, async () => {
+  it("a server joins again when the cluster has removed its learner meanwhile", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
     const first = await start(hosts[0]);
     const requests = leaderOn(first);
     const never: MembershipRequests = {
@@ -307,7 +309,9 @@ describe("servers that join", () => {
 });
 
 describe("a server with another address", () => {
-  it("is refused when the cluster has other members", { timeout: TIMEOUT_MS }, async () => {
+  it("a server with another address is refused when the cluster has other members", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
     const first = await start(hosts[0]);
     const second = await start(hosts[1], leaderOn(first));
     await second.etcd.stop();

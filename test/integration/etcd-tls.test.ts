@@ -212,7 +212,7 @@ describe("an embedded etcd with TLS", () => {
 });
 
 describe("a renewed certificate", () => {
-  it("is used for new connections while watches, leases and elections continue", async () => {
+  it("new connections use a renewed certificate while watches, leases and elections continue", async () => {
     const first = await authority.issueTo(identity, { id: "s1" });
     const etcd = await start();
     const store = storeOn(etcd, first);

@@ -162,7 +162,7 @@ describe("a secret", () => {
     expect(await versionIdOf()).not.toBe(first);
   });
 
-  test("with a new content updates every service that uses it", async () => {
+  test("a secret with a new content updates every service that uses it", async () => {
     await startTwo();
     await calls.putFile(
       PutFileRequest.fromPartial({ file: secret(FIRST, { name: "shared" }), createOnly: true }),
@@ -191,7 +191,7 @@ describe("a secret", () => {
     expect((await versionsOf()).at(0)).toBe(15);
   });
 
-  test("cannot be removed while a service uses it, and is gone with its stack", async () => {
+  test("a secret cannot be removed while a service uses it, and is gone with its stack", async () => {
     const [own] = await startTwo();
     await calls.deployStack(withSecret(FIRST));
     await converged(calls, "shop_web");
@@ -212,7 +212,7 @@ describe("a secret", () => {
     });
   });
 
-  test("is removed with prune, and its name can be used again at once", async () => {
+  test("a secret is removed with prune, and its name can be used again at once", async () => {
     await calls.deployStack(withSecret(FIRST));
     const plain = deployment([service("web")], { prune: true });
     const pruned = await calls.deployStack(plain);
@@ -240,7 +240,7 @@ describe("a secret", () => {
 });
 
 describe("deployStack() and putFile()", () => {
-  test("report every missing secret with its service, and change nothing", async () => {
+  test("deployStack() and putFile() report every missing secret with its service, and change nothing", async () => {
     const files = [mounted("nope"), mounted("none", FileKind.CONFIG)];
     const request = deployment([service("web", { files })], { files: [secret(FIRST)] });
     await expect(calls.deployStack(request)).rejects.toMatchObject({
@@ -254,7 +254,7 @@ describe("deployStack() and putFile()", () => {
     expect((await calls.listFiles({ kind: FileKind.UNSPECIFIED, stack: "" })).files).toEqual([]);
   });
 
-  test("refuse invalid contents and names of another owner", async () => {
+  test("deployStack() and putFile() refuse invalid contents and names of another owner", async () => {
     const put = (file: Partial<FileContent>, over: Partial<PutFileRequest> = {}) =>
       calls.putFile(PutFileRequest.fromPartial({ file: secret(FIRST, file), ...over }));
     await put({ name: "shared" });

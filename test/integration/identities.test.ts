@@ -295,7 +295,7 @@ describe("the audit log", () => {
 });
 
 describe("a user", () => {
-  test("may do what the role says, from the next call after a change", async () => {
+  test("a user may do what the role says, from the next call after a change", async () => {
     const viewer = await userWith("vera", UserRole.VIEWER);
     expect((await viewer.calls.listNodes({})).nodes.length).toBeGreaterThan(0);
     await expect(viewer.calls.listUsers({})).rejects.toMatchObject({ code: "BERTH_PERMISSION_DENIED" });
@@ -303,7 +303,7 @@ describe("a user", () => {
     expect((await viewer.calls.listUsers({})).users.map(({ name }) => name)).toContain("vera");
   });
 
-  test("can do nothing any more once removed, although another user has got the name", async () => {
+  test("a removed user can do nothing any more, although another user has got the name", async () => {
     const deployer = await userWith("dora", UserRole.DEPLOYER);
     await deployer.calls.listNodes({});
     await admin.calls.removeUser({ name: "dora" });

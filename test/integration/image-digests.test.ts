@@ -125,7 +125,7 @@ describe("a stack whose image has a tag in a registry", () => {
   let first = "";
   let second = "";
 
-  test("is deployed with the digest of the tag, and is unchanged while the tag stays", async () => {
+  test("a stack is deployed with the digest of its tag, and is unchanged while the tag stays", async () => {
     first = await publish("first");
     expect(await berth("stack deploy -c c.yaml shop")).toMatchObject({ code: 0, err: "" });
     expect(await inspect()).toMatchObject({ image: APP, imageDigest: first, version: 1 });
@@ -162,7 +162,7 @@ describe("a stack whose image has a tag in a registry", () => {
     expect((await inspect()).imageDigest).toBe(first);
   });
 
-  test("is rolled to the new content by a deployment, and back by a rollback", async () => {
+  test("a deployment rolls a stack to the new content of its tag, and a rollback rolls it back", async () => {
     const plan = await berth("stack deploy -c c.yaml --dry-run shop");
     expect(plan.out).toContain(`task.container.image_digest: ${first} → ${second}`);
     expect((await inspect()).version).toBe(1);
@@ -172,7 +172,7 @@ describe("a stack whose image has a tag in a registry", () => {
     expect([await runningRelease(), (await inspect()).imageDigest]).toEqual(["first", first]);
   });
 
-  test("is resolved again by service update --force", async () => {
+  test("service update --force resolves a tag again", async () => {
     expect(await berth("service update --env-add A=1 shop_app")).toMatchObject({ code: 0, err: "" });
     expect(await runningRelease()).toBe("first");
     expect(await berth("service update --force shop_app")).toMatchObject({ code: 0, err: "" });

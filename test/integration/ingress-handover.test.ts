@@ -302,7 +302,7 @@ describe("an ingress process of another release", () => {
     expect(await ended).toEqual([isServing ? 0 : 1, null]);
   });
 
-  it("is not replaced by an agent of the same release", async () => {
+  it("an agent of the same release does not replace the ingress process", async () => {
     const dataDir = directoryFor(cleanup);
     const first = await open(dataDir, "same");
     const { processId } = await first.stats(deadline());

@@ -71,7 +71,7 @@ console.log("applied");`;
     expect(client.read()).toBe("one two three");
   });
 
-  it("is restarted with the configuration from the agent's disk when it dies before the leader has sent one", async () => {
+  it("the ingress process is restarted with the configuration from the agent's disk when it dies before the leader has sent one", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
     const port = reserveTcpPort();
@@ -83,7 +83,7 @@ console.log("applied");`;
     expect((await ingress.stats(deadline())).version).toBe(2);
   });
 
-  it("is restarted with its last table each time it dies", async () => {
+  it("the ingress process is restarted with its last table each time it dies", async () => {
     const ingress = await startIngress(cleanup);
     const endpoint = await startBackend(cleanup, "a", (socket) => socket.end("a"));
     const port = reserveTcpPort();
@@ -118,7 +118,7 @@ console.log("applied");`;
     await eventuallyPasses(() => expect(() => process.kill(processId, 0)).toThrow("ESRCH"));
   });
 
-  it("is replaced by a process with another mode", async () => {
+  it("a process with another mode replaces the ingress process", async () => {
     const dataDir = directoryFor(cleanup);
     const before = await open(dataDir);
     const after = await open(dataDir, "auto");

@@ -108,7 +108,7 @@ describe("join-pin: a host with a join token", () => {
     await joinCluster({ address: server.address, token, hostname: "host1", directory }, signal);
   });
 
-  it("cannot use a token again for another key, nor a token that was removed", async () => {
+  it("a host cannot use a join token again for another key, nor a token that was removed", async () => {
     const server = await context.cluster.startServer();
     const { address } = server;
     const token = await createToken(server);

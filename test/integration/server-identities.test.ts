@@ -265,7 +265,7 @@ describe("berth server join", () => {
       expect(all).not.toContain(Buffer.from(key, "hex").toString(encoding));
   });
 
-  test("can be repeated after it was interrupted, and the server does not start meanwhile", async () => {
+  test("berth server join can be repeated after it was interrupted, and the server does not start meanwhile", async () => {
     const { server, admin, etcd } = await startFirst();
     const token = await createToken(admin, JoinKind.SERVER);
     await admin.calls.removeJoinToken({ token: (await admin.calls.listJoinTokens({})).tokens[0]?.id ?? "" });

@@ -198,7 +198,7 @@ describe("services that run beside another service", () => {
   const replicasOf = ({ spec }: Service): number | undefined =>
     spec?.mode?.$case === "replicated" ? spec.mode.value.replicas : undefined;
 
-  it("follow it to its nodes and to its number of replicas", async () => {
+  it("companions follow their owner to its nodes and to its number of replicas", async () => {
     await calls.deployStack(deployment([beside({ replicas: 2 }), service("web", { replicas: 2 })]));
     const placements = async (name: string): Promise<readonly string[]> =>
       (await runningTasks(calls, name)).map(({ slot, nodeId }) => `${slot} ${nodeId}`).sort();
@@ -211,7 +211,7 @@ describe("services that run beside another service", () => {
     await calls.removeServices({ services: [], stack: "shop" });
   });
 
-  it("are neither scaled nor removed without it", async () => {
+  it("companions are neither scaled nor removed without their owner", async () => {
     await calls.deployStack(deployment([beside(), service("web")]));
     await expect(
       calls.scaleServices({ services: [{ service: "shop_proxy", replicas: 2 }] }),

@@ -22,7 +22,7 @@ describe("parseArguments()", () => {
     [[], "missing command"],
     [["--cpus", "0", "true"], 'invalid value "0" for --cpus: expected a positive whole number'],
     [["--nosuch", "true"], "Unknown option '--nosuch'"],
-  ])("rejects %j", (argv, message) => {
+  ])("rejects the arguments %j", (argv, message) => {
     expect(parseArguments(argv)).toMatchObject({
       kind: "invalid",
       message: expect.stringContaining(message),
