@@ -193,8 +193,11 @@ describe("streams to containers, through a follower, the leader and an agent, on
       `${process.execPath} ${BERTH_PATH} --server unix:${follower.socket} exec shop_web.1`,
       `docker -H unix://${docker.socket} exec ${containerId}`,
     ];
+    const endless = "sh -c 'while :; do echo y; done'";
     const results = await Promise.all(
-      commands.map((each) => start("bash", ["-c", `${each} yes | head -n 1; exit \${PIPESTATUS[0]}`]).exited),
+      commands.map(
+        (each) => start("bash", ["-c", `${each} ${endless} | head -n 1; exit \${PIPESTATUS[0]}`]).exited,
+      ),
     );
     expect(results.map(({ code, stdout }) => [code, String(stdout)])).toEqual([
       [141, "y\n"],
