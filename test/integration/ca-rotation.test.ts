@@ -18,7 +18,10 @@ import {
 } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { CertificateRenewal, onAuthorities } from "../../packages/agent/src/identity/certificate-renewal.js";
+import {
+  CertificateRenewal,
+  renewIfUntrusted,
+} from "../../packages/agent/src/identity/certificate-renewal.js";
 import { type HostIdentity, openHostIdentity } from "../../packages/agent/src/identity/host-identity.js";
 import { eventually } from "../harness/eventually.js";
 import type { FakeAgent } from "../harness/fake-agent/fake-agent.js";
@@ -65,7 +68,7 @@ async function createHost(nodeId: string): Promise<TestHost> {
     return context.cluster.startAgent(nodeId, {
       identity: async () => identity.rpc,
       onAuthorities: (message) =>
-        onAuthorities(identity, message, { nowMs: Date.now(), random: Math.random() }),
+        renewIfUntrusted(identity, message, { nowMs: Date.now(), random: Math.random() }),
     });
   };
   return { identity, start };

@@ -7,7 +7,7 @@ import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kern
 export interface AgentConfig {
   /** Addresses of servers ("host:port") to try before those learned from the cluster. */
   readonly servers: readonly string[];
-  /** The IP address at which other hosts reach this one. Undefined when none is configured. */
+  /** The IP address at which other hosts reach this one. Undefined if none is configured. */
   readonly advertiseAddress: string | undefined;
   readonly dataDir: string;
   readonly dockerSocket: string;
@@ -17,9 +17,9 @@ export interface AgentConfig {
   readonly ingress: IngressMode;
   /** User of the ingress process; "root" for the agent's own user. Empty for an unprivileged user without an account, where possible. */
   readonly ingressUser: string;
-  /** The systemd unit that runs the ingress process. Empty when the agent starts the process itself. */
+  /** The systemd unit that runs the ingress process. Empty if the agent starts the process itself. */
   readonly ingressUnit: string;
-  /** Listen address for Prometheus ("host:port"). Empty when metrics are off. */
+  /** Listen address for Prometheus ("host:port"). Empty if metrics are off. */
   readonly metrics: string;
   /** The "host:port" on which images are served to the agents of other nodes. Empty for the advertised address. */
   readonly imageListen: string;
@@ -191,12 +191,12 @@ function parseResources(text: string, problems: string[]): DeclaredResources {
   for (const part of text.split(",").map((entry) => entry.trim())) {
     if (part === "") continue;
     const [, kind = "", value = ""] = RESOURCE.exec(part) ?? [];
-    const known = Object.hasOwn(resources, kind) ? resources[kind] : undefined;
+    const declared = Object.hasOwn(resources, kind) ? resources[kind] : undefined;
     const problem =
-      kind === "" ? "must be KIND=COUNT or KIND=NAME, such as gpu=2" : valueProblem(value, known);
+      kind === "" ? "must be KIND=COUNT or KIND=NAME, such as gpu=2" : valueProblem(value, declared);
     if (problem !== undefined) problems.push(`--resource: invalid value "${part}": ${problem}`);
     else if (COUNT.test(value)) resources[kind] = Number(value);
-    else resources[kind] = [...(typeof known === "object" ? known : []), value];
+    else resources[kind] = [...(typeof declared === "object" ? declared : []), value];
   }
   return resources;
 }

@@ -36,12 +36,14 @@ export async function runAgentProcess(config: AgentConfig): Promise<number> {
 async function runOnHost(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
   const { servers, advertiseAddress: configured } = config;
   const platform = await hostPlatform(config, log);
-  const saved = await loadState(platform.disk, log);
-  const known = { configured, servers: [...servers, ...saved.servers] };
-  const advertiseAddress = await chooseAdvertiseAddress(platform.disk, known).catch((error: unknown) => {
-    platform.release();
-    throw error;
-  });
+  const saved = await loadState(platform.stateDirectory, log);
+  const addressSources = { configured, servers: [...servers, ...saved.servers] };
+  const advertiseAddress = await chooseAdvertiseAddress(platform.stateDirectory, addressSources).catch(
+    (error: unknown) => {
+      platform.release();
+      throw error;
+    },
+  );
   const manager = serviceManager({
     env: process.env,
     onFailure: (error) => log.warn({ err: error }, "cannot report to systemd"),

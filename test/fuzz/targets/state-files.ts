@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { loadOrCreateOwnerKey } from "../../../packages/agent/src/agent/owner-key.js";
 import { type AgentState, readState, StateFile } from "../../../packages/agent/src/agent/state-file.js";
 import { hostWireguardKey } from "../../../packages/agent/src/networks/wireguard-key.js";
-import type { Disk } from "../../../packages/agent/src/runtime/disk.js";
+import type { StateDirectory } from "../../../packages/agent/src/runtime/state-directory.js";
 import { parseContexts } from "../../../packages/cli/src/client/contexts.js";
 import { parseClaim } from "../../../packages/control-plane/src/store/embedded/data-dir.js";
 import { logEtcdLine } from "../../../packages/control-plane/src/store/embedded/etcd-log.js";
@@ -32,7 +32,7 @@ export const STATE_FILE_TARGETS: readonly Target[] = [
     format: "json",
     seeds: [STATE],
     run: async (bytes) => {
-      const { state } = await readState(new MemoryDisk(bytes.toString()));
+      const { state } = await readState(new MemoryStateDirectory(bytes.toString()));
       check(Number.isFinite(state.epoch), "the epoch is a number");
       // protobuf's JSON conversion loses the map key `__proto__`.
       const stored = await storeAndRead(state);
@@ -45,9 +45,9 @@ export const STATE_FILE_TARGETS: readonly Target[] = [
     maxBytes: 1_024,
     run: async (bytes) => {
       const text = bytes.toString();
-      const key = await loadOrCreateOwnerKey(new MemoryDisk(text)).catch(rejected);
+      const key = await loadOrCreateOwnerKey(new MemoryStateDirectory(text)).catch(rejected);
       check(key === undefined || /^[0-9a-f]{64}$/.test(key), "an owner key has 64 digits");
-      const { publicKey } = await hostWireguardKey(new MemoryDisk(text), LOG);
+      const { publicKey } = await hostWireguardKey(new MemoryStateDirectory(text), LOG);
       check(/^[A-Za-z0-9+/]{43}=$/.test(publicKey), "a public key has 32 bytes");
     },
   },
@@ -100,7 +100,7 @@ export const STATE_FILE_TARGETS: readonly Target[] = [
 ];
 
 /** A state directory in memory that returns the same content for every file name. */
-class MemoryDisk implements Disk {
+class MemoryStateDirectory implements StateDirectory {
   #text: string | undefined;
 
   constructor(text: string | undefined) {
@@ -115,7 +115,7 @@ class MemoryDisk implements Disk {
     if (name !== "servers") this.#text = text;
   }
 
-  async keepAside(name: string): Promise<string> {
+  async quarantine(name: string): Promise<string> {
     return name;
   }
 
@@ -129,11 +129,11 @@ class MemoryDisk implements Disk {
 }
 
 async function storeAndRead(state: AgentState): Promise<AgentState> {
-  const disk = new MemoryDisk(undefined);
-  const file = new StateFile({ disk, log: LOG });
+  const stateDirectory = new MemoryStateDirectory(undefined);
+  const file = new StateFile({ stateDirectory, log: LOG });
   file.setSource(() => state);
   await file.flush();
-  return (await readState(disk)).state;
+  return (await readState(stateDirectory)).state;
 }
 
 function rejected(error: unknown): undefined {

@@ -298,12 +298,12 @@ export class SimHost {
       checkPort: async () => "accepted",
       probe: simProbe(world.network, actor),
       peerProbe: simProbe(world.network, actor),
-      disk: {
+      stateDirectory: {
         writeShared: async () => "/var/lib/berth/agent/shared/text",
         pathOf: (name) => `/var/lib/berth/agent/${name}`,
         read: async (name) => this.files.get(name),
         write: (name, text) => soon(() => void this.files.set(name, text)),
-        keepAside: (name) => soon(() => void this.files.delete(name)).then(() => `${name}.damaged`),
+        quarantine: (name) => soon(() => void this.files.delete(name)).then(() => `${name}.damaged`),
       },
       taskFiles: this.#taskFiles(soon),
       openIngress: async () => ({

@@ -2,31 +2,34 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Disk, directoryDisk } from "../runtime/disk.js";
+import { openStateDirectory, type StateDirectory } from "../runtime/state-directory.js";
 import { chooseAdvertiseAddress, requireReachable, writeAdvertiseAddress } from "./advertise-address.js";
 
 let directory: string;
-let disk: Disk;
+let stateDirectory: StateDirectory;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "berth-advertise-"));
-  disk = directoryDisk(directory);
+  stateDirectory = openStateDirectory(directory);
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
 describe("chooseAdvertiseAddress()", () => {
   it("takes the configured address before the stored one before 127.0.0.1", async () => {
     const servers = ["127.0.0.1:7400"];
-    const choose = (configured: string | undefined) => chooseAdvertiseAddress(disk, { configured, servers });
+    const choose = (configured: string | undefined) =>
+      chooseAdvertiseAddress(stateDirectory, { configured, servers });
     expect(await choose(undefined)).toBe("127.0.0.1");
-    await writeAdvertiseAddress(disk, "192.0.2.7");
+    await writeAdvertiseAddress(stateDirectory, "192.0.2.7");
     expect(await choose(undefined)).toBe("192.0.2.7");
     expect(await choose("192.0.2.8")).toBe("192.0.2.8");
   });
 
   it("rejects a damaged file", async () => {
-    await disk.write("advertise-address", "192.0.2.");
-    await expect(chooseAdvertiseAddress(disk, { configured: undefined, servers: [] })).rejects.toMatchObject({
+    await stateDirectory.write("advertise-address", "192.0.2.");
+    await expect(
+      chooseAdvertiseAddress(stateDirectory, { configured: undefined, servers: [] }),
+    ).rejects.toMatchObject({
       code: "BERTH_INPUT_INVALID",
       message: expect.stringContaining(`invalid file ${directory}/advertise-address: invalid IP address`),
     });

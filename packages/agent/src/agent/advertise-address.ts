@@ -1,7 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { BerthError, canonicalIp, isLoopback } from "@berth/proto";
 import { advertiseProblem } from "../config.js";
-import type { Disk } from "../runtime/disk.js";
+import type { StateDirectory } from "../runtime/state-directory.js";
 
 /** Contains the address that was given to `berth agent join`. */
 const FILE = "advertise-address";
@@ -9,33 +9,40 @@ const FILE = "advertise-address";
 /** The address of an agent when none is configured. It suffices for a cluster on one host. */
 export const DEFAULT_ADDRESS = "127.0.0.1";
 
-export function writeAdvertiseAddress(disk: Pick<Disk, "write">, address: string): Promise<void> {
-  return disk.write(FILE, `${address}\n`);
+export function writeAdvertiseAddress(
+  stateDirectory: Pick<StateDirectory, "write">,
+  address: string,
+): Promise<void> {
+  return stateDirectory.write(FILE, `${address}\n`);
 }
 
 /**
- * Returns the stored address; undefined when there is none.
- * @throws BerthError BERTH_INPUT_INVALID when the file was damaged
+ * Returns the stored address, or undefined if there is none.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID if the file was damaged
  */
-export async function readAdvertiseAddress(disk: Pick<Disk, "read" | "pathOf">): Promise<string | undefined> {
-  const text = (await disk.read(FILE))?.trim();
+export async function readAdvertiseAddress(
+  stateDirectory: Pick<StateDirectory, "read" | "pathOf">,
+): Promise<string | undefined> {
+  const text = (await stateDirectory.read(FILE))?.trim();
   const problem = text === undefined ? undefined : advertiseProblem(text);
   if (problem === undefined) return text;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `invalid file ${disk.pathOf(FILE)}: ${problem}; remove the file, and pass --advertise`,
+    message: `invalid file ${stateDirectory.pathOf(FILE)}: ${problem}; remove the file, and pass --advertise`,
   });
 }
 
 /**
  * Returns the address at which other hosts reach this one: the configured one, then the stored one.
- * @throws BerthError BERTH_INPUT_INVALID when the address cannot be right
+ *
+ * @throws BerthError BERTH_INPUT_INVALID if the address cannot be right
  */
 export async function chooseAdvertiseAddress(
-  disk: Pick<Disk, "read" | "pathOf">,
+  stateDirectory: Pick<StateDirectory, "read" | "pathOf">,
   { configured, servers }: { readonly configured: string | undefined; readonly servers: readonly string[] },
 ): Promise<string> {
-  const address = configured ?? (await readAdvertiseAddress(disk)) ?? DEFAULT_ADDRESS;
+  const address = configured ?? (await readAdvertiseAddress(stateDirectory)) ?? DEFAULT_ADDRESS;
   requireReachable(address, { servers, own: ownAddresses() });
   return address;
 }
@@ -43,6 +50,7 @@ export async function chooseAdvertiseAddress(
 /**
  * Rejects a loopback address when a server is on another host: the other hosts could not reach this one. Servers with
  * names instead of IP addresses are not considered.
+ *
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export function requireReachable(

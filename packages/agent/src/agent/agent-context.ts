@@ -44,7 +44,7 @@ export interface AgentContext {
   readonly log: Logger;
   /** Returns the logger for one part of the agent. */
   readonly logOf: (part: string) => Logger;
-  /** Fires when the agent stops. */
+  /** Aborted when the agent stops. */
   readonly signal: AbortSignal;
 }
 
@@ -58,7 +58,7 @@ export interface AgentContextOptions {
 /** Reads the node's identity and saved state, and constructs the objects that all parts share. */
 export async function createAgentContext(options: AgentContextOptions): Promise<AgentContext> {
   const { platform, advertiseAddress, log, signal } = options;
-  const { engine, disk, host } = platform;
+  const { engine, stateDirectory, host } = platform;
   const logOf = (part: string): Logger => log.child({ part });
   const identity: NodeIdentity = {
     hostname: platform.hostname,
@@ -66,7 +66,7 @@ export async function createAgentContext(options: AgentContextOptions): Promise<
     pids: await host.pidLimit(),
     generic: host.generic,
   };
-  const savedState = await loadState(disk, log);
+  const savedState = await loadState(stateDirectory, log);
   const events = createEvents();
   const condition = new HostCondition(events.conditionChanged.notify);
   condition.updateDataPlane(savedState.dataPlane);

@@ -40,12 +40,12 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
     probe: async () => true,
     peerProbe: async () => true,
     checkPort: async () => "accepted",
-    disk: {
+    stateDirectory: {
       read: async () => undefined,
       write: async () => {},
       writeShared: async () => "",
       pathOf: (name) => name,
-      keepAside: async (name) => name,
+      quarantine: async (name) => name,
     },
     taskFiles: {
       directory: "/files",

@@ -24,8 +24,8 @@ export interface AgentOptions {
 }
 
 /**
- * Runs the agent until the signal fires. Rejects when one of its parts fails. Containers and the ingress process keep
- * running.
+ * Runs the agent until the signal is aborted. Rejects when one of its parts fails. Containers and the ingress process
+ * keep running.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const { platform, log } = options;
@@ -50,7 +50,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   const { nodeId, identity, fence } = context;
   log.info({ node: nodeId, ...identity, servers }, "agent started");
   const stateFile = new StateFile({
-    disk: platform.disk,
+    stateDirectory: platform.stateDirectory,
     log,
     onProblem: (problem) => context.condition.setDiskProblem(problem),
   });
@@ -108,11 +108,11 @@ async function runLeaderSession(
 function createTaskManager(context: AgentContext, images: NodeImages | undefined): TaskManager {
   const { platform, nodeId, identity, savedState, events, ticker, condition } = context;
   const { fence, overlay, policy, queue, logOf } = context;
-  const { engine, disk, host } = platform;
+  const { engine, stateDirectory, host } = platform;
   const taskManager = new TaskManager({
     engine,
     checkPort: platform.checkPort,
-    shareFile: (text) => disk.writeShared(text),
+    shareFile: (text) => stateDirectory.writeShared(text),
     onPortPublishing: (problem) => condition.setPublishingProblem(problem),
     taskFiles: platform.taskFiles,
     managedImages: images,

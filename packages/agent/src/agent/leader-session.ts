@@ -1,5 +1,5 @@
 import type { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
-import { onAuthorities } from "../identity/certificate-renewal.js";
+import { renewIfUntrusted } from "../identity/certificate-renewal.js";
 import type { NodeImages } from "../images/node-images.js";
 import { AssignmentReceiver } from "../leader/assignment-receiver.js";
 import { initialServers } from "../leader/initial-servers.js";
@@ -24,7 +24,7 @@ export interface LeaderSessionParts {
   readonly taskManager: TaskManager;
   readonly dataPlane: DataPlaneClient;
   readonly stateFile: StateFile;
-  /** Undefined when nodes do not transfer images, as in the simulation. */
+  /** Undefined if nodes do not transfer images, as in the simulation. */
   readonly images: NodeImages | undefined;
 }
 
@@ -33,7 +33,7 @@ export interface LeaderSession {
   readonly assignments: AssignmentReceiver;
   /** Returns the addresses of all known servers. */
   readonly servers: () => readonly string[];
-  /** Keeps a session open until the signal fires. */
+  /** Keeps a session open until the signal is aborted. */
   run(signal: AbortSignal): Promise<void>;
   /** Closes the streams to the leader. */
   stopStreams(): void;
@@ -113,7 +113,7 @@ export function createLeaderSession(
       images,
       onAuthorities: (message) => {
         const at = { nowMs: Date.now(), random: Math.random() };
-        if (identity !== undefined) onAuthorities(identity, message, at);
+        if (identity !== undefined) renewIfUntrusted(identity, message, at);
       },
     }),
     log: logOf("session"),

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { BerthError } from "@berth/proto";
-import type { Disk } from "../runtime/disk.js";
+import type { StateDirectory } from "../runtime/state-directory.js";
 
 const FILE = "owner.key";
 const KEY_BYTES = 32;
@@ -8,19 +8,20 @@ const KEY_PATTERN = /^[0-9a-f]{64}$/;
 
 /**
  * Returns the key that proves which containers this agent created. Generates and stores it on the first start.
- * @throws BerthError BERTH_INPUT_INVALID when the file does not contain a key
+ *
+ * @throws BerthError BERTH_INPUT_INVALID if the file does not contain a key
  */
-export async function loadOrCreateOwnerKey(disk: Disk): Promise<string> {
-  const stored = (await disk.read(FILE))?.trim();
+export async function loadOrCreateOwnerKey(stateDirectory: StateDirectory): Promise<string> {
+  const stored = (await stateDirectory.read(FILE))?.trim();
   if (stored === undefined) {
     const key = randomBytes(KEY_BYTES).toString("hex");
-    await disk.write(FILE, `${key}\n`);
+    await stateDirectory.write(FILE, `${key}\n`);
     return key;
   }
   if (KEY_PATTERN.test(stored)) return stored;
   // A new key would leave every container of this agent running without an owner.
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `${disk.pathOf(FILE)} does not contain a key; restore the file, or remove it together with the containers of this host`,
+    message: `${stateDirectory.pathOf(FILE)} does not contain a key; restore the file, or remove it together with the containers of this host`,
   });
 }

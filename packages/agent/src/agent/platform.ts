@@ -33,8 +33,8 @@ import { type CheckPort, checkPort } from "../node/probe/check-port.js";
 import { createProbe } from "../node/probe/tcp-probe.js";
 import { UsageReader, type UsageSample } from "../node/usage/container-usage.js";
 import { type HostUsage, readHostUsage } from "../node/usage/host-usage.js";
-import { type Disk, directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/process-lock.js";
+import { openStateDirectory, type StateDirectory } from "../runtime/state-directory.js";
 import { chooseIngressUser, logIngressUser } from "./ingress-user.js";
 import { loadOrCreateOwnerKey } from "./owner-key.js";
 
@@ -64,16 +64,16 @@ export interface AgentPlatform {
   readonly peerProbe: Probe;
   /** Connects to a port of a local container and returns the result. */
   readonly checkPort: CheckPort;
-  readonly disk: Disk;
+  readonly stateDirectory: StateDirectory;
   /** The secrets and configs of tasks. */
   readonly taskFiles: TaskFiles;
   /** The files that policies protect. Undefined on a host with default settings. */
   readonly files?: HostFiles;
   /** The dependencies of image transfers. Undefined in the simulation, whose hosts have no images. */
   readonly images?: HostImages;
-  /** Reads the processes of containers. Undefined when only Docker reports the end of a container. */
+  /** Reads the processes of containers. Undefined if only Docker reports the end of a container. */
   readonly processes?: ContainerProcesses;
-  /** Reads the usage counters of the container with this main process. Returns undefined when they cannot be read. */
+  /** Reads the usage counters of the container with this main process. Returns undefined if they cannot be read. */
   readUsage(processId: number): Promise<UsageSample | undefined>;
   /** Reads the usage counters of the host. */
   readHostUsage(): Promise<HostUsage>;
@@ -88,18 +88,19 @@ export interface AgentPlatform {
 
 /**
  * Returns the platform of a real host, and locks its data directory.
- * @throws BerthError BERTH_CONFLICT when another agent uses the data directory, BERTH_IDENTITY_INVALID when the host has
- *         not joined a cluster
+ *
+ * @throws BerthError BERTH_CONFLICT if another agent uses the data directory, BERTH_IDENTITY_INVALID if the host has
+ *   not joined a cluster
  */
 export async function hostPlatform(config: AgentConfig, log: Logger): Promise<AgentPlatform> {
   const { dataDir, dockerSocket, resources, ingress, ingressUser, ingressUnit, metrics } = config;
   const release = await lockOrThrow(dataDir);
   const usage = new UsageReader();
-  const disk = directoryDisk(dataDir);
+  const stateDirectory = openStateDirectory(dataDir);
   const probe = createProbe();
   const secrets = Promise.all([
-    hostWireguardKey(disk, log),
-    loadOrCreateOwnerKey(disk),
+    hostWireguardKey(stateDirectory, log),
+    loadOrCreateOwnerKey(stateDirectory),
     requireHostIdentity(dataDir),
   ]);
   const [wireguard, ownerKey, identity] = await secrets.catch((error: unknown) => {
@@ -123,7 +124,7 @@ export async function hostPlatform(config: AgentConfig, log: Logger): Promise<Ag
     probe,
     peerProbe: probe,
     checkPort,
-    disk,
+    stateDirectory,
     taskFiles: new TmpfsTaskFiles(secretsMountPoint(dataDir)),
     files: {
       berth: [...DEFAULT_HOST_FILES.berth, resolve(dataDir)],
@@ -164,7 +165,8 @@ async function serveAgentMetrics(
 /**
  * Locks the data directory, because two agents with one identity would stop each other's containers. Returns a function
  * that releases the lock.
- * @throws BerthError BERTH_CONFLICT when another agent holds the lock
+ *
+ * @throws BerthError BERTH_CONFLICT if another agent holds the lock
  */
 async function lockOrThrow(dataDir: string): Promise<() => void> {
   await createDirectory(dataDir, 0o700);

@@ -13,7 +13,7 @@ import {
 } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { type Disk, directoryDisk } from "../runtime/disk.js";
+import { openStateDirectory, type StateDirectory } from "../runtime/state-directory.js";
 import {
   type AgentState,
   loadState,
@@ -50,7 +50,7 @@ const state: AgentState = {
 };
 
 test("readState returns the state that StateFile wrote, and a blank state before", async () => {
-  expect((await readState(directoryDisk(dataDir))).state).toEqual({
+  expect((await readState(openStateDirectory(dataDir))).state).toEqual({
     epoch: 0,
     generation: 0,
     servers: [],
@@ -61,22 +61,22 @@ test("readState returns the state that StateFile wrote, and a blank state before
     dataPlane: expect.objectContaining({ overlay: false }),
     statuses: new Map(),
   });
-  const file = new StateFile({ disk: directoryDisk(dataDir), log });
+  const file = new StateFile({ stateDirectory: openStateDirectory(dataDir), log });
   file.setSource(() => state);
   file.scheduleWrite();
   await file.flush();
-  expect(await readState(directoryDisk(dataDir))).toEqual({ state, damage: "" });
+  expect(await readState(openStateDirectory(dataDir))).toEqual({ state, damage: "" });
   expect(await readdir(dataDir)).toEqual(["servers", "state.json"]);
 });
 
 test.each(["", '{"epoch":', '{"epoch":7,"tasks":{"t":{"exitCode":"x"}}}'])(
   "loadState keeps the damaged file %j under another name, and finds the servers",
   async (text) => {
-    const disk = directoryDisk(dataDir);
-    await writeFirstState(disk, ["10.0.0.1:7400"]);
+    const stateDirectory = openStateDirectory(dataDir);
+    await writeFirstState(stateDirectory, ["10.0.0.1:7400"]);
     await writeFile(join(dataDir, "state.json"), text);
     const warnings: string[] = [];
-    const state = await loadState(disk, {
+    const state = await loadState(stateDirectory, {
       warn: (_: unknown, message?: string) => warnings.push(message ?? ""),
     });
     expect(state).toMatchObject({ epoch: 0, servers: ["10.0.0.1:7400"] });
@@ -95,13 +95,14 @@ test("parseServers ignores damaged lines", () => {
 test("reports once why the state cannot be written, and writes it when the disk has space again", async () => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   try {
-    const disk = directoryDisk(dataDir);
+    const stateDirectory = openStateDirectory(dataDir);
     let isFull = true;
     const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
-    const write: Disk["write"] = (name, text) => (isFull ? Promise.reject(full) : disk.write(name, text));
+    const write: StateDirectory["write"] = (name, text) =>
+      isFull ? Promise.reject(full) : stateDirectory.write(name, text);
     const problems: string[] = [];
     const onProblem = (problem: string): void => void problems.push(problem);
-    const file = new StateFile({ disk: { ...disk, write }, log, onProblem });
+    const file = new StateFile({ stateDirectory: { ...stateDirectory, write }, log, onProblem });
     file.setSource(() => state);
     await file.flush();
     await file.flush();
@@ -110,7 +111,7 @@ test("reports once why the state cannot be written, and writes it when the disk 
     await vi.advanceTimersByTimeAsync(5_000);
     await file.flush();
     expect(problems.at(-1)).toBe("");
-    expect((await readState(disk)).state).toEqual(state);
+    expect((await readState(stateDirectory)).state).toEqual(state);
   } finally {
     vi.useRealTimers();
   }

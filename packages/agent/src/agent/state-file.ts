@@ -14,7 +14,7 @@ import {
 import type { Logger } from "pino";
 import { isHostPort } from "../config.js";
 import { readEntries, readField, readList, readNumber, readString } from "../core/docker/json.js";
-import type { Disk } from "../runtime/disk.js";
+import type { StateDirectory } from "../runtime/state-directory.js";
 
 const FILE = "state.json";
 
@@ -66,7 +66,7 @@ const EMPTY_STATE: AgentState = {
 };
 
 export interface StateFileOptions {
-  readonly disk: Disk;
+  readonly stateDirectory: StateDirectory;
   readonly log: Logger;
   /** Called with the reason when the state cannot be written, and with "" when it can be written again. */
   readonly onProblem?: (problem: string) => void;
@@ -108,20 +108,20 @@ export class StateFile {
         this.#setProblem("");
       } catch (error) {
         this.#timer ??= setTimeout(() => void this.flush(), RETRY_DELAY_MS).unref();
-        this.#setProblem(describeFileError(error, this.#options.disk.pathOf(FILE)));
+        this.#setProblem(describeFileError(error, this.#options.stateDirectory.pathOf(FILE)));
       }
     });
     return this.#writing;
   }
 
   async #write(state: AgentState): Promise<void> {
-    const { disk } = this.#options;
+    const { stateDirectory } = this.#options;
     const servers = formatServers(state.servers);
     if (servers !== this.#servers && state.servers.length > 0) {
-      await disk.write(SERVERS_FILE, servers);
+      await stateDirectory.write(SERVERS_FILE, servers);
       this.#servers = servers;
     }
-    await disk.write(FILE, `${JSON.stringify(toJson(state))}\n`);
+    await stateDirectory.write(FILE, `${JSON.stringify(toJson(state))}\n`);
   }
 
   #setProblem(problem: string): void {
@@ -135,44 +135,53 @@ export class StateFile {
 }
 
 /** Replaces the state with the initial state of an agent that only knows the servers of a cluster. */
-export async function writeFirstState(disk: Disk, servers: readonly string[]): Promise<void> {
-  await disk.write(SERVERS_FILE, formatServers(servers));
-  await disk.write(FILE, `${JSON.stringify(toJson({ ...EMPTY_STATE, servers }))}\n`);
+export async function writeFirstState(
+  stateDirectory: StateDirectory,
+  servers: readonly string[],
+): Promise<void> {
+  await stateDirectory.write(SERVERS_FILE, formatServers(servers));
+  await stateDirectory.write(FILE, `${JSON.stringify(toJson({ ...EMPTY_STATE, servers }))}\n`);
 }
 
 /**
  * Reads the state without changing any file. Without a valid state file, returns a state with only the servers; the
  * agent gets the rest from the leader.
+ *
  * @throws the error of a disk that cannot be read
  */
 export async function readState(
-  disk: Disk,
+  stateDirectory: StateDirectory,
 ): Promise<{ readonly state: AgentState; readonly damage: string }> {
-  const text = await disk.read(FILE);
+  const text = await stateDirectory.read(FILE);
   try {
     if (text !== undefined) return { state: fromJson(JSON.parse(text)), damage: "" };
-    return { state: { ...EMPTY_STATE, servers: await readServers(disk) }, damage: "" };
+    return { state: { ...EMPTY_STATE, servers: await readServers(stateDirectory) }, damage: "" };
   } catch (error) {
     const damage = error instanceof Error ? error.message : String(error);
-    return { state: { ...EMPTY_STATE, servers: await readServers(disk) }, damage };
+    return { state: { ...EMPTY_STATE, servers: await readServers(stateDirectory) }, damage };
   }
 }
 
 /** Reads the state. Renames and logs a damaged file. */
-export async function loadState(disk: Disk, log: Pick<Logger, "warn">): Promise<AgentState> {
-  const { state, damage } = await readState(disk);
+export async function loadState(
+  stateDirectory: StateDirectory,
+  log: Pick<Logger, "warn">,
+): Promise<AgentState> {
+  const { state, damage } = await readState(stateDirectory);
   if (damage === "") return state;
-  const aside = await disk.keepAside(FILE).catch((error: unknown) => describeFileError(error, FILE));
+  const quarantinedPath = await stateDirectory
+    .quarantine(FILE)
+    .catch((error: unknown) => describeFileError(error, FILE));
   const { servers } = state;
   log.warn(
     { damage, servers },
-    `${disk.pathOf(FILE)} is damaged and was renamed to ${aside}; the agent restores its state from Docker's containers and the leader`,
+    `${stateDirectory.pathOf(FILE)} is damaged and was renamed to ${quarantinedPath}; the agent restores its state from Docker's containers and the leader`,
   );
   return state;
 }
 
-async function readServers(disk: Disk): Promise<readonly string[]> {
-  return parseServers((await disk.read(SERVERS_FILE)) ?? "");
+async function readServers(stateDirectory: StateDirectory): Promise<readonly string[]> {
+  return parseServers((await stateDirectory.read(SERVERS_FILE)) ?? "");
 }
 
 /** Parses the servers file. Ignores lines that are not addresses. */

@@ -11,8 +11,9 @@ const UDP_UNCONNECTED = "07";
  * cannot see the open files of other users. Reads the open files of every process if a port is taken.
  */
 export async function namePortOwners(errors: readonly ListenerError[]): Promise<ListenerError[]> {
-  const taken = errors.filter(({ code }) => code === "EADDRINUSE");
-  const owners = taken.length === 0 ? new Map<ListenerError, string>() : await findOwners(taken);
+  const occupiedErrors = errors.filter(({ code }) => code === "EADDRINUSE");
+  const owners =
+    occupiedErrors.length === 0 ? new Map<ListenerError, string>() : await findOwners(occupiedErrors);
   return errors.map((error) => {
     const owner = owners.get(error);
     return owner === undefined ? error : { ...error, message: listenerMessage(error, owner) };
@@ -26,11 +27,12 @@ async function findOwners(errors: readonly ListenerError[]): Promise<ReadonlyMap
   for (const error of errors) for (const inode of await socketInodes(error)) errorOf.set(inode, error);
   const processIds = errorOf.size === 0 ? [] : await readdir("/proc").catch(() => []);
   for (const processId of processIds.filter((name) => /^\d+$/.test(name))) {
-    const found = (await socketsOf(processId)).flatMap((inode) => errorOf.get(inode) ?? []);
-    if (found.length === 0) continue;
+    const ownedErrors = (await socketsOf(processId)).flatMap((inode) => errorOf.get(inode) ?? []);
+    if (ownedErrors.length === 0) continue;
     const name = await readFile(`/proc/${processId}/comm`, "utf8").catch(() => undefined);
     // A process that has ended meanwhile has freed the port.
-    if (name !== undefined) for (const error of found) owners.set(error, `${name.trim()} (pid ${processId})`);
+    if (name !== undefined)
+      for (const error of ownedErrors) owners.set(error, `${name.trim()} (pid ${processId})`);
   }
   return owners;
 }
@@ -51,7 +53,7 @@ async function socketInodes({ protocol, port }: ListenerError): Promise<Readonly
   return inodes;
 }
 
-/** Returns the inodes of a process's sockets. Empty when the process has ended or is not visible. */
+/** Returns the inodes of a process's sockets. Empty if the process has ended or is not visible. */
 async function socketsOf(processId: string): Promise<readonly string[]> {
   const files = await readdir(`/proc/${processId}/fd`).catch(() => []);
   const targets = await Promise.all(

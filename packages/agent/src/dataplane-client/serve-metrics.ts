@@ -7,6 +7,7 @@ const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 /**
  * Serves GET /metrics with the text that `collect` returns, to clients on this host, and over HTTPS to users with a
  * certificate of the cluster.
+ *
  * @param listen "host:port"; port 0 selects a free port
  * @param identity of this host, for HTTPS
  * @throws BerthError BERTH_ADDRESS_IN_USE
@@ -23,9 +24,9 @@ export function serveMetrics(
         return;
       }
       if (client.kind === "stranger") {
-        const who =
+        const clientName =
           "metrics are available to clients on this host, and to users with a certificate of this cluster";
-        response.writeHead(403).end(`${who}: ${client.reason}\n`);
+        response.writeHead(403).end(`${clientName}: ${client.reason}\n`);
         return;
       }
       collect(AbortSignal.timeout(REQUEST_TIMEOUT_MS)).then(

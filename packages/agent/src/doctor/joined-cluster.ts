@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { RotatingIdentity, type RpcIdentity } from "@berth/proto/rpc";
 import { readState } from "../agent/state-file.js";
 import { identityPath } from "../identity/host-identity.js";
-import { directoryDisk } from "../runtime/disk.js";
+import { openStateDirectory } from "../runtime/state-directory.js";
 
 /** The raw contents of an identity's files. Unlike `IdentityDirectory`, reading them changes nothing. */
 export interface IdentityTexts {
@@ -26,7 +26,7 @@ export interface JoinedCluster {
 export async function readJoinedCluster(dataDir: string): Promise<JoinedCluster> {
   const texts = await readIdentityTexts(dataDir).catch(() => undefined);
   if (texts === undefined) return { servers: [] };
-  const { servers } = (await readState(directoryDisk(dataDir))).state;
+  const { servers } = (await readState(openStateDirectory(dataDir))).state;
   const { certificate, authorities, keys } = texts;
   for (const key of keys) {
     try {

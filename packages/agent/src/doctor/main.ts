@@ -2,7 +2,7 @@ import { BERTH_VERSION } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
 import { DEFAULT_ADDRESS, readAdvertiseAddress } from "../agent/advertise-address.js";
 import { DEFAULT_DATA_DIR } from "../config.js";
-import { directoryDisk } from "../runtime/disk.js";
+import { openStateDirectory } from "../runtime/state-directory.js";
 import { readJoinedCluster } from "./joined-cluster.js";
 import { exitCodeOf, formatFindings } from "./report.js";
 import { runChecks } from "./run-checks.js";
@@ -44,7 +44,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     const { servers, identity } = await readJoinedCluster(dataDir);
     // A data directory that cannot be read is a finding of the checks.
-    const storedAddress = await readAdvertiseAddress(directoryDisk(dataDir)).catch(() => undefined);
+    const storedAddress = await readAdvertiseAddress(openStateDirectory(dataDir)).catch(() => undefined);
     const configured = server.split(",").filter((address) => address !== "");
     const findings = await runChecks({
       servers: configured.length > 0 ? configured : servers,

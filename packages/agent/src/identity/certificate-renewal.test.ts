@@ -6,7 +6,7 @@ import type { RpcTransport } from "@berth/proto/rpc";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { certificateMetrics } from "./certificate-metrics.js";
-import { CertificateRenewal, onAuthorities, renewalAdvice } from "./certificate-renewal.js";
+import { CertificateRenewal, renewalAdvice, renewIfUntrusted } from "./certificate-renewal.js";
 import { currentFacts, type HostIdentity, openHostIdentity } from "./host-identity.js";
 import { HOUR_MS, TestCluster, type TestValidity } from "./testing/joined-host.js";
 
@@ -90,31 +90,31 @@ describe("CertificateRenewal", () => {
   });
 });
 
-describe("onAuthorities()", () => {
+describe("renewIfUntrusted()", () => {
   const at = { nowMs: 1_000, random: 0.5 };
   const own = (): string => readAuthority(cluster.authority.certificate).fingerprint;
 
   it("demands a renewal within the time that the leader allows when another authority issues certificates", async () => {
     const identity = await identityOf("rotated");
-    onAuthorities(
+    renewIfUntrusted(
       identity,
       { issuing: "0".repeat(64), trusted: [own(), "0".repeat(64)], spreadMs: 60_000 },
       at,
     );
     expect(identity.demand.dueMs).toBe(31_000);
-    onAuthorities(identity, { issuing: "1".repeat(64), trusted: [own()], spreadMs: 1e15 }, at);
+    renewIfUntrusted(identity, { issuing: "1".repeat(64), trusted: [own()], spreadMs: 1e15 }, at);
     expect(identity.demand.dueMs).toBe(31_000);
   });
 
   it("demands a renewal when this host trusts an authority that was removed", async () => {
     const identity = await identityOf("removed");
-    onAuthorities(identity, { issuing: own(), trusted: [], spreadMs: 0 }, at);
+    renewIfUntrusted(identity, { issuing: own(), trusted: [], spreadMs: 0 }, at);
     expect(identity.demand.dueMs).toBe(1_000);
   });
 
   it("demands nothing when the certificate is from the issuing authority", async () => {
     const identity = await identityOf("current");
-    onAuthorities(identity, { issuing: own(), trusted: [own(), "0".repeat(64)], spreadMs: 0 }, at);
+    renewIfUntrusted(identity, { issuing: own(), trusted: [own(), "0".repeat(64)], spreadMs: 0 }, at);
     expect(identity.demand.dueMs).toBeUndefined();
   });
 });

@@ -39,7 +39,7 @@ export class CertificateRenewal {
     this.#options = options;
   }
 
-  /** Resolves when the certificate is unexpired by this host's clock, or when the signal fires. */
+  /** Resolves when the certificate is unexpired by this host's clock, or when the signal is aborted. */
   async waitUntilUnexpired(signal: AbortSignal): Promise<void> {
     const { identity } = this.#options;
     if (Date.now() <= currentFacts(identity).notAfterMs || signal.aborted) return;
@@ -54,7 +54,7 @@ export class CertificateRenewal {
     });
   }
 
-  /** Renews the certificate after half of its validity, until the signal fires. Logs and retries failures. */
+  /** Renews the certificate after half of its validity, until the signal is aborted. Logs and retries failures. */
   async run(signal: AbortSignal): Promise<void> {
     const { identity, log } = this.#options;
     const files = await identity.directory.load();
@@ -78,7 +78,11 @@ export class CertificateRenewal {
     );
   }
 
-  /** Tries the servers one after the other. @throws the error of the last server */
+  /**
+   * Tries the servers one after another.
+   *
+   * @throws the error of the last server
+   */
   async #requestCertificate(certificateRequest: string, signal: AbortSignal): Promise<NewCertificate> {
     const { identity, transport, servers } = this.#options;
     let failure: unknown = new Error("no server is known");
@@ -114,18 +118,19 @@ export class CertificateRenewal {
 /**
  * Demands a renewal when another authority than the issuing one has issued this host's certificate, or when this host
  * trusts an authority that was removed.
+ *
  * @param random from 0 to 1; spreads the renewals of all nodes over `spreadMs`
  */
-export function onAuthorities(
+export function renewIfUntrusted(
   { rpc, demand }: Pick<HostIdentity, "rpc" | "demand">,
   { issuing, trusted, spreadMs }: Authorities,
   { nowMs, random }: { readonly nowMs: number; readonly random: number },
 ): void {
-  const known = readTrust(rpc.current.authorities).authorities;
+  const trustedHere = readTrust(rpc.current.authorities).authorities;
   const x509 = parseCertificate(rpc.current.leaf?.certificate ?? "");
-  const issuer = known.find((authority) => x509.checkIssued(authority.x509));
+  const issuer = trustedHere.find((authority) => x509.checkIssued(authority.x509));
   const isCurrent =
-    issuer?.fingerprint === issuing && known.every(({ fingerprint }) => trusted.includes(fingerprint));
+    issuer?.fingerprint === issuing && trustedHere.every(({ fingerprint }) => trusted.includes(fingerprint));
   if (!isCurrent) demand.request(nowMs + Math.round(random * Math.min(spreadMs, MAX_SPREAD_MS)));
 }
 
@@ -143,6 +148,7 @@ export function renewalAdvice(facts: CertificateFacts, nowMs: number): string {
 /**
  * Returns a new certificate if it is for the same identity and was issued by an authority in its bundle. Any other
  * certificate must not be stored.
+ *
  * @throws BerthError BERTH_CERTIFICATE_INVALID, BERTH_PROTOCOL
  */
 export function requireSameIdentity(renewed: NewCertificate, current: CertificateFacts): NewCertificate {

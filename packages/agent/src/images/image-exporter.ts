@@ -48,11 +48,12 @@ export class ImageExporter {
 
   /**
    * Returns an image whose layers are in the store.
-   * @throws BerthError BERTH_NOT_FOUND when this host does not have it
+   *
+   * @throws BerthError BERTH_NOT_FOUND if this host does not have it
    */
   async export(imageId: string, signal: AbortSignal): Promise<ExportedImage> {
-    const known = this.#configs.get(imageId);
-    const stored = known && (await this.#find(known));
+    const configDigest = this.#configs.get(imageId);
+    const stored = configDigest && (await this.#find(configDigest));
     if (stored !== undefined) return stored;
     const config = await raceSignal(this.#share(imageId), signal);
     const exported = await this.#find(config);

@@ -41,15 +41,15 @@ export class ImageInventoryResponder {
     try {
       const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(TIMEOUT_MS)]);
       const images = await this.#options.engine.listImages({ signal });
-      const known = new Set(images.flatMap(({ layers }) => layers));
+      const listedLayers = new Set(images.flatMap(({ layers }) => layers));
       const matching = images.filter((image) => matches(image, query));
-      const described = await Promise.all(
+      const summaries = await Promise.all(
         matching.slice(0, MAX_IMAGES).map((image) => this.#describe(image, signal)),
       );
       return {
         requestId,
-        images: [...described, ...(await this.#shipped(query))].slice(0, MAX_IMAGES),
-        layers: query.layers.filter((digest) => known.has(digest)),
+        images: [...summaries, ...(await this.#shipped(query))].slice(0, MAX_IMAGES),
+        layers: query.layers.filter((digest) => listedLayers.has(digest)),
         error: "",
         diskUsage: query.diskUsage ? await this.#diskUsage(signal) : undefined,
       };
@@ -74,9 +74,9 @@ export class ImageInventoryResponder {
     const errors: string[] = [];
     const signal = AbortSignal.any([this.#options.signal, AbortSignal.timeout(REMOVAL_TIMEOUT_MS)]);
     try {
-      const kept = new Set(keptImageIds);
+      const keptIds = new Set(keptImageIds);
       const isShippedKept = (digest: string): boolean =>
-        kept.has(digest) || (imageIds.length > 0 && !imageIds.includes(digest));
+        keptIds.has(digest) || (imageIds.length > 0 && !imageIds.includes(digest));
       const sinceMs = minAgeMs > 0 ? now() - minAgeMs : Number.POSITIVE_INFINITY;
       removed.push(...(await shipped.removeUnused(isShippedKept, sinceMs)));
       if (removesLayers) await store.removeUnused(() => false, sinceMs);
@@ -84,7 +84,7 @@ export class ImageInventoryResponder {
         const names = managedNames(image);
         const id = managedImageId(names[0] ?? "") ?? "";
         const isWanted = imageIds.length === 0 || imageIds.includes(id);
-        if (names.length === 0 || kept.has(id) || !isWanted) continue;
+        if (names.length === 0 || keptIds.has(id) || !isWanted) continue;
         if (minAgeMs > 0 && now() - (await this.#addedMs(image, signal)) < minAgeMs) continue;
         try {
           for (const name of names) await engine.removeImage(name, { signal });
@@ -140,10 +140,12 @@ function managedNames({ names }: LocalImage): readonly string[] {
 
 function matches(image: LocalImage, { all, managed, names, imageIds }: ImageQuery): boolean {
   if (all) return true;
-  const own = managedNames(image);
-  if (managed && own.length > 0) return true;
+  const managedTags = managedNames(image);
+  if (managed && managedTags.length > 0) return true;
   if (image.names.some((name) => names.includes(name))) return true;
-  return imageIds.includes(image.id) || own.some((name) => imageIds.includes(managedImageId(name) ?? ""));
+  return (
+    imageIds.includes(image.id) || managedTags.some((name) => imageIds.includes(managedImageId(name) ?? ""))
+  );
 }
 
 function describe(error: unknown): string {

@@ -34,7 +34,9 @@ export interface WantedImage {
 export interface TransferCall {
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: PullProgress) => void;
-  /** The layers of an image that a client is pushing to the only source, in order. Empty when the sources have the image. */
+  /**
+   * The layers of an image that a client is pushing to the only source, in order. Empty if the sources have the image.
+   */
   readonly pushedLayers?: readonly string[];
 }
 
@@ -52,8 +54,8 @@ export class ImageTransfers {
     signal: AbortSignal,
   ): Promise<boolean> {
     const { engine } = this.#options;
-    const named = await engine.inspectImage(name, { signal });
-    if (named !== undefined && hasContent(named, imageId)) return true;
+    const localImage = await engine.inspectImage(name, { signal });
+    if (localImage !== undefined && hasContent(localImage, imageId)) return true;
     if ((await engine.inspectImage(imageId, { signal })) === undefined) return false;
     await engine.tagImage(imageId, name, { signal });
     return true;
@@ -61,6 +63,7 @@ export class ImageTransfers {
 
   /**
    * Fetches the image from other nodes, unless Docker has it.
+   *
    * @throws BerthError BERTH_IMAGE_INVALID, BERTH_NODE_UNREACHABLE, BERTH_DISK_FAILED; EngineError
    */
   async fetch(wanted: WantedImage, sources: readonly ImageSource[], call: TransferCall): Promise<void> {
@@ -76,10 +79,10 @@ export class ImageTransfers {
         const config = await this.#followUpload(wanted, pushedLayers, { source, peers }, signal);
         if (config !== undefined) return await this.store(wanted, config, signal);
       }
-      const described = await this.#describe(wanted, { sources, peers }, signal);
-      requirePlatform(wanted.image, described.config, this.#options.platform());
-      const fetched = await this.#fetchMissing(described, { sources, peers, onProgress }, signal);
-      await this.store(wanted, described.config, signal);
+      const description = await this.#describe(wanted, { sources, peers }, signal);
+      requirePlatform(wanted.image, description.config, this.#options.platform());
+      const fetched = await this.#fetchMissing(description, { sources, peers, onProgress }, signal);
+      await this.store(wanted, description.config, signal);
       const tookMs = Math.round(performance.now() - startedMs);
       log.info(
         { image: wanted.image, imageId: wanted.imageId, fetchedBytes: fetched, tookMs },
@@ -104,7 +107,7 @@ export class ImageTransfers {
 
   /**
    * Fetches the layers of an image while a client pushes it to the source. Returns the configuration once all layers
-   * have arrived. Returns undefined when something is missing: the source has the rest once the upload is complete.
+   * have arrived. Returns undefined if something is missing: the source has the rest once the upload is complete.
    */
   async #followUpload(
     { imageId }: WantedImage,
@@ -113,12 +116,12 @@ export class ImageTransfers {
     signal: AbortSignal,
   ): Promise<Buffer | undefined> {
     const { engine, store, log } = this.#options;
-    const needed = layers.slice(await countPresentLayers(layers, engine, { signal }));
+    const missingLayers = layers.slice(await countPresentLayers(layers, engine, { signal }));
     let config: Buffer | undefined;
     const pushed = async function* (): AsyncGenerator<string> {
       for await (const part of peers.watchUpload(source, imageId, signal)) {
         if (part.kind === "config") config = part.config;
-        else if (needed.includes(part.digest)) yield part.digest;
+        else if (missingLayers.includes(part.digest)) yield part.digest;
       }
     };
     try {
@@ -129,7 +132,7 @@ export class ImageTransfers {
       log.debug({ err: error, imageId }, "cannot follow the upload of an image");
       return undefined;
     }
-    for (const digest of needed) if ((await store.sizeOf(digest)) === undefined) return undefined;
+    for (const digest of missingLayers) if ((await store.sizeOf(digest)) === undefined) return undefined;
     return config !== undefined && sha256Digest(config) === imageId ? config : undefined;
   }
 
@@ -148,10 +151,11 @@ export class ImageTransfers {
         reasons.push(error instanceof Error ? error.message : String(error));
       }
     }
-    const why = reasons.length === 0 ? "no connected node has it; push the image again" : reasons.join("; ");
+    const reason =
+      reasons.length === 0 ? "no connected node has it; push the image again" : reasons.join("; ");
     throw new BerthError({
       code: "BERTH_NODE_UNREACHABLE",
-      message: `image ${image} (${imageId.slice(0, 19)}) cannot be fetched: ${why}`,
+      message: `image ${image} (${imageId.slice(0, 19)}) cannot be fetched: ${reason}`,
     });
   }
 
@@ -172,15 +176,15 @@ export class ImageTransfers {
     const { engine, store } = this.#options;
     const digests = layers.map(({ digest }) => digest);
     const present = await countPresentLayers(digests, engine, { signal });
-    const needed = layers.slice(present);
+    const missingLayers = layers.slice(present);
     const missing: string[] = [];
     let totalBytes = 0;
-    for (const { digest, sizeBytes } of needed) {
+    for (const { digest, sizeBytes } of missingLayers) {
       if (missing.includes(digest) || (await store.sizeOf(digest)) !== undefined) continue;
       missing.push(digest);
       totalBytes += sizeBytes;
     }
-    await store.requireRoom(totalBytes + needed.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    await store.requireRoom(totalBytes + missingLayers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
     let receivedBytes = 0;
     let reportedAtMs = 0;
     const onBytes = (bytes: number): void => {

@@ -21,17 +21,18 @@ export interface LayerFetch {
 /**
  * Fetches layers from other nodes, several at a time and from all sources. If one source cannot deliver a layer, the
  * next one is tried.
- * @throws BerthError BERTH_NODE_UNREACHABLE when no source has delivered a layer
+ *
+ * @throws BerthError BERTH_NODE_UNREACHABLE if no source has delivered a layer
  */
 export async function fetchLayers(fetch: LayerFetch, signal: AbortSignal): Promise<void> {
   const waiting = distinct(fetch.layers);
   const failed = new AbortController();
-  const inner = AbortSignal.any([signal, failed.signal]);
+  const fetchSignal = AbortSignal.any([signal, failed.signal]);
   const work = async (): Promise<void> => {
     // The workers take the layers from one iterator. None of them ends it, because others may be waiting for it.
     for (let next = await waiting.next(); !next.done; next = await waiting.next()) {
       const [index, digest] = next.value;
-      await fetchLayer(digest, index, fetch, inner);
+      await fetchLayer(digest, index, fetch, fetchSignal);
     }
   };
   const workers = Array.from({ length: MAX_CONCURRENT_LAYERS }, () =>
@@ -41,7 +42,7 @@ export async function fetchLayers(fetch: LayerFetch, signal: AbortSignal): Promi
     }),
   );
   const results = await Promise.allSettled(workers);
-  if (results.some(({ status }) => status === "rejected")) throw inner.reason;
+  if (results.some(({ status }) => status === "rejected")) throw fetchSignal.reason;
 }
 
 async function* distinct(
@@ -89,9 +90,9 @@ function isDiskError(error: unknown): boolean {
 
 function noSource(digest: string, reasons: ReadonlyMap<string, string>): BerthError {
   const texts = [...reasons].map(([nodeId, reason]) => `${nodeId}: ${reason}`);
-  const why = texts.length === 0 ? "no connected node has it" : texts.join("; ");
+  const reasonText = texts.length === 0 ? "no connected node has it" : texts.join("; ");
   return new BerthError({
     code: "BERTH_NODE_UNREACHABLE",
-    message: `no node could deliver layer ${digest.slice(0, 19)}: ${why}`,
+    message: `no node could deliver layer ${digest.slice(0, 19)}: ${reasonText}`,
   });
 }

@@ -76,7 +76,7 @@ export class NodeImages implements ManagedImages, ArchiveSource {
     this.#leader = calls;
   }
 
-  /** Serves images until the signal fires. Without a listener, the node still gets images from others. */
+  /** Serves images until the signal is aborted. Without a listener, the node still gets images from others. */
   async run(signal: AbortSignal): Promise<void> {
     const { store, shipped, log, onListening } = this.#options;
     await Promise.all([store.clean(), shipped.clean()]).catch((error: unknown) =>
@@ -97,9 +97,9 @@ export class NodeImages implements ManagedImages, ArchiveSource {
   }
 
   async fetch(name: string, call: TransferCall): Promise<void> {
-    const wanted = wantedImage(name);
-    const sources = await this.#findSources(wanted.imageId, call.signal);
-    await this.#transfers.fetch(wanted, sources, call);
+    const target = wantedImage(name);
+    const sources = await this.#findSources(target.imageId, call.signal);
+    await this.#transfers.fetch(target, sources, call);
   }
 
   /** Opens the archive of a shipped mount. Fetches it from other nodes if this node lacks it. */
@@ -131,8 +131,8 @@ export class NodeImages implements ManagedImages, ArchiveSource {
         await this.#fetchShipped(imageId, sources, signal);
         return { requestId, error: "" };
       }
-      const wanted = { image, imageId, name: managedImageName(image, imageId) };
-      await this.#transfers.fetch(wanted, sources, { signal, pushedLayers });
+      const target = { image, imageId, name: managedImageName(image, imageId) };
+      await this.#transfers.fetch(target, sources, { signal, pushedLayers });
       return { requestId, error: "" };
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);

@@ -16,8 +16,8 @@ import {
 } from "../agent/advertise-address.js";
 import { writeFirstState } from "../agent/state-file.js";
 import { identityPath, nodeIdOf } from "../identity/host-identity.js";
-import { directoryDisk } from "../runtime/disk.js";
 import { lockDataDir } from "../runtime/process-lock.js";
+import { openStateDirectory } from "../runtime/state-directory.js";
 
 export interface JoinHostOptions {
   /** "host:port" of a server. */
@@ -51,6 +51,7 @@ export interface JoinedHost {
  *
  * Can be repeated after a crash: the certificate is stored last, and the key stays the same until then. The cluster
  * counts requests with the same token and key as one use.
+ *
  * @throws BerthError BERTH_CONFLICT, BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
  */
 export async function joinHost(options: JoinHostOptions, signal: AbortSignal): Promise<JoinedHost> {
@@ -80,30 +81,30 @@ async function joinWithLock(
   const token = await readToken();
   const { kind, authorityFingerprint } = parseJoinToken(token);
   if (kind !== JoinKind.NODE) throw wrongKind(kind);
-  const disk = directoryDisk(dataDir);
+  const stateDirectory = openStateDirectory(dataDir);
   // After a crash, the agent has the certificate and knows at least this server.
-  await writeFirstState(disk, [address]);
-  if (advertise !== undefined) await writeAdvertiseAddress(disk, advertise);
+  await writeFirstState(stateDirectory, [address]);
+  if (advertise !== undefined) await writeAdvertiseAddress(stateDirectory, advertise);
   const { files, servers, awaitsApproval } = await joinCluster(
     { address, token, hostname, directory },
     signal,
   );
-  const known = servers.length === 0 ? [address] : servers;
-  await writeFirstState(disk, known);
+  const knownServers = servers.length === 0 ? [address] : servers;
+  await writeFirstState(stateDirectory, knownServers);
   const { cluster, notAfterMs } = certificateFacts(parseCertificate(files.certificate));
   return {
     cluster,
     hostname,
     authorityFingerprint,
-    servers: known,
+    servers: knownServers,
     awaitsApproval,
     nodeId: nodeIdOf(files.certificate),
-    advertise: await readAdvertiseAddress(disk),
+    advertise: await readAdvertiseAddress(stateDirectory),
     validUntilMs: notAfterMs,
   };
 }
 
-/** @throws BerthError BERTH_CONFLICT when the directory has a certificate */
+/** @throws BerthError BERTH_CONFLICT if the directory has a certificate */
 async function requireNotJoined(directory: IdentityDirectory): Promise<void> {
   const files = await directory.load();
   if (files === undefined) return;

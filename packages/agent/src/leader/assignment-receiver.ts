@@ -68,7 +68,8 @@ export class AssignmentReceiver {
 
   /**
    * Starts an empty set of assignments and stores the epoch of the leader.
-   * @throws BerthError BERTH_STALE_EPOCH when the server is no longer the leader
+   *
+   * @throws BerthError BERTH_STALE_EPOCH if the server is no longer the leader
    * @throws BerthError BERTH_VERSION_UNSUPPORTED, or BERTH_PROTOCOL when the epoch is invalid
    */
   async onWelcome(welcome: Welcome): Promise<void> {
@@ -114,19 +115,20 @@ export class AssignmentReceiver {
 
   /**
    * Permanently refuses servers from before a restore: after it, two control planes may be running.
+   *
    * @throws BerthError BERTH_STALE_EPOCH
    */
   #requireGeneration(generation: number): void {
-    const known = this.#knownLeader.generation;
+    const knownGeneration = this.#knownLeader.generation;
     if (!Number.isSafeInteger(generation) || generation < 0)
       throw new BerthError({
         code: "BERTH_PROTOCOL",
         message: `the server sent the invalid generation ${generation}`,
       });
-    if (generation >= known) return;
+    if (generation >= knownGeneration) return;
     throw new BerthError({
       code: "BERTH_STALE_EPOCH",
-      message: `the cluster has been restored from a backup since this server belonged to it (generation ${generation}, but this node has joined ${known}); stop this server`,
+      message: `the cluster has been restored from a backup since this server belonged to it (generation ${generation}, but this node has joined ${knownGeneration}); stop this server`,
     });
   }
 
@@ -138,7 +140,8 @@ export class AssignmentReceiver {
 
   /**
    * Applies a message to the tasks and the data plane.
-   * @throws BerthError BERTH_PROTOCOL when the message does not follow the previous message
+   *
+   * @throws BerthError BERTH_PROTOCOL if the message does not follow the previous message
    */
   onAssignments(message: Assignments): void {
     const { tasks, dataPlane, fence, policy, scheduleStateWrite, log } = this.#options;
@@ -174,7 +177,7 @@ export class AssignmentReceiver {
   }
 }
 
-/** @throws BerthError BERTH_VERSION_UNSUPPORTED when the leader's release is too old or too new for this agent */
+/** @throws BerthError BERTH_VERSION_UNSUPPORTED if the leader's release is too old or too new for this agent */
 function requireVersion({ protocolVersion, newestProtocolVersion, release }: Welcome): void {
   negotiateVersion(ownPeer("agent"), {
     program: "server",

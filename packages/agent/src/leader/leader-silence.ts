@@ -17,10 +17,10 @@ export interface HeartbeatTiming {
   readonly intervalMs: number;
 }
 
-export interface SilenceVerdict {
-  /** True when this heartbeat must request an acknowledgement. */
+export interface HeartbeatDecision {
+  /** True if this heartbeat must request an acknowledgement. */
   readonly requestsAck: boolean;
-  /** True when the leader has sent nothing for too long. */
+  /** True if the leader has sent nothing for too long. */
   readonly isSilent: boolean;
 }
 
@@ -39,7 +39,7 @@ export class LeaderSilence {
   }
 
   /** Evaluates the silence. Called once for each heartbeat. */
-  onHeartbeat({ nowMs, lagMs, intervalMs }: HeartbeatTiming): SilenceVerdict {
+  onHeartbeat({ nowMs, lagMs, intervalMs }: HeartbeatTiming): HeartbeatDecision {
     if (lagMs > MAX_LAG_MS) this.#lastMessageMs = nowMs;
     const requestsAck = this.#heartbeats % HEARTBEATS_PER_REQUEST === 0;
     this.#heartbeats += 1;

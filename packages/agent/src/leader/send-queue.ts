@@ -91,8 +91,8 @@ export class SendQueue {
   }
 
   /** Resends the statuses that the leader has not acknowledged. */
-  resendUnacknowledged(): void {
-    this.#statuses.resendUnacknowledged();
+  markUnacknowledgedUnsent(): void {
+    this.#statuses.markUnacknowledgedUnsent();
     if (this.#statuses.hasUnsent) this.#scheduleStatuses();
   }
 
@@ -147,7 +147,7 @@ export class SendQueue {
    * predecessor acknowledged.
    */
   onWelcome(): void {
-    this.#statuses.resendAll();
+    this.#statuses.markAllUnsent();
     this.#update((pending) => {
       pending.isWelcomed = true;
     });

@@ -146,7 +146,7 @@ export class Session {
       ticker,
       onHeartbeat: (lagMs, intervalMs) => this.#sendHeartbeat(lagMs, intervalMs),
     });
-    this.#resendTimer = setInterval(() => queue.resendUnacknowledged(), RESEND_AFTER_MS);
+    this.#resendTimer = setInterval(() => queue.markUnacknowledgedUnsent(), RESEND_AFTER_MS);
   }
 
   #requireWelcome(): void {
@@ -192,7 +192,7 @@ export class Session {
   }
 }
 
-/** Returns why the leader refuses this node; undefined for another error. */
+/** Returns why the leader refuses this node, or undefined for another error. */
 function refusalOf(error: unknown): Refusal | undefined {
   if (isBerthError(error, "BERTH_NODE_NOT_ACCEPTED")) return "awaits-approval";
   const isRevoked = isBerthError(error, "BERTH_UNAUTHENTICATED") && error.details.reason === "revoked";

@@ -36,7 +36,7 @@ test("StatusOutbox resends only what was not acknowledged", () => {
   outbox.put(report("b"));
   outbox.takeBatch();
   outbox.acknowledge(first);
-  outbox.resendUnacknowledged();
+  outbox.markUnacknowledgedUnsent();
   expect(idsOf(outbox)).toEqual(["b"]);
 });
 
@@ -47,7 +47,7 @@ test("StatusOutbox does not apply the acknowledgement of an older status to a ne
   outbox.put(report("a", TaskState.RUNNING));
   outbox.acknowledge(batch);
   expect(outbox.takeBatch()?.tasks[0]?.status?.state).toBe(TaskState.RUNNING);
-  outbox.resendUnacknowledged();
+  outbox.markUnacknowledgedUnsent();
   expect(idsOf(outbox)).toEqual(["a"]);
 });
 
@@ -57,7 +57,7 @@ test("StatusOutbox sends a new leader everything except forgotten tasks", () => 
   outbox.put(report("b"));
   outbox.acknowledge(outbox.takeBatch()?.batch ?? 0);
   outbox.forget("b");
-  outbox.resendAll();
+  outbox.markAllUnsent();
   expect(idsOf(outbox)).toEqual(["a"]);
 });
 

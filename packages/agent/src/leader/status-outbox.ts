@@ -34,7 +34,7 @@ export class StatusOutbox {
     this.#unsent.delete(taskId);
   }
 
-  /** Returns the next batch, or undefined when every status was sent. */
+  /** Returns the next batch, or undefined if every status was sent. */
   takeBatch(): TaskStatuses | undefined {
     if (this.#unsent.size === 0) return undefined;
     this.#lastBatch += 1;
@@ -60,12 +60,12 @@ export class StatusOutbox {
   }
 
   /** Marks statuses that the leader has not acknowledged as unsent. */
-  resendUnacknowledged(): void {
+  markUnacknowledgedUnsent(): void {
     for (const [taskId, entry] of this.#entries) if (!entry.isAcknowledged) this.#unsent.add(taskId);
   }
 
   /** Marks all statuses as unsent, for a leader that may not have any of them. */
-  resendAll(): void {
+  markAllUnsent(): void {
     for (const [taskId, entry] of this.#entries) {
       entry.isAcknowledged = false;
       this.#unsent.add(taskId);

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { directoryDisk } from "../runtime/disk.js";
+import { openStateDirectory } from "../runtime/state-directory.js";
 import { hostWireguardKey, keyFrom } from "./wireguard-key.js";
 
 const silent = { warn: () => {} };
@@ -17,9 +17,9 @@ test("keyFrom derives the public key of RFC 7748 §6.1", () => {
 test("hostWireguardKey stores the key so that only its owner can read it", async () => {
   const directory = mkdtempSync(join(tmpdir(), "berth-key-"));
   try {
-    const generated = await hostWireguardKey(directoryDisk(directory), silent);
+    const generated = await hostWireguardKey(openStateDirectory(directory), silent);
     expect(Buffer.from(generated.publicKey, "base64")).toHaveLength(32);
-    expect(await hostWireguardKey(directoryDisk(directory), silent)).toEqual(generated);
+    expect(await hostWireguardKey(openStateDirectory(directory), silent)).toEqual(generated);
     expect(statSync(join(directory, "wireguard.key")).mode & 0o077).toBe(0);
   } finally {
     rmSync(directory, { recursive: true });
@@ -31,10 +31,10 @@ test("hostWireguardKey keeps a damaged key under another name, and says so", asy
   const warnings: string[] = [];
   try {
     writeFileSync(join(directory, "wireguard.key"), "half a k");
-    const created = await hostWireguardKey(directoryDisk(directory), {
+    const created = await hostWireguardKey(openStateDirectory(directory), {
       warn: (message: string) => warnings.push(message),
     });
-    expect(await hostWireguardKey(directoryDisk(directory), silent)).toEqual(created);
+    expect(await hostWireguardKey(openStateDirectory(directory), silent)).toEqual(created);
     expect(readFileSync(join(directory, "wireguard.key.damaged"), "utf8")).toBe("half a k");
     expect(warnings).toEqual([expect.stringContaining("wireguard.key does not contain a key")]);
   } finally {

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { Logger } from "pino";
-import type { Disk } from "../runtime/disk.js";
+import type { StateDirectory } from "../runtime/state-directory.js";
 
 const FILE = "wireguard.key";
 const KEY_BYTES = 32;
@@ -17,16 +17,21 @@ export interface WireguardKey {
  * Reads the host's key pair from the agent's data directory, and generates it on the first start. Renames a damaged
  * file: the other hosts learn the new key just like the first one.
  */
-export async function hostWireguardKey(disk: Disk, log: Pick<Logger, "warn">): Promise<WireguardKey> {
-  const stored = (await disk.read(FILE))?.trim();
+export async function hostWireguardKey(
+  stateDirectory: StateDirectory,
+  log: Pick<Logger, "warn">,
+): Promise<WireguardKey> {
+  const stored = (await stateDirectory.read(FILE))?.trim();
   if (stored !== undefined) {
     if (Buffer.from(stored, "base64").length === KEY_BYTES) return keyFrom(stored);
-    const aside = await disk.keepAside(FILE);
-    log.warn(`${disk.pathOf(FILE)} does not contain a key; renamed it to ${aside} and created a new key`);
+    const quarantinedPath = await stateDirectory.quarantine(FILE);
+    log.warn(
+      `${stateDirectory.pathOf(FILE)} does not contain a key; renamed it to ${quarantinedPath} and created a new key`,
+    );
   }
   const { privateKey } = generateKeyPairSync("x25519");
   const generated = rawKey(privateKey, "d");
-  await disk.write(FILE, `${generated}\n`);
+  await stateDirectory.write(FILE, `${generated}\n`);
   return keyFrom(generated);
 }
 

@@ -173,8 +173,8 @@ export class HostCondition {
 }
 
 function limitProblems(problems: readonly string[]): readonly string[] {
-  const surplus = problems.length - MAX_PROBLEMS;
-  return surplus > 0 ? [...problems.slice(0, MAX_PROBLEMS), `and ${surplus} more`] : problems;
+  const omittedCount = problems.length - MAX_PROBLEMS;
+  return omittedCount > 0 ? [...problems.slice(0, MAX_PROBLEMS), `and ${omittedCount} more`] : problems;
 }
 
 /**

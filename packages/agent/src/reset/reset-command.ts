@@ -7,7 +7,7 @@ import { DEFAULT_DATA_DIR } from "../config.js";
 import { containerOwner } from "../engine/container-owner.js";
 import { DockerodeEngine } from "../engine/dockerode/dockerode-engine.js";
 import { secretsMountPoint } from "../files/tmpfs-task-files.js";
-import { directoryDisk } from "../runtime/disk.js";
+import { openStateDirectory } from "../runtime/state-directory.js";
 import { resetHost } from "./reset-host.js";
 
 const EXIT_FAILED = 1;
@@ -55,12 +55,12 @@ export async function runResetCommand(argv: readonly string[]): Promise<number> 
   const { signal } = interrupted;
   try {
     if (!yes && !(await confirm(keepContainers, signal))) return EXIT_INTERRUPTED;
-    const disk = directoryDisk(dataDir);
+    const stateDirectory = openStateDirectory(dataDir);
     const isComplete = await resetHost(
       {
         dataDir,
         keepContainers,
-        engine: new DockerodeEngine(dockerSocket, containerOwner(await loadOrCreateOwnerKey(disk))),
+        engine: new DockerodeEngine(dockerSocket, containerOwner(await loadOrCreateOwnerKey(stateDirectory))),
         secretsDirectory: secretsMountPoint(dataDir),
         report: (line) => process.stdout.write(`${line}\n`),
       },
@@ -78,10 +78,10 @@ export async function runResetCommand(argv: readonly string[]): Promise<number> 
 }
 
 async function confirm(keepContainers: boolean, signal: AbortSignal): Promise<boolean> {
-  const what = keepContainers ? "published ports" : "all containers of berth";
+  const removedText = keepContainers ? "published ports" : "all containers of berth";
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await prompt.question(`Remove ${what} from this host? [y/N] `, { signal });
+    const answer = await prompt.question(`Remove ${removedText} from this host? [y/N] `, { signal });
     return /^y(es)?$/i.test(answer.trim());
   } finally {
     prompt.close();

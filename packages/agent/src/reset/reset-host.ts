@@ -34,6 +34,7 @@ export interface ResetOptions {
  * identity.
  *
  * Continues after a failure, and can be run again.
+ *
  * @returns whether everything was removed
  * @throws BerthError BERTH_CONFLICT while an agent is running
  */
@@ -119,10 +120,10 @@ async function removeDevices({ run = runProgram, report }: ResetOptions, signal:
   const listed = await run("ip", { args: ["-json", "link", "show"], signal });
   if (listed.kind !== "done") throw new Error(failureOf("ip", listed));
   const links: readonly { readonly ifname: string }[] = JSON.parse(listed.stdout);
-  const own = links
+  const berthDevices = links
     .map(({ ifname }) => ifname)
     .filter((name) => name === WIREGUARD_DEVICE || vniOfTunnel(name) !== undefined);
-  for (const device of own) {
+  for (const device of berthDevices) {
     const failure = failureOf("ip", await run("ip", { args: ["link", "delete", device], signal }));
     if (failure !== undefined) throw new Error(failure);
   }
@@ -130,7 +131,7 @@ async function removeDevices({ run = runProgram, report }: ResetOptions, signal:
   const input = `table ${VXLAN_TABLE}\ndelete table ${VXLAN_TABLE}\n`;
   const failure = failureOf("nft", await run("nft", { args: ["--file", "-"], input, signal }));
   if (failure !== undefined) throw new Error(failure);
-  report(`removed ${counted(own.length, "network device")}`);
+  report(`removed ${counted(berthDevices.length, "network device")}`);
 }
 
 async function unmountSecrets(

@@ -15,12 +15,12 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const { signal, timeoutMs, onTimeout } = options;
   signal.throwIfAborted();
-  const inner = new AbortController();
-  const onAbort = (): void => inner.abort(signal.reason);
+  const operation = new AbortController();
+  const onAbort = (): void => operation.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
-  const timer = setTimeout(() => inner.abort(onTimeout()), timeoutMs);
+  const timer = setTimeout(() => operation.abort(onTimeout()), timeoutMs);
   try {
-    return await Promise.race([effect(inner.signal), rejectOnAbort(inner.signal)]);
+    return await Promise.race([effect(operation.signal), rejectOnAbort(operation.signal)]);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);

@@ -50,13 +50,13 @@ export async function openArchiveWriter(
   const archive = new PassThrough({ highWaterMark: BUFFER_BYTES });
   // The writer of a request that failed gets its error from Docker.
   archive.on("error", () => {});
-  const written = engine
+  const writing = engine
     .writeArchive(id, archive, { path, keepTypes, keepOwners, signal })
     .finally(() => archive.destroy());
-  written.catch(() => {});
+  writing.catch(() => {});
   const stream: EngineStream = {
     ...FILES,
-    output: asOutput(nothingUntil(written)),
+    output: asOutput(nothingUntil(writing)),
     write: (bytes) => writeChunk(archive, bytes),
     endInput: () => void archive.end(),
   };

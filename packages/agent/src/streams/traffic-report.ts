@@ -23,7 +23,7 @@ export class TrafficReporter {
     this.#readStats = readStats;
   }
 
-  /** Returns undefined when too many requests are running, or when the figures cannot be read. */
+  /** Returns undefined if too many requests are running, or if the figures cannot be read. */
   async answer(request: TrafficRequest): Promise<TrafficReport | undefined> {
     if (this.#running >= MAX_CONCURRENT_REQUESTS) return undefined;
     this.#running += 1;
@@ -56,7 +56,7 @@ export function trafficReport(
   };
 }
 
-/** Sums the traffic of a service's published ports on this host. Undefined when it publishes none. */
+/** Sums the traffic of a service's published ports on this host. Undefined if it publishes none. */
 export function serviceTraffic(
   { listeners }: Pick<IngressStats, "listeners">,
   serviceName: string,
@@ -97,14 +97,14 @@ export function listenerTraffic({
 function taskTraffic(listeners: readonly ListenerStats[]): TaskTraffic[] {
   const tasks = new Map<string, TaskTraffic>();
   for (const { id, state, total, active, failed } of listeners.flatMap(({ endpoints }) => endpoints)) {
-    const known = tasks.get(id);
+    const task = tasks.get(id);
     tasks.set(id, {
       taskId: id,
-      connections: total + (known?.connections ?? 0),
-      active: active + (known?.active ?? 0),
-      failed: failed + (known?.failed ?? 0),
-      ejected: state === "ejected" || (known?.ejected ?? false),
-      draining: state === "draining" || (known?.draining ?? false),
+      connections: total + (task?.connections ?? 0),
+      active: active + (task?.active ?? 0),
+      failed: failed + (task?.failed ?? 0),
+      ejected: state === "ejected" || (task?.ejected ?? false),
+      draining: state === "draining" || (task?.draining ?? false),
     });
   }
   return [...tasks.values()].sort((left, right) => (left.taskId < right.taskId ? -1 : 1));

@@ -65,9 +65,9 @@ export class ContainerObserver implements EngineListener {
   onEvent(event: ContainerEvent): void {
     const { tasks, loop } = this.#options;
     // Only a start can make an unknown task known: the container may have been started outside berth.
-    const known = tasks.get(event.taskId);
-    if (known === undefined && event.kind !== "started") return;
-    const record = known ?? tasks.getOrCreate(event.taskId);
+    const task = tasks.get(event.taskId);
+    if (task === undefined && event.kind !== "started") return;
+    const record = task ?? tasks.getOrCreate(event.taskId);
     const state = record.containers.get(event.containerId)?.state;
     const effect = eventEffect(event, { inFlight: record.inFlight?.kind, state });
     if (effect === "remember-signal") record.memory = { ...record.memory, externalSignal: event.unixSignal };

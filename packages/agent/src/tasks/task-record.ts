@@ -62,7 +62,11 @@ export class TaskRecord {
     return this.containers.size === 0 && (this.staleContainers.size > 0 || this.inFlight?.kind === "inspect");
   }
 
-  /** Returns the view of the task for a decision. @param environment the facts that the record does not hold */
+  /**
+   * Returns the view of the task for a decision.
+   *
+   * @param environment the facts that the record does not hold
+   */
   toView(
     environment: Omit<TaskView, "taskId" | "assignment" | "containers" | "status" | "memory">,
   ): TaskView {
@@ -75,10 +79,10 @@ export class TaskRecord {
    * and would otherwise revert the stop that its predecessor had requested.
    */
   assign(assignment: Assignment): void {
-    const known = this.assignment;
+    const previous = this.assignment;
     const { task } = assignment;
-    const desiredState = furthest(task.desiredState, known?.task.desiredState);
-    const receivedAtMs = known?.receivedAtMs ?? assignment.receivedAtMs;
+    const desiredState = furthest(task.desiredState, previous?.task.desiredState);
+    const receivedAtMs = previous?.receivedAtMs ?? assignment.receivedAtMs;
     this.assignment = { ...assignment, task: { ...task, desiredState }, receivedAtMs };
     this.wasRemoved = false;
     // The container belongs to a task that this agent does not know: if it is gone, the task has ended.
@@ -90,7 +94,7 @@ export class TaskRecord {
     if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, wasUnobserved: true };
   }
 
-  /** True when the task had a container that no longer has a running process. */
+  /** True if the task had a container that no longer has a running process. */
   get hasEnded(): boolean {
     const containers = [...this.containers.values()];
     if (containers.length === 0) return isFinal(this.status);
@@ -108,8 +112,8 @@ export class TaskRecord {
 
   /** Marks the container for inspection unless the listing shows it as last observed. */
   applySummary({ id, state, health }: ContainerSummary): void {
-    const known = this.containers.get(id);
-    const isAsKnown = known !== undefined && known.state === state && known.health === health;
+    const previous = this.containers.get(id);
+    const isAsKnown = previous !== undefined && previous.state === state && previous.health === health;
     if (!isAsKnown || this.memory.endedProcessId !== 0) this.staleContainers.add(id);
   }
 

@@ -39,8 +39,8 @@ export class TaskRecords {
   }
 
   getOrCreate(taskId: string): TaskRecord {
-    const known = this.#records.get(taskId);
-    if (known !== undefined) return known;
+    const existing = this.#records.get(taskId);
+    if (existing !== undefined) return existing;
     const record = new TaskRecord(taskId);
     this.#records.set(taskId, record);
     return record;
@@ -60,7 +60,7 @@ export class TaskRecords {
     return statuses;
   }
 
-  /** Returns the status that was decided last. Undefined for an unknown task. */
+  /** Returns the status that was decided last, or undefined for an unknown task. */
   statusOf(taskId: string): TaskStatus | undefined {
     return this.#records.get(taskId)?.status;
   }
@@ -74,15 +74,15 @@ export class TaskRecords {
     });
   }
 
-  /** Returns the named resources that other tasks have. Undefined while a container was not inspected yet. */
+  /** Returns the named resources that other tasks have, or undefined while a container was not inspected yet. */
   resourcesOfOthers(taskId: string): ReadonlySet<string> | undefined {
-    const taken = new Set<string>();
+    const assignedResources = new Set<string>();
     for (const record of this) {
       if (record.taskId === taskId) continue;
       if (record.isUnexplored) return undefined;
-      for (const resource of record.resources) taken.add(resource);
+      for (const resource of record.resources) assignedResources.add(resource);
     }
-    return taken;
+    return assignedResources;
   }
 
   /** Yields the companions of a task. */

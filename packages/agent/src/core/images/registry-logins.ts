@@ -22,9 +22,9 @@ export function loginsFor(
   logins: Iterable<AssignedRegistryLogin>,
 ): readonly AssignedRegistryLogin[] {
   const server = registryOf(image);
-  const found = [...logins].filter(({ credentials }) => credentials?.server === server);
+  const matching = [...logins].filter(({ credentials }) => credentials?.server === server);
   const ofOwner = (owner: string): readonly AssignedRegistryLogin[] =>
-    found.filter((login) => login.stack === owner).slice(0, 1);
+    matching.filter((login) => login.stack === owner).slice(0, 1);
   return stack === "" ? ofOwner("") : [...ofOwner(stack), ...ofOwner("")];
 }
 

@@ -19,13 +19,13 @@ export function bridgeName(vni: number): string {
   return `bth${vni}`;
 }
 
-/** Returns the VNI of a berth network from the name of its bridge; undefined for other devices. */
+/** Returns the VNI of a berth network from the name of its bridge, or undefined for other devices. */
 export function vniOfBridge(name: string): number | undefined {
   const [, digits] = /^bth([1-9]\d{0,7})$/.exec(name) ?? [];
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** Whether a device is the bridge of a berth network. */
+/** Returns whether a device is the bridge of a berth network. */
 export function isBridgeName(name: string): boolean {
   return vniOfBridge(name) !== undefined;
 }
@@ -35,7 +35,7 @@ export function tunnelName(vni: number): string {
   return `btv${vni}`;
 }
 
-/** Returns the VNI of a berth VXLAN device from its name; undefined for other devices. */
+/** Returns the VNI of a berth VXLAN device from its name, or undefined for other devices. */
 export function vniOfTunnel(name: string): number | undefined {
   const [, digits] = /^btv([1-9]\d{0,7})$/.exec(name) ?? [];
   return digits === undefined ? undefined : Number(digits);
@@ -43,8 +43,8 @@ export function vniOfTunnel(name: string): number | undefined {
 
 /** Returns the MTU of a network whose hosts have an uplink with `uplinkMtu`. */
 export function overlayMtu(uplinkMtu: number, options: { isIpv6: boolean; isEncrypted: boolean }): number {
-  const outer = VXLAN_OVERHEAD_BYTES + (options.isIpv6 ? IPV6_SURPLUS_BYTES : 0);
+  const overheadBytes = VXLAN_OVERHEAD_BYTES + (options.isIpv6 ? IPV6_SURPLUS_BYTES : 0);
   // Tunnel endpoints inside WireGuard have IPv6 addresses.
   const encryption = options.isEncrypted ? WIREGUARD_OVERHEAD_BYTES + IPV6_SURPLUS_BYTES : 0;
-  return Math.max(MIN_MTU, Math.min(uplinkMtu, MAX_UPLINK_MTU) - outer - encryption);
+  return Math.max(MIN_MTU, Math.min(uplinkMtu, MAX_UPLINK_MTU) - overheadBytes - encryption);
 }

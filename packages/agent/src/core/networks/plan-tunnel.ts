@@ -17,7 +17,11 @@ import { innerAddress, isWireguardKey, WIREGUARD_DEVICE } from "./wireguard.js";
 // Plans the VXLAN device of an overlay network, and the forwarding entries that route frames to other hosts. A network
 // floods unknown frames to all its peers, unless the leader assigned it a static forwarding database (`staticFdb`).
 
-/** Plans the tunnel device of a network first, then its forwarding entries. @param mtu of the Docker network */
+/**
+ * Plans the tunnel device of a network first, then its forwarding entries.
+ *
+ * @param mtu of the Docker network
+ */
 export function planTunnel(
   network: AssignedNetwork,
   observed: ObservedLinks,
@@ -56,15 +60,15 @@ function planDevice(
 
 /** Returns the state after a device was deleted: a new device of the same name has no forwarding entries. */
 function withoutDevice(observed: ObservedLinks, device: string): ObservedLinks {
-  const without = <Value>(map: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> =>
+  const omitDevice = <Value>(map: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> =>
     new Map([...map].filter(([name]) => name !== device));
   const { links, floodPeers, vxlanFdb, bridgeFdb } = observed;
   return {
     ...observed,
-    links: without(links),
-    floodPeers: without(floodPeers),
-    vxlanFdb: without(vxlanFdb),
-    bridgeFdb: without(bridgeFdb),
+    links: omitDevice(links),
+    floodPeers: omitDevice(floodPeers),
+    vxlanFdb: omitDevice(vxlanFdb),
+    bridgeFdb: omitDevice(bridgeFdb),
   };
 }
 
@@ -97,7 +101,7 @@ function hasStaticFdb({ isLearning, suppressesNeighbours }: ObservedLink, isStat
 }
 
 /**
- * Returns the address of a peer's tunnel endpoint. Undefined when the peer has no valid address, or when the network is
+ * Returns the address of a peer's tunnel endpoint, or undefined if the peer has no valid address, or if the network is
  * encrypted and the peer has no key: one invalid peer must not exclude the others.
  */
 function tunnelAddress(
@@ -188,8 +192,9 @@ function isInRange(range: Subnet | undefined, text: string): boolean {
 }
 
 /**
- * Returns the MAC address of an endpoint; undefined when its IP address is invalid. Both become arguments of commands, so
- * neither may be arbitrary text. Agents of older releases report no MAC address: dockerd derives it from the IP address.
+ * Returns the MAC address of an endpoint, or undefined if its IP address is invalid. Both become arguments of commands,
+ * so neither may be arbitrary text. Agents of older releases report no MAC address: dockerd derives it from the IP
+ * address.
  */
 function macAddressOf({
   address,

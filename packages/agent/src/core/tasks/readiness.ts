@@ -35,7 +35,7 @@ export interface PortProbe {
   readonly unanswered: readonly number[];
   /** Number of consecutive attempts to which a port did not respond. */
   readonly unansweredCount: number;
-  /** True when no further attempt follows, whether or not all ports accept. */
+  /** True if no further attempt follows, whether or not all ports accept. */
   readonly isOver: boolean;
 }
 
@@ -47,7 +47,7 @@ export interface ReadinessTargets {
 
 /**
  * Returns the ports that must accept connections before a task without a healthcheck counts as running, since its
- * service sends it connections from then on. Undefined when there are none, or when the host cannot reach them.
+ * service sends it connections from then on, or undefined if there are none, or if the host cannot reach them.
  */
 export function readinessTargets(view: TaskView, container: ObservedContainer): ReadinessTargets | undefined {
   const { assignment, node } = view;
@@ -73,10 +73,11 @@ export function afterProbe(
   { containerId, refused, unanswered }: ProbedPorts,
   nowMs: number,
 ): PortProbe {
-  const known = before?.containerId === containerId ? before : undefined;
-  const sinceMs = known?.sinceMs ?? nowMs;
-  const delayMs = known === undefined ? FIRST_DELAY_MS : Math.min(MAX_DELAY_MS, known.delayMs * 2);
-  const unansweredCount = unanswered.length === 0 ? 0 : (known?.unansweredCount ?? 0) + 1;
+  const previousProbe = before?.containerId === containerId ? before : undefined;
+  const sinceMs = previousProbe?.sinceMs ?? nowMs;
+  const delayMs =
+    previousProbe === undefined ? FIRST_DELAY_MS : Math.min(MAX_DELAY_MS, previousProbe.delayMs * 2);
+  const unansweredCount = unanswered.length === 0 ? 0 : (previousProbe?.unansweredCount ?? 0) + 1;
   const isReady = refused.length === 0 && (unansweredCount === 0 || unansweredCount >= MAX_UNANSWERED);
   const isOver = isReady || nowMs - sinceMs >= PORT_TIMEOUT_MS;
   return {

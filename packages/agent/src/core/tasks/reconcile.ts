@@ -35,7 +35,7 @@ const ATTACH_TIMEOUT_MS = 30_000;
 const FENCED_REASON = "no contact with the leader, and at most one instance of this task may run";
 
 export interface Reconciled extends Decision {
-  /** The task's current status. Undefined when there is nothing to report. */
+  /** The task's current status. Undefined if there is nothing to report. */
   readonly status: TaskStatus | undefined;
 }
 
@@ -84,8 +84,8 @@ function selectContainer(
   const [first, ...others] = view.containers;
   if (others.length === 0) return [first, undefined];
   const name = view.assignment && containerName(view.assignment.task, view.node.nodeId);
-  const kept = view.containers.find((container) => container.name === name) ?? first;
-  return [kept, view.containers.find((container) => container !== kept)];
+  const taskContainer = view.containers.find((container) => container.name === name) ?? first;
+  return [taskContainer, view.containers.find((container) => container !== taskContainer)];
 }
 
 function decide(view: TaskView, container: ObservedContainer | undefined, nowMs: number): Decision {
@@ -206,7 +206,7 @@ function nextTowardContainer(view: TaskView, assignment: Assignment, nowMs: numb
 }
 
 /**
- * Returns the next preparation on the host before a container is created or started; undefined when all are done. The
+ * Returns the next preparation on the host before a container is created or started, or undefined if all are done. The
  * files of a container that exists may be gone, because they do not survive a reboot.
  */
 function nextPreparation(view: TaskView, assignment: Assignment): Decision | undefined {
@@ -222,7 +222,7 @@ function nextPreparation(view: TaskView, assignment: Assignment): Decision | und
   return shipped && { step: { kind: "write-shipped", ...shipped }, reason };
 }
 
-/** Waits for the client that must attach before the start. Undefined when it has attached, or when none is required. */
+/** Waits for the client that must attach before the start. Undefined if it has attached, or if none is required. */
 function attachDecision({ memory }: TaskView, { spec }: Assignment, nowMs: number): Decision | undefined {
   if (!spec.task?.container?.waitForAttach || memory.isAttached) return undefined;
   const deadlineMs = memory.createdAtMs + ATTACH_TIMEOUT_MS;

@@ -29,12 +29,12 @@ const HEALTH_OF: Readonly<Record<ContainerHealth, Health>> = {
 };
 
 /** A state and its reason, without the details of the container. */
-interface Verdict {
+interface StateAndReason {
   readonly state: TaskState;
   readonly message: string;
   /** Code of the reason, if it has one. */
   readonly errorCode?: string;
-  /** True when the cause lies outside the task and the node, so that neither is considered failing. */
+  /** True if the cause lies outside the task and the node, so that neither is considered failing. */
   readonly stoppedExternally?: boolean;
 }
 
@@ -62,29 +62,29 @@ function nextStatus(
   if (container === undefined) return statusWithoutContainer(view);
   if (isAlive(container)) return runningStatus(view, container, spec);
   if (container.state === "created") {
-    const verdict = verdictBeforeStart(view);
+    const verdict = endedBeforeStart(view);
     return verdict === undefined
       ? preparingStatus(view)
       : createStatus({ ...verdict, containerId: container.id });
   }
-  const verdict = verdictAfterEnd(view, container);
+  const verdict = endedAfterStart(view, container);
   const message = `${verdict.message}${preStopNote(view, container)}`;
   return createStatus({ ...verdict, message, containerId: container.id, exitCode: container.exitCode });
 }
 
 function statusWithoutContainer(view: TaskView): TaskStatus | undefined {
   const { containerId } = view.memory;
-  const verdict = verdictBeforeStart(view) ?? (containerId === "" ? undefined : REMOVED_OUTSIDE);
+  const verdict = endedBeforeStart(view) ?? (containerId === "" ? undefined : REMOVED_OUTSIDE);
   return verdict === undefined ? preparingStatus(view) : createStatus({ ...verdict, containerId });
 }
 
-const REMOVED_OUTSIDE: Verdict = {
+const REMOVED_OUTSIDE: StateAndReason = {
   state: TaskState.FAILED,
   message: "container was removed outside berth",
   stoppedExternally: true,
 };
 
-function verdictBeforeStart({ assignment, memory }: TaskView): Verdict | undefined {
+function endedBeforeStart({ assignment, memory }: TaskView): StateAndReason | undefined {
   if (memory.rejection !== "") {
     const { rejection: message, rejectionCode: errorCode = "" } = memory;
     return { state: TaskState.REJECTED, message, errorCode };
@@ -93,7 +93,7 @@ function verdictBeforeStart({ assignment, memory }: TaskView): Verdict | undefin
   return { state: TaskState.SHUTDOWN, message: "stopped before it started" };
 }
 
-function verdictAfterEnd(view: TaskView, container: ObservedContainer): Verdict {
+function endedAfterStart(view: TaskView, container: ObservedContainer): StateAndReason {
   const { memory, assignment } = view;
   if (!shouldRun(assignment?.task.desiredState)) return { state: TaskState.SHUTDOWN, message: "stopped" };
   if (memory.failure !== "") return { state: TaskState.FAILED, message: memory.failure };
@@ -209,7 +209,7 @@ export function isSameStatus(left: TaskStatus | undefined, right: TaskStatus | u
 }
 
 /** Returns a status with the given fields; the others are empty. Shortens a message that the leader would reject. */
-function createStatus(fields: Partial<TaskStatus> & Verdict): TaskStatus {
+function createStatus(fields: Partial<TaskStatus> & StateAndReason): TaskStatus {
   const emptyStatus = {
     sinceMs: 0,
     containerId: "",

@@ -40,7 +40,7 @@ export const NO_FILES: FilesView = {
 
 export const NO_RESOURCES: ResourcesView = { declared: {}, taken: new Set() };
 
-export const NAME = "shop_web.2.task1";
+export const CONTAINER_NAME = "shop_web.2.task1";
 
 export const SECRET: FileMount = {
   kind: FileKind.SECRET,
@@ -99,7 +99,7 @@ export function specWith({ container, task, ports = [] }: SpecParts = {}): Assig
 export function containerWith(fields: Partial<ObservedContainer> = {}): ObservedContainer {
   return {
     id: "c1",
-    name: NAME,
+    name: CONTAINER_NAME,
     taskId: "task1",
     state: "running",
     exitCode: 0,

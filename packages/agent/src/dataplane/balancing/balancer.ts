@@ -77,7 +77,7 @@ export class Balancer {
   }
 
   /**
-   * Returns the endpoint for the next attempt, or undefined when all are in `tried`.
+   * Returns the endpoint for the next attempt, or undefined if all are in `tried`.
    *
    * Skips ejected endpoints and suspect nodes as long as another endpoint is left: this host's own suspicion must never
    * fail a connection. After a failed attempt, endpoints on other nodes come first, because often the node is down.
@@ -183,8 +183,8 @@ function reportedState({ state, health }: Upstream, nowMs: number): EndpointStat
 
 function addCounts(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: Upstream): void {
   const node = endpoint.node ?? "";
-  const known = nodes.get(node);
-  nodes.set(node, { node, total: total + (known?.total ?? 0), failed: failed + (known?.failed ?? 0) });
+  const sameNode = nodes.get(node);
+  nodes.set(node, { node, total: total + (sameNode?.total ?? 0), failed: failed + (sameNode?.failed ?? 0) });
 }
 
 function haveSameNode(left: IngressEndpoint, right: IngressEndpoint): boolean {

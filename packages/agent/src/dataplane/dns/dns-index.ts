@@ -32,7 +32,7 @@ export class DnsIndex {
     return this.#networks.get(id);
   }
 
-  /** Returns the container with this address, or undefined when berth did not create it. */
+  /** Returns the container with this address, or undefined if berth did not create it. */
   client(address: string): DnsClient | undefined {
     return this.#clients.get(address);
   }
@@ -55,9 +55,9 @@ export class DnsIndex {
     const names = this.#services.get(networkId) ?? new Map<string, DnsService[]>();
     this.#services.set(networkId, names);
     for (const name of new Set([...service.names, service.service].map((each) => each.toLowerCase()))) {
-      const known = names.get(name);
-      if (known === undefined) names.set(name, [service]);
-      else known.push(service);
+      const existing = names.get(name);
+      if (existing === undefined) names.set(name, [service]);
+      else existing.push(service);
     }
   }
 

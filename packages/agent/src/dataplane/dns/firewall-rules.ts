@@ -33,7 +33,11 @@ export class DnsFirewallRules {
     return this.#scheduleApply();
   }
 
-  /** Stops. @param isLast whether no successor takes over: then the rules are removed */
+  /**
+   * Stops.
+   *
+   * @param isLast whether no successor takes over: then the rules are removed
+   */
   async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
     if (isLast) await this.setEnabled(false);
     clearTimeout(this.#timer);
@@ -67,7 +71,7 @@ export class DnsFirewallRules {
     for (const rule of RULES) if (hasRule(listed, rule)) await this.#iptables("-D", "INPUT", ...rule);
   }
 
-  /** Returns the output, or undefined when iptables fails. */
+  /** Returns the output, or undefined if iptables fails. */
   async #iptables(...args: readonly string[]): Promise<string | undefined> {
     const options = { args: ["-w", "2", ...args], signal: this.#stopped.signal };
     const result = await this.#run("iptables", options);
@@ -85,6 +89,6 @@ export function mayReject(listed: string): boolean {
 
 /** Returns whether the output of `iptables -S` contains the rule. iptables adds `-m PROTOCOL` to the rule as given. */
 function hasRule(listed: string, [, bridges, , protocol, , port]: readonly string[]): boolean {
-  const shown = `-A INPUT -i ${bridges} -p ${protocol} -m ${protocol} --dport ${port} -j ACCEPT`;
-  return listed.split("\n").includes(shown);
+  const listedRule = `-A INPUT -i ${bridges} -p ${protocol} -m ${protocol} --dport ${port} -j ACCEPT`;
+  return listed.split("\n").includes(listedRule);
 }

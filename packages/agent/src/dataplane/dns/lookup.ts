@@ -88,8 +88,8 @@ interface Target {
 }
 
 function findTarget(index: DnsIndex, name: string, networks: readonly DnsNetwork[]): Target | undefined {
-  const named = findServices(index, name, networks);
-  if (named.length > 0) return { services: named, scope: "service" };
+  const exactMatches = findServices(index, name, networks);
+  if (exactMatches.length > 0) return { services: exactMatches, scope: "service" };
   const [, prefix = "", rest = ""] = /^([^.]+)\.(.+)$/.exec(name) ?? [];
   const scope = parseTaskScope(prefix);
   if (scope === undefined) return undefined;
@@ -145,8 +145,8 @@ function findQualified(index: DnsIndex, name: string, network: DnsNetwork): read
   const local = name.endsWith(`.${LOCAL_DOMAIN}`) ? name.slice(0, -LOCAL_DOMAIN.length - 1) : name;
   for (const suffix of networkSuffixes(network)) {
     if (!local.endsWith(`.${suffix}`)) continue;
-    const found = index.find(network.id, local.slice(0, -suffix.length - 1));
-    if (found.length > 0) return found;
+    const matchedService = index.find(network.id, local.slice(0, -suffix.length - 1));
+    if (matchedService.length > 0) return matchedService;
   }
   const dot = local.lastIndexOf(".");
   if (dot < 0) return [];

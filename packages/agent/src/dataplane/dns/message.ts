@@ -98,8 +98,8 @@ export function replyTo(
 ): Buffer {
   const rcode = answer.kind === "unknown" ? RCODE.nameError : RCODE.noError;
   const records = recordsOf(request.question.name, answer);
-  const complete = encodeReply(request, { records, rcode, isTruncated: false });
-  if (isOverTcp || complete.length <= request.maxUdpBytes) return complete;
+  const fullReply = encodeReply(request, { records, rcode, isTruncated: false });
+  if (isOverTcp || fullReply.length <= request.maxUdpBytes) return fullReply;
   return encodeTruncated(request, records, rcode);
 }
 

@@ -65,8 +65,8 @@ export class UpstreamHealth {
   }
 
   #stateOf(server: string): ServerState {
-    const known = this.#states.get(server);
-    if (known !== undefined) return known;
+    const existing = this.#states.get(server);
+    if (existing !== undefined) return existing;
     for (const oldest of this.#states.keys()) {
       if (this.#states.size < MAX_SERVERS) break;
       this.#states.delete(oldest);

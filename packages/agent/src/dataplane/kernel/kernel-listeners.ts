@@ -23,7 +23,7 @@ export interface StaleDeletions {
 
 interface KnownListener {
   readonly listener: IngressListener;
-  /** Undefined when the user-space proxy serves the listener. */
+  /** Undefined if the user-space proxy serves the listener. */
   readonly service: KernelService | undefined;
 }
 
@@ -103,9 +103,9 @@ export class KernelListeners {
   }
 
   #remove(key: string): void {
-    const known = this.#listeners.get(key);
-    if (known === undefined) return;
-    const { listener, service } = known;
+    const current = this.#listeners.get(key);
+    if (current === undefined) return;
+    const { listener, service } = current;
     this.#vanished.remove(listener);
     this.#withdrawn.remove(listener);
     if (service !== undefined) this.#desired.delete(frontendKey(service.frontend));

@@ -20,7 +20,11 @@ export interface ServiceSchema<Service, Member> {
   chainName(key: string): string;
   /** The map that holds a service's members; always the same one for a service. */
   memberMap(key: string, service: Service): string;
-  /** Members in the order in which they are picked. @param previous the members before the change */
+  /**
+   * Members in the order in which they are picked.
+   *
+   * @param previous the members before the change
+   */
   orderMembers(service: Service, previous: readonly Member[]): readonly Member[];
   /** Returns a predicate: whether a loaded member may still be picked. */
   memberFilter(service: Service): (member: Member) => boolean;
@@ -47,7 +51,7 @@ export interface SetElement {
 export interface Change {
   /** For nft; "" when there is nothing to do. */
   readonly script: string;
-  /** False when another change has to follow. Even then, the kernel picks no member that is not desired. */
+  /** False if another change has to follow. Even then, the kernel picks no member that is not desired. */
   readonly isComplete: boolean;
 }
 
@@ -120,9 +124,11 @@ export class NumberedTable<Service, Member> {
   }
 
   #isUpToDate(key: string, service: Service): boolean {
-    const loaded = this.#services.get(key);
+    const loadedService = this.#services.get(key);
     return (
-      loaded !== undefined && loaded.deletedNumbers.size === 0 && this.#schema.isSame(loaded.service, service)
+      loadedService !== undefined &&
+      loadedService.deletedNumbers.size === 0 &&
+      this.#schema.isSame(loadedService.service, service)
     );
   }
 
@@ -130,8 +136,9 @@ export class NumberedTable<Service, Member> {
   #deleteUndesiredMembers(outdated: Iterable<readonly [string, Service]>, script: NftScript): boolean {
     let hasDeleted = false;
     for (const [key, service] of outdated) {
-      const loaded = this.#services.get(key);
-      if (loaded !== undefined && this.#deleteStaleMembers(key, loaded, service, script)) hasDeleted = true;
+      const loadedService = this.#services.get(key);
+      if (loadedService !== undefined && this.#deleteStaleMembers(key, loadedService, service, script))
+        hasDeleted = true;
     }
     return hasDeleted;
   }
@@ -163,14 +170,14 @@ export class NumberedTable<Service, Member> {
   }
 
   #remove(key: string, script: NftScript): void {
-    const loaded = this.#services.get(key);
-    if (loaded === undefined) return;
-    const entry = this.#schema.dispatchEntry(loaded.service);
+    const loadedService = this.#services.get(key);
+    if (loadedService === undefined) return;
+    const entry = this.#schema.dispatchEntry(loadedService.service);
     const chain = this.#schema.chainName(key);
     script.deleteElement(entry.map, entry.element);
     script.flushChain(chain);
-    deleteMembers(loaded, script);
-    this.#countElements(loaded.service, -1);
+    deleteMembers(loadedService, script);
+    this.#countElements(loadedService.service, -1);
     this.#services.delete(key);
     this.#unlinkedChains.add(chain);
   }

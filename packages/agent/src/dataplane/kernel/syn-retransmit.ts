@@ -105,20 +105,20 @@ function sendFirstPacket(host: string, port: number): void {
  * `tcp 6 0 SYN_SENT src=C dst=V sport=1 dport=80 [UNREPLIED] src=E dst=C sport=8080 dport=1 mark=…`.
  */
 export function parseUnanswered(text: string): readonly UnansweredClient[] {
-  const found = new Map<string, UnansweredClient>();
+  const clients = new Map<string, UnansweredClient>();
   for (const line of text.split("\n")) {
-    if (found.size === MAX_UNANSWERED_CLIENTS) break;
+    if (clients.size === MAX_UNANSWERED_CLIENTS) break;
     const [protocol, , , state] = line.split(/\s+/);
     if (protocol !== "tcp" || state !== "SYN_SENT" || !line.includes("[UNREPLIED]")) continue;
     const [, client, address, clientPort, port] =
       / src=(\S+) dst=(\S+) sport=(\d+) dport=(\d+) /.exec(line) ?? [];
     if (client === undefined || address === undefined) continue;
-    found.set(`${client} ${clientPort}`, {
+    clients.set(`${client} ${clientPort}`, {
       client,
       clientPort: Number(clientPort),
       address,
       port: Number(port),
     });
   }
-  return [...found.values()];
+  return [...clients.values()];
 }

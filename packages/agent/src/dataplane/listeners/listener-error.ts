@@ -4,12 +4,13 @@ import { type IngressListener, type ListenerError, listenerName } from "../table
 export function describeListenerError(listener: IngressListener, error: unknown): ListenerError {
   const { protocol, address, port, service } = listener;
   const code = error instanceof Error && "code" in error ? String(error.code) : "EIO";
-  const described = { protocol, address, port, service, code };
-  return { ...described, message: listenerMessage(described) };
+  const details = { protocol, address, port, service, code };
+  return { ...details, message: listenerMessage(details) };
 }
 
 /**
  * Returns the message of a listener that could not be opened.
+ *
  * @param portOwner the process that occupies the port. The ingress process cannot see processes of other users.
  */
 export function listenerMessage(

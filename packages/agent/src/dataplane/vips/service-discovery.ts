@@ -103,7 +103,11 @@ export class ServiceDiscovery {
     await this.#kernel?.firewall.close({ isLast: false });
   }
 
-  /** Stops. @param isLast whether no successor takes over: then the rules are removed from the kernel */
+  /**
+   * Stops.
+   *
+   * @param isLast whether no successor takes over: then the rules are removed from the kernel
+   */
   async close(options: { readonly isLast: boolean }): Promise<void> {
     await this.#server.close();
     await this.#kernel?.vips.close(options);
@@ -124,12 +128,12 @@ export function inheritedDnsSockets({
   dns,
   sockets,
 }: Pick<HandoverState, "dns" | "sockets">): ReadonlyMap<string, DnsSockets> {
-  const found = new Map<string, DnsSockets>();
+  const openSockets = new Map<string, DnsSockets>();
   for (const { gateway } of dns.networks) {
     const [udp, tcp] = [sockets.get(socketKey("udp", gateway)), sockets.get(socketKey("tcp", gateway))];
-    if (udp !== undefined && tcp !== undefined) found.set(gateway, { udp, tcp });
+    if (udp !== undefined && tcp !== undefined) openSockets.set(gateway, { udp, tcp });
   }
-  return found;
+  return openSockets;
 }
 
 function socketKey(protocol: "udp" | "tcp", address: string): string {

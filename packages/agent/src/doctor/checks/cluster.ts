@@ -85,11 +85,11 @@ export function evaluateVersion(subject: string, cluster: GetClusterResponse): F
   const reachable = `reachable, version ${serverVersion}`;
   const versions = protocolRange(oldestProtocolVersion || protocolVersion, protocolVersion);
   if (commonVersion(PROTOCOL_VERSIONS, versions) === undefined) {
-    const own = `${BERTH_VERSION} (${describeProtocol(PROTOCOL_VERSIONS)})`;
+    const localVersion = `${BERTH_VERSION} (${describeProtocol(PROTOCOL_VERSIONS)})`;
     const older = versions.newest < PROTOCOL_VERSIONS.oldest ? "the servers" : "this host";
     return failed(
       subject,
-      `${reachable} (${describeProtocol(versions)}): incompatible with ${own} of this host`,
+      `${reachable} (${describeProtocol(versions)}): incompatible with ${localVersion} of this host`,
       `Upgrade ${older}, one release at a time.`,
     );
   }

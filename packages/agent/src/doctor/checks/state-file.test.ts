@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { writeFirstState } from "../../agent/state-file.js";
-import { directoryDisk } from "../../runtime/disk.js";
+import { openStateDirectory } from "../../runtime/state-directory.js";
 import type { CheckContext, Finding } from "../check.js";
 import { checkStateFile } from "./state-file.js";
 
@@ -16,7 +16,7 @@ afterEach(() => rmSync(dataDir, { recursive: true, force: true }));
 const check = (): Promise<readonly Finding[]> => checkStateFile({ dataDir } as CheckContext);
 
 test("a valid state is ok", async () => {
-  await writeFirstState(directoryDisk(dataDir), ["10.0.0.1:7400"]);
+  await writeFirstState(openStateDirectory(dataDir), ["10.0.0.1:7400"]);
   expect(await check()).toMatchObject([{ verdict: "ok" }]);
 });
 

@@ -2,7 +2,7 @@ import { access, constants, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { diskError } from "@berth/proto";
 import { readState } from "../../agent/state-file.js";
-import { DAMAGED_SUFFIX, directoryDisk } from "../../runtime/disk.js";
+import { DAMAGED_SUFFIX, openStateDirectory } from "../../runtime/state-directory.js";
 import { type Check, type Finding, failed, ok, skipped, warning } from "../check.js";
 
 const SUBJECT = "agent state";
@@ -12,7 +12,7 @@ export const checkStateFile: Check = async ({ dataDir }) => {
   try {
     const names = await readdir(dataDir);
     await access(dataDir, constants.W_OK);
-    const { damage } = await readState(directoryDisk(dataDir));
+    const { damage } = await readState(openStateDirectory(dataDir));
     const findings = [...names.filter(isDamaged).map((name) => reportKept(join(dataDir, name)))];
     if (damage !== "") return [...findings, reportDamage(damage)];
     return findings.length > 0 ? findings : [ok(SUBJECT, `${dataDir} is readable and writable`)];
@@ -35,7 +35,7 @@ function reportKept(path: string): Finding {
   return warning(
     SUBJECT,
     `${path} is a damaged file that the agent has replaced`,
-    "Check the disk, and delete the file.",
+    "Check the stateDirectory, and delete the file.",
   );
 }
 

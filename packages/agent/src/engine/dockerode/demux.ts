@@ -13,19 +13,19 @@ export async function* demux(chunks: AsyncIterable<Buffer>): AsyncGenerator<Outp
   let missingBytes = 0;
   let stream: OutputChunk["stream"] = "stdout";
   for await (const chunk of chunks) {
-    let rest = chunk;
-    while (rest.length > 0) {
+    let remaining = chunk;
+    while (remaining.length > 0) {
       if (missingBytes === 0) {
-        const taken = HEADER_BYTES - header.length;
-        header = Buffer.concat([header, rest.subarray(0, taken)]);
-        rest = rest.subarray(taken);
+        const headerGap = HEADER_BYTES - header.length;
+        header = Buffer.concat([header, remaining.subarray(0, headerGap)]);
+        remaining = remaining.subarray(headerGap);
         if (header.length < HEADER_BYTES) break;
         stream = header[0] === STDERR ? "stderr" : "stdout";
         missingBytes = header.readUInt32BE(4);
         header = Buffer.alloc(0);
       }
-      const bytes = rest.subarray(0, missingBytes);
-      rest = rest.subarray(bytes.length);
+      const bytes = remaining.subarray(0, missingBytes);
+      remaining = remaining.subarray(bytes.length);
       missingBytes -= bytes.length;
       if (bytes.length > 0) yield { stream, bytes };
     }

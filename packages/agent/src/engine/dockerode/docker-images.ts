@@ -110,8 +110,8 @@ export class DockerImages implements ImageEngine {
 
   /** Adds the layers, which listings lack. Returns undefined for an image that was just removed. */
   async #complete(image: LocalImage, signal: AbortSignal): Promise<LocalImage | undefined> {
-    const known = this.#layers.get(image.id);
-    if (known !== undefined) return { ...image, layers: known };
+    const cached = this.#layers.get(image.id);
+    if (cached !== undefined) return { ...image, layers: cached };
     const inspected = await this.inspectImage(image.id, { signal });
     if (inspected === undefined) return undefined;
     this.#layers.set(image.id, inspected.layers);

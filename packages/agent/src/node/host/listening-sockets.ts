@@ -114,13 +114,13 @@ async function* linesOf(path: string): AsyncGenerator<string> {
   if (file === undefined) return;
   try {
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-    let rest = "";
+    let partialLine = "";
     for (let total = 0; total < MAX_BYTES; ) {
       const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, null);
       if (bytesRead === 0) break;
       total += bytesRead;
-      const lines = `${rest}${buffer.toString("latin1", 0, bytesRead)}`.split("\n");
-      rest = lines.pop() ?? "";
+      const lines = `${partialLine}${buffer.toString("latin1", 0, bytesRead)}`.split("\n");
+      partialLine = lines.pop() ?? "";
       yield* lines;
     }
   } finally {

@@ -21,7 +21,7 @@ const MAX_INTERVAL_MS = 2_000;
 
 /** What this host knows about a peer from its own probes. */
 export interface PeerHealth {
-  /** Undefined when the peer has never responded, perhaps because of a firewall: its silence then means nothing. */
+  /** Undefined if the peer has never responded, perhaps because of a firewall: its silence then means nothing. */
   readonly answeredMs: number | undefined;
   /** The part of the time since then in which this host was busy, so that responses may have waited unread. */
   readonly excusedMs: number;
@@ -88,7 +88,7 @@ export function silentPeers(
   peers: ReadonlyMap<string, PeerHealth>,
   reported: ReadonlySet<string>,
 ): ReadonlySet<string> {
-  const silent = [...peers].filter(([, { isSilent }]) => isSilent).map(([nodeId]) => nodeId);
-  const isCutOff = silent.length * 2 > peers.size + 1;
-  return new Set(isCutOff ? silent.filter((nodeId) => reported.has(nodeId)) : silent);
+  const silentNodeIds = [...peers].filter(([, { isSilent }]) => isSilent).map(([nodeId]) => nodeId);
+  const isCutOff = silentNodeIds.length * 2 > peers.size + 1;
+  return new Set(isCutOff ? silentNodeIds.filter((nodeId) => reported.has(nodeId)) : silentNodeIds);
 }

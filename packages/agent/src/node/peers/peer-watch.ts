@@ -63,7 +63,11 @@ export class PeerWatch {
     else options.signal.addEventListener("abort", end, { once: true });
   }
 
-  /** Replaces the watched nodes. @param addresses by node ID */
+  /**
+   * Replaces the watched nodes.
+   *
+   * @param addresses by node ID
+   */
   watch(addresses: ReadonlyMap<string, string>): void {
     if (this.#stopped.signal.aborted) return;
     const peers = new Map<string, PeerHealth>();
@@ -164,16 +168,16 @@ class SilentPeersReport {
 
   update(peers: ReadonlyMap<string, PeerHealth>, addresses: ReadonlyMap<string, string>): void {
     const { onChange, log } = this.#options;
-    const silent = silentPeers(peers, this.#silent);
-    const fallenSilent = difference(silent, this.#silent);
-    const recovered = difference(this.#silent, silent);
+    const silentNodeIds = silentPeers(peers, this.#silent);
+    const fallenSilent = difference(silentNodeIds, this.#silent);
+    const recovered = difference(this.#silent, silentNodeIds);
     if (fallenSilent.length === 0 && recovered.length === 0) return;
-    this.#silent = silent;
+    this.#silent = silentNodeIds;
     for (const peer of fallenSilent) {
       log.info({ peer, address: addresses.get(peer) }, "peer is silent; new connections avoid it");
     }
     for (const peer of recovered) log.info({ peer, address: addresses.get(peer) }, "peer responds again");
-    onChange(silent);
+    onChange(silentNodeIds);
   }
 }
 
