@@ -73,7 +73,7 @@ export class Machine {
     const logFile = join(logDir, "boot.log");
     const launcher = this.#launch(logFile);
     const hasBooted = (): boolean => {
-      if (launcher.exitCode !== null) throw bootFailed(this.name, launcher.exitCode, logFile);
+      if (launcher.exitCode !== null) throw bootFailedError(this.name, launcher.exitCode, logFile);
       return this.isUp && existsSync(join(runDir, "booted"));
     };
     await waitUntil(hasBooted, {
@@ -185,7 +185,7 @@ export class Machine {
   }
 }
 
-function bootFailed(name: string, code: number, logFile: string): LabError {
+function bootFailedError(name: string, code: number, logFile: string): LabError {
   const output = readFileSync(logFile, "utf8").trim();
   return new LabError("LAB_NOT_READY", `${name} did not boot: ${BOOT_SCRIPT} exited with ${code}: ${output}`);
 }

@@ -1,7 +1,7 @@
 import { BerthError } from "./errors.js";
 
 /** The cause and the remedy, by the error code of a file operation. */
-const FAULTS: Readonly<Record<string, string>> = {
+const FAULT_TEXTS: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full; free some space on it",
   EDQUOT: "the disk quota of the user is used up; free some space, or raise the quota",
   EROFS: "the file system is read-only; check the kernel log for disk errors, and remount it read-write",
@@ -11,12 +11,13 @@ const FAULTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Returns BERTH_DISK_FAILED, with the file and the remedy, for a disk error; undefined for any other error.
+ * Returns BERTH_DISK_FAILED, with the file and the remedy, for a disk error, or undefined for any other error.
+ *
  * @param path the file or directory, for errors that do not name it
  */
 export function diskError(error: unknown, path: string): BerthError | undefined {
   const { code = "", path: ownPath } = (error ?? {}) as NodeJS.ErrnoException;
-  const fault = Object.hasOwn(FAULTS, code) ? FAULTS[code] : undefined;
+  const fault = Object.hasOwn(FAULT_TEXTS, code) ? FAULT_TEXTS[code] : undefined;
   if (fault === undefined) return undefined;
   const message = `cannot use ${ownPath ?? path}: ${fault} (${code})`;
   return new BerthError({ code: "BERTH_DISK_FAILED", message, cause: error, details: { path } });

@@ -13,18 +13,22 @@ export interface PrefixQuery<T> {
   readonly listCommand: string;
 }
 
-/** Returns the only item whose ID starts with a reference. @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+/**
+ * Returns the only item whose ID starts with a reference.
+ *
+ * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS
+ */
 export function findByPrefix<T>(items: Iterable<T>, query: PrefixQuery<T>): T {
   const { noun, reference, idOf, listCommand } = query;
-  const found = reference === "" ? [] : [...items].filter((item) => idOf(item).startsWith(reference));
-  const [first] = found;
-  if (first !== undefined && found.length === 1) return first;
+  const matches = reference === "" ? [] : [...items].filter((item) => idOf(item).startsWith(reference));
+  const [first] = matches;
+  if (first !== undefined && matches.length === 1) return first;
   const name = `${noun} ${JSON.stringify(reference.slice(0, MAX_REFERENCE_CHARS))}`;
   const hint = `see "${listCommand}"`;
   throw first === undefined
     ? new BerthError({ code: "BERTH_NOT_FOUND", message: `${name} not found; ${hint}` })
     : new BerthError({
         code: "BERTH_AMBIGUOUS",
-        message: `${name} is ambiguous: ${found.length} IDs start with it; ${hint}`,
+        message: `${name} is ambiguous: ${matches.length} IDs start with it; ${hint}`,
       });
 }

@@ -5,7 +5,7 @@ import { BERTH_VERSION, PROTOCOL_VERSIONS, type ProtocolRange } from "./version.
 export interface ProtocolPeer {
   /** For messages, such as "agent". */
   readonly program: string;
-  /** Empty when the program does not send it. */
+  /** Empty if the program does not send it. */
   readonly release: string;
   readonly versions: ProtocolRange;
 }
@@ -14,10 +14,10 @@ export interface ProtocolPeer {
 const FIRST_VERSION = 1;
 
 /** A range in the metadata of a call, such as "1-2". */
-const RANGE = /^([0-9]{1,9})-([0-9]{1,9})$/;
+const RANGE_PATTERN = /^([0-9]{1,9})-([0-9]{1,9})$/;
 
 /** The pattern of releases, which come from other programs and appear in messages. */
-const RELEASE = /^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$/;
+const RELEASE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$/;
 
 /** The fields of `Hello` and `Welcome` with the versions of this program. */
 export const PROTOCOL_FIELDS = {
@@ -46,20 +46,20 @@ export function formatProtocolRange({ oldest, newest }: ProtocolRange): string {
   return `${oldest}-${newest}`;
 }
 
-/** Parses the range of a program. A program that sends none speaks the first version. Undefined when it is malformed. */
+/** Parses the range of a program. A program that sends none speaks the first version. Undefined if it is malformed. */
 export function parseProtocolRange(text: string | undefined): ProtocolRange | undefined {
   if (text === undefined) return { oldest: FIRST_VERSION, newest: FIRST_VERSION };
-  const [, oldest, newest] = RANGE.exec(text) ?? [];
+  const [, oldest, newest] = RANGE_PATTERN.exec(text) ?? [];
   const range = { oldest: Number(oldest), newest: Number(newest) };
   return range.oldest >= FIRST_VERSION && range.oldest <= range.newest ? range : undefined;
 }
 
 /** Returns the release that a program sent; "" when it is missing or malformed. */
 export function parseRelease(text: string | undefined): string {
-  return text !== undefined && RELEASE.test(text) ? text : "";
+  return text !== undefined && RELEASE_PATTERN.test(text) ? text : "";
 }
 
-/** Returns the newest version that both programs speak; undefined when there is none. */
+/** Returns the newest version that both programs speak, or undefined if there is none. */
 export function commonVersion(left: ProtocolRange, right: ProtocolRange): number | undefined {
   const version = Math.min(left.newest, right.newest);
   return version >= Math.max(left.oldest, right.oldest) ? version : undefined;
@@ -67,6 +67,7 @@ export function commonVersion(left: ProtocolRange, right: ProtocolRange): number
 
 /**
  * Returns the version to use on a connection: the newest one that both sides speak.
+ *
  * @throws BerthError BERTH_VERSION_UNSUPPORTED that names both sides, and the one to upgrade
  */
 export function negotiateVersion(own: ProtocolPeer, peer: ProtocolPeer): number {

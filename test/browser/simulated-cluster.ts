@@ -14,7 +14,7 @@ type TaskJson = JsonObject & {
 };
 type NodeJson = JsonObject & { readonly id: string; readonly hostname: string };
 
-/** A part of an update: records and ids by the names of the protocol. */
+/** A part of an update: records and IDs by the names of the protocol. */
 export type Changes = Readonly<Record<string, readonly unknown[]>>;
 
 /**

@@ -38,7 +38,7 @@ describe("a cluster with 60 containers that loses its only server", () => {
   let directory: string;
   let backup: string;
   let passphrase: string;
-  /** When the containers of the stack started, by their ids. */
+  /** When the containers of the stack started, by their IDs. */
   let startedAt: ReadonlyMap<string, string>;
 
   beforeAll(async () => {

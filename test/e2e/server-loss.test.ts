@@ -30,7 +30,7 @@ interface ListedServer {
 describe("three hosts, each with a server, under load", () => {
   let lab: Lab;
   let traffic: HttpTraffic;
-  /** When each container started, by its id. */
+  /** When each container started, by its ID. */
   let startedAt: ReadonlyMap<string, string>;
 
   beforeAll(async () => {

@@ -1,4 +1,4 @@
-// A cluster of the release before is upgraded and goes back, and programs of both releases work together.
+// Upgrades a cluster from the previous release and downgrades it again, and mixes programs of both releases.
 import { statSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -118,7 +118,7 @@ async function electServerOf({ program }: Release): Promise<LabServer> {
   const leader = await waitUntil(() => lab.leader(), { what: "a leader", timeoutMs: CONVERGE_TIMEOUT_MS });
   if (leader.berthPath === program) return leader;
   const others = lab.servers.filter((server) => server !== leader && server.berthPath !== program);
-  // Their etcds run on, and are a majority with that of the next leader.
+  // Their etcds keep running, and are a quorum with that of the next leader.
   for (const server of others) await server.kill("server", "SIGSTOP");
   await leader.kill("server");
   await leader.kill("etcd").catch(() => {}); // It ends with its server.
@@ -176,11 +176,11 @@ test(
 );
 
 test(
-  "a rolling upgrade from the release before loses no request and keeps all containers",
+  "a rolling upgrade from the previous release loses no request and keeps all containers",
   async () => {
     expect(await underLoad(() => upgradeAll(lab, FORWARD, current))).toEqual([]);
     expect(await berth(current, serverOf(current), "version")).toContain(`Server: ${current.release} `);
-    // The processes of the release before ran as root, and have handed over.
+    // The processes of the previous release ran as root, and have handed over.
     if (isInstalledForAll(current.program)) {
       const users = HOSTS.map(() => DEFAULT_USER.uid);
       await expect.poll(ingressUsers, { timeout: HANDOVER_TIMEOUT_MS }).toEqual(users);
@@ -191,7 +191,7 @@ test(
 );
 
 test(
-  "going back to the release before loses no request and keeps all containers",
+  "a rolling downgrade to the previous release loses no request and keeps all containers",
   async () => {
     expect(await underLoad(() => upgradeAll(lab, BACK, previous))).toEqual([]);
     expect(await berth(previous, serverOf(previous), "version")).toContain(`Server: ${previous.release} `);

@@ -139,7 +139,7 @@ async function runJoin(token: string, dataDir: string, ...args: string[]): Promi
   return { code: child.exitCode, stdout, stderr };
 }
 
-/** Joins, and returns the id of the node. */
+/** Joins, and returns the ID of the node. */
 async function joinHost(token: string, dataDir: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runJoin(token, dataDir, "-o", "json", ...args);
   expect({ code, stderr }).toMatchObject({ code: 0 });

@@ -114,7 +114,7 @@ const put = ({ calls }: Server, name: string, kind: FileKind = FileKind.SECRET) 
     PutFileRequest.fromPartial({ file: FileContent.fromPartial({ kind, name, content: contentOf(name) }) }),
   );
 
-/** Rotates the cluster key, and waits until the servers that run have only the new one. Returns its id. */
+/** Rotates the cluster key, and waits until the servers that run have only the new one. Returns its ID. */
 async function rotate({ calls }: Server): Promise<string> {
   const { id } = await calls.rotateClusterKey({});
   await eventually(

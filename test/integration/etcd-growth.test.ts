@@ -294,7 +294,7 @@ describe("servers that join", () => {
     expect(await votersOf(first.store)).toBe(2);
   });
 
-  it("replace a member whose data is lost while the others are a majority", {
+  it("a joining server replaces a member whose data is lost while the others are a quorum", {
     timeout: TIMEOUT_MS,
   }, async () => {
     const first = await start(hosts[0]);

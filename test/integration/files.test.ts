@@ -24,7 +24,7 @@ const context = useTestCluster();
 const FIRST = "hunter2-first";
 const SECOND = "hunter2-second";
 const THIRD = "hunter2-third";
-const NAME = "shop_password";
+const SECRET_NAME = "shop_password";
 
 let server: TestServer;
 let calls: TestServer["calls"];
@@ -35,9 +35,14 @@ beforeEach(async () => {
 });
 
 const secret = (content: string, over: Partial<FileContent> = {}): FileContent =>
-  FileContent.fromPartial({ kind: FileKind.SECRET, name: NAME, content: Buffer.from(content), ...over });
+  FileContent.fromPartial({
+    kind: FileKind.SECRET,
+    name: SECRET_NAME,
+    content: Buffer.from(content),
+    ...over,
+  });
 
-const mounted = (name = NAME, kind: FileKind = FileKind.SECRET): Partial<FileMount> => ({
+const mounted = (name = SECRET_NAME, kind: FileKind = FileKind.SECRET): Partial<FileMount> => ({
   ...{ kind, name, target: `/run/secrets/${name}` },
 });
 
@@ -48,13 +53,13 @@ const withSecret = (content: string, options: Partial<DeployStackRequest> = {}):
     ...options,
   });
 
-/** Returns the id of the version that the service names. */
+/** Returns the ID of the version that the service names. */
 async function versionIdOf(name = "shop_web"): Promise<string> {
   const { service: summary } = await calls.getService({ service: name });
   return summary?.service?.spec?.task?.container?.files[0]?.versionId ?? "";
 }
 
-async function versionsOf(name = NAME, kind = FileKind.SECRET): Promise<readonly number[]> {
+async function versionsOf(name = SECRET_NAME, kind = FileKind.SECRET): Promise<readonly number[]> {
   const { versions } = await calls.getFile({ kind, name });
   return versions.map(({ version }) => version);
 }
@@ -88,7 +93,7 @@ describe("a secret", () => {
     const [own, other] = await startTwo();
     const deployed = await calls.deployStack(withSecret(FIRST));
     expect(deployed.files).toEqual([
-      { fileKind: FileKind.SECRET, name: NAME, kind: Kind.CREATED, version: 1 },
+      { fileKind: FileKind.SECRET, name: SECRET_NAME, kind: Kind.CREATED, version: 1 },
     ]);
     await converged(calls, "shop_web");
     expect([...own.files.keys()]).toEqual([await versionIdOf()]);
@@ -99,18 +104,18 @@ describe("a secret", () => {
     expect(texts.some((text) => text.startsWith(`${ROOT}files/`))).toBe(true);
     expect(texts.join("\n")).not.toContain(FIRST);
 
-    const { versions, uses, content } = await calls.getFile({ kind: FileKind.SECRET, name: NAME });
+    const { versions, uses, content } = await calls.getFile({ kind: FileKind.SECRET, name: SECRET_NAME });
     expect(uses).toEqual([{ service: "shop_web", version: 1, tasksWithOtherVersions: 0 }]);
     expect(content).toHaveLength(0);
     const { files } = await calls.listFiles({ kind: FileKind.SECRET, stack: "shop" });
     for (const file of [...versions, ...files]) {
-      expect(file).toMatchObject({ name: NAME, version: 1, sizeBytes: FIRST.length });
+      expect(file).toMatchObject({ name: SECRET_NAME, version: 1, sizeBytes: FIRST.length });
       expect([file.sealedContent.length, file.contentMac.length]).toEqual([0, 0]);
     }
     const observed: unknown[] = [];
     for await (const record of calls.streamAudit(StreamAuditRequest.fromPartial({}))) observed.push(record);
     for await (const event of calls.streamEvents(StreamEventsRequest.fromPartial({}))) observed.push(event);
-    expect(JSON.stringify(observed)).toContain(`secret ${NAME} version 1`);
+    expect(JSON.stringify(observed)).toContain(`secret ${SECRET_NAME} version 1`);
     expect(JSON.stringify(observed)).not.toContain(FIRST);
   });
 
@@ -125,9 +130,9 @@ describe("a secret", () => {
     expect(again.files[0]?.kind).toBe(Kind.UNCHANGED);
 
     const { plan } = await calls.deployStack(withSecret(SECOND, { dryRun: true }));
-    expect(plan?.files).toMatchObject([{ name: NAME, kind: Kind.UPDATED, version: 2 }]);
+    expect(plan?.files).toMatchObject([{ name: SECRET_NAME, kind: Kind.UPDATED, version: 2 }]);
     const changes: FieldChange[] | undefined = plan?.services[0]?.changes;
-    expect(changes).toEqual([{ path: `secret ${NAME}`, before: "version 1", after: "version 2" }]);
+    expect(changes).toEqual([{ path: `secret ${SECRET_NAME}`, before: "version 1", after: "version 2" }]);
     expect(plan?.services[0]?.replacesTasks).toBe(true);
     expect(JSON.stringify(plan)).not.toContain(first);
     const otherPlan = await calls.deployStack(withSecret(THIRD, { dryRun: true }));
@@ -195,16 +200,16 @@ describe("a secret", () => {
     const [own] = await startTwo();
     await calls.deployStack(withSecret(FIRST));
     await converged(calls, "shop_web");
-    const removal = { kind: FileKind.SECRET, names: [NAME] };
+    const removal = { kind: FileKind.SECRET, names: [SECRET_NAME] };
     await expect(calls.removeFiles(removal)).rejects.toMatchObject({
       code: "BERTH_FILE_IN_USE",
-      message: `no secret was removed: services still use ${NAME} (shop_web); remove these services or their stacks first`,
+      message: `no secret was removed: services still use ${SECRET_NAME} (shop_web); remove these services or their stacks first`,
     });
     await expect(calls.removeFiles({ ...removal, names: ["nope"] })).rejects.toMatchObject({
       code: "BERTH_NOT_FOUND",
     });
     const removed = await calls.removeServices({ services: [], stack: "shop" });
-    expect(removed.files).toMatchObject([{ name: NAME, kind: Kind.REMOVED }]);
+    expect(removed.files).toMatchObject([{ name: SECRET_NAME, kind: Kind.REMOVED }]);
     await eventually("the secret is gone from the node", () => own.files.size === 0);
     await eventually("no record is left", async () => {
       const keys = await context.cluster.openStore().keys();
@@ -216,9 +221,9 @@ describe("a secret", () => {
     await calls.deployStack(withSecret(FIRST));
     const plain = deployment([service("web")], { prune: true });
     const pruned = await calls.deployStack(plain);
-    expect(pruned.files).toMatchObject([{ name: NAME, kind: Kind.REMOVED, version: 0 }]);
+    expect(pruned.files).toMatchObject([{ name: SECRET_NAME, kind: Kind.REMOVED, version: 0 }]);
     const again = await calls.deployStack(withSecret(SECOND));
-    expect(again.files).toMatchObject([{ name: NAME, kind: Kind.CREATED }]);
+    expect(again.files).toMatchObject([{ name: SECRET_NAME, kind: Kind.CREATED }]);
     expect(again.services).toMatchObject([{ kind: ServiceOutcome_Kind.UPDATED }]);
   });
 

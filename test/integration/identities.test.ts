@@ -267,7 +267,7 @@ async function refusals(): Promise<readonly string[]> {
 }
 
 describe("the audit log", () => {
-  test("has the calls that a role, a node id or the end of a membership refuses", async () => {
+  test("has the calls that a role, a node ID or the end of a membership refuses", async () => {
     const { files } = await joinWith(await createToken(), "host10");
     const id = await nodeIdOf("host10");
     const node = connectAs(files);

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { ControlServiceService, JoinKind } from "@berth/proto";
-import { createJoinToken, createKey, createRequest, IdentityDirectory } from "@berth/proto/identity";
+import { createKey, createRequest, formatJoinToken, IdentityDirectory } from "@berth/proto/identity";
 import { createRpcClient, joinCluster, RotatingIdentity, requestJoin } from "@berth/proto/rpc";
 import { afterEach, describe, expect, it } from "vitest";
 import { TestAuthority } from "../../proto/src/identity/testing/test-authority.js";
@@ -143,7 +143,7 @@ describe("join-pin: a host with a join token", () => {
       client.calls.join({ token: guess, certificateRequest, hostname: "host1" });
     for (let count = 0; count < MAX_UNKNOWN_TOKENS; count += 1) {
       const random = Buffer.alloc(16, count + 1);
-      await expect(join(createJoinToken(JoinKind.NODE, fingerprint, random))).rejects.toMatchObject({
+      await expect(join(formatJoinToken(JoinKind.NODE, fingerprint, random))).rejects.toMatchObject({
         code: "BERTH_TOKEN_INVALID",
         details: { reason: "unknown" },
       });

@@ -3,7 +3,7 @@ import { ControlServiceService, isBerthError, JoinKind, type JoinRequest } from 
 import {
   createKey,
   createRequest,
-  createJoinToken as createTokenText,
+  formatJoinToken as createTokenText,
   fetchAuthority,
   parseJoinToken,
 } from "@berth/proto/identity";
@@ -36,7 +36,7 @@ beforeAll(async () => {
   const request = { kind: JoinKind.NODE, ttlMs: 3_600_000, uses: 10_000, hostname: "", replaceOthers: false };
   await rig.storeWaitingNodes(STORED_NODES);
   ({ token } = await rig.control.calls.createJoinToken({ ...request, requiresApproval: true, labels: {} }));
-  const { authorityFingerprint: fingerprint } = parseJoinToken(token);
+  const { caFingerprint: fingerprint } = parseJoinToken(token);
   const { x509 } = await fetchAuthority(
     { address: rig.server.address, fingerprint },
     AbortSignal.timeout(10_000),
@@ -105,7 +105,7 @@ test("registrations: hosts that join with a token that requires approval take a 
 });
 
 test("registrations: unknown tokens change no record, and are soon refused without a look at them", async () => {
-  const { authorityFingerprint } = parseJoinToken(token);
+  const { caFingerprint } = parseJoinToken(token);
   const certificateRequest = await createRequest(createKey());
   const before = await rig.keys();
   let made = 0;
@@ -113,7 +113,7 @@ test("registrations: unknown tokens change no record, and are soon refused witho
     made += 1;
     const secret = Buffer.alloc(16);
     secret.writeUInt32BE(made);
-    return createTokenText(JoinKind.NODE, authorityFingerprint, secret);
+    return createTokenText(JoinKind.NODE, caFingerprint, secret);
   };
   const outcomes: Record<string, number> = {};
   await rig.compare(`${UNKNOWN_TOKENS} unknown tokens`, async () => {

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { ControlServiceService, JoinKind, UserRole } from "@berth/proto";
 import {
   certificateFacts,
-  createJoinToken,
+  formatJoinToken,
   IdentityDirectory,
   parseCertificate,
 } from "@berth/proto/identity";
@@ -305,7 +305,7 @@ describe("berth server join", () => {
   test("refuses the token of a node, and a data directory that is in use or has an identity", async () => {
     const identity = await createCluster("s1");
     const fingerprint = identity.firstAuthority?.fingerprint ?? "";
-    const token = (kind: JoinKind): string => createJoinToken(kind, fingerprint, Buffer.alloc(16));
+    const token = (kind: JoinKind): string => formatJoinToken(kind, fingerprint, Buffer.alloc(16));
     const unreachable = "127.0.0.1:1";
     expect(await runJoin("s2", unreachable, token(JoinKind.NODE))).toMatchObject({
       code: 2,

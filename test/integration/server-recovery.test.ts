@@ -122,7 +122,7 @@ afterAll(async () => {
   for (const cleanUp of cleanUps.reverse()) await cleanUp();
 });
 
-test("refuses while the server runs, and while the others are a majority", async () => {
+test("refuses to recover while the server runs, and while the others are a quorum", async () => {
   expect(await recover("c", "--yes")).toMatchObject({
     code: 1,
     text: expect.stringContaining("in use by process"),
@@ -135,7 +135,7 @@ test("refuses while the server runs, and while the others are a majority", async
   await start("c");
 });
 
-test("continues alone with all confirmed changes after the majority was lost, and the lost servers do not come back", async () => {
+test("continues alone with all confirmed changes after the quorum was lost, and the lost servers do not come back", async () => {
   const creating = createConfigs(adminOf("a"));
   await eventually("changes are confirmed", () => confirmed.length > 50);
   await Promise.all([servers.get("a")?.kill(), servers.get("b")?.kill()]);
@@ -165,7 +165,7 @@ test("continues alone with all confirmed changes after the majority was lost, an
   expect(listed.map(({ server }) => server?.address)).toEqual([addressOf("c")]);
   expect(voters).toBe(1);
 
-  // Both at once: with their data, they were a majority of the former cluster.
+  // Start both at once: with their data, they were a quorum of the former cluster.
   const returned = await Promise.all([run(argumentsOf("a")), run(argumentsOf("b"))]);
   for (const { code, text } of returned) {
     expect(code, text).toBe(1);

@@ -129,7 +129,7 @@ test("lists each server with its version, its role, its etcd member and the end 
   expect(await statusOf("a", adminOf("a"))).toMatchObject({ isLeader: true });
 });
 
-test("refuses to remove a server that is up without force, and one without which etcd has no majority", async () => {
+test("refuses to remove a server that is up without force, and one without which etcd has no quorum", async () => {
   const admin = adminOf("a");
   await expect(admin.removeServer({ server: addressOf("b"), force: false })).rejects.toMatchObject({
     code: "BERTH_SERVER_IN_USE",

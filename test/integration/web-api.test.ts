@@ -165,7 +165,7 @@ test("a stream of a page continues when the leader dies, without missing or repe
   expect(new Set(started()).size).toBe(3);
   expect(started()).toHaveLength(3);
 
-  // A browser that reconnects sends the id of the last event, and gets no snapshot.
+  // A browser that reconnects sends the ID of the last event, and gets no snapshot.
   const { id } = received.findLast((event) => event.id !== "") ?? { id: "" };
   for await (const { data } of browser.events("/api/WatchCluster", { headers: { "last-event-id": id } })) {
     expect(

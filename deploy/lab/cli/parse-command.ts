@@ -20,8 +20,8 @@ Commands:
   partition HOST...        disconnect a host from the network
   heal HOST...             reconnect a host to the network
   shell HOST [-- CMD...]   open a shell on a host, or run one command
-  image SOURCE TAG         build an image from a directory or an archive, and load
-                           it onto every host
+  image SOURCE TAG         build an image from a directory or an archive, and
+                           load it onto every host
 
 Options:
   --name NAME              name of the lab (default: lab)

@@ -51,8 +51,8 @@ Examples:
   $ berth agent --server 10.0.1.1:7400,10.0.1.2:7400
 `;
 /** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
-const RESOURCE = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=([A-Za-z0-9][A-Za-z0-9_.:/-]{0,127})$/;
-const COUNT = /^\d{1,9}$/;
+const RESOURCE_PATTERN = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=([A-Za-z0-9][A-Za-z0-9_.:/-]{0,127})$/;
+const COUNT_PATTERN = /^\d{1,9}$/;
 /** Limited because a label of the container lists the names. */
 const MAX_RESOURCE_NAMES = 256;
 const SIZE_UNITS: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
@@ -190,12 +190,12 @@ function parseResources(text: string, problems: string[]): DeclaredResources {
   const resources: Record<string, number | readonly string[]> = {};
   for (const part of text.split(",").map((entry) => entry.trim())) {
     if (part === "") continue;
-    const [, kind = "", value = ""] = RESOURCE.exec(part) ?? [];
+    const [, kind = "", value = ""] = RESOURCE_PATTERN.exec(part) ?? [];
     const declared = Object.hasOwn(resources, kind) ? resources[kind] : undefined;
     const problem =
       kind === "" ? "must be KIND=COUNT or KIND=NAME, such as gpu=2" : valueProblem(value, declared);
     if (problem !== undefined) problems.push(`--resource: invalid value "${part}": ${problem}`);
-    else if (COUNT.test(value)) resources[kind] = Number(value);
+    else if (COUNT_PATTERN.test(value)) resources[kind] = Number(value);
     else resources[kind] = [...(typeof declared === "object" ? declared : []), value];
   }
   return resources;
@@ -203,7 +203,7 @@ function parseResources(text: string, problems: string[]): DeclaredResources {
 
 /** Returns why a value conflicts with the earlier values of its kind. */
 function valueProblem(value: string, known: number | readonly string[] | undefined): string | undefined {
-  const isCount = COUNT.test(value);
+  const isCount = COUNT_PATTERN.test(value);
   if (known === undefined || (isCount && typeof known === "number")) return undefined;
   if (isCount || typeof known === "number") return "a kind must have either a count or names";
   if (known.includes(value)) return "the name is declared twice";

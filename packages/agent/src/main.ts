@@ -3,6 +3,7 @@ import { parseConfig } from "./config.js";
 /**
  * Runs `berth agent`, or one of its commands. Each command loads its code on demand, since the help and `join` need
  * little of it.
+ *
  * @returns the exit code: 0 after a stop signal, 1 after a failure, 2 for invalid arguments
  */
 export async function main(argv: readonly string[]): Promise<number> {

@@ -82,7 +82,7 @@ describe("parseArguments", () => {
       ["files with URLs of both kinds", ["--etcd", "https://a:1, http://b:1", ...all], [/require https/]],
       ["files without --etcd", all, [/also set --etcd/]],
       ["several mistakes", all.slice(2), [/also set --etcd/, /--etcd-ca missing/]],
-    ])("refuses %s", (_, argv, messages) => {
+    ])("refuses the etcd options with %s", (_, argv, messages) => {
       for (const message of messages) expect(() => parseArguments(argv, {})).toThrow(message);
     });
   });

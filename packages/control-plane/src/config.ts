@@ -19,14 +19,14 @@ export interface ServerConfig {
   readonly dataDir: string;
   /** Path of the unix socket for the administrator of this host. */
   readonly socket: string;
-  /** URLs of an external etcd; undefined when the server runs its own. */
+  /** URLs of an external etcd; undefined if the server runs its own. */
   readonly etcd: readonly [string, ...string[]] | undefined;
   /** Files for TLS with an external etcd. Defined if and only if its URLs use https. */
   readonly etcdTls: EtcdTlsFiles | undefined;
   /** Size of the embedded etcd's database at which it refuses writes. */
   readonly etcdQuotaBytes: number;
   readonly logLevel: string;
-  /** Tasks move to a returned node after it has been up this long; undefined when only `berth rebalance` moves them. */
+  /** Tasks move to a returned node after it has been up this long; undefined if only `berth rebalance` moves them. */
   readonly autoRebalanceMs: number | undefined;
   /** The pool from which networks without a configured subnet get one. */
   readonly networkPool: NetworkPool;
@@ -58,7 +58,7 @@ Examples:
   $ berth server join 10.0.0.1:7400
   $ berth server --listen 10.0.0.2:7400
 
-  # Continue with this server alone after the majority of the servers was lost
+  # Continue with this server alone after the quorum was lost
   $ berth server recover
 
   # List servers, and remove one for good; see 'berth server ls --help' and 'berth server rm --help'
@@ -89,6 +89,7 @@ const MAX_NETWORK_PREFIX = 24;
 
 /**
  * Parses the command line and the BERTH_* variables. Flags take precedence over variables.
+ *
  * @throws BerthError BERTH_INPUT_INVALID that lists all problems
  */
 export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.ProcessEnv>): ParsedArguments {
@@ -104,7 +105,7 @@ export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.Pro
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: "text", text };
-    throw invalidSettings([error.message.replace(/^error: /, "")]);
+    throw invalidSettingsError([error.message.replace(/^error: /, "")]);
   }
   return { kind: "config", config: validate(command.opts<RawOptions>()) };
 }
@@ -272,7 +273,7 @@ function validate(raw: RawOptions): ServerConfig {
     networkPool: parseNetworkPool(raw, problems),
     floodLimit: parseFloodLimit(raw.networkFloodLimit, problems),
   };
-  if (problems.length > 0) throw invalidSettings(problems);
+  if (problems.length > 0) throw invalidSettingsError(problems);
   return config;
 }
 
@@ -375,7 +376,11 @@ export function advertisedHost({
 /** The options of an external etcd, as text. */
 export type EtcdOptions = Pick<RawOptions, "etcd" | "etcdCa" | "etcdCert" | "etcdKey">;
 
-/** Parses the options of an external etcd. @throws BerthError BERTH_INPUT_INVALID that lists all problems */
+/**
+ * Parses the options of an external etcd.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID that lists all problems
+ */
 export function parseEtcdOptions(raw: EtcdOptions): Pick<ServerConfig, "etcd" | "etcdTls"> {
   const problems: string[] = [];
   const etcd = raw.etcd === undefined ? undefined : parseEtcdUrls(raw.etcd, problems);
@@ -415,7 +420,7 @@ function parseEtcdTls(
   return isAnySet ? { authoritiesFile: etcdCa, certificateFile: etcdCert, keyFile: etcdKey } : undefined;
 }
 
-function invalidSettings(problems: readonly string[]): BerthError {
+function invalidSettingsError(problems: readonly string[]): BerthError {
   const list = problems.map((problem) => `  ${problem}`).join("\n");
   return new BerthError({
     code: "BERTH_INPUT_INVALID",

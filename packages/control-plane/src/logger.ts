@@ -1,7 +1,7 @@
 import { formatJournalLine, isJournal } from "@berth/proto/service-manager";
 import { type DestinationStream, destination, type Logger, pino } from "pino";
 
-const STDERR = 2;
+const STDERR_FD = 2;
 
 /** Names of pino's levels, padded to the same width. */
 const LEVEL_NAMES: Readonly<Record<number, string>> = {
@@ -21,8 +21,8 @@ export function createLogger(level: string): Logger {
 }
 
 function createDestination(): DestinationStream {
-  const stderr = destination(STDERR);
-  if (isJournal(STDERR, process.env)) return { write: (line) => stderr.write(formatJournalLine(line)) };
+  const stderr = destination(STDERR_FD);
+  if (isJournal(STDERR_FD, process.env)) return { write: (line) => stderr.write(formatJournalLine(line)) };
   if (process.stderr.isTTY !== true) return stderr;
   return { write: (line) => process.stderr.write(`${formatForTerminal(line)}\n`) };
 }

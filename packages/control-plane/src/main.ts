@@ -11,6 +11,7 @@ const FATAL_STOP_TIMEOUT_MS = 5_000;
 /**
  * Runs `berth server` until SIGTERM or SIGINT, or one of its commands. Each loads its code only when it runs: the help
  * needs little of it.
+ *
  * @returns the exit code: 0 after a signal, 2 for invalid settings, 1 or 3 for a failure
  */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -49,8 +50,9 @@ export interface ProcessOptions {
 /**
  * Runs `run` until it returns. Aborts its signal on SIGTERM, SIGINT or an unhandled rejection.
  *
- * The state of the process is unknown after an unhandled rejection. The process logs the reason, stops and exits with 1,
- * and its supervisor restarts it.
+ * The state of the process is unknown after an unhandled rejection. The process logs the reason, stops and exits with
+ * 1, and its supervisor restarts it.
+ *
  * @returns the exit code
  */
 export async function runProcess(

@@ -23,13 +23,14 @@ import { EtcdStore } from "./store/etcd/etcd-store.js";
 import { type EtcdTls, readEtcdTls } from "./store/etcd-tls.js";
 
 /** Addresses of servers that only this host reaches. */
-const LOOPBACK: ReadonlySet<string> = new Set(["127.0.0.1", "::1"]);
+const LOOPBACK_ADDRESSES: ReadonlySet<string> = new Set(["127.0.0.1", "::1"]);
 
 /** The removal of an etcd member takes about a second, unless the other servers have no quorum. */
 const MEMBER_REMOVAL_TIMEOUT_MS = 10 * 60_000;
 
 /**
  * Runs the server. Marks the data directory when the cluster has removed this server, which then never starts again.
+ *
  * @throws BerthError
  */
 export async function runServer(config: ServerConfig, logger: Logger, signal: AbortSignal): Promise<void> {
@@ -130,7 +131,7 @@ interface OpenEtcd extends Pick<EmbeddedEtcd, "exited" | "stop"> {
   readonly own?: (store: EtcdStore) => OwnEtcd;
   /** Watches the process, the database and the disk of an embedded etcd. */
   readonly watch?: EtcdWatch;
-  /** Follows the changes of the members until the signal aborts. Undefined for members that do not change. */
+  /** Follows the changes of the members until the signal is aborted. Undefined for members that do not change. */
   readonly trackMembers?: (store: EtcdStore, signal: AbortSignal) => Promise<void>;
 }
 
@@ -179,14 +180,15 @@ async function openEtcd(
 }
 
 /**
- * Returns the member options of an etcd that grows when servers join. Undefined for a server that other hosts cannot
+ * Returns the member options of an etcd that grows when servers join, or undefined for a server that other hosts cannot
  * reach.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for a server that has joined and that the other servers cannot reach
  */
 function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingMember | undefined {
   const address = advertisedHost(config);
   const { servers } = identity;
-  if (isIP(address) === 0 || LOOPBACK.has(address)) {
+  if (isIP(address) === 0 || LOOPBACK_ADDRESSES.has(address)) {
     if (servers.length === 0) return undefined;
     // It would start a separate etcd and thus a second cluster with the same identity.
     throw new BerthError({

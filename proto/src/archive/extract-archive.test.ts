@@ -79,7 +79,7 @@ describe("extractArchive(), with archives of a hostile container", () => {
     ["a device", [{ name: "null", type: "character-device" }]],
     ["a block device", [{ name: "sda", type: "block-device" }]],
     ["a pipe", [{ name: "pipe", type: "fifo" }]],
-  ])("refuses %s", async (_, entries) => {
+  ])("refuses an archive with %s", async (_, entries) => {
     await expect(extractEntries(...entries)).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
     await expectOutsideUntouched();
   });

@@ -25,9 +25,9 @@ export interface ExtractOptions {
   readonly keepOwners: boolean;
   /** Offset of the owners, for containers whose users the host remaps. */
   readonly ownerOffset?: { readonly uid: number; readonly gid: number };
-  /** Whether to keep the archive's times rather than use the time of extraction. @default true */
+  /** Whether to keep the archive's times rather than use the time of extraction. Default: true. */
   readonly keepTimes?: boolean;
-  /** Maximum number of entries. @default unlimited */
+  /** Maximum number of entries. Default: unlimited. */
   readonly maxEntries?: number;
 }
 
@@ -40,6 +40,7 @@ const NO_OFFSET = { uid: 0, gid: 0 };
  *
  * Nothing is written through a symbolic link: every part of the path to an entry must be a real directory, and entries
  * replace links instead of following them. Links themselves are created as they are, as in `docker cp`.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for entries that would leave the directory, and for devices
  */
 export async function extractArchive(
@@ -57,7 +58,8 @@ export async function extractArchive(
     for await (const entry of unpack) {
       const { header } = entry;
       entries += 1;
-      if (entries > maxEntries) throw refused(header.name, `it has more than ${maxEntries} entries`);
+      if (entries > maxEntries)
+        throw refusedEntryError(header.name, `it has more than ${maxEntries} entries`);
       const path = entryPath(header.name, options);
       if (path === undefined) {
         entry.resume();
@@ -83,7 +85,10 @@ export async function extractArchive(
           await createHardLink(path, header, options);
           break;
         default:
-          throw refused(header.name, `it is a ${header.type}: only files, directories and links are copied`);
+          throw refusedEntryError(
+            header.name,
+            `it is a ${header.type}: only files, directories and links are copied`,
+          );
       }
       entry.resume();
       if (header.type !== "directory") await setMetadata(path, header, options);
@@ -121,14 +126,18 @@ async function feed(archive: AsyncIterable<Uint8Array>, unpack: ReturnType<typeo
   }
 }
 
-/** Returns the path of an entry. @throws BerthError for a path outside of the directory */
+/**
+ * Returns the path of an entry.
+ *
+ * @throws BerthError for a path outside of the directory
+ */
 function entryPath(name: string, { directory, rename }: ExtractOptions): string | undefined {
-  if (name.includes("\0")) throw refused(name, "its name has a NUL character");
+  if (name.includes("\0")) throw refusedEntryError(name, "its name has a NUL character");
   const renamed = rename(name);
   if (renamed === undefined) return undefined;
   const path = resolve(directory, renamed.replace(/^\/+/, ""));
   if (!isInside(path, directory) || renamed.split("/").includes(".."))
-    throw refused(name, "it would be written outside the destination");
+    throw refusedEntryError(name, "it would be written outside the destination");
   return path;
 }
 
@@ -137,7 +146,11 @@ function isInside(path: string, directory: string): boolean {
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 }
 
-/** Creates missing directories. @throws BerthError when a part of the path below the destination is not a directory */
+/**
+ * Creates missing directories.
+ *
+ * @throws BerthError if a part of the path below the destination is not a directory
+ */
 async function requireDirectories(path: string, root: string): Promise<void> {
   let current = resolve(root);
   for (const name of relative(current, path)
@@ -146,7 +159,7 @@ async function requireDirectories(path: string, root: string): Promise<void> {
     current = join(current, name);
     const stats = await lstatIfPresent(current);
     if (stats === undefined) await mkdir(current);
-    else if (!stats.isDirectory()) throw refused(current, "a part of its path is not a directory");
+    else if (!stats.isDirectory()) throw refusedEntryError(current, "a part of its path is not a directory");
   }
 }
 
@@ -154,7 +167,7 @@ async function createDirectory(path: string, header: Headers): Promise<void> {
   const stats = await lstatIfPresent(path);
   if (stats === undefined) await mkdir(path);
   else if (!stats.isDirectory())
-    throw refused(header.name, "the directory would replace an entry of another type");
+    throw refusedEntryError(header.name, "the directory would replace an entry of another type");
 }
 
 async function createFile(
@@ -168,9 +181,9 @@ async function createFile(
   let bytes = 0;
   try {
     for await (const chunk of content) {
-      for (let rest = chunk; rest.length > 0; ) {
-        const { bytesWritten } = await file.write(rest);
-        rest = rest.subarray(bytesWritten);
+      for (let remaining = chunk; remaining.length > 0; ) {
+        const { bytesWritten } = await file.write(remaining);
+        remaining = remaining.subarray(bytesWritten);
         bytes += bytesWritten;
       }
     }
@@ -183,11 +196,11 @@ async function createFile(
 /** A hard link gives access to its target, which must therefore be a file of the destination. */
 async function createHardLink(path: string, header: Headers, options: ExtractOptions): Promise<void> {
   const target = entryPath(header.linkname ?? "", options);
-  if (target === undefined) throw refused(header.name, "it links to a file outside the archive");
+  if (target === undefined) throw refusedEntryError(header.name, "it links to a file outside the archive");
   await requireDirectories(dirname(target), options.directory);
   const stats = await lstatIfPresent(target);
   if (stats === undefined || stats.isDirectory())
-    throw refused(header.name, "it links to a file that does not exist");
+    throw refusedEntryError(header.name, "it links to a file that does not exist");
   await removeUnlessDirectory(path, header.name);
   await link(target, path);
 }
@@ -196,7 +209,7 @@ async function createHardLink(path: string, header: Headers, options: ExtractOpt
 async function removeUnlessDirectory(path: string, name = path): Promise<void> {
   const stats = await lstatIfPresent(path);
   if (stats === undefined) return;
-  if (stats.isDirectory()) throw refused(name, "it would replace a directory");
+  if (stats.isDirectory()) throw refusedEntryError(name, "it would replace a directory");
   await unlink(path).catch(() => rm(path, { force: true }));
 }
 
@@ -222,7 +235,7 @@ async function lstatIfPresent(path: string): Promise<Stats | undefined> {
   }
 }
 
-function refused(name: string, reason: string): BerthError {
+function refusedEntryError(name: string, reason: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `cannot extract ${JSON.stringify(name)} from the archive: ${reason}`,

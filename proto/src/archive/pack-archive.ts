@@ -15,7 +15,7 @@ export interface PackOptions {
   readonly onFile: (bytes: number) => void;
   /** Called before each entry, with the size of its content. An error aborts the archive. */
   readonly onEntry?: (bytes: number) => void;
-  /** Whether to sort the entries and omit their times, so that equal files have equal archives. @default false */
+  /** Whether to sort the entries and omit their times, so that equal files have equal archives. Default: false. */
   readonly isReproducible?: boolean;
 }
 

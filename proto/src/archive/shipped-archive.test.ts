@@ -81,7 +81,7 @@ describe("the archive of a shipped mount", () => {
     expect(sizes.at(-1)).toEqual({ entries: 5, files: 2, bytes: "run.sh".length + "sub/y".length });
   });
 
-  test("of a link to a file has the file", async () => {
+  test("an archive of a link to a file contains the file", async () => {
     await writeFile(join(root, "nginx.conf"), "events {}");
     await symlink("nginx.conf", join(root, "link"));
     await extract(packShipped(join(root, "link")));
@@ -115,7 +115,7 @@ describe("the archive of a shipped mount", () => {
         { name: "shipped/way/outside" },
       ],
     ],
-  ])("is refused with %s, and leaves nothing behind", async (_, entries) => {
+  ])("an archive with %s is refused, and leaves nothing behind", async (_, entries) => {
     await expect(extract(archiveOf(entries))).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
     expect(await readdir(root)).toEqual([]);
   });

@@ -15,7 +15,7 @@ const MAX_HEADER_BYTES = 8 * 1024;
 /** Maximum size of the archive, which follows from the other limits. */
 export const MAX_SHIPPED_ARCHIVE_BYTES = MAX_SHIPPED_BYTES + MAX_SHIPPED_ENTRIES * MAX_HEADER_BYTES;
 /** The name of the file or directory in the archive. */
-const ROOT = "shipped";
+const ROOT_NAME = "shipped";
 
 /** The size of an archive's contents. */
 export interface ShippedSize {
@@ -30,7 +30,7 @@ export interface ShippedSize {
  * with equal owners and modes have equal archives, whenever they were written.
  *
  * @param onSize called with the size so far
- * @throws BerthError BERTH_INPUT_INVALID when it is too large, or contains a device, a pipe or a socket
+ * @throws BerthError BERTH_INPUT_INVALID if it is too large, or contains a device, a pipe or a socket
  */
 export async function* packShipped(
   path: string,
@@ -40,10 +40,10 @@ export async function* packShipped(
   const onEntry = (bytes: number): void => {
     size = { ...size, entries: size.entries + 1, bytes: size.bytes + bytes };
     if (size.entries > MAX_SHIPPED_ENTRIES) {
-      throw invalid(`${path} has more than ${MAX_SHIPPED_ENTRIES} files and directories`);
+      throw invalidInputError(`${path} has more than ${MAX_SHIPPED_ENTRIES} files and directories`);
     }
     if (size.bytes > MAX_SHIPPED_BYTES) {
-      throw invalid(`${path} is larger than ${MAX_SHIPPED_BYTES / (1024 * 1024)} MiB`);
+      throw invalidInputError(`${path} is larger than ${MAX_SHIPPED_BYTES / (1024 * 1024)} MiB`);
     }
     onSize(size);
   };
@@ -53,7 +53,7 @@ export async function* packShipped(
   };
   yield* packArchive({
     path,
-    root: ROOT,
+    root: ROOT_NAME,
     followLink: true,
     isReproducible: true,
     onEntry,
@@ -71,6 +71,7 @@ export interface ShippedExtraction {
 /**
  * Extracts an archive, which a hostile client may have created. Nothing is written outside the path, and the result is
  * always a file or a directory, because Docker would follow a link to the host's files.
+ *
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export async function extractShipped(
@@ -89,7 +90,7 @@ export async function extractShipped(
       maxEntries: MAX_SHIPPED_ENTRIES,
       rename: renamedEntry,
     });
-    const extracted = join(directory, ROOT);
+    const extracted = join(directory, ROOT_NAME);
     await requireFileOrDirectory(extracted);
     await rename(extracted, path);
   } finally {
@@ -97,18 +98,18 @@ export async function extractShipped(
   }
 }
 
-/** Returns the name of an entry. Undefined for an entry that is not part of the file or directory. */
+/** Returns the name of an entry, or undefined for an entry that is not part of the file or directory. */
 function renamedEntry(name: string): string | undefined {
   const path = name.replace(/\/+$/, "");
-  return path === ROOT || path.startsWith(`${ROOT}/`) ? path : undefined;
+  return path === ROOT_NAME || path.startsWith(`${ROOT_NAME}/`) ? path : undefined;
 }
 
 async function requireFileOrDirectory(path: string): Promise<void> {
   const stats = await lstat(path).catch(() => undefined);
   if (stats?.isFile() || stats?.isDirectory()) return;
-  throw invalid("the root of a shipped mount's archive is neither a file nor a directory");
+  throw invalidInputError("the root of a shipped mount's archive is neither a file nor a directory");
 }
 
-function invalid(message: string): BerthError {
+function invalidInputError(message: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

@@ -52,7 +52,7 @@ export function encodeChunk(path: readonly number[], bytes: Uint8Array): Buffer 
 }
 
 /**
- * Returns the bytes in an encoded message without copying them. Undefined when the message contains anything else. The
+ * Returns the bytes in an encoded message without copying them, or undefined if the message contains anything else. The
  * encoded message must not be used any more when the bytes are encoded again.
  */
 export function decodeChunk(path: readonly number[], encoded: Buffer): Buffer | undefined {
@@ -75,9 +75,10 @@ function tagOf(field: number): number {
 
 function varint(value: number): number[] {
   const bytes: number[] = [];
-  let rest = value;
-  for (; rest > VARINT_MASK; rest >>>= VARINT_BITS) bytes.push((rest & VARINT_MASK) | (VARINT_MASK + 1));
-  return [...bytes, rest];
+  let remaining = value;
+  for (; remaining > VARINT_MASK; remaining >>>= VARINT_BITS)
+    bytes.push((remaining & VARINT_MASK) | (VARINT_MASK + 1));
+  return [...bytes, remaining];
 }
 
 function readVarint(

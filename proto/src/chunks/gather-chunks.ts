@@ -11,8 +11,9 @@ export interface StreamChunk<Stream extends string> {
 }
 
 /**
- * Joins the chunks of a stream that arrive in one turn of the event loop, or while an earlier chunk is sent, up to 256 KiB.
- * Fast streams thus need few messages, and slow ones are not delayed. Reads at most 256 KiB ahead.
+ * Joins the chunks of a stream that arrive in one turn of the event loop, or while an earlier chunk is sent, up to 256
+ * KiB. Fast streams thus need few messages, and slow ones are not delayed. Reads at most 256 KiB ahead.
+ *
  * @throws the error of the source, after what it has yielded
  */
 export async function* gatherChunks<Stream extends string>(
@@ -66,7 +67,11 @@ class PendingChunks<Stream extends string> {
     this.#wakeReader();
   }
 
-  /** Waits for a chunk. Returns false after the last one. @throws the error of the source */
+  /**
+   * Waits for a chunk. Returns false after the last one.
+   *
+   * @throws the error of the source
+   */
   async hasMore(): Promise<boolean> {
     while (this.#chunks.length === 0) {
       if (this.#end?.error !== undefined) throw this.#end.error;
@@ -89,10 +94,10 @@ class PendingChunks<Stream extends string> {
       count += 1;
       size += bytes.length;
     }
-    const taken = this.#chunks.splice(0, count);
+    const gathered = this.#chunks.splice(0, count);
     this.#bytes -= size;
     this.#wakeReader();
-    return count === 1 ? first : { stream: first.stream, bytes: join(taken, size) };
+    return count === 1 ? first : { stream: first.stream, bytes: join(gathered, size) };
   }
 }
 

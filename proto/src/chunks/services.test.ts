@@ -109,7 +109,7 @@ const CASES: Readonly<Record<string, Case<never>>> = {
 } as unknown as Readonly<Record<string, Case<never>>>;
 
 describe.each(Object.entries(CASES))("%s", (_, { ours, generated, withBytes, others }) => {
-  test("is the same for our code and the generated code, however long it is", () => {
+  test("our codec and the generated one encode the same message alike, however long it is", () => {
     for (const size of SIZES) {
       const message = withBytes(randomBytes(size));
       const expected = generated.encode(message);
@@ -122,7 +122,7 @@ describe.each(Object.entries(CASES))("%s", (_, { ours, generated, withBytes, oth
     }
   });
 
-  test("is encoded by the generated code when the message has something else", () => {
+  test("a message without bytes is encoded by the generated codec", () => {
     for (const message of others) {
       const encoded = ours.encode(message);
       expect(encoded.equals(generated.encode(message))).toBe(true);
@@ -130,7 +130,7 @@ describe.each(Object.entries(CASES))("%s", (_, { ours, generated, withBytes, oth
     }
   });
 
-  test("is rejected like a damaged message when its end is missing", () => {
+  test("a message whose end is missing is rejected like a damaged one", () => {
     const encoded = ours.encode(withBytes(randomBytes(300)));
     const rejects = (codec: Codec<never>, bytes: Buffer): boolean => {
       try {

@@ -15,7 +15,7 @@ export type HttpClient =
   | { readonly kind: "stranger"; readonly reason: string };
 
 export interface HttpTrust {
-  /** The identity of this program, for clients that use TLS. Undefined when it has none. */
+  /** The identity of this program, for clients that use TLS. Undefined if it has none. */
   readonly identity?: RpcIdentity | undefined;
   readonly revocations?: Revocations | undefined;
   /** @default whether both ends of the connection are on this host */

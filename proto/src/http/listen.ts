@@ -37,6 +37,7 @@ export type HttpHandler = (request: IncomingMessage, response: ServerResponse, c
 
 /**
  * Starts an HTTP server, for health checks and metrics. Clients that present a certificate use HTTPS on the same port.
+ *
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function listenHttp(onRequest: HttpHandler, options: ListenOptions): Promise<HttpListener> {

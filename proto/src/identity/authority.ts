@@ -67,6 +67,7 @@ export async function crossSign(issuer: Authority, authority: string, validity: 
 
 /**
  * Issues a certificate for the key of a request. Returns it in PEM.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for a request that is malformed, or not signed with its own key
  */
 export async function issueCertificate(authority: Authority, options: IssueOptions): Promise<string> {
@@ -96,6 +97,7 @@ export async function createRequest(key: string): Promise<string> {
 
 /**
  * Returns the SHA-256 of the public key of a request in hexadecimal digits.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for a request that `issueCertificate` rejects
  */
 export async function hashRequestKey(request: string): Promise<string> {
@@ -119,20 +121,20 @@ function requireIssuedBy(pem: string, { certificate }: Authority): void {
 
 async function readPublicKey(request: string): Promise<string> {
   if (request.length > MAX_REQUEST_LENGTH) {
-    throw invalidRequest(`it has ${request.length} characters, more than ${MAX_REQUEST_LENGTH}`);
+    throw invalidRequestError(`it has ${request.length} characters, more than ${MAX_REQUEST_LENGTH}`);
   }
   const { readRequest } = await import("./x509.js");
   const publicKeyPem = await readRequest(request).catch((error: unknown) => {
-    throw invalidRequest(error instanceof Error ? error.message : String(error));
+    throw invalidRequestError(error instanceof Error ? error.message : String(error));
   });
   if (publicKeyPem === undefined)
-    throw invalidRequest("it is not signed with the private key of its public key");
+    throw invalidRequestError("it is not signed with the private key of its public key");
   const { namedCurve } = createPublicKey(publicKeyPem).asymmetricKeyDetails ?? {};
-  if (namedCurve !== "prime256v1") throw invalidRequest("its key is not a P-256 key");
+  if (namedCurve !== "prime256v1") throw invalidRequestError("its key is not a P-256 key");
   return publicKeyPem;
 }
 
-function invalidRequest(why: string): BerthError {
+function invalidRequestError(why: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message: `invalid certificate request: ${why}` });
 }
 

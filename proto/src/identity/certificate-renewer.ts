@@ -30,9 +30,9 @@ export interface CertificateRenewerOptions {
 }
 
 /**
- * Renews the certificate in a directory after half of its validity, with a new key, until the signal fires. Retries
- * failed renewals: the certificate stays valid for a while, and can then still be used for its renewal during the grace
- * period.
+ * Renews the certificate in a directory after half of its validity, with a new key, until the signal is aborted.
+ * Retries failed renewals: the certificate stays valid for a while, and can then still be used for its renewal during
+ * the grace period.
  */
 export async function keepCertificateValid(
   options: CertificateRenewerOptions,

@@ -53,30 +53,42 @@ const MAX_BUNDLE_LENGTH = 64 * 1024;
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** Parses a certificate in PEM or DER. @throws BerthError BERTH_CERTIFICATE_INVALID */
+/**
+ * Parses a certificate in PEM or DER.
+ *
+ * @throws BerthError BERTH_CERTIFICATE_INVALID
+ */
 export function parseCertificate(certificate: string | Buffer): X509Certificate {
   try {
     return new X509Certificate(certificate);
   } catch (error) {
     const message = `cannot read the certificate: ${error instanceof Error ? error.message : String(error)}`;
-    throw invalidCertificate("malformed", message);
+    throw invalidCertificateError("malformed", message);
   }
 }
 
-/** Parses a certificate and the intermediate certificates that follow it, in PEM. @throws BerthError BERTH_CERTIFICATE_INVALID */
+/**
+ * Parses a certificate and the intermediate certificates that follow it, in PEM.
+ *
+ * @throws BerthError BERTH_CERTIFICATE_INVALID
+ */
 export function parseChain(pem: string): readonly X509Certificate[] {
   const certificates = pem.length > MAX_BUNDLE_LENGTH ? [] : (pem.match(PEM_CERTIFICATE) ?? []);
   // Text without a certificate leads to an error with the reason.
   return (certificates.length === 0 ? [pem] : certificates.slice(0, MAX_AUTHORITIES)).map(parseCertificate);
 }
 
-/** Returns the contents of a certificate without verifying it. @throws BerthError BERTH_CERTIFICATE_INVALID */
+/**
+ * Returns the contents of a certificate without verifying it.
+ *
+ * @throws BerthError BERTH_CERTIFICATE_INVALID
+ */
 export function certificateFacts(x509: X509Certificate): CertificateFacts {
   const uris = uriNames(x509);
   const [uri = ""] = uris;
   const name = uris.length === 1 ? parseIdentityUri(uri) : undefined;
   if (name === undefined) {
-    throw invalidCertificate(
+    throw invalidCertificateError(
       "no-identity",
       `certificate with the serial number ${x509.serialNumber} does not name a server, node or user of a berth cluster`,
     );
@@ -95,38 +107,48 @@ export function fingerprintOf(x509: X509Certificate): string {
   return x509.fingerprint256.replaceAll(":", "").toLowerCase();
 }
 
-/** Reads the certificate of an authority, in PEM or DER. @throws BerthError BERTH_CERTIFICATE_INVALID */
+/**
+ * Reads the certificate of an authority, in PEM or DER.
+ *
+ * @throws BerthError BERTH_CERTIFICATE_INVALID
+ */
 export function readAuthority(certificate: string | Buffer): AuthorityCertificate {
   const x509 = parseCertificate(certificate);
   const uris = uriNames(x509);
   const cluster = uris.length === 1 ? parseClusterUri(uris[0] ?? "") : undefined;
   if (cluster === undefined || !x509.ca) {
     const message = `certificate with the serial number ${x509.serialNumber} is not the CA certificate of a berth cluster`;
-    throw invalidCertificate("no-identity", message);
+    throw invalidCertificateError("no-identity", message);
   }
   return { cluster, fingerprint: fingerprintOf(x509), x509 };
 }
 
-/** Reads a bundle of CA certificates of one cluster, in PEM. @throws BerthError BERTH_CERTIFICATE_INVALID */
+/**
+ * Reads a bundle of CA certificates of one cluster, in PEM.
+ *
+ * @throws BerthError BERTH_CERTIFICATE_INVALID
+ */
 export function readTrust(bundlePem: string): Trust {
   const certificates = bundlePem.length > MAX_BUNDLE_LENGTH ? [] : (bundlePem.match(PEM_CERTIFICATE) ?? []);
   const [first, ...others] = certificates.slice(0, MAX_AUTHORITIES).map((pem) => readAuthority(pem));
   if (first === undefined || certificates.length > MAX_AUTHORITIES) {
     const message = `invalid bundle of CA certificates: it has ${certificates.length} certificates in ${bundlePem.length} characters; 1 to ${MAX_AUTHORITIES} in ${MAX_BUNDLE_LENGTH} are supported`;
-    throw invalidCertificate("malformed", message);
+    throw invalidCertificateError("malformed", message);
   }
   const stranger = others.find(({ cluster }) => cluster !== first.cluster);
   if (stranger !== undefined) {
     const message = `invalid bundle of CA certificates: it contains certificates of the clusters ${first.cluster} and ${stranger.cluster}`;
-    throw invalidCertificate("other-cluster", message);
+    throw invalidCertificateError("other-cluster", message);
   }
   return { cluster: first.cluster, authorities: [first, ...others] };
 }
 
 /**
- * Verifies a certificate's name, cluster, signature by a trusted authority, and validity, and returns its contents. Does not verify possession of the key, which TLS does.
- * @param intermediates the certificates that a peer presented after its own, each one the issuer of the one before. Their
- *        validity is TLS's task
+ * Verifies a certificate's name, cluster, signature by a trusted authority, and validity, and returns its contents.
+ * Does not verify possession of the key, which TLS does.
+ *
+ * @param intermediates the certificates that a peer presented after its own, each one the issuer of the one before.
+ *   Their validity is TLS's task
  * @throws BerthError BERTH_CERTIFICATE_INVALID; `details.reason` is a CertificateProblem
  */
 export function verifyCertificate(
@@ -138,14 +160,14 @@ export function verifyCertificate(
   const facts = certificateFacts(x509);
   const owner = describeIdentity(facts.identity);
   if (facts.cluster !== trust.cluster) {
-    throw invalidCertificate(
+    throw invalidCertificateError(
       "other-cluster",
       `certificate of ${owner} belongs to the cluster ${facts.cluster}, not to ${trust.cluster}; join this cluster to get a certificate`,
     );
   }
   if (x509.ca || !isTrustedChain([x509, ...intermediates], trust)) {
     const trusted = trust.authorities.map(({ fingerprint }) => fingerprint.slice(0, 12)).join(", ");
-    throw invalidCertificate(
+    throw invalidCertificateError(
       "unknown-authority",
       `certificate of ${owner} is not signed by a trusted CA of the cluster ${trust.cluster} (trusted: ${trusted})`,
     );
@@ -161,13 +183,13 @@ export function requireValidAt(
 ): void {
   const owner = describeIdentity(facts.identity);
   if (nowMs < facts.notBeforeMs) {
-    throw invalidCertificate(
+    throw invalidCertificateError(
       "not-yet-valid",
       `certificate of ${owner} is not valid before ${formatTime(facts.notBeforeMs)}: ${clock} says ${formatTime(nowMs)}; check the clocks of both hosts`,
     );
   }
   if (nowMs > facts.notAfterMs) {
-    throw invalidCertificate(
+    throw invalidCertificateError(
       "expired",
       `certificate of ${owner} expired at ${formatTime(facts.notAfterMs)}: ${clock} says ${formatTime(nowMs)}: renew the certificate, or correct the clock`,
     );
@@ -177,7 +199,7 @@ export function requireValidAt(
 /** @throws BerthError BERTH_CERTIFICATE_INVALID unless an identity is a server */
 export function requireServer({ identity }: { readonly identity: Identity }): void {
   if (identity.kind === "server") return;
-  throw invalidCertificate(
+  throw invalidCertificateError(
     "no-identity",
     `certificate of ${describeIdentity(identity)} is not a server certificate`,
   );
@@ -186,7 +208,7 @@ export function requireServer({ identity }: { readonly identity: Identity }): vo
 /** @throws BerthError BERTH_CERTIFICATE_INVALID unless an identity is this node */
 export function requireNodeCertificate({ identity }: { readonly identity: Identity }, nodeId: string): void {
   if (identity.kind === "node" && identity.id === nodeId) return;
-  throw invalidCertificate(
+  throw invalidCertificateError(
     "no-identity",
     `certificate of ${describeIdentity(identity)} is not the certificate of node ${nodeId}`,
   );
@@ -220,6 +242,6 @@ function formatTime(ms: number): string {
   return new Date(ms).toISOString().replace(".000Z", "Z");
 }
 
-function invalidCertificate(reason: CertificateProblem, message: string): BerthError {
+function invalidCertificateError(reason: CertificateProblem, message: string): BerthError {
   return new BerthError({ code: "BERTH_CERTIFICATE_INVALID", message, details: { reason } });
 }

@@ -31,6 +31,7 @@ const MAX_CHAIN_LENGTH = 16;
  *
  * The connection serves only this purpose and carries no data of the caller. Later connections trust only this CA, so a
  * server that merely replays the CA certificate gains nothing.
+ *
  * @throws BerthError BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE or BERTH_DEADLINE, or the signal's reason
  */
 export async function fetchAuthority(
@@ -91,8 +92,12 @@ function findAuthority(
   const certificates = chain.map(parseCertificate);
   const [leaf, ...issuers] = certificates;
   const index = issuers.findIndex((issuer) => fingerprintOf(issuer) === fingerprint);
-  const found = issuers[index];
-  if (leaf === undefined || found === undefined || !leadsTo(certificates.slice(0, index + 1), found)) {
+  const candidate = issuers[index];
+  if (
+    leaf === undefined ||
+    candidate === undefined ||
+    !leadsTo(certificates.slice(0, index + 1), candidate)
+  ) {
     const presented = certificates.map((each) => describe(each.subject, fingerprintOf(each)));
     throw new BerthError({
       code: "BERTH_AUTHORITY_MISMATCH",
@@ -100,7 +105,7 @@ function findAuthority(
     });
   }
   requireServer(certificateFacts(leaf));
-  return readAuthority(found.raw);
+  return readAuthority(candidate.raw);
 }
 
 function leadsTo(chain: readonly X509Certificate[], found: X509Certificate): boolean {
@@ -121,10 +126,10 @@ function connectionError(
     const message = `server at ${address} did not complete a TLS handshake within ${timeoutMs} ms; check the address`;
     return new BerthError({ code: "BERTH_DEADLINE", message, cause: error });
   }
-  const why = error instanceof Error ? error.message : String(error);
+  const reason = error instanceof Error ? error.message : String(error);
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
-    message: `cannot open a TLS connection to ${address}: ${why}; check that a berth server listens there`,
+    message: `cannot open a TLS connection to ${address}: ${reason}; check that a berth server listens there`,
     cause: error,
   });
 }

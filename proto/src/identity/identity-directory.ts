@@ -36,8 +36,8 @@ const NEXT_KEY_FILE = "key.next.pem";
 const AUTHORITIES_FILE = "authorities.pem";
 
 const DIRECTORY_MODE = 0o700;
-const PRIVATE = 0o600;
-const PUBLIC = 0o644;
+const OWNER_ONLY_MODE = 0o600;
+const WORLD_READABLE_MODE = 0o644;
 
 const NODE_FILE_SYSTEM: IdentityFileSystem = { chmod, lstat, open, readFile, rename, rm };
 
@@ -58,7 +58,8 @@ export class IdentityDirectory {
 
   /**
    * Opens the directory, and creates it if it is missing. Removes all permissions except the owner's.
-   * @throws BerthError BERTH_IDENTITY_INVALID when another user owns it, or when it is not a directory
+   *
+   * @throws BerthError BERTH_IDENTITY_INVALID if another user owns it, or if it is not a directory
    */
   static async open(path: string, files: IdentityFileSystem = NODE_FILE_SYSTEM): Promise<IdentityDirectory> {
     await createDirectory(path, DIRECTORY_MODE);
@@ -77,8 +78,9 @@ export class IdentityDirectory {
   }
 
   /**
-   * Returns the identity; undefined when no certificate has been stored.
-   * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged
+   * Returns the identity, or undefined if no certificate has been stored.
+   *
+   * @throws BerthError BERTH_IDENTITY_INVALID if a file is missing or damaged
    */
   async load(): Promise<IdentityFiles | undefined> {
     const certificate = await this.#read(CERTIFICATE_FILE);
@@ -96,18 +98,19 @@ export class IdentityDirectory {
     const existing = await this.#readKey(NEXT_KEY_FILE);
     if (existing !== undefined) return existing;
     const key = createKey();
-    await this.#replace(NEXT_KEY_FILE, key, PRIVATE);
+    await this.#replace(NEXT_KEY_FILE, key, OWNER_ONLY_MODE);
     return key;
   }
 
   /**
    * Stores a certificate for the key that `prepareKey` returned, or for the current key, and the authorities.
-   * @throws BerthError BERTH_IDENTITY_INVALID when the certificate matches neither key
+   *
+   * @throws BerthError BERTH_IDENTITY_INVALID if the certificate matches neither key
    */
   async store({ certificate, authorities }: Omit<IdentityFiles, "key">): Promise<IdentityFiles> {
     const { key, isNext } = await this.#findKey(certificate, authorities);
-    await this.#replace(AUTHORITIES_FILE, authorities, PUBLIC);
-    await this.#replace(CERTIFICATE_FILE, certificate, PUBLIC);
+    await this.#replace(AUTHORITIES_FILE, authorities, WORLD_READABLE_MODE);
+    await this.#replace(CERTIFICATE_FILE, certificate, WORLD_READABLE_MODE);
     if (isNext) await this.#promoteNextKey();
     return { certificate, key, authorities };
   }
@@ -115,7 +118,7 @@ export class IdentityDirectory {
   /** Replaces the trusted authorities, for example when a successor of the CA is announced. */
   async storeAuthorities(authorities: string): Promise<void> {
     readTrust(authorities);
-    await this.#replace(AUTHORITIES_FILE, authorities, PUBLIC);
+    await this.#replace(AUTHORITIES_FILE, authorities, WORLD_READABLE_MODE);
   }
 
   /** Finds the key of a certificate. The certificate and the authorities are read first, which detects damage. */
@@ -154,7 +157,7 @@ export class IdentityDirectory {
 
   async #readKey(name: string): Promise<string | undefined> {
     const key = await this.#read(name);
-    if (key !== undefined) await this.#restrictAccess(join(this.path, name), PRIVATE);
+    if (key !== undefined) await this.#restrictAccess(join(this.path, name), OWNER_ONLY_MODE);
     return key;
   }
 

@@ -50,7 +50,7 @@ describe("parseIdentityUri()", () => {
     " spiffe://c/node/a",
     `spiffe://c/node/${"a".repeat(65)}`,
     `spiffe://${"c".repeat(64)}/node/a`,
-  ])("rejects %j", (uri) => {
+  ])("rejects the identity URI %j", (uri) => {
     expect(parseIdentityUri(uri)).toBeUndefined();
   });
 });

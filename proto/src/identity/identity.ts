@@ -12,41 +12,46 @@ export interface ClusterIdentity {
   readonly identity: Identity;
 }
 
-const SCHEME = "spiffe://";
+const URI_SCHEME = "spiffe://";
 
 /** The longest URI that the rules below allow has 142 characters. */
 const MAX_URI_LENGTH = 160;
 
 /** A host name in lower case, as SPIFFE requires for a trust domain. */
-const CLUSTER = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
+const CLUSTER_NAME_PATTERN = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
 /** The characters that SPIFFE allows in a segment of a path. The first one is not a dot. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const IDENTITY_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** Returns why text is not a valid cluster name for certificates; undefined when it is. */
+/** Returns why text is not a valid cluster name for certificates, or undefined if it is. */
 export function clusterNameProblem(cluster: string): string | undefined {
-  if (CLUSTER.test(cluster)) return undefined;
+  if (CLUSTER_NAME_PATTERN.test(cluster)) return undefined;
   return `invalid cluster name ${quote(cluster)}; use at most 63 lower-case letters, digits, - and .`;
 }
 
-/** Returns why text is not a valid server or node ID or user name; undefined when it is. */
+/** Returns why text is not a valid server or node ID or user name, or undefined if it is. */
 export function identityNameProblem(name: string): string | undefined {
-  if (NAME.test(name)) return undefined;
+  if (IDENTITY_NAME_PATTERN.test(name)) return undefined;
   return `invalid name ${quote(name)}; use at most 64 ASCII letters, digits, ., _ and -, starting with a letter or digit`;
 }
 
-/** Returns the URI of an identity in certificates. @throws Error for a name that no certificate can have */
+/**
+ * Returns the URI of an identity in certificates.
+ *
+ * @throws Error for a name that no certificate can have
+ */
 export function formatIdentityUri({ cluster, identity }: ClusterIdentity): string {
   const name = nameOf(identity);
   const problem = clusterNameProblem(cluster) ?? identityNameProblem(name);
   if (problem !== undefined) throw new Error(problem);
-  return `${SCHEME}${cluster}/${identity.kind}/${name}`;
+  return `${URI_SCHEME}${cluster}/${identity.kind}/${name}`;
 }
 
 /** Returns the identity that a URI names; undefined unless it is exactly what `formatIdentityUri` returns. */
 export function parseIdentityUri(uri: string): ClusterIdentity | undefined {
-  if (uri.length > MAX_URI_LENGTH || !uri.startsWith(SCHEME)) return undefined;
-  const [cluster = "", kind, name = "", ...rest] = uri.slice(SCHEME.length).split("/");
-  if (rest.length > 0 || !CLUSTER.test(cluster) || !NAME.test(name)) return undefined;
+  if (uri.length > MAX_URI_LENGTH || !uri.startsWith(URI_SCHEME)) return undefined;
+  const [cluster = "", kind, name = "", ...rest] = uri.slice(URI_SCHEME.length).split("/");
+  if (rest.length > 0 || !CLUSTER_NAME_PATTERN.test(cluster) || !IDENTITY_NAME_PATTERN.test(name))
+    return undefined;
   const identity = createIdentity(kind, name);
   return identity && { cluster, identity };
 }
@@ -55,13 +60,13 @@ export function parseIdentityUri(uri: string): ClusterIdentity | undefined {
 export function formatClusterUri(cluster: string): string {
   const problem = clusterNameProblem(cluster);
   if (problem !== undefined) throw new Error(problem);
-  return SCHEME + cluster;
+  return URI_SCHEME + cluster;
 }
 
-/** Returns the cluster of a CA certificate's URI; undefined when the URI is not one of a cluster. */
+/** Returns the cluster of a CA certificate's URI, or undefined if the URI is not one of a cluster. */
 export function parseClusterUri(uri: string): string | undefined {
-  const cluster = uri.startsWith(SCHEME) ? uri.slice(SCHEME.length) : "";
-  return CLUSTER.test(cluster) ? cluster : undefined;
+  const cluster = uri.startsWith(URI_SCHEME) ? uri.slice(URI_SCHEME.length) : "";
+  return CLUSTER_NAME_PATTERN.test(cluster) ? cluster : undefined;
 }
 
 /** Returns an identity for messages and logs, such as `node "n1"`. */

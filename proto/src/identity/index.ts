@@ -39,7 +39,7 @@ export {
 } from "./identity.js";
 export { IdentityDirectory, type IdentityFiles, type IdentityPaths } from "./identity-directory.js";
 export {
-  createJoinToken,
+  formatJoinToken,
   joinKindWord,
   joinTokenId,
   type ParsedJoinToken,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { JoinKind, JoinToken } from "../../gen/berth/v1/cluster.js";
-import { createJoinToken, joinTokenId, parseJoinToken, tokenRejection } from "./join-token.js";
+import { formatJoinToken, joinTokenId, parseJoinToken, tokenRejection } from "./join-token.js";
 
 const hexOf = (bytes: number) =>
   fc.uint8Array({ minLength: bytes, maxLength: bytes }).map((b) => Buffer.from(b));
@@ -14,10 +14,10 @@ const parts = fc.tuple(
 describe("parseJoinToken()", () => {
   it("returns what was formatted, and ignores space around it", () => {
     fc.assert(
-      fc.property(parts, ([kind, authorityFingerprint, random]) => {
-        const text = createJoinToken(kind, authorityFingerprint, random);
+      fc.property(parts, ([kind, caFingerprint, random]) => {
+        const text = formatJoinToken(kind, caFingerprint, random);
         const { hash } = parseJoinToken(text);
-        expect(parseJoinToken(` ${text}\n`)).toEqual({ kind, authorityFingerprint, hash });
+        expect(parseJoinToken(` ${text}\n`)).toEqual({ kind, caFingerprint, hash });
         expect(hash).not.toContain(random.toString("hex"));
       }),
     );
@@ -33,7 +33,7 @@ describe("parseJoinToken()", () => {
         edit,
         fc.constantFrom(..."0123456789abcdef-x"),
         ([kind, fingerprint, random], at, edit, char) => {
-          const text = createJoinToken(kind, fingerprint, random);
+          const text = formatJoinToken(kind, fingerprint, random);
           const i = at % (text.length - 1);
           const [a = "", b = ""] = [text[i], text[i + 1]];
           const middle = edit === "replace" ? char + b : edit === "remove" ? b : b + a;
@@ -49,14 +49,14 @@ describe("parseJoinToken()", () => {
   });
 
   it("does not repeat the token in its error", () => {
-    const text = createJoinToken(JoinKind.NODE, "ab".repeat(32), Buffer.alloc(16, 7));
+    const text = formatJoinToken(JoinKind.NODE, "ab".repeat(32), Buffer.alloc(16, 7));
     expect(() => parseJoinToken(text.slice(1))).toThrow(/^(?!.*0707)/);
     expect(() => parseJoinToken("x".repeat(1_000_000))).toThrow(/does not have the form/);
   });
 });
 
 describe("tokenRejection()", () => {
-  const text = createJoinToken(JoinKind.NODE, "ab".repeat(32), Buffer.alloc(16, 7));
+  const text = formatJoinToken(JoinKind.NODE, "ab".repeat(32), Buffer.alloc(16, 7));
   const token = parseJoinToken(text);
   const record = JoinToken.fromPartial({
     id: joinTokenId(token.hash),
@@ -72,7 +72,7 @@ describe("tokenRejection()", () => {
     expect(tokenRejection({ ...record, subject: "n1" }, attempt, 999)).toBeUndefined();
   });
 
-  const other = parseJoinToken(createJoinToken(JoinKind.NODE, "ab".repeat(32), Buffer.alloc(16, 8)));
+  const other = parseJoinToken(formatJoinToken(JoinKind.NODE, "ab".repeat(32), Buffer.alloc(16, 8)));
   it.each([
     ["a token without a record", undefined, attempt, 0, "unknown"],
     ["another token", record, { ...attempt, token: other }, 0, "unknown"],
@@ -87,7 +87,7 @@ describe("tokenRejection()", () => {
     ["a token that was used", { ...record, usesLeft: 0 }, attempt, 0, "used-up"],
     ["another host than the token is for", { ...record, subject: "n2" }, attempt, 0, "other-subject"],
     ["any token for a damaged record", { ...record, hash: "zz" }, attempt, 0, "unknown"],
-  ])("rejects %s", (_, record, attempt, nowMs, reason) => {
+  ])("tokenRejection rejects %s", (_, record, attempt, nowMs, reason) => {
     expect(tokenRejection(record, attempt, nowMs)).toBe(reason);
   });
 });

@@ -6,7 +6,7 @@ import { BerthError } from "../errors.js";
 export interface ParsedJoinToken {
   readonly kind: JoinKind;
   /** SHA-256 of the cluster's CA certificate in hexadecimal digits. The joining host accepts only this CA. */
-  readonly authorityFingerprint: string;
+  readonly caFingerprint: string;
   /** SHA-256 of the text in hexadecimal digits, which is what the cluster stores. */
   readonly hash: string;
 }
@@ -20,34 +20,42 @@ const CHECK_DIGITS = 6;
 /** Digits of the hash that name a token in lists and keys. */
 const ID_DIGITS = 12;
 
-const TEXT = /^berth-(server|node|user)-([0-9a-f]{64})-[0-9a-f]{32}-([0-9a-f]{6})$/;
+const TOKEN_PATTERN = /^berth-(server|node|user)-([0-9a-f]{64})-[0-9a-f]{32}-([0-9a-f]{6})$/;
 const MAX_TEXT_LENGTH = 256;
 
 const KIND_WORDS = { node: JoinKind.NODE, server: JoinKind.SERVER, user: JoinKind.USER } as const;
 type KindWord = keyof typeof KIND_WORDS;
 
-/** Returns the text of a new token: kind, CA fingerprint, secret and checksum. @param random 16 random bytes */
-export function createJoinToken(kind: JoinKind, authorityFingerprint: string, random: Buffer): string {
+/**
+ * Returns the text of a new token: kind, CA fingerprint, secret and checksum.
+ *
+ * @param random 16 random bytes
+ */
+export function formatJoinToken(kind: JoinKind, caFingerprint: string, random: Buffer): string {
   if (random.length !== SECRET_BYTES) throw new Error(`a join token needs ${SECRET_BYTES} random bytes`);
-  const body = `berth-${joinKindWord(kind)}-${authorityFingerprint}-${random.toString("hex")}`;
+  const body = `berth-${joinKindWord(kind)}-${caFingerprint}-${random.toString("hex")}`;
   return `${body}-${checksum(body)}`;
 }
 
-/** Parses the text of a token. Errors do not repeat it. @throws BerthError BERTH_TOKEN_INVALID */
+/**
+ * Parses the text of a token. Errors do not repeat it.
+ *
+ * @throws BerthError BERTH_TOKEN_INVALID
+ */
 export function parseJoinToken(text: string): ParsedJoinToken {
   const trimmed = text.length > MAX_TEXT_LENGTH ? "" : text.trim();
-  const [, word, authorityFingerprint, check] = TEXT.exec(trimmed) ?? [];
-  if (word === undefined || authorityFingerprint === undefined) {
-    throw invalidToken(
+  const [, word, caFingerprint, check] = TOKEN_PATTERN.exec(trimmed) ?? [];
+  if (word === undefined || caFingerprint === undefined) {
+    throw invalidTokenError(
       "invalid join token: it does not have the form berth-KIND-FINGERPRINT-SECRET-CHECKSUM; copy the whole token",
     );
   }
   if (check !== checksum(trimmed.slice(0, -CHECK_DIGITS - 1))) {
-    throw invalidToken(
+    throw invalidTokenError(
       "invalid join token: its checksum is wrong, because a character was changed; copy the token again",
     );
   }
-  return { kind: KIND_WORDS[word as KindWord], authorityFingerprint, hash: sha256(trimmed) };
+  return { kind: KIND_WORDS[word as KindWord], caFingerprint, hash: sha256(trimmed) };
 }
 
 /** Returns the ID under which the cluster stores a token. It reveals nothing about the secret's 128 random bits. */
@@ -63,8 +71,9 @@ export function joinKindWord(kind: JoinKind): KindWord {
 }
 
 /**
- * Returns why a token does not admit a host or user; undefined when it does. Compares the hash in constant time.
- * @param record the stored token with the id of the presented one; undefined when there is none
+ * Returns why a token does not admit a host or user, or undefined if it does. Compares the hash in constant time.
+ *
+ * @param record the stored token with the ID of the presented one; undefined if there is none
  * @param subject the name of the host or user
  */
 export function tokenRejection(
@@ -94,6 +103,6 @@ function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-function invalidToken(message: string): BerthError {
+function invalidTokenError(message: string): BerthError {
   return new BerthError({ code: "BERTH_TOKEN_INVALID", message });
 }

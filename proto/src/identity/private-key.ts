@@ -8,7 +8,9 @@ export function createKey(): string {
 }
 
 /**
- * Returns whether a certificate is for this key. @throws BerthError BERTH_IDENTITY_INVALID for text that is not a key
+ * Returns whether a certificate is for this key.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID for text that is not a key
  */
 export function isKeyOf(keyPem: string, certificate: X509Certificate): boolean {
   return publicKeyOf(keyPem).equals(certificate.publicKey);

@@ -28,14 +28,14 @@ export const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
 const RENEW_AFTER = 0.5;
 
 /** Share of the validity over which jitter spreads renewals, before the half and after it. */
-const JITTER = 0.1;
+const JITTER_RATIO = 0.1;
 
 /** Returns when a certificate should be renewed: after half of its validity, with 10 % jitter. */
 function renewAtMs(
   { notBeforeMs, notAfterMs }: Pick<CertificateFacts, "notBeforeMs" | "notAfterMs">,
   jitter: number,
 ): number {
-  const share = RENEW_AFTER + JITTER * (2 * jitter - 1);
+  const share = RENEW_AFTER + JITTER_RATIO * (2 * jitter - 1);
   return notBeforeMs + Math.round((notAfterMs - notBeforeMs) * share);
 }
 

@@ -124,6 +124,7 @@ export async function createRequestPem(keyPem: string): Promise<string> {
 
 /**
  * Returns the public key of a request in PEM; undefined unless the request is signed with the private key of that key.
+ *
  * @throws for text that is not a request
  */
 export async function readRequest(requestPem: string): Promise<string | undefined> {

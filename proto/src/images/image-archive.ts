@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
 import { pack } from "tar-stream";
-import { invalidImage } from "./image-config.js";
+import { invalidImageError } from "./image-config.js";
 
 /** Files of a tar archive fill whole blocks. */
 const BLOCK_BYTES = 512;
@@ -64,7 +64,7 @@ async function header(name: string, size: number): Promise<Buffer> {
   const archive = pack();
   archive.entry({ name, size });
   for await (const block of archive) return block;
-  throw invalidImage(`${name} cannot be archived`);
+  throw invalidImageError(`${name} cannot be archived`);
 }
 
 /** Returns what follows a file of this size. */

@@ -25,21 +25,25 @@ export function sha256Digest(bytes: Uint8Array): string {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
 
-/** Parses the configuration of an image. @throws BerthError BERTH_IMAGE_INVALID */
+/**
+ * Parses the configuration of an image.
+ *
+ * @throws BerthError BERTH_IMAGE_INVALID
+ */
 export function parseImageConfig(bytes: Uint8Array): ImageConfig {
-  if (bytes.length > MAX_CONFIG_BYTES) throw invalidImage("its configuration is too large");
+  if (bytes.length > MAX_CONFIG_BYTES) throw invalidImageError("its configuration is too large");
   const json = parseJson(bytes);
   const { rootfs, os, architecture, variant } = asRecord(json);
   const { diff_ids: layers } = asRecord(rootfs);
   if (!Array.isArray(layers) || layers.length > MAX_LAYERS || !layers.every(isDigest)) {
-    throw invalidImage("its configuration does not list its layers");
+    throw invalidImageError("its configuration does not list its layers");
   }
   const parts = [os, architecture, variant].filter((part) => typeof part === "string" && part !== "");
   return { layers, platform: parts.join("/") };
 }
 
 /** Returns an error about an image that Docker or another node has sent. */
-export function invalidImage(why: string): BerthError {
+export function invalidImageError(why: string): BerthError {
   return new BerthError({ code: "BERTH_IMAGE_INVALID", message: `invalid image: ${why}` });
 }
 

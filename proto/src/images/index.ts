@@ -1,7 +1,7 @@
 export { type ArchivedLayer, type ImageArchive, writeAll, writeImageArchive } from "./image-archive.js";
 export {
   type ImageConfig,
-  invalidImage,
+  invalidImageError,
   isSha256Digest,
   MAX_CONFIG_BYTES,
   parseImageConfig,

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 /**
  * Returns the digest of a layer in an archive that Docker before 25.0 has written, where the directory of a layer has
  * another name than its digest: the hash of its description, of the name of the directory below it, and of the digests
- * of all layers up to it. Returns undefined when the name is not that of one of the layers.
+ * of all layers up to it. Returns undefined if the name is not that of one of the layers.
  *
  * @param directory name of the directory
  * @param description the file `json` in the directory

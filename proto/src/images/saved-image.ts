@@ -2,7 +2,7 @@ import { PassThrough, Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { extract, type Headers } from "tar-stream";
-import { invalidImage, MAX_CONFIG_BYTES } from "./image-config.js";
+import { invalidImageError, MAX_CONFIG_BYTES } from "./image-config.js";
 import { legacyLayerDigest } from "./legacy-layer.js";
 
 /** Enough to recognize an entry's type: the length of a tar header. */
@@ -16,7 +16,7 @@ const BLOB_NAME = /^blobs\/sha256\/([a-f0-9]{64})$/;
 /**
  * Reads one layer of an archive, as an uncompressed tar archive. A layer that is not read is skipped.
  *
- * @param digest as the archive says. Undefined when only the content can tell it
+ * @param digest as the archive says. Undefined if only the content can tell it
  */
 export type LayerReader = (content: Readable, digest: string | undefined) => Promise<void>;
 
@@ -41,7 +41,7 @@ export async function readSavedImage(
     if (header.type !== "file" || header.size === 0) return;
     const prefix = await readPrefix(content);
     if (isDocument(prefix)) {
-      if (documents.size >= MAX_DOCUMENTS) throw invalidImage("it has too many documents");
+      if (documents.size >= MAX_DOCUMENTS) throw invalidImageError("it has too many documents");
       documents.set(header.name, await readDocument(prefix, content));
       return;
     }
@@ -146,7 +146,7 @@ async function readDocument(prefix: Buffer, content: Readable): Promise<Buffer> 
   let bytes = prefix.length;
   for await (const chunk of content) {
     bytes += chunk.length;
-    if (bytes > MAX_CONFIG_BYTES) throw invalidImage("a document is too large");
+    if (bytes > MAX_CONFIG_BYTES) throw invalidImageError("a document is too large");
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
@@ -155,11 +155,11 @@ async function readDocument(prefix: Buffer, content: Readable): Promise<Buffer> 
 /** Returns the configuration that the manifest names. */
 function configOf(documents: ReadonlyMap<string, Buffer>): Buffer {
   const manifest = documents.get("manifest.json");
-  if (manifest === undefined) throw invalidImage("the archive has no manifest.json");
+  if (manifest === undefined) throw invalidImageError("the archive has no manifest.json");
   const images: unknown = JSON.parse(manifest.toString("utf8"));
   const [image, ...others] = Array.isArray(images) ? images : [];
-  if (others.length > 0) throw invalidImage("the archive has several images");
+  if (others.length > 0) throw invalidImageError("the archive has several images");
   const config = documents.get(String(image?.Config));
-  if (config === undefined) throw invalidImage("the archive has no configuration");
+  if (config === undefined) throw invalidImageError("the archive has no configuration");
   return config;
 }

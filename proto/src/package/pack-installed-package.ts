@@ -116,7 +116,7 @@ async function addFiles(archive: Pack, { directory, root }: InstalledPackage): P
   for (const { path, md5 } of files) {
     const source = path.startsWith("etc/") ? join(directory, "files", path) : join(root, path);
     const actual = await addFile(archive, `./${path}`, source);
-    if (md5 !== "" && actual !== md5) throw changedFile(source);
+    if (md5 !== "" && actual !== md5) throw changedFileError(source);
   }
 }
 
@@ -155,7 +155,7 @@ function modeOf(mode: number): number {
   return (mode & 0o100) === 0 ? FILE_MODE : PROGRAM_MODE;
 }
 
-function changedFile(path: string): BerthError {
+function changedFileError(path: string): BerthError {
   return new BerthError({
     code: "BERTH_DISK_FAILED",
     message: `cannot build the package berth from its installed files: ${path} has changed since the installation; install the package again, or name one with --package`,

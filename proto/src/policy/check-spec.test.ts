@@ -107,7 +107,7 @@ test("only the first rule with a matching pattern applies, and the default rule 
   expect(inStack("")).toEqual([]);
 });
 
-test("deny precedes allow, and a list that is absent is as in the default rule", () => {
+test("deny precedes allow, and an absent list means the default rule", () => {
   const mounts = [bind("/srv/secret/x"), bind("/srv/data"), bind("/etc")];
   const denied = policyOf({ binds: { deny: { values: ["/srv/secret"] } } });
   expect(checkSpec(specOf({ mounts }), denied).map(({ path }) => path)).toEqual([

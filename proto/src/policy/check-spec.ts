@@ -164,8 +164,9 @@ function checkNamespaces(container: ContainerSpec, path: string, check: Check): 
     // The validation of specs rejects `container:ID`, but a spec that reaches an agent may not have been validated.
     const isShared = mode === "host" || mode.includes(":");
     if (!isShared) continue;
-    const what = mode === "host" ? `the host's ${namespace} namespace` : `${namespace} namespace ${mode}`;
-    check.text("namespaces", `${path}.${field}`, { what, value: namespace });
+    const description =
+      mode === "host" ? `the host's ${namespace} namespace` : `${namespace} namespace ${mode}`;
+    check.text("namespaces", `${path}.${field}`, { what: description, value: namespace });
   }
 }
 
@@ -324,7 +325,11 @@ function checkPort({ published }: PortSpec, path: string, check: Check): void {
   check.report(path, `published port ${published}`, problem);
 }
 
-/** Returns why the lists deny a text. @param shown the allowed entries to name in the message */
+/**
+ * Returns why the lists deny a text.
+ *
+ * @param shown the allowed entries to name in the message
+ */
 function textProblem(text: string, { allow, deny }: ResolvedList, shown = allow): string | undefined {
   const denied = deny.find((pattern) => matchesGlob(pattern, text));
   if (denied !== undefined) return denied === text ? "" : `${denied} is denied`;
@@ -333,8 +338,8 @@ function textProblem(text: string, { allow, deny }: ResolvedList, shown = allow)
 
 function allowedText(allow: readonly string[]): string {
   if (allow.length === 0) return "none is allowed";
-  const more = allow.length > MAX_LISTED ? ", …" : "";
-  return `allowed: ${allow.slice(0, MAX_LISTED).join(", ")}${more}`;
+  const ellipsis = allow.length > MAX_LISTED ? ", …" : "";
+  return `allowed: ${allow.slice(0, MAX_LISTED).join(", ")}${ellipsis}`;
 }
 
 /** Shortens a value for a message: a security option can contain a whole profile. */
@@ -353,7 +358,11 @@ class Check {
     this.files = files;
   }
 
-  /** Adds a violation. @param problem why it is denied, which can be empty */
+  /**
+   * Adds a violation.
+   *
+   * @param problem why it is denied, which can be empty
+   */
   deny(path: string, what: string, problem = ""): void {
     const { name } = this.rule;
     const reason = problem === "" ? "" : `: ${problem}`;

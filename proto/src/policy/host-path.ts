@@ -1,7 +1,7 @@
 import { matchesGlob } from "../glob.js";
 
 /** Links that every host has: a path below the first name leads to the path below the second one. */
-const LINKS: readonly (readonly [from: readonly string[], to: readonly string[]])[] = [
+const PATH_LINKS: readonly (readonly [from: readonly string[], to: readonly string[]])[] = [
   [["var", "run"], ["run"]],
   [
     ["var", "lock"],
@@ -10,7 +10,7 @@ const LINKS: readonly (readonly [from: readonly string[], to: readonly string[]]
 ];
 /** Links of the kernel below `/proc/PID`. Each leads to any file of the host. */
 const PROCESS_LINKS = ["cwd", "exe", "fd", "map_files"];
-const PROCESS = /^(?:\d+|self|thread-self)$/;
+const PROCESS_PATTERN = /^(?:\d+|self|thread-self)$/;
 
 /**
  * Returns the segments of an absolute path of a host, without empty ones and `.`, and with the links that every host
@@ -25,14 +25,14 @@ export function hostPathSegments(path: string): readonly string[] | undefined {
 }
 
 function replaceLinks(segments: readonly string[]): readonly string[] {
-  for (const [from, to] of LINKS) {
+  for (const [from, to] of PATH_LINKS) {
     if (from.every((segment, index) => segments[index] === segment)) {
       return replaceLinks([...to, ...segments.slice(from.length)]);
     }
   }
   if (segments[0] === "dev" && segments[1] === "fd") return [];
   const [proc, process = ""] = segments;
-  if (proc !== "proc" || !(PROCESS.test(process) || isTemplate(process))) return segments;
+  if (proc !== "proc" || !(PROCESS_PATTERN.test(process) || isTemplate(process))) return segments;
   const root = segments.indexOf("root", 2);
   if (root >= 0) return replaceLinks(segments.slice(root + 1));
   return segments.slice(2).some((segment) => PROCESS_LINKS.includes(segment) || isTemplate(segment))
@@ -40,7 +40,10 @@ function replaceLinks(segments: readonly string[]): readonly string[] {
     : segments;
 }
 
-/** Whether the agent replaces a part of the segment, such as `{{.Service.Name}}`, so that its text is not known yet. */
+/**
+ * Returns whether the agent replaces a part of the segment, such as `{{.Service.Name}}`, so that its text is not known
+ * yet.
+ */
 function isTemplate(segment: string): boolean {
   return segment.includes("{{");
 }

@@ -34,7 +34,7 @@ export type ResolvedRule = { readonly name: string } & {
   readonly [Flag in PolicyFlag]: boolean;
 } & { readonly [List in PolicyList]: ResolvedList };
 
-const ANYTHING: ResolvedList = { allow: ["*"], deny: [] };
+const ALLOW_ANY: ResolvedList = { allow: ["*"], deny: [] };
 const ANY_PATH: ResolvedList = { allow: ["/"], deny: [] };
 
 export const DEFAULT_RULE_NAME = "default";
@@ -49,18 +49,18 @@ export const DEFAULT_RULE: ResolvedRule = {
   dockerSocket: true,
   berthAccess: false,
   deviceCgroupRules: true,
-  namespaces: ANYTHING,
+  namespaces: ALLOW_ANY,
   binds: ANY_PATH,
-  propagation: ANYTHING,
+  propagation: ALLOW_ANY,
   devices: ANY_PATH,
-  capabilities: ANYTHING,
-  securityOptions: ANYTHING,
-  sysctls: ANYTHING,
-  runtimes: ANYTHING,
+  capabilities: ALLOW_ANY,
+  securityOptions: ALLOW_ANY,
+  sysctls: ALLOW_ANY,
+  runtimes: ALLOW_ANY,
   cgroupParents: ANY_PATH,
-  volumeDrivers: ANYTHING,
-  volumeOptions: ANYTHING,
-  logDrivers: ANYTHING,
+  volumeDrivers: ALLOW_ANY,
+  volumeOptions: ALLOW_ANY,
+  logDrivers: ALLOW_ANY,
   ports: { allow: ["1-65535"], deny: [] },
 };
 

@@ -17,7 +17,7 @@ export const PROPAGATION_MODES = ["shared", "slave", "private", "rshared", "rsla
 
 const PATH_LISTS: readonly PolicyList[] = ["binds", "devices", "cgroupParents"];
 
-/** Returns all problems of a policy, with paths such as `rules[0].binds.allow[1]`. Empty when it is valid. */
+/** Returns all problems of a policy, with paths such as `rules[0].binds.allow[1]`. Empty if it is valid. */
 export function validatePolicy(policy: Policy): readonly Violation[] {
   const violations: Violation[] = [];
   const report: Report = (path, message) => violations.push({ path, message });

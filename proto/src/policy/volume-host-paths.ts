@@ -22,9 +22,9 @@ export function volumeHostPaths(volume: VolumeMount): readonly VolumeHostPath[] 
   const bound = hostBindOf(volume);
   if (bound !== undefined) return [{ option: "device", path: bound, kind: "directory" }];
   const isShare = SHARE_TYPES.includes(type) && device.startsWith("//");
-  const named = device.startsWith("/") && !isShare ? [device] : [];
+  const devicePaths = device.startsWith("/") && !isShare ? [device] : [];
   return [
-    ...named.map(
+    ...devicePaths.map(
       (path) => ({ option: "device", path, kind: /^\/+dev\//.test(path) ? "device" : "directory" }) as const,
     ),
     ...mountOptionPaths(o).map((path) => ({ option: "o", path, kind: "directory" }) as const),

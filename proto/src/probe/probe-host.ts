@@ -17,14 +17,14 @@ export interface ProbeTarget {
 
 /**
  * Returns whether a host's kernel responds to a connection attempt, by accepting or refusing it. False after `tries` ×
- * `tryMs` without a response, and when the signal aborts. Never rejects.
+ * `tryMs` without a response, and when the signal is aborted. Never rejects.
  */
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
 const MAX_PORT = 65_535;
 
 /** Errors that show a response from the probed kernel. Other errors come from this host's kernel or a router. */
-const ANSWERS: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ECONNRESET"]);
+const RESPONSE_CODES: ReadonlySet<unknown> = new Set(["ECONNREFUSED", "ECONNRESET"]);
 
 /** Probes a host with TCP connection attempts. */
 export const probeHost: Probe = ({ address, port, tries, tryMs }, signal) =>
@@ -61,7 +61,7 @@ function startAttempt(
   const socket = connect(target);
   socket.once("connect", onAnswer);
   socket.on("error", (error) => {
-    if ("code" in error && ANSWERS.has(error.code)) onAnswer();
+    if ("code" in error && RESPONSE_CODES.has(error.code)) onAnswer();
   });
   return socket;
 }

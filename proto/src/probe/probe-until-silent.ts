@@ -7,12 +7,12 @@ export interface ProbeUntilSilentOptions extends ProbeTarget {
   readonly everyMs: number;
   /** Replaces the pause of `everyMs`. */
   readonly pause?: () => Promise<void>;
-  /** Whether the host is already known to respond to probes. @default false */
+  /** Whether the host is already known to respond to probes. Default: false. */
   readonly hasAnswered?: boolean;
 }
 
 /**
- * Probes a host until a probe gets no response. Returns true then, and false when `signal` aborts.
+ * Probes a host until a probe gets no response. Returns true then, and false when `signal` is aborted.
  *
  * Keeps probing a host that has never responded, since a firewall may drop the probes.
  */

@@ -48,6 +48,7 @@ export type AuthorizationRules = Pick<RpcSecurity, "permissions" | "rolesOf"> & 
 
 /**
  * Returns the caller of a call that is allowed: the original caller when a server forwarded it.
+ *
  * @throws BerthError BERTH_UNAUTHENTICATED, BERTH_PERMISSION_DENIED
  */
 export function authorizeCall({ path, peer, forwarded }: CallRequest, rules: AuthorizationRules): Caller {
@@ -56,10 +57,10 @@ export function authorizeCall({ path, peer, forwarded }: CallRequest, rules: Aut
   const allowed = Object.hasOwn(rules.permissions, path) ? (rules.permissions[path] ?? []) : [];
   const roles = rolesOf(caller, rules);
   if (roles.some((role) => allowed.includes(role))) return caller;
-  throw denied(path, { caller, roles, allowed });
+  throw deniedError(path, { caller, roles, allowed });
 }
 
-/** @throws Error when a method has no entry, so that a new method cannot be forgotten */
+/** @throws Error if a method has no entry, so that a new method cannot be forgotten */
 export function requirePermissionEntries(definition: RpcDefinition, permissions: Permissions): void {
   const missing = Object.values(definition).filter(({ path }) => !Object.hasOwn(permissions, path));
   if (missing.length === 0) return;
@@ -87,7 +88,7 @@ function rolesOf(caller: Caller, rules: AuthorizationRules): readonly Role[] {
   return caller.kind === "user" ? rules.rolesOf(caller) : [caller.kind];
 }
 
-function denied(
+function deniedError(
   path: string,
   { caller, roles, allowed }: { caller: Caller; roles: readonly Role[]; allowed: readonly Role[] },
 ): BerthError {
@@ -98,12 +99,12 @@ function denied(
       message: `${method} requires a certificate of this cluster; join the cluster, or log in`,
     });
   }
-  const own = roles.length === 0 ? "no role" : `the role ${roles.join(", ")}`;
-  const needed =
+  const rolesText = roles.length === 0 ? "no role" : `the role ${roles.join(", ")}`;
+  const requirement =
     allowed.length === 0 ? "no role may call it" : `it requires the role ${allowed.join(" or ")}`;
   return new BerthError({
     code: "BERTH_PERMISSION_DENIED",
-    message: `${describeCaller(caller)} with ${own} may not call ${method}: ${needed}`,
+    message: `${describeCaller(caller)} with ${rolesText} may not call ${method}: ${requirement}`,
     // A user without a role was removed, which clients explain differently.
     details: { reason: roles.length === 0 ? "no-role" : "role" },
   });

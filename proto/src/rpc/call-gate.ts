@@ -30,7 +30,7 @@ export interface Admission {
   /** "address:port" of the client. */
   readonly client: string;
   readonly isForwarded: boolean;
-  /** Aborts when the caller's certificate is no longer accepted. Undefined when that does not end the call. */
+  /** Aborts when the caller's certificate is no longer accepted. Undefined if that does not end the call. */
   readonly ended: AbortSignal | undefined;
 }
 
@@ -96,7 +96,11 @@ export class CallGate {
     });
   };
 
-  /** Returns the admission of a call. @throws Error for a call that the interceptor has not seen, which is a bug */
+  /**
+   * Returns the admission of a call.
+   *
+   * @throws Error for a call that the interceptor has not seen, which is a bug
+   */
   admissionOf(metadata: Metadata): Admission {
     const admission = this.#admissions.get(metadata);
     if (admission === undefined) throw new Error("a call has bypassed the authorization");

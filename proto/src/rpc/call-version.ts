@@ -24,6 +24,7 @@ export function addCallVersion(metadata: Metadata): void {
 
 /**
  * Checks that a server and the program that calls it speak a common version of the protocol.
+ *
  * @throws BerthError BERTH_VERSION_UNSUPPORTED, or BERTH_PROTOCOL when the call has a malformed version
  */
 export function requireCallVersion(metadata: Metadata, peer: Caller): void {

@@ -26,7 +26,7 @@ const CLOSE_AFTER_MS = 2_000;
 /** setTimeout supports 24 days at most. A review in between also notices a clock that was set. */
 const MAX_REVIEW_DELAY_MS = 60 * 60 * 1_000;
 
-const CLOCK = "the server's clock";
+const SERVER_CLOCK_TEXT = "the server's clock";
 
 /**
  * One TLS connection to a server and the caller that its certificate proves.
@@ -63,10 +63,15 @@ export class CallerConnection {
     return this.#issuedTo;
   }
 
-  /** Returns the caller. @throws BerthError BERTH_UNAUTHENTICATED when its certificate is not accepted */
+  /**
+   * Returns the caller.
+   *
+   * @throws BerthError BERTH_UNAUTHENTICATED if its certificate is not accepted
+   */
   authenticate(): Caller {
     this.#rejectOnError(() => {
-      if (this.#facts !== undefined) requireValidAt(this.#facts, { nowMs: Date.now(), clock: CLOCK });
+      if (this.#facts !== undefined)
+        requireValidAt(this.#facts, { nowMs: Date.now(), clock: SERVER_CLOCK_TEXT });
     });
     if (this.#ended.signal.aborted) throw this.#ended.signal.reason;
     return this.#facts?.identity ?? ANONYMOUS;
@@ -74,7 +79,8 @@ export class CallerConnection {
 
   /**
    * Returns the caller of a call that renews a certificate, for which a recently expired certificate is accepted.
-   * @throws BerthError BERTH_UNAUTHENTICATED when its certificate is not accepted even for that
+   *
+   * @throws BerthError BERTH_UNAUTHENTICATED if its certificate is not accepted even for that
    */
   authenticateForRenewal(): Caller {
     const expired = this.#expired;
@@ -95,7 +101,7 @@ export class CallerConnection {
     this.#rejectOnError(() => {
       this.#facts = this.#verify(certificate, policy);
       // Covers what is not verified above, such as the validity of the CA certificate.
-      if (!this.#socket.authorized) throw unauthenticated(String(this.#socket.authorizationError));
+      if (!this.#socket.authorized) throw unauthenticatedError(String(this.#socket.authorizationError));
     });
     if (!this.#ended.signal.aborted) this.#scheduleExpiry(policy);
   }
@@ -118,10 +124,10 @@ export class CallerConnection {
     { trust, revocations }: CallerPolicy,
     nowMs: number,
   ): CertificateFacts {
-    const facts = verifyCertificate(certificate, trust, { nowMs, clock: CLOCK });
+    const facts = verifyCertificate(certificate, trust, { nowMs, clock: SERVER_CLOCK_TEXT });
     this.#issuedTo = facts.identity;
     if (revocations?.isRevoked(facts) === true) {
-      throw unauthenticated(
+      throw unauthenticatedError(
         `certificate of ${describeIdentity(facts.identity)} with the serial number ${facts.serial} has been revoked`,
         { reason: "revoked" },
       );
@@ -140,7 +146,7 @@ export class CallerConnection {
     try {
       check();
     } catch (error) {
-      this.#reject(isBerthError(error, "BERTH_UNAUTHENTICATED") ? error : unauthenticatedBy(error));
+      this.#reject(isBerthError(error, "BERTH_UNAUTHENTICATED") ? error : toUnauthenticatedError(error));
     }
   }
 
@@ -154,12 +160,12 @@ export class CallerConnection {
   }
 }
 
-function unauthenticatedBy(error: unknown): BerthError {
+function toUnauthenticatedError(error: unknown): BerthError {
   const details = isBerthError(error) ? error.details : {};
-  return unauthenticated(error instanceof Error ? error.message : String(error), details);
+  return unauthenticatedError(error instanceof Error ? error.message : String(error), details);
 }
 
-function unauthenticated(why: string, details: Readonly<Record<string, string>> = {}): BerthError {
+function unauthenticatedError(why: string, details: Readonly<Record<string, string>> = {}): BerthError {
   return new BerthError({
     code: "BERTH_UNAUTHENTICATED",
     message: `the server rejected the certificate: ${why}`,

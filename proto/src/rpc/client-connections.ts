@@ -29,7 +29,7 @@ export interface UnixClientOptions {
 export class ClientConnection {
   readonly client: Client;
   readonly address: string;
-  /** The cluster whose callers the connection forwards. Undefined when it forwards no calls. */
+  /** The cluster whose callers the connection forwards. Undefined if it forwards no calls. */
   readonly forwardedCluster: string | undefined;
   #openCalls = 0;
   #isRetired = false;

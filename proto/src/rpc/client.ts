@@ -15,7 +15,7 @@ import {
   type RpcClientOptions,
 } from "./client-connections.js";
 import { allowHeapGrowth } from "./heap-growth.js";
-import { limitsOf, tooManyStreams } from "./limits.js";
+import { limitsOf, tooManyStreamsError } from "./limits.js";
 import { fromServiceError } from "./status.js";
 import { readMessages, writeMessages } from "./streams.js";
 import type { CallOptions, RpcClient, RpcDefinition, RpcMethod } from "./types.js";
@@ -70,17 +70,18 @@ function createCallFunction(
 
 /**
  * Starts a call, which counts as open until `connection.endCall`.
+ *
  * @throws BerthError BERTH_LIMIT_EXCEEDED, or BERTH_SERVER_UNREACHABLE when the connection was closed
  */
 function startCounted<T>(connection: ClientConnection, start: () => T): T {
   const { address } = connection;
-  if (!connection.startCall()) throw tooManyStreams(address);
+  if (!connection.startCall()) throw tooManyStreamsError(address);
   try {
     return start();
   } catch (cause) {
     connection.endCall();
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const message = `cannot call the berth server at ${address}: ${why}`;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = `cannot call the berth server at ${address}: ${reason}`;
     throw new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message, cause });
   }
 }

@@ -43,8 +43,8 @@ const channelCredentials = new WeakMap<TlsMaterial, ChannelCredentials>();
 
 /** Returns the credentials of a client that connects to a server with TLS. */
 export function tlsChannelCredentials(material: TlsMaterial): ChannelCredentials {
-  const known = channelCredentials.get(material);
-  if (known !== undefined) return known;
+  const cached = channelCredentials.get(material);
+  if (cached !== undefined) return cached;
   const credentials = createChannelCredentials(material, requireServer);
   channelCredentials.set(material, credentials);
   return credentials;

@@ -27,6 +27,7 @@ export interface JoinedCluster {
 
 /**
  * Joins a cluster, and stores the certificate in the directory.
+ *
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
  */
 export async function joinCluster(options: JoinClusterOptions, signal: AbortSignal): Promise<JoinedCluster> {
@@ -37,13 +38,14 @@ export async function joinCluster(options: JoinClusterOptions, signal: AbortSign
 /**
  * Checks that the server has a certificate of the token's CA, and sends the token and a certificate request. The caller
  * stores the certificate. The private key stays in the directory.
+ *
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
  */
 export async function requestJoin(
   { address, token, hostname, directory }: JoinClusterOptions,
   signal: AbortSignal,
 ): Promise<JoinResponse> {
-  const { authorityFingerprint: fingerprint } = parseJoinToken(token);
+  const { caFingerprint: fingerprint } = parseJoinToken(token);
   const { x509 } = await fetchAuthority({ address, fingerprint }, signal);
   const certificateRequest = await createRequest(await directory.prepareKey());
   const identity = new RotatingIdentity({ authorities: x509.toString(), leaf: undefined });

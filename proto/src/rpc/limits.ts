@@ -9,7 +9,7 @@ export interface MessageLimits {
   readonly response: number;
   /**
    * Bytes that a client may have received and not read. More than the default is only for services whose clients send
-   * little meanwhile (`flow-control.ts`). @default 128 KiB
+   * little meanwhile (`flow-control.ts`). Default: 128 KiB.
    */
   readonly window?: number;
 }
@@ -19,7 +19,7 @@ export interface MessageLimits {
  * (10 MiB), a list of 100,000 tasks (40 MiB), a usage report with 100,000 tasks (3 MiB), a node's complete assignments
  * with the DNS entries of a large cluster (some 10 MiB) and secrets and configs (16 MiB).
  */
-const LIMITS: Readonly<Record<string, MessageLimits>> = {
+const LIMITS_BY_METHOD: Readonly<Record<string, MessageLimits>> = {
   "berth.v1.ControlService": { request: 16 * MIB, response: 64 * MIB },
   "berth.v1.DispatcherService": { request: 4 * MIB, response: 64 * MIB },
   // A response contains an image configuration or part of a layer.
@@ -41,8 +41,10 @@ const METHOD_LIMITS: Readonly<Record<string, MessageLimits>> = {
 };
 
 /** Largest message of any service. A server rejects a larger one before it has received it. */
-export const MAX_REQUEST_BYTES = Math.max(...Object.values(LIMITS).map(({ request }) => request));
-export const MAX_RESPONSE_BYTES = Math.max(...Object.values(LIMITS).map(({ response }) => response));
+export const MAX_REQUEST_BYTES = Math.max(...Object.values(LIMITS_BY_METHOD).map(({ request }) => request));
+export const MAX_RESPONSE_BYTES = Math.max(
+  ...Object.values(LIMITS_BY_METHOD).map(({ response }) => response),
+);
 
 /**
  * Streams that a client may have open on one connection. An agent needs a session and a stream for each log and exec,
@@ -59,14 +61,18 @@ export const MAX_SERVER_STREAMS = MAX_STREAMS + 128;
 /** Memory of one connection in MB, from which on Node.js accepts no further stream. Several of the largest messages. */
 export const MAX_SESSION_MEMORY_MB = 256;
 
-/** Returns the limits of a method. @throws Error for a service without limits, which is a bug */
+/**
+ * Returns the limits of a method.
+ *
+ * @throws Error for a service without limits, which is a bug
+ */
 export function limitsOf(path: string): MessageLimits {
-  const limits = METHOD_LIMITS[path] ?? LIMITS[path.split("/")[1] ?? ""];
+  const limits = METHOD_LIMITS[path] ?? LIMITS_BY_METHOD[path.split("/")[1] ?? ""];
   if (limits === undefined) throw new Error(`no message limits for ${path}`);
   return limits;
 }
 
-export function tooManyStreams(address: string): BerthError {
+export function tooManyStreamsError(address: string): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `cannot call ${address}: ${MAX_STREAMS} calls are open on this connection; wait until some of them end`,

@@ -83,7 +83,7 @@ async function announce(path: string, identity: Identity | undefined): Promise<s
 }
 
 describe("lying-agent: a message of 64 MiB", () => {
-  it.each(PATHS)("is refused by %s as soon as its length has arrived", async (path) => {
+  it.each(PATHS)("a message of 64 MiB is refused by %s as soon as its length has arrived", async (path) => {
     const [, identity] = CALLERS.find(([role]) => rolesOf(path).some((allowed) => allowed === role)) ?? [];
     expect(await announce(path, identity)).toBe(RESOURCE_EXHAUSTED);
   });

@@ -44,11 +44,16 @@ export class RotatingIdentity implements RpcIdentity {
     return this.#current;
   }
 
-  /** Replaces the material. The old one stays when the new one is unusable. @throws like the constructor */
+  /**
+   * Replaces the material. The old one stays when the new one is unusable.
+   *
+   * @throws like the constructor
+   */
   update(material: TlsMaterial): void {
     const { cluster } = requireUsable(material);
     const current = trustOf(this.#current).cluster;
-    if (cluster !== current) throw unusable(`it belongs to the cluster ${cluster}, not to ${current}`);
+    if (cluster !== current)
+      throw unusableIdentityError(`it belongs to the cluster ${cluster}, not to ${current}`);
     this.#current = material;
     for (const listener of this.#listeners) listener();
   }
@@ -67,10 +72,10 @@ export function trustOf(material: TlsMaterial): Trust {
 /**
  * Returns the certificates that a server presents, in PEM: its own, then those that lead to a trusted authority, then
  * the authority, which joining hosts compare.
+ *
  * @param certificate the server's certificate, followed by the cross-signed certificates of the authorities
  * @param fingerprint of the authority. By default, the chain is as long as possible: it leads to the oldest authority,
- * and
- *        contains all later ones
+ *   and contains all later ones
  */
 export function serverChain(certificate: string, trust: Trust, fingerprint?: string): string {
   const [leaf, ...intermediates] = parseChain(certificate);
@@ -94,11 +99,11 @@ function requireUsable({ authorities, leaf }: TlsMaterial): Trust {
   // An expired certificate is usable: the peer rejects it with a reason, or accepts it for a renewal.
   verifyCertificate(x509, trust, { nowMs: Date.parse(x509.validFrom) });
   if (isKeyOf(leaf.key, x509)) return trust;
-  throw unusable(
+  throw unusableIdentityError(
     `its private key does not match the certificate with the serial number ${x509.serialNumber}`,
   );
 }
 
-function unusable(why: string): BerthError {
+function unusableIdentityError(why: string): BerthError {
   return new BerthError({ code: "BERTH_IDENTITY_INVALID", message: `cannot use the new identity: ${why}` });
 }

@@ -128,7 +128,7 @@ const issue = (identity: Identity, validity?: TestValidity) => identityOf(cluste
 const anonymous = () => new RotatingIdentity({ authorities: cluster.ca.certificate, leaf: undefined });
 
 describe("rpc-matrix: each method of each service", () => {
-  it("is in the document", () => {
+  it("each method of each service is in the document", () => {
     const columns = ["viewer", "deployer", "admin", "node", "server", "anonymous"];
     expect([...new Set(columns.flatMap(documented))].sort()).toEqual([...METHODS].sort());
   });

@@ -220,7 +220,7 @@ describe("rpc-matrix: a client", () => {
       user("admin"),
       /certificate of user "admin" is not a server certificate/,
     ],
-  ])("rejects %s", async (_, identity, message) => {
+  ])("a client rejects %s", async (_, identity, message) => {
     const address = await cluster.serve(cluster.services(), await identityOf(cluster.ca, identity));
     const client = cluster.connect(await identityOf(cluster.ca, user("admin")), { address });
     await expect(client.control.getNode({ node: "n" })).rejects.toMatchObject({
@@ -256,7 +256,7 @@ describe("rpc-matrix: a client", () => {
     plain.forceShutdown();
   });
 
-  it("cannot be created for a TCP address without an identity", () => {
+  it("a client without an identity cannot be created for a TCP address", () => {
     const { address } = cluster;
     // @ts-expect-error the type requires an identity
     expect(() => createRpcClient(ControlServiceService, { address })).toThrow(

@@ -75,7 +75,7 @@ function logLine(text: string): StreamLogsResponse {
 }
 
 describe("unary calls", () => {
-  it("carry code, text beyond ASCII and details of a BerthError to the caller", async () => {
+  it("unary calls carry code, text beyond ASCII and details of a BerthError to the caller", async () => {
     const calls = await connect({
       getNode: async () => {
         throw new BerthError({
@@ -94,7 +94,7 @@ describe("unary calls", () => {
     });
   });
 
-  it("report a bug in a handler as BERTH_INTERNAL and keep serving", async () => {
+  it("unary calls report a bug in a handler as BERTH_INTERNAL and keep serving", async () => {
     const calls = await connect({
       getNode: async ({ node }: GetNodeRequest) => {
         if (node === "bug") throw new TypeError("undefined is not a node");
@@ -105,7 +105,7 @@ describe("unary calls", () => {
     await expect(calls.getNode({ node: "ok" })).resolves.toEqual({ node: undefined });
   });
 
-  it("end at their deadline and abort the signal of the handler", async () => {
+  it("unary calls end at their deadline and abort the signal of the handler", async () => {
     let aborted: Promise<void> | undefined;
     const calls = await connect({
       getNode: (_, { signal }: CallContext) => {
@@ -119,7 +119,7 @@ describe("unary calls", () => {
     await aborted;
   });
 
-  it("reject with the reason of their signal", async () => {
+  it("unary calls reject with the reason of their signal", async () => {
     const calls = await connect({ getNode: () => new Promise(() => {}) });
     const controller = new AbortController();
     const call = calls.getNode({ node: "" }, { signal: controller.signal });
@@ -127,7 +127,7 @@ describe("unary calls", () => {
     await expect(call).rejects.toThrow("enough");
   });
 
-  it("name the address when there is no server", async () => {
+  it("unary calls name the address when there is no server", async () => {
     const client = createRpcClient(ControlServiceService, { address: "127.0.0.1:1", identity: admin });
     cleanUps.push(client.close);
     await expect(client.calls.getCluster({})).rejects.toMatchObject({
@@ -140,7 +140,7 @@ describe("unary calls", () => {
 });
 
 describe("server streams", () => {
-  it("deliver every message in order and then end", async () => {
+  it("server streams deliver every message in order and then end", async () => {
     const calls = await connect({
       streamLogs: async function* () {
         for (let i = 0; i < 1_000; i++) yield logLine(String(i));
@@ -159,7 +159,7 @@ describe("server streams", () => {
     expect(seen).toEqual(Array.from({ length: 1_000 }, (_, i) => String(i)));
   });
 
-  it("stop the producer when the caller leaves the loop", async () => {
+  it("server streams stop the producer when the caller leaves the loop", async () => {
     let stopped: () => void = () => {};
     const over = new Promise<void>((resolve) => {
       stopped = resolve;
@@ -178,7 +178,7 @@ describe("server streams", () => {
     await over;
   });
 
-  it("hold a producer back whose reader is slow", async () => {
+  it("server streams hold back a producer whose reader is slow", async () => {
     let produced = 0;
     const calls = await connect({
       streamLogs: async function* () {
@@ -192,7 +192,7 @@ describe("server streams", () => {
     expect(produced).toBeLessThan(1_000);
   });
 
-  it("pass on what a producer throws half way", async () => {
+  it("server streams pass on what a producer throws half way", async () => {
     const calls = await connect({
       streamLogs: async function* () {
         yield logLine("one");
@@ -233,7 +233,7 @@ describe("two-way streams", () => {
     return { server, calls: client.calls };
   }
 
-  it("answer message by message, and end when the caller's side ends", async () => {
+  it("two-way streams answer message by message, and end when the caller's side ends", async () => {
     const { calls } = await dispatcher(echo);
     async function* requests() {
       for (let i = 0; i < 3; i++) yield beat;
@@ -243,7 +243,7 @@ describe("two-way streams", () => {
     expect(seen).toEqual([ack(1), ack(2), ack(3)]);
   });
 
-  it("end for the caller when the server closes", async () => {
+  it("two-way streams end for the caller when the server closes", async () => {
     const { server, calls } = await dispatcher(echo);
     async function* requests() {
       yield beat;
@@ -298,7 +298,7 @@ describe("limits", () => {
   it.each([
     ["of its service", 5 * 1024 * 1024],
     ["of the server", 40 * 1024 * 1024],
-  ])("reject a request beyond the limit %s, and keep serving others", async (_, bytes) => {
+  ])("a server rejects a request beyond the limit %s, and keeps serving others", async (_, bytes) => {
     const { open, received } = await unlimited();
     const call = open();
     const failed = once(call, "error");
@@ -315,7 +315,7 @@ describe("limits", () => {
     expect(received).toEqual([1]);
   });
 
-  it("let a client fail a request beyond the limit before it is sent", async () => {
+  it("a client fails a request beyond the limit before it is sent", async () => {
     const calls = await connect({ getNode: async () => ({ node: undefined }) });
     await expect(calls.getNode({ node: "x".repeat(17 * 1024 * 1024) })).rejects.toMatchObject(exceeded);
     await expect(calls.getNode({ node: "x".repeat(15 * 1024 * 1024) })).resolves.toEqual({ node: undefined });
@@ -377,7 +377,7 @@ describe("limits", () => {
     await vi.waitFor(() => expect(first.getNode({ node: "n" })).resolves.toEqual({ node: undefined }));
   });
 
-  it("do not count calls that could not be started", async () => {
+  it("calls that could not be started do not count toward the limit", async () => {
     const server = await serve(
       rpcService(ControlServiceService, control({ getNode: async () => ({ node: undefined }) })),
     );
@@ -397,7 +397,7 @@ describe("limits", () => {
     await expect(calls.getNode({ node: "n" }, { forwardedFor })).resolves.toEqual({ node: undefined });
   });
 
-  it("let each call of a closed client say that it was closed", async () => {
+  it("each call of a closed client says that the client was closed", async () => {
     const { address } = await serve();
     const { calls, close } = createRpcClient(ControlServiceService, { address, identity: admin });
     close();

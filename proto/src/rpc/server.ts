@@ -76,8 +76,9 @@ export interface RpcServer {
 
 /**
  * Starts a gRPC server.
- * @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address
- * @throws Error when a method has no permissions, which is a bug
+ *
+ * @throws BerthError BERTH_ADDRESS_IN_USE if it cannot listen on the address
+ * @throws Error if a method has no permissions, which is a bug
  */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const { listener, services, onInternalError = () => {} } = options;
@@ -313,10 +314,10 @@ async function listen(endpoint: Endpoint, server: Server): Promise<BoundListener
     return await endpoint.listen(server);
   } catch (error) {
     if (isBerthError(error)) throw error;
-    const why = error instanceof Error ? findSystemError(error.message) : String(error);
+    const reason = error instanceof Error ? findSystemError(error.message) : String(error);
     throw new BerthError({
       code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${endpoint.address}: ${why}: the port may be in use, or the address may not belong to this host`,
+      message: `cannot listen on ${endpoint.address}: ${reason}: the port may be in use, or the address may not belong to this host`,
       cause: error,
     });
   }

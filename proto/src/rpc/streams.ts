@@ -37,13 +37,13 @@ export async function forEachMessage<T>(
     }
   } finally {
     abortRace.dispose();
-    // Does not wait for the producer, which may be blocked until its own signal aborts.
+    // Does not wait for the producer, which may be blocked until its own signal is aborted.
     void iterator.return?.()?.catch(() => {});
   }
 }
 
 /**
- * Races promises, one after the other, against the abort of a signal. Uses one listener for all of them: `Promise.race`
+ * Races promises, one after another, against the abort of a signal. Uses one listener for all of them: `Promise.race`
  * would add a reaction to the abort promise for each message of a stream that stays open for weeks.
  */
 export function createAbortRace(signal: AbortSignal): {

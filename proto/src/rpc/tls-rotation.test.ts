@@ -133,7 +133,7 @@ describe("a server with TLS", () => {
 });
 
 describe("a rotation", () => {
-  it("of leaf certificates on both sides keeps streams open, and new calls use the new certificate", async () => {
+  it("a rotation of leaf certificates on both sides keeps streams open, and new calls use the new certificate", async () => {
     const admin = await identityOf(cluster.ca, ADMIN);
     const { control } = cluster.connect(admin);
     const streams = [await openStream((options) => control.streamLogs(FOLLOW, options))];
@@ -150,7 +150,7 @@ describe("a rotation", () => {
     for (const stream of streams) await stream.close();
   });
 
-  it("of the CA drops no stream of a client that gets its new certificate before the old CA is removed", async () => {
+  it("a rotation of the CA drops no stream of a client that gets its new certificate before the old CA is removed", async () => {
     const { ca } = cluster;
     const next = await TestAuthority.create();
     const both = ca.certificate + next.certificate;

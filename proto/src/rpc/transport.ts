@@ -8,7 +8,11 @@ import type { RpcDefinition } from "./types.js";
 
 /** The network access of a program with its identity: gRPC with TLS, or a simulated network in tests. */
 export interface RpcTransport {
-  /** Starts a server. @throws BerthError BERTH_ADDRESS_IN_USE when it cannot listen on the address */
+  /**
+   * Starts a server.
+   *
+   * @throws BerthError BERTH_ADDRESS_IN_USE if it cannot listen on the address
+   */
   serve(options: ServeOptions): Promise<RpcServer>;
   /** Returns a client, which connects with the first call. */
   connect<D extends RpcDefinition>(definition: D, options: ConnectOptions): RpcConnection<D>;

@@ -33,7 +33,7 @@ export type RpcOutput<M extends RpcMethod> = M["responseStream"] extends true
 export interface CallOptions {
   /** Cancels the call, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Deadline of a call with one response. Streams have none. @default 10 s */
+  /** Deadline of a call with one response. Streams have none. Default: 10 s. */
   readonly timeoutMs?: number;
   /** The client whose call is forwarded. */
   readonly forwardedFor?: Pick<CallContext, "client" | "caller">;

@@ -22,7 +22,8 @@ export function unixAddress(path: string): string {
  *
  * The socket is created in a directory of this user and moved once its mode is set. With its final name, other users
  * could connect until then.
- * @throws BerthError BERTH_ADDRESS_IN_USE when another process listens on it
+ *
+ * @throws BerthError BERTH_ADDRESS_IN_USE if another process listens on it
  */
 export async function listenUnix(server: Server, path: string): Promise<() => void> {
   await prepareSocketPath(path);
@@ -57,7 +58,8 @@ function removeSocket(path: string, ino: number): void {
 
 /**
  * Creates the directory of a socket, and removes the socket that a killed server has left there.
- * @throws BerthError BERTH_ADDRESS_IN_USE when a process listens on it
+ *
+ * @throws BerthError BERTH_ADDRESS_IN_USE if a process listens on it
  */
 async function prepareSocketPath(path: string): Promise<void> {
   await createDirectory(dirname(path));

@@ -48,7 +48,7 @@ const NO_SERVICE_MANAGER: ServiceManager = {
   replaceMainProcess: async () => {},
 };
 
-/** Returns the interval in which the watchdog expects a report. Undefined without a watchdog. */
+/** Returns the interval in which the watchdog expects a report, or undefined without a watchdog. */
 function watchdogInterval(microseconds: string | undefined): number | undefined {
   return microseconds !== undefined && /^[1-9]\d{0,15}$/.test(microseconds)
     ? Number(microseconds) / US_PER_MS

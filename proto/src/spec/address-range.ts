@@ -6,7 +6,7 @@ export type AddressRange = (address: string) => boolean;
 const MAX_PREFIX = { ipv4: 32, ipv6: 128 } as const;
 
 /**
- * Parses an address (`192.0.2.1`) or a network (`192.0.2.0/24`, `2001:db8::/32`). Returns undefined when the text is
+ * Parses an address (`192.0.2.1`) or a network (`192.0.2.0/24`, `2001:db8::/32`). Returns undefined if the text is
  * neither.
  */
 export function parseAddressRange(text: string): AddressRange | undefined {
@@ -26,7 +26,7 @@ export function parseAddressRange(text: string): AddressRange | undefined {
   };
 }
 
-/** Returns the family of an IP address; undefined for any other text. */
+/** Returns the family of an IP address, or undefined for any other text. */
 function familyOf(address: string): "ipv4" | "ipv6" | undefined {
   const version = isIP(address);
   if (version === 0) return undefined;

@@ -17,7 +17,7 @@ export type ConstraintOperator = "==" | "!=" | "in" | "not in" | "exists" | "not
 
 export type ParsedConstraint = Constraint | { readonly kind: "invalid"; readonly reason: string };
 
-const ATTRIBUTES = [
+const NODE_ATTRIBUTES = [
   "node.id",
   "node.hostname",
   "node.ip",
@@ -26,15 +26,15 @@ const ATTRIBUTES = [
   "node.platform.arch",
 ] as const;
 /** The roles of Swarm. A server of the cluster runs on the host of a manager. */
-const ROLES = ["manager", "worker"];
+const NODE_ROLES = ["manager", "worker"];
 const LABEL_PREFIXES = ["node.labels.", "engine.labels."] as const;
 const LABEL_KEY = /^[a-zA-Z0-9_][a-zA-Z0-9_./-]*$/;
-const COMPARISON = /^([^\s=!]+)\s*(==|!=)(.*)$/s;
-const MEMBERSHIP = /^([^\s=!]+)\s+(not\s+)?in\s*\(([^()]*)\)$/is;
-const EXISTENCE = /^(!?)\s*([^\s=!]+)$/s;
+const COMPARISON_PATTERN = /^([^\s=!]+)\s*(==|!=)(.*)$/s;
+const MEMBERSHIP_PATTERN = /^([^\s=!]+)\s+(not\s+)?in\s*\(([^()]*)\)$/is;
+const EXISTENCE_PATTERN = /^(!?)\s*([^\s=!]+)$/s;
 const MAX_LENGTH = 512;
 /** The characters that Swarm allows in a value. */
-const VALUE = /^[\w:\-. */()?+[\]\\^$|@,]+$/;
+const VALUE_PATTERN = /^[\w:\-. */()?+[\]\\^$|@,]+$/;
 
 /**
  * Parses a placement constraint in Swarm's syntax (`node.labels.zone == a`), or in one of these extensions:
@@ -70,11 +70,11 @@ type RawConstraint = Omit<Constraint, "kind">;
 
 /** Splits a constraint into its parts. Returns undefined for a text that is not a constraint. */
 function splitConstraint(text: string): RawConstraint | undefined {
-  const [, attribute, sign, value] = COMPARISON.exec(text) ?? [];
+  const [, attribute, sign, value] = COMPARISON_PATTERN.exec(text) ?? [];
   if (attribute !== undefined && value !== undefined) {
     return { attribute, operator: sign === "!=" ? "!=" : "==", values: [value] };
   }
-  const [, listAttribute, not, list] = MEMBERSHIP.exec(text) ?? [];
+  const [, listAttribute, not, list] = MEMBERSHIP_PATTERN.exec(text) ?? [];
   if (listAttribute !== undefined && list !== undefined) {
     return {
       attribute: listAttribute,
@@ -82,7 +82,7 @@ function splitConstraint(text: string): RawConstraint | undefined {
       values: list.split(","),
     };
   }
-  const [, negation, label] = EXISTENCE.exec(text) ?? [];
+  const [, negation, label] = EXISTENCE_PATTERN.exec(text) ?? [];
   if (label === undefined || !isLabel(canonicalAttribute(label))) return undefined;
   return { attribute: label, operator: negation === "!" ? "not exists" : "exists", values: [] };
 }
@@ -92,23 +92,23 @@ function isLabel(attribute: string): boolean {
 }
 
 function attributeProblem(attribute: string): string | undefined {
-  if (ATTRIBUTES.some((known) => known === attribute)) return undefined;
+  if (NODE_ATTRIBUTES.some((known) => known === attribute)) return undefined;
   const prefix = LABEL_PREFIXES.find((candidate) => attribute.startsWith(candidate));
   if (prefix !== undefined) {
     const key = attribute.slice(prefix.length);
     return LABEL_KEY.test(key) ? undefined : `${JSON.stringify(key)} is not a label key`;
   }
-  return `unknown node attribute ${JSON.stringify(attribute)}; use ${ATTRIBUTES.join(", ")}, node.labels.KEY or engine.labels.KEY`;
+  return `unknown node attribute ${JSON.stringify(attribute)}; use ${NODE_ATTRIBUTES.join(", ")}, node.labels.KEY or engine.labels.KEY`;
 }
 
 function valuesProblem(attribute: string, values: readonly string[]): string | undefined {
   for (const value of values) {
     if (value === "") return "the constraint has no value";
-    if (!VALUE.test(value)) {
+    if (!VALUE_PATTERN.test(value)) {
       return `${JSON.stringify(value)} contains invalid characters`;
     }
-    if (attribute === "node.role" && !ROLES.includes(value.toLowerCase())) {
-      return `${JSON.stringify(value)} is not a role; use ${ROLES.join(" or ")}`;
+    if (attribute === "node.role" && !NODE_ROLES.includes(value.toLowerCase())) {
+      return `${JSON.stringify(value)} is not a role; use ${NODE_ROLES.join(" or ")}`;
     }
     if (attribute === "node.ip" && parseAddressRange(value) === undefined) {
       return `${JSON.stringify(value)} is not an IP address or a network such as 192.0.2.0/24`;

@@ -12,7 +12,7 @@ export const ALL_DEVICES = -1;
 const CDI_DEVICE =
   /^[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?\/[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?=[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?$/;
 
-/** Whether text is the name of a CDI device, such as "nvidia.com/gpu=0". */
+/** Returns whether text is the name of a CDI device, such as "nvidia.com/gpu=0". */
 export function isCdiDevice(text: string): boolean {
   return CDI_DEVICE.test(text);
 }

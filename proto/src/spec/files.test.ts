@@ -123,7 +123,7 @@ describe("a secret in an environment variable", () => {
     ["a NUL byte", Buffer.from("hunter2\0")],
     ["not UTF-8", Buffer.from([0x68, 0xff])],
     ["too large", Buffer.alloc(32 * 1024 + 1, "hunter2")],
-  ])("cannot have a content that is or has %s", (what, content) => {
+  ])("a secret in an environment variable cannot have a content that is or has %s", (what, content) => {
     const problem = environmentValueProblem(content);
     expect(problem).toContain(what);
     expect(problem).not.toContain("hunter2");

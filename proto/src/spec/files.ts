@@ -43,7 +43,7 @@ export function describeFileTarget({ target, env }: Pick<FileMount, "target" | "
 }
 
 /**
- * Returns why content cannot be the value of an environment variable; undefined when it can. Never quotes the content.
+ * Returns why content cannot be the value of an environment variable, or undefined if it can. Never quotes the content.
  */
 export function environmentValueProblem(content: Uint8Array): string | undefined {
   if (content.length > MAX_ENVIRONMENT_BYTES) {
@@ -111,7 +111,7 @@ function validateFileMount(mount: FileMount, path: string, report: Report): void
   }
 }
 
-/** Returns why a mount cannot be an environment variable; undefined when it can. */
+/** Returns why a mount cannot be an environment variable, or undefined if it can. */
 function variableProblem({ kind, env, target, uid, gid, mode }: FileMount): string | undefined {
   if (kind !== FileKind.SECRET) return "only a secret can be an environment variable";
   const hasFileFields = target !== "" || uid !== "" || gid !== "" || mode !== undefined;
@@ -119,7 +119,7 @@ function variableProblem({ kind, env, target, uid, gid, mode }: FileMount): stri
   return variableNameProblem(env);
 }
 
-/** Returns why a text cannot name an environment variable; undefined when it can. */
+/** Returns why a text cannot name an environment variable, or undefined if it can. */
 export function variableNameProblem(name: string): string | undefined {
   if (name.length <= MAX_VARIABLE_LENGTH && /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return undefined;
   return `${JSON.stringify(name.slice(0, 40))} is not the name of an environment variable; use up to ${MAX_VARIABLE_LENGTH} letters, digits and underscores, and no digit first`;
@@ -141,15 +141,15 @@ function validateFilePlace({ target, uid, gid, mode }: FileMount, path: string, 
   }
 }
 
-/** Returns why a path cannot be the target of a file; undefined when it can. */
+/** Returns why a path cannot be the target of a file, or undefined if it can. */
 function targetProblem(target: string): string | undefined {
-  const shown = JSON.stringify(target.slice(0, 80));
-  if (!target.startsWith("/")) return `${shown} is not an absolute path in the container`;
+  const quotedTarget = JSON.stringify(target.slice(0, 80));
+  if (!target.startsWith("/")) return `${quotedTarget} is not an absolute path in the container`;
   if (target.length > MAX_TARGET_LENGTH) return `the path has more than ${MAX_TARGET_LENGTH} characters`;
   if (target.includes("\0")) return "a path cannot hold a NUL byte";
   const parts = target.slice(1).split("/");
   if (parts.some((part) => part === "" || part === "." || part === "..")) {
-    return `${shown} is not the plain path of a file; remove empty parts, "." and ".."`;
+    return `${quotedTarget} is not the plain path of a file; remove empty parts, "." and ".."`;
   }
   return undefined;
 }

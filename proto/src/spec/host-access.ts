@@ -32,14 +32,14 @@ export function validateNamespaces(container: ContainerSpec, path: string, repor
   }
 }
 
-/** Returns why a directory of the node cannot be mounted; undefined when it can. */
+/** Returns why a directory of the node cannot be mounted, or undefined if it can. */
 export function hostPathProblem(source: string): string | undefined {
   if (!source.startsWith("/")) return `${JSON.stringify(source)} is not an absolute path on the node`;
   return source.includes("\0") ? "a path cannot contain a NUL byte" : undefined;
 }
 
 /**
- * Returns the node's directory that a volume actually exposes; undefined for an ordinary volume. The local driver
+ * Returns the node's directory that a volume actually exposes, or undefined for an ordinary volume. The local driver
  * passes its options to mount(2): `{type: none, o: bind, device: /data}` is a bind mount.
  */
 export function hostBindOf({ driver, driverOpts }: VolumeMount): string | undefined {

@@ -10,10 +10,10 @@ const DOMAIN_COMPONENT = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
 const DOMAIN_NAME = `${DOMAIN_COMPONENT}(?:\\.${DOMAIN_COMPONENT})*`;
 const DOMAIN = `(?:${DOMAIN_NAME}|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?`;
 const PATH_COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
-const NAME = `(?:${DOMAIN}/)?${PATH_COMPONENT}(?:/${PATH_COMPONENT})*`;
+const REPOSITORY_PATTERN = `(?:${DOMAIN}/)?${PATH_COMPONENT}(?:/${PATH_COMPONENT})*`;
 const TAG = "[\\w][\\w.-]{0,127}";
 const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
-const REFERENCE = new RegExp(`^(${NAME})(?::${TAG})?(?:@${DIGEST})?$`);
+const REFERENCE = new RegExp(`^(${REPOSITORY_PATTERN})(?::${TAG})?(?:@${DIGEST})?$`);
 /** The two algorithms that registries use. */
 const IMAGE_DIGEST = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
 /** Docker shows this many digits of an image ID. */
@@ -23,11 +23,13 @@ const SHORT_DIGEST_LENGTH = "sha256:".length + 12;
  * registry has it.
  */
 const MANAGED_DOMAIN = "berth.internal/";
-const MANAGED_NAME = new RegExp(`^${MANAGED_DOMAIN.replaceAll(".", "\\.")}${NAME}:([a-f0-9]{64})$`);
-/** Docker takes such a name for an image id. */
+const MANAGED_NAME = new RegExp(
+  `^${MANAGED_DOMAIN.replaceAll(".", "\\.")}${REPOSITORY_PATTERN}:([a-f0-9]{64})$`,
+);
+/** Docker takes such a name for an image ID. */
 const IMAGE_ID = /^[a-f0-9]{64}$/;
 
-/** Returns why an image reference is invalid by Docker's grammar; undefined when it is valid. */
+/** Returns why an image reference is invalid by Docker's grammar, or undefined if it is valid. */
 export function imageProblem(image: string): string | undefined {
   if (image === "") return "no image is specified";
   if (image.length > MAX_REFERENCE_LENGTH) return "the image name is too long";
@@ -72,7 +74,7 @@ export function managedImageName(image: string, imageId: string): string {
   return `${MANAGED_DOMAIN}${repositoryPath(image)}:${imageId.slice("sha256:".length)}`;
 }
 
-/** Returns the ID in a name that berth gave; undefined for any other name. */
+/** Returns the ID in a name that berth gave, or undefined for any other name. */
 export function managedImageId(name: string): string | undefined {
   const [, hex] = MANAGED_NAME.exec(name) ?? [];
   return hex === undefined ? undefined : `sha256:${hex}`;

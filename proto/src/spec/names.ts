@@ -7,7 +7,7 @@ const SERVICE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 const MAX_VOLUME_NAME_LENGTH = 255;
 
-/** Returns why a stack name is invalid; undefined when it is valid. */
+/** Returns why a stack name is invalid, or undefined if it is valid. */
 export function stackNameProblem(name: string): string | undefined {
   return nameProblem("stack name", name, {
     pattern: STACK_NAME,
@@ -16,7 +16,7 @@ export function stackNameProblem(name: string): string | undefined {
   });
 }
 
-/** Returns why a service name, with or without its stack prefix, is invalid; undefined when it is valid. */
+/** Returns why a service name, with or without its stack prefix, is invalid, or undefined if it is valid. */
 export function serviceNameProblem(name: string): string | undefined {
   return nameProblem("service name", name, {
     pattern: SERVICE_NAME,
@@ -25,7 +25,7 @@ export function serviceNameProblem(name: string): string | undefined {
   });
 }
 
-/** Returns why a network name, with or without its stack prefix, is invalid; undefined when it is valid. */
+/** Returns why a network name, with or without its stack prefix, is invalid, or undefined if it is valid. */
 export function networkNameProblem(name: string): string | undefined {
   return nameProblem("network name", name, {
     pattern: SERVICE_NAME,
@@ -34,7 +34,10 @@ export function networkNameProblem(name: string): string | undefined {
   });
 }
 
-/** Returns why the name of a secret or config, with or without its stack prefix, is invalid; undefined when it is valid. */
+/**
+ * Returns why the name of a secret or config, with or without its stack prefix, is invalid, or undefined if it is
+ * valid.
+ */
 export function fileNameProblem(kind: "secret" | "config", name: string): string | undefined {
   return nameProblem(`${kind} name`, name, {
     pattern: SERVICE_NAME,
@@ -43,7 +46,7 @@ export function fileNameProblem(kind: "secret" | "config", name: string): string
   });
 }
 
-/** Returns why a volume name is invalid; undefined when it is valid. */
+/** Returns why a volume name is invalid, or undefined if it is valid. */
 export function volumeNameProblem(name: string): string | undefined {
   return nameProblem("volume name", name, {
     pattern: VOLUME_NAME,

@@ -33,7 +33,7 @@ export function ownerReferences({ placement, task }: ServiceSpec): readonly Owne
   return references.filter(({ kind, service }) => service !== "" || kind === "mounts");
 }
 
-/** Returns the full names of the owners of a service, each once. Empty when the service is no companion. */
+/** Returns the full names of the owners of a service, each once. Empty if the service is no companion. */
 export function ownerNames(spec: ServiceSpec): readonly string[] {
   if (spec.task?.container?.sharing === undefined && (spec.placement?.beside ?? "") === "") return [];
   return [...new Set(ownerReferences(spec).map(({ service }) => service))];
@@ -104,7 +104,7 @@ function validateNamespaceConflicts(spec: ServiceSpec, report: Report): void {
   }
 }
 
-/** Returns a service by its full name. Undefined when it does not exist. */
+/** Returns a service by its full name, or undefined if it does not exist. */
 export type SpecLookup = (service: string) => ServiceSpec | undefined;
 
 /** Returns the violations of a companion whose owners do not exist or do not match: each task runs beside one of theirs. */
@@ -145,9 +145,9 @@ function modeProblem({ mode }: ServiceSpec, owner: ServiceSpec): string | undefi
     if (totalCompletions <= replicas) return undefined;
     return `the job has ${totalCompletions} tasks, but service ${name} has only ${replicas}: each task runs beside one of them`;
   }
-  const own = mode?.$case === "replicated" ? mode.value.replicas : 1;
-  if (own === replicas) return undefined;
-  return `the service has ${own} replicas, but service ${name} has ${replicas}: each task runs beside one of them`;
+  const specReplicas = mode?.$case === "replicated" ? mode.value.replicas : 1;
+  if (specReplicas === replicas) return undefined;
+  return `the service has ${specReplicas} replicas, but service ${name} has ${replicas}: each task runs beside one of them`;
 }
 
 function ipcProblem(kind: OwnerReference["kind"], owner: ServiceSpec): string | undefined {

@@ -16,7 +16,9 @@ const MAX_USERNAME_LENGTH = 255;
 const MAX_SERVER_LENGTH = 255;
 
 const HOST_COMPONENT = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?";
-const SERVER = new RegExp(`^(?:${HOST_COMPONENT}(?:\\.${HOST_COMPONENT})*|\\[[a-f0-9:]+\\])(?::[0-9]+)?$`);
+const SERVER_PATTERN = new RegExp(
+  `^(?:${HOST_COMPONENT}(?:\\.${HOST_COMPONENT})*|\\[[a-f0-9:]+\\])(?::[0-9]+)?$`,
+);
 
 /** Returns the server of an image's registry by Docker's rules: "docker.io", "host" or "host:port", in lower case. */
 export function registryOf(image: string): string {
@@ -34,7 +36,7 @@ export function registryOf(image: string): string {
 export function parseRegistryServer(text: string): string | undefined {
   const [, host = ""] = /^(?:https?:\/\/)?([^/]*)/i.exec(text.trim()) ?? [];
   const server = canonicalHost(host);
-  return server.length <= MAX_SERVER_LENGTH && SERVER.test(server) ? server : undefined;
+  return server.length <= MAX_SERVER_LENGTH && SERVER_PATTERN.test(server) ? server : undefined;
 }
 
 /** Returns the address of a registry in Docker's API and configuration. */

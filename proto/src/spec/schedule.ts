@@ -1,18 +1,18 @@
 import { Cron } from "croner";
 
-const EVERY = /^@every\s+((?:\d+(?:h|m|s))+)$/;
+const EVERY_PATTERN = /^@every\s+((?:\d+(?:h|m|s))+)$/;
 const UNIT_MS = { h: 3_600_000, m: 60_000, s: 1_000 } as const;
 /** Work that repeats more often should be a service. */
 const MIN_INTERVAL_MS = 1_000;
 const NICKNAMES = ["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"] as const;
-const EXAMPLES = `five fields such as "30 2 * * *", a nickname such as ${NICKNAMES[0]}, or "@every 90s"`;
+const SCHEDULE_EXAMPLES = `five fields such as "30 2 * * *", a nickname such as ${NICKNAMES[0]}, or "@every 90s"`;
 /** Limits the work of parsing. Real schedules are shorter. */
 const MAX_LENGTH = 256;
 
 /** The schedule of a cron job. Times are in ms since the epoch. */
 export interface Schedule {
   readonly kind: "schedule";
-  /** Returns the first time strictly after `afterMs`, or undefined when there is none. */
+  /** Returns the first time strictly after `afterMs`, or undefined if there is none. */
   readonly next: (afterMs: number) => number | undefined;
 }
 
@@ -52,7 +52,7 @@ function intervalSchedule(everyMs: number): Schedule {
 
 /** Returns the interval of an `@every` schedule in ms, or undefined for any other text. */
 function parseEvery(text: string): number | undefined {
-  const [, duration] = EVERY.exec(text) ?? [];
+  const [, duration] = EVERY_PATTERN.exec(text) ?? [];
   if (duration === undefined) return undefined;
   let everyMs = 0;
   for (const [, count, unit] of duration.matchAll(/(\d+)(h|m|s)/g)) {
@@ -95,7 +95,7 @@ function isTimeZone(timeZone: string): boolean {
 
 function notASchedule(text: string): ParsedSchedule {
   const quoted = JSON.stringify(text.slice(0, MAX_LENGTH));
-  return invalid("schedule", `${quoted} is not a schedule; use ${EXAMPLES}`);
+  return invalid("schedule", `${quoted} is not a schedule; use ${SCHEDULE_EXAMPLES}`);
 }
 
 function invalid(field: "schedule" | "time_zone", reason: string): ParsedSchedule {

@@ -16,7 +16,7 @@ const subnet = fc
   .map(([at, prefix]) => ({ base: at - (at % subnetSize({ prefix })), prefix }));
 
 describe("addresses and subnets", () => {
-  it("are read as they are written (property)", () => {
+  it("addresses and subnets are read as they are written (property)", () => {
     fc.assert(fc.property(address, (each) => parseIpv4(ipv4Text(each)) === each));
     fc.assert(
       fc.property(subnet, (each) => {
@@ -25,7 +25,7 @@ describe("addresses and subnets", () => {
     );
   });
 
-  it("overlap when they have an address in common (property)", () => {
+  it("subnets overlap when they have an address in common (property)", () => {
     fc.assert(
       fc.property(subnet, subnet, address, (a, b, each) => {
         if (subnetHas(a, each) && subnetHas(b, each)) expect(subnetsOverlap(a, b)).toBe(true);

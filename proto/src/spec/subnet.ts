@@ -5,7 +5,7 @@ export interface Subnet {
 }
 
 const ADDRESS_BITS = 32;
-const OCTET = /^(?:0|[1-9][0-9]{0,2})$/;
+const OCTET_PATTERN = /^(?:0|[1-9][0-9]{0,2})$/;
 
 /**
  * Parses an address such as "10.64.0.1" to a number. Returns undefined for any other text, including octets with leading
@@ -16,7 +16,7 @@ export function parseIpv4(text: string): number | undefined {
   if (parts.length !== 4) return undefined;
   let address = 0;
   for (const part of parts) {
-    if (!OCTET.test(part) || Number(part) > 255) return undefined;
+    if (!OCTET_PATTERN.test(part) || Number(part) > 255) return undefined;
     address = address * 256 + Number(part);
   }
   return address;

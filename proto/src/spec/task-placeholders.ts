@@ -19,8 +19,8 @@ export interface PlaceholderProblem {
   readonly message: string;
 }
 
-const PLACEHOLDERS = /\{\{\s*(\.[A-Za-z.]+)\s*\}\}/g;
-const PLACEHOLDER = /^\{\{\s*(\.[A-Za-z.]+)\s*\}\}$/;
+const PLACEHOLDERS_PATTERN = /\{\{\s*(\.[A-Za-z.]+)\s*\}\}/g;
+const PLACEHOLDER_PATTERN = /^\{\{\s*(\.[A-Za-z.]+)\s*\}\}$/;
 /** Maximum number of characters of a placeholder that an error quotes. */
 const MAX_QUOTED = 40;
 
@@ -35,7 +35,7 @@ export function findPlaceholderProblems(template: string, limit: number): readon
     const close = template.indexOf("}}", start);
     const end = close < 0 ? template.length : close + 2;
     const text = template.slice(start, end);
-    const [, name] = PLACEHOLDER.exec(text) ?? [];
+    const [, name] = PLACEHOLDER_PATTERN.exec(text) ?? [];
     if (close < 0)
       problems.push({ start, end: start + 2, message: "the braces of the placeholder are not closed" });
     else if (name === undefined || !isTaskPlaceholder(name)) {
@@ -52,7 +52,7 @@ export function fillPlaceholders(
   replacementOf: (placeholder: TaskPlaceholder) => string,
 ): string {
   if (!text.includes("{{")) return text;
-  return text.replace(PLACEHOLDERS, (whole, name: string) =>
+  return text.replace(PLACEHOLDERS_PATTERN, (whole, name: string) =>
     isTaskPlaceholder(name) ? replacementOf(name) : whole,
   );
 }

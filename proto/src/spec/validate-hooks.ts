@@ -1,7 +1,7 @@
 import type { Hook } from "../../gen/berth/v1/spec.js";
 import type { Report } from "./violation.js";
 
-/** A limit, because the hooks of a container run one after the other, within one deadline. */
+/** A limit, because the hooks of a container run one after another, within one deadline. */
 const MAX_HOOKS = 32;
 
 /** Checks the hooks of one kind. */
@@ -20,7 +20,7 @@ export function validateHooks(hooks: readonly Hook[], path: string, report: Repo
   });
 }
 
-/** Returns why an environment variable is invalid; undefined when it is `KEY=VALUE`. */
+/** Returns why an environment variable is invalid, or undefined if it is `KEY=VALUE`. */
 export function envProblem(entry: string): string | undefined {
   if (entry.startsWith("=") || !entry.includes("="))
     return `${JSON.stringify(entry.slice(0, 40))} is not KEY=VALUE`;

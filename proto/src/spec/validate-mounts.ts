@@ -102,7 +102,7 @@ function validateVolume(volume: VolumeMount, path: string, report: Report): void
   validateSubpath(volume.subpath, `${path}.subpath`, report);
 }
 
-/** Returns why the name of a volume, which can have placeholders, is invalid; undefined when it is valid. */
+/** Returns why the name of a volume, which can have placeholders, is invalid, or undefined if it is valid. */
 function volumeNameTemplateProblem(name: string): string | undefined {
   const [placeholder] = findPlaceholderProblems(name, 1);
   return placeholder?.message ?? volumeNameProblem(fillPlaceholders(name, () => "x"));
@@ -113,8 +113,11 @@ function validateTmpfs({ sizeBytes, mode, options }: TmpfsMount, path: string, r
   if (mode > MAX_MODE) report(`${path}.mode`, `${mode.toString(8)} is not a mode such as 1777`);
   options.forEach((option, index) => {
     if (TMPFS_FLAGS.test(option) || TMPFS_VALUES.test(option)) return;
-    const known = "uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites";
-    report(`${path}.options[${index}]`, `${JSON.stringify(option)} is not an option of tmpfs; use ${known}`);
+    const validOptions = "uid, gid, size, mode, nr_inodes, exec, suid, dev and their opposites";
+    report(
+      `${path}.options[${index}]`,
+      `${JSON.stringify(option)} is not an option of tmpfs; use ${validOptions}`,
+    );
   });
 }
 

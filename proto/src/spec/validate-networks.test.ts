@@ -40,14 +40,14 @@ describe("validateNetworkSpec", () => {
 });
 
 describe("networks of a service", () => {
-  test("may be several, with aliases and an address", () => {
+  test("a service may have several networks, with aliases and an address", () => {
     expect(
       joining({ network: "front" }, { network: "back", aliases: ["db", "db.example.com", "_x"] }),
     ).toEqual([]);
     expect(joining({ network: "front", ipv4Address: "10.0.0.5" })).toEqual([]);
   });
 
-  test("are named once, by names that can be", () => {
+  test("each network of a service has a valid name and is named once", () => {
     expect(
       joining({ network: "a b" }, { network: "x" }, { network: "x", aliases: ["-"] }),
     ).toMatchInlineSnapshot(`
@@ -59,7 +59,7 @@ describe("networks of a service", () => {
     `);
   });
 
-  test("have one address for one task", () => {
+  test("a network of a service has one address for one task", () => {
     const networks = [{ network: "x", ipv4Address: "10.0.0.5" }];
     const task = { container: { image: "web:1" }, networks };
     expect(service({ task, mode: { $case: "replicated", value: { replicas: 2 } } })).toHaveLength(1);
@@ -71,7 +71,7 @@ describe("networks of a service", () => {
     expect(joining({ network: "x", ipv4Address: "10.0.0" })).toHaveLength(1);
   });
 
-  test("are not for containers in the host's network", () => {
+  test("containers in the host's network join no other networks", () => {
     const container = { image: "web:1", networkMode: NetworkMode.HOST };
     expect(service({ task: { container, networks: [{ network: "x" }] } })).toHaveLength(1);
   });

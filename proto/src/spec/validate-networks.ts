@@ -11,7 +11,7 @@ import type { Report, Violation } from "./violation.js";
 /** A smaller subnet cannot be divided between hosts; a larger one exceeds the private address ranges. */
 const SUBNET_PREFIX = { min: 8, max: 26 };
 /** IPv4 requires at least 68 bytes (RFC 791), and a Linux bridge allows at most 65535. */
-const MTU = { min: 68, max: 65_535 };
+const MTU_RANGE = { min: 68, max: 65_535 };
 /** A limit, because each network is an interface in the container. */
 export const MAX_NETWORKS = 32;
 /** Linux limits names of interfaces to 15 characters. */
@@ -34,13 +34,13 @@ export function validateNetworkSpec(spec: NetworkSpec): readonly Violation[] {
     const problem = subnetProblem(spec.subnet);
     if (problem !== undefined) report("subnet", problem);
   }
-  if (spec.mtu !== 0 && !(spec.mtu >= MTU.min && spec.mtu <= MTU.max)) {
-    report("mtu", `${spec.mtu} bytes is out of range (${MTU.min} to ${MTU.max})`);
+  if (spec.mtu !== 0 && !(spec.mtu >= MTU_RANGE.min && spec.mtu <= MTU_RANGE.max)) {
+    report("mtu", `${spec.mtu} bytes is out of range (${MTU_RANGE.min} to ${MTU_RANGE.max})`);
   }
   return violations;
 }
 
-/** Returns why a text is not a valid subnet for a network; undefined when it is. */
+/** Returns why a text is not a valid subnet for a network, or undefined if it is. */
 export function subnetProblem(text: string): string | undefined {
   const subnet = parseSubnet(text);
   if (subnet === undefined) return `${JSON.stringify(text)} is not an IPv4 subnet, such as 10.20.0.0/16`;
@@ -125,7 +125,10 @@ function hasOneReplica({ mode, autoscale }: ServiceSpec): boolean {
   return mode?.$case === "replicated" && mode.value.replicas <= 1 && autoscale === undefined;
 }
 
-/** Whether text is a MAC address of one interface, not of a group. The lowest bit of the first byte marks a group. */
+/**
+ * Returns whether text is a MAC address of one interface, not of a group. The lowest bit of the first byte marks a
+ * group.
+ */
 function isUnicastMac(text: string): boolean {
   return /^[0-9a-f][02468ace](?::[0-9a-f]{2}){5}$/.test(text) && text !== "00:00:00:00:00:00";
 }

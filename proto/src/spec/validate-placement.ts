@@ -21,7 +21,7 @@ export function validatePlacement(placement: Placement, report: Report): void {
   }
 }
 
-/** Returns why an attribute is invalid; undefined when a constraint could use it. */
+/** Returns why an attribute is invalid, or undefined if a constraint could use it. */
 function attributeProblem(attribute: string): string | undefined {
   const parsed = parseConstraint(`${attribute} == x`);
   if (parsed.kind === "constraint" && parsed.attribute === attribute) return undefined;

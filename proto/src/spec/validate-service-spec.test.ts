@@ -194,7 +194,7 @@ describe("validateServiceSpec", () => {
 });
 
 describe("applySpecDefaults", () => {
-  test("is idempotent and keeps values that are set", () => {
+  test("applySpecDefaults is idempotent and keeps values that are set", () => {
     const once = applySpecDefaults(
       ServiceSpec.fromPartial({ ...good, update: { parallelism: 0, delayMs: 5 } }),
     );

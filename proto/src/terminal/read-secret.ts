@@ -28,6 +28,7 @@ const STANDARD_INPUT = "-";
 /**
  * Reads a one-line secret from a file, from standard input, or from a terminal without echo. Returns it without
  * surrounding white space. Secrets are not accepted as arguments, because other users see those.
+ *
  * @throws BerthError BERTH_INPUT_INVALID; BERTH_CANCELLED for Ctrl-C; the signal's reason
  */
 export async function readSecret(
@@ -55,10 +56,10 @@ async function readFile(path: string, what: string, signal: AbortSignal): Promis
     return await readAll(createReadStream(path, { end: MAX_BYTES }), what, signal);
   } catch (error) {
     if (error instanceof BerthError || signal.aborted) throw error;
-    const why = error instanceof Error ? error.message : String(error);
+    const reason = error instanceof Error ? error.message : String(error);
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `cannot read the ${what}: ${why}; check the path`,
+      message: `cannot read the ${what}: ${reason}; check the path`,
       cause: error,
     });
   }
@@ -72,7 +73,7 @@ async function readAll(stream: Readable, what: string, signal: AbortSignal): Pro
     for await (const chunk of addAbortSignal(signal, stream)) {
       const bytes = Buffer.from(chunk);
       length += bytes.length;
-      if (length > MAX_BYTES) throw tooLong(what);
+      if (length > MAX_BYTES) throw tooLongError(what);
       chunks.push(bytes);
     }
   } catch (error) {
@@ -97,12 +98,12 @@ function readLineWithoutEcho(terminal: InputStream, what: string, signal: AbortS
     };
     const cancel = (): void => settle(() => reject(signal.reason));
     const checkLength = (): void => {
-      if (readline.line.length > MAX_BYTES) settle(() => reject(tooLong(what)));
+      if (readline.line.length > MAX_BYTES) settle(() => reject(tooLongError(what)));
     };
     signal.addEventListener("abort", cancel, { once: true });
     terminal.on("keypress", checkLength);
     readline.once("line", (line) => settle(() => resolve(line)));
-    readline.once("SIGINT", () => settle(() => reject(interrupted(what))));
+    readline.once("SIGINT", () => settle(() => reject(interruptedError(what))));
     // Ctrl-D, or the terminal is gone.
     readline.once("close", () => settle(() => resolve("")));
   });
@@ -110,23 +111,26 @@ function readLineWithoutEcho(terminal: InputStream, what: string, signal: AbortS
 
 function requireOneLine(text: string, what: string): string {
   const secret = text.trim();
-  if (secret === "") throw invalid(what, "it is empty; pass a file that contains it, or enter it");
-  if (Buffer.byteLength(secret) > MAX_BYTES) throw tooLong(what);
+  if (secret === "") throw invalidSecretError(what, "it is empty; pass a file that contains it, or enter it");
+  if (Buffer.byteLength(secret) > MAX_BYTES) throw tooLongError(what);
   // A file in UTF-16 has NUL characters.
   if (/\p{Cc}/u.test(secret)) {
-    throw invalid(what, "it must be a single line of text without control characters; pass only the secret");
+    throw invalidSecretError(
+      what,
+      "it must be a single line of text without control characters; pass only the secret",
+    );
   }
   return secret;
 }
 
-function tooLong(what: string): BerthError {
-  return invalid(what, `it is longer than ${MAX_BYTES} bytes; check that this is the right file`);
+function tooLongError(what: string): BerthError {
+  return invalidSecretError(what, `it is longer than ${MAX_BYTES} bytes; check that this is the right file`);
 }
 
-function invalid(what: string, why: string): BerthError {
+function invalidSecretError(what: string, why: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message: `invalid ${what}: ${why}` });
 }
 
-function interrupted(what: string): BerthError {
+function interruptedError(what: string): BerthError {
   return new BerthError({ code: "BERTH_CANCELLED", message: `interrupted: no ${what} was read` });
 }

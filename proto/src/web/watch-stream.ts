@@ -59,12 +59,12 @@ function textOf(response: WatchClusterResponse): string {
   return text;
 }
 
-/** Returns the position as the id of an event. */
+/** Returns the position as the ID of an event. */
 export function formatPosition({ epoch, sequence, revision, eventSequence }: WatchPosition): string {
   return [epoch, sequence, revision, eventSequence].join(".");
 }
 
-/** Parses the id of an event. @throws BerthError BERTH_INPUT_INVALID */
+/** Parses the ID of an event. @throws BerthError BERTH_INPUT_INVALID */
 export function parsePosition(id: string): WatchPosition {
   const match = /^(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.(\d{1,16})$/.exec(id);
   const [epoch = 0, sequence = 0, revision = 0, eventSequence = 0] = match?.slice(1).map(Number) ?? [];

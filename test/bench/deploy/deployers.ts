@@ -11,16 +11,16 @@ import { swarmLabel } from "../peer/swarm.js";
 import type { Deployer } from "./measure-deploy.js";
 
 /** Name of the stack and of the Swarm service. */
-const NAME = "bench";
+const STACK_NAME = "bench";
 
 /** Deploys a new stack with one service. The stack gets its own network. */
 export function berthDeployer({ stacks, image, signal }: BerthAndSwarmLab): Deployer {
   return {
     name: "berth",
-    label: berthLabel(NAME),
-    start: (replicas) => stacks.deploy(NAME, { hello: { image, replicas } }, signal),
-    runningTasks: () => stacks.runningTasks(NAME, signal),
-    remove: () => stacks.remove(NAME, signal),
+    label: berthLabel(STACK_NAME),
+    start: (replicas) => stacks.deploy(STACK_NAME, { hello: { image, replicas } }, signal),
+    runningTasks: () => stacks.runningTasks(STACK_NAME, signal),
+    remove: () => stacks.remove(STACK_NAME, signal),
   };
 }
 
@@ -28,14 +28,14 @@ export function berthDeployer({ stacks, image, signal }: BerthAndSwarmLab): Depl
 export function swarmDeployer({ swarm, image, signal }: BerthAndSwarmLab): Deployer {
   return {
     name: "swarm",
-    label: swarmLabel(NAME),
+    label: swarmLabel(STACK_NAME),
     start: async (replicas) => {
-      await swarm.createNetwork(NAME, signal);
-      await swarm.createService({ name: NAME, image, replicas, network: NAME, signal });
+      await swarm.createNetwork(STACK_NAME, signal);
+      await swarm.createService({ name: STACK_NAME, image, replicas, network: STACK_NAME, signal });
     },
-    runningTasks: () => swarm.runningTasks(NAME, signal),
-    remove: () => swarm.removeService(NAME, signal),
-    cleanUp: () => swarm.removeNetwork(NAME, signal),
+    runningTasks: () => swarm.runningTasks(STACK_NAME, signal),
+    remove: () => swarm.removeService(STACK_NAME, signal),
+    cleanUp: () => swarm.removeNetwork(STACK_NAME, signal),
   };
 }
 

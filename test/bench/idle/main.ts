@@ -12,7 +12,7 @@ import { type IdleSample, type ProgramSample, sampleIdle } from "./sample.js";
 const SERVICES = 3;
 const FIRST_PORT = 18_080;
 const IMAGE = "hello:bench";
-const NAME = "bench";
+const STACK_NAME = "bench";
 const RUNNING_TIMEOUT_MS = 120_000;
 interface Size {
   readonly hosts: number;
@@ -56,9 +56,9 @@ async function runTasks(lab: Lab, replicasPerService: number, signal: AbortSigna
   const stacks = await BerthStacks.connect(lab);
   try {
     await stacks.waitUntilReady(signal);
-    await stacks.deploy(NAME, services(replicasPerService), signal);
+    await stacks.deploy(STACK_NAME, services(replicasPerService), signal);
     const allRun = async (): Promise<boolean> =>
-      (await stacks.runningTasks(NAME, signal)) === SERVICES * replicasPerService;
+      (await stacks.runningTasks(STACK_NAME, signal)) === SERVICES * replicasPerService;
     await waitUntil(allRun, { what: "all tasks to run", timeoutMs: RUNNING_TIMEOUT_MS, signal });
   } finally {
     stacks.close();

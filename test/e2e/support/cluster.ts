@@ -80,7 +80,7 @@ export async function waitForNetworks(lab: Lab): Promise<void> {
 export async function restartDockerd(host: LabHost): Promise<void> {
   await host.killProcess("dockerd", "SIGTERM");
   await waitUntil(() => host.processes("dockerd").length === 0, {
-    what: `dockerd of ${host.name} to exit`,
+    what: `dockerd on ${host.name} to exit`,
     timeoutMs: CONVERGE_TIMEOUT_MS,
   });
   await host.startDockerd();

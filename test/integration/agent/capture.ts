@@ -119,7 +119,7 @@ function serverHelloVersion(record: Buffer): number | undefined {
   if (record.length <= SESSION_ID || record[MESSAGE_TYPE] !== SERVER_HELLO) return undefined;
   const legacyVersion = record.readUInt16BE(LEGACY_VERSION);
   if (legacyVersion >> 8 !== 0x03) return undefined;
-  // After the session id: the cipher suite (2 bytes), the compression (1) and the length of the extensions (2).
+  // After the session ID: the cipher suite (2 bytes), the compression (1) and the length of the extensions (2).
   let at = SESSION_ID + 1 + (record[SESSION_ID] ?? 0) + 3;
   const end = Math.min(record.length - 4, at + 2 + record.readUInt16BE(at));
   for (at += 2; at < end; at += 4 + record.readUInt16BE(at + 2)) {

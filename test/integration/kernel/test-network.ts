@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const PROGRAM = fileURLToPath(new URL("./host-program.mjs", import.meta.url));
 const PREFIX = "berth-k-";
-const NAME = new RegExp(`^${PREFIX}(\\d+)-`);
+const NAMESPACE_PATTERN = new RegExp(`^${PREFIX}(\\d+)-`);
 
 /** A client and three hosts on one LAN. The containers are on a bridge of host "a", like Docker's. */
 export const ADDRESS = {
@@ -24,7 +24,7 @@ const HOSTS = ["client", "a", "b", "c"] as const;
 const CONTAINERS = ["c1", "c2"] as const;
 
 export interface Answer {
-  /** `NAME CLIENT`, or the error's code, or TIMEOUT. */
+  /** `NAMESPACE_PATTERN CLIENT`, or the error's code, or TIMEOUT. */
   readonly text: string;
   readonly ms: number;
 }
@@ -222,7 +222,7 @@ class HostProgram {
 function removeLeftoverNamespaces(): void {
   for (const line of run("ip", "netns", "list").split("\n")) {
     const [name = ""] = line.split(" ");
-    const owner = NAME.exec(name)?.[1];
+    const owner = NAMESPACE_PATTERN.exec(name)?.[1];
     if (owner === undefined || isAlive(Number(owner))) continue;
     try {
       run("ip", "netns", "del", name);

@@ -48,7 +48,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "lost-statuses",
     what: "a new session does not repeat status reports that the last one may have lost",
     file: "packages/agent/src/leader/send-queue.ts",
-    search: "this.#statuses.resendAll();",
+    search: "this.#statuses.markAllUnsent();",
     replace: "",
   },
   {

@@ -61,7 +61,7 @@ export function openCall(opening: Opening): Request {
     const listener = network.listeners.get(address);
     if (listener === undefined) {
       scheduler.after(network.delayMs(host, actor.host), actor, () => {
-        if (network.reaches(host, actor.host)) fail(unreachable(address, "connection refused"));
+        if (network.reaches(host, actor.host)) fail(unreachableError(address, "connection refused"));
       });
       return;
     }
@@ -71,7 +71,7 @@ export function openCall(opening: Opening): Request {
     requests = incoming;
     const connection = new Connection(
       network,
-      { actor, onBroken: (reason) => fail(unreachable(address, reason)) },
+      { actor, onBroken: (reason) => fail(unreachableError(address, reason)) },
       {
         actor: server,
         onBroken: () => {
@@ -166,7 +166,7 @@ function asReceived(error: unknown, address: string): Error {
   });
 }
 
-export function unreachable(address: string, why: string): BerthError {
+export function unreachableError(address: string, why: string): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
     message: `cannot connect to the berth server at ${address}: ${why}`,

@@ -17,7 +17,7 @@ import type {
 import type { Actor } from "../simulator/actor.js";
 import { MessageQueue } from "./message-queue.js";
 import type { Network } from "./network.js";
-import { type Accept, type IncomingCall, openCall, unreachable } from "./open-call.js";
+import { type Accept, type IncomingCall, openCall, unreachableError } from "./open-call.js";
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
@@ -161,7 +161,7 @@ function connect<D extends RpcDefinition>(
   return {
     address: client.address,
     calls: calls as RpcClient<D>,
-    close: () => closed.abort(unreachable(client.address, "the connection was closed")),
+    close: () => closed.abort(unreachableError(client.address, "the connection was closed")),
   };
 }
 
@@ -180,7 +180,7 @@ async function callOnce(options: SimTransportOptions, call: OutgoingCall): Promi
   }, call.timeoutMs ?? DEFAULT_TIMEOUT_MS);
   try {
     for await (const response of exchange(options, call, deadline.signal)) return response;
-    throw unreachable(call.client.address, "no answer");
+    throw unreachableError(call.client.address, "no answer");
   } finally {
     clearTimeout(timer);
   }

@@ -51,9 +51,9 @@ async function txn(
   const isUnanswered = !isLost && roll < etcd.flakiness;
   try {
     return await ask(etcd, server, signal, async () => {
-      if (isLost) throw unavailable("the connection broke before the request");
+      if (isLost) throw unavailableError("the connection broke before the request");
       const outcome = await etcd.txn(server, request);
-      if (isUnanswered) throw unavailable("the connection broke before the answer");
+      if (isUnanswered) throw unavailableError("the connection broke before the answer");
       return outcome;
     });
   } catch (error) {
@@ -71,7 +71,7 @@ async function* range(
   signal: AbortSignal,
 ): AsyncGenerator<RangePage> {
   const pages = await ask(etcd, server, signal, async () => {
-    if (etcd.rng.next() < etcd.flakiness) throw unavailable("the connection broke");
+    if (etcd.rng.next() < etcd.flakiness) throw unavailableError("the connection broke");
     const all: RangePage[] = [];
     for await (const page of etcd.memory.range(query, etcd.never)) all.push(page);
     return all;
@@ -89,7 +89,7 @@ async function* watch(
   const over = new AbortController();
   let nextRevision = query.fromRevision;
   const disconnect = (why: string): void => {
-    messages.push({ kind: "disconnected", cause: unavailable(why), nextRevision });
+    messages.push({ kind: "disconnected", cause: unavailableError(why), nextRevision });
     messages.end();
   };
   const connection = new Connection(
@@ -139,7 +139,7 @@ async function pass(
   }
   unlink();
   if (!signal.aborted && both.aborted) {
-    send({ kind: "disconnected", cause: unavailable("another member answers now"), nextRevision });
+    send({ kind: "disconnected", cause: unavailableError("another member answers now"), nextRevision });
   }
 }
 
@@ -155,7 +155,7 @@ function ask<T>(
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const cancelTimer = network.scheduler.after(timeoutMs, server, () => {
-      settle(() => reject(unavailable("etcd did not answer in time")));
+      settle(() => reject(unavailableError("etcd did not answer in time")));
     });
     const settle = (run: () => void): void => {
       cancelTimer();
@@ -176,6 +176,6 @@ function ask<T>(
   });
 }
 
-function unavailable(why: string): BerthError {
+function unavailableError(why: string): BerthError {
   return new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message: `etcd is not reachable: ${why}` });
 }

@@ -4,7 +4,7 @@ import { advertiseProblem } from "../config.js";
 import type { StateDirectory } from "../runtime/state-directory.js";
 
 /** Contains the address that was given to `berth agent join`. */
-const FILE = "advertise-address";
+const ADDRESS_FILE = "advertise-address";
 
 /** The address of an agent when none is configured. It suffices for a cluster on one host. */
 export const DEFAULT_ADDRESS = "127.0.0.1";
@@ -13,7 +13,7 @@ export function writeAdvertiseAddress(
   stateDirectory: Pick<StateDirectory, "write">,
   address: string,
 ): Promise<void> {
-  return stateDirectory.write(FILE, `${address}\n`);
+  return stateDirectory.write(ADDRESS_FILE, `${address}\n`);
 }
 
 /**
@@ -24,12 +24,12 @@ export function writeAdvertiseAddress(
 export async function readAdvertiseAddress(
   stateDirectory: Pick<StateDirectory, "read" | "pathOf">,
 ): Promise<string | undefined> {
-  const text = (await stateDirectory.read(FILE))?.trim();
+  const text = (await stateDirectory.read(ADDRESS_FILE))?.trim();
   const problem = text === undefined ? undefined : advertiseProblem(text);
   if (problem === undefined) return text;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `invalid file ${stateDirectory.pathOf(FILE)}: ${problem}; remove the file, and pass --advertise`,
+    message: `invalid file ${stateDirectory.pathOf(ADDRESS_FILE)}: ${problem}; remove the file, and pass --advertise`,
   });
 }
 

@@ -81,7 +81,7 @@ async function runParts({ config, platform, log }: AgentOptions, lifetime: Abort
   }
 }
 
-/** Creates the task that renews the certificate; undefined on a host without a certificate. */
+/** Creates the certificate renewal, or returns undefined if the host has no certificate. */
 function createCertificateRenewal(
   { platform, logOf }: AgentContext,
   { servers }: LeaderSession,
@@ -104,7 +104,7 @@ async function runLeaderSession(
   await leaderSession.run(signal);
 }
 
-/** Constructs the task manager with the tasks of an earlier run, and the watch of the containers' processes. */
+/** Constructs the task manager with the tasks of the previous run, and the watch of the containers' processes. */
 function createTaskManager(context: AgentContext, images: NodeImages | undefined): TaskManager {
   const { platform, nodeId, identity, savedState, events, ticker, condition } = context;
   const { fence, overlay, policy, queue, logOf } = context;
@@ -142,7 +142,7 @@ function createTaskManager(context: AgentContext, images: NodeImages | undefined
   return taskManager;
 }
 
-/** Creates the image transfer service; undefined on a host without images, as in the simulation. */
+/** Creates the image transfer service, or returns undefined on a host without images, as in the simulation. */
 function createNodeImages(
   { platform, condition, logOf, signal }: AgentContext,
   advertiseAddress: string,
@@ -163,7 +163,7 @@ function createNodeImages(
   });
 }
 
-/** Creates the store of shipped mount copies; undefined on a host without images. */
+/** Creates the store of shipped mount copies, or returns undefined on a host without images. */
 function createShippedFiles(
   { platform }: AgentContext,
   archives: NodeImages | undefined,

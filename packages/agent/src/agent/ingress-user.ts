@@ -29,8 +29,9 @@ interface Host {
 
 /**
  * Selects the user of the ingress process.
+ *
  * @param name of the user; "root" for the agent's own user; empty for {@link DEFAULT_USER} where this host allows it
- * @throws BerthError BERTH_INGRESS_FAILED when this host has no user of this name, or cannot run the process as that user
+ * @throws BerthError BERTH_INGRESS_FAILED if this host has no user of this name, or cannot run the process as that user
  */
 export async function chooseIngressUser(
   name: string,
@@ -42,14 +43,14 @@ export async function chooseIngressUser(
   const problem = own.uid === 0 ? await findProblem(user, signal, run) : "the agent is not running as root";
   if (problem === undefined) return { kind: "unprivileged", user };
   if (name === "") return { kind: "fallback", user: own, reason: problem };
-  throw failed(problem, name);
+  throw ingressUserError(problem, name);
 }
 
 async function findUser(name: string, signal: AbortSignal, run: RunProgram): Promise<IngressUser> {
   const readId = async (flag: string): Promise<number> => {
     const result = await run("id", { args: [flag, "--", name], signal });
     if (result.kind === "done") return Number(result.stdout);
-    throw failed(
+    throw ingressUserError(
       `${failureOf("id", result)}; add the user with useradd --system, or specify another user`,
       name,
     );
@@ -57,7 +58,7 @@ async function findUser(name: string, signal: AbortSignal, run: RunProgram): Pro
   return { uid: await readId("-u"), gid: await readId("-g") };
 }
 
-/** Returns why this host cannot run the ingress process as the user, and how to fix it. Undefined when it can. */
+/** Returns why this host cannot run the ingress process as the user, and how to fix it, or undefined if it can. */
 async function findProblem(
   user: IngressUser,
   signal: AbortSignal,
@@ -73,7 +74,8 @@ async function findProblem(
 
 /**
  * Returns why the probe of the ingress process failed, and how to fix it.
- * @throws BerthError BERTH_INGRESS_FAILED when it did not end, for example on an overloaded host
+ *
+ * @throws BerthError BERTH_INGRESS_FAILED if it did not end, for example on an overloaded host
  */
 function probeProblem(result: ProgramResult): string | undefined {
   switch (result.kind) {
@@ -82,7 +84,7 @@ function probeProblem(result: ProgramResult): string | undefined {
     case "missing":
       return "setpriv is not installed; install util-linux";
     case "failed":
-      if (result.exitCode === undefined) throw failed(result.reason);
+      if (result.exitCode === undefined) throw ingressUserError(result.reason);
       if (result.exitCode === PROBE_DENIED) return `it lacks permission to use ${result.reason}`;
       return `${result.reason}; install Node.js and berth where all users can read them, not below /root`;
     default:
@@ -90,7 +92,7 @@ function probeProblem(result: ProgramResult): string | undefined {
   }
 }
 
-function failed(reason: string, name = ""): BerthError {
+function ingressUserError(reason: string, name = ""): BerthError {
   const user = name === "" ? "a dedicated user" : `user "${name}"`;
   const message = `cannot run the ingress process as ${user}: ${reason}`;
   return new BerthError({ code: "BERTH_INGRESS_FAILED", message });

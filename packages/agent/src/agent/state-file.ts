@@ -16,7 +16,7 @@ import { isHostPort } from "../config.js";
 import { readEntries, readField, readList, readNumber, readString } from "../core/docker/json.js";
 import type { StateDirectory } from "../runtime/state-directory.js";
 
-const FILE = "state.json";
+const STATE_FILE = "state.json";
 
 /** A separate file: an agent with a damaged state file still needs the servers to find its leader. */
 const SERVERS_FILE = "servers";
@@ -108,7 +108,7 @@ export class StateFile {
         this.#setProblem("");
       } catch (error) {
         this.#timer ??= setTimeout(() => void this.flush(), RETRY_DELAY_MS).unref();
-        this.#setProblem(describeFileError(error, this.#options.stateDirectory.pathOf(FILE)));
+        this.#setProblem(describeFileError(error, this.#options.stateDirectory.pathOf(STATE_FILE)));
       }
     });
     return this.#writing;
@@ -121,7 +121,7 @@ export class StateFile {
       await stateDirectory.write(SERVERS_FILE, servers);
       this.#servers = servers;
     }
-    await stateDirectory.write(FILE, `${JSON.stringify(toJson(state))}\n`);
+    await stateDirectory.write(STATE_FILE, `${JSON.stringify(toJson(state))}\n`);
   }
 
   #setProblem(problem: string): void {
@@ -140,7 +140,7 @@ export async function writeFirstState(
   servers: readonly string[],
 ): Promise<void> {
   await stateDirectory.write(SERVERS_FILE, formatServers(servers));
-  await stateDirectory.write(FILE, `${JSON.stringify(toJson({ ...EMPTY_STATE, servers }))}\n`);
+  await stateDirectory.write(STATE_FILE, `${JSON.stringify(toJson({ ...EMPTY_STATE, servers }))}\n`);
 }
 
 /**
@@ -152,7 +152,7 @@ export async function writeFirstState(
 export async function readState(
   stateDirectory: StateDirectory,
 ): Promise<{ readonly state: AgentState; readonly damage: string }> {
-  const text = await stateDirectory.read(FILE);
+  const text = await stateDirectory.read(STATE_FILE);
   try {
     if (text !== undefined) return { state: fromJson(JSON.parse(text)), damage: "" };
     return { state: { ...EMPTY_STATE, servers: await readServers(stateDirectory) }, damage: "" };
@@ -170,12 +170,12 @@ export async function loadState(
   const { state, damage } = await readState(stateDirectory);
   if (damage === "") return state;
   const quarantinedPath = await stateDirectory
-    .quarantine(FILE)
-    .catch((error: unknown) => describeFileError(error, FILE));
+    .quarantine(STATE_FILE)
+    .catch((error: unknown) => describeFileError(error, STATE_FILE));
   const { servers } = state;
   log.warn(
     { damage, servers },
-    `${stateDirectory.pathOf(FILE)} is damaged and was renamed to ${quarantinedPath}; the agent restores its state from Docker's containers and the leader`,
+    `${stateDirectory.pathOf(STATE_FILE)} is damaged and was renamed to ${quarantinedPath}; the agent restores its state from Docker's containers and the leader`,
   );
   return state;
 }

@@ -6,7 +6,7 @@ const STOP_TIMEOUT_MS = 5_000;
 /** A part of the agent that runs concurrently with the others. */
 export interface Part {
   readonly name: string;
-  /** Runs until the signal fires. Rejects on a fatal error. */
+  /** Runs until the signal is aborted. Rejects on a fatal error. */
   run(signal: AbortSignal): Promise<void>;
 }
 

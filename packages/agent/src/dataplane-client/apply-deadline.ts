@@ -6,6 +6,7 @@ const APPLY_TIMEOUT_MS = 10_000;
 
 /**
  * Applies a configuration to the ingress process.
+ *
  * @throws BerthError BERTH_INGRESS_FAILED after 10 s without a response, or what `apply` throws
  */
 export function applyWithDeadline<T>(

@@ -15,7 +15,7 @@ import { containerAddress, type LocalTaskLookup } from "./ingress-table.js";
 import { retryUntilDone } from "./retry-until-done.js";
 import { type TrafficTables, watchedPeers } from "./watched-peers.js";
 
-/** The tables of one message of the leader. A table is undefined when the message did not change it. */
+/** The tables of one message of the leader. A table is undefined if the message did not change it. */
 export interface TablesUpdate {
   readonly sequence: number;
   readonly ingress: readonly IngressEntry[] | undefined;
@@ -105,7 +105,7 @@ export class DataPlaneClient {
     return this.#ports.appliedSequence;
   }
 
-  /** Runs until the signal fires. Rejects when the metrics address cannot be used. */
+  /** Runs until the signal is aborted. Rejects when the metrics address cannot be used. */
   async run(signal: AbortSignal): Promise<void> {
     const stopMetrics = await this.#options.serveMetrics?.((inner) => this.stats(inner));
     try {

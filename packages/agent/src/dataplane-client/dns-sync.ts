@@ -8,7 +8,7 @@ export interface DnsSyncOptions {
   readonly apply: (config: DnsConfig, signal: AbortSignal) => Promise<void>;
   /** Returns the current configuration. */
   readonly collect: () => DnsConfig;
-  /** True when the process may have a newer configuration than the agent. Nothing is applied before `resume`. */
+  /** True if the process may have a newer configuration than the agent. Nothing is applied before `resume`. */
   readonly isPaused?: boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -21,7 +21,7 @@ export class DnsSync {
   #isPaused: boolean;
   #hasChanged = false;
   #applying: Promise<boolean> | undefined;
-  /** The configuration in use; undefined when it is not known. */
+  /** The configuration in use; undefined if it is not known. */
   #applied: DnsConfig | undefined;
   #hasFailed = false;
   #hasClients = false;
@@ -45,12 +45,12 @@ export class DnsSync {
     this.#applying ??= this.#applyAll();
   }
 
-  /** True when the last configuration has clients. Stays true without networks until the last container is gone. */
+  /** True if the last configuration has clients. Stays true without networks until the last container is gone. */
   get hasClients(): boolean {
     return this.#hasClients;
   }
 
-  /** Resolves when the changes scheduled before this call are applied. False when the process did not accept them. */
+  /** Resolves when the changes scheduled before this call are applied. False if the process did not accept them. */
   whenApplied(): Promise<boolean> {
     return this.#applying ?? Promise.resolve(!this.#hasFailed);
   }

@@ -69,7 +69,7 @@ describe("the DNS configuration", () => {
     ["gateway", "example.com"],
     ["subnet", "10.64.0.0/18; flush ruleset"],
     ["bridge", "bth1\naddress flush"],
-  ])("is rejected when the %s of a network is invalid", (field, value) => {
+  ])("rejects a DNS configuration when the %s of a network is invalid", (field, value) => {
     const config = dnsConfigOf({ networks: [networkWith()], entries: [], tasks: [] });
     const networks = config.networks.map((network) => ({ ...network, [field]: value }));
     expect(() => parseDnsConfig({ ...config, networks })).toThrow(

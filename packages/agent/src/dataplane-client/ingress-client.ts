@@ -31,7 +31,7 @@ export interface FallbackConfig {
 
 /** The agent's client of the ingress process of this host. */
 export interface IngressClient {
-  /** True when the process was running already, with a configuration newer than the one on the agent's disk. */
+  /** True if the process was running already, with a configuration newer than the one on the agent's disk. */
   readonly isServing: boolean;
   /** Sets where the configuration comes from when the process restarts before the first `apply`. */
   setFallback(fallback: () => FallbackConfig): void;
@@ -53,7 +53,8 @@ export interface IngressClient {
 /**
  * Connects to the ingress process of a data directory, and starts the process when there is none. When the process
  * exits, the client starts it again and restores its configuration.
- * @throws BerthError BERTH_INGRESS_FAILED when the process does not respond within 10 s
+ *
+ * @throws BerthError BERTH_INGRESS_FAILED if the process does not respond within 10 s
  */
 export async function openIngress(options: IngressClientOptions): Promise<IngressClient> {
   const { dataDir, signal } = options;

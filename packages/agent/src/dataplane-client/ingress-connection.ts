@@ -63,7 +63,7 @@ export class IngressConnection {
     throw new BerthError({ code: "BERTH_INGRESS_FAILED", message: "the ingress process is not running yet" });
   }
 
-  /** Opens the ingress process and then watches its status until the signal fires. */
+  /** Opens the ingress process and then watches its status until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { condition, onOpened } = this.#options;
     const ingress = await this.#open(signal);

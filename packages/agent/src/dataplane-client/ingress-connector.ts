@@ -52,18 +52,18 @@ export class IngressConnector {
   #startedAtMs = Number.NEGATIVE_INFINITY;
   #lastExit = "";
 
-  /** @throws BerthError BERTH_INGRESS_FAILED when the path of the data directory is too long for a socket */
+  /** @throws BerthError BERTH_INGRESS_FAILED if the path of the data directory is too long for a socket */
   constructor(options: IngressConnectorOptions) {
     this.#options = options;
     this.#socketPath = join(options.dataDir, SOCKET_NAME);
     if (Buffer.byteLength(this.#socketPath) > MAX_SOCKET_PATH) {
-      throw failed(
+      throw ingressError(
         `socket path ${this.#socketPath} is too long (limit: ${MAX_SOCKET_PATH} bytes); use a shorter data directory`,
       );
     }
   }
 
-  /** How the last process that this agent started ended, such as `signal SIGKILL` or `exit code 1`. */
+  /** How the process that this agent started last has ended, such as `signal SIGKILL` or `exit code 1`. */
   get lastExit(): string {
     return this.#lastExit;
   }
@@ -100,7 +100,7 @@ export class IngressConnector {
     const exit = this.#lastExit === "" ? "" : ` (last exit: ${this.#lastExit})`;
     const { unit, dataDir } = this.#options;
     const log = unit === undefined ? join(dataDir, LOG_NAME) : `journalctl -u ${unit.name}`;
-    throw failed(`ingress process does not respond on ${this.#socketPath}${exit}; see ${log}`, failure);
+    throw ingressError(`ingress process does not respond on ${this.#socketPath}${exit}; see ${log}`, failure);
   }
 
   /** Whether a process should hand over to one of this release and user, and has not done so yet. */
@@ -219,6 +219,6 @@ export function isNotRunning(error: unknown): boolean {
   return code === "ENOENT" || code === "ECONNREFUSED";
 }
 
-function failed(message: string, cause?: unknown): BerthError {
+function ingressError(message: string, cause?: unknown): BerthError {
   return new BerthError({ code: "BERTH_INGRESS_FAILED", message, cause });
 }

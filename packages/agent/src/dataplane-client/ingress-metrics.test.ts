@@ -73,7 +73,7 @@ describe("ingressMetrics", () => {
     ]);
   });
 
-  it("is served over HTTP, with status 503 when the ingress process does not answer", async () => {
+  it("serves ingress metrics over HTTP, with status 503 when the ingress process does not answer", async () => {
     let isDown = false;
     const server = await serveMetrics("127.0.0.1:0", async () => {
       if (isDown) throw new Error("lost connection");

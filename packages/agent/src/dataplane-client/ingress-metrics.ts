@@ -1,8 +1,8 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import { type IngressStats, listenerName } from "../dataplane/table/ingress-table.js";
 
-const SERVICE = ["stack", "service"] as const;
-const PORT = [...SERVICE, "port"] as const;
+const SERVICE_LABELS = ["stack", "service"] as const;
+const PORT_LABELS = [...SERVICE_LABELS, "port"] as const;
 
 /** Creates metrics in one registry, with the common prefix. */
 interface MetricFactory {
@@ -46,26 +46,26 @@ function addProcessMetrics(stats: IngressStats, { gauge }: MetricFactory): void 
 }
 
 function addListenerMetrics(stats: IngressStats, { counter, gauge }: MetricFactory): void {
-  const total = counter("connections_total", "Connections (or UDP flows) to a published port", PORT);
-  const open = gauge("connections_open", "Open connections (or UDP flows) to a published port", PORT);
-  const failed = counter("failures_total", "Connections that no endpoint accepted", PORT);
+  const total = counter("connections_total", "Connections (or UDP flows) to a published port", PORT_LABELS);
+  const open = gauge("connections_open", "Open connections (or UDP flows) to a published port", PORT_LABELS);
+  const failed = counter("failures_total", "Connections that no endpoint accepted", PORT_LABELS);
   const retried = counter(
     "retries_total",
     "Connection attempts that were repeated with another endpoint",
-    PORT,
+    PORT_LABELS,
   );
-  const held = gauge("connections_held", "Connections that wait for an endpoint", PORT);
-  const heldTotal = counter("held_total", "Connections that have waited for an endpoint", PORT);
+  const held = gauge("connections_held", "Connections that wait for an endpoint", PORT_LABELS);
+  const heldTotal = counter("held_total", "Connections that have waited for an endpoint", PORT_LABELS);
   const ejected = counter(
     "ejections_total",
     "Ejections of endpoints that failed or whose node became suspect",
-    PORT,
+    PORT_LABELS,
   );
   const endpoints = gauge("endpoints", "Endpoints of a port by state: serving, ejected, draining", [
-    ...PORT,
+    ...PORT_LABELS,
     "state",
   ]);
-  const toNode = [...PORT, "to_node"];
+  const toNode = [...PORT_LABELS, "to_node"];
   const byNode = counter("node_connections_total", "Connections accepted by the tasks of a node", toNode);
   const nodeFailures = counter("node_failures_total", "Connection attempts that failed on a node", toNode);
   for (const listener of stats.listeners) {
@@ -86,7 +86,7 @@ function addListenerMetrics(stats: IngressStats, { counter, gauge }: MetricFacto
 }
 
 function addVipMetrics(stats: IngressStats, { counter, gauge }: MetricFactory): void {
-  const names = [...SERVICE, "network"];
+  const names = [...SERVICE_LABELS, "network"];
   const connections = counter(
     "vip_connections_total",
     "Connections (or UDP flows) from containers on this node to a virtual IP",

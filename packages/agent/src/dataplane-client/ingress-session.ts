@@ -7,7 +7,7 @@ const HELLO_TIMEOUT_MS = 2_000;
 /** A table of thousands of ports is applied in well under a second. */
 const REPLY_TIMEOUT_MS = 10_000;
 
-const REJECTED = { reason: "rejected" };
+const REJECTION_DETAILS = { reason: "rejected" };
 
 export type Request = NonNullable<IngressRequest["request"]>;
 export type Reply = NonNullable<IngressReply["reply"]>;
@@ -32,7 +32,7 @@ export class IngressSession {
     this.hello = hello;
     this.closed = new Promise((resolve) => {
       socket.once("close", () => {
-        for (const { reject } of this.#pending.values()) reject(connectionLost());
+        for (const { reject } of this.#pending.values()) reject(connectionLostError());
         resolve();
       });
     });
@@ -40,6 +40,7 @@ export class IngressSession {
 
   /**
    * Connects and waits for `hello`.
+   *
    * @throws system error, or BERTH_INGRESS_FAILED when the process does not respond
    */
   static async open(socketPath: string): Promise<IngressSession> {
@@ -48,13 +49,13 @@ export class IngressSession {
     try {
       return await new Promise<IngressSession>((resolve, reject) => {
         const timer = setTimeout(
-          () => reject(timedOut("did not respond", HELLO_TIMEOUT_MS)),
+          () => reject(timeoutError("did not respond", HELLO_TIMEOUT_MS)),
           HELLO_TIMEOUT_MS,
         );
         socket.on("error", reject);
         socket.once("close", () => {
           clearTimeout(timer);
-          reject(connectionLost());
+          reject(connectionLostError());
         });
         readFrames(socket, (id, body) => {
           const reply = decodeReply(body);
@@ -75,17 +76,18 @@ export class IngressSession {
 
   /**
    * Sends a request and returns the value of its reply.
-   * @throws BerthError BERTH_INGRESS_FAILED when the process rejects the request, does not respond, or exits
+   *
+   * @throws BerthError BERTH_INGRESS_FAILED if the process rejects the request, does not respond, or exits
    */
   async request<Case extends Reply["$case"]>(request: Request, expected: Case): Promise<ReplyValue<Case>> {
-    if (this.#socket.destroyed) throw connectionLost();
+    if (this.#socket.destroyed) throw connectionLostError();
     this.#lastId += 1;
     const id = this.#lastId;
     let timer: NodeJS.Timeout | undefined;
     try {
       const reply = await new Promise<Reply>((resolve, reject) => {
         timer = setTimeout(() => {
-          reject(timedOut(`did not respond to ${request.$case}`, REPLY_TIMEOUT_MS));
+          reject(timeoutError(`did not respond to ${request.$case}`, REPLY_TIMEOUT_MS));
           this.close();
         }, REPLY_TIMEOUT_MS);
         this.#pending.set(id, { resolve, reject });
@@ -93,8 +95,11 @@ export class IngressSession {
       });
       if (isCase(reply, expected)) return reply.value as ReplyValue<Case>;
       if (reply.$case === "error")
-        throw failed(`ingress process rejected ${request.$case}: ${reply.value.message}`, REJECTED);
-      throw failed(`ingress process answered ${request.$case} with ${reply.$case}`);
+        throw ingressError(
+          `ingress process rejected ${request.$case}: ${reply.value.message}`,
+          REJECTION_DETAILS,
+        );
+      throw ingressError(`ingress process answered ${request.$case} with ${reply.$case}`);
     } finally {
       clearTimeout(timer);
       this.#pending.delete(id);
@@ -106,9 +111,9 @@ export class IngressSession {
   }
 }
 
-/** Returns whether the process replied to the request with an error. False when the reply was lost. */
+/** Returns whether the process replied to the request with an error. False if the reply was lost. */
 export function isRejection(error: unknown): boolean {
-  return isBerthError(error, "BERTH_INGRESS_FAILED") && error.details.reason === REJECTED.reason;
+  return isBerthError(error, "BERTH_INGRESS_FAILED") && error.details.reason === REJECTION_DETAILS.reason;
 }
 
 function decodeReply(body: Buffer): Reply | undefined {
@@ -126,16 +131,16 @@ function isCase<Case extends Reply["$case"]>(
   return reply.$case === expected;
 }
 
-function connectionLost(): BerthError {
-  return failed("lost connection to the ingress process; the agent restarts it");
+function connectionLostError(): BerthError {
+  return ingressError("lost connection to the ingress process; the agent restarts it");
 }
 
-function timedOut(problem: string, afterMs: number): BerthError {
-  return failed(
+function timeoutError(problem: string, afterMs: number): BerthError {
+  return ingressError(
     `ingress process ${problem} within ${afterMs / 1_000} s: it is suspended, or this host is overloaded`,
   );
 }
 
-function failed(message: string, details = {}): BerthError {
+function ingressError(message: string, details = {}): BerthError {
   return new BerthError({ code: "BERTH_INGRESS_FAILED", message, details });
 }

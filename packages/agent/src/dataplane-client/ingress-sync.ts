@@ -70,7 +70,8 @@ export class IngressSync {
 
   /**
    * Applies the ingress entries of an assignment.
-   * @param entries undefined when the assignment does not change them
+   *
+   * @param entries undefined if the assignment does not change them
    */
   update(sequence: number, entries: readonly IngressEntry[] | undefined): void {
     this.#latestSequence = sequence;
@@ -98,8 +99,8 @@ export class IngressSync {
   }
 
   /**
-   * Resolves when the table of this sequence is in use. False when the process did not accept it, or when the leader
-   * was replaced.
+   * Resolves when the table of this sequence is in use. False if the process did not accept it, or if the leader was
+   * replaced.
    */
   whenApplied(sequence: number): Promise<boolean> {
     if (!this.#isApplying()) return Promise.resolve(this.#state === "applied");

@@ -24,7 +24,7 @@ export interface LocalTaskLookup {
   readonly nodeId: string;
   /** The address at which other hosts reach this host. */
   readonly address: string;
-  /** Returns undefined when the kernel cannot reach the container. */
+  /** Returns undefined if the kernel cannot reach the container. */
   addressOf(endpoint: IngressEndpoint, protocol: PortSpec_Protocol): ContainerAddress | undefined;
   /** Returns whether the task has ended, which the leader may not know yet. */
   hasEnded(endpoint: IngressEndpoint): boolean;
@@ -38,7 +38,7 @@ export class ListenerBuilder {
   readonly #localTasks: LocalTaskLookup | undefined;
   readonly #cache = new WeakMap<IngressEntry, PublishedListener>();
 
-  /** @param localTasks undefined when the node is not known, so that no endpoint counts as local */
+  /** @param localTasks undefined if the node is not known, so that no endpoint counts as local */
   constructor(localTasks?: LocalTaskLookup) {
     this.#localTasks = localTasks;
   }
@@ -121,8 +121,8 @@ function isSameList(left: readonly IngressEndpoint[] = [], right: readonly Ingre
 }
 
 /**
- * Returns the address at which the kernel reaches an endpoint's container on this node, without Docker's port mapping.
- * Undefined when the container is unknown, does not run, or has no network with a gateway.
+ * Returns the address at which the kernel reaches an endpoint's container on this node, without Docker's port mapping,
+ * or undefined if the container is unknown, does not run, or has no network with a gateway.
  */
 export function containerAddress(
   { address, port }: Pick<IngressEndpoint, "address" | "port">,

@@ -4,13 +4,13 @@ import { BerthError } from "@berth/proto";
 import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.js";
 
 /** The unit's program: a script that the agent writes, because the agent selects user, mode and release. Writable by root only. */
-const SCRIPT = "/run/berth/ingress.sh";
+const UNIT_SCRIPT = "/run/berth/ingress.sh";
 const SCRIPT_MODE = 0o700;
 /** A start takes about 100 ms; on an overloaded host much longer. */
 const CONTROL_TIMEOUT_MS = 10_000;
 
 export interface IngressUnitOptions {
-  /** Such as `berth-ingress.service`. */
+  /** Name of the unit, such as `berth-ingress.service`. */
   readonly name: string;
   /** @default the path that berth's unit runs */
   readonly script?: string;
@@ -23,7 +23,7 @@ export class IngressUnit {
   readonly #script: string;
   readonly #run: RunProgram;
 
-  constructor({ name, script = SCRIPT, run = runProgram }: IngressUnitOptions) {
+  constructor({ name, script = UNIT_SCRIPT, run = runProgram }: IngressUnitOptions) {
     this.name = name;
     this.#script = script;
     this.#run = run;
@@ -39,13 +39,18 @@ export class IngressUnit {
     renameSync(draft, this.#script);
   }
 
-  /** Starts the unit unless it is active. Does not wait for its process. @throws BerthError BERTH_INGRESS_FAILED */
+  /**
+   * Starts the unit unless it is active. Does not wait for its process.
+   *
+   * @throws BerthError BERTH_INGRESS_FAILED
+   */
   start(signal: AbortSignal): Promise<void> {
     return this.#control(["--no-block", "start"], signal);
   }
 
   /**
    * Restarts the process of the unit. Resolves when the new process is ready.
+   *
    * @throws BerthError BERTH_INGRESS_FAILED
    */
   restart(signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import { withDeadline } from "../runtime/with-deadline.js";
 /** Ports become free and processes restart within seconds: a shorter interval would report transient problems. */
 const CHECK_MS = 3_000;
 /** The process responds within milliseconds, and restarts within a second. */
-const ANSWER_TIMEOUT_MS = 5_000;
+const REPLY_TIMEOUT_MS = 5_000;
 
 export interface IngressWatchOptions {
   readonly status: (signal: AbortSignal) => Promise<IngressStatus>;
@@ -31,9 +31,9 @@ async function readStatus({ status, signal }: IngressWatchOptions): Promise<{
   readonly path: DataPath | undefined;
   readonly problems: readonly string[];
 }> {
-  const onTimeout = (): Error => new Error(`no response within ${ANSWER_TIMEOUT_MS / 1_000} s`);
+  const onTimeout = (): Error => new Error(`no response within ${REPLY_TIMEOUT_MS / 1_000} s`);
   try {
-    const deadline = { signal, timeoutMs: ANSWER_TIMEOUT_MS, onTimeout };
+    const deadline = { signal, timeoutMs: REPLY_TIMEOUT_MS, onTimeout };
     const { errors, dnsProblems, fdProblem, path } = await withDeadline(deadline, status);
     const problems = [...errors.map(({ message }) => message), ...dnsProblems];
     return { path, problems: fdProblem === undefined ? problems : [...problems, fdProblem] };

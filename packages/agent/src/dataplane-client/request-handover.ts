@@ -16,7 +16,7 @@ export interface HandoverRequest {
   readonly dataDir: string;
   /** The successor. */
   readonly program: IngressProgram;
-  /** The user of the successor. Undefined when it keeps the user of the predecessor. */
+  /** The user of the successor. Undefined if it keeps the user of the predecessor. */
   readonly user: IngressUser | undefined;
   /** User ID of the predecessor. */
   readonly currentUid: number;
@@ -26,9 +26,10 @@ export interface HandoverRequest {
  * Makes an ingress process, which can be of another release, hand over its sockets to a successor. Resolves when the
  * successor serves.
  *
- * The predecessor starts the successor, which gets its user. As root, the predecessor starts it through `setpriv`. If it
- * has a user of its own, it cannot start a process of another one, so the agent does.
- * @throws BerthError BERTH_INGRESS_FAILED when the predecessor rejects the request: it then continues
+ * The predecessor starts the successor, which gets its user. As root, the predecessor starts it through `setpriv`. If
+ * it has a user of its own, it cannot start a process of another one, so the agent does.
+ *
+ * @throws BerthError BERTH_INGRESS_FAILED if the predecessor rejects the request: it then continues
  */
 export async function requestHandover(session: IngressSession, request: HandoverRequest): Promise<void> {
   const { dataDir, program, user, currentUid } = request;
@@ -83,7 +84,10 @@ class ChannelHolder {
   #processId: number | undefined;
   readonly program = envProgram(["perl", "-e", `sleep ${HOLD_S}`, this.#name], []);
 
-  /** Returns the ID of the process once the predecessor has started it. Rejects after 5 s, and when the signal fires. */
+  /**
+   * Returns the ID of the process once the predecessor has started it. Rejects after 5 s, and when the signal is
+   * aborted.
+   */
   async find(predecessorId: number, signal: AbortSignal): Promise<number> {
     const endMs = performance.now() + HOLDER_TIMEOUT_MS;
     while (performance.now() < endMs) {

@@ -12,7 +12,7 @@ export interface RetryOptions {
 
 /**
  * Calls the effect until it succeeds, with exponential back-off from 0.5 s to 30 s, and returns its result. Returns
- * undefined when the signal fires first.
+ * undefined if the signal is aborted first.
  */
 export async function retryUntilDone<Result>(
   effect: () => Promise<Result>,

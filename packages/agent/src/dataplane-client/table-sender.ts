@@ -19,7 +19,7 @@ export class TableSender {
   }
 }
 
-/** Returns undefined when the process does not apply the changes, for example because it uses another table. */
+/** Returns undefined if the process does not apply the changes, for example because it uses another table. */
 function sendChanges(
   session: IngressSession,
   from: ListenerTable,

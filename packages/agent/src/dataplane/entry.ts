@@ -159,7 +159,7 @@ async function useKernel(
   }
   await listeners.useKernel(path.balancer);
   if (handover !== undefined) {
-    // Ports whose sockets could not be transferred are free now.
+    // Ports whose sockets could not be transferred are now free.
     await listeners.apply(handover.table);
     void discovery.update(handover.dns);
   }
@@ -259,7 +259,7 @@ async function stop({ discovery, path, log }: IngressProcess, socketPath: string
   setTimeout(() => process.exit(0), STOP_DELAY_MS);
 }
 
-/** Takes the data directory's lock. Returns undefined when another process still holds it after the timeout. */
+/** Takes the data directory's lock. Returns undefined if another process still holds it after the timeout. */
 async function acquireDataDirLock(dataDir: string, timeoutMs: number): Promise<ProcessLock | undefined> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {

@@ -10,7 +10,7 @@ export const PROBE_DENIED = 77;
 const PROBE_TIMEOUT_MS = 10_000;
 
 /** Programs that the ingress process runs with its own privileges, with arguments that change nothing. */
-const PROBES: readonly (readonly [program: string, ...args: string[]])[] = [
+const PROBE_COMMANDS: readonly (readonly [program: string, ...args: string[]])[] = [
   ["nft", "list", "tables"],
   ["ip", "link", "show", "dev", "lo"],
   ["conntrack", "--count"],
@@ -19,8 +19,9 @@ const PROBES: readonly (readonly [program: string, ...args: string[]])[] = [
 const LACKS_PRIVILEGES = /not permitted|permission denied|must be root/i;
 
 /**
- * Returns which of its programs this process may not use, or undefined when it may use all. A program that is not
+ * Returns which of its programs this process may not use, or undefined if it may use all. A program that is not
  * installed is no reason: root could not use it either.
+ *
  * @param executable of Node.js. setpriv still has the privileges of root when it executes it, but successors do not.
  */
 export async function findPrivilegeProblem(
@@ -35,7 +36,7 @@ export async function findPrivilegeProblem(
   if (!isExecutable)
     return `${executable}: permission denied; install Node.js where all users can read it, not below /root`;
   const problems = await Promise.all(
-    PROBES.map(async ([program, ...args]) => {
+    PROBE_COMMANDS.map(async ([program, ...args]) => {
       const failure = failureOf(program, await run(program, { args, signal }));
       return failure !== undefined && LACKS_PRIVILEGES.test(failure) ? `${program}: ${failure}` : undefined;
     }),

@@ -87,8 +87,8 @@ function serviceManagerEnv(): NodeJS.ProcessEnv {
 }
 
 /**
- * Starts, as root, a successor with another user than its predecessor. The predecessor has started a process that only
- * holds the successor's end of the IPC channel, and the successor takes the channel from that process.
+ * Starts, as root, a successor whose user differs from its predecessor's. The predecessor has started a process that
+ * only holds the successor's end of the IPC channel, and the successor takes the channel from that process.
  */
 export function spawnAdoptingSuccessor(
   dataDir: string,
@@ -129,7 +129,8 @@ function processOptions(
 
 /**
  * Opens the log.
- * @throws Error when the path is a link: the ingress process could have created it
+ *
+ * @throws Error if the path is a link: the ingress process could have created it
  */
 function openLog(path: string): number {
   const log = openSync(path, O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_WRONLY, 0o600);

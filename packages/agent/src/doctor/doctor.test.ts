@@ -24,7 +24,7 @@ describe("the checks", () => {
     [{ bavail: 5, ffree: 50 }, "warning"],
     [{ bavail: 50, ffree: 1 }, "failed"],
     [{ bavail: 1, ffree: 50 }, "failed"],
-  ])("report a disk with %o of 100 units free as %s", (free, verdict) => {
+  ])("reports a disk with %o of 100 units free as %s", (free, verdict) => {
     expect(evaluateDisk("disk", "/data", { bsize: GIB, blocks: 100, files: 100, ...free }).verdict).toBe(
       verdict,
     );
@@ -40,7 +40,7 @@ describe("the checks", () => {
     expect(evaluateQuery("shop_default", result).verdict).toBe(verdict);
   });
 
-  it("report a filesystem without inodes by its free blocks", () => {
+  it("reports a filesystem without inodes by its free blocks", () => {
     expect(
       evaluateDisk("disk", "/", { bsize: GIB, blocks: 100, bavail: 90, files: 0, ffree: 0 }).verdict,
     ).toBe("ok");
@@ -51,7 +51,7 @@ describe("the checks", () => {
     [-40, "ok"],
     [700, "warning"],
     [-60_000, "failed"],
-  ])("report a clock that is %i ms ahead as %s", (aheadMs, verdict) => {
+  ])("reports a clock that is %i ms ahead as %s", (aheadMs, verdict) => {
     expect(evaluateClock(aheadMs)).toMatchObject({ verdict });
   });
 
@@ -84,11 +84,11 @@ describe("the checks", () => {
     ["-P FORWARD ACCEPT\n", "ok"],
     ["-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-ISOLATION-STAGE-1\n", "ok"],
     ["-P FORWARD DROP\n-A FORWARD -j OTHER\n", "warning"],
-  ])("report the FORWARD chain %j as %s", (stdout, verdict) => {
+  ])("reports the FORWARD chain %j as %s", (stdout, verdict) => {
     expect(evaluateForwardChain({ kind: "done", stdout }).verdict).toBe(verdict);
   });
 
-  it("report firewall rules and disks that could not be read as skipped", async () => {
+  it("reports firewall rules and disks that could not be read as skipped", async () => {
     expect(evaluateForwardChain({ kind: "missing" }).verdict).toBe("skipped");
     expect((await checkRootDisk("/nowhere/var/lib/docker")).verdict).toBe("skipped");
   });
@@ -97,11 +97,11 @@ describe("the checks", () => {
     [9_000, "ok"],
     [1_450, "ok"],
     [1_280, "warning"],
-  ])("report an MTU of %i as %s", (mtu, verdict) => {
+  ])("reports an MTU of %i as %s", (mtu, verdict) => {
     expect(evaluateMtu("eth0", mtu, "10.0.0.1").verdict).toBe(verdict);
   });
 
-  it("distinguish a missing program from a failed one", () => {
+  it("distinguishes a missing program from a failed one", () => {
     expect(problemOf({ kind: "done", stdout: "" }, "nft")).toBeUndefined();
     expect(problemOf({ kind: "missing" }, "nft")).toContain("unshare");
     const absent = {

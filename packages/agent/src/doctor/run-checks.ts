@@ -22,7 +22,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   cluster: checkCluster,
 };
 
-/** Runs all checks concurrently. Rejects only when the signal fires. */
+/** Runs all checks concurrently. Rejects only when the signal is aborted. */
 export async function runChecks(context: CheckContext): Promise<readonly Finding[]> {
   const findings = await Promise.all(
     Object.entries(CHECKS).map(async ([subject, check]) => {

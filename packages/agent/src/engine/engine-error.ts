@@ -19,7 +19,7 @@ export type EngineErrorKind =
   /** The daemon and the agent support no common API version. */
   | "api-version";
 
-const CODES: Partial<Record<EngineErrorKind, ErrorCode>> = {
+const ERROR_CODES: Partial<Record<EngineErrorKind, ErrorCode>> = {
   unavailable: "BERTH_ENGINE_UNAVAILABLE",
   "api-version": "BERTH_ENGINE_API_VERSION",
 };
@@ -29,7 +29,7 @@ export class EngineError extends BerthError {
   readonly kind: EngineErrorKind;
 
   constructor(kind: EngineErrorKind, message: string, cause?: unknown) {
-    super({ code: CODES[kind] ?? "BERTH_ENGINE_FAILED", message, cause });
+    super({ code: ERROR_CODES[kind] ?? "BERTH_ENGINE_FAILED", message, cause });
     this.kind = kind;
   }
 }

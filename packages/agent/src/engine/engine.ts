@@ -16,7 +16,7 @@ import type { HostIds } from "../core/tasks/task-files.js";
  * simulation can replace the daemon.
  *
  * Each method has its own deadline, even while the daemon hangs, and rejects with the signal's reason when the signal
- * fires. Failures are EngineErrors.
+ * is aborted. Failures are EngineErrors.
  */
 export interface Engine {
   /** Negotiates the API version and describes the daemon. Called first, and again after the daemon was unavailable. */
@@ -25,7 +25,7 @@ export interface Engine {
   ping(options: EngineCall): Promise<void>;
   /** Lists the containers that this agent created, running or not. */
   list(options: EngineCall): Promise<readonly ContainerSummary[]>;
-  /** Finds a container of any creator by ID or name. Returns undefined when there is none. */
+  /** Finds a container of any creator by ID or name. Returns undefined if there is none. */
   inspect(container: string, options: EngineCall): Promise<ObservedContainer | undefined>;
   /** Creates a container that is marked as this agent's, and returns its ID. */
   create(config: ContainerConfig, options: EngineCall): Promise<string>;
@@ -39,21 +39,26 @@ export interface Engine {
   /** Lists the names of the local driver's volumes, in no particular order. */
   volumes(options: EngineCall): Promise<readonly string[]>;
   /**
-   * Lists the volumes of all drivers. @param name empty for all; rejects with `not-found` when there is none of this
-   * name
+   * Lists the volumes of all drivers.
+   *
+   * @param name empty for all; rejects with `not-found` when there is none of this name
    */
   listVolumes(name: string, options: EngineCall): Promise<HostVolume[]>;
   createVolume(volume: CreateHostVolume, options: EngineCall): Promise<HostVolume>;
   /** Rejects with `conflict` while a container uses the volume, and with `not-found` when there is none. */
   removeVolume(name: string, options: EngineCall): Promise<void>;
-  /** Removes unused volumes. @param all whether to remove named volumes, too */
+  /**
+   * Removes unused volumes.
+   *
+   * @param all whether to remove named volumes as well
+   */
   pruneVolumes(all: boolean, options: EngineCall): Promise<PrunedVolumes>;
   /** Lists all networks, with and without berth's label. */
   networks(options: EngineCall): Promise<readonly ObservedNetwork[]>;
-  /** Returns the id of the new network. Rejects with `name-taken` when a network has that name. */
+  /** Returns the ID of the new network. Rejects with `name-taken` when a network has that name. */
   createNetwork(body: NetworkBody, options: EngineCall): Promise<string>;
   /**
-   * Removes a network by id. A missing network counts as removed. Rejects with `conflict` while containers are in it.
+   * Removes a network by ID. A missing network counts as removed. Rejects with `conflict` while containers are in it.
    */
   removeNetwork(networkId: string, options: EngineCall): Promise<void>;
   /** Connects a container that has not been started to one more network. */
@@ -61,7 +66,7 @@ export interface Engine {
   imageExists(image: string, options: EngineCall): Promise<boolean>;
   /**
    * Returns the digests under which registries have an image of this host, as "name@sha256:…": none for an image that
-   * was built or loaded here. Undefined when the host does not have the image.
+   * was built or loaded here, or undefined if the host does not have the image.
    */
   repoDigests(image: string, options: EngineCall): Promise<readonly string[] | undefined>;
   /** Queries the image's registry for the digest of its tag. Rejects with Docker's reason when this fails. */
@@ -71,19 +76,19 @@ export interface Engine {
   /** Logs in to a registry, without storing anything. Rejects with the message of the registry or of Docker. */
   checkLogin(credentials: RegistryCredentials, options: EngineCall): Promise<void>;
   /**
-   * Yields events of the containers that this agent created until the connection breaks, which throws, or the signal
-   * fires.
+   * Yields events of the containers that this agent created until the connection breaks, which throws, or the signal is
+   * aborted.
    */
   events(options: EventsOptions): AsyncIterable<ContainerEvent>;
   /** Yields the container's log, oldest first. */
   logs(container: ObservedContainer, options: LogOptions): AsyncIterable<LogRecord>;
-  /** Starts a command in a running container. The connection to it closes when `signal` fires. */
+  /** Starts a command in a running container. The connection to it closes when `signal` is aborted. */
   exec(containerId: string, options: ExecOptions): Promise<EngineStream>;
   /** Starts a command in a running container without a connection to it. */
   execDetached(containerId: string, options: ExecOptions): Promise<void>;
   /**
-   * Connects to the main process of a container, before or after its start. The connection closes when `signal` fires,
-   * and the process continues.
+   * Connects to the main process of a container, before or after its start. The connection closes when `signal` is
+   * aborted, and the process continues.
    */
   attach(container: ObservedContainer, options: AttachOptions): Promise<EngineStream>;
   /**

@@ -20,7 +20,7 @@ export interface LocalImage {
 /**
  * The part of Docker's Engine API that moves images, on the daemon of this host.
  *
- * Failures are EngineErrors. Each method rejects with the signal's reason when the signal fires.
+ * Failures are EngineErrors. Each method rejects with the signal's reason when the signal is aborted.
  */
 export interface ImageEngine {
   /** Lists all images with a name, and those that containers use. */

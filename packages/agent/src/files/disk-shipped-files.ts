@@ -42,7 +42,7 @@ export class DiskShippedFiles implements ShippedFiles {
         await extractShipped(stopping(archive, signal), { path, ownerOffset });
       } catch (error) {
         signal.throwIfAborted();
-        throw failed(source, error);
+        throw shippedMountError(source, error);
       }
     }
   }
@@ -63,7 +63,7 @@ async function* stopping(
 }
 
 /** Adds the path on the client's machine, which users recognize, to an error. Keeps the code. */
-function failed(source: string, error: unknown): BerthError {
+function shippedMountError(source: string, error: unknown): BerthError {
   const cause = diskError(error, "the copies of shipped files") ?? error;
   const code = isBerthError(cause) ? cause.code : "BERTH_INTERNAL";
   const advice = code === "BERTH_NODE_UNREACHABLE" ? "; deploy the stack again to send it" : "";

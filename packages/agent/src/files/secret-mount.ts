@@ -7,8 +7,8 @@ const TMPFS_TYPE = 0x01021994;
 /** Other users may open berth's socket, but cannot list the directory. */
 const PARENT_MODE = 0o711;
 /** The largest part of the host's memory that secrets and configs can take. */
-const SIZE = "10%";
-const OPTIONS = `mode=0700,nodev,nosuid,noexec,size=${SIZE}`;
+const TMPFS_SIZE = "10%";
+const MOUNT_OPTIONS = `mode=0700,nodev,nosuid,noexec,size=${TMPFS_SIZE}`;
 /** Exists when SELinux is enabled. */
 const SELINUX_STATUS = "/sys/fs/selinux/enforce";
 /** Containers of all categories may read files with this label. Without it, SELinux denies them the files of a tmpfs. */
@@ -24,7 +24,7 @@ export async function mountSecrets(mountPoint: string, { run, signal }: MountCal
   if (await isTmpfsMounted(mountPoint)) return;
   await mkdir(dirname(mountPoint), { recursive: true, mode: PARENT_MODE });
   await mkdir(mountPoint, { recursive: true, mode: 0o700 });
-  const options = (await exists(SELINUX_STATUS)) ? `${OPTIONS},${SELINUX_CONTEXT}` : OPTIONS;
+  const options = (await exists(SELINUX_STATUS)) ? `${MOUNT_OPTIONS},${SELINUX_CONTEXT}` : MOUNT_OPTIONS;
   const mount = async (chosen: string): Promise<string | undefined> => {
     const args = ["-t", "tmpfs", "-o", chosen, "berth-secrets", mountPoint];
     return failureOf("mount", await run("mount", { args, signal }));
@@ -50,7 +50,11 @@ export async function isTmpfsMounted(mountPoint: string): Promise<boolean> {
   }
 }
 
-/** Creates a directory unless it exists, and lets the members of a group enter it. @param gid 0 for none but root */
+/**
+ * Creates a directory unless it exists, and lets the members of a group enter it.
+ *
+ * @param gid 0 for none but root
+ */
 export async function makeDirectory(path: string, gid: number): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
   await chown(path, 0, gid);

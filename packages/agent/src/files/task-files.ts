@@ -13,6 +13,6 @@ export interface TaskFiles {
   write(files: TaskFileSet, signal: AbortSignal): Promise<void>;
   /** Removes the files of a task. No effect when it has none. */
   remove(taskId: string): Promise<void>;
-  /** Why the kernel may write the files to a disk. Empty when it does not, and before the first file is written. */
+  /** Why the kernel may write the files to a disk. Empty if it does not, and before the first file is written. */
   readonly swapProblem: string;
 }

@@ -116,7 +116,7 @@ export class CertificateRenewal {
 }
 
 /**
- * Demands a renewal when another authority than the issuing one has issued this host's certificate, or when this host
+ * Demands a renewal if an authority other than the issuing one has issued this host's certificate, or if this host
  * trusts an authority that was removed.
  *
  * @param random from 0 to 1; spreads the renewals of all nodes over `spreadMs`

@@ -28,7 +28,8 @@ export function identityPath(dataDir: string): string {
 
 /**
  * Returns the identity in an agent's data directory; undefined on a host that has not joined a cluster.
- * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID if a file is missing or damaged
  */
 export async function openHostIdentity(dataDir: string): Promise<HostIdentity | undefined> {
   const path = identityPath(dataDir);
@@ -46,7 +47,8 @@ export async function openHostIdentity(dataDir: string): Promise<HostIdentity | 
 
 /**
  * Returns the identity in an agent's data directory.
- * @throws BerthError BERTH_IDENTITY_INVALID on a host that has not joined a cluster, or when a file is damaged
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID on a host that has not joined a cluster, or if a file is damaged
  */
 export async function requireHostIdentity(dataDir: string): Promise<HostIdentity> {
   const identity = await openHostIdentity(dataDir);
@@ -62,7 +64,11 @@ export function currentFacts({ rpc }: Pick<HostIdentity, "rpc">): CertificateFac
   return certificateFacts(parseCertificate(rpc.current.leaf?.certificate ?? ""));
 }
 
-/** Returns the id of the node that a certificate names. @throws BerthError BERTH_IDENTITY_INVALID */
+/**
+ * Returns the ID of the node that a certificate names.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID
+ */
 export function nodeIdOf(certificate: string): string {
   const { identity } = certificateFacts(parseCertificate(certificate));
   if (identity.kind === "node") return identity.id;

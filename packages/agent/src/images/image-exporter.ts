@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { BerthError } from "@berth/proto";
-import { invalidImage, parseImageConfig, readSavedImage, sha256Digest } from "@berth/proto/images";
+import { invalidImageError, parseImageConfig, readSavedImage, sha256Digest } from "@berth/proto/images";
 import type { ImageEngine } from "../engine/image-engine.js";
 import { raceSignal } from "../runtime/race-signal.js";
 import type { LayerStore } from "./layer-store.js";
@@ -57,7 +57,7 @@ export class ImageExporter {
     if (stored !== undefined) return stored;
     const config = await raceSignal(this.#share(imageId), signal);
     const exported = await this.#find(config);
-    if (exported === undefined) throw invalidImage(`Docker did not export all layers of ${imageId}`);
+    if (exported === undefined) throw invalidImageError(`Docker did not export all layers of ${imageId}`);
     return exported;
   }
 
@@ -87,7 +87,7 @@ export class ImageExporter {
       await store.add(content);
     });
     if (sha256Digest(config) !== imageId)
-      throw invalidImage(`Docker exported a different image than ${imageId}`);
+      throw invalidImageError(`Docker exported a different image than ${imageId}`);
     this.remember(imageId, config);
     return config;
   }

@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
 import { BerthError } from "@berth/proto";
-import { invalidImage, parseImageConfig, sha256Digest, writeImageArchive } from "@berth/proto/images";
+import { invalidImageError, parseImageConfig, sha256Digest, writeImageArchive } from "@berth/proto/images";
 import type { EngineCall } from "../engine/engine.js";
 import type { ImageEngine } from "../engine/image-engine.js";
 import type { LayerStore } from "./layer-store.js";
@@ -33,7 +33,8 @@ export async function countPresentLayers(
 
 /**
  * Loads an image into Docker, and checks that Docker has that image under the name.
- * @throws BerthError BERTH_IMAGE_INVALID, BERTH_NOT_FOUND when a layer is missing; EngineError
+ *
+ * @throws BerthError BERTH_IMAGE_INVALID, BERTH_NOT_FOUND if a layer is missing; EngineError
  */
 export async function importImage(
   { imageId, config, name }: ImportedImage,
@@ -41,7 +42,7 @@ export async function importImage(
   call: EngineCall,
 ): Promise<void> {
   const { layers } = parseImageConfig(config);
-  if (sha256Digest(config) !== imageId) throw invalidImage(`${imageId} has a different configuration`);
+  if (sha256Digest(config) !== imageId) throw invalidImageError(`${imageId} has a different configuration`);
   const present = await countPresentLayers(layers, engine, call);
   const files = [];
   for (const digest of new Set(layers.slice(present))) {
@@ -58,7 +59,7 @@ export async function importImage(
   await engine.loadImage((output) => writeImageArchive(output, archive), call);
   const loaded = await engine.inspectImage(name, call);
   if (loaded === undefined || !isSameImage(loaded, { imageId, layers })) {
-    throw invalidImage(`Docker loaded ${loaded?.id ?? "nothing"} as ${name} instead of ${imageId}`);
+    throw invalidImageError(`Docker loaded ${loaded?.id ?? "nothing"} as ${name} instead of ${imageId}`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { BerthError, ImageServiceService, type ImageSource } from "@berth/proto";
-import { invalidImage, MAX_CONFIG_BYTES, parseImageConfig, sha256Digest } from "@berth/proto/images";
+import { invalidImageError, MAX_CONFIG_BYTES, parseImageConfig, sha256Digest } from "@berth/proto/images";
 import type { DownloadOptions, RpcConnection, RpcTransport } from "@berth/proto/rpc";
 import type { LayerStore } from "./layer-store.js";
 import type { UploadedPart } from "./upload-progress.js";
@@ -29,20 +29,24 @@ export class ImagePeers {
     this.#open.clear();
   }
 
-  /** Asks a node for a description of an image. @throws BerthError BERTH_IMAGE_INVALID when it describes another image */
+  /**
+   * Asks a node for a description of an image.
+   *
+   * @throws BerthError BERTH_IMAGE_INVALID if it describes another image
+   */
   async describe(source: ImageSource, imageId: string, signal: AbortSignal): Promise<DescribedImage> {
     const options = { signal, timeoutMs: DESCRIBE_TIMEOUT_MS };
     const answer = await this.#callsTo(source).describeImage({ imageId }, options);
     const { config, layerSizes } = answer;
     if (config.length > MAX_CONFIG_BYTES || sha256Digest(config) !== imageId) {
-      throw invalidImage(`node ${source.nodeId} described a different image than ${imageId}`);
+      throw invalidImageError(`node ${source.nodeId} described a different image than ${imageId}`);
     }
     const digests = parseImageConfig(config).layers;
     if (
       layerSizes.length !== digests.length ||
       !layerSizes.every((bytes) => Number.isSafeInteger(bytes) && bytes >= 0)
     ) {
-      throw invalidImage(`node ${source.nodeId} did not report the sizes of the layers`);
+      throw invalidImageError(`node ${source.nodeId} did not report the sizes of the layers`);
     }
     const layers = digests.map((digest, index) => ({ digest, sizeBytes: layerSizes[index] ?? 0 }));
     return { config, layers };
@@ -50,7 +54,8 @@ export class ImagePeers {
 
   /**
    * Yields the parts of an image that a client is pushing to a node. Waits as long as the node waits for the client.
-   * @throws BerthError when the upload fails, or the node does not know it
+   *
+   * @throws BerthError if the upload fails, or the node does not know it
    */
   async *watchUpload(
     source: ImageSource,
@@ -66,7 +71,8 @@ export class ImagePeers {
   /**
    * Copies a layer from a node into the store, resuming an interrupted transfer. Calls `onBytes` with the number of
    * bytes in each message.
-   * @throws BerthError BERTH_IMAGE_INVALID when the node sends different content
+   *
+   * @throws BerthError BERTH_IMAGE_INVALID if the node sends different content
    */
   async copyLayer(
     source: ImageSource,
@@ -76,7 +82,7 @@ export class ImagePeers {
     const writer = await store.write(digest, signal);
     if (writer === undefined) return;
     const silence = new AbortController();
-    const timer = setTimeout(() => silence.abort(silent(source)), SILENCE_TIMEOUT_MS);
+    const timer = setTimeout(() => silence.abort(silentSourceError(source)), SILENCE_TIMEOUT_MS);
     try {
       const write = (bytes: Uint8Array): Promise<void> | undefined => {
         timer.refresh();
@@ -119,7 +125,7 @@ export interface LayerCopy {
   readonly onBytes: (bytes: number) => void;
 }
 
-function silent({ nodeId }: ImageSource): BerthError {
+function silentSourceError({ nodeId }: ImageSource): BerthError {
   return new BerthError({
     code: "BERTH_NODE_UNREACHABLE",
     message: `node ${nodeId} has sent nothing for ${SILENCE_TIMEOUT_MS / 1_000} s`,

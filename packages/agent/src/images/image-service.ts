@@ -47,7 +47,7 @@ export class ImageServer {
       async describeImage({ imageId }, { signal }) {
         requireDigest(imageId);
         const image = await engine.inspectImage(imageId, { signal });
-        if (image === undefined || !isShared(image)) throw missing(`image ${imageId}`);
+        if (image === undefined || !isShared(image)) throw notFoundError(`image ${imageId}`);
         const { config, layers } = await exporter.export(imageId, signal);
         return { config, layerSizes: layers.map(({ sizeBytes }) => sizeBytes) };
       },
@@ -56,7 +56,7 @@ export class ImageServer {
         try {
           const { sizeBytes, holder } = await findLayer(digest, signal);
           if (!Number.isSafeInteger(offset) || offset < 0 || offset > sizeBytes)
-            throw invalidOffset(digest, offset);
+            throw invalidOffsetError(digest, offset);
           if (offset === sizeBytes) return;
           for await (const data of holder.readChunks(digest, offset)) yield { data };
         } finally {
@@ -66,7 +66,7 @@ export class ImageServer {
       async *watchUpload({ imageId }, { signal }) {
         requireDigest(imageId);
         const upload = uploadOf(imageId);
-        if (upload === undefined) throw missing(`an upload of image ${imageId}`);
+        if (upload === undefined) throw notFoundError(`an upload of image ${imageId}`);
         for await (const part of upload.parts(signal)) yield { part: asMessage(part) };
       },
     };
@@ -93,7 +93,7 @@ export class ImageServer {
 
   /** Counts a read until the returned function is called. @throws BerthError BERTH_LIMIT_EXCEEDED */
   #startRead(): () => void {
-    if (this.#reads >= MAX_CONCURRENT_READS) throw tooManyReads();
+    if (this.#reads >= MAX_CONCURRENT_READS) throw tooManyReadsError();
     this.#reads += 1;
     return () => {
       this.#reads -= 1;
@@ -133,10 +133,10 @@ async function exportLayer(
 ): Promise<number> {
   const images = await engine.listImages({ signal });
   const image = images.find(({ layers }) => layers.includes(digest));
-  if (image === undefined) throw missing(`layer ${digest}`);
+  if (image === undefined) throw notFoundError(`layer ${digest}`);
   const { layers } = await exporter.export(image.id, signal);
   const layer = layers.find((each) => each.digest === digest);
-  if (layer === undefined) throw missing(`layer ${digest}`);
+  if (layer === undefined) throw notFoundError(`layer ${digest}`);
   return layer.sizeBytes;
 }
 
@@ -151,18 +151,18 @@ function requireDigest(digest: string): void {
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message: `${JSON.stringify(digest)} is not a digest` });
 }
 
-function missing(what: string): BerthError {
+function notFoundError(what: string): BerthError {
   return new BerthError({ code: "BERTH_NOT_FOUND", message: `this node does not have ${what}` });
 }
 
-function invalidOffset(digest: string, offset: number): BerthError {
+function invalidOffsetError(digest: string, offset: number): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `offset ${offset} is beyond the end of layer ${digest}`,
   });
 }
 
-function tooManyReads(): BerthError {
+function tooManyReadsError(): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `this node is already sending ${MAX_CONCURRENT_READS} layers`,

@@ -206,7 +206,7 @@ function hasContent({ id, repoDigests }: LocalImage, imageId: string): boolean {
   return id === imageId || repoDigests.some((digest) => digest.endsWith(`@${id}`));
 }
 
-/** @throws BerthError BERTH_IMAGE_INVALID for an image of another platform than this host's */
+/** @throws BerthError BERTH_IMAGE_INVALID if the image is for a platform other than this host's */
 export function requirePlatform(image: string, config: Uint8Array, host: string): void {
   const { platform } = parseImageConfig(config);
   const [os, architecture] = platform.split("/");

@@ -6,7 +6,7 @@ import type { LayerStore } from "./layer-store.js";
 /** Layers in transfer at a time. Two sources are busy with two each, and one source sends faster with several. */
 const MAX_CONCURRENT_LAYERS = 4;
 /** Attempts for each source and layer. A restarting source is back after a few seconds. */
-const ROUNDS = 3;
+const MAX_ROUNDS = 3;
 const ROUND_DELAY_MS = 2_000;
 
 export interface LayerFetch {
@@ -67,7 +67,7 @@ async function fetchLayer(
   const first = able.length === 0 ? 0 : index % able.length;
   const ordered = [...able.slice(first), ...able.slice(0, first)];
   const reasons = new Map<string, string>();
-  for (let round = 0; round < ROUNDS && ordered.length > 0; round += 1) {
+  for (let round = 0; round < MAX_ROUNDS && ordered.length > 0; round += 1) {
     if (round > 0) await sleep(ROUND_DELAY_MS, undefined, { signal });
     for (const source of ordered) {
       try {
@@ -81,14 +81,14 @@ async function fetchLayer(
       }
     }
   }
-  throw noSource(digest, reasons);
+  throw noSourceError(digest, reasons);
 }
 
 function isDiskError(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }
 
-function noSource(digest: string, reasons: ReadonlyMap<string, string>): BerthError {
+function noSourceError(digest: string, reasons: ReadonlyMap<string, string>): BerthError {
   const texts = [...reasons].map(([nodeId, reason]) => `${nodeId}: ${reason}`);
   const reasonText = texts.length === 0 ? "no connected node has it" : texts.join("; ");
   return new BerthError({

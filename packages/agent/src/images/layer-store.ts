@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { allocateChunk, BerthError, shortenChunk } from "@berth/proto";
-import { invalidImage, isSha256Digest, writeAll } from "@berth/proto/images";
+import { invalidImageError, isSha256Digest, writeAll } from "@berth/proto/images";
 import { raceSignal } from "../runtime/race-signal.js";
 
 /** Disk space that transfers leave free for everything else on the host. */
@@ -83,7 +83,7 @@ export class LayerStore {
     return removed;
   }
 
-  /** Returns the size of a complete layer, and marks it as used. Undefined when it is missing. */
+  /** Returns the size of a complete layer, and marks it as used, or undefined if it is missing. */
   async sizeOf(digest: string): Promise<number | undefined> {
     const path = this.#path(digest);
     try {
@@ -154,8 +154,8 @@ export class LayerStore {
   }
 
   /**
-   * Opens a layer for writing after the bytes that an interrupted transfer has left. Waits while another transfer writes
-   * the layer, and returns undefined when that has completed it.
+   * Opens a layer for writing after the bytes that an interrupted transfer has left. Waits while another transfer
+   * writes the layer, and returns undefined if that has completed it.
    */
   async write(digest: string, signal: AbortSignal): Promise<LayerWriter | undefined> {
     for (let other = this.#writing.get(digest); other !== undefined; other = this.#writing.get(digest)) {
@@ -218,7 +218,7 @@ export class LayerStore {
     }
   }
 
-  /** @throws BerthError BERTH_DISK_FAILED when this many bytes would fill the disk */
+  /** @throws BerthError BERTH_DISK_FAILED if this many bytes would fill the disk */
   async requireRoom(bytes: number): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const { bavail, bsize } = await statfs(this.#directory);
@@ -279,7 +279,7 @@ export class LayerStore {
 
   #path(digest: string): string {
     if (!isSha256Digest(digest))
-      throw invalidImage(`${JSON.stringify(digest.slice(0, 100))} is not a digest`);
+      throw invalidImageError(`${JSON.stringify(digest.slice(0, 100))} is not a digest`);
     return join(this.#directory, digest.slice("sha256:".length));
   }
 }
@@ -325,12 +325,16 @@ export class LayerWriter {
   write(bytes: Uint8Array): Promise<void> | undefined {
     const { digest, maxBytes } = this.#options;
     if (this.#offset + bytes.length > maxBytes)
-      return Promise.reject(invalidImage(`${digest} is larger than ${mebibytes(maxBytes)} MiB`));
+      return Promise.reject(invalidImageError(`${digest} is larger than ${mebibytes(maxBytes)} MiB`));
     this.#offset += bytes.length;
     return this.#append(bytes);
   }
 
-  /** Completes the layer. @throws BerthError BERTH_IMAGE_INVALID when its digest is wrong; the layer is then removed */
+  /**
+   * Completes the layer.
+   *
+   * @throws BerthError BERTH_IMAGE_INVALID if its digest is wrong; the layer is then removed
+   */
   async finish(): Promise<void> {
     const { digest, path, target, hash } = this.#options;
     try {
@@ -341,7 +345,7 @@ export class LayerWriter {
         return;
       }
       await rm(path, { force: true });
-      throw invalidImage(`layer ${digest} has the digest ${actual}`);
+      throw invalidImageError(`layer ${digest} has the digest ${actual}`);
     } finally {
       this.#release();
     }

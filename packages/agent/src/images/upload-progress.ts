@@ -15,7 +15,11 @@ export class UploadProgress {
     this.#wakeAll();
   }
 
-  /** Ends the upload. Later ends are ignored. @param error why it is not complete */
+  /**
+   * Ends the upload. Later ends are ignored.
+   *
+   * @param error why it is not complete
+   */
   end(error?: unknown): void {
     this.#end ??= { error };
     this.#wakeAll();
@@ -23,6 +27,7 @@ export class UploadProgress {
 
   /**
    * Yields the parts that are there, and further ones as they arrive, until the upload ends.
+   *
    * @throws the error of the upload; the signal's reason
    */
   async *parts(signal: AbortSignal): AsyncGenerator<UploadedPart> {

@@ -11,7 +11,7 @@ import {
   type ReceiveImageRequest,
   type StartImageUpload,
 } from "@berth/proto";
-import { invalidImage, isSha256Digest, parseImageConfig, sha256Digest } from "@berth/proto/images";
+import { invalidImageError, isSha256Digest, parseImageConfig, sha256Digest } from "@berth/proto/images";
 import type { RpcClient, RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ImageEngine } from "../engine/image-engine.js";
@@ -205,7 +205,7 @@ class ReceivedUpload {
 
   async #storeImage({ image, imageId, layers }: ImageUploadStart, config: Buffer): Promise<void> {
     if (sha256Digest(config) !== imageId || parseImageConfig(config).layers.join() !== layers.join()) {
-      throw invalidImage(`the client sent a configuration that is not that of ${imageId}`);
+      throw invalidImageError(`the client sent a configuration that is not that of ${imageId}`);
     }
     this.progress.add({ kind: "config", config });
     this.progress.end();
@@ -215,7 +215,7 @@ class ReceivedUpload {
 
   async #requireArchive({ imageId }: ImageUploadStart): Promise<void> {
     if ((await this.#store.sizeOf(imageId)) !== undefined) return;
-    throw invalidImage(`the client did not send the archive ${imageId}`);
+    throw invalidImageError(`the client did not send the archive ${imageId}`);
   }
 
   async #fetch(layers: readonly string[]): Promise<void> {
@@ -232,7 +232,7 @@ class ReceivedUpload {
 
   async #startLayer(digest: string): Promise<void> {
     if (this.#layer !== undefined || !this.#needed.has(digest)) {
-      throw invalidImage(`the client sent a layer that was not requested: ${digest.slice(0, 100)}`);
+      throw invalidImageError(`the client sent a layer that was not requested: ${digest.slice(0, 100)}`);
     }
     const store = this.#store;
     await store.requireRoom(0);
@@ -264,6 +264,6 @@ function requireStart({ start }: StartImageUpload): ImageUploadStart {
     (!start.isShipped || start.layers.join() === start.imageId) &&
     start.layers.length <= MAX_LAYERS &&
     start.layers.every(isSha256Digest);
-  if (!isValid) throw invalidImage("the upload does not name an image");
+  if (!isValid) throw invalidImageError("the upload does not name an image");
   return start;
 }

@@ -44,7 +44,7 @@ export async function runJoinCommand(argv: readonly string[]): Promise<number> {
   const [address = ""] = command.args;
   const options = command.opts<JoinCommandOptions>();
   const interrupted = new AbortController();
-  const onInterrupt = (): void => interrupted.abort(new BerthError(INTERRUPTED));
+  const onInterrupt = (): void => interrupted.abort(new BerthError(INTERRUPTED_ERROR));
   process.once("SIGINT", onInterrupt).once("SIGTERM", onInterrupt);
   try {
     const joined = await join(address, options, interrupted.signal);
@@ -59,7 +59,10 @@ export async function runJoinCommand(argv: readonly string[]): Promise<number> {
   }
 }
 
-const INTERRUPTED = { code: "BERTH_CANCELLED", message: "interrupted: this host has not joined" } as const;
+const INTERRUPTED_ERROR = {
+  code: "BERTH_CANCELLED",
+  message: "interrupted: this host has not joined",
+} as const;
 
 function join(
   address: string,
@@ -108,6 +111,7 @@ function toJson({ validUntilMs, ...joined }: JoinedHost): string {
 
 /**
  * Describes the result, and what to do next.
+ *
  * @param start the command that starts the agent
  */
 function describe(

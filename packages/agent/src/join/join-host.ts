@@ -40,7 +40,7 @@ export interface JoinedHost {
   /** The address that is stored for `berth agent`. */
   readonly advertise: string | undefined;
   /** SHA-256 of the cluster's CA certificate. */
-  readonly authorityFingerprint: string;
+  readonly caFingerprint: string;
   readonly servers: readonly string[];
   readonly validUntilMs: number;
   readonly awaitsApproval: boolean;
@@ -79,8 +79,8 @@ async function joinWithLock(
   if (!force) await requireNotJoined(directory);
   if (advertise !== undefined) requireReachable(advertise, { servers: [address], own: ownAddresses() });
   const token = await readToken();
-  const { kind, authorityFingerprint } = parseJoinToken(token);
-  if (kind !== JoinKind.NODE) throw wrongKind(kind);
+  const { kind, caFingerprint } = parseJoinToken(token);
+  if (kind !== JoinKind.NODE) throw wrongTokenKindError(kind);
   const stateDirectory = openStateDirectory(dataDir);
   // After a crash, the agent has the certificate and knows at least this server.
   await writeFirstState(stateDirectory, [address]);
@@ -95,7 +95,7 @@ async function joinWithLock(
   return {
     cluster,
     hostname,
-    authorityFingerprint,
+    caFingerprint,
     servers: knownServers,
     awaitsApproval,
     nodeId: nodeIdOf(files.certificate),
@@ -117,7 +117,7 @@ async function requireNotJoined(directory: IdentityDirectory): Promise<void> {
   });
 }
 
-function wrongKind(kind: JoinKind): BerthError {
+function wrongTokenKindError(kind: JoinKind): BerthError {
   const word = joinKindWord(kind);
   return new BerthError({
     code: "BERTH_TOKEN_INVALID",

@@ -8,7 +8,7 @@ const FILE_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** The result of applying a message. */
 export interface AssignedFilesChange {
-  /** All secrets and configs. Undefined when the message changed none. */
+  /** All secrets and configs. Undefined if the message changed none. */
   readonly contents: FileContents | undefined;
   /** Why files were ignored; their tasks wait. The reasons contain no file contents. */
   readonly problems: readonly string[];
@@ -39,7 +39,7 @@ export class AssignedFiles {
     return { contents: hasChanged ? new Map(this.#files) : undefined, problems };
   }
 
-  /** Returns why a file is ignored; undefined for a valid file. Its earlier version makes room for it. */
+  /** Returns why a file is ignored, or undefined for a valid file. Its earlier version makes room for it. */
   #findProblem({ id, content }: AssignedFile): string | undefined {
     const earlier = this.#files.get(id);
     const otherFiles = this.#files.size - (earlier === undefined ? 0 : 1);

@@ -5,7 +5,7 @@ const MAX_LOGINS = 10_000;
 
 /** The result of a message. */
 export interface AssignedLoginsChange {
-  /** All registry logins. Undefined when the message changed none. */
+  /** All registry logins. Undefined if the message changed none. */
   readonly logins: readonly AssignedRegistryLogin[] | undefined;
   /** Reasons why logins were ignored. They never contain secrets. */
   readonly problems: readonly string[];
@@ -27,7 +27,7 @@ export class AssignedLogins {
     { isComplete }: { readonly isComplete: boolean },
   ): AssignedLoginsChange {
     if (isComplete) this.#logins.clear();
-    // An id is replaced, and a removed login makes room for another one.
+    // An ID is replaced, and a removed login makes room for another one.
     for (const id of removedRegistryLoginIds) this.#logins.delete(id);
     const problems: string[] = [];
     for (const login of registryLogins) {

@@ -171,7 +171,7 @@ export class AssignmentReceiver {
     return this.#options.dataPlane.whenApplied(sequence);
   }
 
-  /** Returns the ids of this node's tasks that belong to the services. */
+  /** Returns the IDs of this node's tasks that belong to the services. */
   taskIdsOf(serviceIds: ReadonlySet<string>): readonly string[] {
     return this.#assignments.taskIdsOf(serviceIds);
   }

@@ -26,13 +26,15 @@ export interface Applied {
   readonly kind: "applied";
   readonly sequence: number;
   readonly change: AssignmentChange;
-  /** All ingress entries. Undefined when the message changed none. */
+  /** All ingress entries. Undefined if the message changed none. */
   readonly ingress: readonly IngressEntry[] | undefined;
-  /** All networks. Undefined when the message changed none. */
+  /** All networks. Undefined if the message changed none. */
   readonly networks: readonly AssignedNetwork[] | undefined;
-  /** All DNS entries. Undefined when the message changed none. */
+  /** All DNS entries. Undefined if the message changed none. */
   readonly dnsEntries: readonly DnsEntry[] | undefined;
-  /** Undefined when the message did not contain it. In a complete set from a leader without policies, the default policy. */
+  /**
+   * Undefined if the message did not contain it. In a complete set from a leader without policies, the default policy.
+   */
   readonly policy: Policy | undefined;
   readonly files: AssignedFilesChange;
   readonly registryLogins: AssignedLoginsChange;
@@ -86,7 +88,7 @@ export class AssignmentSet {
     };
   }
 
-  /** Returns the ids of the tasks of these services. */
+  /** Returns the IDs of the tasks of these services. */
   taskIdsOf(serviceIds: ReadonlySet<string>): readonly string[] {
     return [...this.#tasks.values()].filter(({ serviceId }) => serviceIds.has(serviceId)).map(({ id }) => id);
   }

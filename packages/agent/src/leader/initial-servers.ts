@@ -9,6 +9,7 @@ export interface KnownServers {
 
 /**
  * Returns the servers in the order in which to try them.
+ *
  * @throws BerthError BERTH_INPUT_INVALID on a host that no longer knows any server of its cluster
  */
 export function initialServers({ configured, saved }: KnownServers): readonly string[] {

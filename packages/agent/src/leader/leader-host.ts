@@ -20,8 +20,8 @@ export interface HostLossOptions {
 }
 
 /**
- * Probes the leader's host. Resolves with true when the host stops responding, and with false when `signal` fires. A
- * server with a host name is not probed: the name may resolve to several hosts.
+ * Probes the leader's host. Resolves with true when the host stops responding, and with false when `signal` is aborted.
+ * A server with a host name is not probed: the name may resolve to several hosts.
  */
 export async function waitForHostLoss(
   { address, probe, ticker }: HostLossOptions,

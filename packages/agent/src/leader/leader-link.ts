@@ -12,7 +12,7 @@ import { type Renewals, SessionHandover } from "./session-handover.js";
 export interface LeaderLinkOptions
   extends Omit<SessionOptions, "address" | "calls" | "call" | "onWelcome" | "signal"> {
   readonly transport: RpcTransport;
-  /** Undefined when connections have no certificates. */
+  /** Undefined if connections have no certificates. */
   readonly renewals?: Renewals | undefined;
   /** Addresses of servers, in the order in which to try them. */
   readonly servers: readonly string[];
@@ -38,7 +38,7 @@ export class LeaderLink {
     this.#connections = new ServerConnections(options.transport);
   }
 
-  /** Runs until the signal fires. */
+  /** Runs until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     let attempt = firstAttempt(this.#options.servers);
     while (!signal.aborted) {

@@ -33,7 +33,7 @@ export type SessionEnd =
     }
   | {
       readonly kind: "lost";
-      /** The heartbeat interval, which grows with the cluster. Undefined when the leader never welcomed this node. */
+      /** The heartbeat interval, which grows with the cluster. Undefined if the leader never welcomed this node. */
       readonly joinedHeartbeatMs: number | undefined;
       readonly reason: string;
       /** The certificate that the session was opened with expired. */

@@ -32,7 +32,7 @@ export class SessionCall {
   }
 
   /** Returns whether the server responds within `timeoutMs` without an error. */
-  async isAnswered(timeoutMs: number): Promise<boolean> {
+  async waitForFirstResponse(timeoutMs: number): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), timeoutMs);
@@ -46,7 +46,11 @@ export class SessionCall {
     }
   }
 
-  /** Sends the messages after the hello, and yields the responses. @throws the error of the call */
+  /**
+   * Sends the messages after the hello, and yields the responses.
+   *
+   * @throws the error of the call
+   */
   async *responses(messages: AsyncIterable<SessionRequest>): AsyncGenerator<SessionResponse> {
     this.#begin(messages);
     try {

@@ -3,7 +3,7 @@ import type { SessionCall } from "./session-call.js";
 /** Delay before the next attempt when a call for the next session has failed. */
 const RETRY_MS = 5_000;
 /** The leader responds to the call for the next session at about the time when it ends the current one. */
-const ANSWER_TIMEOUT_MS = 500;
+const RESPONSE_TIMEOUT_MS = 500;
 
 /** Notifies of renewals of this host's certificate. */
 export interface Renewals {
@@ -12,7 +12,7 @@ export interface Renewals {
 }
 
 export interface SessionHandoverOptions {
-  /** Undefined when connections have no certificates. */
+  /** Undefined if connections have no certificates. */
   readonly renewals: Renewals | undefined;
   /** Returns whether the leader has accepted the current session. */
   readonly isWelcomed: () => boolean;
@@ -38,12 +38,12 @@ export class SessionHandover {
     this.#unsubscribe = options.renewals?.subscribe(() => this.#schedule(0));
   }
 
-  /** Returns the call for the next session once the current one has ended; undefined when none replaces it. */
+  /** Returns the call for the next session once the current one has ended, or undefined if none replaces it. */
   async take(): Promise<SessionCall | undefined> {
     this.#unsubscribe?.();
     clearTimeout(this.#timer);
     const next = this.#next;
-    if (next === undefined || (await next.isAnswered(ANSWER_TIMEOUT_MS))) return next;
+    if (next === undefined || (await next.waitForFirstResponse(RESPONSE_TIMEOUT_MS))) return next;
     next.abort(new Error("the server did not accept the next session"));
     return undefined;
   }

@@ -80,7 +80,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#welcomeTimeout = noWelcome(options.address);
+    this.#welcomeTimeout = noWelcomeError(options.address);
     this.#call = options.call;
   }
 
@@ -97,7 +97,7 @@ export class Session {
     const welcomeTimer = setTimeout(() => this.#call.abort(this.#welcomeTimeout), WELCOME_TIMEOUT_MS);
     const hostWatch = new AbortController();
     void waitForHostLoss({ address, probe, ticker }, hostWatch.signal).then((isLost) => {
-      if (isLost) this.#call.abort(hostLost(address));
+      if (isLost) this.#call.abort(hostLostError(address));
     });
     try {
       const session = this.#activeSession();
@@ -161,7 +161,7 @@ export class Session {
     const { queue, fence, appliedSequence, address } = this.#options;
     const nowMs = performance.now();
     const verdict = this.#silence?.onHeartbeat({ nowMs, lagMs, intervalMs });
-    if (verdict?.isSilent === true) this.#call.abort(leaderSilent(address));
+    if (verdict?.isSilent === true) this.#call.abort(silentLeaderError(address));
     const number = fence.heartbeatNumber() || (verdict?.requestsAck === true ? Math.floor(nowMs) : 0);
     queue.sendHeartbeat({ appliedSequence: appliedSequence(), lagMs, number });
   }
@@ -203,18 +203,18 @@ function isExpiry(error: unknown): boolean {
   return isBerthError(error, "BERTH_UNAUTHENTICATED") && error.details.reason === "expired";
 }
 
-function noWelcome(address: string): BerthError {
-  return unreachable(`server ${address} did not respond within ${WELCOME_TIMEOUT_MS / 1_000} s`);
+function noWelcomeError(address: string): BerthError {
+  return unreachableError(`server ${address} did not respond within ${WELCOME_TIMEOUT_MS / 1_000} s`);
 }
 
-function leaderSilent(address: string): BerthError {
-  return unreachable(`server ${address} is connected but no longer sends anything`);
+function silentLeaderError(address: string): BerthError {
+  return unreachableError(`server ${address} is connected but no longer sends anything`);
 }
 
-function hostLost(address: string): BerthError {
-  return unreachable(`the host of server ${address} does not respond`);
+function hostLostError(address: string): BerthError {
+  return unreachableError(`the host of server ${address} does not respond`);
 }
 
-function unreachable(message: string): BerthError {
+function unreachableError(message: string): BerthError {
   return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
 }

@@ -70,7 +70,7 @@ export class CapabilityReporter {
     return this.#links?.uplinkMtu ?? 0;
   }
 
-  /** Examines the kernel. Does nothing when the signal fires. */
+  /** Examines the kernel. Does nothing when the signal is aborted. */
   async detectKernelSupport(signal: AbortSignal): Promise<void> {
     try {
       const kernel = await this.#options.networking.detectKernelSupport(signal);
@@ -112,7 +112,7 @@ export class CapabilityReporter {
     });
   }
 
-  /** Observes and reports every minute until the signal fires, unless the host is observed anyway. */
+  /** Observes and reports every minute until the signal is aborted, unless the host is observed anyway. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(REPORT_INTERVAL_MS, undefined, { signal }).catch(() => {});

@@ -33,15 +33,17 @@ export type WatchVxlanFilter = (onRemoved: () => void, log: Logger) => { close()
 
 /** Reads and changes the network devices of a host. */
 export interface NetworkDevices {
-  /** @throws Error when the devices cannot be read, as when iproute2 is missing or too old */
+  /** @throws Error if the devices cannot be read, as when iproute2 is missing or too old */
   observe(nodeAddress: string, signal: AbortSignal): Promise<ObservedLinks>;
   /**
    * Lists the bridge ports only, which is cheap enough to do for each container that starts.
-   * @throws Error when `ip` cannot list them
+   *
+   * @throws Error if `ip` cannot list them
    */
   observePorts(signal: AbortSignal): Promise<readonly BridgePort[]>;
   /**
    * Executes steps until one fails.
+   *
    * @throws Error with the command that failed and its error message
    */
   run(steps: readonly LinkStep[], signal: AbortSignal): Promise<void>;

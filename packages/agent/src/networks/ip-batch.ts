@@ -10,7 +10,7 @@ const IDLE_MS = 60_000;
 /** Limit of the part of invalid output that an error quotes. */
 const MAX_QUOTED_LENGTH = 200;
 /** Reads commands from standard input. With -force, it continues after a command that fails. */
-const ARGS = ["-json", "-details", "-force", "-batch", "-"] as const;
+const BATCH_ARGUMENTS = ["-json", "-details", "-force", "-batch", "-"] as const;
 
 /** The running process, and the query that waits for its next line. */
 interface RunningBatch {
@@ -46,7 +46,8 @@ export class IpBatch {
 
   /**
    * Runs a command that lists something, and returns the list.
-   * @throws Error when `ip` cannot be run, ends, or prints no JSON within 5 s
+   *
+   * @throws Error if `ip` cannot be run, ends, or prints no JSON within 5 s
    */
   query(command: string, signal: AbortSignal): Promise<unknown> {
     const result = this.#queue.then(() => this.#query(command, signal));
@@ -91,7 +92,9 @@ export class IpBatch {
 
   #spawn(): RunningBatch {
     const [program, ...args] = this.#command();
-    const child: ChildProcess = spawn(program, [...args, ...ARGS], { stdio: ["pipe", "pipe", "ignore"] });
+    const child: ChildProcess = spawn(program, [...args, ...BATCH_ARGUMENTS], {
+      stdio: ["pipe", "pipe", "ignore"],
+    });
     const running: RunningBatch = { child, onLine: () => {}, onEnd: () => {} };
     const onEnd = (error: Error): void => {
       if (this.#running === running) this.close();

@@ -102,7 +102,7 @@ export class NetworkReconciler {
     this.#schedule.request("full");
   }
 
-  /** Reconciles until the signal fires. The networks remain. */
+  /** Reconciles until the signal is aborted. The networks remain. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const kind = await this.#schedule.waitForNextPass(signal);
@@ -221,7 +221,11 @@ export class NetworkReconciler {
     return hasRemoved;
   }
 
-  /** Executes steps until one fails. Returns its error message. @param network undefined for steps of all networks */
+  /**
+   * Executes steps until one fails. Returns its error message.
+   *
+   * @param network undefined for steps of all networks
+   */
   async #executeAll(
     steps: readonly NetworkStep[],
     network: AssignedNetwork | undefined,
@@ -257,7 +261,7 @@ export class NetworkReconciler {
     if (linkSteps.length > 0) await devices.run(linkSteps, signal);
   }
 
-  /** @throws EngineError with advice when Docker's firewall rules are gone */
+  /** @throws EngineError with advice if Docker's firewall rules are gone */
   async #createNetwork(body: NetworkBody, signal: AbortSignal): Promise<void> {
     const { engine, log } = this.#options;
     try {

@@ -20,7 +20,11 @@ export class ProblemLog {
     this.#current = new Set();
   }
 
-  /** Adds a problem and returns its message. @param network undefined when it does not concern a single network */
+  /**
+   * Adds a problem and returns its message.
+   *
+   * @param network undefined if it does not concern a single network
+   */
   add(network: string | undefined, error: unknown): string {
     const reason = error instanceof Error ? error.message : String(error);
     const key = `${network ?? ""} ${reason}`;

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import type { Logger } from "pino";
 import type { StateDirectory } from "../runtime/state-directory.js";
 
-const FILE = "wireguard.key";
+const KEY_FILE = "wireguard.key";
 const KEY_BYTES = 32;
 /** The PKCS #8 header of an X25519 private key, whose 32 bytes follow (RFC 8410 §7). */
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
@@ -21,17 +21,17 @@ export async function hostWireguardKey(
   stateDirectory: StateDirectory,
   log: Pick<Logger, "warn">,
 ): Promise<WireguardKey> {
-  const stored = (await stateDirectory.read(FILE))?.trim();
+  const stored = (await stateDirectory.read(KEY_FILE))?.trim();
   if (stored !== undefined) {
     if (Buffer.from(stored, "base64").length === KEY_BYTES) return keyFrom(stored);
-    const quarantinedPath = await stateDirectory.quarantine(FILE);
+    const quarantinedPath = await stateDirectory.quarantine(KEY_FILE);
     log.warn(
-      `${stateDirectory.pathOf(FILE)} does not contain a key; renamed it to ${quarantinedPath} and created a new key`,
+      `${stateDirectory.pathOf(KEY_FILE)} does not contain a key; renamed it to ${quarantinedPath} and created a new key`,
     );
   }
   const { privateKey } = generateKeyPairSync("x25519");
   const generated = rawKey(privateKey, "d");
-  await stateDirectory.write(FILE, `${generated}\n`);
+  await stateDirectory.write(KEY_FILE, `${generated}\n`);
   return keyFrom(generated);
 }
 

@@ -22,19 +22,19 @@ const OWN_FILE = 0o600;
 const GROUP_FILE = 0o660;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
 /** The exit status of flock when another process holds the lock. */
-const CONFLICT = 1;
+const CONFLICT_EXIT_CODE = 1;
 
 /** A lock that this process holds until it releases it or ends. */
 export interface ProcessLock {
   release(): void;
 }
 
-/** Takes the lock of a data directory: at most one process of each kind may use it. Undefined when another one does. */
+/** Takes the lock of a data directory: at most one process of each kind may use it. Undefined if another one does. */
 export function lockDataDir(dataDir: string, kind: "agent" | "ingress"): Promise<ProcessLock | undefined> {
   return acquireLock(lockFile(dataDir, kind));
 }
 
-/** Takes the lock of this network namespace's nftables tables. Undefined when another process holds it. */
+/** Takes the lock of this network namespace's nftables tables. Undefined if another process holds it. */
 export function lockKernelTables(): Promise<ProcessLock | undefined> {
   mkdirSync(RUN_DIR, { recursive: true, mode: RUN_DIR_MODE });
   return acquireLock(kernelLockFile());
@@ -43,7 +43,8 @@ export function lockKernelTables(): Promise<ProcessLock | undefined> {
 /**
  * Lets a group open the files of the locks that an ingress process takes. Requires root. Users of the group can write
  * to the data directory, so this function follows no link there.
- * @throws Error when a path is a link
+ *
+ * @throws Error if a path is a link
  */
 export function shareIngressLocks(dataDir: string, gid: number): void {
   mkdirSync(RUN_DIR, { recursive: true });
@@ -86,7 +87,8 @@ function kernelLockFile(): string {
 /**
  * Takes the lock of a file. Node.js cannot lock files, but locks of flock(2) belong to the open file, which the program
  * flock shares with this process. The lock is taken atomically and ends with this process, so there are no stale locks.
- * @throws BerthError BERTH_UNSUPPORTED when flock is missing
+ *
+ * @throws BerthError BERTH_UNSUPPORTED if flock is missing
  */
 async function acquireLock(file: string): Promise<ProcessLock | undefined> {
   const fd = openSync(file, O_RDWR | O_CREAT | O_NOFOLLOW, OWN_FILE);
@@ -94,7 +96,7 @@ async function acquireLock(file: string): Promise<ProcessLock | undefined> {
     const flock = spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", fd] });
     const [status] = await once(flock, "close");
     if (status === 0) return { release: () => closeSync(fd) };
-    if (status !== CONFLICT) throw new Error(`flock exited with status ${status}`);
+    if (status !== CONFLICT_EXIT_CODE) throw new Error(`flock exited with status ${status}`);
     closeSync(fd);
     return undefined;
   } catch (cause) {

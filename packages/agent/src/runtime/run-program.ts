@@ -34,7 +34,7 @@ export interface ProgramCall {
 
 export type RunProgram = typeof runProgram;
 
-/** Runs a program of the host, such as `nft`, and returns its output. Rejects only when the signal fires. */
+/** Runs a program of the host, such as `nft`, and returns its output. Rejects only when the signal is aborted. */
 export function runProgram(
   program: string,
   { args, input = "", timeoutMs = TIMEOUT_MS, signal }: ProgramCall,
@@ -67,7 +67,7 @@ export function runProgram(
   });
 }
 
-/** Returns why a program failed, or undefined when it succeeded. */
+/** Returns why a program failed, or undefined if it succeeded. */
 export function failureOf(program: string, result: ProgramResult): string | undefined {
   switch (result.kind) {
     case "done":

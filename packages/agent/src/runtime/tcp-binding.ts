@@ -90,7 +90,7 @@ const HANDLE_METHODS: MethodsOf<TcpHandle> = {
   getsockname: true,
 };
 
-/** Returns the binding, or undefined when this version of Node has none or one of another shape. */
+/** Returns the binding, or undefined if this version of Node has none or one of another shape. */
 export function loadTcpBinding(): TcpBinding | undefined {
   const load: unknown = Reflect.get(process, "binding");
   if (typeof load !== "function") return undefined;

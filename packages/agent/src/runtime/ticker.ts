@@ -45,7 +45,7 @@ export class Ticker {
     };
   }
 
-  /** Resolves at the next multiple of `everyMs`, or when the signal fires. */
+  /** Resolves at the next multiple of `everyMs`, or when the signal is aborted. */
   next(everyMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {

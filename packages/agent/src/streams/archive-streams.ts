@@ -9,7 +9,7 @@ import { requireContainer, type StreamContext } from "./stream-context.js";
 const BUFFER_BYTES = 1024 * 1024;
 
 /** A stream to files, which has no process. */
-const FILES: Omit<EngineStream, "output"> = {
+const ARCHIVE_STREAM: Omit<EngineStream, "output"> = {
   write: async () => {},
   endInput: () => {},
   resize: async () => {},
@@ -28,7 +28,7 @@ export async function openArchiveReader(
   const { file, chunks } = onlyStat
     ? { file: await engine.statFile(id, path, { signal }), chunks: [] }
     : await engine.readArchive(id, path, { signal });
-  const stream = { ...FILES, output: asOutput(chunks) };
+  const stream = { ...ARCHIVE_STREAM, output: asOutput(chunks) };
   return {
     stream,
     output: stream.output,
@@ -55,7 +55,7 @@ export async function openArchiveWriter(
     .finally(() => archive.destroy());
   writing.catch(() => {});
   const stream: EngineStream = {
-    ...FILES,
+    ...ARCHIVE_STREAM,
     output: asOutput(nothingUntil(writing)),
     write: (bytes) => writeChunk(archive, bytes),
     endInput: () => void archive.end(),

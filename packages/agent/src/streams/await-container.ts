@@ -6,7 +6,7 @@ const POLL_MS = 50;
 
 /**
  * Returns the container of a task. Waits for it, because the leader may send a request before an agent that has just
- * started has observed Docker. Returns undefined when the task has no container in time, or `signal` aborts.
+ * started has observed Docker. Returns undefined if the task has no container in time, or `signal` is aborted.
  */
 export async function awaitContainer<Container>(
   containerOf: (taskId: string) => Container | undefined,

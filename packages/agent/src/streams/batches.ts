@@ -3,7 +3,7 @@ const WINDOW_MS = 30;
 const MAX_COUNT = 500;
 const MAX_BYTES = 256 * 1024;
 
-const TIMEOUT = Symbol("the window has ended");
+const WINDOW_ENDED = Symbol("the window has ended");
 
 /** Groups values that arrive within 30 ms of each other. Reads further only after the last batch was consumed. */
 export async function* groupIntoBatches<T>(
@@ -22,10 +22,10 @@ export async function* groupIntoBatches<T>(
       for (;;) {
         pending = iterator.next();
         // An error ends the batch. It is thrown after the batch was consumed, by the next iteration.
-        const arrival = pending.catch((): typeof TIMEOUT => TIMEOUT);
+        const arrival = pending.catch((): typeof WINDOW_ENDED => WINDOW_ENDED);
         if (batch.length >= MAX_COUNT || bytes >= MAX_BYTES) break;
         const next = await Promise.race([arrival, window.timeout]);
-        if (next === TIMEOUT || next.done) break;
+        if (next === WINDOW_ENDED || next.done) break;
         batch.push(next.value);
         bytes += sizeOf(next.value);
       }
@@ -37,10 +37,10 @@ export async function* groupIntoBatches<T>(
   }
 }
 
-function openWindow(): { readonly timeout: Promise<typeof TIMEOUT>; readonly close: () => void } {
+function openWindow(): { readonly timeout: Promise<typeof WINDOW_ENDED>; readonly close: () => void } {
   let close = (): void => {};
-  const timeout = new Promise<typeof TIMEOUT>((resolve) => {
-    const timer = setTimeout(() => resolve(TIMEOUT), WINDOW_MS);
+  const timeout = new Promise<typeof WINDOW_ENDED>((resolve) => {
+    const timer = setTimeout(() => resolve(WINDOW_ENDED), WINDOW_MS);
     close = () => clearTimeout(timer);
   });
   return { timeout, close };

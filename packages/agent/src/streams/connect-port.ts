@@ -43,7 +43,8 @@ export async function connectPort(
 
 /**
  * Returns the address of a container in one of its networks.
- * @throws Error when it has no address
+ *
+ * @throws Error if it has no address
  */
 function containerAddress(taskId: string, { networks }: ObservedContainer): string {
   const address = networks.find((network) => network.address !== "")?.address;

@@ -15,7 +15,12 @@ export async function openCommand(
   const shared = { started: NO_DETAILS, endsWithCaller: true, isHalfOpen: false };
   if (command.detach) {
     await engine.execDetached(container.id, options);
-    return { ...shared, stream: DETACHED, output: DETACHED.output, exited: () => exitOf(DETACHED) };
+    return {
+      ...shared,
+      stream: DETACHED_STREAM,
+      output: DETACHED_STREAM.output,
+      exited: () => exitOf(DETACHED_STREAM),
+    };
   }
   const stream = await engine.exec(container.id, options);
   const size = command.tty ? command.size : undefined;
@@ -23,7 +28,7 @@ export async function openCommand(
 }
 
 /** A command in the background, which has no connection. */
-const DETACHED: EngineStream = {
+const DETACHED_STREAM: EngineStream = {
   output: { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) },
   write: async () => {},
   endInput: () => {},

@@ -19,7 +19,7 @@ const MAX_STREAMS = 4;
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushStats">;
 
 export interface StatsRelayOptions {
-  /** Returns the ids of all tasks of this node. */
+  /** Returns the IDs of all tasks of this node. */
   readonly taskIds: () => Iterable<string>;
   readonly containerOf: (taskId: string) => Pick<ObservedContainer, "state" | "processId"> | undefined;
   readonly readTask: (processId: number) => Promise<UsageSample | undefined>;

@@ -22,11 +22,15 @@ export interface StreamTasks {
 export interface StreamContext {
   readonly engine: StreamEngine;
   readonly tasks: StreamTasks;
-  /** Fires when the stream has ended, or its caller has left. */
+  /** Aborted when the stream has ended, or its caller has left. */
   readonly signal: AbortSignal;
 }
 
-/** Returns the container of a task, running or not. @throws Error when there is none */
+/**
+ * Returns the container of a task, running or not.
+ *
+ * @throws Error if there is none
+ */
 export async function requireContainer(
   taskId: string,
   { tasks, signal }: StreamContext,
@@ -36,7 +40,11 @@ export async function requireContainer(
   return container;
 }
 
-/** Returns the running container of a task. @throws Error when there is none */
+/**
+ * Returns the running container of a task.
+ *
+ * @throws Error if there is none
+ */
 export async function requireRunning(taskId: string, context: StreamContext): Promise<ObservedContainer> {
   const container = await awaitContainer((id) => context.tasks.containerOf(id), taskId, context.signal);
   if (container?.state !== "running") throw new Error(`task ${taskId} has no running container on this node`);

@@ -51,7 +51,7 @@ export abstract class StreamRelay<Request extends StreamRequest, Call extends ke
     for (const controller of this.#running.values()) controller.abort();
   }
 
-  /** Relays until the stream ends or the signal fires. */
+  /** Relays until the stream ends or the signal is aborted. */
   protected abstract relay(calls: Pick<Calls, Call>, request: Request, signal: AbortSignal): Promise<void>;
 
   /** Reports to the leader that `maxStreams` streams are running already. */

@@ -15,13 +15,13 @@ export class VolumeResponder {
   readonly #signal: AbortSignal;
   #requests = 0;
 
-  /** @param signal aborts when the agent stops */
+  /** @param signal is aborted when the agent stops */
   constructor(engine: VolumeEngine, signal: AbortSignal) {
     this.#engine = engine;
     this.#signal = signal;
   }
 
-  /** Returns undefined when the agent stops. Never rejects. */
+  /** Returns undefined if the agent stops. Never rejects. */
   async answer({ requestId, action }: VolumeRequest): Promise<VolumeReply | undefined> {
     const blank = { requestId, volumes: [], removed: [], reclaimedBytes: 0, error: "", isMissing: false };
     if (this.#requests >= MAX_CONCURRENT_REQUESTS)

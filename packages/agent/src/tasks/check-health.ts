@@ -1,16 +1,17 @@
-import type { CheckAnswer, HealthCheck } from "../core/tasks/start-check.js";
+import type { CheckResult, HealthCheck } from "../core/tasks/start-check.js";
 import type { Engine } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
 
 /**
  * Runs a health check in a container, as Docker does.
- * @throws EngineError when Docker is unavailable
+ *
+ * @throws EngineError if Docker is unavailable
  */
 export async function checkHealth(
   engine: Pick<Engine, "exec">,
   { containerId, command, timeoutMs }: Pick<HealthCheck, "containerId" | "command" | "timeoutMs">,
   signal: AbortSignal,
-): Promise<CheckAnswer> {
+): Promise<CheckResult> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
   const options = { env: [], user: "", workingDir: "", tty: false, stdin: false, signal: limit };
   try {

@@ -24,7 +24,7 @@ export interface EngineListener {
 }
 
 /**
- * Watches the daemon until the signal fires, and reconnects when it stops or hangs. An exception of the listener
+ * Watches the daemon until the signal is aborted, and reconnects when it stops or hangs. An exception of the listener
  * ends the watch, because it is not a failure of the daemon.
  */
 export async function watchEngine(

@@ -98,7 +98,7 @@ describe("a pull with registry logins", () => {
     expect(tried).toEqual(["expired", "named"]);
   });
 
-  test("is rejected with a code when all logins are refused, and when there is none", async () => {
+  test("rejects a pull with a code when all logins are refused, and when there is none", async () => {
     expect(await executeStep(pull, toolsFor("other", logins).tools, signal)).toMatchObject({
       kind: "rejected",
       errorCode: "BERTH_REGISTRY_LOGIN_REFUSED",

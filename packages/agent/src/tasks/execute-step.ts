@@ -1,6 +1,6 @@
 import { type AssignedRegistryLogin, isBerthError, managedImageId } from "@berth/proto";
 import { explainDenial, isRegistryDenial, loginsFor } from "../core/images/registry-logins.js";
-import type { PortAnswer } from "../core/tasks/readiness.js";
+import type { PortCheckResult } from "../core/tasks/readiness.js";
 import type { Step, StepOutcome } from "../core/tasks/step.js";
 import type { Engine, PullProgress } from "../engine/engine.js";
 import { type EngineErrorKind, isEngineError } from "../engine/engine-error.js";
@@ -59,7 +59,7 @@ const PERMANENT_ERRORS: readonly EngineErrorKind[] = [
   "api-version",
 ];
 
-const EXECUTORS: Executors = {
+const STEP_EXECUTORS: Executors = {
   "check-image": async ({ image }, { images }, signal) => {
     await images.ensureKnown(image, signal);
     return { kind: "image-known" };
@@ -88,7 +88,7 @@ const EXECUTORS: Executors = {
       targets.map(async (port) => ({ port, answer: await checkPort(address, port, signal) })),
     );
     signal.throwIfAborted();
-    const portsThat = (wanted: PortAnswer): readonly number[] =>
+    const portsThat = (wanted: PortCheckResult): readonly number[] =>
       answers.filter(({ answer }) => answer === wanted).map(({ port }) => port);
     return {
       kind: "ports-probed",
@@ -147,7 +147,7 @@ async function attempt<K extends Step["kind"]>(
   signal: AbortSignal,
 ): Promise<StepOutcome> {
   const { engine, lanes } = tools;
-  const execute: Executors[K] = EXECUTORS[step.kind];
+  const execute: Executors[K] = STEP_EXECUTORS[step.kind];
   try {
     const outcome = await lanes.run(step.kind, async () => {
       signal.throwIfAborted();
@@ -206,7 +206,10 @@ async function pull(step: StepOf<"pull">, tools: StepTools, signal: AbortSignal)
   return { kind: "rejected", ...explainDenial(image, logins, denial) };
 }
 
-/** Writes the copies of shipped mounts. Another node may get what this one does not, unless there is no leader to ask. */
+/**
+ * Writes the copies of shipped mounts. A missing archive rejects the task, unless there is no leader to ask for the
+ * archive.
+ */
 async function writeShipped(
   step: StepOf<"write-shipped">,
   { shippedFiles }: StepTools,

@@ -5,7 +5,7 @@ import type { Engine, PullOptions, PullProgress } from "../engine/engine.js";
 /** Limits memory use over years of new tags. */
 const MAX_IMAGES = 1_000;
 
-const UNKNOWN: ImageFacts = { state: "unknown", pullBeganAtMs: 0 };
+const UNKNOWN_IMAGE: ImageFacts = { state: "unknown", pullBeganAtMs: 0 };
 
 /** The images that the cluster distributes without a registry, by the names that berth gives them. */
 export interface ManagedImages {
@@ -34,7 +34,7 @@ export class ImageCache {
   }
 
   factsOf(image: string): ImageFacts {
-    return this.#facts.get(image) ?? UNKNOWN;
+    return this.#facts.get(image) ?? UNKNOWN_IMAGE;
   }
 
   /**

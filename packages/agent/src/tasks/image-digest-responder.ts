@@ -24,13 +24,13 @@ export class ImageDigestResponder {
   readonly #queries = new Lane(MAX_CONCURRENT_QUERIES);
   #requests = 0;
 
-  /** @param signal aborts when the agent stops */
+  /** @param signal is aborted when the agent stops */
   constructor(engine: Pick<Engine, "repoDigests" | "registryDigest">, signal: AbortSignal) {
     this.#engine = engine;
     this.#signal = signal;
   }
 
-  /** Returns undefined when too many requests are running, and when the agent stops. Never rejects. */
+  /** Returns undefined if too many requests are running, and when the agent stops. Never rejects. */
   async answer({ requestId, image, credentials }: ImageDigestRequest): Promise<ImageDigest | undefined> {
     if (this.#requests >= MAX_REQUESTS) return undefined;
     this.#requests += 1;

@@ -16,9 +16,10 @@ const HOOK_NAMES = { "post-start": "post_start", "pre-stop": "pre_stop" } as con
 type HookEngine = Pick<Engine, "exec" | "inspect">;
 
 /**
- * Runs hooks in a container, one after the other, until one fails. Returns the container instead of a result when the
+ * Runs hooks in a container, one after another, until one fails. Returns the container instead of a result when the
  * container has ended meanwhile: its exit code says more than the hook's.
- * @throws EngineError when Docker is unavailable
+ *
+ * @throws EngineError if Docker is unavailable
  */
 export async function runHooks(
   engine: HookEngine,
@@ -47,11 +48,11 @@ export async function runHooks(
 interface HookSignals {
   /** Cancels the step. */
   readonly signal: AbortSignal;
-  /** Fires when the step is cancelled or out of time. */
+  /** Aborted when the step is cancelled or out of time. */
   readonly limit: AbortSignal;
 }
 
-/** Runs one hook. Returns why it failed; undefined when it succeeded. */
+/** Runs one hook. Returns why it failed; undefined if it succeeded. */
 async function runHook(
   engine: HookEngine,
   { containerId, hook, timeoutMs }: Pick<HookRun, "containerId" | "timeoutMs"> & { readonly hook: Hook },

@@ -36,7 +36,7 @@ export interface TaskManagerOptions extends StatusReporterOptions {
   readonly log: Logger;
   readonly now?: () => number;
   /** Returns true while at-most-one tasks must not run, because the leader may have replaced them. */
-  /** The names of named generic resources, by kind. @default none */
+  /** The names of named generic resources, by kind. Default: none. */
   readonly resourceNames?: Readonly<Record<string, readonly string[]>> | undefined;
   readonly isFenced: () => boolean;
   /** Returns the current state of the networks that tasks of this node can join. */
@@ -114,7 +114,7 @@ export class TaskManager {
     return this.#tasks;
   }
 
-  /** Runs until the signal fires, then cancels steps in flight. Containers keep running. */
+  /** Runs until the signal is aborted, then cancels steps in flight. Containers keep running. */
   async run(signal: AbortSignal): Promise<void> {
     try {
       await this.#findFiles();

@@ -22,7 +22,7 @@ export interface InFlight {
 export class TaskRecord {
   readonly taskId: string;
   readonly containers = new Map<string, ObservedContainer>();
-  /** Ids or names of containers that may have changed since their last inspection. */
+  /** IDs or names of containers that may have changed since their last inspection. */
   readonly staleContainers = new Set<string>();
   assignment: Assignment | undefined;
   /** Whether the leader has removed the task. An unknown task was never mentioned by the leader. */

@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
 
-const ADDRESS = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
+const ADDRESS_PATTERN = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
 const MAX_PORT = 65_535;
 
 const UNIX_PREFIX = "unix:";
@@ -9,6 +9,7 @@ const MAX_SOCKET_PATH_BYTES = 107;
 
 /**
  * Normalizes a list of addresses.
+ *
  * @throws BerthError BERTH_INPUT_INVALID unless the list has the form `HOST:PORT,…`. `unix:/PATH` is also an address.
  */
 export function parseServerAddresses(list: string): string {
@@ -18,7 +19,7 @@ export function parseServerAddresses(list: string): string {
     .join(",");
 }
 
-/** Returns the path of a `unix:` address; undefined for another address. */
+/** Returns the path of a `unix:` address, or undefined for another address. */
 export function socketPathOf(address: string): string | undefined {
   return address.startsWith(UNIX_PREFIX) ? address.slice(UNIX_PREFIX.length) : undefined;
 }
@@ -38,7 +39,7 @@ function parseAddress(text: string): string {
     // `unix:///run/x` is the form of Docker's addresses.
     if (isSocketPath(socketPath)) return UNIX_PREFIX + socketPath;
   } else {
-    const port = Number(ADDRESS.exec(text)?.[1] ?? "0");
+    const port = Number(ADDRESS_PATTERN.exec(text)?.[1] ?? "0");
     if (port >= 1 && port <= MAX_PORT) return text;
   }
   const message = `invalid server address ${JSON.stringify(text)}; use HOST:PORT, such as 10.0.0.1:7400, or unix:/PATH`;

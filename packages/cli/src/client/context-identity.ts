@@ -18,11 +18,15 @@ export interface ContextIdentity {
   readonly facts: CertificateFacts;
 }
 
-/** A concurrent renewal replaces the two files one after the other, so a mismatch is read again. */
+/** A concurrent renewal replaces the two files one after another, so a mismatch is read again. */
 const LOAD_ATTEMPTS = 4;
 const LOAD_RETRY_MS = 25;
 
-/** Loads the identity of a context. @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
+/**
+ * Loads the identity of a context.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID if a file is missing or damaged
+ */
 export async function loadContextIdentity(location: IdentityLocation): Promise<ContextIdentity> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -30,7 +34,8 @@ export async function loadContextIdentity(location: IdentityLocation): Promise<C
     } catch (error) {
       if (attempt < LOAD_ATTEMPTS) await sleep(LOAD_RETRY_MS);
       else if (isBerthError(error)) throw error;
-      else throw unusable(location, error instanceof Error ? error.message : String(error), error);
+      else
+        throw unusableIdentityError(location, error instanceof Error ? error.message : String(error), error);
     }
   }
 }
@@ -40,11 +45,11 @@ async function loadOnce(location: IdentityLocation): Promise<ContextIdentity> {
   // IdentityDirectory.open would create it.
   await access(path);
   const files = await (await IdentityDirectory.open(path)).load();
-  if (files === undefined) throw unusable(location, "it has no certificate");
+  if (files === undefined) throw unusableIdentityError(location, "it has no certificate");
   return { location, files, facts: certificateFacts(parseCertificate(files.certificate)) };
 }
 
-function unusable({ directory }: IdentityLocation, why: string, cause?: unknown): BerthError {
+function unusableIdentityError({ directory }: IdentityLocation, why: string, cause?: unknown): BerthError {
   const message = `cannot use the identity in ${directory}: ${why}`;
   return new BerthError({ code: "BERTH_IDENTITY_INVALID", message, cause });
 }

@@ -52,7 +52,7 @@ export function identityDirectoryPath(location: ConfigLocation, identity: string
   return join(dirname(configPath(location)), "contexts", identity);
 }
 
-/** Returns the identity of a context, by default of the current one; undefined when it has none. */
+/** Returns the identity of a context, by default of the current one, or undefined if it has none. */
 export function identityOf(
   { current, contexts }: ContextConfig,
   location: ConfigLocation,
@@ -65,7 +65,8 @@ export function identityOf(
 
 /**
  * Reads the saved contexts. Returns no contexts when the file does not exist.
- * @throws BerthError BERTH_INPUT_INVALID when the file cannot be read or is invalid.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID if the file cannot be read or is invalid.
  */
 export async function readContexts(path: string): Promise<ContextConfig> {
   try {
@@ -103,7 +104,7 @@ export async function editContexts(
   return previous;
 }
 
-/** @throws Error when the text is not a configuration. The caller adds the path of the file. */
+/** @throws Error if the text is not a configuration. The caller adds the path of the file. */
 export function parseContexts(text: string): ContextConfig {
   const value: unknown = JSON.parse(text);
   if (!isRecord(value) || typeof value.current !== "string" || !isRecord(value.contexts)) {

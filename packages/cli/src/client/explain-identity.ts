@@ -26,19 +26,19 @@ export async function explainIdentityError(error: unknown, context: IdentityCont
     case "BERTH_SERVER_UNREACHABLE":
       return (await explainSocket(error, target)) ?? error;
     case "BERTH_IDENTITY_INVALID":
-      return target.kind === "local" ? error : extend(error, howToReplace(target.identity));
+      return target.kind === "local" ? error : extendError(error, howToReplace(target.identity));
     case "BERTH_UNAUTHENTICATED":
       if (identity === undefined) return error;
-      return extend(error, `${describeUse(identity, nowMs)}: ${howToReplace(identity.location)}`);
+      return extendError(error, `${describeUse(identity, nowMs)}: ${howToReplace(identity.location)}`);
     case "BERTH_CERTIFICATE_INVALID":
       if (identity === undefined) return error;
-      return extend(
+      return extendError(
         error,
         `${describeUse(identity, nowMs)}, and trusts servers of ${identity.facts.cluster}`,
       );
     case "BERTH_PERMISSION_DENIED":
       if (identity === undefined) return error;
-      return extend(error, `${describeUse(identity, nowMs)}: ${howToGetRole(error, identity.location)}`);
+      return extendError(error, `${describeUse(identity, nowMs)}: ${howToGetRole(error, identity.location)}`);
     default:
       return error;
   }
@@ -72,7 +72,7 @@ async function explainSocket(error: BerthError, target: ConnectionTarget): Promi
       () => "",
       (failure: NodeJS.ErrnoException) => failure.code,
     );
-    if (code === "ENOENT") return extend(error, `from another host, ${HOW_TO_START}`);
+    if (code === "ENOENT") return extendError(error, `from another host, ${HOW_TO_START}`);
     if (code !== "EACCES" && code !== "EPERM") continue;
     return new BerthError({
       code: "BERTH_PERMISSION_DENIED",
@@ -95,7 +95,7 @@ function howToReplace({ context, server }: Pick<IdentityLocation, "context" | "s
   return `ask an administrator for an invitation ("berth user invite"), and run "berth context create ${context} --server ${server} --invitation-file -"`;
 }
 
-function extend({ code, message, details }: BerthError, addition: string): BerthError {
+function extendError({ code, message, details }: BerthError, addition: string): BerthError {
   return new BerthError({ code, message: `${message}; ${addition}`, details });
 }
 

@@ -14,17 +14,22 @@ const REOPEN_DELAY_MS = 1_000;
 /** A stream that fails within this time and without a message was never established. */
 const ESTABLISHED_AFTER_MS = 1_000;
 
-/** Whether a call failed because the servers are electing a leader. The same call can succeed within seconds. */
+/**
+ * Returns whether a call failed because the servers are electing a leader. The same call can succeed within seconds.
+ */
 export function isElection(error: unknown): boolean {
   return isBerthError(error, "BERTH_NO_LEADER") || isBerthError(error, "BERTH_NOT_LEADER");
 }
 
-/** Whether a call failed because the connection was lost. A server that shuts down cancels its calls in progress. */
+/**
+ * Returns whether a call failed because the connection was lost. A server that shuts down cancels its calls in
+ * progress.
+ */
 export function isConnectionLost(error: unknown): boolean {
   return isBerthError(error, "BERTH_SERVER_UNREACHABLE") || isBerthError(error, "BERTH_CANCELLED");
 }
 
-/** Whether a stream may have failed because of a leader change. Such a stream can be reopened. */
+/** Returns whether a stream may have failed because of a leader change. Such a stream can be reopened. */
 export function isLeaderChange(error: unknown): boolean {
   return isElection(error) || isConnectionLost(error) || isBerthError(error, "BERTH_ETCD_UNAVAILABLE");
 }
@@ -77,7 +82,7 @@ export interface ReopenOptions {
   readonly signal: AbortSignal;
   /** Pause before the stream is reopened. */
   readonly delayMs: number;
-  /** Decides after an error, or after the end of the stream (undefined). Not called after `signal` aborts. */
+  /** Decides after an error, or after the end of the stream (undefined). Not called after `signal` is aborted. */
   readonly shouldReopen: (error: unknown) => boolean;
 }
 

@@ -41,8 +41,8 @@ export function withListedServers(saved: SavedContext, addresses: readonly strin
   const listed = addresses.filter(isAddress);
   if (listed.length === 0) return saved;
   const earlier = new Set((saved.listed ?? "").split(","));
-  const kept = saved.server.split(",").filter((each) => !earlier.has(each) || listed.includes(each));
-  const server = [...new Set([...kept, ...listed])].slice(0, MAX_SERVERS).join(",");
+  const keptAddresses = saved.server.split(",").filter((each) => !earlier.has(each) || listed.includes(each));
+  const server = [...new Set([...keptAddresses, ...listed])].slice(0, MAX_SERVERS).join(",");
   return { ...saved, server, listed: listed.slice(0, MAX_SERVERS).join(",") };
 }
 

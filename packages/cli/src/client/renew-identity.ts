@@ -34,6 +34,7 @@ export function renewalStateOf({ facts }: ContextIdentity, nowMs: number): Renew
 /**
  * Renews the certificate of a context and stores it. Returns the stored identity, which another command may have
  * renewed in the meantime.
+ *
  * @throws the BerthError of the call; BERTH_DEADLINE when another command holds the lock for too long
  */
 export async function renewContextIdentity(

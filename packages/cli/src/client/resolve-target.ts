@@ -35,7 +35,8 @@ export interface RemoteTarget {
 /**
  * Returns the servers from `--server`, `BERTH_SERVER` or the current context, in this order, and the identity of the
  * current context. Without any of them, the target is the socket of a server on this host.
- * @throws BerthError BERTH_UNAUTHENTICATED when an address needs an identity and the current context has none
+ *
+ * @throws BerthError BERTH_UNAUTHENTICATED if an address needs an identity and the current context has none
  */
 export async function resolveTarget(cli: Cli, options: GlobalOptions): Promise<ConnectionTarget> {
   const explicit = options.server ?? cli.env.BERTH_SERVER;

@@ -72,7 +72,7 @@ describe("a context with an identity", () => {
     expect(callers).toEqual([ALICE]);
   });
 
-  test("is used for --server and BERTH_SERVER, and for several servers", async () => {
+  test("a context with an identity is used for --server and BERTH_SERVER, and for several servers", async () => {
     const address = await useContext();
     await home.save("lab", { server: "127.0.0.1:1", identity: "lab-1" });
     expect((await home.berth(`--server ${address} node ls -q`)).out).toBe("node1\n");
@@ -81,7 +81,7 @@ describe("a context with an identity", () => {
     expect(callers).toEqual([ALICE, ALICE, ALICE]);
   });
 
-  test("is not used for a unix socket", async () => {
+  test("a context with an identity is not used for a unix socket", async () => {
     await useContext();
     const socket = await startFakeControl(handlers);
     cleanUps.push(socket.close);
@@ -104,7 +104,7 @@ describe("the servers of a context", () => {
     return JSON.parse(await readFile(home.configFile, "utf8")).contexts.lab.server;
   }
 
-  test("lose one that the cluster has removed, and get one that has joined, after it did not answer", async () => {
+  test("a context drops a server that the cluster has removed, and gets one that has joined, after the removed one did not answer", async () => {
     let address = "";
     const listServers: FakeControlHandlers["listServers"] = (...call) =>
       (listing(address, "10.0.0.9:7400") as NonNullable<FakeControlHandlers["listServers"]>)(...call);
@@ -120,7 +120,7 @@ describe("the servers of a context", () => {
   test.each([
     ["the first one answers", (address: string) => `${address},${DEAD}`, "node ls -q"],
     ["--server selects others", (address: string) => `${DEAD},${address}`, "--server S node ls -q"],
-  ])("stay while %s", async (_, serversOf, line) => {
+  ])("a context keeps its servers while %s", async (_, serversOf, line) => {
     let asked = 0;
     const listServers: FakeControlHandlers["listServers"] = async () => {
       asked += 1;
@@ -169,7 +169,7 @@ describe("a server that needs an identity", () => {
     ["--server", (address: string) => home.berth(`--server ${address} node ls`)],
     ["BERTH_SERVER", (address: string) => home.berth("node ls", { env: { BERTH_SERVER: address } })],
     ["one of several servers", (address: string) => home.berth(`--server unix:/x,${address} node ls`)],
-  ])("is not connected to without one: %s", async (_, run) => {
+  ])("a server that needs an identity is not connected to without one: %s", async (_, run) => {
     const { address, accepted } = await listen();
     const { code, out, err } = await run(address);
     expect([code, out]).toEqual([1, ""]);
@@ -182,7 +182,7 @@ describe("a server that needs an identity", () => {
     expect(accepted()).toBe(0);
   });
 
-  test("is not connected to by a context without one", async () => {
+  test("a context without an identity does not connect to a server that needs one", async () => {
     const { address, accepted } = await listen();
     await home.save("lab", { server: address });
     const { code, err } = await home.berth("node ls");
@@ -240,7 +240,7 @@ describe("renewal of the certificate", () => {
     expect(renewals).toBe(1);
   });
 
-  test("is impossible later, and the error says what to do", async () => {
+  test("an expired certificate cannot be renewed, and the error says what to do", async () => {
     const address = await useContext(TOO_OLD);
     const { code, err } = await home.berth("node ls");
     expect(code).toBe(1);
@@ -304,7 +304,7 @@ describe("errors name the context, the certificate and the clocks", () => {
   const use =
     /context "lab" has the certificate of user "alice\.x1y2z3", valid until \d{4}-[^,]+, and this host's clock says \d{4}-/;
 
-  test("BERTH_UNAUTHENTICATED", async () => {
+  test("the error names them for a rejected certificate", async () => {
     const message =
       'the server rejected the certificate: certificate of user "alice.x1y2z3" has been revoked';
     const over: FakeControlHandlers = {
@@ -332,7 +332,7 @@ describe("errors name the context, the certificate and the clocks", () => {
     expect(err).toMatch(use);
   });
 
-  test("BERTH_CERTIFICATE_INVALID of a server whose certificate has expired", async () => {
+  test("the error names them for a server whose certificate has expired", async () => {
     const address = await useContext(FRESH, { server: { from: -5, until: -1 } });
     const { code, err } = await home.berth("node ls");
     expect(code).toBe(1);
@@ -341,7 +341,7 @@ describe("errors name the context, the certificate and the clocks", () => {
     expect(err).toMatch(/, and trusts servers of test\n\(BERTH_CERTIFICATE_INVALID\)/);
   });
 
-  test("BERTH_CERTIFICATE_INVALID of a server of another cluster", async () => {
+  test("the error names them for a server of another cluster", async () => {
     const other = await (await FakeTlsCluster.create("other")).start(handlers);
     cleanUps.push(other.close);
     await useContext();
@@ -351,7 +351,7 @@ describe("errors name the context, the certificate and the clocks", () => {
     expect(callers).toEqual([]);
   });
 
-  test("BERTH_IDENTITY_INVALID of a damaged directory", async () => {
+  test("a damaged identity directory is reported as BERTH_IDENTITY_INVALID", async () => {
     await useContext();
     await IdentityDirectory.open(home.identityDirectory("lab-1"));
     await writeFile(join(home.identityDirectory("lab-1"), "certificate.pem"), "x");

@@ -24,7 +24,7 @@ describe("lists", () => {
     }),
   };
 
-  test("stack ls", async () => {
+  test("stack ls lists stacks", async () => {
     expect((await berth("stack ls", handlers)).out).toMatchInlineSnapshot(`
       "NAME   SERVICES
       shop   1
@@ -32,7 +32,7 @@ describe("lists", () => {
     `);
   });
 
-  test("service ls", async () => {
+  test("service ls lists services", async () => {
     expect((await berth("service ls", handlers)).out).toMatchInlineSnapshot(`
       "ID             NAME       MODE         REPLICAS   IMAGE        PORTS
       svcwebxxxxxx   shop_web   replicated   2/2        nginx:1.27   *:8080->80/tcp
@@ -89,7 +89,7 @@ describe("lists", () => {
     expect(out).toBe("runs\nfailed\n");
   });
 
-  test("node ls", async () => {
+  test("node ls lists nodes", async () => {
     expect((await berth("node ls", handlers)).out).toMatchInlineSnapshot(`
       "ID      HOSTNAME   STATUS   AVAILABILITY   ADDRESS    TASKS   ENGINE VERSION   BERTH VERSION
       node1   host-1     Ready    Active         10.0.0.1   2       20.10.24

@@ -23,7 +23,7 @@ export async function printCompletions(cli: Cli, words: readonly string[]): Prom
   return 0;
 }
 
-/** Whether the user has already typed the whole candidate `NAME=`. The value after it cannot be completed. */
+/** Returns whether the user has already typed the whole candidate `NAME=`. The value after it cannot be completed. */
 function isAssignmentPrefix(candidate: string, last: string): boolean {
   return candidate === last && candidate.endsWith("=");
 }
@@ -33,7 +33,7 @@ interface CompletionContext {
   readonly command: Command;
   /** Number of arguments of the command before the word. */
   readonly position: number;
-  /** The option whose value is the word. Undefined when the word is an argument, a command or an option. */
+  /** The option whose value is the word. Undefined if the word is an argument, a command or an option. */
   readonly option: Option | undefined;
   /** The global options before the word. */
   readonly globals: GlobalOptions;
@@ -62,12 +62,12 @@ function advanceContext(program: Command, context: CompletionContext, word: stri
   return next === undefined ? { ...context, position: position + 1 } : { ...context, command: next };
 }
 
-/** Returns the value of `--server=HOST:PORT` or `-sHOST:PORT`. Undefined for any other option. */
+/** Returns the value of `--server=HOST:PORT` or `-sHOST:PORT`, or undefined for any other option. */
 function attachedServer(word: string): string | undefined {
   return /^(?:--server=|-s)(.+)$/.exec(word)?.[1];
 }
 
-/** Returns the option whose value is the next word. Undefined for flags and for `--option=value`. */
+/** Returns the option whose value is the next word, or undefined for flags and for `--option=value`. */
 function optionWithValue(command: Command, program: Command, word: string): Option | undefined {
   return availableOptions(command, program).find(
     ({ short, long, required }) => required && (word === short || word === long),

@@ -14,7 +14,7 @@ export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
   setHostNetworkMode(draft);
   const sharesNetwork = (container.sharing?.network ?? "") !== "";
   if (container.networkMode !== NetworkMode.UNSPECIFIED || sharesNetwork) return [];
-  const names = containerNames(draft);
+  const names = servicesByContainerName(draft);
   return sortByDefaultRoute(networks).map((joinedNetwork, index) => {
     const place = draft.networkPlaces.get(joinedNetwork.network.name);
     if (place !== undefined) draft.origins.set(`task.networks[${index}]`, place);
@@ -37,14 +37,17 @@ function setHostNetworkMode({ container, networks, networkPlaces, context }: Ser
   }
 }
 
-/** Whether tasks may run on nodes without the network, because it is implicit and provides no isolation or encryption. */
+/**
+ * Returns whether tasks may run on nodes without the network, because it is implicit and provides no isolation or
+ * encryption.
+ */
 function isOptional({ isExplicit, network }: JoinedNetwork): boolean {
   const { internal, encrypted } = network.spec;
   return !isExplicit && !network.isExternal && !internal && !encrypted;
 }
 
 /** Returns the aliases from `container_name` and `hostname`. A hostname that is the name of a service is left out. */
-function containerNames({ containerName, container, context }: ServiceDraft): readonly string[] {
+function servicesByContainerName({ containerName, container, context }: ServiceDraft): readonly string[] {
   const { hostname } = container;
   const isUsable = PLAIN_NAME.test(hostname) && !context.serviceNames.has(hostname);
   return [containerName, isUsable ? hostname : ""].filter((name) => name !== "");

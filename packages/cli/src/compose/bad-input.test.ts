@@ -36,7 +36,7 @@ describe("loadStack with invalid files", () => {
     expect(message(content)).toMatchSnapshot();
   });
 
-  test("not UTF-8", () => {
+  test("rejects a file that is not UTF-8", () => {
     expect(message(new Uint8Array([0xc3, 0x28]))).toBe(
       "c.yaml:1:1: the file is not UTF-8: convert it to UTF-8",
     );
@@ -89,7 +89,7 @@ describe("loadStack with invalid files", () => {
     );
   });
 
-  test("deep nesting", () => {
+  test("rejects a file that is nested too deeply", () => {
     expect(message(`a: ${"[".repeat(20_000)}`)).toMatch(/^c\.yaml:1:\d+: the file is nested too deeply$/);
     expect(message(`a: ${"[".repeat(200)}${"]".repeat(200)}`)).toMatch(/nested deeper than 100 levels/);
     const chain = Array.from({ length: 500 }, (_, level) => {
@@ -116,11 +116,11 @@ describe("loadStack throws nothing but BerthErrors", () => {
     }
   };
 
-  test("for random bytes", () => {
+  test("loadStack throws nothing but BerthErrors for random bytes", () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), settles));
   });
 
-  test("for random values under the keys of a service", () => {
+  test("loadStack throws nothing but BerthErrors for random values under the keys of a service", () => {
     const key = fc.constantFrom(
       ...[
         "image",

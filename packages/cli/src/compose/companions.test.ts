@@ -6,7 +6,7 @@ const replicasOf = ({ mode }: ServiceSpec): number | undefined =>
   mode?.$case === "replicated" ? mode.value.replicas : undefined;
 
 describe("services that share namespaces and mounts of others", () => {
-  test("share those of the tasks of another service, and join no network with its network", () => {
+  test("companions share the network and mounts of the tasks of another service, and join no network of their own", () => {
     const { specs, messages } = loadText(`services:
   vpn: { image: vpn, ipc: shareable, ports: ["80:80"] }
   app:
@@ -36,7 +36,7 @@ describe("services that share namespaces and mounts of others", () => {
     expect(specs[1]?.dependsOn.map(({ service }) => service)).toEqual(["t_vpn"]);
   });
 
-  test("have the mode and replicas of their owner, unless the file sets them", () => {
+  test("companions have the mode and replicas of their owner, unless the file sets them", () => {
     const { specs, messages } = loadText(`services:
   web: { image: a, deploy: { replicas: 3 } }
   log: { image: b, network_mode: "service:web" }
@@ -52,7 +52,7 @@ describe("services that share namespaces and mounts of others", () => {
     ]);
   });
 
-  test("bring their owners to one node", () => {
+  test("companions bring their owners to one node", () => {
     const { specs, messages } = loadText(`services:
   web: { image: a, volumes_from: [code, assets] }
   code: { image: b }
@@ -63,7 +63,7 @@ describe("services that share namespaces and mounts of others", () => {
     expect(specs.map(({ placement }) => placement?.beside)).toEqual(["", "", "t_code", "t_code"]);
   });
 
-  test("can name the container of a service of the file, also in format version 1", () => {
+  test("companions can name the container of a service of the file, also in format version 1", () => {
     const { specs, messages } = loadText(`services:
   web: { image: a, container_name: front }
   app: { image: b, network_mode: "container:front", volumes_from: ["container:front:ro"] }
@@ -83,7 +83,7 @@ describe("services that share namespaces and mounts of others", () => {
     });
   });
 
-  test("cannot set what Docker refuses in the network of another container", () => {
+  test("companions cannot set what Docker refuses in the network of another container", () => {
     const { messages } = loadText(`services:
   web: { image: a }
   app:
@@ -108,7 +108,7 @@ describe("services that share namespaces and mounts of others", () => {
     ]);
   });
 
-  test("cannot share with each other in a cycle", () => {
+  test("companions cannot share with each other in a cycle", () => {
     const { messages } = loadText(`services:
   a: { image: a, network_mode: "service:b" }
   b: { image: b, x-berth: { beside: a } }

@@ -57,9 +57,9 @@ function withJoinedOwners(translated: readonly TranslatedService[]): readonly Tr
     }
   }
   return translated.map((service) => {
-    const beside = joined.get(service.spec.name);
-    if (beside === undefined) return service;
-    const placement = { ...(service.spec.placement ?? Placement.fromPartial({})), beside };
+    const owner = joined.get(service.spec.name);
+    if (owner === undefined) return service;
+    const placement = { ...(service.spec.placement ?? Placement.fromPartial({})), beside: owner };
     return { ...service, spec: { ...service.spec, placement } };
   });
 }

@@ -109,7 +109,7 @@ configs: { d: { external: true, x-note: any } }
     ]);
   });
 
-  test("name replaces the name in the cluster, and unused ones are neither read nor stored", () => {
+  test("the name of a secret replaces its name in the cluster, and unused secrets are neither read nor stored", () => {
     const { messages, mounts, files } = load(
       `services: { web: { image: a, secrets: [key, key] }, off: { image: a, secrets: [gone], profiles: [x] } }
 secrets: { key: { environment: KEY, name: "key-\${N}" }, gone: { file: ./gone }, unused: { file: ./unused } }

@@ -11,8 +11,8 @@ interface LabeledService {
 
 /** Replaces placeholders for labels of the service in the container's spec. */
 export function fillLabels(container: ContainerSpec, { stack, labels }: LabeledService): ContainerSpec {
-  const known = { [STACK_LABEL]: stack, ...labels };
-  const fill = (text: string): string => (text.includes("{{") ? fillServiceLabels(text, known) : text);
+  const labelValues = { [STACK_LABEL]: stack, ...labels };
+  const fill = (text: string): string => (text.includes("{{") ? fillServiceLabels(text, labelValues) : text);
   return {
     ...container,
     env: container.env.map(fill),

@@ -45,7 +45,7 @@ export interface StackInput extends ProjectInput {
 }
 
 export interface LoadedProject {
-  /** Undefined when the files have no content. Valid only if no diagnostic is an error. */
+  /** Undefined if the files have no content. Valid only if no diagnostic is an error. */
   readonly project: ResolvedProject | undefined;
   readonly environment: ProjectEnvironment;
 }
@@ -61,13 +61,14 @@ export interface LoadedStack {
   /** Secrets and configs to store. */
   readonly files: readonly FileContent[];
   readonly diagnostics: readonly Diagnostic[];
-  /** Returns where a part of a service's spec is written. Undefined when the service is not in the files. */
+  /** Returns where a part of a service's spec is written, or undefined if the service is not in the files. */
   readonly placeOf: (service: string, path: string) => Place | undefined;
 }
 
 /**
  * Loads Compose files: reads and resolves them as Compose does, translates them to specs, and collects all problems.
- * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text.
+ *
+ * @throws BerthError BERTH_COMPOSE_INVALID if a file is not text.
  */
 export function loadStack(input: StackInput): LoadedStack {
   const { project, environment } = loadProject(input);
@@ -90,7 +91,8 @@ export function loadStack(input: StackInput): LoadedStack {
 
 /**
  * Reads and resolves Compose files as Compose does.
- * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text.
+ *
+ * @throws BerthError BERTH_COMPOSE_INVALID if a file is not text.
  */
 export function loadProject(
   input: ProjectInput,
@@ -109,15 +111,16 @@ export function loadProject(
     keepsVariables,
   };
   const variable = lookup(STACK_NAME_VARIABLE);
-  const named = input.stack ?? (variable === "" ? undefined : variable);
+  const explicitName = input.stack ?? (variable === "" ? undefined : variable);
   // Compose sets this variable for the files, regardless of the environment.
-  const inFiles: Lookup = (name) => (name === STACK_NAME_VARIABLE ? (named ?? directoryName) : lookup(name));
+  const inFiles: Lookup = (name) =>
+    name === STACK_NAME_VARIABLE ? (explicitName ?? directoryName) : lookup(name);
   const tree = readProject(files, { ...environment, lookup: inFiles });
   if (tree === undefined) {
     reportEmpty(files, diagnostics);
     return { project: undefined, environment };
   }
-  const stack = named ?? toStackName(textOf(tree, "name") ?? directoryName);
+  const stack = explicitName ?? toStackName(textOf(tree, "name") ?? directoryName);
   const profiles = [...(input.profiles ?? []), ...(lookup("COMPOSE_PROFILES") ?? "").split(",")];
   return { project: resolveProject(tree, { ...environment, stack, profiles }), environment };
 }

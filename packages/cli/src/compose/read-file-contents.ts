@@ -104,9 +104,9 @@ function placeholderPositions(
   let searchFrom = offset;
   return ({ start, end }) => {
     // The text of a block scalar has no indentation, and variables have been replaced, so offsets differ.
-    const found = source.text.indexOf(template.slice(start, end), searchFrom);
-    if (found < 0 || found + end - start > limit) return cursor.position;
-    searchFrom = found + end - start;
-    return { source, start: found, end: searchFrom };
+    const index = source.text.indexOf(template.slice(start, end), searchFrom);
+    if (index < 0 || index + end - start > limit) return cursor.position;
+    searchFrom = index + end - start;
+    return { source, start: index, end: searchFrom };
   };
 }

@@ -66,10 +66,10 @@ export function translateFiles(
   const keys = new Map<string, string>();
   for (const [key, field] of cursors) {
     const file = translateFile(key, field, kind);
-    const other = keys.get(file.name);
+    const otherKey = keys.get(file.name);
     // Several keys can name the same external file.
-    if (other !== undefined && (file.source !== undefined || files.get(other)?.source !== undefined)) {
-      const message = `the ${fileKindName(kind)} ${other} has the same name ${file.name}`;
+    if (otherKey !== undefined && (file.source !== undefined || files.get(otherKey)?.source !== undefined)) {
+      const message = `the ${fileKindName(kind)} ${otherKey} has the same name ${file.name}`;
       field.diagnostics.error(keyPlace(field), message);
     }
     keys.set(file.name, key);

@@ -178,7 +178,7 @@ function addUpgrade(program: Command, cli: Cli): void {
     .addHelpText(
       "after",
       `
-Until then, servers of the release before can run, and the servers can go back to it. Afterwards, they cannot start any
+Until then, servers of the previous release can run, and the servers can go back to it. Afterwards, they cannot start any
 more. "berth version" shows whether there is a newer format to convert to. The servers elect a leader, as after a
 failure; containers and their connections are not affected.`,
     )

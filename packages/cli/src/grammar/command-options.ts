@@ -64,7 +64,11 @@ export function filterOption(names: readonly string[]): Option {
   return repeatableOption("-f, --filter <filter>", `filter output based on conditions: ${keys}`);
 }
 
-/** Creates `--resolve-image`. @param whenAbsent the behaviour without the option, for the help */
+/**
+ * Creates `--resolve-image`.
+ *
+ * @param whenAbsent the behaviour without the option, for the help
+ */
 export function resolveImageOption(whenAbsent: string): Option {
   return new Option(
     "--resolve-image <mode>",

@@ -1,7 +1,7 @@
 import type { Command, Option } from "commander";
 
 /** Commands whose first argument is followed by the command to run in a container. */
-const COMMANDS: readonly string[] = ["exec", "run", "service create"];
+const COMMANDS_WITH_ARGUMENTS: readonly string[] = ["exec", "run", "service create"];
 
 /**
  * Inserts `--` after the first argument of `berth exec`, `berth run` and `berth service create`, so that all later
@@ -18,7 +18,8 @@ export function terminateExecOptions(argv: readonly string[], program: Command):
       if (takesNextArgument(argument, [...program.options, ...command.options])) index += 1;
       continue;
     }
-    if (COMMANDS.includes(path)) return [...argv.slice(0, index + 1), "--", ...argv.slice(index + 1)];
+    if (COMMANDS_WITH_ARGUMENTS.includes(path))
+      return [...argv.slice(0, index + 1), "--", ...argv.slice(index + 1)];
     const next = command.commands.find((candidate) => candidate.name() === argument);
     if (next === undefined) return argv;
     command = next;
@@ -27,7 +28,7 @@ export function terminateExecOptions(argv: readonly string[], program: Command):
   return argv;
 }
 
-/** Whether an option's value is the next argument: `-u root`, `--user root`, `-tu root`, but not `-uroot`. */
+/** Returns whether an option's value is the next argument: `-u root`, `--user root`, `-tu root`, but not `-uroot`. */
 function takesNextArgument(argument: string, options: readonly Option[]): boolean {
   if (argument.startsWith("--")) return options.some(({ long, required }) => long === argument && required);
   for (let index = 1; index < argument.length; index++) {

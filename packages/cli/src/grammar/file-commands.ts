@@ -17,7 +17,7 @@ interface FileTexts {
   readonly path: string;
 }
 
-const TEXTS: Readonly<Record<FileNoun, FileTexts>> = {
+const FILE_TEXTS: Readonly<Record<FileNoun, FileTexts>> = {
   secret: {
     description: "Manage secrets, which containers mount as in-memory files",
     name: "db_password",
@@ -52,7 +52,7 @@ function addRotateKey(secret: Command, cli: Cli): void {
 }
 
 function addGroup(program: Command, cli: Cli, noun: FileNoun): Command {
-  const { description, name } = TEXTS[noun];
+  const { description, name } = FILE_TEXTS[noun];
   const group = program.command(noun).description(description);
   addCreate(group, cli, noun);
   addUpdate(group, cli, noun);
@@ -92,7 +92,7 @@ function addGroup(program: Command, cli: Cli, noun: FileNoun): Command {
 }
 
 function addCreate(group: Command, cli: Cli, noun: FileNoun): void {
-  const { name, path } = TEXTS[noun];
+  const { name, path } = FILE_TEXTS[noun];
   const create = addPutOptions(group.command("create").argument("<name>"), noun)
     .description(`Create a ${noun} from a file or from standard input`)
     .option("--stack <stack>", `stack that owns the ${noun}; removing the stack removes the ${noun}`);
@@ -108,7 +108,7 @@ function addCreate(group: Command, cli: Cli, noun: FileNoun): void {
 }
 
 function addUpdate(group: Command, cli: Cli, noun: FileNoun): void {
-  const { name, path } = TEXTS[noun];
+  const { name, path } = FILE_TEXTS[noun];
   const update = addPutOptions(group.command("update").argument(`<${noun}>`), noun)
     .description(`Store a new version of a ${noun}, and update the services that use it`)
     .option("-q, --quiet", "suppress progress output");

@@ -44,7 +44,7 @@ export async function openPackage(
   const dispose = (): Promise<void> => rm(directory, { recursive: true, force: true });
   try {
     const path = await providePackage({ architecture, directory }, signal);
-    if (path === undefined) throw packageMissing(architecture);
+    if (path === undefined) throw missingPackageError(architecture);
     return { path, name: basename(path), sha256: await hashFile(path), dispose };
   } catch (error) {
     await dispose();
@@ -65,7 +65,7 @@ async function hashFile(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-function packageMissing(architecture: string): BerthError {
+function missingPackageError(architecture: string): BerthError {
   const name = `berth_${BERTH_VERSION}_${architecture}.deb`;
   return new BerthError({
     code: "BERTH_NOT_FOUND",

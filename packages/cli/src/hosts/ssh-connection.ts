@@ -111,10 +111,10 @@ export class SshConnection {
       if (master.exitCode !== null || master.signalCode !== null) {
         // Its last output may not have been read yet.
         await sleep(POLL_INTERVAL_MS);
-        throw unreachable(this.destination, stderr);
+        throw unreachableError(this.destination, stderr);
       }
       if (now() > deadlineMs)
-        throw unreachable(this.destination, `no login within ${LOGIN_TIMEOUT_MS / 1_000} s`);
+        throw unreachableError(this.destination, `no login within ${LOGIN_TIMEOUT_MS / 1_000} s`);
       await sleep(POLL_INTERVAL_MS, undefined, { signal });
     }
   }
@@ -150,13 +150,13 @@ export class SshConnection {
     const exitCode = await new Promise<number>((resolve, reject) => {
       child.once("error", (error: NodeJS.ErrnoException) => {
         if (signal.aborted) reject(signal.reason);
-        else if (deadline.aborted) reject(tooSlow(this.destination, timeoutMs, output.stderr));
+        else if (deadline.aborted) reject(commandTimeoutError(this.destination, timeoutMs, output.stderr));
         else reject(spawnError(error));
       });
       child.once("close", (code) => resolve(code ?? SSH_FAILED));
     });
-    if (exitCode === SSH_FAILED) throw unreachable(this.destination, output.stderr);
-    if (exitCode === NOT_ROOT && output.stdout === "") throw notRoot(this.destination);
+    if (exitCode === SSH_FAILED) throw unreachableError(this.destination, output.stderr);
+    if (exitCode === NOT_ROOT && output.stdout === "") throw notRootError(this.destination);
     return { exitCode, ...output };
   }
 
@@ -195,7 +195,7 @@ const ADVICE: readonly { readonly pattern: RegExp; readonly advice: (destination
   },
 ];
 
-function unreachable(destination: string, stderr: string): BerthError {
+function unreachableError(destination: string, stderr: string): BerthError {
   const reason = lastLine(stderr) || "ssh ended without a message";
   const known = ADVICE.find(({ pattern }) => pattern.test(stderr));
   const advice =
@@ -215,7 +215,7 @@ function spawnError(error: NodeJS.ErrnoException): BerthError {
   });
 }
 
-function tooSlow(destination: string, timeoutMs: number, stderr: string): BerthError {
+function commandTimeoutError(destination: string, timeoutMs: number, stderr: string): BerthError {
   const last = lastLine(stderr);
   return new BerthError({
     code: "BERTH_DEADLINE",
@@ -223,7 +223,7 @@ function tooSlow(destination: string, timeoutMs: number, stderr: string): BerthE
   });
 }
 
-function notRoot(destination: string): BerthError {
+function notRootError(destination: string): BerthError {
   return new BerthError({
     code: "BERTH_HOST_UNSUITABLE",
     message: `the user of ${destination} is not root and cannot use sudo without a password; connect as root, or allow sudo`,

@@ -26,7 +26,8 @@ export interface DockerResult {
 
 /**
  * Runs the `docker` program, which applies the user's contexts, logins and $DOCKER_HOST, until it exits.
- * @throws BerthError BERTH_ENGINE_UNAVAILABLE when Docker is not installed; the signal's reason
+ *
+ * @throws BerthError BERTH_ENGINE_UNAVAILABLE if Docker is not installed; the signal's reason
  */
 export function runDocker(
   { env, signal }: Pick<Cli, "env" | "signal">,
@@ -35,7 +36,7 @@ export function runDocker(
 ): Promise<DockerResult> {
   const { input, onOutput = () => {} } = options;
   // Without PATH, the system would search its own default path.
-  if (env.PATH === undefined) return Promise.reject(unavailable("PATH is not set"));
+  if (env.PATH === undefined) return Promise.reject(dockerUnavailableError("PATH is not set"));
   return new Promise((resolve, reject) => {
     const child = spawn("docker", args, { env: { ...env, ...options.env }, stdio: "pipe", signal });
     let stdout = "";
@@ -53,7 +54,10 @@ export function runDocker(
     child.stdin.end(input ?? "");
     child.once("error", (error: NodeJS.ErrnoException) => {
       if (signal.aborted) reject(signal.reason);
-      else reject(error.code === "ENOENT" ? unavailable("docker is not installed on this machine") : error);
+      else
+        reject(
+          error.code === "ENOENT" ? dockerUnavailableError("docker is not installed on this machine") : error,
+        );
     });
     child.once("close", (code) => {
       if (signal.aborted) reject(signal.reason);
@@ -71,6 +75,6 @@ function errorIn(output: string): string {
   return line.slice(0, MAX_MESSAGE_LENGTH);
 }
 
-function unavailable(reason: string): BerthError {
+function dockerUnavailableError(reason: string): BerthError {
   return new BerthError({ code: "BERTH_ENGINE_UNAVAILABLE", message: reason });
 }

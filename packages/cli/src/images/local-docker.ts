@@ -23,23 +23,25 @@ export interface LocalImage {
 /**
  * Returns the images that the local Docker daemon has, by name. Runs the `docker` program, which applies the user's
  * contexts and $DOCKER_HOST. Returns none if Docker is not installed or not running.
+ *
  * @throws the signal's reason
  */
 export async function findLocalImages(
   cli: Pick<Cli, "env" | "signal">,
   names: readonly string[],
 ): Promise<ReadonlyMap<string, LocalImage>> {
-  const found = new Map<string, LocalImage>();
+  const localImages = new Map<string, LocalImage>();
   for (const name of names) {
     const image = await inspectImage(cli, name);
-    if (image.kind === "unavailable") return found;
-    if (image.kind === "found") found.set(name, image.image);
+    if (image.kind === "unavailable") return localImages;
+    if (image.kind === "found") localImages.set(name, image.image);
   }
-  return found;
+  return localImages;
 }
 
 /**
  * Returns an image of the local Docker daemon.
+ *
  * @throws BerthError BERTH_NOT_FOUND, BERTH_ENGINE_UNAVAILABLE
  */
 export async function requireLocalImage(cli: Pick<Cli, "env" | "signal">, name: string): Promise<LocalImage> {
@@ -79,7 +81,7 @@ export function saveLocalImage({ env }: Pick<Cli, "env">, name: string, signal: 
     child.once("error", reject);
     child.once("close", (code) => {
       if (code === 0) resolve();
-      else reject(dockerFailed(`docker image save ${name}`, message));
+      else reject(dockerFailedError(`docker image save ${name}`, message));
     });
   });
   done.catch(() => {});
@@ -120,7 +122,7 @@ function explainFailure(error: ExecFileException, stderr: string): Inspection {
   if (/no such image/i.test(stderr)) return { kind: "missing" };
   return {
     kind: "unavailable",
-    reason: dockerFailed("docker image inspect", stderr || error.message).message,
+    reason: dockerFailedError("docker image inspect", stderr || error.message).message,
   };
 }
 
@@ -141,7 +143,7 @@ function parseInspection(stdout: string): Inspection {
   return { kind: "found", image };
 }
 
-function dockerFailed(command: string, message: string): BerthError {
+function dockerFailedError(command: string, message: string): BerthError {
   const text = message.trim().slice(0, MAX_MESSAGE_LENGTH) || "it failed without a message";
   return new BerthError({ code: "BERTH_ENGINE_FAILED", message: `${command}: ${text}` });
 }

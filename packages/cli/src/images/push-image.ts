@@ -2,11 +2,11 @@ import { BerthError, type NeededLayer } from "@berth/proto";
 import { readSavedImage, sha256Digest } from "@berth/proto/images";
 import type { ControlClient } from "../client/client.js";
 import type { Cli } from "../process/cli.js";
-import { HandOver } from "./hand-over.js";
 import { LayerSpool } from "./layer-spool.js";
 import { type LocalImage, saveLocalImage } from "./local-docker.js";
 import { type PushProgress, pushContent, type UploadMessage } from "./push-content.js";
 import { type SavedLayer, StreamedLayer } from "./saved-layer.js";
+import { UnbufferedChannel } from "./unbuffered-channel.js";
 
 export interface ImagePush {
   /** "name:tag" */
@@ -18,6 +18,7 @@ export interface ImagePush {
 
 /**
  * Sends an image from the local Docker daemon to the cluster, without the layers that nodes already have.
+ *
  * @throws BerthError of Docker or of the server
  */
 export async function pushImage(
@@ -56,7 +57,7 @@ class ImageSource {
   /** Yields the needed layers while Docker saves the next ones, then the configuration. */
   async *messages(needed: readonly NeededLayer[], signal: AbortSignal): AsyncGenerator<UploadMessage> {
     const offsets = new Map(needed.map(({ digest, offset }) => [digest, offset]));
-    const saved = new HandOver<SavedLayer>();
+    const saved = new UnbufferedChannel<SavedLayer>();
     const saving = this.#save(offsets, saved, signal).finally(() => saved.end());
     saving.catch(() => {});
     for (let layer = await saved.take(); layer !== undefined; layer = await saved.take()) {
@@ -71,7 +72,7 @@ class ImageSource {
   /** Saves the image, hands over each needed layer once, and returns the configuration. */
   async #save(
     offsets: ReadonlyMap<string, number>,
-    saved: HandOver<SavedLayer>,
+    saved: UnbufferedChannel<SavedLayer>,
     signal: AbortSignal,
   ): Promise<Buffer> {
     const { image, local } = this.#push;
@@ -92,12 +93,12 @@ class ImageSource {
       await layer.wasRead(signal);
     });
     await done;
-    if (sha256Digest(config) !== local.id) throw changedImage(image);
+    if (sha256Digest(config) !== local.id) throw changedImageError(image);
     return config;
   }
 }
 
-function changedImage(image: string): BerthError {
+function changedImageError(image: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
     message: `image ${image} was not pushed: Docker saved a different image than it listed: it may have been rebuilt meanwhile, or Docker uses the containerd image store`,

@@ -18,7 +18,7 @@ import { findLocalImages, type LocalImage } from "./local-docker.js";
 import type { PushProgress } from "./push-content.js";
 import { pushImage } from "./push-image.js";
 
-export interface MissingImages {
+export interface PushMissingImagesOptions {
   readonly stack: string;
   readonly specs: readonly ServiceSpec[];
   /** Images that were built: from the name in the spec to the local name. Registries are not queried for them. */
@@ -36,23 +36,31 @@ export interface MissingImages {
 /**
  * Pushes the images of specs that exist only in the local Docker daemon, and returns their IDs. Nodes pull all other
  * images from their registries.
- * @throws BerthError BERTH_NOT_FOUND when an image that was built does not exist, and errors of Docker and of the
- * server
+ *
+ * @throws BerthError BERTH_NOT_FOUND if an image that was built does not exist, and errors of Docker and of the server
  */
 export async function pushMissingImages(
   cli: Cli,
   client: ControlClient,
-  { stack, specs, built = new Map(), isBuiltOnly = false, credentials, isDryRun, terminal }: MissingImages,
+  {
+    stack,
+    specs,
+    built = new Map(),
+    isBuiltOnly = false,
+    credentials,
+    isDryRun,
+    terminal,
+  }: PushMissingImagesOptions,
 ): Promise<ImageVersion[]> {
   const used = new Set(specs.flatMap(({ task }) => imageToPush(task?.container) ?? []));
   const names = [...used].filter((name) => built.has(name) || !isBuiltOnly);
   const referenceOf = (name: string): string => built.get(name) ?? name;
-  const found = await findLocalImages(cli, names.map(referenceOf));
+  const localImages = await findLocalImages(cli, names.map(referenceOf));
   const local = names.flatMap((name) => {
-    const image = found.get(referenceOf(name));
+    const image = localImages.get(referenceOf(name));
     const isBuilt = built.has(name);
     // The registry may have a different image with this name.
-    if (image === undefined && isBuilt && !isDryRun) throw missingBuild(name);
+    if (image === undefined && isBuilt && !isDryRun) throw missingBuildError(name);
     return image === undefined ? [] : [{ name, image, isBuilt }];
   });
   const unknown = local.filter(({ name, image, isBuilt }) => !isBuilt && !comesFromRegistry(name, image));
@@ -67,7 +75,7 @@ export async function pushMissingImages(
   return versions;
 }
 
-function missingBuild(name: string): BerthError {
+function missingBuildError(name: string): BerthError {
   return new BerthError({
     code: "BERTH_NOT_FOUND",
     message: `image ${name} was built, but is missing from the local Docker daemon; build it again, or use --push`,

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { allocateChunk } from "@berth/proto";
 
-/** A layer of an image that the local Docker saves. */
+/** A layer of an image that the local Docker daemon saves. */
 export interface SavedLayer {
   readonly digest: string;
   /** Yields the bytes from an offset. Can be called once. */
@@ -34,7 +34,11 @@ export class StreamedLayer implements SavedLayer {
     }
   }
 
-  /** Resolves when the layer has been read. @throws the signal's reason */
+  /**
+   * Resolves when the layer has been read.
+   *
+   * @throws the signal's reason
+   */
   async wasRead(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     await new Promise<void>((resolve, reject) => {

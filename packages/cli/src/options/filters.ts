@@ -1,9 +1,9 @@
 import { didYouMean } from "../compose/text/suggest.js";
-import { invalidOption } from "./parse-options.js";
+import { invalidOptionError } from "./parse-options.js";
 
 /** A filter that `--filter NAME=VALUE` applies to the rows of a list. */
 export interface Filter<Row> {
-  /** All possible values. Undefined when any text is possible. */
+  /** All possible values. Undefined if any text is possible. */
   readonly values?: readonly string[];
   readonly matches: (row: Row, value: string) => boolean;
 }
@@ -38,20 +38,23 @@ function parseFilter<Row>(text: string, table: FilterTable<Row>): { name: string
   const names = Object.keys(table);
   const filter = Object.hasOwn(table, name) ? table[name] : undefined;
   if (filter === undefined) {
-    throw invalidOption(
+    throw invalidOptionError(
       "--filter",
       `invalid filter ${JSON.stringify(text)}; use NAME=VALUE with ${names.join(", ")}`,
     );
   }
   if (filter.values !== undefined && !filter.values.includes(value)) {
     const hint = didYouMean(value, filter.values);
-    const known = filter.values.join(", ");
-    throw invalidOption("--filter", `invalid ${name} ${JSON.stringify(value)}; use ${known}${hint}`);
+    const validValues = filter.values.join(", ");
+    throw invalidOptionError(
+      "--filter",
+      `invalid ${name} ${JSON.stringify(value)}; use ${validValues}${hint}`,
+    );
   }
   return { name, value };
 }
 
-/** Whether the labels match a filter value of the form `KEY` or `KEY=VALUE`. */
+/** Returns whether the labels match a filter value of the form `KEY` or `KEY=VALUE`. */
 export function hasLabel(labels: Readonly<Record<string, string>>, filter: string): boolean {
   const equals = filter.indexOf("=");
   if (equals < 0) return Object.hasOwn(labels, filter);

@@ -14,7 +14,7 @@ export interface ResolveImageOptions {
   readonly resolveImage?: keyof typeof MODES;
 }
 
-/** Returns undefined when the option is not given, so that the server's default applies. */
+/** Returns undefined if the option is not given, so that the server's default applies. */
 export function parseResolveImage({ resolveImage }: ResolveImageOptions): ResolveImage | undefined {
   return resolveImage && MODES[resolveImage];
 }

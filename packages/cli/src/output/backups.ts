@@ -3,7 +3,7 @@ import { pluralize } from "./human.js";
 import { formatTable } from "./table.js";
 
 /** The record collections that a summary counts, by their names in etcd. Users do not need to know about the others. */
-const COUNTED: readonly (readonly [collection: string, title: string])[] = [
+const COUNTED_COLLECTIONS: readonly (readonly [collection: string, title: string])[] = [
   ["services", "services"],
   ["revisions", "versions"],
   ["tasks", "tasks"],
@@ -18,7 +18,7 @@ const COUNTED: readonly (readonly [collection: string, title: string])[] = [
 /** Returns the text of `berth backup inspect`. */
 export function describeBackup(summary: BackupSummary): string {
   const { cluster, createdAtMs, revision, berthVersion, records, servers, authority } = summary;
-  const counts = COUNTED.map(([collection, title]) => `${records[collection] ?? 0} ${title}`);
+  const counts = COUNTED_COLLECTIONS.map(([collection, title]) => `${records[collection] ?? 0} ${title}`);
   return [
     `Cluster:   ${cluster}`,
     `Created:   ${new Date(createdAtMs).toISOString()} by berth ${berthVersion}`,
@@ -46,8 +46,8 @@ export function describeRestore(response: GetRestoreResponse): string {
     `State:     ${isPending ? "pending" : "complete"}`,
   ];
   if (!isPending) return `${lines.join("\n")}\n`;
-  const more = missingNodeCount - missingNodes.length;
-  const names = [...missingNodes, ...(more > 0 ? [`and ${more} more`] : [])].join(", ");
+  const omittedCount = missingNodeCount - missingNodes.length;
+  const names = [...missingNodes, ...(omittedCount > 0 ? [`and ${omittedCount} more`] : [])].join(", ");
   lines.push(`Missing:   ${missingNodeCount === 0 ? "no nodes" : names}`);
   if (unknownTaskCount === 0) return `${lines.join("\n")}\n`;
   const table = formatTable(

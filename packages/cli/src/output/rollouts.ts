@@ -1,7 +1,7 @@
 import { type Rollout, Rollout_State } from "@berth/proto";
 
 /** The names of rollout states. Scripts compare them, so they must not change. */
-const STATES = new Map<Rollout_State, string>([
+const ROLLOUT_STATES = new Map<Rollout_State, string>([
   [Rollout_State.UPDATING, "updating"],
   [Rollout_State.PAUSED, "paused"],
   [Rollout_State.COMPLETED, "completed"],
@@ -11,7 +11,7 @@ const STATES = new Map<Rollout_State, string>([
 ]);
 
 export function rolloutStateName(state: Rollout_State): string {
-  return STATES.get(state) ?? "unknown";
+  return ROLLOUT_STATES.get(state) ?? "unknown";
 }
 
 /** Returns `updating 3/6` or `update paused`. Empty for a rollout that has ended. */

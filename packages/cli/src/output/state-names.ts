@@ -77,24 +77,25 @@ const USER_ROLES = new Map<UserRole, string>([
 ]);
 
 /** Name of states that this release does not know. */
-const UNKNOWN = "unknown";
+const UNKNOWN_STATE = "unknown";
 
 export const DESIRED_STATE_NAMES: readonly string[] = [...DESIRED_STATES.values()];
 export const TASK_STATE_NAMES: readonly string[] = [...TASK_STATES.values()];
 export const NODE_STATE_NAMES: readonly string[] = [...NODE_STATES.values()];
 export const AVAILABILITY_NAMES: readonly string[] = [...AVAILABILITIES.values()];
 
-export const taskStateName = (state: TaskState): string => TASK_STATES.get(state) ?? UNKNOWN;
-export const desiredStateName = (state: DesiredState): string => DESIRED_STATES.get(state) ?? UNKNOWN;
-export const healthName = (health: Health): string => HEALTHS.get(health) ?? UNKNOWN;
-export const nodeStateName = (state: NodeState): string => NODE_STATES.get(state) ?? UNKNOWN;
+export const taskStateName = (state: TaskState): string => TASK_STATES.get(state) ?? UNKNOWN_STATE;
+export const desiredStateName = (state: DesiredState): string => DESIRED_STATES.get(state) ?? UNKNOWN_STATE;
+export const healthName = (health: Health): string => HEALTHS.get(health) ?? UNKNOWN_STATE;
+export const nodeStateName = (state: NodeState): string => NODE_STATES.get(state) ?? UNKNOWN_STATE;
 export const availabilityName = (availability: Availability): string =>
-  AVAILABILITIES.get(availability) ?? UNKNOWN;
-export const outcomeName = (kind: ServiceOutcome_Kind): string => OUTCOMES.get(kind) ?? UNKNOWN;
-export const joinKindName = (kind: JoinKind): string => JOIN_KINDS.get(kind) ?? UNKNOWN;
-export const authorityStateName = (state: Authority_State): string => AUTHORITY_STATES.get(state) ?? UNKNOWN;
-export const serverStateName = (state: Server_State): string => SERVER_STATES.get(state) ?? UNKNOWN;
-export const userRoleName = (role: UserRole): string => USER_ROLES.get(role) ?? UNKNOWN;
+  AVAILABILITIES.get(availability) ?? UNKNOWN_STATE;
+export const outcomeName = (kind: ServiceOutcome_Kind): string => OUTCOMES.get(kind) ?? UNKNOWN_STATE;
+export const joinKindName = (kind: JoinKind): string => JOIN_KINDS.get(kind) ?? UNKNOWN_STATE;
+export const authorityStateName = (state: Authority_State): string =>
+  AUTHORITY_STATES.get(state) ?? UNKNOWN_STATE;
+export const serverStateName = (state: Server_State): string => SERVER_STATES.get(state) ?? UNKNOWN_STATE;
+export const userRoleName = (role: UserRole): string => USER_ROLES.get(role) ?? UNKNOWN_STATE;
 export const protocolName = (protocol: PortSpec_Protocol): string =>
   protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";
 export const portModeName = (mode: PortSpec_Mode): string =>

@@ -29,9 +29,9 @@ export function statsLines(
   const all = [...nodeLines, ...taskLines];
   if (all.length <= rows && omittedTasks === 0) return all.map((line) => truncate(line, columns));
   // The last line shows the number of hidden lines.
-  const shown = all.slice(0, Math.max(0, rows - 1));
-  const hiddenCount = all.length - shown.length + omittedTasks;
-  return [...shown, `… ${hiddenCount} more`].map((line) => truncate(line, columns));
+  const visible = all.slice(0, Math.max(0, rows - 1));
+  const hiddenCount = all.length - visible.length + omittedTasks;
+  return [...visible, `… ${hiddenCount} more`].map((line) => truncate(line, columns));
 }
 
 /** Returns the JSON of one sample. */

@@ -1,6 +1,6 @@
 import { terminalText } from "./terminal-text.js";
 
-const GAP = "   ";
+const COLUMN_GAP = "   ";
 
 export interface Column<Row> {
   readonly title: string;
@@ -17,7 +17,7 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
   const formatLine = (cells: readonly string[]): string =>
     cells
       .map((cell, index) => cell.padEnd(widths[index] ?? 0))
-      .join(GAP)
+      .join(COLUMN_GAP)
       .trimEnd();
   return lines.map((cells) => `${formatLine(cells)}\n`).join("");
 }
@@ -27,9 +27,9 @@ export type Field = readonly [name: string, value: string | readonly string[]];
 
 /** Formats fields as `Hostname:  host-1` with aligned values. Ends with a newline. */
 export function formatFields(fields: readonly Field[]): string {
-  const shown = fields.filter(([, value]) => value.length > 0);
-  const width = Math.max(...shown.map(([name]) => name.length)) + 1;
-  return shown
+  const nonEmpty = fields.filter(([, value]) => value.length > 0);
+  const width = Math.max(...nonEmpty.map(([name]) => name.length)) + 1;
+  return nonEmpty
     .flatMap(([name, value]) =>
       [value].flat().map((text, index) => `${(index === 0 ? `${name}:` : "").padEnd(width)}  ${text}\n`),
     )

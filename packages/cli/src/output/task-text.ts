@@ -19,12 +19,12 @@ export function taskState(task: Task): TaskState {
   return task.status?.state ?? TaskState.UNSPECIFIED;
 }
 
-/** Whether the task is in a terminal state. */
+/** Returns whether the task is in a terminal state. */
 export function hasEnded(task: Task): boolean {
   return taskState(task) >= TaskState.COMPLETE;
 }
 
-/** Whether the task failed or its node rejected it. */
+/** Returns whether the task failed or its node rejected it. */
 export function isFailed(task: Task): boolean {
   return taskState(task) === TaskState.FAILED || taskState(task) === TaskState.REJECTED;
 }

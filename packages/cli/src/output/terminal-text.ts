@@ -5,22 +5,25 @@ import type { Terminal } from "../process/cli.js";
  * embeddings, overrides and isolates of bidirectional text.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: matches the characters to escape
-const UNSAFE = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const UNSAFE_CHARACTERS = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 /** The sequences with which `styled` sets and resets a color, bold and dim. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: matches the escape sequences
-const STYLE = /(\x1b\[(?:1|2|22|3[1-6]|39)m)/;
+const STYLE_SEQUENCE = /(\x1b\[(?:1|2|22|3[1-6]|39)m)/;
 
 /**
  * Makes text safe for a terminal. Each control character becomes visible as `\u001b`, which is also its escape in JSON:
  * JSON that passes through this function keeps its value.
  */
 export function terminalText(text: string): string {
-  return text.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return text.replace(
+    UNSAFE_CHARACTERS,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Makes text safe for a terminal, except for the sequences of `styled`. */
 export function styledTerminalText(text: string): string {
-  const parts = text.split(STYLE);
+  const parts = text.split(STYLE_SEQUENCE);
   // `split` returns the captured sequences at odd indices.
   return parts.map((part, index) => (index % 2 === 0 ? terminalText(part) : part)).join("");
 }

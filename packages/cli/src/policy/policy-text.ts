@@ -70,18 +70,18 @@ export interface PolicyChanges {
 }
 
 export function comparePolicies(before: Policy, after: Policy): PolicyChanges {
-  const old = new Map(before.rules.map((rule) => [rule.name, ruleJson(rule)]));
+  const previousRules = new Map(before.rules.map((rule) => [rule.name, ruleJson(rule)]));
   const current = new Map(after.rules.map((rule) => [rule.name, ruleJson(rule)]));
-  const kept = [...current.keys()].filter((name) => old.has(name));
-  const changed = kept.flatMap((name) => {
-    const keys = differingKeys(old.get(name) ?? {}, current.get(name) ?? {});
+  const unchangedNames = [...current.keys()].filter((name) => previousRules.has(name));
+  const changed = unchangedNames.flatMap((name) => {
+    const keys = differingKeys(previousRules.get(name) ?? {}, current.get(name) ?? {});
     return keys.length === 0 ? [] : [[name, keys] as const];
   });
   return {
-    added: [...current.keys()].filter((name) => !old.has(name)),
-    removed: [...old.keys()].filter((name) => !current.has(name)),
+    added: [...current.keys()].filter((name) => !previousRules.has(name)),
+    removed: [...previousRules.keys()].filter((name) => !current.has(name)),
     changed: Object.fromEntries(changed),
-    reordered: [...old.keys()].filter((name) => current.has(name)).join() !== kept.join(),
+    reordered: [...previousRules.keys()].filter((name) => current.has(name)).join() !== unchangedNames.join(),
   };
 }
 

@@ -32,7 +32,8 @@ export interface ReadPolicy {
 
 /**
  * Reads a policy file and collects all problems.
- * @throws BerthError BERTH_COMPOSE_INVALID when the file is not text
+ *
+ * @throws BerthError BERTH_COMPOSE_INVALID if the file is not text
  */
 export function readPolicy(name: string, bytes: Uint8Array): ReadPolicy {
   const diagnostics = new Diagnostics();

@@ -12,7 +12,7 @@ export interface Terminal {
 /** The standard streams as bytes, and the signals. `berth exec` connects them to the command in a container. */
 export interface StandardStreams {
   readonly isInputTty: boolean;
-  /** Reads standard input until its end or until `signal` aborts. Can be called once. */
+  /** Reads standard input until its end or until `signal` is aborted. Can be called once. */
   input(signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Resolves when the stream has room for more. */
   write(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void>;

@@ -20,6 +20,7 @@ export interface HelperCall {
 
 /**
  * Asks the program `docker-credential-NAME` for the credentials of a registry.
+ *
  * @throws the signal's reason
  */
 export function askCredentialHelper({ name, server, env, signal }: HelperCall): Promise<CredentialSource> {

@@ -34,7 +34,7 @@ describe("credentialSource()", () => {
     ],
     ["a URL", "host:5000", { "https://host:5000/v1/": { auth: encode("ci:a") } }, "ci", "a"],
     ["separate fields", "ghcr.io", { "ghcr.io": { username: "ci", password: "a" } }, "ci", "a"],
-  ])("reads %s", (_, server, auths, username, secret) => {
+  ])("reads the login under %s", (_, server, auths, username, secret) => {
     expect(sourceIn(server, { auths })).toEqual(found(server, username, secret));
   });
 
@@ -88,7 +88,7 @@ describe("parseDockerConfig()", () => {
       }),
       "auths has more than 1000 entries",
     ],
-  ])("refuses %s", (_, text, reason) => {
+  ])("refuses a Docker configuration with %s", (_, text, reason) => {
     try {
       parseDockerConfig(text, "config.json");
       expect.unreachable();

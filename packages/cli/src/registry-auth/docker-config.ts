@@ -27,7 +27,11 @@ export interface DockerConfig {
   readonly credsStore: unknown;
 }
 
-/** Parses config.json. Entries are checked when they are needed. @throws BerthError BERTH_INPUT_INVALID */
+/**
+ * Parses config.json. Entries are checked when they are needed.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
 export function parseDockerConfig(text: string, path: string): DockerConfig {
   const invalid = (reason: string): BerthError =>
     new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot read ${path}: ${reason}` });

@@ -9,6 +9,7 @@ import { type CredentialSource, credentialSource, parseDockerConfig } from "./do
 /**
  * Returns the credentials for the images' registries that `docker login` has stored for this user. Warns about
  * registries without credentials.
+ *
  * @throws BerthError BERTH_INPUT_INVALID with all credentials that cannot be read
  */
 export async function readRegistryAuth(

@@ -22,6 +22,7 @@ export interface ShipmentPush {
 
 /**
  * Sends files and directories to nodes, unless nodes have them. The nodes that run the services fetch them from there.
+ *
  * @throws BerthError of the server; BERTH_CONFLICT when a file has changed since it was read
  */
 export async function pushShipments(

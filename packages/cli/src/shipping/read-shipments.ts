@@ -38,11 +38,11 @@ export async function readShipments(
   const digests = new Map<string, string>();
   for (const shipment of shipments) {
     const { service, mountIndex, path } = shipment;
-    const known = directories.get(path);
+    const cached = directories.get(path);
     const place = placeOf(service, mountPath(mountIndex));
     try {
       const source = sourceOf(shipment, specs);
-      const read = known ?? { source, path, services: [], ...(await measure(path, signal)) };
+      const read = cached ?? { source, path, services: [], ...(await measure(path, signal)) };
       directories.set(path, { ...read, services: [...new Set([...read.services, service])] });
       digests.set(mountKey(service, mountIndex), read.digest);
     } catch (error) {
@@ -55,7 +55,9 @@ export async function readShipments(
 }
 
 /**
- * Yields the archive of a directory. @throws BerthError BERTH_CONFLICT when the directory has changed since it was read
+ * Yields the archive of a directory.
+ *
+ * @throws BerthError BERTH_CONFLICT if the directory has changed since it was read
  */
 export async function* shippedArchive({
   path,

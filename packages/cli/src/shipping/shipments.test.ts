@@ -85,7 +85,7 @@ test("a directory that two services mount is read once, and their specs name its
   );
 });
 
-test("what cannot be shipped is reported at its place in the Compose file", async () => {
+test("reports what cannot be shipped at its place in the Compose file", async () => {
   await symlink("/dev/null", join(directory, "null"));
   const { diagnostics } = await read(service("web", "./missing:/a", "./web.conf:/b", "./null:/c"));
   const messages = diagnostics.map((entry) => formatDiagnostic(entry).replaceAll(directory, "DIRECTORY"));

@@ -59,7 +59,7 @@ const SAMPLE_NAMES: Readonly<Record<string, string>> = {
   models: "llm",
 };
 /** A valid file to which each example is added. The service `db` uses all other parts, since unused parts are not created. */
-const SAMPLE: Example = {
+const SAMPLE_FILE: Example = {
   services: {
     web: { image: "nginx" },
     db: {
@@ -229,7 +229,7 @@ function sampleWith(steps: readonly Step[], value: Example | undefined): Example
         return assertNever(step);
     }
   }, value);
-  return added === undefined ? SAMPLE : merge(SAMPLE, added);
+  return added === undefined ? SAMPLE_FILE : merge(SAMPLE_FILE, added);
 }
 
 /** Merges mappings. Any other value replaces the value in the sample. */

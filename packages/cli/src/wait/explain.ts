@@ -49,9 +49,9 @@ function groupByReason(
 ): readonly Reason[] {
   const reasons = new Map<string, Reason>();
   for (const { task, text } of tasks) {
-    const known = reasons.get(text);
-    const failures = Math.max(failureCount(service, task), known?.failures ?? 0);
-    reasons.set(text, { text, tasks: [...(known?.tasks ?? []), taskName(task)], failures });
+    const existing = reasons.get(text);
+    const failures = Math.max(failureCount(service, task), existing?.failures ?? 0);
+    reasons.set(text, { text, tasks: [...(existing?.tasks ?? []), taskName(task)], failures });
   }
   return [...reasons.values()].sort((a, b) => b.failures - a.failures || b.tasks.length - a.tasks.length);
 }

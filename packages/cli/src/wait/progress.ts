@@ -77,7 +77,7 @@ export function applyUpdate(progress: Progress, message: WatchServicesResponse, 
   };
 }
 
-/** Whether the awaited version runs as specified, or the service has been removed. */
+/** Returns whether the awaited version runs as specified, or the service has been removed. */
 export function isConverged(service: ServiceProgress): boolean {
   const { watched, version } = service;
   if (watched === undefined) return false;
@@ -87,24 +87,24 @@ export function isConverged(service: ServiceProgress): boolean {
   return converged && (record?.version ?? 0) >= version && !isRollingOut(service) && !hasFailed(service);
 }
 
-/** Whether the wait can no longer succeed, because the rollout was paused or rolled back, or the job failed. */
+/** Returns whether the wait can no longer succeed, because the rollout was paused or rolled back, or the job failed. */
 export function hasFailed(service: ServiceProgress): boolean {
   return !isRemoval(service) && (hasRolloutFailed(service) || failedJob(service) !== undefined);
 }
 
-/** Whether the wait is for the removal of the service, which does not depend on its tasks. */
+/** Returns whether the wait is for the removal of the service, which does not depend on its tasks. */
 function isRemoval({ version }: ServiceProgress): boolean {
   return version === undefined;
 }
 
-/** Returns the failed run of a job. Undefined for a job with a cron schedule, whose next run may succeed. */
+/** Returns the failed run of a job, or undefined for a job with a cron schedule, whose next run may succeed. */
 export function failedJob({ watched }: ServiceProgress): JobStatus | undefined {
   const { job, spec } = watched?.summary?.service ?? {};
   const hasEndedRun = job !== undefined && job.endedAtMs > 0 && job.failed;
   return hasEndedRun && spec?.cron === undefined ? job : undefined;
 }
 
-/** Whether slots keep failing without a rollout that would react to it. */
+/** Returns whether slots keep failing without a rollout that would react to it. */
 function hasFailingSlots(service: ServiceProgress): boolean {
   return (
     !isRemoval(service) && !isConverged(service) && !isRollingOut(service) && failingTasks(service).length > 0
@@ -120,7 +120,7 @@ function failingTasks(service: ServiceProgress): readonly Task[] {
   );
 }
 
-/** Whether a task has failed and its restart policy allows no further attempt. */
+/** Returns whether a task has failed and its restart policy allows no further attempt. */
 function hasExhaustedRestarts({ watched }: ServiceProgress, task: Task): boolean {
   const policy = watched?.summary?.service?.spec?.task?.restart;
   if (policy === undefined || !isFailed(task)) return false;
@@ -150,7 +150,7 @@ export function isJob({ watched }: ServiceProgress): boolean {
   return mode === "replicatedJob" || mode === "globalJob";
 }
 
-/** Whether a task has reached its goal: it runs, or, in a job, has completed. */
+/** Returns whether a task has reached its goal: it runs, or, in a job, has completed. */
 export function isDone(service: ServiceProgress, task: Task): boolean {
   const state = taskState(task);
   return state === TaskState.RUNNING ? !isJob(service) : state === TaskState.COMPLETE && isJob(service);
@@ -166,10 +166,10 @@ export function withFailures(service: ServiceProgress, failed: readonly Task[]):
   const failures = new Map(service.failures);
   for (const task of failed) {
     const slot = slotName(task);
-    const known = failures.get(slot);
-    const taskIds = new Set(known?.taskIds).add(task.id);
-    const isNewer = known === undefined || task.createdAtMs >= known.latest.createdAtMs;
-    failures.set(slot, { taskIds, latest: isNewer ? task : known.latest });
+    const existing = failures.get(slot);
+    const taskIds = new Set(existing?.taskIds).add(task.id);
+    const isNewer = existing === undefined || task.createdAtMs >= existing.latest.createdAtMs;
+    failures.set(slot, { taskIds, latest: isNewer ? task : existing.latest });
   }
   return { ...service, failures };
 }

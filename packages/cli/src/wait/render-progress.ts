@@ -18,9 +18,10 @@ export function renderProgress(progress: Progress, columns: number): readonly st
   const width = Math.min(columns, MAX_COLUMNS);
   const services = [...progress.services.values()];
   const nameWidth = Math.min(MAX_NAME_WIDTH, Math.max(...services.map(({ name }) => name.length), 0));
-  const shown = services.length <= MAX_LINES ? services : unconvergedFirst(services).slice(0, MAX_LINES - 1);
-  const lines = shown.map((service) => truncate(serviceLine(service, nameWidth), width));
-  const hidden = services.length - shown.length;
+  const visible =
+    services.length <= MAX_LINES ? services : unconvergedFirst(services).slice(0, MAX_LINES - 1);
+  const lines = visible.map((service) => truncate(serviceLine(service, nameWidth), width));
+  const hidden = services.length - visible.length;
   return hidden === 0 ? lines : [...lines, truncate(`… and ${hidden} more services`, width)];
 }
 
@@ -80,7 +81,7 @@ function countText(service: ServiceProgress): string {
   return rolloutStatus(service).kind === "updating" ? `updating ${count}` : count;
 }
 
-/** Whether a job has a cron schedule, so that there is nothing to wait for. */
+/** Returns whether a job has a cron schedule, so that there is nothing to wait for. */
 function isScheduled({ watched }: ServiceProgress): boolean {
   return watched?.summary?.service?.spec?.cron !== undefined;
 }
@@ -104,7 +105,7 @@ function serverReason({ watched }: ServiceProgress): string | undefined {
   return reason === undefined ? undefined : oneLine(reason);
 }
 
-/** Whether all unfinished tasks have a node and are starting there. */
+/** Returns whether all unfinished tasks have a node and are starting there. */
 function areStarting(service: ServiceProgress): boolean {
   return unfinishedTasks(service)
     .map(taskState)

@@ -14,28 +14,28 @@ export type RolloutStatus =
   /** The update failed and was rolled back. */
   | { readonly kind: "rolled-back"; readonly reason: string };
 
-const NONE: RolloutStatus = { kind: "none" };
+const NO_ROLLOUT: RolloutStatus = { kind: "none" };
 
 export function rolloutStatus({ watched, version }: ServiceProgress): RolloutStatus {
   const rollout = watched?.summary?.service?.rollout;
-  if (rollout === undefined || version === undefined || watched?.removed) return NONE;
+  if (rollout === undefined || version === undefined || watched?.removed) return NO_ROLLOUT;
   const { updatedSlots } = rollout;
   const reason = oneLine(rollout.message);
   switch (classifyRollout(rollout, version)) {
     case "awaited":
       if (isInProgress(rollout)) return { kind: "updating", updatedSlots };
-      return isPaused(rollout) ? { kind: "paused", reason: reason || "the update failed" } : NONE;
+      return isPaused(rollout) ? { kind: "paused", reason: reason || "the update failed" } : NO_ROLLOUT;
     case "rollback":
       if (isInProgress(rollout)) return { kind: "rolling-back", reason };
       return isPaused(rollout)
         ? { kind: "paused", reason: reason || "the update and its rollback failed" }
         : { kind: "rolled-back", reason };
     case "earlier":
-      return NONE;
+      return NO_ROLLOUT;
   }
 }
 
-/** Whether a rollout is in progress. The server then decides when it has failed, not the wait. */
+/** Returns whether a rollout is in progress. The server then decides when it has failed, not the wait. */
 export function isRollingOut(service: ServiceProgress): boolean {
   const { kind } = rolloutStatus(service);
   return kind === "updating" || kind === "rolling-back";

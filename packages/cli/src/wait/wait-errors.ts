@@ -12,7 +12,7 @@ interface FailureText {
 
 const SEE_LOGS = "For more output, run: berth service logs SERVICE";
 
-const FAILURES = {
+const FAILURE_TEXTS = {
   rolledBack: {
     code: "BERTH_ROLLED_BACK",
     heading: "the update failed and was rolled back:",
@@ -52,7 +52,7 @@ export function timeoutError(progress: Progress, timeoutMs: number, operation: s
 /** Returns the failure that the user has to act on. A paused update comes first. */
 function selectFailure(services: readonly ServiceProgress[]): FailureText {
   const kinds = services.map((service) => rolloutStatus(service).kind);
-  if (kinds.includes("paused")) return FAILURES.paused;
-  if (kinds.includes("rolled-back")) return FAILURES.rolledBack;
-  return services.some(hasFailed) ? FAILURES.job : FAILURES.tasks;
+  if (kinds.includes("paused")) return FAILURE_TEXTS.paused;
+  if (kinds.includes("rolled-back")) return FAILURE_TEXTS.rolledBack;
+  return services.some(hasFailed) ? FAILURE_TEXTS.job : FAILURE_TEXTS.tasks;
 }

@@ -21,9 +21,10 @@ export interface WaitOptions {
 
 /**
  * Waits for services to converge and prints their progress.
- * @throws BerthError BERTH_ROLLED_BACK or BERTH_ROLLOUT_PAUSED when an update failed, BERTH_TASK_FAILED when tasks keep
- * failing or a job failed, BERTH_NOT_CONVERGED at the timeout.
- * @throws InterruptedError when the user stops waiting.
+ *
+ * @throws BerthError BERTH_ROLLED_BACK or BERTH_ROLLOUT_PAUSED if an update failed, BERTH_TASK_FAILED if tasks keep
+ *   failing or a job failed, BERTH_NOT_CONVERGED at the timeout.
+ * @throws InterruptedError if the user stops waiting.
  */
 export async function waitForServices(
   cli: Cli,

@@ -12,8 +12,8 @@ export interface WatchOptions {
 }
 
 /**
- * Watches services until `signal` aborts. A lost stream is reopened, so a watch survives any number of leader changes.
- * Each new stream starts with the complete state.
+ * Watches services until `signal` is aborted. A lost stream is reopened, so a watch survives any number of leader
+ * changes. Each new stream starts with the complete state.
  */
 export function watchServices(
   client: ControlClient,

@@ -7,6 +7,7 @@ import { findTarget } from "./lookup-target.js";
 
 /**
  * Waits until a target has a task with a node. A task that has ended counts: the caller gets the reason.
+ *
  * @throws BerthError BERTH_DEADLINE with the reason why the task has no node; BERTH_NOT_FOUND
  */
 export async function awaitPlacedTask(

@@ -13,13 +13,14 @@ import {
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
 import { decideLogins, requireStackForLogins } from "./deploy/decide-logins.js";
-import { askForDigests, pushedImageViolations } from "./deploy/resolve-images.js";
+import { pushedImageViolations, requestDigests } from "./deploy/resolve-images.js";
 import { violationsError } from "./deploy/violations.js";
 
 /**
  * Creates a service. A repeated call has no effect.
- * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT when
- * another service has the name
+ *
+ * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT
+ *   when another service has the name
  */
 export async function createService(
   request: CreateServiceRequest,
@@ -40,7 +41,7 @@ export async function createService(
   requireStackForLogins(stack, credentials, intro);
   const mode = request.resolveImage || ResolveImage.ALWAYS;
   const digests = { specs: [spec], mode, credentials, pushedImages };
-  const images = await askForDigests(digests, context, signal);
+  const images = await requestDigests(digests, context, signal);
   const accepted = await writer.submit((state) => {
     const now = runtime.wallClockMs();
     const newId = (): string => runtime.newId();
@@ -53,7 +54,7 @@ export async function createService(
   return { service: accepted.outcome, warnings: [...accepted.warnings] };
 }
 
-/** @throws BerthError BERTH_CONFLICT when the name belongs to a service that the request would change */
+/** @throws BerthError BERTH_CONFLICT if the name belongs to a service that the request would change */
 function requireNew(
   existing: Service | undefined,
   outcome: ServiceOutcome | undefined,

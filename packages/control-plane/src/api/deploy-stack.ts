@@ -13,7 +13,7 @@ import { describeFile } from "../core/files/file-mounts.js";
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
 import { loginViolations } from "./deploy/decide-logins.js";
-import { askForDigests, pushedImageViolations } from "./deploy/resolve-images.js";
+import { pushedImageViolations, requestDigests } from "./deploy/resolve-images.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { planDeployment } from "./plan/plan-deployment.js";
 import { checkPlanRevision } from "./plan/plan-revision.js";
@@ -25,8 +25,9 @@ const MAX_FILES = 1_000;
 
 /**
  * Deploys a stack, or returns the plan in a dry run. Nothing is written unless the whole request is valid.
- * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_PLAN_CHANGED when the plan is
- * no longer the one that the request names
+ *
+ * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation;
+ *   BERTH_PLAN_CHANGED when the plan is no longer the one that the request names
  */
 export async function deployStack(
   request: DeployStackRequest,
@@ -50,7 +51,7 @@ export async function deployStack(
   const mode = request.resolveImage || ResolveImage.ALWAYS;
   const { pushedImages } = request;
   const digests = { specs, mode, credentials: credentials ?? [], pushedImages };
-  const images = await askForDigests(digests, context, signal);
+  const images = await requestDigests(digests, context, signal);
   const deployment = { stack, specs, networks, files, images, pool, prune };
   if (dryRun) {
     const { plan, warnings } = planDeployment(deployment, current, { now: runtime.wallClockMs(), sealer });
@@ -115,13 +116,16 @@ function stackViolations(stack: string, specs: readonly ServiceSpec[]): readonly
   return [
     ...(nameProblem === undefined ? [] : requestViolation(nameProblem)),
     ...specs.flatMap((spec) => {
-      const found = [...validateServiceSpec(spec)];
+      const violations = [...validateServiceSpec(spec)];
       if (spec.stack !== stack) {
-        found.push({ path: "stack", message: `the service belongs to stack ${JSON.stringify(spec.stack)}` });
+        violations.push({
+          path: "stack",
+          message: `the service belongs to stack ${JSON.stringify(spec.stack)}`,
+        });
       }
-      if (seen.has(spec.name)) found.push({ path: "name", message: "duplicate name" });
+      if (seen.has(spec.name)) violations.push({ path: "name", message: "duplicate name" });
       seen.add(spec.name);
-      return found.map((violation) => ({ service: spec.name, ...violation }));
+      return violations.map((violation) => ({ service: spec.name, ...violation }));
     }),
   ];
 }

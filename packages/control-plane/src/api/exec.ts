@@ -29,6 +29,7 @@ const STREAMS_SINCE = 2;
  * Opens a stream to the container of a task, for example for a command, and forwards its input and output. Ends with
  * the stream, when the caller leaves, or when this server's term ends. If the term ends, a command's exit code is
  * unknown.
+ *
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_UNSUPPORTED, BERTH_ENGINE_FAILED
  */
 export async function* exec(
@@ -61,7 +62,7 @@ async function readStart(
   const { clock } = context.runtime;
   const first = await firstItem(
     incoming,
-    { clock, timeoutMs: START_TIMEOUT_MS, timeoutError: noStart },
+    { clock, timeoutMs: START_TIMEOUT_MS, timeoutError: missingStartError },
     signal,
   );
   const message = first?.message;
@@ -90,7 +91,7 @@ function selectTask(state: ClusterState, { target, attach, connectPort }: ExecSt
   return connectPort === undefined ? findRunningTask(state, target) : findAnyRunningTask(state, target);
 }
 
-/** @throws BerthError BERTH_UNSUPPORTED when the agent only knows commands */
+/** @throws BerthError BERTH_UNSUPPORTED if the agent only knows commands */
 function requireStreams({ nodeId }: Task, { command }: ExecStart, { nodes }: ClusterState): void {
   if (command !== undefined || agentProtocol(nodes.get(nodeId)?.description) >= STREAMS_SINCE) return;
   throw new BerthError({
@@ -99,7 +100,7 @@ function requireStreams({ nodeId }: Task, { command }: ExecStart, { nodes }: Clu
   });
 }
 
-function noStart(): BerthError {
+function missingStartError(): BerthError {
   return new BerthError({
     code: "BERTH_PROTOCOL",
     message: `the caller sent no start message within ${START_TIMEOUT_MS / 1_000} s`,

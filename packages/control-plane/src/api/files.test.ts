@@ -20,7 +20,7 @@ import { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { getFile, putFile } from "./files.js";
 
-const NAME = "shared";
+const FILE_NAME = "shared";
 const ADMIN: Caller = { kind: "user", name: "adam.aaaaaa" };
 const DORA: Caller = { kind: "user", name: "dora.aaaaaa" };
 const { signal } = new AbortController();
@@ -56,7 +56,11 @@ beforeEach(() => {
 });
 
 function put(content: string, caller = ADMIN): Promise<PutFileResponse> {
-  const file = FileContent.fromPartial({ kind: FileKind.SECRET, name: NAME, content: Buffer.from(content) });
+  const file = FileContent.fromPartial({
+    kind: FileKind.SECRET,
+    name: FILE_NAME,
+    content: Buffer.from(content),
+  });
   return putFile({ file, createOnly: false, updateOnly: false }, api, caller, signal);
 }
 
@@ -65,8 +69,8 @@ function addService(
   stack: string,
   place: Pick<FileMount, "target"> | Pick<FileMount, "env"> = { target: "/s" },
 ): void {
-  const versionId = state.files.newest(FileKind.SECRET, NAME)?.id ?? "";
-  const files = [{ kind: FileKind.SECRET, name: NAME, versionId, ...place }];
+  const versionId = state.files.newest(FileKind.SECRET, FILE_NAME)?.id ?? "";
+  const files = [{ kind: FileKind.SECRET, name: FILE_NAME, versionId, ...place }];
   const spec = buildSpec({ name: `${stack}_web`, stack, task: { container: { image: "web:1", files } } });
   const service = Service.fromPartial({ id: stack, spec, version: 1, templateVersion: 1 });
   apply([
@@ -82,7 +86,7 @@ describe("putFile()", () => {
     for (const stack of ["shop", "bank"]) addService(stack);
     const { services } = await put("b", DORA);
     expect(services).toMatchObject([{ name: "shop_web", version: 2 }]);
-    expect(getFile({ kind: FileKind.SECRET, name: NAME }, api).uses).toEqual([
+    expect(getFile({ kind: FileKind.SECRET, name: FILE_NAME }, api).uses).toEqual([
       { service: "bank_web", version: 1, tasksWithOtherVersions: 0 },
       { service: "shop_web", version: 2, tasksWithOtherVersions: 1 },
     ]);
@@ -105,7 +109,7 @@ describe("putFile()", () => {
       message:
         "secret shared was not stored: shop_web: task.container.files[0]: secret shared: the content contains a NUL byte, which an environment variable cannot hold",
     });
-    expect(state.files.newest(FileKind.SECRET, NAME)?.version).toBe(1);
+    expect(state.files.newest(FileKind.SECRET, FILE_NAME)?.version).toBe(1);
     expect(await put("hunter3")).toMatchObject({ services: [{ name: "shop_web", version: 2 }] });
   });
 });

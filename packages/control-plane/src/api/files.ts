@@ -44,7 +44,11 @@ export function listFiles({ kind, stack }: ListFilesRequest, { state }: ApiConte
   };
 }
 
-/** Returns one secret or config, with the content of a config. @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID */
+/**
+ * Returns one secret or config, with the content of a config.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID
+ */
 export function getFile({ kind, name }: GetFileRequest, { state, sealer }: ApiContext): GetFileResponse {
   const newest = findFile(state, kind, name);
   return {
@@ -56,9 +60,10 @@ export function getFile({ kind, name }: GetFileRequest, { state, sealer }: ApiCo
 
 /**
  * Stores the content of a secret or config, and updates the services that use it if the caller may change them.
+ *
  * @throws BerthError BERTH_SPEC_INVALID with every violation; BERTH_CONFLICT when it exists with another content and
- * the request is to create it; BERTH_NOT_FOUND when it does not exist and the request is to update it;
- * BERTH_POLICY_DENIED
+ *   the request is to create it; BERTH_NOT_FOUND when it does not exist and the request is to update it;
+ *   BERTH_POLICY_DENIED
  */
 export async function putFile(
   { file = FileContent.fromPartial({}), createOnly, updateOnly }: PutFileRequest,
@@ -86,7 +91,7 @@ export async function putFile(
     const [outcome] = outcomes;
     const [stored] = byKey.values();
     if (outcome === undefined || stored === undefined) throw new Error(`${subject} has no outcome`);
-    if (updateOnly && existing === undefined) throw notFound(file.kind, file.name);
+    if (updateOnly && existing === undefined) throw fileNotFoundError(file.kind, file.name);
     // A repeated call succeeds, because clients retry calls whose response was lost.
     if (createOnly && outcome.kind === Kind.UPDATED) {
       throw new BerthError({
@@ -110,6 +115,7 @@ export async function putFile(
 
 /**
  * Removes all of the given secrets or configs; removes none after an error.
+ *
  * @throws BerthError BERTH_FILE_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_INPUT_INVALID
  */
 export async function removeFiles(
@@ -126,17 +132,21 @@ export async function removeFiles(
   return { files: [...outcomes] };
 }
 
-/** Returns the newest version. @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID */
+/**
+ * Returns the newest version.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID
+ */
 function findFile(state: ClusterState, kind: FileKind, name: string): FileVersion {
   if (kind !== FileKind.SECRET && kind !== FileKind.CONFIG) {
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "specify a kind: secret or config" });
   }
   const newest = state.files.newest(kind, name);
-  if (newest === undefined) throw notFound(kind, name);
+  if (newest === undefined) throw fileNotFoundError(kind, name);
   return newest;
 }
 
-function notFound(kind: FileKind, name: string): BerthError {
+function fileNotFoundError(kind: FileKind, name: string): BerthError {
   return new BerthError({
     code: "BERTH_NOT_FOUND",
     message: `no such ${fileKindName(kind)}: ${JSON.stringify(name.slice(0, 128))}`,
@@ -165,7 +175,7 @@ interface UpdateContext {
   readonly intro: string;
 }
 
-/** @throws BerthError BERTH_SPEC_INVALID when a service uses a secret as an environment variable that cannot be one */
+/** @throws BerthError BERTH_SPEC_INVALID if a service uses a secret as an environment variable that cannot be one */
 function updateServices(
   services: readonly Service[],
   file: FileVersion,
@@ -182,8 +192,8 @@ function updateServices(
   const violations = targets.flatMap(({ spec }) => {
     const getVersion = ({ versionId }: FileMount): FileVersion | undefined =>
       versionId === file.id ? file : undefined;
-    const found = environmentViolations(spec, getVersion, sealer);
-    return found.map((violation) => ({ service: spec.name, ...violation }));
+    const problems = environmentViolations(spec, getVersion, sealer);
+    return problems.map((violation) => ({ service: spec.name, ...violation }));
   });
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
   requirePermitted(
@@ -223,7 +233,7 @@ function countTasksWithOtherVersions(
   return count;
 }
 
-/** Returns the id of the version that a spec mounts; empty when it does not mount the secret or config. */
+/** Returns the ID of the version that a spec mounts; empty when it does not mount the secret or config. */
 function versionIdIn(spec: Service["spec"], file: FileVersion): string {
   return fileMounts(spec).find(({ kind, name }) => kind === file.kind && name === file.name)?.versionId ?? "";
 }

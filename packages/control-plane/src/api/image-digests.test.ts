@@ -13,7 +13,7 @@ import { beforeEach, expect, test } from "vitest";
 import type { ImageResolution } from "../core/images/image-resolution.js";
 import { buildNode, buildTask, idSequence } from "../core/testing/records.js";
 import type { NodeInventory } from "../dispatcher/relays/image-inventories.js";
-import type { ImageQuestion } from "../dispatcher/relays/image-resolver.js";
+import type { ImageRequest } from "../dispatcher/relays/image-resolver.js";
 import type { Decide } from "../reconciler/writer.js";
 import { systemRuntime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
@@ -33,7 +33,7 @@ let revision = 0n;
 let api: ApiContext;
 /** The images in the registry, which all nodes can reach. */
 let registry: Map<string, ImageResolution>;
-let questions: ImageQuestion[];
+let questions: ImageRequest[];
 let unreachableNodes: Set<string>;
 /** What the nodes answer about their images. */
 let inventory: NodeInventory[];
@@ -70,8 +70,8 @@ beforeEach(() => {
   const imageInventories = { query: async () => ({ nodes: inventory, failures: new Map() }) };
   const imageResolver = {
     isConnected: (nodeId: string) => !unreachableNodes.has(nodeId),
-    canAsk: (nodeId: string) => !unreachableNodes.has(nodeId),
-    resolve: async (asked: readonly ImageQuestion[]) => {
+    canResolveImages: (nodeId: string) => !unreachableNodes.has(nodeId),
+    resolve: async (asked: readonly ImageRequest[]) => {
       questions.push(...asked);
       const failed: ImageResolution = { kind: "failed", reason: "connection refused" };
       return new Map(asked.map(({ image }) => [image, registry.get(image) ?? failed]));

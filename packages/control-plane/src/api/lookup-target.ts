@@ -11,15 +11,16 @@ export type LookupTarget = { readonly kind: "task"; readonly task: Task } | Serv
 export interface ServiceTarget {
   readonly kind: "service";
   readonly serviceId: string;
-  /** Undefined when the target includes the tasks of all slots. */
+  /** Undefined if the target includes the tasks of all slots. */
   readonly slot: string | undefined;
   /** Newest first. */
   readonly tasks: readonly Task[];
 }
 
 /**
- * Finds the target of a reference: SERVICE, SERVICE.SLOT (SERVICE.NODE for a global service), a task's id or a unique
- * prefix of it, or a container name (SERVICE.SLOT.TASK). A service's full name or id takes precedence.
+ * Finds the target of a reference: SERVICE, SERVICE.SLOT (SERVICE.NODE for a global service), a task's ID or a unique
+ * prefix of it, or a container name (SERVICE.SLOT.TASK). A service's full name or ID takes precedence.
+ *
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export function findTarget(state: ClusterState, reference: string): LookupTarget {
@@ -35,13 +36,17 @@ export function findTarget(state: ClusterState, reference: string): LookupTarget
   );
 }
 
-/** Finds the only running task that a reference matches. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Finds the only running task that a reference matches.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function findRunningTask(state: ClusterState, reference: string): Task {
   const target = findTarget(state, reference);
   const tasks = tasksOf(target);
   const running = tasks.filter((task) => hasLog(task) && !isEnded(task));
   const [first, ...others] = running;
-  if (first === undefined) throw notRunning(reference, tasks);
+  if (first === undefined) throw notRunningError(reference, tasks);
   if (others.length === 0) return first;
   const candidates = joinNames(running.map((task) => formatTaskLabel(state, task)).sort());
   throw new BerthError({
@@ -51,26 +56,34 @@ export function findRunningTask(state: ClusterState, reference: string): Task {
   });
 }
 
-/** Finds the newest running task that a reference matches. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Finds the newest running task that a reference matches.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function findAnyRunningTask(state: ClusterState, reference: string): Task {
   const tasks = tasksOf(findTarget(state, reference));
   const running = tasks.find((task) => stateOf(task) === TaskState.RUNNING && hasLog(task));
-  if (running === undefined) throw notRunning(reference, tasks);
+  if (running === undefined) throw notRunningError(reference, tasks);
   return running;
 }
 
-/** Finds the newest task with a node that a reference matches. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Finds the newest task with a node that a reference matches.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function findPlacedTask(state: ClusterState, reference: string): Task {
   const tasks = tasksOf(findTarget(state, reference));
   const placed = tasks.find((task) => task.nodeId !== "" && !isEnded(task));
-  if (placed === undefined) throw notRunning(reference, tasks);
+  if (placed === undefined) throw notRunningError(reference, tasks);
   return placed;
 }
 
 const tasksOf = (target: LookupTarget): readonly Task[] =>
   target.kind === "task" ? [target.task] : target.tasks;
 
-/** Returns whether a task belongs to a slot: a number or, for a global service, a node's id or hostname. */
+/** Returns whether a task belongs to a slot: a number or, for a global service, a node's ID or hostname. */
 export function isInSlot(state: ClusterState, task: Task, slot: string): boolean {
   if (task.slot !== 0) return String(task.slot) === slot;
   return task.nodeId === slot || nodeNameById(task.nodeId, state.nodes) === slot;
@@ -107,7 +120,7 @@ function findTaskTarget(state: ClusterState, reference: string): LookupTarget | 
   return task && { kind: "task", task };
 }
 
-function notRunning(reference: string, tasks: readonly Task[]): BerthError {
+function notRunningError(reference: string, tasks: readonly Task[]): BerthError {
   const [newest] = tasks;
   const message = newest?.status?.message ?? "";
   const newestState = newest === undefined ? "" : ` (the newest task is ${formatTaskState(newest)})`;

@@ -5,7 +5,11 @@ import type { ClusterState } from "../state/cluster-state.js";
 /** Limit of names in one error message. The message then fits on two lines. */
 const MAX_LISTED = 8;
 
-/** Finds a service by id, full name or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Finds a service by ID, full name or unique ID prefix.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function findService(state: ClusterState, reference: string): Service {
   const exact = state.services.get(reference) ?? state.services.byName(reference);
   if (exact !== undefined) return exact;
@@ -16,7 +20,11 @@ export function findService(state: ClusterState, reference: string): Service {
   });
 }
 
-/** Finds a network by id, full name or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Finds a network by ID, full name or unique ID prefix.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function findNetwork(state: ClusterState, reference: string): Network {
   const exact = state.networks.get(reference) ?? state.networks.byName(reference);
   if (exact !== undefined) return exact;
@@ -27,19 +35,24 @@ export function findNetwork(state: ClusterState, reference: string): Network {
   });
 }
 
-/** Finds a node by id, hostname or unique id prefix. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Finds a node by ID, hostname or unique ID prefix.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function findNode(state: ClusterState, reference: string): Node {
   const exact = state.nodes.get(reference);
   if (exact !== undefined) return exact;
   const query = { noun: "node", reference, nameOf: hostnameOf };
-  const named = [...state.nodes.values()].filter((node) => hostnameOf(node) === reference);
+  const matches = [...state.nodes.values()].filter((node) => hostnameOf(node) === reference);
   // A node without a hostname must not match an empty reference.
-  if (reference === "" || named.length === 0) return findByPrefix(state.nodes.values(), query);
-  return requireOneMatch(named, query);
+  if (reference === "" || matches.length === 0) return findByPrefix(state.nodes.values(), query);
+  return requireOneMatch(matches, query);
 }
 
 /**
- * Finds a server by id, hostname, address or unique id prefix. Finds a removed server only by its id.
+ * Finds a server by ID, hostname, address or unique ID prefix. Finds a removed server only by its ID.
+ *
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export function findServer(state: Pick<ClusterState, "servers">, reference: string): Server {
@@ -47,14 +60,18 @@ export function findServer(state: Pick<ClusterState, "servers">, reference: stri
   if (exact !== undefined) return exact;
   const servers = [...state.servers.values()].filter((server) => !isRemoved(server));
   const query = { noun: "server", reference, nameOf: ({ hostname }: Server) => hostname };
-  const named = servers.filter(({ hostname, address }) =>
+  const matches = servers.filter(({ hostname, address }) =>
     [hostname, address, hostOfAddress(address)].includes(reference),
   );
-  if (reference === "" || named.length === 0) return findByPrefix(servers, query);
-  return requireOneMatch(named, query);
+  if (reference === "" || matches.length === 0) return findByPrefix(servers, query);
+  return requireOneMatch(matches, query);
 }
 
-/** Finds a task by id or unique id prefix. Returns undefined when none matches. @throws BerthError BERTH_AMBIGUOUS */
+/**
+ * Finds a task by ID or unique ID prefix. Returns undefined if none matches.
+ *
+ * @throws BerthError BERTH_AMBIGUOUS
+ */
 export function findTask(state: ClusterState, reference: string): Task | undefined {
   const exact = state.tasks.get(reference);
   if (exact !== undefined) return exact;
@@ -73,10 +90,10 @@ function findByPrefix<T extends { readonly id: string }>(items: Iterable<T>, que
   const all = [...items];
   const matches = query.reference === "" ? [] : all.filter((item) => item.id.startsWith(query.reference));
   if (matches.length > 0) return requireOneMatch(matches, query);
-  throw notFound(all, query);
+  throw notFoundError(all, query);
 }
 
-/** @throws BerthError BERTH_AMBIGUOUS when there are several matches */
+/** @throws BerthError BERTH_AMBIGUOUS if there are several matches */
 function requireOneMatch<T extends { readonly id: string }>(matches: readonly T[], query: Query<T>): T {
   const [first, ...others] = matches;
   if (first !== undefined && others.length === 0) return first;
@@ -88,7 +105,7 @@ function requireOneMatch<T extends { readonly id: string }>(matches: readonly T[
   });
 }
 
-function notFound<T>(all: readonly T[], { noun, reference, nameOf }: Query<T>): BerthError {
+function notFoundError<T>(all: readonly T[], { noun, reference, nameOf }: Query<T>): BerthError {
   const similar = all.map(nameOf).filter((name) => isSimilar(name, reference));
   const hint = similar.length === 0 ? "" : `: did you mean ${joinNames(similar)}?`;
   return new BerthError({
@@ -109,6 +126,6 @@ function hostnameOf(node: Node): string {
 
 /** Joins names for an error message. Only counts those beyond the limit. */
 export function joinNames(names: readonly string[]): string {
-  const shown = names.slice(0, MAX_LISTED).join(", ");
-  return names.length <= MAX_LISTED ? shown : `${shown} and ${names.length - MAX_LISTED} more`;
+  const listed = names.slice(0, MAX_LISTED).join(", ");
+  return names.length <= MAX_LISTED ? listed : `${listed} and ${names.length - MAX_LISTED} more`;
 }

@@ -27,13 +27,18 @@ export function listNetworks({ stack }: ListNetworksRequest, { state }: ApiConte
   return { networks: sorted.map((network) => networkSummary(state, network)) };
 }
 
-/** Returns one network. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Returns one network.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function getNetwork({ network }: GetNetworkRequest, { state }: ApiContext): GetNetworkResponse {
   return { network: networkSummary(state, findNetwork(state, network)) };
 }
 
 /**
  * Creates a network that belongs to no stack. Succeeds when an equal network exists, since calls are retried.
+ *
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export async function createNetwork(
@@ -60,6 +65,7 @@ export async function createNetwork(
 
 /**
  * Removes all of the given networks; removes none after an error.
+ *
  * @throws BerthError BERTH_NETWORK_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function removeNetworks(

@@ -38,12 +38,20 @@ export function listNodes({ state }: ApiContext): ListNodesResponse {
   return { nodes: nodes.map((node) => nodeSummary(state, node)) };
 }
 
-/** Returns one node. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Returns one node.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function getNode({ node }: GetNodeRequest, { state }: ApiContext): GetNodeResponse {
   return { node: nodeSummary(state, findNode(state, node)) };
 }
 
-/** Changes a node's availability and labels. @throws BerthError BERTH_INPUT_INVALID for invalid values */
+/**
+ * Changes a node's availability and labels.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID for invalid values
+ */
 export async function updateNode(
   request: UpdateNodeRequest,
   { writer }: ApiContext,
@@ -63,7 +71,11 @@ export async function updateNode(
   return { node };
 }
 
-/** Approves a node that awaits approval. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Approves a node that awaits approval.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export async function acceptNode(
   request: AcceptNodeRequest,
   { writer }: ApiContext,
@@ -76,7 +88,11 @@ export async function acceptNode(
   return { node };
 }
 
-/** Removes a node from the cluster. @throws BerthError BERTH_NODE_IN_USE as `nodeRemovalChanges` does */
+/**
+ * Removes a node from the cluster.
+ *
+ * @throws BerthError BERTH_NODE_IN_USE as `nodeRemovalChanges` does
+ */
 export async function removeNode(
   request: RemoveNodeRequest,
   { writer, runtime }: ApiContext,
@@ -95,6 +111,7 @@ export async function removeNode(
 
 /**
  * Returns the changes that remove a node.
+ *
  * @throws BerthError BERTH_NODE_IN_USE while it is up or may run at-most-one tasks, unless forced
  */
 export function nodeRemovalChanges(
@@ -102,9 +119,9 @@ export function nodeRemovalChanges(
   state: ClusterState,
   { now, force }: { readonly now: number; readonly force: boolean },
 ): readonly Change[] {
-  if (!force && node.state === NodeState.READY) throw nodeIsUp(node);
+  if (!force && node.state === NodeState.READY) throw nodeUpError(node);
   const blockingTasks = force || node.fenced ? [] : findAtMostOneTasks(node, state);
-  if (blockingTasks.length > 0) throw mayRunAtMostOneTasks(node, blockingTasks);
+  if (blockingTasks.length > 0) throw atMostOneTasksError(node, blockingTasks);
   return [
     ...taskRemovalChanges(state, node, now),
     ...rangeReleaseChanges(state, node.id),
@@ -149,7 +166,7 @@ function applyLabelChanges(labels: Node["labels"], request: UpdateNodeRequest): 
   const updated = { ...labels, ...request.addLabels };
   for (const key of request.removeLabels) delete updated[key];
   const count = Object.keys(updated).length;
-  if (count > MAX_LABELS) throw invalidLabel(`too many labels (${count}, maximum ${MAX_LABELS})`);
+  if (count > MAX_LABELS) throw invalidLabelError(`too many labels (${count}, maximum ${MAX_LABELS})`);
   return updated;
 }
 
@@ -165,23 +182,23 @@ function requireKnownAvailability(availability: Availability): void {
 export function requireValidLabels(labels: Node["labels"]): void {
   for (const [key, value] of Object.entries(labels)) {
     if (!LABEL_KEY.test(key)) {
-      throw invalidLabel(
+      throw invalidLabelError(
         `invalid label key ${JSON.stringify(key)}; use up to 128 letters, digits, ".", "_", "-" and "/"`,
       );
     }
     if (value.length > MAX_LABEL_VALUE_LENGTH) {
-      throw invalidLabel(
+      throw invalidLabelError(
         `the value of label ${key} is too long (${value.length} characters, maximum ${MAX_LABEL_VALUE_LENGTH})`,
       );
     }
   }
 }
 
-function invalidLabel(reason: string): BerthError {
+function invalidLabelError(reason: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message: `node was not updated: ${reason}` });
 }
 
-function nodeIsUp(node: Node): BerthError {
+function nodeUpError(node: Node): BerthError {
   return new BerthError({
     code: "BERTH_NODE_IN_USE",
     message: `node ${nodeName(node)} is up; drain it and stop its agent first, or use --force`,
@@ -189,7 +206,7 @@ function nodeIsUp(node: Node): BerthError {
   });
 }
 
-function mayRunAtMostOneTasks(node: Node, tasks: readonly Task[]): BerthError {
+function atMostOneTasksError(node: Node, tasks: readonly Task[]): BerthError {
   const names = tasks.map(({ serviceName, slot }) => `${serviceName}.${slot}`).sort();
   return new BerthError({
     code: "BERTH_NODE_IN_USE",

@@ -19,6 +19,7 @@ export function getPolicy({ state }: ApiContext): GetPolicyResponse {
 /**
  * Replaces the policy of the cluster. Returns the services that violate the new policy. Their running tasks continue,
  * and agents reject new tasks.
+ *
  * @throws BerthError BERTH_SPEC_INVALID with every problem of the policy
  */
 export async function setPolicy(

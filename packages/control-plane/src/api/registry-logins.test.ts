@@ -33,7 +33,7 @@ const sealer = createLoginSealer(createClusterKey());
 let state: ClusterState;
 let revision: bigint;
 let written: Change[];
-let questions: AgentRequest[];
+let agentRequests: AgentRequest[];
 let answer: () => Promise<RegistryLoginChecked>;
 let api: ApiContext;
 
@@ -46,7 +46,7 @@ beforeEach(() => {
   state = new ClusterState();
   revision = 0n;
   written = [];
-  questions = [];
+  agentRequests = [];
   answer = async () => ({ requestId: "", problem: "" });
   const submit = async <T>(decide: Decide<T>): Promise<T> => {
     const { changes, result } = decide(state);
@@ -62,8 +62,8 @@ beforeEach(() => {
     imageInventories: { query: async () => ({ nodes: [], failures: new Map() }) },
     imageResolver: new ImageResolver({ runtime: systemRuntime, sessionOf: () => undefined }),
     loginChecks: {
-      ask: (question: AgentRequest) => {
-        questions.push(question);
+      request: (agentRequest: AgentRequest) => {
+        agentRequests.push(agentRequest);
         return answer();
       },
     },
@@ -106,7 +106,7 @@ describe("putRegistryLogin()", () => {
   it("stores a login that a node has checked, without its secret in clear", async () => {
     const { login, checkedBy } = await put();
     expect(checkedBy).toBe("host-n1");
-    expect(questions[0]?.command("r1")).toEqual({
+    expect(agentRequests[0]?.command("r1")).toEqual({
       $case: "checkRegistryLogin",
       value: { requestId: "r1", credentials: credentials() },
     });
@@ -181,7 +181,7 @@ describe("removeRegistryLogin()", () => {
 });
 
 describe("the logins of a stack", () => {
-  it("have precedence in their stack, and are replaced by the next deployment with credentials", async () => {
+  it("the logins of a stack have precedence in their stack, and the next deployment with credentials replaces them", async () => {
     await put({ secret: "named" });
     await deploy([credentials({ secret: "own" }), credentials({ server: "other.io" })]);
     expect(serversOf("shop")).toEqual(["ghcr.io", "other.io"]);
@@ -195,7 +195,7 @@ describe("the logins of a stack", () => {
     expect(secretsFor("ghcr.io/a")).toEqual(["named"]);
   });
 
-  it("are neither stored nor part of the plan in a dry run", async () => {
+  it("a dry run neither stores logins nor adds them to the plan", async () => {
     const { plan } = await deploy([credentials()], { dryRun: true });
     expect(plan?.services).toHaveLength(1);
     expect(JSON.stringify(plan)).not.toContain(SECRET);
@@ -204,7 +204,7 @@ describe("the logins of a stack", () => {
     expect(serversOf("shop")).toEqual(["ghcr.io"]);
   });
 
-  it("are merged with those of an updated service", async () => {
+  it("the logins of a stack are merged with those of an updated service", async () => {
     await deploy([credentials({ server: "other.io" }), credentials({ secret: "old" })]);
     const registryLogins = { credentials: [credentials({ secret: "new" })] };
     const request = {
@@ -220,19 +220,19 @@ describe("the logins of a stack", () => {
     expect(secretsFor("ghcr.io/a")).toEqual(["new"]);
   });
 
-  it("are removed with the last service of the stack", async () => {
+  it("the logins of a stack are removed with its last service", async () => {
     await deploy([credentials()]);
     await removeServices({ services: ["shop_web"], stack: "" }, api, signal);
     expect(serversOf("shop")).toEqual([]);
   });
 
-  it("are removed when a deployment prunes all services", async () => {
+  it("the logins of a stack are removed when a deployment prunes all services", async () => {
     await deploy([credentials()]);
     await deploy(undefined, { services: [], prune: true });
     expect(serversOf("shop")).toEqual([]);
   });
 
-  it("are refused with all problems, and nothing is deployed", async () => {
+  it("invalid logins are refused with all problems, and nothing is deployed", async () => {
     const invalid = [credentials({ secret: "" }), credentials()];
     await expect(deploy(invalid)).rejects.toMatchObject({
       code: "BERTH_SPEC_INVALID",

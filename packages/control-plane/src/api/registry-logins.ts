@@ -32,8 +32,9 @@ export function listRegistryLogins({ state }: ApiContext): ListRegistryLoginsRes
 /**
  * Stores the login for a registry for all stacks, if the registry accepts it. Agents with tasks whose images are in the
  * registry receive it at once, and use it for their next pull.
+ *
  * @throws BerthError BERTH_INPUT_INVALID with all problems; BERTH_REGISTRY_LOGIN_REFUSED; BERTH_NODE_UNREACHABLE when
- * no node can check the login
+ *   no node can check the login
  */
 export async function putRegistryLogin(
   { credentials = RegistryCredentials.fromPartial({}), skipCheck }: PutRegistryLoginRequest,
@@ -65,7 +66,11 @@ export async function putRegistryLogin(
   return { login: withoutSecret(login), checkedBy };
 }
 
-/** Removes a login. Running tasks continue. @throws BerthError BERTH_NOT_FOUND */
+/**
+ * Removes a login. Running tasks continue.
+ *
+ * @throws BerthError BERTH_NOT_FOUND
+ */
 export async function removeRegistryLogin(
   { server: name, stack }: RemoveRegistryLoginRequest,
   { writer }: ApiContext,
@@ -73,9 +78,9 @@ export async function removeRegistryLogin(
 ): Promise<RemoveRegistryLoginResponse> {
   const login = await writer.submit((state) => {
     const server = parseRegistryServer(name) ?? name;
-    const found = state.logins.byKey(loginKey({ server, stack }));
-    if (found === undefined) throw noSuchLogin(name, stack);
-    return { changes: [{ kind: "delete-login", loginId: found.id }], result: found };
+    const storedLogin = state.logins.byKey(loginKey({ server, stack }));
+    if (storedLogin === undefined) throw loginNotFoundError(name, stack);
+    return { changes: [{ kind: "delete-login", loginId: storedLogin.id }], result: storedLogin };
   }, signal);
   return { login: withoutSecret(login) };
 }
@@ -98,13 +103,13 @@ async function checkLogin(
       message: `the login for ${server} was not stored: no node is ready to check it; ${hint}`,
     });
   }
-  const question = {
+  const agentRequest = {
     nodeId: node.id,
     command: (requestId: string) =>
       ({ $case: "checkRegistryLogin", value: { requestId, credentials } }) as const,
     timeoutMs: CHECK_TIMEOUT_MS,
   };
-  const { problem } = await loginChecks.ask(question, signal).catch((error: unknown) => {
+  const { problem } = await loginChecks.request(agentRequest, signal).catch((error: unknown) => {
     if (!(error instanceof BerthError)) throw error;
     const { code, message } = error;
     throw new BerthError({
@@ -144,7 +149,7 @@ function withoutSecret(login: RegistryLogin): RegistryLogin {
   return { ...login, sealedSecret: Buffer.alloc(0) };
 }
 
-function noSuchLogin(server: string, stack: string): BerthError {
+function loginNotFoundError(server: string, stack: string): BerthError {
   const owner = stack === "" ? "" : ` of stack ${JSON.stringify(stack.slice(0, 128))}`;
   return new BerthError({
     code: "BERTH_NOT_FOUND",

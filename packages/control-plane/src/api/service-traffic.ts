@@ -8,7 +8,11 @@ import { nodeName } from "../core/model/node-name.js";
 import type { ApiContext } from "./api-context.js";
 import { findService } from "./lookup.js";
 
-/** Collects the traffic counters of a service from all nodes that are up. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Collects the traffic counters of a service from all nodes that are up.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export async function getServiceTraffic(
   request: GetServiceTrafficRequest,
   { state, trafficCollector }: ApiContext,

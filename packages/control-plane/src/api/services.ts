@@ -51,7 +51,11 @@ export function listServices(
   };
 }
 
-/** Returns one service with its published ports and kept versions. @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS */
+/**
+ * Returns one service with its published ports and kept versions.
+ *
+ * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
+ */
 export function getService(
   request: GetServiceRequest,
   { state, ingress, runtime }: ApiContext,
@@ -66,8 +70,9 @@ export function getService(
 
 /**
  * Sets the replicas of all given services and their companions; changes none after an error.
+ *
  * @throws BerthError BERTH_INPUT_INVALID or BERTH_POLICY_DENIED with every violation; BERTH_NOT_FOUND or
- * BERTH_AMBIGUOUS
+ *   BERTH_AMBIGUOUS
  */
 export async function scaleServices(
   request: ScaleServicesRequest,
@@ -93,6 +98,7 @@ export async function scaleServices(
 /**
  * Marks services, or a whole stack, for removal. The controller removes them after the call has returned. Succeeds for
  * services that are already being removed.
+ *
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS; BERTH_INPUT_INVALID for a service whose companions stay
  */
 export async function removeServices(
@@ -203,13 +209,13 @@ function findServicesToRemove(
   { services, stack }: RemoveServicesRequest,
   state: ClusterState,
 ): readonly Service[] {
-  const named = services.map((reference) => findService(state, reference));
+  const requested = services.map((reference) => findService(state, reference));
   const ofStack = stack === "" ? [] : [...state.services.ofStack(stack).values()];
   const hasFiles = state.files.ofStack(stack).size > 0;
   if (stack !== "" && ofStack.length === 0 && state.networks.ofStack(stack).size === 0 && !hasFiles) {
     throw new BerthError({ code: "BERTH_NOT_FOUND", message: `no such stack: ${JSON.stringify(stack)}` });
   }
-  return [...new Set([...named, ...ofStack])];
+  return [...new Set([...requested, ...ofStack])];
 }
 
 function compareByName(a: { service?: Service | undefined }, b: { service?: Service | undefined }): number {

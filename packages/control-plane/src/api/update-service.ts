@@ -26,9 +26,9 @@ import { decideSpec, type ServiceDecision } from "./deploy/decide-spec.js";
 import { requirePermitted } from "./deploy/require-permitted.js";
 import { resolveFiles } from "./deploy/resolve-files.js";
 import {
-  askForDigests,
   type ImageResolutions,
   pushedImageViolations,
+  requestDigests,
   resolveImages,
 } from "./deploy/resolve-images.js";
 import { resolveNetworks } from "./deploy/resolve-networks.js";
@@ -38,8 +38,9 @@ import { findService } from "./lookup.js";
 
 /**
  * Replaces the spec of one service.
- * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT when the service is
- * not at the expected version
+ *
+ * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT
+ *   when the service is not at the expected version
  */
 export async function updateService(
   request: UpdateServiceRequest,
@@ -58,7 +59,7 @@ export async function updateService(
   const violations = pushedImageViolations(pushedImages);
   if (violations.length > 0)
     throw violationsError("BERTH_SPEC_INVALID", `service ${request.service} was not updated`, violations);
-  const images = await askForDigests({ specs, mode, credentials, pushedImages }, context, signal);
+  const images = await requestDigests({ specs, mode, credentials, pushedImages }, context, signal);
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
     requireChangeable(service, request.expectedVersion);
@@ -78,7 +79,8 @@ export async function updateService(
 
 /**
  * Rolls a service back by writing the spec of an earlier version as a new version.
- * @throws BerthError BERTH_NOT_FOUND when the version is not kept; BERTH_POLICY_DENIED; BERTH_PORT_IN_USE
+ *
+ * @throws BerthError BERTH_NOT_FOUND if the version is not kept; BERTH_POLICY_DENIED; BERTH_PORT_IN_USE
  */
 export async function rollbackService(
   request: RollbackServiceRequest,
@@ -131,7 +133,7 @@ function replaceSpec(
   const decision = decideSpec(state, target?.spec ?? spec, {
     id,
     now,
-    ...(rollbackMessage === undefined ? {} : { rollback: rollbackMessage }),
+    ...(rollbackMessage === undefined ? {} : { rollbackMessage }),
   });
   const changes = [...decision.changes, ...decideCompanions(companions, state, now)];
   return { ...decision, changes, warnings: withImages.warnings };
@@ -153,7 +155,11 @@ function requireChangeable(service: Service, expectedVersion = 0): void {
   });
 }
 
-/** Returns the requested spec with defaults applied. @throws BerthError BERTH_SPEC_INVALID with every violation */
+/**
+ * Returns the requested spec with defaults applied.
+ *
+ * @throws BerthError BERTH_SPEC_INVALID with every violation
+ */
 function resolveSpec(service: Service, request: UpdateServiceRequest, intro: string): ServiceSpec {
   const requested = request.spec ?? service.spec;
   if (requested === undefined) throw new Error(`service ${service.id} has no spec`);
@@ -186,11 +192,11 @@ function findEarlierVersion(
   const revisions = state.services.versions.ofService(service.id);
   const target = rollbackTarget(service, requested, revisions);
   if (target.kind === "found") return target;
-  const kept = [...revisions.keys()].sort((a, b) => a - b);
+  const keptVersions = [...revisions.keys()].sort((a, b) => a - b);
   throw new BerthError({
     code: "BERTH_NOT_FOUND",
-    message: `service ${serviceName(service)} was not rolled back: ${target.reason} (current version ${service.version}, kept versions ${kept.join(", ")})`,
-    details: { versions: kept.join(",") },
+    message: `service ${serviceName(service)} was not rolled back: ${target.reason} (current version ${service.version}, kept versions ${keptVersions.join(", ")})`,
+    details: { versions: keptVersions.join(",") },
   });
 }
 

@@ -47,22 +47,26 @@ export async function listVolumes(
   };
 }
 
-/** Creates a volume on a node. @throws BerthError BERTH_INPUT_INVALID, BERTH_NODE_UNREACHABLE, BERTH_ENGINE_FAILED */
+/**
+ * Creates a volume on a node.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_NODE_UNREACHABLE, BERTH_ENGINE_FAILED
+ */
 export async function createVolume(
   { node, volume }: CreateVolumeRequest,
   context: ApiContext,
   signal: AbortSignal,
 ): Promise<CreateVolumeResponse> {
   const target = findNode(context.state, node);
-  if (volume === undefined || volume.name === "") throw invalid("the volume has no name");
+  if (volume === undefined || volume.name === "") throw invalidInputError("the volume has no name");
   await recordCall(context, signal);
   const action: Action = { $case: "create", value: volume };
   const reply = await askNode(target, action, TIMEOUT_MS, context, signal);
-  if (reply.error !== "") throw refused(target, reply.error);
+  if (reply.error !== "") throw engineRefusalError(target, reply.error);
   return { volume: reply.volumes[0] };
 }
 
-/** Removes volumes from a node, one after the other, until one cannot be removed. */
+/** Removes volumes from a node, one after another, until one cannot be removed. */
 export async function removeVolumes(
   { node, names, force }: RemoveVolumesRequest,
   context: ApiContext,
@@ -70,7 +74,7 @@ export async function removeVolumes(
 ): Promise<RemoveVolumesResponse> {
   const target = findNode(context.state, node);
   if (names.length === 0 || names.length > MAX_NAMES || names.includes(""))
-    throw invalid(`invalid number of volume names; use 1 to ${MAX_NAMES}`);
+    throw invalidInputError(`invalid number of volume names; use 1 to ${MAX_NAMES}`);
   await recordCall(context, signal);
   const removed: string[] = [];
   for (const name of names) {
@@ -117,7 +121,7 @@ async function recordCall({ writer }: ApiContext, signal: AbortSignal): Promise<
 interface NodeReply {
   readonly node: Node;
   readonly hostname: string;
-  /** Undefined when the node did not respond. */
+  /** Undefined if the node did not respond. */
   readonly reply: VolumeReply | undefined;
   readonly error: string;
 }
@@ -157,13 +161,13 @@ function askNode(
     });
   }
   const command = (requestId: string) => ({ $case: "volumeRequest", value: { requestId, action } }) as const;
-  return volumes.ask({ nodeId: node.id, command, timeoutMs }, signal);
+  return volumes.request({ nodeId: node.id, command, timeoutMs }, signal);
 }
 
-function refused(node: Node, reason: string): BerthError {
+function engineRefusalError(node: Node, reason: string): BerthError {
   return new BerthError({ code: "BERTH_ENGINE_FAILED", message: `${nodeName(node)}: ${reason}` });
 }
 
-function invalid(message: string): BerthError {
+function invalidInputError(message: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

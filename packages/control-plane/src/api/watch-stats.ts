@@ -29,6 +29,7 @@ const MAX_TASKS = 1_000;
 
 /**
  * Streams the resource use of nodes and tasks, busiest tasks first, until the caller leaves or the term ends.
+ *
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function* watchStats(
@@ -106,7 +107,7 @@ function requestStats(filter: StatsFilter, context: ApiContext): WatchStatsRespo
   return { nodes, tasks: tasks.slice(0, MAX_TASKS), omittedTasks: Math.max(0, tasks.length - MAX_TASKS) };
 }
 
-/** Returns the stats of one task. The usage is undefined when the agent cannot see its host's processes. */
+/** Returns the stats of one task. The usage is undefined if the agent cannot see its host's processes. */
 function createTaskStats(
   { id: taskId, serviceId, serviceName, slot, specVersion }: Task,
   details: {

@@ -29,16 +29,17 @@ const KEY_BYTES = 32;
 const CIPHER = "chacha20-poly1305";
 const TAG_BYTES = 16;
 /** Each key is used once, so the format requires a nonce of zeros. */
-const NONCE = Buffer.alloc(12);
+const ZERO_NONCE = Buffer.alloc(12);
 /** The encrypted key of a file, with its tag. */
 const WRAPPED_KEY_BYTES = 16 + TAG_BYTES;
 
-const MAGIC = "age-encryption.org/v1\n";
+const VERSION_LINE = "age-encryption.org/v1\n";
 /** More than the header of a file with `MAX_RECIPIENTS` recipients. */
 const MAX_HEADER_BYTES = 64 * 1_024;
 
 /**
  * Encrypts bytes into a file of the age format, version 1.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for a passphrase or a key that cannot be used
  */
 export async function encrypt(
@@ -48,7 +49,11 @@ export async function encrypt(
   return readBytes(await createEncrypter(protection).encrypt(toStream(plaintext)));
 }
 
-/** Checks a passphrase or public keys. @throws BerthError BERTH_INPUT_INVALID */
+/**
+ * Checks a passphrase or public keys.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
 export function requireUsable(protection: BackupProtection): void {
   createEncrypter(protection);
 }
@@ -58,7 +63,7 @@ function createEncrypter(protection: BackupProtection): Encrypter {
   if (protection.kind === "passphrase") {
     const { length } = protection.passphrase;
     if (length < MIN_PASSPHRASE_LENGTH || length > MAX_PASSPHRASE_LENGTH) {
-      throw invalidInput(
+      throw invalidInputError(
         `the passphrase has ${length} characters; use ${MIN_PASSPHRASE_LENGTH} to ${MAX_PASSPHRASE_LENGTH} characters`,
       );
     }
@@ -67,14 +72,14 @@ function createEncrypter(protection: BackupProtection): Encrypter {
   }
   const { recipients } = protection;
   if (recipients.length === 0 || recipients.length > MAX_RECIPIENTS)
-    throw invalidInput(
+    throw invalidInputError(
       `a backup has ${recipients.length} recipients; use 1 to ${MAX_RECIPIENTS} public keys`,
     );
   for (const recipient of recipients) {
     try {
       encrypter.addRecipient(recipient);
     } catch (cause) {
-      throw invalidInput(
+      throw invalidInputError(
         `invalid public key ${JSON.stringify(recipient.slice(0, 80))}; use a public key of age ("age1…")`,
         cause,
       );
@@ -97,7 +102,7 @@ class PassphraseRecipient implements Recipient {
   async wrapFileKey(fileKey: Uint8Array): Promise<Stanza[]> {
     const salt = randomBytes(SALT_BYTES);
     const key = await deriveKey(this.#passphrase, salt, SCRYPT_LOG_N);
-    const cipher = createCipheriv(CIPHER, key, NONCE, { authTagLength: TAG_BYTES });
+    const cipher = createCipheriv(CIPHER, key, ZERO_NONCE, { authTagLength: TAG_BYTES });
     const body = Buffer.concat([cipher.update(fileKey), cipher.final(), cipher.getAuthTag()]);
     return [new Stanza(["scrypt", salt.toString("base64").replace(/=+$/, ""), String(SCRYPT_LOG_N)], body)];
   }
@@ -111,7 +116,11 @@ class PassphraseIdentity implements Identity {
     this.#passphrase = passphrase;
   }
 
-  /** Returns null for another passphrase. @throws for an invalid header */
+  /**
+   * Returns null for another passphrase.
+   *
+   * @throws for an invalid header
+   */
   async unwrapFileKey(stanzas: Stanza[]): Promise<Uint8Array | null> {
     const [stanza, ...others] = stanzas;
     const [type, saltText = "", logNText = ""] = stanza?.args ?? [];
@@ -123,7 +132,7 @@ class PassphraseIdentity implements Identity {
     if (logN > MAX_SCRYPT_LOG_N) throw new Error(`work factor ${logN} is too high`);
     const key = await deriveKey(this.#passphrase, salt, logN);
     const body = Buffer.from(stanza.body);
-    const decipher = createDecipheriv(CIPHER, key, NONCE, { authTagLength: TAG_BYTES });
+    const decipher = createDecipheriv(CIPHER, key, ZERO_NONCE, { authTagLength: TAG_BYTES });
     decipher.setAuthTag(body.subarray(-TAG_BYTES));
     try {
       return Buffer.concat([decipher.update(body.subarray(0, -TAG_BYTES)), decipher.final()]);
@@ -153,8 +162,9 @@ function deriveKey(passphrase: string, salt: Buffer, logN: number): Promise<Buff
 export type EncryptedWith = "passphrase" | "public key";
 
 /**
- * Decrypts a file of the age format. `name` is the file in errors. Iterating fails with BERTH_BACKUP_INVALID when the file
- * is damaged or truncated.
+ * Decrypts a file of the age format. `name` is the file in errors. Iterating fails with BERTH_BACKUP_INVALID when the
+ * file is damaged or truncated.
+ *
  * @throws BerthError BERTH_BACKUP_INVALID for another format, a wrong passphrase or a wrong key
  */
 export async function decrypt(
@@ -168,11 +178,14 @@ export async function decrypt(
   const decrypter = new Decrypter();
   if (unlock.kind === "passphrase") {
     if (encryptedWith === "public key")
-      throw invalidBackup(name, "it is encrypted for a public key; use --identity-file with the private key");
+      throw invalidBackupError(
+        name,
+        "it is encrypted for a public key; use --identity-file with the private key",
+      );
     decrypter.addIdentity(new PassphraseIdentity(unlock.passphrase));
   } else {
     if (encryptedWith === "passphrase")
-      throw invalidBackup(
+      throw invalidBackupError(
         name,
         "it is encrypted with a passphrase; use --passphrase-file, or enter the passphrase",
       );
@@ -184,7 +197,7 @@ export async function decrypt(
     const isLocked = cause instanceof Error && cause.message.startsWith("no identity matched");
     const reason =
       encryptedWith === "passphrase" ? "wrong passphrase" : "none of the private keys decrypts it";
-    throw invalidBackup(name, isLocked ? reason : "its header is damaged", cause);
+    throw invalidBackupError(name, isLocked ? reason : "its header is damaged", cause);
   }
 }
 
@@ -193,7 +206,7 @@ function addIdentity(decrypter: Decrypter, identity: string): void {
     decrypter.addIdentity(identity);
   } catch (cause) {
     // The text is secret, so the error does not quote it.
-    throw invalidInput('invalid private key; use a line "AGE-SECRET-KEY-1…" from age-keygen', cause);
+    throw invalidInputError('invalid private key; use a line "AGE-SECRET-KEY-1…" from age-keygen', cause);
   }
 }
 
@@ -211,9 +224,9 @@ async function readStart(chunks: AsyncIterator<Uint8Array>): Promise<Buffer> {
 }
 
 function readProtection(name: string, start: Buffer): EncryptedWith {
-  if (!start.toString("latin1", 0, MAGIC.length).startsWith(MAGIC))
-    throw invalidBackup(name, "it does not start with the header of an age file, version 1");
-  return start.toString("latin1", MAGIC.length, MAGIC.length + 16).startsWith("-> scrypt ")
+  if (!start.toString("latin1", 0, VERSION_LINE.length).startsWith(VERSION_LINE))
+    throw invalidBackupError(name, "it does not start with the header of an age file, version 1");
+  return start.toString("latin1", VERSION_LINE.length, VERSION_LINE.length + 16).startsWith("-> scrypt ")
     ? "passphrase"
     : "public key";
 }
@@ -227,7 +240,7 @@ async function* readDecrypted(name: string, stream: ReadableStream<Uint8Array>):
   try {
     yield* readBytes(stream);
   } catch (cause) {
-    throw invalidBackup(name, "it is damaged or truncated", cause);
+    throw invalidBackupError(name, "it is damaged or truncated", cause);
   }
 }
 
@@ -241,7 +254,7 @@ function toStream(bytes: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> 
 }
 
 /** Returns the error for a file that cannot be read as a backup. */
-export function invalidBackup(name: string, why: string, cause?: unknown): BerthError {
+export function invalidBackupError(name: string, why: string, cause?: unknown): BerthError {
   return new BerthError({
     code: "BERTH_BACKUP_INVALID",
     message: `cannot read the backup ${name}: ${why}`,
@@ -249,7 +262,7 @@ export function invalidBackup(name: string, why: string, cause?: unknown): Berth
   });
 }
 
-function invalidInput(message: string, cause?: unknown): BerthError {
+function invalidInputError(message: string, cause?: unknown): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message,

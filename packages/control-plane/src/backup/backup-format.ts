@@ -11,7 +11,7 @@ import { issuingAuthority } from "../identity/sealed-authority.js";
 import type { ClusterSecrets } from "../identity/server-directory.js";
 import { recordKey } from "../state/change.js";
 import { parseKey, ROOT } from "../store/keys.js";
-import { invalidBackup } from "./age.js";
+import { invalidBackupError } from "./age.js";
 
 /**
  * The decrypted and decompressed content of a backup is text, with one JSON object per line:
@@ -23,7 +23,7 @@ import { invalidBackup } from "./age.js";
  *
  * The version is incremented with each change that an older release could misread.
  */
-const FORMAT = "berth-backup";
+const FORMAT_NAME = "berth-backup";
 export const FORMAT_VERSION = 1;
 
 /** Far above the largest value in etcd. */
@@ -63,7 +63,7 @@ export function formatPart(part: BackupPart): string {
 function toJson(part: BackupPart): object {
   switch (part.kind) {
     case "header":
-      return { format: FORMAT, version: FORMAT_VERSION, ...part.header };
+      return { format: FORMAT_NAME, version: FORMAT_VERSION, ...part.header };
     case "secrets": {
       const { clusterKey, etcdAuthorities } = part.secrets;
       return {
@@ -81,6 +81,7 @@ function toJson(part: BackupPart): object {
 
 /**
  * Parses the lines of a backup in their order. `name` is the file in errors.
+ *
  * @throws BerthError BERTH_BACKUP_INVALID, or BERTH_UNSUPPORTED for a newer format
  */
 export async function* parseParts(name: string, lines: AsyncIterable<string>): AsyncGenerator<BackupPart> {
@@ -88,18 +89,18 @@ export async function* parseParts(name: string, lines: AsyncIterable<string>): A
   let next: "header" | "secrets" | "records" | "nothing" = "header";
   for await (const line of lines) {
     const part = parseLine(name, line, next === "header");
-    if (next === "nothing") throw invalidBackup(name, "it continues after its end");
+    if (next === "nothing") throw invalidBackupError(name, "it continues after its end");
     if (next === "secrets" && part.kind !== "secrets")
-      throw invalidBackup(name, "it contains no cluster key");
+      throw invalidBackupError(name, "it contains no cluster key");
     if (next === "records" && part.kind === "secrets")
-      throw invalidBackup(name, "it contains two cluster keys");
+      throw invalidBackupError(name, "it contains two cluster keys");
     if (part.kind === "record") records += 1;
     if (part.kind === "end" && part.records !== records)
-      throw invalidBackup(name, `it contains ${records} records instead of ${part.records}`);
+      throw invalidBackupError(name, `it contains ${records} records instead of ${part.records}`);
     next = part.kind === "header" ? "secrets" : part.kind === "end" ? "nothing" : "records";
     yield part;
   }
-  if (next !== "nothing") throw invalidBackup(name, "its end is missing");
+  if (next !== "nothing") throw invalidBackupError(name, "its end is missing");
 }
 
 function parseLine(name: string, line: string, isFirst: boolean): BackupPart {
@@ -107,9 +108,9 @@ function parseLine(name: string, line: string, isFirst: boolean): BackupPart {
   try {
     json = JSON.parse(line);
   } catch (cause) {
-    throw invalidBackup(name, "a line is not JSON", cause);
+    throw invalidBackupError(name, "a line is not JSON", cause);
   }
-  if (typeof json !== "object" || json === null) throw invalidBackup(name, "a line is not an object");
+  if (typeof json !== "object" || json === null) throw invalidBackupError(name, "a line is not an object");
   const fields = json as Readonly<Record<string, unknown>>;
   if (isFirst) return { kind: "header", header: parseHeader(name, fields) };
   switch (fields.kind) {
@@ -120,12 +121,13 @@ function parseLine(name: string, line: string, isFirst: boolean): BackupPart {
     case "end":
       if (typeof fields.records === "number") return { kind: "end", records: fields.records };
   }
-  throw invalidBackup(name, "a line has an unknown kind");
+  throw invalidBackupError(name, "a line has an unknown kind");
 }
 
 function parseHeader(name: string, fields: Readonly<Record<string, unknown>>): BackupHeader {
   const { format, version, cluster, createdAtMs, revision, generation, berthVersion, servers } = fields;
-  if (format !== FORMAT || typeof version !== "number") throw invalidBackup(name, "it is not a berth backup");
+  if (format !== FORMAT_NAME || typeof version !== "number")
+    throw invalidBackupError(name, "it is not a berth backup");
   if (version > FORMAT_VERSION) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
@@ -139,7 +141,7 @@ function parseHeader(name: string, fields: Readonly<Record<string, unknown>>): B
     !Array.isArray(servers) ||
     !servers.every((server) => typeof server === "string")
   ) {
-    throw invalidBackup(name, "its header is incomplete");
+    throw invalidBackupError(name, "its header is incomplete");
   }
   return {
     cluster,
@@ -158,34 +160,38 @@ function parseSecrets(name: string, fields: Readonly<Record<string, unknown>>): 
     if (!hasOnlyFiniteNumbers(etcdAuthority)) throw new Error("a number is invalid");
     return { clusterKey, etcdAuthorities: [issuingAuthority([etcdAuthority])] };
   } catch (cause) {
-    throw invalidBackup(name, "its cluster key or authority is damaged", cause);
+    throw invalidBackupError(name, "its cluster key or authority is damaged", cause);
   }
 }
 
 function parseRecord(name: string, { key, value }: Readonly<Record<string, unknown>>): BackupRecord {
   if (typeof key === "string" && typeof value === "string" && key.startsWith(ROOT)) return { key, value };
-  throw invalidBackup(name, "a record is damaged");
+  throw invalidBackupError(name, "a record is damaged");
 }
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
-/** Splits text into lines. @throws BerthError BERTH_BACKUP_INVALID for a line that is too long, or without an end */
+/**
+ * Splits text into lines.
+ *
+ * @throws BerthError BERTH_BACKUP_INVALID for a line that is too long, or without an end
+ */
 export async function* splitLines(name: string, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  let rest = Buffer.alloc(0);
+  let partialLine = Buffer.alloc(0);
   for await (const chunk of chunks) {
-    rest = Buffer.concat([rest, chunk]);
+    partialLine = Buffer.concat([partialLine, chunk]);
     let start = 0;
-    for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10, start)) {
-      yield rest.toString("utf8", start, end);
+    for (let end = partialLine.indexOf(10); end >= 0; end = partialLine.indexOf(10, start)) {
+      yield partialLine.toString("utf8", start, end);
       start = end + 1;
     }
-    rest = rest.subarray(start);
-    if (rest.length > MAX_LINE_BYTES)
-      throw invalidBackup(name, `a line has more than ${MAX_LINE_BYTES} bytes`);
+    partialLine = partialLine.subarray(start);
+    if (partialLine.length > MAX_LINE_BYTES)
+      throw invalidBackupError(name, `a line has more than ${MAX_LINE_BYTES} bytes`);
   }
-  if (rest.length > 0) throw invalidBackup(name, "its end is missing");
+  if (partialLine.length > 0) throw invalidBackupError(name, "its end is missing");
 }
 
 /** Collects the summary of a backup while it is written or read. */

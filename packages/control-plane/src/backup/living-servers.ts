@@ -3,8 +3,8 @@ import { fetchAuthority } from "@berth/proto/identity";
 const TIMEOUT_MS = 3_000;
 
 /**
- * Returns the address of a running server of the cluster, which has a certificate from one of these authorities.
- * Undefined when nothing, or another program, listens at each address.
+ * Returns the address of a running server of the cluster, which has a certificate from one of these authorities, or
+ * undefined if nothing, or another program, listens at each address.
  */
 export async function findLivingServer(
   addresses: readonly string[],
@@ -17,7 +17,7 @@ export async function findLivingServer(
       return address;
     }),
   );
-  const found = await Promise.any(attempts).catch(() => undefined);
+  const livingServer = await Promise.any(attempts).catch(() => undefined);
   signal.throwIfAborted();
-  return found;
+  return livingServer;
 }

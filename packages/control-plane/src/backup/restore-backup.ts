@@ -31,7 +31,7 @@ import { ETCD_AUTHORITIES_KEY, ROOT, SCHEMA_KEY } from "../store/keys.js";
 import { readAll } from "../store/read.js";
 import { requireSupportedSchema } from "../store/schema.js";
 import type { Op, Store } from "../store/store.js";
-import { invalidBackup } from "./age.js";
+import { invalidBackupError } from "./age.js";
 import { type BackupHeader, type BackupRecord, parseAuthority, SummaryBuilder } from "./backup-format.js";
 import { findLivingServer } from "./living-servers.js";
 import { type BackupFile, readBackup } from "./read-backup.js";
@@ -53,9 +53,10 @@ export interface RestoreOptions extends BackupFile {
  *
  * The backup is read to its end before anything is written. The server's certificate, which makes the data directory
  * usable, is written last, so an interrupted restore can be repeated.
+ *
  * @throws BerthError BERTH_BACKUP_INVALID, BERTH_UNSUPPORTED or BERTH_SCHEMA_UNSUPPORTED for a newer one,
- *         BERTH_INPUT_INVALID for a data directory or etcd that is in use, BERTH_CONFLICT while a server of the cluster
- *         answers, BERTH_ETCD_MISSING, BERTH_ETCD_FAILED
+ *   BERTH_INPUT_INVALID for a data directory or etcd that is in use, BERTH_CONFLICT while a server of the cluster
+ *   answers, BERTH_ETCD_MISSING, BERTH_ETCD_FAILED
  */
 export async function restoreBackup(options: RestoreOptions, signal: AbortSignal): Promise<BackupSummary> {
   const { dataDir, etcd, force, onProgress } = options;
@@ -121,15 +122,15 @@ async function checkBackup(backup: BackupFile): Promise<BackupContent> {
     }
   }
   if (header === undefined || secrets === undefined || builder === undefined)
-    throw invalidBackup(backup.file, "it is empty");
-  if (schema === undefined) throw invalidBackup(backup.file, "its records have no schema version");
+    throw invalidBackupError(backup.file, "it is empty");
+  if (schema === undefined) throw invalidBackupError(backup.file, "its records have no schema version");
   requireSupportedSchema(schema, SCHEMA.versions);
   try {
     issuingAuthority(authorities);
     for (const authority of [...authorities, ...secrets.etcdAuthorities])
       requireDecryptable(secrets.clusterKey, authority);
   } catch (cause) {
-    throw invalidBackup(backup.file, "its cluster key does not decrypt its CA", cause);
+    throw invalidBackupError(backup.file, "its cluster key does not decrypt its CA", cause);
   }
   return { header, secrets, authorities, summary: builder.build(), hasAtMostOne };
 }
@@ -141,7 +142,8 @@ function readAuthorityRecord({ key, value }: BackupRecord): Authority | undefine
 
 /**
  * Returns the identity directory of an empty data directory. Removes the remains of an interrupted restore.
- * @throws BerthError BERTH_INPUT_INVALID when the directory contains a cluster
+ *
+ * @throws BerthError BERTH_INPUT_INVALID if the directory contains a cluster
  */
 async function prepareDirectory(claim: DataDir): Promise<ServerDirectory> {
   const { path } = claim;
@@ -163,7 +165,7 @@ async function prepareDirectory(claim: DataDir): Promise<ServerDirectory> {
   return directory;
 }
 
-/** @throws BerthError BERTH_CONFLICT when a server of the cluster responds */
+/** @throws BerthError BERTH_CONFLICT if a server of the cluster responds */
 async function requireNoLivingServer(
   { header, authorities }: BackupContent,
   signal: AbortSignal,
@@ -223,8 +225,9 @@ async function withStore(
 }
 
 /**
- * Writes all records of the backup, and the record of the restore. @throws BerthError BERTH_INPUT_INVALID unless etcd
- * is empty
+ * Writes all records of the backup, and the record of the restore.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID unless etcd is empty
  */
 async function writeRecords(
   store: Store,

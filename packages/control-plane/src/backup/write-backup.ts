@@ -23,6 +23,7 @@ export interface WriteBackupOptions {
  * Reads all records at one revision, and yields the bytes of an encrypted backup. Returns its summary.
  *
  * Leased keys are left out, because they belong to running processes.
+ *
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_INPUT_INVALID for an unusable passphrase or key
  */
 export async function* writeBackup(

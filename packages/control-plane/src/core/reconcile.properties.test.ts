@@ -19,7 +19,7 @@ import { applyEvent, history, historyWithReorders, NODES, play } from "./testing
 import { buildNodes, World } from "./testing/world.js";
 
 /** Raise it for one run to look for rare faults. */
-const RUNS = { numRuns: 100 };
+const PROPERTY_OPTIONS = { numRuns: 100 };
 const { STOP_FIRST, START_FIRST } = UpdateConfig_Order;
 
 const slotOf = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
@@ -53,11 +53,11 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
         expect(running + waiting.length).toBeGreaterThanOrEqual(desired);
         expect(world.occupying().every((task) => shouldRun(task))).toBe(true);
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
-  it("stop-first never has two live tasks in a slot, start-first never more than two", () => {
+  it("a stop-first service never has two live tasks in a slot, a start-first one never more than two", () => {
     fc.assert(
       fc.property(history, (input) => {
         const limit = input.spec.update?.order === START_FIRST ? 2 : 1;
@@ -66,7 +66,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
           for (const tasks of count(live, slotOf).values()) expect(tasks).toBeLessThanOrEqual(limit);
         });
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
@@ -100,7 +100,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
           }
         });
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
@@ -120,7 +120,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
         };
         play(input, (world) => (replicas = replicasOf(world.spec)), observe);
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
@@ -189,7 +189,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
           expect(shuffled.requeueAtMs).toBe(straight.requeueAtMs);
         });
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 

@@ -11,8 +11,8 @@ export interface ServerAnnouncement {
 }
 
 /**
- * Sends the addresses of the servers to all connected agents whenever they change, until the signal aborts. Otherwise,
- * an agent that joined before the other servers would not find the next leader.
+ * Sends the addresses of the servers to all connected agents whenever they change, until the signal is aborted.
+ * Otherwise, an agent that joined before the other servers would not find the next leader.
  */
 export function announceServers(
   { servers, onChange, sessions }: ServerAnnouncement,

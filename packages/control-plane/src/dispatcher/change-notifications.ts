@@ -63,7 +63,7 @@ function markDeltaStale(delta: Delta, options: NotificationOptions): void {
     if (nodeId) sessions.updateEach(sessions.ofNodes([nodeId]), (session) => session.markTaskStale(taskId));
   }
   for (const [nodeId, { before, after }] of delta.nodes) {
-    if (after === undefined) sessions.get(nodeId)?.end(nodeRemoved(nodeId));
+    if (after === undefined) sessions.get(nodeId)?.end(nodeRemovedError(nodeId));
     else if (hasPeerChanged(before, after) || hasOwnerChanged(before, after, state)) {
       for (const networkId of state.networks.ranges.ofMember(nodeId).keys())
         markNetworkStale(networkId, options);
@@ -102,7 +102,7 @@ function hasOwnerChanged(before: Node | undefined, after: Node, { nodes }: Clust
   return nodeClaims(after.description).some((claim) => nodes.holdersOf(claim).size > 1);
 }
 
-function nodeRemoved(nodeId: string): BerthError {
+function nodeRemovedError(nodeId: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
     message: `node ${nodeId} was removed from the cluster; its agent may register again`,

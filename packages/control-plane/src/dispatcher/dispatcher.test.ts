@@ -53,7 +53,7 @@ function dispatcherWith(term: AbortSignal) {
       recordProbeResult: () => {},
     },
     trafficCollector: { recordReport: () => {} },
-    imageResolver: { recordAnswer: () => {} },
+    imageResolver: { recordReply: () => {} },
     imageInventories: { recordInventory: () => {}, recordRemoval: () => {}, recordFetch: () => {} },
     autoscaler: { recordUsage: () => {}, usageRequest: undefined },
     authorities: () => undefined,

@@ -23,7 +23,7 @@ import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { createAssignmentSource } from "./assignments/assignment-source.js";
@@ -52,9 +52,9 @@ export interface DispatcherOptions {
   readonly tables: TrafficTables;
   /** Whether the agents in a network program its forwarding entries instead of flooding it. */
   readonly hasStaticFdb: (networkId: string) => boolean;
-  /** Decrypts secrets and configs for their nodes. Undefined when the server has no cluster key. */
+  /** Decrypts secrets and configs for their nodes. Undefined if the server has no cluster key. */
   readonly sealer: FileSealer | undefined;
-  /** Decrypts registry logins for their nodes. Undefined when the server has no cluster key. */
+  /** Decrypts registry logins for their nodes. Undefined if the server has no cluster key. */
   readonly loginSealer: LoginSealer | undefined;
   readonly loginChecks: Pick<AgentReplies<RegistryLoginChecked>, "record">;
   readonly volumes: Pick<AgentReplies<VolumeReply>, "record">;
@@ -64,11 +64,11 @@ export interface DispatcherOptions {
     "recordHeartbeat" | "recordProbeResult" | "heartbeatMs" | "isSuspect"
   >;
   readonly trafficCollector: Pick<TrafficCollector, "recordReport">;
-  readonly imageResolver: Pick<ImageResolver, "recordAnswer">;
+  readonly imageResolver: Pick<ImageResolver, "recordReply">;
   readonly imageInventories: Pick<ImageInventories, "recordInventory" | "recordRemoval" | "recordFetch">;
   readonly restoreMonitor: Pick<RestoreMonitor, "record">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
-  /** Returns the authorities of the cluster; undefined without TLS, as in simulations. */
+  /** Returns the authorities of the cluster, or undefined without TLS, as in simulations. */
   readonly authorities: () => Authorities | undefined;
   /** Whether a node must have joined with a token before its agent connects. False in the simulation. */
   readonly mustJoin: boolean;
@@ -114,7 +114,7 @@ export class Dispatcher {
     const unsubscribe = notifySessionsOfChanges({ ...options, drainGate: this.#drainGate });
     onAbort(signal, () => {
       unsubscribe();
-      for (const session of this.#sessions.all()) session.end(endOfTerm(signal));
+      for (const session of this.#sessions.all()) session.end(termEndedError(signal));
     });
   }
 
@@ -179,11 +179,11 @@ export class Dispatcher {
     const authorities = this.#options.authorities();
     if (authorities !== undefined) session.send({ $case: "authorities", value: authorities });
     this.#sessions.add(session);
-    if (signal.aborted) session.end(endOfTerm(signal));
+    if (signal.aborted) session.end(termEndedError(signal));
     return session;
   }
 
-  /** @throws BerthError BERTH_STALE_EPOCH when the cluster was restored from a backup on other servers */
+  /** @throws BerthError BERTH_STALE_EPOCH if the cluster was restored from a backup on other servers */
   #requireGeneration({ nodeId, generation }: Hello): void {
     const { state, logger } = this.#options;
     if (generation <= generationOf(state)) return;
@@ -266,7 +266,7 @@ export class Dispatcher {
         loginChecks.record(nodeId, message.value.requestId, message.value);
         return;
       case "imageDigest":
-        imageResolver.recordAnswer(nodeId, message.value);
+        imageResolver.recordReply(nodeId, message.value);
         return;
       case "volumeReply":
         volumes.record(nodeId, message.value.requestId, message.value);
@@ -317,6 +317,6 @@ function generationOf({ restore }: ClusterState): number {
   return restore?.generation ?? 0;
 }
 
-function endOfTerm({ reason }: AbortSignal): BerthError {
-  return reason instanceof BerthError ? reason : notLeader();
+function termEndedError({ reason }: AbortSignal): BerthError {
+  return reason instanceof BerthError ? reason : notLeaderError();
 }

@@ -49,7 +49,7 @@ export interface DrainGateOptions {
  */
 export class DrainGate {
   readonly #options: DrainGateOptions;
-  /** By task id. */
+  /** By task ID. */
   readonly #drains = new Map<string, Drain>();
   #cancelReview: (() => void) | undefined;
   #reviewAtMs = Number.POSITIVE_INFINITY;

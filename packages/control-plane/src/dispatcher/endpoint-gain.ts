@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 
-/** An entry of a traffic table. Its endpoints are sorted by task id. */
+/** An entry of a traffic table. Its endpoints are sorted by task ID. */
 interface Entry {
   readonly key: string;
   readonly endpoints: readonly { readonly taskId: string }[];
@@ -24,7 +24,7 @@ export function onlyGainEndpoints(before: readonly Entry[], after: readonly Entr
 
 function isSameOrGain(before: Entry, after: Entry): boolean {
   if (before.endpoints.length === 0) return isDeepStrictEqual(before, after);
-  const known = new Set(before.endpoints.map(({ taskId }) => taskId));
-  const endpoints = after.endpoints.filter(({ taskId }) => known.has(taskId));
+  const previousTaskIds = new Set(before.endpoints.map(({ taskId }) => taskId));
+  const endpoints = after.endpoints.filter(({ taskId }) => previousTaskIds.has(taskId));
   return isDeepStrictEqual(before, { ...after, endpoints });
 }

@@ -10,6 +10,7 @@ export interface FindImageContext {
 
 /**
  * Returns the nodes that have an image or the archive of a shipped mount, for a node that needs it.
+ *
  * @throws BerthError BERTH_PERMISSION_DENIED unless a task of the node uses it
  */
 export async function findImage(

@@ -13,7 +13,7 @@ import {
   type VolumeReply,
 } from "@berth/proto";
 
-/** Limit of an id or an address, in characters. Docker's ids have 64. */
+/** Limit of an ID or an address, in characters. Docker's IDs have 64. */
 const MAX_ID_LENGTH = 128;
 
 /** Limit of the volumes in one reply of an agent. */
@@ -37,7 +37,7 @@ type Limit = readonly [field: string, size: number, maximum: number];
 export function requireWithinLimits(nodeId: string, { message }: SessionRequest): void {
   for (const [field, size, maximum] of limitsOf(message)) {
     if (size > maximum)
-      throw limitExceeded(
+      throw limitExceededError(
         nodeId,
         `${field} has ${size} elements or characters, more than the limit of ${maximum}`,
       );
@@ -175,7 +175,7 @@ function* statusLimits(status: TaskStatus): Generator<Limit> {
   }
 }
 
-function limitExceeded(nodeId: string, reason: string): BerthError {
+function limitExceededError(nodeId: string, reason: string): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `message of node ${nodeId} rejected: ${reason}; restart its agent with the release of this server`,

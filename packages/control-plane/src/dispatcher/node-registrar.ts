@@ -23,7 +23,7 @@ const REGISTRATION_TIMEOUT_MS = 10_000;
  * Budget of one node for changes of its description. With a typical description of 2 KiB, it allows fifty changes at
  * once and four per second. Between two compactions of etcd (5 min), a node stores at most 2.5 MB.
  */
-const BUDGET = { burstBytes: 128 * 1_024, bytesPerSecond: 8 * 1_024 };
+const DESCRIPTION_BUDGET = { burstBytes: 128 * 1_024, bytesPerSecond: 8 * 1_024 };
 
 export interface NodeRegistrarOptions {
   readonly state: ClusterState;
@@ -59,8 +59,9 @@ export class NodeRegistrar {
   /**
    * Makes a node READY when its agent connects. Returns whether the description is stored; if not, the node's budget is
    * used up, and `update` has to follow once the session is open.
-   * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT or BERTH_LIMIT_EXCEEDED when the node is refused; BERTH_DEADLINE
-   *         when etcd does not accept the write in time
+   *
+   * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT or BERTH_LIMIT_EXCEEDED when the node is refused;
+   *   BERTH_DEADLINE when etcd does not accept the write in time
    */
   async register(agent: RegisteringAgent, signal: AbortSignal): Promise<boolean> {
     checkDescription(agent);
@@ -74,6 +75,7 @@ export class NodeRegistrar {
   /**
    * Writes a changed description of a connected node, at once or when its budget allows. Calls `onRefused` when another
    * live node has the address or the key.
+   *
    * @throws BerthError BERTH_INPUT_INVALID
    */
   update(agent: RegisteringAgent, onRefused: (error: BerthError) => void): void {
@@ -110,24 +112,24 @@ export class NodeRegistrar {
     const { nodeId } = agent;
     const link = linkSignals(signal, term);
     const cancelTimeout = runtime.clock.after(REGISTRATION_TIMEOUT_MS, () =>
-      link.abort(registrationTimeout(nodeId)),
+      link.abort(registrationTimeoutError(nodeId)),
     );
     try {
       const registration = await writer.submit((state) => {
         if (mustJoin) requireAdmission(agent.nodeId, state);
         checkRegistration(agent, state, isSuspect);
-        const known = state.nodes.get(nodeId);
+        const node = state.nodes.get(nodeId);
         const bytes = descriptionBytes(agent.description);
         const changes = registrationChanges(agent, state, runtime.wallClockMs());
         const isStored =
-          changes.length === 0 || known?.description === undefined || this.#canWrite(nodeId, bytes);
+          changes.length === 0 || node?.description === undefined || this.#canWrite(nodeId, bytes);
         const result = {
-          wasReady: known?.state === NodeState.READY,
+          wasReady: node?.state === NodeState.READY,
           isStored,
           writtenBytes: changes.length > 0 && isStored ? bytes : 0,
         };
-        if (isStored || known?.description === undefined) return { changes, result };
-        const { description } = known;
+        if (isStored || node?.description === undefined) return { changes, result };
+        const { description } = node;
         return {
           changes: registrationChanges({ nodeId, description }, state, runtime.wallClockMs()),
           result,
@@ -151,7 +153,7 @@ export class NodeRegistrar {
     if (this.#budgets.size >= MAX_NODES) {
       for (const [id, budget] of this.#budgets) if (budget.isFull) this.#budgets.delete(id);
     }
-    const budget = new WriteBudget({ clock: this.#options.runtime.clock, ...BUDGET });
+    const budget = new WriteBudget({ clock: this.#options.runtime.clock, ...DESCRIPTION_BUDGET });
     this.#budgets.set(nodeId, budget);
     return budget;
   }
@@ -164,7 +166,7 @@ interface Registration {
   readonly writtenBytes: number;
 }
 
-function registrationTimeout(nodeId: string): BerthError {
+function registrationTimeoutError(nodeId: string): BerthError {
   return new BerthError({
     code: "BERTH_DEADLINE",
     message: `node ${nodeId} was not registered: etcd did not accept the write within ${REGISTRATION_TIMEOUT_MS / 1_000} s`,

@@ -25,10 +25,14 @@ import type { ClusterState } from "../state/cluster-state.js";
 /** Timeout for the hello, which an agent sends as soon as it is connected. */
 const HELLO_TIMEOUT_MS = 5_000;
 
-/** Node ids appear in etcd keys, in placement constraints and on the command line, so few characters are allowed. */
+/** Node IDs appear in etcd keys, in placement constraints and on the command line, so few characters are allowed. */
 const NODE_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
-/** Reads and checks the first message of a session. @throws BerthError BERTH_PROTOCOL, BERTH_VERSION_UNSUPPORTED */
+/**
+ * Reads and checks the first message of a session.
+ *
+ * @throws BerthError BERTH_PROTOCOL, BERTH_VERSION_UNSUPPORTED
+ */
 export async function readHello(
   incoming: AsyncIterator<SessionRequest>,
   clock: Clock,
@@ -48,7 +52,7 @@ export async function readHello(
   });
   if (!NODE_ID.test(hello.nodeId)) {
     throw protocolError(
-      `invalid node id ${JSON.stringify(hello.nodeId)}; use up to 64 letters, digits, "_", "." and "-"`,
+      `invalid node ID ${JSON.stringify(hello.nodeId)}; use up to 64 letters, digits, "_", "." and "-"`,
     );
   }
   return hello;
@@ -67,7 +71,7 @@ export interface RegisteringAgent {
   readonly peer: string;
 }
 
-/** @throws BerthError BERTH_INPUT_INVALID when the leader cannot use the description */
+/** @throws BerthError BERTH_INPUT_INVALID if the leader cannot use the description */
 export function checkDescription({ nodeId, description, peer }: RegisteringAgent): void {
   const problem = descriptionProblem(description) ?? loopbackProblem(description, peer);
   if (problem === undefined) return;
@@ -88,23 +92,24 @@ function loopbackProblem({ address }: NodeDescription, peer: string): string | u
 
 /**
  * Checks a registration against the other nodes.
- * @throws BerthError BERTH_CONFLICT when another live node has the address or the key; BERTH_LIMIT_EXCEEDED when a new node
- *         would exceed the number of nodes
+ *
+ * @throws BerthError BERTH_CONFLICT if another live node has the address or the key; BERTH_LIMIT_EXCEEDED when a new
+ *   node would exceed the number of nodes
  */
 export function checkRegistration(
   { nodeId, description }: RegisteringAgent,
   { nodes }: ClusterState,
   isSuspect: (nodeId: string) => boolean,
 ): void {
-  const known = nodes.get(nodeId);
-  if (known === undefined && nodes.size >= MAX_NODES) {
+  const existing = nodes.get(nodeId);
+  if (existing === undefined && nodes.size >= MAX_NODES) {
     throw new BerthError({
       code: "BERTH_LIMIT_EXCEEDED",
       message: `node ${nodeId} was not registered: the cluster has ${MAX_NODES} nodes, which is the limit; remove nodes that are gone with "berth node rm"`,
       details: { nodeId },
     });
   }
-  const conflict = findClaimConflict({ nodeId, known, description }, nodes, isSuspect);
+  const conflict = findClaimConflict({ nodeId, known: existing, description }, nodes, isSuspect);
   if (conflict === undefined) return;
   const { claim, holder } = conflict;
   throw new BerthError({
@@ -132,14 +137,14 @@ export function requireAdmission(nodeId: string, { nodes }: ClusterState): void 
   });
 }
 
-/** Returns the change that makes a node READY with its agent's description. Empty when the record is up to date. */
+/** Returns the change that makes a node READY with its agent's description. Empty if the record is up to date. */
 export function registrationChanges(
   agent: { readonly nodeId: string; readonly description: NodeDescription },
   state: ClusterState,
   now: number,
 ): readonly Change[] {
-  const known = state.nodes.get(agent.nodeId);
-  const node = known ?? newNode(agent.nodeId, now);
+  const existing = state.nodes.get(agent.nodeId);
+  const node = existing ?? newNode(agent.nodeId, now);
   const ready: Node = {
     ...node,
     description: withKnownVolumes(agent.description, node.description),
@@ -149,7 +154,9 @@ export function registrationChanges(
     agentUnreachable: false,
     fenced: false,
   };
-  return known !== undefined && isDeepStrictEqual(known, ready) ? [] : [{ kind: "put-node", node: ready }];
+  return existing !== undefined && isDeepStrictEqual(existing, ready)
+    ? []
+    : [{ kind: "put-node", node: ready }];
 }
 
 /** Keeps the recorded volumes while dockerd is down, since the agent cannot list them then. */

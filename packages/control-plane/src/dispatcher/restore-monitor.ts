@@ -61,7 +61,7 @@ export class RestoreMonitor {
   }
 }
 
-/** Returns the change that completes a pending restore. Empty when none is pending. */
+/** Returns the change that completes a pending restore. Empty if none is pending. */
 export function completeRestoreChanges({ restore }: ClusterState): readonly Change[] {
   if (restore?.state !== Restore_State.PENDING) return [];
   return [

@@ -2,7 +2,7 @@ import { BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import type { AgentCommand, Session } from "./session.js";
 
-/** Holds the current session of each connected agent, by node id. */
+/** Holds the current session of each connected agent, by node ID. */
 export class SessionRegistry {
   readonly #logger: Logger;
   readonly #sessions = new Map<string, Session>();
@@ -32,8 +32,8 @@ export class SessionRegistry {
   }
 
   /**
-   * Adds a session and ends an older session of the same node. An agent that reconnects has the same boot id. A
-   * different boot id means a restarted agent, or two hosts with the same node id.
+   * Adds a session and ends an older session of the same node. An agent that reconnects has the same boot ID. A
+   * different boot ID means a restarted agent, or two hosts with the same node ID.
    */
   add(session: Session): void {
     const older = this.#sessions.get(session.nodeId);
@@ -45,7 +45,7 @@ export class SessionRegistry {
     }
     const { nodeId, peer } = session;
     this.#logger.warn({ nodeId, peer, olderPeer: older.peer }, "another agent registered with this node id");
-    older.end(duplicateNode(nodeId, peer));
+    older.end(duplicateNodeError(nodeId, peer));
   }
 
   /** Removes a session, unless a newer session of the node has replaced it. */
@@ -70,13 +70,13 @@ export class SessionRegistry {
         run(session);
       } catch (error) {
         this.#logger.error({ err: error, nodeId: session.nodeId }, "session failed");
-        session.end(sessionFailed(session.nodeId, error));
+        session.end(sessionFailedError(session.nodeId, error));
       }
     }
   }
 }
 
-function duplicateNode(nodeId: string, peer: string): BerthError {
+function duplicateNodeError(nodeId: string, peer: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
     message: `another agent, at ${peer}, has registered as node ${nodeId}: two hosts use copies of the same data directory; give each host its own data directory`,
@@ -84,7 +84,7 @@ function duplicateNode(nodeId: string, peer: string): BerthError {
   });
 }
 
-function sessionFailed(nodeId: string, cause: unknown): BerthError {
+function sessionFailedError(nodeId: string, cause: unknown): BerthError {
   return new BerthError({
     code: "BERTH_INTERNAL",
     message: `the session of node ${nodeId} failed in the server; see the server's log`,

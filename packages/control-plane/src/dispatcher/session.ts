@@ -43,9 +43,9 @@ export interface SessionOptions {
   /** Returns the current version of the traffic tables in `source`. */
   readonly tableVersion: () => number;
   readonly clock: Clock;
-  /** Whether the agent can be asked for digests of images. @default false */
+  /** Whether the agent can be asked for digests of images. Default: false. */
   readonly resolvesImages?: boolean;
-  /** Whether the agent transfers images. @default false */
+  /** Whether the agent transfers images. Default: false. */
   readonly transfersImages?: boolean;
   /** Whether the leader has more decisions to write than fit into one transaction. */
   readonly hasBacklog?: () => boolean;
@@ -184,7 +184,11 @@ export class Session {
     return () => this.#endListeners.delete(listener);
   }
 
-  /** Yields the messages for the agent until the session ends. @throws the reason that was passed to `end` */
+  /**
+   * Yields the messages for the agent until the session ends.
+   *
+   * @throws the reason that was passed to `end`
+   */
   async *messages(): AsyncGenerator<SessionResponse> {
     yield { message: { $case: "welcome", value: this.#welcome } };
     while (this.#end === undefined) {

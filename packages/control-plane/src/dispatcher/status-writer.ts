@@ -42,7 +42,7 @@ export interface StatusReceiver {
 
 /** The unwritten statuses of one node. Bounded by the number of its tasks. */
 interface NodeReports {
-  /** The latest status of each task, by task id. */
+  /** The latest status of each task, by task ID. */
   readonly tasks: Map<string, ReportedTask>;
   /** The latest batch, which acknowledges all earlier batches too. */
   readonly batch: number;
@@ -58,7 +58,7 @@ interface NodeReports {
  */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
-  /** By node id. */
+  /** By node ID. */
   readonly #pending = new Map<string, NodeReports>();
   /** The nodes with a write in flight or waiting for a retry. */
   readonly #writing = new Set<string>();
@@ -74,8 +74,8 @@ export class StatusWriter {
    */
   enqueue(nodeId: string, { batch, tasks }: TaskStatuses, receiver: StatusReceiver): void {
     const { state } = this.#options;
-    const own = tasks.filter(({ taskId }) => state.tasks.get(taskId)?.nodeId === nodeId);
-    this.#add(nodeId, own, { batch, receiver });
+    const nodeTasks = tasks.filter(({ taskId }) => state.tasks.get(taskId)?.nodeId === nodeId);
+    this.#add(nodeId, nodeTasks, { batch, receiver });
     this.#startWriting();
   }
 
@@ -146,7 +146,7 @@ export class StatusWriter {
   }
 }
 
-/** Returns the changes that record a report. Empty when the task is unknown, on another node, or in a later state. */
+/** Returns the changes that record a report. Empty if the task is unknown, on another node, or in a later state. */
 function reportChanges(
   nodeId: string,
   reported: ReportedTask,

@@ -26,7 +26,11 @@ export interface HttpServerOptions {
   readonly revocations?: Revocations | undefined;
 }
 
-/** Starts the HTTP listener of a server (--http) for a fixed set of paths. @throws BerthError BERTH_ADDRESS_IN_USE */
+/**
+ * Starts the HTTP listener of a server (--http) for a fixed set of paths.
+ *
+ * @throws BerthError BERTH_ADDRESS_IN_USE
+ */
 export function startHttpServer({ routes, ...options }: HttpServerOptions): Promise<HttpListener> {
   return listenHttp(
     (request, response, client) => {

@@ -87,7 +87,7 @@ describe("surveyTraffic", () => {
     return surveyTraffic({ state, trafficCollector, tableVersion: 7 });
   }
 
-  it("lists the hosts that are up and adds the node id to a hostname that is not unique", async () => {
+  it("lists the hosts that are up and adds the node ID to a hostname that is not unique", async () => {
     const { hosts, skipped } = await survey([
       ["a", "web"],
       ["b", "box"],

@@ -43,7 +43,7 @@ const COUNTERS: readonly {
 export interface HostTraffic {
   /** Unique label of the host. */
   readonly hostname: string;
-  /** Undefined when the host did not respond in time. */
+  /** Undefined if the host did not respond in time. */
   readonly report: TrafficReport | undefined;
 }
 
@@ -77,7 +77,7 @@ export async function surveyTraffic({
   return { tableVersion, hosts, skipped: nodes.length - queried.length };
 }
 
-/** Returns a unique hostname by node id: Prometheus drops the second of two series with the same labels. */
+/** Returns a unique hostname by node ID: Prometheus drops the second of two series with the same labels. */
 function uniqueHostnames(nodes: readonly Node[]): ReadonlyMap<string, string> {
   const counts = new Map<string, number>();
   for (const node of nodes) counts.set(nodeName(node), (counts.get(nodeName(node)) ?? 0) + 1);

@@ -51,7 +51,7 @@ export class AuthorityRotation {
     return { issuing: issuing.fingerprint, trusted: [...authorities.keys()], spreadMs };
   }
 
-  /** Executes steps, and notifies agents of changes, until the signal aborts. */
+  /** Executes steps, and notifies agents of changes, until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { state, runtime, logger, broadcast } = this.#options;
     const unsubscribe = state.onChange(({ areAuthoritiesChanged }) => {

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Authority, JoinKind } from "@berth/proto";
-import { createJoinToken, type Identity, issueCertificate, RENEWAL_GRACE_MS } from "@berth/proto/identity";
+import { formatJoinToken, type Identity, issueCertificate, RENEWAL_GRACE_MS } from "@berth/proto/identity";
 import type { ClusterKey } from "./cluster-key.js";
 import {
   BACKDATE_MS,
@@ -96,7 +96,7 @@ export function clusterIssuer({
       };
     },
     createToken: (kind) =>
-      createJoinToken(kind, issuingAuthority(authorities()).fingerprint, randomBytes(JOIN_SECRET_BYTES)),
+      formatJoinToken(kind, issuingAuthority(authorities()).fingerprint, randomBytes(JOIN_SECRET_BYTES)),
     createSuccessor: async () => {
       const issuing = issuingAuthority(authorities());
       const authority = await createSuccessor(clusterKey, issuing, wallClockMs());

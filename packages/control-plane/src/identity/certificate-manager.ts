@@ -22,7 +22,11 @@ export class CertificateManager {
     this.#events = events;
   }
 
-  /** Reissues the certificate if it no longer matches its authorities. @throws BerthError */
+  /**
+   * Reissues the certificate if it no longer matches its authorities.
+   *
+   * @throws BerthError
+   */
   async reissueIfNeeded(signal: AbortSignal): Promise<void> {
     this.#use(await ensureCertificate(this.#own, signal));
   }

@@ -41,12 +41,12 @@ export class ClusterKeyRotation {
   readonly #changed = new Notifier();
   #sealing: RecordResealer | undefined;
 
-  /** @throws BerthError BERTH_IDENTITY_INVALID when this server does not have the key that encrypts records */
+  /** @throws BerthError BERTH_IDENTITY_INVALID if this server does not have the key that encrypts records */
   constructor(options: ClusterKeyRotationOptions) {
     this.#options = options;
     const { state, clusterKey } = options;
     const id = sealingKeyId(state.clusterKey);
-    if (id !== undefined && clusterKey.find(id) === undefined) throw missingKey(id);
+    if (id !== undefined && clusterKey.find(id) === undefined) throw missingKeyError(id);
     clusterKey.useForSealing(id);
     // Must precede any later decision: once this step is stored, everything is encrypted with the next key.
     state.onChange(({ isClusterKeyChanged }) => {
@@ -62,7 +62,7 @@ export class ClusterKeyRotation {
     return (this.#sealing ?? new RecordResealer(clusterKey)).progress(state);
   }
 
-  /** Executes steps until the signal aborts. */
+  /** Executes steps until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { runtime, logger } = this.#options;
     while (!signal.aborted) {
@@ -118,7 +118,7 @@ export class ClusterKeyRotation {
   #reseal(): RecordResealer {
     const { clusterKey, state, limits } = this.#options;
     const id = sealingKeyId(state.clusterKey) ?? "";
-    if (clusterKey.sealing.id !== id) throw missingKey(id);
+    if (clusterKey.sealing.id !== id) throw missingKeyError(id);
     if (this.#sealing?.keyId !== id) this.#sealing = new RecordResealer(clusterKey, limits);
     return this.#sealing;
   }
@@ -137,7 +137,7 @@ function storeState(clusterKey: ClusterKeyState): Decision<ClusterKeyState> {
   return { changes: [change], result: clusterKey };
 }
 
-function missingKey(id: string): BerthError {
+function missingKeyError(id: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
     message: `this server cannot lead: it does not have the cluster key ${id.slice(0, 12)} yet: it gets the key from another server`,

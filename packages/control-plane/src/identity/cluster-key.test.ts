@@ -15,7 +15,7 @@ import {
 const key = createClusterKey();
 
 describe("seal() and open()", () => {
-  it("return the text again, and a different sealed text each time", () => {
+  it("open() returns the text that seal() got, and each sealed text differs", () => {
     const sealed = seal(key, "secret", "a");
     expect(open(key, sealed, "a")).toBe("secret");
     expect(sealed.toString("latin1")).not.toContain("secret");
@@ -33,7 +33,7 @@ describe("seal() and open()", () => {
     ],
     ["a truncated text", key, (sealed: Buffer) => sealed.subarray(0, 20), "a"],
     ["an empty text", key, () => Buffer.alloc(0), "a"],
-  ])("reject %s", (_, openingKey, change, context) => {
+  ])("open() rejects %s", (_, openingKey, change, context) => {
     const sealed = seal(key, "secret", "a");
     expect(() => open(openingKey, change(sealed), context)).toThrow(
       expect.objectContaining({ code: "BERTH_IDENTITY_INVALID" }),

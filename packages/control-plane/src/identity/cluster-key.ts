@@ -7,7 +7,7 @@ const KEY_BYTES = 32;
 /** The length that NIST SP 800-38D recommends for random nonces. */
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-const HASH = "sha256";
+const HASH_ALGORITHM = "sha256";
 const ID_INFO = "berth: id of the cluster key";
 const ID_BYTES = 16;
 const MAC_INFO = "berth: compare the contents of secrets and configs";
@@ -19,10 +19,14 @@ export interface KeyVersion {
   readonly bytes: Buffer;
 }
 
-/** Derives the id of a key. @throws BerthError BERTH_IDENTITY_INVALID for bytes of another length */
+/**
+ * Derives the ID of a key.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID for bytes of another length
+ */
 export function keyVersion(bytes: Uint8Array): KeyVersion {
-  if (!isClusterKey(bytes)) throw invalidKey(`it has ${bytes.length} bytes instead of ${KEY_BYTES}`);
-  const id = Buffer.from(hkdfSync(HASH, bytes, "", ID_INFO, ID_BYTES)).toString("hex");
+  if (!isClusterKey(bytes)) throw invalidKeyError(`it has ${bytes.length} bytes instead of ${KEY_BYTES}`);
+  const id = Buffer.from(hkdfSync(HASH_ALGORITHM, bytes, "", ID_INFO, ID_BYTES)).toString("hex");
   return { id, bytes: Buffer.from(bytes) };
 }
 
@@ -71,7 +75,7 @@ export class ClusterKey {
     this.#changed.emit();
   }
 
-  /** Encrypts with the version with this id from now on, if it exists. */
+  /** Encrypts with the version with this ID from now on, if it exists. */
   useForSealing(id: string | undefined): void {
     this.#sealingId = id;
   }
@@ -89,7 +93,10 @@ export class ClusterKey {
 }
 
 function macOf({ bytes }: KeyVersion, parts: readonly (string | Uint8Array)[]): Buffer {
-  const hmac = createHmac(HASH, Buffer.from(hkdfSync(HASH, bytes, "", MAC_INFO, KEY_BYTES)));
+  const hmac = createHmac(
+    HASH_ALGORITHM,
+    Buffer.from(hkdfSync(HASH_ALGORITHM, bytes, "", MAC_INFO, KEY_BYTES)),
+  );
   for (const part of parts) hmac.update(part);
   return hmac.digest();
 }
@@ -107,11 +114,15 @@ export function formatClusterKey({ versions }: Pick<ClusterKey, "versions">): st
   return versions.map(({ bytes }) => `${bytes.toString("hex")}\n`).join("");
 }
 
-/** Parses the text of a key's file. @throws BerthError BERTH_IDENTITY_INVALID */
+/**
+ * Parses the text of a key's file.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID
+ */
 export function parseClusterKey(text: string): ClusterKey {
   const lines = text.trim().split(/\s+/);
   if (lines.length > 2 || !lines.every((line) => /^[0-9a-f]{64}$/.test(line)))
-    throw invalidKey("it does not have 64 hexadecimal digits");
+    throw invalidKeyError("it does not have 64 hexadecimal digits");
   const [current = createKeyVersion(), next] = lines.map((line) => keyVersion(Buffer.from(line, "hex")));
   return new ClusterKey(current, next);
 }
@@ -124,12 +135,20 @@ export function seal(key: ClusterKey, content: string | Uint8Array, context: str
   return Buffer.concat([nonce, cipher.getAuthTag(), encrypted]);
 }
 
-/** Decrypts a text. @throws BerthError BERTH_IDENTITY_INVALID for a different key or context, or damaged data */
+/**
+ * Decrypts a text.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID for a different key or context, or damaged data
+ */
 export function open(key: ClusterKey, sealed: Uint8Array, context: string): string {
   return openBytes(key, sealed, context).toString("utf8");
 }
 
-/** Decrypts bytes. @throws BerthError BERTH_IDENTITY_INVALID for a different key or context, or damaged data */
+/**
+ * Decrypts bytes.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID for a different key or context, or damaged data
+ */
 export function openBytes(key: ClusterKey, sealed: Uint8Array, context: string): Buffer {
   return openWith(key, sealed, context).content;
 }
@@ -140,7 +159,11 @@ export interface Opened {
   readonly keyId: string;
 }
 
-/** Decrypts with any version of the key. @throws BerthError BERTH_IDENTITY_INVALID */
+/**
+ * Decrypts with any version of the key.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID
+ */
 export function openWith(key: ClusterKey, sealed: Uint8Array, context: string): Opened {
   let failure: unknown;
   for (const version of key.versions) {
@@ -165,7 +188,7 @@ function decrypt({ bytes: key }: KeyVersion, sealed: Buffer, context: string): B
   return Buffer.concat([decipher.update(encrypted), decipher.final()]);
 }
 
-function invalidKey(why: string): BerthError {
+function invalidKeyError(why: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
     message: `cannot read the cluster key: ${why}; copy it from another server`,

@@ -22,7 +22,7 @@ export interface EtcdAuthorityRotationOptions {
   readonly writer: Pick<Writer, "submit">;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** Id of this server. */
+  /** ID of this server. */
   readonly serverId: string;
   readonly etcdServers: () => readonly EtcdServer[];
   /** Returns whether all members of etcd respond. */
@@ -38,7 +38,7 @@ export class EtcdAuthorityRotation {
     this.#options = options;
   }
 
-  /** Executes steps until the signal aborts. */
+  /** Executes steps until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { state, runtime, logger } = this.#options;
     const unsubscribe = state.onChange(({ areEtcdAuthoritiesChanged }) => {

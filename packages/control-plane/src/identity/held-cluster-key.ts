@@ -13,7 +13,7 @@ export class HeldClusterKey {
   readonly #directory: ServerDirectory;
   #etcdAuthorities: readonly Authority[];
   #firstAuthority: Authority | undefined;
-  /** Id of a key that this server created for a rotation that is not in etcd yet. The key must not be dropped. */
+  /** ID of a key that this server created for a rotation that is not in etcd yet. The key must not be dropped. */
   #reservedId: string | undefined;
   /** The last step. Steps do not overlap. */
   #last: Promise<unknown> = Promise.resolve();
@@ -29,7 +29,7 @@ export class HeldClusterKey {
     this.#firstAuthority = authorities.first;
   }
 
-  /** @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
+  /** @throws BerthError BERTH_IDENTITY_INVALID if a file is missing or damaged */
   static async load(directory: ServerDirectory): Promise<HeldClusterKey> {
     const { clusterKey, etcdAuthorities } = await directory.readSecrets();
     const first = await directory.readFirstAuthority(clusterKey);
@@ -89,8 +89,9 @@ export class HeldClusterKey {
   }
 
   /**
-   *   Stores the authorities that etcd must trust, encrypted with the current key like the other files.
-  @throws BerthError BERTH_IDENTITY_INVALID when it has no key that decrypts them
+   * Stores the authorities that etcd must trust, encrypted with the current key like the other files.
+   *
+   * @throws BerthError BERTH_IDENTITY_INVALID if it has no key that decrypts them
    */
   storeEtcdAuthorities(authorities: readonly Authority[]): Promise<void> {
     return this.#step(async () => {

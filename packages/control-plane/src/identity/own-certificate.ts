@@ -78,7 +78,7 @@ export interface KeepOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Reissues the certificate after half of its validity, until the signal aborts. */
+/** Reissues the certificate after half of its validity, until the signal is aborted. */
 export function renewUntilAborted(
   own: OwnCertificate,
   { files, onRenewed, onFailure }: KeepOptions,

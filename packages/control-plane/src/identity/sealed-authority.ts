@@ -67,7 +67,11 @@ export function crossChain(authorities: readonly Authority[]): readonly string[]
   return chain;
 }
 
-/** Decrypts the key of an authority. @throws BerthError BERTH_IDENTITY_INVALID for a different cluster key or damaged data */
+/**
+ * Decrypts the key of an authority.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID for a different cluster key or damaged data
+ */
 export function openAuthority(clusterKey: ClusterKey, authority: Authority): OpenAuthority {
   const { certificate, fingerprint, sealedKey } = authority;
   return { certificate, key: open(clusterKey, sealedKey, authorityContext(fingerprint)) };
@@ -79,7 +83,11 @@ export function resealAuthority(clusterKey: ClusterKey, authority: Authority): A
   return { ...authority, sealedKey: seal(clusterKey, key, authorityContext(authority.fingerprint)) };
 }
 
-/** Returns the authority that issues certificates. @throws BerthError BERTH_IDENTITY_INVALID before one is stored */
+/**
+ * Returns the authority that issues certificates.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID before one is stored
+ */
 export function issuingAuthority(authorities: Iterable<Authority>): Authority {
   const issuing = [...authorities].find(({ state }) => state === Authority_State.ISSUING);
   if (issuing !== undefined) return issuing;

@@ -103,7 +103,11 @@ export class RecordResealer {
     return this.#keyId;
   }
 
-  /** Returns the changes of the next pass. @throws BerthError BERTH_IDENTITY_INVALID for a record that cannot be decrypted */
+  /**
+   * Returns the changes of the next pass.
+   *
+   * @throws BerthError BERTH_IDENTITY_INVALID for a record that cannot be decrypted
+   */
   next(state: SealedState): SealingPass {
     const changes: Change[] = [];
     let bytes = 0;

@@ -5,7 +5,7 @@ import { IdentityDirectory } from "@berth/proto/identity";
 import { type ClusterKey, formatClusterKey, parseClusterKey } from "./cluster-key.js";
 import { issuingAuthority, requireDecryptable, resealAuthority } from "./sealed-authority.js";
 
-const DIRECTORY = "identity";
+const IDENTITY_SUBDIRECTORY = "identity";
 const CLUSTER_KEY_FILE = "cluster.key";
 /** The authority for members that the first server created, as in etcd. A server that has joined does not have it. */
 const FIRST_AUTHORITY_FILE = "authority.json";
@@ -53,10 +53,12 @@ export class ServerDirectory {
   }
 
   /**
-   * Opens the directory, and creates it if it is missing. @throws BerthError BERTH_IDENTITY_INVALID for another owner
+   * Opens the directory, and creates it if it is missing.
+   *
+   * @throws BerthError BERTH_IDENTITY_INVALID for another owner
    */
   static async open(dataDir: string): Promise<ServerDirectory> {
-    return new ServerDirectory(await IdentityDirectory.open(join(dataDir, DIRECTORY)));
+    return new ServerDirectory(await IdentityDirectory.open(join(dataDir, IDENTITY_SUBDIRECTORY)));
   }
 
   get path(): string {
@@ -142,7 +144,7 @@ export class ServerDirectory {
       await this.storeEtcdAuthorities([await create()]);
   }
 
-  /** @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged */
+  /** @throws BerthError BERTH_IDENTITY_INVALID if a file is missing or damaged */
   async readSecrets(): Promise<ClusterSecrets> {
     const clusterKey = await this.#clusterKey();
     return { clusterKey, etcdAuthorities: await this.#requireEtcdAuthorities(clusterKey) };

@@ -32,7 +32,7 @@ function etcdCertificate(identity: ServerIdentity, hosts: readonly string[], now
 }
 
 describe("the identity of a server", () => {
-  it("is the same at each start, and its files can be read by their owner only", async () => {
+  it("the identity of a server is the same at each start, and only their owner can read its files", async () => {
     const created = await open();
     const { serverId, clusterKey, etcdAuthorities, firstAuthority } = await open();
     expect({ serverId, key: clusterKey.versions, etcdAuthorities, firstAuthority }).toEqual({
@@ -69,7 +69,7 @@ describe("the identity of a server", () => {
     expect(Authority.fromJSON(json).fingerprint).toBe(next.fingerprint);
   });
 
-  it("is created with the existing files after a crash during its creation", async () => {
+  it("the identity of a server is created with the existing files after a crash during its creation", async () => {
     const { clusterKey } = await open();
     // The creation writes in this order, so a crash leaves a prefix of the list.
     const written = ["cluster.key", "authority.json", "etcd-authority.json", "key.pem", "certificate.pem"];
@@ -147,7 +147,7 @@ describe("the certificate for etcd", () => {
     expect(await serialAt(100 * DAY_MS, ["127.0.0.1", "10.0.0.1"])).not.toBe(second);
   });
 
-  it("is issued again when its files are damaged", async () => {
+  it("the certificate for etcd is issued again when its files are damaged", async () => {
     const identity = await open();
     const { paths, files } = await etcdCertificate(identity, ["127.0.0.1"], NOW_MS);
     for (const path of Object.values(paths)) {

@@ -14,7 +14,7 @@ import { createClusterKey } from "./cluster-key.js";
 import { HeldClusterKey } from "./held-cluster-key.js";
 import { createSealedAuthority } from "./sealed-authority.js";
 import { type ClusterSecrets, ServerDirectory } from "./server-directory.js";
-import { serverRemoved } from "./server-removed.js";
+import { serverRemovedError } from "./server-removed.js";
 
 /** The credentials with which a server proves its identity and issues certificates. */
 export interface ServerIdentity extends ClusterSecrets {
@@ -43,8 +43,9 @@ export interface ServerIdentityOptions {
  * Returns the identity in a server's data directory. Creates a cluster, with its authorities, in an empty directory.
  *
  * A crash during the creation leaves files that the next start uses: the certificate is written last.
- * @throws BerthError BERTH_IDENTITY_INVALID when a file is missing or damaged, or a join was interrupted;
- *         BERTH_SERVER_REMOVED
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID if a file is missing or damaged, or a join was interrupted;
+ *   BERTH_SERVER_REMOVED
  */
 export async function openServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
   const directory = await ServerDirectory.open(options.dataDir);
@@ -53,11 +54,11 @@ export async function openServerIdentity(options: ServerIdentityOptions): Promis
 
 async function loadFrom(directory: ServerDirectory): Promise<ServerIdentity | undefined> {
   const { kind } = await directory.state();
-  if (kind === "removed") throw serverRemoved(dirname(directory.path));
+  if (kind === "removed") throw serverRemovedError(dirname(directory.path));
   const files = await directory.identity.load();
   if (files === undefined) {
-    if (kind === "joining") throw interruptedJoin(directory.path);
-    if (kind === "restoring") throw interruptedRestore(directory.path);
+    if (kind === "joining") throw interruptedJoinError(directory.path);
+    if (kind === "restoring") throw interruptedRestoreError(directory.path);
     return undefined;
   }
   // After a crash between the certificate, which completes a join or a restore, and the removal of the mark.
@@ -113,14 +114,14 @@ function serverIdOf({ certificate }: IdentityFiles): string {
   });
 }
 
-function interruptedJoin(path: string): BerthError {
+function interruptedJoinError(path: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
     message: `this server has not finished joining its cluster (${path}); run "berth server join" again, or remove this directory to create a new cluster`,
   });
 }
 
-function interruptedRestore(path: string): BerthError {
+function interruptedRestoreError(path: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
     message: `the restore of this server from a backup was interrupted (${path}); run "berth backup restore" again`,

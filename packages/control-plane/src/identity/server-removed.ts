@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
 
 /** Returns the error of a server that was removed from its cluster. */
-export function serverRemoved(dataDir?: string): BerthError {
+export function serverRemovedError(dataDir?: string): BerthError {
   const directory = dataDir === undefined ? "its data directory" : dataDir;
   return new BerthError({
     code: "BERTH_SERVER_REMOVED",

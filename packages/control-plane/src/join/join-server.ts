@@ -36,8 +36,9 @@ export interface JoinedServer {
  *
  * A crash at any time leaves a directory with which the join can be repeated. Only the server's certificate, which is
  * written last, makes the directory usable.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for a data directory of another cluster, BERTH_ETCD_DATA_LOCKED while a server
- *         runs with it, BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
+ *   runs with it, BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE, BERTH_IDENTITY_INVALID
  */
 export async function joinServer(
   { address, token, hostname, dataDir }: JoinServerOptions,
@@ -49,7 +50,8 @@ export async function joinServer(
   try {
     const directory = await ServerDirectory.open(dataDir);
     requireJoinable(await directory.state(), dataDir);
-    if (hasEtcdData(claim.path)) throw notEmpty(claim.path, "it has the etcd data of another cluster");
+    if (hasEtcdData(claim.path))
+      throw dataDirInUseError(claim.path, "it has the etcd data of another cluster");
     await directory.beginJoin();
     const response = await requestJoin({ address, token, hostname, directory: directory.identity }, signal);
     await directory.storeJoin(secretsOf(response), response.servers);
@@ -72,22 +74,23 @@ function requireServerToken(token: string): void {
   });
 }
 
-/** @throws BerthError BERTH_INPUT_INVALID when the data directory contains an identity */
+/** @throws BerthError BERTH_INPUT_INVALID if the data directory contains an identity */
 function requireJoinable(state: DirectoryState, dataDir: string): void {
   if (state.kind === "removed") {
-    throw notEmpty(dataDir, "this server was removed from its cluster");
+    throw dataDirInUseError(dataDir, "this server was removed from its cluster");
   }
   if (state.kind === "complete") {
-    throw notEmpty(dataDir, "this server is already in a cluster, and starts without joining again");
+    throw dataDirInUseError(dataDir, "this server is already in a cluster, and starts without joining again");
   }
   if (state.kind === "restoring")
-    throw notEmpty(dataDir, 'a restore has begun; run "berth backup restore" again');
+    throw dataDirInUseError(dataDir, 'a restore has begun; run "berth backup restore" again');
   if (state.kind === "none" && state.hasBegunCluster)
-    throw notEmpty(dataDir, "this server has begun to create a cluster");
+    throw dataDirInUseError(dataDir, "this server has begun to create a cluster");
 }
 
 /**
  * Returns the secrets that a server receives in addition to its certificate.
+ *
  * @throws BerthError BERTH_IDENTITY_INVALID unless they match the certificate
  */
 function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterSecrets {
@@ -96,26 +99,28 @@ function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterS
   const otherAuthorities = server?.otherEtcdAuthorities ?? [];
   const { identity } = certificateFacts(parseCertificate(certificate));
   if (etcdAuthority === undefined || !isClusterKey(keyBytes) || identity.kind !== "server")
-    throw invalidResponse("it lacks the cluster key, the authority for etcd, or a certificate of a server");
+    throw invalidResponseError(
+      "it lacks the cluster key, the authority for etcd, or a certificate of a server",
+    );
   const clusterKey = new ClusterKey(keyVersion(keyBytes));
   const etcdAuthorities = [etcdAuthority, ...otherAuthorities];
   const { cluster } = readTrust(authorities);
   for (const authority of etcdAuthorities) {
     requireDecryptable(clusterKey, authority);
     if (readAuthority(authority.certificate).cluster !== cluster)
-      throw invalidResponse(`an authority for etcd does not belong to the cluster ${cluster}`);
+      throw invalidResponseError(`an authority for etcd does not belong to the cluster ${cluster}`);
   }
   return { clusterKey, etcdAuthorities };
 }
 
-function invalidResponse(why: string): BerthError {
+function invalidResponseError(why: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
     message: `cannot use the response of the cluster: ${why}: the servers may have different versions`,
   });
 }
 
-function notEmpty(dataDir: string, why: string): BerthError {
+function dataDirInUseError(dataDir: string, why: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `cannot join with the data directory ${dataDir}: ${why}; use an empty --data-dir to join`,

@@ -28,6 +28,7 @@ export interface JoinStreams extends SecretStreams {
 
 /**
  * Runs `berth server join`.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for invalid arguments, and the errors of `joinServer`
  */
 export async function runJoin(
@@ -53,7 +54,11 @@ type ParsedJoin =
   | { readonly kind: "text"; readonly text: string }
   | ({ readonly kind: "join" } & JoinArguments);
 
-/** Parses the arguments after `berth server join`. @throws BerthError BERTH_INPUT_INVALID */
+/**
+ * Parses the arguments after `berth server join`.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
 export function parseJoinArguments(argv: readonly string[], env: Readonly<NodeJS.ProcessEnv>): ParsedJoin {
   let text = "";
   const command = new Command("berth server join")
@@ -78,13 +83,13 @@ export function parseJoinArguments(argv: readonly string[], env: Readonly<NodeJS
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: "text", text };
-    throw invalidArguments(error.message.replace(/^error: /, ""));
+    throw invalidArgumentsError(error.message.replace(/^error: /, ""));
   }
   const [address = ""] = command.args;
   const { tokenFile, dataDir } = command.opts<{ tokenFile?: string; dataDir: string }>();
   if (!isHostPort(address))
-    throw invalidArguments(`invalid address ${JSON.stringify(address)}; use HOST:PORT`);
-  if (dataDir === "") throw invalidArguments("--data-dir must not be empty");
+    throw invalidArgumentsError(`invalid address ${JSON.stringify(address)}; use HOST:PORT`);
+  if (dataDir === "") throw invalidArgumentsError("--data-dir must not be empty");
   return { kind: "join", address, tokenFile, dataDir };
 }
 
@@ -109,7 +114,7 @@ function nextSteps({
   ].join("\n");
 }
 
-function invalidArguments(problem: string): BerthError {
+function invalidArgumentsError(problem: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `${problem}\nSee 'berth server join --help'.`,

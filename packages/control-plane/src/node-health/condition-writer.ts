@@ -12,7 +12,7 @@ export interface ConditionWriterOptions {
   readonly runtime: Runtime;
   readonly logger: Logger;
   readonly signal: AbortSignal;
-  /** Returns the condition to write. Undefined when it is unchanged. */
+  /** Returns the condition to write, or undefined if it is unchanged. */
   readonly judge: (nodeId: string) => NodeCondition | undefined;
   /** Evaluates the node again after a delay. Called after each write. */
   readonly evaluateAfter: (nodeId: string, delayMs: number) => void;
@@ -34,8 +34,8 @@ export class ConditionWriter {
     const { logger, signal, evaluateAfter } = this.#options;
     this.#writing.add(nodeId);
     try {
-      const written = await this.#submit(nodeId).finally(() => this.#writing.delete(nodeId));
-      if (written !== undefined) logCondition(written, logger);
+      const writtenNode = await this.#submit(nodeId).finally(() => this.#writing.delete(nodeId));
+      if (writtenNode !== undefined) logCondition(writtenNode, logger);
       evaluateAfter(nodeId, 0);
     } catch (error) {
       if (signal.aborted) return;
@@ -44,7 +44,7 @@ export class ConditionWriter {
     }
   }
 
-  /** Returns the node as written. Undefined when its condition has not changed. */
+  /** Returns the node as written, or undefined if its condition has not changed. */
   #submit(nodeId: string): Promise<Node | undefined> {
     const { writer, runtime, judge, signal } = this.#options;
     return writer.submit((state) => {

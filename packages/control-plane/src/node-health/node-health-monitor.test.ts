@@ -23,7 +23,7 @@ let monitor: NodeHealthMonitor;
 let lateHeartbeats: number;
 let suspected: number;
 let intervals: number[];
-/** A node id with `-` when it became suspect, with `+` when it was trusted again. */
+/** A node ID with `-` when it became suspect, with `+` when it was trusted again. */
 let suspicions: string[];
 /** Hosts whose kernels answer. */
 let reachable: Set<string>;

@@ -215,7 +215,7 @@ export class NodeHealthMonitor {
   #recordVotes(nodeId: string, votes: ProbeVotes): void {
     const isReady = this.#options.state.nodes.get(nodeId)?.state === NodeState.READY;
     recordVotes(this.#observations.getOrCreate(nodeId), votes, { isReady, nowMs: this.#nowMs() });
-    if (evaluateVotes(votes) === "lives") this.#probeSupport.recordAnswer(nodeId, true);
+    if (evaluateVotes(votes) === "lives") this.#probeSupport.recordProbe(nodeId, true);
     this.#evaluations.add(nodeId, 0);
   }
 }

@@ -7,7 +7,7 @@ const NEXT_ROUND_AFTER_MS = 1_000;
 
 /** This leader's observations of one node, in memory only. Times are in ms of the monotonic clock. */
 export interface NodeObservation {
-  /** Undefined when this leader has received no heartbeat yet. */
+  /** Undefined if this leader has received no heartbeat yet. */
   lastHeartbeatMs: number | undefined;
   /** Event loop lag that the agent reported with its last heartbeat. */
   agentLagMs: number;
@@ -96,7 +96,7 @@ export interface ReplacementContext {
 }
 
 /**
- * Returns the id of a node on the same host that joined after this node was last heard. Undefined when there is none.
+ * Returns the ID of a node on the same host that joined after this node was last heard, or undefined if there is none.
  *
  * A reinstalled host joins as a new node, and its kernel answers the probes for the old node.
  */

@@ -44,8 +44,8 @@ interface Round {
   voters: readonly string[] | undefined;
 }
 
-/** The leader's id as a voter. Ids of peers are never empty. */
-const SELF = "";
+/** The leader's ID as a voter. IDs of peers are never empty. */
+const LEADER_VOTER = "";
 
 /**
  * Probes unresponsive hosts, at most one round per host at a time.
@@ -115,7 +115,7 @@ export class ProbeRounds {
     const target = { address, port: PROBE_PORT, tries: PROBE_TRIES, tryMs: PROBE_TRY_MS };
     const answered = await this.#options.probe(target, round.ended.signal);
     if (answered) this.#conclude(round, { asked: 1, silent: 0, alive: 1 });
-    else this.#recordVote(round, SELF, false);
+    else this.#recordVote(round, LEADER_VOTER, false);
   }
 
   #askPeers(round: Round): void {
@@ -125,7 +125,7 @@ export class ProbeRounds {
     const askedPeers = peers.filter((peerId) =>
       sendProbeRequest(peerId, { requestId, address, port: PROBE_PORT }),
     );
-    round.voters = includesServer || askedPeers.length === 0 ? [...askedPeers, SELF] : askedPeers;
+    round.voters = includesServer || askedPeers.length === 0 ? [...askedPeers, LEADER_VOTER] : askedPeers;
     this.#concludeWhenComplete(round);
   }
 

@@ -29,7 +29,7 @@ export interface ProbeSupportOptions {
  */
 export class ProbeSupport {
   readonly #options: ProbeSupportOptions;
-  /** Addresses to check, by node id. */
+  /** Addresses to check, by node ID. */
   readonly #waiting = new Map<string, string>();
   #running = 0;
 
@@ -46,7 +46,7 @@ export class ProbeSupport {
   }
 
   /** Records whether a host answered a probe. Failed probes count only while the agent sends heartbeats. */
-  recordAnswer(nodeId: string, answered: boolean): void {
+  recordProbe(nodeId: string, answered: boolean): void {
     const { state, writer, logger, isHeard, signal } = this.#options;
     const node = state.nodes.get(nodeId);
     if (node === undefined || node.ignoresProbes !== answered || !(answered || isHeard(nodeId))) return;
@@ -75,7 +75,7 @@ export class ProbeSupport {
       const target = { address, port: PROBE_PORT, tries: CHECK_TRIES, tryMs: CHECK_TRY_MS };
       const answered = await probe(target, signal);
       if (signal.aborted) break;
-      this.recordAnswer(nodeId, answered);
+      this.recordProbe(nodeId, answered);
     }
     this.#running -= 1;
   }

@@ -29,7 +29,7 @@ export interface NodeHealthRig {
   close(): Promise<void>;
 }
 
-/** Starts a cluster in virtual time for tests of failure detection. The address of a node is its id. */
+/** Starts a cluster in virtual time for tests of failure detection. The address of a node is its ID. */
 export async function startNodeHealthRig(nodeIds: readonly string[]): Promise<NodeHealthRig> {
   const clock = new ManualClock();
   const store = new MemoryStore({ clock });

@@ -1,7 +1,7 @@
 import { assertNever, type BerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../runtime/clock.js";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { applyEntries, logUnreadable } from "../state/state-sync.js";
 import type { Compare, Entry, GetOp, OpResult, Store, TxnOutcome, TxnRequest } from "../store/store.js";
@@ -30,7 +30,8 @@ export class Committer {
 
   /**
    * Commits all changes or none of them. After `refused` and `unknown`, the state holds what the store holds.
-   * @throws BerthError BERTH_NOT_LEADER when the fence has failed
+   *
+   * @throws BerthError BERTH_NOT_LEADER if the fence has failed
    */
   async commit(changes: readonly EncodedChange[], signal: AbortSignal): Promise<TxnOutcome["kind"]> {
     const { store, state, fence, observer } = this.#options;
@@ -58,7 +59,7 @@ export class Committer {
   #requireLeader(entry: Entry | undefined): void {
     const { fence } = this.#options;
     if (fence.kind !== "created-at" || entry?.createRevision === fence.revision) return;
-    throw notLeader({ reason: "another server was elected" });
+    throw notLeaderError({ reason: "another server was elected" });
   }
 
   /** Reads the changed keys until etcd responds, because only they show whether the transaction was committed. */

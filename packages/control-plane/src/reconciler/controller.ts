@@ -19,7 +19,7 @@ import type { Decision, Writer } from "./writer.js";
  * Number of services reconciled at the same time, so that their changes share transactions. A lost host affects about
  * 100 services.
  */
-const WORKERS = 128;
+const WORKER_COUNT = 128;
 
 /** Delay between freed capacity and the next attempt to place tasks, so that many ended tasks cause one attempt. */
 const RETRY_UNPLACED_AFTER_MS = 100;
@@ -72,13 +72,13 @@ export class Controller {
     return this.#queue.depth;
   }
 
-  /** Reconciles all services once, and then each one that changes, until `signal` aborts. */
+  /** Reconciles all services once, and then each one that changes, until `signal` is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { state } = this.#options;
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
     for (const { id } of state.services.values()) this.#queue.add(id);
     for (const serviceId of state.tasks.serviceIds()) this.#queue.add(serviceId);
-    await Promise.all(Array.from({ length: WORKERS }, () => this.#work(signal)));
+    await Promise.all(Array.from({ length: WORKER_COUNT }, () => this.#work(signal)));
     unsubscribe();
     this.#cancelRetryUnplaced?.();
     this.#queue.close();

@@ -27,7 +27,7 @@ export function planChanges(plan: Plan, state: ClusterState, now: number): reado
 }
 
 /**
- * Returns the action that makes a refused task wait for a node. Returns undefined when the task already waits, and the
+ * Returns the action that makes a refused task wait for a node. Returns undefined if the task already waits, and the
  * action itself when its task was not refused.
  */
 function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Action | undefined {
@@ -124,7 +124,7 @@ export function rollbackChanges(
   ];
 }
 
-/** Returns why a spec cannot be restored because of its networks; undefined when it can. */
+/** Returns why a spec cannot be restored because of its networks, or undefined if it can. */
 function networkObstacle(serviceId: string, { task }: ServiceSpec, state: ClusterState): string | undefined {
   for (const { network, ipv4Address: address } of task?.networks ?? []) {
     if (state.networks.byName(network)?.removing !== false) return `network ${network} no longer exists`;
@@ -135,13 +135,13 @@ function networkObstacle(serviceId: string, { task }: ServiceSpec, state: Cluste
   return undefined;
 }
 
-/** Returns which secret or config prevents a spec from being restored; undefined when none does. */
+/** Returns which secret or config prevents a spec from being restored, or undefined if none does. */
 function fileObstacle(spec: ServiceSpec, { files }: ClusterState): string | undefined {
-  const gone = fileMounts(spec).find(({ versionId }) => files.get(versionId) === undefined);
-  return gone && `its version of ${describeFile(gone)} no longer exists`;
+  const missingFile = fileMounts(spec).find(({ versionId }) => files.get(versionId) === undefined);
+  return missingFile && `its version of ${describeFile(missingFile)} no longer exists`;
 }
 
-/** Returns which other service or task uses a static address; undefined when the address is free. */
+/** Returns which other service or task uses a static address, or undefined if the address is free. */
 function addressObstacle(wanted: StaticAddress, state: ClusterState): string | undefined {
   const { serviceId, network, address } = wanted;
   for (const { id, spec } of state.services.ofNetwork(network).values()) {
@@ -153,7 +153,7 @@ function addressObstacle(wanted: StaticAddress, state: ClusterState): string | u
   return `task ${holder.serviceName}.${holder.slot} still has its address ${address} in network ${network}`;
 }
 
-/** Returns which other service has published a port of a spec; undefined when all of them are free. */
+/** Returns which other service has published a port of a spec, or undefined if all of them are free. */
 function portObstacle(serviceId: string, spec: ServiceSpec, state: ClusterState): string | undefined {
   const { ports } = state.services;
   const conflicts = portConflicts(spec, {

@@ -23,7 +23,8 @@ export interface EncodedChange {
 
 /**
  * Encodes a change for the store.
- * @throws BerthError BERTH_STORE_LIMIT when the record is too large for a transaction of its own
+ *
+ * @throws BerthError BERTH_STORE_LIMIT if the record is too large for a transaction of its own
  */
 export function encodeChange(change: Change): EncodedChange {
   const key = changeKey(change);
@@ -31,7 +32,7 @@ export function encodeChange(change: Change): EncodedChange {
   const op: Op = value === undefined ? { kind: "delete", key } : { kind: "put", key, value };
   // The key is also compared, and read back when the transaction is refused.
   const bytes = opBytes(op) + txnBytes({ compare: [{ kind: "absent", key }], ops: [] }) * 2;
-  if (bytes > MAX_BYTES) throw recordTooLarge(key, bytes);
+  if (bytes > MAX_BYTES) throw recordTooLargeError(key, bytes);
   return { change, key, op, bytes };
 }
 
@@ -109,7 +110,7 @@ export function groupConcurrent<T extends readonly EncodedChange[]>(
   return groups;
 }
 
-function recordTooLarge(key: string, bytes: number): BerthError {
+function recordTooLargeError(key: string, bytes: number): BerthError {
   return new BerthError({
     code: "BERTH_STORE_LIMIT",
     message: `cannot store ${key}: the record has ${bytes} bytes, more than the limit of ${MAX_BYTES}; make it smaller`,

@@ -38,7 +38,7 @@ export class WorkQueue {
     this.#delayed.add(key, delayMs);
   }
 
-  /** Waits for the next key and marks it as processed until `done`. Returns undefined when `signal` aborts. */
+  /** Waits for the next key and marks it as processed until `done`. Returns undefined if `signal` is aborted. */
   take(signal: AbortSignal): Promise<string | undefined> {
     if (signal.aborted) return Promise.resolve(undefined);
     for (const key of this.#ready) {

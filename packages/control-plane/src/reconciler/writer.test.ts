@@ -66,7 +66,7 @@ function task(id: string, message = ""): Task {
   });
 }
 
-/** Adds a task whose id is the number of tasks: two decisions on the same state would conflict. */
+/** Adds a task whose ID is the number of tasks: two decisions on the same state would conflict. */
 const addNext: Decide<string> = (current) => {
   const id = `t${current.tasks.size}`;
   return { changes: [{ kind: "put-task", task: task(id) }], result: id };

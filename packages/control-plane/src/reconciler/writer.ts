@@ -4,7 +4,7 @@ import { onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import { Deferred } from "../runtime/deferred.js";
 import { Emitter } from "../runtime/emitter.js";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import { Notifier } from "../runtime/notifier.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -48,7 +48,7 @@ export interface Decision<T> {
 export type Decide<T> = (state: ClusterState) => Decision<T>;
 
 /**
- * The only writer of a term. It makes decisions one after the other, each on a state that includes all earlier ones, so
+ * The only writer of a term. It makes decisions one after another, each on a state that includes all earlier ones, so
  * decisions never conflict with each other. It writes as many as fit in one fenced transaction. Other code sees changes
  * only after they are in the store. A decision whose transaction is refused or has an unknown outcome is made again.
  */
@@ -87,12 +87,12 @@ export class Writer {
 
   /**
    * Returns the decision's result after all of its changes are in the store.
-   * @throws what `decide` throws; BERTH_CONFLICT when another program keeps changing the records;
-   *         BERTH_NOT_LEADER after the term has ended; the signal's reason when it aborts: a write in flight may still
-   *         be committed then
+   *
+   * @throws what `decide` throws; BERTH_CONFLICT when another program keeps changing the records; BERTH_NOT_LEADER
+   *   after the term has ended; the signal's reason when it aborts: a write in flight may still be committed then
    */
   submit<T>(decide: Decide<T>, signal: AbortSignal): Promise<T> {
-    if (this.#isStopped) return Promise.reject(notLeader({ reason: "its term ended" }));
+    if (this.#isStopped) return Promise.reject(notLeaderError({ reason: "its term ended" }));
     const { job, done } = createJob(decide, signal);
     this.#jobs.push(job);
     this.#jobAdded.notifyAll();
@@ -104,7 +104,9 @@ export class Writer {
     return this.#inFlight;
   }
 
-  /** Writes until `signal` aborts. The remaining decisions then fail with its reason, and later ones are rejected. */
+  /**
+   * Writes until `signal` is aborted. The remaining decisions then fail with its reason, and later ones are rejected.
+   */
   async run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
@@ -186,7 +188,7 @@ export class Writer {
     for (const job of [...jobs].reverse()) {
       job.refusals += refusals;
       if (job.refusals < MAX_REFUSALS) this.#jobs.unshift(job);
-      else job.fail(conflict());
+      else job.fail(conflictError());
     }
   }
 }
@@ -235,7 +237,7 @@ interface WriteJob {
   /** Resolves the caller's promise: the changes are in the store. */
   succeed(): void;
   fail(error: unknown): void;
-  /** Whether the caller's promise is already settled, for example because its signal aborted. */
+  /** Returns whether the caller's promise is already settled, for example because its signal aborted. */
   isSettled(): boolean;
   /** How often the store has refused the changes. */
   refusals: number;
@@ -270,7 +272,7 @@ function createJob<T>(
   return { job, done: done.promise };
 }
 
-function conflict(): BerthError {
+function conflictError(): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
     message: "another program changed the same records in etcd: nothing was written; try again",

@@ -6,7 +6,7 @@ import { AuditRecord_Kind, BerthError, Server_State as State } from "@berth/prot
 import { describeCaller, grpcTransport, LOCAL_USER } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { createAuditRecord } from "../core/audit/audit-record.js";
-import { type AskedMember, decideRecovery } from "../core/membership/recovery.js";
+import { decideRecovery, type QueriedMember } from "../core/membership/recovery.js";
 import { isRemoved } from "../core/membership/server-records.js";
 import { openEtcdCertificate } from "../identity/etcd-certificate.js";
 import { ServerDirectory } from "../identity/server-directory.js";
@@ -34,9 +34,9 @@ import { type EtcdTlsFiles, readEtcdTls } from "../store/etcd-tls.js";
 import { LEADER_KEY, ROOT, SERVERS_PREFIX, serverKey } from "../store/keys.js";
 import { readAll } from "../store/read.js";
 import type { Op } from "../store/store.js";
-import { askMembers } from "./ask-members.js";
+import { queryMembers } from "./query-members.js";
 
-const PROGRAM = "etcd";
+const ETCD_PROGRAM = "etcd";
 
 /** Allows etcd to replay a long log from a slow disk. */
 const START_TIMEOUT_MS = 60_000;
@@ -55,7 +55,7 @@ export interface RecoverOptions {
 export interface RecoveryPlan {
   /** Address of this server. */
   readonly address: string;
-  readonly others: readonly AskedMember[];
+  readonly others: readonly QueriedMember[];
   readonly log: LogEnd;
   /** Path of the copy of etcd's data. */
   readonly copy: string;
@@ -63,25 +63,25 @@ export interface RecoveryPlan {
 
 /**
  * Makes this server the only server of its cluster after the loss of the quorum. Removes all other servers and their
- * etcd
- members. Returns undefined if the operator does not confirm the recovery.
+ * etcd members. Returns undefined if the operator does not confirm the recovery.
  *
  * It can be repeated after a crash at any time.
- * @throws BerthError BERTH_CONFLICT when a quorum may be running, BERTH_ETCD_DATA_LOCKED while the server runs,
- *         BERTH_INPUT_INVALID for a data directory without a cluster, BERTH_ETCD_FAILED
+ *
+ * @throws BerthError BERTH_CONFLICT if a quorum may be running, BERTH_ETCD_DATA_LOCKED while the server runs,
+ *   BERTH_INPUT_INVALID for a data directory without a cluster, BERTH_ETCD_FAILED
  */
 export async function recoverServer(
   options: RecoverOptions,
   signal: AbortSignal,
 ): Promise<RecoveryPlan | undefined> {
   const { dataDir, isForced, nowMs, confirm } = options;
-  requireEtcd(PROGRAM);
+  requireEtcd(ETCD_PROGRAM);
   const { kind } = await (await ServerDirectory.open(dataDir)).state();
-  if (kind !== "complete" || !hasEtcdData(dataDir)) throw notRecoverable(dataDir, kind);
+  if (kind !== "complete" || !hasEtcdData(dataDir)) throw unrecoverableDataError(dataDir, kind);
   // Excludes a running server, and stops the etcd that a killed one has left.
   const dir = await DataDir.claim(dataDir);
   try {
-    if (dir.isJoining) throw notRecoverable(dataDir, "joining");
+    if (dir.isJoining) throw unrecoverableDataError(dataDir, "joining");
     const identity = await openServerIdentity({ dataDir, nowMs, newId: systemRuntime.newId });
     const address = await ownAddress(identity, dir.members);
     const certificate = await openEtcdCertificate(
@@ -89,7 +89,7 @@ export async function recoverServer(
       signal,
     );
     const member: OwnMember = { address, dir, tlsFiles: certificate.paths, identity };
-    const others = await askMembers(
+    const others = await queryMembers(
       {
         addresses: dir.members.filter((each) => each !== address),
         servers: identity.servers,
@@ -100,7 +100,7 @@ export async function recoverServer(
     );
     const log = readLogEnd(dataDir);
     const decision = decideRecovery({ address, lastIndex: log.lastIndex, others, isForced });
-    if (decision.kind === "refuse") throw refused(decision.reason);
+    if (decision.kind === "refuse") throw recoveryRefusedError(decision.reason);
     const copy = join(dir.path, `before-recovery-${new Date(nowMs).toISOString().replaceAll(":", "")}`);
     const plan = { address, others, log, copy };
     if (!(await confirm(plan))) return undefined;
@@ -132,7 +132,7 @@ async function forceNewCluster(
   const bootstrap = firstBootstrap(memberName(address), peerUrl(address, ports));
   const http = new EtcdHttpClient(tls);
   const etcd = new EtcdProcess({
-    program: PROGRAM,
+    program: ETCD_PROGRAM,
     dataDir: dir.path,
     host: address,
     ports,
@@ -146,9 +146,9 @@ async function forceNewCluster(
   try {
     if (etcd.pid !== undefined) dir.recordProcess(etcd.pid, { ports, members: dir.members });
     const limit = AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
-    if (!(await etcd.waitUntilHealthy(http, limit))) throw etcdFailed(etcd.lastLogLines);
+    if (!(await etcd.waitUntilHealthy(http, limit))) throw etcdFailedError(etcd.lastLogLines);
     const members = await store.members.list(limit);
-    if (members.length !== 1) throw etcdFailed(`it still has ${members.length} members`);
+    if (members.length !== 1) throw etcdFailedError(`it still has ${members.length} members`);
     await removeOtherServers(store, identity.serverId, nowMs, limit);
     await recordRecovery(store, address, nowMs, limit);
   } finally {
@@ -227,19 +227,19 @@ async function ownAddress({ etcdPath }: ServerIdentity, members: readonly string
   const certificate = new X509Certificate(await readFile(join(etcdPath, "certificate.pem")));
   const address = members.find((member) => certificate.checkIP(member) !== undefined);
   if (address !== undefined) return address;
-  throw refused(
+  throw recoveryRefusedError(
     members.length === 0
       ? "its etcd has no other members; start the server as usual"
       : `none of the recorded members ${members.join(", ")} has the address of this server`,
   );
 }
 
-function refused(reason: string): BerthError {
+function recoveryRefusedError(reason: string): BerthError {
   return new BerthError({ code: "BERTH_CONFLICT", message: `cannot recover from this server: ${reason}` });
 }
 
-function notRecoverable(dataDir: string, kind: string): BerthError {
-  const why =
+function unrecoverableDataError(dataDir: string, kind: string): BerthError {
+  const reason =
     kind === "removed"
       ? "this server was removed from its cluster"
       : kind === "joining"
@@ -247,12 +247,12 @@ function notRecoverable(dataDir: string, kind: string): BerthError {
         : "it has no data of an embedded etcd";
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `cannot recover from the data directory ${dataDir}: ${why}; use the --data-dir of a server of the cluster`,
+    message: `cannot recover from the data directory ${dataDir}: ${reason}; use the --data-dir of a server of the cluster`,
     details: { dataDir },
   });
 }
 
-function etcdFailed(why: string): BerthError {
+function etcdFailedError(why: string): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_FAILED",
     message: `etcd did not become the only member of its cluster: ${why}; repeat the command, or restore the copy of its data`,

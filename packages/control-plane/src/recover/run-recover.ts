@@ -3,17 +3,17 @@ import type { Readable } from "node:stream";
 import { assertNever, BerthError } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
 import { DEFAULT_DATA_DIR } from "../config.js";
-import type { AskedMember } from "../core/membership/recovery.js";
+import type { QueriedMember } from "../core/membership/recovery.js";
 import { createLogger } from "../logger.js";
 import { type RecoveryPlan, recoverServer } from "./recover-server.js";
 
 const EXAMPLES = `
 Stop the server on this host first, and run the command as the user that runs
 the server. The command asks the other servers whether they run, and refuses
-when a majority may still exist. It shows what it will do before it does it.
+when a quorum may still exist. It shows what it will do before it does it.
 
 Examples:
-  # After the majority of the servers was lost for good
+  # After the quorum was lost for good
   $ berth server recover
 
   # Do not ask, for example in a script
@@ -38,6 +38,7 @@ export interface RecoverStreams {
 
 /**
  * Runs `berth server recover`.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for invalid arguments, and the errors of `recoverServer`
  */
 export async function runRecover(
@@ -68,7 +69,11 @@ type ParsedRecover =
   | { readonly kind: "text"; readonly text: string }
   | ({ readonly kind: "recover" } & RecoverArguments);
 
-/** Parses the arguments after `berth server recover`. @throws BerthError BERTH_INPUT_INVALID */
+/**
+ * Parses the arguments after `berth server recover`.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
 export function parseRecoverArguments(
   argv: readonly string[],
   env: Readonly<NodeJS.ProcessEnv>,
@@ -97,17 +102,23 @@ export function parseRecoverArguments(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: "text", text };
-    throw invalidArguments(error.message.replace(/^error: /, ""));
+    throw invalidArgumentsError(error.message.replace(/^error: /, ""));
   }
   const options = command.opts<RecoverArguments>();
-  if (options.dataDir === "") throw invalidArguments("--data-dir must not be empty");
+  if (options.dataDir === "") throw invalidArgumentsError("--data-dir must not be empty");
   return { kind: "recover", ...options };
 }
 
-/** Returns false for any answer but "yes". @throws BerthError BERTH_INPUT_INVALID without a terminal */
+/**
+ * Returns false for any answer but "yes".
+ *
+ * @throws BerthError BERTH_INPUT_INVALID without a terminal
+ */
 async function askToContinue({ stdin, stderr }: RecoverStreams, signal: AbortSignal): Promise<boolean> {
   if (stdin.isTTY !== true)
-    throw invalidArguments("a confirmation is required, but standard input is not a terminal; use --yes");
+    throw invalidArgumentsError(
+      "a confirmation is required, but standard input is not a terminal; use --yes",
+    );
   const terminal = createInterface({ input: stdin, output: stderr });
   try {
     return (await terminal.question('Type "yes" to continue: ', { signal })).trim() === "yes";
@@ -123,7 +134,7 @@ export function describePlan({ address, others, log, copy }: RecoveryPlan): stri
     "",
     `The server at ${address} will be the only one of its cluster. These servers are removed for good:`,
     "",
-    ...others.map((member) => `  ${member.address}: ${describeAnswer(member)}`),
+    ...others.map((member) => `  ${member.address}: ${describeResponse(member)}`),
     "",
     `The log of this server's etcd ends with entry ${log.lastIndex} of term ${log.lastTerm}. All entries are kept, ` +
       `including ${uncommitted} that may not have been confirmed.`,
@@ -138,7 +149,7 @@ export function describePlan({ address, others, log, copy }: RecoveryPlan): stri
   ].join("\n");
 }
 
-function describeAnswer({ answer }: AskedMember): string {
+function describeResponse({ answer }: QueriedMember): string {
   switch (answer.kind) {
     case "running":
       return "running, without a quorum";
@@ -164,7 +175,7 @@ function nextSteps({ address }: RecoveryPlan, dataDir: string): string {
   ].join("\n");
 }
 
-function invalidArguments(problem: string): BerthError {
+function invalidArgumentsError(problem: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `${problem}\nSee 'berth server recover --help'.`,

@@ -6,7 +6,9 @@ import { setMaxListeners } from "node:events";
  */
 const MAX_LISTENERS = 10_000;
 
-/** Calls `run` once when `signal` aborts, or at once if it has aborted. The returned function removes the listener. */
+/**
+ * Calls `run` once when `signal` is aborted, or at once if it has aborted. The returned function removes the listener.
+ */
 export function onAbort(signal: AbortSignal, run: () => void): () => void {
   if (signal.aborted) {
     run();
@@ -17,14 +19,17 @@ export function onAbort(signal: AbortSignal, run: () => void): () => void {
   return () => signal.removeEventListener("abort", run);
 }
 
-/** Resolves when `signal` aborts. */
+/** Resolves when `signal` is aborted. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     onAbort(signal, resolve);
   });
 }
 
-/** Settles like `work`, but rejects with the signal's reason as soon as `signal` aborts. `work` itself is not stopped. */
+/**
+ * Settles like `work`, but rejects with the signal's reason as soon as `signal` is aborted. `work` itself is not
+ * stopped.
+ */
 export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const removeListener = onAbort(signal, () => reject(signal.reason));

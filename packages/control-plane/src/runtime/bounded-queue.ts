@@ -33,7 +33,11 @@ export class BoundedQueue<T> {
     this.#wakeProducer();
   }
 
-  /** Removes and returns the next item; undefined after the last one. @throws the error given to `end` */
+  /**
+   * Removes and returns the next item; undefined after the last one.
+   *
+   * @throws the error given to `end`
+   */
   async take(): Promise<T | undefined> {
     for (;;) {
       const item = this.#items.shift();

@@ -17,7 +17,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Resolves after `delayMs` or when `signal` aborts, whichever is first. Check the signal afterwards. */
+/** Resolves after `delayMs` or when `signal` is aborted, whichever is first. Check the signal afterwards. */
 export function sleep(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();

@@ -9,7 +9,8 @@ export interface FirstItemOptions {
 }
 
 /**
- * Returns the first item of a stream; undefined when the stream is empty.
+ * Returns the first item of a stream, or undefined if the stream is empty.
+ *
  * @throws the timeout error, or the reason of `signal`
  */
 export async function firstItem<T>(

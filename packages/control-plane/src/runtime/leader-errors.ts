@@ -9,12 +9,12 @@ export interface NotLeaderOptions {
 }
 
 /** Returns BERTH_NOT_LEADER: the call was not executed, and the caller may retry it with the leader. */
-export function notLeader({ leader, reason, cause }: NotLeaderOptions = {}): BerthError {
-  const why = reason === undefined ? "" : `: ${reason}`;
+export function notLeaderError({ leader, reason, cause }: NotLeaderOptions = {}): BerthError {
+  const suffix = reason === undefined ? "" : `: ${reason}`;
   const hint = leader === undefined ? "try again in a moment" : `connect to the leader at ${leader}`;
   return new BerthError({
     code: "BERTH_NOT_LEADER",
-    message: `this server is not the leader${why}; ${hint}`,
+    message: `this server is not the leader${suffix}; ${hint}`,
     ...(cause !== undefined && { cause }),
     details: leader === undefined ? {} : { leader },
   });
@@ -22,9 +22,10 @@ export function notLeader({ leader, reason, cause }: NotLeaderOptions = {}): Ber
 
 /**
  * Returns BERTH_NO_LEADER: no leader was elected while this server waited.
+ *
  * @param problem what keeps this server from leading
  */
-export function noLeader(problem?: string): BerthError {
-  const why = problem ?? "check that etcd and the other servers are up, then try again";
-  return new BerthError({ code: "BERTH_NO_LEADER", message: `the cluster has no leader: ${why}` });
+export function noLeaderError(problem?: string): BerthError {
+  const advice = problem ?? "check that etcd and the other servers are up, then try again";
+  return new BerthError({ code: "BERTH_NO_LEADER", message: `the cluster has no leader: ${advice}` });
 }

@@ -10,7 +10,7 @@ export class Notifier {
     for (const wake of woken) wake();
   }
 
-  /** Resolves at the next notification, or when `signal` aborts. */
+  /** Resolves at the next notification, or when `signal` is aborted. */
   wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (signal.aborted) return resolve();

@@ -8,7 +8,7 @@ export interface Runtime {
   wallClockMs(): number;
   /** Returns a number in [0, 1). */
   random(): number;
-  /** Returns a new id, unique in the cluster. Task ids are part of container names. */
+  /** Returns a new ID, unique in the cluster. Task IDs are part of container names. */
   newId(): string;
 }
 
@@ -16,7 +16,7 @@ export interface Runtime {
 const ID_LENGTH = 20;
 const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
-/** Random bytes for 200 ids at a time. One system call per id would dominate the cost of a new task. */
+/** Random bytes for 200 IDs at a time. One system call per ID would dominate the cost of a new task. */
 const POOL_BYTES = 200 * ID_LENGTH;
 
 export const systemRuntime: Runtime = {
@@ -26,7 +26,7 @@ export const systemRuntime: Runtime = {
   newId: createIdGenerator(),
 };
 
-/** Returns a function that returns a new id with each call. */
+/** Returns a function that returns a new ID with each call. */
 function createIdGenerator(): () => string {
   const pool = Buffer.alloc(POOL_BYTES);
   let usedBytes = POOL_BYTES;

@@ -43,7 +43,8 @@ export interface ClusterKeyTrackerOptions {
 /**
  * Makes sure that a starting server has the current cluster key. A server that was off during a rotation gets the key
  * from another server, over mutual TLS.
- * @throws BerthError BERTH_IDENTITY_INVALID when no server has responded in time
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID if no server has responded in time
  */
 export async function ensureClusterKey(
   options: ClusterKeyTrackerOptions,
@@ -65,7 +66,7 @@ export async function ensureClusterKey(
   }
 }
 
-/** Follows the rotations of the cluster key until the signal aborts. */
+/** Follows the rotations of the cluster key until the signal is aborted. */
 export async function trackClusterKey(options: ClusterKeyTrackerOptions, signal: AbortSignal): Promise<void> {
   const { store, runtime } = options;
   let attempt: Attempt = { stop: async () => {} };
@@ -150,7 +151,9 @@ async function readState({ store }: ClusterKeyTrackerOptions, signal: AbortSigna
 }
 
 /**
- * Fetches a key from the first server that has it. @throws BerthError BERTH_IDENTITY_INVALID when no server returns it
+ * Fetches a key from the first server that has it.
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID if no server returns it
  */
 async function fetchKey(
   id: string,
@@ -168,10 +171,10 @@ async function fetchKey(
       failures.push(`${address}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  const why = failures.length === 0 ? "no other server is running" : failures.join("; ");
+  const reason = failures.length === 0 ? "no other server is running" : failures.join("; ");
   throw new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `this server does not have the cluster key ${id.slice(0, 12)}, which the cluster has been rotated to: ${why}; start a server that has it`,
+    message: `this server does not have the cluster key ${id.slice(0, 12)}, which the cluster has been rotated to: ${reason}; start a server that has it`,
   });
 }
 

@@ -11,7 +11,7 @@ import {
 } from "@berth/proto/rpc";
 import { linkSignals } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
-import { noLeader } from "../runtime/leader-errors.js";
+import { noLeaderError } from "../runtime/leader-errors.js";
 import type { Role, Route } from "./role.js";
 
 /** How long a call waits for a leader. During a failover, callers thus get a slow response instead of an error. */
@@ -145,7 +145,7 @@ async function findRoute(
 ): Promise<Route> {
   const route = await role.waitForRoute(Math.max(0, deadlineMs - clock.nowMs()), signal);
   // Forwarding a forwarded call could loop: the server that forwarded it saw this server as the leader.
-  if (forwarded && route.kind === "remote") throw noLeader();
+  if (forwarded && route.kind === "remote") throw noLeaderError();
   return route;
 }
 
@@ -193,7 +193,7 @@ function createLeaderConnection(
   return {
     calls: () => {
       const { route } = role;
-      if (route?.kind !== "remote") throw noLeader();
+      if (route?.kind !== "remote") throw noLeaderError();
       if (connection?.address !== route.address) {
         connection?.close();
         connection = transport.connect(FORWARDED_CONTROL, { address: route.address, forwarded: true });

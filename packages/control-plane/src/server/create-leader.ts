@@ -73,7 +73,7 @@ export interface CreateLeaderOptions extends LeaderOptions {
   readonly schemaControl: SchemaControl;
 }
 
-/** A background loop of the leader. It runs until the signal aborts. */
+/** A background loop of the leader. It runs until the signal is aborted. */
 export type Loop = (signal: AbortSignal) => Promise<void>;
 
 export interface CreatedLeader {
@@ -279,7 +279,7 @@ function createIssuer({ identity, state, runtime }: CreateLeaderOptions): Certif
   });
 }
 
-/** Returns undefined when etcd is external. */
+/** Returns undefined if etcd is external. */
 function createMembership({
   etcdMembers,
   runtime,

@@ -1,6 +1,6 @@
 import { type DispatcherServiceService, isBerthError } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import type { Role } from "./role.js";
 
 /** How long a session of an agent waits here for the next leader, before the agent tries another server. */
@@ -32,12 +32,16 @@ export function routeDispatcherService(role: Role): Handlers {
   };
 }
 
-/** Returns the handlers of this server. @throws BerthError BERTH_NOT_LEADER unless this server is the leader */
+/**
+ * Returns the handlers of this server.
+ *
+ * @throws BerthError BERTH_NOT_LEADER unless this server is the leader
+ */
 async function localHandlers(role: Role, waitMs: number, signal: AbortSignal): Promise<Handlers> {
   const route = await role.waitForRoute(waitMs, signal).catch((error: unknown) => {
     if (!isBerthError(error, "BERTH_NO_LEADER")) throw error;
     return undefined;
   });
   if (route?.kind === "local") return route.leader.dispatcher;
-  throw notLeader({ leader: route?.address });
+  throw notLeaderError({ leader: route?.address });
 }

@@ -20,7 +20,7 @@ export interface EtcdAuthorityTrackerOptions {
   readonly etcd: OwnEtcd;
 }
 
-/** Follows the rotations of etcd's authority on this server, until the signal aborts. */
+/** Follows the rotations of etcd's authority on this server, until the signal is aborted. */
 export async function trackEtcdAuthorities(
   options: EtcdAuthorityTrackerOptions,
   signal: AbortSignal,
@@ -50,9 +50,9 @@ async function follow(
   { etcd, serverId, logger }: EtcdAuthorityTrackerOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const wanted = trustedAuthorities(record);
-  await etcd.setAuthorities(wanted, signal);
-  const fingerprints = wanted.map(({ fingerprint }) => fingerprint);
+  const trusted = trustedAuthorities(record);
+  await etcd.setAuthorities(trusted, signal);
+  const fingerprints = trusted.map(({ fingerprint }) => fingerprint);
   if (record.restartingServer !== serverId || isSameSet(etcd.trust.trusted, fingerprints)) return;
   await etcd.restart(signal);
   logger.info({ authorities: fingerprints }, "restarted etcd to trust these CAs");

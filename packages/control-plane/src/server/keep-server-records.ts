@@ -27,19 +27,19 @@ export interface ServerRecordsOptions {
   readonly writer: Pick<Writer, "submit">;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** Id of this server. */
+  /** ID of this server. */
   readonly serverId: string;
   readonly registrations: () => readonly ServerRegistration[];
   readonly onRegistrationsChange: (listener: () => void) => () => void;
-  /** Undefined when etcd is external. */
+  /** Undefined if etcd is external. */
   readonly membership: MembershipChanges | undefined;
-  /** Makes the etcd member on this host etcd's leader. Undefined when etcd is external. */
+  /** Makes the etcd member on this host etcd's leader. Undefined if etcd is external. */
   readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<unknown>) | undefined;
 }
 
 /**
  * Keeps the records of the servers, and of the nodes on their hosts, up to date with the registrations. Removes the
- * etcd members of removed servers. Ends when the signal aborts.
+ * etcd members of removed servers. Ends when the signal is aborted.
  */
 export async function keepServerRecords(options: ServerRecordsOptions, signal: AbortSignal): Promise<void> {
   const { state, runtime, logger, onRegistrationsChange } = options;

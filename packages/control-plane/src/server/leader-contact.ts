@@ -71,7 +71,7 @@ export class LeaderContact {
     return contact?.epoch === epoch && this.#options.clock.nowMs() - contact.atMs <= CONTACT_VALID_MS;
   }
 
-  /** Resolves when the leader is certainly dead, or when `signal` aborts. */
+  /** Resolves when the leader is certainly dead, or when `signal` is aborted. */
   async untilDead(leader: LeaderRecord, signal: AbortSignal): Promise<void> {
     const { logger } = this.#options;
     const address = parseServerAddress(leader.value);
@@ -83,7 +83,7 @@ export class LeaderContact {
     logger.warn({ leader: address, epoch: String(leader.epoch) }, `leader is dead: ${cause}`);
   }
 
-  /** Returns the cause of death; undefined when `signal` aborts. */
+  /** Returns the cause of death, or undefined if `signal` is aborted. */
   async #probeUntilDead(
     leader: LeaderRecord,
     address: string,

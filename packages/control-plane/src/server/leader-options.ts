@@ -19,7 +19,7 @@ export type LeaderObserver = WriterObserver & ControllerObserver & NodeHealthObs
 
 /** The parts of a server's configuration that matter only while it is the leader. */
 export interface LeaderSettings {
-  /** How long a returned node must be up before tasks move to it. Undefined when only `berth rebalance` moves tasks. */
+  /** How long a returned node must be up before tasks move to it. Undefined if only `berth rebalance` moves tasks. */
   readonly autoRebalanceMs?: number | undefined;
   /**
    * Makes the etcd member on this host etcd's leader; resolves to whether another member was the leader
@@ -28,7 +28,7 @@ export interface LeaderSettings {
   readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<boolean>) | undefined;
   /** The members of the embedded etcd, which grows with the servers. Undefined unless other servers can join it. */
   readonly etcdMembers?: EtcdMembers | undefined;
-  /** The embedded etcd of this server. Undefined when etcd is external. */
+  /** The embedded etcd of this server. Undefined if etcd is external. */
   readonly ownEtcd?: OwnEtcd | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool?: NetworkPool | undefined;
@@ -38,7 +38,7 @@ export interface LeaderSettings {
   readonly installer?: Installer | undefined;
   /** Networks with more hosts than this use static forwarding entries instead of flooding. */
   readonly floodLimit?: number | undefined;
-  /** The records that this release supports. @default SCHEMA */
+  /** The records that this release supports. Default: SCHEMA. */
   readonly schema?: Schema | undefined;
 }
 
@@ -56,6 +56,6 @@ export interface LeaderOptions extends LeaderSettings {
   readonly registrations: () => readonly ServerRegistration[];
   /** Calls the listener when a registration has changed. The returned function removes the listener. */
   readonly onRegistrationsChange: (listener: () => void) => () => void;
-  /** Called with the leader once the records are loaded, and with undefined when the term ends. */
+  /** Called with the leader once the records are loaded, and with undefined if the term ends. */
   readonly onLeaderChange: (leader: Leader | undefined) => void;
 }

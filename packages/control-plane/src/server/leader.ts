@@ -2,7 +2,7 @@ import { isBerthError } from "@berth/proto";
 import type { SchemaControl } from "../api/servers/finalize-upgrade.js";
 import { SCHEMA } from "../core/schema/migrations.js";
 import { onAbort } from "../runtime/abort.js";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { steadyTime } from "../runtime/steady-time.js";
 import { ClusterState } from "../state/cluster-state.js";
@@ -19,15 +19,16 @@ import type { LeaderOptions } from "./leader-options.js";
 const RAISE_GRACE_MS = 100;
 
 /**
- * Runs one term as the leader: loads all records, serves calls, and reconciles until the term is lost or `signal`
- * aborts. When it returns, everything that it started has stopped.
+ * Runs one term as the leader: loads all records, serves calls, and reconciles until the term is lost or `signal` is
+ * aborted. When it returns, everything that it started has stopped.
+ *
  * @throws the error of the first part that failed; its failure ends the term
  */
 export async function runTerm(term: Term, options: LeaderOptions, signal: AbortSignal): Promise<void> {
   const { store, logger } = options;
   const ended = new AbortController();
   const end = (cause: unknown): void => {
-    ended.abort(isBerthError(cause) ? cause : notLeader({ reason: "its term ended", cause }));
+    ended.abort(isBerthError(cause) ? cause : notLeaderError({ reason: "its term ended", cause }));
   };
   const removeListeners = [term.lost, signal].map((parent) => onAbort(parent, () => end(parent.reason)));
   try {
@@ -43,7 +44,7 @@ export async function runTerm(term: Term, options: LeaderOptions, signal: AbortS
     const onStep = (stepMs: number): void => {
       const reason = describeStep(stepMs);
       logger.warn(reason);
-      end(notLeader({ reason }));
+      end(notLeaderError({ reason }));
     };
     const runtime = termRuntime(options.runtime, state, onStep);
     const corrected = correctFutureTimes(state, runtime.wallClockMs());
@@ -65,7 +66,11 @@ export async function runTerm(term: Term, options: LeaderOptions, signal: AbortS
   }
 }
 
-/** Completes a pending migration. Returns undefined when the term ends first. @throws BerthError BERTH_SCHEMA_UNSUPPORTED */
+/**
+ * Completes a pending migration. Returns undefined if the term ends first.
+ *
+ * @throws BerthError BERTH_SCHEMA_UNSUPPORTED
+ */
 async function openSchema(
   term: Term,
   { store, runtime: { clock }, logger, schema = SCHEMA, ...options }: LeaderOptions,
@@ -84,7 +89,7 @@ async function openSchema(
         const stored = await readSchema(store, versions, abort);
         await raiseSchema({ store, fence: fence(term), to }, stored, abort);
         logger.info({ from: current, to }, "raised the schema; the next leader migrates the records");
-        clock.after(RAISE_GRACE_MS, () => end(notLeader({ reason: "the schema was raised" })));
+        clock.after(RAISE_GRACE_MS, () => end(notLeaderError({ reason: "the schema was raised" })));
       },
     };
   } catch (error) {
@@ -110,6 +115,7 @@ function describeStep(stepMs: number): string {
 
 /**
  * Runs all loops until they return. A loop that fails ends the term, which stops the others.
+ *
  * @throws the error of the first loop in the list that failed
  */
 async function runLoops(

@@ -21,7 +21,7 @@ export function membershipRequests(options: MembershipRequestOptions): Membershi
 /** Timeout for one server, so that an unresponsive host leaves time for the others. */
 const SERVER_TIMEOUT_MS = 5_000;
 
-/** Calls the servers one after the other until one responds. Repeated requests are safe. */
+/** Calls the servers one after another until one responds. Repeated requests are safe. */
 async function callAny<T>(
   { transport, servers }: MembershipRequestOptions,
   signal: AbortSignal,

@@ -50,9 +50,10 @@ export class OwnEtcd {
   }
 
   /**
-   *   Stores the authorities that etcd must trust. Reissues the certificate if the issuing authority has changed. etcd itself
-  trusts them after its next start, this server's client at once.
-  @throws BerthError BERTH_IDENTITY_INVALID when the cluster key does not decrypt them
+   * Stores the authorities that etcd must trust. Reissues the certificate if the issuing authority has changed. etcd
+   * itself trusts them after its next start, this server's client at once.
+   *
+   * @throws BerthError BERTH_IDENTITY_INVALID if the cluster key does not decrypt them
    */
   async setAuthorities(authorities: readonly Authority[], signal: AbortSignal): Promise<void> {
     const { heldKey } = this.#options;
@@ -67,7 +68,11 @@ export class OwnEtcd {
     this.#updateTrust();
   }
 
-  /** Restarts etcd, which then trusts the stored authorities. Other members serve meanwhile. @throws BerthError */
+  /**
+   * Restarts etcd, which then trusts the stored authorities. Other members serve meanwhile.
+   *
+   * @throws BerthError
+   */
   async restart(signal: AbortSignal): Promise<void> {
     const { etcd, store } = this.#options;
     await store.leaveFirstMember(signal);
@@ -93,8 +98,10 @@ export class OwnEtcd {
 
   #currentTrust(): EtcdTrust {
     const x509 = parseCertificate(this.#files.certificate);
-    const known = readTrust(this.#files.authorities).authorities;
-    const issuer = known.find((each) => x509.checkIssued(each.x509) && x509.verify(each.x509.publicKey));
+    const currentAuthorities = readTrust(this.#files.authorities).authorities;
+    const issuer = currentAuthorities.find(
+      (each) => x509.checkIssued(each.x509) && x509.verify(each.x509.publicKey),
+    );
     const { authorities } = readTrust(this.#options.etcd.authorities);
     return {
       issuer: issuer?.fingerprint ?? "",

@@ -2,7 +2,7 @@ import { AuditRecord_Kind, BerthError, PeerServiceService } from "@berth/proto";
 import { describeCaller, type RpcHandlers, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ClusterKey } from "../identity/cluster-key.js";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import type { LeaderRecord } from "../store/election.js";
 import type { Leader } from "./role.js";
 
@@ -45,7 +45,7 @@ export function peerHandlers({
     },
     recordRefusedCalls: async ({ method, caller, client, errorCode, count }, { client: server }) => {
       const log = audit();
-      if (log === undefined) throw notLeader({ reason: "another server leads" });
+      if (log === undefined) throw notLeaderError({ reason: "another server leads" });
       const call = { method, caller, client, errorCode, count, forwardedBy: server };
       log.recordRefused({ ...call, kind: AuditRecord_Kind.REFUSED, subjects: [], summary: "" });
       return {};

@@ -14,7 +14,7 @@ export type TcpProbeResult =
   /** No response within the timeout. */
   | { readonly kind: "timeout" };
 
-/** Probes a server at "host:port". Never rejects; the result is `timeout` when the signal aborts. */
+/** Probes a server at "host:port". Never rejects; the result is `timeout` when the signal is aborted. */
 export type TcpProbe = (address: string, timeoutMs: number, signal: AbortSignal) => Promise<TcpProbeResult>;
 
 /** Interval of connection attempts. The kernel alone would retransmit a lost SYN only after a second. */

@@ -4,7 +4,7 @@ import type { AuditLog } from "../api/audit/audit-log.js";
 import type { LeaderMetrics } from "../http/metrics.js";
 import { onAbort } from "../runtime/abort.js";
 import type { Clock } from "../runtime/clock.js";
-import { noLeader } from "../runtime/leader-errors.js";
+import { noLeaderError } from "../runtime/leader-errors.js";
 import type { Members } from "./access-rules.js";
 
 /** The components of a leader that the server's listeners call. They exist only during one term. */
@@ -74,7 +74,7 @@ export class Role {
     this.#ownAddress = address;
   }
 
-  /** Sets the leader's components when a term has begun here, and undefined when it has ended. */
+  /** Sets the leader's components when a term has begun here, and undefined if it has ended. */
   setLeader(leader: Leader | undefined): void {
     this.#leader = leader;
     this.#notifyListeners();
@@ -93,7 +93,11 @@ export class Role {
     this.#notifyListeners();
   }
 
-  /** Waits for a route. @throws BerthError BERTH_NO_LEADER after `timeoutMs`; the signal's reason when it aborts */
+  /**
+   * Waits for a route.
+   *
+   * @throws BerthError BERTH_NO_LEADER after `timeoutMs`; the signal's reason when it aborts
+   */
   async waitForRoute(timeoutMs: number, signal: AbortSignal): Promise<Route> {
     const deadlineMs = this.#clock.nowMs() + timeoutMs;
     for (;;) {
@@ -101,12 +105,15 @@ export class Role {
       const { route } = this;
       if (route !== undefined) return route;
       const leftMs = deadlineMs - this.#clock.nowMs();
-      if (leftMs <= 0) throw noLeader(this.#problem());
+      if (leftMs <= 0) throw noLeaderError(this.#problem());
       await this.#waitForChange(leftMs, signal);
     }
   }
 
-  /** Resolves when the role or the leader changes, after `timeoutMs`, or when `signal` aborts. `signal` must be open. */
+  /**
+   * Resolves when the role or the leader changes, after `timeoutMs`, or when `signal` is aborted. `signal` must be
+   * open.
+   */
   #waitForChange(timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {

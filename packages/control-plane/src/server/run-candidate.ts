@@ -14,13 +14,14 @@ const FAILED_TERM_PAUSE_MS = 1_000;
 export interface CandidateOptions extends LeaderOptions {
   /** Value of the leader key while this server is the leader. */
   readonly value: string;
-  /** Undefined when a dead leader is replaced only after its lease has expired. */
+  /** Undefined if a dead leader is replaced only after its lease has expired. */
   readonly contact: LeaderContact | undefined;
 }
 
 /**
- * Campaigns for the leadership and runs each term that this server wins, until `signal` aborts.
- * @throws BerthError BERTH_SCHEMA_UNSUPPORTED when a newer release has raised the schema
+ * Campaigns for the leadership and runs each term that this server wins, until `signal` is aborted.
+ *
+ * @throws BerthError BERTH_SCHEMA_UNSUPPORTED if a newer release has raised the schema
  */
 export async function runCandidate(options: CandidateOptions, signal: AbortSignal): Promise<void> {
   const { store, runtime, logger, contact, value } = options;

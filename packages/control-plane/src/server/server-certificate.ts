@@ -57,7 +57,7 @@ export async function openServerCertificate(
   return (abort) => keepValid(certificate, options, abort);
 }
 
-/** Renews the certificate when the authorities change, and after half of its validity, until the signal aborts. */
+/** Renews the certificate when the authorities change, and after half of its validity, until the signal is aborted. */
 async function keepValid(
   certificate: CertificateManager,
   { store, runtime, logger }: ServerCertificateOptions,

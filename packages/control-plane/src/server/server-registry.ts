@@ -67,9 +67,9 @@ export class ServerRegistry {
 
   /** Returns the addresses of all servers, including this one. */
   addresses(): readonly string[] {
-    const own = this.#ownAddress === undefined ? [] : [this.#ownAddress];
+    const ownAddresses = this.#ownAddress === undefined ? [] : [this.#ownAddress];
     const registered = this.registrations().map(({ address }) => address);
-    return [...new Set([...own, ...registered])].sort();
+    return [...new Set([...ownAddresses, ...registered])].sort();
   }
 
   /** Returns the registrations of all running servers. */
@@ -88,7 +88,7 @@ export class ServerRegistry {
     return this.addresses().filter((address) => address !== this.#ownAddress && address !== leaderAddress);
   }
 
-  /** Keeps this server registered and watches the others until `signal` aborts. */
+  /** Keeps this server registered and watches the others until `signal` is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#register(signal), this.#watch(signal)]);
   }
@@ -199,7 +199,7 @@ export class ServerRegistry {
 const MAX_AUTHORITIES = 16;
 
 /** SHA-256 in lower-case hexadecimal digits. */
-const FINGERPRINT = /^[0-9a-f]{64}$/;
+const FINGERPRINT_PATTERN = /^[0-9a-f]{64}$/;
 /** A server has two cluster keys during a rotation. */
 const MAX_KEYS = 8;
 const KEY_ID = /^[0-9a-f]{32}$/;
@@ -237,7 +237,7 @@ function parseEtcdTrust(value: unknown): EtcdTrust | undefined {
 }
 
 function isFingerprint(value: unknown): value is string {
-  return typeof value === "string" && FINGERPRINT.test(value);
+  return typeof value === "string" && FINGERPRINT_PATTERN.test(value);
 }
 
 function isKeyId(value: unknown): value is string {
@@ -255,7 +255,7 @@ function parseSchemaVersions(value: unknown): SchemaVersions {
     : FIRST_SCHEMA;
 }
 
-/** Returns the address in the value of a server's key or of the leader key; undefined when the value is invalid. */
+/** Returns the address in the value of a server's key or of the leader key, or undefined if the value is invalid. */
 export function parseServerAddress(value: string): string | undefined {
   try {
     const parsed: unknown = JSON.parse(value);

@@ -20,7 +20,7 @@ import { SCHEMA } from "../core/schema/migrations.js";
 import { checkHealth } from "../http/health.js";
 import { type HttpServerOptions, startHttpServer } from "../http/http-server.js";
 import { Metrics } from "../http/metrics.js";
-import { serverRemoved } from "../identity/server-removed.js";
+import { serverRemovedError } from "../identity/server-removed.js";
 import { InstallServer } from "../install/install-server.js";
 import { linkSignals } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
@@ -58,7 +58,7 @@ const NEXT_LEADER_TIMEOUT_MS = 500;
 const FORWARD_MS = 200;
 
 /** How long a removed server continues to run, because it may forward the response to the call that removes it. */
-const REMOVAL_ANSWER_MS = 250;
+const REMOVAL_RESPONSE_MS = 250;
 
 /** Grace period for responses in flight when the server stops. */
 const CLOSE_GRACE_MS = 500;
@@ -87,7 +87,7 @@ export interface ServerPlatform {
   readonly transport: RpcTransport;
   readonly startHttp: typeof startHttpServer;
   readonly probe: Probe;
-  /** Undefined when a dead leader is replaced only after its lease has expired. */
+  /** Undefined if a dead leader is replaced only after its lease has expired. */
   readonly probeTcp?: TcpProbe;
 }
 
@@ -115,7 +115,8 @@ export interface RunningServer {
 }
 
 /**
- * Starts one server of the control plane. It serves calls and campaigns for the leadership until `signal` aborts.
+ * Starts one server of the control plane. It serves calls and campaigns for the leadership until `signal` is aborted.
+ *
  * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ADDRESS_IN_USE, BERTH_SCHEMA_UNSUPPORTED, BERTH_SERVER_REMOVED
  */
 export async function startServer(options: ServerOptions, stopSignal: AbortSignal): Promise<RunningServer> {
@@ -175,8 +176,8 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   void removal?.then(async (isRemoved) => {
     if (!isRemoved) return;
     logger.warn("this server was removed from the cluster; stopping");
-    await sleep(clock, REMOVAL_ANSWER_MS, signal);
-    serving.abort(serverRemoved());
+    await sleep(clock, REMOVAL_RESPONSE_MS, signal);
+    serving.abort(serverRemovedError());
   });
   const renewal = renewUntilAborted?.(signal);
   const keyTracker = keyTracking && trackClusterKey(keyTracking, signal);
@@ -200,14 +201,14 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     tracking.abort();
     await Promise.all([registration, renewal, keyTracker, etcdTracker, leaderTracker]);
     serving.unlink();
-    if (await removal) throw serverRemoved();
+    if (await removal) throw serverRemovedError();
   };
   const { address: listen, httpAddress } = listeners;
   logger.info({ listen, http: httpAddress, advertise: address, web: page?.url }, "server started");
   return { address, httpAddress, webUrl: page?.url, stopped: stop() };
 }
 
-/** Returns undefined when the platform cannot probe other servers. */
+/** Returns undefined if the platform cannot probe other servers. */
 function createLeaderContact(
   options: ServerOptions,
   role: Role,
@@ -355,7 +356,11 @@ async function trackLeader(
   }
 }
 
-/** Waits until etcd responds and its schema is supported. @throws BerthError BERTH_SCHEMA_UNSUPPORTED, BERTH_ETCD_UNAVAILABLE after 10 s */
+/**
+ * Waits until etcd responds and its schema is supported.
+ *
+ * @throws BerthError BERTH_SCHEMA_UNSUPPORTED, BERTH_ETCD_UNAVAILABLE after 10 s
+ */
 async function waitForEtcd(
   { store, runtime, logger, schema = SCHEMA }: ServerOptions,
   signal: AbortSignal,

@@ -12,7 +12,7 @@ const NO_SIGNAL = new AbortController().signal;
 export interface WebBackendOptions {
   /** The Control service of this server, which forwards calls to the leader. */
   readonly handlers: RpcHandlers<Control>;
-  /** Id of this server. */
+  /** ID of this server. */
   readonly serverId: string;
 }
 

@@ -11,8 +11,8 @@ export interface StaticAddress {
 }
 
 /**
- * Returns a task of another service that holds the address until the task has stopped. Returns undefined when the
- * address is free. Visits only the services with a stored version that has this address.
+ * Returns a task of another service that holds the address until the task has stopped. Returns undefined if the address
+ * is free. Visits only the services with a stored version that has this address.
  */
 export function findAddressHolder(
   { serviceId: ownId, network, address }: StaticAddress,

@@ -47,7 +47,7 @@ describe("a record in the store", () => {
     expect(decodeEntry(entry)).toEqual({ kind: "put", put });
   });
 
-  it("is unreadable under the key of another record", () => {
+  it("a record cannot be read under the key of another record", () => {
     const key = "/berth/v1/audit/000000000041";
     const entry = { key, value: encodeValue(put) ?? "", createRevision: 1n, modRevision: 1n };
     expect(decodeEntry(entry)).toMatchObject({ kind: "unreadable" });

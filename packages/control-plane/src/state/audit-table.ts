@@ -2,7 +2,7 @@ import type { AuditRecord, AuditRecord_Kind } from "@berth/proto";
 import { auditRecordBytes } from "../core/audit/audit-record.js";
 import type { KindUsage } from "../core/audit/retention.js";
 
-const UNUSED: KindUsage = { count: 0, bytes: 0 };
+const NO_USAGE: KindUsage = { count: 0, bytes: 0 };
 
 /** All records of the audit log, in order. Records are added at the end and removed near the start. */
 export class AuditTable {
@@ -33,7 +33,7 @@ export class AuditTable {
   }
 
   usageOf(kind: AuditRecord_Kind): KindUsage {
-    return this.#usage.get(kind) ?? UNUSED;
+    return this.#usage.get(kind) ?? NO_USAGE;
   }
 
   /** Returns the records of one kind, oldest first. */

@@ -34,7 +34,7 @@ describe("deletionOfKey", () => {
 });
 
 describe("decodeEntry", () => {
-  it("is the inverse of changeKey and encodeValue", () => {
+  it("decodeEntry is the inverse of changeKey and encodeValue", () => {
     const puts = [
       { kind: "put-task", task: buildTask() },
       { kind: "put-node", node: buildNode() },

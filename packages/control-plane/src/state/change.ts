@@ -26,12 +26,12 @@ export type Deletion = {
 }[RecordName];
 
 /**
- * A kind of record with its types erased. A put contains the fields of the content, and a deletion those of the id, so
+ * A kind of record with its types erased. A put contains the fields of the content, and a deletion those of the ID, so
  * the casts to `Put` and `Deletion` in this file are safe.
  */
 type AnyKind = RecordKind<Put, Deletion>;
 
-/** Fields of ids that are numbers. Their segments of keys sort as numbers. */
+/** Fields of IDs that are numbers. Their segments of keys sort as numbers. */
 const NUMERIC_FIELDS: ReadonlySet<string> = new Set(["version", "sequence"]);
 
 /** The kind of record that a change concerns, and whether the change writes or deletes the record. */
@@ -82,12 +82,12 @@ function keyOf(
   return buildKey(kind.collection, segments);
 }
 
-/** Returns the deletion of the record with this key. Undefined when the key does not belong to a record. */
+/** Returns the deletion of the record with this key, or undefined if the key does not belong to a record. */
 export function deletionOfKey(key: string): Deletion | undefined {
   const parsed = parseKey(key);
-  const found = parsed && KIND_BY_COLLECTION.get(parsed.collection);
-  if (parsed === undefined || found === undefined) return undefined;
-  const { name, kind } = found;
+  const recordKind = parsed && KIND_BY_COLLECTION.get(parsed.collection);
+  if (parsed === undefined || recordKind === undefined) return undefined;
+  const { name, kind } = recordKind;
   if (parsed.segments.length !== kind.keyFields.length) return undefined;
   const id: Record<string, unknown> = { kind: `delete-${name}` };
   for (const [index, field] of kind.keyFields.entries()) {
@@ -99,7 +99,7 @@ export function deletionOfKey(key: string): Deletion | undefined {
   return id as unknown as Deletion;
 }
 
-/** Returns the value that a change writes to the store. Undefined for a deletion. */
+/** Returns the value that a change writes to the store, or undefined for a deletion. */
 export function encodeValue(change: Change): string | undefined {
   const { kind, isPut } = findOperation(change);
   return isPut ? JSON.stringify(kind.encode(change as Put)) : undefined;
@@ -133,7 +133,7 @@ function parseJsonObject(value: string): JsonObject {
 }
 
 /**
- * Applies a change to the tables and adds it to `delta`. Returns the change that undoes it. Undefined when the deleted
+ * Applies a change to the tables and adds it to `delta`. Returns the change that undoes it. Undefined if the deleted
  * record did not exist.
  */
 export function writeChange(tables: Tables, change: Change, delta?: DeltaBuilder): Change | undefined {

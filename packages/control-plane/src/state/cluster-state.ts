@@ -75,7 +75,7 @@ export class ClusterState implements Tables {
     this.#changed = new Emitter(onListenerError);
   }
 
-  /** Returns the id of the service with this name. */
+  /** Returns the ID of the service with this name. */
   serviceIdOf(name: string): string | undefined {
     return this.serviceNames.get(name);
   }
@@ -95,7 +95,7 @@ export class ClusterState implements Tables {
     return this.etcdAuthorityRecords.get(ETCD_AUTHORITIES_NAME);
   }
 
-  /** The last restore from a backup. Undefined when there was none. */
+  /** The last restore from a backup. Undefined if there was none. */
   get restore(): Restore | undefined {
     return this.restores.get(RESTORE_NAME);
   }

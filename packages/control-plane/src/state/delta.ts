@@ -1,6 +1,6 @@
 import type { AuditRecord, Node, Task } from "@berth/proto";
 
-/** A record before and after a change. Each is undefined when the record did not exist then. */
+/** A record before and after a change. Each is undefined if the record did not exist then. */
 export interface RecordDiff<T> {
   readonly before: T | undefined;
   readonly after: T | undefined;
@@ -10,13 +10,13 @@ export interface RecordDiff<T> {
 export interface Delta {
   /** The highest revision of the changes. */
   readonly revision: bigint;
-  /** Ids of services whose record, spec, tasks or virtual IPs changed. */
+  /** IDs of services whose record, spec, tasks or virtual IPs changed. */
   readonly services: ReadonlySet<string>;
   readonly tasks: ReadonlyMap<string, RecordDiff<Task>>;
   readonly nodes: ReadonlyMap<string, RecordDiff<Node>>;
-  /** Ids of networks whose record changed. */
+  /** IDs of networks whose record changed. */
   readonly networks: ReadonlySet<string>;
-  /** Ids of networks in which a node's range changed. */
+  /** IDs of networks in which a node's range changed. */
   readonly ranges: ReadonlySet<string>;
   /** Records of the audit log by sequence number. */
   readonly audit: ReadonlyMap<number, RecordDiff<AuditRecord>>;

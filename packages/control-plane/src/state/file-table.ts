@@ -19,7 +19,7 @@ export class FileTable {
     return this.#sealedBytes;
   }
 
-  /** Returns a version by its id. */
+  /** Returns a version by its ID. */
   get(fileId: string): FileVersion | undefined {
     return this.#byId.get(fileId);
   }

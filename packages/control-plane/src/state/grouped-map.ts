@@ -1,6 +1,6 @@
 const EMPTY_GROUP: ReadonlyMap<string, never> = new Map<string, never>();
 
-/** A map of items by group and id, from which the tables of the cluster state build their indexes. Drops empty groups. */
+/** A map of items by group and ID, from which the tables of the cluster state build their indexes. Drops empty groups. */
 export class GroupedMap<T> {
   readonly #groups = new Map<string, Map<string, T>>();
 

@@ -15,7 +15,7 @@ export class KeyRevisions {
     return this.#written.size === 0;
   }
 
-  /** Returns the revision of a key's last write; undefined when the key does not exist. */
+  /** Returns the revision of a key's last write, or undefined if the key does not exist. */
   get(key: string): bigint | undefined {
     return this.#written.get(key);
   }

@@ -19,7 +19,7 @@ it("LoginTable finds every login by its key and stack, after any changes (proper
       for (const { id, server, stack, size, isPut } of changes) {
         const login = RegistryLogin.fromPartial({ id, server, stack, sealedSecret: Buffer.alloc(size) });
         const owner = [...expected.values()].find((known) => loginKey(known) === loginKey(login));
-        // The leader gives a login of the same server and stack the same id.
+        // The leader gives a login of the same server and stack the same ID.
         if (isPut && owner !== undefined && owner.id !== id) continue;
         if (isPut) expected.set(id, login);
         else expected.delete(id);

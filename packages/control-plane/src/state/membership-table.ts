@@ -18,12 +18,12 @@ export class MembershipTable<T extends { readonly networkId: string }> {
     return this.#byNetwork.get(networkId).get(memberId);
   }
 
-  /** Returns the records of a network by member id. */
+  /** Returns the records of a network by member ID. */
   ofNetwork(networkId: string): ReadonlyMap<string, T> {
     return this.#byNetwork.get(networkId);
   }
 
-  /** Returns the records of a member by network id. */
+  /** Returns the records of a member by network ID. */
   ofMember(memberId: string): ReadonlyMap<string, T> {
     return this.#byMember.get(memberId);
   }

@@ -66,7 +66,7 @@ function findField(message: Fields, name: string): { readonly value: unknown } |
   return undefined;
 }
 
-/** Whether a value has fields. `Object.entries` of bytes would list every byte. */
+/** Returns whether a value has fields. `Object.entries` of bytes would list every byte. */
 function isFields(value: unknown): value is Fields {
   return typeof value === "object" && value !== null && !ArrayBuffer.isView(value);
 }

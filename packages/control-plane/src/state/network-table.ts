@@ -37,8 +37,11 @@ export class NetworkTable implements NetworkRanges {
 
   hasRangeFor(nodeId: string, name: string): boolean {
     const id = this.#idByName.get(name) ?? "";
-    const taken = this.ranges.ofNetwork(id);
-    return taken.has(nodeId) || taken.size < (this.#rangeCounts.get(id) ?? Number.POSITIVE_INFINITY);
+    const existingRanges = this.ranges.ofNetwork(id);
+    return (
+      existingRanges.has(nodeId) ||
+      existingRanges.size < (this.#rangeCounts.get(id) ?? Number.POSITIVE_INFINITY)
+    );
   }
 
   subnetOf(name: string): Subnet | undefined {

@@ -29,7 +29,7 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
   /** The nodes by address and by WireGuard key. */
   readonly #byClaim = new GroupedMap<Node>();
   readonly #usages = new Map<string, Usage>();
-  /** The resources of each task by task id. Kept until the task is released, since its spec may be deleted earlier. */
+  /** The resources of each task by task ID. Kept until the task is released, since its spec may be deleted earlier. */
   readonly #holdings = new Map<string, { readonly nodeId: string; readonly request: ResourceRequest }>();
   readonly #snapshots = new Map<string, NodeSnapshot>();
   /** The nodes in the order of their load. The order is live, like `nodes`. */
@@ -47,7 +47,7 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
     return this.#snapshots;
   }
 
-  /** Ids of the nodes that accept no tasks. */
+  /** IDs of the nodes that accept no tasks. */
   get unschedulableNodeIds(): ReadonlySet<string> {
     return this.#closed;
   }

@@ -34,7 +34,7 @@ import type { TaskTable } from "./task-table.js";
 /** The tables that hold all records in the leader's memory. `ClusterState` implements them. */
 export interface Tables {
   readonly services: ServiceTable;
-  /** Ids of services by name. */
+  /** IDs of services by name. */
   readonly serviceNames: Map<string, string>;
   readonly tasks: TaskTable;
   readonly nodes: NodeTable;
@@ -42,7 +42,7 @@ export interface Tables {
   readonly files: FileTable;
   readonly logins: LoginTable;
   readonly audit: AuditTable;
-  /** The policy of the cluster, by its name. Empty when none was set. */
+  /** The policy of the cluster, by its name. Empty if none was set. */
   readonly policies: Map<string, Policy>;
   /** The state of the cluster key, by its name. Empty before its first rotation. */
   readonly clusterKeys: Map<string, ClusterKeyState>;
@@ -50,13 +50,13 @@ export interface Tables {
   readonly authorities: Map<string, Authority>;
   /** The authorities of etcd, by the name of their record. Empty before their first rotation. */
   readonly etcdAuthorityRecords: Map<string, EtcdAuthorities>;
-  /** Join tokens by id. */
+  /** Join tokens by ID. */
   readonly joinTokens: Map<string, JoinToken>;
   /** Users by name. */
   readonly users: Map<string, User>;
-  /** Servers by id, including removed ones. */
+  /** Servers by ID, including removed ones. */
   readonly servers: Map<string, Server>;
-  /** The last restore from a backup, by its name. Empty when there was none. */
+  /** The last restore from a backup, by its name. Empty if there was none. */
   readonly restores: Map<string, Restore>;
 }
 
@@ -75,7 +75,7 @@ export interface RecordKind<Content extends object, Id extends object> {
   readonly idOf: (content: Content) => Id;
   /** Returns the value in the store. */
   readonly encode: (content: Content) => unknown;
-  /** @throws when the value is not a valid record with this id */
+  /** @throws when the value is not a valid record with this ID */
   readonly decode: (value: JsonObject, id: Id) => Content;
   readonly get: (tables: Tables, id: Id) => Content | undefined;
   readonly put: (tables: Tables, content: Content) => void;
@@ -478,7 +478,7 @@ export type ContentOf<Name extends RecordName> =
 export type IdOf<Name extends RecordName> =
   (typeof RECORD_KINDS)[Name] extends RecordKind<infer _Content, infer Id> ? Id : never;
 
-/** Returns the content `{ [name]: record }` of a change. Returns undefined when there is no record. */
+/** Returns the content `{ [name]: record }` of a change. Returns undefined if there is no record. */
 function wrap<Name extends string, T>(
   name: Name,
   record: T | undefined,

@@ -4,7 +4,7 @@ import type { TaskIndex } from "../core/model/task-index.js";
 import type { ClusterState } from "./cluster-state.js";
 
 /**
- * Returns the snapshot for decisions about a service. Undefined when the service's record is deleted or unreadable.
+ * Returns the snapshot for decisions about a service, or undefined if the service's record is deleted or unreadable.
  *
  * The snapshot is live: do not keep it across an await or a change of the state.
  */

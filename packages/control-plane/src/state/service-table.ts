@@ -47,7 +47,7 @@ export class ServiceTable {
     return this.#byStack.get(stack);
   }
 
-  /** Returns the ids of global services and jobs. */
+  /** Returns the IDs of global services and jobs. */
   globalServices(): Iterable<string> {
     return this.#byTrait.get("global").keys();
   }
@@ -120,7 +120,11 @@ class ServiceIndex {
     for (const key of this.#keysOf(spec)) this.#services.set(key, service.id, service);
   }
 
-  /** Removes a service. @param spec the spec with which it was added */
+  /**
+   * Removes a service.
+   *
+   * @param spec the spec with which it was added
+   */
   delete(serviceId: string, spec: ServiceSpec): void {
     for (const key of this.#keysOf(spec)) this.#services.delete(key, serviceId);
   }

@@ -16,7 +16,7 @@ export class ServiceVersions {
   readonly #byFile = new GroupedMap<ServiceVersion>();
   readonly #byContent = new GroupedMap<ServiceVersion>();
 
-  /** Returns the spec of a version; undefined when its record is gone or unreadable. */
+  /** Returns the spec of a version, or undefined if its record is gone or unreadable. */
   specOf(serviceId: string, version: number): ServiceSpec | undefined {
     return this.#specs.get(serviceId)?.get(version);
   }

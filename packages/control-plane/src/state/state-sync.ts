@@ -36,7 +36,9 @@ export class StateSync {
     this.#messages = listAndWatch({ store, clock, span: { prefix: ROOT } }, signal);
   }
 
-  /** Loads all records at one revision and retries until etcd responds. Returns false if the signal aborts first. */
+  /**
+   * Loads all records at one revision and retries until etcd responds. Returns false if the signal is aborted first.
+   */
   async load(): Promise<boolean> {
     for (;;) {
       const next = await this.#messages.next();
@@ -46,7 +48,7 @@ export class StateSync {
     }
   }
 
-  /** Applies further changes until the signal aborts. Call `load` first. */
+  /** Applies further changes until the signal is aborted. Call `load` first. */
   async run(writer: { untilIdle(): Promise<void> }): Promise<void> {
     for await (const message of this.#messages) {
       // The events may belong to a write of this leader whose result has not arrived yet.
@@ -149,7 +151,7 @@ export function applyEvents(
   return unreadable;
 }
 
-/** Applies keys that were read at `revision`. The entry is undefined when the key does not exist. */
+/** Applies keys that were read at `revision`. The entry is undefined if the key does not exist. */
 export function applyEntries(
   state: ClusterState,
   read: ReadonlyMap<string, Entry | undefined>,

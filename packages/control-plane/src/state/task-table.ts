@@ -5,7 +5,7 @@ import { GroupedMap } from "./grouped-map.js";
 
 const NO_TASKS = new TaskIndex();
 
-/** The tasks in the leader's memory, indexed by id, service and node. A change takes constant time. */
+/** The tasks in the leader's memory, indexed by ID, service and node. A change takes constant time. */
 export class TaskTable {
   readonly #byId = new Map<string, Task>();
   readonly #byService = new Map<string, TaskIndex>();
@@ -38,12 +38,12 @@ export class TaskTable {
     return this.#byNode.get(nodeId);
   }
 
-  /** Returns the ids of all services that have tasks, including removed services. */
+  /** Returns the IDs of all services that have tasks, including removed services. */
   serviceIds(): IterableIterator<string> {
     return this.#byService.keys();
   }
 
-  /** Returns the ids of the services that have tasks without a node. */
+  /** Returns the IDs of the services that have tasks without a node. */
   unplacedServices(): IterableIterator<string> {
     return this.#unplaced.groups();
   }

@@ -14,27 +14,32 @@ const KEY_PATTERN = /^[\x21-\x7e]{1,512}$/;
 
 /**
  * Rejects requests that etcd would reject. Every implementation of the store calls it, so all of them behave the same.
+ *
  * @throws BerthError BERTH_STORE_LIMIT for a request that is too large, BERTH_INTERNAL for an invalid one
  */
 export function checkTxn(request: TxnRequest): void {
   const { compare = [], ops, otherwise = [] } = request;
   const count = Math.max(compare.length, ops.length, otherwise.length);
   if (count > MAX_TXN_OPS) {
-    throw tooLarge(`transaction has ${count} operations, more than the limit of ${MAX_TXN_OPS}`);
+    throw tooLargeError(`transaction has ${count} operations, more than the limit of ${MAX_TXN_OPS}`);
   }
   const bytes = txnBytes(request);
   if (bytes > MAX_TXN_BYTES) {
-    throw tooLarge(`transaction has ${bytes} bytes, more than the limit of ${MAX_TXN_BYTES}`);
+    throw tooLargeError(`transaction has ${bytes} bytes, more than the limit of ${MAX_TXN_BYTES}`);
   }
   for (const { key } of [...compare, ...otherwise, ...ops]) checkKey(key);
   checkWrites(ops);
 }
 
-/** Checks a key. @throws BerthError BERTH_INTERNAL unless the key has 1 to 512 printable ASCII characters */
+/**
+ * Checks a key.
+ *
+ * @throws BerthError BERTH_INTERNAL unless the key has 1 to 512 printable ASCII characters
+ */
 export function checkKey(key: string): void {
   if (KEY_PATTERN.test(key)) return;
-  const shown = JSON.stringify(key.slice(0, 80));
-  throw invalid(`invalid store key ${shown}; use 1 to 512 printable ASCII characters`);
+  const quotedKey = JSON.stringify(key.slice(0, 80));
+  throw invalidTransactionError(`invalid store key ${quotedKey}; use 1 to 512 printable ASCII characters`);
 }
 
 /** Returns an upper bound of the request's encoded size. */
@@ -55,20 +60,20 @@ function checkWrites(ops: readonly Op[]): void {
   const puts = new Set<string>();
   for (const op of ops) {
     if (op.kind !== "put") continue;
-    if (puts.has(op.key)) throw writtenTwice(op.key);
+    if (puts.has(op.key)) throw duplicateKeyError(op.key);
     puts.add(op.key);
   }
-  for (const op of ops) if (op.kind === "delete" && puts.has(op.key)) throw writtenTwice(op.key);
+  for (const op of ops) if (op.kind === "delete" && puts.has(op.key)) throw duplicateKeyError(op.key);
 }
 
-function writtenTwice(key: string): BerthError {
-  return invalid(`transaction writes the key ${key} twice`);
+function duplicateKeyError(key: string): BerthError {
+  return invalidTransactionError(`transaction writes the key ${key} twice`);
 }
 
-function invalid(message: string): BerthError {
+function invalidTransactionError(message: string): BerthError {
   return new BerthError({ code: "BERTH_INTERNAL", message });
 }
 
-function tooLarge(message: string): BerthError {
+function tooLargeError(message: string): BerthError {
   return new BerthError({ code: "BERTH_STORE_LIMIT", message: `${message}; split it` });
 }

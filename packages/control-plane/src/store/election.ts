@@ -1,7 +1,7 @@
 import { isBerthError } from "@berth/proto";
 import { linkSignals, onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import { type HeldLease, holdLease } from "./held-lease.js";
 import { untilGone, watchKey } from "./list-watch.js";
 import { readOne } from "./read.js";
@@ -59,8 +59,9 @@ export interface CampaignOptions {
   /** How long the key outlives a dead leader. etcd grants at least 2 s. */
   readonly ttlSeconds: number;
   /**
-   *   Resolves when a leader is certainly dead, or when `signal` aborts. The candidate then deletes its key instead of
-  waiting for the lease. A wrong result costs an election but no consistency, because writes are fenced.
+   * Resolves when a leader is certainly dead, or when `signal` is aborted. The candidate then deletes its key instead
+   * of waiting for the lease. A wrong result costs an election but no consistency, because writes are fenced.
+   *
    * @default the candidate waits until the lease expires
    */
   readonly untilDead?: (leader: LeaderRecord, signal: AbortSignal) => Promise<void>;
@@ -68,12 +69,12 @@ export interface CampaignOptions {
 }
 
 /**
- * Campaigns until `signal` aborts and yields each term that is won:
+ * Campaigns until `signal` is aborted and yields each term that is won:
  *
  *     for await (const term of campaign(options, signal)) await runTerm(term);
  *
- * The loop body must return soon after `term.lost` aborts; returning earlier resigns. Two terms can overlap in time when
- * a process is suspended, so every write of a term carries `fence(term)`: only one of them can commit.
+ * The loop body must return soon after `term.lost` aborts; returning earlier resigns. Two terms can overlap in time
+ * when a process is suspended, so every write of a term carries `fence(term)`: only one of them can commit.
  */
 export async function* campaign(options: CampaignOptions, signal: AbortSignal): AsyncGenerator<Term> {
   const report = options.onEvent ?? (() => {});
@@ -96,7 +97,7 @@ export async function* campaign(options: CampaignOptions, signal: AbortSignal): 
   }
 }
 
-/** Yields the current leader and each change until `signal` aborts. Yields undefined when there is no leader. */
+/** Yields the current leader and each change until `signal` is aborted. Yields undefined if there is no leader. */
 export async function* watchLeader(
   options: { readonly store: Store; readonly key: string; readonly clock: Clock },
   signal: AbortSignal,
@@ -104,7 +105,7 @@ export async function* watchLeader(
   for await (const entry of watchKey(options, signal)) yield entry && leaderRecord(entry);
 }
 
-/** Waits until the key is free and claims it. Returns undefined when another candidate was faster. */
+/** Waits until the key is free and claims it. Returns undefined if another candidate was faster. */
 async function tryToWinTerm(options: CampaignOptions, signal: AbortSignal): Promise<Term | undefined> {
   const { store, clock, key, ttlSeconds } = options;
   const holder = await readOne(store, key, signal);
@@ -128,10 +129,10 @@ async function tryToWinTerm(options: CampaignOptions, signal: AbortSignal): Prom
 async function untilKeyIsFree(options: CampaignOptions, holder: Entry, signal: AbortSignal): Promise<void> {
   const { store, clock, key } = options;
   const link = linkSignals(signal);
-  const gone = untilGone({ store, clock, key, createRevision: holder.createRevision }, link.signal);
+  const leaderGone = untilGone({ store, clock, key, createRevision: holder.createRevision }, link.signal);
   const deposed = deposeWhenDead(options, holder, link.signal);
   try {
-    await Promise.race([gone, deposed.then(() => gone)]);
+    await Promise.race([leaderGone, deposed.then(() => leaderGone)]);
   } finally {
     link.unlink();
     link.abort();
@@ -152,6 +153,7 @@ async function deposeWhenDead(options: CampaignOptions, holder: Entry, signal: A
 /**
  * Deletes the key of this leader, never the key of a successor, so an attempt with an unknown outcome can be repeated.
  * etcd does not answer a request that arrives while etcd's own leader is dead.
+ *
  * @returns whether etcd responded
  */
 async function deposeOnce(
@@ -205,7 +207,7 @@ interface TermOptions {
 /** Starts a term that lasts while the lease is held and the key exists. Other servers delete the key of a dead leader. */
 function startTerm({ store, clock, key, epoch, lease }: TermOptions): Term {
   const ended = new AbortController();
-  const end = (reason: string): void => ended.abort(notLeader({ reason }));
+  const end = (reason: string): void => ended.abort(notLeaderError({ reason }));
   onAbort(lease.lost, () => end("its lease was lost or released"));
   untilGone({ store, clock, key, createRevision: epoch }, ended.signal).then(
     () => end("its key was deleted"),

@@ -42,7 +42,7 @@ describe("readEtcdTls", () => {
     expect(tls.certificate).toBe(EXTERNAL_CERTIFICATE);
   });
 
-  it("reports all problems at once", async () => {
+  it("reports all problems of the etcd certificate at once", async () => {
     const reading = readEtcdTls(
       {
         authoritiesFile: write("ca.pem", "no CA"),
@@ -85,7 +85,7 @@ describe("readEtcdTls", () => {
       }),
       /server\.pem is not a client certificate: issue one with the extended key usage clientAuth/,
     ],
-  ])("refuses %s", async (_, change, message) => {
+  ])("refuses %s for etcd", async (_, change, message) => {
     await expect(readEtcdTls({ ...files, ...change() }, Date.now())).rejects.toThrow(message);
   });
 

@@ -35,6 +35,7 @@ const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 /**
  * Reads the files, and checks that TLS can use them. Does not check the subject or the issuer of the certificate,
  * because an external etcd may use any CA.
+ *
  * @throws BerthError BERTH_IDENTITY_INVALID that lists all problems
  */
 export async function readEtcdTls(files: EtcdTlsFiles, nowMs: number): Promise<EtcdTls> {
@@ -58,7 +59,7 @@ export async function readEtcdTls(files: EtcdTlsFiles, nowMs: number): Promise<E
     keyText === undefined ||
     problems.length > 0
   ) {
-    throw unusable(problems);
+    throw unusableCertificatesError(problems);
   }
   return { authorities, certificate, key: keyText };
 }
@@ -72,7 +73,7 @@ export function requireAddress(
   const x509 = new X509Certificate(certificate);
   if (x509.checkIP(address) !== undefined) return;
   const names = x509.subjectAltName ?? "no names";
-  throw unusable([
+  throw unusableCertificatesError([
     `the certificate in ${certificateFile} does not have the address ${address} of this server's etcd (${names}): issue a certificate with it`,
   ]);
 }
@@ -147,7 +148,7 @@ function checkCertificate(path: string, x509: X509Certificate, nowMs: number, pr
   }
 }
 
-function unusable(problems: readonly string[]): BerthError {
+function unusableCertificatesError(problems: readonly string[]): BerthError {
   const list = problems.map((problem) => `  ${problem}`).join("\n");
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",

@@ -32,8 +32,9 @@ export interface HoldLeaseOptions {
 }
 
 /**
- * Creates a lease and renews it until it is lost, released, or `signal` aborts. Its deadline counts from the moment at
- * which the last successful renewal was *sent*; the store counts from a later moment.
+ * Creates a lease and renews it until it is lost, released, or `signal` is aborted. Its deadline counts from the moment
+ * at which the last successful renewal was *sent*; the store counts from a later moment.
+ *
  * @throws BerthError BERTH_ETCD_UNAVAILABLE if it cannot be granted
  */
 export async function holdLease(options: HoldLeaseOptions, signal: AbortSignal): Promise<HeldLease> {

@@ -14,7 +14,7 @@ const segment = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,40}$/);
 const version = fc.integer({ min: 0, max: 999_999_999_999 });
 
 describe("parseKey", () => {
-  it("is the inverse of buildKey", () => {
+  it("parseKey is the inverse of buildKey", () => {
     fc.assert(
       fc.property(fc.array(segment, { minLength: 1, maxLength: 2 }), (segments) => {
         expect(parseKey(buildKey("tasks", segments))).toEqual({ collection: "tasks", segments });

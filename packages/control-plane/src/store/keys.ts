@@ -11,7 +11,7 @@
  * | `servers/<serverId>`               | address and version of a server; leased        | that server          |
  * | `nodes/<nodeId>`                   | a Docker host: identity, availability, labels  | the leader           |
  * | `services/<serviceId>`             | a service: current version, rollout            | the leader           |
- * | `names/<serviceName>`              | id of the service with that name               | the leader           |
+ * | `names/<serviceName>`              | ID of the service with that name               | the leader           |
  * | `revisions/<serviceId>/<version>`  | the spec of one version; never changes         | the leader           |
  * | `tasks/<serviceId>/<taskId>`       | a task: desired and observed state             | the leader           |
  * | `networks/<networkId>`             | a network: spec, subnet                        | the leader           |
@@ -43,7 +43,7 @@ export const AUTHORITIES_PREFIX = `${ROOT}authorities/`;
 export const ETCD_AUTHORITIES_KEY = `${ROOT}etcd/authorities`;
 export const CLUSTER_KEY_RECORD = `${ROOT}keys/cluster`;
 
-/** Matches an id or name that is one segment of a key. */
+/** Matches an ID or name that is one segment of a key. */
 const SEGMENT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,127}";
 const SEGMENT_PATTERN = new RegExp(`^${SEGMENT}$`);
 const KEY_PATTERN = new RegExp(`^${ROOT}([a-z]+)/(${SEGMENT})(?:/(${SEGMENT}))?$`);
@@ -61,7 +61,11 @@ export interface ParsedKey {
   readonly segments: readonly string[];
 }
 
-/** Returns a key. @throws RangeError for an invalid segment, which is a bug, since ids and names are validated on input */
+/**
+ * Returns a key.
+ *
+ * @throws RangeError for an invalid segment, which is a bug, since IDs and names are validated on input
+ */
 export function buildKey(collection: string, segments: readonly string[]): string {
   let key = ROOT + collection;
   for (const segment of segments) {
@@ -79,7 +83,11 @@ export function parseKey(key: string): ParsedKey | undefined {
   return { collection, segments: second === undefined ? [first] : [first, second] };
 }
 
-/** Formats a version for a key. @throws RangeError unless the version is an integer from 0 to 10^12 - 1 */
+/**
+ * Formats a version for a key.
+ *
+ * @throws RangeError unless the version is an integer from 0 to 10^12 - 1
+ */
 export function versionSegment(version: number): string {
   if (!Number.isSafeInteger(version) || version < 0 || version >= 10 ** VERSION_DIGITS) {
     throw new RangeError(`invalid version: ${version}`);

@@ -25,12 +25,12 @@ export interface ListWatchOptions {
   readonly store: Store;
   readonly span: Span;
   readonly clock: Clock;
-  /** Interval of full listings. @default 5 min */
+  /** Interval of full listings. Default: 5 min. */
   readonly relistMs?: number;
 }
 
 /**
- * Lists a span and then watches it, through outages of the store, until `signal` aborts. Lists again after a broken
+ * Lists a span and then watches it, through outages of the store, until `signal` is aborted. Lists again after a broken
  * watch, after a compaction, and every few minutes.
  */
 export async function* listAndWatch(
@@ -55,7 +55,11 @@ export async function* listAndWatch(
   }
 }
 
-/** Yields events until it is time for a new listing. @throws BerthError when the watch breaks */
+/**
+ * Yields events until it is time for a new listing.
+ *
+ * @throws BerthError if the watch breaks
+ */
 async function* watchUntilRelist(
   { store, span, clock, relistMs = DEFAULT_RELIST_MS }: ListWatchOptions,
   revision: bigint,
@@ -89,7 +93,7 @@ export interface WatchKeyOptions {
   readonly clock: Clock;
 }
 
-/** Yields the entry of a key and each change until `signal` aborts. Yields undefined while the key is absent. */
+/** Yields the entry of a key and each change until `signal` is aborted. Yields undefined while the key is absent. */
 export async function* watchKey(
   { store, key, clock }: WatchKeyOptions,
   signal: AbortSignal,
@@ -109,7 +113,7 @@ export async function* watchKey(
   }
 }
 
-/** Resolves when the key no longer has this create revision, or when `signal` aborts. */
+/** Resolves when the key no longer has this create revision, or when `signal` is aborted. */
 export async function untilGone(
   options: WatchKeyOptions & { readonly createRevision: bigint },
   signal: AbortSignal,

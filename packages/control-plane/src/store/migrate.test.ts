@@ -109,7 +109,7 @@ test("a leader migrates all records of the kinds that change, and no others", as
   await expectMigrated();
 });
 
-test("without a pending migration, a leader writes nothing", async () => {
+test("a leader without a pending migration writes nothing", async () => {
   const before = await values();
   expect(await migrate()).toBe(1);
   expect(await values()).toEqual(new Map([...before, ["leader", "{}"]]));
@@ -176,7 +176,7 @@ test("a server refuses a schema that is newer than its release, and writes nothi
 test("a server refuses a schema that is older than its release supports, and says how to raise it", async () => {
   await expect(ensureSchema(store, { oldest: 2, newest: 3 }, never)).rejects.toMatchObject({
     code: "BERTH_SCHEMA_UNSUPPORTED",
-    message: expect.stringContaining('run "berth upgrade finalize" with the release before this one first'),
+    message: expect.stringContaining('run "berth upgrade finalize" with the previous release first'),
   });
 });
 

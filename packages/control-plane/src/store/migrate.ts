@@ -7,7 +7,7 @@ import {
   type StoredRecord,
 } from "../core/schema/migrations.js";
 import { type Clock, sleep } from "../runtime/clock.js";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import { MAX_TXN_BYTES, MAX_TXN_OPS, opBytes } from "./check-txn.js";
 import { MIGRATION_KEY, ROOT } from "./keys.js";
 import { encodePending, type PendingMigration, readSchema, type StoredSchema } from "./schema.js";
@@ -41,6 +41,7 @@ interface MigratedEntry {
  * Completes the migration that a leader has begun, if one is pending. Called before a leader serves, so that nothing
  * else writes records. Each transaction migrates some records and stores the last key, so the next leader continues
  * there after a crash.
+ *
  * @returns the version of all records
  * @throws BerthError BERTH_SCHEMA_UNSUPPORTED, BERTH_NOT_LEADER
  */
@@ -99,7 +100,9 @@ async function* readCollection(
   }
 }
 
-/** Returns the change of a record; nothing when it stays as it is or is not valid JSON, as the leader ignores it then. */
+/**
+ * Returns the change of a record, or nothing if it stays as it is or is not valid JSON, as the leader ignores it then.
+ */
 function migrateEntry(
   { migrate }: MigrationPlan,
   collection: string,
@@ -161,7 +164,10 @@ async function commitBatch(
   return { from: progress.from, after, modRevision };
 }
 
-/** @throws BerthError BERTH_NOT_LEADER when the leader, the progress or a record has changed; BERTH_ETCD_UNAVAILABLE when the outcome is unknown */
+/**
+ * @throws BerthError BERTH_NOT_LEADER if the leader, the progress or a record has changed; BERTH_ETCD_UNAVAILABLE when
+ *   the outcome is unknown
+ */
 async function commit(
   { store, fence }: MigrateOptions,
   progress: PendingMigration,
@@ -171,6 +177,7 @@ async function commit(
   const isCurrent: Compare = { kind: "modified-at", key: MIGRATION_KEY, revision: progress.modRevision };
   const outcome = await store.txn({ compare: [fence, isCurrent, ...compare], ops }, signal);
   if (outcome.kind === "unknown") throw outcome.cause;
-  if (outcome.kind === "refused") throw notLeader({ reason: "a record has changed during the migration" });
+  if (outcome.kind === "refused")
+    throw notLeaderError({ reason: "a record has changed during the migration" });
   return outcome.revision;
 }

@@ -13,6 +13,7 @@ const MAX_ATTEMPTS = 3;
 
 /**
  * Reads a span at one revision. Starts again if the revision is compacted meanwhile.
+ *
  * @throws BerthError BERTH_ETCD_UNAVAILABLE
  */
 export async function readAll(store: Store, span: Span, signal: AbortSignal): Promise<Listing> {
@@ -27,7 +28,11 @@ export async function readAll(store: Store, span: Span, signal: AbortSignal): Pr
   });
 }
 
-/** Reads one key. @throws BerthError BERTH_ETCD_UNAVAILABLE */
+/**
+ * Reads one key.
+ *
+ * @throws BerthError BERTH_ETCD_UNAVAILABLE
+ */
 export async function readOne(store: Store, key: string, signal: AbortSignal): Promise<Entry | undefined> {
   const { entries } = await readAll(store, { key }, signal);
   return entries[0];

@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
 import type { SchemaVersions } from "../core/schema/migrations.js";
-import { notLeader } from "../runtime/leader-errors.js";
+import { notLeaderError } from "../runtime/leader-errors.js";
 import { MIGRATION_KEY, SCHEMA_KEY } from "./keys.js";
 import { readOne } from "./read.js";
 import type { Compare, Entry, Store } from "./store.js";
@@ -31,12 +31,13 @@ export function encodePending({ from, after }: Pick<PendingMigration, "from" | "
 /**
  * Checks the schema of the store when a server starts. Writes the newest version into an empty store, and otherwise
  * nothing.
+ *
  * @throws BerthError BERTH_SCHEMA_UNSUPPORTED, BERTH_ETCD_UNAVAILABLE
  */
 export async function ensureSchema(store: Store, own: SchemaVersions, signal: AbortSignal): Promise<void> {
-  const found = await readOne(store, SCHEMA_KEY, signal);
-  if (found !== undefined) {
-    requireSupported(parseVersion(found), own);
+  const entry = await readOne(store, SCHEMA_KEY, signal);
+  if (entry !== undefined) {
+    requireSupported(parseVersion(entry), own);
     return;
   }
   const outcome = await store.txn(
@@ -53,7 +54,8 @@ export async function ensureSchema(store: Store, own: SchemaVersions, signal: Ab
 
 /**
  * Reads the version of the records and the migration that is pending, if any.
- * @throws BerthError BERTH_SCHEMA_UNSUPPORTED when this release cannot work with them, BERTH_ETCD_UNAVAILABLE
+ *
+ * @throws BerthError BERTH_SCHEMA_UNSUPPORTED if this release cannot work with them, BERTH_ETCD_UNAVAILABLE
  */
 export async function readSchema(
   store: Store,
@@ -73,7 +75,9 @@ export async function readSchema(
   const results = outcome.kind === "committed" ? outcome.results : [];
   const [schema, migration] = results.map((result) => (result.kind === "get" ? result.entry : undefined));
   if (schema === undefined)
-    throw unsupported("the data in etcd has no schema version; restore a backup (berth backup restore)");
+    throw unsupportedSchemaError(
+      "the data in etcd has no schema version; restore a backup (berth backup restore)",
+    );
   const version = parseVersion(schema);
   requireSupported(version, own);
   return { version, modRevision: schema.modRevision, pending: migration && parsePending(migration) };
@@ -82,6 +86,7 @@ export async function readSchema(
 /**
  * Raises the version and begins the migration of the records. The next leader migrates them before it serves. From now
  * on, servers that do not support the version cannot start.
+ *
  * @throws BerthError BERTH_NOT_LEADER; BERTH_ETCD_UNAVAILABLE, after which the version may be raised or not
  */
 export async function raiseSchema(
@@ -104,10 +109,14 @@ export async function raiseSchema(
     signal,
   );
   if (outcome.kind === "unknown") throw outcome.cause;
-  if (outcome.kind === "refused") throw notLeader({ reason: "another server was elected" });
+  if (outcome.kind === "refused") throw notLeaderError({ reason: "another server was elected" });
 }
 
-/** Checks the value of `SCHEMA_KEY` in a backup. @throws BerthError BERTH_SCHEMA_UNSUPPORTED */
+/**
+ * Checks the value of `SCHEMA_KEY` in a backup.
+ *
+ * @throws BerthError BERTH_SCHEMA_UNSUPPORTED
+ */
 export function requireSupportedSchema(value: string, own: SchemaVersions): void {
   requireSupported(parseVersion({ value }), own);
 }
@@ -115,7 +124,7 @@ export function requireSupportedSchema(value: string, own: SchemaVersions): void
 function parseVersion({ value }: Pick<Entry, "value">): number {
   const version = /^[1-9][0-9]{0,8}$/.test(value) ? Number(value) : undefined;
   if (version !== undefined) return version;
-  throw unsupported(
+  throw unsupportedSchemaError(
     `the data in etcd has the schema ${JSON.stringify(value.slice(0, 80))}, which is not a version`,
   );
 }
@@ -126,10 +135,10 @@ function parsePending({ value, modRevision }: Entry): PendingMigration {
   try {
     parsed = JSON.parse(value);
   } catch {
-    throw unsupported(problem);
+    throw unsupportedSchemaError(problem);
   }
   const { from, after }: { readonly from?: unknown; readonly after?: unknown } = Object(parsed);
-  if (!Number.isSafeInteger(from) || typeof after !== "string") throw unsupported(problem);
+  if (!Number.isSafeInteger(from) || typeof after !== "string") throw unsupportedSchemaError(problem);
   return { from: Number(from), after, modRevision };
 }
 
@@ -139,12 +148,12 @@ function requireSupported(version: number, { oldest, newest }: SchemaVersions): 
   const remedy =
     version > newest
       ? "use the release that wrote it, or a newer one"
-      : 'run "berth upgrade finalize" with the release before this one first';
-  throw unsupported(
+      : 'run "berth upgrade finalize" with the previous release first';
+  throw unsupportedSchemaError(
     `the data in etcd has schema ${version}, but this release of berth supports ${supported}; ${remedy}`,
   );
 }
 
-function unsupported(message: string): BerthError {
+function unsupportedSchemaError(message: string): BerthError {
   return new BerthError({ code: "BERTH_SCHEMA_UNSUPPORTED", message });
 }

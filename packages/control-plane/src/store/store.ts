@@ -21,7 +21,7 @@ export type Span = { readonly key: string } | { readonly prefix: string };
 export type RangeQuery = Span & {
   /** @default the newest revision */
   readonly revision?: bigint;
-  /** Number of entries per page. @default chosen by the size of the values */
+  /** Number of entries per page. Default: chosen by the size of the values. */
   readonly pageSize?: number;
 };
 
@@ -111,7 +111,7 @@ export interface Leases {
  * A strictly serializable, multi-version key-value store with watches and leases.
  *
  * Keys are printable ASCII below one prefix (see keys.ts) and sort by byte; values are text. Every call has a timeout
- * (3 s in etcd) and ends when `signal` aborts. Errors:
+ * (3 s in etcd) and ends when `signal` is aborted. Errors:
  *
  * - BERTH_ETCD_UNAVAILABLE: a read or lease call got no answer
  * - BERTH_STORE_LIMIT: the request is too large
@@ -123,7 +123,7 @@ export interface Store {
   range(query: RangeQuery, signal: AbortSignal): AsyncIterable<RangePage>;
   /** Runs a transaction. `checkTxn` describes its limits. */
   txn(request: TxnRequest, signal: AbortSignal): Promise<TxnOutcome>;
-  /** Streams changes until `signal` aborts, which ends the stream without a message. */
+  /** Streams changes until `signal` is aborted, which ends the stream without a message. */
   watch(query: WatchQuery, signal: AbortSignal): AsyncIterable<WatchMessage>;
   readonly leases: Leases;
 }

@@ -10,11 +10,11 @@ import type { EtcdTls } from "../store/etcd-tls.js";
 const HOUR_MS = 60 * 60 * 1_000;
 
 export interface MemberCertificate {
-  /** Id of the server. */
+  /** ID of the server. */
   readonly id: string;
-  /** IP addresses of the server's URLs. @default loopback */
+  /** IP addresses of the server's URLs. Default: loopback. */
   readonly addresses?: readonly string[];
-  /** How long the certificate is valid from now on; negative for one that has expired. @default an hour */
+  /** How long the certificate is valid from now on; negative for one that has expired. Default: an hour. */
   readonly validForMs?: number;
 }
 

@@ -36,7 +36,7 @@ class Cluster {
   readonly revision = signal(0);
   readonly freshness = signal<Freshness>({ kind: "loading" });
   readonly isCurrent = computed(() => isFreshnessCurrent(this.freshness.value));
-  /** Number of tasks that are known to run, by the id of their service. */
+  /** Number of tasks that are known to run, by the ID of their service. */
   readonly runningTasks = computed(() => {
     void this.revision.value;
     return countRunning(this.store);

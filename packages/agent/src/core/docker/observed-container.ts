@@ -42,21 +42,21 @@ export interface ObservedContainer {
   readonly health: ContainerHealth;
   /** The output of the healthcheck's last probe. */
   readonly healthOutput: string;
-  /** The health check of the spec or of the image. Undefined when there is none. */
+  /** The health check of the spec or of the image. Undefined if there is none. */
   readonly healthcheck: HealthcheckCommand | undefined;
   /** Published ports. */
   readonly ports: readonly PublishedPort[];
   /** The Docker networks that the container has joined. */
   readonly networks: readonly ContainerNetwork[];
   readonly tty: boolean;
-  /** Process id of the container's first process on this host. 0 while the container does not run. */
+  /** Process ID of the container's first process on this host. 0 while the container does not run. */
   readonly processId: number;
   /** When the container was last started, in UTC without "Z": such texts sort by time. Empty or year 1 before that. */
   readonly startedAt: string;
   readonly stopGraceMs: number;
   /** The container's named resources, as `KIND=NAME`. */
   readonly resources: readonly string[];
-  /** True when the container must not run without contact to the leader. */
+  /** True if the container must not run without contact to the leader. */
   readonly atMostOne: boolean;
 }
 

@@ -21,7 +21,7 @@ describe("loginsFor()", () => {
     ["no login of a stack for a task without one", "ghcr.io/a/b", "", [named]],
     ["the login of Docker Hub for a name without a domain", "nginx:1", "shop", [hub]],
     ["no login of another port", "ghcr.io:443/a/b", "shop", []],
-  ])("returns %s", (_, image, stack, expected) => {
+  ])("loginsFor returns %s", (_, image, stack, expected) => {
     expect(loginsFor({ image, stack }, logins)).toEqual(expected);
   });
 });
@@ -39,7 +39,7 @@ describe("isRegistryDenial()", () => {
     "failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized",
     "failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://a: 403 Forbidden",
     "pulling from host a failed with status code [manifests 1]: 401 Unauthorized",
-  ])("recognizes %s", (message) => {
+  ])("isRegistryDenial recognizes %s", (message) => {
     expect(isRegistryDenial(message)).toBe(true);
   });
 

@@ -33,7 +33,7 @@ export function loginsFor(
  * statuses, and a registry's own error codes only as text: "unauthorized" and "denied" of the distribution
  * specification.
  */
-const DENIALS: readonly RegExp[] = [
+const DENIAL_PATTERNS: readonly RegExp[] = [
   /no basic auth credentials/i,
   /\bunauthorized\b/i,
   /\bauthentication required\b/i,
@@ -51,7 +51,7 @@ const OTHER_LIMITS = /toomanyrequests|rate limit/i;
 
 /** Returns whether a pull or login failed because of wrong or missing credentials. */
 export function isRegistryDenial(message: string): boolean {
-  return !OTHER_LIMITS.test(message) && DENIALS.some((pattern) => pattern.test(message));
+  return !OTHER_LIMITS.test(message) && DENIAL_PATTERNS.some((pattern) => pattern.test(message));
 }
 
 /** Why a task is rejected, with the code of the reason. */

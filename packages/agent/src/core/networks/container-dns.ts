@@ -24,7 +24,7 @@ export function dnsServers(
 }
 
 /**
- * Returns the /etc/resolv.conf of a container that must query this host's DNS server directly. Returns undefined when
+ * Returns the /etc/resolv.conf of a container that must query this host's DNS server directly. Returns undefined if
  * Docker's resolver forwards the queries, which it does not do in two cases:
  * - in containers that join internal networks only, since Docker 23.0.11, 25.0.5 and 26.0;
  * - for names without a dot, such as those of services, when the service sets `ndots` above 0.

@@ -13,7 +13,7 @@ export interface LinkCommand {
 }
 
 /** wg opens /proc/self/fd/0 by name, which fails for the sockets that Node.js uses as standard input. `cat` makes it a pipe. */
-const SYNC = 'cat | wg syncconf "$0" /proc/self/fd/0';
+const SYNC_WIREGUARD = 'cat | wg syncconf "$0" /proc/self/fd/0';
 
 const MAC_ADDRESS = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 
@@ -22,7 +22,8 @@ type Step<Kind extends LinkStep["kind"]> = Extract<LinkStep, { kind: Kind }>;
 
 /**
  * Returns the commands of a step, in the order in which to run them.
- * @throws Error when an argument of the step is not an address: it would become part of a command that runs as root
+ *
+ * @throws Error if an argument of the step is not an address: it would become part of a command that runs as root
  */
 export function linkCommands(
   step: Exclude<LinkStep, HairpinStep>,
@@ -41,7 +42,7 @@ export function linkCommands(
       return bringUpWireguard(step);
     case "set-wireguard-peers": {
       const input = wireguardConfig(wireguardPrivateKey, step.peers);
-      return [{ program: "sh", args: ["-c", SYNC, WIREGUARD_DEVICE], input }];
+      return [{ program: "sh", args: ["-c", SYNC_WIREGUARD, WIREGUARD_DEVICE], input }];
     }
     case "set-vxlan-filter": {
       // One transaction. The first line makes the deletion succeed when the table does not exist.
@@ -156,7 +157,8 @@ export function joinCommands(commands: readonly LinkCommand[]): readonly LinkCom
 }
 
 /**
- * Returns the command of a batch that failed, and the reason. Returns undefined when the output does not show it.
+ * Returns the command of a batch that failed, and the reason. Returns undefined if the output does not show it.
+ *
  * @param stderr the error output of `ip -batch` or `bridge -batch`, which ends with "Command failed -:LINE"
  */
 export function batchFailure({ program, input }: LinkCommand, stderr: string): string | undefined {

@@ -61,7 +61,7 @@ export interface ObservedLinks {
   readonly vxlanFilter: string;
   /** Routes through devices that do not belong to berth's networks. */
   readonly routes: readonly HostRoute[];
-  /** The state of the WireGuard device; undefined when it does not exist. */
+  /** The state of the WireGuard device; undefined if it does not exist. */
   readonly wireguard: ObservedWireguard | undefined;
 }
 
@@ -86,7 +86,11 @@ export interface LinkListings {
   readonly wireguard: string;
 }
 
-/** Parses the listings of a host. Unexpected JSON is treated as an empty list. @param nodeAddress selects the uplink */
+/**
+ * Parses the listings of a host. Unexpected JSON is treated as an empty list.
+ *
+ * @param nodeAddress selects the uplink
+ */
 export function parseLinks(
   { addresses, routes, fdb, neighbours, vxlanFilter, wireguard }: LinkListings,
   nodeAddress: string,

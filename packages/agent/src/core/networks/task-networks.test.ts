@@ -36,7 +36,7 @@ function viewOf(fields: Partial<TaskView> = {}, specOf = spec()): TaskView {
 }
 
 describe("a task in overlay networks", () => {
-  it("is created in its first network, with this host's DNS server", () => {
+  it("creates the container in its first network, with this host's DNS server", () => {
     const { step } = reconcile(viewOf(), NOW_MS);
     expect(step).toMatchObject({
       kind: "create",
@@ -102,7 +102,7 @@ describe("a task in overlay networks", () => {
     expect(reconcile(viewOf({ networks: unassigned }), NOW_MS).status?.message).toContain("shop_front");
   });
 
-  it("is rejected when this host refuses one of its networks, so that another node is tried", () => {
+  it("rejects a task when this host refuses one of its networks, so that another node is tried", () => {
     const refused = { kind: "refused", reason: "no encryption" } as const;
     const { step, status } = reconcile(viewOf({ networks: networks(READY, refused) }), NOW_MS);
     expect(step).toBeUndefined();

@@ -30,7 +30,11 @@ export interface NetworksView {
 
 export const NO_NETWORKS: NetworksView = { byName: new Map() };
 
-/** Combines assigned networks with their state on this host. @param states by network ID */
+/**
+ * Combines assigned networks with their state on this host.
+ *
+ * @param states by network ID
+ */
 export function networksView(
   networks: readonly AssignedNetwork[],
   states: ReadonlyMap<string, NetworkState>,
@@ -73,7 +77,7 @@ export function networkRefusal(spec: AssignedSpec, networks: NetworksView): stri
   return "";
 }
 
-/** Returns the next network that a created container has not joined; undefined when it has joined all. */
+/** Returns the next network that a created container has not joined, or undefined if it has joined all. */
 export function missingNetwork(
   spec: AssignedSpec,
   container: ObservedContainer,
@@ -118,6 +122,7 @@ function ipamBody({ ipv4Address, linkLocalIps }: NetworkAttachment): NonNullable
 
 /**
  * Returns the addresses of a container in its overlay networks.
+ *
  * @param previous returned as long as the leader has not assigned all networks of the task
  */
 export function addressesIn(

@@ -3,7 +3,7 @@ import { linkWith, networkWith, observedWith, tunnelOf } from "./testing.js";
 import { planVxlanFilter, vxlanRuleset } from "./vxlan-filter.js";
 import { WIREGUARD_DEVICE } from "./wireguard.js";
 
-/** Returns the planned pairs of VNI and address; undefined when no step is planned. */
+/** Returns the planned pairs of VNI and address, or undefined if no step is planned. */
 function plannedSenders(
   ...[networks, observed]: Parameters<typeof planVxlanFilter>
 ): readonly string[] | undefined {

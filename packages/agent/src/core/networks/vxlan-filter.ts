@@ -10,12 +10,12 @@ import { WIREGUARD_DEVICE } from "./wireguard.js";
 /** The nftables table of the filter. */
 export const VXLAN_TABLE = "inet berth-vxlan";
 /** The number of a network in the VXLAN header, which follows the UDP header: 4 bytes after its start, 3 bytes long. */
-const VNI = "@th,96,24";
+const VNI_EXPRESSION = "@th,96,24";
 
 /** The addresses that may send to each unencrypted network, by VNI. */
 type SendersByVni = ReadonlyMap<number, readonly string[]>;
 
-/** Plans the ruleset. Execute this step before those of networks: a network must not exist without its filter. */
+/** Plans the ruleset. This step must run before those of the networks: a network must not exist without its filter. */
 export function planVxlanFilter(
   networks: readonly AssignedNetwork[],
   observed: ObservedLinks,
@@ -25,8 +25,8 @@ export function planVxlanFilter(
 }
 
 /**
- * Returns who may send to each network. A network that is no longer assigned keeps its tunnel while containers use it.
- * Its senders are the hosts to which the tunnel sends.
+ * Returns the hosts that may send to each network. A network that is no longer assigned keeps its tunnel while
+ * containers use it. Its senders are the hosts to which the tunnel sends.
  */
 function senders(
   networks: readonly AssignedNetwork[],
@@ -65,22 +65,22 @@ export function vxlanRuleset(sendersByVni: SendersByVni): string {
   const ipv4 = pairs.filter(({ isIpv6 }) => !isIpv6).map(({ element }) => element);
   const ipv6 = pairs.filter(({ isIpv6 }) => isIpv6).map(({ element }) => element);
   return `table ${VXLAN_TABLE} {
-  set networks { typeof ${VNI};${elements(vnis.map(String))} }
-  set peers4 { typeof ${VNI} . ip saddr;${elements(ipv4)} }
-  set peers6 { typeof ${VNI} . ip6 saddr;${elements(ipv6)} }
+  set networks { typeof ${VNI_EXPRESSION};${elements(vnis.map(String))} }
+  set peers4 { typeof ${VNI_EXPRESSION} . ip saddr;${elements(ipv4)} }
+  set peers6 { typeof ${VNI_EXPRESSION} . ip6 saddr;${elements(ipv6)} }
   chain arriving {
     type filter hook input priority -310; policy accept;
-    udp dport ${VXLAN_PORT} ${VNI} @networks goto senders
+    udp dport ${VXLAN_PORT} ${VNI_EXPRESSION} @networks goto senders
   }
   chain forwarded {
     type filter hook forward priority -310; policy accept;
-    udp dport ${VXLAN_PORT} ${VNI} . ip daddr @peers4 goto senders
-    udp dport ${VXLAN_PORT} ${VNI} . ip6 daddr @peers6 goto senders
+    udp dport ${VXLAN_PORT} ${VNI_EXPRESSION} . ip daddr @peers4 goto senders
+    udp dport ${VXLAN_PORT} ${VNI_EXPRESSION} . ip6 daddr @peers6 goto senders
   }
   chain senders {
     fib saddr . iif oif missing counter drop
-    ${VNI} . ip saddr @peers4 accept
-    ${VNI} . ip6 saddr @peers6 accept
+    ${VNI_EXPRESSION} . ip saddr @peers4 accept
+    ${VNI_EXPRESSION} . ip6 saddr @peers6 accept
     counter drop
   }
 }

@@ -19,7 +19,7 @@ export const INNER_PREFIX_BITS = 64;
 /** 32 bytes in Base64. A single invalid key makes `wg` reject a whole configuration. */
 const KEY_PATTERN = /^[A-Za-z0-9+/]{43}=$/;
 
-/** Whether the text is a WireGuard key. False for "", which hosts without a key report. */
+/** Returns whether the text is a WireGuard key. False for "", which hosts without a key report. */
 export function isWireguardKey(text: string): boolean {
   return KEY_PATTERN.test(text);
 }
@@ -36,14 +36,15 @@ export function innerAddress(address: string): string {
   return `${INNER_PREFIX}${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
 }
 
-/** Whether an address is one that {@link innerAddress} returns. */
+/** Returns whether an address is one that {@link innerAddress} returns. */
 export function isInnerAddress(address: string): boolean {
   return address.startsWith(INNER_PREFIX);
 }
 
 /**
  * Returns the input of `wg syncconf`. Each peer can send only from its own inner address.
- * @throws Error when a key or an address is arbitrary text, which could add lines
+ *
+ * @throws Error if a key or an address is arbitrary text, which could add lines
  */
 export function wireguardConfig(privateKey: string, peers: readonly WireguardPeer[]): string {
   for (const { publicKey, address } of peers) {

@@ -45,7 +45,7 @@ const API_REQUIREMENTS: readonly ApiRequirement[] = [
   },
 ];
 
-/** Returns why this node's Docker cannot run the spec as written, or undefined when it can. */
+/** Returns why this node's Docker cannot run the spec as written, or undefined if it can. */
 export function unsupportedReason(spec: AssignedSpec, apiVersion: string): string | undefined {
   if (spec.task === undefined) {
     return `version ${spec.version} of the service is unreadable in the store; deploy it again`;

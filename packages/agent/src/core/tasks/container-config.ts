@@ -44,7 +44,7 @@ export interface ContainerConfig {
   /** For example "linux/amd64". Empty for the daemon's own platform. */
   readonly platform: string;
   readonly body: CreateBody;
-  /** Content of /etc/resolv.conf. Missing when Docker generates the file. */
+  /** Content of /etc/resolv.conf. Missing if Docker generates the file. */
   readonly resolvConf?: string;
 }
 
@@ -56,7 +56,7 @@ export interface ContainerConfigInput {
   readonly networks: NetworksView;
   readonly files: FilesView;
   readonly owners: readonly OwnerView[];
-  /** The container's named resources, as `KIND=NAME`. @default none */
+  /** The container's named resources, as `KIND=NAME`. Default: none. */
   readonly resources?: readonly string[];
 }
 

@@ -17,7 +17,7 @@ export interface ResourcesView {
   readonly taken: ReadonlySet<string> | undefined;
 }
 
-/** Returns the named resources for a container, as `KIND=NAME`. Undefined while too few are free. */
+/** Returns the named resources for a container, as `KIND=NAME`, or undefined while too few are free. */
 export function selectResources(
   spec: AssignedSpec,
   { declared, taken }: ResourcesView,

@@ -44,7 +44,7 @@ const afterPreStop = (over: Partial<HookResult> = {}): Partial<TaskMemory> => ({
 });
 
 describe("post_start hooks", () => {
-  test("run once the container runs, and the task is not running before they have succeeded", () => {
+  test("post_start hooks run once the container runs, and the task is not running before they have succeeded", () => {
     const { step, status } = reconcile(viewOf(), NOW_MS);
     expect(step).toEqual({
       kind: "post-start",
@@ -59,7 +59,7 @@ describe("post_start hooks", () => {
     expect(done.status).toMatchObject({ state: TaskState.RUNNING, message: "" });
   });
 
-  test("run before the health check", () => {
+  test("post_start hooks run before the health check", () => {
     const healthcheck = { command: ["true"], timeoutMs: 1_000 };
     const container = { health: "starting", healthcheck } as const;
     expect(reconcile(viewOf({ container }), NOW_MS).step?.kind).toBe("post-start");
@@ -68,17 +68,17 @@ describe("post_start hooks", () => {
     );
   });
 
-  test("run again in a container that was restarted outside berth", () => {
+  test("post_start hooks run again in a container that was restarted outside berth", () => {
     const restarted = viewOf({ container: { processId: 2_000 }, memory: afterPostStart(), status: running });
     expect(reconcile(restarted, NOW_MS).step).toMatchObject({ kind: "post-start", processId: 2_000 });
   });
 
-  test("do not run again after the agent was restarted, unless the task was still starting", () => {
+  test("post_start hooks do not run again after the agent was restarted, unless the task was still starting", () => {
     expect(reconcile(viewOf({ status: running }), NOW_MS).step).toBeUndefined();
     expect(reconcile(viewOf({ status: starting }), NOW_MS).step?.kind).toBe("post-start");
   });
 
-  test("end the task when one fails, after its pre_stop hooks", () => {
+  test("a failed post_start hook ends the task, after its pre_stop hooks", () => {
     const failure = 'post_start hook "warm-up" ended with exit code 3';
     const failed = viewOf({ memory: afterPostStart({ failure }) });
     const { step, status } = reconcile(failed, NOW_MS);
@@ -104,7 +104,7 @@ describe("post_start hooks", () => {
 describe("pre_stop hooks", () => {
   const shutdown = { desiredState: DesiredState.SHUTDOWN, status: running };
 
-  test("run before the stop signal, within the grace period", () => {
+  test("pre_stop hooks run before the stop signal, within the grace period", () => {
     expect(reconcile(viewOf(shutdown), NOW_MS).step).toEqual({
       kind: "pre-stop",
       containerId: "c1",
@@ -115,14 +115,14 @@ describe("pre_stop hooks", () => {
     });
   });
 
-  test("count toward the grace period, of which a minimum is left for the stop signal", () => {
+  test("pre_stop hooks count toward the grace period, of which a minimum is left for the stop signal", () => {
     const stopAfter = (durationMs: number) =>
       reconcile(viewOf({ ...shutdown, memory: afterPreStop({ durationMs }) }), NOW_MS).step;
     expect(stopAfter(3_000)).toEqual({ kind: "stop", containerId: "c1", graceMs: 7_000, failure: "" });
     expect(stopAfter(10_000)).toMatchObject({ kind: "stop", graceMs: MIN_STOP_GRACE_MS });
   });
 
-  test("are part of the reason when one fails", () => {
+  test("a failed pre_stop hook is part of the reason", () => {
     const failure = 'pre_stop hook "leave" did not finish within 10 s';
     const memory = afterPreStop({ failure });
     const ended = viewOf({ ...shutdown, container: { state: "exited", processId: 0 }, memory });
@@ -132,20 +132,20 @@ describe("pre_stop hooks", () => {
     });
   });
 
-  test("do not run in a container that is paused, or that was not started", () => {
+  test("pre_stop hooks do not run in a container that is paused or that was not started", () => {
     const paused = viewOf({ ...shutdown, container: { state: "paused" } });
     expect(reconcile(paused, NOW_MS).step?.kind).toBe("stop");
     const created = viewOf({ ...shutdown, container: { state: "created", processId: 0 } });
     expect(reconcile(created, NOW_MS).step).toBeUndefined();
   });
 
-  test("do not run on a fenced node, where the task must stop at once", () => {
+  test("pre_stop hooks do not run on a fenced node, where the task must stop at once", () => {
     const view = viewOf({ status: running });
     const atMostOne = { ...view, isFenced: true, containers: [containerWith({ atMostOne: true })] };
     expect(reconcile(atMostOne, NOW_MS).step?.kind).toBe("stop");
   });
 
-  test("run before an unhealthy container is stopped, which is not called off when it recovers", () => {
+  test("pre_stop hooks run before an unhealthy container is stopped, and the stop is not called off when it recovers", () => {
     const unhealthySinceMs = NOW_MS - 60_000;
     const sick = viewOf({
       container: { health: "unhealthy" },

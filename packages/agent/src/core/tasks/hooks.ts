@@ -9,7 +9,7 @@ export const POST_START_TIMEOUT_MS = 300_000;
 /** Minimum time between the stop signal and SIGKILL when hooks have used up the grace period, as in Kubernetes. */
 export const MIN_STOP_GRACE_MS = 2_000;
 
-/** A run of all hooks of one kind in a container, one after the other. */
+/** A run of all hooks of one kind in a container, one after another. */
 export interface HookRun {
   readonly containerId: string;
   /** The container's main process: the hooks run again after the container was restarted. */
@@ -22,7 +22,7 @@ export interface HookRun {
 /** The result of a run of hooks. */
 export interface HookResult extends Pick<HookRun, "containerId" | "processId"> {
   readonly of: "post-start" | "pre-stop";
-  /** Why a hook failed, which ends the run. Empty when all hooks have succeeded. */
+  /** Why a hook failed, which ends the run. Empty if all hooks have succeeded. */
   readonly failure: string;
   readonly durationMs: number;
 }
@@ -50,7 +50,7 @@ export function failedHooks(
 }
 
 /**
- * Returns the step that runs the post_start hooks. Undefined when there are none, or when they have run. A restarted
+ * Returns the step that runs the post_start hooks, or undefined if there are none, or if they have run. A restarted
  * agent runs them again unless it has already reported the task as running.
  */
 export function postStartStep(
@@ -66,7 +66,7 @@ export function postStartStep(
   return { kind: "post-start", containerId, processId, hooks, timeoutMs: POST_START_TIMEOUT_MS };
 }
 
-/** Returns why a post_start hook of this container failed. Empty when none did. */
+/** Returns why a post_start hook of this container failed. Empty if none did. */
 export function postStartFailure({ memory }: TaskView, container: ObservedContainer): string {
   const { postStart } = memory.hooks;
   return isOf(postStart, container) ? postStart.failure : "";
@@ -112,7 +112,7 @@ export function isStopping({ memory }: TaskView, container: ObservedContainer): 
   return memory.failure !== "" && isOf(memory.hooks.preStop, container);
 }
 
-/** Returns `; HOOK failed …` for the message of a task that has ended. Empty when no pre_stop hook failed. */
+/** Returns `; HOOK failed …` for the message of a task that has ended. Empty if no pre_stop hook failed. */
 export function preStopNote({ memory }: TaskView, { id }: ObservedContainer): string {
   const { preStop } = memory.hooks;
   return preStop?.containerId === id && preStop.failure !== "" ? `; ${preStop.failure}` : "";

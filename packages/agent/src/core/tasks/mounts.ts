@@ -121,7 +121,7 @@ function bindBody(
   return { Type: "bind", ...common, BindOptions: options };
 }
 
-/** Returns what happens to mounts below a bind mount; undefined for Docker's default. */
+/** Returns what happens to mounts below a bind mount, or undefined for Docker's default. */
 function recursiveOptions({ recursive }: BindMount): MountBody["BindOptions"] {
   switch (recursive) {
     case "disabled":

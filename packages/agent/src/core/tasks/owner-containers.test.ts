@@ -35,7 +35,7 @@ function companionView(
 const messageOf = (view: TaskView): string | undefined => reconcile(view, 2_000).status?.message;
 
 describe("a container that shares the namespaces and mounts of another one", () => {
-  it("is created once the container of its owner runs", () => {
+  it("creates a companion once the container of its owner runs", () => {
     expect(messageOf(companionView(undefined))).toBe(
       "waiting for service shop_web: its task is not assigned to this host yet",
     );
@@ -61,7 +61,7 @@ describe("a container that shares the namespaces and mounts of another one", () 
     expect(reconcile(companionView(running, { containers }), 2_000).step).toMatchObject({ kind: "start" });
   });
 
-  it("is created beside a container that has ended when it uses only its mounts", () => {
+  it("creates a companion that uses only the mounts of its owner although the owner's container has ended", () => {
     const exited = ownerWith(containerWith({ id: "owner", state: "exited" }));
     expect(reconcile(companionView(exited, {}, true), 2_000).step).toMatchObject({
       kind: "create",
@@ -69,7 +69,7 @@ describe("a container that shares the namespaces and mounts of another one", () 
     });
   });
 
-  it("is stopped when the container of its owner was started again", () => {
+  it("stops a companion when the container of its owner was started again", () => {
     const containers = [containerWith({ startedAt: "2026-01-01T00:00:05.25" })];
     const startedAt = (time: string): OwnerView => ownerWith(containerWith({ id: "owner", startedAt: time }));
     expect(
@@ -83,7 +83,7 @@ describe("a container that shares the namespaces and mounts of another one", () 
     expect(reconcile(mountsOnly, 2_000).step).toBeUndefined();
   });
 
-  it("is rejected when its owner belongs to another stack", () => {
+  it("rejects a companion whose owner belongs to another stack", () => {
     const foreign = ownerWith(containerWith({ id: "owner" }), "bank");
     expect(reconcile(companionView(foreign), 2_000).status).toMatchObject({
       state: TaskState.REJECTED,
@@ -91,7 +91,7 @@ describe("a container that shares the namespaces and mounts of another one", () 
     });
   });
 
-  it("is stopped without regard to its owner", () => {
+  it("stops a companion regardless of its owner", () => {
     const task = taskWith({ owners: OWNERS, desiredState: DesiredState.SHUTDOWN });
     const view = companionView(undefined, { containers: [containerWith()] });
     const assignment = view.assignment && { ...view.assignment, task };

@@ -48,7 +48,7 @@ export function ownerRefusal({ assignment, owners }: OwnersView): string | undef
 
 /**
  * Returns why a running container must be stopped: its owner was restarted outside berth, so it has lost the shared
- * namespaces. Undefined when it can continue.
+ * namespaces, or undefined if it can continue.
  */
 export function ownerFailure(
   { assignment, owners }: OwnersView,

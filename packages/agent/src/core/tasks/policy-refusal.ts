@@ -9,10 +9,10 @@ export interface PolicyView {
 }
 
 /**
- * Returns why the policy refuses a task, with the name of the rule. Undefined when it permits the task.
+ * Returns why the policy refuses a task, with the name of the rule, or undefined if it permits the task.
  *
- * The leader checks each spec when it is accepted. The agent checks again, because the policy may have changed since, and
- * because placeholders in paths and the directories of this agent are known only here.
+ * The leader checks each spec when it is accepted. The agent checks again, because the policy may have changed since,
+ * and because placeholders in paths and the directories of this agent are known only here.
  */
 export function policyRefusal(
   { task, spec }: Assignment,

@@ -1,7 +1,7 @@
 import { NetworkMode, PortSpec_Protocol, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import type { ObservedContainer } from "../docker/observed-container.js";
-import { MAX_UNANSWERED, PORT_TIMEOUT_MS } from "./readiness.js";
+import { MAX_TIMEOUTS, PORT_TIMEOUT_MS } from "./readiness.js";
 import { reconcile } from "./reconcile.js";
 import { applyOutcome } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
@@ -69,9 +69,9 @@ describe("a container without a healthcheck whose ports are published", () => {
     });
   });
 
-  test(`a port that never answers counts as ready after ${MAX_UNANSWERED} attempts`, () => {
+  test(`a port that never answers counts as ready after ${MAX_TIMEOUTS} attempts`, () => {
     let silent = view;
-    for (let attempt = 1; attempt <= MAX_UNANSWERED; attempt += 1) {
+    for (let attempt = 1; attempt <= MAX_TIMEOUTS; attempt += 1) {
       expect(reconcile(silent, NOW_MS + attempt * 500)).toMatchObject({
         status: { state: TaskState.STARTING },
       });
@@ -82,7 +82,7 @@ describe("a container without a healthcheck whose ports are published", () => {
     });
   });
 
-  test("is not probed again once it runs, not even by a restarted agent", () => {
+  test("a running container is not probed again, not even by a restarted agent", () => {
     const open = probed(view, [], NOW_MS);
     const { status } = reconcile(open, NOW_MS);
     const restarted = reconcile({ ...view, status }, NOW_MS);
@@ -91,7 +91,7 @@ describe("a container without a healthcheck whose ports are published", () => {
   });
 });
 
-describe("ports are not probed", () => {
+describe("readiness without probes", () => {
   test.each<[string, TaskView]>([
     ["when none are published", running({})],
     ["when a healthcheck reports readiness", running({ ports: [HTTP] }, { ...ON_BRIDGE, health: "healthy" })],
@@ -100,7 +100,7 @@ describe("ports are not probed", () => {
       running({ ports: [{ target: 53, protocol: PortSpec_Protocol.UDP }] }),
     ],
     ["when the container has no address", running({ ports: [HTTP] }, {})],
-  ])("%s", (_when, view) => {
+  ])("does not probe ports %s", (_when, view) => {
     expect(reconcile(view, NOW_MS)).toMatchObject({ status: { state: TaskState.RUNNING } });
     expect(reconcile(view, NOW_MS).step).toBeUndefined();
   });

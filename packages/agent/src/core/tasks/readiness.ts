@@ -10,10 +10,10 @@ const MAX_DELAY_MS = 250;
  * A port that times out this many times in a row without refusing a connection counts as ready: a container may drop
  * packets from its host. A single timeout proves nothing, because a busy host responds late.
  */
-export const MAX_UNANSWERED = 5;
+export const MAX_TIMEOUTS = 5;
 
 /** The result of connecting to a port. `none`: the connection timed out, or failed for a reason other than a refusal. */
-export type PortAnswer = "accepted" | "refused" | "none";
+export type PortCheckResult = "accepted" | "refused" | "none";
 
 /** The ports of a container that did not accept a connection. */
 export interface ProbedPorts {
@@ -78,7 +78,7 @@ export function afterProbe(
   const delayMs =
     previousProbe === undefined ? FIRST_DELAY_MS : Math.min(MAX_DELAY_MS, previousProbe.delayMs * 2);
   const unansweredCount = unanswered.length === 0 ? 0 : (previousProbe?.unansweredCount ?? 0) + 1;
-  const isReady = refused.length === 0 && (unansweredCount === 0 || unansweredCount >= MAX_UNANSWERED);
+  const isReady = refused.length === 0 && (unansweredCount === 0 || unansweredCount >= MAX_TIMEOUTS);
   const isOver = isReady || nowMs - sinceMs >= PORT_TIMEOUT_MS;
   return {
     containerId,

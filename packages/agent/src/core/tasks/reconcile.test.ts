@@ -123,7 +123,7 @@ describe("reconcile before the task runs", () => {
     });
   });
 
-  test("on the host's own network the target ports are the host's ports", () => {
+  test("a task on the host's own network has the target ports as its host ports", () => {
     const spec = specWith({
       container: { networkMode: NetworkMode.HOST },
       ports: [{ target: 80, protocol: 1 }],
@@ -145,7 +145,7 @@ describe("reconcile before the task runs", () => {
 });
 
 describe("reconcile with a healthcheck", () => {
-  test("is starting until it is healthy, and running from then on whatever its health", () => {
+  test("a task is starting until it is healthy, and running from then on whatever its health", () => {
     const starting = viewWith({ containers: [containerWith({ health: "starting" })] });
     const first = reconcile(starting, NOW_MS).status;
     expect(first).toMatchObject({ state: TaskState.STARTING, health: Health.STARTING });

@@ -55,7 +55,7 @@ export function reconcile(observed: TaskView, nowMs: number): Reconciled {
   return { status, ...decide({ ...view, status }, container, nowMs) };
 }
 
-/** Returns the view with the rejections that need no request to Docker. */
+/** Returns the view with a rejection, if one follows from the view alone. */
 function withRejection(view: TaskView): TaskView {
   const { assignment, memory } = view;
   if (assignment === undefined || memory.rejection !== "") return view;
@@ -77,7 +77,9 @@ function imageMissing({ assignment, image }: TaskView): string | undefined {
   return `image ${imageReference(container)} is not on this node and its pull policy is "never"`;
 }
 
-/** Returns the task's container and, if there are several, one to remove. The container with the right name is kept. */
+/**
+ * Returns the task's container and, if there are several, one to remove. Keeps the container with the expected name.
+ */
 function selectContainer(
   view: TaskView,
 ): readonly [ObservedContainer | undefined, ObservedContainer | undefined] {

@@ -28,7 +28,7 @@ export interface TaskShippedMounts {
 /** IDs become names in a file system. */
 const SAFE_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** Returns why this host can never run the task because of its shipped mounts. Undefined when it can. */
+/** Returns why this host can never run the task because of its shipped mounts, or undefined if it can. */
 export function shippedRefusal(
   { task, spec }: Pick<Assignment, "task" | "spec">,
   { node }: Pick<TaskView, "node">,
@@ -40,7 +40,7 @@ export function shippedRefusal(
   return SAFE_NAME.test(task.id) ? undefined : "the task ID is not a valid directory name";
 }
 
-/** Returns the copies to write before the container is created or started; undefined when there are none to write. */
+/** Returns the copies to write before the container is created or started, or undefined if there are none to write. */
 export function shippedToWrite(
   { memory, node }: Pick<TaskView, "memory" | "node">,
   { task, spec }: Pick<Assignment, "task" | "spec">,

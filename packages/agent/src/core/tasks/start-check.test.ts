@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { reconcile } from "./reconcile.js";
 import {
   afterStartCheck,
-  type CheckAnswer,
+  type CheckResult,
   DEFAULT_START_INTERVAL_MS,
   FIRST_INTERVAL_MS,
   FREQUENT_CHECKS_MS,
@@ -19,7 +19,7 @@ const NOW = 1_000_000;
 const healthcheck = { command: ["/bin/check"], timeoutMs: 1_000 };
 const starting = containerWith({ state: "running", health: "starting", healthcheck, processId: 7 });
 
-function checked(answer: CheckAnswer, over: { intervalMs?: number; atMs?: number } = {}): TaskMemory {
+function checked(answer: CheckResult, over: { intervalMs?: number; atMs?: number } = {}): TaskMemory {
   const { intervalMs = 0, atMs = NOW } = over;
   const result = { containerId: starting.id, processId: 7, intervalMs, answer };
   return { ...BLANK_MEMORY, startCheck: afterStartCheck(undefined, result, atMs) };

@@ -13,7 +13,7 @@ export const FREQUENT_CHECKS_MS = 10_000;
 export const SLOW_INTERVAL_MS = 5_000;
 
 /** The outcome of a health check that the agent ran. */
-export type CheckAnswer = "passed" | "failed" | "timeout";
+export type CheckResult = "passed" | "failed" | "timeout";
 
 /** A health check that the agent runs in a container. */
 export interface HealthCheck {
@@ -27,7 +27,7 @@ export interface HealthCheck {
 
 /** The result of a health check. */
 export interface CheckedHealth extends Pick<HealthCheck, "containerId" | "processId" | "intervalMs"> {
-  readonly answer: CheckAnswer;
+  readonly answer: CheckResult;
 }
 
 /** The agent's health checks of a starting container. */
@@ -41,14 +41,14 @@ export interface StartCheck {
   /** Number of checks so far. */
   readonly checks: number;
   readonly hasPassed: boolean;
-  /** True when no further check follows. */
+  /** True if no further check follows. */
   readonly isOver: boolean;
 }
 
 /**
  * Returns the next health check of a starting container. Docker runs the first check after a whole interval, 30 s by
- * default, and only Docker 25 and later can check more often during the start (decision 132). Undefined when Docker has
- * a result, or when no further check is needed.
+ * default, and only Docker 25 and later can check more often during the start (decision 132). Undefined if Docker has a
+ * result, or if no further check is needed.
  */
 export function startCheckDecision(
   { memory, assignment }: TaskView,

@@ -32,7 +32,7 @@ const HEALTH_OF: Readonly<Record<ContainerHealth, Health>> = {
 interface StateAndReason {
   readonly state: TaskState;
   readonly message: string;
-  /** Code of the reason, if it has one. */
+  /** Error code of the reason, if it has one. */
   readonly errorCode?: string;
   /** True if the cause lies outside the task and the node, so that neither is considered failing. */
   readonly stoppedExternally?: boolean;

@@ -85,6 +85,6 @@ export interface Decision {
   readonly reason?: string;
   /** When to decide again unless an event occurs first. */
   readonly requeueAtMs?: number;
-  /** True when nothing of the task remains on this node. */
+  /** True if nothing of the task remains on this node. */
   readonly isGone?: boolean;
 }

@@ -71,7 +71,7 @@ describe("reconcile of a task with a secret", () => {
   test.each([
     ["none of its containers", []],
     ["a container that has not been started", [containerWith({ state: "created" })]],
-  ])("with %s, waits for the content and says for which secret", (_, containers) => {
+  ])("waits for the content with %s, and says for which secret", (_, containers) => {
     const waiting = reconcile(viewOf({ files: withoutContents, containers }), NOW_MS);
     expect(waiting.step).toBeUndefined();
     expect(waiting.status).toMatchObject({
@@ -136,14 +136,14 @@ describe("reconcile of a task with a secret", () => {
     ["secret shop_password: its version ID is invalid", {}, { versionId: "../../etc" }],
     ['invalid uid "root"; use a number', {}, { uid: "root" }],
     ['invalid gid "4294967295"; use a number', {}, { gid: "4294967295" }],
-  ])("is rejected: %s", (reason, fields, mount) => {
+  ])("rejects a task with a secret file: %s", (reason, fields, mount) => {
     const view = viewOf(fields, { files: [{ ...SECRET, ...mount }] });
     const { status, step } = reconcile(view, NOW_MS);
     expect(step).toBeUndefined();
     expect(status).toMatchObject({ state: TaskState.REJECTED, message: expect.stringContaining(reason) });
   });
 
-  test("is not rejected by a policy, while a user's mount of the same directory is", () => {
+  test("a policy does not reject secret files, while it rejects a user's mount of the same directory", () => {
     const mounted = {
       source: FILES_DIRECTORY,
       propagation: "",
@@ -205,7 +205,7 @@ describe("reconcile of a task with a secret in an environment variable", () => {
     ["not UTF-8 text", {}, Buffer.from([0xff])],
     ["is not the name of an environment variable", { env: "A=B" }, Buffer.from("a")],
     ["the leader has not set its version", { versionId: "" }, Buffer.from("a")],
-  ])("is rejected: %s", (reason, mount, content) => {
+  ])("rejects a task with a secret in an environment variable: %s", (reason, mount, content) => {
     const view = viewOf({ files: contentsOf(content) }, { files: [{ ...VARIABLE, ...mount }] });
     const { status, step } = reconcile(view, NOW_MS);
     expect(step).toBeUndefined();
@@ -243,7 +243,7 @@ describe("filesToWrite", () => {
     expect(contentOf(false)).toEqual(content);
   });
 
-  test("with userns-remap, files belong to the user that the container sees, and its group can reach them", () => {
+  test("gives files with userns-remap to the user that the container sees, and lets its group reach them", () => {
     const node = { ...NODE, containerRoot: { uid: 231_072, gid: 165_536 } };
     const remapped = viewOf({ node }, { files: [{ ...SECRET, uid: "7", gid: "8" }] });
     expect(reconcile(remapped, NOW_MS).step).toMatchObject({

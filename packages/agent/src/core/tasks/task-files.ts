@@ -69,7 +69,7 @@ function filesOf(assignment: Pick<Assignment, "spec">): readonly FileMount[] {
   return mountsOf(assignment).filter(isFile);
 }
 
-/** Returns why this host can never run the task because of its secrets and configs; undefined when it can. */
+/** Returns why this host can never run the task because of its secrets and configs, or undefined if it can. */
 export function fileRefusal(
   assignment: TaskAndSpec,
   { node, files }: Pick<TaskView, "node" | "files">,
@@ -115,7 +115,7 @@ export function fileWait({ assignment, memory, files, containers }: TaskView): s
   return missing === undefined ? "" : `waiting for the leader to send ${describeFile(missing)}`;
 }
 
-/** Returns the files to write before the container is created or started; undefined when there are none to write. */
+/** Returns the files to write before the container is created or started, or undefined if there are none to write. */
 export function filesToWrite(
   { memory, files, node }: TaskView,
   assignment: TaskAndSpec,
@@ -188,7 +188,7 @@ function modeOf({ mode = DEFAULT_FILE_MODE }: FileMount): number {
   return mode & PERMISSION_BITS;
 }
 
-/** Returns the number in a text; 0 for an empty text, and undefined when it is not an ID. */
+/** Returns the number in a text; 0 for an empty text, and undefined if it is not an ID. */
 function parseId(text: string): number | undefined {
   if (text === "") return 0;
   return /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined;

@@ -14,16 +14,16 @@ export interface TaskMemory {
   readonly unhealthySinceMs: number;
   /** Why the agent stops a task that should be running. Empty otherwise. */
   readonly failure: string;
-  /** A terminating signal that was sent to the container outside berth. Empty when there was none. */
+  /** A terminating signal that was sent to the container outside berth. Empty if there was none. */
   readonly externalSignal: string;
-  /** True when Docker became unavailable after the container was last seen alive, so its end was not observed. */
+  /** True if Docker became unavailable after the container was last seen alive, so its end was not observed. */
   readonly wasUnobserved: boolean;
   /**
    * The container's main process, if it has ended although Docker still reports the container as running: the daemon
    * may be busy or unavailable. 0 otherwise.
    */
   readonly endedProcessId: number;
-  /** Why this node can never run the task. Empty when it can. */
+  /** Why this node can never run the task. Empty if it can. */
   readonly rejection: string;
   /** The code of the rejection, if it has one. */
   readonly rejectionCode: ErrorCode | undefined;
@@ -41,7 +41,7 @@ export interface TaskMemory {
   readonly shipped: TaskFilesState;
   /** When its container was first seen before its start, or 0. */
   readonly createdAtMs: number;
-  /** True when a client has attached to its container. */
+  /** True if a client has attached to its container. */
   readonly isAttached: boolean;
 }
 

@@ -10,6 +10,6 @@ test("fillTemplate expands placeholders of node, service and task, and keeps unk
   expect(fill("{{.Nothing}} {{ range }} $A")).toBe("{{.Nothing}} {{ range }} $A");
 });
 
-test("fillTemplate uses the node id as the slot of a global service", () => {
+test("fillTemplate uses the node ID as the slot of a global service", () => {
   expect(fillTemplate("{{.Task.Slot}}", taskWith({ slot: 0 }), NODE)).toBe("node1");
 });

@@ -20,7 +20,7 @@ export interface AssignmentChange {
   readonly assigned: readonly Assignment[];
   readonly removedTaskIds: readonly string[];
   /**
-   * Whether to keep containers whose tasks are not in the last complete set. Undefined when the message did not change
+   * Whether to keep containers whose tasks are not in the last complete set. Undefined if the message did not change
    * this.
    */
   readonly keepsUnknown?: boolean | undefined;
@@ -54,7 +54,7 @@ export interface NodeFacts extends HostFacts {
 /** All inputs of a decision about one task. */
 export interface TaskView {
   readonly taskId: string;
-  /** Undefined when the task is not, or no longer, assigned to this node. */
+  /** Undefined if the task is not, or no longer, assigned to this node. */
   readonly assignment: Assignment | undefined;
   /** The task's containers. More than one only after a creation whose response was lost. */
   readonly containers: readonly ObservedContainer[];
@@ -69,6 +69,6 @@ export interface TaskView {
   readonly resources: ResourcesView;
   /** The owners of the task. */
   readonly owners: readonly OwnerView[];
-  /** True when the node has had no contact with the leader for so long that at-most-one tasks must not run. */
+  /** True if the node has had no contact with the leader for so long that at-most-one tasks must not run. */
   readonly isFenced: boolean;
 }

@@ -19,7 +19,7 @@ import { type FilesView, HOST_ROOT } from "./task-files.js";
 import { BLANK_MEMORY } from "./task-memory.js";
 import type { NodeFacts, TaskView } from "./task-view.js";
 
-// Valid default values for tests. A test sets only the fields that it is about.
+// Valid default values for tests of task decisions. A test sets only the fields that matter to it.
 
 export const NODE: NodeFacts = {
   nodeId: "node1",

@@ -24,7 +24,7 @@ const SOCKET_CHECK_MS = 2_000;
 const MAX_FAILED_CHECKS = 3;
 
 type Reply = NonNullable<IngressReply["reply"]>;
-const DONE: Reply = { $case: "done", value: {} };
+const DONE_REPLY: Reply = { $case: "done", value: {} };
 
 export interface ControlServerOptions {
   readonly listeners: ListenerManager;
@@ -109,11 +109,11 @@ async function handleRequest({ request }: IngressRequest, options: ControlServer
     case "suspectNodes": {
       const { nodeIds } = request.value;
       await Promise.all([listeners.setSuspectNodes(nodeIds), discovery.setSuspectNodes(nodeIds)]);
-      return DONE;
+      return DONE_REPLY;
     }
     case "applyDns":
       await discovery.update(parseDnsConfig(request.value));
-      return DONE;
+      return DONE_REPLY;
     case "getStats": {
       const [stats, vips] = await Promise.all([listeners.stats(), discovery.vipStats()]);
       return { $case: "stats", value: { ...stats, vips: [...vips], status: readStatus(options) } };
@@ -122,13 +122,13 @@ async function handleRequest({ request }: IngressRequest, options: ControlServer
       return { $case: "status", value: readStatus(options) };
     case "shutDown":
       await options.onShutDown();
-      return DONE;
+      return DONE_REPLY;
     case "handOver":
       await options.onHandOver(request.value);
-      return DONE;
+      return DONE_REPLY;
     case "stop":
       await options.onStop();
-      return DONE;
+      return DONE_REPLY;
     default:
       return assertNever(request);
   }

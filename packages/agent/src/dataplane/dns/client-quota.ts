@@ -13,12 +13,12 @@ export interface QuotaClient {
 }
 
 /**
- * Counts the work in progress of each client and network. A client that has reached its limit is rejected without
- * affecting other clients.
+ * Limits concurrent DNS queries per client, per network and in total. A client that has reached its limit is rejected
+ * without affecting other clients.
  */
 export class ClientQuota {
   readonly #limits: QuotaLimits;
-  /** Contains clients and networks with work in progress only. */
+  /** Number of queries in flight by client and by network. Contains no zeros. */
   readonly #used = new Map<string, number>();
   #total = 0;
 
@@ -26,8 +26,8 @@ export class ClientQuota {
     this.#limits = limits;
   }
 
-  /** Returns false when a limit is reached. After true, call `release` once. */
-  take(client: QuotaClient): boolean {
+  /** Returns false if a limit is reached. Otherwise, the caller must call `release` once. */
+  tryAcquire(client: QuotaClient): boolean {
     const { perClient, perNetwork, total } = this.#limits;
     const [clientKey, networkKey] = keysOf(client);
     if (this.#total >= total) return false;

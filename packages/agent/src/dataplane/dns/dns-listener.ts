@@ -22,7 +22,7 @@ const TCP_IDLE_MS = 10_000;
 const DRAIN_TIMEOUT_MS = 5_000;
 const DRAIN_POLL_MS = 50;
 
-/** Handles of the sockets of one address. A handle is undefined when the socket has to be opened. */
+/** Handles of the sockets of one address. A handle is undefined if the socket has to be opened. */
 export interface DnsSockets {
   readonly udp: unknown;
   readonly tcp: unknown;
@@ -40,7 +40,7 @@ export interface DnsListenerOptions {
   readonly port: number;
   /** Sockets of a predecessor, which may still read from them. */
   readonly inherited: DnsSockets | undefined;
-  /** Returns the reply, or undefined when none is due. Never rejects. */
+  /** Returns the reply, or undefined if none is due. Never rejects. */
   readonly answer: (request: DnsRequest) => Promise<Buffer | undefined>;
 }
 
@@ -66,7 +66,8 @@ export class DnsListener {
 
   /**
    * Opens both sockets, or continues on inherited ones.
-   * @throws system error (`code`) when the address or port is not available
+   *
+   * @throws system error (`code`) if the address or port is not available
    */
   static async open(options: DnsListenerOptions): Promise<DnsListener> {
     const listener = new DnsListener(options);
@@ -140,7 +141,7 @@ export class DnsListener {
     const from = socket.remoteAddress ?? "";
     const client = { address: from, gateway: this.#options.address };
     socket.on("error", () => socket.destroy());
-    if (!this.#quota.take(client)) return void socket.destroy();
+    if (!this.#quota.tryAcquire(client)) return void socket.destroy();
     this.#connections.add(socket);
     socket.once("close", () => {
       this.#connections.delete(socket);

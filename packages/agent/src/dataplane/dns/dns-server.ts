@@ -185,7 +185,7 @@ export class DnsServer {
 
   /** Resolves when the table contains the client, which may be a container that has just started, or after 0.5 s. */
   async #waitForClient(client: QuotaClient): Promise<void> {
-    if (!this.#waiting.take(client)) return;
+    if (!this.#waiting.tryAcquire(client)) return;
     await new Promise<void>((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
@@ -204,6 +204,7 @@ export class DnsServer {
 
 /**
  * Creates the DNS server of this host. It does not listen until it gets a table.
+ *
  * @param inherited sockets of a predecessor, by address
  */
 export function createDnsServer(

@@ -10,7 +10,7 @@ export interface DnsNetwork {
   readonly gateway: string;
   /** The network's bridge device on this host. */
   readonly bridge: string;
-  /** True when the network has no route to the outside. Its containers cannot resolve external names either. */
+  /** True if the network has no route to the outside. Its containers cannot resolve external names either. */
   readonly isInternal?: boolean;
 }
 
@@ -35,7 +35,7 @@ export interface DnsService {
   /** "" when the names resolve to the addresses of tasks. */
   readonly vip: string;
   readonly endpoints: readonly DnsTask[];
-  /** True when all connections of a client address go to the same task. By default, tasks take turns. */
+  /** True if all connections of a client address go to the same task. By default, tasks take turns. */
   readonly hasSourceAffinity?: boolean;
   /** How long a TCP client of the virtual IP waits when no task accepts its connection, in ms. 0 when undefined. */
   readonly holdMs?: number;

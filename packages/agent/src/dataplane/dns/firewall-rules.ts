@@ -2,9 +2,9 @@ import { type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { DNS_PORT } from "./dns-server.js";
 
 /** The bridges of berth's networks; "+" matches any suffix. */
-const BRIDGES = "bth+";
-const RULES = ["udp", "tcp"].map(
-  (protocol) => ["-i", BRIDGES, "-p", protocol, "--dport", String(DNS_PORT), "-j", "ACCEPT"] as const,
+const BRIDGE_PATTERN = "bth+";
+const ACCEPT_RULES = ["udp", "tcp"].map(
+  (protocol) => ["-i", BRIDGE_PATTERN, "-p", protocol, "--dport", String(DNS_PORT), "-j", "ACCEPT"] as const,
 );
 /** How often the rules are checked: a firewall may be reloaded at any time. */
 const CHECK_MS = 30_000;
@@ -64,11 +64,12 @@ export class DnsFirewallRules {
   }
 
   async #addRules(listed: string): Promise<void> {
-    for (const rule of RULES) if (!hasRule(listed, rule)) await this.#iptables("-I", "INPUT", "1", ...rule);
+    for (const rule of ACCEPT_RULES)
+      if (!hasRule(listed, rule)) await this.#iptables("-I", "INPUT", "1", ...rule);
   }
 
   async #removeRules(listed: string): Promise<void> {
-    for (const rule of RULES) if (hasRule(listed, rule)) await this.#iptables("-D", "INPUT", ...rule);
+    for (const rule of ACCEPT_RULES) if (hasRule(listed, rule)) await this.#iptables("-D", "INPUT", ...rule);
   }
 
   /** Returns the output, or undefined if iptables fails. */
@@ -83,7 +84,7 @@ export class DnsFirewallRules {
 export function mayReject(listed: string): boolean {
   const others = listed
     .split("\n")
-    .filter((line) => line !== "" && !RULES.some((rule) => hasRule(line, rule)));
+    .filter((line) => line !== "" && !ACCEPT_RULES.some((rule) => hasRule(line, rule)));
   return others.some((line) => line !== "-P INPUT ACCEPT");
 }
 

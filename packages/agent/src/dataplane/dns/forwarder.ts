@@ -51,11 +51,11 @@ export class Forwarder {
   }
 
   /**
-   * Queries the servers one after the other and returns the first answer. Returns undefined when no server responded in
+   * Queries the servers one after another and returns the first answer. Returns undefined if no server responded in
    * time, all are down, or too many queries are pending. Never rejects.
    */
   async forward({ bytes, client, servers, isOverTcp }: ForwardedQuery): Promise<Buffer | undefined> {
-    if (!this.#quota.take(client)) return undefined;
+    if (!this.#quota.tryAcquire(client)) return undefined;
     try {
       const up = this.#selectServers(servers);
       // A datagram may be lost: a single server is queried twice.
@@ -81,7 +81,7 @@ export class Forwarder {
     // A truncated answer is passed on. The client then retries over TCP.
     const reply = await send(withId(query, upstream.id), upstream);
     if (reply === "timeout") this.#health.recordTimeout(server, sentMs);
-    else if (reply !== "unsent") this.#health.recordAnswer(server);
+    else if (reply !== "unsent") this.#health.recordReply(server);
     return reply instanceof Buffer ? reply : undefined;
   }
 
@@ -89,7 +89,7 @@ export class Forwarder {
     const upstream = { ...this.#upstream(server), timeoutMs: PROBE_TIMEOUT_MS };
     const reply = await sendOverUdp(createRootQuery(upstream.id), upstream);
     // Without a descriptor, the query says nothing about the server.
-    if (reply !== "timeout") this.#health.recordAnswer(server);
+    if (reply !== "timeout") this.#health.recordReply(server);
   }
 
   #upstream(server: string): Omit<Upstream, "timeoutMs"> {

@@ -30,7 +30,7 @@ const OPCODE_MASK = 0x78_00;
 const RCODE = { noError: 0, formatError: 1, serverFailure: 2, nameError: 3, notImplemented: 4 } as const;
 type Rcode = (typeof RCODE)[keyof typeof RCODE];
 
-const EDNS: ResourceRecord = {
+const EDNS_RECORD: ResourceRecord = {
   type: "OPT",
   name: ".",
   udpPayloadSize: MAX_UDP_BYTES,
@@ -180,7 +180,7 @@ function encodeReply(request: Request, { records, rcode, isTruncated }: ReplyCon
       rcode,
     questions: [request.question],
     answers: [...records],
-    additionals: request.hasEdns ? [EDNS] : [],
+    additionals: request.hasEdns ? [EDNS_RECORD] : [],
   });
 }
 

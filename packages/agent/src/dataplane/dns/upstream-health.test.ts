@@ -24,7 +24,7 @@ function createHealth() {
     },
     /** Ends the current probe. */
     endProbe: async ({ isAnswered }: { readonly isAnswered: boolean }) => {
-      if (isAnswered) health.recordAnswer(SERVER);
+      if (isAnswered) health.recordReply(SERVER);
       pending.shift()?.();
       await new Promise((resolve) => setImmediate(resolve));
     },
@@ -70,7 +70,7 @@ it("UpstreamHealth does not count a server as down that answers probes, however 
 it("UpstreamHealth does not probe a server that answered another query after this one was sent", () => {
   const { health, advance, probes } = createHealth();
   advance(1_000);
-  health.recordAnswer(SERVER);
+  health.recordReply(SERVER);
   advance(1_000);
   health.recordTimeout(SERVER, 500);
   expect(probes()).toBe(0);
@@ -104,9 +104,9 @@ it("UpstreamHealth waits between two checks", async () => {
 
 it("UpstreamHealth keeps the state of 1,000 servers", async () => {
   const { health, isDown, advance } = await createDownServer();
-  for (let at = 0; at < 999; at += 1) health.recordAnswer(`198.51.${at >> 8}.${at & 255}`);
+  for (let at = 0; at < 999; at += 1) health.recordReply(`198.51.${at >> 8}.${at & 255}`);
   expect(isDown()).toBe(true);
-  health.recordAnswer("203.0.113.1");
+  health.recordReply("203.0.113.1");
   advance(1);
   expect(isDown()).toBe(false);
 });

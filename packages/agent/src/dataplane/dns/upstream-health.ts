@@ -16,7 +16,7 @@ interface ServerState {
 export interface UpstreamHealthOptions {
   /** Monotonic clock, in ms. */
   readonly now: () => number;
-  /** Sends a query that every server answers, and calls `recordAnswer` when it does. Never rejects. */
+  /** Sends a query that every server answers, and calls `recordReply` when it does. Never rejects. */
   readonly probe: (server: string) => Promise<void>;
 }
 
@@ -37,7 +37,7 @@ export class UpstreamHealth {
     return state !== undefined && this.#options.now() < state.downUntilMs;
   }
 
-  recordAnswer(server: string): void {
+  recordReply(server: string): void {
     const state = this.#stateOf(server);
     state.answeredMs = this.#options.now();
     state.downUntilMs = Number.NEGATIVE_INFINITY;

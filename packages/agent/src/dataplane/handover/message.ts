@@ -54,7 +54,8 @@ export function encodeSnapshot({ table, suspectNodeIds, dns, activeVips }: Snaps
 
 /**
  * Decodes a snapshot.
- * @throws Error when the bytes are not a valid snapshot
+ *
+ * @throws Error if the bytes are not a valid snapshot
  */
 export function decodeSnapshot(bytes: string): Snapshot {
   const message = HandoverSnapshot.decode(Buffer.from(bytes, "base64"));

@@ -105,7 +105,8 @@ class PredecessorChannel {
 
   /**
    * Ends the time limit of the handover.
-   * @throws Error when the handover has failed already
+   *
+   * @throws Error if the handover has failed already
    */
   endTimeout(): void {
     clearTimeout(this.#timer);
@@ -178,7 +179,7 @@ function isSourceMessage(message: unknown): message is SourceMessage {
     : false;
 }
 
-/** @throws Error when the snapshot is invalid */
+/** @throws Error if the snapshot is invalid */
 function parseSnapshot(bytes: string): Snapshot {
   try {
     return decodeSnapshot(bytes);

@@ -112,7 +112,7 @@ export class ConntrackCleaner {
 
   async #work(): Promise<void> {
     for (let next = this.#take(); next !== undefined && !this.#isClosed; next = this.#take()) {
-      // A run rejects when its signal fires: the path is closing, or another task has the address.
+      // A run rejects when its signal is aborted: the path is closing, or another task has the address.
       await this.#execute(next).catch(() => {});
     }
   }

@@ -15,6 +15,7 @@ export class CounterAccumulator {
   /**
    * Adds the increase of each counter since the last update to the sum of its owner. Counters that are missing are
    * forgotten; when one returns, it counts as new.
+   *
    * @param ownerOf returns the owner of a counter; when undefined, the counter keeps its last owner
    */
   update(counters: ReadonlyMap<string, number>, ownerOf: (counter: string) => string | undefined): void {

@@ -9,7 +9,14 @@ const USER_CHAIN = "DOCKER-USER";
  * arrive in between fall through to Docker's policy, which is DROP. A rule at the end of this chain accepts them.
  */
 const FALLBACK_CHAIN = "FORWARD";
-const RULE = ["-m", "connmark", "--mark", `${BALANCED_MARK}/${BALANCED_MARK}`, "-j", "ACCEPT"] as const;
+const ACCEPT_RULE = [
+  "-m",
+  "connmark",
+  "--mark",
+  `${BALANCED_MARK}/${BALANCED_MARK}`,
+  "-j",
+  "ACCEPT",
+] as const;
 
 /** Maintains the iptables rules that accept forwarded packets of connections balanced by the kernel path. */
 export class ForwardingRules {
@@ -57,7 +64,8 @@ export class ForwardingRules {
 
 /** Removes the rules that {@link ForwardingRules} adds. */
 export async function removeForwardingRules(signal: AbortSignal): Promise<void> {
-  for (const chain of [USER_CHAIN, FALLBACK_CHAIN]) await iptables(runProgram, signal, "-D", chain, ...RULE);
+  for (const chain of [USER_CHAIN, FALLBACK_CHAIN])
+    await iptables(runProgram, signal, "-D", chain, ...ACCEPT_RULE);
 }
 
 /**
@@ -80,10 +88,10 @@ async function ensureRule(
   position: "-I" | "-A",
   chain: string,
 ): Promise<string | undefined> {
-  const present = await iptables(run, signal, "-C", chain, ...RULE);
+  const present = await iptables(run, signal, "-C", chain, ...ACCEPT_RULE);
   // After another failure, the rule may be present. Adding it would duplicate it.
   if (!isAbsent(present)) return failureOf("iptables", present);
-  return failureOf("iptables", await iptables(run, signal, position, chain, ...RULE));
+  return failureOf("iptables", await iptables(run, signal, position, chain, ...ACCEPT_RULE));
 }
 
 /** Returns whether iptables did not find the chain or the rule. Other failures, such as a held lock, have other codes. */

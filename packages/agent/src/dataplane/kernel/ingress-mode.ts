@@ -8,7 +8,11 @@ export function isIngressMode(text: string): text is IngressMode {
   return INGRESS_MODES.some((mode) => mode === text);
 }
 
-/** Selects the data path. @param problem why the kernel cannot balance; undefined when it can */
+/**
+ * Selects the data path.
+ *
+ * @param problem why the kernel cannot balance; undefined if it can
+ */
 export function selectPath(mode: IngressMode, problem: string | undefined): DataPath {
   if (mode === "userspace") return { kernel: false, reason: "forced by --ingress userspace" };
   if (problem !== undefined) return { kernel: false, reason: problem };

@@ -62,7 +62,7 @@ export class KernelPath implements KernelBalancer {
     }, CHECK_MS);
   }
 
-  /** Why the kernel currently does not balance; undefined when it does. */
+  /** Why the kernel currently does not balance; undefined if it does. */
   get problem(): string | undefined {
     return this.#sync.problem;
   }
@@ -101,7 +101,11 @@ export class KernelPath implements KernelBalancer {
     return this.#counters.addTo(stats, this.#listeners.all);
   }
 
-  /** Stops. @param isLast whether no successor takes over: then the table and the iptables rules are removed */
+  /**
+   * Stops.
+   *
+   * @param isLast whether no successor takes over: then the table and the iptables rules are removed
+   */
   async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#checkTimer);

@@ -43,8 +43,9 @@ export interface KernelService {
 export type DesiredServices = ReadonlyMap<string, KernelService>;
 
 /**
- * Returns the service that the kernel should balance for a listener. Undefined when the user-space proxy has to balance
- * it: the listener has no endpoints, or needs a feature that nftables lacks (PROXY protocol, least connections, IPv6).
+ * Returns the service that the kernel should balance for a listener, or undefined if the user-space proxy has to
+ * balance it: the listener has no endpoints, or needs a feature that nftables lacks (PROXY protocol, least connections,
+ * IPv6).
  *
  * Endpoints on suspect nodes are left out while others remain. A suspicion may be wrong, so it never empties a service.
  */
@@ -65,7 +66,7 @@ export function toKernelService(
   return { frontend, balance, endpoints: trusted.length === 0 ? endpoints : trusted };
 }
 
-/** Returns the kernel's equivalent of the traffic rules, or undefined when there is none. */
+/** Returns the kernel's equivalent of the traffic rules, or undefined if there is none. */
 function toKernelBalancing(traffic: TrafficRules | undefined): KernelBalancing | undefined {
   if (traffic === undefined) return "round-robin";
   if (traffic.proxyProtocol) return undefined;
@@ -93,13 +94,13 @@ function unsupported(_policy: never): undefined {
   return undefined;
 }
 
-/** Returns the frontend of a listener, or undefined when the kernel cannot serve its address. */
+/** Returns the frontend of a listener, or undefined if the kernel cannot serve its address. */
 export function toFrontend({ protocol, address, port }: IngressListener): Frontend | undefined {
   if (address === "" || address === "0.0.0.0") return { kind: "port", protocol, port };
   return isRoutable(address) ? { kind: "bound", protocol, address, port } : undefined;
 }
 
-/** Returns the endpoint as the kernel reaches it, or undefined when the kernel has no route to it. */
+/** Returns the endpoint as the kernel reaches it, or undefined if the kernel has no route to it. */
 export function toKernelEndpoint({
   id,
   node = "",

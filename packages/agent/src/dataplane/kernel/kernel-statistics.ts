@@ -11,14 +11,16 @@ export interface KernelStatistics {
   readonly sent: ReadonlyMap<string, number>;
   /** Connections that an endpoint refused and that the client retried, by endpoint. */
   readonly refused: ReadonlyMap<string, number>;
-  /** Open connections, by endpoint. Empty when `conntrack` is not installed. */
+  /** Open connections, by endpoint. Empty if `conntrack` is not installed. */
   readonly active: ReadonlyMap<string, number>;
 }
 
 /** Conntrack states of connections that are closed or not yet established. */
 const INACTIVE_STATES = new Set(["TIME_WAIT", "CLOSE", "SYN_SENT", "LAST_ACK"]);
 
-/** Reads the counters of the kernel path, which takes a few ms, or longer with many connections. Undefined when nft fails. */
+/**
+ * Reads the counters of the kernel path, which takes a few ms, or longer with many connections. Undefined if nft fails.
+ */
 export async function readStatistics(signal: AbortSignal): Promise<KernelStatistics | undefined> {
   const read = (kind: "set" | "map", name: string): Promise<ReadonlyMap<string, number> | undefined> =>
     readCounters(kind, name, signal);
@@ -40,7 +42,7 @@ export async function readStatistics(signal: AbortSignal): Promise<KernelStatist
   };
 }
 
-/** Returns the counters of a set's or map's elements. Undefined when nft fails. */
+/** Returns the counters of a set's or map's elements, or undefined if nft fails. */
 async function readCounters(
   kind: "set" | "map",
   name: string,

@@ -11,7 +11,7 @@ const CHAIN_PRIORITIES = {
 } as const;
 
 /** One rule uses conntrack, which makes the kernel track connections. It changes no packet. */
-const SCRIPT = [
+const NAT_HOOK_SCRIPT = [
   `add table ip ${HOOKS_TABLE} { flags owner; }`,
   ...Object.entries(CHAIN_PRIORITIES).map(
     ([hook, priority]) =>
@@ -34,7 +34,7 @@ export class NatHooks {
   readonly #nft = new SupervisedProcess({
     command: () => ["nft", "--interactive"],
     stdio: ["pipe", "ignore", "ignore"],
-    onStarted: ({ stdin }) => void stdin?.write(SCRIPT),
+    onStarted: ({ stdin }) => void stdin?.write(NAT_HOOK_SCRIPT),
   });
 
   close(): void {

@@ -48,7 +48,7 @@ export interface SetElement {
 }
 
 /** The script of one nft transaction. */
-export interface Change {
+export interface TableChange {
   /** For nft; "" when there is nothing to do. */
   readonly script: string;
   /** False if another change has to follow. Even then, the kernel picks no member that is not desired. */
@@ -103,7 +103,7 @@ export class NumberedTable<Service, Member> {
   }
 
   /** Returns the next script on the way to the desired services, and counts it as executed. */
-  nextChange(desired: ReadonlyMap<string, Service>): Change {
+  nextChange(desired: ReadonlyMap<string, Service>): TableChange {
     if (this.#nextNumber > LAST_NUMBER) return { script: this.load(desired), isComplete: true };
     const script = new NftScript(this.#schema.table);
     for (const chain of this.#unlinkedChains) script.deleteChain(chain);

@@ -48,7 +48,7 @@ export const SELF_TEST_RULESET = new KernelTable().load(servicesByFrontend(SELF_
 /** The selected data path of this process. */
 export interface OpenedPath {
   readonly balancer: KernelBalancer;
-  /** True when this process holds the table lock and may change the kernel's tables. */
+  /** True if this process holds the table lock and may change the kernel's tables. */
   readonly ownsTable: boolean;
   /** Returns the current data path of new connections, and why it was selected. */
   current(): DataPath;
@@ -124,7 +124,7 @@ async function tryLockTables(): Promise<{ readonly lock?: ProcessLock; readonly 
   }
 }
 
-/** Returns why the kernel path does not work on this host, or undefined when it does. */
+/** Returns why the kernel path does not work on this host, or undefined if it does. */
 async function findKernelProblem(signal: AbortSignal): Promise<string | undefined> {
   const failure = await runNft(SELF_TEST_RULESET, { signal, isDryRun: true });
   if (failure !== undefined) return failure.replace(/^.*?Error: /, "nft: ");

@@ -3,7 +3,7 @@ import { endpointElement, type Protocol, toKernelEndpoint } from "./kernel-servi
 import { ReferenceCountedSet } from "./reference-counted-set.js";
 import { BALANCED_MARK, markFilter } from "./service-chain.js";
 
-const BALANCED = markFilter(BALANCED_MARK, { isUnansweredOnly: false });
+const BALANCED_FILTER = markFilter(BALANCED_MARK, { isUnansweredOnly: false });
 
 /** The endpoint side of balanced connections, as conntrack records it. */
 export interface ConnectionTarget {
@@ -191,7 +191,7 @@ export function targetsOnNodes(
  * may have reused the port of a closed connection meanwhile, and the deletion would reset the new one.
  */
 const OPEN_TCP_STATES = ["SYN_SENT", "ESTABLISHED", "CLOSE_WAIT"] as const;
-const UNANSWERED = "SYN_SENT";
+const UNANSWERED_STATE = "SYN_SENT";
 
 /** Returns arguments for `conntrack` that delete the open TCP connections with a mark, first the unanswered ones. */
 export function tcpDeletions({
@@ -201,10 +201,10 @@ export function tcpDeletions({
   readonly mark: string;
   readonly isUnansweredOnly: boolean;
 }): readonly (readonly string[])[] {
-  const states = isUnansweredOnly ? [UNANSWERED] : OPEN_TCP_STATES;
+  const states = isUnansweredOnly ? [UNANSWERED_STATE] : OPEN_TCP_STATES;
   return states.map((state) => [
     ...["--delete", "--proto", "tcp", "--state", state],
-    ...["--mark", markFilter(mark, { isUnansweredOnly: state === UNANSWERED })],
+    ...["--mark", markFilter(mark, { isUnansweredOnly: state === UNANSWERED_STATE })],
   ]);
 }
 
@@ -222,7 +222,7 @@ export function deletionArgs(
 ): readonly (readonly string[])[] {
   const { protocol, address, port } = target;
   const to = ["--reply-src", address, ...(port === undefined ? [] : ["--reply-port-src", String(port)])];
-  if (protocol === "udp") return [["--delete", "--proto", protocol, "--mark", BALANCED, ...to]];
+  if (protocol === "udp") return [["--delete", "--proto", protocol, "--mark", BALANCED_FILTER, ...to]];
   return tcpDeletions({ mark: BALANCED_MARK, isUnansweredOnly }).map((args) => [...args, ...to]);
 }
 

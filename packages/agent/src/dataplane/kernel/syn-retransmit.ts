@@ -19,8 +19,8 @@ const CHALLENGE_ACK_TIMES_MS = [0, 40, 160] as const;
 const SOCKET_LIFETIME_MS = 50;
 
 /** The nftables maps with the clients to send challenge ACKs to, and the address and port that each connects to. */
-const ADDRESSES = "challenge-ack-addresses";
-const PORTS = "challenge-ack-ports";
+const ADDRESS_SET = "challenge-ack-addresses";
+const PORT_SET = "challenge-ack-ports";
 
 /**
  * The maps and chains that turn a SYN to a client into a challenge ACK, for the body of an nftables table.
@@ -32,12 +32,12 @@ const PORTS = "challenge-ack-ports";
  * Challenge ACKs bypass conntrack: their entry would collide with the entry of the retransmitted SYN. The rules drop
  * challenge ACKs to a client that has retransmitted its SYN.
  */
-export const SYN_RETRANSMIT_RULES = `  map ${ADDRESSES} { type ipv4_addr . inet_service : ipv4_addr; flags timeout; timeout 1s; size 4096; }
-  map ${PORTS} { type ipv4_addr . inet_service : inet_service; flags timeout; timeout 1s; size 4096; }
+export const SYN_RETRANSMIT_RULES = `  map ${ADDRESS_SET} { type ipv4_addr . inet_service : ipv4_addr; flags timeout; timeout 1s; size 4096; }
+  map ${PORT_SET} { type ipv4_addr . inet_service : inet_service; flags timeout; timeout 1s; size 4096; }
   set retransmitted { type ipv4_addr . inet_service; flags dynamic, timeout; timeout 1s; size 4096; }
   chain challenge-ack-untracked {
     type filter hook output priority -300; policy accept;
-    tcp flags & (syn | ack) == syn ip daddr . tcp dport @${PORTS} notrack
+    tcp flags & (syn | ack) == syn ip daddr . tcp dport @${PORT_SET} notrack
   }
   chain challenge-ack-out {
     type filter hook output priority -142; policy accept;
@@ -45,12 +45,12 @@ export const SYN_RETRANSMIT_RULES = `  map ${ADDRESSES} { type ipv4_addr . inet_
   }
   chain challenge-ack-in {
     type filter hook prerouting priority -142; policy accept;
-    tcp flags & (syn | ack) == syn ip saddr . tcp sport @${PORTS} update @retransmitted { ip saddr . tcp sport }
+    tcp flags & (syn | ack) == syn ip saddr . tcp sport @${PORT_SET} update @retransmitted { ip saddr . tcp sport }
   }
   chain challenge-ack {
-    ip saddr . tcp sport @${PORTS} update @retransmitted { ip saddr . tcp sport }
-    ip daddr . tcp dport @${PORTS} ip daddr . tcp dport @retransmitted drop
-    ip daddr . tcp dport @${PORTS} tcp flags set ack tcp ackseq set 0 tcp sport set ip daddr . tcp dport map @${PORTS} ip saddr set ip daddr . tcp dport map @${ADDRESSES}
+    ip saddr . tcp sport @${PORT_SET} update @retransmitted { ip saddr . tcp sport }
+    ip daddr . tcp dport @${PORT_SET} ip daddr . tcp dport @retransmitted drop
+    ip daddr . tcp dport @${PORT_SET} tcp flags set ack tcp ackseq set 0 tcp sport set ip daddr . tcp dport map @${PORT_SET} ip saddr set ip daddr . tcp dport map @${ADDRESS_SET}
   }
 `;
 
@@ -80,8 +80,8 @@ export async function requestSynRetransmits(
     return `add element ${table} ${set} { ${elements.join(", ")} }\n`;
   };
   const script = [
-    addTo(ADDRESSES, ({ address }) => ` : ${address}`),
-    addTo(PORTS, ({ port }) => ` : ${port}`),
+    addTo(ADDRESS_SET, ({ address }) => ` : ${address}`),
+    addTo(PORT_SET, ({ port }) => ` : ${port}`),
     clientSet === undefined ? "" : addTo(clientSet, ({ address, port }) => ` . ${address} . ${port}`),
   ].join("");
   // Without the elements, the rules would let plain SYNs through. The clients then retransmit after 1 s by themselves.

@@ -8,9 +8,9 @@ import { type Command, STABLE_AFTER_MS, SupervisedProcess } from "./supervised-p
 const COALESCE_MS = 20;
 
 /** Monitors only chains: with other events, nft 1.0.6 crashes. */
-const MONITOR: Command = ["nft", "monitor", "chains"];
+const MONITOR_COMMAND: Command = ["nft", "monitor", "chains"];
 /** The kernel kills the monitor when this process ends, even by SIGKILL. */
-const TIED_MONITOR: Command = ["setpriv", "--pdeathsig", "KILL", ...MONITOR];
+const TIED_MONITOR: Command = ["setpriv", "--pdeathsig", "KILL", ...MONITOR_COMMAND];
 
 export interface TableWatchOptions {
   readonly log: Pick<Logger, "warn">;
@@ -72,7 +72,7 @@ export class TableWatch {
 
   #onExited(ranMs: number, error: NodeJS.ErrnoException | undefined): void {
     // Without util-linux, an orphaned monitor ends at the next change, when it cannot write.
-    if (this.#command === TIED_MONITOR && error?.code === "ENOENT") this.#command = MONITOR;
+    if (this.#command === TIED_MONITOR && error?.code === "ENOENT") this.#command = MONITOR_COMMAND;
     if (ranMs >= STABLE_AFTER_MS || this.#hasWarned) return;
     this.#hasWarned = true;
     const reason = error?.message ?? this.#firstErrorLine;
@@ -94,7 +94,7 @@ export class TableWatch {
   }
 }
 
-/** Returns the event of a line such as `delete chain ip berth port-tcp-80`. Undefined when it does not matter. */
+/** Returns the event of a line such as `delete chain ip berth port-tcp-80`, or undefined if it does not matter. */
 export function parseMonitorLine(line: string, watchedTable: string): Event | undefined {
   const [verb, , family, table] = line.split(" ");
   if (`${family} ${table}` === watchedTable) return verb === "delete" ? "onChainDeleted" : undefined;

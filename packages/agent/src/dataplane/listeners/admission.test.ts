@@ -32,7 +32,7 @@ function rig(served: number, waiting: number) {
 describe("Admission", () => {
   it("admits waiting clients in order, before new ones", () => {
     const { admission, heard, wait, onLimitReached } = rig(1, 2);
-    expect([admission.take(), admission.take()]).toEqual([true, false]);
+    expect([admission.tryAcquire(), admission.tryAcquire()]).toEqual([true, false]);
     const leave = wait("a");
     wait("b");
     expect(wait("c")).toBeUndefined();
@@ -42,16 +42,16 @@ describe("Admission", () => {
     wait("d");
     admission.release();
     expect(heard).toEqual(["b served"]);
-    expect(admission.take()).toBe(false);
+    expect(admission.tryAcquire()).toBe(false);
     admission.release();
     admission.release();
     expect(heard).toEqual(["b served", "d served"]);
-    expect([admission.used, admission.take()]).toEqual([0, true]);
+    expect([admission.used, admission.tryAcquire()]).toEqual([0, true]);
   });
 
   it("refuses clients after 3 s", async () => {
     const { admission, heard, wait } = rig(1, 9);
-    admission.take();
+    admission.tryAcquire();
     wait("a");
     await vi.advanceTimersByTimeAsync(2_900);
     expect(heard).toEqual([]);
@@ -63,7 +63,7 @@ describe("Admission", () => {
 
   it("drains a long queue of clients that find no endpoint, without recursion", () => {
     const { admission } = rig(1, 50_000);
-    admission.take();
+    admission.tryAcquire();
     let served = 0;
     for (let client = 0; client < 50_000; client += 1) {
       admission.wait(

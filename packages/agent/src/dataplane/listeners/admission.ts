@@ -40,18 +40,18 @@ export class Admission {
   }
 
   /** Returns true when the connection may be served now. Then call `release` once it has ended. */
-  take(): boolean {
-    return this.#queue.size === 0 && this.#options.served.take();
+  tryAcquire(): boolean {
+    return this.#queue.size === 0 && this.#options.served.tryAcquire();
   }
 
   /**
-   * Queues a client that `take` rejected. Within 3 s, calls `onAdmitted` (as if `take` had returned true) or `onRefused`.
-   * Returns a function that leaves the queue, or undefined when the queue is full.
+   * Queues a client that `tryAcquire` rejected. Within 3 s, calls `onAdmitted` (as if `tryAcquire` had returned true) or
+   * `onRefused`. Returns a function that leaves the queue, or undefined if the queue is full.
    */
   wait(onAdmitted: () => void, onRefused: () => void): (() => void) | undefined {
     const { waiting, deadlines, now, onLimitReached } = this.#options;
     onLimitReached();
-    if (!waiting.take()) return undefined;
+    if (!waiting.tryAcquire()) return undefined;
     const waiter: Waiter = {
       deadlineMs: now() + MAX_WAIT_MS,
       isWaiting: true,
@@ -74,7 +74,7 @@ export class Admission {
     if (this.#isAdmitting) return;
     this.#isAdmitting = true;
     for (const waiter of this.#queue) {
-      if (!served.take()) break;
+      if (!served.tryAcquire()) break;
       this.#leave(waiter);
       waiter.onAdmitted();
     }

@@ -1,7 +1,7 @@
 /** How long a problem is reported after its last occurrence, and the minimum time between two log lines. */
 const PROBLEM_MS = 60_000;
 
-const ADVICE = `raise LimitNOFILE= in the agent's unit (or ulimit -Hn), restart the agent, and end the ingress process (pid ${process.pid}); the agent starts a new one`;
+const EXHAUSTION_ADVICE = `raise LimitNOFILE= in the agent's unit (or ulimit -Hn), restart the agent, and end the ingress process (pid ${process.pid}); the agent starts a new one`;
 
 /** Reports that connections had to wait or were lost because the process has no free file descriptors. */
 export class FdExhaustion {
@@ -27,7 +27,7 @@ export class FdExhaustion {
   recordLimitReached(connections: number, limit: number): void {
     this.#record(
       () =>
-        `published ports on this host have ${connections} open connections, the maximum for its limit of ${limit} open files; new connections wait for up to 3 s and are then refused: ${ADVICE}`,
+        `published ports on this host have ${connections} open connections, the maximum for its limit of ${limit} open files; new connections wait for up to 3 s and are then refused: ${EXHAUSTION_ADVICE}`,
     );
   }
 
@@ -35,7 +35,7 @@ export class FdExhaustion {
   recordAcceptFailure(code: string): void {
     this.#record(
       () =>
-        `connections to published ports on this host are lost: the ingress process has no free file descriptors (${code}): ${ADVICE}`,
+        `connections to published ports on this host are lost: the ingress process has no free file descriptors (${code}): ${EXHAUSTION_ADVICE}`,
     );
   }
 

@@ -48,7 +48,7 @@ export class HoldQueue implements Deadline {
   /** Adds a client, unless it is in the queue already. Returns false when the queue is full. */
   add(client: HeldClient): boolean {
     if (this.#clients.has(client)) return true;
-    if (this.#clients.size >= MAX_CLIENTS || !this.#options.quota.take()) return false;
+    if (this.#clients.size >= MAX_CLIENTS || !this.#options.quota.tryAcquire()) return false;
     this.#clients.add(client);
     this.#total += 1;
     this.#scheduleRetry();

@@ -3,7 +3,7 @@ import { closeHandle } from "../transport/socket-handles.js";
 
 /** The socket and flows that another process handed over for one listener. */
 export interface InheritedPort {
-  /** Undefined when the port has to be opened. */
+  /** Undefined if the port has to be opened. */
   readonly socket: unknown;
   readonly flows: readonly UdpFlowHandle[];
 }

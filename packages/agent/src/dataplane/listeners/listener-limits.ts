@@ -56,7 +56,11 @@ export class ListenerLimits {
     return this.#fdExhaustion.problem;
   }
 
-  /** Records that a connection could not be accepted. @param code system error */
+  /**
+   * Records that a connection could not be accepted.
+   *
+   * @param code system error
+   */
   recordAcceptError(code: string): void {
     this.#acceptErrors += 1;
     if (isResourceError(code)) this.#fdExhaustion.recordAcceptFailure(code);

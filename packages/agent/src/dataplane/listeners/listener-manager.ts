@@ -105,7 +105,8 @@ export class ListenerManager {
   }
 
   /**
-   * Replaces the table. Changes are applied one after the other; a port that cannot be opened affects no other port.
+   * Replaces the table. Changes are applied one after another; a port that cannot be opened affects no other port.
+   *
    * @param invalid errors of listeners whose messages were invalid
    */
   apply(table: IngressTable, invalid: readonly ListenerError[] = []): Promise<ApplyResult> {
@@ -170,6 +171,7 @@ export class ListenerManager {
 
   /**
    * Starts reading from inherited UDP sockets.
+   *
    * @param flows flows that started after the first ones were handed over
    */
   resumeWithFlows(flows: readonly UdpFlowHandle[]): void {
@@ -218,7 +220,7 @@ export class ListenerManager {
     this.#open.delete(key);
   }
 
-  /** Returns why the listener could not be opened; undefined when it is open. */
+  /** Returns why the listener could not be opened, or undefined if it is open. */
   async #openListener(listener: IngressListener): Promise<ListenerError | undefined> {
     const key = listenerKey(listener);
     const inherited = this.#inherited.take(key);

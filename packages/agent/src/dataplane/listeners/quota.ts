@@ -9,7 +9,7 @@ export class Quota {
   }
 
   /** Returns false when the limit is reached. After true, call `release` once. */
-  take(): boolean {
+  tryAcquire(): boolean {
     if (this.#used >= this.#limit()) return false;
     this.#used += 1;
     return true;

@@ -13,7 +13,7 @@ const MAX_EARLY_BYTES = 32_768;
  * than MAX_EARLY_BYTES plus one chunk of at most 64 KiB. Reads the client from the start, so that its first chunk, or
  * its reset, is there when the endpoint connects.
  */
-export class Relay implements ActiveConnection {
+export class TcpRelay implements ActiveConnection {
   readonly #client: ByteStream;
   readonly #onClosed: () => void;
   readonly #fromClient: Direction;
@@ -63,7 +63,7 @@ export class Relay implements ActiveConnection {
 
 /** One direction of a relay. It is also the handler of the stream that it reads, which saves a closure per event. */
 class Direction implements StreamHandler {
-  private readonly relay: Relay;
+  private readonly relay: TcpRelay;
   private readonly source: ByteStream;
   private sink: ByteStream | undefined;
   private opposite: Direction | undefined;
@@ -72,7 +72,7 @@ class Direction implements StreamHandler {
   private hasEnded = false;
   private isBlocked = false;
 
-  constructor(relay: Relay, source: ByteStream) {
+  constructor(relay: TcpRelay, source: ByteStream) {
     this.relay = relay;
     this.source = source;
   }

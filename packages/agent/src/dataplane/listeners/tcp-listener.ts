@@ -40,7 +40,8 @@ export class TcpListener {
 
   /**
    * Opens the port, or continues on a socket that another process handed over.
-   * @throws system error (`code`) when the port cannot be opened
+   *
+   * @throws system error (`code`) if the port cannot be opened
    */
   static async open(
     listener: IngressListener,
@@ -59,7 +60,7 @@ export class TcpListener {
     return opened;
   }
 
-  /** Handle of the listening socket, to be sent to another process. Undefined when it cannot be sent. */
+  /** Handle of the listening socket, to be sent to another process. Undefined if it cannot be sent. */
   get handle(): unknown {
     return this.#server?.handle;
   }

@@ -6,7 +6,7 @@ import type { DeadlineTimer } from "./deadline-timer.js";
 import { Dial, type DialResult } from "./dial.js";
 import type { HoldQueue } from "./hold-queue.js";
 import type { ListenerCounters } from "./listener-stats.js";
-import { Relay } from "./relay.js";
+import { TcpRelay } from "./relay.js";
 
 /** The parts of a TCP listener that its sessions use. */
 export interface SessionContext {
@@ -29,7 +29,7 @@ export interface SessionContext {
 export class TcpSession {
   readonly #context: SessionContext;
   readonly #client: ByteStream;
-  readonly #relay: Relay;
+  readonly #relay: TcpRelay;
   #isAdmitted = false;
   #leaveQueue: (() => void) | undefined;
   #dial: Dial | undefined;
@@ -38,7 +38,7 @@ export class TcpSession {
   private constructor(client: ByteStream, context: SessionContext) {
     this.#client = client;
     this.#context = context;
-    this.#relay = new Relay(client, () => this.#onClosed());
+    this.#relay = new TcpRelay(client, () => this.#onClosed());
   }
 
   /** Serves a client that has just connected. */
@@ -47,7 +47,7 @@ export class TcpSession {
     counters.total += 1;
     counters.active += 1;
     const session = new TcpSession(client, context);
-    if (admission.take()) session.#connect();
+    if (admission.tryAcquire()) session.#connect();
     else session.#waitForAdmission();
   }
 

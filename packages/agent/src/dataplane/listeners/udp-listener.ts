@@ -59,7 +59,8 @@ export class UdpListener {
   /**
    * Opens the port, or continues on an inherited socket. An inherited socket is paused until `resume`, because the
    * other process still reads from it.
-   * @throws system error (`code`) when the port cannot be opened
+   *
+   * @throws system error (`code`) if the port cannot be opened
    */
   static async open(
     listener: IngressListener,
@@ -77,7 +78,7 @@ export class UdpListener {
     return opened;
   }
 
-  /** Handle of the socket, to be sent to another process. Undefined when it cannot be sent. */
+  /** Handle of the socket, to be sent to another process. Undefined if it cannot be sent. */
   get handle(): unknown {
     return datagramHandle(this.#socket);
   }
@@ -104,7 +105,7 @@ export class UdpListener {
   restore({ record, handle }: UdpFlowHandle): void {
     const { quota, now } = this.#context;
     const upstream = this.#balancer.find(record.endpoint);
-    if (upstream === undefined || !quota.take()) {
+    if (upstream === undefined || !quota.tryAcquire()) {
       closeHandle(handle);
       return;
     }
@@ -183,9 +184,9 @@ export class UdpListener {
 
   /** Reserves a place for a new flow. When none is free, evicts a flow of this listener, the oldest unanswered one first. */
   #takePlace(): boolean {
-    if (this.#context.quota.take()) return true;
+    if (this.#context.quota.tryAcquire()) return true;
     this.#flows.evict()?.abort();
-    return this.#context.quota.take();
+    return this.#context.quota.tryAcquire();
   }
 
   #onFlowClosed(flow: UdpFlow, code: string | undefined): void {

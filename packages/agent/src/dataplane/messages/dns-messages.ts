@@ -17,7 +17,8 @@ const DEVICE_NAME = /^[\w.-]{1,15}$/;
 /**
  * Converts a DNS configuration to the table of the DNS server. Networks are validated, since they open sockets and
  * become part of nft scripts. Other addresses come from users and hosts; invalid ones are left out.
- * @throws Error when a network is invalid
+ *
+ * @throws Error if a network is invalid
  */
 export function parseDnsConfig({ networks, entries, clients }: DnsConfig): DnsTable {
   return {

@@ -83,7 +83,7 @@ describe("listener messages", () => {
     ["no entry", { local: [] }],
     ["an nft command as a subnet", withLocal("172.17.0.2", "172.17.0.0/16; flush ruleset")],
     ["an nft command as a container address", withLocal("172.17.0.2 }", "")],
-  ])("rejects %s", (_what, message) => {
+  ])("rejects listeners with %s", (_what, message) => {
     expect(parseListeners([message]).invalid).toMatchObject([{ code: "EINVAL" }]);
   });
 

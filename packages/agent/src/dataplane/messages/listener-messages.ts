@@ -55,6 +55,7 @@ export function parseListeners(messages: readonly PublishedListener[]): ParsedLi
 
 /**
  * Validates one listener in full: it opens a port, and its addresses become part of an nft script.
+ *
  * @throws Error with the reason
  */
 export function parseListener({ entry, local }: PublishedListener): IngressListener {

@@ -14,7 +14,8 @@ export interface TableChange {
 
 /**
  * Returns the table with the change applied.
- * @throws Error when the change applies to another version
+ *
+ * @throws Error if the change applies to another version
  */
 export function applyChange(table: IngressTable, { base, version, set, removed }: TableChange): IngressTable {
   if (table.version !== base)

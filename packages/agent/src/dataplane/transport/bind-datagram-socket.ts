@@ -2,9 +2,10 @@ import { createSocket, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 
 /**
- * Opens the socket of a published UDP port. An empty address means all IPv4 and IPv6 addresses, or all IPv4 addresses on a
- * host without IPv6.
- * @throws system error (`code`) when the port is not available
+ * Opens the socket of a published UDP port. An empty address means all IPv4 and IPv6 addresses, or all IPv4 addresses
+ * on a host without IPv6.
+ *
+ * @throws system error (`code`) if the port is not available
  */
 export async function bindDatagramSocket(address: string, port: number): Promise<Socket> {
   if (address !== "") return bindTo(isIPv6(address) ? "udp6" : "udp4", address, port);

@@ -2,12 +2,12 @@ import { isIPv4, isIPv6 } from "node:net";
 import type { ConnectionAddresses } from "./transport.js";
 
 /** The first bytes of every header of version 2. No request of another protocol starts with them. */
-const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
+const PROXY_SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const VERSION_2_PROXY = 0x21;
 const VERSION_2_LOCAL = 0x20;
 const TCP_OVER_IPV4 = 0x11;
 const TCP_OVER_IPV6 = 0x21;
-const UNSPECIFIED = 0x00;
+const UNSPECIFIED_FAMILY = 0x00;
 
 /**
  * Returns the PROXY protocol header, version 2 (haproxy.org/download/2.9/doc/proxy-protocol.txt, section 2.2), of a TCP
@@ -15,7 +15,7 @@ const UNSPECIFIED = 0x00;
  * use the addresses of its own connection.
  */
 export function proxyHeader(addresses: ConnectionAddresses | undefined): Uint8Array {
-  if (addresses === undefined) return encodeHeader(VERSION_2_LOCAL, UNSPECIFIED, []);
+  if (addresses === undefined) return encodeHeader(VERSION_2_LOCAL, UNSPECIFIED_FAMILY, []);
   const source = unmapIpv4(addresses.remoteAddress);
   const target = unmapIpv4(addresses.localAddress);
   const ports = [...encodeUint16(addresses.remotePort), ...encodeUint16(addresses.localPort)];
@@ -28,7 +28,7 @@ export function proxyHeader(addresses: ConnectionAddresses | undefined): Uint8Ar
 }
 
 function encodeHeader(command: number, family: number, body: readonly number[]): Uint8Array {
-  return Uint8Array.from([...SIGNATURE, command, family, ...encodeUint16(body.length), ...body]);
+  return Uint8Array.from([...PROXY_SIGNATURE, command, family, ...encodeUint16(body.length), ...body]);
 }
 
 /** A dual-stack socket reports IPv4 clients as "::ffff:192.0.2.1". */

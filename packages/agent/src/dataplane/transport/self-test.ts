@@ -18,6 +18,7 @@ const STEPS: Readonly<Record<string, (client: TestStream, peer: TestStream) => P
 
 /**
  * Sends data both ways over loopback, with a full socket buffer, a half-close and a reset.
+ *
  * @throws Error with the step that failed
  */
 export async function testTransport(transport: Transport): Promise<void> {

@@ -9,9 +9,17 @@ const MAX_CACHED_VIEW_BYTES = 2_048;
 
 /** A stream that reads and writes through the shared buffers. */
 export interface BufferUser {
-  /** Called after a read. @param result number of bytes, or a negative error code of libuv */
+  /**
+   * Called after a read.
+   *
+   * @param result number of bytes, or a negative error code of libuv
+   */
   onReadable(result: number, views: BufferViews): void;
-  /** Called when a queued write is done. @param status 0, or a negative error code of libuv */
+  /**
+   * Called when a queued write is done.
+   *
+   * @param status 0, or a negative error code of libuv
+   */
   onWriteComplete(status: number): void;
 }
 

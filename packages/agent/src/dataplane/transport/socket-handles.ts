@@ -26,14 +26,14 @@ const DATAGRAM_METHODS = ["recvStart", "recvStop", "getsockname", "close"];
 const TCP_METHODS = ["listen", "readStart", "getsockname", "close"];
 /** Values of `connectState` in Node's lib/dgram.js. */
 const NOT_CONNECTED = 0;
-const CONNECTED = 2;
+const CONNECTED_STATE = 2;
 
-/** Returns the handle of a datagram socket, to be sent to another process. Undefined when it cannot be sent. */
+/** Returns the handle of a datagram socket, to be sent to another process, or undefined if it cannot be sent. */
 export function datagramHandle(socket: Socket): unknown {
   return findDatagramState(socket)?.handle;
 }
 
-/** Returns the handle of a listening server, to be sent to another process. Undefined when it cannot be sent. */
+/** Returns the handle of a listening server, to be sent to another process, or undefined if it cannot be sent. */
 export function listeningHandle(server: Server): unknown {
   return Reflect.get(server, "_handle") ?? undefined;
 }
@@ -50,7 +50,7 @@ export function resumeReceiving(socket: Socket): void {
 
 /**
  * Makes a socket from the handle of another process. The socket starts to read after the current turn of the event
- * loop. Closes the handle and returns undefined when it is not a datagram handle.
+ * loop. Closes the handle and returns undefined if it is not a datagram handle.
  */
 export function adoptDatagramSocket(
   handle: unknown,
@@ -64,7 +64,7 @@ export function adoptDatagramSocket(
     return undefined;
   }
   Reflect.apply(socket.bind, socket, [handle]);
-  if (isConnected) state.connectState = CONNECTED;
+  if (isConnected) state.connectState = CONNECTED_STATE;
   try {
     // Throws when this Node version does not recognize a connected socket by `connectState`.
     if (isConnected) socket.remoteAddress();
@@ -75,7 +75,7 @@ export function adoptDatagramSocket(
   }
 }
 
-/** Creates an unbound socket of the handle's address family. Returns undefined when the handle has no address. */
+/** Creates an unbound socket of the handle's address family. Returns undefined if the handle has no address. */
 function createSocketFor(handle: DatagramHandle): Socket | undefined {
   const name: { address?: string } = {};
   if (handle.getsockname(name) !== 0) return undefined;

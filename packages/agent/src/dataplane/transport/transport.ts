@@ -35,7 +35,7 @@ export interface ByteStream {
   close(): void;
   /** Closes the connection with RST, so that the peer sees an error instead of an orderly end. */
   reset(): void;
-  /** Returns undefined when the connection is already closed. Costs two system calls. */
+  /** Returns undefined if the connection is already closed. Costs two system calls. */
   addresses(): ConnectionAddresses | undefined;
 }
 

@@ -13,7 +13,7 @@ import {
 export class VipAddressSync {
   readonly #run: RunProgram;
   readonly #signal: AbortSignal;
-  /** The virtual IPs that the host has. Undefined when they have to be listed. */
+  /** The virtual IPs that the host has. Undefined if they have to be listed. */
   #assigned: VipAddresses | undefined;
 
   constructor(run: RunProgram, signal: AbortSignal) {
@@ -23,7 +23,8 @@ export class VipAddressSync {
 
   /**
    * Assigns these virtual IPs and no others. Returns those that the host has afterwards: a bridge may be missing.
-   * @throws Error when the addresses of the host cannot be listed
+   *
+   * @throws Error if the addresses of the host cannot be listed
    */
   async apply(vips: Vips): Promise<VipAddresses> {
     const assigned = this.#assigned ?? (await this.#list());

@@ -100,7 +100,11 @@ export class VipBalancer {
     return this.#work;
   }
 
-  /** Stops. @param isLast whether no successor takes over: then addresses and rules are removed */
+  /**
+   * Stops.
+   *
+   * @param isLast whether no successor takes over: then addresses and rules are removed
+   */
   async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
     clearTimeout(this.#timer);
     this.#heldConnections?.close();
@@ -218,7 +222,7 @@ export class VipBalancer {
     if (failure !== undefined) throw new Error(failure);
   }
 
-  /** @throws Error when nft fails */
+  /** @throws Error if nft fails */
   async #listWithNft(args: readonly string[]): Promise<string> {
     const result = await this.#run("nft", { args, signal: this.#stopped.signal });
     if (result.kind === "done") return result.stdout;

@@ -39,7 +39,7 @@ export function evaluateMtu(name: string, mtu: number, address: string): Finding
   );
 }
 
-/** Returns the name of the interface with an address; undefined when there is none. */
+/** Returns the name of the interface with an address, or undefined if there is none. */
 export function interfaceOf(address: string): string | undefined {
   return Object.entries(networkInterfaces()).find(([, addresses]) =>
     addresses?.some((entry) => entry.address === address),

@@ -21,7 +21,7 @@ import { interfaceOf, readMtu } from "./address.js";
 
 const CALL_TIMEOUT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 1_000;
-const PROBE = { port: PROBE_PORT, tries: 3, tryMs: 300 };
+const PROBE_OPTIONS = { port: PROBE_PORT, tries: 3, tryMs: 300 };
 /** Each check is a probe and then a `ping`. With this limit, 1,000 silent hosts take a minute. */
 const MAX_CONCURRENT_PEERS = 16;
 /** Logs and events are sorted by the hosts' clocks. */
@@ -128,7 +128,7 @@ function unreachableServer(server: string, error: unknown): Finding {
 async function checkPeer(peer: Peer, context: CheckContext): Promise<readonly Finding[]> {
   const { hostname, address, state } = peer;
   const subject = `peer ${hostname}`;
-  const isReachable = await probeHost({ ...PROBE, address }, context.signal);
+  const isReachable = await probeHost({ ...PROBE_OPTIONS, address }, context.signal);
   if (!isReachable) return [unreachablePeer(subject, address, state)];
   return [
     ok(subject, `${address} is reachable`),

@@ -9,7 +9,7 @@ const TIMEOUT_MS = 5_000;
 /** A host's firewall treats all bridges alike, so a few networks are enough. */
 const MAX_NETWORKS = 5;
 /** A DNS query for the A record of "berth", in hexadecimal: header, name, type A, class IN. */
-const QUERY = "0b0b010000010000000000000562657274680000010001";
+const DNS_QUERY_HEX = "0b0b010000010000000000000562657274680000010001";
 const NO_RESPONSE = "no response";
 /**
  * Sends a DNS query and exits with 0 when a response arrives. The host's Node.js runs it in the container's network
@@ -46,11 +46,18 @@ async function checkNetwork(network: unknown, get: Get, signal: CheckContext["si
   if (processId === undefined) {
     return skipped(subjectOf(name), "not checked: no container is running in this network");
   }
-  const args = [`--net=/proc/${processId}/ns/net`, process.execPath, "-e", QUERY_SCRIPT, gateway, QUERY];
+  const args = [
+    `--net=/proc/${processId}/ns/net`,
+    process.execPath,
+    "-e",
+    QUERY_SCRIPT,
+    gateway,
+    DNS_QUERY_HEX,
+  ];
   return evaluateQuery(name, await runProgram("nsenter", { args, signal }));
 }
 
-/** Returns the main process of a running container in a network; undefined when there is none. */
+/** Returns the main process of a running container in a network, or undefined if there is none. */
 async function findContainerProcess(network: string, get: Get): Promise<number | undefined> {
   const filters = JSON.stringify({ network: [network], status: ["running"] });
   const [container] = readList(await get("/containers/json", { limit: "1", filters }));

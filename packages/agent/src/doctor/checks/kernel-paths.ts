@@ -72,7 +72,7 @@ async function runFeatureTest(test: FeatureTest, { signal }: CheckContext): Prom
   return problem === undefined ? ok(test.subject, test.successMessage) : test.evaluateProblem(problem);
 }
 
-/** Returns why `unshare` failed to run a program; undefined when it succeeded. */
+/** Returns why `unshare` failed to run a program, or undefined if it succeeded. */
 export function problemOf(result: ProgramResult, program: string): string | undefined {
   switch (result.kind) {
     case "done":

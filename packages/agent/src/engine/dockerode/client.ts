@@ -11,7 +11,7 @@ import { toEngineError } from "./errors.js";
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** 304 means already started or already stopped. dockerode treats it as an error unless it is listed here. */
-const SUCCESS = { 200: true, 201: true, 204: true, 304: true } as const;
+const SUCCESS_CODES = { 200: true, 201: true, 204: true, 304: true } as const;
 
 export interface EngineRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
@@ -70,18 +70,18 @@ export class EngineClient {
     this.#dialer = newDialer(this.#socketPath, version);
   }
 
-  /** Returns the parsed body of the response, or null when it has no JSON. */
+  /** Returns the parsed body of the response, or null if it has no JSON. */
   request(request: EngineRequest): Promise<unknown> {
     return this.#withDeadline(request, async (signal) => readJson(await this.#dial(request, signal)));
   }
 
-  /** Returns the response body as a stream. It ends with an error when `signal` fires or the connection breaks. */
+  /** Returns the response body as a stream. It ends with an error when `signal` is aborted or the connection breaks. */
   stream(request: EngineRequest): Promise<IncomingMessage> {
     // The deadline applies to the headers. The body ends with the caller's signal.
     return this.#withDeadline(request, () => this.#dial(request, request.signal));
   }
 
-  /** Returns the connection itself, for two-way traffic. It is destroyed when `signal` fires. */
+  /** Returns the connection itself, for two-way traffic. It is destroyed when `signal` is aborted. */
   async hijack(request: EngineRequest): Promise<Duplex> {
     const connection = await this.#withDeadline(request, (signal) => this.#dial(request, signal, true));
     if (!(connection instanceof Duplex)) {
@@ -125,7 +125,7 @@ export class EngineClient {
           options: { _query: query, _body: body },
           ...(registryAuth === undefined ? {} : { authconfig: registryAuth }),
           ...(archive === undefined ? {} : { file: archive }),
-          statusCodes: SUCCESS,
+          statusCodes: SUCCESS_CODES,
           isStream: true,
           hijack,
           abortSignal: signal,

@@ -16,7 +16,8 @@ export interface DaemonVersion {
 
 /**
  * Selects the API version from the response to `GET /version`: the newest that both sides support.
- * @throws EngineError api-version when there is none
+ *
+ * @throws EngineError api-version if there is none
  */
 export function negotiateVersion(json: unknown): DaemonVersion {
   const version = readString(readField(json, "Version"));

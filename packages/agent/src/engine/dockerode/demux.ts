@@ -2,7 +2,7 @@ import type { OutputChunk } from "../engine.js";
 
 /** The header of a frame: one byte for the stream, three zeros, four bytes for the payload's length. */
 const HEADER_BYTES = 8;
-const STDERR = 2;
+const STDERR_STREAM = 2;
 
 /**
  * Splits the output of a container without a terminal into its two streams. Reads no further than the consumer, and
@@ -20,7 +20,7 @@ export async function* demux(chunks: AsyncIterable<Buffer>): AsyncGenerator<Outp
         header = Buffer.concat([header, remaining.subarray(0, headerGap)]);
         remaining = remaining.subarray(headerGap);
         if (header.length < HEADER_BYTES) break;
-        stream = header[0] === STDERR ? "stderr" : "stdout";
+        stream = header[0] === STDERR_STREAM ? "stderr" : "stdout";
         missingBytes = header.readUInt32BE(4);
         header = Buffer.alloc(0);
       }

@@ -13,7 +13,7 @@ const SAVE_TIMEOUT_MS = 10 * 60_000;
 const REMOVE_TIMEOUT_MS = 120_000;
 /** Further images are ignored. */
 const MAX_IMAGES = 1_000;
-const SUCCESS = 200;
+const SUCCESS_CODE = 200;
 
 /** Implements {@link ImageEngine} for the Docker daemon behind a Unix socket. */
 export class DockerImages implements ImageEngine {
@@ -121,7 +121,7 @@ export class DockerImages implements ImageEngine {
 
 /** @throws EngineError with the message of Docker, which answers 200 before it loads the image */
 async function readResult(response: IncomingMessage): Promise<void> {
-  if (response.statusCode !== SUCCESS) {
+  if (response.statusCode !== SUCCESS_CODE) {
     const chunks: Buffer[] = [];
     for await (const chunk of response) chunks.push(chunk);
     const text = Buffer.concat(chunks).toString("utf8", 0, 2_000);

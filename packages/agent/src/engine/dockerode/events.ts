@@ -6,7 +6,7 @@ import type { EventsOptions } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { readNdjson } from "./ndjson.js";
 
-const KINDS: Readonly<Record<string, ContainerEvent["kind"]>> = {
+const EVENT_KINDS: Readonly<Record<string, ContainerEvent["kind"]>> = {
   start: "started",
   die: "ended",
   health_status: "health",
@@ -17,7 +17,11 @@ const KINDS: Readonly<Record<string, ContainerEvent["kind"]>> = {
 };
 
 /** Filters in the daemon: a healthcheck causes three other events for each probe. */
-const FILTERS = JSON.stringify({ type: ["container"], label: [TASK_LABEL], event: Object.keys(KINDS) });
+const EVENT_FILTERS = JSON.stringify({
+  type: ["container"],
+  label: [TASK_LABEL],
+  event: Object.keys(EVENT_KINDS),
+});
 
 const NS_DIGITS = 9;
 
@@ -29,7 +33,12 @@ export async function* readEvents(
 ): AsyncGenerator<ContainerEvent> {
   const { signal, sinceNs } = options;
   const since = sinceNs === "" ? {} : { since: secondsOf(sinceNs) };
-  const request = { method: "GET", path: "/events", query: { filters: FILTERS, ...since }, signal } as const;
+  const request = {
+    method: "GET",
+    path: "/events",
+    query: { filters: EVENT_FILTERS, ...since },
+    signal,
+  } as const;
   const body = await client.stream(request);
   for await (const json of readNdjson(body)) {
     const event = parseEvent(json, owner);
@@ -46,7 +55,7 @@ function secondsOf(timeNs: string): string {
 export function parseEvent(json: unknown, owner: ContainerOwner): ContainerEvent | undefined {
   // "health_status: healthy"
   const [action = ""] = readString(readField(json, "Action")).split(":");
-  const kind = KINDS[action];
+  const kind = EVENT_KINDS[action];
   const actor = readField(json, "Actor");
   const attributes = readField(actor, "Attributes");
   const taskId = owner.taskIdOf(attributes, readString(readField(attributes, "name")));

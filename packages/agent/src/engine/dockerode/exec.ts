@@ -141,7 +141,7 @@ function consoleSize({ tty, size }: ExecOptions): object {
 }
 
 interface ProcessSignal {
-  /** The process id that Docker reports. */
+  /** The process ID that Docker reports. */
   readonly pid: number;
   readonly containerId: string;
   readonly unixSignal: NodeJS.Signals;
@@ -149,7 +149,7 @@ interface ProcessSignal {
 
 /**
  * Sends a signal to a process of a container, for which the Engine API has no call. Has no effect unless the process
- * is visible here and belongs to the container: the id may have been reused, or be of another PID namespace.
+ * is visible here and belongs to the container: the ID may have been reused, or be of another PID namespace.
  */
 async function signalProcess({ pid, containerId, unixSignal }: ProcessSignal): Promise<void> {
   if (pid <= 1) return;

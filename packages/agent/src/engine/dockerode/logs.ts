@@ -73,7 +73,7 @@ function parseLine(stream: LogRecord["stream"], line: Buffer, lastTimeNs: string
   return { stream, timeNs, line: space < 0 ? Buffer.alloc(0) : line.subarray(space + 1, end) };
 }
 
-/** Returns nanoseconds since 1970 as decimal text, or undefined when `text` is not a timestamp of Docker. */
+/** Returns nanoseconds since 1970 as decimal text, or undefined if `text` is not a timestamp of Docker. */
 export function parseTimestamp(text: string): string | undefined {
   const [, seconds, fraction = "", zone] = RFC3339_NANO.exec(text) ?? [];
   const ms = Date.parse(`${seconds}${zone}`);

@@ -20,6 +20,7 @@ const PROGRESS_INTERVAL_MS = 1_000;
 
 /**
  * Pulls one image. The daemon responds with status 200 before it begins, so errors are found in the stream.
+ *
  * @throws EngineError with the message of the registry or of Docker
  */
 export async function pullImage(client: EngineClient, image: string, options: PullOptions): Promise<void> {

@@ -7,7 +7,7 @@ import type { EngineClient } from "./client.js";
 /** Docker removes the contents of volumes before it responds. */
 const REMOVE_TIMEOUT_MS = 60_000;
 
-/** The error for Docker before 23.0, which always removes named volumes, too. */
+/** The error for Docker before 23.0, which always removes named volumes as well. */
 const UNKNOWN_FILTER = /invalid filter/i;
 
 /** Lists volumes. Docker filters by use, but does not report it. */

@@ -8,7 +8,7 @@ import { cachedListeners, readListeners, socketCounts } from "./listening-socket
 export interface Host {
   /** Countable resources by kind: those that the administrator declared, and detected GPUs. */
   readonly generic: Readonly<Record<string, number>>;
-  /** The names of named resources, by kind. @default none */
+  /** The names of named resources, by kind. Default: none. */
   readonly resourceNames?: Readonly<Record<string, readonly string[]>>;
   /** Returns how many processes and threads the host allows; 0 when it is not known. */
   pidLimit(): Promise<number>;

@@ -13,7 +13,7 @@ describe("parseSocketLine", () => {
     ["00000000:0050", "0.0.0.0", 80],
     ["0100007F:1F90", "127.0.0.1", 8080],
     ["070200C0:FFFF", "192.0.2.7", 65_535],
-  ])("reads %s", (local, address, port) => {
+  ])("parseSocketLine reads the IPv4 address %s", (local, address, port) => {
     expect(parseSocketLine(line(local, "0A"), "tcp")).toEqual({ address, port });
     expect(parseSocketLine(line(local, "07"), "udp")).toEqual({ address, port });
   });
@@ -25,7 +25,7 @@ describe("parseSocketLine", () => {
     ["B80D0120000000000000000002000000:0050", "2001:db8::2"],
     ["B80D0120010000000000000000000000:0050", "2001:db8:0:1::"],
     ["B80D0120020001000400030006000500:0050", "2001:db8:1:2:3:4:5:6"],
-  ])("reads %s", (local, address) => {
+  ])("parseSocketLine reads the IPv6 address %s", (local, address) => {
     expect(parseSocketLine(line6(local, "0A"), "tcp6")).toEqual({ address, port: 80 });
   });
 

@@ -20,7 +20,7 @@ const MAX_BYTES = 1024 * 1024;
 const LISTEN_STATE = "0A";
 const UNCONNECTED_STATE = "07";
 /** `sl: local_address:port remote_address:port state …`, in hexadecimal. */
-const LINE = /^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /;
+const LINE_PATTERN = /^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /;
 
 /**
  * Returns the listening sockets of this process's network namespace. Linux lists listening TCP sockets first, so
@@ -76,7 +76,7 @@ export function cachedListeners({ read, counts }: ListenerSource): () => Promise
  * Returns a listening socket, "other" for a socket in another state, or undefined for the heading and partial lines.
  */
 export function parseSocketLine(line: string, file: SocketFile): ListeningSocket | "other" | undefined {
-  const [, address, port, state] = LINE.exec(line) ?? [];
+  const [, address, port, state] = LINE_PATTERN.exec(line) ?? [];
   if (address === undefined || port === undefined) return undefined;
   if (state !== (isTcp(file) ? LISTEN_STATE : UNCONNECTED_STATE)) return "other";
   return { address: parseAddress(address), port: Number.parseInt(port, 16) };

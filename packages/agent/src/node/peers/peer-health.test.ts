@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
-  afterAnswer,
   afterMiss,
+  afterReply,
   nextCheckMs,
   type PeerHealth,
   probeIntervalMs,
@@ -11,7 +11,7 @@ import {
 } from "./peer-health.js";
 
 const at = (nowMs: number, lagMs = 0) => ({ nowMs, lagMs, intervalMs: 150 });
-const answered = afterAnswer(UNKNOWN_PEER, 0);
+const answered = afterReply(UNKNOWN_PEER, 0);
 
 describe("the health of a peer", () => {
   it("becomes silent when no probe of two intervals is answered", () => {
@@ -30,7 +30,7 @@ describe("the health of a peer", () => {
     expect(late.isSilent).toBe(false);
     expect(withSilence(late, at(3_050)).isSilent).toBe(false);
     expect(withSilence(late, at(3_051)).isSilent).toBe(true);
-    expect(withSilence(afterAnswer(late, 3_050), at(3_321)).isSilent).toBe(true);
+    expect(withSilence(afterReply(late, 3_050), at(3_321)).isSilent).toBe(true);
   });
 
   it("allows more time when the probe interval is longer", () => {
@@ -44,10 +44,10 @@ describe("the health of a peer", () => {
 
   it("recovers after three answers in a row", () => {
     const silent = withSilence(answered, at(500));
-    const twice = afterAnswer(afterAnswer(silent, 600), 700);
+    const twice = afterReply(afterReply(silent, 600), 700);
     expect(twice.isSilent).toBe(true);
-    expect(afterAnswer(twice, 800).isSilent).toBe(false);
-    expect(afterAnswer(afterMiss(twice), 800).isSilent).toBe(true);
+    expect(afterReply(twice, 800).isSilent).toBe(false);
+    expect(afterReply(afterMiss(twice), 800).isSilent).toBe(true);
   });
 });
 

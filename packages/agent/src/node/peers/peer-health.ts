@@ -11,7 +11,7 @@ const SLACK_MS = 10;
  * How often a probe is repeated before the peer counts as silent. With a packet loss of 5 %, one probe in ten is not
  * answered. Among ten hosts, two in a row are lost five times a second, ten in a row less than once in half a year.
  */
-const REPETITIONS = 9;
+const PROBE_REPETITIONS = 9;
 /** Number of consecutive responses after which a silent peer counts as healthy, so that a flapping peer does not. */
 const ANSWERS_TO_RECOVER = 3;
 const MIN_INTERVAL_MS = 150;
@@ -25,14 +25,14 @@ export interface PeerHealth {
   readonly answeredMs: number | undefined;
   /** The part of the time since then in which this host was busy, so that responses may have waited unread. */
   readonly excusedMs: number;
-  readonly answersInRow: number;
+  readonly repliesInRow: number;
   readonly isSilent: boolean;
 }
 
 export const UNKNOWN_PEER: PeerHealth = {
   answeredMs: undefined,
   excusedMs: 0,
-  answersInRow: 0,
+  repliesInRow: 0,
   isSilent: false,
 };
 
@@ -43,23 +43,23 @@ export function probeIntervalMs(peers: number): number {
 
 /** Returns the delay until the next check after a round of probes or after a repetition for overdue peers. */
 export function nextCheckMs(intervalMs: number, hasOverdue: boolean): number {
-  return hasOverdue ? (silenceLimitMs(intervalMs) - intervalMs - ANSWER_MS) / REPETITIONS : ANSWER_MS;
+  return hasOverdue ? (silenceLimitMs(intervalMs) - intervalMs - ANSWER_MS) / PROBE_REPETITIONS : ANSWER_MS;
 }
 
 /** Records that the peer responded to a probe. */
-export function afterAnswer({ answersInRow, isSilent }: PeerHealth, nowMs: number): PeerHealth {
-  const inRow = answersInRow + 1;
+export function afterReply({ repliesInRow, isSilent }: PeerHealth, nowMs: number): PeerHealth {
+  const inRow = repliesInRow + 1;
   return {
     answeredMs: nowMs,
     excusedMs: 0,
-    answersInRow: inRow,
+    repliesInRow: inRow,
     isSilent: isSilent && inRow < ANSWERS_TO_RECOVER,
   };
 }
 
 /** Records that the peer did not respond to a probe in time. */
 export function afterMiss(health: PeerHealth): PeerHealth {
-  return { ...health, answersInRow: 0 };
+  return { ...health, repliesInRow: 0 };
 }
 
 export interface Check {
@@ -74,7 +74,7 @@ export function withSilence(health: PeerHealth, { nowMs, lagMs, intervalMs }: Ch
   if (health.isSilent || health.answeredMs === undefined) return health;
   const excusedMs = health.excusedMs + (lagMs > SLACK_MS ? lagMs : 0);
   const isSilent = nowMs - health.answeredMs - excusedMs > silenceLimitMs(intervalMs);
-  return isSilent ? { ...health, excusedMs, answersInRow: 0, isSilent } : { ...health, excusedMs };
+  return isSilent ? { ...health, excusedMs, repliesInRow: 0, isSilent } : { ...health, excusedMs };
 }
 
 const silenceLimitMs = (intervalMs: number): number => SILENT_INTERVALS * intervalMs;

@@ -3,8 +3,8 @@ import { PROBE_PORT, type Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { Ticker } from "../../runtime/ticker.js";
 import {
-  afterAnswer,
   afterMiss,
+  afterReply,
   nextCheckMs,
   type PeerHealth,
   probeIntervalMs,
@@ -14,7 +14,7 @@ import {
 } from "./peer-health.js";
 
 /** Slower responses count as lost. */
-const ANSWER_TIMEOUT_MS = 300;
+const PROBE_TIMEOUT_MS = 300;
 
 export interface PeerWatchOptions {
   readonly probe: Probe;
@@ -138,17 +138,17 @@ export class PeerWatch {
   async #probe(nodeId: string): Promise<void> {
     const { signal } = this.#stopped;
     const address = this.#addresses.get(nodeId) ?? "";
-    const target = { address, port: PROBE_PORT, tries: 1, tryMs: ANSWER_TIMEOUT_MS };
+    const target = { address, port: PROBE_PORT, tries: 1, tryMs: PROBE_TIMEOUT_MS };
     const isAnswered = await this.#options.probe(target, signal);
     const health = this.#peers.get(nodeId);
     if (health === undefined || signal.aborted || this.#addresses.get(nodeId) !== address) return;
-    this.#peers.set(nodeId, isAnswered ? afterAnswer(health, this.#now()) : afterMiss(health));
-    if (isAnswered) this.#recordAnswer(nodeId);
+    this.#peers.set(nodeId, isAnswered ? afterReply(health, this.#now()) : afterMiss(health));
+    if (isAnswered) this.#recordReply(nodeId);
     if (health.isSilent) this.#reportChange();
   }
 
   /** Cancels the check between two rounds once all peers have answered. */
-  #recordAnswer(nodeId: string): void {
+  #recordReply(nodeId: string): void {
     if (this.#unanswered.delete(nodeId) && this.#unanswered.size === 0) clearTimeout(this.#timer);
   }
 

@@ -1,11 +1,11 @@
 import { connect } from "node:net";
-import type { PortAnswer } from "../../core/tasks/readiness.js";
+import type { PortCheckResult } from "../../core/tasks/readiness.js";
 
 /** A container on this host responds immediately, unless the host is busy. */
 const TIMEOUT_MS = 200;
 
 /** Connects to a port of a container on this host and returns the result. Never rejects. */
-export type CheckPort = (address: string, port: number, signal: AbortSignal) => Promise<PortAnswer>;
+export type CheckPort = (address: string, port: number, signal: AbortSignal) => Promise<PortCheckResult>;
 
 /** Disconnects as soon as the port has responded. */
 export const checkPort: CheckPort = (address, port, signal) =>
@@ -15,7 +15,7 @@ export const checkPort: CheckPort = (address, port, signal) =>
       return;
     }
     const socket = connect({ host: address, port });
-    const finish = (answer: PortAnswer): void => {
+    const finish = (answer: PortCheckResult): void => {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
       socket.destroy();

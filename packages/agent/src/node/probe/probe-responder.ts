@@ -18,7 +18,7 @@ export class ProbeResponder {
     setMaxListeners(0, signal);
   }
 
-  /** Returns undefined when too many probes are running. Never rejects. */
+  /** Returns undefined if too many probes are running. Never rejects. */
   async answer({ requestId, address, port }: ProbeRequest): Promise<ProbeResult | undefined> {
     if (this.#running >= MAX_CONCURRENT) return undefined;
     this.#running += 1;

@@ -4,7 +4,7 @@ import { type Probe, type ProbeTarget, probeHost } from "@berth/proto/probe";
 import { loadTcpBinding, type TcpBinding, type TcpHandle } from "../../runtime/tcp-binding.js";
 
 /** Errors that show a response from a live kernel. */
-const ANSWERS: ReadonlySet<string> = new Set(["ECONNREFUSED", "ECONNRESET"]);
+const RESPONSE_CODES: ReadonlySet<string> = new Set(["ECONNREFUSED", "ECONNRESET"]);
 const MAX_PORT = 65_535;
 
 /**
@@ -52,7 +52,7 @@ function tryConnect(
       timer = setTimeout(tryNext, tryMs);
       const request = new binding.TCPConnectWrap();
       request.oncomplete = (status) => {
-        if (status === 0 || ANSWERS.has(getSystemErrorName(status))) finish(true);
+        if (status === 0 || RESPONSE_CODES.has(getSystemErrorName(status))) finish(true);
       };
       // A connect that fails at once, as without a route, is repeated by the next try.
       if (isIP(address) === 6) handle.connect6(request, address, port);

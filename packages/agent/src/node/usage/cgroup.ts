@@ -23,7 +23,7 @@ export function parseCgroupMounts(mountinfo: string): readonly CgroupMount[] {
 
 /**
  * Returns the directory of a process's cgroup, from the contents of `/proc/<pid>/cgroup`. Uses cgroup v2 when the host
- * has no v1 hierarchy of the controller. Undefined when no mount of this process shows the cgroup.
+ * has no v1 hierarchy of the controller. Undefined if no mount of this process shows the cgroup.
  */
 export function cgroupDirectory(
   cgroups: string,
@@ -41,7 +41,7 @@ export function cgroupDirectory(
   return mount && join(mount.path, mount.root === "/" ? cgroup : cgroup.slice(mount.root.length));
 }
 
-/** Whether a path is an ancestor itself or a path below it. */
+/** Returns whether a path is an ancestor itself or a path below it. */
 function isBelow(path: string, ancestor: string): boolean {
   return ancestor === "/" || path === ancestor || path.startsWith(`${ancestor}/`);
 }

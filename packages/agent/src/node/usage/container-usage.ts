@@ -26,7 +26,7 @@ export class UsageReader {
 
   /**
    * @param processId the container's main process (`State.Pid` of `docker inspect`)
-   * @returns undefined when the process has ended, or its cgroup is not visible to this process
+   * @returns undefined if the process has ended, or its cgroup is not visible to this process
    */
   async read(processId: number): Promise<UsageSample | undefined> {
     if (processId <= 0) return undefined;
@@ -110,7 +110,10 @@ async function readTextIfPresent(directory: string, name: string): Promise<strin
   }
 }
 
-/** Whether a file or its process does not exist. Reading an open file of a process that has ended fails with ESRCH. */
+/**
+ * Returns whether a file or its process does not exist. Reading an open file of a process that has ended fails with
+ * ESRCH.
+ */
 function isGone(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code === "ENOENT" || code === "ESRCH";

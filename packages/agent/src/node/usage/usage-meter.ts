@@ -15,7 +15,7 @@ const STATS_TIMEOUT_MS = 1_000;
 const FAILURES_TO_WARN = 3;
 
 export interface UsageMeterOptions {
-  /** Returns the ids of this node's tasks that belong to the services. */
+  /** Returns the IDs of this node's tasks that belong to the services. */
   readonly taskIdsOf: (serviceIds: ReadonlySet<string>) => readonly string[];
   readonly containerOf: (taskId: string) => Pick<ObservedContainer, "processId"> | undefined;
   readonly read: (processId: number) => Promise<UsageSample | undefined>;

@@ -6,8 +6,8 @@ const MS_PER_S = 1_000;
 const NS_PER_MS = 1e6;
 
 /**
- * Returns the CPU usage between two samples of a container or host, in percent of one CPU. Undefined when they cannot be
- * compared, because the container was restarted or no time has passed.
+ * Returns the CPU usage between two samples of a container or host, in percent of one CPU, or undefined if they cannot
+ * be compared, because the container was restarted or no time has passed.
  */
 export function cpuPercent(before: UsageSample, after: UsageSample): number | undefined {
   const elapsedNs = (after.monotonicMs - before.monotonicMs) * NS_PER_MS;
@@ -15,7 +15,7 @@ export function cpuPercent(before: UsageSample, after: UsageSample): number | un
   return elapsedNs <= 0 || usedNs < 0 ? undefined : (100 * usedNs) / elapsedNs;
 }
 
-/** Returns the resource usage between two samples of a container or host; undefined when they cannot be compared. */
+/** Returns the resource usage between two samples of a container or host, or undefined if they cannot be compared. */
 export function usageBetween(before: UsageSample, after: UsageSample): ResourceUsage | undefined {
   const percent = cpuPercent(before, after);
   if (percent === undefined) return undefined;

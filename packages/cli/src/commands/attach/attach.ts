@@ -12,6 +12,7 @@ export interface AttachOptions extends GlobalOptions {
 
 /**
  * `berth attach TASK|SERVICE`: connects to the main process of a task.
+ *
  * @throws ExitStatus with the exit code of the container, or 125 if berth failed
  */
 export async function attachToTask(cli: Cli, options: AttachOptions, target: string): Promise<void> {

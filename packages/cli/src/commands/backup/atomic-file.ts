@@ -5,15 +5,16 @@ import { BerthError } from "@berth/proto";
 
 /**
  * Writes a file that only its owner can read. The file appears under its name once it is complete and on disk.
+ *
  * @throws BerthError BERTH_CONFLICT for an existing file unless `force` is set, BERTH_INPUT_INVALID for a file that
- * cannot be written
+ *   cannot be written
  */
 export async function writeFileAtomically<T>(
   path: string,
   { force }: { readonly force: boolean },
   write: (append: (bytes: Uint8Array) => Promise<void>) => Promise<T>,
 ): Promise<T> {
-  if (!force && (await exists(path))) throw fileExists(path);
+  if (!force && (await exists(path))) throw fileExistsError(path);
   const temporary = `${path}.${randomBytes(6).toString("hex")}.partial`;
   const file = await unlessUnwritable(path, () => open(temporary, "wx", 0o600));
   try {
@@ -51,7 +52,7 @@ async function linkNew(temporary: string, path: string): Promise<void> {
   try {
     await link(temporary, path);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") throw fileExists(path);
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") throw fileExistsError(path);
     throw error;
   }
 }
@@ -71,12 +72,12 @@ async function unlessUnwritable<T>(path: string, run: () => Promise<T>): Promise
     return await run();
   } catch (cause) {
     if (cause instanceof BerthError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot write ${path}: ${why}`, cause });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: `cannot write ${path}: ${reason}`, cause });
   }
 }
 
-function fileExists(path: string): BerthError {
+function fileExistsError(path: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
     message: `${path} already exists; use another name, or --force to replace it`,

@@ -132,7 +132,7 @@ describe("backup status and backup complete", () => {
     state: Restore_State.PENDING,
   };
 
-  test("show missing nodes and unknown containers while a restore is pending", async () => {
+  test("backup status shows missing nodes and unknown containers while a restore is pending", async () => {
     const task = { taskId: "t", containerId: "0123456789abcdef", containerName: "late_worker.1.t" };
     const handlers = respond({
       restore,
@@ -161,7 +161,7 @@ describe("backup status and backup complete", () => {
     });
   });
 
-  test("show a complete restore, and a cluster without one", async () => {
+  test("backup status shows a complete restore, and a cluster without one", async () => {
     const complete = { ...restore, state: Restore_State.COMPLETE };
     expect((await berth("backup status", respond({ restore: complete }))).out).toContain(
       "State:     complete",
@@ -171,7 +171,7 @@ describe("backup status and backup complete", () => {
     );
   });
 
-  test("complete a restore, by force if it is given", async () => {
+  test("backup complete completes a restore, by force with --force", async () => {
     const forced: boolean[] = [];
     const handlers: FakeControlHandlers = {
       completeRestore: async ({ force }) => {

@@ -11,11 +11,11 @@ export interface CreateBackupOptions extends GlobalOptions, ProtectionOptions {
   readonly force?: boolean;
 }
 
-const STDOUT = "-";
+const STDOUT_PATH = "-";
 
 /** `berth backup create FILE`: the server encrypts the backup, so that its keys never leave the server in plaintext. */
 export async function createBackup(cli: Cli, options: CreateBackupOptions, file: string): Promise<void> {
-  if (file === STDOUT && cli.stdout.isTty) {
+  if (file === STDOUT_PATH && cli.stdout.isTty) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
       message: "standard output is a terminal: redirect it, or specify a file",
@@ -23,13 +23,13 @@ export async function createBackup(cli: Cli, options: CreateBackupOptions, file:
   }
   const protection = await readProtection(cli, options);
   const summary = await withClient(cli, options, (client) => {
-    if (file === STDOUT)
+    if (file === STDOUT_PATH)
       return download(cli, client, protection, (bytes) => cli.streams.write("stdout", bytes));
     return writeFileAtomically(resolve(cli.cwd, file), { force: options.force ?? false }, (append) =>
       download(cli, client, protection, append),
     );
   });
-  if (file === STDOUT) cli.stderr.write(describeBackup(summary));
+  if (file === STDOUT_PATH) cli.stderr.write(describeBackup(summary));
   else if (options.output === "json") printJson(cli, { file, ...backupJson(summary) });
   else cli.stdout.write(`Wrote the backup ${file}\n${describeBackup(summary)}`);
 }

@@ -14,7 +14,7 @@ export async function readUnlock(cli: Cli, options: UnlockOptions): Promise<Back
   if (identityFile === undefined) {
     return { kind: "passphrase", passphrase: await readPassphrase(cli, passphraseFile, "Passphrase: ") };
   }
-  if (passphraseFile !== undefined) throw conflictingOptions("--passphrase-file", "--identity-file");
+  if (passphraseFile !== undefined) throw conflictingOptionsError("--passphrase-file", "--identity-file");
   return { kind: "identities", identities: await readKeys(cli, identityFile) };
 }
 
@@ -40,7 +40,7 @@ export async function readProtection(cli: Cli, options: ProtectionOptions): Prom
     }
     return { $case: "passphrase", value: passphrase };
   }
-  if (passphraseFile !== undefined) throw conflictingOptions("--passphrase-file", "--recipient");
+  if (passphraseFile !== undefined) throw conflictingOptionsError("--passphrase-file", "--recipient");
   const keys = recipientsFile === undefined ? [] : await readKeys(cli, recipientsFile);
   return { $case: "recipients", value: { keys: [...recipient, ...keys] } };
 }
@@ -61,7 +61,7 @@ async function readKeys(cli: Cli, file: string): Promise<string[]> {
   });
 }
 
-function conflictingOptions(one: string, other: string): BerthError {
+function conflictingOptionsError(one: string, other: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `${one} and ${other} are mutually exclusive: a backup is encrypted either with a passphrase or for public keys`,

@@ -91,7 +91,7 @@ describe("ca rotate", () => {
     expect(JSON.parse(out)).toEqual({ fingerprint: NEW });
   });
 
-  test("says at the timeout what the rotation waits for", async () => {
+  test("says at the timeout what the rotation of the CA waits for", async () => {
     const handlers = rotating(list(announced("10.0.0.2:7400")));
     const { code, err } = await berth("ca rotate --timeout 100ms", handlers);
     expect(code).toBe(1);
@@ -177,7 +177,7 @@ describe("ca rotate --etcd", () => {
 });
 
 describe("ca ls", () => {
-  test("prints a table", async () => {
+  test("ca ls prints a table", async () => {
     const { out } = await berth("ca ls", rotating(list(switched)));
     expect(out).toMatchInlineSnapshot(`
       "ID             USE       STATE      CREATED      EXPIRES       NODES   NOTE

@@ -20,6 +20,7 @@ export async function showAuthority(
 
 /**
  * Returns the given CA, or by default the CA that issues the certificates of the cluster.
+ *
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS
  */
 function select(authorities: readonly AuthorityRow[], reference: string | undefined): AuthorityRow {

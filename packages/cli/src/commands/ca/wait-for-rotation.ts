@@ -19,7 +19,8 @@ export interface RotationWaitOptions {
 
 /**
  * Waits until a rotation is complete, and prints its progress. Returns all CAs.
- * @throws BerthError BERTH_NOT_CONVERGED at the timeout, or when the new CA was removed
+ *
+ * @throws BerthError BERTH_NOT_CONVERGED at the timeout, or if the new CA was removed
  */
 export async function waitForRotation(
   cli: Cli,

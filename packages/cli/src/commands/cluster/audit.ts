@@ -13,7 +13,7 @@ export interface AuditOptions extends GlobalOptions {
 }
 
 /** Columns with their widths for `--follow`, where later rows are not known yet. */
-const COLUMNS: readonly (Column<AuditRecord> & { readonly width: number })[] = [
+const AUDIT_COLUMNS: readonly (Column<AuditRecord> & { readonly width: number })[] = [
   { title: "TIME", width: 24, cell: ({ timeMs }) => new Date(timeMs).toISOString() },
   { title: "WHO", width: 10, cell: ({ caller }) => caller || "-" },
   { title: "FROM", width: 21, cell: ({ client }) => client },
@@ -31,7 +31,8 @@ export async function showAudit(cli: Cli, options: AuditOptions): Promise<void> 
   const limit = parseLimit("--limit", options.limit);
   let afterSequence = 0;
   const rows: AuditRecord[] = [];
-  if (follow && options.output !== "json") cli.stdout.write(formatLine(COLUMNS.map(({ title }) => title)));
+  if (follow && options.output !== "json")
+    cli.stdout.write(formatLine(AUDIT_COLUMNS.map(({ title }) => title)));
   await withClient(cli, options, async (client) => {
     const open = () => client.streamAudit({ follow, sinceMs, limit, afterSequence }, { signal: cli.signal });
     for await (const { message } of follow ? resumeStream(cli, open) : open()) {
@@ -40,15 +41,15 @@ export async function showAudit(cli: Cli, options: AuditOptions): Promise<void> 
       const record = message.value;
       afterSequence = record.sequence;
       if (options.output === "json") cli.stdout.write(recordJson(record));
-      else if (follow) cli.stdout.write(formatLine(COLUMNS.map(({ cell }) => oneLine(cell(record)))));
+      else if (follow) cli.stdout.write(formatLine(AUDIT_COLUMNS.map(({ cell }) => oneLine(cell(record)))));
       else rows.push(record);
     }
   });
-  if (!follow && options.output !== "json") cli.stdout.write(formatTable(COLUMNS, rows));
+  if (!follow && options.output !== "json") cli.stdout.write(formatTable(AUDIT_COLUMNS, rows));
 }
 
 function formatLine(cells: readonly string[]): string {
-  const padded = cells.map((cell, index) => cell.padEnd(COLUMNS[index]?.width ?? 0));
+  const padded = cells.map((cell, index) => cell.padEnd(AUDIT_COLUMNS[index]?.width ?? 0));
   return `${padded.join("   ").trimEnd()}\n`;
 }
 

@@ -1,4 +1,4 @@
-const BASH = `# bash completion for berth: source <(berth completion bash)
+const BASH_SCRIPT = `# bash completion for berth: source <(berth completion bash)
 _berth() {
   # COMP_WORDS is split at ":" and "=", which are part of berth's arguments.
   local line="\${COMP_LINE:0:COMP_POINT}" words
@@ -16,7 +16,7 @@ _berth() {
 complete -F _berth berth
 `;
 
-const ZSH = `#compdef berth
+const ZSH_SCRIPT = `#compdef berth
 # zsh completion for berth: source <(berth completion zsh)
 _berth() {
   case "\${words[CURRENT-1]}" in
@@ -30,7 +30,7 @@ _berth() {
 if [[ "$funcstack[1]" == _berth ]]; then _berth "$@"; else compdef _berth berth; fi
 `;
 
-const FISH = `# fish completion for berth: berth completion fish | source
+const FISH_SCRIPT = `# fish completion for berth: berth completion fish | source
 function __berth_complete
   set -l words (commandline -opc) (commandline -ct)
   berth __complete $words[2..-1] 2>/dev/null
@@ -43,7 +43,7 @@ complete -c berth -n '__fish_seen_subcommand_from create' -l invitation-file -r 
 
 /** Completion scripts by shell. They call `berth __complete` for everything except file names. */
 export const COMPLETION_SCRIPTS: ReadonlyMap<string, string> = new Map([
-  ["bash", BASH],
-  ["zsh", ZSH],
-  ["fish", FISH],
+  ["bash", BASH_SCRIPT],
+  ["zsh", ZSH_SCRIPT],
+  ["fish", FISH_SCRIPT],
 ]);

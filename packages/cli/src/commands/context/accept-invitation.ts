@@ -33,6 +33,7 @@ const LOST_RESPONSES: readonly ErrorCode[] = [
  * Exchanges an invitation for a certificate, stores it in a directory named after the context and the invitation, then
  * calls `save`. If the response was lost or the context could not be saved, the directory stays, and a retry with the
  * same invitation continues with it. `isSaved` returns whether a context uses a directory.
+ *
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
  */
 export async function acceptInvitation(
@@ -54,10 +55,10 @@ export async function acceptInvitation(
   const directory = await openDirectory(path);
   // An earlier attempt has stored the certificate, but not the context.
   const isStored = !isUsed && (await directory.load()) !== undefined;
-  const named = isStored
+  const contextText = isStored
     ? []
     : await requestCertificate(cli, { address, token, directory, keepsDirectory: isUsed });
-  await save(withListedServers({ server: servers, identity }, named));
+  await save(withListedServers({ server: servers, identity }, contextText));
 }
 
 interface CertificateRequest {

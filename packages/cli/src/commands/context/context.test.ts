@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BerthError, JoinKind } from "@berth/proto";
-import { createJoinToken, hashRequestKey, readAuthority } from "@berth/proto/identity";
+import { formatJoinToken, hashRequestKey, readAuthority } from "@berth/proto/identity";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ContextHome } from "../../testing/context-home.js";
 import { type FakeControlHandlers, readyNode } from "../../testing/fake-control.js";
@@ -53,7 +53,7 @@ afterEach(async () => {
 });
 
 function tokenFor(kind: JoinKind, certificate = cluster.authority.certificate): string {
-  return createJoinToken(kind, readAuthority(certificate).fingerprint, randomBytes(16));
+  return formatJoinToken(kind, readAuthority(certificate).fingerprint, randomBytes(16));
 }
 
 const create = (options: string, stdin = tokenFor(JoinKind.USER)) =>
@@ -185,7 +185,7 @@ describe("context create with an invitation", () => {
 });
 
 describe("a context without an identity", () => {
-  test("is for unix sockets only", async () => {
+  test("a context without an identity is for unix sockets only", async () => {
     for (const server of ["10.0.0.9:7400", "unix:/run/x.sock,10.0.0.9:7400"]) {
       const { code, err } = await home.berth(`context create lab --server ${server}`);
       expect(code).toBe(2);
@@ -209,7 +209,7 @@ describe("a context with an identity", () => {
     await create("");
   });
 
-  test("is not replaced by one without an identity", async () => {
+  test("a context with an identity is not replaced by one without an identity", async () => {
     const { code, err } = await home.berth("context create lab --server unix:/run/x.sock");
     expect(code).toBe(2);
     expect(err).toContain('"berth context update" to change only the servers');

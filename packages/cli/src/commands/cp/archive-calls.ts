@@ -52,9 +52,9 @@ async function receive(
   signal: AbortSignal,
 ): Promise<Pick<ReceivedArchive, "chunks"> & { readonly file: FileStat | undefined }> {
   const ended = new AbortController();
-  const inner = AbortSignal.any([signal, ended.signal]);
-  const requests = createRequests({ start, input: undefined, signal: inner });
-  const responses = client.exec(requests.messages(), { signal: inner })[Symbol.asyncIterator]();
+  const callSignal = AbortSignal.any([signal, ended.signal]);
+  const requests = createRequests({ start, input: undefined, signal: callSignal });
+  const responses = client.exec(requests.messages(), { signal: callSignal })[Symbol.asyncIterator]();
   const first = await responses.next();
   const message = first.done ? undefined : first.value.output?.message;
   if (message?.$case !== "started") throw incompleteError();
@@ -89,7 +89,7 @@ export async function writeArchive(
   signal: AbortSignal,
 ): Promise<void> {
   const ended = new AbortController();
-  const inner = AbortSignal.any([signal, ended.signal]);
+  const callSignal = AbortSignal.any([signal, ended.signal]);
   let failure: unknown;
   const requests = createRequests({
     start,
@@ -97,10 +97,10 @@ export async function writeArchive(
       failure = error;
       ended.abort(error);
     }),
-    signal: inner,
+    signal: callSignal,
   });
   try {
-    for await (const { output } of client.exec(requests.messages(), { signal: inner })) {
+    for await (const { output } of client.exec(requests.messages(), { signal: callSignal })) {
       if (output?.message?.$case === "exited") return;
     }
     throw incompleteError();

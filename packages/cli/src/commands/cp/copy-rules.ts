@@ -28,6 +28,7 @@ export interface CopyPlan {
 /**
  * Determines where a copy goes, by the rules of `docker cp`: into an existing directory, or to the destination path
  * itself.
+ *
  * @throws BerthError BERTH_INPUT_INVALID for a directory over a file, and for a file in a directory that does not exist
  */
 export function planCopy(source: CopySource, destination: CopyDestination): CopyPlan {
@@ -35,18 +36,18 @@ export function planCopy(source: CopySource, destination: CopyDestination): Copy
   const { path, kind } = destination;
   if (kind === "directory") return { directory: path, root, newRoot: root };
   if (kind === "file" && source.isDirectory) {
-    throw invalid(`cannot copy a directory over the file ${JSON.stringify(path)}`);
+    throw invalidInputError(`cannot copy a directory over the file ${JSON.stringify(path)}`);
   }
   const assertsDirectory = /(?:^|\/)\.?$/.test(path);
   if (assertsDirectory && !source.isDirectory) {
     const problem = kind === "file" ? "is not a directory" : "does not exist";
-    throw invalid(`the destination directory ${JSON.stringify(path)} ${problem}`);
+    throw invalidInputError(`the destination directory ${JSON.stringify(path)} ${problem}`);
   }
   const bare = path.replace(/\/+\.?$/, "");
   return { directory: posix.dirname(bare), root, newRoot: posix.basename(bare) };
 }
 
-/** Returns the name of an entry at its destination. Undefined for an entry outside the root of the archive. */
+/** Returns the name of an entry at its destination, or undefined for an entry outside the root of the archive. */
 export function renamedEntry(name: string, { root, newRoot }: CopyPlan): string | undefined {
   const path = name.replace(/^\.\//, "").replace(/\/+$/, "");
   if (root === "." || root === "/") {
@@ -65,6 +66,6 @@ export function baseOf(path: string): string {
   return bare === "" ? "/" : posix.basename(bare);
 }
 
-function invalid(message: string): BerthError {
+function invalidInputError(message: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

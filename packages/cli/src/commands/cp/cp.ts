@@ -60,8 +60,11 @@ async function copyFrom(cli: Cli, client: ControlClient, copy: CopyFrom): Promis
     { path, isDirectory: (file.mode & GO_DIRECTORY) !== 0 },
     await localDestination(resolve(cli.cwd, destination.path), destination.path),
   );
-  const named = baseName(source.path);
-  const root = { ...plan, newRoot: plan.newRoot === plan.root && options.followLink ? named : plan.newRoot };
+  const sourceName = baseName(source.path);
+  const root = {
+    ...plan,
+    newRoot: plan.newRoot === plan.root && options.followLink ? sourceName : plan.newRoot,
+  };
   const bytes = await extractArchive(chunks, {
     directory: plan.directory,
     rename: (name) => renamedEntry(name, root),
@@ -70,7 +73,7 @@ async function copyFrom(cli: Cli, client: ControlClient, copy: CopyFrom): Promis
   report(cli, options, bytes, destination.path);
 }
 
-interface CopyTo {
+interface CopyToTaskOptions {
   readonly options: CopyOptions;
   readonly source: Exclude<CopyPath, TaskPath>;
   readonly destination: TaskPath;
@@ -79,25 +82,28 @@ interface CopyTo {
 async function copyTo(
   cli: Cli,
   client: ControlClient,
-  { options, source, destination }: CopyTo,
+  { options, source, destination }: CopyToTaskOptions,
 ): Promise<void> {
   const { signal } = cli;
   const { target } = destination;
-  const into = await taskDestination(client, destination, signal);
+  const taskTarget = await taskDestination(client, destination, signal);
   let bytes = 0;
   const write = (path: string, input: AsyncIterable<Uint8Array>): Promise<void> => {
     const call = { path, keepTypes: true, keepOwners: options.archive ?? false };
     return writeArchive(client, { start: archiveRequest({ target, writeArchive: call }), input }, signal);
   };
   if (source.kind === "stream") {
-    if (into.kind !== "directory")
-      throw invalid(`the destination ${destination.path} must be a directory for an archive`);
-    await write(into.path, cli.streams.input(signal));
+    if (taskTarget.kind !== "directory")
+      throw invalidInputError(`the destination ${destination.path} must be a directory for an archive`);
+    await write(taskTarget.path, cli.streams.input(signal));
     return;
   }
   const local = resolve(cli.cwd, source.path);
   const stats = await (options.followLink ? stat : lstat)(local);
-  const plan = planCopy({ path: sourceName(source.path, local), isDirectory: stats.isDirectory() }, into);
+  const plan = planCopy(
+    { path: sourceName(source.path, local), isDirectory: stats.isDirectory() },
+    taskTarget,
+  );
   const input = packArchive({
     path: local,
     root: plan.newRoot,
@@ -143,10 +149,10 @@ function linkTarget(path: string, { linkTarget: target }: FileStat): string {
 
 async function localDestination(path: string, given: string): Promise<CopyDestination> {
   // A trailing slash matters, and `resolve` removes it.
-  const shown = /\/\.?$/.test(given) ? `${path}/` : path;
+  const displayedPath = /\/\.?$/.test(given) ? `${path}/` : path;
   const stats = await stat(path).catch(() => undefined);
-  if (stats === undefined) return { path: shown, kind: "missing" };
-  return { path: shown, kind: stats.isDirectory() ? "directory" : "file" };
+  if (stats === undefined) return { path: displayedPath, kind: "missing" };
+  return { path: displayedPath, kind: stats.isDirectory() ? "directory" : "file" };
 }
 
 /** Returns the path whose last name the copy gets: "." stands for the contents of the working directory. */
@@ -162,6 +168,6 @@ function report(cli: Cli, { quiet, output }: CopyOptions, bytes: number, to: str
   if (!quiet && output !== "json") cli.stderr.write(`Successfully copied ${formatBytes(bytes)} to ${to}\n`);
 }
 
-function invalid(message: string): BerthError {
+function invalidInputError(message: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

@@ -14,6 +14,7 @@ export interface ExecOptions extends GlobalOptions, EnvironmentOptions {
 
 /**
  * `berth exec TASK|SERVICE COMMAND…`: runs a command in the container of a task.
+ *
  * @throws ExitStatus with the command's exit code, or 125 if berth failed.
  */
 export async function execInTask(

@@ -121,7 +121,7 @@ describe("secret create", () => {
     ["secret create --template-driver golang key content", "unknown option '--template-driver'"],
     ["config create --template-driver jinja key content", "Allowed choices are golang"],
     ["secret update --timeout 0 key content", "--timeout"],
-  ])("%s is refused before a call", async (line, message) => {
+  ])("%s is refused before the server is called", async (line, message) => {
     const { code, out, err } = await berth(line, {}, { cwd });
     expect([code, out]).toEqual([2, ""]);
     expect(err).toContain(message);

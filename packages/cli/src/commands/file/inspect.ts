@@ -9,10 +9,10 @@ import { type FileNoun, fileKindOf } from "./file-kind.js";
 export function inspectFiles(noun: FileNoun) {
   return async (cli: Cli, options: InspectOptions, names: readonly string[]): Promise<void> => {
     const kind = fileKindOf(noun);
-    const found = await withClient(cli, options, (client) =>
+    const files = await withClient(cli, options, (client) =>
       Promise.all(names.map((name) => client.getFile({ kind, name }, { signal: cli.signal }))),
     );
-    if (options.pretty !== true || options.output === "json") printJson(cli, found.map(fileDetails));
-    else cli.stdout.write(found.map((file) => prettyFile(file, cli.now())).join("\n"));
+    if (options.pretty !== true || options.output === "json") printJson(cli, files.map(fileDetails));
+    else cli.stdout.write(files.map((file) => prettyFile(file, cli.now())).join("\n"));
   };
 }

@@ -63,7 +63,7 @@ export function updateFile(noun: FileNoun) {
     const timeoutMs = parseTimeoutMs(options.timeout);
     const labels = parseLabels("--label", options.label ?? []);
     // Reads the content before connecting, so that a wrong path fails at once and a prompt comes first.
-    const given = await readContent(cli, {
+    const content = await readContent(cli, {
       noun,
       name,
       path,
@@ -77,10 +77,10 @@ export function updateFile(noun: FileNoun) {
         const { versions } = await client.getFile({ kind: fileKindOf(noun), name }, { signal });
         const [current] = versions;
         const file = {
-          ...given,
+          ...content,
           stack: current?.stack ?? "",
           labels: { ...current?.labels, ...labels },
-          isTemplate: given.isTemplate || (current?.isTemplate ?? false),
+          isTemplate: content.isTemplate || (current?.isTemplate ?? false),
         };
         return client.putFile({ file, createOnly: false, updateOnly: true }, { signal });
       });
@@ -134,7 +134,7 @@ function outcomeLine({ fileKind, name, kind, version }: FileOutcome): string {
   return `${noun.charAt(0).toUpperCase()}${noun.slice(1)} ${name} ${state}, version ${version}\n`;
 }
 
-/** @throws BerthError BERTH_PROTOCOL when the server returned no outcome. */
+/** @throws BerthError BERTH_PROTOCOL if the server returned no outcome. */
 function requireOutcome({ outcome }: PutFileResponse, name: string): FileOutcome {
   if (outcome !== undefined) return outcome;
   const message = `the server returned no outcome for ${name}; check it with berth secret ls or berth config ls`;

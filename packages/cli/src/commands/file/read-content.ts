@@ -5,7 +5,7 @@ import type { Cli } from "../../process/cli.js";
 import { readInput } from "../shared/input-files.js";
 import { type FileNoun, fileKindOf } from "./file-kind.js";
 
-const STDIN = "-";
+const STDIN_PATH = "-";
 /** Maximum number of reported placeholders. */
 const MAX_PLACEHOLDER_PROBLEMS = 20;
 
@@ -22,41 +22,42 @@ export interface FileArguments {
 
 /**
  * Reads a secret or config from a file or from standard input. An argument would be visible to other users of the host.
+ *
  * @throws BerthError BERTH_INPUT_INVALID with all problems, which never quote the content of a secret.
  */
 export async function readContent(cli: Cli, { noun, path, ...file }: FileArguments): Promise<FileContent> {
   const content = await readBytes(cli, noun, path);
-  const complete = FileContent.fromPartial({ ...file, kind: fileKindOf(noun), content });
+  const fileContent = FileContent.fromPartial({ ...file, kind: fileKindOf(noun), content });
   const problems = [
-    ...validateFileContent(complete)
+    ...validateFileContent(fileContent)
       // `templateProblems` reports these with better positions.
       .filter(({ path: place }) => place !== "template")
       .map(({ message }) => message),
-    ...(complete.isTemplate ? templateProblems(path, complete.content) : []),
+    ...(fileContent.isTemplate ? templateProblems(path, fileContent.content) : []),
   ];
-  if (problems.length === 0) return complete;
-  throw invalidInput(`${noun} ${file.name} was not stored`, problems);
+  if (problems.length === 0) return fileContent;
+  throw invalidInputError(`${noun} ${file.name} was not stored`, problems);
 }
 
 async function readBytes(cli: Cli, noun: FileNoun, path: string): Promise<Buffer> {
-  if (path !== STDIN || !cli.streams.isInputTty) return Buffer.from((await readInput(cli, path)).bytes);
+  if (path !== STDIN_PATH || !cli.streams.isInputTty) return Buffer.from((await readInput(cli, path)).bytes);
   if (noun === "secret") {
-    return Buffer.from(await cli.readSecret({ file: STDIN, prompt: "Secret: ", what: noun }));
+    return Buffer.from(await cli.readSecret({ file: STDIN_PATH, prompt: "Secret: ", what: noun }));
   }
-  throw invalidInput("standard input is a terminal", ["pass a file, or redirect standard input"]);
+  throw invalidInputError("standard input is a terminal", ["pass a file, or redirect standard input"]);
 }
 
 /** Returns the placeholders that agents cannot replace, with their positions. */
 function templateProblems(path: string, content: Uint8Array): readonly string[] {
   if (!isUtf8(content)) return ["a template must be UTF-8 text"];
-  const source = createSource(path === STDIN ? "<stdin>" : path, Buffer.from(content).toString("utf8"));
+  const source = createSource(path === STDIN_PATH ? "<stdin>" : path, Buffer.from(content).toString("utf8"));
   return findPlaceholderProblems(source.text, MAX_PLACEHOLDER_PROBLEMS).map(({ start, end, message }) => {
     const { line, column } = lineColumn({ source, start, end });
     return `${source.name}:${line}:${column}: ${message}`;
   });
 }
 
-function invalidInput(heading: string, problems: readonly string[]): BerthError {
+function invalidInputError(heading: string, problems: readonly string[]): BerthError {
   const message =
     problems.length === 1
       ? `${heading}: ${problems[0]}`

@@ -73,7 +73,7 @@ describe("secret rotate-key", () => {
     });
   });
 
-  test("says at the timeout what the rotation waits for", async () => {
+  test("says at the timeout what the rotation of the cluster key waits for", async () => {
     const handlers = rotating({ ...distributing, waitingFor: ["10.0.0.2:7400"] });
     const { code, err } = await berth("secret rotate-key --timeout 100ms", handlers);
     expect(code).toBe(1);

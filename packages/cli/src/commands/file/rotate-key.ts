@@ -52,7 +52,8 @@ interface KeyWaitOptions {
 
 /**
  * Waits until the servers have only the new key, and prints the progress.
- * @throws BerthError BERTH_NOT_CONVERGED at the timeout, or when the rotation was abandoned
+ *
+ * @throws BerthError BERTH_NOT_CONVERGED at the timeout, or if the rotation was abandoned
  */
 async function waitForKey(
   cli: Cli,

@@ -3,12 +3,12 @@ import { type ControlClient, withClient } from "../../client/client.js";
 import { type AddRequest, describeAddStep, type HostRole, planAdd } from "../../core/hosts/plan-add.js";
 import { examineHost } from "../../hosts/examine-host.js";
 import { SshConnection } from "../../hosts/ssh-connection.js";
-import { invalidOption, parseLabels, parseTimeoutMs } from "../../options/parse-options.js";
+import { invalidOptionError, parseLabels, parseTimeoutMs } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { applyAddStep } from "./apply-add-step.js";
 import { type ClusterView, membershipsOf, readCluster } from "./cluster-view.js";
-import { unsuitableHost } from "./unsuitable-host.js";
+import { unsuitableHostError } from "./unsuitable-host.js";
 
 export interface HostAddOptions extends GlobalOptions {
   readonly role: HostRole;
@@ -24,7 +24,7 @@ export interface HostAddOptions extends GlobalOptions {
 export async function addHost(cli: Cli, options: HostAddOptions, destination: string): Promise<void> {
   const labels = parseLabels("--label", options.label ?? []);
   if (options.role === "server" && Object.keys(labels).length > 0)
-    throw invalidOption("--label", "servers have no labels");
+    throw invalidOptionError("--label", "servers have no labels");
   const timeoutMs = parseTimeoutMs(options.timeout);
   await withClient(cli, options, async (client) => {
     const cluster = await readCluster(cli, client);
@@ -61,7 +61,7 @@ async function addOverSsh(cli: Cli, addition: Addition): Promise<void> {
   };
   const member = membershipsOf(facts, cluster)[options.role];
   const plan = planAdd(facts, member, request);
-  if (plan.kind === "unsuitable") throw unsuitableHost("add", ssh.destination, plan.problems);
+  if (plan.kind === "unsuitable") throw unsuitableHostError("add", ssh.destination, plan.problems);
   const { hostname } = facts;
   const { force: isForced = false, package: packageFile, dryRun = false } = options;
   const context = { cli, client, ssh, facts, request, packageFile, isForced, timeoutMs };

@@ -27,7 +27,7 @@ import type { SshConnection } from "../../hosts/ssh-connection.js";
 import { printWarning } from "../../output/print.js";
 import type { Cli } from "../../process/cli.js";
 import { membershipsOf, readCluster } from "./cluster-view.js";
-import { unsuitableHost } from "./unsuitable-host.js";
+import { unsuitableHostError } from "./unsuitable-host.js";
 
 /** Includes the download of packages such as Docker. */
 const INSTALL_TIMEOUT_MS = 15 * 60_000;
@@ -56,8 +56,8 @@ export interface AddContext {
 
 /**
  * Performs a step of a plan, which can be repeated.
- * @param id the id of the node or server; empty before it has joined
- * @returns the id afterwards
+ * @param id the ID of the node or server; empty before it has joined
+ * @returns the ID afterwards
  * @throws BerthError
  */
 export async function applyAddStep(step: AddStep, id: string, context: AddContext): Promise<string> {
@@ -121,11 +121,11 @@ async function check({ cli, ssh, facts, request, isForced }: AddContext): Promis
     });
   }
   const failures = findings.filter(({ verdict }) => verdict === "failed").map(({ text }) => text);
-  if (failures.length > 0 && !isForced) throw unsuitableHost("add", ssh.destination, failures);
+  if (failures.length > 0 && !isForced) throw unsuitableHostError("add", ssh.destination, failures);
   for (const { text } of findings) printWarning(cli, `${facts.hostname}: ${text}`);
 }
 
-/** Joins with a token for this host alone. Returns the id in the certificate. */
+/** Joins with a token for this host alone. Returns the ID in the certificate. */
 async function join(step: AddStep & { readonly kind: "join" }, context: AddContext): Promise<string> {
   const { cli, client, ssh, facts, request } = context;
   const { signal } = cli;

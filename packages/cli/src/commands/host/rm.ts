@@ -14,7 +14,7 @@ import { waitForDrain } from "../node/drain/wait-for-drain.js";
 import { setAvailability } from "../node/set-availability.js";
 import { waitForRemoval } from "../server/rm.js";
 import { type ClusterView, membershipsOf, readCluster } from "./cluster-view.js";
-import { unsuitableHost } from "./unsuitable-host.js";
+import { unsuitableHostError } from "./unsuitable-host.js";
 
 const STOP_TIMEOUT_MS = 60_000;
 /** Containers get time to stop, and Docker removes them one by one. */
@@ -66,7 +66,7 @@ async function removeOverSsh(removal: Removal): Promise<void> {
   const { force: isForced = false, keepContainers: keepsContainers = false, dryRun = false } = options;
   const request = { cluster: cluster.name, isForced, keepsContainers };
   const plan = planRemove(facts, membershipsOf(facts, cluster), request);
-  if (plan.kind === "unsuitable") throw unsuitableHost("remove", ssh.destination, plan.problems);
+  if (plan.kind === "unsuitable") throw unsuitableHostError("remove", ssh.destination, plan.problems);
   const { hostname } = facts;
   for (const step of plan.steps) {
     terminal.write(`${hostname}: ${dryRun ? "would " : ""}${describeRemoveStep(step)}\n`);

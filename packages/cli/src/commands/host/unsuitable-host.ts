@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
 
 /** Returns the error for a host that cannot be added or removed, with all problems. */
-export function unsuitableHost(
+export function unsuitableHostError(
   verb: "add" | "remove",
   destination: string,
   problems: readonly string[],

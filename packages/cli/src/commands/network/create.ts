@@ -1,7 +1,7 @@
 import { BerthError, NetworkSpec, validateNetworkSpec } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
-import { invalidOption, parseLabels } from "../../options/parse-options.js";
+import { invalidOptionError, parseLabels } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
@@ -34,7 +34,7 @@ export async function createNetwork(cli: Cli, options: NetworkCreateOptions, nam
 
 function networkSpecFrom(options: NetworkCreateOptions, name: string): NetworkSpec {
   if (!DRIVERS.includes(options.driver)) {
-    throw invalidOption(
+    throw invalidOptionError(
       "--driver",
       `${JSON.stringify(options.driver)} is not a supported driver; use ${DRIVERS.join(" or ")}`,
     );
@@ -56,12 +56,13 @@ function applyDriverOption(spec: NetworkSpec, text: string): void {
   const value = equals < 0 ? "" : text.slice(equals + 1);
   if (key === "encrypted") spec.encrypted = parseEncrypted(text, value);
   else if (key === MTU_OPTION && /^[1-9][0-9]{0,4}$/.test(value)) spec.mtu = Number(value);
-  else throw invalidOption("--opt", `${JSON.stringify(text)} is not encrypted=true or ${MTU_OPTION}=BYTES`);
+  else
+    throw invalidOptionError("--opt", `${JSON.stringify(text)} is not encrypted=true or ${MTU_OPTION}=BYTES`);
 }
 
 /** Parses `encrypted=BOOLEAN`. Without a value it is true, as in Docker's overlay driver. */
 function parseEncrypted(text: string, value: string): boolean {
   if (value === "" || value === "true") return true;
   if (value === "false") return false;
-  throw invalidOption("--opt", `${JSON.stringify(text)} is not encrypted=true or encrypted=false`);
+  throw invalidOptionError("--opt", `${JSON.stringify(text)} is not encrypted=true or encrypted=false`);
 }

@@ -16,10 +16,10 @@ export async function inspectNetworks(
 ): Promise<void> {
   const isPretty = options.pretty === true && options.output !== "json";
   await withClient(cli, options, async (client) => {
-    const found = await Promise.all(
+    const results = await Promise.all(
       networks.map((network) => client.getNetwork({ network }, { signal: cli.signal })),
     );
-    const summaries = found.map(({ network }) => network).filter((network) => network !== undefined);
+    const summaries = results.map(({ network }) => network).filter((network) => network !== undefined);
     if (!isPretty) return printJson(cli, summaries.map(networkJson));
     const names = await fetchNames(cli, client);
     cli.stdout.write(summaries.map((summary) => prettyNetwork(summary, names)).join("\n"));

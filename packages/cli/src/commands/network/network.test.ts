@@ -35,7 +35,7 @@ const handlers: FakeControlHandlers = {
 };
 
 describe("network", () => {
-  test("ls", async () => {
+  test("network ls lists networks", async () => {
     expect((await berth("network ls", handlers)).out).toMatchInlineSnapshot(`
       "NETWORK ID     NAME        DRIVER    SCOPE     SUBNET          NODES   SERVICES
       netproxyxxxx   proxy       overlay   cluster   10.64.64.0/18   0       0
@@ -45,7 +45,7 @@ describe("network", () => {
     expect((await berth("network ls -q --filter stack=shop", handlers)).out).toBe("netshopbackxxxxxxxxx\n");
   });
 
-  test("inspect prints JSON, or text with --pretty", async () => {
+  test("network inspect prints JSON, or text with --pretty", async () => {
     expect((await berth("network inspect shop_back", handlers)).out).toMatchInlineSnapshot(`
       "[
         {
@@ -111,7 +111,7 @@ describe("network", () => {
     `);
   });
 
-  test("create sends its options and prints the ID", async () => {
+  test("network create sends its options and prints the ID", async () => {
     const requests: CreateNetworkRequest[] = [];
     const createNetwork: NonNullable<FakeControlHandlers["createNetwork"]> = async (request) => {
       requests.push(request);

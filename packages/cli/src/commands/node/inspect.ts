@@ -22,10 +22,10 @@ export async function inspectNodes(
   options: InspectOptions,
   nodes: readonly string[],
 ): Promise<void> {
-  const found = await withClient(cli, options, (client) =>
+  const details = await withClient(cli, options, (client) =>
     Promise.all(nodes.map((node) => client.getNode({ node }, { signal: cli.signal }))),
   );
-  const summaries = found.map(({ node }) => node).filter((node) => node !== undefined);
+  const summaries = details.map(({ node }) => node).filter((node) => node !== undefined);
   const isPretty = options.pretty === true && options.output !== "json";
   if (isPretty) cli.stdout.write(summaries.map(prettyNode).join("\n"));
   else printJson(cli, summaries.map(nodeJson));

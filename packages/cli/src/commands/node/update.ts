@@ -1,6 +1,6 @@
 import { Availability } from "@berth/proto";
 import { withClient } from "../../client/client.js";
-import { invalidOption, parseLabels } from "../../options/parse-options.js";
+import { invalidOptionError, parseLabels } from "../../options/parse-options.js";
 import { formatLabels, nodeAvailability, nodeHostname } from "../../output/nodes.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -21,7 +21,10 @@ const AVAILABILITIES = {
 export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: string): Promise<void> {
   const { availability, labelAdd = [], labelRm = [] } = options;
   if (availability === undefined && labelAdd.length === 0 && labelRm.length === 0) {
-    throw invalidOption("node update", "nothing to update; use --availability, --label-add or --label-rm");
+    throw invalidOptionError(
+      "node update",
+      "nothing to update; use --availability, --label-add or --label-rm",
+    );
   }
   const request = {
     node,

@@ -63,7 +63,7 @@ beforeEach(async () => {
 afterEach(() => rm(cwd, { recursive: true }));
 
 describe("policy files", () => {
-  test("are read with the keys of the documentation", () => {
+  test("reads policy files with the keys of the documentation", () => {
     expect(Policy.toJSON(policy)).toEqual({
       rules: [
         {
@@ -116,7 +116,7 @@ describe("policy files", () => {
     expect(code).toBe(2);
   });
 
-  test("report all problems at once", async () => {
+  test("reports all problems of a policy file at once", async () => {
     const text = "rules:\n  - name: a b\n    stacks: []\n    ports: {deny: [web]}\n";
     const { err } = await berth("policy set -", {}, { cwd, stdin: text });
     expect(err).toBe(`<stdin>:2:11: rules[0].name: invalid rule name "a b"; use letters, digits, -, _ and .

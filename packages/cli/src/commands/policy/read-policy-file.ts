@@ -7,7 +7,8 @@ import { diagnosticDetails } from "../stack/read-specs.js";
 
 /**
  * Reads a policy file of the command line, and prints all errors in it.
- * @throws BerthError BERTH_INPUT_INVALID when there are errors
+ *
+ * @throws BerthError BERTH_INPUT_INVALID if there are errors
  */
 export async function readPolicyFile(cli: Cli, file: string): Promise<Policy> {
   const { name, bytes } = await readInput(cli, file);

@@ -1,4 +1,4 @@
-import { invalidOption } from "../../options/parse-options.js";
+import { invalidOptionError } from "../../options/parse-options.js";
 
 const MAX_PORT = 65_535;
 
@@ -16,6 +16,9 @@ export function parseForwardedPort(text: string): ForwardedPort {
   const port = local === undefined ? remote : Number(local);
   const isValid = remoteText !== "" && remote >= 1 && remote <= MAX_PORT && port <= MAX_PORT;
   if (!isValid)
-    throw invalidOption("port-forward", `${JSON.stringify(text)} is not [LOCAL:]REMOTE, such as 8080:80`);
+    throw invalidOptionError(
+      "port-forward",
+      `${JSON.stringify(text)} is not [LOCAL:]REMOTE, such as 8080:80`,
+    );
   return { local: port, remote };
 }

@@ -50,7 +50,11 @@ export async function forwardPorts(
   });
 }
 
-/** Waits for Ctrl-C or SIGTERM, the regular end of the command. @throws ExitStatus 0 */
+/**
+ * Waits for Ctrl-C or SIGTERM, the regular end of the command.
+ *
+ * @throws ExitStatus 0
+ */
 async function interrupted({ signal, streams }: Cli): Promise<void> {
   await new Promise<void>((resolve) => {
     signal.addEventListener("abort", () => resolve(), { once: true });

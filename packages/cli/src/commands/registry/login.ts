@@ -21,7 +21,7 @@ export async function loginToRegistry(cli: Cli, options: LoginOptions, name: str
   const secret = await readPassword(cli, options);
   const credentials = { server, username, secret, isIdentityToken: false };
   const problems = credentialProblems(credentials);
-  if (problems.length > 0) throw invalidInput(`cannot log in to ${server}: ${problems.join("; ")}`);
+  if (problems.length > 0) throw invalidInputError(`cannot log in to ${server}: ${problems.join("; ")}`);
   const call = { signal: cli.signal, timeoutMs: LOGIN_TIMEOUT_MS };
   const response = await withClient(cli, options, (client) =>
     retryDuringElection(cli, () => client.putRegistryLogin({ credentials, skipCheck }, call)),
@@ -34,11 +34,15 @@ export async function loginToRegistry(cli: Cli, options: LoginOptions, name: str
   }
 }
 
-/** Returns the server in its canonical form. @throws BerthError BERTH_INPUT_INVALID */
+/**
+ * Returns the server in its canonical form.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
 function requireServer(name: string): string {
   const server = parseRegistryServer(name);
   if (server !== undefined) return server;
-  throw invalidInput(
+  throw invalidInputError(
     `${JSON.stringify(name)} is not a registry; specify its host, such as ghcr.io or registry.example.com:5000`,
   );
 }
@@ -52,9 +56,11 @@ async function readPassword(cli: Cli, { passwordStdin = false }: LoginOptions): 
       .replace(/\r?\n$/, "");
   }
   if (cli.streams.isInputTty) return cli.readSecret({ file: "-", prompt: "Password: ", what: "password" });
-  throw invalidInput("standard input is not a terminal; use --password-stdin to read the password from it");
+  throw invalidInputError(
+    "standard input is not a terminal; use --password-stdin to read the password from it",
+  );
 }
 
-function invalidInput(message: string): BerthError {
+function invalidInputError(message: string): BerthError {
   return new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }

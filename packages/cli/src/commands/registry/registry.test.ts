@@ -59,7 +59,7 @@ describe("registry login", () => {
     ],
     ["registry login -u ci --password-stdin http://", '"http://" is not a registry'],
     ["registry login -u a:b --password-stdin ghcr.io", "the username must have at most 255 characters"],
-  ])("%s is refused before a call", async (line, message) => {
+  ])("%s is refused before the server is called", async (line, message) => {
     const { code, out, err } = await berth(line, {}, { stdin: PASSWORD });
     expect([code, out]).toEqual([2, ""]);
     expect(err).toContain(message);

@@ -1,4 +1,4 @@
-import { invalidOption } from "../../options/parse-options.js";
+import { invalidOptionError } from "../../options/parse-options.js";
 
 /** Converts Docker's `-v SOURCE:TARGET[:ro]` to a value of `--mount`. A source with a slash is a path on the node. */
 export function parseVolumeOption(text: string): string {
@@ -6,13 +6,16 @@ export function parseVolumeOption(text: string): string {
   const [first = "", second, mode] = parts;
   const isMode = mode === undefined || mode === "ro" || mode === "rw";
   if (parts.length > 3 || !isMode || text.includes(",") || first === "")
-    throw invalidOption(
+    throw invalidOptionError(
       "--volume",
       `${JSON.stringify(text)} is not SOURCE:TARGET[:ro]; --mount has more settings`,
     );
   if (second === undefined) return `type=volume,target=${first}`;
   if (first.startsWith(".") || first.startsWith("~"))
-    throw invalidOption("--volume", `${JSON.stringify(first)} is not a path on a node; use an absolute path`);
+    throw invalidOptionError(
+      "--volume",
+      `${JSON.stringify(first)} is not a path on a node; use an absolute path`,
+    );
   const type = first.startsWith("/") ? "bind" : "volume";
   return `type=${type},source=${first},target=${second}${mode === "ro" ? ",readonly" : ""}`;
 }

@@ -2,7 +2,7 @@ import type { CreateOption } from "../service/create/create-flags.js";
 import { UPDATE_FLAGS, type UpdateFlag, type UpdateFlagName } from "../service/update/flags.js";
 
 /** The Docker name of each `berth service update` flag that `berth run` supports. */
-const NAMES: Readonly<Partial<Record<UpdateFlagName, readonly [name: string, short?: string]>>> = {
+const DOCKER_RUN_NAMES: Readonly<Partial<Record<UpdateFlagName, readonly [name: string, short?: string]>>> = {
   entrypoint: ["entrypoint"],
   user: ["user", "u"],
   workdir: ["workdir", "w"],
@@ -45,9 +45,11 @@ const NAMES: Readonly<Partial<Record<UpdateFlagName, readonly [name: string, sho
 };
 
 /** The options of `berth run` that set fields of the spec, with the names of `docker run`. */
-export const RUN_OPTIONS: readonly CreateOption[] = Object.entries(NAMES).map(([flag, [name, short]]) => {
-  const update = flag as UpdateFlagName;
-  const definition: UpdateFlag = UPDATE_FLAGS[update];
-  const description = definition.description.replace(/^add (?:or update )?(?:a|an) /, "");
-  return { ...definition, description, name, short, flag: update };
-});
+export const RUN_OPTIONS: readonly CreateOption[] = Object.entries(DOCKER_RUN_NAMES).map(
+  ([flag, [name, short]]) => {
+    const update = flag as UpdateFlagName;
+    const definition: UpdateFlag = UPDATE_FLAGS[update];
+    const description = definition.description.replace(/^add (?:or update )?(?:a|an) /, "");
+    return { ...definition, description, name, short, flag: update };
+  },
+);

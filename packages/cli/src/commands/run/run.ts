@@ -52,6 +52,7 @@ export interface RunOptions extends GlobalOptions, EnvironmentOptions, UpdateFla
 
 /**
  * `berth run IMAGE [COMMAND…]`: runs a task once, on any node, with its input and output.
+ *
  * @throws ExitStatus with the exit code of the container, or 125 if berth failed
  */
 export async function runTask(

@@ -12,8 +12,8 @@ export async function listServers(cli: Cli, options: ServerListOptions): Promise
   const response = await withClient(cli, options, (client) => client.listServers({}, { signal: cli.signal }));
   printListing(cli, serverListing(response.servers, cli.now()), options);
   const { voters, runningVoters } = response;
-  const majority = Math.floor(voters / 2) + 1;
-  if (runningVoters < voters && runningVoters === majority)
+  const quorum = Math.floor(voters / 2) + 1;
+  if (runningVoters < voters && runningVoters === quorum)
     printWarning(
       cli,
       `${runningVoters} of ${voters} etcd members are running: losing another one blocks all changes`,

@@ -40,7 +40,11 @@ export interface RemovalWaitOptions {
   readonly timeoutMs: number;
 }
 
-/** Waits until the server is no longer listed. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
+/**
+ * Waits until the server is no longer listed.
+ *
+ * @throws BerthError BERTH_NOT_CONVERGED at the timeout
+ */
 export async function waitForRemoval(
   cli: Cli,
   client: ControlClient,
@@ -73,7 +77,7 @@ export async function waitForRemoval(
   }
 }
 
-/** Whether a call can succeed later, or on another server. The removed server may not forward calls. */
+/** Returns whether a call can succeed later, or on another server. The removed server may not forward calls. */
 function isTransient(error: unknown): boolean {
   return isLeaderChange(error) || isBerthError(error, "BERTH_UNAUTHENTICATED");
 }

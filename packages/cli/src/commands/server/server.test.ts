@@ -40,7 +40,7 @@ describe("server ls", () => {
     }),
   );
 
-  test("shows the role, the etcd member and the certificate of each server, and warns before a majority is lost", async () => {
+  test("server ls shows the role, the etcd member and the certificate of each server, and warns before the quorum is lost", async () => {
     const { code, out, err } = await berth("server ls", handlers);
     expect(code).toBe(0);
     expect(out).toMatchInlineSnapshot(`

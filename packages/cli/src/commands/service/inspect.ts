@@ -20,7 +20,7 @@ export async function inspectServices(
   options: InspectOptions,
   services: readonly string[],
 ): Promise<void> {
-  const found = await withClient(cli, options, (client) =>
+  const results = await withClient(cli, options, (client) =>
     Promise.all(
       services.map(async (service) => {
         const response = await client.getService({ service }, { signal: cli.signal });
@@ -29,15 +29,15 @@ export async function inspectServices(
     ),
   );
   if (options.pretty && options.output !== "json") {
-    const texts = found.map(({ response, traffic }) => prettyService(response, cli.now(), traffic));
+    const texts = results.map(({ response, traffic }) => prettyService(response, cli.now(), traffic));
     cli.stdout.write(texts.join("\n"));
     return;
   }
-  const details = found.map(({ response, traffic }) => serviceDetails(response, traffic));
+  const details = results.map(({ response, traffic }) => serviceDetails(response, traffic));
   printJson(cli, details);
 }
 
-/** Returns the traffic of a service. Undefined for a service without published ports, and after a failed call. */
+/** Returns the traffic of a service, or undefined for a service without published ports, and after a failed call. */
 async function fetchTrafficOrWarn(
   cli: Cli,
   client: ControlClient,
@@ -73,7 +73,9 @@ async function fetchTraffic(
   return { traffic, tasks, hostnames };
 }
 
-/** Whether the leader runs a version of berth that lacks the call and returns UNIMPLEMENTED (BERTH_PROTOCOL). */
+/**
+ * Returns whether the leader runs a version of berth that lacks the call and returns UNIMPLEMENTED (BERTH_PROTOCOL).
+ */
 function isUnsupportedCall(error: unknown): boolean {
   return isBerthError(error, "BERTH_PROTOCOL") || isBerthError(error, "BERTH_UNSUPPORTED");
 }

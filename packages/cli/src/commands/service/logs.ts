@@ -1,7 +1,7 @@
 import { LogEntry_Stream, type LogLine } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { resumeStream } from "../../client/leader-change.js";
-import { invalidOption, parseTail, parseTimeMs } from "../../options/parse-options.js";
+import { invalidOptionError, parseTail, parseTimeMs } from "../../options/parse-options.js";
 import { printWarning } from "../../output/print.js";
 import { shortId } from "../../output/services.js";
 import { type Style, styled } from "../../output/style.js";
@@ -37,7 +37,7 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
     untilMs: parseTimeOption(cli, "--until", options.until),
   };
   if (request.follow && request.untilMs !== 0)
-    throw invalidOption("--until", "cannot be combined with --follow");
+    throw invalidOptionError("--until", "cannot be combined with --follow");
   await withClient(cli, options, async (client) => {
     const position = new LogPosition(request, cli.now());
     const open = () => client.streamLogs(position.nextRequest(), { signal: cli.signal });

@@ -1,7 +1,7 @@
 import type { ServiceOutcome } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
-import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
+import { invalidOptionError, parseTimeoutMs } from "../../options/parse-options.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { type ChangeOptions, requireOutcome, waitForChange } from "./wait-for-change.js";
 
@@ -44,5 +44,5 @@ export async function requestRollback(
 function parseVersion(text: string): number {
   const version = Number(text);
   if (/^\d+$/.test(text) && version >= 1 && Number.isSafeInteger(version)) return version;
-  throw invalidOption("--to", `${JSON.stringify(text)} is not a version number`);
+  throw invalidOptionError("--to", `${JSON.stringify(text)} is not a version number`);
 }

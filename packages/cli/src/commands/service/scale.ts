@@ -1,7 +1,7 @@
 import { MAX_REPLICAS, type ServiceOutcome, type ServiceScale } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
-import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
+import { invalidOptionError, parseTimeoutMs } from "../../options/parse-options.js";
 import { printJson } from "../../output/print.js";
 import { outcomeName } from "../../output/state-names.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -51,7 +51,8 @@ function outcomeJson({ serviceId, name, kind, version }: ServiceOutcome): unknow
 function parseScale(text: string): ServiceScale {
   const [, service, count] = /^([^=]+)=(\d+)$/.exec(text) ?? [];
   const replicas = Number(count);
-  if (service === undefined) throw invalidOption(text, "use the form SERVICE=REPLICAS, such as shop_web=3");
-  if (replicas > MAX_REPLICAS) throw invalidOption(text, `the maximum is ${MAX_REPLICAS} replicas`);
+  if (service === undefined)
+    throw invalidOptionError(text, "use the form SERVICE=REPLICAS, such as shop_web=3");
+  if (replicas > MAX_REPLICAS) throw invalidOptionError(text, `the maximum is ${MAX_REPLICAS} replicas`);
   return { service, replicas };
 }

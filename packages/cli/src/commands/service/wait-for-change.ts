@@ -39,7 +39,7 @@ export async function waitForChange(
   if (isJson) printJson(cli, { id: serviceId, name, outcome: outcomeName(kind), version });
 }
 
-/** @throws BerthError BERTH_PROTOCOL when the server returned no outcome. */
+/** @throws BerthError BERTH_PROTOCOL if the server returned no outcome. */
 export function requireOutcome(outcome: ServiceOutcome | undefined, service: string): ServiceOutcome {
   if (outcome !== undefined) return outcome;
   const message = `the server returned no outcome for ${service}; check it with berth service inspect`;

@@ -10,11 +10,11 @@ import { MAX_INPUT_BYTES, readBounded } from "../../process/read-bounded.js";
 
 /** Maximum number of printed diagnostics of each severity. */
 export const MAX_PRINTED = 100;
-const STDIN = "-";
+const STDIN_PATH = "-";
 
 /** Reads a file that the command line names, or standard input for `-`. */
 export async function readInput(cli: Cli, name: string): Promise<InputFile> {
-  if (name === STDIN)
+  if (name === STDIN_PATH)
     return { name: "<stdin>", path: join(cli.cwd, "compose.yaml"), bytes: await cli.readStdin() };
   const path = resolve(cli.cwd, name);
   try {

@@ -1,4 +1,4 @@
-import { invalidOption } from "../../options/parse-options.js";
+import { invalidOptionError } from "../../options/parse-options.js";
 import type { Cli } from "../../process/cli.js";
 import { readInput } from "./input-files.js";
 
@@ -27,7 +27,7 @@ export async function readEnvironment(
 export function resolveVariable(variable: string, env: Cli["env"]): readonly string[] {
   if (/^[^=]+=/.test(variable)) return [variable];
   if (variable === "" || variable.startsWith("="))
-    throw invalidOption("--env", `${JSON.stringify(variable)} is not NAME=VALUE`);
+    throw invalidOptionError("--env", `${JSON.stringify(variable)} is not NAME=VALUE`);
   const value = env[variable];
   return value === undefined ? [] : [`${variable}=${value}`];
 }

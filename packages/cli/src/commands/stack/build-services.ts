@@ -7,7 +7,7 @@ import { buildImage } from "../../images/build/build-image.js";
 import { findBuilder } from "../../images/build/builder.js";
 import { placeOf, planBuilds } from "../../images/build/plan-builds.js";
 import { requireLocalImage } from "../../images/local-docker.js";
-import { invalidOption } from "../../options/parse-options.js";
+import { invalidOptionError } from "../../options/parse-options.js";
 import type { Cli } from "../../process/cli.js";
 import { reportDiagnostics, type StackSpecs } from "./read-specs.js";
 
@@ -24,8 +24,9 @@ export type BuiltImages = ReadonlyMap<string, string>;
 
 /**
  * Builds the images of the services with `build`, and returns the images that are not in a registry.
- * @throws BerthError BERTH_COMPOSE_INVALID with all settings that the builder does not support, BERTH_ENGINE_FAILED
- * when a build fails
+ *
+ * @throws BerthError BERTH_COMPOSE_INVALID with all settings that the builder does not support, BERTH_ENGINE_FAILED if
+ *   a build fails
  */
 export async function buildServices(
   cli: Cli,
@@ -34,7 +35,7 @@ export async function buildServices(
 ): Promise<BuiltImages> {
   const { push: isPushed = false, dryRun = false, quiet = false } = options;
   if (isPushed && options.build === false)
-    throw invalidOption("--push", "cannot be combined with --no-build");
+    throw invalidOptionError("--push", "cannot be combined with --no-build");
   if (options.build === false) return existingImages(cli, builds, dryRun);
   const selected = builds.filter(({ prefersRegistry }) => options.build || !prefersRegistry);
   if (selected.length === 0) return new Map();
@@ -88,9 +89,9 @@ async function reportMissingContexts(
   for (const build of builds) {
     const { context } = build.settings;
     if (isRemoteContext(context)) continue;
-    const found = await stat(context).catch(() => undefined);
-    if (found?.isDirectory()) continue;
-    const problem = found === undefined ? "does not exist" : "is not a directory";
+    const stats = await stat(context).catch(() => undefined);
+    if (stats?.isDirectory()) continue;
+    const problem = stats === undefined ? "does not exist" : "is not a directory";
     diagnostics.error(placeOf(build, "context"), `the build context ${context} ${problem}`);
   }
 }

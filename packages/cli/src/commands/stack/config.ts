@@ -11,7 +11,7 @@ import type { Diagnostic } from "../../compose/text/diagnostics.js";
 import { didYouMean } from "../../compose/text/suggest.js";
 import type { Lookup, VariableUse } from "../../compose/text/template.js";
 import { childOf, type MapNode, type Node, textOf } from "../../compose/tree/node.js";
-import { invalidOption } from "../../options/parse-options.js";
+import { invalidOptionError } from "../../options/parse-options.js";
 import { pluralize } from "../../output/human.js";
 import { type Column, formatTable } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -48,7 +48,7 @@ const DEFAULT_FILES = [
 export async function showConfig(cli: Cli, options: ConfigOptions, stack: string | undefined): Promise<void> {
   const keepsVariables = options.interpolate === false;
   if (keepsVariables && options.check) {
-    throw invalidOption("--no-interpolate", "cannot be combined with --check, which needs all values");
+    throw invalidOptionError("--no-interpolate", "cannot be combined with --check, which needs all values");
   }
   const composeFile = options.composeFile ?? findComposeFiles(cli.cwd);
   const variables = new Map<string, VariableUse>();

@@ -8,7 +8,7 @@ import {
 import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { pushMissingImages } from "../../images/push-missing-images.js";
-import { invalidOption, parseTimeoutMs } from "../../options/parse-options.js";
+import { invalidOptionError, parseTimeoutMs } from "../../options/parse-options.js";
 import { parseResolveImage, type ResolveImageOptions } from "../../options/resolve-image.js";
 import { fileOutcomeLines, filesJson } from "../../output/files.js";
 import { pluralize } from "../../output/human.js";
@@ -43,7 +43,7 @@ const DEPLOY_TIMEOUT_MS = 60_000;
 export async function deployStack(cli: Cli, options: DeployOptions, stack: string): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   if (options.dryRun && options.planRev !== undefined) {
-    throw invalidOption("--plan-rev", "cannot be combined with --dry-run");
+    throw invalidOptionError("--plan-rev", "cannot be combined with --dry-run");
   }
   const stackSpecs = await readSpecs(cli, options, stack);
   const { networks, files } = stackSpecs;
@@ -114,7 +114,7 @@ interface ShipOptions extends Pick<StackSpecs, "shippedDirectories"> {
   readonly terminal: Terminal;
 }
 
-const VERBS = new Map<ServiceOutcome_Kind, string>([
+const OUTCOME_VERBS = new Map<ServiceOutcome_Kind, string>([
   [ServiceOutcome_Kind.CREATED, "Creating"],
   [ServiceOutcome_Kind.UPDATED, "Updating"],
   [ServiceOutcome_Kind.REMOVED, "Removing"],
@@ -123,7 +123,7 @@ const VERBS = new Map<ServiceOutcome_Kind, string>([
 function printOutcomes(terminal: Terminal, { services, networks, files }: DeployStackResponse): void {
   terminal.write(networkOutcomeLines(networks) + fileOutcomeLines(files));
   for (const { name, kind } of services) {
-    const verb = VERBS.get(kind);
+    const verb = OUTCOME_VERBS.get(kind);
     const line = verb === undefined ? `Service ${name} ${outcomeName(kind)}` : `${verb} service ${name}`;
     terminal.write(`${line}\n`);
   }

@@ -21,7 +21,7 @@ export async function explainDenial(
   return printDenials(cli, stack, { policy: response.policy, effect: "; nothing was deployed" }) ?? error;
 }
 
-/** Prints all settings in the Compose files that the policy denies. Returns the error; undefined when there are none. */
+/** Prints all settings in the Compose files that the policy denies. Returns the error; undefined if there are none. */
 export function printDenials(
   cli: Cli,
   stack: StackSpecs,

@@ -29,27 +29,28 @@ export interface StackFiles extends ProjectFiles {
 export interface StackSpecs extends Pick<LoadedStack, "specs" | "networks" | "builds" | "files" | "placeOf"> {
   /** Names of the files, for messages. */
   readonly fileNames: string;
-  /** The files and directories that services mount from this machine. Empty when contents are skipped. */
+  /** The files and directories that services mount from this machine. Empty if contents are skipped. */
   readonly shippedDirectories: readonly ShippedDirectory[];
 }
 
 /**
  * Loads the specs from the Compose files of a command line, and prints all warnings and errors.
- * @throws BerthError BERTH_COMPOSE_INVALID when there are errors.
+ *
+ * @throws BerthError BERTH_COMPOSE_INVALID if there are errors.
  */
 export async function readSpecs(cli: Cli, options: StackFiles, stack: string): Promise<StackSpecs> {
   const problem = stackNameProblem(stack);
   if (problem !== undefined) throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problem });
   const input = await readProjectFiles(cli, options);
   const skipsContents = options.skipsContents ?? false;
-  const loaded = loadStack({ ...input, stack, skipsContents });
-  const shipments = skipsContents ? [] : loaded.shipments;
-  const shipped = await readShipments({ ...loaded, shipments }, cli.signal);
-  const diagnostics = [...loaded.diagnostics, ...shipped.diagnostics];
+  const stackFiles = loadStack({ ...input, stack, skipsContents });
+  const shipments = skipsContents ? [] : stackFiles.shipments;
+  const shipped = await readShipments({ ...stackFiles, shipments }, cli.signal);
+  const diagnostics = [...stackFiles.diagnostics, ...shipped.diagnostics];
   const fileNames = input.files.map(({ name }) => name).join(", ");
   const consequence = "; nothing was deployed";
   reportDiagnostics(cli, diagnostics, { fileNames, consequence, quiet: options.quiet ?? false });
-  const { networks, builds, files, placeOf } = loaded;
+  const { networks, builds, files, placeOf } = stackFiles;
   const { specs, directories: shippedDirectories } = shipped;
   return { specs, networks, builds, files, placeOf, fileNames, shippedDirectories };
 }
@@ -77,7 +78,8 @@ export interface ReportOptions {
 
 /**
  * Prints warnings and errors.
- * @throws BerthError BERTH_COMPOSE_INVALID when there are errors.
+ *
+ * @throws BerthError BERTH_COMPOSE_INVALID if there are errors.
  */
 export function reportDiagnostics(
   cli: Cli,
@@ -101,9 +103,9 @@ export function reportDiagnostics(
 
 /** Returns the diagnostics as details of an error, by number. */
 export function diagnosticDetails(diagnostics: readonly Diagnostic[]): Readonly<Record<string, string>> {
-  const shown = diagnostics.slice(0, MAX_PRINTED);
+  const printed = diagnostics.slice(0, MAX_PRINTED);
   return Object.fromEntries(
-    shown.map((diagnostic, index) => [String(index + 1), formatDiagnostic(diagnostic)]),
+    printed.map((diagnostic, index) => [String(index + 1), formatDiagnostic(diagnostic)]),
   );
 }
 

@@ -1,7 +1,7 @@
 import { BerthError, type ExecOutput, type ExecStart, type ExecStarted } from "@berth/proto";
 import type { ControlClient } from "../../client/client.js";
 import { EXIT_INTERRUPTED } from "../../exit.js";
-import { invalidOption } from "../../options/parse-options.js";
+import { invalidOptionError } from "../../options/parse-options.js";
 import { type Cli, ExitStatus, type SignalName } from "../../process/cli.js";
 import { withoutDetachKeys } from "./detach-keys.js";
 import { createRequests } from "./request-stream.js";
@@ -25,7 +25,7 @@ const ENDING_SIGNALS: readonly SignalName[] = ["SIGINT", "SIGTERM"];
 export interface SessionOptions {
   /** Whether standard input is sent. */
   readonly stdin: boolean;
-  /** Whether the caller asks for a terminal. Undefined when the container decides. */
+  /** Whether the caller asks for a terminal. Undefined if the container decides. */
   readonly tty?: boolean | undefined;
   /**
    * How signals are handled. `first`: the first signal is sent to the process, and the second one ends the session.
@@ -41,7 +41,7 @@ export type SessionEnd =
   | {
       readonly kind: "exited";
       readonly exitCode: number;
-      /** Why a container did not start. Empty when it has run. */
+      /** Why a container did not start. Empty if it has run. */
       readonly error: string;
     }
   /** The user pressed the detach keys. The process continues. */
@@ -60,7 +60,7 @@ export class ContainerSession {
     this.#cli = cli;
     this.#options = options;
     if (options.tty && options.stdin && !cli.streams.isInputTty)
-      throw invalidOption("--tty", "the input device is not a TTY; remove -t");
+      throw invalidOptionError("--tty", "the input device is not a TTY; remove -t");
   }
 
   /** The task of the process. Undefined before the process is connected. */
@@ -68,7 +68,11 @@ export class ContainerSession {
     return this.#started;
   }
 
-  /** Opens the stream and waits for its end. @throws ExitStatus when a signal ends the session */
+  /**
+   * Opens the stream and waits for its end.
+   *
+   * @throws ExitStatus if a signal ends the session
+   */
   async run(client: ControlClient, start: ExecStart): Promise<SessionEnd> {
     const { streams } = this.#cli;
     const { signal } = this.#ended;

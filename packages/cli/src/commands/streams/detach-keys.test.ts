@@ -8,7 +8,7 @@ test("parseDetachKeys() accepts Docker's names of keys", () => {
     expect(() => parseDetachKeys(invalid)).toThrow(/--detach-keys/);
 });
 
-/** Scans chunks, one after the other. Returns the bytes that are passed on, and "!" when the client detaches. */
+/** Scans chunks, one after another. Returns the bytes that are passed on, and "!" when the client detaches. */
 function scan(...chunks: readonly string[]): string {
   const scanner = new DetachScanner(parseDetachKeys("a,b,c"));
   let passed = "";

@@ -1,4 +1,4 @@
-import { invalidOption } from "../../options/parse-options.js";
+import { invalidOptionError } from "../../options/parse-options.js";
 
 const CONTROL_KEYS = "@abcdefghijklmnopqrstuvwxyz[\\]^_";
 
@@ -9,7 +9,7 @@ export function parseDetachKeys(text: string): readonly number[] {
     const code = control === undefined ? -1 : CONTROL_KEYS.indexOf(control.toLowerCase());
     if (code >= 0) return code;
     if (/^[\x20-\x7e]$/.test(key)) return key.charCodeAt(0);
-    throw invalidOption(
+    throw invalidOptionError(
       "--detach-keys",
       `${JSON.stringify(key)} is not a key; use a letter, or ctrl- and one of a-z @[\\]^_`,
     );

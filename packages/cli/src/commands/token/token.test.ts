@@ -98,7 +98,7 @@ describe("token create", () => {
     ["--ttl 0", "--ttl"],
     ["--uses 0", "--uses"],
     ["--role user", "--role"],
-  ])("rejects %s", async (options, option) => {
+  ])("token create rejects %s", async (options, option) => {
     const { code, out, err } = await berth(`token create ${options}`, issuer().handlers);
     expect([code, out]).toEqual([2, ""]);
     expect(err).toContain(option);
@@ -133,7 +133,7 @@ describe("token ls", () => {
     }),
   };
 
-  test("prints a table", async () => {
+  test("token ls prints a table", async () => {
     expect((await berth("token ls", handlers)).out).toMatchInlineSnapshot(`
       "ID             ROLE   NAME     USES LEFT   EXPIRES             APPROVAL
       3f9a1c4b5d6e   node            1           in 2 hours

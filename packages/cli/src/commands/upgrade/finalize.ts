@@ -37,7 +37,11 @@ export async function finalizeUpgrade(cli: Cli, options: FinalizeOptions): Promi
   });
 }
 
-/** Waits until a leader serves records with this schema version. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
+/**
+ * Waits until a leader serves records with this schema version.
+ *
+ * @throws BerthError BERTH_NOT_CONVERGED at the timeout
+ */
 async function waitForSchema(
   cli: Cli,
   client: ControlClient,
@@ -57,7 +61,7 @@ async function waitForSchema(
   }
 }
 
-/** Returns the version; undefined while there is no leader. */
+/** Returns the version, or undefined while there is no leader. */
 async function readSchemaVersion(cli: Cli, client: ControlClient): Promise<number | undefined> {
   try {
     return (await client.getCluster({}, { signal: cli.signal })).schemaVersion;

@@ -7,18 +7,18 @@ import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
 export interface InviteOptions extends GlobalOptions {
-  readonly role: keyof typeof ROLES;
+  readonly role: keyof typeof USER_ROLES;
   readonly stack?: string;
   readonly ttl: string;
   readonly quiet?: boolean;
 }
 
-const ROLES = { viewer: UserRole.VIEWER, deployer: UserRole.DEPLOYER, admin: UserRole.ADMIN } as const;
+const USER_ROLES = { viewer: UserRole.VIEWER, deployer: UserRole.DEPLOYER, admin: UserRole.ADMIN } as const;
 
 /** `berth user invite NAME`: creates or changes a user, and prints an invitation. */
 export async function inviteUser(cli: Cli, options: InviteOptions, name: string): Promise<void> {
   const ttlMs = parsePositiveDurationMs("--ttl", options.ttl);
-  const request = { name, role: ROLES[options.role], stacks: options.stack ?? "", ttlMs };
+  const request = { name, role: USER_ROLES[options.role], stacks: options.stack ?? "", ttlMs };
   const { signal } = cli;
   const { servers, invitation, user } = await withClient(cli, options, (client) =>
     retryDuringElection(cli, async () => {

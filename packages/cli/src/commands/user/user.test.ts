@@ -61,7 +61,7 @@ describe("user invite", () => {
     });
   });
 
-  test("needs a role", async () => {
+  test("user invite needs a role", async () => {
     const { code, err } = await berth("user invite alice", handlers);
     expect(code).toBe(2);
     expect(err).toContain("--role");
@@ -89,7 +89,7 @@ describe("user ls", () => {
     }),
   };
 
-  test("prints a table", async () => {
+  test("user ls prints a table", async () => {
     expect((await berth("user ls", handlers)).out).toMatchInlineSnapshot(`
       "NAME    ROLE       STACKS   CREATED              JOINED
       alice   admin      *        3 days ago           2 days ago

@@ -1,6 +1,6 @@
 import { BerthError } from "@berth/proto";
 import { withClient } from "../../client/client.js";
-import { invalidOption } from "../../options/parse-options.js";
+import { invalidOptionError } from "../../options/parse-options.js";
 import { formatBytes } from "../../output/human.js";
 import { printJson, printWarning } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -19,10 +19,10 @@ export async function pruneVolumes(cli: Cli, options: VolumePruneOptions): Promi
   const { node = "", all = false } = options;
   if (!options.force) {
     const scope = all ? "all volumes" : "all anonymous volumes";
-    const where = node === "" ? "of all nodes" : `of ${node}`;
-    throw invalidOption(
+    const scopeText = node === "" ? "of all nodes" : `of ${node}`;
+    throw invalidOptionError(
       "volume prune",
-      `this removes ${scope} ${where} that no container uses; use --force to confirm`,
+      `this removes ${scope} ${scopeText} that no container uses; use --force to confirm`,
     );
   }
   const { nodes } = await withClient(cli, options, (client) =>

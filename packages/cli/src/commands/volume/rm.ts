@@ -37,7 +37,7 @@ export async function removeVolumes(
   });
 }
 
-/** @throws BerthError BERTH_AMBIGUOUS when several nodes have the volume: their contents differ */
+/** @throws BerthError BERTH_AMBIGUOUS if several nodes have the volume: their contents differ */
 async function findNode(cli: Cli, client: ControlClient, name: string): Promise<string | undefined> {
   const { nodes } = await client.listVolumes({ node: "", name }, { signal: cli.signal });
   const [first, ...others] = volumeRows(nodes);

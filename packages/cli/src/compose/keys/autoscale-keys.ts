@@ -4,9 +4,9 @@ import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.
 import type { ServiceDraft } from "./service-draft.js";
 
 const REPLICA_RANGE = { min: 0, max: MAX_REPLICAS };
-const CONNECTIONS = { min: 0, max: 1_000_000 };
+const CONNECTION_RANGE = { min: 0, max: 1_000_000 };
 /** Percent of the CPU limit or reservation of a replica. A replica that bursts uses more than 100 %. */
-const PERCENT = { min: 0, max: 10_000 };
+const PERCENT_RANGE = { min: 0, max: 10_000 };
 
 /** Reads `autoscale: { min, max, target_cpu | target_connections }`. */
 export function readAutoscale(cursor: Cursor, draft: ServiceDraft): void {
@@ -29,13 +29,13 @@ const AUTOSCALE_KEYS: KeyTable<AutoscaleDraft> = {
   min: boundRule("min"),
   max: boundRule("max"),
   target_cpu: rule(
-    (cursor) => readNumber(cursor, PERCENT),
+    (cursor) => readNumber(cursor, PERCENT_RANGE),
     ({ spec }, percent) => {
       spec.targetCpuPercent = percent;
     },
   ),
   target_connections: rule(
-    (cursor) => readNumber(cursor, CONNECTIONS),
+    (cursor) => readNumber(cursor, CONNECTION_RANGE),
     ({ spec }, connections) => {
       spec.targetConnections = connections;
     },

@@ -9,7 +9,7 @@ describe("x-berth", () => {
     expect(specs).toMatchObject([{ atMostOne: true }]);
   });
 
-  test("reads all keys", () => {
+  test("reads all keys of x-berth", () => {
     const { specs, messages } = loadText(`services:
   web:
     image: a
@@ -81,7 +81,7 @@ describe("x-berth", () => {
     expect(loadService("x-berth: { failover: { after: never } }").specs[0]?.failover?.never).toBe(true);
   });
 
-  test("is merged from several files like any other mapping", () => {
+  test("x-berth is merged from several files like any other mapping", () => {
     const { specs } = loadText("services: { s: { image: a, x-berth: { failover: 5s, volumes: any } } }", {
       overrides: ["services: { s: { x-berth: { failover: never } } }"],
     });

@@ -112,8 +112,8 @@ export function rejectBerthKeys(cursor: Cursor): void {
 /** Rejects keys such as `x-berth.cron: …`, which Compose would ignore like any unknown extension. */
 function reportFlatKey(key: string, field: Cursor): void {
   const setting = key.slice(BERTH_KEY.length).replace(/^[^a-z]+/, "");
-  const known = Object.keys(BERTH_KEYS).find((name) => name === setting) ?? "KEY";
-  field.diagnostics.error(keyPlace(field), `unknown key "${key}"; use ${BERTH_KEY}: { ${known}: … }`);
+  const keyName = Object.keys(BERTH_KEYS).find((name) => name === setting) ?? "KEY";
+  field.diagnostics.error(keyPlace(field), `unknown key "${key}"; use ${BERTH_KEY}: { ${keyName}: … }`);
 }
 
 /** Returns the fields of a mapping whose keys are `x-berth` or a misspelling of it. */

@@ -3,7 +3,7 @@ import { type Cursor, readBytes, readInteger, readItems, readText } from "../tre
 import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-const WEIGHT = { min: 0, max: 1_000 };
+const WEIGHT_RANGE = { min: 0, max: 1_000 };
 
 /** Reads `blkio_config`: the limits of a container's access to disks. */
 export function readBlockIo(cursor: Cursor, draft: ServiceDraft): void {
@@ -41,7 +41,7 @@ function throttleRule(devicesOf: (blockIo: BlockIo) => BlockIo_ThrottledDevice[]
 }
 
 function readWeight(cursor: Cursor): number | undefined {
-  return readInteger(cursor, WEIGHT);
+  return readInteger(cursor, WEIGHT_RANGE);
 }
 
 const WEIGHT_KEYS: KeyTable<BlockIo_WeightedDevice> = {

@@ -26,7 +26,7 @@ interface BuildDraft {
   readonly secrets: StackContext["secrets"];
 }
 
-const EMPTY: BuildSettings = {
+const EMPTY_BUILD: BuildSettings = {
   context: "",
   dockerfile: "",
   dockerfileInline: "",
@@ -86,7 +86,7 @@ const BUILD_KEYS: KeyTable<BuildDraft> = {
 
 /** Reads the `build` key of a service. */
 export function readBuildSettings(cursor: Cursor, { secrets }: StackContext): BuildSettings {
-  const draft: BuildDraft = { settings: { ...EMPTY }, secrets };
+  const draft: BuildDraft = { settings: { ...EMPTY_BUILD }, secrets };
   applyKeys(cursor, BUILD_KEYS, draft);
   return draft.settings;
 }

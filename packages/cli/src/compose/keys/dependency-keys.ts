@@ -3,7 +3,7 @@ import { type Cursor, keyPlace, listFields, readChoice, readFlag } from "../tree
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-const CONDITIONS = {
+const DEPENDENCY_CONDITIONS = {
   service_started: Dependency_Condition.STARTED,
   service_healthy: Dependency_Condition.HEALTHY,
   service_completed_successfully: Dependency_Condition.COMPLETED,
@@ -25,7 +25,7 @@ interface DependencyDraft {
 
 const DEPENDENCY_FIELDS: KeyTable<DependencyDraft> = {
   condition: rule(
-    (cursor) => readChoice(cursor, CONDITIONS),
+    (cursor) => readChoice(cursor, DEPENDENCY_CONDITIONS),
     (draft, condition) => {
       draft.condition = condition;
     },

@@ -8,7 +8,7 @@ import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
 import type { StackFile } from "./stack-context.js";
 
-const OCTAL = /^(?:0o)?[0-7]{1,6}$/;
+const OCTAL_PATTERN = /^(?:0o)?[0-7]{1,6}$/;
 
 /** Reads the secrets and configs of a service. */
 export const FILE_KEYS: KeyTable<ServiceDraft> = {
@@ -134,6 +134,6 @@ function findSecret(
 function readMode(cursor: Cursor): number | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
-  if (OCTAL.test(text)) return Number.parseInt(text.replace("0o", ""), 8);
+  if (OCTAL_PATTERN.test(text)) return Number.parseInt(text.replace("0o", ""), 8);
   return reportWrongType(cursor, "permission bits such as 0440");
 }

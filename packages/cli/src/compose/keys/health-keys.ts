@@ -4,7 +4,7 @@ import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-const RETRIES = { min: 0, max: 1_000_000 };
+const RETRIES_RANGE = { min: 0, max: 1_000_000 };
 
 /** Reads the health check of a service. */
 export const HEALTH_KEYS: KeyTable<ServiceDraft> = {
@@ -33,7 +33,7 @@ const HEALTHCHECK_KEYS: KeyTable<Healthcheck> = {
     check.startIntervalMs = ms;
   }),
   retries: rule(
-    (cursor) => readInteger(cursor, RETRIES),
+    (cursor) => readInteger(cursor, RETRIES_RANGE),
     (check, retries) => {
       check.retries = retries;
     },

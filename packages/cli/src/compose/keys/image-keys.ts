@@ -71,7 +71,7 @@ function readPullPolicy(cursor: Cursor): PullPolicy | undefined {
     cursor.diagnostics.warn(cursor, message);
     return PullPolicy.MISSING;
   }
-  const known = [...PULL_POLICIES.keys()].join(", ");
-  cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid; use ${known}`);
+  const validPolicies = [...PULL_POLICIES.keys()].join(", ");
+  cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid; use ${validPolicies}`);
   return undefined;
 }

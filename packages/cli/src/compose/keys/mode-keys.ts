@@ -3,7 +3,7 @@ import { type Cursor, readInteger, readOneOf } from "../tree/cursor.js";
 import type { ModeKey, ServiceDraft } from "./service-draft.js";
 
 const REPLICA_RANGE = { min: 0, max: MAX_REPLICAS };
-const MODES: readonly ModeKey[] = ["replicated", "global", "replicated-job", "global-job"];
+const MODE_KEYS: readonly ModeKey[] = ["replicated", "global", "replicated-job", "global-job"];
 
 /** Reads `scale` or `deploy.replicas`. If both are set, they must be equal. */
 export function readReplicas(cursor: Cursor, { mode, origins }: ServiceDraft): void {
@@ -21,7 +21,7 @@ export function readReplicas(cursor: Cursor, { mode, origins }: ServiceDraft): v
 
 /** Reads `deploy.mode`. Must run after `readReplicas`. */
 export function readMode(cursor: Cursor, { mode }: ServiceDraft): void {
-  mode.key = readOneOf(cursor, MODES);
+  mode.key = readOneOf(cursor, MODE_KEYS);
   const isGlobal = mode.key === "global" || mode.key === "global-job";
   if (isGlobal && mode.replicas !== undefined) {
     cursor.diagnostics.error(cursor, `a ${mode.key} service runs one task per node and cannot have replicas`);

@@ -32,17 +32,17 @@ export const MOUNT_KEYS: KeyTable<ServiceDraft> = {
   volumes_from: readVolumesFrom,
 };
 
-const RULES = mountRules(readFlag);
+const MOUNT_RULES = mountRules(readFlag);
 
-const SUBPATH = rule(readText, (mount: MountDraft, subpath) => {
+const SUBPATH_RULE = rule(readText, (mount: MountDraft, subpath) => {
   mount.subpath = subpath;
 });
 
 const MOUNT_FIELDS: KeyTable<MountDraft> = {
-  type: RULES.type,
-  source: RULES.source,
-  target: RULES.target,
-  read_only: RULES.readOnly,
+  type: MOUNT_RULES.type,
+  source: MOUNT_RULES.source,
+  target: MOUNT_RULES.target,
+  read_only: MOUNT_RULES.readOnly,
   consistency: ignoreKey(),
   bind: (cursor, mount) => applyKeys(cursor, BIND_KEYS, mount),
   volume: (cursor, mount) => applyKeys(cursor, VOLUME_KEYS, mount),
@@ -51,8 +51,8 @@ const MOUNT_FIELDS: KeyTable<MountDraft> = {
 };
 
 const BIND_KEYS: KeyTable<MountDraft> = {
-  propagation: RULES.propagation,
-  create_host_path: RULES.createHostPath,
+  propagation: MOUNT_RULES.propagation,
+  create_host_path: MOUNT_RULES.createHostPath,
   selinux: rule(readText, (mount, label) => {
     mount.selinux = label;
   }),
@@ -62,17 +62,17 @@ const BIND_KEYS: KeyTable<MountDraft> = {
 };
 
 const VOLUME_KEYS: KeyTable<MountDraft> = {
-  nocopy: RULES.noCopy,
+  nocopy: MOUNT_RULES.noCopy,
   labels: rule(readTextMap, (mount, labels) => {
     mount.volumeLabels = labels;
   }),
-  subpath: SUBPATH,
+  subpath: SUBPATH_RULE,
 };
 
-const IMAGE_KEYS: KeyTable<MountDraft> = { subpath: SUBPATH };
+const IMAGE_KEYS: KeyTable<MountDraft> = { subpath: SUBPATH_RULE };
 
 const TMPFS_KEYS: KeyTable<MountDraft> = {
-  size: RULES.tmpfsSize,
+  size: MOUNT_RULES.tmpfsSize,
   mode: rule(
     (cursor) => readInteger(cursor, { min: 0, max: 0o7777 }),
     (mount, mode) => {
@@ -121,9 +121,9 @@ function createMountKind(cursor: Cursor, mount: MountDraft, draft: ServiceDraft)
 
 function createBindMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft): MountKind {
   const source = childOf(cursor.node, "source");
-  const written = source?.kind === "scalar" ? source.text : mount.source;
+  const sourceText = source?.kind === "scalar" ? source.text : mount.source;
   const index = draft.container.mounts.length;
-  if (!isAbsolute(written)) draft.relativeBinds.push({ index, cursor, mount, written });
+  if (!isAbsolute(sourceText)) draft.relativeBinds.push({ index, cursor, mount, written: sourceText });
   const { propagation, createHostPath, selinux, recursive } = mount;
   return { $case: "bind", value: { source: mount.source, propagation, createHostPath, selinux, recursive } };
 }

@@ -9,7 +9,7 @@ import { ignoreWithWarning } from "./unsupported-keys.js";
 /** Why IPv6 settings have no effect. */
 export const NO_IPV6 =
   "networks that span hosts support IPv4 only, so containers have no IPv6 addresses in them; published ports accept IPv6 clients";
-const PRIORITY = { min: -1_000_000, max: 1_000_000 };
+const PRIORITY_RANGE = { min: -1_000_000, max: 1_000_000 };
 
 const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
   aliases: rule(readTexts, ({ attachment }, aliases) => {
@@ -17,13 +17,13 @@ const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
   }),
   ipv4_address: readAddress,
   priority: rule(
-    (cursor) => readInteger(cursor, PRIORITY),
+    (cursor) => readInteger(cursor, PRIORITY_RANGE),
     (joined, priority) => {
       joined.priority = priority;
     },
   ),
   gw_priority: rule(
-    (cursor) => readInteger(cursor, PRIORITY),
+    (cursor) => readInteger(cursor, PRIORITY_RANGE),
     (joined, priority) => {
       joined.gatewayPriority = priority;
     },

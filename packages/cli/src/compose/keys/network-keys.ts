@@ -9,7 +9,7 @@ import type { ServiceDraft } from "./service-draft.js";
 import { isSharedMode, shareNamespace } from "./sharing-keys.js";
 import { ignoreKey } from "./unsupported-keys.js";
 
-const MODES: ReadonlyMap<string, NetworkMode> = new Map([
+const NETWORK_MODES: ReadonlyMap<string, NetworkMode> = new Map([
   ["bridge", NetworkMode.BRIDGE],
   ["default", NetworkMode.BRIDGE],
   ["host", NetworkMode.HOST],
@@ -64,9 +64,9 @@ const setNetworkMode = rule<NetworkMode, ServiceDraft>(readNetworkMode, (draft, 
 function readNetworkMode(cursor: Cursor): NetworkMode | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
-  const mode = MODES.get(text);
+  const mode = NETWORK_MODES.get(text);
   if (mode === undefined) {
-    const hint = didYouMean(text, MODES.keys());
+    const hint = didYouMean(text, NETWORK_MODES.keys());
     const message = `${JSON.stringify(text)} is invalid; use bridge, host, none or service:NAME${hint}`;
     cursor.diagnostics.error(cursor, message);
   }

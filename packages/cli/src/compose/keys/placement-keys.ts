@@ -2,7 +2,7 @@ import { type Cursor, readInteger, readItems, readText } from "../tree/cursor.js
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-const COUNT = { min: 0, max: 2 ** 31 - 1 };
+const COUNT_RANGE = { min: 0, max: 2 ** 31 - 1 };
 
 /** Reads `deploy.placement`: constraints, preferences and the limit per node. */
 export const PLACEMENT_KEYS: KeyTable<ServiceDraft> = {
@@ -16,7 +16,7 @@ export const PLACEMENT_KEYS: KeyTable<ServiceDraft> = {
     }
   },
   max_replicas_per_node: rule(
-    (cursor) => readInteger(cursor, COUNT),
+    (cursor) => readInteger(cursor, COUNT_RANGE),
     ({ placement }, limit) => {
       placement.maxReplicasPerNode = limit;
     },

@@ -5,14 +5,14 @@ import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 import { ignoreKey } from "./unsupported-keys.js";
 
-const PORT = { min: 1, max: 65_535 };
-const MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };
+const PORT_RANGE = { min: 1, max: 65_535 };
+const PORT_MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };
 export const PROTOCOLS = { tcp: PortSpec_Protocol.TCP, udp: PortSpec_Protocol.UDP };
 
 /** The rules for properties of a port, shared by the long form in Compose files and the `--publish-add` flag. */
 export const PORT_RULES = {
   target: rule(
-    (cursor) => readInteger(cursor, PORT),
+    (cursor) => readInteger(cursor, PORT_RANGE),
     (port: PortSpec, target) => {
       port.target = target;
     },
@@ -21,7 +21,7 @@ export const PORT_RULES = {
     port.protocol = PROTOCOLS[protocol];
   }),
   mode: rule(
-    (cursor) => readChoice(cursor, MODES),
+    (cursor) => readChoice(cursor, PORT_MODES),
     (port: PortSpec, mode) => {
       port.mode = mode;
     },

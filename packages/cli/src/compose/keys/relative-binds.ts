@@ -43,9 +43,9 @@ export function resolveRelativeBinds(draft: ServiceDraft): readonly Shipment[] {
       source: written,
       selinux: mount.selinux,
     });
-    const known = container.mounts[index];
-    if (known !== undefined)
-      container.mounts[index] = { ...known, kind: { $case: "shipped", value: shipped } };
+    const sourceMount = container.mounts[index];
+    if (sourceMount !== undefined)
+      container.mounts[index] = { ...sourceMount, kind: { $case: "shipped", value: shipped } };
     return { service: spec.name, mountIndex: index, path: mount.source };
   });
 }

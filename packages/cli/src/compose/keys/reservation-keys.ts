@@ -14,7 +14,7 @@ import type { ServiceDraft } from "./service-draft.js";
 
 /** -1 means unlimited, as in Docker. */
 const PIDS_LIMIT = { min: -1, max: 2 ** 31 - 1 };
-const COUNT = { min: 0, max: 2 ** 31 - 1 };
+const COUNT_RANGE = { min: 0, max: 2 ** 31 - 1 };
 
 /** Reads `deploy.resources`: the limits and reservations of each task. */
 export const DEPLOY_RESOURCE_KEYS: KeyTable<ServiceDraft> = {
@@ -41,7 +41,7 @@ const LIMIT_KEYS: KeyTable<Resources> = { ...CPU_AND_MEMORY_KEYS, pids: pidsRule
 
 const AMOUNT_KEYS: KeyTable<Resources> = {
   ...CPU_AND_MEMORY_KEYS,
-  pids: pidsRule(COUNT),
+  pids: pidsRule(COUNT_RANGE),
   generic_resources: (cursor, resources) => {
     for (const item of readItems(cursor) ?? []) applyKeys(item, GENERIC_RESOURCE_KEYS, resources);
   },
@@ -83,14 +83,14 @@ const DISCRETE_RESOURCE_KEYS: KeyTable<GenericResourceDraft> = {
     draft.kind = kind;
   }),
   value: rule(
-    (cursor) => readInteger(cursor, COUNT),
+    (cursor) => readInteger(cursor, COUNT_RANGE),
     (draft, value) => {
       draft.value = value;
     },
   ),
 };
 
-function pidsRule(range: typeof COUNT): KeyRule<Resources> {
+function pidsRule(range: typeof COUNT_RANGE): KeyRule<Resources> {
   return rule(
     (cursor) => readInteger(cursor, range),
     (resources, pids) => {

@@ -17,14 +17,14 @@ import type { ServiceDraft } from "./service-draft.js";
 import { ignoreWithNote } from "./unsupported-keys.js";
 
 const INT32: NumberRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
-const SWAPPINESS: NumberRange = { min: 0, max: 100 };
-const MICROSECONDS: NumberRange = { min: 0, max: Number.MAX_SAFE_INTEGER };
+const SWAPPINESS_RANGE: NumberRange = { min: 0, max: 100 };
+const MICROSECONDS_RANGE: NumberRange = { min: 0, max: Number.MAX_SAFE_INTEGER };
 /** -1 means unlimited. */
 const CPU_QUOTA: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
 const WINDOWS_ONLY = "the key has an effect on Windows only; use cpus";
 const OOM_SCORE: NumberRange = { min: -1000, max: 1000 };
 /** -1 means unlimited. */
-const ULIMIT: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
+const ULIMIT_RANGE: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
 
 /** Reads Compose's older keys for resources. `deploy.resources` is read later and overrides them. */
 export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
@@ -43,7 +43,7 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   memswap_limit: rule(readSwapBytes, (draft, bytes) => {
     draft.container.memorySwapBytes = bytes;
   }),
-  mem_swappiness: integerRule(SWAPPINESS, (draft, swappiness) => {
+  mem_swappiness: integerRule(SWAPPINESS_RANGE, (draft, swappiness) => {
     draft.container.memorySwappiness = swappiness;
   }),
   cpu_shares: integerRule(INT32, (draft, shares) => {
@@ -70,16 +70,16 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
   blkio_config: readBlockIo,
   cpu_count: ignoreWithNote(WINDOWS_ONLY),
   cpu_percent: ignoreWithNote(WINDOWS_ONLY),
-  cpu_period: integerRule(MICROSECONDS, (draft, us) => {
+  cpu_period: integerRule(MICROSECONDS_RANGE, (draft, us) => {
     draft.container.cpuPeriodUs = us;
   }),
   cpu_quota: integerRule(CPU_QUOTA, (draft, us) => {
     draft.container.cpuQuotaUs = us;
   }),
-  cpu_rt_period: integerRule(MICROSECONDS, (draft, us) => {
+  cpu_rt_period: integerRule(MICROSECONDS_RANGE, (draft, us) => {
     draft.container.cpuRealtimePeriodUs = us;
   }),
-  cpu_rt_runtime: integerRule(MICROSECONDS, (draft, us) => {
+  cpu_rt_runtime: integerRule(MICROSECONDS_RANGE, (draft, us) => {
     draft.container.cpuRealtimeRuntimeUs = us;
   }),
 };
@@ -113,7 +113,7 @@ export function readUlimits(cursor: Cursor): Ulimit[] | undefined {
 
 function readUlimit(name: string, cursor: Cursor): Ulimit | undefined {
   if (cursor.node.kind === "scalar") {
-    const both = readInteger(cursor, ULIMIT);
+    const both = readInteger(cursor, ULIMIT_RANGE);
     return both === undefined ? undefined : { name, soft: both, hard: both };
   }
   const limit: UlimitDraft = { soft: undefined, hard: undefined };
@@ -125,13 +125,13 @@ function readUlimit(name: string, cursor: Cursor): Ulimit | undefined {
 
 const ULIMIT_KEYS: KeyTable<UlimitDraft> = {
   soft: rule(
-    (cursor) => readInteger(cursor, ULIMIT),
+    (cursor) => readInteger(cursor, ULIMIT_RANGE),
     (limit, soft) => {
       limit.soft = soft;
     },
   ),
   hard: rule(
-    (cursor) => readInteger(cursor, ULIMIT),
+    (cursor) => readInteger(cursor, ULIMIT_RANGE),
     (limit, hard) => {
       limit.hard = hard;
     },

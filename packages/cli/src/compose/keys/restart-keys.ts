@@ -3,9 +3,9 @@ import { type Cursor, readChoice, readDurationMs, readInteger, readText } from "
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-const ATTEMPTS = { min: 0, max: 2 ** 31 - 1 };
-const RESTART = /^(no|always|unless-stopped|on-failure)(?::(\d+))?$/;
-const CONDITIONS = {
+const ATTEMPTS_RANGE = { min: 0, max: 2 ** 31 - 1 };
+const RESTART_PATTERN = /^(no|always|unless-stopped|on-failure)(?::(\d+))?$/;
+const RESTART_CONDITIONS = {
   any: RestartPolicy_Condition.ANY,
   "on-failure": RestartPolicy_Condition.ON_FAILURE,
   none: RestartPolicy_Condition.NONE,
@@ -17,7 +17,7 @@ export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
   const isOff = cursor.node.kind === "scalar" && cursor.node.value === false;
   const text = isOff ? "no" : readText(cursor);
   if (text === undefined) return;
-  const [, policy, attempts] = RESTART.exec(text) ?? [];
+  const [, policy, attempts] = RESTART_PATTERN.exec(text) ?? [];
   if (policy === undefined || (attempts !== undefined && policy !== "on-failure")) {
     const choices = "no, always, unless-stopped, on-failure or on-failure:3";
     cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid; use ${choices}`);
@@ -41,7 +41,7 @@ function restartCondition(policy: string): RestartPolicy_Condition {
 
 const RESTART_POLICY_KEYS: KeyTable<RestartPolicy> = {
   condition: rule(
-    (cursor) => readChoice(cursor, CONDITIONS),
+    (cursor) => readChoice(cursor, RESTART_CONDITIONS),
     (policy, condition) => {
       policy.condition = condition;
       policy.maxAttempts = 0;
@@ -51,7 +51,7 @@ const RESTART_POLICY_KEYS: KeyTable<RestartPolicy> = {
     policy.delayMs = ms;
   }),
   max_attempts: rule(
-    (cursor) => readInteger(cursor, ATTEMPTS),
+    (cursor) => readInteger(cursor, ATTEMPTS_RANGE),
     (policy, attempts) => {
       policy.maxAttempts = attempts;
     },

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { loadService } from "../../testing/load-text.js";
 
 describe("update_config and rollback_config", () => {
-  test("reads all keys", () => {
+  test("reads all keys of a rollout", () => {
     const { specs, messages } = loadService(`deploy:
   update_config:
     parallelism: 0
@@ -43,7 +43,7 @@ x-berth: { progress_deadline: 2m }`);
     });
   });
 
-  test("reports invalid values", () => {
+  test("reports invalid values of a rollout", () => {
     const { messages } = loadService(`deploy:
   update_config: { failure_action: explode, max_failure_ratio: 2, monitor: 5, paralelism: 1 }
   rollback_config: { failure_action: rollback, max_failure_ratio: half }`);

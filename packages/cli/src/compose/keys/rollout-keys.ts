@@ -3,9 +3,9 @@ import { type Cursor, readChoice, readDurationMs, readInteger, readNumber } from
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-const SLOTS = { min: 0, max: 2 ** 31 - 1 };
-const RATIO = { min: 0, max: 1 };
-const ORDERS = {
+const SLOTS_RANGE = { min: 0, max: 2 ** 31 - 1 };
+const RATIO_RANGE = { min: 0, max: 1 };
+const UPDATE_ORDERS = {
   "stop-first": UpdateConfig_Order.STOP_FIRST,
   "start-first": UpdateConfig_Order.START_FIRST,
 };
@@ -13,7 +13,7 @@ const ROLLBACK_ACTIONS = {
   pause: UpdateConfig_FailureAction.PAUSE,
   continue: UpdateConfig_FailureAction.CONTINUE,
 };
-const ACTIONS = { ...ROLLBACK_ACTIONS, rollback: UpdateConfig_FailureAction.ROLLBACK };
+const UPDATE_ACTIONS = { ...ROLLBACK_ACTIONS, rollback: UpdateConfig_FailureAction.ROLLBACK };
 
 /** Reads `deploy.update_config`. */
 export function readUpdateConfig(cursor: Cursor, draft: ServiceDraft): void {
@@ -31,7 +31,7 @@ export function readRollbackConfig(cursor: Cursor, draft: ServiceDraft): void {
 
 const UPDATE_KEYS: KeyTable<UpdateConfig> = {
   parallelism: rule(
-    (cursor) => readInteger(cursor, SLOTS),
+    (cursor) => readInteger(cursor, SLOTS_RANGE),
     (config, parallelism) => {
       config.parallelism = parallelism;
     },
@@ -39,18 +39,18 @@ const UPDATE_KEYS: KeyTable<UpdateConfig> = {
   delay: rule(readDurationMs, (config, ms) => {
     config.delayMs = ms;
   }),
-  failure_action: failureActionRule(ACTIONS),
+  failure_action: failureActionRule(UPDATE_ACTIONS),
   monitor: rule(readDurationMs, (config, ms) => {
     config.monitorMs = ms;
   }),
   max_failure_ratio: rule(
-    (cursor) => readNumber(cursor, RATIO),
+    (cursor) => readNumber(cursor, RATIO_RANGE),
     (config, ratio) => {
       config.maxFailureRatio = ratio;
     },
   ),
   order: rule(
-    (cursor) => readChoice(cursor, ORDERS),
+    (cursor) => readChoice(cursor, UPDATE_ORDERS),
     (config, order) => {
       config.order = order;
     },

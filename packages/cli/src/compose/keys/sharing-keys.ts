@@ -17,7 +17,7 @@ export function isSharedMode({ node }: Cursor): boolean {
 export function shareNamespace(kind: "network" | "pid" | "ipc", cursor: Cursor, draft: ServiceDraft): void {
   const text = readText(cursor) ?? "";
   const name = text.slice(text.indexOf(":") + 1);
-  const service = text.startsWith(CONTAINER)
+  const service = text.startsWith(CONTAINER_PREFIX)
     ? resolveContainer(name, cursor, draft)
     : resolveService(name, draft);
   if (service === undefined) return;
@@ -30,8 +30,10 @@ export function readVolumesFrom(cursor: Cursor, draft: ServiceDraft): void {
   for (const item of readItems(cursor) ?? []) {
     const text = readText(item);
     if (text === undefined) continue;
-    const isContainer = text.startsWith(CONTAINER);
-    const [name = "", mode = "rw", ...rest] = (isContainer ? text.slice(CONTAINER.length) : text).split(":");
+    const isContainer = text.startsWith(CONTAINER_PREFIX);
+    const [name = "", mode = "rw", ...rest] = (
+      isContainer ? text.slice(CONTAINER_PREFIX.length) : text
+    ).split(":");
     if (rest.length > 0 || !MOUNT_MODES.includes(mode)) {
       item.diagnostics.error(item, `${JSON.stringify(text)} is not SERVICE, SERVICE:ro or SERVICE:rw`);
       continue;
@@ -58,7 +60,7 @@ export function readBeside(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("placement.beside", cursor);
 }
 
-const CONTAINER = "container:";
+const CONTAINER_PREFIX = "container:";
 
 /** Returns the full name of the service with a container name. Reports a container that is not part of the stack. */
 function resolveContainer(name: string, cursor: Cursor, { context }: ServiceDraft): string | undefined {

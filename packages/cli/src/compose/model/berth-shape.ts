@@ -12,9 +12,9 @@ const percent = defineShape(
   { kind: "scalar", types: ["number", "string"], pattern: "^\\d+(?:\\.\\d+)?%?$" },
   (cursor, stage) => {
     const { node } = cursor;
-    const written = node.kind === "scalar" && typeof node.value === "string" ? node.value.trim() : "";
-    if (!/^\d+(?:\.\d+)?%$/.test(written)) return decimal(cursor, stage);
-    return scalarNode(Number(written.slice(0, -1)), node.position);
+    const trimmedText = node.kind === "scalar" && typeof node.value === "string" ? node.value.trim() : "";
+    if (!/^\d+(?:\.\d+)?%$/.test(trimmedText)) return decimal(cursor, stage);
+    return scalarNode(Number(trimmedText.slice(0, -1)), node.position);
   },
 );
 
@@ -48,29 +48,29 @@ const cron = defineShape(choiceOf(text.schema, cronFields.schema), (cursor, stag
   cursor.node.kind === "scalar" ? text(cursor, stage) : cronFields(cursor, stage),
 );
 
-const BOUNDS = { with: { min: 1, max: 5, target_cpu: 70 } };
+const AUTOSCALE_EXAMPLE = { with: { min: 1, max: 5, target_cpu: 70 } };
 
 const autoscale = fields({
-  min: key(integer, "Minimum number of replicas", 2, BOUNDS),
-  max: key(integer, "Maximum number of replicas", 9, BOUNDS),
+  min: key(integer, "Minimum number of replicas", 2, AUTOSCALE_EXAMPLE),
+  max: key(integer, "Maximum number of replicas", 9, AUTOSCALE_EXAMPLE),
   target_cpu: key(
     percent,
     "Target CPU usage of a replica, in percent of its limit or reservation",
     "60%",
-    BOUNDS,
+    AUTOSCALE_EXAMPLE,
   ),
-  target_connections: key(decimal, "Target number of open connections per replica", 100, BOUNDS),
+  target_connections: key(decimal, "Target number of open connections per replica", 100, AUTOSCALE_EXAMPLE),
   scale_up_window: key(
     duration,
     "Window whose lowest recommendation determines how many replicas are added",
     "10s",
-    BOUNDS,
+    AUTOSCALE_EXAMPLE,
   ),
   scale_down_window: key(
     duration,
     "Window whose highest recommendation determines how many replicas are removed",
     "2m",
-    BOUNDS,
+    AUTOSCALE_EXAMPLE,
   ),
 });
 

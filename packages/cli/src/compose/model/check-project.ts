@@ -151,8 +151,9 @@ function checkMounts(keys: ReadonlyMap<string, Cursor>, { volumes }: Declaration
 }
 
 function reportSameTarget(item: Cursor, target: string, targets: Map<string, string>): void {
-  const other = targets.get(target);
-  if (other !== undefined) item.diagnostics.error(item, `${target} is already the target of ${other}`);
+  const firstUser = targets.get(target);
+  if (firstUser !== undefined)
+    item.diagnostics.error(item, `${target} is already the target of ${firstUser}`);
   targets.set(target, item.path);
 }
 

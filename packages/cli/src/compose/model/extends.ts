@@ -12,7 +12,7 @@ export interface ExtendedFile {
 export interface ExtendsOptions {
   readonly file: ExtendedFile;
   readonly diagnostics: Diagnostics;
-  /** Reads another file. Returns undefined when it cannot be read, which has been reported. */
+  /** Reads another file. Returns undefined if it cannot be read, which has been reported. */
   readonly openFile: (path: string, place: Place) => ExtendedFile | undefined;
 }
 
@@ -59,11 +59,11 @@ class Extender {
     const service = childOf(request.file.services, request.name);
     const reference = childOf(service, "extends");
     if (service?.kind !== "map" || reference === undefined || reference.mergeTag === "reset") return service;
-    const own = withoutEntry(service, "extends");
+    const ownKeys = withoutEntry(service, "extends");
     const base = this.#findBase(reference, request);
-    if (base === undefined) return own;
+    if (base === undefined) return ownKeys;
     const { diagnostics } = this.#options;
-    return mergeNodes({ earlier: base, later: own, path: ["services", request.name], diagnostics });
+    return mergeNodes({ earlier: base, later: ownKeys, path: ["services", request.name], diagnostics });
   }
 
   /** Returns the service that a reference names, with all that it extends itself. */
@@ -85,9 +85,12 @@ class Extender {
       return undefined;
     }
     if (childOf(file.services, name) === undefined) {
-      const known = file.services?.kind === "map" ? file.services.entries.keys() : [];
-      const where = path === undefined ? "" : ` in ${path}`;
-      diagnostics.error(place, `undefined service ${JSON.stringify(name)}${where}${didYouMean(name, known)}`);
+      const serviceNames = file.services?.kind === "map" ? file.services.entries.keys() : [];
+      const fileText = path === undefined ? "" : ` in ${path}`;
+      diagnostics.error(
+        place,
+        `undefined service ${JSON.stringify(name)}${fileText}${didYouMean(name, serviceNames)}`,
+      );
       return undefined;
     }
     return this.extend(next);

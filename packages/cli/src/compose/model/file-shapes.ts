@@ -11,7 +11,7 @@ import { REJECTED_BY_SWARM } from "./swarm-support.js";
 /** Directory of a secret whose target is not set. */
 const SECRETS_DIRECTORY = "/run/secrets";
 
-const OCTAL = /^(?:0o)?[0-7]{1,6}$/;
+const OCTAL_PATTERN = /^(?:0o)?[0-7]{1,6}$/;
 
 /**
  * Permission bits. Text is octal, as in `chmod`. A number has the value that YAML gives it: 0440 and 0o440 are octal, and
@@ -20,7 +20,7 @@ const OCTAL = /^(?:0o)?[0-7]{1,6}$/;
 export const mode: Shape = defineShape({ kind: "scalar", types: ["integer", "string"] }, (cursor) => {
   const { node } = cursor;
   const value = node.kind === "scalar" ? node.value : null;
-  if (typeof value === "string" && OCTAL.test(value)) {
+  if (typeof value === "string" && OCTAL_PATTERN.test(value)) {
     return scalarNode(octalText(Number.parseInt(value.replace("0o", ""), 8)), node.position);
   }
   if (node.kind !== "scalar" || typeof value !== "number" || !Number.isInteger(value) || value < 0) {

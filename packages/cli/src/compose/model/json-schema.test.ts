@@ -12,14 +12,14 @@ const STACKS = new URL("../../../../../deploy/stacks/", import.meta.url);
 /** The schema as another program reads it. Unknown keywords and types are errors. */
 const validate = new Ajv({ strict: true, allowUnionTypes: true }).compile(composeJsonSchema());
 
-/** Returns the first problem of a parsed file. Undefined when the schema accepts it. */
+/** Returns the first problem of a parsed file, or undefined if the schema accepts it. */
 function schemaProblem(file: unknown): string | undefined {
   if (validate(file)) return undefined;
   const [error] = validate.errors ?? [];
   return `${error?.instancePath} ${error?.message}`;
 }
 
-/** Whether the reader reports an error. Warnings do not count. */
+/** Returns whether the reader reports an error. Warnings do not count. */
 function isRefused(text: string): boolean {
   const { messages } = loadText(text);
   return messages.some((message) => !/^\S+ warning: /.test(message));

@@ -8,14 +8,14 @@ export interface JsonSchema {
 }
 
 /** The version of JSON Schema that the language servers of editors support best. */
-const DIALECT = "http://json-schema.org/draft-07/schema#";
+const SCHEMA_DIALECT = "http://json-schema.org/draft-07/schema#";
 /** Matches text with a variable, whose value is not known in an editor. */
-const VARIABLE = "\\$";
+const VARIABLE_PATTERN = "\\$";
 
 /** Returns the JSON Schema of Compose files with the keys of berth, for editors. */
 export function composeJsonSchema(): JsonSchema {
   return {
-    $schema: DIALECT,
+    $schema: SCHEMA_DIALECT,
     title: "Compose file for berth",
     ...toJsonSchema(projectShape.schema),
   };
@@ -54,10 +54,11 @@ function scalarSchema({
   readonly pattern?: string;
   readonly choices?: readonly string[];
 }): JsonSchema {
-  if (choices !== undefined) return { anyOf: [{ enum: choices }, { type: "string", pattern: VARIABLE }] };
+  if (choices !== undefined)
+    return { anyOf: [{ enum: choices }, { type: "string", pattern: VARIABLE_PATTERN }] };
   const [first] = types;
   const type = types.length === 1 ? { type: first } : { type: types };
-  return pattern === undefined ? type : { ...type, pattern: `${pattern}|${VARIABLE}` };
+  return pattern === undefined ? type : { ...type, pattern: `${pattern}|${VARIABLE_PATTERN}` };
 }
 
 function mapSchema(keys: Readonly<Record<string, KeySchema>>, required: readonly string[]): JsonSchema {

@@ -32,30 +32,30 @@ const tmpfsSize = defineShape(bytes.schema, (cursor, stage) => {
   return undefined;
 });
 
-const VOLUME = { with: { type: "volume", source: "data" } };
-const BIND = { with: { type: "bind", source: "/etc/app" } };
-const TMPFS = { with: { type: "tmpfs" } };
-const IMAGE = { with: { type: "image", source: "tools" } };
+const VOLUME_EXAMPLE = { with: { type: "volume", source: "data" } };
+const BIND_EXAMPLE = { with: { type: "bind", source: "/etc/app" } };
+const TMPFS_EXAMPLE = { with: { type: "tmpfs" } };
+const IMAGE_EXAMPLE = { with: { type: "image", source: "tools" } };
 
 const bindFields = fields({
   propagation: key(
     oneOf(...PROPAGATIONS),
     "Mount propagation between the host and the containers",
     "rslave",
-    BIND,
+    BIND_EXAMPLE,
   ),
   create_host_path: key(flag, "Creates the path on the host if it does not exist", true, {
-    ...BIND,
+    ...BIND_EXAMPLE,
     ...REJECTED_BY_SWARM,
   }),
   recursive: key(
     oneOf("enabled", "disabled", "writable", "readonly"),
     "Recursive mounting of mounts below the path",
     "disabled",
-    { ...BIND, ...REJECTED_BY_SWARM },
+    { ...BIND_EXAMPLE, ...REJECTED_BY_SWARM },
   ),
   selinux: key(oneOf(...SELINUX_LABELS), "SELinux label: z (shared) or Z (private)", "z", {
-    ...BIND,
+    ...BIND_EXAMPLE,
     ...REJECTED_BY_SWARM,
   }),
 });
@@ -65,10 +65,10 @@ const volumeFields = fields({
     keyValues(""),
     "Labels of an anonymous volume",
     { a: "b" },
-    { ...VOLUME, ...REJECTED_BY_SWARM },
+    { ...VOLUME_EXAMPLE, ...REJECTED_BY_SWARM },
   ),
-  nocopy: key(flag, "Does not copy files from the image into the volume", true, VOLUME),
-  subpath: key(text, "Directory in the volume", "app", { ...VOLUME, ...REJECTED_BY_SWARM }),
+  nocopy: key(flag, "Does not copy files from the image into the volume", true, VOLUME_EXAMPLE),
+  subpath: key(text, "Directory in the volume", "app", { ...VOLUME_EXAMPLE, ...REJECTED_BY_SWARM }),
 });
 
 const longMount = fields(
@@ -80,22 +80,24 @@ const longMount = fields(
     target: key(target, "Path in the containers", "/data"),
     read_only: key(flag, "Makes the mount read-only", true),
     consistency: key(text, "Consistency hint for Docker Desktop", "cached", { hasNoEffect: true }),
-    bind: key(bindFields, "Bind mount options", { propagation: "rslave" }, BIND),
-    volume: key(volumeFields, "Volume mount options", { nocopy: true }, VOLUME),
+    bind: key(bindFields, "Bind mount options", { propagation: "rslave" }, BIND_EXAMPLE),
+    volume: key(volumeFields, "Volume mount options", { nocopy: true }, VOLUME_EXAMPLE),
     tmpfs: key(
       fields({
-        size: key(tmpfsSize, "Maximum size", "64m", TMPFS),
-        mode: key(integer, "Permission bits", 0o700, { ...TMPFS, ...REJECTED_BY_SWARM }),
+        size: key(tmpfsSize, "Maximum size", "64m", TMPFS_EXAMPLE),
+        mode: key(integer, "Permission bits", 0o700, { ...TMPFS_EXAMPLE, ...REJECTED_BY_SWARM }),
       }),
       "tmpfs options",
       { size: "64m" },
-      TMPFS,
+      TMPFS_EXAMPLE,
     ),
     image: key(
-      fields({ subpath: key(text, "Directory in the image", "app", { ...IMAGE, ...REJECTED_BY_SWARM }) }),
+      fields({
+        subpath: key(text, "Directory in the image", "app", { ...IMAGE_EXAMPLE, ...REJECTED_BY_SWARM }),
+      }),
       "Image mount options",
       { subpath: "app" },
-      { ...IMAGE, ...REJECTED_BY_SWARM },
+      { ...IMAGE_EXAMPLE, ...REJECTED_BY_SWARM },
     ),
   },
   ["type", "target"],

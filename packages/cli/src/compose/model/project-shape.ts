@@ -56,12 +56,12 @@ function resource(keys: Keys, withKeys: { readonly with?: KeyDocumentation["with
   });
   return defineShape(shape.schema, (cursor, stage) => {
     const node = shape(cursor, stage);
-    const old = node?.kind === "map" ? node.entries.get("external")?.value : undefined;
-    if (node?.kind !== "map" || old?.kind !== "map") return node;
-    const name = old.entries.get("name")?.value;
-    const isExternal = withEntry(node, "external", scalarNode(true, old.position));
+    const externalNode = node?.kind === "map" ? node.entries.get("external")?.value : undefined;
+    if (node?.kind !== "map" || externalNode?.kind !== "map") return node;
+    const name = externalNode.entries.get("name")?.value;
+    const isExternal = withEntry(node, "external", scalarNode(true, externalNode.position));
     if (name === undefined) return isExternal;
-    if (node.entries.has("name") && textOf(node, "name") !== textOf(old, "name")) {
+    if (node.entries.has("name") && textOf(node, "name") !== textOf(externalNode, "name")) {
       cursor.diagnostics.error(cursor, "name and external.name are different; use name only");
     }
     return withEntry(isExternal, "name", name);

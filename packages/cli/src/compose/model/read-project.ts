@@ -36,12 +36,16 @@ export interface ProjectEnvironment {
   readonly homeDirectory: string;
   /** Looks a variable up in the environment, then in the `.env` file. */
   readonly lookup: Lookup;
-  /** Returns undefined when the file does not exist. @throws BerthError when it cannot be read. */
+  /**
+   * Returns undefined if the file does not exist.
+   *
+   * @throws BerthError if it cannot be read.
+   */
   readonly readFile: (path: string) => Uint8Array | undefined;
   readonly diagnostics: Diagnostics;
   /** Called for each variable in the Compose files. */
   readonly onVariable?: ((use: VariableUse) => void) | undefined;
-  /** Whether values keep their variables, except for those that select files. @default false */
+  /** Whether values keep their variables, except for those that select files. Default: false. */
   readonly keepsVariables?: boolean | undefined;
 }
 
@@ -53,7 +57,7 @@ const DEFAULT_ENV_FILE = ".env";
 
 /**
  * Reads the Compose files of a project with all files that they include and extend. Returns one canonical tree with
- * absolute paths, or undefined when the files have no content. Problems are reported to the diagnostics.
+ * absolute paths, or undefined if the files have no content. Problems are reported to the diagnostics.
  */
 export function readProject(
   files: readonly InputFile[],
@@ -65,8 +69,8 @@ export function readProject(
   const root = new ProjectReader(environment, base).read(files, { directory: base.directory, chain: [] });
   if (root === undefined) return undefined;
   const merged = withoutResets(root);
-  const complete = projectShape(rootCursor(merged, environment.diagnostics), "project");
-  return complete?.kind === "map" ? complete : undefined;
+  const shaped = projectShape(rootCursor(merged, environment.diagnostics), "project");
+  return shaped?.kind === "map" ? shaped : undefined;
 }
 
 /** A set of files that are merged and share the base directory of relative paths. */
@@ -94,11 +98,11 @@ class ProjectReader {
     for (const file of files) {
       const source = decodeSource(file.name, file.bytes);
       for (const root of this.#readDocuments(source)) {
-        const complete = this.#complete(root, file, set);
+        const completed = this.#complete(root, file, set);
         merged =
           merged === undefined
-            ? complete
-            : mergeNodes({ earlier: merged, later: complete, path: [], diagnostics });
+            ? completed
+            : mergeNodes({ earlier: merged, later: completed, path: [], diagnostics });
       }
     }
     if (merged === undefined) return undefined;
@@ -189,8 +193,8 @@ class ProjectReader {
   #includedLookup(entry: Node, including: string, directory: string): Lookup {
     const { lookup, readFile, diagnostics } = this.#environment;
     const values = new Map<string, string>();
-    const written = texts(childOf(entry, "env_file"));
-    const files = written.length === 0 ? [undefined] : written;
+    const envFiles = texts(childOf(entry, "env_file"));
+    const files = envFiles.length === 0 ? [undefined] : envFiles;
     for (const file of files) {
       if (file?.text === "/dev/null") continue;
       const path = file === undefined ? join(directory, DEFAULT_ENV_FILE) : resolve(including, file.text);
@@ -241,8 +245,8 @@ function withBuildContexts(root: Node): Node {
       entries.set(name, entry);
       continue;
     }
-    const complete = withEntry(build, "context", scalarNode(".", build.position));
-    entries.set(name, { ...entry, value: withEntry(value, "build", complete) });
+    const withContext = withEntry(build, "context", scalarNode(".", build.position));
+    entries.set(name, { ...entry, value: withEntry(value, "build", withContext) });
   }
   return withEntry(root, "services", { ...services, entries });
 }

@@ -17,7 +17,7 @@ const USER_VALUES =
   /^(?:services\.[^.]+\.(?:environment|labels|annotations|sysctls|storage_opt|networks|deploy\.labels|logging\.options|build\.(?:args|labels|additional_contexts|ssh))|(?:networks|volumes|secrets|configs)\.[^.]+\.(?:labels|driver_opts)|x-)/;
 
 export interface RenderOptions {
-  /** Whether the values of the project still have their variables. @default false */
+  /** Whether the values of the project still have their variables. Default: false. */
   readonly keepsVariables?: boolean;
 }
 

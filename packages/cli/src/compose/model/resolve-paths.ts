@@ -20,7 +20,7 @@ export function resolvePaths(root: Node, base: BaseDirectories): Node {
 }
 
 /** The values that are paths, by their location. `*` matches any key and any item of a list. */
-const RESOLVERS: readonly { readonly path: readonly string[]; readonly resolver: Resolver }[] =
+const PATH_RESOLVERS: readonly { readonly path: readonly string[]; readonly resolver: Resolver }[] =
   Object.entries({
     "services.*.build.context": resolveContext,
     "services.*.build.additional_contexts.*": resolveContext,
@@ -35,7 +35,7 @@ const RESOLVERS: readonly { readonly path: readonly string[]; readonly resolver:
   } satisfies Record<string, Resolver>).map(([path, resolver]) => ({ path: path.split("."), resolver }));
 
 function resolveAt(node: Node, path: readonly string[], base: BaseDirectories): Node {
-  const candidates = RESOLVERS.filter(
+  const candidates = PATH_RESOLVERS.filter(
     (entry) => entry.path.length >= path.length && matches(entry.path.slice(0, path.length), path),
   );
   const exact = candidates.find((entry) => entry.path.length === path.length);

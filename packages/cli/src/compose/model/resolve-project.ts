@@ -92,10 +92,10 @@ function withNames(root: MapNode, section: Section, stack: string): MapNode {
 function withUsedResources(root: MapNode, section: Section): MapNode {
   const resources = childOf(root, section);
   if (resources?.kind !== "map") return root;
-  const used = usedNames(root, section);
+  const referenced = usedNames(root, section);
   const entries = new Map<string, MapEntry>();
   for (const [key, entry] of resources.entries) {
-    if (used.has(key)) entries.set(key, entry);
+    if (referenced.has(key)) entries.set(key, entry);
   }
   return entries.size === 0
     ? withoutEntry(root, section)

@@ -42,15 +42,16 @@ export function resolveService(service: Cursor, environment: ProjectEnvironment)
 
 /** Merges the env files into `environment`, which has precedence, and looks up the variables without a value. */
 function withEnvironment(node: MapNode, service: Cursor, { lookup, readFile }: ProjectEnvironment): MapNode {
-  const own = childOf(node, "environment");
-  const ownEntries: ReadonlyMap<string, MapEntry> = own?.kind === "map" ? own.entries : new Map();
+  const environment = childOf(node, "environment");
+  const ownEntries: ReadonlyMap<string, MapEntry> =
+    environment?.kind === "map" ? environment.entries : new Map();
   const entries = new Map<string, MapEntry>();
   const lookUp = (name: string): string | undefined => {
-    const written = ownEntries.get(name)?.value;
-    const isText = written?.kind === "scalar" && written.value !== null;
+    const entry = ownEntries.get(name)?.value;
+    const isText = entry?.kind === "scalar" && entry.value !== null;
     const fromFile = entries.get(name)?.value;
-    const known = isText ? written : fromFile;
-    return lookup(name) ?? (known?.kind === "scalar" ? String(known.value) : undefined);
+    const value = isText ? entry : fromFile;
+    return lookup(name) ?? (value?.kind === "scalar" ? String(value.value) : undefined);
   };
   const files = listFields(service).get("env_file");
   for (const item of files === undefined ? [] : (readItems(files) ?? [])) {
@@ -68,7 +69,7 @@ function withEnvironment(node: MapNode, service: Cursor, { lookup, readFile }: P
   }
   const resolved = withoutEntry(node, "env_file");
   if (entries.size === 0) return withoutEntry(resolved, "environment");
-  const position = own?.position ?? service.position;
+  const position = environment?.position ?? service.position;
   return withEntry(resolved, "environment", { kind: "map", entries, position });
 }
 
@@ -108,10 +109,14 @@ function withLabels(node: MapNode, service: Cursor, { lookup, readFile }: Projec
       entries.set(name, { keyPosition: item.position, value: scalarNode(value, item.position) });
     }
   }
-  const own = childOf(node, "labels");
-  for (const [name, entry] of own?.kind === "map" ? own.entries : []) entries.set(name, entry);
+  const labels = childOf(node, "labels");
+  for (const [name, entry] of labels?.kind === "map" ? labels.entries : []) entries.set(name, entry);
   const resolved = withoutEntry(node, "label_file");
-  return withEntry(resolved, "labels", { kind: "map", entries, position: own?.position ?? files.position });
+  return withEntry(resolved, "labels", {
+    kind: "map",
+    entries,
+    position: labels?.position ?? files.position,
+  });
 }
 
 /** Sets the default Dockerfile, and looks up the build arguments without a value. */
@@ -119,11 +124,11 @@ function withBuildDefaults(node: MapNode, { lookup, keepsVariables }: ProjectEnv
   const build = childOf(node, "build");
   if (build?.kind !== "map") return node;
   const hasDockerfile = build.entries.has("dockerfile") || build.entries.has("dockerfile_inline");
-  const complete = hasDockerfile
+  const completed = hasDockerfile
     ? build
     : withEntry(build, "dockerfile", scalarNode(DEFAULT_DOCKERFILE, build.position));
-  const args = childOf(complete, "args");
-  if (args?.kind !== "map" || keepsVariables) return withEntry(node, "build", complete);
+  const args = childOf(completed, "args");
+  if (args?.kind !== "map" || keepsVariables) return withEntry(node, "build", completed);
   const entries = new Map<string, MapEntry>();
   for (const [name, entry] of args.entries) {
     const value = isNull(entry.value) ? lookup(name) : undefined;
@@ -132,7 +137,7 @@ function withBuildDefaults(node: MapNode, { lookup, keepsVariables }: ProjectEnv
       entries.set(name, { ...entry, value: scalarNode(value, entry.keyPosition) });
     }
   }
-  return withEntry(node, "build", withEntry(complete, "args", { ...args, entries }));
+  return withEntry(node, "build", withEntry(completed, "args", { ...args, entries }));
 }
 
 /** A service without networks and without a network mode joins the default network. */
@@ -187,7 +192,9 @@ function withImpliedDependencies(node: MapNode): MapNode {
   });
 }
 
-/** Whether a value that should be a mapping is still text or a list, because variables in it were not replaced. */
+/**
+ * Returns whether a value that should be a mapping is still text or a list, because variables in it were not replaced.
+ */
 function isUnresolved(node: Node): boolean {
   return hasVariables(node) || node.kind === "list";
 }

@@ -54,7 +54,7 @@ export class Diagnostics {
     return this.#counts.error > 0;
   }
 
-  /** Whether there is an error at exactly this place. */
+  /** Returns whether there is an error at exactly this place. */
   hasErrorAt(place: Place): boolean {
     return [...this.#diagnostics.values()].some(
       ({ severity, position, path }) =>
@@ -62,7 +62,7 @@ export class Diagnostics {
     );
   }
 
-  /** Whether there is an error at a path or below it. */
+  /** Returns whether there is an error at a path or below it. */
   hasErrorUnder(path: string): boolean {
     return [...this.#diagnostics.values()].some(
       (found) =>

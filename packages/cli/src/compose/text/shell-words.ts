@@ -41,7 +41,9 @@ export function splitShellWords(line: string): ShellWords {
   return { kind: "words", words, ignored: "" };
 }
 
-/** Returns the part of a word that starts at the index. Undefined at white space, a terminator or an unclosed quote. */
+/**
+ * Returns the part of a word that starts at the index, or undefined at white space, a terminator or an unclosed quote.
+ */
 function matchWordPart(
   line: string,
   index: number,

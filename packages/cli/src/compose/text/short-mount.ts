@@ -25,16 +25,16 @@ export function parseShortMount(text: string): Parsed<ShortMount> {
 /** Splits text at its colons, except for a colon after a Windows drive letter. */
 function splitAtColons(text: string): readonly string[] {
   const parts: string[] = [];
-  for (let rest = text; ; ) {
-    const drive = WINDOWS_DRIVE.exec(rest)?.[0] ?? "";
-    const colon = rest.indexOf(":", drive.length);
-    if (colon < 0) return [...parts, rest];
-    parts.push(rest.slice(0, colon));
-    rest = rest.slice(colon + 1);
+  for (let remaining = text; ; ) {
+    const drive = WINDOWS_DRIVE.exec(remaining)?.[0] ?? "";
+    const colon = remaining.indexOf(":", drive.length);
+    if (colon < 0) return [...parts, remaining];
+    parts.push(remaining.slice(0, colon));
+    remaining = remaining.slice(colon + 1);
   }
 }
 
-/** Whether a source is a path instead of the name of a volume. */
+/** Returns whether a source is a path instead of the name of a volume. */
 export function isPath(source: string): boolean {
   return /^(?:[./~]|\\\\)/.test(source) || WINDOWS_DRIVE.test(source);
 }

@@ -29,7 +29,8 @@ export interface LineColumn {
 
 /**
  * Decodes the bytes of a file as UTF-8, with or without a byte order mark, with any line endings.
- * @throws BerthError BERTH_COMPOSE_INVALID with the position when the file is too large or not text.
+ *
+ * @throws BerthError BERTH_COMPOSE_INVALID with the position if the file is too large or not text.
  */
 export function decodeSource(name: string, bytes: Uint8Array): Source {
   if (bytes.length > MAX_INPUT_BYTES) {

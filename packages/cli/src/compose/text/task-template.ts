@@ -19,7 +19,7 @@ export function fillServiceLabels(text: string, labels: Readonly<Record<string, 
   });
 }
 
-/** Returns why a text has a template of Swarm that berth does not replace; undefined when it has none. */
+/** Returns why a text has a template of Swarm that berth does not replace, or undefined if it has none. */
 export function taskTemplateProblem(text: string): string | undefined {
   for (const [action] of text.matchAll(ACTION)) {
     if (LABEL.test(action) || !TASK_OBJECT.test(action)) continue;

@@ -1,4 +1,4 @@
-/** Returns the value of a variable, or undefined when it is not set. */
+/** Returns the value of a variable, or undefined if it is not set. */
 export type Lookup = (name: string) => string | undefined;
 
 /** A variable in a template. */
@@ -101,9 +101,9 @@ class Interpolator {
     NAME_AT.lastIndex = 0;
     const name = NAME_AT.exec(content)?.[0];
     if (name === undefined) throw invalidVariableError(`\${${content}}`);
-    const rest = content.slice(name.length);
-    if (rest === "") return this.#valueOf(name);
-    const [, colon, operator, operand = ""] = OPERATOR.exec(rest) ?? [];
+    const operatorText = content.slice(name.length);
+    if (operatorText === "") return this.#valueOf(name);
+    const [, colon, operator, operand = ""] = OPERATOR.exec(operatorText) ?? [];
     if (operator === undefined) throw invalidVariableError(`\${${content}}`);
     this.#onUse({
       name,

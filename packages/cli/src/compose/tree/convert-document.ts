@@ -26,7 +26,7 @@ const MAX_NODES = 200_000;
 const MAX_DEPTH = 100;
 const MERGE_KEY = "<<";
 
-/** Converts a parsed document of the YAML library to nodes. Returns undefined when it exceeds the maximum size. */
+/** Converts a parsed document of the YAML library to nodes. Returns undefined if it exceeds the maximum size. */
 export function convertDocument(
   contents: ParsedNode,
   source: Source,

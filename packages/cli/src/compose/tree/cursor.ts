@@ -91,17 +91,17 @@ export interface NumberRange {
   readonly max: number;
 }
 
-const INTEGER = /^[-+]?\d+$/;
-const NUMBER = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)$/;
+const INTEGER_PATTERN = /^[-+]?\d+$/;
+const NUMBER_PATTERN = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)$/;
 
 /** Reads an integer, which may be quoted. */
 export function readInteger(cursor: Cursor, range: NumberRange): number | undefined {
-  return readNumberAs(cursor, range, { pattern: INTEGER, typeName: "a whole number" });
+  return readNumberAs(cursor, range, { pattern: INTEGER_PATTERN, typeName: "a whole number" });
 }
 
 /** Reads a decimal number, which may be quoted. */
 export function readNumber(cursor: Cursor, range: NumberRange): number | undefined {
-  return readNumberAs(cursor, range, { pattern: NUMBER, typeName: "a number" });
+  return readNumberAs(cursor, range, { pattern: NUMBER_PATTERN, typeName: "a number" });
 }
 
 function readNumberAs(

@@ -4,7 +4,7 @@ import { interpolate, type Lookup, MAX_EXPANDED_LENGTH, type VariableUse } from 
 import type { MapEntry, Node, ScalarNode } from "./node.js";
 
 /** Matches text with a variable. */
-const VARIABLE = /\$(?:[_a-zA-Z]|\{)/;
+const VARIABLE_PATTERN = /\$(?:[_a-zA-Z]|\{)/;
 /** Values that select the files of a project. Their variables are always replaced. */
 const FILE_SELECTION = /^(?:include|services\.[^.]+\.extends)\b/;
 
@@ -81,7 +81,7 @@ class TreeInterpolator {
     if (typeof node.value !== "string" || !node.value.includes("$")) return node;
     const { lookup, diagnostics, onVariable, keepsVariables = false } = this.#context;
     if (keepsVariables && !FILE_SELECTION.test(path)) {
-      return VARIABLE.test(node.value) ? { ...node, hasVariables: true } : node;
+      return VARIABLE_PATTERN.test(node.value) ? { ...node, hasVariables: true } : node;
     }
     const result = interpolate(node.value, lookup, onVariable);
     if (result.kind === "invalid") {

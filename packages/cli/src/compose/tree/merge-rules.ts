@@ -15,14 +15,14 @@ export type MergeRule =
   /** Mappings with the same value under this key are merged. Otherwise, the later one replaces the earlier one. */
   | { readonly kind: "discriminated"; readonly key: string };
 
-const REPLACE: MergeRule = { kind: "replace" };
+const REPLACE_RULE: MergeRule = { kind: "replace" };
 
 /** The rules by the path of the value. `*` matches any name. */
-const RULES: Readonly<Record<string, MergeRule>> = {
-  "services.*.command": REPLACE,
-  "services.*.entrypoint": REPLACE,
-  "services.*.healthcheck.test": REPLACE,
-  "services.*.ulimits.*": REPLACE,
+const MERGE_RULES: Readonly<Record<string, MergeRule>> = {
+  "services.*.command": REPLACE_RULE,
+  "services.*.entrypoint": REPLACE_RULE,
+  "services.*.healthcheck.test": REPLACE_RULE,
+  "services.*.ulimits.*": REPLACE_RULE,
   "services.*.logging": { kind: "discriminated", key: "driver" },
   "services.*.volumes": { kind: "keyed", keyOf: (item) => textOf(item, "target") ?? "" },
   "services.*.devices": { kind: "keyed", keyOf: (item) => textOf(item, "target") ?? "" },
@@ -33,7 +33,7 @@ const RULES: Readonly<Record<string, MergeRule>> = {
   "networks.*.ipam.config": { kind: "merged", key: "subnet" },
 };
 
-const RULE_PATHS = Object.entries(RULES).map(([path, rule]) => ({ parts: path.split("."), rule }));
+const RULE_PATHS = Object.entries(MERGE_RULES).map(([path, rule]) => ({ parts: path.split("."), rule }));
 
 /** Returns the rule for the value at a path, or undefined for the default behavior. */
 export function findMergeRule(path: readonly string[]): MergeRule | undefined {

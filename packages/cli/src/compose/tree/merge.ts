@@ -33,7 +33,7 @@ export function mergeNodes(merge: Merge): Node {
   return mergeByRule(merge, rule);
 }
 
-/** Whether a path belongs to a variable, for which null stands for the value in the environment. */
+/** Returns whether a path belongs to a variable, for which null stands for the value in the environment. */
 function isVariable(path: readonly string[]): boolean {
   const parent = path.at(-2);
   return parent === "environment" || parent === "args";

@@ -73,7 +73,7 @@ export function withoutEntry(map: MapNode, key: string): MapNode {
   return { ...map, entries };
 }
 
-/** Returns the value of a key. Undefined when the node is not a mapping, or does not have the key. */
+/** Returns the value of a key, or undefined if the node is not a mapping, or does not have the key. */
 export function childOf(node: Node | undefined, key: string): Node | undefined {
   return node?.kind === "map" ? node.entries.get(key)?.value : undefined;
 }
@@ -93,7 +93,7 @@ export function describeNode(node: Node): string {
   return typeof node.value === "number" ? `the number ${node.text}` : `${node.value}`;
 }
 
-/** Whether the variables of a value were not replaced, so that its form is not known. */
+/** Returns whether the variables of a value were not replaced, so that its form is not known. */
 export function hasVariables(node: Node): boolean {
   return node.kind === "scalar" && node.hasVariables === true;
 }
@@ -111,7 +111,7 @@ function clip(text: string): string {
   return text.length <= MAX_QUOTED ? text : `${text.slice(0, MAX_QUOTED)}…`;
 }
 
-/** Whether two nodes have the same values, regardless of their positions. */
+/** Returns whether two nodes have the same values, regardless of their positions. */
 export function haveEqualValues(a: Node, b: Node): boolean {
   if (a.kind === "scalar") return b.kind === "scalar" && a.value === b.value;
   if (a.kind === "list") {

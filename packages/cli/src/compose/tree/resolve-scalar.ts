@@ -3,10 +3,10 @@ import type { Scalar } from "./node.js";
 const NULLS = ["", "~", "null", "Null", "NULL"];
 const TRUES = ["true", "True", "TRUE"];
 const FALSES = ["false", "False", "FALSE"];
-const DECIMAL = /^[-+]?[0-9][0-9_]*$/;
+const DECIMAL_PATTERN = /^[-+]?[0-9][0-9_]*$/;
 const LEGACY_OCTAL = /^0[0-7_]+$/;
-const RADIX = /^0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)$/;
-const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$/;
+const RADIX_PATTERN = /^0(?:x[0-9a-fA-F_]+|o[0-7_]+|b[01_]+)$/;
+const FLOAT_PATTERN = /^[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?$/;
 
 /**
  * Returns the value of an unquoted scalar in the core schema of YAML 1.2, with the three older integer forms that
@@ -24,9 +24,9 @@ export function resolvePlainScalar(text: string): Scalar {
 function parseNumber(text: string): number | undefined {
   const digits = text.replaceAll("_", "");
   if (LEGACY_OCTAL.test(text)) return safeInteger(Number.parseInt(digits, 8));
-  if (RADIX.test(text)) return safeInteger(Number(digits));
-  if (DECIMAL.test(text)) return safeInteger(Number(digits));
-  if (!FLOAT.test(text)) return undefined;
+  if (RADIX_PATTERN.test(text)) return safeInteger(Number(digits));
+  if (DECIMAL_PATTERN.test(text)) return safeInteger(Number(digits));
+  if (!FLOAT_PATTERN.test(text)) return undefined;
   const value = Number(digits);
   return Number.isFinite(value) ? value : undefined;
 }

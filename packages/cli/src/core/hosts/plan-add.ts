@@ -7,7 +7,7 @@ export type HostRole = "node" | "server";
 
 /** What the cluster says about the host. */
 export interface Membership {
-  /** The id in the certificate of the host. */
+  /** The ID in the certificate of the host. */
   readonly id: string;
   /** Name of the cluster in the certificate of the host. */
   readonly cluster: string;

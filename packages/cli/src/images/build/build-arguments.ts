@@ -45,12 +45,12 @@ export function buildArguments(kind: BuilderKind, build: ImageBuild): readonly s
   ];
 }
 
-/** Whether a cache source requires BuildKit, such as "type=gha". The alternative is an image. */
+/** Returns whether a cache source requires BuildKit, such as "type=gha". The alternative is an image. */
 export function isBuildKitCache(source: string): boolean {
   return source.includes("=");
 }
 
-/** Whether the builder fetches the context, because it is not a directory of this machine. */
+/** Returns whether the builder fetches the context, because it is not a directory of this machine. */
 export function isRemoteContext(context: string): boolean {
   return !isAbsolute(context);
 }

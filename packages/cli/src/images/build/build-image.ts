@@ -22,8 +22,8 @@ export async function buildImage(
   terminal: Terminal | undefined,
 ): Promise<string> {
   const { names, services, settings } = build;
-  const what = `image ${names[0]} of service ${services.join(", ")}`;
-  terminal?.write(`Building ${what}\n`);
+  const description = `image ${names[0]} of service ${services.join(", ")}`;
+  terminal?.write(`Building ${description}\n`);
   // Carriage returns would redraw the progress of Docker on a terminal.
   const onOutput = (text: string): void => terminal?.write(text.replaceAll(/\r+\n?/g, "\n"));
   const directory = await mkdtemp(join(tmpdir(), "berth-build-"));
@@ -35,7 +35,7 @@ export async function buildImage(
       env: environmentOf(builder.kind),
       onOutput,
     });
-    if (exitCode !== 0) throw buildError(`${what} was not built`, message);
+    if (exitCode !== 0) throw buildError(`${description} was not built`, message);
     if (isPushed && builder.kind === "legacy") await pushToRegistry(cli, names, onOutput);
     return (await readFile(idFile, "utf8")).trim();
   } finally {

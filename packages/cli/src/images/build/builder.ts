@@ -13,19 +13,20 @@ export interface Builder {
 
 /**
  * Returns the builder of the local Docker daemon.
- * @throws BerthError BERTH_ENGINE_UNAVAILABLE when Docker is not installed or does not run
+ *
+ * @throws BerthError BERTH_ENGINE_UNAVAILABLE if Docker is not installed or does not run
  */
 export async function findBuilder(cli: Pick<Cli, "env" | "signal">): Promise<Builder> {
   const format = "{{.Server.Os}}/{{.Server.Arch}}";
   const version = await runDocker(cli, ["version", "--format", format]).catch((error) => {
-    throw isBerthError(error, "BERTH_ENGINE_UNAVAILABLE") ? unavailable(error.message) : error;
+    throw isBerthError(error, "BERTH_ENGINE_UNAVAILABLE") ? builderUnavailableError(error.message) : error;
   });
-  if (version.exitCode !== 0) throw unavailable(version.message || "docker version failed");
+  if (version.exitCode !== 0) throw builderUnavailableError(version.message || "docker version failed");
   const buildx = await runDocker(cli, ["buildx", "version"]);
   return { kind: buildx.exitCode === 0 ? "buildkit" : "legacy", platform: version.stdout.trim() };
 }
 
-function unavailable(reason: string): BerthError {
+function builderUnavailableError(reason: string): BerthError {
   return new BerthError({
     code: "BERTH_ENGINE_UNAVAILABLE",
     message: `cannot build images: ${reason}; start Docker, or use --no-build to deploy existing images`,

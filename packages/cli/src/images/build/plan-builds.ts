@@ -50,9 +50,9 @@ export function planBuilds(
       diagnostics.error(placeOf(build, ""), message);
     }
     owners.set(image, owner);
-    const same = planned.get(key);
-    const names = [...new Set([...(same?.names ?? []), image, ...tags])];
-    const services = [...(same?.services ?? []), service];
+    const identical = planned.get(key);
+    const names = [...new Set([...(identical?.names ?? []), image, ...tags])];
+    const services = [...(identical?.services ?? []), service];
     planned.set(key, { services, names, platforms, settings: { ...settings, tags: [] } });
   }
   return [...planned.values()];
@@ -120,8 +120,8 @@ function reportUnsupported(
     ["sbom", settings.sbom],
   ] as const) {
     if (value === "" || value === "false" || (isPushed && builder.kind === "buildkit")) continue;
-    const needed = isPushed ? "BuildKit creates" : "registries keep";
-    diagnostics.warn(placeOf(build, key), `ignored: only ${needed} attestations`);
+    const requirement = isPushed ? "BuildKit creates" : "registries keep";
+    diagnostics.warn(placeOf(build, key), `ignored: only ${requirement} attestations`);
   }
   if (builder.kind === "buildkit") return;
   for (const [key, isSet] of BUILDKIT_KEYS) {

@@ -99,8 +99,8 @@ export class AuditLog {
    * several transactions. The repeated decision can have other changes, but the first record stays.
    */
   #isWritten({ audit }: ClusterState, { call, sequence }: PendingRecord): boolean {
-    const found = audit.get(sequence);
-    return found?.epoch === Number(this.#options.epoch) && found.call === call;
+    const record = audit.get(sequence);
+    return record?.epoch === Number(this.#options.epoch) && record.call === call;
   }
 
   async #submitRefused(calls: readonly AuditedCall[]): Promise<void> {

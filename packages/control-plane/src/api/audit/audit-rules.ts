@@ -26,7 +26,7 @@ export type AuditRule<Request> =
   | {
       readonly kind: "recorded";
       readonly recordKind: Kind.CHANGE | Kind.ACCESS;
-      /** Returns false for a request that changes nothing. @default always true */
+      /** Returns false for a request that changes nothing. Default: always true. */
       readonly isRecorded?: (request: Request) => boolean;
       /** Returns the subjects of the call, including names that do not exist. */
       readonly subjects: (request: Request, state: ClusterState) => readonly AuditSubject[];
@@ -211,7 +211,7 @@ export const AUDIT_RULES: AuditRules = {
     kind: "recorded",
     recordKind: Kind.CHANGE,
     subjects: ({ hostname }) => [{ kind: "host", id: "", name: hostname }],
-    // The token is secret, but its id is not.
+    // The token is secret, but its ID is not.
     summary: ({ token }) => `joined with token ${tokenIdIn(token)}`,
   },
   renewCertificate: UNRECORDED,
@@ -326,7 +326,7 @@ function streamSummary({ command, attach, readArchive, writeArchive, connectPort
   return `program ${command?.command[0] ?? ""}${user}`;
 }
 
-/** Returns the id in the text of a token; "?" for a text that is not a token. */
+/** Returns the ID in the text of a token; "?" for a text that is not a token. */
 function tokenIdIn(text: string): string {
   try {
     return joinTokenId(parseJoinToken(text).hash);
@@ -382,7 +382,7 @@ function taskSubject(reference: string, state: ClusterState): AuditSubject {
   return { kind: "task", id: task.id, name: `${task.serviceName}.${slot}` };
 }
 
-/** Returns undefined when a record is not found or the reference is ambiguous. */
+/** Returns undefined if a record is not found or the reference is ambiguous. */
 function findIfAny<T>(find: () => T): T | undefined {
   try {
     return find();

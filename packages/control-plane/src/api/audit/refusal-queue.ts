@@ -14,7 +14,9 @@ export interface RefusalQueueOptions {
   readonly signal: AbortSignal;
 }
 
-/** Writes refused calls: at once, or with others after an interval. Calls that wait when the signal fires are lost. */
+/**
+ * Writes refused calls: at once, or with others after an interval. Calls that wait when the signal is aborted are lost.
+ */
 export class RefusalQueue {
   readonly #options: RefusalQueueOptions;
   readonly #refused = new RefusedCalls();

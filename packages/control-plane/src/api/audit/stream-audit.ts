@@ -3,7 +3,7 @@ import { linkSignals, onAbort } from "../../runtime/abort.js";
 import type { ApiContext } from "../api-context.js";
 
 /** Number of records that are read at a time, so that a slow caller does not hold a copy of the whole log. */
-const CHUNK = 100;
+const RECORDS_PER_CHUNK = 100;
 
 /**
  * Streams records, oldest first; with `follow`, continues with new records until the caller leaves or the term ends.
@@ -30,7 +30,7 @@ export async function* streamAudit(
         missed = 0;
         yield warning(text);
       }
-      const records = state.audit.after(position, CHUNK);
+      const records = state.audit.after(position, RECORDS_PER_CHUNK);
       position = records.at(-1)?.sequence ?? position;
       for (const record of records) {
         if (link.signal.aborted) break;

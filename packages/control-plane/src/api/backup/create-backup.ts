@@ -11,6 +11,7 @@ import type { ApiContext } from "../api-context.js";
 
 /**
  * Streams an encrypted backup, followed by its summary. The audit log has the call before any record is read.
+ *
  * @throws BerthError BERTH_INPUT_INVALID, BERTH_ETCD_UNAVAILABLE, BERTH_UNSUPPORTED in a simulation
  */
 export async function* createBackup(

@@ -30,8 +30,9 @@ export function getRestore({ state, restoreMonitor }: ApiContext): GetRestoreRes
 
 /**
  * Completes a restore: agents remove the containers of unknown tasks, and missing nodes can be declared down.
- * @throws BerthError BERTH_RESTORE_PENDING while nodes are missing, unless `force` is set; BERTH_NOT_FOUND when no restore
- *         is pending
+ *
+ * @throws BerthError BERTH_RESTORE_PENDING while nodes are missing, unless `force` is set; BERTH_NOT_FOUND when no
+ *   restore is pending
  */
 export async function completeRestore(
   { force }: CompleteRestoreRequest,
@@ -43,7 +44,7 @@ export async function completeRestore(
     if (changes.length === 0)
       throw new BerthError({ code: "BERTH_NOT_FOUND", message: "no restore from a backup is pending" });
     const { missing, unknown } = restoreMonitor.progress;
-    if (missing.length > 0 && !force) throw nodesMissing(missing);
+    if (missing.length > 0 && !force) throw missingNodesError(missing);
     return { changes, result: { removedTasks: unknown.length } };
   }, signal);
 }
@@ -52,7 +53,7 @@ function namesOf(nodes: readonly Node[]): string[] {
   return nodes.slice(0, MAX_LISTED_NODES).map(nodeName);
 }
 
-function nodesMissing(missing: readonly Node[]): BerthError {
+function missingNodesError(missing: readonly Node[]): BerthError {
   const names = namesOf(missing).slice(0, 5).join(", ");
   const others = missing.length > 5 ? ` and ${missing.length - 5} others` : "";
   return new BerthError({

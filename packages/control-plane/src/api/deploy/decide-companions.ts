@@ -17,12 +17,13 @@ export interface OwnerCheck {
   readonly state: ClusterState;
   /** What failed, such as `stack shop was not deployed`. */
   readonly intro: string;
-  /** Ids of the services that the same request removes. @default none */
+  /** IDs of the services that the same request removes. Default: none. */
   readonly removed?: readonly string[];
 }
 
 /**
  * Checks the owners and companions of services that are created or changed.
+ *
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export function requireOwners(specs: readonly ServiceSpec[], check: OwnerCheck): void {
@@ -38,11 +39,11 @@ export function requireOwners(specs: readonly ServiceSpec[], check: OwnerCheck):
   const violations = [...checked.values()].flatMap((spec) => {
     const lookup = (name: string): ServiceSpec | undefined => {
       const service = state.services.byName(name);
-      const found = changed.get(name) ?? (service && isKept(service) ? service.spec : undefined);
-      return found?.stack === spec.stack ? found : undefined;
+      const ownerSpec = changed.get(name) ?? (service && isKept(service) ? service.spec : undefined);
+      return ownerSpec?.stack === spec.stack ? ownerSpec : undefined;
     };
-    const found = [...ownerViolations(spec, lookup), ...ownerCycleViolations(spec, lookup)];
-    return found.map((violation) => ({ service: spec.name, ...violation }));
+    const problems = [...ownerViolations(spec, lookup), ...ownerCycleViolations(spec, lookup)];
+    return problems.map((violation) => ({ service: spec.name, ...violation }));
   });
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
 }
@@ -92,6 +93,7 @@ function withReplicasOf(spec: ServiceSpec, { mode }: ServiceSpec): ServiceSpec {
 
 /**
  * Checks that no service is removed without its companions, whose tasks share namespaces and mounts with its tasks.
+ *
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export function requireCompanionsRemoved(removed: readonly Service[], state: ClusterState): void {

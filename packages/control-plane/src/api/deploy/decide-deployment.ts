@@ -34,19 +34,19 @@ import { violationsError } from "./violations.js";
 
 export interface StackDeployment {
   readonly stack: string;
-  /** What failed, for error messages. @default the stack */
+  /** What failed, for error messages. Default: the stack. */
   readonly intro?: string;
   /** Validated, and with defaults applied. */
   readonly specs: readonly ServiceSpec[];
-  /** The networks of the stack. @default none */
+  /** The networks of the stack. Default: none. */
   readonly networks?: readonly NetworkSpec[];
   /** Address ranges from which new networks get their subnets. */
   readonly pool?: NetworkPool;
-  /** The secrets and configs of the stack. @default none */
+  /** The secrets and configs of the stack. Default: none. */
   readonly files?: readonly FileContent[];
   /** Validated credentials that replace the stack's own registry logins. Undefined to keep the logins. */
   readonly credentials?: readonly RegistryCredentials[] | undefined;
-  /** The digests of the images. @default no image is resolved */
+  /** The digests of the images. Default: no image is resolved. */
   readonly images?: ImageResolutions;
   /** Whether to remove services, networks, secrets and configs of the stack that are not in the request. */
   readonly prune: boolean;
@@ -63,17 +63,17 @@ export interface DeployOutcome {
 export interface DeployContext {
   readonly now: number;
   readonly newId: () => string;
-  /** Returns a number in [0, 1). @default always 0 */
+  /** Returns a number in [0, 1). Default: always 0. */
   readonly random?: () => number;
-  /** Undefined when the server has no cluster key. It then stores no secrets and configs. */
+  /** Undefined if the server has no cluster key. It then stores no secrets and configs. */
   readonly sealer?: FileSealer | undefined;
-  /** Undefined when the server has no cluster key. It then stores no registry logins. */
+  /** Undefined if the server has no cluster key. It then stores no registry logins. */
   readonly loginSealer?: LoginSealer | undefined;
 }
 
 const UNRESOLVED_IMAGES: ImageResolutions = { mode: ResolveImage.NEVER, byImage: new Map() };
 
-/** A spec and the id of its service, which may be new. */
+/** A spec and the ID of its service, which may be new. */
 export interface ServiceTarget {
   readonly id: string;
   readonly spec: ServiceSpec;
@@ -81,9 +81,10 @@ export interface ServiceTarget {
 
 /**
  * Returns the changes that deploy a stack.
+ *
  * @throws BerthError BERTH_POLICY_DENIED with all settings that the policy denies, BERTH_SPEC_INVALID with all
- * violations in networks, secrets, configs and owners of services, or BERTH_PORT_IN_USE with all ports that other
- * services publish
+ *   violations in networks, secrets, configs and owners of services, or BERTH_PORT_IN_USE with all ports that other
+ *   services publish
  */
 export function decideDeployment(
   deployment: StackDeployment,
@@ -97,7 +98,7 @@ export function decideDeployment(
   const networks = networkChanges(deployment, state, { ...context, intro });
   const logins = loginChanges(deployment, state, context);
   const targets = deployment.specs.map((spec) => ({
-    // A name without a service is left over from an interrupted deployment. The new one continues with the same id.
+    // A name without a service is left over from an interrupted deployment. The new one continues with the same ID.
     id: state.services.byName(spec.name)?.id ?? state.serviceIdOf(spec.name) ?? newId(),
     spec: withForceUpdate(spec, state.services.byName(spec.name)?.spec),
   }));
@@ -199,10 +200,10 @@ function withForceUpdate(spec: ServiceSpec, previous: ServiceSpec | undefined): 
   return { ...spec, task: { ...spec.task, forceUpdate } };
 }
 
-/** Returns the ids of the stack's services that the deployment removes, or that are being removed already. */
+/** Returns the IDs of the stack's services that the deployment removes, or that are being removed already. */
 function removedServices({ stack, specs, prune }: StackDeployment, state: ClusterState): readonly string[] {
-  const named = new Set(specs.map(({ name }) => name));
+  const deployedNames = new Set(specs.map(({ name }) => name));
   return [...state.services.ofStack(stack).values()]
-    .filter((service) => !named.has(service.spec?.name ?? "") && (prune || service.removing))
+    .filter((service) => !deployedNames.has(service.spec?.name ?? "") && (prune || service.removing))
     .map(({ id }) => id);
 }

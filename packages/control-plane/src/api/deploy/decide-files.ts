@@ -32,7 +32,7 @@ export interface FileDecision {
 
 export interface FileContext {
   readonly state: ClusterState;
-  /** Undefined when the server has no cluster key. */
+  /** Undefined if the server has no cluster key. */
   readonly sealer: FileSealer | undefined;
   readonly now: number;
   readonly newId: () => string;
@@ -40,7 +40,9 @@ export interface FileContext {
 
 /**
  * Returns the changes that store secrets and configs.
- * @throws BerthError BERTH_UNSUPPORTED without a cluster key; BERTH_LIMIT_EXCEEDED when the cluster has too many contents
+ *
+ * @throws BerthError BERTH_UNSUPPORTED without a cluster key; BERTH_LIMIT_EXCEEDED when the cluster has too many
+ *   contents
  */
 export function decideFiles(contents: readonly FileContent[], context: FileContext): FileDecision {
   const { state, now, newId } = context;
@@ -95,7 +97,7 @@ function fileOutcome({ kind: fileKind, name, version }: FileVersion, kind: Kind)
   return { fileKind, name, kind, version };
 }
 
-/** @throws BerthError BERTH_UNSUPPORTED when this server has no cluster key */
+/** @throws BerthError BERTH_UNSUPPORTED if this server has no cluster key */
 export function requireSealer(sealer: FileSealer | undefined): FileSealer {
   if (sealer !== undefined) return sealer;
   throw new BerthError({

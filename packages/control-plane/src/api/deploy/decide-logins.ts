@@ -14,7 +14,7 @@ export interface LoginContext {
   /** The stack that the logins belong to; empty for all stacks. */
   readonly stack: string;
   readonly state: ClusterState;
-  /** Undefined when the server has no cluster key. */
+  /** Undefined if the server has no cluster key. */
   readonly sealer: LoginSealer | undefined;
   readonly now: number;
   readonly newId: () => string;
@@ -28,6 +28,7 @@ export interface LoginDecision {
 /**
  * Returns the changes that store credentials, which must be valid. They replace stored credentials for the same
  * registry and stack.
+ *
  * @throws BerthError BERTH_UNSUPPORTED without a cluster key; BERTH_LIMIT_EXCEEDED when the cluster has too many logins
  */
 export function decideLogins(
@@ -62,6 +63,7 @@ function sealLogins(
 
 /**
  * Returns the changes that store the credentials of a deployment, and remove the other logins of its stack.
+ *
  * @throws BerthError as `decideLogins`
  */
 export function decideStackLogins(
@@ -69,8 +71,10 @@ export function decideStackLogins(
   context: LoginContext,
 ): readonly Change[] {
   const { changes, logins } = sealLogins(credentials, context);
-  const kept = new Set(logins.map(({ id }) => id));
-  const others = [...context.state.logins.ofStack(context.stack).values()].filter(({ id }) => !kept.has(id));
+  const keptIds = new Set(logins.map(({ id }) => id));
+  const others = [...context.state.logins.ofStack(context.stack).values()].filter(
+    ({ id }) => !keptIds.has(id),
+  );
   requireSpace(logins, others, context.state);
   return [...others.map(deletion), ...changes];
 }

@@ -35,20 +35,20 @@ export function decideNetworks(specs: readonly NetworkSpec[], context: NetworkCo
   const violations = specs.flatMap((spec) =>
     validateNetworkSpec(spec).map((violation) => ({ service: `network ${spec.name}`, ...violation })),
   );
-  const known = new Map([...state.networks.values()].map((network) => [network.id, network]));
+  const networksById = new Map([...state.networks.values()].map((network) => [network.id, network]));
   const nodes = [...state.nodes.values()];
   const byName = new Map<string, Network>();
   const kinds = new Map<string, Kind>();
   for (const spec of fixedSubnetFirst(specs)) {
     const existing = state.networks.byName(spec.name);
-    const others = [...known.values()].filter(({ id }) => id !== existing?.id);
+    const others = [...networksById.values()].filter(({ id }) => id !== existing?.id);
     const id = existing?.id ?? newId();
     const outcome = applyNetwork(existing, spec, { id, now, pool, others, nodes, random });
     if (outcome.kind === "refused") {
       violations.push({ service: `network ${spec.name}`, ...outcome.violation });
       continue;
     }
-    known.set(outcome.network.id, outcome.network);
+    networksById.set(outcome.network.id, outcome.network);
     byName.set(spec.name, outcome.network);
     kinds.set(spec.name, OUTCOME_KINDS[outcome.kind]);
   }

@@ -24,7 +24,11 @@ export interface ServiceDecision {
 export function decideSpec(
   state: ClusterState,
   spec: ServiceSpec,
-  { id, now, rollback }: { readonly id: string; readonly now: number; readonly rollback?: string },
+  {
+    id,
+    now,
+    rollbackMessage,
+  }: { readonly id: string; readonly now: number; readonly rollbackMessage?: string },
 ): ServiceDecision {
   const specsInUse = findSpecsInUse(state.tasks.ofService(id).values(), (version) =>
     state.services.versions.specOf(id, version),
@@ -33,7 +37,7 @@ export function decideSpec(
     id,
     now,
     specsInUse,
-    ...(rollback ? { rollbackMessage: rollback } : {}),
+    ...(rollbackMessage ? { rollbackMessage } : {}),
   });
   const { service } = result;
   if (result.kind === "unchanged") return { changes: [], outcome: serviceOutcome(service, Kind.UNCHANGED) };
@@ -64,11 +68,13 @@ export function decideRemoval(service: Service, now: number): ServiceDecision {
 /** Returns the changes that delete old revisions which no task runs and no automatic rollback would restore. */
 function unusedRevisionDeletions(state: ClusterState, service: Service): readonly Change[] {
   const oldest = service.version - KEPT_VERSIONS;
-  const old = [...state.services.versions.ofService(service.id).keys()].filter((version) => version < oldest);
-  if (old.length === 0) return [];
+  const oldVersions = [...state.services.versions.ofService(service.id).keys()].filter(
+    (version) => version < oldest,
+  );
+  if (oldVersions.length === 0) return [];
   const used = new Set<number>([service.healthyVersion]);
   for (const task of state.tasks.ofService(service.id).values()) used.add(task.specVersion);
-  return old
+  return oldVersions
     .filter((version) => !used.has(version))
     .map((version) => ({ kind: "delete-revision", serviceId: service.id, version }));
 }

@@ -4,6 +4,7 @@ import { violationsError } from "./violations.js";
 
 /**
  * Checks specs against the policy of the cluster.
+ *
  * @param intro what failed, such as `stack shop was not deployed`
  * @throws BerthError BERTH_POLICY_DENIED with all settings that the policy denies
  */

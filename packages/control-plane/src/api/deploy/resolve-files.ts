@@ -14,10 +14,10 @@ import { type ServiceViolation, violationsError } from "./violations.js";
 
 export interface ResolveFilesOptions {
   readonly state: ClusterState;
-  /** The newest versions of the secrets and configs that the same change stores, by `fileKey`. @default none */
+  /** The newest versions of the secrets and configs that the same change stores, by `fileKey`. Default: none. */
   readonly declared?: ReadonlyMap<string, FileVersion>;
   readonly choiceFor: (target: ServiceTarget) => VersionChoice;
-  /** Undefined when the server has no cluster key and thus no secrets. */
+  /** Undefined if the server has no cluster key and thus no secrets. */
   readonly sealer: FileSealer | undefined;
   /** What failed, for the error message. */
   readonly intro: string;
@@ -25,8 +25,9 @@ export interface ResolveFilesOptions {
 
 /**
  * Sets the version of each secret and config that the services mount.
+ *
  * @throws BerthError BERTH_SPEC_INVALID with all secrets and configs that do not exist, and all secrets that cannot be
- * environment variables
+ *   environment variables
  */
 export function resolveFiles(
   targets: readonly ServiceTarget[],
@@ -41,8 +42,8 @@ export function resolveFiles(
     });
     const getVersion = (mount: FileMount): FileVersion | undefined =>
       declared?.get(fileKey(mount)) ?? state.files.get(mount.versionId);
-    const found = [...result.violations, ...environmentViolations(result.spec, getVersion, sealer)];
-    violations.push(...found.map((violation) => ({ service: target.spec.name, ...violation })));
+    const allViolations = [...result.violations, ...environmentViolations(result.spec, getVersion, sealer)];
+    violations.push(...allViolations.map((violation) => ({ service: target.spec.name, ...violation })));
     return { id: target.id, spec: result.spec };
   });
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);

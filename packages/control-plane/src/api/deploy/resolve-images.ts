@@ -25,7 +25,7 @@ import {
 } from "../../core/registries/registry-logins.js";
 import { acceptsTasks, eligibilityFilters } from "../../core/scheduler/filters.js";
 import { getRequirements } from "../../core/scheduler/requirements.js";
-import type { ImageQuestion } from "../../dispatcher/relays/image-resolver.js";
+import type { ImageRequest } from "../../dispatcher/relays/image-resolver.js";
 import { sleep } from "../../runtime/clock.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
@@ -74,7 +74,7 @@ const CONNECT_POLL_MS = 50;
  * nodes. Called before the decision, which is a transaction and must not wait for a registry. Takes up to 10 s, and up
  * to 3 s more after a change of the leader; never rejects.
  */
-export async function askForDigests(
+export async function requestDigests(
   request: DigestRequest,
   context: ResolverContext,
   signal: AbortSignal,
@@ -82,13 +82,13 @@ export async function askForDigests(
   const pushed = new Map<string, ImageResolution>(
     request.pushedImages.map(({ image, imageId }) => [image, { kind: "pushed", imageId }]),
   );
-  const asked = await askRegistries(request, pushed, context, signal);
-  const onNodes = await findOnNodes(asked, request, context, signal);
-  return { mode: request.mode, byImage: new Map([...asked, ...onNodes, ...pushed]) };
+  const registryResults = await queryRegistries(request, pushed, context, signal);
+  const onNodes = await findOnNodes(registryResults, request, context, signal);
+  return { mode: request.mode, byImage: new Map([...registryResults, ...onNodes, ...pushed]) };
 }
 
 /** Asks registries, through nodes, for the digests of all images that the client has not pushed. */
-async function askRegistries(
+async function queryRegistries(
   { specs, mode, credentials }: DigestRequest,
   pushed: ReadonlyMap<string, ImageResolution>,
   context: ResolverContext,
@@ -105,19 +105,19 @@ async function askRegistries(
   }
   if (specsByImage.size === 0) return new Map();
   await awaitNodes([...specsByImage.values()], context, signal);
-  const nodes = nodesWithEngine(state).filter(({ id }) => imageResolver.canAsk(id));
-  const questions = [...specsByImage].flatMap(([image, spec], index): readonly ImageQuestion[] => {
+  const nodes = nodesWithEngine(state).filter(({ id }) => imageResolver.canResolveImages(id));
+  const requests = [...specsByImage].flatMap(([image, spec], index): readonly ImageRequest[] => {
     const nodeId = selectNode(spec, { state, nodes, offset: index });
     if (nodeId === undefined) return [];
     const ofRequest = credentials.filter(({ server }) => server === registryOf(image));
     const stored = storedCredentials({ image, stack: spec.stack }, state, loginSealer);
     return [{ image, nodeId, credentials: [...ofRequest, ...stored] }];
   });
-  return imageResolver.resolve(questions, signal);
+  return imageResolver.resolve(requests, signal);
 }
 
 /**
- * Waits until each spec has a node that can be asked, as long as the agent of such a node may still connect: after a
+ * Waits until each spec has a node that can be queried, as long as the agent of such a node may still connect: after a
  * change of the leader, no agent is connected.
  */
 async function awaitNodes(
@@ -130,7 +130,7 @@ async function awaitNodes(
     const hasNode = (candidates: readonly Node[]): boolean =>
       selectNode(spec, { state, nodes: candidates, offset: 0 }) !== undefined;
     return (
-      !hasNode(nodes.filter(({ id }) => imageResolver.canAsk(id))) &&
+      !hasNode(nodes.filter(({ id }) => imageResolver.canResolveImages(id))) &&
       hasNode(nodes.filter(({ id }) => !imageResolver.isConnected(id)))
     );
   };
@@ -149,7 +149,7 @@ function nodesWithEngine({ nodes }: ClusterState): readonly Node[] {
  * A service keeps its resolved digest while its registry cannot be reached.
  */
 async function findOnNodes(
-  asked: ReadonlyMap<string, ImageResolution>,
+  resolutions: ReadonlyMap<string, ImageResolution>,
   { specs, mode }: DigestRequest,
   { state, imageInventories }: ResolverContext,
   signal: AbortSignal,
@@ -158,7 +158,7 @@ async function findOnNodes(
   for (const { name, task } of specs) {
     if (task?.container === undefined) continue;
     const { image } = task.container;
-    const resolution = asked.get(image);
+    const resolution = resolutions.get(image);
     const current = state.services.byName(name)?.spec?.task?.container;
     const choice = chooseContent(task.container, current, mode);
     const hasFallback = choice.kind === "resolve" && choice.fallback.imageDigest !== "";
@@ -168,16 +168,16 @@ async function findOnNodes(
   if (unresolved.size === 0) return new Map();
   const names = [...unresolved].map(taggedImage);
   const { nodes } = await imageInventories.query({ names }, signal);
-  const found = [...unresolved].flatMap((image): [string, ImageResolution][] => {
+  const resolved = [...unresolved].flatMap((image): [string, ImageResolution][] => {
     const name = taggedImage(image);
     const imageIds = nodes.flatMap(
       ({ images }) => images.find((each) => each.names.includes(name))?.id ?? [],
     );
     const sharedImageId = chooseNodeImage({ imageIds, nodes: nodes.length });
-    const isKnown = sharedImageId !== undefined || asked.get(image)?.kind === "local";
+    const isKnown = sharedImageId !== undefined || resolutions.get(image)?.kind === "local";
     return isKnown ? [[image, { kind: "on-nodes", imageIds, sharedImageId }]] : [];
   });
-  return new Map(found);
+  return new Map(resolved);
 }
 
 /** Returns no credentials when this server cannot decrypt them. Public registries respond without credentials. */
@@ -196,7 +196,7 @@ function storedCredentials(
 
 interface NodeChoice {
   readonly state: ClusterState;
-  /** The nodes that can be asked. */
+  /** The nodes that can be resolutions. */
   readonly nodes: readonly Node[];
   /** Index of the first candidate, so that requests for several images go to different nodes. */
   readonly offset: number;
@@ -235,9 +235,9 @@ export function resolveImages(
     if (task?.container === undefined) return { id, spec };
     const { image } = task.container;
     const choice = chooseContent(task.container, state.services.get(id)?.spec?.task?.container, mode);
-    const found = resolveContent(choice, byImage.get(image), { image, service: spec.name });
-    if (found.warning !== undefined) warnings.add(found.warning);
-    const container = { ...task.container, ...found.content };
+    const resolution = resolveContent(choice, byImage.get(image), { image, service: spec.name });
+    if (resolution.warning !== undefined) warnings.add(resolution.warning);
+    const container = { ...task.container, ...resolution.content };
     return { id, spec: { ...spec, task: { ...task, container } } };
   });
   return { targets: resolved, warnings: [...warnings] };

@@ -31,6 +31,7 @@ const MAX_NAMED_HOSTS = 3;
 /**
  * Checks that the networks of services exist, that their static addresses are free, and that at least one node can join
  * every required network. Fills in the attachment fields that the control plane sets.
+ *
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export function resolveNetworks(
@@ -116,6 +117,8 @@ function requireEligibleNodes(targets: readonly ServiceTarget[], context: Attach
 }
 
 function formatHosts(hosts: readonly string[]): string {
-  const named = hosts.slice(0, MAX_NAMED_HOSTS).join("; ");
-  return hosts.length <= MAX_NAMED_HOSTS ? named : `${named}; and ${hosts.length - MAX_NAMED_HOSTS} more`;
+  const hostList = hosts.slice(0, MAX_NAMED_HOSTS).join("; ");
+  return hosts.length <= MAX_NAMED_HOSTS
+    ? hostList
+    : `${hostList}; and ${hosts.length - MAX_NAMED_HOSTS} more`;
 }

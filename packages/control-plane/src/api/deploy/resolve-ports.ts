@@ -6,7 +6,7 @@ import { type ServiceViolation, violationsError } from "./violations.js";
 
 export interface PortContext {
   readonly state: ClusterState;
-  /** Ids of services whose ports become free with the same change. */
+  /** IDs of services whose ports become free with the same change. */
   readonly removed: readonly string[];
   /** What failed, for the error message. */
   readonly intro: string;
@@ -14,6 +14,7 @@ export interface PortContext {
 
 /**
  * Picks a number for every published port without one, and checks that no other service publishes the same port.
+ *
  * @throws BerthError BERTH_PORT_IN_USE with every conflict
  */
 export function resolvePorts(

@@ -62,7 +62,7 @@ function describeHolder(chosen: StaticAddress, state: ClusterState): string | un
     : `task ${serviceName}.${slot}, which is being replaced, still has this address; try again in a moment`;
 }
 
-/** Returns why a service cannot have a static address. Undefined when the address is valid. */
+/** Returns why a service cannot have a static address, or undefined if the address is valid. */
 function addressProblem(
   text: string,
   network: Network,

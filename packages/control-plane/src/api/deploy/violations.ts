@@ -8,6 +8,7 @@ export interface ServiceViolation extends Violation {
 
 /**
  * Returns an error that lists all violations: as text in its message, and as JSON in `details.violations`.
+ *
  * @param intro what failed, such as `stack shop was not deployed`
  */
 export function violationsError(

@@ -9,7 +9,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { Delta } from "../../state/delta.js";
 
 /** Number of events that are kept. They take a few megabytes and cover days in a healthy cluster. */
-const CAPACITY = 10_000;
+const MAX_EVENTS = 10_000;
 
 /** Limit of events that are reconstructed from the time before this leader's term. */
 const MAX_RECONSTRUCTED = 2_000;
@@ -35,7 +35,7 @@ export class EventLog {
   readonly #options: EventLogOptions;
   readonly #recentEvents = new EventRing();
   readonly #listeners = new Set<() => void>();
-  /** Service records before the next change, because a delta only contains the ids of services. */
+  /** Service records before the next change, because a delta only contains the IDs of services. */
   readonly #previousServices = new Map<string, Service>();
   readonly #nodeOf = (nodeId: string): Node | undefined => this.#options.state.nodes.get(nodeId);
   readonly #electedMs: number;
@@ -77,7 +77,7 @@ export class EventLog {
     return this.#recentEvents.lastSequence;
   }
 
-  /** Returns an event of the term; undefined when it was dropped, or has not happened yet. */
+  /** Returns an event of the term, or undefined if it was dropped, or has not happened yet. */
   get(sequence: number): ClusterEvent | undefined {
     const logged = this.#recentEvents.get(sequence);
     return logged && clusterEvent(logged.event, { epoch: this.epoch, sequence, revision: logged.revision });
@@ -170,5 +170,5 @@ class EventRing {
 }
 
 function ringIndex(sequence: number): number {
-  return (sequence - 1) % CAPACITY;
+  return (sequence - 1) % MAX_EVENTS;
 }

@@ -51,6 +51,7 @@ export function listAuthorities(context: ApiContext): ListAuthoritiesResponse {
 
 /**
  * Creates the next authority. The leader makes it the issuing authority once all servers trust it.
+ *
  * @throws BerthError BERTH_CONFLICT during another rotation, BERTH_LIMIT_EXCEEDED
  */
 export async function rotateAuthority(
@@ -62,7 +63,7 @@ export async function rotateAuthority(
   const { authority, signedBy } = await issuer.createSuccessor();
   return context.writer.submit((state) => {
     requireNoRotation(state);
-    if (state.authorities.get(signedBy)?.state !== AuthorityState.ISSUING) throw concurrentRotation();
+    if (state.authorities.get(signedBy)?.state !== AuthorityState.ISSUING) throw concurrentRotationError();
     return {
       // A rotation of the cluster key must not miss the new record.
       changes: [{ kind: "put-authority", authority: issuer.reseal(authority) }],
@@ -74,8 +75,9 @@ export async function rotateAuthority(
 /**
  * Removes an authority that issues no certificates, so that its certificates are no longer trusted. For an authority of
  * etcd, cancels the rotation.
+ *
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_AUTHORITY_IN_USE for the issuing authority, and without
- * `force` for an authority whose certificates may be in use
+ *   `force` for an authority whose certificates may be in use
  */
 export async function removeAuthority(
   { authority: reference, force }: RemoveAuthorityRequest,
@@ -86,8 +88,8 @@ export async function removeAuthority(
     const authority = findAuthority(state, reference);
     const cancellation = decideEtcdCancellation(state, authority.fingerprint, runtime.wallClockMs());
     if (cancellation !== undefined) return { changes: [cancellation], result: authority.fingerprint };
-    if (authority.state === AuthorityState.ISSUING) throw issuingAuthorityInUse(authority);
-    if (authority.state === AuthorityState.RETIRING && !force) throw retiringAuthorityInUse(authority, state);
+    if (authority.state === AuthorityState.ISSUING) throw issuingAuthorityError(authority);
+    if (authority.state === AuthorityState.RETIRING && !force) throw retiringAuthorityError(authority, state);
     return {
       changes: [{ kind: "delete-authority", fingerprint: authority.fingerprint }],
       result: authority.fingerprint,
@@ -132,14 +134,14 @@ function findAuthority({ authorities, etcdAuthorities }: ClusterState, reference
   return findByPrefix(all, { noun: "CA", reference, idOf, listCommand: "berth ca ls" });
 }
 
-function concurrentRotation(): BerthError {
+function concurrentRotationError(): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
     message: "another rotation has changed the issuing CA in the meantime; try again",
   });
 }
 
-function issuingAuthorityInUse(authority: Authority): BerthError {
+function issuingAuthorityError(authority: Authority): BerthError {
   return new BerthError({
     code: "BERTH_AUTHORITY_IN_USE",
     message: `the CA ${authorityId(authority)} issues the certificates of the cluster; run "berth ca rotate" first`,
@@ -147,7 +149,7 @@ function issuingAuthorityInUse(authority: Authority): BerthError {
 }
 
 /** Returns the error with the owners of affected certificates. The cluster keeps no list of users' certificates. */
-function retiringAuthorityInUse(authority: Authority, state: ClusterState): BerthError {
+function retiringAuthorityError(authority: Authority, state: ClusterState): BerthError {
   const nodes = nodesOf(authority, state).map(nodeName).sort();
   const listed = nodes.length > 5 ? [...nodes.slice(0, 5), `and ${nodes.length - 5} more`] : nodes;
   const affected = [

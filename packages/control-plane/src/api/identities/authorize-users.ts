@@ -18,6 +18,7 @@ type Method = (input: never, context: CallContext) => unknown;
 /**
  * Returns handlers that check the roles of users. Servers accept the calls of all users with a certificate, because
  * only the leader knows their roles. Calls of other callers were authorized when they arrived.
+ *
  * @param onDenied called with each denied call
  */
 export function authorizeUsers(

@@ -12,7 +12,7 @@ export function newCertificateName(userName: string, newId: string): string {
   return userName + SEPARATOR + newId.slice(-SUFFIX_LENGTH);
 }
 
-/** Returns the user to whom a name in a certificate belongs; undefined when that user was removed. */
+/** Returns the user to whom a name in a certificate belongs, or undefined if that user was removed. */
 export function findUser(certificateName: string, users: ReadonlyMap<string, User>): User | undefined {
   const user = users.get(certificateName.slice(0, -SUFFIX_LENGTH - SEPARATOR.length));
   return user?.certificateName === certificateName ? user : undefined;

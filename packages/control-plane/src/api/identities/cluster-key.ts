@@ -17,21 +17,22 @@ import { requireNoRotation } from "./require-no-rotation.js";
 
 /**
  * Creates the next cluster key, and starts its rotation. The leader continues once all servers have the key.
- * @throws BerthError BERTH_CONFLICT during a rotation of it or of etcd's authority, BERTH_UNSUPPORTED when a server's
- * release is too old
+ *
+ * @throws BerthError BERTH_CONFLICT during a rotation of it or of etcd's authority, BERTH_UNSUPPORTED if a server's
+ *   release is too old
  */
 export async function rotateClusterKey(
   { state: current, writer, runtime, heldKey, registrations }: ApiContext,
   signal: AbortSignal,
 ): Promise<RotateClusterKeyResponse> {
-  const held = requireHeldKey(heldKey);
+  const currentKey = requireHeldKey(heldKey);
   requireNoRotation(current);
   requireSupported(registrations());
-  const next = await held.reserveNext();
+  const next = await currentKey.reserveNext();
   try {
     return await writer.submit((state) => {
       requireNoRotation(state);
-      const clusterKey = startedRotation(held.ids.current, next.id, runtime.wallClockMs());
+      const clusterKey = startedRotation(currentKey.ids.current, next.id, runtime.wallClockMs());
       return {
         changes: [{ kind: "put-clusterKey", name: CLUSTER_KEY_NAME, clusterKey }],
         result: { id: next.id },
@@ -39,7 +40,7 @@ export async function rotateClusterKey(
     }, signal);
   } catch (error) {
     // If the rotation was stored despite an unknown outcome, the leader abandons it for lack of this key.
-    held.release();
+    currentKey.release();
     throw error;
   }
 }
@@ -63,11 +64,11 @@ export function getClusterKey({
 }
 
 function requireSupported(servers: readonly ServerKeys[]): void {
-  const old = servers.filter(({ keys }) => keys === undefined).map(({ address }) => address);
-  if (old.length === 0) return;
+  const outdatedServers = servers.filter(({ keys }) => keys === undefined).map(({ address }) => address);
+  if (outdatedServers.length === 0) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `the cluster key was not rotated: these servers run an older release, which does not support rotation: ${old.join(", ")}; upgrade them first`,
+    message: `the cluster key was not rotated: these servers run an older release, which does not support rotation: ${outdatedServers.join(", ")}; upgrade them first`,
   });
 }
 

@@ -25,14 +25,15 @@ import { requireNoRotation } from "./require-no-rotation.js";
 
 /**
  * Creates the next authority of etcd. The leader then restarts the etcd members of the servers, one at a time.
- * @throws BerthError BERTH_CONFLICT during a rotation; BERTH_UNSUPPORTED for an external etcd, or when a server's release
- *         is too old
+ *
+ * @throws BerthError BERTH_CONFLICT during a rotation; BERTH_UNSUPPORTED for an external etcd, or if a server's release
+ *   is too old
  */
 export async function rotateEtcdAuthority(
   { state, writer, runtime, secrets, hasEmbeddedEtcd, registrations }: ApiContext,
   signal: AbortSignal,
 ): Promise<RotateEtcdAuthorityResponse> {
-  if (secrets === undefined || !hasEmbeddedEtcd) throw externalEtcd();
+  if (secrets === undefined || !hasEmbeddedEtcd) throw externalEtcdError();
   const { clusterKey, etcdAuthorities } = secrets;
   requireNoRotation(state);
   requireSupported(registrations());
@@ -68,7 +69,8 @@ export function listEtcdAuthorities({
 }
 
 /**
- * Returns the change that cancels a rotation. Undefined if no authority of etcd has this fingerprint.
+ * Returns the change that cancels a rotation, or undefined if no authority of etcd has this fingerprint.
+ *
  * @throws BerthError BERTH_AUTHORITY_IN_USE for an authority whose certificates may be in use
  */
 export function decideEtcdCancellation(
@@ -80,13 +82,13 @@ export function decideEtcdCancellation(
   if (record === undefined || authority === undefined) return undefined;
   if (authority.state === AuthorityState.ANNOUNCED)
     return putEtcdAuthorities(cancelledEtcdRotation(record, nowMs));
-  const why =
+  const reason =
     authority.state === AuthorityState.ISSUING
       ? 'issues the certificates for etcd; run "berth ca rotate --etcd" first'
       : 'is removed once no server needs it any more; see "berth ca ls"; start the servers that are down, or remove lost ones with "berth server rm"';
   throw new BerthError({
     code: "BERTH_AUTHORITY_IN_USE",
-    message: `the CA ${authorityId(authority)} ${why}`,
+    message: `the CA ${authorityId(authority)} ${reason}`,
   });
 }
 
@@ -100,15 +102,15 @@ function putEtcdAuthorities(etcdAuthorities: EtcdAuthorities): Change {
 }
 
 function requireSupported(servers: readonly ServerRegistration[]): void {
-  const old = servers.filter(({ etcd }) => etcd === undefined).map(({ address }) => address);
-  if (old.length === 0) return;
+  const outdatedServers = servers.filter(({ etcd }) => etcd === undefined).map(({ address }) => address);
+  if (outdatedServers.length === 0) return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
-    message: `the CA of etcd was not rotated: these servers run an older release, which does not support rotation: ${old.join(", ")}; upgrade them first`,
+    message: `the CA of etcd was not rotated: these servers run an older release, which does not support rotation: ${outdatedServers.join(", ")}; upgrade them first`,
   });
 }
 
-function externalEtcd(): BerthError {
+function externalEtcdError(): BerthError {
   return new BerthError({
     code: "BERTH_UNSUPPORTED",
     message: "the cluster uses an external etcd; replace its CA with the tools of its operator",

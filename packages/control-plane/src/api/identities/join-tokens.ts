@@ -16,7 +16,7 @@ import type { ApiContext } from "../api-context.js";
 import { requireValidLabels } from "../nodes.js";
 import { requireIssuer } from "./require-issuer.js";
 
-const HOSTNAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
+const HOSTNAME_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
 
 const MINUTE_MS = 60 * 1_000;
 const MIN_TTL_MS = MINUTE_MS;
@@ -27,6 +27,7 @@ const MAX_TOKENS = 1_000;
 
 /**
  * Creates a join token for nodes or servers. Only the response contains the text of the token.
+ *
  * @throws BerthError BERTH_INPUT_INVALID with all problems, BERTH_LIMIT_EXCEEDED
  */
 export async function createJoinToken(
@@ -41,7 +42,7 @@ export async function createJoinToken(
     problems.push(
       `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}; use up to 253 letters, digits, ".", "_" and "-"`,
     );
-  if (problems.length > 0) throw invalidToken(problems);
+  if (problems.length > 0) throw tokenCreationError(problems);
   requireValidLabels(labels);
   const nowMs = context.runtime.wallClockMs();
   const token = requireIssuer(context).createToken(kind);
@@ -60,7 +61,11 @@ export function listJoinTokens({ state, runtime }: ApiContext): ListJoinTokensRe
   return { tokens: usable.sort((a, b) => a.createdAtMs - b.createdAtMs).map(withoutHashes) };
 }
 
-/** Removes a token. @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS */
+/**
+ * Removes a token.
+ *
+ * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS
+ */
 export async function removeJoinToken(
   { token: reference }: RemoveJoinTokenRequest,
   { writer }: ApiContext,
@@ -106,6 +111,7 @@ export function newTokenRecord(
 /**
  * Returns the changes that store a token and remove replaced and expired tokens. Exhausted tokens are kept, because
  * hosts may repeat their requests, unless the limit of tokens is reached.
+ *
  * @throws BerthError BERTH_LIMIT_EXCEEDED
  */
 export function tokenCreationChanges(
@@ -131,7 +137,7 @@ export function tokenCreationChanges(
 }
 
 /** Returns whether a text is a valid name of a joining host. */
-export const isHostname = (text: string): boolean => HOSTNAME.test(text);
+export const isHostname = (text: string): boolean => HOSTNAME_PATTERN.test(text);
 
 /** Returns the problems with the validity of a token. */
 export function ttlProblems(ttlMs: number): string[] {
@@ -139,7 +145,7 @@ export function ttlProblems(ttlMs: number): string[] {
   return ["the time to live must be from 1 minute to 30 days"];
 }
 
-export function invalidToken(problems: readonly string[]): BerthError {
+export function tokenCreationError(problems: readonly string[]): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `no token was created: ${problems.join("; ")}`,

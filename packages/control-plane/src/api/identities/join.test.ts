@@ -1,5 +1,5 @@
 import { JoinKind, JoinToken, NodeState, User } from "@berth/proto";
-import { createJoinToken, parseJoinToken } from "@berth/proto/identity";
+import { formatJoinToken, parseJoinToken } from "@berth/proto/identity";
 import { describe, expect, it } from "vitest";
 import { MAX_NODES, MAX_SERVERS, MAX_WAITING_NODES } from "../../core/membership/member-limits.js";
 import type { Change } from "../../state/change.js";
@@ -10,7 +10,7 @@ import { newTokenRecord, tokenCreationChanges } from "./join-tokens.js";
 const TTL_MS = 60_000;
 
 function tokenText(kind: JoinKind, seed = 7): string {
-  return createJoinToken(kind, "ab".repeat(32), Buffer.alloc(16, seed));
+  return formatJoinToken(kind, "ab".repeat(32), Buffer.alloc(16, seed));
 }
 
 /** A state with a token, and the requests of hosts that present it. */

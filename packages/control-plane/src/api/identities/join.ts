@@ -50,7 +50,7 @@ export interface PresentedToken {
 export interface Joiner extends PresentedToken {
   /** SHA-256 of the public key for which it requests a certificate. */
   readonly keyHash: string;
-  /** Id for a node or server that was not admitted before. */
+  /** ID for a node or server that was not admitted before. */
   readonly newId: string;
 }
 
@@ -62,6 +62,7 @@ interface Admission {
 
 /**
  * Admits a host or a user with a join token, and issues the first certificate.
+ *
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_INPUT_INVALID, BERTH_LIMIT_EXCEEDED
  */
 export async function join(
@@ -73,7 +74,7 @@ export async function join(
   const issuer = requireIssuer(context);
   const token = parseJoinToken(request.token);
   const { hostname } = request;
-  if (token.kind !== JoinKind.USER && !isHostname(hostname)) throw invalidHostname(hostname);
+  if (token.kind !== JoinKind.USER && !isHostname(hostname)) throw invalidHostnameError(hostname);
   const nowMs = runtime.wallClockMs();
   const clockMs = runtime.clock.nowMs();
   unknownTokens.requireAllowed(client, clockMs);
@@ -119,7 +120,7 @@ export function decideAdmission(joiner: Joiner, state: ClusterState, nowMs: numb
   const earlier = record.admissions.find(({ keyHash }) => keyHash === joiner.keyHash);
   const repeated = earlier && repeatAdmission(earlier, record, state);
   if (repeated !== undefined) return repeated;
-  if (isUsedUp) throw rejectedToken("used-up", record);
+  if (isUsedUp) throw rejectedTokenError("used-up", record);
   const { changes, identity } = admissionOf(joiner, record, state, nowMs);
   const admission = { keyHash: joiner.keyHash, id: idOf(identity), repeats: 0 };
   const admissions = [...record.admissions, admission].slice(-MAX_ADMISSIONS);
@@ -131,7 +132,9 @@ export function decideAdmission(joiner: Joiner, state: ClusterState, nowMs: numb
 }
 
 /**
- * Returns the record of a token, which may be exhausted. @throws BerthError BERTH_TOKEN_INVALID for other rejections
+ * Returns the record of a token, which may be exhausted.
+ *
+ * @throws BerthError BERTH_TOKEN_INVALID for other rejections
  */
 function requireToken(
   { token, hostname }: PresentedToken,
@@ -143,11 +146,11 @@ function requireToken(
   const rejection = tokenRejection(record, { token, subject }, nowMs);
   const isUsedUp = rejection === "used-up";
   if (record === undefined || (rejection !== undefined && !isUsedUp))
-    throw rejectedToken(rejection ?? "unknown", record);
+    throw rejectedTokenError(rejection ?? "unknown", record);
   return { record, isUsedUp };
 }
 
-/** Returns an earlier admission; undefined when its owner was removed meanwhile, or after too many repetitions. */
+/** Returns an earlier admission, or undefined if its owner was removed meanwhile, or after too many repetitions. */
 function repeatAdmission(
   earlier: TokenAdmission,
   record: JoinToken,
@@ -205,14 +208,14 @@ function admissionOf(
       };
     case JoinKind.USER: {
       const user = state.users.get(subject);
-      if (user === undefined) throw rejectedToken("unknown", undefined);
+      if (user === undefined) throw rejectedTokenError("unknown", undefined);
       return {
         identity: { kind: "user", name: user.certificateName },
         changes: [{ kind: "put-user", user: { ...user, joinedAtMs: nowMs } }],
       };
     }
     default:
-      throw rejectedToken("unknown", undefined);
+      throw rejectedTokenError("unknown", undefined);
   }
 }
 
@@ -245,7 +248,7 @@ export function joinedNode(
   };
 }
 
-function rejectedToken(rejection: TokenRejection, record: JoinToken | undefined): BerthError {
+function rejectedTokenError(rejection: TokenRejection, record: JoinToken | undefined): BerthError {
   return new BerthError({
     code: "BERTH_TOKEN_INVALID",
     message: `the cluster rejected the join token: ${describeRejection(rejection, record)}; ask for a new token`,
@@ -266,7 +269,7 @@ function describeRejection(rejection: TokenRejection, record: JoinToken | undefi
   }
 }
 
-function invalidHostname(hostname: string): BerthError {
+function invalidHostnameError(hostname: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}; use up to 253 letters, digits, ".", "_" and "-"`,

@@ -10,6 +10,7 @@ import { requireIssuer } from "./require-issuer.js";
 
 /**
  * Issues the next certificate of the caller.
+ *
  * @throws BerthError BERTH_UNAUTHENTICATED for a caller that was removed, BERTH_INPUT_INVALID for a malformed request
  */
 export async function renewCertificate(

@@ -5,6 +5,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 /**
  * Checks that neither the cluster key nor etcd's authority is being rotated. The two rotations are mutually exclusive:
  * rotating the cluster key re-encrypts the record with etcd's authorities.
+ *
  * @throws BerthError BERTH_CONFLICT
  */
 export function requireNoRotation({

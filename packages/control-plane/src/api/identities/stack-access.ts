@@ -20,7 +20,7 @@ const NO_STACK = "";
 type Control = typeof ControlServiceService;
 
 /**
- * Returns the stacks that a call changes or inspects; "" for services and networks without a stack. Undefined for
+ * Returns the stacks that a call changes or inspects, or "" for services and networks without a stack, or undefined for
  * methods without stack limits: they only read, or are reserved for administrators.
  */
 type StacksOf<Request> = ((request: Request, state: ClusterState) => readonly string[]) | undefined;
@@ -143,6 +143,7 @@ const STACK_RULES: StackRules = {
 
 /**
  * Checks that the caller may make this call for its stacks. Roles were checked before.
+ *
  * @throws BerthError BERTH_PERMISSION_DENIED; BERTH_NOT_FOUND, BERTH_AMBIGUOUS for references that have no stack
  */
 export function requireStackAccess(
@@ -181,7 +182,7 @@ export function maySeeEnvironment(
   return mayChangeStack(caller, stack, state);
 }
 
-/** Returns the pattern of the stacks that a user is limited to; undefined without a limit. */
+/** Returns the pattern of the stacks that a user is limited to, or undefined without a limit. */
 function stackLimitOf(caller: Caller, { users }: Pick<ClusterState, "users">): string | undefined {
   if (caller.kind !== "user") return undefined;
   const user = findUser(caller.name, users);
@@ -228,7 +229,7 @@ function stackOfTarget(reference: string, state: ClusterState): string {
   return stackOfId(target.kind === "task" ? target.task.serviceId : target.serviceId, state);
 }
 
-/** Returns the stack of a service; "" for a removed service, whose tasks may still be stopping. */
+/** Returns the stack of a service, or "" for a removed service, whose tasks may still be stopping. */
 function stackOfId(serviceId: string, state: ClusterState): string {
   return state.services.get(serviceId)?.spec?.stack ?? "";
 }

@@ -18,8 +18,9 @@ export class UnknownTokens {
   readonly #windows = new Map<string, Window>();
 
   /**
-   *   Checks whether a client may present a token, regardless of the token itself: otherwise, the error would reveal whether
-  the token exists.
+   * Checks whether a client may present a token, regardless of the token itself: otherwise, the error would reveal
+   * whether the token exists.
+   *
    * @param client "address:port"
    * @throws BerthError BERTH_LIMIT_EXCEEDED
    */

@@ -16,17 +16,18 @@ import { type Caller, LOCAL_USER } from "@berth/proto/rpc";
 import type { Change } from "../../state/change.js";
 import type { ApiContext } from "../api-context.js";
 import { findUser, MAX_USER_NAME_LENGTH, newCertificateName } from "./certificate-name.js";
-import { invalidToken, newTokenRecord, tokenCreationChanges, ttlProblems } from "./join-tokens.js";
+import { newTokenRecord, tokenCreationChanges, tokenCreationError, ttlProblems } from "./join-tokens.js";
 import { requireIssuer } from "./require-issuer.js";
 
 /** Limits the space that users take in etcd and in the leader's memory. */
 const MAX_USERS = 10_000;
 const MAX_PATTERN_LENGTH = 128;
-const ROLES: ReadonlySet<UserRole> = new Set([UserRole.VIEWER, UserRole.DEPLOYER, UserRole.ADMIN]);
+const ASSIGNABLE_ROLES: ReadonlySet<UserRole> = new Set([UserRole.VIEWER, UserRole.DEPLOYER, UserRole.ADMIN]);
 
 /**
  * Creates or changes a user, and returns an invitation. Earlier invitations of the user are removed. The user's
  * existing certificate stays valid, with the new role.
+ *
  * @throws BerthError BERTH_INPUT_INVALID with all problems, BERTH_LIMIT_EXCEEDED
  */
 export async function inviteUser(
@@ -36,7 +37,7 @@ export async function inviteUser(
 ): Promise<InviteUserResponse> {
   const { name, role, stacks, ttlMs } = request;
   const problems = [...userProblems(request), ...ttlProblems(ttlMs)];
-  if (problems.length > 0) throw invalidToken(problems);
+  if (problems.length > 0) throw tokenCreationError(problems);
   const nowMs = context.runtime.wallClockMs();
   const newId = context.runtime.newId();
   const invitation = requireIssuer(context).createToken(JoinKind.USER);
@@ -46,15 +47,15 @@ export async function inviteUser(
     nowMs,
   );
   const user = await context.writer.submit((state) => {
-    const known = state.users.get(name);
-    if (known === undefined && state.users.size >= MAX_USERS) throw tooManyUsers();
+    const existing = state.users.get(name);
+    if (existing === undefined && state.users.size >= MAX_USERS) throw tooManyUsersError();
     const invited: User = {
       name,
       role,
       stacks,
-      createdAtMs: known?.createdAtMs ?? nowMs,
-      joinedAtMs: known?.joinedAtMs ?? 0,
-      certificateName: known?.certificateName ?? newCertificateName(name, newId),
+      createdAtMs: existing?.createdAtMs ?? nowMs,
+      joinedAtMs: existing?.joinedAtMs ?? 0,
+      certificateName: existing?.certificateName ?? newCertificateName(name, newId),
     };
     const tokenChanges = tokenCreationChanges(
       record,
@@ -67,12 +68,16 @@ export async function inviteUser(
   return { invitation, user };
 }
 
-/** Returns the calling user. @throws BerthError BERTH_NOT_FOUND for a user who was removed since the call arrived */
+/**
+ * Returns the calling user.
+ *
+ * @throws BerthError BERTH_NOT_FOUND for a user who was removed since the call arrived
+ */
 export function getCaller({ state }: Pick<ApiContext, "state">, caller: Caller): GetCallerResponse {
   const certificateName = caller.kind === "user" ? caller.name : "";
   if (certificateName === LOCAL_USER.name) return { name: certificateName, role: UserRole.ADMIN, stacks: "" };
   const user = findUser(certificateName, state.users);
-  if (user === undefined) throw noSuchUser(certificateName);
+  if (user === undefined) throw userNotFoundError(certificateName);
   return { name: user.name, role: user.role, stacks: user.stacks };
 }
 
@@ -80,14 +85,18 @@ export function listUsers({ state }: ApiContext): ListUsersResponse {
   return { users: [...state.users.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }
 
-/** Removes a user and the user's invitations. @throws BerthError BERTH_NOT_FOUND */
+/**
+ * Removes a user and the user's invitations.
+ *
+ * @throws BerthError BERTH_NOT_FOUND
+ */
 export async function removeUser(
   { name }: RemoveUserRequest,
   { writer }: ApiContext,
   signal: AbortSignal,
 ): Promise<RemoveUserResponse> {
   await writer.submit((state) => {
-    if (!state.users.has(name)) throw noSuchUser(name);
+    if (!state.users.has(name)) throw userNotFoundError(name);
     const invitations = [...state.joinTokens.values()].filter(
       ({ kind, subject }) => kind === JoinKind.USER && subject === name,
     );
@@ -110,7 +119,7 @@ function userProblems({ name, role, stacks }: InviteUserRequest): string[] {
     problems.push(`the name must have at most ${MAX_USER_NAME_LENGTH} characters`);
   if (name === LOCAL_USER.name)
     problems.push(`the name ${name} is reserved for the administrator of a server's host`);
-  if (!ROLES.has(role)) problems.push("the role must be viewer, deployer or admin");
+  if (!ASSIGNABLE_ROLES.has(role)) problems.push("the role must be viewer, deployer or admin");
   if (stacks !== "" && role !== UserRole.DEPLOYER) problems.push("only a deployer is limited to stacks");
   if (
     stacks.length > MAX_PATTERN_LENGTH ||
@@ -120,14 +129,14 @@ function userProblems({ name, role, stacks }: InviteUserRequest): string[] {
   return problems;
 }
 
-function noSuchUser(name: string): BerthError {
+function userNotFoundError(name: string): BerthError {
   return new BerthError({
     code: "BERTH_NOT_FOUND",
     message: `no user ${JSON.stringify(name.slice(0, 80))}; see "berth user ls"`,
   });
 }
 
-function tooManyUsers(): BerthError {
+function tooManyUsersError(): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `the cluster has ${MAX_USERS} users, which is the limit; remove some with "berth user rm"`,

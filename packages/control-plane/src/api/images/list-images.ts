@@ -41,8 +41,11 @@ export function clusterImages({ nodes }: Inventories, state: ClusterState): Clus
   for (const { nodeId, images } of nodes) {
     for (const image of images) {
       const node = nodeNameById(nodeId, state.nodes);
-      const known = byId.get(image.id);
-      byId.set(image.id, known === undefined ? firstImage(image, node, state) : merged(known, image, node));
+      const existing = byId.get(image.id);
+      byId.set(
+        image.id,
+        existing === undefined ? firstImage(image, node, state) : merged(existing, image, node),
+      );
     }
   }
   const sortKey = ({ names, usedBy, id }: ClusterImage): string => names[0] ?? usedBy[0] ?? id;

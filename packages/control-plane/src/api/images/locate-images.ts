@@ -10,12 +10,13 @@ import {
 } from "@berth/proto";
 import type { ImageResolution } from "../../core/images/image-resolution.js";
 import type { ApiContext } from "../api-context.js";
-import { askForDigests } from "../deploy/resolve-images.js";
+import { requestDigests } from "../deploy/resolve-images.js";
 
 const MAX_IMAGES = 1_000;
 
 /**
  * Returns where images come from, for a client that has some of them in its local Docker daemon.
+ *
  * @throws BerthError BERTH_INPUT_INVALID
  */
 export async function locateImages(
@@ -34,7 +35,7 @@ export async function locateImages(
     ServiceSpec.fromPartial({ stack, task: { container: { image, pullPolicy: PullPolicy.MISSING } } }),
   );
   const request = { specs, credentials, pushedImages: [], mode: ResolveImage.ALWAYS };
-  const { byImage } = await askForDigests(request, context, signal);
+  const { byImage } = await requestDigests(request, context, signal);
   return { locations: images.map((image) => ({ image, ...locationOf(byImage.get(image)) })) };
 }
 

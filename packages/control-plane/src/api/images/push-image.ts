@@ -35,8 +35,9 @@ const MAX_CONCURRENT_FETCHES = 8;
 const QUEUE_CAPACITY = 16;
 
 /**
- * Stores an image, or the archive of a shipped mount, on nodes. One node gets it from the client, except for the layers that
- * other nodes have; all others get it from there. The leader passes the bytes on, and stores nothing.
+ * Stores an image, or the archive of a shipped mount, on nodes. One node gets it from the client, except for the layers
+ * that other nodes have; all others get it from there. The leader passes the bytes on, and stores nothing.
+ *
  * @throws BerthError BERTH_INPUT_INVALID, BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_IMAGE_INVALID
  */
 export async function* pushImage(
@@ -144,7 +145,7 @@ async function* upload(
       }
     }
   } catch (error) {
-    throw failed({ nodeId, image: start.image }, error, context);
+    throw notStoredError({ nodeId, image: start.image }, error, context);
   }
 }
 
@@ -194,7 +195,7 @@ async function* fetchOnNodes(
       holders.add(nodeId);
       yield stored(nodeId, context);
     } else {
-      failures.push(failed({ nodeId, image }, error, context));
+      failures.push(notStoredError({ nodeId, image }, error, context));
     }
   }
   // Further copies of a shipped mount are a precaution.
@@ -227,10 +228,10 @@ async function readStart(
   { runtime: { clock }, writer }: ApiContext,
   signal: AbortSignal,
 ): Promise<{ readonly start: ImageUploadStart; readonly nodes: readonly string[] }> {
-  const timeout = { clock, timeoutMs: START_TIMEOUT_MS, timeoutError: noStart };
+  const timeout = { clock, timeoutMs: START_TIMEOUT_MS, timeoutError: missingStartError };
   const first = await firstItem(incoming, timeout, signal);
   const message = first?.upload?.message;
-  if (first === undefined || message?.$case !== "start") throw noStart();
+  if (first === undefined || message?.$case !== "start") throw missingStartError();
   const { value: start } = message;
   requireValid(start, first.nodes);
   const nodes = await writer.submit(
@@ -274,7 +275,7 @@ function selectTargets(
   const unreachable = nodes.find((nodeId) => !answered.has(nodeId));
   if (unreachable !== undefined) {
     const reason = inventories.failures.get(unreachable) ?? "its agent is not connected";
-    throw failed({ nodeId: unreachable, image: start.image }, reason, context);
+    throw notStoredError({ nodeId: unreachable, image: start.image }, reason, context);
   }
   if (nodes.length > 0) return [...new Set(nodes)];
   const holders = holdersOf(start.imageId, inventories).filter((nodeId) => isUsable(nodeId, start, context));
@@ -310,7 +311,7 @@ function stored(nodeId: string, { state }: ApiContext): PushImageResponse {
   return { message: { $case: "stored", value: { nodeHostname } } };
 }
 
-function failed(
+function notStoredError(
   { nodeId, image }: { readonly nodeId: string; readonly image: string },
   error: unknown,
   { state }: ApiContext,
@@ -324,7 +325,7 @@ function failed(
   });
 }
 
-function noStart(): BerthError {
+function missingStartError(): BerthError {
   return new BerthError({
     code: "BERTH_PROTOCOL",
     message: "the first message of a push must be its start",

@@ -29,11 +29,12 @@ export async function removeImages(
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
   }
   const inventories = await imageInventories.query({ managed: true }, signal);
-  const known = clusterImages(inventories, state).filter(({ isManaged }) => isManaged);
+  const managedImages = clusterImages(inventories, state).filter(({ isManaged }) => isManaged);
   // Decided in a transaction, so that the audit log has the call before it has an effect.
   const selected = await writer.submit(() => {
-    const unused = known.filter(({ id }) => state.services.versions.withContent(id).size === 0);
-    const result = references.length === 0 ? unused : references.map((each) => requireUnused(each, known));
+    const unused = managedImages.filter(({ id }) => state.services.versions.withContent(id).size === 0);
+    const result =
+      references.length === 0 ? unused : references.map((each) => requireUnused(each, managedImages));
     return { changes: [], result };
   }, signal);
   const imageIds = selected.length === 0 ? [NO_IMAGE] : selected.map(({ id }) => id);

@@ -21,7 +21,7 @@ export interface LogReaderOptions {
 /** Opens the logs of one request and tracks the position in each log. */
 export class LogReader {
   readonly #options: LogReaderOptions;
-  /** Time of the last line that was read, by task id. */
+  /** Time of the last line that was read, by task ID. */
   readonly #lastTimeNs = new Map<string, string>();
 
   constructor(options: LogReaderOptions) {
@@ -79,13 +79,13 @@ export class LogReader {
   #withTimeout<T>(batch: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const { clock } = this.#options.context.runtime;
-      const cancel = clock.after(PAST_TIMEOUT_MS, () => reject(pastLogTimeout()));
+      const cancel = clock.after(PAST_TIMEOUT_MS, () => reject(pastLogTimeoutError()));
       batch.then(resolve, reject).finally(cancel);
     });
   }
 }
 
-function pastLogTimeout(): BerthError {
+function pastLogTimeoutError(): BerthError {
   const message = `the task's node sent nothing for ${PAST_TIMEOUT_MS / 1_000} s`;
   return new BerthError({ code: "BERTH_NODE_UNREACHABLE", message });
 }

@@ -20,7 +20,9 @@ const MAX_TASKS = 200;
 
 /**
  * Streams the logs of a service's tasks, or of one task, by time. Past lines are in strict order. Followed lines are in
- * order within a short window. Yields one warning for each node whose logs cannot be read, and continues with the others.
+ * order within a short window. Yields one warning for each node whose logs cannot be read, and continues with the
+ * others.
+ *
  * @throws BerthError BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
 export async function* streamLogs(
@@ -36,9 +38,12 @@ export async function* streamLogs(
   try {
     if (tasks.length > MAX_TASKS)
       yield warning(`only the newest ${MAX_TASKS} of ${tasks.length} tasks are shown`);
-    const shown = tasks.slice(0, MAX_TASKS);
+    const selectedTasks = tasks.slice(0, MAX_TASKS);
     const skipped = tasks.slice(MAX_TASKS);
-    yield* toResponses(readLines({ request, target, tasks: shown, skipped, reader, context }), context);
+    yield* toResponses(
+      readLines({ request, target, tasks: selectedTasks, skipped, reader, context }),
+      context,
+    );
     link.signal.throwIfAborted();
   } finally {
     link.unlink();

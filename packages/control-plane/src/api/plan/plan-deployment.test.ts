@@ -229,7 +229,7 @@ describe("planRevision", () => {
   const parts = (state: ClusterState, ...specs: readonly ServiceSpec[]) =>
     planDeployment(deployment(...specs), state, { now: NOW });
 
-  test("is equal for equal plans at any time", () => {
+  test("planRevision is equal for equal plans at any time", () => {
     const [first, second] = [running(specOf()), running(specOf())];
     expect(planOf(first, changed).rev).toBe(
       planDeployment(deployment(changed), second, { now: NOW * 2 }).plan.rev,

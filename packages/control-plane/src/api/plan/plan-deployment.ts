@@ -29,7 +29,7 @@ export interface PlannedDeployment extends RevisedPlan {
 
 export interface PlanContext {
   readonly now: number;
-  /** Undefined when the server has no cluster key. */
+  /** Undefined if the server has no cluster key. */
   readonly sealer?: FileSealer | undefined;
 }
 
@@ -44,6 +44,7 @@ const NO_CHANGES: Forecast = { steps: [], problems: [], omittedSteps: 0 };
 
 /**
  * Plans a deployment task by task, for a dry run. Writes nothing.
+ *
  * @throws BerthError the errors of the deployment itself
  */
 export function planDeployment(
@@ -67,10 +68,10 @@ export function planDeployment(
     const forecasts = forecast([...after.keys()], { state, draft, now, newId });
     const services = outcomes.map((outcome) => {
       const service = after.get(outcome.serviceId);
-      const old = before.get(outcome.serviceId);
+      const previous = before.get(outcome.serviceId);
       const forecast = forecasts.get(outcome.serviceId) ?? NO_CHANGES;
       const spec = outcome.kind === Kind.REMOVED ? undefined : service?.spec;
-      return { plan: createServicePlan(outcome, { old, service, forecast, state }), spec };
+      return { plan: createServicePlan(outcome, { old: previous, service, forecast, state }), spec };
     });
     const rev = computePlanRevision({ services, networks, files });
     const plan = {
@@ -98,14 +99,14 @@ function plannedFiles(outcomes: readonly FileOutcome[], changes: readonly Change
     }));
 }
 
-/** Removes the id of a network that does not exist yet, since the deployment will create another id. */
+/** Removes the ID of a network that does not exist yet, since the deployment will create another ID. */
 function withoutPlannedId(outcome: NetworkOutcome): NetworkOutcome {
   return outcome.kind === NetworkOutcome_Kind.CREATED ? { ...outcome, networkId: "" } : outcome;
 }
 
 interface ServiceChange {
   readonly old: Service | undefined;
-  /** The service after the deployment; undefined when it is removed. */
+  /** The service after the deployment; undefined if it is removed. */
   readonly service: Service | undefined;
   readonly forecast: Forecast;
   /** The draft with the deployment. */
@@ -149,7 +150,7 @@ function formatRollout(service: Service | undefined): string {
   return `${count}, ${startFirst ? "start-first" : "stop-first"}, on failure: ${onFailure}`;
 }
 
-/** Returns ids for records that are never written. */
+/** Returns IDs for records that are never written. */
 function createPlaceholderIds(): () => string {
   let next = 0;
   return () => {

@@ -19,7 +19,7 @@ const MAX_SERVICE_HASHES = 40;
 /** The plan for one service. */
 export interface PlannedService {
   readonly plan: ServicePlan;
-  /** The service's new spec; undefined when the service is removed. */
+  /** The service's new spec; undefined if the service is removed. */
   readonly spec: ServiceSpec | undefined;
 }
 
@@ -49,7 +49,11 @@ export function computePlanRevision({ services: parts, networks, files }: Revise
   return `${planHash}-${texts.map((text) => sha256Hex(text).slice(0, SERVICE_HASH_LENGTH)).join("")}`;
 }
 
-/** Checks that a plan still has this revision. @throws BerthError BERTH_PLAN_CHANGED with the services that differ, as far as the two revisions show them */
+/**
+ * Checks that a plan still has this revision.
+ *
+ * @throws BerthError BERTH_PLAN_CHANGED with the services that differ, as far as the two revisions show them
+ */
 export function checkPlanRevision(requested: string, plan: RevisedPlan, stack: string): void {
   const current = computePlanRevision(plan);
   if (requested === current) return;

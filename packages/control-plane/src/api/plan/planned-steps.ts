@@ -87,8 +87,8 @@ export class StepRecorder {
   }
 
   #changeOf(key: string, { slot }: Task): SlotChange {
-    const known = this.#changes.get(key);
-    if (known !== undefined) return known;
+    const existing = this.#changes.get(key);
+    if (existing !== undefined) return existing;
     const oldTask = this.#initialTasks.get(key);
     const change = { slot, oldTask, newTask: undefined, stopReason: "", round: this.#currentRound() };
     this.#changes.set(key, change);

@@ -11,8 +11,9 @@ const ITEM_KEYS = ["target", "env", "name", "service", "hostPath"];
 
 /**
  * Returns every field in which two specs differ, sorted by path. Paths are written as in the .proto files. A secret or
- * config has the path `secret NAME`, and the number of its version instead of the id.
- * @param fileVersion returns the number of a version of a secret or config; undefined when it is gone
+ * config has the path `secret NAME`, and the number of its version instead of the ID.
+ *
+ * @param fileVersion returns the number of a version of a secret or config; undefined if it is gone
  */
 export function diffSpecs(
   before: ServiceSpec | undefined,
@@ -26,8 +27,8 @@ export function diffSpecs(
     .map((path) => ({ path, before: beforeLeaves.get(path) ?? "", after: afterLeaves.get(path) ?? "" }))
     .filter((change) => change.before !== change.after);
   if (changes.length <= MAX_CHANGES) return changes.map(shortenTexts);
-  const more = `${changes.length - MAX_CHANGES} more`;
-  return [...changes.slice(0, MAX_CHANGES).map(shortenTexts), { path: "…", before: "", after: more }];
+  const omittedText = `${changes.length - MAX_CHANGES} more`;
+  return [...changes.slice(0, MAX_CHANGES).map(shortenTexts), { path: "…", before: "", after: omittedText }];
 }
 
 /** Returns the leaf values of a spec by path. */
@@ -37,7 +38,7 @@ function flattenSpec(
 ): ReadonlyMap<string, string> {
   const leaves = new Map<string, string>();
   if (spec === undefined) return leaves;
-  // An empty version id is not part of the JSON.
+  // An empty version ID is not part of the JSON.
   collectLeaves(ServiceSpec.toJSON(withFileVersions(spec, () => "")), "", leaves);
   for (const file of fileMounts(spec)) {
     leaves.set(describeFile(file), `version ${fileVersion(file.versionId) ?? "unknown"}`);

@@ -8,7 +8,7 @@ import {
 } from "@berth/proto";
 import type { MembershipRequest } from "../../core/membership/etcd-membership.js";
 import type { ApiContext } from "../api-context.js";
-import type { MembershipAnswer } from "./membership-changes.js";
+import type { MembershipResult } from "./membership-changes.js";
 
 /** An IPv6 address with brackets, the scheme and a port. */
 const MAX_URL_LENGTH = 64;
@@ -16,6 +16,7 @@ const MAX_URL_LENGTH = 64;
 /**
  * Adds the etcd member of a server that has joined, as a learner. Returns the members with which its etcd starts, or
  * the reason why the server must wait. Until the member has started, a repeated call returns it again.
+ *
  * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED if the cluster's etcd cannot grow
  */
 export async function addEtcdMember(
@@ -35,6 +36,7 @@ export async function addEtcdMember(
 /**
  * Promotes the etcd member of a server to a voter, or returns the reason why the server must wait. Succeeds for a
  * voter.
+ *
  * @throws BerthError BERTH_INPUT_INVALID, BERTH_CONFLICT, or BERTH_UNSUPPORTED if the cluster's etcd cannot grow
  */
 export async function promoteEtcdMember(
@@ -50,7 +52,7 @@ async function change(
   request: MembershipRequest,
   { membership }: Pick<ApiContext, "membership">,
   signal: AbortSignal,
-): Promise<Exclude<MembershipAnswer, { kind: "refuse" }>> {
+): Promise<Exclude<MembershipResult, { kind: "refuse" }>> {
   if (membership === undefined) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
@@ -67,7 +69,11 @@ async function change(
   });
 }
 
-/** Normalizes a peer URL to the form that etcd lists. @throws BerthError BERTH_INPUT_INVALID */
+/**
+ * Normalizes a peer URL to the form that etcd lists.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
 function parsePeerUrl(text: string): string {
   const url = text.length <= MAX_URL_LENGTH && URL.canParse(text) ? new URL(text) : undefined;
   const host = url?.hostname.replace(/^\[(.*)\]$/, "$1") ?? "";

@@ -18,7 +18,7 @@ export interface SchemaControl {
   readonly versions: SchemaVersions;
   /** Returns the running servers. */
   readonly servers: () => readonly RegisteredServer[];
-  /** Returns the number of members of the embedded etcd; undefined for an external one. */
+  /** Returns the number of members of the embedded etcd, or undefined for an external one. */
   readonly countMembers: (signal: AbortSignal) => Promise<number | undefined>;
   /** Raises the version, and ends the term soon after. The next leader migrates the records before it serves. */
   readonly raise: (to: number, signal: AbortSignal) => Promise<void>;
@@ -26,6 +26,7 @@ export interface SchemaControl {
 
 /**
  * Raises the schema to the newest version of this release. Servers of older releases cannot run afterwards.
+ *
  * @throws BerthError BERTH_VERSION_UNSUPPORTED unless all servers support it
  */
 export async function finalizeUpgrade(

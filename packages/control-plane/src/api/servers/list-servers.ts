@@ -26,8 +26,8 @@ export function serverStatuses(
     const member = memberOf(server, members, current);
     return statusOf(server, { registration: registered.get(server.id), member, leader: address });
   });
-  const known = new Set(statuses.flatMap(({ etcd }) => (etcd === undefined ? [] : [etcd.id])));
-  const orphans = members.filter(({ id }) => !known.has(id)).map(orphanStatus);
+  const reportedMemberIds = new Set(statuses.flatMap(({ etcd }) => (etcd === undefined ? [] : [etcd.id])));
+  const orphans = members.filter(({ id }) => !reportedMemberIds.has(id)).map(orphanStatus);
   const voters = members.filter(({ isLearner }) => !isLearner);
   return {
     servers: [...statuses, ...orphans].sort(compareByHostname),

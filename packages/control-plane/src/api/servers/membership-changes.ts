@@ -19,7 +19,7 @@ export interface MembershipOptions {
 }
 
 /** The answer to a request. */
-export type MembershipAnswer =
+export type MembershipResult =
   | { readonly kind: "done"; readonly members: readonly EtcdMember[] }
   | { readonly kind: "wait"; readonly reason: string }
   | { readonly kind: "refuse"; readonly reason: string };
@@ -36,19 +36,31 @@ export class MembershipChanges {
     this.#startedAtMs = options.clock.nowMs();
   }
 
-  /** Returns all members, and whether each of them responds. @throws the errors of etcd */
+  /**
+   * Returns all members, and whether each of them responds.
+   *
+   * @throws the errors of etcd
+   */
   async observe(signal: AbortSignal): Promise<readonly ObservedMember[]> {
     return this.#observe({ checksRunning: true }, signal);
   }
 
-  /** Returns why a member cannot be removed without losing the quorum; undefined if it can. @throws the errors of etcd */
+  /**
+   * Returns why a member cannot be removed without losing the quorum, or undefined if it can.
+   *
+   * @throws the errors of etcd
+   */
   async removalProblem(peerUrl: string, signal: AbortSignal): Promise<string | undefined> {
     const decision = decideMembership({ kind: "remove", peerUrl }, await this.observe(signal));
     return decision.kind === "refuse" || decision.kind === "wait" ? decision.reason : undefined;
   }
 
-  /** Applies the steps towards a request. The caller repeats a request that has to wait. @throws the errors of etcd */
-  async apply(request: MembershipRequest, signal: AbortSignal): Promise<MembershipAnswer> {
+  /**
+   * Applies the steps towards a request. The caller repeats a request that has to wait.
+   *
+   * @throws the errors of etcd
+   */
+  async apply(request: MembershipRequest, signal: AbortSignal): Promise<MembershipResult> {
     const { members, clock, onStep } = this.#options;
     if (request.kind !== "remove") this.#requestedAtMs.set(request.peerUrl, clock.nowMs());
     for (let steps = 0; steps < MAX_STEPS; steps += 1) {

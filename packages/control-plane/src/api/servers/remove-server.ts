@@ -1,6 +1,6 @@
 import type { RemoveServerRequest, RemoveServerResponse, Server } from "@berth/proto";
 import { memberOf } from "../../core/membership/server-members.js";
-import { isRemoved, markServerForRemoval, serverInUse } from "../../core/membership/server-records.js";
+import { isRemoved, markServerForRemoval, serverInUseError } from "../../core/membership/server-records.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { findServer } from "../lookup.js";
@@ -11,8 +11,9 @@ const REPEAT_WINDOW_MS = 60_000;
 /**
  * Revokes the identity of a server. The leader removes its etcd member afterwards, even across leader changes. A
  * repeated call succeeds.
+ *
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_SERVER_IN_USE, BERTH_CONFLICT as `markServerForRemoval`
- * does
+ *   does
  */
 export async function removeServer(
   { server: reference, force }: RemoveServerRequest,
@@ -57,5 +58,5 @@ async function requireQuorumWithout(
   const current = [...state.servers.values()].filter((each) => !isRemoved(each));
   const [peerUrl] = memberOf(server, await membership.observe(signal), current)?.peerUrls ?? [];
   const problem = peerUrl === undefined ? undefined : await membership.removalProblem(peerUrl, signal);
-  if (problem !== undefined) throw serverInUse(server, problem);
+  if (problem !== undefined) throw serverInUseError(server, problem);
 }

@@ -44,7 +44,10 @@ export class EventReplay {
     this.#options = options;
   }
 
-  /** Returns the events of all changes after `revision` and before the term. Undefined when etcd no longer has them all. */
+  /**
+   * Returns the events of all changes after `revision` and before the term, or undefined if etcd no longer has them
+   * all.
+   */
   async since(revision: bigint, signal: AbortSignal): Promise<Replayed> {
     const { untilRevision, logger } = this.#options;
     if (revision >= untilRevision) return [];
@@ -84,7 +87,7 @@ export class EventReplay {
     }
   }
 
-  /** Reads all changes from etcd's history. Returns undefined when some were compacted, or there are too many. */
+  /** Reads all changes from etcd's history. Returns undefined if some were compacted, or there are too many. */
   async #readChanges(after: bigint, signal: AbortSignal): Promise<readonly WatchEvent[] | undefined> {
     const { store, untilRevision } = this.#options;
     const changes: WatchEvent[] = [];
@@ -105,7 +108,7 @@ export class EventReplay {
     }
   }
 
-  /** Reads the records as they were before the changes. Returns undefined when that revision was compacted. */
+  /** Reads the records as they were before the changes. Returns undefined if that revision was compacted. */
   async #readBefore(
     after: bigint,
     changes: readonly WatchEvent[],
@@ -129,9 +132,9 @@ export class EventReplay {
 }
 
 /** The kinds of records whose changes are events. */
-const SUBJECTS: ReadonlySet<string | undefined> = new Set(["nodes", "services", "tasks"]);
+const WATCHED_SUBJECTS: ReadonlySet<string | undefined> = new Set(["nodes", "services", "tasks"]);
 
-const isSubject = ({ key }: WatchEvent): boolean => SUBJECTS.has(parseKey(key)?.collection);
+const isSubject = ({ key }: WatchEvent): boolean => WATCHED_SUBJECTS.has(parseKey(key)?.collection);
 
 /** The changes of one transaction. */
 interface RevisionChanges {

@@ -67,7 +67,7 @@ export function gatewayAddress(range: Subnet): number {
 }
 
 /**
- * Picks a subnet of the pool that overlaps no taken subnet. Returns undefined when none is left.
+ * Picks a subnet of the pool that overlaps no taken subnet. Returns undefined if none is left.
  *
  * The search starts at a random position (`random` is from 0 up to 1). A subnet that was just released is then rarely
  * reused while nodes still clean up.
@@ -94,7 +94,7 @@ export function pickVni(taken: ReadonlySet<number>, random: number): number {
   return vni;
 }
 
-/** Picks the first free range of a network that contains no static address. Returns undefined when none is left. */
+/** Picks the first free range of a network that contains no static address. Returns undefined if none is left. */
 export function pickRange(
   subnet: Subnet,
   {
@@ -113,7 +113,7 @@ export function pickRange(
 }
 
 /**
- * Picks a free virtual IP. Returns undefined when none is left.
+ * Picks a free virtual IP. Returns undefined if none is left.
  *
  * Searches backwards, because users choose static addresses at the start of a subnet. Skips the first two addresses.
  */

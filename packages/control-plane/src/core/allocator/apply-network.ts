@@ -21,7 +21,7 @@ export type NetworkOutcome =
   | { readonly kind: "refused"; readonly violation: Violation };
 
 export interface NetworkContext {
-  /** Id for a new network. */
+  /** ID for a new network. */
   readonly id: string;
   readonly now: number;
   readonly pool: NetworkPool;
@@ -58,12 +58,14 @@ export function applyNetwork(
 
 function createNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome {
   const { id, now, pool, others, nodes, random } = context;
-  const taken = [
+  const takenSubnets = [
     ...others.flatMap(({ subnet }) => parseSubnet(subnet) ?? []),
     ...nodes.flatMap(attachedSubnets),
   ];
   const picked =
-    spec.subnet === "" ? pickSubnet(pool, taken, random()) : checkRequestedSubnet(spec.subnet, context);
+    spec.subnet === ""
+      ? pickSubnet(pool, takenSubnets, random())
+      : checkRequestedSubnet(spec.subnet, context);
   if (typeof picked === "string") return refused(picked);
   if (picked === undefined) {
     return refused(
@@ -81,8 +83,8 @@ function checkRequestedSubnet(text: string, { others, nodes }: NetworkContext): 
   const subnet = parseSubnet(text);
   if (subnet === undefined) return `invalid subnet ${JSON.stringify(text)}`;
   const owner = others.find((other) => {
-    const taken = parseSubnet(other.subnet);
-    return taken !== undefined && subnetsOverlap(taken, subnet);
+    const otherSubnet = parseSubnet(other.subnet);
+    return otherSubnet !== undefined && subnetsOverlap(otherSubnet, subnet);
   });
   if (owner !== undefined) {
     return `${text} overlaps ${owner.subnet} of network ${owner.spec?.name ?? owner.id}`;
@@ -98,7 +100,7 @@ function checkRequestedSubnet(text: string, { others, nodes }: NetworkContext): 
   return subnet;
 }
 
-/** Returns why an existing network cannot change to a spec. Undefined when it can. */
+/** Returns why an existing network cannot change to a spec, or undefined if it can. */
 function changeViolation(existing: Network, spec: NetworkSpec): Violation | undefined {
   const before = existing.spec ?? NetworkSpecCodec.fromPartial({});
   if (before.stack !== spec.stack) {

@@ -33,9 +33,9 @@ export function hasStaticFdb(network: Network, hosts: number, floodLimit: number
 export interface DnsContext {
   readonly nodes: ClusterSnapshot["nodes"];
   readonly isSuspect: (nodeId: string) => boolean;
-  /** Returns the id of the named network. Undefined when there is no such network. */
+  /** Returns the ID of the named network, or undefined if there is no such network. */
   readonly networkIdOf: (name: string) => string | undefined;
-  /** Returns the service's virtual IP in a network. Empty when it has none. */
+  /** Returns the service's virtual IP in a network. Empty if it has none. */
   readonly virtualIpIn: (networkId: string) => string;
   readonly hasStaticFdb: (networkId: string) => boolean;
   /** How long new connections to the service's virtual IPs wait for a task, in ms. */
@@ -47,7 +47,7 @@ export function dnsEntryKey(networkId: string, serviceId: string): string {
   return `${networkId}/${serviceId}`;
 }
 
-/** Returns the network id in the key of a DNS entry. */
+/** Returns the network ID in the key of a DNS entry. */
 export function networkIdOfDnsEntry(key: string): string {
   return key.slice(0, key.indexOf("/"));
 }
@@ -58,7 +58,7 @@ export function networkIdOfDnsEntry(key: string): string {
  * Endpoints are the ready tasks on ready nodes. Tasks on suspect nodes are endpoints only if there are no others.
  * Stopping and unhealthy tasks that still run are draining. In networks with static forwarding entries, the other
  * started tasks are inactive: names do not resolve to them, but hosts have to reach them. Endpoints are sorted by task
- * id, so equal entries compare equal.
+ * ID, so equal entries compare equal.
  */
 export function dnsEntries(snapshot: ServiceSnapshot, context: DnsContext): readonly DnsEntry[] {
   const { service, spec } = snapshot;
@@ -110,7 +110,7 @@ function classifyEndpoints(
   return { endpoints, draining, inactive: isStatic ? [...others, ...suspect] : [] };
 }
 
-/** Returns the endpoint of a task. Undefined when the task has no address in the network yet. */
+/** Returns the endpoint of a task, or undefined if the task has no address in the network yet. */
 function createEndpoint(task: Task, networkId: string, isStatic: boolean): DnsEndpoint | undefined {
   const attachment = task.status?.addresses.find((each) => each.networkId === networkId);
   if (attachment === undefined || attachment.address === "") return undefined;

@@ -8,14 +8,14 @@ import {
   subnetText,
 } from "@berth/proto";
 
-/** Returns why a node cannot have networks that span hosts, for the user. Undefined when it can. */
+/** Returns why a node cannot have networks that span hosts, for the user, or undefined if it can. */
 export function overlayProblem({ description }: Node): string | undefined {
   const dataPlane = description?.dataPlane;
   if (dataPlane === undefined) return "its agent runs a release that does not support them";
   return dataPlane.overlay ? undefined : dataPlane.overlayReason || "its agent gives no reason";
 }
 
-/** Returns why a node cannot have encrypted networks, for the user. Undefined when it can. */
+/** Returns why a node cannot have encrypted networks, for the user, or undefined if it can. */
 export function encryptionProblem(node: Node): string | undefined {
   const dataPlane = node.description?.dataPlane;
   if (dataPlane === undefined || !dataPlane.overlay) return overlayProblem(node);
@@ -28,7 +28,7 @@ export function canJoin(node: Node, { encrypted }: Pick<NetworkAttachment, "encr
   return (encrypted ? encryptionProblem(node) : overlayProblem(node)) === undefined;
 }
 
-/** Returns why a node cannot have a network with this subnet, for the user. Undefined when it can. */
+/** Returns why a node cannot have a network with this subnet, for the user, or undefined if it can. */
 export function overlapProblem({ description }: Node, subnet: Subnet | undefined): string | undefined {
   if (subnet === undefined) return undefined;
   const attached = localSubnets(description?.dataPlane).find((local) => subnetsOverlap(local, subnet));
@@ -46,8 +46,8 @@ const parsedSubnets = new WeakMap<DataPlane, readonly Subnet[]>();
 
 function localSubnets(dataPlane: DataPlane | undefined): readonly Subnet[] {
   if (dataPlane === undefined) return [];
-  const known = parsedSubnets.get(dataPlane);
-  if (known !== undefined) return known;
+  const cached = parsedSubnets.get(dataPlane);
+  if (cached !== undefined) return cached;
   const subnets = dataPlane.subnets.flatMap((text) => parseSubnet(text) ?? []);
   parsedSubnets.set(dataPlane, subnets);
   return subnets;

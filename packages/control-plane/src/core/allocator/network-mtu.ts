@@ -12,11 +12,11 @@ const WIREGUARD_OVERHEAD_BYTES = 80;
  */
 export function networkMtu(spec: NetworkSpec, nodes: Iterable<Node>): number {
   if (spec.mtu > 0) return spec.mtu;
-  const known = [...nodes]
+  const reportedValues = [...nodes]
     .filter((node) => canJoin(node, spec))
     .map((node) => maxMtu(node, spec))
     .filter((mtu) => mtu > 0);
-  return known.length === 0 ? 0 : Math.min(...known);
+  return reportedValues.length === 0 ? 0 : Math.min(...reportedValues);
 }
 
 /** Returns a message for each node that does not support the network's MTU. */

@@ -192,7 +192,7 @@ describe("networkLayout", () => {
     ["172.20.0.0/16", { vips: 19, range: 25, first: 64, end: 512, room: 126 }],
     ["172.20.0.0/24", { vips: 27, range: 28, first: 2, end: 16, room: 14 }],
     ["172.20.0.0/26", { vips: 29, range: 30, first: 2, end: 16, room: 2 }],
-  ])("%s", (text, expected) => {
+  ])("networkLayout divides %s into virtual IPs and ranges", (text, expected) => {
     const {
       virtualIps: vips,
       rangePrefix,

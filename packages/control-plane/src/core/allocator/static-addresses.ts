@@ -10,7 +10,7 @@ export function staticAddresses(services: Iterable<Service>, network: string): r
   return addresses;
 }
 
-/** Returns a service's static address in a network. Undefined when Docker chooses the addresses of its tasks. */
+/** Returns a service's static address in a network, or undefined if Docker chooses the addresses of its tasks. */
 export function staticAddressIn(spec: ServiceSpec, network: string): string | undefined {
   const attachment = spec.task?.networks.find((each) => each.network === network);
   return attachment?.ipv4Address || undefined;

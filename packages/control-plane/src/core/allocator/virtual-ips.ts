@@ -68,7 +68,7 @@ function pickAddress(
   const parsed = parseSubnet(subnet);
   if (parsed === undefined) return undefined;
   const inUse = vips.filter((vip) => !reusable.has(vip)).map(({ address }) => address);
-  const taken = new Set([...inUse, ...staticAddresses].flatMap((text) => parseIpv4(text) ?? []));
-  const picked = pickVirtualIp(parsed, taken);
+  const takenAddresses = new Set([...inUse, ...staticAddresses].flatMap((text) => parseIpv4(text) ?? []));
+  const picked = pickVirtualIp(parsed, takenAddresses);
   return picked === undefined ? undefined : ipv4Text(picked);
 }

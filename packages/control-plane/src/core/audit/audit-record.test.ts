@@ -38,7 +38,7 @@ describe("createAuditRecord", () => {
 });
 
 describe("auditRecordBytes", () => {
-  it("is at least the size of the record as JSON", () => {
+  it("auditRecordBytes is at least the size of the record as JSON", () => {
     const record = createAuditRecord({ ...CALL, summary: "s".repeat(300) }, POSITION);
     const jsonBytes = JSON.stringify(record).length;
     expect(auditRecordBytes(record)).toBeGreaterThanOrEqual(jsonBytes);

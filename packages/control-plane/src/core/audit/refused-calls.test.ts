@@ -50,7 +50,7 @@ describe("RefusedCalls", () => {
     expect(groups.at(-1)).toMatchObject({ method: "(other)", client: "", subjects: [], count: 170 });
   });
 
-  it("still counts calls of known groups after the limit was reached", () => {
+  it("counts calls of known groups even after the limit was reached", () => {
     const calls = new RefusedCalls();
     for (let host = 0; host < 40; host += 1) calls.add(refused({ client: `10.0.0.${host}:1` }), 0);
     calls.add(refused({ client: "10.0.0.0:2" }), 0);

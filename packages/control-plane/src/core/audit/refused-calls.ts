@@ -15,7 +15,7 @@ const OTHER_METHODS = "(other)";
 
 interface Group {
   readonly caller: string;
-  /** The calls since the last write. Undefined when there were none. */
+  /** The calls since the last write. Undefined if there were none. */
   readonly call: AuditedCall | undefined;
   /** When the group may be written. */
   readonly dueMs: number;
@@ -31,7 +31,7 @@ interface Group {
 export class RefusedCalls {
   readonly #groups = new Map<string, Group>();
 
-  /** True when no calls wait to be written. */
+  /** True if no calls wait to be written. */
   get isEmpty(): boolean {
     for (const { call } of this.#groups.values()) if (call !== undefined) return false;
     return true;
@@ -46,12 +46,12 @@ export class RefusedCalls {
     this.#removeIdle(nowMs);
     const caller = callerKey(call);
     const isFull = this.#groups.size >= MAX_GROUPS;
-    const own = [...this.#groups.values()].filter((group) => group.caller === caller).length;
-    const rest = { ...call, method: OTHER_METHODS, subjects: [], summary: "" };
+    const callerGroupCount = [...this.#groups.values()].filter((group) => group.caller === caller).length;
+    const otherCalls = { ...call, method: OTHER_METHODS, subjects: [], summary: "" };
     const restKey = JSON.stringify([caller]);
-    if (!isFull && own < MAX_CALLER_GROUPS) this.#count(key, call, nowMs);
-    else if (!isFull || this.#groups.has(restKey)) this.#count(restKey, rest, nowMs);
-    else this.#count("", { ...rest, caller: "", client: "", forwardedBy: "" }, nowMs);
+    if (!isFull && callerGroupCount < MAX_CALLER_GROUPS) this.#count(key, call, nowMs);
+    else if (!isFull || this.#groups.has(restKey)) this.#count(restKey, otherCalls, nowMs);
+    else this.#count("", { ...otherCalls, caller: "", client: "", forwardedBy: "" }, nowMs);
   }
 
   /** Returns the calls that are due, one for each group, and removes them. */

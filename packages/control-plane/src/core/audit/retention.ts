@@ -66,9 +66,9 @@ export function selectExpired(
 function* inOrderOfShare(records: Iterable<AuditRecord>): Generator<AuditRecord> {
   const byCaller = new Map<string, AuditRecord[]>();
   for (const record of records) {
-    const own = byCaller.get(record.caller);
-    if (own === undefined) byCaller.set(record.caller, [record]);
-    else own.push(record);
+    const callerRecords = byCaller.get(record.caller);
+    if (callerRecords === undefined) byCaller.set(record.caller, [record]);
+    else callerRecords.push(record);
   }
   const groups = [...byCaller.values()];
   for (;;) {

@@ -57,7 +57,7 @@ describe("planEtcdRotation()", () => {
   });
 
   it("issues no certificate of an authority that an etcd does not trust, and ends with the new one alone", () => {
-    // Each server does what the record says, one after the other, as in a cluster. A leader can die between all steps.
+    // Each server does what the record says, one after another, as in a cluster. A leader can die between all steps.
     let record = STARTED;
     const servers = new Map(["a", "b", "c"].map((id) => [id, server(id)]));
     const seen: string[] = [];

@@ -37,6 +37,7 @@ export type EtcdRotationStep =
 
 /**
  * Plans the next step of a rotation. All servers of the cluster must take part, so lost servers have to be removed.
+ *
  * @param leaderId the server whose etcd restarts last, because the leader uses it
  */
 export function planEtcdRotation(
@@ -70,8 +71,10 @@ export function serversBehind(
     const issuer = authorities.find(({ state }) => state === State.ISSUING)?.fingerprint;
     return servers.filter(({ trust }) => trust?.issuer !== issuer);
   }
-  const wanted = trustedAuthorities({ authorities }).map(({ fingerprint }) => fingerprint);
-  return servers.filter(({ trust }) => trust === undefined || !isSameSet(trust.trusted, wanted));
+  const requiredFingerprints = trustedAuthorities({ authorities }).map(({ fingerprint }) => fingerprint);
+  return servers.filter(
+    ({ trust }) => trust === undefined || !isSameSet(trust.trusted, requiredFingerprints),
+  );
 }
 
 /** Returns the authorities that etcd and its clients must trust. */

@@ -65,7 +65,7 @@ export function untrustingServers(
   return servers.filter((server) => !server.authorities.includes(fingerprint)).map(({ address }) => address);
 }
 
-/** Returns when a retiring authority is removed; undefined for other authorities. */
+/** Returns when a retiring authority is removed, or undefined for other authorities. */
 export function removalMs(
   { state, stateSinceMs }: Pick<Authority, "state" | "stateSinceMs">,
   { retirementMs }: Pick<RotationTiming, "retirementMs">,

@@ -1,6 +1,6 @@
 import type { ClusterKeyState } from "@berth/proto";
 
-/** The ids of the cluster keys that a server has stored. The current key encrypts the server's own files. */
+/** The IDs of the cluster keys that a server has stored. The current key encrypts the server's own files. */
 export interface HeldKeyIds {
   readonly current: string;
   /** Undefined outside of a rotation. */

@@ -11,7 +11,7 @@ import { type ClusterKeyState, ClusterKeyState_Phase as Phase } from "@berth/pro
 export interface ServerKeys {
   /** "host:port" */
   readonly address: string;
-  /** Ids of the keys. Undefined for a server of a release that does not list them. */
+  /** IDs of the keys. Undefined for a server of a release that does not list them. */
   readonly keys: readonly string[] | undefined;
 }
 
@@ -47,11 +47,11 @@ export function planKeyRotation(
 ): KeyRotationStep {
   if (state === undefined || state.phase === Phase.UNSPECIFIED) return { kind: "none" };
   if (state.phase === Phase.SEALING) return { kind: "seal-again" };
-  const without = serversWithout(state.nextId, servers);
+  const waitingServers = serversWithout(state.nextId, servers);
   // Without any server, the list of servers has not been loaded yet.
-  if (servers.length > 0 && without.length === 0) return { kind: "seal" };
-  const isLost = without.length === servers.length && nowMs >= state.phaseSinceMs + ABANDON_AFTER_MS;
-  return isLost ? { kind: "abandon" } : { kind: "wait", servers: without };
+  if (servers.length > 0 && waitingServers.length === 0) return { kind: "seal" };
+  const isLost = waitingServers.length === servers.length && nowMs >= state.phaseSinceMs + ABANDON_AFTER_MS;
+  return isLost ? { kind: "abandon" } : { kind: "wait", servers: waitingServers };
 }
 
 /** Returns the addresses of the servers that have not stored a key. */
@@ -84,7 +84,7 @@ export function abandonedRotation(state: ClusterKeyState, nowMs: number): Cluste
   return { ...state, nextId: "", phase: Phase.UNSPECIFIED, phaseSinceMs: nowMs };
 }
 
-/** Returns the id of the key that encrypts records; undefined before the first rotation. */
+/** Returns the ID of the key that encrypts records, or undefined before the first rotation. */
 export function sealingKeyId(state: ClusterKeyState | undefined): string | undefined {
   if (state === undefined) return undefined;
   return state.phase === Phase.SEALING ? state.nextId : state.currentId;

@@ -49,7 +49,7 @@ describe("receivesConnections", () => {
   const published = buildSpec({ ports: [{ target: 80, published: 8080, mode: 1 }] });
   const stopping = { desiredState: DesiredState.SHUTDOWN } as const;
 
-  it("is true for ready tasks, whatever their desired state", () => {
+  it("receivesConnections is true for ready tasks, whatever their desired state", () => {
     expect(receivesConnections(buildTask(stopping), published)).toBe(true);
     const unhealthy = { state: TaskState.RUNNING, health: Health.UNHEALTHY } as const;
     expect(receivesConnections(buildTask({ ...stopping, status: unhealthy }), published)).toBe(false);
@@ -57,7 +57,7 @@ describe("receivesConnections", () => {
     expect(receivesConnections(buildTask({ ...stopping, status: starting }), published)).toBe(false);
   });
 
-  it("is true for services with a published ingress port or a network", () => {
+  it("receivesConnections is true for services with a published ingress port or a network", () => {
     expect(receivesConnections(buildTask(stopping), buildSpec())).toBe(false);
     const onHost = buildSpec({ ports: [{ target: 80, published: 8080, mode: 2 }] });
     expect(receivesConnections(buildTask(stopping), onHost)).toBe(false);

@@ -19,7 +19,7 @@ export function lowestAppliedVersion(versions: Iterable<number>): number {
   return lowest;
 }
 
-/** Returns the ids of the tasks that may be stopped: no applied table contains them, or their deadline has passed. */
+/** Returns the IDs of the tasks that may be stopped: no applied table contains them, or their deadline has passed. */
 export function completedDrains(
   drains: ReadonlyMap<string, Drain>,
   { appliedVersion, now }: { readonly appliedVersion: number; readonly now: number },
@@ -32,7 +32,7 @@ export function completedDrains(
   return completed;
 }
 
-/** Returns the earliest deadline of the drains, in ms. Undefined when there are no drains. */
+/** Returns the earliest deadline of the drains, in ms, or undefined if there are no drains. */
 export function nextDeadlineMs(drains: ReadonlyMap<string, Drain>): number | undefined {
   let earliestMs: number | undefined;
   for (const { sinceMs } of drains.values()) earliestMs = Math.min(earliestMs ?? sinceMs, sinceMs);
@@ -46,7 +46,7 @@ export function receivesConnections(task: Task, { ports, task: template }: Servi
 }
 
 /**
- * Returns the ids of the nodes whose acknowledgement is awaited before a task stops: all nodes that can respond.
+ * Returns the IDs of the nodes whose acknowledgement is awaited before a task stops: all nodes that can respond.
  *
  * Includes nodes that have just joined, because their tables may be outdated.
  */

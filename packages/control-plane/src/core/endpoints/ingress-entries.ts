@@ -28,7 +28,7 @@ export interface EndpointContext {
  * Endpoints are ready tasks on ready nodes. Draining endpoints keep their connections but get no new ones: tasks that
  * are to stop and still run, unhealthy tasks, and tasks on suspect nodes. If all nodes are suspect, their tasks stay
  * endpoints, since some may still answer. UDP flows move away from unhealthy tasks and suspect nodes at once. Endpoints are
- * sorted by task id, so equal tables compare equal.
+ * sorted by task ID, so equal tables compare equal.
  */
 export function ingressEntries(
   snapshot: ServiceSnapshot,
@@ -92,7 +92,7 @@ function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceCon
   };
 }
 
-/** Returns the endpoint of a task for a port. Undefined when the task cannot be reached on this port. */
+/** Returns the endpoint of a task for a port, or undefined if the task cannot be reached on this port. */
 function createEndpoint(port: PortSpec, task: Task, context: ServiceContext): IngressEndpoint | undefined {
   const node = context.nodes.get(task.nodeId)?.node;
   if (node?.state !== NodeState.READY) return undefined;

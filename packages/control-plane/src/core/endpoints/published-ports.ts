@@ -86,7 +86,7 @@ export function pickPorts(
 
 const claimKey = (port: PortSpec): string => `${port.protocol}/${port.published}`;
 
-/** Returns the number that was picked for a port in the previous spec. Undefined when there is none. */
+/** Returns the number that was picked for a port in the previous spec, or undefined if there is none. */
 function findEarlierPick(port: PortSpec, previous: ServiceSpec | undefined): number | undefined {
   return previous?.ports.find(
     (old) =>

@@ -43,7 +43,7 @@ export const EVENT_REASONS = [
 export type EventReason = (typeof EVENT_REASONS)[number];
 
 /** Reasons that are shown as warnings. */
-const WARNINGS: ReadonlySet<EventReason> = new Set<EventReason>([
+const WARNING_REASONS: ReadonlySet<EventReason> = new Set<EventReason>([
   "NODE_SUSPECT",
   "NODE_AGENT_AWAY",
   "NODE_DOWN",
@@ -98,7 +98,7 @@ export function clusterEvent(
     timeMs,
     reason,
     message,
-    isWarning: WARNINGS.has(reason),
+    isWarning: WARNING_REASONS.has(reason),
     stack: task?.stack ?? service?.spec?.stack ?? "",
     serviceId: task?.serviceId ?? service?.id ?? "",
     serviceName: task?.serviceName ?? service?.spec?.name ?? "",

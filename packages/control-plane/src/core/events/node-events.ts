@@ -4,7 +4,7 @@ import type { EventReason, EventRecord } from "./event.js";
 /** Limit of problem events per change. `berth node inspect` shows all problems. */
 const MAX_PROBLEMS = 5;
 
-/** A node's record before and after a change. Undefined when there is no record. */
+/** A node's record before and after a change. Undefined if there is no record. */
 export interface NodeChange {
   readonly before: Node | undefined;
   readonly after: Node | undefined;
@@ -56,9 +56,9 @@ function addState({ state, stateMessage }: Node, add: (reason: EventReason, mess
 }
 
 function newProblems(before: Node | undefined, after: Node): readonly string[] {
-  const known = before?.description?.problems ?? [];
+  const previousProblems = before?.description?.problems ?? [];
   const problems = after.description?.problems ?? [];
-  return problems.filter((problem) => !known.includes(problem)).slice(0, MAX_PROBLEMS);
+  return problems.filter((problem) => !previousProblems.includes(problem)).slice(0, MAX_PROBLEMS);
 }
 
 function availabilityText(availability: Availability): string {

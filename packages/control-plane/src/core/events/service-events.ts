@@ -13,7 +13,7 @@ const ROLLOUT_REASONS: ReadonlyMap<Rollout_State, EventReason> = new Map<Rollout
 /** Adds an event to a list. The time defaults to the time of the change. */
 type AddEvent = (reason: EventReason, message: string, atMs?: number) => void;
 
-/** A service's record before and after a change. Undefined when there is no record. */
+/** A service's record before and after a change. Undefined if there is no record. */
 export interface ServiceChange {
   readonly before: Service | undefined;
   readonly after: Service | undefined;
@@ -77,9 +77,9 @@ function addRollout(before: Rollout | undefined, after: Rollout | undefined, add
 }
 
 function addRuns(before: readonly JobStatus[], after: readonly JobStatus[], add: AddEvent): void {
-  const known = new Map(before.map((run) => [run.iteration, run]));
+  const previousRuns = new Map(before.map((run) => [run.iteration, run]));
   for (const run of [...after].reverse()) {
-    const earlier = known.get(run.iteration);
+    const earlier = previousRuns.get(run.iteration);
     if (earlier === undefined) add("JOB_STARTED", `run ${run.iteration}`);
     if (run.endedAtMs > 0 && (earlier?.endedAtMs ?? 0) === 0) addRunEnd(run, add);
   }

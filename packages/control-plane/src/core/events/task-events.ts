@@ -11,7 +11,7 @@ const END_REASONS: ReadonlyMap<TaskState, EventReason> = new Map<TaskState, Even
   [TaskState.LOST, "TASK_LOST"],
 ]);
 
-/** A task's record before and after a change. Undefined when there is no record. */
+/** A task's record before and after a change. Undefined if there is no record. */
 export interface TaskChange {
   readonly before: Task | undefined;
   readonly after: Task | undefined;

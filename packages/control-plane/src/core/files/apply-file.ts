@@ -19,7 +19,7 @@ export type FileApplied =
   | { readonly kind: "unchanged"; readonly file: FileVersion };
 
 export interface ApplyFileContext {
-  /** Id of a new version. */
+  /** ID of a new version. */
   readonly id: string;
   /** Stack of a new secret or config. */
   readonly stack: string;

@@ -14,6 +14,7 @@ export interface FileReferences {
  * The newest version is kept until the secret or config is removed, and older versions as long as a stored spec uses
  * them. A removed secret or config is kept only while it is in use; rollbacks to specs that use it then fail. Its
  * newest version carries the removal mark, so it is deleted last.
+ *
  * @param versions all versions, newest first
  */
 export function unusedVersions(

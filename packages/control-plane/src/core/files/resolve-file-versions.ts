@@ -16,11 +16,11 @@ export type VersionChoice =
   | { readonly kind: "restore" };
 
 export interface FileLookup {
-  /** Returns a version by its id. */
+  /** Returns a version by its ID. */
   readonly get: (fileId: string) => FileVersion | undefined;
   /** Returns the newest version of a secret or config. */
   readonly newest: (file: Pick<FileVersion, "kind" | "name">) => FileVersion | undefined;
-  /** Returns the version that the same change declares. It takes precedence over the choice. @default none */
+  /** Returns the version that the same change declares. It takes precedence over the choice. Default: none. */
   readonly declared?: (file: Pick<FileVersion, "kind" | "name">) => FileVersion | undefined;
 }
 
@@ -41,9 +41,9 @@ export function resolveFileVersions(
 ): ResolvedFiles {
   const violations: Violation[] = [];
   const resolved = withFileVersions(spec, (mount, index) => {
-    const found = chooseVersion(mount, choice, files);
-    if (typeof found !== "string") return found.id;
-    violations.push({ path: `task.container.files[${index}]`, message: found });
+    const version = chooseVersion(mount, choice, files);
+    if (typeof version !== "string") return version.id;
+    violations.push({ path: `task.container.files[${index}]`, message: version });
     return "";
   });
   return { spec: resolved, violations };
@@ -60,8 +60,8 @@ function chooseVersion(mount: FileMount, choice: VersionChoice, files: FileLooku
       `the content of ${file} that this version used no longer exists: ${file} was removed since then`
     );
   }
-  const kept = choice.kind === "keep" ? findKept(mount, choice.current, files) : undefined;
-  if (kept !== undefined) return kept;
+  const keptVersion = choice.kind === "keep" ? findKept(mount, choice.current, files) : undefined;
+  if (keptVersion !== undefined) return keptVersion;
   const newest = files.newest(mount);
   if (newest === undefined) {
     return `no such ${file}; create it with berth ${fileKindName(mount.kind)} create ${mount.name}`;
@@ -74,11 +74,13 @@ function findKept(
   current: ServiceSpec | undefined,
   files: FileLookup,
 ): FileVersion | undefined {
-  const same = fileMounts(current).find(({ kind, name }) => kind === mount.kind && name === mount.name);
-  return same && findVersion(same, files);
+  const currentMount = fileMounts(current).find(
+    ({ kind, name }) => kind === mount.kind && name === mount.name,
+  );
+  return currentMount && findVersion(currentMount, files);
 }
 
-/** Returns the version with the id in `mount`, if it belongs to this secret or config. */
+/** Returns the version with the ID in `mount`, if it belongs to this secret or config. */
 function findVersion({ versionId, kind, name }: FileMount, files: FileLookup): FileVersion | undefined {
   const version = files.get(versionId);
   return version?.kind === kind && version.name === name ? version : undefined;

@@ -23,9 +23,12 @@ describe("chooseContent", () => {
     { mode: CHANGED, image: "web:2", choice: { kind: "resolve", fallback: TAG } },
     { mode: NEVER, image: "web:1", choice: { kind: "fixed", content: digest(OLD) } },
     { mode: NEVER, image: "web:2", choice: { kind: "fixed", content: TAG } },
-  ])("with mode $mode decides $choice for $image of a service with web:1", ({ mode, image, choice }) => {
-    expect(chooseContent({ image, pullPolicy: PullPolicy.MISSING }, WEB_1, mode)).toEqual(choice);
-  });
+  ])(
+    "chooseContent with mode $mode decides $choice for $image of a service with web:1",
+    ({ mode, image, choice }) => {
+      expect(chooseContent({ image, pullPolicy: PullPolicy.MISSING }, WEB_1, mode)).toEqual(choice);
+    },
+  );
 
   test("resolves the image of a new service unless the mode is never", () => {
     const choiceOf = (mode: ResolveImage) => chooseContent(WEB_1, undefined, mode);

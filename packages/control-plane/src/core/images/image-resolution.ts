@@ -13,7 +13,7 @@ export type ImageResolution =
       readonly kind: "on-nodes";
       /** IDs of all images with the tag. */
       readonly imageIds: readonly string[];
-      /** The ID that nodes without the image get. Undefined when each node uses its own image. */
+      /** The ID that nodes without the image get. Undefined if each node uses its own image. */
       readonly sharedImageId: string | undefined;
     }
   /** The registry could not be queried. */
@@ -43,7 +43,7 @@ export interface ResolvedContent {
 type ImageFields = Pick<ContainerSpec, "image" | "imageDigest" | "imageId" | "pullPolicy">;
 
 /** Nodes use the tag. */
-const TAG: ImageContent = { imageDigest: "", imageId: "" };
+const UNRESOLVED_TAG: ImageContent = { imageDigest: "", imageId: "" };
 
 /**
  * Decides whether the image of a container has to be resolved.
@@ -57,20 +57,22 @@ export function chooseContent(
   current: ImageFields | undefined,
   mode: ResolveImage,
 ): ContentChoice {
-  if (hasDigest(image) || pullPolicy === PullPolicy.NEVER) return { kind: "fixed", content: TAG };
+  if (hasDigest(image) || pullPolicy === PullPolicy.NEVER) return { kind: "fixed", content: UNRESOLVED_TAG };
   const isSameImage = current?.image === image;
-  const known = isSameImage ? { imageDigest: current.imageDigest, imageId: current.imageId } : TAG;
+  const currentResolution = isSameImage
+    ? { imageDigest: current.imageDigest, imageId: current.imageId }
+    : UNRESOLVED_TAG;
   if (mode === ResolveImage.NEVER || (mode === ResolveImage.CHANGED && isSameImage)) {
-    return { kind: "fixed", content: known };
+    return { kind: "fixed", content: currentResolution };
   }
-  return { kind: "resolve", fallback: known };
+  return { kind: "resolve", fallback: currentResolution };
 }
 
 /**
  * Returns the content for a choice. A tag that cannot be resolved keeps its content. Otherwise, an unavailable registry
  * or an image on some node would make a deployment replace all tasks.
  *
- * @param resolution undefined when no node could be asked
+ * @param resolution undefined if no node could be asked
  */
 export function resolveContent(
   choice: ContentChoice,
@@ -82,18 +84,20 @@ export function resolveContent(
   if (choice.kind === "fixed") return { content: choice.content };
   if (resolution?.kind === "resolved") return { content: { imageDigest: resolution.digest, imageId: "" } };
   const { fallback } = choice;
-  const kept = fallback.imageDigest || fallback.imageId;
+  const keptReference = fallback.imageDigest || fallback.imageId;
   if (resolution?.kind === "local") return { content: fallback };
   if (resolution?.kind === "on-nodes") {
     const { imageIds, sharedImageId = "" } = resolution;
-    if (kept === "") return { content: { imageDigest: "", imageId: sharedImageId } };
-    if (imageIds.every((imageId) => imageId === kept)) return { content: fallback };
-    const warning = `${service} keeps ${shortDigest(kept)} of image ${image}, but nodes have a different image with this tag; use a new tag, or deploy from a machine whose Docker daemon has the image`;
+    if (keptReference === "") return { content: { imageDigest: "", imageId: sharedImageId } };
+    if (imageIds.every((imageId) => imageId === keptReference)) return { content: fallback };
+    const warning = `${service} keeps ${shortDigest(keptReference)} of image ${image}, but nodes have a different image with this tag; use a new tag, or deploy from a machine whose Docker daemon has the image`;
     return { content: fallback, warning };
   }
   const reason = resolution?.reason ?? "no node that could run it is connected";
   const effect =
-    kept === "" ? "each node may run a different version" : `${service} keeps ${shortDigest(kept)}`;
+    keptReference === ""
+      ? "each node may run a different version"
+      : `${service} keeps ${shortDigest(keptReference)}`;
   const warning = `image ${image} could not be resolved to a digest: ${reason}; ${effect}`;
   return { content: fallback, warning };
 }

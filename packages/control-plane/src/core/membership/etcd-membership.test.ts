@@ -30,7 +30,7 @@ describe("a server without etcd data", () => {
   const add = (host: number, members: readonly ObservedMember[]) =>
     decideMembership({ kind: "add", peerUrl: urlOf(host) }, members);
 
-  test("gets a learner", () => {
+  test("a server without etcd data gets a learner", () => {
     expect(add(2, [member(1)])).toEqual({
       kind: "step",
       step: { kind: "add-learner", peerUrl: urlOf(2) },
@@ -64,7 +64,7 @@ describe("a server without etcd data", () => {
     });
   });
 
-  test("replaces its own voter whose data is lost while the others are a majority", () => {
+  test("replaces its own voter whose data is lost while the others are a quorum", () => {
     const members = [member(1), member(2), member(3, { isRunning: false })];
     expect(add(3, members)).toMatchObject({ kind: "step", step: { kind: "remove", memberId: "id-3" } });
   });
@@ -85,7 +85,7 @@ describe("a server without etcd data", () => {
     expect(add(3, members)).toMatchObject({ kind: "wait" });
   });
 
-  test("is refused while another etcd runs at its address", () => {
+  test("a server without etcd data is refused while another etcd runs at its address", () => {
     expect(add(2, [member(1), member(2), member(3)])).toMatchObject({ kind: "refuse" });
   });
 
@@ -96,7 +96,7 @@ describe("a server without etcd data", () => {
     });
   });
 
-  test("is refused when there are as many members as etcd supports", () => {
+  test("a server without etcd data is refused when there are as many members as etcd supports", () => {
     const members = Array.from({ length: MAX_ETCD_MEMBERS }, (_, index) => member(index + 1));
     expect(add(100, members)).toMatchObject({ kind: "refuse" });
   });
@@ -106,18 +106,18 @@ describe("a server with a running member", () => {
   const promote = (host: number, members: readonly ObservedMember[]) =>
     decideMembership({ kind: "promote", peerUrl: urlOf(host) }, members);
 
-  test("gets a vote", () => {
+  test("a server with a running member gets a vote", () => {
     expect(promote(2, [member(1), member(2, { isLearner: true })])).toEqual({
       kind: "step",
       step: { kind: "promote", memberId: "id-2" },
     });
   });
 
-  test("keeps its vote", () => {
+  test("a server with a running member keeps its vote", () => {
     expect(promote(2, [member(1), member(2)])).toEqual({ kind: "done" });
   });
 
-  test("is refused once its member was removed", () => {
+  test("a server with a running member is refused once its member was removed", () => {
     expect(promote(2, [member(1)])).toMatchObject({ kind: "refuse" });
   });
 });
@@ -130,10 +130,10 @@ describe("the member of a removed server", () => {
   test.each([
     ["it is one of three that run", [member(1), member(2), member(3)]],
     ["it is one of two that run", [member(1), member(3)]],
-    ["it is down and the others are a majority", [member(1), member(2), down(3)]],
+    ["it is down and the others are a quorum", [member(1), member(2), down(3)]],
     ["it is one of five and another one is down too", [member(1), member(2), member(4), down(5), down(3)]],
     ["it is a learner", [member(1), down(2), member(3, { isLearner: true })]],
-  ])("is removed when %s", (_, members) => {
+  ])("the member of a removed server is removed when %s", (_, members) => {
     expect(remove(3, members)).toMatchObject({ kind: "step", step: { kind: "remove", memberId: "id-3" } });
   });
 
@@ -142,11 +142,11 @@ describe("the member of a removed server", () => {
     ["the only voter", [member(3), member(2, { isLearner: true })]],
     ["one of three while another one is down", [member(1), down(2), member(3)]],
     ["one of five while two others are down", [member(1), member(2), down(4), down(5), member(3)]],
-  ])("is not removed when it is %s", (_, members) => {
+  ])("the member of a removed server is not removed when it is %s", (_, members) => {
     expect(remove(3, members)).toMatchObject({ kind: "refuse" });
   });
 
-  test("is gone after the removal", () => {
+  test("the member of a removed server is gone after the removal", () => {
     expect(remove(3, [member(1), member(2)])).toEqual({ kind: "done" });
   });
 });

@@ -65,14 +65,18 @@ export function decideMembership(
   request: MembershipRequest,
   members: readonly ObservedMember[],
 ): MembershipDecision {
-  const own = members.find(({ peerUrls }) => peerUrls.includes(request.peerUrl));
+  const ownMember = members.find(({ peerUrls }) => peerUrls.includes(request.peerUrl));
   switch (request.kind) {
     case "add":
-      return own === undefined ? decideNewMember(request.peerUrl, members) : decideReplacement(own, members);
+      return ownMember === undefined
+        ? decideNewMember(request.peerUrl, members)
+        : decideReplacement(ownMember, members);
     case "promote":
-      return own === undefined ? refuse(`no member has the URL ${request.peerUrl}`) : decidePromotion(own);
+      return ownMember === undefined
+        ? refuse(`no member has the URL ${request.peerUrl}`)
+        : decidePromotion(ownMember);
     case "remove":
-      return own === undefined ? { kind: "done" } : decideRemoval(own, members);
+      return ownMember === undefined ? { kind: "done" } : decideRemoval(ownMember, members);
   }
 }
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { type AskedMember, decideRecovery, type MemberAnswer } from "./recovery.js";
+import { decideRecovery, type MemberResponse, type QueriedMember } from "./recovery.js";
 
-const STOPPED: MemberAnswer = { kind: "stopped" };
-const UNREACHABLE: MemberAnswer = { kind: "unreachable", reason: "timeout" };
-const running = (lastIndex?: number): MemberAnswer => ({ kind: "running", lastIndex });
+const STOPPED: MemberResponse = { kind: "stopped" };
+const UNREACHABLE: MemberResponse = { kind: "unreachable", reason: "timeout" };
+const running = (lastIndex?: number): MemberResponse => ({ kind: "running", lastIndex });
 
-function decide(answers: readonly MemberAnswer[], isForced = false) {
-  const others = answers.map((answer, index): AskedMember => ({ address: `10.0.0.${index + 2}`, answer }));
+function decide(answers: readonly MemberResponse[], isForced = false) {
+  const others = answers.map((answer, index): QueriedMember => ({ address: `10.0.0.${index + 2}`, answer }));
   return decideRecovery({ address: "10.0.0.1", lastIndex: 100, others, isForced });
 }
 
@@ -27,8 +27,8 @@ describe("decideRecovery", () => {
       [running(), running(), running(), UNREACHABLE],
       "a quorum of the 5 servers is running",
     ],
-    ["it is a majority with another one of three", [running(), STOPPED], "are a quorum of the 3 servers"],
-    ["it is a majority with another one of two", [running()], "are a quorum of the 2 servers"],
+    ["it is a quorum with another one of three", [running(), STOPPED], "are a quorum of the 3 servers"],
+    ["it is a quorum with another one of two", [running()], "are a quorum of the 2 servers"],
     ["another survivor has newer data", [running(101), STOPPED, STOPPED, STOPPED], "10.0.0.2 has newer data"],
     ["there are no other servers", [], "no other members"],
   ])("refuses, also by force, when %s", (_, answers, reason) => {

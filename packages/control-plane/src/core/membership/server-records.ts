@@ -47,7 +47,7 @@ export function planServerRecords(
   nowMs: number,
 ): readonly Server[] {
   const registered = new Map(registrations.map((registration) => [registration.id, registration]));
-  // A server of an earlier release has registered no id.
+  // A server of an earlier release has registered no ID.
   const unknown = registrations.filter(({ id }) => id !== "" && !records.has(id));
   const existing = [...records.values()].filter((server) => !isRemoved(server));
   return [...existing, ...unknown.map(({ id, hostname }) => joinedServer(id, hostname, nowMs))].flatMap(
@@ -90,8 +90,9 @@ export function planServerHosts(
 
 /**
  * Returns the record that marks a server for removal.
+ *
  * @throws BerthError BERTH_SERVER_IN_USE for the last server that is up, or without `force` for one that is up;
- *         BERTH_CONFLICT while another server is being removed
+ *   BERTH_CONFLICT while another server is being removed
  */
 export function markServerForRemoval(
   server: Server,
@@ -107,15 +108,15 @@ export function markServerForRemoval(
     });
   }
   if (!others.some(({ state }) => state === State.UP)) {
-    throw serverInUse(server, "no other server is up, and the cluster needs one; add a server first");
+    throw serverInUseError(server, "no other server is up, and the cluster needs one; add a server first");
   }
   if (server.state === State.UP && !force) {
-    throw serverInUse(server, "it is up; stop it first, or use --force to stop it");
+    throw serverInUseError(server, "it is up; stop it first, or use --force to stop it");
   }
   return { ...server, state: State.REMOVING, stateSinceMs: nowMs };
 }
 
-/** Returns the ids of the removed servers whose records are deleted to stay within the limit. */
+/** Returns the IDs of the removed servers whose records are deleted to stay within the limit. */
 export function expiredServers(records: ReadonlyMap<string, Server>): readonly string[] {
   const removed = [...records.values()].filter(({ state }) => state === State.REMOVED);
   return removed
@@ -145,7 +146,7 @@ export function serverName({ hostname, id, address }: Server): string {
 }
 
 /** Returns the error for a server that cannot be removed. */
-export function serverInUse(server: Server, why: string): BerthError {
+export function serverInUseError(server: Server, why: string): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_IN_USE",
     message: `cannot remove server ${serverName(server)}: ${why}`,

@@ -31,9 +31,9 @@ export function findClaimConflict(
   nodes: NodeClaims,
   isSuspect: (nodeId: string) => boolean,
 ): { readonly claim: string; readonly holder: Node } | undefined {
-  const own = new Set(nodeClaims(known?.description));
+  const ownClaims = new Set(nodeClaims(known?.description));
   for (const claim of nodeClaims(description)) {
-    if (own.has(claim)) continue;
+    if (ownClaims.has(claim)) continue;
     for (const holder of nodes.holdersOf(claim).values()) {
       if (holder.id !== nodeId && isNodeLive(holder) && !isSuspect(holder.id)) return { claim, holder };
     }

@@ -56,9 +56,9 @@ export type EndState = typeof DesiredState.SHUTDOWN | typeof DesiredState.REMOVE
 
 /** The changes to make to one service now. */
 export interface Plan {
-  /** In the order in which they are written. Empty when there is nothing to do now. */
+  /** In the order in which they are written. Empty if there is nothing to do now. */
   readonly actions: readonly Action[];
-  /** When to reconcile again even if no record changes. Undefined when time changes nothing. */
+  /** When to reconcile again even if no record changes. Undefined if time changes nothing. */
   readonly requeueAtMs?: number;
   /** Why slots cannot proceed. Dry runs show these to users. */
   readonly problems: readonly string[];
@@ -89,7 +89,7 @@ export function buildPlan(
   };
 }
 
-/** Returns the task's record after an action. Undefined when the action deletes the record or changes no task. */
+/** Returns the task's record after an action, or undefined if the action deletes the record or changes no task. */
 export function taskAfter(action: Action, now: number): Task | undefined {
   switch (action.kind) {
     case "create-task":

@@ -55,10 +55,10 @@ export function checkReportedStatus(status: TaskStatus, leases: AddressLeases): 
     addresses.length === status.addresses.length &&
     addresses.every(hasValidMac);
   if (isComplete) return { status, refused: [] };
-  const kept = new Set(addresses);
+  const keptAddresses = new Set(addresses);
   const refused = [
     ...(hasKnownHealth ? [] : [`health ${status.health}`]),
-    ...status.addresses.filter((attachment) => !kept.has(attachment)).map(({ address }) => address),
+    ...status.addresses.filter((attachment) => !keptAddresses.has(attachment)).map(({ address }) => address),
     ...addresses.filter((attachment) => !hasValidMac(attachment)).map(({ macAddress }) => macAddress),
     ...status.ports.filter((port) => !isValidPort(port)).map(({ hostPort }) => `port ${hostPort}`),
   ];

@@ -14,7 +14,7 @@ interface Feature {
 }
 
 /** Features that all supported releases know are left out. */
-const FEATURES: readonly Feature[] = [
+const PROTOCOL_FEATURES: readonly Feature[] = [
   // Secrets as environment variables.
   { since: 2, isUsed: ({ task }) => task?.container?.files.some(({ env }) => env !== "") === true },
   // Containers that wait for a client.
@@ -69,7 +69,7 @@ function hasNewSettings(container: ContainerSpec): boolean {
 
 /** Returns the version of the protocol that an agent must speak to run the tasks of a spec. */
 export function requiredProtocol(spec: ServiceSpec): number {
-  return Math.max(1, ...FEATURES.filter(({ isUsed }) => isUsed(spec)).map(({ since }) => since));
+  return Math.max(1, ...PROTOCOL_FEATURES.filter(({ isUsed }) => isUsed(spec)).map(({ since }) => since));
 }
 
 /** Returns the newest version of the protocol that the agent of a node speaks. */

@@ -31,7 +31,7 @@ export function isInUse(slot: Slot): boolean {
   );
 }
 
-/** Returns the key that identifies a slot within its service: its number, or its node's id. */
+/** Returns the key that identifies a slot within its service: its number, or its node's ID. */
 export const slotKey = (slot: SlotRef): string => (slot.nodeId === "" ? String(slot.number) : slot.nodeId);
 
 /** Returns the key of the slot that a task belongs to (see `slotKey`). */
@@ -55,7 +55,7 @@ export function slotsByNumber(tasks: readonly Task[]): readonly Slot[] {
   return [...slots.values()].sort((a, b) => a.number - b.number);
 }
 
-/** Groups tasks by node, in order of node ids. Tasks without a node are left out. */
+/** Groups tasks by node, in order of node IDs. Tasks without a node are left out. */
 export function slotsByNode(tasks: readonly Task[]): readonly Slot[] {
   const slots = new Map<string, SlotBuilder>();
   for (const task of tasks) {

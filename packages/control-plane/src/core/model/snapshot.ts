@@ -23,7 +23,7 @@ export interface ServiceTasks extends ServiceDefinition {
 export interface OwnerService {
   /** Full name. */
   readonly name: string;
-  /** The service with all of its tasks. Undefined when it does not exist or is being removed. */
+  /** The service with all of its tasks. Undefined if it does not exist or is being removed. */
   readonly snapshot: ServiceTasks | undefined;
 }
 
@@ -58,7 +58,7 @@ export interface NodeSnapshot {
 /** The load of a node by the tasks of all services. Placement compares it between nodes that are equal otherwise. */
 export interface NodeLoad {
   readonly id: string;
-  /** Orders most ids without comparing strings (see `computeIdRank`). */
+  /** Orders most IDs without comparing strings (see `computeIdRank`). */
   readonly idRank: number;
   /** The larger of the reserved fractions of the node's CPUs and memory. */
   readonly reservedShare: number;
@@ -90,11 +90,11 @@ export interface OrderedNodeGroup {
 
 /** Everything that a decision reads about the nodes. */
 export interface ClusterSnapshot {
-  /** By node id, in any order. */
+  /** By node ID, in any order. */
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
   /** The same nodes, grouped by a list of spread attributes on demand. */
   readonly spreadIndexes: { groupedBy(attributes: readonly string[]): NodeGroups };
-  /** Ids of the nodes that accept no tasks, and of removed nodes to which tasks still refer. */
+  /** IDs of the nodes that accept no tasks, and of removed nodes to which tasks still refer. */
   readonly unschedulableNodeIds: Iterable<string>;
   readonly networkRanges: NetworkRanges;
 }
@@ -103,18 +103,18 @@ export interface ClusterSnapshot {
 export interface NetworkRanges {
   /** Returns whether the node holds a range of the named network, or can get a free one. */
   hasRangeFor(nodeId: string, network: string): boolean;
-  /** Returns the subnet of the named network. Undefined when the network does not exist. */
+  /** Returns the subnet of the named network, or undefined if the network does not exist. */
   subnetOf(network: string): Subnet | undefined;
 }
 
-/** The inputs of a decision besides the records: the time, new ids, and the leader's state. */
+/** The inputs of a decision besides the records: the time, new IDs, and the leader's state. */
 export interface ReconcileContext {
   /** The leader's clock, in ms since the epoch. */
   readonly now: number;
-  /** Returns a new task id on each call. */
+  /** Returns a new task ID on each call. */
   readonly newId: () => string;
   /** When this leader took over, in ms since the epoch. Rollout deadlines do not count the time before. */
   readonly leaderSinceMs: number;
-  /** Why no task of the service may start yet, as shown to users. Empty when tasks may start. */
+  /** Why no task of the service may start yet, as shown to users. Empty if tasks may start. */
   readonly holdReason: string;
 }

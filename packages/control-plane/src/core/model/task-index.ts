@@ -1,7 +1,7 @@
 import type { Task } from "@berth/proto";
 import { isReady, shouldRun } from "./task-state.js";
 
-/** Number of tasks per node, by node id. Nodes without tasks are left out. */
+/** Number of tasks per node, by node ID. Nodes without tasks are left out. */
 export interface NodeCounts extends Iterable<readonly [string, number]> {
   get(nodeId: string): number | undefined;
 }
@@ -31,9 +31,9 @@ export class TaskIndex {
   readonly #byId = new Map<string, Task>();
   /** The task of each slot that has exactly one task, by slot number. */
   readonly #soleTasks = new Map<number, Task>();
-  /** The tasks of each slot that has several tasks, by slot number and task id. */
+  /** The tasks of each slot that has several tasks, by slot number and task ID. */
   readonly #sharedSlots = new Map<number, Map<string, Task>>();
-  /** Tasks that are alone in their slot and not stable, by id. */
+  /** Tasks that are alone in their slot and not stable, by ID. */
   readonly #unstableSoleTasks = new Map<string, Task>();
   readonly #stable = new TasksByNode();
   readonly #stableByVersion = new Map<number, number>();
@@ -79,12 +79,12 @@ export class TaskIndex {
     this.delete(task.id);
     this.#byId.set(task.id, task);
     const slotTasks = this.#sharedSlots.get(task.slot);
-    const other = this.#soleTasks.get(task.slot);
+    const sameSlotTask = this.#soleTasks.get(task.slot);
     if (slotTasks !== undefined) slotTasks.set(task.id, task);
-    else if (other === undefined) this.#addSoleTask(task);
+    else if (sameSlotTask === undefined) this.#addSoleTask(task);
     else {
-      this.#removeSoleTask(other);
-      this.#sharedSlots.set(task.slot, new Map([other, task].map((each) => [each.id, each])));
+      this.#removeSoleTask(sameSlotTask);
+      this.#sharedSlots.set(task.slot, new Map([sameSlotTask, task].map((each) => [each.id, each])));
     }
   }
 

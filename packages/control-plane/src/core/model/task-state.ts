@@ -36,7 +36,7 @@ export function successAtMs(task: Task, monitorMs: number): number {
   return task.status?.health === Health.HEALTHY ? sinceMs : sinceMs + monitorMs;
 }
 
-/** Compares tasks by age, the newest first. Ids break ties, so the result does not depend on the order of the input. */
+/** Compares tasks by age, the newest first. IDs break ties, so the result does not depend on the order of the input. */
 export function byAge(a: Task, b: Task): number {
   return b.createdAtMs - a.createdAtMs || (a.id < b.id ? 1 : -1);
 }

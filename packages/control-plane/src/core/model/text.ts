@@ -1,6 +1,6 @@
 // Formats numbers for messages. Reasons are compared as text, so equal facts must give equal texts.
 
-const UNITS = [
+const DURATION_UNITS = [
   ["GiB", 1024 ** 3],
   ["MiB", 1024 ** 2],
   ["KiB", 1024],
@@ -8,7 +8,7 @@ const UNITS = [
 
 /** Returns a size with at most one decimal: `1.5 GiB`. */
 export function bytesText(bytes: number): string {
-  for (const [unit, size] of UNITS) {
+  for (const [unit, size] of DURATION_UNITS) {
     if (bytes >= size) return `${oneDecimal(bytes / size)} ${unit}`;
   }
   return `${bytes} bytes`;

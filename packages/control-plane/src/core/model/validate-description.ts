@@ -8,8 +8,8 @@ import {
   parseSubnet,
 } from "@berth/proto";
 
-const HOSTNAME = /^[\p{L}\p{N}_.-]{0,253}$/u;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/;
+const HOSTNAME_PATTERN = /^[\p{L}\p{N}_.-]{0,253}$/u;
+const DOCKER_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/;
 /** 32 bytes in Base64, as `wg pubkey` writes them. */
 const WIREGUARD_KEY = /^[A-Za-z0-9+/]{43}=$/;
 const MAX_PORT = 65_535;
@@ -21,18 +21,18 @@ const PROTOCOLS: ReadonlySet<PortSpec_Protocol> = new Set([
   PortSpec_Protocol.UDP,
 ]);
 
-/** Returns why the value of a field is invalid. Undefined for a valid value. */
+/** Returns why the value of a field is invalid, or undefined for a valid value. */
 type FieldCheck = (description: NodeDescription) => string | undefined;
 
 /**
  * The checks of all fields that an agent sets. Other hosts use the address and the key in commands that run as root,
  * users see the texts in a terminal, and etcd stores the description as one record.
  */
-const CHECKS: readonly (readonly [field: string, check: FieldCheck])[] = [
+const FIELD_CHECKS: readonly (readonly [field: string, check: FieldCheck])[] = [
   [
     "hostname",
     ({ hostname }) =>
-      HOSTNAME.test(hostname) ? undefined : "has characters other than letters, digits, -, _ and .",
+      HOSTNAME_PATTERN.test(hostname) ? undefined : "has characters other than letters, digits, -, _ and .",
   ],
   ["address", ({ address }) => hostAddressProblem(address)],
   ["os", ({ os }) => textProblem(os)],
@@ -50,7 +50,7 @@ const CHECKS: readonly (readonly [field: string, check: FieldCheck])[] = [
       listProblem(
         Object.entries(generic),
         DESCRIPTION_LIMITS.generic,
-        ([kind, count]) => NAME.test(kind) && amountProblem(count) === undefined,
+        ([kind, count]) => DOCKER_NAME_PATTERN.test(kind) && amountProblem(count) === undefined,
       ),
   ],
   [
@@ -74,7 +74,11 @@ const CHECKS: readonly (readonly [field: string, check: FieldCheck])[] = [
           port <= MAX_PORT,
       ),
   ],
-  ["volumes", ({ volumes }) => listProblem(volumes, DESCRIPTION_LIMITS.volumes, (name) => NAME.test(name))],
+  [
+    "volumes",
+    ({ volumes }) =>
+      listProblem(volumes, DESCRIPTION_LIMITS.volumes, (name) => DOCKER_NAME_PATTERN.test(name)),
+  ],
   [
     "data plane",
     ({ dataPlane }) =>
@@ -104,9 +108,9 @@ const CHECKS: readonly (readonly [field: string, check: FieldCheck])[] = [
   ],
 ];
 
-/** Returns why the leader refuses an agent's description of its host. Undefined for a valid description. */
+/** Returns why the leader refuses an agent's description of its host, or undefined for a valid description. */
 export function descriptionProblem(description: NodeDescription): string | undefined {
-  for (const [field, check] of CHECKS) {
+  for (const [field, check] of FIELD_CHECKS) {
     const problem = check(description);
     if (problem !== undefined) return `${field} ${problem}`;
   }

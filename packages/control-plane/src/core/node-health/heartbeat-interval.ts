@@ -3,7 +3,7 @@
  *
  * The leader reads about 200 heartbeats per second at most, which costs 1 to 2 % of a CPU.
  */
-const INTERVALS: readonly { readonly maxNodes: number; readonly heartbeatMs: number }[] = [
+const INTERVALS_BY_NODES: readonly { readonly maxNodes: number; readonly heartbeatMs: number }[] = [
   { maxNodes: 50, heartbeatMs: 250 },
   { maxNodes: 100, heartbeatMs: 500 },
   { maxNodes: 250, heartbeatMs: 1_000 },
@@ -14,5 +14,5 @@ const MAX_INTERVAL_MS = 2_000;
 
 /** Returns the heartbeat interval for a cluster of this size. */
 export function heartbeatIntervalMs(nodes: number): number {
-  return INTERVALS.find(({ maxNodes }) => nodes <= maxNodes)?.heartbeatMs ?? MAX_INTERVAL_MS;
+  return INTERVALS_BY_NODES.find(({ maxNodes }) => nodes <= maxNodes)?.heartbeatMs ?? MAX_INTERVAL_MS;
 }

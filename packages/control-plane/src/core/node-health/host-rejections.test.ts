@@ -65,7 +65,7 @@ describe("hostRejections", () => {
     expect(problemsOf([rejected({ specVersion: 1 }), older], service)).toHaveLength(1);
   });
 
-  it("is cleared when a later task starts on the node", () => {
+  it("a rejection is cleared when a later task starts on the node", () => {
     const other = running("other", "n2", 500);
     expect(problemsOf([rejected(), other, running("earlier", "n1", 900)])).toHaveLength(1);
     expect(problemsOf([rejected(), other, running("later", "n1", 1_100)])).toEqual([]);

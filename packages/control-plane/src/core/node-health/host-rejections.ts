@@ -66,17 +66,18 @@ function hasStartedElsewhere(
   return false;
 }
 
-/** Returns when the task began to run. Undefined when it has never run. */
+/** Returns when the task began to run, or undefined if it has never run. */
 const startedAtMs = ({ status }: Task): number | undefined => status?.runningSinceMs;
 
 function problemText(task: Task): string {
   const reason = endText(task);
-  const advice = ADVICE.find(([pattern]) => pattern.test(reason))?.[1] ?? "run berth doctor on this host";
+  const advice =
+    ADVICE_BY_ERROR.find(([pattern]) => pattern.test(reason))?.[1] ?? "run berth doctor on this host";
   return `cannot start tasks of service ${task.serviceName}, which other nodes run: ${reason}; ${advice}`;
 }
 
 /** Advice by Docker's error message. The first match counts: the message for a taken port matches two patterns. */
-const ADVICE: readonly (readonly [RegExp, string])[] = [
+const ADVICE_BY_ERROR: readonly (readonly [RegExp, string])[] = [
   [
     /port is already allocated|address already in use/i,
     "stop the program that uses the port, or publish another port",

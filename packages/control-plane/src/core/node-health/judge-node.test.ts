@@ -190,7 +190,7 @@ describe("judgeNode of a node that is down", () => {
     expect(after(9_000, { input: { node: down, votes: LIVES } }).condition).toBeUndefined();
   });
 
-  it("is fenced once its agent must have stopped its tasks, unless a voter reaches its host", () => {
+  it("a node is fenced once its agent must have stopped its tasks, unless a voter reaches its host", () => {
     const input = { node: down, votes: SILENT };
     expect(after(LEADER_ASSUMES_FENCED_AFTER_MS - 1, { input }).condition).toBeUndefined();
     expect(after(LEADER_ASSUMES_FENCED_AFTER_MS, { input }).condition).toMatchObject({
@@ -203,14 +203,14 @@ describe("judgeNode of a node that is down", () => {
     expect(after(60_000, { input: { ...input, node } }).condition).toBeUndefined();
   });
 
-  it("is fenced later under a new leader, since the former one may have acknowledged heartbeats", () => {
+  it("a node is fenced later under a new leader, since the former one may have acknowledged heartbeats", () => {
     const input = { node: down, lastHeartbeatMs: undefined, votes: SILENT };
     const context = { leadingSinceMs: HEARD_MS };
     expect(after(LEADER_ASSUMES_FENCED_AFTER_MS, { input, context }).condition).toBeUndefined();
     expect(after(LEADER_ASSUMES_FENCED_AFTER_MS + 3_000, { input, context }).condition?.fenced).toBe(true);
   });
 
-  it("is not checked again once it is fenced", () => {
+  it("a node is not checked again once it is fenced", () => {
     const node = { ...down, fenced: true };
     expect(after(60_000, { input: { node, votes: SILENT } })).toMatchObject({
       condition: undefined,

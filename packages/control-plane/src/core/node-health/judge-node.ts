@@ -33,7 +33,7 @@ export interface NodeHealthInput extends NodeTiming {
   readonly votes: ProbeVotes;
   /** When the host last responded to a probe. */
   readonly hostRespondedMs: number | undefined;
-  /** Id of a node on the same host that has registered since the last heartbeat. Undefined when there is none. */
+  /** ID of a node on the same host that has registered since the last heartbeat. Undefined if there is none. */
   readonly replacedBy: string | undefined;
 }
 
@@ -54,24 +54,24 @@ export type NodeCondition = Pick<Node, "state" | "agentUnreachable" | "fenced" |
 
 /** The result of judging a node. The health monitor of the leader acts on it. */
 export interface NodeHealthVerdict {
-  /** The condition to write. Undefined when it is unchanged. */
+  /** The condition to write. Undefined if it is unchanged. */
   readonly condition: NodeCondition | undefined;
-  /** Whether the node gets no new connections for now. False when the node is down. */
+  /** Whether the node gets no new connections for now. False if the node is down. */
   readonly isSuspect: boolean;
   /** Whether the host should be probed. */
   readonly isLate: boolean;
-  /** When to judge again if no heartbeat or vote arrives before. Undefined when time alone changes nothing. */
+  /** When to judge again if no heartbeat or vote arrives before. Undefined if time alone changes nothing. */
   readonly checkAtMs: number | undefined;
 }
 
-const READY: NodeCondition = {
+const READY_CONDITION: NodeCondition = {
   state: NodeState.READY,
   agentUnreachable: false,
   fenced: false,
   stateMessage: "",
 };
 const AGENT_AWAY: NodeCondition = {
-  ...READY,
+  ...READY_CONDITION,
   agentUnreachable: true,
   stateMessage: "its agent does not respond, but its host is up and its tasks keep running",
 };
@@ -119,7 +119,7 @@ function judgeUpNode(
   const suspectMs = suspectAfterMs(heartbeatMs);
   const checkAtMs = nextCheckMs(allThresholdsMs(input), silence, context);
   if (agentMs < lateMs) {
-    const condition = isUnheard ? undefined : changedCondition(node, READY);
+    const condition = isUnheard ? undefined : changedCondition(node, READY_CONDITION);
     return { condition, isSuspect: false, isLate: false, checkAtMs };
   }
   const downReason = findConfirmedDownReason(input, silence, context);
@@ -138,7 +138,7 @@ function judgeUpNode(
   return { condition, isSuspect, isLate: true, checkAtMs };
 }
 
-/** Returns why the node is down. Undefined when it may be up, or while no node may be declared down. */
+/** Returns why the node is down, or undefined if it may be up, or while no node may be declared down. */
 function findConfirmedDownReason(
   input: NodeHealthInput,
   silence: Silence,
@@ -150,7 +150,7 @@ function findConfirmedDownReason(
     : downReasonDuringPause(input, silence, failoverPause, now);
 }
 
-/** Returns why the node is down. Undefined when it may be up. */
+/** Returns why the node is down, or undefined if it may be up. */
 function findDownReason(input: NodeHealthInput, { agentMs, hostMs, evidence }: Silence): string | undefined {
   switch (evidence) {
     case "silent": {
@@ -191,14 +191,17 @@ function downReasonDuringPause(
   return isConfirmed ? findDownReason(input, silence) : undefined;
 }
 
-/** Returns the condition that explains why a suspect node's tasks are not replaced. Undefined without a failover pause. */
+/**
+ * Returns the condition that explains why a suspect node's tasks are not replaced, or undefined without a failover
+ * pause.
+ */
 function pausedCondition(
   node: NodeCondition,
   failoverPause: FailoverPause | undefined,
 ): NodeCondition | undefined {
   if (failoverPause === undefined) return undefined;
   const { agentUnreachable } = node;
-  return changedCondition(node, { ...READY, agentUnreachable, stateMessage: failoverPause.reason });
+  return changedCondition(node, { ...READY_CONDITION, agentUnreachable, stateMessage: failoverPause.reason });
 }
 
 function awayCondition(node: NodeCondition, { agentMs, evidence }: Silence): NodeCondition | undefined {
@@ -216,7 +219,7 @@ function judgeDownNode(
   const { node, votes, heartbeatMs } = input;
   const { agentMs, hostMs, evidence, isUnheard } = silence;
   const base = { isSuspect: false, isLate: false, checkAtMs: undefined };
-  if (!isUnheard && agentMs < lateAfterMs(heartbeatMs)) return { ...base, condition: READY };
+  if (!isUnheard && agentMs < lateAfterMs(heartbeatMs)) return { ...base, condition: READY_CONDITION };
   if (node.fenced) return { ...base, condition: undefined };
   // The former leader may have acknowledged heartbeats until its lease expired.
   const fencedAfterMs = LEADER_ASSUMES_FENCED_AFTER_MS + (isUnheard ? LEADER_LEASE_MS : 0);
@@ -229,7 +232,7 @@ function judgeDownNode(
   return { ...base, isLate: true, condition: undefined, checkAtMs };
 }
 
-/** Returns when the silence reaches the next threshold. Undefined when it has passed all of them. */
+/** Returns when the silence reaches the next threshold, or undefined if it has passed all of them. */
 function nextCheckMs(
   thresholdsMs: readonly number[],
   { agentMs, hostMs }: Silence,
@@ -247,7 +250,7 @@ function nextCheckMs(
   return waitMs === Number.POSITIVE_INFINITY ? undefined : now + Math.ceil(waitMs);
 }
 
-/** Returns the desired condition. Undefined when the node has it already. */
+/** Returns the desired condition, or undefined if the node has it already. */
 function changedCondition(node: NodeCondition, desired: NodeCondition): NodeCondition | undefined {
   const isEqual =
     node.state === desired.state &&

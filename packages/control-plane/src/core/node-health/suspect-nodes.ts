@@ -27,9 +27,9 @@ export interface SuspectObservations {
 /**
  * Starts, keeps or ends a failover pause.
  *
- * A failover pause starts when more than half of the nodes become suspect within one window. It ends when at most half are
- * suspect. Nodes that are lost one after the other do not start a failover pause. A single suspect node never starts one,
- * because the tasks of a single node cannot move.
+ * A failover pause starts when more than half of the nodes become suspect within one window. It ends when at most half
+ * are suspect. Nodes that are lost one after another do not start a failover pause. A single suspect node never starts
+ * one, because the tasks of a single node cannot move.
  */
 export function nextFailoverPause(
   current: FailoverPause | undefined,

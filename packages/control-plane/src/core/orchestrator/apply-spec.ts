@@ -18,12 +18,12 @@ export type SpecOutcome =
   | { readonly kind: "unchanged"; readonly service: Service };
 
 export interface SpecContext {
-  /** Id of a new service. */
+  /** ID of a new service. */
   readonly id: string;
   readonly now: number;
   /** Specs that running tasks were created from, by version. Returning to one of them does not restart its tasks. */
   readonly specsInUse?: ReadonlyMap<number, ServiceSpec>;
-  /** The message of the rollback. Undefined when the change is not a rollback. */
+  /** The message of the rollback. Undefined if the change is not a rollback. */
   readonly rollbackMessage?: string;
 }
 
@@ -89,7 +89,7 @@ function startRollout({ version }: Service, { now, rollbackMessage }: SpecContex
     : beginRollout({ ...start, state: Rollout_State.ROLLING_BACK, message: rollbackMessage });
 }
 
-/** Returns the template version in use that equals the template of the spec. Undefined when there is none. */
+/** Returns the template version in use that equals the template of the spec, or undefined if there is none. */
 function findEqualTemplate(
   existing: Service,
   spec: ServiceSpec,

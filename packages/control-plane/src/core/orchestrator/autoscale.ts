@@ -1,7 +1,7 @@
 import type { AutoscaleSpec, AutoscaleStatus } from "@berth/proto";
 
 /** Relative deviation from the target that does not cause a change. */
-const TOLERANCE = 0.1;
+const LOAD_TOLERANCE = 0.1;
 /** Largest factor of one step up. A starting service uses more CPU than its load requires. */
 const MAX_GROWTH = 2;
 /** A small service may grow by this many replicas at once. */
@@ -14,7 +14,7 @@ const DEFAULT_SCALE_DOWN_STABILIZATION_MS = 5 * 60_000;
 export interface Usage {
   /** CPU usage of the measured replicas, in percent of the limit of each. */
   readonly cpuPercents: readonly number[];
-  /** Open connections of all replicas. Undefined when they are not counted. */
+  /** Open connections of all replicas. Undefined if they are not counted. */
   readonly connections: number | undefined;
   /** Whether every ingress process has reported its connections. */
   readonly connectionsComplete: boolean;
@@ -41,7 +41,7 @@ export interface ScaleInput {
 export interface ScaleDecision {
   /** Recommendations to pass to the next decision, including the newest. */
   readonly history: readonly Recommendation[];
-  /** The new scale. Undefined when it is unchanged. */
+  /** The new scale. Undefined if it is unchanged. */
   readonly status: AutoscaleStatus | undefined;
 }
 
@@ -124,7 +124,7 @@ function recommendByConnections(
 }
 
 const scaleBy = (ratio: number, current: number): number =>
-  Math.abs(ratio - 1) <= TOLERANCE ? current : Math.ceil(ratio * current);
+  Math.abs(ratio - 1) <= LOAD_TOLERANCE ? current : Math.ceil(ratio * current);
 
 const limitGrowth = (replicas: number, current: number): number =>
   Math.min(replicas, Math.max(current * MAX_GROWTH, current + MIN_GROWTH_STEP));

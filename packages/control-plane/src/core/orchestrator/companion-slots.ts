@@ -21,11 +21,11 @@ export function companionSlots(
   const keys = owners.slotKeys;
   if (keys === undefined) return { keep: slots.filter(isInUse), remove: [], missing: [], unbound };
   const keep = slots.filter((slot) => keys.has(slotKey(slot)) && (isInUse(slot) || slot.stopping.length > 0));
-  const kept = new Set(keep.map(slotKey));
+  const keptKeys = new Set(keep.map(slotKey));
   const isOnDownNode = ({ nodeId }: Slot): boolean => nodes.get(nodeId)?.node.state === NodeState.DOWN;
   const remove = slots.filter((slot) => !keys.has(slotKey(slot)) && isInUse(slot) && !isOnDownNode(slot));
   const missing = [...keys]
-    .filter((key) => !kept.has(key))
+    .filter((key) => !keptKeys.has(key))
     .map((key): SlotRef => (isGlobal ? { number: 0, nodeId: key } : { number: Number(key), nodeId: "" }));
   return { keep, remove, missing: missing.sort(bySlot), unbound };
 }

@@ -108,7 +108,7 @@ describe("a companion", () => {
     expect(fewest).toBe(3);
   });
 
-  it("is replaced alone by its own update, and stops first because it shares a network", () => {
+  it("a companion is replaced alone by its own update, and stops first because it shares a network", () => {
     const world = settled();
     const owners = runningTasks(world.owner).map(({ id }) => id);
     world.companion.deploy(companionSpec({ task: { container: { image: "proxy:2" } } }));
@@ -122,7 +122,7 @@ describe("a companion", () => {
     expect(runningTasks(world.companion).every(({ specVersion }) => specVersion === 2)).toBe(true);
   });
 
-  it("is replaced when the task beside which it runs fails", () => {
+  it("a companion is replaced when the task beside which it runs fails", () => {
     const world = settled();
     const [task] = runningTasks(world.owner);
     const [companion] = runningTasks(world.companion);
@@ -162,7 +162,7 @@ describe("a companion", () => {
     expect(runningTasks(world.companion).every(({ nodeId }) => nodeId !== "n1")).toBe(true);
   });
 
-  it("of an at-most-one service never has two tasks in a slot", () => {
+  it("a companion of an at-most-one service never has two tasks in a slot", () => {
     const world = settled(ownerSpec(), companionSpec({ atMostOne: true }));
     world.owner.deploy(ownerSpec({ task: { container: { image: "web:2" } } }));
     world.settleOverTime(() => {

@@ -53,11 +53,14 @@ describe("convergence", () => {
     ["is paused on its way back", Rollout_State.ROLLBACK_PAUSED, "no way back", ["no way back"]],
     ["is complete", Rollout_State.COMPLETED, "", []],
     ["has gone back", Rollout_State.ROLLBACK_COMPLETED, "rolled back to version 1", []],
-  ])("is not reached while a rollout %s, though every task is ready", (_name, state, message, reasons) => {
-    const updated = { ...service, rollout: Rollout.fromPartial({ state, message }) };
-    const snapshot = buildSnapshot({ service: updated, spec: buildSpec(), tasks: [task()] });
-    expect(convergence(snapshot, cluster, NOW)).toMatchObject({ converged: reasons.length === 0, reasons });
-  });
+  ])(
+    "a service has not converged while a rollout %s, although every task is ready",
+    (_name, state, message, reasons) => {
+      const updated = { ...service, rollout: Rollout.fromPartial({ state, message }) };
+      const snapshot = buildSnapshot({ service: updated, spec: buildSpec(), tasks: [task()] });
+      expect(convergence(snapshot, cluster, NOW)).toMatchObject({ converged: reasons.length === 0, reasons });
+    },
+  );
 
   it("has converged with tasks of an older version whose template is current again", () => {
     const templates = [1, 2, 3].map((version) => ({ version, templateVersion: version === 2 ? 2 : 1 }));

@@ -108,7 +108,7 @@ function desiredNodes({ spec, tasks }: ServiceSnapshot, { nodes }: ClusterSnapsh
   return desired;
 }
 
-/** Returns why an active or paused rollout keeps the service from converging. Empty when there is none. */
+/** Returns why an active or paused rollout keeps the service from converging. Empty if there is none. */
 function rolloutReasons(rollout: Rollout | undefined): string[] {
   if (rollout === undefined) return [];
   if (isRolloutPaused(rollout)) return [rollout.message];
@@ -125,6 +125,6 @@ function removalConvergence(
   const onDownNodes = tasks.filter(({ nodeId }) => nodes.get(nodeId)?.node.state === NodeState.DOWN).length;
   // Only tasks that wait for fencing remain on down nodes; all others are deleted at once.
   const unfenced = onDownNodes === 0 ? "" : `; ${onDownNodes} of them on nodes that are down: ${NOT_FENCED}`;
-  const left = tasks.length === 0 ? "" : `: ${tasks.length} tasks are left${unfenced}`;
-  return { desired: 0, running, converged: false, reasons: [`it is being removed${left}`] };
+  const remainingText = tasks.length === 0 ? "" : `: ${tasks.length} tasks are left${unfenced}`;
+  return { desired: 0, running, converged: false, reasons: [`it is being removed${remainingText}`] };
 }

@@ -17,7 +17,7 @@ export type RunStart = "none" | "beside" | "replace";
 
 /** What happens to the schedule of a cron job now. */
 export type CronDecision =
-  /** No run begins before `atMs`. Undefined when the schedule has no further time. */
+  /** No run begins before `atMs`. Undefined if the schedule has no further time. */
   | { readonly kind: "wait"; readonly atMs?: number }
   | {
       readonly kind: "change";

@@ -28,7 +28,7 @@ export type DependencyGate =
       readonly kind: "closed";
       /** For example `waiting for db: healthy`. */
       readonly holdReason: string;
-      /** When the deadline of the dependencies passes. Undefined when it has passed or there is none. */
+      /** When the deadline of the dependencies passes. Undefined if it has passed or there is none. */
       readonly dueMs?: number;
     };
 
@@ -44,10 +44,10 @@ export interface DependencyState {
   readonly failure: string;
 }
 
-/** Finds a service by full name. Returns undefined when it does not exist. */
+/** Finds a service by full name. Returns undefined if it does not exist. */
 export type DependencyLookup = (service: string) => DependencyState | undefined;
 
-const OPEN: DependencyGate = { kind: "open" };
+const OPEN_GATE: DependencyGate = { kind: "open" };
 
 /**
  * Decides whether the first tasks of a service wait for its dependencies.
@@ -61,14 +61,14 @@ export function dependencyGate(
   now: number,
 ): DependencyGate {
   const { spec, service } = snapshot;
-  if (spec.dependsOn.length === 0 || service.removing || hasStarted(snapshot)) return OPEN;
+  if (spec.dependsOn.length === 0 || service.removing || hasStarted(snapshot)) return OPEN_GATE;
   const allowedMs = spec.update?.progressDeadlineMs ?? DEFAULT_DEADLINE_MS;
   const deadlineMs =
     allowedMs === 0 ? Number.POSITIVE_INFINITY : waitingSinceMs(snapshot.tasks, now) + allowedMs;
   const isOverdue = now >= deadlineMs;
   const missedDeadline = isOverdue ? durationText(allowedMs) : "";
   const unmetReasons = spec.dependsOn.flatMap((each) => unmetReason(each, lookup, missedDeadline));
-  if (unmetReasons.length === 0) return OPEN;
+  if (unmetReasons.length === 0) return OPEN_GATE;
   const holdReason = `${WAITING_FOR}${unmetReasons.join(", ")}`;
   const hasDueTime = !isOverdue && deadlineMs !== Number.POSITIVE_INFINITY;
   return { kind: "closed", holdReason, ...(hasDueTime ? { dueMs: deadlineMs } : {}) };
@@ -96,7 +96,7 @@ const waitingSinceMs = (tasks: readonly Task[], now: number): number =>
   tasks.reduce((earliest, task) => Math.min(earliest, task.createdAtMs), now);
 
 /**
- * Returns why a dependency is not met. Empty when it is met or ignored.
+ * Returns why a dependency is not met. Empty if it is met or ignored.
  *
  * @param missedDeadline the deadline as text when it has passed, otherwise empty
  */

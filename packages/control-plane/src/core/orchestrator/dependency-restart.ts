@@ -7,7 +7,7 @@ import { type DependencyLookup, isMet } from "./dependencies.js";
 import { isJob } from "./job-schedule.js";
 import { findSpecsInUse } from "./rollback.js";
 
-/** Returns the record of a service by its full name. Undefined when it does not exist. */
+/** Returns the record of a service by its full name, or undefined if it does not exist. */
 export type ServiceLookup = (service: string) => Service | undefined;
 
 export interface RestartContext {
@@ -17,8 +17,8 @@ export interface RestartContext {
 }
 
 /**
- * Plans the restart of a service whose dependencies with `restart` have been updated. Undefined when there is nothing to
- * do, or when a dependency is still being updated.
+ * Plans the restart of a service whose dependencies with `restart` have been updated. Undefined if there is nothing to
+ * do, or if a dependency is still being updated.
  *
  * The service remembers the template versions of these dependencies. When one has another template version and its
  * condition holds again, all tasks of the service are replaced, as by a forced update.
@@ -29,11 +29,11 @@ export function planDependencyRestart(
 ): Plan | undefined {
   if (service.removing || isJob(spec) || isRolloutPaused(service.rollout)) return undefined;
   const settled = settledTemplates(spec, { serviceNamed, stateOf });
-  const known = service.dependencyTemplates;
-  const changed = Object.keys(settled).filter((name) => settled[name] !== known[name]);
+  const previousTemplates = service.dependencyTemplates;
+  const changed = Object.keys(settled).filter((name) => settled[name] !== previousTemplates[name]);
   if (changed.length === 0) return undefined;
-  const dependencyTemplates = { ...known, ...settled };
-  const updated = changed.filter((name) => known[name] !== undefined);
+  const dependencyTemplates = { ...previousTemplates, ...settled };
+  const updated = changed.filter((name) => previousTemplates[name] !== undefined);
   if (updated.length === 0) {
     const reason = `remember the version of ${changed.join(", ")}`;
     const action = { kind: "update-service", service: { ...service, dependencyTemplates }, reason } as const;

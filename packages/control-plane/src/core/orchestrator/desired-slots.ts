@@ -51,7 +51,7 @@ interface RemovalOrder extends SpreadContext {
 }
 
 interface ReplicatedContext extends RemovalOrder {
-  /** False when a new task must not run beside a stopping one, because both would have the same address. */
+  /** False if a new task must not run beside a stopping one, because both would have the same address. */
   readonly mayOverlap: boolean;
 }
 
@@ -75,12 +75,12 @@ export function replicatedSlots(
 
 /** Returns slots with the lowest free numbers. A number is taken until the last task of its slot has stopped. */
 function freeSlots(slots: readonly Slot[], count: number): readonly SlotRef[] {
-  const taken = new Set(
+  const takenSlots = new Set(
     slots.filter((slot) => isInUse(slot) || slot.stopping.length > 0).map((slot) => slot.number),
   );
   const free: SlotRef[] = [];
   for (let number = 1; free.length < count; number += 1) {
-    if (!taken.has(number)) free.push({ number, nodeId: "" });
+    if (!takenSlots.has(number)) free.push({ number, nodeId: "" });
   }
   return free;
 }
@@ -132,15 +132,15 @@ export function globalSlots(
   const isEligible = globalNodeTest(requirements);
   const keep: Slot[] = [];
   const remove: Slot[] = [];
-  const known = new Set<string>();
+  const listedKeys = new Set<string>();
   for (const slot of slotsByNode(tasks)) {
     const node = nodes.get(slot.nodeId);
-    known.add(slot.nodeId);
+    listedKeys.add(slot.nodeId);
     if (node === undefined || !isEligible(node)) {
       if (node?.node.state !== NodeState.DOWN && isInUse(slot)) remove.push(slot);
     } else if (isUnpaused(node) || slot.active.length > 0) keep.push(slot);
   }
-  const unknown = [...nodes.values()].filter(({ node }) => !known.has(node.id));
+  const unknown = [...nodes.values()].filter(({ node }) => !listedKeys.has(node.id));
   const missing = nodeSlots(unknown.filter((node) => isUnpaused(node) && isEligible(node)));
   return { keep, remove, missing, unbound: tasks.filter(isUnbound) };
 }
@@ -157,7 +157,7 @@ export function globalNodeTest(requirements: TaskRequirements): (snapshot: NodeS
 /** Returns whether a node is not paused. */
 export const isUnpaused = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.PAUSE;
 
-/** Returns the slots of these nodes, in order of node ids. */
+/** Returns the slots of these nodes, in order of node IDs. */
 export function nodeSlots(nodes: readonly NodeSnapshot[]): readonly SlotRef[] {
   const slots = nodes.map(({ node }) => ({ number: 0, nodeId: node.id }));
   return slots.sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));

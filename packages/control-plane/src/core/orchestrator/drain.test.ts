@@ -58,7 +58,7 @@ describe("draining a node", () => {
     [1, 5],
     [2, 4],
     [0, 3],
-  ])("stop-first stops at most parallelism %i tasks at a time", (parallelism, fewest) => {
+  ])("draining stop-first stops at most parallelism %i tasks at a time", (parallelism, fewest) => {
     expect(drain(settledWorld({ parallelism }))).toEqual({ fewest, most: 6 });
   });
 
@@ -66,7 +66,7 @@ describe("draining a node", () => {
     [1, 7],
     [2, 8],
     [0, 9],
-  ])("start-first never has fewer ready tasks, with parallelism %i", (parallelism, most) => {
+  ])("draining start-first never has fewer ready tasks, with parallelism %i", (parallelism, most) => {
     expect(drain(settledWorld({ order: START_FIRST, parallelism }))).toEqual({ fewest: 6, most });
   });
 

@@ -80,7 +80,7 @@ export type JobScheduleDecision =
   | { readonly kind: "change"; readonly service: Service; readonly reason: string }
   | { readonly kind: "keep"; readonly dueMs: readonly number[]; readonly problems: readonly Problem[] };
 
-const KEEP = { kind: "keep", dueMs: [], problems: [] } as const;
+const KEEP_CURRENT_RUN = { kind: "keep", dueMs: [], problems: [] } as const;
 
 /** Decides which runs a job should have: one per template, or the runs of its schedule. */
 export function decideJobSchedule(snapshot: ServiceTasks, now: number): JobScheduleDecision {
@@ -98,7 +98,7 @@ function decideOneOff(snapshot: ServiceTasks, now: number): JobScheduleDecision 
     const run = { ...job, endedAtMs: 0, message: "" };
     return { kind: "change", service: { ...service, job: run }, reason: `run ${run.iteration} continues` };
   }
-  return KEEP;
+  return KEEP_CURRENT_RUN;
 }
 
 /** Returns whether the number of completions was raised after the run had ended. */
@@ -118,9 +118,9 @@ function decideByCron({ service, spec }: ServiceTasks, now: number): JobSchedule
   const decision = cronDecision(spec, service, { running, forceUpdate, now });
   switch (decision.kind) {
     case "wait":
-      return { ...KEEP, dueMs: decision.atMs === undefined ? [] : [decision.atMs] };
+      return { ...KEEP_CURRENT_RUN, dueMs: decision.atMs === undefined ? [] : [decision.atMs] };
     case "invalid":
-      return { ...KEEP, problems: [{ reason: `invalid schedule: ${decision.reason}` }] };
+      return { ...KEEP_CURRENT_RUN, problems: [{ reason: `invalid schedule: ${decision.reason}` }] };
     case "change": {
       const updated = { ...service, cron: decision.status };
       const earlierRuns = decision.begin === "replace" ? runs.map((run) => endReplacedRun(run, now)) : runs;

@@ -29,15 +29,18 @@ const nodesOf = (world: World): ReadonlyMap<number, string> =>
   new Map(world.occupying().map((task) => [task.slot, task.nodeId]));
 
 describe("a task with a requested move", () => {
-  it.each([START_FIRST, STOP_FIRST])("is replaced on the requested node (order %i)", (order) => {
-    const world = worldWith(order);
-    const before = nodesOf(world);
-    askToMove(world, 2, "n3");
-    world.settleOverTime();
-    expect([...nodesOf(world)].sort()).toEqual(
-      [...before].map(([slot, id]) => [slot, slot === 2 ? "n3" : id]).sort(),
-    );
-  });
+  it.each([START_FIRST, STOP_FIRST])(
+    "a task with a requested move is replaced on the requested node (order %i)",
+    (order) => {
+      const world = worldWith(order);
+      const before = nodesOf(world);
+      askToMove(world, 2, "n3");
+      world.settleOverTime();
+      expect([...nodesOf(world)].sort()).toEqual(
+        [...before].map(([slot, id]) => [slot, slot === 2 ? "n3" : id]).sort(),
+      );
+    },
+  );
 
   it("runs until its replacement is ready with start-first", () => {
     let fewest = Number.POSITIVE_INFINITY;

@@ -6,8 +6,8 @@ export function newestTasks(tasks: readonly Task[]): readonly Task[] {
   const newest = new Map<string, Task>();
   for (const task of tasks) {
     const key = newestKey(task);
-    const known = newest.get(key);
-    if (known === undefined || byAge(task, known) < 0) newest.set(key, task);
+    const current = newest.get(key);
+    if (current === undefined || byAge(task, current) < 0) newest.set(key, task);
   }
   return tasks.filter((task) => newest.get(newestKey(task)) === task || (!shouldRun(task) && !isEnded(task)));
 }

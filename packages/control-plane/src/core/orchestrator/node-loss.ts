@@ -149,17 +149,17 @@ function replacedTest(
   return (task) => {
     // Computed on first use, because in most decisions no node is down.
     newestBySlot ??= newestPerSlot(tasks.filter(isReplacement));
-    const other = newestBySlot.get(task.slot);
+    const newestTask = newestBySlot.get(task.slot);
     // A slot of a global service (number 0) is bound to its node, so no other task replaces it.
-    return task.slot !== 0 && other !== undefined && other.createdAtMs > task.createdAtMs;
+    return task.slot !== 0 && newestTask !== undefined && newestTask.createdAtMs > task.createdAtMs;
   };
 }
 
 function newestPerSlot(tasks: readonly Task[]): ReadonlyMap<number, Task> {
   const newest = new Map<number, Task>();
   for (const task of tasks) {
-    const other = newest.get(task.slot);
-    if (other === undefined || task.createdAtMs > other.createdAtMs) newest.set(task.slot, task);
+    const newestTask = newest.get(task.slot);
+    if (newestTask === undefined || task.createdAtMs > newestTask.createdAtMs) newest.set(task.slot, task);
   }
   return newest;
 }

@@ -33,32 +33,32 @@ interface Owner {
 export class OwnerTasks {
   readonly #owners: readonly Owner[];
   readonly #nodes: ReadonlyMap<string, NodeSnapshot>;
-  /** The first owner, which determines the slots of the service. Undefined when its record is unreadable or deleted. */
+  /** The first owner, which determines the slots of the service. Undefined if its record is unreadable or deleted. */
   readonly #lead: Owner | undefined;
   /** Desired number of tasks if the service is replicated: as many as its first owner. */
   readonly replicas: number;
 
   private constructor(companion: ServiceTasks, owners: readonly OwnerService[], context: OwnersContext) {
     this.#nodes = context.cluster.nodes;
-    const known = owners.flatMap(({ name, snapshot }) =>
+    const ownerTasks = owners.flatMap(({ name, snapshot }) =>
       snapshot === undefined ? [] : [toOwner({ name, snapshot }, companion, context)],
     );
     const [lead] = owners;
-    this.#owners = known;
-    this.#lead = known.find(({ name }) => name === lead?.name);
+    this.#owners = ownerTasks;
+    this.#lead = ownerTasks.find(({ name }) => name === lead?.name);
     const { snapshot } = lead ?? {};
     this.replicas = snapshot === undefined ? 0 : replicasOf(snapshot.spec, snapshot.service.autoscale);
   }
 
-  /** Returns the tasks of the owners of a service. Undefined for a service without owners. */
+  /** Returns the tasks of the owners of a service, or undefined for a service without owners. */
   static of(companion: ServiceTasks, context: OwnersContext): OwnerTasks | undefined {
     const { owners = [] } = companion;
     return owners.length === 0 ? undefined : new OwnerTasks(companion, owners, context);
   }
 
   /**
-   *   Returns the keys of the slots in which the first owner has tasks, except for slots on nodes that are down. Undefined
-  when the owner is unknown, so that the service keeps its slots.
+   * Returns the keys of the slots in which the first owner has tasks, except for slots on nodes that are down, or
+   * undefined if the owner is unknown, so that the service keeps its slots.
    */
   get slotKeys(): ReadonlySet<string> | undefined {
     if (this.#lead === undefined) return undefined;

@@ -20,7 +20,7 @@ function decide(task: Task | undefined, policy: Partial<RestartPolicy> = {}): Re
 }
 
 describe("restartDelayMs", () => {
-  it("is 0 for the first restart, then doubles from a second to a minute, with a jitter of a quarter", () => {
+  it("restartDelayMs is 0 for the first restart, then doubles from a second to a minute, with a jitter of a quarter", () => {
     expect(restartDelayMs(1, undefined, "t")).toBe(0);
     for (const [restarts, seconds] of [
       [2, 1],

@@ -16,7 +16,7 @@ export const MAX_BACKOFF_MS = 60_000;
 /** Delay of the second restart when the policy has none. The first restart is immediate. */
 const FIRST_BACKOFF_MS = 1_000;
 /** Largest random share of a delay, which spreads the restarts of slots. Below 1/3, so each delay is longer than the last. */
-const JITTER = 0.25;
+const JITTER_RATIO = 0.25;
 
 /** Whether and when an empty slot gets its next task. */
 export type RestartDecision =
@@ -87,7 +87,7 @@ export function restartDelayMs(
   const doublings = hasDelay ? restarts - 1 : restarts - 2;
   const delayMs = (hasDelay ? policyDelayMs : FIRST_BACKOFF_MS) * 2 ** Math.min(doublings, 30);
   const limit = Math.max(MAX_BACKOFF_MS, policyDelayMs ?? 0);
-  return Math.min(limit, Math.round(delayMs * (1 + JITTER * jitterFactor(jitterKey))));
+  return Math.min(limit, Math.round(delayMs * (1 + JITTER_RATIO * jitterFactor(jitterKey))));
 }
 
 /**

@@ -13,7 +13,7 @@ const service = buildService({
 });
 
 describe("rollbackTarget", () => {
-  it("is the newest healthy version with a different spec", () => {
+  it("rollbackTarget is the newest healthy version with a different spec", () => {
     expect(rollbackTarget(service, 0, kept)).toMatchObject({ kind: "found", version: 2 });
     const failing = buildService({
       spec: spec("web:9"),
@@ -24,7 +24,7 @@ describe("rollbackTarget", () => {
     expect(rollbackTarget(failing, 0, kept)).toMatchObject({ kind: "found", version: 5 });
   });
 
-  it("is the requested version, whether it was healthy or not", () => {
+  it("rollbackTarget is the requested version, whether it was healthy or not", () => {
     expect(rollbackTarget(service, 3, kept)).toMatchObject({
       kind: "found",
       version: 3,
@@ -32,7 +32,7 @@ describe("rollbackTarget", () => {
     });
   });
 
-  it("is none without such a version, with a reason", () => {
+  it("rollbackTarget says why there is no version to return to", () => {
     expect(rollbackTarget(service, 9, kept)).toEqual({ kind: "none", reason: "version 9 does not exist" });
     const alone = { ...service, earlierHealthyVersions: [1, 7] };
     expect(rollbackTarget(alone, 0, kept)).toMatchObject({ kind: "none" });

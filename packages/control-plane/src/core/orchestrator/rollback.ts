@@ -34,10 +34,10 @@ export function rollbackTarget(
 }
 
 /**
- * Returns the spec that an automatic rollback deploys. Undefined when no version with another template was healthy.
+ * Returns the spec that an automatic rollback deploys, or undefined if no version with another template was healthy.
  *
- * It restores the template of the last healthy version, and every other part that the failed version changed. The number
- * of replicas and the parts that were changed after the failed version was deployed keep their current values.
+ * It restores the template of the last healthy version, and every other part that the failed version changed. The
+ * number of replicas and the parts that were changed after the failed version was deployed keep their current values.
  */
 export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpec | undefined {
   const { service, spec, revisions } = definition;

@@ -99,7 +99,7 @@ describe("a rollout of a good version", () => {
     expect(idsOf(world)).toEqual(before);
   });
 
-  it("is superseded by the next change", () => {
+  it("the next change supersedes a rollout of a good version", () => {
     const world = settledWorld();
     world.deploy(spec({ image: "good:2" }));
     world.settle();
@@ -130,7 +130,7 @@ const BAD: readonly [string, Change][] = [
 ];
 
 describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
-  it.each([STOP_FIRST, START_FIRST])("is rolled back by default, order %i", (order) => {
+  it.each([STOP_FIRST, START_FIRST])("a failed rollout is rolled back by default (order %i)", (order) => {
     const world = settledWorld();
     const before = idsOf(world);
     after(world, { ...bad, update: { order } });

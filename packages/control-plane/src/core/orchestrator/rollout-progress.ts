@@ -10,9 +10,9 @@ export interface RolloutProgress {
   /** Keys of the slots that have failed since the rollout began. */
   readonly failed: ReadonlySet<string>;
   readonly failedCount: number;
-  /** Why the first newly failed slot failed. Empty when no slot newly failed. */
+  /** Why the first newly failed slot failed. Empty if no slot newly failed. */
   readonly failure: string;
-  /** When the last monitored slot counts as updated. Undefined when no slot is monitored. */
+  /** When the last monitored slot counts as updated. Undefined if no slot is monitored. */
   readonly monitoredUntilMs: number | undefined;
   /** When the last slot counted as updated; 0 when no slot has since the rollout began. */
   readonly lastSuccessMs: number;
@@ -20,7 +20,7 @@ export interface RolloutProgress {
   readonly hasNew: boolean;
   /** Whether a slot that has not failed is being updated. */
   readonly isUpdating: boolean;
-  /** When the slots being updated exceed the progress deadline. Undefined when there is no deadline. */
+  /** When the slots being updated exceed the progress deadline. Undefined if there is no deadline. */
   readonly deadlineMs: number | undefined;
 }
 
@@ -107,7 +107,7 @@ function isNewVersion({ step }: SlotState, rollout: Rollout | undefined): boolea
 
 interface Deadline {
   readonly isOver: boolean;
-  /** Undefined when no slot is being updated, or there is no deadline. */
+  /** Undefined if no slot is being updated, or there is no deadline. */
   readonly atMs: number | undefined;
 }
 

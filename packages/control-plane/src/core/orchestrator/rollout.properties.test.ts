@@ -23,7 +23,7 @@ import type { World } from "../testing/world.js";
 import { replicasOf } from "./desired-slots.js";
 
 /** A fault that a hundred histories miss is found by raising this for one run. */
-const RUNS = { numRuns: 100 };
+const PROPERTY_OPTIONS = { numRuns: 100 };
 
 /** For each of at most six slots a deadline, a crash loop's longest pause, and what the config adds; and back again. */
 const BOUND_MS = 2 * 7 * (60_000 + 75_000 + 20_000);
@@ -62,17 +62,17 @@ const inUse = (world: World): readonly Task[] =>
   world.occupying().filter(({ desiredState }) => desiredState < DesiredState.REMOVE);
 
 describe("rollouts over random histories", { timeout: 60_000 }, () => {
-  it("stop-first never has two tasks of a slot", () => {
+  it("a stop-first rollout never has two tasks of a slot", () => {
     fc.assert(
       fc.property(rolloutHistory, (input) => {
         const history = { ...input, order: UpdateConfig_Order.STOP_FIRST };
         play(history, (world) => expect(surplus(world.occupying())).toBe(0));
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
-  it("start-first has two tasks in at most `parallelism` slots, and only to replace one of them", () => {
+  it("a start-first rollout has two tasks in at most `parallelism` slots, and only to replace one of them", () => {
     fc.assert(
       fc.property(rolloutHistory, (input) => {
         const history = { ...input, order: UpdateConfig_Order.START_FIRST };
@@ -84,18 +84,18 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
           }
         });
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
-  it("no rollout hangs", () => {
+  it("every rollout ends", () => {
     fc.assert(
       fc.property(rolloutHistory, (history) => {
         const world = play(history, () => undefined);
         endFaults(world);
         world.runUntil(({ service }) => !isRolloutActive(service.rollout), BOUND_MS);
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
@@ -114,7 +114,7 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
         };
         play(history, () => undefined, observe);
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
@@ -134,7 +134,7 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
         };
         play(history, () => undefined, observe);
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
@@ -150,7 +150,7 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
         expect(changed.service).toEqual(straight.service);
         expect([...changed.tasks.values()]).toEqual([...straight.tasks.values()]);
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 
@@ -164,7 +164,7 @@ describe("rollouts over random histories", { timeout: 60_000 }, () => {
         const isThere = ({ service }: World): boolean => service.healthyVersion === version;
         if (history.isGlobal || replicasOf(world.spec) > 0) world.runUntil(isThere, BOUND_MS);
       }),
-      RUNS,
+      PROPERTY_OPTIONS,
     );
   });
 });

@@ -145,7 +145,7 @@ describe("rolling update", () => {
     ]);
   });
 
-  it("start-first keeps the old task until the new one counts as updated", () => {
+  it("a start-first update keeps the old task until the new one counts as updated", () => {
     const update = { order: START_FIRST };
     const all = [old(1), old(2), old(3)];
     expect(planFor({ tasks: all, update }).actions.map(lineFor)).toEqual([
@@ -164,7 +164,7 @@ describe("an update that supersedes another", () => {
   const running = buildTask({ id: "v0-1", specVersion: 0, createdAtMs: 0 });
   const overtaken = old(1, inState(TaskState.STARTING));
 
-  it("start-first keeps the ready task, and creates none before the superseded task has stopped", () => {
+  it("a superseding start-first update keeps the ready task, and creates none before the superseded task has stopped", () => {
     const first = planFor({ tasks: [running, overtaken, young(2), young(3)], update });
     expect(first.actions.map(lineFor)).toEqual(["stop task v1-1 (shop_web.1): another task fills its slot"]);
     const stopping = { ...overtaken, desiredState: DesiredState.SHUTDOWN };
@@ -185,7 +185,7 @@ describe("draining a node", () => {
     expect(linesOf(plan)).toEqual(["create task new1 (shop_web.1) on node n2"]);
   });
 
-  it("start-first has the replacement ready before the old task stops", () => {
+  it("draining start-first has the replacement ready before the old task stops", () => {
     const update = { order: START_FIRST };
     expect(planFor({ tasks, update, drained: true }).actions.map(lineFor)).toEqual([
       "create task new1 (shop_web.1) on node n2",

@@ -128,8 +128,8 @@ class SlotActionCollector implements SlotActions {
   }
 
   #getPlacements(version: number): { readonly pending: Task[]; readonly fills: SlotFill[] } {
-    const known = this.placements.get(version);
-    if (known !== undefined) return known;
+    const existing = this.placements.get(version);
+    if (existing !== undefined) return existing;
     const created = { pending: [], fills: [] };
     this.placements.set(version, created);
     return created;
@@ -156,7 +156,7 @@ function createFill(slot: Slot, restarts: number): SlotFill {
   return { number, nodeId, restarts, ...(preferredNodeId === undefined ? {} : { preferredNodeId }) };
 }
 
-/** Returns the node to which the slot's task is to move. Undefined when no move was requested. */
+/** Returns the node to which the slot's task is to move, or undefined if no move was requested. */
 export function findPreferredNode(slot: Slot): string | undefined {
   const moving = slot.active.find((task) => task.preferredNodeId !== "") ?? slot.ended[0];
   return moving?.preferredNodeId || undefined;

@@ -32,14 +32,14 @@ export interface SlotState {
   readonly progress: SlotProgress;
   /** Whether the slot runs or has completed the desired version. */
   readonly isSatisfied: boolean;
-  /** Why the slot is not in its desired state, for users. Empty when it is. */
+  /** Why the slot is not in its desired state, for users. Empty if it is. */
   readonly reason: string;
   /** Whether the slot cannot proceed before a delay ends or another record changes. */
   readonly isBlocked: boolean;
   /** When time alone changes the step, in ms since the epoch. */
   readonly dueMs: number | undefined;
   /**
-   * When drains and updates stop waiting for the slot, in ms since the epoch; 0 when they no longer wait. Undefined when
+   * When drains and updates stop waiting for the slot, in ms since the epoch; 0 when they no longer wait. Undefined if
    * this does not depend on time alone. Without this limit, a replica that can never run would block a drain.
    */
   readonly giveUpAtMs: number | undefined;
@@ -187,7 +187,7 @@ function monitoredProgress(task: Task, { monitorMs, now }: SlotContext): SlotPro
   return atMs > now ? { kind: "monitoring", untilMs: atMs } : { kind: "updated", sinceMs: atMs };
 }
 
-/** Returns why a slot with the desired task is not in its desired state: other tasks are left. Empty when none are. */
+/** Returns why a slot with the desired task is not in its desired state: other tasks are left. Empty if none are. */
 function leftoverReason({ active, stopping }: Slot, { isCurrent }: SlotContext): string {
   if (active.length > 1) return active.every(isCurrent) ? "two tasks share a slot" : OLDER_RUNS;
   return stopping.length > 0 ? NOT_STOPPED : "";
@@ -204,11 +204,11 @@ export function unreadyReason(task: Task): string {
   if (isPending(task)) return pendingReason(task);
   if (isUnhealthy(task)) return "it is unhealthy";
   if (isDisconnected(task)) return task.status?.message || "its node is unreachable";
-  const activity = ACTIVITIES[stateOf(task)] ?? "it is not ready";
+  const activity = ACTIVITY_BY_STATE[stateOf(task)] ?? "it is not ready";
   return task.status?.message ? `${activity}: ${task.status.message}` : activity;
 }
 
-const ACTIVITIES: Readonly<Partial<Record<TaskState, string>>> = {
+const ACTIVITY_BY_STATE: Readonly<Partial<Record<TaskState, string>>> = {
   [TaskState.ASSIGNED]: "it waits for its node",
   [TaskState.PREPARING]: "it is being prepared",
   [TaskState.STARTING]: "it is starting",

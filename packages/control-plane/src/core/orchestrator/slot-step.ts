@@ -124,17 +124,17 @@ function emptyStep(restart: RestartDecision, slot: Slot): SlotStep {
 
 /** Keeps one outdated task, preferably a ready one, until it is replaced. Overlapping updates leave several. */
 function withOutdated(slot: Slot, restart: RestartDecision, context: SlotStepContext): SlotStepDecision {
-  const kept = slot.active.find(isReady) ?? slot.active.at(-1);
-  const superfluous = slot.active.filter((task) => task !== kept);
-  if (restart.kind === "completed" && wasAttempted(slot, kept, context)) {
+  const keptTask = slot.active.find(isReady) ?? slot.active.at(-1);
+  const superfluous = slot.active.filter((task) => task !== keptTask);
+  if (restart.kind === "completed" && wasAttempted(slot, keptTask, context)) {
     return { step: { kind: "completed" }, superfluous: slot.active };
   }
-  const isCurrent = kept !== undefined && context.isCurrent(kept);
-  const cause = (isCurrent && leavingCause(kept, context)) || "outdated";
+  const isCurrent = keptTask !== undefined && context.isCurrent(keptTask);
+  const cause = (isCurrent && leavingCause(keptTask, context)) || "outdated";
   const isCrowded = superfluous.length + slot.stopping.length > 0;
   const attempt: ReplacementAttempt = isCrowded
     ? { kind: "held", reason: NOT_STOPPED }
-    : replacementAttempt(slot, kept, restart, context);
+    : replacementAttempt(slot, keptTask, restart, context);
   return { step: { kind: "replace", cause, attempt }, superfluous };
 }
 
@@ -170,7 +170,7 @@ function wasAttempted(slot: Slot, kept: Task | undefined, context: SlotStepConte
 export type LeavingCause = "drained" | "moved" | "owner-replaced";
 
 /**
- * Returns why a task must leave its node. Undefined when it may stay, even while the target of its move accepts no
+ * Returns why a task must leave its node, or undefined if it may stay, even while the target of its move accepts no
  * tasks. A companion leaves its node only after its owner.
  */
 function leavingCause(

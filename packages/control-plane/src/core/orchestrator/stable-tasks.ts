@@ -8,7 +8,7 @@ import { replicasOf } from "./desired-slots.js";
 
 /** The tasks of a service, divided into stable tasks and tasks to reconcile. */
 export interface TaskPartition {
-  /** Undefined when all tasks are to be reconciled. */
+  /** Undefined if all tasks are to be reconciled. */
   readonly stable: StableTasks | undefined;
   readonly tasksToReconcile: readonly Task[];
 }
@@ -24,7 +24,9 @@ export function partitionTasks(snapshot: ServiceSnapshot, cluster: ClusterSnapsh
   return splitOffStableTasks(snapshot, cluster) ?? { stable: undefined, tasksToReconcile: snapshot.tasks };
 }
 
-/** Returns undefined when all tasks are to be reconciled. Does not read `snapshot.tasks`: its cost grows with the tasks. */
+/**
+ * Returns undefined if all tasks are to be reconciled. Does not read `snapshot.tasks`: its cost grows with the tasks.
+ */
 function splitOffStableTasks(
   snapshot: Omit<ServiceSnapshot, "tasks">,
   cluster: ClusterSnapshot,

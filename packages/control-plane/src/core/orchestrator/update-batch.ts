@@ -36,7 +36,7 @@ export function nextBatch(states: readonly SlotState[], context: BatchContext): 
   const busy = states.filter((state) => isBusy(state, context));
   const budget = policy.parallelism - busy.length;
   const first = take([...retries, ...leaving], budget);
-  const gate = first.length > 0 || busy.length > 0 ? CLOSED : outdatedGate(context);
+  const gate = first.length > 0 || busy.length > 0 ? CLOSED_GATE : outdatedGate(context);
   const isOpen = gate.isOpen || policy.parallelism === Number.POSITIVE_INFINITY;
   const next = isOpen ? take(unreadyFirst(outdated), budget - first.length) : [];
   const isGateHolding = next.length === 0 && outdated.length > 0;
@@ -87,7 +87,7 @@ function isBusy(state: SlotState, { progress, isActive, now }: BatchContext): bo
   return (state.giveUpAtMs ?? Number.POSITIVE_INFINITY) > now;
 }
 
-/** Returns which busy slot holds drains or the update back, for users. Empty when no slot is busy. */
+/** Returns which busy slot holds drains or the update back, for users. Empty if no slot is busy. */
 function busyReasons(
   [holder]: readonly SlotState[],
   { isDrainHeld, isUpdateHeld }: { readonly isDrainHeld: boolean; readonly isUpdateHeld: boolean },
@@ -113,8 +113,8 @@ interface Gate {
   readonly reasons: readonly string[];
 }
 
-const OPEN: Gate = { isOpen: true, dueMs: [], reasons: [] };
-const CLOSED: Gate = { isOpen: false, dueMs: [], reasons: [] };
+const OPEN_GATE: Gate = { isOpen: true, dueMs: [], reasons: [] };
+const CLOSED_GATE: Gate = { isOpen: false, dueMs: [], reasons: [] };
 
 function outdatedGate({ progress, policy, isActive, now }: BatchContext): Gate {
   if (isActive && progress.monitoredUntilMs !== undefined) {
@@ -123,7 +123,7 @@ function outdatedGate({ progress, policy, isActive, now }: BatchContext): Gate {
   }
   const { lastSuccessMs } = progress;
   const atMs = lastSuccessMs === 0 ? 0 : lastSuccessMs + policy.delayMs;
-  if (policy.delayMs === 0 || atMs <= now) return OPEN;
+  if (policy.delayMs === 0 || atMs <= now) return OPEN_GATE;
   return { isOpen: false, dueMs: [atMs], reasons: ["the update pauses between two batches"] };
 }
 

@@ -30,7 +30,8 @@ export function loginKeysFor({ image, stack }: StackImage): readonly string[] {
 /**
  * Returns the credentials for an image of a stack, in the order in which they are tried. Empty if the image is pulled
  * without credentials.
- * @throws BerthError BERTH_IDENTITY_INVALID when this server cannot decrypt a login
+ *
+ * @throws BerthError BERTH_IDENTITY_INVALID if this server cannot decrypt a login
  */
 export function credentialsForImage(
   image: StackImage,
@@ -43,7 +44,7 @@ export function credentialsForImage(
   });
 }
 
-/** @throws BerthError BERTH_IDENTITY_INVALID when this server cannot decrypt the login */
+/** @throws BerthError BERTH_IDENTITY_INVALID if this server cannot decrypt the login */
 export function credentialsOf(login: RegistryLogin, sealer: Pick<LoginSealer, "open">): RegistryCredentials {
   const { server, username, isIdentityToken } = login;
   return { server, username, isIdentityToken, secret: sealer.open(login) };

@@ -54,11 +54,11 @@ export const isBetterCandidate: Before<Candidate> = (a, b) =>
 
 /** Yields candidates, the best first. */
 export interface CandidateSource {
-  /** Returns the next candidate. Undefined when there are no more. */
+  /** Returns the next candidate, or undefined if there are no more. */
   next(): Candidate | undefined;
 }
 
-/** Creates the candidate of a node. Returns undefined when it has no capacity. Expensive, because it runs all filters. */
+/** Creates the candidate of a node. Returns undefined if it has no capacity. Expensive, because it runs all filters. */
 export type CandidateFactory = (snapshot: NodeSnapshot) => Candidate | undefined;
 
 /** Returns a source that creates and sorts all candidates at once. */
@@ -90,7 +90,7 @@ export interface LeastLoadedSourceOptions {
 }
 
 /**
- * Yields the nodes of a load order that are not to be avoided. Creates each candidate only when its turn comes.
+ * Yields the nodes of a load order that placement need not avoid. Creates each candidate only when it is requested.
  *
  * Nodes with `minTasks` tasks of the service come first. Nodes with more tasks are set aside and follow in the order of
  * their number of tasks (their **level**).

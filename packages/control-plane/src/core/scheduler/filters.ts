@@ -105,8 +105,8 @@ function gpuFilter(gpus: number): Filter {
     name: "gpu",
     passes: ({ node }) => (node.description?.generic[GPU_CAPABILITY] ?? 0) >= gpus,
     explain: (count) => {
-      const needed = gpus === 1 ? "no GPU" : `fewer than ${gpus} GPUs`;
-      return `${nodesText(count, { one: "has", many: "have" })} ${needed} (if the agent does not detect them, declare them with berth agent --resource gpu=COUNT)`;
+      const shortage = gpus === 1 ? "no GPU" : `fewer than ${gpus} GPUs`;
+      return `${nodesText(count, { one: "has", many: "have" })} ${shortage} (if the agent does not detect them, declare them with berth agent --resource gpu=COUNT)`;
     },
   });
 }

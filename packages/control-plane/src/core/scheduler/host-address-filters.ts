@@ -4,12 +4,14 @@ import { type Filter, passFilter } from "./filter.js";
 import { isHostMode } from "./resource-request.js";
 
 /** Addresses that stand for all addresses of a host. */
-const WILDCARDS: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
+const WILDCARD_ADDRESSES: ReadonlySet<string> = new Set(["0.0.0.0", "::"]);
 
 /** Returns the addresses that a node must have, because a host-mode port is bound to them. All hosts have a loopback. */
 export function requiredAddresses({ ports }: Pick<ServiceSpec, "ports">): readonly string[] {
   const addresses = ports.filter(isHostMode).flatMap(({ hostIp }) => canonicalIp(hostIp) ?? []);
-  return [...new Set(addresses)].filter((address) => !WILDCARDS.has(address) && !isLoopback(address));
+  return [...new Set(addresses)].filter(
+    (address) => !WILDCARD_ADDRESSES.has(address) && !isLoopback(address),
+  );
 }
 
 /** Excludes nodes that lack an address. A node whose addresses are not known is tried. */

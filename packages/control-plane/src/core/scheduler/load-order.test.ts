@@ -26,7 +26,7 @@ interface Mutable {
 }
 
 function snapshotOf(number: number): NodeSnapshot & Mutable {
-  // Ids that only their ends tell apart, some of them too long for their rank.
+  // IDs that only their ends tell apart, some of them too long for their rank.
   const id = number % 2 === 0 ? `node-with-a-long-name-${number}` : `n${number}`;
   return { ...buildNodeSnapshot({ node: buildNode({ id }) }) };
 }

@@ -2,7 +2,7 @@ import type { NodeLoad, NodeSnapshot, OrderedNode } from "../model/snapshot.js";
 import type { Before } from "./heap.js";
 import { mergeSort } from "./merge-sort.js";
 
-/** Orders nodes by reserved share, then by number of tasks, then by id. */
+/** Orders nodes by reserved share, then by number of tasks, then by ID. */
 export const isLessLoaded: Before<NodeLoad> = (a, b) => {
   if (a.reservedShare !== b.reservedShare) return a.reservedShare < b.reservedShare;
   if (a.taskCount !== b.taskCount) return a.taskCount < b.taskCount;
@@ -26,9 +26,9 @@ const RANKED_CHARACTERS = 7;
 const RANK_BASE = 128;
 
 /**
- * Returns a number that orders ids by their first characters. Ids of equal rank have to be compared as strings.
+ * Returns a number that orders IDs by their first characters. IDs of equal rank have to be compared as strings.
  *
- * The nodes of a new cluster differ only in their ids, and comparing strings is several times slower.
+ * The nodes of a new cluster differ only in their IDs, and comparing strings is several times slower.
  */
 export function computeIdRank(id: string): number {
   let rank = 0;
@@ -65,8 +65,8 @@ export class LoadOrder {
   /** Adds a node or replaces its snapshot. */
   put(snapshot: NodeSnapshot): void {
     const { id } = snapshot.node;
-    const known = this.#entries.get(id);
-    if (known === undefined) {
+    const existing = this.#entries.get(id);
+    if (existing === undefined) {
       const entry = {
         id,
         idRank: computeIdRank(id),
@@ -79,8 +79,8 @@ export class LoadOrder {
       this.#entries.set(id, entry);
       this.#touched.push(entry);
     } else {
-      known.snapshot = snapshot;
-      this.#touch(known);
+      existing.snapshot = snapshot;
+      this.#touch(existing);
     }
   }
 

@@ -6,7 +6,7 @@ const ENGINE_LABEL = "engine.labels.";
 /** Docker's architecture names, by the names that `uname` reports. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
 
-/** Returns an attribute of a node for placement, by its canonical name. Undefined when the node has no such label. */
+/** Returns an attribute of a node for placement, by its canonical name, or undefined if the node has no such label. */
 export function getAttribute(node: Node, attribute: string): string | undefined {
   if (attribute.startsWith(NODE_LABEL)) return getLabel(node.labels, attribute.slice(NODE_LABEL.length));
   const { description } = node;

@@ -47,7 +47,7 @@ describe("parseNodeConstraint", () => {
     ["node.labels.constructor", false],
     ["!node.labels.missing", true],
     ["!engine.labels.disk", false],
-  ])("decides %s", (text, met) => {
+  ])("decides the constraint %s", (text, met) => {
     expect(parseNodeConstraint(text).isMetBy(node)).toBe(met);
   });
 

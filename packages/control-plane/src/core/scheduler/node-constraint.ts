@@ -12,7 +12,7 @@ import { architectureName, getAttribute } from "./node-attribute.js";
 export interface NodeConstraint {
   readonly text: string;
   readonly isMetBy: (node: Node) => boolean;
-  /** Why the constraint is malformed, so that no node meets it. Undefined when it is well-formed. */
+  /** Why the constraint is malformed, so that no node meets it. Undefined if it is well-formed. */
   readonly parseError?: string;
 }
 

@@ -47,7 +47,7 @@ export class ChangedCounts implements GroupedNodeCounts {
 
 const isGrouped = (counts: NodeCounts): counts is GroupedNodeCounts => "nodesByTaskCount" in counts;
 
-/** The nodes that accept tasks, as their number and the ids of all other nodes. */
+/** The nodes that accept tasks, as their number and the IDs of all other nodes. */
 export interface AcceptingNodes {
   /** Number of nodes that accept tasks. */
   readonly acceptingCount: number;

@@ -29,7 +29,7 @@ export interface Placement {
   readonly nodeIds: readonly string[];
   /** The preferred nodes that got a task. Together with `nodeIds` there are at most `count`. */
   readonly onPreferred: readonly string[];
-  /** Why the remaining tasks have no node, counted over all nodes. Empty when all tasks were placed. */
+  /** Why the remaining tasks have no node, counted over all nodes. Empty if all tasks were placed. */
   readonly reason: string;
 }
 
@@ -37,10 +37,10 @@ export interface Placement {
  * Chooses nodes for equal tasks of one service, spread as evenly as possible.
  *
  * Nodes are compared in this order:
- * 1. Nodes that are not to be avoided come first.
+ * 1. Nodes that placement need not avoid come first.
  * 2. At each spread level, the group with the fewest tasks of the service comes first.
  * 3. Within a group, nodes are ordered by the tasks of the service, the reserved share (the larger of CPU and memory),
- *    the tasks of all services, and the id.
+ *    the tasks of all services, and the ID.
  *
  * The cluster keeps its nodes ordered by load. The filters only run on a node when its turn comes. So placing one task
  * costs about as much as checking the nodes that reject it.
@@ -111,13 +111,13 @@ class PlacementRun {
     return nodeIds;
   }
 
-  /** Yields the candidates by tier: first the nodes that are not to be avoided, then avoided nodes by failures. */
+  /** Yields the candidates by tier: first the nodes that placement need not avoid, then avoided nodes by failures. */
   *#tiers(): Iterable<readonly Leaf<Candidate>[]> {
     yield this.#mainTier();
     for (const snapshots of avoidedTiers(this.#request, this.#cluster)) yield this.#avoidedTier(snapshots);
   }
 
-  /** Returns the candidates that are not to be avoided, by spread group. */
+  /** Returns the candidates that placement need not avoid, by spread group. */
   #mainTier(): readonly Leaf<Candidate>[] {
     const { spread, resources } = this.#request.requirements;
     const minTasks = spread.length === 0 ? this.#minTasksPerNode() : 0;
@@ -167,10 +167,10 @@ function candidateFactory(
   const occupiedOn = occupiedTasksFunction(request);
   return (snapshot) => {
     const { id } = snapshot.node;
-    const known = preferred.get(id);
-    const capacity = known === undefined ? capacityOf(snapshot, occupiedOn(snapshot)) : known.capacity;
+    const existing = preferred.get(id);
+    const capacity = existing === undefined ? capacityOf(snapshot, occupiedOn(snapshot)) : existing.capacity;
     if (capacity <= 0) return undefined;
-    return known ?? createCandidate(snapshot, { capacity, serviceTasks: tasksByNode.get(id) ?? 0 });
+    return existing ?? createCandidate(snapshot, { capacity, serviceTasks: tasksByNode.get(id) ?? 0 });
   };
 }
 

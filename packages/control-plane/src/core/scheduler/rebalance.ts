@@ -74,7 +74,7 @@ interface RebalanceCandidate extends ServicePlacement {
   readonly adjustCount: (nodeId: string, by: 1 | -1) => void;
 }
 
-/** Returns a service as a candidate. Undefined when it is not stable or its tasks are bound to their nodes. */
+/** Returns a service as a candidate, or undefined if it is not stable or its tasks are bound to their nodes. */
 function findRebalanceCandidate(
   snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
@@ -142,7 +142,7 @@ function nextMove(
   return { task, toNodeId: to, reason };
 }
 
-/** Returns the id of the node with movable tasks that placement would choose last. Empty when there is none. */
+/** Returns the ID of the node with movable tasks that placement would choose last. Empty if there is none. */
 function mostLoadedNode({ requirements, load, movable }: RebalanceCandidate, draft: DraftCluster): string {
   const countsAt = spreadCounts(load.tasksByNode, draft.nodes, requirements.spread);
   let most: { readonly id: string; readonly rank: readonly number[] } = { id: "", rank: [] };
@@ -170,7 +170,7 @@ interface ProposedMove {
   readonly cluster: ClusterSnapshot;
 }
 
-/** Returns what a move improves, for the user. Undefined when it improves nothing. */
+/** Returns what a move improves, for the user, or undefined if it improves nothing. */
 type Improvement = (move: ProposedMove) => string | undefined;
 
 /** The improvements, most important first. A later improvement never reverts an earlier one. */

@@ -14,7 +14,7 @@ import { getResourceRequest, type ResourceRequest, sumRequests } from "./resourc
 export interface TaskRequirements {
   readonly resources: ResourceRequest;
   readonly constraints: readonly NodeConstraint[];
-  /** `<os>/<architecture>`. Empty when any platform is accepted. */
+  /** `<os>/<architecture>`. Empty if any platform is accepted. */
   readonly platform: string;
   /** Addresses that the node must have, for the ports that are bound to them. */
   readonly addresses: readonly string[];
@@ -36,8 +36,8 @@ const requirementsBySpec = new WeakMap<ServiceSpec, TaskRequirements>();
 
 /** Returns the requirements of a spec (cached). */
 export function getRequirements(spec: ServiceSpec): TaskRequirements {
-  const known = requirementsBySpec.get(spec);
-  if (known !== undefined) return known;
+  const cached = requirementsBySpec.get(spec);
+  if (cached !== undefined) return cached;
   const requirements = parseRequirements(spec);
   requirementsBySpec.set(spec, requirements);
   return requirements;

@@ -86,8 +86,8 @@ function slotsOnNodeOf<Slot extends RemovableSlot>(
   byNode: Map<string, NodeSlots<Slot>>,
 ): NodeSlots<Slot> {
   const nodeId = slot.active[0]?.nodeId ?? "";
-  const known = byNode.get(nodeId);
-  if (known !== undefined) return known;
+  const existing = byNode.get(nodeId);
+  if (existing !== undefined) return existing;
   const created = { nodeId, removable: [], count: 0 };
   byNode.set(nodeId, created);
   return created;

@@ -6,7 +6,7 @@ import { ChangedCounts } from "./node-counts.js";
 import type { TaskRequirements } from "./requirements.js";
 import { occupiesNode } from "./resource-request.js";
 
-/** The distribution of a service over the nodes before placement, by node id. */
+/** The distribution of a service over the nodes before placement, by node ID. */
 export interface ServiceLoad {
   /** Tasks that keep their nodes. Spreading counts these. */
   readonly tasksByNode: NodeCounts;
@@ -26,7 +26,7 @@ export interface ServicePlacement {
 export interface ServiceLoadContext {
   readonly isCurrent: (task: Task) => boolean;
   readonly now: number;
-  /** The stable tasks of the service, which are not in the lists. Undefined when there are none. */
+  /** The stable tasks of the service, which are not in the lists. Undefined if there are none. */
   readonly stable: StableTasks | undefined;
 }
 

@@ -32,8 +32,8 @@ function countsByLevel(group: Group, path: readonly string[]): readonly number[]
 
 /** Returns the subgroup with a value of the next attribute. Adds an empty one when it is missing. */
 export function getOrCreateSubgroup(group: Group, value: string): Group {
-  const known = group.subgroups.get(value);
-  if (known !== undefined) return known;
+  const existing = group.subgroups.get(value);
+  if (existing !== undefined) return existing;
   const subgroup = emptyGroup();
   group.subgroups.set(value, subgroup);
   return subgroup;

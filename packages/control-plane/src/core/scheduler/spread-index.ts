@@ -30,8 +30,8 @@ export class SpreadIndexes {
   /** Returns the nodes grouped by these attributes, first level first. Without attributes, all nodes are one group. */
   groupedBy(attributes: readonly string[]): SpreadIndex {
     const key = JSON.stringify(attributes);
-    const known = this.#indexes.get(key);
-    if (known !== undefined) return known;
+    const existing = this.#indexes.get(key);
+    if (existing !== undefined) return existing;
     const index = new SpreadIndex(attributes);
     for (const snapshot of this.#nodes.values()) index.put(snapshot);
     const [oldest] = this.#indexes.keys();
@@ -108,8 +108,8 @@ export class SpreadIndex {
 
   #groupAt(path: readonly string[]): CountedGroup {
     const key = JSON.stringify(path);
-    const known = this.#groups.get(key);
-    if (known !== undefined) return known;
+    const existing = this.#groups.get(key);
+    if (existing !== undefined) return existing;
     const group = { key, path, loadOrder: new LoadOrder(), nodeCount: 0 };
     this.#groups.set(key, group);
     return group;

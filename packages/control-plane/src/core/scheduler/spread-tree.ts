@@ -3,7 +3,7 @@ import { type Group, getOrCreateSubgroup } from "./spread-counts.js";
 
 /** A collection from which the best item is taken repeatedly. Taking an item may change its rank. */
 export interface Pool<T> {
-  /** Undefined when nothing is left. */
+  /** Undefined if nothing is left. */
   readonly best: T | undefined;
   /** Takes the best item once. Another item may be the best afterwards. */
   take(): void;
@@ -28,9 +28,9 @@ export function groupIntoLeaves<Item, T>(
   for (const item of items) {
     const path = pathOf(item);
     const key = JSON.stringify(path);
-    const known = leaves.get(key);
-    if (known === undefined) leaves.set(key, { path, members: [item] });
-    else known.members.push(item);
+    const existing = leaves.get(key);
+    if (existing === undefined) leaves.set(key, { path, members: [item] });
+    else existing.members.push(item);
   }
   return [...leaves.values()].map(({ path, members }) => ({ path, pool: poolOf(members) }));
 }
@@ -101,9 +101,9 @@ function buildTree<T>(
   const byValue = new Map<string, Leaf<T>[]>();
   for (const leaf of leaves) {
     const value = leaf.path[level] ?? "";
-    const known = byValue.get(value);
-    if (known === undefined) byValue.set(value, [leaf]);
-    else known.push(leaf);
+    const existing = byValue.get(value);
+    if (existing === undefined) byValue.set(value, [leaf]);
+    else existing.push(leaf);
   }
   const children = [...byValue]
     .map(([value, members]) => {

@@ -33,9 +33,11 @@ function volumeFilter(volume: string, owners: readonly Node[]): Filter {
 }
 
 function nodeList(nodes: readonly Node[]): string {
-  const named = nodes.slice(0, MAX_NAMED_NODES).map(nodeText);
-  const rest = nodes.length - named.length;
-  return rest === 0 ? named.join(" and ") : `${named.join(", ")} and ${rest} more`;
+  const listedNodes = nodes.slice(0, MAX_NAMED_NODES).map(nodeText);
+  const omittedCount = nodes.length - listedNodes.length;
+  return omittedCount === 0
+    ? listedNodes.join(" and ")
+    : `${listedNodes.join(", ")} and ${omittedCount} more`;
 }
 
 function nodeText(node: Node): string {

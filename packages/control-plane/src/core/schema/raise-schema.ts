@@ -42,9 +42,9 @@ export function decideRaise(
   own: SchemaVersions,
 ): RaiseDecision {
   if (current >= own.newest) return { kind: "current" };
-  const old = servers.filter(({ schema }) => schema.newest < own.newest);
-  if (old.length > 0) {
-    const names = old.map(({ address, version }) => `${address} (${version})`);
+  const outdatedServers = servers.filter(({ schema }) => schema.newest < own.newest);
+  if (outdatedServers.length > 0) {
+    const names = outdatedServers.map(({ address, version }) => `${address} (${version})`);
     return { kind: "refuse", reason: `these servers run an older release: ${names.sort().join(", ")}` };
   }
   if (stopped.length > 0) {

@@ -34,7 +34,7 @@ const MAX_STEPS = 400;
 export class World {
   readonly nodes = new Map<string, Node>();
   readonly tasks = new Map<string, Task>();
-  /** Ids of tasks that were disconnected. A task that returns may run beside its replacement for a while. */
+  /** IDs of tasks that were disconnected. A task that returns may run beside its replacement for a while. */
   readonly wereDisconnected = new Set<string>();
   /** The spec of every version. */
   readonly revisions = new Map<number, ServiceSpec>();

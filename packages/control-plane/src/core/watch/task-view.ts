@@ -35,7 +35,7 @@ export interface KnownTask {
 }
 
 /**
- * Returns the views of the newest task of each slot, and of every task that has to stop, by task id.
+ * Returns the views of the newest task of each slot, and of every task that has to stop, by task ID.
  *
  * Reuses the known views of records that have not changed. What a task replaces is determined when the task is first
  * seen, because the record of its predecessor changes afterwards.

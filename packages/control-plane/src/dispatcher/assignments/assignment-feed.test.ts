@@ -91,7 +91,7 @@ describe("AssignmentFeed", () => {
         const chain = chainOver(tasks);
         const follower = new Follower();
         for (const { id, version, nodeId, desiredState, state, isGone, isFlushed } of steps) {
-          // A task never changes its version: the same id with another one is another task.
+          // A task never changes its version: the same ID with another one is another task.
           const taskId = `${id}${version}`;
           versions.set(taskId, version);
           if (isGone) tasks.delete(taskId);

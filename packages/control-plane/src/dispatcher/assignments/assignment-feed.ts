@@ -27,7 +27,7 @@ export interface AssignmentSource extends NetworkSource, FileSource, LoginSource
   ingressEntries(): Iterable<IngressEntry>;
   ingressEntry(key: string): IngressEntry | undefined;
   policy(): Policy;
-  /** Whether agents keep containers of unknown tasks. */
+  /** Returns whether agents keep containers of unknown tasks. */
   keepsUnknownTasks(): boolean;
   /** Returns whether the drain gate delays the stop of this task. */
   isStopHeld(taskId: string): boolean;
@@ -105,7 +105,7 @@ export class AssignmentFeed {
   }
 
   /**
-   * Returns the complete set on the first call, and the changes since the last call afterwards. Undefined when nothing
+   * Returns the complete set on the first call, and the changes since the last call afterwards, or undefined if nothing
    * has changed and no acknowledgement is requested.
    */
   takeMessage(ackRequested = false): Assignments | undefined {

@@ -19,9 +19,9 @@ export interface AssignmentSourceOptions {
   readonly tables: TrafficTables;
   readonly isStopHeld: (taskId: string) => boolean;
   readonly hasStaticFdb: (networkId: string) => boolean;
-  /** Returns the content of a secret or config. Undefined when this server cannot decrypt it. */
+  /** Returns the content of a secret or config, or undefined if this server cannot decrypt it. */
   readonly openFile: (file: FileVersion) => Uint8Array | undefined;
-  /** Returns the credentials of a registry login. Undefined when this server cannot decrypt them. */
+  /** Returns the credentials of a registry login, or undefined if this server cannot decrypt them. */
   readonly openLogin: (login: RegistryLogin) => RegistryCredentials | undefined;
 }
 
@@ -71,7 +71,7 @@ function listDnsKeys(networkId: string, state: ClusterState): readonly string[] 
 }
 
 /**
- * Returns a network with the range of one node. Undefined when the node has no range in the network.
+ * Returns a network with the range of one node, or undefined if the node has no range in the network.
  *
  * A node that can no longer join still gets the network: its running tasks stay attached, and the agent reports why new
  * tasks fail.
@@ -109,12 +109,12 @@ export function assignedNetwork(
 function findPeers(state: ClusterState, networkId: string, nodeId: string): NetworkPeer[] {
   const nodeIds = [...state.networks.ranges.ofNetwork(networkId).keys()];
   const nodes = nodeIds.flatMap((id) => (id === nodeId ? [] : (state.nodes.get(id) ?? [])));
-  const taken = new Set(nodeClaims(state.nodes.get(nodeId)?.description));
+  const takenClaims = new Set(nodeClaims(state.nodes.get(nodeId)?.description));
   const owners = new Set<Node>();
   for (const node of [...nodes].sort(byPrecedence)) {
     const claims = nodeClaims(node.description);
-    if (claims.length === 0 || claims.some((claim) => taken.has(claim))) continue;
-    for (const claim of claims) taken.add(claim);
+    if (claims.length === 0 || claims.some((claim) => takenClaims.has(claim))) continue;
+    for (const claim of claims) takenClaims.add(claim);
     owners.add(node);
   }
   return nodes

@@ -15,7 +15,7 @@ const fileOf = (id: string, bytes = 1): AssignedFile => ({
   isTemplate: false,
 });
 
-/** The ids of an agent that applies the changes. */
+/** The IDs of an agent that applies the changes. */
 function apply(known: Set<string>, feed: FileFeed): void {
   const { files, removedFileIds } = feed.takeChanges();
   for (const { id } of files) {

@@ -7,7 +7,7 @@ const MAX_CONTENT_BYTES = 16 * 1024 * 1024;
 
 /** Reads the secrets and configs of the cluster. */
 export interface FileSource {
-  /** Returns a version with its content. Undefined when it was deleted or cannot be decrypted. */
+  /** Returns a version with its content, or undefined if it was deleted or cannot be decrypted. */
   file(fileId: string): AssignedFile | undefined;
 }
 
@@ -16,7 +16,7 @@ type FileChanges = Pick<Assignments, "files" | "removedFileIds">;
 /** Builds the secrets and configs of one agent's assignments: the ones referenced by the node's tasks. */
 export class FileFeed {
   readonly #source: FileSource;
-  /** By version id. */
+  /** By version ID. */
   readonly #references = new TaskReferences();
   readonly #sentIds = new Set<string>();
   readonly #staleIds = new Set<string>();

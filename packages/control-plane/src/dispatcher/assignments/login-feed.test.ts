@@ -51,7 +51,7 @@ describe("LoginFeed", () => {
     logins.set("ghcr.io/", login("first"));
     feed.markStale("ghcr.io/");
     expect(take()).toEqual({ added: ["first"], removed: [] });
-    // Replaced under the same id, and by another record.
+    // Replaced under the same ID, and by another record.
     feed.markStale("ghcr.io/");
     expect(take()).toEqual({ added: ["first"], removed: [] });
     logins.set("ghcr.io/", login("second"));

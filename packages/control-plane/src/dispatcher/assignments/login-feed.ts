@@ -4,7 +4,7 @@ import { TaskReferences } from "./task-references.js";
 
 /** Reads the registry logins of the cluster. */
 export interface LoginSource {
-  /** Returns the login with a key, see `loginKey`. Undefined when there is none, or when it cannot be decrypted. */
+  /** Returns the login with a key, see `loginKey`, or undefined if there is none, or if it cannot be decrypted. */
   registryLogin(key: string): AssignedRegistryLogin | undefined;
 }
 
@@ -15,7 +15,7 @@ export class LoginFeed {
   readonly #source: LoginSource;
   /** By `loginKey`, even without a stored login, because it may be stored later. */
   readonly #references = new TaskReferences();
-  /** Ids of the logins that the agent has, by key. */
+  /** IDs of the logins that the agent has, by key. */
   readonly #sentIds = new Map<string, string>();
   readonly #staleKeys = new Set<string>();
 

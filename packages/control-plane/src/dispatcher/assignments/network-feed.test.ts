@@ -6,7 +6,7 @@ import { NetworkFeed, type NetworkSource } from "./network-feed.js";
 const using = (...networks: readonly string[]) =>
   buildSpec({ task: { container: { image: "x" }, networks: networks.map((network) => ({ network })) } });
 
-/** Networks "a" and "b" with the ids "ida" and "idb", and what is true of them. */
+/** Networks "a" and "b" with the IDs "ida" and "idb", and what is true of them. */
 class Truth implements NetworkSource {
   readonly networks = new Map<string, AssignedNetwork>();
   readonly names = new Map<string, DnsEntry>();

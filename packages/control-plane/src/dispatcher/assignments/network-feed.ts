@@ -4,7 +4,7 @@ import { networkIdOfDnsEntry } from "../../core/allocator/dns-entries.js";
 /** Reads the current records of networks and their DNS entries. */
 export interface NetworkSource {
   networkIdOf(name: string): string | undefined;
-  /** Returns the network with the node's own range. Undefined when the node has no range in the network. */
+  /** Returns the network with the node's own range, or undefined if the node has no range in the network. */
   network(networkId: string): AssignedNetwork | undefined;
   /** Returns the keys of all DNS entries that the network can have. */
   dnsKeys(networkId: string): Iterable<string>;

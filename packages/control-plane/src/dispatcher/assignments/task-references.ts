@@ -3,7 +3,7 @@ export class TaskReferences {
   readonly #keysOfTask = new Map<string, ReadonlySet<string>>();
   readonly #taskCounts = new Map<string, number>();
 
-  /** Whether a task refers to the record. */
+  /** Returns whether a task refers to the record. */
   has(key: string): boolean {
     return this.#taskCounts.has(key);
   }

@@ -25,7 +25,7 @@ function repliesOf(nodeId: string, { reads = true } = {}) {
   const ask = (target = nodeId, within = signal): Promise<string> => {
     const command = (requestId: string) =>
       ({ $case: "checkRegistryLogin", value: { requestId, credentials: undefined } }) as const;
-    return replies.ask({ nodeId: target, command, timeoutMs: 1_000 }, within);
+    return replies.request({ nodeId: target, command, timeoutMs: 1_000 }, within);
   };
   return { clock, commands, replies, ask, endSession: () => endSession() };
 }

@@ -21,7 +21,7 @@ interface PendingReply<Reply> {
  */
 export class AgentReplies<Reply> {
   readonly #options: RelayOptions;
-  /** By request id. An entry is removed at its timeout at the latest. */
+  /** By request ID. An entry is removed at its timeout at the latest. */
   readonly #pending = new Map<string, PendingReply<Reply>>();
 
   constructor(options: RelayOptions) {
@@ -30,10 +30,11 @@ export class AgentReplies<Reply> {
 
   /**
    * Sends a request and returns its reply.
-   * @throws BerthError BERTH_NODE_UNREACHABLE when the agent does not reply in time, its session ends, or `signal` is
-   * aborted while the reply is pending; the reason of a signal that was aborted before the call
+   *
+   * @throws BerthError BERTH_NODE_UNREACHABLE if the agent does not reply in time, its session ends, or `signal` is
+   *   aborted while the reply is pending; the reason of a signal that was aborted before the call
    */
-  ask({ nodeId, command, timeoutMs }: AgentRequest, signal: AbortSignal): Promise<Reply> {
+  request({ nodeId, command, timeoutMs }: AgentRequest, signal: AbortSignal): Promise<Reply> {
     const { runtime, sessionOf } = this.#options;
     const session = sessionOf(nodeId);
     const requestId = runtime.newId();
@@ -48,15 +49,15 @@ export class AgentReplies<Reply> {
         else resolve(result);
       };
       const cancelTimeout = runtime.clock.after(timeoutMs, () =>
-        settle(unreachable(`its agent did not reply within ${timeoutMs / 1_000} s`)),
+        settle(unreachableError(`its agent did not reply within ${timeoutMs / 1_000} s`)),
       );
-      const stopWatching = onAbort(signal, () => settle(unreachable("the call has ended")));
-      const onSessionEnd = (): void => settle(unreachable("the connection to its agent was lost"));
+      const stopWatching = onAbort(signal, () => settle(unreachableError("the call has ended")));
+      const onSessionEnd = (): void => settle(unreachableError("the connection to its agent was lost"));
       const removeEndListener = session?.onEnd(onSessionEnd) ?? (() => {});
       this.#pending.set(requestId, { nodeId, settle });
-      if (session === undefined || session.isEnded) settle(unreachable("its agent is not connected"));
+      if (session === undefined || session.isEnded) settle(unreachableError("its agent is not connected"));
       else if (!session.send(command(requestId)))
-        settle(unreachable("its agent has stopped reading commands"));
+        settle(unreachableError("its agent has stopped reading commands"));
     });
   }
 
@@ -67,6 +68,6 @@ export class AgentReplies<Reply> {
   }
 }
 
-function unreachable(message: string): BerthError {
+function unreachableError(message: string): BerthError {
   return new BerthError({ code: "BERTH_NODE_UNREACHABLE", message });
 }

@@ -6,7 +6,7 @@ import { GroupedMap } from "../../state/grouped-map.js";
 import type { AgentCommand, Session } from "../session.js";
 
 /** Timeout for the agent's stream. The agent opens it and sends the first message before it calls Docker. */
-export const ANSWER_TIMEOUT_MS = 5_000;
+export const STREAM_TIMEOUT_MS = 5_000;
 
 export interface AgentRequestsOptions extends RelayOptions {
   /** Limit of open requests on one node, as many as its agent accepts. */
@@ -24,7 +24,7 @@ export interface RequestTarget {
 
 export interface RelayOptions {
   readonly runtime: Runtime;
-  /** Returns the session of a node's agent; undefined when the node cannot be reached. */
+  /** Returns the session of a node's agent, or undefined if the node cannot be reached. */
   readonly sessionOf: (nodeId: string) => Session | undefined;
 }
 
@@ -61,7 +61,7 @@ interface UnclaimedRequest<Sink> {
  */
 export class AgentRequests<Sink extends ResultSink> {
   readonly #options: AgentRequestsOptions;
-  /** Requests whose stream the agent has not opened yet, by request id. */
+  /** Requests whose stream the agent has not opened yet, by request ID. */
   readonly #unclaimed = new Map<string, UnclaimedRequest<Sink>>();
   readonly #openByNode = new GroupedMap<{ readonly sink: Sink; readonly client: string }>();
   readonly #countByClient = new Map<string, number>();
@@ -70,26 +70,26 @@ export class AgentRequests<Sink extends ResultSink> {
     this.#options = options;
   }
 
-  /** Starts a request on a node, and ends it when `signal` aborts. */
+  /** Starts a request on a node, and ends it when `signal` is aborted. */
   open({ nodeId, client }: RequestTarget, sink: Sink, commands: RequestCommands, signal: AbortSignal): void {
     const { runtime, sessionOf } = this.#options;
     const session = sessionOf(nodeId);
     if (session === undefined) {
-      sink.end(nodeUnreachable("its node is not connected"));
+      sink.end(unreachableNodeError("its node is not connected"));
       return;
     }
     const { capacity, perClient = Number.POSITIVE_INFINITY } = this.#options;
     if (!this.#hasRoom(nodeId, client)) {
-      sink.end(tooManyRequests(capacity));
+      sink.end(tooManyRequestsError(capacity));
       return;
     }
     if ((this.#countByClient.get(client) ?? 0) >= perClient) {
-      sink.end(tooManyRequestsOfClient(perClient));
+      sink.end(clientRequestsError(perClient));
       return;
     }
     const requestId = runtime.newId();
-    const cancelTimeout = runtime.clock.after(ANSWER_TIMEOUT_MS, () =>
-      sink.end(nodeUnreachable("its node does not respond")),
+    const cancelTimeout = runtime.clock.after(STREAM_TIMEOUT_MS, () =>
+      sink.end(unreachableNodeError("its node does not respond")),
     );
     this.#unclaimed.set(requestId, { nodeId, sink, cancelTimeout });
     this.#openByNode.set(nodeId, requestId, { sink, client });
@@ -102,7 +102,7 @@ export class AgentRequests<Sink extends ResultSink> {
       this.#count(client, -1);
     };
     if (!session.send(commands.start(requestId)))
-      sink.end(nodeUnreachable("its node has stopped reading commands"));
+      sink.end(unreachableNodeError("its node has stopped reading commands"));
     onAbort(signal, () => {
       // The stop is sent over the session, because the agent may have stopped reading the request's stream.
       if (sink.needsStop && !session.isEnded) session.send(commands.stop(requestId));
@@ -122,18 +122,19 @@ export class AgentRequests<Sink extends ResultSink> {
    */
   #hasRoom(nodeId: string, client: string): boolean {
     const open = this.#openByNode.get(nodeId);
-    let own = 0;
-    for (const request of open.values()) if (request.client === client) own += 1;
-    return own < this.#options.capacity - open.size;
+    let nodeCount = 0;
+    for (const request of open.values()) if (request.client === client) nodeCount += 1;
+    return nodeCount < this.#options.capacity - open.size;
   }
 
   /**
    * Returns the sink for the stream of an agent.
-   * @throws BerthError BERTH_NOT_FOUND when the request has ended or belongs to another node
+   *
+   * @throws BerthError BERTH_NOT_FOUND if the request has ended or belongs to another node
    */
   claim(requestId: string, caller: Caller): Sink {
     const request = this.#unclaimed.get(requestId);
-    if (request === undefined || request.sink.isEnded || !mayAnswerFor(request.nodeId, caller)) {
+    if (request === undefined || request.sink.isEnded || !mayReplyFor(request.nodeId, caller)) {
       throw new BerthError({ code: "BERTH_NOT_FOUND", message: `request ${requestId} is over` });
     }
     request.cancelTimeout();
@@ -144,7 +145,7 @@ export class AgentRequests<Sink extends ResultSink> {
   /** Fails all open requests to a node that went down. The connection to a dead host can stay open for minutes. */
   onNodeDown(nodeId: string): void {
     for (const { sink } of [...this.#openByNode.get(nodeId).values()])
-      sink.end(nodeUnreachable("its node is down"));
+      sink.end(unreachableNodeError("its node is down"));
   }
 
   /** Returns whether the node's agent is connected. */
@@ -154,29 +155,29 @@ export class AgentRequests<Sink extends ResultSink> {
 }
 
 /** Returns the error for a stream that ended before its result was complete. */
-export function connectionLost(): BerthError {
-  return nodeUnreachable("the connection to its node was lost");
+export function connectionLostError(): BerthError {
+  return unreachableNodeError("the connection to its node was lost");
 }
 
 /** Returns whether a caller may answer for a node. Only calls inside one process, as in simulations, have no identity. */
-export function mayAnswerFor(nodeId: string, caller: Caller): boolean {
+export function mayReplyFor(nodeId: string, caller: Caller): boolean {
   return caller.kind === "anonymous" || (caller.kind === "node" && caller.id === nodeId);
 }
 
-function tooManyRequests(capacity: number): BerthError {
+function tooManyRequestsError(capacity: number): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `too many streams are open on its node (limit ${capacity}, shared by all clients); end some of them, or try again later`,
   });
 }
 
-function tooManyRequestsOfClient(limit: number): BerthError {
+function clientRequestsError(limit: number): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `you have ${limit} open streams of this kind, which is the limit of a user; end some of them`,
   });
 }
 
-function nodeUnreachable(message: string): BerthError {
+function unreachableNodeError(message: string): BerthError {
   return new BerthError({ code: "BERTH_NODE_UNREACHABLE", message });
 }

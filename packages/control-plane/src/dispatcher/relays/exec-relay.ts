@@ -12,10 +12,10 @@ import { BoundedQueue } from "../../runtime/bounded-queue.js";
 import { firstItem } from "../../runtime/first-item.js";
 import {
   AgentRequests,
-  ANSWER_TIMEOUT_MS,
-  connectionLost,
+  connectionLostError,
   type RelayOptions,
   type ResultSink,
+  STREAM_TIMEOUT_MS,
 } from "./agent-requests.js";
 
 /** Queued messages in each direction, of 64 KiB each. HTTP/2 buffers as many for a busy connection. */
@@ -79,7 +79,7 @@ export class ExecRelay {
     this.#requests.onNodeDown(nodeId);
   }
 
-  /** Opens a stream. When `signal` aborts, both queues end, and so does the agent's stream. */
+  /** Opens a stream. When `signal` is aborted, both queues end, and so does the agent's stream. */
   open({ nodeId, client, taskId, start }: ExecTarget, signal: AbortSignal): RemoteExec {
     const exec = new RemoteExec();
     const { command, attach, readArchive, writeArchive, connectPort } = start;
@@ -105,19 +105,19 @@ export class ExecRelay {
     const { clock } = this.#options.runtime;
     const first = await firstItem(
       incoming,
-      { clock, timeoutMs: ANSWER_TIMEOUT_MS, timeoutError: noFirstMessage },
+      { clock, timeoutMs: STREAM_TIMEOUT_MS, timeoutError: missingMessageError },
       signal,
     );
     if (first === undefined) return;
     const exec = this.#requests.claim(first.requestId, caller);
-    const stopWatching = onAbort(signal, () => exec.end(connectionLost()));
+    const stopWatching = onAbort(signal, () => exec.end(connectionLostError()));
     void receiveOutput(incoming, exec);
     try {
       for (let next = await exec.input.take(); next !== undefined; next = await exec.input.take())
         yield { input: next };
     } finally {
       stopWatching();
-      exec.end(connectionLost());
+      exec.end(connectionLostError());
     }
   }
 }
@@ -134,12 +134,12 @@ async function receiveOutput(incoming: AsyncIterator<PushExecRequest>, exec: Rem
   } catch {
     // The stream broke. The caller gets the error below, because the exit code is unknown.
   }
-  exec.end(connectionLost());
+  exec.end(connectionLostError());
 }
 
-function noFirstMessage(): BerthError {
+function missingMessageError(): BerthError {
   return new BerthError({
     code: "BERTH_PROTOCOL",
-    message: `the agent sent no request id within ${ANSWER_TIMEOUT_MS / 1_000} s`,
+    message: `the agent sent no request ID within ${STREAM_TIMEOUT_MS / 1_000} s`,
   });
 }

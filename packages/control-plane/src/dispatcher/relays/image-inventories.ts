@@ -76,13 +76,12 @@ export class ImageInventories {
   async query(fields: Partial<ImageQuery>, signal: AbortSignal): Promise<Inventories> {
     const nodes: NodeInventory[] = [];
     const failures = new Map<string, string>();
-    const ask = async (nodeId: string): Promise<void> => {
+    const queryNode = async (nodeId: string): Promise<void> => {
       try {
-        const question = { nodeId, timeoutMs: QUERY_TIMEOUT_MS };
         const command = (requestId: string) =>
           ({ $case: "imageQuery", value: ImageQuery.fromPartial({ ...fields, requestId }) }) as const;
-        const { images, layers, error, diskUsage } = await this.#inventories.ask(
-          { ...question, command },
+        const { images, layers, error, diskUsage } = await this.#inventories.request(
+          { nodeId, command, timeoutMs: QUERY_TIMEOUT_MS },
           signal,
         );
         if (error !== "") failures.set(nodeId, error);
@@ -91,11 +90,15 @@ export class ImageInventories {
         failures.set(nodeId, textOf(error));
       }
     };
-    await Promise.all(this.nodeIds.map(ask));
+    await Promise.all(this.nodeIds.map(queryNode));
     return { nodes, failures };
   }
 
-  /** Removes images from a node. @throws BerthError BERTH_NODE_UNREACHABLE */
+  /**
+   * Removes images from a node.
+   *
+   * @throws BerthError BERTH_NODE_UNREACHABLE
+   */
   remove(
     nodeId: string,
     fields: Omit<RemoveImages, "requestId">,
@@ -103,7 +106,7 @@ export class ImageInventories {
   ): Promise<ImagesRemoved> {
     const command = (requestId: string) =>
       ({ $case: "removeImages", value: { ...fields, requestId } }) as const;
-    return this.#removals.ask({ nodeId, command, timeoutMs: REMOVAL_TIMEOUT_MS }, signal);
+    return this.#removals.request({ nodeId, command, timeoutMs: REMOVAL_TIMEOUT_MS }, signal);
   }
 
   /** Requests that a node fetches an image. Returns why it failed; empty after a success. Never rejects. */
@@ -111,7 +114,7 @@ export class ImageInventories {
     const command = (requestId: string) =>
       ({ $case: "fetchImage", value: { ...fields, requestId } }) as const;
     try {
-      return (await this.#fetches.ask({ nodeId, command, timeoutMs: FETCH_TIMEOUT_MS }, signal)).error;
+      return (await this.#fetches.request({ nodeId, command, timeoutMs: FETCH_TIMEOUT_MS }, signal)).error;
     } catch (error) {
       return textOf(error);
     }

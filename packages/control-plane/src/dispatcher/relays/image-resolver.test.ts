@@ -18,7 +18,7 @@ function createResolver(resolvesImages = true) {
   const answer = (index: number, fields: Partial<ImageDigest>, nodeId = "n1"): void => {
     const command = session.commands[index];
     const requestId = command?.$case === "imageDigestRequest" ? command.value.requestId : "";
-    resolver.recordAnswer(nodeId, ImageDigest.fromPartial({ requestId, ...fields }));
+    resolver.recordReply(nodeId, ImageDigest.fromPartial({ requestId, ...fields }));
   };
   return { clock, session, resolver, answer };
 }
@@ -26,7 +26,7 @@ function createResolver(resolvesImages = true) {
 const ask = (...images: readonly string[]) =>
   images.map((image) => ({ image, nodeId: "n1", credentials: [] }));
 
-test("ImageResolver asks all questions at once and returns each answer", async () => {
+test("ImageResolver sends all requests at once and returns each reply", async () => {
   const { session, resolver, answer } = createResolver();
   const resolving = resolver.resolve(ask("web:1", "built:1", "gone:1"), NEVER);
   expect(session.commands.map(({ value }) => value)).toMatchObject([
@@ -65,8 +65,8 @@ test("ImageResolver does not wait when the caller leaves, or for nodes that cann
   expect((await resolving).get("web:1")).toMatchObject({ kind: "failed" });
   await resolver.resolve(ask("web:1"), leaving.signal);
   await resolver.resolve([{ image: "web:1", nodeId: "n2", credentials: [] }], NEVER);
-  expect([resolver.canAsk("n1"), resolver.canAsk("n2")]).toEqual([true, false]);
+  expect([resolver.canResolveImages("n1"), resolver.canResolveImages("n2")]).toEqual([true, false]);
   session.end();
-  expect(resolver.canAsk("n1")).toBe(false);
-  expect(createResolver(false).resolver.canAsk("n1")).toBe(false);
+  expect(resolver.canResolveImages("n1")).toBe(false);
+  expect(createResolver(false).resolver.canResolveImages("n1")).toBe(false);
 });

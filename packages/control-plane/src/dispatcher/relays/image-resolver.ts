@@ -8,7 +8,7 @@ import type { RelayOptions } from "./agent-requests.js";
 const TIMEOUT_MS = 5_000;
 
 /** A request to a node for the digest of one image. */
-export interface ImageQuestion {
+export interface ImageRequest {
   /** Without a digest. */
   readonly image: string;
   readonly nodeId: string;
@@ -34,33 +34,36 @@ export class ImageResolver {
   }
 
   /** Returns whether the node's agent is connected and can resolve images, which earlier releases cannot. */
-  canAsk(nodeId: string): boolean {
+  canResolveImages(nodeId: string): boolean {
     return this.isConnected(nodeId) && this.#sessionOf(nodeId)?.resolvesImages === true;
   }
 
   /** Sends all requests in parallel. Returns a resolution for each image within 5 s. Never rejects. */
   async resolve(
-    questions: readonly ImageQuestion[],
+    requests: readonly ImageRequest[],
     signal: AbortSignal,
   ): Promise<ReadonlyMap<string, ImageResolution>> {
     const resolutions = await Promise.all(
-      questions.map(async (question) => [question.image, await this.#ask(question, signal)] as const),
+      requests.map(async (request) => [request.image, await this.#request(request, signal)] as const),
     );
     return new Map(resolutions);
   }
 
   /** Records the reply of a node. Ignores late replies, and replies of other nodes. */
-  recordAnswer(nodeId: string, answer: ImageDigest): void {
-    this.#replies.record(nodeId, answer.requestId, answer);
+  recordReply(nodeId: string, reply: ImageDigest): void {
+    this.#replies.record(nodeId, reply.requestId, reply);
   }
 
-  async #ask({ image, nodeId, credentials }: ImageQuestion, signal: AbortSignal): Promise<ImageResolution> {
+  async #request(
+    { image, nodeId, credentials }: ImageRequest,
+    signal: AbortSignal,
+  ): Promise<ImageResolution> {
     const command = (requestId: string): AgentCommand => ({
       $case: "imageDigestRequest",
       value: { requestId, image, credentials: [...credentials] },
     });
     try {
-      return toResolution(await this.#replies.ask({ nodeId, command, timeoutMs: TIMEOUT_MS }, signal));
+      return toResolution(await this.#replies.request({ nodeId, command, timeoutMs: TIMEOUT_MS }, signal));
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
       return { kind: "failed", reason: `node ${nodeId} cannot be queried: ${text}` };

@@ -13,10 +13,10 @@ import { BoundedQueue } from "../../runtime/bounded-queue.js";
 import { firstItem } from "../../runtime/first-item.js";
 import {
   AgentRequests,
-  ANSWER_TIMEOUT_MS,
-  connectionLost,
+  connectionLostError,
   type RelayOptions,
   type ResultSink,
+  STREAM_TIMEOUT_MS,
 } from "./agent-requests.js";
 
 /** Queued messages in each direction. At 256 KiB each, they determine the memory that an upload takes on the leader. */
@@ -70,7 +70,7 @@ export class ImageUploadRelay {
     this.#requests.onNodeDown(nodeId);
   }
 
-  /** Starts an upload. When `signal` aborts, both queues end and the agent stops the upload. */
+  /** Starts an upload. When `signal` is aborted, both queues end and the agent stops the upload. */
   open({ nodeId, client, start, sources }: UploadTarget, signal: AbortSignal): RemoteUpload {
     const upload = new RemoteUpload();
     this.#requests.open(
@@ -95,23 +95,23 @@ export class ImageUploadRelay {
   ): AsyncGenerator<ReceiveImageResponse> {
     const incoming = requests[Symbol.asyncIterator]();
     const { clock } = this.#options.runtime;
-    const timeout = { clock, timeoutMs: ANSWER_TIMEOUT_MS, timeoutError: noFirstMessage };
+    const timeout = { clock, timeoutMs: STREAM_TIMEOUT_MS, timeoutError: missingMessageError };
     const first = await firstItem(incoming, timeout, signal);
     if (first === undefined) return;
     const upload = this.#requests.claim(first.requestId, caller);
-    const stopWatching = onAbort(signal, () => upload.end(connectionLost()));
-    void receiveAnswers(incoming, upload);
+    const stopWatching = onAbort(signal, () => upload.end(connectionLostError()));
+    void receiveReplies(incoming, upload);
     try {
       for (let next = await upload.input.take(); next !== undefined; next = await upload.input.take())
         yield { upload: next };
     } finally {
       stopWatching();
-      upload.end(connectionLost());
+      upload.end(connectionLostError());
     }
   }
 }
 
-async function receiveAnswers(
+async function receiveReplies(
   incoming: AsyncIterator<ReceiveImageRequest>,
   upload: RemoteUpload,
 ): Promise<void> {
@@ -126,12 +126,12 @@ async function receiveAnswers(
   } catch {
     // The stream broke. The caller gets the error below.
   }
-  upload.end(connectionLost());
+  upload.end(connectionLostError());
 }
 
-function noFirstMessage(): BerthError {
+function missingMessageError(): BerthError {
   return new BerthError({
     code: "BERTH_PROTOCOL",
-    message: `the agent sent no request id within ${ANSWER_TIMEOUT_MS / 1_000} s`,
+    message: `the agent sent no request ID within ${STREAM_TIMEOUT_MS / 1_000} s`,
   });
 }

@@ -8,7 +8,7 @@ import {
 import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
 import { BoundedQueue } from "../../runtime/bounded-queue.js";
-import { AgentRequests, connectionLost, type RelayOptions, type ResultSink } from "./agent-requests.js";
+import { AgentRequests, connectionLostError, type RelayOptions, type ResultSink } from "./agent-requests.js";
 
 /** Queued batches of one log, of 256 KiB each. When the queue is full, the agent waits. */
 const QUEUE_CAPACITY = 2;
@@ -65,7 +65,10 @@ export class LogRelay {
     this.#requests.onNodeDown(nodeId);
   }
 
-  /** Requests the log of one task. The log ends with an error if it cannot be read, and without one when `signal` aborts. */
+  /**
+   * Requests the log of one task. The log ends with an error if it cannot be read, and without one when `signal` is
+   * aborted.
+   */
   open({ nodeId, client, ...request }: LogRequest, signal: AbortSignal): TaskLog {
     const log = new TaskLog();
     this.#requests.open(
@@ -86,7 +89,7 @@ export class LogRelay {
     { caller, signal }: Pick<CallContext, "caller" | "signal">,
   ): Promise<PushLogsResponse> {
     let log: TaskLog | undefined;
-    const stopWatching = onAbort(signal, () => log?.end(connectionLost()));
+    const stopWatching = onAbort(signal, () => log?.end(connectionLostError()));
     try {
       for await (const { requestId, entries, error } of requests) {
         log ??= this.#requests.claim(requestId, caller);
@@ -97,7 +100,7 @@ export class LogRelay {
       log?.end();
       return {};
     } catch (error) {
-      log?.end(connectionLost());
+      log?.end(connectionLostError());
       throw error;
     } finally {
       stopWatching();

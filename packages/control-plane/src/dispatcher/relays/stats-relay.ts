@@ -9,7 +9,7 @@ import type { CallContext } from "@berth/proto/rpc";
 import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { Session } from "../session.js";
-import { mayAnswerFor } from "./agent-requests.js";
+import { mayReplyFor } from "./agent-requests.js";
 
 /** Measuring interval of a node. */
 const INTERVAL_MS = 2_000;
@@ -37,7 +37,7 @@ interface Measurement {
 
 export interface StatsRelayOptions {
   readonly runtime: Runtime;
-  /** Returns the session of a node's agent; undefined when the node cannot be reached. */
+  /** Returns the session of a node's agent, or undefined if the node cannot be reached. */
   readonly sessionOf: (nodeId: string) => Session | undefined;
   /** Aborts when the term ends. */
   readonly signal: AbortSignal;
@@ -68,8 +68,9 @@ export class StatsRelay {
 
   /**
    * Serves the stream of samples of an agent.
-   *   @throws BerthError BERTH_NOT_FOUND, which ends the stream, when no caller reads the stats any longer, or when the
-  request was sent to another node
+   *
+   * @throws BerthError BERTH_NOT_FOUND, which ends the stream, when no caller reads the stats any longer, or if the
+   *   request was sent to another node
    */
   async serve(
     requests: AsyncIterable<PushStatsRequest>,
@@ -77,7 +78,7 @@ export class StatsRelay {
   ): Promise<PushStatsResponse> {
     for await (const { requestId, node, tasks } of requests) {
       const measurement = [...this.#measurements.values()].find(
-        (active) => active.requestId === requestId && mayAnswerFor(active.nodeId, caller),
+        (active) => active.requestId === requestId && mayReplyFor(active.nodeId, caller),
       );
       if (measurement === undefined) {
         throw new BerthError({ code: "BERTH_NOT_FOUND", message: `stats request ${requestId} is over` });

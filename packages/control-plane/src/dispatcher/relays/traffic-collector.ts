@@ -8,7 +8,7 @@ const TIMEOUT_MS = 1_000;
 
 export interface TrafficCollectorOptions {
   readonly runtime: Runtime;
-  /** Returns the session of a node's agent; undefined when the node cannot be reached. */
+  /** Returns the session of a node's agent, or undefined if the node cannot be reached. */
   readonly sessionOf: (nodeId: string) => Session | undefined;
 }
 
@@ -29,7 +29,8 @@ export class TrafficCollector {
   }
 
   /**
-   * Returns the reports that arrive within a second, by node id.
+   * Returns the reports that arrive within a second, by node ID.
+   *
    * @param serviceName full name; empty for all services
    */
   async collect(

@@ -56,7 +56,7 @@ export class Autoscaler {
     );
   }
 
-  /** The current measurement request to agents. Undefined when no service is autoscaled. */
+  /** The current measurement request to agents. Undefined if no service is autoscaled. */
   get usageRequest(): MeasureUsage | undefined {
     return this.#usageRequest.services.length === 0 ? undefined : this.#usageRequest;
   }
@@ -66,7 +66,7 @@ export class Autoscaler {
     if (this.#usageRequest.services.length > 0) this.#samples.recordReport(nodeId, report);
   }
 
-  /** Makes scaling decisions at a fixed interval until `signal` aborts. */
+  /** Makes scaling decisions at a fixed interval until `signal` is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { state, runtime, logger } = this.#options;
     while (!signal.aborted) {
@@ -93,7 +93,9 @@ export class Autoscaler {
     if (isWritten) logger.info({ service: service.spec?.name }, `scaled ${status.message}`);
   }
 
-  /** Decides on the number of replicas and records the decision in the history. Returns undefined when nothing changes. */
+  /**
+   * Decides on the number of replicas and records the decision in the history. Returns undefined if nothing changes.
+   */
   #decide(service: Service): AutoscaleStatus | undefined {
     const { state, runtime } = this.#options;
     const { spec, id } = service;

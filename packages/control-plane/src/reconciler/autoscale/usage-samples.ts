@@ -23,7 +23,7 @@ interface NodeConnections {
 }
 
 export interface UsageSamplesOptions {
-  /** Returns the task with an id. Samples of unknown tasks are dropped, which bounds the memory. */
+  /** Returns the task with an ID. Samples of unknown tasks are dropped, which bounds the memory. */
   readonly findTask: (taskId: string) => Task | undefined;
   /** Returns the time of the monotonic clock, in ms. */
   readonly monotonicMs: () => number;
@@ -57,8 +57,8 @@ export class UsageSamples {
     const atMs = this.#options.monotonicMs();
     const previous = this.#connections.get(nodeId);
     if (previous !== undefined && atMs - previous.atMs < MIN_REPORT_INTERVAL_MS) return;
-    const known = connections.filter(({ taskId }) => findTask(taskId) !== undefined);
-    const activeByTask = new Map(known.map(({ taskId, active }) => [taskId, active]));
+    const knownTasks = connections.filter(({ taskId }) => findTask(taskId) !== undefined);
+    const activeByTask = new Map(knownTasks.map(({ taskId, active }) => [taskId, active]));
     this.#connections.set(nodeId, { atMs, activeByTask });
     const percentByTask = new Map(tasks.map(({ taskId, cpuPercent }) => [taskId, cpuPercent]));
     for (const [taskId, cpuPercent] of percentByTask) {
@@ -74,22 +74,22 @@ export class UsageSamples {
       ({ status }) => (status?.sinceMs ?? wallClockMs) <= wallClockMs - STARTING_MS,
     );
     const reports = [...nodeIds].map((nodeId) => this.#connections.get(nodeId));
-    const fresh = reports.flatMap((report) =>
+    const freshReports = reports.flatMap((report) =>
       report !== undefined && this.#isFresh(report) ? [report] : [],
     );
     return {
       cpuPercents: started.flatMap(({ id }) => this.#average(id, cpuShare)),
-      connections: fresh.length === 0 ? undefined : sumConnections(tasks, fresh),
-      connectionsComplete: fresh.length === reports.length,
+      connections: freshReports.length === 0 ? undefined : sumConnections(tasks, freshReports),
+      connectionsComplete: freshReports.length === reports.length,
     };
   }
 
   /** Drops expired samples. */
   sweep(): void {
     for (const [taskId, samples] of this.#samples) {
-      const fresh = samples.filter((sample) => this.#isFresh(sample));
-      if (fresh.length === 0) this.#samples.delete(taskId);
-      else this.#samples.set(taskId, fresh);
+      const freshSamples = samples.filter((sample) => this.#isFresh(sample));
+      if (freshSamples.length === 0) this.#samples.delete(taskId);
+      else this.#samples.set(taskId, freshSamples);
     }
     for (const [nodeId, report] of this.#connections) {
       if (!this.#isFresh(report)) this.#connections.delete(nodeId);
@@ -98,9 +98,11 @@ export class UsageSamples {
 
   /** Returns the average CPU use of a task in percent of its share. Returns an empty list without fresh samples. */
   #average(taskId: string, cpuShare: number): readonly number[] {
-    const fresh = (this.#samples.get(taskId) ?? []).filter((sample) => this.#isFresh(sample));
-    if (fresh.length === 0) return [];
-    return [fresh.reduce((sum, { cpuPercent }) => sum + cpuPercent, 0) / fresh.length / cpuShare];
+    const freshSamples = (this.#samples.get(taskId) ?? []).filter((sample) => this.#isFresh(sample));
+    if (freshSamples.length === 0) return [];
+    return [
+      freshSamples.reduce((sum, { cpuPercent }) => sum + cpuPercent, 0) / freshSamples.length / cpuShare,
+    ];
   }
 
   #isFresh({ atMs }: { readonly atMs: number }): boolean {

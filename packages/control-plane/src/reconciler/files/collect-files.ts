@@ -20,7 +20,7 @@ export interface FileCollectionOptions {
   readonly logger: Logger;
 }
 
-/** Deletes the versions of secrets and configs that are no longer needed, until `signal` aborts. */
+/** Deletes the versions of secrets and configs that are no longer needed, until `signal` is aborted. */
 export async function collectUnusedFiles(options: FileCollectionOptions, signal: AbortSignal): Promise<void> {
   const { state, writer, runtime, logger } = options;
   let cancelCheck: (() => void) | undefined;

@@ -17,7 +17,7 @@ export interface NetworkRemovalOptions {
   readonly logger: Logger;
 }
 
-/** Deletes the records of networks that are being removed once nothing uses them, until `signal` aborts. */
+/** Deletes the records of networks that are being removed once nothing uses them, until `signal` is aborted. */
 export async function removeUnusedNetworks(
   options: NetworkRemovalOptions,
   signal: AbortSignal,
@@ -58,7 +58,7 @@ function deleteUnused(state: ClusterState): Decision<readonly string[]> {
   };
 }
 
-/** Returns the ids of the networks that are being removed and that nothing uses. */
+/** Returns the IDs of the networks that are being removed and that nothing uses. */
 function unusedNetworks(state: ClusterState): readonly string[] {
   return [...state.networks.removing().values()]
     .filter(({ spec }) => spec === undefined || !isUsed(spec.name, state))

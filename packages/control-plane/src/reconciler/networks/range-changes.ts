@@ -17,7 +17,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 /** The allocation of network ranges for one plan. */
 export interface RangeChanges {
   readonly changes: readonly Change[];
-  /** Why tasks cannot run on their nodes, by task id: a required network has no range left. */
+  /** Why tasks cannot run on their nodes, by task ID: a required network has no range left. */
   readonly refused: ReadonlyMap<string, string>;
 }
 
@@ -43,7 +43,7 @@ class RangeAllocation implements RangeChanges {
   readonly changes: Change[] = [];
   readonly refused = new Map<string, string>();
   readonly #state: ClusterState;
-  /** The allocated ranges, by network and node id. */
+  /** The allocated ranges, by network and node ID. */
   readonly #planned = new Map<string, NetworkRange>();
 
   constructor(state: ClusterState) {

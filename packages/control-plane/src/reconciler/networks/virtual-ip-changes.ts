@@ -15,17 +15,17 @@ export function virtualIpChanges(
 ): readonly Change[] {
   const { vips } = state.networks;
   const networkIds = spec.endpointMode === EndpointMode.DNSRR ? [] : findNetworkIds(spec, state);
-  const held = [...vips.ofMember(serviceId).values()];
-  if (isUpToDate(networkIds, held)) return [];
+  const serviceVips = [...vips.ofMember(serviceId).values()];
+  if (isUpToDate(networkIds, serviceVips)) return [];
   const attached = networkIds.flatMap((networkId) => attachedNetwork(networkId, state) ?? []);
-  const { put, expired } = updateVirtualIps(serviceId, { attached, held, now });
+  const { put, expired } = updateVirtualIps(serviceId, { attached, held: serviceVips, now });
   return [...expired.map(deletion), ...put.map((vip): Change => ({ kind: "put-vip", vip }))];
 }
 
 /** Returns the changes that release all virtual IPs of a removed service. */
 export function virtualIpReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
-  const held = [...state.networks.vips.ofMember(serviceId).values()];
-  const { put } = updateVirtualIps(serviceId, { attached: [], held, now });
+  const serviceVips = [...state.networks.vips.ofMember(serviceId).values()];
+  const { put } = updateVirtualIps(serviceId, { attached: [], held: serviceVips, now });
   return put.map((vip) => ({ kind: "put-vip", vip }));
 }
 

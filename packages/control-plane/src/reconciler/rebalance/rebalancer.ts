@@ -50,7 +50,7 @@ export interface AutoRebalanceOptions {
   readonly afterMs: number;
 }
 
-/** Balances the cluster once for each node that joined or returned, until `signal` aborts. */
+/** Balances the cluster once for each node that joined or returned, until `signal` is aborted. */
 export async function autoRebalance(options: AutoRebalanceOptions, signal: AbortSignal): Promise<void> {
   const { state, writer, runtime, logger, afterMs } = options;
   let balancedMs = 0;

@@ -14,7 +14,7 @@ export interface LogCheckOptions {
 }
 
 /**
- * Returns why etcd does not respond to writes although it serves reads; undefined when it serves writes.
+ * Returns why etcd does not respond to writes although it serves reads, or undefined if it serves writes.
  *
  * A log that was truncated in the middle ends before the last entry that the database contains. etcd starts with it,
  * and skips all new entries up to that one. Every revision takes at least one entry, so a log with fewer entries is

@@ -88,6 +88,7 @@ export function hasEtcdData(path: string): boolean {
 /**
  * Checks that a directory with which etcd has served still contains its data. An etcd without data would start as an
  * empty cluster, and one that has lost only its log would serve reads but no writes.
+ *
  * @throws BerthError BERTH_ETCD_FAILED unless this server copies the data from others
  */
 export function requireData(
@@ -103,6 +104,7 @@ export function requireData(
 
 /**
  * Checks that a member of a larger cluster still has the address at which the others reach it.
+ *
  * @throws BerthError BERTH_INPUT_INVALID, or BERTH_ETCD_FAILED for lost data that nothing can restore
  */
 export function requireSameAddress(

@@ -69,7 +69,8 @@ export class DataDir {
     if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
     await createDirectory(path, 0o700);
     const previous = readClaim(join(path, CLAIM_FILE));
-    if (previous?.owner !== undefined && isRunning(previous.owner)) throw lockedBy(path, previous.owner.pid);
+    if (previous?.owner !== undefined && isRunning(previous.owner))
+      throw lockedError(path, previous.owner.pid);
     if (previous?.etcd !== undefined) await stopOrphan(previous.etcd, path);
     const dir = new DataDir(path, { owner, ...withoutProcesses(previous) });
     dir.#write();
@@ -155,7 +156,7 @@ function withoutProcesses(claim: Claim | undefined): Claim {
   return recorded;
 }
 
-function lockedBy(path: string, pid: number): BerthError {
+function lockedError(path: string, pid: number): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_DATA_LOCKED",
     message: `data directory ${path} is in use by process ${pid}; stop that server or use another --data-dir`,
@@ -165,6 +166,7 @@ function lockedBy(path: string, pid: number): BerthError {
 
 /**
  * Stops the process if it is still the recorded process and uses this directory.
+ *
  * @throws BerthError BERTH_ETCD_DATA_LOCKED if it survives SIGKILL
  */
 async function stopOrphan(etcd: ProcessIdentity, path: string): Promise<void> {
@@ -174,11 +176,11 @@ async function stopOrphan(etcd: ProcessIdentity, path: string): Promise<void> {
     const deadlineMs = performance.now() + STOP_TIMEOUT_MS;
     while (isOurs() && performance.now() < deadlineMs) await delay(POLL_MS);
   }
-  if (isOurs()) throw lockedBy(path, etcd.pid);
+  if (isOurs()) throw lockedError(path, etcd.pid);
 }
 
 /**
- * Returns undefined when the file is missing. A damaged file means that the directory is not claimed, but that etcd may
+ * Returns undefined if the file is missing. A damaged file means that the directory is not claimed, but that etcd may
  * have served with it.
  */
 function readClaim(file: string): Claim | undefined {

@@ -60,6 +60,7 @@ export interface EmbeddedEtcd {
   readonly authorities: string;
   /**
    * Restarts etcd, which then trusts the CA certificates in its file. Returns when it serves requests again.
+   *
    * @throws BerthError BERTH_ETCD_FAILED, BERTH_IDENTITY_INVALID for unusable TLS files
    */
   restart(signal: AbortSignal): Promise<void>;
@@ -70,10 +71,12 @@ export interface EmbeddedEtcd {
 }
 
 /**
- * Starts an embedded etcd and restarts it on the same ports until it is stopped or `signal` aborts. etcd syncs every write
- * to disk before it answers, with one fsync for concurrent writes, so etcd and the server can be killed at any time.
+ * Starts an embedded etcd and restarts it on the same ports until it is stopped or `signal` is aborted. etcd syncs
+ * every write to disk before it answers, with one fsync for concurrent writes, so etcd and the server can be killed at
+ * any time.
+ *
  * @throws BerthError BERTH_ETCD_MISSING, BERTH_ETCD_DATA_LOCKED, BERTH_ADDRESS_IN_USE, BERTH_IDENTITY_INVALID for
- *         unusable TLS files, BERTH_INPUT_INVALID for the data of another cluster, or BERTH_ETCD_FAILED if it does not start
+ *   unusable TLS files, BERTH_INPUT_INVALID for the data of another cluster, or BERTH_ETCD_FAILED if it does not start
  */
 export async function startEmbeddedEtcd(
   options: EmbeddedEtcdOptions,

@@ -20,7 +20,7 @@ export type RecoveryPath =
   | "join-with-token";
 
 /** Patterns of log lines in the order in which they are tried. The texts are from etcd 3.4 to 3.6, Go and bbolt. */
-const PATTERNS: readonly (readonly [EtcdFault, RegExp])[] = [
+const FAULT_PATTERNS: readonly (readonly [EtcdFault, RegExp])[] = [
   ["disk-full", /no space left on device|disk quota exceeded/i],
   ["read-only", /read-only file system/i],
   ["disk-error", /input\/output error/i],
@@ -35,7 +35,7 @@ const PATTERNS: readonly (readonly [EtcdFault, RegExp])[] = [
 
 /** Determines the fault from the last log lines of etcd. */
 export function classifyFault(logLines: string): EtcdFault {
-  return PATTERNS.find(([, pattern]) => pattern.test(logLines))?.[0] ?? "unknown";
+  return FAULT_PATTERNS.find(([, pattern]) => pattern.test(logLines))?.[0] ?? "unknown";
 }
 
 export interface FaultContext {

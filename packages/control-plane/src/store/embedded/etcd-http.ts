@@ -15,7 +15,11 @@ export class EtcdHttpClient {
     });
   }
 
-  /** Returns the status of a GET request. @throws when etcd does not respond before the signal aborts */
+  /**
+   * Returns the status of a GET request.
+   *
+   * @throws when etcd does not respond before the signal is aborted
+   */
   getStatus(url: string, signal: AbortSignal): Promise<number> {
     return new Promise((resolve, reject) => {
       const request = sendRequest(url, { agent: this.#agent, signal }, (response) => {

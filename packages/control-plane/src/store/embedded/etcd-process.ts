@@ -69,7 +69,7 @@ export interface EtcdProcessOptions {
   readonly bootstrap: Bootstrap;
   /** Whether other members can exist. */
   readonly isClusterMember: boolean;
-  /** Whether etcd removes all other members and continues alone. @default false */
+  /** Whether etcd removes all other members and continues alone. Default: false. */
   readonly forcesNewCluster?: boolean;
   /** Size of the database at which etcd refuses writes. */
   readonly quotaBytes?: number;
@@ -123,9 +123,9 @@ export class EtcdProcess {
   }
 
   /**
-   * Returns true once etcd serves requests, and false if it exits or the signal aborts first. While etcd waits for other
-   * members, it accepts connections but does not answer, and it later logs each one that was closed in the meantime. So a
-   * request waits until then.
+   * Returns true once etcd serves requests, and false if it exits or the signal is aborted first. While etcd waits for
+   * other members, it accepts connections but does not answer, and it later logs each one that was closed in the
+   * meantime. So a request waits until then.
    */
   async waitUntilHealthy(http: EtcdHttpClient, signal: AbortSignal): Promise<boolean> {
     const waiting = linkSignals(signal);
@@ -224,7 +224,11 @@ function killedWithParent(command: readonly [string, ...string[]]): readonly [st
     : ["setpriv", "--pdeathsig", "KILL", "--", ...command];
 }
 
-/** Checks that etcd is installed. @throws BerthError BERTH_ETCD_MISSING with installation instructions */
+/**
+ * Checks that etcd is installed.
+ *
+ * @throws BerthError BERTH_ETCD_MISSING with installation instructions
+ */
 export function requireEtcd(program: string): void {
   if (findProgram(program) !== undefined) return;
   throw new BerthError({

@@ -79,7 +79,11 @@ export class EtcdSupervisor {
     return this.#authorities;
   }
 
-  /** Starts etcd, and returns when it serves requests. @throws BerthError when it does not start */
+  /**
+   * Starts etcd, and returns when it serves requests.
+   *
+   * @throws BerthError if it does not start
+   */
   async start(http: EtcdHttpClient, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const etcd = this.#spawn();
@@ -104,7 +108,8 @@ export class EtcdSupervisor {
   /**
    * Restarts etcd, and returns when it serves requests again. It is killed, which is safe for its data: on SIGTERM, it
    * would first wait for its open watches.
-   * @throws BerthError BERTH_ETCD_FAILED when it does not serve requests, BERTH_ADDRESS_IN_USE when it lost its port
+   *
+   * @throws BerthError BERTH_ETCD_FAILED if it does not serve requests, BERTH_ADDRESS_IN_USE if it lost its port
    */
   async restart(http: EtcdHttpClient, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();

@@ -46,12 +46,12 @@ test("crc32c returns the checksum of the standard's example, also in two parts",
 });
 
 describe("the end of the log", () => {
-  test("is the last entry, which replaces an earlier one with the same index", () => {
+  test("the log ends with the last entry, which replaces an earlier one with the same index", () => {
     write("0000000000000000-0000000000000000.wal", FIRST);
     expect(readLogEnd(dataDir)).toEqual({ lastTerm: 3, lastIndex: 4, commit: 3 });
   });
 
-  test("is found in the file before when the last one has no entry yet", () => {
+  test("the log ends in the previous file when the last one has no entry yet", () => {
     write("0000000000000000-0000000000000000.wal", FIRST);
     const checksum = parseWalFile(FIRST)?.checksum ?? 0;
     write("0000000000000001-0000000000000005.wal", walFile(checksum, [METADATA, [3, state(3, 4)]]));
@@ -69,13 +69,13 @@ describe("the end of the log", () => {
   test.each([
     ["has a changed byte", Buffer.from(FIRST).fill(0xff, 60, 61)],
     ["ends within a record", FIRST.subarray(0, FIRST.length - UNUSED.length - 8)],
-  ])("is not used when a file %s", (_, content) => {
+  ])("the end of the log is unknown when a file %s", (_, content) => {
     write("0000000000000000-0000000000000000.wal", content);
     expect(() => readLogEnd(dataDir)).toThrow("is damaged or incomplete");
     expect(() => commitWholeLog(dataDir)).toThrow("is damaged or incomplete");
   });
 
-  test("is not used without a file", () => {
+  test("the end of the log is unknown without a file", () => {
     expect(() => readLogEnd(dataDir)).toThrow("is damaged or incomplete");
   });
 });

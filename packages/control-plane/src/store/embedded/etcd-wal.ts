@@ -8,7 +8,7 @@ import { ETCD_DATA } from "./cluster.js";
 // (walpb.Record), and padding to 8 bytes. Each record has the CRC-32C of its data, which continues that of the record
 // before. A file begins with the last checksum of the file before. Zeros follow the last frame.
 
-const RECORD = { entry: 2, state: 3, checksum: 4 } as const;
+const RECORD_TYPES = { entry: 2, state: 3, checksum: 4 } as const;
 
 /** Numbers of the fields of walpb.Record, raftpb.Entry and raftpb.HardState. */
 const RECORD_FIELDS = { type: 1, checksum: 2, data: 3 } as const;
@@ -16,7 +16,7 @@ const ENTRY_FIELDS = { term: 2, index: 3 } as const;
 const STATE_FIELDS = { term: 1, vote: 2, commit: 3 } as const;
 
 const LENGTH_BYTES = 8;
-const ALIGNMENT = 8;
+const RECORD_ALIGNMENT = 8;
 /** The upper byte of a length: the highest bit says that there is padding, the lowest three how much. */
 const LENGTH_MASK = 0x00ff_ffff_ffff_ffffn;
 const HAS_PADDING = 0x80;
@@ -48,7 +48,8 @@ export interface WalFile {
 
 /**
  * Reads the end of the log of a stopped etcd.
- * @throws BerthError BERTH_ETCD_FAILED when it is missing or damaged
+ *
+ * @throws BerthError BERTH_ETCD_FAILED if it is missing or damaged
  */
 export function readLogEnd(dataDir: string): LogEnd {
   const { entry, state } = readFiles(dataDir);
@@ -58,7 +59,8 @@ export function readLogEnd(dataDir: string): LogEnd {
 /**
  * Marks all entries of the log as committed. A member that is forced to be the only one discards uncommitted entries,
  * and a follower learns that an entry is committed only after the client has received the response.
- * @throws BerthError BERTH_ETCD_FAILED when the log is missing or damaged
+ *
+ * @throws BerthError BERTH_ETCD_FAILED if the log is missing or damaged
  */
 export function commitWholeLog(dataDir: string): void {
   const { path, file, entry, state } = readFiles(dataDir);
@@ -95,16 +97,16 @@ function readFiles(dataDir: string): Log {
   for (const name of names) {
     const path = join(directory, name);
     const file = parseWalFile(readFileSync(path));
-    if (file === undefined) throw damaged(path);
+    if (file === undefined) throw damagedLogError(path);
     last ??= { path, file };
     entry ??= file.entry;
     state ??= file.state;
     if (entry !== undefined && state !== undefined) return { ...last, entry, state };
   }
-  throw damaged(directory);
+  throw damagedLogError(directory);
 }
 
-/** Parses a file of the log. Returns undefined when a record is damaged. */
+/** Parses a file of the log. Returns undefined if a record is damaged. */
 export function parseWalFile(bytes: Buffer): WalFile | undefined {
   let entry: WalFile["entry"];
   let state: WalFile["state"];
@@ -115,7 +117,7 @@ export function parseWalFile(bytes: Buffer): WalFile | undefined {
     if (field === 0n) break;
     const length = Number(field & LENGTH_MASK);
     const flags = Number(field >> 56n);
-    const padding = flags >= HAS_PADDING ? flags & (ALIGNMENT - 1) : 0;
+    const padding = flags >= HAS_PADDING ? flags & (RECORD_ALIGNMENT - 1) : 0;
     const start = end + LENGTH_BYTES;
     if (start + length + padding > bytes.length) return undefined;
     const record = parseFields(bytes.subarray(start, start + length));
@@ -124,14 +126,14 @@ export function parseWalFile(bytes: Buffer): WalFile | undefined {
     const type = record.numbers.get(RECORD_FIELDS.type) ?? 0;
     const expected = record.numbers.get(RECORD_FIELDS.checksum) ?? 0;
     // A checksum record starts the chain of a file.
-    checksum = type === RECORD.checksum ? expected : crc32c(data, checksum);
+    checksum = type === RECORD_TYPES.checksum ? expected : crc32c(data, checksum);
     if (checksum !== expected) return undefined;
-    const fields = type === RECORD.entry || type === RECORD.state ? parseFields(data) : undefined;
-    if (type === RECORD.entry) {
+    const fields = type === RECORD_TYPES.entry || type === RECORD_TYPES.state ? parseFields(data) : undefined;
+    if (type === RECORD_TYPES.entry) {
       if (fields === undefined) return undefined;
       const { numbers } = fields;
       entry = { term: numbers.get(ENTRY_FIELDS.term) ?? 0, index: numbers.get(ENTRY_FIELDS.index) ?? 0 };
-    } else if (type === RECORD.state) {
+    } else if (type === RECORD_TYPES.state) {
       if (fields === undefined) return undefined;
       const { numbers } = fields;
       // The vote does not matter: no other member remains.
@@ -151,7 +153,7 @@ function encodeState({ term, vote, commit }: HardState, previousChecksum: number
   data.tag(voteField, WireType.Varint).uint64(vote);
   data.tag(commitField, WireType.Varint).uint64(commit);
   const bytes = Buffer.from(data.finish());
-  return encodeFrame(RECORD.state, bytes, crc32c(bytes, previousChecksum));
+  return encodeFrame(RECORD_TYPES.state, bytes, crc32c(bytes, previousChecksum));
 }
 
 /** Encodes the frame of a record. */
@@ -161,7 +163,7 @@ export function encodeFrame(type: number, data: Buffer | undefined, checksum: nu
   writer.tag(RECORD_FIELDS.checksum, WireType.Varint).uint32(checksum);
   if (data !== undefined) writer.tag(RECORD_FIELDS.data, WireType.LengthDelimited).bytes(data);
   const record = Buffer.from(writer.finish());
-  const padding = (ALIGNMENT - (record.length % ALIGNMENT)) % ALIGNMENT;
+  const padding = (RECORD_ALIGNMENT - (record.length % RECORD_ALIGNMENT)) % RECORD_ALIGNMENT;
   const flags = padding === 0 ? 0n : BigInt(HAS_PADDING | padding) << 56n;
   const frame = Buffer.alloc(LENGTH_BYTES + record.length + padding);
   frame.writeBigUInt64LE(BigInt(record.length) | flags, 0);
@@ -208,7 +210,7 @@ export function crc32c(data: Buffer, previous = 0): number {
   return ~crc >>> 0;
 }
 
-function damaged(path: string): BerthError {
+function damagedLogError(path: string): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_FAILED",
     message: `cannot read the log of etcd in ${path}: it is damaged or incomplete: recover from another server, or restore a backup (berth backup restore)`,

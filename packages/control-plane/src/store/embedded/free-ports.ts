@@ -12,6 +12,7 @@ const MAX_ATTEMPTS = 50;
 
 /**
  * Returns the preferred ports if both are free on the host, or else two free ports.
+ *
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function choosePorts(host: string, preferred: Ports | undefined): Promise<Ports> {
@@ -21,11 +22,12 @@ export async function choosePorts(host: string, preferred: Ports | undefined): P
     const ports = { client, peer: client + 1 };
     if (await areFree(host, ports)) return ports;
   }
-  throw portsInUse(host, `found no two free ports in ${MAX_ATTEMPTS} attempts`);
+  throw portsInUseError(host, `found no two free ports in ${MAX_ATTEMPTS} attempts`);
 }
 
 /**
  * Returns the ports if both are free. Otherwise, this server could mistake another etcd on these ports for its own.
+ *
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function requireFree(host: string, ports: Ports): Promise<Ports> {
@@ -34,7 +36,7 @@ export async function requireFree(host: string, ports: Ports): Promise<Ports> {
   return ports;
 }
 
-function portsInUse(host: string, reason: string): BerthError {
+function portsInUseError(host: string, reason: string): BerthError {
   const message = `embedded etcd cannot listen on ${host}: ${reason}`;
   return new BerthError({ code: "BERTH_ADDRESS_IN_USE", message, details: { host } });
 }
@@ -42,6 +44,7 @@ function portsInUse(host: string, reason: string): BerthError {
 /**
  * Holds both ports, so that no other process can listen on them, and closes every connection. Returns a function that
  * frees the ports.
+ *
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export async function holdPorts(host: string, ports: Ports): Promise<() => Promise<void>> {
@@ -50,7 +53,7 @@ export async function holdPorts(host: string, ports: Ports): Promise<() => Promi
   const free = async (): Promise<void> => void (await Promise.all(servers.map(close)));
   if (servers.length === attempts.length) return free;
   await free();
-  throw portsInUse(
+  throw portsInUseError(
     host,
     `port ${ports.client} or ${ports.peer} is in use; stop the process that listens on it`,
   );

@@ -31,7 +31,7 @@ test("reports a large database that defragmentation does not shrink", () => {
   });
 });
 
-test("with the alarm, defragments once, and disarms it when there is space", () => {
+test("defragments once while the alarm is raised, and disarms it when there is space", () => {
   const full = status(100, 90, true);
   expect(planDatabaseStep(full, { ...QUOTA, isDefragmented: false })).toEqual({ kind: "defragment" });
   expect(planDatabaseStep(status(94, 90, true), { ...QUOTA, isDefragmented: true })).toEqual({

@@ -93,7 +93,11 @@ export class DatabaseMaintenance {
     }
   }
 
-  /** Takes steps until none is left. @throws the errors of etcd */
+  /**
+   * Takes steps until none is left.
+   *
+   * @throws the errors of etcd
+   */
   async maintain(signal: AbortSignal): Promise<void> {
     const { maintenance, quotaBytes, logger } = this.#options;
     for (let isDefragmented = false; ; ) {

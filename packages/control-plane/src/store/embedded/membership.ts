@@ -15,7 +15,7 @@ const RETRY_MS = 250;
 const LOG_INTERVAL_MS = 3_000;
 
 /** Errors of requests that can succeed later, for example after an election. */
-const TRANSIENT: readonly ErrorCode[] = [
+const TRANSIENT_CODES: readonly ErrorCode[] = [
   "BERTH_SERVER_UNREACHABLE",
   "BERTH_NO_LEADER",
   "BERTH_NOT_LEADER",
@@ -44,7 +44,11 @@ export interface JoinOptions {
   readonly logger: Logger;
 }
 
-/** Adds this server's member to the cluster. Waits until the cluster accepts it. @throws BerthError BERTH_ETCD_FAILED */
+/**
+ * Adds this server's member to the cluster. Waits until the cluster accepts it.
+ *
+ * @throws BerthError BERTH_ETCD_FAILED
+ */
 export async function joinMembers(
   { requests, peerUrl, logger }: JoinOptions,
   signal: AbortSignal,
@@ -67,6 +71,7 @@ export interface CompletionOptions {
 /**
  * Waits until this server's running member has a vote, because a learner serves no reads. Then checks that the other
  * members reach this one at its address. A single member can change its address.
+ *
  * @throws BerthError BERTH_ETCD_FAILED, BERTH_INPUT_INVALID after a change of the address
  */
 export async function completeMembership(options: CompletionOptions, signal: AbortSignal): Promise<void> {
@@ -99,17 +104,17 @@ async function promote({ requests, peerUrl }: CompletionOptions, signal: AbortSi
   return waitingFor || "the vote to arrive";
 }
 
-/** Updates this member's URL at the other members. Returns why it cannot be changed now; undefined when it is current. */
+/** Updates this member's URL at the other members. Returns why it cannot be changed now; undefined if it is current. */
 async function updatePeerUrl(
   { members, peerUrl, logger }: CompletionOptions,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const { memberId } = await members.ownStatus(signal);
   const listed = await members.list(signal);
-  const own = listed.find(({ id }) => id === memberId);
-  if (own === undefined) return "this member to be listed";
-  if (own.peerUrls.includes(peerUrl)) return undefined;
-  const previous = own.peerUrls.join(", ");
+  const ownMember = listed.find(({ id }) => id === memberId);
+  if (ownMember === undefined) return "this member to be listed";
+  if (ownMember.peerUrls.includes(peerUrl)) return undefined;
+  const previous = ownMember.peerUrls.join(", ");
   if (listed.length > 1) {
     const message =
       `the other servers reach this server's etcd at ${previous}, but its address is ${peerUrl} now: ` +
@@ -124,7 +129,11 @@ async function updatePeerUrl(
 
 type Attempt<T> = { readonly result: T } | { readonly waitingFor: string };
 
-/** Repeats attempts until one has a result. Logs what it waits for. @throws BerthError BERTH_ETCD_FAILED at the deadline */
+/**
+ * Repeats attempts until one has a result. Logs what it waits for.
+ *
+ * @throws BerthError BERTH_ETCD_FAILED at the deadline
+ */
 async function repeat<T>(
   { goal, logger }: { readonly goal: string; readonly logger: Logger },
   signal: AbortSignal,
@@ -138,12 +147,12 @@ async function repeat<T>(
     const outcome = await attempt(limit).catch((error: unknown): Attempt<T> => {
       signal.throwIfAborted();
       if (limit.aborted) return { waitingFor: "a response" };
-      if (isBerthError(error) && TRANSIENT.includes(error.code)) return { waitingFor: error.message };
+      if (isBerthError(error) && TRANSIENT_CODES.includes(error.code)) return { waitingFor: error.message };
       throw error;
     });
     if ("result" in outcome) return outcome.result;
     const nowMs = performance.now();
-    if (nowMs - startedAtMs > TIMEOUT_MS) throw timedOut(goal, outcome.waitingFor);
+    if (nowMs - startedAtMs > TIMEOUT_MS) throw timeoutError(goal, outcome.waitingFor);
     if (nowMs - loggedAtMs > LOG_INTERVAL_MS) {
       loggedAtMs = nowMs;
       logger.info({ goal, waitingFor: outcome.waitingFor }, "etcd is joining the cluster");
@@ -152,7 +161,7 @@ async function repeat<T>(
   }
 }
 
-function timedOut(goal: string, waitingFor: string): BerthError {
+function timeoutError(goal: string, waitingFor: string): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_FAILED",
     message: `cannot ${goal}: waited ${TIMEOUT_MS / 60_000} min for: ${waitingFor}; start this server again to continue`,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** Identifies a process on this host. The kernel reuses pids, but a pid with its start time and boot id is unique. */
+/** Identifies a process on this host. The kernel reuses pids, but a pid with its start time and boot ID is unique. */
 export interface ProcessIdentity {
   readonly pid: number;
   /** Clock ticks after boot, field 22 of /proc/PID/stat. */
@@ -8,7 +8,7 @@ export interface ProcessIdentity {
   readonly bootId: string;
 }
 
-/** Returns the identity of a running process. Undefined when the process does not exist or is a zombie. */
+/** Returns the identity of a running process, or undefined if the process does not exist or is a zombie. */
 export function identityOf(pid: number): ProcessIdentity | undefined {
   const stat = readProc(`${pid}/stat`);
   // The second field, the program's name in parentheses, may contain spaces and parentheses.

@@ -18,23 +18,23 @@ export interface TrackMembersOptions {
 
 /**
  * Keeps the store's endpoints up to date, so that it can use other members while this server's member does not respond,
- * and records their addresses in the data directory, until `signal` aborts.
+ * and records their addresses in the data directory, until `signal` is aborted.
  */
 export async function trackMembers(
   { store, etcd, clock, logger }: TrackMembersOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { endpoint: own } = etcd;
-  let known = "";
+  let lastMembers = "";
   while (!signal.aborted) {
     try {
       const voters = (await store.members.list(signal)).filter(({ isLearner }) => !isLearner);
       const others = clientUrls(voters).filter((url) => url !== own);
-      if (others.join() !== known) {
+      if (others.join() !== lastMembers) {
         store.updateEndpoints([own, ...others]);
         etcd.recordMembers(voters.flatMap(({ peerUrls }) => peerUrls.map(hostOf)));
         logger.info({ others }, "the members of etcd have changed");
-        known = others.join();
+        lastMembers = others.join();
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -24,7 +24,7 @@ export interface DiskStats {
   readonly ffree: number;
 }
 
-/** Returns the problem of a disk that will soon be full, with the remedy; undefined when it has space. */
+/** Returns the problem of a disk that will soon be full, with the remedy, or undefined if it has space. */
 export function lowSpaceProblem(
   path: string,
   { bsize, bavail, files, ffree }: DiskStats,
@@ -50,7 +50,7 @@ export class DiskWatch {
     return this.#problem;
   }
 
-  /** Checks the disk at an interval, and logs each change, until `signal` aborts. */
+  /** Checks the disk at an interval, and logs each change, until `signal` is aborted. */
   async run(
     { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
     signal: AbortSignal,

@@ -18,7 +18,7 @@ export interface EtcdWatchOptions {
   readonly logger: Logger;
 }
 
-/** The problems of an embedded etcd. `run` keeps them up to date until its signal aborts. */
+/** The problems of an embedded etcd. `run` keeps them up to date until its signal is aborted. */
 export interface EtcdWatch {
   problems(): readonly ServerProblem[];
   run(store: Pick<EtcdStore, "maintenance" | "leases">, signal: AbortSignal): Promise<void>;
@@ -32,16 +32,17 @@ export function watchEtcd({ etcd, dataDir, quotaBytes, clock, logger }: EtcdWatc
   /** Checks until etcd responds: the log cannot be truncated while etcd is running. */
   const checkLog = async (store: Pick<EtcdStore, "maintenance" | "leases">, signal: AbortSignal) => {
     while (!signal.aborted) {
-      const found = await findLogTruncation(
+      const truncation = await findLogTruncation(
         { ...store, dataDir, wasTruncated: logLoss !== undefined },
         signal,
       ).catch((error: unknown) => {
         if (!isBerthError(error) && !signal.aborted) throw error;
         return "unknown" as const;
       });
-      if (found !== "unknown" && found !== undefined && logLoss === undefined) logger.error(found);
-      if (found !== "unknown") logLoss = found;
-      if (found === undefined) return;
+      if (truncation !== "unknown" && truncation !== undefined && logLoss === undefined)
+        logger.error(truncation);
+      if (truncation !== "unknown") logLoss = truncation;
+      if (truncation === undefined) return;
       await sleep(clock, LOG_CHECK_INTERVAL_MS, signal);
     }
   };

@@ -27,7 +27,7 @@ const FIRST_MEMBER_CHECK_MS = 500;
 const ABSENT_KEY = Buffer.from("/");
 
 /** Errors with which etcd refuses a request. After any other error, the request may have been executed. */
-const REFUSALS = [
+const REFUSAL_CODES = [
   EtcdError,
   EtcdLeaseInvalidError,
   EtcdPermissionDeniedError,
@@ -80,11 +80,12 @@ export class EtcdClient {
   }
 
   /**
-   *   Makes one call to the current member. Without a response, later calls go to the next member. An error that etcd itself
-  returns, such as "no leader", concerns the whole cluster, so calls stay with the member. An aborted call keeps running
-  until its timeout.
-  @throws BerthError BERTH_ETCD_UNAVAILABLE without a response, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT for a refusal;
-   *         the signal's reason when aborted
+   * Makes one call to the current member. Without a response, later calls go to the next member. An error that etcd
+   * itself returns, such as "no leader", concerns the whole cluster, so calls stay with the member. An aborted call
+   * keeps running until its timeout.
+   *
+   * @throws BerthError BERTH_ETCD_UNAVAILABLE without a response, BERTH_ETCD_FAILED or BERTH_STORE_LIMIT for a refusal;
+   *   the signal's reason when aborted
    */
   async call<T>(run: (clients: MemberClients) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
@@ -94,12 +95,16 @@ export class EtcdClient {
     } catch (error) {
       signal.throwIfAborted();
       const failure = toBerthError(error, member.endpoint);
-      if (isBerthError(failure, "BERTH_ETCD_UNAVAILABLE") && !isEtcdAnswer(error)) this.failOver(member);
+      if (isBerthError(failure, "BERTH_ETCD_UNAVAILABLE") && !isEtcdResponse(error)) this.failOver(member);
       throw failure;
     }
   }
 
-  /** Makes one call to a particular member. @throws the same errors as `call` */
+  /**
+   * Makes one call to a particular member.
+   *
+   * @throws the same errors as `call`
+   */
   async callMember<T>(
     member: Member,
     run: (clients: MemberClients) => Promise<T>,
@@ -119,7 +124,11 @@ export class EtcdClient {
     return this.#current;
   }
 
-  /** Returns the id of the member that responds at a URL, which need not be an endpoint. @throws without a response */
+  /**
+   * Returns the ID of the member that responds at a URL, which need not be an endpoint.
+   *
+   * @throws without a response
+   */
   async memberIdAt(endpoint: string, callTimeoutMs: number): Promise<string> {
     const member = new Member({ endpoint, callTimeoutMs, tls: this.#tls });
     try {
@@ -177,6 +186,7 @@ export class EtcdClient {
   /**
    * Uses another certificate, or other authorities, for later calls and streams. Those in progress continue with the
    * previous certificate until they end.
+   *
    * @throws for a certificate that TLS cannot use; the current one then stays in use
    */
   updateTls(tls: EtcdTls): void {
@@ -193,7 +203,7 @@ export class EtcdClient {
 }
 
 /** Returns whether etcd itself reported the error, and not gRPC about the connection. */
-export function isEtcdAnswer(error: unknown): error is Error {
+export function isEtcdResponse(error: unknown): error is Error {
   return error instanceof Error && /\betcdserver: /.test(error.message);
 }
 
@@ -205,7 +215,7 @@ export function toBerthError(error: unknown, endpoint: string): BerthError {
     const message = `etcd at ${endpoint} is out of space: ${text}: an embedded etcd frees space automatically within seconds; compact and defragment an external one, or raise its quota, and disarm the alarm`;
     return new BerthError({ code: "BERTH_STORE_LIMIT", message, cause: error, details });
   }
-  if (REFUSALS.some((refusal) => error instanceof refusal)) {
+  if (REFUSAL_CODES.some((refusal) => error instanceof refusal)) {
     const message = `etcd at ${endpoint} refused a request: ${text}`;
     return new BerthError({ code: "BERTH_ETCD_FAILED", message, cause: error, details });
   }

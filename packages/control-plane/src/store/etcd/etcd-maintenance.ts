@@ -41,7 +41,11 @@ export class EtcdMaintenance {
     };
   }
 
-  /** Returns the last entry of the log that is committed, and the revision of the database. @throws the errors of reads */
+  /**
+   * Returns the last entry of the log that is committed, and the revision of the database.
+   *
+   * @throws the errors of reads
+   */
   async position(signal: AbortSignal): Promise<{ readonly logIndex: bigint; readonly revision: bigint }> {
     const { header, raftIndex } = await this.#call(({ calls }) => calls.maintenance.status(), signal);
     return { logIndex: BigInt(raftIndex), revision: BigInt(header.revision) };

@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
 import type { IMember } from "etcd3";
 import type { EtcdMember } from "../../core/membership/etcd-membership.js";
-import { type EtcdClient, isEtcdAnswer } from "./client.js";
+import { type EtcdClient, isEtcdResponse } from "./client.js";
 import type { MemberClients } from "./member.js";
 
 /** A running member responds at once; the check must not delay a request much. */
@@ -32,7 +32,11 @@ export class EtcdMembers {
     this.#client = client;
   }
 
-  /** Lists the members, as the current member knows them. @throws the errors of reads */
+  /**
+   * Lists the members, as the current member knows them.
+   *
+   * @throws the errors of reads
+   */
   async list(signal: AbortSignal): Promise<readonly EtcdMember[]> {
     const { members } = await this.#client.call(
       ({ calls }) => calls.cluster.memberList({ linearizable: true }),
@@ -66,7 +70,11 @@ export class EtcdMembers {
     );
   }
 
-  /** Returns the status of the member of the first endpoint. @throws the errors of reads */
+  /**
+   * Returns the status of the member of the first endpoint.
+   *
+   * @throws the errors of reads
+   */
   async ownStatus(signal: AbortSignal): Promise<MemberStatus> {
     const [own] = this.#client.members;
     if (own === undefined) throw new RangeError("an etcd client needs an endpoint");
@@ -98,7 +106,7 @@ export class EtcdMembers {
       return { kind: "done" };
     } catch (error) {
       const cause = error instanceof BerthError ? error.cause : undefined;
-      if (!isEtcdAnswer(cause)) throw error;
+      if (!isEtcdResponse(cause)) throw error;
       return { kind: "refused", reason: reasonOf(cause) };
     }
   }

@@ -117,10 +117,11 @@ export class EtcdStore implements Store {
   }
 
   /**
-   *   Makes the member of the first endpoint etcd's leader. Writes pause for a few milliseconds, and requests in that time
-  may get no response.
+   * Makes the member of the first endpoint etcd's leader. Writes pause for a few milliseconds, and requests in that
+   * time may get no response.
+   *
    * @returns whether another member was the leader
-   * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED when etcd's leader did not move
+   * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED if etcd's leader did not move
    */
   async moveLeader(signal: AbortSignal): Promise<boolean> {
     const client = this.#client;
@@ -147,16 +148,18 @@ export class EtcdStore implements Store {
   }
 
   /**
-   *   Prepares a restart of the member of the first endpoint: moves etcd's leader to another responsive member if necessary,
-  and sends later calls to another member until this one has restarted. Without other members, does nothing.
-   * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED when etcd's leader did not move
+   * Prepares a restart of the member of the first endpoint: moves etcd's leader to another responsive member if
+   * necessary, and sends later calls to another member until this one has restarted. Without other members, does
+   * nothing.
+   *
+   * @throws BerthError BERTH_ETCD_UNAVAILABLE or BERTH_ETCD_FAILED if etcd's leader did not move
    */
   async leaveFirstMember(signal: AbortSignal): Promise<void> {
     const client = this.#client;
     const [first, ...others] = client.members;
     if (first === undefined || others.length === 0) return;
-    const own = await client.callMember(first, ({ calls }) => calls.maintenance.status(), signal);
-    if (own.leader === own.header.member_id) {
+    const ownStatus = await client.callMember(first, ({ calls }) => calls.maintenance.status(), signal);
+    if (ownStatus.leader === ownStatus.header.member_id) {
       const statuses = await Promise.all(
         others.map((member) =>
           client.callMember(member, ({ calls }) => calls.maintenance.status(), signal).catch(() => undefined),
@@ -176,7 +179,9 @@ export class EtcdStore implements Store {
   }
 
   /**
-   * Uses a renewed certificate, or other authorities, for later calls and streams. Watches and calls in progress continue.
+   * Uses a renewed certificate, or other authorities, for later calls and streams. Watches and calls in progress
+   * continue.
+   *
    * @throws for a certificate that TLS cannot use; the current one then stays in use
    */
   updateTls(tls: EtcdTls): void {

@@ -107,7 +107,11 @@ export class Member {
     return { clients: connection.clients, release: connection.acquire() };
   }
 
-  /** Uses another certificate from now on. @throws for a certificate that TLS cannot use; the current one then stays */
+  /**
+   * Uses another certificate from now on.
+   *
+   * @throws for a certificate that TLS cannot use; the current one then stays
+   */
   updateTls(tls: EtcdTls): void {
     const retired = this.#current;
     this.#current = this.#connect({ ...this.#options, tls });

@@ -56,7 +56,7 @@ export class MemoryStore implements Store {
     let after = "";
     for (;;) {
       signal.throwIfAborted();
-      if (revision > this.#history.revision) throw futureRevision(revision, this.#history.revision);
+      if (revision > this.#history.revision) throw futureRevisionError(revision, this.#history.revision);
       if (revision < this.#history.compactedAt) return yield { kind: "compacted" };
       const entries = this.#history.entries(query, { revision, limit, after });
       yield { kind: "page", entries, revision };
@@ -147,7 +147,7 @@ export class MemoryStore implements Store {
   }
 }
 
-function futureRevision(wanted: bigint, newest: bigint): BerthError {
+function futureRevisionError(wanted: bigint, newest: bigint): BerthError {
   return new BerthError({
     code: "BERTH_INTERNAL",
     message: `revision ${wanted} does not exist yet; the newest is ${newest}`,

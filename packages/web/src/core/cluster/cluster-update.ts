@@ -43,7 +43,7 @@ export interface ClusterUpdate {
 }
 
 /**
- * Reads an update from its JSON form. Records without an id are left out.
+ * Reads an update from its JSON form. Records without an ID are left out.
  *
  * @param knownServiceName returns the names of services that the update does not contain
  */

@@ -45,7 +45,7 @@ export interface Node {
   readonly hasKernelPath: boolean;
 }
 
-/** Reads a node from its JSON form. Returns undefined without an id. */
+/** Reads a node from its JSON form. Returns undefined without an ID. */
 export function decodeNode(json: JsonObject): Node | undefined {
   const id = readText(json, "id");
   if (id === "") return undefined;

@@ -71,7 +71,7 @@ export interface Service {
   readonly autoscale: Autoscale | undefined;
 }
 
-/** Reads a service from its JSON form. Returns undefined without an id. */
+/** Reads a service from its JSON form. Returns undefined without an ID. */
 export function decodeService(json: JsonObject): Service | undefined {
   const id = readText(json, "id");
   if (id === "") return undefined;

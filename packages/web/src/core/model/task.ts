@@ -69,10 +69,10 @@ export interface Replacement {
 const CAUSES = ["ended", "node_loss", "drain", "update", "unhealthy", "move"] as const;
 export type ReplacementCause = (typeof CAUSES)[number];
 
-/** Returns the name of a service, by its id. */
+/** Returns the name of a service, by its ID. */
 export type ServiceNames = (serviceId: string) => string;
 
-/** Reads a task from its JSON form. Returns undefined without an id. */
+/** Reads a task from its JSON form. Returns undefined without an ID. */
 export function decodeTask(json: JsonObject, serviceNameOf: ServiceNames): Task | undefined {
   const id = readText(json, "id");
   if (id === "") return undefined;

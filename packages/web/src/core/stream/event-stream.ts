@@ -3,7 +3,7 @@ export interface StreamEvent {
   /** "message" for an event without a name. */
   readonly name: string;
   readonly data: string;
-  /** Empty when the event has no id. */
+  /** Empty when the event has no ID. */
   readonly id: string;
 }
 

@@ -23,16 +23,16 @@ export async function drainNodes(cli: Cli, options: DrainOptions, names: readonl
   const terminal = isJson ? cli.stderr : cli.stdout;
   await withClient(cli, options, async (client) => {
     const nodes = await setAvailability(cli, client, { nodes: names, availability: Availability.DRAIN });
-    const shown = nodes.map((node) => nodeHostname({ node }) || node.id).join(", ");
+    const hostnames = nodes.map((node) => nodeHostname({ node }) || node.id).join(", ");
     if (options.detach) {
-      terminal.write(`Draining ${shown}\n`);
+      terminal.write(`Draining ${hostnames}\n`);
       if (isJson) printJson(cli, drainJson(nodes));
       return;
     }
     const progress = await waitForDrain(cli, client, { nodes, timeoutMs, terminal });
     const moved = progress.services.reduce((sum, service) => sum + service.moved, 0);
     terminal.write(
-      `${styled(cli, terminal, "green", "Drained")} ${shown}: ${pluralize(moved, "task")} moved\n`,
+      `${styled(cli, terminal, "green", "Drained")} ${hostnames}: ${pluralize(moved, "task")} moved\n`,
     );
     printWarnings(cli, progress);
     if (isJson) printJson(cli, drainJson(nodes, progress));

@@ -6,9 +6,9 @@ const MAX_LINES = 20;
 /** Returns one line per service, unfinished ones first: `shop_web: 2 of 5 moved, starting 1`. */
 export function renderDrain({ services }: DrainProgress, columns: number): readonly string[] {
   const sorted = services.toSorted((a, b) => Number(isFinished(a)) - Number(isFinished(b)));
-  const shown = sorted.length <= MAX_LINES ? sorted : sorted.slice(0, MAX_LINES - 1);
-  const lines = shown.map((service) => truncate(serviceLine(service), columns));
-  const hidden = sorted.length - shown.length;
+  const visible = sorted.length <= MAX_LINES ? sorted : sorted.slice(0, MAX_LINES - 1);
+  const lines = visible.map((service) => truncate(serviceLine(service), columns));
+  const hidden = sorted.length - visible.length;
   return hidden === 0 ? lines : [...lines, `… and ${hidden} more services`];
 }
 

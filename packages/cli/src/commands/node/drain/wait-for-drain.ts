@@ -24,6 +24,7 @@ export interface DrainWaitOptions {
 
 /**
  * Waits until no task is left on the drained nodes and all moved tasks run, and prints the progress.
+ *
  * @throws BerthError BERTH_NOT_CONVERGED at the timeout, with the remaining tasks and their reasons.
  */
 export async function waitForDrain(

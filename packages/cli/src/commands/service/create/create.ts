@@ -21,7 +21,7 @@ import { newName, withOptions } from "./new-service.js";
 export interface NewServiceOptions extends UpdateFlagValues {
   readonly name?: string;
   readonly stack?: string;
-  readonly mode: keyof typeof MODES;
+  readonly mode: keyof typeof SERVICE_MODES;
 }
 
 export interface CreateOptions
@@ -35,7 +35,7 @@ export interface CreateOptions
   readonly timeout: string;
 }
 
-const MODES = {
+const SERVICE_MODES = {
   replicated: { $case: "replicated", value: { replicas: 1 } },
   global: { $case: "global", value: {} },
   "replicated-job": { $case: "replicatedJob", value: { totalCompletions: 1, maxConcurrent: 0 } },
@@ -90,7 +90,7 @@ function specFrom(options: NewServiceOptions, { image, command }: CreatedContain
   const spec = ServiceSpec.fromPartial({
     name: stack === "" ? name : scopedName(stack, name),
     stack,
-    mode: MODES[options.mode],
+    mode: SERVICE_MODES[options.mode],
     task: { container },
   });
   return withOptions(spec, options, CREATE_OPTIONS);

@@ -21,6 +21,7 @@ export function newName(image: string, random: Uint8Array = randomBytes(NAME_SUF
 
 /**
  * Returns the spec of a new service with the options and all defaults applied.
+ *
  * @param table the options of the command
  * @throws BerthError BERTH_INPUT_INVALID with all problems
  */

@@ -328,7 +328,7 @@ describe("applyFlags", () => {
     expect(problem({ replicas: "2" }, global)).toContain("has no replicas");
   });
 
-  test("reports all problems at once", () => {
+  test("reports the problems of all flags at once", () => {
     const flags = {
       replicas: "many",
       updateDelay: "5",

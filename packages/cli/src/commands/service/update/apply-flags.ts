@@ -42,6 +42,7 @@ const HEALTH_PREFIX = "health-";
 
 /**
  * Returns a copy of the spec with the flags applied, in the order of `UPDATE_FLAGS`.
+ *
  * @throws BerthError BERTH_INPUT_INVALID with all problems at once.
  */
 export function applyFlags(
@@ -57,15 +58,15 @@ export function applyFlags(
     if (result.kind === "invalid") problems.push(`--${context.optionOf(name)}: ${result.reason}`);
     else edited = result.value;
   }
-  const complete = applySpecDefaults(edited);
+  const updatedSpec = applySpecDefaults(edited);
   if (problems.length === 0) {
-    problems.push(...validateServiceSpec(complete).map(({ path, message }) => `${path}: ${message}`));
+    problems.push(...validateServiceSpec(updatedSpec).map(({ path, message }) => `${path}: ${message}`));
   }
   if (problems.length > 0) throw invalidFlagsError(context.heading, problems);
-  return complete;
+  return updatedSpec;
 }
 
-/** Whether the command line has at least one of the flags. */
+/** Returns whether the command line has at least one of the flags. */
 export function hasFlags(flags: UpdateFlagValues): boolean {
   return flagValues(flags).length > 0;
 }

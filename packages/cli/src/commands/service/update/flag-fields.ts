@@ -5,9 +5,9 @@ import { applyKeys, type KeyTable } from "../../../compose/tree/key-table.js";
 import { type MapEntry, scalarNode } from "../../../compose/tree/node.js";
 
 /**
- * Reads a flag value such as `type=bind,source=/a,readonly` into a draft, by the same kind of key rules as Compose files.
- * A key without a value has the value "true". If a key is repeated, the last value wins. Returns the first problem, or
- * undefined when the value is valid.
+ * Reads a flag value such as `type=bind,source=/a,readonly` into a draft, by the same kind of key rules as Compose
+ * files. A key without a value has the value "true". If a key is repeated, the last value wins. Returns the first
+ * problem, or undefined if the value is valid.
  */
 export function applyFlagFields<Draft>(
   text: string,

@@ -8,7 +8,7 @@ export interface UpdateFlag {
   readonly choices?: readonly string[];
 }
 
-const ORDERS = ["start-first", "stop-first"] as const;
+const UPDATE_ORDERS = ["start-first", "stop-first"] as const;
 
 /**
  * All flags that change a spec, in the order in which their edits are applied: removals before additions. This file has
@@ -69,13 +69,13 @@ export const UPDATE_FLAGS = {
   "restart-window": single("duration", "window used to evaluate the restart policy (0: unlimited)"),
   "update-parallelism": single("count", "maximum number of tasks updated simultaneously (0: all)"),
   "update-delay": single("duration", "delay between updates"),
-  "update-order": single("order", "update order", ORDERS),
+  "update-order": single("order", "update order", UPDATE_ORDERS),
   "update-failure-action": single("action", "action on update failure", ["rollback", "pause", "continue"]),
   "update-monitor": single("duration", "duration after each task update to monitor for failure"),
   "update-max-failure-ratio": single("ratio", "failure ratio to tolerate during an update (0 to 1)"),
   "rollback-parallelism": single("count", "maximum number of tasks rolled back simultaneously (0: all)"),
   "rollback-delay": single("duration", "delay between task rollbacks"),
-  "rollback-order": single("order", "rollback order", ORDERS),
+  "rollback-order": single("order", "rollback order", UPDATE_ORDERS),
   "rollback-failure-action": single("action", "action on rollback failure", ["pause", "continue"]),
   "rollback-monitor": single("duration", "duration after each task rollback to monitor for failure"),
   "rollback-max-failure-ratio": single("ratio", "failure ratio to tolerate during a rollback (0 to 1)"),

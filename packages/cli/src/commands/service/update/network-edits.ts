@@ -56,7 +56,7 @@ export const NETWORK_EDITS = {
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** Whether two ports differ at most in their mode and address. */
+/** Returns whether two ports differ at most in their mode and address. */
 function isSamePort(a: PortSpec, b: PortSpec): boolean {
   return a.target === b.target && a.protocol === b.protocol && a.published === b.published;
 }

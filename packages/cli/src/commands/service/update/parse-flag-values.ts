@@ -35,10 +35,10 @@ export function parseRatio(text: string): Parsed<number> {
 /** Returns a parser that maps each key of `choices` to its value. */
 export function choiceParser<T>(choices: Readonly<Record<string, T>>): (text: string) => Parsed<T> {
   return (text) => {
-    const found = Object.hasOwn(choices, text) ? choices[text] : undefined;
-    return found === undefined
+    const choice = Object.hasOwn(choices, text) ? choices[text] : undefined;
+    return choice === undefined
       ? invalid(`${JSON.stringify(text)} is invalid; use ${Object.keys(choices).join(", ")}`)
-      : valid(found);
+      : valid(choice);
   };
 }
 

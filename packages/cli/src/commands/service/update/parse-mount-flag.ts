@@ -48,21 +48,21 @@ function valuesOf(text: string, key: string): Readonly<Record<string, string>> {
   return Object.fromEntries(pairs);
 }
 
-const RULES = mountRules(readFlagBoolean);
+const MOUNT_RULES = mountRules(readFlagBoolean);
 
 const MOUNT_FLAG_KEYS: KeyTable<MountFlagDraft> = {
   type: rule(readType, (mount, type) => {
     mount.type = type;
   }),
-  source: RULES.source,
-  src: RULES.source,
-  target: RULES.target,
-  dst: RULES.target,
-  destination: RULES.target,
-  readonly: RULES.readOnly,
-  ro: RULES.readOnly,
-  "bind-propagation": RULES.propagation,
-  "bind-create-src": RULES.createHostPath,
+  source: MOUNT_RULES.source,
+  src: MOUNT_RULES.source,
+  target: MOUNT_RULES.target,
+  dst: MOUNT_RULES.target,
+  destination: MOUNT_RULES.target,
+  readonly: MOUNT_RULES.readOnly,
+  ro: MOUNT_RULES.readOnly,
+  "bind-propagation": MOUNT_RULES.propagation,
+  "bind-create-src": MOUNT_RULES.createHostPath,
   "bind-recursive": rule(
     (cursor) => readOneOf(cursor, ["enabled", "disabled", "writable", "readonly"]),
     (mount, recursive) => {
@@ -72,13 +72,13 @@ const MOUNT_FLAG_KEYS: KeyTable<MountFlagDraft> = {
   "volume-driver": rule(readText, (mount, driver) => {
     mount.driver = driver;
   }),
-  "volume-nocopy": RULES.noCopy,
+  "volume-nocopy": MOUNT_RULES.noCopy,
   "volume-subpath": rule(readText, setSubpath),
   // Repeated keys, which `valuesOf` reads.
   "volume-opt": () => {},
   "volume-label": () => {},
   "image-subpath": rule(readText, setSubpath),
-  "tmpfs-size": RULES.tmpfsSize,
+  "tmpfs-size": MOUNT_RULES.tmpfsSize,
   "tmpfs-mode": rule(readOctal, (mount, mode) => {
     mount.tmpfs.mode = mode;
   }),

@@ -3,7 +3,7 @@ import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 
 /** The driver option with which Docker names the interface of a container in the network. */
 const INTERFACE_OPTION = "com.docker.network.endpoint.ifname";
-const KEYS = "name, alias, ip, mac-address, link-local-ip and driver-opt";
+const VALID_KEYS = "name, alias, ip, mac-address, link-local-ip and driver-opt";
 
 /** Parses `NETWORK`, or Docker's long form `name=NETWORK,alias=NAME`. */
 export function parseNetworkFlag(text: string): Parsed<NetworkAttachment> {
@@ -39,7 +39,7 @@ function applyField(field: string, attachment: NetworkAttachment): string | unde
     case "driver-opt":
       return applyDriverOption(value ?? "", attachment);
     default:
-      return `unknown key ${JSON.stringify(key)}; use ${KEYS}`;
+      return `unknown key ${JSON.stringify(key)}; use ${VALID_KEYS}`;
   }
 }
 

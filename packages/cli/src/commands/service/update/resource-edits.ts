@@ -10,7 +10,7 @@ import {
   removeKey,
 } from "./parse-flag-values.js";
 
-const CONDITIONS = {
+const RESTART_CONDITIONS = {
   any: RestartPolicy_Condition.ANY,
   "on-failure": RestartPolicy_Condition.ON_FAILURE,
   none: RestartPolicy_Condition.NONE,
@@ -49,7 +49,7 @@ export const RESOURCE_EDITS = {
     })),
   ),
   "restart-condition": edit(
-    choiceParser(CONDITIONS),
+    choiceParser(RESTART_CONDITIONS),
     inRestart((_, condition) => ({ condition })),
   ),
   "restart-delay": edit(

@@ -3,11 +3,11 @@ import { parseDurationMs } from "../../../compose/text/units.js";
 import { type Edit, edit, inRollout } from "./edit.js";
 import { choiceParser, parseCount, parseRatio } from "./parse-flag-values.js";
 
-const ORDERS = {
+const UPDATE_ORDERS = {
   "start-first": UpdateConfig_Order.START_FIRST,
   "stop-first": UpdateConfig_Order.STOP_FIRST,
 };
-const ACTIONS = {
+const FAILURE_ACTIONS = {
   rollback: UpdateConfig_FailureAction.ROLLBACK,
   pause: UpdateConfig_FailureAction.PAUSE,
   continue: UpdateConfig_FailureAction.CONTINUE,
@@ -49,11 +49,11 @@ function configEdits(part: "update" | "rollback"): Readonly<Record<string, Edit>
       inRollout(part, (_, delayMs) => ({ delayMs })),
     ),
     [`${part}-order`]: edit(
-      choiceParser(ORDERS),
+      choiceParser(UPDATE_ORDERS),
       inRollout(part, (_, order) => ({ order })),
     ),
     [`${part}-failure-action`]: edit(
-      choiceParser(ACTIONS),
+      choiceParser(FAILURE_ACTIONS),
       inRollout(part, (_, failureAction) => ({ failureAction })),
     ),
     [`${part}-monitor`]: edit(

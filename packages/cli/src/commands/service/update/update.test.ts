@@ -9,14 +9,14 @@ import { berth } from "../../../testing/run-berth.js";
 /** The tests wait in real time, and the machine may be busy. */
 vi.setConfig({ testTimeout: 60_000 });
 
-const ID = "svcwebxxxxxxxxxxxx";
+const SERVICE_ID = "svcwebxxxxxxxxxxxx";
 const getService: FakeControlHandlers["getService"] = async () => ({
   service: webService(),
   ingress: [],
   revisions: [],
 });
 const accepted: NonNullable<FakeControlHandlers["updateService"]> = async () => ({
-  service: { serviceId: ID, name: "shop_web", kind: 2, version: 2 },
+  service: { serviceId: SERVICE_ID, name: "shop_web", kind: 2, version: 2 },
   warnings: [],
 });
 
@@ -29,7 +29,9 @@ function position(
   const base = webService(summary);
   const service = { ...base.service, version: 2, templateVersion: 2, rollout };
   return {
-    services: [{ serviceId: ID, removed: false, summary: webService({ ...summary, service }), tasks }],
+    services: [
+      { serviceId: SERVICE_ID, removed: false, summary: webService({ ...summary, service }), tasks },
+    ],
   };
 }
 
@@ -87,7 +89,7 @@ describe("service update", () => {
     `);
     expect(requests).toMatchObject([
       {
-        service: ID,
+        service: SERVICE_ID,
         expectedVersion: 1,
         force: true,
         spec: { name: "shop_web", task: { container: { image: "nginx:1.28", env: ["A=1"] } } },
@@ -259,7 +261,7 @@ describe("service update", () => {
 
 describe("service rollback", () => {
   const rollbackService: FakeControlHandlers["rollbackService"] = async ({ toVersion }) => ({
-    service: { serviceId: ID, name: "shop_web", kind: 2, version: 2 },
+    service: { serviceId: SERVICE_ID, name: "shop_web", kind: 2, version: 2 },
     restoredVersion: toVersion || 1,
   });
 
@@ -285,7 +287,7 @@ describe("service rollback", () => {
     `);
   });
 
-  test("is also available as service update --rollback", async () => {
+  test("service rollback is also available as service update --rollback", async () => {
     const { code, err } = await berth("service update --rollback -d shop_web", { rollbackService });
     expect([code, err]).toEqual([0, "Rolling shop_web back to version 1\n"]);
     expect((await berth("service rollback --to x shop_web", { rollbackService })).code).toBe(2);

@@ -8,7 +8,7 @@ import {
 import { type ControlClient, withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { pushMissingImages } from "../../../images/push-missing-images.js";
-import { invalidOption, parseTimeoutMs } from "../../../options/parse-options.js";
+import { invalidOptionError, parseTimeoutMs } from "../../../options/parse-options.js";
 import {
   parseResolveImage,
   RESOLVE_TIMEOUT_MS,
@@ -50,9 +50,9 @@ function validateOptions(options: UpdateOptions): void {
   const hasChanges =
     hasFlags(options) || options.force === true || options.withRegistryAuth === true || isResolving;
   if (options.rollback && hasChanges)
-    throw invalidOption("--rollback", "cannot be combined with other changes");
+    throw invalidOptionError("--rollback", "cannot be combined with other changes");
   if (!options.rollback && !hasChanges) {
-    throw invalidOption("service update", "nothing to update; use --image, --env-add, … or --force");
+    throw invalidOptionError("service update", "nothing to update; use --image, --env-add, … or --force");
   }
 }
 
@@ -71,8 +71,8 @@ async function requestUpdate(
   let credentials: readonly RegistryCredentials[] | undefined;
   let pushedImages: ImageVersion[] | undefined;
   for (let attempt = 1; ; attempt += 1) {
-    const found = await retryDuringElection(cli, () => client.getService({ service }, { signal }));
-    const { id = "", spec, version = 0 } = found.service?.service ?? {};
+    const response = await retryDuringElection(cli, () => client.getService({ service }, { signal }));
+    const { id = "", spec, version = 0 } = response.service?.service ?? {};
     if (spec === undefined) throw new Error(`the server returned no spec for service ${service}`);
     const updated = applyFlags(spec, options);
     credentials ??= options.withRegistryAuth ? await readRegistryAuth(cli, [updated]) : undefined;

@@ -36,8 +36,8 @@ export function planSummary({ services, networks, files }: DeployPlan): string {
 }
 
 function formatCounts(noun: string, counts: readonly (readonly [count: number, label: string])[]): string {
-  const shown = counts.filter(([count]) => count > 0);
-  return shown
+  const nonZero = counts.filter(([count]) => count > 0);
+  return nonZero
     .map(([count, label], index) => `${index === 0 ? pluralize(count, noun) : count} ${label}`)
     .join(", ");
 }

@@ -46,8 +46,8 @@ const STEP_MARKS = new Map<PlannedStep_Kind, Mark>([
   [PlannedStep_Kind.REPLACE, { sign: "~", style: "yellow" }],
   [PlannedStep_Kind.STOP, { sign: "-", style: "red" }],
 ]);
-const UNPLACED: Mark = { sign: "!", style: "red" };
-const NOTHING: Mark = { sign: "=", style: "dim" };
+const UNPLACED_MARK: Mark = { sign: "!", style: "red" };
+const UNCHANGED_MARK: Mark = { sign: "=", style: "dim" };
 
 /** Formats the plan of `berth stack deploy --dry-run`: each service with its changes and steps, then a summary. */
 export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): readonly string[] {
@@ -60,7 +60,9 @@ export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): reado
   return [
     ...parts,
     ...changed.flatMap((service) => serviceLines(service, paint)),
-    ...(unchanged.length === 0 ? [] : [withMark(NOTHING, `unchanged: ${unchanged.join(", ")}`, paint)]),
+    ...(unchanged.length === 0
+      ? []
+      : [withMark(UNCHANGED_MARK, `unchanged: ${unchanged.join(", ")}`, paint)]),
     "",
     planSummary(plan),
     ...(changed.length + parts.length === 0
@@ -81,13 +83,13 @@ function fileLine({ fileKind, name, kind, version }: FileOutcome, paint: Paint):
   return [withMark(mark, `${fileKindName(fileKind)} ${paint("bold", name)}  ${note}`, paint)];
 }
 
-/** Whether the service has no changes, no steps and no problems. */
+/** Returns whether the service has no changes, no steps and no problems. */
 function isUnchanged({ kind, steps, problems }: ServicePlan): boolean {
   return kind === ServiceOutcome_Kind.UNCHANGED && steps.length === 0 && problems.length === 0;
 }
 
 function serviceLines(service: ServicePlan, paint: Paint): readonly string[] {
-  const mark = SERVICE_MARKS.get(service.kind) ?? NOTHING;
+  const mark = SERVICE_MARKS.get(service.kind) ?? UNCHANGED_MARK;
   const steps = service.steps.slice(0, MAX_STEPS);
   const hiddenCount = service.steps.length - steps.length + service.omittedSteps;
   return [
@@ -95,7 +97,7 @@ function serviceLines(service: ServicePlan, paint: Paint): readonly string[] {
     ...service.changes.map((change) => `    ${changeText(change, paint)}`),
     ...steps.map((step, index) => `  ${stepLine(service, step, { previous: steps[index - 1], paint })}`),
     ...(hiddenCount > 0 ? [`      … and ${hiddenCount} more`] : []),
-    ...service.problems.map((problem) => `    ${withMark(UNPLACED, oneLine(problem), paint)}`),
+    ...service.problems.map((problem) => `    ${withMark(UNPLACED_MARK, oneLine(problem), paint)}`),
   ];
 }
 
@@ -128,7 +130,7 @@ function stepLine(
   const hasRounds = steps.some(({ round }) => round > 1);
   const isFirstOfRound = previous?.round !== step.round;
   const round = !hasRounds ? "  " : (isFirstOfRound ? `  ${step.round}.` : "").padEnd(6);
-  const mark = step.isUnplaced ? UNPLACED : (STEP_MARKS.get(step.kind) ?? NOTHING);
+  const mark = step.isUnplaced ? UNPLACED_MARK : (STEP_MARKS.get(step.kind) ?? UNCHANGED_MARK);
   return `${round}${withMark(mark, `${stepTaskName(name, step)}  ${stepText(step)}`, paint)}`;
 }
 

@@ -39,7 +39,7 @@ function keyValue(field: Cursor, valueOfNull: string | undefined): Node | undefi
   return valueOfNull === undefined ? node : scalarNode(valueOfNull, node.position);
 }
 
-/** Whether text such as `KEY=$VALUE` has no variable in its key. */
+/** Returns whether text such as `KEY=$VALUE` has no variable in its key. */
 function hasPlainKey(node: Node): boolean {
   return node.kind === "scalar" && /^[^$=]*=/.test(node.text);
 }

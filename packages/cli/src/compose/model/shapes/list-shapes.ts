@@ -40,9 +40,9 @@ function warnAboutReplacements(
   const earlier = new Map<string, Node>();
   for (const [index, item] of items.entries()) {
     const key = itemKey(item, keyOf);
-    const other = earlier.get(key);
+    const earlierItem = earlier.get(key);
     earlier.set(key, item);
-    if (key === "" || other === undefined || haveEqualValues(other, item)) continue;
+    if (key === "" || earlierItem === undefined || haveEqualValues(earlierItem, item)) continue;
     const place = { position: item.position, path: `${path}[${index}]` };
     diagnostics.warn(place, `the list contains ${key} twice: the last one is used`);
   }

@@ -49,8 +49,8 @@ interface Field {
 }
 
 function canonicalizeField(field: Cursor, { keys, name, stage }: Field): Node | undefined {
-  const known = Object.hasOwn(keys, name) ? keys[name] : undefined;
-  if (known !== undefined) return canonicalizeValue(field, known.shape, stage);
+  const shape = Object.hasOwn(keys, name) ? keys[name] : undefined;
+  if (shape !== undefined) return canonicalizeValue(field, shape.shape, stage);
   if (name.startsWith("x-")) return field.node;
   const hint = didYouMean(name, Object.keys(keys));
   field.diagnostics.error(keyPlace(field), `unknown key ${JSON.stringify(name)}${hint}`);

@@ -11,8 +11,8 @@ const NUMBER_OR_TEXT_SCHEMA: ValueSchema = { kind: "scalar", types: ["number", "
 export const duration: Shape = defineShape(TEXT_SCHEMA, (cursor) => {
   const { node } = cursor;
   // Gives a number without a unit a better message than "must be text".
-  const written = node.kind === "scalar" && typeof node.value === "number" ? node.text : undefined;
-  const value = written ?? scalarValueText(text(cursor, "project"));
+  const numberText = node.kind === "scalar" && typeof node.value === "number" ? node.text : undefined;
+  const value = numberText ?? scalarValueText(text(cursor, "project"));
   const parsed = value === undefined ? undefined : reportInvalid(cursor, parseDurationNs(value));
   return parsed === undefined ? undefined : scalarNode(formatGoDuration(parsed), node.position);
 });
@@ -23,10 +23,10 @@ export const bytes: Shape = defineShape(NUMBER_OR_TEXT_SCHEMA, (cursor) => {
   if (node.kind !== "scalar" || node.value === null || typeof node.value === "boolean") {
     return reportWrongType(cursor, "a size");
   }
-  const written = String(node.value);
+  const text = String(node.value);
   // -1 means unlimited in `memswap_limit`.
-  if (written === "-1") return scalarNode("-1", node.position);
-  const parsed = reportInvalid(cursor, parseBytes(written));
+  if (text === "-1") return scalarNode("-1", node.position);
+  const parsed = reportInvalid(cursor, parseBytes(text));
   return parsed === undefined ? undefined : scalarNode(String(parsed), node.position, node.text);
 });
 

@@ -4,9 +4,9 @@ import { scalarNode, scalarText } from "../../tree/node.js";
 import { defineShape, type Shape } from "./shape.js";
 import { TEXT_SCHEMA } from "./value-schema.js";
 
-const INTEGER = /^[-+]?\d+$/;
+const INTEGER_PATTERN = /^[-+]?\d+$/;
 
-const DECIMAL = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?$/;
+const DECIMAL_PATTERN = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?$/;
 
 /** Matches the texts of booleans in any case. */
 const FLAG_TEXT = `^(?:${FLAG_TEXTS.map(anyCase).join("|")})$`;
@@ -76,18 +76,18 @@ export const flag: Shape = defineShape(
 
 /** A whole number, which may be quoted. */
 export const integer: Shape = defineShape(
-  { kind: "scalar", types: ["integer", "string"], pattern: INTEGER.source },
+  { kind: "scalar", types: ["integer", "string"], pattern: INTEGER_PATTERN.source },
   (cursor) => {
     const { node } = cursor;
-    const written = node.kind === "scalar" ? String(node.value ?? "") : "";
-    if (INTEGER.test(written)) return scalarNode(Number(written), node.position);
+    const text = node.kind === "scalar" ? String(node.value ?? "") : "";
+    if (INTEGER_PATTERN.test(text)) return scalarNode(Number(text), node.position);
     return reportWrongType(cursor, "a whole number");
   },
 );
 
 /** A whole number. As in Compose, the fraction of an unquoted number is dropped. */
 export const truncatedInteger: Shape = defineShape(
-  { kind: "scalar", types: ["number", "string"], pattern: INTEGER.source },
+  { kind: "scalar", types: ["number", "string"], pattern: INTEGER_PATTERN.source },
   (cursor, stage) => {
     const { node } = cursor;
     const isNumber = node.kind === "scalar" && typeof node.value === "number";
@@ -97,11 +97,11 @@ export const truncatedInteger: Shape = defineShape(
 
 /** A decimal number, which may be quoted. */
 export const decimal: Shape = defineShape(
-  { kind: "scalar", types: ["number", "string"], pattern: DECIMAL.source },
+  { kind: "scalar", types: ["number", "string"], pattern: DECIMAL_PATTERN.source },
   (cursor) => {
     const { node } = cursor;
-    const written = node.kind === "scalar" ? String(node.value ?? "") : "";
-    if (DECIMAL.test(written)) return scalarNode(Number(written), node.position);
+    const text = node.kind === "scalar" ? String(node.value ?? "") : "";
+    if (DECIMAL_PATTERN.test(text)) return scalarNode(Number(text), node.position);
     return reportWrongType(cursor, "a number");
   },
 );

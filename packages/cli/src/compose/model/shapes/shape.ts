@@ -11,7 +11,7 @@ export type Stage = "file" | "project";
 
 /**
  * Returns the canonical form of a value, in which all short forms are expanded. The canonical form of a canonical value
- * is the value itself. Reports an invalid value, and returns undefined when nothing of it can be kept.
+ * is the value itself. Reports an invalid value, and returns undefined if nothing of it can be kept.
  */
 export type ReadShape = (cursor: Cursor, stage: Stage) => Node | undefined;
 

@@ -1,6 +1,6 @@
 import { isBerthError, PeerServiceService } from "@berth/proto";
 import type { RpcTransport } from "@berth/proto/rpc";
-import type { AskedMember, MemberAnswer } from "../core/membership/recovery.js";
+import type { MemberResponse, QueriedMember } from "../core/membership/recovery.js";
 import { clientUrl, MEMBER_PORTS, peerUrl } from "../store/embedded/cluster.js";
 import { EtcdHttpClient } from "../store/embedded/etcd-http.js";
 import { EtcdStore } from "../store/etcd/etcd-store.js";
@@ -11,7 +11,7 @@ const TIMEOUT_MS = 5_000;
 
 const DEFAULT_SERVER_PORT = 7400;
 
-export interface AskMembersOptions {
+export interface QueryMembersOptions {
   /** IP addresses of the other members. */
   readonly addresses: readonly string[];
   /** "host:port" of the known servers. */
@@ -21,20 +21,24 @@ export interface AskMembersOptions {
 }
 
 /** Checks whether the etcd and the server at each address are running. */
-export async function askMembers(
-  { addresses, servers, tls, transport }: AskMembersOptions,
+export async function queryMembers(
+  { addresses, servers, tls, transport }: QueryMembersOptions,
   signal: AbortSignal,
-): Promise<readonly AskedMember[]> {
+): Promise<readonly QueriedMember[]> {
   const http = new EtcdHttpClient(tls);
   try {
     return await Promise.all(
       addresses.map(async (address) => {
         const host = new URL(clientUrl(address, MEMBER_PORTS)).hostname;
-        const known = servers.filter((server) => server.startsWith(`${host}:`));
+        const hostServers = servers.filter((server) => server.startsWith(`${host}:`));
         const [peer, lastIndex, runsServer] = await Promise.all([
           askPeerPort(address, http, signal),
           lastIndexOf(address, tls, signal),
-          isAnyRunning(known.length > 0 ? known : [`${host}:${DEFAULT_SERVER_PORT}`], transport, signal),
+          isAnyRunning(
+            hostServers.length > 0 ? hostServers : [`${host}:${DEFAULT_SERVER_PORT}`],
+            transport,
+            signal,
+          ),
         ]);
         const isRunning = peer.kind === "running" || lastIndex !== undefined || runsServer;
         return { address, answer: isRunning ? { kind: "running", lastIndex } : peer } as const;
@@ -50,7 +54,7 @@ async function askPeerPort(
   address: string,
   http: EtcdHttpClient,
   signal: AbortSignal,
-): Promise<MemberAnswer> {
+): Promise<MemberResponse> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
   try {
     await http.getStatus(`${peerUrl(address, MEMBER_PORTS)}/version`, limit);

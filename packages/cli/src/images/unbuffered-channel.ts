@@ -1,11 +1,15 @@
-/** Passes items from a producer to a consumer, one at a time: the producer waits until its last item was taken. */
-export class HandOver<T> {
+/** Passes items from one producer to one consumer. Holds one item at a time, as an unbuffered channel in Go does. */
+export class UnbufferedChannel<T> {
   #item: T | undefined;
   #hasEnded = false;
   #wakeConsumer: () => void = () => {};
   #wakeProducer: () => void = () => {};
 
-  /** Resolves when the item was taken. @throws the signal's reason */
+  /**
+   * Passes an item on, and resolves when the consumer has taken it.
+   *
+   * @throws the signal's reason
+   */
   async put(item: T, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.#item = item;
@@ -20,12 +24,13 @@ export class HandOver<T> {
     });
   }
 
-  /** The consumer gets `undefined` after the last item. */
+  /** Ends the channel: `take` returns undefined after the last item. */
   end(): void {
     this.#hasEnded = true;
     this.#wakeConsumer();
   }
 
+  /** Returns the next item, or undefined after the end. */
   async take(): Promise<T | undefined> {
     while (this.#item === undefined && !this.#hasEnded) {
       await new Promise<void>((resolve) => {
