@@ -184,8 +184,11 @@ berth stack deploy -c /tmp/compose.yaml shop`);
       expect(traffic).toEqual({ sent: expect.any(Number), failed: 0 });
       expect(traffic.sent).toBeGreaterThan(50);
       expect(await mainPid("berth-ingress")).toBe(ingress);
-      const journal = await systemd.shell("journalctl --no-pager --output json --unit berth-agent --lines 1");
-      expect(JSON.parse(journal)).toMatchObject({ PRIORITY: "6", SYSLOG_IDENTIFIER: "berth-agent" });
+      // Without the identifier, the last line may be systemd's own about the unit.
+      const journal = await systemd.shell(
+        "journalctl --no-pager --output json --unit berth-agent --identifier berth-agent --lines 1",
+      );
+      expect(JSON.parse(journal)).toMatchObject({ PRIORITY: "6", _SYSTEMD_UNIT: "berth-agent.service" });
     });
 
     test("the watchdog restarts a server and an agent that are stopped, without a failed request", async () => {
