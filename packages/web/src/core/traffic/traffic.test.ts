@@ -17,7 +17,7 @@ describe("TrafficTotals", () => {
     ]);
   });
 
-  it("goes on counting when an ingress process starts again from 0", () => {
+  it("continues to count when an ingress process starts again from 0", () => {
     const totals = new TrafficTotals();
     totals.add(message(1_000, "n1", 500));
     totals.add(message(2_000, "n1", 510));
