@@ -11,6 +11,8 @@ import type { Vip, Vips } from "./vip.js";
 
 /** The kernel's rules let connections to this port pass only when their address is a virtual IP. */
 const ANY_ADDRESS = "0.0.0.0";
+/** Bounds the memory for a container that tries every port of a virtual IP. */
+const MAX_UNUSED_PORTS = 64;
 
 /** One port of a virtual IP whose connections this process has accepted. */
 interface HeldPort {
@@ -76,10 +78,8 @@ export class HeldConnections {
     this.#vips = vips;
     for (const [address, ports] of this.#ports) {
       const vip = vips.get(address);
-      for (const held of ports.values()) {
-        updateEndpoints(held, vip);
-        if (held.counters.active === 0) this.#remove(address, ports, held);
-      }
+      for (const held of ports.values()) updateEndpoints(held, vip);
+      this.#removeUnused(address, ports);
       if (ports.size === 0) this.#ports.delete(address);
     }
     for (const address of this.#endedTotals.keys()) if (!vips.has(address)) this.#endedTotals.delete(address);
@@ -135,6 +135,7 @@ export class HeldConnections {
     this.#ports.set(vip.address, ports);
     const existing = ports.get(port);
     if (existing !== undefined) return existing;
+    if (ports.size >= MAX_UNUSED_PORTS) this.#removeUnused(vip.address, ports);
     const holdQueue = new HoldQueue({ quota, deadlines, now });
     const held = { port, balancer: new Balancer(), holdQueue, counters: newCounters() };
     updateEndpoints(held, vip);
@@ -142,9 +143,13 @@ export class HeldConnections {
     return held;
   }
 
-  #remove(address: string, ports: Map<number, HeldPort>, { port, holdQueue }: HeldPort): void {
-    ports.delete(port);
-    this.#endedTotals.set(address, (this.#endedTotals.get(address) ?? 0) + holdQueue.total);
+  /** Removes the ports without connections. */
+  #removeUnused(address: string, ports: Map<number, HeldPort>): void {
+    for (const { port, holdQueue, counters } of ports.values()) {
+      if (counters.active > 0) continue;
+      ports.delete(port);
+      this.#endedTotals.set(address, (this.#endedTotals.get(address) ?? 0) + holdQueue.total);
+    }
   }
 }
 
