@@ -195,6 +195,16 @@ describe("changes", () => {
     await expect.poll(() => calls("RollbackService")).toEqual([{ service: "s1", toVersion: 2 }]);
   });
 
+  it("refuses to scale a service to an empty number of replicas", async () => {
+    const { page } = await open();
+    await showView(page, "#/services/shop_web");
+    const field = page.getByLabel("Replicas");
+    await field.fill("");
+    await field.press("Enter");
+    await expectText(page.locator(".result.error"), "invalid number of replicas");
+    expect(calls("ScaleServices")).toEqual([]);
+  });
+
   it("drains a node and counts the tasks that are left", async () => {
     const { page } = await open();
     await showView(page, "#/nodes/h2");

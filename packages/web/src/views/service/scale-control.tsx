@@ -2,12 +2,10 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { call } from "../../app/api.js";
 import { canChange } from "../../app/session.js";
+import { MAX_REPLICAS, parseReplicaCount } from "../../core/model/replica-count.js";
 import type { Service } from "../../core/model/service.js";
 import { formatCount } from "../../format/format.js";
 import { ActionResult, useAction } from "../shared/action.js";
-
-/** More than a cluster can run; the server has limits of its own. */
-const MAX_REPLICAS = 10_000;
 
 export interface ScaleControlProps {
   readonly service: Service;
@@ -15,18 +13,23 @@ export interface ScaleControlProps {
   readonly replicas: number | undefined;
 }
 
-/** Changes the number of replicas. */
+/** A form that changes the number of replicas of a service. */
 export function ScaleControl({ service, replicas }: ScaleControlProps): JSX.Element | null {
   const action = useAction();
-  const wanted = useSignal(replicas ?? 0);
+  const enteredText = useSignal(String(replicas ?? ""));
   if (replicas === undefined || !canChange.value) return null;
   const scale = async (): Promise<string> => {
-    await call("ScaleServices", { services: [{ service: service.id, replicas: wanted.value }] });
-    return `Scaled to ${formatCount(wanted.value, "replica")}.`;
+    const count = parseReplicaCount(enteredText.value);
+    if (count === undefined) {
+      throw new Error(`invalid number of replicas; enter a whole number from 0 to ${MAX_REPLICAS}`);
+    }
+    await call("ScaleServices", { services: [{ service: service.id, replicas: count }] });
+    return `Scaled to ${formatCount(count, "replica")}.`;
   };
   return (
     <form
       class="actions"
+      noValidate
       onSubmit={(event) => {
         event.preventDefault();
         action.run(scale);
@@ -38,9 +41,9 @@ export function ScaleControl({ service, replicas }: ScaleControlProps): JSX.Elem
           type="number"
           min="0"
           max={MAX_REPLICAS}
-          value={wanted.value}
+          value={enteredText.value}
           onInput={({ currentTarget }) => {
-            wanted.value = Math.trunc(currentTarget.valueAsNumber) || 0;
+            enteredText.value = currentTarget.value;
           }}
         />
       </label>
