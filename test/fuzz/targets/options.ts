@@ -1,6 +1,5 @@
-import { credentialProblems } from "@berth/proto";
+import { compareVersions, credentialProblems } from "@berth/proto";
 import { parseConfig } from "../../../packages/agent/src/config.js";
-import { compareVersions } from "../../../packages/agent/src/core/docker/api-version.js";
 import {
   parseServerAddresses,
   socketPathOf,

@@ -1,11 +1,11 @@
 import {
   type AssignedNetwork,
   type AssignedSpec,
+  compareVersions,
   type NetworkAttachment,
   NetworkMode,
   type TaskAddress,
 } from "@berth/proto";
-import { compareVersions } from "../docker/api-version.js";
 import type { EndpointBody } from "../docker/create-body.js";
 import type { ContainerNetwork, ObservedContainer } from "../docker/observed-container.js";
 import type { NetworkState } from "./plan-network.js";

@@ -1,5 +1,5 @@
 import { readFile, statfs } from "node:fs/promises";
-import { compareVersions } from "../../core/docker/api-version.js";
+import { compareVersions } from "@berth/proto";
 import { readField, readList, readString } from "../../core/docker/json.js";
 import { EngineClient } from "../../engine/dockerode/client.js";
 import { failureOf, type ProgramResult, runProgram } from "../../runtime/run-program.js";

@@ -1,4 +1,4 @@
-import { compareVersions } from "../../core/docker/api-version.js";
+import { compareVersions } from "@berth/proto";
 import { readField, readList, readNumber, readString } from "../../core/docker/json.js";
 import { HOST_ROOT, type HostIds } from "../../core/tasks/task-files.js";
 import type { EngineInfo } from "../engine.js";

@@ -1,5 +1,4 @@
-import { assertNever } from "@berth/proto";
-import { compareReleases } from "./compare-releases.js";
+import { assertNever, compareVersions } from "@berth/proto";
 import type { HostFacts } from "./host-facts.js";
 
 /** What a host becomes. */
@@ -88,7 +87,7 @@ function checkStep(role: HostRole): readonly AddStep[] {
 /** Returns the installation of the package, unless the host has this release or a later one. */
 function installStep(facts: HostFacts, { role, version }: AddRequest): readonly AddStep[] {
   const missing = role === "node" ? missingDocker(facts) : missingEtcd(facts);
-  const isInstalled = facts.berthVersion !== "" && compareReleases(facts.berthVersion, version) >= 0;
+  const isInstalled = facts.berthVersion !== "" && compareVersions(facts.berthVersion, version) >= 0;
   if (isInstalled && missing.length === 0) return [];
   const packages = [...missing, ...(role === "node" && facts.berthVersion === "" ? NODE_PACKAGES : [])];
   return [{ kind: "install", packages }];
