@@ -13,6 +13,7 @@ export { allocateChunk, shortenChunk } from "./chunks/chunk-codec.js";
 export { gatherChunks, type StreamChunk } from "./chunks/gather-chunks.js";
 // These replace the generated services.
 export { ControlServiceService, DispatcherServiceService, ImageServiceService } from "./chunks/services.js";
+export { compareVersions } from "./compare-versions.js";
 export {
   BerthError,
   type BerthErrorOptions,
@@ -119,6 +120,7 @@ export {
   registryOf,
 } from "./spec/registry.js";
 export { type ParsedSchedule, parseSchedule, type Schedule } from "./spec/schedule.js";
+export { selinuxMountProblem } from "./spec/selinux-mount.js";
 export {
   ipv4Text,
   parseIpv4,

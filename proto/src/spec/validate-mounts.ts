@@ -4,6 +4,7 @@ import { isSha256Digest } from "../images/image-config.js";
 import { hostBindOf, hostPathProblem } from "./host-access.js";
 import { imageProblem } from "./image-reference.js";
 import { volumeNameProblem } from "./names.js";
+import { selinuxMountProblem } from "./selinux-mount.js";
 import { fillPlaceholders, findPlaceholderProblems } from "./task-placeholders.js";
 import type { Report } from "./violation.js";
 
@@ -39,6 +40,8 @@ function validateMount(mount: Mount, path: string, report: Report): void {
   }
   if (/^\/+$/.test(mount.target))
     report(`${path}.target`, "the container's root directory cannot be a mount target");
+  const selinuxProblem = selinuxMountProblem(mount);
+  if (selinuxProblem !== undefined) report(`${path}.${mount.kind?.$case}.selinux`, selinuxProblem);
   const kind = mount.kind;
   if (kind === undefined) {
     report(path, "the mount has no type; set bind, volume or tmpfs");

@@ -69,6 +69,7 @@ describe("validateServiceSpec", () => {
           { target: "/d", kind: { $case: "volume", value: { name: "d-{{.Task.Slot}}", subpath: "../x" } } },
           { target: "/e", kind: { $case: "volume", value: { name: "{{.Task.Foo}}" } } },
           { target: "/f", kind: { $case: "shipped", value: { digest: "sha256:../x", selinux: "y" } } },
+          { target: "/g", kind: { $case: "bind", value: { source: "/g:h", selinux: "z" } } },
         ],
       }),
     ).toMatchInlineSnapshot(`
@@ -82,6 +83,7 @@ describe("validateServiceSpec", () => {
         "task.container.mounts[4].volume.name: the placeholder "{{.Task.Foo}}" is not supported; use .Node.ID, .Node.Hostname, .Service.ID, .Service.Name, .Task.ID, .Task.Name, .Task.Slot",
         "task.container.mounts[5].shipped.digest: "sha256:../x" is not the digest of an archive",
         "task.container.mounts[5].shipped.selinux: "y" is not an SELinux label; use z or Z",
+        "task.container.mounts[6].bind.selinux: Docker cannot label a mount with a colon in a path; remove the label or the colon",
         "task.container.post_start[0].command: the hook has no command",
         "task.container.post_start[1].working_dir: "b" is not an absolute path",
         "task.container.post_start[1].env[0]: "=x" is not KEY=VALUE",

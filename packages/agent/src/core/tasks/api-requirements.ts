@@ -1,5 +1,10 @@
-import type { AssignedSpec, ContainerSpec, NetworkAttachment } from "@berth/proto";
-import { compareVersions } from "../docker/api-version.js";
+import {
+  type AssignedSpec,
+  type ContainerSpec,
+  compareVersions,
+  type NetworkAttachment,
+  selinuxMountProblem,
+} from "@berth/proto";
 
 /** A part of a spec that daemons with an older API ignore without an error. */
 interface ApiRequirement {
@@ -52,6 +57,10 @@ export function unsupportedReason(spec: AssignedSpec, apiVersion: string): strin
   }
   const { container, networks } = spec.task;
   if (container === undefined) return "the service's spec has no container";
+  for (const mount of container.mounts) {
+    const problem = selinuxMountProblem(mount);
+    if (problem !== undefined) return `mount ${mount.target}: ${problem}`;
+  }
   const unmet = API_REQUIREMENTS.filter(
     ({ isUsed, since }) => isUsed(container, networks) && compareVersions(apiVersion, since) < 0,
   );

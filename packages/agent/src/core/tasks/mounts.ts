@@ -106,7 +106,8 @@ function bindBody(
 ): string | MountBody {
   const hasNoColon = !`${common.Source}${common.Target}`.includes(":");
   const recursive = recursiveOptions(bind);
-  // Only this form can set an SELinux label, and only the other form can say what happens to mounts below.
+  // Only this form can set an SELinux label, and only the other form has the recursive option. `selinuxMountProblem`
+  // rejects mounts that need both.
   if ((bind.createHostPath || bind.selinux !== "") && hasNoColon && recursive === undefined) {
     const options = [common.ReadOnly ? "ro" : "rw", bind.propagation, bind.selinux].filter(
       (option) => option !== "",

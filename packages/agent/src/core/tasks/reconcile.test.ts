@@ -1,4 +1,12 @@
-import { DesiredState, Health, NetworkMode, PortSpec_Protocol, PullPolicy, TaskState } from "@berth/proto";
+import {
+  DesiredState,
+  Health,
+  Mount,
+  NetworkMode,
+  PortSpec_Protocol,
+  PullPolicy,
+  TaskState,
+} from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { type Reconciled, reconcile, UNHEALTHY_GRACE_MS } from "./reconcile.js";
 import { applyObservation, BLANK_MEMORY, type TaskMemory } from "./task-memory.js";
@@ -113,6 +121,17 @@ describe("reconcile before the task runs", () => {
     expect(status?.message).toBe(
       "annotations requires Docker API 1.43; Docker on this node supports API 1.41",
     );
+  });
+
+  test("rejects an SELinux label that Docker would ignore because of a colon in the path", () => {
+    const kind = { $case: "bind", value: { source: "/a:b", selinux: "z" } } as const;
+    const spec = specWith({ container: { mounts: [Mount.fromPartial({ target: "/srv", kind })] } });
+    const { status } = reconcile(
+      viewWith({ assignment: assignmentWith(DesiredState.RUNNING, spec) }),
+      NOW_MS,
+    );
+    expect(status?.state).toBe(TaskState.REJECTED);
+    expect(status?.message).toContain("mount /srv: Docker cannot label a mount with a colon");
   });
 
   test("a failed step is retried after its delay, and the status says why", () => {
