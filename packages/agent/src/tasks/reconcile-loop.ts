@@ -19,10 +19,10 @@ import type { TaskRecord } from "./task-record.js";
 import type { TaskRecords } from "./task-records.js";
 import { WorkLanes } from "./work-lanes.js";
 
-/** When to inspect a container again after an inspection failed although Docker is available. */
-const INSPECT_AGAIN_MS = 1_000;
+/** Delay before an inspection, or a step that failed unexpectedly, is retried although Docker is available. */
+const RETRY_MS = 1_000;
 
-const NONE_TAKEN: ReadonlySet<string> = new Set();
+const NO_RESOURCES: ReadonlySet<string> = new Set();
 
 /** Steps that do not change the container of a task. */
 const CANCELABLE_STEPS: readonly WorkKind[] = ["pull", "write-shipped", "check-health", "post-start"];
@@ -182,7 +182,7 @@ export class ReconcileLoop {
   #resources({ taskId }: TaskRecord): ResourcesView {
     const { resourceNames: declared, tasks } = this.#options;
     const hasNames = Object.keys(declared).length > 0;
-    return { declared, taken: hasNames ? tasks.resourcesOfOthers(taskId) : NONE_TAKEN };
+    return { declared, taken: hasNames ? tasks.resourcesOfOthers(taskId) : NO_RESOURCES };
   }
 
   #inspect(record: TaskRecord, containerId: string): void {
@@ -197,7 +197,7 @@ export class ReconcileLoop {
         return true;
       }
       record.staleContainers.add(containerId);
-      this.#timers.set(record.taskId, now() + INSPECT_AGAIN_MS);
+      this.#timers.set(record.taskId, now() + RETRY_MS);
       return false;
     });
   }
@@ -232,16 +232,27 @@ export class ReconcileLoop {
     this.#options.reporter.report(record, { status: statusOf(this.#view(record, node), undefined) });
   }
 
-  /** Runs one piece of work on the task. Wakes it and the tasks beside it afterwards if the work returned true. */
+  /**
+   * Runs a step or an inspection of the task. If it returns true, the task and its companions are woken. If it rejects,
+   * which no step is expected to do, the task is woken after a delay.
+   */
   #begin(record: TaskRecord, kind: WorkKind, work: (signal: AbortSignal) => Promise<boolean>): void {
     const controller = new AbortController();
     record.inFlight = { kind, controller };
-    void work(controller.signal).then((hasChanged) => {
-      record.inFlight = undefined;
-      if (!hasChanged) return;
-      this.wake(record.taskId);
-      for (const companion of this.#options.tasks.companionsOf(record.taskId)) this.wake(companion);
-    });
+    work(controller.signal).then(
+      (hasChanged) => {
+        record.inFlight = undefined;
+        if (!hasChanged) return;
+        this.wake(record.taskId);
+        for (const companion of this.#options.tasks.companionsOf(record.taskId)) this.wake(companion);
+      },
+      (error: unknown) => {
+        record.inFlight = undefined;
+        const { log, now } = this.#options;
+        log.error({ err: error, task: record.taskId, step: kind }, "step failed unexpectedly");
+        this.#timers.set(record.taskId, now() + RETRY_MS);
+      },
+    );
   }
 
   #forget({ taskId }: TaskRecord): void {
