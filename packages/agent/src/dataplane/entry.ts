@@ -117,6 +117,7 @@ function createServices(log: Logger, transport: Transport, handover: Handover | 
     now: () => performance.now(),
     inherited: handover,
     onFdProblem: (problem) => log.warn(problem),
+    onRetryFailed: (error) => log.warn({ err: error }, "cannot apply the published ports; retrying"),
   });
   const dnsSockets = handover === undefined ? new Map() : inheritedDnsSockets(handover);
   const discovery = new ServiceDiscovery(

@@ -1,9 +1,22 @@
 import { expect, it, vi } from "vitest";
 import { listenerWith } from "../kernel/testing.js";
 import type { Transport } from "../transport/transport.js";
-import { ListenerManager } from "./listener-manager.js";
+import { type KernelBalancer, ListenerManager } from "./listener-manager.js";
 
 const RETRY = { timeout: 10_000 };
+
+it("retries until the kernel balances the listeners", async () => {
+  const transport = { listen: async () => ({ close: () => {} }) } as unknown as Transport;
+  const onRetryFailed = vi.fn();
+  const manager = new ListenerManager({ transport, now: () => 0, onRetryFailed });
+  const busy = new Error("nft is busy");
+  const apply = vi.fn<KernelBalancer["apply"]>(async () => {});
+  await manager.useKernel({ apply, setSuspectNodes: async () => {}, addStatistics: async (stats) => stats });
+  apply.mockRejectedValueOnce(busy).mockRejectedValueOnce(busy);
+  await expect(manager.apply({ version: 1, listeners: [listenerWith()] })).rejects.toBe(busy);
+  await vi.waitFor(() => expect(apply).toHaveBeenCalledTimes(3), RETRY);
+  expect(onRetryFailed.mock.calls).toEqual([[busy]]);
+});
 
 it("keeps the error of a port while it tries to open the port again", async () => {
   const rejections: ((error: Error) => void)[] = [];

@@ -21,8 +21,8 @@ import { ListenerLimits } from "./listener-limits.js";
 import { type TcpContext, TcpListener } from "./tcp-listener.js";
 import { type UdpContext, UdpListener } from "./udp-listener.js";
 
-/** How often a port that could not be opened is retried: its holder may stop, or a drained connection end. */
-const REOPEN_MS = 2_000;
+/** Delay before a port that could not be opened is retried: the program that holds it may have exited meanwhile. */
+const RETRY_MS = 2_000;
 
 type OpenListener = TcpListener | UdpListener;
 
@@ -42,6 +42,8 @@ export interface ListenerManagerOptions {
   readonly inherited?: Pick<HandoverState, "sockets" | "flows"> | undefined;
   /** Called once a minute at most while connections wait for file descriptors. */
   readonly onFdProblem?: (problem: string) => void;
+  /** Called when a retry failed. Another one follows. */
+  readonly onRetryFailed?: (error: unknown) => void;
 }
 
 /** Opens, updates and closes the published ports of this host according to the ingress table. */
@@ -60,16 +62,18 @@ export class ListenerManager {
   #kernel: KernelBalancer | undefined;
   /** Resolves when all previous changes of the listeners have been applied. */
   #work: Promise<unknown> = Promise.resolve();
-  #reopen: NodeJS.Timeout | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  readonly #onRetryFailed: (error: unknown) => void;
 
-  constructor({ transport, now, inherited, onFdProblem = () => {} }: ListenerManagerOptions) {
+  constructor({ transport, now, inherited, onFdProblem, onRetryFailed }: ListenerManagerOptions) {
+    this.#onRetryFailed = onRetryFailed ?? (() => {});
     this.#inherited = new InheritedPorts(inherited ?? { sockets: new Map(), flows: [] });
     this.#startedMs = now();
     const deadlines = new DeadlineTimer(now);
     const limits = new ListenerLimits({
       deadlines,
       now,
-      onFdProblem,
+      onFdProblem: onFdProblem ?? (() => {}),
       countListeners: () => this.#open.size,
     });
     this.#limits = limits;
@@ -195,8 +199,19 @@ export class ListenerManager {
     return applied;
   }
 
+  /** Applies the table. Retries later unless all listeners are open and the kernel balances them. */
   async #reconcile(): Promise<void> {
-    clearTimeout(this.#reopen);
+    clearTimeout(this.#retryTimer);
+    let isComplete = false;
+    try {
+      await this.#applyTable();
+      isComplete = this.#errors.length === 0;
+    } finally {
+      if (!isComplete) this.#retryTimer = setTimeout(() => this.#retry(), RETRY_MS);
+    }
+  }
+
+  async #applyTable(): Promise<void> {
     const current = new Map([...this.#open].map(([key, opened]) => [key, opened.listener]));
     const { close, update, open } = diffListeners(current, this.#table.listeners);
     for (const key of close) this.#closeListener(key);
@@ -208,11 +223,10 @@ export class ListenerManager {
     }
     this.#errors = errors;
     await this.#kernel?.apply(this.#openedListeners());
-    if (errors.length > 0) this.#reopen = setTimeout(() => this.#retry(), REOPEN_MS);
   }
 
   #retry(): void {
-    this.#work = this.#work.then(() => this.#reconcile()).catch(() => {});
+    this.#work = this.#work.then(() => this.#reconcile()).catch(this.#onRetryFailed);
   }
 
   #closeListener(key: string): void {
