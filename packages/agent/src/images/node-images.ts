@@ -92,7 +92,7 @@ export class NodeImages implements ManagedImages, ArchiveSource {
     await server?.close(CLOSE_GRACE_MS);
   }
 
-  isPresent(name: string, signal: AbortSignal): Promise<boolean> {
+  async isPresent(name: string, signal: AbortSignal): Promise<boolean> {
     return this.#transfers.ensureName(wantedImage(name), signal);
   }
 
@@ -173,8 +173,12 @@ export class NodeImages implements ManagedImages, ArchiveSource {
   }
 }
 
-function wantedImage(name: string): WantedImage {
-  const imageId = managedImageId(name) ?? "";
+/** Returns the image with a name that berth gave it. @throws BerthError BERTH_INTERNAL for any other name */
+export function wantedImage(name: string): WantedImage {
+  const imageId = managedImageId(name);
+  if (imageId === undefined) {
+    throw new BerthError({ code: "BERTH_INTERNAL", message: `${name} is not an image of the cluster` });
+  }
   const image = name.slice(name.indexOf("/") + 1, name.lastIndexOf(":"));
   return { image: `${image} (${imageId.slice(0, 19)})`, imageId, name };
 }
