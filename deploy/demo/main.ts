@@ -7,12 +7,12 @@ import { LabError } from "../lab/lab-error.js";
 import { DEFAULT_LAB } from "../lab/subnet.js";
 import { removeLab } from "../lab/teardown.js";
 import { Cluster, isReady, pollUntilTrue } from "./cluster.js";
+import { DemoProxy } from "./demo-proxy.js";
 import { cutPower, findBusiestHost } from "./failover.js";
 import { drawHostMap } from "./host-map.js";
 import { printRequests } from "./report.js";
 import { Screen } from "./screen.js";
 import { deployShop, SHOP } from "./shop.js";
-import { WebPage } from "./web-page.js";
 
 const HOSTS = 3;
 const REQUESTS_PER_SECOND = 100;
@@ -23,7 +23,7 @@ const USAGE = `usage: npm run demo [-- --web | --down]
 Starts ${HOSTS} Docker hosts on this machine, deploys a stack, sends traffic to it and
 cuts the power of one host. The lab stays up afterwards.
 
-  --web        also serve the live page of the cluster, and wait until a browser shows it
+  --web        also serve the web UI of the cluster, and wait until a browser shows it
   --down       remove the lab with all its data
   -h, --help   print this help`;
 
@@ -48,7 +48,7 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
     await waitForNodes(screen, lab, cluster, signal);
     await deployShop(screen, lab, signal);
     const before = await drawHostMap(screen, cluster, { stack: SHOP.stack });
-    return await showFailover({ screen, lab, cluster, signal, before, hasPage: values.web === true });
+    return await showFailover({ screen, lab, cluster, signal, before, hasWebUi: values.web === true });
   } finally {
     cluster.close();
   }
@@ -93,12 +93,12 @@ interface FailoverDemoOptions {
   readonly signal: AbortSignal;
   /** IDs of the tasks that ran before the power cut. */
   readonly before: ReadonlySet<string>;
-  /** Whether to serve the live page of the cluster. */
-  readonly hasPage: boolean;
+  /** Whether to serve the web UI of the cluster. */
+  readonly hasWebUi: boolean;
 }
 
 async function showFailover(options: FailoverDemoOptions): Promise<number> {
-  const { screen, lab, cluster, signal, before, hasPage } = options;
+  const { screen, lab, cluster, signal, before, hasWebUi } = options;
   const victim = await findBusiestHost(cluster, lab.hosts, SHOP.service);
   const target = lab.hosts.find((host) => host !== victim);
   if (target === undefined || victim === undefined)
@@ -106,7 +106,7 @@ async function showFailover(options: FailoverDemoOptions): Promise<number> {
   const url = `http://${target.address}:${SHOP.port}/`;
   screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
   const traffic = new HttpTraffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
-  const page = hasPage ? await openPage(screen, lab, traffic, signal) : undefined;
+  const webUi = hasWebUi ? await openWebUi(screen, lab, traffic, signal) : undefined;
   const failover = await cutPower({ cluster, traffic, screen, service: SHOP.service, victim, signal });
   screen.line();
   await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds: before });
@@ -127,37 +127,37 @@ async function showFailover(options: FailoverDemoOptions): Promise<number> {
     screen.paint("dim", "  Healthy tasks stay where they are. New tasks go to the returned host first."),
   );
   printNextSteps(screen, lab, url, victim.name);
-  if (page !== undefined) await servePage(screen, page, signal);
+  if (webUi !== undefined) await serveWebUi(screen, webUi, signal);
   return failover.replacedAtMs === undefined ? 1 : 0;
 }
 
-/** Serves the page and waits until a browser shows it. */
-async function openPage(
+/** Serves the web UI and waits until a browser shows it. */
+async function openWebUi(
   screen: Screen,
   lab: Lab,
   traffic: HttpTraffic,
   signal: AbortSignal,
-): Promise<WebPage> {
-  screen.live("starting the page …");
-  const page = await WebPage.start(lab, () => traffic.outcomes);
+): Promise<DemoProxy> {
+  screen.live("starting the web UI …");
+  const webUi = await DemoProxy.start(lab, () => traffic.outcomes);
   screen.line("  Open this link, which works once, within a minute:");
-  screen.line(`  ${screen.paint("bold", page.link)}`);
+  screen.line(`  ${screen.paint("bold", webUi.link)}`);
   try {
-    await Promise.race([page.opened, once(signal, "abort")]);
+    await Promise.race([webUi.opened, once(signal, "abort")]);
     signal.throwIfAborted();
   } catch (error) {
-    page.close();
+    webUi.close();
     throw error;
   }
-  return page;
+  return webUi;
 }
 
-/** Serves the page until the demo is interrupted. */
-async function servePage(screen: Screen, page: WebPage, signal: AbortSignal): Promise<void> {
+/** Serves the web UI until the demo is interrupted. */
+async function serveWebUi(screen: Screen, webUi: DemoProxy, signal: AbortSignal): Promise<void> {
   screen.line();
-  screen.line("The page stays up until you press Ctrl-C.");
+  screen.line("The web UI stays up until you press Ctrl-C.");
   if (!signal.aborted) await once(signal, "abort");
-  page.close();
+  webUi.close();
 }
 
 function printNextSteps(screen: Screen, lab: Lab, url: string, victim: string): void {

@@ -2,7 +2,7 @@ import { LoginCodes } from "@berth/proto/login-codes";
 import { listenWeb, pageDirectory, StaticFiles, WebGateway } from "@berth/proto/web";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { WebPage } from "../../deploy/demo/web-page.js";
+import { DemoProxy } from "../../deploy/demo/demo-proxy.js";
 import type { RequestOutcome } from "../../deploy/lab/http-traffic.js";
 import { eventually } from "../harness/eventually.js";
 import { converged, deployment, service, type TestServer } from "../harness/test-cluster.js";
@@ -102,7 +102,7 @@ test("the page of the demo presents its requests, and the tasks of a lost host m
     { sentAtMs: 0, durationMs: 4, result: { kind: "failed", reason: "timeout" } },
   ];
   const environment = { ...process.env, BERTH_SERVER: `unix:${server.socket}` };
-  const presented = await WebPage.start({ cliEnv: () => environment }, () => outcomes);
+  const presented = await DemoProxy.start({ cliEnv: () => environment }, () => outcomes);
   onTestFinished(() => presented.close());
   const { page, problems } = await openPage(browser, { url: presented.link });
   onTestFinished(() => page.context().close());

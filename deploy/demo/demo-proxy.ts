@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { createInterface } from "node:readline";
 import { cliCommand } from "../lab/berth-commands.js";
@@ -8,22 +9,22 @@ import type { Lab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
 import { REPO_ROOT } from "../lab/paths.js";
 
-/** Path of the file with the requests of the demo, which the page reads while it presents. */
+/** Path under which the web UI reads the demo's request counts while it presents. */
 const REQUESTS_PATH = "/requests.json";
-/** On a busy machine, the command takes seconds to start. */
+/** Maximum time until `berth ui` prints its link. On a busy machine, the command takes seconds to start. */
 const START_TIMEOUT_MS = 30_000;
 
 /**
- * Serves the page of a lab on this computer, with the requests of the demo. `berth ui` serves the page; this server
- * stands before it, because the page can only read files of its own origin.
+ * An HTTP proxy in front of `berth ui` that adds the demo's request counts. The web UI can only read files of its own
+ * origin.
  */
-export class WebPage {
+export class DemoProxy {
   readonly #ui: ChildProcess;
   readonly #server: Server;
   readonly #target: URL;
   readonly #outcomes: () => readonly RequestOutcome[];
   #onOpened: () => void = () => {};
-  /** Resolves when a browser presents the page. */
+  /** Resolves when a browser shows the presentation. */
   readonly opened = new Promise<void>((resolve) => {
     this.#onOpened = resolve;
   });
@@ -35,20 +36,34 @@ export class WebPage {
     this.#server = createServer((incoming, response) => this.#answer(incoming, response));
   }
 
-  /** @param outcomes returns the requests that the demo has sent so far */
-  static async start(lab: Pick<Lab, "cliEnv">, outcomes: () => readonly RequestOutcome[]): Promise<WebPage> {
+  /**
+   * Starts `berth ui` and the proxy.
+   *
+   * @param outcomes returns the requests that the demo has sent so far
+   * @throws LabError LAB_COMMAND_FAILED if `berth ui` prints no link
+   */
+  static async start(
+    lab: Pick<Lab, "cliEnv">,
+    outcomes: () => readonly RequestOutcome[],
+  ): Promise<DemoProxy> {
     const [program = "", ...args] = cliCommand(["ui", "-o", "json"]);
     const ui = spawn(program, args, {
       cwd: REPO_ROOT,
       env: lab.cliEnv(),
       stdio: ["ignore", "pipe", "inherit"],
     });
-    const page = new WebPage(ui, await readLink(ui), outcomes);
-    await new Promise<void>((resolve) => page.#server.listen(0, "127.0.0.1", resolve));
-    return page;
+    try {
+      const proxy = new DemoProxy(ui, await readLink(ui), outcomes);
+      proxy.#server.listen(0, "127.0.0.1");
+      await once(proxy.#server, "listening");
+      return proxy;
+    } catch (error) {
+      ui.kill();
+      throw error;
+    }
   }
 
-  /** Logs in once, and presents the cluster. */
+  /** The link to the presentation. It logs a browser in once. */
   get link(): string {
     const address = this.#server.address();
     const port = typeof address === "object" ? address?.port : undefined;
@@ -90,8 +105,16 @@ export class WebPage {
   }
 }
 
-/** Returns the link that `berth ui` prints. @throws LabError LAB_COMMAND_FAILED when it exits instead */
+/**
+ * Returns the link that `berth ui` prints.
+ *
+ * @throws LabError LAB_COMMAND_FAILED if it cannot be started, or exits without a link
+ */
 async function readLink(ui: ChildProcess): Promise<string> {
+  let startError: Error | undefined;
+  ui.on("error", (error) => {
+    startError = error;
+  });
   if (ui.stdout === null) throw new LabError("LAB_COMMAND_FAILED", "berth ui has no output");
   const timer = setTimeout(() => ui.kill(), START_TIMEOUT_MS);
   let text = "";
@@ -104,5 +127,7 @@ async function readLink(ui: ChildProcess): Promise<string> {
   } finally {
     clearTimeout(timer);
   }
-  throw new LabError("LAB_COMMAND_FAILED", "berth ui ended without a link; see its output above");
+  const reason =
+    startError === undefined ? "it exited without a link; see its output above" : startError.message;
+  throw new LabError("LAB_COMMAND_FAILED", `cannot start berth ui: ${reason}`);
 }
