@@ -34,7 +34,7 @@ export type ParsedConfig =
   | { readonly kind: "done" }
   | { readonly kind: "invalid"; readonly problems: readonly string[] };
 
-/** The port on which agents serve images to each other. */
+/** Default port on which agents serve images to each other. */
 export const IMAGE_PORT = 7405;
 export const DEFAULT_DATA_DIR = "/var/lib/berth/agent";
 
@@ -53,7 +53,7 @@ Examples:
 /** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
 const RESOURCE_PATTERN = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=([A-Za-z0-9][A-Za-z0-9_.:/-]{0,127})$/;
 const COUNT_PATTERN = /^\d{1,9}$/;
-/** Limited because a label of the container lists the names. */
+/** Maximum number of named resources of one kind. A container label lists the names, so their number is limited. */
 const MAX_RESOURCE_NAMES = 256;
 const SIZE_UNITS: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"];

@@ -10,7 +10,7 @@ import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../r
  * (https://systemd.io/UIDS-GIDS).
  */
 export const DEFAULT_USER: IngressUser = { uid: 61_153, gid: 61_153 };
-/** Loading the process takes about 0.2 s; on an overloaded host much longer. */
+/** Timeout of the probe process. It takes about 0.2 s to load, and much longer on an overloaded host. */
 const PROBE_TIMEOUT_MS = 20_000;
 
 /** The user that the ingress process runs as, and why. */

@@ -20,9 +20,10 @@ const STATE_FILE = "state.json";
 
 /** A separate file: an agent with a damaged state file still needs the servers to find its leader. */
 const SERVERS_FILE = "servers";
+/** Maximum number of server addresses that are read from the state file. */
 const MAX_SERVERS = 100;
 
-/** Changes within this time are written together. */
+/** Delay before a change is written, so that changes that follow it at once share one write. */
 const WRITE_DELAY_MS = 250;
 
 /** Delay before a failed write is retried. */

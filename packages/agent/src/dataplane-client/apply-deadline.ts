@@ -1,7 +1,10 @@
 import { BerthError } from "@berth/proto";
 import { withDeadline } from "../runtime/with-deadline.js";
 
-/** An unresponsive ingress process keeps its last configuration. The leader must not wait longer for it. */
+/**
+ * Maximum time that the leader waits for a table to be applied. An unresponsive ingress process keeps its last
+ * configuration.
+ */
 const APPLY_TIMEOUT_MS = 10_000;
 
 /**

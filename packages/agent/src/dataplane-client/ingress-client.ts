@@ -9,11 +9,16 @@ import type { ListenerTable } from "./ingress-table.js";
 import { namePortOwners } from "./port-owner.js";
 import { TableSender } from "./table-sender.js";
 
-/** After running this long, a process is restarted at once; one that crashes sooner is restarted with back-off. */
+/**
+ * Uptime after which a process counts as stable and is restarted at once. One that exits sooner is restarted with
+ * back-off.
+ */
 const STABLE_AFTER_MS = 5_000;
+/** Delay before the first restart of an unstable process. It doubles with each restart. */
 const FIRST_BACKOFF_MS = 50;
+/** Maximum delay before a restart. */
 const LONGEST_BACKOFF_MS = 5_000;
-/** A handover fails on an overloaded host, where a process takes long to start. */
+/** Delay before a failed handover is retried. On an overloaded host, a process takes long to start. */
 const HANDOVER_RETRY_MS = 60_000;
 
 export interface IngressClientOptions extends IngressConnectorOptions {

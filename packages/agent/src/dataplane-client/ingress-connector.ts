@@ -17,12 +17,15 @@ import { IngressSession } from "./ingress-session.js";
 import type { IngressUnit } from "./ingress-unit.js";
 import { requestHandover } from "./request-handover.js";
 
-/** A start takes about 100 ms; on an overloaded host much longer. */
+/**
+ * Timeout until a started process accepts connections. It takes about 100 ms, and much longer on an overloaded host.
+ */
 const CONNECT_TIMEOUT_MS = 10_000;
+/** Interval between two attempts to connect. */
 const POLL_MS = 20;
 /** How long a started process has to respond before another one is started. */
 const START_GRACE_MS = 2_000;
-/** Linux limits the path of a unix socket to this many bytes. */
+/** Maximum length of the path of a unix socket in Linux, in bytes. */
 const MAX_SOCKET_PATH = 107;
 
 export interface IngressConnectorOptions {

@@ -2,9 +2,9 @@ import { connect, type Socket } from "node:net";
 import { BerthError, type IngressHello, IngressReply, IngressRequest, isBerthError } from "@berth/proto";
 import { readFrames, writeFrame } from "../dataplane/control/protocol.js";
 
-/** The process sends `hello` at once unless it is stopped or overloaded. */
+/** Timeout for the first message. The process sends it at once unless it is stopped or overloaded. */
 const HELLO_TIMEOUT_MS = 2_000;
-/** A table of thousands of ports is applied in well under a second. */
+/** Timeout of a request. A table of thousands of ports is applied in well under a second. */
 const REPLY_TIMEOUT_MS = 10_000;
 
 const REJECTION_DETAILS = { reason: "rejected" };

@@ -6,7 +6,7 @@ import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.j
 /** The unit's program: a script that the agent writes, because the agent selects user, mode and release. Writable by root only. */
 const UNIT_SCRIPT = "/run/berth/ingress.sh";
 const SCRIPT_MODE = 0o700;
-/** A start takes about 100 ms; on an overloaded host much longer. */
+/** Timeout of systemd commands. The start of a unit takes about 100 ms, and much longer on an overloaded host. */
 const CONTROL_TIMEOUT_MS = 10_000;
 
 export interface IngressUnitOptions {

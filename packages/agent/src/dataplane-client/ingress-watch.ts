@@ -2,9 +2,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DataPath, IngressStatus } from "../dataplane/table/ingress-table.js";
 import { withDeadline } from "../runtime/with-deadline.js";
 
-/** Ports become free and processes restart within seconds: a shorter interval would report transient problems. */
+/**
+ * Interval between two status checks. Ports become free and processes restart within seconds, so a shorter interval
+ * would report transient problems.
+ */
 const CHECK_MS = 3_000;
-/** The process responds within milliseconds, and restarts within a second. */
+/** Timeout of a status check. The process responds within milliseconds, and restarts within a second. */
 const REPLY_TIMEOUT_MS = 5_000;
 
 export interface IngressWatchOptions {

@@ -6,10 +6,13 @@ import { assignDataDir, commandAs, type IngressUser } from "../dataplane/ingress
 import { type IngressProgram, spawnAdoptingSuccessor } from "../dataplane/spawn-ingress.js";
 import { type IngressSession, isRejection } from "./ingress-session.js";
 
-/** The predecessor starts the process that holds the channel within milliseconds; on a busy host within seconds. */
+/**
+ * Timeout until the predecessor has started the process that holds the channel. It takes milliseconds, or seconds on a
+ * busy host.
+ */
 const HOLDER_TIMEOUT_MS = 5_000;
 const HOLDER_POLL_MS = 5;
-/** Longer than a handover takes: see HANDOVER_TIMEOUT_MS. */
+/** Lifetime of the process that holds the channel. Longer than a handover takes: see HANDOVER_TIMEOUT_MS. */
 const HOLD_S = 60;
 
 export interface HandoverRequest {

@@ -1,4 +1,6 @@
+/** Delay before the first retry. It doubles with each retry. */
 const FIRST_DELAY_MS = 1_000;
+/** Maximum delay before a retry. */
 const LONGEST_DELAY_MS = 30_000;
 
 /** Repeats an action after a failure, with exponential back-off from 1 s to 30 s. */

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
+/** Delay before the first retry. It doubles with each retry. */
 const FIRST_DELAY_MS = 500;
+/** Maximum delay before a retry. */
 const LONGEST_DELAY_MS = 30_000;
 
 export interface RetryOptions {

@@ -28,9 +28,9 @@ import { OriginalPorts } from "./vips/original-ports.js";
 import { inheritedDnsSockets, ServiceDiscovery } from "./vips/service-discovery.js";
 import { removeVips, VipBalancer } from "./vips/vip-balancer.js";
 
-/** Lets the reply to a stop request reach the agent. */
+/** Delay before the process exits after a stop request, so that the reply reaches the agent. */
 const STOP_DELAY_MS = 20;
-/** The predecessor releases the lock just before it sends its last message. */
+/** Timeout for the data directory's lock. The predecessor releases it just before it sends its last message. */
 const LOCK_TIMEOUT_MS = 3_000;
 const LOCK_POLL_MS = 5;
 

@@ -3,7 +3,7 @@ import type { OpenedPath } from "./kernel/open-kernel-path.js";
 import type { ListenerManager } from "./listeners/listener-manager.js";
 import type { ServiceDiscovery } from "./vips/service-discovery.js";
 
-/** After this time, the process exits even if connections are still open. */
+/** Time after which the process exits even if connections are still open. */
 const MAX_DRAIN_MS = 60 * 60 * 1_000;
 /** How often the process checks whether the last connection has ended. */
 const CHECK_MS = 250;

@@ -8,7 +8,10 @@ import { SOCKET_NAME } from "./control/protocol.js";
  * 1024, and raw sockets, with which some builds of iptables read their tables.
  */
 const CAPABILITIES = ["net_admin", "net_bind_service", "net_raw"];
-/** Sticky: the process can create its socket in the directory, but cannot replace the log, which is root's. */
+/**
+ * Mode of the data directory. It is sticky: the process can create its socket, but cannot replace the log, which
+ * belongs to root.
+ */
 const SHARED_DIRECTORY = 0o1770;
 const ROOT_DIRECTORY = 0o700;
 const OTHER_USERS = 0o077;

@@ -4,9 +4,10 @@ import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.j
 /** The argument with which the entry point only probes. */
 export const PROBE_FLAG = "--probe";
 
-/** The exit status of the probe when this process lacks privileges. Node.js itself exits with other ones. */
+/** Exit status of the probe when this process lacks privileges. Node.js itself never exits with this status. */
 export const PROBE_DENIED = 77;
 
+/** Timeout of the probe. */
 const PROBE_TIMEOUT_MS = 10_000;
 
 /** Programs that the ingress process runs with its own privileges, with arguments that change nothing. */

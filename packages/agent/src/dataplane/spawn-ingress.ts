@@ -5,11 +5,13 @@ import { fileURLToPath } from "node:url";
 import { LOG_NAME } from "./control/protocol.js";
 import { assignDataDir, commandAs, type IngressUser, ownUser } from "./ingress-privileges.js";
 
-/** The process logs little. The limit prevents a crash loop from filling the disk. */
+/**
+ * Maximum size of the log. The process logs little, so this only matters in a crash loop, which must not fill the disk.
+ */
 const MAX_LOG_BYTES = 4 * 1024 * 1024;
 const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_WRONLY } = constants;
 
-/** The descriptor of the IPC channel in processes that Node.js starts with three standard streams. */
+/** File descriptor of the IPC channel in processes that Node.js starts with three standard streams. */
 const CHANNEL_FD = 3;
 
 /**

@@ -8,7 +8,7 @@ import { exitCodeOf, formatFindings } from "./report.js";
 import { runChecks } from "./run-checks.js";
 
 const EXIT_BAD_INPUT = 2;
-/** The exit code that shells use for SIGINT. */
+/** Exit code that shells use for SIGINT. */
 const EXIT_INTERRUPTED = 130;
 
 const HELP_EPILOGUE = `

@@ -3,7 +3,7 @@ import { readField, readString } from "../core/docker/json.js";
 import { OWNER_LABEL, TASK_LABEL } from "../core/docker/labels.js";
 import type { ContainerConfig } from "../core/tasks/container-config.js";
 
-/** Hexadecimal digits of a proof: 128 bits. */
+/** Number of hexadecimal digits of a proof: 128 bits. */
 const PROOF_LENGTH = 32;
 
 /** Marks the containers that an agent creates, and recognizes them. */

@@ -2,9 +2,9 @@ import { access, chmod, chown, lstat, mkdir, readFile, statfs } from "node:fs/pr
 import { dirname } from "node:path";
 import { failureOf, type RunProgram } from "../runtime/run-program.js";
 
-/** The type of a tmpfs in `statfs` (TMPFS_MAGIC). */
+/** Type of a tmpfs in `statfs` (TMPFS_MAGIC). */
 const TMPFS_TYPE = 0x01021994;
-/** Other users may open berth's socket, but cannot list the directory. */
+/** Mode of the parent directory. Other users may open berth's socket in it, but cannot list it. */
 const PARENT_MODE = 0o711;
 /** The largest part of the host's memory that secrets and configs can take. */
 const TMPFS_SIZE = "10%";

@@ -8,6 +8,7 @@ import type { TaskFiles } from "./task-files.js";
 
 const DEFAULT_DATA_DIR = "/var/lib/berth/agent";
 const DEFAULT_MOUNT_POINT = "/run/berth/secrets";
+/** Number of hexadecimal digits of the data directory's hash in a mount point. */
 const SUFFIX_LENGTH = 8;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 const MODE_BITS = 0o7777;

@@ -22,7 +22,9 @@ export interface CertificateRenewalOptions {
   readonly log: Logger;
 }
 
-/** The leader spreads the renewals of 10,000 nodes over less than this. */
+/**
+ * Maximum delay before a renewal that the leader requests. It spreads the renewals of 10,000 nodes over less than this.
+ */
 const MAX_SPREAD_MS = 30 * 60_000;
 
 type NewCertificate = Omit<IdentityFiles, "key">;

@@ -5,9 +5,9 @@ import type { ImageEngine } from "../engine/image-engine.js";
 import { raceSignal } from "../runtime/race-signal.js";
 import type { LayerStore } from "./layer-store.js";
 
-/** Configurations that are kept, of some KiB each. */
+/** Maximum number of cached image configurations, of some KiB each. */
 const MAX_CONFIGS = 100;
-/** Each export writes a whole image to the disk. */
+/** Maximum number of concurrent exports. Each writes a whole image to the disk. */
 const MAX_EXPORTS = 8;
 
 /** An image whose layers are all in the layer store. */

@@ -10,11 +10,12 @@ import {
 import type { ImageEngine, LocalImage } from "../engine/image-engine.js";
 import type { LayerStore } from "./layer-store.js";
 
-/** The leader refuses more. */
+/** Maximum number of images in a reply. The leader refuses more. */
 const MAX_IMAGES = 1_000;
 const MAX_ERROR_LENGTH = 500;
-/** Less than the leader waits. */
+/** Timeout of an inventory, shorter than the leader's. */
 const TIMEOUT_MS = 4_000;
+/** Timeout of a removal of images. */
 const REMOVAL_TIMEOUT_MS = 5 * 60_000;
 
 export interface ImageInventoryOptions {
@@ -132,6 +133,7 @@ export class ImageInventoryResponder {
   }
 }
 
+/** Maximum number of names of one image in a reply. */
 const MAX_NAMES = 100;
 
 function managedNames({ names }: LocalImage): readonly string[] {

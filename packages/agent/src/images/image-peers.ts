@@ -4,9 +4,9 @@ import type { DownloadOptions, RpcConnection, RpcTransport } from "@berth/proto/
 import type { LayerStore } from "./layer-store.js";
 import type { UploadedPart } from "./upload-progress.js";
 
-/** A node that exports an image responds when the export is complete. */
+/** Timeout of a query for an image's layers. A node that exports an image responds when the export is complete. */
 const DESCRIBE_TIMEOUT_MS = 10 * 60_000;
-/** A source that sends nothing for this long is abandoned. It may have to export the image first. */
+/** Maximum time for which a source may send nothing. It may have to export the image first. */
 const SILENCE_TIMEOUT_MS = 60_000;
 
 /** An image as another node describes it. */

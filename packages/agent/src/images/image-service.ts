@@ -13,7 +13,10 @@ import type { ImageExporter } from "./image-exporter.js";
 import type { LayerStore } from "./layer-store.js";
 import type { UploadedPart, UploadProgress } from "./upload-progress.js";
 
-/** Each read keeps the disk busy and buffers in memory. Callers retry, or try another node. */
+/**
+ * Maximum number of concurrent reads. Each keeps the disk busy and buffers in memory. Callers retry, or try another
+ * node.
+ */
 const MAX_CONCURRENT_READS = 32;
 
 export interface ImageServiceOptions {

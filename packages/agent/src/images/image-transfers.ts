@@ -10,7 +10,7 @@ import { type DescribedImage, ImagePeers } from "./image-peers.js";
 import { fetchLayers } from "./layer-fetcher.js";
 import type { LayerStore } from "./layer-store.js";
 
-/** Progress is sent to the leader and to all clients that watch. */
+/** Minimum interval between two progress reports. Each is sent to the leader and to all clients that watch. */
 const PROGRESS_INTERVAL_MS = 1_000;
 
 export interface ImageTransfersOptions {

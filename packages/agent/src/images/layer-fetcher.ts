@@ -3,10 +3,13 @@ import { BerthError, type ImageSource } from "@berth/proto";
 import type { ImagePeers } from "./image-peers.js";
 import type { LayerStore } from "./layer-store.js";
 
-/** Layers in transfer at a time. Two sources are busy with two each, and one source sends faster with several. */
+/**
+ * Maximum number of layers in transfer. Two sources are busy with two each, and one source sends faster with several.
+ */
 const MAX_CONCURRENT_LAYERS = 4;
-/** Attempts for each source and layer. A restarting source is back after a few seconds. */
+/** Maximum number of attempts for each source and layer. A restarting source is back after a few seconds. */
 const MAX_ROUNDS = 3;
+/** Delay between two rounds of attempts. */
 const ROUND_DELAY_MS = 2_000;
 
 export interface LayerFetch {

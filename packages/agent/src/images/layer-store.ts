@@ -8,9 +8,12 @@ import { allocateChunk, BerthError, shortenChunk } from "@berth/proto";
 import { invalidImageError, isSha256Digest, writeAll } from "@berth/proto/images";
 import { raceSignal } from "../runtime/race-signal.js";
 
-/** Disk space that transfers leave free for everything else on the host. */
+/** Size of the disk space that transfers leave free for everything else on the host. */
 const RESERVED_BYTES = 256 * 1024 * 1024;
-/** Docker's output arrives in chunks of 64 KiB. Those that wait are written at once. */
+/**
+ * Maximum size of the buffered input of a write. Docker's output arrives in chunks of 64 KiB, and those that wait are
+ * written at once.
+ */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 256 * 1024;
 const PARTIAL_SUFFIX = ".partial";

@@ -24,11 +24,15 @@ import { fetchLayers } from "./layer-fetcher.js";
 import type { LayerStore } from "./layer-store.js";
 import { UploadReceiver } from "./upload-receiver.js";
 
+/** Timeout of the call that asks the leader for the nodes that have an image. */
 const FIND_TIMEOUT_MS = 10_000;
 /** Time for the agent to get a session with the leader, for example during an election. */
 const LEADER_WAIT_MS = 10_000;
+/** Interval at which the agent checks whether it has a session with the leader. */
 const LEADER_POLL_MS = 100;
+/** Time for calls in flight to end when the image server closes. */
 const CLOSE_GRACE_MS = 500;
+/** Maximum length of an error message in a reply to the leader. */
 const MAX_ERROR_LENGTH = 500;
 
 type LeaderCalls = Pick<RpcClient<DispatcherServiceService>, "findImage">;

@@ -23,10 +23,13 @@ import { fetchLayers } from "./layer-fetcher.js";
 import type { LayerStore, LayerWriter } from "./layer-store.js";
 import { UploadProgress } from "./upload-progress.js";
 
-/** Each upload writes to the disk. */
+/** Maximum number of concurrent uploads. Each writes to the disk. */
 const MAX_UPLOADS = 4;
-/** A client that sends nothing for this long is disconnected. What it has sent stays for a later upload. */
+/**
+ * Maximum time for which a client may send nothing. Then it is disconnected; what it has sent stays for a later upload.
+ */
 const SILENCE_TIMEOUT_MS = 60_000;
+/** Maximum number of layers of an uploaded image. */
 const MAX_LAYERS = 200;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "receiveImage">;

@@ -9,7 +9,7 @@ import { type JoinedHost, joinHost } from "./join-host.js";
 /** The unit of the Debian package, whose agent uses the default data directory. */
 const AGENT_UNIT = "/usr/lib/systemd/system/berth-agent.service";
 const EXIT_BAD_INPUT = 2;
-/** The exit code that shells use for SIGINT. */
+/** Exit code that shells use for SIGINT. */
 const EXIT_INTERRUPTED = 130;
 
 const HELP_EPILOGUE = `

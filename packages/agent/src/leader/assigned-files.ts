@@ -1,8 +1,9 @@
 import { type AssignedFile, type Assignments, MAX_FILE_BYTES } from "@berth/proto";
 import type { FileContents } from "../core/tasks/task-files.js";
 
-/** Limits of one node's files, which are kept in memory. Far above what its tasks can use. */
+/** Maximum number of secrets and configs of a node, which are kept in memory. Far more than its tasks can use. */
 const MAX_FILES = 10_000;
+/** Maximum total size of a node's secrets and configs. */
 const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 const FILE_ID = /^[A-Za-z0-9_-]{1,64}$/;
 

@@ -1,6 +1,6 @@
 import { type AssignedRegistryLogin, type Assignments, credentialProblems } from "@berth/proto";
 
-/** Limit of the logins of one node. The leader stores no more for all nodes. */
+/** Maximum number of registry logins of a node. The leader stores no more for all nodes. */
 const MAX_LOGINS = 10_000;
 
 /** The result of a message. */

@@ -1,9 +1,8 @@
 import type { Ticker } from "../runtime/ticker.js";
 
-/**
- * Bounds of the interval that the leader sets: long enough to cost little, short enough for the node to count as up.
- */
+/** Minimum heartbeat interval, so that heartbeats cost little whatever the leader requests. */
 const MIN_INTERVAL_MS = 50;
+/** Maximum heartbeat interval, so that the node still counts as up. */
 const MAX_INTERVAL_MS = 10_000;
 
 export interface HeartbeatTimerOptions {

@@ -1,13 +1,19 @@
-/** One heartbeat in four requests an acknowledgement. More would load the leader of a large cluster. */
+/**
+ * Number of heartbeats of which one requests an acknowledgement. More requests would load the leader of a large
+ * cluster.
+ */
 const HEARTBEATS_PER_REQUEST = 4;
 /**
- * A leader that sends nothing for this long is stuck or unreachable, even though its host's kernel responds. Longer
- * than the leader of a hundred thousand tasks is ever busy, and shorter than the connection timeout (15 s).
+ * Time after which a leader that sends nothing counts as stuck or unreachable, even though its host's kernel responds.
+ * Longer than the leader of a hundred thousand tasks is ever busy, and shorter than the connection timeout (15 s).
  */
 const SILENT_MS = 3_000;
-/** Tolerates one lost acknowledgement where heartbeats are rare. */
+/**
+ * Number of heartbeat intervals that a leader may be silent. Tolerates one lost acknowledgement where heartbeats are
+ * rare.
+ */
 const SILENT_HEARTBEATS = 2 * HEARTBEATS_PER_REQUEST;
-/** A timer this late means that the agent itself was stuck, and that messages may be waiting to be read. */
+/** Maximum lateness of a timer. Beyond it, the agent itself was stuck, and messages may be waiting to be read. */
 const MAX_LAG_MS = 500;
 
 export interface HeartbeatTiming {

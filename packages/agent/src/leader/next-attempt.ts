@@ -1,25 +1,29 @@
+/** Delay after the first failed attempt. It doubles with each failure. */
 const BACKOFF_MIN_MS = 100;
+/** Maximum delay between two attempts. */
 const BACKOFF_MAX_MS = 2_000;
 /**
- * Part of a heartbeat interval over which the agents of a cluster spread their reconnections after a leader is lost:
- * 50 ms in a small cluster, 400 ms in one of a thousand nodes, whose heartbeats are slower.
+ * Share of a heartbeat interval over which the agents of a cluster spread their reconnections after a leader is lost:
+ * 50 ms in a small cluster, and 400 ms in one of a thousand nodes, whose heartbeats are slower.
  */
 const RECONNECT_SPREAD = 0.2;
-/** Up to this spread, the cluster is so small that all agents may follow a redirect at once. */
+/** Spread up to which the cluster is so small that all agents may follow a redirect at once. */
 const NEGLIGIBLE_SPREAD_MS = 100;
 /**
- * A server that takes this long to respond without knowing a leader has already waited for one, so no further delay is
+ * Response time after which a server that knows no leader has already waited for one, so that no further delay is
  * needed.
  */
 const WAITED_MS = 1_000;
-/** Limits how long an agent follows servers that redirect to each other during an election. */
+/** Maximum number of consecutive redirects. During an election, servers may redirect to each other. */
 const MAX_REDIRECTS = 3;
-/** How long a refused node waits before it retries. Short, since an administrator who accepts a node waits for it. */
+/**
+ * Delay before a refused node retries. Short for a node that awaits approval, because the administrator waits for it.
+ */
 const REFUSED_RETRY_MS = { "awaits-approval": 5_000, removed: 60_000 } as const satisfies Record<
   Refusal,
   number
 >;
-/** More servers than a cluster has. */
+/** Maximum number of server addresses, more than a cluster has servers. */
 export const MAX_SERVERS = 32;
 
 /** Why a session ended, with the facts that decide which server is next. */

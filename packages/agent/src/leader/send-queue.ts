@@ -10,7 +10,10 @@ import type {
 } from "@berth/proto";
 import { StatusOutbox } from "./status-outbox.js";
 
-/** Statuses that change within this time share one message. Short compared with the start of a container. */
+/**
+ * Time after a status change in which further changes are sent in the same message. Short compared with the start of a
+ * container.
+ */
 const BATCH_WINDOW_MS = 20;
 
 /** A reply to a message of the leader. It is sent in the session in which the message arrived, or not at all. */

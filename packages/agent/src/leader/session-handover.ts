@@ -2,7 +2,10 @@ import type { SessionCall } from "./session-call.js";
 
 /** Delay before the next attempt when a call for the next session has failed. */
 const RETRY_MS = 5_000;
-/** The leader responds to the call for the next session at about the time when it ends the current one. */
+/**
+ * Timeout for the response to the call for the next session. The leader sends it at about the time when it ends the
+ * current one.
+ */
 const RESPONSE_TIMEOUT_MS = 500;
 
 /** Notifies of renewals of this host's certificate. */

@@ -10,11 +10,14 @@ import type { Refusal, SessionEnd } from "./next-attempt.js";
 import type { Reply, SendQueue } from "./send-queue.js";
 import type { DispatcherCalls, SessionCall } from "./session-call.js";
 
-/** A server that is not the leader waits for one before it responds. This timeout is longer than that wait. */
+/** Timeout for the leader's welcome. Longer than a server that is not the leader waits for one before it responds. */
 const WELCOME_TIMEOUT_MS = 3_000;
 /** Time for the leader to read the last statuses of a stopping agent. */
 const CLOSE_GRACE_MS = 500;
-/** The leader acknowledges statuses within milliseconds unless it has lost its connection to etcd. */
+/**
+ * Time after which unacknowledged statuses are sent again. The leader acknowledges them within milliseconds unless it
+ * has lost its connection to etcd.
+ */
 const RESEND_AFTER_MS = 5_000;
 
 export type LeaderMessage = NonNullable<SessionResponse["message"]>;

@@ -1,7 +1,11 @@
 import { ReportedTask, type TaskStatuses } from "@berth/proto";
 
-/** Limits of one message, below those of the leader (`message-limits.ts`) and of gRPC. */
+/**
+ * Maximum number of statuses in one message. The limits are below those of the leader (`message-limits.ts`) and of
+ * gRPC.
+ */
 const MAX_BATCH = 500;
+/** Maximum size of the statuses in one message. */
 const MAX_BATCH_BYTES = 1024 * 1024;
 
 interface Entry {

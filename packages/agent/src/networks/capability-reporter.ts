@@ -8,8 +8,8 @@ import type { NetworkHost } from "../core/networks/plan-network.js";
 import type { HostNetworking, KernelSupport } from "./host-networking.js";
 
 /**
- * Interfaces and local Docker networks come and go. The leader must not allocate a subnet that a new one uses, and may
- * reuse the subnet of one that is gone.
+ * Interval between two reports. Interfaces and local Docker networks come and go: the leader must not allocate a subnet
+ * that a new one uses, and may reuse the subnet of one that is gone.
  */
 const REPORT_INTERVAL_MS = 60_000;
 

@@ -3,11 +3,11 @@ import { Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { withDeadline } from "../runtime/with-deadline.js";
 
-/** A listing takes milliseconds, even of thousands of devices. */
+/** Timeout of a query. A listing takes milliseconds, even of thousands of devices. */
 const QUERY_TIMEOUT_MS = 5_000;
-/** The process ends after this time without a query. It uses about 3 MB. */
+/** Time without a query after which the process ends. It uses about 3 MB. */
 const IDLE_MS = 60_000;
-/** Limit of the part of invalid output that an error quotes. */
+/** Maximum length of invalid output that an error quotes. */
 const MAX_QUOTED_LENGTH = 200;
 /** Reads commands from standard input. With -force, it continues after a command that fails. */
 const BATCH_ARGUMENTS = ["-json", "-details", "-force", "-batch", "-"] as const;

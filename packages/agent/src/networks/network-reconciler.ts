@@ -18,7 +18,10 @@ import type { NetworkDevices, WatchVxlanFilter } from "./host-networking.js";
 import { PassSchedule } from "./pass-schedule.js";
 import { ProblemLog } from "./problem-log.js";
 
-/** Creating an encrypted network takes two rounds, and a third one to verify it. More rounds mean interference. */
+/**
+ * Maximum number of rounds in a pass. Creating an encrypted network takes two rounds, and a third one to verify it.
+ * More rounds mean interference.
+ */
 const MAX_ROUNDS = 5;
 const FIREWALL_PROBLEM = "Docker cannot create networks: its firewall rules are gone; restart Docker";
 

@@ -14,7 +14,7 @@ import { CapabilityReporter } from "./capability-reporter.js";
 import type { HostNetworking } from "./host-networking.js";
 import { NetworkReconciler } from "./network-reconciler.js";
 
-/** The commands that report capabilities finish within milliseconds. */
+/** Timeout of the commands that report capabilities, which finish within milliseconds. */
 const REPORT_TIMEOUT_MS = 10_000;
 
 export interface OverlayNetworksOptions {

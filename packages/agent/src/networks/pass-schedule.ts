@@ -1,8 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Repairs changes that other programs made to the host's devices or to Docker's networks. */
+/**
+ * Interval between two full passes. They repair changes that other programs made to the host's devices or to Docker's
+ * networks.
+ */
 const RESYNC_INTERVAL_MS = 30_000;
+/** Delay before a failed pass is repeated. It doubles with each failure. */
 const RETRY_MIN_MS = 500;
+/** Maximum delay before a failed pass is repeated. */
 const RETRY_MAX_MS = 10_000;
 
 /** What a pass covers: all networks, or only the bridge ports of containers. */

@@ -9,7 +9,7 @@ import {
 import type { EngineInfo } from "../engine/engine.js";
 import { limitDescription } from "./limit-description.js";
 
-/** The leader stores the description of a node as one record, so its size is limited. */
+/** Maximum number of problems in a node description, which the leader stores as one record. */
 const MAX_PROBLEMS = 50;
 /** Architecture names in images, by the names that the kernel and Node.js use. */
 const ARCHITECTURES: Readonly<Record<string, string>> = {

@@ -12,7 +12,7 @@ import { resetHost } from "./reset-host.js";
 
 const EXIT_FAILED = 1;
 const EXIT_BAD_INPUT = 2;
-/** The exit code that shells use for SIGINT. */
+/** Exit code that shells use for SIGINT. */
 const EXIT_INTERRUPTED = 130;
 
 const HELP_EPILOGUE = `

@@ -16,12 +16,12 @@ import { BerthError } from "@berth/proto";
 
 /** Directory of the locks of a network namespace. Only root can create files in it, so no other user can take a lock first. */
 const RUN_DIR = "/run/berth";
-/** Other users can open a file of their group, but cannot list the directory. */
+/** Mode of the directory of lock files. Other users can open a file of their group, but cannot list the directory. */
 const RUN_DIR_MODE = 0o711;
 const OWN_FILE = 0o600;
 const GROUP_FILE = 0o660;
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
-/** The exit status of flock when another process holds the lock. */
+/** Exit status of flock when another process holds the lock. */
 const CONFLICT_EXIT_CODE = 1;
 
 /** A lock that this process holds until it releases it or ends. */

@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
 import { assertNever } from "@berth/proto";
 
-/** Most programs finish within milliseconds. */
+/** Default timeout of a program. Most finish within milliseconds. */
 const TIMEOUT_MS = 5_000;
-/** Enough for a listing of thousands of network devices. */
+/** Maximum size of a program's output. Enough for a listing of thousands of network devices. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 /** Bounds an error message: nft may quote a whole table. */
 const MAX_REASON = 500;

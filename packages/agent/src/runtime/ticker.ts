@@ -1,4 +1,4 @@
-/** Node's timers may fire up to a millisecond early. */
+/** Time by which Node's timers may fire early. */
 const EARLY_MS = 1;
 
 interface Schedule {

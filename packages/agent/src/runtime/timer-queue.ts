@@ -1,4 +1,4 @@
-/** The longest delay that a Node timer supports. */
+/** Maximum delay of a Node timer. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** Calls `onDue` with each key at the time set for it. Uses one timer for all keys. */

@@ -5,7 +5,7 @@ import { writeChunk } from "../runtime/write-chunk.js";
 import { exitOf, type OpenedStream } from "./opened-stream.js";
 import { requireContainer, type StreamContext } from "./stream-context.js";
 
-/** Holds a few chunks of the input, so that Docker and the leader work at the same time. */
+/** Size of the buffer for input. It holds a few chunks, so that Docker and the leader work at the same time. */
 const BUFFER_BYTES = 1024 * 1024;
 
 /** A stream to files, which has no process. */

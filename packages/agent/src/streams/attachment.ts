@@ -7,9 +7,9 @@ import type { OutputChunk } from "../engine/engine.js";
 import type { OpenedStream } from "./opened-stream.js";
 import type { StreamContext, StreamTasks } from "./stream-context.js";
 
-/** An agent that has just started observes its containers within this time. */
+/** Minimum time to wait for a container. An agent that has just started observes its containers within this time. */
 const MIN_WAIT_MS = 3_000;
-/** Adds little to the start of a container, which takes about 200 ms. */
+/** Interval between two checks for the container. Adds little to its start, which takes about 200 ms. */
 const POLL_MS = 10;
 
 /**

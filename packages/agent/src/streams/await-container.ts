@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** An agent that has just started observes its containers within this time. Shorter than the leader's timeout (5 s). */
+/**
+ * Maximum time to wait for a container. An agent that has just started observes its containers within this time.
+ * Shorter than the leader's timeout (5 s).
+ */
 const TIMEOUT_MS = 3_000;
+/** Interval between two checks for the container. */
 const POLL_MS = 50;
 
 /**

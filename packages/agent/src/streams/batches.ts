@@ -1,6 +1,11 @@
-/** A delay that a reader of a log does not notice. A log of a million lines becomes a few thousand messages. */
+/**
+ * Time after an item in which further items are added to its batch. A reader of a log does not notice this delay, and a
+ * log of a million lines becomes a few thousand messages.
+ */
 const WINDOW_MS = 30;
+/** Maximum number of items in a batch. */
 const MAX_COUNT = 500;
+/** Maximum size of a batch. */
 const MAX_BYTES = 256 * 1024;
 
 const WINDOW_ENDED = Symbol("the window has ended");

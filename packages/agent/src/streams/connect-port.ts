@@ -7,7 +7,7 @@ import { writeChunk } from "../runtime/write-chunk.js";
 import { exitOf, NO_DETAILS, type OpenedStream } from "./opened-stream.js";
 import { requireRunning, type StreamContext } from "./stream-context.js";
 
-/** This host's kernel responds within milliseconds. */
+/** Timeout of a connection. This host's kernel responds within milliseconds. */
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_PORT = 65_535;
 

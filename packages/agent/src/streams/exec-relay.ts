@@ -5,7 +5,10 @@ import { ExecSession } from "./exec-session.js";
 import type { StreamContext } from "./stream-context.js";
 import { StreamRelay } from "./stream-relay.js";
 
-/** Each stream holds a connection to Docker or to a container, and a stream to the leader. A command is a process, too. */
+/**
+ * Maximum number of concurrent streams. Each holds a connection to Docker or to a container, and a stream to the
+ * leader. A command is a process, too.
+ */
 const MAX_STREAMS = 128;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushExec">;

@@ -13,7 +13,10 @@ import { awaitContainer } from "./await-container.js";
 import { groupIntoBatches } from "./batches.js";
 import { StreamRelay } from "./stream-relay.js";
 
-/** The leader shares these between its clients. Each log holds a connection to Docker and a stream to the leader. */
+/**
+ * Maximum number of concurrent logs, which the leader shares between its clients. Each holds a connection to Docker and
+ * a stream to the leader.
+ */
 const MAX_STREAMS = 400;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushLogs">;

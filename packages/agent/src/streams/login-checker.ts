@@ -6,7 +6,7 @@ import {
 } from "@berth/proto";
 import type { Engine } from "../engine/engine.js";
 
-/** Limit of concurrent checks: each waits for a registry. */
+/** Maximum number of concurrent checks. Each waits for a registry. */
 const MAX_CONCURRENT_CHECKS = 8;
 
 /** Checks registry logins for the leader, with the Docker daemon of this host. Keeps and logs nothing. */

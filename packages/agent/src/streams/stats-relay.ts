@@ -8,12 +8,15 @@ import type { HostUsage } from "../node/usage/host-usage.js";
 import { nodeStatsBetween, usageBetween } from "../node/usage/usage-rates.js";
 import { StreamRelay } from "./stream-relay.js";
 
-/** Limits the interval that the leader requests, so that measuring does not distort the measurement. */
+/** Minimum interval between two measurements, so that measuring does not distort the measurement. */
 const MIN_INTERVAL_MS = 500;
+/** Maximum interval between two measurements. */
 const MAX_INTERVAL_MS = 60_000;
-/** The first figures are sent after this time, however long the interval is. */
+/** Delay before the first figures are sent, however long the interval is. */
 const FIRST_INTERVAL_MS = 500;
-/** A leader has one request at a time. Two may overlap during a leader change. */
+/**
+ * Maximum number of concurrent streams. A leader has one request at a time, and two may overlap during a leader change.
+ */
 const MAX_STREAMS = 4;
 
 type Calls = Pick<RpcClient<DispatcherServiceService>, "pushStats">;

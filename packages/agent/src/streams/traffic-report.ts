@@ -7,7 +7,7 @@ import type {
 } from "@berth/proto";
 import { type IngressStats, type ListenerStats, listenerName } from "../dataplane/table/ingress-table.js";
 
-/** Limit of concurrent requests: each makes the ingress process read the kernel's counters. */
+/** Maximum number of concurrent requests. Each makes the ingress process read the kernel's counters. */
 const MAX_CONCURRENT_REQUESTS = 8;
 /** Bounds the size of one report. */
 const MAX_LISTENERS = 5_000;

@@ -2,9 +2,9 @@ import { assertNever, MAX_STATUS_MESSAGE_LENGTH, type VolumeReply, type VolumeRe
 import type { Engine } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
 
-/** The leader sends few requests at a time, one for each command of a user. */
+/** Maximum number of concurrent requests. The leader sends one for each command of a user. */
 const MAX_CONCURRENT_REQUESTS = 16;
-/** Keeps a reply small. The leader refuses more. */
+/** Maximum number of volumes in a reply. The leader refuses more. */
 const MAX_VOLUMES = 2_000;
 
 type VolumeEngine = Pick<Engine, "listVolumes" | "createVolume" | "removeVolume" | "pruneVolumes">;

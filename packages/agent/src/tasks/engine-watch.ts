@@ -3,13 +3,18 @@ import type { ContainerSummary } from "../core/docker/observed-container.js";
 import type { ContainerEvent } from "../core/tasks/container-event.js";
 import type { Engine, EngineInfo } from "../engine/engine.js";
 
-/** A daemon that hangs is detected within this interval plus the deadline of the ping. */
+/** Interval between two pings. A daemon that hangs is detected within this interval plus the timeout of the ping. */
 const PING_INTERVAL_MS = 5_000;
-/** Events keep the observed state current; the listing repairs what an event may have missed. */
+/**
+ * Interval between two listings of containers. Events keep the observed state current; the listing repairs what an
+ * event may have missed.
+ */
 const RELIST_INTERVAL_MS = 30_000;
+/** Delay before the first attempt to reconnect. It doubles with each attempt. */
 const RECONNECT_MIN_MS = 250;
+/** Maximum delay between two attempts to reconnect. */
 const RECONNECT_MAX_MS = 5_000;
-/** Events are requested from this long before the listing. Processing an event twice does no harm. */
+/** Time before the listing from which events are requested. Processing an event twice does no harm. */
 const EVENTS_OVERLAP_MS = 1_000;
 
 const NS_PER_MS_DIGITS = "000000";

@@ -2,7 +2,7 @@ import { managedImageId } from "@berth/proto";
 import type { ImageFacts } from "../core/tasks/task-view.js";
 import type { Engine, PullOptions, PullProgress } from "../engine/engine.js";
 
-/** Limits memory use over years of new tags. */
+/** Maximum number of cached images, which limits memory use over years of new tags. */
 const MAX_IMAGES = 1_000;
 
 const UNKNOWN_IMAGE: ImageFacts = { state: "unknown", pullBeganAtMs: 0 };

@@ -5,14 +5,24 @@ import type { Engine } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
 import { Lane } from "./work-lanes.js";
 
-/** Shorter than the leader's timeout, so that it receives the reason when a registry does not respond. */
+/**
+ * Timeout of a query. Shorter than the leader's, so that the leader receives the reason when a registry does not
+ * respond.
+ */
 const TIMEOUT_MS = 4_000;
-/** The number of services in one deployment. The leader asks about each image once. */
+/**
+ * Maximum number of unanswered requests: the number of services in one deployment. The leader asks about each image
+ * once.
+ */
 const MAX_REQUESTS = 1_000;
-/** Registries limit the requests of a client, and an inspection keeps the daemon busy. */
+/** Maximum number of concurrent queries of registries, which limit the requests of a client. */
 const MAX_CONCURRENT_QUERIES = 16;
+/** Maximum number of concurrent inspections, which keep the daemon busy. */
 const MAX_CONCURRENT_INSPECTIONS = 4;
-/** Enough for Docker's message with the URL of the registry. The leader refuses more than 1,000 characters. */
+/**
+ * Maximum length of an error in a reply: enough for Docker's message with the URL of the registry. The leader refuses
+ * more than 1,000 characters.
+ */
 const MAX_ERROR_LENGTH = 500;
 
 /** Answers the leader's queries for image digests. Docker queries the registries. */

@@ -5,11 +5,11 @@ import { AT_MOST_ONE_LABEL, parseResources, RESOURCES_LABEL } from "./labels.js"
 const MS_PER_S = 1_000;
 const MAX_PORT = 65_535;
 const MAX_PREFIX = 32;
-/** Docker's default for a container without a stop timeout. */
+/** Docker's default grace period for a container without a stop timeout. */
 const DOCKER_STOP_GRACE_MS = 10_000;
 
 const NS_PER_MS = 1e6;
-/** Docker's default for a health check without a timeout. */
+/** Docker's default timeout of a health check. */
 const DOCKER_CHECK_TIMEOUT_MS = 30_000;
 /** Docker's default for images without SHELL. */
 const DEFAULT_SHELL = ["/bin/sh", "-c"];

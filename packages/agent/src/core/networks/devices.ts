@@ -1,14 +1,17 @@
-/** IANA's port for VXLAN (RFC 7348). */
+/** UDP port of VXLAN, assigned by IANA (RFC 7348). */
 export const VXLAN_PORT = 4_789;
-/** Outer IPv4, UDP and VXLAN headers and the inner Ethernet header: 20 + 8 + 8 + 14 bytes. */
+/** Size of the headers that VXLAN adds: outer IPv4 (20), UDP (8), VXLAN (8) and inner Ethernet (14). */
 const VXLAN_OVERHEAD_BYTES = 50;
-/** An IPv6 header is 20 bytes longer. */
+/** Number of bytes by which an IPv6 header is longer than an IPv4 header. */
 const IPV6_SURPLUS_BYTES = 20;
-/** The outer IPv4 (20), UDP (8) and WireGuard (32) headers of each packet. */
+/** Size of the headers that WireGuard adds: outer IPv4 (20), UDP (8) and WireGuard (32). */
 export const WIREGUARD_OVERHEAD_BYTES = 60;
-/** The largest MTU used between hosts; the loopback device's 64 KiB is not useful. */
+/** Maximum MTU that is used between hosts. The 64 KiB of the loopback device are of no use to overlay networks. */
 const MAX_UPLINK_MTU = 9_000;
-/** Every IPv4 host must accept packets of this size; a smaller MTU is a misconfiguration. */
+/**
+ * Minimum MTU of an overlay network. Every IPv4 host must accept packets of this size, so a smaller MTU is a
+ * misconfiguration.
+ */
 export const MIN_MTU = 576;
 
 /** The MAC address of flood entries in a forwarding database: broadcast, multicast and unknown unicast go there. */

@@ -12,9 +12,11 @@ export interface HostRoute {
 }
 
 const HOST_PREFIX = 32;
-/** VPNs replace the default route by two routes with this prefix, which take precedence over it. */
+/** Maximum prefix length of a default route. A VPN overrides the default route with two routes of this length. */
 const MAX_DEFAULT_PREFIX = 1;
-/** Limits the node description. A host with many Docker bridges has a few dozen subnets. */
+/**
+ * Maximum number of subnets in a node description, to limit its size. A host with many Docker bridges has a few dozen.
+ */
 const MAX_REPORTED_SUBNETS = 64;
 
 /**

@@ -6,7 +6,7 @@ import type { NetworkHost } from "./plan-network.js";
 
 /** The WireGuard device of a host. All encrypted networks share it. */
 export const WIREGUARD_DEVICE = "berthwg";
-/** The UDP port on every host. */
+/** UDP port of WireGuard on every host. */
 export const WIREGUARD_PORT = 7_403;
 /**
  * Prefix of the hosts' addresses inside WireGuard; the host's IPv4 address follows. The kernel binds a VXLAN device to

@@ -35,7 +35,7 @@ import type { NodeFacts } from "./task-view.js";
 const NS_PER_MS = 1_000_000;
 const MS_PER_S = 1_000;
 
-/** The default of Docker and of Compose. */
+/** Default grace period of a stopping container, the same as in Docker and Compose. */
 export const DEFAULT_STOP_GRACE_MS = 10_000;
 
 /** A request to create a task's container. Never logged: its environment can contain secrets. */

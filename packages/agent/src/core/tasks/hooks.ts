@@ -4,7 +4,7 @@ import type { Decision, Step } from "./step.js";
 import { fillTemplate } from "./task-names.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
-/** Total time for a container's post_start hooks: as long as a rollout waits for progress by default. */
+/** Total timeout of a container's post_start hooks. By default, a rollout waits as long for progress. */
 export const POST_START_TIMEOUT_MS = 300_000;
 /** Minimum time between the stop signal and SIGKILL when hooks have used up the grace period, as in Kubernetes. */
 export const MIN_STOP_GRACE_MS = 2_000;

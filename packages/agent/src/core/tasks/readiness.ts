@@ -2,13 +2,18 @@ import { NetworkMode, PortSpec_Protocol } from "@berth/proto";
 import { isAlive, type ObservedContainer } from "../docker/observed-container.js";
 import type { TaskView } from "./task-view.js";
 
-/** After this time, a task counts as running even if a port refuses connections: some programs only listen while they have work. */
+/**
+ * Time after which a task counts as running even if a port refuses connections. Some programs only listen while they
+ * have work.
+ */
 export const PORT_TIMEOUT_MS = 10_000;
+/** Delay before the second check of a port. It doubles with each check. */
 const FIRST_DELAY_MS = 20;
+/** Maximum delay between two checks of a port. */
 const MAX_DELAY_MS = 250;
 /**
- * A port that times out this many times in a row without refusing a connection counts as ready: a container may drop
- * packets from its host. A single timeout proves nothing, because a busy host responds late.
+ * Number of consecutive timeouts after which a port counts as ready: the container may drop packets from its host. A
+ * single timeout proves nothing, because a busy host responds late.
  */
 export const MAX_TIMEOUTS = 5;
 

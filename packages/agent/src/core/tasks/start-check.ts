@@ -5,11 +5,14 @@ import type { TaskView } from "./task-view.js";
 
 /** Time from the first check to the second, unless the spec sets `start_interval`. Many programs need 0.2 to 0.5 s to start. */
 export const FIRST_INTERVAL_MS = 100;
-/** The interval doubles after each check until it has this length, unless the spec sets `start_interval`. */
+/**
+ * Default maximum interval between health checks of a starting container. The interval doubles with each check up to
+ * this value.
+ */
 export const DEFAULT_START_INTERVAL_MS = 500;
-/** After this time, a starting container is checked less frequently, because each check starts a process. */
+/** Time after which a starting container is checked less frequently, because each check starts a process. */
 export const FREQUENT_CHECKS_MS = 10_000;
-/** Docker's default for `start_interval`. */
+/** Interval between later health checks of a starting container: Docker's default for `start_interval`. */
 export const SLOW_INTERVAL_MS = 5_000;
 
 /** The outcome of a health check that the agent ran. */

@@ -1,6 +1,8 @@
-/** Exit codes of `docker run` for a container that did not start. */
+/** Exit code of `docker run` for a container that did not start. */
 const EXIT_NOT_STARTED = 125;
+/** Exit code of `docker run` for a command that cannot be executed. */
 const EXIT_NOT_EXECUTABLE = 126;
+/** Exit code of `docker run` for a command that does not exist. */
 const EXIT_NOT_FOUND = 127;
 
 /** Why a container did not start, and the exit code that `docker run` returns for it. */

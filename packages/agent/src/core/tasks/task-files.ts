@@ -52,7 +52,7 @@ export interface TaskFileSet {
 }
 
 const PERMISSION_BITS = 0o777;
-/** The largest ID of a user or group in Linux. -1 means "no change" in system calls. */
+/** Maximum ID of a user or group in Linux. -1 means "no change" in system calls. */
 const MAX_ID = 2 ** 32 - 2;
 /** IDs become names in a file system. */
 const SAFE_NAME = /^[A-Za-z0-9_-]{1,64}$/;

@@ -72,9 +72,14 @@ export const BLANK_MEMORY: TaskMemory = {
   isAttached: false,
 };
 
-/** A problem in the daemon itself, such as a held lock, disappears within seconds or not at all. */
+/**
+ * Maximum number of attempts of a failing step. A problem in the daemon itself, such as a held lock, disappears within
+ * seconds or not at all.
+ */
 const MAX_ATTEMPTS = 4;
+/** Delay before the first retry of a failed step. It doubles with each retry. */
 const RETRY_BASE_MS = 250;
+/** Maximum delay before a retry. */
 const RETRY_MAX_MS = 30_000;
 
 /** Returns the memory of a task whose last status was restored from disk. */

@@ -1,13 +1,18 @@
 /**
- * The first ejection: long enough to spare most connections a failed attempt, and short enough to retry a restarted
- * endpoint soon.
+ * Duration of the first ejection: long enough to spare most connections a failed attempt, and short enough to retry a
+ * restarted endpoint soon.
  */
 const FIRST_EJECTION_MS = 250;
-/** The longest ejection: a dead endpoint costs one failed attempt this often until the leader removes it. */
+/**
+ * Maximum duration of an ejection. Until the leader removes a dead endpoint, it costs one failed attempt in this time.
+ */
 const LONGEST_EJECTION_MS = 8_000;
-/** While one connection probes an endpoint, other connections avoid it for this long: the attempt ends earlier. */
+/**
+ * Maximum time for which other connections avoid an endpoint that a connection probes. The attempt to connect ends
+ * earlier.
+ */
 const PROBE_MS = 500;
-/** Keeps the exponential back-off within the range of a number. */
+/** Maximum number of counted failures. Keeps the exponential back-off within the range of a number. */
 const MAX_FAILURES = 16;
 
 /** The health of one endpoint, derived from this host's own connection attempts (passive health check). */

@@ -1,8 +1,8 @@
 import { isIPv4 } from "node:net";
 
-/** Client addresses are divided into this many groups. All clients of a group go to the same endpoint. */
+/** Number of groups into which client addresses are divided. All clients of a group are sent to the same endpoint. */
 export const BUCKETS = 256;
-/** Arbitrary, but the same on all hosts and in all releases. */
+/** Seed of the hash of client addresses. Arbitrary, but the same on all hosts and in all releases. */
 export const BUCKET_SEED = 0xbe47;
 
 const BUCKET_SHIFT = 24;

@@ -17,10 +17,14 @@ import type { DataPath } from "../table/ingress-table.js";
 import type { ServiceDiscovery } from "../vips/service-discovery.js";
 import { readFrames, writeFrame } from "./protocol.js";
 
-/** Limit of connections: the agent and a few tools. */
+/** Maximum number of connections: the agent and a few tools. */
 const MAX_CLIENTS = 16;
+/** Interval between two checks that the socket file exists. */
 const SOCKET_CHECK_MS = 2_000;
-/** Checks before the socket counts as lost: a data directory that is moved or restored is missing for a moment. */
+/**
+ * Number of failed checks after which the socket counts as lost. A data directory that is moved or restored is missing
+ * for a moment.
+ */
 const MAX_FAILED_CHECKS = 3;
 
 type Reply = NonNullable<IngressReply["reply"]>;

@@ -6,7 +6,7 @@ export const SOCKET_NAME = "ingress.sock";
 /** Name of the log file of the ingress process in the data directory. */
 export const LOG_NAME = "ingress.log";
 
-/** Enough for a table of 100,000 endpoints. A peer that sends a larger frame is broken. */
+/** Maximum size of a frame. Enough for a table of 100,000 endpoints; a peer that sends a larger frame is broken. */
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 /** Length of the body and request ID, 32 bits each. */
 const HEADER_BYTES = 8;

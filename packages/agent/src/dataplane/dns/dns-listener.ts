@@ -12,13 +12,16 @@ import { readMessages, writeMessage } from "./message.js";
 
 /** Limits of open connections at one address. */
 const MAX_CONNECTIONS = { perClient: 32, perNetwork: 256, total: 256 } as const;
-/** A query contains one name and options. */
+/** Maximum size of a query, which contains one name and options. */
 const MAX_QUERY_BYTES = 4_096;
-/** A client that leaves more bytes of its replies unread is disconnected. */
+/** Maximum size of the replies that a client may leave unread. Beyond it, the client is disconnected. */
 const MAX_UNREAD_BYTES = 256 * 1_024;
 /** Time after which an idle connection is closed. RFC 7766 leaves the value to the server. */
 const TCP_IDLE_MS = 10_000;
-/** Longer than any reply takes: 3 s when other servers do not respond. */
+/**
+ * Maximum time to answer pending queries before a listener closes. A reply takes up to 3 s when other servers do not
+ * respond.
+ */
 const DRAIN_TIMEOUT_MS = 5_000;
 const DRAIN_POLL_MS = 50;
 

@@ -12,7 +12,10 @@ import { lookup, mayQuery } from "./lookup.js";
 import { failureTo, parseRequest, replyTo } from "./message.js";
 
 export const DNS_PORT = 53;
-/** A bridge that is being created has no address yet, and a port in use may be released. */
+/**
+ * Delay before an address that could not be opened is retried. A bridge that is being created has no address yet, and a
+ * port in use may be released.
+ */
 const REOPEN_MS = 500;
 /** How often the host's addresses are read. A host with many containers has many devices. */
 const HOST_ADDRESSES_MS = 5_000;

@@ -13,10 +13,11 @@ import {
 } from "./message.js";
 import { UpstreamHealth } from "./upstream-health.js";
 
-/** Docker's resolver waits 4 s: two attempts fit, with time left for a failure reply. */
+/** Timeout of one attempt. Docker's resolver waits 4 s, so two attempts fit, with time left for a failure reply. */
 const ATTEMPT_TIMEOUT_MS = 1_500;
+/** Maximum number of servers that a query is forwarded to. */
 const MAX_ATTEMPTS = 2;
-/** A server answers the root query from its cache. */
+/** Timeout of a probe. A server answers the root query from its cache. */
 const PROBE_TIMEOUT_MS = 500;
 /** Limits of concurrent queries. Further queries are answered with a failure at once. Each query uses one descriptor. */
 const MAX_PENDING = { perClient: 100, perNetwork: 500, total: 2_000 } as const;

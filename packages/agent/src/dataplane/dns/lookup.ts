@@ -3,9 +3,9 @@ import { bucketOf, rendezvous } from "../balancing/rendezvous.js";
 import type { DnsIndex } from "./dns-index.js";
 import type { DnsNetwork, DnsService } from "./dns-table.js";
 
-/** A virtual IP exists as long as its service, and is not reused for an hour after that. */
+/** Time to live of a virtual IP. It exists as long as its service, and is not reused for an hour after that. */
 const VIP_TTL_S = 30;
-/** Tasks come and go, so their addresses should not be cached. */
+/** Time to live of task addresses. Short, because tasks come and go. */
 const TASK_TTL_S = 1;
 /** The domain of full names: "api.shop.internal". It also has external names: "metadata.google.internal". */
 const LOCAL_DOMAIN = "internal";

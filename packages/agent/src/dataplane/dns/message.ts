@@ -14,14 +14,14 @@ import {
 } from "dns-packet";
 import type { Answer } from "./lookup.js";
 
-/** Every resolver accepts UDP answers of this size; EDNS announces a larger one (RFC 6891). */
+/** Size of a UDP answer that every resolver accepts. A query with EDNS announces a larger one (RFC 6891). */
 const PLAIN_UDP_BYTES = 512;
-/** Larger answers would be fragmented on many networks (DNS Flag Day 2020). */
+/** Maximum size of a UDP answer. Larger answers would be fragmented on many networks (DNS Flag Day 2020). */
 const MAX_UDP_BYTES = 1_232;
-/** The length of a message over TCP has 16 bits. */
+/** Maximum size of a message over TCP, whose length field has 16 bits. */
 export const MAX_MESSAGE_BYTES = 65_535;
 const HEADER_BYTES = 12;
-/** Over TCP, each message is preceded by its length (RFC 1035 section 4.2.2). */
+/** Size of the length field before each message over TCP (RFC 1035 section 4.2.2). */
 const LENGTH_BYTES = 2;
 const RESPONSE_FLAG = 0x80_00;
 const OPCODE_MASK = 0x78_00;

@@ -1,6 +1,6 @@
-/** A lost datagram must not make a server count as down. */
+/** Maximum number of probes in a check. A lost datagram must not make a server count as down. */
 const MAX_PROBES = 2;
-/** Shortest time between two checks of a server. */
+/** Minimum time between two checks of a server. */
 const CHECK_INTERVAL_MS = 500;
 /** How long a server counts as down after a check. Queries meanwhile fail at once. */
 const DOWN_MS = 3_000;

@@ -2,18 +2,21 @@ import type { Logger } from "pino";
 import { type ProgramResult, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { parseUnanswered, type UnansweredClient } from "./syn-retransmit.js";
 
-/** Each run of `conntrack` reads the whole connection table: with 262,144 entries about 0.3 s of CPU time. */
+/**
+ * Maximum number of `conntrack` processes. Each reads the whole connection table: with 262,144 entries about 0.3 s of
+ * CPU time.
+ */
 const MAX_CONCURRENT = 2;
-/** Deletions that have waited this long are skipped: the connections have ended or run into their own timeouts. */
+/** Time after which a waiting deletion is skipped: its connections have ended or run into their own timeouts. */
 const DEADLINE_MS = 20_000;
-/** A connection table is read within seconds; a `conntrack` that takes longer hangs. */
+/** Timeout of `conntrack`. A connection table is read within seconds, so a process that takes longer hangs. */
 const PROGRAM_TIMEOUT_MS = 5_000;
 /** conntrack exits at the first entry that no longer exists, such as one that another conntrack has deleted. */
 const ENTRY_IS_GONE = /such conntrack doesn't exist/;
 /** How often a deletion that such an entry ended is run. */
 const MAX_RUNS = 5;
 
-/** Longer than the round-trip time between the hosts of a cluster. */
+/** Upper bound of the round-trip time between the hosts of a cluster. */
 const ROUND_TRIP_MS = 100;
 
 export interface ConntrackCleanerOptions {

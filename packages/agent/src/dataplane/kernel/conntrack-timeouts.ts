@@ -8,10 +8,14 @@ import type { Logger } from "pino";
  */
 const ESTABLISHED_S = 86_400;
 /**
- * One side has sent its FIN and waits for the answer. The kernel's default of 60-120 s is shorter than many answers.
+ * Timeout of a connection whose client has sent its FIN and waits for the answer. The kernel's default of 60-120 s is
+ * shorter than many answers.
  */
 const HALF_CLOSED_S = 3_600;
-/** Linux retransmits a SYN after 1 s. The retransmission then starts a new entry and goes to another endpoint. */
+/**
+ * Timeout of a connection whose SYN was not answered. Linux retransmits a SYN after 1 s: the retransmission then starts
+ * a new entry and goes to another endpoint.
+ */
 const UNANSWERED_S = 1;
 
 /** Timeouts of balanced TCP connections, as the policy of an nftables `ct timeout` object. */

@@ -1,6 +1,6 @@
 import { failureOf, type RunProgram, runProgram } from "../../runtime/run-program.js";
 
-/** A full table of thousands of services takes 1-2 s, on a busy host several. */
+/** Timeout of nft. A full table of thousands of services takes 1-2 s, and several seconds on a busy host. */
 const TIMEOUT_MS = 10_000;
 
 export interface NftOptions {

@@ -3,11 +3,11 @@ import { ReferenceCountedSet } from "./reference-counted-set.js";
 import { type MemberRange, memberKey } from "./service-chain.js";
 
 /**
- * Limit of services that one transaction rewrites, which takes about 50 ms. When more services have changed, an earlier
- * transaction deletes all members that must no longer be picked.
+ * Maximum number of services that one transaction rewrites, which takes about 50 ms. When more services have changed,
+ * an earlier transaction deletes all members that must no longer be selected.
  */
 const MAX_REWRITES = 100;
-/** Member numbers have 32 bits and are not reused. Near the end of the range the table is reloaded. */
+/** Number at which the table is reloaded. Member numbers have 32 bits and are not reused. */
 const LAST_NUMBER = 0xf000_0000;
 
 /** The layout of one kind of service in an nftables table: of published ports, or of virtual IPs. */

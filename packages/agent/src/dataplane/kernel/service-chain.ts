@@ -30,7 +30,7 @@ export function markFilter(
 /** The `ct timeout` object of balanced connections. */
 export const TIMEOUT_OBJECT = "quick";
 
-/** Members of all services are spread over this many maps. */
+/** Number of maps over which the members of all services are spread. */
 export const MEMBER_MAP_COUNT = 16;
 
 /**

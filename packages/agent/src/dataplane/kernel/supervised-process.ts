@@ -1,8 +1,10 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 
+/** Delay before the first restart. It doubles with each restart. */
 const MIN_RESTART_MS = 1_000;
+/** Maximum delay before a restart. */
 const MAX_RESTART_MS = 5 * 60_000;
-/** A process that has run for this long counts as stable; its next restart uses the shortest delay again. */
+/** Uptime after which a process counts as stable: its next restart uses the shortest delay again. */
 export const STABLE_AFTER_MS = 10_000;
 
 export type Command = readonly [program: string, ...args: readonly string[]];

@@ -11,11 +11,14 @@ export interface UnansweredClient {
   readonly port: number;
 }
 
-/** Limit of clients per call. Under a SYN flood, further clients retransmit after 1 s, as TCP does anyway. */
+/** Maximum number of clients per call. Under a SYN flood, further clients retransmit after 1 s, as TCP does anyway. */
 const MAX_UNANSWERED_CLIENTS = 512;
 /** When to send each challenge ACK, in ms from the first one: a packet may be lost. */
 const CHALLENGE_ACK_TIMES_MS = [0, 40, 160] as const;
-/** The kernel sends the first packet of a connection at once; the socket is not needed after that. */
+/**
+ * Lifetime of a socket. The kernel sends the first packet of a connection at once and does not need the socket after
+ * that.
+ */
 const SOCKET_LIFETIME_MS = 50;
 
 /** The nftables maps with the clients to send challenge ACKs to, and the address and port that each connects to. */

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import { TABLE } from "./base-ruleset.js";
 import { type Command, STABLE_AFTER_MS, SupervisedProcess } from "./supervised-process.js";
 
-/** Changes within this time after the first are reported together. */
+/** Time after a first change in which further changes are reported together with it. */
 const COALESCE_MS = 20;
 
 /** Monitors only chains: with other events, nft 1.0.6 crashes. */

@@ -1,7 +1,10 @@
 import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import type { Quota } from "./quota.js";
 
-/** As long as the dial timeout: a client that waits for admission and for an endpoint is refused within 6 s. */
+/**
+ * Maximum time that a client waits for admission. As long as the dial timeout, so that a client that also waits for an
+ * endpoint is refused within 6 s.
+ */
 const MAX_WAIT_MS = 3_000;
 
 export interface AdmissionOptions {

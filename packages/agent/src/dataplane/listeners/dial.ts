@@ -4,9 +4,9 @@ import type { ByteStream, Transport } from "../transport/transport.js";
 import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import type { HeldClient, HoldQueue } from "./hold-queue.js";
 
-/** An endpoint in the same data center answers within a few ms; after this time, the next endpoint is tried as well. */
+/** Time after which the next endpoint is tried as well. An endpoint in the same data center answers within a few ms. */
 const ATTEMPT_TIMEOUT_MS = 200;
-/** A client waits for a slow endpoint this long at most, unless it may wait longer for a usable one. */
+/** Maximum time that a client waits for a slow endpoint, unless it may wait longer for a usable one. */
 const DIAL_TIMEOUT_MS = 3_000;
 
 export interface DialOptions {

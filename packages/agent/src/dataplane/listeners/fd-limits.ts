@@ -2,16 +2,17 @@ import { readFileSync } from "node:fs";
 
 // Limits on the file descriptors of the ingress process.
 
-/** Descriptors for the control socket, child processes and files. */
+/** Number of descriptors that are reserved for the control socket, child processes and files. */
 const RESERVED_FDS = 512;
-/** Largest share of the limit that is reserved, for hosts with a low limit. */
+/** Maximum share of the limit that is reserved, for hosts with a low limit. */
 const RESERVED_SHARE = 0.25;
-/** Shares of the remaining descriptors. UDP flows get the rest. */
+/** Share of the remaining descriptors for TCP connections. UDP flows get the rest. */
 const TCP_SHARE = 0.7;
+/** Share of the remaining descriptors for clients that wait for admission. */
 const WAITING_SHARE = 0.05;
 /** Bounds the memory of flows on a host with a high limit. */
 export const MAX_UDP_FLOWS = 65_536;
-/** The POSIX minimum, for when the limit cannot be read. */
+/** Limit that is assumed when it cannot be read: the POSIX minimum. */
 const FALLBACK_FD_LIMIT = 1_024;
 
 /** Maximum number of connections of each kind. */

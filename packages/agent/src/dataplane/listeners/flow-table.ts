@@ -1,5 +1,6 @@
-/** Idle timeouts, the same as conntrack's: short for flows without a reply, longer for answered ones. */
+/** Idle timeout of a flow without a reply. The idle timeouts are the same as conntrack's. */
 const UNANSWERED_MS = 30_000;
+/** Idle timeout of a flow with a reply. */
 const ANSWERED_MS = 180_000;
 
 interface Entry<Flow> {

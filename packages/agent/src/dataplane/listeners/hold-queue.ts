@@ -1,9 +1,15 @@
 import type { Deadline, DeadlineTimer } from "./deadline-timer.js";
 import type { Quota } from "./quota.js";
 
-/** Each client takes a descriptor and up to 96 KiB of early bytes, so a full queue takes less than 100 MB. */
+/**
+ * Maximum number of held clients. Each takes a descriptor and up to 96 KiB of early bytes, so a full queue takes less
+ * than 100 MB.
+ */
 const MAX_CLIENTS = 1_000;
-/** A container that restarts can be back before the leader has changed the endpoints. */
+/**
+ * Interval between two attempts to find an endpoint. A restarted container can be back before the leader has changed
+ * the endpoints.
+ */
 const RETRY_MS = 100;
 
 /** A client that waits for an endpoint. */

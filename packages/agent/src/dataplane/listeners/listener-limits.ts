@@ -5,7 +5,10 @@ import { FdExhaustion } from "./fd-exhaustion.js";
 import { computeFdBudget, openFileLimit } from "./fd-limits.js";
 import { Quota } from "./quota.js";
 
-/** Services without endpoints must not use up the connections of the others. */
+/**
+ * Maximum share of connections that wait for an endpoint. Services without endpoints must not use up the connections of
+ * the others.
+ */
 const MAX_HELD_SHARE = 0.25;
 
 export interface ListenerLimitsOptions {

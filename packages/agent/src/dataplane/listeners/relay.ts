@@ -2,8 +2,8 @@ import type { ActiveConnection } from "../balancing/balancer.js";
 import type { ByteStream, StreamHandler } from "../transport/transport.js";
 
 /**
- * Bytes read from the client before an endpoint is connected. Most clients send one request first; pausing them at once
- * would cost two system calls per connection.
+ * Maximum number of bytes that are read from the client before an endpoint is connected. Most clients send one request
+ * first; pausing them at once would cost two system calls per connection.
  */
 const MAX_EARLY_BYTES = 32_768;
 

@@ -3,7 +3,9 @@ import { isIPv6 } from "node:net";
 import type { ActiveConnection, Upstream } from "../balancing/balancer.js";
 import { adoptDatagramSocket, datagramHandle } from "../transport/socket-handles.js";
 
-/** Datagrams buffered until the socket is connected, which takes one turn of the event loop. */
+/**
+ * Maximum number of datagrams that are buffered until the socket is connected, which takes one turn of the event loop.
+ */
 const MAX_EARLY_DATAGRAMS = 16;
 
 export interface UdpFlowOptions {

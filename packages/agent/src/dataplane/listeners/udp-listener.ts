@@ -22,7 +22,7 @@ import { combineStats, newCounters } from "./listener-stats.js";
 import type { Quota } from "./quota.js";
 import { UdpFlow } from "./udp-flow.js";
 
-/** Idle flows are closed this often. Only expired flows are visited. */
+/** Interval between two sweeps that close idle flows. Only expired flows are visited. */
 const SWEEP_MS = 1_000;
 
 /** The parts of the ingress process that all UDP listeners share. */

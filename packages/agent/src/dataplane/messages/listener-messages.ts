@@ -22,7 +22,7 @@ import {
 } from "../table/ingress-table.js";
 
 const HIGHEST_PORT = 65_535;
-/** Longer than the hold that a service may set. */
+/** Maximum hold in a message. Longer than a service may set. */
 const MAX_HOLD_MS = 3_600_000;
 const AFFINITIES: Readonly<Record<TrafficRules["affinity"], TrafficSpec_Affinity>> = {
   none: TrafficSpec_Affinity.NONE,

@@ -16,7 +16,7 @@ import {
   type WriteOutcome,
 } from "./transport.js";
 
-/** UV_EOF: the peer sent FIN. */
+/** UV_EOF: the status of a read after the peer has sent FIN. */
 const END_OF_STREAM = -4095;
 
 /**

@@ -2,10 +2,10 @@
 import { raceSignal } from "../../runtime/race-signal.js";
 import type { ByteStream, Listening, StreamHandler, Transport } from "./transport.js";
 
-/** The test takes a few milliseconds; on an overloaded host, longer. */
+/** Timeout of the test. It takes a few milliseconds, and longer on an overloaded host. */
 const TIMEOUT_MS = 2_000;
 const CHUNK_BYTES = 65_536;
-/** More than the socket buffers of both sides can hold. */
+/** Maximum number of written chunks: more than the socket buffers of both sides can hold. */
 const MAX_CHUNKS = 1_024;
 
 /** The steps on one connection, by the name that an error gives. */

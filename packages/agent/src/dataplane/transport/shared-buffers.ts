@@ -2,9 +2,11 @@ import type { LibuvRequest, LibuvWriteRequest, TcpBinding, TcpHandle } from "../
 import type { WriteOutcome } from "./transport.js";
 
 const READ_BUFFER_BYTES = 65_536;
-/** Queued chunks are copied into slabs of this size, so that a slow reader of small chunks retains little memory. */
+/**
+ * Size of the slabs into which queued chunks are copied, so that a slow reader of small chunks retains little memory.
+ */
 const SLAB_BYTES = 65_536;
-/** Limits the memory of cached views to about 200 kB. */
+/** Maximum length of a cached view. It limits the memory of all cached views to about 200 kB. */
 const MAX_CACHED_VIEW_BYTES = 2_048;
 
 /** A stream that reads and writes through the shared buffers. */

@@ -24,8 +24,9 @@ interface ClosableHandle {
 
 const DATAGRAM_METHODS = ["recvStart", "recvStop", "getsockname", "close"];
 const TCP_METHODS = ["listen", "readStart", "getsockname", "close"];
-/** Values of `connectState` in Node's lib/dgram.js. */
+/** Value of `connectState` in Node's lib/dgram.js for a socket that is not connected. */
 const NOT_CONNECTED = 0;
+/** Value of `connectState` in Node's lib/dgram.js for a connected socket. */
 const CONNECTED_STATE = 2;
 
 /** Returns the handle of a datagram socket, to be sent to another process, or undefined if it cannot be sent. */

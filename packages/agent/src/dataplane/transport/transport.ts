@@ -74,6 +74,9 @@ export interface Transport {
   connect(options: ConnectOptions): ByteStream;
 }
 
+/** Idle time after which the kernel sends keepalive probes. */
 export const KEEPALIVE_SECONDS = 30;
-/** Connections that the kernel queues between two turns of the event loop; net.core.somaxconn caps it. */
+/**
+ * Maximum number of connections that the kernel queues between two turns of the event loop. net.core.somaxconn caps it.
+ */
 export const ACCEPT_BACKLOG = 4_096;

@@ -4,8 +4,9 @@ import { HELD_MARK } from "./vip.js";
 
 /** The kernel filters by the mark, so only held connections are listed. */
 const LIST_HELD = ["--dump", "--proto", "tcp", "--mark", markFilter(HELD_MARK, { isUnansweredOnly: false })];
+/** Timeout of `conntrack`. */
 const PROGRAM_TIMEOUT_MS = 2_000;
-/** More clients than this do not wait at a time. */
+/** Maximum number of clients that wait for their original port. */
 const MAX_PENDING = 1_000;
 
 /** A client, and the virtual IP that it is connected to. */

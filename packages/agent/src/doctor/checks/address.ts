@@ -4,9 +4,12 @@ import { overlayMtu } from "../../core/networks/devices.js";
 import { runProgram } from "../../runtime/run-program.js";
 import { type Check, type Finding, failed, ok, warning } from "../check.js";
 
-/** The MTU of Ethernet. */
+/** MTU of Ethernet. */
 const ETHERNET_MTU = 1_500;
-/** With a smaller MTU, packets in overlay networks are smaller than the 1,280 bytes that IPv6 requires. */
+/**
+ * Minimum MTU of the uplink. With a smaller one, packets in overlay networks are smaller than the 1,280 bytes that IPv6
+ * requires.
+ */
 const MIN_UPLINK_MTU = 1_330;
 
 /** Checks the address at which the other hosts reach this host. */

@@ -19,16 +19,21 @@ import { type Check, type CheckContext, type Finding, failed, ok, skipped, warni
 import { mapConcurrently } from "../map-concurrently.js";
 import { interfaceOf, readMtu } from "./address.js";
 
+/** Timeout of a call to a server. */
 const CALL_TIMEOUT_MS = 5_000;
+/** Timeout of a TCP connection to a server or a peer. */
 const CONNECT_TIMEOUT_MS = 1_000;
 const PROBE_OPTIONS = { port: PROBE_PORT, tries: 3, tryMs: 300 };
-/** Each check is a probe and then a `ping`. With this limit, 1,000 silent hosts take a minute. */
+/**
+ * Maximum number of peers that are checked at a time, by a probe and then a `ping`. 1,000 unreachable hosts take a
+ * minute.
+ */
 const MAX_CONCURRENT_PEERS = 16;
-/** Logs and events are sorted by the hosts' clocks. */
+/** Clock difference from which a warning is printed. Logs and events are sorted by the hosts' clocks. */
 const CLOCK_WARNING_MS = 500;
-/** Certificates and cron schedules depend on the time. */
+/** Clock difference from which the check fails. Certificates and cron schedules depend on the time. */
 const CLOCK_FAILURE_MS = 30_000;
-/** IPv4 header (20) and ICMP header (8). */
+/** Size of the headers of a ping packet: IPv4 (20) and ICMP (8). */
 const PING_HEADER_BYTES = 28;
 
 type Control = RpcConnection<typeof ControlServiceService>;

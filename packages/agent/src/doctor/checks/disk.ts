@@ -2,9 +2,9 @@ import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Check, type Finding, failed, ok, warning } from "../check.js";
 
-/** Below this free ratio of blocks or inodes, image pulls are likely to fail soon. */
+/** Ratio of free blocks or inodes below which image pulls are likely to fail soon. */
 const LOW_RATIO = 0.1;
-/** Below this free ratio, all writes are likely to fail soon. */
+/** Ratio of free blocks or inodes below which all writes are likely to fail soon. */
 const CRITICAL_RATIO = 0.02;
 const BYTES_PER_GIB = 1024 ** 3;
 

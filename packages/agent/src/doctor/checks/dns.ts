@@ -6,7 +6,7 @@ import { type ProgramResult, runProgram } from "../../runtime/run-program.js";
 import { type Check, type CheckContext, type Finding, failed, ok, skipped, warning } from "../check.js";
 
 const TIMEOUT_MS = 5_000;
-/** A host's firewall treats all bridges alike, so a few networks are enough. */
+/** Maximum number of networks that are checked. A host's firewall treats all bridges alike, so a few are enough. */
 const MAX_NETWORKS = 5;
 /** A DNS query for the A record of "berth", in hexadecimal: header, name, type A, class IN. */
 const DNS_QUERY_HEX = "0b0b010000010000000000000562657274680000010001";

@@ -4,7 +4,7 @@ import type { ContainerFile, EngineArchive, EngineCall, WriteArchiveOptions } fr
 import { EngineError, isEngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";
 
-/** The caller ends a copy earlier. */
+/** Timeout of the request for a copy. The caller ends a copy earlier. */
 const MAX_COPY_MS = 24 * 60 * 60 * 1_000;
 
 const STAT_HEADER = "x-docker-container-path-stat";

@@ -9,7 +9,10 @@ import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
 import { resizeTerminal } from "./resize.js";
 
-/** A container that is attached to before its start can take 30 s to start on a busy host. */
+/**
+ * Maximum number of attempts to resize a terminal. A container that is attached to before its start can take 30 s to
+ * start on a busy host.
+ */
 const RESIZE_ATTEMPTS = 3_000;
 
 /** The main process of a container, over a hijacked HTTP connection to Docker. */

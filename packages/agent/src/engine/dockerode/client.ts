@@ -7,7 +7,7 @@ import { withDeadline } from "../../runtime/with-deadline.js";
 import { EngineError } from "../engine-error.js";
 import { toEngineError } from "./errors.js";
 
-/** A busy daemon responds late. After this time, it counts as unavailable. */
+/** Timeout after which the daemon counts as unavailable. A busy daemon responds late. */
 const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** 304 means already started or already stopped. dockerode treats it as an error unless it is listed here. */

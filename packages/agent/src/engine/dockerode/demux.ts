@@ -1,6 +1,6 @@
 import type { OutputChunk } from "../engine.js";
 
-/** The header of a frame: one byte for the stream, three zeros, four bytes for the payload's length. */
+/** Size of a frame header: one byte for the stream, three zeros, and four bytes for the length of the payload. */
 const HEADER_BYTES = 8;
 const STDERR_STREAM = 2;
 

@@ -8,10 +8,10 @@ import { EngineClient } from "./client.js";
 import { imageName } from "./image-path.js";
 import { readNdjson } from "./ndjson.js";
 
-/** Docker before 25.0 writes the whole archive to its disk before it responds. */
+/** Timeout until Docker responds with an archive. Docker before 25.0 writes the whole archive to its disk first. */
 const SAVE_TIMEOUT_MS = 10 * 60_000;
 const REMOVE_TIMEOUT_MS = 120_000;
-/** Further images are ignored. */
+/** Maximum number of images that are listed. Further images are ignored. */
 const MAX_IMAGES = 1_000;
 const SUCCESS_CODE = 200;
 

@@ -44,9 +44,9 @@ import { pullImage, SharedPulls } from "./pull.js";
 import { authConfig } from "./registry-auth.js";
 import { createVolume, listVolumes, pruneVolumes, removeVolume } from "./volumes.js";
 
-/** Short, because these requests check whether the daemon responds. */
+/** Timeout of requests that check whether the daemon responds. */
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A start under load takes tens of seconds. */
+/** Timeout of a container start, which takes tens of seconds under load. */
 const START_TIMEOUT_MS = 120_000;
 /** Time for Docker to kill and clean up a container after the grace period. */
 const STOP_MARGIN_MS = 30_000;

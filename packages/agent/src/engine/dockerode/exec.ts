@@ -8,16 +8,22 @@ import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
 import { resizeTerminal } from "./resize.js";
 
-/** A command starts within a second. */
+/** Maximum number of attempts to resize a terminal. A command starts within a second. */
 const RESIZE_ATTEMPTS = 100;
 
-/** The exit code is available shortly after the output ends. */
+/**
+ * Delay before the second query of the exit code, which is available shortly after the output ends. It doubles with
+ * each query.
+ */
 const FIRST_POLL_MS = 10;
+/** Maximum delay between two queries of the exit code. */
 const MAX_POLL_MS = 1_000;
 
 /** Docker's output for a missing program. Before 23.0 Docker reported exit code 126 for it. */
 const NO_SUCH_PROGRAM = /^OCI runtime exec failed: .*(?:executable file not found|no such file or directory)/;
+/** Exit code of `docker exec` for a command that cannot be executed. */
 const CANNOT_RUN = 126;
+/** Exit code of `docker exec` for a command that does not exist. */
 const NOT_FOUND = 127;
 
 /** Runs a command in a container over a hijacked HTTP connection to Docker. */

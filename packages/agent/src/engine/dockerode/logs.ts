@@ -3,7 +3,10 @@ import type { LogOptions, LogRecord, OutputChunk } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
 
-/** Docker splits lines into pieces of 16 KiB. The output of a terminal may have no line breaks at all. */
+/**
+ * Maximum length of a line. Docker splits lines into pieces of 16 KiB, and the output of a terminal may have no line
+ * breaks at all.
+ */
 const MAX_LINE_BYTES = 64 * 1024;
 
 const NEWLINE = 0x0a;

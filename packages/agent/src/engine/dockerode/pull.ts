@@ -8,14 +8,17 @@ import { readNdjson } from "./ndjson.js";
 import { authConfig } from "./registry-auth.js";
 
 /**
- * The daemon reports progress about ten times a second while it downloads, and nothing while a registry does not
- * respond.
+ * Maximum time without progress. The daemon reports progress about ten times a second while it downloads, and nothing
+ * while a registry does not respond.
  */
 const SILENCE_TIMEOUT_MS = 120_000;
-/** Docker permits 127 layers in an image. Together they stay below the largest integer that a message can carry. */
+/** Maximum number of layers whose progress is tracked. Docker permits 127 layers in an image. */
 const MAX_LAYERS = 1_000;
+/**
+ * Maximum size of a layer that counts in the progress, so that the sum stays below the largest integer of a message.
+ */
 const MAX_LAYER_BYTES = 2 ** 40;
-/** Each report is sent to the leader and to all clients that watch. */
+/** Minimum interval between two progress reports. Each is sent to the leader and to all clients that watch. */
 const PROGRESS_INTERVAL_MS = 1_000;
 
 /**

@@ -4,7 +4,7 @@ import type { EngineCall, PrunedVolumes } from "../engine.js";
 import { EngineError, isEngineError } from "../engine-error.js";
 import type { EngineClient } from "./client.js";
 
-/** Docker removes the contents of volumes before it responds. */
+/** Timeout of the removal of a volume. Docker removes its contents before it responds. */
 const REMOVE_TIMEOUT_MS = 60_000;
 
 /** The error for Docker before 23.0, which always removes named volumes as well. */

@@ -1,8 +1,8 @@
 import { type HostListener, type IngressEntry, PortSpec_Protocol, type TaskStatus } from "@berth/proto";
 
-/** The leader stores the description of a node as one record, so its size is limited. */
+/** Maximum number of listeners in a node description, which the leader stores as one record. */
 const MAX_LISTENERS = 256;
-/** Linux assigns ports from here on to clients. A UDP client that waits for a reply looks like a server. */
+/** First port that Linux assigns to clients. A UDP client that waits for a reply looks like a server. */
 const FIRST_EPHEMERAL_PORT = 32_768;
 
 /** A port that berth uses, on any address. */

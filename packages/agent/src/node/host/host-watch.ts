@@ -4,11 +4,17 @@ import type { Engine } from "../../engine/engine.js";
 import { ForeignListeners, type OwnPort } from "./foreign-listeners.js";
 import type { Host } from "./host.js";
 
-/** Users start programs, so the leader needs to know of their ports within seconds. */
+/**
+ * Interval between two listings of ports. Users start programs, so the leader needs to know of their ports within
+ * seconds.
+ */
 const INTERVAL_MS = 3_000;
-/** Lists volumes less often than ports: most are created by tasks, which call `volumesMayHaveChanged`. */
+/**
+ * Number of intervals between two listings of volumes. Most volumes are created by tasks, which call
+ * `volumesMayHaveChanged`.
+ */
 const INTERVALS_PER_VOLUME_LIST = 5;
-/** The leader stores the description of a node as one record, so its size is limited. */
+/** Maximum number of volumes in a node description, which the leader stores as one record. */
 const MAX_VOLUMES = 512;
 /** The form of Docker's names for anonymous volumes, which are removed with their container. */
 const ANONYMOUS_VOLUME = /^[0-9a-f]{64}$/;

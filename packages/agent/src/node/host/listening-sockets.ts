@@ -11,9 +11,9 @@ export type SocketFile = "tcp" | "tcp6" | "udp" | "udp6";
 
 const SOCKET_FILES: readonly SocketFile[] = ["tcp", "tcp6", "udp", "udp6"];
 const COUNT_FILES = ["sockstat", "sockstat6"];
-/** About a hundred lines: more listening sockets than most hosts have. */
+/** Size of a read: about a hundred lines, more than most hosts have listening sockets. */
 const CHUNK_BYTES = 16 * 1024;
-/** Limits the cost on a host with very many sockets. */
+/** Maximum size of what is read of a file, to limit the cost on a host with very many sockets. */
 const MAX_BYTES = 1024 * 1024;
 
 /** Socket states. UDP servers are unconnected sockets. */
@@ -42,7 +42,10 @@ export async function socketCounts(directory = "/proc/net"): Promise<string> {
   return texts.flatMap((text) => text.match(/^(TCP|UDP)6?: inuse \d+/gm) ?? []).join(", ");
 }
 
-/** One socket may replace another between two calls, so that the counts stay the same. */
+/**
+ * Number of calls after which the sockets are read even if their counts are the same: one socket may have replaced
+ * another.
+ */
 const CALLS_PER_READ = 10;
 
 export interface ListenerSource {

@@ -1,22 +1,28 @@
 /**
- * How long a peer may be silent, in probe intervals: 270 ms with up to a dozen peers. A client that connects just after
- * a host has died waits that long. After the first unanswered probe, this leaves 90 ms for its repetitions.
+ * Number of probe intervals after which a peer without a response counts as silent: 270 ms with up to a dozen peers. A
+ * client that connects just after a host has died waits that long. After the first unanswered probe, this leaves 90 ms
+ * for its repetitions.
  */
 const SILENT_INTERVALS = 1.8;
-/** How long to wait for a response before the probe is repeated. A live kernel responds within 1-2 ms. */
+/** Time without a response after which a probe is repeated. A live kernel responds within 1-2 ms. */
 const ANSWER_MS = 30;
-/** Tolerance for late timers. */
+/** Lateness of a timer that is not counted as lag. */
 const SLACK_MS = 10;
 /**
- * How often a probe is repeated before the peer counts as silent. With a packet loss of 5 %, one probe in ten is not
- * answered. Among ten hosts, two in a row are lost five times a second, ten in a row less than once in half a year.
+ * Number of repetitions before a peer counts as silent. With a packet loss of 5 %, one probe in ten is not answered.
+ * Among ten hosts, two in a row are lost five times a second, ten in a row less than once in half a year.
  */
 const PROBE_REPETITIONS = 9;
 /** Number of consecutive responses after which a silent peer counts as healthy, so that a flapping peer does not. */
 const ANSWERS_TO_RECOVER = 3;
+/** Minimum interval between two probes of a peer. */
 const MIN_INTERVAL_MS = 150;
-/** A probe costs about 60 µs of CPU time. With more than a dozen peers, the interval grows so that the total does not. */
+/**
+ * Part of the probe interval for each peer. A probe costs about 60 µs of CPU time. With more than a dozen peers, the
+ * interval grows so that the total does not.
+ */
 const INTERVAL_PER_PEER_MS = 12;
+/** Maximum interval between two probes of a peer. */
 const MAX_INTERVAL_MS = 2_000;
 
 /** What this host knows about a peer from its own probes. */

@@ -13,7 +13,7 @@ import {
   withSilence,
 } from "./peer-health.js";
 
-/** Slower responses count as lost. */
+/** Timeout of a probe. Slower responses count as lost. */
 const PROBE_TIMEOUT_MS = 300;
 
 export interface PeerWatchOptions {

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import type { PortCheckResult } from "../../core/tasks/readiness.js";
 
-/** A container on this host responds immediately, unless the host is busy. */
+/** Timeout of a check. A container on this host responds immediately, unless the host is busy. */
 const TIMEOUT_MS = 200;
 
 /** Connects to a port of a container on this host and returns the result. Never rejects. */

@@ -2,7 +2,10 @@ import { setMaxListeners } from "node:events";
 import { PROBE_TRIES, PROBE_TRY_MS, type ProbeRequest, type ProbeResult } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 
-/** Requests beyond this limit are ignored, so that the leader does not mistake an overload for a dead host. */
+/**
+ * Maximum number of concurrent probes. Further requests are ignored, so that the leader does not mistake an overload
+ * for a dead host.
+ */
 const MAX_CONCURRENT = 64;
 
 /** Answers the leader's probe requests: whether this host reaches another one. */

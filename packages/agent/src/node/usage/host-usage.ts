@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseNetwork } from "./container-usage.js";
 
-/** /proc/stat counts CPU time in units of 10 ms (USER_HZ) on all architectures that berth supports. */
+/** Unit of CPU time in /proc/stat: 10 ms (USER_HZ) on all architectures that berth supports. */
 const NS_PER_TICK = 1e7;
 const BYTES_PER_KIB = 1024;
 

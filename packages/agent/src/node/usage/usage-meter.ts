@@ -6,12 +6,16 @@ import { withDeadline } from "../../runtime/with-deadline.js";
 import type { UsageSample } from "./container-usage.js";
 import { cpuPercent } from "./usage-rates.js";
 
-/** Limits the interval that the leader requests, so that measuring does not distort the measurement. */
+/** Minimum interval between two measurements, so that measuring does not distort the measurement. */
 const MIN_INTERVAL_MS = 1_000;
+/** Maximum interval between two measurements. */
 const MAX_INTERVAL_MS = 60_000;
-/** The ingress process answers within milliseconds. */
+/** Timeout for the counters of the ingress process, which answers within milliseconds. */
 const STATS_TIMEOUT_MS = 1_000;
-/** A container that has just ended is not readable either, so a single failed measurement means nothing. */
+/**
+ * Number of consecutive failed measurements after which a warning is logged. A container that has just ended is not
+ * readable either, so a single failure means nothing.
+ */
 const FAILURES_TO_WARN = 3;
 
 export interface UsageMeterOptions {
