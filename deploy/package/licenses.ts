@@ -1,4 +1,4 @@
-// Part of `npm run package`: collects the licences of all bundled code into a Debian copyright file.
+// Part of `npm run package`: collects the licenses of all bundled code into a Debian copyright file.
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BundledFiles } from "./bundle.js";
@@ -6,28 +6,28 @@ import type { BundledFiles } from "./bundle.js";
 const APACHE_NOTICE = `Licensed under the Apache License, Version 2.0. On Debian systems, the text of the license is in
 /usr/share/common-licenses/Apache-2.0.`;
 
-/** Matches the Apache License in the licence file of Node.js, which quotes it for one of its libraries. */
+/** Matches the Apache License in the license file of Node.js, which quotes it for one of its libraries. */
 const APACHE_TEXT = /[ \t]*Apache License\s+Version 2\.0, January 2004[\s\S]*?END OF TERMS AND CONDITIONS/g;
 
-const LICENCE_FILE = /^(license|licence|copying|notice)([.-].*)?$/i;
+const LICENSE_FILE = /^(license|licence|copying|notice)([.-].*)?$/i;
 
 /** An npm package whose code is in the bundle. */
 interface BundledPackage {
   readonly name: string;
   readonly version: string;
-  readonly licence: string;
+  readonly license: string;
   readonly text: string;
 }
 
 /**
  * Returns the text of /usr/share/doc/berth/copyright.
  *
- * @param nodeLicence the licence of Node.js. Undefined if the package does not include Node.js
+ * @param nodeLicense the license of Node.js. Undefined if the package does not include Node.js
  */
 export async function copyrightText(
   repository: string,
   files: BundledFiles,
-  nodeLicence: string | undefined,
+  nodeLicense: string | undefined,
 ): Promise<string> {
   const packages = await Promise.all(
     packageDirectories(files).map((directory) => readPackage(join(repository, directory))),
@@ -40,22 +40,22 @@ export async function copyrightText(
     "Copyright: the authors of berth",
     "License: Apache-2.0",
     indent(APACHE_NOTICE),
-    ...packages.flatMap(({ name, version, licence, text }) => [
+    ...packages.flatMap(({ name, version, license, text }) => [
       "",
       "Files: usr/lib/berth/*",
       `Comment: includes ${name} ${version}`,
-      `Copyright: see the licence`,
-      `License: ${licence}-of-${name.replaceAll(/[@/]/g, "-").replace(/^-/, "")}`,
+      `Copyright: see the license`,
+      `License: ${license}-of-${name.replaceAll(/[@/]/g, "-").replace(/^-/, "")}`,
       indent(text),
     ]),
-    ...(nodeLicence === undefined
+    ...(nodeLicense === undefined
       ? []
       : [
           "",
           "Files: usr/lib/berth/*/node",
-          "Copyright: see the licence",
+          "Copyright: see the license",
           "License: Node.js",
-          indent(nodeLicence.replaceAll(APACHE_TEXT, APACHE_NOTICE)),
+          indent(nodeLicense.replaceAll(APACHE_TEXT, APACHE_NOTICE)),
         ]),
     "",
   ].join("\n");
@@ -73,12 +73,12 @@ function packageDirectories(files: BundledFiles): string[] {
 async function readPackage(directory: string): Promise<BundledPackage> {
   const manifest: unknown = JSON.parse(await readFile(join(directory, "package.json"), "utf8"));
   const { name, version, license } = Object(manifest);
-  const names = (await readdir(directory)).filter((file) => LICENCE_FILE.test(file)).sort();
+  const names = (await readdir(directory)).filter((file) => LICENSE_FILE.test(file)).sort();
   const texts = await Promise.all(
     names.map(async (file) => shorten(await readFile(join(directory, file), "utf8"))),
   );
   const text = texts.length > 0 ? texts.join("\n") : `Licensed under ${license}.`;
-  return { name: String(name), version: String(version), licence: String(license), text };
+  return { name: String(name), version: String(version), license: String(license), text };
 }
 
 /** Replaces the Apache License, which every Debian host has, with a reference to it. Keeps the copyright notices. */

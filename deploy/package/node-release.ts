@@ -30,7 +30,7 @@ const RELEASES: Readonly<Record<Architecture, { readonly name: string; readonly 
 /** Paths of the files of a Node.js release. */
 export interface NodeRelease {
   readonly executable: string;
-  readonly licence: string;
+  readonly license: string;
 }
 
 /**
@@ -41,8 +41,8 @@ export interface NodeRelease {
 export async function fetchNode(architecture: Architecture, cache: string): Promise<NodeRelease> {
   const { name, integrity } = RELEASES[architecture];
   const directory = join(cache, `${name}-${NODE_VERSION}`);
-  const release = { executable: join(directory, "bin/node"), licence: join(directory, "LICENSE") };
-  if (await exists(release.licence)) return release;
+  const release = { executable: join(directory, "bin/node"), license: join(directory, "LICENSE") };
+  if (await exists(release.license)) return release;
   await mkdir(cache, { recursive: true });
   const download = await mkdtemp(join(cache, "download-"));
   try {

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import type { Command } from "commander";
 import { writeBundle } from "./bundle.js";
-import { copyrightText } from "./licences.js";
+import { copyrightText } from "./licenses.js";
 import { manPages } from "./man-pages.js";
 import type { NodeRelease } from "./node-release.js";
 
@@ -71,8 +71,8 @@ export async function writePackageTree(root: string, options: PackageTreeOptions
     await writeCompressed(join(root, `usr/share/man/man1/${file}.gz`), text);
   }
   const documents = join(root, "usr/share/doc/berth");
-  const nodeLicence = node === undefined ? undefined : await readFile(node.licence, "utf8");
-  await writeText(join(documents, "copyright"), await copyrightText(repository, files, nodeLicence));
+  const nodeLicense = node === undefined ? undefined : await readFile(node.license, "utf8");
+  await writeText(join(documents, "copyright"), await copyrightText(repository, files, nodeLicense));
   const changes = await readFile(join(repository, "CHANGELOG.md"), "utf8");
   await writeCompressed(join(documents, "changelog.gz"), changes);
 }

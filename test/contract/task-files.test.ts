@@ -116,7 +116,7 @@ describe.each([
     expect(await subject.files.list()).toEqual(["t2"]);
   });
 
-  test("writes nothing after its caller has cancelled", async () => {
+  test("writes nothing after its caller has canceled", async () => {
     await expect(subject.files.write(filesOf("t1", password), AbortSignal.abort())).rejects.toThrow();
     expect(await subject.read(pathOf("t1", password))).toBeUndefined();
   });

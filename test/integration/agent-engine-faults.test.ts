@@ -47,9 +47,9 @@ describe("the Docker client with a faulty daemon", () => {
   test("a call fails with the reason of its signal when the daemon stalls within a response", async () => {
     fake.faults.add("GET", /containers\/json/, { kind: "stall-mid-body", body: "[" });
     const reason = new Error("enough");
-    const cancelled = new AbortController();
-    const listing = engine.list({ signal: cancelled.signal });
-    setTimeout(() => cancelled.abort(reason), 50);
+    const canceled = new AbortController();
+    const listing = engine.list({ signal: canceled.signal });
+    setTimeout(() => canceled.abort(reason), 50);
     await expect(listing).rejects.toBe(reason);
   });
 
@@ -111,10 +111,10 @@ describe("the Docker client with a faulty daemon", () => {
       engine.pull("web:1", { signal: controller.signal, platform: "" }).catch((error: unknown) => error),
     );
     await eventually("the pull starts", () => fake.requests.includes("POST /images/create"));
-    one.abort(new Error("first cancelled"));
-    expect(await pulls[0]).toMatchObject({ message: "first cancelled" });
-    two.abort(new Error("second cancelled"));
-    expect(await pulls[1]).toMatchObject({ message: "second cancelled" });
+    one.abort(new Error("first canceled"));
+    expect(await pulls[0]).toMatchObject({ message: "first canceled" });
+    two.abort(new Error("second canceled"));
+    expect(await pulls[1]).toMatchObject({ message: "second canceled" });
     expect(fake.requests.filter((request) => request === "POST /images/create")).toHaveLength(1);
     fake.pullLines = [{ status: "done" }];
     await engine.pull("web:1", { signal, platform: "" });

@@ -167,10 +167,10 @@ describe("a virtual IP on two hosts", () => {
 
   test("resolves to the MAC address of the bridge on the client's host", async () => {
     await ask("b-h1");
-    const neighbours = await first.docker("exec", "b-h1", "busybox", "ip", "neigh", "show", VIP);
+    const neighbors = await first.docker("exec", "b-h1", "busybox", "ip", "neigh", "show", VIP);
     const bridge = await first.run("cat", "/proc/net/arp");
     const own = await first.run("ip", "-br", "link", "show", "bth4097");
-    const [, hardware = ""] = /lladdr ([0-9a-f:]+)/.exec(neighbours) ?? [];
+    const [, hardware = ""] = /lladdr ([0-9a-f:]+)/.exec(neighbors) ?? [];
     expect(own, bridge).toContain(hardware);
   });
 

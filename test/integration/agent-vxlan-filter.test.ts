@@ -36,8 +36,8 @@ describe("vxlan-injection: VXLAN packets to a host of unencrypted networks", () 
     [first, second, third] = hosts as [NetworkHost, NetworkHost, NetworkHost];
     for (const host of hosts) await host.start();
     for (const host of hosts) await host.docker(...OUTSIDER.command);
-    const neighbour = first.address.replace(/\d+$/, "250/24");
-    await runOrThrow([...inLan(), "ip", "address", "add", neighbour, "dev", "lan"]);
+    const neighbor = first.address.replace(/\d+$/, "250/24");
+    await runOrThrow([...inLan(), "ip", "address", "add", neighbor, "dev", "lan"]);
   });
   afterAll(async () => {
     for (const host of hosts ?? []) await host.close();
@@ -96,7 +96,7 @@ describe("vxlan-injection: VXLAN packets to a host of unencrypted networks", () 
       ["a container", outsider, {}],
       ["a container that forges a peer's address", outsider, { from: second.address }],
       ["a container on a peer, masqueraded", await inOutsider(second), {}],
-      ["a neighbour", inLan(), {}],
+      ["a neighbor", inLan(), {}],
       ["a peer of another network only", inHost(third), {}],
       ["the host itself", inHost(first), {}],
       ["the host's loopback address", inHost(first), { from: "127.0.0.1" }],

@@ -241,14 +241,14 @@ describe("streamLogs()", () => {
   });
 });
 
-describe("a cancelled call", () => {
+describe("a canceled call", () => {
   it("fails with the caller's reason and leaves no records", async () => {
     const [deployed] = (await calls.deployStack(deployment([service("web")]))).services;
     for (let i = 0; i < 20; i++) {
       for await (const _ of calls.watchServices({ serviceIds: [deployed?.serviceId ?? ""] })) break;
-      const cancelled = new AbortController();
-      const call = failure(calls.deployStack(deployment([service("web")]), { signal: cancelled.signal }));
-      cancelled.abort(new Error("enough"));
+      const canceled = new AbortController();
+      const call = failure(calls.deployStack(deployment([service("web")]), { signal: canceled.signal }));
+      canceled.abort(new Error("enough"));
       expect((await call).message).toBe("enough");
     }
     await calls.removeServices({ services: [], stack: "shop" });

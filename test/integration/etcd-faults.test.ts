@@ -119,20 +119,20 @@ describe("EtcdStore on a frozen etcd", () => {
 });
 
 describe("EtcdStore.watch", () => {
-  it("continues when another watch is cancelled", async () => {
+  it("continues when another watch is canceled", async () => {
     const revision = await put("a", "0");
     const own = new AbortController();
-    const cancelled = record(revision + 1n, own.signal);
+    const canceled = record(revision + 1n, own.signal);
     const kept = record(revision + 1n);
     await put("a", "1");
-    await eventuallyPasses(() => expect([valuesIn(cancelled), valuesIn(kept)]).toEqual([["1"], ["1"]]));
+    await eventuallyPasses(() => expect([valuesIn(canceled), valuesIn(kept)]).toEqual([["1"], ["1"]]));
     own.abort();
     // Time for the cancellation to reach etcd. Any time is correct.
     await delay(50);
     await put("a", "2");
     await eventuallyPasses(() => expect(valuesIn(kept)).toEqual(["1", "2"]));
     expect(kept.every((message) => message.kind === "events")).toBe(true);
-    expect(valuesIn(cancelled)).toEqual(["1"]);
+    expect(valuesIn(canceled)).toEqual(["1"]);
   });
 
   it("delivers every event in order when it is resumed from nextRevision after etcd restarts", async () => {

@@ -118,7 +118,7 @@ describe("the nftables table", () => {
     });
   });
 
-  it("starts with another member after each change, so that frequent changes favour none", () => {
+  it("starts with another member after each change, so that frequent changes favor none", () => {
     const frontend = { kind: "port", protocol: "tcp", port: 80 } as const;
     const table = new KernelTable();
     const all = [endpoint(1), endpoint(2), endpoint(4)];

@@ -9,15 +9,15 @@ import { isAlive, type ProcessRef, processRef } from "../../../deploy/lab/proces
 export function labTraces(lab: string, subnet: string, processes: readonly ProcessRef[]): string[] {
   const carriesName = (line: string): boolean => line.includes(lab) || line.includes(`${subnet}.`);
   return [
-    ...output("ip", "-o", "address").filter(carriesName).map(labelled("link")),
-    ...output("ip", "route").filter(carriesName).map(labelled("route")),
-    ...output("nft", "list", "ruleset").filter(carriesName).map(labelled("rule")),
-    ...allMounts().filter(carriesName).map(labelled("mount")),
-    ...output("find", "/sys/fs/cgroup", "-name", lab).map(labelled("cgroup")),
+    ...output("ip", "-o", "address").filter(carriesName).map(labeled("link")),
+    ...output("ip", "route").filter(carriesName).map(labeled("route")),
+    ...output("nft", "list", "ruleset").filter(carriesName).map(labeled("rule")),
+    ...allMounts().filter(carriesName).map(labeled("mount")),
+    ...output("find", "/sys/fs/cgroup", "-name", lab).map(labeled("cgroup")),
     ...["/run/berth-lab", "/var/lib/berth-lab"]
       .flatMap(entries)
       .filter(carriesName)
-      .map(labelled("directory")),
+      .map(labeled("directory")),
     ...processes.filter(isAlive).map(({ pid }) => `process ${pid}: ${read(`/proc/${pid}/cmdline`)}`),
   ];
 }
@@ -67,6 +67,6 @@ function read(file: string): string {
   }
 }
 
-function labelled(what: string): (line: string) => string {
+function labeled(what: string): (line: string) => string {
   return (line) => `${what} ${line}`;
 }

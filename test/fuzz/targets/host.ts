@@ -52,7 +52,7 @@ const LISTINGS = JSON.stringify({
     { mac: "02:42:0a:40:03:02", ifname: "btv4097", dst: "10.0.0.3", state: "static" },
     { mac: "02:42:0a:40:03:02", ifname: "btv4097", state: "static" },
   ],
-  neighbours: [{ dst: "10.64.3.2", dev: "bth4097", lladdr: "02:42:0a:40:03:02" }],
+  neighbors: [{ dst: "10.64.3.2", dev: "bth4097", lladdr: "02:42:0a:40:03:02" }],
   wireguard: "private\tpublic\t51820\toff\npeer\t(none)\t10.0.0.2:51820\t10.64.1.0/24\t0\t0\t0\toff\n",
 });
 const COUNTERS = JSON.stringify({
@@ -82,10 +82,10 @@ export const HOST_TARGETS: readonly Target[] = [
     run: (bytes) => {
       const json = unlessRejected((): unknown => JSON.parse(bytes.toString()), isSyntaxError);
       const listing = (key: string): unknown => Reflect.get(Object(json), key);
-      const [addresses, routes, fdb, neighbours] = ["addresses", "routes", "fdb", "neighbours"].map(listing);
+      const [addresses, routes, fdb, neighbors] = ["addresses", "routes", "fdb", "neighbors"].map(listing);
       const wireguard = listing("wireguard");
       const text = typeof wireguard === "string" ? wireguard : "";
-      const listings = { addresses, routes, fdb, neighbours, vxlanFilter: "", wireguard: text };
+      const listings = { addresses, routes, fdb, neighbors, vxlanFilter: "", wireguard: text };
       for (const { mtu, vni, port } of parseLinks(listings, "10.0.0.1").links.values()) {
         check([mtu, vni, port].every(Number.isFinite), "numbers of a link are finite");
       }

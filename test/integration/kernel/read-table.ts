@@ -19,7 +19,7 @@ interface Listed {
   readonly rule?: { chain: string; expr: unknown[] };
 }
 
-const SETS = ["remotes", "locals", "hairpins", "neighbours"];
+const SETS = ["remotes", "locals", "hairpins", "neighbors"];
 
 /** Reads the ruleset of a network namespace as JSON. */
 export function readTable(namespace: string): ReadTable {

@@ -100,7 +100,7 @@ export class TestNetwork {
     run("ip", "-n", this.namespace("lan"), "link", "set", `to-${host}`, "down");
   }
 
-  /** Restores the host's link. Flushes its neighbour table, because failed entries would delay packets by a second. */
+  /** Restores the host's link. Flushes its neighbor table, because failed entries would delay packets by a second. */
   reconnect(host: (typeof HOSTS)[number]): void {
     run("ip", "-n", this.namespace("lan"), "link", "set", `to-${host}`, "up");
     run("ip", "-n", this.namespace(host), "neigh", "flush", "dev", "eth0");

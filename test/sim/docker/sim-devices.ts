@@ -44,7 +44,7 @@ export class SimDevices {
       floodPeers: new Map(this.#floodPeers),
       vxlanFdb: new Map(),
       bridgeFdb: new Map(),
-      neighbours: new Map(),
+      neighbors: new Map(),
       vxlanFilter: this.#vxlanFilter,
       routes: [],
       wireguard: undefined,

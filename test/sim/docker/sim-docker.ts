@@ -163,7 +163,7 @@ export class SimDocker {
     if (!container.isRunning) return;
     const { run } = container;
     const { stopMs: obeysMs } = behaviorOf(container.body.Image);
-    this.#happened(container, "signalled", "15");
+    this.#happened(container, "signaled", "15");
     const endsInMs = obeysMs === undefined ? graceMs : Math.min(this.#between(obeysMs), graceMs);
     this.#later(container, run, endsInMs, () => this.#end(container, obeysMs ? TERMINATED : KILLED));
     await container.ended();

@@ -51,9 +51,9 @@ export function openCall(opening: Opening): Request {
   const early: (() => void)[] = [];
   let toServer = (run: () => void): void => void early.push(run);
   let requests: MessageQueue<Buffer> | undefined;
-  const cancelled = new AbortController();
+  const canceled = new AbortController();
   const establish = (): void => {
-    if (!actor.isAlive || cancelled.signal.aborted) return;
+    if (!actor.isAlive || canceled.signal.aborted) return;
     if (!network.reaches(actor.host, host)) {
       network.onHeal(() => scheduler.after(SYN_RETRY_MS, undefined, establish));
       return;
@@ -107,7 +107,7 @@ export function openCall(opening: Opening): Request {
     toServer = (run) => connection.toServer.send(run);
     scheduler.after(0, server, () => (listener.accept as Accept)(call));
     for (const run of early.splice(0)) toServer(run);
-    cancelled.signal.addEventListener("abort", () => {
+    canceled.signal.addEventListener("abort", () => {
       connection.toServer.send(() => {
         connection.close();
         const reason = new BerthError({ code: "BERTH_CANCELLED", message: "the caller disconnected" });
@@ -126,7 +126,7 @@ export function openCall(opening: Opening): Request {
       });
     },
     end: () => toServer(() => requests?.end()),
-    cancel: () => cancelled.abort(),
+    cancel: () => canceled.abort(),
   };
 }
 

@@ -3,7 +3,7 @@ import { Actor } from "./actor.js";
 import { Scheduler } from "./scheduler.js";
 import { timerMs } from "./virtual-time.js";
 
-test("delivers the events of a paused process in order when it is resumed, unless they are cancelled before", async () => {
+test("delivers the events of a paused process in order when it is resumed, unless they are canceled before", async () => {
   const scheduler = new Scheduler();
   const actor = new Actor("program", "host");
   const ran: string[] = [];
@@ -13,7 +13,7 @@ test("delivers the events of a paused process in order when it is resumed, unles
     ran.push(`first at ${scheduler.nowMs}`);
     cancel();
   });
-  cancel = scheduler.after(3, actor, () => void ran.push("cancelled"));
+  cancel = scheduler.after(3, actor, () => void ran.push("canceled"));
   scheduler.after(4, actor, () => void ran.push(`last at ${scheduler.nowMs}`));
   scheduler.after(9, undefined, () => scheduler.resume(actor));
   await scheduler.runUntil(20);

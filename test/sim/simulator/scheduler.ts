@@ -13,7 +13,7 @@ export interface SimEvent {
   readonly run: () => void;
   /** Whether no promise job has to run before the next event. */
   readonly isQuiet: boolean;
-  isCancelled: boolean;
+  isCanceled: boolean;
 }
 
 /**
@@ -51,7 +51,7 @@ export class Scheduler {
   after(delayMs: number, actor: Actor | undefined, run: () => void): () => void {
     const event = this.#plan(delayMs, actor, run, false);
     return () => {
-      event.isCancelled = true;
+      event.isCanceled = true;
     };
   }
 
@@ -122,14 +122,14 @@ export class Scheduler {
   /** Takes four arguments instead of an object, since this is the hot path of a simulation. */
   #plan(delayMs: number, actor: Actor | undefined, run: () => void, isQuiet: boolean): SimEvent {
     const atMs = this.#nowMs + Math.max(0, delayMs);
-    const event = { atMs, order: ++this.#order, actor, run, isQuiet, isCancelled: false };
+    const event = { atMs, order: ++this.#order, actor, run, isQuiet, isCanceled: false };
     this.#push(event);
     return event;
   }
 
   #isReady(event: SimEvent): boolean {
     const { actor } = event;
-    if (event.isCancelled) return false;
+    if (event.isCanceled) return false;
     if (actor === undefined) return true;
     if (!actor.isAlive) return false;
     if (actor.isPaused) {

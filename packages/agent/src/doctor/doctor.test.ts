@@ -148,7 +148,7 @@ describe("formatFindings", () => {
   ];
 
   it("prints a line for each finding, its advice below it, and a summary", () => {
-    expect(formatFindings(findings, { colours: false })).toMatchInlineSnapshot(`
+    expect(formatFindings(findings, { colors: false })).toMatchInlineSnapshot(`
       "✓ Docker     20.10
       ! conntrack  not there
                    → Install it.
@@ -163,10 +163,8 @@ describe("formatFindings", () => {
 
   it("leaves out counts of 0 in the summary", () => {
     const warnings = [warning("a", "b", ""), warning("c", "d", "")];
-    expect(formatFindings([ok("x", "y"), ...warnings], { colours: false })).toMatch(
-      /\n\n1 ok, 2 warnings\n$/,
-    );
-    expect(formatFindings([ok("x", "y")], { colours: false })).toMatch(/\n\n1 ok\n$/);
+    expect(formatFindings([ok("x", "y"), ...warnings], { colors: false })).toMatch(/\n\n1 ok, 2 warnings\n$/);
+    expect(formatFindings([ok("x", "y")], { colors: false })).toMatch(/\n\n1 ok\n$/);
   });
 });
 

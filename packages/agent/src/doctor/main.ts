@@ -58,7 +58,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     const report =
       output === "json"
         ? `${JSON.stringify({ findings }, null, 2)}\n`
-        : formatFindings(findings, { colours: supportsColours() });
+        : formatFindings(findings, { colors: supportsColors() });
     process.stdout.write(report);
     return exitCodeOf(findings);
   } catch (error) {
@@ -69,7 +69,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function supportsColours(): boolean {
+function supportsColors(): boolean {
   const { NO_COLOR = "", TERM } = process.env;
   return process.stdout.isTTY && NO_COLOR === "" && TERM !== "dumb";
 }

@@ -89,14 +89,14 @@ export function linuxNetworkDevices({
   };
   return {
     async observe(nodeAddress, signal) {
-      const [addresses, routes, fdb, neighbours, vxlanFilter] = await Promise.all([
+      const [addresses, routes, fdb, neighbors, vxlanFilter] = await Promise.all([
         ipBatch.query(LIST_ADDRESSES, signal),
         ipBatch.query(LIST_ROUTES, signal),
         listFdb(signal),
         ipBatch.query(LIST_NEIGHBOURS, signal),
         observeFilter(signal),
       ]);
-      const listings = { addresses, routes, fdb, neighbours, vxlanFilter, wireguard: "" };
+      const listings = { addresses, routes, fdb, neighbors, vxlanFilter, wireguard: "" };
       const observed = parseLinks(listings, nodeAddress);
       if (!observed.links.has(WIREGUARD_DEVICE)) return observed;
       // Other networks must work without wg, and when the device of this name is not a WireGuard device.

@@ -103,8 +103,8 @@ function observe(script: string): ReturnType<typeof parseLinks> {
     `${DEVICES}\n${script}\n${show.join("\necho '|'\n")}`,
   ]);
   expect(String(stderr)).toBe("");
-  const [addresses, routes, fdb, neighbours] = String(stdout)
+  const [addresses, routes, fdb, neighbors] = String(stdout)
     .split("|")
     .map((listing) => JSON.parse(listing.trim() || "[]"));
-  return parseLinks({ addresses, routes, fdb, neighbours, vxlanFilter: "", wireguard: "" }, HOST.address);
+  return parseLinks({ addresses, routes, fdb, neighbors, vxlanFilter: "", wireguard: "" }, HOST.address);
 }

@@ -169,7 +169,7 @@ async function daemonFailure(engine: Engine, signal: AbortSignal): Promise<StepO
     await engine.ping({ signal });
     return undefined;
   } catch (error) {
-    if (!isEngineError(error)) return signal.aborted ? { kind: "cancelled" } : undefined;
+    if (!isEngineError(error)) return signal.aborted ? { kind: "canceled" } : undefined;
     return { kind: "unknown", reason: error.message };
   }
 }
@@ -243,7 +243,7 @@ async function start(
 
 function errorOutcome(error: unknown, step: Step, signal: AbortSignal): StepOutcome {
   if (!isEngineError(error)) {
-    if (signal.aborted) return { kind: "cancelled" };
+    if (signal.aborted) return { kind: "canceled" };
     const reason = error instanceof Error ? error.message : String(error);
     return {
       kind: "failed",

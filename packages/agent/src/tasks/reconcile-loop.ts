@@ -115,7 +115,7 @@ export class ReconcileLoop {
 
   /**
    * Cancels a pull, the transfer of shipped mounts, a health check or post_start hooks if the task should no longer
-   * run, since they would delay its stop. Steps that change a container are not cancelled.
+   * run, since they would delay its stop. Steps that change a container are not canceled.
    */
   cancelUnneededStep({ inFlight, assignment, isAtMostOne }: TaskRecord): void {
     const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;

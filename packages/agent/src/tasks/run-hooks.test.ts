@@ -105,13 +105,13 @@ describe("runHooks", () => {
     });
   });
 
-  test("rejects when Docker is unavailable or the step is cancelled", async () => {
+  test("rejects when Docker is unavailable or the step is canceled", async () => {
     const away = engineWith({ a: { error: new EngineError("unavailable", "away") } });
     await expect(runHooks(away.engine, run([hook("a")]), signal)).rejects.toThrow("away");
     const controller = new AbortController();
     const hanging = engineWith({ a: { hangs: true } });
     const running = runHooks(hanging.engine, run([hook("a")]), controller.signal);
-    controller.abort(new Error("cancelled"));
-    await expect(running).rejects.toThrow("cancelled");
+    controller.abort(new Error("canceled"));
+    await expect(running).rejects.toThrow("canceled");
   });
 });

@@ -48,7 +48,7 @@ export async function runHooks(
 interface HookSignals {
   /** Cancels the step. */
   readonly signal: AbortSignal;
-  /** Aborted when the step is cancelled or out of time. */
+  /** Aborted when the step is canceled or out of time. */
   readonly limit: AbortSignal;
 }
 

@@ -10,17 +10,13 @@ const CALL_TIMEOUT_MS = 60_000;
 export const unauthenticated = signal(0);
 
 /** Calls a method with one response. @throws ApiError */
-export async function call(
-  method: string,
-  request: JsonObject,
-  cancelled?: AbortSignal,
-): Promise<JsonObject> {
+export async function call(method: string, request: JsonObject, canceled?: AbortSignal): Promise<JsonObject> {
   const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
   const response = await send(`api/${method}`, {
     method: "POST",
     headers: { "content-type": "application/json", "x-berth-api": "1" },
     body: JSON.stringify(request),
-    signal: cancelled === undefined ? timeout : AbortSignal.any([timeout, cancelled]),
+    signal: canceled === undefined ? timeout : AbortSignal.any([timeout, canceled]),
   });
   if (response.status === 204) return {};
   const body: unknown = await response.json().catch(() => undefined);
@@ -38,12 +34,12 @@ export interface StreamOptions {
 export async function* readEvents(
   method: string,
   request: JsonObject,
-  { lastEventId = "", signal: cancelled }: StreamOptions,
+  { lastEventId = "", signal: canceled }: StreamOptions,
 ): AsyncGenerator<StreamEvent> {
   const query = new URLSearchParams({ request: JSON.stringify(request) });
   const headers: Record<string, string> = { accept: "text/event-stream", "x-berth-api": "1" };
   if (lastEventId !== "") headers["last-event-id"] = lastEventId;
-  const response = await send(`api/${method}?${query}`, { headers, signal: cancelled });
+  const response = await send(`api/${method}?${query}`, { headers, signal: canceled });
   if (response.body === null) return;
   const parser = new EventStreamParser();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -62,9 +58,9 @@ export async function* readEvents(
 export async function* readMessages(
   method: string,
   request: JsonObject,
-  cancelled: AbortSignal,
+  canceled: AbortSignal,
 ): AsyncGenerator<JsonObject> {
-  for await (const { name, data } of readEvents(method, request, { signal: cancelled })) {
+  for await (const { name, data } of readEvents(method, request, { signal: canceled })) {
     if (name === "end") return;
     const message: unknown = JSON.parse(data);
     if (name === "failure") throw decodeApiError(0, message);

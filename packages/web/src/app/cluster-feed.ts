@@ -166,10 +166,10 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
-function sleep(ms: number, cancelled: AbortSignal): Promise<void> {
+function sleep(ms: number, canceled: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
-    cancelled.addEventListener("abort", () => {
+    canceled.addEventListener("abort", () => {
       clearTimeout(timer);
       resolve();
     });

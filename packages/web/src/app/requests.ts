@@ -32,9 +32,9 @@ export function followRequests(): () => void {
 }
 
 /** Servers answer 404 when there is no load generator. */
-async function fetchReport(cancelled: AbortSignal): Promise<RequestReport | undefined> {
+async function fetchReport(canceled: AbortSignal): Promise<RequestReport | undefined> {
   try {
-    const response = await fetch(URL, { cache: "no-store", signal: cancelled });
+    const response = await fetch(URL, { cache: "no-store", signal: canceled });
     const json: unknown = response.ok ? await response.json() : undefined;
     if (!isObject(json)) return undefined;
     return {

@@ -89,7 +89,7 @@ it("batchFailure names the command that failed, and the reason", () => {
 it("linkCommands updates any number of static entries with one call of each program", () => {
   const mac = "02:42:0a:40:03:02";
   const upserts = [{ address: "10.64.3.2", macAddress: mac, tunnelAddress: "10.0.0.3" }];
-  const stale = { vxlanFdb: [], bridgeFdb: ["02:42:0a:40:03:03"], neighbours: ["10.64.3.3"] };
+  const stale = { vxlanFdb: [], bridgeFdb: ["02:42:0a:40:03:03"], neighbors: ["10.64.3.3"] };
   expect(linkCommands({ kind: "update-static-entries", vni: 7, upserts, stale }, "")).toEqual([
     {
       program: "bridge",
@@ -110,7 +110,7 @@ it("linkCommands updates any number of static entries with one call of each prog
 
 it("linkCommands routes static entries with an inner address through the WireGuard device", () => {
   const upserts = [{ address: "10.64.3.2", macAddress: "02:42:0a:40:03:02", tunnelAddress: "fe80::a00:3" }];
-  const stale = { vxlanFdb: [], bridgeFdb: [], neighbours: [] };
+  const stale = { vxlanFdb: [], bridgeFdb: [], neighbors: [] };
   const [{ input } = { input: "" }] = linkCommands(
     { kind: "update-static-entries", vni: 7, upserts, stale },
     "",
@@ -132,7 +132,7 @@ it("linkCommands passes the private key on standard input, not as an argument", 
 it("linkCommands refuses arbitrary text in place of an address, a MAC address or a key", () => {
   const injected = "10.0.0.2\n- a second line";
   const mac = "02:42:0a:40:03:02";
-  const stale = { vxlanFdb: [], bridgeFdb: [], neighbours: [] };
+  const stale = { vxlanFdb: [], bridgeFdb: [], neighbors: [] };
   const upsert = { address: "10.64.3.2", macAddress: mac, tunnelAddress: "10.0.0.3" };
   const update = (parts: Partial<typeof upsert>) => () =>
     linkCommands({ kind: "update-static-entries", vni: 7, upserts: [{ ...upsert, ...parts }], stale }, "");

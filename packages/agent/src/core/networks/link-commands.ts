@@ -114,14 +114,14 @@ function updateStaticEntries({ vni, upserts, stale }: Step<"update-static-entrie
         `fdb replace ${macAddress} dev ${tunnel} ${destination(tunnelAddress).join(" ")} self master static`,
     ),
   ];
-  const neighbourLines = [
-    ...stale.neighbours.map((address) => `neigh delete ${address} dev ${bridge}`),
+  const neighborLines = [
+    ...stale.neighbors.map((address) => `neigh delete ${address} dev ${bridge}`),
     ...upserts.map(
       ({ address, macAddress }) =>
         `neigh replace ${address} lladdr ${macAddress} dev ${bridge} nud permanent`,
     ),
   ];
-  return [batch("bridge", fdbLines, ["-force"]), batch("ip", neighbourLines, ["-force"])].filter(
+  return [batch("bridge", fdbLines, ["-force"]), batch("ip", neighborLines, ["-force"])].filter(
     ({ input }) => input !== "",
   );
 }

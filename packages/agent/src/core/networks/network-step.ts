@@ -37,15 +37,15 @@ export type LinkStep =
   | { readonly kind: "filter-bridge"; readonly bridge: string }
   | HairpinStep
   | { readonly kind: "delete-link"; readonly device: string }
-  /** Switches between static entries with neighbour suppression, and learning from packets. */
+  /** Switches between static entries with neighbor suppression, and learning from packets. */
   | { readonly kind: "set-static-fdb"; readonly device: string; readonly isStatic: boolean }
   /** Updates the static entries of a network with a static forwarding database. */
   | {
       readonly kind: "update-static-entries";
       readonly vni: number;
       readonly upserts: readonly RemoteContainer[];
-      /** Entries to delete: MAC addresses in the two forwarding databases, and IP addresses of neighbours. */
-      readonly stale: Readonly<Record<"vxlanFdb" | "bridgeFdb" | "neighbours", readonly string[]>>;
+      /** Entries to delete: MAC addresses in the two forwarding databases, and IP addresses of neighbors. */
+      readonly stale: Readonly<Record<"vxlanFdb" | "bridgeFdb" | "neighbors", readonly string[]>>;
     }
   /** Floods broadcast and unknown frames to a peer. */
   | { readonly kind: "add-peer"; readonly device: string; readonly peer: string }

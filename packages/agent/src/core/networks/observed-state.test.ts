@@ -60,12 +60,12 @@ const DUMP = [
 
 describe("parseLinks", () => {
   it("parses devices, the uplink's MTU, forwarding entries and WireGuard peers", () => {
-    const { links, uplinkMtu, floodPeers, wireguard, vxlanFdb, bridgeFdb, neighbours } = parseLinks(
+    const { links, uplinkMtu, floodPeers, wireguard, vxlanFdb, bridgeFdb, neighbors } = parseLinks(
       {
         addresses: ADDRESSES,
         routes: [],
         fdb: FDB,
-        neighbours: NEIGHBOURS,
+        neighbors: NEIGHBOURS,
         vxlanFilter: "rules",
         wireguard: DUMP,
       },
@@ -74,7 +74,7 @@ describe("parseLinks", () => {
     const mac = "02:42:0a:40:03:02";
     expect(vxlanFdb).toEqual(new Map([["btv4097", new Map([[mac, "10.0.0.3"]])]]));
     expect(bridgeFdb).toEqual(new Map([["btv4097", new Set([mac])]]));
-    expect(neighbours).toEqual(new Map([[4_097, new Map([["10.64.3.2", mac]])]]));
+    expect(neighbors).toEqual(new Map([[4_097, new Map([["10.64.3.2", mac]])]]));
     expect(uplinkMtu).toBe(1_500);
     expect(links.get("bth4097")).toMatchObject({ kind: "bridge", isUp: true, callsIptables: true });
     expect(links.get("btv4097")).toEqual({
@@ -88,7 +88,7 @@ describe("parseLinks", () => {
       boundDevice: "",
       port: 4_789,
       isLearning: true,
-      suppressesNeighbours: false,
+      suppressesNeighbors: false,
       addresses: [],
       callsIptables: false,
       isHairpin: false,
@@ -107,7 +107,7 @@ describe("parseLinks", () => {
   it("returns an empty state for listings that are not lists", () => {
     expect(
       parseLinks(
-        { addresses: {}, routes: {}, fdb: "x", neighbours: 7, vxlanFilter: "", wireguard: "" },
+        { addresses: {}, routes: {}, fdb: "x", neighbors: 7, vxlanFilter: "", wireguard: "" },
         "10.0.0.1",
       ),
     ).toEqual({
@@ -116,7 +116,7 @@ describe("parseLinks", () => {
       floodPeers: new Map(),
       vxlanFdb: new Map(),
       bridgeFdb: new Map(),
-      neighbours: new Map(),
+      neighbors: new Map(),
       routes: [],
       vxlanFilter: "",
       wireguard: undefined,

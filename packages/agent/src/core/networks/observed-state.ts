@@ -23,7 +23,7 @@ export interface ObservedLink {
   /** Whether a VXLAN device learns from packets which host has a MAC address. */
   readonly isLearning: boolean;
   /** Whether the bridge answers ARP requests at this port for known addresses itself (`neigh_suppress`). */
-  readonly suppressesNeighbours: boolean;
+  readonly suppressesNeighbors: boolean;
   /** IPv4 and IPv6 addresses, without prefix lengths. */
   readonly addresses: readonly string[];
   /** Whether packets that a bridge forwards pass nftables. */
@@ -55,8 +55,8 @@ export interface ObservedLinks {
   readonly vxlanFdb: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** The MAC addresses that the bridges reach through each VXLAN device, from their static entries. */
   readonly bridgeFdb: ReadonlyMap<string, ReadonlySet<string>>;
-  /** The permanent neighbours by the VNI of the bridge, which map IP addresses to MAC addresses. */
-  readonly neighbours: ReadonlyMap<number, ReadonlyMap<string, string>>;
+  /** The permanent neighbors by the VNI of the bridge, which map IP addresses to MAC addresses. */
+  readonly neighbors: ReadonlyMap<number, ReadonlyMap<string, string>>;
   /** The nftables rules that filter VXLAN packets; "" when their table does not exist. */
   readonly vxlanFilter: string;
   /** Routes through devices that do not belong to berth's networks. */
@@ -79,7 +79,7 @@ export interface LinkListings {
   /** `bridge -json fdb show` */
   readonly fdb: unknown;
   /** `ip neigh show nud permanent` */
-  readonly neighbours: unknown;
+  readonly neighbors: unknown;
   /** See {@link ObservedLinks.vxlanFilter}. */
   readonly vxlanFilter: string;
   /** `wg show berthwg dump`; "" when the device does not exist. */
@@ -92,7 +92,7 @@ export interface LinkListings {
  * @param nodeAddress selects the uplink
  */
 export function parseLinks(
-  { addresses, routes, fdb, neighbours, vxlanFilter, wireguard }: LinkListings,
+  { addresses, routes, fdb, neighbors, vxlanFilter, wireguard }: LinkListings,
   nodeAddress: string,
 ): ObservedLinks {
   const links = readList(addresses);
@@ -102,7 +102,7 @@ export function parseLinks(
     uplinkMtu: readNumber(readField(uplink, "mtu")),
     floodPeers: parseFloodPeers(fdb),
     ...parseStaticFdb(fdb),
-    neighbours: parseNeighbours(neighbours),
+    neighbors: parseNeighbors(neighbors),
     vxlanFilter,
     routes: parseRoutes(routes, addresses),
     wireguard: wireguard === "" ? undefined : parseWireguard(wireguard),
@@ -130,7 +130,7 @@ function parseLink(json: unknown): ObservedLink {
     boundDevice: readString(readField(data, "link")),
     port: readNumber(readField(data, "port")),
     isLearning: readField(data, "learning") === true,
-    suppressesNeighbours: readField(readField(info, "info_slave_data"), "neigh_suppress") === true,
+    suppressesNeighbors: readField(readField(info, "info_slave_data"), "neigh_suppress") === true,
     addresses: addressesOf(json),
     callsIptables: readField(data, "nf_call_iptables") === 1,
     isHairpin: readField(readField(info, "info_slave_data"), "hairpin") === true,
@@ -168,15 +168,15 @@ function parseStaticFdb(fdb: unknown): Pick<ObservedLinks, "vxlanFdb" | "bridgeF
   return { vxlanFdb, bridgeFdb };
 }
 
-function parseNeighbours(listing: unknown): ReadonlyMap<number, ReadonlyMap<string, string>> {
-  const neighbours = new Map<number, Map<string, string>>();
+function parseNeighbors(listing: unknown): ReadonlyMap<number, ReadonlyMap<string, string>> {
+  const neighbors = new Map<number, Map<string, string>>();
   for (const entry of readList(listing)) {
     const vni = vniOfBridge(readString(readField(entry, "dev")));
     const [address, mac] = [readString(readField(entry, "dst")), readString(readField(entry, "lladdr"))];
     if (vni === undefined || mac === "") continue;
-    neighbours.set(vni, (neighbours.get(vni) ?? new Map<string, string>()).set(address, mac));
+    neighbors.set(vni, (neighbors.get(vni) ?? new Map<string, string>()).set(address, mac));
   }
-  return neighbours;
+  return neighbors;
 }
 
 /**

@@ -18,12 +18,12 @@ function staticHost(containers: readonly (typeof CONTAINER)[]) {
   const { networks, links } = convergedHost(STATIC);
   return observedWith({
     networks,
-    links: [...links.values(), tunnelOf(STATIC, { isLearning: false, suppressesNeighbours: true })],
+    links: [...links.values(), tunnelOf(STATIC, { isLearning: false, suppressesNeighbors: true })],
     vxlanFdb: new Map([
       ["btv4097", new Map(containers.map(({ macAddress, tunnelAddress }) => [macAddress, tunnelAddress]))],
     ]),
     bridgeFdb: new Map([["btv4097", new Set(containers.map(({ macAddress }) => macAddress))]]),
-    neighbours: new Map([
+    neighbors: new Map([
       [4_097, new Map(containers.map(({ address, macAddress }) => [address, macAddress]))],
     ]),
   });
@@ -118,10 +118,10 @@ describe("a network with a static forwarding database", () => {
     const second = { address: "10.64.3.2", macAddress: "02:42:0a:40:03:02", tunnelAddress: "10.0.0.3" };
     const observed = staticHost([CONTAINER]);
     expect(planStaticEntries(STATIC.vni, observed, [CONTAINER, second])).toMatchObject([
-      { upserts: [second], stale: { vxlanFdb: [], bridgeFdb: [], neighbours: [] } },
+      { upserts: [second], stale: { vxlanFdb: [], bridgeFdb: [], neighbors: [] } },
     ]);
     expect(planStaticEntries(STATIC.vni, observed, [])).toMatchObject([
-      { upserts: [], stale: { vxlanFdb: [MAC], bridgeFdb: [MAC], neighbours: ["10.64.2.2"] } },
+      { upserts: [], stale: { vxlanFdb: [MAC], bridgeFdb: [MAC], neighbors: ["10.64.2.2"] } },
     ]);
     expect(
       planStaticEntries(STATIC.vni, observed, [{ ...CONTAINER, tunnelAddress: "10.0.0.3" }]),

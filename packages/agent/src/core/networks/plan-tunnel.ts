@@ -96,8 +96,8 @@ function planForwarding(
     : [...floodSteps, ...modeSteps, ...entrySteps];
 }
 
-function hasStaticFdb({ isLearning, suppressesNeighbours }: ObservedLink, isStatic: boolean): boolean {
-  return isLearning === !isStatic && suppressesNeighbours === isStatic;
+function hasStaticFdb({ isLearning, suppressesNeighbors }: ObservedLink, isStatic: boolean): boolean {
+  return isLearning === !isStatic && suppressesNeighbors === isStatic;
 }
 
 /**
@@ -216,13 +216,13 @@ function derivedMac(address: string): string {
  */
 export function planStaticEntries(
   vni: number,
-  { vxlanFdb, bridgeFdb, neighbours }: ObservedLinks,
+  { vxlanFdb, bridgeFdb, neighbors }: ObservedLinks,
   containers: readonly RemoteContainer[],
 ): readonly LinkStep[] {
   const device = tunnelName(vni);
   const hostByMac = vxlanFdb.get(device) ?? new Map<string, string>();
   const tunnelMacs = bridgeFdb.get(device) ?? new Set<string>();
-  const macByAddress = neighbours.get(vni) ?? new Map<string, string>();
+  const macByAddress = neighbors.get(vni) ?? new Map<string, string>();
   const macs = new Set(containers.map(({ macAddress }) => macAddress));
   const addresses = new Set(containers.map(({ address }) => address));
   const upserts = containers.filter(
@@ -234,8 +234,8 @@ export function planStaticEntries(
   const stale = {
     vxlanFdb: [...hostByMac.keys()].filter((mac) => !macs.has(mac)),
     bridgeFdb: [...tunnelMacs].filter((mac) => !macs.has(mac)),
-    neighbours: [...macByAddress.keys()].filter((address) => !addresses.has(address)),
+    neighbors: [...macByAddress.keys()].filter((address) => !addresses.has(address)),
   };
-  const staleCount = stale.vxlanFdb.length + stale.bridgeFdb.length + stale.neighbours.length;
+  const staleCount = stale.vxlanFdb.length + stale.bridgeFdb.length + stale.neighbors.length;
   return upserts.length + staleCount === 0 ? [] : [{ kind: "update-static-entries", vni, upserts, stale }];
 }

@@ -59,7 +59,7 @@ export function linkWith(fields: Partial<ObservedLink> & { name: string }): Obse
     boundDevice: "",
     port: 0,
     isLearning: false,
-    suppressesNeighbours: false,
+    suppressesNeighbors: false,
     addresses: [],
     callsIptables: false,
     isHairpin: false,
@@ -89,7 +89,7 @@ export interface ObservedParts {
   readonly floodPeers?: Readonly<Record<string, readonly string[]>>;
   readonly vxlanFdb?: ObservedLinks["vxlanFdb"];
   readonly bridgeFdb?: ObservedLinks["bridgeFdb"];
-  readonly neighbours?: ObservedLinks["neighbours"];
+  readonly neighbors?: ObservedLinks["neighbors"];
   readonly uplinkMtu?: number;
   readonly vxlanFilter?: string;
 }
@@ -100,7 +100,7 @@ export function observedWith({
   floodPeers = {},
   vxlanFdb = new Map(),
   bridgeFdb = new Map(),
-  neighbours = new Map(),
+  neighbors = new Map(),
   uplinkMtu = 1_500,
   vxlanFilter = "",
 }: ObservedParts = {}): ObservedHostNetworks {
@@ -110,7 +110,7 @@ export function observedWith({
     floodPeers: new Map(Object.entries(floodPeers)),
     vxlanFdb,
     bridgeFdb,
-    neighbours,
+    neighbors,
     routes: [],
     uplinkMtu,
     vxlanFilter,

@@ -13,7 +13,7 @@ test("eventEffect ignores events that a step in flight causes", () => {
   expect(eventEffect(event("started"), { inFlight: "start", state: "created" })).toBe("ignore");
   expect(eventEffect(event("started"), idle)).toBe("ignore");
   expect(eventEffect(event("ended"), { ...idle, inFlight: "stop" })).toBe("ignore");
-  expect(eventEffect(event("signalled", "15"), { ...idle, inFlight: "stop" })).toBe("ignore");
+  expect(eventEffect(event("signaled", "15"), { ...idle, inFlight: "stop" })).toBe("ignore");
   expect(eventEffect(event("removed"), { inFlight: undefined, state: undefined })).toBe("ignore");
 });
 
@@ -23,6 +23,6 @@ test("eventEffect inspects after external changes and remembers a terminating si
   expect(eventEffect(event("health"), idle)).toBe("inspect");
   // A program may end during its start, after the inspection that follows the start.
   expect(eventEffect(event("ended"), { inFlight: "start", state: "created" })).toBe("inspect");
-  expect(eventEffect(event("signalled", "9"), idle)).toBe("remember-signal");
-  expect(eventEffect(event("signalled", "10"), idle)).toBe("ignore");
+  expect(eventEffect(event("signaled", "9"), idle)).toBe("remember-signal");
+  expect(eventEffect(event("signaled", "10"), idle)).toBe("ignore");
 });

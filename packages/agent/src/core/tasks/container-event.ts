@@ -4,10 +4,10 @@ import type { Step } from "./step.js";
 
 /** An event of a container that this agent created. */
 export interface ContainerEvent {
-  readonly kind: "started" | "ended" | "health" | "removed" | "signalled" | "changed";
+  readonly kind: "started" | "ended" | "health" | "removed" | "signaled" | "changed";
   readonly containerId: string;
   readonly taskId: string;
-  /** Number or name of the signal. Empty unless the kind is `signalled`. */
+  /** Number or name of the signal. Empty unless the kind is `signaled`. */
   readonly unixSignal: string;
 }
 
@@ -43,7 +43,7 @@ export function eventEffect(
   { inFlight, state }: WorkState,
 ): "ignore" | "inspect" | "remember-signal" {
   switch (event.kind) {
-    case "signalled": {
+    case "signaled": {
       const isOwn = inFlight === "stop" || inFlight === "remove";
       return isOwn || !TERMINATING_SIGNALS.has(event.unixSignal) ? "ignore" : "remember-signal";
     }

@@ -75,6 +75,6 @@ test("a shipped mount is a bind mount of the copy of the task, with its SELinux 
     ],
     tmpfs: {},
   });
-  const labelled = configOf({ $case: "shipped", value: { ...value, selinux: "Z" } });
-  expect(labelled.binds).toEqual(["/copies/task1/mount-0:/t:rw,Z"]);
+  const labeled = configOf({ $case: "shipped", value: { ...value, selinux: "Z" } });
+  expect(labeled.binds).toEqual(["/copies/task1/mount-0:/t:rw,Z"]);
 });

@@ -75,8 +75,8 @@ export type StepOutcome =
   | { readonly kind: "failed"; readonly reason: string }
   /** The daemon became unavailable: the step may or may not have taken effect. */
   | { readonly kind: "unknown"; readonly reason: string }
-  /** Cancelled before it took effect. */
-  | { readonly kind: "cancelled" };
+  /** Canceled before it took effect. */
+  | { readonly kind: "canceled" };
 
 /** The next step of a task, or the time of the next decision. */
 export interface Decision {

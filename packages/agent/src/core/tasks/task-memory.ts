@@ -132,7 +132,7 @@ export function applyOutcome(
       const wasUnobserved = memory.wasUnobserved || step.kind === "start";
       return { ...memory, wasUnobserved, retry: nextRetry(memory.retry, outcome.reason, nowMs) };
     }
-    case "cancelled":
+    case "canceled":
       return memory;
     default:
       return assertNever(outcome);

@@ -177,7 +177,7 @@ describe("lookup", () => {
     expect(addressesOf(ask("api", { from: BLOG }))).toEqual(["10.64.128.2"]);
   });
 
-  it("mayQuery accepts containers and members of the network, but not a neighbour", () => {
+  it("mayQuery accepts containers and members of the network, but not a neighbor", () => {
     const addresses = ["10.64.8.99", DB, BLOG, "192.0.2.1", "10.65.0.1", "2001:db8::1"];
     const accepted = addresses.filter((from) => mayQuery(INDEX, { from, gateway: DEFAULT.gateway }));
     expect(accepted).toEqual(["10.64.8.99", DB, BLOG]);

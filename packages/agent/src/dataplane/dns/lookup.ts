@@ -232,7 +232,7 @@ function lookupAddress(index: DnsIndex, { name, type, networks, external }: Reve
 
 /**
  * Returns whether the server answers an address of another host or container: of a container that berth created, or of
- * any other member of the network whose gateway was queried. The kernel also delivers what a neighbour routes to a gateway.
+ * any other member of the network whose gateway was queried. The kernel also delivers what a neighbor routes to a gateway.
  */
 export function mayQuery(index: DnsIndex, { from, gateway }: Pick<Query, "from" | "gateway">): boolean {
   if (index.client(from) !== undefined) return true;

@@ -40,7 +40,7 @@ const MEMBER_MAPS = (["tcp", "udp"] as const)
   .join("\n");
 
 /** Sets of endpoints and subnets that services share. */
-export type ElementSet = "remotes" | "locals" | "hairpins" | "neighbours";
+export type ElementSet = "remotes" | "locals" | "hairpins" | "neighbors";
 
 /** The set of connections that go to the user-space proxy, since an endpoint did not accept them. */
 export const RETRIED_SET = "again";
@@ -74,7 +74,7 @@ ${MEMBER_MAPS}
   set remotes { type ipv4_addr . inet_proto . inet_service; counter; }
   set locals { type ipv4_addr . inet_proto . inet_service; counter; }
   set hairpins { type ipv4_addr . inet_proto . inet_service; }
-  set neighbours { type ipv4_addr . ipv4_addr; flags interval; }
+  set neighbors { type ipv4_addr . ipv4_addr; flags interval; }
   set ${RETRIED_SET} { type ipv4_addr . inet_service . ipv4_addr . inet_service; flags dynamic, timeout; timeout 2s; size 65536; }
   set refusals { type ipv4_addr . inet_proto . inet_service; flags dynamic, timeout; timeout 1h; size 65536; counter; }
   chain ${ENTRY_CHAIN} {
@@ -96,7 +96,7 @@ ${MEMBER_MAPS}
     type nat hook postrouting priority 90; policy accept;
     ct mark and ${BALANCED_MARK} == 0 return
     ip daddr . meta l4proto . th dport @remotes masquerade
-    ip daddr . meta l4proto . th dport @locals ip saddr . ip daddr @neighbours masquerade
+    ip daddr . meta l4proto . th dport @locals ip saddr . ip daddr @neighbors masquerade
   }
   chain arriving {
     type nat hook input priority 90; policy accept;

@@ -53,7 +53,7 @@ function* sharedElements({ frontend, endpoints }: KernelService): Generator<SetE
     const element = endpointElement(protocol, endpoint);
     yield inSet(clientAddress === "masqueraded" ? "remotes" : "locals", element);
     if (localSubnet === "") continue;
-    yield inSet("neighbours", `${localSubnet} . ${localSubnet}`);
+    yield inSet("neighbors", `${localSubnet} . ${localSubnet}`);
     yield inSet("hairpins", `${address} . ${protocol} . ${port}`);
   }
 }

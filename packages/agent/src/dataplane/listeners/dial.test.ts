@@ -141,7 +141,7 @@ describe("Dial", () => {
     expect(connections[0]?.closed).toBe(true);
   });
 
-  it("reports no result after it is cancelled", () => {
+  it("reports no result after it is canceled", () => {
     dial().cancel();
     connections[0]?.answer(undefined);
     expect(result).toBeUndefined();

@@ -21,7 +21,7 @@ export interface DialOptions {
   clientAddress(): string;
   /** Called before each attempt but the first. */
   onRetry(): void;
-  /** Called once unless the dial is cancelled. The result is undefined if no endpoint accepted the connection. */
+  /** Called once unless the dial is canceled. The result is undefined if no endpoint accepted the connection. */
   onDone(result: DialResult | undefined): void;
 }
 

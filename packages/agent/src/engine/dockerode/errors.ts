@@ -5,7 +5,7 @@ import { EngineError, type EngineErrorKind } from "../engine-error.js";
 const KINDS_BY_MESSAGE: readonly (readonly [RegExp, EngineErrorKind])[] = [
   // A daemon that is shutting down has closed its store: "… open : no such file or directory".
   [/failed to update store for object|database not open/i, "unavailable"],
-  // It has also cancelled its own work and stopped its containerd. Calls that the agent cancels do not get here.
+  // It has also canceled its own work and stopped its containerd. Calls that the agent cancels do not get here.
   [/context canceled|client connection is closing|transport is closing|ttrpc: closed/i, "unavailable"],
   [/containerd\.sock: connect: /i, "unavailable"],
   [/port is already allocated|address already in use|ports are not available/i, "port-taken"],

@@ -11,7 +11,7 @@ const EVENT_KINDS: Readonly<Record<string, ContainerEvent["kind"]>> = {
   die: "ended",
   health_status: "health",
   destroy: "removed",
-  kill: "signalled",
+  kill: "signaled",
   pause: "changed",
   unpause: "changed",
 };

@@ -132,7 +132,7 @@ interface RunningPull {
 }
 
 /**
- * Joins concurrent pulls of the same image with the same credentials. A pull is cancelled when no caller is waiting for
+ * Joins concurrent pulls of the same image with the same credentials. A pull is canceled when no caller is waiting for
  * it.
  */
 export class SharedPulls {

@@ -8,7 +8,7 @@ const RESPONSE_CODES: ReadonlySet<string> = new Set(["ECONNREFUSED", "ECONNRESET
 const MAX_PORT = 65_535;
 
 /**
- * Returns a probe with the behaviour of `probeHost` at a fraction of its cost. It uses Node's TCP binding: with `node:net`,
+ * Returns a probe with the behavior of `probeHost` at a fraction of its cost. It uses Node's TCP binding: with `node:net`,
  * the sockets and the error objects of refused connections dominated the CPU time of an agent that probes its peers.
  */
 export function createProbe(): Probe {
