@@ -61,6 +61,17 @@ test("AssignmentSet reports a gap for an increment on another sequence, on nothi
   expect(new AssignmentSet().apply(Assignments.fromPartial(unknownSpec), 0)).toEqual(gap);
 });
 
+test("AssignmentSet applies no part of a message with a gap", () => {
+  const set = setWithOne();
+  const orphan = taskWith({ id: "orphan", specVersion: spec.version + 1 });
+  const incomplete = { resultsIn: 6, specs: [spec], tasks: [two, orphan] };
+  for (const kind of [INCREMENTAL, COMPLETE]) {
+    const message = Assignments.fromPartial({ kind, appliesTo: 5, ...incomplete });
+    expect(set.apply(message, 0)).toMatchObject({ kind: "gap" });
+    expect(set.taskIdsOf(new Set([spec.serviceId]))).toEqual(["one"]);
+  }
+});
+
 test("AssignmentSet accepts a task whose spec the leader cannot read", () => {
   const unreadable = { serviceId: spec.serviceId, version: spec.version, ports: [] };
   const message = { kind: COMPLETE, resultsIn: 1, specs: [unreadable], tasks: [one] };

@@ -52,21 +52,23 @@ export class AssignmentSet {
   /** The sequence of the last message. Undefined before the first complete set. */
   #sequence: number | undefined;
 
-  /** Applies a message and returns the parts that changed, or a gap. */
+  /** Applies a message and returns the parts that changed. A message with a gap changes nothing. */
   apply(message: Assignments, nowMs: number): Applied | Gap {
     const isComplete = message.kind === Assignments_Kind.COMPLETE;
-    if (isComplete) this.#clear();
-    else if (this.#sequence !== message.appliesTo) {
+    if (!isComplete && this.#sequence !== message.appliesTo) {
       return gap(`increment on ${message.appliesTo} received at ${this.#sequence ?? "no sequence"}`);
     }
-    for (const spec of message.specs) this.#specs.set(specKey(spec.serviceId, spec.version), spec);
+    const sentSpecs = new Map(message.specs.map((spec) => [specKey(spec.serviceId, spec.version), spec]));
     const assigned: Assignment[] = [];
     for (const task of message.tasks) {
-      const spec = this.#specs.get(specKey(task.serviceId, task.specVersion));
+      const key = specKey(task.serviceId, task.specVersion);
+      const spec = sentSpecs.get(key) ?? (isComplete ? undefined : this.#specs.get(key));
       if (spec === undefined) return gap(`task ${task.id} refers to a spec that was not sent`);
-      this.#tasks.set(task.id, task);
       assigned.push({ task, spec, receivedAtMs: nowMs });
     }
+    if (isComplete) this.#clear();
+    for (const [key, spec] of sentSpecs) this.#specs.set(key, spec);
+    for (const task of message.tasks) this.#tasks.set(task.id, task);
     for (const taskId of message.removedTaskIds) this.#tasks.delete(taskId);
     if (message.removedTaskIds.length > 0) this.#dropUnusedSpecs();
     this.#sequence = message.resultsIn;

@@ -96,15 +96,17 @@ export class ServiceDiscovery {
   /** Leaves new queries and the kernel's tables to a successor. Pending queries are still answered. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    void this.#server.drain().then(() => {
+    // A socket that fails to close has no pending queries either.
+    const onDrained = (): void => {
       this.#isDraining = false;
-    });
+    };
+    void this.#server.drain().then(onDrained, onDrained);
     await this.#kernel?.vips.close({ isLast: false });
     await this.#kernel?.firewall.close({ isLast: false });
   }
 
   /**
-   * Stops.
+   * Closes the DNS server and releases the kernel's tables.
    *
    * @param isLast whether no successor takes over: then the rules are removed from the kernel
    */
