@@ -15,6 +15,7 @@ let state: ClusterState;
 let revision: bigint;
 let clock: ManualClock;
 let servers: readonly ServerTrust[];
+let readServers: () => readonly ServerTrust[];
 let leader: AbortController;
 let messages: Authorities[];
 
@@ -25,6 +26,7 @@ beforeEach(() => {
   messages = [];
   leader = new AbortController();
   servers = [{ address: "a:1", authorities: ["old"] }];
+  readServers = () => servers;
   put(Authority.fromPartial({ fingerprint: "old", state: State.ISSUING }));
   apply([{ kind: "put-node", node: Node.fromPartial({ id: "n1" }) }]);
 });
@@ -80,7 +82,7 @@ function elect(writer: Pick<Writer, "submit"> = WRITER): AuthorityRotation {
     writer,
     runtime,
     logger: pino({ level: "silent" }),
-    serverTrust: () => servers,
+    serverTrust: () => readServers(),
     broadcast: (message) => void messages.push(message),
   });
   void rotation.run(leader.signal);
@@ -139,4 +141,17 @@ it("removes a retiring authority at its time, also when the leader has run for m
   expect(states()).toMatchObject({ old: State.RETIRING });
   await clock.advance(1);
   expect(states()).toEqual({ new: State.ISSUING });
+});
+
+it("plans again after a plan failed", async () => {
+  readServers = () => {
+    throw new Error("unreadable");
+  };
+  elect();
+  await clock.advance(0);
+  readServers = () => servers;
+  servers = [{ address: "a:1", authorities: ["old", "new"] }];
+  announce();
+  await clock.advance(6_000);
+  expect(states()).toEqual({ old: State.RETIRING, new: State.ISSUING });
 });

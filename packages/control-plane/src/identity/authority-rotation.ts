@@ -9,18 +9,25 @@ import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { RETIREMENT_MS } from "./certificate-issuer.js";
 
-/** Longer than the time between a server's read of the authorities and its registration. */
+/**
+ * Minimum time between the announcement of an authority and its first certificate. It exceeds the time between a
+ * server's read of the authorities and its registration.
+ */
 const ANNOUNCE_MS = 5_000;
 
 /** Interval at which the leader checks the servers while an authority is announced. */
 const POLL_MS = 250;
 
-/** Longest pause. Timers support 24 days, and the wall clock can be set. */
+/** Longest pause between two steps. Timers support at most 24 days, and the wall clock can be set. */
 const MAX_PAUSE_MS = 60 * 60_000;
 
+/** Pause after a failed step. */
 const RETRY_MS = 1_000;
 
-/** A renewal takes the leader about 10 ms of CPU time, most of it for TLS handshakes. */
+/**
+ * Rate at which agents renew their certificates. A renewal takes the leader about 10 ms of CPU time, most of it for TLS
+ * handshakes.
+ */
 const RENEWALS_PER_SECOND = 20;
 
 export interface AuthorityRotationOptions {
@@ -33,7 +40,7 @@ export interface AuthorityRotationOptions {
   readonly broadcast: (message: Authorities) => void;
 }
 
-/** Executes the steps of a rotation of the cluster's authority during one term of the leader. */
+/** Executes the steps of a CA rotation during one term of the leader. */
 export class AuthorityRotation {
   readonly #options: AuthorityRotationOptions;
   readonly #changed = new Notifier();
@@ -59,18 +66,21 @@ export class AuthorityRotation {
       this.#changed.notifyAll();
       if (this.message !== undefined) broadcast(this.message);
     });
-    while (!signal.aborted) {
-      const { changed, removed } = this.#plan();
-      try {
-        if (changed.length > 0 || removed.length > 0) await this.#execute(signal);
-        await this.#pause(signal);
-      } catch (error) {
-        if (signal.aborted) break;
-        logger.warn({ err: error }, "failed to continue the rotation of the CA");
-        await sleep(runtime.clock, RETRY_MS, signal);
+    try {
+      while (!signal.aborted) {
+        try {
+          const { changed, removed } = this.#plan();
+          if (changed.length > 0 || removed.length > 0) await this.#execute(signal);
+          await this.#pause(signal);
+        } catch (error) {
+          if (signal.aborted) break;
+          logger.warn({ err: error }, "failed to continue the CA rotation");
+          await sleep(runtime.clock, RETRY_MS, signal);
+        }
       }
+    } finally {
+      unsubscribe();
     }
-    unsubscribe();
   }
 
   #plan(): RotationPlan {
@@ -97,7 +107,7 @@ export class AuthorityRotation {
     return { changes, result: plan };
   }
 
-  /** Waits until an authority changes, until the time of the plan, or for the poll interval during an announcement. */
+  /** Waits until an authority changes, the plan is due, or the poll interval of an announcement has passed. */
   async #pause(signal: AbortSignal): Promise<void> {
     const { state, runtime } = this.#options;
     const isAnnounced = [...state.authorities.values()].some(
@@ -106,8 +116,11 @@ export class AuthorityRotation {
     const { requeueAtMs = Infinity } = this.#plan();
     const untilMs = Math.min(requeueAtMs - runtime.wallClockMs(), isAnnounced ? POLL_MS : MAX_PAUSE_MS);
     const cancel = runtime.clock.after(Math.max(untilMs, 0), () => this.#changed.notifyAll());
-    await this.#changed.wait(signal);
-    cancel();
+    try {
+      await this.#changed.wait(signal);
+    } finally {
+      cancel();
+    }
   }
 }
 

@@ -1,12 +1,18 @@
 import { ListenerTraffic, NodeState, TrafficReport } from "@berth/proto";
 import { pino } from "pino";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { buildNode, buildService, buildSpec } from "../../core/testing/records.js";
 import { systemRuntime } from "../../runtime/runtime.js";
 import { ClusterState } from "../../state/cluster-state.js";
+import { ManualClock } from "../../testing/manual-clock.js";
 import { TrafficWatch } from "./traffic-watch.js";
 
-const ended = new AbortController();
+const SILENT = pino({ level: "silent" });
+
+let ended: AbortController;
+beforeEach(() => {
+  ended = new AbortController();
+});
 afterEach(() => ended.abort());
 
 const report = (...listeners: readonly Parameters<typeof ListenerTraffic.fromPartial>[0][]): TrafficReport =>
@@ -33,11 +39,11 @@ test("TrafficWatch adds up the listeners of a service, and sends only hosts whos
     collections += 1;
     return reports;
   };
-  const logger = pino({ level: "silent" });
+
   const options = {
     state,
     runtime: systemRuntime,
-    logger,
+    logger: SILENT,
     signal: ended.signal,
     trafficCollector: { collect },
   };
@@ -47,7 +53,7 @@ test("TrafficWatch adds up the listeners of a service, and sends only hosts whos
       notify = resolve;
     });
   const first = collected();
-  const traffic = new TrafficWatch(options).open(() => notify());
+  const traffic = new TrafficWatch(options).subscribe(() => notify());
   await first;
   expect(traffic.take()).toMatchObject({
     hosts: [
@@ -65,4 +71,27 @@ test("TrafficWatch adds up the listeners of a service, and sends only hosts whos
   const before = collections;
   await new Promise((resolve) => setTimeout(resolve, 1_200));
   expect(collections).toBe(before);
+});
+
+test("TrafficWatch collects again after a collection failed", async () => {
+  let collections = 0;
+  const collect = async () => {
+    collections += 1;
+    if (collections === 1) throw new Error("disconnected");
+    return new Map();
+  };
+  const clock = new ManualClock();
+  const trafficWatch = new TrafficWatch({
+    state: new ClusterState(),
+    runtime: { ...systemRuntime, clock },
+    logger: SILENT,
+    signal: ended.signal,
+    trafficCollector: { collect },
+  });
+  const traffic = trafficWatch.subscribe(() => {});
+  await clock.advance(999);
+  expect(traffic.take()).toBeUndefined();
+  await clock.advance(1);
+  expect(traffic.take()).toMatchObject({ hosts: [] });
+  traffic.close();
 });

@@ -13,11 +13,16 @@ import { Emitter } from "../../runtime/emitter.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Interval between two collections. Each host takes part of it, so that large clusters are asked less often. */
+/** Shortest pause between two collections. */
 const MIN_INTERVAL_MS = 1_000;
+
+/** Pause per host, which exceeds the shortest pause in clusters of more than 50 hosts. */
 const INTERVAL_PER_HOST_MS = 20;
 
-/** Limit of hosts. In larger clusters, the counters of single services are available (GetServiceTraffic). */
+/** Pause after a failed collection. */
+const RETRY_MS = 1_000;
+
+/** Maximum number of hosts. Larger clusters have counters of single services only (GetServiceTraffic). */
 const MAX_HOSTS = 300;
 
 export interface TrafficWatchOptions {
@@ -29,15 +34,15 @@ export interface TrafficWatchOptions {
   readonly signal: AbortSignal;
 }
 
-/** The use of the counters by one watcher. */
-export interface OpenTraffic {
-  /** Returns the counters that changed since the last call. Undefined when nothing was collected since then. */
+/** The counters as one watcher sees them. */
+export interface TrafficSubscription {
+  /** Returns the counters that changed since the last call. Undefined if nothing was collected since then. */
   take(): ClusterTraffic | undefined;
   close(): void;
 }
 
-/** The counters of one host, and the collection in which they changed. */
-interface KnownHost {
+/** The counters of one host, and the number of the collection in which they changed. */
+interface HostCounters {
   readonly collection: number;
   readonly traffic: HostTraffic;
   readonly encoding: Buffer;
@@ -47,7 +52,7 @@ interface KnownHost {
 export class TrafficWatch {
   readonly #options: TrafficWatchOptions;
   readonly #collected = new Emitter();
-  readonly #hosts = new Map<string, KnownHost>();
+  readonly #hosts = new Map<string, HostCounters>();
   #stop: (() => void) | undefined;
   #watchers = 0;
   #collection = 0;
@@ -57,8 +62,8 @@ export class TrafficWatch {
     this.#options = options;
   }
 
-  /** Collects counters until the watch is closed. Calls the listener after each collection. */
-  open(onCollected: () => void): OpenTraffic {
+  /** Collects counters until the last subscription is closed. Calls the listener after each collection. */
+  subscribe(onCollected: () => void): TrafficSubscription {
     this.#watchers += 1;
     if (this.#stop === undefined) this.#start();
     const unsubscribe = this.#collected.on(onCollected);
@@ -87,9 +92,7 @@ export class TrafficWatch {
       link.abort();
       link.unlink();
     };
-    this.#run(link.signal).catch((error: unknown) => {
-      this.#options.logger.error({ err: error }, "collecting the traffic failed");
-    });
+    void this.#run(link.signal);
   }
 
   #end(): void {
@@ -99,16 +102,27 @@ export class TrafficWatch {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { state, trafficCollector, runtime } = this.#options;
+    const { runtime, logger } = this.#options;
     while (!signal.aborted) {
-      const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
-      const isOmitted = nodes.length > MAX_HOSTS;
-      const nodeIds = isOmitted ? [] : nodes.map(({ id }) => id);
-      const reports = await trafficCollector.collect("", nodeIds, signal);
-      if (signal.aborted) return;
-      this.#record(reports, { nodeIds, isOmitted });
-      await sleep(runtime.clock, Math.max(MIN_INTERVAL_MS, nodes.length * INTERVAL_PER_HOST_MS), signal);
+      let pauseMs = RETRY_MS;
+      try {
+        pauseMs = await this.#collect(signal);
+      } catch (error) {
+        if (!signal.aborted) logger.error({ err: error }, "failed to collect traffic counters");
+      }
+      await sleep(runtime.clock, pauseMs, signal);
     }
+  }
+
+  /** Collects the counters of all hosts once. Returns the pause before the next collection, in ms. */
+  async #collect(signal: AbortSignal): Promise<number> {
+    const { state, trafficCollector } = this.#options;
+    const nodes = [...state.nodes.values()].filter((node) => node.state === NodeState.READY);
+    const isOmitted = nodes.length > MAX_HOSTS;
+    const nodeIds = isOmitted ? [] : nodes.map(({ id }) => id);
+    const reports = await trafficCollector.collect("", nodeIds, signal);
+    if (!signal.aborted) this.#record(reports, { nodeIds, isOmitted });
+    return Math.max(MIN_INTERVAL_MS, nodes.length * INTERVAL_PER_HOST_MS);
   }
 
   #record(
@@ -132,7 +146,7 @@ export class TrafficWatch {
     this.#collected.emit();
   }
 
-  /** Adds up the listeners of each service. */
+  /** Returns the counters of each service, summed over its listeners. */
   #sumServices({ listeners }: TrafficReport): ServiceCounters[] {
     const { services } = this.#options.state;
     const sums = new Map<string, ServiceCounters>();

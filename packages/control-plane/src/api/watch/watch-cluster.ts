@@ -4,7 +4,7 @@ import { Notifier } from "../../runtime/notifier.js";
 import type { ApiContext } from "../api-context.js";
 import type { ClusterWatch } from "./cluster-watch.js";
 
-/** An update without content follows after this time, so that a watcher can tell a quiet cluster from a lost connection. */
+/** Interval of empty updates in a quiet cluster. They show a watcher that the connection works. */
 const HEARTBEAT_MS = 2_000;
 
 /**
@@ -25,7 +25,7 @@ export async function* watchCluster(
   const changed = new Notifier();
   const notify = (): void => changed.notifyAll();
   const unsubscribe = watch.onUpdated(notify);
-  const traffic = hasTraffic ? trafficWatch.open(notify) : undefined;
+  const traffic = hasTraffic ? trafficWatch.subscribe(notify) : undefined;
   try {
     await abortable(view.ready, signal);
     let position = after;
@@ -52,8 +52,11 @@ export async function* watchCluster(
           isIdle = true;
           notify();
         });
-        await changed.wait(signal);
-        cancel();
+        try {
+          await changed.wait(signal);
+        } finally {
+          cancel();
+        }
         if (isIdle && !signal.aborted) yield watch.finalPart();
       }
       if (counters !== undefined) yield { message: { $case: "traffic", value: counters } };
@@ -67,7 +70,7 @@ export async function* watchCluster(
   }
 }
 
-/** Returns the number of the last update that a watcher of this leader has. Undefined when it needs a snapshot. */
+/** Returns the number of the last update that a watcher of this leader received. Undefined if it needs a snapshot. */
 function resumedSequence(after: WatchPosition | undefined, watch: ClusterWatch): number | undefined {
   if (after === undefined || after.epoch !== watch.position.epoch) return undefined;
   const isCurrent = after.sequence === watch.position.sequence;
