@@ -16,7 +16,7 @@ import { requireCallVersion } from "./call-version.js";
 import { type Caller, callerKey } from "./caller.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
 import { OpenCalls } from "./open-calls.js";
-import { type CountedCall, RequestBytes } from "./request-size.js";
+import { type CountedCall, RequestByteLimiter } from "./request-size.js";
 import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
 import { type ConnectionAddresses, type ListenOptions, listenTls, type TlsListener } from "./tls-listener.js";
@@ -41,7 +41,7 @@ export class CallGate {
   /** By the metadata object of the call, which grpc-js passes from the interceptor to the handler. */
   readonly #admissions = new WeakMap<Metadata, Admission>();
   readonly #openCalls = new OpenCalls();
-  readonly #requestBytes = new RequestBytes();
+  readonly #requestBytes = new RequestByteLimiter();
   #listener: TlsListener | undefined;
 
   constructor(security: RpcSecurity) {

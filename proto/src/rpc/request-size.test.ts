@@ -1,7 +1,9 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
+import type { ServerInterceptingCallInterface } from "@grpc/grpc-js";
 import { afterEach, expect, it, vi } from "vitest";
 import { ControlServiceService, DeployStackRequest } from "../../gen/berth/v1/control.js";
 import { createRpcClient } from "./client.js";
+import { decoderOf } from "./request-size.js";
 import { rpcService } from "./server.js";
 import { identityOf, TlsCluster } from "./testing/tls-cluster.js";
 
@@ -101,4 +103,11 @@ it("rejects a request whose length exceeds the limit of its method before it has
     onStatus: (status) => statuses.push(status),
   });
   await vi.waitFor(() => expect(statuses).toEqual([RESOURCE_EXHAUSTED]), WAIT);
+});
+
+it("refuses a call whose internals it does not know", () => {
+  const call = { decoder: { maxReadMessageLength: 1, write: () => [] } } as object;
+  const unknownVersion = "cannot limit requests: this version of @grpc/grpc-js is not supported";
+  expect(() => decoderOf(call as ServerInterceptingCallInterface)).toThrow(unknownVersion);
+  expect(() => decoderOf({} as ServerInterceptingCallInterface)).toThrow(unknownVersion);
 });

@@ -5,12 +5,15 @@ import {
 } from "@grpc/grpc-js";
 import { limitsOf } from "./limits.js";
 
-/** Bytes of requests that a server keeps for one caller. The largest request has 16 MiB. */
+/** Maximum size of the requests that a server keeps in memory for one caller. The largest request has 16 MiB. */
 const MAX_CALLER_BYTES = 64 * 1024 * 1024;
 
-/** Internal fields of a call of grpc-js, which has one limit for all methods, and none for the calls of a caller. */
+/**
+ * Internal fields of a grpc-js call. grpc-js itself has one size limit for all methods, and none for the calls of one
+ * caller.
+ */
 interface CallInternals {
-  readonly decoder: RequestDecoder;
+  readonly decoder?: Partial<RequestDecoder>;
 }
 
 /** Assembles the requests of a call. */
@@ -28,28 +31,47 @@ interface RequestDecoder {
 const decoders = new WeakMap<ServerInterceptingCallInterface, RequestDecoder>();
 
 /**
- * Rejects a request as soon as its length has arrived and exceeds the limit of its method. Must be the first interceptor,
- * which gets the call of grpc-js itself.
+ * Rejects a request whose announced length exceeds the limit of its method, before the rest arrives. Must be the first
+ * interceptor: only this one receives the call object of grpc-js itself.
  */
 export const requestSizeInterceptor: ServerInterceptor = ({ path }, call) => {
-  const { decoder } = call as unknown as CallInternals;
+  const decoder = decoderOf(call);
   decoder.maxReadMessageLength = limitsOf(path).request;
   const limited = new ServerInterceptingCall(call);
   decoders.set(limited, decoder);
   return limited;
 };
 
-/** A call whose requests count for its caller. */
+/**
+ * Returns the decoder of a call. Fails if this version of grpc-js assembles requests differently, since requests would be
+ * unlimited otherwise.
+ */
+export function decoderOf(call: ServerInterceptingCallInterface): RequestDecoder {
+  const { decoder = {} } = call as unknown as CallInternals;
+  const isKnown =
+    typeof decoder.maxReadMessageLength === "number" &&
+    typeof decoder.readMessageSize === "number" &&
+    typeof decoder.readMessageRemaining === "number" &&
+    Array.isArray(decoder.readPartialMessage) &&
+    typeof decoder.write === "function";
+  if (!isKnown) throw new Error("cannot limit requests: this version of @grpc/grpc-js is not supported");
+  return decoder as RequestDecoder;
+}
+
+/** A call whose requests count toward the limit of its caller. */
 export interface CountedCall {
-  /** As `requestSizeInterceptor` has passed it on. */
+  /** The call as returned by `requestSizeInterceptor`. */
   readonly call: ServerInterceptingCallInterface;
   /** Key of the caller. */
   readonly caller: string;
   readonly isStream: boolean;
 }
 
-/** Limits the bytes of the requests that a server keeps for each caller: those that arrive, and those of unary calls. */
-export class RequestBytes {
+/**
+ * Limits the memory that the requests of each caller use: requests that are still arriving, and requests of unary calls
+ * until the call ends.
+ */
+export class RequestByteLimiter {
   readonly #maxBytes: number;
   readonly #bytesByCaller = new Map<string, number>();
 
@@ -57,10 +79,10 @@ export class RequestBytes {
     this.#maxBytes = maxBytes;
   }
 
-  /** Counts the requests of a call from now on. Returns a function to call when it has ended. */
+  /** Counts the requests of a call. The returned function ends the count; call it when the call has ended. */
   count({ call, caller, isStream }: CountedCall): () => void {
     const decoder = decoders.get(call);
-    if (decoder === undefined) throw new Error("a call has bypassed the limit of its requests");
+    if (decoder === undefined) throw new Error("requestSizeInterceptor did not see this call");
     const write = decoder.write.bind(decoder);
     let bytes = 0;
     let completeBytes = 0;
@@ -70,7 +92,7 @@ export class RequestBytes {
     };
     decoder.write = (data) => {
       const requests = write(data);
-      if (!isStream) for (const request of requests) completeBytes += request.length;
+      if (!isStream) completeBytes += requests.reduce((sum, { length }) => sum + length, 0);
       update(completeBytes + arrivedBytes(decoder));
       if ((this.#bytesByCaller.get(caller) ?? 0) > this.#maxBytes) throw tooManyBytes(this.#maxBytes);
       return requests;
@@ -94,5 +116,5 @@ function arrivedBytes({ readMessageSize, readMessageRemaining }: RequestDecoder)
 }
 
 function tooManyBytes(limit: number): Error {
-  return new Error(`the requests of this caller in progress have more than ${limit} bytes`);
+  return new Error(`the caller's in-flight requests exceed ${limit} bytes`);
 }
