@@ -27,6 +27,7 @@ export { describeFileError, diskError } from "./file-error.js";
 export { findByPrefix, type PrefixQuery } from "./find-by-prefix.js";
 export { hasOnlyFiniteNumbers } from "./finite-numbers.js";
 export { isGlob, matchesGlob } from "./glob.js";
+export { type ListenErrorOptions, listenError } from "./listen-error.js";
 export {
   checkSpec,
   DEFAULT_HOST_FILES,

@@ -2,17 +2,17 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, type Socket, Server as TcpServer } from "node:net";
-import { BerthError } from "../errors.js";
+import { listenError } from "../listen-error.js";
 import { serverTlsOptions } from "../rpc/tls-listener.js";
 import { type HttpClient, type HttpTrust, httpClientOf } from "./http-clients.js";
 
-/** The first byte of a TLS handshake. No HTTP request starts with it. */
+/** First byte of a TLS handshake. No HTTP request starts with this byte. */
 const TLS_HANDSHAKE = 0x16;
-/** A monitoring system uses one connection at a time. */
+/** Maximum number of connections. A monitoring system uses one at a time. */
 const MAX_CONNECTIONS = 256;
 /** Maximum number of requests on a connection, so that its time limit suffices for the last one. */
 const MAX_REQUESTS = 1;
-/** Time for the handshake, the request and the response, as a multiple of the time for the response. */
+/** Time limit of a connection (handshake, request and response), as a multiple of the limit for the response. */
 const CONNECTION_TIMEOUTS = 3;
 
 export interface HttpListener {
@@ -38,7 +38,7 @@ export type HttpHandler = (request: IncomingMessage, response: ServerResponse, c
 /**
  * Starts an HTTP server, for health checks and metrics. Clients that present a certificate use HTTPS on the same port.
  *
- * @throws BerthError BERTH_ADDRESS_IN_USE
+ * @throws BerthError BERTH_ADDRESS_IN_USE if another process uses the port, BERTH_INPUT_INVALID for an unusable address
  */
 export async function listenHttp(onRequest: HttpHandler, options: ListenOptions): Promise<HttpListener> {
   const { listen, purpose, option, requestTimeoutMs, identity } = options;
@@ -46,7 +46,9 @@ export async function listenHttp(onRequest: HttpHandler, options: ListenOptions)
     onRequest(request, response, httpClientOf(request.socket, options));
   const http = createServer({}, handle);
   const https = identity && createHttpsServer(serverTlsOptions(identity.current), handle);
-  for (const server of [http, https]) if (server !== undefined) server.maxRequestsPerSocket = MAX_REQUESTS;
+  for (const server of [http, https]) {
+    if (server !== undefined) server.maxRequestsPerSocket = MAX_REQUESTS;
+  }
   const endRenewals = identity?.subscribe(() => https?.setSecureContext(serverTlsOptions(identity.current)));
 
   const sockets = new Set<Socket>();
@@ -62,8 +64,11 @@ export async function listenHttp(onRequest: HttpHandler, options: ListenOptions)
       socket.pause();
       socket.unshift(first);
       if (first[0] === TLS_HANDSHAKE) {
-        if (https === undefined) socket.destroy();
-        else https.emit("connection", socket);
+        if (https === undefined) {
+          socket.destroy();
+        } else {
+          https.emit("connection", socket);
+        }
       } else {
         http.emit("connection", socket);
         socket.resume();
@@ -78,12 +83,7 @@ export async function listenHttp(onRequest: HttpHandler, options: ListenOptions)
     await once(tcp, "listening");
   } catch (cause) {
     endRenewals?.();
-    throw new BerthError({
-      code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${listen} for ${purpose}: the port may be in use, or the address may not belong to this host; choose another address with ${option}`,
-      cause,
-      details: { address: listen },
-    });
+    throw listenError({ address: listen, purpose, advice: `choose another address with ${option}`, cause });
   }
   return {
     address: `${host}:${(tcp.address() as AddressInfo).port}`,

@@ -10,6 +10,7 @@ import {
 } from "@grpc/grpc-js";
 import { assertNever } from "../assert-never.js";
 import { BerthError, isBerthError } from "../errors.js";
+import { listenError } from "../listen-error.js";
 import { type RpcSecurity, requirePermissionEntries } from "./authorization.js";
 import { type Admission, CallGate } from "./call-gate.js";
 import { CallScheduler, type ScheduledCall } from "./call-scheduler.js";
@@ -314,18 +315,8 @@ async function listen(endpoint: Endpoint, server: Server): Promise<BoundListener
     return await endpoint.listen(server);
   } catch (error) {
     if (isBerthError(error)) throw error;
-    const reason = error instanceof Error ? findSystemError(error.message) : String(error);
-    throw new BerthError({
-      code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${endpoint.address}: ${reason}: the port may be in use, or the address may not belong to this host`,
-      cause: error,
-    });
+    throw listenError({ address: endpoint.address, advice: "choose another address", cause: error });
   }
-}
-
-/** Extracts the system's error from a grpc-js message, which has it at the end in brackets. */
-function findSystemError(message: string): string {
-  return /\[(.+)\]$/.exec(message)?.[1] ?? message;
 }
 
 /** Aborts all calls, and waits up to `graceMs` for them to end. */

@@ -2,20 +2,21 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { createSecureServer, type Http2SecureServer } from "node:http2";
 import type { AddressInfo, Server, Socket } from "node:net";
-import { BerthError } from "../errors.js";
+import { listenError } from "../listen-error.js";
 import type { RpcIdentity } from "../rpc/rpc-identity.js";
 import { pageTlsOptions } from "../rpc/tls-listener.js";
 import type { WebGateway } from "./gateway.js";
 
-/** Connections of browsers. A tab has a few with HTTP/1.1, and one with HTTP/2. */
+/** Maximum number of browser connections. A tab opens a few with HTTP/1.1, and one with HTTP/2. */
 const MAX_CONNECTIONS = 1_024;
 
-/** Streams have a message or a comment every few seconds. */
+/** Time after which a silent connection is closed. Streams have a message or a comment every few seconds. */
 const IDLE_TIMEOUT_MS = 60_000;
 
+/** Time limit for a TLS handshake. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** Time for a request to arrive. Slow clients would hold connections otherwise. */
+/** Time limit for a request to arrive. Without this limit, slow clients could hold all connections. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
 export interface WebListener {
@@ -34,7 +35,11 @@ export interface ListenWebOptions {
   readonly option: string;
 }
 
-/** Starts the listener of a gateway. It speaks HTTP/1.1, and with a certificate also HTTP/2. @throws BerthError BERTH_ADDRESS_IN_USE */
+/**
+ * Starts the listener of a gateway. It speaks HTTP/1.1, and with a certificate also HTTP/2.
+ *
+ * @throws BerthError BERTH_ADDRESS_IN_USE if another process uses the port, BERTH_INPUT_INVALID for an unusable address
+ */
 export async function listenWeb(
   gateway: Pick<WebGateway, "handle" | "upgrade">,
   { listen, identity, option }: ListenWebOptions,
@@ -60,12 +65,8 @@ export async function listenWeb(
     await once(server, "listening");
   } catch (cause) {
     endRenewals?.();
-    throw new BerthError({
-      code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${listen} for the page: the port may be in use, or the address may not belong to this host; choose another address with ${option}`,
-      cause,
-      details: { address: listen },
-    });
+    const advice = `choose another address with ${option}`;
+    throw listenError({ address: listen, purpose: "the web UI", advice, cause });
   }
   return {
     address: `${host}:${(server.address() as AddressInfo).port}`,
@@ -77,7 +78,7 @@ export async function listenWeb(
   };
 }
 
-/** Returns the open connections of a server. */
+/** Returns a live set of the server's open connections. */
 function trackSockets(server: Server, event: "connection" | "secureConnection"): ReadonlySet<Socket> {
   const sockets = new Set<Socket>();
   server.on(event, (socket: Socket) => {

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-import { BerthError, type ExecStart } from "@berth/proto";
+import { type ExecStart, listenError } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { printWarning } from "../../output/print.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
@@ -73,10 +73,9 @@ async function listen(host: string, { local }: ForwardedPort): Promise<Server> {
     await once(server, "listening");
     return server;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new BerthError({
-      code: "BERTH_ADDRESS_IN_USE",
-      message: `cannot listen on ${host}:${local}: ${reason}; choose another local port, as in 8081:80`,
+    throw listenError({
+      address: `${host}:${local}`,
+      advice: "choose another local port, as in 8081:80",
       cause,
     });
   }
