@@ -1,6 +1,6 @@
 import { BerthError } from "./errors.js";
 
-/** The cause and the remedy, by the error code of a file operation. */
+/** Cause and remedy by the error code of a file operation. */
 const FAULT_TEXTS: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full; free some space on it",
   EDQUOT: "the disk quota of the user is used up; free some space, or raise the quota",

@@ -6,6 +6,7 @@ interface ListenFault {
   readonly reason: string;
 }
 
+/** Faults by the code of the system error. */
 const FAULTS: Readonly<Record<string, ListenFault>> = {
   EADDRINUSE: { code: "BERTH_ADDRESS_IN_USE", reason: "another process listens on this port" },
   EADDRNOTAVAIL: { code: "BERTH_INPUT_INVALID", reason: "the address does not belong to this host" },

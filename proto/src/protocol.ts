@@ -10,16 +10,16 @@ export interface ProtocolPeer {
   readonly versions: ProtocolRange;
 }
 
-/** The only version of releases that sent no range. */
+/** Protocol version of releases that sent no range. */
 const FIRST_VERSION = 1;
 
-/** A range in the metadata of a call, such as "1-2". */
+/** Pattern of a range in the metadata of a call, such as "1-2". */
 const RANGE_PATTERN = /^([0-9]{1,9})-([0-9]{1,9})$/;
 
-/** The pattern of releases, which come from other programs and appear in messages. */
+/** Pattern of releases, which come from other programs and appear in messages. */
 const RELEASE_PATTERN = /^[A-Za-z0-9][A-Za-z0-9.+-]{0,63}$/;
 
-/** The fields of `Hello` and `Welcome` with the versions of this program. */
+/** Fields of `Hello` and `Welcome` with the versions of this program. */
 export const PROTOCOL_FIELDS = {
   protocolVersion: PROTOCOL_VERSIONS.oldest,
   newestProtocolVersion: PROTOCOL_VERSIONS.newest,

@@ -1,15 +1,18 @@
 import { TaskState, type TaskStatus } from "../gen/berth/v1/cluster.js";
 
-/** The exit code of a program that a signal ended is this plus the signal's number: 137 is 128 + SIGKILL. */
+/**
+ * Base of the exit codes of programs that a signal ended: the code is this number plus the signal's number, such as 137
+ * for SIGKILL.
+ */
 const SIGNAL_EXIT_BASE = 128;
 
-/** An exit code of many programs after any error. It is not a signal's, since no signal has the number 127. */
+/** Exit code of many programs after any error. It is not a signal's, since no signal has the number 127. */
 const ANY_ERROR = 255;
 
-/** Limit of a status message, in characters. Docker keeps 4 KiB of a health check's output. */
+/** Maximum length of a status message, in characters. Docker keeps 4 KiB of a health check's output. */
 export const MAX_STATUS_MESSAGE_LENGTH = 8_192;
 
-/** Largest number of unknown tasks that an agent reports. */
+/** Maximum number of unknown tasks that an agent reports. */
 export const MAX_UNKNOWN_TASKS = 1_000;
 
 /** Returns `exit code 3`, or `exit code 137 (signal 9)` for a program that a signal ended. */

@@ -18,12 +18,18 @@ export const PROBE_TRY_MS = 15;
 /** Duration of an unanswered probe. */
 export const PROBE_MS = PROBE_TRIES * PROBE_TRY_MS;
 
-/** How long the leader's own probe runs before it asks peers. A host that is merely busy responds within this time. */
+/**
+ * Time for which the leader's own probe runs before the leader asks peers. A host that is merely busy responds within
+ * this time.
+ */
 export const ASK_PEERS_AFTER_MS = 100;
-/** A probe round ends after this time. Peers that have not responded by then have no vote. */
+/** Duration of a probe round. Peers that have not responded by then have no vote. */
 export const PROBE_ROUND_MS = 900;
 
-/** The leader confirms that a host is down after this many consecutive rounds in which no voter reached it. */
+/**
+ * Number of consecutive rounds without a voter that reached the host, after which the leader confirms that the host is
+ * down.
+ */
 export const CONFIRM_DOWN_ROUNDS = 2;
 /**
  * Minimum time in which the leader can confirm that a host is down: its head start, then one probe per round.
@@ -32,22 +38,20 @@ export const CONFIRM_DOWN_ROUNDS = 2;
  */
 export const CONFIRM_DOWN_MS = ASK_PEERS_AFTER_MS + CONFIRM_DOWN_ROUNDS * PROBE_MS;
 
-/** The agent stops its at-most-one tasks when the leader has acknowledged no heartbeat for this long. */
+/** Time without an acknowledged heartbeat after which the agent stops its at-most-one tasks. */
 export const AGENT_FENCES_AFTER_MS = 6_000;
-/** Grace period of a fenced container before SIGKILL. Short, because the replacement waits for it. */
+/** Grace period of a fenced container before SIGKILL. It is short, because the replacement waits for it. */
 export const FENCE_GRACE_MS = 1_000;
 /**
- * The leader assumes that a silent node has stopped its at-most-one tasks this long after its last heartbeat.
- *
- * The leader acknowledges only heartbeats that it has received, so the agent's time starts earlier. The time that
- * remains after `AGENT_FENCES_AFTER_MS` and `FENCE_GRACE_MS` is left for dockerd to kill the container.
+ * Time since the last heartbeat of a silent node after which the leader assumes that the node has stopped its
+ * at-most-one tasks. The leader acknowledges only heartbeats that it has received, so the agent's time starts earlier.
+ * The time that remains after `AGENT_FENCES_AFTER_MS` and `FENCE_GRACE_MS` is left for dockerd to kill the container.
  */
 export const LEADER_ASSUMES_FENCED_AFTER_MS = 9_000;
 
 /**
- * Lease of the leader. A deposed leader may have acknowledged heartbeats for this long after its last renewal.
- *
- * Long enough for a busy machine to renew it. Followers replace a dead leader sooner (see LeaderContact); the lease
- * ends the term of a leader that hangs or has lost its etcd.
+ * Duration of the leader's lease, long enough for a busy machine to renew it. A deposed leader may have acknowledged
+ * heartbeats for this long after its last renewal. Followers replace a dead leader sooner (see LeaderContact); the
+ * lease ends the term of a leader that hangs or has lost its etcd.
  */
 export const LEADER_LEASE_MS = 3_000;

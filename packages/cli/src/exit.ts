@@ -2,13 +2,17 @@ import type { BerthError } from "@berth/proto";
 import { styled } from "./output/style.js";
 import { type Cli, ExitStatus, InterruptedError } from "./process/cli.js";
 
-/** Exit codes of the CLI. Errors of the servers have exit code 1 or 3, see `ERROR_CODES`. */
+/** Exit code of a successful command. Errors of the servers have exit code 1 or 3, see `ERROR_CODES`. */
 export const EXIT_OK = 0;
+
+/** Exit code of a failed command. */
 export const EXIT_FAILED = 1;
+
+/** Exit code for invalid arguments or files. */
 export const EXIT_BAD_INPUT = 2;
-/** 128 + SIGINT, as in a shell. */
+/** Exit code after Ctrl-C: 128 + SIGINT, as in a shell. */
 export const EXIT_INTERRUPTED = 130;
-/** 128 + SIGPIPE, as when `docker logs` is piped to a program that has exited. */
+/** Exit code after the reader of the output has exited: 128 + SIGPIPE, as for `docker logs` in a pipe. */
 export const EXIT_BROKEN_PIPE = 141;
 
 /** Prints an error to stderr and returns the exit code. */

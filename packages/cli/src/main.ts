@@ -11,7 +11,7 @@ import { standardStreams } from "./process/standard-streams.js";
 
 const DEFAULT_COLUMNS = 80;
 
-/** The default of `berth server --socket`. */
+/** Default of `berth server --socket`. */
 const SERVER_SOCKET = "/run/berth/server.sock";
 
 /** Runs a command line (without the program name) and returns the exit code. */

@@ -70,7 +70,7 @@ ports 7403 and 7404 with mutual TLS.
 `;
 export const DEFAULT_DATA_DIR = "/var/lib/berth/server";
 
-/** Default port of the page. */
+/** Default port of the web UI. */
 const WEB_PORT = 7406;
 const NO_WEB = "off";
 
@@ -82,9 +82,9 @@ const MAX_ETCD_QUOTA_BYTES = 64 * BYTES_PER_GIB;
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
-/** Linux's `sun_path` has 108 bytes with the final NUL. */
+/** Maximum length of a socket path. Linux's `sun_path` has 108 bytes with the final NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
-/** A smaller network has room for only a few hosts with about ten containers each. */
+/** Longest prefix of a network. A smaller network has room for only a few hosts with about ten containers each. */
 const MAX_NETWORK_PREFIX = 24;
 
 /**

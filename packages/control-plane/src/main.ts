@@ -5,7 +5,7 @@ import type { runJoin } from "./join/run-join.js";
 import { createLogger } from "./logger.js";
 import type { runRecover } from "./recover/run-recover.js";
 
-/** After an unhandled rejection the server gets this long to resign; then the process exits. */
+/** Time for the server to resign after an unhandled rejection. Then the process exits. */
 const FATAL_STOP_TIMEOUT_MS = 5_000;
 
 /**

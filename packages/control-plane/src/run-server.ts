@@ -22,10 +22,10 @@ import { type EtcdWatch, watchEtcd } from "./store/embedded/watch-etcd.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
 import { type EtcdTls, readEtcdTls } from "./store/etcd-tls.js";
 
-/** Addresses of servers that only this host reaches. */
+/** Server addresses that only this host can reach. */
 const LOOPBACK_ADDRESSES: ReadonlySet<string> = new Set(["127.0.0.1", "::1"]);
 
-/** The removal of an etcd member takes about a second, unless the other servers have no quorum. */
+/** Timeout for the removal of an etcd member. It takes about a second, unless the other servers have no quorum. */
 const MEMBER_REMOVAL_TIMEOUT_MS = 10 * 60_000;
 
 /**

@@ -19,7 +19,7 @@ export interface PackOptions {
   readonly isReproducible?: boolean;
 }
 
-/** Large enough that reading a file takes few system calls. */
+/** Size of a read, so large that reading a file takes few system calls. */
 const READ_BYTES = 256 * 1024;
 const MODE_BITS = 0o7777;
 

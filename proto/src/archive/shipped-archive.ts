@@ -10,11 +10,11 @@ import { packArchive } from "./pack-archive.js";
 export const MAX_SHIPPED_BYTES = 64 * 1024 * 1024;
 /** Maximum number of files, directories and links. */
 export const MAX_SHIPPED_ENTRIES = 10_000;
-/** The headers and the padding of one entry with the longest path. */
+/** Maximum size of the headers and the padding of one entry. */
 const MAX_HEADER_BYTES = 8 * 1024;
 /** Maximum size of the archive, which follows from the other limits. */
 export const MAX_SHIPPED_ARCHIVE_BYTES = MAX_SHIPPED_BYTES + MAX_SHIPPED_ENTRIES * MAX_HEADER_BYTES;
-/** The name of the file or directory in the archive. */
+/** Name of the file or directory in the archive. */
 const ROOT_NAME = "shipped";
 
 /** The size of an archive's contents. */

@@ -1,10 +1,12 @@
 /** Wire type of bytes and nested messages: a length, followed by that many bytes. */
 const LENGTH_DELIMITED = 2;
+
+/** Largest field number whose tag has one byte. */
 const LARGEST_FIELD = 15;
 /** Bits of a number in each byte. The highest bit says that another byte follows. */
 const VARINT_BITS = 7;
 const VARINT_MASK = 0x7f;
-/** A length has at most 32 bits. */
+/** Maximum number of bytes of a length, which has at most 32 bits. */
 const MAX_VARINT_BYTES = 5;
 
 /** Room for the header of a chunk, whose fields have at most two levels. */

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { allocateChunk } from "./chunk-codec.js";
 
-/** A message of this size costs hardly more CPU time than a small one. */
+/** Maximum size of a gathered message, which costs hardly more CPU time than a small one. */
 const MAX_BYTES = 256 * 1024;
 
 /** Bytes of one of several streams, such as the output or the errors of a command. */

@@ -28,7 +28,10 @@ export interface IssueOptions {
   readonly ipAddresses?: readonly string[];
 }
 
-/** A request with a P-256 key has about 400 bytes. The length is checked before the request is parsed. */
+/**
+ * Maximum length of a certificate request, checked before the request is parsed. A request with a P-256 key has about
+ * 400 bytes.
+ */
 const MAX_REQUEST_LENGTH = 4_096;
 
 const SERIAL_BYTES = 16;

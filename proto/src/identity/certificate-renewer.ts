@@ -5,11 +5,16 @@ import type { IdentityDirectory, IdentityFiles } from "./identity-directory.js";
 import { renewalState } from "./renewal.js";
 import type { RenewalDemand } from "./renewal-demand.js";
 
-/** Pause after a failed renewal: long enough to cost little, short against the half of the validity that is left. */
+/**
+ * Pause after a first failed renewal: long enough to cost little, and short compared to the remaining half of the
+ * validity.
+ */
 const MIN_RETRY_MS = 5_000;
+
+/** Longest pause after a failed renewal. */
 const MAX_RETRY_MS = 5 * 60_000;
 
-/** `setTimeout` supports at most 24 days. A check in between also notices clock changes. */
+/** Longest sleep. `setTimeout` supports at most 24 days, and a check in between also notices clock changes. */
 const MAX_SLEEP_MS = 60 * 60_000;
 
 export interface CertificateRenewerOptions {

@@ -47,8 +47,10 @@ export type CertificateProblem =
   | "not-yet-valid"
   | "expired";
 
-/** A bundle has the current authority and, during a rotation, its successor. */
+/** Maximum number of CA certificates in a bundle, which has the current CA and, during a rotation, its successor. */
 const MAX_AUTHORITIES = 16;
+
+/** Maximum length of a bundle. */
 const MAX_BUNDLE_LENGTH = 64 * 1024;
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;

@@ -23,7 +23,7 @@ export interface FetchAuthorityOptions {
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 
-/** A server sends its certificate and the CA certificates of its cluster. */
+/** Maximum number of certificates from a server: its own and the CA certificates of its cluster. */
 const MAX_CHAIN_LENGTH = 16;
 
 /**

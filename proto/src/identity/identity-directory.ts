@@ -31,7 +31,7 @@ export type IdentityFileSystem = Readonly<{
 
 const CERTIFICATE_FILE = "certificate.pem";
 const KEY_FILE = "key.pem";
-/** The key of a certificate that has been requested, until the certificate is stored. */
+/** File with the key of a certificate that has been requested, until the certificate is stored. */
 const NEXT_KEY_FILE = "key.next.pem";
 const AUTHORITIES_FILE = "authorities.pem";
 

@@ -14,12 +14,12 @@ export interface ClusterIdentity {
 
 const URI_SCHEME = "spiffe://";
 
-/** The longest URI that the rules below allow has 142 characters. */
+/** Maximum length of an identity URI. The longest URI that the rules below allow has 142 characters. */
 const MAX_URI_LENGTH = 160;
 
-/** A host name in lower case, as SPIFFE requires for a trust domain. */
+/** Pattern of a cluster name: a host name in lower case, as SPIFFE requires for a trust domain. */
 const CLUSTER_NAME_PATTERN = /^[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
-/** The characters that SPIFFE allows in a segment of a path. The first one is not a dot. */
+/** Pattern of a name: the characters that SPIFFE allows in a path segment. The first one is not a dot. */
 const IDENTITY_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** Returns why text is not a valid cluster name for certificates, or undefined if it is. */

@@ -15,9 +15,9 @@ export interface ParsedJoinToken {
 export type TokenRejection = "unknown" | "expired" | "used-up" | "other-subject";
 
 export const SECRET_BYTES = 16;
-/** Digits of the checksum. A typo goes unnoticed with a probability of 1 in 16 million. */
+/** Number of digits of the checksum. A typo goes unnoticed with a probability of 1 in 16 million. */
 const CHECK_DIGITS = 6;
-/** Digits of the hash that name a token in lists and keys. */
+/** Number of digits of the hash that identify a token in lists and keys. */
 const ID_DIGITS = 12;
 
 const TOKEN_PATTERN = /^berth-(server|node|user)-([0-9a-f]{64})-[0-9a-f]{32}-([0-9a-f]{6})$/;

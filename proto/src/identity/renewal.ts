@@ -19,7 +19,7 @@ export interface RenewalPolicy {
 }
 
 /**
- * How long an expired certificate can still be used for its own renewal. A host that was off for less than this does
+ * Time for which an expired certificate can still be used for its own renewal. A host that was off for less time does
  * not need to join again.
  */
 export const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
@@ -27,7 +27,7 @@ export const RENEWAL_GRACE_MS = 30 * 24 * 60 * 60 * 1_000;
 /** Share of the validity after which a certificate is renewed. Leaves the other half for retries. */
 const RENEW_AFTER = 0.5;
 
-/** Share of the validity over which jitter spreads renewals, before the half and after it. */
+/** Share of the validity over which jitter spreads renewals around the half. */
 const JITTER_RATIO = 0.1;
 
 /** Returns when a certificate should be renewed: after half of its validity, with 10 % jitter. */

@@ -2,9 +2,9 @@ import type { Writable } from "node:stream";
 import { pack } from "tar-stream";
 import { invalidImageError } from "./image-config.js";
 
-/** Files of a tar archive fill whole blocks. */
+/** Block size of a tar archive, whose files fill whole blocks. */
 const BLOCK_BYTES = 512;
-/** Two blocks of zeros end an archive. */
+/** Size of the end of an archive: two blocks of zeros. */
 const END_BYTES = 2 * BLOCK_BYTES;
 
 /** A file of an archive whose content is read when the archive gets there. */

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { BerthError } from "../errors.js";
 
-/** Docker permits 127 layers. */
+/** Maximum number of layers. Docker permits 127. */
 const MAX_LAYERS = 200;
-/** Docker's configurations are a few KiB. */
+/** Maximum size of an image configuration. Docker's configurations have a few KiB. */
 export const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const SHA256 = /^sha256:[a-f0-9]{64}$/;
 

@@ -5,11 +5,11 @@ import { extract, type Headers } from "tar-stream";
 import { invalidImageError, MAX_CONFIG_BYTES } from "./image-config.js";
 import { legacyLayerDigest } from "./legacy-layer.js";
 
-/** Enough to recognize an entry's type: the length of a tar header. */
+/** Number of bytes that suffice to recognize an entry's type: the length of a tar header. */
 const PREFIX_BYTES = 512;
-/** A tar archive has "ustar" at this offset. */
+/** Offset of "ustar" in a tar archive. */
 const USTAR_OFFSET = 257;
-/** Documents of an archive: manifests, and one configuration for each layer in older formats. */
+/** Maximum number of documents of an archive: manifests, and one configuration for each layer in older formats. */
 const MAX_DOCUMENTS = 1_000;
 const BLOB_NAME = /^blobs\/sha256\/([a-f0-9]{64})$/;
 

@@ -22,7 +22,7 @@ export interface InstalledPackage {
   readonly architecture: string;
 }
 
-/** The depth of the description below the root: usr/lib/berth/VERSION/package. */
+/** Depth of the description below the root: usr/lib/berth/VERSION/package. */
 const DEPTH = 5;
 
 /** Returns the package of the running program. Undefined if it runs from a checkout or from an archive. */

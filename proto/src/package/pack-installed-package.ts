@@ -13,7 +13,7 @@ import type { InstalledPackage } from "./installed-package.js";
 
 const AR_MAGIC = "!<arch>\n";
 const AR_HEADER_BYTES = 60;
-/** A package of 120 MB takes 3 s of CPU time, and becomes 8 % larger than with the default of 6. */
+/** Compression level. A package of 120 MB takes 3 s of CPU time, and becomes 8 % larger than with the default of 6. */
 const GZIP_LEVEL = 4;
 const READ_BYTES = 256 * 1024;
 const FILE_MODE = 0o644;

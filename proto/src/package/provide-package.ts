@@ -4,10 +4,10 @@ import { BERTH_VERSION } from "../version.js";
 import { readInstalledPackage } from "./installed-package.js";
 import { packInstalledPackage } from "./pack-installed-package.js";
 
-/** Where an administrator puts packages for other architectures. */
+/** Directory in which an administrator puts packages for other architectures. */
 export const PACKAGE_STORE = "/var/lib/berth/packages";
 
-/** The architecture of packages that use the host's own Node.js. */
+/** Architecture of packages that use the host's own Node.js. */
 const ANY_ARCHITECTURE = "all";
 
 const NAME = /^berth_([^_]+)_([a-z0-9]+)\.deb$/;

@@ -31,7 +31,7 @@ export interface HostFiles {
   readonly docker: readonly string[];
 }
 
-/** The files on a host with default settings. An agent adds its own settings. */
+/** Files on a host with default settings. An agent adds its own settings. */
 export const DEFAULT_HOST_FILES: HostFiles = {
   berth: ["/var/lib/berth", "/run/berth"],
   docker: ["/run/docker.sock", "/run/containerd", "/run/docker"],

@@ -1,10 +1,10 @@
 import type { AccessList, Policy, PolicyRule } from "../../gen/berth/v1/policy.js";
 import { matchesGlob } from "../glob.js";
 
-/** The keys of a rule that are true or false. */
+/** Keys of a rule that are true or false. */
 export const POLICY_FLAGS = ["privileged", "dockerSocket", "berthAccess", "deviceCgroupRules"] as const;
 
-/** The keys of a rule that have the lists `allow` and `deny`. */
+/** Keys of a rule that have the lists `allow` and `deny`. */
 export const POLICY_LISTS = [
   "namespaces",
   "binds",
@@ -40,7 +40,7 @@ const ANY_PATH: ResolvedList = { allow: ["/"], deny: [] };
 export const DEFAULT_RULE_NAME = "default";
 
 /**
- * The rule for stacks that no other rule matches. Also provides the defaults for keys that other rules lack. Everything
+ * Rule for stacks that no other rule matches, and source of the defaults for keys that other rules lack. Everything
  * that Compose files use is allowed, except for access to berth itself.
  */
 export const DEFAULT_RULE: ResolvedRule = {
@@ -64,7 +64,7 @@ export const DEFAULT_RULE: ResolvedRule = {
   ports: { allow: ["1-65535"], deny: [] },
 };
 
-/** The policy of a cluster in which no policy was set. */
+/** Policy of a cluster in which no policy was set. */
 export const DEFAULT_POLICY: Policy = { rules: [] };
 
 /** Returns the rule that applies to a stack: the first one with a matching pattern. */

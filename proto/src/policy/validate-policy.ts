@@ -3,10 +3,12 @@ import type { Report, Violation } from "../spec/violation.js";
 import { hostPathSegments } from "./host-path.js";
 import { DEFAULT_RULE_NAME, POLICY_LISTS, type PolicyList } from "./policy-rule.js";
 
-/** Every agent gets the policy with its assignments. */
+/** Maximum size of a policy, which every agent gets with its assignments. */
 const MAX_POLICY_BYTES = 64 * 1024;
+
+/** Maximum number of rules. */
 const MAX_RULES = 100;
-/** Each service is compared with all patterns. */
+/** Maximum number of patterns. Each service is compared with all of them. */
 const MAX_PATTERNS = 1_000;
 const MAX_PATTERN_LENGTH = 255;
 const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;

@@ -1,7 +1,7 @@
 import { connect, isIP, type Socket } from "node:net";
 
 /**
- * The TCP port for probes of a host. No process listens on it, so the host's kernel responds with a reset, even when
+ * TCP port for probes of a host. No process listens on this port, so the host's kernel responds with a reset, even when
  * the processes on the host are overloaded.
  */
 export const PROBE_PORT = 7402;

@@ -21,7 +21,7 @@ import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
 import { type ConnectionAddresses, type ListenOptions, listenTls, type TlsListener } from "./tls-listener.js";
 
-/** The method that accepts an expired certificate. */
+/** Path of the method that accepts an expired certificate. */
 const RENEWAL_PATH = "/berth.v1.ControlService/RenewCertificate";
 
 /** A call that was allowed. */

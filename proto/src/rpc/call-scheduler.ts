@@ -1,20 +1,20 @@
 import { createAbortRace } from "./streams.js";
 
 /**
- * Bytes of encoded responses that a server keeps for one caller, as many as more than a hundred stalled streams have. A
- * caller below it gets one more response of any size.
+ * Maximum size of the encoded responses that a server keeps for one caller, as many as more than a hundred stalled
+ * streams have. A caller below this limit gets one more response of any size.
  */
 export const MAX_UNREAD_BYTES = 16 * 1024 * 1024;
 
 /**
- * Bytes of a stream that wait to be sent, from which on its handler is asked for no further response. Two messages with
- * the output of a command, so that one is prepared while the other is sent.
+ * Number of unsent bytes of a stream from which on its handler is asked for no further response: two messages with the
+ * output of a command, so that one is prepared while the other is sent.
  */
 const MAX_STREAM_BYTES = 128 * 1024;
 
 /**
- * Time in one turn of the event loop for encoding responses. A list of 1,000 tasks takes some 10 ms, and a client can
- * request hundreds of them at once.
+ * Maximum time for encoding responses in one turn of the event loop. A list of 1,000 tasks takes about 10 ms, and a
+ * client can request hundreds of them at once.
  */
 const ENCODING_MS_PER_TURN = 25;
 

@@ -20,10 +20,13 @@ export interface CallerPolicy {
   readonly revocations: Revocations | undefined;
 }
 
-/** How long a connection has to deliver the errors of its calls after its certificate was rejected. */
+/** Time for a connection to deliver the errors of its calls after its certificate was rejected. */
 const CLOSE_AFTER_MS = 2_000;
 
-/** setTimeout supports 24 days at most. A review in between also notices a clock that was set. */
+/**
+ * Longest delay between two reviews. setTimeout supports 24 days at most, and a review in between also notices a clock
+ * that was set.
+ */
 const MAX_REVIEW_DELAY_MS = 60 * 60 * 1_000;
 
 const SERVER_CLOCK_TEXT = "the server's clock";

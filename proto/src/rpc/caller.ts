@@ -11,8 +11,8 @@ export type Caller = Identity | { readonly kind: "anonymous" };
 export const ANONYMOUS: Caller = { kind: "anonymous" };
 
 /**
- * The administrator of a server's host, who calls the server over its unix socket. No certificate has this name, and
- * only servers forward calls of this user.
+ * Administrator of a server's host, who calls the server over its Unix socket. No certificate has this name, and only
+ * servers forward calls of this user.
  */
 export const LOCAL_USER = { kind: "user", name: "root" } as const satisfies Identity;
 

@@ -17,11 +17,14 @@ import { presentedChain } from "../identity/fetch-authority.js";
 import { closeHandshakesWithClient } from "./handshakes-in-progress.js";
 import { type TlsMaterial, trustOf } from "./rpc-identity.js";
 
-/** TLS 1.2 shows the client's certificate to everyone on the network. All peers are berth, so none needs it. */
+/**
+ * Lowest TLS version. TLS 1.2 shows the client's certificate to everyone on the network, and no peer needs it: all
+ * peers are berth.
+ */
 export const TLS_VERSION = "TLSv1.3";
 
 /**
- * The server name of each TLS connection. Certificates have no host names, and with the address of the server, Node.js
+ * Server name of each TLS connection. Certificates have no host names, and with the address of the server, Node.js
  * would warn about IP addresses (DEP0123).
  */
 const SERVER_NAME = "berth.invalid";

@@ -13,8 +13,9 @@ import {
 import type { RpcIdentity } from "./rpc-identity.js";
 import { splitAddress } from "./tls-listener.js";
 
+/** Timeout of the connection. */
 const CONNECT_TIMEOUT_MS = 10_000;
-/** TLS decrypts at most 16 KiB at a time. */
+/** Size of a read. TLS decrypts at most 16 KiB at a time. */
 const BUFFER_BYTES = 16 * 1024;
 
 export interface DownloadOptions {

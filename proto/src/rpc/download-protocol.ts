@@ -1,11 +1,15 @@
 import { BerthError, type ErrorCode, isErrorCode } from "../errors.js";
 
-/** What TLS negotiates (ALPN) for downloads. gRPC negotiates "h2". */
+/** Protocol name that TLS negotiates (ALPN) for downloads. gRPC negotiates "h2". */
 export const DOWNLOAD_PROTOCOL = "berth-download/1";
 
-/** Longest line that either side sends before the content. */
+/** Maximum length of a line that either side sends before the content. */
 export const MAX_LINE_BYTES = 16 * 1024;
+
+/** Maximum length of an error message. */
 const MAX_MESSAGE_LENGTH = 2_000;
+
+/** Maximum length of a name. */
 const MAX_NAME_LENGTH = 500;
 const NEWLINE = 0x0a;
 

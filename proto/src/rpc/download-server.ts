@@ -9,7 +9,7 @@ import {
   parseRequest,
 } from "./download-protocol.js";
 
-/** A client that sends no request, or reads nothing, for this long is disconnected. */
+/** Time after which a client that sends no request, or reads nothing, is disconnected. */
 const SILENCE_TIMEOUT_MS = 60_000;
 
 /** Content that a client downloads. */

@@ -2,17 +2,16 @@ import type { Http2Server, Settings } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 
 /**
- * Bytes that a client may send before it must wait for the server, on a connection and in each call. HTTP/2 starts with
- * 64 KiB, which limits the push of an image to 6 MiB/s when the server takes 10 ms to answer, as over the internet.
+ * Number of bytes that a client may send before it must wait for the server, on a connection and in each call. HTTP/2
+ * starts with 64 KiB, which limits the push of an image to 6 MiB/s when the server takes 10 ms to respond, as over the
+ * internet.
  */
 export const SERVER_WINDOW_BYTES = 1024 * 1024;
 
 /**
- * Bytes that a server may send before it must wait for the client. The buffers of a socket hold them, also those of a Unix
- * socket (208 KiB).
- *
- * Node.js reads nothing from a connection while it is waiting to write to it. If more were on their way in both
- * directions than the kernel holds, both sides would wait for each other.
+ * Number of bytes that a server may send before it must wait for the client. The buffers of a socket hold them, also
+ * those of a Unix socket (208 KiB). Node.js reads nothing from a connection while it is waiting to write to it. If more
+ * bytes were on their way in both directions than the kernel holds, both sides would wait for each other.
  */
 export const CLIENT_WINDOW_BYTES = 128 * 1024;
 

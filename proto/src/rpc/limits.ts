@@ -40,25 +40,28 @@ const METHOD_LIMITS: Readonly<Record<string, MessageLimits>> = {
   "/berth.v1.DispatcherService/PushExec": { request: MIB, response: 64 * MIB },
 };
 
-/** Largest message of any service. A server rejects a larger one before it has received it. */
+/** Maximum size of a request to any service. A server rejects a larger one before it has received all of it. */
 export const MAX_REQUEST_BYTES = Math.max(...Object.values(LIMITS_BY_METHOD).map(({ request }) => request));
+
+/** Maximum size of a response of any service. */
 export const MAX_RESPONSE_BYTES = Math.max(
   ...Object.values(LIMITS_BY_METHOD).map(({ response }) => response),
 );
 
 /**
- * Streams that a client may have open on one connection. An agent needs a session and a stream for each log and exec,
- * of which there are at most 500. A follower forwards the calls of all its clients over one connection.
+ * Maximum number of streams that a client may have open on one connection. An agent needs a session and a stream for
+ * each log and exec, of which there are at most 500. A follower forwards the calls of all its clients over one
+ * connection.
  */
 export const MAX_STREAMS = 1_024;
 
 /**
- * Streams that a server allows on one connection. A client counts a stream as closed before the server has closed it, so
- * the server allows more than the client opens.
+ * Maximum number of streams that a server allows on one connection. A client counts a stream as closed before the
+ * server has closed it, so the server allows more than the client opens.
  */
 export const MAX_SERVER_STREAMS = MAX_STREAMS + 128;
 
-/** Memory of one connection in MB, from which on Node.js accepts no further stream. Several of the largest messages. */
+/** Memory of one connection from which on Node.js accepts no further stream: several of the largest messages. */
 export const MAX_SESSION_MEMORY_MB = 256;
 
 /**

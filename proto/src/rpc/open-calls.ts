@@ -3,8 +3,9 @@ import { type Caller, callerKey, describeCaller } from "./caller.js";
 import { MAX_STREAMS } from "./limits.js";
 
 /**
- * Calls that one caller may have open on a server, on all connections together. A follower forwards the calls of all
- * users over one connection, of which a user gets at most half. Servers limit the calls that they make themselves.
+ * Maximum number of calls that one caller may have open on a server, on all connections together. A follower forwards
+ * the calls of all users over one connection, of which a user gets at most half. Servers limit the calls that they make
+ * themselves.
  */
 export const MAX_CALLS: Readonly<Record<Caller["kind"], number>> = {
   anonymous: 64,

@@ -23,22 +23,21 @@ type MethodPath =
   | PathOf<typeof ImageServiceService>
   | PathOf<typeof PeerServiceService>;
 
-/** Users who can read. */
+/** Roles of users who can read. */
 const READ: readonly Role[] = ["viewer", "deployer", "admin"];
-/** Users who can change stacks and run commands in their containers. */
+/** Roles of users who can change stacks and run commands in their containers. */
 const DEPLOY: readonly Role[] = ["deployer", "admin"];
-/** Users who can change the cluster itself. */
+/** Role of users who can change the cluster itself. */
 const ADMIN: readonly Role[] = ["admin"];
 const NODE: readonly Role[] = ["node"];
 const SERVER: readonly Role[] = ["server"];
-/** Everyone with a certificate. */
+/** Roles of everyone with a certificate. */
 const MEMBERS: readonly Role[] = ["viewer", "deployer", "admin", "node", "server"];
 
 /**
- * The permissions of all methods. The compiler requires an entry for each method. docs/rpc-permissions.md has the same
- * table; `npx vitest run proto/src/rpc/permissions.test.ts -u` writes it.
- *
- * A server forwards calls of users with the user's identity, so it needs no permission for them.
+ * Permissions of all methods. The compiler requires an entry for each method. docs/rpc-permissions.md has the same
+ * table; `npx vitest run proto/src/rpc/permissions.test.ts -u` writes it. A server forwards calls of users with the
+ * user's identity, so it needs no permission for them.
  */
 export const PERMISSIONS: Readonly<Record<MethodPath, readonly Role[]>> = {
   "/berth.v1.ControlService/GetCluster": [...READ, "node"],

@@ -12,7 +12,10 @@ const CODE_KEY = "berth-code";
 const DETAILS_KEY = "berth-details-bin";
 const MESSAGE_KEY = "berth-message-bin";
 
-/** Limit of a message or of the details. gRPC sends both as HTTP/2 headers, of which peers accept 16 KiB in total. */
+/**
+ * Maximum length of a message or of the details. gRPC sends both as HTTP/2 headers, of which peers accept 16 KiB in
+ * total.
+ */
 const MAX_MESSAGE_CHARS = 6_000;
 
 /** Returns the gRPC status for an error that a handler threw. */

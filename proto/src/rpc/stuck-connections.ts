@@ -2,6 +2,7 @@ import type { Http2Server, Http2Session } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import type { ConnectionAddresses } from "./tls-listener.js";
 
+/** Interval between two checks. */
 const CHECK_MS = 5_000;
 
 /** Internal fields of a grpc-js server. */

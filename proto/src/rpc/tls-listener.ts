@@ -25,15 +25,14 @@ import { sourceOf } from "./source.js";
 
 const GRPC_PROTOCOL = "h2";
 const HTTP_PROTOCOL = "http/1.1";
-/** A TLS handshake takes milliseconds of CPU time on each side. */
+/** Timeout of a TLS handshake, which takes milliseconds of CPU time on each side. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /**
- * Time in one turn of the event loop for starting TLS handshakes, and for accepting connections after theirs. Each of
- * them takes one to two milliseconds of CPU time.
- *
- * The agents of a lost leader connect to the other servers within half a second. Handling hundreds of them in one turn
- * would keep a new leader from renewing its lease.
+ * Maximum time in one turn of the event loop for starting TLS handshakes, and for accepting the connections that
+ * completed theirs. Each of them takes one to two milliseconds of CPU time. The agents of a lost leader connect to the
+ * other servers within half a second. Handling hundreds of them in one turn would keep a new leader from renewing its
+ * lease.
  */
 const CONNECTIONS_MS_PER_TURN = 25;
 
@@ -49,9 +48,9 @@ export interface ListenerLimits {
 }
 
 /**
- * A pending handshake has buffers of some 50 KiB. A leader's agents all return within seconds, and those behind one
- * address translation have the same address; a rejected agent tries again. A host or user joins with one call. Each
- * command of a user has a connection.
+ * Limits of a listener. A pending handshake has buffers of about 50 KiB. A leader's agents all return within seconds,
+ * and those behind one address translation have the same address; a rejected agent tries again. A host or user joins
+ * with one call. Each command of a user has a connection.
  */
 export const LISTENER_LIMITS: ListenerLimits = {
   handshakes: { total: 2_048, perGroup: 512 },

@@ -8,7 +8,7 @@ import { createDirectory } from "../create-directory.js";
 import { BerthError } from "../errors.js";
 import { localServerCredentials } from "./credentials.js";
 
-/** Only the owner may connect, which needs permission to write. */
+/** Mode of the socket: only the owner may connect, which needs permission to write. */
 const SOCKET_MODE = 0o600;
 
 /** Returns the address of a socket for gRPC and for messages. */

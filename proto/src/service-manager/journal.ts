@@ -9,7 +9,7 @@ const PRIORITIES: readonly (readonly [level: number, priority: number])[] = [
   [60, 2],
 ];
 const LOWEST_PRIORITY = 7;
-/** Fields of each line that the journal stores itself. */
+/** Log fields that the journal stores itself. */
 const JOURNAL_FIELDS: ReadonlySet<string> = new Set(["level", "time", "msg", "name", "pid", "hostname"]);
 
 /** Returns whether a file descriptor of this process is connected to systemd's journal. */

@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
 
-/** The watchdog expects a report within its interval. Three of them allow for one that is late or lost. */
+/** Number of reports per watchdog interval, which allows for one that is late or lost. */
 const REPORTS_PER_INTERVAL = 3;
 const US_PER_MS = 1_000;
-/** systemd-notify waits until systemd has processed its message, which takes milliseconds. */
+/** Timeout of systemd-notify, which waits until systemd has processed its message. This takes milliseconds. */
 const NOTIFY_TIMEOUT_MS = 5_000;
 
 /** Reports the state of this process to systemd, as sd_notify(3) does. Does nothing unless systemd started the process. */

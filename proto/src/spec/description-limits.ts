@@ -16,7 +16,7 @@ export const DESCRIPTION_LIMITS = {
   addresses: 64,
 } as const;
 
-/** Control and format characters, which could manipulate a terminal, and unpaired surrogates. */
+/** Pattern of control and format characters, which could manipulate a terminal, and of unpaired surrogates. */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
 /** Returns whether text is short enough for a description and safe to show in a terminal. */

@@ -1,14 +1,14 @@
 import type { DeviceRequest } from "../../gen/berth/v1/spec.js";
 import type { Report } from "./violation.js";
 
-/** The capability of GPUs in device requests. */
+/** Capability of GPUs in device requests. */
 export const GPU_CAPABILITY = "gpu";
 /** Docker's name for the driver of devices that a host's CDI specifications describe. */
 export const CDI_DRIVER = "cdi";
-/** The count of a request for all devices. */
+/** Count of a request for all devices. */
 export const ALL_DEVICES = -1;
 
-/** The name of a CDI device: `VENDOR/CLASS=DEVICE`. */
+/** Pattern of a CDI device name: `VENDOR/CLASS=DEVICE`. */
 const CDI_DEVICE =
   /^[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?\/[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?=[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?$/;
 

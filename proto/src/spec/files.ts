@@ -5,15 +5,17 @@ import { fileNameProblem } from "./names.js";
 import { findPlaceholderProblems } from "./task-placeholders.js";
 import type { Report, Violation } from "./violation.js";
 
-/** Limit of the content of one secret or config, as in Docker Swarm. */
+/** Maximum size of one secret or config, as in Docker Swarm. */
 export const MAX_FILE_BYTES = 500 * 1024;
+
+/** Maximum number of secrets and configs of a service. */
 export const MAX_FILES_PER_SERVICE = 100;
-/** Limit of all labels of one secret or config, in bytes. */
+/** Maximum total size of the labels of one secret or config. */
 const MAX_LABEL_BYTES = 16 * 1024;
 
 /**
- * Limit of a secret in an environment variable. The kernel accepts 128 KiB for a variable, and 2 MiB for all of a
- * program.
+ * Maximum size of a secret in an environment variable. The kernel accepts 128 KiB for a variable, and 2 MiB for all
+ * variables of a program.
  */
 const MAX_ENVIRONMENT_BYTES = 32 * 1024;
 const MAX_VARIABLE_LENGTH = 255;
@@ -24,12 +26,13 @@ export const MAX_PLACEHOLDER_PROBLEMS = 20;
 /** Permission bits of a file without a mode, as in Docker Swarm. */
 export const DEFAULT_FILE_MODE = 0o444;
 /**
- * Docker accepts the bits for set-user-ID, set-group-ID and sticky, which have no effect: the file system has nosuid.
+ * Highest mode of a file. Docker accepts the bits for set-user-ID, set-group-ID and sticky, which have no effect: the
+ * file system is mounted with nosuid.
  */
 const MAX_FILE_MODE = 0o7777;
-/** The kernel reserves the highest number. */
+/** Highest user or group number. The kernel reserves the next one. */
 const MAX_USER_NUMBER = 2 ** 32 - 2;
-/** Limit of a path in the kernel, with the final NUL byte. */
+/** Maximum length of a path in the kernel, without the final NUL byte. */
 const MAX_TARGET_LENGTH = 4_095;
 
 /** Returns the word that users see for a kind. */

@@ -1,7 +1,10 @@
 import type { ContainerSpec, VolumeMount } from "../../gen/berth/v1/spec.js";
 import type { Report } from "./violation.js";
 
-/** The namespaces that a container can share, with the modes that a spec can set. No mode is the daemon's default. */
+/**
+ * Namespaces that a container can share, with the modes that a spec can set. Without a mode, the daemon's default
+ * applies.
+ */
 export const NAMESPACE_MODES = {
   pid: ["host"],
   ipc: ["host", "private", "shareable", "none"],

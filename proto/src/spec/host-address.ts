@@ -1,6 +1,6 @@
 import { BlockList, isIP, SocketAddress } from "node:net";
 
-/** Addresses at which no host can be reached from another one, with the reason. */
+/** Address ranges in which no host can be reached from another one, with the reason. */
 const UNREACHABLE_RANGES: readonly (readonly [reason: string, range: BlockList])[] = [
   ["is not a host address", blockList(["0.0.0.0/8", "240.0.0.0/4", "::/128"])],
   ["is a multicast address", blockList(["224.0.0.0/4", "ff00::/8"])],

@@ -1,8 +1,8 @@
 import type { ContainerSpec } from "../../gen/berth/v1/spec.js";
 
-/** Docker's limit of a name with its domain. */
+/** Maximum length of a name with its domain, as in Docker. */
 const MAX_NAME_LENGTH = 255;
-/** A name, a tag (128 characters) and a digest (SHA-512). */
+/** Maximum length of a reference: a name, a tag (128 characters) and a digest (SHA-512). */
 const MAX_REFERENCE_LENGTH = 512;
 
 // The grammar of github.com/distribution/reference. JavaScript's \w is ASCII, like Go's.
@@ -14,19 +14,19 @@ const REPOSITORY_PATTERN = `(?:${DOMAIN}/)?${PATH_COMPONENT}(?:/${PATH_COMPONENT
 const TAG = "[\\w][\\w.-]{0,127}";
 const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
 const REFERENCE = new RegExp(`^(${REPOSITORY_PATTERN})(?::${TAG})?(?:@${DIGEST})?$`);
-/** The two algorithms that registries use. */
+/** Pattern of a digest, with the two algorithms that registries use. */
 const IMAGE_DIGEST = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
-/** Docker shows this many digits of an image ID. */
+/** Length of a short digest. Docker shows this many digits of an image ID. */
 const SHORT_DIGEST_LENGTH = "sha256:".length + 12;
 /**
- * The domain of the names that berth gives to images without a registry. ICANN reserves ".internal" for private use, so no
- * registry has it.
+ * Domain of the names that berth gives to images without a registry. ICANN reserves ".internal" for private use, so no
+ * registry has this domain.
  */
 const MANAGED_DOMAIN = "berth.internal/";
 const MANAGED_NAME = new RegExp(
   `^${MANAGED_DOMAIN.replaceAll(".", "\\.")}${REPOSITORY_PATTERN}:([a-f0-9]{64})$`,
 );
-/** Docker takes such a name for an image ID. */
+/** Pattern of a name that Docker takes for an image ID. */
 const IMAGE_ID = /^[a-f0-9]{64}$/;
 
 /** Returns why an image reference is invalid by Docker's grammar, or undefined if it is valid. */

@@ -1,9 +1,12 @@
-/** Service names are DNS labels, which have at most 63 characters, and part of container names. */
+/**
+ * Maximum length of a name. Service names are DNS labels, which have at most 63 characters, and part of container
+ * names.
+ */
 export const MAX_NAME_LENGTH = 63;
 
 const STACK_NAME = /^[a-z0-9][a-z0-9_-]*$/;
 const SERVICE_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
-/** Docker's rule for volume names. */
+/** Pattern of a volume name, as in Docker. */
 const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 const MAX_VOLUME_NAME_LENGTH = 255;
 

@@ -4,7 +4,7 @@ import type { Report, Violation } from "./violation.js";
 
 // A companion is a service whose tasks run beside those of other services of its stack, its owners.
 
-/** Each task resolves its owners whenever one of them changes. */
+/** Maximum number of owners. Each task resolves its owners whenever one of them changes. */
 const MAX_OWNERS = 16;
 
 /** A field of a spec that names an owner. */

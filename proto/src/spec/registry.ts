@@ -1,8 +1,8 @@
 import type { RegistryCredentials } from "../../gen/berth/v1/cluster.js";
 
-/** The registry of images without a domain in their names. */
+/** Registry of images without a domain in their names. */
 export const DOCKER_HUB = "docker.io";
-/** The address of Docker Hub in Docker's configuration and API. */
+/** Address of Docker Hub in Docker's configuration and API. */
 const DOCKER_HUB_ADDRESS = "https://index.docker.io/v1/";
 const DOCKER_HUB_HOSTS: ReadonlySet<string> = new Set([
   DOCKER_HUB,
@@ -10,7 +10,10 @@ const DOCKER_HUB_HOSTS: ReadonlySet<string> = new Set([
   "registry-1.docker.io",
 ]);
 
-/** Limits of credentials. Tokens of cloud providers have some thousand bytes, and keys as passwords a little more. */
+/**
+ * Maximum size of a password or token. Tokens of cloud providers have a few thousand bytes, and keys as passwords a
+ * little more.
+ */
 export const MAX_REGISTRY_SECRET_BYTES = 16 * 1024;
 const MAX_USERNAME_LENGTH = 255;
 const MAX_SERVER_LENGTH = 255;

@@ -2,11 +2,11 @@ import { Cron } from "croner";
 
 const EVERY_PATTERN = /^@every\s+((?:\d+(?:h|m|s))+)$/;
 const UNIT_MS = { h: 3_600_000, m: 60_000, s: 1_000 } as const;
-/** Work that repeats more often should be a service. */
+/** Shortest interval of a schedule. Work that repeats more often should be a service. */
 const MIN_INTERVAL_MS = 1_000;
 const NICKNAMES = ["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"] as const;
 const SCHEDULE_EXAMPLES = `five fields such as "30 2 * * *", a nickname such as ${NICKNAMES[0]}, or "@every 90s"`;
-/** Limits the work of parsing. Real schedules are shorter. */
+/** Maximum length of a schedule, to limit the work of parsing. Real schedules are shorter. */
 const MAX_LENGTH = 256;
 
 /** The schedule of a cron job. Times are in ms since the epoch. */

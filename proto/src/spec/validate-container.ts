@@ -8,10 +8,12 @@ import { validateMounts } from "./validate-mounts.js";
 import { ALIAS, MAX_ALIASES } from "./validate-networks.js";
 import type { Report } from "./violation.js";
 
-/** Docker rejects longer hostnames. */
+/** Maximum length of a hostname. Docker rejects longer ones. */
 const MAX_HOSTNAME_LENGTH = 63;
-/** The kernel's range for weights of block devices. */
+/** Smallest weight of a block device that the kernel accepts. */
 const MIN_BLOCK_IO_WEIGHT = 10;
+
+/** Largest weight of a block device that the kernel accepts. */
 const MAX_BLOCK_IO_WEIGHT = 1_000;
 const HEALTHCHECK_KINDS = ["CMD", "CMD-SHELL", "NONE"];
 

@@ -7,7 +7,7 @@ const CONDITIONS: readonly Dependency_Condition[] = [
   Dependency_Condition.HEALTHY,
   Dependency_Condition.COMPLETED,
 ];
-/** All dependencies are evaluated whenever one of them changes. */
+/** Maximum number of dependencies. All of them are evaluated whenever one changes. */
 const MAX_DEPENDENCIES = 100;
 
 /** Checks the dependencies of a service. Whether the other services exist is not checked. */

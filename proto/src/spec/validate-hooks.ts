@@ -1,7 +1,7 @@
 import type { Hook } from "../../gen/berth/v1/spec.js";
 import type { Report } from "./violation.js";
 
-/** A limit, because the hooks of a container run one after another, within one deadline. */
+/** Maximum number of hooks. The hooks of a container run one after another, within one deadline. */
 const MAX_HOOKS = 32;
 
 /** Checks the hooks of one kind. */

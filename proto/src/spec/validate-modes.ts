@@ -9,7 +9,7 @@ import type { Report } from "./violation.js";
 
 /** Maximum number of tasks of a service. */
 export const MAX_REPLICAS = 100_000;
-/** Each finished run keeps its tasks, and their containers on the nodes. */
+/** Maximum number of kept runs of a cron job. Each finished run keeps its tasks, and their containers on the nodes. */
 const MAX_HISTORY = 1_000;
 
 /** Checks the mode of a service, its schedule, and its autoscaling. */

@@ -8,7 +8,7 @@ import { selinuxMountProblem } from "./selinux-mount.js";
 import { fillPlaceholders, findPlaceholderProblems } from "./task-placeholders.js";
 import type { Report } from "./violation.js";
 
-/** The longest path in Linux. */
+/** Maximum length of a mount's source: the longest path in Linux. */
 const MAX_SOURCE_LENGTH = 4_096;
 const SELINUX_LABELS = ["", "z", "Z"];
 const RECURSIVE_MODES = ["", "enabled", "disabled", "writable", "readonly"];
@@ -17,7 +17,7 @@ const TMPFS_FLAGS =
   /^(?:defaults|ro|rw|suid|nosuid|dev|nodev|exec|noexec|sync|async|dirsync|remount|mand|nomand|atime|noatime|diratime|nodiratime|relatime|norelatime|strictatime|nostrictatime)$/;
 /** Options of tmpfs with a value that Docker accepts. The fields of the mount set the size and the mode. */
 const TMPFS_VALUES = /^(?:(?:uid|gid|nr_inodes|nr_blocks|mpol)=[A-Za-z0-9:,_-]+|size=\d{1,3}%)$/;
-/** The first digits of a mode are the sticky, setgid and setuid bits. */
+/** Highest mode. The first digit has the sticky, setgid and setuid bits. */
 const MAX_MODE = 0o7777;
 
 /** Checks the mounts of one container. */

@@ -8,16 +8,19 @@ import { networkNameProblem, scopedName, stackNameProblem } from "./names.js";
 import { parseIpv4, parseSubnet } from "./subnet.js";
 import type { Report, Violation } from "./violation.js";
 
-/** A smaller subnet cannot be divided between hosts; a larger one exceeds the private address ranges. */
+/**
+ * Range of a subnet's prefix length. A smaller subnet cannot be divided between hosts; a larger one exceeds the private
+ * address ranges.
+ */
 const SUBNET_PREFIX = { min: 8, max: 26 };
-/** IPv4 requires at least 68 bytes (RFC 791), and a Linux bridge allows at most 65535. */
+/** Range of an MTU. IPv4 requires at least 68 bytes (RFC 791), and a Linux bridge allows at most 65535. */
 const MTU_RANGE = { min: 68, max: 65_535 };
-/** A limit, because each network is an interface in the container. */
+/** Maximum number of networks of a service. Each of them is an interface in the container. */
 export const MAX_NETWORKS = 32;
-/** Linux limits names of interfaces to 15 characters. */
+/** Pattern of an interface name, which Linux limits to 15 characters. */
 const INTERFACE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 export const MAX_ALIASES = 128;
-/** RFC 1035 limits names to 253 characters. Underscores are allowed as in Docker. */
+/** Pattern of an alias. RFC 1035 limits names to 253 characters. Underscores are allowed as in Docker. */
 export const ALIAS = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?$/;
 
 /** Returns the violations of a network's spec; empty when it is valid. */

@@ -2,7 +2,7 @@ import type { Placement } from "../../gen/berth/v1/spec.js";
 import { parseConstraint } from "./constraint.js";
 import type { Report } from "./violation.js";
 
-/** Each level multiplies the number of groups that placement compares. */
+/** Maximum number of preferences. Each level multiplies the number of groups that placement compares. */
 const MAX_PREFERENCES = 8;
 
 /** Checks the placement of a service. */

@@ -3,7 +3,7 @@ import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "../../gen/berth
 import type { Report } from "./violation.js";
 
 const MAX_PORT = 65_535;
-/** A limit, because every published port is a listener on every host. */
+/** Maximum number of ports of a service. Every published port is a listener on every host. */
 export const MAX_PORTS_PER_SERVICE = 2_000;
 
 /** Checks the ports of one service. */

@@ -11,9 +11,12 @@ import { validateRollout } from "./validate-rollout.js";
 import { validateTraffic } from "./validate-traffic.js";
 import type { Report, Violation } from "./violation.js";
 
-/** etcd accepts requests up to 1.5 MiB, and a write contains the spec twice: in the service and in its revision. */
+/**
+ * Maximum size of a spec. etcd accepts requests up to 1.5 MiB, and a write contains the spec twice: in the service and
+ * in its revision.
+ */
 const MAX_SPEC_BYTES = 512 * 1024;
-/** The minimum that Docker accepts. */
+/** Smallest memory limit that Docker accepts. */
 const MIN_MEMORY_LIMIT_BYTES = 6 * 1024 * 1024;
 
 /**

@@ -1,7 +1,9 @@
 import { type ServiceSpec, TrafficSpec_Affinity, TrafficSpec_Balance } from "../../gen/berth/v1/spec.js";
 import type { Report } from "./violation.js";
 
-/** Clients and proxies close connections that have not been answered for this long. */
+/**
+ * Longest time to hold a connection. Clients and proxies close connections that have not been answered for this long.
+ */
 const MAX_HOLD_MS = 5 * 60_000;
 
 /** Checks how connections are distributed to the tasks of a service. */

@@ -4,7 +4,7 @@ import type { Http2ServerResponse } from "node:http2";
 
 export type HttpResponse = ServerResponse | Http2ServerResponse;
 
-/** Proxies close connections without traffic after 30 s or more. */
+/** Interval of keep-alive comments. Proxies close connections without traffic after 30 s or more. */
 const KEEP_ALIVE_MS = 10_000;
 
 /** One server-sent event. */

@@ -5,14 +5,19 @@ import { errorBody, invalidRequest } from "./http-errors.js";
 import type { RequestSchemas } from "./request-schema.js";
 import { parseJson } from "./web-messages.js";
 
-/** Requests that wait to be sent to the server. The socket pauses when there are more. */
+/** Maximum number of requests that wait to be sent to the server. The socket pauses when there are more. */
 const MAX_WAITING = 64;
 
-/** Proxies close connections without traffic after 30 s or more. A client that does not answer is gone. */
+/**
+ * Interval of pings. Proxies close connections without traffic after 30 s or more, and a client that does not respond
+ * is gone.
+ */
 const PING_INTERVAL_MS = 20_000;
 
-/** Codes of a WebSocket's end: it is complete, or the call failed. */
+/** WebSocket close code of a call that is complete. */
 const CLOSE_NORMAL = 1_000;
+
+/** WebSocket close code of a call that failed. */
 const CLOSE_FAILED = 4_000;
 
 export interface SocketCall {

@@ -35,7 +35,7 @@ const API_PREFIX = "/api/";
 /** Deadline of a call with one response. A deployment resolves images, which takes up to a minute. */
 const CALL_TIMEOUT_MS = 120_000;
 
-/** Largest message of a WebSocket. Terminals and files are sent in small parts. */
+/** Maximum size of a WebSocket message. Terminals and files are sent in small parts. */
 const MAX_SOCKET_MESSAGE_BYTES = 4 * 1024 * 1024;
 
 /** A user, and the browser with which the user makes a call. */

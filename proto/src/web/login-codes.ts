@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from "node:crypto";
 import { BerthError } from "../errors.js";
 
-/** Enough to follow a link. */
+/** Validity of a login code, which suffices to follow a link. */
 export const LOGIN_CODE_TTL_MS = 60_000;
 
-/** Limits of codes that wait to be used. The oldest ones are dropped. */
+/** Maximum number of unused codes. The oldest ones are dropped. */
 const MAX_CODES = 1_000;
+
+/** Maximum number of unused codes of one user. */
 const MAX_CODES_PER_USER = 16;
 
 const SECRET_BYTES = 32;

@@ -1,6 +1,10 @@
-/** Limits of login attempts in a minute: for one address, and for all addresses. */
+/** Maximum number of login attempts per window from one address. */
 const MAX_PER_ADDRESS = 10;
+
+/** Maximum number of login attempts per window from all addresses. */
 const MAX_TOTAL = 60;
+
+/** Window in which attempts are counted. */
 const WINDOW_MS = 60_000;
 
 /** Limits login attempts, although codes are too long to be guessed: each attempt is a call to the leader. */

@@ -10,7 +10,7 @@ import { readJson, type WebRequest } from "./web-messages.js";
 
 const MAX_LOGIN_BYTES = 4_096;
 
-/** Expired sessions end within this time, even if nothing uses the server. */
+/** Interval at which expired sessions are removed, even if nothing uses the server. */
 const SWEEP_INTERVAL_MS = 60_000;
 
 export interface LoginsOptions {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** The built page, relative to this file: beside the bundle of a package, and in a checkout. */
+/** Directories of the built web UI, relative to this file: beside the bundle of a package, and in a checkout. */
 const CANDIDATES = ["./web/", "../../../../packages/web/dist/"];
 
 /** Returns the directory of the built page. It need not exist. */

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { BerthError } from "../errors.js";
 
-/** The header that pages of other origins cannot send without a permission of the server. */
+/** Request header that pages of other origins cannot send without the permission of the server. */
 export const API_HEADER = "x-berth-api";
 
 /** The parts of a request by which foreign pages are recognized. */

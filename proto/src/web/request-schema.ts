@@ -2,7 +2,7 @@ import type { ErrorObject, ValidateFunction } from "ajv";
 import { OPENAPI_TEXT } from "../../gen/openapi.js";
 import { invalidRequest } from "./http-errors.js";
 
-/** Limit of problems in one message. */
+/** Maximum number of problems in one message. */
 const MAX_PROBLEMS = 10;
 
 /** Checks requests with the schemas of the documented API. Without this check, `fromJSON` ignores what it does not know. */

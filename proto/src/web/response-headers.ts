@@ -1,4 +1,4 @@
-/** What the browser allows the page to do. Scripts and styles must be files of this server. */
+/** Permissions of the web UI in the browser. Scripts and styles must be files of this server. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -12,7 +12,7 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join("; ");
 
-/** The headers of all responses. */
+/** Headers of all responses. */
 export const RESPONSE_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy": CONTENT_SECURITY_POLICY,
   "cross-origin-opener-policy": "same-origin",

@@ -2,15 +2,19 @@ import { createHash, randomBytes } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { LoginGrant } from "./login-codes.js";
 
-/** A working day. */
+/** Longest duration of a session: a working day. */
 export const SESSION_TTL_MS = 12 * 60 * 60_000;
+
+/** Time without a request after which a session ends. */
 const IDLE_TTL_MS = 2 * 60 * 60_000;
 
-/** Limits of sessions. The oldest ones end. */
+/** Maximum number of sessions. The oldest ones end. */
 const MAX_SESSIONS = 1_000;
+
+/** Maximum number of sessions of one user. */
 const MAX_SESSIONS_PER_USER = 16;
 
-/** Limit of open streams of a session: several tabs with logs and terminals. */
+/** Maximum number of open streams of a session: several tabs with logs and terminals. */
 export const MAX_STREAMS_PER_SESSION = 32;
 
 const TOKEN_BYTES = 32;

@@ -2,11 +2,13 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join, relative, sep } from "node:path";
 
-/** Limits of the page. It has some 20 files with a few hundred kilobytes. */
+/** Maximum number of files of the web UI, which has about 20 files with a few hundred kilobytes. */
 const MAX_FILES = 500;
+
+/** Maximum size of all files of the web UI. */
 const MAX_TOTAL_BYTES = 32 * 1024 * 1024;
 
-/** Files here have the hash of their content in their names. */
+/** Directory of the files whose names contain the hash of their content. */
 const HASHED_DIRECTORY = "assets/";
 const INDEX = "index.html";
 
@@ -25,7 +27,7 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   ".woff2": "font/woff2",
 };
 
-/** The encodings of a file that the build has prepared, in the order of preference. */
+/** Encodings of a file that the build has prepared, in order of preference. */
 const ENCODINGS = [
   { name: "br", suffix: ".br" },
   { name: "gzip", suffix: ".gz" },

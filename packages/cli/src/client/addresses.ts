@@ -4,7 +4,7 @@ const ADDRESS_PATTERN = /^(?:\[[0-9a-fA-F:.%]+\]|[^\s:/[\]]+):(\d{1,5})$/;
 const MAX_PORT = 65_535;
 
 const UNIX_PREFIX = "unix:";
-/** The kernel's limit for the path of a socket, without the final NUL. */
+/** Maximum length of a socket path in the kernel, without the final NUL. */
 const MAX_SOCKET_PATH_BYTES = 107;
 
 /**

@@ -20,9 +20,9 @@ export interface ClientOptions {
   readonly updatesContext?: boolean;
 }
 
-/** Limits how long the process outlives its command when no server responds. */
+/** Maximum time for which the process outlives its command when no server responds. */
 const UPDATE_TIMEOUT_MS = 2_000;
-/** An expired certificate is renewed before the command runs. */
+/** Timeout for the renewal of an expired certificate, which must succeed before the command runs. */
 const REQUIRED_RENEWAL_TIMEOUT_MS = 10_000;
 
 /**

@@ -18,8 +18,13 @@ export interface ContextIdentity {
   readonly facts: CertificateFacts;
 }
 
-/** A concurrent renewal replaces the two files one after another, so a mismatch is read again. */
+/**
+ * Maximum number of attempts to read a certificate and its key. A concurrent renewal replaces the two files one after
+ * another, so a mismatch is read again.
+ */
 const LOAD_ATTEMPTS = 4;
+
+/** Pause between two attempts. */
 const LOAD_RETRY_MS = 25;
 
 /**

@@ -33,7 +33,7 @@ export interface IdentityLocation {
 
 const EMPTY_CONFIG: ContextConfig = { current: DEFAULT_CONTEXT, contexts: {} };
 
-/** Excludes path separators, because `berth context rm` deletes the directory. */
+/** Pattern of an identity directory. Excludes path separators, because `berth context rm` deletes the directory. */
 const DIRECTORY_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
 export interface ConfigLocation {

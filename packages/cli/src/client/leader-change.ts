@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isBerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
-/** How long failed calls and streams are retried without a leader. An election takes a few seconds. */
+/** Time for which failed calls and streams are retried without a leader. An election takes a few seconds. */
 const GIVE_UP_AFTER_MS = 15_000;
 
 /** Pause before a failed call is retried. */
@@ -11,7 +11,7 @@ const RETRY_DELAY_MS = 500;
 /** Pause before a stream is reopened. Agents need a moment to connect to the new leader, too. */
 const REOPEN_DELAY_MS = 1_000;
 
-/** A stream that fails within this time and without a message was never established. */
+/** Age from which a stream counts as established. A stream that fails earlier and without a message never was. */
 const ESTABLISHED_AFTER_MS = 1_000;
 
 /**

@@ -4,7 +4,7 @@ import { type ConfigLocation, editContexts, type SavedContext } from "./contexts
 import type { ControlClient } from "./control-connection.js";
 import type { RemoteTarget } from "./resolve-target.js";
 
-/** Limit of the servers that are saved in a context. A cluster has at most seven. */
+/** Maximum number of servers saved in a context. A cluster has at most seven. */
 const MAX_SERVERS = 16;
 
 export interface LearnOptions {

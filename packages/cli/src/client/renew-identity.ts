@@ -13,8 +13,12 @@ import { type ContextIdentity, loadContextIdentity } from "./context-identity.js
 import type { ControlClient } from "./control-connection.js";
 
 const LOCK_FILE = "renewal.lock";
-/** A renewal takes at most the timeout of its call. An older lock is left over from a command that was killed. */
+/**
+ * Age from which a lock is left over from a command that was killed. A renewal takes at most the timeout of its call.
+ */
 const STALE_LOCK_MS = 60_000;
+
+/** Pause between two attempts to get the lock. */
 const LOCK_RETRY_MS = 100;
 
 export interface RenewalOptions {

@@ -2,7 +2,7 @@ import type { Command, Option } from "commander";
 import { createProgram, globalOptions } from "../grammar/program.js";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 
-/** Limits the time to fetch candidates from a server, since the user waits at a prompt. */
+/** Timeout for fetching candidates from a server, since the user waits at a prompt. */
 const FETCH_TIMEOUT_MS = 800;
 /** Arguments of `berth completion`, repeated here so that the scripts need not be loaded while the user types. */
 const SHELLS = ["bash", "fish", "zsh"];

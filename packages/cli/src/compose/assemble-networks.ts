@@ -2,7 +2,10 @@ import { type NetworkAttachment, NetworkMode } from "@berth/proto";
 import { sortByDefaultRoute } from "./keys/network-attachment-keys.js";
 import type { JoinedNetwork, ServiceDraft } from "./keys/service-draft.js";
 
-/** Matches a hostname that can be an alias. A template such as `{{.Task.Slot}}` cannot: it differs for each task. */
+/**
+ * Pattern of a hostname that can be an alias. A template such as `{{.Task.Slot}}` cannot be one, since its value
+ * differs for each task.
+ */
 const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
 
 /**

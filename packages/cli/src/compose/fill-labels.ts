@@ -1,7 +1,7 @@
 import type { ContainerSpec, Mount } from "@berth/proto";
 import { fillServiceLabels } from "./text/task-template.js";
 
-/** The label in which Docker Swarm stores the name of the stack. */
+/** Label in which Docker Swarm stores the name of the stack. */
 const STACK_LABEL = "com.docker.stack.namespace";
 
 interface LabeledService {

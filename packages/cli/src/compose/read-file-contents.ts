@@ -11,7 +11,7 @@ import type { FileSource, StackFile } from "./keys/stack-context.js";
 import type { ProjectEnvironment } from "./model/read-project.js";
 import { createSource, type Position } from "./text/source.js";
 
-/** Maximum size of all contents. A request to the leader has at most 16 MiB. */
+/** Maximum size of all contents. A request to the leader is limited to 16 MiB. */
 const MAX_TOTAL_BYTES = 12 * 1024 * 1024;
 
 /**

@@ -2,9 +2,9 @@ import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
 import { addExamples, lazyAction, repeatableOption } from "./command-options.js";
 
-/** An idle host is ready within seconds. */
+/** Default time to wait for a host. An idle host is ready within seconds. */
 const DEFAULT_TIMEOUT = "5m";
-/** As for `berth token create`. */
+/** Default validity of a token, as for `berth token create`. */
 const DEFAULT_TTL = "1h";
 const DEFAULT_USES = "1";
 

@@ -25,7 +25,7 @@ interface Subprogram {
   readonly description: string;
 }
 
-/** Programs of other packages that `berth` runs. Each one parses its own arguments. */
+/** Programs of other packages that `berth` runs. Each program parses its own arguments. */
 export const SUBPROGRAMS: Readonly<Record<string, Subprogram>> = {
   server: {
     load: () => import("@berth/control-plane/main"),

@@ -3,8 +3,8 @@ import type { Cli } from "../process/cli.js";
 import { addExamples, lazyAction, repeatableOption } from "./command-options.js";
 
 /**
- * Short, so that a token in a chat or a shell history expires soon. Tokens for many hosts, such as those of an
- * autoscaling group, need explicit limits.
+ * Default validity of a token. It is short, so that a token in a chat or a shell history expires soon. Tokens for many
+ * hosts, such as those of an autoscaling group, need explicit limits.
  */
 const DEFAULT_TTL = "1h";
 const DEFAULT_USES = "1";

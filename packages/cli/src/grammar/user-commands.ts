@@ -2,7 +2,7 @@ import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
 import { addExamples, lazyAction } from "./command-options.js";
 
-/** Long enough for a person who reads the invitation the next day. An invitation works once. */
+/** Default validity of an invitation, long enough for a person who reads it the next day. An invitation works once. */
 const DEFAULT_INVITATION_TTL = "24h";
 
 /** Adds `berth user …`. */

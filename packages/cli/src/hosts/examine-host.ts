@@ -1,7 +1,7 @@
 import { FACTS_SCRIPT, type HostFacts, parseHostFacts } from "../core/hosts/host-facts.js";
 import type { SshConnection } from "./ssh-connection.js";
 
-/** The script tries to connect to each server for up to 5 s. */
+/** Timeout of the script, which tries to connect to each server for up to 5 s. */
 const EXAMINE_TIMEOUT_MS = 60_000;
 
 export interface ExaminedHost {

@@ -1,8 +1,8 @@
 // Scripts that change a host. Each one can be repeated.
 
 /**
- * Installs a package from standard input, with others from the host's mirror. Updates the package lists only when the
- * installation fails, because a host without a mirror may have everything that is needed.
+ * Script that installs a package from standard input, with others from the host's mirror. The script updates the
+ * package lists only if the installation fails, because a host without a mirror may have everything that is needed.
  * Arguments: name of the file, its SHA-256, other packages.
  */
 export const INSTALL = `set -eu
@@ -22,26 +22,35 @@ install() {
 }
 install "$@" || { apt-get update --quiet </dev/null >&2 && install "$@"; }`;
 
-/** Enables and starts a unit, and prints the last line of its log if it does not start. Argument: the unit. */
+/**
+ * Script that enables and starts a unit, and prints the last line of its log if the unit does not start. Argument: the
+ * unit.
+ */
 export const START_UNIT = `systemctl enable --quiet --now "$1" || {
   journalctl _SYSTEMD_UNIT="$1" --lines 1 --no-pager --output cat >&2
   exit 1
 }`;
 
-/** Sets the address at which a server listens, unless it has one. Argument: "host:port". */
+/** Script that sets the address at which a server listens, unless the server has one. Argument: "host:port". */
 export const SET_LISTEN_ADDRESS = `set -eu
 grep -q '^BERTH_LISTEN=' /etc/berth/server.env || echo "BERTH_LISTEN=$1" >>/etc/berth/server.env`;
 
-/** Joins as a node with the token on standard input. Arguments: "host:port" of a server, and the host's address. */
+/**
+ * Script that joins as a node with the token on standard input. Arguments: "host:port" of a server, and the host's
+ * address.
+ */
 export const JOIN_NODE = `berth agent join "$1" --token-file - --advertise "$2"`;
 
-/** Joins as a server with the token on standard input. Argument: "host:port" of a server. */
+/** Script that joins as a server with the token on standard input. Argument: "host:port" of a server. */
 export const JOIN_SERVER = `berth server join "$1" --token-file -`;
 
-/** Prints the findings of `berth doctor`, which fails when there is one. Argument: the host's address. */
+/** Script that prints the findings of `berth doctor`, which fails when there is one. Argument: the host's address. */
 export const RUN_DOCTOR = `berth doctor --advertise "$1" --output json || [ $? -eq 1 ]`;
 
-/** Removes the package with its settings and data. Argument: whether to remove the containers, "true" or "false". */
+/**
+ * Script that removes the package with its settings and data. Argument: whether to remove the containers, "true" or
+ * "false".
+ */
 export const PURGE = `set -eu
 export DEBIAN_FRONTEND=noninteractive
 if command -v debconf-set-selections >/dev/null; then
@@ -50,5 +59,5 @@ fi
 systemctl disable --quiet berth-agent berth-server 2>/dev/null || true
 apt-get purge --yes --quiet -o DPkg::Lock::Timeout=120 berth </dev/null >&2`;
 
-/** Stops the agent until the package is removed. Containers and published ports stay. */
+/** Script that stops the agent until the package is removed. Containers and published ports stay. */
 export const STOP_AGENT = "systemctl disable --quiet --now berth-agent";

@@ -7,21 +7,23 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
-/** ssh gives up on a host that does not answer. */
+/** Time after which ssh gives up on a host that does not respond. */
 const CONNECT_TIMEOUT_S = 15;
-/** A person may have to enter a passphrase. */
+/** Timeout of the login, in which a person may have to enter a passphrase. */
 const LOGIN_TIMEOUT_MS = 120_000;
+
+/** Interval between two checks for the connection. */
 const POLL_INTERVAL_MS = 50;
-/** A silent connection ends after three of these intervals. */
+/** Interval of keep-alive messages. A silent connection ends after three of them. */
 const KEEPALIVE_INTERVAL_S = 10;
-/** Limit of the output that is kept, whose end says why a command failed. */
+/** Maximum length of the kept output. Its end says why a command failed. */
 const MAX_KEPT_CHARACTERS = 64 * 1024;
-/** The exit code of ssh for its own errors. */
+/** Exit code of ssh for its own errors. */
 const SSH_FAILED = 255;
-/** The exit code of {@link AS_ROOT} for a user who cannot become root. */
+/** Exit code of {@link AS_ROOT} for a user who cannot become root. */
 const NOT_ROOT = 77;
 
-/** Runs its arguments as root. Keeps the variable that names the address of the host. */
+/** Script that runs its arguments as root. Keeps the variable that names the address of the host. */
 const AS_ROOT = `[ "$(id -u)" = 0 ] && exec "$@"
 sudo -n true 2>/dev/null || exit ${NOT_ROOT}
 exec sudo -n env SSH_CONNECTION="$SSH_CONNECTION" "$@"`;
@@ -178,7 +180,7 @@ export function lastLine(output: string): string {
   return lines.findLast((line) => line !== "") ?? "";
 }
 
-/** What a message of ssh means for the user. */
+/** Meaning of ssh's messages for the user. */
 const ADVICE: readonly { readonly pattern: RegExp; readonly advice: (destination: string) => string }[] = [
   {
     pattern: /host key verification failed|host key .*has changed/i,

@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { BerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
-/** Limit of the output that is kept. The reason for a failure is at the end of the output. */
+/** Maximum length of the kept output. The reason for a failure is at its end. */
 const MAX_KEPT_CHARACTERS = 4096;
-/** Limit of Docker's message in an error. */
+/** Maximum length of Docker's message in an error. */
 const MAX_MESSAGE_LENGTH = 500;
 
 export interface DockerRunOptions {

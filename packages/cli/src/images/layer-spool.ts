@@ -7,8 +7,9 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { SavedLayer } from "./saved-layer.js";
 
+/** Size of a read. */
 const CHUNK_BYTES = 256 * 1024;
-/** Docker's output arrives in chunks of 64 KiB. Chunks that wait are written together. */
+/** Size of the write buffer. Docker's output arrives in chunks of 64 KiB, and waiting chunks are written together. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /** A layer in a temporary file. The file is removed when the layer has been read. */

@@ -3,9 +3,12 @@ import type { Readable } from "node:stream";
 import { BerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
+/** Timeout of an inspection. */
 const INSPECT_TIMEOUT_MS = 30_000;
+
+/** Maximum size of the output of an inspection. */
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
-/** Limit of Docker's own message in an error. */
+/** Maximum length of Docker's own message in an error. */
 const MAX_MESSAGE_LENGTH = 500;
 
 /** An image in the local Docker daemon. */

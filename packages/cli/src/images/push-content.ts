@@ -8,9 +8,9 @@ import {
 } from "@berth/proto";
 import type { ControlClient } from "../client/client.js";
 
-/** Nodes to try. */
+/** Maximum number of nodes to try. */
 const MAX_ATTEMPTS = 3;
-/** The leader notices a dead node within a second. */
+/** Pause before the next node is tried. The leader notices a dead node within a second. */
 const RETRY_DELAY_MS = 1_000;
 
 export type UploadMessage = NonNullable<ImageUpload["message"]>;

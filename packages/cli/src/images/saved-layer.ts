@@ -8,7 +8,9 @@ export interface SavedLayer {
   read(offset: number): AsyncIterable<Buffer>;
 }
 
-/** Docker's output arrives in chunks of 64 KiB, and each message costs CPU time on three machines. */
+/**
+ * Size of a message. Docker's output arrives in chunks of 64 KiB, and each message costs CPU time on three machines.
+ */
 const CHUNK_BYTES = 256 * 1024;
 
 /** A layer that is sent while Docker writes it. The receiver checks that it has the digest. */

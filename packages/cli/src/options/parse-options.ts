@@ -41,7 +41,9 @@ export function parseLimit(option: string, text: string | undefined): number {
   throw invalidOptionError(option, `${JSON.stringify(text)} is not a number from 1 to 9999999`);
 }
 
-/** RFC 3339, down to a date alone. `Date.parse` also accepts text such as "yesterday 5", as a day in 2001. */
+/**
+ * Pattern of RFC 3339, down to a date alone. `Date.parse` also accepts text such as "yesterday 5", as a day in 2001.
+ */
 const TIMESTAMP_PATTERN =
   /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?)?$/i;
 

@@ -8,7 +8,7 @@ import { truncate } from "./table.js";
 import { hasEnded, taskName, taskState } from "./task-text.js";
 import { type TaskRow, taskRows } from "./tasks.js";
 
-/** As in `docker ps`. */
+/** Maximum width of a command, as in `docker ps`. */
 const MAX_COMMAND_WIDTH = 20;
 
 /** A task with the details that `docker ps` shows. */

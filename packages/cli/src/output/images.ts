@@ -2,7 +2,7 @@ import type { ClusterImage, NodeDiskUsage } from "@berth/proto";
 import { formatBytes, formatTimeSince } from "./human.js";
 import type { Listing } from "./print.js";
 
-/** As in `docker image ls`. */
+/** Length of a short ID, as in `docker image ls`. */
 const SHORT_ID_LENGTH = 12;
 
 /** Describes the output of `berth image ls`, as a table and as JSON. */

@@ -2,7 +2,7 @@ import type { Terminal } from "../process/cli.js";
 import { styledTerminalText } from "./terminal-text.js";
 
 const CLEAR_LINE = "\x1b[2K";
-/** Minimum time between two redraws. Slow terminals cannot keep up with more. */
+/** Minimum interval between two redraws. Slow terminals cannot keep up with more. */
 const MIN_REDRAW_MS = 80;
 
 /** Returns the escape sequence that moves the cursor up to the start of a line. */

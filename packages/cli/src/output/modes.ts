@@ -1,7 +1,7 @@
 import { assertNever, type ServiceSummary } from "@berth/proto";
 import { rolloutText } from "./rollouts.js";
 
-/** The names of modes in tables, filters and JSON. Scripts compare them, so they must not change. */
+/** Names of modes in tables, filters and JSON. Scripts compare them, so they must not change. */
 export const MODE_NAMES = ["replicated", "global", "replicated-job", "global-job"] as const;
 
 export type ModeName = (typeof MODE_NAMES)[number];

@@ -3,8 +3,10 @@ import { type FilterTable, hasLabel } from "../options/filters.js";
 import type { Listing } from "./print.js";
 import { shortId } from "./services.js";
 
-/** Docker's names for the driver and scope of networks that span hosts. */
+/** Docker's driver name for networks that span hosts. */
 const DRIVER = "overlay";
+
+/** Scope of networks that span hosts. */
 const SCOPE = "cluster";
 
 const OUTCOME_NAMES = new Map<NetworkOutcome_Kind, string>([

@@ -10,7 +10,7 @@ import {
   nodeStateName,
 } from "./state-names.js";
 
-/** The values of the filter `membership`, as in Docker. A pending node waits for `berth node accept`. */
+/** Values of the filter `membership`, as in Docker. A pending node waits for `berth node accept`. */
 const MEMBERSHIPS: readonly string[] = ["accepted", "pending"];
 
 /** Describes the output of `berth node ls`: the columns of `docker node ls`, with address and tasks instead of the manager status, and JSON. */

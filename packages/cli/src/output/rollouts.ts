@@ -1,6 +1,6 @@
 import { type Rollout, Rollout_State } from "@berth/proto";
 
-/** The names of rollout states. Scripts compare them, so they must not change. */
+/** Names of rollout states. Scripts compare them, so they must not change. */
 const ROLLOUT_STATES = new Map<Rollout_State, string>([
   [Rollout_State.UPDATING, "updating"],
   [Rollout_State.PAUSED, "paused"],

@@ -23,7 +23,7 @@ import { truncate } from "./table.js";
 import { currentTaskFilter, hasEnded, slotName, statusMessage, taskName, taskState } from "./task-text.js";
 
 const MAX_ERROR_WIDTH = 40;
-/** Wide enough for the reasons why a task has not started, which are printed nowhere else. */
+/** Maximum width of the reason why a task has not started. It is wide, because the reason is printed nowhere else. */
 const MAX_WAITING_WIDTH = 120;
 
 /** A task with the names that tables show instead of IDs. */
@@ -146,7 +146,7 @@ function shownDesiredState({ task, isReplaced }: TaskRow): string {
   return desiredStateName(isSuperseded ? DesiredState.SHUTDOWN : task.desiredState);
 }
 
-/** UNKNOWN means that the node is down, so the container may or may not be running. */
+/** Notes by health. UNKNOWN means that the node is down, so the container may or may not be running. */
 const HEALTH_NOTES: ReadonlyMap<Health, string> = new Map([
   [Health.UNHEALTHY, " (unhealthy)"],
   [Health.UNKNOWN, " (unreachable)"],

@@ -1,4 +1,4 @@
-/** Maximum size of an input file. Prevents reading an endless file such as `/dev/zero`. */
+/** Maximum size of an input file, so that an endless file such as `/dev/zero` is not read. */
 export const MAX_INPUT_BYTES = 5_000_000;
 
 /** Reads a stream to its end, or until it exceeds `MAX_INPUT_BYTES`. */

@@ -2,12 +2,16 @@ import { type ExecFileException, execFile } from "node:child_process";
 import { registryAddress } from "@berth/proto";
 import { type CredentialSource, parseHelperOutput } from "./docker-config.js";
 
-/** Some helpers ask the user to unlock a keychain, others request a token from a cloud provider. */
+/**
+ * Timeout of a helper. Some helpers ask the user to unlock a keychain, others request a token from a cloud provider.
+ */
 const TIMEOUT_MS = 60_000;
+
+/** Maximum size of a helper's output. */
 const MAX_OUTPUT_BYTES = 256 * 1_024;
-/** Limit of a helper's own message in an error. */
+/** Maximum length of a helper's own message in an error. */
 const MAX_MESSAGE_LENGTH = 200;
-/** What Docker's helpers print when they have no credentials for the registry. */
+/** Pattern of the message that Docker's helpers print when they have no credentials for the registry. */
 const NOT_FOUND = /credentials not found/i;
 
 export interface HelperCall {

@@ -6,10 +6,15 @@ import {
   registryAddress,
 } from "@berth/proto";
 
-/** Limits of config.json, which takes a few hundred bytes per registry. */
+/** Maximum size of config.json, which takes a few hundred bytes per registry. */
 export const MAX_CONFIG_BYTES = 1_024 * 1_024;
+
+/** Maximum number of registries. */
 const MAX_REGISTRIES = 1_000;
-/** Excludes path separators, because the name becomes part of the program name `docker-credential-NAME`. */
+/**
+ * Pattern of a helper's name. Excludes path separators, because the name becomes part of the program name
+ * `docker-credential-NAME`.
+ */
 const HELPER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** Where Docker's configuration stores the credentials for a registry. */

@@ -11,7 +11,7 @@ import { progressLine } from "../output/progress-line.js";
 import type { Cli, Terminal } from "../process/cli.js";
 import { type ShippedDirectory, shippedArchive } from "./read-shipments.js";
 
-/** Large enough that a message costs little, and small enough for the queues of servers. */
+/** Size of a message: large enough that a message costs little, and small enough for the queues of servers. */
 const CHUNK_BYTES = 256 * 1024;
 
 export interface ShipmentPush {

@@ -8,11 +8,11 @@ export type WaitVerdict =
   /** Evaluate again at `untilMs`, or with the next message. */
   | { readonly kind: "wait"; readonly untilMs: number | undefined };
 
-/** How long tasks must run to count as stable. A program with invalid settings exits within this time. */
+/** Running time after which tasks count as stable. A program with invalid settings exits within this time. */
 const STABLE_AFTER_MS = 500;
-/** How long tasks must run to count as stable if one of them has failed during the wait. */
+/** Running time after which tasks count as stable if one of them has failed during the wait. */
 const STABLE_AFTER_FAILURE_MS = 5_000;
-/** How long a failed wait continues, to collect the reasons of other slots and print all of them at once. */
+/** Time for which a failed wait continues, to collect the reasons of other slots and print all of them at once. */
 const COLLECT_FAILURES_MS = 3_000;
 
 /** Decides whether a wait has succeeded, has failed or continues. Called for each message of the server and each timer. */

@@ -7,8 +7,14 @@ import { hasFailed, isConverged, type Progress, type ServiceProgress, withFailur
 
 /** Timeout of each request. The details are optional and must not delay the error message for long. */
 const REQUEST_TIMEOUT_MS = 2_000;
+
+/** Maximum number of services whose details are fetched. */
 const MAX_FETCHED_SERVICES = 20;
+
+/** Maximum number of output lines per task. */
 const MAX_OUTPUT_LINES = 5;
+
+/** Maximum width of an output line. */
 const MAX_LINE_WIDTH = 160;
 
 /**

@@ -18,7 +18,7 @@ export function createProgressPrinter(terminal: Terminal, now: () => number): Pr
   return terminal.isTty ? livePrinter(terminal, now) : plainPrinter(terminal);
 }
 
-/** Prints nothing, for `--quiet`. */
+/** Printer for `--quiet`, which prints nothing. */
 export const SILENT_PRINTER: ProgressPrinter = {
   show: () => {},
   reportConnectionLost: () => {},

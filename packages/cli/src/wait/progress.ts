@@ -43,7 +43,7 @@ export interface AwaitedService {
   readonly version?: number;
 }
 
-/** After this many failures, a slot is not expected to recover without a change. */
+/** Number of failures after which a slot is not expected to recover without a change. */
 const MAX_SLOT_FAILURES = 3;
 
 /** Returns the progress before the first message of the server. */

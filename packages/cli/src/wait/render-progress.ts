@@ -8,7 +8,7 @@ import { rolloutStatus } from "./rollout-status.js";
 
 const BAR_WIDTH = 10;
 const MAX_NAME_WIDTH = 28;
-/** Lines never wrap, since a wrapped line could not be redrawn in place. */
+/** Maximum width of a line. Lines never wrap, since a wrapped line could not be redrawn in place. */
 export const MAX_COLUMNS = 80;
 /** Maximum number of lines. With more services, those that have not converged come first. */
 const MAX_LINES = 20;

@@ -8,7 +8,7 @@ import type { ProgressPrinter } from "./progress-printer.js";
 import { timeoutError, waitFailedError } from "./wait-errors.js";
 import { watchServices } from "./watch-services.js";
 
-/** Longest sleep. Timers are limited to 24 days, so `--timeout 30d` needs several of them. */
+/** Longest sleep. Timers are limited to 24 days, so `--timeout 30d` needs several sleeps. */
 const MAX_SLEEP_MS = 3_600_000;
 
 export interface WaitOptions {

@@ -18,9 +18,13 @@ import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { planDeployment } from "./plan/plan-deployment.js";
 import { checkPlanRevision } from "./plan/plan-revision.js";
 
-/** Limits of one request, a gRPC message of at most 64 MiB that the leader processes in one step. */
+/** Maximum number of services in one request, which the leader processes in one step. */
 const MAX_SERVICES = 1_000;
+
+/** Maximum number of networks in one request. */
 const MAX_NETWORKS = 256;
+
+/** Maximum number of secrets and configs in one request. */
 const MAX_FILES = 1_000;
 
 /**

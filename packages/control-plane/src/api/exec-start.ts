@@ -1,9 +1,11 @@
 import { BerthError, type ExecCommand, type ExecStart } from "@berth/proto";
 
-/** Limit of arguments and environment variables together. Linux allows 128 KiB for a single one. */
+/** Maximum total size of arguments and environment variables. Linux allows 128 KiB for a single one. */
 const MAX_COMMAND_BYTES = 256 * 1024;
-/** The limit of Linux. */
+/** Maximum length of a path in Linux. */
 const MAX_PATH_BYTES = 4_096;
+
+/** Maximum time for which an attach can wait for its task. */
 const MAX_WAIT_MS = 60 * 60 * 1_000;
 const MAX_PORT = 65_535;
 

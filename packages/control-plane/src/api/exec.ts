@@ -22,7 +22,7 @@ import { findAnyRunningTask, findPlacedTask, findRunningTask } from "./lookup-ta
 /** Timeout for the caller's first message, which specifies the stream to open. */
 const START_TIMEOUT_MS = 10_000;
 
-/** The first version of the protocol whose agents attach to containers, copy files and connect to ports. */
+/** First protocol version whose agents attach to containers, copy files and connect to ports. */
 const STREAMS_SINCE = 2;
 
 /**

@@ -2,7 +2,7 @@ import { BerthError, type Network, type Node, type Server, type Service, type Ta
 import { hostOfAddress, isRemoved } from "../core/membership/server-records.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Limit of names in one error message. The message then fits on two lines. */
+/** Maximum number of names in one error message, which then fits on two lines. */
 const MAX_LISTED = 8;
 
 /**

@@ -24,9 +24,13 @@ import type { ApiContext } from "./api-context.js";
 import { findNode } from "./lookup.js";
 import { nodeSummary } from "./summaries.js";
 
-/** Stricter than Docker's rule, so that every label can be written in a constraint. */
+/** Pattern of a label key. Stricter than Docker's rule, so that every label can be used in a constraint. */
 const LABEL_KEY = /^[A-Za-z0-9][A-Za-z0-9_./-]{0,127}$/;
+
+/** Maximum length of a label's value. */
 const MAX_LABEL_VALUE_LENGTH = 1_024;
+
+/** Maximum number of labels of a node. */
 const MAX_LABELS = 256;
 const AVAILABILITIES: ReadonlySet<Availability> = new Set(
   Object.values(Availability).filter((value) => typeof value === "number"),

@@ -20,7 +20,7 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { decideLogins } from "./deploy/decide-logins.js";
 
-/** Longer than the 30 s that an agent waits for Docker. */
+/** Timeout of a login check, which exceeds the 30 s that an agent waits for Docker. */
 const CHECK_TIMEOUT_MS = 40_000;
 
 /** Lists all logins, those of stacks included, without their secrets. */

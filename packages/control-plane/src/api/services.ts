@@ -31,7 +31,7 @@ import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { findService } from "./lookup.js";
 import { serviceRevisions, serviceSummary } from "./summaries.js";
 
-/** Why services of the other modes cannot be scaled. */
+/** Reasons why services of the other modes cannot be scaled. */
 const WITHOUT_REPLICAS = {
   global: "a global service runs one task on each node and has no replicas",
   globalJob: "a global job runs one task on each node and has no replicas",

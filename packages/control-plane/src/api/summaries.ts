@@ -14,7 +14,7 @@ import { convergence } from "../core/orchestrator/convergence.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
 
-/** Limit of reasons in a summary. Watchers receive them with every change. */
+/** Maximum number of reasons in a summary, which watchers receive with every change. */
 const MAX_REASONS = 10;
 
 /** Returns a service with its task counts, and the reasons why it has not converged. */

@@ -19,12 +19,17 @@ import { agentProtocol } from "../core/model/required-protocol.js";
 import type { ApiContext } from "./api-context.js";
 import { findNode } from "./lookup.js";
 
-/** Docker lists the volumes of a host within a second, even under load. Volume plugins can take longer. */
+/**
+ * Timeout for listing the volumes of a host. Docker needs less than a second, even under load, but volume plugins can
+ * take longer.
+ */
 const TIMEOUT_MS = 8_000;
-/** Docker deletes the contents of a volume before it responds. */
+/** Timeout for removing a volume. Docker deletes the contents before it responds. */
 const REMOVE_TIMEOUT_MS = 60_000;
+
+/** Maximum number of volumes in one request. */
 const MAX_NAMES = 1_000;
-/** The first version of the protocol whose agents know volume requests. */
+/** First protocol version whose agents support volume requests. */
 const VOLUMES_SINCE = 2;
 
 type Action = NonNullable<VolumeRequest["action"]>;

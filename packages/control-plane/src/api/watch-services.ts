@@ -7,7 +7,7 @@ import { serviceSnapshot } from "../state/service-snapshot.js";
 import type { ApiContext } from "./api-context.js";
 import { serviceSummary } from "./summaries.js";
 
-/** Minimum time between two responses. A large service changes a thousand times while it starts. */
+/** Minimum interval between two responses. A large service changes a thousand times while it starts. */
 const MIN_INTERVAL_MS = 50;
 
 /** Streams the state of all requested services, then each change. Ends with the call or the term. */

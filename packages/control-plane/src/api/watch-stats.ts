@@ -15,16 +15,22 @@ import { sleep } from "../runtime/clock.js";
 import type { ApiContext } from "./api-context.js";
 import { findNode, findService } from "./lookup.js";
 
-/** Limits of the interval between two responses. */
+/** Interval between two responses if the request sets none. */
 const DEFAULT_INTERVAL_MS = 2_000;
+
+/** Shortest interval that a request can set. */
 const MIN_INTERVAL_MS = 500;
+
+/** Longest interval that a request can set. */
 const MAX_INTERVAL_MS = 60_000;
 
-/** The first response is delayed for up to this time, until every node has sent a sample. */
+/** Maximum delay of the first response, which waits until every node has sent a sample. */
 const FIRST_WAIT_MS = 3_000;
+
+/** Interval between two checks for first samples. */
 const FIRST_POLL_MS = 100;
 
-/** Limit of tasks in one response. More than a screen shows. */
+/** Maximum number of tasks in one response. More than a screen shows. */
 const MAX_TASKS = 1_000;
 
 /**

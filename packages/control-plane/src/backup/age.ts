@@ -13,7 +13,7 @@ export type BackupUnlock =
   | { readonly kind: "passphrase"; readonly passphrase: string }
   | { readonly kind: "identities"; readonly identities: readonly string[] };
 
-/** Shorter passphrases can be found by brute force. */
+/** Minimum length of a passphrase. Shorter ones can be found by brute force. */
 export const MIN_PASSPHRASE_LENGTH = 12;
 const MAX_PASSPHRASE_LENGTH = 1_024;
 const MAX_RECIPIENTS = 20;
@@ -22,19 +22,19 @@ const MAX_RECIPIENTS = 20;
 const SCRYPT_LOG_N = 18;
 const SCRYPT_R = 8;
 const SCRYPT_LABEL = "age-encryption.org/v1/scrypt";
-/** A higher work factor would take minutes. The limit of `age` is 22. */
+/** Highest accepted work factor. A higher one would take minutes; `age` accepts up to 22. */
 const MAX_SCRYPT_LOG_N = 20;
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
 const CIPHER = "chacha20-poly1305";
 const TAG_BYTES = 16;
-/** Each key is used once, so the format requires a nonce of zeros. */
+/** Nonce of zeros, which the format requires because each key is used once. */
 const ZERO_NONCE = Buffer.alloc(12);
-/** The encrypted key of a file, with its tag. */
+/** Length of a file's encrypted key, including the tag. */
 const WRAPPED_KEY_BYTES = 16 + TAG_BYTES;
 
 const VERSION_LINE = "age-encryption.org/v1\n";
-/** More than the header of a file with `MAX_RECIPIENTS` recipients. */
+/** Maximum length of a header. Exceeds the header of a file with `MAX_RECIPIENTS` recipients. */
 const MAX_HEADER_BYTES = 64 * 1_024;
 
 /**

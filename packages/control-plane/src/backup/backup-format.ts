@@ -26,7 +26,7 @@ import { invalidBackupError } from "./age.js";
 const FORMAT_NAME = "berth-backup";
 export const FORMAT_VERSION = 1;
 
-/** Far above the largest value in etcd. */
+/** Maximum length of a line. Far above the largest value in etcd. */
 export const MAX_LINE_BYTES = 8 * 1_024 * 1_024;
 
 /** The first line. */

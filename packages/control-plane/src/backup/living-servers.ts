@@ -1,5 +1,6 @@
 import { fetchAuthority } from "@berth/proto/identity";
 
+/** Timeout for a response from a server. */
 const TIMEOUT_MS = 3_000;
 
 /**

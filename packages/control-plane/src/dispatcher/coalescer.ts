@@ -1,14 +1,17 @@
-/** Shortest delay between two messages. Changes within it share one message. After a pause, a change is sent at once. */
+/**
+ * Shortest delay between two messages. Changes within this time share one message. After a pause, a change is sent at
+ * once.
+ */
 const MIN_DELAY_MS = 20;
 
 /**
- * The delay doubles up to this limit while changes keep coming. Otherwise, 100,000 tasks that are created one by one
- * would cost 100,000 messages. Starting a container takes longer than this delay.
+ * Longest delay between two messages. The delay doubles while changes keep coming. Otherwise, 100,000 tasks that are
+ * created one by one would cost 100,000 messages. Starting a container takes longer than this delay.
  */
 const MAX_DELAY_MS = 320;
 
 /**
- * The longest delay while the leader has a backlog of decisions. Fewer messages leave the leader more time to write the
+ * Longest delay while the leader has a backlog of decisions. Fewer messages leave the leader more time to write the
  * backlog, so that the last agent gets its tasks sooner.
  */
 const MAX_BACKLOG_DELAY_MS = 1_280;

@@ -4,9 +4,9 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ImageInventories } from "./relays/image-inventories.js";
 
-/** Long, because unused images only take disk space. */
+/** Interval between two collections. It is long, because unused images only take disk space. */
 const INTERVAL_MS = 60 * 60_000;
-/** Time between the push of an image and the deployment that uses it. */
+/** Minimum age of a collected image, which leaves time between the push of an image and the deployment that uses it. */
 const MIN_AGE_MS = 24 * 60 * 60_000;
 
 export interface ImageCollectionOptions {

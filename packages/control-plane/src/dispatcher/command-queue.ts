@@ -1,7 +1,7 @@
 import { assertNever } from "@berth/proto";
 import type { AgentCommand } from "./session.js";
 
-/** Limit of queued commands. An agent with a longer queue has stopped reading, or is very slow. */
+/** Maximum number of queued commands. An agent with a longer queue has stopped reading, or is very slow. */
 const MAX_COMMANDS = 1_000;
 
 /**

@@ -15,7 +15,10 @@ import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { currentSpec } from "../state/service-snapshot.js";
 
-/** Agents acknowledge new tables within a few milliseconds of each other. One review covers all of them. */
+/**
+ * Delay of a review after an acknowledgement. Agents acknowledge new tables within a few milliseconds of each other,
+ * and one review covers all of them.
+ */
 const REVIEW_DELAY_MS = 2;
 
 /** The part of the traffic tables that the gate reads. */

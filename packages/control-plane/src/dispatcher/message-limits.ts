@@ -13,16 +13,16 @@ import {
   type VolumeReply,
 } from "@berth/proto";
 
-/** Limit of an ID or an address, in characters. Docker's IDs have 64. */
+/** Maximum length of an ID or an address, in characters. Docker's IDs have 64. */
 const MAX_ID_LENGTH = 128;
 
-/** Limit of the volumes in one reply of an agent. */
+/** Maximum number of volumes in one reply of an agent. */
 const MAX_VOLUMES = 2_000;
 
-/** Limit of the name of a container, a volume or an image, in characters. Names of tasks contain the service's name. */
+/** Maximum length of a container, volume or image name, in characters. Container names contain the service's name. */
 const MAX_NAME_LENGTH = 512;
 
-/** Limit of the text of a label, an option, a digest or an error, in characters. */
+/** Maximum length of any other text (a label, an option, a digest or an error), in characters. */
 const MAX_TEXT_LENGTH = 4_096;
 
 /** A list or text of a message, its elements or characters, and the largest number that an agent of this release sends. */

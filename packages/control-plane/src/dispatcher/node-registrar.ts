@@ -20,8 +20,8 @@ import { WriteBudget } from "./write-budget.js";
 const REGISTRATION_TIMEOUT_MS = 10_000;
 
 /**
- * Budget of one node for changes of its description. With a typical description of 2 KiB, it allows fifty changes at
- * once and four per second. Between two compactions of etcd (5 min), a node stores at most 2.5 MB.
+ * Budget of a node for changes of its description. With a typical description of 2 KiB, the budget allows fifty changes
+ * at once and four per second. Between two compactions of etcd (5 min), a node stores at most 2.5 MB.
  */
 const DESCRIPTION_BUDGET = { burstBytes: 128 * 1_024, bytesPerSecond: 8 * 1_024 };
 

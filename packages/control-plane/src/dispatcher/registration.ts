@@ -25,7 +25,10 @@ import type { ClusterState } from "../state/cluster-state.js";
 /** Timeout for the hello, which an agent sends as soon as it is connected. */
 const HELLO_TIMEOUT_MS = 5_000;
 
-/** Node IDs appear in etcd keys, in placement constraints and on the command line, so few characters are allowed. */
+/**
+ * Pattern of a node ID. Node IDs appear in etcd keys, in placement constraints and on the command line, so few
+ * characters are allowed.
+ */
 const NODE_ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
 /**

@@ -18,7 +18,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Minimum time between two writes. Statuses that arrive meanwhile share transactions. */
+/** Minimum interval between two writes. Statuses that arrive in between share transactions. */
 const MIN_WRITE_INTERVAL_MS = 20;
 
 /** Delay before a failed write is retried. */

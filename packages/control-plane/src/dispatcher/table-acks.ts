@@ -1,6 +1,6 @@
 /**
- * Limit of open requests to an agent that never responds. Older requests can be dropped, because the acknowledgement of
- * a later request covers them.
+ * Maximum number of open requests to an agent that never responds. Older requests can be dropped, because the
+ * acknowledgement of a later request covers them.
  */
 const MAX_OPEN_REQUESTS = 64;
 

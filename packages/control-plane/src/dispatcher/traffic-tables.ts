@@ -8,11 +8,14 @@ import type { Delta } from "../state/delta.js";
 import { onlyGainEndpoints } from "./endpoint-gain.js";
 import { EntryTable } from "./entry-table.js";
 
-/** Changes within this time share one update. It is short, because a dead endpoint stays in the tables until the update. */
+/**
+ * Time within which changes share one update. It is short, because a dead endpoint stays in the tables until the
+ * update.
+ */
 const COALESCE_MS = 5;
 /**
- * A service that has endpoints gets more of them at most this often. Each update costs every host a message and an nft
- * transaction, and the replicas of a large service start many times a second (decision 134).
+ * Minimum interval at which a service with endpoints gains more of them. Each update costs every host a message and an
+ * nft transaction, and the replicas of a large service start many times a second (decision 134).
  */
 export const GAIN_INTERVAL_MS = 500;
 

@@ -5,7 +5,7 @@ import { readOne } from "../store/read.js";
 import type { Store } from "../store/store.js";
 import { type HttpResponse, jsonResponse } from "./http-server.js";
 
-/** Shorter than the usual timeout of a health check. */
+/** Timeout of the etcd check. Shorter than the usual timeout of a health check. */
 const ETCD_TIMEOUT_MS = 1_500;
 
 /** The part of the server's role that /healthz reports. */

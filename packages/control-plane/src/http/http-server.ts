@@ -2,6 +2,7 @@ import type { ServerResponse } from "node:http";
 import { type HttpListener, listenHttp } from "@berth/proto/http";
 import type { Revocations, RpcIdentity } from "@berth/proto/rpc";
 
+/** Time limit for a request. */
 const REQUEST_TIMEOUT_MS = 5_000;
 
 export interface HttpResponse {

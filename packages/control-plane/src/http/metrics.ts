@@ -5,10 +5,10 @@ import { formatTrafficMetrics, type TrafficSurvey } from "./traffic-metrics.js";
 
 const SECOND_MS = 1_000;
 
-/** The zero value of every enum in the .proto files. No record has it. */
+/** Zero value of every enum in the .proto files. No record has this value. */
 const UNSPECIFIED_STATE = 0;
 
-/** Range from a service without changes to the plan of the largest service. */
+/** Histogram buckets, from a service without changes to the plan of the largest service. */
 const RECONCILE_BUCKETS_SECONDS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1];
 
 /** The leader's values that each scrape reads. */

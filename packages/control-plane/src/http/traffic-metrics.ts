@@ -4,13 +4,13 @@ import type { TrafficCollector } from "../dispatcher/relays/traffic-collector.js
 import type { ClusterState } from "../state/cluster-state.js";
 import { formatLabels, MetricText } from "./metric-text.js";
 
-/** Limit of hosts. In larger clusters, Prometheus must scrape the hosts directly (`berth agent --metrics`). */
+/** Maximum number of hosts. In larger clusters, Prometheus must scrape the hosts directly (`berth agent --metrics`). */
 const MAX_HOSTS = 250;
 
-/** Timeout for all agents together. Each of them responds within a second. */
+/** Timeout for all agents together. A single agent responds within a second. */
 const COLLECT_TIMEOUT_MS = 3_000;
 
-/** Limit of listeners in one scrape, counted on each host. Each listener takes five lines. */
+/** Maximum number of listeners in one scrape, counted on each host. Each listener takes five lines. */
 const MAX_LISTENERS = 10_000;
 
 const COUNTERS: readonly {

@@ -16,8 +16,8 @@ const HOUR_MS = 60 * 60 * 1_000;
 const DAY_MS = 24 * HOUR_MS;
 
 /**
- * Validity of certificates after they are issued. They are renewed after half of their validity, so a clock that is a
- * day ahead does not make them expire.
+ * Validity of certificates. They are renewed after half of this time, so a clock that is a day ahead does not make them
+ * expire.
  */
 const VALIDITY_MS: Readonly<Record<Identity["kind"], number>> = {
   server: 3 * DAY_MS,
@@ -27,7 +27,7 @@ const VALIDITY_MS: Readonly<Record<Identity["kind"], number>> = {
 };
 
 /**
- * Time for which an authority stays trusted after its last certificate: until the certificate can no longer be used,
+ * Time for which an authority stays trusted after its last certificate: until this certificate can no longer be used,
  * not even for a renewal. The additional hour covers delayed servers and differing clocks.
  */
 export const RETIREMENT_MS = Math.max(...Object.values(VALIDITY_MS)) + RENEWAL_GRACE_MS + HOUR_MS;

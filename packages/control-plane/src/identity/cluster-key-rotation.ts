@@ -23,6 +23,7 @@ import { type PassLimits, RecordResealer } from "./sealed-records.js";
 /** Interval at which the leader checks the servers while they get the next key. */
 const POLL_MS = 250;
 
+/** Pause after a failed step. */
 const RETRY_MS = 1_000;
 
 export interface ClusterKeyRotationOptions {

@@ -4,7 +4,7 @@ import { Emitter } from "../runtime/emitter.js";
 
 const ALGORITHM = "aes-256-gcm";
 const KEY_BYTES = 32;
-/** The length that NIST SP 800-38D recommends for random nonces. */
+/** Length that NIST SP 800-38D recommends for random nonces. */
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const HASH_ALGORITHM = "sha256";

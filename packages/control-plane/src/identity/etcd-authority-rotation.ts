@@ -15,6 +15,7 @@ import { ETCD_AUTHORITIES_NAME } from "../state/record-kinds.js";
 /** Interval at which the leader checks the servers during a rotation. */
 const POLL_MS = 250;
 
+/** Pause after a failed step. */
 const RETRY_MS = 1_000;
 
 export interface EtcdAuthorityRotationOptions {

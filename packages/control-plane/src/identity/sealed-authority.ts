@@ -13,7 +13,7 @@ const HOUR_MS = 60 * 60 * 1_000;
 const YEAR_MS = 365 * 24 * HOUR_MS;
 const VALIDITY_MS = 10 * YEAR_MS;
 /**
- * Certificates are backdated by this time, for hosts whose clock is a day behind, and for the time after a server's
+ * Time by which certificates are backdated, for hosts whose clock is a day behind, and for the time after a server's
  * clock was a day ahead.
  */
 export const BACKDATE_MS = 25 * HOUR_MS;

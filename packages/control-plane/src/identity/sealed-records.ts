@@ -71,6 +71,7 @@ export interface PassLimits {
   readonly bytes: number;
 }
 
+/** Maximum number of records and of bytes that one pass encrypts again. */
 export const PASS_LIMITS: PassLimits = { records: 32, bytes: 2 * 1024 * 1024 };
 
 /** The result of one pass. */

@@ -7,18 +7,24 @@ import { issuingAuthority, requireDecryptable, resealAuthority } from "./sealed-
 
 const IDENTITY_SUBDIRECTORY = "identity";
 const CLUSTER_KEY_FILE = "cluster.key";
-/** The authority for members that the first server created, as in etcd. A server that has joined does not have it. */
+/** File with the CA that the first server created, as in etcd. A server that has joined does not have this file. */
 const FIRST_AUTHORITY_FILE = "authority.json";
 const ETCD_AUTHORITY_FILE = "etcd-authority.json";
-/** The servers that the cluster had when this server joined. The server's etcd member is added to theirs. */
+/**
+ * File with the servers that the cluster had when this server joined. The etcd member of this server is added to
+ * theirs.
+ */
 const SERVERS_FILE = "servers";
-/** Exists from the start of a join until its end. A server with it must not create a cluster. */
+/** File that exists from the start to the end of a join. A server with this file must not create a cluster. */
 const JOINING_FILE = "joining";
-/** Exists after the cluster has removed this server. Its identity never counts again. */
+/** File that exists once the cluster has removed this server, whose identity is never accepted again. */
 const REMOVED_FILE = "removed";
-/** Exists from the start of a restore from a backup until its end. A server with it must not create a cluster. */
+/**
+ * File that exists from the start to the end of a restore from a backup. A server with this file must not create a
+ * cluster.
+ */
 const RESTORING_FILE = "restoring";
-/** The certificate for etcd, which the server issues itself. */
+/** Directory of the certificate for etcd, which the server issues itself. */
 const ETCD_DIRECTORY = "etcd";
 
 /** The secrets that all servers of a cluster have. Their owner can issue any certificate of the cluster. */

@@ -8,7 +8,7 @@ export interface InstallablePackage {
   readonly sha256: string;
 }
 
-/** The path at which servers serve the script. */
+/** URL path of the install script. */
 export const SCRIPT_PATH = "/install.sh";
 
 /**

@@ -7,11 +7,14 @@ import type { Logger } from "pino";
 import { SCRIPT_PATH } from "./install-script.js";
 import type { Installer } from "./installer.js";
 
-/** Bounds the network traffic and the disk reads of hosts that install berth at the same time. */
+/**
+ * Maximum number of connections, to limit the network traffic and the disk reads of hosts that install berth at the
+ * same time.
+ */
 const MAX_CONNECTIONS = 32;
-/** A client that reads nothing for this long is disconnected. */
+/** Time after which a client that reads nothing is disconnected. */
 const SILENCE_TIMEOUT_MS = 30_000;
-/** A package of 40 MB takes 10 minutes at 0.5 Mbit/s. */
+/** Maximum duration of a connection. A package of 40 MB takes 10 minutes at 0.5 Mbit/s. */
 const CONNECTION_TIMEOUT_MS = 10 * 60_000;
 
 /**

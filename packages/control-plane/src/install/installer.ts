@@ -14,7 +14,7 @@ import {
 } from "@berth/proto/package";
 import { type InstallablePackage, installScript } from "./install-script.js";
 
-/** The architectures for which berth is built, as in Debian. */
+/** Architectures for which berth is built, by their names in Debian. */
 const ARCHITECTURES = ["amd64", "arm64"];
 
 /** A package on this server's disk. */

@@ -11,7 +11,9 @@ import { chooseVoters, type ProbeVotes } from "../core/node-health/probe-votes.j
 import { onAbort } from "../runtime/abort.js";
 import type { Runtime } from "../runtime/runtime.js";
 
-/** Limit of concurrent rounds. If more hosts become unreachable at once, the leader's own network has failed. */
+/**
+ * Maximum number of concurrent rounds. If more hosts become unreachable at once, the leader's own network has failed.
+ */
 const MAX_CONCURRENT = 64;
 
 export interface ProbeRoundsOptions {
@@ -44,7 +46,7 @@ interface Round {
   voters: readonly string[] | undefined;
 }
 
-/** The leader's ID as a voter. IDs of peers are never empty. */
+/** Voter ID of the leader. IDs of peers are never empty. */
 const LEADER_VOTER = "";
 
 /**

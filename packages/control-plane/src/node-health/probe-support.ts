@@ -5,11 +5,16 @@ import type { Logger } from "pino";
 import type { Writer } from "../reconciler/writer.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Limit of concurrent checks. After a takeover a thousand agents connect at once. */
+/** Maximum number of concurrent checks. After a takeover, a thousand agents connect at once. */
 const MAX_CONCURRENT = 16;
 
-/** A check takes longer than a probe round. A live host that does not respond within it never responds to probes. */
+/**
+ * Number of tries per check. A check takes longer than a probe round: a live host that does not respond to the check
+ * never responds to probes.
+ */
 const CHECK_TRIES = 3;
+
+/** Duration of one try. */
 const CHECK_TRY_MS = 500;
 
 export interface ProbeSupportOptions {

@@ -7,7 +7,7 @@ import { applyEntries, logUnreadable } from "../state/state-sync.js";
 import type { Compare, Entry, GetOp, OpResult, Store, TxnOutcome, TxnRequest } from "../store/store.js";
 import type { EncodedChange } from "./transaction.js";
 
-/** Pause between attempts to read the result of a transaction whose response was lost. */
+/** Pause between two attempts to read the result of a transaction whose response was lost. */
 const READ_BACK_RETRY_MS = 250;
 
 export interface CommitterOptions {

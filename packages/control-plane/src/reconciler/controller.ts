@@ -24,10 +24,13 @@ const WORKER_COUNT = 128;
 /** Delay between freed capacity and the next attempt to place tasks, so that many ended tasks cause one attempt. */
 const RETRY_UNPLACED_AFTER_MS = 100;
 
+/** Pause before the first retry of a failed reconciliation. */
 const FIRST_RETRY_MS = 100;
+
+/** Longest pause before a retry. */
 const MAX_RETRY_MS = 10_000;
 
-/** A plan with more actions is logged as counts by kind. */
+/** Maximum number of actions that are logged one by one. A longer plan is logged as counts by kind. */
 const MAX_LOGGED_ACTIONS = 8;
 
 export interface ControllerObserver {

@@ -4,13 +4,17 @@ import { MAX_TXN_BYTES, MAX_TXN_OPS, opBytes, txnBytes } from "../store/check-tx
 import { LEADER_KEY } from "../store/keys.js";
 import type { Op } from "../store/store.js";
 
-/** Limit of changes in one transaction. The leader's fence is one more comparison. */
+/** Maximum number of changes in one transaction. The leader's fence is one more comparison. */
 export const MAX_CHANGES = MAX_TXN_OPS - 1;
 
-/** Limit of the changes' bytes in one transaction. The fence's key is compared, and read when the fence has failed. */
+/**
+ * Maximum size of the changes in one transaction. The key of the fence is compared, and read when the fence has failed.
+ */
 const MAX_BYTES = MAX_TXN_BYTES - 2 * txnBytes({ compare: [{ kind: "absent", key: LEADER_KEY }], ops: [] });
 
-/** etcd commits concurrent transactions with one fsync; more than this number at a time brings no further gain. */
+/**
+ * Maximum number of concurrent transactions. etcd commits them with one fsync, and more of them bring no further gain.
+ */
 const MAX_CONCURRENT = 8;
 
 /** A change with its store operation. Encoded once, because the value can be large. */

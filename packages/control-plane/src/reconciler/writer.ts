@@ -19,10 +19,10 @@ import {
   TransactionBudget,
 } from "./transaction.js";
 
-/** A decision fails after this many refusals, because another program keeps writing the same records. */
+/** Number of refusals after which a decision fails, because another program keeps writing the same records. */
 const MAX_REFUSALS = 5;
 
-/** Decisions without changes are made in batches of at most this duration, so that they do not block other work. */
+/** Maximum duration of a batch of decisions without changes, so that they do not block other work. */
 const MAX_BATCH_MS = 10;
 
 export interface WriterObserver {

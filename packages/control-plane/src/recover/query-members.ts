@@ -6,7 +6,7 @@ import { EtcdHttpClient } from "../store/embedded/etcd-http.js";
 import { EtcdStore } from "../store/etcd/etcd-store.js";
 import type { EtcdTls } from "../store/etcd-tls.js";
 
-/** A running host responds within a round trip; allows for a busy one. */
+/** Timeout of a query. A running host responds within a round trip, a busy one later. */
 const TIMEOUT_MS = 5_000;
 
 const DEFAULT_SERVER_PORT = 7400;

@@ -38,7 +38,7 @@ import { queryMembers } from "./query-members.js";
 
 const ETCD_PROGRAM = "etcd";
 
-/** Allows etcd to replay a long log from a slow disk. */
+/** Timeout for the start of etcd, which may have to replay a long log from a slow disk. */
 const START_TIMEOUT_MS = 60_000;
 
 export interface RecoverOptions {

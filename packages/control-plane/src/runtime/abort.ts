@@ -1,8 +1,8 @@
 import { setMaxListeners } from "node:events";
 
 /**
- * Node warns about a leak when a signal has more listeners than this. A term's signal has one for each call and write
- * in flight: hundreds are normal, and a thousand agents that register at once need a few thousand.
+ * Number of listeners of a signal above which Node.js warns about a leak. A term's signal has one for each in-flight
+ * call and write: hundreds are normal, and a thousand agents that register at once need a few thousand.
  */
 const MAX_LISTENERS = 10_000;
 

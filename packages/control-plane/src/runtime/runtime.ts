@@ -12,11 +12,16 @@ export interface Runtime {
   newId(): string;
 }
 
-/** 20 characters of a 32-letter alphabet are 100 random bits: as unique as a UUID, but shorter in a container name. */
+/**
+ * Length of an ID. 20 characters of a 32-letter alphabet are 100 random bits: as unique as a UUID, but shorter in a
+ * container name.
+ */
 const ID_LENGTH = 20;
 const ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
-/** Random bytes for 200 IDs at a time. One system call per ID would dominate the cost of a new task. */
+/**
+ * Number of random bytes to read at once, for 200 IDs. One system call per ID would dominate the cost of a new task.
+ */
 const POOL_BYTES = 200 * ID_LENGTH;
 
 export const systemRuntime: Runtime = {

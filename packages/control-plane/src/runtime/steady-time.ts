@@ -2,9 +2,12 @@ import type { Runtime } from "./runtime.js";
 
 /** Speed of the leader's time while it is ahead of the host's clock. A lead of 5 minutes is gone after 25 minutes. */
 const SLOW_SPEED = 0.8;
-/** A recorded time that is further in the future was written with a wrong clock and is ignored. */
+/**
+ * Maximum difference by which a recorded time may be in the future. A later time was written with a wrong clock and is
+ * ignored.
+ */
 const MAX_AHEAD_MS = 60 * 60_000;
-/** A clock that is synchronized is not set forward by more than this, except when its host starts or resumes. */
+/** Longest step by which a synchronized clock is set forward, except when its host starts or resumes. */
 const MAX_FORWARD_MS = 10 * 60_000;
 
 /**

@@ -23,13 +23,14 @@ import type { Store } from "../store/store.js";
 import { parseServerAddress } from "./server-registry.js";
 
 /**
- * How long the start waits for another server with the current key. Then the process ends, and its supervisor retries.
+ * Time for which the start waits for another server with the current key. Then the process ends, and its supervisor
+ * retries.
  */
 const START_TIMEOUT_MS = 60_000;
 const RETRY_MS = 500;
 /** Timeout for one server, so that an unresponsive host leaves time for the others. */
 const SERVER_TIMEOUT_MS = 3_000;
-/** Limit of steps. A server that missed several rotations takes three steps; more indicate a bug. */
+/** Maximum number of steps. A server that missed several rotations takes three steps; more indicate a bug. */
 const MAX_STEPS = 8;
 
 export interface ClusterKeyTrackerOptions {

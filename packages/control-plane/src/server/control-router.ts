@@ -14,13 +14,16 @@ import { type Clock, sleep } from "../runtime/clock.js";
 import { noLeaderError } from "../runtime/leader-errors.js";
 import type { Role, Route } from "./role.js";
 
-/** How long a call waits for a leader. During a failover, callers thus get a slow response instead of an error. */
+/**
+ * Maximum time for which a call waits for a leader. During a failover, callers thus get a slow response instead of an
+ * error.
+ */
 const MAX_WAIT_MS = 5_000;
 
 /** Pause before a call is retried with the next leader. */
 const RETRY_MS = 100;
 
-/** The definition of the service that servers forward. All watchers of the cluster get the same updates. */
+/** Definition of the service that servers forward. All watchers of the cluster receive the same encoded updates. */
 export const FORWARDED_CONTROL = encodeResponsesOnce(preserveReceived(ControlServiceService), "watchCluster");
 
 type Control = typeof ControlServiceService;

@@ -3,7 +3,7 @@ import type { RpcHandlers } from "@berth/proto/rpc";
 import { notLeaderError } from "../runtime/leader-errors.js";
 import type { Role } from "./role.js";
 
-/** How long a session of an agent waits here for the next leader, before the agent tries another server. */
+/** Time for which an agent's session waits here for the next leader, before the agent tries another server. */
 const LEADER_WAIT_MS = 2_000;
 
 type Handlers = RpcHandlers<typeof DispatcherServiceService>;

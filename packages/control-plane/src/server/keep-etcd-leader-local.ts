@@ -2,7 +2,7 @@ import { isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../runtime/clock.js";
 
-/** Interval of checks. The first check is also delayed, because the start of a term has the most writes. */
+/** Interval between two checks. The first check is also delayed, because the start of a term has the most writes. */
 const INTERVAL_MS = 3_000;
 
 export interface EtcdLeaderOptions {

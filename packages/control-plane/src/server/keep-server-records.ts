@@ -16,7 +16,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 
-/** Shortest interval of updates, which visit all nodes, and interval of attempts to remove an etcd member. */
+/** Minimum interval of updates, which visit all nodes, and interval of attempts to remove an etcd member. */
 const INTERVAL_MS = 500;
 
 /** Interval of the log lines about a member that cannot be removed yet. */

@@ -6,26 +6,29 @@ import type { LeaderRecord } from "../store/election.js";
 import type { TcpProbe } from "./probe-tcp.js";
 import { parseServerAddress } from "./server-registry.js";
 
-/** Detects a lost host within 1.2 s. Each probe costs the leader one connection. */
+/** Interval between two probes. Detects a lost host within 1.2 s. Each probe costs the leader one connection. */
 const PROBE_INTERVAL_MS = 400;
 
-/** In a LAN, the kernel responds within a fraction of a millisecond, even on a busy host. */
+/** Timeout of a probe. In a LAN, the kernel responds within a fraction of a millisecond, even on a busy host. */
 const PROBE_TIMEOUT_MS = 200;
 
 /** Number of consecutive timeouts after which the leader is dead: it has not responded for 0.8 s. */
 const TIMEOUTS_UNTIL_DEAD = 4;
 
-/** After this many timeouts, calls wait for another leader instead of being forwarded. */
+/** Number of consecutive timeouts after which calls wait for another leader instead of being forwarded. */
 const TIMEOUTS_UNTIL_SUSPECT = 2;
 
-/** A refusal proves that the process is gone. The second one allows for a restarting proxy between the servers. */
+/**
+ * Number of consecutive refusals after which the leader is dead. A refusal proves that the process is gone; the second
+ * one allows for a restarting proxy between the servers.
+ */
 const REFUSALS_UNTIL_DEAD = 2;
 const REFUSED_RETRY_MS = 50;
 
 /** Minimum time between two probes. Limits their rate when each connection ends at once. */
 const MIN_PAUSE_MS = 50;
 
-/** The leader counts as reachable for this long after its last response. */
+/** Time after its last response for which the leader counts as reachable. */
 const CONTACT_VALID_MS = 700;
 
 export interface LeaderContactOptions {

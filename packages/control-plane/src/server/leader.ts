@@ -15,7 +15,7 @@ import { raiseSchema, readSchema } from "../store/schema.js";
 import { createLeader, type Loop } from "./create-leader.js";
 import type { LeaderOptions } from "./leader-options.js";
 
-/** Time for the response of the call that has raised the schema. */
+/** Time for the response to the call that has raised the schema. */
 const RAISE_GRACE_MS = 100;
 
 /**

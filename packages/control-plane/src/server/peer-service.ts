@@ -6,7 +6,7 @@ import { notLeaderError } from "../runtime/leader-errors.js";
 import type { LeaderRecord } from "../store/election.js";
 import type { Leader } from "./role.js";
 
-/** A peer that takes longer to respond is overloaded or cut off itself. */
+/** Timeout for a peer. A peer that takes longer to respond is overloaded or cut off itself. */
 const PEER_TIMEOUT_MS = 400;
 
 export interface PeerHandlerOptions {

@@ -17,7 +17,7 @@ export type TcpProbeResult =
 /** Probes a server at "host:port". Never rejects; the result is `timeout` when the signal is aborted. */
 export type TcpProbe = (address: string, timeoutMs: number, signal: AbortSignal) => Promise<TcpProbeResult>;
 
-/** Interval of connection attempts. The kernel alone would retransmit a lost SYN only after a second. */
+/** Interval between two connection attempts. The kernel alone would retransmit a lost SYN only after a second. */
 const ATTEMPT_INTERVAL_MS = 50;
 
 /** Opens a new connection every 50 ms until one of them is accepted or refused. Followers probe the leader with it. */

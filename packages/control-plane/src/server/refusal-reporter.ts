@@ -6,7 +6,7 @@ import { type AuditedCall, toAuditText } from "../core/audit/audit-record.js";
 import type { Clock } from "../runtime/clock.js";
 import type { Role } from "./role.js";
 
-/** The leader answers within milliseconds. */
+/** Timeout of a report. The leader responds within milliseconds. */
 const REPORT_TIMEOUT_MS = 5_000;
 
 export interface RefusalReporterOptions {

@@ -19,13 +19,13 @@ import { listAndWatch } from "../store/list-watch.js";
 import type { Entry, Store, WatchEvent } from "../store/store.js";
 import type { OwnEtcd } from "./own-etcd.js";
 
-/** A dead server stays registered for this long. An agent that tries it wastes one refused connection. */
+/** Time to live of a registration. An agent that tries a dead server wastes one refused connection. */
 const TTL_SECONDS = 10;
 
 /** Pause before a failed registration is repeated. */
 const RETRY_MS = 1_000;
 
-/** The schema of servers that do not register one: releases before 0.2.0. */
+/** Schema of servers that do not register one: releases before 0.2.0. */
 const FIRST_SCHEMA: SchemaVersions = { oldest: 1, newest: 1 };
 
 export interface ServerRegistryOptions {
@@ -195,16 +195,19 @@ export class ServerRegistry {
   }
 }
 
-/** Limit of the authorities in a server's key. A cluster has fewer. */
+/** Maximum number of authorities in the registration of a server. A cluster has fewer. */
 const MAX_AUTHORITIES = 16;
 
-/** SHA-256 in lower-case hexadecimal digits. */
+/** Pattern of a fingerprint: SHA-256 in lower-case hexadecimal digits. */
 const FINGERPRINT_PATTERN = /^[0-9a-f]{64}$/;
-/** A server has two cluster keys during a rotation. */
+/** Maximum number of cluster keys in the registration of a server. A server has two during a rotation. */
 const MAX_KEYS = 8;
 const KEY_ID = /^[0-9a-f]{32}$/;
 
-/** A host name has at most 253 characters. Other texts in a server's key are shorter. */
+/**
+ * Maximum length of a text in the registration of a server. A host name has at most 253 characters, and other texts are
+ * shorter.
+ */
 const MAX_TEXT_CHARS = 253;
 
 /** Parses the value of a server's key. A server of an earlier release writes only its address and version. */

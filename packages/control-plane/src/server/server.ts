@@ -47,20 +47,24 @@ import { type ServedPage, servePage } from "./serve-page.js";
 import { openServerCertificate } from "./server-certificate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 
-/** How long the start waits for etcd, which may start at the same time, and how often it tries. */
+/** Time for which the start waits for etcd, which may start at the same time. */
 const ETCD_START_TIMEOUT_MS = 10_000;
+
+/** Pause between two attempts to reach etcd. */
 const ETCD_START_RETRY_MS = 250;
 
-/** How long a stopping server waits for the next leader after it has resigned. */
+/** Time for which a stopping server waits for the next leader after its resignation. */
 const NEXT_LEADER_TIMEOUT_MS = 500;
 
-/** How long calls in flight may then take to finish with the next leader. */
+/** Time that in-flight calls then have to finish with the next leader. */
 const FORWARD_MS = 200;
 
-/** How long a removed server continues to run, because it may forward the response to the call that removes it. */
+/**
+ * Time for which a removed server continues to run, because it may forward the response to the call that removes it.
+ */
 const REMOVAL_RESPONSE_MS = 250;
 
-/** Grace period for responses in flight when the server stops. */
+/** Grace period for in-flight responses when the server stops. */
 const CLOSE_GRACE_MS = 500;
 
 export interface ServerOptions extends LeaderSettings {

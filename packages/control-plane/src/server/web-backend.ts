@@ -6,7 +6,7 @@ type Control = typeof ControlServiceService;
 type Handler = (input: never, context: CallContext) => unknown;
 type Call = (input: never, options?: { readonly signal?: AbortSignal }) => unknown;
 
-/** Never aborts. */
+/** Signal that never aborts. */
 const NO_SIGNAL = new AbortController().signal;
 
 export interface WebBackendOptions {

@@ -31,7 +31,7 @@ export type Deletion = {
  */
 type AnyKind = RecordKind<Put, Deletion>;
 
-/** Fields of IDs that are numbers. Their segments of keys sort as numbers. */
+/** Fields of IDs that are numbers. Their key segments are padded, so that they sort as numbers. */
 const NUMERIC_FIELDS: ReadonlySet<string> = new Set(["version", "sequence"]);
 
 /** The kind of record that a change concerns, and whether the change writes or deletes the record. */

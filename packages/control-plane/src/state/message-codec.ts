@@ -7,8 +7,8 @@ export interface MessageType<T> {
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * Key of the fields that a message has in the store and that this release does not know. A copy of the message by spread
- * has them too, so they survive a change of the record. A message that is replaced as a whole loses them.
+ * Key of the stored fields that this release does not know. A copy of the message by spread also has these fields, so
+ * they survive a change of the record. A message that is replaced as a whole loses them.
  */
 const UNKNOWN_FIELDS = Symbol("unknown fields");
 

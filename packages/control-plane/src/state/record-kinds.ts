@@ -460,11 +460,11 @@ export const RECORD_KINDS = {
   }),
 } as const;
 
-/** Name of the record of the policy. */
+/** Name of the policy record. */
 export const POLICY_NAME = "cluster";
-/** Name of the record of the authorities of etcd. */
+/** Name of the record of etcd's authorities. */
 export const ETCD_AUTHORITIES_NAME = "authorities";
-/** Name of the record of the cluster key. */
+/** Name of the cluster key record. */
 export const CLUSTER_KEY_NAME = "cluster";
 
 /** Name of the record of the last restore. */

@@ -8,8 +8,8 @@ import { decodeEntry, deletionOfKey } from "./change.js";
 import type { ClusterState, Committed } from "./cluster-state.js";
 
 /**
- * Number of entries that are decoded without a pause. A batch takes about 20 ms, so leases are renewed during a long load.
- * Smaller batches would delay the end of the load, and the leader serves no calls before that.
+ * Number of entries that are decoded without a pause. A batch takes about 20 ms, so leases are renewed during a long
+ * load. Smaller batches would delay the end of the load, before which the leader serves no calls.
  */
 const BATCH_ENTRIES = 4_000;
 

@@ -1,10 +1,12 @@
 import { BerthError } from "@berth/proto";
 import type { Op, TxnRequest } from "./store.js";
 
-/** Less than etcd's default `--max-txn-ops` of 128, which limits comparisons and operations alike. */
+/**
+ * Maximum number of operations, and of comparisons, in a transaction. Less than etcd's default `--max-txn-ops` of 128.
+ */
 export const MAX_TXN_OPS = 100;
 
-/** Less than etcd's default `--max-request-bytes` of 1.5 MiB for the encoded request. */
+/** Maximum size of an encoded transaction. Less than etcd's default `--max-request-bytes` of 1.5 MiB. */
 export const MAX_TXN_BYTES = 1_400_000;
 
 /** Encoded size of an operation or comparison without its key and value, rounded up. */

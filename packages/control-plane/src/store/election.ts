@@ -11,10 +11,12 @@ import type { Compare, Entry, Store } from "./store.js";
 const RETRY_MS = 250;
 
 /**
- * Timeout and pause for the deletion of a dead leader's key. When a host with both leaders is lost, etcd first elects a
- * new leader of its own, which takes about a second.
+ * Timeout for the deletion of a dead leader's key. When a host with both leaders is lost, etcd first elects a new
+ * leader of its own, which takes about a second.
  */
 const DEPOSE_TIMEOUT_MS = 300;
+
+/** Pause between two attempts to delete a dead leader's key. */
 const DEPOSE_RETRY_MS = 50;
 
 /** The leader key as all servers see it. */

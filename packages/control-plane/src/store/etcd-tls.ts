@@ -19,17 +19,17 @@ export interface EtcdTlsFiles {
 }
 
 /**
- * etcd 3.4 speaks TLS 1.2 and, if it was built with Go 1.13 or later, TLS 1.3. Both sides choose the higher version. TLS
- * 1.3 detects attempts to lower it.
+ * Lowest TLS version. etcd 3.4 supports TLS 1.2 and, if built with Go 1.13 or later, TLS 1.3. Both sides choose the
+ * higher version, and TLS 1.3 detects attempts to lower it.
  */
 export const MIN_TLS_VERSION = "TLSv1.2";
 
-/** A bundle of the CA certificates of all public authorities has about 200 KiB. */
+/** Maximum size of a certificate file. A bundle of the CA certificates of all public authorities has about 200 KiB. */
 const MAX_FILE_BYTES = 1024 * 1024;
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** Extended key usage that a client certificate needs. */
+/** Extended key usage (OID) of client certificates. */
 const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
 
 /**

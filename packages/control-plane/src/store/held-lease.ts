@@ -5,10 +5,10 @@ import type { LeaseId, Leases } from "./store.js";
 
 const SECOND_MS = 1_000;
 
-/** Renewals per time to live, so that one may be lost and another one slow. */
+/** Number of renewals per time to live, so that one may be lost and another one slow. */
 const RENEWALS_PER_TTL = 3;
 
-/** Fraction of the time to live by which a lease counts as lost early, for clock drift and late timers. */
+/** Fraction of the time to live by which a lease counts as lost early, to allow for clock drift and late timers. */
 const SAFETY_MARGIN = 0.1;
 
 /** Pause after a failed renewal. */

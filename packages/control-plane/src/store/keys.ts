@@ -48,7 +48,7 @@ const SEGMENT = "[A-Za-z0-9][A-Za-z0-9_.-]{0,127}";
 const SEGMENT_PATTERN = new RegExp(`^${SEGMENT}$`);
 const KEY_PATTERN = new RegExp(`^${ROOT}([a-z]+)/(${SEGMENT})(?:/(${SEGMENT}))?$`);
 
-/** Digits of a version or sequence number in a key, zero-padded so that they sort as numbers. */
+/** Number of digits of a version or sequence number in a key. Numbers are zero-padded, so that keys sort by number. */
 const VERSION_DIGITS = 12;
 const VERSION_PATTERN = new RegExp(`^[0-9]{${VERSION_DIGITS}}$`);
 

@@ -7,7 +7,9 @@ import type { Entry, Span, Store, WatchEvent } from "./store.js";
 /** Interval of full listings, since etcd before 3.4.31 can lose watch events around a compaction (etcd#17529). */
 const DEFAULT_RELIST_MS = 5 * 60_000;
 
-/** A single key is listed more often: it is cheap to read, and a candidate must not miss the end of the leader's key. */
+/**
+ * Interval of readings of a single key: it is cheap to read, and a candidate must not miss the end of the leader's key.
+ */
 const RELIST_KEY_MS = 5_000;
 
 /** Pause between attempts while the store does not answer. */

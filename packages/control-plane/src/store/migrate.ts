@@ -13,10 +13,13 @@ import { MIGRATION_KEY, ROOT } from "./keys.js";
 import { encodePending, type PendingMigration, readSchema, type StoredSchema } from "./schema.js";
 import type { Compare, Entry, Op, Store } from "./store.js";
 
-/** Changes of one transaction, which also compares the leader key and writes the progress. */
+/** Maximum number of changes in one transaction, which also compares the leader key and writes the progress. */
 const MAX_CHANGES = MAX_TXN_OPS - 2;
 
-/** Leaves room for the comparisons. A larger record has a transaction of its own. */
+/**
+ * Maximum size of the changes in one transaction. Leaves room for the comparisons. A larger record gets a transaction
+ * of its own.
+ */
 const MAX_BYTES = MAX_TXN_BYTES / 2;
 
 /** Pause before the progress is read again after a transaction without a known result. */

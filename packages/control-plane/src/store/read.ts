@@ -8,7 +8,10 @@ export interface Listing {
   readonly revision: bigint;
 }
 
-/** A compaction can interrupt a long read. A read that fails three times takes longer than etcd keeps revisions. */
+/**
+ * Maximum number of attempts. A compaction can interrupt a long read. A read that fails three times takes longer than
+ * etcd keeps revisions.
+ */
 const MAX_ATTEMPTS = 3;
 
 /**

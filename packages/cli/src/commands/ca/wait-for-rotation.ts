@@ -7,7 +7,7 @@ import { progressLine } from "../../output/progress-line.js";
 import { type Cli, InterruptedError, type Terminal } from "../../process/cli.js";
 import { isRotationDone, type RotationProgress, rotationLine } from "./rotation-progress.js";
 
-/** A rotation takes a few seconds, longer with many nodes. */
+/** Interval between two queries. A rotation takes a few seconds, longer with many nodes. */
 const POLL_INTERVAL_MS = 300;
 
 export interface RotationWaitOptions {

@@ -8,7 +8,7 @@ import type { Cli, GlobalOptions } from "../../process/cli.js";
 /** Interval between two samples. */
 const INTERVAL_MS = 2_000;
 
-/** Height of a terminal whose size is unknown. */
+/** Number of rows of a terminal whose size is unknown. */
 const DEFAULT_ROWS = 24;
 
 const SORT_KEYS: ReadonlyMap<string, StatsSort> = new Map<string, StatsSort>([

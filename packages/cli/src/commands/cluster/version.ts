@@ -8,7 +8,7 @@ import { printJson } from "../../output/print.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Limits the wait for a server. The command also succeeds without the server's version. */
+/** Maximum time to wait for a server. The command also succeeds without the server's version. */
 const SERVER_TIMEOUT_MS = 2_000;
 
 /** `berth version`: prints the version of the client, and of the server if it responds. */

@@ -16,7 +16,7 @@ export interface Invitation {
   readonly servers: string;
 }
 
-/** Number of digits of the token's ID in the name of an identity directory. */
+/** Number of digits of the token ID in the name of an identity directory. */
 const DIRECTORY_ID_DIGITS = 8;
 
 /** Errors after which the cluster may have admitted the user. A retry with the same key then gets the certificate. */

@@ -16,7 +16,7 @@ import { localTarget } from "../../client/resolve-target.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Matches the last part of the name of an identity directory. The first part is the name of the context. */
+/** Pattern of the last part of an identity directory's name. The first part is the name of the context. */
 const DIRECTORY_ID = /^[0-9a-f]{8}$/;
 
 const CONTEXT_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;

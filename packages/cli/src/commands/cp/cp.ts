@@ -17,8 +17,10 @@ export interface CopyOptions extends GlobalOptions {
 
 type TaskPath = Extract<CopyPath, { kind: "task" }>;
 
-/** Bits of Go's fs.FileMode. */
+/** Bit of Go's `fs.FileMode` for directories. */
 const GO_DIRECTORY = 0x8000_0000;
+
+/** Bit of Go's `fs.FileMode` for symbolic links. */
 const GO_SYMLINK = 0x0800_0000;
 
 /** `berth cp TASK:PATH PATH` and `berth cp PATH TASK:PATH` */

@@ -15,7 +15,7 @@ export interface RotateKeyOptions extends GlobalOptions {
   readonly timeout: string;
 }
 
-/** A rotation takes about a second, longer with many large secrets. */
+/** Interval between two queries. A rotation takes about a second, longer with many large secrets. */
 const POLL_INTERVAL_MS = 200;
 const SHORT_ID_LENGTH = 12;
 

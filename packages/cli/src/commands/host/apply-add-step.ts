@@ -29,14 +29,20 @@ import type { Cli } from "../../process/cli.js";
 import { membershipsOf, readCluster } from "./cluster-view.js";
 import { unsuitableHostError } from "./unsuitable-host.js";
 
-/** Includes the download of packages such as Docker. */
+/** Timeout of the installation, which includes the download of packages such as Docker. */
 const INSTALL_TIMEOUT_MS = 15 * 60_000;
+
+/** Timeout of `berth doctor`. */
 const CHECK_TIMEOUT_MS = 120_000;
+
+/** Timeout of the join. */
 const JOIN_TIMEOUT_MS = 60_000;
-/** A server copies the data of etcd before it is ready. */
+/** Timeout for the start of a unit. A server copies the data of etcd before it is ready. */
 const START_TIMEOUT_MS = 120_000;
-/** The host joins at once, and the token is removed if that fails. */
+/** Validity of the join token. The host joins at once, and the token is removed if the join fails. */
 const TOKEN_TTL_MS = 10 * 60_000;
+
+/** Interval between two queries for the state of the host. */
 const POLL_INTERVAL_MS = 300;
 const SERVER_PORT = 7400;
 

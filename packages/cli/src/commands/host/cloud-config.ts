@@ -1,7 +1,7 @@
 import { stringify } from "yaml";
 import type { InstallLineOptions } from "./install-line.js";
 
-/** On a file system in memory, so that the token is not on the disk of the machine. */
+/** Directory of the token file, in memory, so that the token is never written to the machine's disk. */
 const DIRECTORY = "/run/berth-install";
 
 /**

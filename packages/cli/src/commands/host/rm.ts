@@ -16,8 +16,9 @@ import { waitForRemoval } from "../server/rm.js";
 import { type ClusterView, membershipsOf, readCluster } from "./cluster-view.js";
 import { unsuitableHostError } from "./unsuitable-host.js";
 
+/** Timeout for stopping the agent. */
 const STOP_TIMEOUT_MS = 60_000;
-/** Containers get time to stop, and Docker removes them one by one. */
+/** Timeout of the removal. Containers get time to stop, and Docker removes them one by one. */
 const PURGE_TIMEOUT_MS = 10 * 60_000;
 
 export interface HostRemoveOptions extends GlobalOptions {

@@ -6,7 +6,7 @@ import { imageJson } from "../../output/images.js";
 import { printJson, printWarning } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Docker removes a few GiB per second, on all nodes in parallel. */
+/** Timeout of the call. Docker removes a few GiB per second, on all nodes in parallel. */
 const TIMEOUT_MS = 10 * 60_000;
 
 /** `berth image rm IMAGE…` */

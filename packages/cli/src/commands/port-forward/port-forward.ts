@@ -7,7 +7,7 @@ import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
 import { createRequests } from "../streams/request-stream.js";
 import { type ForwardedPort, parseForwardedPort } from "./parse-forwarded-port.js";
 
-/** Limit of the connections at a time: a node accepts this many streams of one client. */
+/** Maximum number of concurrent connections: a node accepts this many streams of one client. */
 const MAX_CONNECTIONS = 64;
 
 export interface PortForwardOptions extends GlobalOptions {

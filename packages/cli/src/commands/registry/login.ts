@@ -11,7 +11,7 @@ export interface LoginOptions extends GlobalOptions {
   readonly skipCheck?: boolean;
 }
 
-/** Timeout of the call. The Docker daemon of a node connects to the registry meanwhile. */
+/** Timeout of the call, during which the Docker daemon of a node connects to the registry. */
 const LOGIN_TIMEOUT_MS = 60_000;
 
 /** `berth registry login SERVER` */

@@ -1,7 +1,7 @@
 import type { CreateOption } from "../service/create/create-flags.js";
 import { UPDATE_FLAGS, type UpdateFlag, type UpdateFlagName } from "../service/update/flags.js";
 
-/** The Docker name of each `berth service update` flag that `berth run` supports. */
+/** Docker names of the `berth service update` flags that `berth run` supports. */
 const DOCKER_RUN_NAMES: Readonly<Partial<Record<UpdateFlagName, readonly [name: string, short?: string]>>> = {
   entrypoint: ["entrypoint"],
   user: ["user", "u"],
@@ -44,7 +44,7 @@ const DOCKER_RUN_NAMES: Readonly<Partial<Record<UpdateFlagName, readonly [name: 
   "host-add": ["add-host"],
 };
 
-/** The options of `berth run` that set fields of the spec, with the names of `docker run`. */
+/** Options of `berth run` that set fields of the spec, with the names of `docker run`. */
 export const RUN_OPTIONS: readonly CreateOption[] = Object.entries(DOCKER_RUN_NAMES).map(
   ([flag, [name, short]]) => {
     const update = flag as UpdateFlagName;

@@ -24,7 +24,7 @@ import { parseDetachKeys } from "../streams/detach-keys.js";
 import { parseVolumeOption } from "./parse-volume-option.js";
 import { RUN_OPTIONS } from "./run-flags.js";
 
-/** Limits the removal of a task that did not start. If it fails, the leader removes the task later. */
+/** Timeout for removing a task that did not start. If the removal fails, the leader removes the task later. */
 const REMOVE_TIMEOUT_MS = 5_000;
 
 const PULL_POLICIES = {

@@ -6,10 +6,10 @@ import { parseTimeoutMs } from "../../options/parse-options.js";
 import { printJson, printWarning } from "../../output/print.js";
 import { type Cli, type GlobalOptions, InterruptedError } from "../../process/cli.js";
 
-/** A removal takes about a second. */
+/** Interval between two queries. A removal takes about a second. */
 const POLL_INTERVAL_MS = 300;
 
-/** The command stops waiting when no server has responded for this long. An election takes a few seconds. */
+/** Time without a response from any server after which the command stops waiting. An election takes a few seconds. */
 const UNREACHABLE_TIMEOUT_MS = 10_000;
 
 export interface ServerRemoveOptions extends GlobalOptions {

@@ -7,7 +7,7 @@ import { serviceName } from "../../output/services.js";
 import { oneLine } from "../../output/table.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 
-/** Limits the wait for traffic figures. The command also succeeds without them. */
+/** Maximum time to wait for traffic figures. The command also succeeds without them. */
 const TRAFFIC_TIMEOUT_MS = 5_000;
 
 export interface InspectOptions extends GlobalOptions {

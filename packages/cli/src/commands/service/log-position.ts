@@ -1,6 +1,6 @@
 import type { LogLine, StreamLogsRequest } from "@berth/proto";
 
-/** A resumed log starts this long before the last line, since clocks differ and lines arrive out of order. */
+/** Time before the last line at which a resumed log starts, since clocks differ and lines arrive out of order. */
 const OVERLAP_MS = 5_000;
 
 const NS_PER_MS = 1_000_000n;

@@ -36,7 +36,7 @@ export interface ConfigOptions extends GlobalOptions, Omit<ProjectFiles, "compos
   readonly quiet?: boolean;
 }
 
-/** The names that Docker Compose looks for, in this order, each with the name of its override. */
+/** File names that Docker Compose looks for, in this order, each with the name of its override file. */
 const DEFAULT_FILES = [
   ["compose.yaml", "compose.override.yaml"],
   ["compose.yml", "compose.override.yml"],

@@ -9,7 +9,7 @@ import { createRequests } from "./request-stream.js";
 /** Exit code when berth failed instead of the process, as in `docker run`. */
 export const EXIT_BERTH_FAILED = 125;
 
-/** As in `docker run`, the third Ctrl-C ends the session, whatever the container does. */
+/** Number of Ctrl-C presses that end the session, whatever the container does, as in `docker run`. */
 const SIGNALS_TO_LEAVE = 3;
 
 const FORWARDED_SIGNALS: readonly SignalName[] = [

@@ -8,7 +8,7 @@ import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
 import { loginLink } from "./login.js";
 
-/** Only programs on this computer can connect. */
+/** Listen address, to which only programs on this computer can connect. */
 const HOST = "127.0.0.1";
 
 /** How long the command waits for the next link to be needed. */

@@ -7,7 +7,7 @@ import { printJson } from "../../output/print.js";
 import { styled } from "../../output/style.js";
 import { type Cli, type GlobalOptions, InterruptedError } from "../../process/cli.js";
 
-/** A migration takes a second or two, mostly for the election. */
+/** Interval between two queries. A migration takes a second or two, mostly for the election. */
 const POLL_INTERVAL_MS = 250;
 
 export interface FinalizeOptions extends GlobalOptions {

@@ -5,7 +5,10 @@ import type { ServiceDraft } from "./service-draft.js";
 
 const REPLICA_RANGE = { min: 0, max: MAX_REPLICAS };
 const CONNECTION_RANGE = { min: 0, max: 1_000_000 };
-/** Percent of the CPU limit or reservation of a replica. A replica that bursts uses more than 100 %. */
+/**
+ * Range of the target usage, in percent of a replica's CPU limit or reservation. A replica that bursts uses more than
+ * 100 %.
+ */
 const PERCENT_RANGE = { min: 0, max: 10_000 };
 
 /** Reads `autoscale: { min, max, target_cpu | target_connections }`. */

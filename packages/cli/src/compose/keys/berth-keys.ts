@@ -11,7 +11,7 @@ import { readBeside } from "./sharing-keys.js";
 
 /** Service key that holds the settings that Compose does not define. */
 const BERTH_KEY = "x-berth";
-/** Matches `x-berth` and misspellings such as `x-berth.cron`, but not the extension `x-berthold` of another tool. */
+/** Pattern of `x-berth` and misspellings such as `x-berth.cron`, but not of another tool's extension `x-berthold`. */
 const BERTH_KEY_PATTERN = /^x-berth(?![a-z0-9])/i;
 
 const VOLUME_POLICIES = { sticky: VolumePolicy.STICKY, any: VolumePolicy.ANY };

@@ -15,7 +15,7 @@ const PULL_POLICIES: ReadonlyMap<string, PullPolicy> = new Map([
 ]);
 /** Operating systems of platforms. Any other single word is an architecture. */
 const OPERATING_SYSTEMS = ["linux", "windows", "darwin", "freebsd"];
-/** Pull policies that check a registry for a newer image at intervals. */
+/** Pattern of pull policies that check a registry for a newer image at intervals. */
 const PERIODIC_POLICY = /^(?:refresh|daily|weekly|every_(?:\d+[wdhms])+)$/;
 
 /** Reads the image of a service, its pull policy and its platform. */

@@ -6,7 +6,7 @@ import type { JoinedNetwork, ServiceDraft } from "./service-draft.js";
 import type { StackNetwork } from "./stack-context.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
-/** Why IPv6 settings have no effect. */
+/** Reason why IPv6 settings have no effect. */
 export const NO_IPV6 =
   "networks that span hosts support IPv4 only, so containers have no IPv6 addresses in them; published ports accept IPv6 clients";
 const PRIORITY_RANGE = { min: -1_000_000, max: 1_000_000 };

@@ -9,7 +9,7 @@ const PORT_RANGE = { min: 1, max: 65_535 };
 const PORT_MODES = { ingress: PortSpec_Mode.INGRESS, host: PortSpec_Mode.HOST };
 export const PROTOCOLS = { tcp: PortSpec_Protocol.TCP, udp: PortSpec_Protocol.UDP };
 
-/** The rules for properties of a port, shared by the long form in Compose files and the `--publish-add` flag. */
+/** Rules for properties of a port, shared by the long form in Compose files and the `--publish-add` flag. */
 export const PORT_RULES = {
   target: rule(
     (cursor) => readInteger(cursor, PORT_RANGE),

@@ -23,7 +23,7 @@ export interface Shipment {
   readonly path: string;
 }
 
-/** Stands for the digest of an archive until the files are read. */
+/** Digest of an archive until its files are read. */
 export const UNKNOWN_DIGEST = `sha256:${"0".repeat(64)}`;
 
 /**

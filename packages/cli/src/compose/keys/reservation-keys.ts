@@ -12,7 +12,7 @@ import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.
 import { readDeviceRequests } from "./device-keys.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-/** -1 means unlimited, as in Docker. */
+/** Range of the limit of processes. -1 means unlimited, as in Docker. */
 const PIDS_LIMIT = { min: -1, max: 2 ** 31 - 1 };
 const COUNT_RANGE = { min: 0, max: 2 ** 31 - 1 };
 

@@ -19,11 +19,11 @@ import { ignoreWithNote } from "./unsupported-keys.js";
 const INT32: NumberRange = { min: -(2 ** 31), max: 2 ** 31 - 1 };
 const SWAPPINESS_RANGE: NumberRange = { min: 0, max: 100 };
 const MICROSECONDS_RANGE: NumberRange = { min: 0, max: Number.MAX_SAFE_INTEGER };
-/** -1 means unlimited. */
+/** Range of the CPU quota. -1 means unlimited. */
 const CPU_QUOTA: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
 const WINDOWS_ONLY = "the key has an effect on Windows only; use cpus";
 const OOM_SCORE: NumberRange = { min: -1000, max: 1000 };
-/** -1 means unlimited. */
+/** Range of a ulimit. -1 means unlimited. */
 const ULIMIT_RANGE: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
 
 /** Reads Compose's older keys for resources. `deploy.resources` is read later and overrides them. */

@@ -57,7 +57,7 @@ const UPDATE_KEYS: KeyTable<UpdateConfig> = {
   ),
 };
 
-/** A failed rollback cannot be rolled back. */
+/** Keys of `rollback_config`. A failed rollback cannot be rolled back, so there is no failure action for this. */
 const ROLLBACK_KEYS: KeyTable<UpdateConfig> = {
   ...UPDATE_KEYS,
   failure_action: failureActionRule(ROLLBACK_ACTIONS),

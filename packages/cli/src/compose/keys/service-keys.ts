@@ -45,8 +45,8 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
 };
 
 /**
- * The rules for all keys of a service in a Compose file. They run in this order, because some rules use values that
- * earlier rules have written to the draft.
+ * Rules for all keys of a service in a Compose file. They run in this order, because some rules use values that earlier
+ * rules have written to the draft.
  */
 export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
   ...IMAGE_KEYS,

@@ -5,7 +5,7 @@ import type { ServiceDraft } from "./service-draft.js";
 
 // Reads the keys by which containers share namespaces and mounts with containers of other services.
 
-/** The modes of `volumes_from` items. */
+/** Modes of `volumes_from` items. */
 const MOUNT_MODES = ["ro", "rw"];
 
 /** Returns whether a mode names another container: `service:NAME` or `container:NAME`. */

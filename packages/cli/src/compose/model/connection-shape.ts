@@ -8,7 +8,7 @@ import { type Keys, key } from "./shapes/map-shapes.js";
 import { scalarAsText, text } from "./shapes/scalar-shapes.js";
 import { DROPPED_BY_SWARM, IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-support.js";
 
-/** The keys of a service that describe its networks, ports, mounts and files. */
+/** Keys of a service that describe its networks, ports, mounts and files. */
 export const CONNECTION_KEYS: Keys = {
   ports: key(ports, "Published ports, on every host", ["8080:80"], {
     swarm: "publishes on all addresses, rejects text for `published`",

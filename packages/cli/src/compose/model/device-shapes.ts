@@ -9,7 +9,7 @@ import { IGNORED_BY_SWARM, REJECTED_BY_SWARM } from "./swarm-support.js";
 
 const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 
-/** Stands for all devices in the canonical form of a device request. */
+/** Device count that stands for all devices in the canonical form of a device request. */
 const ALL_DEVICES = -1;
 
 const longDevice = fields(

@@ -8,7 +8,7 @@ import { defineShape, type Shape } from "./shapes/shape.js";
 import { choiceOf, listSchema, TEXT_SCHEMA } from "./shapes/value-schema.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
 
-/** Directory of a secret whose target is not set. */
+/** Directory of a secret that has no target. */
 const SECRETS_DIRECTORY = "/run/secrets";
 
 const OCTAL_PATTERN = /^(?:0o)?[0-7]{1,6}$/;

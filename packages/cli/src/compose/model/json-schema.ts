@@ -7,9 +7,9 @@ export interface JsonSchema {
   readonly [keyword: string]: unknown;
 }
 
-/** The version of JSON Schema that the language servers of editors support best. */
+/** Version of JSON Schema, the one that the language servers of editors support best. */
 const SCHEMA_DIALECT = "http://json-schema.org/draft-07/schema#";
-/** Matches text with a variable, whose value is not known in an editor. */
+/** Pattern of text with a variable, whose value is not known in an editor. */
 const VARIABLE_PATTERN = "\\$";
 
 /** Returns the JSON Schema of Compose files with the keys of berth, for editors. */

@@ -13,7 +13,7 @@ import { REJECTED_BY_SWARM } from "./swarm-support.js";
 
 export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 const SELINUX_LABELS = ["z", "Z"];
-/** Options of Docker Desktop, which have no effect on Linux. */
+/** Consistency options of Docker Desktop, which have no effect on Linux. */
 const CONSISTENCIES = ["cached", "delegated", "consistent"];
 const SHORT_OPTIONS = ["ro", "rw", "nocopy", ...PROPAGATIONS];
 

@@ -24,7 +24,7 @@ const healthcheck = fields({
   disable: key(flag, "Disables the image's health check", true),
 });
 
-/** The keys of a service that describe its image and its process. */
+/** Keys of a service that describe its image and its process. */
 export const PROCESS_KEYS: Keys = {
   image: key(
     text,

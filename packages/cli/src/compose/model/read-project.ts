@@ -49,7 +49,7 @@ export interface ProjectEnvironment {
   readonly keepsVariables?: boolean | undefined;
 }
 
-/** Maximum number of files that a project includes or extends. Each is read and parsed. */
+/** Maximum number of files that a project includes or extends. */
 const MAX_READ_FILES = 500;
 /** Sections that an included file adds to the project. */
 const RESOURCE_SECTIONS = ["services", "volumes", "networks", "secrets", "configs", "models"];

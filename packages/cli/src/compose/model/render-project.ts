@@ -10,9 +10,9 @@ export type PlainValue =
   | readonly PlainValue[]
   | { readonly [key: string]: PlainValue };
 
-/** Values that are kept even if they are empty: an empty command clears the image's command. */
+/** Pattern of the values that are kept even if they are empty: an empty command clears the image's command. */
 const KEPT_EMPTY = /^services\.[^.]+\.(?:command|entrypoint)$/;
-/** Values whose keys the user chooses. An empty value has a meaning in them. */
+/** Pattern of the values whose keys the user chooses. In them, an empty value has a meaning. */
 const USER_VALUES =
   /^(?:services\.[^.]+\.(?:environment|labels|annotations|sysctls|storage_opt|networks|deploy\.labels|logging\.options|build\.(?:args|labels|additional_contexts|ssh))|(?:networks|volumes|secrets|configs)\.[^.]+\.(?:labels|driver_opts)|x-)/;
 

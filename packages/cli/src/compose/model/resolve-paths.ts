@@ -19,7 +19,7 @@ export function resolvePaths(root: Node, base: BaseDirectories): Node {
   return resolveAt(root, [], base);
 }
 
-/** The values that are paths, by their location. `*` matches any key and any item of a list. */
+/** Resolvers of the values that are paths, by location. `*` matches any key and any item of a list. */
 const PATH_RESOLVERS: readonly { readonly path: readonly string[]; readonly resolver: Resolver }[] =
   Object.entries({
     "services.*.build.context": resolveContext,

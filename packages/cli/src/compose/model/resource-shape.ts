@@ -40,7 +40,7 @@ const credentialSpec = fields({
   registry: key(text, "Windows registry value with the credential specification", "my-credential-spec"),
 });
 
-/** The keys of a service that describe its privileges and resources. */
+/** Keys of a service that describe its privileges and resources. */
 export const RESOURCE_KEYS: Keys = {
   privileged: key(flag, "Gives the containers all privileges on their host", true, IGNORED_BY_SWARM),
   read_only: key(flag, "Makes the root file system read-only", true),

@@ -2,9 +2,9 @@ import type { KeyDocumentation } from "./shapes/value-schema.js";
 
 type SwarmSupport = Pick<KeyDocumentation, "swarm">;
 
-/** `docker stack deploy` rejects files with the key. */
+/** Support of a key with which `docker stack deploy` rejects the file. */
 export const REJECTED_BY_SWARM: SwarmSupport = { swarm: "rejects the file" };
-/** `docker stack deploy` ignores the key and prints a warning. */
+/** Support of a key that `docker stack deploy` ignores with a warning. */
 export const IGNORED_BY_SWARM: SwarmSupport = { swarm: "ignores it with a warning" };
-/** `docker stack deploy` ignores the key without a word. */
+/** Support of a key that `docker stack deploy` ignores without a warning. */
 export const DROPPED_BY_SWARM: SwarmSupport = { swarm: "ignores it silently" };

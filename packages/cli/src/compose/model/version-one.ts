@@ -3,7 +3,7 @@ import { childOf, type MapEntry, type MapNode, mapNode, type Node, scalarNode } 
 
 /** Sections of the current format. A file with one of them is not in version 1. */
 const SECTIONS = ["services", "volumes", "networks", "secrets", "configs", "include", "name", "models"];
-/** Keys of a service, of which every service in version 1 has one. */
+/** Keys of a service. Every service in version 1 has one of them. */
 const SERVICE_KEYS = ["image", "build", "extends"];
 
 /**

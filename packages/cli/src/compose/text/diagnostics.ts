@@ -26,7 +26,7 @@ export function findPlace(path: string, places: ReadonlyMap<string, Place>): Pla
   }
 }
 
-/** Matches the last step of `a.b[0].c`. A step can be empty, in `a..b`. */
+/** Pattern of the last step of `a.b[0].c`. A step can be empty, in `a..b`. */
 const LAST_STEP = /(?:\.[^.[]*|\[\d+\]|^[^.[]+|.)$/;
 
 /** Maximum number of diagnostics of each severity, to limit memory. Warnings never displace errors. */

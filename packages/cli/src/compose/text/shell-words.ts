@@ -1,7 +1,7 @@
 /** Characters that end a command in a shell. Compose stops at them, too. */
 const TERMINATORS = new Set([";", "&", "|", "<", ">", "(", ")"]);
 
-/** The parts of which words consist. Each pattern captures the text of the part, and `decode` resolves its escapes. */
+/** Parts of a word. Each pattern captures the text of a part, and `decode` resolves its escapes. */
 const WORD_PARTS: readonly { readonly pattern: RegExp; readonly decode?: (text: string) => string }[] = [
   { pattern: /'([^']*)'/y },
   { pattern: /"((?:[^"\\]|\\.)*)"/sy, decode: (text) => text.replace(/\\([\\"$`])/g, "$1") },

@@ -21,9 +21,9 @@ export interface ShortPorts {
   readonly choice: string | undefined;
 }
 
-/** As in Docker, the first of several protocols applies (`53:53/tcp/udp`). */
+/** Pattern of a short port. As in Docker, the first of several protocols applies (`53:53/tcp/udp`). */
 const SHORT = /^(?:(\[[^\]]*\]|[^:]*):)?(?:([^:]*):)?([^:/]*)(?:\/([a-z]+)(?:\/.*)?)?$/i;
-/** Matches an IPv6 address without brackets before the ports. */
+/** Pattern of an IPv6 address without brackets before the ports. */
 const UNBRACKETED = /^[0-9a-f]*:[0-9a-f:]*:\d+:\d+$/i;
 const MAX_PORT = 65_535;
 

@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { BerthError } from "@berth/proto";
 import { MAX_INPUT_BYTES } from "../../process/read-bounded.js";
 
-/** The character that TextDecoder inserts for an invalid UTF-8 sequence. */
+/** Character that TextDecoder inserts for an invalid UTF-8 sequence. */
 const REPLACEMENT = "\ufffd";
 
 /** The text of one file, with an index of its lines. */

@@ -1,9 +1,9 @@
 import { findPlaceholderProblems } from "@berth/proto";
 
 const ACTION = /\{\{.*?\}\}/gs;
-/** `{{index .Service.Labels "com.example.zone"}}`, with either of Go's quotes. */
+/** Pattern of `{{index .Service.Labels "com.example.zone"}}`, with either of Go's quotes. */
 const LABEL = /^\{\{\s*index\s+\.Service\.Labels\s+(?:"([^"]*)"|`([^`]*)`)\s*\}\}$/;
-/** The objects of Swarm's templates. Other templates are left to the program in the container. */
+/** Pattern of the objects in Swarm's templates. Other templates are left to the program in the container. */
 const TASK_OBJECT = /\.(?:Node|Service|Task)\b/;
 
 /**

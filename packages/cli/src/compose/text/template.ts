@@ -19,13 +19,13 @@ export type InterpolationResult =
 const NAME_AT = /[_a-zA-Z][_a-zA-Z0-9]*/y;
 const OPERATOR = /^(:?)([-+?])(.*)$/s;
 /**
- * Maximum length of a value with its variables. Variables of an env file can contain others, so that each line doubles
+ * Maximum length of a value with its variables. Variables of an env file can contain others, so each line can double
  * the length. Linux permits 128 KiB for an environment variable.
  */
 const MAX_LENGTH = 1024 * 1024;
-/** Maximum length of all values of a file with their variables. */
+/** Maximum total length of all values of a file with their variables. */
 export const MAX_EXPANDED_LENGTH = 16 * 1024 * 1024;
-/** Maximum nesting of defaults, to bound the recursion. */
+/** Maximum nesting depth of defaults, to bound the recursion. */
 const MAX_NESTING = 50;
 
 /**

@@ -3,9 +3,9 @@ import type { Diagnostics } from "../text/diagnostics.js";
 import { interpolate, type Lookup, MAX_EXPANDED_LENGTH, type VariableUse } from "../text/template.js";
 import type { MapEntry, Node, ScalarNode } from "./node.js";
 
-/** Matches text with a variable. */
+/** Pattern of text with a variable. */
 const VARIABLE_PATTERN = /\$(?:[_a-zA-Z]|\{)/;
-/** Values that select the files of a project. Their variables are always replaced. */
+/** Pattern of the values that select the files of a project. Their variables are always replaced. */
 const FILE_SELECTION = /^(?:include|services\.[^.]+\.extends)\b/;
 
 /**

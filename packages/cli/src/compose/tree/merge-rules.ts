@@ -17,7 +17,7 @@ export type MergeRule =
 
 const REPLACE_RULE: MergeRule = { kind: "replace" };
 
-/** The rules by the path of the value. `*` matches any name. */
+/** Merge rules by the path of the value. `*` matches any name. */
 const MERGE_RULES: Readonly<Record<string, MergeRule>> = {
   "services.*.command": REPLACE_RULE,
   "services.*.entrypoint": REPLACE_RULE,

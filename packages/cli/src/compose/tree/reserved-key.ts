@@ -1,4 +1,4 @@
-/** An object of JavaScript has no place for this key, so specs and their JSON would lose it. */
+/** Key that a JavaScript object cannot hold, so specs and their JSON would lose it. */
 const RESERVED_KEY = "__proto__";
 
 /** Returns why a text cannot be a key, or undefined for all texts but one. */

@@ -34,8 +34,8 @@ export interface HostFacts {
 }
 
 /**
- * Prints one line KEY=VALUE for each fact, and changes nothing. Its arguments are "host:port" of the servers, to which
- * it tries to connect.
+ * Script that prints one line KEY=VALUE for each fact, and changes nothing. Its arguments are the "host:port" addresses
+ * of the servers, to which the script tries to connect.
  */
 export const FACTS_SCRIPT = `
 LC_ALL=C; export LC_ALL

@@ -52,10 +52,10 @@ export type AddPlan =
   /** No steps when the host is a member as requested. */
   | { readonly kind: "steps"; readonly steps: readonly AddStep[] };
 
-/** Certificates and cron schedules depend on the time. The limit of `berth doctor`. */
+/** Maximum offset of the host's clock, as in `berth doctor`. Certificates and cron schedules depend on the time. */
 const MAX_CLOCK_OFFSET_MS = 30_000;
 
-/** Programs that the package only recommends: the agent can do without them, but has fewer features then. */
+/** Programs that the package only recommends: the agent works without them, but with fewer features. */
 const NODE_PACKAGES = ["conntrack", "wireguard-tools"];
 
 /** Decides how a host becomes a member of the cluster. A member gets only the steps that are missing. */

@@ -36,10 +36,10 @@ export type AuditRule<Request> =
 
 type AuditRules = { readonly [Name in keyof Control]: AuditRule<RequestOf<Control[Name]>> };
 
-/** The longest reference of an image. */
+/** Maximum length of an image reference in a record. */
 const MAX_IMAGE_LENGTH = 512;
 
-/** The longest address of a browser: an IPv6 address with a port. */
+/** Maximum length of a browser's address: an IPv6 address with a port. */
 const MAX_CLIENT_LENGTH = 64;
 
 const UNRECORDED = { kind: "unrecorded" } as const;

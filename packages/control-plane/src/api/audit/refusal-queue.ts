@@ -3,7 +3,9 @@ import { RefusedCalls } from "../../core/audit/refused-calls.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Clock } from "../../runtime/clock.js";
 
-/** Shortest interval between two writes of refused calls. Limits the writes that clients without rights can cause. */
+/**
+ * Minimum interval between two writes of refused calls. Limits the writes that clients without permissions can cause.
+ */
 const INTERVAL_MS = 10_000;
 
 export interface RefusalQueueOptions {

@@ -2,7 +2,7 @@ import type { AuditRecord, StreamAuditRequest, StreamAuditResponse } from "@bert
 import { linkSignals, onAbort } from "../../runtime/abort.js";
 import type { ApiContext } from "../api-context.js";
 
-/** Number of records that are read at a time, so that a slow caller does not hold a copy of the whole log. */
+/** Number of records per read, so that a slow caller does not hold a copy of the whole log. */
 const RECORDS_PER_CHUNK = 100;
 
 /**

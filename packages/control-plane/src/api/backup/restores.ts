@@ -9,7 +9,10 @@ import { nodeName } from "../../core/model/node-name.js";
 import { completeRestoreChanges } from "../../dispatcher/restore-monitor.js";
 import type { ApiContext } from "../api-context.js";
 
+/** Maximum number of missing nodes in a response. */
 const MAX_LISTED_NODES = 100;
+
+/** Maximum number of unknown tasks in a response. */
 const MAX_LISTED_TASKS = 1_000;
 
 /** Returns the last restore from a backup, and the nodes that it waits for. */

@@ -12,7 +12,10 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceViolation } from "./violations.js";
 
-/** Limit of the total size of all contents. The leader loads them at the start of its term and keeps them in memory. */
+/**
+ * Maximum total size of all secrets and configs. The leader loads them at the start of its term and keeps them in
+ * memory.
+ */
 const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
 
 const OUTCOME_KINDS = {

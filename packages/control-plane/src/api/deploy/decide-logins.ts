@@ -4,10 +4,12 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
-/** Limit of the credentials in one request. */
+/** Maximum number of credentials in one request. */
 const MAX_CREDENTIALS = 100;
-/** Limits of all logins of a cluster. An agent may need all of them, in one message. */
+/** Maximum number of registry logins in a cluster. An agent may need all of them, in one message. */
 const MAX_LOGINS = 10_000;
+
+/** Maximum total size of all registry logins in a cluster. */
 const MAX_TOTAL_BYTES = 8 * 1024 * 1024;
 
 export interface LoginContext {

@@ -9,7 +9,7 @@ import { findSpecsInUse } from "../../core/orchestrator/rollback.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Number of earlier versions that are kept for rollbacks and inspection. */
+/** Number of earlier versions to keep for rollbacks and inspection. */
 const KEPT_VERSIONS = 10;
 
 export interface ServiceDecision {

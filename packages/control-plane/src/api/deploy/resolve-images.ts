@@ -65,8 +65,10 @@ type ResolverContext = Pick<
   "state" | "runtime" | "imageResolver" | "imageInventories" | "loginSealer"
 >;
 
-/** Agents connect to a new leader within 2 s, unless their host is busy. */
+/** Time to wait for agents after an election. They connect to a new leader within 2 s, unless their host is busy. */
 const CONNECT_TIMEOUT_MS = 3_000;
+
+/** Interval between two checks for connected agents. */
 const CONNECT_POLL_MS = 50;
 
 /**

@@ -25,7 +25,7 @@ import type { ServiceTarget } from "./decide-deployment.js";
 import { addressViolations } from "./static-address-violations.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
-/** Limit of hosts that a message names. Further hosts are only counted. */
+/** Maximum number of hosts that a message names. Further hosts are only counted. */
 const MAX_NAMED_HOSTS = 3;
 
 /**

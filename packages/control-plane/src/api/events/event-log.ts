@@ -8,13 +8,13 @@ import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { Delta } from "../../state/delta.js";
 
-/** Number of events that are kept. They take a few megabytes and cover days in a healthy cluster. */
+/** Maximum number of kept events. They take a few megabytes and cover days in a healthy cluster. */
 const MAX_EVENTS = 10_000;
 
-/** Limit of events that are reconstructed from the time before this leader's term. */
+/** Maximum number of events that are reconstructed from the time before this leader's term. */
 const MAX_RECONSTRUCTED = 2_000;
 
-/** Past events are reconstructed after this delay, because a takeover must be fast, or earlier when they are read. */
+/** Delay before past events are reconstructed, so that a takeover stays fast. A reader of the log ends the delay. */
 const RECONSTRUCT_AFTER_MS = 5_000;
 
 export interface EventLogOptions {

@@ -19,10 +19,10 @@ import { authorityId, authorityStatus } from "./authority-status.js";
 import { decideEtcdCancellation, listEtcdAuthorities } from "./etcd-authorities.js";
 import { requireIssuer } from "./require-issuer.js";
 
-/** Limits the size of certificate bundles, which contain all authorities. berth's TLS peers support 16. */
+/** Maximum number of authorities. All of them are part of each certificate bundle, and berth's TLS peers support 16. */
 const MAX_AUTHORITIES = 8;
 
-/** Limits the size of the response in a large cluster. */
+/** Maximum number of nodes in a response. */
 const MAX_LISTED_NODES = 100;
 
 const DAY_MS = 24 * 60 * 60 * 1_000;

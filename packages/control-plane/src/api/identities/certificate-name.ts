@@ -4,7 +4,7 @@ import type { User } from "@berth/proto";
 const SUFFIX_LENGTH = 6;
 const SEPARATOR = ".";
 
-/** Limit of a user name. With the suffix, a name in a certificate has at most 64 characters. */
+/** Maximum length of a user name. With the suffix, a name in a certificate has at most 64 characters. */
 export const MAX_USER_NAME_LENGTH = 64 - SUFFIX_LENGTH - SEPARATOR.length;
 
 /** Returns the name of a new user in certificates. */

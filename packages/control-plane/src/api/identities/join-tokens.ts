@@ -19,10 +19,16 @@ import { requireIssuer } from "./require-issuer.js";
 const HOSTNAME_PATTERN = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
 
 const MINUTE_MS = 60 * 1_000;
+
+/** Shortest validity of a token. */
 const MIN_TTL_MS = MINUTE_MS;
+
+/** Longest validity of a token. */
 const MAX_TTL_MS = 30 * 24 * 60 * MINUTE_MS;
+
+/** Maximum number of uses of a token. */
 const MAX_USES = 10_000;
-/** Limits the space that tokens take in etcd and in the leader's memory. */
+/** Maximum number of tokens, which take space in etcd and in the leader's memory. */
 const MAX_TOKENS = 1_000;
 
 /**

@@ -33,10 +33,15 @@ import { isHostname } from "./join-tokens.js";
 import { isMember, recordAuthority } from "./renew-certificate.js";
 import { requireIssuer } from "./require-issuer.js";
 
-/** Number of newest admissions that a token's record keeps. Bounds the record of a token with up to 10,000 uses. */
+/**
+ * Maximum number of admissions in the record of a token, which can have up to 10,000 uses. The newest ones are kept.
+ */
 const MAX_ADMISSIONS = 64;
 
-/** Limit of repetitions of a request, which a host repeats after a crash. Bounds the audit records that they cause. */
+/**
+ * Maximum number of repetitions of a join request. A host repeats a request after a crash, and each repetition adds an
+ * audit record.
+ */
 const MAX_REPEATS = 10;
 
 /** A token and the host that presents it. */

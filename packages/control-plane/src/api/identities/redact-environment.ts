@@ -5,7 +5,7 @@ import { maySeeEnvironment } from "./stack-access.js";
 
 type Handlers = RpcHandlers<typeof ControlServiceService>;
 
-/** Replaces the values of environment variables. */
+/** Text that replaces the values of environment variables. */
 export const REDACTED = "<redacted>";
 
 /**

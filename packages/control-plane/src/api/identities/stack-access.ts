@@ -14,7 +14,7 @@ import { findNetwork, findService } from "../lookup.js";
 import { findTarget } from "../lookup-target.js";
 import { findUser } from "./certificate-name.js";
 
-/** A pattern that matches no stack. */
+/** Pattern that matches no stack. */
 const NO_STACK = "";
 
 type Control = typeof ControlServiceService;

@@ -1,11 +1,16 @@
 import { BerthError } from "@berth/proto";
 import { clientSource } from "@berth/proto/rpc";
 
-/** Limit of unknown tokens of one source within the window. Far above mistakes of people and scripts; a token has 128 random bits. */
+/**
+ * Maximum number of unknown tokens from one source within the window. People and scripts make far fewer mistakes, and a
+ * token has 128 random bits.
+ */
 export const MAX_UNKNOWN_TOKENS = 30;
+
+/** Time after which an unknown token no longer counts. */
 const WINDOW_MS = 60_000;
 
-/** Limit of tracked sources. Bounds the memory if callers keep changing their address. */
+/** Maximum number of tracked sources, so that callers who keep changing their address cannot exhaust the memory. */
 const MAX_SOURCES = 4_096;
 
 interface Window {

@@ -19,8 +19,10 @@ import { findUser, MAX_USER_NAME_LENGTH, newCertificateName } from "./certificat
 import { newTokenRecord, tokenCreationChanges, tokenCreationError, ttlProblems } from "./join-tokens.js";
 import { requireIssuer } from "./require-issuer.js";
 
-/** Limits the space that users take in etcd and in the leader's memory. */
+/** Maximum number of users, which take space in etcd and in the leader's memory. */
 const MAX_USERS = 10_000;
+
+/** Maximum length of a stack pattern. */
 const MAX_PATTERN_LENGTH = 128;
 const ASSIGNABLE_ROLES: ReadonlySet<UserRole> = new Set([UserRole.VIEWER, UserRole.DEPLOYER, UserRole.ADMIN]);
 

@@ -12,6 +12,7 @@ import type { ImageResolution } from "../../core/images/image-resolution.js";
 import type { ApiContext } from "../api-context.js";
 import { requestDigests } from "../deploy/resolve-images.js";
 
+/** Maximum number of images in one request. */
 const MAX_IMAGES = 1_000;
 
 /**

@@ -21,17 +21,25 @@ import { firstItem } from "../../runtime/first-item.js";
 import type { ApiContext } from "../api-context.js";
 import { findNode } from "../lookup.js";
 
+/** Timeout for the caller's first message. */
 const START_TIMEOUT_MS = 10_000;
+
+/** Maximum number of layers of an image. */
 const MAX_LAYERS = 200;
+
+/** Maximum number of nodes that one push can name. */
 const MAX_NODES = 1_000;
 /**
- * Nodes that get the archive of a shipped mount before its service runs. No registry has it: the last copy would be lost with
- * its node. Nodes that run the service fetch further copies.
+ * Number of nodes that receive the archive of a shipped mount before its service runs. No registry has the archive, so
+ * the last copy would be lost with its node. Nodes that run the service fetch further copies.
  */
 const SHIPPED_COPIES = 3;
-/** Nodes that fetch the image at a time. Each one reads four layers at once, and a node serves 32 readers. */
+/**
+ * Maximum number of nodes that fetch the image at the same time. Each node reads four layers at once, and a node serves
+ * 32 readers.
+ */
 const MAX_CONCURRENT_FETCHES = 8;
-/** Messages for the client that wait, about progress. */
+/** Maximum number of queued progress messages for the client. */
 const QUEUE_CAPACITY = 16;
 
 /**

@@ -8,9 +8,12 @@ import { nodeNameById } from "../../core/model/node-name.js";
 import type { ApiContext } from "../api-context.js";
 import { clusterImages, inventoryWarnings } from "./list-images.js";
 
+/** Maximum number of images in one request. */
 const MAX_IMAGES = 1_000;
+
+/** Minimum length of an ID prefix. */
 const MIN_PREFIX_LENGTH = 4;
-/** No image has this ID. In the request to agents, an empty list stands for all images. */
+/** ID that no image has. In the request to agents, an empty list would stand for all images. */
 const NO_IMAGE = `sha256:${"0".repeat(64)}`;
 
 /**

@@ -2,13 +2,15 @@ import type { Clock } from "../../runtime/clock.js";
 import { compareTimes, type LogSource, type MergedLine } from "./past-logs.js";
 
 /**
- * Lines that arrive within this time of each other are sorted. The window is longer than the delay of agents and a local
- * network, and too short for a person to notice.
+ * Time span within which arriving lines are sorted. Longer than the delays of agents and of a local network, and too
+ * short for a person to notice.
  */
 const WINDOW_MS = 100;
 
-/** Limits of the lines in one window. When it is full, all sources wait for the reader. */
+/** Maximum number of lines in one window. When the window is full, all sources wait for the reader. */
 const MAX_WINDOW_LINES = 20_000;
+
+/** Maximum size of the lines in one window. */
 const MAX_WINDOW_BYTES = 512 * 1024;
 
 type Line = Extract<MergedLine, { readonly kind: "line" }>;

@@ -15,7 +15,7 @@ import { type FollowOptions, followLogs } from "./follow-logs.js";
 import { LogReader } from "./log-reader.js";
 import { formatLogError, type MergedLine, mergePastLogs } from "./past-logs.js";
 
-/** Limit of logs in one request. Each log takes a separate stream from its agent. */
+/** Maximum number of task logs in one request. Each log is a separate stream from its agent. */
 const MAX_TASKS = 200;
 
 /**

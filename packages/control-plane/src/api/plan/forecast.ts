@@ -12,7 +12,7 @@ import { serviceSnapshot } from "../../state/service-snapshot.js";
 import { StepRecorder } from "./planned-steps.js";
 import { simulateAgents } from "./simulate-agents.js";
 
-/** Limit of visited tasks. A forecast blocks the leader for at most a few hundred milliseconds. */
+/** Maximum number of visited tasks, so that a forecast blocks the leader for at most a few hundred milliseconds. */
 const MAX_VISITED_TASKS = 20_000;
 
 const EMPTY_PLAN: Plan = { actions: [], problems: [] };

@@ -8,12 +8,19 @@ import {
 } from "@berth/proto";
 import { canonicalText } from "../../core/model/canonical.js";
 
+/** Number of hexadecimal digits in the hash of a whole plan. */
 const PLAN_HASH_LENGTH = 12;
 
-/** Short hashes show which services differ. The longer hash of the whole plan decides whether two plans are equal. */
+/**
+ * Number of hexadecimal digits in the hash of one service. These short hashes show which services differ; the hash of
+ * the whole plan decides whether two plans are equal.
+ */
 const SERVICE_HASH_LENGTH = 4;
 
-/** Beyond this many services, the revision would be too long to copy and consists of the plan's hash only. */
+/**
+ * Maximum number of service hashes in a revision. With more services, a revision would be too long to copy, and
+ * consists of the plan's hash only.
+ */
 const MAX_SERVICE_HASHES = 40;
 
 /** The plan for one service. */

@@ -2,8 +2,10 @@ import { type FieldChange, ServiceSpec } from "@berth/proto";
 import { describeFile, fileMounts, withFileVersions } from "../../core/files/file-mounts.js";
 import { canonicalText } from "../../core/model/canonical.js";
 
-/** Limit of listed changes. Further changes are only counted. */
+/** Maximum number of listed changes. Further changes are only counted. */
 const MAX_CHANGES = 100;
+
+/** Maximum length of a value in a change. */
 const MAX_TEXT_LENGTH = 200;
 
 /** Fields that identify an item of a list, in order of preference. */

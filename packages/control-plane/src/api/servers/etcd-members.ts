@@ -10,7 +10,7 @@ import type { MembershipRequest } from "../../core/membership/etcd-membership.js
 import type { ApiContext } from "../api-context.js";
 import type { MembershipResult } from "./membership-changes.js";
 
-/** An IPv6 address with brackets, the scheme and a port. */
+/** Maximum length of a member's URL: the scheme, an IPv6 address in brackets, and a port. */
 const MAX_URL_LENGTH = 64;
 
 /**

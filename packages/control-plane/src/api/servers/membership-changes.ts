@@ -8,7 +8,10 @@ import {
 import type { Clock } from "../../runtime/clock.js";
 import type { EtcdMembers, MembershipOutcome } from "../../store/etcd/etcd-members.js";
 
-/** Limit of steps per request. A request needs at most two: the removal of a member and the addition of another. */
+/**
+ * Maximum number of steps per request. A request needs at most two: the removal of a member and the addition of
+ * another.
+ */
 const MAX_STEPS = 3;
 
 export interface MembershipOptions {

@@ -5,7 +5,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 import { findServer } from "../lookup.js";
 
-/** A repeated call is recognized for this time, which is longer than an election takes. */
+/** Time for which a repeated call is recognized. Longer than an election. */
 const REPEAT_WINDOW_MS = 60_000;
 
 /**

@@ -15,7 +15,7 @@ import { authorityStatus } from "../identities/authority-status.js";
 import { listEtcdAuthorities } from "../identities/etcd-authorities.js";
 import { serverStatuses } from "../servers/list-servers.js";
 
-/** Interval at which the members of etcd are asked whether they run. */
+/** Interval between two health checks of the etcd members. */
 const MEMBERS_INTERVAL_MS = 5_000;
 
 export interface ClusterObserverOptions

@@ -18,10 +18,10 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import type { EventLog } from "../events/event-log.js";
 import { ROLLOUT_INTERVAL_MS, ViewBuilder } from "./view-builder.js";
 
-/** Minimum time between two updates. A busy cluster changes 200 times a second. */
+/** Minimum interval between two updates. A busy cluster changes 200 times per second. */
 const MIN_INTERVAL_MS = 100;
 
-/** How long the view is kept without a watcher. Browsers reconnect within seconds. */
+/** Time for which the view is kept without a watcher. Browsers reconnect within seconds. */
 const LINGER_MS = 30_000;
 
 export interface ClusterWatchOptions {

@@ -10,14 +10,18 @@ import type { RecordDiff } from "../../state/delta.js";
 import { parseKey, ROOT } from "../../store/keys.js";
 import type { Entry, Store, WatchEvent } from "../../store/store.js";
 
-/** Limits of a replay. A watcher resumes seconds after the leader has died, so there are few changes. */
+/**
+ * Maximum number of changes in a replay. A watcher resumes seconds after the leader has died, so there are few changes.
+ */
 const MAX_CHANGES = 5_000;
+
+/** Timeout of a replay. */
 const TIMEOUT_MS = 2_000;
 
-/** Number of records that are read at a time. */
+/** Maximum number of concurrent reads of earlier records. */
 const CONCURRENT_READS = 16;
 
-/** Number of replays that are kept. All watchers of the dead leader resume at about the same revision. */
+/** Maximum number of cached replays. All watchers of the dead leader resume at about the same revision. */
 const MAX_KEPT = 16;
 
 export interface EventReplayOptions {
@@ -131,7 +135,7 @@ export class EventReplay {
   }
 }
 
-/** The kinds of records whose changes are events. */
+/** Kinds of records whose changes are events. */
 const WATCHED_SUBJECTS: ReadonlySet<string | undefined> = new Set(["nodes", "services", "tasks"]);
 
 const isSubject = ({ key }: WatchEvent): boolean => WATCHED_SUBJECTS.has(parseKey(key)?.collection);

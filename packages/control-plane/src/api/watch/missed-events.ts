@@ -2,7 +2,7 @@ import type { ClusterEvent, ClusterUpdate, WatchPosition } from "@berth/proto";
 import type { EventLog } from "../events/event-log.js";
 import type { EventReplay } from "./event-replay.js";
 
-/** Limit of past events in the first snapshot. */
+/** Maximum number of past events in the first snapshot. */
 const MAX_PAST_EVENTS = 10_000;
 
 export interface MissedEventsOptions {

@@ -12,16 +12,18 @@ import { serviceSnapshot } from "../../state/service-snapshot.js";
 import { nodeSummary, serviceSummary } from "../summaries.js";
 
 /**
- * Minimum time between two summaries of a service, for each of its tasks: the cost of a summary grows with their number.
- * The tasks themselves are always up to date.
+ * Minimum interval between two summaries of a service, per task of the service: the cost of a summary grows with the
+ * number of tasks. The views of the tasks themselves are always up to date.
  */
 const SUMMARY_INTERVAL_PER_TASK_MS = 40;
+
+/** Longest interval between two summaries of a changing service. */
 const MAX_SUMMARY_INTERVAL_MS = 2_000;
 
-/** Interval at which the slots of rollouts are computed, which also change with time. */
+/** Interval at which the slots of rollouts are recomputed. They change with time, too. */
 export const ROLLOUT_INTERVAL_MS = 1_000;
 
-/** Views are computed for this long without a pause. A new leader with many records would miss heartbeats otherwise. */
+/** Maximum time for computing views without a pause. A new leader with many records would miss heartbeats otherwise. */
 const MAX_SLICE_MS = 10;
 
 export interface ViewBuilderOptions {

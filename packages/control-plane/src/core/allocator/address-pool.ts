@@ -18,11 +18,15 @@ export const DEFAULT_NETWORK_POOL: NetworkPool = {
   networkPrefix: 18,
 };
 
-/** Virtual IPs come from the first eighth of a network. */
+/** Binary logarithm of the share of virtual IPs: they come from the first eighth of a network. */
 const VIP_SHARE_BITS = 3;
-/** A node's range has 128 addresses, or a sixteenth of a network with fewer than 2048. */
+/** Prefix length of a node's range: 128 addresses. */
 const RANGE_PREFIX = 25;
+
+/** Binary logarithm of a range's share in a network with fewer than 2,048 addresses: a sixteenth. */
 const RANGE_SHARE_BITS = 4;
+
+/** Longest prefix of a node's range, which has two addresses for containers. */
 const SMALLEST_RANGE_PREFIX = 30;
 /** Number of addresses that containers cannot get in each range: the gateway and the broadcast address. */
 const RESERVED_PER_RANGE = 2;

@@ -13,10 +13,9 @@ import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { isReady, isUnhealthy, stateOf } from "../model/task-state.js";
 
 /**
- * Largest number of hosts of a network in which broadcasts (mostly ARP) are flooded to all hosts.
- *
- * Flooding costs one copy per host. Flannel, Calico and the kernel documentation recommend static forwarding entries
- * for more than a few dozen hosts.
+ * Maximum number of hosts of a network in which broadcasts (mostly ARP) are flooded to all hosts. Flooding costs one
+ * copy per host. Flannel, Calico and the kernel documentation recommend static forwarding entries for more than a few
+ * dozen hosts.
  */
 export const DEFAULT_FLOOD_LIMIT = 32;
 

@@ -1,7 +1,7 @@
 import type { Network, NetworkSpec, Node } from "@berth/proto";
 import { canJoin } from "./network-eligibility.js";
 
-/** Bytes that WireGuard adds to each packet, including the longer inner headers. */
+/** Number of bytes that WireGuard adds to each packet, including the longer inner headers. */
 const WIREGUARD_OVERHEAD_BYTES = 80;
 
 /**

@@ -1,7 +1,7 @@
 import { ipv4Text, parseIpv4, parseSubnet, type VirtualIp } from "@berth/proto";
 import { pickVirtualIp } from "./address-pool.js";
 
-/** Time before a released virtual IP is reused, because resolvers and programs may still cache it. */
+/** Time before a released virtual IP is reused. Resolvers and programs may still cache the address. */
 export const VIP_QUARANTINE_MS = 3_600_000;
 
 /** A network that a service is attached to. */

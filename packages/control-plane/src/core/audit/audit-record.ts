@@ -1,12 +1,18 @@
 import type { AuditRecord, AuditSubject } from "@berth/proto";
 
-/** Limits of one record. A call can have thousands of subjects, and names in refused calls are not validated. */
+/** Maximum number of subjects in a record. A call can have thousands. */
 const MAX_SUBJECTS = 10;
+
+/** Maximum length of a name in a record. Names in refused calls are not validated. */
 const MAX_NAME_LENGTH = 128;
+
+/** Maximum length of a summary. */
 export const MAX_SUMMARY_LENGTH = 400;
 
-/** Bytes of a record without its texts, as JSON with its key: field names, numbers, and etcd's metadata. */
+/** Size of a record without its texts, as JSON with its key: field names, numbers, and etcd's metadata. */
 const OVERHEAD_BYTES = 500;
+
+/** Size of a subject without its texts. */
 const SUBJECT_OVERHEAD_BYTES = 40;
 
 /** The parts of a record that describe the call. */

@@ -1,16 +1,18 @@
 import type { AuditedCall } from "./audit-record.js";
 
-/** Limit of groups, including groups that were written less than a minute ago. */
+/** Maximum number of groups, including groups that were written less than a minute ago. */
 const MAX_GROUPS = 30;
 
-/** Limit of groups of one caller, so that one misbehaving caller leaves groups for others. */
+/** Maximum number of groups of one caller, so that one misbehaving caller leaves groups for others. */
 const MAX_CALLER_GROUPS = 5;
 
-/** Shortest interval between writes of a group. The interval doubles while its calls keep being refused. */
+/** Shortest interval between two writes of a group. The interval doubles while its calls keep being refused. */
 const MIN_INTERVAL_MS = 60_000;
+
+/** Longest interval between two writes of a group. */
 const MAX_INTERVAL_MS = 60 * 60_000;
 
-/** The method of the groups that count the calls beyond a limit. */
+/** Method name of the groups that count calls beyond a limit. */
 const OTHER_METHODS = "(other)";
 
 interface Group {

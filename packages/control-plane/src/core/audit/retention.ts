@@ -7,8 +7,8 @@ export interface AuditLimits {
 }
 
 /**
- * Limits of each kind of record. Kinds have separate limits, so that neither refused calls nor scripts that run
- * commands displace the records of changes. A new leader loads all records in about 60 ms.
+ * Limits of each kind of record. The limits are separate, so that neither refused calls nor scripts that run commands
+ * displace the records of changes. A new leader loads all records in about 60 ms.
  */
 export const AUDIT_LIMITS: Readonly<Record<Kind, AuditLimits>> = {
   [Kind.UNSPECIFIED]: { maxRecords: 0, maxBytes: 0 },
@@ -17,11 +17,15 @@ export const AUDIT_LIMITS: Readonly<Record<Kind, AuditLimits>> = {
   [Kind.REFUSED]: { maxRecords: 500, maxBytes: 512 * 1024 },
 };
 
-/** Once a limit is exceeded, the oldest records are removed until this much is free, so that removals are rare. */
+/** Number of records that a removal frees below the limit, so that removals are rare. */
 const FREE_RECORDS = 32;
+
+/** Number of bytes that a removal frees below the limit. */
 const FREE_BYTES = 32 * 1024;
 
-/** Limit of removals in one decision, which must fit into one transaction with the changes of a typical call. */
+/**
+ * Maximum number of removals in one decision, which must fit into one transaction with the changes of a typical call.
+ */
 const MAX_REMOVED = 64;
 
 /** The records of one kind. */

@@ -34,8 +34,8 @@ export type KeyRotationStep =
   | { readonly kind: "seal-again" };
 
 /**
- * Time without the next key after which a rotation is abandoned. Longer than a restart of the only server with the key;
- * the server's registration in etcd expires after 10 s.
+ * Time without the next key after which a rotation is abandoned. Longer than a restart of the only server with this
+ * key. The server's registration in etcd expires after 10 s.
  */
 export const ABANDON_AFTER_MS = 60_000;
 

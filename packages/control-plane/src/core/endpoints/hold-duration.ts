@@ -4,7 +4,10 @@ import { isPending, shouldRun } from "../model/task-state.js";
 import { replicasOf } from "../orchestrator/desired-slots.js";
 import { isWaiting } from "../scheduler/pending-reason.js";
 
-/** Covers the loss of a host, which takes 2 s, with an image that is not on the next host. */
+/**
+ * Default time for which a connection waits for an endpoint. Covers the loss of a host (2 s), and the start of a task
+ * on a host that has to pull its image.
+ */
 export const DEFAULT_HOLD_MS = 10_000;
 
 /**

@@ -7,8 +7,10 @@ import {
 } from "@berth/proto";
 import { hostPortKey, isHostMode, portsClash } from "../scheduler/resource-request.js";
 
-/** Range of the ports that are picked automatically. Docker Swarm uses the same range. */
+/** First port of the range for automatic ports, which is the same as in Docker Swarm. */
 export const FIRST_PICKED_PORT = 30_000;
+
+/** Last port of the range for automatic ports. */
 export const LAST_PICKED_PORT = 32_767;
 
 /** A port that a service publishes. */

@@ -1,6 +1,6 @@
 import type { ClusterEvent, Node, Service, Task } from "@berth/proto";
 
-/** The reasons of events. Part of the API: a reason is never renamed or reused. */
+/** Reasons of events. They are part of the API: a reason is never renamed or reused. */
 export const EVENT_REASONS = [
   "LEADER_ELECTED",
   "NODE_JOINED",

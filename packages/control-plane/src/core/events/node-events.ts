@@ -1,7 +1,7 @@
 import { Availability, assertNever, type Node, NodeState } from "@berth/proto";
 import type { EventReason, EventRecord } from "./event.js";
 
-/** Limit of problem events per change. `berth node inspect` shows all problems. */
+/** Maximum number of problem events per change. `berth node inspect` shows all problems. */
 const MAX_PROBLEMS = 5;
 
 /** A node's record before and after a change. Undefined if there is no record. */

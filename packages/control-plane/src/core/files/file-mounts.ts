@@ -14,7 +14,7 @@ export function fileKey({ kind, name }: Pick<FileVersion, "kind" | "name">): str
   return `${kind}/${name}`;
 }
 
-/** Limit of a name in messages. Valid names are shorter. */
+/** Maximum length of a name in messages. Valid names are shorter. */
 const MAX_SHOWN_NAME = 130;
 
 /** Formats a secret or config for messages, such as `secret shop_password`. */

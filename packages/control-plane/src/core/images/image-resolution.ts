@@ -42,7 +42,7 @@ export interface ResolvedContent {
 /** The fields of a container from which its content follows. */
 type ImageFields = Pick<ContainerSpec, "image" | "imageDigest" | "imageId" | "pullPolicy">;
 
-/** Nodes use the tag. */
+/** Result for a tag that was not resolved, so that nodes pull the image by its tag. */
 const UNRESOLVED_TAG: ImageContent = { imageDigest: "", imageId: "" };
 
 /**

@@ -1,4 +1,4 @@
-/** etcd's recommended maximum: more members slow down every write. */
+/** Maximum number of etcd members, as etcd recommends: each further member slows down every write. */
 export const MAX_ETCD_MEMBERS = 7;
 
 /**
@@ -7,7 +7,7 @@ export const MAX_ETCD_MEMBERS = 7;
  */
 export const LEARNER_TIMEOUT_MS = 30_000;
 
-/** Hosts of URLs that other servers cannot connect to. */
+/** Host names in URLs that other servers cannot connect to. */
 const LOOPBACK_HOSTS = ["127.0.0.1", "[::1]", "localhost"];
 
 /** A member of the etcd cluster, as etcd lists it. */

@@ -1,13 +1,18 @@
 import { BerthError, type Node, type Server } from "@berth/proto";
 import { isRemoved } from "./server-records.js";
 
-/** Limit of nodes. Far above the cluster sizes of the scheduler benchmarks; their descriptions fit into etcd. */
+/**
+ * Maximum number of nodes. Far above the cluster sizes of the scheduler benchmarks; their descriptions fit into etcd.
+ */
 export const MAX_NODES = 10_000;
 
-/** Limit of nodes that wait for approval, so that the bearer of a token cannot take the place of all other nodes. */
+/**
+ * Maximum number of nodes that wait for approval, so that the bearer of a token cannot take the place of all other
+ * nodes.
+ */
 export const MAX_WAITING_NODES = 1_000;
 
-/** Limit of servers that were not removed. etcd advises at most seven members. */
+/** Maximum number of servers that were not removed. etcd recommends at most seven members. */
 export const MAX_SERVERS = 100;
 
 /** @throws BerthError BERTH_LIMIT_EXCEEDED when no further node may join */

@@ -4,7 +4,7 @@ import type { ServerTrust } from "../authorities/rotation.js";
 import type { ServerKeys } from "../cluster-key/rotation.js";
 import type { SchemaVersions } from "../schema/migrations.js";
 
-/** Limit of records of removed servers. The oldest ones are deleted. */
+/** Maximum number of records of removed servers. The oldest ones are deleted. */
 export const MAX_REMOVED_SERVERS = 1_000;
 
 /** The registration of a running server in etcd. */

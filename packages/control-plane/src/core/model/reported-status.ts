@@ -15,10 +15,12 @@ const HEALTHS: ReadonlySet<Health> = new Set(
   Object.values(Health).filter((value) => typeof value === "number"),
 );
 const PROTOCOLS: ReadonlySet<PortSpec_Protocol> = new Set([PortSpec_Protocol.TCP, PortSpec_Protocol.UDP]);
-/** Limits of the log message about refused values. */
+/** Maximum number of refused values in the log message. */
 const MAX_REFUSED = 5;
+
+/** Maximum length of a refused value in the log message. */
 const MAX_REFUSED_LENGTH = 64;
-/** A unicast address: multicast addresses have an odd first byte. */
+/** Pattern of a unicast MAC address. Multicast addresses have an odd first byte. */
 const MAC_ADDRESS = /^(?!00:00:00:00:00:00)[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/;
 
 /** The addresses that a task on a node can have. */

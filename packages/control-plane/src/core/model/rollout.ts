@@ -2,7 +2,10 @@ import { Rollout, Rollout_State as State } from "@berth/proto";
 
 // Transitions of a service's rollout record. The leader stores the record with the service.
 
-/** Number of failed slots that a record names. The count is exact; names are limited because the record is written often. */
+/**
+ * Maximum number of failed slots that a record names. The count is exact; names are limited because the record is
+ * written often.
+ */
 export const MAX_FAILED_SLOTS = 100;
 
 /** Returns whether the rollout is replacing slots. */

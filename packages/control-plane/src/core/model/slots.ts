@@ -70,7 +70,7 @@ export function slotsByNode(tasks: readonly Task[]): readonly Slot[] {
   return [...slots.values()].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
 }
 
-/** All empty lists are this one. Most lists are empty, and a service may have 100,000 slots. */
+/** Shared empty list. Most lists are empty, and a service may have 100,000 slots. */
 const NO_TASKS: readonly Task[] = [];
 
 interface SlotBuilder extends SlotRef {

@@ -52,7 +52,7 @@ function applyStatus(task: Task, reported: TaskStatus, now: number): TaskTransit
   return { kind: "updated", task: { ...task, status } };
 }
 
-/** The states that only agents set. */
+/** States that only agents set. */
 const AGENT_STATES: ReadonlySet<TaskState> = new Set([
   TaskState.PREPARING,
   TaskState.STARTING,

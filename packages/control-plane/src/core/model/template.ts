@@ -13,10 +13,10 @@ import { canonicalText } from "./canonical.js";
 // changed. The task template is the part of the spec from which containers are created. Its version number is that of
 // the first service version with this template.
 
-/** Number of template changes in a service record. A task older than all of them counts as outdated. */
+/** Maximum number of template changes in a service record. A task older than all of them counts as outdated. */
 const MAX_CHANGES = 20;
 
-/** Template version of service versions older than the history. No other template version equals it. */
+/** Template version of service versions older than the history. It equals no other template version. */
 const UNKNOWN_TEMPLATE = 0;
 
 /** The current template version of a service and its last template changes, oldest first. */

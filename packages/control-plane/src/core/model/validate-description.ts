@@ -10,10 +10,10 @@ import {
 
 const HOSTNAME_PATTERN = /^[\p{L}\p{N}_.-]{0,253}$/u;
 const DOCKER_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$/;
-/** 32 bytes in Base64, as `wg pubkey` writes them. */
+/** Pattern of a WireGuard key: 32 bytes in Base64, as printed by `wg pubkey`. */
 const WIREGUARD_KEY = /^[A-Za-z0-9+/]{43}=$/;
 const MAX_PORT = 65_535;
-/** The largest MTU of an IPv4 link. */
+/** Maximum MTU of an IPv4 link. */
 const MAX_MTU = 65_535;
 const PROTOCOLS: ReadonlySet<PortSpec_Protocol> = new Set([
   PortSpec_Protocol.UNSPECIFIED,

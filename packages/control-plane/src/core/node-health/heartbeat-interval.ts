@@ -1,7 +1,6 @@
 /**
- * The heartbeat interval of agents, by cluster size.
- *
- * The leader reads about 200 heartbeats per second at most, which costs 1 to 2 % of a CPU.
+ * Heartbeat intervals of agents, by cluster size. The leader reads at most about 200 heartbeats per second, which costs
+ * 1 to 2 % of a CPU.
  */
 const INTERVALS_BY_NODES: readonly { readonly maxNodes: number; readonly heartbeatMs: number }[] = [
   { maxNodes: 50, heartbeatMs: 250 },
@@ -9,7 +8,7 @@ const INTERVALS_BY_NODES: readonly { readonly maxNodes: number; readonly heartbe
   { maxNodes: 250, heartbeatMs: 1_000 },
 ];
 
-/** Interval in larger clusters. The leader still detects a loss within a few seconds. */
+/** Heartbeat interval in larger clusters. The leader still detects a loss within a few seconds. */
 const MAX_INTERVAL_MS = 2_000;
 
 /** Returns the heartbeat interval for a cluster of this size. */

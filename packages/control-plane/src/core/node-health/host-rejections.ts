@@ -2,7 +2,7 @@ import { type Service, type Task, TaskState } from "@berth/proto";
 import { byAge, endText, shouldRun, stateOf } from "../model/task-state.js";
 import { templateVersionAt } from "../model/template.js";
 
-/** Limit of problems per node. A host that rejects one service usually rejects many. */
+/** Maximum number of problems per node. A host that rejects one service usually rejects many. */
 const MAX_PROBLEMS = 5;
 
 /** A node, and the records that show whether its host causes rejections. */

@@ -21,7 +21,7 @@ import {
 } from "./silence-thresholds.js";
 import { FAILOVER_PAUSE_MS, type FailoverPause } from "./suspect-nodes.js";
 
-/** Limit of an agent's reported lag that is subtracted from its silence. */
+/** Maximum reported lag that is subtracted from the silence of an agent. */
 const MAX_AGENT_LAG_MS = 1_000;
 
 /** Observations of one node. Times are in ms of the leader's monotonic clock. */

@@ -1,7 +1,10 @@
-/** Number of voters that is enough in any cluster. */
+/** Maximum number of voters. Five suffice in a cluster of any size. */
 const MAX_PEERS = 5;
 
-/** With fewer peers, the leader's own probe counts as well, because a single wrong peer could not be outvoted. */
+/**
+ * Number of peers that can vote without the leader. With fewer, the leader's own probe counts as well, because a single
+ * wrong peer could not be outvoted.
+ */
 const ENOUGH_PEERS = 3;
 
 /** The voters of a probe round. */

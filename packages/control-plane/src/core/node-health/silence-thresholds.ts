@@ -2,11 +2,13 @@ import { CONFIRM_DOWN_MS, CONFIRM_DOWN_ROUNDS } from "@berth/proto";
 
 // The durations of silence at which the leader's verdict about a node can change.
 
-/** A host is probed when its heartbeat is late by more than this. */
+/** Lateness of a heartbeat after which the host is probed. */
 const LATE_MS = 50;
-/** A node gets no new connections when its heartbeat is late by more than this and its host does not respond. */
+/** Lateness of a heartbeat after which a node gets no new connections, if its host does not respond to probes. */
 const SUSPECT_MS = 150;
-/** Silence after which a host that a majority cannot reach is down. A route can change within this time. */
+/**
+ * Silence after which a host is down if a majority of the voters cannot reach it. A route can change within this time.
+ */
 export const DOWN_AFTER_MS = 1_400;
 /** Minimum time from a missed heartbeat to a majority verdict. Applies to long heartbeat intervals. */
 const DOWN_AFTER_LATE_MS = 1_000;
@@ -14,14 +16,17 @@ const DOWN_AFTER_LATE_MS = 1_000;
 export const TAKEOVER_LATE_MS = 100;
 /** Time that a new leader waits before a majority verdict, so that nearly all agents can connect and vote. */
 export const TAKEOVER_GRACE_MS = 1_500;
-/** Silence after which a host without votes is down. Long, because a busy or paused agent sends no heartbeats either. */
+/**
+ * Silence after which a host without votes is down. This time is long, because a busy or paused agent sends no
+ * heartbeats either.
+ */
 export const DOWN_UNCONFIRMED_AFTER_MS = 5_000;
 /** Silence after which an agent is reported as away. Restarts and upgrades of the agent take less time. */
 export const AGENT_AWAY_AFTER_MS = 3_000;
 /**
- * Silence of the agent after which a node with a live host is down, since the state of its tasks is unknown.
- *
- * Long, because its containers probably still serve. Replacing them runs each task twice until the agent returns.
+ * Silence of the agent after which a node with a live host is down, since the state of its tasks is unknown. This time
+ * is long, because the node's containers probably still serve. Replacing them runs each task twice until the agent
+ * returns.
  */
 export const AGENT_LOST_AFTER_MS = 60_000;
 /** Thresholds that do not depend on the node. */

@@ -1,7 +1,7 @@
 /** Time within which nodes must become suspect to start a failover pause. If a switch fails, this takes two heartbeats. */
 const WINDOW_MS = 2_000;
 
-/** Time at the start of a failover pause in which no node is declared down. A switch restarts within this time. */
+/** Duration of a failover pause, in which no node is declared down. A switch restarts within this time. */
 export const FAILOVER_PAUSE_MS = 15_000;
 
 /**

@@ -1,7 +1,7 @@
 import type { Service, ServiceSpec } from "@berth/proto";
 import { isRunActive } from "./job-schedule.js";
 
-/** Time for the client of a job to read the result and remove the job itself. */
+/** Time that the client of an ended job has to read the result and remove the job itself. */
 export const AUTO_REMOVE_AFTER_MS = 10_000;
 
 /** Whether a finished job is removed now. */

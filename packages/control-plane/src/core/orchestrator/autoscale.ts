@@ -4,10 +4,12 @@ import type { AutoscaleSpec, AutoscaleStatus } from "@berth/proto";
 const LOAD_TOLERANCE = 0.1;
 /** Largest factor of one step up. A starting service uses more CPU than its load requires. */
 const MAX_GROWTH = 2;
-/** A small service may grow by this many replicas at once. */
+/** Number of replicas that a service can always gain in one step, even if it is small. */
 const MIN_GROWTH_STEP = 4;
+
+/** Default time for which replicas must have been necessary before they are added. */
 const DEFAULT_SCALE_UP_STABILIZATION_MS = 0;
-/** Replicas are removed when they were not needed for five minutes. */
+/** Default time for which replicas must have been unnecessary before they are removed. */
 const DEFAULT_SCALE_DOWN_STABILIZATION_MS = 5 * 60_000;
 
 /** The measurements of one service at one time. */

@@ -7,9 +7,9 @@ import {
 } from "@berth/proto";
 import { durationText } from "../model/text.js";
 
-/** Runs later than this are skipped unless the spec says otherwise. Longer than any change of leader. */
+/** Default maximum delay of a run. Later runs are skipped. Longer than any change of the leader. */
 const DEFAULT_STARTING_DEADLINE_MS = 60_000;
-/** Limit of concurrent runs. More runs indicate a wrong schedule. */
+/** Maximum number of concurrent runs. More runs indicate a wrong schedule. */
 const MAX_CONCURRENT_RUNS = 100;
 
 /** Whether a run begins now, and whether it runs beside the active runs or replaces them. */

@@ -13,7 +13,7 @@ import { stateOf } from "../model/task-state.js";
 import { type CronContext, type CronDecision, decideCron } from "./cron.js";
 import type { Problem } from "./problems.js";
 
-/** Template version of a run that no longer counts, because its service was removed after it began. */
+/** Template version of a run that no longer counts, because its service was removed after the run began. */
 export const NO_TEMPLATE = 0;
 
 /** Returns whether a service runs its tasks to completion instead of keeping them running. */

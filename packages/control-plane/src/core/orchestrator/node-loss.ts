@@ -23,7 +23,7 @@ export interface NodeLoss {
   readonly dueMs: readonly number[];
 }
 
-/** Why a task of an at-most-one service is not replaced yet. */
+/** Reason why a task of an at-most-one service is not replaced yet. */
 export const NOT_FENCED = "not replaced until the node is fenced (at-most-one)";
 
 /**

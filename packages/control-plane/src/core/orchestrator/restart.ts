@@ -9,13 +9,16 @@ import {
 import { stateOf } from "../model/task-state.js";
 import type { CurrentTaskFilter } from "../model/template.js";
 
-/** A task that was ready this long resets the restart count of its slot. */
+/** Ready time of a task that resets the restart count of its slot. */
 export const RESET_RESTARTS_AFTER_MS = 60_000;
 /** Longest delay between two restarts. After the cause is repaired, the task starts within about a minute. */
 export const MAX_BACKOFF_MS = 60_000;
 /** Delay of the second restart when the policy has none. The first restart is immediate. */
 const FIRST_BACKOFF_MS = 1_000;
-/** Largest random share of a delay, which spreads the restarts of slots. Below 1/3, so each delay is longer than the last. */
+/**
+ * Largest random share of a delay, which spreads the restarts of slots. It is below 1/3, so that each delay is longer
+ * than the previous one.
+ */
 const JITTER_RATIO = 0.25;
 
 /** Whether and when an empty slot gets its next task. */

@@ -4,7 +4,7 @@ import { endText, stateOf } from "../model/task-state.js";
 import type { SlotState } from "./slot-state.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
-/** A slot whose tasks were rejected this often has failed, on whichever nodes. Otherwise a rollout could hang. */
+/** Number of rejected tasks after which a slot has failed, on whichever nodes. Otherwise a rollout could hang. */
 const MAX_REJECTIONS = 3;
 
 export interface FailureContext {

@@ -69,7 +69,9 @@ export interface SlotContext extends SlotStepContext {
 
 const OLDER_RUNS = "an older version still runs";
 
-/** Restarts in a row after which other slots stop waiting for a slot: about two minutes, including delays. */
+/**
+ * Number of consecutive restarts after which other slots stop waiting for a slot: about two minutes, including delays.
+ */
 const GIVE_UP_RESTARTS = 8;
 
 /** Determines the state of one slot. `nodes` and the tasks must have node losses applied. */

@@ -56,7 +56,7 @@ export interface SlotStepDecision {
   readonly superfluous: readonly Task[];
 }
 
-/** Why a slot waits for a stopping task. */
+/** Reason why a slot waits for a stopping task. */
 export const NOT_STOPPED = "a previous task has not stopped yet";
 
 /** Decides the next step of one slot, whose new tasks run `version`. Node losses must have been applied. */

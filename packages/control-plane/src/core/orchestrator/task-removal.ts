@@ -4,7 +4,9 @@ import type { Slot } from "../model/slots.js";
 import type { NodeSnapshot, ServiceDefinition } from "../model/snapshot.js";
 import { isEnded, isPending, stateOf } from "../model/task-state.js";
 
-/** Ended tasks kept per slot: enough to show a pattern of failures, few enough to keep all records in memory. */
+/**
+ * Number of ended tasks kept per slot: enough to show a pattern of failures, few enough to keep all records in memory.
+ */
 export const HISTORY_PER_SLOT = 5;
 
 /** Tests whether a task's record may be deleted without a report from its agent. */

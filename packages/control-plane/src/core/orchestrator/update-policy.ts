@@ -10,10 +10,14 @@ import {
 } from "@berth/proto";
 import { isRollback } from "../model/rollout.js";
 
+/** Default number of slots that an update replaces at the same time, as in Docker. */
 const DEFAULT_PARALLELISM = 1;
-/** Most programs with a wrong configuration exit within their first seconds. */
+/**
+ * Default time for which an updated task is monitored. Most programs with a wrong configuration exit within their first
+ * seconds.
+ */
 const DEFAULT_MONITOR_MS = 5_000;
-/** Enough to pull a large image over a slow connection. */
+/** Default deadline for the progress of an update. Suffices to pull a large image over a slow connection. */
 export const DEFAULT_PROGRESS_DEADLINE_MS = 300_000;
 /** Docker's default time between the stop signal and the kill. */
 const DEFAULT_STOP_GRACE_MS = 10_000;

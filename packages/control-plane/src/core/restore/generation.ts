@@ -4,7 +4,10 @@
  * generation, which leaders add to their epochs.
  */
 
-/** More revisions than an etcd can have in a millisecond, so each generation exceeds all epochs before it. */
+/**
+ * Number of epochs reserved per millisecond. etcd cannot reach as many revisions in this time, so each generation
+ * exceeds all epochs before it.
+ */
 const EPOCHS_PER_MS = 1_024;
 
 /**

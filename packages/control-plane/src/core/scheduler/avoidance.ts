@@ -1,9 +1,9 @@
 import { DesiredState, type Task, TaskState } from "@berth/proto";
 import { stateOf } from "../model/task-state.js";
 
-/** Number of failures from which a node is avoided. The service may have caused fewer itself. As in Swarm. */
+/** Number of failures from which a node is avoided, as in Swarm. The service may have caused fewer failures itself. */
 const MAX_FAILURES = 5;
-/** Older failures do not count, because the node may have changed. As in Swarm. */
+/** Age at which failures no longer count, as in Swarm, because the node may have changed. */
 const RECENT_MS = 5 * 60_000;
 
 /**

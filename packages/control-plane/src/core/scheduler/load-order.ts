@@ -21,7 +21,10 @@ export function dominantShare({ node }: NodeSnapshot, nanoCpus: number, memoryBy
 const reservedFraction = (reserved: number, capacity: number): number =>
   capacity > 0 ? reserved / capacity : 0;
 
-/** Seven characters of 7 bits fit into the 53 bits of an exact integer. */
+/**
+ * Number of leading characters of an ID that form its rank. Seven characters of 7 bits fit into the 53 bits of an exact
+ * integer.
+ */
 const RANKED_CHARACTERS = 7;
 const RANK_BASE = 128;
 
@@ -41,9 +44,9 @@ export function computeIdRank(id: string): number {
   return rank;
 }
 
-/** Up to this many nodes are moved one by one. Sorting all nodes is cheaper for more. */
+/** Number of nodes up to which they are always moved one by one. Sorting all nodes is cheaper for more. */
 const MIN_SINGLE_MOVES = 4;
-/** In a large order, up to one in this many nodes is moved one by one. */
+/** Size of a large order per node that is moved one by one. */
 const NODES_PER_SINGLE_MOVE = 64;
 
 /**

@@ -27,7 +27,7 @@ export interface RebalanceOptions {
   readonly now: number;
 }
 
-/** Limit of moves per call, since each move restarts a task. Later calls return the remaining moves. */
+/** Maximum number of moves per call, since each move restarts a task. Later calls return the remaining moves. */
 const MAX_MOVES_PER_CALL = 1_000;
 
 /** Minimum difference of the reserved shares of both nodes. Smaller improvements are not worth a restart. */
@@ -173,7 +173,7 @@ interface ProposedMove {
 /** Returns what a move improves, for the user, or undefined if it improves nothing. */
 type Improvement = (move: ProposedMove) => string | undefined;
 
-/** The improvements, most important first. A later improvement never reverts an earlier one. */
+/** Improvements, most important first. A later improvement never reverts an earlier one. */
 const IMPROVEMENTS: readonly Improvement[] = [describeEvenerSpread, describeLowerLoad];
 
 function describeEvenerSpread(move: ProposedMove): string | undefined {

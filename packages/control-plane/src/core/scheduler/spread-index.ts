@@ -3,7 +3,7 @@ import { acceptsTasks } from "./filters.js";
 import { LoadOrder } from "./load-order.js";
 import { spreadPath } from "./spread-counts.js";
 
-/** Number of indexes that are maintained. The services of a cluster rarely use more than two or three. */
+/** Maximum number of maintained indexes. The services of a cluster rarely use more than two or three. */
 const MAX_INDEXES = 8;
 
 /** The nodes that have the same value of each spread attribute. */

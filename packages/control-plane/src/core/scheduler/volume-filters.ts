@@ -3,7 +3,7 @@ import type { ClusterSnapshot } from "../model/snapshot.js";
 import { nodesText } from "../model/text.js";
 import { type Filter, passFilter } from "./filter.js";
 
-/** Number of nodes that a reason names. It counts the remaining nodes. */
+/** Maximum number of nodes that a reason names. Further nodes are only counted. */
 const MAX_NAMED_NODES = 3;
 
 /** Keeps tasks on the nodes that have their volumes, even if these nodes are down. Skips volumes that no node has. */

@@ -1,7 +1,9 @@
 import type { ClusterUpdate, WatchClusterResponse, WatchPosition } from "@berth/proto";
 
-/** Limits of the kept updates: half a minute of them in a busy cluster, and a few megabytes. */
+/** Maximum number of kept updates: half a minute in a busy cluster, and a few megabytes. */
 const MAX_UPDATES = 300;
+
+/** Maximum number of records in the kept updates. */
 const MAX_RECORDS = 20_000;
 
 /** An update that is sent to all watchers. They get the same object, so that it is encoded once. */

@@ -2,7 +2,7 @@ import type { AssignedFile, Assignments, ServiceSpec } from "@berth/proto";
 import { fileMounts } from "../../core/files/file-mounts.js";
 import { TaskReferences } from "./task-references.js";
 
-/** Limit of the contents in one message, so that the message with its other parts stays below the agent's limit. */
+/** Maximum size of the contents in one message, which has other parts and must stay below the agent's limit. */
 const MAX_CONTENT_BYTES = 16 * 1024 * 1024;
 
 /** Reads the secrets and configs of the cluster. */

@@ -5,7 +5,7 @@ import type { Runtime } from "../../runtime/runtime.js";
 import { GroupedMap } from "../../state/grouped-map.js";
 import type { AgentCommand, Session } from "../session.js";
 
-/** Timeout for the agent's stream. The agent opens it and sends the first message before it calls Docker. */
+/** Timeout for the agent's stream. The agent opens the stream and sends the first message before it calls Docker. */
 export const STREAM_TIMEOUT_MS = 5_000;
 
 export interface AgentRequestsOptions extends RelayOptions {

@@ -18,10 +18,12 @@ import {
   STREAM_TIMEOUT_MS,
 } from "./agent-requests.js";
 
-/** Queued messages in each direction, of 64 KiB each. HTTP/2 buffers as many for a busy connection. */
+/**
+ * Maximum number of queued messages in each direction, of 64 KiB each. HTTP/2 buffers as many for a busy connection.
+ */
 const QUEUE_CAPACITY = 8;
 
-/** Limit of streams to the containers of one node. Agents have the same limit. */
+/** Maximum number of streams to the containers of one node. Agents have the same limit. */
 const MAX_STREAMS_PER_NODE = 128;
 
 export interface ExecTarget {

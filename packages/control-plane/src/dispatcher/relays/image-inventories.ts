@@ -16,9 +16,9 @@ import type { RelayOptions } from "./agent-requests.js";
 
 /** Timeout of a query. Longer than the 4 s that an agent waits for Docker. */
 const QUERY_TIMEOUT_MS = 5_000;
-/** Docker removes a few GiB per second. */
+/** Timeout of a removal. Docker removes a few GiB per second. */
 const REMOVAL_TIMEOUT_MS = 6 * 60_000;
-/** A large image over a slow network. */
+/** Timeout of a fetch. Allows for a large image over a slow network. */
 const FETCH_TIMEOUT_MS = 60 * 60_000;
 
 /** The inventory of one node. */

@@ -19,9 +19,12 @@ import {
   STREAM_TIMEOUT_MS,
 } from "./agent-requests.js";
 
-/** Queued messages in each direction. At 256 KiB each, they determine the memory that an upload takes on the leader. */
+/**
+ * Maximum number of queued messages in each direction. At 256 KiB each, they determine the memory that an upload takes
+ * on the leader.
+ */
 const QUEUE_CAPACITY = 8;
-/** Limit of uploads to one node. Agents have the same limit. */
+/** Maximum number of uploads to one node. Agents have the same limit. */
 const MAX_UPLOADS_PER_NODE = 4;
 
 export interface UploadTarget {

@@ -10,13 +10,15 @@ import { onAbort } from "../../runtime/abort.js";
 import { BoundedQueue } from "../../runtime/bounded-queue.js";
 import { AgentRequests, connectionLostError, type RelayOptions, type ResultSink } from "./agent-requests.js";
 
-/** Queued batches of one log, of 256 KiB each. When the queue is full, the agent waits. */
+/** Maximum number of queued batches of one log, of 256 KiB each. When the queue is full, the agent waits. */
 const QUEUE_CAPACITY = 2;
 
-/** Limit of logs that are read on one node. Agents have the same limit. */
+/** Maximum number of logs that are read on one node. Agents have the same limit. */
 export const MAX_LOGS_PER_NODE = 400;
 
-/** Limit of logs that one caller reads at the same time, on all nodes together: two services with many tasks. */
+/**
+ * Maximum number of logs that one caller reads at the same time, on all nodes together: two services with many tasks.
+ */
 const MAX_LOGS_PER_CLIENT = 400;
 
 /** The log of one task, in order and in the batches that the agent sent. */

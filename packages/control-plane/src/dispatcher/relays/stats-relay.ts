@@ -14,10 +14,10 @@ import { mayReplyFor } from "./agent-requests.js";
 /** Measuring interval of a node. */
 const INTERVAL_MS = 2_000;
 
-/** A node stops measuring when its stats have not been read for this long. */
+/** Time after the last read of its stats at which a node stops measuring. */
 const LEASE_MS = 3 * INTERVAL_MS;
 
-/** Samples older than this are not returned. */
+/** Maximum age of returned samples. */
 const MAX_AGE_MS = 3 * INTERVAL_MS;
 
 /** The latest measurement of one node. */

@@ -1,14 +1,14 @@
 import type { Task, UsageReport } from "@berth/proto";
 import type { Usage } from "../../core/orchestrator/autoscale.js";
 
-/** Averaging window. A single expensive request must not cause another replica. */
+/** Window over which the usage is averaged. A single expensive request must not cause another replica. */
 const WINDOW_MS = 15_000;
 /**
- * Shortest time between two reports of a node; reports that come sooner are ignored. Bounds the samples in the window.
- * Agents report every 5 s, so a report that the network delayed is not affected.
+ * Minimum interval between two reports of a node; earlier reports are ignored. Limits the samples in the window. Agents
+ * report every 5 s, so a report that the network delayed is not affected.
  */
 const MIN_REPORT_INTERVAL_MS = 500;
-/** The usage of a task is ignored while it starts. */
+/** Time after the start of a task in which its usage is ignored. */
 const STARTING_MS = 10_000;
 
 interface Sample {

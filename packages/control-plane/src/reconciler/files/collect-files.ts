@@ -11,6 +11,8 @@ import type { Decision, Writer } from "../writer.js";
 
 /** Delay of the check after a change. A check visits all secrets and configs with several versions. */
 const CHECK_DELAY_MS = 500;
+
+/** Pause after a failed check. */
 const RETRY_MS = 5_000;
 
 export interface FileCollectionOptions {

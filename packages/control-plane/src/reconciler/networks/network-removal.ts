@@ -8,6 +8,8 @@ import type { Decision, Writer } from "../writer.js";
 
 /** Delay of the check after a change, since the last tasks of a stack end shortly after each other. */
 const CHECK_DELAY_MS = 50;
+
+/** Pause after a failed removal. */
 const RETRY_MS = 1_000;
 
 export interface NetworkRemovalOptions {

@@ -7,7 +7,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 import { serviceSnapshot } from "../../state/service-snapshot.js";
 import type { Writer } from "../writer.js";
 
-/** Number of moves per write, since a write has to fit into one etcd transaction. */
+/** Maximum number of moves per write, since a write has to fit into one etcd transaction. */
 const MOVES_PER_WRITE = 50;
 
 /** Longest interval between two checks for returned nodes, which are rare and not urgent. */

@@ -5,10 +5,10 @@ import { BerthError } from "@berth/proto";
 import { createDirectory } from "@berth/proto/create-directory";
 import { argumentsOf, identityOf, isRunning, type ProcessIdentity } from "./process-identity.js";
 
-/** The claim file is next to etcd's data, so removing the data also removes the claim. */
+/** Name of the claim file. The file is next to etcd's data, so removing the data also removes the claim. */
 const CLAIM_FILE = "berth-server.json";
 
-/** How long etcd may take to stop after SIGTERM. Then it is killed, which is safe for its data. */
+/** Time for etcd to stop after SIGTERM. Then the server kills etcd, which is safe for its data. */
 const STOP_TIMEOUT_MS = 5_000;
 const POLL_MS = 20;
 

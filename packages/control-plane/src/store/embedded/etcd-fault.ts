@@ -19,7 +19,7 @@ export type RecoveryPath =
   /** The other servers have the data, and this server needs a new token to join them. */
   | "join-with-token";
 
-/** Patterns of log lines in the order in which they are tried. The texts are from etcd 3.4 to 3.6, Go and bbolt. */
+/** Patterns of log lines, in the order in which they are tried. The texts are from etcd 3.4 to 3.6, Go and bbolt. */
 const FAULT_PATTERNS: readonly (readonly [EtcdFault, RegExp])[] = [
   ["disk-full", /no space left on device|disk quota exceeded/i],
   ["read-only", /read-only file system/i],

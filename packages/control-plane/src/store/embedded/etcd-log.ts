@@ -7,7 +7,10 @@ const EXPECTED_WARNINGS = [
   /found invalid file under data directory/,
 ];
 
-/** Lines that etcd logs before it sets up JSON logging, and the first line of a Go panic. Stack traces do not match. */
+/**
+ * Pattern of the lines that etcd logs before it sets up JSON logging, and of the first line of a Go panic. Stack traces
+ * do not match.
+ */
 const PLAIN_TEXT = /^(?:panic:|fatal error:)|^\S+ \S+ [WEC] \| /;
 
 /** Logs one line of an embedded etcd's log. Returns its short text; undefined for an expected line or one without a message. */

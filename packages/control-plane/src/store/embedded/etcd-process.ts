@@ -12,7 +12,7 @@ import type { Ports } from "./data-dir.js";
 import type { EtcdHttpClient } from "./etcd-http.js";
 import { logEtcdLine } from "./etcd-log.js";
 
-/** Number of log lines that are kept for error messages. */
+/** Number of log lines to keep for error messages. */
 const MAX_LAST_LINES = 5;
 
 /** The message that etcd logs before it exits because the other members have removed it. */
@@ -20,13 +20,18 @@ const MEMBER_REMOVED_MESSAGE = "the member has been permanently removed from the
 
 const HEALTH_POLL_MS = 25;
 
-/** How long etcd may take to stop after SIGTERM. Then it is killed, which is safe for its data. */
+/** Time for etcd to stop after SIGTERM. Then the server kills etcd, which is safe for its data. */
 const STOP_TIMEOUT_MS = 5_000;
 
-/** Allows a watch to resume after a short disconnection. After a long one, berth lists all keys again. */
+/**
+ * Number of revisions that etcd keeps, so that a watch can resume after a short disconnection. After a long one, berth
+ * lists all keys again.
+ */
 const KEPT_REVISIONS = 1_000;
 
-/** Twice etcd's default. Enough for a million tasks of 1 kB with their history. */
+/**
+ * Default maximum size of the database: twice etcd's default. Enough for a million tasks of 1 kB with their history.
+ */
 export const DEFAULT_QUOTA_BYTES = 4 * 1024 ** 3;
 
 /** Raft timing of a member. */
@@ -36,19 +41,22 @@ interface Timing {
 }
 
 /**
- * A single member elects itself this long after its start. etcd's default of 1,000 ms allows for networks and would be
- * most of an outage. The election timeout must be at least five heartbeats.
+ * Timings of a single member, which elects itself this long after its start. etcd's default of 1,000 ms allows for
+ * networks and would be most of an outage. The election timeout must be at least five heartbeats.
  */
 const SINGLE_MEMBER: Timing = { heartbeatMs: 50, electionTimeoutMs: 250 };
 
 /**
- * Members elect a new leader one to two timeouts after the last heartbeat: a lost host costs 0.5-1 s, about as long as
- * berth's own failover. Five missed heartbeats in a row are unlikely on a busy machine and cost one second without
- * writes.
+ * Timings of one of several members, which elect a new leader one to two timeouts after the last heartbeat: a lost host
+ * costs 0.5-1 s, about as long as berth's own failover. Five missed heartbeats in a row are unlikely on a busy machine
+ * and cost one second without writes.
  */
 const CLUSTER_MEMBER: Timing = { heartbeatMs: 100, electionTimeoutMs: 500 };
 
-/** etcd keeps all entries since the last snapshot in memory. Its default of 100,000 large transactions could be gigabytes. */
+/**
+ * Number of log entries between two snapshots. etcd keeps these entries in memory, and its default of 100,000 large
+ * transactions could be gigabytes.
+ */
 const ENTRIES_PER_SNAPSHOT = 5_000;
 
 /**

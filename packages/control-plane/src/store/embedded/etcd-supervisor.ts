@@ -13,18 +13,31 @@ import type { EtcdHttpClient } from "./etcd-http.js";
 import { EtcdProcess } from "./etcd-process.js";
 import { holdPorts } from "./free-ports.js";
 
-/** Allows etcd to replay a long log from a slow disk. etcd waits without a limit for a file lock. */
+/**
+ * Timeout for the start of a single member, which may have to replay a long log from a slow disk. etcd itself waits for
+ * a file lock without a limit.
+ */
 const START_TIMEOUT_MS = 30_000;
 
-/** A member responds only while a quorum is running, and after a power cut the hosts boot at different times. */
+/**
+ * Timeout for the start of one of several members. A member responds only while a quorum is running, and after a power
+ * cut the hosts boot at different times.
+ */
 const CLUSTER_START_TIMEOUT_MS = 10 * 60_000;
+
+/** Time after which the server logs that it is waiting for etcd. */
 const LOG_WAITING_AFTER_MS = 3_000;
 
-/** The first restart is immediate; the back-off limits the load of an etcd that keeps crashing. */
+/**
+ * Delay before the second restart; the first one is immediate. The back-off limits the load of an etcd that keeps
+ * crashing.
+ */
 const FIRST_RESTART_DELAY_MS = 100;
+
+/** Longest delay before a restart. */
 const MAX_RESTART_DELAY_MS = 5_000;
 
-/** An etcd that ran this long counts as stable; its next restart is immediate again. */
+/** Running time after which etcd counts as stable: its next restart is immediate again. */
 const STABLE_AFTER_MS = 10_000;
 
 export interface SupervisorOptions {

@@ -17,7 +17,10 @@ const STATE_FIELDS = { term: 1, vote: 2, commit: 3 } as const;
 
 const LENGTH_BYTES = 8;
 const RECORD_ALIGNMENT = 8;
-/** The upper byte of a length: the highest bit says that there is padding, the lowest three how much. */
+/**
+ * Mask of a record's length. In the upper byte, the highest bit says that there is padding, and the lowest three say
+ * how much.
+ */
 const LENGTH_MASK = 0x00ff_ffff_ffff_ffffn;
 const HAS_PADDING = 0x80;
 

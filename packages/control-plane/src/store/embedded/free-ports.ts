@@ -3,11 +3,16 @@ import { createServer, type Server } from "node:net";
 import { BerthError } from "@berth/proto";
 import type { Ports } from "./data-dir.js";
 
-/** The ports are below Linux's ephemeral ports (from 32768), so a restarted etcd finds its ports still free. */
+/**
+ * First port of the range. It is below Linux's ephemeral ports (from 32768), so a restarted etcd finds its ports still
+ * free.
+ */
 const FIRST_PORT = 20_000;
+
+/** Number of ports in the range. */
 const PORT_COUNT = 12_000;
 
-/** When this many attempts fail, nearly all ports must be in use. */
+/** Maximum number of attempts. When all of them fail, nearly all ports must be in use. */
 const MAX_ATTEMPTS = 50;
 
 /**

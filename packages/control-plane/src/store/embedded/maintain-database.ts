@@ -3,16 +3,16 @@ import type { Logger } from "pino";
 import { type Clock, sleep } from "../../runtime/clock.js";
 import type { DatabaseStatus, EtcdMaintenance } from "../etcd/etcd-maintenance.js";
 
-/** Interval of checks. Limits the time for which writes are refused before the database is defragmented. */
+/** Interval between two checks. Limits the time for which writes are refused before the database is defragmented. */
 const INTERVAL_MS = 10_000;
 
-/** A file below this part of its quota needs no maintenance. */
+/** Share of the quota below which a file needs no maintenance. */
 const LARGE_RATIO = 0.8;
 
-/** Below this part of a large file in use, defragmentation is worth its pause. */
+/** Used share of a large file below which defragmentation is worth its pause. */
 const SPARSE_RATIO = 0.5;
 
-/** After the alarm, etcd accepts writes again below this part of the quota. The gap prevents flapping. */
+/** Share of the quota below which etcd accepts writes again after the alarm. The gap to the quota prevents flapping. */
 const DISARM_RATIO = 0.95;
 
 const BYTES_PER_MIB = 1024 ** 2;

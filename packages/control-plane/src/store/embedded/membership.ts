@@ -4,14 +4,19 @@ import type { Logger } from "pino";
 import type { EtcdMember } from "../../core/membership/etcd-membership.js";
 import type { EtcdMembers } from "../etcd/etcd-members.js";
 
-/** Allows for other servers that join at the same time, and for the copy of a large database over a slow network. */
+/**
+ * Timeout of a join. Allows for other servers that join at the same time, and for the copy of a large database over a
+ * slow network.
+ */
 const TIMEOUT_MS = 10 * 60_000;
 
 /** Time for one request, which can take a few etcd calls. */
 const REQUEST_TIMEOUT_MS = 15_000;
 
-/** A learner of an empty cluster has copied the data after about half a second. */
+/** Pause between two attempts. A learner of an empty cluster has copied the data after about half a second. */
 const RETRY_MS = 250;
+
+/** Minimum interval between two log lines about the progress. */
 const LOG_INTERVAL_MS = 3_000;
 
 /** Errors of requests that can succeed later, for example after an election. */

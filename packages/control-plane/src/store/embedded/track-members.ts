@@ -6,7 +6,10 @@ import type { EtcdStore } from "../etcd/etcd-store.js";
 import { hostOf } from "./cluster.js";
 import type { EmbeddedEtcd } from "./embedded-etcd.js";
 
-/** etcd cannot watch its members. A server without the newest list still reaches the etcd on its own host. */
+/**
+ * Interval between two reads of the member list, which etcd cannot watch. A server with an old list still reaches the
+ * etcd on its own host.
+ */
 const INTERVAL_MS = 3_000;
 
 export interface TrackMembersOptions {

@@ -4,12 +4,18 @@ import type { Logger } from "pino";
 import { type Clock, sleep } from "../../runtime/clock.js";
 import type { ServerProblem } from "../../runtime/server-problem.js";
 
+/** Interval between two checks. */
 const INTERVAL_MS = 10_000;
 
-/** etcd allocates two log files of 64 MB in advance, and copies its database when it defragments. */
+/**
+ * Free space below which the server warns. etcd allocates two log files of 64 MB in advance, and copies its database
+ * when it defragments.
+ */
 const LOW_BYTES = 256 * 1024 ** 2;
+
+/** Number of free inodes below which the server warns. */
 const LOW_INODES = 100;
-/** Below this limit, etcd can stop at any write. */
+/** Free space below which etcd can stop at any write. */
 const CRITICAL_BYTES = 16 * 1024 ** 2;
 
 const BYTES_PER_MIB = 1024 ** 2;

@@ -8,6 +8,7 @@ import type { EmbeddedEtcd } from "./embedded-etcd.js";
 import { DatabaseMaintenance } from "./maintain-database.js";
 import { DiskWatch } from "./watch-disk.js";
 
+/** Pause between two attempts to check etcd's log while etcd does not respond. */
 const LOG_CHECK_INTERVAL_MS = 5_000;
 
 export interface EtcdWatchOptions {

@@ -17,13 +17,16 @@ import { abortable } from "../../runtime/abort.js";
 import type { EtcdTls } from "../etcd-tls.js";
 import { Member, type MemberClients } from "./member.js";
 
-/** Allows for a slow fsync or an etcd election, and detects a hanging etcd before a lease expires. */
+/**
+ * Default timeout of a call. Allows for a slow fsync or an etcd election, and detects a hanging etcd before a lease
+ * expires.
+ */
 const DEFAULT_CALL_TIMEOUT_MS = 3_000;
 
 /** Interval at which the first member, usually on this host, is checked while calls go to another member. */
 const FIRST_MEMBER_CHECK_MS = 500;
 
-/** A key that does not exist. Reading it is the cheapest check of a member. */
+/** Key that does not exist. Reading it is the cheapest check of a member. */
 const ABSENT_KEY = Buffer.from("/");
 
 /** Errors with which etcd refuses a request. After any other error, the request may have been executed. */

@@ -1,10 +1,13 @@
 import type { EtcdClient } from "./client.js";
 import type { MemberClients } from "./member.js";
 
-/** etcd copies the database to a new file, which takes about a minute for the largest database on a slow disk. */
+/**
+ * Timeout of a defragmentation. etcd copies the database to a new file, which takes about a minute for the largest
+ * database on a slow disk.
+ */
 const DEFRAGMENT_TIMEOUT_MS = 10 * 60_000;
 
-/** etcd waits until it has removed the compacted revisions. */
+/** Timeout of a compaction. etcd waits until it has removed the compacted revisions. */
 const COMPACT_TIMEOUT_MS = 60_000;
 
 /** The size of a member's database, and whether etcd has stopped accepting writes because of it. */

@@ -4,7 +4,7 @@ import type { EtcdMember } from "../../core/membership/etcd-membership.js";
 import { type EtcdClient, isEtcdResponse } from "./client.js";
 import type { MemberClients } from "./member.js";
 
-/** A running member responds at once; the check must not delay a request much. */
+/** Timeout of a health check. A running member responds at once, and the check must not delay a request much. */
 const CHECK_TIMEOUT_MS = 1_000;
 
 /** The status that a member reports. Learners report it as well. */

@@ -21,14 +21,16 @@ import { EtcdMaintenance } from "./etcd-maintenance.js";
 import { EtcdMembers } from "./etcd-members.js";
 import { watchSpan } from "./watch.js";
 
-/** Size of the first page, before anything is known about the size of the values. */
+/** Number of keys on the first page, when the size of the values is still unknown. */
 const FIRST_PAGE_SIZE = 1_000;
 
 /**
- * etcd 3.4 walks the index of the rest of the range for each page, so small pages make a long read quadratic. Decoding a
- * page of this size blocks the event loop for about 50 ms.
+ * Target size of a page. etcd 3.4 walks the index of the rest of the range for each page, so small pages make a long
+ * read quadratic. Decoding a page of this size blocks the event loop for about 50 ms.
  */
 const PAGE_BYTES = 8 * 1024 * 1024;
+
+/** Maximum number of keys on a page. */
 const MAX_PAGE_SIZE = 50_000;
 
 /** The store in an etcd cluster, version 3.4 or later. Connections are opened by the first call. */

@@ -3,15 +3,25 @@ import { Etcd3, type IOptions } from "etcd3";
 import type { EtcdTls } from "../etcd-tls.js";
 import { tlsChannelOptions } from "./tls-channel.js";
 
-/** Room for a page of a range read or a batch of watch events; gRPC's default is 4 MB. */
+/** Maximum size of a response: a page of a range read or a batch of watch events. gRPC's default is 4 MB. */
 const MAX_RECEIVE_BYTES = 256 * 1024 * 1024;
 
-/** Detects a dead connection below an idle watch. etcd disconnects clients that ping more often than every 5 s. */
+/**
+ * Interval of pings, which detect a dead connection below an idle watch. etcd disconnects clients that ping more often
+ * than every 5 s.
+ */
 const PING_INTERVAL_MS = 7_000;
+
+/** Timeout of a ping. */
 const PING_TIMEOUT_MS = 3_000;
 
-/** gRPC waits up to two minutes between connection attempts by default; a restarted etcd should be found at once. */
+/**
+ * Delay before the first reconnection. gRPC waits up to two minutes by default, but a restarted etcd should be found at
+ * once.
+ */
 const RECONNECT_DELAY_MS = 50;
+
+/** Longest delay before a reconnection. */
 const MAX_RECONNECT_DELAY_MS = 1_000;
 
 export interface MemberOptions {

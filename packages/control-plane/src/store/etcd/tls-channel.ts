@@ -3,7 +3,9 @@ import { checkServerIdentity, createSecureContext } from "node:tls";
 import { Channel, ChannelCredentials, type ClientOptions } from "@grpc/grpc-js";
 import { type EtcdTls, MIN_TLS_VERSION } from "../etcd-tls.js";
 
-/** Server name in the handshake with an address. TLS has none for addresses, and Node.js warns about them. */
+/**
+ * Server name in the handshake with an IP address. TLS has no server names for addresses, and Node.js warns about them.
+ */
 const NO_SERVER_NAME = "etcd.invalid";
 
 /**

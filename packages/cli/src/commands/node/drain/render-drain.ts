@@ -1,6 +1,7 @@
 import { truncate } from "../../../output/table.js";
 import type { DrainProgress, ServiceDrain } from "./drain-progress.js";
 
+/** Maximum number of lines. */
 const MAX_LINES = 20;
 
 /** Returns one line per service, unfinished ones first: `shop_web: 2 of 5 moved, starting 1`. */

@@ -9,9 +9,9 @@ import { type Cli, InterruptedError, type Terminal } from "../../../process/cli.
 import { type DrainProgress, evaluateDrain, unfinishedTasksOn } from "./drain-progress.js";
 import { remainingLines, renderDrain, serviceLine } from "./render-drain.js";
 
-/** Tasks take seconds to stop, so a shorter interval shows nothing new. */
+/** Interval between two polls. Tasks take seconds to stop, so a shorter interval shows nothing new. */
 const POLL_INTERVAL_MS = 300;
-/** Minimum pause between polls, as a multiple of the duration of the last poll. Limits the load of large services. */
+/** Minimum pause between two polls, as a multiple of the last poll's duration. Limits the load of large services. */
 const PAUSE_PER_POLL = 4;
 /** Maximum number of concurrent requests. */
 const MAX_CONCURRENT_CALLS = 8;

@@ -27,7 +27,7 @@ export interface CreateOption extends UpdateFlag {
   readonly flag: UpdateFlagName;
 }
 
-/** The options of `berth service create` that set fields of the spec, with Docker's names. */
+/** Options of `berth service create` that set fields of the spec, with Docker's names. */
 export const CREATE_OPTIONS: readonly CreateOption[] = Object.entries<UpdateFlag>(UPDATE_FLAGS).flatMap(
   ([name, flag]) => {
     const update = name as UpdateFlagName;

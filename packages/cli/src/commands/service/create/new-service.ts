@@ -3,9 +3,9 @@ import { applySpecDefaults, type ServiceSpec } from "@berth/proto";
 import { applyFlags, type UpdateFlagValues } from "../update/apply-flags.js";
 import type { CreateOption } from "./create-flags.js";
 
-/** 48 random bits make equal names of two services unlikely. */
+/** Number of random bytes in a generated name, so that two services are unlikely to get the same name. */
 const NAME_SUFFIX_BYTES = 6;
-/** Leaves room for the suffix and the name of a stack. */
+/** Maximum length of a generated name without its suffix. Leaves room for the suffix and the name of a stack. */
 const MAX_NAME_PREFIX_LENGTH = 30;
 
 /** Returns a name for a service of an image, such as "nginx-3f9a1c" for "registry:5000/library/nginx:1.27". */

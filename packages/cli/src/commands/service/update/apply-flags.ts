@@ -9,7 +9,7 @@ import { RESOURCE_EDITS } from "./resource-edits.js";
 import { ROLLOUT_EDITS } from "./rollout-edits.js";
 import { SECURITY_EDITS } from "./security-edits.js";
 
-/** The edits of all flags of `berth service update`. Each one applies one value of its flag to a spec. */
+/** Edits of all flags of `berth service update`. Each edit applies one value of its flag to a spec. */
 export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
   ...CONTAINER_EDITS,
   ...FILE_EDITS,

@@ -15,7 +15,7 @@ import {
 } from "./parse-flag-values.js";
 import { parseMountFlag } from "./parse-mount-flag.js";
 
-/** The flags for the process of a container. */
+/** Flags for the process of a container. */
 const PROCESS_EDITS = {
   image: edit(
     parseNonEmptyText,
@@ -63,7 +63,7 @@ const PROCESS_EDITS = {
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** The flags for environment variables, and for labels of the service and its containers. */
+/** Flags for environment variables, and for labels of the service and its containers. */
 const METADATA_EDITS = {
   "env-rm": edit(
     parseNonEmptyText,
@@ -90,7 +90,7 @@ const METADATA_EDITS = {
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** The flags for mounts. A container has at most one mount at each target path. */
+/** Flags for mounts. A container has at most one mount at each target path. */
 const MOUNT_EDITS = {
   "mount-rm": edit(
     parseNonEmptyText,
@@ -146,7 +146,7 @@ const LOGGING_EDITS = {
   ),
 } satisfies Readonly<Record<string, Edit>>;
 
-/** The flags that change the container of a task, except its networking and security. */
+/** Flags that change the container of a task, except its networking and security. */
 export const CONTAINER_EDITS = {
   ...PROCESS_EDITS,
   ...METADATA_EDITS,

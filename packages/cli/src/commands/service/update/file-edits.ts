@@ -12,7 +12,7 @@ import { type Edit, edit, inContainer } from "./edit.js";
 import { applyFlagFields } from "./flag-fields.js";
 import { parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
 
-/** The flags that change the secrets and configs of a container. */
+/** Flags that change the secrets and configs of a container. */
 export const FILE_EDITS = {
   "secret-rm": removal(FileKind.SECRET),
   "secret-add": addition(FileKind.SECRET),

@@ -7,7 +7,7 @@ import { parsePortFlag, parsePortTarget } from "./parse-port-flag.js";
 
 const ENDPOINT_MODES = { vip: EndpointMode.VIP, dnsrr: EndpointMode.DNSRR };
 
-/** The flags that change networks, published ports, DNS and extra hosts. */
+/** Flags that change networks, published ports, DNS and extra hosts. */
 export const NETWORK_EDITS = {
   "network-rm": edit(
     parseNonEmptyText,

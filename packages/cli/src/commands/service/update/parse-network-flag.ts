@@ -1,7 +1,7 @@
 import { NetworkAttachment } from "@berth/proto";
 import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 
-/** The driver option with which Docker names the interface of a container in the network. */
+/** Driver option with which Docker names a container's interface in the network. */
 const INTERFACE_OPTION = "com.docker.network.endpoint.ifname";
 const VALID_KEYS = "name, alias, ip, mac-address, link-local-ip and driver-opt";
 

@@ -3,7 +3,7 @@ import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { type Edit, edit, inPlacement } from "./edit.js";
 import { parseCount, parseNonEmptyText, removeMatching, replaceMatching } from "./parse-flag-values.js";
 
-/** The flags that change how many tasks a service has and on which nodes they run. */
+/** Flags that change how many tasks a service has and on which nodes they run. */
 export const PLACEMENT_EDITS = {
   replicas: (spec, text) => editCount(spec, text, withReplicas),
   "max-concurrent": (spec, text) => editCount(spec, text, withMaxConcurrent),

@@ -16,7 +16,7 @@ const RESTART_CONDITIONS = {
   none: RestartPolicy_Condition.NONE,
 };
 
-/** The flags that change resource limits, reservations and the restart policy. */
+/** Flags that change resource limits, reservations and the restart policy. */
 export const RESOURCE_EDITS = {
   "limit-cpu": edit(
     parseNanoCpus,

@@ -18,7 +18,7 @@ const setRollbackDeadline = inRollout<number>("rollback", (_, progressDeadlineMs
   progressDeadlineMs,
 }));
 
-/** The flags that change the update policy and the rollback policy. */
+/** Flags that change the update policy and the rollback policy. */
 export const ROLLOUT_EDITS = {
   ...configEdits("update"),
   ...configEdits("rollback"),

@@ -8,7 +8,7 @@ import {
   replaceMatching,
 } from "./parse-flag-values.js";
 
-/** The flags that change the kernel's restrictions on a container. */
+/** Flags that change the kernel's restrictions on a container. */
 export const SECURITY_EDITS = {
   "oom-score-adj": edit(
     parseScore,

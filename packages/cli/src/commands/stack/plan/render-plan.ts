@@ -15,7 +15,7 @@ import type { Style } from "../../../output/style.js";
 import { oneLine } from "../../../output/table.js";
 import { planSummary } from "./plan-summary.js";
 
-/** Maximum number of steps per service. `-o json` has all of them. */
+/** Maximum number of steps per service. `-o json` prints all of them. */
 const MAX_STEPS = 60;
 
 /** Colors text, or returns it unchanged. */

@@ -7,7 +7,7 @@ import type { Cli, GlobalOptions, Terminal } from "../../../process/cli.js";
 import { planJson } from "./plan-json.js";
 import { renderPlan } from "./render-plan.js";
 
-/** Planning a large stack takes longer than other calls. */
+/** Timeout of the plan call. Planning a large stack takes longer than other calls. */
 const PLAN_TIMEOUT_MS = 60_000;
 
 /** `berth stack deploy --dry-run`: prints the plan for the request. */

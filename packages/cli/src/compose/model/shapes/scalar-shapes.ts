@@ -8,7 +8,7 @@ const INTEGER_PATTERN = /^[-+]?\d+$/;
 
 const DECIMAL_PATTERN = /^[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?$/;
 
-/** Matches the texts of booleans in any case. */
+/** Pattern of the texts that are booleans, in any case. */
 const FLAG_TEXT = `^(?:${FLAG_TEXTS.map(anyCase).join("|")})$`;
 
 function anyCase(word: string): string {
