@@ -174,6 +174,24 @@ describe("Dial", () => {
       expect(holdQueue).toMatchObject({ size: 0, total: 3 });
     });
 
+    it("connects a batch of clients at a time, so that they fit into the listen queue of a small server", () => {
+      setEndpoints();
+      maxHeld = 20;
+      for (let count = 0; count < maxHeld; count += 1) dial();
+      setEndpoints(1);
+      const expectConnected = (count: number): void => {
+        for (const { answer } of connections.slice()) answer(undefined);
+        expect(connections).toHaveLength(count);
+        nowMs = holdQueue.deadlineMs;
+        holdQueue.expire();
+      };
+      expectConnected(8);
+      expect(nowMs).toBe(25);
+      expectConnected(16);
+      expectConnected(20);
+      expect(holdQueue.size).toBe(0);
+    });
+
     it("holds a client that every endpoint refuses, and lets it try again", () => {
       setEndpoints(1);
       dial();

@@ -80,10 +80,12 @@ export class Dial implements Deadline, HeldClient {
     else this.#tryNext();
   }
 
-  retry(): void {
-    if (!this.isWaiting) return;
+  retry(): boolean {
+    if (!this.isWaiting) return false;
     this.#closeRemovedAttempts();
-    if (this.#attempts.length === 0) this.#tryNext();
+    if (this.#attempts.length > 0) return false;
+    this.#tryNext();
+    return this.#attempts.length > 0;
   }
 
   get #endMs(): number {

@@ -12,10 +12,18 @@ const MAX_CLIENTS = 1_000;
  */
 const RETRY_MS = 100;
 
+/**
+ * Maximum number of clients that connect to endpoints in one interval. An endpoint that has just started may accept
+ * connections slowly, and drops those for which its listen queue has no space; small servers have queues of 5 to 10.
+ */
+const BATCH_SIZE = 8;
+/** Interval between two batches: 320 clients a second are released. */
+const BATCH_INTERVAL_MS = 25;
+
 /** A client that waits for an endpoint. */
 export interface HeldClient {
-  /** Tries the endpoints again. */
-  retry(): void;
+  /** Tries the endpoints again. Returns whether it connects to one now. */
+  retry(): boolean;
 }
 
 export interface HoldQueueOptions {
@@ -33,6 +41,10 @@ export class HoldQueue implements Deadline {
   readonly #options: HoldQueueOptions;
   /** In order of arrival. */
   readonly #clients = new Set<HeldClient>();
+  /** Clients that try the endpoints in the next batches. Some may have left the queue. */
+  #due: readonly HeldClient[] = [];
+  /** Number of clients that may still connect in this interval. */
+  #budget = BATCH_SIZE;
   #total = 0;
   deadlineMs = 0;
   isWaiting = false;
@@ -57,7 +69,7 @@ export class HoldQueue implements Deadline {
     if (this.#clients.size >= MAX_CLIENTS || !this.#options.quota.tryAcquire()) return false;
     this.#clients.add(client);
     this.#total += 1;
-    this.#scheduleRetry();
+    this.#scheduleIn(RETRY_MS);
     return true;
   }
 
@@ -65,24 +77,41 @@ export class HoldQueue implements Deadline {
     if (this.#clients.delete(client)) this.#options.quota.release();
   }
 
-  /** Lets all clients try the endpoints, in order of arrival. */
+  /** Lets all clients try the endpoints, in order of arrival: one batch now, and the others in the next intervals. */
   retryAll(): void {
-    for (const client of [...this.#clients]) client.retry();
+    this.#due = [...this.#clients];
+    this.#retryDue();
   }
 
-  /** Lets the first client try the endpoints. It lets the others try when an endpoint accepts its connection. */
+  /** Begins the next interval. Without due clients, only the first one tries: it calls `retryAll` when it connects. */
   expire(): void {
     this.isWaiting = false;
+    this.#budget = BATCH_SIZE;
     const [first] = this.#clients;
     if (first === undefined) return;
-    this.#scheduleRetry();
-    first.retry();
+    this.#scheduleIn(RETRY_MS);
+    if (this.#due.length > 0) this.#retryDue();
+    else if (first.retry()) this.#budget -= 1;
   }
 
-  #scheduleRetry(): void {
+  #retryDue(): void {
+    const clients = this.#due.filter((client) => this.#clients.has(client));
+    for (const [index, client] of clients.entries()) {
+      if (this.#budget === 0) {
+        this.#due = clients.slice(index);
+        this.#scheduleIn(BATCH_INTERVAL_MS);
+        return;
+      }
+      if (client.retry()) this.#budget -= 1;
+    }
+    this.#due = [];
+  }
+
+  #scheduleIn(delayMs: number): void {
+    const deadlineMs = this.#options.now() + delayMs;
+    this.deadlineMs = this.isWaiting ? Math.min(this.deadlineMs, deadlineMs) : deadlineMs;
     if (this.isWaiting) return;
     this.isWaiting = true;
-    this.deadlineMs = this.#options.now() + RETRY_MS;
     this.#options.deadlines.add(this);
   }
 }
