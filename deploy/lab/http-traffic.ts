@@ -142,6 +142,18 @@ export function summarize(
   };
 }
 
+/** Returns how the requests failed that were sent at `fromMs` or later, with the time from then until each was sent. */
+export function failuresSince(
+  outcomes: readonly RequestOutcome[],
+  fromMs: number,
+): readonly { readonly sentAfterMs: number; readonly durationMs: number; readonly reason: string }[] {
+  return outcomes.flatMap(({ sentAtMs, durationMs, result }) =>
+    result.kind === "failed" && sentAtMs >= fromMs
+      ? [{ sentAfterMs: sentAtMs - fromMs, durationMs, reason: result.reason }]
+      : [],
+  );
+}
+
 function countOccurrences(values: readonly string[]): (readonly [string, number])[] {
   const counts = new Map<string, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);

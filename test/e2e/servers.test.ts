@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { HttpTraffic, summarize } from "../../deploy/lab/http-traffic.js";
+import { failuresSince, HttpTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
@@ -64,17 +64,18 @@ describe("three hosts, each with a server and its etcd", () => {
       replicaOf: (body) => body.trim(),
     });
     traffic.start();
+    let diedMs = Number.POSITIVE_INFINITY;
     try {
       await leader.kill();
+      diedMs = performance.now();
       await waitForLeader((host) => host !== leader);
       await waitForReplicas(lab, "shop_web", REPLICAS);
     } finally {
       await traffic.stop();
     }
-    const summary = summarize(traffic.outcomes);
-    expect(summary.sent).toBeGreaterThan(100);
-    // Requests in flight on the killed host are lost with it.
-    expect(summary.failed, JSON.stringify(summary.reasons)).toBeLessThanOrEqual(3);
+    expect(traffic.outcomes.length).toBeGreaterThan(100);
+    // Requests in flight on the killed host are lost with it. A busy machine has more of them.
+    expect(failuresSince(traffic.outcomes, diedMs)).toEqual([]);
     await scale(REPLICAS + 1);
   });
 

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { HttpTraffic } from "../../deploy/lab/http-traffic.js";
+import { failuresSince, HttpTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { CORPUS_DIRECTORY, isCorpusOptional } from "../conformance/corpus-directory.js";
@@ -117,10 +117,7 @@ describe("three tiers that reach each other by name", () => {
         await traffic.stop();
       }
       // Requests in flight on the killed host are lost with it. A busy machine has more of them.
-      const failed = traffic.outcomes
-        .filter(({ sentAtMs, result }) => sentAtMs >= diedMs && result.kind === "failed")
-        .map(({ sentAtMs, ...outcome }) => ({ sentAfterDeathMs: sentAtMs - diedMs, ...outcome }));
-      expect({ victim, failed }).toEqual({ victim, failed: [] });
+      expect({ victim, failed: failuresSince(traffic.outcomes, diedMs) }).toEqual({ victim, failed: [] });
       await lab.host(victim).start();
       await untilReady();
       await waitForAllTiers(asked);
