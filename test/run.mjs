@@ -1,6 +1,6 @@
 // `npm test`: installs what is missing, runs the static checks, then all tests. Arguments are passed to vitest, as in
 // `npm test -- --project unit`; the static checks are then skipped.
-import { spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,6 +12,11 @@ import { ensureReady, SetupError, TEST_PACKAGES } from "../deploy/setup.mjs";
 const REPO_ROOT = fileURLToPath(new URL("..", import.meta.url));
 const VITEST = join(REPO_ROOT, "node_modules/vitest/vitest.mjs");
 const REMOVE_LEFTOVERS = join(REPO_ROOT, "test/harness/remove-leftovers.ts");
+/**
+ * Cache of the packages' Node.js. Outside of the checkout, since the user of the ingress process cannot read a checkout
+ * below /root.
+ */
+const NODE_CACHE = "/var/cache/berth-node";
 const EXIT_INTERRUPTED = 130;
 /** Number of lines of each failure that the summary repeats. */
 const FAILURE_LINES = 12;
@@ -76,9 +81,27 @@ async function runChecks() {
   return total;
 }
 
-async function runVitest(args, report) {
+/**
+ * Returns the path of the Node.js of the packages, and downloads it the first time. Users run this release, and tests
+ * need 15 to 45 percent less CPU time than under Node.js 20. If it cannot be downloaded or run, returns the path of
+ * this process's Node.js.
+ */
+async function findPackagedNode() {
+  try {
+    const { tsImport } = await import("tsx/esm/api");
+    const release = await tsImport("../deploy/package/node-release.ts", import.meta.url);
+    const { executable } = await release.fetchNode(release.NATIVE_ARCHITECTURE, NODE_CACHE);
+    execFileSync(executable, ["--version"]);
+    return executable;
+  } catch (error) {
+    console.log(`\ncannot use the Node.js of the packages: ${error.message}; using ${process.version}`);
+    return process.execPath;
+  }
+}
+
+async function runVitest(node, args, report) {
   console.log(`\n── vitest ${args.join(" ")}`);
-  const ok = await run(process.execPath, [
+  const ok = await run(node, [
     VITEST,
     "run",
     ...args,
@@ -130,9 +153,11 @@ async function main(extra) {
   try {
     const total = extra.length > 0 ? noResults() : await runChecks();
     const runs = extra.length > 0 ? [extra] : RUNS;
+    const node = await findPackagedNode();
     for (const [index, args] of runs.entries()) {
       if (isInterrupted) break;
-      const { passed, failed, skipped, failures } = await runVitest(args, join(directory, `${index}.json`));
+      const report = join(directory, `${index}.json`);
+      const { passed, failed, skipped, failures } = await runVitest(node, args, report);
       total.passed += passed;
       total.failed += failed;
       total.skipped += skipped;

@@ -1,4 +1,4 @@
-// Part of `npm run package`: downloads the official Node.js binary from the npm registry.
+// Downloads the official Node.js binary from the npm registry, for `npm run package` and the tests.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, mkdir, mkdtemp, readFile, rename, rm } from "node:fs/promises";
@@ -10,6 +10,9 @@ const DOWNLOAD_TIMEOUT_MS = 10 * 60_000;
 
 /** Architectures by their names in Debian. */
 export type Architecture = "amd64" | "arm64";
+
+/** The architecture of this machine. */
+export const NATIVE_ARCHITECTURE: Architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
 export const NODE_VERSION = "24.22.3";
 
@@ -43,6 +46,7 @@ export async function fetchNode(architecture: Architecture, cache: string): Prom
   const directory = join(cache, `${name}-${NODE_VERSION}`);
   const release = { executable: join(directory, "bin/node"), license: join(directory, "LICENSE") };
   if (await exists(release.license)) return release;
+  console.error(`downloading ${name}@${NODE_VERSION} from the npm registry`);
   await mkdir(cache, { recursive: true });
   const download = await mkdtemp(join(cache, "download-"));
   try {

@@ -1,12 +1,12 @@
 // `npm run bench -- start`: measures the time and memory of `berth version`, `--help`, completion and `node ls` in the
 // packaged CLI. They take turns with an empty program in the same Node.js and with Docker's own commands.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { arch, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Lab } from "../../../deploy/lab/lab.js";
 import { REPO_ROOT } from "../../../deploy/lab/paths.js";
 import { writeBundle } from "../../../deploy/package/bundle.js";
-import { fetchNode } from "../../../deploy/package/node-release.js";
+import { fetchNode, NATIVE_ARCHITECTURE } from "../../../deploy/package/node-release.js";
 import { withBenchLab } from "../lab.js";
 import { Swarm } from "../peer/swarm.js";
 import { type Figure, figureOf, type Goal, median } from "../report.js";
@@ -57,7 +57,7 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
 }
 
 async function packagedNode(): Promise<string> {
-  const { executable } = await fetchNode(arch() === "arm64" ? "arm64" : "amd64", NODE_CACHE);
+  const { executable } = await fetchNode(NATIVE_ARCHITECTURE, NODE_CACHE);
   return executable;
 }
 
