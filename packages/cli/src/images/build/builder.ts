@@ -1,6 +1,7 @@
 import { BerthError, isBerthError } from "@berth/proto";
 import type { Cli } from "../../process/cli.js";
 import { runDocker } from "../docker-process.js";
+import { hasNamedContexts } from "./buildkit-version.js";
 
 /** How the local Docker daemon builds: with BuildKit through the Buildx plugin, or with the legacy builder. */
 export type BuilderKind = "buildkit" | "legacy";
@@ -9,6 +10,8 @@ export interface Builder {
   readonly kind: BuilderKind;
   /** Platform of the Docker daemon, such as "linux/amd64". */
   readonly platform: string;
+  /** Whether the builder knows additional contexts. The legacy builder does not. */
+  readonly hasNamedContexts: boolean;
 }
 
 /**
@@ -22,8 +25,12 @@ export async function findBuilder(cli: Pick<Cli, "env" | "signal">): Promise<Bui
     throw isBerthError(error, "BERTH_ENGINE_UNAVAILABLE") ? builderUnavailableError(error.message) : error;
   });
   if (version.exitCode !== 0) throw builderUnavailableError(version.message || "docker version failed");
+  const platform = version.stdout.trim();
   const buildx = await runDocker(cli, ["buildx", "version"]);
-  return { kind: buildx.exitCode === 0 ? "buildkit" : "legacy", platform: version.stdout.trim() };
+  if (buildx.exitCode !== 0) return { kind: "legacy", platform, hasNamedContexts: false };
+  // A builder that cannot be inspected says why when it builds.
+  const { stdout } = await runDocker(cli, ["buildx", "inspect"]);
+  return { kind: "buildkit", platform, hasNamedContexts: hasNamedContexts(stdout) };
 }
 
 function builderUnavailableError(reason: string): BerthError {

@@ -2,14 +2,18 @@ import { describe, expect, test } from "vitest";
 import { Diagnostics } from "../../compose/text/diagnostics.js";
 import { formatDiagnostic } from "../../compose/text/format-diagnostics.js";
 import { loadText } from "../../testing/load-text.js";
-import type { BuilderKind } from "./builder.js";
+import type { Builder, BuilderKind } from "./builder.js";
 import { planBuilds } from "./plan-builds.js";
 
 function plan(text: string, kind: BuilderKind = "legacy", isPushed = false) {
+  return planWith(text, { kind, platform: "linux/amd64", hasNamedContexts: kind === "buildkit" }, isPushed);
+}
+
+function planWith(text: string, builder: Builder, isPushed = false) {
   const { builds, messages } = loadText(text);
   expect(messages).toEqual([]);
   const diagnostics = new Diagnostics();
-  const planned = planBuilds(builds, { builder: { kind, platform: "linux/amd64" }, isPushed }, diagnostics);
+  const planned = planBuilds(builds, { builder, isPushed }, diagnostics);
   return { planned, messages: diagnostics.sorted().map((found) => formatDiagnostic(found)) };
 }
 
@@ -35,6 +39,18 @@ describe("planBuilds", () => {
     expect(messages).toEqual([
       "c.yaml:3:9: services.db.build: service web builds the image app:1 with different settings; set a different image",
     ]);
+  });
+
+  test("rejects additional contexts that an older BuildKit would ignore", () => {
+    const file = `services:
+  web: { build: { context: ., additional_contexts: { docs: ./docs } } }
+  db: { build: ./db }
+`;
+    const builder = { kind: "buildkit", platform: "linux/amd64", hasNamedContexts: false } as const;
+    expect(planWith(file, builder).messages).toEqual([
+      "c.yaml:2:31: services.web.build.additional_contexts: the local Docker daemon cannot build with additional_contexts, which requires BuildKit 0.10; upgrade Docker to 23.0 or later, or remove the key",
+    ]);
+    expect(plan(file, "buildkit").messages).toEqual([]);
   });
 
   test("names every key that needs BuildKit, and warns about caches and attestations", () => {

@@ -28,6 +28,7 @@ const BUILDKIT_KEYS: readonly (readonly [key: string, isSet: (settings: BuildSet
   ["entitlements", ({ entitlements }) => entitlements.length > 0],
   ["no_cache_filter", ({ noCacheFilter }) => noCacheFilter.length > 0],
 ];
+const UPGRADE_BUILDKIT = "upgrade Docker to 23.0 or later, or remove the key";
 const INSTALL_BUILDX = "install the Docker Buildx plugin, or remove the key";
 
 /** Plans the builds in dependency order. Reports settings that the builder does not support. */
@@ -123,7 +124,13 @@ function reportUnsupported(
     const requirement = isPushed ? "BuildKit creates" : "registries keep";
     diagnostics.warn(placeOf(build, key), `ignored: only ${requirement} attestations`);
   }
-  if (builder.kind === "buildkit") return;
+  if (builder.kind === "buildkit") {
+    if (builder.hasNamedContexts || Object.keys(settings.additionalContexts).length === 0) return;
+    const message =
+      "the local Docker daemon cannot build with additional_contexts, which requires BuildKit 0.10";
+    diagnostics.error(placeOf(build, "additional_contexts"), `${message}; ${UPGRADE_BUILDKIT}`);
+    return;
+  }
   for (const [key, isSet] of BUILDKIT_KEYS) {
     if (!isSet(settings)) continue;
     const message = `the local Docker daemon cannot build with ${key}, which requires BuildKit; ${INSTALL_BUILDX}`;
