@@ -86,7 +86,9 @@ async function listCandidates(
   const { command, option } = context;
   if (option !== undefined) return option.argChoices ?? [];
   if (last.startsWith("-")) {
-    const longs = availableOptions(command, program).flatMap(({ long }) => long ?? []);
+    const longs = availableOptions(command, program).flatMap(({ long, hidden }) =>
+      hidden ? [] : (long ?? []),
+    );
     return ["--help", ...longs].sort();
   }
   return listArgumentCandidates(cli, context);

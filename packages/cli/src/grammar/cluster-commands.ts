@@ -2,11 +2,13 @@ import { type Command, Option } from "commander";
 import type { Cli } from "../process/cli.js";
 import {
   addExamples,
+  addRefusedOptions,
   addWaitOptions,
   filterOption,
   lazyAction,
   repeatableOption,
 } from "./command-options.js";
+import { REFUSED_EXEC_OPTIONS, REFUSED_PS_OPTIONS } from "./refused-options.js";
 
 const TIME_HELP = "a timestamp (2026-01-02T13:23:37Z) or relative (42m)";
 
@@ -33,6 +35,7 @@ function addPs(program: Command, cli: Cli): void {
     .option("--no-trunc", "do not truncate output")
     .option("-q, --quiet", "only display task IDs")
     .action(lazyAction(cli, async () => (await import("../commands/cluster/ps.js")).listContainers));
+  addRefusedOptions(ps, REFUSED_PS_OPTIONS);
   addExamples(ps, ["berth ps", "berth ps -a --node host-2", "berth ps -f stack=shop -f status=failed"]);
 }
 
@@ -58,6 +61,7 @@ The first Ctrl-C is sent to the command, the second one stops waiting for it. Wh
 receives end of input and SIGHUP, and SIGKILL 5 seconds later.`,
     )
     .action(lazyAction(cli, async () => (await import("../commands/exec/exec.js")).execInTask));
+  addRefusedOptions(exec, REFUSED_EXEC_OPTIONS);
   addExamples(exec, [
     "berth exec -it shop_web.1 sh",
     "berth exec shop_web.2 ls -l /srv",

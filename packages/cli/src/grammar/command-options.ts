@@ -33,6 +33,26 @@ export function repeatableOption(flags: string, description: string): Option {
   ]);
 }
 
+/** An option of Docker's command that berth's command does not have. */
+export interface RefusedOption {
+  /** As in Docker: "-p, --publish <port>". */
+  readonly flags: string;
+  /** Why berth does not have it, and what to use instead. */
+  readonly reason: string;
+}
+
+/** Makes a command refuse options with their reasons, instead of calling them unknown. Help does not list them. */
+export function addRefusedOptions(command: Command, options: readonly RefusedOption[]): Command {
+  for (const { flags, reason } of options) {
+    const option = new Option(flags).hideHelp();
+    command.addOption(option);
+    command.on(`option:${option.name()}`, () =>
+      command.error(`error: option '--${option.name()}' is not supported: ${reason}`),
+    );
+  }
+  return command;
+}
+
 const DEFAULT_TIMEOUT = "5m";
 
 /** Adds `--detach` and `--timeout`, for commands that wait for convergence. */

@@ -1,7 +1,8 @@
 import { type Command, Option } from "commander";
 import { RUN_OPTIONS } from "../commands/run/run-flags.js";
 import type { Cli } from "../process/cli.js";
-import { addExamples, lazyAction, repeatableOption } from "./command-options.js";
+import { addExamples, addRefusedOptions, lazyAction, repeatableOption } from "./command-options.js";
+import { REFUSED_RUN_OPTIONS } from "./refused-options.js";
 import { addFlagOptions } from "./update-flags.js";
 
 /** Docker's default keys to detach. */
@@ -39,7 +40,10 @@ function addRun(program: Command, cli: Cli): void {
     .addOption(
       repeatableOption("-v, --volume <volume>", "mount a volume or a path on the node: SOURCE:TARGET[:ro]"),
     )
+    .addOption(repeatableOption("--tmpfs <mount>", "mount a tmpfs directory: TARGET[:size=64m,mode=1777]"))
     .addOption(repeatableOption("--env-file <file>", "read in a file of environment variables"))
+    .option("-q, --quiet", "suppress the progress of sending the image")
+    .addOption(sigProxyOption())
     .addOption(
       new Option("--pull <policy>", "pull the image before running")
         .choices(["always", "missing", "never"])
@@ -48,7 +52,7 @@ function addRun(program: Command, cli: Cli): void {
     .option("--with-registry-auth", "store your Docker credentials for the image's registry with the stack")
     .option("--detach-keys <keys>", "key sequence for detaching from the container", DETACH_KEYS)
     .option("--timeout <duration>", "maximum time to wait for the container to start", "5m");
-  addFlagOptions(run, RUN_OPTIONS)
+  addRefusedOptions(addFlagOptions(run, RUN_OPTIONS), REFUSED_RUN_OPTIONS)
     .addHelpText(
       "after",
       `
@@ -71,14 +75,7 @@ function addAttach(program: Command, cli: Cli): void {
     .argument("<service|task>", "service with one running task, SERVICE.SLOT, or task ID")
     .description("Attach local standard input, output, and error streams to a running container")
     .option("--no-stdin", "do not attach STDIN")
-    .addOption(
-      new Option(
-        "--sig-proxy <boolean>",
-        "proxy all received signals to the process, unless it has a terminal",
-      )
-        .choices(["true", "false"])
-        .default("true"),
-    )
+    .addOption(sigProxyOption())
     .option(
       "--detach-keys <keys>",
       "key sequence for detaching from a container with a terminal",
@@ -92,6 +89,11 @@ the connection is lost.`,
     )
     .action(lazyAction(cli, async () => (await import("../commands/attach/attach.js")).attachToTask));
   addExamples(attach, ["berth attach shop_console", "berth attach --no-stdin --sig-proxy=false shop_web.1"]);
+}
+
+function sigProxyOption(): Option {
+  const description = "proxy all received signals to the process, unless it has a terminal";
+  return new Option("--sig-proxy <boolean>", description).choices(["true", "false"]).default("true");
 }
 
 function addCopy(program: Command, cli: Cli): void {

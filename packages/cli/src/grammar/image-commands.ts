@@ -1,6 +1,12 @@
 import type { Command } from "commander";
 import type { Cli } from "../process/cli.js";
-import { addExamples, lazyAction, repeatableOption } from "./command-options.js";
+import { addExamples, addRefusedOptions, lazyAction, repeatableOption } from "./command-options.js";
+import {
+  REFUSED_IMAGE_LS_OPTIONS,
+  REFUSED_IMAGE_PRUNE_OPTIONS,
+  REFUSED_IMAGE_PUSH_OPTIONS,
+  REFUSED_IMAGE_RM_OPTIONS,
+} from "./refused-options.js";
 
 /** Adds `berth image …`. */
 export function addImageCommands(program: Command, cli: Cli): void {
@@ -8,33 +14,39 @@ export function addImageCommands(program: Command, cli: Cli): void {
     .command("image")
     .description("Manage images that the cluster distributes without a registry");
   addExamples(
-    image
-      .command("push")
-      .argument("<image>", "image in the local Docker daemon")
-      .description(
-        "Send an image from the local Docker daemon to nodes; layers that a node already has are not sent",
-      )
-      .addOption(
-        repeatableOption("--node <node>", "node that gets the image (default: the leader selects one)"),
-      )
-      .option("-q, --quiet", "suppress progress output")
-      .addHelpText(
-        "after",
-        `
+    addRefusedOptions(
+      image
+        .command("push")
+        .argument("<image>", "image in the local Docker daemon")
+        .description(
+          "Send an image from the local Docker daemon to nodes; layers that a node already has are not sent",
+        )
+        .addOption(
+          repeatableOption("--node <node>", "node that gets the image (default: the leader selects one)"),
+        )
+        .option("-q, --quiet", "suppress progress output")
+        .addHelpText(
+          "after",
+          `
 berth stack deploy and berth service update do this for images that no registry has. Nodes get an image from each other
 when a task needs it.`,
-      )
-      .action(lazyAction(cli, async () => (await import("../commands/image/push.js")).pushImageCommand)),
+        )
+        .action(lazyAction(cli, async () => (await import("../commands/image/push.js")).pushImageCommand)),
+      REFUSED_IMAGE_PUSH_OPTIONS,
+    ),
     ["berth image push web:1", "berth image push --node host-1 --node host-2 web:1"],
   );
   addExamples(
-    image
-      .command("ls")
-      .alias("list")
-      .description("List the images that berth has distributed to nodes")
-      .option("-a, --all", "list all images on all nodes")
-      .option("-q, --quiet", "only display IDs")
-      .action(lazyAction(cli, async () => (await import("../commands/image/ls.js")).listImages)),
+    addRefusedOptions(
+      image
+        .command("ls")
+        .alias("list")
+        .description("List the images that berth has distributed to nodes")
+        .option("-a, --all", "list all images on all nodes")
+        .option("-q, --quiet", "only display IDs")
+        .action(lazyAction(cli, async () => (await import("../commands/image/ls.js")).listImages)),
+      REFUSED_IMAGE_LS_OPTIONS,
+    ),
     ["berth image ls", "berth image ls --all -o json"],
   );
   addExamples(
@@ -51,24 +63,30 @@ layers; berth image prune empties it.`,
     ["berth image df", "berth image df -o json"],
   );
   addExamples(
-    image
-      .command("rm")
-      .alias("remove")
-      .argument("<image...>", "name, ID, or unique prefix of an ID")
-      .description(
-        "Remove images that berth has distributed from all nodes; images in use by services are kept",
-      )
-      .action(lazyAction(cli, async () => (await import("../commands/image/rm.js")).removeImages)),
+    addRefusedOptions(
+      image
+        .command("rm")
+        .alias("remove")
+        .argument("<image...>", "name, ID, or unique prefix of an ID")
+        .description(
+          "Remove images that berth has distributed from all nodes; images in use by services are kept",
+        )
+        .action(lazyAction(cli, async () => (await import("../commands/image/rm.js")).removeImages)),
+      REFUSED_IMAGE_RM_OPTIONS,
+    ),
     ["berth image rm web:1", "berth image rm 194cb8b7e329"],
   );
   addExamples(
-    image
-      .command("prune")
-      .description(
-        "Remove all images that berth has distributed and that no stored version of a service refers to",
-      )
-      .addHelpText("after", "\nThe leader also does this once an hour, for images older than a day.")
-      .action(lazyAction(cli, async () => (await import("../commands/image/rm.js")).pruneImages)),
+    addRefusedOptions(
+      image
+        .command("prune")
+        .description(
+          "Remove all images that berth has distributed and that no stored version of a service refers to",
+        )
+        .addHelpText("after", "\nThe leader also does this once an hour, for images older than a day.")
+        .action(lazyAction(cli, async () => (await import("../commands/image/rm.js")).pruneImages)),
+      REFUSED_IMAGE_PRUNE_OPTIONS,
+    ),
     ["berth image prune"],
   );
 }

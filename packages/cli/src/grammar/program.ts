@@ -51,7 +51,8 @@ export function createProgram(cli: Cli): Command {
     .addOption(
       new Option("-o, --output <format>", "output format").choices(["table", "json"]).default("table"),
     )
-    .option("-v, --version", "print version information and quit")
+    // `main` handles -v. As a global option, it would take the place of -v of berth run.
+    .option("--version", "print version information and quit (also -v)")
     .configureHelp({
       showGlobalOptions: true,
       sortSubcommands: false,

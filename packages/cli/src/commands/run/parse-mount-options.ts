@@ -1,3 +1,5 @@
+import type { Mount } from "@berth/proto";
+import { parseTmpfs } from "../../compose/text/tmpfs-options.js";
 import { invalidOptionError } from "../../options/parse-options.js";
 
 /** Converts Docker's `-v SOURCE:TARGET[:ro]` to a value of `--mount`. A source with a slash is a path on the node. */
@@ -18,4 +20,12 @@ export function parseVolumeOption(text: string): string {
     );
   const type = first.startsWith("/") ? "bind" : "volume";
   return `type=${type},source=${first},target=${second}${mode === "ro" ? ",readonly" : ""}`;
+}
+
+/** Converts Docker's `--tmpfs TARGET[:OPTIONS]` to a mount. */
+export function parseTmpfsOption(text: string): Mount {
+  const parsed = parseTmpfs(text);
+  if (parsed.kind === "invalid") throw invalidOptionError("--tmpfs", parsed.reason);
+  const { target, readOnly, mount } = parsed.value;
+  return { target, readOnly, kind: { $case: "tmpfs", value: mount } };
 }

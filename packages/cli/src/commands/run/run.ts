@@ -21,7 +21,7 @@ import { requireOutcome } from "../service/wait-for-change.js";
 import { type EnvironmentOptions, readEnvironment } from "../shared/read-environment.js";
 import { ContainerSession, EXIT_BERTH_FAILED, type SessionEnd } from "../streams/container-session.js";
 import { parseDetachKeys } from "../streams/detach-keys.js";
-import { parseVolumeOption } from "./parse-volume-option.js";
+import { parseTmpfsOption, parseVolumeOption } from "./parse-mount-options.js";
 import { RUN_OPTIONS } from "./run-flags.js";
 
 /** Timeout for removing a task that did not start. If the removal fails, the leader removes the task later. */
@@ -43,9 +43,12 @@ export interface RunOptions extends GlobalOptions, EnvironmentOptions, UpdateFla
   readonly stack?: string;
   readonly node?: string;
   readonly volume?: readonly string[];
+  readonly tmpfs?: readonly string[];
   readonly mount?: readonly string[];
   readonly constraint?: readonly string[];
   readonly pull: keyof typeof PULL_POLICIES;
+  readonly quiet?: boolean;
+  readonly sigProxy: "true" | "false";
   readonly withRegistryAuth?: boolean;
   readonly timeout: string;
 }
@@ -79,10 +82,11 @@ export async function runTask(
 
 function createSession(
   cli: Cli,
-  { interactive = false, tty = false, detachKeys }: RunOptions,
+  { interactive = false, tty = false, detachKeys, sigProxy }: RunOptions,
 ): ContainerSession {
   const keys = parseDetachKeys(detachKeys);
-  return new ContainerSession(cli, { stdin: interactive, tty, signals: "all", detachKeys: keys });
+  const signals = sigProxy === "false" ? "none" : "all";
+  return new ContainerSession(cli, { stdin: interactive, tty, signals, detachKeys: keys });
 }
 
 interface NewTask {
@@ -106,6 +110,7 @@ function specFrom(options: RunOptions, { image, command }: NewTask): ServiceSpec
         pullPolicy: PULL_POLICIES[options.pull],
         ...(command.length === 0 ? {} : { command: { values: [...command] } }),
         waitForAttach: !detach,
+        mounts: (options.tmpfs ?? []).map(parseTmpfsOption),
       },
       restart: { condition: RestartPolicy_Condition.NONE },
     },
@@ -128,7 +133,7 @@ async function create(
     specs: [spec],
     credentials: credentials ?? [],
     isDryRun: false,
-    terminal: cli.stderr,
+    terminal: options.quiet ? undefined : cli.stderr,
   });
   // As in `docker run`, any other image that the node already has is used as it is.
   const request = { spec, registryLogins, resolveImage: ResolveImage.NEVER, pushedImages };

@@ -56,7 +56,7 @@ function readBuild(cursor: Cursor, draft: ServiceDraft): void {
 }
 
 /** Returns `linux/arm64` for `arm64`: like Docker, Compose files can leave out the operating system. */
-function withOperatingSystem(platform: string): string {
+export function withOperatingSystem(platform: string): string {
   const isArchitecture = platform !== "" && !platform.includes("/") && !OPERATING_SYSTEMS.includes(platform);
   return isArchitecture ? `linux/${platform}` : platform;
 }

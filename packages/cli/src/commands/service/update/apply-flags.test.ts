@@ -70,6 +70,8 @@ const VALID: Readonly<Record<UpdateFlagName, unknown>> = {
   user: "1000:1000",
   workdir: "/srv",
   hostname: "web-{{.Task.Slot}}",
+  domainname: "example.org",
+  platform: "linux/arm64",
   "stop-signal": "SIGINT",
   "stop-grace-period": "1m",
   init: true,
@@ -106,6 +108,18 @@ const VALID: Readonly<Record<UpdateFlagName, unknown>> = {
   "reserve-memory": "32M",
   "generic-resource-rm": ["gpu"],
   "generic-resource-add": ["fpga=2"],
+  "memory-swap": "-1",
+  "memory-swappiness": "10",
+  "shm-size": "128M",
+  "oom-kill-disable": true,
+  "cpu-shares": "512",
+  "cpuset-cpus": "0-3",
+  "cpu-period": "50000",
+  "cpu-quota": "-1",
+  "cpu-rt-period": "1000000",
+  "cpu-rt-runtime": "950000",
+  "storage-opt-rm": ["size"],
+  "storage-opt-add": ["size=10G"],
   "restart-condition": "on-failure",
   "restart-delay": "2s",
   "restart-max-attempts": "3",
@@ -135,6 +149,23 @@ const VALID: Readonly<Record<UpdateFlagName, unknown>> = {
   "oom-score-adj": "-500",
   "cap-add": ["CAP_NET_RAW"],
   "cap-drop": ["ALL"],
+  privileged: true,
+  "security-opt-rm": ["a"],
+  "security-opt-add": ["no-new-privileges"],
+  "device-rm": ["/dev/fuse"],
+  "device-add": ["/dev/fuse:/dev/fuse:rw"],
+  "device-cgroup-rule-rm": ["a"],
+  "device-cgroup-rule-add": ["c 42:* rmw"],
+  gpus: "all",
+  pid: "host",
+  ipc: "shareable",
+  uts: "host",
+  userns: "host",
+  cgroupns: "private",
+  "cgroup-parent": "/batch",
+  runtime: "runsc",
+  "annotation-rm": ["a"],
+  "annotation-add": ["a=b"],
   "sysctl-rm": ["a"],
   "sysctl-add": ["net.core.somaxconn=1024"],
   "ulimit-rm": ["nofile"],
@@ -182,6 +213,58 @@ describe("applyFlags", () => {
     expect(edited({ constraintRm: ["node.labels.zone==a"] }).placement?.constraints).toEqual([]);
     const generic = { genericResourceRm: ["gpu"], genericResourceAdd: ["fpga=2"] };
     expect(edited(generic).task?.reservations?.generic).toEqual({ fpga: 2 });
+  });
+
+  test("adds, replaces and removes devices of the host", () => {
+    const added = {
+      deviceAdd: ["/dev/fuse", "/dev/a:/dev/fuse:r", "/dev/b:rw", "nvidia.com/gpu=0"],
+      gpus: '"device=0,2"',
+    };
+    const one = applyFlags(SPEC, added);
+    expect(one.task?.container).toMatchObject({
+      devices: [
+        { hostPath: "/dev/a", containerPath: "/dev/fuse", permissions: "r" },
+        { hostPath: "/dev/b", containerPath: "/dev/b", permissions: "rw" },
+      ],
+      deviceRequests: [
+        { driver: "cdi", deviceIds: ["nvidia.com/gpu=0"], capabilities: [] },
+        { driver: "", count: 0, deviceIds: ["0", "2"], capabilities: ["gpu"] },
+      ],
+    });
+    const none = applyFlags(one, { deviceRm: ["/dev/fuse", "/dev/b", "nvidia.com/gpu=0"], gpus: "" });
+    expect(none.task?.container).toMatchObject({ devices: [], deviceRequests: [] });
+    expect(problem({ deviceAdd: ["fuse"] })).toContain('"fuse" is not a device; use SOURCE');
+  });
+
+  test.each([
+    ["all", { count: -1 }],
+    ["2", { count: 2 }],
+    ["count=1,driver=nvidia", { count: 1, driver: "nvidia" }],
+    ["capabilities=utility,compute", { count: 1, capabilities: ["gpu", "utility", "compute"] }],
+    ["device=GPU-1,capabilities=gpu", { deviceIds: ["GPU-1"], capabilities: ["gpu"], count: 0 }],
+  ])("requests GPUs as docker run --gpus %s does", (gpus, expected) => {
+    expect(container({ gpus })?.deviceRequests).toMatchObject([expected]);
+  });
+
+  test.each([
+    ["0", '"0" is not a number of GPUs; use all, a number, or device=ID'],
+    ["many", '"many" is not a number of GPUs'],
+    ["2,device=0", "a number and devices are mutually exclusive"],
+    ["color=red", 'unknown key "color"; use count, driver, device or capabilities'],
+  ])("rejects --gpus %s", (gpus, expected) => {
+    expect(problem({ gpus })).toContain(expected);
+  });
+
+  test("sets limits that the scheduler does not consider, and the namespaces of the host", () => {
+    const flags = { memorySwap: "1G", cpuQuota: "-1", storageOptAdd: ["size=1G"], platform: "arm64" };
+    expect(container(flags)).toMatchObject({
+      memorySwapBytes: 1024 ** 3,
+      cpuQuotaUs: -1,
+      storageOpt: { size: "1G" },
+      platform: "linux/arm64",
+    });
+    expect(problem({ cpuQuota: "-2" })).toContain('"-2" is not a whole number of at least -1');
+    expect(problem({ pid: "container:x" })).toContain("only namespaces of services in the same stack");
   });
 
   test("adds, replaces and removes networks", () => {

@@ -3,6 +3,7 @@ import { CONTAINER_EDITS } from "./container-edits.js";
 import type { Edit } from "./edit.js";
 import { FILE_EDITS } from "./file-edits.js";
 import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
+import { HOST_ACCESS_EDITS } from "./host-access-edits.js";
 import { NETWORK_EDITS } from "./network-edits.js";
 import { PLACEMENT_EDITS } from "./placement-edits.js";
 import { RESOURCE_EDITS } from "./resource-edits.js";
@@ -13,6 +14,7 @@ import { SECURITY_EDITS } from "./security-edits.js";
 export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
   ...CONTAINER_EDITS,
   ...FILE_EDITS,
+  ...HOST_ACCESS_EDITS,
   ...NETWORK_EDITS,
   ...PLACEMENT_EDITS,
   ...RESOURCE_EDITS,

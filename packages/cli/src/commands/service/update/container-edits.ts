@@ -1,4 +1,6 @@
 import { Healthcheck, LogDriver } from "@berth/proto";
+import { withOperatingSystem } from "../../../compose/keys/image-keys.js";
+import { type Parsed, valid } from "../../../compose/text/parsed.js";
 import { parseDurationMs } from "../../../compose/text/units.js";
 import { type Edit, edit, inContainer, inHealthcheck } from "./edit.js";
 import {
@@ -40,6 +42,14 @@ const PROCESS_EDITS = {
   hostname: edit(
     parseText,
     inContainer((_, hostname) => ({ hostname })),
+  ),
+  domainname: edit(
+    parseText,
+    inContainer((_, domainname) => ({ domainname })),
+  ),
+  platform: edit(
+    parsePlatform,
+    inContainer((_, platform) => ({ platform })),
   ),
   "stop-signal": edit(
     parseText,
@@ -154,6 +164,11 @@ export const CONTAINER_EDITS = {
   ...HEALTH_EDITS,
   ...LOGGING_EDITS,
 };
+
+/** Parses a platform. An architecture alone is one of Linux, as in Docker. */
+function parsePlatform(text: string): Parsed<string> {
+  return valid(withOperatingSystem(text.trim()));
+}
 
 function hasName(name: string): (variable: string) => boolean {
   return (variable) => variable.startsWith(`${name}=`);

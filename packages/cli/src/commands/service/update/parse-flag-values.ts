@@ -25,6 +25,16 @@ export function parseCount(text: string): Parsed<number> {
     : invalid(`${JSON.stringify(text)} is not a whole number from 0 to ${MAX_COUNT}`);
 }
 
+/** Returns a parser of whole numbers from `min` to the largest exact one. */
+export function integerParser(min: number): (text: string) => Parsed<number> {
+  return (text) => {
+    const number = Number(text);
+    return /^-?\d+$/.test(text) && number >= min && Number.isSafeInteger(number)
+      ? valid(number)
+      : invalid(`${JSON.stringify(text)} is not a whole number of at least ${min}`);
+  };
+}
+
 export function parseRatio(text: string): Parsed<number> {
   const number = Number(text);
   return /^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text) && number <= 1
