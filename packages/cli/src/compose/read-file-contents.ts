@@ -9,7 +9,7 @@ import {
 } from "@berth/proto";
 import type { FileSource, StackFile } from "./keys/stack-context.js";
 import type { ProjectEnvironment } from "./model/read-project.js";
-import { createSource, type Position } from "./text/source.js";
+import { createSource, type SourceSpan } from "./text/source.js";
 
 /** Maximum size of all contents. A request to the leader is limited to 16 MiB. */
 const MAX_TOTAL_BYTES = 12 * 1024 * 1024;
@@ -95,7 +95,7 @@ function reportPlaceholders(content: Uint8Array, source: FileSource): void {
 function placeholderPositions(
   { kind, cursor }: FileSource,
   template: string,
-): (problem: PlaceholderProblem) => Position {
+): (problem: PlaceholderProblem) => SourceSpan {
   if (kind === "path") {
     const source = createSource(writtenText(cursor), template);
     return ({ start, end }) => ({ source, start, end });

@@ -31,7 +31,7 @@ const MTU_OPTION = "com.docker.network.driver.mtu";
 const IPV6_OPTION = "com.docker.network.enable_ipv6";
 
 interface BridgeOption {
-  /** The values that match the behaviour of a network that berth manages, in lower case. */
+  /** The values that match the behavior of a network that berth manages, in lower case. */
   readonly satisfied: readonly string[];
   /** Why other values have no effect. */
   readonly reason: string;
@@ -141,7 +141,7 @@ function checkIpv6(cursor: Cursor): void {
   cursor.diagnostics.warnIgnored(keyPlace(cursor), `IPv6 stays disabled: ${NO_IPV6}`);
 }
 
-/** Reports an option of Docker's drivers, unless its value matches the behaviour anyway. */
+/** Reports an option of Docker's drivers, unless its value matches the behavior anyway. */
 function checkIgnoredOption(key: string, value: string, field: Cursor): void {
   const option = BRIDGE_OPTIONS.get(key);
   if (option?.satisfied.includes(value.toLowerCase())) return;

@@ -1,7 +1,7 @@
 import { basename, dirname, join, relative, resolve } from "node:path";
 import type { Diagnostics, Place } from "../text/diagnostics.js";
 import { parseEnvFile } from "../text/env-file.js";
-import { decodeSource, type Position, type Source } from "../text/source.js";
+import { decodeSource, type Source, type SourceSpan } from "../text/source.js";
 import type { Lookup, VariableUse } from "../text/template.js";
 import { rootCursor } from "../tree/cursor.js";
 import { interpolateTree } from "../tree/interpolate-tree.js";
@@ -251,7 +251,7 @@ function withBuildContexts(root: Node): Node {
   return withEntry(root, "services", { ...services, entries });
 }
 
-function texts(node: Node | undefined): readonly { readonly text: string; readonly position: Position }[] {
+function texts(node: Node | undefined): readonly { readonly text: string; readonly position: SourceSpan }[] {
   if (node?.kind !== "list") return [];
   return node.items.flatMap((item) =>
     item.kind === "scalar" ? [{ text: String(item.value), position: item.position }] : [],

@@ -1,9 +1,9 @@
-import type { Position } from "./source.js";
+import type { SourceSpan } from "./source.js";
 
 /** A problem at a place in a Compose file. Errors prevent the deployment, warnings do not. */
 export interface Diagnostic {
   readonly severity: "error" | "warning";
-  readonly position: Position;
+  readonly position: SourceSpan;
   /** For example `services.web.ports[0]`. Empty for the whole file. */
   readonly path: string;
   readonly message: string;
@@ -13,7 +13,7 @@ export interface Diagnostic {
 
 /** Where a diagnostic is reported: a position in a file, and a path in its YAML tree. */
 export interface Place {
-  readonly position: Position;
+  readonly position: SourceSpan;
   readonly path: string;
 }
 

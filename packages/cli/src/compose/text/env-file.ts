@@ -1,5 +1,5 @@
 import type { Diagnostics } from "./diagnostics.js";
-import type { Position, Source } from "./source.js";
+import type { Source, SourceSpan } from "./source.js";
 import { interpolate, type Lookup, MAX_EXPANDED_LENGTH } from "./template.js";
 
 export interface EnvFileOptions {
@@ -154,7 +154,7 @@ class EnvFileParser {
     this.#options.diagnostics.error({ position: this.#position(start, end), path: "" }, message);
   }
 
-  #position(start: number, end: number): Position {
+  #position(start: number, end: number): SourceSpan {
     return { source: this.#source, start, end };
   }
 }

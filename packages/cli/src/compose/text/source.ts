@@ -14,8 +14,8 @@ export interface Source {
   readonly lineStarts: readonly number[];
 }
 
-/** A range of a source, as offsets into its text. */
-export interface Position {
+/** A span of a source, as offsets into its text. `end` is exclusive. */
+export interface SourceSpan {
   readonly source: Source;
   readonly start: number;
   readonly end: number;
@@ -56,7 +56,7 @@ export function createSource(name: string, text: string): Source {
 }
 
 /** Returns the line and column where a position starts. */
-export function lineColumn({ source, start }: Position): LineColumn {
+export function lineColumn({ source, start }: SourceSpan): LineColumn {
   let low = 0;
   let high = source.lineStarts.length - 1;
   while (low < high) {

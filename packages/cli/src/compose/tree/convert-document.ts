@@ -9,7 +9,7 @@ import {
   type Scalar as YamlScalar,
 } from "yaml";
 import type { Diagnostics } from "../text/diagnostics.js";
-import { lineColumn, type Position, type Source } from "../text/source.js";
+import { lineColumn, type Source, type SourceSpan } from "../text/source.js";
 import {
   type ListNode,
   type MapEntry,
@@ -38,7 +38,7 @@ export function convertDocument(
 }
 
 /** Converts a range of the YAML library to a position. */
-export function toPosition(source: Source, range: readonly number[] | null | undefined): Position {
+export function toPosition(source: Source, range: readonly number[] | null | undefined): SourceSpan {
   const start = Math.min(range?.[0] ?? 0, source.text.length);
   return { source, start, end: Math.max(start, range?.[1] ?? start) };
 }

@@ -1,6 +1,6 @@
 import type { Diagnostics, Place } from "../text/diagnostics.js";
 import type { Parsed } from "../text/parsed.js";
-import type { Position } from "../text/source.js";
+import type { SourceSpan } from "../text/source.js";
 import { didYouMean } from "../text/suggest.js";
 import { parseBytes, parseDurationMs, parseNanoCpus } from "../text/units.js";
 import { describeNode, isNull, type Node, scalarText } from "./node.js";
@@ -12,7 +12,7 @@ import { describeNode, isNull, type Node, scalarText } from "./node.js";
 export interface Cursor extends Place {
   readonly node: Node;
   /** Position of the key, or of the value for an item of a list, which has no key. */
-  readonly keyPosition: Position;
+  readonly keyPosition: SourceSpan;
   readonly diagnostics: Diagnostics;
 }
 

@@ -1,4 +1,4 @@
-import type { Position } from "../text/source.js";
+import type { SourceSpan } from "../text/source.js";
 
 /** Maximum number of characters of a value that an error quotes. */
 const MAX_QUOTED = 60;
@@ -9,7 +9,7 @@ export type Node = ScalarNode | MapNode | ListNode;
 export type Scalar = string | number | boolean | null;
 
 interface NodeBase {
-  readonly position: Position;
+  readonly position: SourceSpan;
   /** Compose's tag `!reset` or `!override`, which `mergeNodes` applies. */
   readonly mergeTag?: "reset" | "override";
   /** Set for a value that is not in a file: a default, or a value that another key implies. */
@@ -31,7 +31,7 @@ export interface MapNode extends NodeBase {
 }
 
 export interface MapEntry {
-  readonly keyPosition: Position;
+  readonly keyPosition: SourceSpan;
   readonly value: Node;
 }
 
@@ -41,12 +41,12 @@ export interface ListNode extends NodeBase {
 }
 
 /** Creates a scalar that is not written in a YAML file in this form. */
-export function scalarNode(value: Scalar, position: Position, text = String(value ?? "")): ScalarNode {
+export function scalarNode(value: Scalar, position: SourceSpan, text = String(value ?? "")): ScalarNode {
   return { kind: "scalar", value, text, position };
 }
 
 /** Creates a mapping whose keys have the position of their values. */
-export function mapNode(fields: Iterable<readonly [key: string, Node]>, position: Position): MapNode {
+export function mapNode(fields: Iterable<readonly [key: string, Node]>, position: SourceSpan): MapNode {
   const entries = [...fields].map(([key, value]) => [key, { keyPosition: value.position, value }] as const);
   return { kind: "map", entries: new Map(entries), position };
 }
@@ -56,7 +56,7 @@ export function implied<T extends Node>(node: T): T {
   return { ...node, isImplied: true };
 }
 
-export function listNode(items: readonly Node[], position: Position): ListNode {
+export function listNode(items: readonly Node[], position: SourceSpan): ListNode {
   return { kind: "list", items, position };
 }
 

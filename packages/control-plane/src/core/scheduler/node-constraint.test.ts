@@ -61,8 +61,8 @@ describe("parseNodeConstraint", () => {
     const value = fc.string({ unit: fc.constantFrom(..."ab.+()[]^$|\\"), minLength: 1, maxLength: 4 });
     fc.assert(
       fc.property(value, value, (wanted, label) => {
-        const labelled = buildNode({ labels: { zone: label } });
-        expect(parseNodeConstraint(`node.labels.zone == ${wanted}`).isMetBy(labelled)).toBe(wanted === label);
+        const labeled = buildNode({ labels: { zone: label } });
+        expect(parseNodeConstraint(`node.labels.zone == ${wanted}`).isMetBy(labeled)).toBe(wanted === label);
       }),
     );
   });

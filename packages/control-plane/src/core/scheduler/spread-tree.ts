@@ -85,7 +85,7 @@ type Tree<T> =
   | { readonly kind: "leaf"; readonly group: Group; readonly pool: Pool<T> }
   | { readonly kind: "branch"; readonly group: Group; readonly children: Tree<T>[] };
 
-interface Position {
+interface TreeLevel {
   readonly group: Group;
   readonly level: number;
 }
@@ -93,7 +93,7 @@ interface Position {
 /** Builds the tree. Leaves out groups without items. */
 function buildTree<T>(
   leaves: readonly Leaf<T>[],
-  { group, level }: Position,
+  { group, level }: TreeLevel,
   before: Before<Tree<T>>,
 ): Tree<T> {
   const [first] = leaves;
