@@ -18,7 +18,7 @@ async function collect(source: AsyncIterable<Chunk>): Promise<string[]> {
   return texts;
 }
 
-test("gatherChunks joins neighbouring chunks of the same stream", async () => {
+test("gatherChunks joins neighboring chunks of the same stream", async () => {
   const chunks = [out("a"), out("b"), err("c"), out("d"), out("e")];
   expect(await collect(from(chunks))).toEqual(["stdout ab", "stderr c", "stdout de"]);
   expect(await collect(from([]))).toEqual([]);

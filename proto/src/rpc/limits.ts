@@ -19,7 +19,7 @@ export interface MessageLimits {
  * (10 MiB), a list of 100,000 tasks (40 MiB), a usage report with 100,000 tasks (3 MiB), a node's complete assignments
  * with the DNS entries of a large cluster (some 10 MiB) and secrets and configs (16 MiB).
  */
-const LIMITS_BY_METHOD: Readonly<Record<string, MessageLimits>> = {
+const SERVICE_LIMITS: Readonly<Record<string, MessageLimits>> = {
   "berth.v1.ControlService": { request: 16 * MIB, response: 64 * MIB },
   "berth.v1.DispatcherService": { request: 4 * MIB, response: 64 * MIB },
   // A response contains an image configuration or part of a layer.
@@ -41,12 +41,10 @@ const METHOD_LIMITS: Readonly<Record<string, MessageLimits>> = {
 };
 
 /** Maximum size of a request to any service. A server rejects a larger one before it has received all of it. */
-export const MAX_REQUEST_BYTES = Math.max(...Object.values(LIMITS_BY_METHOD).map(({ request }) => request));
+export const MAX_REQUEST_BYTES = Math.max(...Object.values(SERVICE_LIMITS).map(({ request }) => request));
 
 /** Maximum size of a response of any service. */
-export const MAX_RESPONSE_BYTES = Math.max(
-  ...Object.values(LIMITS_BY_METHOD).map(({ response }) => response),
-);
+export const MAX_RESPONSE_BYTES = Math.max(...Object.values(SERVICE_LIMITS).map(({ response }) => response));
 
 /**
  * Maximum number of streams that a client may have open on one connection. An agent needs a session and a stream for
@@ -70,7 +68,7 @@ export const MAX_SESSION_MEMORY_MB = 256;
  * @throws Error for a service without limits, which is a bug
  */
 export function limitsOf(path: string): MessageLimits {
-  const limits = METHOD_LIMITS[path] ?? LIMITS_BY_METHOD[path.split("/")[1] ?? ""];
+  const limits = METHOD_LIMITS[path] ?? SERVICE_LIMITS[path.split("/")[1] ?? ""];
   if (limits === undefined) throw new Error(`no message limits for ${path}`);
   return limits;
 }

@@ -55,7 +55,7 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
     case status.DEADLINE_EXCEEDED:
       return { code: "BERTH_DEADLINE", message: `berth server at ${address} did not respond in time` };
     case status.CANCELLED:
-      return { code: "BERTH_CANCELLED", message: `call to the berth server at ${address} cancelled` };
+      return { code: "BERTH_CANCELLED", message: `call to the berth server at ${address} canceled` };
     case status.RESOURCE_EXHAUSTED:
       return {
         code: "BERTH_LIMIT_EXCEEDED",
@@ -99,7 +99,7 @@ function findSystemError(details: string): string {
 
 /** Converts an error that is not a BerthError: an aborted call, or a bug. */
 function toBerthError(error: unknown): BerthError {
-  if (isAbortError(error)) return new BerthError({ code: "BERTH_CANCELLED", message: "call cancelled" });
+  if (isAbortError(error)) return new BerthError({ code: "BERTH_CANCELLED", message: "call canceled" });
   const text = error instanceof Error ? error.message : String(error);
   return new BerthError({ code: "BERTH_INTERNAL", message: `internal error: ${text}`, cause: error });
 }

@@ -12,7 +12,7 @@ import { serveSocket } from "./exec-socket.js";
 import { asBerthError, errorBody, httpStatusOf, invalidRequest } from "./http-errors.js";
 import type { LoginGrant } from "./login-codes.js";
 import { Logins } from "./logins.js";
-import { type CheckOptions, requireOwnPage } from "./request-checks.js";
+import { assertSameOrigin, type CheckOptions } from "./request-checks.js";
 import { RequestSchemas } from "./request-schema.js";
 import { RESPONSE_HEADERS } from "./response-headers.js";
 import type { Session } from "./session-table.js";
@@ -115,7 +115,7 @@ export class WebGateway {
   }
 
   #admitSocket(request: IncomingMessage): { readonly method: ApiMethod; readonly session: Session } {
-    requireOwnPage({ method: "GET", headers: request.headers, isWebSocket: true }, this.#options.checks);
+    assertSameOrigin({ method: "GET", headers: request.headers, isWebSocket: true }, this.#options.checks);
     const session = this.#logins.requireSession(request);
     const method = findMethod(targetOf(request).path);
     if (method.kind !== "socket") throw invalidRequest(`${method.name} does not use a WebSocket`);
@@ -126,7 +126,7 @@ export class WebGateway {
   async #respond(request: WebRequest, response: HttpResponse): Promise<void> {
     for (const [name, value] of Object.entries(RESPONSE_HEADERS)) response.setHeader(name, value);
     const httpMethod = request.method ?? "";
-    requireOwnPage(
+    assertSameOrigin(
       { method: httpMethod, headers: request.headers, isWebSocket: false },
       this.#options.checks,
     );

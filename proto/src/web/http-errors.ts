@@ -37,7 +37,7 @@ export function errorBody(error: unknown): ErrorBody {
 
 export function asBerthError(error: unknown): BerthError {
   if (isBerthError(error)) return error;
-  if (isAbortError(error)) return new BerthError({ code: "BERTH_CANCELLED", message: "call cancelled" });
+  if (isAbortError(error)) return new BerthError({ code: "BERTH_CANCELLED", message: "call canceled" });
   const text = error instanceof Error ? error.message : String(error);
   return new BerthError({ code: "BERTH_INTERNAL", message: `internal error: ${text}`, cause: error });
 }

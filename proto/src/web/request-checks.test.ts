@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type CheckedRequest, requireOwnPage } from "./request-checks.js";
+import { assertSameOrigin, type CheckedRequest } from "./request-checks.js";
 
 const OPTIONS = { scheme: "https", hostNames: new Set(["h1"]) } as const;
 
@@ -11,7 +11,7 @@ function check(over: Partial<CheckedRequest>): string {
     ...over,
   };
   try {
-    requireOwnPage(request, OPTIONS);
+    assertSameOrigin(request, OPTIONS);
     return "accepted";
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -26,7 +26,7 @@ test.each([
   [{ ":authority": "10.0.0.1:7406" }],
   [{ host: "h1:7406", origin: "https://h1:7406", "sec-fetch-site": "same-origin" }],
   [{ host: "h1:7406", "sec-fetch-site": "none" }],
-])("requireOwnPage accepts %j", (headers) => {
+])("assertSameOrigin accepts %j", (headers) => {
   expect(check({ headers })).toBe("accepted");
 });
 
@@ -40,11 +40,11 @@ test.each([
   [{ host: "h1:7406", origin: "https://h1" }, "another origin"],
   [{ host: "h1:7406", origin: "null" }, "another origin"],
   [{ host: "h1:7406", "sec-fetch-site": "cross-site" }, "another site"],
-])("requireOwnPage refuses %j", (headers, message) => {
+])("assertSameOrigin refuses %j", (headers, message) => {
   expect(check({ headers })).toContain(message);
 });
 
-test("requireOwnPage requires the header of the API for requests that can change something", () => {
+test("assertSameOrigin requires the header of the API for requests that can change something", () => {
   const headers = { host: "h1:7406" };
   expect(check({ method: "POST", headers })).toContain(
     "the header X-Berth-Api is missing; send X-Berth-Api: 1",
@@ -53,7 +53,7 @@ test("requireOwnPage requires the header of the API for requests that can change
   expect(check({ method: "POST", headers: { ...headers, "x-berth-api": "1" } })).toBe("accepted");
 });
 
-test("requireOwnPage requires an origin for WebSockets, to which CORS does not apply", () => {
+test("assertSameOrigin requires an origin for WebSockets, to which CORS does not apply", () => {
   const headers = { host: "h1:7406" };
   expect(check({ isWebSocket: true, headers })).toContain("another origin");
   expect(check({ isWebSocket: true, headers: { ...headers, origin: "https://h1:7406" } })).toBe("accepted");

@@ -4,10 +4,10 @@ import { BerthError } from "../errors.js";
 /** Request header that pages of other origins cannot send without the permission of the server. */
 export const API_HEADER = "x-berth-api";
 
-/** The parts of a request by which foreign pages are recognized. */
+/** The parts of a request that identify pages of other origins. */
 export interface CheckedRequest {
   readonly method: string;
-  /** Lower-case names. HTTP/2 has `:authority` instead of `host`. */
+  /** Headers by lower-case name. HTTP/2 has `:authority` instead of `host`. */
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
   readonly isWebSocket: boolean;
 }
@@ -21,27 +21,29 @@ export interface CheckOptions {
 const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
 
 /**
- * Checks that a request comes from the page of this server, or from a program.
+ * Checks that a request comes from the web UI of this server, or from a program other than a browser.
+ *
  * @throws BerthError BERTH_PERMISSION_DENIED
  */
-export function requireOwnPage(request: CheckedRequest, options: CheckOptions): void {
-  const host = textOf(request.headers[":authority"]) || textOf(request.headers.host);
-  // An attacker's name can lead to the address of this server (DNS rebinding). The browser then sends that name.
+export function assertSameOrigin(request: CheckedRequest, options: CheckOptions): void {
+  const { method, headers, isWebSocket } = request;
+  const host = headerText(headers[":authority"]) ?? headerText(headers.host) ?? "";
+  // In a DNS rebinding attack, the attacker's domain resolves to this server, and the browser sends that domain.
   if (!isOwnHost(host, options)) {
     throw refused(
       `the host ${JSON.stringify(host.slice(0, 80))} is not a name of this server; use its address`,
     );
   }
-  const origin = textOf(request.headers.origin);
-  const isForeign = origin !== "" && origin !== `${options.scheme}://${host}`;
-  if (isForeign || (request.isWebSocket && origin === "")) {
+  const origin = headerText(headers.origin);
+  const isForeign = origin !== undefined && origin !== `${options.scheme}://${host}`;
+  if (isForeign || (isWebSocket && origin === undefined)) {
     throw refused("the request comes from a page of another origin; open the page of this server");
   }
-  const site = textOf(request.headers["sec-fetch-site"]);
-  if (site !== "" && site !== "same-origin" && site !== "none") {
+  const site = headerText(headers["sec-fetch-site"]);
+  if (site !== undefined && site !== "same-origin" && site !== "none") {
     throw refused("the request comes from a page of another site; open the page of this server");
   }
-  if (!SAFE_METHODS.has(request.method) && textOf(request.headers[API_HEADER]) === "") {
+  if (!SAFE_METHODS.has(method) && headerText(headers[API_HEADER]) === undefined) {
     throw refused("the header X-Berth-Api is missing; send X-Berth-Api: 1");
   }
 }
@@ -53,8 +55,9 @@ function isOwnHost(authority: string, { hostNames }: CheckOptions): boolean {
   return isIP(host) !== 0 || host === "localhost" || hostNames.has(host);
 }
 
-function textOf(value: string | readonly string[] | undefined): string {
-  return typeof value === "string" ? value : "";
+/** Returns the text of a header. Undefined for a missing, empty or repeated header. */
+function headerText(value: string | readonly string[] | undefined): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
 }
 
 function refused(message: string): BerthError {

@@ -1,7 +1,7 @@
 import { ServiceSpec } from "@berth/proto";
 import { isBerthError } from "../../../proto/src/errors.js";
 import { API_METHODS } from "../../../proto/src/web/api-methods.js";
-import { requireOwnPage } from "../../../proto/src/web/request-checks.js";
+import { assertSameOrigin } from "../../../proto/src/web/request-checks.js";
 import { RequestSchemas } from "../../../proto/src/web/request-schema.js";
 import { formatPosition, parsePosition } from "../../../proto/src/web/watch-stream.js";
 import { check, checkEqual, type IsRejection, unlessRejected } from "../engine/expect.js";
@@ -67,7 +67,7 @@ export const WEB_TARGETS: readonly Target[] = [
       const headers = { host, origin, "x-berth-api": "1" };
       const request = { method: "POST", headers, isWebSocket: false };
       const isAccepted = unlessRejected(
-        () => requireOwnPage(request, { scheme: "https", hostNames }) === undefined,
+        () => assertSameOrigin(request, { scheme: "https", hostNames }) === undefined,
         isTypedError,
       );
       check(

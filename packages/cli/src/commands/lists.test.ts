@@ -115,11 +115,11 @@ describe("lists", () => {
     expect((await berth("service ls -q -f label=team=a -f name=web", handlers)).out).toBe(
       "svcwebxxxxxxxxxxxx\n",
     );
-    const { code, err } = await berth("service ls --filter colour=red", handlers);
+    const { code, err } = await berth("service ls --filter color=red", handlers);
     expect([code, err]).toMatchInlineSnapshot(`
       [
         2,
-        "error: --filter: invalid filter "colour=red"; use NAME=VALUE with id, name, mode, label, stack
+        "error: --filter: invalid filter "color=red"; use NAME=VALUE with id, name, mode, label, stack
       (BERTH_INPUT_INVALID)
       ",
       ]

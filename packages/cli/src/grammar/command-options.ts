@@ -87,7 +87,7 @@ export function filterOption(names: readonly string[]): Option {
 /**
  * Creates `--resolve-image`.
  *
- * @param whenAbsent the behaviour without the option, for the help
+ * @param whenAbsent the behavior without the option, for the help
  */
 export function resolveImageOption(whenAbsent: string): Option {
   return new Option(

@@ -9,7 +9,7 @@ import type { ImageUploadRelay } from "./relays/image-upload-relay.js";
 import type { LogRelay } from "./relays/log-relay.js";
 import type { StatsRelay } from "./relays/stats-relay.js";
 
-export interface DispatcherHandlers {
+export interface DispatcherServiceOptions {
   readonly dispatcher: Dispatcher;
   readonly execs: ExecRelay;
   readonly logs: LogRelay;
@@ -17,11 +17,11 @@ export interface DispatcherHandlers {
   readonly imageInventories: ImageInventories;
   readonly imageUploads: ImageUploadRelay;
   readonly state: ClusterState;
-  /** Called with each session that ends with an error, which can be a lack of permission. */
-  readonly onDenied: (path: string, context: CallContext, error: unknown) => void;
+  /** Called when a session ends with an error, such as a missing permission. */
+  readonly onSessionError: (path: string, context: CallContext, error: unknown) => void;
 }
 
-/** Returns the leader's handlers of the Dispatcher service, which agents call, for one term. */
+/** Creates the leader's handlers of the Dispatcher service, which agents call. They serve one term. */
 export function dispatcherHandlers({
   dispatcher,
   execs,
@@ -30,14 +30,14 @@ export function dispatcherHandlers({
   imageInventories,
   imageUploads,
   state,
-  onDenied,
-}: DispatcherHandlers): RpcHandlers<typeof DispatcherServiceService> {
+  onSessionError,
+}: DispatcherServiceOptions): RpcHandlers<typeof DispatcherServiceService> {
   return {
     async *session(requests, context) {
       try {
         yield* dispatcher.serve(requests, context);
       } catch (error) {
-        onDenied(DispatcherServiceService.session.path, context, error);
+        onSessionError(DispatcherServiceService.session.path, context, error);
         throw error;
       }
     },

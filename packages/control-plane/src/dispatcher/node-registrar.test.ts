@@ -80,7 +80,7 @@ test("NodeRegistrar defers the description of a node that keeps reconnecting wit
   expect(await registrar.register(agentOf("a", { problems: problems(119) }), never)).toBe(true);
 });
 
-test("NodeRegistrar does not delay a node whose neighbour has used up its budget", async () => {
+test("NodeRegistrar does not delay a node whose neighbor has used up its budget", async () => {
   await registrar.register(agentOf("busy"), never);
   await registrar.register(agentOf("other", { address: "192.0.2.2" }), never);
   for (let index = 100; index < 200; index += 1)

@@ -6,12 +6,12 @@ import { type CertificateEvents, CertificateManager } from "./certificate-manage
 import { ensureCertificate, type OwnCertificate } from "./own-certificate.js";
 import type { ServerIdentity } from "./server-identity.js";
 
-/** A server's certificate for etcd. The server's etcd and its client use the same one. */
+/** A server's certificate for etcd. The server's etcd and the server's etcd client use the same certificate. */
 export interface EtcdCertificate {
-  /** Paths of the files. etcd reads them again for each new connection. */
+  /** Paths of the certificate files, which etcd reads again for each new connection. */
   readonly paths: IdentityPaths;
   readonly files: IdentityFiles;
-  /** Returns the manager of the certificate, which renews it once `startRenewal` is called. */
+  /** Returns the certificate's manager. Renewal begins with the manager's `startRenewal`. */
   manage(events: CertificateEvents): CertificateManager;
 }
 
@@ -23,15 +23,15 @@ export interface EtcdCertificateOptions {
 }
 
 /**
- * Issues the certificate for etcd, unless the directory contains one. Uses the authorities of etcd, which only servers
- * have. A damaged directory is recreated, because its contents can be issued again.
+ * Opens the certificate for etcd, or issues one if the directory contains none. The issuer is etcd's own authority, which
+ * only servers have. A damaged directory is recreated, because the certificate can be issued again.
  */
 export async function openEtcdCertificate(
   { identity, hosts, wallClockMs }: EtcdCertificateOptions,
   signal: AbortSignal,
 ): Promise<EtcdCertificate> {
   const { serverId, clusterKey, etcdPath } = identity;
-  const directory = await openReadableDirectory(etcdPath);
+  const directory = await openOrRecreateDirectory(etcdPath);
   const own: OwnCertificate = {
     directory,
     serverId,
@@ -49,7 +49,8 @@ export async function openEtcdCertificate(
   };
 }
 
-async function openReadableDirectory(path: string): Promise<IdentityDirectory> {
+/** Opens the directory. Deletes the contents of a damaged directory first. */
+async function openOrRecreateDirectory(path: string): Promise<IdentityDirectory> {
   const directory = await IdentityDirectory.open(path);
   try {
     await directory.load();

@@ -77,7 +77,7 @@ describe("ProbeRounds", () => {
     expect(heard).toHaveLength(1);
   });
 
-  it("drops a cancelled round", async () => {
+  it("drops a canceled round", async () => {
     rounds.start("n", { address: "10.0.0.1", askPeersAtOnce: false });
     rounds.cancel("n");
     probed[0]?.finish(false);

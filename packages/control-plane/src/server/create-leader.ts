@@ -207,7 +207,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     untilRevision: state.revisions.latest,
   });
   const audit = new AuditLog({ ...context, epoch, address });
-  const onDenied = (path: string, call: CallContext, error: unknown): void =>
+  const recordDenied = (path: string, call: CallContext, error: unknown): void =>
     recordIfDenied(audit, { path, context: call }, error);
   const control = controlHandlers({
     ...context,
@@ -251,9 +251,9 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
   };
   return {
     leader: {
-      control: authorizeUsers(control, state, onDenied),
+      control: authorizeUsers(control, state, recordDenied),
       audit,
-      dispatcher: dispatcherHandlers({ dispatcher, state, ...relays, onDenied }),
+      dispatcher: dispatcherHandlers({ dispatcher, state, ...relays, onSessionError: recordDenied }),
       metrics,
       members: membersOf(state),
     },

@@ -105,7 +105,7 @@ describe("ca rotate", () => {
   test("fails when the new CA was removed meanwhile", async () => {
     const { code, err } = await berth("ca rotate", rotating(list([status({})])));
     expect(code).toBe(1);
-    expect(err).toContain("was cancelled: the new CA was removed\n(BERTH_NOT_CONVERGED)");
+    expect(err).toContain("was canceled: the new CA was removed\n(BERTH_NOT_CONVERGED)");
   });
 
   test("-o json prints the progress to standard error, and the CAs at the end", async () => {
@@ -155,14 +155,12 @@ describe("ca rotate --etcd", () => {
     `);
   });
 
-  test("fails when the rotation is cancelled", async () => {
+  test("fails when the rotation is canceled", async () => {
     const handlers: FakeControlHandlers = {
       ...rotating(etcdList(REMOVING, ISSUING)),
       rotateEtcdAuthority: async () => ({ fingerprint: NEW }),
     };
-    expect((await berth("ca rotate --etcd", handlers)).err).toContain(
-      "was cancelled: the new CA was removed",
-    );
+    expect((await berth("ca rotate --etcd", handlers)).err).toContain("was canceled: the new CA was removed");
   });
 
   test("ca ls says what the rotation waits for", async () => {

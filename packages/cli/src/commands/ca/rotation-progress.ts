@@ -4,7 +4,7 @@ import { pluralize } from "../../output/human.js";
 /** The progress of the rotation to a CA. */
 export type RotationProgress =
   /** The new CA was removed, which cancels the rotation. */
-  | { readonly kind: "cancelled" }
+  | { readonly kind: "canceled" }
   | { readonly kind: "announced"; readonly waitingFor: readonly string[] }
   /** Servers still have etcd certificates from the earlier CA. */
   | { readonly kind: "replacing"; readonly waitingFor: readonly string[] }
@@ -20,7 +20,7 @@ export function rotationProgress(
   { authorities, readyNodes, readyNodesRenewed }: ListAuthoritiesResponse,
 ): RotationProgress {
   const authority = authorities.find((each) => each.fingerprint === fingerprint);
-  if (authority === undefined) return { kind: "cancelled" };
+  if (authority === undefined) return { kind: "canceled" };
   if (authority.state === AuthorityState.ANNOUNCED)
     return { kind: "announced", waitingFor: authority.waitingFor };
   return { kind: "issuing", nodes: readyNodes, renewedNodes: readyNodesRenewed };
@@ -32,7 +32,7 @@ export function etcdRotationProgress(
   { etcdAuthorities }: ListAuthoritiesResponse,
 ): RotationProgress {
   const authority = etcdAuthorities.find((each) => each.fingerprint === fingerprint);
-  if (authority === undefined || authority.state === AuthorityState.REMOVING) return { kind: "cancelled" };
+  if (authority === undefined || authority.state === AuthorityState.REMOVING) return { kind: "canceled" };
   if (authority.state === AuthorityState.ANNOUNCED)
     return { kind: "announced", waitingFor: authority.waitingFor };
   const [earlier] = etcdAuthorities.filter((each) => each !== authority);
@@ -48,7 +48,7 @@ export function isRotationDone(progress: RotationProgress): boolean {
 /** Returns the progress as one line. */
 export function rotationLine(progress: RotationProgress): string {
   switch (progress.kind) {
-    case "cancelled":
+    case "canceled":
       return "the new CA was removed";
     case "announced":
       if (progress.waitingFor.length === 0) return "all servers trust the new CA";

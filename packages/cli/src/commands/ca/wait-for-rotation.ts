@@ -34,7 +34,7 @@ export async function waitForRotation(
     for (;;) {
       const status = await retryDuringElection(cli, () => client.listAuthorities({}, { signal: cli.signal }));
       const progress = progressOf(fingerprint, status);
-      const isLast = isRotationDone(progress) || progress.kind === "cancelled" || cli.now() >= deadlineMs;
+      const isLast = isRotationDone(progress) || progress.kind === "canceled" || cli.now() >= deadlineMs;
       print(rotationLine(progress), isLast);
       if (isRotationDone(progress)) return status;
       if (isLast) throw rotationError(id, progress, timeoutMs);
@@ -51,8 +51,8 @@ export async function waitForRotation(
 function rotationError(id: string, progress: RotationProgress, timeoutMs: number): BerthError {
   const state = rotationLine(progress);
   const message =
-    progress.kind === "cancelled"
-      ? `the rotation to CA ${id} was cancelled: ${state}`
+    progress.kind === "canceled"
+      ? `the rotation to CA ${id} was canceled: ${state}`
       : `the rotation to CA ${id} has not finished within ${timeoutMs / 1_000} s: ${state}: it continues in the background; check it with "berth ca ls"`;
   return new BerthError({ code: "BERTH_NOT_CONVERGED", message });
 }

@@ -56,5 +56,5 @@ test("ps lists running tasks, and all of them with -a or a filter for a state", 
 });
 
 test("ps refuses unknown filters", async () => {
-  expect((await berth("ps -f colour=red", handlers())).err).toMatch(/invalid filter "colour=red"/);
+  expect((await berth("ps -f color=red", handlers())).err).toMatch(/invalid filter "color=red"/);
 });

@@ -41,14 +41,17 @@ export async function copyFiles(cli: Cli, options: CopyOptions, from: string, to
   });
 }
 
-interface CopyFrom {
+interface CopyFromTaskOptions {
   readonly options: CopyOptions;
   readonly source: TaskPath;
   readonly destination: Exclude<CopyPath, TaskPath>;
 }
 
-async function copyFrom(cli: Cli, client: ControlClient, copy: CopyFrom): Promise<void> {
-  const { options, source, destination } = copy;
+async function copyFrom(
+  cli: Cli,
+  client: ControlClient,
+  { options, source, destination }: CopyFromTaskOptions,
+): Promise<void> {
   const { signal } = cli;
   const { target } = source;
   const path = options.followLink ? await followLink(client, source, signal) : source.path;
@@ -62,10 +65,10 @@ async function copyFrom(cli: Cli, client: ControlClient, copy: CopyFrom): Promis
     { path, isDirectory: (file.mode & GO_DIRECTORY) !== 0 },
     await localDestination(resolve(cli.cwd, destination.path), destination.path),
   );
-  const sourceName = baseName(source.path);
+  const linkName = baseName(source.path);
   const root = {
     ...plan,
-    newRoot: plan.newRoot === plan.root && options.followLink ? sourceName : plan.newRoot,
+    newRoot: plan.newRoot === plan.root && options.followLink ? linkName : plan.newRoot,
   };
   const bytes = await extractArchive(chunks, {
     directory: plan.directory,
@@ -103,7 +106,7 @@ async function copyTo(
   const local = resolve(cli.cwd, source.path);
   const stats = await (options.followLink ? stat : lstat)(local);
   const plan = planCopy(
-    { path: sourceName(source.path, local), isDirectory: stats.isDirectory() },
+    { path: namedPath(source.path, local), isDirectory: stats.isDirectory() },
     taskTarget,
   );
   const input = packArchive({
@@ -118,7 +121,7 @@ async function copyTo(
   report(cli, options, bytes, `${target}:${destination.path}`);
 }
 
-/** Returns the target of the source, if it is a symbolic link. */
+/** Returns the path of the source, or the target of a symbolic link. */
 async function followLink(
   client: ControlClient,
   { target, path }: TaskPath,
@@ -157,8 +160,8 @@ async function localDestination(path: string, given: string): Promise<CopyDestin
   return { path: displayedPath, kind: stats.isDirectory() ? "directory" : "file" };
 }
 
-/** Returns the path whose last name the copy gets: "." stands for the contents of the working directory. */
-function sourceName(given: string, resolved: string): string {
+/** Returns the path whose last segment names the copy. A path that ends in "." stands for a directory's contents. */
+function namedPath(given: string, resolved: string): string {
   return /(?:^|\/)\.$/.test(given) ? given : resolved;
 }
 

@@ -8,7 +8,7 @@ import {
 } from "@berth/proto";
 import { readAuthority } from "@berth/proto/identity";
 import {
-  cancelledEtcdRotation,
+  canceledEtcdRotation,
   type EtcdServer,
   isRotating,
   serversBehind,
@@ -81,7 +81,7 @@ export function decideEtcdCancellation(
   const authority = record?.authorities.find((each) => each.fingerprint === fingerprint);
   if (record === undefined || authority === undefined) return undefined;
   if (authority.state === AuthorityState.ANNOUNCED)
-    return putEtcdAuthorities(cancelledEtcdRotation(record, nowMs));
+    return putEtcdAuthorities(canceledEtcdRotation(record, nowMs));
   const reason =
     authority.state === AuthorityState.ISSUING
       ? 'issues the certificates for etcd; run "berth ca rotate --etcd" first'

@@ -23,7 +23,7 @@ import { diffSpecs } from "./spec-diff.js";
 
 export interface PlannedDeployment extends RevisedPlan {
   readonly plan: DeployPlan;
-  /** Shown to the user. */
+  /** Warnings to show to the user. */
   readonly warnings: readonly string[];
 }
 
@@ -69,9 +69,12 @@ export function planDeployment(
     const services = outcomes.map((outcome) => {
       const service = after.get(outcome.serviceId);
       const previous = before.get(outcome.serviceId);
-      const forecast = forecasts.get(outcome.serviceId) ?? NO_CHANGES;
+      const serviceForecast = forecasts.get(outcome.serviceId) ?? NO_CHANGES;
       const spec = outcome.kind === Kind.REMOVED ? undefined : service?.spec;
-      return { plan: createServicePlan(outcome, { old: previous, service, forecast, state }), spec };
+      return {
+        plan: createServicePlan(outcome, { old: previous, service, forecast: serviceForecast, state }),
+        spec,
+      };
     });
     const rev = computePlanRevision({ services, networks, files });
     const plan = {

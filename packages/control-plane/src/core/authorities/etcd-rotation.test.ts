@@ -1,7 +1,7 @@
 import { Authority, type EtcdAuthorities, Authority_State as State } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import {
-  cancelledEtcdRotation,
+  canceledEtcdRotation,
   type EtcdServer,
   planEtcdRotation,
   startedEtcdRotation,
@@ -97,10 +97,10 @@ describe("planEtcdRotation()", () => {
   });
 
   it("lets the etcds that trust the new authority restart again after a cancellation", () => {
-    const cancelled = cancelledEtcdRotation(STARTED, NOW_MS);
+    const canceled = canceledEtcdRotation(STARTED, NOW_MS);
     const servers = [server("a"), server("b", "old", ["old", "new"])];
-    expect(plan(cancelled, servers)).toMatchObject({ kind: "restart", record: { restartingServer: "b" } });
-    const step = plan(cancelled, [server("a"), server("b")]);
+    expect(plan(canceled, servers)).toMatchObject({ kind: "restart", record: { restartingServer: "b" } });
+    const step = plan(canceled, [server("a"), server("b")]);
     expect(step.kind === "advance" && statesOf(step.record)).toEqual({ old: State.ISSUING });
   });
 });

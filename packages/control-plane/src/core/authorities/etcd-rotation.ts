@@ -100,7 +100,7 @@ export function startedEtcdRotation(current: Authority, next: Authority): EtcdAu
 }
 
 /** Returns the record after the cancellation of a rotation. Some members may already trust the announced authority. */
-export function cancelledEtcdRotation(record: EtcdAuthorities, nowMs: number): EtcdAuthorities {
+export function canceledEtcdRotation(record: EtcdAuthorities, nowMs: number): EtcdAuthorities {
   return withStates(record, nowMs, new Map([[State.ANNOUNCED, State.REMOVING]]));
 }
 

@@ -211,7 +211,7 @@ export class World {
   }
 }
 
-/** Images are named after their behaviour: `crashing`, `unpullable`, `never` (healthy). All others run. */
+/** Images are named after their behavior: `crashing`, `unpullable`, `never` (healthy). All others run. */
 function nextState(
   task: Task,
   { fails, image }: { readonly fails: boolean; readonly image: string },

@@ -121,7 +121,7 @@ export async function startEmbeddedEtcd(
     try {
       dir.release();
     } catch {
-      // Ignored in favour of the original error. The claim becomes invalid when this process exits.
+      // Ignored in favor of the original error. The claim becomes invalid when this process exits.
     }
     throw error;
   } finally {

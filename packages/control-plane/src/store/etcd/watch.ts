@@ -50,7 +50,7 @@ async function* watchMember(
     for await (const response of responses(stream)) {
       clearTimeout(createTimeout);
       if (response.canceled) {
-        yield cancelledBy(response, member.endpoint, nextRevision);
+        yield canceledBy(response, member.endpoint, nextRevision);
         return;
       }
       const last = response.events.at(-1);
@@ -81,10 +81,10 @@ function responses(stream: WatchStream): AsyncIterable<IWatchResponse> {
   return stream as unknown as AsyncIterable<IWatchResponse>;
 }
 
-function cancelledBy(response: IWatchResponse, endpoint: string, nextRevision: bigint): WatchMessage {
+function canceledBy(response: IWatchResponse, endpoint: string, nextRevision: bigint): WatchMessage {
   const compactRevision = BigInt(response.compact_revision);
   if (compactRevision > 0n) return { kind: "compacted", at: compactRevision };
-  const message = `etcd at ${endpoint} cancelled a watch: ${response.cancel_reason || "no reason given"}`;
+  const message = `etcd at ${endpoint} canceled a watch: ${response.cancel_reason || "no reason given"}`;
   const cause = new BerthError({ code: "BERTH_ETCD_FAILED", message, details: { endpoint } });
   return { kind: "disconnected", cause, nextRevision };
 }

@@ -139,8 +139,8 @@ describe("stack deploy --dry-run", () => {
 
   test("prints colors on a terminal unless NO_COLOR is set", async () => {
     const line = "stack deploy -c c.yaml --dry-run shop";
-    const coloured = await berth(line, { deployStack: planning }, { cwd, isTty: true });
-    expect(coloured.out).toContain("\x1b[33m~\x1b[39m");
+    const colored = await berth(line, { deployStack: planning }, { cwd, isTty: true });
+    expect(colored.out).toContain("\x1b[33m~\x1b[39m");
     const plain = await berth(line, { deployStack: planning }, { cwd, isTty: true, env: { NO_COLOR: "1" } });
     expect(plain.out).not.toContain("\x1b[");
   });
