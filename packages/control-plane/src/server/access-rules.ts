@@ -1,8 +1,8 @@
 import type { Identity } from "@berth/proto/identity";
 import { type AccessRules, PERMISSIONS, type Revocations } from "@berth/proto/rpc";
 import { refusedRpc } from "../api/audit/denied-calls.js";
+import type { LeadershipState } from "./leadership-state.js";
 import type { RefusalReporter } from "./refusal-reporter.js";
-import type { Role } from "./role.js";
 
 /** The nodes and users of the cluster, as the leader knows them. */
 export interface Members {
@@ -18,19 +18,22 @@ export interface Members {
  * Only the leader knows the members of the cluster. Other servers accept each certificate of the cluster, and forward
  * the calls of users to the leader, which checks their roles. Nodes have sessions with the leader only.
  */
-export function accessRules(role: Role, refusals: Pick<RefusalReporter, "record">): AccessRules {
+export function accessRules(
+  leadership: LeadershipState,
+  refusals: Pick<RefusalReporter, "record">,
+): AccessRules {
   return {
     permissions: PERMISSIONS,
     rolesOf: () => ["viewer", "deployer", "admin"],
-    revocations: leaderRevocations(role),
+    revocations: leaderRevocations(leadership),
     onRefused: (call) => refusals.record(refusedRpc(call)),
   };
 }
 
 /** Revokes the certificates of removed nodes and users, whose names are never reused. */
-function leaderRevocations(role: Role): Revocations {
+function leaderRevocations(leadership: LeadershipState): Revocations {
   return {
-    isRevoked: ({ identity }) => role.leader?.members.has(identity) === false,
-    subscribe: (listener) => role.onMembersChange(listener),
+    isRevoked: ({ identity }) => leadership.leader?.members.has(identity) === false,
+    subscribe: (listener) => leadership.onMembersChange(listener),
   };
 }

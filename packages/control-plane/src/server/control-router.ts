@@ -12,7 +12,7 @@ import {
 import { linkSignals } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import { noLeaderError } from "../runtime/leader-errors.js";
-import type { Role, Route } from "./role.js";
+import type { LeadershipState, Route } from "./leadership-state.js";
 
 /**
  * Maximum time for which a call waits for a leader. During a failover, callers thus get a slow response instead of an
@@ -31,7 +31,7 @@ type Handlers = RpcHandlers<Control>;
 type Method = (input: never, context: CallContext) => Promise<unknown> | AsyncIterable<unknown>;
 
 export interface ControlRouterOptions {
-  readonly role: Role;
+  readonly leadership: LeadershipState;
   readonly clock: Clock;
   readonly transport: RpcTransport;
 }
@@ -50,10 +50,10 @@ export interface ControlRouter {
  * A call that fails because the leader has changed is retried with the next leader. A call with a request stream is not
  * retried, because the stream can be read only once.
  */
-export function routeControlService({ role, clock, transport }: ControlRouterOptions): ControlRouter {
-  const leader = createLeaderConnection(role, transport);
+export function routeControlService({ leadership, clock, transport }: ControlRouterOptions): ControlRouter {
+  const leader = createLeaderConnection(leadership, transport);
   const forward = forwardService(FORWARDED_CONTROL, async () => leader.calls());
-  const router: RoutingContext = { role, clock, forward };
+  const router: RoutingContext = { leadership, clock, forward };
   const entries = Object.entries(FORWARDED_CONTROL).map(([name, method]) => {
     return [name, createMethod(router, name as keyof Control, method)] as const;
   });
@@ -65,7 +65,7 @@ export function routeControlService({ role, clock, transport }: ControlRouterOpt
 }
 
 interface RoutingContext {
-  readonly role: Role;
+  readonly leadership: LeadershipState;
   readonly clock: Clock;
   /** Handlers that forward calls to the leader. */
   readonly forward: Handlers;
@@ -142,11 +142,11 @@ function findMethod(router: RoutingContext, name: keyof Control, route: Route): 
 }
 
 async function findRoute(
-  { role, clock }: RoutingContext,
+  { leadership, clock }: RoutingContext,
   deadlineMs: number,
   { signal, forwarded }: CallContext,
 ): Promise<Route> {
-  const route = await role.waitForRoute(Math.max(0, deadlineMs - clock.nowMs()), signal);
+  const route = await leadership.waitForRoute(Math.max(0, deadlineMs - clock.nowMs()), signal);
   // Forwarding a forwarded call could loop: the server that forwarded it saw this server as the leader.
   if (forwarded && route.kind === "remote") throw noLeaderError();
   return route;
@@ -172,14 +172,14 @@ async function pauseBeforeRetry(
  * power cannot close the connection.
  */
 function bindToLeader(
-  { role }: RoutingContext,
+  { leadership }: RoutingContext,
   route: Route,
   context: CallContext,
 ): { readonly context: CallContext; release(): void } {
   if (route.kind === "local") return { context, release: () => {} };
   const { address } = route;
   const link = linkSignals(context.signal);
-  const stopWatching = role.onRouteLost(address, () => link.abort(leaderLostError(address)));
+  const stopWatching = leadership.onRouteLost(address, () => link.abort(leaderLostError(address)));
   const release = (): void => {
     stopWatching();
     link.unlink();
@@ -189,13 +189,13 @@ function bindToLeader(
 
 /** Keeps one connection to the leader, and replaces it when another server leads. */
 function createLeaderConnection(
-  role: Role,
+  leadership: LeadershipState,
   transport: RpcTransport,
 ): { calls(): RpcClient<Control>; close(): void } {
   let connection: RpcConnection<Control> | undefined;
   return {
     calls: () => {
-      const { route } = role;
+      const { route } = leadership;
       if (route?.kind !== "remote") throw noLeaderError();
       if (connection?.address !== route.address) {
         connection?.close();

@@ -63,7 +63,7 @@ import type { Members } from "./access-rules.js";
 import { keepEtcdLeaderLocal } from "./keep-etcd-leader-local.js";
 import { keepServerRecords } from "./keep-server-records.js";
 import type { LeaderOptions } from "./leader-options.js";
-import type { Leader } from "./role.js";
+import type { Leader } from "./leadership-state.js";
 
 export interface CreateLeaderOptions extends LeaderOptions {
   readonly term: Term;

@@ -1,7 +1,7 @@
 import { type DispatcherServiceService, isBerthError } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
 import { notLeaderError } from "../runtime/leader-errors.js";
-import type { Role } from "./role.js";
+import type { LeadershipState } from "./leadership-state.js";
 
 /** Time for which an agent's session waits here for the next leader, before the agent tries another server. */
 const LEADER_WAIT_MS = 2_000;
@@ -12,23 +12,23 @@ type Handlers = RpcHandlers<typeof DispatcherServiceService>;
  * Returns the Dispatcher service of any server: the leader serves the agents, and every other server returns
  * BERTH_NOT_LEADER with the leader's address.
  */
-export function routeDispatcherService(role: Role): Handlers {
+export function routeDispatcherService(leadership: LeadershipState): Handlers {
   return {
     async *session(requests, context) {
-      yield* (await localHandlers(role, LEADER_WAIT_MS, context.signal)).session(requests, context);
+      yield* (await localHandlers(leadership, LEADER_WAIT_MS, context.signal)).session(requests, context);
     },
     async *pushExec(requests, context) {
-      yield* (await localHandlers(role, 0, context.signal)).pushExec(requests, context);
+      yield* (await localHandlers(leadership, 0, context.signal)).pushExec(requests, context);
     },
     findImage: async (request, context) =>
-      (await localHandlers(role, 0, context.signal)).findImage(request, context),
+      (await localHandlers(leadership, 0, context.signal)).findImage(request, context),
     async *receiveImage(requests, context) {
-      yield* (await localHandlers(role, 0, context.signal)).receiveImage(requests, context);
+      yield* (await localHandlers(leadership, 0, context.signal)).receiveImage(requests, context);
     },
     pushStats: async (requests, context) =>
-      (await localHandlers(role, 0, context.signal)).pushStats(requests, context),
+      (await localHandlers(leadership, 0, context.signal)).pushStats(requests, context),
     pushLogs: async (requests, context) =>
-      (await localHandlers(role, 0, context.signal)).pushLogs(requests, context),
+      (await localHandlers(leadership, 0, context.signal)).pushLogs(requests, context),
   };
 }
 
@@ -37,8 +37,12 @@ export function routeDispatcherService(role: Role): Handlers {
  *
  * @throws BerthError BERTH_NOT_LEADER unless this server is the leader
  */
-async function localHandlers(role: Role, waitMs: number, signal: AbortSignal): Promise<Handlers> {
-  const route = await role.waitForRoute(waitMs, signal).catch((error: unknown) => {
+async function localHandlers(
+  leadership: LeadershipState,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<Handlers> {
+  const route = await leadership.waitForRoute(waitMs, signal).catch((error: unknown) => {
     if (!isBerthError(error, "BERTH_NO_LEADER")) throw error;
     return undefined;
   });

@@ -11,8 +11,8 @@ import type { WriterObserver } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { EtcdMembers } from "../store/etcd/etcd-members.js";
 import type { Store } from "../store/store.js";
+import type { Leader } from "./leadership-state.js";
 import type { OwnEtcd } from "./own-etcd.js";
-import type { Leader } from "./role.js";
 
 /** Receives the measurements of a leader. The server's metrics implement it. */
 export type LeaderObserver = WriterObserver & ControllerObserver & NodeHealthObserver;

@@ -22,9 +22,10 @@ export type Route =
   | { readonly kind: "remote"; readonly address: string };
 
 /**
- * The role of this server. The election updates it, and the routers of both RPC services read it:
+ * Whether this server leads, and where calls go. The election updates this state, and the routers of both RPC services
+ * read it:
  *
- * | role      | holds the leader key | loaded the records | control calls             | agents                    |
+ * | state     | holds the leader key | loaded the records | control calls             | agents                    |
  * |-----------|----------------------|--------------------|---------------------------|---------------------------|
  * | follower  | no                   | no                 | forwarded to the leader   | referred to the leader    |
  * | elected   | yes                  | not yet            | wait until it is loaded   | wait until it is loaded   |
@@ -32,7 +33,7 @@ export type Route =
  *
  * While no leader is known, or the known one seems dead, calls wait for the next one.
  */
-export class Role {
+export class LeadershipState {
   readonly #clock: Clock;
   readonly #problem: () => string | undefined;
   readonly #listeners = new Set<() => void>();
@@ -111,7 +112,7 @@ export class Role {
   }
 
   /**
-   * Resolves when the role or the leader changes, after `timeoutMs`, or when `signal` is aborted. `signal` must be
+   * Resolves when this state changes, after `timeoutMs`, or when `signal` is aborted. `signal` must be
    * open.
    */
   #waitForChange(timeoutMs: number, signal: AbortSignal): Promise<void> {

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import type { ClusterKey } from "../identity/cluster-key.js";
 import { notLeaderError } from "../runtime/leader-errors.js";
 import type { LeaderRecord } from "../store/election.js";
-import type { Leader } from "./role.js";
+import type { Leader } from "./leadership-state.js";
 
 /** Timeout for a peer. A peer that takes longer to respond is overloaded or cut off itself. */
 const PEER_TIMEOUT_MS = 400;

@@ -4,22 +4,22 @@ import { pino } from "pino";
 import { beforeEach, expect, it, vi } from "vitest";
 import type { AuditedCall } from "../core/audit/audit-record.js";
 import { ManualClock } from "../testing/manual-clock.js";
+import { type Leader, LeadershipState } from "./leadership-state.js";
 import { RefusalReporter } from "./refusal-reporter.js";
-import { type Leader, Role } from "./role.js";
 
 const LEADER = "10.0.0.1:7400";
 
 let clock: ManualClock;
-let role: Role;
+let leadership: LeadershipState;
 let reporter: RefusalReporter;
 let received: RecordRefusedCallsRequest[];
 let isReachable: boolean;
 
 beforeEach(() => {
   clock = new ManualClock();
-  role = new Role(clock);
-  role.setOwnAddress("10.0.0.2:7400");
-  role.setLeaderAddress(LEADER);
+  leadership = new LeadershipState(clock);
+  leadership.setOwnAddress("10.0.0.2:7400");
+  leadership.setLeaderAddress(LEADER);
   [received, isReachable] = [[], true];
   const recordRefusedCalls = async (request: RecordRefusedCallsRequest) => {
     if (!isReachable) throw new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "gone" });
@@ -29,7 +29,7 @@ beforeEach(() => {
   const connect = () => ({ address: LEADER, calls: { recordRefusedCalls }, close: () => {} });
   const { signal } = new AbortController();
   const transport = { connect } as unknown as RpcTransport;
-  reporter = new RefusalReporter({ role, clock, transport, logger: pino({ level: "silent" }), signal });
+  reporter = new RefusalReporter({ leadership, clock, transport, logger: pino({ level: "silent" }), signal });
 });
 
 function refuse(over: Partial<AuditedCall> = {}): void {
@@ -77,7 +77,7 @@ it("follower-refusals: sends calls again that the leader did not get, and record
   refuse();
   const recordRefused = vi.fn();
   await pass(1);
-  role.setLeader({ audit: { recordRefused } } as unknown as Leader);
+  leadership.setLeader({ audit: { recordRefused } } as unknown as Leader);
   await pass(600);
   refuse({ method: "Join" });
   expect(recordRefused.mock.calls.map(([{ method }]) => method)).toEqual(["ListUsers", "Join"]);

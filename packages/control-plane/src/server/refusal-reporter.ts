@@ -4,13 +4,13 @@ import type { Logger } from "pino";
 import { RefusalQueue } from "../api/audit/refusal-queue.js";
 import { type AuditedCall, toAuditText } from "../core/audit/audit-record.js";
 import type { Clock } from "../runtime/clock.js";
-import type { Role } from "./role.js";
+import type { LeadershipState } from "./leadership-state.js";
 
 /** Timeout of a report. The leader responds within milliseconds. */
 const REPORT_TIMEOUT_MS = 5_000;
 
 export interface RefusalReporterOptions {
-  readonly role: Role;
+  readonly leadership: LeadershipState;
   readonly clock: Clock;
   readonly transport: RpcTransport;
   readonly logger: Logger;
@@ -32,15 +32,15 @@ export class RefusalReporter {
   }
 
   record(call: AuditedCall): void {
-    const { leader } = this.#options.role;
+    const { leader } = this.#options.leadership;
     if (leader === undefined) this.#unsent.add(call);
     else leader.audit.recordRefused(call);
   }
 
   /** Sends calls to the leader. Calls that it does not get wait for the next interval of their group. */
   async #send(calls: readonly AuditedCall[]): Promise<void> {
-    const { role, transport, logger, signal } = this.#options;
-    const { route } = role;
+    const { leadership, transport, logger, signal } = this.#options;
+    const { route } = leadership;
     if (route?.kind !== "remote") {
       for (const call of calls) this.record(call);
       return;

@@ -37,11 +37,11 @@ import { routeDispatcherService } from "./dispatcher-router.js";
 import { trackEtcdAuthorities } from "./etcd-authority-tracker.js";
 import { LeaderContact } from "./leader-contact.js";
 import type { LeaderSettings } from "./leader-options.js";
+import { LeadershipState } from "./leadership-state.js";
 import { requireNotRemoved, untilRemoved } from "./own-removal.js";
 import { havePeersLostLeader, peerHandlers } from "./peer-service.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { RefusalReporter } from "./refusal-reporter.js";
-import { Role } from "./role.js";
 import { runCandidate } from "./run-candidate.js";
 import { type ServedPage, servePage } from "./serve-page.js";
 import { openServerCertificate } from "./server-certificate.js";
@@ -137,7 +137,10 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const renewUntilAborted = identity && (await openServerCertificate({ ...options, identity }, signal));
 
   const { problems = () => [], schema = SCHEMA } = options;
-  const role = new Role(clock, () => problems().find(({ isCritical }) => isCritical)?.message);
+  const leadership = new LeadershipState(
+    clock,
+    () => problems().find(({ isCritical }) => isCritical)?.message,
+  );
   const { ownEtcd } = options;
   const registry = new ServerRegistry({
     store,
@@ -147,13 +150,13 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     schema: schema.versions,
     etcd: ownEtcd,
   });
-  const contact = createLeaderContact(options, role, registry);
-  const metrics = new Metrics(() => role.leader?.metrics);
-  const listeners = await startListeners(options, { role, contact, metrics }, signal);
+  const contact = createLeaderContact(options, leadership, registry);
+  const metrics = new Metrics(() => leadership.leader?.metrics);
+  const listeners = await startListeners(options, { leadership, contact, metrics }, signal);
 
   // With port 0, the address is known only after the start of the listeners.
   const address = options.advertise ?? listeners.address;
-  role.setOwnAddress(address);
+  leadership.setOwnAddress(address);
   registry.setOwnAddress(address);
   const page = await openPage(options, listeners.control, address);
   if (page !== undefined) registry.setWebUrl(page.url);
@@ -168,7 +171,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
       servers: () => registry.addresses(),
       registrations: () => registry.registrations(),
       onRegistrationsChange: (listener) => registry.onChange(listener),
-      onLeaderChange: (leader) => role.setLeader(leader),
+      onLeaderChange: (leader) => leadership.setLeader(leader),
       // The hostname distinguishes servers on different hosts that listen on 127.0.0.1:7400.
       value: JSON.stringify({ address, host: hostname() }),
       contact,
@@ -188,7 +191,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const etcdTracker =
     identity && ownEtcd && trackEtcdAuthorities({ ...options, clock, ...identity, etcd: ownEtcd }, signal);
   const tracking = new AbortController();
-  const leaderTracker = trackLeader({ store, role, clock }, tracking.signal);
+  const leaderTracker = trackLeader({ store, leadership, clock }, tracking.signal);
 
   /** Waits for the resignation, lets calls in flight finish with the next leader, and closes the listeners. */
   const stop = async (): Promise<void> => {
@@ -200,7 +203,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     });
     page?.close();
     const isAlone = registry.addresses().length === 1;
-    if (!isAlone) await forwardRemainingCalls(role, clock, tracking.signal);
+    if (!isAlone) await forwardRemainingCalls(leadership, clock, tracking.signal);
     await listeners.close();
     tracking.abort();
     await Promise.all([registration, renewal, keyTracker, etcdTracker, leaderTracker]);
@@ -215,7 +218,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
 /** Returns undefined if the platform cannot probe other servers. */
 function createLeaderContact(
   options: ServerOptions,
-  role: Role,
+  leadership: LeadershipState,
   registry: ServerRegistry,
 ): LeaderContact | undefined {
   const { runtime, logger, platform } = options;
@@ -227,12 +230,12 @@ function createLeaderContact(
     probeTcp,
     havePeersLostLeader: (leader, signal) =>
       havePeersLostLeader({ transport, peers: registry.peersExcept(leader), leader }, signal),
-    onSuspicion: (isSuspect) => role.setLeaderSuspect(isSuspect),
+    onSuspicion: (isSuspect) => leadership.setLeaderSuspect(isSuspect),
   });
 }
 
 interface ListenerDependencies {
-  readonly role: Role;
+  readonly leadership: LeadershipState;
   readonly contact: LeaderContact | undefined;
   readonly metrics: Metrics;
 }
@@ -251,14 +254,14 @@ interface Listeners {
 /** Starts all listeners, or none. Calls wait until a leader is known. */
 async function startListeners(
   options: ServerOptions,
-  { role, contact, metrics }: ListenerDependencies,
+  { leadership, contact, metrics }: ListenerDependencies,
   signal: AbortSignal,
 ): Promise<Listeners> {
   const { listen, http, socket, runtime, logger, platform } = options;
   const { transport } = platform;
-  const router = routeControlService({ role, clock: runtime.clock, transport });
-  const refusals = new RefusalReporter({ role, clock: runtime.clock, transport, logger, signal });
-  const access = accessRules(role, refusals);
+  const router = routeControlService({ leadership, clock: runtime.clock, transport });
+  const refusals = new RefusalReporter({ leadership, clock: runtime.clock, transport, logger, signal });
+  const access = accessRules(leadership, refusals);
   const onInternalError = (path: string, error: unknown): void =>
     logger.error({ err: error, path }, "call failed unexpectedly");
   const opened: RpcServer[] = [];
@@ -270,14 +273,14 @@ async function startListeners(
       access,
       services: [
         rpcService(FORWARDED_CONTROL, router.handlers),
-        rpcService(DispatcherServiceService, routeDispatcherService(role)),
+        rpcService(DispatcherServiceService, routeDispatcherService(leadership)),
         rpcService(
           PeerServiceService,
           peerHandlers({
             isInContact: (epoch) => contact?.isInContact(epoch) === true,
             clusterKey: options.identity?.clusterKey,
             requireNotRemoved: (serverId, abort) => requireNotRemoved(options.store, serverId, abort),
-            audit: () => role.leader?.audit,
+            audit: () => leadership.leader?.audit,
             logger,
           }),
         ),
@@ -291,7 +294,7 @@ async function startListeners(
       const listener = { kind: "unix", path: socket } as const;
       opened.push(await startRpcServer({ listener, services, onInternalError }));
     }
-    const routes = createHttpRoutes({ ...options, role, metrics });
+    const routes = createHttpRoutes({ ...options, leadership, metrics });
     const httpListener = await platform.startHttp({ listen: http, routes, revocations: access.revocations });
     return {
       address: rpc.address,
@@ -323,14 +326,14 @@ async function openPage(
 function createHttpRoutes({
   store,
   problems,
-  role,
+  leadership,
   metrics,
 }: Pick<ServerOptions, "store" | "problems"> & {
-  readonly role: Role;
+  readonly leadership: LeadershipState;
   readonly metrics: Metrics;
 }): HttpServerOptions["routes"] {
   return {
-    "/healthz": { isPublic: true, answer: () => checkHealth(store, role, problems?.()) },
+    "/healthz": { isPublic: true, answer: () => checkHealth(store, leadership, problems?.()) },
     "/metrics": {
       isPublic: false,
       answer: async () => ({
@@ -343,20 +346,28 @@ function createHttpRoutes({
 }
 
 /** Gives calls in flight time to be retried with the next leader. */
-async function forwardRemainingCalls(role: Role, clock: Clock, signal: AbortSignal): Promise<void> {
-  await role.waitForRoute(NEXT_LEADER_TIMEOUT_MS, signal).catch(() => {
+async function forwardRemainingCalls(
+  leadership: LeadershipState,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  await leadership.waitForRoute(NEXT_LEADER_TIMEOUT_MS, signal).catch(() => {
     // Without a next leader, the calls fail when the listeners close.
   });
   await sleep(clock, FORWARD_MS, signal);
 }
 
-/** Keeps the role's leader address up to date with the leader key. */
+/** Keeps the leadership's leader address up to date with the leader key. */
 async function trackLeader(
-  { store, role, clock }: { readonly store: Store; readonly role: Role; readonly clock: Clock },
+  {
+    store,
+    leadership,
+    clock,
+  }: { readonly store: Store; readonly leadership: LeadershipState; readonly clock: Clock },
   signal: AbortSignal,
 ): Promise<void> {
   for await (const leader of watchLeader({ store, key: LEADER_KEY, clock }, signal)) {
-    role.setLeaderAddress(leader && parseServerAddress(leader.value));
+    leadership.setLeaderAddress(leader && parseServerAddress(leader.value));
   }
 }
 
