@@ -7,6 +7,7 @@ import { BerthError } from "./errors.js";
  *
  * The recursive `mkdir` of Node.js 20 never returns below a directory like /proc, where the kernel reports that a new
  * entry does not exist.
+ *
  * @param mode of the directories that are created
  * @throws BerthError BERTH_DISK_FAILED when the file system cannot hold the directory; errors of the file system
  */

@@ -21,6 +21,7 @@ const PROGRAM_MODE = 0o755;
 
 /**
  * Builds the package of the running program again from its installed files.
+ *
  * @param file path of the .deb to write
  * @throws BerthError BERTH_DISK_FAILED when an installed file has changed
  */

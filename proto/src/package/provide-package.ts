@@ -26,6 +26,7 @@ export interface ProvideOptions {
 /**
  * Returns the path of a package of this release for an architecture: a file in the store, or the package from which
  * this program was installed, built again. Undefined if there is none.
+ *
  * @throws BerthError BERTH_DISK_FAILED when installed files have changed
  */
 export async function providePackage(

@@ -60,7 +60,11 @@ export class CallGate {
     return this.#listener;
   }
 
-  /** Checks that the caller of a connection may call a method. @throws BerthError */
+  /**
+   * Checks that the caller of a connection may call a method.
+   *
+   * @throws BerthError
+   */
   authorize(socket: ConnectionAddresses, path: string): void {
     const connection = this.#listener?.find(socket);
     if (connection === undefined) throw closedConnection();

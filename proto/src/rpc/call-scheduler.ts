@@ -190,6 +190,7 @@ export class ScheduledCall {
 
   /**
    * Encodes a response as soon as its caller has read enough of the others, and counts it as unread.
+   *
    * @throws what `encode` throws; the signal's reason when it aborts first
    */
   async encode(encode: () => Buffer, signal: AbortSignal): Promise<Buffer> {
@@ -222,7 +223,11 @@ export class ScheduledCall {
     if (this.#unreadBytes < MAX_STREAM_BYTES) this.#onRoom();
   }
 
-  /** Resolves when a stream has sent enough for its next response. @throws the signal's reason when it aborts first */
+  /**
+   * Resolves when a stream has sent enough for its next response.
+   *
+   * @throws the signal's reason when it aborts first
+   */
   async untilRoom(signal: AbortSignal): Promise<void> {
     if (this.#unreadBytes < MAX_STREAM_BYTES) return;
     const abortRace = createAbortRace(signal);

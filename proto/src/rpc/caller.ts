@@ -23,13 +23,18 @@ export function describeCaller(caller: Caller): string {
 
 /**
  * Returns the key of a caller for limits. Callers without a certificate have one for each source.
+ *
  * @param client "address:port"
  */
 export function callerKey(caller: Caller, client: string): string {
   return caller.kind === "anonymous" ? `anonymous from ${clientSource(client)}` : describeIdentity(caller);
 }
 
-/** Checks that a node speaks for itself only. @throws BerthError BERTH_PERMISSION_DENIED unless the caller is this node */
+/**
+ * Checks that a node speaks for itself only.
+ *
+ * @throws BerthError BERTH_PERMISSION_DENIED unless the caller is this node
+ */
 export function requireNode(caller: Caller, nodeId: string): void {
   if (caller.kind === "node" && caller.id === nodeId) return;
   throw new BerthError({

@@ -33,6 +33,7 @@ export interface DownloadOptions {
 /**
  * Downloads content from the agent of a node, with one buffer for all of it: new ones for each chunk would make V8 collect
  * garbage every few MiB. Returns false when the agent is of a release without downloads.
+ *
  * @throws BerthError of the agent; BERTH_NODE_UNREACHABLE, also when the content is not complete; the errors of `write`;
  *         the signal's reason
  */

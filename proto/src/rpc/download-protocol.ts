@@ -66,6 +66,7 @@ export class LineReader {
 
   /**
    * Takes the bytes up to the end of the line. Returns the line and the bytes after it; undefined if the line continues.
+   *
    * @throws BerthError BERTH_PROTOCOL when the line is too long
    */
   add(bytes: Uint8Array): { readonly line: string; readonly rest: Uint8Array } | undefined {

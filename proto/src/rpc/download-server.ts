@@ -25,6 +25,7 @@ export interface DownloadService {
   readonly method: string;
   /**
    * Finds the content with this name, and passes it to `send`, which resolves when the client has it or has left.
+   *
    * @throws BerthError when the content cannot be sent
    */
   readonly serve: (

@@ -16,7 +16,11 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-/** Finishes a TLS handshake, with a certificate if there is one. @throws Error when the listener closes the connection */
+/**
+ * Finishes a TLS handshake, with a certificate if there is one.
+ *
+ * @throws Error when the listener closes the connection
+ */
 async function handshakeWith(
   port: number,
   leaf?: { readonly certificate: string; readonly key: string },

@@ -20,6 +20,7 @@ export class OpenCalls {
 
   /**
    * Counts a call. Returns a function to call once when it has ended.
+   *
    * @param client "address:port"
    * @throws BerthError BERTH_LIMIT_EXCEEDED
    */

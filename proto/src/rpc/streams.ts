@@ -21,7 +21,11 @@ export async function writeMessages<T>(
   await forEachMessage(messages, write, signal);
 }
 
-/** Passes all messages to `write`, one after the other. @throws the signal's reason when it aborts */
+/**
+ * Passes all messages to `write`, one after the other.
+ *
+ * @throws the signal's reason when it aborts
+ */
 export async function forEachMessage<T>(
   messages: AsyncIterable<T>,
   write: (message: T) => Promise<void>,

@@ -48,7 +48,11 @@ export interface WebCaller {
 
 /** The cluster, as the gateway uses it. */
 export interface WebBackend {
-  /** Exchanges a login code. @throws BerthError BERTH_UNAUTHENTICATED */
+  /**
+   * Exchanges a login code.
+   *
+   * @throws BerthError BERTH_UNAUTHENTICATED
+   */
   redeem(code: string, client: string, signal: AbortSignal): Promise<LoginGrant>;
   /** Returns the calls of a user. */
   callsOf(caller: WebCaller): RpcClient<Control>;
@@ -209,7 +213,11 @@ export class WebGateway {
     }
   }
 
-  /** Checks and decodes a request. @throws BerthError BERTH_INPUT_INVALID */
+  /**
+   * Checks and decodes a request.
+   *
+   * @throws BerthError BERTH_INPUT_INVALID
+   */
   async #decode({ name, request }: ApiMethod, value: unknown): Promise<unknown> {
     await this.#schemas.requireMessage(`${name}Request`, value);
     return request.fromJSON(value);

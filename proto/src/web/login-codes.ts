@@ -45,7 +45,11 @@ export class LoginCodes {
     return { code, expiresAtMs };
   }
 
-  /** Uses a code up. @throws BerthError BERTH_UNAUTHENTICATED for a used, expired or wrong code */
+  /**
+   * Uses a code up.
+   *
+   * @throws BerthError BERTH_UNAUTHENTICATED for a used, expired or wrong code
+   */
   redeem(code: string, nowMs: number): LoginGrant {
     this.#dropExpired(nowMs);
     const hash = code.length > MAX_CODE_LENGTH ? "" : hashOf(code);

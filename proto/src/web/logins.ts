@@ -50,7 +50,11 @@ export class Logins {
     this.#sessions.endAll();
   }
 
-  /** Exchanges the code in the request for a session, and sets its cookie. @throws BerthError BERTH_UNAUTHENTICATED */
+  /**
+   * Exchanges the code in the request for a session, and sets its cookie.
+   *
+   * @throws BerthError BERTH_UNAUTHENTICATED
+   */
   async login(request: WebRequest, response: HttpResponse, signal: AbortSignal): Promise<SessionDescription> {
     const { backend, now } = this.#options;
     const { remoteAddress = "unknown", remotePort = 0 } = request.socket;
@@ -82,7 +86,11 @@ export class Logins {
     response.setHeader("set-cookie", this.#cookie(""));
   }
 
-  /** Returns the session of a request. @throws BerthError BERTH_UNAUTHENTICATED */
+  /**
+   * Returns the session of a request.
+   *
+   * @throws BerthError BERTH_UNAUTHENTICATED
+   */
   requireSession(request: Pick<WebRequest, "headers">): Session {
     const session = this.#find(request);
     if (session !== undefined) return session;
@@ -92,7 +100,11 @@ export class Logins {
     });
   }
 
-  /** Describes the session of a request. @throws BerthError BERTH_UNAUTHENTICATED */
+  /**
+   * Describes the session of a request.
+   *
+   * @throws BerthError BERTH_UNAUTHENTICATED
+   */
   async describe(request: WebRequest, signal: AbortSignal): Promise<SessionDescription> {
     const session = this.requireSession(request);
     return this.endIfRemoved(session, this.#describe(session, signal));

@@ -9,7 +9,11 @@ const MAX_PROBLEMS = 10;
 export class RequestSchemas {
   #validatorOf: ((name: string) => ValidateFunction | undefined) | undefined;
 
-  /** Checks that a value is a message of this type. @throws BerthError BERTH_INPUT_INVALID that lists all problems */
+  /**
+   * Checks that a value is a message of this type.
+   *
+   * @throws BerthError BERTH_INPUT_INVALID that lists all problems
+   */
   async requireMessage(type: string, value: unknown): Promise<void> {
     this.#validatorOf ??= await createValidators();
     const validate = this.#validatorOf(type);

@@ -55,7 +55,11 @@ export class StaticFiles {
     this.#files = files;
   }
 
-  /** Reads the files of a directory. A directory that does not exist has no files. @throws Error beyond the limits */
+  /**
+   * Reads the files of a directory. A directory that does not exist has no files.
+   *
+   * @throws Error beyond the limits
+   */
   static async read(directory: string): Promise<StaticFiles> {
     const files = new Map<string, Buffer>();
     let bytes = 0;

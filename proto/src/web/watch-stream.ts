@@ -64,7 +64,11 @@ export function formatPosition({ epoch, sequence, revision, eventSequence }: Wat
   return [epoch, sequence, revision, eventSequence].join(".");
 }
 
-/** Parses the ID of an event. @throws BerthError BERTH_INPUT_INVALID */
+/**
+ * Parses the ID of an event.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID
+ */
 export function parsePosition(id: string): WatchPosition {
   const match = /^(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.(\d{1,16})$/.exec(id);
   const [epoch = 0, sequence = 0, revision = 0, eventSequence = 0] = match?.slice(1).map(Number) ?? [];

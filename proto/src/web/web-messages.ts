@@ -7,7 +7,11 @@ import type { Session } from "./session-table.js";
 
 export type WebRequest = IncomingMessage | Http2ServerRequest;
 
-/** Reads the body of a request as JSON. An empty body is an empty object. @throws BerthError BERTH_INPUT_INVALID, BERTH_LIMIT_EXCEEDED */
+/**
+ * Reads the body of a request as JSON. An empty body is an empty object.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID, BERTH_LIMIT_EXCEEDED
+ */
 export async function readJson(request: WebRequest, maxBytes: number): Promise<unknown> {
   const type = request.headers["content-type"] ?? "application/json";
   if (!/^application\/json\s*(?:;|$)/i.test(type)) {

@@ -29,6 +29,7 @@ export interface PackageQuery {
 /**
  * Returns a package of this release for a host: the given file, one in /var/lib/berth/packages, or the package from
  * which this program was installed.
+ *
  * @throws BerthError BERTH_NOT_FOUND, BERTH_INPUT_INVALID
  */
 export async function openPackage(

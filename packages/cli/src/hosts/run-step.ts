@@ -3,6 +3,7 @@ import { lastLine, type RemoteCommand, type SshConnection } from "./ssh-connecti
 
 /**
  * Runs a command on a host that must succeed, and returns its standard output.
+ *
  * @param what what the command does, for the error: "install berth"
  * @throws BerthError BERTH_HOST_FAILED with the last line of the command's output, and the errors of `run`
  */

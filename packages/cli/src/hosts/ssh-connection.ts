@@ -66,6 +66,7 @@ export class SshConnection {
 
   /**
    * Connects. ssh asks for passphrases on the terminal, if there is one.
+   *
    * @param destination "USER@HOST", a name in the configuration of ssh, or "ssh://USER@HOST:PORT"
    * @throws BerthError BERTH_HOST_UNREACHABLE, BERTH_INPUT_INVALID; the signal's reason
    */
@@ -123,6 +124,7 @@ export class SshConnection {
 
   /**
    * Runs a script as root.
+   *
    * @throws BerthError BERTH_HOST_UNREACHABLE, BERTH_HOST_UNSUITABLE when the user is not root, BERTH_DEADLINE; the
    * signal's reason
    */

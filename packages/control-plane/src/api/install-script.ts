@@ -2,7 +2,11 @@ import { BerthError, type GetInstallScriptResponse } from "@berth/proto";
 import { SCRIPT_PATH } from "../install/install-script.js";
 import type { ApiContext } from "./api-context.js";
 
-/** Returns the script with which hosts install berth from this server. @throws BerthError BERTH_UNSUPPORTED */
+/**
+ * Returns the script with which hosts install berth from this server.
+ *
+ * @throws BerthError BERTH_UNSUPPORTED
+ */
 export async function getInstallScript({
   installer,
   address,

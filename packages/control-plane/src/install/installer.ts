@@ -48,12 +48,20 @@ export class Installer {
     this.#options = options;
   }
 
-  /** Returns the script with which a host installs berth. @throws BerthError BERTH_UNSUPPORTED without a package */
+  /**
+   * Returns the script with which a host installs berth.
+   *
+   * @throws BerthError BERTH_UNSUPPORTED without a package
+   */
   async script(): Promise<string> {
     return installScript(BERTH_VERSION, await this.packages());
   }
 
-  /** Returns one package for each architecture. @throws BerthError BERTH_UNSUPPORTED when there is none */
+  /**
+   * Returns one package for each architecture.
+   *
+   * @throws BerthError BERTH_UNSUPPORTED when there is none
+   */
   async packages(): Promise<readonly PackageOnDisk[]> {
     const { store, description } = this.#options;
     const installed = await readInstalledPackage(description);

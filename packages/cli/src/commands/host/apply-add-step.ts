@@ -62,6 +62,7 @@ export interface AddContext {
 
 /**
  * Performs a step of a plan, which can be repeated.
+ *
  * @param id the ID of the node or server; empty before it has joined
  * @returns the ID afterwards
  * @throws BerthError
@@ -111,7 +112,11 @@ async function install(
   }
 }
 
-/** Runs `berth doctor`. Prints its warnings. @throws BerthError BERTH_HOST_UNSUITABLE for failures, unless forced */
+/**
+ * Runs `berth doctor`. Prints its warnings.
+ *
+ * @throws BerthError BERTH_HOST_UNSUITABLE for failures, unless forced
+ */
 async function check({ cli, ssh, facts, request, isForced }: AddContext): Promise<void> {
   const args = [request.address];
   const output = await runStep(ssh, "check the host", {
@@ -208,7 +213,11 @@ async function startUnit(unit: string, step: AddStep, { ssh, request }: AddConte
   await runStep(ssh, what, { script: START_UNIT, args: [unit], timeoutMs: START_TIMEOUT_MS });
 }
 
-/** Waits until the cluster reports the host as ready. @throws BerthError BERTH_NOT_CONVERGED at the timeout */
+/**
+ * Waits until the cluster reports the host as ready.
+ *
+ * @throws BerthError BERTH_NOT_CONVERGED at the timeout
+ */
 async function waitUntilReady(
   id: string,
   { cli, client, ssh, request, timeoutMs }: AddContext,

@@ -20,6 +20,7 @@ export interface Installation extends InstallLineOptions {
 
 /**
  * Gets the script of the servers, and creates a token for the hosts that run it.
+ *
  * @throws BerthError BERTH_UNSUPPORTED when the servers have no package, BERTH_INPUT_INVALID
  */
 export function requestInstallation(

@@ -66,7 +66,11 @@ fact end yes
 
 const LINE = /^([A-Za-z]+)=(.*)$/;
 
-/** Parses the output of {@link FACTS_SCRIPT}. @throws BerthError BERTH_HOST_FAILED when it is incomplete */
+/**
+ * Parses the output of {@link FACTS_SCRIPT}.
+ *
+ * @throws BerthError BERTH_HOST_FAILED when it is incomplete
+ */
 export function parseHostFacts(text: string): HostFacts {
   const values = new Map<string, readonly string[]>();
   for (const line of text.split("\n")) {

@@ -118,6 +118,7 @@ function serverSecrets({ clusterKey, etcdAuthorities }: ClusterSecrets): ServerS
  *
  * A request with a key that the token has already admitted is a retry after a lost response. The bearer gets the same
  * identity, and the use is not counted again.
+ *
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_LIMIT_EXCEEDED
  */
 export function decideAdmission(joiner: Joiner, state: ClusterState, nowMs: number): Decision<Admission> {

@@ -23,7 +23,11 @@ export function createLogin(
   return { code, expiresAtMs, urls: urls.sort() };
 }
 
-/** Uses up a login code. @throws BerthError BERTH_UNAUTHENTICATED for a used, expired or wrong code */
+/**
+ * Uses up a login code.
+ *
+ * @throws BerthError BERTH_UNAUTHENTICATED for a used, expired or wrong code
+ */
 export function redeemLogin(
   { code }: RedeemLoginRequest,
   { loginCodes, runtime }: ApiContext,

@@ -19,6 +19,7 @@ const NO_IMAGE = `sha256:${"0".repeat(64)}`;
 /**
  * Removes images that berth has distributed from all nodes: the given ones; or all images that no stored version of a
  * service refers to, and the layers that agents keep for other nodes.
+ *
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_IMAGE_IN_USE
  */
 export async function removeImages(

@@ -61,6 +61,7 @@ export class DataDir {
 
   /**
    * Creates the directory if necessary, stops an etcd that a dead server left behind, and claims the directory.
+   *
    * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server uses the directory; BERTH_DISK_FAILED
    */
   static async claim(directory: string): Promise<DataDir> {
