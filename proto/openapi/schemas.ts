@@ -58,15 +58,19 @@ export function typeDefinitions({ file: files }: DescriptorSet): TypeDefinitions
     const addMessage = (scope: string, descriptor: MessageDescriptor, prefix: readonly number[]): void => {
       const name = `${scope}.${descriptor.name}`;
       definitions.set(name, { kind: "message", descriptor, comment: below(...prefix) });
-      for (const [index, nested] of (descriptor.nestedType ?? []).entries())
+      for (const [index, nested] of (descriptor.nestedType ?? []).entries()) {
         addMessage(name, nested, [...prefix, MESSAGE_NESTED, index]);
-      for (const [index, nested] of (descriptor.enumType ?? []).entries())
+      }
+      for (const [index, nested] of (descriptor.enumType ?? []).entries()) {
         addEnum(name, nested, below(...prefix, MESSAGE_ENUM, index));
+      }
     };
-    for (const [index, message] of (file.messageType ?? []).entries())
+    for (const [index, message] of (file.messageType ?? []).entries()) {
       addMessage(".berth.v1", message, [FILE_MESSAGE, index]);
-    for (const [index, descriptor] of (file.enumType ?? []).entries())
+    }
+    for (const [index, descriptor] of (file.enumType ?? []).entries()) {
       addEnum(".berth.v1", descriptor, below(FILE_ENUM, index));
+    }
   }
   return definitions;
 }

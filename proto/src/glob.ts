@@ -24,7 +24,9 @@ export function matchesGlob(glob: string, text: string): boolean {
       starEnd += 1;
       textIndex = starEnd;
       globIndex = starIndex + 1;
-    } else return false;
+    } else {
+      return false;
+    }
   }
   while (glob[globIndex] === "*") globIndex += 1;
   return globIndex === glob.length;

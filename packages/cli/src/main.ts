@@ -27,8 +27,9 @@ export async function run(argv: readonly string[], processCli: Cli): Promise<num
   const subprogram = Object.hasOwn(SUBPROGRAMS, first) ? SUBPROGRAMS[first] : undefined;
   const isClientCommand = first === "server" && SERVER_CLIENT_COMMANDS.includes(argv[1] ?? "");
   if (subprogram !== undefined && !isClientCommand) return (await subprogram.load()).main(argv.slice(1));
-  if (first === "__complete")
+  if (first === "__complete") {
     return (await import("./completion/print-completions.js")).printCompletions(cli, argv.slice(1));
+  }
   if (first === "--version" || first === "-v") return printVersion(cli);
   const program = createProgram(cli);
   try {

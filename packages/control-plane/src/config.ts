@@ -290,8 +290,9 @@ function checkAddresses({ listen, http, web, advertise }: RawOptions, problems: 
   if (web !== undefined && web !== NO_WEB) checkAddress("--web", web, { minPort: 0 }, problems);
   checkAddress("--listen", listen, { minPort: 0 }, problems);
   checkAddress("--http", http, { minPort: 0 }, problems);
-  if (advertise !== undefined) checkAddress("--advertise", advertise, { minPort: 1 }, problems);
-  else if (/^(0\.0\.0\.0|\[::\]):/.test(listen)) {
+  if (advertise !== undefined) {
+    checkAddress("--advertise", advertise, { minPort: 1 }, problems);
+  } else if (/^(0\.0\.0\.0|\[::\]):/.test(listen)) {
     problems.push(
       `--listen ${listen} is not an address that other hosts can connect to: also set --advertise`,
     );
@@ -412,8 +413,9 @@ function parseEtcdTls(
   const hasHttps = /(?:^|,)\s*https:/.test(etcd ?? "");
   const hasHttp = /(?:^|,)\s*http:/.test(etcd ?? "");
   if (isAnySet && etcd === undefined) problems.push(`${flags} require an external etcd: also set --etcd`);
-  if (isAnySet && hasHttp)
+  if (isAnySet && hasHttp) {
     problems.push(`${flags} require https; use https://HOST:PORT for all URLs of --etcd`);
+  }
   if ((isAnySet || hasHttps) && missing.length > 0) {
     problems.push(`${missing.join(", ")} missing: an etcd with https requires ${flags}`);
   }

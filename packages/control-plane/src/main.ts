@@ -17,8 +17,9 @@ const FATAL_STOP_TIMEOUT_MS = 5_000;
 export async function main(argv: readonly string[]): Promise<number> {
   const [first, ...rest] = argv;
   if (first === "join") return runCommand("join", (await import("./join/run-join.js")).runJoin, rest);
-  if (first === "recover")
+  if (first === "recover") {
     return runCommand("recover", (await import("./recover/run-recover.js")).runRecover, rest);
+  }
   try {
     const parsed = parseArguments(argv, process.env);
     if (parsed.kind === "text") {

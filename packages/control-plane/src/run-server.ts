@@ -43,8 +43,9 @@ export async function runServer(config: ServerConfig, logger: Logger, signal: Ab
   try {
     await runWithIdentity({ identity, manager }, config, logger, signal);
   } catch (error) {
-    if (isBerthError(error, "BERTH_SERVER_REMOVED"))
+    if (isBerthError(error, "BERTH_SERVER_REMOVED")) {
       await (await ServerDirectory.open(dataDir)).markRemoved();
+    }
     throw error;
   }
 }

@@ -120,8 +120,9 @@ describe("extractArchive(), with archives of a hostile container", () => {
 
   test("reports a truncated archive", async () => {
     async function* truncated(): AsyncGenerator<Uint8Array> {
-      for await (const chunk of archiveOf([{ name: "f", content: "x".repeat(100_000) }]))
+      for await (const chunk of archiveOf([{ name: "f", content: "x".repeat(100_000) }])) {
         yield chunk.subarray(0, 600);
+      }
     }
     await expect(
       extractArchive(truncated(), { directory, rename: (name) => name, keepOwners: false }),

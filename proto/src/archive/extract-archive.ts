@@ -58,8 +58,9 @@ export async function extractArchive(
     for await (const entry of unpack) {
       const { header } = entry;
       entries += 1;
-      if (entries > maxEntries)
+      if (entries > maxEntries) {
         throw refusedEntryError(header.name, `it has more than ${maxEntries} entries`);
+      }
       const path = entryPath(header.name, options);
       if (path === undefined) {
         entry.resume();
@@ -136,8 +137,9 @@ function entryPath(name: string, { directory, rename }: ExtractOptions): string 
   const renamed = rename(name);
   if (renamed === undefined) return undefined;
   const path = resolve(directory, renamed.replace(/^\/+/, ""));
-  if (!isInside(path, directory) || renamed.split("/").includes(".."))
+  if (!isInside(path, directory) || renamed.split("/").includes("..")) {
     throw refusedEntryError(name, "it would be written outside the destination");
+  }
   return path;
 }
 
@@ -158,16 +160,21 @@ async function requireDirectories(path: string, root: string): Promise<void> {
     .filter((part) => part !== "")) {
     current = join(current, name);
     const stats = await lstatIfPresent(current);
-    if (stats === undefined) await mkdir(current);
-    else if (!stats.isDirectory()) throw refusedEntryError(current, "a part of its path is not a directory");
+    if (stats === undefined) {
+      await mkdir(current);
+    } else if (!stats.isDirectory()) {
+      throw refusedEntryError(current, "a part of its path is not a directory");
+    }
   }
 }
 
 async function createDirectory(path: string, header: Headers): Promise<void> {
   const stats = await lstatIfPresent(path);
-  if (stats === undefined) await mkdir(path);
-  else if (!stats.isDirectory())
+  if (stats === undefined) {
+    await mkdir(path);
+  } else if (!stats.isDirectory()) {
     throw refusedEntryError(header.name, "the directory would replace an entry of another type");
+  }
 }
 
 async function createFile(
@@ -199,8 +206,9 @@ async function createHardLink(path: string, header: Headers, options: ExtractOpt
   if (target === undefined) throw refusedEntryError(header.name, "it links to a file outside the archive");
   await requireDirectories(dirname(target), options.directory);
   const stats = await lstatIfPresent(target);
-  if (stats === undefined || stats.isDirectory())
+  if (stats === undefined || stats.isDirectory()) {
     throw refusedEntryError(header.name, "it links to a file that does not exist");
+  }
   await removeUnlessDirectory(path, header.name);
   await link(target, path);
 }

@@ -78,8 +78,9 @@ function tagOf(field: number): number {
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let remaining = value;
-  for (; remaining > VARINT_MASK; remaining >>>= VARINT_BITS)
+  for (; remaining > VARINT_MASK; remaining >>>= VARINT_BITS) {
     bytes.push((remaining & VARINT_MASK) | (VARINT_MASK + 1));
+  }
   return [...bytes, remaining];
 }
 

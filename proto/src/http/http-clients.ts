@@ -28,8 +28,9 @@ export function httpClientOf(
   { identity, revocations, isLocal = isOnThisHost }: HttpTrust,
 ): HttpClient {
   if (isLocal(socket)) return { kind: "local" };
-  if (identity === undefined || !(socket instanceof TLSSocket))
+  if (identity === undefined || !(socket instanceof TLSSocket)) {
     return { kind: "stranger", reason: "use HTTPS with a client certificate" };
+  }
   try {
     const policy = { trust: trustOf(identity.current), revocations };
     const { kind } = new CallerConnection(socket, policy).authenticate();

@@ -118,8 +118,9 @@ function issuerValues({ certificate, key }: Authority) {
 
 /** Checks the issuer's name: if the library encoded it differently, no program would accept the certificate. */
 function requireIssuedBy(pem: string, { certificate }: Authority): void {
-  if (!new X509Certificate(pem).checkIssued(new X509Certificate(certificate)))
+  if (!new X509Certificate(pem).checkIssued(new X509Certificate(certificate))) {
     throw new Error("the issued certificate does not name its issuer");
+  }
 }
 
 async function readPublicKey(request: string): Promise<string> {
@@ -130,8 +131,9 @@ async function readPublicKey(request: string): Promise<string> {
   const publicKeyPem = await readRequest(request).catch((error: unknown) => {
     throw invalidRequestError(error instanceof Error ? error.message : String(error));
   });
-  if (publicKeyPem === undefined)
+  if (publicKeyPem === undefined) {
     throw invalidRequestError("it is not signed with the private key of its public key");
+  }
   const { namedCurve } = createPublicKey(publicKeyPem).asymmetricKeyDetails ?? {};
   if (namedCurve !== "prime256v1") throw invalidRequestError("its key is not a P-256 key");
   return publicKeyPem;

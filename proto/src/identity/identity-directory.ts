@@ -200,8 +200,9 @@ export class IdentityDirectory {
   async #restrictAccess(path: string, mode: number): Promise<void> {
     const status = await this.#files.lstat(path);
     const isExpectedType = mode === DIRECTORY_MODE ? status.isDirectory() : status.isFile();
-    if (!isExpectedType)
+    if (!isExpectedType) {
       throw this.#invalid(`${path} is not a ${mode === DIRECTORY_MODE ? "directory" : "file"}`);
+    }
     const user = process.geteuid?.();
     if (user !== undefined && status.uid !== user) {
       throw this.#invalid(

@@ -50,8 +50,9 @@ export function formatIdentityUri({ cluster, identity }: ClusterIdentity): strin
 export function parseIdentityUri(uri: string): ClusterIdentity | undefined {
   if (uri.length > MAX_URI_LENGTH || !uri.startsWith(URI_SCHEME)) return undefined;
   const [cluster = "", kind, name = "", ...rest] = uri.slice(URI_SCHEME.length).split("/");
-  if (rest.length > 0 || !CLUSTER_NAME_PATTERN.test(cluster) || !IDENTITY_NAME_PATTERN.test(name))
+  if (rest.length > 0 || !CLUSTER_NAME_PATTERN.test(cluster) || !IDENTITY_NAME_PATTERN.test(name)) {
     return undefined;
+  }
   const identity = createIdentity(kind, name);
   return identity && { cluster, identity };
 }

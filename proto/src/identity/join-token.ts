@@ -81,8 +81,9 @@ export function tokenRejection(
   { token, subject }: { readonly token: ParsedJoinToken; readonly subject: string },
   nowMs: number,
 ): TokenRejection | undefined {
-  if (record === undefined || record.kind !== token.kind || !isSameHash(record.hash, token.hash))
+  if (record === undefined || record.kind !== token.kind || !isSameHash(record.hash, token.hash)) {
     return "unknown";
+  }
   if (nowMs >= record.expiresAtMs) return "expired";
   if (record.subject !== "" && record.subject !== subject) return "other-subject";
   return record.usesLeft <= 0 ? "used-up" : undefined;

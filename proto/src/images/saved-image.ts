@@ -108,8 +108,11 @@ async function readPrefix(content: Readable): Promise<Buffer> {
   let prefix = Buffer.alloc(0);
   while (prefix.length < PREFIX_BYTES) {
     const chunk: Buffer | null = content.read();
-    if (chunk !== null) prefix = Buffer.concat([prefix, chunk]);
-    else if (content.readableEnded || !(await waitForMore(content))) break;
+    if (chunk !== null) {
+      prefix = Buffer.concat([prefix, chunk]);
+    } else if (content.readableEnded || !(await waitForMore(content))) {
+      break;
+    }
   }
   return prefix;
 }

@@ -107,8 +107,9 @@ function checkContainer(container: ContainerSpec, path: string, check: Check): v
     ["pre_stop", container.preStop],
   ] as const) {
     hooks.forEach(({ privileged }, index) => {
-      if (privileged && !rule.privileged)
+      if (privileged && !rule.privileged) {
         check.deny(`${path}.${field}[${index}].privileged`, "a privileged hook");
+      }
     });
   }
   if (container.deviceCgroupRules.length > 0 && !rule.deviceCgroupRules) {
@@ -194,8 +195,11 @@ function checkMount({ kind, readOnly }: Mount, path: string, check: Check): void
       }
       for (const { option, path: source, kind: type } of volumeHostPaths(kind.value)) {
         const at = `${path}.volume.driver_opts.${option}`;
-        if (type === "device") check.report(at, `device ${source}`, pathProblem(source, check.rule.devices));
-        else checkHostPath(source, at, { check, what: "volume that shows", readOnly });
+        if (type === "device") {
+          check.report(at, `device ${source}`, pathProblem(source, check.rule.devices));
+        } else {
+          checkHostPath(source, at, { check, what: "volume that shows", readOnly });
+        }
       }
       return;
     }
@@ -319,9 +323,13 @@ function checkPort({ published }: PortSpec, path: string, check: Check): void {
   const { allow, deny } = rule.ports;
   const denied = deny.find(isIn);
   let problem: string | undefined;
-  if (denied !== undefined) problem = `${denied} is denied`;
-  else if (!allow.some(isIn)) problem = allowedText(allow);
-  else if (!rule.berthAccess && BERTH_PORTS.includes(published)) problem = "berth itself uses it";
+  if (denied !== undefined) {
+    problem = `${denied} is denied`;
+  } else if (!allow.some(isIn)) {
+    problem = allowedText(allow);
+  } else if (!rule.berthAccess && BERTH_PORTS.includes(published)) {
+    problem = "berth itself uses it";
+  }
   check.report(path, `published port ${published}`, problem);
 }
 

@@ -40,10 +40,13 @@ export function validatePolicy(policy: Policy): readonly Violation[] {
       );
     } else if (rule.name === DEFAULT_RULE_NAME) {
       report(`${path}.name`, `the name ${DEFAULT_RULE_NAME} belongs to the rule for all other stacks`);
-    } else if (names.has(rule.name)) report(`${path}.name`, `the name ${rule.name} is used twice`);
+    } else if (names.has(rule.name)) {
+      report(`${path}.name`, `the name ${rule.name} is used twice`);
+    }
     names.add(rule.name);
-    if (rule.stacks.length === 0)
+    if (rule.stacks.length === 0) {
       report(`${path}.stacks`, 'the rule has no stacks; use ["*"] for all stacks');
+    }
     rule.stacks.forEach((pattern, at) => {
       if (STACK_PATTERN.test(pattern)) return;
       report(`${path}.stacks[${at}]`, `${JSON.stringify(pattern)} matches no stack name`);
@@ -85,8 +88,9 @@ function validateList(
 function patternProblem(key: PolicyList, value: string, verb: "allow" | "deny"): string | undefined {
   const text = JSON.stringify(value);
   if (value === "") return "the entry is empty";
-  if (value.length > MAX_PATTERN_LENGTH)
+  if (value.length > MAX_PATTERN_LENGTH) {
     return `the entry is too long (maximum ${MAX_PATTERN_LENGTH} characters)`;
+  }
   if (key === "namespaces") return choiceProblem(value, HOST_NAMESPACES);
   if (key === "propagation") return choiceProblem(value, PROPAGATION_MODES);
   if (key === "ports") {

@@ -68,9 +68,13 @@ export class CallScheduler {
   #run(): void {
     for (const queue of this.#ready) {
       if (this.#encodingMs >= ENCODING_MS_PER_TURN) break;
-      if (queue.canEncode) this.#encodeOne(queue);
-      else if (!queue.hasStarts) this.#ready.delete(queue);
-      else if (this.#startCount < STARTS_PER_TURN) this.#startOne(queue);
+      if (queue.canEncode) {
+        this.#encodeOne(queue);
+      } else if (!queue.hasStarts) {
+        this.#ready.delete(queue);
+      } else if (this.#startCount < STARTS_PER_TURN) {
+        this.#startOne(queue);
+      }
     }
     this.#scheduleTurn();
   }

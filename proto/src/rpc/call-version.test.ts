@@ -70,8 +70,11 @@ async function callRaw(
     return await new Promise((resolve, reject) => {
       const same = (value: Buffer): Buffer => value;
       client.makeUnaryRequest(getNode.path, same, same, bytes, metadata, (error, response) => {
-        if (error !== null) reject(fromServiceError(error, address));
-        else resolve(response ?? Buffer.alloc(0));
+        if (error !== null) {
+          reject(fromServiceError(error, address));
+        } else {
+          resolve(response ?? Buffer.alloc(0));
+        }
       });
     });
   } finally {

@@ -73,8 +73,9 @@ export class CallerConnection {
    */
   authenticate(): Caller {
     this.#rejectOnError(() => {
-      if (this.#facts !== undefined)
+      if (this.#facts !== undefined) {
         requireValidAt(this.#facts, { nowMs: Date.now(), clock: SERVER_CLOCK_TEXT });
+      }
     });
     if (this.#ended.signal.aborted) throw this.#ended.signal.reason;
     return this.#facts?.identity ?? ANONYMOUS;

@@ -101,7 +101,9 @@ export class ClientConnections {
   }
 
   #connect(): ClientConnection {
-    for (const connection of this.#open) if (connection.isClosed) this.#open.delete(connection);
+    for (const connection of this.#open) {
+      if (connection.isClosed) this.#open.delete(connection);
+    }
     const connection = new ClientConnection(this.#options, this.#limits);
     this.#open.add(connection);
     return connection;

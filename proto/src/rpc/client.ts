@@ -96,8 +96,11 @@ function callForResponse(rpc: RpcCall): Promise<unknown> {
       startResponseCall(rpc, (error, response) => {
         connection.endCall();
         signal?.removeEventListener("abort", cancel);
-        if (error === null) resolve(response);
-        else reject(signal?.aborted ? signal.reason : fromServiceError(error, connection.address));
+        if (error === null) {
+          resolve(response);
+        } else {
+          reject(signal?.aborted ? signal.reason : fromServiceError(error, connection.address));
+        }
       }),
     );
     const cancel = (): void => call.cancel();

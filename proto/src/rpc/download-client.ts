@@ -142,8 +142,9 @@ class Receiver {
   }
 
   async #drain(): Promise<void> {
-    for (let next = this.#queue?.shift(); next !== undefined; next = this.#queue?.shift())
+    for (let next = this.#queue?.shift(); next !== undefined; next = this.#queue?.shift()) {
       await this.#handle(next);
+    }
     this.#queue = undefined;
     if (this.#lost !== undefined) this.#fail(this.#lost);
     this.#socket?.resume();

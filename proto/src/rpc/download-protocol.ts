@@ -32,8 +32,9 @@ export function formatRequest({ name, offset }: DownloadRequest): string {
 /** @throws BerthError BERTH_PROTOCOL */
 export function parseRequest(line: string): DownloadRequest {
   const { name, offset } = parseObject(line);
-  if (typeof name !== "string" || name.length > MAX_NAME_LENGTH || !isCount(offset))
+  if (typeof name !== "string" || name.length > MAX_NAME_LENGTH || !isCount(offset)) {
     throw malformed("request");
+  }
   return { name, offset };
 }
 

@@ -94,8 +94,11 @@ export class DownloadServer {
     try {
       await this.#service.serve(name, send, ended.signal);
     } catch (error) {
-      if (hasStarted) socket.destroy();
-      else endWith(socket, error);
+      if (hasStarted) {
+        socket.destroy();
+      } else {
+        endWith(socket, error);
+      }
     }
   }
 }

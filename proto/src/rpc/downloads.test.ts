@@ -27,8 +27,9 @@ const downloads: DownloadService = {
   method: ImageServiceService.readLayer.path,
   serve: async (name, send) => {
     const difference = { full: 0, short: 1, long: -1 }[name];
-    if (difference === undefined)
+    if (difference === undefined) {
       throw new BerthError({ code: "BERTH_NOT_FOUND", message: `no layer ${name}` });
+    }
     const sizeBytes = CONTENT.length + difference;
     await send({ sizeBytes, writeTo: async (output, at) => void output.write(CONTENT.subarray(at)) });
   },
@@ -137,7 +138,8 @@ it("a server rejects malformed requests, and requests without an end", async () 
       });
       socket.once("end", () => resolve(answer)).once("error", reject);
     });
-  for (const request of ["\n", "[]\n", '{"name":1,"offset":0}\n', '{"name":"full","offset":-1}\n'])
+  for (const request of ["\n", "[]\n", '{"name":1,"offset":0}\n', '{"name":"full","offset":-1}\n']) {
     expect(await ask(request)).toContain("BERTH_PROTOCOL");
+  }
   expect(await ask("x".repeat(MAX_LINE_BYTES + 1))).toContain("BERTH_PROTOCOL");
 });

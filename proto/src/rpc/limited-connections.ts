@@ -38,8 +38,11 @@ export class LimitedConnections {
     if (connection === undefined) return;
     this.#sockets.delete(key);
     const count = (this.#countByGroup.get(connection.group) ?? 1) - 1;
-    if (count === 0) this.#countByGroup.delete(connection.group);
-    else this.#countByGroup.set(connection.group, count);
+    if (count === 0) {
+      this.#countByGroup.delete(connection.group);
+    } else {
+      this.#countByGroup.set(connection.group, count);
+    }
   }
 
   closeAll(): void {

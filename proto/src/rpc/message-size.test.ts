@@ -72,10 +72,11 @@ async function announce(path: string, identity: Identity | undefined): Promise<s
   stream.write(Buffer.concat([prefix, Buffer.alloc(1_024)]));
   const status = await new Promise<string>((resolve) => {
     setTimeout(() => resolve("no answer"), TIMEOUT_MS).unref();
-    for (const event of ["response", "trailers"] as const)
+    for (const event of ["response", "trailers"] as const) {
       stream.on(event, (headers) => {
         if (headers["grpc-status"] !== undefined) resolve(String(headers["grpc-status"]));
       });
+    }
     stream.resume();
   });
   session.destroy();

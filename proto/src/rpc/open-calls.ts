@@ -34,8 +34,11 @@ export class OpenCalls {
 
   #close(key: string): void {
     const count = (this.#counts.get(key) ?? 1) - 1;
-    if (count === 0) this.#counts.delete(key);
-    else this.#counts.set(key, count);
+    if (count === 0) {
+      this.#counts.delete(key);
+    } else {
+      this.#counts.set(key, count);
+    }
   }
 }
 

@@ -88,8 +88,9 @@ it("limits the requests of a caller that arrive at the same time, and serves oth
   await expect(admin.deployStack(large)).resolves.toBeDefined();
   for (const session of sessions) session.destroy();
   const deployer = await connectAs("deployer");
-  for (let call = 0; call < 5; call++)
+  for (let call = 0; call < 5; call++) {
     await vi.waitFor(() => expect(deployer.deployStack(large)).resolves.toBeDefined(), WAIT);
+  }
 });
 
 it("rejects a request whose length exceeds the limit of its method before it has arrived", async () => {

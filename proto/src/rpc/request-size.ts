@@ -106,8 +106,11 @@ export class RequestByteLimiter {
 
   #add(caller: string, change: number): void {
     const bytes = (this.#bytesByCaller.get(caller) ?? 0) + change;
-    if (bytes === 0) this.#bytesByCaller.delete(caller);
-    else this.#bytesByCaller.set(caller, bytes);
+    if (bytes === 0) {
+      this.#bytesByCaller.delete(caller);
+    } else {
+      this.#bytesByCaller.set(caller, bytes);
+    }
   }
 }
 

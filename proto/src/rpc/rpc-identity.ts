@@ -52,8 +52,9 @@ export class RotatingIdentity implements RpcIdentity {
   update(material: TlsMaterial): void {
     const { cluster } = requireUsable(material);
     const current = trustOf(this.#current).cluster;
-    if (cluster !== current)
+    if (cluster !== current) {
       throw unusableIdentityError(`it belongs to the cluster ${cluster}, not to ${current}`);
+    }
     this.#current = material;
     for (const listener of this.#listeners) listener();
   }

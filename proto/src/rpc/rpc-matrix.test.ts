@@ -245,8 +245,11 @@ describe("rpc-matrix: a client", () => {
     const plain = new Server();
     const port = await new Promise((resolve, reject) => {
       plain.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) resolve(bound);
-        else reject(error);
+        if (error === null) {
+          resolve(bound);
+        } else {
+          reject(error);
+        }
       });
     });
     const address = `127.0.0.1:${port}`;

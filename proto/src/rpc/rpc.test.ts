@@ -173,8 +173,9 @@ describe("server streams", () => {
         }
       },
     });
-    for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0, untilMs: 0 }))
+    for await (const _ of calls.streamLogs({ target: "", follow: true, tail: 0, sinceMs: 0, untilMs: 0 })) {
       break;
+    }
     await over;
   });
 
@@ -454,8 +455,9 @@ describe("forwardService()", () => {
       tail: 0,
       sinceMs: 0,
       untilMs: 0,
-    }))
+    })) {
       lines.push(line);
+    }
     expect(lines).toEqual([logLine("from the leader")]);
   });
 });

@@ -161,8 +161,11 @@ function adaptHandler(
         if (!(error instanceof BerthError) && !context.signal.aborted) onInternalError(method.path, error);
         // The handler may throw any error when its signal aborts. The expiry of the caller's certificate is the cause.
         const failure = toStatus(admission.ended?.aborted ? admission.ended.reason : error);
-        if (callback === undefined) call.emit("error", failure);
-        else callback(failure);
+        if (callback === undefined) {
+          call.emit("error", failure);
+        } else {
+          callback(failure);
+        }
       });
     });
   };

@@ -30,7 +30,9 @@ export function closeStuckConnections(
     });
   }
   const timer = setInterval(() => {
-    for (const [session, addresses] of sessions) if (session.destroyed) closeSocket(addresses);
+    for (const [session, addresses] of sessions) {
+      if (session.destroyed) closeSocket(addresses);
+    }
   }, CHECK_MS);
   timer.unref();
   return () => clearInterval(timer);

@@ -142,9 +142,13 @@ export async function listenTls(
     socket.once("close", () => {
       if (connections.get(key) === connection) connections.delete(key);
     });
-    if (downloads !== undefined && socket.alpnProtocol === DOWNLOAD_PROTOCOL) downloads.accept(socket);
-    else if (http !== undefined && socket.alpnProtocol === HTTP_PROTOCOL) http.accept(socket);
-    else injector.injectConnection(socket);
+    if (downloads !== undefined && socket.alpnProtocol === DOWNLOAD_PROTOCOL) {
+      downloads.accept(socket);
+    } else if (http !== undefined && socket.alpnProtocol === HTTP_PROTOCOL) {
+      http.accept(socket);
+    } else {
+      injector.injectConnection(socket);
+    }
   };
   const accepting = new PacedQueue(CONNECTIONS_MS_PER_TURN, accept);
   const tls = createServer(options, (socket) => {

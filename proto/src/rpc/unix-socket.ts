@@ -45,8 +45,11 @@ export async function listenUnix(server: Server, path: string): Promise<() => vo
 function bind(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.bindAsync(unixAddress(path), localServerCredentials(), (error) => {
-      if (error === null) resolve();
-      else reject(error);
+      if (error === null) {
+        resolve();
+      } else {
+        reject(error);
+      }
     });
   });
 }

@@ -100,8 +100,11 @@ function runSystemdNotify(assignments: readonly string[], env: Readonly<NodeJS.P
   const options = { env: { PATH: env.PATH, NOTIFY_SOCKET: env.NOTIFY_SOCKET }, timeout: NOTIFY_TIMEOUT_MS };
   return new Promise((resolve, reject) => {
     execFile("systemd-notify", [...assignments], options, (error) => {
-      if (error === null) resolve();
-      else reject(error);
+      if (error === null) {
+        resolve();
+      } else {
+        reject(error);
+      }
     });
   });
 }

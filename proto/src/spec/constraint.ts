@@ -42,8 +42,9 @@ const VALUE_PATTERN = /^[\w:\-. */()?+[\]\\^$|@,]+$/;
  * require that the label exists or does not exist.
  */
 export function parseConstraint(text: string): ParsedConstraint {
-  if (text.length > MAX_LENGTH)
+  if (text.length > MAX_LENGTH) {
     return invalid(`the constraint is too long (${text.length} characters, maximum ${MAX_LENGTH})`);
+  }
   const raw = splitConstraint(text.trim());
   if (raw === undefined) {
     return invalid(

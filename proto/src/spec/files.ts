@@ -52,8 +52,9 @@ export function environmentValueProblem(content: Uint8Array): string | undefined
   if (content.length > MAX_ENVIRONMENT_BYTES) {
     return `the content is too large for an environment variable (${content.length} bytes, maximum ${MAX_ENVIRONMENT_BYTES})`;
   }
-  if (content.includes(0))
+  if (content.includes(0)) {
     return "the content contains a NUL byte, which an environment variable cannot hold";
+  }
   return isUtf8(content) ? undefined : "the content is not UTF-8 text, as an environment variable must be";
 }
 
@@ -89,9 +90,11 @@ export function validateFileMounts(
     const [field, known] = file.env === "" ? (["target", paths] as const) : (["env", variables] as const);
     const place = file[field];
     const first = known.get(place);
-    if (first === undefined) known.set(place, filePath);
-    else
+    if (first === undefined) {
+      known.set(place, filePath);
+    } else {
       report(`${filePath}.${field}`, `${first} has the same ${field} ${place.slice(0, MAX_TARGET_LENGTH)}`);
+    }
   });
   const targets = new Set(files.filter(({ env: name }) => name === "").map(({ target }) => target));
   files.forEach(({ target }, index) => {
@@ -107,8 +110,9 @@ function validateFileMount(mount: FileMount, path: string, report: Report): void
   if (!isKnownKind(kind)) report(`${path}.kind`, "neither a secret nor a config");
   const nameProblem = fileNameProblem(fileKindName(kind), name);
   if (nameProblem !== undefined) report(`${path}.name`, nameProblem);
-  if (env === "") validateFilePlace(mount, path, report);
-  else {
+  if (env === "") {
+    validateFilePlace(mount, path, report);
+  } else {
     const problem = variableProblem(mount);
     if (problem !== undefined) report(`${path}.env`, problem);
   }
@@ -173,8 +177,9 @@ function validateTemplate(content: Uint8Array, report: Report): void {
     return;
   }
   const template = Buffer.from(content).toString("utf8");
-  for (const { start, message } of findPlaceholderProblems(template, MAX_PLACEHOLDER_PROBLEMS))
+  for (const { start, message } of findPlaceholderProblems(template, MAX_PLACEHOLDER_PROBLEMS)) {
     report("template", `line ${template.slice(0, start).split("\n").length}: ${message}`);
+  }
 }
 
 /**
@@ -191,8 +196,11 @@ export function validateFileContent(file: FileContent): readonly Violation[] {
   if (content.length > MAX_FILE_BYTES) {
     report("content", `the content is too large (${content.length} bytes, maximum ${MAX_FILE_BYTES})`);
   }
-  if (isTemplate && kind !== FileKind.CONFIG) report("is_template", "only a config can be a template");
-  else if (isTemplate) validateTemplate(content, report);
+  if (isTemplate && kind !== FileKind.CONFIG) {
+    report("is_template", "only a config can be a template");
+  } else if (isTemplate) {
+    validateTemplate(content, report);
+  }
   const labelBytes = Object.entries(labels).reduce((sum, pair) => sum + Buffer.byteLength(pair.join("=")), 0);
   if (labelBytes > MAX_LABEL_BYTES) {
     report("labels", `the labels are too large (${labelBytes} bytes, maximum ${MAX_LABEL_BYTES})`);

@@ -21,8 +21,9 @@ test("validateServiceSpec rejects the namespaces of other containers", () => {
     "task.container.pid_mode: only namespaces of services in the same stack can be shared; use host or leave it empty",
     "task.container.ipc_mode: only namespaces of services in the same stack can be shared; use host, private, shareable, none or leave it empty",
   ]);
-  for (const field of ["utsMode", "usernsMode", "cgroupnsMode"] as const)
+  for (const field of ["utsMode", "usernsMode", "cgroupnsMode"] as const) {
     expect(violationsOf({ [field]: "container:4f5e" })).toHaveLength(1);
+  }
 });
 
 test("validateServiceSpec rejects unknown namespace modes and accepts those of Docker", () => {

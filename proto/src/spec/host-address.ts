@@ -43,6 +43,8 @@ export function isLoopback(address: string): boolean {
 export function hostAddressProblem(text: string): string | undefined {
   const canonical = canonicalIp(text);
   if (canonical === undefined || IPV4_MAPPED_PATTERN.test(text)) return "is not an IP address";
-  for (const [reason, range] of UNREACHABLE_RANGES) if (range.check(text, familyOf(text))) return reason;
+  for (const [reason, range] of UNREACHABLE_RANGES) {
+    if (range.check(text, familyOf(text))) return reason;
+  }
   return canonical === text ? undefined : `is not written as ${canonical}`;
 }

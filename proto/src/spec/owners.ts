@@ -84,10 +84,12 @@ function validateNamespaceConflicts(spec: ServiceSpec, report: Report): void {
   const container = spec.task?.container;
   const { network = "", pid = "", ipc = "" } = container?.sharing ?? {};
   if (container === undefined) return;
-  if (pid !== "" && container.pidMode !== "")
+  if (pid !== "" && container.pidMode !== "") {
     report("task.container.pid_mode", "the container already shares the PID namespace of another container");
-  if (ipc !== "" && container.ipcMode !== "")
+  }
+  if (ipc !== "" && container.ipcMode !== "") {
     report("task.container.ipc_mode", "the container already shares the IPC namespace of another container");
+  }
   if (network === "") return;
   const owner = unscopedName(spec.stack, network);
   const hostModes: readonly NetworkMode[] = [NetworkMode.HOST, NetworkMode.NONE];
@@ -132,8 +134,9 @@ export function ownerCycleViolations(spec: ServiceSpec, lookup: SpecLookup): rea
 function modeProblem({ mode }: ServiceSpec, owner: ServiceSpec): string | undefined {
   const name = unscopedName(owner.stack, owner.name);
   const kind = owner.mode?.$case;
-  if (kind === "replicatedJob" || kind === "globalJob")
+  if (kind === "replicatedJob" || kind === "globalJob") {
     return `service ${name} is a job, whose tasks end: a service can only run beside a service`;
+  }
   if (kind === "global" || mode?.$case === "global" || mode?.$case === "globalJob") {
     const isGlobal = mode?.$case === "global" || mode?.$case === "globalJob";
     if (kind === "global" && isGlobal) return undefined;

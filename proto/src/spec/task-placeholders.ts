@@ -36,9 +36,9 @@ export function findPlaceholderProblems(template: string, limit: number): readon
     const end = close < 0 ? template.length : close + 2;
     const text = template.slice(start, end);
     const [, name] = PLACEHOLDER_PATTERN.exec(text) ?? [];
-    if (close < 0)
+    if (close < 0) {
       problems.push({ start, end: start + 2, message: "the braces of the placeholder are not closed" });
-    else if (name === undefined || !isTaskPlaceholder(name)) {
+    } else if (name === undefined || !isTaskPlaceholder(name)) {
       problems.push({ start, end, message: unsupportedMessage(text) });
     }
     start = template.indexOf("{{", end);

@@ -72,7 +72,9 @@ function validateBlockIo(blockIo: BlockIo, path: string, report: Report): void {
   }
   const { readBytes, writeBytes, readOperations, writeOperations } = blockIo;
   const limits = [...readBytes, ...writeBytes, ...readOperations, ...writeOperations];
-  for (const { rate } of limits) if (rate < 0) report(path, `the rate ${rate} is negative`);
+  for (const { rate } of limits) {
+    if (rate < 0) report(path, `the rate ${rate} is negative`);
+  }
   for (const { path: device } of [...blockIo.weightDevices, ...limits]) {
     if (!device.startsWith("/")) report(path, `${JSON.stringify(device)} is not the path of a device`);
   }
@@ -97,8 +99,9 @@ function validateHealthcheck(check: Healthcheck, path: string, report: Report): 
     report(`${path}.test`, `the list must start with CMD, CMD-SHELL or NONE, not ${JSON.stringify(kind)}`);
   }
   // As in Docker, the shell gets further items as its arguments.
-  if (kind === "CMD-SHELL" && check.test.length < 2)
+  if (kind === "CMD-SHELL" && check.test.length < 2) {
     report(`${path}.test`, "CMD-SHELL requires a command line");
+  }
   if (kind === "CMD" && check.test.length < 2) report(`${path}.test`, "CMD requires a command");
   const durations = {
     interval_ms: check.intervalMs,

@@ -21,8 +21,11 @@ export function validateDependencies({ name, dependsOn }: ServiceSpec, report: R
     const path = `depends_on[${index}]`;
     const problem = serviceNameProblem(service);
     if (problem !== undefined) report(`${path}.service`, problem);
-    if (service === name) report(path, "a service cannot depend on itself");
-    else if (seen.has(service)) report(path, `${service} is named twice`);
+    if (service === name) {
+      report(path, "a service cannot depend on itself");
+    } else if (seen.has(service)) {
+      report(path, `${service} is named twice`);
+    }
     if (!CONDITIONS.includes(condition)) report(`${path}.condition`, "the condition is not set");
     seen.add(service);
   });

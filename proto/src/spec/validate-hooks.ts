@@ -22,7 +22,8 @@ export function validateHooks(hooks: readonly Hook[], path: string, report: Repo
 
 /** Returns why an environment variable is invalid, or undefined if it is `KEY=VALUE`. */
 export function envProblem(entry: string): string | undefined {
-  if (entry.startsWith("=") || !entry.includes("="))
+  if (entry.startsWith("=") || !entry.includes("=")) {
     return `${JSON.stringify(entry.slice(0, 40))} is not KEY=VALUE`;
+  }
   return entry.includes("\0") ? "an environment variable cannot hold a NUL byte" : undefined;
 }

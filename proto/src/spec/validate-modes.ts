@@ -15,8 +15,9 @@ const MAX_HISTORY = 1_000;
 /** Checks the mode of a service, its schedule, and its autoscaling. */
 export function validateModes(spec: ServiceSpec, report: Report): void {
   const { mode, cron, autoscale } = spec;
-  if (mode?.$case === "replicated")
+  if (mode?.$case === "replicated") {
     validateCount(mode.value.replicas, "replicated.replicas", "replicas", report);
+  }
   if (mode?.$case === "replicatedJob") {
     const { totalCompletions, maxConcurrent } = mode.value;
     validateCount(totalCompletions, "replicated_job.total_completions", "completions", report);
@@ -24,8 +25,9 @@ export function validateModes(spec: ServiceSpec, report: Report): void {
   }
   const isJob = mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
   if (isJob) validateJob(spec, report);
-  if (spec.autoRemove && (!isJob || cron !== undefined))
+  if (spec.autoRemove && (!isJob || cron !== undefined)) {
     report("auto_remove", "only a job without a schedule can be removed after its run");
+  }
   if (cron !== undefined) validateCron(cron, isJob, report);
   if (autoscale !== undefined) validateAutoscale(autoscale, mode?.$case === "replicated", report);
 }
@@ -57,17 +59,19 @@ function validateAutoscale(autoscale: AutoscaleSpec, isReplicated: boolean, repo
   const { min, max, targetCpuPercent, targetConnections, scaleUpWindowMs, scaleDownWindowMs } = autoscale;
   if (!isReplicated) report("autoscale", "only a replicated service can be autoscaled");
   // Without a running replica there is no usage to scale by.
-  if (min < 1)
+  if (min < 1) {
     report(
       "autoscale.min",
       "the minimum must be at least 1, since usage can only be measured on running replicas",
     );
+  }
   validateCount(max, "autoscale.max", "replicas", report);
   if (min > max) report("autoscale.max", `the maximum (${max}) is below the minimum (${min})`);
   const targets = { target_cpu_percent: targetCpuPercent, target_connections: targetConnections };
   for (const [name, target] of Object.entries(targets)) {
-    if (!(target >= 0) || target === Number.POSITIVE_INFINITY)
+    if (!(target >= 0) || target === Number.POSITIVE_INFINITY) {
       report(`autoscale.${name}`, `${target} is not a valid target`);
+    }
   }
   if (targetCpuPercent === 0 && targetConnections === 0) {
     report("autoscale", "no target is set; set a CPU percentage, connections per replica, or both");

@@ -28,9 +28,11 @@ export function validateMounts(mounts: readonly Mount[], path: string, report: R
     validateMount(mount, mountPath, report);
     const target = mount.target.replace(/\/+$/, "");
     const first = targets.get(target);
-    if (first !== undefined)
+    if (first !== undefined) {
       report(`${mountPath}.target`, `${path}[${first}] has the same target ${mount.target}`);
-    else targets.set(target, index);
+    } else {
+      targets.set(target, index);
+    }
   });
 }
 
@@ -38,8 +40,9 @@ function validateMount(mount: Mount, path: string, report: Report): void {
   if (!mount.target.startsWith("/")) {
     report(`${path}.target`, `${JSON.stringify(mount.target)} is not an absolute path in the container`);
   }
-  if (/^\/+$/.test(mount.target))
+  if (/^\/+$/.test(mount.target)) {
     report(`${path}.target`, "the container's root directory cannot be a mount target");
+  }
   const selinuxProblem = selinuxMountProblem(mount);
   if (selinuxProblem !== undefined) report(`${path}.${mount.kind?.$case}.selinux`, selinuxProblem);
   const kind = mount.kind;
@@ -100,8 +103,9 @@ function validateVolume(volume: VolumeMount, path: string, report: Report): void
   if (problem !== undefined) report(`${path}.name`, problem);
   const source = hostBindOf(volume);
   if (source !== undefined) validateHostPath(source, `${path}.driver_opts.device`, report);
-  if (volume.subpath !== "" && volume.name === "")
+  if (volume.subpath !== "" && volume.name === "") {
     report(`${path}.subpath`, "an anonymous volume is empty; name the volume");
+  }
   validateSubpath(volume.subpath, `${path}.subpath`, report);
 }
 

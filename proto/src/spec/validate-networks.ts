@@ -69,8 +69,11 @@ export function validateAttachments(spec: ServiceSpec, report: Report): void {
     const path = `task.networks[${index}]`;
     const { network, ipv4Address } = attachment;
     const problem = networkNameProblem(network);
-    if (problem !== undefined) report(`${path}.network`, problem);
-    else if (seen.has(network)) report(path, `${network} is named twice`);
+    if (problem !== undefined) {
+      report(`${path}.network`, problem);
+    } else if (seen.has(network)) {
+      report(path, `${network} is named twice`);
+    }
     seen.add(network);
     validateAliases(attachment, `${path}.aliases`, report);
     if (ipv4Address !== "") validateAddress(spec, ipv4Address, { path, report });

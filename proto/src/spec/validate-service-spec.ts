@@ -30,8 +30,11 @@ export function validateServiceSpec(spec: ServiceSpec): readonly Violation[] {
   // The other checks switch over enums, which protobuf decodes to any number.
   if (typeof bytes === "string") return [{ path: "", message: bytes }];
   validateNames(spec, report);
-  if (spec.task === undefined) report("task", "the service has no task template");
-  else validateTask(spec.task, report);
+  if (spec.task === undefined) {
+    report("task", "the service has no task template");
+  } else {
+    validateTask(spec.task, report);
+  }
   validateModes(spec, report);
   if (spec.placement !== undefined) validatePlacement(spec.placement, report);
   validateRollout(spec, report);
@@ -53,8 +56,9 @@ function validateNames(spec: ServiceSpec, report: Report): void {
   if (nameProblem !== undefined) report("name", nameProblem);
   if (spec.stack === "") return;
   const stackProblem = stackNameProblem(spec.stack);
-  if (stackProblem !== undefined) report("stack", stackProblem);
-  else if (!spec.name.startsWith(scopedName(spec.stack, ""))) {
+  if (stackProblem !== undefined) {
+    report("stack", stackProblem);
+  } else if (!spec.name.startsWith(scopedName(spec.stack, ""))) {
     report(
       "name",
       `the name of a service in stack ${spec.stack} must start with ${scopedName(spec.stack, "")}, not ${spec.name}`,
@@ -63,8 +67,11 @@ function validateNames(spec: ServiceSpec, report: Report): void {
 }
 
 function validateTask(task: TaskSpec, report: Report): void {
-  if (task.container === undefined) report("task.container", "the task template has no container");
-  else validateContainer(task.container, "task.container", report);
+  if (task.container === undefined) {
+    report("task.container", "the task template has no container");
+  } else {
+    validateContainer(task.container, "task.container", report);
+  }
   const amounts = {
     "task.limits.nano_cpus": task.limits?.nanoCpus,
     "task.limits.memory_bytes": task.limits?.memoryBytes,
@@ -122,8 +129,9 @@ const FRACTIONS: readonly string[] = [
 
 /** Checks that all other numbers are integers, since protobuf would truncate or reject fractions. */
 function validateNumbers(value: unknown, path: string, report: Report): void {
-  if (typeof value === "number" && !Number.isSafeInteger(value) && !FRACTIONS.includes(path))
+  if (typeof value === "number" && !Number.isSafeInteger(value) && !FRACTIONS.includes(path)) {
     report(path, `${value} is not an integer`);
+  }
   if (typeof value !== "object" || value === null) return;
   for (const [key, child] of Object.entries(value)) {
     const step = Array.isArray(value) ? `[${key}]` : `.${protoName(key)}`;

@@ -37,8 +37,9 @@ export async function readSecret(
   signal: AbortSignal,
 ): Promise<string> {
   signal.throwIfAborted();
-  if (file !== undefined && file !== STANDARD_INPUT)
+  if (file !== undefined && file !== STANDARD_INPUT) {
     return requireOneLine(await readFile(file, what, signal), what);
+  }
   if (stdin.isTTY !== true) return requireOneLine(await readAll(stdin, what, signal), what);
   // The prompt comes last: what the user types after it must not be shown.
   const line = readLineWithoutEcho(stdin, what, signal);

@@ -142,8 +142,9 @@ test("a watch resumes at its position after the leader has changed, and tells th
   const watchCluster: RpcClient<Control>["watchCluster"] = async function* ({ after }) {
     asked.push(after?.sequence);
     yield update(asked.length);
-    if (asked.length < 3)
+    if (asked.length < 3) {
       throw new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message: "lost the leader" });
+    }
     throw new BerthError({ code: "BERTH_PERMISSION_DENIED", message: "removed" });
   };
   const { address, cookie } = await start({ watchCluster });
@@ -170,8 +171,9 @@ test("a WebSocket carries the requests and responses of a command as JSON, until
     // Servers wait for a leader before they read the first request.
     await delay(100);
     for await (const { message } of requests) {
-      if (message?.$case === "start")
+      if (message?.$case === "start") {
         yield ExecResponse.fromPartial({ output: { message: { $case: "started", value: {} } } });
+      }
       if (message?.$case !== "input" || message.value.message?.$case !== "stdin") continue;
       const input = message.value.message.value.toString();
       if (input === "exit") return;

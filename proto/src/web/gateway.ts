@@ -201,8 +201,9 @@ export class WebGateway {
           signal,
         });
       } else {
-        for await (const each of call(message, { signal }))
+        for await (const each of call(message, { signal })) {
           await stream.send({ data: JSON.stringify(method.response.toJSON(each)) }, signal);
+        }
       }
       await stream.send({ name: "end", data: "{}" }, signal);
     } catch (error) {
@@ -246,8 +247,11 @@ export class WebGateway {
   #fail(request: WebRequest, response: HttpResponse, error: unknown): void {
     const failure = asBerthError(error);
     this.#report(request.url ?? "", error);
-    if (response.headersSent) response.end();
-    else sendJson(response, httpStatusOf(failure.code), errorBody(failure));
+    if (response.headersSent) {
+      response.end();
+    } else {
+      sendJson(response, httpStatusOf(failure.code), errorBody(failure));
+    }
   }
 
   #report(path: string, error: unknown): void {

@@ -65,7 +65,9 @@ export class LoginCodes {
   }
 
   #dropExpired(nowMs: number): void {
-    for (const [hash, { expiresAtMs }] of this.#pending) if (expiresAtMs <= nowMs) this.#pending.delete(hash);
+    for (const [hash, { expiresAtMs }] of this.#pending) {
+      if (expiresAtMs <= nowMs) this.#pending.delete(hash);
+    }
   }
 }
 

@@ -35,8 +35,9 @@ async function createValidators(): Promise<(name: string) => ValidateFunction | 
 
 function describeProblem({ instancePath, keyword, params, message = "is invalid" }: ErrorObject): string {
   const path = instancePath.slice(1).replaceAll("/", ".") || "the request";
-  if (keyword === "additionalProperties")
+  if (keyword === "additionalProperties") {
     return `${path} has no field ${JSON.stringify(params.additionalProperty)}`;
+  }
   if (keyword === "enum") return `${path} must be one of ${params.allowedValues.join(", ")}`;
   return `${path} ${message}`;
 }

@@ -51,8 +51,9 @@ test.each([
 
 test("places in the page return index.html, and unknown files do not exist", () => {
   expect(get("/nodes/n1").body.toString()).toBe("<html>");
-  for (const path of ["/assets/gone.js", "/../secret.txt", "/assets/../../etc/passwd.txt"])
+  for (const path of ["/assets/gone.js", "/../secret.txt", "/assets/../../etc/passwd.txt"]) {
     expect(get(path)).toMatchObject({ status: 404, headers: { "cache-control": "no-store" } });
+  }
 });
 
 test("a build without the page responds with where the API is", async () => {

@@ -66,8 +66,9 @@ export class StaticFiles {
     for (const path of await filesIn(directory)) {
       const content = await readFile(path);
       bytes += content.length;
-      if (files.size >= MAX_FILES || bytes > MAX_TOTAL_BYTES)
+      if (files.size >= MAX_FILES || bytes > MAX_TOTAL_BYTES) {
         throw new Error(`${directory} is too large for a page`);
+      }
       files.set(relative(directory, path).split(sep).join("/"), content);
     }
     return new StaticFiles(files);

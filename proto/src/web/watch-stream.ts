@@ -72,7 +72,8 @@ export function formatPosition({ epoch, sequence, revision, eventSequence }: Wat
 export function parsePosition(id: string): WatchPosition {
   const match = /^(\d{1,16})\.(\d{1,16})\.(\d{1,16})\.(\d{1,16})$/.exec(id);
   const [epoch = 0, sequence = 0, revision = 0, eventSequence = 0] = match?.slice(1).map(Number) ?? [];
-  if (match === null || ![epoch, sequence, revision, eventSequence].every(Number.isSafeInteger))
+  if (match === null || ![epoch, sequence, revision, eventSequence].every(Number.isSafeInteger)) {
     throw invalidRequest("Last-Event-ID is not a position of this stream");
+  }
   return { epoch, sequence, revision, eventSequence };
 }

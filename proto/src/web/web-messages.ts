@@ -54,8 +54,9 @@ export interface Target {
 /** @throws BerthError BERTH_INPUT_INVALID */
 export function targetOf({ url = "/" }: IncomingMessage | Http2ServerRequest): Target {
   const base = "http://server";
-  if (!url.startsWith("/") || !URL.canParse(url, base))
+  if (!url.startsWith("/") || !URL.canParse(url, base)) {
     throw invalidRequest("the path of the request is invalid");
+  }
   const { pathname, searchParams } = new URL(url, base);
   return { path: pathname, query: searchParams };
 }

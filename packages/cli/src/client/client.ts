@@ -101,9 +101,13 @@ async function runAndClose<T>(
     background = afterwards?.();
     return result;
   } finally {
-    if (background === undefined) close();
+    if (background === undefined) {
+      close();
+    }
     // A failure does not affect the command. The next command retries; half of the validity is left.
-    else background.then(close, close);
+    else {
+      background.then(close, close);
+    }
   }
 }
 

@@ -37,10 +37,13 @@ export async function loadContextIdentity(location: IdentityLocation): Promise<C
     try {
       return await loadOnce(location);
     } catch (error) {
-      if (attempt < LOAD_ATTEMPTS) await sleep(LOAD_RETRY_MS);
-      else if (isBerthError(error)) throw error;
-      else
+      if (attempt < LOAD_ATTEMPTS) {
+        await sleep(LOAD_RETRY_MS);
+      } else if (isBerthError(error)) {
+        throw error;
+      } else {
         throw unusableIdentityError(location, error instanceof Error ? error.message : String(error), error);
+      }
     }
   }
 }

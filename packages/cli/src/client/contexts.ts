@@ -122,8 +122,9 @@ function parseContext(name: string, saved: unknown): SavedContext {
   if (!isRecord(saved) || typeof saved.server !== "string") throw new Error(`context ${name} has no server`);
   const { server, identity, listed } = saved;
   if (identity === undefined) return { server };
-  if (typeof identity === "string" && DIRECTORY_NAME.test(identity))
+  if (typeof identity === "string" && DIRECTORY_NAME.test(identity)) {
     return { server, identity, ...(typeof listed === "string" && { listed }) };
+  }
   throw new Error(`the identity of context ${name} is not the name of a directory`);
 }
 

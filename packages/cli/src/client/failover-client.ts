@@ -26,8 +26,9 @@ export function createFailoverClient(servers: readonly [ControlServer, ...Contro
   const pool = new ServerPool(servers);
   const entries = Object.entries(ControlServiceService).map(([name, method]) => {
     const key = name as keyof Control;
-    if (method.responseStream)
+    if (method.responseStream) {
       return [name, (input: never, options?: CallOptions) => streamWithFailover(pool, key, input, options)];
+    }
     return [name, (input: never, options?: CallOptions) => callWithFailover(pool, key, input, options)];
   });
   return {

@@ -41,8 +41,11 @@ export function readFileContents(
 /** Reports problems of the content. The name and the kind were checked with the keys. */
 function checkContent(file: FileContent, source: FileSource): FileContent {
   const [violation] = validateFileContent(file).filter(({ path }) => path !== "name" && path !== "template");
-  if (violation !== undefined) source.cursor.diagnostics.error(source.cursor, violation.message);
-  else if (file.isTemplate) reportPlaceholders(file.content, source);
+  if (violation !== undefined) {
+    source.cursor.diagnostics.error(source.cursor, violation.message);
+  } else if (file.isTemplate) {
+    reportPlaceholders(file.content, source);
+  }
   return file;
 }
 

@@ -129,10 +129,15 @@ function checkDriver(cursor: Cursor): void {
 
 function readDriverOptions(cursor: Cursor, { spec }: NetworkDraft): void {
   for (const [key, { value, cursor: field }] of readKeyValues(cursor) ?? []) {
-    if (key === "encrypted") spec.encrypted = readEncrypted(value, field);
-    else if (key === MTU_OPTION) spec.mtu = readInteger(field, MTU) ?? 0;
-    else if (key === IPV6_OPTION) checkIpv6(field);
-    else checkIgnoredOption(key, value ?? "", field);
+    if (key === "encrypted") {
+      spec.encrypted = readEncrypted(value, field);
+    } else if (key === MTU_OPTION) {
+      spec.mtu = readInteger(field, MTU) ?? 0;
+    } else if (key === IPV6_OPTION) {
+      checkIpv6(field);
+    } else {
+      checkIgnoredOption(key, value ?? "", field);
+    }
   }
 }
 

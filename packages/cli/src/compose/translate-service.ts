@@ -50,8 +50,11 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
   dropPortsWithoutNetwork(draft, cursor);
   const spec = assembleSpec(draft, networks);
   for (const { path, message } of validateServiceSpec(spec)) {
-    if (path === "task.container.image" && draft.container.image === "") reportMissingImage(cursor);
-    else reportViolation(cursor, { place: findPlace(path, draft.origins), message });
+    if (path === "task.container.image" && draft.container.image === "") {
+      reportMissingImage(cursor);
+    } else {
+      reportViolation(cursor, { place: findPlace(path, draft.origins), message });
+    }
   }
   const { key, replicas } = draft.mode;
   const hasMode = key !== undefined || replicas !== undefined || spec.cron !== undefined;

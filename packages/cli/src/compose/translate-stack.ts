@@ -38,11 +38,12 @@ export interface TranslatedStack {
 export function translateStack(root: Cursor, stack: string): TranslatedStack {
   const sections = listFields(root);
   const models = sections.get("models");
-  if (models !== undefined)
+  if (models !== undefined) {
     root.diagnostics.error(
       keyPlace(models),
       "models need Docker Model Runner, which nodes do not have; run the model as a service",
     );
+  }
   const services = entriesOf(sections.get("services"));
   const networks = translateNetworks(entriesOf(sections.get("networks")), stack);
   const context: StackContext = {

@@ -18,8 +18,9 @@ export function terminateExecOptions(argv: readonly string[], program: Command):
       if (takesNextArgument(argument, [...program.options, ...command.options])) index += 1;
       continue;
     }
-    if (COMMANDS_WITH_ARGUMENTS.includes(path))
+    if (COMMANDS_WITH_ARGUMENTS.includes(path)) {
       return [...argv.slice(0, index + 1), "--", ...argv.slice(index + 1)];
+    }
     const next = command.commands.find((candidate) => candidate.name() === argument);
     if (next === undefined) return argv;
     command = next;

@@ -55,8 +55,9 @@ export async function openPackage(
 
 async function requireSuitable(path: string, architecture: string): Promise<void> {
   const problem = packageNameProblem(basename(path), architecture);
-  if (problem !== undefined)
+  if (problem !== undefined) {
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message: `--package ${path}: ${problem}` });
+  }
   await access(path);
 }
 

@@ -116,8 +116,9 @@ export class SshConnection {
         await sleep(POLL_INTERVAL_MS);
         throw unreachableError(this.destination, stderr);
       }
-      if (now() > deadlineMs)
+      if (now() > deadlineMs) {
         throw unreachableError(this.destination, `no login within ${LOGIN_TIMEOUT_MS / 1_000} s`);
+      }
       await sleep(POLL_INTERVAL_MS, undefined, { signal });
     }
   }
@@ -140,11 +141,13 @@ export class SshConnection {
     });
     // The script may end before it has read its input.
     child.stdin.on("error", () => {});
-    if (inputFile === undefined) child.stdin.end(input);
-    else
+    if (inputFile === undefined) {
+      child.stdin.end(input);
+    } else {
       createReadStream(inputFile)
         .on("error", () => child.kill())
         .pipe(child.stdin);
+    }
     const output = { stdout: "", stderr: "" };
     for (const name of ["stdout", "stderr"] as const) {
       child[name].setEncoding("utf8").on("data", (text: string) => {
@@ -153,9 +156,13 @@ export class SshConnection {
     }
     const exitCode = await new Promise<number>((resolve, reject) => {
       child.once("error", (error: NodeJS.ErrnoException) => {
-        if (signal.aborted) reject(signal.reason);
-        else if (deadline.aborted) reject(commandTimeoutError(this.destination, timeoutMs, output.stderr));
-        else reject(spawnError(error));
+        if (signal.aborted) {
+          reject(signal.reason);
+        } else if (deadline.aborted) {
+          reject(commandTimeoutError(this.destination, timeoutMs, output.stderr));
+        } else {
+          reject(spawnError(error));
+        }
       });
       child.once("close", (code) => resolve(code ?? SSH_FAILED));
     });

@@ -53,15 +53,20 @@ export function runDocker(
     child.stdin.on("error", () => {});
     child.stdin.end(input ?? "");
     child.once("error", (error: NodeJS.ErrnoException) => {
-      if (signal.aborted) reject(signal.reason);
-      else
+      if (signal.aborted) {
+        reject(signal.reason);
+      } else {
         reject(
           error.code === "ENOENT" ? dockerUnavailableError("docker is not installed on this machine") : error,
         );
+      }
     });
     child.once("close", (code) => {
-      if (signal.aborted) reject(signal.reason);
-      else resolve({ exitCode: code ?? 1, stdout, message: errorIn(stderr) });
+      if (signal.aborted) {
+        reject(signal.reason);
+      } else {
+        resolve({ exitCode: code ?? 1, stdout, message: errorIn(stderr) });
+      }
     });
   });
 }

@@ -83,8 +83,11 @@ export function saveLocalImage({ env }: Pick<Cli, "env">, name: string, signal: 
   const done = new Promise<void>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code) => {
-      if (code === 0) resolve();
-      else reject(dockerFailedError(`docker image save ${name}`, message));
+      if (code === 0) {
+        resolve();
+      } else {
+        reject(dockerFailedError(`docker image save ${name}`, message));
+      }
     });
   });
   done.catch(() => {});
@@ -111,17 +114,22 @@ function inspectImage({ env, signal }: Pick<Cli, "env" | "signal">, name: string
         killSignal: "SIGKILL",
       },
       (error, stdout, stderr) => {
-        if (signal.aborted) reject(signal.reason);
-        else if (error === null) resolve(parseInspection(stdout));
-        else resolve(explainFailure(error, stderr));
+        if (signal.aborted) {
+          reject(signal.reason);
+        } else if (error === null) {
+          resolve(parseInspection(stdout));
+        } else {
+          resolve(explainFailure(error, stderr));
+        }
       },
     );
   });
 }
 
 function explainFailure(error: ExecFileException, stderr: string): Inspection {
-  if (error.code === "ENOENT")
+  if (error.code === "ENOENT") {
     return { kind: "unavailable", reason: "docker is not installed on this machine" };
+  }
   if (/no such image/i.test(stderr)) return { kind: "missing" };
   return {
     kind: "unavailable",

@@ -17,9 +17,13 @@ export interface ListingOptions {
 /** Prints a list as a table, as IDs only (`--quiet`), or as JSON. */
 export function printListing<Row>(cli: Cli, listing: Listing<Row>, options: ListingOptions): void {
   const { rows, columns, id, json } = listing;
-  if (options.output === "json") printJson(cli, rows.map(json));
-  else if (options.quiet) cli.stdout.write(rows.map((row) => `${id(row)}\n`).join(""));
-  else cli.stdout.write(formatTable(columns, rows));
+  if (options.output === "json") {
+    printJson(cli, rows.map(json));
+  } else if (options.quiet) {
+    cli.stdout.write(rows.map((row) => `${id(row)}\n`).join(""));
+  } else {
+    cli.stdout.write(formatTable(columns, rows));
+  }
 }
 
 /** Prints a warning on one line, so that its text cannot be mistaken for other output. */

@@ -18,8 +18,9 @@ describe("escape-free-output", () => {
   test("terminalText escapes every C0, C1, DEL and bidi control and keeps all other text", () => {
     expect(terminalText(HOSTILE)).toBe(SHOWN);
     expect(terminalText("naïve\t100 %\n日本語 🙂")).toBe("naïve\t100 %\n日本語 🙂");
-    for (let code = 0; code < 0x3000; code += 1)
+    for (let code = 0; code < 0x3000; code += 1) {
       expect(terminalText(String.fromCharCode(code))).not.toMatch(CONTROLS);
+    }
   });
 
   test("terminalText keeps the value of JSON", () => {

@@ -41,12 +41,14 @@ export function readPolicy(name: string, bytes: Uint8Array): ReadPolicy {
   const policy = Policy.fromPartial({});
   const [root, second] = parseYaml(source, diagnostics);
   if (root === undefined) {
-    if (!diagnostics.hasErrors)
+    if (!diagnostics.hasErrors) {
       diagnostics.error(startOf(source), "the file is empty; use rules: [] for no rules");
+    }
     return { policy, diagnostics: diagnostics.sorted() };
   }
-  if (second !== undefined)
+  if (second !== undefined) {
     diagnostics.error({ position: second.position, path: "" }, "the file has more than one document");
+  }
   const cursor = rootCursor(root, diagnostics);
   rejectNulls(cursor);
   applyKeys(cursor, POLICY_KEYS, policy);
@@ -111,8 +113,11 @@ const RULE_KEYS: KeyTable<PolicyRule> = {
 /** Reports keys without a value. Such a key would count as absent and thus allow what it appears to restrict. */
 function rejectNulls(cursor: Cursor): void {
   for (const child of childrenOf(cursor)) {
-    if (isNull(child.node)) child.diagnostics.error(keyPlace(child), "the value is missing");
-    else rejectNulls(child);
+    if (isNull(child.node)) {
+      child.diagnostics.error(keyPlace(child), "the value is missing");
+    } else {
+      rejectNulls(child);
+    }
   }
 }
 

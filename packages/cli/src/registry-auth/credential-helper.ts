@@ -35,9 +35,13 @@ export function askCredentialHelper({ name, server, env, signal }: HelperCall): 
       ["get"],
       { env: { ...env }, timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT_BYTES, signal, killSignal: "SIGKILL" },
       (error, stdout) => {
-        if (signal.aborted) reject(signal.reason);
-        else if (error === null) resolve(parseHelperOutput(stdout, server));
-        else resolve(failure(program, error, stdout));
+        if (signal.aborted) {
+          reject(signal.reason);
+        } else if (error === null) {
+          resolve(parseHelperOutput(stdout, server));
+        } else {
+          resolve(failure(program, error, stdout));
+        }
       },
     );
     // A program that exits without reading its input is reported by its exit code.

@@ -53,8 +53,9 @@ export function parseDockerConfig(text: string, path: string): DockerConfig {
   if (!isObject(auths)) throw invalid("auths is not an object");
   if (!isObject(credHelpers)) throw invalid("credHelpers is not an object");
   for (const [name, entries] of Object.entries({ auths, credHelpers })) {
-    if (Object.keys(entries).length > MAX_REGISTRIES)
+    if (Object.keys(entries).length > MAX_REGISTRIES) {
       throw invalid(`${name} has more than ${MAX_REGISTRIES} entries`);
+    }
   }
   return { auths, credHelpers, credsStore };
 }

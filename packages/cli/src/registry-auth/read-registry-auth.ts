@@ -26,9 +26,13 @@ export async function readRegistryAuth(
   // Sequential, because a helper may ask the user to unlock a keychain.
   for (const server of servers) {
     const source = await resolve(cli, server, credentialSource(server, config));
-    if (source.kind === "credentials") credentials.push(source.credentials);
-    else if (source.kind === "invalid") problems.push(`${server}: ${source.reason}`);
-    else printWarning(cli, `no credentials for ${server} in ${path}; log in with docker login ${server}`);
+    if (source.kind === "credentials") {
+      credentials.push(source.credentials);
+    } else if (source.kind === "invalid") {
+      problems.push(`${server}: ${source.reason}`);
+    } else {
+      printWarning(cli, `no credentials for ${server} in ${path}; log in with docker login ${server}`);
+    }
   }
   if (problems.length === 0) return credentials;
   const message = `cannot read the credentials in ${path}: ${problems.join("; ")}`;

@@ -71,8 +71,9 @@ async function* archiveMessages(
 ): AsyncGenerator<UploadMessage> {
   if (needed !== undefined) {
     yield { $case: "layerStart", value: { digest: needed.digest } };
-    for await (const data of chunksFrom(shippedArchive(directory), needed.offset))
+    for await (const data of chunksFrom(shippedArchive(directory), needed.offset)) {
       yield { $case: "data", value: data };
+    }
     yield { $case: "layerEnd", value: {} };
   }
   yield { $case: "config", value: Buffer.alloc(0) };

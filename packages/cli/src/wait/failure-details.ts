@@ -76,8 +76,9 @@ async function fetchLastLine(cli: Cli, client: ControlClient, target: string): P
   let newest: LogLine | undefined;
   try {
     for await (const { message } of client.streamLogs(request, { signal })) {
-      if (message?.$case === "line" && lineTimeNs(message.value) >= lineTimeNs(newest))
+      if (message?.$case === "line" && lineTimeNs(message.value) >= lineTimeNs(newest)) {
         newest = message.value;
+      }
     }
   } catch {
     // The details are optional: the lines received so far are good enough.

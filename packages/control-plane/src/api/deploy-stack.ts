@@ -85,8 +85,9 @@ export async function deployStack(
 /** Checks the networks of a request against each other. `decideNetworks` validates each spec. */
 function networkViolations(stack: string, networks: readonly NetworkSpec[]): readonly ServiceViolation[] {
   const count = networks.length;
-  if (count > MAX_NETWORKS)
+  if (count > MAX_NETWORKS) {
     return requestViolation(`the stack has ${count} networks (maximum ${MAX_NETWORKS})`);
+  }
   const seen = new Set<string>();
   return networks.flatMap(({ name, stack: owner }) => {
     const found: ServiceViolation[] = [];
@@ -102,8 +103,9 @@ function networkViolations(stack: string, networks: readonly NetworkSpec[]): rea
 /** Checks the secrets and configs of a request. `decideFiles` validates each of them. */
 function fileViolations(stack: string, files: readonly FileContent[]): readonly ServiceViolation[] {
   const count = files.length;
-  if (count > MAX_FILES)
+  if (count > MAX_FILES) {
     return requestViolation(`the stack has ${count} secrets and configs (maximum ${MAX_FILES})`);
+  }
   return files.flatMap(({ kind, name, stack: owner }) => {
     if (owner === "" || owner === stack) return [];
     const message = `it belongs to stack ${JSON.stringify(owner)}`;
@@ -113,8 +115,9 @@ function fileViolations(stack: string, files: readonly FileContent[]): readonly 
 
 function stackViolations(stack: string, specs: readonly ServiceSpec[]): readonly ServiceViolation[] {
   const count = specs.length;
-  if (count > MAX_SERVICES)
+  if (count > MAX_SERVICES) {
     return requestViolation(`the stack has ${count} services (maximum ${MAX_SERVICES})`);
+  }
   const nameProblem = stackNameProblem(stack);
   const seen = new Set<string>();
   return [

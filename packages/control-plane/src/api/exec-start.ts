@@ -26,10 +26,12 @@ export function requireValidStart(start: ExecStart): void {
   if (command !== undefined) requireValidCommand(command);
   const path = readArchive?.path ?? writeArchive?.path;
   if (path !== undefined) requireValidPath(path);
-  if (attach !== undefined && !(attach.waitMs >= 0 && attach.waitMs <= MAX_WAIT_MS))
+  if (attach !== undefined && !(attach.waitMs >= 0 && attach.waitMs <= MAX_WAIT_MS)) {
     throw invalidInputError(`a wait of ${attach.waitMs} ms is out of range (0 to ${MAX_WAIT_MS})`);
-  if (connectPort !== undefined && (connectPort.port < 1 || connectPort.port > MAX_PORT))
+  }
+  if (connectPort !== undefined && (connectPort.port < 1 || connectPort.port > MAX_PORT)) {
     throw invalidInputError(`${connectPort.port} is not a port; use 1 to ${MAX_PORT}`);
+  }
 }
 
 function requireValidCommand({ command, env }: ExecCommand): void {
@@ -45,10 +47,11 @@ function requireValidPath(path: string): void {
   if (path === "") throw invalidInputError("the path in the container is empty");
   if (path.includes("\0")) throw invalidInputError("the path in the container contains a NUL character");
   const bytes = Buffer.byteLength(path);
-  if (bytes > MAX_PATH_BYTES)
+  if (bytes > MAX_PATH_BYTES) {
     throw invalidInputError(
       `the path in the container is too long (${bytes} bytes, maximum ${MAX_PATH_BYTES})`,
     );
+  }
 }
 
 function invalidInputError(message: string): BerthError {

@@ -27,8 +27,11 @@ export async function getServiceTraffic(
   for (const node of nodes) {
     const hostname = nodeName(node);
     const report = reports.get(node.id);
-    if (report === undefined) unresponsive.push(hostname);
-    else if (report.traffic !== undefined) hosts.push({ nodeId: node.id, hostname, traffic: report.traffic });
+    if (report === undefined) {
+      unresponsive.push(hostname);
+    } else if (report.traffic !== undefined) {
+      hosts.push({ nodeId: node.id, hostname, traffic: report.traffic });
+    }
   }
   return { hosts, unresponsive };
 }

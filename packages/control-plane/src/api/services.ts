@@ -150,8 +150,9 @@ function resolveScales(scales: readonly ServiceScale[], state: ClusterState): re
     seenIds.add(service.id);
     return problems.map((message) => ({ service: service.spec?.name ?? service.id, path: "", message }));
   });
-  if (violations.length > 0)
+  if (violations.length > 0) {
     throw violationsError("BERTH_INPUT_INVALID", "no service was scaled", violations);
+  }
   return resolved;
 }
 
@@ -171,8 +172,9 @@ function scaleProblems({ service, replicas }: Scale): readonly string[] {
       `the service has as many replicas as ${owner}, beside which it runs; scale that one instead`,
     );
   }
-  if (mode?.$case !== "replicated") problems.push(WITHOUT_REPLICAS[mode?.$case ?? "global"]);
-  else if (autoscale !== undefined) {
+  if (mode?.$case !== "replicated") {
+    problems.push(WITHOUT_REPLICAS[mode?.$case ?? "global"]);
+  } else if (autoscale !== undefined) {
     const { min, max } = autoscale;
     problems.push(
       `the service scales itself between ${min} and ${max} replicas; change these limits instead`,

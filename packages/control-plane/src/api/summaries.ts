@@ -56,7 +56,9 @@ export function serviceRevisions(state: ClusterState, serviceId: string): readon
 export function nodeSummary(state: ClusterState, node: Node): NodeSummary {
   const tasksOnNode = state.tasks.ofNode(node.id);
   let activeTasks = 0;
-  for (const task of tasksOnNode.values()) if (shouldRun(task) && !isEnded(task)) activeTasks += 1;
+  for (const task of tasksOnNode.values()) {
+    if (shouldRun(task) && !isEnded(task)) activeTasks += 1;
+  }
   const problems = hostRejections({
     nodeId: node.id,
     tasks: tasksOnNode.values(),

@@ -57,8 +57,9 @@ export async function updateService(
   const specs = requested === undefined || !isOfService ? [] : [requested];
   const { pushedImages } = request;
   const violations = pushedImageViolations(pushedImages);
-  if (violations.length > 0)
+  if (violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", `service ${request.service} was not updated`, violations);
+  }
   const images = await requestDigests({ specs, mode, credentials, pushedImages }, context, signal);
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);

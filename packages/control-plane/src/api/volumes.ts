@@ -78,8 +78,9 @@ export async function removeVolumes(
   signal: AbortSignal,
 ): Promise<RemoveVolumesResponse> {
   const target = findNode(context.state, node);
-  if (names.length === 0 || names.length > MAX_NAMES || names.includes(""))
+  if (names.length === 0 || names.length > MAX_NAMES || names.includes("")) {
     throw invalidInputError(`invalid number of volume names; use 1 to ${MAX_NAMES}`);
+  }
   await recordCall(context, signal);
   const removed: string[] = [];
   for (const name of names) {

@@ -22,7 +22,9 @@ export async function* watchServices(
   const { signal } = link;
   let wake = (): void => {};
   const unsubscribe = state.onChange((delta) => {
-    for (const id of delta.services) if (watched.has(id)) changed.add(id);
+    for (const id of delta.services) {
+      if (watched.has(id)) changed.add(id);
+    }
     // The nodes determine how many tasks a global service should have.
     if (delta.nodes.size > 0) for (const id of watched) changed.add(id);
     if (changed.size > 0) wake();

@@ -79,8 +79,9 @@ async function waitForFirstSamples(
 ): Promise<void> {
   const { clock } = context.runtime;
   const deadlineMs = clock.nowMs() + FIRST_WAIT_MS;
-  while (!signal.aborted && isPartial(requestStats(filter, context), context) && clock.nowMs() < deadlineMs)
+  while (!signal.aborted && isPartial(requestStats(filter, context), context) && clock.nowMs() < deadlineMs) {
     await sleep(clock, FIRST_POLL_MS, signal);
+  }
 }
 
 /** Returns whether a node that is up has sent no sample yet. */

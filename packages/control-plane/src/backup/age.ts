@@ -71,10 +71,11 @@ function createEncrypter(protection: BackupProtection): Encrypter {
     return encrypter;
   }
   const { recipients } = protection;
-  if (recipients.length === 0 || recipients.length > MAX_RECIPIENTS)
+  if (recipients.length === 0 || recipients.length > MAX_RECIPIENTS) {
     throw invalidInputError(
       `a backup has ${recipients.length} recipients; use 1 to ${MAX_RECIPIENTS} public keys`,
     );
+  }
   for (const recipient of recipients) {
     try {
       encrypter.addRecipient(recipient);
@@ -127,8 +128,9 @@ class PassphraseIdentity implements Identity {
     const salt = Buffer.from(saltText, "base64");
     const logN = Number(logNText);
     const isValid = type === "scrypt" && salt.length === SALT_BYTES && others.length === 0;
-    if (stanza?.body.length !== WRAPPED_KEY_BYTES || !isValid || !/^[1-9][0-9]?$/.test(logNText))
+    if (stanza?.body.length !== WRAPPED_KEY_BYTES || !isValid || !/^[1-9][0-9]?$/.test(logNText)) {
       throw new Error("invalid scrypt stanza");
+    }
     if (logN > MAX_SCRYPT_LOG_N) throw new Error(`work factor ${logN} is too high`);
     const key = await deriveKey(this.#passphrase, salt, logN);
     const body = Buffer.from(stanza.body);
@@ -151,8 +153,11 @@ function deriveKey(passphrase: string, salt: Buffer, logN: number): Promise<Buff
       KEY_BYTES,
       options,
       (error, derived) => {
-        if (error === null) resolve(derived);
-        else reject(error);
+        if (error === null) {
+          resolve(derived);
+        } else {
+          reject(error);
+        }
       },
     );
   });
@@ -177,18 +182,20 @@ export async function decrypt(
   const encryptedWith = readProtection(name, start);
   const decrypter = new Decrypter();
   if (unlock.kind === "passphrase") {
-    if (encryptedWith === "public key")
+    if (encryptedWith === "public key") {
       throw invalidBackupError(
         name,
         "it is encrypted for a public key; use --identity-file with the private key",
       );
+    }
     decrypter.addIdentity(new PassphraseIdentity(unlock.passphrase));
   } else {
-    if (encryptedWith === "passphrase")
+    if (encryptedWith === "passphrase") {
       throw invalidBackupError(
         name,
         "it is encrypted with a passphrase; use --passphrase-file, or enter the passphrase",
       );
+    }
     for (const identity of unlock.identities) addIdentity(decrypter, identity);
   }
   try {
@@ -224,8 +231,9 @@ async function readStart(chunks: AsyncIterator<Uint8Array>): Promise<Buffer> {
 }
 
 function readProtection(name: string, start: Buffer): EncryptedWith {
-  if (!start.toString("latin1", 0, VERSION_LINE.length).startsWith(VERSION_LINE))
+  if (!start.toString("latin1", 0, VERSION_LINE.length).startsWith(VERSION_LINE)) {
     throw invalidBackupError(name, "it does not start with the header of an age file, version 1");
+  }
   return start.toString("latin1", VERSION_LINE.length, VERSION_LINE.length + 16).startsWith("-> scrypt ")
     ? "passphrase"
     : "public key";

@@ -90,13 +90,16 @@ export async function* parseParts(name: string, lines: AsyncIterable<string>): A
   for await (const line of lines) {
     const part = parseLine(name, line, next === "header");
     if (next === "nothing") throw invalidBackupError(name, "it continues after its end");
-    if (next === "secrets" && part.kind !== "secrets")
+    if (next === "secrets" && part.kind !== "secrets") {
       throw invalidBackupError(name, "it contains no cluster key");
-    if (next === "records" && part.kind === "secrets")
+    }
+    if (next === "records" && part.kind === "secrets") {
       throw invalidBackupError(name, "it contains two cluster keys");
+    }
     if (part.kind === "record") records += 1;
-    if (part.kind === "end" && part.records !== records)
+    if (part.kind === "end" && part.records !== records) {
       throw invalidBackupError(name, `it contains ${records} records instead of ${part.records}`);
+    }
     next = part.kind === "header" ? "secrets" : part.kind === "end" ? "nothing" : "records";
     yield part;
   }
@@ -126,8 +129,9 @@ function parseLine(name: string, line: string, isFirst: boolean): BackupPart {
 
 function parseHeader(name: string, fields: Readonly<Record<string, unknown>>): BackupHeader {
   const { format, version, cluster, createdAtMs, revision, generation, berthVersion, servers } = fields;
-  if (format !== FORMAT_NAME || typeof version !== "number")
+  if (format !== FORMAT_NAME || typeof version !== "number") {
     throw invalidBackupError(name, "it is not a berth backup");
+  }
   if (version > FORMAT_VERSION) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
@@ -188,8 +192,9 @@ export async function* splitLines(name: string, chunks: AsyncIterable<Uint8Array
       start = end + 1;
     }
     partialLine = partialLine.subarray(start);
-    if (partialLine.length > MAX_LINE_BYTES)
+    if (partialLine.length > MAX_LINE_BYTES) {
       throw invalidBackupError(name, `a line has more than ${MAX_LINE_BYTES} bytes`);
+    }
   }
   if (partialLine.length > 0) throw invalidBackupError(name, "its end is missing");
 }

@@ -114,8 +114,9 @@ test("a backup for public keys opens with each of the private keys only", async 
   const recipients = await Promise.all(identities.map(identityToRecipient));
   await createBackup("keys", { kind: "recipients", recipients });
   const path = join(directory, "keys");
-  for (const identity of identities)
+  for (const identity of identities) {
     expect(await readParts(path, { kind: "identities", identities: [identity] })).toHaveLength(7);
+  }
   const other = { kind: "identities", identities: [await generateX25519Identity()] } as const;
   await expect(readParts(path, other)).rejects.toMatchObject({
     code: "BERTH_BACKUP_INVALID",

@@ -77,8 +77,11 @@ export async function restoreBackup(options: RestoreOptions, signal: AbortSignal
   const serverId = systemRuntime.newId();
   onProgress("writing the records");
   const write = (store: Store): Promise<void> => writeRecords(store, options, content.header, signal);
-  if (etcd !== undefined) await withStore(etcd, write);
-  else await withEmbeddedEtcd({ dataDir, directory, serverId, content }, write, signal);
+  if (etcd !== undefined) {
+    await withStore(etcd, write);
+  } else {
+    await withEmbeddedEtcd({ dataDir, directory, serverId, content }, write, signal);
+  }
   if (content.hasAtMostOne) {
     onProgress("waiting until all hosts have stopped their at-most-one tasks");
     await delay(checkedAtMs + LEADER_ASSUMES_FENCED_AFTER_MS - performance.now(), undefined, { signal });
@@ -121,14 +124,16 @@ async function checkBackup(backup: BackupFile): Promise<BackupContent> {
         part.record.key.startsWith(revisions) && part.record.value.includes('"atMostOne":true');
     }
   }
-  if (header === undefined || secrets === undefined || builder === undefined)
+  if (header === undefined || secrets === undefined || builder === undefined) {
     throw invalidBackupError(backup.file, "it is empty");
+  }
   if (schema === undefined) throw invalidBackupError(backup.file, "its records have no schema version");
   requireSupportedSchema(schema, SCHEMA.versions);
   try {
     issuingAuthority(authorities);
-    for (const authority of [...authorities, ...secrets.etcdAuthorities])
+    for (const authority of [...authorities, ...secrets.etcdAuthorities]) {
       requireDecryptable(secrets.clusterKey, authority);
+    }
   } catch (cause) {
     throw invalidBackupError(backup.file, "its cluster key does not decrypt its CA", cause);
   }

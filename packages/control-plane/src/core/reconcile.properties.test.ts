@@ -130,9 +130,13 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
         play(input, (world) => {
           for (const task of world.tasks.values()) {
             const message = task.status?.message ?? "";
-            if (isPending(task) || stateOf(task) === TaskState.LOST) expect(message).toMatch(READABLE);
-            else if (isEnded(task)) expect(endText(task)).toMatch(READABLE);
-            else if (!isReady(task)) expect(unreadyReason(task)).toMatch(READABLE);
+            if (isPending(task) || stateOf(task) === TaskState.LOST) {
+              expect(message).toMatch(READABLE);
+            } else if (isEnded(task)) {
+              expect(endText(task)).toMatch(READABLE);
+            } else if (!isReady(task)) {
+              expect(unreadyReason(task)).toMatch(READABLE);
+            }
           }
         });
       }),

@@ -63,10 +63,12 @@ function markDeltaStale(delta: Delta, options: NotificationOptions): void {
     if (nodeId) sessions.updateEach(sessions.ofNodes([nodeId]), (session) => session.markTaskStale(taskId));
   }
   for (const [nodeId, { before, after }] of delta.nodes) {
-    if (after === undefined) sessions.get(nodeId)?.end(nodeRemovedError(nodeId));
-    else if (hasPeerChanged(before, after) || hasOwnerChanged(before, after, state)) {
-      for (const networkId of state.networks.ranges.ofMember(nodeId).keys())
+    if (after === undefined) {
+      sessions.get(nodeId)?.end(nodeRemovedError(nodeId));
+    } else if (hasPeerChanged(before, after) || hasOwnerChanged(before, after, state)) {
+      for (const networkId of state.networks.ranges.ofMember(nodeId).keys()) {
         markNetworkStale(networkId, options);
+      }
     }
   }
   for (const networkId of delta.networks) {

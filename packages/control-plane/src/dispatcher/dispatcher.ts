@@ -174,8 +174,9 @@ export class Dispatcher {
     });
     const { awaitedVersion } = this.#drainGate;
     if (awaitedVersion !== undefined) session.requestTableAck(awaitedVersion);
-    if (autoscaler.usageRequest !== undefined)
+    if (autoscaler.usageRequest !== undefined) {
       session.send({ $case: "measureUsage", value: autoscaler.usageRequest });
+    }
     const authorities = this.#options.authorities();
     if (authorities !== undefined) session.send({ $case: "authorities", value: authorities });
     this.#sessions.add(session);

@@ -80,8 +80,11 @@ export class DrainGate {
   /** Starts, ends and releases drains. Must be called before any session is notified of the change. */
   onChange({ tasks, nodes, services }: Delta): void {
     for (const { before, after } of tasks.values()) {
-      if (after === undefined) this.#drains.delete(before?.id ?? "");
-      else this.#startDrain(after, before);
+      if (after === undefined) {
+        this.#drains.delete(before?.id ?? "");
+      } else {
+        this.#startDrain(after, before);
+      }
     }
     if (this.#drains.size === 0) return;
     for (const taskId of this.#drains.keys()) {
@@ -169,8 +172,11 @@ export class DrainGate {
     );
     for (const taskId of completedDrains(this.#drains, { appliedVersion, now: clock.nowMs() })) {
       const task = state.tasks.get(taskId);
-      if (task === undefined) this.#drains.delete(taskId);
-      else this.#release(task);
+      if (task === undefined) {
+        this.#drains.delete(taskId);
+      } else {
+        this.#release(task);
+      }
     }
     const nextMs = nextDeadlineMs(this.#drains);
     if (nextMs !== undefined) this.#scheduleReviewAt(nextMs);

@@ -43,8 +43,11 @@ export class EntryTable<Entry extends { readonly key: string }> {
       this.#ownerByKey.delete(key);
       changedKeys.push(key);
     }
-    if (keys.size > 0) this.#keysByService.set(serviceId, keys);
-    else this.#keysByService.delete(serviceId);
+    if (keys.size > 0) {
+      this.#keysByService.set(serviceId, keys);
+    } else {
+      this.#keysByService.delete(serviceId);
+    }
     return changedKeys;
   }
 }

@@ -36,11 +36,12 @@ type Limit = readonly [field: string, size: number, maximum: number];
  */
 export function requireWithinLimits(nodeId: string, { message }: SessionRequest): void {
   for (const [field, size, maximum] of limitsOf(message)) {
-    if (size > maximum)
+    if (size > maximum) {
       throw limitExceededError(
         nodeId,
         `${field} has ${size} elements or characters, more than the limit of ${maximum}`,
       );
+    }
   }
 }
 

@@ -83,8 +83,9 @@ test("NodeRegistrar defers the description of a node that keeps reconnecting wit
 test("NodeRegistrar does not delay a node whose neighbor has used up its budget", async () => {
   await registrar.register(agentOf("busy"), never);
   await registrar.register(agentOf("other", { address: "192.0.2.2" }), never);
-  for (let index = 100; index < 200; index += 1)
+  for (let index = 100; index < 200; index += 1) {
     registrar.update(agentOf("busy", { problems: problems(index) }), ignore);
+  }
   registrar.update(agentOf("other", { address: "192.0.2.2", problems: ["full"] }), ignore);
   await clock.advance(0);
   expect(firstProblem("other")).toBe("full");
@@ -132,7 +133,13 @@ test("NodeRegistrar ends the session of a node that changes its address to that 
 test("NodeRegistrar accepts a loopback address only from the machine of the server", async () => {
   const local = agentOf("a", { address: "127.0.0.1" });
   await expect(registrar.register(local, never)).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
-  for (const peer of ["127.0.0.1:50000", "[::1]:50000", "[::ffff:127.0.0.1]:50000", "::ffff:127.0.0.1:50000"])
+  for (const peer of [
+    "127.0.0.1:50000",
+    "[::1]:50000",
+    "[::ffff:127.0.0.1]:50000",
+    "::ffff:127.0.0.1:50000",
+  ]) {
     await registrar.register({ ...local, peer }, never);
+  }
   expect(state.nodes.get("a")?.description?.address).toBe("127.0.0.1");
 });

@@ -99,8 +99,11 @@ export class NodeRegistrar {
       try {
         await this.#write(agent, signal);
       } catch (error) {
-        if (isBerthError(error, "BERTH_CONFLICT") && error.details.holder !== undefined) onRefused(error);
-        else if (!signal.aborted) logger.warn({ err: error, nodeId }, "failed to write node description");
+        if (isBerthError(error, "BERTH_CONFLICT") && error.details.holder !== undefined) {
+          onRefused(error);
+        } else if (!signal.aborted) {
+          logger.warn({ err: error, nodeId }, "failed to write node description");
+        }
       }
     }
     this.#pending.delete(nodeId);
@@ -151,7 +154,9 @@ export class NodeRegistrar {
     const existing = this.#budgets.get(nodeId);
     if (existing !== undefined) return existing;
     if (this.#budgets.size >= MAX_NODES) {
-      for (const [id, budget] of this.#budgets) if (budget.isFull) this.#budgets.delete(id);
+      for (const [id, budget] of this.#budgets) {
+        if (budget.isFull) this.#budgets.delete(id);
+      }
     }
     const budget = new WriteBudget({ clock: this.#options.runtime.clock, ...DESCRIPTION_BUDGET });
     this.#budgets.set(nodeId, budget);

@@ -44,8 +44,9 @@ export async function readHello(
   const timeoutError = (): BerthError =>
     protocolError(`the agent sent no hello within ${HELLO_TIMEOUT_MS / 1_000} s`);
   const first = await firstItem(incoming, { clock, timeoutMs: HELLO_TIMEOUT_MS, timeoutError }, signal);
-  if (first?.message?.$case !== "hello")
+  if (first?.message?.$case !== "hello") {
     throw protocolError("the first message of a session must be a hello");
+  }
   const hello = first.message.value;
   const { protocolVersion, newestProtocolVersion, description } = hello;
   negotiateVersion(ownPeer("server"), {

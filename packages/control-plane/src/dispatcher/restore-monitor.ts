@@ -25,7 +25,9 @@ export class RestoreMonitor {
   constructor(options: RestoreMonitorOptions) {
     this.#options = options;
     const unsubscribe = options.state.onChange(({ nodes }) => {
-      for (const [nodeId, { after }] of nodes) if (after === undefined) this.#reports.delete(nodeId);
+      for (const [nodeId, { after }] of nodes) {
+        if (after === undefined) this.#reports.delete(nodeId);
+      }
       if (nodes.size > 0 && this.#reports.size > 0) this.#completeIfDone();
     });
     options.signal.addEventListener("abort", unsubscribe, { once: true });

@@ -193,8 +193,11 @@ export class Session {
     yield { message: { $case: "welcome", value: this.#welcome } };
     while (this.#end === undefined) {
       const message = this.#takeMessage();
-      if (message !== undefined) yield { message };
-      else await this.#waitForMessage();
+      if (message !== undefined) {
+        yield { message };
+      } else {
+        await this.#waitForMessage();
+      }
     }
     if (this.#end.reason !== undefined) throw this.#end.reason;
   }
@@ -249,8 +252,9 @@ export class Session {
       this.#wake = () => {
         const nowMs = this.#clock.nowMs();
         const dueMs = this.#assignmentsDueMs;
-        if (dueMs <= nowMs || this.#hasImmediateMessage) finish();
-        else if (dueMs < timerAtMs) {
+        if (dueMs <= nowMs || this.#hasImmediateMessage) {
+          finish();
+        } else if (dueMs < timerAtMs) {
           cancelTimer?.();
           timerAtMs = dueMs;
           cancelTimer = this.#clock.after(dueMs - nowMs, finish);

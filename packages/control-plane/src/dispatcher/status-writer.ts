@@ -142,7 +142,9 @@ export class StatusWriter {
       const changes = reports.flatMap((report) => reportChanges(nodeId, report, { state, logger, now }));
       return { changes, result: changes };
     }, signal);
-    for (const change of changes) if (change.kind === "put-task") logTaskEnd(change.task, logger);
+    for (const change of changes) {
+      if (change.kind === "put-task") logTaskEnd(change.task, logger);
+    }
   }
 }
 
@@ -160,8 +162,9 @@ function reportChanges(
   const result = applyReport(task, report, now);
   switch (result.kind) {
     case "updated":
-      if (checked !== undefined && checked.refused.length > 0)
+      if (checked !== undefined && checked.refused.length > 0) {
         logger.warn({ nodeId, taskId: task.id, refused: checked.refused }, "task addresses or ports refused");
+      }
       return [{ kind: "put-task", task: result.task }];
     case "deleted":
       return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
@@ -187,8 +190,9 @@ function leasesOf({ nodeId, serviceId, specVersion }: Task, state: ClusterState)
 
 /** Logs the end of a task that has completed or failed without a stop request. */
 function logTaskEnd({ id, serviceName, slot, nodeId, status }: Task, logger: Logger): void {
-  if (status === undefined || status.state < TaskState.COMPLETE || status.state === TaskState.SHUTDOWN)
+  if (status === undefined || status.state < TaskState.COMPLETE || status.state === TaskState.SHUTDOWN) {
     return;
+  }
   const { exitCode, message } = status;
   const outcome = status.state === TaskState.COMPLETE ? "completed" : "failed";
   logger.info({ nodeId, exitCode, reason: message }, `task ${id} (${serviceName}.${slot}) ${outcome}`);

@@ -35,8 +35,9 @@ export class TableAcks {
     this.#requestedVersion = version;
     this.#openRequests.set(sequence, version);
     const [oldest] = this.#openRequests.keys();
-    if (this.#openRequests.size > MAX_OPEN_REQUESTS && oldest !== undefined)
+    if (this.#openRequests.size > MAX_OPEN_REQUESTS && oldest !== undefined) {
       this.#openRequests.delete(oldest);
+    }
   }
 
   /** Records that the agent has applied everything up to `sequence`. Returns whether its table version grew. */

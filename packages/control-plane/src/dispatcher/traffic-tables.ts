@@ -71,8 +71,11 @@ export class TrafficTables {
     this.#updateEmitter = new Emitter(onError);
     for (const { id } of state.services.values()) {
       const entries = this.#compute(id);
-      if (entries === undefined) this.#staleServices.add(id);
-      else this.#replace(id, entries);
+      if (entries === undefined) {
+        this.#staleServices.add(id);
+      } else {
+        this.#replace(id, entries);
+      }
     }
     const unsubscribe = state.onChange((delta) => this.#onChange(delta));
     onAbort(signal, () => {
@@ -113,14 +116,16 @@ export class TrafficTables {
     for (const nodeId of delta.nodes.keys()) this.#markServicesOnNode(nodeId);
     for (const networkId of delta.networks) this.#markServicesInNetwork(networkId);
     // A network switches to a static FDB when it has grown past the flood limit.
-    for (const networkId of delta.ranges)
+    for (const networkId of delta.ranges) {
       if (this.#options.hasStaticFdb(networkId)) this.#markServicesInNetwork(networkId);
+    }
     this.#scheduleUpdate();
   }
 
   #markServicesOnNode(nodeId: string): void {
-    for (const task of this.#options.state.tasks.ofNode(nodeId).values())
+    for (const task of this.#options.state.tasks.ofNode(nodeId).values()) {
       this.#staleServices.add(task.serviceId);
+    }
   }
 
   #markServicesInNetwork(networkId: string): void {
@@ -193,9 +198,11 @@ export class TrafficTables {
       ingress: this.ingress.replaceOfService(serviceId, ingress),
       dns: this.dns.replaceOfService(serviceId, dns),
     };
-    if (ingress.length + dns.length === 0) this.#changedAtMs.delete(serviceId);
-    else if (changed.ingress.length + changed.dns.length > 0)
+    if (ingress.length + dns.length === 0) {
+      this.#changedAtMs.delete(serviceId);
+    } else if (changed.ingress.length + changed.dns.length > 0) {
       this.#changedAtMs.set(serviceId, this.#options.clock.nowMs());
+    }
     return changed;
   }
 }

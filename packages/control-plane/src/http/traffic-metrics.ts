@@ -122,8 +122,9 @@ export function formatTrafficMetrics({ tableVersion, hosts, skipped }: TrafficSu
       if (port !== "") open.addSample(labels, listener.active);
     }
   }
-  for (const [result, count] of Object.entries(hostCounts))
+  for (const [result, count] of Object.entries(hostCounts)) {
     results.addSample(formatLabels({ result }), count);
+  }
   const metrics = [version, hostVersion, results, ...counters.map(({ metric }) => metric), open];
   return metrics.map((metric) => metric.render()).join("");
 }

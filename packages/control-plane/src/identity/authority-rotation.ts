@@ -94,8 +94,9 @@ export class AuthorityRotation {
     const { changed, removed } = await writer.submit(() => this.#decide(), signal);
     for (const fingerprint of removed) logger.info({ fingerprint }, "retired CA removed");
     const issuing = changed.find(isIssuing);
-    if (issuing !== undefined)
+    if (issuing !== undefined) {
       logger.info({ fingerprint: issuing.fingerprint }, "the new CA issues certificates");
+    }
   }
 
   #decide(): Decision<RotationPlan> {

@@ -69,8 +69,11 @@ export class ClusterKeyRotation {
     while (!signal.aborted) {
       try {
         const step = this.#plan();
-        if (step.kind === "none" || step.kind === "wait") await this.#pause(step, signal);
-        else await this.#execute(step, signal);
+        if (step.kind === "none" || step.kind === "wait") {
+          await this.#pause(step, signal);
+        } else {
+          await this.#execute(step, signal);
+        }
       } catch (error) {
         if (signal.aborted) return;
         logger.warn({ err: error }, "failed to continue the rotation of the cluster key");
@@ -89,10 +92,13 @@ export class ClusterKeyRotation {
     const after = await writer.submit((state) => this.#decide(step, state), signal);
     if (after === undefined) return;
     const { currentId, nextId } = after;
-    if (after.phase === Phase.SEALING) logger.info({ key: nextId }, "encrypting with the next cluster key");
-    else if (step.kind === "abandon")
+    if (after.phase === Phase.SEALING) {
+      logger.info({ key: nextId }, "encrypting with the next cluster key");
+    } else if (step.kind === "abandon") {
       logger.warn("rotation of the cluster key abandoned: no server has the next key");
-    else logger.info({ key: currentId }, "cluster key rotated");
+    } else {
+      logger.info({ key: currentId }, "cluster key rotated");
+    }
   }
 
   /** Returns the changes of a step, and the new state of the key if the step changes it. */
@@ -100,8 +106,9 @@ export class ClusterKeyRotation {
     const { clusterKey } = state;
     const nowMs = this.#options.runtime.wallClockMs();
     // The state has changed since the plan.
-    if (clusterKey === undefined || this.#plan().kind !== step.kind)
+    if (clusterKey === undefined || this.#plan().kind !== step.kind) {
       return { changes: [], result: undefined };
+    }
     switch (step.kind) {
       case "seal":
         return storeState(sealingState(clusterKey, nowMs));

@@ -121,8 +121,9 @@ export function formatClusterKey({ versions }: Pick<ClusterKey, "versions">): st
  */
 export function parseClusterKey(text: string): ClusterKey {
   const lines = text.trim().split(/\s+/);
-  if (lines.length > 2 || !lines.every((line) => /^[0-9a-f]{64}$/.test(line)))
+  if (lines.length > 2 || !lines.every((line) => /^[0-9a-f]{64}$/.test(line))) {
     throw invalidKeyError("it does not have 64 hexadecimal digits");
+  }
   const [current = createKeyVersion(), next] = lines.map((line) => keyVersion(Buffer.from(line, "hex")));
   return new ClusterKey(current, next);
 }

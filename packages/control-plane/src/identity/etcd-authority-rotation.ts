@@ -48,9 +48,11 @@ export class EtcdAuthorityRotation {
     while (!signal.aborted) {
       try {
         const step = this.#plan();
-        if (step.kind === "none") await this.#changed.wait(signal);
-        else if (step.kind === "wait" || !(await this.#execute(step, signal)))
+        if (step.kind === "none") {
+          await this.#changed.wait(signal);
+        } else if (step.kind === "wait" || !(await this.#execute(step, signal))) {
           await sleep(runtime.clock, POLL_MS, signal);
+        }
       } catch (error) {
         if (signal.aborted) break;
         logger.warn({ err: error }, "failed to continue the rotation of etcd's CA");
@@ -73,17 +75,20 @@ export class EtcdAuthorityRotation {
     const record = await writer.submit(() => this.#decide(step.kind), signal);
     if (record === undefined) return true;
     const authorities = record.authorities.map(({ fingerprint, state }) => ({ fingerprint, state }));
-    if (step.kind === "restart")
+    if (step.kind === "restart") {
       logger.info({ server: record.restartingServer }, "etcd of a server restarts");
-    else logger.info({ authorities }, "continued the rotation of etcd's CA");
+    } else {
+      logger.info({ authorities }, "continued the rotation of etcd's CA");
+    }
     return true;
   }
 
   /** Stores the step unless the state has changed since its plan. */
   #decide(kind: EtcdRotationStep["kind"]): Decision<EtcdAuthorities | undefined> {
     const step = this.#plan();
-    if (step.kind !== kind || step.kind === "none" || step.kind === "wait")
+    if (step.kind !== kind || step.kind === "none" || step.kind === "wait") {
       return { changes: [], result: undefined };
+    }
     return {
       changes: [{ kind: "put-etcdAuthorities", name: ETCD_AUTHORITIES_NAME, etcdAuthorities: step.record }],
       result: step.record,

@@ -25,8 +25,9 @@ const fileOf = (name: string, file: string): string => join(root, name, "identit
 async function expectOpenable(name: string, running: ServerIdentity): Promise<void> {
   for (const identity of [running, await open(name)]) {
     const { clusterKey, etcdAuthorities, firstAuthority } = identity;
-    for (const authority of [...etcdAuthorities, firstAuthority])
+    for (const authority of [...etcdAuthorities, firstAuthority]) {
       expect(authority && openAuthority(clusterKey, authority).key).toContain("PRIVATE KEY");
+    }
   }
 }
 

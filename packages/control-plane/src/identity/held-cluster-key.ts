@@ -106,8 +106,9 @@ export class HeldClusterKey {
   async #replaceNext(next: KeyVersion | undefined): Promise<void> {
     const { current, next: replaced } = this.clusterKey;
     // After an interrupted promotion, files may be encrypted with the replaced key.
-    if (replaced !== undefined && replaced.id !== next?.id)
+    if (replaced !== undefined && replaced.id !== next?.id) {
       await this.#sealFilesAgain(new ClusterKey(current, replaced));
+    }
     await this.#store(current, next);
   }
 

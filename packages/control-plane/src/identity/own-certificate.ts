@@ -45,10 +45,12 @@ export function planCertificate(
   if (current === undefined) return issue("the directory has no certificate");
   const x509 = parseCertificate(current.certificate);
   const issuer = parseCertificate(issuingAuthority(authorities).certificate);
-  if (!x509.checkIssued(issuer) || !x509.verify(issuer.publicKey))
+  if (!x509.checkIssued(issuer) || !x509.verify(issuer.publicKey)) {
     return issue("another authority issues certificates now");
-  if (current.authorities.trim() !== bundleOf(authorities))
+  }
+  if (current.authorities.trim() !== bundleOf(authorities)) {
     return issue("the trusted authorities have changed");
+  }
   const missing = ipAddresses.filter((address) => x509.checkIP(address) === undefined);
   if (missing.length > 0) return issue(`it does not have the address ${missing.join(", ")}`);
   const facts = certificateFacts(x509);

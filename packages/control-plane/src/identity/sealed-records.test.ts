@@ -35,7 +35,9 @@ it("RecordResealer reads each record a few times, however many passes it takes",
   let passes = 0;
   for (let isDone = false; !isDone; passes += 1) {
     const pass = sealing.next(counted);
-    for (const change of pass.changes) if (change.kind === "put-login") state.logins.put(change.login);
+    for (const change of pass.changes) {
+      if (change.kind === "put-login") state.logins.put(change.login);
+    }
     isDone = pass.isDone;
   }
   expect(passes).toBeGreaterThanOrEqual(LOGINS / 10);

@@ -124,8 +124,11 @@ export class RecordResealer {
       if (this.#done.has(sealed)) continue;
       bytes += sealed.length;
       const { content, keyId } = openWith(this.#clusterKey, sealed, context);
-      if (keyId === this.#keyId) this.#done.add(sealed);
-      else changes.push(withSealed(seal(this.#clusterKey, content, context), content));
+      if (keyId === this.#keyId) {
+        this.#done.add(sealed);
+      } else {
+        changes.push(withSealed(seal(this.#clusterKey, content, context), content));
+      }
     }
     return { changes, isDone: false };
   }

@@ -132,22 +132,25 @@ export class ServerDirectory {
 
   /** Returns the cluster key, which `create` makes if it is missing. */
   async clusterKeyOr(create: () => ClusterKey): Promise<ClusterKey> {
-    if ((await this.#read(CLUSTER_KEY_FILE)) === undefined)
+    if ((await this.#read(CLUSTER_KEY_FILE)) === undefined) {
       await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(create()));
+    }
     return this.#clusterKey();
   }
 
   /** Returns the first authority of a new cluster, which `create` makes if it is missing. */
   async firstAuthorityOr(clusterKey: ClusterKey, create: () => Promise<Authority>): Promise<Authority> {
-    if ((await this.#read(FIRST_AUTHORITY_FILE)) === undefined)
+    if ((await this.#read(FIRST_AUTHORITY_FILE)) === undefined) {
       await this.#replace(FIRST_AUTHORITY_FILE, formatAuthority(await create()));
+    }
     return this.#requireFirstAuthority(clusterKey);
   }
 
   /** Creates the authority for etcd if it is missing. */
   async ensureEtcdAuthority(create: () => Promise<Authority>): Promise<void> {
-    if ((await this.#read(ETCD_AUTHORITY_FILE)) === undefined)
+    if ((await this.#read(ETCD_AUTHORITY_FILE)) === undefined) {
       await this.storeEtcdAuthorities([await create()]);
+    }
   }
 
   /** @throws BerthError BERTH_IDENTITY_INVALID if a file is missing or damaged */

@@ -41,8 +41,9 @@ describe("the identity of a server", () => {
       etcdAuthorities: created.etcdAuthorities,
       firstAuthority: created.firstAuthority,
     });
-    for (const name of ["cluster.key", "authority.json", "etcd-authority.json", "key.pem"])
+    for (const name of ["cluster.key", "authority.json", "etcd-authority.json", "key.pem"]) {
       expect((await stat(file(name))).mode & 0o777).toBe(0o600);
+    }
   });
 
   it("has an authority for etcd of the same cluster that is not the authority for members", async () => {

@@ -55,13 +55,20 @@ export class InstallServer implements HttpAcceptor {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      if (request.method !== "GET") sendText(response, 405, "method not allowed; use GET\n");
-      else if (request.url === SCRIPT_PATH) sendText(response, 200, await this.#installer.script());
-      else await this.#sendPackage(request.url ?? "", response);
+      if (request.method !== "GET") {
+        sendText(response, 405, "method not allowed; use GET\n");
+      } else if (request.url === SCRIPT_PATH) {
+        sendText(response, 200, await this.#installer.script());
+      } else {
+        await this.#sendPackage(request.url ?? "", response);
+      }
     } catch (error) {
       this.#logger.warn({ err: error, path: request.url }, "cannot serve an installation");
-      if (response.headersSent) response.destroy();
-      else sendText(response, 500, `${error instanceof Error ? error.message : String(error)}\n`);
+      if (response.headersSent) {
+        response.destroy();
+      } else {
+        sendText(response, 500, `${error instanceof Error ? error.message : String(error)}\n`);
+      }
     }
   }
 

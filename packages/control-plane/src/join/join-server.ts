@@ -50,8 +50,9 @@ export async function joinServer(
   try {
     const directory = await ServerDirectory.open(dataDir);
     requireJoinable(await directory.state(), dataDir);
-    if (hasEtcdData(claim.path))
+    if (hasEtcdData(claim.path)) {
       throw dataDirInUseError(claim.path, "it has the etcd data of another cluster");
+    }
     await directory.beginJoin();
     const response = await requestJoin({ address, token, hostname, directory: directory.identity }, signal);
     await directory.storeJoin(secretsOf(response), response.servers);
@@ -82,10 +83,12 @@ function requireJoinable(state: DirectoryState, dataDir: string): void {
   if (state.kind === "complete") {
     throw dataDirInUseError(dataDir, "this server is already in a cluster, and starts without joining again");
   }
-  if (state.kind === "restoring")
+  if (state.kind === "restoring") {
     throw dataDirInUseError(dataDir, 'a restore has begun; run "berth backup restore" again');
-  if (state.kind === "none" && state.hasBegunCluster)
+  }
+  if (state.kind === "none" && state.hasBegunCluster) {
     throw dataDirInUseError(dataDir, "this server has begun to create a cluster");
+  }
 }
 
 /**
@@ -98,17 +101,19 @@ function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterS
   const etcdAuthority = server?.etcdAuthority;
   const otherAuthorities = server?.otherEtcdAuthorities ?? [];
   const { identity } = certificateFacts(parseCertificate(certificate));
-  if (etcdAuthority === undefined || !isClusterKey(keyBytes) || identity.kind !== "server")
+  if (etcdAuthority === undefined || !isClusterKey(keyBytes) || identity.kind !== "server") {
     throw invalidResponseError(
       "it lacks the cluster key, the authority for etcd, or a certificate of a server",
     );
+  }
   const clusterKey = new ClusterKey(keyVersion(keyBytes));
   const etcdAuthorities = [etcdAuthority, ...otherAuthorities];
   const { cluster } = readTrust(authorities);
   for (const authority of etcdAuthorities) {
     requireDecryptable(clusterKey, authority);
-    if (readAuthority(authority.certificate).cluster !== cluster)
+    if (readAuthority(authority.certificate).cluster !== cluster) {
       throw invalidResponseError(`an authority for etcd does not belong to the cluster ${cluster}`);
+    }
   }
   return { clusterKey, etcdAuthorities };
 }

@@ -87,8 +87,9 @@ export function parseJoinArguments(argv: readonly string[], env: Readonly<NodeJS
   }
   const [address = ""] = command.args;
   const { tokenFile, dataDir } = command.opts<{ tokenFile?: string; dataDir: string }>();
-  if (!isHostPort(address))
+  if (!isHostPort(address)) {
     throw invalidArgumentsError(`invalid address ${JSON.stringify(address)}; use HOST:PORT`);
+  }
   if (dataDir === "") throw invalidArgumentsError("--data-dir must not be empty");
   return { kind: "join", address, tokenFile, dataDir };
 }

@@ -64,7 +64,11 @@ function logCondition({ id, description, state, stateMessage, fenced }: Node, lo
     hostname: description?.hostname,
     ...(stateMessage && { reason: stateMessage }),
   };
-  if (state === NodeState.READY) logger.warn(fields, "node is ready");
-  else if (fenced) logger.warn(fields, "node is down and fenced: its at-most-one tasks have stopped");
-  else logger.warn(fields, "node is down");
+  if (state === NodeState.READY) {
+    logger.warn(fields, "node is ready");
+  } else if (fenced) {
+    logger.warn(fields, "node is down and fenced: its at-most-one tasks have stopped");
+  } else {
+    logger.warn(fields, "node is down");
+  }
 }

@@ -111,9 +111,13 @@ export class NodeHealthMonitor {
     const lastMs = observation.lastHeartbeatMs;
     observation.lastHeartbeatMs = nowMs;
     observation.agentLagMs = lagMs;
-    if (lastMs === undefined) this.#probeSupport.enqueueCheck(nodeId, addressOf(state.nodes.get(nodeId)));
-    else if (nowMs - lastMs <= lateAfterMs(this.#heartbeatMs)) return;
-    else if (nowMs - lastMs > 2 * this.#heartbeatMs) observer.onLateHeartbeat();
+    if (lastMs === undefined) {
+      this.#probeSupport.enqueueCheck(nodeId, addressOf(state.nodes.get(nodeId)));
+    } else if (nowMs - lastMs <= lateAfterMs(this.#heartbeatMs)) {
+      return;
+    } else if (nowMs - lastMs > 2 * this.#heartbeatMs) {
+      observer.onLateHeartbeat();
+    }
     this.#rounds.cancel(nodeId);
     endSilence(observation);
     this.#evaluations.add(nodeId, 0);
@@ -208,8 +212,11 @@ export class NodeHealthMonitor {
   #startRound(nodeId: string): void {
     const { nextRoundMs, failedRounds } = this.#observations.getOrCreate(nodeId);
     const address = addressOf(this.#options.state.nodes.get(nodeId));
-    if (nextRoundMs > this.#nowMs()) this.#evaluateAt(nodeId, nextRoundMs);
-    else this.#rounds.start(nodeId, { address, askPeersAtOnce: failedRounds === 1 });
+    if (nextRoundMs > this.#nowMs()) {
+      this.#evaluateAt(nodeId, nextRoundMs);
+    } else {
+      this.#rounds.start(nodeId, { address, askPeersAtOnce: failedRounds === 1 });
+    }
   }
 
   #recordVotes(nodeId: string, votes: ProbeVotes): void {

@@ -68,8 +68,11 @@ export class ProbeRounds {
   /** Starts a round, or queues it while too many are running. Has no effect while a round of this host is running. */
   start(nodeId: string, target: ProbeRoundTarget): void {
     if (this.#rounds.has(nodeId)) return;
-    if (this.#rounds.size < MAX_CONCURRENT) this.#run(nodeId, target);
-    else this.#waiting.set(nodeId, target);
+    if (this.#rounds.size < MAX_CONCURRENT) {
+      this.#run(nodeId, target);
+    } else {
+      this.#waiting.set(nodeId, target);
+    }
   }
 
   /** Ends the round of a host without votes, because its agent was heard or the node was removed. */
@@ -116,8 +119,11 @@ export class ProbeRounds {
     const { address } = round;
     const target = { address, port: PROBE_PORT, tries: PROBE_TRIES, tryMs: PROBE_TRY_MS };
     const answered = await this.#options.probe(target, round.ended.signal);
-    if (answered) this.#conclude(round, { asked: 1, silent: 0, alive: 1 });
-    else this.#recordVote(round, LEADER_VOTER, false);
+    if (answered) {
+      this.#conclude(round, { asked: 1, silent: 0, alive: 1 });
+    } else {
+      this.#recordVote(round, LEADER_VOTER, false);
+    }
   }
 
   #askPeers(round: Round): void {

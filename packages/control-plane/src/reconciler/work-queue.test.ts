@@ -80,9 +80,13 @@ describe("WorkQueue", () => {
         const finishOne = (): void => [...working.values()][0]?.();
         for (const each of steps) {
           if (each.kind === "add" || each.kind === "later") lastAdded.set(each.key, ++moment);
-          if (each.kind === "add") queue.add(each.key);
-          else if (each.kind === "later") queue.addAfter(each.key, each.ms);
-          else if (each.kind === "finish") finishOne();
+          if (each.kind === "add") {
+            queue.add(each.key);
+          } else if (each.kind === "later") {
+            queue.addAfter(each.key, each.ms);
+          } else if (each.kind === "finish") {
+            finishOne();
+          }
           await clock.advance(each.kind === "pass" ? each.ms : 0);
         }
         await clock.advance(100);

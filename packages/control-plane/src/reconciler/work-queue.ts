@@ -29,8 +29,11 @@ export class WorkQueue {
     }
     if (this.#ready.has(key)) return;
     const waiter = this.#waiters.shift();
-    if (waiter === undefined) this.#ready.add(key);
-    else waiter(this.#start(key));
+    if (waiter === undefined) {
+      this.#ready.add(key);
+    } else {
+      waiter(this.#start(key));
+    }
   }
 
   /** Adds the key after a delay. With several delays for one key, the earliest time counts. */

@@ -164,9 +164,13 @@ export class Writer {
         if (job === undefined) return;
         const changes = this.#decide(job);
         if (changes === undefined) continue;
-        if (!batch.add(job, changes)) this.#jobs.unshift(job);
+        if (!batch.add(job, changes)) {
+          this.#jobs.unshift(job);
+        }
         // In a full batch, no further decision has to see these changes.
-        else if (!batch.isFull) draft.write(changes.map(({ change }) => change));
+        else if (!batch.isFull) {
+          draft.write(changes.map(({ change }) => change));
+        }
       }
     });
     if (batch.isFull && this.#jobs.length > 0) this.#hasBacklog = true;
@@ -187,8 +191,11 @@ export class Writer {
   #retry(jobs: readonly WriteJob[], refusals: number): void {
     for (const job of [...jobs].reverse()) {
       job.refusals += refusals;
-      if (job.refusals < MAX_REFUSALS) this.#jobs.unshift(job);
-      else job.fail(conflictError());
+      if (job.refusals < MAX_REFUSALS) {
+        this.#jobs.unshift(job);
+      } else {
+        job.fail(conflictError());
+      }
     }
   }
 }

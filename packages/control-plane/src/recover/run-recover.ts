@@ -115,10 +115,11 @@ export function parseRecoverArguments(
  * @throws BerthError BERTH_INPUT_INVALID without a terminal
  */
 async function askToContinue({ stdin, stderr }: RecoverStreams, signal: AbortSignal): Promise<boolean> {
-  if (stdin.isTTY !== true)
+  if (stdin.isTTY !== true) {
     throw invalidArgumentsError(
       "a confirmation is required, but standard input is not a terminal; use --yes",
     );
+  }
   const terminal = createInterface({ input: stdin, output: stderr });
   try {
     return (await terminal.question('Type "yes" to continue: ', { signal })).trim() === "yes";

@@ -27,8 +27,11 @@ export class Emitter<Event = void> {
       try {
         listener(event);
       } catch (error) {
-        if (this.#onError === undefined) errors.push(error);
-        else this.#onError(error);
+        if (this.#onError === undefined) {
+          errors.push(error);
+        } else {
+          this.#onError(error);
+        }
       }
     }
     if (errors.length > 0) throw errors[0];

@@ -48,11 +48,12 @@ export async function runTerm(term: Term, options: LeaderOptions, signal: AbortS
     };
     const runtime = termRuntime(options.runtime, state, onStep);
     const corrected = correctFutureTimes(state, runtime.wallClockMs());
-    if (corrected > 0)
+    if (corrected > 0) {
       logger.warn(
         { records: corrected },
         "times in the future were written with a wrong clock; using the current time",
       );
+    }
     const { leader, loops } = createLeader(
       { ...options, runtime, term, state, sync, schemaControl },
       ended.signal,
@@ -135,5 +136,7 @@ async function runLoops(
       }
     }),
   );
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+  for (const result of results) {
+    if (result.status === "rejected") throw result.reason;
+  }
 }

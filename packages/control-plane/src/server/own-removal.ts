@@ -12,8 +12,9 @@ import type { Entry, Store } from "../store/store.js";
  * @throws BerthError BERTH_SERVER_REMOVED
  */
 export async function requireNotRemoved(store: Store, serverId: string, signal: AbortSignal): Promise<void> {
-  if (isRemovedIn(await readOne(store, recordKey("server", { serverId }), signal)))
+  if (isRemovedIn(await readOne(store, recordKey("server", { serverId }), signal))) {
     throw serverRemovedError();
+  }
 }
 
 export interface OwnRemovalOptions {
@@ -29,7 +30,9 @@ export async function untilRemoved(
   signal: AbortSignal,
 ): Promise<boolean> {
   const key = recordKey("server", { serverId });
-  for await (const entry of watchKey({ store, clock, key }, signal)) if (isRemovedIn(entry)) return true;
+  for await (const entry of watchKey({ store, clock, key }, signal)) {
+    if (isRemovedIn(entry)) return true;
+  }
   return false;
 }
 

@@ -32,7 +32,9 @@ export const probeTcp: TcpProbe = (address, timeoutMs, signal) =>
       clearTimeout(timer);
       clearInterval(interval);
       removeListener();
-      for (const socket of sockets) if (socket !== open) socket.destroy();
+      for (const socket of sockets) {
+        if (socket !== open) socket.destroy();
+      }
       resolve(result);
     };
     const attempt = (): void => {

@@ -57,8 +57,9 @@ it("follower-refusals: sends the first refused call at once, and those that foll
 
 it("follower-refusals: sends at most 31 counts a minute, however many callers and methods are refused", async () => {
   for (let caller = 0; caller < 100; caller += 1) {
-    for (let method = 0; method < 20; method += 1)
+    for (let method = 0; method < 20; method += 1) {
       refuse({ caller: `node n${caller}`, method: `Method${method}` });
+    }
   }
   await pass(60);
   expect(received.length).toBeLessThanOrEqual(31);

@@ -33,8 +33,11 @@ export class RefusalReporter {
 
   record(call: AuditedCall): void {
     const { leader } = this.#options.leadership;
-    if (leader === undefined) this.#unsent.add(call);
-    else leader.audit.recordRefused(call);
+    if (leader === undefined) {
+      this.#unsent.add(call);
+    } else {
+      leader.audit.recordRefused(call);
+    }
   }
 
   /** Sends calls to the leader. Calls that it does not get wait for the next interval of their group. */

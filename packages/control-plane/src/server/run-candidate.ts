@@ -71,8 +71,9 @@ function createElectionLogger(logger: Logger): (event: ElectionEvent) => void {
         logger.info({ epoch: String(event.epoch), reason: String(event.reason) }, "term ended");
         return;
       case "unreachable":
-        if (!wasEtcdLost)
+        if (!wasEtcdLost) {
           logger.warn({ err: event.cause }, "lost connection to etcd; no leader can be elected");
+        }
         return;
       default:
         assertNever(event);

@@ -69,8 +69,9 @@ async function keepValid(
   for await (const { kind } of listAndWatch({ store, clock, span }, signal)) {
     if (kind === "unreachable") continue;
     await certificate.stopRenewal();
-    while (!signal.aborted && !(await tryReissue(certificate, logger, signal).catch(() => false)))
+    while (!signal.aborted && !(await tryReissue(certificate, logger, signal).catch(() => false))) {
       await sleep(clock, RETRY_MS, signal);
+    }
     certificate.startRenewal(signal);
   }
   await certificate.stopRenewal();

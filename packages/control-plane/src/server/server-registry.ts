@@ -125,8 +125,9 @@ export class ServerRegistry {
       while (!lease.lost.aborted) {
         const registration = this.#ownRegistration();
         await this.#putKey(lease, registration, signal);
-        while (!lease.lost.aborted && isDeepStrictEqual(registration, this.#ownRegistration()))
+        while (!lease.lost.aborted && isDeepStrictEqual(registration, this.#ownRegistration())) {
           await changed.wait(lease.lost);
+        }
       }
     } finally {
       for (const end of unsubscribe) end?.();
@@ -184,8 +185,11 @@ export class ServerRegistry {
 
   #applyEvents(events: readonly WatchEvent[]): void {
     for (const event of events) {
-      if (event.kind === "put") this.#set(event.entry);
-      else this.#registrations.delete(event.key);
+      if (event.kind === "put") {
+        this.#set(event.entry);
+      } else {
+        this.#registrations.delete(event.key);
+      }
     }
   }
 

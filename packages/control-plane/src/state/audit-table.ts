@@ -38,7 +38,9 @@ export class AuditTable {
 
   /** Returns the records of one kind, oldest first. */
   *ofKind(kind: AuditRecord_Kind): Generator<AuditRecord> {
-    for (const record of this.#records) if (record.kind === kind) yield record;
+    for (const record of this.#records) {
+      if (record.kind === kind) yield record;
+    }
   }
 
   put(record: AuditRecord): void {
@@ -69,8 +71,11 @@ export class AuditTable {
     if (sequence > this.lastSequence) return high;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if ((this.#records[middle]?.sequence ?? 0) < sequence) low = middle + 1;
-      else high = middle;
+      if ((this.#records[middle]?.sequence ?? 0) < sequence) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
     }
     return low;
   }

@@ -28,8 +28,9 @@ describe("deletionOfKey", () => {
       "servers/a",
       "leader",
       "other/a",
-    ])
+    ]) {
       expect(deletionOfKey(`/berth/v1/${key}`), key).toBeUndefined();
+    }
   });
 });
 

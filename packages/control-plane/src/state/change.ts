@@ -140,8 +140,11 @@ export function writeChange(tables: Tables, change: Change, delta?: DeltaBuilder
   const { name, kind, isPut } = findOperation(change);
   const id = isPut ? kind.idOf(change as Put) : (change as Deletion);
   const before = kind.get(tables, id);
-  if (isPut) kind.put(tables, change as Put);
-  else if (before !== undefined) kind.delete(tables, id);
+  if (isPut) {
+    kind.put(tables, change as Put);
+  } else if (before !== undefined) {
+    kind.delete(tables, id);
+  }
   if (delta !== undefined) kind.addToDelta(delta, id, { before, after: isPut ? (change as Put) : undefined });
   if (before !== undefined) return { ...before, kind: `put-${name}` } as Put;
   return isPut ? ({ ...id, kind: `delete-${name}` } as Deletion) : undefined;

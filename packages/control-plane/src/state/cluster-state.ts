@@ -111,8 +111,11 @@ export class ClusterState implements Tables {
     const delta = this.#changed.hasListeners ? new DeltaBuilder() : undefined;
     for (const { change, revision, key = changeKey(change) } of committed) {
       if (!this.revisions.isNewer(key, revision)) continue;
-      if (isDeletion(change)) this.revisions.recordDeletion(key, revision);
-      else this.revisions.recordWrite(key, revision);
+      if (isDeletion(change)) {
+        this.revisions.recordDeletion(key, revision);
+      } else {
+        this.revisions.recordWrite(key, revision);
+      }
       writeChange(this, change, delta);
       delta?.raiseRevision(revision);
     }

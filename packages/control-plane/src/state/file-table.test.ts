@@ -22,8 +22,9 @@ describe("FileTable", () => {
       version("b", 2),
       version("a", 1),
       version("c", 1, { kind: FileKind.CONFIG, stack: "" }),
-    ])
+    ]) {
       files.put(file);
+    }
     expect(idsOf(files.versionsOf(FileKind.SECRET, "password"))).toEqual(["b", "a"]);
     expect(files.newest(FileKind.SECRET, "password")?.id).toBe("b");
     expect(files.newest(FileKind.CONFIG, "password")?.id).toBe("c");

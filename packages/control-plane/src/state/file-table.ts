@@ -40,7 +40,9 @@ export class FileTable {
 
   /** Returns the newest version of each secret and config. */
   *newestOfAll(): Generator<FileVersion> {
-    for (const [newest] of this.#byName.values()) if (newest !== undefined) yield newest;
+    for (const [newest] of this.#byName.values()) {
+      if (newest !== undefined) yield newest;
+    }
   }
 
   /** Returns the newest version of each secret and config of a stack, by `fileKey`. */
@@ -79,12 +81,16 @@ export class FileTable {
     const sorted = [...versions].sort((a, b) => b.version - a.version);
     const [newest] = sorted;
     if (before !== undefined) this.#newestByStack.delete(before.stack, key);
-    if (newest === undefined) this.#byName.delete(key);
-    else {
+    if (newest === undefined) {
+      this.#byName.delete(key);
+    } else {
       this.#byName.set(key, sorted);
       this.#newestByStack.set(newest.stack, key, newest);
     }
-    if (sorted.length > 1 || newest?.removing) this.#collectable.add(key);
-    else this.#collectable.delete(key);
+    if (sorted.length > 1 || newest?.removing) {
+      this.#collectable.add(key);
+    } else {
+      this.#collectable.delete(key);
+    }
   }
 }

@@ -10,8 +10,11 @@ export class GroupedMap<T> {
 
   set(group: string, id: string, item: T): void {
     const items = this.#groups.get(group);
-    if (items === undefined) this.#groups.set(group, new Map([[id, item]]));
-    else items.set(id, item);
+    if (items === undefined) {
+      this.#groups.set(group, new Map([[id, item]]));
+    } else {
+      items.set(id, item);
+    }
   }
 
   delete(group: string, id: string): void {

@@ -53,6 +53,8 @@ export class KeyRevisions {
 
   /** Yields the existing keys whose last write is not newer than `revision`. */
   *keysUpTo(revision: bigint): IterableIterator<string> {
-    for (const [key, writeRevision] of this.#written) if (writeRevision <= revision) yield key;
+    for (const [key, writeRevision] of this.#written) {
+      if (writeRevision <= revision) yield key;
+    }
   }
 }

@@ -21,10 +21,16 @@ it("LoginTable finds every login by its key and stack, after any changes (proper
         const owner = [...expected.values()].find((known) => loginKey(known) === loginKey(login));
         // The leader gives a login of the same server and stack the same ID.
         if (isPut && owner !== undefined && owner.id !== id) continue;
-        if (isPut) expected.set(id, login);
-        else expected.delete(id);
-        if (isPut) table.put(login);
-        else table.delete(id);
+        if (isPut) {
+          expected.set(id, login);
+        } else {
+          expected.delete(id);
+        }
+        if (isPut) {
+          table.put(login);
+        } else {
+          table.delete(id);
+        }
       }
       expect(new Set(table.values())).toEqual(new Set(expected.values()));
       for (const login of expected.values()) {

@@ -31,8 +31,11 @@ function keepUnknown(value: Fields, message: Fields): void {
   const unknown: [string, unknown][] = [];
   for (const [name, fieldValue] of Object.entries(value)) {
     const field = findField(message, name);
-    if (field === undefined) unknown.push([name, fieldValue]);
-    else keepNested(fieldValue, field.value);
+    if (field === undefined) {
+      unknown.push([name, fieldValue]);
+    } else {
+      keepNested(fieldValue, field.value);
+    }
   }
   if (unknown.length === 0) return;
   Object.assign(message, { [UNKNOWN_FIELDS]: Object.fromEntries(unknown) });
@@ -41,7 +44,9 @@ function keepUnknown(value: Fields, message: Fields): void {
 function keepNested(value: unknown, field: unknown): void {
   if (Array.isArray(value) && Array.isArray(field)) {
     for (const [index, item] of value.entries()) keepNested(item, field[index]);
-  } else if (isFields(value) && isFields(field)) keepUnknown(value, field);
+  } else if (isFields(value) && isFields(field)) {
+    keepUnknown(value, field);
+  }
 }
 
 function restoreUnknown(message: unknown, value: unknown): void {

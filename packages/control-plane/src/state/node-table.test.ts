@@ -96,8 +96,9 @@ describe("the order of load that a NodeTable keeps", () => {
                   acceptingCount: acceptingIn(table),
                   unschedulableNodeIds: table.unschedulableNodeIds,
                 }) > 0
-              )
+              ) {
                 quick += 1;
+              }
             }
           }
         }
@@ -118,8 +119,9 @@ describe("the closed nodes that a NodeTable keeps", () => {
           const id = "node" in made ? `n${made.node}` : "";
           if (made.kind === "node") {
             table.put(buildNode({ id, state: made.state, availability: made.availability }));
-          } else if (made.kind === "no-node") table.delete(id);
-          else if (made.kind === "task") {
+          } else if (made.kind === "no-node") {
+            table.delete(id);
+          } else if (made.kind === "task") {
             const task = buildTask({ id: `t${made.task}`, nodeId: id, status: { state: TaskState.RUNNING } });
             table.occupy(task, buildSpec({}));
             taskOn.set(task.id, id);

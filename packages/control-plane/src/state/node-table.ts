@@ -128,15 +128,21 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
   /** Updates whether the node is unschedulable. A node without a record is unschedulable while it has tasks. */
   #updateSchedulable(nodeId: string): void {
     const snapshot = this.#snapshots.get(nodeId);
-    if (snapshot === undefined ? this.#usages.has(nodeId) : !acceptsTasks(snapshot)) this.#closed.add(nodeId);
-    else this.#closed.delete(nodeId);
+    if (snapshot === undefined ? this.#usages.has(nodeId) : !acceptsTasks(snapshot)) {
+      this.#closed.add(nodeId);
+    } else {
+      this.#closed.delete(nodeId);
+    }
   }
 
   #countNetworks({ networks }: ResourceRequest, sign: 1 | -1): void {
     for (const name of networks.keys()) {
       const count = this.tasksIn(name) + sign;
-      if (count === 0) this.#tasksByNetwork.delete(name);
-      else this.#tasksByNetwork.set(name, count);
+      if (count === 0) {
+        this.#tasksByNetwork.delete(name);
+      } else {
+        this.#tasksByNetwork.set(name, count);
+      }
     }
   }
 
@@ -190,8 +196,11 @@ class Usage {
 function addCounts(sum: Map<string, number>, counts: ReadonlyMap<string, number>, sign: 1 | -1): void {
   for (const [kind, count] of counts) {
     const total = (sum.get(kind) ?? 0) + sign * count;
-    if (total === 0) sum.delete(kind);
-    else sum.set(kind, total);
+    if (total === 0) {
+      sum.delete(kind);
+    } else {
+      sum.set(kind, total);
+    }
   }
 }
 

@@ -282,7 +282,9 @@ export const RECORD_KINDS = {
     put: ({ logins }, { login }) => logins.put(login),
     delete: ({ logins }, { loginId }) => logins.delete(loginId),
     addToDelta: ({ registryLogins }, _, { before, after }) => {
-      for (const change of [before, after]) if (change) registryLogins.add(loginKey(change.login));
+      for (const change of [before, after]) {
+        if (change) registryLogins.add(loginKey(change.login));
+      }
     },
   }),
 

@@ -49,8 +49,11 @@ export class ServiceVersions {
   put(serviceId: string, version: number, spec: ServiceSpec): void {
     this.delete(serviceId, version);
     const specs = this.#specs.get(serviceId);
-    if (specs === undefined) this.#specs.set(serviceId, new Map([[version, spec]]));
-    else specs.set(version, spec);
+    if (specs === undefined) {
+      this.#specs.set(serviceId, new Map([[version, spec]]));
+    } else {
+      specs.set(version, spec);
+    }
     for (const key of addressKeys(spec)) {
       this.#byStaticAddress.set(key, `${serviceId}/${version}`, { serviceId, version });
     }

@@ -161,8 +161,11 @@ export function applyEntries(
   const entries: Entry[] = [];
   for (const [key, entry] of read) {
     const change = entry === undefined ? deletionOfKey(key) : undefined;
-    if (entry !== undefined) entries.push(entry);
-    else if (change !== undefined) deleted.push({ change, key, revision });
+    if (entry !== undefined) {
+      entries.push(entry);
+    } else if (change !== undefined) {
+      deleted.push({ change, key, revision });
+    }
   }
   const { committed, unreadable } = decodeNewer(state, entries);
   state.apply([...deleted, ...committed]);

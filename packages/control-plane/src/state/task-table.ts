@@ -79,8 +79,11 @@ export class TaskTable {
 
   #addToService(task: Task): void {
     const index = this.#byService.get(task.serviceId);
-    if (index === undefined) this.#byService.set(task.serviceId, TaskIndex.of([task]));
-    else index.put(task);
+    if (index === undefined) {
+      this.#byService.set(task.serviceId, TaskIndex.of([task]));
+    } else {
+      index.put(task);
+    }
   }
 
   #removeFromService({ serviceId, id }: Task): void {

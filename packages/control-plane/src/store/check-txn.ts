@@ -65,7 +65,9 @@ function checkWrites(ops: readonly Op[]): void {
     if (puts.has(op.key)) throw duplicateKeyError(op.key);
     puts.add(op.key);
   }
-  for (const op of ops) if (op.kind === "delete" && puts.has(op.key)) throw duplicateKeyError(op.key);
+  for (const op of ops) {
+    if (op.kind === "delete" && puts.has(op.key)) throw duplicateKeyError(op.key);
+  }
 }
 
 function duplicateKeyError(key: string): BerthError {

@@ -84,8 +84,9 @@ async function readText(path: string, problems: string[]): Promise<string | unde
   try {
     const status = await stat(path);
     if (!status.isFile()) throw new Error("it is not a file");
-    if (status.size > MAX_FILE_BYTES)
+    if (status.size > MAX_FILE_BYTES) {
       throw new Error(`it has ${status.size} bytes, more than ${MAX_FILE_BYTES}`);
+    }
     return await readFile(path, "utf8");
   } catch (error) {
     problems.push(`cannot read ${path}: ${reasonOf(error)}; check its path and permissions`);

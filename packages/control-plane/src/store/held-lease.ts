@@ -132,8 +132,11 @@ class RenewedLease implements HeldLease {
           break;
         case "renewed":
           // The lease was not held after its deadline, so it must not become valid again.
-          if (this.isHeld()) this.#sentAtMs = sentAtMs;
-          else this.#end("renewed too late");
+          if (this.isHeld()) {
+            this.#sentAtMs = sentAtMs;
+          } else {
+            this.#end("renewed too late");
+          }
           break;
         default:
           assertNever(outcome);

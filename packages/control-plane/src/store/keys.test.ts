@@ -23,8 +23,9 @@ describe("parseKey", () => {
   });
 
   it("returns undefined for keys without segments, with too many, and for the leader and schema keys", () => {
-    for (const key of ["nodes/", "tasks/a/b/c", "tasks/ä"])
+    for (const key of ["nodes/", "tasks/a/b/c", "tasks/ä"]) {
       expect(parseKey(`/berth/v1/${key}`), key).toBeUndefined();
+    }
     expect(parseKey(LEADER_KEY)).toBeUndefined();
     expect(parseKey(SCHEMA_KEY)).toBeUndefined();
     expect(parseKey(MIGRATION_KEY)).toBeUndefined();

@@ -69,8 +69,9 @@ export interface ParsedKey {
 export function buildKey(collection: string, segments: readonly string[]): string {
   let key = ROOT + collection;
   for (const segment of segments) {
-    if (!SEGMENT_PATTERN.test(segment))
+    if (!SEGMENT_PATTERN.test(segment)) {
       throw new RangeError(`invalid segment of a store key: ${JSON.stringify(segment)}`);
+    }
     key += `/${segment}`;
   }
   return key;

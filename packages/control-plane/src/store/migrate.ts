@@ -180,7 +180,8 @@ async function commit(
   const isCurrent: Compare = { kind: "modified-at", key: MIGRATION_KEY, revision: progress.modRevision };
   const outcome = await store.txn({ compare: [fence, isCurrent, ...compare], ops }, signal);
   if (outcome.kind === "unknown") throw outcome.cause;
-  if (outcome.kind === "refused")
+  if (outcome.kind === "refused") {
     throw notLeaderError({ reason: "a record has changed during the migration" });
+  }
   return outcome.revision;
 }

@@ -74,10 +74,11 @@ export async function readSchema(
   if (outcome.kind === "unknown") throw outcome.cause;
   const results = outcome.kind === "committed" ? outcome.results : [];
   const [schema, migration] = results.map((result) => (result.kind === "get" ? result.entry : undefined));
-  if (schema === undefined)
+  if (schema === undefined) {
     throw unsupportedSchemaError(
       "the data in etcd has no schema version; restore a backup (berth backup restore)",
     );
+  }
   const version = parseVersion(schema);
   requireSupported(version, own);
   return { version, modRevision: schema.modRevision, pending: migration && parsePending(migration) };

@@ -15,9 +15,11 @@ export async function completeRestore(cli: Cli, options: CompleteRestoreOptions)
       client.completeRestore({ force: options.force ?? false }, { signal: cli.signal }),
     ),
   );
-  if (options.output === "json") printJson(cli, { removedTasks });
-  else
+  if (options.output === "json") {
+    printJson(cli, { removedTasks });
+  } else {
     cli.stdout.write(
       `Completed the restore; ${pluralize(removedTasks, "unknown container")} will be removed\n`,
     );
+  }
 }

@@ -23,15 +23,20 @@ export async function createBackup(cli: Cli, options: CreateBackupOptions, file:
   }
   const protection = await readProtection(cli, options);
   const summary = await withClient(cli, options, (client) => {
-    if (file === STDOUT_PATH)
+    if (file === STDOUT_PATH) {
       return download(cli, client, protection, (bytes) => cli.streams.write("stdout", bytes));
+    }
     return writeFileAtomically(resolve(cli.cwd, file), { force: options.force ?? false }, (append) =>
       download(cli, client, protection, append),
     );
   });
-  if (file === STDOUT_PATH) cli.stderr.write(describeBackup(summary));
-  else if (options.output === "json") printJson(cli, { file, ...backupJson(summary) });
-  else cli.stdout.write(`Wrote the backup ${file}\n${describeBackup(summary)}`);
+  if (file === STDOUT_PATH) {
+    cli.stderr.write(describeBackup(summary));
+  } else if (options.output === "json") {
+    printJson(cli, { file, ...backupJson(summary) });
+  } else {
+    cli.stdout.write(`Wrote the backup ${file}\n${describeBackup(summary)}`);
+  }
 }
 
 async function download(

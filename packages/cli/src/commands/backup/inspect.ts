@@ -13,6 +13,9 @@ export async function inspectBackup(
   const unlock = await readUnlock(cli, options);
   const backups = await import("@berth/control-plane/backup");
   const summary = await backups.inspectBackup({ file: resolve(cli.cwd, file), unlock });
-  if (options.output === "json") printJson(cli, { file, ...backupJson(summary) });
-  else cli.stdout.write(describeBackup(summary));
+  if (options.output === "json") {
+    printJson(cli, { file, ...backupJson(summary) });
+  } else {
+    cli.stdout.write(describeBackup(summary));
+  }
 }

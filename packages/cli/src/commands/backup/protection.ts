@@ -35,8 +35,9 @@ export async function readProtection(cli: Cli, options: ProtectionOptions): Prom
   if (recipient.length === 0 && recipientsFile === undefined) {
     const passphrase = await readPassphrase(cli, passphraseFile, "Passphrase for the backup: ");
     if (cli.streams.isInputTty && (passphraseFile ?? "-") === "-") {
-      if ((await readPassphrase(cli, "-", "Repeat the passphrase: ")) !== passphrase)
+      if ((await readPassphrase(cli, "-", "Repeat the passphrase: ")) !== passphrase) {
         throw new BerthError({ code: "BERTH_INPUT_INVALID", message: "the passphrases do not match" });
+      }
     }
     return { $case: "passphrase", value: passphrase };
   }

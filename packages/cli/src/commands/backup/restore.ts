@@ -27,8 +27,11 @@ export async function restoreBackup(cli: Cli, options: RestoreBackupOptions, fil
     },
     cli.signal,
   );
-  if (options.output === "json") printJson(cli, { file, ...backupJson(summary) });
-  else cli.stdout.write(`${describeBackup(summary)}\n${NEXT_STEPS}`);
+  if (options.output === "json") {
+    printJson(cli, { file, ...backupJson(summary) });
+  } else {
+    cli.stdout.write(`${describeBackup(summary)}\n${NEXT_STEPS}`);
+  }
 }
 
 const NEXT_STEPS = `The cluster is restored. Compare the CA with the one that you know, and start the server:

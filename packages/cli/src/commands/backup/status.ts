@@ -10,6 +10,9 @@ export async function showRestore(cli: Cli, options: GlobalOptions): Promise<voi
   const response: GetRestoreResponse = await withClient(cli, options, (client) =>
     retryDuringElection(cli, () => client.getRestore({}, { signal: cli.signal })),
   );
-  if (options.output === "json") printJson(cli, restoreJson(response));
-  else cli.stdout.write(describeRestore(response));
+  if (options.output === "json") {
+    printJson(cli, restoreJson(response));
+  } else {
+    cli.stdout.write(describeRestore(response));
+  }
 }

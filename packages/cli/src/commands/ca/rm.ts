@@ -18,6 +18,9 @@ export async function removeAuthority(
   const removed = await withClient(cli, options, (client) =>
     retryDuringElection(cli, () => client.removeAuthority({ authority, force }, { signal: cli.signal })),
   );
-  if (options.output === "json") printJson(cli, { removed: removed.fingerprint });
-  else cli.stdout.write(`${authorityId(removed)}\n`);
+  if (options.output === "json") {
+    printJson(cli, { removed: removed.fingerprint });
+  } else {
+    cli.stdout.write(`${authorityId(removed)}\n`);
+  }
 }

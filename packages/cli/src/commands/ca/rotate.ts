@@ -31,8 +31,11 @@ export async function rotateAuthority(cli: Cli, options: RotateAuthorityOptions)
     );
     const id = authorityId({ fingerprint });
     if (options.detach) {
-      if (isJson) printJson(cli, { fingerprint });
-      else terminal.write(`${id}\n`);
+      if (isJson) {
+        printJson(cli, { fingerprint });
+      } else {
+        terminal.write(`${id}\n`);
+      }
       return;
     }
     terminal.write(`Created CA ${id}\n`);

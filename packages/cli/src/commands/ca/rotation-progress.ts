@@ -21,8 +21,9 @@ export function rotationProgress(
 ): RotationProgress {
   const authority = authorities.find((each) => each.fingerprint === fingerprint);
   if (authority === undefined) return { kind: "canceled" };
-  if (authority.state === AuthorityState.ANNOUNCED)
+  if (authority.state === AuthorityState.ANNOUNCED) {
     return { kind: "announced", waitingFor: authority.waitingFor };
+  }
   return { kind: "issuing", nodes: readyNodes, renewedNodes: readyNodesRenewed };
 }
 
@@ -33,8 +34,9 @@ export function etcdRotationProgress(
 ): RotationProgress {
   const authority = etcdAuthorities.find((each) => each.fingerprint === fingerprint);
   if (authority === undefined || authority.state === AuthorityState.REMOVING) return { kind: "canceled" };
-  if (authority.state === AuthorityState.ANNOUNCED)
+  if (authority.state === AuthorityState.ANNOUNCED) {
     return { kind: "announced", waitingFor: authority.waitingFor };
+  }
   const [earlier] = etcdAuthorities.filter((each) => each !== authority);
   if (earlier === undefined) return { kind: "done" };
   const { state, waitingFor } = earlier;

@@ -14,8 +14,11 @@ export async function showAuthority(
     client.listAuthorities({}, { signal: cli.signal }),
   );
   const authority = select(authorityRows(response), reference);
-  if (options.output === "json") printJson(cli, authorityJson(authority));
-  else cli.stdout.write(`${authority.certificate.trim()}\n`);
+  if (options.output === "json") {
+    printJson(cli, authorityJson(authority));
+  } else {
+    cli.stdout.write(`${authority.certificate.trim()}\n`);
+  }
 }
 
 /**

@@ -31,8 +31,9 @@ export async function showAudit(cli: Cli, options: AuditOptions): Promise<void> 
   const limit = parseLimit("--limit", options.limit);
   let afterSequence = 0;
   const rows: AuditRecord[] = [];
-  if (follow && options.output !== "json")
+  if (follow && options.output !== "json") {
     cli.stdout.write(formatLine(AUDIT_COLUMNS.map(({ title }) => title)));
+  }
   await withClient(cli, options, async (client) => {
     const open = () => client.streamAudit({ follow, sinceMs, limit, afterSequence }, { signal: cli.signal });
     for await (const { message } of follow ? resumeStream(cli, open) : open()) {
@@ -40,9 +41,13 @@ export async function showAudit(cli: Cli, options: AuditOptions): Promise<void> 
       if (message?.$case !== "record") continue;
       const record = message.value;
       afterSequence = record.sequence;
-      if (options.output === "json") cli.stdout.write(recordJson(record));
-      else if (follow) cli.stdout.write(formatLine(AUDIT_COLUMNS.map(({ cell }) => oneLine(cell(record)))));
-      else rows.push(record);
+      if (options.output === "json") {
+        cli.stdout.write(recordJson(record));
+      } else if (follow) {
+        cli.stdout.write(formatLine(AUDIT_COLUMNS.map(({ cell }) => oneLine(cell(record)))));
+      } else {
+        rows.push(record);
+      }
     }
   });
   if (!follow && options.output !== "json") cli.stdout.write(formatTable(AUDIT_COLUMNS, rows));

@@ -39,8 +39,9 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
       if (message?.$case === "warning") printWarning(cli, message.value);
       if (message?.$case !== "event") continue;
       const event = message.value;
-      if (event.timeMs === sinceMs && event.epoch !== lastEvent?.epoch && printedKeys.has(eventKey(event)))
+      if (event.timeMs === sinceMs && event.epoch !== lastEvent?.epoch && printedKeys.has(eventKey(event))) {
         continue;
+      }
       lastEvent = event;
       // A new leader cannot resume at the sequence number of its predecessor. It resumes at this time instead.
       if (event.timeMs > sinceMs) {

@@ -102,6 +102,7 @@ function openLiveView(cli: Cli, options: TopOptions, quit: () => void): View {
 }
 
 async function readKeys({ streams }: Cli, onKey: (key: string) => void, signal: AbortSignal): Promise<void> {
-  for await (const bytes of streams.input(signal))
+  for await (const bytes of streams.input(signal)) {
     for (const key of Buffer.from(bytes).toString("latin1")) onKey(key);
+  }
 }

@@ -81,8 +81,9 @@ async function requestCertificate(
     return servers;
   } catch (error) {
     const isLost = cli.signal.aborted || LOST_RESPONSES.some((code) => isBerthError(error, code));
-    if (!isLost && !keepsDirectory)
+    if (!isLost && !keepsDirectory) {
       await rm(directory.path, { recursive: true, force: true }).catch(() => {});
+    }
     throw error;
   }
 }

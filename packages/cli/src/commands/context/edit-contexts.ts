@@ -27,14 +27,16 @@ export interface ContextCreateOptions extends GlobalOptions {
 
 /** `berth context create NAME --server ADDRESS`: saves addresses and an identity, or replaces the saved ones. */
 export async function createContext(cli: Cli, options: ContextCreateOptions, name: string): Promise<void> {
-  if (!CONTEXT_NAME.test(name))
+  if (!CONTEXT_NAME.test(name)) {
     throw invalidContextError(
       `invalid context name ${JSON.stringify(name)}; use up to 63 letters, digits, -, _ and .`,
     );
+  }
   const server = requireServers(options, "create");
   const { invitationFile: file } = options;
-  if (file === undefined) await createWithoutIdentity(cli, name, server);
-  else {
+  if (file === undefined) {
+    await createWithoutIdentity(cli, name, server);
+  } else {
     const token = await cli.readSecret({ file, prompt: "Invitation: ", what: "invitation" });
     const { acceptInvitation } = await import("./accept-invitation.js");
     const invitation = { token, context: name, servers: server };
@@ -46,7 +48,9 @@ export async function createContext(cli: Cli, options: ContextCreateOptions, nam
   if (options.output === "json") {
     const { contextJson } = await import("./list-contexts.js");
     printJson(cli, await contextJson(cli, name));
-  } else cli.stdout.write(`Saved context ${name}. To use it, run: berth context use ${name}\n`);
+  } else {
+    cli.stdout.write(`Saved context ${name}. To use it, run: berth context use ${name}\n`);
+  }
 }
 
 /** `berth context update NAME --server HOST:PORT`: replaces the addresses of a context, and keeps its identity. */
@@ -122,8 +126,9 @@ async function removeUnusedIdentities(cli: Cli, name: string): Promise<void> {
   const directory = dirname(identityDirectoryPath(cli, name));
   for (const identity of await readdir(directory).catch(() => [])) {
     const isOfContext = identity.startsWith(`${name}-`) && DIRECTORY_ID.test(identity.slice(name.length + 1));
-    if (isOfContext && !used.has(identity))
+    if (isOfContext && !used.has(identity)) {
       await rm(join(directory, identity), { recursive: true, force: true });
+    }
   }
 }
 

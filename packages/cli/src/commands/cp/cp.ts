@@ -27,10 +27,12 @@ const GO_SYMLINK = 0x0800_0000;
 export async function copyFiles(cli: Cli, options: CopyOptions, from: string, to: string): Promise<void> {
   const source = parseCopyPath(from);
   const destination = parseCopyPath(to);
-  if (source.kind === "task" && destination.kind !== "task")
+  if (source.kind === "task" && destination.kind !== "task") {
     return withClient(cli, options, (client) => copyFrom(cli, client, { options, source, destination }));
-  if (source.kind !== "task" && destination.kind === "task")
+  }
+  if (source.kind !== "task" && destination.kind === "task") {
     return withClient(cli, options, (client) => copyTo(cli, client, { options, source, destination }));
+  }
   const reason =
     source.kind === "task"
       ? "copying between tasks is not supported; copy to a local path first"
@@ -98,8 +100,9 @@ async function copyTo(
     return writeArchive(client, { start: archiveRequest({ target, writeArchive: call }), input }, signal);
   };
   if (source.kind === "stream") {
-    if (taskTarget.kind !== "directory")
+    if (taskTarget.kind !== "directory") {
       throw invalidInputError(`the destination ${destination.path} must be a directory for an archive`);
+    }
     await write(taskTarget.path, cli.streams.input(signal));
     return;
   }

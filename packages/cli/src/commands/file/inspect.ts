@@ -12,7 +12,10 @@ export function inspectFiles(noun: FileNoun) {
     const files = await withClient(cli, options, (client) =>
       Promise.all(names.map((name) => client.getFile({ kind, name }, { signal: cli.signal }))),
     );
-    if (options.pretty !== true || options.output === "json") printJson(cli, files.map(fileDetails));
-    else cli.stdout.write(files.map((file) => prettyFile(file, cli.now())).join("\n"));
+    if (options.pretty !== true || options.output === "json") {
+      printJson(cli, files.map(fileDetails));
+    } else {
+      cli.stdout.write(files.map((file) => prettyFile(file, cli.now())).join("\n"));
+    }
   };
 }

@@ -49,8 +49,11 @@ export function createFile(noun: FileNoun) {
       retryDuringElection(cli, () => client.putFile(request, { signal: cli.signal })),
     );
     const outcome = requireOutcome(response, name);
-    if (options.output === "json") printJson(cli, fileOutcomeJson(outcome));
-    else cli.stdout.write(`${name}\n`);
+    if (options.output === "json") {
+      printJson(cli, fileOutcomeJson(outcome));
+    } else {
+      cli.stdout.write(`${name}\n`);
+    }
   };
 }
 

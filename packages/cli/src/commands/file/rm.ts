@@ -12,7 +12,10 @@ export function removeFiles(noun: FileNoun) {
     const { files } = await withClient(cli, options, (client) =>
       retryDuringElection(cli, () => client.removeFiles(request, { signal: cli.signal })),
     );
-    if (options.output === "json") printJson(cli, { removed: files.map(fileOutcomeJson) });
-    else cli.stdout.write(files.map(({ name }) => `${name}\n`).join(""));
+    if (options.output === "json") {
+      printJson(cli, { removed: files.map(fileOutcomeJson) });
+    } else {
+      cli.stdout.write(files.map(({ name }) => `${name}\n`).join(""));
+    }
   };
 }

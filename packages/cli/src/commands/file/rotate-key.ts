@@ -27,14 +27,20 @@ export async function rotateClusterKey(cli: Cli, options: RotateKeyOptions): Pro
   await withClient(cli, options, async (client) => {
     if (options.status) {
       const key = await readKey(cli, client);
-      if (isJson) printJson(cli, keyJson(key));
-      else terminal.write(`cluster key ${shortId(key.state?.currentId ?? "")}: ${statusLine(key)}\n`);
+      if (isJson) {
+        printJson(cli, keyJson(key));
+      } else {
+        terminal.write(`cluster key ${shortId(key.state?.currentId ?? "")}: ${statusLine(key)}\n`);
+      }
       return;
     }
     const { id } = await retryDuringElection(cli, () => client.rotateClusterKey({}, { signal: cli.signal }));
     if (options.detach) {
-      if (isJson) printJson(cli, { id });
-      else terminal.write(`${shortId(id)}\n`);
+      if (isJson) {
+        printJson(cli, { id });
+      } else {
+        terminal.write(`${shortId(id)}\n`);
+      }
       return;
     }
     terminal.write(`Created cluster key ${shortId(id)}\n`);

@@ -23,8 +23,9 @@ export interface HostAddOptions extends GlobalOptions {
 /** `berth host add USER@HOST`: makes a host a member of the cluster, over ssh. A repetition changes nothing. */
 export async function addHost(cli: Cli, options: HostAddOptions, destination: string): Promise<void> {
   const labels = parseLabels("--label", options.label ?? []);
-  if (options.role === "server" && Object.keys(labels).length > 0)
+  if (options.role === "server" && Object.keys(labels).length > 0) {
     throw invalidOptionError("--label", "servers have no labels");
+  }
   const timeoutMs = parseTimeoutMs(options.timeout);
   await withClient(cli, options, async (client) => {
     const cluster = await readCluster(cli, client);
@@ -71,8 +72,9 @@ async function addOverSsh(cli: Cli, addition: Addition): Promise<void> {
     if (!dryRun) id = await applyAddStep(step, id, context);
   }
   const note = plan.steps.length === 0 ? "; nothing to change" : "";
-  if (id !== "")
+  if (id !== "") {
     terminal.write(`${hostname} is ${options.role} ${id} of the cluster ${cluster.name}${note}\n`);
+  }
   if (isJson) {
     const steps = plan.steps.map(({ kind }) => kind);
     printJson(cli, { hostname, role: options.role, id, cluster: cluster.name, steps });

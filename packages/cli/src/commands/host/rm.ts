@@ -73,8 +73,11 @@ async function removeOverSsh(removal: Removal): Promise<void> {
     terminal.write(`${hostname}: ${dryRun ? "would " : ""}${describeRemoveStep(step)}\n`);
     if (!dryRun) await applyRemoveStep(step, removal, terminal);
   }
-  if (plan.steps.length === 0) terminal.write(`${hostname} has nothing of berth; nothing to change\n`);
-  else if (!dryRun) terminal.write(`${hostname} has left the cluster ${cluster.name}\n`);
+  if (plan.steps.length === 0) {
+    terminal.write(`${hostname} has nothing of berth; nothing to change\n`);
+  } else if (!dryRun) {
+    terminal.write(`${hostname} has left the cluster ${cluster.name}\n`);
+  }
   if (isJson) printJson(cli, { hostname, cluster: cluster.name, steps: plan.steps.map(({ kind }) => kind) });
 }
 

@@ -9,7 +9,8 @@ export async function showImageDiskUsage(cli: Cli, options: GlobalOptions): Prom
     client.listImages({ all: true, diskUsage: true }, { signal: cli.signal }),
   );
   for (const warning of warnings) printWarning(cli, warning);
-  for (const { node, usage } of nodes)
+  for (const { node, usage } of nodes) {
     if (usage === undefined) printWarning(cli, `node ${node}: Docker did not report its disk usage in time`);
+  }
   printListing(cli, diskUsageListing(nodes), options);
 }

@@ -30,8 +30,11 @@ async function requestRemoval(cli: Cli, options: GlobalOptions, images: readonly
     ),
   );
   for (const warning of response.warnings) printWarning(cli, warning);
-  if (options.output === "json") printJson(cli, response.removed.map(imageJson));
-  else printRemoved(cli, response);
+  if (options.output === "json") {
+    printJson(cli, response.removed.map(imageJson));
+  } else {
+    printRemoved(cli, response);
+  }
 }
 
 function printRemoved(cli: Cli, { removed }: RemoveImagesResponse): void {

@@ -28,8 +28,11 @@ export async function createNetwork(cli: Cli, options: NetworkCreateOptions, nam
     retryDuringElection(cli, () => client.createNetwork({ spec }, { signal: cli.signal })),
   );
   const id = network?.id ?? "";
-  if (options.output === "json") printJson(cli, { id, name, subnet: network?.subnet ?? "" });
-  else cli.stdout.write(`${id}\n`);
+  if (options.output === "json") {
+    printJson(cli, { id, name, subnet: network?.subnet ?? "" });
+  } else {
+    cli.stdout.write(`${id}\n`);
+  }
 }
 
 function networkSpecFrom(options: NetworkCreateOptions, name: string): NetworkSpec {
@@ -54,10 +57,13 @@ function applyDriverOption(spec: NetworkSpec, text: string): void {
   const equals = text.indexOf("=");
   const key = equals < 0 ? text : text.slice(0, equals);
   const value = equals < 0 ? "" : text.slice(equals + 1);
-  if (key === "encrypted") spec.encrypted = parseEncrypted(text, value);
-  else if (key === MTU_OPTION && /^[1-9][0-9]{0,4}$/.test(value)) spec.mtu = Number(value);
-  else
+  if (key === "encrypted") {
+    spec.encrypted = parseEncrypted(text, value);
+  } else if (key === MTU_OPTION && /^[1-9][0-9]{0,4}$/.test(value)) {
+    spec.mtu = Number(value);
+  } else {
     throw invalidOptionError("--opt", `${JSON.stringify(text)} is not encrypted=true or ${MTU_OPTION}=BYTES`);
+  }
 }
 
 /** Parses `encrypted=BOOLEAN`. Without a value it is true, as in Docker's overlay driver. */

@@ -14,6 +14,9 @@ export async function removeNetworks(
   const removed = await withClient(cli, options, (client) =>
     retryDuringElection(cli, () => client.removeNetworks(request, { signal: cli.signal })),
   );
-  if (options.output === "json") printJson(cli, { removed: removed.networks.map(networkOutcomeJson) });
-  else cli.stdout.write(removed.networks.map(({ name }) => `${name}\n`).join(""));
+  if (options.output === "json") {
+    printJson(cli, { removed: removed.networks.map(networkOutcomeJson) });
+  } else {
+    cli.stdout.write(removed.networks.map(({ name }) => `${name}\n`).join(""));
+  }
 }

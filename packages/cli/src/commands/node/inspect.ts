@@ -27,8 +27,11 @@ export async function inspectNodes(
   );
   const summaries = details.map(({ node }) => node).filter((node) => node !== undefined);
   const isPretty = options.pretty === true && options.output !== "json";
-  if (isPretty) cli.stdout.write(summaries.map(prettyNode).join("\n"));
-  else printJson(cli, summaries.map(nodeJson));
+  if (isPretty) {
+    cli.stdout.write(summaries.map(prettyNode).join("\n"));
+  } else {
+    printJson(cli, summaries.map(nodeJson));
+  }
 }
 
 function prettyNode(summary: NodeSummary): string {

@@ -37,8 +37,11 @@ export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: str
   );
   const { id = "", labels = {} } = updated.node ?? {};
   const summary = { id, hostname: nodeHostname(updated), availability: nodeAvailability(updated), labels };
-  if (options.output === "json") printJson(cli, summary);
-  else cli.stdout.write(`Updated node ${summary.hostname || node}: ${summaryText(summary)}\n`);
+  if (options.output === "json") {
+    printJson(cli, summary);
+  } else {
+    cli.stdout.write(`Updated node ${summary.hostname || node}: ${summaryText(summary)}\n`);
+  }
 }
 
 /** Returns the new settings of the node. */

@@ -20,8 +20,9 @@ export async function setPolicy(cli: Cli, options: PolicySetOptions, file: strin
     retryDuringElection(cli, () => client.setPolicy({ policy, dryRun }, { signal: cli.signal })),
   );
   const changes = comparePolicies(previous ?? DEFAULT_POLICY, policy);
-  if (options.output === "json") printJson(cli, { dryRun, changes, violations });
-  else {
+  if (options.output === "json") {
+    printJson(cli, { dryRun, changes, violations });
+  } else {
     cli.stdout.write(
       changeLines(changes, dryRun)
         .map((line) => `${line}\n`)

@@ -9,6 +9,9 @@ export async function showPolicy(cli: Cli, options: GlobalOptions): Promise<void
   const { policy = DEFAULT_POLICY } = await withClient(cli, options, (client) =>
     client.getPolicy({}, { signal: cli.signal }),
   );
-  if (options.output === "json") printJson(cli, policyJson(policy));
-  else cli.stdout.write(policyText(policy));
+  if (options.output === "json") {
+    printJson(cli, policyJson(policy));
+  } else {
+    cli.stdout.write(policyText(policy));
+  }
 }

@@ -15,10 +15,11 @@ export function parseForwardedPort(text: string): ForwardedPort {
   const remote = Number(remoteText);
   const port = local === undefined ? remote : Number(local);
   const isValid = remoteText !== "" && remote >= 1 && remote <= MAX_PORT && port <= MAX_PORT;
-  if (!isValid)
+  if (!isValid) {
     throw invalidOptionError(
       "port-forward",
       `${JSON.stringify(text)} is not [LOCAL:]REMOTE, such as 8080:80`,
     );
+  }
   return { local: port, remote };
 }

@@ -27,8 +27,9 @@ export async function loginToRegistry(cli: Cli, options: LoginOptions, name: str
     retryDuringElection(cli, () => client.putRegistryLogin({ credentials, skipCheck }, call)),
   );
   const { login = RegistryLogin.fromPartial({}), checkedBy } = response;
-  if (options.output === "json") printJson(cli, { ...loginJson(login), checkedBy });
-  else {
+  if (options.output === "json") {
+    printJson(cli, { ...loginJson(login), checkedBy });
+  } else {
     const check = checkedBy === "" ? "not checked with the registry" : `checked by node ${checkedBy}`;
     cli.stdout.write(`Login to ${login.server} as ${login.username} stored (${check})\n`);
   }

@@ -7,17 +7,19 @@ export function parseVolumeOption(text: string): string {
   const parts = text.split(":");
   const [first = "", second, mode] = parts;
   const isMode = mode === undefined || mode === "ro" || mode === "rw";
-  if (parts.length > 3 || !isMode || text.includes(",") || first === "")
+  if (parts.length > 3 || !isMode || text.includes(",") || first === "") {
     throw invalidOptionError(
       "--volume",
       `${JSON.stringify(text)} is not SOURCE:TARGET[:ro]; --mount has more settings`,
     );
+  }
   if (second === undefined) return `type=volume,target=${first}`;
-  if (first.startsWith(".") || first.startsWith("~"))
+  if (first.startsWith(".") || first.startsWith("~")) {
     throw invalidOptionError(
       "--volume",
       `${JSON.stringify(first)} is not a path on a node; use an absolute path`,
     );
+  }
   const type = first.startsWith("/") ? "bind" : "volume";
   return `type=${type},source=${first},target=${second}${mode === "ro" ? ",readonly" : ""}`;
 }

@@ -71,8 +71,11 @@ export async function runTask(
     const session = options.detach ? undefined : createSession(cli, options);
     await withClient(cli, options, async (client) => {
       const outcome = await create(cli, client, { spec, options });
-      if (session === undefined) cli.stdout.write(`${outcome.name}\n`);
-      else await attach(client, { session, outcome, options, waitMs });
+      if (session === undefined) {
+        cli.stdout.write(`${outcome.name}\n`);
+      } else {
+        await attach(client, { session, outcome, options, waitMs });
+      }
     });
   } catch (error) {
     if (error instanceof ExitStatus) throw error;

@@ -13,9 +13,10 @@ export async function listServers(cli: Cli, options: ServerListOptions): Promise
   printListing(cli, serverListing(response.servers, cli.now()), options);
   const { voters, runningVoters } = response;
   const quorum = Math.floor(voters / 2) + 1;
-  if (runningVoters < voters && runningVoters === quorum)
+  if (runningVoters < voters && runningVoters === quorum) {
     printWarning(
       cli,
       `${runningVoters} of ${voters} etcd members are running: losing another one blocks all changes`,
     );
+  }
 }

@@ -29,8 +29,11 @@ export async function removeServer(cli: Cli, options: ServerRemoveOptions, serve
     if (!detach) await waitForRemoval(cli, client, { id: removed.serverId, server, timeoutMs });
     return removed.serverId;
   });
-  if (options.output === "json") printJson(cli, { removed: serverId });
-  else cli.stdout.write(`${server}\n`);
+  if (options.output === "json") {
+    printJson(cli, { removed: serverId });
+  } else {
+    cli.stdout.write(`${server}\n`);
+  }
 }
 
 export interface RemovalWaitOptions {

@@ -36,8 +36,9 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
     sinceMs: parseTimeOption(cli, "--since", options.since),
     untilMs: parseTimeOption(cli, "--until", options.until),
   };
-  if (request.follow && request.untilMs !== 0)
+  if (request.follow && request.untilMs !== 0) {
     throw invalidOptionError("--until", "cannot be combined with --follow");
+  }
   await withClient(cli, options, async (client) => {
     const position = new LogPosition(request, cli.now());
     const open = () => client.streamLogs(position.nextRequest(), { signal: cli.signal });

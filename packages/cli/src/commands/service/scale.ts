@@ -51,8 +51,9 @@ function outcomeJson({ serviceId, name, kind, version }: ServiceOutcome): unknow
 function parseScale(text: string): ServiceScale {
   const [, service, count] = /^([^=]+)=(\d+)$/.exec(text) ?? [];
   const replicas = Number(count);
-  if (service === undefined)
+  if (service === undefined) {
     throw invalidOptionError(text, "use the form SERVICE=REPLICAS, such as shop_web=3");
+  }
   if (replicas > MAX_REPLICAS) throw invalidOptionError(text, `the maximum is ${MAX_REPLICAS} replicas`);
   return { service, replicas };
 }

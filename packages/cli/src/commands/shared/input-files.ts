@@ -14,8 +14,9 @@ const STDIN_PATH = "-";
 
 /** Reads a file that the command line names, or standard input for `-`. */
 export async function readInput(cli: Cli, name: string): Promise<InputFile> {
-  if (name === STDIN_PATH)
+  if (name === STDIN_PATH) {
     return { name: "<stdin>", path: join(cli.cwd, "compose.yaml"), bytes: await cli.readStdin() };
+  }
   const path = resolve(cli.cwd, name);
   try {
     return { name, path, bytes: await readBounded(createReadStream(path)) };

@@ -26,8 +26,9 @@ export async function readEnvironment(
 /** Resolves `-e NAME` from the environment. An unset variable is not passed to the container, as in Docker. */
 export function resolveVariable(variable: string, env: Cli["env"]): readonly string[] {
   if (/^[^=]+=/.test(variable)) return [variable];
-  if (variable === "" || variable.startsWith("="))
+  if (variable === "" || variable.startsWith("=")) {
     throw invalidOptionError("--env", `${JSON.stringify(variable)} is not NAME=VALUE`);
+  }
   const value = env[variable];
   return value === undefined ? [] : [`${variable}=${value}`];
 }

@@ -34,8 +34,9 @@ export async function buildServices(
   options: BuildOptions,
 ): Promise<BuiltImages> {
   const { push: isPushed = false, dryRun = false, quiet = false } = options;
-  if (isPushed && options.build === false)
+  if (isPushed && options.build === false) {
     throw invalidOptionError("--push", "cannot be combined with --no-build");
+  }
   if (options.build === false) return existingImages(cli, builds, dryRun);
   const selected = builds.filter(({ prefersRegistry }) => options.build || !prefersRegistry);
   if (selected.length === 0) return new Map();

@@ -67,8 +67,11 @@ export async function showConfig(cli: Cli, options: ConfigOptions, stack: string
   report(cli, input, environment.diagnostics.sorted(), options);
   if (project === undefined) return;
   const text = render({ project, variables, lookup: environment.lookup }, options);
-  if (options.outputFile === undefined) cli.stdout.write(text);
-  else await writeFile(resolve(cli.cwd, options.outputFile), text);
+  if (options.outputFile === undefined) {
+    cli.stdout.write(text);
+  } else {
+    await writeFile(resolve(cli.cwd, options.outputFile), text);
+  }
 }
 
 /** Returns the Compose file in a directory, and its override if it exists. */

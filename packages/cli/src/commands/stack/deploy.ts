@@ -105,8 +105,11 @@ async function shipDirectories(
   { shippedDirectories: directories, options, terminal }: ShipOptions,
 ): Promise<void> {
   const { dryRun = false, quiet = false } = options;
-  if (!dryRun) await pushShipments(cli, client, { directories, terminal: quiet ? undefined : terminal });
-  else if (!quiet) terminal.write(shipmentNotes(directories));
+  if (!dryRun) {
+    await pushShipments(cli, client, { directories, terminal: quiet ? undefined : terminal });
+  } else if (!quiet) {
+    terminal.write(shipmentNotes(directories));
+  }
 }
 
 interface ShipOptions extends Pick<StackSpecs, "shippedDirectories"> {
@@ -146,10 +149,11 @@ async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWaitOp
   const present = [...progress.services.values()].filter(({ watched }) => watched?.removed === false);
   const tasks = present.reduce((sum, { watched }) => sum + (watched?.summary?.running ?? 0), 0);
   const done = styled(cli, terminal, "green", "Deployed");
-  if (!options.quiet)
+  if (!options.quiet) {
     terminal.write(
       `${done} ${stack}: ${pluralize(present.length, "service")}, ${pluralize(tasks, "task")} running\n`,
     );
+  }
 }
 
 /** Returns the service to wait for. A removal does not create a version. */

@@ -87,11 +87,12 @@ export function reportDiagnostics(
   { fileNames, consequence, quiet }: ReportOptions,
 ): void {
   const errors = diagnostics.filter(({ severity }) => severity === "error");
-  if (!quiet)
+  if (!quiet) {
     printDiagnostics(
       cli,
       diagnostics.filter(({ severity }) => severity === "warning"),
     );
+  }
   if (errors.length === 0) return;
   printDiagnostics(cli, errors);
   throw new BerthError({

@@ -59,8 +59,9 @@ export class ContainerSession {
   constructor(cli: Cli, options: SessionOptions) {
     this.#cli = cli;
     this.#options = options;
-    if (options.tty && options.stdin && !cli.streams.isInputTty)
+    if (options.tty && options.stdin && !cli.streams.isInputTty) {
       throw invalidOptionError("--tty", "the input device is not a TTY; remove -t");
+    }
   }
 
   /** The task of the process. Undefined before the process is connected. */
@@ -149,8 +150,11 @@ export class ContainerSession {
     const isForwarded =
       this.#started !== undefined &&
       (signals === "first" ? this.#signalCount === 1 : signals === "all" && !this.#hasTty);
-    if (isForwarded && this.#signalCount < SIGNALS_TO_LEAVE) forward();
-    else this.#ended.abort(new ExitStatus(EXIT_INTERRUPTED));
+    if (isForwarded && this.#signalCount < SIGNALS_TO_LEAVE) {
+      forward();
+    } else {
+      this.#ended.abort(new ExitStatus(EXIT_INTERRUPTED));
+    }
   }
 }
 

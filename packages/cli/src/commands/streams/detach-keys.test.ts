@@ -4,8 +4,9 @@ import { DetachScanner, parseDetachKeys } from "./detach-keys.js";
 test("parseDetachKeys() accepts Docker's names of keys", () => {
   expect(parseDetachKeys("ctrl-p,ctrl-q")).toEqual([16, 17]);
   expect(parseDetachKeys("a,ctrl-[,ctrl-@,ctrl-Z")).toEqual([97, 27, 0, 26]);
-  for (const invalid of ["", "ctrl-1", "ab", "ctrl-"])
+  for (const invalid of ["", "ctrl-1", "ab", "ctrl-"]) {
     expect(() => parseDetachKeys(invalid)).toThrow(/--detach-keys/);
+  }
 });
 
 /** Scans chunks, one after another. Returns the bytes that are passed on, and "!" when the client detaches. */

@@ -41,8 +41,11 @@ export class DetachScanner {
         bytes.push(...this.#keys.slice(0, this.#matched));
         this.#matched = 0;
       }
-      if (byte !== this.#keys[this.#matched]) bytes.push(byte);
-      else this.#matched += 1;
+      if (byte !== this.#keys[this.#matched]) {
+        bytes.push(byte);
+      } else {
+        this.#matched += 1;
+      }
       if (this.#matched === this.#keys.length) return { bytes: Uint8Array.from(bytes), isDetached: true };
     }
     return { bytes: Uint8Array.from(bytes), isDetached: false };

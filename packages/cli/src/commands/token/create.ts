@@ -54,8 +54,11 @@ async function printNewToken(
   );
   if (options.output === "json") {
     printJson(cli, { token: created.token, ...tokenJson(created.record), servers: created.servers });
-  } else if (options.quiet || !cli.stdout.isTty) cli.stdout.write(`${created.token}\n`);
-  else cli.stdout.write(instructions(created, options.role));
+  } else if (options.quiet || !cli.stdout.isTty) {
+    cli.stdout.write(`${created.token}\n`);
+  } else {
+    cli.stdout.write(instructions(created, options.role));
+  }
 }
 
 /** Creates a token. Fetches the servers first, so that no token is left over when that fails. */

@@ -42,8 +42,9 @@ export async function serveUi(cli: Cli, options: UiOptions): Promise<void> {
       const grant = { userName: "ui", isReadOnly: options.readOnly ?? false };
       const { code, expiresAtMs } = codes.create(grant, cli.now());
       const link = loginLink(`http://${listener.address}`, code);
-      if (options.output === "json") printJson(cli, { link, expiresAtMs });
-      else {
+      if (options.output === "json") {
+        printJson(cli, { link, expiresAtMs });
+      } else {
         cli.stdout.write(`${link}\n`);
         cli.stderr.write(
           `The link works once, within ${LOGIN_CODE_TTL_MS / 1_000} s. Press Ctrl-C to stop.\n`,

@@ -24,9 +24,9 @@ export async function finalizeUpgrade(cli: Cli, options: FinalizeOptions): Promi
     const { from, to } = await retryDuringElection(cli, () =>
       client.finalizeUpgrade({}, { signal: cli.signal }),
     );
-    if (from === to)
+    if (from === to) {
       terminal.write(`Nothing to do: the records have schema ${to}, the newest of this release\n`);
-    else {
+    } else {
       terminal.write(`Raised the schema from ${from} to ${to}; the next leader migrates the records\n`);
       if (!options.detach) {
         await waitForSchema(cli, client, { version: to, timeoutMs });

@@ -33,8 +33,11 @@ export async function inviteUser(cli: Cli, options: InviteOptions, name: string)
       user: userJson(User.fromPartial(user ?? {})),
       servers,
     });
-  } else if (options.quiet || !cli.stdout.isTty) cli.stdout.write(`${invitation}\n`);
-  else cli.stdout.write(instructions({ name, ttl: options.ttl, servers, invitation }));
+  } else if (options.quiet || !cli.stdout.isTty) {
+    cli.stdout.write(`${invitation}\n`);
+  } else {
+    cli.stdout.write(instructions({ name, ttl: options.ttl, servers, invitation }));
+  }
 }
 
 /** Returns the instructions for a terminal: the command for the user, and the invitation that it asks for. */

@@ -19,6 +19,9 @@ export async function createVolume(cli: Cli, options: VolumeCreateOptions, name:
   const { volume } = await withClient(cli, options, (client) =>
     client.createVolume({ node, volume: { name, driver, driverOpts, labels } }, { signal: cli.signal }),
   );
-  if (options.output === "json" && volume !== undefined) printJson(cli, volumeJson({ volume, node }));
-  else cli.stdout.write(`${name}\n`);
+  if (options.output === "json" && volume !== undefined) {
+    printJson(cli, volumeJson({ volume, node }));
+  } else {
+    cli.stdout.write(`${name}\n`);
+  }
 }

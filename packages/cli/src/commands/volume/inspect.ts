@@ -19,7 +19,9 @@ export async function inspectVolumes(
     Promise.all(names.map((name) => client.listVolumes({ node: options.node ?? "", name }, { signal }))),
   );
   const nodes = answers.flatMap((answer) => answer.nodes);
-  for (const { hostname, error } of nodes) if (error !== "") printWarning(cli, `${hostname}: ${error}`);
+  for (const { hostname, error } of nodes) {
+    if (error !== "") printWarning(cli, `${hostname}: ${error}`);
+  }
   const rows = volumeRows(nodes);
   const missing = names.filter((name) => !rows.some(({ volume }) => volume.name === name));
   printJson(cli, rows.map(volumeJson));

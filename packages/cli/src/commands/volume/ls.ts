@@ -15,7 +15,9 @@ export async function listVolumes(cli: Cli, options: VolumeListOptions): Promise
   const { nodes } = await withClient(cli, options, (client) =>
     client.listVolumes({ node: options.node ?? "", name: "" }, { signal: cli.signal }),
   );
-  for (const { hostname, error } of nodes) if (error !== "") printWarning(cli, `${hostname}: ${error}`);
+  for (const { hostname, error } of nodes) {
+    if (error !== "") printWarning(cli, `${hostname}: ${error}`);
+  }
   const rows = applyFilters(volumeRows(nodes), options.filter ?? [], VOLUME_FILTERS);
   printListing(cli, volumeListing(rows), options);
 }

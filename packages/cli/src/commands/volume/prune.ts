@@ -28,15 +28,19 @@ export async function pruneVolumes(cli: Cli, options: VolumePruneOptions): Promi
   const { nodes } = await withClient(cli, options, (client) =>
     client.pruneVolumes({ node, all }, { signal: cli.signal, timeoutMs: TIMEOUT_MS }),
   );
-  for (const { hostname, error } of nodes) if (error !== "") printWarning(cli, `${hostname}: ${error}`);
+  for (const { hostname, error } of nodes) {
+    if (error !== "") printWarning(cli, `${hostname}: ${error}`);
+  }
   if (options.output === "json") return printJson(cli, nodes);
-  for (const { hostname, removed } of nodes)
+  for (const { hostname, removed } of nodes) {
     for (const name of removed) cli.stdout.write(`${hostname}: ${name}\n`);
+  }
   const bytes = nodes.reduce((sum, { reclaimedBytes }) => sum + reclaimedBytes, 0);
   cli.stdout.write(`Total reclaimed space: ${formatBytes(bytes)}\n`);
-  if (nodes.length > 0 && nodes.every(({ error }) => error !== ""))
+  if (nodes.length > 0 && nodes.every(({ error }) => error !== "")) {
     throw new BerthError({
       code: "BERTH_ENGINE_FAILED",
       message: "no volumes were removed: every node failed",
     });
+  }
 }

@@ -18,8 +18,11 @@ export function readAutoscale(cursor: Cursor, draft: ServiceDraft): void {
   applyKeys(cursor, AUTOSCALE_KEYS, autoscale);
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
   const missing = ["min", "max"].filter((key) => !autoscale.boundsSet.has(key));
-  if (missing.length > 0) cursor.diagnostics.error(keyPlace(cursor), `${missing.join(" and ")} must be set`);
-  else draft.spec.autoscale = autoscale.spec;
+  if (missing.length > 0) {
+    cursor.diagnostics.error(keyPlace(cursor), `${missing.join(" and ")} must be set`);
+  } else {
+    draft.spec.autoscale = autoscale.spec;
+  }
 }
 
 interface AutoscaleDraft {

@@ -78,7 +78,9 @@ function readAtMostOne(cursor: Cursor, draft: ServiceDraft): void {
       keyPlace(cursor),
       "at_most_one and at-most-one are the same key; remove one of them",
     );
-  } else setAtMostOne(cursor, draft);
+  } else {
+    setAtMostOne(cursor, draft);
+  }
 }
 
 /** Reads `hold: 10s` or `hold: off` as a duration in ms. 0 for `off`. */
@@ -97,8 +99,11 @@ function ensureTraffic({ spec }: ServiceDraft): TrafficSpec {
 export function readBerthKeys(service: Cursor, draft: ServiceDraft): void {
   for (const [key, field] of berthFields(service)) {
     if (isNull(field.node)) continue;
-    if (key === BERTH_KEY) applyKeys(field, BERTH_KEYS, draft);
-    else reportFlatKey(key, field);
+    if (key === BERTH_KEY) {
+      applyKeys(field, BERTH_KEYS, draft);
+    } else {
+      reportFlatKey(key, field);
+    }
   }
 }
 

@@ -14,8 +14,11 @@ const CONCURRENCIES = {
 export function readCron(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("cron", cursor);
   const cron = CronSpec.fromPartial({});
-  if (cursor.node.kind === "scalar") cron.schedule = readText(cursor) ?? "";
-  else applyKeys(cursor, CRON_KEYS, cron);
+  if (cursor.node.kind === "scalar") {
+    cron.schedule = readText(cursor) ?? "";
+  } else {
+    applyKeys(cursor, CRON_KEYS, cron);
+  }
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
   if (cron.schedule === "") {
     cursor.diagnostics.error(

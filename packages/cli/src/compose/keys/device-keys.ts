@@ -64,8 +64,9 @@ function readDevices(cursor: Cursor, draft: ServiceDraft): void {
   const cdiDevices: string[] = [];
   for (const item of readItems(cursor) ?? []) {
     const device = readDevice(item);
-    if (isCdiDevice(device.hostPath)) cdiDevices.push(device.hostPath);
-    else if (device.hostPath.startsWith("/")) {
+    if (isCdiDevice(device.hostPath)) {
+      cdiDevices.push(device.hostPath);
+    } else if (device.hostPath.startsWith("/")) {
       const { devices } = draft.container;
       draft.origins.set(`task.container.devices[${devices.length}]`, item);
       devices.push(device);

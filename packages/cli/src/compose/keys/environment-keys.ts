@@ -10,8 +10,9 @@ export const ENVIRONMENT_KEYS: KeyTable<ServiceDraft> = {
       if (name === "") cursor.diagnostics.error(cursor, "the variable has no name");
       if (value === null) continue;
       const problem = taskTemplateProblem(value);
-      if (problem !== undefined)
+      if (problem !== undefined) {
         cursor.diagnostics.warnIgnored(cursor, `${problem}; the text is used unchanged`);
+      }
       draft.environment.set(name, value);
     }
   }),

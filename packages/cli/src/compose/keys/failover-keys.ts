@@ -9,8 +9,11 @@ const NEVER = "never";
 export function readFailover(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("failover", cursor);
   const failover = FailoverSpec.fromPartial({});
-  if (cursor.node.kind === "scalar") readAfter(cursor, failover);
-  else applyKeys(cursor, FAILOVER_KEYS, failover);
+  if (cursor.node.kind === "scalar") {
+    readAfter(cursor, failover);
+  } else {
+    applyKeys(cursor, FAILOVER_KEYS, failover);
+  }
   if (failover.never && failover.afterMs > 0) {
     cursor.diagnostics.error(keyPlace(cursor), "after and never are mutually exclusive");
   }
@@ -26,6 +29,9 @@ const FAILOVER_KEYS: KeyTable<FailoverSpec> = {
 
 function readAfter(cursor: Cursor, failover: FailoverSpec): void {
   const isNever = cursor.node.kind === "scalar" && cursor.node.value === NEVER;
-  if (isNever) failover.never = readText(cursor) === NEVER;
-  else failover.afterMs = readDurationMs(cursor) ?? 0;
+  if (isNever) {
+    failover.never = readText(cursor) === NEVER;
+  } else {
+    failover.afterMs = readDurationMs(cursor) ?? 0;
+  }
 }

@@ -43,8 +43,11 @@ function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   }
   const subnet = clearHostBits(text);
   const problem = subnetProblem(subnet);
-  if (problem === undefined) spec.subnet = subnet;
-  else diagnostics.error(cursor, problem);
+  if (problem === undefined) {
+    spec.subnet = subnet;
+  } else {
+    diagnostics.error(cursor, problem);
+  }
 }
 
 /** Clears the host bits as Docker does: "10.0.0.1/24" means 10.0.0.0/24. */

@@ -4,7 +4,9 @@ import type { Link, ServiceDraft } from "./service-draft.js";
 
 /** Reads the aliases of `links: [db, "db:database"]`. */
 export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
-  for (const link of readPairs(cursor, "SERVICE")) if (link.alias !== link.service) draft.links.push(link);
+  for (const link of readPairs(cursor, "SERVICE")) {
+    if (link.alias !== link.service) draft.links.push(link);
+  }
 }
 
 /**

@@ -12,8 +12,9 @@ export function readReplicas(cursor: Cursor, { mode, origins }: ServiceDraft): v
   if (replicas === undefined) return;
   // The rule for `scale` runs first.
   const scale = mode.replicas ?? replicas;
-  if (scale !== replicas)
+  if (scale !== replicas) {
     cursor.diagnostics.error(cursor, `${replicas} replicas conflict with scale: ${scale}`);
+  }
   mode.replicas = replicas;
   origins.set("replicated", cursor);
   origins.set("replicated_job", cursor);

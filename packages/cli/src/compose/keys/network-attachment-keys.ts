@@ -66,12 +66,17 @@ function readAddress(cursor: Cursor, { key, network, attachment }: JoinedNetwork
   const address = parseIpv4(text);
   const subnet = parseSubnet(network.spec.subnet);
   const report = (problem: string): void => void cursor.diagnostics.error(cursor, problem);
-  if (address === undefined) report(`${JSON.stringify(text)} is not an IPv4 address`);
-  else if (network.isExternal) attachment.ipv4Address = text;
-  else if (subnet === undefined) report(`the network ${key} has no subnet; set one under its ipam`);
-  else if (!subnetHas(subnet, address))
+  if (address === undefined) {
+    report(`${JSON.stringify(text)} is not an IPv4 address`);
+  } else if (network.isExternal) {
+    attachment.ipv4Address = text;
+  } else if (subnet === undefined) {
+    report(`the network ${key} has no subnet; set one under its ipam`);
+  } else if (!subnetHas(subnet, address)) {
     report(`${text} is not in ${network.spec.subnet}, the subnet of ${key}`);
-  else attachment.ipv4Address = text;
+  } else {
+    attachment.ipv4Address = text;
+  }
 }
 
 /**

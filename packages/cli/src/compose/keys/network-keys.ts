@@ -19,8 +19,11 @@ const NETWORK_MODES: ReadonlyMap<string, NetworkMode> = new Map([
 /** Reads the networks of a service, its DNS settings and its extra hosts. */
 export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
   network_mode: (cursor, draft) => {
-    if (isSharedMode(cursor)) shareNamespace("network", cursor, draft);
-    else setNetworkMode(cursor, draft);
+    if (isSharedMode(cursor)) {
+      shareNamespace("network", cursor, draft);
+    } else {
+      setNetworkMode(cursor, draft);
+    }
   },
   networks: (cursor, draft) => {
     draft.origins.set("task.networks", keyPlace(cursor));
@@ -52,7 +55,9 @@ export const NETWORK_KEYS: KeyTable<ServiceDraft> = {
         keyPlace(cursor),
         "ignored: the container joins no network that berth manages",
       );
-    } else if (first.attachment.macAddress === "") first.attachment.macAddress = address;
+    } else if (first.attachment.macAddress === "") {
+      first.attachment.macAddress = address;
+    }
   },
 };
 
@@ -82,8 +87,9 @@ export function readExtraHosts(cursor: Cursor): readonly string[] | undefined {
 }
 
 function hostEntry(cursor: Cursor, host: string, address: string | undefined): readonly string[] {
-  if (address !== undefined && (address === "host-gateway" || isIP(address) !== 0))
+  if (address !== undefined && (address === "host-gateway" || isIP(address) !== 0)) {
     return [`${host}:${address}`];
+  }
   const problem = address === undefined ? "no address" : `an invalid IP address ${JSON.stringify(address)}`;
   cursor.diagnostics.error(cursor, `the host ${JSON.stringify(host)} has ${problem}`);
   return [];

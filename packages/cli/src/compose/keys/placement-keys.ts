@@ -10,9 +10,11 @@ export const PLACEMENT_KEYS: KeyTable<ServiceDraft> = {
     for (const item of readItems(cursor) ?? []) {
       const text = readText(item);
       // An unset variable results in an empty constraint, which Compose accepts.
-      if (text?.trim() === "")
+      if (text?.trim() === "") {
         item.diagnostics.warn(item, "the constraint is empty: tasks can run on any node");
-      else if (text !== undefined) addConstraint(item, text, draft);
+      } else if (text !== undefined) {
+        addConstraint(item, text, draft);
+      }
     }
   },
   max_replicas_per_node: rule(

@@ -44,8 +44,9 @@ export function resolveRelativeBinds(draft: ServiceDraft): readonly Shipment[] {
       selinux: mount.selinux,
     });
     const sourceMount = container.mounts[index];
-    if (sourceMount !== undefined)
+    if (sourceMount !== undefined) {
       container.mounts[index] = { ...sourceMount, kind: { $case: "shipped", value: shipped } };
+    }
     return { service: spec.name, mountIndex: index, path: mount.source };
   });
 }

@@ -79,7 +79,10 @@ function sharedNamespaceRule(
 ): KeyRule<ServiceDraft> {
   const readMode = namespaceRule(`${kind}_mode`, choices, write);
   return (cursor, draft) => {
-    if (isSharedMode(cursor)) shareNamespace(kind, cursor, draft);
-    else readMode(cursor, draft);
+    if (isSharedMode(cursor)) {
+      shareNamespace(kind, cursor, draft);
+    } else {
+      readMode(cursor, draft);
+    }
   };
 }

@@ -57,13 +57,15 @@ function checkService(name: string, service: Cursor, declared: Declarations): vo
   }
   for (const port of itemsAt(keys, "ports")) {
     const address = textOf(port.node, "host_ip");
-    if (address !== undefined && isIP(address) === 0)
+    if (address !== undefined && isIP(address) === 0) {
       port.diagnostics.error(port, `${JSON.stringify(address)} is not an IP address`);
+    }
   }
   for (const request of deviceRequests(keys)) {
     const fields = listFields(request);
-    if (fields.has("count") && fields.has("device_ids"))
+    if (fields.has("count") && fields.has("device_ids")) {
       request.diagnostics.error(request, "count and device_ids are mutually exclusive");
+    }
   }
 }
 
@@ -74,8 +76,9 @@ function reportSharedNames(services: ReadonlyMap<string, Cursor>): void {
     const name = listFields(cursor).get("container_name");
     if (name === undefined) continue;
     const holder = holders.get(textAt(name));
-    if (holder !== undefined)
+    if (holder !== undefined) {
       name.diagnostics.error(name, `the container_name ${textAt(name)} is already used by service ${holder}`);
+    }
     holders.set(textAt(name), service);
   }
 }
@@ -152,8 +155,9 @@ function checkMounts(keys: ReadonlyMap<string, Cursor>, { volumes }: Declaration
 
 function reportSameTarget(item: Cursor, target: string, targets: Map<string, string>): void {
   const firstUser = targets.get(target);
-  if (firstUser !== undefined)
+  if (firstUser !== undefined) {
     item.diagnostics.error(item, `${target} is already the target of ${firstUser}`);
+  }
   targets.set(target, item.path);
 }
 
@@ -196,8 +200,9 @@ function checkReplicas(keys: ReadonlyMap<string, Cursor>): void {
   const deploy = keys.get("deploy");
   const replicas = deploy === undefined ? undefined : listFields(deploy).get("replicas");
   for (const count of [scale, replicas]) {
-    if (count?.node.kind === "scalar" && Number(count.node.value) < 0)
+    if (count?.node.kind === "scalar" && Number(count.node.value) < 0) {
       count.diagnostics.error(count, `${count.node.text} is less than 0`);
+    }
   }
   if (scale !== undefined && replicas !== undefined && textAt(scale) !== textAt(replicas)) {
     const message = `${textAt(replicas)} replicas conflict with scale: ${textAt(scale)}`;

@@ -54,8 +54,9 @@ function scalarSchema({
   readonly pattern?: string;
   readonly choices?: readonly string[];
 }): JsonSchema {
-  if (choices !== undefined)
+  if (choices !== undefined) {
     return { anyOf: [{ enum: choices }, { type: "string", pattern: VARIABLE_PATTERN }] };
+  }
   const [first] = types;
   const type = types.length === 1 ? { type: first } : { type: types };
   return pattern === undefined ? type : { ...type, pattern: `${pattern}|${VARIABLE_PATTERN}` };

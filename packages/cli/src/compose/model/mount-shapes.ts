@@ -140,10 +140,12 @@ function bindSettings(cursor: Cursor, options: readonly string[], isBind: boolea
   const { position } = cursor;
   let settings = mapNode(isBind ? [["create_host_path", scalarNode(true, position)]] : [], position);
   for (const option of options) {
-    if (PROPAGATIONS.includes(option))
+    if (PROPAGATIONS.includes(option)) {
       settings = withEntry(settings, "propagation", scalarNode(option, position));
-    if (SELINUX_LABELS.includes(option))
+    }
+    if (SELINUX_LABELS.includes(option)) {
       settings = withEntry(settings, "selinux", scalarNode(option, position));
+    }
   }
   return settings;
 }

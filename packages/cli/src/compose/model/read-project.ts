@@ -201,8 +201,9 @@ class ProjectReader {
       const bytes = readFile(path);
       if (bytes !== undefined) {
         const source = decodeSource(this.#nameOf(path), bytes);
-        for (const [key, value] of parseEnvFile(source, { lookup, diagnostics, format: "compose" }))
+        for (const [key, value] of parseEnvFile(source, { lookup, diagnostics, format: "compose" })) {
           values.set(key, value);
+        }
       } else if (file !== undefined) {
         diagnostics.error({ position: file.position, path: "include" }, `no such file: ${file.text}`);
       }

@@ -132,8 +132,9 @@ function withBuildDefaults(node: MapNode, { lookup, keepsVariables }: ProjectEnv
   const entries = new Map<string, MapEntry>();
   for (const [name, entry] of args.entries) {
     const value = isNull(entry.value) ? lookup(name) : undefined;
-    if (!isNull(entry.value)) entries.set(name, entry);
-    else if (value !== undefined) {
+    if (!isNull(entry.value)) {
+      entries.set(name, entry);
+    } else if (value !== undefined) {
       entries.set(name, { ...entry, value: scalarNode(value, entry.keyPosition) });
     }
   }

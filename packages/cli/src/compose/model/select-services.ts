@@ -24,8 +24,9 @@ export function selectServices(
       profiles.length === 0 ||
       active.includes("*") ||
       profiles.some((profile) => profile === "*" || active.includes(profile));
-    if (isEnabled) enabled.set(name, service);
-    else {
+    if (isEnabled) {
+      enabled.set(name, service);
+    } else {
       disabled.set(name, profiles);
       warnDisabled(service, profiles);
     }

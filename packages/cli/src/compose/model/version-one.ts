@@ -16,8 +16,11 @@ export function convertVersionOne(root: Node, diagnostics: Diagnostics): Node {
   const others = new Map<string, MapEntry>();
   for (const [key, entry] of root.entries) {
     const isOther = key === "version" || key.startsWith("x-");
-    if (isOther) others.set(key, entry);
-    else services.set(key, { ...entry, value: convertService(entry.value, root) });
+    if (isOther) {
+      others.set(key, entry);
+    } else {
+      services.set(key, { ...entry, value: convertService(entry.value, root) });
+    }
   }
   const message = "the file has Compose file format 1; put the services under services:";
   diagnostics.warn({ position: root.position, path: "" }, message);

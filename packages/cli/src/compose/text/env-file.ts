@@ -80,8 +80,11 @@ class EnvFileParser {
       this.#offset = lineEnd + 1;
       return;
     }
-    if (separator === "") this.#assignInherited(key, lineEnd);
-    else this.#assign(key, valueStart, lineEnd);
+    if (separator === "") {
+      this.#assignInherited(key, lineEnd);
+    } else {
+      this.#assign(key, valueStart, lineEnd);
+    }
   }
 
   /** Sets a key without `=` to its value in the environment, if there is one. */
@@ -93,8 +96,9 @@ class EnvFileParser {
 
   #assign(key: string, valueStart: number, lineEnd: number): void {
     const quote = this.#text[valueStart];
-    if (valueStart < lineEnd && (quote === '"' || quote === "'")) this.#assignQuoted(key, valueStart, quote);
-    else {
+    if (valueStart < lineEnd && (quote === '"' || quote === "'")) {
+      this.#assignQuoted(key, valueStart, quote);
+    } else {
       const value = ` ${this.#text.slice(Math.min(valueStart, lineEnd), lineEnd)}`
         .replace(INLINE_COMMENT, "")
         .trim();
@@ -112,13 +116,15 @@ class EnvFileParser {
       return;
     }
     const content = this.#text.slice(open + 1, close).replaceAll("\r\n", "\n");
-    if (quote === "'") this.#values.set(key, content.replaceAll("\\'", "'"));
-    else
+    if (quote === "'") {
+      this.#values.set(key, content.replaceAll("\\'", "'"));
+    } else {
       this.#set(
         key,
         content.replace(ESCAPE, (_, letter: string) => ESCAPED[letter] ?? letter),
         open,
       );
+    }
     this.#offset = this.#lineEnd(close) + 1;
   }
 

@@ -30,16 +30,19 @@ const MAX_PORT = 65_535;
 /** Parses the short form of a port, which can contain ranges. */
 export function parseShortPorts(text: string): Parsed<ShortPorts> {
   const match = SHORT.exec(text);
-  if (match === null && UNBRACKETED.test(text))
+  if (match === null && UNBRACKETED.test(text)) {
     return invalidPort(text, 'put the IPv6 address in brackets, as in "[::1]:8080:80"');
-  if (match === null)
+  }
+  if (match === null) {
     return invalidPort(text, 'use a form such as "8080:80", "127.0.0.1:8080:80/udp" or "80"');
+  }
   const [, first, second, targetText = "", protocolText = "tcp"] = match;
   // With a single colon, the first group holds the published port instead of the address.
   const [hostText, publishedText] = second === undefined ? ["", first ?? ""] : [first ?? "", second];
   const hostIp = hostText.replace(/^\[|\]$/g, "");
-  if (hostIp !== "" && isIP(hostIp) === 0)
+  if (hostIp !== "" && isIP(hostIp) === 0) {
     return invalidPort(text, `${JSON.stringify(hostIp)} is not an IP address`);
+  }
   const protocol = parsePortProtocol(protocolText);
   if (protocol.kind === "invalid") return invalidPort(text, protocol.reason);
   const target = parsePortRange(targetText);
@@ -93,8 +96,9 @@ export function parsePortRange(text: string): Parsed<PortRange> {
   const last = Number(lastText);
   const quoted = JSON.stringify(text);
   if (Number.isNaN(first)) return invalid(`${quoted} is not a port or a range of ports`);
-  if (first < 1 || last > MAX_PORT || last < first)
+  if (first < 1 || last > MAX_PORT || last < first) {
     return invalid(`${quoted} is not between 1 and ${MAX_PORT}`);
+  }
   return valid({ first, last });
 }
 

@@ -50,8 +50,9 @@ export function decodeSource(name: string, bytes: Uint8Array): Source {
 /** Creates a source from text that is already decoded. */
 export function createSource(name: string, text: string): Source {
   const lineStarts = [0];
-  for (let index = text.indexOf("\n"); index >= 0; index = text.indexOf("\n", index + 1))
+  for (let index = text.indexOf("\n"); index >= 0; index = text.indexOf("\n", index + 1)) {
     lineStarts.push(index + 1);
+  }
   return { name, text, lineStarts };
 }
 
@@ -61,8 +62,11 @@ export function lineColumn({ source, start }: SourceSpan): LineColumn {
   let high = source.lineStarts.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if ((source.lineStarts[middle] ?? 0) <= start) low = middle;
-    else high = middle - 1;
+    if ((source.lineStarts[middle] ?? 0) <= start) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
   }
   return { line: low + 1, column: start - (source.lineStarts[low] ?? 0) + 1 };
 }

@@ -76,8 +76,9 @@ class Interpolator {
       result += template.slice(offset, dollar);
       const [value, end] = this.#replaceVariable(template, dollar, nesting);
       result += value;
-      if (result.length > MAX_LENGTH)
+      if (result.length > MAX_LENGTH) {
         throw new TemplateError(`the value is longer than ${MAX_LENGTH} characters with its variables`);
+      }
       offset = end;
     }
     return result + template.slice(offset);
@@ -134,8 +135,9 @@ class Interpolator {
 function closingBrace(text: string, open: number): number | undefined {
   let depth = 0;
   for (let index = open; index < text.length; index += 1) {
-    if (text[index] === "{") depth += 1;
-    else if (text[index] === "}") {
+    if (text[index] === "{") {
+      depth += 1;
+    } else if (text[index] === "}") {
       depth -= 1;
       if (depth === 0) return index;
     }

@@ -23,11 +23,15 @@ export function parseTmpfs(text: string): Parsed<ShortTmpfs> {
       if (size.kind === "invalid") return size;
       mount.sizeBytes = size.value;
     } else if (name === "mode") {
-      if (!/^[0-7]{1,5}$/.test(value))
+      if (!/^[0-7]{1,5}$/.test(value)) {
         return invalid(`${JSON.stringify(value)} is not an octal number such as 1777`);
+      }
       mount.mode = Number.parseInt(value, 8);
-    } else if (name === "ro") readOnly = true;
-    else if (name !== "" && name !== "rw") mount.options.push(option.trim());
+    } else if (name === "ro") {
+      readOnly = true;
+    } else if (name !== "" && name !== "rw") {
+      mount.options.push(option.trim());
+    }
   }
   return valid({ target, readOnly, mount });
 }

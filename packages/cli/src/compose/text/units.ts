@@ -22,8 +22,9 @@ export function parseDurationNs(text: string): Parsed<number> {
   if (text === "0") return valid(0);
   if (!DURATION.test(text)) return invalid(durationProblem(text));
   let ns = 0;
-  for (const [, amount, unit] of text.matchAll(DURATION_PART))
+  for (const [, amount, unit] of text.matchAll(DURATION_PART)) {
     ns += Number(amount) * (NS_PER_UNIT[unit ?? ""] ?? 0);
+  }
   // Go stores a duration in 63 bits.
   if (ns >= 2 ** 63) return invalid(`the duration ${text} is too long`);
   return valid(text.startsWith("-") ? -Math.round(ns) : Math.round(ns));
@@ -87,8 +88,9 @@ export function parseBytes(text: string): Parsed<number> {
 function sizeProblem(text: string): string {
   const quoted = JSON.stringify(text);
   const kubernetes = /^(\d+(?:\.\d+)?)([kmgtp])i$/i.exec(text);
-  if (kubernetes !== null)
+  if (kubernetes !== null) {
     return `${quoted} is not a size; use ${kubernetes[1]}${kubernetes[2]?.toUpperCase()}`;
+  }
   return `${quoted} is not a size; use a form such as 64M or 1.5G, or a number of bytes`;
 }
 
@@ -97,10 +99,12 @@ const NANO = 1e9;
 /** Parses a number of CPUs (`0.5`, `2`) to billionths of a CPU. */
 export function parseNanoCpus(text: string): Parsed<number> {
   const quoted = JSON.stringify(text);
-  if (/^\d+m$/.test(text))
+  if (/^\d+m$/.test(text)) {
     return invalid(`${quoted} is not a number of CPUs; use ${Number.parseInt(text, 10) / 1000}`);
-  if (!/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text))
+  }
+  if (!/^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text)) {
     return invalid(`${quoted} is not a number of CPUs; use a number such as 0.5 or 2`);
+  }
   const nano = Math.round(Number(text) * NANO);
   return Number.isSafeInteger(nano) ? valid(nano) : invalid(`${text} is too many CPUs`);
 }

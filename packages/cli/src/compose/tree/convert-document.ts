@@ -137,8 +137,9 @@ class DocumentConverter {
       const isMerge = name === MERGE_KEY && key.type === "PLAIN";
       const node = this.convert(value, keyPath, depth + 1);
       const first = entries.get(name);
-      if (isMerge) merged.push(...(node === undefined ? [] : [node]));
-      else if (first === undefined) {
+      if (isMerge) {
+        merged.push(...(node === undefined ? [] : [node]));
+      } else if (first === undefined) {
         entries.set(name, { keyPosition, value: node ?? scalarNode(null, keyPosition) });
       } else {
         const { line } = lineColumn(first.keyPosition);
@@ -161,7 +162,9 @@ class DocumentConverter {
         );
         continue;
       }
-      for (const [name, entry] of map.entries) if (!entries.has(name)) entries.set(name, entry);
+      for (const [name, entry] of map.entries) {
+        if (!entries.has(name)) entries.set(name, entry);
+      }
     }
   }
 
@@ -184,8 +187,9 @@ class DocumentConverter {
       return false;
     }
     if (this.#size <= MAX_NODES) return true;
-    if (!this.#exceedsSize)
+    if (!this.#exceedsSize) {
       this.#error(yaml, path, `the file has more than ${MAX_NODES} values after its aliases are expanded`);
+    }
     this.#exceedsSize = true;
     return false;
   }

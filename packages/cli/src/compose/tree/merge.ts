@@ -81,8 +81,11 @@ function mergeItems(
   for (const item of later.items) {
     const index = items.findIndex((other) => textOf(other, key) === textOf(item, key));
     const other = items[index];
-    if (other === undefined) items.push(item);
-    else items[index] = mergeNodes({ earlier: other, later: item, path: [...path, "*"], diagnostics });
+    if (other === undefined) {
+      items.push(item);
+    } else {
+      items[index] = mergeNodes({ earlier: other, later: item, path: [...path, "*"], diagnostics });
+    }
   }
   return { ...earlier, items };
 }

@@ -109,28 +109,34 @@ function findProblems(
 ): readonly string[] {
   const { architecture, hasSystemd, os, reachableServers } = facts;
   const problems: string[] = [];
-  if (architecture === "")
+  if (architecture === "") {
     problems.push(
       `it runs ${os}, which has no dpkg: berth is installed as a Debian package; docs/package.md describes archives for other systems`,
     );
-  if (!hasSystemd)
+  }
+  if (!hasSystemd) {
     problems.push("systemd does not run there; start berth by hand, as docs/package.md describes");
-  if (Math.abs(clockAheadMs) > MAX_CLOCK_OFFSET_MS)
+  }
+  if (Math.abs(clockAheadMs) > MAX_CLOCK_OFFSET_MS) {
     problems.push(
       `its clock is ${describeOffset(clockAheadMs)} the cluster's; synchronize it, for example with "timedatectl set-ntp true"`,
     );
-  if (reachableServers.length === 0)
+  }
+  if (reachableServers.length === 0) {
     problems.push(
       `it cannot connect to ${servers.join(" or ")}: the port is closed, or the address is not for other hosts; check firewalls, and --listen or --advertise of the servers`,
     );
-  if (/^127\.|^::1$|^$/.test(address) && member === undefined)
+  }
+  if (/^127\.|^::1$|^$/.test(address) && member === undefined) {
     problems.push(
       `other hosts cannot reach it at ${address === "" ? "an unknown address" : address}; set --advertise to its address`,
     );
-  if (member !== undefined && member.listed === undefined)
+  }
+  if (member !== undefined && member.listed === undefined) {
     problems.push(
       `it has joined the cluster ${member.cluster} as ${member.id}, which this cluster does not list; run "berth host rm" for it first`,
     );
+  }
   return problems;
 }
 

@@ -81,7 +81,9 @@ function inOrder(builds: readonly ServiceBuild[], diagnostics: Diagnostics): rea
           place,
           `the image of service ${service} is itself built from this image; remove the context`,
         );
-      } else visit(used, [...users, build]);
+      } else {
+        visit(used, [...users, build]);
+      }
     }
     ordered.add(build);
   };

@@ -112,8 +112,9 @@ export class AuditLog {
         return { changes: [...put, ...removals], result: undefined };
       }, signal);
     } catch (error) {
-      if (!signal.aborted)
+      if (!signal.aborted) {
         logger.error({ err: error, calls: added.length }, "failed to record refused calls");
+      }
     }
   }
 }

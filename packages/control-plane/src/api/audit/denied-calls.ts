@@ -18,7 +18,7 @@ export function recordIfDenied(
   { path, context, subjects = [] }: AttemptedCall,
   error: unknown,
 ): void {
-  if (isBerthError(error, "BERTH_PERMISSION_DENIED"))
+  if (isBerthError(error, "BERTH_PERMISSION_DENIED")) {
     audit.recordRefused({
       kind: Kind.REFUSED,
       ...describeCall(path, context),
@@ -26,6 +26,7 @@ export function recordIfDenied(
       summary: "",
       errorCode: error.code,
     });
+  }
 }
 
 /** Returns the record of a call that was refused before it reached a handler. */

@@ -19,7 +19,9 @@ export async function* streamAudit(
   let missed = 0;
   let wake = (): void => {};
   const unsubscribe = state.onChange(({ audit }) => {
-    for (const [sequence, { after }] of audit) if (after === undefined && sequence > position) missed += 1;
+    for (const [sequence, { after }] of audit) {
+      if (after === undefined && sequence > position) missed += 1;
+    }
     if (audit.size > 0) wake();
   });
   const stopWatching = onAbort(link.signal, () => wake());

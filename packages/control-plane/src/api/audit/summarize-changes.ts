@@ -17,8 +17,11 @@ export function summarizeChanges(changes: readonly Change[], state: ClusterState
     const text = describeChange(change, state);
     if (text === undefined) continue;
     length += text.length + 2;
-    if (length <= MAX_SUMMARY_LENGTH - 20) descriptions.push(text);
-    else omitted += 1;
+    if (length <= MAX_SUMMARY_LENGTH - 20) {
+      descriptions.push(text);
+    } else {
+      omitted += 1;
+    }
   }
   if (omitted > 0) descriptions.push(`and ${omitted} more`);
   return descriptions.join("; ") || "no changes";

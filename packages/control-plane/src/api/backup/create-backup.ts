@@ -22,11 +22,12 @@ export async function* createBackup(
   const { secrets, state, runtime, store, writer, servers } = context;
   const protection = protectionOf(request);
   requireUsable(protection);
-  if (secrets === undefined)
+  if (secrets === undefined) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
       message: "cannot create a backup: this server has no cluster key",
     });
+  }
   const link = linkSignals(callSignal, context.signal);
   try {
     await writer.submit(() => ({ changes: [], result: undefined }), link.signal);

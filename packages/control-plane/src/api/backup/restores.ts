@@ -44,8 +44,9 @@ export async function completeRestore(
 ): Promise<CompleteRestoreResponse> {
   return writer.submit((state) => {
     const changes = completeRestoreChanges(state);
-    if (changes.length === 0)
+    if (changes.length === 0) {
       throw new BerthError({ code: "BERTH_NOT_FOUND", message: "no restore from a backup is pending" });
+    }
     const { missing, unknown } = restoreMonitor.progress;
     if (missing.length > 0 && !force) throw missingNodesError(missing);
     return { changes, result: { removedTasks: unknown.length } };

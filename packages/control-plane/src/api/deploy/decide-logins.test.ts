@@ -13,8 +13,9 @@ function storeLogin(server: string, state: ClusterState) {
 
 test("decideLogins replaces a login of a cluster that has the maximum, and refuses a further one", () => {
   const state = new ClusterState();
-  for (let index = 0; index < MAX_LOGINS; index += 1)
+  for (let index = 0; index < MAX_LOGINS; index += 1) {
     state.logins.put(RegistryLogin.fromPartial({ id: `l${index}`, server: `r${index}.test` }));
+  }
 
   expect(storeLogin("r7.test", state).logins).toMatchObject([{ id: "l7", username: "ci" }]);
   expect(() => storeLogin("other.test", state)).toThrow("would exceed 10000 logins");
@@ -22,8 +23,9 @@ test("decideLogins replaces a login of a cluster that has the maximum, and refus
 
 test("decideStackLogins does not count the logins that the same deployment removes", () => {
   const state = new ClusterState();
-  for (let index = 0; index < MAX_LOGINS; index += 1)
+  for (let index = 0; index < MAX_LOGINS; index += 1) {
     state.logins.put(RegistryLogin.fromPartial({ id: `l${index}`, server: `r${index}.test`, stack: "shop" }));
+  }
   const credentials = { server: "new.test", username: "ci", secret: "hunter2", isIdentityToken: false };
   const context = { stack: "shop", state, sealer, now: 1, newId: () => "new" };
   expect(decideStackLogins([credentials], context)).toHaveLength(MAX_LOGINS + 1);

@@ -111,8 +111,9 @@ export class EventLog {
         .filter(({ before, after }) => before !== after),
       tasks: tasks.values(),
     };
-    for (const event of changeEvents(changes, { timeMs, nodeOf: this.#nodeOf }))
+    for (const event of changeEvents(changes, { timeMs, nodeOf: this.#nodeOf })) {
       this.#recentEvents.add(event, revision);
+    }
     if (this.lastSequence > lastBefore) this.#notify();
   }
 
@@ -120,8 +121,11 @@ export class EventLog {
   #takeServiceChange(serviceId: string): ServiceChange {
     const before = this.#previousServices.get(serviceId);
     const after = this.#options.state.services.get(serviceId);
-    if (after === undefined) this.#previousServices.delete(serviceId);
-    else this.#previousServices.set(serviceId, after);
+    if (after === undefined) {
+      this.#previousServices.delete(serviceId);
+    } else {
+      this.#previousServices.set(serviceId, after);
+    }
     return { before, after };
   }
 

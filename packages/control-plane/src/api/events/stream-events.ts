@@ -21,8 +21,9 @@ export async function* streamEvents(
   try {
     for (const text of describeUnknownNames(request, state)) yield warning(text);
     // A caller that resumes within this term has already received the events from before the term.
-    for (const event of isResumed ? [] : events.reconstructedEvents())
+    for (const event of isResumed ? [] : events.reconstructedEvents()) {
       if (matches(event, request, false)) yield eventResponse(event);
+    }
     while (!link.signal.aborted) {
       if (next < events.firstSequence) {
         yield warning(`${events.firstSequence - next} events are missing: the caller reads too slowly`);

@@ -80,8 +80,9 @@ export function decideEtcdCancellation(
 ): Change | undefined {
   const authority = record?.authorities.find((each) => each.fingerprint === fingerprint);
   if (record === undefined || authority === undefined) return undefined;
-  if (authority.state === AuthorityState.ANNOUNCED)
+  if (authority.state === AuthorityState.ANNOUNCED) {
     return putEtcdAuthorities(canceledEtcdRotation(record, nowMs));
+  }
   const reason =
     authority.state === AuthorityState.ISSUING
       ? 'issues the certificates for etcd; run "berth ca rotate --etcd" first'

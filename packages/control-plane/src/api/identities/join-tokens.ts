@@ -44,10 +44,11 @@ export async function createJoinToken(
   const { kind, ttlMs, uses, hostname, requiresApproval, replaceOthers, labels } = request;
   const problems = [...kindProblems(request), ...ttlProblems(ttlMs)];
   if (!(uses >= 1 && uses <= MAX_USES)) problems.push(`uses must be from 1 to ${MAX_USES}`);
-  if (hostname !== "" && !isHostname(hostname))
+  if (hostname !== "" && !isHostname(hostname)) {
     problems.push(
       `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}; use up to 253 letters, digits, ".", "_" and "-"`,
     );
+  }
   if (problems.length > 0) throw tokenCreationError(problems);
   requireValidLabels(labels);
   const nowMs = context.runtime.wallClockMs();

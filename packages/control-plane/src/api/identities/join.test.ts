@@ -38,11 +38,17 @@ function clusterWith({
 }
 
 function apply(state: ClusterState, change: Change): void {
-  if (change.kind === "put-joinToken") state.joinTokens.set(change.joinToken.id, change.joinToken);
-  else if (change.kind === "put-node") state.nodes.put(change.node);
-  else if (change.kind === "put-server") state.servers.set(change.server.id, change.server);
-  else if (change.kind === "put-user") state.users.set(change.user.name, change.user);
-  else throw new Error(`unexpected change ${change.kind}`);
+  if (change.kind === "put-joinToken") {
+    state.joinTokens.set(change.joinToken.id, change.joinToken);
+  } else if (change.kind === "put-node") {
+    state.nodes.put(change.node);
+  } else if (change.kind === "put-server") {
+    state.servers.set(change.server.id, change.server);
+  } else if (change.kind === "put-user") {
+    state.users.set(change.user.name, change.user);
+  } else {
+    throw new Error(`unexpected change ${change.kind}`);
+  }
 }
 
 const usedUp = expect.objectContaining({ code: "BERTH_TOKEN_INVALID", details: { reason: "used-up" } });

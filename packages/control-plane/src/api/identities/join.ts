@@ -151,8 +151,9 @@ function requireToken(
   const subject = token.kind === JoinKind.USER ? (record?.subject ?? "") : hostname;
   const rejection = tokenRejection(record, { token, subject }, nowMs);
   const isUsedUp = rejection === "used-up";
-  if (record === undefined || (rejection !== undefined && !isUsedUp))
+  if (record === undefined || (rejection !== undefined && !isUsedUp)) {
     throw rejectedTokenError(rejection ?? "unknown", record);
+  }
   return { record, isUsedUp };
 }
 
@@ -167,8 +168,9 @@ function repeatAdmission(
     earlier.repeats >= MAX_REPEATS ||
     identity === undefined ||
     !isMember(identity, { nodes, users, servers })
-  )
+  ) {
     return undefined;
+  }
   const repeats = earlier.repeats + 1;
   const admissions = record.admissions.map((each) => (each === earlier ? { ...earlier, repeats } : each));
   return {

@@ -60,8 +60,9 @@ async function responses(caller: Caller): Promise<readonly unknown[]> {
   const signal = new AbortController().signal;
   const context: CallContext = { signal, peer: "", client: "", caller, forwarded: false };
   const watched: unknown[] = [];
-  for await (const response of handlers.watchServices({ serviceIds: ["s1"] }, context))
+  for await (const response of handlers.watchServices({ serviceIds: ["s1"] }, context)) {
     watched.push(response);
+  }
   return [
     await handlers.listServices({ stack: "" }, context),
     await handlers.getService({ service: "s1" }, context),
@@ -100,7 +101,8 @@ describe("redactEnvironments()", () => {
     { kind: "user", name: "root" },
     { kind: "anonymous" },
   ])("shows them to $kind $name", async (caller) => {
-    for (const response of await responses(caller))
+    for (const response of await responses(caller)) {
       expect(JSON.stringify(response)).toContain(JSON.stringify(ENV));
+    }
   });
 });

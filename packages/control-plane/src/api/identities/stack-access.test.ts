@@ -58,8 +58,9 @@ function createState(): ClusterState {
     user("free", UserRole.DEPLOYER, ""),
     user("vera", UserRole.VIEWER, ""),
     user("adam", UserRole.ADMIN, ""),
-  ])
+  ]) {
     created.users.set(each.name, each);
+  }
   return created;
 }
 
@@ -145,8 +146,9 @@ describe("rpc-matrix: requireStackAccess()", () => {
     const takeNetwork = DeployStackRequest.fromPartial({
       ...{ stack: OWN, networks: [{ name: `${OTHER}_web-net`, stack: OWN }] },
     });
-    for (const request of [takeService, takeNetwork])
+    for (const request of [takeService, takeNetwork]) {
       expect(() => requireStackAccess("deployStack", request, DORA, state)).toThrow(/bank/);
+    }
   });
 
   it("denies a deployment that declares or mounts a secret of another stack", () => {
@@ -155,8 +157,9 @@ describe("rpc-matrix: requireStackAccess()", () => {
     const mounted = DeployStackRequest.fromPartial({
       ...{ stack: OWN, services: [{ name: `${OWN}_api`, stack: OWN, task: { container: { files } } }] },
     });
-    for (const request of [declared, mounted])
+    for (const request of [declared, mounted]) {
       expect(() => requireStackAccess("deployStack", request, DORA, state)).toThrow(/bank/);
+    }
     const spec = { ...mounted.services[0], name: `${OWN}_web` };
     expect(() => requireStackAccess("updateService", { service: `${OWN}_web`, spec }, DORA, state)).toThrow(
       /bank/,

@@ -117,17 +117,20 @@ function userProblems({ name, role, stacks }: InviteUserRequest): string[] {
   const problems: string[] = [];
   const nameProblem = identityNameProblem(name);
   if (nameProblem !== undefined) problems.push(nameProblem);
-  if (name.length > MAX_USER_NAME_LENGTH)
+  if (name.length > MAX_USER_NAME_LENGTH) {
     problems.push(`the name must have at most ${MAX_USER_NAME_LENGTH} characters`);
-  if (name === LOCAL_USER.name)
+  }
+  if (name === LOCAL_USER.name) {
     problems.push(`the name ${name} is reserved for the administrator of a server's host`);
+  }
   if (!ASSIGNABLE_ROLES.has(role)) problems.push("the role must be viewer, deployer or admin");
   if (stacks !== "" && role !== UserRole.DEPLOYER) problems.push("only a deployer is limited to stacks");
   if (
     stacks.length > MAX_PATTERN_LENGTH ||
     (stacks !== "" && !isGlob(stacks) && !/^[a-z0-9_-]+$/.test(stacks))
-  )
+  ) {
     problems.push("the pattern of stacks must be a name or a glob");
+  }
   return problems;
 }
 

@@ -35,8 +35,9 @@ it("follows new tasks but not the tasks beyond the limit when their records chan
   const lines = followLogs({ target, tasks: [shown], skipped: [skipped], reader, context });
   const next = lines.next();
 
-  for (const after of [skipped, created])
+  for (const after of [skipped, created]) {
     onChange({ tasks: new Map([[after.id, { before: undefined, after }]]) });
+  }
   abort.abort();
   await next;
 

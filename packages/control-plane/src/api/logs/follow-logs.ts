@@ -48,7 +48,9 @@ class LogFollower {
     this.#logs = new LiveLogs({ clock: context.runtime.clock, isComplete: () => this.#isComplete });
     this.#knownTaskIds = new Set([...tasks, ...skipped].map(({ id }) => id));
     // The logs of ended tasks have been read to their end.
-    for (const task of tasks) if (!isEnded(task)) this.#logs.add(reader.follow(task));
+    for (const task of tasks) {
+      if (!isEnded(task)) this.#logs.add(reader.follow(task));
+    }
     this.#unsubscribe = context.state.onChange((delta) => this.#onChange(delta));
   }
 
@@ -103,7 +105,8 @@ class LogFollower {
       if (!isOver) this.#logs.add(reader.follow(task));
     }
     this.#logs.recheck();
-    if (this.#lostTasks.size > 0)
+    if (this.#lostTasks.size > 0) {
       this.#cancelRetry = context.runtime.clock.after(RETRY_MS, () => this.#reopenLost());
+    }
   }
 }

@@ -30,7 +30,9 @@ test("LiveLogs yields lines by time when none arrives later than the window (pro
       for (const [task, log] of channels.entries()) logs.add({ task: buildTask({ id: `t${task}` }), log });
       const seen: string[] = [];
       const reading = (async () => {
-        for await (const one of logs.lines()) if (one.kind === "line") seen.push(one.entry.timeNs);
+        for await (const one of logs.lines()) {
+          if (one.kind === "line") seen.push(one.entry.timeNs);
+        }
       })();
       for (let step = 0; step <= 60 + MAX_DELAY_STEPS; step++) {
         for (const { task, step: writtenAt, delay } of lines) {
@@ -55,7 +57,8 @@ test("LiveLogs reports a lost log and continues with the others", async () => {
   logs.add({ task: buildTask({ id: "gone" }), log: lost });
   lost.end(new Error("its host burnt down"));
   const seen: string[] = [];
-  for await (const line of logs.lines())
+  for await (const line of logs.lines()) {
     if (line.kind === "lost") seen.push(`${line.task.id}: ${line.error}`);
+  }
   expect(seen).toEqual(["gone: Error: its host burnt down"]);
 });

@@ -67,9 +67,13 @@ export class LiveLogs {
     while (!this.#isEnded) {
       yield* this.#losses.splice(0);
       yield* this.#takeOrdered();
-      if (this.#hasLines) await this.#windowElapsed();
-      else if (this.#openSources === 0 && this.#isComplete()) return;
-      else await this.#untilWoken();
+      if (this.#hasLines) {
+        await this.#windowElapsed();
+      } else if (this.#openSources === 0 && this.#isComplete()) {
+        return;
+      } else {
+        await this.#untilWoken();
+      }
     }
   }
 

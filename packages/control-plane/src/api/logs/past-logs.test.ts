@@ -31,8 +31,9 @@ describe("mergePastLogs", () => {
           return { task: buildTask({ id: `t${index}` }), log: logOf(cut.filter(({ length }) => length > 0)) };
         });
         const times: string[] = [];
-        for await (const line of mergePastLogs(sources))
+        for await (const line of mergePastLogs(sources)) {
           if (line.kind === "line") times.push(line.entry.timeNs);
+        }
         const expected = logs.flat(2).map(String).sort(compareTimes);
         expect(times).toEqual(expected);
       }),

@@ -22,8 +22,11 @@ interface Head extends LogSource {
 export async function* mergePastLogs(sources: readonly LogSource[]): AsyncGenerator<MergedLine> {
   const heads: Head[] = [];
   for (const first of await Promise.all(sources.map(nextHead))) {
-    if (first.kind === "head") insert(heads, first.head);
-    else if (first.kind === "lost") yield first;
+    if (first.kind === "head") {
+      insert(heads, first.head);
+    } else if (first.kind === "lost") {
+      yield first;
+    }
   }
   for (let head = heads.shift(); head !== undefined; head = heads.shift()) {
     const entry = head.entries[head.index];
@@ -33,8 +36,11 @@ export async function* mergePastLogs(sources: readonly LogSource[]): AsyncGenera
       continue;
     }
     const next = await nextHead(head);
-    if (next.kind === "head") insert(heads, next.head);
-    else if (next.kind === "lost") yield next;
+    if (next.kind === "head") {
+      insert(heads, next.head);
+    } else if (next.kind === "lost") {
+      yield next;
+    }
   }
 }
 

@@ -36,8 +36,9 @@ export async function* streamLogs(
   const link = linkSignals(signal, context.signal);
   const reader = new LogReader({ request, context, client: callerKey(caller, client), signal: link.signal });
   try {
-    if (tasks.length > MAX_TASKS)
+    if (tasks.length > MAX_TASKS) {
       yield warning(`only the newest ${MAX_TASKS} of ${tasks.length} tasks are shown`);
+    }
     const selectedTasks = tasks.slice(0, MAX_TASKS);
     const skipped = tasks.slice(MAX_TASKS);
     yield* toResponses(

@@ -82,8 +82,11 @@ export class StepRecorder {
   #stop(task: Task, reason: string): void {
     const key = this.#keyOfTask.get(task.id) ?? slotKey(task);
     // A task that the plan itself creates and stops again is not shown.
-    if (this.#changes.get(key)?.newTask?.id === task.id) this.#changes.delete(key);
-    else if (this.#initialTasks.get(key)?.id === task.id) this.#changeOf(key, task).stopReason = reason;
+    if (this.#changes.get(key)?.newTask?.id === task.id) {
+      this.#changes.delete(key);
+    } else if (this.#initialTasks.get(key)?.id === task.id) {
+      this.#changeOf(key, task).stopReason = reason;
+    }
   }
 
   #changeOf(key: string, { slot }: Task): SlotChange {

@@ -85,7 +85,9 @@ export class MembershipChanges {
     const { members, clock } = this.#options;
     const listed = await members.list(signal);
     const urls = new Set(listed.flatMap(({ peerUrls }) => peerUrls));
-    for (const url of this.#requestedAtMs.keys()) if (!urls.has(url)) this.#requestedAtMs.delete(url);
+    for (const url of this.#requestedAtMs.keys()) {
+      if (!urls.has(url)) this.#requestedAtMs.delete(url);
+    }
     return Promise.all(
       listed.map(async (member) => ({
         ...member,

@@ -207,8 +207,9 @@ export class ClusterWatch {
    */
   async #complete(builder: ViewBuilder, signal: AbortSignal): Promise<void> {
     const { runtime, writer } = this.#options;
-    while (!signal.aborted && !builder.updateSlice(runtime.clock, this.#nowMs()))
+    while (!signal.aborted && !builder.updateSlice(runtime.clock, this.#nowMs())) {
       await sleep(runtime.clock, 0, signal);
+    }
     await writer.untilIdle();
     builder.updateSlice(runtime.clock, this.#nowMs());
   }

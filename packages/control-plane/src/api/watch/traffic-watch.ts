@@ -137,7 +137,9 @@ export class TrafficWatch {
       this.#hosts.set(nodeId, { collection: this.#collection, traffic, encoding });
     }
     const known = new Set(nodeIds);
-    for (const nodeId of this.#hosts.keys()) if (!known.has(nodeId)) this.#hosts.delete(nodeId);
+    for (const nodeId of this.#hosts.keys()) {
+      if (!known.has(nodeId)) this.#hosts.delete(nodeId);
+    }
     this.#latest = {
       timeMs: this.#options.runtime.wallClockMs(),
       unresponsiveNodes: nodeIds.filter((nodeId) => !reports.has(nodeId)),

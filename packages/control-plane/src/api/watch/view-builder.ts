@@ -86,7 +86,9 @@ export class ViewBuilder {
     const { state } = this.#options;
     for (const id of services) this.#staleServices.add(id);
     for (const { before, after } of tasks.values()) {
-      for (const task of [before, after]) if (task !== undefined) this.#markTaskStale(task);
+      for (const task of [before, after]) {
+        if (task !== undefined) this.#markTaskStale(task);
+      }
     }
     for (const [nodeId, { before, after }] of nodes) {
       this.#staleNodes.add(nodeId);
@@ -100,8 +102,11 @@ export class ViewBuilder {
     // The tasks of a node determine its reserved resources.
     if (task.nodeId !== "") this.#staleNodes.add(task.nodeId);
     const slots = this.#staleSlots.get(task.serviceId);
-    if (slots === undefined) this.#staleSlots.set(task.serviceId, new Set([taskSlotKey(task)]));
-    else slots.add(taskSlotKey(task));
+    if (slots === undefined) {
+      this.#staleSlots.set(task.serviceId, new Set([taskSlotKey(task)]));
+    } else {
+      slots.add(taskSlotKey(task));
+    }
   }
 
   /** Updates stale views for a short time. Returns whether all views are up to date, or have to wait. */

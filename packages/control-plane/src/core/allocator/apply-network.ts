@@ -111,8 +111,9 @@ function changeViolation(existing: Network, spec: NetworkSpec): Violation | unde
     return immutableViolation("subnet", existing.subnet, spec.subnet);
   }
   for (const path of ["internal", "encrypted", "mtu"] as const) {
-    if (before[path] !== spec[path])
+    if (before[path] !== spec[path]) {
       return immutableViolation(path, String(before[path]), String(spec[path]));
+    }
   }
   return undefined;
 }

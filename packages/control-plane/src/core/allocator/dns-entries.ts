@@ -99,9 +99,13 @@ function classifyEndpoints(
     const isOnReadyNode = context.nodes.get(task.nodeId)?.node.state === NodeState.READY;
     const isRunning = isOnReadyNode && stateOf(task) === TaskState.RUNNING;
     const isStopping = task.desiredState >= DesiredState.SHUTDOWN;
-    if (isRunning && (isStopping || isUnhealthy(task))) draining.push(endpoint);
-    else if (isRunning && isReady(task)) ready.push(endpoint);
-    else others.push(endpoint);
+    if (isRunning && (isStopping || isUnhealthy(task))) {
+      draining.push(endpoint);
+    } else if (isRunning && isReady(task)) {
+      ready.push(endpoint);
+    } else {
+      others.push(endpoint);
+    }
   }
   const trusted = ready.filter(({ nodeId }) => !context.isSuspect(nodeId));
   const endpoints = trusted.length > 0 ? trusted : ready;

@@ -97,11 +97,13 @@ describe("networks", () => {
           if (!joins) ranges.delete(host);
           if (!joins || ranges.has(host)) continue;
           const range = pickRange(subnet, { taken: [...ranges.values()], staticAddresses });
-          if (range !== undefined) ranges.set(host, range);
-          else
+          if (range !== undefined) {
+            ranges.set(host, range);
+          } else {
             expect(ranges.size).toBeGreaterThanOrEqual(
               layout.endRange - layout.firstRange - staticAddresses.length,
             );
+          }
         }
         const all = [...ranges.values()];
         for (const [index, range] of all.entries()) {

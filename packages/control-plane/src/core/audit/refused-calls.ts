@@ -35,7 +35,9 @@ export class RefusedCalls {
 
   /** True if no calls wait to be written. */
   get isEmpty(): boolean {
-    for (const { call } of this.#groups.values()) if (call !== undefined) return false;
+    for (const { call } of this.#groups.values()) {
+      if (call !== undefined) return false;
+    }
     return true;
   }
 
@@ -51,9 +53,13 @@ export class RefusedCalls {
     const callerGroupCount = [...this.#groups.values()].filter((group) => group.caller === caller).length;
     const otherCalls = { ...call, method: OTHER_METHODS, subjects: [], summary: "" };
     const restKey = JSON.stringify([caller]);
-    if (!isFull && callerGroupCount < MAX_CALLER_GROUPS) this.#count(key, call, nowMs);
-    else if (!isFull || this.#groups.has(restKey)) this.#count(restKey, otherCalls, nowMs);
-    else this.#count("", { ...otherCalls, caller: "", client: "", forwardedBy: "" }, nowMs);
+    if (!isFull && callerGroupCount < MAX_CALLER_GROUPS) {
+      this.#count(key, call, nowMs);
+    } else if (!isFull || this.#groups.has(restKey)) {
+      this.#count(restKey, otherCalls, nowMs);
+    } else {
+      this.#count("", { ...otherCalls, caller: "", client: "", forwardedBy: "" }, nowMs);
+    }
   }
 
   /** Returns the calls that are due, one for each group, and removes them. */
@@ -87,8 +93,9 @@ export class RefusedCalls {
 
   /** Removes the groups without new calls whose interval is over. */
   #removeIdle(nowMs: number): void {
-    for (const [key, { call, dueMs }] of this.#groups)
+    for (const [key, { call, dueMs }] of this.#groups) {
       if (call === undefined && dueMs <= nowMs) this.#groups.delete(key);
+    }
   }
 }
 

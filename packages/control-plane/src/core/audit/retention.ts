@@ -71,8 +71,11 @@ function* inOrderOfShare(records: Iterable<AuditRecord>): Generator<AuditRecord>
   const byCaller = new Map<string, AuditRecord[]>();
   for (const record of records) {
     const callerRecords = byCaller.get(record.caller);
-    if (callerRecords === undefined) byCaller.set(record.caller, [record]);
-    else callerRecords.push(record);
+    if (callerRecords === undefined) {
+      byCaller.set(record.caller, [record]);
+    } else {
+      callerRecords.push(record);
+    }
   }
   const groups = [...byCaller.values()];
   for (;;) {

@@ -123,8 +123,9 @@ function advance(record: EtcdAuthorities, nowMs: number): EtcdAuthorities {
     ]);
     return withStates(record, nowMs, next);
   }
-  if (states.has(State.RETIRING))
+  if (states.has(State.RETIRING)) {
     return withStates(record, nowMs, new Map([[State.RETIRING, State.REMOVING]]));
+  }
   return { authorities: [...trustedAuthorities(record)], restartingServer: "" };
 }
 

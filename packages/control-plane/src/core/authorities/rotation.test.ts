@@ -109,8 +109,11 @@ describe("planRotation()", () => {
     for (let lost = 0; lost <= times.length; lost++) {
       const records = new Records(OLD, NEW);
       for (const [i, [afterMs, trust]] of times.entries()) {
-        if (i === lost) planRotation(records.authorities.values(), trust, TIMING, START_MS + afterMs);
-        else records.step(trust, START_MS + afterMs);
+        if (i === lost) {
+          planRotation(records.authorities.values(), trust, TIMING, START_MS + afterMs);
+        } else {
+          records.step(trust, START_MS + afterMs);
+        }
         const issuers = Object.values(records.states).filter((state) => state === State.ISSUING);
         expect(issuers).toHaveLength(1);
       }

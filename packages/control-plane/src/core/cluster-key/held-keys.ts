@@ -24,8 +24,9 @@ export type HeldKeyStep =
 export function planHeldKeys(state: ClusterKeyState | undefined, held: HeldKeyIds): HeldKeyStep {
   const current = state?.currentId ?? held.current;
   const next = state?.nextId ?? "";
-  if (held.current !== current)
+  if (held.current !== current) {
     return held.next === current ? { kind: "promote" } : { kind: "fetch", id: current };
+  }
   if (next === "") return held.next === undefined ? { kind: "none" } : { kind: "drop" };
   return held.next === next ? { kind: "none" } : { kind: "fetch", id: next };
 }

@@ -70,9 +70,13 @@ function createEntry(port: PortSpec, tasks: readonly Task[], context: ServiceCon
   for (const task of tasks) {
     const endpoint = createEndpoint(port, task, context);
     if (endpoint === undefined) continue;
-    if (task.desiredState >= DesiredState.SHUTDOWN) stopping.push(endpoint);
-    else if (isReady(task)) ready.push(endpoint);
-    else if (isUnhealthy(task)) unhealthy.push(endpoint);
+    if (task.desiredState >= DesiredState.SHUTDOWN) {
+      stopping.push(endpoint);
+    } else if (isReady(task)) {
+      ready.push(endpoint);
+    } else if (isUnhealthy(task)) {
+      unhealthy.push(endpoint);
+    }
   }
   const { name, stack, traffic } = context.snapshot.spec;
   const suspect = ready.filter(({ nodeId }) => context.isSuspect(nodeId));

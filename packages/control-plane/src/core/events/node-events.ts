@@ -23,8 +23,9 @@ export function nodeEvents({ before, after }: NodeChange, timeMs: number): reado
     return events;
   }
   if (before === undefined) add("NODE_JOINED", after.description?.address ?? "");
-  if (after.state !== before?.state) addState(after, add);
-  else if (after.agentUnreachable !== before.agentUnreachable) {
+  if (after.state !== before?.state) {
+    addState(after, add);
+  } else if (after.agentUnreachable !== before.agentUnreachable) {
     add(after.agentUnreachable ? "NODE_AGENT_AWAY" : "NODE_READY", after.stateMessage);
   }
   if (before !== undefined && before.availability !== after.availability) {

@@ -31,8 +31,11 @@ export function serviceEvents({ before, after }: ServiceChange, timeMs: number):
     add("SERVICE_REMOVED", "");
     return events;
   }
-  if (before === undefined) add("SERVICE_CREATED", sizeText(after));
-  else addUpdate(before, after, add);
+  if (before === undefined) {
+    add("SERVICE_CREATED", sizeText(after));
+  } else {
+    addUpdate(before, after, add);
+  }
   addRollout(before?.rollout, after.rollout, add);
   addRuns(recordedRuns(before), recordedRuns(after), add);
   return events;

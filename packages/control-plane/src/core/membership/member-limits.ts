@@ -20,27 +20,34 @@ export function requireRoomForNode(
   nodes: { readonly size: number; values(): Iterable<Node> },
   { awaitsApproval }: Pick<Node, "awaitsApproval">,
 ): void {
-  if (nodes.size >= MAX_NODES)
+  if (nodes.size >= MAX_NODES) {
     throw limitExceeded(
       `the cluster has ${MAX_NODES} nodes, which is the limit; remove nodes that are gone with "berth node rm"`,
     );
+  }
   if (!awaitsApproval) return;
   let waiting = 0;
-  for (const node of nodes.values()) if (node.awaitsApproval) waiting += 1;
-  if (waiting >= MAX_WAITING_NODES)
+  for (const node of nodes.values()) {
+    if (node.awaitsApproval) waiting += 1;
+  }
+  if (waiting >= MAX_WAITING_NODES) {
     throw limitExceeded(
       `${MAX_WAITING_NODES} nodes wait for approval, which is the limit; accept them with "berth node accept", or remove them with "berth node rm"`,
     );
+  }
 }
 
 /** @throws BerthError BERTH_LIMIT_EXCEEDED when no further server may join */
 export function requireRoomForServer(servers: Iterable<Server>): void {
   let present = 0;
-  for (const server of servers) if (!isRemoved(server)) present += 1;
-  if (present >= MAX_SERVERS)
+  for (const server of servers) {
+    if (!isRemoved(server)) present += 1;
+  }
+  if (present >= MAX_SERVERS) {
     throw limitExceeded(
       `the cluster has ${MAX_SERVERS} servers, which is the limit; remove servers that are gone with "berth server rm"`,
     );
+  }
 }
 
 function limitExceeded(why: string): BerthError {

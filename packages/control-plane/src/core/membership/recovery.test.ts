@@ -32,8 +32,9 @@ describe("decideRecovery", () => {
     ["another survivor has newer data", [running(101), STOPPED, STOPPED, STOPPED], "10.0.0.2 has newer data"],
     ["there are no other servers", [], "no other members"],
   ])("refuses, also by force, when %s", (_, answers, reason) => {
-    for (const isForced of [false, true])
+    for (const isForced of [false, true]) {
       expect(decide(answers, isForced)).toEqual({ kind: "refuse", reason: expect.stringContaining(reason) });
+    }
   });
 
   test("continues without the answer of a server only by force", () => {

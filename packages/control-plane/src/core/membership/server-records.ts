@@ -63,8 +63,9 @@ function withRegistration(
   registration: ServerRegistration | undefined,
   nowMs: number,
 ): Server {
-  if (registration === undefined)
+  if (registration === undefined) {
     return server.state === State.DOWN ? server : { ...server, state: State.DOWN, stateSinceMs: nowMs };
+  }
   const { address, hostname } = registration;
   const isSame = server.address === address && server.hostname === hostname;
   if (server.state === State.UP) return isSame ? server : { ...server, address, hostname };

@@ -93,9 +93,13 @@ const emptySlot = (number: number, nodeId: string): SlotBuilder => ({
 function addTask(slot: SlotBuilder, task: Task): void {
   if (isEnded(task)) {
     if (task.desiredState < DesiredState.REMOVE) slot.ended = insertByAge(slot.ended, task);
-  } else if (!shouldRun(task)) slot.stopping = insertByAge(slot.stopping, task);
-  else if (isPending(task)) slot.pending = insertByAge(slot.pending, task);
-  else slot.active = insertByAge(slot.active, task);
+  } else if (!shouldRun(task)) {
+    slot.stopping = insertByAge(slot.stopping, task);
+  } else if (isPending(task)) {
+    slot.pending = insertByAge(slot.pending, task);
+  } else {
+    slot.active = insertByAge(slot.active, task);
+  }
 }
 
 /** Returns a sorted copy with the task. Copies are cheap, because the history limit keeps the lists short. */

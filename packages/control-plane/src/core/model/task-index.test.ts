@@ -64,6 +64,10 @@ describe("TaskIndex", () => {
 
 /** Updates the index with all changes of the world's tasks. */
 function updateIndex(index: TaskIndex, world: World): void {
-  for (const id of [...index.byId.keys()]) if (!world.tasks.has(id)) index.delete(id);
-  for (const [id, task] of world.tasks) if (index.byId.get(id) !== task) index.put(task);
+  for (const id of [...index.byId.keys()]) {
+    if (!world.tasks.has(id)) index.delete(id);
+  }
+  for (const [id, task] of world.tasks) {
+    if (index.byId.get(id) !== task) index.put(task);
+  }
 }

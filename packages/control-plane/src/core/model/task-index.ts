@@ -80,9 +80,11 @@ export class TaskIndex {
     this.#byId.set(task.id, task);
     const slotTasks = this.#sharedSlots.get(task.slot);
     const sameSlotTask = this.#soleTasks.get(task.slot);
-    if (slotTasks !== undefined) slotTasks.set(task.id, task);
-    else if (sameSlotTask === undefined) this.#addSoleTask(task);
-    else {
+    if (slotTasks !== undefined) {
+      slotTasks.set(task.id, task);
+    } else if (sameSlotTask === undefined) {
+      this.#addSoleTask(task);
+    } else {
       this.#removeSoleTask(sameSlotTask);
       this.#sharedSlots.set(task.slot, new Map([sameSlotTask, task].map((each) => [each.id, each])));
     }
@@ -109,7 +111,9 @@ export class TaskIndex {
     if (isStable(task)) {
       this.#stable.add(task);
       this.#countStable(task, 1);
-    } else this.#unstableSoleTasks.set(task.id, task);
+    } else {
+      this.#unstableSoleTasks.set(task.id, task);
+    }
   }
 
   #removeSoleTask(task: Task): void {
@@ -117,7 +121,9 @@ export class TaskIndex {
     if (isStable(task)) {
       this.#stable.delete(task);
       this.#countStable(task, -1);
-    } else this.#unstableSoleTasks.delete(task.id);
+    } else {
+      this.#unstableSoleTasks.delete(task.id);
+    }
   }
 
   #countStable({ specVersion }: Task, by: 1 | -1): void {
@@ -163,9 +169,13 @@ class TasksByNode implements GroupedNodeCounts {
 
   add(task: Task): void {
     const entry = this.#byNode.get(task.nodeId);
-    if (entry === undefined) this.#byNode.set(task.nodeId, task);
-    else if (entry instanceof Set) entry.add(task);
-    else this.#byNode.set(task.nodeId, new Set([entry, task]));
+    if (entry === undefined) {
+      this.#byNode.set(task.nodeId, task);
+    } else if (entry instanceof Set) {
+      entry.add(task);
+    } else {
+      this.#byNode.set(task.nodeId, new Set([entry, task]));
+    }
     const size = this.get(task.nodeId) ?? 0;
     this.#moveNode(size - 1, size);
   }
@@ -178,8 +188,11 @@ class TasksByNode implements GroupedNodeCounts {
       if (!entry.delete(task)) return;
       const [remaining, ...others] = entry;
       if (remaining !== undefined && others.length === 0) this.#byNode.set(task.nodeId, remaining);
-    } else if (entry === task) this.#byNode.delete(task.nodeId);
-    else return;
+    } else if (entry === task) {
+      this.#byNode.delete(task.nodeId);
+    } else {
+      return;
+    }
     this.#moveNode(size, size - 1);
   }
 
@@ -194,6 +207,9 @@ const sizeOf = (entry: Task | Set<Task>): number => (entry instanceof Set ? entr
 
 function addCount<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
   const after = (counts.get(key) ?? 0) + by;
-  if (after === 0) counts.delete(key);
-  else counts.set(key, after);
+  if (after === 0) {
+    counts.delete(key);
+  } else {
+    counts.set(key, after);
+  }
 }

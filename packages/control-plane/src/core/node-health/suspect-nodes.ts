@@ -67,8 +67,11 @@ export class SuspectNodes {
   /** Marks or unmarks a node as suspect. Returns whether its mark has changed. */
   set(nodeId: string, isSuspect: boolean, now: number): boolean {
     if (isSuspect === this.#onsetMs.has(nodeId)) return false;
-    if (isSuspect) this.#onsetMs.set(nodeId, now);
-    else this.#onsetMs.delete(nodeId);
+    if (isSuspect) {
+      this.#onsetMs.set(nodeId, now);
+    } else {
+      this.#onsetMs.delete(nodeId);
+    }
     return true;
   }
 

@@ -39,8 +39,9 @@ test.each([
   stopTasks(world);
   expect(runningTasks(world).map(({ jobIteration }) => jobIteration)).toEqual(iterations);
   const { message } = world.service.cron ?? {};
-  if (concurrency === CronSpec_Concurrency.FORBID)
+  if (concurrency === CronSpec_Concurrency.FORBID) {
     expect(message).toMatch(/^skipped the run of .*: the previous run has not ended$/);
+  }
 });
 
 test("a forced update of a cron job runs it now, a changed template only the next time", () => {

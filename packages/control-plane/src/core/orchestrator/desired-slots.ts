@@ -138,7 +138,9 @@ export function globalSlots(
     listedKeys.add(slot.nodeId);
     if (node === undefined || !isEligible(node)) {
       if (node?.node.state !== NodeState.DOWN && isInUse(slot)) remove.push(slot);
-    } else if (isUnpaused(node) || slot.active.length > 0) keep.push(slot);
+    } else if (isUnpaused(node) || slot.active.length > 0) {
+      keep.push(slot);
+    }
   }
   const unknown = [...nodes.values()].filter(({ node }) => !listedKeys.has(node.id));
   const missing = nodeSlots(unknown.filter((node) => isUnpaused(node) && isEligible(node)));

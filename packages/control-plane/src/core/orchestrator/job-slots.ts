@@ -52,14 +52,20 @@ export function jobSlots(run: JobStatus, tasks: readonly Task[], context: JobSlo
 /** Returns the slots of a replicated job, numbered from 1 to `total`. */
 function numberedSlots(tasks: readonly Task[], total: number): JobSlots {
   const completed = new Set<number>();
-  for (const task of tasks) if (task.slot <= total && hasCompleted(task)) completed.add(task.slot);
+  for (const task of tasks) {
+    if (task.slot <= total && hasCompleted(task)) completed.add(task.slot);
+  }
   const open: Task[] = [];
   const surplus: Task[] = [];
   const outOfRange: Task[] = [];
   for (const task of tasks) {
-    if (task.slot > total) outOfRange.push(task);
-    else if (!completed.has(task.slot)) open.push(task);
-    else if (!isEnded(task)) surplus.push(task);
+    if (task.slot > total) {
+      outOfRange.push(task);
+    } else if (!completed.has(task.slot)) {
+      open.push(task);
+    } else if (!isEnded(task)) {
+      surplus.push(task);
+    }
   }
   const slots = slotsByNumber(open);
   const begun = new Set(slots.map(({ number }) => number));
@@ -89,8 +95,11 @@ function slotsOnNodes(run: JobStatus, tasks: readonly Task[], { spec, cluster }:
   for (const slot of slotsByNode(tasks)) {
     const node = cluster.nodes.get(slot.nodeId);
     nodesWithSlot.add(slot.nodeId);
-    if (node !== undefined && (isDown(node) || isEligible(node))) slots.push(slot);
-    else remove.push(slot);
+    if (node !== undefined && (isDown(node) || isEligible(node))) {
+      slots.push(slot);
+    } else {
+      remove.push(slot);
+    }
   }
   const newNodes = [...cluster.nodes.values()].filter(
     (each) => !nodesWithSlot.has(each.node.id) && isEligible(each),

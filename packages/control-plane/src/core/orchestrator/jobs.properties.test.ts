@@ -33,8 +33,9 @@ test("at most `max_concurrent` tasks exist at a time and each slot completes onc
         play(world, { pick, kind, node: `n${node}`, spec });
         check();
       }
-      for (const id of world.nodes.keys())
+      for (const id of world.nodes.keys()) {
         world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });
+      }
       for (let round = 0; round < 200 && world.service.job?.endedAtMs === 0; round += 1) {
         world.now += 60_000;
         world.settle();
@@ -59,8 +60,9 @@ function play(world: World, event: { pick: number; kind: string; node: string; s
   const tasks = world.occupying();
   const task = tasks[pick % Math.max(1, tasks.length)];
   const { state: nodeState, availability } = world.nodes.get(node) ?? {};
-  if (kind === "node")
+  if (kind === "node") {
     world.setNode(node, { state: nodeState === NodeState.READY ? NodeState.DOWN : NodeState.READY });
+  }
   if (kind === "drain") {
     const { ACTIVE, DRAIN } = Availability;
     world.setNode(node, { availability: availability === ACTIVE ? DRAIN : ACTIVE });

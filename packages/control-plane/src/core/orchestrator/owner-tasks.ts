@@ -74,8 +74,9 @@ export class OwnerTasks {
     const nodeIds = new Set<string>();
     for (const owner of this.#owners) {
       const task = this.#currentTask(owner, slotKey(slot));
-      if (task === undefined)
+      if (task === undefined) {
         return { kind: "missing", reason: `${WAITING_FOR}${taskName(owner.name, slot)}` };
+      }
       owners.push({ service: owner.name, taskId: task.id });
       nodeIds.add(task.nodeId);
     }

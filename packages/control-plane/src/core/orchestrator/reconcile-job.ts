@@ -85,8 +85,11 @@ function decideRuns(snapshot: ServiceTasks, cluster: ClusterSnapshot, now: numbe
   const leaving: Task[] = [];
   for (const task of tasks) {
     const runTasks = tasksByRun.get(task.jobIteration);
-    if (runTasks !== undefined) runTasks.push(task);
-    else if (occupiesNode(task)) leaving.push(task);
+    if (runTasks !== undefined) {
+      runTasks.push(task);
+    } else if (occupiesNode(task)) {
+      leaving.push(task);
+    }
   }
   const isGone = goneTest(snapshot, cluster.nodes);
   const context = { spec, version: service.version, cluster, isGone, leaving, now };

@@ -241,8 +241,11 @@ function restartResets(
   for (const task of staying) {
     if (task.restarts === 0 || !isReady(task)) continue;
     const atMs = (task.status?.sinceMs ?? now) + RESET_RESTARTS_AFTER_MS;
-    if (atMs <= now) actions.push({ kind: "reset-restarts", task });
-    else dueMs.push(atMs);
+    if (atMs <= now) {
+      actions.push({ kind: "reset-restarts", task });
+    } else {
+      dueMs.push(atMs);
+    }
   }
   return { actions, dueMs };
 }

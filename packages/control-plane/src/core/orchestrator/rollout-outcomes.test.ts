@@ -214,8 +214,9 @@ describe("a rollout", () => {
     const world = settledWorld();
     world.deploy(spec({ image: "good:2" }));
     world.runUntil(({ service }) => (service.rollout?.updatedSlots ?? 0) >= 1, LIMIT_MS);
-    for (const { id, specVersion } of [...world.tasks.values()])
+    for (const { id, specVersion } of [...world.tasks.values()]) {
       if (specVersion === 1) world.tasks.delete(id);
+    }
     world.deploy(spec());
     world.settle();
     for (const { id, specVersion } of world.occupying()) world.advance(id, { fails: specVersion === 3 });
@@ -293,12 +294,14 @@ function rejectOn(world: World, nodeIds: readonly string[]): void {
     const [rejected] = world
       .occupying()
       .filter(({ specVersion, nodeId }) => specVersion === 2 && nodeIds.includes(nodeId));
-    if (rejected !== undefined) reject(world, rejected, message);
-    else
+    if (rejected !== undefined) {
+      reject(world, rejected, message);
+    } else {
       world.runUntil(
         (now) => isOver(now) || now.occupying().some((task) => isNewOn(task, nodeIds)),
         LIMIT_MS,
       );
+    }
   }
 }
 

@@ -78,12 +78,18 @@ class SlotActionCollector implements SlotActions {
         break;
       case "starting":
         // The outdated task beside it still serves.
-        if (slot.active.length > 1 && this.#hasFailed(slot)) this.#stop([step.task], NEVER_READY);
-        else this.#stay(state);
+        if (slot.active.length > 1 && this.#hasFailed(slot)) {
+          this.#stop([step.task], NEVER_READY);
+        } else {
+          this.#stay(state);
+        }
         break;
       case "pending":
-        if (slot.active.length > 0 && this.#hasFailed(slot)) this.#stop([step.task], NEVER_READY);
-        else this.#getPlacements(step.task.specVersion).pending.push(step.task);
+        if (slot.active.length > 0 && this.#hasFailed(slot)) {
+          this.#stop([step.task], NEVER_READY);
+        } else {
+          this.#getPlacements(step.task.specVersion).pending.push(step.task);
+        }
         break;
       case "vacant":
         this.#fill(state, step.restarts);
@@ -107,8 +113,11 @@ class SlotActionCollector implements SlotActions {
   /** Adds a pending task of a global service that belongs to no slot yet. */
   addUnboundTask(task: Task): void {
     const { version } = this.#context;
-    if (task.specVersion === version) this.#getPlacements(version).pending.push(task);
-    else this.#stop([task], "its spec has changed");
+    if (task.specVersion === version) {
+      this.#getPlacements(version).pending.push(task);
+    } else {
+      this.#stop([task], "its spec has changed");
+    }
   }
 
   /**
@@ -117,9 +126,13 @@ class SlotActionCollector implements SlotActions {
    * The task then does not count as staying: placement spreads tasks by the nodes where they will be.
    */
   #replace(state: SlotState, { cause, attempt }: Extract<SlotStep, { kind: "replace" }>): void {
-    if (!this.#context.batch.has(state)) this.#stay(state);
-    else if (!state.startFirst) this.#stop(state.slot.active, REPLACEMENT_REASONS[cause]);
-    else this.#fill(state, attempt.kind === "retry" ? attempt.restarts : 0);
+    if (!this.#context.batch.has(state)) {
+      this.#stay(state);
+    } else if (!state.startFirst) {
+      this.#stop(state.slot.active, REPLACEMENT_REASONS[cause]);
+    } else {
+      this.#fill(state, attempt.kind === "retry" ? attempt.restarts : 0);
+    }
   }
 
   #hasFailed(slot: Slot): boolean {

@@ -32,8 +32,9 @@ function splitOffStableTasks(
   cluster: ClusterSnapshot,
 ): TaskPartition | undefined {
   const { index, spec, service, owners } = snapshot;
-  if (owners !== undefined || !isServiceConverged(snapshot) || !areStableTasksCurrent(snapshot))
+  if (owners !== undefined || !isServiceConverged(snapshot) || !areStableTasksCurrent(snapshot)) {
     return undefined;
+  }
   const leaving = leavingTasks(index, cluster);
   const tasksToReconcile = [...index.unstableTasks(), ...leaving];
   const size = index.stableCount - leaving.length;
@@ -57,7 +58,9 @@ function isServiceConverged({ service, spec }: ServiceDefinition): boolean {
 
 function areStableTasksCurrent({ service, index }: Pick<ServiceSnapshot, "service" | "index">): boolean {
   const isCurrent = currentTaskFilter(service);
-  for (const specVersion of index.stableVersions()) if (!isCurrent({ specVersion })) return false;
+  for (const specVersion of index.stableVersions()) {
+    if (!isCurrent({ specVersion })) return false;
+  }
   return true;
 }
 

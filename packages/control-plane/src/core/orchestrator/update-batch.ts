@@ -71,8 +71,11 @@ function groupCandidates(states: readonly SlotState[], { isActive, progress }: B
     if (step.kind !== "replace" || step.attempt.kind === "held") continue;
     const isOutdated = step.cause === "outdated";
     if (isOutdated && isActive && progress.failed.has(slotKey(slot))) continue;
-    if (step.attempt.kind === "retry") retries.push(state);
-    else (isOutdated ? outdated : leaving).push(state);
+    if (step.attempt.kind === "retry") {
+      retries.push(state);
+    } else {
+      (isOutdated ? outdated : leaving).push(state);
+    }
   }
   return { retries, leaving, outdated };
 }

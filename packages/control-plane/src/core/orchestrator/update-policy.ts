@@ -77,8 +77,9 @@ export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: Servic
  */
 function startsFirst(order: Order, spec: ServiceSpec): boolean {
   const hasHostPorts = spec.ports.some(({ mode }) => mode === PortSpec_Mode.HOST);
-  if (spec.atMostOne || hasStaticAddress(spec) || (hasHostPorts && spec.mode?.$case === "global"))
+  if (spec.atMostOne || hasStaticAddress(spec) || (hasHostPorts && spec.mode?.$case === "global")) {
     return false;
+  }
   switch (order) {
     case Order.START_FIRST:
       return true;

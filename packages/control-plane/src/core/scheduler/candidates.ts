@@ -130,8 +130,11 @@ export class LeastLoadedSource implements CandidateSource {
     const count = load.tasksByNode.get(node.id) ?? 0;
     if (count === minTasks) return true;
     const level = this.#skipped.get(count);
-    if (level === undefined) this.#skipped.set(count, [node]);
-    else level.push(node);
+    if (level === undefined) {
+      this.#skipped.set(count, [node]);
+    } else {
+      level.push(node);
+    }
     return false;
   }
 

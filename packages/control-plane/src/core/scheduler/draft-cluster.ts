@@ -38,8 +38,11 @@ function withTask(snapshot: NodeSnapshot, request: ResourceRequest, sign: 1 | -1
   const { reserved } = snapshot;
   const hostPorts = new Set(snapshot.hostPorts);
   for (const key of request.hostPorts) {
-    if (sign > 0) hostPorts.add(key);
-    else hostPorts.delete(key);
+    if (sign > 0) {
+      hostPorts.add(key);
+    } else {
+      hostPorts.delete(key);
+    }
   }
   return {
     node: snapshot.node,

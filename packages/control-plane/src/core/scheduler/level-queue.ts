@@ -43,8 +43,11 @@ export class LevelQueue implements Pool<Candidate> {
   take(): void {
     const chosen = this.best;
     if (chosen === undefined) return;
-    if (chosen === this.#sourceBest) this.#hasSourceBest = false;
-    else this.#index += 1;
+    if (chosen === this.#sourceBest) {
+      this.#hasSourceBest = false;
+    } else {
+      this.#index += 1;
+    }
     addTask(chosen, this.#request);
     if (chosen.capacity > 0) this.#nextLevel.push(chosen);
   }

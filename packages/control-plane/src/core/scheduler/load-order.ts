@@ -120,7 +120,9 @@ export class LoadOrder {
     const maxSingleMoves = Math.max(MIN_SINGLE_MOVES, this.#sorted.length / NODES_PER_SINGLE_MOVE);
     if (moved.length <= maxSingleMoves) {
       for (const entry of moved) this.#moveOne(entry);
-    } else this.#sortAll(moved);
+    } else {
+      this.#sortAll(moved);
+    }
   }
 
   #moveOne(entry: Entry): void {
@@ -152,8 +154,11 @@ export class LoadOrder {
     while (from < to) {
       const middle = (from + to) >> 1;
       const other = this.#sorted[middle];
-      if (other !== undefined && isLessLoaded(other, load)) from = middle + 1;
-      else to = middle;
+      if (other !== undefined && isLessLoaded(other, load)) {
+        from = middle + 1;
+      } else {
+        to = middle;
+      }
     }
     return from;
   }

@@ -10,8 +10,9 @@ export function mergeSort<T>(items: readonly T[], before: Before<T>): T[] {
   let from = [...items];
   let to = [...items];
   for (let width = 1; width < items.length; width *= 2) {
-    for (let start = 0; start < items.length; start += 2 * width)
+    for (let start = 0; start < items.length; start += 2 * width) {
       mergeRuns(from, to, { start, width, before });
+    }
     [from, to] = [to, from];
   }
   return from;

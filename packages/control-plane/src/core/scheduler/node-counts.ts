@@ -23,8 +23,11 @@ export class ChangedCounts implements GroupedNodeCounts {
     const nodesByTaskCount = new Map(this.#base.nodesByTaskCount);
     const addNodes = (taskCount: number, nodeDelta: 1 | -1): void => {
       const nodes = (nodesByTaskCount.get(taskCount) ?? 0) + nodeDelta;
-      if (nodes === 0 || taskCount === 0) nodesByTaskCount.delete(taskCount);
-      else nodesByTaskCount.set(taskCount, nodes);
+      if (nodes === 0 || taskCount === 0) {
+        nodesByTaskCount.delete(taskCount);
+      } else {
+        nodesByTaskCount.set(taskCount, nodes);
+      }
     };
     for (const [nodeId, change] of this.#changes) {
       const count = this.#base.get(nodeId) ?? 0;
@@ -71,6 +74,8 @@ export function minTasksPerNode(
     nodesWithTasks += nodes;
     minTasks = Math.min(minTasks, taskCount);
   }
-  for (const nodeId of unschedulableNodeIds) if (counts.get(nodeId) !== undefined) nodesWithTasks -= 1;
+  for (const nodeId of unschedulableNodeIds) {
+    if (counts.get(nodeId) !== undefined) nodesWithTasks -= 1;
+  }
   return nodesWithTasks === acceptingCount && nodesWithTasks > 0 ? minTasks : 0;
 }

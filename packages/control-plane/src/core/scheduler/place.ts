@@ -178,7 +178,9 @@ function* snapshotsExcept(
   avoided: ReadonlyMap<string, number>,
   nodes: readonly OrderedNode[],
 ): Iterable<NodeSnapshot> {
-  for (const { id, snapshot } of nodes) if (!avoided.has(id)) yield snapshot;
+  for (const { id, snapshot } of nodes) {
+    if (!avoided.has(id)) yield snapshot;
+  }
 }
 
 /** Returns the avoided nodes, grouped by their number of failures, the fewest first. */
@@ -191,8 +193,11 @@ function avoidedTiers(
     const snapshot = nodes.get(id);
     if (snapshot === undefined) continue;
     const tier = byFailures.get(failures);
-    if (tier === undefined) byFailures.set(failures, [snapshot]);
-    else tier.push(snapshot);
+    if (tier === undefined) {
+      byFailures.set(failures, [snapshot]);
+    } else {
+      tier.push(snapshot);
+    }
   }
   return [...byFailures].sort(([a], [b]) => a - b).map(([, snapshots]) => snapshots);
 }

@@ -76,8 +76,11 @@ class NodeSlotsHeap<Slot extends RemovableSlot> implements Pool<NodeSlots<Slot>>
     if (best === undefined) return;
     best.removable.pop();
     best.count -= 1;
-    if (best.removable.length > 0) reorderFirst(this.#nodes, isFuller);
-    else dropFirst(this.#nodes, isFuller);
+    if (best.removable.length > 0) {
+      reorderFirst(this.#nodes, isFuller);
+    } else {
+      dropFirst(this.#nodes, isFuller);
+    }
   }
 }
 

@@ -93,8 +93,11 @@ export class SpreadIndex {
       this.#byNode.set(id, group);
       group.nodeCount += 1;
     }
-    if (acceptsTasks(snapshot)) group.loadOrder.put(snapshot);
-    else group.loadOrder.delete(id);
+    if (acceptsTasks(snapshot)) {
+      group.loadOrder.put(snapshot);
+    } else {
+      group.loadOrder.delete(id);
+    }
   }
 
   delete(nodeId: string): void {

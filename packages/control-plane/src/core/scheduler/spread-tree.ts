@@ -29,8 +29,11 @@ export function groupIntoLeaves<Item, T>(
     const path = pathOf(item);
     const key = JSON.stringify(path);
     const existing = leaves.get(key);
-    if (existing === undefined) leaves.set(key, { path, members: [item] });
-    else existing.members.push(item);
+    if (existing === undefined) {
+      leaves.set(key, { path, members: [item] });
+    } else {
+      existing.members.push(item);
+    }
   }
   return [...leaves.values()].map(({ path, members }) => ({ path, pool: poolOf(members) }));
 }
@@ -102,8 +105,11 @@ function buildTree<T>(
   for (const leaf of leaves) {
     const value = leaf.path[level] ?? "";
     const existing = byValue.get(value);
-    if (existing === undefined) byValue.set(value, [leaf]);
-    else existing.push(leaf);
+    if (existing === undefined) {
+      byValue.set(value, [leaf]);
+    } else {
+      existing.push(leaf);
+    }
   }
   const children = [...byValue]
     .map(([value, members]) => {
@@ -136,8 +142,11 @@ function reorderTree<T>(tree: Tree<T>, before: Before<Tree<T>>): void {
   const [child] = tree.children;
   if (child === undefined) return;
   reorderTree(child, before);
-  if (findBest(child) === undefined) dropFirst(tree.children, before);
-  else reorderFirst(tree.children, before);
+  if (findBest(child) === undefined) {
+    dropFirst(tree.children, before);
+  } else {
+    reorderFirst(tree.children, before);
+  }
 }
 
 /** Compares trees of the same level: either both are leaves or both are branches. */

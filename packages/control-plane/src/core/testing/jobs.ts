@@ -67,8 +67,9 @@ export function endTask(world: World, task: Task, state: TaskState): void {
 /** Ends every task that is to stop. */
 export function stopTasks(world: World): void {
   for (const task of world.tasks.values()) {
-    if (task.desiredState >= DesiredState.SHUTDOWN && !isEnded(task))
+    if (task.desiredState >= DesiredState.SHUTDOWN && !isEnded(task)) {
       endTask(world, task, TaskState.SHUTDOWN);
+    }
   }
 }
 

@@ -130,7 +130,9 @@ export function clusterSnapshot(
   usedIds: Iterable<string> = [],
 ): ClusterSnapshot {
   const closed = new Set([...usedIds].filter((id) => !nodes.has(id)));
-  for (const [id, snapshot] of nodes) if (!acceptsTasks(snapshot)) closed.add(id);
+  for (const [id, snapshot] of nodes) {
+    if (!acceptsTasks(snapshot)) closed.add(id);
+  }
   return {
     nodes,
     spreadIndexes: new SpreadIndexes(nodes),

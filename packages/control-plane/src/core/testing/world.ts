@@ -107,8 +107,11 @@ export class World {
       return;
     }
     const after = taskAfter(action, this.now);
-    if (after === undefined) this.tasks.delete(action.task.id);
-    else this.tasks.set(after.id, after);
+    if (after === undefined) {
+      this.tasks.delete(action.task.id);
+    } else {
+      this.tasks.set(after.id, after);
+    }
   }
 
   /** Changes the spec as an early release did, without a record of the rollout. */

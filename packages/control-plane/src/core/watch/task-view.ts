@@ -95,8 +95,11 @@ function predecessors(tasks: readonly Task[]): (task: Task) => Task | undefined 
     const key = taskSlotKey(task);
     if (key === "") continue;
     const slot = bySlot.get(key);
-    if (slot === undefined) bySlot.set(key, [task]);
-    else slot.push(task);
+    if (slot === undefined) {
+      bySlot.set(key, [task]);
+    } else {
+      slot.push(task);
+    }
   }
   return (task) => {
     const older = (bySlot.get(taskSlotKey(task)) ?? []).filter(
@@ -125,10 +128,12 @@ function explainReplacement(
   { service, isDrained }: Pick<TaskViewSource, "service" | "isDrained">,
 ): { readonly cause: Cause; readonly message: string } {
   const message = predecessor.status?.message ?? "";
-  if (stateOf(predecessor) === TaskState.LOST || isDisconnected(predecessor))
+  if (stateOf(predecessor) === TaskState.LOST || isDisconnected(predecessor)) {
     return { cause: Cause.NODE_LOSS, message };
-  if (service !== undefined && hasOtherTemplate(task, predecessor, service))
+  }
+  if (service !== undefined && hasOtherTemplate(task, predecessor, service)) {
     return { cause: Cause.UPDATE, message: `version ${predecessor.specVersion} → ${task.specVersion}` };
+  }
   if (isUnhealthy(predecessor)) return { cause: Cause.UNHEALTHY, message };
   if (isDrained(predecessor.nodeId)) return { cause: Cause.DRAIN, message: "its node is drained" };
   const hasEndedByItself = isEnded(predecessor) && shouldRun(predecessor);

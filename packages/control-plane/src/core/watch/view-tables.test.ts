@@ -29,11 +29,15 @@ function execute(tables: ViewTables, { kind, key, content }: Step): void {
     tables[kind].delete(key);
     return;
   }
-  if (kind === "nodes") tables.nodes.put(key, NodeView.fromPartial({ id: key, tasks: content }));
-  else if (kind === "services")
+  if (kind === "nodes") {
+    tables.nodes.put(key, NodeView.fromPartial({ id: key, tasks: content }));
+  } else if (kind === "services") {
     tables.services.put(key, ServiceView.fromPartial({ id: key, version: content }));
-  else if (kind === "tasks") tables.tasks.put(key, TaskView.fromPartial({ id: key, restarts: content }));
-  else tables.slots.put(key, SlotView.fromPartial({ key, slot: content }));
+  } else if (kind === "tasks") {
+    tables.tasks.put(key, TaskView.fromPartial({ id: key, restarts: content }));
+  } else {
+    tables.slots.put(key, SlotView.fromPartial({ key, slot: content }));
+  }
 }
 
 function expectEqual(applied: AppliedView, tables: ViewTables): void {
@@ -98,8 +102,9 @@ test("ViewTables: an update has only records that differ from the previous updat
 
 test("ViewTables: a large snapshot has several parts, and only the last one has a position", () => {
   const tables = new ViewTables();
-  for (let index = 0; index < 4_500; index += 1)
+  for (let index = 0; index < 4_500; index += 1) {
     tables.tasks.put(`t${index}`, TaskView.fromPartial({ id: `t${index}` }));
+  }
   const parts = snapshotOf(tables, 3);
   expect(parts.map(({ tasks }) => tasks.length)).toEqual([0, 2_000, 2_000, 500, 0]);
   expect(parts.map(({ isSnapshot }) => isSnapshot)).toEqual([true, false, false, false, false]);
@@ -115,8 +120,9 @@ test("ViewTables: a large snapshot has several parts, and only the last one has 
 
 test("UpdateLog keeps a limited number of updates", () => {
   const log = new UpdateLog();
-  for (let sequence = 1; sequence <= 400; sequence += 1)
+  for (let sequence = 1; sequence <= 400; sequence += 1) {
     log.add(finalPart(positionAt(sequence), 0), positionAt(sequence));
+  }
   expect(log.get(100)).toBeUndefined();
   expect(log.get(101)?.position.sequence).toBe(101);
   expect(log.get(401)).toBeUndefined();

@@ -29,7 +29,9 @@ class Follower {
       this.tasks.clear();
       this.specs.clear();
       this.ingress.clear();
-    } else expect(message.appliesTo).toBe(this.sequence);
+    } else {
+      expect(message.appliesTo).toBe(this.sequence);
+    }
     this.sequence = message.resultsIn;
     for (const { serviceId, version } of message.specs) {
       expect(this.specs).not.toContain(`${serviceId}/${version}`);
@@ -94,8 +96,9 @@ describe("AssignmentFeed", () => {
           // A task never changes its version: the same ID with another one is another task.
           const taskId = `${id}${version}`;
           versions.set(taskId, version);
-          if (isGone) tasks.delete(taskId);
-          else {
+          if (isGone) {
+            tasks.delete(taskId);
+          } else {
             const status = { state };
             tasks.set(taskId, buildTask({ id: taskId, specVersion: version, nodeId, desiredState, status }));
           }
@@ -111,8 +114,11 @@ describe("AssignmentFeed", () => {
         expect([...follower.tasks.keys()].sort()).toEqual(assigned.map(({ id }) => id).sort());
         for (const one of assigned) {
           const received = follower.tasks.get(one.id)?.desiredState;
-          if (one.status?.state !== TaskState.FAILED) expect(received).toBe(one.desiredState);
-          else expect(received).toBeGreaterThanOrEqual(DesiredState.SHUTDOWN);
+          if (one.status?.state !== TaskState.FAILED) {
+            expect(received).toBe(one.desiredState);
+          } else {
+            expect(received).toBeGreaterThanOrEqual(DesiredState.SHUTDOWN);
+          }
         }
         expect(chain.isStale).toBe(false);
       }),

@@ -139,8 +139,11 @@ export class AssignmentFeed {
     const unassignedTaskIds: string[] = [];
     for (const taskId of this.#staleTasks) {
       const task = this.#source.task(taskId);
-      if (task !== undefined && this.#isAssigned(task)) this.#addTask(task, tasks, specs);
-      else unassignedTaskIds.push(taskId);
+      if (task !== undefined && this.#isAssigned(task)) {
+        this.#addTask(task, tasks, specs);
+      } else {
+        unassignedTaskIds.push(taskId);
+      }
     }
     // Removals come last, as in the agent: a spec is kept when one of its tasks is removed and another is added.
     for (const taskId of unassignedTaskIds) {
@@ -151,8 +154,11 @@ export class AssignmentFeed {
     const removedIngressKeys: string[] = [];
     for (const key of this.#staleIngress) {
       const entry = this.#source.ingressEntry(key);
-      if (entry === undefined) removedIngressKeys.push(key);
-      else ingress.push(entry);
+      if (entry === undefined) {
+        removedIngressKeys.push(key);
+      } else {
+        ingress.push(entry);
+      }
     }
     this.#staleIngress.clear();
     const changes = {
@@ -204,8 +210,9 @@ export class AssignmentFeed {
     if (!this.#isAssigned(task)) return;
     const spec = this.#source.spec(task.serviceId, task.specVersion);
     const desiredState = desiredStateFor(task, this.#source.isStopHeld(task.id));
-    if (isEnded(task)) this.#removeSecrets(task.id);
-    else if (desiredState <= DesiredState.RUNNING) {
+    if (isEnded(task)) {
+      this.#removeSecrets(task.id);
+    } else if (desiredState <= DesiredState.RUNNING) {
       this.#files.addTask(task.id, spec);
       this.#logins.addTask(task.id, { stack: task.stack, spec });
     }
@@ -249,8 +256,11 @@ export class AssignmentFeed {
   #releaseSpec(task: AssignedTask): void {
     const key = specKey(task);
     const uses = (this.#specUses.get(key) ?? 1) - 1;
-    if (uses === 0) this.#specUses.delete(key);
-    else this.#specUses.set(key, uses);
+    if (uses === 0) {
+      this.#specUses.delete(key);
+    } else {
+      this.#specUses.set(key, uses);
+    }
   }
 }
 

@@ -39,7 +39,9 @@ export class LoginFeed {
 
   /** Removes a task that has ended, or that the node no longer has. */
   removeTask(taskId: string): void {
-    for (const key of this.#references.remove(taskId)) if (this.#sentIds.has(key)) this.#staleKeys.add(key);
+    for (const key of this.#references.remove(taskId)) {
+      if (this.#sentIds.has(key)) this.#staleKeys.add(key);
+    }
   }
 
   /** Called when a login was stored or removed. */
@@ -54,8 +56,9 @@ export class LoginFeed {
       const login = this.#references.has(key) ? this.#source.registryLogin(key) : undefined;
       const sentId = this.#sentIds.get(key);
       if (sentId !== undefined && sentId !== login?.id) changes.removedRegistryLoginIds.push(sentId);
-      if (login === undefined) this.#sentIds.delete(key);
-      else {
+      if (login === undefined) {
+        this.#sentIds.delete(key);
+      } else {
         this.#sentIds.set(key, login.id);
         changes.registryLogins.push(login);
       }

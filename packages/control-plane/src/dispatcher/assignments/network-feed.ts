@@ -109,6 +109,8 @@ export class NetworkFeed {
     if (entry !== undefined) {
       sentKeys.add(key);
       changes.dnsEntries.push(entry);
-    } else if (sentKeys.delete(key)) changes.removedDnsKeys.push(key);
+    } else if (sentKeys.delete(key)) {
+      changes.removedDnsKeys.push(key);
+    }
   }
 }

@@ -26,8 +26,11 @@ export class TaskReferences {
     this.#keysOfTask.delete(taskId);
     return keys.filter((key) => {
       const count = (this.#taskCounts.get(key) ?? 1) - 1;
-      if (count > 0) this.#taskCounts.set(key, count);
-      else this.#taskCounts.delete(key);
+      if (count > 0) {
+        this.#taskCounts.set(key, count);
+      } else {
+        this.#taskCounts.delete(key);
+      }
       return count === 0;
     });
   }

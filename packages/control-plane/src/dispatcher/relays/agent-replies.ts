@@ -45,8 +45,11 @@ export class AgentReplies<Reply> {
         stopWatching();
         removeEndListener();
         this.#pending.delete(requestId);
-        if (result instanceof BerthError) reject(result);
-        else resolve(result);
+        if (result instanceof BerthError) {
+          reject(result);
+        } else {
+          resolve(result);
+        }
       };
       const cancelTimeout = runtime.clock.after(timeoutMs, () =>
         settle(unreachableError(`its agent did not reply within ${timeoutMs / 1_000} s`)),
@@ -55,9 +58,11 @@ export class AgentReplies<Reply> {
       const onSessionEnd = (): void => settle(unreachableError("the connection to its agent was lost"));
       const removeEndListener = session?.onEnd(onSessionEnd) ?? (() => {});
       this.#pending.set(requestId, { nodeId, settle });
-      if (session === undefined || session.isEnded) settle(unreachableError("its agent is not connected"));
-      else if (!session.send(command(requestId)))
+      if (session === undefined || session.isEnded) {
+        settle(unreachableError("its agent is not connected"));
+      } else if (!session.send(command(requestId))) {
         settle(unreachableError("its agent has stopped reading commands"));
+      }
     });
   }
 

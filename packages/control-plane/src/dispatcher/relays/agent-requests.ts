@@ -101,8 +101,9 @@ export class AgentRequests<Sink extends ResultSink> {
       this.#openByNode.delete(nodeId, requestId);
       this.#count(client, -1);
     };
-    if (!session.send(commands.start(requestId)))
+    if (!session.send(commands.start(requestId))) {
       sink.end(unreachableNodeError("its node has stopped reading commands"));
+    }
     onAbort(signal, () => {
       // The stop is sent over the session, because the agent may have stopped reading the request's stream.
       if (sink.needsStop && !session.isEnded) session.send(commands.stop(requestId));
@@ -112,8 +113,11 @@ export class AgentRequests<Sink extends ResultSink> {
 
   #count(client: string, change: 1 | -1): void {
     const count = (this.#countByClient.get(client) ?? 0) + change;
-    if (count === 0) this.#countByClient.delete(client);
-    else this.#countByClient.set(client, count);
+    if (count === 0) {
+      this.#countByClient.delete(client);
+    } else {
+      this.#countByClient.set(client, count);
+    }
   }
 
   /**
@@ -123,7 +127,9 @@ export class AgentRequests<Sink extends ResultSink> {
   #hasRoom(nodeId: string, client: string): boolean {
     const open = this.#openByNode.get(nodeId);
     let nodeCount = 0;
-    for (const request of open.values()) if (request.client === client) nodeCount += 1;
+    for (const request of open.values()) {
+      if (request.client === client) nodeCount += 1;
+    }
     return nodeCount < this.#options.capacity - open.size;
   }
 
@@ -144,8 +150,9 @@ export class AgentRequests<Sink extends ResultSink> {
 
   /** Fails all open requests to a node that went down. The connection to a dead host can stay open for minutes. */
   onNodeDown(nodeId: string): void {
-    for (const { sink } of [...this.#openByNode.get(nodeId).values()])
+    for (const { sink } of [...this.#openByNode.get(nodeId).values()]) {
       sink.end(unreachableNodeError("its node is down"));
+    }
   }
 
   /** Returns whether the node's agent is connected. */

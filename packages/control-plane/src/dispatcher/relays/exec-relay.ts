@@ -115,8 +115,9 @@ export class ExecRelay {
     const stopWatching = onAbort(signal, () => exec.end(connectionLostError()));
     void receiveOutput(incoming, exec);
     try {
-      for (let next = await exec.input.take(); next !== undefined; next = await exec.input.take())
+      for (let next = await exec.input.take(); next !== undefined; next = await exec.input.take()) {
         yield { input: next };
+      }
     } finally {
       stopWatching();
       exec.end(connectionLostError());

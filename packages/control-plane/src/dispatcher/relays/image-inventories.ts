@@ -84,8 +84,11 @@ export class ImageInventories {
           { nodeId, command, timeoutMs: QUERY_TIMEOUT_MS },
           signal,
         );
-        if (error !== "") failures.set(nodeId, error);
-        else nodes.push({ nodeId, images: images.filter(({ id }) => isSha256Digest(id)), layers, diskUsage });
+        if (error !== "") {
+          failures.set(nodeId, error);
+        } else {
+          nodes.push({ nodeId, images: images.filter(({ id }) => isSha256Digest(id)), layers, diskUsage });
+        }
       } catch (error) {
         failures.set(nodeId, textOf(error));
       }

@@ -105,8 +105,9 @@ export class ImageUploadRelay {
     const stopWatching = onAbort(signal, () => upload.end(connectionLostError()));
     void receiveReplies(incoming, upload);
     try {
-      for (let next = await upload.input.take(); next !== undefined; next = await upload.input.take())
+      for (let next = await upload.input.take(); next !== undefined; next = await upload.input.take()) {
         yield { upload: next };
+      }
     } finally {
       stopWatching();
       upload.end(connectionLostError());

@@ -56,8 +56,9 @@ export class TrafficCollector {
       for (const nodeId of nodeIds) {
         const session = sessionOf(nodeId);
         if (session === undefined || session.isEnded) continue;
-        if (session.send({ $case: "trafficRequest", value: { requestId, serviceName } }))
+        if (session.send({ $case: "trafficRequest", value: { requestId, serviceName } })) {
           pendingNodeIds.add(nodeId);
+        }
       }
       if (pendingNodeIds.size === 0) finish();
     });

@@ -120,7 +120,9 @@ export class Autoscaler {
     const measured = new Set(this.#usageRequest.services.map(({ serviceId }) => serviceId));
     const isAffected = [...services].some((id) => measured.has(id) || state.services.isAutoscaled(id));
     if (!isAffected) return;
-    for (const id of services) if (!state.services.isAutoscaled(id)) this.#history.delete(id);
+    for (const id of services) {
+      if (!state.services.isAutoscaled(id)) this.#history.delete(id);
+    }
     // The services are sorted, so equal requests have equal JSON.
     const next = buildUsageRequest(state);
     if (JSON.stringify(next) === JSON.stringify(this.#usageRequest)) return;
@@ -140,5 +142,7 @@ function buildUsageRequest(state: ClusterState): MeasureUsage {
 }
 
 function* readyNodes(state: ClusterState): Generator<string> {
-  for (const node of state.nodes.values()) if (node.state === NodeState.READY) yield node.id;
+  for (const node of state.nodes.values()) {
+    if (node.state === NodeState.READY) yield node.id;
+  }
 }

@@ -90,8 +90,9 @@ test("UsageSamples does linear work for a report that repeats a task", () => {
 
 test("UsageSamples ignores reports that follow each other faster than agents measure", () => {
   const setup = new Setup();
-  for (; setup.monotonicMs < 5_000; setup.monotonicMs += 1)
+  for (; setup.monotonicMs < 5_000; setup.monotonicMs += 1) {
     setup.report("n1", { tasks: [{ taskId: "t1", cpuPercent: setup.monotonicMs }] });
+  }
   expect(setup.clockReads).toBeLessThan(3 * 5_000);
   expect(setup.usage().cpuPercents).toEqual([2_250]);
 });

@@ -88,8 +88,11 @@ export class UsageSamples {
   sweep(): void {
     for (const [taskId, samples] of this.#samples) {
       const freshSamples = samples.filter((sample) => this.#isFresh(sample));
-      if (freshSamples.length === 0) this.#samples.delete(taskId);
-      else this.#samples.set(taskId, freshSamples);
+      if (freshSamples.length === 0) {
+        this.#samples.delete(taskId);
+      } else {
+        this.#samples.set(taskId, freshSamples);
+      }
     }
     for (const [nodeId, report] of this.#connections) {
       if (!this.#isFresh(report)) this.#connections.delete(nodeId);

@@ -70,8 +70,9 @@ export class DataDir {
     if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
     await createDirectory(path, 0o700);
     const previous = readClaim(join(path, CLAIM_FILE));
-    if (previous?.owner !== undefined && isRunning(previous.owner))
+    if (previous?.owner !== undefined && isRunning(previous.owner)) {
       throw lockedError(path, previous.owner.pid);
+    }
     if (previous?.etcd !== undefined) await stopOrphan(previous.etcd, path);
     const dir = new DataDir(path, { owner, ...withoutProcesses(previous) });
     dir.#write();

@@ -193,8 +193,9 @@ async function findMembers(
   signal: AbortSignal,
 ): Promise<{ readonly bootstrap: Bootstrap; readonly members: readonly string[] }> {
   const { member, dir, urls, logger, clusterToken } = options;
-  if (member === undefined)
+  if (member === undefined) {
     return { bootstrap: firstBootstrap("berth", urls.peer, clusterToken), members: [] };
+  }
   const { address, requests } = member;
   const name = memberName(address);
   if (requests === undefined || hasEtcdData(dir.path)) {

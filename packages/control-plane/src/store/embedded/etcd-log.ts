@@ -19,8 +19,11 @@ export function logEtcdLine(line: string, logger: Logger): string | undefined {
   if (parsed === undefined || EXPECTED_WARNINGS.some((pattern) => pattern.test(parsed.msg))) return undefined;
   const { level, msg, fields } = parsed;
   const { ts: _time, caller: _caller, stacktrace: _trace, ...etcd } = fields;
-  if (level === "warn") logger.warn({ etcd }, `etcd: ${msg}`);
-  else logger.error({ etcd }, `etcd: ${msg}`);
+  if (level === "warn") {
+    logger.warn({ etcd }, `etcd: ${msg}`);
+  } else {
+    logger.error({ etcd }, `etcd: ${msg}`);
+  }
   return typeof etcd.error === "string" ? `${msg}: ${etcd.error}` : msg;
 }
 

@@ -166,8 +166,9 @@ export class EtcdSupervisor {
     const etcd = new EtcdProcess({ ...this.#options, dataDir: dir.path, isClusterMember });
     this.#etcd = etcd;
     const { pid } = etcd;
-    if (pid !== undefined)
+    if (pid !== undefined) {
       this.#record("the etcd process", () => dir.recordProcess(pid, { ports, members: this.#members }));
+    }
     this.#spawned.notifyAll();
     return etcd;
   }

@@ -188,9 +188,13 @@ function parseFields(message: Buffer): Fields | undefined {
   try {
     while (reader.pos < reader.len) {
       const [field, type] = reader.tag();
-      if (type === WireType.Varint) numbers.set(field, Number(reader.uint64()));
-      else if (type === WireType.LengthDelimited) bytes.set(field, Buffer.from(reader.bytes()));
-      else return undefined;
+      if (type === WireType.Varint) {
+        numbers.set(field, Number(reader.uint64()));
+      } else if (type === WireType.LengthDelimited) {
+        bytes.set(field, Buffer.from(reader.bytes()));
+      } else {
+        return undefined;
+      }
     }
     return { numbers, bytes };
   } catch {

@@ -90,8 +90,9 @@ export async function completeMembership(options: CompletionOptions, signal: Abo
     const waitingFor = await promote(options, limit);
     return { waitingFor: `${waitingFor} (${dataBytes} bytes copied)` };
   });
-  if (wasLearner)
+  if (wasLearner) {
     logger.info({ ms: Math.round(performance.now() - startedAtMs) }, "etcd has joined the cluster");
+  }
   await repeat({ goal: "check the address of this server's etcd", logger }, signal, async (limit) => {
     const refusal = await updatePeerUrl(options, limit);
     return refusal === undefined ? { result: undefined } : { waitingFor: refusal };

@@ -64,8 +64,9 @@ export class DiskWatch {
     while (!signal.aborted) {
       const problem = await this.check();
       if (problem !== undefined && this.#problem === undefined) logger.warn(problem.message);
-      if (problem === undefined && this.#problem !== undefined)
+      if (problem === undefined && this.#problem !== undefined) {
         logger.info(`the disk of ${this.#path} has space again`);
+      }
       this.#problem = problem;
       await sleep(clock, INTERVAL_MS, signal);
     }

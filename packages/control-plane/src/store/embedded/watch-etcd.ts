@@ -40,8 +40,9 @@ export function watchEtcd({ etcd, dataDir, quotaBytes, clock, logger }: EtcdWatc
         if (!isBerthError(error) && !signal.aborted) throw error;
         return "unknown" as const;
       });
-      if (truncation !== "unknown" && truncation !== undefined && logLoss === undefined)
+      if (truncation !== "unknown" && truncation !== undefined && logLoss === undefined) {
         logger.error(truncation);
+      }
       if (truncation !== "unknown") logLoss = truncation;
       if (truncation === undefined) return;
       await sleep(clock, LOG_CHECK_INTERVAL_MS, signal);

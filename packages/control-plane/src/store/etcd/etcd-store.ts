@@ -83,8 +83,9 @@ export class EtcdStore implements Store {
         return await this.#client.call(({ calls }) => calls.kv.range(request), signal);
       } catch (error) {
         if (isCompacted(error)) return undefined;
-        if (attempt >= this.#client.memberCount || !isBerthError(error, "BERTH_ETCD_UNAVAILABLE"))
+        if (attempt >= this.#client.memberCount || !isBerthError(error, "BERTH_ETCD_UNAVAILABLE")) {
           throw error;
+        }
       }
     }
   }
@@ -169,8 +170,9 @@ export class EtcdStore implements Store {
       );
       signal.throwIfAborted();
       const targetID = statuses.find((status) => status !== undefined)?.header.member_id;
-      if (targetID !== undefined)
+      if (targetID !== undefined) {
         await client.callMember(first, ({ calls }) => calls.maintenance.moveLeader({ targetID }), signal);
+      }
     }
     client.failOver(first);
   }

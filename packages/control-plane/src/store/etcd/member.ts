@@ -139,7 +139,9 @@ export class Member {
   }
 
   #connect(options: MemberOptions): Connection {
-    for (const connection of this.#open) if (connection.isClosed) this.#open.delete(connection);
+    for (const connection of this.#open) {
+      if (connection.isClosed) this.#open.delete(connection);
+    }
     const connection = new Connection(options);
     this.#open.add(connection);
     return connection;

@@ -62,8 +62,9 @@ export class History {
           ? { revision: event.modRevision, entry: event.entry }
           : { revision: event.modRevision };
       const versions = this.#versions.get(event.key);
-      if (versions !== undefined) versions.push(version);
-      else {
+      if (versions !== undefined) {
+        versions.push(version);
+      } else {
         this.#versions.set(event.key, [version]);
         this.#index.add(event.key);
       }
@@ -76,7 +77,9 @@ export class History {
     const start = fromRevision > oldest ? Number(fromRevision - oldest) : 0;
     const events: WatchEvent[] = [];
     for (let i = start; i < this.#commits.length; i++) {
-      for (const event of this.#commits[i]?.events ?? []) if (covers(span, event.key)) events.push(event);
+      for (const event of this.#commits[i]?.events ?? []) {
+        if (covers(span, event.key)) events.push(event);
+      }
     }
     return events;
   }
@@ -148,8 +151,11 @@ export class KeyIndex {
     while (low < high) {
       const middle = (low + high) >>> 1;
       const key = this.#sorted[middle];
-      if (key !== undefined && key < bound) low = middle + 1;
-      else high = middle;
+      if (key !== undefined && key < bound) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
     }
     return low;
   }

@@ -73,7 +73,9 @@ export class MemoryStore implements Store {
       const found = otherwise.map(({ key }) => this.#history.entry(key));
       return { kind: "refused", revision: this.#history.revision, found };
     }
-    for (const op of ops) if (op.kind === "put" && op.leaseId !== undefined) this.#checkLease(op.leaseId);
+    for (const op of ops) {
+      if (op.kind === "put" && op.leaseId !== undefined) this.#checkLease(op.leaseId);
+    }
     const { events, results } = stage(ops, this.#history);
     this.#commit(events);
     return { kind: "committed", revision: this.#history.revision, results };
@@ -88,8 +90,11 @@ export class MemoryStore implements Store {
       }
       const events = this.#history.eventsSince(query, nextRevision);
       if (nextRevision <= this.#history.revision) nextRevision = this.#history.revision + 1n;
-      if (events.length > 0) yield { kind: "events", events, nextRevision };
-      else await this.#committed.wait(signal);
+      if (events.length > 0) {
+        yield { kind: "events", events, nextRevision };
+      } else {
+        await this.#committed.wait(signal);
+      }
     }
   }
 
@@ -123,8 +128,9 @@ export class MemoryStore implements Store {
     for (const event of events) {
       const previous = this.#history.entry(event.key);
       if (previous?.leaseId !== undefined) this.leases.detach(previous.leaseId, event.key);
-      if (event.kind === "put" && event.entry.leaseId !== undefined)
+      if (event.kind === "put" && event.entry.leaseId !== undefined) {
         this.leases.attach(event.entry.leaseId, event.key);
+      }
     }
     this.#history.commit(events);
     if (this.#history.length >= 2 * this.#keptRevisions) {

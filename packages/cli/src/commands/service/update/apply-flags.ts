@@ -57,8 +57,11 @@ export function applyFlags(
   let edited = spec;
   for (const { name, text } of values) {
     const result = EDITS[name](edited, text);
-    if (result.kind === "invalid") problems.push(`--${context.optionOf(name)}: ${result.reason}`);
-    else edited = result.value;
+    if (result.kind === "invalid") {
+      problems.push(`--${context.optionOf(name)}: ${result.reason}`);
+    } else {
+      edited = result.value;
+    }
   }
   const updatedSpec = applySpecDefaults(edited);
   if (problems.length === 0) {

@@ -57,7 +57,9 @@ function parseFileFlag(kind: FileKind, text: string): Parsed<FileMount> {
   if (/[=,]/.test(text)) {
     const problem = applyFlagFields(text, FLAG_KEYS, draft);
     if (problem !== undefined) return invalid(problem);
-  } else draft.source = text.trim();
+  } else {
+    draft.source = text.trim();
+  }
   const noun = fileKindName(kind);
   if (draft.source === "") return invalid(`the ${noun} has no source; set source=NAME`);
   return valid(toFileMount(kind, draft.source, draft));

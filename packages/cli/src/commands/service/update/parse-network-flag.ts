@@ -45,8 +45,9 @@ function applyField(field: string, attachment: NetworkAttachment): string | unde
 
 function applyDriverOption(option: string, attachment: NetworkAttachment): string | undefined {
   const [name, value = ""] = option.split("=", 2);
-  if (name !== INTERFACE_OPTION)
+  if (name !== INTERFACE_OPTION) {
     return `unknown driver option ${JSON.stringify(name)}; use ${INTERFACE_OPTION}`;
+  }
   attachment.interfaceName = value;
   return undefined;
 }

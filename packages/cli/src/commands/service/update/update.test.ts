@@ -143,8 +143,9 @@ describe("service update", () => {
       }),
       updateService: async (request, context) => {
         versions.push(request.expectedVersion);
-        if (versions.length < 3)
+        if (versions.length < 3) {
           throw new BerthError({ code: "BERTH_CONFLICT", message: "changed meanwhile" });
+        }
         return accepted(request, context);
       },
     });

@@ -49,8 +49,9 @@ function validateOptions(options: UpdateOptions): void {
   const isResolving = options.resolveImage === "always";
   const hasChanges =
     hasFlags(options) || options.force === true || options.withRegistryAuth === true || isResolving;
-  if (options.rollback && hasChanges)
+  if (options.rollback && hasChanges) {
     throw invalidOptionError("--rollback", "cannot be combined with other changes");
+  }
   if (!options.rollback && !hasChanges) {
     throw invalidOptionError("service update", "nothing to update; use --image, --env-add, … or --force");
   }

@@ -17,8 +17,11 @@ export async function showPlan(
   { request, options }: { readonly request: DeployStackRequest; readonly options: GlobalOptions },
 ): Promise<void> {
   const plan = await fetchPlan(cli, client, request);
-  if (options.output === "json") printJson(cli, planJson(request.stack, plan));
-  else writePlan(cli, cli.stdout, { stack: request.stack, plan });
+  if (options.output === "json") {
+    printJson(cli, planJson(request.stack, plan));
+  } else {
+    writePlan(cli, cli.stdout, { stack: request.stack, plan });
+  }
 }
 
 /** Prints the current plan after `--plan-rev` was rejected because the plan has changed. */

@@ -68,8 +68,9 @@ function reportEqualItems(items: readonly Cursor[]): void {
   for (const item of items) {
     if (item.node.kind !== "scalar") continue;
     const key = scalarText(item.node);
-    if (seen.has(key))
+    if (seen.has(key)) {
       item.diagnostics.error(item, `${JSON.stringify(key)} is in the list twice; remove one`);
+    }
     seen.add(key);
   }
 }
