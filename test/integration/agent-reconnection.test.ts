@@ -47,16 +47,16 @@ interface TestAgent {
   readonly calledServers: readonly string[];
   readonly welcomes: number;
   /** The servers that the leader has named last. */
-  readonly namedServers: readonly string[];
+  readonly reportedServers: readonly string[];
 }
 
 /** Starts the part of an agent that keeps a session with the leader. */
 function startAgent(servers: readonly string[], identity: RpcIdentity): TestAgent {
-  const agent = { calledServers: [] as string[], welcomes: 0, namedServers: [] as readonly string[] };
+  const agent = { calledServers: [] as string[], welcomes: 0, reportedServers: [] as readonly string[] };
   const link = new LeaderLink({
     servers,
     nodeId: NODE,
-    namedServers: () => agent.namedServers,
+    reportedServers: () => agent.reportedServers,
     generation: () => 0,
     transfersImages: false,
     transport: recordSessions(grpcTransport(identity), agent.calledServers),
@@ -68,9 +68,9 @@ function startAgent(servers: readonly string[], identity: RpcIdentity): TestAgen
     appliedSequence: () => 0,
     handler: {
       handle: (message, session) => {
-        if (message.$case === "servers") agent.namedServers = message.value.addresses;
+        if (message.$case === "servers") agent.reportedServers = message.value.addresses;
         if (message.$case !== "welcome") return;
-        agent.namedServers = message.value.servers;
+        agent.reportedServers = message.value.servers;
         agent.welcomes += 1;
         session.join(message.value);
       },
@@ -132,9 +132,9 @@ it("an agent that joined before the second server finds it when the first one is
   const first = await context.cluster.startProcess();
   const agent = startAgent([first.address], await context.cluster.admit(NODE));
   await eventually("the agent has a session with the first server", () => agent.welcomes === 1);
-  expect(agent.namedServers).toEqual([first.address]);
+  expect(agent.reportedServers).toEqual([first.address]);
   const second = await context.cluster.startServer();
-  await eventually("the agent knows the second server", () => agent.namedServers.includes(second.address));
+  await eventually("the agent knows the second server", () => agent.reportedServers.includes(second.address));
   await first.kill();
   await eventually("the agent has a session with the second server", () => agent.welcomes === 2, 30_000);
 }, 60_000);

@@ -86,7 +86,7 @@ export class SimAgent {
     while (!signal.aborted) {
       const { end, outcome } = await this.#runSession(attempt.address, signal);
       this.#connections.recordOutcome(attempt.address, outcome);
-      attempt = nextAttempt(attempt, end, { named: [], rng: Math.random });
+      attempt = nextAttempt(attempt, end, { reported: [], rng: Math.random });
       await pause(attempt.delayMs, signal);
     }
     this.#connections.closeAll();

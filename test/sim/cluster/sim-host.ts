@@ -278,7 +278,7 @@ export class SimHost {
         devices: {
           observe: () => soon(() => devices.observe()),
           observePorts: () => soon(() => [...devices.observe().links.values()]),
-          run: async (steps) => {
+          execute: async (steps) => {
             for (const step of steps) await soon(() => this.#change(step));
           },
         },

@@ -26,7 +26,7 @@ function platformWith(parts: Partial<AgentPlatform>): AgentPlatform {
       devices: {
         observe: () => Promise.reject(new Error("no ip")),
         observePorts: () => Promise.reject(new Error("no ip")),
-        run: async () => {},
+        execute: async () => {},
       },
       detectKernelSupport: (signal) => never(signal),
     },

@@ -5,7 +5,7 @@ import { DataPlaneClient } from "../dataplane-client/data-plane-client.js";
 import { DiskShippedFiles } from "../files/disk-shipped-files.js";
 import { CertificateRenewal } from "../identity/certificate-renewal.js";
 import { NodeImages } from "../images/node-images.js";
-import { berthPorts } from "../node/host/foreign-listeners.js";
+import { listBerthPorts } from "../node/host/foreign-listeners.js";
 import { HostWatch } from "../node/host/host-watch.js";
 import { ProcessWatch } from "../node/host/process-watch.js";
 import { describeNode } from "../node/node-description.js";
@@ -207,7 +207,7 @@ function createHostWatch(
   return new HostWatch({
     host: platform.host,
     engine,
-    ownPorts: () => berthPorts(dataPlane.tables.ingress, tasks.statuses().values()),
+    berthPorts: () => listBerthPorts(dataPlane.tables.ingress, tasks.statuses().values()),
     onListeners: (listeners) => condition.setForeignListeners(listeners),
     onVolumes: (volumes) => condition.setVolumes(volumes),
     onVolumesUnknown: () => condition.setVolumesUnknown(),

@@ -86,7 +86,7 @@ export function createLeaderSession(
   });
   const link = new LeaderLink({
     servers: firstServers,
-    namedServers: () => assignments.knownLeader.servers,
+    reportedServers: () => assignments.knownLeader.servers,
     nodeId,
     generation: () => assignments.knownLeader.generation,
     transport: platform.transport,

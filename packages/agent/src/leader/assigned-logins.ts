@@ -3,11 +3,11 @@ import { type AssignedRegistryLogin, type Assignments, credentialProblems } from
 /** Maximum number of registry logins of a node. The leader stores no more for all nodes. */
 const MAX_LOGINS = 10_000;
 
-/** The result of a message. */
+/** The result of applying a message. */
 export interface AssignedLoginsChange {
   /** All registry logins. Undefined if the message changed none. */
   readonly logins: readonly AssignedRegistryLogin[] | undefined;
-  /** Reasons why logins were ignored. They never contain secrets. */
+  /** Why logins were ignored. The reasons contain no secrets. */
   readonly problems: readonly string[];
 }
 
@@ -18,7 +18,7 @@ export interface AssignedLoginsChange {
 export class AssignedLogins {
   readonly #logins = new Map<string, AssignedRegistryLogin>();
 
-  /** Applies the logins of a message. Ignores those that are invalid. */
+  /** Applies the logins of a message. Ignores invalid logins. */
   apply(
     {
       registryLogins,
@@ -27,12 +27,12 @@ export class AssignedLogins {
     { isComplete }: { readonly isComplete: boolean },
   ): AssignedLoginsChange {
     if (isComplete) this.#logins.clear();
-    // An ID is replaced, and a removed login makes room for another one.
+    // Removals come first, because a removed login makes room for a new one.
     for (const id of removedRegistryLoginIds) this.#logins.delete(id);
     const problems: string[] = [];
     for (const login of registryLogins) {
       this.#logins.delete(login.id);
-      const problem = this.#problemOf(login);
+      const problem = this.#findProblem(login);
       if (problem === undefined) this.#logins.set(login.id, login);
       else problems.push(problem);
     }
@@ -40,7 +40,7 @@ export class AssignedLogins {
     return { logins: hasChanged ? [...this.#logins.values()] : undefined, problems };
   }
 
-  #problemOf({ credentials }: AssignedRegistryLogin): string | undefined {
+  #findProblem({ credentials }: AssignedRegistryLogin): string | undefined {
     if (credentials === undefined) return "a login has no credentials";
     if (this.#logins.size >= MAX_LOGINS) return `the node has more than ${MAX_LOGINS} logins`;
     const problems = credentialProblems(credentials);

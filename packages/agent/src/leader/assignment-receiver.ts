@@ -54,7 +54,10 @@ export class AssignmentReceiver {
   #knownLeader: KnownLeader;
   #assignments = new AssignmentSet();
   #hasSession = false;
-  /** When the last session with the known leader began or ended. Initially now, since a restarted agent may have just lost it. */
+  /**
+   * When the last session with the known leader began or ended. Starts with the current time, because a restarted agent
+   * may have lost the leader just before.
+   */
   #lastContactMs = performance.now();
 
   constructor(options: AssignmentReceiverOptions) {
@@ -106,7 +109,7 @@ export class AssignmentReceiver {
     log.info({ epoch }, "joined the cluster");
   }
 
-  /** Stores the addresses of the servers, which have changed since the welcome. */
+  /** Called when servers have joined or left since the welcome. Stores their addresses. */
   onServers({ addresses }: Servers): void {
     if (addresses.length === 0) return;
     this.#knownLeader = { ...this.#knownLeader, servers: addresses.slice(0, MAX_SERVERS) };
@@ -114,7 +117,7 @@ export class AssignmentReceiver {
   }
 
   /**
-   * Permanently refuses servers from before a restore: after it, two control planes may be running.
+   * Rejects servers from before a restore, permanently: two control planes may be running after a restore.
    *
    * @throws BerthError BERTH_STALE_EPOCH
    */
@@ -148,9 +151,9 @@ export class AssignmentReceiver {
     const result = this.#assignments.apply(message, Date.now());
     if (result.kind === "gap") throw new BerthError({ code: "BERTH_PROTOCOL", message: result.reason });
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.requestAcks();
-    // The policy first: it applies to the tasks that arrive with it.
+    // The policy is applied first, because it governs the tasks of the same message.
     if (result.policy !== undefined) policy.update(result.policy);
-    // Networks, files and logins before tasks: a task that arrives with its network would otherwise wait for an unknown network.
+    // Networks, files and logins are applied before tasks: a task would otherwise wait for a network of its own message.
     dataPlane.updateNetworks(result);
     const { contents, problems } = result.files;
     for (const problem of problems) log.error({ problem }, "ignored a secret or config from the leader");
@@ -165,7 +168,7 @@ export class AssignmentReceiver {
   }
 
   /**
-   * Resolves with true once traffic follows the tables as of this sequence, and with false when they were not applied.
+   * Resolves with true once traffic follows the tables of this sequence, or with false if they were not applied.
    */
   whenTablesApplied(sequence: number): Promise<boolean> {
     return this.#options.dataPlane.whenApplied(sequence);
@@ -177,7 +180,11 @@ export class AssignmentReceiver {
   }
 }
 
-/** @throws BerthError BERTH_VERSION_UNSUPPORTED if the leader's release is too old or too new for this agent */
+/**
+ * Checks that the leader and this agent have a protocol version in common.
+ *
+ * @throws BerthError BERTH_VERSION_UNSUPPORTED if the leader's release is too old or too new
+ */
 function requireVersion({ protocolVersion, newestProtocolVersion, release }: Welcome): void {
   negotiateVersion(ownPeer("agent"), {
     program: "server",

@@ -14,7 +14,8 @@ import { AssignedFiles, type AssignedFilesChange } from "./assigned-files.js";
 import { AssignedLogins, type AssignedLoginsChange } from "./assigned-logins.js";
 
 /**
- * A message that does not follow the previous one. Only a new session, which starts with a complete set, repairs this.
+ * The outcome of a message that does not follow the previous one. Only a new session, which starts with a complete set,
+ * closes the gap.
  */
 export interface Gap {
   readonly kind: "gap";
@@ -33,7 +34,8 @@ export interface Applied {
   /** All DNS entries. Undefined if the message changed none. */
   readonly dnsEntries: readonly DnsEntry[] | undefined;
   /**
-   * Undefined if the message did not contain it. In a complete set from a leader without policies, the default policy.
+   * The policy. Undefined if the message contained none. In a complete set from a leader without policies, the default
+   * policy.
    */
   readonly policy: Policy | undefined;
   readonly files: AssignedFilesChange;
@@ -56,7 +58,8 @@ export class AssignmentSet {
   apply(message: Assignments, nowMs: number): Applied | Gap {
     const isComplete = message.kind === Assignments_Kind.COMPLETE;
     if (!isComplete && this.#sequence !== message.appliesTo) {
-      return gap(`increment on ${message.appliesTo} received at ${this.#sequence ?? "no sequence"}`);
+      const current = this.#sequence === undefined ? "no assignments" : `sequence ${this.#sequence}`;
+      return gap(`received an increment for sequence ${message.appliesTo}, but this node has ${current}`);
     }
     const sentSpecs = new Map(message.specs.map((spec) => [specKey(spec.serviceId, spec.version), spec]));
     const assigned: Assignment[] = [];

@@ -150,7 +150,7 @@ function startLink(identity: RotatingIdentity): {
     nodeId: NODE.id,
     handler,
     generation: () => 0,
-    namedServers: () => [],
+    reportedServers: () => [],
     transfersImages: false,
     transport: grpcTransport(identity),
     renewals: identity,

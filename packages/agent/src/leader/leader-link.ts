@@ -16,8 +16,8 @@ export interface LeaderLinkOptions
   readonly renewals?: Renewals | undefined;
   /** Addresses of servers, in the order in which to try them. */
   readonly servers: readonly string[];
-  /** Returns the addresses of the servers learned from the last leader. */
-  readonly namedServers: () => readonly string[];
+  /** Returns the addresses of the servers that the last leader reported. */
+  readonly reportedServers: () => readonly string[];
   readonly nodeId: string;
   /** Returns the highest generation of the cluster that this node has joined. */
   readonly generation: () => number;
@@ -38,7 +38,7 @@ export class LeaderLink {
     this.#connections = new ServerConnections(options.transport);
   }
 
-  /** Runs until the signal is aborted. */
+  /** Keeps a session open until the signal is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     let attempt = firstAttempt(this.#options.servers);
     while (!signal.aborted) {
@@ -55,7 +55,7 @@ export class LeaderLink {
     if (!signal.aborted) this.#logEnd(address, end);
     this.#connections.recordOutcome(address, wasWelcomed ? "ended" : outcomeOf(end));
     if (wasWelcomed) handler.onConnectionEnd();
-    return nextAttempt(attempt, end, { named: this.#options.namedServers(), rng: Math.random });
+    return nextAttempt(attempt, end, { reported: this.#options.reportedServers(), rng: Math.random });
   }
 
   /**
@@ -115,7 +115,7 @@ export class LeaderLink {
     } else this.#logLoss(server, end.reason, hadJoined);
   }
 
-  /** Logs once what the administrator must do. */
+  /** Logs what the administrator must do, once for each reason. */
   #logRefusal({ refusal, reason }: SessionEnd & { readonly kind: "refused" }): void {
     if (reason === this.#lastReason) return;
     this.#lastReason = reason;
@@ -136,7 +136,7 @@ export class LeaderLink {
     }
   }
 
-  /** Logs each new reason once rather than for every attempt. */
+  /** Logs the loss of a session. Repeated failures to connect are logged once for each reason. */
   #logLoss(server: string, reason: string, hadJoined: boolean): void {
     if (!hadJoined && reason === this.#lastReason) return;
     this.#lastReason = reason;

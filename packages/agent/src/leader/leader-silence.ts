@@ -24,13 +24,13 @@ export interface HeartbeatTiming {
 }
 
 export interface HeartbeatDecision {
-  /** True if this heartbeat must request an acknowledgement. */
+  /** Whether this heartbeat must request an acknowledgement. */
   readonly requestsAck: boolean;
-  /** True if the leader has sent nothing for too long. */
+  /** Whether the leader has sent nothing for too long. */
   readonly isSilent: boolean;
 }
 
-/** Detects a leader that is connected but sends nothing. The caller passes the time. */
+/** Detects a leader that is connected but sends nothing. Has no clock of its own: callers pass the current time. */
 export class LeaderSilence {
   #lastMessageMs: number;
   #heartbeats = 0;

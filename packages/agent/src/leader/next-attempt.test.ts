@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { type Attempt, firstAttempt, nextAttempt } from "./next-attempt.js";
 
-const highest = { named: [], rng: () => 1 };
-const lowest = { named: [], rng: () => 0 };
+const highest = { reported: [], rng: () => 1 };
+const lowest = { reported: [], rng: () => 0 };
 const lost = { kind: "lost", joinedHeartbeatMs: undefined, reason: "" } as const;
 const first = firstAttempt(["a:1", "b:1"]);
 
@@ -25,13 +25,13 @@ test("nextAttempt follows a limited number of redirects to the leader", () => {
   expect(attempt).toMatchObject({ address: "a:1", delayMs: 100 });
 });
 
-test("nextAttempt tries the next server almost at once after a joined session, and adds the servers that the leader has named", () => {
+test("nextAttempt tries the next server almost at once after a joined session, and adds the servers that the leader has reported", () => {
   const backedOff = { ...first, failures: 7 };
   const joined = { kind: "lost", joinedHeartbeatMs: 500, reason: "" } as const;
-  const named = ["c:1", "a:1"];
+  const reported = ["c:1", "a:1"];
   const next = { address: "b:1", failures: 0, servers: ["a:1", "b:1", "c:1"] };
-  expect(nextAttempt(backedOff, joined, { ...lowest, named })).toMatchObject({ ...next, delayMs: 0 });
-  expect(nextAttempt(backedOff, joined, { ...highest, named })).toMatchObject({ ...next, delayMs: 100 });
+  expect(nextAttempt(backedOff, joined, { ...lowest, reported })).toMatchObject({ ...next, delayMs: 0 });
+  expect(nextAttempt(backedOff, joined, { ...highest, reported })).toMatchObject({ ...next, delayMs: 100 });
 });
 
 test("nextAttempt spreads the reconnections of a large cluster, redirects included", () => {
@@ -39,7 +39,7 @@ test("nextAttempt spreads the reconnections of a large cluster, redirects includ
   const away = nextAttempt(first, large, highest);
   expect(away.delayMs).toBe(400);
   const redirect = { kind: "not-leader", leader: "a:1", afterMs: 5 } as const;
-  expect(nextAttempt(away, redirect, { named: [], rng: () => 0.5 })).toMatchObject({
+  expect(nextAttempt(away, redirect, { reported: [], rng: () => 0.5 })).toMatchObject({
     address: "a:1",
     delayMs: 200,
   });

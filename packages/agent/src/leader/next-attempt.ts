@@ -30,7 +30,7 @@ export const MAX_SERVERS = 32;
 export type SessionEnd =
   | {
       readonly kind: "not-leader";
-      /** The leader's address, or "" when the server knows none. */
+      /** The leader's address. Empty if the server knows no leader. */
       readonly leader: string;
       /** How long the server took to answer. */
       readonly afterMs: number;
@@ -40,9 +40,9 @@ export type SessionEnd =
       /** The heartbeat interval, which grows with the cluster. Undefined if the leader never welcomed this node. */
       readonly joinedHeartbeatMs: number | undefined;
       readonly reason: string;
-      /** The certificate that the session was opened with expired. */
+      /** Whether the certificate with which the session was opened has expired. */
       readonly hasExpired?: boolean;
-      /** The server did not respond in time, but its host responds to probes. */
+      /** Whether the server did not respond in time although its host responds to probes. */
       readonly isUnanswered?: boolean;
     }
   | {
@@ -51,7 +51,7 @@ export type SessionEnd =
       readonly reason: string;
     };
 
-/** Why the cluster does not serve a node. An immediate retry is useless. */
+/** Why the cluster refuses a node. An immediate retry would be refused as well. */
 export type Refusal = "awaits-approval" | "removed";
 
 /** Which server to try next, and when. */
@@ -76,14 +76,14 @@ export function firstAttempt(servers: readonly string[]): Attempt {
  * agent may know one server of several. The first try after a lost leader is immediate, since the other servers know
  * the next leader or wait for it; later tries back off.
  *
- * @param named the servers learned from the last leader
+ * @param reported the servers that the last leader reported
  */
 export function nextAttempt(
   last: Attempt,
   end: SessionEnd,
-  { named, rng }: { readonly named: readonly string[]; readonly rng: () => number },
+  { reported, rng }: { readonly reported: readonly string[]; readonly rng: () => number },
 ): Attempt {
-  const servers = [...new Set([...last.servers, ...named])].slice(0, MAX_SERVERS);
+  const servers = [...new Set([...last.servers, ...reported])].slice(0, MAX_SERVERS);
   const mayFollow = (leader: string): boolean =>
     leader !== "" &&
     last.redirects < MAX_REDIRECTS &&

@@ -53,8 +53,8 @@ interface PendingMessages {
  * Queues the agent's messages to the leader, most urgent first. Outlives sessions: task statuses and the node's
  * description are kept until a session can send them. All other messages belong to the open session.
  *
- * Bounded, however slow the leader is: keeps one reply for each request in progress, one status for each task, and only
- * the latest message of every other kind.
+ * Its size is bounded even if the leader reads slowly: the queue keeps one reply for each request in progress, one
+ * status for each task, and only the latest message of each other kind.
  */
 export class SendQueue {
   readonly #statuses = new StatusOutbox();
@@ -120,12 +120,15 @@ export class SendQueue {
     });
   }
 
-  /** Queues the acknowledgement of tables, or the reply to a request. */
+  /** Queues an acknowledgement of tables or the reply to a request. */
   reply(reply: Reply): void {
     this.#update(({ replies }) => replies.push(reply));
   }
 
-  /** Starts a session and returns its messages after the hello. Drops the unsent messages of an earlier session and ends its stream. */
+  /**
+   * Starts a session and returns the messages that follow its hello. Ends the message stream of an earlier session and
+   * drops its unsent messages.
+   */
   openSession({ description }: Pick<Hello, "description">): AsyncIterable<SessionRequest> {
     const pending: PendingMessages = {
       heartbeat: undefined,
@@ -196,7 +199,7 @@ export class SendQueue {
     }
   }
 
-  /** Takes the most urgent message. Statuses come after replies: their number is bounded only by the tasks. */
+  /** Takes the most urgent message. Statuses come after replies, because there may be one for each task. */
   #takeNext(pending: PendingMessages): SessionRequest["message"] {
     const { heartbeat, usage, unknownTasks } = pending;
     if (heartbeat !== undefined) {

@@ -163,9 +163,9 @@ export class Session {
   #sendHeartbeat(lagMs: number, intervalMs: number): void {
     const { queue, fence, appliedSequence, address } = this.#options;
     const nowMs = performance.now();
-    const verdict = this.#silence?.onHeartbeat({ nowMs, lagMs, intervalMs });
-    if (verdict?.isSilent === true) this.#call.abort(silentLeaderError(address));
-    const number = fence.heartbeatNumber() || (verdict?.requestsAck === true ? Math.floor(nowMs) : 0);
+    const decision = this.#silence?.onHeartbeat({ nowMs, lagMs, intervalMs });
+    if (decision?.isSilent === true) this.#call.abort(silentLeaderError(address));
+    const number = fence.heartbeatNumber() || (decision?.requestsAck === true ? Math.floor(nowMs) : 0);
     queue.sendHeartbeat({ appliedSequence: appliedSequence(), lagMs, number });
   }
 

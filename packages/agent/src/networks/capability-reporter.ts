@@ -53,7 +53,7 @@ export class CapabilityReporter {
   get devices(): HostNetworking["devices"] {
     const { devices } = this.#options.networking;
     return {
-      run: (steps, signal) => devices.run(steps, signal),
+      execute: (steps, signal) => devices.execute(steps, signal),
       observePorts: (signal) => devices.observePorts(signal),
       observe: async (address, signal) => {
         const links = await devices.observe(address, signal);

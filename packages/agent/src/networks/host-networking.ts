@@ -46,16 +46,16 @@ export interface NetworkDevices {
    *
    * @throws Error with the command that failed and its error message
    */
-  run(steps: readonly LinkStep[], signal: AbortSignal): Promise<void>;
+  execute(steps: readonly LinkStep[], signal: AbortSignal): Promise<void>;
 }
 
 const LIST_ADDRESSES = "address show";
 const LIST_ROUTES = "route show table all";
-const LIST_NEIGHBOURS = "neigh show nud permanent";
+const LIST_NEIGHBORS = "neigh show nud permanent";
 const LIST_PORTS = "link show type bridge_slave";
 
 export interface LinuxNetworkDevicesOptions {
-  /** This host's private key; "" when it has none. */
+  /** This host's private key. Empty if it has none. */
   readonly wireguardPrivateKey: string;
   readonly run?: RunProgram;
   readonly ipBatch?: IpBatch;
@@ -67,7 +67,7 @@ export function linuxNetworkDevices({
   ipBatch = new IpBatch(),
   wireguardPrivateKey,
 }: LinuxNetworkDevicesOptions): NetworkDevices {
-  const execute = async (command: LinkCommand, signal: AbortSignal): Promise<string> => {
+  const runCommand = async (command: LinkCommand, signal: AbortSignal): Promise<string> => {
     const { program, args, input } = command;
     const result = await run(program, { args, signal, input });
     if (result.kind === "done") return result.stdout;
@@ -76,10 +76,10 @@ export function linuxNetworkDevices({
     throw new Error(batchFailure(command, stderr) ?? failure);
   };
   const listFdb = async (signal: AbortSignal): Promise<unknown> => {
-    const stdout = await execute({ program: "bridge", args: ["-json", "fdb", "show"], input: "" }, signal);
+    const stdout = await runCommand({ program: "bridge", args: ["-json", "fdb", "show"], input: "" }, signal);
     return stdout.trim() === "" ? [] : JSON.parse(stdout);
   };
-  /** The ruleset that this agent has loaded. That of an earlier agent is unknown, so it is replaced. */
+  /** The ruleset that this agent has loaded. A ruleset of an earlier agent is unknown and will be replaced. */
   let loadedFilter = "unknown";
   const observeFilter = async (signal: AbortSignal): Promise<string> => {
     const listed = await run("nft", { args: ["list", "tables", "inet"], signal });
@@ -93,7 +93,7 @@ export function linuxNetworkDevices({
         ipBatch.query(LIST_ADDRESSES, signal),
         ipBatch.query(LIST_ROUTES, signal),
         listFdb(signal),
-        ipBatch.query(LIST_NEIGHBOURS, signal),
+        ipBatch.query(LIST_NEIGHBORS, signal),
         observeFilter(signal),
       ]);
       const listings = { addresses, routes, fdb, neighbors, vxlanFilter, wireguard: "" };
@@ -101,18 +101,18 @@ export function linuxNetworkDevices({
       if (!observed.links.has(WIREGUARD_DEVICE)) return observed;
       // Other networks must work without wg, and when the device of this name is not a WireGuard device.
       const dump = { program: "wg", args: ["show", WIREGUARD_DEVICE, "dump"], input: "" } as const;
-      const wireguard = await execute(dump, signal).catch(() => "");
+      const wireguard = await runCommand(dump, signal).catch(() => "");
       signal.throwIfAborted();
       return parseLinks({ ...listings, wireguard }, nodeAddress);
     },
     observePorts: async (signal) => parseBridgePorts(await ipBatch.query(LIST_PORTS, signal)),
-    async run(steps, signal) {
+    async execute(steps, signal) {
       const commands: LinkCommand[] = [];
       for (const step of steps) {
         if (step.kind === "set-hairpins") ipBatch.send(hairpinLines(step));
         else commands.push(...linkCommands(step, wireguardPrivateKey));
       }
-      for (const command of joinCommands(commands)) await execute(command, signal);
+      for (const command of joinCommands(commands)) await runCommand(command, signal);
       for (const step of steps) if (step.kind === "set-vxlan-filter") loadedFilter = step.ruleset;
     },
   };
@@ -120,9 +120,9 @@ export function linuxNetworkDevices({
 
 /** The kernel features that overlay networks need. */
 export interface KernelSupport {
-  /** Why this host cannot have overlay networks; "" when it can. */
+  /** Why this host cannot have overlay networks. Empty if it can. */
   readonly overlayProblem: string;
-  /** Why this host cannot have encrypted networks; "" when it can. */
+  /** Why this host cannot have encrypted networks. Empty if it can. */
   readonly encryptionProblem: string;
 }
 

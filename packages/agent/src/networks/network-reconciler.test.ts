@@ -19,7 +19,7 @@ test("NetworkReconciler logs each of several lasting problems once", async () =>
         throw new Error(`cannot remove ${dockerId}`);
       },
     },
-    devices: { observe: async () => observedWith(), observePorts: async () => [], run: async () => {} },
+    devices: { observe: async () => observedWith(), observePorts: async () => [], execute: async () => {} },
     host: HOST,
     log: pino({}, { write: (line: string) => lines.push(line) }),
     onChange: () => {},
@@ -63,7 +63,7 @@ describe("NetworkReconciler", () => {
         removeNetwork: async () => {},
         ...engine,
       },
-      devices: { observe: async () => observedWith(), observePorts: async () => [], run: async () => {} },
+      devices: { observe: async () => observedWith(), observePorts: async () => [], execute: async () => {} },
       host: HOST,
       log: pino({ level: "silent" }),
       onChange,
@@ -94,7 +94,7 @@ test("NetworkReconciler creates no unencrypted network while nft fails, and remo
     devices: {
       observe: async () => observedWith(),
       observePorts: async () => [],
-      run: async (links) => {
+      execute: async (links) => {
         const kinds = links.map(({ kind }) => kind);
         steps.push(...kinds);
         if (kinds.includes("set-vxlan-filter")) throw new Error("nft is not installed");

@@ -261,7 +261,7 @@ export class NetworkReconciler {
           linkSteps.push(step);
       }
     }
-    if (linkSteps.length > 0) await devices.run(linkSteps, signal);
+    if (linkSteps.length > 0) await devices.execute(linkSteps, signal);
   }
 
   /** @throws EngineError with advice if Docker's firewall rules are gone */

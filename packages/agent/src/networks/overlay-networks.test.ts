@@ -35,7 +35,7 @@ test("OverlayNetworks observes the bridge ports when a container starts, and the
           observations.ports += 1;
           return [];
         },
-        run: async (steps) => {
+        execute: async (steps) => {
           for (const step of steps) if (step.kind === "set-vxlan-filter") vxlanFilter = step.ruleset;
         },
       },
@@ -88,7 +88,7 @@ test("OverlayNetworks reports the previous capabilities when an observation fail
           return { ...observedWith(), routes: parseRoutes([{ dst: "10.0.0.0/24", dev: "eth0" }], []) };
         },
         observePorts: async () => [],
-        run: async () => {},
+        execute: async () => {},
       },
       detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),
     },
@@ -118,7 +118,7 @@ test("OverlayNetworks observes the host once every 30 s, and reports new subnets
   const overlay = new OverlayNetworks({
     networking: {
       wireguardPublicKey: "",
-      devices: { observe, observePorts: async () => [], run: async () => {} },
+      devices: { observe, observePorts: async () => [], execute: async () => {} },
       detectKernelSupport: async () => ({ overlayProblem: "", encryptionProblem: "" }),
     },
     engine: { networks: async () => [], createNetwork: async () => "", removeNetwork: async () => {} },

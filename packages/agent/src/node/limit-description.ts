@@ -1,6 +1,6 @@
 import { DESCRIPTION_LIMITS, isDescriptionText, NodeDescription, toDescriptionText } from "@berth/proto";
 
-/** Docker names anonymous volumes with 64 hexadecimal digits. No service can request such a volume. */
+/** The names that Docker gives to anonymous volumes: 64 hexadecimal digits. No service can request such a volume. */
 const ANONYMOUS_VOLUME = /^[0-9a-f]{64}$/;
 
 /** The parts that are omitted when the whole description is too large, in this order. */

@@ -97,7 +97,7 @@ export class TaskManager {
         shippedDirectory: shippedFiles?.directory ?? "",
       }),
       onForgotten,
-      onKept: () => this.#unknownTasks.onChange(),
+      onKept: () => this.#unknownTasks.reportIfChanged(),
       log,
       now,
     });

@@ -30,22 +30,22 @@ test("reports running containers of unknown tasks once all are inspected, and ag
   first.staleContainers.add("c1");
   const second = tasks.getOrCreate("t2");
   second.containers.set("c2", containerWith({ id: "c2", state: "exited" }));
-  reporter.onChange();
+  reporter.reportIfChanged();
   expect(reports).toEqual([]);
   first.staleContainers.clear();
   first.containers.set("c1", containerWith({ id: "c1" }));
-  reporter.onChange();
-  reporter.onChange();
+  reporter.reportIfChanged();
+  reporter.reportIfChanged();
   expect(reports).toEqual([[reportOf("t1", "c1")]]);
   first.containers.set("c1", containerWith({ id: "c1", state: "exited" }));
-  reporter.onChange();
+  reporter.reportIfChanged();
   expect(reports.at(-1)).toEqual([]);
   // A new session needs a report even if nothing has changed.
   reporter.start();
   expect(reports).toHaveLength(3);
   reporter.stop();
   first.containers.set("c1", containerWith({ id: "c1" }));
-  reporter.onChange();
+  reporter.reportIfChanged();
   expect(reports).toHaveLength(3);
 });
 

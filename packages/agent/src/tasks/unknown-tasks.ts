@@ -23,19 +23,19 @@ export class UnknownTaskReporter {
     this.#options = options;
   }
 
-  /** Sends a report as soon as all containers are known, and after each change. Called in each session. */
+  /** Starts reporting: first as soon as all containers are known, then after each change. Called in each session. */
   start(): void {
     this.#isStarted = true;
     this.#lastReport = undefined;
-    this.onChange();
+    this.reportIfChanged();
   }
 
   stop(): void {
     this.#isStarted = false;
   }
 
-  /** Sends a report if it differs from the last one. */
-  onChange(): void {
+  /** Sends a report unless it equals the last one. */
+  reportIfChanged(): void {
     const { loop, onReport } = this.#options;
     // Without Docker, the containers are unknown. Their listing wakes all tasks.
     if (!this.#isStarted || !loop.isEngineConnected) return;
@@ -46,17 +46,17 @@ export class UnknownTaskReporter {
     onReport(tasks);
   }
 
-  /** Returns undefined while a container has to be inspected first. */
+  /** Returns the unknown tasks, or undefined while a container has to be inspected first. */
   #list(): readonly UnknownTask[] | undefined {
-    const found: UnknownTask[] = [];
+    const unknownTasks: UnknownTask[] = [];
     for (const record of this.#options.tasks) {
       if (!this.#options.loop.isKept(record)) continue;
       if (record.staleContainers.size > 0) return undefined;
       const container = [...record.containers.values()].find(isAlive);
       if (container === undefined) continue;
       const { id: containerId, name: containerName } = container;
-      found.push({ taskId: record.taskId, containerId, containerName });
+      unknownTasks.push({ taskId: record.taskId, containerId, containerName });
     }
-    return found.slice(0, MAX_UNKNOWN_TASKS);
+    return unknownTasks.slice(0, MAX_UNKNOWN_TASKS);
   }
 }

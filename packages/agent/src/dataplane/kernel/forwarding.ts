@@ -2,11 +2,12 @@ import type { Logger } from "pino";
 import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { BALANCED_MARK } from "./service-chain.js";
 
-/** Docker evaluates this chain before its own chains and never flushes it. */
+/** Docker's chain for the rules of users. Docker evaluates the chain before its own chains and never flushes it. */
 const USER_CHAIN = "DOCKER-USER";
 /**
- * When Docker starts or creates a network, it removes the jump to its user chain and inserts it again. Packets that
- * arrive in between fall through to Docker's policy, which is DROP. A rule at the end of this chain accepts them.
+ * The chain for a second rule. When Docker starts or creates a network, it removes the jump to its user chain and inserts
+ * it again. Packets that arrive in between fall through to Docker's policy, which is DROP, unless a rule at the end of
+ * this chain accepts them.
  */
 const FALLBACK_CHAIN = "FORWARD";
 const ACCEPT_RULE = [

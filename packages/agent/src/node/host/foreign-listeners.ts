@@ -6,16 +6,16 @@ const MAX_LISTENERS = 256;
 const FIRST_EPHEMERAL_PORT = 32_768;
 
 /** A port that berth uses, on any address. */
-export interface OwnPort {
+export interface BerthPort {
   readonly protocol: PortSpec_Protocol;
   readonly port: number;
 }
 
 /** Yields the ports of the ingress process, and the host ports of berth's containers. */
-export function* berthPorts(
+export function* listBerthPorts(
   entries: readonly IngressEntry[],
   statuses: Iterable<TaskStatus>,
-): Generator<OwnPort> {
+): Generator<BerthPort> {
   for (const { protocol, published } of entries) yield { protocol, port: published };
   for (const { ports } of statuses) {
     for (const { protocol, hostPort } of ports) yield { protocol, port: hostPort };
@@ -30,11 +30,11 @@ export class ForeignListeners {
   #before: ReadonlySet<string> = new Set();
 
   /** Returns the foreign listeners, lowest port first. */
-  update(listeners: readonly HostListener[], own: Iterable<OwnPort>): readonly HostListener[] {
-    const ownKeys = new Set(Array.from(own, portKey));
+  update(listeners: readonly HostListener[], berthPorts: Iterable<BerthPort>): readonly HostListener[] {
+    const berthKeys = new Set(Array.from(berthPorts, portKey));
     const foreign = new Map<string, HostListener>();
     for (const listener of listeners) {
-      if (!isServer(listener) || ownKeys.has(portKey(listener))) continue;
+      if (!isServer(listener) || berthKeys.has(portKey(listener))) continue;
       foreign.set(`${listener.address}/${portKey(listener)}`, listener);
     }
     const confirmed = [...foreign].filter(([key]) => this.#before.has(key)).map(([, listener]) => listener);
@@ -46,7 +46,7 @@ export class ForeignListeners {
 const isServer = ({ protocol, port }: HostListener): boolean =>
   protocol === PortSpec_Protocol.TCP || port < FIRST_EPHEMERAL_PORT;
 
-const portKey = ({ protocol, port }: OwnPort): string => `${protocol}/${port}`;
+const portKey = ({ protocol, port }: BerthPort): string => `${protocol}/${port}`;
 
 const byPort = (a: HostListener, b: HostListener): number =>
   a.port - b.port || a.protocol - b.protocol || (a.address < b.address ? -1 : 1);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HostListener } from "@berth/proto";
 import type { Engine } from "../../engine/engine.js";
-import { ForeignListeners, type OwnPort } from "./foreign-listeners.js";
+import { type BerthPort, ForeignListeners } from "./foreign-listeners.js";
 import type { Host } from "./host.js";
 
 /**
@@ -23,7 +23,7 @@ export interface HostWatchOptions {
   readonly host: Host;
   readonly engine: Pick<Engine, "volumes">;
   /** Returns the ports of the ingress process and of berth's containers. */
-  readonly ownPorts: () => Iterable<OwnPort>;
+  readonly berthPorts: () => Iterable<BerthPort>;
   readonly onListeners: (listeners: readonly HostListener[]) => void;
   readonly onVolumes: (volumes: readonly string[]) => void;
   /** Called when dockerd does not list its volumes. */
@@ -41,12 +41,12 @@ export class HostWatch {
     this.#options = options;
   }
 
-  /** Lists the volumes at the next interval. A task that has started may have created some. */
+  /** Called when a task has changed, which may have created volumes. Lists the volumes at the next interval. */
   volumesMayHaveChanged(): void {
     this.#intervalsToVolumeList = 0;
   }
 
-  /** Lists the volumes immediately: the host becomes ready once they are known. */
+  /** Called when Docker is available. Lists the volumes at once, because the host is ready only when they are known. */
   engineConnected(): void {
     this.#intervalsToVolumeList = 0;
     this.#wake();
@@ -70,9 +70,9 @@ export class HostWatch {
   }
 
   async #updateListeners(): Promise<void> {
-    const { host, ownPorts, onListeners } = this.#options;
+    const { host, berthPorts, onListeners } = this.#options;
     const listeners = await host.listeners().catch(() => []);
-    onListeners(this.#foreignListeners.update(listeners, ownPorts()));
+    onListeners(this.#foreignListeners.update(listeners, berthPorts()));
   }
 
   async #updateVolumes(signal: AbortSignal): Promise<void> {

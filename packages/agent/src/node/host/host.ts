@@ -10,7 +10,7 @@ export interface Host {
   readonly generic: Readonly<Record<string, number>>;
   /** The names of named resources, by kind. Default: none. */
   readonly resourceNames?: Readonly<Record<string, readonly string[]>>;
-  /** Returns how many processes and threads the host allows; 0 when it is not known. */
+  /** Returns how many processes and threads the host allows, or 0 if the limit is unknown. */
   pidLimit(): Promise<number>;
   /** Returns all listening sockets, in any order. */
   listeners(): Promise<readonly HostListener[]>;
@@ -32,7 +32,7 @@ export function linuxHost(declared: DeclaredResources): Host {
   };
 }
 
-/** NVIDIA's driver has a directory here for each GPU. */
+/** The directory in which NVIDIA's driver has a directory for each GPU. */
 const GPU_DIRECTORY = "/proc/driver/nvidia/gpus";
 
 /** Counts the NVIDIA GPUs of this host. Those of other vendors must be declared. */
@@ -44,7 +44,7 @@ function findGpus(): Host["generic"] {
   }
 }
 
-/** The lowest of these limits applies. */
+/** Files with the kernel's limits of processes and threads. The lowest limit applies. */
 const LIMIT_FILES = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"] as const;
 
 async function pidLimit(): Promise<number> {

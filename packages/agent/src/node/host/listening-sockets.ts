@@ -32,8 +32,8 @@ export async function readListeners(directory = "/proc/net"): Promise<readonly H
 }
 
 /**
- * Returns the number of sockets by kind, as the kernel's text. The text changes when a socket is opened or closed.
- * Returns "" when it cannot be read.
+ * Returns the kernel's text with the number of sockets of each kind, which changes when a socket is opened or closed.
+ * Returns "" if the numbers cannot be read.
  */
 export async function socketCounts(directory = "/proc/net"): Promise<string> {
   const texts = await Promise.all(
@@ -51,13 +51,13 @@ const CALLS_PER_READ = 10;
 export interface ListenerSource {
   /** Reads all listening sockets. */
   readonly read: () => Promise<readonly HostListener[]>;
-  /** Returns a text that differs when a socket was opened or closed; "" when that is not known. */
+  /** Returns a text that changes when a socket is opened or closed, or "" if the kernel provides none. */
   readonly counts: () => Promise<string>;
 }
 
 /**
- * Returns a function that reads the listening sockets only when the socket counts have changed, and at every tenth
- * call. A read makes the kernel walk its whole table of connections, which has hundreds of thousands of slots on a host
+ * Returns a function that reads the listening sockets only if the socket counts have changed, and at every tenth call. A
+ * read makes the kernel walk its whole table of connections, which has hundreds of thousands of slots on a host
  * with much memory. That was a quarter of the CPU time of an idle agent.
  */
 export function cachedListeners({ read, counts }: ListenerSource): () => Promise<readonly HostListener[]> {

@@ -2,8 +2,9 @@ import { readFile } from "node:fs/promises";
 import type { Ticker } from "../../runtime/ticker.js";
 
 /**
- * How long a dead container may get connections when Docker does not report its exit. A hundred containers cost 0.1 % of
- * a CPU. The same interval as peer probes, so that an idle agent sleeps in between.
+ * Interval between two checks of all processes, in which a dead container may get connections if Docker does not report
+ * its exit. A hundred containers cost 0.1 % of a CPU. The same interval as peer probes, so that an idle agent sleeps in
+ * between.
  */
 const CHECK_MS = 150;
 
@@ -51,7 +52,7 @@ export interface ProcessWatchOptions {
 }
 
 interface TrackedProcess {
-  /** `unverified`: not known to belong to the container, so its exit is not reported. */
+  /** `unverified`: the process is not known to belong to the container, so its exit is not reported. */
   state: "unverified" | "running" | "exited";
 }
 

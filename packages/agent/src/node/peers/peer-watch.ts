@@ -34,17 +34,17 @@ export interface PeerWatchOptions {
 export class PeerWatch {
   readonly #options: PeerWatchOptions;
   readonly #now: () => number;
-  /** Each running probe adds a listener to its signal. */
+  /** Aborted when the watch ends. Each running probe adds a listener to its signal. */
   readonly #stopped = new AbortController();
   #addresses: ReadonlyMap<string, string> = new Map();
   #peers = new Map<string, PeerHealth>();
   readonly #report: SilentPeersReport;
-  /** Stops the rounds, in which all peers are probed. */
+  /** Stops the rounds of probes. */
   #stopRounds: () => void = () => {};
   #intervalMs = 0;
   /** When the next round is due. */
   #nextRoundMs = 0;
-  /** Fires for a check between two rounds. */
+  /** Timer of a check between two rounds. */
   #timer: NodeJS.Timeout | undefined;
   #checkedMs = 0;
   /** Peers whose response since the last round is overdue. Their probes are repeated. */

@@ -25,8 +25,10 @@ export class UsageReader {
   }
 
   /**
+   * Reads the counters of a container. Returns undefined if its main process has ended, or if its cgroup is not visible
+   * to this process.
+   *
    * @param processId the container's main process (`State.Pid` of `docker inspect`)
-   * @returns undefined if the process has ended, or its cgroup is not visible to this process
    */
   async read(processId: number): Promise<UsageSample | undefined> {
     if (processId <= 0) return undefined;
