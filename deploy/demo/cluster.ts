@@ -3,10 +3,11 @@ import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { LabError } from "../lab/lab-error.js";
 import { waitUntil } from "../lab/wait-until.js";
 
+/** Timeout of a call to the control plane. */
 const CALL_TIMEOUT_MS = 2_000;
 
 /** Reads nodes and tasks from the lab's control plane. */
-export class Cluster {
+export class ClusterReader {
   readonly #connection: RpcConnection<typeof ControlServiceService>;
 
   /** @param socket path of a server's unix socket */
@@ -43,7 +44,7 @@ export function isReady(node: Node | undefined): boolean {
   return node?.state === NodeState.READY;
 }
 
-/** Polls until a condition is true. Returns the time (`performance.now()`) at which it was, or undefined on timeout. */
+/** Polls until a condition is true. Returns when it was true, by `performance.now()`, or undefined on a timeout. */
 export async function pollUntilTrue(
   condition: () => Promise<boolean>,
   timeoutMs: number,

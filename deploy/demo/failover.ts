@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { HttpTraffic, RequestOutcome } from "../lab/http-traffic.js";
 import { summarize } from "../lab/http-traffic.js";
 import type { LabHost } from "../lab/lab-host.js";
-import { type Cluster, isReady, pollUntilTrue } from "./cluster.js";
+import { type ClusterReader, isReady, pollUntilTrue } from "./cluster.js";
 import { printEvent } from "./report.js";
 import type { Screen } from "./screen.js";
 
@@ -31,7 +31,7 @@ export interface Failover {
 }
 
 export interface FailoverOptions {
-  readonly cluster: Cluster;
+  readonly cluster: ClusterReader;
   readonly traffic: HttpTraffic;
   readonly screen: Screen;
   readonly service: string;
@@ -81,7 +81,7 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
 
 /** Returns the host with the most replicas. On a tie, returns the last of these hosts. */
 export async function findBusiestHost(
-  cluster: Cluster,
+  cluster: ClusterReader,
   hosts: readonly LabHost[],
   service: string,
 ): Promise<LabHost | undefined> {
@@ -94,7 +94,7 @@ export async function findBusiestHost(
 }
 
 async function haveReplicasMoved(
-  cluster: Cluster,
+  cluster: ClusterReader,
   service: string,
   replicas: number,
   victimId: string | undefined,

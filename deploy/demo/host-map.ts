@@ -1,5 +1,5 @@
 import { type Node, NodeState, type Task, TaskState } from "@berth/proto";
-import type { Cluster } from "./cluster.js";
+import type { ClusterReader } from "./cluster.js";
 import type { Screen } from "./screen.js";
 
 const MARGIN = "  ";
@@ -13,7 +13,7 @@ export interface HostMapOptions {
 /** Draws the hosts with their replicas. Returns the IDs of the running tasks. */
 export async function drawHostMap(
   screen: Screen,
-  cluster: Cluster,
+  cluster: ClusterReader,
   { stack, earlierTaskIds }: HostMapOptions,
 ): Promise<ReadonlySet<string>> {
   const [nodes, tasks] = await Promise.all([cluster.listNodes(), cluster.listTasks({ stack })]);

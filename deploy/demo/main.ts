@@ -6,7 +6,7 @@ import { createLab, type Lab, openLab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
 import { DEFAULT_LAB } from "../lab/subnet.js";
 import { removeLab } from "../lab/teardown.js";
-import { Cluster, isReady, pollUntilTrue } from "./cluster.js";
+import { ClusterReader, isReady, pollUntilTrue } from "./cluster.js";
 import { DemoProxy } from "./demo-proxy.js";
 import { cutPower, findBusiestHost } from "./failover.js";
 import { drawHostMap } from "./host-map.js";
@@ -43,7 +43,7 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
 
   screen.line(screen.paint("bold", "berth: three Docker hosts, one stack, one power cut"));
   const lab = await startLab(screen, signal);
-  const cluster = new Cluster(lab.servers[0]?.socket ?? "");
+  const cluster = new ClusterReader(lab.servers[0]?.socket ?? "");
   try {
     await waitForNodes(screen, lab, cluster, signal);
     await deployShop(screen, lab, signal);
@@ -72,7 +72,12 @@ async function startLab(screen: Screen, signal: AbortSignal): Promise<Lab> {
   return createLab({ hosts: HOSTS, signal, onProgress: (step) => screen.line(`  ${step}`) });
 }
 
-async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: AbortSignal): Promise<void> {
+async function waitForNodes(
+  screen: Screen,
+  lab: Lab,
+  cluster: ClusterReader,
+  signal: AbortSignal,
+): Promise<void> {
   screen.live("waiting for the nodes to become ready …");
   for (const host of lab.hosts) {
     const readyAtMs = await pollUntilTrue(
@@ -89,7 +94,7 @@ async function waitForNodes(screen: Screen, lab: Lab, cluster: Cluster, signal: 
 interface FailoverDemoOptions {
   readonly screen: Screen;
   readonly lab: Lab;
-  readonly cluster: Cluster;
+  readonly cluster: ClusterReader;
   readonly signal: AbortSignal;
   /** IDs of the tasks that ran before the power cut. */
   readonly before: ReadonlySet<string>;

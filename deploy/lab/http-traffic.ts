@@ -1,14 +1,17 @@
 import { request } from "node:http";
 
-/** Longest time that a user would wait. */
+/** Default timeout of a request: the longest time that a user would wait. */
 const REQUEST_TIMEOUT_MS = 2_000;
-/** Resolution of request timeouts. */
+/** Interval at which request timeouts are checked. */
 const TICK_MS = 100;
-/** Twice what 2 s without replies at 100 requests a second need. More requests are skipped. */
+/**
+ * Maximum number of requests in flight. Further requests are skipped. Twice the number that 2 s without replies cause at
+ * 100 requests a second.
+ */
 const MAX_IN_FLIGHT = 500;
 
 export interface RequestOutcome {
-  /** From `performance.now()`. */
+  /** When the request was sent, by `performance.now()`. */
   readonly sentAtMs: number;
   readonly durationMs: number;
   readonly result:
@@ -90,7 +93,7 @@ export class HttpTraffic {
  */
 export function fetchBody(url: string, timeoutMs = REQUEST_TIMEOUT_MS): Promise<string> {
   return new Promise((resolve, reject) => {
-    const req = request(url, { agent: false }, (response) => {
+    const clientRequest = request(url, { agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
@@ -102,11 +105,11 @@ export function fetchBody(url: string, timeoutMs = REQUEST_TIMEOUT_MS): Promise<
     let waitedMs = 0;
     const timer = setInterval(() => {
       waitedMs += TICK_MS;
-      if (waitedMs >= timeoutMs) req.destroy(new Error(`no reply within ${timeoutMs} ms`));
+      if (waitedMs >= timeoutMs) clientRequest.destroy(new Error(`no reply within ${timeoutMs} ms`));
     }, TICK_MS);
-    req.on("close", () => clearInterval(timer));
-    req.on("error", reject);
-    req.end();
+    clientRequest.on("close", () => clearInterval(timer));
+    clientRequest.on("error", reject);
+    clientRequest.end();
   });
 }
 

@@ -61,7 +61,7 @@ async function listDirectories(directory: string): Promise<string[]> {
 
 /** Name prefix of test labs. They are removed after the process that created them has ended. */
 export const TEST_LAB_PREFIX = "t-";
-/** After this time, a lab without a description counts as a leftover. Creating or removing a lab takes seconds. */
+/** Time after which a lab without a description counts as a leftover. Creating or removing a lab takes seconds. */
 const CHANGE_TIMEOUT_MS = 60_000;
 
 /** `changing`: being created or removed. `leftover`: not running; its files can be removed. */

@@ -7,7 +7,7 @@ import { listLabNames } from "../lab-state.js";
 import { DEFAULT_LAB } from "../subnet.js";
 import { removeLab } from "../teardown.js";
 import type { LabCommand, MachineVerb } from "./parse-command.js";
-import { formatTable, readMachineStatuses, startClock } from "./status.js";
+import { formatTable, readMachineStatuses, startStepTimer } from "./status.js";
 
 type Runnable = Exclude<LabCommand, { kind: "help" }>;
 
@@ -33,19 +33,19 @@ async function up(
   { lab: name, hosts, hasBerth, servers }: Runnable & { kind: "up" },
   signal: AbortSignal,
 ): Promise<number> {
-  const clock = startClock();
+  const timer = startStepTimer();
   const options = { name, hosts, hasBerth, ...(servers !== undefined && { servers }) };
-  const lab = await createLab({ ...options, signal, onProgress: clock.step });
-  clock.step(`lab ${name} is up`);
+  const lab = await createLab({ ...options, signal, onProgress: timer.step });
+  timer.step(`lab ${name} is up`);
   console.log(`\n${nextSteps(lab)}`);
   return 0;
 }
 
 async function down(name: string): Promise<number> {
   const existed = (await listLabNames()).includes(name);
-  const clock = startClock();
+  const timer = startStepTimer();
   await removeLab(name);
-  clock.step(existed ? `removed lab ${name}` : `lab ${name} does not exist`);
+  timer.step(existed ? `removed lab ${name}` : `lab ${name} does not exist`);
   return 0;
 }
 
@@ -67,10 +67,10 @@ async function machines(command: Runnable & { kind: "machines" }, signal: AbortS
   const lab = await openLab(command.lab);
   // Check all names before changing the first machine.
   const targets = command.machines.map((name) => findMachine(lab, name));
-  const clock = startClock();
+  const timer = startStepTimer();
   const applyVerb = async (machine: LabMachine): Promise<void> => {
     await machine[command.verb](signal);
-    clock.step(`${machine.name} ${VERB_RESULTS[command.verb]}`);
+    timer.step(`${machine.name} ${VERB_RESULTS[command.verb]}`);
   };
   await Promise.all(targets.map(applyVerb));
   return 0;
@@ -93,11 +93,11 @@ async function image(
   signal: AbortSignal,
 ): Promise<number> {
   const lab = await openLab(name);
-  const clock = startClock();
+  const timer = startStepTimer();
   // npm changes the working directory. INIT_CWD is the directory in which the user ran npm.
   await lab.loadImage(resolvePath(process.env.INIT_CWD ?? "", source), tag, {
     signal,
-    onProgress: clock.step,
+    onProgress: timer.step,
   });
   return 0;
 }

@@ -64,13 +64,13 @@ async function readStatus(
 }
 
 /** Prints the progress of a command. */
-export interface Clock {
+export interface StepTimer {
   /** Prints a completed step with the seconds since the command started. */
   readonly step: (text: string) => void;
 }
 
-/** Returns a clock that starts now. */
-export function startClock(): Clock {
+/** Returns a timer that starts now. */
+export function startStepTimer(): StepTimer {
   const start = performance.now();
   return {
     step: (text) => {
