@@ -3,9 +3,9 @@ import { describe, expect, test, vi } from "vitest";
 import { containerWith } from "../core/tasks/testing.js";
 import type { Engine } from "../engine/engine.js";
 import { EngineError, type EngineErrorKind } from "../engine/engine-error.js";
+import { ConcurrencyLimits } from "./concurrency-limits.js";
 import { executeStep, type StepTools } from "./execute-step.js";
 import { ImageCache } from "./image-cache.js";
-import { WorkLanes } from "./work-lanes.js";
 
 const { signal } = new AbortController();
 const start = { kind: "start", containerId: "c1" } as const;
@@ -14,7 +14,7 @@ function toolsWith(parts: Partial<Engine>): StepTools {
   const engine = { ping: async () => {}, ...parts } as Engine;
   return {
     engine,
-    lanes: new WorkLanes(),
+    limits: new ConcurrencyLimits(),
     images: new ImageCache(engine, Date.now),
     checkPort: async () => "accepted",
     shareFile: async () => "",

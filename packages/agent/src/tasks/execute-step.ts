@@ -8,14 +8,14 @@ import type { ShippedFiles } from "../files/shipped-files.js";
 import type { TaskFiles } from "../files/task-files.js";
 import type { CheckPort } from "../node/probe/check-port.js";
 import { checkHealth } from "./check-health.js";
+import type { ConcurrencyLimits } from "./concurrency-limits.js";
 import { createContainer } from "./create-container.js";
 import type { ImageCache } from "./image-cache.js";
 import { runHooks } from "./run-hooks.js";
-import type { WorkLanes } from "./work-lanes.js";
 
 export interface StepTools {
   readonly engine: Engine;
-  readonly lanes: WorkLanes;
+  readonly limits: ConcurrencyLimits;
   readonly images: ImageCache;
   readonly checkPort: CheckPort;
   /** Writes a text to a file that containers can mount, and returns its path. */
@@ -123,7 +123,7 @@ const STEPS_WITHOUT_DOCKER: readonly Step["kind"][] = [
 ];
 
 /**
- * Executes one step. Never rejects: a failure is an outcome. The inspection after a step has its own lane, so that it
+ * Executes one step. Never rejects: a failure is an outcome. The inspection after a step has a limit of its own, so that it
  * does not delay the start of the next container.
  */
 export async function executeStep<K extends Step["kind"]>(
@@ -146,15 +146,15 @@ async function attempt<K extends Step["kind"]>(
   tools: StepTools,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  const { engine, lanes } = tools;
+  const { engine, limits } = tools;
   const execute: Executors[K] = STEP_EXECUTORS[step.kind];
   try {
-    const outcome = await lanes.run(step.kind, async () => {
+    const outcome = await limits.run(step.kind, async () => {
       signal.throwIfAborted();
       return execute(step, tools, signal);
     });
     if (outcome.kind !== "changed") return outcome;
-    return await lanes.run("inspect", () => inspect(engine, outcome.containerId, signal));
+    return await limits.run("inspect", () => inspect(engine, outcome.containerId, signal));
   } catch (error) {
     return errorOutcome(error, step, signal);
   }

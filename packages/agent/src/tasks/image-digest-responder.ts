@@ -3,7 +3,7 @@ import { isLocalImage } from "../core/images/local-image.js";
 import { isRegistryDenial } from "../core/images/registry-logins.js";
 import type { Engine } from "../engine/engine.js";
 import { isEngineError } from "../engine/engine-error.js";
-import { Lane } from "./work-lanes.js";
+import { ConcurrencyLimit } from "./concurrency-limits.js";
 
 /**
  * Timeout of a query. Shorter than the leader's, so that the leader receives the reason when a registry does not
@@ -30,8 +30,8 @@ export class ImageDigestResponder {
   readonly #engine: Pick<Engine, "repoDigests" | "registryDigest">;
   readonly #signal: AbortSignal;
   /** Separate, so that an inspection does not wait for an unresponsive registry. */
-  readonly #inspections = new Lane(MAX_CONCURRENT_INSPECTIONS);
-  readonly #queries = new Lane(MAX_CONCURRENT_QUERIES);
+  readonly #inspections = new ConcurrencyLimit(MAX_CONCURRENT_INSPECTIONS);
+  readonly #queries = new ConcurrencyLimit(MAX_CONCURRENT_QUERIES);
   #requests = 0;
 
   /** @param signal is aborted when the agent stops */
@@ -86,11 +86,11 @@ export class ImageDigestResponder {
     }
   }
 
-  #run<T>(lane: Lane, signal: AbortSignal, effect: () => Promise<T>): Promise<T> {
+  #run<T>(limit: ConcurrencyLimit, signal: AbortSignal, effect: () => Promise<T>): Promise<T> {
     const start = async (): Promise<T> => {
       signal.throwIfAborted();
       return effect();
     };
-    return lane.run(start, { isUrgent: false });
+    return limit.run(start, { isUrgent: false });
   }
 }

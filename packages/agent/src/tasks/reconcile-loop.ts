@@ -12,12 +12,12 @@ import type { FilesView } from "../core/tasks/task-files.js";
 import type { NodeFacts, TaskView } from "../core/tasks/task-view.js";
 import type { PullProgress } from "../engine/engine.js";
 import { TimerQueue } from "../runtime/timer-queue.js";
+import { ConcurrencyLimits } from "./concurrency-limits.js";
 import { executeStep, inspect, type StepTools } from "./execute-step.js";
 import { ImageCache, type ManagedImages } from "./image-cache.js";
 import type { StatusReporter } from "./status-reporter.js";
 import type { TaskRecord } from "./task-record.js";
 import type { TaskRecords } from "./task-records.js";
-import { WorkLanes } from "./work-lanes.js";
 
 /** Delay before an inspection, or a step that failed unexpectedly, is retried although Docker is available. */
 const RETRY_MS = 1_000;
@@ -30,7 +30,7 @@ const CANCELABLE_STEPS: readonly WorkKind[] = ["pull", "write-shipped", "check-h
 export interface ReconcileLoopOptions {
   readonly tasks: TaskRecords;
   readonly reporter: StatusReporter;
-  readonly tools: Omit<StepTools, "lanes" | "images" | "onPullProgress">;
+  readonly tools: Omit<StepTools, "limits" | "images" | "onPullProgress">;
   /** Undefined where nodes do not transfer images. */
   readonly managedImages: ManagedImages | undefined;
   /** The names of named generic resources, by kind. */
@@ -52,7 +52,7 @@ export interface ReconcileLoopOptions {
 export class ReconcileLoop {
   readonly #options: ReconcileLoopOptions;
   readonly #images: ImageCache;
-  readonly #lanes = new WorkLanes();
+  readonly #limits = new ConcurrencyLimits();
   readonly #timers: TimerQueue;
   readonly #woken = new Set<string>();
   /** Undefined while Docker is unavailable: no task advances. */
@@ -189,7 +189,7 @@ export class ReconcileLoop {
     const { tools, now } = this.#options;
     record.staleContainers.delete(containerId);
     this.#begin(record, "inspect", async (signal) => {
-      const outcome = await this.#lanes
+      const outcome = await this.#limits
         .run("inspect", () => inspect(tools.engine, containerId, signal))
         .catch(() => undefined);
       if (outcome !== undefined) {
@@ -213,7 +213,7 @@ export class ReconcileLoop {
       record.createdResources = parseResources(step.config.body.Labels[RESOURCES_LABEL]);
     const stepTools = {
       ...tools,
-      lanes: this.#lanes,
+      limits: this.#limits,
       images: this.#images,
       onPullProgress: (progress: PullProgress) => this.#pullProgressed(record, progress),
     };

@@ -66,10 +66,10 @@ export interface ContainerConfigInput {
  */
 export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   const { task, container, node, resources = [] } = input;
-  const fill = (text: string): string => fillTemplate(text, task, node);
+  const expandPlaceholders = (text: string): string => fillTemplate(text, task, node);
   const [firstNetwork] = attachmentsOf(input.spec, input.networks);
   const resolvConf = resolvConfOf(input);
-  const { binds, mounts, tmpfs } = mountConfig(container.mounts, fill, (index) =>
+  const { binds, mounts, tmpfs } = mountConfig(container.mounts, expandPlaceholders, (index) =>
     copyPath(index, { taskId: task.id, directory: input.files.shippedDirectory }),
   );
   const { contents, directory } = input.files;
@@ -90,13 +90,13 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
       }),
       ...omitUnset({
         Env: [
-          ...container.env.map(fill),
+          ...container.env.map(expandPlaceholders),
           ...secretVariables(container.files, contents),
           ...resourceVariables(input.spec, resources),
         ],
         WorkingDir: container.workingDir,
         User: container.user,
-        Hostname: fill(container.hostname),
+        Hostname: expandPlaceholders(container.hostname),
         Domainname: container.domainname,
         Tty: container.tty,
         OpenStdin: container.stdinOpen,

@@ -4,10 +4,10 @@ import { mountConfig } from "./mounts.js";
 
 type Kind = NonNullable<Parameters<typeof Mount.fromPartial>[0]["kind"]>;
 
-const fill = (text: string): string => text.replace("{{.Task.Slot}}", "2");
+const expandPlaceholders = (text: string): string => text.replace("{{.Task.Slot}}", "2");
 const copyPathOf = (index: number): string => `/copies/task1/mount-${index}`;
 const configOf = (kind: Kind, over: { readonly readOnly?: boolean } = {}) =>
-  mountConfig([Mount.fromPartial({ target: "/t", kind, ...over })], fill, copyPathOf);
+  mountConfig([Mount.fromPartial({ target: "/t", kind, ...over })], expandPlaceholders, copyPathOf);
 
 test("a tmpfs with further options is written as mount options, and others as a mount", () => {
   const options = ["uid=1000", "exec"];
@@ -31,7 +31,7 @@ test("a volume can have a subpath, and placeholders in its name, its labels and 
     labels: { slot: "{{.Task.Slot}}" },
   };
   const mount = Mount.fromPartial({ target: "/t{{.Task.Slot}}", kind: { $case: "volume", value } });
-  expect(mountConfig([mount], fill, copyPathOf).mounts).toEqual([
+  expect(mountConfig([mount], expandPlaceholders, copyPathOf).mounts).toEqual([
     {
       Type: "volume",
       Target: "/t2",

@@ -15,19 +15,20 @@ type MountForm =
   | { readonly kind: "mount"; readonly mount: MountBody }
   | { readonly kind: "tmpfs"; readonly target: string; readonly options: string };
 
-type Fill = (text: string) => string;
+type ExpandPlaceholders = (text: string) => string;
 
 /**
- * Maps mounts to the Engine API. `fill` replaces placeholders in sources.
+ * Maps mounts to the Engine API.
  *
+ * @param expandPlaceholders replaces the placeholders in sources, targets and labels
  * @param copyPathOf returns the path of a shipped mount's copy, by the mount's index
  */
 export function mountConfig(
   mounts: readonly Mount[],
-  fill: Fill,
+  expandPlaceholders: ExpandPlaceholders,
   copyPathOf: (index: number) => string,
 ): MountConfig {
-  const forms = mounts.map((mount, index) => mountForm(mount, fill, () => copyPathOf(index)));
+  const forms = mounts.map((mount, index) => mountForm(mount, expandPlaceholders, () => copyPathOf(index)));
   return {
     binds: forms.flatMap((form) => (form.kind === "bind" ? [form.bind] : [])),
     mounts: forms.flatMap((form) => (form.kind === "mount" ? [form.mount] : [])),
@@ -37,12 +38,16 @@ export function mountConfig(
   };
 }
 
-function mountForm(mount: Mount, fill: Fill, copyPathOf: () => string): MountForm {
-  const target = fill(mount.target);
+function mountForm(
+  mount: Mount,
+  expandPlaceholders: ExpandPlaceholders,
+  copyPathOf: () => string,
+): MountForm {
+  const target = expandPlaceholders(mount.target);
   if (mount.kind?.$case === "tmpfs" && mount.kind.value.options.length > 0) {
     return { kind: "tmpfs", target, options: tmpfsOptions(mount.kind.value, mount.readOnly) };
   }
-  const body = mountBody({ ...mount, target }, fill, copyPathOf);
+  const body = mountBody({ ...mount, target }, expandPlaceholders, copyPathOf);
   return typeof body === "string" ? { kind: "bind", bind: body } : { kind: "mount", mount: body };
 }
 
@@ -58,13 +63,13 @@ function tmpfsOptions({ sizeBytes, mode, options }: TmpfsMount, readOnly: boolea
 
 function mountBody(
   { kind, target, readOnly }: Mount,
-  fill: Fill,
+  expandPlaceholders: ExpandPlaceholders,
   copyPathOf: () => string,
 ): string | MountBody {
   const common = { Target: target, ReadOnly: readOnly };
   switch (kind?.$case) {
     case "bind":
-      return bindBody(kind.value, { ...common, Source: fill(kind.value.source) });
+      return bindBody(kind.value, { ...common, Source: expandPlaceholders(kind.value.source) });
     case "shipped": {
       const { selinux } = kind.value;
       return bindBody(BindMount.fromPartial({ selinux }), { ...common, Source: copyPathOf() });
@@ -73,8 +78,8 @@ function mountBody(
       return {
         Type: "volume",
         ...common,
-        Source: fill(kind.value.name),
-        VolumeOptions: volumeOptions(kind.value, fill),
+        Source: expandPlaceholders(kind.value.name),
+        VolumeOptions: volumeOptions(kind.value, expandPlaceholders),
       };
     case "tmpfs": {
       const { sizeBytes, mode } = kind.value;
@@ -136,13 +141,18 @@ function recursiveOptions({ recursive }: BindMount): MountBody["BindOptions"] {
   }
 }
 
-function volumeOptions(volume: VolumeMount, fill: Fill): NonNullable<MountBody["VolumeOptions"]> {
+function volumeOptions(
+  volume: VolumeMount,
+  expandPlaceholders: ExpandPlaceholders,
+): NonNullable<MountBody["VolumeOptions"]> {
   const { driver, driverOpts, labels, subpath } = volume;
-  const labelEntries = Object.entries(labels).map(([key, value]) => [key, fill(value)] as const);
+  const labelEntries = Object.entries(labels).map(
+    ([key, value]) => [key, expandPlaceholders(value)] as const,
+  );
   return {
     NoCopy: volume.noCopy,
     Labels: Object.fromEntries(labelEntries),
     ...(driver === "" ? {} : { DriverConfig: { Name: driver, Options: driverOpts } }),
-    ...(subpath === "" ? {} : { Subpath: fill(subpath) }),
+    ...(subpath === "" ? {} : { Subpath: expandPlaceholders(subpath) }),
   };
 }

@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
-import { changeWidth, Lane } from "./work-lanes.js";
+import { ConcurrencyLimit, changeLimit } from "./concurrency-limits.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test("Lane runs at most `width` effects, urgent ones first, and continues after a failure", async () => {
-  const lane = new Lane(2);
+test("ConcurrencyLimit runs at most `maxRunning` effects, urgent ones first, and continues after a failure", async () => {
+  const limit = new ConcurrencyLimit(2);
   const begun: string[] = [];
   const finish = new Map<string, () => void>();
   const run = (name: string, isUrgent = false): Promise<void> =>
-    lane.run(
+    limit.run(
       () => {
         begun.push(name);
         return new Promise((resolve, reject) => {
@@ -33,6 +33,6 @@ test("Lane runs at most `width` effects, urgent ones first, and continues after 
   await Promise.all(others);
 });
 
-test("changeWidth allows two changes for each processor, and from 2 to 6 in total", () => {
-  expect([1, 2, 3, 64].map(changeWidth)).toEqual([2, 4, 6, 6]);
+test("changeLimit allows two changes for each processor, and from 2 to 6 in total", () => {
+  expect([1, 2, 3, 64].map(changeLimit)).toEqual([2, 4, 6, 6]);
 });
