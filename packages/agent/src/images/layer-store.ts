@@ -1,12 +1,14 @@
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream, type ReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, statfs, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { allocateChunk, BerthError, shortenChunk } from "@berth/proto";
 import { invalidImageError, isSha256Digest, writeAll } from "@berth/proto/images";
 import { raceSignal } from "../runtime/race-signal.js";
+import { isMissing, mebibytes } from "./layer-files.js";
+import { LayerWriter, PARTIAL_SUFFIX } from "./layer-writer.js";
 
 /** Size of the disk space that transfers leave free for everything else on the host. */
 const RESERVED_BYTES = 256 * 1024 * 1024;
@@ -15,8 +17,8 @@ const RESERVED_BYTES = 256 * 1024 * 1024;
  * written at once.
  */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024;
+/** Size of the chunks that are read. */
 const CHUNK_BYTES = 256 * 1024;
-const PARTIAL_SUFFIX = ".partial";
 const LAYER_FILE = /^[a-f0-9]{64}$/;
 const PARTIAL_FILE = /^[a-f0-9]{64}\.partial$/;
 
@@ -24,6 +26,7 @@ const PARTIAL_FILE = /^[a-f0-9]{64}\.partial$/;
 export interface StoredLayer {
   readonly digest: string;
   readonly bytes: number;
+  /** When the layer was last used, in ms since the epoch. */
   readonly usedMs: number;
 }
 
@@ -33,23 +36,23 @@ interface StoredFile extends StoredLayer {
 }
 
 /**
- * Layers of images as files, named by their digests. A layer stays for a while after its image is in Docker: other nodes
- * get it from here, since Docker exports whole images only.
+ * Stores image layers as files named by their digests. A layer is kept for a while after its image is in Docker, so that
+ * other nodes can fetch it: Docker only exports whole images.
  *
- * A layer that is not complete keeps its bytes, so that a transfer continues where it was interrupted.
+ * An incomplete layer keeps its bytes, so that an interrupted transfer can continue.
  */
 export class LayerStore {
   readonly #directory: string;
   readonly #maxBytes: number;
   readonly #maxLayerBytes: number;
-  /** The layers that are being written. Each promise resolves when its writer is done. */
+  /** The layers that are being written, by digest. Each promise resolves when the writer has finished. */
   readonly #writing = new Map<string, Promise<void>>();
-  /** Number of transfers that are running. */
-  #holders = 0;
+  /** Number of calls of `hold` whose returned functions have not been called. */
+  #holds = 0;
 
   /**
-   * @param maxBytes size from which on `trim` removes layers
-   * @param maxLayerBytes limit of one layer
+   * @param maxBytes maximum total size of the layers, above which `trim` removes some
+   * @param maxLayerBytes maximum size of one layer
    */
   constructor(directory: string, maxBytes: number, maxLayerBytes = Number.POSITIVE_INFINITY) {
     this.#directory = directory;
@@ -57,26 +60,29 @@ export class LayerStore {
     this.#maxLayerBytes = maxLayerBytes;
   }
 
-  /** Returns all complete layers, with the times in ms at which they were used last. */
+  /** Returns all complete layers. */
   async list(): Promise<readonly StoredLayer[]> {
     const files = await this.#files();
     return files.filter(({ isComplete }) => isComplete);
   }
 
   /**
-   * Keeps `removeUnused` from removing layers until the returned function is called: a transfer needs all layers of an image
-   * at its end.
+   * Prevents `removeUnused` from removing layers until the returned function is called. A transfer needs all layers of an
+   * image when it ends.
    */
   hold(): () => void {
-    this.#holders += 1;
+    this.#holds += 1;
     return () => {
-      this.#holders -= 1;
+      this.#holds -= 1;
     };
   }
 
-  /** Removes the complete and the interrupted layers that are not kept and were not used since. Returns their digests. */
+  /**
+   * Removes the layers, complete or not, that `isKept` does not keep and that were last used at `sinceMs` or before.
+   * Returns their digests.
+   */
   async removeUnused(isKept: (digest: string) => boolean, sinceMs: number): Promise<readonly string[]> {
-    if (this.#holders > 0) return [];
+    if (this.#holds > 0) return [];
     const removed: string[] = [];
     for (const { digest, path, usedMs } of await this.#files()) {
       if (isKept(digest) || usedMs > sinceMs) continue;
@@ -86,7 +92,7 @@ export class LayerStore {
     return removed;
   }
 
-  /** Returns the size of a complete layer, and marks it as used, or undefined if it is missing. */
+  /** Marks a complete layer as used and returns its size, or undefined if the layer does not exist. */
   async sizeOf(digest: string): Promise<number | undefined> {
     const path = this.#path(digest);
     try {
@@ -106,8 +112,8 @@ export class LayerStore {
   }
 
   /**
-   * Writes a complete layer from an offset to a stream. Uses the same two buffers for all of it: new ones for each chunk would
-   * make V8 collect garbage every 64 MiB, which takes longer than the transfer.
+   * Writes a complete layer from an offset to a stream. Uses the same two buffers for all chunks: with new buffers, V8
+   * would collect garbage every 64 MiB, which takes longer than the transfer.
    */
   async writeTo(output: Writable, digest: string, offset = 0): Promise<void> {
     const file = await open(this.#path(digest));
@@ -119,7 +125,7 @@ export class LayerStore {
         await written;
         if (bytesRead === 0) return;
         written = writeAll(output, buffer.subarray(0, bytesRead));
-        // The next turn gets the error.
+        // The next iteration awaits the promise and throws its error.
         written.catch(() => {});
         [buffer, other] = [other, buffer];
         position += bytesRead;
@@ -129,7 +135,7 @@ export class LayerStore {
     }
   }
 
-  /** Yields a complete layer from an offset, for the messages to another node. */
+  /** Yields the chunks of a complete layer from an offset, for messages to another node. */
   async *readChunks(digest: string, offset: number): AsyncGenerator<Buffer> {
     const file = await open(this.#path(digest));
     try {
@@ -146,7 +152,7 @@ export class LayerStore {
     }
   }
 
-  /** Returns how many bytes an interrupted transfer has left. */
+  /** Returns the size of an incomplete layer, or 0 if there is none. */
   async partialSizeOf(digest: string): Promise<number> {
     try {
       return (await stat(`${this.#path(digest)}${PARTIAL_SUFFIX}`)).size;
@@ -158,7 +164,7 @@ export class LayerStore {
 
   /**
    * Opens a layer for writing after the bytes that an interrupted transfer has left. Waits while another transfer
-   * writes the layer, and returns undefined if that has completed it.
+   * writes the layer, and returns undefined if the layer is complete then.
    */
   async write(digest: string, signal: AbortSignal): Promise<LayerWriter | undefined> {
     for (let other = this.#writing.get(digest); other !== undefined; other = this.#writing.get(digest)) {
@@ -189,16 +195,10 @@ export class LayerStore {
 
   async #openWriter(digest: string, release: () => void): Promise<LayerWriter> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    const target = this.#path(digest);
-    const path = `${target}${PARTIAL_SUFFIX}`;
-    const hash = createHash("sha256");
-    const offset = await hashFile(path, hash);
-    const file = await open(path, "a", 0o600);
-    const maxBytes = this.#maxLayerBytes;
-    return new LayerWriter({ digest, file, path, target, hash, offset, maxBytes }, release);
+    return LayerWriter.open({ digest, target: this.#path(digest), maxBytes: this.#maxLayerBytes }, release);
   }
 
-  /** Stores a layer of unknown digest, and returns the digest. */
+  /** Stores a layer and returns its digest, which is computed from the content. */
   async add(content: AsyncIterable<Uint8Array>): Promise<string> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const path = join(this.#directory, `${process.hrtime.bigint()}.new`);
@@ -221,7 +221,11 @@ export class LayerStore {
     }
   }
 
-  /** @throws BerthError BERTH_DISK_FAILED if this many bytes would fill the disk */
+  /**
+   * Checks that the disk has room for this many bytes.
+   *
+   * @throws BerthError BERTH_DISK_FAILED if they would fill the disk
+   */
   async requireRoom(bytes: number): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const { bavail, bsize } = await statfs(this.#directory);
@@ -230,12 +234,12 @@ export class LayerStore {
     throw new BerthError({ code: "BERTH_DISK_FAILED", message });
   }
 
-  /** Returns the size of all layers, also of interrupted ones, in bytes. */
+  /** Returns the total size of all layers, including incomplete ones, in bytes. */
   async diskUsage(): Promise<number> {
     return (await this.#files()).reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** Removes the layers that were used least recently, as long as all of them are larger than the limit. */
+  /** Removes the least recently used layers until the total size is within the limit. */
   async trim(): Promise<void> {
     const files = await this.#files();
     let bytes = files.reduce((sum, file) => sum + file.bytes, 0);
@@ -246,7 +250,7 @@ export class LayerStore {
     }
   }
 
-  /** Removes unfinished, unnamed layers of earlier runs of the agent. */
+  /** Removes files that an earlier run of the agent left before it knew their digests. */
   async clean(): Promise<void> {
     for (const name of await this.#names()) {
       if (!LAYER_FILE.test(name) && !PARTIAL_FILE.test(name)) await rm(join(this.#directory, name));
@@ -257,8 +261,8 @@ export class LayerStore {
     const files: StoredFile[] = [];
     for (const name of await this.#names()) {
       const digest = `sha256:${name.slice(0, 64)}`;
-      const isBusy = this.#writing.has(digest);
-      if (isBusy || !(LAYER_FILE.test(name) || PARTIAL_FILE.test(name))) continue;
+      const isBeingWritten = this.#writing.has(digest);
+      if (isBeingWritten || !(LAYER_FILE.test(name) || PARTIAL_FILE.test(name))) continue;
       const path = join(this.#directory, name);
       try {
         const { size, mtimeMs } = await stat(path);
@@ -285,140 +289,4 @@ export class LayerStore {
       throw invalidImageError(`${JSON.stringify(digest.slice(0, 100))} is not a digest`);
     return join(this.#directory, digest.slice("sha256:".length));
   }
-}
-
-interface WriterOptions {
-  readonly digest: string;
-  readonly file: FileHandle;
-  readonly path: string;
-  readonly target: string;
-  readonly hash: Hash;
-  readonly offset: number;
-  readonly maxBytes: number;
-}
-
-/** Writes one layer. Ends with `finish`, or with `suspend`, after which a later writer continues. */
-export class LayerWriter {
-  readonly #options: WriterOptions;
-  readonly #release: () => void;
-  #offset: number;
-  /** Bytes are collected here, since each write to the disk costs as much as copying some 10 KiB. */
-  #buffer: Buffer = Buffer.allocUnsafe(CHUNK_BYTES);
-  #buffered = 0;
-  /** The other buffer. Undefined while it is being written, and after an error. */
-  #spare: Buffer | undefined = Buffer.allocUnsafe(CHUNK_BYTES);
-  /** The write in progress. */
-  #written: Promise<void> = Promise.resolve();
-
-  constructor(options: WriterOptions, release: () => void) {
-    this.#options = options;
-    this.#offset = options.offset;
-    this.#release = release;
-  }
-
-  /** The number of bytes that the layer has so far. */
-  get offset(): number {
-    return this.#offset;
-  }
-
-  /**
-   * Copies bytes. Returns a promise when the next ones have to wait for the disk, which rejects with BERTH_IMAGE_INVALID when
-   * the layer becomes too large
-   */
-  write(bytes: Uint8Array): Promise<void> | undefined {
-    const { digest, maxBytes } = this.#options;
-    if (this.#offset + bytes.length > maxBytes)
-      return Promise.reject(invalidImageError(`${digest} is larger than ${mebibytes(maxBytes)} MiB`));
-    this.#offset += bytes.length;
-    return this.#append(bytes);
-  }
-
-  /**
-   * Completes the layer.
-   *
-   * @throws BerthError BERTH_IMAGE_INVALID if its digest is wrong; the layer is then removed
-   */
-  async finish(): Promise<void> {
-    const { digest, path, target, hash } = this.#options;
-    try {
-      await this.#close();
-      const actual = `sha256:${hash.digest("hex")}`;
-      if (actual === digest) {
-        await rename(path, target);
-        return;
-      }
-      await rm(path, { force: true });
-      throw invalidImageError(`layer ${digest} has the digest ${actual}`);
-    } finally {
-      this.#release();
-    }
-  }
-
-  /** Keeps the bytes for a later transfer. */
-  async suspend(): Promise<void> {
-    try {
-      // A later transfer reads what is there.
-      await this.#close().catch(() => {});
-    } finally {
-      this.#release();
-    }
-  }
-
-  #append(bytes: Uint8Array): Promise<void> | undefined {
-    const part = bytes.subarray(0, CHUNK_BYTES - this.#buffered);
-    this.#buffer.set(part, this.#buffered);
-    this.#buffered += part.length;
-    if (this.#buffered < CHUNK_BYTES) return undefined;
-    const rest = bytes.subarray(part.length);
-    return this.#flush()?.then(() => this.#append(rest)) ?? this.#append(rest);
-  }
-
-  async #close(): Promise<void> {
-    try {
-      await this.#flush();
-      await this.#written;
-    } finally {
-      await this.#options.file.close();
-    }
-  }
-
-  /** Starts to write the collected bytes. Returns a promise when the earlier ones have to be written first. */
-  #flush(): Promise<void> | undefined {
-    if (this.#spare === undefined) return this.#written.then(() => this.#flush());
-    const { file, hash } = this.#options;
-    const full = this.#buffer;
-    const bytes = full.subarray(0, this.#buffered);
-    hash.update(bytes);
-    this.#buffer = this.#spare;
-    this.#spare = undefined;
-    this.#buffered = 0;
-    this.#written = file.writeFile(bytes).then(() => {
-      this.#spare = full;
-    });
-    // The next write gets the error.
-    this.#written.catch(() => {});
-    return undefined;
-  }
-}
-
-/** Hashes a file, and returns its size: 0 when it is missing. */
-async function hashFile(path: string, hash: Hash): Promise<number> {
-  let bytes = 0;
-  try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
-      hash.update(chunk);
-      bytes += chunk.length;
-    }
-  } catch (error) {
-    if (!isMissing(error)) throw error;
-  }
-  return bytes;
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
-}
-
-function mebibytes(bytes: number): number {
-  return Math.ceil(bytes / (1024 * 1024));
 }

@@ -20,7 +20,8 @@ import { countPresentLayers } from "./image-importer.js";
 import { ImagePeers } from "./image-peers.js";
 import type { ImageTransfers } from "./image-transfers.js";
 import { fetchLayers } from "./layer-fetcher.js";
-import type { LayerStore, LayerWriter } from "./layer-store.js";
+import type { LayerStore } from "./layer-store.js";
+import type { LayerWriter } from "./layer-writer.js";
 import { UploadProgress } from "./upload-progress.js";
 
 /** Maximum number of concurrent uploads. Each writes to the disk. */
