@@ -14,7 +14,7 @@ import {
   type KernelEndpoint,
   type KernelService,
 } from "./kernel-service.js";
-import { NumberedTable, type ServiceSchema, type SetElement } from "./numbered-table.js";
+import { NftServiceTable, type ServiceSchema, type SetElement } from "./nft-service-table.js";
 import { chainRules, orderMembers } from "./service-chain.js";
 
 const SCHEMA: ServiceSchema<KernelService, KernelEndpoint> = {
@@ -39,7 +39,7 @@ const SCHEMA: ServiceSchema<KernelService, KernelEndpoint> = {
 };
 
 /** The kernel's table of published ports. */
-export class KernelTable extends NumberedTable<KernelService, KernelEndpoint> {
+export class KernelTable extends NftServiceTable<KernelService, KernelEndpoint> {
   constructor(maxRewrites?: number) {
     super(SCHEMA, maxRewrites);
   }

@@ -1,6 +1,6 @@
 import { TCP_TIMEOUT_POLICY } from "../kernel/conntrack-timeouts.js";
 import { deleteTable } from "../kernel/nft.js";
-import { NumberedTable, type ServiceSchema, type SetElement } from "../kernel/numbered-table.js";
+import { NftServiceTable, type ServiceSchema, type SetElement } from "../kernel/nft-service-table.js";
 import {
   MEMBER_KEY_TYPE,
   MEMBER_MAP_COUNT,
@@ -160,7 +160,7 @@ function chainRules({ address, hasSourceAffinity, hold }: Vip, range: MemberRang
  * The kernel's tables of virtual IPs. Connections to a virtual IP without tasks reach this host, which refuses them
  * unless it holds them.
  */
-export class VipRuleset extends NumberedTable<Vip, Member> {
+export class VipRuleset extends NftServiceTable<Vip, Member> {
   constructor(maxRewrites?: number) {
     super(SCHEMA, maxRewrites);
   }

@@ -12,30 +12,30 @@ const LAST_NUMBER = 0xf000_0000;
 
 /** The layout of one kind of service in an nftables table: of published ports, or of virtual IPs. */
 export interface ServiceSchema<Service, Member> {
-  /** With its family: "ip berth" */
+  /** Name of the table with its family, such as "ip berth". */
   readonly table: string;
   /** A script that replaces the table with one without services. */
   readonly emptyTable: string;
-  /** The name of a service's chain. */
+  /** Returns the name of a service's chain. */
   chainName(key: string): string;
-  /** The map that holds a service's members; always the same one for a service. */
+  /** Returns the name of the map that holds a service's members. A service always has the same map. */
   memberMap(key: string, service: Service): string;
   /**
-   * Members in the order in which they are picked.
+   * Returns the members in the order in which connections are assigned to them.
    *
    * @param previous the members before the change
    */
   orderMembers(service: Service, previous: readonly Member[]): readonly Member[];
-  /** Returns a predicate: whether a loaded member may still be picked. */
+  /** Returns a predicate that tells whether a loaded member may still get connections. */
   memberFilter(service: Service): (member: Member) => boolean;
   isSame(left: Service, right: Service): boolean;
-  /** A member as the value of a map element. */
+  /** Returns a member as the value of a map element. */
   memberElement(member: Member): string;
-  /** The verdict map that dispatches packets to the service's chain, and the element to match. */
+  /** Returns the verdict map that dispatches packets to the service's chain, and the element to match. */
   dispatchEntry(service: Service): { readonly map: string; readonly element: string };
-  /** The rules of a service's chain, which pick one of its members. */
+  /** Returns the rules of a service's chain, which select one of its members. */
   chainRules(service: Service, range: MemberRange): readonly string[];
-  /** Elements that the service needs in sets that services share. */
+  /** Returns the elements that the service needs in sets that services share. */
   sharedElements(service: Service): Iterable<SetElement>;
 }
 
@@ -43,15 +43,15 @@ export interface ServiceSchema<Service, Member> {
 export interface SetElement {
   readonly set: string;
   readonly element: string;
-  /** The table of the set; by default the table of the services. */
+  /** The table of the set. Defaults to the table of the services. */
   readonly table?: string;
 }
 
 /** The script of one nft transaction. */
 export interface TableChange {
-  /** For nft; "" when there is nothing to do. */
+  /** Commands for nft. Empty if there is nothing to do. */
   readonly script: string;
-  /** False if another change has to follow. Even then, the kernel picks no member that is not desired. */
+  /** Whether no other change has to follow. Even before that, the kernel selects no member that is not desired. */
   readonly isComplete: boolean;
 }
 
@@ -70,16 +70,17 @@ interface SharedSet {
 }
 
 /**
- * Computes the scripts that bring an nftables table to its desired services, at a cost proportional to what differs.
+ * Computes the scripts that bring an nftables table of services to its desired state, at a cost proportional to the
+ * number of differences.
  *
- * Members are numbered map elements, so removing one is a single deletion; the chain is rewritten later. Runs no scripts
- * itself. A returned script counts as executed: when it fails, call `load`.
+ * Members are numbered map elements, so that the removal of a member is a single deletion. The chain is rewritten later.
+ * The class runs no scripts. A returned script counts as executed: if it fails, call `load`.
  */
-export class NumberedTable<Service, Member> {
+export class NftServiceTable<Service, Member> {
   readonly #schema: ServiceSchema<Service, Member>;
   readonly #maxRewrites: number;
   #services = new Map<string, LoadedService<Service, Member>>();
-  /** By "TABLE SET". */
+  /** Shared sets by "TABLE SET". */
   #sharedSets = new Map<string, SharedSet>();
   /** Chains without references. Kernels before 6.2 refuse to delete a chain in the transaction that unlinked it. */
   #unlinkedChains = new Set<string>();
@@ -132,7 +133,7 @@ export class NumberedTable<Service, Member> {
     );
   }
 
-  /** Deletes members that must no longer be picked. Returns whether there were any. */
+  /** Deletes members that must no longer get connections. Returns whether there were any. */
   #deleteUndesiredMembers(outdated: Iterable<readonly [string, Service]>, script: NftScript): boolean {
     let hasDeleted = false;
     for (const [key, service] of outdated) {
@@ -182,7 +183,7 @@ export class NumberedTable<Service, Member> {
     this.#unlinkedChains.add(chain);
   }
 
-  /** Deletes members that are no longer desired. A rule that picks a deleted number falls through to the next rule. */
+  /** Deletes members that are no longer desired. A rule that selects a deleted number falls through to the next rule. */
   #deleteStaleMembers(
     key: string,
     loaded: LoadedService<Service, Member>,
