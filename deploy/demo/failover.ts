@@ -12,6 +12,7 @@ const WARM_UP_MS = 3_000;
 const COOL_DOWN_MS = 3_000;
 /** Timeout for detection and for replacement. Both take a few seconds. */
 const EVENT_TIMEOUT_MS = 60_000;
+/** Interval at which the live line is redrawn. */
 const LIVE_LINE_INTERVAL_MS = 200;
 
 /** The events of the demo's timeline, in chronological order. */

@@ -14,8 +14,11 @@ import { printRequests } from "./report.js";
 import { Screen } from "./screen.js";
 import { deployShop, SHOP } from "./shop.js";
 
+/** Number of hosts in the lab. */
 const HOSTS = 3;
+/** Rate of the requests that the demo sends. */
 const REQUESTS_PER_SECOND = 100;
+/** Timeout until a node is ready. */
 const NODE_READY_TIMEOUT_MS = 60_000;
 
 const USAGE = `usage: npm run demo [-- --web | --down]

@@ -3,6 +3,7 @@ import { summarize, type TrafficSummary } from "../lab/http-traffic.js";
 import type { Failover, TimelineEvent } from "./failover.js";
 import { bar, type Screen, WIDTH } from "./screen.js";
 
+/** Width of the longest bar, in columns. */
 const BAR_WIDTH = 36;
 
 /** Prints one line of the timeline. `sinceCutMs` is undefined if the event did not happen before the timeout. */

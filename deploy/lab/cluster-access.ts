@@ -13,12 +13,13 @@ import { waitUntil } from "./wait-until.js";
 
 type Calls = RpcClient<typeof ControlServiceService>;
 
-/** Allows for the election of the first leader. */
+/** Timeout until a server reaches a leader. Includes the election of the first leader. */
 const LEADER_TIMEOUT_MS = 30_000;
+/** Timeout of a call to a server. */
 const CALL_TIMEOUT_MS = 5_000;
 /** Lifetime of tokens and invitations. The lab uses them at once. */
 const CREDENTIAL_TTL_MS = 10 * 60_000;
-/** On a busy machine, a join can miss its deadline. */
+/** Maximum number of attempts to join. On a busy machine, a join can miss its deadline. */
 const MAX_JOIN_ATTEMPTS = 3;
 /** Name of the context that the CLI uses unless another one is selected. */
 const CONTEXT_NAME = "default";

@@ -4,7 +4,7 @@ import { LabError } from "./lab-error.js";
 import { type ProcessInfo, signalProcess } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
 
-/** A killed process disappears only after its pending disk writes. */
+/** Timeout until a killed process is gone, which is only after its pending disk writes. */
 const PROCESS_END_TIMEOUT_MS = 20_000;
 
 export interface KillProcessOptions {
@@ -41,7 +41,7 @@ export async function readStartupError(what: string, logFile: string): Promise<L
   return new LabError("LAB_NOT_READY", `${what} exited while starting; last lines of ${logFile}:\n${tail}`);
 }
 
-/** A daemon that is starting accepts connections before it can respond to requests. */
+/** Timeout of a ping. A daemon that is starting accepts connections before it can respond to requests. */
 const PING_TIMEOUT_MS = 1_000;
 
 /** Returns whether a Docker daemon responds on its socket. */

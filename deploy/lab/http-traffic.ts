@@ -5,8 +5,8 @@ const REQUEST_TIMEOUT_MS = 2_000;
 /** Interval at which request timeouts are checked. */
 const TICK_MS = 100;
 /**
- * Maximum number of requests in flight. Further requests are skipped. Twice the number that 2 s without replies cause at
- * 100 requests a second.
+ * Maximum number of requests in flight. Further requests are skipped. Twice the number that 2 s without replies cause
+ * at 100 requests a second.
  */
 const MAX_IN_FLIGHT = 500;
 

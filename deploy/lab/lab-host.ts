@@ -14,7 +14,10 @@ import { cgroupParent } from "./paths.js";
 import { isAlive, type ProcessInfo } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
 
-/** dockerd starts within 2 s on an idle machine. A dozen daemons that start at once on two cores need much longer. */
+/**
+ * Timeout until dockerd responds. It starts within 2 s on an idle machine. A dozen daemons that start at once on two
+ * cores need much longer.
+ */
 const DOCKERD_READY_TIMEOUT_MS = 60_000;
 /** Docker's default socket path, valid inside the host. */
 const DOCKER_SOCKET_INSIDE = "/run/docker.sock";

@@ -4,7 +4,7 @@ import type { DockerConfig } from "./lab-state.js";
 import type { RunOptions, RunResult } from "./run.js";
 import { MAX_HOSTS } from "./subnet.js";
 
-/** More etcd members make the cluster slower, not safer. */
+/** Maximum number of servers. More etcd members make the cluster slower, not safer. */
 const MAX_SERVERS = 7;
 
 /** Runs the `berth` CLI. `args` are the arguments without the program's name. */

@@ -16,9 +16,9 @@ import { isAlive, type ProcessInfo, type ProcessRef } from "./processes.js";
 import type { RunOptions, RunResult } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
-/** Allows for the start of the server's etcd. */
+/** Timeout until a server is healthy, including the start of its etcd. */
 const READY_TIMEOUT_MS = 60_000;
-/** A health check takes milliseconds; an overloaded machine needs more. */
+/** Timeout of a health check. It takes milliseconds, and longer on an overloaded machine. */
 const HEALTH_TIMEOUT_MS = 3_000;
 
 export type ServerProcess = "server" | "etcd";

@@ -21,9 +21,14 @@ import { type RunOptions, type RunResult, run, runOrThrow } from "./run.js";
 import { waitUntil } from "./wait-until.js";
 
 const BOOT_SCRIPT = fileURLToPath(new URL("boot.sh", import.meta.url));
-/** A boot is a few mounts and forks, which take milliseconds, or many seconds on an overloaded machine. */
+/**
+ * Timeout of a boot. It is a few mounts and forks, which take milliseconds, or many seconds on an overloaded machine.
+ */
 const BOOT_TIMEOUT_MS = 60_000;
-/** Allows for hundreds of containers, and for disk flushes that delay the end of a process. */
+/**
+ * Timeout until all processes of a machine are gone. Allows for hundreds of containers, and for disk flushes that delay
+ * the end of a process.
+ */
 const POWER_OFF_TIMEOUT_MS = 20_000;
 
 export interface MachineOptions {

@@ -8,6 +8,7 @@ import { RUN_ROOT } from "./paths.js";
 /** Name of the default lab. Its addresses never change, so they can be bookmarked. */
 export const DEFAULT_LAB = "lab";
 const PREFIX = "10.77";
+/** Number of subnets for labs: 10.77.0.0/24 to 10.77.255.0/24. */
 const SUBNETS = 256;
 const CLAIM_PREFIX = ".subnet-";
 

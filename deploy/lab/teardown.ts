@@ -9,7 +9,7 @@ import { findInit, listProcesses, type ProcessRef, readNetnsHandle, signalProces
 import { releaseSubnets } from "./subnet.js";
 import { waitUntil } from "./wait-until.js";
 
-/** Allows for killed processes' pending disk writes. */
+/** Timeout until killed processes are gone, which is only after their pending disk writes. */
 const PROCESS_END_TIMEOUT_MS = 20_000;
 /**
  * Time for the launchers to exit after their machines' PID 1. Other processes, such as a user's shell, are then killed.

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LabError } from "./lab-error.js";
 
-/** Short compared with the steps of `lab up`, but long enough not to load a busy machine. */
+/**
+ * Minimum interval between two checks: short compared with the steps of `lab up`, but long enough not to load a busy
+ * machine.
+ */
 const MIN_INTERVAL_MS = 20;
 /** Maximum pause, even after a slow probe. */
 const MAX_INTERVAL_MS = 250;

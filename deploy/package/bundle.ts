@@ -18,12 +18,12 @@ const ENTRY_POINTS = {
 /** Paths of the bundled source files, relative to the repository. */
 export type BundledFiles = readonly string[];
 
-/** Where servers and `berth ui` look for the page, beside their own code. */
+/** Where servers and `berth ui` look for the web UI, beside their own code. */
 const PAGE_DIRECTORY = "web";
 
 /**
- * Bundles the compiled packages into a directory, with the page. Returns the paths of the source files that the bundle
- * contains.
+ * Bundles the compiled packages into a directory, with the web UI. Returns the paths of the source files that the
+ * bundle contains.
  */
 export async function writeBundle(repository: string, directory: string): Promise<BundledFiles> {
   const bundle = await rolldown({

@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 
 const run = promisify(execFile);
+/** Timeout of the build of a package. */
 const BUILD_TIMEOUT_MS = 10 * 60_000;
 const BYTES_PER_KIB = 1024;
 const SCRIPTS = fileURLToPath(new URL("scripts/", import.meta.url));

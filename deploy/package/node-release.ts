@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
+/** Timeout of the download of Node.js. */
 const DOWNLOAD_TIMEOUT_MS = 10 * 60_000;
 
 /** Architectures by their names in Debian. */

@@ -6,6 +6,7 @@ import { publishImage, startRegistry } from "./peer/registry.js";
 import { Swarm } from "./peer/swarm.js";
 import type { BenchContext } from "./run-bench.js";
 
+/** Number of hosts in the lab. */
 const HOSTS = 3;
 
 /** A lab with three Docker hosts and berth, and an image that Docker Swarm can run too. */

@@ -2,7 +2,7 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { createInterface } from "node:readline";
 
 const API_VERSION = "v1.41";
-/** Sixteen concurrent container starts on a busy disk take several seconds each. */
+/** Timeout of a call. Sixteen concurrent container starts on a busy disk take several seconds each. */
 const CALL_TIMEOUT_MS = 60_000;
 const MAX_SOCKETS = 32;
 

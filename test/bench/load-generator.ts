@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const TICK_MS = 4;
 /** Maximum number of connections to catch up on after a delay of the generator itself. More would be a burst. */
 const MAX_BURST = 25;
-/** About an hour of load. Further results are not recorded. */
+/** Maximum number of recorded results: about an hour of load. */
 const MAX_RESULTS = 2_000_000;
 const REQUEST_ONCE = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
 const REQUEST_KEPT = "GET / HTTP/1.1\r\nHost: bench\r\n\r\n";

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { BenchContext } from "./run-bench.js";
 
 const SAMPLE_MS = 500;
-/** Longest wait. A machine with other work never becomes idle, so the measurement then starts anyway. */
+/** Maximum time to wait. A machine with other work never becomes idle, so the measurement then starts anyway. */
 const GIVE_UP_MS = 15_000;
 const QUIET_BUSY_SHARE = 0.1;
 

@@ -71,7 +71,7 @@ export async function accessibilityViolations(page: Page): Promise<readonly stri
   return violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
 }
 
-/** Shows a view of the page. */
+/** Shows a view of the web UI. */
 export async function showView(page: Page, fragment: string): Promise<void> {
   await page.evaluate(`location.hash = ${JSON.stringify(fragment)}`);
 }

@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => browser.close());
 
-/** Serves the page with the calls of a server, as `berth ui` does, and opens it. */
+/** Serves the web UI with the calls of a server, as `berth ui` does, and opens it. */
 async function openPageOf(server: TestServer): Promise<OpenedPage> {
   const codes = new LoginCodes();
   const gateway = new WebGateway({
@@ -44,7 +44,7 @@ async function openPageOf(server: TestServer): Promise<OpenedPage> {
 const connection = (page: Page): Promise<string | null> => page.locator(".connection").textContent();
 const running = (page: Page): Promise<number> => page.locator(".map .cell[data-state=running]").count();
 
-test("the page follows the cluster while its leader dies, and shows each event once", async () => {
+test("the web UI follows the cluster while its leader dies, and shows each event once", async () => {
   const leader = await context.cluster.startProcess();
   const follower = await context.cluster.startServer();
   await eventually("a leader is elected", () => follower.calls.getCluster({}));
@@ -65,7 +65,7 @@ test("the page follows the cluster while its leader dies, and shows each event o
   expect(problems).toEqual({ messages: [], foreignRequests: [] });
 });
 
-test("the page plans, deploys, scales and drains", async () => {
+test("the web UI plans, deploys, scales and drains", async () => {
   const server = await context.cluster.startServer();
   await context.cluster.startAgents(["a", "b"]);
   const { page, problems } = await openPageOf(server);
@@ -92,7 +92,7 @@ test("the page plans, deploys, scales and drains", async () => {
   expect(problems).toEqual({ messages: [], foreignRequests: [] });
 });
 
-test("the page of the demo presents its requests, and the tasks of a lost host move", async () => {
+test("the web UI of the demo presents its requests, and the tasks of a lost host move", async () => {
   const server = await context.cluster.startServer();
   await context.cluster.startAgents(["a", "b", "c"]);
   await server.calls.deployStack(deployment([service("web", { replicas: 6 })]));

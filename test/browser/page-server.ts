@@ -23,7 +23,7 @@ export type CallHandler = (
   request: JsonObject,
 ) => JsonObject | { readonly status: number; readonly code: string; readonly message: string };
 
-/** Serves the page with a simulated cluster, as docs/web-api.md describes. */
+/** Serves the web UI with a simulated cluster, as docs/web-api.md describes. */
 export class PageServer {
   readonly #server: Server;
   readonly #cluster: SimulatedCluster;

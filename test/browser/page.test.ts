@@ -133,7 +133,7 @@ describe("the map", () => {
 });
 
 describe("the stream", () => {
-  it("shows no task as running while the page is cut off, and continues afterwards", async () => {
+  it("shows no task as running while the web UI is cut off, and continues afterwards", async () => {
     const { page } = await open();
     server.isDown = true;
     server.disconnect();

@@ -18,8 +18,8 @@ type NodeJson = JsonObject & { readonly id: string; readonly hostname: string };
 export type Changes = Readonly<Record<string, readonly unknown[]>>;
 
 /**
- * A cluster that exists only as the JSON of `WatchCluster`, for states of the page that a real cluster reaches only by
- * chance, and for sizes that one computer cannot run.
+ * A cluster that exists only as the JSON of `WatchCluster`, for states of the web UI that a real cluster reaches only
+ * by chance, and for sizes that one computer cannot run.
  */
 export class SimulatedCluster {
   readonly startedAtMs = Date.now();

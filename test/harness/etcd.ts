@@ -7,17 +7,23 @@ import { basename, join } from "node:path";
 import { scaleTimeout, waitUntil } from "../../deploy/lab/wait-until.js";
 
 const DIRECTORY_PREFIX = "berth-test-etcd-";
+/** Timeout until etcd responds. */
 const START_TIMEOUT_MS = 15_000;
 const FREEZE_TIMEOUT_MS = scaleTimeout(5_000);
+/** Timeout of a health check. */
 const CALL_TIMEOUT_MS = 1_000;
 
 /**
- * Range from which ports are picked. Below Linux's ephemeral ports (from 32768), so that a restarted etcd finds its
- * ports free. Below the ports of the server's embedded etcd (from 20000), which other tests start.
+ * First of the ports that are tried. They are below Linux's ephemeral ports (from 32768), so that a restarted etcd
+ * finds its ports free, and below the ports of the server's embedded etcd (from 20000), which other tests start.
  */
 const FIRST_PORT = 10_000;
+/** Number of ports that are tried. */
 const PORT_COUNT = 10_000;
-/** A start fails if another process binds a port between the check and the start. */
+/**
+ * Maximum number of attempts to start etcd. A start fails if another process binds a port between the check and the
+ * start.
+ */
 const MAX_START_ATTEMPTS = 5;
 
 /**

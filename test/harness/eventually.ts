@@ -1,7 +1,10 @@
 import { LabError } from "../../deploy/lab/lab-error.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 
-/** Far above any time that berth promises, but below a test's time limit, so that the error names the condition. */
+/**
+ * Default timeout: far above any time that berth promises, but below a test's time limit, so that the error names the
+ * condition.
+ */
 const TIMEOUT_MS = 30_000;
 
 /**

@@ -8,7 +8,7 @@ import { joinHost } from "../../packages/agent/dist/join/join-host.js";
 import { run } from "../../packages/cli/dist/main.js";
 import { type Cli, InterruptedError, type StandardStreams } from "../../packages/cli/dist/process/cli.js";
 
-/** The same as for a separate process. */
+/** Default timeout of a command, the same as for a separate process. */
 const DEFAULT_TIMEOUT_MS = 60_000;
 /** Width of output that is not a terminal, in columns. */
 const COLUMNS = 80;

@@ -6,9 +6,12 @@ import {
   Rollout_State as State,
 } from "@berth/proto";
 
-/** Long enough to detect a crash on a busy machine, but short enough to run every row of the matrix. */
+/**
+ * Monitoring time of the rollouts: long enough to detect a crash on a busy machine, but short enough to run every row
+ * of the matrix.
+ */
 const MONITOR_MS = 1_500;
-/** Fake containers start within this time even on a busy machine. */
+/** Progress deadline of the rollouts. Fake containers start within this time even on a busy machine. */
 const PROGRESS_DEADLINE_MS = 4_000;
 
 export const REPLICAS = 2;

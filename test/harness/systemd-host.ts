@@ -10,11 +10,10 @@ import { eventually } from "./eventually.js";
 const SCRIPT = fileURLToPath(new URL("systemd-host.sh", import.meta.url));
 const SYSTEMD = "/lib/systemd/systemd";
 /**
- * The type of an overlay in `statfs` (OVERLAYFS_SUPER_MAGIC). The kernel stores no changes of an overlay in another
- * one.
+ * Type of an overlay in `statfs` (OVERLAYFS_SUPER_MAGIC). The kernel stores no changes of an overlay in another one.
  */
 const OVERLAY_TYPE = 0x794c7630;
-/** A boot takes a few seconds on an idle machine. */
+/** Timeout of a boot. It takes a few seconds on an idle machine. */
 const BOOT_TIMEOUT_MS = 60_000;
 /** Command prefix that sets the environment of a root shell and removes that of the test runner. */
 const ENVIRONMENT = [

@@ -12,7 +12,9 @@ const CONVERGE_MS = 90_000;
  * tasks wait.
  */
 const NODE_REMOVAL_MS = 5_000;
-/** Many times the steps of the longest history. A history that exceeds it is in an endless loop. */
+/**
+ * Maximum number of steps: many times those of the longest history. A history that exceeds it is in an endless loop.
+ */
 const MAX_STEPS = 200_000;
 
 export interface Violation {

@@ -8,7 +8,7 @@ import { ownedDirectory } from "../../deploy/setup/owned-directory.mjs";
 const CACHE = "/var/cache/berth-vm";
 /** Package that depends on the current kernel package of this Debian release. */
 const META_PACKAGE = "linux-image-amd64";
-/** Allows for downloading 70 MB and unpacking 400 MB on a busy machine. */
+/** Timeout of the download of 70 MB and unpacking of 400 MB on a busy machine. */
 const FETCH_TIMEOUT_MS = 600_000;
 
 /** A kernel and its modules from a Debian package. */

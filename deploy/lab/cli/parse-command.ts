@@ -41,6 +41,7 @@ Examples:
   npm run lab -- down
   npm run lab -- up --hosts 3 --servers 3`;
 
+/** Default number of hosts. */
 const DEFAULT_HOSTS = 3;
 
 /** The name of the lab that a command applies to. */

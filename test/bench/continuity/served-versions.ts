@@ -1,6 +1,6 @@
 import type { Reply } from "../load-generator.js";
 
-/** More than the number of tasks in any run. Bounds the memory in case all replies differ. */
+/** Maximum number of recorded spans, in case all replies differ. More than the number of tasks in any run. */
 const MAX_SPANS = 1_000;
 
 /** The period in which a task served a version of the secret. */

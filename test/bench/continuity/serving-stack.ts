@@ -12,7 +12,7 @@ import { ServedVersions } from "./served-versions.js";
 const STACK = "bench";
 /** Name of the secret that contains the version to put into replies. */
 const SECRET = "bench_version";
-/** The published port. */
+/** Published port of the stack. */
 export const PORT = 18_080;
 const SETTLED_TIMEOUT_MS = 120_000;
 const REBALANCE_EVERY_MS = 1_000;

@@ -21,7 +21,10 @@ const CHANGES = 10;
 const CONNECTIONS = 10_000;
 const REPLICAS = 7;
 const PUBLISHED = 8_080;
-/** A client retransmits its SYN after 1, 2, 3, 4, 5, 7 and 11 s, and may be sent to the dead replica each time. */
+/**
+ * Timeout of a connection. A client retransmits its SYN after 1, 2, 3, 4, 5, 7 and 11 s, and may be sent to the dead
+ * replica each time.
+ */
 const TIMEOUT_MS = 15_000;
 
 interface Size {

@@ -19,7 +19,10 @@ interface Size {
 /** Swarm starts all containers of a host at once, as the last concurrency does. */
 const FULL: Size = { replicas: 60, warmUpReplicas: 12, concurrencies: [1, 2, 4, 8, 20] };
 const SMOKE: Size = { replicas: 3, warmUpReplicas: 3, concurrencies: [1] };
-/** Swarm is fastest with a single manager, which needs no quorum. berth also has a single server here. */
+/**
+ * Number of Swarm managers. Swarm is fastest with a single manager, which needs no quorum. berth also has a single
+ * server here.
+ */
 const SWARM_MANAGERS = 1;
 const RATIO_TO_DOCKER_GOAL = 1.1;
 

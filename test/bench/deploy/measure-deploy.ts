@@ -4,9 +4,9 @@ import { waitUntilGone, watchContainers } from "../container-watch.js";
 import { cpuByProgram, cpuSince } from "../process-usage.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
 
-/** Twenty times the duration of a deployment. */
+/** Timeout until all tasks run: twenty times the duration of a deployment. */
 const RUNNING_TIMEOUT_MS = 120_000;
-/** Allows for sixty containers to use their stop grace periods. */
+/** Timeout until all containers are gone. Allows for sixty containers to use their stop grace periods. */
 const GONE_TIMEOUT_MS = 120_000;
 
 /** Starts replicas on the hosts of a lab: berth, Docker Swarm, or a client of the bare Docker API. */

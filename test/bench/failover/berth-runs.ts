@@ -22,7 +22,7 @@ const REQUEST_TIMEOUT_MS = 2_000;
 const MARGIN_MS = 1_000;
 const RUNNING_TIMEOUT_MS = 120_000;
 const REPLY_TIMEOUT_MS = 30_000;
-/** Longest wait for the machine to become idle after a deployment. */
+/** Maximum time to wait until the machine is idle after a deployment. */
 export const QUIET_TIMEOUT_MS = 3_000;
 
 /** The result of one scenario in one run. */

@@ -3,7 +3,7 @@ import { watchContainers } from "../container-watch.js";
 import type { DockerApi } from "../docker-api.js";
 import type { HostLoss } from "./scenarios.js";
 
-/** Swarm needs 17 s, or 48 s if its leader is also lost. */
+/** Timeout until all replicas are replaced. Swarm needs 17 s, or 48 s if its leader is also lost. */
 const REPLACED_TIMEOUT_MS = 150_000;
 
 export interface LossTimes {

@@ -14,7 +14,7 @@ import type { LossTimes } from "./lose-host.js";
 import { type HostLoss, parseScenarios, SCENARIOS } from "./scenarios.js";
 import { loseOnSwarm } from "./swarm-runs.js";
 
-/** A loss on Swarm takes two minutes to measure, and the results hardly vary. */
+/** Default number of runs on Swarm. A loss takes two minutes to measure, and the results hardly vary. */
 const DEFAULT_PEER_RUNS = 2;
 const SMOKE_SCENARIOS = "worker,agent_killed";
 const GONE_TIMEOUT_MS = 120_000;

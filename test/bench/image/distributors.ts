@@ -4,7 +4,7 @@ import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { type RunResult, run } from "../../../deploy/lab/run.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 
-/** Ten times the duration of a transfer on a busy machine. */
+/** Timeout of a transfer: ten times its duration on a busy machine. */
 const TRANSFER_TIMEOUT_MS = 600_000;
 const LISTEN_TIMEOUT_MS = 30_000;
 /** Port of the archive receivers, one in each node's network namespace. */

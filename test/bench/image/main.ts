@@ -24,7 +24,7 @@ const FULL_LAYER_BYTES = 25_000_000;
 const SMOKE_LAYER_BYTES = 100_000;
 const MAX_FIRST_BYTES_RATIO = 1.05;
 const MAX_CHANGED_BYTES_RATIO = 1.1;
-/** berth must be faster than a registry. */
+/** Goal for the duration relative to a registry: berth must be faster. */
 const MAX_RATIO_TO_REGISTRY = 1;
 
 interface Transfer {

@@ -49,7 +49,7 @@ type Results = Readonly<Record<Target, Measured>>;
 const USERSPACE_GOAL = { kind: "at-least", value: 0.9 } as const;
 const KERNEL_GOAL = { kind: "at-least", value: 1.25 } as const;
 
-/** Targets are measured in alternating slices, so that disturbances affect all of them. */
+/** Duration of a slice. Targets are measured in alternating slices, so that disturbances affect all of them. */
 const SLICE_SECONDS = 1;
 const SECONDS = 3;
 const DEFAULT_RUNS = 5;

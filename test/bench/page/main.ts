@@ -12,13 +12,16 @@ import { mainThreadTasks } from "./trace.js";
 const SIZE = { hosts: 300, services: 30, tasksPerService: 100 };
 const SMOKE_SIZE = { hosts: 4, services: 2, tasksPerService: 5 };
 const CHANGES_PER_SECOND = 200;
-/** The leader sends updates this often. */
+/** Interval at which the leader sends updates. */
 const UPDATE_INTERVAL_MS = 100;
-/** Every fourth change replaces a task on another node, which the map animates. */
+/** Number of changes of which one replaces a task on another node, which the map animates. */
 const CHANGES_PER_REPLACEMENT = 4;
 const DEFAULT_SECONDS = 20;
 const SMOKE_SECONDS = 2;
-/** Updates before the heap is measured for the first time, so that growth does not include what is loaded once. */
+/**
+ * Duration of the updates before the heap is measured for the first time, so that growth does not include what is
+ * loaded once.
+ */
 const WARM_UP_SECONDS = 3;
 const LOAD_TIMEOUT_MS = 60_000;
 const MIB = 1024 * 1024;

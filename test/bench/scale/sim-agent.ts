@@ -26,7 +26,7 @@ import { Outbox } from "./outbox.js";
 const CORES = 32;
 const MEMORY_BYTES = 128 * 2 ** 30;
 const OVERLAY_MTU = 1_450;
-/** The first port that Docker tries. */
+/** First port that Docker tries. */
 const FIRST_HOST_PORT = 32_768;
 
 export interface SimAgentOptions {

@@ -38,7 +38,7 @@ const REPLACEMENTS: readonly ReplacementCase[] = [
 /** Names of the shapes that should cost the same per task. */
 const FLAT: readonly string[] = ["1k_1k", "10k_1k", "100k_1k", "1m_5k"];
 const FLATNESS_GOAL: Goal = { kind: "at-most", value: 1.5 };
-/** V8 compiles hot code first. */
+/** Number of runs that are not measured, because V8 compiles hot code first. */
 const WARM_UPS = 2;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {

@@ -6,7 +6,10 @@ import { buildNodes, buildService } from "./fixtures.js";
 
 /** Maximum number of replicas in a spec. More tasks need more services. */
 const MAX_REPLICAS = 100_000;
-/** Short decisions are repeated until this many tasks were placed, so that garbage collection is included. */
+/**
+ * Minimum number of tasks that are placed in a run. Short decisions are repeated, so that garbage collection is
+ * included.
+ */
 const TASKS_PER_RUN = 100_000;
 
 export interface Shape {

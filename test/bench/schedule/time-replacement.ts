@@ -63,7 +63,7 @@ function created(view: ServiceSnapshot, nodes: NodeTable): readonly Task[] {
   return actions.flatMap((one) => (one.kind === "create-task" ? [one.task] : []));
 }
 
-/** Long enough for the restart delay to be reset. */
+/** Time for which the tasks have run: long enough for the restart delay to be reset. */
 const RUNNING_MS = 3_600_000;
 
 function runningTask(task: Task): Task {

@@ -3,9 +3,12 @@ import type { CheckContext } from "./check-context.js";
 import type { RecordChange } from "./records.js";
 import { replicasOf } from "./task-counts.js";
 
-/** Allows for several scaling decisions, which are five seconds apart, and their windows. */
+/**
+ * Time after which a service must be scaled. Allows for several scaling decisions, which are five seconds apart, and
+ * their windows.
+ */
 const SCALED_MS = 35_000;
-/** Relative deviation from the target that causes no scaling. */
+/** Maximum relative deviation from the target that causes no scaling. */
 const TOLERANCE = 0.1;
 
 /** A1: a service has as many replicas as its load requires, within its bounds. */

@@ -23,13 +23,13 @@ import { isFinal, isJob, stateOf } from "./records.js";
 import { replicasOf } from "./task-counts.js";
 import { nodesWithVolumes } from "./volume-placement.js";
 
-/** The bound of L1, excluding the time that rollouts take. */
+/** Time limit of rule L1, excluding the time that rollouts take. */
 const CONVERGE_MS = 15_000;
-/** One batch of a rollout: pull, start, health check, monitoring, and the grace period of the old task. */
+/** Time for one batch of a rollout: pull, start, health check, monitoring, and the grace period of the old task. */
 const ROLLOUT_BATCH_MS = 4_000;
 /** How long the cluster must stay converged. */
 const STABLE_MS = 5_000;
-/** The bound of L3, plus the interval at which this check runs. */
+/** Time limit of rule L3, plus the interval at which this check runs. */
 const PLACEMENT_MS = 1_500;
 
 /** L1, L2, L3, I10 and N5: the state that the cluster must reach once faults have stopped. */

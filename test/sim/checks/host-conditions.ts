@@ -3,7 +3,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import type { SimHost } from "../cluster/sim-host.js";
 import type { Records } from "./records.js";
 
-/** A host is excused for this long after its last disturbance. */
+/** Time after its last disturbance for which a host is excused. */
 export const RECOVERY_MS = 10_000;
 
 /** Tracks when each host was last disrupted. Rules excuse a host while it cannot follow them. */

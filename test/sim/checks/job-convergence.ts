@@ -5,7 +5,7 @@ import { isJob, stateOf } from "./records.js";
 
 /** Maximum delay of a scheduled run. */
 const DECIDED_MS = 10_000;
-/** One task of a job: pull, start, and the longest run of a job image. */
+/** Time for one task of a job: pull, start, and the longest run of a job image. */
 const STEP_MS = 6_000;
 
 /** Returns why a job is not done. Empty if it is. */

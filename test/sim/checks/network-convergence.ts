@@ -20,7 +20,7 @@ import type { CheckContext } from "./check-context.js";
 import { networkNames } from "./network-membership.js";
 import { isFinal, isJob, type Records, stateOf } from "./records.js";
 
-/** A container that has only just started may not be set up completely. */
+/** Age below which a container may not be set up completely. */
 const FRESH_MS = 3_000;
 
 /** Returns a line for each violation of N4 and N5: leftover network ranges and incorrect tables. */

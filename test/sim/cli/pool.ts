@@ -1,7 +1,7 @@
 import { fork } from "node:child_process";
 import type { SeedAnswer } from "./worker.js";
 
-/** Histories per process. A leak of memory does not end a long run. */
+/** Maximum number of histories per process, so that a memory leak does not end a long run. */
 const HISTORIES_PER_PROCESS = 1_000;
 
 export interface PoolOptions {

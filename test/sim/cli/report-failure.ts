@@ -3,7 +3,7 @@ import { describeEvent, type History } from "../history/history.js";
 import { shrink } from "../history/shrink.js";
 import { type HistoryResult, runHistory } from "../run-history.js";
 
-/** Trace lines to show without --trace. */
+/** Number of trace lines that are shown without --trace. */
 const LAST_LINES = 60;
 
 /** Simulates one history and prints it. Returns the exit code. */

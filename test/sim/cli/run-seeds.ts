@@ -10,7 +10,7 @@ import { bundleWorker } from "./bundle.js";
 import { runPool } from "./pool.js";
 import type { SeedAnswer } from "./worker.js";
 
-/** Failing seeds to print. One bug may fail hundreds. */
+/** Maximum number of failing seeds that are printed. One bug may fail hundreds. */
 const MAX_NAMED = 20;
 /** Interval of progress reports on a terminal, and of their lines elsewhere. */
 const PROGRESS_MS = { terminal: 2_000, lines: 60_000 };

@@ -27,7 +27,7 @@ const DISK_MS = 2;
 
 /** Completes an operation later. */
 type Soon = <T>(act: () => T | Promise<T>, delayMs?: number) => Promise<T>;
-/** Longest time to apply a DNS configuration, which may rewrite the rules of all virtual IPs. */
+/** Maximum time to apply a DNS configuration, which may rewrite the rules of all virtual IPs. */
 const NAMES_MS = 40;
 
 /** One Docker host with its agent. Holds the state that outlives the agent's process. */

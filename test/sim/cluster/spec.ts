@@ -23,7 +23,7 @@ import type {
 const STACK = "s";
 const FAR_STACK = "t";
 const MIB = 1024 ** 2;
-/** Short, so that a rollout and its failure fit into a history. */
+/** Monitoring time of rollouts. Short, so that a rollout and its failure fit into a history. */
 const MONITOR_MS = 1_000;
 const PROGRESS_DEADLINE_MS = 8_000;
 const SCALE_DOWN_WINDOW_MS = 5_000;

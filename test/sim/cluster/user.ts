@@ -6,9 +6,9 @@ import { Actor } from "../simulator/actor.js";
 import { companionOf, fullName, networkSpec, networksOf, specsOf, stackOf } from "./spec.js";
 import type { World } from "./world.js";
 
-/** The command line tries several servers, too. */
+/** Maximum number of attempts. The command line tries several servers, too. */
 const ATTEMPTS = 3;
-/** The deadline of a call. */
+/** Timeout of a call. */
 const CALL_TIMEOUT_MS = 10_000;
 
 /** Actions that are sent to a server. */
@@ -89,7 +89,7 @@ export class User {
   }
 }
 
-/** Longest duration of all attempts together. */
+/** Maximum duration of all attempts together. */
 export const LONGEST_CALL_MS = ATTEMPTS * CALL_TIMEOUT_MS;
 
 function isRefusal(code: string): boolean {

@@ -19,7 +19,7 @@ import { SimNetworks } from "./sim-networks.js";
 const KILLED = 137;
 const TERMINATED = 143;
 const FIRST_EPHEMERAL_PORT = 32_768;
-/** Events kept for clients that ask for earlier ones. */
+/** Maximum number of events that are kept for clients that ask for earlier ones. */
 const MAX_EVENTS = 1_000;
 
 export interface SimDockerOptions {

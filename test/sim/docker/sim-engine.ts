@@ -11,7 +11,7 @@ import type { Actor } from "../simulator/actor.js";
 import { behaviorOf } from "./images.js";
 import type { SimDocker } from "./sim-docker.js";
 
-/** The timeouts of the real Docker client. */
+/** Timeout of a ping. The timeouts are those of the real Docker client. */
 const PING_TIMEOUT_MS = 3_000;
 const CALL_TIMEOUT_MS = 30_000;
 const PULL_TIMEOUT_MS = 600_000;
@@ -143,7 +143,9 @@ type Ask = <T>(
   timeoutMs?: number,
 ) => Promise<T>;
 
-/** Returns a function that sends requests to the daemon. A request takes effect even if the agent is killed meanwhile. */
+/**
+ * Returns a function that sends requests to the daemon. A request takes effect even if the agent is killed meanwhile.
+ */
 function asker(docker: SimDocker, agent: Actor): Ask {
   const { scheduler, rng } = docker;
   return (call, workMs, work, timeoutMs = CALL_TIMEOUT_MS) => {

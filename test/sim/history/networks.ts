@@ -9,7 +9,7 @@ import type {
 } from "./history.js";
 import { randomService } from "./services.js";
 
-/** The shared network is usually created before the first service. */
+/** Time at which the shared network is created, usually before the first service. */
 const FIRST_NETWORKS_MS = 500;
 const FIRST_ACTION_MS = 2_500;
 const MAX_ACTIONS = 4;

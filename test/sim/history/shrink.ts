@@ -1,11 +1,11 @@
 import type { History, HistoryEvent } from "./history.js";
 
-/** Each attempt simulates a whole history. */
+/** Maximum number of attempts. Each simulates a whole history. */
 const MAX_ATTEMPTS = 300;
 
 /**
- * Removes events that are not needed for the failure: first halves, then smaller parts, down to single events. The result
- * still fails, and no single event can be removed from it.
+ * Removes events that are not needed for the failure: first halves, then smaller parts, down to single events. The
+ * result still fails, and no single event can be removed from it.
  */
 export async function shrink(
   history: History,

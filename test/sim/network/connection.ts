@@ -2,7 +2,7 @@ import type { Actor } from "../simulator/actor.js";
 import type { Network } from "./network.js";
 import { Pipe } from "./pipe.js";
 
-/** gRPC's keepalive: a ping after 10 s, and 5 s for the answer. */
+/** Time after which gRPC's keepalive detects a broken connection: a ping after 10 s, and 5 s for the answer. */
 const KEEPALIVE_MS = 15_000;
 const LOOK_MS = 5_000;
 

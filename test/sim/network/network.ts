@@ -4,7 +4,7 @@ import type { Scheduler } from "../simulator/scheduler.js";
 
 const MIN_DELAY_MS = 0.2;
 const USUAL_DELAY_MS = 2;
-/** The kernel sends a lost segment again after this time. */
+/** Time after which the kernel sends a lost segment again. */
 const RETRANSMIT_MS = 200;
 const LOSS = 0.005;
 

@@ -5,7 +5,7 @@ import { Connection } from "./connection.js";
 import { MessageQueue } from "./message-queue.js";
 import type { Network } from "./network.js";
 
-/** Messages in flight before a sender waits for the reader, similar to gRPC's window. */
+/** Maximum number of messages in flight before a sender waits for the reader, similar to gRPC's window. */
 const WINDOW = 16;
 /** Time until a lost SYN is sent again after the network works. */
 const SYN_RETRY_MS = 300;

@@ -2,13 +2,18 @@ import type { Actor } from "./actor.js";
 
 const realSetImmediate = setImmediate;
 
-/** Node.js runs all promise jobs between two immediates. Queuing many at once avoids polling its sockets in between. */
+/**
+ * Number of turns that are queued at once. Node.js runs all promise jobs between two immediates, so this avoids polling
+ * its sockets in between.
+ */
 const TURNS_AT_ONCE = 64;
 
 export interface SimEvent {
   atMs: number;
   readonly order: number;
-  /** The process that runs the event. Undefined for the simulation. Dropped when it was killed, kept while it is paused. */
+  /**
+   * The process that runs the event. Undefined for the simulation. Dropped when it was killed, kept while it is paused.
+   */
   readonly actor: Actor | undefined;
   readonly run: () => void;
   /** Whether no promise job has to run before the next event. */

@@ -1,6 +1,6 @@
 import { hashText } from "./rng.js";
 
-/** Recorded lines. The last ones show what went wrong. */
+/** Maximum number of recorded lines. The last ones show what went wrong. */
 const MAX_LINES = 4_000;
 
 /** The events of a simulation. The hash covers all of them; lines are recorded only on request. */

@@ -8,8 +8,9 @@ import type { Scheduler } from "./scheduler.js";
 /** Wall clocks start at a fixed time, so that the trace depends on the seed only. */
 const EPOCH_MS = Date.UTC(2030, 0, 1);
 
-/** The size of every host. */
+/** Number of CPUs of every host. */
 export const MACHINE_CPUS = 4;
+/** Memory of every host. */
 export const MACHINE_MEMORY_BYTES = 4 * 1024 ** 3;
 
 /** The simulation that the replaced functions of Node.js use. */
@@ -29,8 +30,8 @@ export function virtualNow({ scheduler, skewMs }: Pick<VirtualTime, "scheduler" 
 }
 
 /**
- * Replaces the clocks, timers and random numbers of Node.js while an event of the simulation runs. Outside of events they
- * are the real ones. This covers every dependency of the code under test.
+ * Replaces the clocks, timers and random numbers of Node.js while an event of the simulation runs. Outside of events
+ * they are the real ones. This covers every dependency of the code under test.
  */
 export function enterVirtualTime(time: VirtualTime): () => void {
   if (!isInstalled) install();

@@ -5,7 +5,7 @@ import type { Network } from "../network/network.js";
 import { Actor } from "../simulator/actor.js";
 import type { Rng } from "../simulator/rng.js";
 
-/** Small, so that compactions occur. */
+/** Number of revisions that are kept. Small, so that compactions occur. */
 const KEPT_REVISIONS = 200;
 
 /** The host of etcd, which is reached over the network. */

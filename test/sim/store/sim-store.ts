@@ -16,9 +16,9 @@ import { Pipe } from "../network/pipe.js";
 import type { Actor } from "../simulator/actor.js";
 import { ETCD_HOST, type SimEtcd } from "./sim-etcd.js";
 
-/** The timeout of the real etcd client. */
+/** Timeout of a call, the same as in the real etcd client. */
 const CALL_TIMEOUT_MS = 3_000;
-/** Longest time to sync a transaction to disk. */
+/** Maximum time to sync a transaction to disk. */
 const COMMIT_MS = 2;
 
 /** Returns etcd as one server sees it: over the network, with answers that may be late or lost. */

@@ -36,8 +36,8 @@ interface StoredFile extends StoredLayer {
 }
 
 /**
- * Stores image layers as files named by their digests. A layer is kept for a while after its image is in Docker, so that
- * other nodes can fetch it: Docker only exports whole images.
+ * Stores image layers as files named by their digests. A layer is kept for a while after its image is in Docker, so
+ * that other nodes can fetch it: Docker only exports whole images.
  *
  * An incomplete layer keeps its bytes, so that an interrupted transfer can continue.
  */
@@ -67,8 +67,8 @@ export class LayerStore {
   }
 
   /**
-   * Prevents `removeUnused` from removing layers until the returned function is called. A transfer needs all layers of an
-   * image when it ends.
+   * Prevents `removeUnused` from removing layers until the returned function is called. A transfer needs all layers of
+   * an image when it ends.
    */
   hold(): () => void {
     this.#holds += 1;

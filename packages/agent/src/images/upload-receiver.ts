@@ -100,7 +100,10 @@ class ReceivedUpload {
   #receiveConfig: (config: Buffer) => void = () => {};
   #fail: (error: unknown) => void = () => {};
   #needed: ReadonlySet<string> = new Set();
-  /** The layer that the client sends. Its writer is undefined while the client sends one that another transfer has completed. */
+  /**
+   * The layer that the client sends. Its writer is undefined while the client sends one that another transfer has
+   * completed.
+   */
   #layer: { readonly digest: string; readonly writer: LayerWriter | undefined } | undefined;
   #silence: NodeJS.Timeout | undefined;
 

@@ -12,8 +12,8 @@ export interface AssignedLoginsChange {
 }
 
 /**
- * The registry logins of this node's tasks: a complete set, and the changes that followed it. They are in memory only and
- * must not be logged.
+ * The registry logins of this node's tasks: a complete set, and the changes that followed it. They are in memory only
+ * and must not be logged.
  */
 export class AssignedLogins {
   readonly #logins = new Map<string, AssignedRegistryLogin>();

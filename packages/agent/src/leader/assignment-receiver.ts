@@ -153,7 +153,8 @@ export class AssignmentReceiver {
     if (message.tasks.some(({ atMostOne }) => atMostOne)) fence.requestAcks();
     // The policy is applied first, because it governs the tasks of the same message.
     if (result.policy !== undefined) policy.update(result.policy);
-    // Networks, files and logins are applied before tasks: a task would otherwise wait for a network of its own message.
+    // Networks, files and logins are applied before tasks: a task would otherwise wait for a network of its own
+    // message.
     dataPlane.updateNetworks(result);
     const { contents, problems } = result.files;
     for (const problem of problems) log.error({ problem }, "ignored a secret or config from the leader");

@@ -116,7 +116,9 @@ export class NetworkReconciler {
     this.#filterWatch?.close();
   }
 
-  /** Observes the bridge ports, and plans and executes their steps. A failure is repaired and reported by a full pass. */
+  /**
+   * Observes the bridge ports, and plans and executes their steps. A failure is repaired and reported by a full pass.
+   */
   async #setHairpins(signal: AbortSignal): Promise<void> {
     try {
       const ports = await this.#options.devices.observePorts(signal);
@@ -141,7 +143,9 @@ export class NetworkReconciler {
     this.#schedule.recordResult({ hasSucceeded: this.#problems.isEmpty });
   }
 
-  /** Observes the host, plans, and executes the plan. Returns whether it changed anything: then another round follows. */
+  /**
+   * Observes the host, plans, and executes the plan. Returns whether it changed anything: then another round follows.
+   */
   async #runRound(signal: AbortSignal): Promise<boolean> {
     const observed = await this.#observe(signal);
     const assigned = this.#assigned;
@@ -276,7 +280,9 @@ export class NetworkReconciler {
     log.info({ network: body.Name }, "network created");
   }
 
-  /** Sets why networks are not ready after a pass that failed as a whole. Ready and refused networks keep their state. */
+  /**
+   * Sets why networks are not ready after a pass that failed as a whole. Ready and refused networks keep their state.
+   */
   #setWaitReason(reason: string): void {
     const states = new Map<string, NetworkState>();
     for (const { id } of this.#assigned) {

@@ -67,15 +67,18 @@ export class ConcurrencyLimits {
   };
 
   /**
-   * Runs the effect when its limit permits, and settles as the effect does. Starts run before creates, so that tasks that
-   * have begun finish first.
+   * Runs the effect when its limit permits, and settles as the effect does. Starts run before creates, so that tasks
+   * that have begun finish first.
    */
   run<T>(kind: WorkKind, effect: () => Promise<T>): Promise<T> {
     return this.#limits[LIMIT_OF[kind]].run(effect, { isUrgent: kind === "start" });
   }
 }
 
-/** Runs at most `maxRunning` effects at a time. The queue is bounded by the number of tasks: each has at most one effect. */
+/**
+ * Runs at most `maxRunning` effects at a time. The queue is bounded by the number of tasks: each has at most one
+ * effect.
+ */
 export class ConcurrencyLimit {
   readonly #maxRunning: number;
   readonly #waiting: (() => Promise<void>)[] = [];

@@ -123,8 +123,8 @@ const STEPS_WITHOUT_DOCKER: readonly Step["kind"][] = [
 ];
 
 /**
- * Executes one step. Never rejects: a failure is an outcome. The inspection after a step has a limit of its own, so that it
- * does not delay the start of the next container.
+ * Executes one step. Never rejects: a failure is an outcome. The inspection after a step has a limit of its own, so
+ * that it does not delay the start of the next container.
  */
 export async function executeStep<K extends Step["kind"]>(
   step: StepOf<K>,

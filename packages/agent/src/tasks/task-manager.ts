@@ -132,8 +132,8 @@ export class TaskManager {
   }
 
   /**
-   * Updates the secrets and configs that the leader has sent, and wakes the tasks that may be waiting for them. Contents
-   * are kept in memory only.
+   * Updates the secrets and configs that the leader has sent, and wakes the tasks that may be waiting for them.
+   * Contents are kept in memory only.
    */
   updateFiles(contents: FileContents): void {
     this.#fileContents = contents;

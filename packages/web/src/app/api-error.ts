@@ -8,7 +8,7 @@ export interface ApiErrorDetails {
   readonly details?: Readonly<Record<string, string>>;
 }
 
-/** An error that the server returned, or that kept the page from reaching it. */
+/** An error that the server returned, or that kept the web UI from reaching it. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly code: string;
@@ -22,7 +22,7 @@ export class ApiError extends Error {
     this.details = details;
   }
 
-  /** Whether the page has no session, or its session has ended. */
+  /** Whether the web UI has no session, or its session has ended. */
   get isUnauthenticated(): boolean {
     return this.status === 401;
   }

@@ -3,20 +3,28 @@ import { isObject, type JsonObject } from "../core/json.js";
 import { EventStreamParser, type StreamEvent } from "../core/stream/event-stream.js";
 import { ApiError, decodeApiError } from "./api-error.js";
 
-/** Longer than the leader works on a call. */
+/** Timeout of a call. Longer than the leader works on any call. */
 const CALL_TIMEOUT_MS = 60_000;
 
 /** Grows when the server says that there is no session. */
 export const unauthenticated = signal(0);
 
-/** Calls a method with one response. @throws ApiError */
-export async function call(method: string, request: JsonObject, canceled?: AbortSignal): Promise<JsonObject> {
+/**
+ * Calls a method with one response.
+ *
+ * @throws ApiError
+ */
+export async function call(
+  method: string,
+  request: JsonObject,
+  abortSignal?: AbortSignal,
+): Promise<JsonObject> {
   const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
   const response = await send(`api/${method}`, {
     method: "POST",
     headers: { "content-type": "application/json", "x-berth-api": "1" },
     body: JSON.stringify(request),
-    signal: canceled === undefined ? timeout : AbortSignal.any([timeout, canceled]),
+    signal: abortSignal === undefined ? timeout : AbortSignal.any([timeout, abortSignal]),
   });
   if (response.status === 204) return {};
   const body: unknown = await response.json().catch(() => undefined);
@@ -30,16 +38,20 @@ export interface StreamOptions {
   readonly signal: AbortSignal;
 }
 
-/** Reads the events of a method with a stream of responses, until it ends. @throws ApiError */
+/**
+ * Reads the events of a method with a stream of responses, until it ends.
+ *
+ * @throws ApiError
+ */
 export async function* readEvents(
   method: string,
   request: JsonObject,
-  { lastEventId = "", signal: canceled }: StreamOptions,
+  { lastEventId = "", signal: abortSignal }: StreamOptions,
 ): AsyncGenerator<StreamEvent> {
   const query = new URLSearchParams({ request: JSON.stringify(request) });
   const headers: Record<string, string> = { accept: "text/event-stream", "x-berth-api": "1" };
   if (lastEventId !== "") headers["last-event-id"] = lastEventId;
-  const response = await send(`api/${method}?${query}`, { headers, signal: canceled });
+  const response = await send(`api/${method}?${query}`, { headers, signal: abortSignal });
   if (response.body === null) return;
   const parser = new EventStreamParser();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -54,13 +66,17 @@ export async function* readEvents(
   }
 }
 
-/** Reads the messages of a stream. @throws ApiError when the stream fails or is interrupted */
+/**
+ * Reads the messages of a stream.
+ *
+ * @throws ApiError when the stream fails or is interrupted
+ */
 export async function* readMessages(
   method: string,
   request: JsonObject,
-  canceled: AbortSignal,
+  abortSignal: AbortSignal,
 ): AsyncGenerator<JsonObject> {
-  for await (const { name, data } of readEvents(method, request, { signal: canceled })) {
+  for await (const { name, data } of readEvents(method, request, { signal: abortSignal })) {
     if (name === "end") return;
     const message: unknown = JSON.parse(data);
     if (name === "failure") throw decodeApiError(0, message);
@@ -92,7 +108,11 @@ async function send(path: string, init: RequestInit): Promise<Response> {
   throw decodeApiError(response.status, await response.json().catch(() => undefined));
 }
 
-/** Returns the session of this browser. @throws ApiError with status 401 when there is none */
+/**
+ * Returns the session of this browser.
+ *
+ * @throws ApiError with status 401 when there is none
+ */
 export async function fetchSession(): Promise<JsonObject> {
   const response = await send("api/session", { signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
   const body: unknown = await response.json();

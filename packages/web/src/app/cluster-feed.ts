@@ -8,16 +8,16 @@ import { readEvents } from "./api.js";
 import { ApiError, decodeApiError, errorText } from "./api-error.js";
 import { cluster } from "./cluster.js";
 
-/** Number of events before the page was opened. */
+/** Number of events before the web UI was opened. */
 const PAST_EVENTS = 2_000;
-/** The server sends an update at least this often. */
+/** Maximum interval between two updates that a server sends. */
 const HEARTBEAT_MS = 2_000;
-/** How often the page checks whether it is still up to date. */
+/** How often the web UI checks whether it is still up to date. */
 const CHECK_INTERVAL_MS = 500;
-/** A stream that says nothing for this long is replaced. */
+/** Time without an event after which a stream is replaced. */
 const SILENCE_MS = 6_000;
 
-/** How long the page handles messages before it lets the browser draw and react to the user. */
+/** How long the web UI handles messages before it lets the browser draw and react to the user. */
 const TURN_MS = 8;
 
 /** Follows the cluster with one stream, which is opened again whenever it ends. */
@@ -166,10 +166,10 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve));
 }
 
-function sleep(ms: number, canceled: AbortSignal): Promise<void> {
+function sleep(ms: number, abortSignal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
-    canceled.addEventListener("abort", () => {
+    abortSignal.addEventListener("abort", () => {
       clearTimeout(timer);
       resolve();
     });

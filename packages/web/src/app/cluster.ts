@@ -12,13 +12,13 @@ import { type TrafficMessage, TrafficTotals } from "../core/traffic/traffic.js";
 
 /** How often tables and lists are redrawn. The map is redrawn with each frame. */
 const REDRAW_INTERVAL_MS = 250;
-/** Number of moves that the page lists. */
+/** Number of moves that the web UI lists. */
 const MAX_MOVES = 30;
 
 /** A move for the list, which must not change when records are removed. */
 export interface ListedMove {
   readonly taskId: string;
-  /** When the page learned of it, by the leader's clock. */
+  /** When the web UI learned of it, by the leader's clock. */
   readonly atMs: number;
   /** "shop_web.3 moved from h2 to h3: its node was lost" */
   readonly text: string;
@@ -44,7 +44,7 @@ class Cluster {
   readonly moves = signal<readonly ListedMove[]>([]);
   /** Whether no leader has kept some events. */
   readonly areEventsMissing = signal(false);
-  /** The time that the replay shows, by the leader's clock. Undefined while the page shows the present. */
+  /** The time that the replay shows, by the leader's clock. Undefined while the web UI shows the present. */
   readonly replayAtMs = signal<number | undefined>(undefined);
   readonly #events = new EventLog();
   readonly #listeners = new Set<ChangeListener>();
@@ -66,7 +66,7 @@ class Cluster {
     this.#clockOffsetMs = nowMs - Date.now();
   }
 
-  /** Sets how up to date the page is. The delay is not compared exactly: it changes with each message. */
+  /** Sets how up to date the web UI is. The delay is not compared exactly: it changes with each message. */
   setFreshness(condition: Freshness): void {
     const known = this.freshness.value;
     const isSame =
@@ -81,7 +81,7 @@ class Cluster {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Applies an update. After a gap, the page needs a snapshot. */
+  /** Applies an update. After a gap, the web UI needs a snapshot. */
   apply(update: ClusterUpdate): "applied" | "incomplete" | "gap" {
     if (update.areEventsMissing) this.areEventsMissing.value = true;
     if (this.#events.add(update.events)) this.#scheduleRedraw();

@@ -12,7 +12,7 @@ export const density = signal<Density | "automatic">(
 );
 export const mapForm = signal<"map" | "table">(read("map-form", ["map", "table"], "map"));
 
-/** Stores changes, and applies the theme to the page. */
+/** Stores changes, and applies the theme to the document. */
 export function startPreferences(): void {
   effect(() => {
     document.documentElement.dataset.theme = theme.value;
@@ -41,6 +41,6 @@ function write(key: string, value: string): void {
   try {
     localStorage.setItem(`berth-${key}`, value);
   } catch {
-    // The setting lasts until the page is closed.
+    // The setting lasts until the web UI is closed.
   }
 }

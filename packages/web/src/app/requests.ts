@@ -9,6 +9,7 @@ export interface RequestReport {
 }
 
 const URL = "requests.json";
+/** Interval between two reads of the report. */
 const INTERVAL_MS = 500;
 
 /** Undefined when there is no load generator. */
@@ -32,9 +33,9 @@ export function followRequests(): () => void {
 }
 
 /** Servers answer 404 when there is no load generator. */
-async function fetchReport(canceled: AbortSignal): Promise<RequestReport | undefined> {
+async function fetchReport(abortSignal: AbortSignal): Promise<RequestReport | undefined> {
   try {
-    const response = await fetch(URL, { cache: "no-store", signal: canceled });
+    const response = await fetch(URL, { cache: "no-store", signal: abortSignal });
     const json: unknown = response.ok ? await response.json() : undefined;
     if (!isObject(json)) return undefined;
     return {

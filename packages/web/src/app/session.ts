@@ -4,7 +4,7 @@ import { call, fetchSession, unauthenticated } from "./api.js";
 import { ApiError, errorText } from "./api-error.js";
 import { ClusterFeed } from "./cluster-feed.js";
 
-/** Who uses the page. */
+/** The session of the user. */
 export type Session =
   | { readonly kind: "loading" }
   | { readonly kind: "logged-out"; readonly reason: string }
@@ -27,6 +27,7 @@ export const canChange = computed(
 
 /** The fragment of a link that logs in: "#login=CODE", or "#login=CODE&view=present". */
 const LOGIN_PREFIX = "#login=";
+/** Delay before another attempt to continue the session. */
 const RETRY_MS = 2_000;
 
 /** Logs in with the code in the URL, if it has one, or continues the session of the browser. */

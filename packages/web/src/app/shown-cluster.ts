@@ -2,13 +2,13 @@ import { ClusterStore } from "../core/cluster/cluster-store.js";
 import type { ClusterView } from "../core/map/cluster-view.js";
 import { cluster } from "./cluster.js";
 
-/** Returns the cluster that the page shows: the present, or the time of the replay. */
+/** Returns the cluster that the web UI shows: the present, or the time of the replay. */
 export function shownView(): ClusterView {
   const atMs = cluster.replayAtMs.value;
   return atMs === undefined ? cluster.store : pastView(atMs);
 }
 
-/** Returns whether the page knows the states that it shows. The past stays known when the page is cut off. */
+/** Returns whether the web UI knows the states that it shows. The past stays known when the web UI is cut off. */
 export function isShownCurrent(): boolean {
   return cluster.replayAtMs.value !== undefined || cluster.isCurrent.value;
 }

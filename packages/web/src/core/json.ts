@@ -2,15 +2,15 @@
  * Readers for the JSON form of messages, in which fields with their default value are missing.
  *
  * Each reader returns the default when the field is missing or has another type: a server of another release can send
- * fields that this page does not know, and must not be able to break it.
+ * fields that this release of the web UI does not know, and must not be able to break it.
  */
 
 /** A parsed JSON object of unknown shape. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Maximum length of a text that the page keeps. Messages of the cluster are much shorter. */
+/** Maximum length of a text that the web UI keeps. Messages of the cluster are much shorter. */
 const MAX_TEXT_LENGTH = 4_096;
-/** Maximum number of elements of a list that the page keeps. */
+/** Maximum number of elements of a list that the web UI keeps. */
 const MAX_LIST_LENGTH = 20_000;
 
 const EMPTY: JsonObject = Object.freeze({});

@@ -6,7 +6,7 @@ import { nextTheme, theme } from "../app/preferences.js";
 import { route } from "../app/router.js";
 import { logOut, session } from "../app/session.js";
 import type { Freshness } from "../core/cluster/freshness.js";
-import { safePageUrl } from "../core/model/control-plane.js";
+import { safeWebUrl } from "../core/model/control-plane.js";
 import { type Route, routePath } from "../core/route/route.js";
 import { formatDuration, formatTime } from "../format/format.js";
 
@@ -23,7 +23,7 @@ const LINKS: readonly {
   { title: "Cluster", to: { view: "cluster" }, views: ["cluster"] },
 ];
 
-/** The navigation, how up to date the page is, and who uses it. */
+/** The navigation, how up to date the web UI is, and who uses it. */
 export function PageHeader(): JSX.Element {
   return (
     <header class="page-header">
@@ -68,7 +68,7 @@ function SessionStatus(): JSX.Element | null {
   );
 }
 
-/** Says whether the page is up to date. Screen readers announce a change of the condition, not each second of it. */
+/** Says whether the web UI is up to date. Screen readers announce a change of the condition, not each second of it. */
 export function ConnectionStatus(): JSX.Element {
   const { value } = cluster.freshness;
   return (
@@ -98,10 +98,10 @@ function conditionText(value: Freshness): string {
   }
 }
 
-/** Links to the pages of the other servers, for when the server of this page is down. */
+/** Links to the web UIs of the other servers, for when the server of this one is down. */
 function OtherServers(): JSX.Element | null {
   const urls = (cluster.store.controlPlane?.servers ?? [])
-    .map((server) => ({ name: server.hostname, url: safePageUrl(server) }))
+    .map((server) => ({ name: server.hostname, url: safeWebUrl(server) }))
     .filter(({ url }) => url !== "" && new URL(url).host !== location.host);
   if (urls.length === 0 || location.protocol !== "https:") return null;
   return (

@@ -18,7 +18,7 @@ import { TaskView } from "./task/task-view.js";
 import { ReplayBanner } from "./timeline/replay-control.js";
 import { TimelineView } from "./timeline/timeline-view.js";
 
-/** The page of a user who is logged in, or the login. */
+/** The web UI of a user who is logged in, or the login. */
 export function Page(): JSX.Element {
   const current = route.value;
   useEffect(() => {

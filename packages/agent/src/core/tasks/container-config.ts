@@ -128,7 +128,9 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
   };
 }
 
-/** Returns a container's /etc/resolv.conf. A container in another container's network resolves names as that one does. */
+/**
+ * Returns a container's /etc/resolv.conf. A container in another container's network resolves names as that one does.
+ */
 function resolvConfOf({ spec, container, networks, owners }: ContainerConfigInput): string | undefined {
   const { sharing, mounts } = container;
   const owner = owners.find(({ service }) => service === sharing?.network);
@@ -259,9 +261,9 @@ interface PortConfig {
 }
 
 /**
- * Ingress ports are published once, on the advertised address and a port that Docker picks; the ingress processes of all
- * hosts forward to it. Host ports are published as the spec says. A container on the host network, or without a network,
- * publishes nothing.
+ * Ingress ports are published once, on the advertised address and a port that Docker picks; the ingress processes of
+ * all hosts forward to it. Host ports are published as the spec says. A container on the host network, or without a
+ * network, publishes nothing.
  */
 function portConfig(
   ports: readonly PortSpec[],

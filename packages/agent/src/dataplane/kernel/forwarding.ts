@@ -5,9 +5,9 @@ import { BALANCED_MARK } from "./service-chain.js";
 /** Docker's chain for the rules of users. Docker evaluates the chain before its own chains and never flushes it. */
 const USER_CHAIN = "DOCKER-USER";
 /**
- * The chain for a second rule. When Docker starts or creates a network, it removes the jump to its user chain and inserts
- * it again. Packets that arrive in between fall through to Docker's policy, which is DROP, unless a rule at the end of
- * this chain accepts them.
+ * The chain for a second rule. When Docker starts or creates a network, it removes the jump to its user chain and
+ * inserts it again. Packets that arrive in between fall through to Docker's policy, which is DROP, unless a rule at the
+ * end of this chain accepts them.
  */
 const FALLBACK_CHAIN = "FORWARD";
 const ACCEPT_RULE = [
@@ -71,7 +71,8 @@ export async function removeForwardingRules(signal: AbortSignal): Promise<void> 
 
 /**
  * Adds the iptables rules that accept forwarded packets of balanced connections. Docker drops forwarded packets that
- * bypass its own published ports. Adds nothing without Docker's user chain. Returns why it failed, or undefined on success.
+ * bypass its own published ports. Adds nothing without Docker's user chain. Returns why it failed, or undefined on
+ * success.
  */
 async function acceptForwarding(run: RunProgram, signal: AbortSignal): Promise<string | undefined> {
   const userChain = await iptables(run, signal, "-n", "-L", USER_CHAIN);
@@ -95,7 +96,9 @@ async function ensureRule(
   return failureOf("iptables", await iptables(run, signal, position, chain, ...ACCEPT_RULE));
 }
 
-/** Returns whether iptables did not find the chain or the rule. Other failures, such as a held lock, have other codes. */
+/**
+ * Returns whether iptables did not find the chain or the rule. Other failures, such as a held lock, have other codes.
+ */
 function isAbsent(result: ProgramResult): boolean {
   return result.kind === "failed" && result.exitCode === 1;
 }

@@ -73,8 +73,8 @@ interface SharedSet {
  * Computes the scripts that bring an nftables table of services to its desired state, at a cost proportional to the
  * number of differences.
  *
- * Members are numbered map elements, so that the removal of a member is a single deletion. The chain is rewritten later.
- * The class runs no scripts. A returned script counts as executed: if it fails, call `load`.
+ * Members are numbered map elements, so that the removal of a member is a single deletion. The chain is rewritten
+ * later. The class runs no scripts. A returned script counts as executed: if it fails, call `load`.
  */
 export class NftServiceTable<Service, Member> {
   readonly #schema: ServiceSchema<Service, Member>;
@@ -183,7 +183,9 @@ export class NftServiceTable<Service, Member> {
     this.#unlinkedChains.add(chain);
   }
 
-  /** Deletes members that are no longer desired. A rule that selects a deleted number falls through to the next rule. */
+  /**
+   * Deletes members that are no longer desired. A rule that selects a deleted number falls through to the next rule.
+   */
   #deleteStaleMembers(
     key: string,
     loaded: LoadedService<Service, Member>,

@@ -12,7 +12,9 @@ export interface DiscoveryKernel {
   readonly firewall: DnsFirewallRules;
 }
 
-/** Service discovery of the ingress process: the DNS server for containers, and virtual IPs that the kernel balances. */
+/**
+ * Service discovery of the ingress process: the DNS server for containers, and virtual IPs that the kernel balances.
+ */
 export class ServiceDiscovery {
   readonly #server: DnsServer;
   #kernel: DiscoveryKernel | undefined;

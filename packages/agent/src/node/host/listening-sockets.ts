@@ -56,9 +56,9 @@ export interface ListenerSource {
 }
 
 /**
- * Returns a function that reads the listening sockets only if the socket counts have changed, and at every tenth call. A
- * read makes the kernel walk its whole table of connections, which has hundreds of thousands of slots on a host
- * with much memory. That was a quarter of the CPU time of an idle agent.
+ * Returns a function that reads the listening sockets only if the socket counts have changed, and at every tenth call.
+ * A read makes the kernel walk its whole table of connections, which has hundreds of thousands of slots on a host with
+ * much memory. That was a quarter of the CPU time of an idle agent.
  */
 export function cachedListeners({ read, counts }: ListenerSource): () => Promise<readonly HostListener[]> {
   let listeners: readonly HostListener[] = [];

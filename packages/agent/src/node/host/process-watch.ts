@@ -11,8 +11,8 @@ const CHECK_MS = 150;
 /** Access to the main processes of containers. */
 export interface ContainerProcesses {
   /**
-   * Returns whether the process is visible here and belongs to the container. In the agent's PID namespace, another process
-   * may have the ID.
+   * Returns whether the process is visible here and belongs to the container. In the agent's PID namespace, another
+   * process may have the ID.
    */
   belongsTo(processId: number, containerId: string): Promise<boolean>;
   /** Returns whether the process exists. Costs about 1 µs. */

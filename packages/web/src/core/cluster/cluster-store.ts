@@ -25,16 +25,16 @@ export type ApplyResult =
   | { readonly kind: "applied"; readonly changed: ChangedIds }
   /** A part of a snapshot. It is applied with the last part. */
   | { readonly kind: "incomplete" }
-  /** The page has this update already. */
+  /** The web UI has this update already. */
   | { readonly kind: "duplicate" }
-  /** Updates are missing before this one: the page needs a snapshot. */
+  /** Updates are missing before this one: the web UI needs a snapshot. */
   | { readonly kind: "gap" };
 
-/** Most parts of a snapshot. Each part has many records. */
+/** Maximum number of parts of a snapshot. Each part has many records. */
 const MAX_PARTS = 1_000;
 const NO_TASKS: ReadonlySet<string> = new Set();
 
-/** The records of the cluster, as the page knows them. */
+/** The records of the cluster, as the web UI knows them. */
 export class ClusterStore {
   readonly #nodes = new Map<string, Node>();
   readonly #tasks = new Map<string, Task>();

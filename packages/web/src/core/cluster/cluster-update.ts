@@ -13,7 +13,7 @@ import { decodeService, type Service } from "../model/service.js";
 import { decodeSlot, type Slot } from "../model/slot.js";
 import { decodeTask, type ServiceNames, type Task } from "../model/task.js";
 
-/** Where the page is in the stream of changes: the epoch grows with each leader, the sequence with each update. */
+/** Where the web UI is in the stream of changes: the epoch grows with each leader, the sequence with each update. */
 export interface Position {
   readonly epoch: number;
   readonly sequence: number;

@@ -1,9 +1,9 @@
 import type { ClusterEvent } from "../model/event.js";
 
-/** Number of events that the page keeps. */
+/** Number of events that the web UI keeps. */
 export const MAX_EVENTS = 5_000;
 
-/** The events that the page has received, oldest first, each once. */
+/** The events that the web UI has received, oldest first, each once. */
 export class EventLog {
   #events: readonly ClusterEvent[] = [];
   readonly #keys = new Set<string>();

@@ -10,25 +10,25 @@ const live: StreamCondition = {
 };
 
 describe("freshness", () => {
-  it("the page is loading before the first snapshot, and cut off when the first attempt failed", () => {
+  it("the web UI is loading before the first snapshot, and cut off when the first attempt failed", () => {
     const first = { ...live, isConnected: false, lastMessageAtMs: undefined };
     expect(freshness(first, 0)).toEqual({ kind: "loading" });
     expect(freshness({ ...first, reason: "refused" }, 0).kind).toBe("cut-off");
   });
 
-  it("the page is live up to 5 s after the last message, and cut off afterwards", () => {
+  it("the web UI is live up to 5 s after the last message, and cut off afterwards", () => {
     expect(freshness(live, 15_000)).toEqual({ kind: "live" });
     const silent = freshness(live, 15_001);
     expect(silent).toEqual({ kind: "cut-off", sinceMs: 10_000, reason: "the server is silent" });
     expect(isCurrent(silent)).toBe(false);
   });
 
-  it("the page is cut off as soon as the stream has ended", () => {
+  it("the web UI is cut off as soon as the stream has ended", () => {
     const ended = freshness({ ...live, isConnected: false, reason: "no leader" }, 10_001);
     expect(ended).toEqual({ kind: "cut-off", sinceMs: 10_000, reason: "no leader" });
   });
 
-  it("the page is behind when messages arrive late", () => {
+  it("the web UI is behind when messages arrive late", () => {
     const behind = freshness({ ...live, delayMs: 4_000 }, 10_100);
     expect(behind).toEqual({ kind: "behind", byMs: 4_000 });
     expect(isCurrent(behind)).toBe(true);

@@ -3,7 +3,7 @@ import type { Task } from "../model/task.js";
 
 /** How long the history reaches back. */
 export const HISTORY_MS = 60 * 60 * 1_000;
-/** Largest number of recorded states. The oldest are dropped: 200,000 need about 30 MB. */
+/** Maximum number of recorded states. The oldest are dropped: 200,000 need about 30 MB. */
 const MAX_STATES = 200_000;
 /** How often outdated states are dropped. */
 const PRUNE_INTERVAL_MS = 60_000;

@@ -1,11 +1,11 @@
 import { type JsonObject, readEnum, readNumber, readObject, readText } from "../json.js";
 
-/** Number of lines that the page keeps. */
+/** Number of lines that the web UI keeps. */
 export const MAX_LOG_LINES = 10_000;
 
 /** One line of a log, or a warning about a log that cannot be read. */
 export interface LogLine {
-  /** Counts the lines that the page has received. */
+  /** Counts the lines that the web UI has received. */
   readonly number: number;
   readonly taskId: string;
   /** "shop_web.3" */

@@ -24,7 +24,7 @@ export interface Server {
   readonly version: string;
   /** 0 unless it is up. */
   readonly certificateExpiresAtMs: number;
-  /** Empty when it serves no page. */
+  /** Empty if the server does not serve the web UI. */
   readonly webUrl: string;
   /** Empty without an embedded etcd. */
   readonly etcdMemberId: string;
@@ -78,7 +78,7 @@ function decodeServer(json: JsonObject): Server {
   };
 }
 
-/** Returns the URL of a server's page if it is safe to link to: only https. */
-export function safePageUrl({ webUrl }: Server): string {
+/** Returns the URL of a server's web UI, or "" if it is not safe to link to. Only https is. */
+export function safeWebUrl({ webUrl }: Server): string {
   return /^https:\/\/[^\s<>"]+$/.test(webUrl) ? webUrl : "";
 }

@@ -16,7 +16,7 @@ export interface Node {
   readonly id: string;
   readonly hostname: string;
   readonly address: string;
-  /** Undefined for a state that this page does not know. */
+  /** Undefined for a state that this release of the web UI does not know. */
   readonly state: (typeof NODE_STATES)[number] | undefined;
   /** Why the node is in this state. */
   readonly message: string;
@@ -80,7 +80,7 @@ export function decodeNode(json: JsonObject): Node | undefined {
   };
 }
 
-/** How the page shows a node. */
+/** How the web UI shows a node. */
 export type NodeStatus =
   | "ready"
   | "suspect"

@@ -78,7 +78,7 @@ describe("nodeStatus", () => {
     expect(status({ awaitsApproval: true, state: "NODE_STATE_DOWN" })).toBe("joining");
   });
 
-  it("the status of a node is unknown while the page is cut off", () => {
+  it("the status of a node is unknown while the web UI is cut off", () => {
     expect(status({}, false)).toBe("unknown");
   });
 });

@@ -1,7 +1,7 @@
 import type { Node } from "./node.js";
 import { isEnded, type Task } from "./task.js";
 
-/** How the page shows a task: each has a color, a shape and a text. */
+/** How the web UI shows a task: each has a color, a shape and a text. */
 export type TaskDisplay =
   | "waiting"
   | "starting"
@@ -45,7 +45,7 @@ const SYMBOLS: Readonly<Record<TaskDisplay, string>> = {
  * Returns how a task is shown.
  *
  * @param node the task's node, if it has one
- * @param isCurrent whether the page is up to date. Otherwise, it does not know what runs.
+ * @param isCurrent whether the web UI is up to date. Otherwise, it does not know what runs.
  */
 export function taskDisplay(task: Task, node: Node | undefined, isCurrent: boolean): TaskDisplay {
   switch (task.state) {

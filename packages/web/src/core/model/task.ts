@@ -41,7 +41,7 @@ export interface Task {
   readonly specVersion: number;
   readonly desiredState: DesiredState;
   readonly createdAtMs: number;
-  /** Undefined for a state that this page does not know. */
+  /** Undefined for a state that this release of the web UI does not know. */
   readonly state: TaskState | undefined;
   /** Why the task is in this state. */
   readonly message: string;

@@ -1,4 +1,4 @@
-/** What the page shows. Routes are in the fragment of the URL, so the server has one page. */
+/** A view of the web UI. Routes are in the fragment of the URL, so the server has one HTML file. */
 export type Route =
   | { readonly view: "map" }
   | { readonly view: "services" }

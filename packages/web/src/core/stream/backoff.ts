@@ -1,4 +1,6 @@
+/** Delay before the first attempt to reconnect. It doubles with each attempt. */
 const FIRST_DELAY_MS = 250;
+/** Maximum delay before an attempt to reconnect. */
 const MAX_DELAY_MS = 5_000;
 
 /**

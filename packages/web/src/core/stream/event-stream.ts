@@ -7,7 +7,7 @@ export interface StreamEvent {
   readonly id: string;
 }
 
-/** Longest line. A longer one is an error of the server, and would fill the memory. */
+/** Maximum length of a line. A longer one is an error of the server, and would fill the memory. */
 const MAX_LINE_LENGTH = 32 * 1_024 * 1_024;
 
 /**

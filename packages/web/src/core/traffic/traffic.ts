@@ -9,7 +9,7 @@ export interface Counters {
   readonly active: number;
 }
 
-/** Connections of a service through one host, since the page was opened and per second. */
+/** Connections of a service through one host, since the web UI was opened and per second. */
 export interface HostTraffic extends Counters {
   readonly nodeId: string;
   readonly perSecond: number;
@@ -48,16 +48,16 @@ export function decodeTraffic(json: JsonObject): TrafficMessage {
 /** Counters of a service on a host. */
 interface Entry {
   last: Counters;
-  /** Sums since the page was opened, across restarts of the ingress process. */
+  /** Sums since the web UI was opened, across restarts of the ingress process. */
   total: Counters;
   changedAtMs: number;
   perSecond: number;
 }
 
-/** A rate older than this is 0: the counters of the host have not changed since. */
+/** Age from which a rate counts as 0, because the counters of the host have not changed since. */
 const RATE_MAX_AGE_MS = 3_500;
 
-/** Adds up the counters of hosts since the page was opened. */
+/** Adds up the counters of hosts since the web UI was opened. */
 export class TrafficTotals {
   readonly #entries = new Map<string, Map<string, Entry>>();
   #timeMs = 0;

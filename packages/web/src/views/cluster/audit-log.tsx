@@ -7,7 +7,7 @@ import { type AuditRecord, decodeAuditMessage } from "../../core/model/audit-rec
 import { formatDateTime } from "../../format/format.js";
 import { DataTable } from "../shared/data-table.js";
 
-/** Number of records that the page shows. */
+/** Number of records that the web UI shows. */
 const SHOWN = 200;
 
 /** The newest records of the audit log; new ones follow. */

@@ -4,14 +4,14 @@ import {
   type Authority,
   type ControlPlane,
   type Server,
-  safePageUrl,
+  safeWebUrl,
 } from "../../core/model/control-plane.js";
 import { formatCount, formatDateTime, formatDuration } from "../../format/format.js";
 import { DataTable } from "../shared/data-table.js";
 import { Details, Section } from "../shared/details.js";
 import { AuditLog } from "./audit-log.js";
 
-/** Certificates that expire sooner than this are marked. Servers renew theirs long before. */
+/** Remaining validity below which a certificate is marked. Servers renew their certificates long before. */
 const EXPIRES_SOON_MS = 24 * 60 * 60 * 1_000;
 
 /** The servers, the members of etcd, the certificates and the audit log. */
@@ -93,7 +93,7 @@ function Servers({ servers }: { readonly servers: readonly Server[] }): JSX.Elem
 }
 
 function ServerName({ server }: { readonly server: Server }): JSX.Element | string {
-  const url = safePageUrl(server);
+  const url = safeWebUrl(server);
   const name = server.hostname || server.etcdMemberId;
   return url === "" ? name : <a href={url}>{name}</a>;
 }

@@ -13,7 +13,7 @@ const SHOWN: readonly TaskDisplay[] = [
   "failed",
   "lost",
 ];
-/** More services do not fit on a screen; the filter finds them. */
+/** Maximum number of services in the legend. More do not fit on a screen; the filter finds them. */
 const MAX_SERVICES = 24;
 
 /** What symbols and colors of the map mean. */

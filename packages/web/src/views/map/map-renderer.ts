@@ -21,13 +21,13 @@ export interface MapRendererOptions {
 export interface MapSettings {
   readonly density: Density;
   readonly filter: string;
-  /** Whether the page is up to date. Otherwise, it shows no task as running. */
+  /** Whether the web UI is up to date. Otherwise, it shows no task as running. */
   readonly isCurrent: boolean;
 }
 
 /**
  * Draws nodes and tasks as elements of a grid, and changes only elements whose record has changed. Changes that do not
- * fit into a frame wait for the next one, so that the page always reacts to the user.
+ * fit into a frame wait for the next one, so that the web UI always reacts to the user.
  */
 export class MapRenderer {
   readonly #root: HTMLElement;

@@ -1,8 +1,10 @@
 import type { TaskMove } from "../../core/cluster/cluster-store.js";
 
-/** Most moves that are animated at a time. More would be a blur, and slow. */
+/** Maximum number of moves that are animated at a time. More would be a blur, and slow. */
 const MAX_ANIMATED = 24;
+/** Duration of the animation of a move. */
 const FLIGHT_MS = 900;
+/** Time for which a moved task is highlighted. */
 const HIGHLIGHT_MS = 2_500;
 
 /** A move that will be shown when the map has been drawn. */

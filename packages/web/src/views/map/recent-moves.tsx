@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { cluster } from "../../app/cluster.js";
 import { formatTime } from "../../format/format.js";
 
+/** Maximum number of moves in the list. */
 const SHOWN = 8;
 
 /** The tasks that were moved last, with the reason. Screen readers announce new ones. */

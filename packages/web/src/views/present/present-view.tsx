@@ -10,6 +10,7 @@ import { ConnectionStatus } from "../page-header.js";
 import { EventList } from "../shared/event-list.js";
 import { ReplayControl } from "../timeline/replay-control.js";
 
+/** Maximum number of events in the list. */
 const SHOWN_EVENTS = 10;
 
 /** The map with large texts, for an audience. */
@@ -44,7 +45,7 @@ function Requests({ report: { sent, failed, medianMs } }: { readonly report: Req
   );
 }
 
-/** Connections to all services since the page was opened. */
+/** Connections to all services since the web UI was opened. */
 function Connections(): JSX.Element {
   void cluster.revision.value;
   const { connections, failed, perSecond } = cluster.traffic.sum();

@@ -53,7 +53,7 @@ export function ServiceTable({ caption, services, empty }: ServiceTableProps): J
   );
 }
 
-/** Counts the tasks that are known to run. While the page is cut off, it does not know any. */
+/** Counts the tasks that are known to run. While the web UI is cut off, it does not know any. */
 export function runningText({ id, desired }: Service): string {
   return cluster.isCurrent.value ? `${cluster.runningTasks.value.get(id) ?? 0}/${desired}` : `?/${desired}`;
 }

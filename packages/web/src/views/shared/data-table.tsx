@@ -15,7 +15,7 @@ export interface DataTableProps<T> {
   readonly empty: string;
 }
 
-/** Most rows that a table shows. The browser takes too long to draw more. */
+/** Maximum number of rows in a table. The browser takes too long to draw more. */
 const MAX_ROWS = 500;
 
 /** A table that scrolls sideways on narrow screens. The first column has the headers of the rows. */

@@ -8,7 +8,7 @@ import { ActionResult, useAction } from "../shared/action.js";
 import { Section } from "../shared/details.js";
 import { PlanView } from "./plan-view.js";
 
-/** Larger files are no Compose files. */
+/** Maximum size of a file. Compose files are smaller. */
 const MAX_FILE_BYTES = 2 * 1_024 * 1_024;
 const STACK_NAME = "[a-z0-9][a-z0-9_\\-]*";
 
@@ -19,7 +19,7 @@ interface CheckedFiles {
   readonly plan: DeployPlan | undefined;
 }
 
-/** Checks and plans Compose files that the user drops onto the page, and deploys them. */
+/** Checks and plans Compose files that the user drops onto the web UI, and deploys them. */
 export function DeployForm(): JSX.Element {
   const stack = useSignal("");
   const files = useSignal<readonly SelectedFile[]>([]);
@@ -28,7 +28,7 @@ export function DeployForm(): JSX.Element {
 
   const check = async (): Promise<string> => {
     checked.value = undefined;
-    // The reader is four times as large as the page.
+    // The reader is four times as large as the rest of the web UI.
     const { readComposeFiles } = await import("../../compose/read-compose-files.js");
     const result = readComposeFiles(stack.value, files.value);
     if (result.errors.length > 0) {

@@ -3,7 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { errorText } from "../../app/api-error.js";
 
-/** A shell in the container of a task. The terminal is loaded when it is opened: it is as large as the page. */
+/** A shell in the container of a task. The terminal is loaded when it is opened: it is as large as the rest of the web UI. */
 export function TaskExec({ taskId }: { readonly taskId: string }): JSX.Element {
   const command = useSignal("sh");
   const isOpen = useSignal(false);

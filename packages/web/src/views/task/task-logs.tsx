@@ -16,7 +16,7 @@ import { formatTime } from "../../format/format.js";
 const TAIL = 500;
 /** How often new lines are drawn. */
 const REDRAW_MS = 200;
-/** Most lines in the document; the search and the download use all. */
+/** Maximum number of lines in the document. The search and the download use all lines. */
 const SHOWN = 1_000;
 
 export interface TaskLogsProps {

@@ -1,6 +1,6 @@
 /**
  * Runs a function whose `style` elements would violate a content security policy without inline styles. Returns a
- * function that removes its styles from the page.
+ * function that removes its styles from the document.
  *
  * xterm.js writes its colors and sizes into `style` elements that it creates when it opens. It gets `template` elements
  * instead, which are never shown. Their text is copied to style sheets that scripts may create. An option of xterm.js
@@ -26,7 +26,7 @@ export function withConstructedStyles(open: () => void): () => void {
   };
 }
 
-/** Adds a style sheet to the page that follows the text of an element. */
+/** Adds a style sheet to the document that follows the text of an element. */
 function copyStyles(element: HTMLTemplateElement): CSSStyleSheet {
   const sheet = new CSSStyleSheet();
   new MutationObserver(() => sheet.replaceSync(element.textContent)).observe(element, { childList: true });

@@ -39,7 +39,7 @@ export function ReplayControl(): JSX.Element {
   );
 }
 
-/** Says that the page shows the past. */
+/** Says that the web UI shows the past. */
 export function ReplayBanner(): JSX.Element | null {
   const atMs = cluster.replayAtMs.value;
   if (atMs === undefined) return null;
