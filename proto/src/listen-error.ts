@@ -1,6 +1,6 @@
 import { BerthError, type ErrorCode } from "./errors.js";
 
-/** Why a process cannot listen on an address. */
+/** Reason why a process cannot listen on an address. */
 interface ListenFault {
   readonly code: ErrorCode;
   readonly reason: string;
@@ -19,7 +19,7 @@ export interface ListenErrorOptions {
   readonly address: string;
   /** Purpose of the server, such as "metrics". */
   readonly purpose?: string;
-  /** What the user can do, such as "choose another address with --metrics". */
+  /** Remedy for the user, such as "choose another address with --metrics". */
   readonly advice: string;
   readonly cause: unknown;
 }

@@ -3,9 +3,9 @@ import { BERTH_VERSION, PROTOCOL_VERSIONS, type ProtocolRange } from "./version.
 
 /** One side of a connection, as it describes itself. */
 export interface ProtocolPeer {
-  /** For messages, such as "agent". */
+  /** Name of the program in messages, such as "agent". */
   readonly program: string;
-  /** Empty if the program does not send it. */
+  /** Release of the program. Empty if the program does not send it. */
   readonly release: string;
   readonly versions: ProtocolRange;
 }

@@ -13,7 +13,7 @@ export interface Authority {
 /** The validity period of a certificate. */
 export interface Validity {
   readonly nowMs: number;
-  /** How far the validity starts in the past, for hosts whose clock is behind. */
+  /** Time by which the validity is backdated, for hosts whose clock is behind. */
   readonly backdateMs: number;
   readonly durationMs: number;
 }

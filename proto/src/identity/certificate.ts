@@ -38,7 +38,7 @@ export interface VerifierTime {
   readonly clock?: string;
 }
 
-/** Why a certificate is rejected: the detail `reason` of BERTH_CERTIFICATE_INVALID. */
+/** Reason why a certificate is rejected: the detail `reason` of BERTH_CERTIFICATE_INVALID. */
 export type CertificateProblem =
   | "malformed"
   | "no-identity"

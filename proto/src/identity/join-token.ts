@@ -11,7 +11,7 @@ export interface ParsedJoinToken {
   readonly hash: string;
 }
 
-/** Why a token does not admit a host or user. */
+/** Reason why a token does not admit a host or user. */
 export type TokenRejection = "unknown" | "expired" | "used-up" | "other-subject";
 
 export const SECRET_BYTES = 16;

@@ -3,7 +3,7 @@ export class RenewalDemand {
   #dueMs: number | undefined;
   #changed = new AbortController();
 
-  /** When to renew the certificate, in ms since the epoch. Undefined without a demand. */
+  /** Time of the renewal, in ms since the epoch. Undefined without a demand. */
   get dueMs(): number | undefined {
     return this.#dueMs;
   }

@@ -1,6 +1,6 @@
 import type { CertificateFacts } from "./certificate.js";
 
-/** What the owner of a certificate should do at a time. */
+/** Action that the owner of a certificate should take at a time. */
 export type RenewalState =
   /** The certificate is valid and young. */
   | { readonly kind: "current"; readonly renewAtMs: number }
@@ -12,7 +12,7 @@ export type RenewalState =
   | { readonly kind: "expired"; readonly expiredAtMs: number };
 
 export interface RenewalPolicy {
-  /** How long after its expiry a certificate can still be used for its own renewal. */
+  /** Time after its expiry for which a certificate can still be used for its own renewal. */
   readonly graceMs: number;
   /** A random number from 0 to 1. Spreads the renewals of hosts that got their certificates at the same time. */
   readonly jitter: number;

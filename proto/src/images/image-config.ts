@@ -11,7 +11,7 @@ const SHA256 = /^sha256:[a-f0-9]{64}$/;
 export interface ImageConfig {
   /** Digests of the layers as uncompressed tar archives, in order. */
   readonly layers: readonly string[];
-  /** For example "linux/amd64" or "linux/arm/v7". */
+  /** Platform, such as "linux/amd64" or "linux/arm/v7". */
   readonly platform: string;
 }
 

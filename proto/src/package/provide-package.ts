@@ -15,7 +15,7 @@ const NAME = /^berth_([^_]+)_([a-z0-9]+)\.deb$/;
 export interface ProvideOptions {
   /** Architecture of the host, as in Debian. */
   readonly architecture: string;
-  /** Where to build the package. */
+  /** Directory in which to build the package. */
   readonly directory: string;
   /** @default /var/lib/berth/packages */
   readonly store?: string;

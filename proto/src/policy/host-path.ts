@@ -48,7 +48,7 @@ function isTemplate(segment: string): boolean {
   return segment.includes("{{");
 }
 
-/** How a path relates to the paths that a pattern matches. */
+/** Relation of a path to the paths that a pattern matches. */
 export type PathRelation =
   /** The path matches, or it is below a path that matches. */
   | "inside"

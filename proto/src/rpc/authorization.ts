@@ -39,7 +39,7 @@ export interface CallRequest {
   readonly path: string;
   /** The caller that the connection's certificate proves. */
   readonly peer: Caller;
-  /** Set when the call claims to be forwarded by another server. */
+  /** Claim that another server forwards the call. Undefined for a direct call. */
   readonly forwarded: { readonly callerUri: string | undefined } | undefined;
 }
 

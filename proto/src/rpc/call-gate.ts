@@ -38,7 +38,7 @@ export interface Admission {
 export class CallGate {
   readonly #security: RpcSecurity;
   readonly #rules: AuthorizationRules;
-  /** By the metadata object of the call, which grpc-js passes from the interceptor to the handler. */
+  /** Admissions by the metadata object of the call, which grpc-js passes from the interceptor to the handler. */
   readonly #admissions = new WeakMap<Metadata, Admission>();
   readonly #openCalls = new OpenCalls();
   readonly #requestBytes = new RequestByteLimiter();

@@ -42,7 +42,7 @@ export class CallerConnection {
   readonly #certificate: X509Certificate | undefined;
   readonly #ended = new AbortController();
   #facts: CertificateFacts | undefined;
-  /** Set for a certificate whose only problem is that it has expired. */
+  /** Facts of a certificate whose only problem is that it has expired. */
   #expired: CertificateFacts | undefined;
   #issuedTo: Identity | undefined;
   #timer: NodeJS.Timeout | undefined;

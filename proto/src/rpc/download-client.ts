@@ -95,7 +95,7 @@ class Receiver {
   /** Copies of bytes that TLS had decrypted before reading stopped. Undefined while nothing is being written. */
   #queue: Uint8Array[] | undefined;
   #socket: TLSSocket | undefined;
-  /** Why no more bytes come. */
+  /** Error after which no more bytes arrive. */
   #lost: Error | undefined;
   /** Bytes that are still to come. Undefined before the reply. */
   #missingBytes: number | undefined;

@@ -13,7 +13,7 @@ const MAX_MESSAGE_LENGTH = 2_000;
 const MAX_NAME_LENGTH = 500;
 const NEWLINE = 0x0a;
 
-/** What a client asks for. */
+/** Request of a client. */
 export interface DownloadRequest {
   readonly name: string;
   /** The first byte that the client needs. */

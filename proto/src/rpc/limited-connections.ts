@@ -2,14 +2,14 @@ import type { Socket } from "node:net";
 
 export interface ConnectionLimits {
   readonly total: number;
-  /** For the connections of one group, such as those from one source. */
+  /** Limit for the connections of one group, such as those from one source. */
   readonly perGroup: number;
 }
 
 /** Connections of a listener, with limits for their number. */
 export class LimitedConnections {
   readonly #limits: ConnectionLimits;
-  /** By the key that the caller chooses. */
+  /** Open sockets by the key that the caller chooses. */
   readonly #sockets = new Map<string, { readonly socket: Socket; readonly group: string }>();
   readonly #countByGroup = new Map<string, number>();
 

@@ -46,7 +46,7 @@ export function rpcService<D extends RpcDefinition>(definition: D, handlers: Rpc
   return { definition, handlers: handlers as unknown as Record<string, AnyHandler> };
 }
 
-/** Where a server listens, and which callers it admits. */
+/** Address at which a server listens, with the rules for its callers. */
 export type RpcListener =
   | {
       readonly kind: "tcp";
@@ -121,7 +121,7 @@ function passEncoded(definition: RpcDefinition): RpcDefinition {
   return Object.fromEntries(entries);
 }
 
-/** What all calls of a server share. */
+/** State that all calls of a server share. */
 interface CallEnvironment {
   readonly closing: AbortSignal;
   readonly admissionOf: Endpoint["admissionOf"];

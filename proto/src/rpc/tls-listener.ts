@@ -41,7 +41,7 @@ export interface ListenerLimits {
   readonly handshakes: ConnectionLimits;
   /** Connections without a certificate of the cluster, by source. */
   readonly strangers: ConnectionLimits;
-  /** How long a connection without a certificate of the cluster stays open. */
+  /** Time limit of a connection without a certificate of the cluster. */
   readonly strangerTimeoutMs: number;
   /** Connections with a certificate of the cluster, by identity. */
   readonly members: ConnectionLimits;

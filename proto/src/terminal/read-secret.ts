@@ -8,7 +8,7 @@ export interface SecretSource {
   readonly file: string | undefined;
   /** Text in front of the user's input, such as "Join token: ". */
   readonly prompt: string;
-  /** What the secret is, for errors: "join token". */
+  /** Name of the secret in errors, such as "join token". */
   readonly what: string;
 }
 
@@ -17,7 +17,7 @@ export type InputStream = Readable & { readonly isTTY?: boolean };
 
 export interface SecretStreams {
   readonly stdin: InputStream;
-  /** Where the prompt is written, since standard output may be a pipe. */
+  /** Stream for the prompt, since standard output may be a pipe. */
   readonly stderr: { write(text: string): unknown };
 }
 

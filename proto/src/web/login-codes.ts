@@ -13,7 +13,7 @@ const MAX_CODES_PER_USER = 16;
 const SECRET_BYTES = 32;
 const MAX_CODE_LENGTH = 512;
 
-/** What a session may do. */
+/** Permissions of a session. */
 export interface LoginGrant {
   /** Name in the certificates of the user. */
   readonly userName: string;
@@ -28,7 +28,7 @@ interface PendingLogin {
 
 /** The one-time codes with which browsers log in. Only their hashes are kept. */
 export class LoginCodes {
-  /** By hash, the oldest first. */
+  /** Unused codes by hash, the oldest first. */
   readonly #pending = new Map<string, PendingLogin>();
 
   /** Creates a code: the name of the user, and a secret. */

@@ -36,7 +36,7 @@ interface KnownSession extends Session {
 
 /** The sessions of one server, in memory. Only hashes of their tokens are kept. */
 export class SessionTable {
-  /** By hash of the token, the oldest first. */
+  /** Sessions by hash of the token, the oldest first. */
   readonly #sessions = new Map<string, KnownSession>();
 
   get size(): number {

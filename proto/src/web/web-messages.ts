@@ -45,7 +45,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** Where a request goes. */
+/** Destination of a request. */
 export interface Target {
   readonly path: string;
   readonly query: URLSearchParams;

@@ -23,7 +23,7 @@ export interface SavedContext {
   readonly listed?: string;
 }
 
-/** Where the identity of a context is. */
+/** Location of a context's identity. */
 export interface IdentityLocation {
   readonly context: string;
   readonly server: string;

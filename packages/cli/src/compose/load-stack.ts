@@ -19,7 +19,7 @@ export interface ProjectInput {
    * directory of the first file.
    */
   readonly stack?: string;
-  /** In the order of the command line. Later files override earlier ones. */
+  /** Files in the order of the command line. Later files override earlier ones. */
   readonly files: readonly InputFile[];
   /** The `.env` file, or the files of `--env-file`. */
   readonly envFiles: readonly InputFile[];
@@ -32,7 +32,7 @@ export interface ProjectInput {
   readonly onVariable?: ProjectEnvironment["onVariable"];
 }
 
-/** How a project is resolved. */
+/** Settings for resolving a project. */
 export interface ResolveChoices {
   /** Keeps the variables in the values. The project can then be printed, but not deployed. */
   readonly keepsVariables?: boolean;

@@ -33,7 +33,7 @@ const IPV6_OPTION = "com.docker.network.enable_ipv6";
 interface BridgeOption {
   /** The values that match the behavior of a network that berth manages, in lower case. */
   readonly satisfied: readonly string[];
-  /** Why other values have no effect. */
+  /** Reason why other values have no effect. */
   readonly reason: string;
 }
 

@@ -27,14 +27,14 @@ const DEFAULT_REPLICAS = 1;
 export interface TranslatedService {
   /** The spec with all defaults. */
   readonly spec: ServiceSpec;
-  /** Where parts of the spec are written in the file, by their path in the spec. */
+  /** Locations of parts of the spec in the file, by their path in the spec. */
   readonly origins: ReadonlyMap<string, Place>;
   readonly links: readonly Link[];
   /** Whether the file sets its mode or its replicas. */
   readonly hasMode: boolean;
-  /** How to build the image. Undefined for a service without `build`. */
+  /** Build settings of the image. Undefined for a service without `build`. */
   readonly build: ServiceBuild | undefined;
-  /** What the client has to send to the nodes. */
+  /** Files and directories that the client has to send to the nodes. */
   readonly shipments: readonly Shipment[];
 }
 

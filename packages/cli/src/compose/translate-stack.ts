@@ -30,7 +30,7 @@ export interface TranslatedStack {
   readonly builds: readonly ServiceBuild[];
   /** The files and directories that services ship. */
   readonly shipments: readonly Shipment[];
-  /** Where the parts of each service's spec are written, by the name of the service. */
+  /** Locations of the parts of each service's spec, by the name of the service. */
   readonly origins: ReadonlyMap<string, TranslatedService["origins"]>;
 }
 

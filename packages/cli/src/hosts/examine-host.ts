@@ -6,7 +6,7 @@ const EXAMINE_TIMEOUT_MS = 60_000;
 
 export interface ExaminedHost {
   readonly facts: HostFacts;
-  /** How far the host's clock is ahead of this machine's. */
+  /** Time by which the host's clock is ahead of this machine's. */
   readonly clockAheadMs: number;
 }
 

@@ -52,7 +52,7 @@ export interface RemoteResult {
  */
 export class SshConnection {
   readonly #cli: Cli;
-  /** As the user wrote it. */
+  /** Destination as the user wrote it. */
   readonly destination: string;
   readonly #directory: string;
   readonly #master: ChildProcess;

@@ -20,7 +20,7 @@ export interface DockerResult {
   readonly exitCode: number;
   /** The end of the standard output. */
   readonly stdout: string;
-  /** Why Docker failed: the last error on standard error, otherwise the last line. */
+  /** Reason for Docker's failure: the last error on standard error, otherwise the last line. */
   readonly message: string;
 }
 

@@ -18,7 +18,7 @@ export type UploadMessage = NonNullable<ImageUpload["message"]>;
 /** An image, or the archive of a shipped mount. */
 export interface PushedContent {
   readonly start: ImageUploadStart;
-  /** Empty to let the leader select a node. */
+  /** Nodes that receive the content. Empty to let the leader select them. */
   readonly nodes: readonly string[];
   /** Yields the needed layers and the configuration. `signal` aborts when the push has ended. */
   readonly messages: (needed: readonly NeededLayer[], signal: AbortSignal) => AsyncIterable<UploadMessage>;

@@ -12,7 +12,7 @@ export interface ImagePush {
   /** "name:tag" */
   readonly image: string;
   readonly local: LocalImage;
-  /** Empty to let the leader select a node. */
+  /** Nodes that receive the image. Empty to let the leader select them. */
   readonly nodes: readonly string[];
 }
 

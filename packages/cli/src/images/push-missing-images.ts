@@ -25,11 +25,11 @@ export interface PushMissingImagesOptions {
   readonly built?: ReadonlyMap<string, string>;
   /** Whether to leave all other images to the nodes. */
   readonly isBuiltOnly?: boolean;
-  /** For the registries of the images. */
+  /** Credentials for the registries of the images. */
   readonly credentials: readonly RegistryCredentials[];
   /** Whether to find the images only, for a dry run. */
   readonly isDryRun: boolean;
-  /** Where to print the progress. Undefined to print nothing. */
+  /** Terminal for the progress. Undefined to print nothing. */
   readonly terminal: Terminal | undefined;
 }
 

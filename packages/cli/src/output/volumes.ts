@@ -5,7 +5,7 @@ import type { Listing } from "./print.js";
 /** A Docker volume on one node. */
 export interface VolumeRow {
   readonly volume: HostVolume;
-  /** Hostname. */
+  /** Hostname of the node. */
   readonly node: string;
 }
 

@@ -17,7 +17,7 @@ const MAX_REGISTRIES = 1_000;
  */
 const HELPER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** Where Docker's configuration stores the credentials for a registry. */
+/** Place in which Docker's configuration stores the credentials for a registry. */
 export type CredentialSource =
   | { readonly kind: "none" }
   | { readonly kind: "credentials"; readonly credentials: RegistryCredentials }

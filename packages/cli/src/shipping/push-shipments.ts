@@ -16,7 +16,7 @@ const CHUNK_BYTES = 256 * 1024;
 
 export interface ShipmentPush {
   readonly directories: readonly ShippedDirectory[];
-  /** Where to print what is sent. Undefined to print nothing. */
+  /** Terminal for the progress. Undefined to print nothing. */
   readonly terminal: Terminal | undefined;
 }
 
@@ -44,7 +44,7 @@ export async function pushShipments(
   }
 }
 
-/** What a dry run would send, one line for each directory. */
+/** Returns a description of what would be sent, one line for each directory, for a dry run. */
 export function shipmentNotes(directories: readonly ShippedDirectory[]): string {
   return directories.map((directory) => `${shipmentText(directory, undefined)}\n`).join("");
 }

@@ -12,9 +12,9 @@ import { hasRolloutFailed, isRollingOut } from "./rollout-status.js";
 /** The state of the services that a command waits for. Immutable: each message of the server creates a new state. */
 export interface Progress {
   readonly services: ReadonlyMap<string, ServiceProgress>;
-  /** Since when all services have been converged. Undefined while one of them has not converged. */
+  /** Time since which all services have been converged. Undefined while one of them has not converged. */
   readonly convergedSinceMs: number | undefined;
-  /** Since when a service has failed, or a slot has failed repeatedly. Undefined otherwise. */
+  /** Time since which a service has failed, or a slot has failed repeatedly. Undefined otherwise. */
   readonly failedSinceMs: number | undefined;
 }
 

@@ -60,7 +60,7 @@ export interface ApiContext {
   /** The packages of this server. Undefined in the simulation. */
   readonly installer: Installer | undefined;
   readonly restoreMonitor: Pick<RestoreMonitor, "progress">;
-  /** Used by backups, which read all keys at one revision. */
+  /** The store, of which backups read all keys at one revision. */
   readonly store: Pick<Store, "range">;
   /** Changes the members of the embedded etcd. Undefined if no other servers can join it. */
   readonly membership: MembershipChanges | undefined;

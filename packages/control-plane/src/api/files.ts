@@ -171,7 +171,7 @@ interface UpdateContext {
   readonly state: ClusterState;
   readonly sealer: FileSealer | undefined;
   readonly now: number;
-  /** What failed, for the error message. */
+  /** First part of the error message, which says what failed. */
   readonly intro: string;
 }
 

@@ -111,7 +111,7 @@ interface ReplaceSpecOptions {
   readonly sealer: FileSealer | undefined;
   /** Undefined to keep the digest in the spec, as a rollback does. */
   readonly images?: ImageResolutions;
-  /** What failed, for the error message. */
+  /** First part of the error message, which says what failed. */
   readonly intro: string;
   readonly now: number;
   /** The message of the rollout. Set for a rollback only. */

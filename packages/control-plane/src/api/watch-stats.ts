@@ -66,9 +66,9 @@ export async function* watchStats(
 }
 
 interface StatsFilter {
-  /** Empty for all services. */
+  /** ID of the service to show. Empty for all services. */
   readonly serviceId: string;
-  /** Empty for all nodes. */
+  /** ID of the node to show. Empty for all nodes. */
   readonly nodeId: string;
 }
 

@@ -3,12 +3,12 @@ import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { BerthError } from "@berth/proto";
 import { Decrypter, Encrypter, type Identity, type Recipient, Stanza } from "age-encryption";
 
-/** How a backup is encrypted: with a passphrase, or for public keys such as "age1…". */
+/** Protection of a new backup: a passphrase, or public keys such as "age1…". */
 export type BackupProtection =
   | { readonly kind: "passphrase"; readonly passphrase: string }
   | { readonly kind: "recipients"; readonly recipients: readonly string[] };
 
-/** How a backup is decrypted: with its passphrase, or with the private keys of a file ("AGE-SECRET-KEY-1…"). */
+/** Secret that opens a backup: its passphrase, or the private keys of a file ("AGE-SECRET-KEY-1…"). */
 export type BackupUnlock =
   | { readonly kind: "passphrase"; readonly passphrase: string }
   | { readonly kind: "identities"; readonly identities: readonly string[] };
@@ -163,7 +163,7 @@ function deriveKey(passphrase: string, salt: Buffer, logN: number): Promise<Buff
   });
 }
 
-/** How a file is encrypted, from its header. */
+/** Encryption of a file, from its header. */
 export type EncryptedWith = "passphrase" | "public key";
 
 /**

@@ -12,7 +12,7 @@ const MAX_COMMANDS = 1_000;
  * received.
  */
 export class CommandQueue {
-  /** By key, in the order of arrival. */
+  /** Queued commands by key, in the order of arrival. */
   readonly #commands = new Map<string, AgentCommand>();
 
   get isEmpty(): boolean {

@@ -52,7 +52,7 @@ export interface DrainGateOptions {
  */
 export class DrainGate {
   readonly #options: DrainGateOptions;
-  /** By task ID. */
+  /** Drains by task ID. */
   readonly #drains = new Map<string, Drain>();
   #cancelReview: (() => void) | undefined;
   #reviewAtMs = Number.POSITIVE_INFINITY;

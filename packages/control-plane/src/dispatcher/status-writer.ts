@@ -58,7 +58,7 @@ interface NodeReports {
  */
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
-  /** By node ID. */
+  /** Unwritten statuses by node ID. */
   readonly #pending = new Map<string, NodeReports>();
   /** The nodes with a write in flight or waiting for a retry. */
   readonly #writing = new Set<string>();

@@ -58,7 +58,7 @@ export class TrafficTables {
   readonly #staleServices = new Set<string>();
   /** Services that wait for their next gain of endpoints, with functions that cancel their timers. */
   readonly #gaining = new Map<string, () => void>();
-  /** When the entries of each service changed last. */
+  /** Time of the last change of each service's entries. */
   readonly #changedAtMs = new Map<string, number>();
   #cancelUpdate: (() => void) | undefined;
   #version = 1;

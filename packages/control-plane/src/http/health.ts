@@ -12,7 +12,7 @@ const ETCD_TIMEOUT_MS = 1_500;
 export interface ServerRole {
   readonly isLeader: boolean;
   readonly leaderAddress: string | undefined;
-  /** Where this server sends calls; undefined while no leader can handle them. */
+  /** Destination of calls. Undefined while no leader can handle them. */
   readonly route: unknown;
 }
 

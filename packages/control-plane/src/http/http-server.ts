@@ -22,7 +22,7 @@ export interface HttpServerOptions {
   readonly listen: string;
   /** Handlers of GET and HEAD requests, by path. */
   readonly routes: Readonly<Record<string, HttpRoute>>;
-  /** For clients that use HTTPS. */
+  /** Identity of the server, for clients that use HTTPS. */
   readonly identity?: RpcIdentity;
   readonly revocations?: Revocations | undefined;
 }

@@ -43,7 +43,7 @@ const COUNTERS: readonly {
 export interface HostTraffic {
   /** Unique label of the host. */
   readonly hostname: string;
-  /** Undefined if the host did not respond in time. */
+  /** Report of the host. Undefined if the host did not respond in time. */
   readonly report: TrafficReport | undefined;
 }
 

@@ -36,7 +36,7 @@ const JOIN_SECRET_BYTES = 16;
 
 /** A certificate and the CA certificates to trust with it, in PEM. */
 export interface IssuedCertificate {
-  /** For a server, followed by the cross-signed certificates that it presents. */
+  /** Issued certificate in PEM. For a server, the cross-signed certificates that it presents follow. */
   readonly certificate: string;
   readonly authorities: string;
   /** Fingerprint of the authority that issued the certificate. */

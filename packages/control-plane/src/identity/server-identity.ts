@@ -22,7 +22,7 @@ export interface ServerIdentity extends ClusterSecrets {
   readonly heldKey: HeldClusterKey;
   readonly serverId: string;
   readonly rpc: RotatingIdentity;
-  /** For the first leader, which stores it in etcd. Undefined on a server that has joined. */
+  /** Authority that the first leader stores in etcd. Undefined on a server that has joined. */
   readonly firstAuthority: Authority | undefined;
   /** "host:port" of the servers that the cluster had when this server joined. Empty on the first server. */
   readonly servers: readonly string[];

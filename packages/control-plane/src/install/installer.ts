@@ -24,7 +24,7 @@ export interface PackageOnDisk extends InstallablePackage {
 }
 
 export interface InstallerOptions {
-  /** Where to build the package from which this server was installed. */
+  /** Directory in which the package of this server's installation is built. */
   readonly directory: string;
   /** The signal of the server. */
   readonly signal: AbortSignal;

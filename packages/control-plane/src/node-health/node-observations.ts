@@ -15,7 +15,7 @@ export interface NodeObservation {
   votes: ProbeVotes;
   /** Number of the last rounds in a row in which every voter failed to reach the host. */
   failedRounds: number;
-  /** When the host last responded to a probe. */
+  /** Time of the host's last response to a probe. */
   hostRespondedMs: number | undefined;
   /** Earliest start of the next probe round. */
   nextRoundMs: number;

@@ -246,7 +246,7 @@ interface WriteJob {
   fail(error: unknown): void;
   /** Returns whether the caller's promise is already settled, for example because its signal aborted. */
   isSettled(): boolean;
-  /** How often the store has refused the changes. */
+  /** Number of times that the store has refused the changes. */
   refusals: number;
 }
 

@@ -3,7 +3,7 @@ import { BerthError } from "@berth/proto";
 export interface NotLeaderOptions {
   /** Address of the leader, if this server knows it. Agents connect there. */
   readonly leader?: string | undefined;
-  /** Why this server is no longer the leader. */
+  /** The reason why this server is no longer the leader. */
   readonly reason?: string;
   readonly cause?: unknown;
 }

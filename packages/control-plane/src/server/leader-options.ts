@@ -19,7 +19,9 @@ export type LeaderObserver = WriterObserver & ControllerObserver & NodeHealthObs
 
 /** The parts of a server's configuration that matter only while it is the leader. */
 export interface LeaderSettings {
-  /** How long a returned node must be up before tasks move to it. Undefined if only `berth rebalance` moves tasks. */
+  /**
+   * Time for which a returned node must be up before tasks move to it. Undefined if only `berth rebalance` moves tasks.
+   */
   readonly autoRebalanceMs?: number | undefined;
   /**
    * Makes the etcd member on this host etcd's leader; resolves to whether another member was the leader

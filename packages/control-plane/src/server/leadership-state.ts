@@ -16,7 +16,7 @@ export interface Leader {
   readonly audit: Pick<AuditLog, "recordRefused">;
 }
 
-/** Where calls are executed: in this process, or by the server at `address`. */
+/** Destination of calls: this process, or the server at `address`. */
 export type Route =
   | { readonly kind: "local"; readonly leader: Leader }
   | { readonly kind: "remote"; readonly address: string };
@@ -62,7 +62,10 @@ export class LeadershipState {
     return this.#leaderAddress;
   }
 
-  /** Where calls go now. Undefined while there is no leader, the leader seems dead, or this server is loading records. */
+  /**
+   * Current destination of calls. Undefined while there is no leader, the leader seems dead, or this server is loading
+   * records.
+   */
   get route(): Route | undefined {
     if (this.#leader !== undefined) return { kind: "local", leader: this.#leader };
     const address = this.#leaderAddress;

@@ -32,7 +32,7 @@ export interface ServerRegistryOptions {
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** Undefined without TLS, as in simulations. */
+  /** Identity of the server. Undefined without TLS, as in simulations. */
   readonly identity?: Pick<ServerIdentity, "serverId" | "rpc" | "clusterKey"> | undefined;
   /** The versions of the records that this server supports. */
   readonly schema: SchemaVersions;
@@ -44,7 +44,7 @@ export interface ServerRegistryOptions {
 export class ServerRegistry {
   readonly #options: ServerRegistryOptions;
   readonly #serverId: string;
-  /** By key. */
+  /** Registrations by key. */
   readonly #registrations = new Map<string, ServerRegistration>();
   readonly #changed = new Emitter();
   #ownAddress: string | undefined;

@@ -15,12 +15,12 @@ import {
 /** Writes or deletes one record. Each change of the cluster's state has this form, in memory and in the store. */
 export type Change = Put | Deletion;
 
-/** For example `{ kind: "put-task", task }`. */
+/** A put of a record, such as `{ kind: "put-task", task }`. */
 export type Put = {
   [Name in RecordName]: { readonly kind: `put-${Name}` } & ContentOf<Name>;
 }[RecordName];
 
-/** For example `{ kind: "delete-task", serviceId, taskId }`. */
+/** A deletion of a record, such as `{ kind: "delete-task", serviceId, taskId }`. */
 export type Deletion = {
   [Name in RecordName]: { readonly kind: `delete-${Name}` } & IdOf<Name>;
 }[RecordName];

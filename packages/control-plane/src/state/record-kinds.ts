@@ -307,7 +307,7 @@ export const RECORD_KINDS = {
     },
   }),
 
-  /** What containers may use of their hosts. There is one record, `POLICY_NAME`. */
+  /** The policy: what containers may use of their hosts. There is one record, `POLICY_NAME`. */
   policy: defineKind<{ readonly name: string; readonly policy: Policy }, { readonly name: string }>({
     collection: "policies",
     keyFields: ["name"],

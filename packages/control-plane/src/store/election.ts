@@ -58,7 +58,7 @@ export interface CampaignOptions {
   readonly key: string;
   /** Value of the key during the term, from which other servers learn this server's address. */
   readonly value: string;
-  /** How long the key outlives a dead leader. etcd grants at least 2 s. */
+  /** Time for which the key outlives a dead leader. etcd grants at least 2 s. */
   readonly ttlSeconds: number;
   /**
    * Resolves when a leader is certainly dead, or when `signal` is aborted. The candidate then deletes its key instead

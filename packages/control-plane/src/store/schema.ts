@@ -17,7 +17,7 @@ export interface PendingMigration {
 
 /** The version of the records in the store. */
 export interface StoredSchema {
-  /** With a pending migration, some records still have an older version. */
+  /** Version of the records. While a migration is pending, some records still have an older version. */
   readonly version: number;
   readonly modRevision: bigint;
   readonly pending: PendingMigration | undefined;

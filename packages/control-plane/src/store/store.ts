@@ -85,7 +85,7 @@ export type WatchMessage =
 
 export interface RenewRequest {
   readonly leaseId: LeaseId;
-  /** Shorter than the timeout of other calls: a late renewal is useless. */
+  /** Timeout of a renewal. Shorter than the timeout of other calls, because a late renewal is useless. */
   readonly timeoutMs?: number;
 }
 

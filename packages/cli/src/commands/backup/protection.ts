@@ -24,7 +24,7 @@ export interface ProtectionOptions {
   readonly recipientsFile?: string;
 }
 
-/** How a new backup is encrypted, as in the request. */
+/** Encryption of a new backup, as in the request. */
 export type Protection =
   | { readonly $case: "passphrase"; readonly value: string }
   | { readonly $case: "recipients"; readonly value: { readonly keys: string[] } };

@@ -3,19 +3,19 @@ import { BerthError } from "@berth/proto";
 
 /** The source of a copy. */
 export interface CopySource {
-  /** As the user wrote it: a trailing "/." copies the contents of a directory. */
+  /** Path as the user wrote it: a trailing "/." copies the contents of a directory. */
   readonly path: string;
   readonly isDirectory: boolean;
 }
 
 /** The destination of a copy. */
 export interface CopyDestination {
-  /** As the user wrote it: a trailing "/" asserts that it is a directory. */
+  /** Path as the user wrote it: a trailing "/" asserts that it is a directory. */
   readonly path: string;
   readonly kind: "missing" | "file" | "directory";
 }
 
-/** Where an archive is extracted, and how its root is renamed. */
+/** Directory in which an archive is extracted, and the new name of its root. */
 export interface CopyPlan {
   /** The directory that the archive is extracted into. */
   readonly directory: string;

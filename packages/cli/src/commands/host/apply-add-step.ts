@@ -56,7 +56,7 @@ export interface AddContext {
   readonly packageFile: string | undefined;
   /** Whether to join although `berth doctor` reports failures. */
   readonly isForced: boolean;
-  /** How long the host may take to become ready. */
+  /** Time limit for the host to become ready. */
   readonly timeoutMs: number;
 }
 
@@ -244,7 +244,7 @@ async function waitUntilReady(
 
 interface MemberState {
   readonly isReady: boolean;
-  /** Why it is not ready. */
+  /** Reason why the host is not ready. */
   readonly text: string;
 }
 

@@ -7,14 +7,14 @@ import type { Membership } from "../../core/hosts/plan-add.js";
 import type { HostMemberships } from "../../core/hosts/plan-remove.js";
 import type { Cli } from "../../process/cli.js";
 
-/** What the commands for hosts have to know about the cluster. */
+/** Facts about the cluster that the commands for hosts depend on. */
 export interface ClusterView {
   readonly name: string;
   /** "host:port" of each server. */
   readonly addresses: readonly string[];
   readonly nodes: readonly NodeSummary[];
   readonly servers: readonly ServerStatus[];
-  /** How far the leader's clock is ahead of this machine's. */
+  /** Time by which the leader's clock is ahead of this machine's. */
   readonly clockAheadMs: number;
 }
 

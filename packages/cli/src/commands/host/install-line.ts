@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 export interface InstallLineOptions {
   /** The script that a server serves. */
   readonly script: string;
-  /** Where a server serves it. */
+  /** URL at which a server serves the script. */
   readonly url: string;
   /** "host:port" of the servers that the host can join. */
   readonly servers: readonly string[];

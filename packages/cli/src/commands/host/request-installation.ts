@@ -13,7 +13,7 @@ export interface InstallTokenOptions extends GlobalOptions {
   readonly uses: string;
 }
 
-/** What a host needs to install berth from the servers and to join as a node. */
+/** Data with which a host installs berth from the servers and joins as a node. */
 export interface Installation extends InstallLineOptions {
   readonly expiresAtMs: number;
 }

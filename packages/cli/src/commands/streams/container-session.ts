@@ -36,12 +36,12 @@ export interface SessionOptions {
   readonly detachKeys?: readonly number[] | undefined;
 }
 
-/** How a session ended. */
+/** Result of a session. */
 export type SessionEnd =
   | {
       readonly kind: "exited";
       readonly exitCode: number;
-      /** Why a container did not start. Empty if it has run. */
+      /** Reason why a container did not start. Empty if it has run. */
       readonly error: string;
     }
   /** The user pressed the detach keys. The process continues. */

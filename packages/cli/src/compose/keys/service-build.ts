@@ -59,6 +59,6 @@ export interface ServiceBuild {
   /** Platform of the service, such as "linux/arm64". Empty for any. */
   readonly platform: string;
   readonly settings: BuildSettings;
-  /** Where the keys of `build` are written, by name. `build` itself has the empty name. */
+  /** Locations of the keys of `build`, by name. `build` itself has the empty name. */
   readonly places: ReadonlyMap<string, Place>;
 }

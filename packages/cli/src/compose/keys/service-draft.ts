@@ -57,11 +57,11 @@ export interface ServiceDraft {
   readonly update: UpdateConfig;
   /** Environment variables by name. */
   readonly environment: Map<string, string>;
-  /** Where parts of the spec are written in the file, by their path in the spec. */
+  /** Locations of parts of the spec in the file, by their path in the spec. */
   readonly origins: Map<string, Place>;
   /** Networks that the service lists, in the order of the file. */
   readonly networks: JoinedNetwork[];
-  /** Where the service lists each network, by the name of the network in the cluster. */
+  /** Locations at which the service lists each network, by the name of the network in the cluster. */
   readonly networkPlaces: Map<string, Place>;
   readonly links: Link[];
   /** The ranges of published ports, and where they are written. */

@@ -4,14 +4,14 @@ import type { SourceSpan } from "./source.js";
 export interface Diagnostic {
   readonly severity: "error" | "warning";
   readonly position: SourceSpan;
-  /** For example `services.web.ports[0]`. Empty for the whole file. */
+  /** Path in the YAML tree, such as `services.web.ports[0]`. Empty for the whole file. */
   readonly path: string;
   readonly message: string;
   /** Whether the deployment ignores a setting that has an effect in Compose. */
   readonly isLoss: boolean;
 }
 
-/** Where a diagnostic is reported: a position in a file, and a path in its YAML tree. */
+/** Location of a diagnostic: a position in a file, and a path in its YAML tree. */
 export interface Place {
   readonly position: SourceSpan;
   readonly path: string;

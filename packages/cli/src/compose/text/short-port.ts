@@ -17,7 +17,7 @@ export type PortProtocol = "tcp" | "udp" | "sctp";
 /** All ports of one short form. */
 export interface ShortPorts {
   readonly ports: readonly ShortPort[];
-  /** Set for `8000-9000:80`, where Docker may publish any port of the range. `ports` contains the first one. */
+  /** True for `8000-9000:80`, where Docker may publish any port of the range. `ports` contains the first one. */
   readonly choice: string | undefined;
 }
 

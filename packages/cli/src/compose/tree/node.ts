@@ -12,7 +12,7 @@ interface NodeBase {
   readonly position: SourceSpan;
   /** Compose's tag `!reset` or `!override`, which `mergeNodes` applies. */
   readonly mergeTag?: "reset" | "override";
-  /** Set for a value that is not in a file: a default, or a value that another key implies. */
+  /** True for a value that is not in a file: a default, or a value that another key implies. */
   readonly isImplied?: true;
 }
 
@@ -21,7 +21,7 @@ export interface ScalarNode extends NodeBase {
   readonly value: Scalar;
   /** The value as written, since the form of some numbers matters ("0440", "1.10"). */
   readonly text: string;
-  /** Set for text whose variables were not replaced. */
+  /** True for text whose variables were not replaced. */
   readonly hasVariables?: true;
 }
 

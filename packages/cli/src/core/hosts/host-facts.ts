@@ -6,7 +6,7 @@ export interface UnitState {
   readonly isActive: boolean;
 }
 
-/** What the command line found out about a host over ssh. */
+/** Facts about a host that the command line collected over ssh. */
 export interface HostFacts {
   readonly hostname: string;
   /** "Debian GNU/Linux 12 (bookworm)" */

@@ -1,10 +1,10 @@
 import { assertNever, compareVersions } from "@berth/proto";
 import type { HostFacts } from "./host-facts.js";
 
-/** What a host becomes. */
+/** Role that a host gets. */
 export type HostRole = "node" | "server";
 
-/** What the cluster says about the host. */
+/** The cluster's view of the host. */
 export interface Membership {
   /** The ID in the certificate of the host. */
   readonly id: string;
@@ -31,7 +31,7 @@ export interface AddRequest {
   readonly address: string;
   /** The release of the package that the command installs. */
   readonly version: string;
-  /** How far the host's clock is ahead of the cluster's. */
+  /** Time by which the host's clock is ahead of the cluster's. */
   readonly clockAheadMs: number;
 }
 

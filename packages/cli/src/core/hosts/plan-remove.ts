@@ -2,7 +2,7 @@ import { assertNever } from "@berth/proto";
 import type { HostFacts } from "./host-facts.js";
 import type { Membership } from "./plan-add.js";
 
-/** What a host is in a cluster, by the certificates on it. */
+/** Roles of a host in a cluster, according to the certificates on the host. */
 export interface HostMemberships {
   readonly node: Membership | undefined;
   readonly server: Membership | undefined;

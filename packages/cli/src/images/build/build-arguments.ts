@@ -6,7 +6,7 @@ import type { BuilderKind } from "./builder.js";
 export interface ImageBuild {
   /** Names of the image. */
   readonly names: readonly string[];
-  /** Empty for the platform of the Docker daemon. */
+  /** Platforms of the image. Empty for the platform of the Docker daemon. */
   readonly platforms: readonly string[];
   /** Additional contexts that refer to services are already replaced with `docker-image://IMAGE`. */
   readonly settings: BuildSettings;

@@ -3,7 +3,7 @@ import type { Cli } from "../../process/cli.js";
 import { runDocker } from "../docker-process.js";
 import { hasNamedContexts } from "./buildkit-version.js";
 
-/** How the local Docker daemon builds: with BuildKit through the Buildx plugin, or with the legacy builder. */
+/** Builder of the local Docker daemon: BuildKit through the Buildx plugin, or the legacy builder. */
 export type BuilderKind = "buildkit" | "legacy";
 
 export interface Builder {

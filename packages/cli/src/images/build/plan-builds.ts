@@ -13,7 +13,7 @@ export interface BuildTarget {
 export interface PlannedBuild {
   readonly services: readonly string[];
   readonly names: readonly string[];
-  /** Empty for the platform of the Docker daemon. */
+  /** Platforms of the image. Empty for the platform of the Docker daemon. */
   readonly platforms: readonly string[];
   readonly settings: BuildSettings;
 }

@@ -6,7 +6,7 @@ export interface AttachmentContext {
   readonly state: ClusterState;
   /** Networks that the same change creates or updates, by name. */
   readonly newNetworks?: ReadonlyMap<string, Network>;
-  /** What failed, for the error message. */
+  /** First part of the error message, which says what failed. */
   readonly intro: string;
 }
 

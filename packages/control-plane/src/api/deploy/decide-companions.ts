@@ -15,7 +15,7 @@ import { violationsError } from "./violations.js";
 
 export interface OwnerCheck {
   readonly state: ClusterState;
-  /** What failed, such as `stack shop was not deployed`. */
+  /** First part of the error message, such as `stack shop was not deployed`. */
   readonly intro: string;
   /** IDs of the services that the same request removes. Default: none. */
   readonly removed?: readonly string[];

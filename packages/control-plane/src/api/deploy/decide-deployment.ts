@@ -34,7 +34,7 @@ import { violationsError } from "./violations.js";
 
 export interface StackDeployment {
   readonly stack: string;
-  /** What failed, for error messages. Default: the stack. */
+  /** First part of error messages, which says what failed. Default: the stack. */
   readonly intro?: string;
   /** Validated, and with defaults applied. */
   readonly specs: readonly ServiceSpec[];
@@ -56,7 +56,7 @@ export interface DeployOutcome {
   readonly services: readonly ServiceOutcome[];
   readonly networks: readonly NetworkOutcome[];
   readonly files: readonly FileOutcome[];
-  /** Shown to the user. */
+  /** Warnings to show to the user. */
   readonly warnings: readonly string[];
 }
 
@@ -65,9 +65,9 @@ export interface DeployContext {
   readonly newId: () => string;
   /** Returns a number in [0, 1). Default: always 0. */
   readonly random?: () => number;
-  /** Undefined if the server has no cluster key. It then stores no secrets and configs. */
+  /** Encrypts secrets and configs. Undefined if the server has no cluster key; it then stores none. */
   readonly sealer?: FileSealer | undefined;
-  /** Undefined if the server has no cluster key. It then stores no registry logins. */
+  /** Encrypts registry logins. Undefined if the server has no cluster key; it then stores none. */
   readonly loginSealer?: LoginSealer | undefined;
 }
 

@@ -35,7 +35,7 @@ export interface FileDecision {
 
 export interface FileContext {
   readonly state: ClusterState;
-  /** Undefined if the server has no cluster key. */
+  /** Encrypts secrets and configs. Undefined if the server has no cluster key. */
   readonly sealer: FileSealer | undefined;
   readonly now: number;
   readonly newId: () => string;

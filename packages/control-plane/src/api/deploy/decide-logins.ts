@@ -16,7 +16,7 @@ export interface LoginContext {
   /** The stack that the logins belong to; empty for all stacks. */
   readonly stack: string;
   readonly state: ClusterState;
-  /** Undefined if the server has no cluster key. */
+  /** Encrypts registry logins. Undefined if the server has no cluster key. */
   readonly sealer: LoginSealer | undefined;
   readonly now: number;
   readonly newId: () => string;

@@ -17,9 +17,9 @@ export interface ResolveFilesOptions {
   /** The newest versions of the secrets and configs that the same change stores, by `fileKey`. Default: none. */
   readonly declared?: ReadonlyMap<string, FileVersion>;
   readonly choiceFor: (target: ServiceTarget) => VersionChoice;
-  /** Undefined if the server has no cluster key and thus no secrets. */
+  /** Encrypts secrets and configs. Undefined if the server has no cluster key and thus no secrets. */
   readonly sealer: FileSealer | undefined;
-  /** What failed, for the error message. */
+  /** First part of the error message, which says what failed. */
   readonly intro: string;
 }
 

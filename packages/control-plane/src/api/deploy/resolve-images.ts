@@ -46,7 +46,7 @@ export function pushedImageViolations(images: readonly ImageVersion[]): readonly
 /** The results of resolving the image tags of a request, and how to apply them. */
 export interface ImageResolutions {
   readonly mode: ResolveImage;
-  /** By image. */
+  /** Resolved tags by image. */
   readonly byImage: ReadonlyMap<string, ImageResolution>;
 }
 

@@ -8,7 +8,7 @@ export interface PortContext {
   readonly state: ClusterState;
   /** IDs of services whose ports become free with the same change. */
   readonly removed: readonly string[];
-  /** What failed, for the error message. */
+  /** First part of the error message, which says what failed. */
   readonly intro: string;
 }
 

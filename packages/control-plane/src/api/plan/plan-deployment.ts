@@ -29,7 +29,7 @@ export interface PlannedDeployment extends RevisedPlan {
 
 export interface PlanContext {
   readonly now: number;
-  /** Undefined if the server has no cluster key. */
+  /** Encrypts secrets and configs. Undefined if the server has no cluster key. */
   readonly sealer?: FileSealer | undefined;
 }
 

@@ -43,7 +43,7 @@ export class ViewBuilder {
   readonly #viewedServices = new Map<string, Service | undefined>();
   /** Keys of the slots whose tasks changed, by service. */
   readonly #staleSlots = new Map<string, Set<string>>();
-  /** When the summary of a service was computed, by service. */
+  /** Time of the last summary, by service. */
   readonly #summarizedMs = new Map<string, number>();
   #viewCluster: (() => ClusterView) | undefined;
   #isClusterStale = true;

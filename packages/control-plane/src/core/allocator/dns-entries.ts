@@ -37,7 +37,7 @@ export interface DnsContext {
   /** Returns the service's virtual IP in a network. Empty if it has none. */
   readonly virtualIpIn: (networkId: string) => string;
   readonly hasStaticFdb: (networkId: string) => boolean;
-  /** How long new connections to the service's virtual IPs wait for a task, in ms. */
+  /** Time for which new connections to the service's virtual IPs wait for a task, in ms. */
   readonly holdMs: number;
 }
 

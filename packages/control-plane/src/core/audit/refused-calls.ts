@@ -19,7 +19,7 @@ interface Group {
   readonly caller: string;
   /** The calls since the last write. Undefined if there were none. */
   readonly call: AuditedCall | undefined;
-  /** When the group may be written. */
+  /** Earliest time of the next write. */
   readonly dueMs: number;
   /** Time until the write after the next one. */
   readonly intervalMs: number;

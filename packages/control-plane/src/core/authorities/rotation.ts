@@ -11,7 +11,7 @@ import { type Authority, Authority_State as State } from "@berth/proto";
 export interface ServerTrust {
   /** "host:port" */
   readonly address: string;
-  /** Fingerprints. */
+  /** Fingerprints of the authorities that the server trusts. */
   readonly authorities: readonly string[];
 }
 
@@ -28,7 +28,7 @@ export interface RotationPlan {
   readonly changed: readonly Authority[];
   /** Fingerprints of the authorities to remove. */
   readonly removed: readonly string[];
-  /** When a plan has to be made again, in ms since the epoch, if nothing changes before. */
+  /** Time of the next plan, in ms since the epoch, if nothing changes before. */
   readonly requeueAtMs: number | undefined;
 }
 

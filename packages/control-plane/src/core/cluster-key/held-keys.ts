@@ -3,7 +3,7 @@ import type { ClusterKeyState } from "@berth/proto";
 /** The IDs of the cluster keys that a server has stored. The current key encrypts the server's own files. */
 export interface HeldKeyIds {
   readonly current: string;
-  /** Undefined outside of a rotation. */
+  /** ID of the next key. Undefined outside of a rotation. */
   readonly next: string | undefined;
 }
 

@@ -6,7 +6,7 @@ export const DRAIN_DEADLINE_MS = 1_000;
 
 /** The drain of a task: the leader delays the stop while other nodes may still send connections to the task. */
 export interface Drain {
-  /** When the drain began. */
+  /** Time when the drain began. */
   readonly sinceMs: number;
   /** First version of the ingress and DNS tables without the task. Undefined until they have been computed. */
   readonly version: number | undefined;

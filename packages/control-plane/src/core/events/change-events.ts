@@ -12,7 +12,9 @@ export interface RecordChanges {
 }
 
 export interface ChangeEventsContext {
-  /** When the change was made, in ms since the epoch. "recorded" for the times in the records, which are close to it. */
+  /**
+   * Time of the change, in ms since the epoch. "recorded" stands for the times in the records, which are close to it.
+   */
   readonly timeMs: number | "recorded";
   readonly nodeOf: (nodeId: string) => Node | undefined;
 }

@@ -65,7 +65,7 @@ const WARNING_REASONS: ReadonlySet<EventReason> = new Set<EventReason>([
  * are immutable, so references to them stay valid.
  */
 export interface EventRecord {
-  /** In ms since the epoch. */
+  /** Time of the event, in ms since the epoch. */
   readonly timeMs: number;
   readonly reason: EventReason;
   /** Details for users. May be empty. */

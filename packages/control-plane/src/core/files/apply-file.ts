@@ -14,7 +14,7 @@ export interface FileSealer {
 /** The result of storing the content of a secret or config. */
 export type FileApplied =
   | { readonly kind: "created" | "updated"; readonly file: FileVersion }
-  /** Only the labels, which are not part of a version, have changed. */
+  /** A change of the labels, which are not part of a version. */
   | { readonly kind: "relabeled"; readonly file: FileVersion }
   | { readonly kind: "unchanged"; readonly file: FileVersion };
 

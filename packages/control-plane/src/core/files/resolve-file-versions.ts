@@ -7,7 +7,7 @@ import {
 } from "@berth/proto";
 import { describeFile, fileMounts, withFileVersions } from "./file-mounts.js";
 
-/** How the versions of secrets and configs in a new spec are chosen. */
+/** Selection of the secret and config versions in a new spec. */
 export type VersionChoice =
   /** Keeps the versions of the current spec. Other secrets and configs get the newest version. */
   | { readonly kind: "keep"; readonly current: ServiceSpec | undefined }

@@ -22,9 +22,9 @@ export type ImageResolution =
 /** The content of an image. At most one field is set; none when nodes use the tag. */
 export type ImageContent = Pick<ContainerSpec, "imageDigest" | "imageId">;
 
-/** How the digest of a container's image is determined. */
+/** Source of the digest of a container's image. */
 export type ContentChoice =
-  /** Without a query. */
+  /** Digest that is known without a query. */
   | { readonly kind: "fixed"; readonly content: ImageContent }
   | {
       readonly kind: "resolve";
@@ -35,7 +35,7 @@ export type ContentChoice =
 /** The content of a container's image, and the warning about it. */
 export interface ResolvedContent {
   readonly content: ImageContent;
-  /** Shown to the user. Undefined unless the tag could not be resolved. */
+  /** Warning for the user. Undefined unless the tag could not be resolved. */
   readonly warning?: string;
 }
 

@@ -25,7 +25,7 @@ export interface RecoveryState {
 
 export type RecoveryDecision =
   | { readonly kind: "recover" }
-  /** Why this server must not continue alone, and what to do instead. */
+  /** This server must not continue alone. The reason includes the alternative. */
   | { readonly kind: "refuse"; readonly reason: string };
 
 /**

@@ -9,7 +9,7 @@ export const MAX_REMOVED_SERVERS = 1_000;
 
 /** The registration of a running server in etcd. */
 export interface ServerRegistration extends ServerTrust, ServerKeys {
-  /** As in the server's certificate. Empty for a server of an earlier release. */
+  /** Server ID in the server's certificate. Empty for a server of an earlier release. */
   readonly id: string;
   readonly hostname: string;
   readonly version: string;

@@ -56,11 +56,11 @@ export type EndState = typeof DesiredState.SHUTDOWN | typeof DesiredState.REMOVE
 
 /** The changes to make to one service now. */
 export interface Plan {
-  /** In the order in which they are written. Empty if there is nothing to do now. */
+  /** Actions in the order in which they are written. Empty if there is nothing to do now. */
   readonly actions: readonly Action[];
-  /** When to reconcile again even if no record changes. Undefined if time changes nothing. */
+  /** Time of the next reconciliation, even if no record changes before. Undefined if time changes nothing. */
   readonly requeueAtMs?: number;
-  /** Why slots cannot proceed. Dry runs show these to users. */
+  /** Reasons why slots cannot proceed. Dry runs show these to users. */
   readonly problems: readonly string[];
 }
 

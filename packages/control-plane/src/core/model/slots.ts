@@ -5,7 +5,7 @@ import { byAge, isEnded, isPending, shouldRun } from "./task-state.js";
 export interface SlotRef {
   /** 0 in a global service. */
   readonly number: number;
-  /** Empty in a replicated service. */
+  /** ID of the node in a global service. Empty in a replicated service. */
   readonly nodeId: string;
 }
 

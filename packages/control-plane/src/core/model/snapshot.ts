@@ -90,7 +90,7 @@ export interface OrderedNodeGroup {
 
 /** Everything that a decision reads about the nodes. */
 export interface ClusterSnapshot {
-  /** By node ID, in any order. */
+  /** Nodes by ID, in any order. */
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
   /** The same nodes, grouped by a list of spread attributes on demand. */
   readonly spreadIndexes: { groupedBy(attributes: readonly string[]): NodeGroups };
@@ -113,8 +113,8 @@ export interface ReconcileContext {
   readonly now: number;
   /** Returns a new task ID on each call. */
   readonly newId: () => string;
-  /** When this leader took over, in ms since the epoch. Rollout deadlines do not count the time before. */
+  /** Time when this leader took over, in ms since the epoch. Rollout deadlines do not count the time before. */
   readonly leaderSinceMs: number;
-  /** Why no task of the service may start yet, as shown to users. Empty if tasks may start. */
+  /** Reason why no task of the service may start yet, as shown to users. Empty if tasks may start. */
   readonly holdReason: string;
 }

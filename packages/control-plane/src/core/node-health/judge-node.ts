@@ -31,7 +31,7 @@ export interface NodeHealthInput extends NodeTiming {
   readonly agentLagMs: number;
   /** Votes of the last probe round since the last heartbeat. */
   readonly votes: ProbeVotes;
-  /** When the host last responded to a probe. */
+  /** Time of the host's last response to a probe. */
   readonly hostRespondedMs: number | undefined;
   /** ID of a node on the same host that has registered since the last heartbeat. Undefined if there is none. */
   readonly replacedBy: string | undefined;
@@ -40,7 +40,7 @@ export interface NodeHealthInput extends NodeTiming {
 /** The leader's state at the time of a judgement. */
 export interface NodeHealthContext {
   readonly now: number;
-  /** When this server became the leader. Earlier silence does not count. */
+  /** Time when this server became the leader. Earlier silence does not count. */
   readonly leadingSinceMs: number;
   /** Lag of the leader's event loop. Heartbeats and votes may have waited unread for this long. */
   readonly lagMs: number;
@@ -60,7 +60,7 @@ export interface NodeHealthVerdict {
   readonly isSuspect: boolean;
   /** Whether the host should be probed. */
   readonly isLate: boolean;
-  /** When to judge again if no heartbeat or vote arrives before. Undefined if time alone changes nothing. */
+  /** Time to judge again if no heartbeat or vote arrives before. Undefined if time alone changes nothing. */
   readonly checkAtMs: number | undefined;
 }
 
@@ -76,11 +76,11 @@ const AGENT_AWAY: NodeCondition = {
   stateMessage: "its agent does not respond, but its host is up and its tasks keep running",
 };
 
-/** How long a node has been silent, without the lag of the leader and of the agent. */
+/** Silence of a node, without the lag of the leader and of the agent. */
 interface Silence {
-  /** Since the last heartbeat. */
+  /** Time since the last heartbeat. */
   readonly agentMs: number;
-  /** Since the last heartbeat or probe response. */
+  /** Time since the last heartbeat or probe response. */
   readonly hostMs: number;
   readonly evidence: HostEvidence;
   /** Whether this leader has received no heartbeat of the node yet. */

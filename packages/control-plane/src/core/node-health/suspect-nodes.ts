@@ -17,7 +17,7 @@ export interface FailoverPause {
 
 /** The observations that decide about a failover pause. */
 export interface SuspectObservations {
-  /** When each suspect node became suspect. */
+  /** Time when each suspect node became suspect. */
   readonly onsetsMs: readonly number[];
   /** Number of nodes that are not down, including suspect nodes. */
   readonly upNodes: number;

@@ -21,7 +21,7 @@ export interface Convergence {
   readonly running: number;
   /** Whether every slot runs or has completed the current version, and no other tasks are left. */
   readonly converged: boolean;
-  /** Why the service has not converged, for users. Empty if and only if it has converged. */
+  /** Reasons why the service has not converged, for users. Empty if and only if it has converged. */
   readonly reasons: readonly string[];
 }
 
@@ -39,7 +39,7 @@ export interface EvaluatedSlots {
   readonly states: readonly SlotState[];
   /** Number of tasks that should run. */
   readonly desired: number;
-  /** Why tasks of a global service have no node. */
+  /** Reasons why tasks of a global service have no node. */
   readonly unboundReasons: readonly string[];
 }
 

@@ -15,7 +15,7 @@ const MAX_CONCURRENT_RUNS = 100;
 /** Whether a run begins now, and whether it runs beside the active runs or replaces them. */
 export type RunStart = "none" | "beside" | "replace";
 
-/** What happens to the schedule of a cron job now. */
+/** Decision about a cron job's schedule. */
 export type CronDecision =
   /** No run begins before `atMs`. Undefined if the schedule has no further time. */
   | { readonly kind: "wait"; readonly atMs?: number }

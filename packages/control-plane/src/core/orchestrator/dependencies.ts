@@ -26,9 +26,9 @@ export type DependencyGate =
   | { readonly kind: "open" }
   | {
       readonly kind: "closed";
-      /** For example `waiting for db: healthy`. */
+      /** Reason for users, such as `waiting for db: healthy`. */
       readonly holdReason: string;
-      /** When the deadline of the dependencies passes. Undefined if it has passed or there is none. */
+      /** Deadline of the dependencies. Undefined if it has passed or there is none. */
       readonly dueMs?: number;
     };
 
@@ -40,7 +40,7 @@ export interface DependencyState {
   readonly healthy: boolean;
   /** Whether all of its tasks have completed. */
   readonly completed: boolean;
-  /** Why the service cannot complete. Empty while it can. */
+  /** Reason why the service cannot complete. Empty while it can. */
   readonly failure: string;
 }
 

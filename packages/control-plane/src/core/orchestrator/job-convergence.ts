@@ -12,7 +12,7 @@ import { type Problem, problemLines } from "./problems.js";
 export interface JobConvergence {
   /** Number of tasks that should run. */
   readonly desired: number;
-  /** Why the job has not converged, for users. Empty if and only if it has converged. */
+  /** Reasons why the job has not converged, for users. Empty if and only if it has converged. */
   readonly reasons: readonly string[];
 }
 

@@ -74,7 +74,7 @@ function createRun({ job, templateVersion }: Service, now: number): JobStatus {
   };
 }
 
-/** What happens to the runs of a job now. */
+/** Decision about the runs of a job. */
 export type JobScheduleDecision =
   /** Runs begin or end. The next plan decides their tasks. */
   | { readonly kind: "change"; readonly service: Service; readonly reason: string }

@@ -5,7 +5,7 @@ import { isDisconnected, isEnded, isReady, shouldRun, stateOf } from "../model/t
 import { type CurrentTaskFilter, currentTaskFilter } from "../model/template.js";
 import { deleteUnreportable, goneTest, isAtMostOne } from "./task-removal.js";
 
-/** What happens to a task whose node is down or was removed. */
+/** Effect on a task whose node is down or was removed. */
 export type NodeLossVerdict =
   | { readonly kind: "unaffected" }
   /** Final: the task is not used again, even if its node returns. */
@@ -19,7 +19,7 @@ export type NodeLossVerdict =
 export interface NodeLoss {
   readonly tasks: readonly Task[];
   readonly actions: readonly Action[];
-  /** When waiting tasks have to be evaluated again, in ms since the epoch. */
+  /** Times when waiting tasks have to be evaluated again, in ms since the epoch. */
   readonly dueMs: readonly number[];
 }
 

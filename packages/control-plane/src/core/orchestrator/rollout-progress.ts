@@ -10,17 +10,17 @@ export interface RolloutProgress {
   /** Keys of the slots that have failed since the rollout began. */
   readonly failed: ReadonlySet<string>;
   readonly failedCount: number;
-  /** Why the first newly failed slot failed. Empty if no slot newly failed. */
+  /** Failure of the first newly failed slot. Empty if no slot newly failed. */
   readonly failure: string;
-  /** When the last monitored slot counts as updated. Undefined if no slot is monitored. */
+  /** Time when the last monitored slot counts as updated. Undefined if no slot is monitored. */
   readonly monitoredUntilMs: number | undefined;
-  /** When the last slot counted as updated; 0 when no slot has since the rollout began. */
+  /** Time when the last slot counted as updated. 0 when no slot has since the rollout began. */
   readonly lastSuccessMs: number;
   readonly hasOutdated: boolean;
   readonly hasNew: boolean;
   /** Whether a slot that has not failed is being updated. */
   readonly isUpdating: boolean;
-  /** When the slots being updated exceed the progress deadline. Undefined if there is no deadline. */
+  /** Time when the slots being updated exceed the progress deadline. Undefined if there is no deadline. */
   readonly deadlineMs: number | undefined;
 }
 

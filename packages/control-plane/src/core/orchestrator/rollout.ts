@@ -19,7 +19,7 @@ const PROGRESS_WRITE_MS = 1_000;
 /** Number of earlier healthy versions in a service record. */
 const MAX_EARLIER_HEALTHY_VERSIONS = 10;
 
-/** What happens to the rollout of a service now. */
+/** Decision about a service's rollout. */
 export type RolloutDecision =
   /** The same plan also decides the slots. `service` is the record to write if it has changed. */
   | {

@@ -29,7 +29,7 @@ export class SlotFailures {
       context.rollout === undefined ? new Set() : rejectingNodes(states, context.rollout);
   }
 
-  /** Why the first newly failed slot failed. Empty if no slot newly failed. */
+  /** Failure of the first newly failed slot. Empty if no slot newly failed. */
   get text(): string {
     return this.#text;
   }

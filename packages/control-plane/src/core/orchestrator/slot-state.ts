@@ -32,11 +32,11 @@ export interface SlotState {
   readonly progress: SlotProgress;
   /** Whether the slot runs or has completed the desired version. */
   readonly isSatisfied: boolean;
-  /** Why the slot is not in its desired state, for users. Empty if it is. */
+  /** Reason why the slot is not in its desired state, for users. Empty if it is. */
   readonly reason: string;
   /** Whether the slot cannot proceed before a delay ends or another record changes. */
   readonly isBlocked: boolean;
-  /** When time alone changes the step, in ms since the epoch. */
+  /** Time at which the step changes even without an event, in ms since the epoch. */
   readonly dueMs: number | undefined;
   /**
    * When drains and updates stop waiting for the slot, in ms since the epoch; 0 when they no longer wait. Undefined if

@@ -166,7 +166,7 @@ function wasAttempted(slot: Slot, kept: Task | undefined, context: SlotStepConte
   return context.isCurrent(newest) && newest.createdAtMs > kept.createdAtMs;
 }
 
-/** Why a current task must not stay where it is. */
+/** Reason why a current task must not stay where it is. */
 export type LeavingCause = "drained" | "moved" | "owner-replaced";
 
 /**

@@ -12,7 +12,7 @@ export const HISTORY_PER_SLOT = 5;
 /** Tests whether a task's record may be deleted without a report from its agent. */
 export type GoneTest = (task: Task) => boolean;
 
-/** How and why a task is stopped or removed. */
+/** Way in which a task is stopped or removed, and the reason. */
 export interface Removal {
   readonly desired: EndState;
   readonly reason: string;

@@ -9,9 +9,9 @@ export interface UpdateBatch {
   readonly chosen: ReadonlySet<SlotState>;
   /** Whether the batch contains outdated slots that the rollout had not reached before. */
   readonly isNext: boolean;
-  /** When to decide again if only time holds slots back. */
+  /** Times of the next decision, if only time holds slots back. */
   readonly dueMs: readonly number[];
-  /** What holds slots back, for users. */
+  /** Reasons that hold slots back, for users. */
   readonly heldBy: readonly string[];
 }
 

@@ -22,10 +22,10 @@ export const DEFAULT_PROGRESS_DEADLINE_MS = 300_000;
 /** Docker's default time between the stop signal and the kill. */
 const DEFAULT_STOP_GRACE_MS = 10_000;
 
-/** How the orchestrator responds to a failed rollout. */
+/** Response of the orchestrator to a failed rollout. */
 export type FailureResponse = "pause" | "continue" | "rollback";
 
-/** How the slots of a service are replaced, with defaults filled in. */
+/** Settings for the replacement of a service's slots, with defaults filled in. */
 export interface UpdatePolicy {
   /** Slots replaced at a time; Infinity for all. */
   readonly parallelism: number;
@@ -33,7 +33,7 @@ export interface UpdatePolicy {
   readonly delayMs: number;
   /** Whether the old task of a slot is stopped only after the new task is ready. */
   readonly startFirst: boolean;
-  /** As `startFirst`, for a task that follows the new task of its owner and thus shares nothing with the old task. */
+  /** Like `startFirst`, for a task that follows the new task of its owner and thus shares nothing with the old task. */
   readonly followFirst: boolean;
   readonly onFailure: FailureResponse;
   /** Time for which a new task must run before it counts as updated. */

@@ -12,7 +12,7 @@ import { architectureName, getAttribute } from "./node-attribute.js";
 export interface NodeConstraint {
   readonly text: string;
   readonly isMetBy: (node: Node) => boolean;
-  /** Why the constraint is malformed, so that no node meets it. Undefined if it is well-formed. */
+  /** Error of a malformed constraint, which no node meets. Undefined if the constraint is well-formed. */
   readonly parseError?: string;
 }
 

@@ -29,7 +29,7 @@ export interface Placement {
   readonly nodeIds: readonly string[];
   /** The preferred nodes that got a task. Together with `nodeIds` there are at most `count`. */
   readonly onPreferred: readonly string[];
-  /** Why the remaining tasks have no node, counted over all nodes. Empty if all tasks were placed. */
+  /** Reasons why the remaining tasks have no node, counted over all nodes. Empty if all tasks were placed. */
   readonly reason: string;
 }
 

@@ -17,7 +17,7 @@ export interface RebalanceMove {
   readonly task: Task;
   /** Node to move to. */
   readonly toNodeId: string;
-  /** What the move improves, for the user. */
+  /** Improvement that the move brings, for the user. */
   readonly reason: string;
 }
 

@@ -56,7 +56,7 @@ export class SpreadTree<T> implements Pool<T> {
   readonly #root: Tree<T>;
   readonly #step: 1 | -1;
   readonly #before: Before<Tree<T>>;
-  /** Set after a take, until the groups of the taken item are moved to their new places. */
+  /** True after a take, until the groups of the taken item are moved to their new places. */
   #needsReorder = false;
 
   /** Each take updates `counts`. The constructor adds the groups of the leaves that `counts` does not contain. */

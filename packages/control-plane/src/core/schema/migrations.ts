@@ -26,7 +26,7 @@ export interface Migration {
 /** The schema versions and migrations of a release. */
 export interface Schema {
   readonly versions: SchemaVersions;
-  /** In the order of their versions. Contains all versions after the oldest one. */
+  /** Migrations in the order of their versions. There is one for each version after the oldest. */
   readonly migrations: readonly Migration[];
 }
 

@@ -1,7 +1,7 @@
 import type { Node, NodeView } from "@berth/proto";
 import { nodeName } from "../model/node-name.js";
 
-/** What the leader knows about a node besides its record. */
+/** The leader's knowledge about a node besides its record. */
 export interface NodeViewDetails {
   readonly isSuspect: boolean;
   /** Resources that tasks have reserved on the node. */

@@ -16,7 +16,7 @@ type FileChanges = Pick<Assignments, "files" | "removedFileIds">;
 /** Builds the secrets and configs of one agent's assignments: the ones referenced by the node's tasks. */
 export class FileFeed {
   readonly #source: FileSource;
-  /** By version ID. */
+  /** References of tasks by version ID. */
   readonly #references = new TaskReferences();
   readonly #sentIds = new Set<string>();
   readonly #staleIds = new Set<string>();

@@ -13,7 +13,7 @@ type LoginChanges = Pick<Assignments, "registryLogins" | "removedRegistryLoginId
 /** Builds the registry logins of one agent's assignments: the ones for the images of the node's tasks. */
 export class LoginFeed {
   readonly #source: LoginSource;
-  /** By `loginKey`, even without a stored login, because it may be stored later. */
+  /** References of tasks by `loginKey`. Includes logins that are not stored, because they may be stored later. */
   readonly #references = new TaskReferences();
   /** IDs of the logins that the agent has, by key. */
   readonly #sentIds = new Map<string, string>();

@@ -21,7 +21,7 @@ interface PendingReply<Reply> {
  */
 export class AgentReplies<Reply> {
   readonly #options: RelayOptions;
-  /** By request ID. An entry is removed at its timeout at the latest. */
+  /** Pending requests by ID. An entry is removed at its timeout at the latest. */
   readonly #pending = new Map<string, PendingReply<Reply>>();
 
   constructor(options: RelayOptions) {

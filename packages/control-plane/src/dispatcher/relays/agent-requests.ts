@@ -28,7 +28,7 @@ export interface RelayOptions {
   readonly sessionOf: (nodeId: string) => Session | undefined;
 }
 
-/** Where an agent's stream delivers the result of one request. */
+/** Receiver of the result that an agent's stream delivers for one request. */
 export interface ResultSink {
   /** Whether the result is complete or has failed. */
   readonly isEnded: boolean;

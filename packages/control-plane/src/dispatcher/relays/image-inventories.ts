@@ -32,7 +32,7 @@ export interface NodeInventory {
 /** The inventories of all nodes that transfer images. */
 export interface Inventories {
   readonly nodes: readonly NodeInventory[];
-  /** Why the inventory of a node is missing, by node. */
+  /** Reason for each missing inventory, by node. */
   readonly failures: ReadonlyMap<string, string>;
 }
 

@@ -9,10 +9,10 @@ const TIMEOUT_MS = 5_000;
 
 /** A request to a node for the digest of one image. */
 export interface ImageRequest {
-  /** Without a digest. */
+  /** The image reference, without a digest. */
   readonly image: string;
   readonly nodeId: string;
-  /** For the registry of the image, in the order in which they are tried. */
+  /** Logins for the registry of the image, in the order in which they are tried. */
   readonly credentials: readonly RegistryCredentials[];
 }
 

@@ -17,7 +17,7 @@ import type { ClusterState } from "../../state/cluster-state.js";
 /** The allocation of network ranges for one plan. */
 export interface RangeChanges {
   readonly changes: readonly Change[];
-  /** Why tasks cannot run on their nodes, by task ID: a required network has no range left. */
+  /** Reason why a task cannot run on its node, by task ID: a required network has no range left. */
   readonly refused: ReadonlyMap<string, string>;
 }
 

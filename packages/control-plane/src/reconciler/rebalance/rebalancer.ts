@@ -46,7 +46,7 @@ export interface AutoRebalanceOptions {
   readonly writer: Writer;
   readonly runtime: Runtime;
   readonly logger: Logger;
-  /** How long a new or returned node must have been up before tasks move to it. */
+  /** Time for which a new or returned node must have been up before tasks move to it. */
   readonly afterMs: number;
 }
 

@@ -54,7 +54,7 @@ export interface EmbeddedEtcd {
   readonly endpoint: string;
   /** Records the addresses of all members in the data directory. */
   recordMembers(addresses: readonly string[]): void;
-  /** Why etcd is not running, with the remedy; undefined while it runs. */
+  /** Reason why etcd is not running, with the remedy. Undefined while etcd runs. */
   readonly problem: string | undefined;
   /** The CA certificates that the running etcd has read, in PEM. */
   readonly authorities: string;

@@ -10,7 +10,7 @@ export type EtcdFault =
   | "damaged"
   | "unknown";
 
-/** How the data can be recovered if this server's disk is lost. */
+/** Ways to recover the data if this server's disk is lost. */
 export type RecoveryPath =
   /** No other server has the data. */
   | "none"

@@ -82,7 +82,7 @@ export class EtcdSupervisor {
     return this.#etcd?.wasRemoved ?? false;
   }
 
-  /** Why etcd keeps exiting, with the remedy; undefined while it runs. */
+  /** Reason why etcd keeps exiting, with the remedy. Undefined while etcd runs. */
   get problem(): string | undefined {
     return this.#problem;
   }

@@ -48,7 +48,7 @@ export interface EtcdOptions {
   /** URLs of the members. Calls go to the first member, or to the next one while it does not respond. */
   readonly endpoints: readonly [string, ...string[]];
   readonly callTimeoutMs?: number;
-  /** For endpoints with https. Undefined for an etcd without TLS. */
+  /** TLS settings for endpoints with https. Undefined for an etcd without TLS. */
   readonly tls?: EtcdTls | undefined;
 }
 

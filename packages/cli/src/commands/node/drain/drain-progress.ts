@@ -18,7 +18,7 @@ export interface ServiceDrain {
   readonly isDone: boolean;
   /** Describes the tasks in transition, for display. Empty if there are none. */
   readonly note: string;
-  /** Why tasks do not run on other nodes, without repetitions. */
+  /** Reasons why tasks do not run on other nodes, without duplicates. */
   readonly blockedReasons: readonly string[];
 }
 

@@ -25,9 +25,9 @@ export const EDITS: Readonly<Record<UpdateFlagName, Edit>> = {
 /** The values of the flags on the command line, by the property names that commander derives from the flags. */
 export type UpdateFlagValues = Readonly<Record<string, unknown>>;
 
-/** How the errors of a command refer to the flags. */
+/** Wording of errors about the flags of a command. */
 export interface FlagContext {
-  /** What failed. */
+  /** First part of the error message, which says what failed. */
   readonly heading: string;
   /** Returns the command's option for a flag, such as "env" for "env-add". */
   readonly optionOf: (flag: UpdateFlagName) => string;

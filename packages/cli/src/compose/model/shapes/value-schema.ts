@@ -34,7 +34,7 @@ export interface KeySchema {
 
 /** The documentation of a Compose key. Whether berth supports the key is determined by reading the examples. */
 export interface KeyDocumentation {
-  /** What the key sets, and its effect in a cluster. A phrase without a full stop. */
+  /** Purpose of the key and its effect in a cluster, as a phrase without a full stop. */
   readonly summary: string;
   /** A valid value that differs from the default, so that it has an effect. */
   readonly example: Example;
@@ -46,9 +46,9 @@ export interface KeyDocumentation {
   readonly inService?: Readonly<Record<string, Example>>;
   /** Whether the key never changes what is deployed. A test finds a key for which this is wrong. */
   readonly hasNoEffect?: boolean;
-  /** How Docker Compose differs. By default, it does the same on one host. */
+  /** Different behavior of Docker Compose. By default, Compose does the same on one host. */
   readonly compose?: string;
-  /** How `docker stack deploy` differs. By default, it does the same. */
+  /** Different behavior of `docker stack deploy`. By default, it does the same. */
   readonly swarm?: string;
 }
 
