@@ -31,23 +31,23 @@ export async function createService(
   const spec = applySpecDefaults(request.spec ?? ServiceSpec.fromPartial({}));
   const { name, stack } = spec;
   const credentials = request.registryLogins?.credentials ?? [];
-  const intro = `service ${name} was not created`;
+  const errorPrefix = `service ${name} was not created`;
   const { pushedImages } = request;
   const violations = [
     ...validateServiceSpec(spec).map((found) => ({ service: name, ...found })),
     ...pushedImageViolations(pushedImages),
   ];
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
-  requireStackForLogins(stack, credentials, intro);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
+  requireStackForLogins(stack, credentials, errorPrefix);
   const mode = request.resolveImage || ResolveImage.ALWAYS;
   const digests = { specs: [spec], mode, credentials, pushedImages };
   const images = await requestDigests(digests, context, signal);
   const accepted = await writer.submit((state) => {
     const now = runtime.wallClockMs();
     const newId = (): string => runtime.newId();
-    const deployment = { stack, specs: [spec], images, prune: false, intro };
+    const deployment = { stack, specs: [spec], images, prune: false, errorPrefix };
     const { changes, result } = decideDeployment(deployment, state, { now, newId, sealer, loginSealer });
-    const outcome = requireNew(state.services.byName(name), result.services[0], intro);
+    const outcome = requireNew(state.services.byName(name), result.services[0], errorPrefix);
     const logins = decideLogins(credentials, { stack, state, sealer: loginSealer, now, newId });
     return { changes: [...logins.changes, ...changes], result: { ...result, outcome } };
   }, signal);
@@ -58,13 +58,13 @@ export async function createService(
 function requireNew(
   existing: Service | undefined,
   outcome: ServiceOutcome | undefined,
-  intro: string,
+  errorPrefix: string,
 ): ServiceOutcome {
-  if (outcome === undefined) throw new Error(`${intro}: the decision has no outcome`);
+  if (outcome === undefined) throw new Error(`${errorPrefix}: the decision has no outcome`);
   const isRepeated = outcome.kind === ServiceOutcome_Kind.UNCHANGED;
   if (existing === undefined || existing.removing || isRepeated) return outcome;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `${intro}: the name belongs to service ${existing.id}; choose another name, or use berth service update`,
+    message: `${errorPrefix}: the name belongs to service ${existing.id}; choose another name, or use berth service update`,
   });
 }

@@ -74,7 +74,7 @@ export async function putFile(
   return writer.submit((state) => {
     const now = runtime.wallClockMs();
     const subject = describeFile(file);
-    const intro = `${subject} was not stored`;
+    const errorPrefix = `${subject} was not stored`;
     const newest = state.files.newest(file.kind, file.name);
     const existing = newest?.removing ? undefined : newest;
     const content = { ...file, stack: file.stack || (existing?.stack ?? "") };
@@ -87,7 +87,7 @@ export async function putFile(
     const stackProblem = content.stack === "" ? undefined : stackNameProblem(content.stack);
     const problems = violations.map((violation) => ({ ...violation, service: "" }));
     if (stackProblem !== undefined) problems.push({ service: "", path: "stack", message: stackProblem });
-    if (problems.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, problems);
+    if (problems.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, problems);
     const [outcome] = outcomes;
     const [stored] = byKey.values();
     if (outcome === undefined || stored === undefined) throw new Error(`${subject} has no outcome`);
@@ -103,7 +103,7 @@ export async function putFile(
     const users = [...state.services.ofFile(stored).values()].filter(
       ({ spec, removing }) => !removing && mayChangeStack(caller, spec?.stack ?? "", state),
     );
-    const updated = updateServices(users, stored, { state, sealer, now, intro }).filter(
+    const updated = updateServices(users, stored, { state, sealer, now, errorPrefix }).filter(
       (decision) => decision.outcome.kind !== ServiceOutcome_Kind.UNCHANGED,
     );
     return {
@@ -172,14 +172,14 @@ interface UpdateContext {
   readonly sealer: FileSealer | undefined;
   readonly now: number;
   /** First part of the error message, which says what failed. */
-  readonly intro: string;
+  readonly errorPrefix: string;
 }
 
 /** @throws BerthError BERTH_SPEC_INVALID if a service uses a secret as an environment variable that cannot be one */
 function updateServices(
   services: readonly Service[],
   file: FileVersion,
-  { state, sealer, now, intro }: UpdateContext,
+  { state, sealer, now, errorPrefix }: UpdateContext,
 ): readonly ServiceDecision[] {
   const targets = services.flatMap((service) => {
     const spec = currentSpec(state, service);
@@ -195,11 +195,11 @@ function updateServices(
     const problems = environmentViolations(spec, getVersion, sealer);
     return problems.map((violation) => ({ service: spec.name, ...violation }));
   });
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
   requirePermitted(
     targets.map(({ spec }) => spec),
     state,
-    intro,
+    errorPrefix,
   );
   return targets.map(({ id, spec }) => decideSpec(state, spec, { id, now }));
 }

@@ -64,12 +64,12 @@ export async function updateService(
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
     requireChangeable(service, request.expectedVersion);
-    const intro = `service ${serviceName(service)} was not updated`;
-    const spec = resolveSpec(service, request, intro);
-    requireStackForLogins(service.spec?.stack ?? "", credentials, intro);
+    const errorPrefix = `service ${serviceName(service)} was not updated`;
+    const spec = resolveSpec(service, request, errorPrefix);
+    requireStackForLogins(service.spec?.stack ?? "", credentials, errorPrefix);
     const files: VersionChoice = request.force ? { kind: "newest" } : { kind: "keep", current: service.spec };
     const now = runtime.wallClockMs();
-    const replacement = { spec, files, images, sealer, intro, now };
+    const replacement = { spec, files, images, sealer, errorPrefix, now };
     const { changes, outcome, warnings } = replaceSpec(state, service, replacement);
     const newId = (): string => runtime.newId();
     const logins = decideLogins(credentials, { stack: spec.stack, state, sealer: loginSealer, now, newId });
@@ -96,7 +96,7 @@ export async function rollbackService(
       spec: withCurrentReplicas(spec, state),
       files: { kind: "restore" },
       sealer,
-      intro: `service ${serviceName(service)} was not rolled back`,
+      errorPrefix: `service ${serviceName(service)} was not rolled back`,
       now: runtime.wallClockMs(),
       rollbackMessage: `rolled back to version ${version} as requested`,
     });
@@ -112,7 +112,7 @@ interface ReplaceSpecOptions {
   /** Undefined to keep the digest in the spec, as a rollback does. */
   readonly images?: ImageResolutions;
   /** First part of the error message, which says what failed. */
-  readonly intro: string;
+  readonly errorPrefix: string;
   readonly now: number;
   /** The message of the rollout. Set for a rollback only. */
   readonly rollbackMessage?: string;
@@ -121,16 +121,16 @@ interface ReplaceSpecOptions {
 function replaceSpec(
   state: ClusterState,
   { id }: Service,
-  { spec, files, sealer, images, intro, now, rollbackMessage }: ReplaceSpecOptions,
+  { spec, files, sealer, images, errorPrefix, now, rollbackMessage }: ReplaceSpecOptions,
 ): ServiceDecision & { readonly warnings: readonly string[] } {
   const companions = followingCompanions([spec], state);
-  requirePermitted([spec, ...companions], state, intro);
-  requireOwners([spec, ...companions], { state, intro });
+  requirePermitted([spec, ...companions], state, errorPrefix);
+  requireOwners([spec, ...companions], { state, errorPrefix });
   const unresolved = { targets: [{ id, spec }], warnings: [] };
   const withImages = images === undefined ? unresolved : resolveImages(unresolved.targets, images, state);
-  const withFiles = resolveFiles(withImages.targets, { state, sealer, intro, choiceFor: () => files });
-  const withNetworks = resolveNetworks(withFiles, { state, intro });
-  const [target] = resolvePorts(withNetworks, { state, removed: [], intro });
+  const withFiles = resolveFiles(withImages.targets, { state, sealer, errorPrefix, choiceFor: () => files });
+  const withNetworks = resolveNetworks(withFiles, { state, errorPrefix });
+  const [target] = resolvePorts(withNetworks, { state, removed: [], errorPrefix });
   const decision = decideSpec(state, target?.spec ?? spec, {
     id,
     now,
@@ -161,7 +161,7 @@ function requireChangeable(service: Service, expectedVersion = 0): void {
  *
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
-function resolveSpec(service: Service, request: UpdateServiceRequest, intro: string): ServiceSpec {
+function resolveSpec(service: Service, request: UpdateServiceRequest, errorPrefix: string): ServiceSpec {
   const requested = request.spec ?? service.spec;
   if (requested === undefined) throw new Error(`service ${service.id} has no spec`);
   const spec = applySpecDefaults(request.force ? withForceUpdate(requested, service) : requested);
@@ -174,7 +174,7 @@ function resolveSpec(service: Service, request: UpdateServiceRequest, intro: str
       message: `the ${field} of a service cannot be changed`,
     });
   }
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
   return spec;
 }
 

@@ -7,7 +7,7 @@ export interface AttachmentContext {
   /** Networks that the same change creates or updates, by name. */
   readonly newNetworks?: ReadonlyMap<string, Network>;
   /** First part of the error message, which says what failed. */
-  readonly intro: string;
+  readonly errorPrefix: string;
 }
 
 /** Finds a network by name. A network that the same change creates or updates takes precedence. */

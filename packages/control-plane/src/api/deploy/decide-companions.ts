@@ -16,7 +16,7 @@ import { violationsError } from "./violations.js";
 export interface OwnerCheck {
   readonly state: ClusterState;
   /** First part of the error message, such as `stack shop was not deployed`. */
-  readonly intro: string;
+  readonly errorPrefix: string;
   /** IDs of the services that the same request removes. Default: none. */
   readonly removed?: readonly string[];
 }
@@ -27,7 +27,7 @@ export interface OwnerCheck {
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
 export function requireOwners(specs: readonly ServiceSpec[], check: OwnerCheck): void {
-  const { state, intro, removed = [] } = check;
+  const { state, errorPrefix, removed = [] } = check;
   const changed = new Map(specs.map((spec) => [spec.name, spec]));
   const isKept = (service: Service): boolean => !service.removing && !removed.includes(service.id);
   const companions = specs.flatMap(({ name }) =>
@@ -45,7 +45,7 @@ export function requireOwners(specs: readonly ServiceSpec[], check: OwnerCheck):
     const problems = [...ownerViolations(spec, lookup), ...ownerCycleViolations(spec, lookup)];
     return problems.map((violation) => ({ service: spec.name, ...violation }));
   });
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
 }
 
 /** Returns the specs of the companions that must change with the number of replicas of their owners. */

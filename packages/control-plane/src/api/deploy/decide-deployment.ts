@@ -35,7 +35,7 @@ import { violationsError } from "./violations.js";
 export interface StackDeployment {
   readonly stack: string;
   /** First part of error messages, which says what failed. Default: the stack. */
-  readonly intro?: string;
+  readonly errorPrefix?: string;
   /** Validated, and with defaults applied. */
   readonly specs: readonly ServiceSpec[];
   /** The networks of the stack. Default: none. */
@@ -92,10 +92,10 @@ export function decideDeployment(
   context: DeployContext,
 ): Decision<DeployOutcome> {
   const { now, newId, sealer } = context;
-  const intro = deployment.intro ?? `stack ${deployment.stack} was not deployed`;
-  requirePermitted(deployment.specs, state, intro);
-  const files = fileChanges(deployment, state, { ...context, intro });
-  const networks = networkChanges(deployment, state, { ...context, intro });
+  const errorPrefix = deployment.errorPrefix ?? `stack ${deployment.stack} was not deployed`;
+  requirePermitted(deployment.specs, state, errorPrefix);
+  const files = fileChanges(deployment, state, { ...context, errorPrefix });
+  const networks = networkChanges(deployment, state, { ...context, errorPrefix });
   const logins = loginChanges(deployment, state, context);
   const targets = deployment.specs.map((spec) => ({
     // A name without a service is left over from an interrupted deployment. The new one continues with the same ID.
@@ -103,17 +103,17 @@ export function decideDeployment(
     spec: withForceUpdate(spec, state.services.byName(spec.name)?.spec),
   }));
   const removed = removedServices(deployment, state);
-  requireOwners(deployment.specs, { state, intro, removed });
+  requireOwners(deployment.specs, { state, errorPrefix, removed });
   const withImages = resolveImages(targets, deployment.images ?? UNRESOLVED_IMAGES, state);
   const withFiles = resolveFiles(withImages.targets, {
     state,
     sealer,
-    intro,
+    errorPrefix,
     declared: files.byKey,
     choiceFor: ({ id }) => ({ kind: "keep", current: state.services.get(id)?.spec }),
   });
-  const withNetworks = resolveNetworks(withFiles, { state, newNetworks: networks.byName, intro });
-  const resolved = resolvePorts(withNetworks, { state, removed, intro });
+  const withNetworks = resolveNetworks(withFiles, { state, newNetworks: networks.byName, errorPrefix });
+  const resolved = resolvePorts(withNetworks, { state, removed, errorPrefix });
   const accepted = [
     ...resolved.map(({ id, spec }) => decideSpec(state, spec, { id, now })),
     ...(deployment.prune ? removed : []).flatMap((id) => {
@@ -141,13 +141,14 @@ export function decideDeployment(
 function fileChanges(
   { stack, specs, files = [], prune }: StackDeployment,
   state: ClusterState,
-  { now, newId, sealer, intro }: DeployContext & { readonly intro: string },
+  { now, newId, sealer, errorPrefix }: DeployContext & { readonly errorPrefix: string },
 ): Pick<FileDecision, "changes" | "outcomes" | "byKey"> {
   const applied = decideFiles(
     files.map((file) => ({ ...file, stack })),
     { state, sealer, now, newId },
   );
-  if (applied.violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, applied.violations);
+  if (applied.violations.length > 0)
+    throw violationsError("BERTH_SPEC_INVALID", errorPrefix, applied.violations);
   const mounted = new Set(specs.flatMap((spec) => fileMounts(spec).map(fileKey)));
   const unused = findFilesRemovedWith(stack, state).filter((file) => {
     const key = fileKey(file);
@@ -176,10 +177,11 @@ function loginChanges(
 function networkChanges(
   { stack, specs, networks = [], pool = DEFAULT_NETWORK_POOL, prune }: StackDeployment,
   state: ClusterState,
-  { now, newId, random = () => 0, intro }: DeployContext & { readonly intro: string },
+  { now, newId, random = () => 0, errorPrefix }: DeployContext & { readonly errorPrefix: string },
 ): Pick<NetworkDecision, "changes" | "outcomes" | "byName"> {
   const applied = decideNetworks(networks, { state, pool, now, newId, random });
-  if (applied.violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, applied.violations);
+  if (applied.violations.length > 0)
+    throw violationsError("BERTH_SPEC_INVALID", errorPrefix, applied.violations);
   const joined = new Set(specs.flatMap(({ task }) => (task?.networks ?? []).map(({ network }) => network)));
   const unused = findNetworksRemovedWith(stack, state).filter(({ spec }) => {
     const name = spec?.name ?? "";

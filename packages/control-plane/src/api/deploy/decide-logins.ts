@@ -85,14 +85,14 @@ export function decideStackLogins(
 export function requireStackForLogins(
   stack: string,
   credentials: readonly RegistryCredentials[],
-  intro: string,
+  errorPrefix: string,
 ): void {
   const violations = [...loginViolations(credentials)];
   if (credentials.length > 0 && stack === "") {
     const message = "the service belongs to no stack; use berth registry login instead";
     violations.push({ service: "", path: "registry_logins", message });
   }
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
 }
 
 /** Returns the changes that remove the logins of stacks whose services are all being removed. */

@@ -20,7 +20,7 @@ export interface ResolveFilesOptions {
   /** Encrypts secrets and configs. Undefined if the server has no cluster key and thus no secrets. */
   readonly sealer: FileSealer | undefined;
   /** First part of the error message, which says what failed. */
-  readonly intro: string;
+  readonly errorPrefix: string;
 }
 
 /**
@@ -31,7 +31,7 @@ export interface ResolveFilesOptions {
  */
 export function resolveFiles(
   targets: readonly ServiceTarget[],
-  { state, declared, choiceFor, sealer, intro }: ResolveFilesOptions,
+  { state, declared, choiceFor, sealer, errorPrefix }: ResolveFilesOptions,
 ): readonly ServiceTarget[] {
   const violations: ServiceViolation[] = [];
   const resolved = targets.map((target) => {
@@ -46,7 +46,7 @@ export function resolveFiles(
     violations.push(...allViolations.map((violation) => ({ service: target.spec.name, ...violation })));
     return { id: target.id, spec: result.spec };
   });
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
   return resolved;
 }
 

@@ -21,7 +21,7 @@ function resolved(state: TaskState): readonly unknown[] {
   cluster.apply(changes.map((change) => ({ change, revision: 1n })));
   return resolveNetworks([{ id: "s2", spec: having("10.20.0.2") }], {
     state: cluster,
-    intro: "not deployed",
+    errorPrefix: "not deployed",
   });
 }
 
@@ -45,7 +45,7 @@ test("two services cannot exchange static addresses in one deployment", () => {
     { id: "s1", spec: having("10.20.0.3") },
     { id: "s2", spec: having("10.20.0.2") },
   ];
-  expect(() => resolveNetworks(targets, { state: cluster, intro: "not deployed" })).toThrow(
+  expect(() => resolveNetworks(targets, { state: cluster, errorPrefix: "not deployed" })).toThrow(
     "10.20.0.2: task shop_web.1 has this address; deploy shop_web with another address first",
   );
 });

@@ -44,7 +44,7 @@ export function resolveNetworks(
     ...missingNetworkViolations(target.spec, context),
     ...addressViolations(target, resolved, context),
   ]);
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", context.intro, violations);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", context.errorPrefix, violations);
   requireEligibleNodes(resolved, context);
   return resolved;
 }
@@ -93,7 +93,7 @@ function missingNetworkViolations(
 
 /** Checks that at least one node can join each required network. In a cluster without nodes, tasks wait for one. */
 function requireEligibleNodes(targets: readonly ServiceTarget[], context: AttachmentContext): void {
-  const { state, intro } = context;
+  const { state, errorPrefix } = context;
   const nodes = [...state.nodes.values()];
   if (nodes.length === 0) return;
   const violations = targets.flatMap(({ spec }): readonly ServiceViolation[] => {
@@ -113,7 +113,7 @@ function requireEligibleNodes(targets: readonly ServiceTarget[], context: Attach
     const message = `no node can join ${kind} ${impossible.network} (${hosts})`;
     return [{ service: spec.name, path: "task.networks", message }];
   });
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", intro, violations);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
 }
 
 function formatHosts(hosts: readonly string[]): string {

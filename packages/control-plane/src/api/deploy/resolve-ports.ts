@@ -9,7 +9,7 @@ export interface PortContext {
   /** IDs of services whose ports become free with the same change. */
   readonly removed: readonly string[];
   /** First part of the error message, which says what failed. */
-  readonly intro: string;
+  readonly errorPrefix: string;
 }
 
 /**
@@ -19,7 +19,7 @@ export interface PortContext {
  */
 export function resolvePorts(
   targets: readonly ServiceTarget[],
-  { state, removed, intro }: PortContext,
+  { state, removed, errorPrefix }: PortContext,
 ): readonly ServiceTarget[] {
   const planned = new PortClaims();
   for (const { id, spec } of targets) planned.add(id, spec);
@@ -44,6 +44,6 @@ export function resolvePorts(
       violations.push({ service: spec.name, ...violation });
     }
   }
-  if (violations.length > 0) throw violationsError("BERTH_PORT_IN_USE", intro, violations);
+  if (violations.length > 0) throw violationsError("BERTH_PORT_IN_USE", errorPrefix, violations);
   return resolved;
 }

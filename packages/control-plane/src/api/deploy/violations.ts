@@ -9,11 +9,11 @@ export interface ServiceViolation extends Violation {
 /**
  * Returns an error that lists all violations: as text in its message, and as JSON in `details.violations`.
  *
- * @param intro what failed, such as `stack shop was not deployed`
+ * @param errorPrefix what failed, such as `stack shop was not deployed`
  */
 export function violationsError(
   code: ErrorCode,
-  intro: string,
+  errorPrefix: string,
   violations: readonly ServiceViolation[],
 ): BerthError {
   const lines = violations.map(({ service, path, message }) =>
@@ -23,8 +23,8 @@ export function violationsError(
     code,
     message:
       lines.length === 1
-        ? `${intro}: ${lines[0]}`
-        : `${intro}:\n${lines.map((line) => `  ${line}`).join("\n")}`,
+        ? `${errorPrefix}: ${lines[0]}`
+        : `${errorPrefix}:\n${lines.map((line) => `  ${line}`).join("\n")}`,
     details: { violations: JSON.stringify(violations) },
   });
 }
