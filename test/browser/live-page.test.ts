@@ -1,5 +1,5 @@
 import { LoginCodes } from "@berth/proto/login-codes";
-import { listenWeb, pageDirectory, StaticFiles, WebGateway } from "@berth/proto/web";
+import { listenWeb, StaticFiles, WebGateway, webUiDirectory } from "@berth/proto/web";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { DemoProxy } from "../../deploy/demo/demo-proxy.js";
@@ -22,7 +22,7 @@ async function openPageOf(server: TestServer): Promise<OpenedPage> {
   const codes = new LoginCodes();
   const gateway = new WebGateway({
     backend: { redeem: async (code) => codes.redeem(code, Date.now()), callsOf: () => server.calls },
-    files: await StaticFiles.read(pageDirectory()),
+    files: await StaticFiles.read(webUiDirectory()),
     checks: { scheme: "http", hostNames: new Set() },
     cookieName: "berth-session-test",
     now: Date.now,

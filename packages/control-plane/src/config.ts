@@ -12,7 +12,7 @@ export interface ServerConfig {
   readonly listen: string;
   /** "host:port" for /healthz and /metrics. */
   readonly http: string;
-  /** "host:port" of the page. Undefined when the server has none. */
+  /** "host:port" of the web UI. Undefined when the server has none. */
   readonly web: string | undefined;
   /** "host:port" at which agents and other servers reach this server. @default the listen address */
   readonly advertise: string | undefined;
@@ -154,7 +154,7 @@ const OPTIONS: readonly OptionDefinition[] = [
   },
   {
     flags: "--web <host:port>",
-    description: `Listen address of the page and the HTTP API, or "off" (default: port ${WEB_PORT} at the host of --listen)`,
+    description: `Listen address of the web UI and the HTTP API, or "off" (default: port ${WEB_PORT} at the host of --listen)`,
     variable: "BERTH_WEB",
   },
   {
@@ -279,7 +279,7 @@ function validate(raw: RawOptions): ServerConfig {
 
 // The functions below add a message to `problems` for each invalid setting. Their result is used only without problems.
 
-/** Returns the address of the page. Without a fixed port for other programs, the page has none either. */
+/** Returns the address of the web UI. Without a fixed port for other programs, the web UI has none either. */
 function parseWeb({ web, listen }: RawOptions): string | undefined {
   if (web === NO_WEB) return undefined;
   const port = listen.endsWith(":0") ? 0 : WEB_PORT;

@@ -206,7 +206,7 @@ export function serverTlsOptions(material: TlsMaterial): TlsOptions {
 }
 
 /** Returns the options of a TLS server for browsers, which have no certificate. */
-export function pageTlsOptions(material: TlsMaterial): SecureContextOptions {
+export function webTlsOptions(material: TlsMaterial): SecureContextOptions {
   const { minVersion, secureOptions, cert, key } = contextOptions(material);
   return { minVersion, secureOptions, cert, key };
 }

@@ -69,7 +69,7 @@ export interface WebGatewayOptions {
   readonly onInternalError?: (path: string, error: unknown) => void;
 }
 
-/** Serves the page and the HTTP API. Each request is checked, and made in the name of the user of its session. */
+/** Serves the web UI and the HTTP API. Each request is checked, and made in the name of the user of its session. */
 export class WebGateway {
   readonly #options: WebGatewayOptions;
   readonly #logins: Logins;

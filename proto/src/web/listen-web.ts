@@ -4,7 +4,7 @@ import { createSecureServer, type Http2SecureServer } from "node:http2";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { listenError } from "../listen-error.js";
 import type { RpcIdentity } from "../rpc/rpc-identity.js";
-import { pageTlsOptions } from "../rpc/tls-listener.js";
+import { webTlsOptions } from "../rpc/tls-listener.js";
 import type { WebGateway } from "./gateway.js";
 
 /** Maximum number of browser connections. A tab opens a few with HTTP/1.1, and one with HTTP/2. */
@@ -47,7 +47,7 @@ export async function listenWeb(
   const secure =
     identity &&
     createSecureServer({
-      ...pageTlsOptions(identity.current),
+      ...webTlsOptions(identity.current),
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       allowHTTP1: true,
     });
@@ -57,7 +57,7 @@ export async function listenWeb(
   server.maxConnections = MAX_CONNECTIONS;
   (server as Http2SecureServer).setTimeout(IDLE_TIMEOUT_MS);
   const sockets = trackSockets(server, secure === undefined ? "connection" : "secureConnection");
-  const endRenewals = identity?.subscribe(() => secure?.setSecureContext(pageTlsOptions(identity.current)));
+  const endRenewals = identity?.subscribe(() => secure?.setSecureContext(webTlsOptions(identity.current)));
   const colon = listen.lastIndexOf(":");
   const host = listen.slice(0, colon);
   server.listen(Number(listen.slice(colon + 1)), host.replace(/^\[|\]$/g, ""));

@@ -21,7 +21,7 @@ export interface LoginsOptions {
   readonly now: () => number;
 }
 
-/** A session, as the page sees it. */
+/** A session, as the web UI sees it. */
 export interface SessionDescription {
   readonly user: string;
   /** Name of the value of UserRole. */

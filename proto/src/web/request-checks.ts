@@ -37,11 +37,11 @@ export function assertSameOrigin(request: CheckedRequest, options: CheckOptions)
   const origin = headerText(headers.origin);
   const isForeign = origin !== undefined && origin !== `${options.scheme}://${host}`;
   if (isForeign || (isWebSocket && origin === undefined)) {
-    throw refused("the request comes from a page of another origin; open the page of this server");
+    throw refused("the request comes from a page of another origin; open the web UI of this server");
   }
   const site = headerText(headers["sec-fetch-site"]);
   if (site !== undefined && site !== "same-origin" && site !== "none") {
-    throw refused("the request comes from a page of another site; open the page of this server");
+    throw refused("the request comes from a page of another site; open the web UI of this server");
   }
   if (!SAFE_METHODS.has(method) && headerText(headers[API_HEADER]) === undefined) {
     throw refused("the header X-Berth-Api is missing; send X-Berth-Api: 1");

@@ -49,7 +49,7 @@ test.each([
   expect(response.body.toString()).toBe(body);
 });
 
-test("places in the page return index.html, and unknown files do not exist", () => {
+test("places in the web UI return index.html, and unknown files do not exist", () => {
   expect(get("/nodes/n1").body.toString()).toBe("<html>");
   for (const path of ["/assets/gone.js", "/../secret.txt", "/assets/../../etc/passwd.txt"]) {
     expect(get(path)).toMatchObject({ status: 404, headers: { "cache-control": "no-store" } });

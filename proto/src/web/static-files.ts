@@ -46,7 +46,7 @@ export interface StaticResponse {
   readonly body: Buffer;
 }
 
-/** The files of the page, in memory. */
+/** Files of the web UI, in memory. */
 export class StaticFiles {
   readonly #files: ReadonlyMap<string, Buffer>;
   readonly #etags = new Map<string, string>();
@@ -98,7 +98,7 @@ export class StaticFiles {
     return { status: 200, headers, body: content };
   }
 
-  /** Returns the file of a path. Paths without an extension are places in the page. */
+  /** Returns the file of a path. Paths without an extension are places in the web UI. */
   #nameOf(path: string): string | undefined {
     const name = path.slice(1);
     if (this.#files.has(name)) return name;

@@ -6,9 +6,9 @@ import { addExamples, lazyAction } from "./command-options.js";
 export function addUiCommands(program: Command, cli: Cli): void {
   const ui = program
     .command("ui")
-    .description("Serve the page of the cluster on this computer, with the identity of the command line")
+    .description("Serve the web UI of the cluster on this computer, with the identity of the command line")
     .option("--port <port>", "port on 127.0.0.1; 0 for a free one", "0")
-    .option("--read-only", "the page can only read")
+    .option("--read-only", "the web UI can only read")
     .action(lazyAction(cli, async () => (await import("../commands/ui/serve.js")).serveUi));
   addExamples(ui, ["berth ui", "berth ui --port 7480 --read-only"]);
   addExamples(

@@ -43,7 +43,7 @@ import { havePeersLostLeader, peerHandlers } from "./peer-service.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { RefusalReporter } from "./refusal-reporter.js";
 import { runCandidate } from "./run-candidate.js";
-import { type ServedPage, servePage } from "./serve-page.js";
+import { type ServedWebUi, serveWebUi } from "./serve-web-ui.js";
 import { openServerCertificate } from "./server-certificate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 
@@ -75,7 +75,7 @@ export interface ServerOptions extends LeaderSettings {
   readonly listen: string;
   /** "host:port" for /healthz and /metrics. */
   readonly http: string;
-  /** "host:port" of the page. Undefined for none. */
+  /** "host:port" of the web UI. Undefined for none. */
   readonly web?: string | undefined;
   /** "host:port" where other servers and agents reach this server; the listen address when undefined. */
   readonly advertise: string | undefined;
@@ -108,7 +108,7 @@ export function systemPlatform(identity: RpcIdentity): ServerPlatform {
 export interface RunningServer {
   readonly address: string;
   readonly httpAddress: string;
-  /** Undefined when the server has no page. */
+  /** URL of the web UI. Undefined if the server has none. */
   readonly webUrl: string | undefined;
   /**
    * Resolves when the server has stopped: its signal has aborted and it has resigned. Rejects with BERTH_SERVER_REMOVED
@@ -158,8 +158,8 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const address = options.advertise ?? listeners.address;
   leadership.setOwnAddress(address);
   registry.setOwnAddress(address);
-  const page = await openPage(options, listeners.control, address);
-  if (page !== undefined) registry.setWebUrl(page.url);
+  const webUi = await openWebUi(options, listeners.control, address);
+  if (webUi !== undefined) registry.setWebUrl(webUi.url);
 
   const candidate = runCandidate(
     {
@@ -197,11 +197,11 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const stop = async (): Promise<void> => {
     await candidate.catch(async (error: unknown) => {
       tracking.abort();
-      page?.close();
+      webUi?.close();
       await listeners.close();
       throw error;
     });
-    page?.close();
+    webUi?.close();
     const isAlone = registry.addresses().length === 1;
     if (!isAlone) await forwardRemainingCalls(leadership, clock, tracking.signal);
     await listeners.close();
@@ -211,8 +211,8 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
     if (await removal) throw serverRemovedError();
   };
   const { address: listen, httpAddress } = listeners;
-  logger.info({ listen, http: httpAddress, advertise: address, web: page?.url }, "server started");
-  return { address, httpAddress, webUrl: page?.url, stopped: stop() };
+  logger.info({ listen, http: httpAddress, advertise: address, web: webUi?.url }, "server started");
+  return { address, httpAddress, webUrl: webUi?.url, stopped: stop() };
 }
 
 /** Returns undefined if the platform cannot probe other servers. */
@@ -313,14 +313,14 @@ async function startListeners(
   }
 }
 
-/** Opens the page. A server without an identity, as in simulations, has none. */
-async function openPage(
+/** Opens the web UI. A server without an identity, as in simulations, has none. */
+async function openWebUi(
   { web, identity, logger }: ServerOptions,
   handlers: Listeners["control"],
   advertise: string,
-): Promise<ServedPage | undefined> {
+): Promise<ServedWebUi | undefined> {
   if (web === undefined || identity === undefined) return undefined;
-  return servePage({ web, advertise, identity, handlers, logger });
+  return serveWebUi({ web, advertise, identity, handlers, logger });
 }
 
 function createHttpRoutes({

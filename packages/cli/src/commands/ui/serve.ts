@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import { LOGIN_CODE_TTL_MS, LoginCodes } from "@berth/proto/login-codes";
-import { listenWeb, pageDirectory, StaticFiles, type WebBackend, WebGateway } from "@berth/proto/web";
+import { listenWeb, StaticFiles, type WebBackend, WebGateway, webUiDirectory } from "@berth/proto/web";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
@@ -20,8 +20,8 @@ export interface UiOptions extends GlobalOptions {
 }
 
 /**
- * `berth ui`: serves the page on this computer until it is interrupted. The page acts with the identity of the command
- * line. Other users of the computer need the code of the link.
+ * `berth ui`: serves the web UI on this computer until the command is interrupted. The web UI acts with the identity of the
+ * command line. Other users of the computer need the code in the link.
  */
 export async function serveUi(cli: Cli, options: UiOptions): Promise<void> {
   const port = parsePort(options.port);
@@ -30,7 +30,7 @@ export async function serveUi(cli: Cli, options: UiOptions): Promise<void> {
     const codes = new LoginCodes();
     const gateway = new WebGateway({
       backend: localBackend(client, codes, cli.now),
-      files: await StaticFiles.read(pageDirectory()),
+      files: await StaticFiles.read(webUiDirectory()),
       checks: { scheme: "http", hostNames: new Set() },
       // Cookies do not depend on the port, so two pages on this computer need different names.
       cookieName: `berth-session-${randomBytes(4).toString("hex")}`,

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 const CANDIDATES = ["./web/", "../../../../packages/web/dist/"];
 
 /** Returns the directory of the built page. It need not exist. */
-export function pageDirectory(): string {
+export function webUiDirectory(): string {
   const paths = CANDIDATES.map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)));
   return paths.find((path) => existsSync(`${path}index.html`)) ?? paths[0] ?? "";
 }

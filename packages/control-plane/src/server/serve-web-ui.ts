@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import type { ControlServiceService } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
-import { listenWeb, pageDirectory, StaticFiles, WebGateway } from "@berth/proto/web";
+import { listenWeb, StaticFiles, WebGateway, webUiDirectory } from "@berth/proto/web";
 import type { Logger } from "pino";
 import { hostOfAddress } from "../core/membership/server-records.js";
 import type { ServerIdentity } from "../identity/server-identity.js";
@@ -11,32 +11,32 @@ import { webBackend } from "./web-backend.js";
 /** Name of the session's cookie. Browsers accept this prefix only over HTTPS, and send the cookie to this host only. */
 const COOKIE = "__Host-berth-session";
 
-export interface ServePageOptions {
+export interface ServeWebUiOptions {
   /** "host:port"; port 0 picks a free one. */
   readonly web: string;
-  /** "host:port" at which other hosts reach the server. Its host is part of the page's URL. */
+  /** "host:port" at which other hosts reach the server. Its host is part of the web UI's URL. */
   readonly advertise: string;
   readonly identity: Pick<ServerIdentity, "rpc" | "serverId">;
   readonly handlers: RpcHandlers<typeof ControlServiceService>;
   readonly logger: Logger;
 }
 
-/** The page of a server. */
-export interface ServedPage {
+/** The running web UI of a server. */
+export interface ServedWebUi {
   readonly url: string;
   close(): void;
 }
 
 /**
- * Serves the page and the HTTP API. Returns undefined when this is not possible: the cluster works without the page, so
- * the server runs without it.
+ * Serves the web UI and the HTTP API. Returns undefined if this fails: the cluster works without the web UI, so the server
+ * continues to run.
  */
-export async function servePage(options: ServePageOptions): Promise<ServedPage | undefined> {
+export async function serveWebUi(options: ServeWebUiOptions): Promise<ServedWebUi | undefined> {
   const { web, advertise, identity, handlers, logger } = options;
   const advertisedHost = hostOfAddress(advertise);
   const gateway = new WebGateway({
     backend: webBackend({ handlers, serverId: identity.serverId }),
-    files: await StaticFiles.read(pageDirectory()),
+    files: await StaticFiles.read(webUiDirectory()),
     checks: {
       scheme: "https",
       hostNames: new Set([hostname(), advertisedHost].map((name) => name.toLowerCase())),
@@ -58,7 +58,7 @@ export async function servePage(options: ServePageOptions): Promise<ServedPage |
     };
   } catch (error) {
     gateway.close();
-    logger.error({ err: error }, "cannot serve the page; continuing without it");
+    logger.error({ err: error }, "cannot serve the web UI; continuing without it");
     return undefined;
   }
 }
