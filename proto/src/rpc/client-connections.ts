@@ -45,6 +45,11 @@ export class ClientConnection {
     return this.#isRetired && this.#openCalls === 0;
   }
 
+  /** Starts to connect, unless a call has done so. */
+  connect(): void {
+    this.client.getChannel().getConnectivityState(true);
+  }
+
   /** Counts a call. Returns false when too many are open: a further one would wait for one of them to end. */
   startCall(): boolean {
     if (this.#openCalls >= MAX_STREAMS) return false;

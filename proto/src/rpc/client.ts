@@ -27,6 +27,8 @@ export interface RpcConnection<D extends RpcDefinition> {
   /** "host:port", or "unix:/path". */
   readonly address: string;
   readonly calls: RpcClient<D>;
+  /** Starts to connect ahead of the first call, which would do so otherwise. A failure is that of the first call. */
+  connect(): void;
   /** Closes the connection. Calls in progress fail. */
   close(): void;
 }
@@ -57,7 +59,12 @@ export function createRpcClient<D extends RpcDefinition>(
   const calls = Object.fromEntries(
     Object.entries(definition).map(([name, method]) => [name, createCallFunction(connections, method)]),
   );
-  return { address: addressOf(options), calls: calls as RpcClient<D>, close: () => connections.close() };
+  return {
+    address: addressOf(options),
+    calls: calls as RpcClient<D>,
+    connect: () => connections.current.connect(),
+    close: () => connections.close(),
+  };
 }
 
 function createCallFunction(

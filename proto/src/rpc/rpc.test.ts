@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Client } from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import {
@@ -73,6 +74,19 @@ async function connect(handlers: Partial<Control>) {
 function logLine(text: string): StreamLogsResponse {
   return { message: { $case: "warning", value: text } };
 }
+
+it("a client can connect ahead of its first call", async () => {
+  const listener = createServer((socket) => socket.on("error", () => {}));
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  cleanUps.push(() => void listener.close());
+  const address = `127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  const client = createRpcClient(ControlServiceService, { address, identity: admin });
+  cleanUps.push(client.close);
+  client.connect();
+  const [socket] = (await once(listener, "connection")) as [Socket];
+  socket.destroy();
+});
 
 describe("unary calls", () => {
   it("unary calls carry code, text beyond ASCII and details of a BerthError to the caller", async () => {

@@ -161,6 +161,7 @@ function connect<D extends RpcDefinition>(
   return {
     address: client.address,
     calls: calls as RpcClient<D>,
+    connect: () => {},
     close: () => closed.abort(unreachableError(client.address, "the connection was closed")),
   };
 }

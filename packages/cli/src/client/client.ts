@@ -85,10 +85,14 @@ interface Connection {
   readonly calls: ControlClient;
   /** Whether the client uses a server other than the first one. */
   readonly hasSkippedServer: boolean;
+  /** Starts to connect ahead of the first call. */
+  connect(): void;
   close(): void;
 }
 
-/** Runs a command and closes its connection. After a success, runs `afterwards` in the background first. */
+/**
+ * Runs a command and closes its connection. Connects while the command prepares its first call, for example while it asks the
+ * local Docker daemon for images. After a success, runs `afterwards` in the background first. */
 async function runAndClose<T>(
   connection: Connection,
   run: (client: ControlClient) => Promise<T>,
@@ -96,6 +100,7 @@ async function runAndClose<T>(
 ): Promise<T> {
   const close = (): void => connection.close();
   let background: Promise<void> | undefined;
+  connection.connect();
   try {
     const result = await run(connection.calls);
     background = afterwards?.();
@@ -128,6 +133,6 @@ function connectRemotely(
 
 function connect([first, ...others]: NonEmpty<ControlServer>): Connection {
   if (others.length > 0) return createFailoverClient([first, ...others]);
-  const { calls, close } = connectTo(first);
-  return { calls, close, hasSkippedServer: false };
+  const { calls, connect: connectAhead, close } = connectTo(first);
+  return { calls, connect: connectAhead, close, hasSkippedServer: false };
 }

@@ -1,6 +1,8 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { BerthError, ListNodesResponse, WatchServicesResponse } from "@berth/proto";
 import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { type FakeControlHandlers, watching } from "../testing/fake-control.js";
 import { FakeTlsCluster } from "../testing/fake-tls-control.js";
 import { createFailoverClient, type FailoverClient } from "./failover-client.js";
@@ -44,6 +46,24 @@ describe("createFailoverClient", () => {
     const { address } = await startServer({ listNodes });
     const { calls } = clientOf(REFUSED, UNREACHABLE, address);
     await expect(calls.listNodes({})).resolves.toEqual({ nodes: [] });
+  });
+
+  it("connects ahead of the first call, and not after it was closed", async () => {
+    const received: Buffer[] = [];
+    const listener = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.on("data", (data: Buffer) => received.push(data));
+    });
+    listener.listen(0, "127.0.0.1");
+    await once(listener, "listening");
+    cleanUps.push(() => void listener.close());
+    const address = `127.0.0.1:${(listener.address() as AddressInfo).port}`;
+    const closed = clientOf(REFUSED, address);
+    closed.connect();
+    closed.close();
+    clientOf(REFUSED, address).connect();
+    // A TLS handshake starts with a record of the type 22.
+    await vi.waitFor(() => expect(received.map((data) => data[0])).toEqual([22]), { timeout: 10_000 });
   });
 
   it("repeats a call on another server when its server shuts down", async () => {

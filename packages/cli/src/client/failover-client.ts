@@ -14,6 +14,8 @@ export interface FailoverClient {
   readonly calls: RpcClient<Control>;
   /** Whether the client uses a server other than the first one. */
   readonly hasSkippedServer: boolean;
+  /** Starts to connect ahead of the first call. */
+  connect(): void;
   close(): void;
 }
 
@@ -36,6 +38,7 @@ export function createFailoverClient(servers: readonly [ControlServer, ...Contro
     get hasSkippedServer() {
       return pool.hasSkippedServer;
     },
+    connect: () => pool.connectAhead(),
     close: () => pool.close(),
   };
 }
@@ -93,6 +96,7 @@ async function* streamWithFailover(
 /** The connection to one of several servers. */
 class ServerPool {
   readonly #servers: readonly [ControlServer, ...ControlServer[]];
+  readonly #closing = new AbortController();
   #connection: ControlConnection | undefined;
 
   constructor(servers: readonly [ControlServer, ...ControlServer[]]) {
@@ -116,6 +120,12 @@ class ServerPool {
     return this.#connection;
   }
 
+  /** Connects before there is a call. */
+  connectAhead(): void {
+    const { signal } = this.#closing;
+    void this.connect(signal).then((server) => (signal.aborted ? server.close() : server.connect()));
+  }
+
   /** Closes a lost connection. Other calls in progress on it fail and are repeated on another server. */
   disconnect(server: ControlConnection): void {
     if (this.#connection === server) this.#connection = undefined;
@@ -123,6 +133,7 @@ class ServerPool {
   }
 
   close(): void {
+    this.#closing.abort(new Error("the client was closed"));
     this.#connection?.close();
   }
 }
