@@ -48,6 +48,9 @@ export const BENCH_PACKAGES = [
 /** Debian packages that the emulated machine with Debian's kernel needs. */
 export const VM_PACKAGES = [...LAB_PACKAGES, "qemu-system-x86", "kmod"];
 
+/** Debian packages that a lab of virtual machines needs. */
+export const VM_LAB_PACKAGES = [...VM_PACKAGES, "qemu-utils", "mmdebstrap", "e2fsprogs", "openssh-client"];
+
 /**
  * Installs and compiles whatever is missing. Takes milliseconds if nothing is.
  *

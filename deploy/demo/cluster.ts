@@ -1,7 +1,7 @@
 import { ControlServiceService, type Node, NodeState, type Task, TaskState } from "@berth/proto";
 import { createRpcClient, type RpcConnection } from "@berth/proto/rpc";
 import { LabError } from "../lab/lab-error.js";
-import { waitUntil } from "../lab/wait-until.js";
+import { scaleTimeout, waitUntil } from "../lab/wait-until.js";
 
 /** Timeout of a call to the control plane. */
 const CALL_TIMEOUT_MS = 2_000;
@@ -16,7 +16,10 @@ export class ClusterReader {
   }
 
   async listNodes(): Promise<readonly Node[]> {
-    const { nodes } = await this.#connection.calls.listNodes({}, { timeoutMs: CALL_TIMEOUT_MS });
+    const { nodes } = await this.#connection.calls.listNodes(
+      {},
+      { timeoutMs: scaleTimeout(CALL_TIMEOUT_MS) },
+    );
     return nodes.flatMap(({ node }) => (node === undefined ? [] : [node]));
   }
 
@@ -26,7 +29,9 @@ export class ClusterReader {
 
   async listTasks({ stack = "", service = "" }): Promise<readonly Task[]> {
     const request = { service, stack, node: "" };
-    const { tasks } = await this.#connection.calls.listTasks(request, { timeoutMs: CALL_TIMEOUT_MS });
+    const { tasks } = await this.#connection.calls.listTasks(request, {
+      timeoutMs: scaleTimeout(CALL_TIMEOUT_MS),
+    });
     return tasks;
   }
 

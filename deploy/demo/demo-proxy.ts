@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { createInterface } from "node:readline";
+import type { BaseLab } from "../lab/base-lab.js";
 import { cliCommand } from "../lab/berth-commands.js";
 import type { RequestOutcome } from "../lab/http-traffic.js";
 import { summarize } from "../lab/http-traffic.js";
-import type { Lab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
 import { REPO_ROOT } from "../lab/paths.js";
 
@@ -43,7 +43,7 @@ export class DemoProxy {
    * @throws LabError LAB_COMMAND_FAILED if `berth ui` prints no link
    */
   static async start(
-    lab: Pick<Lab, "cliEnv">,
+    lab: Pick<BaseLab, "cliEnv">,
     outcomes: () => readonly RequestOutcome[],
   ): Promise<DemoProxy> {
     const [program = "", ...args] = cliCommand(["ui", "-o", "json"]);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HttpTraffic, RequestOutcome } from "../lab/http-traffic.js";
 import { summarize } from "../lab/http-traffic.js";
-import type { LabHost } from "../lab/lab-host.js";
+import type { LabMachine } from "../lab/lab-machine.js";
 import { type ClusterReader, isReady, pollUntilTrue } from "./cluster.js";
 import { printEvent } from "./report.js";
 import type { Screen } from "./screen.js";
@@ -36,7 +36,7 @@ export interface FailoverOptions {
   readonly traffic: HttpTraffic;
   readonly screen: Screen;
   readonly service: string;
-  readonly victim: LabHost;
+  readonly victim: LabMachine;
   readonly signal: AbortSignal;
 }
 
@@ -83,11 +83,11 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
 /** Returns the host with the most replicas. On a tie, returns the last of these hosts. */
 export async function findBusiestHost(
   cluster: ClusterReader,
-  hosts: readonly LabHost[],
+  hosts: readonly LabMachine[],
   service: string,
-): Promise<LabHost | undefined> {
+): Promise<LabMachine | undefined> {
   const [nodes, tasks] = await Promise.all([cluster.listNodes(), cluster.listRunningTasks(service)]);
-  const countReplicas = ({ name }: LabHost): number => {
+  const countReplicas = ({ name }: LabMachine): number => {
     const id = nodes.find(({ description }) => description?.hostname === name)?.id;
     return tasks.filter(({ nodeId }) => nodeId === id).length;
   };

@@ -1,11 +1,14 @@
 // `npm run demo`: deploys a stack onto a new lab and shows that the stack survives when a host loses power.
 import { once } from "node:events";
 import { parseArgs } from "node:util";
+import type { BaseLab } from "../lab/base-lab.js";
 import { HttpTraffic } from "../lab/http-traffic.js";
-import { createLab, type Lab, openLab } from "../lab/lab.js";
+import { createLab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
+import { openLab } from "../lab/open-lab.js";
 import { DEFAULT_LAB } from "../lab/subnet.js";
 import { removeLab } from "../lab/teardown.js";
+import { createVmLab } from "../lab/vm/vm-lab.js";
 import { ClusterReader, isReady, pollUntilTrue } from "./cluster.js";
 import { DemoProxy } from "./demo-proxy.js";
 import { cutPower, findBusiestHost } from "./failover.js";
@@ -21,11 +24,12 @@ const REQUESTS_PER_SECOND = 100;
 /** Timeout until a node is ready. */
 const NODE_READY_TIMEOUT_MS = 60_000;
 
-const USAGE = `usage: npm run demo [-- --web | --down]
+const USAGE = `usage: npm run demo [-- [--vm] [--web] | --down]
 
 Starts ${HOSTS} Docker hosts on this machine, deploys a stack, sends traffic to it and
 cuts the power of one host. The lab stays up afterwards.
 
+  --vm         use virtual machines (docs/vm-lab.md)
   --web        also serve the web UI of the cluster, and wait until a browser shows it
   --down       remove the lab with all its data
   -h, --help   print this help`;
@@ -35,6 +39,7 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
     options: {
       down: { type: "boolean" },
       web: { type: "boolean" },
+      vm: { type: "boolean" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -45,7 +50,7 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
   if (values.down) return removeDemoLab(screen);
 
   screen.line(screen.paint("bold", "berth: three Docker hosts, one stack, one power cut"));
-  const lab = await startLab(screen, signal);
+  const lab = await startLab(screen, values.vm === true, signal);
   const cluster = new ClusterReader(lab.servers[0]?.socket ?? "");
   try {
     await waitForNodes(screen, lab, cluster, signal);
@@ -63,7 +68,7 @@ async function removeDemoLab(screen: Screen): Promise<number> {
   return 0;
 }
 
-async function startLab(screen: Screen, signal: AbortSignal): Promise<Lab> {
+async function startLab(screen: Screen, isVirtual: boolean, signal: AbortSignal): Promise<BaseLab> {
   screen.heading("1  The lab");
   const running = await openLab().catch(() => undefined);
   if (running !== undefined) {
@@ -72,12 +77,13 @@ async function startLab(screen: Screen, signal: AbortSignal): Promise<Lab> {
     return running;
   }
   screen.live("starting three Docker hosts with agents, and a server …");
-  return createLab({ hosts: HOSTS, signal, onProgress: (step) => screen.line(`  ${step}`) });
+  const create = isVirtual ? createVmLab : createLab;
+  return create({ hosts: HOSTS, signal, onProgress: (step) => screen.line(`  ${step}`) });
 }
 
 async function waitForNodes(
   screen: Screen,
-  lab: Lab,
+  lab: BaseLab,
   cluster: ClusterReader,
   signal: AbortSignal,
 ): Promise<void> {
@@ -89,14 +95,14 @@ async function waitForNodes(
       signal,
     );
     if (readyAtMs === undefined) {
-      throw new LabError("LAB_NOT_READY", `node ${host.name} did not become ready; see ${host.logs.agent}`);
+      throw new LabError("LAB_NOT_READY", `node ${host.name} did not become ready; see ${host.agentLog}`);
     }
   }
 }
 
 interface FailoverDemoOptions {
   readonly screen: Screen;
-  readonly lab: Lab;
+  readonly lab: BaseLab;
   readonly cluster: ClusterReader;
   readonly signal: AbortSignal;
   /** IDs of the tasks that ran before the power cut. */
@@ -142,7 +148,7 @@ async function showFailover(options: FailoverDemoOptions): Promise<number> {
 /** Serves the web UI and waits until a browser shows it. */
 async function openWebUi(
   screen: Screen,
-  lab: Lab,
+  lab: BaseLab,
   traffic: HttpTraffic,
   signal: AbortSignal,
 ): Promise<DemoProxy> {
@@ -168,7 +174,7 @@ async function serveWebUi(screen: Screen, webUi: DemoProxy, signal: AbortSignal)
   webUi.close();
 }
 
-function printNextSteps(screen: Screen, lab: Lab, url: string, victim: string): void {
+function printNextSteps(screen: Screen, lab: BaseLab, url: string, victim: string): void {
   screen.heading("The lab stays up. Next steps");
   const steps = [
     [`export BERTH_CONFIG=${lab.configDir}`, "for the commands below"],

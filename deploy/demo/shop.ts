@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import type { BaseLab } from "../lab/base-lab.js";
 import { cliCommand } from "../lab/berth-commands.js";
-import type { Lab } from "../lab/lab.js";
 import { LabError } from "../lab/lab-error.js";
 import { REPO_ROOT } from "../lab/paths.js";
 import type { Screen } from "./screen.js";
@@ -26,7 +26,7 @@ export const SHOP = {
 } as const;
 
 /** Builds the stack's images, loads them onto every host, and deploys the stack with the CLI. */
-export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal): Promise<void> {
+export async function deployShop(screen: Screen, lab: BaseLab, signal: AbortSignal): Promise<void> {
   screen.heading("2  The stack");
   for (const { directory, tag } of IMAGES) {
     signal.throwIfAborted();
@@ -42,7 +42,7 @@ export async function deployShop(screen: Screen, lab: Lab, signal: AbortSignal):
  *
  * @throws LabError LAB_COMMAND_FAILED if the command fails. The command has already printed the reason.
  */
-async function runBerth(screen: Screen, lab: Lab, args: readonly string[]): Promise<void> {
+async function runBerth(screen: Screen, lab: BaseLab, args: readonly string[]): Promise<void> {
   screen.command(`berth ${args.join(" ")}`);
   const code = await runOnTerminal(cliCommand(args), lab.cliEnv());
   if (code === 0) return;

@@ -1,15 +1,13 @@
-import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { ControlServiceService, JoinKind, UserRole } from "@berth/proto";
 import { type CallOptions, createRpcClient, type RpcClient } from "@berth/proto/rpc";
-import { joinCommand } from "./berth-commands.js";
 import { LabError } from "./lab-error.js";
 import type { JoinAgent, RunBerth } from "./lab-options.js";
-import type { LabServer } from "./lab-server.js";
 import type { Machine } from "./machine.js";
 import type { RunResult } from "./run.js";
-import { waitUntil } from "./wait-until.js";
+import type { ServerEndpoint } from "./server-endpoint.js";
+import { scaleTimeout, waitUntil } from "./wait-until.js";
 
 type Calls = RpcClient<typeof ControlServiceService>;
 
@@ -33,9 +31,9 @@ export interface JoinOptions {
   /** Data directory of the program. */
   readonly dataDir: string;
   /** A server of the cluster. */
-  readonly server: LabServer;
-  /** Path of the `berth` program to run. */
-  readonly berthPath: string;
+  readonly server: ServerEndpoint;
+  /** The command that joins, run on the machine. It reads the token from standard input. */
+  readonly command: readonly string[];
 }
 
 /**
@@ -44,13 +42,12 @@ export interface JoinOptions {
  * @throws the error of the last attempt: LabError LAB_NOT_READY with the command's output, or the error of `joinAgent`.
  */
 export async function joinOnce(
-  { machine, program, joinAgent, dataDir, server, berthPath }: JoinOptions,
+  { machine, program, joinAgent, dataDir, server, command }: JoinOptions,
   signal?: AbortSignal,
 ): Promise<void> {
-  if (existsSync(join(dataDir, "identity", "certificate.pem"))) return;
+  if (await machine.exists(join(dataDir, "identity", "certificate.pem"))) return;
   await server.waitUntilHealthy(signal);
   const what = `berth ${program} join on ${machine.name}`;
-  const command = joinCommand(program, { berthPath, address: server.address, dataDir });
   for (let attempt = 1; ; attempt += 1) {
     const token = await createToken(server, program === "server" ? JoinKind.SERVER : JoinKind.NODE, signal);
     try {
@@ -66,7 +63,7 @@ export async function joinOnce(
 
 /** Creates a join token that can be used once. */
 async function createToken(
-  server: LabServer,
+  server: ServerEndpoint,
   kind: JoinKind,
   signal: AbortSignal | undefined,
 ): Promise<string> {
@@ -94,7 +91,7 @@ async function createToken(
  * @throws LabError LAB_NOT_READY with the command's output.
  */
 export async function createContext(
-  servers: readonly LabServer[],
+  servers: readonly ServerEndpoint[],
   { configDir, runBerth }: { readonly configDir: string; readonly runBerth: RunBerth },
   signal?: AbortSignal,
 ): Promise<void> {
@@ -116,12 +113,12 @@ export async function createContext(
 
 /** Calls a server over its unix socket, which makes the caller an administrator. Retries until there is a leader. */
 async function administer<T>(
-  server: LabServer,
+  server: ServerEndpoint,
   call: (calls: Calls, options: CallOptions) => Promise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
   const { calls, close } = createRpcClient(ControlServiceService, { socket: server.socket });
-  const options = { timeoutMs: CALL_TIMEOUT_MS, ...(signal && { signal }) };
+  const options = { timeoutMs: scaleTimeout(CALL_TIMEOUT_MS), ...(signal && { signal }) };
   try {
     return await waitUntil(() => call(calls, options), {
       what: `${server.name} to reach a leader`,

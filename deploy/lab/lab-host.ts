@@ -1,15 +1,15 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { agentCommand, isBerthCommand } from "./berth-commands.js";
+import { agentCommand, isBerthCommand, joinCommand } from "./berth-commands.js";
 import { joinOnce } from "./cluster-access.js";
 import { killProcess, pingDocker, readStartupError } from "./daemons.js";
 import type { LabImages } from "./images.js";
 import { LabError } from "./lab-error.js";
-import { LabMachine } from "./lab-machine.js";
+import { DockerHost } from "./lab-machine.js";
 import type { JoinAgent } from "./lab-options.js";
 import type { LabServer } from "./lab-server.js";
 import type { DockerConfig } from "./lab-state.js";
-import type { Machine } from "./machine.js";
+import type { NamespaceMachine } from "./namespace-machine.js";
 import { cgroupParent } from "./paths.js";
 import { isAlive, type ProcessInfo } from "./processes.js";
 import { waitUntil } from "./wait-until.js";
@@ -29,7 +29,7 @@ export type HostProcess = "agent" | "dockerd" | "containerd" | "ingress";
 
 export interface LabHostOptions {
   readonly lab: string;
-  readonly machine: Machine;
+  readonly machine: NamespaceMachine;
   readonly images: LabImages;
   readonly dockerConfig: DockerConfig;
   /** All servers of the lab. Empty if the host runs only Docker. */
@@ -39,8 +39,7 @@ export interface LabHostOptions {
 }
 
 /** A machine with dockerd and, in a lab with berth, an agent. */
-export class LabHost extends LabMachine {
-  /** Path of Docker's socket in the root namespace, for `docker -H unix://…`. */
+export class LabHost extends DockerHost<NamespaceMachine> {
   readonly dockerSocket: string;
   readonly logs: { readonly dockerd: string; readonly agent: string };
   /** Data directory of the agent. */
@@ -77,6 +76,18 @@ export class LabHost extends LabMachine {
     if (this.#options.servers.length > 0) await this.startAgent(signal);
   }
 
+  get agentLog(): string {
+    return this.logs.agent;
+  }
+
+  override async listDaemons(): Promise<readonly string[]> {
+    const daemons = [...((await this.server?.listDaemons()) ?? [])];
+    if (await pingDocker(this.dockerSocket)) daemons.push("docker");
+    else if (this.processes("dockerd").length > 0) daemons.push("docker (not responding)");
+    if (this.processes("agent").length > 0) daemons.push("agent");
+    return daemons;
+  }
+
   processes(which: HostProcess): ProcessInfo[] {
     return this.machine.processes().filter(MATCHES_PROCESS[which]);
   }
@@ -95,7 +106,8 @@ export class LabHost extends LabMachine {
     if (this.processes("agent").length > 0)
       throw new LabError("LAB_HOST_UP", `the agent on ${this.name} is already running`);
     const { joinAgent } = this.#options;
-    await joinOnce({ machine, program: "agent", joinAgent, dataDir, server, berthPath }, signal);
+    const joinArgs = joinCommand("agent", { berthPath, address: server.address, dataDir });
+    await joinOnce({ machine, program: "agent", joinAgent, dataDir, server, command: joinArgs }, signal);
     const { address } = this;
     const command = agentCommand({ berthPath, address, dataDir, dockerSocket: DOCKER_SOCKET_INSIDE });
     await machine.spawnDaemon([...command, ...this.extraAgentArgs], this.logs.agent);

@@ -1,13 +1,14 @@
+import { docker } from "./images.js";
 import type { Machine } from "./machine.js";
 import type { RunOptions, RunResult } from "./run.js";
 
-/** A machine in a lab: a Docker host ({@link LabHost}) or the server machine. */
-export abstract class LabMachine {
+/** A machine in a lab: a Docker host ({@link DockerHost}) or the server machine. */
+export abstract class LabMachine<M extends Machine = Machine> {
   readonly name: string;
   readonly address: string;
-  protected readonly machine: Machine;
+  protected readonly machine: M;
 
-  constructor(machine: Machine) {
+  constructor(machine: M) {
     this.name = machine.name;
     this.address = machine.address;
     this.machine = machine;
@@ -16,11 +17,19 @@ export abstract class LabMachine {
   /** Powers the machine on and starts its daemons. */
   abstract start(signal?: AbortSignal): Promise<void>;
 
+  /** Returns the names of the daemons that run on the machine, with the state of those that are not healthy. */
+  abstract listDaemons(): Promise<readonly string[]>;
+
+  /** Returns the number of running containers. */
+  countContainers(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
   get isUp(): boolean {
     return this.machine.isUp;
   }
 
-  /** PID of the machine's init process in the root namespace. Undefined while the machine is down. */
+  /** PID of the machine's first process, in the root namespace. Undefined while the machine is down. */
   get initPid(): number | undefined {
     return this.machine.initPid;
   }
@@ -44,7 +53,7 @@ export abstract class LabMachine {
     return !(await this.machine.isPlugged());
   }
 
-  /** Runs a program in the machine's namespaces. A non-zero exit code does not throw. */
+  /** Runs a program on the machine. A non-zero exit code does not throw. */
   exec(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
     return this.machine.exec(argv, options);
   }
@@ -52,5 +61,18 @@ export abstract class LabMachine {
   /** Returns the command line that runs `argv` on the machine. For programs that need the terminal. */
   commandInside(argv: readonly string[]): string[] {
     return this.machine.commandInside(argv);
+  }
+}
+
+/** A machine with Docker and, in a lab with berth, an agent. */
+export abstract class DockerHost<M extends Machine = Machine> extends LabMachine<M> {
+  /** Path of Docker's socket in the root namespace, for `docker -H unix://…`. */
+  abstract readonly dockerSocket: string;
+  /** Path of the agent's log, or the command that prints it. */
+  abstract readonly agentLog: string;
+
+  override async countContainers(): Promise<number> {
+    const ids = await docker(this.dockerSocket, ["ps", "--quiet"]).catch(() => "");
+    return ids.split("\n").filter(Boolean).length;
   }
 }

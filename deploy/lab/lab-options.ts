@@ -32,9 +32,8 @@ export interface LabPrograms {
   readonly joinAgent?: JoinAgent | undefined;
 }
 
-export interface CreateLabOptions extends LabPrograms {
-  /** 1 to 12 of a-z, 0-9 and hyphens. A lab named `t-…` is removed after this process has ended. */
-  readonly name?: string;
+/** The number of machines of a lab and what they run. */
+export interface LabSize {
   readonly hosts: number;
   /**
    * Number of servers, each with an etcd member. They run on the first hosts; a quorum of them must stay up. Undefined
@@ -43,6 +42,18 @@ export interface CreateLabOptions extends LabPrograms {
   readonly servers?: number;
   /** If false, the hosts run Docker without agents, and the server machine is idle. Default: true. */
   readonly hasBerth?: boolean;
+}
+
+/** Options of every new lab. */
+export interface NewLabOptions extends LabSize {
+  /** 1 to 12 of a-z, 0-9 and hyphens. A lab named `t-…` is removed after this process has ended. */
+  readonly name?: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Called with a description of each completed step. */
+  readonly onProgress?: ((step: string) => void) | undefined;
+}
+
+export interface CreateLabOptions extends NewLabOptions, LabPrograms {
   /** Settings added to every host's `daemon.json`. */
   readonly dockerConfig?: DockerConfig;
   /**
@@ -50,9 +61,6 @@ export interface CreateLabOptions extends LabPrograms {
    * `usr/sbin/dockerd` and its dependencies. Default: BERTH_LAB_DOCKER.
    */
   readonly docker?: string | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Called with a description of each completed step. */
-  readonly onProgress?: (step: string) => void;
 }
 
 /**
@@ -60,7 +68,7 @@ export interface CreateLabOptions extends LabPrograms {
  *
  * @throws LabError LAB_BAD_USAGE, LAB_UNSUPPORTED.
  */
-export function validateOptions({ hosts, servers }: CreateLabOptions): void {
+export function validateOptions({ hosts, servers }: LabSize): void {
   if (process.platform !== "linux" || process.getuid?.() !== 0) {
     throw new LabError(
       "LAB_UNSUPPORTED",

@@ -1,38 +1,20 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import {
-  isBerthCommand,
-  recoverCommand,
-  SERVER_HTTP_PORT,
-  serverAddressOn,
-  serverCommand,
-} from "./berth-commands.js";
+import { isBerthCommand, joinCommand, recoverCommand, serverCommand } from "./berth-commands.js";
 import { joinOnce } from "./cluster-access.js";
 import { killProcess, readStartupError } from "./daemons.js";
 import { LabError } from "./lab-error.js";
 import { LabMachine } from "./lab-machine.js";
-import type { Machine } from "./machine.js";
+import type { NamespaceMachine } from "./namespace-machine.js";
 import { isAlive, type ProcessInfo, type ProcessRef } from "./processes.js";
 import type { RunOptions, RunResult } from "./run.js";
-import { waitUntil } from "./wait-until.js";
-
-/** Timeout until a server is healthy, including the start of its etcd. */
-const READY_TIMEOUT_MS = 60_000;
-/** Timeout of a health check. It takes milliseconds, and longer on an overloaded machine. */
-const HEALTH_TIMEOUT_MS = 3_000;
+import { ServerEndpoint } from "./server-endpoint.js";
 
 export type ServerProcess = "server" | "etcd";
 
-/** Response of a server's health endpoint. */
-export interface ServerHealth {
-  readonly status: string;
-  readonly role: string;
-  /** The leader's address. Null if the server knows of no leader. */
-  readonly leader: string | null;
-}
-
 export interface LabServerOptions {
-  readonly machine: Machine;
+  readonly lab: string;
+  readonly machine: NamespaceMachine;
   /** The server that created the cluster, which this server joins. Undefined if this server creates the cluster. */
   readonly first?: LabServer | undefined;
   readonly berthPath: string;
@@ -42,44 +24,35 @@ export interface LabServerOptions {
 const DATA_DIRECTORY = "berth-server";
 
 /** `berth server` on a machine, with the etcd that it embeds. */
-export class LabServer {
-  /** Name of the machine. */
-  readonly name: string;
-  /** `ADDRESS:PORT` for the CLI and the agents. */
-  readonly address: string;
-  /** URL of the health checks and metrics. */
-  readonly httpUrl: string;
+export class LabServer extends ServerEndpoint {
   /** Path of the server's log. */
   readonly log: string;
-  /** Path of the server's unix socket in the root namespace. */
-  readonly socket: string;
   readonly dataDir: string;
   /** Additional server arguments. They take effect when the server next starts. */
   extraArgs: readonly string[] = [];
   /** Path of the server's `berth` program. Takes effect when the server next starts. */
   berthPath: string;
-  readonly #machine: Machine;
+  readonly #machine: NamespaceMachine;
   readonly #first: LabServer | undefined;
   #process: ProcessRef | undefined;
 
-  constructor({ machine, first, berthPath }: LabServerOptions) {
+  constructor({ lab, machine, first, berthPath }: LabServerOptions) {
+    super(lab, machine);
     this.berthPath = berthPath;
-    this.name = machine.name;
-    this.address = serverAddressOn(machine.address);
-    this.httpUrl = `http://${machine.address}:${SERVER_HTTP_PORT}`;
     this.log = join(machine.paths.logDir, "server.log");
-    this.socket = join(machine.paths.runDir, "berth/server.sock");
     this.#machine = machine;
     this.#first = first;
     this.dataDir = join(machine.paths.dataDir, DATA_DIRECTORY);
   }
 
-  /** Joins the first server's cluster once that server is healthy. Does nothing if this server has already joined. */
-  async join(signal?: AbortSignal): Promise<void> {
-    if (this.#first === undefined) return;
-    const { berthPath } = this;
-    const options = { machine: this.#machine, dataDir: this.dataDir, server: this.#first, berthPath };
-    await joinOnce({ ...options, program: "server" }, signal);
+  override async join(signal?: AbortSignal): Promise<void> {
+    if (this.#first !== undefined) await this.#joinThrough(this.#first, signal);
+  }
+
+  async #joinThrough(server: LabServer, signal: AbortSignal | undefined): Promise<void> {
+    const { berthPath, dataDir } = this;
+    const command = joinCommand("server", { berthPath, address: server.address, dataDir });
+    await joinOnce({ machine: this.#machine, program: "server", dataDir, server, command }, signal);
   }
 
   /** Kills the server and its etcd, and deletes their data. */
@@ -92,9 +65,7 @@ export class LabServer {
 
   /** Joins another server's cluster as a new member, starts the server, and waits until it is healthy. */
   async replace(through: LabServer, signal?: AbortSignal): Promise<void> {
-    const { berthPath } = this;
-    const options = { machine: this.#machine, dataDir: this.dataDir, server: through, berthPath };
-    await joinOnce({ ...options, program: "server" }, signal);
+    await this.#joinThrough(through, signal);
     await this.startWithoutWaiting();
     await this.waitUntilHealthy(signal);
   }
@@ -114,8 +85,7 @@ export class LabServer {
     return killProcess({ what: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
   }
 
-  /** Starts the server and returns at once: in a cluster, it becomes healthy only once a quorum is up. */
-  async startWithoutWaiting(): Promise<void> {
+  override async startWithoutWaiting(): Promise<void> {
     if (this.processes("server").length > 0)
       throw new LabError("LAB_HOST_UP", `the server on ${this.name} is already running`);
     const { address } = this.#machine;
@@ -124,22 +94,13 @@ export class LabServer {
     this.#process = await this.#machine.spawnDaemon(command, this.log);
   }
 
-  /**
-   * Waits until the server reports that it is healthy.
-   *
-   * @throws LabError LAB_NOT_READY at the deadline, or, with the end of the log, if the server has exited.
-   */
-  async waitUntilHealthy(signal?: AbortSignal): Promise<void> {
-    const isReady = async (): Promise<boolean> => {
-      if (await this.isHealthy()) return true;
-      if (this.#process === undefined || isAlive(this.#process)) return false;
-      throw await readStartupError("berth server", this.log);
-    };
-    await waitUntil(isReady, {
-      what: `berth server on ${this.name} to become healthy (log: ${this.log})`,
-      timeoutMs: READY_TIMEOUT_MS,
-      signal,
-    });
+  protected override async readExitError(): Promise<LabError | undefined> {
+    if (this.#process === undefined || isAlive(this.#process)) return undefined;
+    return readStartupError("berth server", this.log);
+  }
+
+  protected override async isRunning(): Promise<boolean> {
+    return this.processes("server").length > 0;
   }
 
   /** Runs etcdctl on the machine, with the server's etcd client certificate. */
@@ -155,22 +116,6 @@ export class LabServer {
     };
     return this.#machine.exec(["etcdctl", ...Object.entries(access).flat(), ...args], options);
   }
-
-  async isHealthy(): Promise<boolean> {
-    return (await this.health())?.status === "ok";
-  }
-
-  /** Returns the server's health, or undefined if the server does not respond. */
-  async health(): Promise<ServerHealth | undefined> {
-    try {
-      const response = await fetch(`${this.httpUrl}/healthz`, {
-        signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS),
-      });
-      return (await response.json()) as ServerHealth;
-    } catch {
-      return undefined;
-    }
-  }
 }
 
 const MATCHES_PROCESS: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
@@ -179,22 +124,19 @@ const MATCHES_PROCESS: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
 };
 
 /** A machine without Docker that runs the only server. Idle in a lab whose hosts run the servers. */
-export class ServerMachine extends LabMachine {
+export class ServerMachine extends LabMachine<NamespaceMachine> {
   /** URL of the health checks and metrics. */
   readonly httpUrl: string;
   readonly logs: { readonly server: string };
   readonly berthServer: LabServer;
   readonly #runsServer: boolean;
 
-  constructor(
-    machine: Machine,
-    { runsServer, berthPath }: { readonly runsServer: boolean; readonly berthPath: string },
-  ) {
-    super(machine);
-    this.berthServer = new LabServer({ machine, berthPath });
+  constructor(options: LabServerOptions & { readonly runsServer: boolean }) {
+    super(options.machine);
+    this.berthServer = new LabServer(options);
     this.httpUrl = this.berthServer.httpUrl;
     this.logs = { server: this.berthServer.log };
-    this.#runsServer = runsServer;
+    this.#runsServer = options.runsServer;
   }
 
   /** Returns the server's metrics. Reads them on the machine, because the server serves them only to its own host. */
@@ -205,6 +147,10 @@ export class ServerMachine extends LabMachine {
   override async start(signal?: AbortSignal): Promise<void> {
     await this.machine.boot(signal);
     if (this.#runsServer) await this.startServer(signal);
+  }
+
+  override listDaemons(): Promise<readonly string[]> {
+    return this.berthServer.listDaemons();
   }
 
   processes(which: ServerProcess): ProcessInfo[] {

@@ -4,12 +4,34 @@ import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { DATA_ROOT, isLabName, labPaths, RUN_ROOT } from "./paths.js";
 import { findInit, isAlive, type ProcessRef, readNetnsHandle } from "./processes.js";
+import type { BaseImage } from "./vm/base-image.js";
+import type { Acceleration } from "./vm/qemu-command.js";
 
 /** Format version of {@link LabState}. Files with another version are ignored. */
-export const STATE_VERSION = 7;
+export const STATE_VERSION = 8;
+
+/** Settings of the machines of a lab, by what the machines are made of. */
+export type MachineSettings = NamespaceSettings | VmSettings;
+
+/** Each machine is a set of namespaces. */
+export interface NamespaceSettings {
+  readonly kind: "namespaces";
+  readonly dockerConfig: DockerConfig;
+  /** Directory with another Docker, mounted over every host's /usr. If empty, hosts use this machine's Docker. */
+  readonly dockerDirectory: string;
+}
+
+/** Each machine is a virtual machine. */
+export interface VmSettings {
+  readonly kind: "vms";
+  readonly acceleration: Acceleration;
+  readonly image: BaseImage;
+  /** Directory of the snapshot with which new machines start. */
+  readonly snapshot: string;
+}
 
 /** The stored description of a lab. Which machines are up is not stored: it follows from the kernel's namespaces. */
-export interface LabState {
+export interface LabState<M extends MachineSettings = MachineSettings> {
   readonly version: typeof STATE_VERSION;
   readonly name: string;
   /** First three octets of the lab's addresses, such as `10.77.0`. */
@@ -19,9 +41,7 @@ export interface LabState {
   readonly hasBerth: boolean;
   /** Number of hosts, counted from the first, that run a server. If 0, the server machine runs the only server. */
   readonly serverHostCount: number;
-  readonly dockerConfig: DockerConfig;
-  /** Directory with another Docker, mounted over every host's /usr. If empty, hosts use this machine's Docker. */
-  readonly dockerDirectory: string;
+  readonly machines: M;
   /** The process that created the lab. A test lab is removed after this process has ended. */
   readonly creator: ProcessRef;
   /** Whether all machines have started. */

@@ -3,6 +3,8 @@ import { dirname } from "node:path";
 import { unmount } from "./mounts.js";
 import { type LabPaths, labPaths } from "./paths.js";
 import { run, runOrThrow } from "./run.js";
+import { MANAGEMENT_SUBNET } from "./vm/management-ssh.js";
+import { LAN_TAP, MANAGEMENT_TAP } from "./vm/qemu-command.js";
 
 /** Name of every machine's network interface. */
 const MACHINE_INTERFACE = "eth0";
@@ -36,6 +38,29 @@ export class Lan {
     ]);
     await runOrThrow(["ip", "address", "add", `${rootAddress}/24`, "dev", outside], { signal });
     await runOrThrow(["ip", "link", "set", outside, "up"], { signal });
+  }
+
+  /**
+   * Creates the network namespace of a virtual machine, with two tap devices: one that is plugged in to the LAN, and one
+   * for a management network between the namespace and the virtual machine. Replaces an existing namespace.
+   */
+  async attachVirtualMachine(machine: string, netns: string): Promise<void> {
+    await this.detach(machine, netns);
+    await createNetns(netns);
+    await this.#ip([
+      `link add ${machine} type veth peer name uplink netns ${netns}`,
+      `link set ${machine} master ${BRIDGE} up`,
+    ]);
+    await ip(netns, [
+      "link set lo up",
+      `link add ${BRIDGE} type bridge`,
+      `tuntap add dev ${LAN_TAP} mode tap`,
+      `tuntap add dev ${MANAGEMENT_TAP} mode tap`,
+      ...["uplink", LAN_TAP].map((device) => `link set ${device} master ${BRIDGE} up`),
+      `link set ${BRIDGE} up`,
+      `address add ${MANAGEMENT_SUBNET} dev ${MANAGEMENT_TAP}`,
+      `link set ${MANAGEMENT_TAP} up`,
+    ]);
   }
 
   /** Creates a machine's network namespace with a plugged-in interface. Replaces an existing namespace. */
@@ -84,7 +109,7 @@ export class Lan {
 }
 
 /** Derives a MAC address from an IP address, so that it stays the same across reboots, as with a real network card. */
-function macAddress(address: string): string {
+export function macAddress(address: string): string {
   const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
   return ["02", "be", ...bytes].join(":");
 }

@@ -14,6 +14,7 @@ const CLAIM_PREFIX = ".subnet-";
 
 const ROOT_NUMBER = 1;
 const SERVER_NUMBER = 2;
+const TEMPLATE_NUMBER = 3;
 const FIRST_HOST_NUMBER = 11;
 /** Maximum number of hosts in a lab. Each runs a dockerd and an agent, and more would not start in time. */
 export const MAX_HOSTS = 32;
@@ -21,6 +22,8 @@ export const MAX_HOSTS = 32;
 /** Returns this machine's address on a lab's network. */
 export const rootAddress = (subnet: string): string => `${subnet}.${ROOT_NUMBER}`;
 export const serverMachineAddress = (subnet: string): string => `${subnet}.${SERVER_NUMBER}`;
+/** Returns the address of the virtual machine with which snapshots are made. */
+export const templateAddress = (subnet: string): string => `${subnet}.${TEMPLATE_NUMBER}`;
 export const hostAddress = (subnet: string, index: number): string =>
   `${subnet}.${FIRST_HOST_NUMBER + index}`;
 

@@ -9,11 +9,16 @@ const MIN_INTERVAL_MS = 20;
 /** Maximum pause, even after a slow probe. */
 const MAX_INTERVAL_MS = 250;
 /** Timeout multiplier, 1 by default. Emulated machines need more time than real ones. */
-const TIMEOUT_SCALE = Math.max(1, Number(process.env.BERTH_TEST_TIMEOUT_SCALE) || 1);
+let timeoutScale = Math.max(1, Number(process.env.BERTH_TEST_TIMEOUT_SCALE) || 1);
 
 /** Multiplies a timeout of the lab or of a test by BERTH_TEST_TIMEOUT_SCALE. berth's own timeouts do not change. */
 export function scaleTimeout(timeoutMs: number): number {
-  return timeoutMs * TIMEOUT_SCALE;
+  return timeoutMs * timeoutScale;
+}
+
+/** Raises the multiplier of this process to at least `scale`, for a lab of emulated machines. */
+export function raiseTimeoutScale(scale: number): void {
+  timeoutScale = Math.max(timeoutScale, scale);
 }
 
 export interface WaitOptions {

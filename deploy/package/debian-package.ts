@@ -33,7 +33,15 @@ export interface DebianPackage {
    * (proto/src/package).
    */
   readonly description: string;
+  /** `xz` for a small package, `gzip` for one that is built within seconds. */
+  readonly compression: "xz" | "gzip";
 }
+
+/** Options of dpkg-deb for each compression. */
+const COMPRESSION_OPTIONS: Readonly<Record<DebianPackage["compression"], readonly string[]>> = {
+  xz: ["-Zxz"],
+  gzip: ["-Zgzip", "-z1"],
+};
 
 /**
  * Adds the control files to a package's directory and builds the package.
@@ -57,7 +65,8 @@ export async function buildDebianPackage(root: string, details: DebianPackage, f
   const sums = await writeDescription(root, details.description);
   await writeFile(join(control, "md5sums"), sums);
   await setModes(root);
-  await run("dpkg-deb", ["--root-owner-group", "-Zxz", "--build", root, file], {
+  const compression = COMPRESSION_OPTIONS[details.compression];
+  await run("dpkg-deb", ["--root-owner-group", ...compression, "--build", root, file], {
     env: { ...process.env, SOURCE_DATE_EPOCH: epochOf(details.date) },
     timeout: BUILD_TIMEOUT_MS,
   });

@@ -13,7 +13,7 @@ import { buildArchive, buildDebianPackage, type DebianPackage } from "./debian-p
 import { fetchNode } from "./node-release.js";
 import { type PackageTreeOptions, writePackageTree } from "./package-tree.js";
 
-const USAGE = `usage: npm run package [-- --out DIRECTORY] [VARIANT...]
+const USAGE = `usage: npm run package [-- --out DIRECTORY] [--fast] [VARIANT...]
 
 Builds packages of berth. Without a VARIANT, builds all of them:
 
@@ -23,6 +23,7 @@ Builds packages of berth. Without a VARIANT, builds all of them:
                   archive with its own Node.js, to unpack below /
 
   --out DIRECTORY    directory for the results (default: build/package)
+  --fast             compress the Debian packages less, to try them here
 
 The results of the same commit have the same bytes.
 
@@ -42,6 +43,12 @@ const DEPENDS = [
 ];
 const RECOMMENDS = ["docker.io | docker-ce", "etcd-server", "conntrack", "wireguard-tools"];
 
+interface BuildOptions {
+  readonly tree: Omit<PackageTreeOptions, "node">;
+  readonly out: string;
+  readonly compression: DebianPackage["compression"];
+}
+
 interface Variant {
   readonly architecture: DebianPackage["architecture"];
   readonly format: "deb" | "tar";
@@ -56,11 +63,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
 };
 
 /** Builds one variant and returns the path of the result. */
-async function buildVariant(
-  variant: Variant,
-  tree: Omit<PackageTreeOptions, "node">,
-  out: string,
-): Promise<string> {
+async function buildVariant(variant: Variant, { tree, out, compression }: BuildOptions): Promise<string> {
   const { architecture, format } = variant;
   const { version, date } = tree;
   const node = architecture === "all" ? undefined : await fetchNode(architecture, NODE_CACHE);
@@ -82,6 +85,7 @@ async function buildVariant(
           depends,
           recommends: RECOMMENDS,
           date,
+          compression,
           description: `usr/lib/berth/${version}/package`,
         },
         file,
@@ -114,7 +118,11 @@ async function commitDate(): Promise<Date> {
 async function main(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...argv],
-    options: { out: { type: "string", default: "build/package" }, help: { type: "boolean", short: "h" } },
+    options: {
+      out: { type: "string", default: "build/package" },
+      fast: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h" },
+    },
     allowPositionals: true,
   });
   const names = positionals.length > 0 ? positionals : Object.keys(VARIANTS);
@@ -134,9 +142,10 @@ async function main(argv: readonly string[]): Promise<number> {
     programHelp: await readProgramHelp(),
     completionScripts: COMPLETION_SCRIPTS,
   };
+  const compression = values.fast ? "gzip" : "xz";
   for (const name of names) {
     const variant = VARIANTS[name];
-    if (variant !== undefined) console.log(await buildVariant(variant, tree, out));
+    if (variant !== undefined) console.log(await buildVariant(variant, { tree, out, compression }));
   }
   return 0;
 }

@@ -13,11 +13,11 @@ import { dirname, join } from "node:path";
 import { SetupError } from "./setup-error.mjs";
 
 /** The modification time of this file is the start time of the last build. */
-const STAMP = "node_modules/.cache/berth-build";
+export const BUILD_STAMP = "node_modules/.cache/berth-build";
 
 /** Compiles the packages and bundles the web page, unless every source is older than the last build. */
 export function ensureBuilt(root) {
-  const stamp = join(root, STAMP);
+  const stamp = join(root, BUILD_STAMP);
   const projects = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8")).references.map(
     ({ path }) => path,
   );
@@ -44,7 +44,7 @@ function run(root, args) {
  * Returns the modification time of the newest file or directory. A directory's time changes when a file in it is
  * removed.
  */
-function newestMtimeMs(paths) {
+export function newestMtimeMs(paths) {
   return paths.reduce((latest, path) => Math.max(latest, newestMtimeMsIn(path)), 0);
 }
 

@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
+import { debianMirror } from "./debian-mirror.mjs";
 import { ownedDirectory } from "./owned-directory.mjs";
 import { SetupError } from "./setup-error.mjs";
 
@@ -68,7 +69,10 @@ function download(release, workDir) {
     mkdirSync(join(workDir, directory), { recursive: true });
   }
   writeFileSync(join(workDir, "status"), "");
-  writeFileSync(join(workDir, "sources.list"), `deb [signed-by=${KEYRING}] ${mirror()} ${release} main\n`);
+  writeFileSync(
+    join(workDir, "sources.list"),
+    `deb [signed-by=${KEYRING}] ${debianMirror()} ${release} main\n`,
+  );
   const aptConfig = {
     "Dir::State": join(workDir, "state"),
     "Dir::State::status": join(workDir, "status"),
@@ -89,17 +93,6 @@ function download(release, workDir) {
   return readdirSync(archives)
     .filter((name) => name.endsWith(".deb"))
     .map((name) => join(archives, name));
-}
-
-/** Returns the Debian mirror that this machine's apt uses. */
-function mirror() {
-  const format = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"];
-  const { stdout } = spawnSync("apt-get", format, { encoding: "utf8" });
-  const [uri] = (stdout ?? "").split("\n");
-  if (uri) return uri;
-  throw new SetupError(
-    "BERTH_LAB_DOCKER: apt has no Debian mirror configured, or no package lists; run apt-get update",
-  );
 }
 
 function unpack(archives, root) {

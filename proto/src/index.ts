@@ -162,4 +162,5 @@ export {
   PROBE_TRIES,
   PROBE_TRY_MS,
 } from "./timing.js";
+export { scaleTiming, TIMING_SCALE, TIMING_SCALE_VARIABLE, timingScaleProblem } from "./timing-scale.js";
 export { BERTH_VERSION, PROTOCOL_VERSIONS, type ProtocolRange } from "./version.js";

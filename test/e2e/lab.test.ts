@@ -8,8 +8,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { HELP, parseCommand } from "../../deploy/lab/cli/parse-command.js";
 import { runCommand } from "../../deploy/lab/cli/run-command.js";
 import { collectRootfs, readRecipe } from "../../deploy/lab/image-recipe.js";
-import { createLab, type Lab, openLab } from "../../deploy/lab/lab.js";
+import { createLab, type Lab } from "../../deploy/lab/lab.js";
 import { testLabName } from "../../deploy/lab/lab-state.js";
+import { openLab } from "../../deploy/lab/open-lab.js";
 import { processRef } from "../../deploy/lab/processes.js";
 import { run } from "../../deploy/lab/run.js";
 import { removeLab } from "../../deploy/lab/teardown.js";
@@ -181,7 +182,7 @@ describe("a lab of Docker hosts", () => {
     expect(again.hosts.map(({ name, address }) => ({ name, address }))).toEqual(
       lab.hosts.map(({ name, address }) => ({ name, address })),
     );
-    expect(await docker(again.host("h2"), "info", "--format", "{{.Name}}")).toBe("h2");
+    expect(await docker(lab.host("h2"), "info", "--format", "{{.Name}}")).toBe("h2");
     await expect(createLab({ name: lab.name, hosts: 1 })).rejects.toMatchObject({
       code: "LAB_EXISTS",
       message: `lab ${lab.name} is already running; remove it with npm run lab -- down --name ${lab.name}`,
@@ -259,7 +260,7 @@ describe("a lab with another Docker", () => {
     await cp(dockerd.trim(), join(directory, "usr/sbin/dockerd"));
     await writeFile(join(directory, "usr/sbin/only-there"), "#!/bin/sh\n", { mode: 0o755 });
     const lab = await createLab({ name: newName(), hosts: 1, hasBerth: false, docker: directory });
-    expect((await openLab(lab.name)).host("h1").processes("dockerd")).toHaveLength(1);
+    expect(await (await openLab(lab.name)).host("h1").listDaemons()).toEqual(["docker"]);
     expect((await lab.host("h1").exec(["only-there"])).code).toBe(0);
     expect((await lab.serverMachine.exec(["only-there"])).code).not.toBe(0);
     await lab.down();

@@ -1,7 +1,7 @@
 import { tmpdir } from "node:os";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
+import { fetchKernel } from "../../deploy/lab/vm/debian-kernel.js";
 import { HELP, parseArguments, pathProblem } from "./arguments.js";
-import { fetchKernel } from "./fetch-kernel.js";
 import { runMachine } from "./run-machine.js";
 
 const EXIT_FAILED = 1;

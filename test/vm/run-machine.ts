@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { REPO_ROOT } from "../../deploy/lab/paths.js";
+import type { Kernel } from "../../deploy/lab/vm/debian-kernel.js";
 import { temporaryDirectory } from "../harness/temporary-directory.js";
 import type { VmOptions } from "./arguments.js";
-import type { Kernel } from "./fetch-kernel.js";
 import { writeInitramfs } from "./initramfs.js";
 
 /** Factor for the timeouts of the tests and the lab. Emulation is about this much slower. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { inOrder } from "../../deploy/lab/vm/kernel-modules.js";
 import { parseArguments, pathProblem } from "./arguments.js";
-import { inOrder } from "./initramfs.js";
 
 describe("parseArguments()", () => {
   it("parses options followed by a command, given as arguments or as one shell command", () => {

@@ -8,11 +8,12 @@ export const HELP = `Runs several Docker hosts with berth on this machine.
 Usage: npm run lab -- COMMAND [OPTIONS]
 
 Commands:
-  up [--hosts N] [--servers N] [--no-berth]
+  up [--hosts N] [--servers N] [--no-berth] [--vm]
                            create a lab of N Docker hosts (default: 3) and a
                            machine with a berth server; --servers runs servers
                            on the first hosts instead; --no-berth starts Docker
-                           only
+                           only; --vm starts virtual machines with Debian's
+                           kernel and systemd, and berth's Debian package
   down                     remove the lab with all its data
   status [--json]          list machines, their addresses and their daemons
   kill HOST...             cut a host's power: all its processes end at once
@@ -57,6 +58,8 @@ export type MachineVerb = (typeof MACHINE_VERBS)[number];
 interface UpOptions {
   readonly hosts: number;
   readonly hasBerth: boolean;
+  /** Whether the machines are virtual machines instead of namespaces. */
+  readonly isVirtual: boolean;
   readonly servers?: number;
 }
 
@@ -80,6 +83,7 @@ const OPTIONS = {
   hosts: { type: "string" },
   servers: { type: "string" },
   "no-berth": { type: "boolean" },
+  vm: { type: "boolean" },
   json: { type: "boolean" },
 } as const;
 
@@ -87,7 +91,7 @@ type OptionName = keyof typeof OPTIONS;
 
 /** Options that each command accepts in addition to --name and --help. */
 const COMMAND_OPTIONS: Readonly<Record<string, readonly OptionName[]>> = {
-  up: ["hosts", "servers", "no-berth"],
+  up: ["hosts", "servers", "no-berth", "vm"],
   status: ["json"],
 };
 
@@ -156,7 +160,8 @@ function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
     throw badUsageError("cannot use --servers with --no-berth");
   const hosts = parseCount("--hosts", values.hosts) ?? DEFAULT_HOSTS;
   const servers = parseCount("--servers", values.servers);
-  return { hosts, hasBerth: !values["no-berth"], ...(servers !== undefined && { servers }) };
+  const isVirtual = values.vm ?? false;
+  return { hosts, hasBerth: !values["no-berth"], isVirtual, ...(servers !== undefined && { servers }) };
 }
 
 function parseCount(option: string, text: string | undefined): number | undefined {

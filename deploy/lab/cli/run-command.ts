@@ -1,13 +1,16 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { resolve as resolvePath } from "node:path";
-import { createLab, type Lab, openLab } from "../lab.js";
+import type { BaseLab } from "../base-lab.js";
+import { createLab } from "../lab.js";
 import type { LabMachine } from "../lab-machine.js";
 import { listLabNames } from "../lab-state.js";
+import { openLab } from "../open-lab.js";
 import { DEFAULT_LAB } from "../subnet.js";
 import { removeLab } from "../teardown.js";
+import { createVmLab } from "../vm/vm-lab.js";
 import type { LabCommand, MachineVerb } from "./parse-command.js";
-import { formatTable, readMachineStatuses, startStepTimer } from "./status.js";
+import { formatTable, readMachineStatus, startStepTimer } from "./status.js";
 
 type Runnable = Exclude<LabCommand, { kind: "help" }>;
 
@@ -30,12 +33,13 @@ export async function runCommand(command: Runnable, signal: AbortSignal): Promis
 }
 
 async function up(
-  { lab: name, hosts, hasBerth, servers }: Runnable & { kind: "up" },
+  { lab: name, hosts, hasBerth, servers, isVirtual }: Runnable & { kind: "up" },
   signal: AbortSignal,
 ): Promise<number> {
   const timer = startStepTimer();
   const options = { name, hosts, hasBerth, ...(servers !== undefined && { servers }) };
-  const lab = await createLab({ ...options, signal, onProgress: timer.step });
+  const create = isVirtual ? createVmLab : createLab;
+  const lab: BaseLab = await create({ ...options, signal, onProgress: timer.step });
   timer.step(`lab ${name} is up`);
   console.log(`\n${nextSteps(lab)}`);
   return 0;
@@ -50,7 +54,8 @@ async function down(name: string): Promise<number> {
 }
 
 async function status({ lab: name, json }: Runnable & { kind: "status" }): Promise<number> {
-  const statuses = await readMachineStatuses(await openLab(name));
+  const { machines } = await openLab(name);
+  const statuses = await Promise.all(machines.map(readMachineStatus));
   if (json) console.log(JSON.stringify(statuses, null, 2));
   else console.log(formatTable(statuses.map((row) => ({ ...row }))));
   return 0;
@@ -66,7 +71,7 @@ const VERB_RESULTS: Readonly<Record<MachineVerb, string>> = {
 async function machines(command: Runnable & { kind: "machines" }, signal: AbortSignal): Promise<number> {
   const lab = await openLab(command.lab);
   // Check all names before changing the first machine.
-  const targets = command.machines.map((name) => findMachine(lab, name));
+  const targets = command.machines.map((name) => lab.machine(name));
   const timer = startStepTimer();
   const applyVerb = async (machine: LabMachine): Promise<void> => {
     await machine[command.verb](signal);
@@ -77,7 +82,7 @@ async function machines(command: Runnable & { kind: "machines" }, signal: AbortS
 }
 
 async function shell({ lab: name, machine, argv }: Runnable & { kind: "shell" }): Promise<number> {
-  const target = findMachine(await openLab(name), machine);
+  const target = (await openLab(name)).machine(machine);
   const [program = "", ...args] = target.commandInside(argv.length > 0 ? argv : [process.env.SHELL ?? "sh"]);
   // Let Docker commands reach the host's Docker, not the one that the caller's environment selects.
   const { DOCKER_HOST: _host, DOCKER_CONTEXT: _context, ...env } = process.env;
@@ -102,11 +107,7 @@ async function image(
   return 0;
 }
 
-function findMachine(lab: Lab, name: string): LabMachine {
-  return name === lab.serverMachine.name ? lab.serverMachine : lab.host(name);
-}
-
-function nextSteps(lab: Lab): string {
+function nextSteps(lab: BaseLab): string {
   const suffix = lab.name === DEFAULT_LAB ? "" : ` --name ${lab.name}`;
   const hints = [
     ...(lab.hasBerth ? [`export BERTH_CONFIG=${lab.configDir}`] : []),

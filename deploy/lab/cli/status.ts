@@ -1,10 +1,5 @@
 import { styleText } from "node:util";
-import { pingDocker } from "../daemons.js";
-import { docker } from "../images.js";
-import type { Lab } from "../lab.js";
-import type { LabHost } from "../lab-host.js";
 import type { LabMachine } from "../lab-machine.js";
-import type { LabServer } from "../lab-server.js";
 
 /** One row in the output of `npm run lab -- status`. */
 export interface MachineStatus {
@@ -17,50 +12,17 @@ export interface MachineStatus {
   readonly containers: number;
 }
 
-/** Reads the status of the server machine and of every host. */
-export async function readMachineStatuses(lab: Lab): Promise<MachineStatus[]> {
-  const server = readStatus(lab.serverMachine, () => listServerPrograms(lab.serverMachine.berthServer));
-  return Promise.all([server, ...lab.hosts.map(readHostStatus)]);
-}
-
-function readHostStatus(host: LabHost): Promise<MachineStatus> {
-  return readStatus(
-    host,
-    async () => {
-      const programs = host.server === undefined ? [] : await listServerPrograms(host.server);
-      if (await pingDocker(host.dockerSocket)) programs.push("docker");
-      else if (host.processes("dockerd").length > 0) programs.push("docker (not responding)");
-      if (host.processes("agent").length > 0) programs.push("agent");
-      return programs;
-    },
-    async () => {
-      const ids = await docker(host.dockerSocket, ["ps", "--quiet"]).catch(() => "");
-      return ids.split("\n").filter(Boolean).length;
-    },
-  );
-}
-
-async function listServerPrograms(server: LabServer): Promise<string[]> {
-  if (server.processes("server").length === 0) return [];
-  const health = await server.health();
-  if (health?.status !== "ok") return ["server (unhealthy)"];
-  return [health.role === "leader" ? "server (leader)" : "server"];
-}
-
-async function readStatus(
-  machine: LabMachine,
-  programs: () => Promise<string[]>,
-  containers: () => Promise<number> = async () => 0,
-): Promise<MachineStatus> {
+/** Reads the status of a machine. */
+export async function readMachineStatus(machine: LabMachine): Promise<MachineStatus> {
   const { name, address, isUp } = machine;
   if (!isUp) return { name, address, state: "down", runs: "", containers: 0 };
-  const [isPartitioned, running, containerCount] = await Promise.all([
+  const [isPartitioned, daemons, containers] = await Promise.all([
     machine.isPartitioned(),
-    programs(),
-    containers(),
+    machine.listDaemons(),
+    machine.countContainers(),
   ]);
   const state = isPartitioned ? "partitioned" : "up";
-  return { name, address, state, runs: running.join(", "), containers: containerCount };
+  return { name, address, state, runs: daemons.join(", "), containers };
 }
 
 /** Prints the progress of a command. */

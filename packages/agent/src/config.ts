@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { BERTH_VERSION, canonicalIp, hostAddressProblem } from "@berth/proto";
+import { BERTH_VERSION, canonicalIp, hostAddressProblem, timingScaleProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
 import type { DeclaredResources } from "./core/tasks/generic-resources.js";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./dataplane/kernel/ingress-mode.js";
@@ -49,6 +49,10 @@ Examples:
   $ berth agent --resource gpu=2 --resource ssd=1
   $ berth agent --resource gpu=GPU-8a56a4bc --resource gpu=GPU-d2b9e1f0
   $ berth agent --server 10.0.1.1:7400,10.0.1.2:7400
+
+BERTH_TIMING_SCALE=N multiplies the timings by which hosts and leaders count as
+lost, for machines that are too slow for them, such as emulated ones. It must
+be the same on all servers and agents.
 `;
 /** A name that is valid in constraints and Compose files, and a count that a double represents exactly. */
 const RESOURCE_PATTERN = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,63})=([A-Za-z0-9][A-Za-z0-9_.:/-]{0,127})$/;
@@ -162,6 +166,8 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
   };
   if (!isIngressMode(ingress))
     problems.push(`--ingress: invalid value "${ingress}": must be one of ${INGRESS_MODES.join(", ")}`);
+  const scaleProblem = timingScaleProblem(env);
+  if (scaleProblem !== undefined) problems.push(scaleProblem);
   problems.push(...validate(config));
   return problems.length > 0 ? { kind: "invalid", problems } : { kind: "config", config };
 }

@@ -1,5 +1,5 @@
 import { isAbsolute } from "node:path";
-import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem } from "@berth/proto";
+import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem, timingScaleProblem } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
 import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/dns-entries.js";
@@ -65,6 +65,10 @@ Examples:
   $ berth server ls
   $ berth server rm host-3
 
+BERTH_TIMING_SCALE=N multiplies the timings by which hosts and leaders count as
+lost, for machines that are too slow for them, such as emulated ones. It must
+be the same on all servers and agents.
+
 Three servers tolerate the loss of one. Their embedded etcds communicate on
 ports 7403 and 7404 with mutual TLS.
 `;
@@ -107,7 +111,7 @@ export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.Pro
     if (error.exitCode === 0) return { kind: "text", text };
     throw invalidSettingsError([error.message.replace(/^error: /, "")]);
   }
-  return { kind: "config", config: validate(command.opts<RawOptions>()) };
+  return { kind: "config", config: validate(command.opts<RawOptions>(), env) };
 }
 
 /** The settings as text. */
@@ -248,8 +252,9 @@ function createCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID that lists all problems */
-function validate(raw: RawOptions): ServerConfig {
-  const problems: string[] = [];
+function validate(raw: RawOptions, env: Readonly<NodeJS.ProcessEnv>): ServerConfig {
+  const scaleProblem = timingScaleProblem(env);
+  const problems = scaleProblem === undefined ? [] : [scaleProblem];
   checkAddresses(raw, problems);
   if (raw.dataDir === "") problems.push("--data-dir must not be empty");
   checkSocket(raw.socket, problems);

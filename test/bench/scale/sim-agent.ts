@@ -134,6 +134,7 @@ export class SimAgent {
       bootId: nodeId,
       ...PROTOCOL_FIELDS,
       resolvesImages: true,
+      timingScale: 1,
       transfersImages: false,
       generation: 0,
     };

@@ -63,6 +63,7 @@ const SESSION_REQUESTS: readonly SessionRequest[] = [
         bootId: "b",
         description: DESCRIPTION,
         resolvesImages: true,
+        timingScale: 1,
         transfersImages: false,
         generation: 0,
       },

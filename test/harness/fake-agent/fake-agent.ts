@@ -253,6 +253,7 @@ export class FakeAgent {
       description: this.#description(),
       bootId: this.#bootId,
       resolvesImages: true,
+      timingScale: 1,
       transfersImages: false,
       generation: 0,
     };

@@ -1,9 +1,10 @@
+import { scaleTiming } from "@berth/proto";
 import type { Ticker } from "../runtime/ticker.js";
 
 /** Minimum heartbeat interval, so that heartbeats cost little whatever the leader requests. */
 const MIN_INTERVAL_MS = 50;
 /** Maximum heartbeat interval, so that the node still counts as up. */
-const MAX_INTERVAL_MS = 10_000;
+const MAX_INTERVAL_MS = scaleTiming(10_000);
 
 export interface HeartbeatTimerOptions {
   readonly intervalMs: number;

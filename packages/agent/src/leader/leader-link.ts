@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertNever, type Hello, PROTOCOL_FIELDS } from "@berth/proto";
+import { assertNever, type Hello, PROTOCOL_FIELDS, TIMING_SCALE } from "@berth/proto";
 import type { RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import { type Attempt, firstAttempt, nextAttempt, type SessionEnd } from "./next-attempt.js";
@@ -98,6 +98,7 @@ export class LeaderLink {
       description,
       bootId: this.#bootId,
       resolvesImages: true,
+      timingScale: TIMING_SCALE,
       transfersImages: this.#options.transfersImages,
       generation: generation(),
     };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { BerthError, isBerthError, type SessionResponse, type Welcome } from "@berth/proto";
+import { BerthError, isBerthError, type SessionResponse, scaleTiming, type Welcome } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import type { Ticker } from "../runtime/ticker.js";
 import type { Fence } from "./fence.js";
@@ -11,7 +11,7 @@ import type { Reply, SendQueue } from "./send-queue.js";
 import type { DispatcherCalls, SessionCall } from "./session-call.js";
 
 /** Timeout for the leader's welcome. Longer than a server that is not the leader waits for one before it responds. */
-const WELCOME_TIMEOUT_MS = 3_000;
+const WELCOME_TIMEOUT_MS = scaleTiming(3_000);
 /** Time for the leader to read the last statuses of a stopping agent. */
 const CLOSE_GRACE_MS = 500;
 /**

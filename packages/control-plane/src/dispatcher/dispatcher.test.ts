@@ -66,7 +66,7 @@ function dispatcherWith(term: AbortSignal) {
   return { clock, dispatcher, sessions, state };
 }
 
-async function* hello(generation = 0): AsyncGenerator<SessionRequest> {
+async function* hello(generation = 0, timingScale = 0): AsyncGenerator<SessionRequest> {
   const description = { hostname: "n1", address: "192.0.2.1" };
   const value = Hello.fromPartial({
     nodeId: "n1",
@@ -74,6 +74,7 @@ async function* hello(generation = 0): AsyncGenerator<SessionRequest> {
     bootId: "boot",
     description,
     generation,
+    timingScale,
   });
   yield SessionRequest.fromPartial({ message: { $case: "hello", value } });
   await new Promise(() => {});
@@ -107,4 +108,13 @@ test("a server from before a restore refuses agents that have joined the restore
   await expect(dispatcher.serve(hello(1_000), context).next()).rejects.toMatchObject(refused);
   state.restores.set("cluster", Restore.fromPartial({ generation: 999 }));
   await expect(dispatcher.serve(hello(1_000), context).next()).rejects.toMatchObject(refused);
+});
+
+test("a leader refuses an agent whose timings have another factor", async () => {
+  const { dispatcher } = dispatcherWith(new AbortController().signal);
+  const context = { signal: new AbortController().signal, peer: "n1:1", caller: NODE };
+  await expect(dispatcher.serve(hello(0, 10), context).next()).rejects.toMatchObject({
+    code: "BERTH_PROTOCOL",
+    message: "BERTH_TIMING_SCALE is 10 on the agent and 1 on the server; set the same value on all hosts",
+  });
 });

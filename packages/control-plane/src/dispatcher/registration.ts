@@ -12,6 +12,8 @@ import {
   parseRelease,
   protocolRange,
   type SessionRequest,
+  TIMING_SCALE,
+  TIMING_SCALE_VARIABLE,
 } from "@berth/proto";
 import { MAX_NODES } from "../core/membership/member-limits.js";
 import { findClaimConflict } from "../core/model/node-claims.js";
@@ -57,6 +59,13 @@ export async function readHello(
   if (!NODE_ID.test(hello.nodeId)) {
     throw protocolError(
       `invalid node ID ${JSON.stringify(hello.nodeId)}; use up to 64 letters, digits, "_", "." and "-"`,
+    );
+  }
+  const { timingScale } = hello;
+  // Earlier releases send 0 and have no other factor than 1.
+  if (Math.max(1, timingScale) !== TIMING_SCALE) {
+    throw protocolError(
+      `${TIMING_SCALE_VARIABLE} is ${Math.max(1, timingScale)} on the agent and ${TIMING_SCALE} on the server; set the same value on all hosts`,
     );
   }
   return hello;

@@ -1,10 +1,10 @@
-import { type DispatcherServiceService, isBerthError } from "@berth/proto";
+import { type DispatcherServiceService, isBerthError, scaleTiming } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
 import { notLeaderError } from "../runtime/leader-errors.js";
 import type { LeadershipState } from "./leadership-state.js";
 
 /** Time for which an agent's session waits here for the next leader, before the agent tries another server. */
-const LEADER_WAIT_MS = 2_000;
+const LEADER_WAIT_MS = scaleTiming(2_000);
 
 type Handlers = RpcHandlers<typeof DispatcherServiceService>;
 

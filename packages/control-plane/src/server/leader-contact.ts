@@ -1,4 +1,4 @@
-import { assertNever } from "@berth/proto";
+import { assertNever, scaleTiming } from "@berth/proto";
 import type { Logger } from "pino";
 import { linkSignals, untilAborted } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
@@ -7,10 +7,10 @@ import type { TcpProbe } from "./probe-tcp.js";
 import { parseServerAddress } from "./server-registry.js";
 
 /** Interval between two probes. Detects a lost host within 1.2 s. Each probe costs the leader one connection. */
-const PROBE_INTERVAL_MS = 400;
+const PROBE_INTERVAL_MS = scaleTiming(400);
 
 /** Timeout of a probe. In a LAN, the kernel responds within a fraction of a millisecond, even on a busy host. */
-const PROBE_TIMEOUT_MS = 200;
+const PROBE_TIMEOUT_MS = scaleTiming(200);
 
 /** Number of consecutive timeouts after which the leader is dead: it has not responded for 0.8 s. */
 const TIMEOUTS_UNTIL_DEAD = 4;
@@ -29,7 +29,7 @@ const REFUSED_RETRY_MS = 50;
 const MIN_PAUSE_MS = 50;
 
 /** Time after its last response for which the leader counts as reachable. */
-const CONTACT_VALID_MS = 700;
+const CONTACT_VALID_MS = scaleTiming(700);
 
 export interface LeaderContactOptions {
   readonly clock: Clock;

@@ -1,4 +1,4 @@
-import { AuditRecord_Kind, BerthError, PeerServiceService } from "@berth/proto";
+import { AuditRecord_Kind, BerthError, PeerServiceService, scaleTiming } from "@berth/proto";
 import { describeCaller, type RpcHandlers, type RpcTransport } from "@berth/proto/rpc";
 import type { Logger } from "pino";
 import type { ClusterKey } from "../identity/cluster-key.js";
@@ -7,7 +7,7 @@ import type { LeaderRecord } from "../store/election.js";
 import type { Leader } from "./leadership-state.js";
 
 /** Timeout for a peer. A peer that takes longer to respond is overloaded or cut off itself. */
-const PEER_TIMEOUT_MS = 400;
+const PEER_TIMEOUT_MS = scaleTiming(400);
 
 export interface PeerHandlerOptions {
   /** Returns whether this server reaches the leader of an epoch. */

@@ -4,6 +4,7 @@ import {
   DispatcherServiceService,
   isBerthError,
   PeerServiceService,
+  scaleTiming,
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
 import {
@@ -48,7 +49,7 @@ import { openServerCertificate } from "./server-certificate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
 
 /** Time for which the start waits for etcd, which may start at the same time. */
-const ETCD_START_TIMEOUT_MS = 10_000;
+const ETCD_START_TIMEOUT_MS = scaleTiming(10_000);
 
 /** Pause between two attempts to reach etcd. */
 const ETCD_START_RETRY_MS = 250;

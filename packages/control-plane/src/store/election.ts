@@ -1,4 +1,4 @@
-import { isBerthError } from "@berth/proto";
+import { isBerthError, scaleTiming } from "@berth/proto";
 import { linkSignals, onAbort } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
 import { notLeaderError } from "../runtime/leader-errors.js";
@@ -14,7 +14,7 @@ const RETRY_MS = 250;
  * Timeout for the deletion of a dead leader's key. When a host with both leaders is lost, etcd first elects a new
  * leader of its own, which takes about a second.
  */
-const DEPOSE_TIMEOUT_MS = 300;
+const DEPOSE_TIMEOUT_MS = scaleTiming(300);
 
 /** Pause between two attempts to delete a dead leader's key. */
 const DEPOSE_RETRY_MS = 50;

@@ -203,6 +203,11 @@ export interface Hello {
   generation: number;
   /** Whether the agent transfers images, and answers `image_query`. False for earlier releases. */
   transfersImages: boolean;
+  /**
+   * Factor of the agent's timings (BERTH_TIMING_SCALE), which must be that of the leader. 0 from earlier releases, whose
+   * factor is 1.
+   */
+  timingScale: number;
 }
 
 /** Sent at the interval of `welcome`. Never stored. */
@@ -2832,6 +2837,7 @@ function createBaseHello(): Hello {
     resolvesImages: false,
     generation: 0,
     transfersImages: false,
+    timingScale: 0,
   };
 }
 
@@ -2860,6 +2866,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.transfersImages !== false) {
       writer.uint32(64).bool(message.transfersImages);
+    }
+    if (message.timingScale !== 0) {
+      writer.uint32(72).uint32(message.timingScale);
     }
     return writer;
   },
@@ -2941,6 +2950,14 @@ export const Hello: MessageFns<Hello> = {
             message.transfersImages = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.timingScale = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2987,6 +3004,11 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.transfers_images)
         ? globalThis.Boolean(object.transfers_images)
         : false,
+      timingScale: isSet(object.timingScale)
+        ? globalThis.Number(object.timingScale)
+        : isSet(object.timing_scale)
+        ? globalThis.Number(object.timing_scale)
+        : 0,
     };
   },
 
@@ -3016,6 +3038,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.transfersImages !== false) {
       obj.transfersImages = message.transfersImages;
     }
+    if (message.timingScale !== 0) {
+      obj.timingScale = Math.round(message.timingScale);
+    }
     return obj;
   },
 
@@ -3034,6 +3059,7 @@ export const Hello: MessageFns<Hello> = {
     message.resolvesImages = object.resolvesImages ?? false;
     message.generation = object.generation ?? 0;
     message.transfersImages = object.transfersImages ?? false;
+    message.timingScale = object.timingScale ?? 0;
     return message;
   },
 };

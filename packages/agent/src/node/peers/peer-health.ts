@@ -1,3 +1,5 @@
+import { scaleTiming } from "@berth/proto";
+
 /**
  * Number of probe intervals after which a peer without a response counts as silent: 270 ms with up to a dozen peers. A
  * client that connects just after a host has died waits that long. After the first unanswered probe, this leaves 90 ms
@@ -5,9 +7,9 @@
  */
 const SILENT_INTERVALS = 1.8;
 /** Time without a response after which a probe is repeated. A live kernel responds within 1-2 ms. */
-const ANSWER_MS = 30;
+const ANSWER_MS = scaleTiming(30);
 /** Lateness of a timer that is not counted as lag. */
-const SLACK_MS = 10;
+const SLACK_MS = scaleTiming(10);
 /**
  * Number of repetitions before a peer counts as silent. With a packet loss of 5 %, one probe in ten is not answered.
  * Among ten hosts, two in a row are lost five times a second, ten in a row less than once in half a year.
@@ -16,14 +18,14 @@ const PROBE_REPETITIONS = 9;
 /** Number of consecutive responses after which a silent peer counts as healthy, so that a flapping peer does not. */
 const ANSWERS_TO_RECOVER = 3;
 /** Minimum interval between two probes of a peer. */
-const MIN_INTERVAL_MS = 150;
+const MIN_INTERVAL_MS = scaleTiming(150);
 /**
  * Part of the probe interval for each peer. A probe costs about 60 µs of CPU time. With more than a dozen peers, the
  * interval grows so that the total does not.
  */
-const INTERVAL_PER_PEER_MS = 12;
+const INTERVAL_PER_PEER_MS = scaleTiming(12);
 /** Maximum interval between two probes of a peer. */
-const MAX_INTERVAL_MS = 2_000;
+const MAX_INTERVAL_MS = scaleTiming(2_000);
 
 /** What this host knows about a peer from its own probes. */
 export interface PeerHealth {

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { scaleTiming } from "@berth/proto";
 import { PROBE_PORT, type Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { Ticker } from "../../runtime/ticker.js";
@@ -14,7 +15,7 @@ import {
 } from "./peer-health.js";
 
 /** Timeout of a probe. Slower responses count as lost. */
-const PROBE_TIMEOUT_MS = 300;
+const PROBE_TIMEOUT_MS = scaleTiming(300);
 
 export interface PeerWatchOptions {
   readonly probe: Probe;

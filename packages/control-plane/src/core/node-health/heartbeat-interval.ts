@@ -1,3 +1,5 @@
+import { scaleTiming } from "@berth/proto";
+
 /**
  * Heartbeat intervals of agents, by cluster size. The leader reads at most about 200 heartbeats per second, which costs
  * 1 to 2 % of a CPU.
@@ -13,5 +15,6 @@ const MAX_INTERVAL_MS = 2_000;
 
 /** Returns the heartbeat interval for a cluster of this size. */
 export function heartbeatIntervalMs(nodes: number): number {
-  return INTERVALS_BY_NODES.find(({ maxNodes }) => nodes <= maxNodes)?.heartbeatMs ?? MAX_INTERVAL_MS;
+  const interval = INTERVALS_BY_NODES.find(({ maxNodes }) => nodes <= maxNodes);
+  return scaleTiming(interval?.heartbeatMs ?? MAX_INTERVAL_MS);
 }

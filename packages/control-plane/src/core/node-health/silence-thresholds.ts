@@ -1,34 +1,34 @@
-import { CONFIRM_DOWN_MS, CONFIRM_DOWN_ROUNDS } from "@berth/proto";
+import { CONFIRM_DOWN_MS, CONFIRM_DOWN_ROUNDS, scaleTiming } from "@berth/proto";
 
 // The durations of silence at which the leader's verdict about a node can change.
 
 /** Lateness of a heartbeat after which the host is probed. */
-const LATE_MS = 50;
+const LATE_MS = scaleTiming(50);
 /** Lateness of a heartbeat after which a node gets no new connections, if its host does not respond to probes. */
-const SUSPECT_MS = 150;
+const SUSPECT_MS = scaleTiming(150);
 /**
  * Silence after which a host is down if a majority of the voters cannot reach it. A route can change within this time.
  */
-export const DOWN_AFTER_MS = 1_400;
+export const DOWN_AFTER_MS = scaleTiming(1_400);
 /** Minimum time from a missed heartbeat to a majority verdict. Applies to long heartbeat intervals. */
-const DOWN_AFTER_LATE_MS = 1_000;
+const DOWN_AFTER_LATE_MS = scaleTiming(1_000);
 /** Time after which a new leader starts probing. Most agents have connected by then and can vote. */
-export const TAKEOVER_LATE_MS = 100;
+export const TAKEOVER_LATE_MS = scaleTiming(100);
 /** Time that a new leader waits before a majority verdict, so that nearly all agents can connect and vote. */
-export const TAKEOVER_GRACE_MS = 1_500;
+export const TAKEOVER_GRACE_MS = scaleTiming(1_500);
 /**
  * Silence after which a host without votes is down. This time is long, because a busy or paused agent sends no
  * heartbeats either.
  */
-export const DOWN_UNCONFIRMED_AFTER_MS = 5_000;
+export const DOWN_UNCONFIRMED_AFTER_MS = scaleTiming(5_000);
 /** Silence after which an agent is reported as away. Restarts and upgrades of the agent take less time. */
-export const AGENT_AWAY_AFTER_MS = 3_000;
+export const AGENT_AWAY_AFTER_MS = scaleTiming(3_000);
 /**
  * Silence of the agent after which a node with a live host is down, since the state of its tasks is unknown. This time
  * is long, because the node's containers probably still serve. Replacing them runs each task twice until the agent
  * returns.
  */
-export const AGENT_LOST_AFTER_MS = 60_000;
+export const AGENT_LOST_AFTER_MS = scaleTiming(60_000);
 /** Thresholds that do not depend on the node. */
 const FIXED_THRESHOLDS_MS: readonly number[] = [
   AGENT_AWAY_AFTER_MS,

@@ -3,7 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { BerthError } from "@berth/proto";
+import { BerthError, scaleTiming } from "@berth/proto";
 import type { Logger } from "pino";
 import { linkSignals } from "../../runtime/abort.js";
 import type { EtcdTlsFiles } from "../etcd-tls.js";
@@ -193,7 +193,8 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
     options.forcesNewCluster ? ["--force-new-cluster"] : [],
     ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],
     ["--quota-backend-bytes", String(quotaBytes)],
-    ["--heartbeat-interval", String(heartbeatMs), "--election-timeout", String(electionTimeoutMs)],
+    ["--heartbeat-interval", String(scaleTiming(heartbeatMs))],
+    ["--election-timeout", String(scaleTiming(electionTimeoutMs))],
     ["--snapshot-count", String(ENTRIES_PER_SNAPSHOT)],
     ["--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"],
     tlsArguments(tls),

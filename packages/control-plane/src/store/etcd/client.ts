@@ -1,4 +1,4 @@
-import { BerthError, isBerthError } from "@berth/proto";
+import { BerthError, isBerthError, scaleTiming } from "@berth/proto";
 import {
   EtcdError,
   EtcdLeaseInvalidError,
@@ -21,7 +21,7 @@ import { Member, type MemberClients } from "./member.js";
  * Default timeout of a call. Allows for a slow fsync or an etcd election, and detects a hanging etcd before a lease
  * expires.
  */
-const DEFAULT_CALL_TIMEOUT_MS = 3_000;
+const DEFAULT_CALL_TIMEOUT_MS = scaleTiming(3_000);
 
 /** Interval at which the first member, usually on this host, is checked while calls go to another member. */
 const FIRST_MEMBER_CHECK_MS = 500;

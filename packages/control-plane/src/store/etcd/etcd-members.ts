@@ -1,11 +1,11 @@
-import { BerthError } from "@berth/proto";
+import { BerthError, scaleTiming } from "@berth/proto";
 import type { IMember } from "etcd3";
 import type { EtcdMember } from "../../core/membership/etcd-membership.js";
 import { type EtcdClient, isEtcdResponse } from "./client.js";
 import type { MemberClients } from "./member.js";
 
 /** Timeout of a health check. A running member responds at once, and the check must not delay a request much. */
-const CHECK_TIMEOUT_MS = 1_000;
+const CHECK_TIMEOUT_MS = scaleTiming(1_000);
 
 /** The status that a member reports. Learners report it as well. */
 export interface MemberStatus {

@@ -1,3 +1,4 @@
+import { scaleTiming } from "@berth/proto";
 import { noop } from "cockatiel";
 import { Etcd3, type IOptions } from "etcd3";
 import type { EtcdTls } from "../etcd-tls.js";
@@ -13,7 +14,7 @@ const MAX_RECEIVE_BYTES = 256 * 1024 * 1024;
 const PING_INTERVAL_MS = 7_000;
 
 /** Timeout of a ping. */
-const PING_TIMEOUT_MS = 3_000;
+const PING_TIMEOUT_MS = scaleTiming(3_000);
 
 /**
  * Delay before the first reconnection. gRPC waits up to two minutes by default, but a restarted etcd should be found at

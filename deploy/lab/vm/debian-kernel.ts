@@ -1,11 +1,10 @@
 import { existsSync } from "node:fs";
 import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { runOrThrow } from "../../deploy/lab/run.js";
-import { ownedDirectory } from "../../deploy/setup/owned-directory.mjs";
+import { ownedDirectory } from "../../setup/owned-directory.mjs";
+import { runOrThrow } from "../run.js";
+import { VM_CACHE } from "./vm-cache.js";
 
-/** Directory with unpacked kernels, one subdirectory per version. */
-const CACHE = "/var/cache/berth-vm";
 /** Package that depends on the current kernel package of this Debian release. */
 const META_PACKAGE = "linux-image-amd64";
 /** Timeout of the download of 70 MB and unpacking of 400 MB on a busy machine. */
@@ -23,7 +22,7 @@ export interface Kernel {
 /** Returns Debian's kernel. Downloads it without installing it, unless it is cached. */
 export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
   const name = await packageName(signal);
-  const directory = join(CACHE, name);
+  const directory = join(VM_CACHE, name);
   if (!existsSync(directory)) await unpack(name, directory, signal);
   const [release] = await readdir(join(directory, "lib/modules"));
   if (release === undefined)
@@ -36,7 +35,7 @@ export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
 }
 
 async function packageName(signal: AbortSignal): Promise<string> {
-  const fetched = await readdir(CACHE).catch(() => []);
+  const fetched = await readdir(VM_CACHE).catch(() => []);
   const [newest] = fetched
     .filter((name) => name.startsWith("linux-image-"))
     .sort(new Intl.Collator("en", { numeric: true }).compare)
@@ -59,8 +58,8 @@ async function dependencyOf(name: string, signal: AbortSignal): Promise<string |
 
 /** Unpacks into a temporary directory first, so that a directory in the cache is always complete. */
 async function unpack(name: string, directory: string, signal: AbortSignal): Promise<void> {
-  console.error(`vm: downloading ${name} (70 MB) into ${CACHE} without installing it`);
-  const scratch = ownedDirectory(CACHE, ".new-");
+  console.error(`vm: downloading ${name} (70 MB) into ${VM_CACHE} without installing it`);
+  const scratch = ownedDirectory(VM_CACHE, ".new-");
   try {
     const options = { timeoutMs: FETCH_TIMEOUT_MS, signal };
     await runOrThrow(["sh", "-c", 'cd "$0" && apt-get download --quiet "$1"', scratch, name], options);
