@@ -3,12 +3,15 @@ import { dirname } from "node:path";
 import { unmount } from "./mounts.js";
 import { type LabPaths, labPaths } from "./paths.js";
 import { run, runOrThrow } from "./run.js";
-import { MANAGEMENT_SUBNET } from "./vm/management-ssh.js";
-import { LAN_TAP, MANAGEMENT_TAP } from "./vm/qemu-command.js";
 
 /** Name of every machine's network interface. */
 const MACHINE_INTERFACE = "eth0";
 const BRIDGE = "lan";
+/** Tap devices in the network namespace of a virtual machine: on the LAN, and on its management network. */
+export const LAN_TAP = "tap0";
+export const MANAGEMENT_TAP = "tap1";
+/** Address of the namespace on the management network, which only the namespace and its virtual machine use. */
+const MANAGEMENT_ADDRESS = "169.254.77.1/30";
 /** Interface in the root namespace. `bl-` and a lab's name fit into the kernel's 15 characters. */
 const rootInterface = (lab: string): string => `bl-${lab}`;
 
@@ -58,7 +61,7 @@ export class Lan {
       `tuntap add dev ${MANAGEMENT_TAP} mode tap`,
       ...["uplink", LAN_TAP].map((device) => `link set ${device} master ${BRIDGE} up`),
       `link set ${BRIDGE} up`,
-      `address add ${MANAGEMENT_SUBNET} dev ${MANAGEMENT_TAP}`,
+      `address add ${MANAGEMENT_ADDRESS} dev ${MANAGEMENT_TAP}`,
       `link set ${MANAGEMENT_TAP} up`,
     ]);
   }

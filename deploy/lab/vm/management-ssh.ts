@@ -1,7 +1,6 @@
 import { join } from "node:path";
 
-/** Addresses of the management network between a virtual machine and its network namespace. */
-export const MANAGEMENT_SUBNET = "169.254.77.1/30";
+/** Address of every virtual machine on its management network, which guest/network.sh also has. */
 const MACHINE_ADDRESS = "169.254.77.2";
 
 export interface SshOptions {

@@ -1,3 +1,5 @@
+import { LAN_TAP, MANAGEMENT_TAP } from "../lan.js";
+
 /** How the processor of a virtual machine is provided: by hardware, or by emulation, which is many times slower. */
 export type Acceleration = "kvm" | "tcg";
 
@@ -19,9 +21,6 @@ export interface QemuOptions {
   readonly memoryFile: string | undefined;
 }
 
-/** Tap devices in the network namespace of a virtual machine. */
-export const LAN_TAP = "tap0";
-export const MANAGEMENT_TAP = "tap1";
 /** The management network has a single machine, so all of them have the same address. */
 const MANAGEMENT_MAC = "02:bf:a9:fe:4d:02";
 

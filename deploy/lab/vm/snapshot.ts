@@ -1,17 +1,21 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { ownedDirectory } from "../../setup/owned-directory.mjs";
+import { listLabNames, readLabState } from "../lab-state.js";
 import { runOrThrow } from "../run.js";
 import { waitUntil } from "../wait-until.js";
 import type { BaseImage } from "./base-image.js";
 import type { BerthPackage } from "./berth-package.js";
 import type { Acceleration } from "./qemu-command.js";
 import type { MachineSource, QemuMachine } from "./qemu-machine.js";
+import { scaleUnitTimeouts } from "./units.js";
 import { VM_CACHE } from "./vm-cache.js";
 
 const DIRECTORY = join(VM_CACHE, "snapshots");
+const BOOTED = "booted-";
+const INSTALLED = "installed-";
 /** dockerd starts last. Allows for emulation on a busy machine. */
 const DOCKER_TIMEOUT_MS = 600_000;
 
@@ -33,13 +37,13 @@ export async function snapshotDirectories(
   acceleration: Acceleration,
 ): Promise<SnapshotDirectories> {
   const qemu = await runOrThrow(["qemu-system-x86_64", "--version"]);
-  const booted = snapshotName("booted", [image.key, acceleration, qemu]);
-  const installed = berth && snapshotName("installed", [booted, berth.checksum]);
+  const booted = snapshotName(BOOTED, [image.key, acceleration, qemu]);
+  const installed = berth && snapshotName(INSTALLED, [booted, berth.checksum]);
   return { booted: join(DIRECTORY, booted), installed: installed && join(DIRECTORY, installed) };
 }
 
 function snapshotName(prefix: string, content: readonly string[]): string {
-  return `${prefix}-${createHash("sha256").update(JSON.stringify(content)).digest("hex").slice(0, 16)}`;
+  return `${prefix}${createHash("sha256").update(JSON.stringify(content)).digest("hex").slice(0, 16)}`;
 }
 
 /** Returns the source of machines that start from a snapshot. */
@@ -50,6 +54,17 @@ export function snapshotSource(directory: string): MachineSource {
 /** Returns the source of machines that boot an image. */
 export function imageSource({ disk }: BaseImage): MachineSource {
   return { disk, format: "raw", memoryFile: undefined };
+}
+
+/** Removes the snapshots of other packages, unless a lab uses them: each change of the code makes another one. */
+export async function removeOldPackages(current: string): Promise<void> {
+  const states = await Promise.all((await listLabNames()).map(readLabState));
+  const used = states.map((state) => (state?.machines.kind === "vms" ? state.machines.snapshot : ""));
+  for (const name of await readdir(DIRECTORY)) {
+    const directory = join(DIRECTORY, name);
+    if (!name.startsWith(INSTALLED) || directory === current || used.includes(directory)) continue;
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 export interface EnsureSnapshotOptions {
@@ -90,12 +105,18 @@ export async function waitForDocker(machine: QemuMachine, signal: AbortSignal | 
   });
 }
 
-/** Installs the package with apt. The image has all packages that it depends on. */
+/**
+ * Installs the package with apt. The image has all packages that it depends on.
+ *
+ * @param timingScale factor of the timeouts of berth's units, whose programs start slowly under emulation
+ */
 export async function installPackage(
   machine: QemuMachine,
   { file }: BerthPackage,
+  timingScale: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  if (timingScale > 1) await scaleUnitTimeouts(machine, timingScale);
   const path = `/root/${basename(file)}`;
   await machine.copyTo(file, path, signal);
   const install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", path];

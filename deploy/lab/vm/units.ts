@@ -3,6 +3,11 @@ import type { QemuMachine } from "./qemu-machine.js";
 /** Number of log lines that an error message quotes. */
 const LOG_TAIL_LINES = 10;
 
+/** Timeouts of berth's units: systemd's default for the start, and the watchdog that the package sets. */
+const START_TIMEOUT_SECONDS = 90;
+const WATCHDOG_SECONDS = 30;
+const BERTH_UNITS = ["berth-server", "berth-agent", "berth-ingress"];
+
 /** State of a systemd unit, such as `active`, `activating`, `inactive` or `failed`. */
 export type UnitState = string;
 
@@ -43,5 +48,19 @@ export async function writeEnvironment(
   const input = Object.entries(variables).map(([name, value]) => `${name}=${value}\n`);
   await machine.execOrThrow(["sh", "-c", 'cat >"$0"', `/etc/berth/${program}.env`], {
     input: input.join(""),
+  });
+}
+
+/** Multiplies the timeouts of berth's units. Takes effect when the package is installed, which reloads the units. */
+export async function scaleUnitTimeouts(machine: QemuMachine, scale: number): Promise<void> {
+  const settings = [
+    "[Service]",
+    `TimeoutStartSec=${START_TIMEOUT_SECONDS * scale}`,
+    `WatchdogSec=${WATCHDOG_SECONDS * scale}`,
+  ];
+  const script = 'for unit; do mkdir -p "$unit.d" && echo "$settings" >"$unit.d/emulation.conf"; done';
+  const units = BERTH_UNITS.map((unit) => `/etc/systemd/system/${unit}.service`);
+  await machine.execOrThrow(["sh", "-c", `settings=$(cat); ${script}`, "sh", ...units], {
+    input: settings.join("\n"),
   });
 }

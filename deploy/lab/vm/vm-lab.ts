@@ -14,6 +14,7 @@ import {
   ensureSnapshot,
   imageSource,
   installPackage,
+  removeOldPackages,
   type SnapshotDirectories,
   snapshotDirectories,
   snapshotSource,
@@ -31,6 +32,8 @@ export class VmLab extends BaseLab<VmHost, VmServer> {
   /** The machine without agent that runs the only server. Undefined if the hosts run servers. */
   readonly serverMachine: VmServerMachine | undefined;
   readonly servers: readonly VmServer[];
+  /** Factor of berth's own timings. */
+  readonly timingScale: number;
   readonly #state: LabState<VmSettings>;
 
   constructor(state: LabState<VmSettings>) {
@@ -38,6 +41,7 @@ export class VmLab extends BaseLab<VmHost, VmServer> {
     this.#state = state;
     const { name: lab, subnet, hasBerth, serverHostCount } = state;
     const timingScale = state.machines.acceleration === "tcg" ? EMULATION_SCALE : 1;
+    this.timingScale = timingScale;
     raiseTimeoutScale(timingScale);
     const source = snapshotSource(state.machines.snapshot);
     const newMachine = (name: string, address: string): QemuMachine =>
@@ -122,10 +126,11 @@ async function ensureSnapshots(
   await ensureSnapshot({
     directory: installed,
     machine: lab.createTemplate(snapshotSource(booted)),
-    prepare: (machine) => installPackage(machine, berth, signal),
+    prepare: (machine) => installPackage(machine, berth, lab.timingScale, signal),
     signal,
     onStarted: () => onProgress?.("installing the package for the second snapshot"),
   });
+  await removeOldPackages(installed);
 }
 
 /** Returns the servers of a cluster. The first machine creates it, and the others join. */
