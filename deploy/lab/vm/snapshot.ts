@@ -10,7 +10,7 @@ import type { BaseImage } from "./base-image.js";
 import type { BerthPackage } from "./berth-package.js";
 import type { Acceleration } from "./qemu-command.js";
 import type { MachineSource, QemuMachine } from "./qemu-machine.js";
-import { scaleUnitTimeouts } from "./units.js";
+import { adaptUnitsToEmulation } from "./units.js";
 import { VM_CACHE } from "./vm-cache.js";
 
 const DIRECTORY = join(VM_CACHE, "snapshots");
@@ -108,7 +108,7 @@ export async function waitForDocker(machine: QemuMachine, signal: AbortSignal | 
 /**
  * Installs the package with apt. The image has all packages that it depends on.
  *
- * @param timingScale factor of the timeouts of berth's units, whose programs start slowly under emulation
+ * @param timingScale factor of the timeouts of berth's units, more than 1 under emulation
  */
 export async function installPackage(
   machine: QemuMachine,
@@ -116,7 +116,7 @@ export async function installPackage(
   timingScale: number,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (timingScale > 1) await scaleUnitTimeouts(machine, timingScale);
+  if (timingScale > 1) await adaptUnitsToEmulation(machine, timingScale);
   const path = `/root/${basename(file)}`;
   await machine.copyTo(file, path, signal);
   const install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", path];

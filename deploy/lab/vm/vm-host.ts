@@ -5,7 +5,7 @@ import type { LabImages } from "../images.js";
 import { DockerHost } from "../lab-machine.js";
 import { waitUntil } from "../wait-until.js";
 import type { QemuMachine } from "./qemu-machine.js";
-import { enableUnit, isUnitActive, writeEnvironment } from "./units.js";
+import { berthCommand, enableUnit, isUnitActive, writeEnvironment } from "./units.js";
 import type { VmServer } from "./vm-server.js";
 
 const UNIT = "berth-agent";
@@ -70,20 +70,13 @@ export class VmHost extends DockerHost<QemuMachine> {
 
   async #startAgent(server: VmServer, signal: AbortSignal | undefined): Promise<void> {
     const { machine } = this;
+    const { timingScale } = this.#options;
     await writeEnvironment(machine, "agent", {
       BERTH_ADVERTISE: this.address,
-      BERTH_TIMING_SCALE: String(this.#options.timingScale),
+      BERTH_TIMING_SCALE: String(timingScale),
     });
-    const command = [
-      "berth",
-      "agent",
-      "join",
-      server.address,
-      "--advertise",
-      this.address,
-      "--token-file",
-      "-",
-    ];
+    const join = ["agent", "join", server.address, "--advertise", this.address, "--token-file", "-"];
+    const command = berthCommand(join, timingScale);
     await joinOnce({ machine, program: "agent", dataDir: DATA_DIR, server, command }, signal);
     await enableUnit(machine, UNIT);
   }

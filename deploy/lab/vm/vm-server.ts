@@ -5,6 +5,7 @@ import { LabMachine } from "../lab-machine.js";
 import { ServerEndpoint } from "../server-endpoint.js";
 import type { QemuMachine } from "./qemu-machine.js";
 import {
+  berthCommand,
   enableUnit,
   isUnitActive,
   readJournal,
@@ -37,9 +38,9 @@ export class VmServer extends ServerEndpoint {
   }
 
   override async join(signal?: AbortSignal): Promise<void> {
-    const { machine, first } = this.#options;
+    const { machine, first, timingScale } = this.#options;
     if (first === undefined) return;
-    const command = ["berth", "server", "join", machine.address, "--token-file", "-"];
+    const command = berthCommand(["server", "join", first.address, "--token-file", "-"], timingScale);
     await joinOnce({ machine, program: "server", dataDir: DATA_DIR, server: first, command }, signal);
   }
 
