@@ -24,7 +24,7 @@ export interface JoinAgentOptions {
 
 /** The programs that a lab uses: `berth` on its machines, and the callbacks that replace child processes. */
 export interface LabPrograms {
-  /** Path of the `berth` program that the machines initially run. Default: the one of this checkout. */
+  /** Path of the `berth` program that the machines initially run. Defaults to the program of this checkout. */
   readonly berthPath?: string | undefined;
   /** Runs the commands of `Lab.berth`. Default: each in a process of its own. */
   readonly runBerth?: RunBerth | undefined;

@@ -26,7 +26,7 @@ export function readNetnsHandle(path: string): NamespaceId | undefined {
   return handle?.dev === statSync("/proc/self/ns/net").dev ? `net:[${handle.ino}]` : undefined;
 }
 
-/** Returns all processes in a namespace, including those of containers, but not those in nested namespaces. */
+/** Returns all processes in a namespace, including processes of containers, but not processes in nested namespaces. */
 export function listProcesses(kind: "net" | "pid", namespace: NamespaceId): ProcessInfo[] {
   return listPids()
     .filter((pid) => readNamespace(pid, kind) === namespace)

@@ -34,7 +34,11 @@ export class WebClient {
     this.#url = new URL(url);
   }
 
-  /** Logs in with a code. @throws Error when the server refuses it */
+  /**
+   * Logs in with a code.
+   *
+   * @throws Error when the server refuses the code
+   */
   async login(code: string): Promise<WebResponse> {
     const response = await this.request("/api/login", { method: "POST", body: { code } });
     if (response.status !== 200) throw new Error(`login failed: ${JSON.stringify(response.body)}`);

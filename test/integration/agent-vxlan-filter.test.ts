@@ -192,7 +192,7 @@ describe("vxlan-injection: VXLAN packets to a host of unencrypted networks", () 
 interface Frame {
   readonly mac: string;
   readonly vni: number;
-  /** The outer source address; "" for the one of the route. */
+  /** The outer source address. Empty for the source address of the route. */
   readonly from: string;
   readonly to: string;
 }

@@ -101,7 +101,10 @@ function certificateOf(name: string) {
   return parseCertificate(readFileSync(join(dataDirOf(name), "identity", "certificate.pem")));
 }
 
-/** Reads a key of a server's etcd with the certificate in a directory; undefined without a certificate. */
+/**
+ * Reads a key of a server's etcd with the certificate in a directory. Uses no certificate if the directory is
+ * undefined.
+ */
 async function readEtcd(name: string, etcdDirectory?: string): Promise<string | undefined> {
   const { ports } = JSON.parse(readFileSync(join(dataDirOf(name), "berth-server.json"), "utf8"));
   const scheme = etcdDirectory === undefined ? "http" : "https";

@@ -40,9 +40,9 @@ export class FakeLeader {
   readonly execInputs = new Map<string, AsyncIterable<ExecInput>>();
   readonly descriptions: NodeDescription[] = [];
   readonly probeResults: ProbeResult[] = [];
-  /** False while the leader receives heartbeats without acknowledging them. */
+  /** Whether the leader acknowledges heartbeats. */
   acknowledgesHeartbeats = true;
-  /** True while the leader neither handles nor sends messages, like a stopped process. */
+  /** Whether the leader neither handles nor sends messages, like a stopped process. */
   isUnresponsive = false;
   sessionCount = 0;
   heartbeatCount = 0;

@@ -20,7 +20,7 @@ export interface UserAnswer {
   readonly action: Action;
   readonly atMs: number;
   readonly outcome: "done" | "refused" | "unknown";
-  /** The version that the change created; 0 when it created none. */
+  /** The version that the change created. 0 if it created none. */
   readonly version: number;
 }
 

@@ -1,15 +1,15 @@
 /** The behavior of containers of an image. The image name selects the behavior; tags are versions. */
 export interface ImageBehavior {
-  /** False if no registry has the image. */
+  /** Whether a registry has the image. */
   readonly exists: boolean;
   readonly pullMs: readonly [min: number, max: number];
-  /** When it exits, and with which code; undefined if it runs until stopped. */
+  /** When the program exits, and with which code. Undefined if it runs until it is stopped. */
   readonly ends:
     | { readonly afterMs: readonly [min: number, max: number]; readonly exitCode: number }
     | undefined;
-  /** Time from SIGTERM until it exits; undefined if it ignores the signal. */
+  /** Time from SIGTERM until the program exits. Undefined if it ignores the signal. */
   readonly stopMs: readonly [min: number, max: number] | undefined;
-  /** Time until its health check succeeds; undefined if it never does. */
+  /** Time until the health check succeeds. Undefined if it never does. */
   readonly healthyAfterMs: readonly [min: number, max: number] | undefined;
 }
 

@@ -75,9 +75,9 @@ export interface ServiceDefinition {
   readonly parallelism: number;
   readonly failureAction: "pause" | "continue" | "rollback";
   readonly hasHealthcheck: boolean;
-  /** Port published on all hosts; 0 without one. */
+  /** Port published on all hosts. 0 if there is none. */
   readonly ingressPort: number;
-  /** Port published on the hosts that run a task; 0 without one. */
+  /** Port published on the hosts that run a task. 0 if there is none. */
   readonly hostPort: number;
   readonly memoryMib: number;
   readonly stopGraceMs: number;
@@ -156,7 +156,7 @@ export interface History {
   readonly hosts: number;
   /** Whether servers run on the hosts of agents, so that both fail together. */
   readonly isColocated: boolean;
-  /** Delay of the automatic rebalance after a host returns; 0 when it is off. */
+  /** Delay of the automatic rebalance after a host returns. 0 if it is off. */
   readonly autoRebalanceMs: number;
   /** Indexes of the hosts that do not support overlay networks. */
   readonly hostsWithoutOverlay: readonly number[];

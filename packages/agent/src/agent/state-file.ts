@@ -33,7 +33,7 @@ const RETRY_DELAY_MS = 5_000;
 export interface AgentState {
   /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
-  /** The highest generation of the cluster that this node has joined; 0 before the first restore from a backup. */
+  /** The highest generation of the cluster that this node has joined. 0 before the first restore from a backup. */
   readonly generation: number;
   /** Addresses of all servers. The servers given on the command line may no longer exist. */
   readonly servers: readonly string[];

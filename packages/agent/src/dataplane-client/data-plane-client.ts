@@ -40,7 +40,7 @@ export interface DataPlaneClientOptions {
   /** The last tables that the previous run of the agent received. */
   readonly saved: TrafficTables;
   readonly log: Logger;
-  /** Aborts all work, including that outside `run`. */
+  /** Aborts all work, including the work outside `run`. */
   readonly signal: AbortSignal;
 }
 
@@ -159,13 +159,16 @@ export class DataPlaneClient {
     this.#peers.watch(watchedPeers(this.#tables, this.#options.nodeId));
   }
 
-  /** Resolves with true when traffic follows the tables of this sequence, and with false when the ingress process did not accept them. */
+  /**
+   * Resolves with true when traffic follows the tables of this sequence, or with false if the ingress process did not
+   * accept them.
+   */
   async whenApplied(sequence: number): Promise<boolean> {
     const [ports, dns] = await Promise.all([this.#ports.whenApplied(sequence), this.#dns.whenApplied()]);
     return ports && dns;
   }
 
-  /** Called when a task's status changed: the route to its container and its DNS queries depend on it. */
+  /** Called when a task's status has changed, on which the route to its container and its DNS queries depend. */
   onTaskReported(): void {
     this.#updateDnsClients();
     this.#ports.refreshLocalTasks();

@@ -8,7 +8,10 @@ export interface DnsSyncOptions {
   readonly apply: (config: DnsConfig, signal: AbortSignal) => Promise<void>;
   /** Returns the current configuration. */
   readonly collect: () => DnsConfig;
-  /** True if the process may have a newer configuration than the agent. Nothing is applied before `resume`. */
+  /**
+   * Whether the process may have a newer configuration than the agent. Then, nothing is applied before `resume`. Default:
+   * false.
+   */
   readonly isPaused?: boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
@@ -21,7 +24,7 @@ export class DnsSync {
   #isPaused: boolean;
   #hasChanged = false;
   #applying: Promise<boolean> | undefined;
-  /** The configuration in use; undefined if it is not known. */
+  /** The configuration in use. Undefined if it is not known. */
   #applied: DnsConfig | undefined;
   #hasFailed = false;
   #hasClients = false;
@@ -32,7 +35,7 @@ export class DnsSync {
     this.#retry = new RetryTimer(() => this.scheduleUpdate(), options.signal);
   }
 
-  /** Starts to apply changes. Called when the leader has sent the DNS entries. */
+  /** Starts applying changes. Called when the leader has sent the DNS entries. */
   resume(): void {
     this.#isPaused = false;
     this.scheduleUpdate();
@@ -45,12 +48,15 @@ export class DnsSync {
     this.#applying ??= this.#applyAll();
   }
 
-  /** True if the last configuration has clients. Stays true without networks until the last container is gone. */
+  /** Whether the last configuration has clients. Without networks, this stays true until the last container is gone. */
   get hasClients(): boolean {
     return this.#hasClients;
   }
 
-  /** Resolves when the changes scheduled before this call are applied. False if the process did not accept them. */
+  /**
+   * Resolves with true when the changes that were scheduled before this call are applied, or with false if the process
+   * did not accept them.
+   */
   whenApplied(): Promise<boolean> {
     return this.#applying ?? Promise.resolve(!this.#hasFailed);
   }

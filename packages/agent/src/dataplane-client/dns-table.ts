@@ -42,7 +42,7 @@ export function dnsConfigOf({ networks, entries, tasks }: DnsSources): DnsConfig
   };
 }
 
-/** Returns one client for each address of the task: its source address depends on the destination. */
+/** Returns one client for each address of the task, because the task's source address depends on the destination. */
 function clientsOf({ status: { state, addresses }, dns, links }: DnsClientTask): readonly DnsClient[] {
   if (state !== TaskState.RUNNING && state !== TaskState.STARTING) return [];
   const networkIds = addresses.map(({ networkId }) => networkId);

@@ -36,22 +36,22 @@ export interface FallbackConfig {
 
 /** The agent's client of the ingress process of this host. */
 export interface IngressClient {
-  /** True if the process was running already, with a configuration newer than the one on the agent's disk. */
+  /** Whether the process was running already, with a newer configuration than the one on the agent's disk. */
   readonly isServing: boolean;
-  /** Sets where the configuration comes from when the process restarts before the first `apply`. */
+  /** Sets the function that returns the configuration if the process restarts before the first `apply`. */
   setFallback(fallback: () => FallbackConfig): void;
-  /** Makes the process serve the table. Resolves when it does, or when it serves a newer one. */
+  /** Makes the process serve a table. Resolves when the process serves this table or a newer one. */
   apply(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult>;
   /** Replaces the set of suspect nodes. Their endpoints get no new connections as long as a service has others. */
   setSuspectNodes(nodeIds: readonly string[], signal: AbortSignal): Promise<void>;
   /** Replaces the DNS configuration. Resolves when the process uses it. */
   updateDns(config: DnsConfig, signal: AbortSignal): Promise<void>;
-  /** Returns all counters. Reads those of the kernel, which takes a few milliseconds. */
+  /** Returns all counters. Reads the kernel's counters, which takes a few milliseconds. */
   stats(signal: AbortSignal): Promise<IngressStats>;
   status(signal: AbortSignal): Promise<IngressStatus>;
   /** Ends the process and all of its connections. */
   stop(signal: AbortSignal): Promise<void>;
-  /** Disconnects. The process keeps serving, and the next agent finds it. */
+  /** Disconnects from the process, which keeps serving until the next agent connects. */
   close(): void;
 }
 
@@ -151,7 +151,7 @@ class ReconnectingIngressClient implements IngressClient {
     this.#lifetime.abort();
   }
 
-  /** Sends a request, and repeats it once when the process exits meanwhile. All requests are idempotent. */
+  /** Sends a request, and repeats it once if the process exits in the meantime. All requests are idempotent. */
   async #call<Reply>(send: (session: IngressSession) => Promise<Reply>, signal: AbortSignal): Promise<Reply> {
     const current = this.#session;
     const session = await raceSignal(current, signal);
@@ -190,7 +190,7 @@ class ReconnectingIngressClient implements IngressClient {
     }
   }
 
-  /** Connects again after a while if the process could not hand over. Returns a function that cancels this. */
+  /** Schedules another request to hand over if the first one has failed. Returns a function that cancels the request. */
   #scheduleHandover(session: IngressSession): () => void {
     if (!this.#connector.isOutdated(session)) return () => {};
     const { logger, handoverRetryMs = HANDOVER_RETRY_MS } = this.#options;
@@ -222,7 +222,7 @@ class ReconnectingIngressClient implements IngressClient {
     }
   }
 
-  /** Brings a process that was started again to the current configuration. */
+  /** Sends the current configuration to a process that was restarted. */
   async #restore(session: IngressSession): Promise<void> {
     const fallback = session.hello.version === 0 ? this.#fallback?.() : undefined;
     const table = this.#table ?? fallback?.table;

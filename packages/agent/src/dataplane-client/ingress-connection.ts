@@ -79,7 +79,7 @@ export class IngressConnection {
     });
   }
 
-  /** Disconnects. The ingress process continues to serve its tables. */
+  /** Disconnects from the ingress process, which continues to serve its tables. */
   close(): void {
     this.#ingress?.close();
   }

@@ -32,13 +32,16 @@ export interface IngressConnectorOptions {
   /** Directory of the control socket and the log. */
   readonly dataDir: string;
   readonly logger: Logger;
-  /** Entry point of the process; by default that of this release. */
+  /** Entry point of the process. Defaults to the entry point of this release. */
   readonly entryPath?: string;
-  /** A running process with another mode is replaced. When undefined, any mode is accepted. */
+  /** Mode of the process. A running process with another mode is replaced. Undefined if any mode is accepted. */
   readonly mode?: IngressMode;
-  /** A running process of another user is replaced. When undefined, any user is accepted; a new process gets the agent's. */
+  /**
+   * User of the process. A running process of another user is replaced. Undefined if any user is accepted; a new process
+   * then runs as the agent's user.
+   */
   readonly user?: IngressUser;
-  /** The unit of systemd that runs the process. When undefined, the agent starts the process itself. */
+  /** The systemd unit that runs the process. Undefined if the agent starts the process itself. */
   readonly unit?: IngressUnit | undefined;
   /** Further arguments for the process. */
   readonly args?: readonly string[];
@@ -75,6 +78,7 @@ export class IngressConnector {
    * Returns a session with the ingress process. Asks a process of another release or user once to hand over its sockets to
    * a new one; if that fails, the process continues (`isOutdated`). Gracefully shuts down and replaces a process with
    * another protocol or mode.
+   *
    * @throws BerthError BERTH_INGRESS_FAILED after 10 s
    */
   async connect(signal: AbortSignal): Promise<IngressSession> {
@@ -155,7 +159,7 @@ export class IngressConnector {
     try {
       const program = this.#program(mode ?? currentMode);
       await requestHandover(session, { dataDir, program, user, currentUid });
-      // The successor has no control socket for a moment. That is no reason to start another process.
+      // The successor has no control socket for a moment, which must not start another process.
       this.#startedAtMs = performance.now();
       this.#setUnitCommand();
     } catch (error) {

@@ -99,8 +99,8 @@ export class IngressSync {
   }
 
   /**
-   * Resolves when the table of this sequence is in use. False if the process did not accept it, or if the leader was
-   * replaced.
+   * Resolves with true when the table of this sequence is in use, or with false if the process did not accept the table or
+   * the leader was replaced.
    */
   whenApplied(sequence: number): Promise<boolean> {
     if (!this.#isApplying()) return Promise.resolve(this.#state === "applied");
@@ -162,7 +162,7 @@ export class IngressSync {
     for (const { sequence, resolve } of waiters) if (sequence <= upTo) resolve(isApplied);
   }
 
-  /** Logs errors when they change, not with every table: a port may stay in use for hours. */
+  /** Logs errors only when they change, because a port may stay in use for hours. */
   #logErrors(errors: readonly string[]): void {
     const text = errors.join("; ");
     if (text !== this.#lastErrors && text !== "")

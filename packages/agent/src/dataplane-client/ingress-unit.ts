@@ -3,7 +3,10 @@ import { dirname } from "node:path";
 import { BerthError } from "@berth/proto";
 import { failureOf, type RunProgram, runProgram } from "../runtime/run-program.js";
 
-/** The unit's program: a script that the agent writes, because the agent selects user, mode and release. Writable by root only. */
+/**
+ * Path of the unit's program: a script that the agent writes, because the agent selects the user, mode and release. Only
+ * root can write it.
+ */
 const UNIT_SCRIPT = "/run/berth/ingress.sh";
 const SCRIPT_MODE = 0o700;
 /** Timeout of systemd commands. The start of a unit takes about 100 ms, and much longer on an overloaded host. */
@@ -17,7 +20,7 @@ export interface IngressUnitOptions {
   readonly run?: RunProgram;
 }
 
-/** A unit of systemd that runs the ingress process, so that the process outlives the agent and is supervised. */
+/** The systemd unit that runs the ingress process, so that the process outlives the agent and is supervised. */
 export class IngressUnit {
   readonly name: string;
   readonly #script: string;

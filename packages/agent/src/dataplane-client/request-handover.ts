@@ -26,13 +26,14 @@ export interface HandoverRequest {
 }
 
 /**
- * Makes an ingress process, which can be of another release, hand over its sockets to a successor. Resolves when the
+ * Makes an ingress process, possibly of another release, hand over its sockets to a successor. Resolves when the
  * successor serves.
  *
- * The predecessor starts the successor, which gets its user. As root, the predecessor starts it through `setpriv`. If
- * it has a user of its own, it cannot start a process of another one, so the agent does.
+ * The predecessor starts the successor, which inherits the predecessor's user. As root, the predecessor starts the
+ * successor through `setpriv`. A predecessor with an unprivileged user cannot start a process of another user, so the
+ * agent starts the successor.
  *
- * @throws BerthError BERTH_INGRESS_FAILED if the predecessor rejects the request: it then continues
+ * @throws BerthError BERTH_INGRESS_FAILED if the predecessor rejects the request and continues
  */
 export async function requestHandover(session: IngressSession, request: HandoverRequest): Promise<void> {
   const { dataDir, program, user, currentUid } = request;
@@ -80,9 +81,9 @@ async function handOverByAdoption(
   }
 }
 
-/** A process that a predecessor starts in place of its successor. It does nothing, and keeps the channel open. */
+/** A process that a predecessor starts in place of its successor. It only keeps the channel open. */
 class ChannelHolder {
-  /** Identifies the process by its arguments. */
+  /** An argument of the process, which identifies it. */
   readonly #name = randomUUID();
   #processId: number | undefined;
   readonly program = envProgram(["perl", "-e", `sleep ${HOLD_S}`, this.#name], []);
@@ -104,7 +105,7 @@ class ChannelHolder {
     throw new Error(`ingress process ${predecessorId} has not started the holder of its channel`);
   }
 
-  /** Ends the process, if it still runs. */
+  /** Ends the process if it is still running. */
   readonly kill = (): void => {
     const processId = this.#processId;
     if (processId !== undefined && this.#isRunningAs(processId)) process.kill(processId, "SIGKILL");

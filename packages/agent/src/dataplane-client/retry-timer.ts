@@ -10,7 +10,7 @@ export class RetryTimer {
   #delayMs = FIRST_DELAY_MS;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param signal prevents further calls of the action */
+  /** @param signal when aborted, prevents further calls of the action */
   constructor(action: () => void, signal: AbortSignal) {
     this.#action = action;
     this.#signal = signal;
@@ -27,7 +27,7 @@ export class RetryTimer {
     this.#delayMs = Math.min(LONGEST_DELAY_MS, this.#delayMs * 2);
   }
 
-  /** Cancels a scheduled call after a success; the next delay is the shortest again. */
+  /** Called after a success. Cancels a scheduled call and starts again with the shortest delay. */
   reset(): void {
     clearTimeout(this.#timer);
     this.#delayMs = FIRST_DELAY_MS;

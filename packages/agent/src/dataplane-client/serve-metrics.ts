@@ -1,6 +1,7 @@
 import { type HttpListener, listenHttp } from "@berth/proto/http";
 import type { RpcIdentity } from "@berth/proto/rpc";
 
+/** Timeout of a request, including the collection of the metrics. */
 const REQUEST_TIMEOUT_MS = 5_000;
 const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -9,7 +10,7 @@ const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
  * certificate of the cluster.
  *
  * @param listen "host:port"; port 0 selects a free port
- * @param identity of this host, for HTTPS
+ * @param identity the identity of this host, for HTTPS
  * @throws BerthError BERTH_ADDRESS_IN_USE
  */
 export function serveMetrics(
@@ -24,9 +25,9 @@ export function serveMetrics(
         return;
       }
       if (client.kind === "stranger") {
-        const clientName =
+        const restriction =
           "metrics are available to clients on this host, and to users with a certificate of this cluster";
-        response.writeHead(403).end(`${clientName}: ${client.reason}\n`);
+        response.writeHead(403).end(`${restriction}: ${client.reason}\n`);
         return;
       }
       collect(AbortSignal.timeout(REQUEST_TIMEOUT_MS)).then(

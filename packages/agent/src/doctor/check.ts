@@ -30,7 +30,7 @@ export interface Finding {
   readonly verdict: Verdict;
   /** The result, for the user. */
   readonly message: string;
-  /** How to fix the problem; "" when there is nothing to do. */
+  /** How to fix the problem. Empty if there is nothing to do. */
   readonly advice: string;
 }
 

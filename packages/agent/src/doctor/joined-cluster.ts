@@ -38,7 +38,7 @@ export async function readJoinedCluster(dataDir: string): Promise<JoinedCluster>
   return { servers };
 }
 
-/** Reads the files of an identity; undefined on a host that has not joined a cluster. */
+/** Reads the files of an identity. Returns undefined on a host that has not joined a cluster. */
 export async function readIdentityTexts(dataDir: string): Promise<IdentityTexts | undefined> {
   const directory = identityPath(dataDir);
   const pathOf = (name: string): string => join(directory, name);

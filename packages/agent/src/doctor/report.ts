@@ -2,13 +2,13 @@ import { styleText } from "node:util";
 import type { Finding, Verdict } from "./check.js";
 
 const MARKS = { ok: "✓", warning: "!", failed: "✗", skipped: "-" } as const satisfies Record<Verdict, string>;
-const COLOURS = { ok: "green", warning: "yellow", failed: "red", skipped: "gray" } as const;
+const COLORS = { ok: "green", warning: "yellow", failed: "red", skipped: "gray" } as const;
 
 /** Formats one line for each finding, its advice on a second line, and a summary such as "3 ok, 1 warning". */
 export function formatFindings(findings: readonly Finding[], { colors }: { colors: boolean }): string {
   const width = Math.max(...findings.map(({ subject }) => subject.length));
   const formatMark = (verdict: Verdict): string =>
-    colors ? styleText(COLOURS[verdict], MARKS[verdict], { validateStream: false }) : MARKS[verdict];
+    colors ? styleText(COLORS[verdict], MARKS[verdict], { validateStream: false }) : MARKS[verdict];
   const lines = findings.flatMap(({ subject, verdict, message, advice }) => [
     `${formatMark(verdict)} ${subject.padEnd(width)}  ${message}`,
     ...(advice === "" ? [] : [`${" ".repeat(width + 4)}→ ${advice}`]),

@@ -9,7 +9,7 @@ import { checkIngressUser } from "./checks/ingress-user.js";
 import { checkKernelPaths } from "./checks/kernel-paths.js";
 import { checkStateFile } from "./checks/state-file.js";
 
-/** In the order of the report. The keys are the subjects of checks that reject. */
+/** The checks in the order of the report, by the subject that is reported if a check rejects. */
 const CHECKS: Readonly<Record<string, Check>> = {
   kernel: checkKernelPaths,
   "ingress user": checkIngressUser,

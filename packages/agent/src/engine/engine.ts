@@ -95,7 +95,7 @@ export interface Engine {
    * Describes a path in the file system of a container, running or not. Returns undefined when the path does not exist.
    */
   statFile(containerId: string, path: string, options: EngineCall): Promise<ContainerFile | undefined>;
-  /** Reads a path as a tar archive. */
+  /** Reads a file or a directory as a tar archive. */
   readArchive(containerId: string, path: string, options: EngineCall): Promise<EngineArchive>;
   /** Extracts a tar archive into a directory. Resolves when all of it is extracted. */
   writeArchive(containerId: string, archive: Readable, options: WriteArchiveOptions): Promise<void>;
@@ -181,7 +181,7 @@ export interface ExecOptions extends EngineCall {
   /** True to give the command all privileges of the host. */
   readonly privileged?: boolean;
   readonly tty: boolean;
-  /** True to attach standard input. */
+  /** Whether to attach standard input. */
   readonly stdin: boolean;
   /** Initial size of the terminal. Docker before 23.0 ignores it: `resize` after the start. */
   readonly size?: TerminalSize | undefined;
@@ -193,12 +193,12 @@ export interface PrunedVolumes {
 }
 
 export interface AttachOptions extends EngineCall {
-  /** True to attach standard input. */
+  /** Whether to attach standard input. */
   readonly stdin: boolean;
 }
 
 export interface WriteArchiveOptions extends EngineCall {
-  /** An existing directory. */
+  /** Path of an existing directory in the container. */
   readonly path: string;
   /** Refuses to replace a directory with a non-directory and vice versa. */
   readonly keepTypes: boolean;

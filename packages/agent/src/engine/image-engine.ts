@@ -23,7 +23,7 @@ export interface LocalImage {
  * Failures are EngineErrors. Each method rejects with the signal's reason when the signal is aborted.
  */
 export interface ImageEngine {
-  /** Lists all images with a name, and those that containers use. */
+  /** Lists all images that have a name or that containers use. */
   listImages(options: EngineCall): Promise<readonly LocalImage[]>;
   /** Returns the size of the layers of all images on the disk, each counted once, in bytes. */
   diskUsage(options: EngineCall): Promise<number>;

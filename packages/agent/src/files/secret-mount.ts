@@ -61,7 +61,7 @@ export async function makeDirectory(path: string, gid: number): Promise<void> {
   await chmod(path, gid === 0 ? 0o700 : 0o710);
 }
 
-/** Returns why the kernel may write files of this tmpfs to a disk; "" when it does not. */
+/** Returns why the kernel may write files of this tmpfs to a disk, or "" if it does not. */
 export async function readSwapProblem(mountPoint: string): Promise<string> {
   const [mounts, swaps] = await Promise.all([
     readFile("/proc/self/mountinfo", "utf8"),

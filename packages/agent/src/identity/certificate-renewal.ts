@@ -118,10 +118,10 @@ export class CertificateRenewal {
 }
 
 /**
- * Demands a renewal if an authority other than the issuing one has issued this host's certificate, or if this host
- * trusts an authority that was removed.
+ * Requests a renewal if this host's certificate was issued by a CA other than the current one, or if this host trusts a
+ * CA that was removed.
  *
- * @param random from 0 to 1; spreads the renewals of all nodes over `spreadMs`
+ * @param random a number from 0 to 1, which spreads the renewals of all nodes over `spreadMs`
  */
 export function renewIfUntrusted(
   { rpc, demand }: Pick<HostIdentity, "rpc" | "demand">,
@@ -148,8 +148,8 @@ export function renewalAdvice(facts: CertificateFacts, nowMs: number): string {
 }
 
 /**
- * Returns a new certificate if it is for the same identity and was issued by an authority in its bundle. Any other
- * certificate must not be stored.
+ * Returns a new certificate if it has the same identity and was issued by a CA in its bundle. No other certificate may be
+ * stored.
  *
  * @throws BerthError BERTH_CERTIFICATE_INVALID, BERTH_PROTOCOL
  */

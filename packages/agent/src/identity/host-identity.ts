@@ -27,7 +27,7 @@ export function identityPath(dataDir: string): string {
 }
 
 /**
- * Returns the identity in an agent's data directory; undefined on a host that has not joined a cluster.
+ * Returns the identity in an agent's data directory, or undefined on a host that has not joined a cluster.
  *
  * @throws BerthError BERTH_IDENTITY_INVALID if a file is missing or damaged
  */

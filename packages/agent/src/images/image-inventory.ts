@@ -36,7 +36,7 @@ export class ImageInventoryResponder {
     this.#options = options;
   }
 
-  /** Never rejects. */
+  /** Answers a query of the leader. Never rejects. */
   async answer(query: ImageQuery): Promise<ImageInventory> {
     const { requestId } = query;
     try {

@@ -94,7 +94,11 @@ export class ImageServer {
     };
   }
 
-  /** Counts a read until the returned function is called. @throws BerthError BERTH_LIMIT_EXCEEDED */
+  /**
+   * Counts a read until the returned function is called.
+   *
+   * @throws BerthError BERTH_LIMIT_EXCEEDED if too many reads are running
+   */
   #startRead(): () => void {
     if (this.#reads >= MAX_CONCURRENT_READS) throw tooManyReadsError();
     this.#reads += 1;

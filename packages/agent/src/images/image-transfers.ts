@@ -24,7 +24,7 @@ export interface ImageTransfersOptions {
 }
 
 export interface WantedImage {
-  /** For messages. */
+  /** Name of the image, for messages. */
   readonly image: string;
   readonly imageId: string;
   /** The name under which berth uses the image, see `managedImageName`. */

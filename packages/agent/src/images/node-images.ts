@@ -177,7 +177,11 @@ export class NodeImages implements ManagedImages, ArchiveSource {
   }
 }
 
-/** Returns the image with a name that berth gave it. @throws BerthError BERTH_INTERNAL for any other name */
+/**
+ * Returns the image with a name that berth gave it.
+ *
+ * @throws BerthError BERTH_INTERNAL for any other name
+ */
 export function wantedImage(name: string): WantedImage {
   const imageId = managedImageId(name);
   if (imageId === undefined) {

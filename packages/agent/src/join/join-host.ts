@@ -104,7 +104,11 @@ async function joinWithLock(
   };
 }
 
-/** @throws BerthError BERTH_CONFLICT if the directory has a certificate */
+/**
+ * Checks that this host has not joined a cluster.
+ *
+ * @throws BerthError BERTH_CONFLICT if the directory has a certificate
+ */
 async function requireNotJoined(directory: IdentityDirectory): Promise<void> {
   const files = await directory.load();
   if (files === undefined) return;

@@ -33,7 +33,7 @@ export class Fence {
     return performance.now() - this.#lastContactMs >= AGENT_FENCES_AFTER_MS;
   }
 
-  /** True while at-most-one tasks wait for the leader's acknowledgement. */
+  /** Whether at-most-one tasks wait for the leader's acknowledgement. */
   get needsAck(): boolean {
     return this.#needsAcks && this.isFenced;
   }

@@ -1,7 +1,7 @@
 import { BerthError } from "@berth/proto";
 
 export interface KnownServers {
-  /** From the command line. */
+  /** The servers from the command line. */
   readonly configured: readonly string[];
   /** From the state file: servers learned from `berth agent join` and the last leader. */
   readonly saved: readonly string[];

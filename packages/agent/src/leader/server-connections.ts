@@ -15,7 +15,7 @@ export type AttemptOutcome =
   | "answered"
   /** The server did not respond in time, but its host responds to probes. */
   | "unanswered"
-  /** The connection is broken, or was that of a session. */
+  /** The connection is broken, or a session on it has ended. */
   | "ended";
 
 interface OpenConnection {

@@ -65,7 +65,7 @@ export class CapabilityReporter {
     };
   }
 
-  /** The MTU of the device with this host's address; 0 when unknown. */
+  /** The MTU of the device with this host's address. 0 if it is not known. */
   get uplinkMtu(): number {
     return this.#links?.uplinkMtu ?? 0;
   }
@@ -80,14 +80,14 @@ export class CapabilityReporter {
     }
   }
 
-  /** Sets the environment that isolates containers from the host's network, such as "rootless Docker"; "" for none. */
+  /** Sets the environment that isolates containers from the host's network, such as "rootless Docker". Empty for none. */
   setIsolation(isolation: string): void {
     this.#isolation = isolation;
   }
 
   /** Observes the host and reports its capabilities. An observation that fails leaves the previous one in place. */
   async report(signal: AbortSignal): Promise<void> {
-    // The node description of the previous run of the agent holds until the kernel has been examined.
+    // The node description of the agent's previous run stays valid until the kernel has been examined.
     if (this.#kernel === undefined) return;
     const { networking, address } = this.#options;
     this.#links = await networking.devices.observe(address, signal).catch(() => this.#links);

@@ -151,7 +151,7 @@ export async function detectKernelSupport(
   };
 }
 
-/** Returns why `unshare` failed to run a command; "" when it succeeded. */
+/** Returns why `unshare` failed to run a command, or "" if it succeeded. */
 function describeFailure(result: ProgramResult, command: readonly string[]): string {
   switch (result.kind) {
     case "done":

@@ -247,7 +247,7 @@ export class NetworkReconciler {
     }
   }
 
-  /** Executes the steps of dockerd, and then those of the kernel together. */
+  /** Executes the steps of dockerd first, and then the steps of the kernel together. */
   async #execute(steps: readonly NetworkStep[], signal: AbortSignal): Promise<void> {
     const { engine, devices, log } = this.#options;
     const linkSteps: LinkStep[] = [];

@@ -41,7 +41,7 @@ export class OverlayNetworks {
   #networks: readonly AssignedNetwork[] = [];
   #establishedIds: ReadonlySet<string> = new Set();
   #view: NetworksView = NO_NETWORKS;
-  /** By task ID. */
+  /** The last reported states of this node's tasks, by task ID. */
   readonly #taskStates = new Map<string, TaskState>();
 
   constructor(options: OverlayNetworksOptions) {

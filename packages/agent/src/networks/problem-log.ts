@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 
-/** Collects the problems of one reconciliation pass, and logs those that the previous pass did not have. */
+/** Collects the problems of one reconciliation pass, and logs the problems that the previous pass did not have. */
 export class ProblemLog {
   readonly #log: Logger;
   #previous: ReadonlySet<string> = new Set();

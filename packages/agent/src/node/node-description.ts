@@ -26,7 +26,7 @@ export interface NodeIdentity {
   readonly hostname: string;
   /** The address at which the other hosts reach the published ports of this host's containers. */
   readonly address: string;
-  /** The number of processes and threads that the host allows; 0 when unknown. */
+  /** The number of processes and threads that the host allows. 0 if it is not known. */
   readonly pids: number;
   /** Countable resources that the administrator declared, by kind. */
   readonly generic: Readonly<Record<string, number>>;
@@ -36,7 +36,7 @@ export interface NodeIdentity {
 export interface ConditionSnapshot {
   /** Undefined while dockerd is unavailable, and until its volumes are known. */
   readonly engine: EngineInfo | undefined;
-  /** Messages for the user. */
+  /** Problems of this host, as messages for the user. */
   readonly problems: readonly string[];
   /** Ports that programs other than berth's tasks listen on, lowest port first. */
   readonly listeners: readonly HostListener[];
@@ -102,19 +102,19 @@ export class HostCondition {
     this.#reportChange();
   }
 
-  /** Sets why Docker cannot publish ports; "" when it can. */
+  /** Sets why Docker cannot publish ports. Empty if it can. */
   setPublishingProblem(problem: string): void {
     this.#publishingProblem = problem;
     this.#reportChange();
   }
 
-  /** Sets why secrets may be written to disk; "" when they cannot. */
+  /** Sets why secrets may be written to disk. Empty if they cannot. */
   setSwapProblem(problem: string): void {
     this.#swapProblem = problem;
     this.#reportChange();
   }
 
-  /** Sets why the agent cannot store its state; "" when it can. */
+  /** Sets why the agent cannot store its state. Empty if it can. */
   setDiskProblem(problem: string): void {
     this.#diskProblem = problem;
     this.#reportChange();
@@ -157,7 +157,7 @@ export class HostCondition {
     return `${os}/${ARCHITECTURES[architecture] ?? architecture}`;
   }
 
-  /** Updates the given fields only. */
+  /** Updates these fields of the data plane's state. Keeps the others. */
   updateDataPlane(fields: Partial<DataPlane>): void {
     this.#dataPlane = { ...this.#dataPlane, ...fields };
     this.#reportChange();

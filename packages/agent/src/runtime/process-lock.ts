@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { BerthError } from "@berth/proto";
 
-/** Directory of the locks of a network namespace. Only root can create files in it, so no other user can take a lock first. */
+/** Directory for locks of network namespaces. Only root can create files in it, so no other user can take a lock first. */
 const RUN_DIR = "/run/berth";
 /** Mode of the directory of lock files. Other users can open a file of their group, but cannot list the directory. */
 const RUN_DIR_MODE = 0o711;
@@ -29,12 +29,15 @@ export interface ProcessLock {
   release(): void;
 }
 
-/** Takes the lock of a data directory: at most one process of each kind may use it. Undefined if another one does. */
+/**
+ * Takes the lock of a data directory, which at most one process of each kind may use. Returns undefined if another process
+ * uses it.
+ */
 export function lockDataDir(dataDir: string, kind: "agent" | "ingress"): Promise<ProcessLock | undefined> {
   return acquireLock(lockFile(dataDir, kind));
 }
 
-/** Takes the lock of this network namespace's nftables tables. Undefined if another process holds it. */
+/** Takes the lock of this network namespace's nftables tables. Returns undefined if another process holds it. */
 export function lockKernelTables(): Promise<ProcessLock | undefined> {
   mkdirSync(RUN_DIR, { recursive: true, mode: RUN_DIR_MODE });
   return acquireLock(kernelLockFile());

@@ -5,8 +5,8 @@ import { assertNever } from "@berth/proto";
 const TIMEOUT_MS = 5_000;
 /** Maximum size of a program's output. Enough for a listing of thousands of network devices. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
-/** Bounds an error message: nft may quote a whole table. */
-const MAX_REASON = 500;
+/** Maximum length of a reason. nft may quote a whole table. */
+const MAX_REASON_LENGTH = 500;
 
 export type ProgramResult =
   | { readonly kind: "done"; readonly stdout: string }
@@ -25,9 +25,9 @@ export type ProgramResult =
 
 export interface ProgramCall {
   readonly args: readonly string[];
-  /** Standard input. */
+  /** Text for the standard input. Default: none. */
   readonly input?: string;
-  /** Defaults to 5 s. */
+  /** Timeout of the program. Default: 5 s. */
   readonly timeoutMs?: number;
   readonly signal: AbortSignal;
 }
@@ -85,5 +85,5 @@ export function failureOf(program: string, result: ProgramResult): string | unde
 function reasonIn(output: string): string {
   const lines = output.trim().split("\n");
   const message = lines.find((line) => /error|denied|not permitted/i.test(line)) ?? lines.at(-1) ?? "";
-  return message.slice(0, MAX_REASON);
+  return message.slice(0, MAX_REASON_LENGTH);
 }

@@ -8,15 +8,15 @@ interface Schedule {
 }
 
 export interface TickerOptions {
-  /** Stops all callbacks. */
+  /** When aborted, stops all callbacks. */
   readonly signal: AbortSignal;
   readonly now?: () => number;
 }
 
 /**
  * Runs periodic callbacks at aligned times: a callback with a period of 150 ms is due whenever the clock shows a
- * multiple of 150 ms. An idle agent spends most of its CPU time on wake-ups, so callbacks
- * with related periods share them.
+ * multiple of 150 ms. An idle agent spends most of its CPU time on wake-ups, so callbacks with related periods share
+ * them.
  */
 export class Ticker {
   readonly #now: () => number;

@@ -6,8 +6,8 @@ export interface DeadlineOptions {
 }
 
 /**
- * Runs `effect` with a signal that fires at the deadline or with the outer signal. Settles by then, even if the effect
- * ignores its signal. Leaves no timer and no listener behind.
+ * Runs `effect` with a signal that is aborted at the deadline, or when the outer signal is aborted. Settles at that time
+ * even if the effect ignores the signal. Leaves no timer and no listener behind.
  */
 export async function withDeadline<T>(
   options: DeadlineOptions,

@@ -1,6 +1,6 @@
 import type { Writable } from "node:stream";
 
-/** Writes bytes. Resolves when more can be written, or when the other side reads no more. */
+/** Writes bytes to a stream. Resolves when the stream accepts more bytes, or when it is closed. */
 export function writeChunk(stream: Writable, bytes: Uint8Array): Promise<void> {
   if (stream.writableEnded || stream.destroyed || stream.write(bytes)) return Promise.resolve();
   return new Promise((resolve) => {

@@ -8,7 +8,7 @@ import { requireContainer, type StreamContext } from "./stream-context.js";
 /** Size of the buffer for input. It holds a few chunks, so that Docker and the leader work at the same time. */
 const BUFFER_BYTES = 1024 * 1024;
 
-/** A stream to files, which has no process. */
+/** The methods of a stream to files, which has no process and no input. */
 const ARCHIVE_STREAM: Omit<EngineStream, "output"> = {
   write: async () => {},
   endInput: () => {},
@@ -74,7 +74,7 @@ async function* asOutput(chunks: AsyncIterable<Buffer> | Iterable<Buffer>): Asyn
   for await (const bytes of chunks) yield { stream: "stdout", bytes };
 }
 
-/** Ends with the promise. */
+/** Yields nothing, and ends or fails with the promise. */
 async function* nothingUntil(end: Promise<void>): AsyncGenerator<Buffer> {
   await end;
   yield* [];

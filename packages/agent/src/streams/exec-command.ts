@@ -27,7 +27,7 @@ export async function openCommand(
   return { ...shared, stream, output: stream.output, size, exited: () => exitOf(stream) };
 }
 
-/** A command in the background, which has no connection. */
+/** The stream of a command that runs in the background, without a connection. */
 const DETACHED_STREAM: EngineStream = {
   output: { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) },
   write: async () => {},

@@ -12,7 +12,7 @@ export interface OpenedStream {
   readonly endsWithCaller: boolean;
   /** Whether the other side can still receive when its output has ended. */
   readonly isHalfOpen: boolean;
-  /** Resolves when the stream is over in both directions. */
+  /** Resolves when the stream has ended in both directions. */
   exited(): Promise<ExecExited>;
 }
 

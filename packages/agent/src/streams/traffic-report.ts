@@ -9,7 +9,7 @@ import { type IngressStats, type ListenerStats, listenerName } from "../dataplan
 
 /** Maximum number of concurrent requests. Each makes the ingress process read the kernel's counters. */
 const MAX_CONCURRENT_REQUESTS = 8;
-/** Bounds the size of one report. */
+/** Maximum number of listeners in a report. */
 const MAX_LISTENERS = 5_000;
 
 type ReadStats = () => Promise<Pick<IngressStats, "listeners" | "vips" | "version">>;
@@ -56,7 +56,7 @@ export function trafficReport(
   };
 }
 
-/** Sums the traffic of a service's published ports on this host. Undefined if it publishes none. */
+/** Sums up the traffic of a service's published ports on this host. Returns undefined if the service publishes none. */
 export function serviceTraffic(
   { listeners }: Pick<IngressStats, "listeners">,
   serviceName: string,

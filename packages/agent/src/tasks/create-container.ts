@@ -20,7 +20,7 @@ export interface CreateTools {
   readonly shippedFiles: Pick<ShippedFiles, "directory"> | undefined;
 }
 
-/** Creates the container of a task, or adopts the one that an earlier attempt created. */
+/** Creates the container of a task, or adopts a container that an earlier attempt created. */
 export async function createContainer(
   step: CreateStep,
   { engine, images, shareFile, taskFiles, shippedFiles }: CreateTools,

@@ -52,7 +52,7 @@ interface HookSignals {
   readonly limit: AbortSignal;
 }
 
-/** Runs one hook. Returns why it failed; undefined if it succeeded. */
+/** Runs one hook. Returns why it failed, or undefined if it succeeded. */
 async function runHook(
   engine: HookEngine,
   { containerId, hook, timeoutMs }: Pick<HookRun, "containerId" | "timeoutMs"> & { readonly hook: Hook },

@@ -94,7 +94,7 @@ export class TaskRecord {
     if ([...this.containers.values()].some(isAlive)) this.memory = { ...this.memory, wasUnobserved: true };
   }
 
-  /** True if the task had a container that no longer has a running process. */
+  /** Whether the task had a container that no longer has a running process. */
   get hasEnded(): boolean {
     const containers = [...this.containers.values()];
     if (containers.length === 0) return isFinal(this.status);

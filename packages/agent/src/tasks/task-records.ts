@@ -18,10 +18,10 @@ export type KnownTasks = Pick<
   "statuses" | "statusOf" | "containerOf" | "runningContainers" | "hasEnded" | "networkedTasks"
 >;
 
-/** Bounds the memory for ended tasks. Tables may still contain them while the leader is unreachable. */
+/** Maximum number of ended tasks that are remembered. Tables may contain them while the leader is unreachable. */
 const MAX_ENDED = 1_000;
 
-/** Bounds the search for a network namespace, in case the leader sends a cycle. */
+/** Maximum number of tasks in the search for a network namespace, in case the leader sends a cycle. */
 const MAX_SHARING_DEPTH = 16;
 
 /** The records of this node's tasks, by task ID. */

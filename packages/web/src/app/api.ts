@@ -33,7 +33,7 @@ export async function call(
 }
 
 export interface StreamOptions {
-  /** Continues after this event. */
+  /** The event after which to continue. */
   readonly lastEventId?: string;
   readonly signal: AbortSignal;
 }

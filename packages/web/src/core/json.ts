@@ -36,7 +36,7 @@ export function readText(from: JsonObject, key: string): string {
   return typeof value === "string" ? value.slice(0, MAX_TEXT_LENGTH) : "";
 }
 
-/** Returns a finite number; 0 when there is none. Numbers of 64 bits can be texts. */
+/** Returns a finite number, or 0 if there is none. Numbers of 64 bits can be texts. */
 export function readNumber(from: JsonObject, key: string): number {
   return readOptionalNumber(from, key) ?? 0;
 }

@@ -16,7 +16,7 @@ export interface CreateBody {
   /** Whether the container's standard input is closed when the first client closes it. */
   readonly StdinOnce?: boolean;
   readonly StopSignal?: string;
-  /** Seconds. */
+  /** The grace period, in seconds. */
   readonly StopTimeout: number;
   readonly Healthcheck?: HealthcheckBody;
   readonly ExposedPorts?: Readonly<Record<string, Record<string, never>>>;

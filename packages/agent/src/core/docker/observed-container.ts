@@ -56,7 +56,7 @@ export interface ObservedContainer {
   readonly stopGraceMs: number;
   /** The container's named resources, as `KIND=NAME`. */
   readonly resources: readonly string[];
-  /** True if the container must not run without contact to the leader. */
+  /** Whether the container must not run without contact to the leader. */
   readonly atMostOne: boolean;
 }
 

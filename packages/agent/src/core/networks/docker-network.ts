@@ -78,11 +78,11 @@ export interface ObservedNetwork {
   /** Docker's ID of the network. */
   readonly id: string;
   readonly name: string;
-  /** The cluster's ID of the network; "" when berth did not create it. */
+  /** The cluster's ID of the network. Empty if berth did not create the network. */
   readonly networkId: string;
   /** The settings that the network was created with, in the format of {@link networkConfig}. */
   readonly config: string;
-  /** The MTU that the network was created with; 0 when unknown. */
+  /** The MTU that the network was created with. 0 if it is not known. */
   readonly mtu: number;
 }
 

@@ -19,7 +19,7 @@ export type LinkStep =
       readonly bridge: string;
       readonly vni: number;
       readonly local: string;
-      /** The underlay device that the tunnel is bound to; "" for any. */
+      /** The underlay device that the tunnel is bound to. Empty if it is bound to none. */
       readonly boundDevice: string;
       readonly mtu: number;
     }
@@ -31,7 +31,10 @@ export type LinkStep =
   | { readonly kind: "bring-up-wireguard"; readonly inner: string; readonly mtu: number }
   /** Replaces the WireGuard peers. */
   | { readonly kind: "set-wireguard-peers"; readonly peers: readonly WireguardPeer[] }
-  /** Replaces the nftables rules that drop VXLAN packets from senders other than peers; "" removes them. */
+  /**
+   * Replaces the nftables rules that drop VXLAN packets of senders other than peers. An empty ruleset removes the
+   * rules.
+   */
   | { readonly kind: "set-vxlan-filter"; readonly ruleset: string }
   /** Passes bridged packets to nftables, which balances virtual IPs. */
   | { readonly kind: "filter-bridge"; readonly bridge: string }

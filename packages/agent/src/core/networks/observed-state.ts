@@ -6,19 +6,19 @@ import { type HostRoute, parseRoutes } from "./host-routes.js";
 /** A network device of this host. */
 export interface ObservedLink {
   readonly name: string;
-  /** "bridge", "vxlan", "veth", …; "" for hardware. */
+  /** The kind of the device: "bridge", "vxlan", "veth", …. Empty for hardware. */
   readonly kind: string;
   readonly isUp: boolean;
   readonly mtu: number;
-  /** The bridge that the device is attached to; "" for none. */
+  /** The bridge that the device is attached to. Empty if there is none. */
   readonly master: string;
-  /** The VNI of a VXLAN device; 0 for other devices. */
+  /** The VNI of a VXLAN device. 0 for other devices. */
   readonly vni: number;
-  /** The local tunnel address of a VXLAN device; "" for other devices. */
+  /** The local tunnel address of a VXLAN device. Empty for other devices. */
   readonly local: string;
-  /** The underlay device that the tunnel is bound to; "" for none. */
+  /** The underlay device that the tunnel is bound to. Empty if it is bound to none. */
   readonly boundDevice: string;
-  /** The UDP port of a VXLAN device; 0 for other devices. */
+  /** The UDP port of a VXLAN device. 0 for other devices. */
   readonly port: number;
   /** Whether a VXLAN device learns from packets which host has a MAC address. */
   readonly isLearning: boolean;
@@ -37,7 +37,7 @@ export type BridgePort = Pick<ObservedLink, "name" | "kind" | "master" | "isHair
 
 /** The state of this host's WireGuard device. */
 export interface ObservedWireguard {
-  /** The device's own public key; "(none)" when no key is set. */
+  /** The device's own public key, or "(none)" if no key is set. */
   readonly publicKey: string;
   readonly port: number;
   /** Peers by public key. `endpoint` is "(none)" until the address of a peer is known. */
@@ -47,7 +47,7 @@ export interface ObservedWireguard {
 /** The parts of the kernel's network configuration that planning depends on. */
 export interface ObservedLinks {
   readonly links: ReadonlyMap<string, ObservedLink>;
-  /** The MTU of the device with the node's address; 0 when there is none. */
+  /** The MTU of the device with the node's address. 0 if there is no such device. */
   readonly uplinkMtu: number;
   /** The peers that each VXLAN device floods to, by device. */
   readonly floodPeers: ReadonlyMap<string, readonly string[]>;
@@ -57,11 +57,11 @@ export interface ObservedLinks {
   readonly bridgeFdb: ReadonlyMap<string, ReadonlySet<string>>;
   /** The permanent neighbors by the VNI of the bridge, which map IP addresses to MAC addresses. */
   readonly neighbors: ReadonlyMap<number, ReadonlyMap<string, string>>;
-  /** The nftables rules that filter VXLAN packets; "" when their table does not exist. */
+  /** The nftables rules that filter VXLAN packets. Empty if their table does not exist. */
   readonly vxlanFilter: string;
   /** Routes through devices that do not belong to berth's networks. */
   readonly routes: readonly HostRoute[];
-  /** The state of the WireGuard device; undefined if it does not exist. */
+  /** The state of the WireGuard device. Undefined if the device does not exist. */
   readonly wireguard: ObservedWireguard | undefined;
 }
 
@@ -82,7 +82,7 @@ export interface LinkListings {
   readonly neighbors: unknown;
   /** See {@link ObservedLinks.vxlanFilter}. */
   readonly vxlanFilter: string;
-  /** `wg show berthwg dump`; "" when the device does not exist. */
+  /** The output of `wg show berthwg dump`. Empty if the device does not exist. */
   readonly wireguard: string;
 }
 

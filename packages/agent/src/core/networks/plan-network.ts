@@ -13,9 +13,9 @@ const NO_ENCRYPTION_YET = `setting up encryption: device ${WIREGUARD_DEVICE} doe
 export interface NetworkHost {
   /** The address at which the other hosts reach this host. */
   readonly address: string;
-  /** Why this host cannot have overlay networks; "" when it can. */
+  /** Why this host cannot have overlay networks. Empty if it can. */
   readonly overlayProblem: string;
-  /** Why this host cannot have encrypted networks; "" when it can. */
+  /** Why this host cannot have encrypted networks. Empty if it can. */
   readonly encryptionProblem: string;
   readonly wireguardPublicKey: string;
 }

@@ -57,7 +57,7 @@ export function attachmentsOf(spec: AssignedSpec, { byName }: NetworksView): rea
   return (spec.task?.networks ?? []).filter(({ network, optional }) => !optional || byName.has(network));
 }
 
-/** Returns why a container cannot be created or started yet; "" when its networks are ready. */
+/** Returns why a container cannot be created or started yet, or "" if its networks are ready. */
 export function networkWait(spec: AssignedSpec, networks: NetworksView): string {
   for (const { network } of attachmentsOf(spec, networks)) {
     const state = networks.byName.get(network)?.state;
@@ -68,7 +68,7 @@ export function networkWait(spec: AssignedSpec, networks: NetworksView): string 
   return "";
 }
 
-/** Returns why this host can never run the task because of its networks; "" when it can. */
+/** Returns why this host can never run the task because of its networks, or "" if it can. */
 export function networkRefusal(spec: AssignedSpec, networks: NetworksView): string {
   for (const { network } of attachmentsOf(spec, networks)) {
     const state = networks.byName.get(network)?.state;

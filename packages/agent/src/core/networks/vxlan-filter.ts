@@ -15,7 +15,7 @@ const VNI_EXPRESSION = "@th,96,24";
 /** The addresses that may send to each unencrypted network, by VNI. */
 type SendersByVni = ReadonlyMap<number, readonly string[]>;
 
-/** Plans the ruleset. This step must run before those of the networks: a network must not exist without its filter. */
+/** Plans the ruleset. This step must run before the steps of networks, which must not exist without their filter. */
 export function planVxlanFilter(
   networks: readonly AssignedNetwork[],
   observed: ObservedLinks,

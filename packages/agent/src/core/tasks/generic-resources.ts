@@ -32,7 +32,7 @@ export function selectResources(
   return selected;
 }
 
-/** Returns why the container cannot be created yet; "" when its resources are free. */
+/** Returns why the container cannot be created yet, or "" if its resources are free. */
 export function resourceWait({ assignment, containers, resources }: TaskView): string {
   if (assignment === undefined || containers.length > 0) return "";
   const { spec } = assignment;

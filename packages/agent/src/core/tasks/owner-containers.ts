@@ -8,7 +8,7 @@ import type { Assignment, TaskView } from "./task-view.js";
 
 /** The owner of a companion task, as this host knows it. */
 export interface OwnerView {
-  /** Full name of its service. */
+  /** Full name of the owner's service. */
   readonly service: string;
   readonly taskId: string;
   /** Undefined while the leader has not assigned the task to this host. */
@@ -20,7 +20,7 @@ export interface OwnerView {
 
 type OwnersView = Pick<TaskView, "assignment" | "owners" | "node">;
 
-/** Returns why the container cannot be created or started yet; "" when the containers of its owners are ready. */
+/** Returns why the container cannot be created or started yet, or "" if the containers of its owners are ready. */
 export function ownerWait({ assignment, owners, node }: OwnersView): string {
   const sharing = assignment?.spec.task?.container?.sharing;
   if (sharing === undefined) return "";
@@ -69,7 +69,9 @@ export function ownerFailure(
   );
 }
 
-/** Returns the settings with which a container shares those of its owners' containers, which must exist. */
+/**
+ * Returns the settings with which a container shares namespaces and mounts of its owners' containers, which must exist.
+ */
 export function sharingConfig(sharing: Sharing, owners: readonly OwnerView[]): Partial<HostConfigBody> {
   const { network, pid, ipc, mounts } = sharing;
   const idOf = (service: string): string =>

@@ -40,7 +40,7 @@ export interface PortProbe {
   readonly unanswered: readonly number[];
   /** Number of consecutive attempts to which a port did not respond. */
   readonly unansweredCount: number;
-  /** True if no further attempt follows, whether or not all ports accept. */
+  /** Whether no further attempt follows. Some ports may still not accept connections. */
   readonly isOver: boolean;
 }
 

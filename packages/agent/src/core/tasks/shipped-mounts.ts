@@ -21,7 +21,7 @@ export interface TaskShippedMounts {
   readonly mounts: readonly ShippedCopy[];
   /** The host's IDs of root in the container. */
   readonly ownerOffset: HostIds;
-  /** Group of the host that may enter the directory of the task; 0 for none but root. */
+  /** Group of the host that may enter the directory of the task. 0 if only root may. */
   readonly directoryGid: number;
 }
 

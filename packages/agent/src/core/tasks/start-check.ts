@@ -44,7 +44,7 @@ export interface StartCheck {
   /** Number of checks so far. */
   readonly checks: number;
   readonly hasPassed: boolean;
-  /** True if no further check follows. */
+  /** Whether no further check follows. */
   readonly isOver: boolean;
 }
 

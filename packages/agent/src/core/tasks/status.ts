@@ -34,7 +34,7 @@ interface StateAndReason {
   readonly message: string;
   /** Error code of the reason, if it has one. */
   readonly errorCode?: string;
-  /** True if the cause lies outside the task and the node, so that neither is considered failing. */
+  /** Whether the cause lies outside the task and the node, so that neither counts as failing. */
   readonly stoppedExternally?: boolean;
 }
 

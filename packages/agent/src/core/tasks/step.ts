@@ -31,14 +31,14 @@ export type Step =
   /** Runs the hooks of a container that is about to be stopped. */
   | ({
       readonly kind: "pre-stop";
-      /** As in `stop`. */
+      /** Why the agent stops the task. The same as in `stop`. */
       readonly failure: string;
     } & HookRun)
   | {
       readonly kind: "stop";
       readonly containerId: string;
       readonly graceMs: number;
-      /** Why the agent stops a task that should be running; "" for a task that should not. */
+      /** Why the agent stops a task that should be running. Empty for a task that should not run. */
       readonly failure: string;
     }
   /** Probes whether the container's ports accept connections. */
@@ -58,7 +58,7 @@ export type Step =
 
 /** The result of a step. */
 export type StepOutcome =
-  /** The container after the step. */
+  /** The step succeeded. `container` is the container after the step. */
   | { readonly kind: "observed"; readonly container: ObservedContainer }
   | { readonly kind: "gone"; readonly containerId: string }
   | ({ readonly kind: "ports-probed" } & ProbedPorts)
@@ -69,9 +69,9 @@ export type StepOutcome =
   | { readonly kind: "files-written" }
   | { readonly kind: "shipped-written" }
   | { readonly kind: "files-removed" }
-  /** A retry would also fail. */
+  /** The step failed, and a retry would fail as well. */
   | { readonly kind: "rejected"; readonly reason: string; readonly errorCode?: ErrorCode }
-  /** A retry may succeed. */
+  /** The step failed, and a retry may succeed. */
   | { readonly kind: "failed"; readonly reason: string }
   /** The daemon became unavailable: the step may or may not have taken effect. */
   | { readonly kind: "unknown"; readonly reason: string }
@@ -85,6 +85,6 @@ export interface Decision {
   readonly reason?: string;
   /** When to decide again unless an event occurs first. */
   readonly requeueAtMs?: number;
-  /** True if nothing of the task remains on this node. */
+  /** Whether nothing of the task remains on this node. */
   readonly isGone?: boolean;
 }

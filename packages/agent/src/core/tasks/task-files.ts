@@ -19,7 +19,7 @@ import type { Assignment, NodeFacts, TaskView } from "./task-view.js";
 export type FileContents = ReadonlyMap<string, AssignedFile>;
 
 export interface FilesView {
-  /** Kept in memory only. */
+  /** The contents of secrets and configs, which are in memory only. */
   readonly contents: FileContents;
   /** Path of the directory that contains a directory for each task. It is on a tmpfs. */
   readonly directory: string;
@@ -47,7 +47,7 @@ export interface TaskFile {
 export interface TaskFileSet {
   readonly taskId: string;
   readonly files: readonly TaskFile[];
-  /** Group of the host that may enter the directory of the task; 0 for none but root. */
+  /** Group of the host that may enter the directory of the task. 0 if only root may. */
   readonly directoryGid: number;
 }
 
@@ -188,7 +188,7 @@ function modeOf({ mode = DEFAULT_FILE_MODE }: FileMount): number {
   return mode & PERMISSION_BITS;
 }
 
-/** Returns the number in a text; 0 for an empty text, and undefined if it is not an ID. */
+/** Returns the number in a text, 0 for an empty text, or undefined if the number is not an ID. */
 function parseId(text: string): number | undefined {
   if (text === "") return 0;
   return /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined;

@@ -41,7 +41,7 @@ export interface TaskMemory {
   readonly shipped: TaskFilesState;
   /** When its container was first seen before its start, or 0. */
   readonly createdAtMs: number;
-  /** True if a client has attached to its container. */
+  /** Whether a client has attached to the task's container. */
   readonly isAttached: boolean;
 }
 

@@ -14,7 +14,7 @@ export interface Assignment {
   readonly receivedAtMs: number;
 }
 
-/** All assignments of this node, or those that changed. */
+/** All assignments of this node, or only the assignments that changed. */
 export interface AssignmentChange {
   readonly isComplete: boolean;
   readonly assigned: readonly Assignment[];

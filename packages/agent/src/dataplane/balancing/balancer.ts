@@ -42,7 +42,7 @@ export class Upstream {
 /** Picks an endpoint for each new connection of one listener, and ejects endpoints that fail. Has no timers or I/O. */
 export class Balancer {
   readonly #rotation = new Rotation<Upstream>();
-  /** By {@link endpointKey}. */
+  /** The upstreams by {@link endpointKey}. */
   readonly #upstreams = new Map<string, Upstream>();
   /** Counters of removed endpoints, by node. Bounded by the number of nodes. */
   readonly #removedCounts = new Map<string, NodeCounts>();

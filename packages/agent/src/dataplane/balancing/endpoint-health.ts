@@ -20,7 +20,7 @@ export interface EndpointHealth {
   /** Consecutive failures, counted once per ejection: a burst of failures counts as one. */
   readonly failures: number;
   readonly ejectedUntilMs: number;
-  /** True while one connection tests whether the endpoint is back. */
+  /** Whether a connection is testing that the endpoint is back. */
   readonly isProbing: boolean;
 }
 

@@ -20,7 +20,7 @@ export class Rotation<Member> {
     this.#next = 0;
   }
 
-  /** Picks the accepted member with the lowest score; of several, the one that is next. */
+  /** Returns the accepted member with the lowest score. Of several such members, returns the next in turn. */
   lowest(accepts: (member: Member) => boolean, score: (member: Member) => number): Member | undefined {
     let lowest = Number.POSITIVE_INFINITY;
     for (const member of this.#members) if (accepts(member)) lowest = Math.min(lowest, score(member));

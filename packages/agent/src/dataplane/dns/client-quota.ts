@@ -6,7 +6,7 @@ export interface QuotaLimits {
 }
 
 export interface QuotaClient {
-  /** Source address. */
+  /** Source address of the query. */
   readonly address: string;
   /** Address of this host at which the client sends its queries: one for each network. */
   readonly gateway: string;

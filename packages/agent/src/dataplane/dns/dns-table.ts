@@ -2,7 +2,7 @@
 export interface DnsNetwork {
   readonly id: string;
   readonly name: string;
-  /** The stack that the network belongs to; "" for none. */
+  /** The stack that the network belongs to. Empty if it belongs to none. */
   readonly stack: string;
   /** "10.64.0.0/18" */
   readonly subnet: string;

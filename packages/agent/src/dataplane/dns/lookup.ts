@@ -15,7 +15,7 @@ const REVERSE_SUFFIX = ".in-addr.arpa";
 export interface Query {
   /** "A", "AAAA", "PTR", … */
   readonly type: string;
-  /** As received, in any case. */
+  /** The name as received, in any case. */
   readonly name: string;
   /** Source address of the query. */
   readonly from: string;

@@ -31,11 +31,11 @@ export type SourceMessage =
 
 /** Messages from the successor to the source. */
 export type SuccessorMessage =
-  /** The successor can receive. */
+  /** Sent when the successor can receive the state. */
   | { readonly kind: "ready" }
   /** All listeners are open: the successor accepts connections and DNS queries. */
   | { readonly kind: "prepared" }
-  /** The successor reads datagrams. */
+  /** Sent when the successor reads datagrams. */
   | { readonly kind: "serving" };
 
 /** The part of the state that is sent as bytes. */

@@ -121,7 +121,7 @@ export class KernelListeners {
   }
 }
 
-/** Returns the deletions of the targets' connections, first those of unanswered ones: their clients wait. */
+/** Returns the deletions of the targets' connections. Unanswered connections come first, because their clients wait. */
 function deletionsOf(
   targets: readonly StaleTarget[],
   options?: DeletionOptions,

@@ -62,7 +62,7 @@ export class KernelPath implements KernelBalancer {
     }, CHECK_MS);
   }
 
-  /** Why the kernel currently does not balance; undefined if it does. */
+  /** Why the kernel currently does not balance. Undefined if it does. */
   get problem(): string | undefined {
     return this.#sync.problem;
   }

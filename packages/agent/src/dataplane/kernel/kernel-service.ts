@@ -8,7 +8,7 @@ export type Protocol = "tcp" | "udp";
 export type Frontend =
   /** On all IPv4 addresses of the host. */
   | { readonly kind: "port"; readonly protocol: Protocol; readonly port: number }
-  /** On one address of the host. */
+  /** A port on one address of the host. */
   | { readonly kind: "bound"; readonly protocol: Protocol; readonly address: string; readonly port: number };
 
 /** How the kernel picks an endpoint for a new connection. */
@@ -18,7 +18,7 @@ export type KernelBalancing = "round-robin" | "source-hash";
 export interface KernelEndpoint {
   /** The task ID. */
   readonly id: string;
-  /** The node that runs the task; "" when it is not known. */
+  /** The node that runs the task. Empty if it is not known. */
   readonly node: string;
   readonly address: string;
   readonly port: number;
@@ -35,7 +35,7 @@ export interface KernelEndpoint {
 export interface KernelService {
   readonly frontend: Frontend;
   readonly balance: KernelBalancing;
-  /** At least one, all IPv4. */
+  /** The endpoints of the service: at least one, all with IPv4 addresses. */
   readonly endpoints: readonly KernelEndpoint[];
 }
 

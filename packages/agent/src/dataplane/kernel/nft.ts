@@ -74,7 +74,7 @@ export class NftScript {
     append(this.#elementDeletions, `${table} ${set}`, element);
   }
 
-  /** Returns the script; "" when there is nothing to do. */
+  /** Returns the script, or "" if there is nothing to do. */
   text(): string {
     const lines = [
       ...this.#chainDeletions,

@@ -48,7 +48,7 @@ export const SELF_TEST_RULESET = new KernelTable().load(servicesByFrontend(SELF_
 /** The selected data path of this process. */
 export interface OpenedPath {
   readonly balancer: KernelBalancer;
-  /** True if this process holds the table lock and may change the kernel's tables. */
+  /** Whether this process holds the table lock and may change the kernel's tables. */
   readonly ownsTable: boolean;
   /** Returns the current data path of new connections, and why it was selected. */
   current(): DataPath;

@@ -55,7 +55,7 @@ export class RulesetSync {
     this.#run = options.run ?? runProgram;
   }
 
-  /** Why nft rejected the last script; undefined if it did not. */
+  /** Why nft rejected the last script. Undefined if nft accepted it. */
   get problem(): string | undefined {
     return this.#problem;
   }

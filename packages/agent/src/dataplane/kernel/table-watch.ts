@@ -14,7 +14,7 @@ const TIED_MONITOR: Command = ["setpriv", "--pdeathsig", "KILL", ...MONITOR_COMM
 
 export interface TableWatchOptions {
   readonly log: Pick<Logger, "warn">;
-  /** The table of berth, with its family; by default the one of published ports. */
+  /** The table to watch, with its family. Defaults to the table of published ports. */
   readonly table?: string;
   /** The command that prints changes; by default `nft monitor`. */
   readonly command?: Command;

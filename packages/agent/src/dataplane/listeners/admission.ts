@@ -8,9 +8,9 @@ import type { Quota } from "./quota.js";
 const MAX_WAIT_MS = 3_000;
 
 export interface AdmissionOptions {
-  /** Connections being served. */
+  /** Quota of connections that are being served. */
   readonly served: Quota;
-  /** Clients in the queue. */
+  /** Quota of clients that wait for admission. */
   readonly waiting: Quota;
   readonly deadlines: DeadlineTimer;
   now(): number;

@@ -39,7 +39,7 @@ export interface HoldQueueOptions {
  */
 export class HoldQueue implements Deadline {
   readonly #options: HoldQueueOptions;
-  /** In order of arrival. */
+  /** The waiting clients in the order of their arrival. */
   readonly #clients = new Set<HeldClient>();
   /** Clients that try the endpoints in the next batches. Some may have left the queue. */
   #due: readonly HeldClient[] = [];
@@ -58,7 +58,7 @@ export class HoldQueue implements Deadline {
     return this.#clients.size;
   }
 
-  /** Number of clients that have waited, including those that wait now. */
+  /** Number of clients that have waited, including clients that wait now. */
   get total(): number {
     return this.#total;
   }

@@ -31,7 +31,7 @@ export interface KernelBalancer {
   /** Resolves when the kernel sends no new connection to an endpoint that is not in these listeners. */
   apply(listeners: Iterable<IngressListener>): Promise<void>;
   setSuspectNodes(nodes: ReadonlySet<string>): Promise<void>;
-  /** Returns the counters of this process plus those of the kernel. */
+  /** Returns the sum of these counters and the kernel's. */
   addStatistics(stats: readonly ListenerStats[]): Promise<readonly ListenerStats[]>;
 }
 
@@ -89,7 +89,7 @@ export class ListenerManager {
     return this.#table.version;
   }
 
-  /** Number of open TCP connections and UDP flows, including those of closed listeners. */
+  /** Number of open TCP connections and UDP flows, including connections of closed listeners. */
   get active(): number {
     return this.#limits.active;
   }

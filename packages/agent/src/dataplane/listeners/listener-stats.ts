@@ -14,7 +14,7 @@ export function newCounters(): ListenerCounters {
   return { total: 0, active: 0, failed: 0, retried: 0 };
 }
 
-/** Combines the counters of a listener with those of its balancer. */
+/** Combines the counters of a listener and of its balancer. */
 export function combineStats(
   { protocol, address, port, service, stack = "" }: IngressListener,
   counters: Readonly<ListenerCounters>,

@@ -69,7 +69,10 @@ export class TcpListener {
     return this.#listener;
   }
 
-  /** Replaces endpoints and rules. Keeps the connections of remaining endpoints and resets those of removed ones. */
+  /**
+   * Replaces endpoints and rules. Keeps the connections of remaining endpoints, and resets the connections of removed
+   * ones.
+   */
   update(listener: IngressListener): void {
     this.#listener = listener;
     const { endpoints, draining, traffic } = listener;

@@ -6,7 +6,7 @@ export interface StreamHandler {
   onData(chunk: Uint8Array): void;
   /** The peer sent FIN. It may still read. */
   onEnd(): void;
-  /** The queued write is done. */
+  /** Called when the queued write is complete. */
   onWritten(): void;
   /** The connection failed. The owner has to `reset` or `close` the stream. */
   onError(code: string): void;

@@ -22,7 +22,7 @@ interface HeldPort {
   readonly counters: ListenerCounters;
 }
 
-/** Numbers of held connections. */
+/** The numbers of held connections of a virtual IP. */
 export interface HeldCounts {
   readonly held: number;
   readonly heldTotal: number;
@@ -35,7 +35,7 @@ export interface HeldCounts {
 export class HeldConnections {
   readonly #context: TcpContext;
   readonly #originalPorts: OriginalPorts;
-  /** By virtual IP and port. */
+  /** The ports on which connections are held, by virtual IP and port. */
   readonly #ports = new Map<string, Map<number, HeldPort>>();
   /** Connections of ports that were removed, by virtual IP. */
   readonly #endedTotals = new Map<string, number>();

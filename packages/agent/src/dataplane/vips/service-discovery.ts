@@ -37,7 +37,7 @@ export class ServiceDiscovery {
     return this.#server.problems;
   }
 
-  /** True while queries that arrived before `drain` are being answered. */
+  /** Whether queries that arrived before `drain` are still being answered. */
   get isDraining(): boolean {
     return this.#isDraining;
   }

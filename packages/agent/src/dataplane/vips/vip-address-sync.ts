@@ -9,7 +9,7 @@ import {
   vipsFromInterfaces,
 } from "./vip-addresses.js";
 
-/** Assigns the virtual IPs to the bridges of this host, and removes those that are not desired. */
+/** Assigns the virtual IPs to the bridges of this host, and removes virtual IPs that are no longer desired. */
 export class VipAddressSync {
   readonly #run: RunProgram;
   readonly #signal: AbortSignal;

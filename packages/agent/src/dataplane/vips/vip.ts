@@ -24,7 +24,7 @@ export interface Vip {
   readonly tasks: readonly string[];
   /** Addresses of tasks that keep their connections and get no new ones. */
   readonly draining: readonly string[];
-  /** True if all connections of a client address go to the same task, on every host. */
+  /** Whether all connections of a client address go to the same task, on every host. */
   readonly hasSourceAffinity: boolean;
   /** How TCP connections wait when no task accepts them. They are refused when undefined. */
   readonly hold: Hold | undefined;

@@ -84,7 +84,7 @@ async function checkServer(
   return nowMs === 0 ? [reachable] : [reachable, evaluateClock(serverReadClockMs - nowMs)];
 }
 
-/** Compares the release and the protocol of this host with those of the leader. */
+/** Compares the release and the protocol of this host and of the leader. */
 export function evaluateVersion(subject: string, cluster: GetClusterResponse): Finding {
   const { serverVersion, protocolVersion, oldestProtocolVersion } = cluster;
   const reachable = `reachable, version ${serverVersion}`;
@@ -106,7 +106,11 @@ export function evaluateVersion(subject: string, cluster: GetClusterResponse): F
   );
 }
 
-/** @param aheadMs how far this host's clock is ahead of the leader's */
+/**
+ * Evaluates the difference between the clocks of this host and of the leader.
+ *
+ * @param aheadMs how far this host's clock is ahead of the leader's
+ */
 export function evaluateClock(aheadMs: number): Finding {
   const offsetMs = Math.abs(aheadMs);
   const direction = aheadMs > 0 ? "ahead of" : "behind";

@@ -14,7 +14,7 @@ export interface DiskStats {
   readonly bsize: number;
   readonly blocks: number;
   readonly bavail: number;
-  /** Total and free inodes; 0 for filesystems without a fixed number of them. */
+  /** Total and free inodes. 0 for filesystems without a fixed number of inodes. */
   readonly files: number;
   readonly ffree: number;
 }

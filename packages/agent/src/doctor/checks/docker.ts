@@ -86,7 +86,11 @@ export function evaluateForwardChain(result: ProgramResult): Finding {
   );
 }
 
-/** @param path Docker's root directory, which may be in another mount namespace */
+/**
+ * Checks the disk that Docker writes to.
+ *
+ * @param path Docker's root directory, which may be in another mount namespace
+ */
 export async function checkRootDisk(path: string): Promise<Finding> {
   const subject = "Docker's disk";
   try {

@@ -26,7 +26,7 @@ export const checkIdentity: Check = async (context) => {
   return [...evaluateIdentity(texts, Date.now()), ...(await checkAuthorities(texts, context))];
 };
 
-/** Returns the state of the files. */
+/** Evaluates the permissions of the files, and the validity of the certificate. */
 export function evaluateIdentity(texts: IdentityTexts, nowMs: number): readonly Finding[] {
   const { certificate, authorities, keys, exposed } = texts;
   const permissions = exposed.map((path) =>

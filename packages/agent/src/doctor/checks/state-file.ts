@@ -35,7 +35,7 @@ function reportKept(path: string): Finding {
   return warning(
     SUBJECT,
     `${path} is a damaged file that the agent has replaced`,
-    "Check the stateDirectory, and delete the file.",
+    "Check the disk for errors, and delete the file.",
   );
 }
 

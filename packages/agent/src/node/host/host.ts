@@ -6,7 +6,7 @@ import { cachedListeners, readListeners, socketCounts } from "./listening-socket
 
 /** The resources of a host. */
 export interface Host {
-  /** Countable resources by kind: those that the administrator declared, and detected GPUs. */
+  /** Countable resources by kind: the resources that the administrator declared, and detected GPUs. */
   readonly generic: Readonly<Record<string, number>>;
   /** The names of named resources, by kind. Default: none. */
   readonly resourceNames?: Readonly<Record<string, readonly string[]>>;

@@ -2,7 +2,7 @@ import { join } from "node:path";
 
 /** A mount of the file tree of one cgroup controller. */
 export interface CgroupMount {
-  /** The cgroup v1 controller, such as "memory"; "" for the unified tree of cgroup v2. */
+  /** The cgroup v1 controller, such as "memory". Empty for the unified tree of cgroup v2. */
   readonly controller: string;
   readonly path: string;
   /** The cgroup at the root of the mount: "/" for the whole tree. */

@@ -80,7 +80,7 @@ async function readMemoryBytes(directory: string): Promise<number> {
   return Math.max(0, Number(total) - cache);
 }
 
-/** Returns the value of a line `name value`; 0 when there is no such line. */
+/** Returns the value of a line `name value`, or 0 if there is no such line. */
 export function statValue(stat: string, name: string): number {
   const line = stat.split("\n").find((entry) => entry.startsWith(`${name} `));
   return line === undefined ? 0 : Number(line.slice(name.length + 1));

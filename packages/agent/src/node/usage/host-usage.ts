@@ -44,7 +44,7 @@ export function busyTicks(stat: string): number {
   return user + nice + system + irq + softirq;
 }
 
-/** Returns the value of a line such as `MemTotal:  16384 kB` in bytes; 0 when there is no such line. */
+/** Returns the value of a line such as `MemTotal:  16384 kB` in bytes, or 0 if there is no such line. */
 export function memInfoBytes(meminfo: string, name: string): number {
   const [, kib = "0"] = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(meminfo) ?? [];
   return Number(kib) * BYTES_PER_KIB;

@@ -24,7 +24,7 @@ export interface Endpoint {
 
 /** What the stream of changes does not have of a service. */
 export interface ServiceDetails {
-  /** The current version and those that can be restored, newest first. */
+  /** The current version and the versions that can be restored, newest first. */
   readonly revisions: readonly Revision[];
   readonly listeners: readonly Listener[];
   /** Number of replicas in the spec. Undefined for other modes. */

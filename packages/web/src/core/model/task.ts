@@ -23,7 +23,7 @@ const TASK_STATES = [
 const DESIRED_STATES = ["running", "shutdown", "remove"] as const;
 const HEALTHS = ["starting", "healthy", "unhealthy", "unknown"] as const;
 
-/** The observed state of a task. It only moves forward in this order; "complete" and all later states are final. */
+/** The observed state of a task. It only moves forward in this order. "complete" and all later states are final. */
 export type TaskState = (typeof TASK_STATES)[number];
 export type DesiredState = (typeof DESIRED_STATES)[number];
 /** Undefined for a container without a healthcheck. */
@@ -53,7 +53,7 @@ export interface Task {
   readonly restarts: number;
   /** Code of the reason. Empty for a reason without a code. */
   readonly errorCode: string;
-  /** Runs an older template than the one of its service. */
+  /** Whether the task runs an older template than its service has. */
   readonly isOutdated: boolean;
   readonly replaces: Replacement | undefined;
 }

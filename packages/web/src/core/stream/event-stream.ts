@@ -22,7 +22,11 @@ export class EventStreamParser {
   #id = "";
   #data: string[] = [];
 
-  /** Returns the events that are complete with this text. @throws RangeError for a line that is too long */
+  /**
+   * Returns the events that are complete with this text.
+   *
+   * @throws RangeError for a line that is too long
+   */
   push(text: string): readonly StreamEvent[] {
     const lines = text.split("\n");
     lines[0] = this.#rest + (lines[0] ?? "");

@@ -26,7 +26,7 @@ export class HostElement {
   readonly #status = document.createTextNode("");
   readonly #reason = document.createTextNode("");
   readonly #cellsElement: HTMLElement;
-  /** Sorted by `sortKey`. */
+  /** The cells, sorted by `sortKey`. */
   readonly #sorted: Cell[] = [];
   readonly #cells = new Map<string, Cell>();
   #node: Node | undefined;

@@ -13,7 +13,7 @@ interface Flight {
   readonly from: DOMRect;
 }
 
-/** Returns the element of a task, or that of the node when the task is not drawn. */
+/** Returns the element of a task, or the element of the node if the task is not drawn. */
 type FindElement = (taskId: string, nodeId: string) => Element | undefined;
 
 /** Shows tasks moving from where the replaced task was to their own element. */

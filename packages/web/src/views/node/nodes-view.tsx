@@ -6,7 +6,7 @@ import { formatAgo, formatBytes, formatCpus } from "../../format/format.js";
 import { DataTable } from "../shared/data-table.js";
 import { NodeStatusText } from "../shared/status.js";
 
-/** All nodes. */
+/** A table of all nodes. */
 export function NodesView(): JSX.Element {
   void cluster.revision.value;
   const isCurrent = cluster.isCurrent.value;

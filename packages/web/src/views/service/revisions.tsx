@@ -7,7 +7,7 @@ import { ActionButton, ActionResult, useAction } from "../shared/action.js";
 
 export interface RevisionsProps {
   readonly service: Service;
-  /** Newest first. */
+  /** The revisions, newest first. */
   readonly revisions: readonly Revision[];
 }
 

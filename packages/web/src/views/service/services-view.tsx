@@ -5,7 +5,7 @@ import { routePath } from "../../core/route/route.js";
 import { formatAgo } from "../../format/format.js";
 import { DataTable } from "../shared/data-table.js";
 
-/** All services. */
+/** A table of all services. */
 export function ServicesView(): JSX.Element {
   void cluster.revision.value;
   return (

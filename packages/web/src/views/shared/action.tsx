@@ -38,7 +38,7 @@ export function useAction(): Action {
   };
 }
 
-/** Says how an action went. */
+/** Shows the result or the error of an action. */
 export function ActionResult({ action }: { readonly action: Action }): JSX.Element {
   return (
     <p class={action.error === "" ? "result" : "result error"} role="status">

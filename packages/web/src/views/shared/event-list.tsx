@@ -3,13 +3,13 @@ import { type ClusterEvent, eventSubject, eventText } from "../../core/model/eve
 import { formatTime } from "../../format/format.js";
 
 export interface EventListProps {
-  /** Oldest first. */
+  /** The events, oldest first. */
   readonly events: readonly ClusterEvent[];
-  /** The newest events are shown. */
+  /** Maximum number of events that are shown, from the newest on. */
   readonly limit: number;
 }
 
-/** Events, the newest first. */
+/** A list of events, newest first. */
 export function EventList({ events, limit }: EventListProps): JSX.Element {
   if (events.length === 0) return <p class="empty">No events.</p>;
   return (

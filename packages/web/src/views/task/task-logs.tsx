@@ -20,7 +20,7 @@ const REDRAW_MS = 200;
 const SHOWN = 1_000;
 
 export interface TaskLogsProps {
-  /** A service or a task. */
+  /** The ID of a service or a task. */
   readonly target: string;
   /** Name of the downloaded file, without its extension. */
   readonly fileName: string;

@@ -5,7 +5,7 @@ import { isObject, type JsonObject } from "../../core/json.js";
 import { withConstructedStyles } from "./terminal-styles.js";
 
 export interface TerminalOptions {
-  /** A task. */
+  /** The ID of a task. */
   readonly target: string;
   readonly command: readonly string[];
   /** Called with the state of the command, for users. */
