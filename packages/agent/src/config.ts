@@ -15,7 +15,10 @@ export interface AgentConfig {
   readonly resources: DeclaredResources;
   /** How connections to published ports are balanced: in the kernel, in user space, or in the kernel where possible. */
   readonly ingress: IngressMode;
-  /** User of the ingress process; "root" for the agent's own user. Empty for an unprivileged user without an account, where possible. */
+  /**
+   * User of the ingress process; "root" for the agent's own user. Empty for an unprivileged user without an account,
+   * where possible.
+   */
   readonly ingressUser: string;
   /** The systemd unit that runs the ingress process. Empty if the agent starts the process itself. */
   readonly ingressUnit: string;

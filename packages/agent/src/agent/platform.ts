@@ -45,7 +45,10 @@ export interface HostImages {
   readonly shipped: LayerStore;
   /** The directory for the copies of shipped mounts that tasks use. */
   readonly copiesDirectory: string;
-  /** The "host:port" on which this agent serves images to other agents. Empty for the default port of the advertised address. */
+  /**
+   * The "host:port" on which this agent serves images to other agents. Empty for the default port of the advertised
+   * address.
+   */
   readonly listen: string;
 }
 
@@ -79,7 +82,8 @@ export interface AgentPlatform {
   readHostUsage(): Promise<HostUsage>;
   openIngress(logger: Logger, signal: AbortSignal): Promise<Omit<IngressClient, "stop">>;
   /**
-   * Serves the ingress process's counters and the state of the certificate to Prometheus. Returns a function that stops it. Undefined without --metrics.
+   * Serves the ingress process's counters and the state of the certificate to Prometheus. Returns a function that stops
+   * it. Undefined without --metrics.
    */
   serveMetrics?(stats: (signal: AbortSignal) => Promise<IngressStats>): Promise<() => void>;
   /** Releases the lock of the data directory. */

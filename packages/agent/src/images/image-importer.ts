@@ -63,7 +63,10 @@ export async function importImage(
   }
 }
 
-/** With containerd's image store, the ID is the digest of the manifest. The layers identify the content there. */
+/**
+ * Returns whether Docker loaded the requested image. With containerd's image store, the ID is the digest of the manifest,
+ * so the layers are compared instead.
+ */
 function isSameImage(
   loaded: { readonly id: string; readonly layers: readonly string[] },
   { imageId, layers }: { readonly imageId: string; readonly layers: readonly string[] },

@@ -108,7 +108,7 @@ export class ImagePeers {
     const { address, nodeId } = source;
     const { digest, offset } = request;
     if (await this.#transport.download(digest, { address, nodeId, offset, write, signal })) return;
-    // An agent of the release before.
+    // The source is an agent of the previous release, which serves layers by this call only.
     for await (const { data } of this.#callsTo(source).readLayer(request, { signal })) await write(data);
   }
 

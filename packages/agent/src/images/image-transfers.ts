@@ -199,14 +199,19 @@ export class ImageTransfers {
 }
 
 /**
- * Returns whether the image under berth's name is the one that the name says, unless someone has moved the name. With
- * containerd's image store, an ID is the digest of a manifest and cannot be compared. Each image is its own digest then.
+ * Returns whether the image has this ID; it does not if someone has moved berth's name for the ID to another image. With
+ * containerd's image store, the image's ID is the digest of its manifest and cannot be compared, so any image that has
+ * its ID as a digest is accepted.
  */
 function hasContent({ id, repoDigests }: LocalImage, imageId: string): boolean {
   return id === imageId || repoDigests.some((digest) => digest.endsWith(`@${id}`));
 }
 
-/** @throws BerthError BERTH_IMAGE_INVALID if the image is for a platform other than this host's */
+/**
+ * Checks that an image is for the platform of this host.
+ *
+ * @throws BerthError BERTH_IMAGE_INVALID if the image is for another platform
+ */
 export function requirePlatform(image: string, config: Uint8Array, host: string): void {
   const { platform } = parseImageConfig(config);
   const [os, architecture] = platform.split("/");

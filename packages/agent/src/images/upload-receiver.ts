@@ -174,7 +174,7 @@ class ReceivedUpload {
     this.#ended.abort(new Error("the upload has ended"));
   }
 
-  /** Where the layers of this upload are stored. */
+  /** The store for the layers of this upload. */
   get #store(): LayerStore {
     const { store, shipped } = this.#options;
     return this.#request.start?.isShipped ? shipped : store;
@@ -262,7 +262,11 @@ class ReceivedUpload {
   }
 }
 
-/** @throws BerthError BERTH_IMAGE_INVALID */
+/**
+ * Returns the start of an upload.
+ *
+ * @throws BerthError BERTH_IMAGE_INVALID if the start is missing or invalid
+ */
 function requireStart({ start }: StartImageUpload): ImageUploadStart {
   const isValid =
     start !== undefined &&

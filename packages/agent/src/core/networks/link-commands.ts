@@ -12,7 +12,10 @@ export interface LinkCommand {
   readonly input: string;
 }
 
-/** wg opens /proc/self/fd/0 by name, which fails for the sockets that Node.js uses as standard input. `cat` makes it a pipe. */
+/**
+ * Script that configures the WireGuard device $0 from standard input. `wg` opens /proc/self/fd/0 by name, which fails
+ * for the socket that Node.js uses as standard input, so `cat` passes the configuration through a pipe.
+ */
 const SYNC_WIREGUARD = 'cat | wg syncconf "$0" /proc/self/fd/0';
 
 const MAC_ADDRESS = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
@@ -99,7 +102,10 @@ function bringUpWireguard({ inner, mtu }: Step<"bring-up-wireguard">): readonly 
   ];
 }
 
-/** Runs each program once, since a joining host may have thousands of entries. `-force` skips entries that no longer exist. */
+/**
+ * Returns the commands that update the static entries. Each program runs once, since a joining host may have thousands
+ * of entries. `-force` skips entries that no longer exist.
+ */
 function updateStaticEntries({ vni, upserts, stale }: Step<"update-static-entries">): readonly LinkCommand[] {
   const [tunnel, bridge] = [tunnelName(vni), bridgeName(vni)];
   for (const { address, macAddress } of upserts) {

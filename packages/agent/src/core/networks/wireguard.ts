@@ -116,8 +116,9 @@ function hasPeers(
 const allowedIpsOf = ({ address }: WireguardPeer): string => `${innerAddress(address)}/128`;
 
 /**
- * Returns the peers with valid keys and addresses, in a fixed order. WireGuard accepts one peer for each key and for each address; the
- * last one wins. Other peers are left out, so that they do not prevent encryption between the other hosts.
+ * Returns the peers with valid keys and addresses, in a fixed order. WireGuard accepts one peer for each key and for
+ * each address; the last one wins. Other peers are left out, so that they do not prevent encryption between the other
+ * hosts.
  */
 function peersOf(networks: readonly AssignedNetwork[]): readonly WireguardPeer[] {
   const byKey = new Map<string, WireguardPeer>();

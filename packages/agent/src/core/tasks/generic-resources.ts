@@ -13,7 +13,10 @@ export type DeclaredResources = Readonly<Record<string, number | readonly string
 export interface ResourcesView {
   /** The names that the administrator has declared, by kind. Contains no kinds that are only counted. */
   readonly declared: Readonly<Record<string, readonly string[]>>;
-  /** The resources assigned to other tasks on the node, as `KIND=NAME`. Undefined until all containers have been inspected. */
+  /**
+   * The resources assigned to other tasks on the node, as `KIND=NAME`. Undefined until all containers have been
+   * inspected.
+   */
   readonly taken: ReadonlySet<string> | undefined;
 }
 

@@ -233,7 +233,10 @@ function attachDecision({ memory }: TaskView, { spec }: Assignment, nowMs: numbe
   return { step: { kind: "reject", reason }, reason };
 }
 
-/** Returns the next step toward starting the container. It joins all networks first: none may appear while the program is running. */
+/**
+ * Returns the next step toward starting the container. It joins all networks first: none may appear while the program
+ * is running.
+ */
 function nextTowardStart(view: TaskView, assignment: Assignment, container: ObservedContainer): Decision {
   const { spec } = assignment;
   const preparation = nextPreparation(view, assignment);

@@ -3,7 +3,10 @@ import type { Decision } from "./step.js";
 import type { TaskMemory } from "./task-memory.js";
 import type { TaskView } from "./task-view.js";
 
-/** Time from the first check to the second, unless the spec sets `start_interval`. Many programs need 0.2 to 0.5 s to start. */
+/**
+ * Time from the first check to the second, unless the spec sets `start_interval`. Many programs need 0.2 to 0.5 s to
+ * start.
+ */
 export const FIRST_INTERVAL_MS = 100;
 /**
  * Default maximum interval between health checks of a starting container. The interval doubles with each check up to

@@ -63,7 +63,10 @@ export class KernelListeners {
     return hasChanged || removed.size > 0;
   }
 
-  /** Replaces the set of suspect nodes, whose endpoints are left out of services that have others. Returns whether it changed. */
+  /**
+   * Replaces the set of suspect nodes, whose endpoints are left out of services that have others. Returns whether it
+   * changed.
+   */
   setSuspectNodes(nodes: ReadonlySet<string>): boolean {
     const added = [...nodes].filter((node) => !this.#suspects.has(node));
     const cleared = [...this.#suspects].filter((node) => !nodes.has(node));

@@ -9,8 +9,9 @@ import type { KernelBalancing, Protocol } from "./kernel-service.js";
  */
 export const BALANCED_MARK = "0x200000";
 /**
- * The conntrack mark bit of TCP connections to published ports and virtual IPs whose SYN was answered. The kernel can then list the unanswered ones
- * without all others: conntrack filters marks in the kernel, and states only after it has received all connections.
+ * The conntrack mark bit of TCP connections to published ports and virtual IPs whose SYN was answered. The kernel can
+ * then list the unanswered ones without all others: conntrack filters marks in the kernel, and states only after it has
+ * received all connections.
  */
 const ANSWERED_MARK = "0x800000";
 /** Returns the rule that sets {@link ANSWERED_MARK} on connections with a mark, for a chain that sees their replies. */

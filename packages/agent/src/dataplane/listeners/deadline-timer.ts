@@ -5,7 +5,7 @@ const TICK_MS = 25;
 export interface Deadline {
   /** May change while the deadline is pending. */
   readonly deadlineMs: number;
-  /** False once the deadline no longer matters; it is dropped at the next tick. */
+  /** Whether something still waits for the deadline. If not, the deadline is dropped at the next tick. */
   readonly isWaiting: boolean;
   expire(): void;
 }

@@ -10,7 +10,7 @@ const RESERVED_SHARE = 0.25;
 const TCP_SHARE = 0.7;
 /** Share of the remaining descriptors for clients that wait for admission. */
 const WAITING_SHARE = 0.05;
-/** Bounds the memory of flows on a host with a high limit. */
+/** Maximum number of UDP flows. It limits their memory on a host with a high limit of descriptors. */
 export const MAX_UDP_FLOWS = 65_536;
 /** Limit that is assumed when it cannot be read: the POSIX minimum. */
 const FALLBACK_FD_LIMIT = 1_024;

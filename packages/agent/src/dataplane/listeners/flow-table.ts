@@ -17,9 +17,9 @@ export interface FlowState<Flow> {
 }
 
 /**
- * Tracks the flows of a UDP listener by client, up to a limit, and expires idle flows. Unanswered and answered flows are kept in two
- * maps, each with one timeout and ordered by last use. The first entry of a map is its oldest, so expiry and eviction
- * visit nothing else.
+ * Tracks the flows of a UDP listener by client, up to a limit, and expires idle flows. Unanswered and answered flows
+ * are kept in two maps, each with one timeout and ordered by last use. The first entry of a map is its oldest, so
+ * expiry and eviction visit nothing else.
  */
 export class FlowTable<Flow> {
   readonly #unanswered = new Map<string, Entry<Flow>>();

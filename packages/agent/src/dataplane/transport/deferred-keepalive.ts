@@ -2,8 +2,8 @@ import type { TcpHandle } from "../../runtime/tcp-binding.js";
 import { KEEPALIVE_SECONDS } from "./transport.js";
 
 /**
- * Enables keepalive on connections of the raw transport that have existed for half the keepalive time. Enabling it takes four system calls,
- * and most connections end long before the first probe.
+ * Enables keepalive on connections of the raw transport that have existed for half the keepalive time. Enabling it
+ * takes four system calls, and most connections end long before the first probe.
  */
 export class DeferredKeepalive {
   #young = new Set<TcpHandle>();
