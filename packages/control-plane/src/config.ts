@@ -1,8 +1,8 @@
 import { isAbsolute } from "node:path";
-import { BERTH_VERSION, BerthError, parseSubnet, subnetProblem, timingScaleProblem } from "@berth/proto";
-import { Command, CommanderError, Option } from "commander";
+import { BerthError, parseSubnet, subnetProblem, timingScaleProblem } from "@berth/proto";
+import { CommanderError } from "commander";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
-import { DEFAULT_FLOOD_LIMIT } from "./core/allocator/dns-entries.js";
+import { createServerCommand, LOG_LEVELS, type RawOptions, WEB_PORT } from "./server-command.js";
 import { DEFAULT_QUOTA_BYTES } from "./store/embedded/etcd-process.js";
 import type { EtcdTlsFiles } from "./store/etcd-tls.js";
 
@@ -17,20 +17,20 @@ export interface ServerConfig {
   /** "host:port" at which agents and other servers reach this server. @default the listen address */
   readonly advertise: string | undefined;
   readonly dataDir: string;
-  /** Path of the unix socket for the administrator of this host. */
+  /** Path of the Unix socket for the administrator of this host. */
   readonly socket: string;
-  /** URLs of an external etcd; undefined if the server runs its own. */
+  /** URLs of an external etcd. Undefined if the server runs its own etcd. */
   readonly etcd: readonly [string, ...string[]] | undefined;
   /** Files for TLS with an external etcd. Defined if and only if its URLs use https. */
   readonly etcdTls: EtcdTlsFiles | undefined;
-  /** Size of the embedded etcd's database at which it refuses writes. */
+  /** Size of the embedded etcd's database at which etcd refuses writes. */
   readonly etcdQuotaBytes: number;
   readonly logLevel: string;
-  /** Tasks move to a returned node after it has been up this long; undefined if only `berth rebalance` moves them. */
+  /** Time for which a returned node must be up before tasks move to it. Undefined if only `berth rebalance` moves tasks. */
   readonly autoRebalanceMs: number | undefined;
-  /** The pool from which networks without a configured subnet get one. */
+  /** Address pool of the networks without a configured subnet. */
   readonly networkPool: NetworkPool;
-  /** Networks with more hosts than this use static forwarding entries instead of flooding. */
+  /** Maximum number of hosts in a network that uses flooding. Larger networks use static forwarding entries. */
   readonly floodLimit: number;
 }
 
@@ -39,51 +39,16 @@ export type ParsedArguments =
   | { readonly kind: "config"; readonly config: ServerConfig }
   | { readonly kind: "text"; readonly text: string };
 
-const EXAMPLES = `
-Examples:
-  # One server
-  $ berth server --listen 10.0.0.1:7400
-
-  # Listen on all addresses
-  $ berth server --listen 0.0.0.0:7400 --advertise 10.0.0.1:7400
-
-  # Use an external etcd
-  $ berth server --listen 10.0.0.1:7400 --etcd http://10.0.0.5:2379
-
-  # Use an external etcd that requires client certificates
-  $ berth server --listen 10.0.0.1:7400 --etcd https://10.0.0.5:2379 \\
-      --etcd-ca ca.pem --etcd-cert client.pem --etcd-key client-key.pem
-
-  # Add a server to the cluster of 10.0.0.1; see 'berth server join --help'
-  $ berth server join 10.0.0.1:7400
-  $ berth server --listen 10.0.0.2:7400
-
-  # Continue with this server alone after the quorum was lost
-  $ berth server recover
-
-  # List servers, and remove one for good; see 'berth server ls --help' and 'berth server rm --help'
-  $ berth server ls
-  $ berth server rm host-3
-
-BERTH_TIMING_SCALE=N multiplies the timings by which hosts and leaders count as
-lost, for machines that are too slow for them, such as emulated ones. It must
-be the same on all servers and agents.
-
-Three servers tolerate the loss of one. Their embedded etcds communicate on
-ports 7403 and 7404 with mutual TLS.
-`;
-export const DEFAULT_DATA_DIR = "/var/lib/berth/server";
-
-/** Default port of the web UI. */
-const WEB_PORT = 7406;
+/** Value of `--web` for a server without a web UI. */
 const NO_WEB = "off";
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000 };
 const BYTES_PER_MIB = 1024 ** 2;
 const BYTES_PER_GIB = 1024 ** 3;
+/** Smallest quota of the embedded etcd. */
 const MIN_ETCD_QUOTA_BYTES = 64 * BYTES_PER_MIB;
+/** Largest quota of the embedded etcd. */
 const MAX_ETCD_QUOTA_BYTES = 64 * BYTES_PER_GIB;
-const LOG_LEVELS = ["error", "warn", "info", "debug"];
 const HOST_PORT = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):([0-9]{1,5})$/;
 const MAX_PORT = 65_535;
 /** Maximum length of a socket path. Linux's `sun_path` has 108 bytes with the final NUL. */
@@ -98,7 +63,7 @@ const MAX_NETWORK_PREFIX = 24;
  */
 export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.ProcessEnv>): ParsedArguments {
   let text = "";
-  const command = createCommand(env).configureOutput({
+  const command = createServerCommand(env).configureOutput({
     writeOut: (out) => {
       text += out;
     },
@@ -112,143 +77,6 @@ export function parseArguments(argv: readonly string[], env: Readonly<NodeJS.Pro
     throw invalidSettingsError([error.message.replace(/^error: /, "")]);
   }
   return { kind: "config", config: validate(command.opts<RawOptions>(), env) };
-}
-
-/** The settings as text. */
-interface RawOptions {
-  readonly listen: string;
-  readonly http: string;
-  readonly web?: string;
-  readonly advertise?: string;
-  readonly dataDir: string;
-  readonly socket: string;
-  readonly etcd?: string;
-  readonly etcdCa?: string;
-  readonly etcdCert?: string;
-  readonly etcdKey?: string;
-  readonly etcdQuota: string;
-  readonly logLevel: string;
-  readonly autoRebalance?: string;
-  readonly networkPool: string;
-  readonly networkPrefix: string;
-  readonly networkFloodLimit: string;
-}
-
-interface OptionDefinition {
-  readonly flags: string;
-  readonly description: string;
-  /** The environment variable that sets the option. */
-  readonly variable: string;
-  readonly defaultValue?: string;
-}
-
-const OPTIONS: readonly OptionDefinition[] = [
-  {
-    flags: "--listen <host:port>",
-    description: "Listen address for agents and the CLI",
-    variable: "BERTH_LISTEN",
-    defaultValue: "127.0.0.1:7400",
-  },
-  {
-    flags: "--http <host:port>",
-    description:
-      "Listen address for /healthz, and for /metrics from this host or over HTTPS with a certificate",
-    variable: "BERTH_HTTP",
-    defaultValue: "127.0.0.1:7401",
-  },
-  {
-    flags: "--web <host:port>",
-    description: `Listen address of the web UI and the HTTP API, or "off" (default: port ${WEB_PORT} at the host of --listen)`,
-    variable: "BERTH_WEB",
-  },
-  {
-    flags: "--advertise <host:port>",
-    description: "Address at which agents and other servers connect, if it differs from --listen",
-    variable: "BERTH_ADVERTISE",
-  },
-  {
-    flags: "--data-dir <dir>",
-    description: "Data directory of the embedded etcd and of the server's identity",
-    variable: "BERTH_DATA_DIR",
-    defaultValue: DEFAULT_DATA_DIR,
-  },
-  {
-    flags: "--socket <path>",
-    description: "Unix socket through which root on this host administers the cluster",
-    variable: "BERTH_SOCKET",
-    defaultValue: "/run/berth/server.sock",
-  },
-  {
-    flags: "--etcd <url,...>",
-    description: "URLs of an external etcd to use instead of the embedded one",
-    variable: "BERTH_ETCD",
-  },
-  {
-    flags: "--etcd-ca <file>",
-    description: "CA certificates of an external etcd with https URLs, in PEM",
-    variable: "BERTH_ETCD_CA",
-  },
-  {
-    flags: "--etcd-cert <file>",
-    description: "Client certificate for an external etcd, in PEM",
-    variable: "BERTH_ETCD_CERT",
-  },
-  {
-    flags: "--etcd-key <file>",
-    description: "Private key of the client certificate, in PEM without a passphrase",
-    variable: "BERTH_ETCD_KEY",
-  },
-  {
-    flags: "--etcd-quota <size>",
-    description: "Size of the embedded etcd's database at which it refuses writes, from 64m to 64g",
-    variable: "BERTH_ETCD_QUOTA",
-    defaultValue: "4g",
-  },
-  {
-    flags: "--auto-rebalance <duration>",
-    description: "Move tasks to a returned node after it has been up this long, for example 10m",
-    variable: "BERTH_AUTO_REBALANCE",
-  },
-  {
-    flags: "--network-pool <subnet>",
-    description: "Address pool for networks; must not overlap with subnets that the hosts route elsewhere",
-    variable: "BERTH_NETWORK_POOL",
-    defaultValue: "10.64.0.0/10",
-  },
-  {
-    flags: "--network-prefix <bits>",
-    description: "Prefix length of each network in the pool",
-    variable: "BERTH_NETWORK_PREFIX",
-    defaultValue: "18",
-  },
-  {
-    flags: "--network-flood-limit <count>",
-    description:
-      "Maximum number of hosts in a network that uses flooding; larger networks use static forwarding entries. Must be the same on all servers",
-    variable: "BERTH_NETWORK_FLOOD_LIMIT",
-    defaultValue: String(DEFAULT_FLOOD_LIMIT),
-  },
-  {
-    flags: "--log-level <level>",
-    description: `Log level: ${LOG_LEVELS.join(", ")}`,
-    variable: "BERTH_LOG_LEVEL",
-    defaultValue: "info",
-  },
-];
-
-function createCommand(env: Readonly<NodeJS.ProcessEnv>): Command {
-  const command = new Command("berth server")
-    .description("Run a server of the control plane")
-    .version(BERTH_VERSION, "--version")
-    .addHelpText("after", EXAMPLES)
-    .exitOverride();
-  for (const { flags, description, variable, defaultValue } of OPTIONS) {
-    const option = new Option(flags, `${description} [${variable}]`);
-    const initialValue = env[variable] || defaultValue;
-    if (initialValue !== undefined) option.default(initialValue);
-    command.addOption(option);
-  }
-  return command;
 }
 
 /** @throws BerthError BERTH_INPUT_INVALID that lists all problems */

@@ -1,6 +1,7 @@
 // The entry point for `berth backup inspect` and `berth backup restore`, which run without a server.
 import type { BackupSummary } from "@berth/proto";
-import { DEFAULT_DATA_DIR, type EtcdOptions, parseEtcdOptions } from "../config.js";
+import { type EtcdOptions, parseEtcdOptions } from "../config.js";
+import { DEFAULT_DATA_DIR } from "../server-command.js";
 import { readEtcdTls } from "../store/etcd-tls.js";
 import { type RestoreOptions, restoreBackup as restore } from "./restore-backup.js";
 

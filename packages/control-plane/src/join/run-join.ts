@@ -2,7 +2,8 @@ import { hostname } from "node:os";
 import { BerthError } from "@berth/proto";
 import { readSecret, type SecretStreams } from "@berth/proto/terminal";
 import { Command, CommanderError, Option } from "commander";
-import { DEFAULT_DATA_DIR, isHostPort } from "../config.js";
+import { isHostPort } from "../config.js";
+import { DEFAULT_DATA_DIR } from "../server-command.js";
 import { joinServer } from "./join-server.js";
 
 const EXAMPLES = `

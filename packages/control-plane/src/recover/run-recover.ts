@@ -2,9 +2,9 @@ import { createInterface } from "node:readline/promises";
 import type { Readable } from "node:stream";
 import { assertNever, BerthError } from "@berth/proto";
 import { Command, CommanderError, Option } from "commander";
-import { DEFAULT_DATA_DIR } from "../config.js";
 import type { QueriedMember } from "../core/membership/recovery.js";
 import { createLogger } from "../logger.js";
+import { DEFAULT_DATA_DIR } from "../server-command.js";
 import { type RecoveryPlan, recoverServer } from "./recover-server.js";
 
 const EXAMPLES = `
