@@ -13,7 +13,7 @@ import { isKeyOf } from "../identity/private-key.js";
 export interface TlsMaterial {
   /** CA certificates of the cluster. */
   readonly authorities: string;
-  /** Undefined for a client without an identity, such as a host that joins. */
+  /** Certificate and key. Undefined for a client without an identity, such as a host that joins. */
   readonly leaf: { readonly certificate: string; readonly key: string } | undefined;
 }
 

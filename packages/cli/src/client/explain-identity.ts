@@ -10,7 +10,7 @@ const HOW_TO_START = 'create a context with an invitation ("berth context create
 /** The connection target and identity of a command that failed. */
 export interface IdentityContext {
   readonly target: ConnectionTarget;
-  /** Undefined for unix sockets, and when the identity could not be loaded. */
+  /** Identity of the context. Undefined for Unix sockets, and when the identity could not be loaded. */
   readonly identity: ContextIdentity | undefined;
   readonly nowMs: number;
 }

@@ -45,7 +45,7 @@ export interface StackInput extends ProjectInput {
 }
 
 export interface LoadedProject {
-  /** Undefined if the files have no content. Valid only if no diagnostic is an error. */
+  /** The resolved project, valid only if no diagnostic is an error. Undefined if the files have no content. */
   readonly project: ResolvedProject | undefined;
   readonly environment: ProjectEnvironment;
 }

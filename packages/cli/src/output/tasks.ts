@@ -29,7 +29,7 @@ const MAX_WAITING_WIDTH = 120;
 /** A task with the names that tables show instead of IDs. */
 export interface TaskRow {
   readonly task: Task;
-  /** Empty if the service has a different template now. */
+  /** Image of the task. Empty if the service has a different template now. */
   readonly image: string;
   /** Hostname; empty until the task is assigned. */
   readonly node: string;

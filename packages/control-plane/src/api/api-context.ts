@@ -52,7 +52,7 @@ export interface ApiContext {
   readonly clusterWatch: ClusterWatch;
   readonly missedEvents: MissedEvents;
   readonly trafficWatch: TrafficWatch;
-  /** Undefined in the simulation. */
+  /** Issues certificates. Undefined in the simulation. */
   readonly issuer: CertificateIssuer | undefined;
   /** Returns the registrations of all running servers. */
   readonly registrations: () => readonly ServerRegistration[];

@@ -11,7 +11,7 @@ export type LookupTarget = { readonly kind: "task"; readonly task: Task } | Serv
 export interface ServiceTarget {
   readonly kind: "service";
   readonly serviceId: string;
-  /** Undefined if the target includes the tasks of all slots. */
+  /** Key of the slot. Undefined if the target includes the tasks of all slots. */
   readonly slot: string | undefined;
   /** Newest first. */
   readonly tasks: readonly Task[];

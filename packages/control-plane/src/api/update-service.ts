@@ -109,7 +109,7 @@ interface ReplaceSpecOptions {
   readonly spec: ServiceSpec;
   readonly files: VersionChoice;
   readonly sealer: FileSealer | undefined;
-  /** Undefined to keep the digest in the spec, as a rollback does. */
+  /** Digests of the images. Undefined to keep the digest in the spec, as a rollback does. */
   readonly images?: ImageResolutions;
   /** First part of the error message, which says what failed. */
   readonly errorPrefix: string;

@@ -127,7 +127,7 @@ async function recordCall({ writer }: ApiContext, signal: AbortSignal): Promise<
 interface NodeReply {
   readonly node: Node;
   readonly hostname: string;
-  /** Undefined if the node did not respond. */
+  /** Reply of the node. Undefined if the node did not respond. */
   readonly reply: VolumeReply | undefined;
   readonly error: string;
 }

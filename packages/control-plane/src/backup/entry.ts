@@ -9,7 +9,7 @@ export type { BackupUnlock } from "./age.js";
 export { type BackupFile, inspectBackup } from "./read-backup.js";
 
 export interface RestoreArguments extends Omit<RestoreOptions, "etcd" | "dataDir"> {
-  /** Undefined for the default of `berth server`. */
+  /** Data directory. Undefined for the default of `berth server`. */
   readonly dataDir: string | undefined;
   readonly etcd: EtcdOptions;
 }

@@ -7,7 +7,7 @@ const NEXT_ROUND_AFTER_MS = 1_000;
 
 /** This leader's observations of one node, in memory only. Times are in ms of the monotonic clock. */
 export interface NodeObservation {
-  /** Undefined if this leader has received no heartbeat yet. */
+  /** Time of the last heartbeat. Undefined if this leader has received none yet. */
   lastHeartbeatMs: number | undefined;
   /** Event loop lag that the agent reported with its last heartbeat. */
   agentLagMs: number;

@@ -42,7 +42,7 @@ interface Round {
   readonly ended: AbortController;
   /** Whether the host responded, by voter. */
   readonly answers: Map<string, boolean>;
-  /** Undefined until the peers have been chosen. */
+  /** IDs of the voters. Undefined until the peers have been chosen. */
   voters: readonly string[] | undefined;
 }
 

@@ -31,7 +31,7 @@ export interface ServerRecordsOptions {
   readonly serverId: string;
   readonly registrations: () => readonly ServerRegistration[];
   readonly onRegistrationsChange: (listener: () => void) => () => void;
-  /** Undefined if etcd is external. */
+  /** Changes the members of the embedded etcd. Undefined with an external etcd. */
   readonly membership: MembershipChanges | undefined;
   /** Makes the etcd member on this host etcd's leader. Undefined if etcd is external. */
   readonly moveEtcdLeader?: ((signal: AbortSignal) => Promise<unknown>) | undefined;

@@ -34,7 +34,7 @@ export interface LeaderSettings {
   readonly ownEtcd?: OwnEtcd | undefined;
   /** Address ranges from which new networks get their subnets. */
   readonly networkPool?: NetworkPool | undefined;
-  /** Undefined in the simulation, whose network has no certificates. */
+  /** Identity of the server. Undefined in the simulation, whose network has no certificates. */
   readonly identity?: ServerIdentity | undefined;
   /** The packages of this server. Undefined in the simulation. */
   readonly installer?: Installer | undefined;

@@ -12,7 +12,7 @@ const PEER_TIMEOUT_MS = scaleTiming(400);
 export interface PeerHandlerOptions {
   /** Returns whether this server reaches the leader of an epoch. */
   readonly isInContact: (epoch: bigint) => boolean;
-  /** Undefined in the simulation. */
+  /** Cluster key, which other servers fetch during a rotation. Undefined in the simulation. */
   readonly clusterKey: ClusterKey | undefined;
   /** Rejects for a server that was removed from the cluster, whose certificate only the leader refuses by itself. */
   readonly requireNotRemoved: (serverId: string, signal: AbortSignal) => Promise<void>;

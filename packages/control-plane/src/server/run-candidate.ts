@@ -14,7 +14,7 @@ const FAILED_TERM_PAUSE_MS = 1_000;
 export interface CandidateOptions extends LeaderOptions {
   /** Value of the leader key while this server is the leader. */
   readonly value: string;
-  /** Undefined if a dead leader is replaced only after its lease has expired. */
+  /** Probes the leader. Undefined if a dead leader is replaced only after its lease has expired. */
   readonly contact: LeaderContact | undefined;
 }
 

@@ -36,7 +36,7 @@ export interface ServerRegistryOptions {
   readonly identity?: Pick<ServerIdentity, "serverId" | "rpc" | "clusterKey"> | undefined;
   /** The versions of the records that this server supports. */
   readonly schema: SchemaVersions;
-  /** Undefined with an external etcd. */
+  /** Certificates of the embedded etcd. Undefined with an external etcd. */
   readonly etcd?: Pick<OwnEtcd, "trust" | "subscribe"> | undefined;
 }
 

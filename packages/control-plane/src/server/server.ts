@@ -92,7 +92,7 @@ export interface ServerPlatform {
   readonly transport: RpcTransport;
   readonly startHttp: typeof startHttpServer;
   readonly probe: Probe;
-  /** Undefined if a dead leader is replaced only after its lease has expired. */
+  /** Probes the leader. Undefined if a dead leader is replaced only after its lease has expired. */
   readonly probeTcp?: TcpProbe;
 }
 

@@ -12,7 +12,10 @@ import type { Cli } from "../../process/cli.js";
 import { reportDiagnostics, type StackSpecs } from "./read-specs.js";
 
 export interface BuildOptions {
-  /** Undefined to build all images except those that are pulled from a registry because of their `pull_policy`. */
+  /**
+   * Whether to build images. Undefined to build all except those that are pulled from a registry because of their
+   * `pull_policy`.
+   */
   readonly build?: boolean;
   readonly push?: boolean;
   readonly dryRun?: boolean;

@@ -22,7 +22,7 @@ export interface StackFile {
   readonly labels: Readonly<Record<string, string>>;
   /** Whether agents replace placeholders in the content. */
   readonly isTemplate: boolean;
-  /** Undefined for an external file, which exists outside of the stack. */
+  /** Source of the content. Undefined for an external file, which exists outside of the stack. */
   readonly source: FileSource | undefined;
 }
 

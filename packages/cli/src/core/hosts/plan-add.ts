@@ -10,12 +10,14 @@ export interface Membership {
   readonly id: string;
   /** Name of the cluster in the certificate of the host. */
   readonly cluster: string;
-  /** Undefined if the cluster does not list it: the host belongs to another cluster, or was removed. */
+  /**
+   * Entry of the host in the cluster. Undefined if there is none: the host belongs to another cluster, or was removed.
+   */
   readonly listed:
     | {
         /** Whether a node is ready, or a server is up. */
         readonly isReady: boolean;
-        /** Empty for a server. */
+        /** Labels of the node. Empty for a server. */
         readonly labels: Readonly<Record<string, string>>;
       }
     | undefined;

@@ -59,7 +59,7 @@ export class MembershipChanges {
   }
 
   /**
-   * Applies the steps towards a request. The caller repeats a request that has to wait.
+   * Applies the steps toward a request. The caller repeats a request that has to wait.
    *
    * @throws the errors of etcd
    */

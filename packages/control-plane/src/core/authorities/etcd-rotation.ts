@@ -21,7 +21,10 @@ export interface EtcdServer {
   readonly id: string;
   /** "host:port", or the hostname of a server that has never run. */
   readonly name: string;
-  /** Undefined for a server that does not run, or whose release does not register it. */
+  /**
+   * Certificates of the server's etcd. Undefined for a server that does not run, or whose release does not register
+   * them.
+   */
   readonly trust: EtcdTrust | undefined;
 }
 

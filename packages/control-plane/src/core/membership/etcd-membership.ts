@@ -13,10 +13,10 @@ const LOOPBACK_HOSTS = ["127.0.0.1", "[::1]", "localhost"];
 /** A member of the etcd cluster, as etcd lists it. */
 export interface EtcdMember {
   readonly id: string;
-  /** Empty until the member has started for the first time. */
+  /** Name of the member. Empty until the member has started for the first time. */
   readonly name: string;
   readonly peerUrls: readonly string[];
-  /** Empty until the member has started for the first time. */
+  /** URLs for clients. Empty until the member has started for the first time. */
   readonly clientUrls: readonly string[];
   /** A learner copies the data, but has no vote. */
   readonly isLearner: boolean;
@@ -55,7 +55,7 @@ export type MembershipDecision =
   | { readonly kind: "refuse"; readonly reason: string };
 
 /**
- * Decides the next step towards a request.
+ * Decides the next step toward a request.
  *
  * A new member starts as a learner, because a learner that never starts does not affect the quorum. etcd 3.4 accepts
  * one learner at a time. After a crash between two steps, repeating the request continues, because each decision

@@ -13,12 +13,12 @@ export interface ServerRegistration extends ServerTrust, ServerKeys {
   readonly id: string;
   readonly hostname: string;
   readonly version: string;
-  /** URL of the server's page. Empty for a server without one. */
+  /** URL of the server's web UI. Empty for a server without one. */
   readonly webUrl: string;
   /** The versions of the records that the server supports. */
   readonly schema: SchemaVersions;
   readonly certificateExpiresAtMs: number;
-  /** Undefined with an external etcd, and for a server of an earlier release. */
+  /** Certificates of the server's etcd. Undefined with an external etcd, and for a server of an earlier release. */
   readonly etcd: EtcdTrust | undefined;
 }
 

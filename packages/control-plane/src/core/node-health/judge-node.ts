@@ -37,7 +37,7 @@ export interface NodeHealthInput extends NodeTiming {
   readonly replacedBy: string | undefined;
 }
 
-/** The leader's state at the time of a judgement. */
+/** The leader's state at the time of a judgment. */
 export interface NodeHealthContext {
   readonly now: number;
   /** Time when this server became the leader. Earlier silence does not count. */

@@ -38,7 +38,7 @@ const FIXED_THRESHOLDS_MS: readonly number[] = [
 
 /** The values from which a node's thresholds are computed. */
 export interface NodeTiming {
-  /** Undefined if this leader has received no heartbeat yet. */
+  /** Time of the last heartbeat. Undefined if this leader has received none yet. */
   readonly lastHeartbeatMs: number | undefined;
   readonly heartbeatMs: number;
   /** Number of the last rounds in a row in which every voter failed to reach the host. */

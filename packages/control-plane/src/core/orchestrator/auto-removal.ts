@@ -7,7 +7,7 @@ export const AUTO_REMOVE_AFTER_MS = 10_000;
 /** Whether a finished job is removed now. */
 export type AutoRemoval =
   | { readonly kind: "remove"; readonly update: { readonly service: Service; readonly reason: string } }
-  /** `dueMs` is when to decide again, if time changes anything. */
+  /** The job stays. `dueMs` has the times of the next decision, if time changes anything. */
   | { readonly kind: "keep"; readonly dueMs: readonly number[] };
 
 /** Decides when a job with automatic removal is removed. Its client may have disconnected. */

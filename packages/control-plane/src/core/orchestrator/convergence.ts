@@ -13,7 +13,7 @@ import { applyOwnerLoss, OwnerTasks } from "./owner-tasks.js";
 import { evaluateSlot, type SlotState, unreadyReason } from "./slot-state.js";
 import { updatePolicy } from "./update-policy.js";
 
-/** The progress of a service towards its desired state. The API and `berth stack deploy` show it. */
+/** The progress of a service toward its desired state. The API and `berth stack deploy` show it. */
 export interface Convergence {
   /** Number of tasks that should run. */
   readonly desired: number;
@@ -25,7 +25,7 @@ export interface Convergence {
   readonly reasons: readonly string[];
 }
 
-/** Computes the progress of a service towards its desired state. */
+/** Computes the progress of a service toward its desired state. */
 export function convergence(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, now: number): Convergence {
   const running = snapshot.tasks.filter((task) => shouldRun(task) && isReady(task)).length;
   if (snapshot.service.removing) return removalConvergence(snapshot, running, cluster);

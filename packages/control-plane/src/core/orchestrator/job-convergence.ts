@@ -8,7 +8,7 @@ import { isRunActive, jobRuns, maxConcurrent } from "./job-schedule.js";
 import { jobSlots } from "./job-slots.js";
 import { type Problem, problemLines } from "./problems.js";
 
-/** The progress of a job towards its desired state. */
+/** The progress of a job toward its desired state. */
 export interface JobConvergence {
   /** Number of tasks that should run. */
   readonly desired: number;
@@ -17,7 +17,7 @@ export interface JobConvergence {
 }
 
 /**
- * Computes the progress of a job towards its desired state.
+ * Computes the progress of a job toward its desired state.
  *
  * A job without a schedule has converged when the run of its current template has completed. A scheduled job has always
  * converged, because the result of a run does not affect the next one.

@@ -3,7 +3,7 @@ import { type SlotRef, slotName } from "../model/slots.js";
 /** A reason why a service is not in its desired state. */
 export interface Problem {
   readonly reason: string;
-  /** Undefined if the problem concerns the service as a whole. */
+  /** The slot with the problem. Undefined if the problem concerns the service as a whole. */
   readonly slot?: SlotRef;
 }
 

@@ -107,7 +107,7 @@ function isNewVersion({ step }: SlotState, rollout: Rollout | undefined): boolea
 
 interface Deadline {
   readonly isOver: boolean;
-  /** Undefined if no slot is being updated, or there is no deadline. */
+  /** Time of the deadline. Undefined if no slot is being updated, or there is no deadline. */
   readonly atMs: number | undefined;
 }
 

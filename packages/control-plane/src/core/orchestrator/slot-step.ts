@@ -22,7 +22,7 @@ export type SlotStep =
   | { readonly kind: "vacant"; readonly restarts: number }
   /** Empty: no task can be created before `untilMs`, or before a stopping task has ended. */
   | { readonly kind: "waiting"; readonly reason: string; readonly untilMs?: number }
-  /** Empty until the service changes, because its restarts are exhausted. */
+  /** The slot stays empty until the service changes, because its restarts are exhausted. */
   | { readonly kind: "exhausted"; readonly reason: string }
   /** The running task is outdated, or must leave its node. */
   | {

@@ -8,7 +8,7 @@ import { replicasOf } from "./desired-slots.js";
 
 /** The tasks of a service, divided into stable tasks and tasks to reconcile. */
 export interface TaskPartition {
-  /** Undefined if all tasks are to be reconciled. */
+  /** Tasks that need no decision. Undefined if all tasks are to be reconciled. */
   readonly stable: StableTasks | undefined;
   readonly tasksToReconcile: readonly Task[];
 }

@@ -3,7 +3,7 @@ import { type Group, getOrCreateSubgroup } from "./spread-counts.js";
 
 /** A collection from which the best item is taken repeatedly. Taking an item may change its rank. */
 export interface Pool<T> {
-  /** Undefined if nothing is left. */
+  /** The best item. Undefined if nothing is left. */
   readonly best: T | undefined;
   /** Takes the best item once. Another item may be the best afterwards. */
   take(): void;

@@ -20,7 +20,7 @@ import { newestTasks } from "../orchestrator/newest-tasks.js";
 
 /** The tasks of a service, as records. */
 export interface TaskViewSource {
-  /** Undefined for a service whose record is gone and whose tasks are still stopping. */
+  /** Service of the task. Undefined if its record is gone and its tasks are still stopping. */
   readonly service: Service | undefined;
   /** All tasks of the service, including ended tasks, or all tasks of some slots. */
   readonly tasks: readonly Task[];

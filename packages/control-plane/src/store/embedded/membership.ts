@@ -68,7 +68,7 @@ export interface CompletionOptions {
   /** The members as this server's etcd knows them. */
   readonly members: EtcdMembers;
   readonly peerUrl: string;
-  /** Undefined for a server that has created the cluster. */
+  /** Requests to other servers. Undefined for a server that has created the cluster. */
   readonly requests: MembershipRequests | undefined;
   readonly logger: Logger;
 }

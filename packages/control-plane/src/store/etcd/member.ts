@@ -28,7 +28,7 @@ const MAX_RECONNECT_DELAY_MS = 1_000;
 export interface MemberOptions {
   readonly endpoint: string;
   readonly callTimeoutMs: number;
-  /** Undefined for an etcd without TLS. */
+  /** TLS settings. Undefined for an etcd without TLS. */
   readonly tls?: EtcdTls | undefined;
 }
 
