@@ -19,7 +19,7 @@ export interface ServerProcess {
   readonly address: string;
   /** Address of /healthz and /metrics. */
   readonly httpAddress: string;
-  /** Path of the server's unix socket. */
+  /** Path of the server's Unix socket. */
   readonly socket: string;
   readonly process: ChildProcess;
   /** Sends SIGKILL and waits for the exit. */

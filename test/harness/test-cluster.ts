@@ -37,7 +37,7 @@ const ADMISSION_TIMEOUT_MS = 10_000;
 
 export interface TestServer {
   readonly address: string;
-  /** Path of the server's unix socket. */
+  /** Path of the server's Unix socket. */
   readonly socket: string;
   readonly httpAddress: string;
   /** URL of its page. Empty when it has none. */

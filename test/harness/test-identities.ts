@@ -57,7 +57,7 @@ export class TestIdentities {
     return dataDir;
   }
 
-  /** Returns a new path for a server's unix socket. */
+  /** Returns a new path for a server's Unix socket. */
   socketPath(): string {
     this.#servers += 1;
     return join(this.#directory, `${this.#servers}.sock`);

@@ -134,7 +134,7 @@ describe("the audit log", () => {
       subjects: [{ kind: "task", id: task?.id, name: `shop_web.${task?.slot}` }],
       summary: "program psql as user root",
     });
-    // The follower forwarded the calls of its unix socket.
+    // The follower forwarded the calls of its Unix socket.
     for (const { client, forwardedBy } of records) {
       expect(client).toBe("the server's host");
       expect(forwardedBy).toMatch(/^127\.0\.0\.1:\d+$/);

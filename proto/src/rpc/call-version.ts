@@ -43,7 +43,7 @@ export function requireCallVersion(metadata: Metadata, peer: Caller): void {
   });
 }
 
-/** Checks the version of each call on a unix socket, before its request is decoded. */
+/** Checks the version of each call on a Unix socket, before its request is decoded. */
 export const localVersionInterceptor: ServerInterceptor = (_, call) =>
   new ServerInterceptingCall(call, {
     start: (next) =>

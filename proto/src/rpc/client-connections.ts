@@ -19,7 +19,7 @@ export interface TcpClientOptions {
   readonly nodeId?: string;
 }
 
-/** A client of a unix socket has no identity: the server admits only its own user. */
+/** A client of a Unix socket has no identity: the server admits only its own user. */
 export interface UnixClientOptions {
   /** Path of the socket. */
   readonly socket: string;

@@ -31,12 +31,12 @@ const SERVER_NAME = "berth.invalid";
 
 export const TLS_CLIENT_OPTIONS: ChannelOptions = { "grpc.ssl_target_name_override": SERVER_NAME };
 
-/** Returns the credentials of a gRPC server on a unix socket, or behind a listener that has terminated TLS. */
+/** Returns the credentials of a gRPC server on a Unix socket, or behind a listener that has terminated TLS. */
 export function localServerCredentials(): ServerCredentials {
   return ServerCredentials.createInsecure();
 }
 
-/** Returns the credentials of a client of a unix socket, which only the user of the server can open. */
+/** Returns the credentials of a client of a Unix socket, which only the user of the server can open. */
 export function localChannelCredentials(): ChannelCredentials {
   return ChannelCredentials.createInsecure();
 }

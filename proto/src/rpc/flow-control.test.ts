@@ -42,7 +42,7 @@ test("a server with TLS sets the flow control windows of its connections", async
   await expectWindows(connectHttp2(`https://${address}`, { rejectUnauthorized: false }));
 });
 
-test("a server on a unix socket sets the flow control windows of its connections", async () => {
+test("a server on a Unix socket sets the flow control windows of its connections", async () => {
   const directory = await mkdtemp(join(tmpdir(), "berth-windows-"));
   cleanUps.push(() => rm(directory, { recursive: true, force: true }));
   const path = join(directory, "server.sock");

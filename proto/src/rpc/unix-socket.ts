@@ -17,7 +17,7 @@ export function unixAddress(path: string): string {
 }
 
 /**
- * Lets a gRPC server listen on a unix socket that only the user of this process can open. Returns a function that
+ * Lets a gRPC server listen on a Unix socket that only the user of this process can open. Returns a function that
  * removes the socket.
  *
  * The socket is created in a directory of this user and moved once its mode is set. With its final name, other users

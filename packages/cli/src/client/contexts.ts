@@ -73,7 +73,7 @@ export async function readContexts(path: string): Promise<ContextConfig> {
     return parseContexts(await readFile(path, "utf8"));
   } catch (cause) {
     if (isNotFound(cause)) return EMPTY_CONFIG;
-    const message = `cannot read contexts from ${path}: ${String(cause)}: correct or delete the file`;
+    const message = `cannot read contexts from ${path}: ${String(cause)}; correct or delete the file`;
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
   }
 }

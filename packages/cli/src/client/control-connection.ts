@@ -6,7 +6,7 @@ export type ControlClient = RpcClient<typeof ControlServiceService>;
 
 export type ControlConnection = RpcConnection<typeof ControlServiceService>;
 
-/** The address of a server, and the identity with which to connect to it. A unix socket needs none. */
+/** The address of a server, and the identity with which to connect to it. A Unix socket needs none. */
 export type ControlServer = RpcClientOptions;
 
 /** Returns a client of one server. */

@@ -49,7 +49,7 @@ export function expiredError(identity: ContextIdentity, nowMs: number): BerthErr
   const { facts, location } = identity;
   return new BerthError({
     code: "BERTH_CERTIFICATE_INVALID",
-    message: `certificate of ${describeIdentity(facts.identity)} in context ${quote(location.context)} expired at ${formatTime(facts.notAfterMs)}, too long ago to renew it: this host's clock says ${formatTime(nowMs)}: correct the clock, or ${howToReplace(location)}`,
+    message: `certificate of ${describeIdentity(facts.identity)} in context ${quote(location.context)} expired at ${formatTime(facts.notAfterMs)}, too long ago to renew it: this host's clock says ${formatTime(nowMs)}; correct the clock, or ${howToReplace(location)}`,
     details: { reason: "expired" },
   });
 }
@@ -60,11 +60,11 @@ export function missingIdentityError(context: string, server: string): BerthErro
   const name = context === DEFAULT_CONTEXT ? "NAME" : context;
   return new BerthError({
     code: "BERTH_UNAUTHENTICATED",
-    message: `cannot connect to ${server} without an identity, and context ${quote(context)} has none: ${howToReplace({ context: name, server })}; on the host of a server, root can use its unix socket instead`,
+    message: `cannot connect to ${server} without an identity, and context ${quote(context)} has none: ${howToReplace({ context: name, server })}; on the host of a server, root can use its Unix socket instead`,
   });
 }
 
-/** Explains why a unix socket cannot be opened: missing permission, or no server on this host. */
+/** Explains why a Unix socket cannot be opened: missing permission, or no server on this host. */
 async function explainSocket(error: BerthError, target: ConnectionTarget): Promise<BerthError | undefined> {
   if (target.kind === "remote") return undefined;
   for (const path of target.sockets) {

@@ -11,7 +11,7 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Returns call options whose signal also aborts when the server's host stops answering probes. A unix socket has none. */
+/** Returns call options whose signal also aborts when the server's host stops answering probes. A Unix socket has none. */
 export function withHostProbe(
   address: string,
   options: CallOptions,

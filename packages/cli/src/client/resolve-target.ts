@@ -19,13 +19,13 @@ export type ConnectionTarget = LocalTarget | RemoteTarget;
 /** Servers on this host, which need no identity. */
 export interface LocalTarget {
   readonly kind: "local";
-  /** Paths of unix sockets. */
+  /** Paths of Unix sockets. */
   readonly sockets: NonEmpty<string>;
 }
 
 export interface RemoteTarget {
   readonly kind: "remote";
-  /** `HOST:PORT`; unix sockets are also possible. */
+  /** `HOST:PORT`; Unix sockets are also possible. */
   readonly addresses: NonEmpty<string>;
   readonly identity: IdentityLocation;
   /** Whether the addresses come from the context, not from `--server` or `BERTH_SERVER`. */
@@ -55,7 +55,7 @@ export async function resolveTarget(cli: Cli, options: GlobalOptions): Promise<C
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 
-/** Returns the target if all addresses of a normalized list are unix sockets. */
+/** Returns the target if all addresses of a normalized list are Unix sockets. */
 export function localTarget(addresses: string): LocalTarget | undefined {
   const [first, ...others] = addresses.split(",").map(socketPathOf);
   const sockets = others.filter((socket) => socket !== undefined);

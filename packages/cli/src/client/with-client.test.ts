@@ -81,7 +81,7 @@ describe("a context with an identity", () => {
     expect(callers).toEqual([ALICE, ALICE, ALICE]);
   });
 
-  test("a context with an identity is not used for a unix socket", async () => {
+  test("a context with an identity is not used for a Unix socket", async () => {
     await useContext();
     const socket = await startFakeControl(handlers);
     cleanUps.push(socket.close);
@@ -176,7 +176,7 @@ describe("a server that needs an identity", () => {
     expect(err).toMatch(
       /^error: cannot connect to .* without an identity, and context "default" has none: ask/,
     );
-    expect(err).toContain(`${address} --invitation-file -"; on the host of a server, root can use its unix`);
+    expect(err).toContain(`${address} --invitation-file -"; on the host of a server, root can use its Unix`);
     expect(err).toContain("berth context create NAME --server ");
     expect(err).toContain("(BERTH_UNAUTHENTICATED)");
     expect(accepted()).toBe(0);
@@ -245,7 +245,7 @@ describe("renewal of the certificate", () => {
     const { code, err } = await home.berth("node ls");
     expect(code).toBe(1);
     expect(err).toMatch(/certificate of user "alice.x1y2z3" in context "lab" expired at \d{4}-/);
-    expect(err).toMatch(/this host's clock says \d{4}-.*: correct the clock, or ask an administrator/);
+    expect(err).toMatch(/this host's clock says \d{4}-.*; correct the clock, or ask an administrator/);
     expect(err).toContain(`berth context create lab --server ${address} --invitation-file -`);
     expect([callers, renewals]).toEqual([[], 0]);
   });

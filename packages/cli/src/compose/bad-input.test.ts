@@ -38,7 +38,7 @@ describe("loadStack with invalid files", () => {
 
   test("rejects a file that is not UTF-8", () => {
     expect(message(new Uint8Array([0xc3, 0x28]))).toBe(
-      "c.yaml:1:1: the file is not UTF-8: convert it to UTF-8",
+      "c.yaml:1:1: the file is not UTF-8; convert it to UTF-8",
     );
   });
 

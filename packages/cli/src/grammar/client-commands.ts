@@ -54,7 +54,7 @@ function addContextCommands(program: Command, cli: Cli): void {
         "after",
         `
 With an invitation of "berth user invite", the context gets a private key, which stays on this computer, and a
-certificate. Commands that use the context connect with it, and renew the certificate when it is due. Only a unix socket
+certificate. Commands that use the context connect with it, and renew the certificate when it is due. Only a Unix socket
 needs no invitation.`,
       )
       .action(lazyAction(cli, async () => (await load()).createContext)),

@@ -10,7 +10,11 @@ export interface ExaminedHost {
   readonly clockAheadMs: number;
 }
 
-/** Finds out what a host is and has. Changes nothing. @param servers "host:port" of each server of the cluster */
+/**
+ * Collects facts about a host over ssh. Changes nothing.
+ *
+ * @param servers "host:port" of each server of the cluster
+ */
 export async function examineHost(
   ssh: SshConnection,
   servers: readonly string[],

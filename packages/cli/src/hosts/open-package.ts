@@ -71,6 +71,6 @@ function missingPackageError(architecture: string): BerthError {
   const name = `berth_${BERTH_VERSION}_${architecture}.deb`;
   return new BerthError({
     code: "BERTH_NOT_FOUND",
-    message: `this machine has no package of berth ${BERTH_VERSION} for ${architecture}: this berth was not installed from one; name a file with --package, or copy ${name} to ${PACKAGE_STORE}`,
+    message: `this machine has no package of berth ${BERTH_VERSION} for ${architecture}: this berth was not installed from one; specify a file with --package, or copy ${name} to ${PACKAGE_STORE}`,
   });
 }

@@ -20,7 +20,7 @@ export interface FakeControl {
   readonly close: () => Promise<void>;
 }
 
-/** Starts a real gRPC server with these handlers, on a new unix socket by default. All other calls fail. */
+/** Starts a real gRPC server with these handlers, on a new Unix socket by default. All other calls fail. */
 export async function startFakeControl(
   handlers: FakeControlHandlers,
   listener?: RpcListener,

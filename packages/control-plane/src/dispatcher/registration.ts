@@ -90,7 +90,7 @@ export function checkDescription({ nodeId, description, peer }: RegisteringAgent
   if (problem === undefined) return;
   throw new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `the description of node ${nodeId} was refused: ${problem}: correct the options of the agent, or run the release of this server`,
+    message: `the description of node ${nodeId} was refused: ${problem}; correct the options of the agent, or run the release of this server`,
     details: { nodeId },
   });
 }

@@ -80,14 +80,14 @@ export interface ServerOptions extends LeaderSettings {
   readonly web?: string | undefined;
   /** "host:port" where other servers and agents reach this server; the listen address when undefined. */
   readonly advertise: string | undefined;
-  /** Path of the unix socket for the administrator of this host. Undefined for none. */
+  /** Path of the Unix socket for the administrator of this host. Undefined for none. */
   readonly socket?: string | undefined;
   readonly platform: ServerPlatform;
   /** Returns the current problems of this server's disk and etcd. Undefined in the simulation. */
   readonly problems?: () => readonly ServerProblem[];
 }
 
-/** The network access of a server, except for the store and the unix socket. The simulation replaces it. */
+/** The network access of a server, except for the store and the Unix socket. The simulation replaces it. */
 export interface ServerPlatform {
   readonly transport: RpcTransport;
   readonly startHttp: typeof startHttpServer;

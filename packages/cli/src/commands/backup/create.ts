@@ -18,7 +18,7 @@ export async function createBackup(cli: Cli, options: CreateBackupOptions, file:
   if (file === STDOUT_PATH && cli.stdout.isTty) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: "standard output is a terminal: redirect it, or specify a file",
+      message: "standard output is a terminal; redirect it, or specify a file",
     });
   }
   const protection = await readProtection(cli, options);

@@ -102,7 +102,7 @@ async function selectServer(cli: Cli, addresses: readonly string[]): Promise<str
   if (addresses.some((address) => socketPathOf(address) !== undefined)) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: "cannot accept an invitation over a unix socket, which needs no identity; use HOST:PORT",
+      message: "cannot accept an invitation over a Unix socket, which needs no identity; use HOST:PORT",
     });
   }
   const [first = ""] = addresses;

@@ -172,7 +172,7 @@ describe("context create with an invitation", () => {
     expect(await home.identities()).toEqual([]);
   });
 
-  test("rejects a token of a host, a damaged token, and a unix socket", async () => {
+  test("rejects a token of a host, a damaged token, and a Unix socket", async () => {
     const node = await create("", tokenFor(JoinKind.NODE));
     expect([node.code, node.err]).toEqual([2, expect.stringContaining('use it with "berth agent join"')]);
     const damaged = await create("", tokenFor(JoinKind.USER).replace(/.$/, "x"));
@@ -185,7 +185,7 @@ describe("context create with an invitation", () => {
 });
 
 describe("a context without an identity", () => {
-  test("a context without an identity is for unix sockets only", async () => {
+  test("a context without an identity is for Unix sockets only", async () => {
     for (const server of ["10.0.0.9:7400", "unix:/run/x.sock,10.0.0.9:7400"]) {
       const { code, err } = await home.berth(`context create lab --server ${server}`);
       expect(code).toBe(2);

@@ -91,11 +91,11 @@ export async function removeContext(cli: Cli, _options: GlobalOptions, name: str
   cli.stdout.write(`Removed context ${name}\n`);
 }
 
-/** Saves unix sockets. Refuses to replace an identity, which could not be restored: an invitation works only once. */
+/** Saves Unix sockets. Refuses to replace an identity, which could not be restored: an invitation works only once. */
 async function createWithoutIdentity(cli: Cli, name: string, server: string): Promise<void> {
   if (localTarget(server) === undefined) {
     throw invalidContextError(
-      `context ${name} needs an identity for ${server}; ask an administrator for an invitation ("berth user invite"), and pass it with --invitation-file PATH, or - for standard input; only unix sockets need none`,
+      `context ${name} needs an identity for ${server}; ask an administrator for an invitation ("berth user invite"), and pass it with --invitation-file PATH, or - for standard input; only Unix sockets need none`,
     );
   }
   await editContexts(cli, (config) => {

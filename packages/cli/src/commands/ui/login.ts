@@ -8,7 +8,7 @@ export interface UiLoginOptions extends GlobalOptions {
   readonly readOnly?: boolean;
 }
 
-/** `berth ui login`: prints links to the pages of the servers, with a code that logs in once. */
+/** `berth ui login`: prints links to the web UIs of the servers, with a code that logs in once. */
 export async function printLogin(cli: Cli, options: UiLoginOptions): Promise<void> {
   const request = { readOnly: options.readOnly ?? false };
   const { code, expiresAtMs, urls } = await withClient(cli, options, (client) =>
@@ -17,7 +17,7 @@ export async function printLogin(cli: Cli, options: UiLoginOptions): Promise<voi
   if (urls.length === 0) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",
-      message: 'no server has a page; start one with --web, or use "berth ui"',
+      message: 'no server has a web UI; start one with --web, or use "berth ui"',
     });
   }
   const links = urls.map((url) => loginLink(url, code));
@@ -26,7 +26,7 @@ export async function printLogin(cli: Cli, options: UiLoginOptions): Promise<voi
   cli.stderr.write("The code is valid for one minute, for one login.\n");
 }
 
-/** Returns the link with which a page logs in. Browsers do not send the part after "#" to servers. */
+/** Returns the link with which the web UI logs in. Browsers do not send the part after "#" to servers. */
 export function loginLink(url: string, code: string): string {
   return `${url}/#login=${encodeURIComponent(code)}`;
 }

@@ -23,7 +23,7 @@ test("ui login prints a link for each server", async () => {
   });
 });
 
-test("ui login fails when no server has a page", async () => {
+test("ui login fails when no server has a web UI", async () => {
   const withoutPages: FakeControlHandlers["createLogin"] = async () => ({
     code: "a.b",
     expiresAtMs: 1,
@@ -31,7 +31,7 @@ test("ui login fails when no server has a page", async () => {
   });
   const { code, err } = await berth("ui login", { createLogin: withoutPages });
   expect(code).toBe(1);
-  expect(err).toContain('no server has a page; start one with --web, or use "berth ui"');
+  expect(err).toContain('no server has a web UI; start one with --web, or use "berth ui"');
 });
 
 test("ui rejects an invalid port before it connects", async () => {

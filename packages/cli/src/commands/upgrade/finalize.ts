@@ -74,6 +74,6 @@ async function readSchemaVersion(cli: Cli, client: ControlClient): Promise<numbe
 function migrationTimeoutError(version: number, timeoutMs: number): BerthError {
   return new BerthError({
     code: "BERTH_NOT_CONVERGED",
-    message: `no leader serves records of schema ${version} after ${timeoutMs / 1_000} s; see the logs of the servers: the migration continues in the background`,
+    message: `no leader serves records of schema ${version} after ${timeoutMs / 1_000} s: the migration continues in the background; see the logs of the servers`,
   });
 }

@@ -40,7 +40,7 @@ export function decodeSource(name: string, bytes: Uint8Array): Source {
   const source = createSource(name, new TextDecoder("utf-8").decode(bytes));
   if (!isUtf8(bytes)) {
     const index = source.text.indexOf(REPLACEMENT);
-    throw invalidFileError(source, index, "the file is not UTF-8: convert it to UTF-8");
+    throw invalidFileError(source, index, "the file is not UTF-8; convert it to UTF-8");
   }
   const nul = source.text.indexOf("\0");
   if (nul >= 0) throw invalidFileError(source, nul, "the file is not text: it contains a NUL byte");

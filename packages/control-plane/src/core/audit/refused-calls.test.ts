@@ -35,7 +35,7 @@ describe("RefusedCalls", () => {
     expect(calls.isEmpty).toBe(true);
   });
 
-  it("counts the calls over a unix socket, whose client has no port, apart from those of a host", () => {
+  it("counts the calls over a Unix socket, whose client has no port, apart from those of a host", () => {
     const calls = new RefusedCalls();
     calls.add(refused({ client: "the server's host" }), 0);
     calls.add(refused({ client: "the server's hos:1" }), 0);

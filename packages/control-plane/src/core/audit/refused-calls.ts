@@ -110,7 +110,7 @@ function callerKey(call: AuditedCall): string {
   return call.caller === "" ? `host ${hostOf(call)}` : call.caller;
 }
 
-/** Returns the host of the client. The client of a unix socket, "the server's host", has no port. */
+/** Returns the host of the client. The client of a Unix socket, "the server's host", has no port. */
 function hostOf({ client }: AuditedCall): string {
   const colon = client.lastIndexOf(":");
   return colon < 0 ? client : client.slice(0, colon);
