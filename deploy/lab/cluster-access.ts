@@ -84,15 +84,21 @@ async function createToken(
   return token;
 }
 
+export interface ContextOptions {
+  readonly configDir: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly runBerth: RunBerth;
+}
+
 /**
  * Creates the context with which the CLI on this machine administers the cluster.
  *
- * @param configDir directory for `BERTH_CONFIG`
+ * @param env environment of the CLI, with the directory of the context in `BERTH_CONFIG`
  * @throws LabError LAB_NOT_READY with the command's output.
  */
 export async function createContext(
   servers: readonly ServerEndpoint[],
-  { configDir, runBerth }: { readonly configDir: string; readonly runBerth: RunBerth },
+  { configDir, env, runBerth }: ContextOptions,
   signal?: AbortSignal,
 ): Promise<void> {
   const [first] = servers;
@@ -107,7 +113,6 @@ export async function createContext(
   await mkdir(configDir, { recursive: true, mode: 0o700 });
   const addresses = servers.map(({ address }) => address).join(",");
   const command = ["context", "create", CONTEXT_NAME, "--server", addresses, "--invitation-file", "-"];
-  const env = { ...process.env, BERTH_CONFIG: configDir };
   requireSuccess("berth context create", await runBerth(command, { env, input: invitation, signal }));
 }
 

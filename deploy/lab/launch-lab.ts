@@ -63,7 +63,7 @@ async function startAll(
   // Wait for all machines even if one fails: the clean-up must not race with a machine that is still starting.
   const results = await Promise.allSettled([
     ...lab.machines.map(start),
-    createContext(lab.servers, { configDir: lab.configDir, runBerth }, signal),
+    createContext(lab.servers, { configDir: lab.configDir, env: lab.cliEnv(), runBerth }, signal),
   ]);
   for (const result of results) if (result.status === "rejected") throw result.reason;
   await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));

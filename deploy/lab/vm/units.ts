@@ -1,3 +1,4 @@
+import { TIMING_SCALE_VARIABLE } from "@berth/proto";
 import type { QemuMachine } from "./qemu-machine.js";
 
 /** Number of log lines that an error message quotes. */
@@ -76,5 +77,6 @@ export async function adaptUnitsToEmulation(machine: QemuMachine, scale: number)
 
 /** Returns a command of berth. `timingScale` is more than 1 under emulation. */
 export function berthCommand(args: readonly string[], timingScale: number): string[] {
-  return timingScale > 1 ? ["env", NODE_OPTIONS, "berth", ...args] : ["berth", ...args];
+  const settings = [NODE_OPTIONS, `${TIMING_SCALE_VARIABLE}=${timingScale}`];
+  return timingScale > 1 ? ["env", ...settings, "berth", ...args] : ["berth", ...args];
 }

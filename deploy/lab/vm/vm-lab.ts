@@ -1,3 +1,4 @@
+import { TIMING_SCALE_VARIABLE } from "@berth/proto";
 import { BaseLab } from "../base-lab.js";
 import { type NewLabOptions, validateOptions } from "../lab-options.js";
 import type { LabState, VmSettings } from "../lab-state.js";
@@ -24,7 +25,7 @@ import { VmHost } from "./vm-host.js";
 import { VmServer, VmServerMachine } from "./vm-server.js";
 
 /** Factor of the lab's timeouts and of berth's own timings under emulation. */
-const EMULATION_SCALE = 10;
+const EMULATION_SCALE = 30;
 
 /** A lab whose machines are virtual machines with Debian's kernel and systemd. */
 export class VmLab extends BaseLab<VmHost, VmServer> {
@@ -58,6 +59,11 @@ export class VmLab extends BaseLab<VmHost, VmServer> {
 
   get machines(): readonly (VmServerMachine | VmHost)[] {
     return this.serverMachine === undefined ? this.hosts : [this.serverMachine, ...this.hosts];
+  }
+
+  /** The command line must wait as long for its calls as the servers and agents do for theirs. */
+  override cliEnv(): NodeJS.ProcessEnv {
+    return { ...super.cliEnv(), [TIMING_SCALE_VARIABLE]: String(this.timingScale) };
   }
 
   /** Returns a machine of this lab's network, which starts from `source`. */

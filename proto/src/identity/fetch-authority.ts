@@ -2,6 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { type ConnectionOptions, connect, type DetailedPeerCertificate } from "node:tls";
 import { BerthError, isBerthError } from "../errors.js";
+import { scaleTiming } from "../timing-scale.js";
 import {
   type AuthorityCertificate,
   certificateFacts,
@@ -17,11 +18,11 @@ export interface FetchAuthorityOptions {
   readonly address: string;
   /** SHA-256 of the CA certificate in lower-case hexadecimal digits, from a join token. */
   readonly fingerprint: string;
-  /** @default 5 s */
+  /** @default 5 s, multiplied by BERTH_TIMING_SCALE */
   readonly timeoutMs?: number;
 }
 
-const DEFAULT_TIMEOUT_MS = 5_000;
+const DEFAULT_TIMEOUT_MS = scaleTiming(5_000);
 
 /** Maximum number of certificates from a server: its own and the CA certificates of its cluster. */
 const MAX_CHAIN_LENGTH = 16;

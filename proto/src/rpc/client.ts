@@ -6,6 +6,7 @@ import {
 } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
 import { formatIdentityUri } from "../identity/identity.js";
+import { scaleTiming } from "../timing-scale.js";
 import { addCallVersion } from "./call-version.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
 import {
@@ -21,7 +22,7 @@ import { readMessages, writeMessages } from "./streams.js";
 import type { CallOptions, RpcClient, RpcDefinition, RpcMethod } from "./types.js";
 
 /** Deadline of a call with one response. */
-const DEFAULT_TIMEOUT_MS = 10_000;
+const DEFAULT_TIMEOUT_MS = scaleTiming(10_000);
 
 export interface RpcConnection<D extends RpcDefinition> {
   /** "host:port", or "unix:/path". */

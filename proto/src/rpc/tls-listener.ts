@@ -13,6 +13,7 @@ import type { Server } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
 import { authorityServerName } from "../identity/fetch-authority.js";
 import { describeIdentity } from "../identity/identity.js";
+import { scaleTiming } from "../timing-scale.js";
 import type { RpcSecurity } from "./authorization.js";
 import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
 import { localServerCredentials, TLS_VERSION } from "./credentials.js";
@@ -26,7 +27,7 @@ import { sourceOf } from "./source.js";
 const GRPC_PROTOCOL = "h2";
 const HTTP_PROTOCOL = "http/1.1";
 /** Timeout of a TLS handshake, which takes milliseconds of CPU time on each side. */
-const HANDSHAKE_TIMEOUT_MS = 10_000;
+const HANDSHAKE_TIMEOUT_MS = scaleTiming(10_000);
 
 /**
  * Maximum time in one turn of the event loop for starting TLS handshakes, and for accepting the connections that

@@ -1,3 +1,4 @@
+import { scaleTiming } from "@berth/proto";
 import { RotatingIdentity, tlsMaterialOf } from "@berth/proto/rpc";
 import type { Cli, GlobalOptions } from "../process/cli.js";
 import { socketPathOf } from "./addresses.js";
@@ -23,7 +24,7 @@ export interface ClientOptions {
 /** Maximum time for which the process outlives its command when no server responds. */
 const UPDATE_TIMEOUT_MS = 2_000;
 /** Timeout for the renewal of an expired certificate, which must succeed before the command runs. */
-const REQUIRED_RENEWAL_TIMEOUT_MS = 10_000;
+const REQUIRED_RENEWAL_TIMEOUT_MS = scaleTiming(10_000);
 
 /**
  * Connects to the servers of the cluster, calls `run` with the client, then closes the connection. Once `run` has

@@ -1,11 +1,12 @@
 import { connect, type Socket } from "node:net";
+import { scaleTiming } from "@berth/proto";
 import { socketPathOf, splitAddress } from "./addresses.js";
 
 /** Delay before the next server is tried in parallel. A server on the same network accepts much sooner. */
 const STAGGER_MS = 150;
 
 /** Timeout of a connection attempt. */
-const CONNECT_TIMEOUT_MS = 3_000;
+const CONNECT_TIMEOUT_MS = scaleTiming(3_000);
 
 /** Connects to the addresses with staggered starts. Returns the first one that accepts, or undefined if none does. */
 export function firstReachable(
