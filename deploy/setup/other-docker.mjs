@@ -1,16 +1,14 @@
 // Unpacks the Docker of another Debian release into a directory, which the lab mounts over its hosts' /usr. Installs
 // nothing on this machine and leaves apt's lists and packages unchanged.
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { debianMirror } from "./debian-mirror.mjs";
+import { downloadPackages, run } from "./debian-archives.mjs";
 import { ownedDirectory } from "./owned-directory.mjs";
 import { SetupError } from "./setup-error.mjs";
 
 const CACHE = "/var/cache/berth-lab";
 /** Docker, the programs that it calls, and Compose. apt also downloads their libraries, including the C library. */
 const PACKAGES = ["docker.io", "docker-cli", "docker-compose", "iptables", "nftables"];
-const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /** Directories that are links into /usr on Debian. Some packages still contain files below them. */
 const LINKS_INTO_USR = ["bin", "sbin", "lib", "lib64"];
 
@@ -49,7 +47,7 @@ export function ensureOtherDocker(name) {
   console.error(`setup: downloading the Docker of Debian ${name} into ${directory} (not installing it)`);
   const workDir = ownedDirectory(CACHE, ".new-");
   try {
-    const archives = download(name, workDir);
+    const archives = downloadPackages(name, workDir, PACKAGES, { hasDependencies: true });
     const root = join(workDir, "root");
     unpack(archives, root);
     // Remove what an interrupted run left behind. If two processes do this at once, the later one wins.
@@ -60,41 +58,6 @@ export function ensureOtherDocker(name) {
   }
 }
 
-/**
- * Downloads and verifies the packages and all their dependencies with apt. Returns the paths of the archives. Uses
- * separate apt directories, so that apt considers nothing installed and downloads every dependency.
- */
-function download(release, workDir) {
-  for (const directory of ["state/lists/partial", "cache/archives/partial"]) {
-    mkdirSync(join(workDir, directory), { recursive: true });
-  }
-  writeFileSync(join(workDir, "status"), "");
-  writeFileSync(
-    join(workDir, "sources.list"),
-    `deb [signed-by=${KEYRING}] ${debianMirror()} ${release} main\n`,
-  );
-  const aptConfig = {
-    "Dir::State": join(workDir, "state"),
-    "Dir::State::status": join(workDir, "status"),
-    "Dir::Cache": join(workDir, "cache"),
-    "Dir::Etc::SourceList": join(workDir, "sources.list"),
-    "Dir::Etc::SourceParts": "/dev/null",
-    "APT::Sandbox::User": "root",
-    "Acquire::Languages": "none",
-  };
-  const options = Object.entries(aptConfig).flatMap(([key, value]) => ["-o", `${key}=${value}`]);
-  run("apt-get", [...options, "update", "-qq"]);
-  run("apt-get", [
-    ...options,
-    ...["install", "-qq", "--yes", "--download-only", "--no-install-recommends"],
-    ...PACKAGES,
-  ]);
-  const archives = join(workDir, "cache/archives");
-  return readdirSync(archives)
-    .filter((name) => name.endsWith(".deb"))
-    .map((name) => join(archives, name));
-}
-
 function unpack(archives, root) {
   for (const directory of LINKS_INTO_USR) {
     mkdirSync(join(root, "usr", directory), { recursive: true });
@@ -102,10 +65,4 @@ function unpack(archives, root) {
   }
   const script = 'for deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$0"; done';
   run("bash", ["-e", "-o", "pipefail", "-c", script, root, ...archives]);
-}
-
-function run(program, args) {
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const { status } = spawnSync(program, args, { env, stdio: ["ignore", 2, 2] });
-  if (status !== 0) throw new SetupError(`${program} failed: see its output above`);
 }
