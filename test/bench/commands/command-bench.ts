@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Lab } from "../../../deploy/lab/lab.js";
-import { REPO_ROOT } from "../../../deploy/lab/paths.js";
-import { writeBundle } from "../../../deploy/package/bundle.js";
+import { bundledProgram } from "../bundled-program.js";
 
 export type Transfer =
   | "cp from"
@@ -49,13 +48,19 @@ export interface CommandBenchOptions {
 export class CommandBench {
   readonly transfers = TRANSFERS;
   readonly #options: CommandBenchOptions;
-  /** Contains the bundled command line, as in the packages. Copies are written beside it. */
+  /** Copies are written to this directory. */
   readonly #directory: string;
+  readonly #program: string;
   readonly #containerId: string;
 
-  private constructor(options: CommandBenchOptions, directory: string, containerId: string) {
+  private constructor(
+    options: CommandBenchOptions,
+    paths: { readonly directory: string; readonly program: string },
+    containerId: string,
+  ) {
     this.#options = options;
-    this.#directory = directory;
+    this.#directory = paths.directory;
+    this.#program = paths.program;
     this.#containerId = containerId;
   }
 
@@ -82,9 +87,8 @@ export class CommandBench {
     if (task === undefined) throw new Error(`service ${SERVICE} has no task`);
     await waitForFile(lab, bytes, signal);
     const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
-    await writeBundle(REPO_ROOT, directory);
-    await writeFile(join(directory, "package.json"), '{ "type": "module" }\n');
-    return new CommandBench(options, directory, task.containerId);
+    const program = await bundledProgram(directory);
+    return new CommandBench(options, { directory, program }, task.containerId);
   }
 
   /** Runs one transfer and returns how many seconds it took. */
@@ -133,8 +137,7 @@ export class CommandBench {
 
   #berth(...args: readonly string[]): ChildProcess {
     const { lab, signal } = this.#options;
-    const program = join(this.#directory, "berth.js");
-    return spawn(process.execPath, [program, ...args], {
+    return spawn(process.execPath, [this.#program, ...args], {
       env: lab.cliEnv(),
       stdio: ["pipe", "pipe", "inherit"],
       signal,

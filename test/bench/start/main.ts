@@ -1,12 +1,12 @@
 // `npm run bench -- start`: measures the time and memory of `berth version`, `--help`, completion and `node ls` in the
 // packaged CLI. They take turns with an empty program in the same Node.js and with Docker's own commands.
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Lab } from "../../../deploy/lab/lab.js";
 import { REPO_ROOT } from "../../../deploy/lab/paths.js";
-import { writeBundle } from "../../../deploy/package/bundle.js";
 import { fetchNode, NATIVE_ARCHITECTURE } from "../../../deploy/package/node-release.js";
+import { bundledProgram } from "../bundled-program.js";
 import { withBenchLab } from "../lab.js";
 import { Swarm } from "../peer/swarm.js";
 import { type Figure, figureOf, type Goal, median } from "../report.js";
@@ -39,13 +39,12 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const directory = await mkdtemp(join(tmpdir(), "berth-bench-start-"));
   try {
     context.progress("bundling");
-    await writeBundle(REPO_ROOT, directory);
-    await writeFile(join(directory, "package.json"), '{ "type": "module" }\n');
+    const program = await bundledProgram(directory);
     const node = context.isSmoke ? process.execPath : await packagedNode();
     return await withBenchLab({ tag: "s", hosts: 1, hasBerth: true }, context, async (lab) => {
       const swarm = await Swarm.create(lab, 1, context.signal);
       try {
-        const commands = commandsOf(lab, { node, directory });
+        const commands = commandsOf(lab, { node, program, home: directory });
         return figuresOf(await measureRounds(commands, new CommandMeter(directory, context.signal), context));
       } finally {
         swarm.close();
@@ -63,11 +62,11 @@ async function packagedNode(): Promise<string> {
 
 function commandsOf(
   lab: Lab,
-  { node, directory }: { readonly node: string; readonly directory: string },
+  { node, program, home }: { readonly node: string; readonly program: string; readonly home: string },
 ): Commands {
   // Without a context, so that `berth version` queries no server.
-  const alone = { PATH: process.env.PATH, HOME: directory };
-  const berth = [node, join(directory, "berth.js")];
+  const alone = { PATH: process.env.PATH, HOME: home };
+  const berth = [node, program];
   const docker = ["docker", "--host", `unix://${lab.hosts[0]?.dockerSocket ?? ""}`];
   return {
     node: { command: [node, "-e", "0"], env: alone },
