@@ -6,6 +6,9 @@ const { signal } = new AbortController();
 const LAYER = { digest: `sha256:${"a".repeat(64)}`, offset: 0 };
 const LOST = new BerthError({ code: "BERTH_NODE_UNREACHABLE", message: "node h1 did not store web:1" });
 
+/** Longer than all pauses between attempts. */
+const ALL_PAUSES_MS = 10_000;
+
 /** What each push does after it has asked for the layer. */
 let outcomes: (BerthError | "stored")[];
 let pushes: number;
@@ -40,7 +43,7 @@ async function push(nodes: readonly string[] = []): Promise<PushProgress> {
   };
   const pushing = pushContent({ pushImage }, content, () => {}, signal);
   pushing.catch(() => {});
-  await vi.runAllTimersAsync();
+  await vi.advanceTimersByTimeAsync(ALL_PAUSES_MS);
   return pushing;
 }
 
