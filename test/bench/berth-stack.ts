@@ -17,6 +17,8 @@ export const berthLabel = (stack: string): string => `berth.stack=${stack}`;
 export interface BenchService {
   readonly image: string;
   readonly replicas: number;
+  /** Compose's `update_config.order`. Undefined for berth's default. */
+  readonly updateOrder?: "start-first" | "stop-first" | undefined;
   /** Compose's `PUBLISHED:TARGET`. */
   readonly ports?: readonly string[];
   readonly hostname?: string;
@@ -111,14 +113,16 @@ export class BerthStacks {
 /** Returns a Compose file in JSON, which is a subset of YAML. */
 function composeOf(services: Readonly<Record<string, BenchService>>): string {
   const names = Object.values(services).flatMap(({ secrets = {} }) => Object.keys(secrets));
-  const entries = Object.entries(services).map(([name, { replicas, secrets = {}, ...others }]) => [
-    name,
-    {
-      ...others,
-      deploy: { replicas },
-      secrets: Object.entries(secrets).map(([source, target]) => ({ source, target })),
-    },
-  ]);
+  const entries = Object.entries(services).map(
+    ([name, { replicas, updateOrder: order, secrets = {}, ...others }]) => [
+      name,
+      {
+        ...others,
+        deploy: { replicas, update_config: { order } },
+        secrets: Object.entries(secrets).map(([source, target]) => ({ source, target })),
+      },
+    ],
+  );
   const compose = {
     services: Object.fromEntries(entries),
     secrets: Object.fromEntries(names.map((name) => [name, { external: true }])),

@@ -32,6 +32,14 @@ export function slowestConnection(results: readonly RequestResult[]): RequestRes
   return slowest;
 }
 
+/** Returns the longest time that a client waited for a reply, on a new or an existing connection. */
+export function longestWaitMs(results: readonly RequestResult[]): number {
+  return results.reduce(
+    (worst, { failure, latencyMs }) => (failure === "" ? Math.max(worst, latencyMs) : worst),
+    0,
+  );
+}
+
 export interface LoadSummaryOptions {
   readonly severedAtMs: number;
   /** Origin of the times in the summary, in milliseconds since the epoch. */

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import { currentRelease, previousRelease } from "../../upgrade/build-release.js";
 import { upgradeAll } from "../../upgrade/rolling-upgrade.js";
 import { replaceIngress } from "./replace-ingress.js";
-import type { ServingStack } from "./serving-stack.js";
+import { type ServingStack, STACK_KINDS, type StackKind } from "./serving-stack.js";
 
 /** A disruption of a stack that serves requests. */
 export interface Disruption {
@@ -12,6 +13,10 @@ export interface Disruption {
    * Whether a process or host is killed abruptly. Requests in flight on it cannot be saved and are counted separately.
    */
   readonly severs?: true;
+  /** The stacks that the disruption is caused for. Only the replicated one if undefined. */
+  readonly stacks?: readonly StackKind[];
+  /** Goal for the longest wait of a client if the stack has a single replica, in seconds. */
+  readonly singleGoalS?: number;
   /** Whether the stack's secret gets a new version. The figures then show when tasks served which version. */
   readonly updatesSecret?: true;
   /** Prepares the disruption before the load starts. May block the event loop. */
@@ -30,8 +35,16 @@ const DOCKER_DOWN_MS = 2_000;
 
 const SCALED_DOWN_REPLICAS = 2;
 
-/** The disruptions of a smoke run: one kills a process, the other uses the ingress process's control protocol. */
-export const SMOKE_DISRUPTIONS = "task_killed,agent_upgraded";
+/** A host counts as dead after 1.1 s to 1.3 s; the rest is for its successor. */
+const LOST_HOST_GOAL_S = 2.5;
+/** A task that ends in order is replaced at once. */
+const UPDATE_GOAL_S = 1.5;
+
+/**
+ * The disruptions of a smoke run: a killed process, a request to the ingress process's control protocol, and an update
+ * of the only replica.
+ */
+export const SMOKE_DISRUPTIONS = "task_killed,stop_first_update,agent_upgraded";
 
 /** All disruptions in the order in which they run. Those with the largest effect on a host come last. */
 export const DISRUPTIONS: readonly Disruption[] = [
@@ -56,6 +69,8 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "docker_kill",
     what: "a replica's container is killed over the Docker API",
     severs: true,
+    stacks: STACK_KINDS,
+    singleGoalS: UPDATE_GOAL_S,
     run: async (stack) => {
       const { api, id } = await stack.findReplica();
       await api.call("POST", `/containers/${id}/kill`);
@@ -66,6 +81,16 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "rolling_update",
     what: "all replicas are replaced",
+    run: async (stack) => {
+      await stack.berth("service", "update", "--force", stack.service);
+      await stack.settle(0);
+    },
+  },
+  {
+    name: "stop_first_update",
+    what: "the only replica is stopped before its successor starts",
+    stacks: ["single"],
+    singleGoalS: UPDATE_GOAL_S,
     run: async (stack) => {
       await stack.berth("service", "update", "--force", stack.service);
       await stack.settle(0);
@@ -92,6 +117,8 @@ export const DISRUPTIONS: readonly Disruption[] = [
   {
     name: "drain",
     what: "a node is drained",
+    stacks: STACK_KINDS,
+    singleGoalS: UPDATE_GOAL_S,
     run: async (stack) => {
       await stack.berth("node", "drain", stack.workerHost.name);
       await stack.settle(0);
@@ -115,7 +142,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
     what: "the agent and the ingress process of an entry host are replaced with another release",
     run: async (stack) => {
       await stack.entryHost.killProcess("agent", "SIGTERM");
-      await stack.waitUntilEnded("agent");
+      await stack.waitUntilEnded(stack.entryHost, "agent");
       await replaceIngress(stack.entryHost, "bench");
       await sleep(AGENT_DOWN_MS);
       await stack.entryHost.startAgent();
@@ -137,13 +164,15 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
   {
     name: "dockerd_restarted",
-    what: "an entry host's Docker is stopped with its containers and started again",
+    what: "a host's Docker is stopped with its containers and started again",
     severs: true,
+    stacks: STACK_KINDS,
+    singleGoalS: LOST_HOST_GOAL_S,
     run: async (stack) => {
-      await stopDocker(stack);
+      await stopDocker(stack, stack.replicaHost);
       stack.markSevered();
       await sleep(DOCKER_DOWN_MS);
-      await stack.entryHost.startDockerd();
+      await stack.replicaHost.startDockerd();
       await stack.settle(AFTERMATH_MS);
     },
   },
@@ -177,7 +206,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
     },
     // Docker creates its rules when it starts. Without them it cannot publish ports.
     restore: async (stack) => {
-      await stopDocker(stack);
+      await stopDocker(stack, stack.entryHost);
       await stack.entryHost.startDockerd();
     },
   },
@@ -185,6 +214,8 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "cable",
     what: "a host's cable is pulled and plugged in again",
     severs: true,
+    stacks: STACK_KINDS,
+    singleGoalS: LOST_HOST_GOAL_S,
     run: async (stack) => {
       await stack.workerHost.partition();
       stack.markSevered();
@@ -197,6 +228,8 @@ export const DISRUPTIONS: readonly Disruption[] = [
     name: "power_cut",
     what: "a host loses power",
     severs: true,
+    stacks: STACK_KINDS,
+    singleGoalS: LOST_HOST_GOAL_S,
     run: async (stack) => {
       await stack.workerHost.partition(); // separate from the power cut, so that the time is known
       stack.markSevered();
@@ -209,23 +242,7 @@ export const DISRUPTIONS: readonly Disruption[] = [
   },
 ];
 
-async function stopDocker(stack: ServingStack): Promise<void> {
-  await stack.entryHost.killProcess("dockerd", "SIGTERM");
-  await stack.waitUntilEnded("dockerd");
-}
-
-/**
- * Parses a comma-separated list of names. Returns all disruptions if the list is undefined.
- *
- * @throws Error that lists the valid names
- */
-export function parseDisruptions(list: string | undefined): readonly Disruption[] {
-  if (list === undefined) return DISRUPTIONS;
-  return list.split(",").map((name) => {
-    const found = DISRUPTIONS.find((disruption) => disruption.name === name.trim());
-    if (found !== undefined) return found;
-    throw new Error(
-      `unknown disruption "${name}"; use one of ${DISRUPTIONS.map((disruption) => disruption.name).join(", ")}`,
-    );
-  });
+async function stopDocker(stack: ServingStack, host: LabHost): Promise<void> {
+  await host.killProcess("dockerd", "SIGTERM");
+  await stack.waitUntilEnded(host, "dockerd");
 }

@@ -1,12 +1,14 @@
 import type { RequestResult } from "../load-generator.js";
-import { failuresOf, slowestConnection } from "../load-report.js";
+import { failuresOf, longestWaitMs, slowestConnection } from "../load-report.js";
 import { type Figure, worstOf } from "../report.js";
 import type { Disruption } from "./disruptions.js";
 import type { Path } from "./paths.js";
 import type { VersionUpdate } from "./served-versions.js";
+import { STACK_KINDS, type StackKind } from "./serving-stack.js";
 
 /** One run of one disruption. */
 export interface Run {
+  readonly kind: StackKind;
   readonly path: Path;
   readonly disruption: Disruption["name"];
   readonly results: readonly RequestResult[];
@@ -16,7 +18,7 @@ export interface Run {
   readonly update?: VersionUpdate | undefined;
 }
 
-/** Goals for the slowest reply on a new connection, by path. */
+/** Goals for the slowest reply on a new connection while other replicas are left, by path. */
 const WORST_CONNECT_S: Readonly<Record<Path, number>> = { userspace: 0.3, kernel: 0.6 };
 
 export function figuresOf(
@@ -24,28 +26,30 @@ export function figuresOf(
   disruptions: readonly Disruption[],
   paths: readonly Path[],
 ): Figure[] {
-  return paths.flatMap((path) =>
-    disruptions.flatMap(({ name, severs }) => {
-      const matching = runs.filter((run) => run.path === path && run.disruption === name);
-      if (matching.length === 0) return [];
-      return figuresOfDisruption(`continuity.${path}.${name}`, matching, { path, severs });
-    }),
+  return STACK_KINDS.flatMap((kind) =>
+    paths.flatMap((path) =>
+      disruptions.flatMap((disruption) => {
+        const { name } = disruption;
+        const matching = runs.filter(
+          (run) => run.kind === kind && run.path === path && run.disruption === name,
+        );
+        if (matching.length === 0) return [];
+        return kind === "single"
+          ? figuresOfSingle(`continuity.single.${path}.${name}`, matching, disruption)
+          : figuresOfReplicated(`continuity.${path}.${name}`, matching, { disruption, path });
+      }),
+    ),
   );
 }
 
-function figuresOfDisruption(
+function figuresOfReplicated(
   name: string,
   runs: readonly Run[],
-  { path, severs }: { readonly path: Path; readonly severs: Disruption["severs"] },
+  { disruption, path }: { readonly disruption: Disruption; readonly path: Path },
 ): Figure[] {
-  const failures = runs.map(({ results, severedAtMs }) => failuresOf(results, severedAtMs));
   const slowestMs = runs.map(({ results }) => slowestConnection(results)?.latencyMs ?? 0);
-  const count = { unit: "requests" };
-  const failed = failures.map((each) => each.failed.length);
-  const severed = failures.map((each) => each.severed.length);
   return [
-    worstOf({ ...count, name: `${name}.failed`, goal: { kind: "at-most", value: 0 }, runs: failed }),
-    ...(severs === true ? [worstOf({ ...count, name: `${name}.severed`, runs: severed })] : []),
+    ...figuresOfFailures(name, runs, disruption),
     worstOf({
       name: `${name}.worst_connect_s`,
       unit: "s",
@@ -53,6 +57,30 @@ function figuresOfDisruption(
       runs: slowestMs.map((ms) => ms / 1_000),
     }),
     ...figuresOfUpdates(name, runs),
+  ];
+}
+
+function figuresOfSingle(name: string, runs: readonly Run[], disruption: Disruption): Figure[] {
+  return [
+    ...figuresOfFailures(name, runs, disruption),
+    worstOf({
+      name: `${name}.worst_s`,
+      unit: "s",
+      goal: { kind: "at-most", value: disruption.singleGoalS ?? 0 },
+      runs: runs.map(({ results }) => longestWaitMs(results) / 1_000),
+    }),
+  ];
+}
+
+/** Returns the number of requests that failed, and of those that were in flight on what was killed. */
+function figuresOfFailures(name: string, runs: readonly Run[], { severs }: Disruption): readonly Figure[] {
+  const failures = runs.map(({ results, severedAtMs }) => failuresOf(results, severedAtMs));
+  const count = { unit: "requests" };
+  const failed = failures.map((each) => each.failed.length);
+  const severed = failures.map((each) => each.severed.length);
+  return [
+    worstOf({ ...count, name: `${name}.failed`, goal: { kind: "at-most", value: 0 }, runs: failed }),
+    ...(severs === true ? [worstOf({ ...count, name: `${name}.severed`, runs: severed })] : []),
   ];
 }
 

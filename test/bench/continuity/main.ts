@@ -9,21 +9,22 @@ import { describeLoad } from "../load-report.js";
 import type { Figure } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
 import { waitUntilIdle } from "../wait-until-idle.js";
-import { DISRUPTIONS, type Disruption, parseDisruptions, SMOKE_DISRUPTIONS } from "./disruptions.js";
+import { DISRUPTIONS, type Disruption, SMOKE_DISRUPTIONS } from "./disruptions.js";
 import { figuresOf, type Run } from "./figures.js";
-import { type Path, parsePaths } from "./paths.js";
-import { PORT, ServingStack } from "./serving-stack.js";
+import { parseList } from "./parse-list.js";
+import { PATHS, type Path } from "./paths.js";
+import { PORT, ServingStack, STACK_KINDS, type StackKind } from "./serving-stack.js";
 
 const IMAGE_SOURCE = join(REPO_ROOT, "test/bench/continuity/image");
 const IMAGE = "continuity:bench";
-const REPLICAS = 6;
 const SERVER_GONE_S = 60;
 const SMOKE_SERVER_GONE_S = 5;
 const SMOKE_PATHS = "kernel";
 /** How long load runs before the disruption begins and after its effects are over. */
 const MARGIN_MS = 1_000;
 const IDLE_TIMEOUT_MS = 3_000;
-const REQUESTS_PER_SECOND = 500;
+/** New connections. One replica has to serve all that have waited at once. */
+const REQUESTS_PER_SECOND: Readonly<Record<StackKind, number>> = { replicated: 500, single: 100 };
 const SMOKE_REQUESTS_PER_SECOND = 50;
 const LOAD = {
   port: PORT,
@@ -34,23 +35,30 @@ const LOAD = {
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const { isSmoke, options } = context;
-  const disruptions = parseDisruptions(options.events ?? (isSmoke ? SMOKE_DISRUPTIONS : undefined));
-  const paths = parsePaths(options.paths ?? (isSmoke ? SMOKE_PATHS : undefined));
+  const allNames = DISRUPTIONS.map(({ name }) => name);
+  const names = parseList(
+    options.events ?? (isSmoke ? SMOKE_DISRUPTIONS : undefined),
+    allNames,
+    "disruption",
+  );
+  const disruptions = DISRUPTIONS.filter(({ name }) => names.includes(name));
+  const paths = parseList(options.paths ?? (isSmoke ? SMOKE_PATHS : undefined), PATHS, "path");
+  const kinds = parseList(options.stacks, STACK_KINDS, "stack");
   const serverGoneS = Number(options["server-gone-s"] ?? (isSmoke ? SMOKE_SERVER_GONE_S : SERVER_GONE_S));
   const runs: Run[] = [];
   for (const path of paths) {
     await withBerthLab({ tag: "k" }, context, async (berthLab) => {
       await usePath(berthLab, path);
-      const stack = new ServingStack(berthLab, {
-        image: IMAGE,
-        replicas: REPLICAS,
-        serverGoneMs: serverGoneS * 1_000,
-      });
       await berthLab.lab.loadImage(IMAGE_SOURCE, IMAGE);
-      await stack.deploy();
-      for (let run = 1; run <= berthLab.runs; run += 1) {
-        for (const disruption of disruptions) {
-          runs.push(await runDisruption(berthLab, stack, { path, disruption }));
+      for (const kind of kinds) {
+        const matching = disruptions.filter(({ stacks = ["replicated"] }) => stacks.includes(kind));
+        if (matching.length === 0) continue;
+        const stack = new ServingStack(berthLab, { image: IMAGE, kind, serverGoneMs: serverGoneS * 1_000 });
+        await stack.deploy();
+        for (let run = 1; run <= berthLab.runs; run += 1) {
+          for (const disruption of matching) {
+            runs.push(await runDisruption(berthLab, stack, { path, disruption }));
+          }
         }
       }
     });
@@ -74,9 +82,9 @@ async function runDisruption(
   { path, disruption }: { readonly path: Path; readonly disruption: Disruption },
 ): Promise<Run> {
   const { signal, stacks, progress, isSmoke } = berthLab;
-  const perSecond = isSmoke ? SMOKE_REQUESTS_PER_SECOND : REQUESTS_PER_SECOND;
+  const perSecond = isSmoke ? SMOKE_REQUESTS_PER_SECOND : REQUESTS_PER_SECOND[stack.kind];
   await stacks.waitUntilReady(signal);
-  await stack.spreadReplicas();
+  await stack.placeReplicas();
   await waitUntilIdle(berthLab, IDLE_TIMEOUT_MS);
   disruption.prepare?.();
   stack.begin();
@@ -90,11 +98,11 @@ async function runDisruption(
     const { results, resent } = await load.stop();
     const { severedAtMs } = stack;
     const summary = describeLoad(results, { severedAtMs, originMs });
-    progress(`${path}, ${disruption.name}: ${summary}, ${resent} sent again`);
+    progress(`${stack.kind}, ${path}, ${disruption.name}: ${summary}, ${resent} sent again`);
     if (disruption.updatesSecret) for (const line of served.describe(originMs)) progress(line);
     await disruption.restore?.(stack);
     const update = disruption.updatesSecret && served.update(originMs, stack.replicas);
-    return { path, disruption: disruption.name, results, severedAtMs, update };
+    return { kind: stack.kind, path, disruption: disruption.name, results, severedAtMs, update };
   } finally {
     await load.stop();
   }
@@ -106,7 +114,8 @@ process.exitCode = await runBench(
     programs: { docker: ["dockerd", "--version"], nginx: ["nginx", "-v"] },
     options: {
       events: DISRUPTIONS.map(({ name }) => name).join(","),
-      paths: "userspace,kernel",
+      paths: PATHS.join(","),
+      stacks: STACK_KINDS.join(","),
       "server-gone-s": "SECONDS",
     },
     measure,

@@ -1,27 +1,33 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { assertNever } from "@berth/proto";
 import type { Lab } from "../../../deploy/lab/lab.js";
 import type { LabHost } from "../../../deploy/lab/lab-host.js";
 import type { LabServer } from "../../../deploy/lab/lab-server.js";
 import type { RunOptions } from "../../../deploy/lab/run.js";
 import { waitUntil } from "../../../deploy/lab/wait-until.js";
 import type { BerthLab } from "../bench-lab.js";
-import { berthLabel } from "../berth-stack.js";
+import { type BenchService, berthLabel } from "../berth-stack.js";
 import { type DockerApi, filters } from "../docker-api.js";
 import { ServedVersions } from "./served-versions.js";
 
 const STACK = "bench";
-/** Name of the secret that contains the version to put into replies. */
-const SECRET = "bench_version";
 /** Published port of the stack. */
 export const PORT = 18_080;
 const SETTLED_TIMEOUT_MS = 120_000;
 const REBALANCE_EVERY_MS = 1_000;
 const PROCESS_TIMEOUT_MS = 30_000;
 
+/** `replicated`: several replicas on every host. `single`: one replica, which is stopped before its successor starts. */
+export type StackKind = "replicated" | "single";
+
+export const STACK_KINDS: readonly StackKind[] = ["replicated", "single"];
+
+const REPLICAS: Readonly<Record<StackKind, number>> = { replicated: 6, single: 1 };
+
 /** A stack that serves requests on three hosts. Provides the operations that disruptions need. */
 export class ServingStack {
   readonly service = `${STACK}_web`;
-  readonly replicas: number;
+  readonly kind: StackKind;
   readonly serverGoneMs: number;
   readonly #image: string;
   readonly #berthLab: BerthLab;
@@ -32,12 +38,16 @@ export class ServingStack {
 
   constructor(
     berthLab: BerthLab,
-    options: { readonly image: string; readonly replicas: number; readonly serverGoneMs: number },
+    options: { readonly image: string; readonly kind: StackKind; readonly serverGoneMs: number },
   ) {
     this.#berthLab = berthLab;
     this.#image = options.image;
-    this.replicas = options.replicas;
+    this.kind = options.kind;
     this.serverGoneMs = options.serverGoneMs;
+  }
+
+  get replicas(): number {
+    return REPLICAS[this.kind];
   }
 
   /** A host that clients send requests to. Disruptions leave it on the network. */
@@ -48,6 +58,11 @@ export class ServingStack {
   /** A host that clients do not send requests to. It may lose its network or power. */
   get workerHost(): LabHost {
     return this.#host(2);
+  }
+
+  /** A host whose replica or Docker may be disrupted. The single replica must not be on a host that clients use. */
+  get replicaHost(): LabHost {
+    return this.kind === "single" ? this.workerHost : this.entryHost;
   }
 
   get addresses(): readonly string[] {
@@ -86,10 +101,13 @@ export class ServingStack {
     const { stacks, signal } = this.#berthLab;
     if (await stacks.exists(STACK, signal)) await stacks.remove(STACK, signal);
     await this.#writeSecret("create");
-    const web = {
-      ...{ image: this.#image, replicas: this.replicas, ports: [`${PORT}:80`] },
+    const web: BenchService = {
+      image: this.#image,
+      replicas: this.replicas,
+      updateOrder: this.kind === "single" ? "stop-first" : undefined,
+      ports: [`${PORT}:80`],
       hostname: "{{.Task.Name}}",
-      secrets: { [SECRET]: "version.conf" },
+      secrets: { [this.#secret]: "version.conf" },
     };
     await stacks.deploy(STACK, { web }, signal);
   }
@@ -115,12 +133,41 @@ export class ServingStack {
     });
   }
 
+  /** Waits until the replicas are where disruptions hit them: on every host, or the single one on the worker host. */
+  placeReplicas(): Promise<void> {
+    switch (this.kind) {
+      case "replicated":
+        return this.#spreadReplicas();
+      case "single":
+        return this.#moveToWorkerHost();
+      default:
+        return assertNever(this.kind);
+    }
+  }
+
+  /** Returns a replica on a host whose replica may be disrupted. */
+  async findReplica(): Promise<{ readonly host: LabHost; readonly api: DockerApi; readonly id: string }> {
+    const host = this.replicaHost;
+    const api = this.#berthLab.apis[this.#berthLab.lab.hosts.indexOf(host)];
+    const [first] = api === undefined ? [] : await replicasOn(api);
+    if (api === undefined || first === undefined) throw new Error(`${host.name} runs no replica`);
+    return { host, api, id: first.Id };
+  }
+
+  async waitUntilEnded(host: LabHost, which: "agent" | "dockerd"): Promise<void> {
+    await waitUntil(() => host.processes(which).length === 0, {
+      what: `the ${which} on ${host.name} to end`,
+      timeoutMs: PROCESS_TIMEOUT_MS,
+      signal: this.#berthLab.signal,
+    });
+  }
+
   /**
    * Waits until every host has its share of replicas. Disrupting a host without replicas would have no effect.
    *
    * @throws Error that lists the failures because of which placement may avoid a host
    */
-  async spreadReplicas(): Promise<void> {
+  async #spreadReplicas(): Promise<void> {
     const { apis, stacks, signal } = this.#berthLab;
     const isSpread = async (): Promise<boolean> => {
       const counts = await Promise.all(apis.map(async (api) => (await replicasOn(api)).length));
@@ -137,27 +184,27 @@ export class ServingStack {
     await this.settle(0);
   }
 
-  /** Returns a replica on the entry host. */
-  async findReplica(): Promise<{ readonly host: LabHost; readonly api: DockerApi; readonly id: string }> {
-    const host = this.entryHost;
-    const api = this.#berthLab.apis[this.#berthLab.lab.hosts.indexOf(host)];
-    const [first] = api === undefined ? [] : await replicasOn(api);
-    if (api === undefined || first === undefined) throw new Error(`${host.name} runs no replica`);
-    return { host, api, id: first.Id };
+  async #moveToWorkerHost(): Promise<void> {
+    const { apis, lab, signal } = this.#berthLab;
+    const api = apis[lab.hosts.indexOf(this.workerHost)];
+    const others = lab.hosts.filter((host) => host !== this.workerHost);
+    for (const { name } of others) await this.berth("node", "drain", name);
+    const isThere = async (): Promise<boolean> => api !== undefined && (await replicasOn(api)).length === 1;
+    const what = `the replica on ${this.workerHost.name}`;
+    await waitUntil(isThere, { what, timeoutMs: SETTLED_TIMEOUT_MS, signal });
+    for (const { name } of others) await this.berth("node", "activate", name);
+    await this.settle(0);
   }
 
-  async waitUntilEnded(which: "agent" | "dockerd"): Promise<void> {
-    await waitUntil(() => this.entryHost.processes(which).length === 0, {
-      what: `the ${which} on ${this.entryHost.name} to end`,
-      timeoutMs: PROCESS_TIMEOUT_MS,
-      signal: this.#berthLab.signal,
-    });
+  /** Name of the secret that contains the version to put into replies. */
+  get #secret(): string {
+    return `${STACK}_${this.kind}_version`;
   }
 
   async #writeSecret(command: "create" | "update"): Promise<void> {
     const timeoutMs = SETTLED_TIMEOUT_MS;
     const input = `set $version ${this.#secretVersion};\n`;
-    await this.#berth(["secret", command, SECRET, "-"], { input, timeoutMs });
+    await this.#berth(["secret", command, this.#secret, "-"], { input, timeoutMs });
   }
 
   async #berth(args: readonly string[], options: RunOptions = {}): Promise<void> {
