@@ -119,6 +119,25 @@ describe("an agent whose dockerd fails", () => {
     },
   );
 
+  test("reports a task that ended with dockerd as failed before dockerd is back", async () => {
+    const { docker } = fixture;
+    const task = await startTask();
+    await docker.host.killProcess("dockerd", "SIGTERM");
+    expect(await fixture.waitForState(task.id, TaskState.FAILED)).toMatchObject({
+      message: "ended while Docker was unavailable",
+      stoppedExternally: true,
+    });
+    await eventually("dockerd has exited", () => docker.host.processes("dockerd").length === 0);
+    await docker.host.startDockerd();
+    await eventually("the agent reports that Docker is available", engineReady);
+    const next = taskOf(specOf());
+    fixture.leader.sendIncrement({ tasks: [{ ...task, desiredState: DesiredState.REMOVE }, next] });
+    await fixture.waitForState(next.id, TaskState.RUNNING);
+    await eventually("the container is removed", async () => {
+      return !(await docker.docker("ps", "-a", "--format", '{{.Label "berth.task.id"}}')).includes(task.id);
+    });
+  });
+
   test("keeps its session while dockerd hangs and applies the assignments of that time afterwards", async () => {
     const { agent, docker, leader } = fixture;
     const task = await startTask();

@@ -2,7 +2,7 @@ import { TaskState } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ContainerSummary } from "../core/docker/observed-container.js";
 import { type ContainerEvent, eventEffect } from "../core/tasks/container-event.js";
-import { processEndedStatus } from "../core/tasks/status.js";
+import { endedUnobservedStatus, processEndedStatus } from "../core/tasks/status.js";
 import type { HostFacts } from "../core/tasks/task-view.js";
 import type { EngineInfo } from "../engine/engine.js";
 import { EngineError } from "../engine/engine-error.js";
@@ -15,7 +15,10 @@ import type { TaskRecords } from "./task-records.js";
 
 export interface ContainerObserverOptions {
   readonly tasks: TaskRecords;
-  readonly loop: Pick<ReconcileLoop, "wake" | "onEngineConnected" | "onEngineDisconnected">;
+  readonly loop: Pick<
+    ReconcileLoop,
+    "wake" | "isEngineConnected" | "onEngineConnected" | "onEngineDisconnected"
+  >;
   readonly reporter: Pick<StatusReporter, "report">;
   readonly node: HostFacts;
   readonly onEngineConnected: (info: EngineInfo) => void;
@@ -60,6 +63,7 @@ export class ContainerObserver implements EngineListener {
     for (const record of tasks) record.markUnobserved();
     onEngineDisconnected(reason.message);
     loop.onEngineDisconnected(new EngineError("unavailable", reason.message, reason));
+    for (const record of tasks) if (record.hasEnded) this.#reportProcessEnded(record);
   }
 
   onEvent(event: ContainerEvent): void {
@@ -86,15 +90,22 @@ export class ContainerObserver implements EngineListener {
     this.#options.loop.wake(taskId);
   }
 
+  #markProcessEnded(record: TaskRecord, containerId: string): void {
+    const { inFlight } = record;
+    if (inFlight?.kind === "stop" || inFlight?.kind === "remove") return;
+    if (record.markProcessEnded(containerId)) this.#reportProcessEnded(record);
+  }
+
   /**
    * Reports the task unhealthy at once, so that it gets no new connections. Docker answers an inspection only after it
-   * has cleaned up the container, which may take longer than clients wait. A task that is being stopped has left the
-   * tables before.
+   * has cleaned up the container, which may take longer than clients wait. While Docker is unavailable, reports that the
+   * task has failed, so that it is replaced on another node. A task that is being stopped has left the tables before.
    */
-  #markProcessEnded(record: TaskRecord, containerId: string): void {
-    const { inFlight, status } = record;
-    if (inFlight?.kind === "stop" || inFlight?.kind === "remove") return;
-    if (!record.markProcessEnded(containerId) || status?.state !== TaskState.RUNNING) return;
-    this.#options.reporter.report(record, { status: processEndedStatus(status) });
+  #reportProcessEnded(record: TaskRecord): void {
+    const { loop, reporter } = this.#options;
+    const { status } = record;
+    if (status?.state !== TaskState.RUNNING) return;
+    const toStatus = loop.isEngineConnected ? processEndedStatus : endedUnobservedStatus;
+    reporter.report(record, { status: toStatus(status) });
   }
 }

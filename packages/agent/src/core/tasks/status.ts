@@ -151,6 +151,19 @@ export function processEndedStatus(running: TaskStatus): TaskStatus {
   };
 }
 
+/**
+ * Returns the status of a running task whose process has ended while Docker is unavailable. The exit code stays unknown
+ * until Docker is back, which may take long, and the task cannot run again.
+ */
+export function endedUnobservedStatus(running: TaskStatus): TaskStatus {
+  return createStatus({
+    state: TaskState.FAILED,
+    message: "ended while Docker was unavailable",
+    stoppedExternally: true,
+    containerId: running.containerId,
+  });
+}
+
 function runningMessage(view: TaskView, container: ObservedContainer): string {
   if (container.state === "paused") return "paused outside berth";
   if (view.memory.failure !== "") return `stopping: ${view.memory.failure}`;
