@@ -11,6 +11,7 @@ import { Companions } from "./companions.js";
 import { Convergence } from "./convergence.js";
 import { Dependencies } from "./dependencies.js";
 import { checkEngineCall } from "./engine-calls.js";
+import { HeldConnections } from "./held-connections.js";
 import { HostConditions } from "./host-conditions.js";
 import { Jobs } from "./jobs.js";
 import { NetworkAllocation } from "./network-allocation.js";
@@ -63,6 +64,7 @@ export function startChecks(cluster: Cluster): Checks {
   const resumedTraffic = new ResumedTraffic(context);
   const rollbacks = new Rollbacks(context);
   const recordChanges = new RecordChanges(context);
+  const heldConnections = new HeldConnections(context);
   const convergence = new Convergence(context);
   let isOver = false;
 
@@ -93,6 +95,7 @@ export function startChecks(cluster: Cluster): Checks {
           report("L2", `task ${after.id} (${after.serviceName}.${after.slot}) is pending without a reason`);
         }
       }
+      heldConnections.onCommit();
       conditions.update();
     },
     onContainer(host: string, container: SimContainer, what: string) {
@@ -107,6 +110,7 @@ export function startChecks(cluster: Cluster): Checks {
       networkMembership.onStarted(host, container);
     },
     onTablesChanged: (host) => resumedTraffic.onTablesChanged(host),
+    onConnectionOutcome: (connection, outcome) => heldConnections.onOutcome(connection, outcome),
     onEngineCall(host, kind, containerId) {
       checkEngineCall(context, host, kind, containerId);
       if (kind === "stop") drains.onStop(host, containerId);
@@ -119,6 +123,7 @@ export function startChecks(cluster: Cluster): Checks {
     acknowledgedChanges.check();
     staleEndpoints.check();
     statusReports.check();
+    heldConnections.check();
     companions.check();
     if (scheduler.nowMs > history.healAtMs) convergence.check();
     for (const sinceMs of cluster.user.pending.values()) {

@@ -1,4 +1,5 @@
 import { hostName, serverHost } from "../history/history.js";
+import { startClients } from "./clients.js";
 import { SimHost } from "./sim-host.js";
 import { SimServer } from "./sim-server.js";
 import { User } from "./user.js";
@@ -19,13 +20,15 @@ export function buildCluster(world: World): Cluster {
     return new SimServer(world, { name: `server${index + 1}`, host: serverHost(history, index) });
   });
   const addresses = servers.map(({ address }) => address);
-  const hosts = Array.from({ length: history.hosts }, (_, index) => {
-    return new SimHost(world, { name: hostName(index), number: index + 1, servers: addresses });
-  });
+  const hosts: SimHost[] = [];
+  for (let index = 0; index < history.hosts; index += 1) {
+    hosts.push(new SimHost(world, { name: hostName(index), number: index + 1, servers: addresses, hosts }));
+  }
   return { world, servers, hosts, user: new User(world, addresses) };
 }
 
-export function startAll({ servers, hosts }: Cluster): void {
+export function startAll({ world, servers, hosts }: Cluster): void {
   for (const server of servers) server.start();
   for (const host of hosts) host.startAgent();
+  startClients(world, hosts);
 }

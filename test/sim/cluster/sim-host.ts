@@ -18,6 +18,7 @@ import { nodeIdOf } from "../history/history.js";
 import { simProbe } from "../network/sim-probe.js";
 import { Actor } from "../simulator/actor.js";
 import { MACHINE_CPUS, MACHINE_MEMORY_BYTES } from "../simulator/virtual-time.js";
+import { SimIngress } from "./sim-ingress.js";
 import type { World } from "./world.js";
 
 /** Time from power-on until programs start. */
@@ -44,8 +45,11 @@ export class SimHost {
   /** The table that the DNS server answers from. */
   names: DnsTable = EMPTY_DNS_TABLE;
   agent: Actor | undefined;
+  /** The ingress process. Undefined until the first table, and while the host has no power. */
+  ingress: SimIngress | undefined;
   readonly #world: World;
   readonly #servers: readonly string[];
+  readonly #hosts: readonly SimHost[];
   readonly #number: number;
   #stop = new AbortController();
   #isStopping = false;
@@ -54,9 +58,16 @@ export class SimHost {
 
   constructor(
     world: World,
-    options: { readonly name: string; readonly number: number; readonly servers: readonly string[] },
+    options: {
+      readonly name: string;
+      readonly number: number;
+      readonly servers: readonly string[];
+      /** All hosts of the cluster. */
+      readonly hosts: readonly SimHost[];
+    },
   ) {
     this.#world = world;
+    this.#hosts = options.hosts;
     this.name = options.name;
     this.#number = options.number;
     this.address = `10.0.0.${options.number}`;
@@ -129,6 +140,8 @@ export class SimHost {
     this.docker.taskFiles.clear();
     this.table = undefined;
     this.names = EMPTY_DNS_TABLE;
+    this.ingress?.kill();
+    this.ingress = undefined;
     this.#tablesChanged();
   }
 
@@ -219,6 +232,36 @@ export class SimHost {
     };
   }
 
+  #startIngress(): SimIngress {
+    const world = this.#world;
+    return new SimIngress({
+      host: this.name,
+      scheduler: world.scheduler,
+      answerOf: (taskId) => this.#answerOf(taskId),
+      onOutcome: (connection, outcome) => {
+        world.trace.add(this.name, `connection ${connection.number} to ${connection.service}: ${outcome}`);
+        for (const observer of world.observers) observer.onConnectionOutcome?.(connection, outcome);
+      },
+    });
+  }
+
+  /** Returns whether a connection from this host to the task is accepted. */
+  accepts(taskId: string): boolean {
+    return this.#answerOf(taskId) === "accepted";
+  }
+
+  /** Returns how the host of a task answers a SYN of this host. */
+  #answerOf(taskId: string): "accepted" | "refused" | "silent" {
+    const { network } = this.#world;
+    for (const { name, docker } of this.#hosts) {
+      const container = [...docker.containers.values()].find((each) => each.taskId === taskId);
+      if (container === undefined) continue;
+      if (!network.reaches(this.name, name) || !network.reaches(name, this.name)) return "silent";
+      return container.isRunning ? "accepted" : "refused";
+    }
+    return "refused";
+  }
+
   /** Clients use all hosts evenly, and each host balances its share over the endpoints in its table. */
   #listeners(): readonly ListenerStats[] {
     const { history, loads } = this.#world;
@@ -235,6 +278,7 @@ export class SimHost {
         retried: 0,
         held: 0,
         heldTotal: 0,
+        heldRefused: 0,
         ejections: 0,
         nodes: [],
       };
@@ -309,14 +353,17 @@ export class SimHost {
       openIngress: async () => ({
         isServing: this.table !== undefined,
         setFallback: () => {},
+        watchWaitingClients: () => {},
         apply: async (table) => {
           await soon(() => {
             this.table = { version: table.version, listeners: parseListeners(table.listeners).listeners };
+            this.ingress ??= this.#startIngress();
+            this.ingress.apply(this.table);
             this.#tablesChanged();
           });
           return { version: table.version, errors: [] };
         },
-        setSuspectNodes: async () => {},
+        setSuspectNodes: async (nodeIds) => this.ingress?.setSuspectNodes(nodeIds),
         stats: async () => ({
           ...IDLE_INGRESS,
           version: this.table?.version ?? 0,

@@ -13,6 +13,7 @@ import { Scheduler } from "../simulator/scheduler.js";
 import { Trace } from "../simulator/trace.js";
 import { virtualNow } from "../simulator/virtual-time.js";
 import { type Commit, SimEtcd } from "../store/sim-etcd.js";
+import type { ClientConnection, ConnectionOutcome } from "./sim-ingress.js";
 
 /** Callbacks for checks. */
 export interface Observer {
@@ -20,6 +21,8 @@ export interface Observer {
   onContainer?(host: string, container: SimContainer, what: string): void;
   /** The tables of a host's ingress process have changed. */
   onTablesChanged?(host: string): void;
+  /** A connection to a published port was accepted by a task, was refused, or was lost with its host. */
+  onConnectionOutcome?(connection: ClientConnection, outcome: ConnectionOutcome): void;
   /** The agent of a host asks Docker to change a container. */
   onEngineCall?(host: string, kind: string, containerId: string): void;
 }

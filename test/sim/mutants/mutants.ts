@@ -329,4 +329,26 @@ export const MUTANTS: readonly Mutant[] = [
     search: 'return timingSafeEqual(proof, Buffer.from(proofOf(taskId, name))) ? taskId : "";',
     replace: "return taskId;",
   },
+  {
+    name: "hold-refused",
+    what: "a connection is refused at once when no endpoint accepts it",
+    from: 29,
+    file: "packages/agent/src/dataplane/listeners/dial.ts",
+    search: "if (nowMs >= endMs || !holdQueue.add(this)) {",
+    replace: "if (nowMs >= 0) {",
+  },
+  {
+    name: "last-held-first",
+    what: "held connections are released in the reverse order of arrival",
+    file: "packages/agent/src/dataplane/listeners/hold-queue.ts",
+    search: "this.#due = [...this.#clients];",
+    replace: "this.#due = [...this.#clients].reverse();",
+  },
+  {
+    name: "never-released",
+    what: "held connections do not try the endpoints again",
+    file: "packages/agent/src/dataplane/listeners/dial.ts",
+    search: "if (!this.isWaiting) return false;\n    this.#closeRemovedAttempts();",
+    replace: "if (this.isWaiting) return false;\n    this.#closeRemovedAttempts();",
+  },
 ];
