@@ -220,7 +220,11 @@ describe("an autoscaled service", () => {
     const [task] = await runningTasks(calls, "shop_web");
     const report = setInterval(() => {
       for (const agent of agents) {
-        agent.reportUsage({ tasks: [], connections: [{ taskId: task?.id ?? "", active: 15 }] });
+        agent.reportUsage({
+          tasks: [],
+          connections: [{ taskId: task?.id ?? "", active: 15 }],
+          opened: [],
+        });
       }
     }, 500);
     try {

@@ -1,4 +1,4 @@
-import { type ClusterEvent, StreamEventsRequest } from "@berth/proto";
+import { AutoscaleSpec, type ClusterEvent, StreamEventsRequest } from "@berth/proto";
 import { expect, test } from "vitest";
 import { eventually } from "../harness/eventually.js";
 import { converged, deployment, runningTasks, service, type TestServer } from "../harness/test-cluster.js";
@@ -44,6 +44,28 @@ test("events record the deployment, failures, scaling and removal of a service, 
   const ofService = recorded.filter(({ taskId }) => taskId === "");
   expect(reasonsOf(ofService)).toEqual(["SERVICE_CREATED", "SCALED", "SERVICE_REMOVING", "SERVICE_REMOVED"]);
   expect(await events(server, { node: "a", stack: "unknown" })).toEqual([]);
+});
+
+test("a service with the minimum 0 starts when clients wait, and events record how many have waited", async () => {
+  const server = await context.cluster.startServer();
+  const [agent] = await context.cluster.startAgents(["a"]);
+  const mode = { $case: "replicated", value: { replicas: 0 } } as const;
+  const autoscale = AutoscaleSpec.fromPartial({ min: 0, max: 1 });
+  await server.calls.deployStack(deployment([{ ...service("web"), mode, autoscale }]));
+  const report = (waiting: number, total: number): void =>
+    agent?.reportWaitingClients({ services: [{ serviceName: "shop_web", waiting, total, refused: 0 }] });
+  report(1, 1);
+  await eventually("a replica runs", async () => (await runningTasks(server.calls, "shop_web")).length === 1);
+  report(0, 3);
+  const waits = await eventually("both events are recorded", async () => {
+    const all = await events(server, { service: "shop_web" });
+    const found = all.filter(({ reason }) => reason.startsWith("CONNECTIONS_"));
+    return found.length === 2 && found;
+  });
+  expect(waits.map(({ reason, message }) => `${reason}: ${message}`)).toEqual([
+    "CONNECTIONS_WAITING: no task accepts connections",
+    expect.stringMatching(/^CONNECTIONS_RELEASED: 3 connections waited within \d+\.\d s$/),
+  ]);
 });
 
 test("events record that a node is unreachable and why a task has no node", async () => {

@@ -60,7 +60,7 @@ describe("lying-agent: the leader and other nodes", () => {
     }));
     await rig.compare("usage of 10,000 entries", async () => {
       await reconnect();
-      faulty.send({ $case: "usage", value: { tasks, connections: [] } });
+      faulty.send({ $case: "usage", value: { tasks, connections: [], opened: [] } });
     });
   });
 

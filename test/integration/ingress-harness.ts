@@ -80,6 +80,7 @@ export async function openTestIngress(
         const { table, dns } = fallback();
         return { table: publish(table), dns: formatDnsConfig(dns) };
       }),
+    watchWaitingClients: (onReport) => ingress.watchWaitingClients(onReport),
     apply: (table, signal) => ingress.apply(publish(table), signal),
     setSuspectNodes: (nodes, signal) => ingress.setSuspectNodes(nodes, signal),
     updateDns: (table, signal) => ingress.updateDns(formatDnsConfig(table), signal),

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { WaitingClients } from "@berth/proto";
 import { afterEach, describe, expect, it } from "vitest";
 import type { IngressEndpoint } from "../../packages/agent/src/dataplane/table/ingress-table.js";
 import { eventuallyPasses } from "../harness/eventually.js";
@@ -77,6 +78,8 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
 
   it("holds connections while there is no endpoint, and gives them to the first one in order of arrival", async () => {
     const { ingress, port } = await publish([]);
+    const reports: WaitingClients[] = [];
+    ingress.watchWaitingClients((report) => reports.push(report));
     const hold = (version: number, endpoints: readonly IngressEndpoint[], holdMs: number) =>
       ingress.apply({ version, listeners: [{ ...tcpListener(port, endpoints), holdMs }] }, deadline());
     await hold(2, [], 10_000);
@@ -103,6 +106,11 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
       held: 0,
       heldTotal: 3,
       failed: 0,
+    });
+    await eventuallyPasses(() => {
+      const waiting = reports.map(({ services }) => services[0]?.waiting);
+      expect(waiting).toEqual(expect.arrayContaining([undefined, 3]));
+      expect(reports.at(-1)?.services).toMatchObject([{ waiting: 0, total: 3, refused: 0 }]);
     });
   });
 

@@ -39,7 +39,9 @@ test("a schedule is for jobs, and must be one", () => {
 
 test("automatic scaling needs a replicated service, room between its bounds and something to aim at", () => {
   expect(wrong({ autoscale: { min: 1, max: 4, targetCpuPercent: 62.5 } })).toEqual([]);
-  expect(wrong({ autoscale: { min: 0, max: 4, targetCpuPercent: 70 } })).toEqual(["autoscale.min"]);
+  expect(wrong({ autoscale: { min: 0, max: 4, targetCpuPercent: 70 } })).toEqual([]);
+  expect(wrong({ autoscale: { min: 0, max: 1 } })).toEqual([]);
+  expect(wrong({ autoscale: { min: 0, max: 0 } })).toEqual(["autoscale.max"]);
   expect(wrong({ autoscale: { min: 5, max: 4, targetConnections: 10 } })).toEqual(["autoscale.max"]);
   expect(wrong({ autoscale: { min: 1, max: 4 } })).toEqual(["autoscale"]);
   expect(wrong({ autoscale: { min: 1, max: 4, targetCpuPercent: -1 } })).toContain(

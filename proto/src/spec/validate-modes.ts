@@ -58,13 +58,8 @@ function validateCron(cron: CronSpec, isJob: boolean, report: Report): void {
 function validateAutoscale(autoscale: AutoscaleSpec, isReplicated: boolean, report: Report): void {
   const { min, max, targetCpuPercent, targetConnections, scaleUpWindowMs, scaleDownWindowMs } = autoscale;
   if (!isReplicated) report("autoscale", "only a replicated service can be autoscaled");
-  // Without a running replica there is no usage to scale by.
-  if (min < 1) {
-    report(
-      "autoscale.min",
-      "the minimum must be at least 1, since usage can only be measured on running replicas",
-    );
-  }
+  validateCount(min, "autoscale.min", "replicas", report);
+  if (max < 1) report("autoscale.max", "the maximum must be at least 1; scale the service to 0 instead");
   validateCount(max, "autoscale.max", "replicas", report);
   if (min > max) report("autoscale.max", `the maximum (${max}) is below the minimum (${min})`);
   const targets = { target_cpu_percent: targetCpuPercent, target_connections: targetConnections };
@@ -73,7 +68,7 @@ function validateAutoscale(autoscale: AutoscaleSpec, isReplicated: boolean, repo
       report(`autoscale.${name}`, `${target} is not a valid target`);
     }
   }
-  if (targetCpuPercent === 0 && targetConnections === 0) {
+  if (min > 0 && targetCpuPercent === 0 && targetConnections === 0) {
     report("autoscale", "no target is set; set a CPU percentage, connections per replica, or both");
   }
   const windows = { scale_up_window_ms: scaleUpWindowMs, scale_down_window_ms: scaleDownWindowMs };

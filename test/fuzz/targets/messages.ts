@@ -255,7 +255,12 @@ async function handleSessionRequest(request: SessionRequest): Promise<void> {
     case "usage": {
       const samples = new UsageSamples({ findTask: () => TASK, monotonicMs: () => 1 });
       samples.recordReport("h1", message.value);
-      const usage = samples.usageOf([TASK], { cpuShare: 1, nodeIds: ["h1"], wallClockMs: 1_000_000 });
+      const usage = samples.usageOf([TASK], {
+        serviceId: TASK.serviceId,
+        cpuShare: 1,
+        nodeIds: ["h1"],
+        wallClockMs: 1_000_000,
+      });
       for (const percent of usage.cpuPercents) check(percent >= 0, "usage is not negative");
       check((usage.connections ?? 0) >= 0, "connections are not negative");
       return;

@@ -18,6 +18,7 @@ import {
   type StartLogs,
   TaskState,
   type UsageReport,
+  type WaitingClients,
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient, type RpcIdentity } from "@berth/proto/rpc";
@@ -216,6 +217,10 @@ export class FakeAgent {
 
   reportUsage(report: UsageReport): void {
     this.#send({ message: { $case: "usage", value: report } });
+  }
+
+  reportWaitingClients(report: WaitingClients): void {
+    this.#send({ message: { $case: "waitingClients", value: report } });
   }
 
   /** Sends an arbitrary report, as a faulty or delayed agent might. */

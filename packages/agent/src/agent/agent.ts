@@ -175,7 +175,7 @@ function createShippedFiles(
 
 /** Creates the data-plane client with the tables of the previous run. */
 function createDataPlane(context: AgentContext, tasks: KnownTasks): DataPlaneClient {
-  const { platform, nodeId, identity, savedState, ticker, condition, overlay, log, signal } = context;
+  const { platform, nodeId, identity, savedState, ticker, queue, condition, overlay, log, signal } = context;
   const { ingress, networks, dnsEntries } = savedState;
   return new DataPlaneClient({
     nodeId,
@@ -188,6 +188,7 @@ function createDataPlane(context: AgentContext, tasks: KnownTasks): DataPlaneCli
     tasks,
     condition,
     saved: { ingress, networks, dnsEntries },
+    onWaitingClients: (report) => queue.reportWaitingClients(report),
     log,
     signal,
   });

@@ -30,6 +30,7 @@ class AcceptingProcess {
   readonly dns: DnsConfig[] = [];
   readonly suspects: (readonly string[])[] = [];
   readonly setFallback = vi.fn();
+  readonly watchWaitingClients = vi.fn();
   readonly close = vi.fn();
 
   constructor({ isServing = false } = {}) {
@@ -92,6 +93,7 @@ function clientWith(parts: Partial<DataPlaneClientOptions>) {
     tasks: new TaskRecords(),
     condition,
     saved: NOTHING_SAVED,
+    onWaitingClients: () => {},
     log: pino({ level: "silent" }),
     signal,
     ...parts,

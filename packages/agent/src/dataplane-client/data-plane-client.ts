@@ -1,4 +1,4 @@
-import type { AssignedNetwork, DnsConfig, DnsEntry, IngressEntry } from "@berth/proto";
+import type { AssignedNetwork, DnsConfig, DnsEntry, IngressEntry, WaitingClients } from "@berth/proto";
 import type { Probe } from "@berth/proto/probe";
 import type { Logger } from "pino";
 import type { IngressStats } from "../dataplane/table/ingress-table.js";
@@ -39,6 +39,8 @@ export interface DataPlaneClientOptions {
   readonly condition: HostCondition;
   /** The last tables that the previous run of the agent received. */
   readonly saved: TrafficTables;
+  /** Called when clients of a service begin or cease to wait for a task on this node. */
+  readonly onWaitingClients: (report: WaitingClients) => void;
   readonly log: Logger;
   /** Aborts all work, including the work outside `run`. */
   readonly signal: AbortSignal;
@@ -191,6 +193,7 @@ export class DataPlaneClient {
 
   #onIngressOpened(ingress: OpenedIngress): void {
     ingress.setFallback(() => ({ table: this.#ports.tableOf(this.#tables.ingress), dns: this.#dnsConfig() }));
+    ingress.watchWaitingClients(this.#options.onWaitingClients);
     // A process that was serving before this agent started has newer tables than the disk. It keeps them.
     if (!this.#hasLeaderTables && !ingress.isServing) this.#restoreTables();
     // Retries what timed out before the process was open.

@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DnsConfig, IngressStatusMessage } from "@berth/proto";
+import type { DnsConfig, IngressStatusMessage, WaitingClients } from "@berth/proto";
 import type { ApplyResult, IngressStats, IngressStatus } from "../dataplane/table/ingress-table.js";
 import { raceSignal } from "../runtime/race-signal.js";
 import { IngressConnector, type IngressConnectorOptions } from "./ingress-connector.js";
@@ -40,6 +40,8 @@ export interface IngressClient {
   readonly isServing: boolean;
   /** Sets the function that returns the configuration if the process restarts before the first `apply`. */
   setFallback(fallback: () => FallbackConfig): void;
+  /** Calls `onReport` soon, and whenever clients begin or cease to wait for a task. Replaces an earlier listener. */
+  watchWaitingClients(onReport: (report: WaitingClients) => void): void;
   /** Makes the process serve a table. Resolves when the process serves this table or a newer one. */
   apply(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult>;
   /** Replaces the set of suspect nodes. Their endpoints get no new connections as long as a service has others. */
@@ -81,6 +83,7 @@ class ReconnectingIngressClient implements IngressClient {
   #table: ListenerTable | undefined;
   #dns: DnsConfig | undefined;
   #suspects: readonly string[] = [];
+  #onWaitingClients: ((report: WaitingClients) => void) | undefined;
   readonly #tables = new TableSender();
 
   constructor(options: IngressClientOptions, connector: IngressConnector, session: IngressSession) {
@@ -94,6 +97,14 @@ class ReconnectingIngressClient implements IngressClient {
 
   setFallback(fallback: () => FallbackConfig): void {
     this.#fallback = fallback;
+  }
+
+  watchWaitingClients(onReport: (report: WaitingClients) => void): void {
+    this.#onWaitingClients = onReport;
+    this.#session.then(
+      (session) => this.#watchWaitingClients(session),
+      () => {},
+    );
   }
 
   async apply(table: ListenerTable, signal: AbortSignal): Promise<ApplyResult> {
@@ -211,6 +222,7 @@ class ReconnectingIngressClient implements IngressClient {
       try {
         const session = await this.#connector.connect(signal);
         await this.#restore(session);
+        void this.#watchWaitingClients(session);
         const { processId } = session.hello;
         const { lastExit } = this.#connector;
         logger.info({ processId, version: this.#table?.version, lastExit }, "reconnected to ingress process");
@@ -235,6 +247,15 @@ class ReconnectingIngressClient implements IngressClient {
       session.close();
       throw error;
     }
+  }
+
+  async #watchWaitingClients(session: IngressSession): Promise<void> {
+    const onReport = this.#onWaitingClients;
+    if (onReport === undefined) return;
+    session.onWaitingClients = onReport;
+    const request = { $case: "watchWaitingClients", value: {} } as const;
+    // A process of the previous release rejects the request.
+    onReport(await session.request(request, "waitingClients").catch(() => ({ services: [] })));
   }
 
   #sendSuspects(session: IngressSession): Promise<unknown> {

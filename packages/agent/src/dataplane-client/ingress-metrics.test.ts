@@ -27,6 +27,7 @@ const STATS: IngressStats = {
       ejections: 5,
       held: 3,
       heldTotal: 6,
+      heldRefused: 1,
       endpoints: [
         { ...ENDPOINT, id: "t1", node: "n1", state: "serving", total: 10, failed: 0 },
         { ...ENDPOINT, id: "t2", node: "n1", state: "serving", total: 11, failed: 3 },
@@ -39,7 +40,15 @@ const STATS: IngressStats = {
     },
   ],
   vips: [
-    { service: "shop_api", stack: "shop", network: "shop_default", connections: 6, held: 1, heldTotal: 2 },
+    {
+      service: "shop_api",
+      stack: "shop",
+      network: "shop_default",
+      connections: 6,
+      held: 1,
+      heldTotal: 2,
+      heldRefused: 1,
+    },
   ],
 };
 
@@ -60,6 +69,7 @@ describe("ingressMetrics", () => {
       `berth_ingress_retries_total{${port}} 4`,
       `berth_ingress_connections_held{${port}} 3`,
       `berth_ingress_held_total{${port}} 6`,
+      `berth_ingress_held_refused_total{${port}} 1`,
       `berth_ingress_ejections_total{${port}} 5`,
       `berth_ingress_endpoints{${port},state="serving"} 2`,
       `berth_ingress_endpoints{${port},state="ejected"} 1`,
@@ -70,6 +80,7 @@ describe("ingressMetrics", () => {
       'berth_ingress_vip_connections_total{stack="shop",service="shop_api",network="shop_default"} 6',
       'berth_ingress_vip_connections_held{stack="shop",service="shop_api",network="shop_default"} 1',
       'berth_ingress_vip_held_total{stack="shop",service="shop_api",network="shop_default"} 2',
+      'berth_ingress_vip_held_refused_total{stack="shop",service="shop_api",network="shop_default"} 1',
     ]);
   });
 

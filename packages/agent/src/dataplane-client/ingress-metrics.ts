@@ -56,6 +56,7 @@ function addListenerMetrics(stats: IngressStats, { counter, gauge }: MetricFacto
   );
   const held = gauge("connections_held", "Connections that wait for an endpoint", PORT_LABELS);
   const heldTotal = counter("held_total", "Connections that have waited for an endpoint", PORT_LABELS);
+  const heldRefused = counter("held_refused_total", "Connections that have waited in vain", PORT_LABELS);
   const ejected = counter(
     "ejections_total",
     "Ejections of endpoints that failed or whose node became suspect",
@@ -76,6 +77,7 @@ function addListenerMetrics(stats: IngressStats, { counter, gauge }: MetricFacto
     retried.inc(labels, listener.retried);
     held.set(labels, listener.held);
     heldTotal.inc(labels, listener.heldTotal);
+    heldRefused.inc(labels, listener.heldRefused);
     ejected.inc(labels, listener.ejections);
     for (const { state } of listener.endpoints) endpoints.inc({ ...labels, state });
     for (const { node, total: accepted, failed: refused } of listener.nodes) {
@@ -94,11 +96,17 @@ function addVipMetrics(stats: IngressStats, { counter, gauge }: MetricFactory): 
   );
   const held = gauge("vip_connections_held", "Connections to a virtual IP that wait for a task", names);
   const heldTotal = counter("vip_held_total", "Connections to a virtual IP that have waited", names);
+  const heldRefused = counter(
+    "vip_held_refused_total",
+    "Connections to a virtual IP that have waited in vain",
+    names,
+  );
   for (const vip of stats.vips) {
     const labels = { ...serviceLabels(vip), network: vip.network };
     connections.inc(labels, vip.connections);
     held.set(labels, vip.held);
     heldTotal.inc(labels, vip.heldTotal);
+    heldRefused.inc(labels, vip.heldRefused);
   }
 }
 

@@ -1,5 +1,12 @@
 import { connect, type Socket } from "node:net";
-import { BerthError, type IngressHello, IngressReply, IngressRequest, isBerthError } from "@berth/proto";
+import {
+  BerthError,
+  type IngressHello,
+  IngressReply,
+  IngressRequest,
+  isBerthError,
+  type WaitingClients,
+} from "@berth/proto";
 import { readFrames, writeFrame } from "../dataplane/control/protocol.js";
 
 /** Timeout for the first message. The process sends it at once unless it is stopped or overloaded. */
@@ -23,6 +30,8 @@ export class IngressSession {
   readonly hello: IngressHello;
   /** Resolves when the connection is closed by either side. */
   readonly closed: Promise<void>;
+  /** Called when clients begin or cease to wait for a task, once that was requested. */
+  onWaitingClients: (report: WaitingClients) => void = () => {};
   readonly #socket: Socket;
   readonly #pending = new Map<number, PendingReply>();
   #lastId = 0;
@@ -60,7 +69,7 @@ export class IngressSession {
         readFrames(socket, (id, body) => {
           const reply = decodeReply(body);
           if (reply === undefined) socket.destroy();
-          else if (session !== undefined) session.#pending.get(id)?.resolve(reply);
+          else if (session !== undefined) session.#onReply(id, reply);
           else if (reply.$case === "hello") {
             clearTimeout(timer);
             session = new IngressSession(socket, reply.value);
@@ -108,6 +117,11 @@ export class IngressSession {
 
   close(): void {
     this.#socket.destroy();
+  }
+
+  #onReply(id: number, reply: Reply): void {
+    if (id === 0 && reply.$case === "waitingClients") this.onWaitingClients(reply.value);
+    else this.#pending.get(id)?.resolve(reply);
   }
 }
 

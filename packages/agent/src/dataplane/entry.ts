@@ -18,6 +18,7 @@ import { raiseConntrackTimeouts } from "./kernel/conntrack-timeouts.js";
 import { INGRESS_MODES, type IngressMode, isIngressMode } from "./kernel/ingress-mode.js";
 import { type OpenedPath, openKernelPath } from "./kernel/open-kernel-path.js";
 import { ListenerManager } from "./listeners/listener-manager.js";
+import { WaitingClientsReporter } from "./listeners/waiting-clients.js";
 import { PROBE_FLAG, probePrivileges } from "./probe-privileges.js";
 import { type IngressProgram, spawnSuccessor } from "./spawn-ingress.js";
 import { createNetTransport } from "./transport/net-transport.js";
@@ -48,6 +49,7 @@ interface Options {
 interface Services {
   readonly listeners: ListenerManager;
   readonly discovery: ServiceDiscovery;
+  readonly waiting: WaitingClientsReporter;
 }
 
 /** The parts of the running process that control requests act on. */
@@ -118,13 +120,15 @@ function createServices(log: Logger, transport: Transport, handover: Handover | 
     inherited: handover,
     onFdProblem: (problem) => log.warn(problem),
     onRetryFailed: (error) => log.warn({ err: error }, "cannot apply the published ports; retrying"),
+    onHeldChange: () => waiting.onChange(),
   });
   const dnsSockets = handover === undefined ? new Map() : inheritedDnsSockets(handover);
   const discovery = new ServiceDiscovery(
     (isVipActive) => createDnsServer(log, isVipActive, dnsSockets),
     handover?.activeVips,
   );
-  return { listeners, discovery };
+  const waiting = new WaitingClientsReporter(() => [...listeners.heldClients(), ...discovery.heldClients()]);
+  return { listeners, discovery, waiting };
 }
 
 /** Serves on the sockets of the predecessor. Returns when the predecessor has released everything else. */
@@ -169,7 +173,7 @@ async function useKernel(
 
 /** Serves the agent's requests. Resolves when the control socket is open. */
 async function serveControl(ingress: IngressProcess): Promise<void> {
-  const { listeners, discovery, options, log, path, lock } = ingress;
+  const { listeners, discovery, waiting, options, log, path, lock } = ingress;
   const socketPath = join(options.directory, SOCKET_NAME);
   const shutdown = new GracefulShutdown({
     log,
@@ -187,6 +191,7 @@ async function serveControl(ingress: IngressProcess): Promise<void> {
     mode: options.mode,
     release: options.release,
     path: () => path.current(),
+    waitingClients: () => waiting.current(),
     onShutDown: () => {
       control.server.close();
       // Another process will start soon. The kernel keeps balancing until that process has its own listeners.
@@ -195,6 +200,7 @@ async function serveControl(ingress: IngressProcess): Promise<void> {
     onHandOver: createHandOver(ingress, shutdown, () => control.server.close()),
     onStop: () => stop(ingress, socketPath),
   });
+  waiting.onReport = (report) => control.reportWaitingClients(report);
   // This process holds the lock, so an existing file belongs to a dead process.
   rmSync(socketPath, { force: true });
   process.umask(0o077);

@@ -7,6 +7,7 @@ import type {
   UnknownTask,
   UnknownTasks,
   UsageReport,
+  WaitingClients,
 } from "@berth/proto";
 import { StatusOutbox } from "./status-outbox.js";
 
@@ -40,6 +41,7 @@ interface PendingMessages {
   readonly replies: Reply[];
   usage: UsageReport | undefined;
   unknownTasks: UnknownTasks | undefined;
+  waitingClients: WaitingClients | undefined;
   isDescriptionDue: boolean;
   areStatusesDue: boolean;
   /** Only the hello may be sent before the leader's welcome. */
@@ -59,6 +61,7 @@ interface PendingMessages {
 export class SendQueue {
   readonly #statuses = new StatusOutbox();
   #description: NodeDescription;
+  #waitingClients: WaitingClients = { services: [] };
   #pending: PendingMessages | undefined;
   #batchTimer: NodeJS.Timeout | undefined;
 
@@ -106,6 +109,14 @@ export class SendQueue {
     });
   }
 
+  /** Queues a report of waiting clients. Each session begins with the last one if clients wait. */
+  reportWaitingClients(report: WaitingClients): void {
+    this.#waitingClients = report;
+    this.#update((pending) => {
+      pending.waitingClients = report;
+    });
+  }
+
   /** Queues a report of unknown tasks. Drops it while no session is open: each session begins with a new one. */
   reportUnknownTasks(tasks: readonly UnknownTask[]): void {
     this.#update((pending) => {
@@ -135,6 +146,7 @@ export class SendQueue {
       replies: [],
       usage: undefined,
       unknownTasks: undefined,
+      waitingClients: this.#waitingClients.services.length > 0 ? this.#waitingClients : undefined,
       // The description may have changed since the hello was sent.
       isDescriptionDue: description !== this.#description,
       areStatusesDue: false,
@@ -201,13 +213,17 @@ export class SendQueue {
 
   /** Takes the most urgent message. Statuses come after replies, because there may be one for each task. */
   #takeNext(pending: PendingMessages): SessionRequest["message"] {
-    const { heartbeat, usage, unknownTasks } = pending;
+    const { heartbeat, usage, unknownTasks, waitingClients } = pending;
     if (heartbeat !== undefined) {
       pending.heartbeat = undefined;
       return { $case: "heartbeat", value: heartbeat };
     }
     const reply = pending.replies.shift();
     if (reply !== undefined) return reply;
+    if (waitingClients !== undefined) {
+      pending.waitingClients = undefined;
+      return { $case: "waitingClients", value: waitingClients };
+    }
     if (pending.isDescriptionDue) {
       pending.isDescriptionDue = false;
       return { $case: "description", value: this.#description };

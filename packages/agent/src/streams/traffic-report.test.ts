@@ -16,6 +16,7 @@ const listener: ListenerStats = {
   ejections: 1,
   held: 2,
   heldTotal: 7,
+  heldRefused: 0,
   endpoints: [
     { ...endpoint, id: "b" },
     { ...endpoint, id: "a", state: "ejected" },
@@ -49,8 +50,8 @@ test("trafficReport() to who asks for all tells of each port and virtual IP that
   const unused = { ...listener, port: 81, total: 0, ejections: 0 };
   const vip = { service: "shop_api", stack: "shop", network: "shop_default" };
   const vips = [
-    { ...vip, connections: 4, held: 0, heldTotal: 0 },
-    { ...vip, connections: 0, held: 0, heldTotal: 0 },
+    { ...vip, connections: 4, held: 0, heldTotal: 0, heldRefused: 0 },
+    { ...vip, connections: 0, held: 0, heldTotal: 0, heldRefused: 0 },
   ];
   const stats = { listeners: [listener, bound, unused], vips, version: 7 };
   const {

@@ -56,6 +56,7 @@ function dispatcherWith(term: AbortSignal) {
     imageResolver: { recordReply: () => {} },
     imageInventories: { recordInventory: () => {}, recordRemoval: () => {}, recordFetch: () => {} },
     autoscaler: { recordUsage: () => {}, usageRequest: undefined },
+    waitingClients: { record: () => {}, forget: () => {} },
     authorities: () => undefined,
     sealer: undefined,
     loginSealer: undefined,

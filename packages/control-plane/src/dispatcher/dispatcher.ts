@@ -21,6 +21,7 @@ import type { FileSealer } from "../core/files/apply-file.js";
 import { credentialsOf, type LoginSealer } from "../core/registries/registry-logins.js";
 import type { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import type { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
+import type { WaitingClientsMonitor } from "../reconciler/autoscale/waiting-clients-monitor.js";
 import type { Writer } from "../reconciler/writer.js";
 import { onAbort } from "../runtime/abort.js";
 import { notLeaderError } from "../runtime/leader-errors.js";
@@ -68,6 +69,7 @@ export interface DispatcherOptions {
   readonly imageInventories: Pick<ImageInventories, "recordInventory" | "recordRemoval" | "recordFetch">;
   readonly restoreMonitor: Pick<RestoreMonitor, "record">;
   readonly autoscaler: Pick<Autoscaler, "recordUsage" | "usageRequest">;
+  readonly waitingClients: Pick<WaitingClientsMonitor, "record" | "forget">;
   /** Returns the authorities of the cluster, or undefined without TLS, as in simulations. */
   readonly authorities: () => Authorities | undefined;
   /** Whether a node must have joined with a token before its agent connects. False in the simulation. */
@@ -141,6 +143,7 @@ export class Dispatcher {
       stopWatching();
       session.end();
       this.#sessions.remove(session);
+      if (this.#sessions.get(nodeId) === undefined) this.#options.waitingClients.forget(nodeId);
     }
   }
 
@@ -286,6 +289,9 @@ export class Dispatcher {
         return;
       case "usage":
         autoscaler.recordUsage(nodeId, message.value);
+        return;
+      case "waitingClients":
+        this.#options.waitingClients.record(nodeId, message.value);
         return;
       case "tablesApplied":
         if (session.recordTablesApplied(message.value.sequence)) this.#drainGate.scheduleReview();

@@ -56,6 +56,12 @@ function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
       // Docker hosts run some thousand containers at most. Connections are reported for tasks on all hosts.
       yield ["usage.tasks", message.value.tasks.length, 10_000];
       yield ["usage.connections", message.value.connections.length, 100_000];
+      yield ["usage.opened", message.value.opened.length, 10_000];
+      yield* textLimits(
+        "usage.opened",
+        message.value.opened.map(({ serviceId }) => serviceId),
+        MAX_ID_LENGTH,
+      );
       yield* idLimits("usage.task_id", message.value.tasks);
       yield* idLimits("usage.task_id", message.value.connections);
       return;
@@ -99,6 +105,15 @@ function* limitsOf(message: SessionRequest["message"]): Generator<Limit> {
         yield ["unknown_tasks.container_id", containerId.length, MAX_ID_LENGTH];
         yield ["unknown_tasks.container_name", containerName.length, MAX_NAME_LENGTH];
       }
+      return;
+    case "waitingClients":
+      // Agents report at most 1,000 services.
+      yield ["waiting_clients.services", message.value.services.length, 1_000];
+      yield* textLimits(
+        "waiting_clients.service_name",
+        message.value.services.map(({ serviceName }) => serviceName),
+        MAX_NAME_LENGTH,
+      );
       return;
     case "hello":
     case "heartbeat":

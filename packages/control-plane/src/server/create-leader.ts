@@ -49,6 +49,7 @@ import { storeFirstAuthority } from "../identity/store-first-authority.js";
 import { LagMeter } from "../node-health/lag-meter.js";
 import { NodeHealthMonitor } from "../node-health/node-health-monitor.js";
 import { Autoscaler } from "../reconciler/autoscale/autoscaler.js";
+import { WaitingClientsMonitor } from "../reconciler/autoscale/waiting-clients-monitor.js";
 import { Controller } from "../reconciler/controller.js";
 import { collectUnusedFiles } from "../reconciler/files/collect-files.js";
 import { removeUnusedNetworks } from "../reconciler/networks/network-removal.js";
@@ -128,6 +129,11 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     ...context,
     onUsageRequest: (value) => sessions.broadcast({ $case: "measureUsage", value }),
   });
+  const waitingClients = new WaitingClientsMonitor({
+    ...context,
+    onChange: (change, service) => events.recordWait(change, service),
+    onWaiting: (service) => autoscaler.onClientsWaiting(service),
+  });
   const trafficCollector = new TrafficCollector({ runtime, sessionOf: (nodeId) => sessions.get(nodeId) });
   const rotation = new AuthorityRotation({
     ...context,
@@ -168,6 +174,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     statusWriter: new StatusWriter(context),
     nodeHealth,
     autoscaler,
+    waitingClients,
     trafficCollector,
     restoreMonitor,
     authorities: () => rotation.message,

@@ -54,7 +54,31 @@ export interface SessionRequest {
     | { $case: "imageInventory"; value: ImageInventory }
     | { $case: "imagesRemoved"; value: ImagesRemoved }
     | { $case: "imageFetched"; value: ImageFetched }
+    | { $case: "waitingClients"; value: WaitingClients }
     | undefined;
+}
+
+/**
+ * The clients on one host that wait for a task. Sent when a client begins or ceases to wait, at most ten times a second,
+ * and never acknowledged. Services that are missing have no waiting clients.
+ */
+export interface WaitingClients {
+  /**
+   * The services with waiting clients, and those whose last client has ceased to wait since the previous message. At
+   * most 1000.
+   */
+  services: WaitingService[];
+}
+
+export interface WaitingService {
+  /** Full name. */
+  serviceName: string;
+  /** Clients that wait now. */
+  waiting: number;
+  /** Clients that have waited since the host's ingress process started, including those that wait now. */
+  total: number;
+  /** Clients that have waited and were refused then. */
+  refused: number;
 }
 
 /** Answers `image_query`. */
@@ -998,12 +1022,21 @@ export interface MeasuredService {
   cpu: boolean;
   /** Report the connections from this node's ingress process to its tasks on all nodes. */
   connections: boolean;
+  /** Report how many connections clients have opened. */
+  opened: boolean;
 }
 
 /** Usage since the last report. Never stored and never acknowledged. */
 export interface UsageReport {
   tasks: TaskUsage[];
   connections: TaskConnections[];
+  opened: OpenedConnections[];
+}
+
+export interface OpenedConnections {
+  serviceId: string;
+  /** Connections to its published ports and virtual IPs since the host's ingress process started. */
+  total: number;
 }
 
 export interface TaskUsage {
@@ -1111,6 +1144,9 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         break;
       case "imageFetched":
         ImageFetched.encode(message.message.value, writer.uint32(114).fork()).join();
+        break;
+      case "waitingClients":
+        WaitingClients.encode(message.message.value, writer.uint32(130).fork()).join();
         break;
     }
     return writer;
@@ -1252,6 +1288,14 @@ export const SessionRequest: MessageFns<SessionRequest> = {
             message.message = { $case: "imageFetched", value: ImageFetched.decode(reader, reader.uint32()) };
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.message = { $case: "waitingClients", value: WaitingClients.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1314,6 +1358,10 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         ? { $case: "imageFetched", value: ImageFetched.fromJSON(object.imageFetched) }
         : isSet(object.image_fetched)
         ? { $case: "imageFetched", value: ImageFetched.fromJSON(object.image_fetched) }
+        : isSet(object.waitingClients)
+        ? { $case: "waitingClients", value: WaitingClients.fromJSON(object.waitingClients) }
+        : isSet(object.waiting_clients)
+        ? { $case: "waitingClients", value: WaitingClients.fromJSON(object.waiting_clients) }
         : undefined,
     };
   },
@@ -1350,6 +1398,8 @@ export const SessionRequest: MessageFns<SessionRequest> = {
       obj.imagesRemoved = ImagesRemoved.toJSON(message.message.value);
     } else if (message.message?.$case === "imageFetched") {
       obj.imageFetched = ImageFetched.toJSON(message.message.value);
+    } else if (message.message?.$case === "waitingClients") {
+      obj.waitingClients = WaitingClients.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1453,7 +1503,205 @@ export const SessionRequest: MessageFns<SessionRequest> = {
         }
         break;
       }
+      case "waitingClients": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "waitingClients", value: WaitingClients.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseWaitingClients(): WaitingClients {
+  return { services: [] };
+}
+
+export const WaitingClients: MessageFns<WaitingClients> = {
+  encode(message: WaitingClients, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.services) {
+      WaitingService.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WaitingClients {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWaitingClients();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.services.push(WaitingService.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WaitingClients {
+    return {
+      services: globalThis.Array.isArray(object?.services)
+        ? object.services.map((e: any) => WaitingService.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: WaitingClients): unknown {
+    const obj: any = {};
+    if (message.services?.length) {
+      obj.services = message.services.map((e) => WaitingService.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WaitingClients>): WaitingClients {
+    return WaitingClients.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WaitingClients>): WaitingClients {
+    const message = createBaseWaitingClients();
+    message.services = object.services?.map((e) => WaitingService.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWaitingService(): WaitingService {
+  return { serviceName: "", waiting: 0, total: 0, refused: 0 };
+}
+
+export const WaitingService: MessageFns<WaitingService> = {
+  encode(message: WaitingService, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serviceName !== "") {
+      writer.uint32(10).string(message.serviceName);
+    }
+    if (message.waiting !== 0) {
+      writer.uint32(16).int64(message.waiting);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).int64(message.total);
+    }
+    if (message.refused !== 0) {
+      writer.uint32(32).int64(message.refused);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WaitingService {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWaitingService();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serviceName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.waiting = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.refused = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WaitingService {
+    return {
+      serviceName: isSet(object.serviceName)
+        ? globalThis.String(object.serviceName)
+        : isSet(object.service_name)
+        ? globalThis.String(object.service_name)
+        : "",
+      waiting: isSet(object.waiting) ? globalThis.Number(object.waiting) : 0,
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+      refused: isSet(object.refused) ? globalThis.Number(object.refused) : 0,
+    };
+  },
+
+  toJSON(message: WaitingService): unknown {
+    const obj: any = {};
+    if (message.serviceName !== "") {
+      obj.serviceName = message.serviceName;
+    }
+    if (message.waiting !== 0) {
+      obj.waiting = Math.round(message.waiting);
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
+    }
+    if (message.refused !== 0) {
+      obj.refused = Math.round(message.refused);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WaitingService>): WaitingService {
+    return WaitingService.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WaitingService>): WaitingService {
+    const message = createBaseWaitingService();
+    message.serviceName = object.serviceName ?? "";
+    message.waiting = object.waiting ?? 0;
+    message.total = object.total ?? 0;
+    message.refused = object.refused ?? 0;
     return message;
   },
 };
@@ -11923,7 +12171,7 @@ export const MeasureUsage: MessageFns<MeasureUsage> = {
 };
 
 function createBaseMeasuredService(): MeasuredService {
-  return { serviceId: "", serviceName: "", cpu: false, connections: false };
+  return { serviceId: "", serviceName: "", cpu: false, connections: false, opened: false };
 }
 
 export const MeasuredService: MessageFns<MeasuredService> = {
@@ -11939,6 +12187,9 @@ export const MeasuredService: MessageFns<MeasuredService> = {
     }
     if (message.connections !== false) {
       writer.uint32(32).bool(message.connections);
+    }
+    if (message.opened !== false) {
+      writer.uint32(40).bool(message.opened);
     }
     return writer;
   },
@@ -11988,6 +12239,14 @@ export const MeasuredService: MessageFns<MeasuredService> = {
             message.connections = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.opened = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12014,6 +12273,7 @@ export const MeasuredService: MessageFns<MeasuredService> = {
         : "",
       cpu: isSet(object.cpu) ? globalThis.Boolean(object.cpu) : false,
       connections: isSet(object.connections) ? globalThis.Boolean(object.connections) : false,
+      opened: isSet(object.opened) ? globalThis.Boolean(object.opened) : false,
     };
   },
 
@@ -12031,6 +12291,9 @@ export const MeasuredService: MessageFns<MeasuredService> = {
     if (message.connections !== false) {
       obj.connections = message.connections;
     }
+    if (message.opened !== false) {
+      obj.opened = message.opened;
+    }
     return obj;
   },
 
@@ -12043,12 +12306,13 @@ export const MeasuredService: MessageFns<MeasuredService> = {
     message.serviceName = object.serviceName ?? "";
     message.cpu = object.cpu ?? false;
     message.connections = object.connections ?? false;
+    message.opened = object.opened ?? false;
     return message;
   },
 };
 
 function createBaseUsageReport(): UsageReport {
-  return { tasks: [], connections: [] };
+  return { tasks: [], connections: [], opened: [] };
 }
 
 export const UsageReport: MessageFns<UsageReport> = {
@@ -12058,6 +12322,9 @@ export const UsageReport: MessageFns<UsageReport> = {
     }
     for (const v of message.connections) {
       TaskConnections.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.opened) {
+      OpenedConnections.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -12091,6 +12358,14 @@ export const UsageReport: MessageFns<UsageReport> = {
             message.connections.push(TaskConnections.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.opened.push(OpenedConnections.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12109,6 +12384,9 @@ export const UsageReport: MessageFns<UsageReport> = {
       connections: globalThis.Array.isArray(object?.connections)
         ? object.connections.map((e: any) => TaskConnections.fromJSON(e))
         : [],
+      opened: globalThis.Array.isArray(object?.opened)
+        ? object.opened.map((e: any) => OpenedConnections.fromJSON(e))
+        : [],
     };
   },
 
@@ -12120,6 +12398,9 @@ export const UsageReport: MessageFns<UsageReport> = {
     if (message.connections?.length) {
       obj.connections = message.connections.map((e) => TaskConnections.toJSON(e));
     }
+    if (message.opened?.length) {
+      obj.opened = message.opened.map((e) => OpenedConnections.toJSON(e));
+    }
     return obj;
   },
 
@@ -12130,6 +12411,96 @@ export const UsageReport: MessageFns<UsageReport> = {
     const message = createBaseUsageReport();
     message.tasks = object.tasks?.map((e) => TaskUsage.fromPartial(e)) || [];
     message.connections = object.connections?.map((e) => TaskConnections.fromPartial(e)) || [];
+    message.opened = object.opened?.map((e) => OpenedConnections.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOpenedConnections(): OpenedConnections {
+  return { serviceId: "", total: 0 };
+}
+
+export const OpenedConnections: MessageFns<OpenedConnections> = {
+  encode(message: OpenedConnections, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serviceId !== "") {
+      writer.uint32(10).string(message.serviceId);
+    }
+    if (message.total !== 0) {
+      writer.uint32(16).int64(message.total);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OpenedConnections {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpenedConnections();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serviceId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.total = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OpenedConnections {
+    return {
+      serviceId: isSet(object.serviceId)
+        ? globalThis.String(object.serviceId)
+        : isSet(object.service_id)
+        ? globalThis.String(object.service_id)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+    };
+  },
+
+  toJSON(message: OpenedConnections): unknown {
+    const obj: any = {};
+    if (message.serviceId !== "") {
+      obj.serviceId = message.serviceId;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OpenedConnections>): OpenedConnections {
+    return OpenedConnections.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OpenedConnections>): OpenedConnections {
+    const message = createBaseOpenedConnections();
+    message.serviceId = object.serviceId ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };

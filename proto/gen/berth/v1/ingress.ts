@@ -6,7 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import { DnsEntry, IngressEntry } from "./dispatcher.js";
+import { DnsEntry, IngressEntry, WaitingClients } from "./dispatcher.js";
 
 export interface IngressRequest {
   request?:
@@ -19,6 +19,7 @@ export interface IngressRequest {
     | { $case: "shutDown"; value: ShutDownIngress }
     | { $case: "handOver"; value: HandOverIngress }
     | { $case: "stop"; value: StopIngress }
+    | { $case: "watchWaitingClients"; value: WatchWaitingClients }
     | undefined;
 }
 
@@ -32,6 +33,9 @@ export interface IngressReply {
     | //
     /** The request was invalid or failed. The session continues. */
     { $case: "error"; value: IngressError }
+    | //
+    /** Answers `watch_waiting_clients`. Sent with the id 0 when a client begins or ceases to wait after that. */
+    { $case: "waitingClients"; value: WaitingClients }
     | undefined;
 }
 
@@ -50,6 +54,10 @@ export interface IngressHello {
   release: string;
   /** The newest version of the protocol that the process speaks. 0 from releases before 0.2.0, which speak one version. */
   newestProtocol: number;
+}
+
+/** Requests the clients that wait for a task, now and after each change. */
+export interface WatchWaitingClients {
 }
 
 /** The request was executed and has no other result. */
@@ -237,6 +245,8 @@ export interface ListenerStats {
   held: number;
   /** Clients that have waited for an endpoint, including those that wait now. */
   heldTotal: number;
+  /** Clients that have waited for an endpoint and were refused then. */
+  heldRefused: number;
 }
 
 export interface EndpointStats {
@@ -274,6 +284,8 @@ export interface VipStats {
   held: number;
   /** TCP connections that have waited for a task, including those that wait now. */
   heldTotal: number;
+  /** TCP connections that have waited for a task and were reset then. */
+  heldRefused: number;
 }
 
 /** The state that an ingress process hands over to its successor, in addition to the sockets. */
@@ -320,6 +332,9 @@ export const IngressRequest: MessageFns<IngressRequest> = {
         break;
       case "stop":
         StopIngress.encode(message.request.value, writer.uint32(74).fork()).join();
+        break;
+      case "watchWaitingClients":
+        WatchWaitingClients.encode(message.request.value, writer.uint32(82).fork()).join();
         break;
     }
     return writer;
@@ -410,6 +425,17 @@ export const IngressRequest: MessageFns<IngressRequest> = {
             message.request = { $case: "stop", value: StopIngress.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.request = {
+              $case: "watchWaitingClients",
+              value: WatchWaitingClients.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -458,6 +484,10 @@ export const IngressRequest: MessageFns<IngressRequest> = {
         ? { $case: "handOver", value: HandOverIngress.fromJSON(object.hand_over) }
         : isSet(object.stop)
         ? { $case: "stop", value: StopIngress.fromJSON(object.stop) }
+        : isSet(object.watchWaitingClients)
+        ? { $case: "watchWaitingClients", value: WatchWaitingClients.fromJSON(object.watchWaitingClients) }
+        : isSet(object.watch_waiting_clients)
+        ? { $case: "watchWaitingClients", value: WatchWaitingClients.fromJSON(object.watch_waiting_clients) }
         : undefined,
     };
   },
@@ -482,6 +512,8 @@ export const IngressRequest: MessageFns<IngressRequest> = {
       obj.handOver = HandOverIngress.toJSON(message.request.value);
     } else if (message.request?.$case === "stop") {
       obj.stop = StopIngress.toJSON(message.request.value);
+    } else if (message.request?.$case === "watchWaitingClients") {
+      obj.watchWaitingClients = WatchWaitingClients.toJSON(message.request.value);
     }
     return obj;
   },
@@ -546,6 +578,15 @@ export const IngressRequest: MessageFns<IngressRequest> = {
         }
         break;
       }
+      case "watchWaitingClients": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = {
+            $case: "watchWaitingClients",
+            value: WatchWaitingClients.fromPartial(object.request.value),
+          };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -575,6 +616,9 @@ export const IngressReply: MessageFns<IngressReply> = {
         break;
       case "error":
         IngressError.encode(message.reply.value, writer.uint32(50).fork()).join();
+        break;
+      case "waitingClients":
+        WaitingClients.encode(message.reply.value, writer.uint32(58).fork()).join();
         break;
     }
     return writer;
@@ -641,6 +685,14 @@ export const IngressReply: MessageFns<IngressReply> = {
             message.reply = { $case: "error", value: IngressError.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.reply = { $case: "waitingClients", value: WaitingClients.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -667,6 +719,10 @@ export const IngressReply: MessageFns<IngressReply> = {
         ? { $case: "done", value: IngressDone.fromJSON(object.done) }
         : isSet(object.error)
         ? { $case: "error", value: IngressError.fromJSON(object.error) }
+        : isSet(object.waitingClients)
+        ? { $case: "waitingClients", value: WaitingClients.fromJSON(object.waitingClients) }
+        : isSet(object.waiting_clients)
+        ? { $case: "waitingClients", value: WaitingClients.fromJSON(object.waiting_clients) }
         : undefined,
     };
   },
@@ -685,6 +741,8 @@ export const IngressReply: MessageFns<IngressReply> = {
       obj.done = IngressDone.toJSON(message.reply.value);
     } else if (message.reply?.$case === "error") {
       obj.error = IngressError.toJSON(message.reply.value);
+    } else if (message.reply?.$case === "waitingClients") {
+      obj.waitingClients = WaitingClients.toJSON(message.reply.value);
     }
     return obj;
   },
@@ -728,6 +786,12 @@ export const IngressReply: MessageFns<IngressReply> = {
       case "error": {
         if (object.reply?.value !== undefined && object.reply?.value !== null) {
           message.reply = { $case: "error", value: IngressError.fromPartial(object.reply.value) };
+        }
+        break;
+      }
+      case "waitingClients": {
+        if (object.reply?.value !== undefined && object.reply?.value !== null) {
+          message.reply = { $case: "waitingClients", value: WaitingClients.fromPartial(object.reply.value) };
         }
         break;
       }
@@ -889,6 +953,58 @@ export const IngressHello: MessageFns<IngressHello> = {
     message.mode = object.mode ?? "";
     message.release = object.release ?? "";
     message.newestProtocol = object.newestProtocol ?? 0;
+    return message;
+  },
+};
+
+function createBaseWatchWaitingClients(): WatchWaitingClients {
+  return {};
+}
+
+export const WatchWaitingClients: MessageFns<WatchWaitingClients> = {
+  encode(_: WatchWaitingClients, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchWaitingClients {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchWaitingClients();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): WatchWaitingClients {
+    return {};
+  },
+
+  toJSON(_: WatchWaitingClients): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<WatchWaitingClients>): WatchWaitingClients {
+    return WatchWaitingClients.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<WatchWaitingClients>): WatchWaitingClients {
+    const message = createBaseWatchWaitingClients();
     return message;
   },
 };
@@ -3061,6 +3177,7 @@ function createBaseListenerStats(): ListenerStats {
     nodes: [],
     held: 0,
     heldTotal: 0,
+    heldRefused: 0,
   };
 }
 
@@ -3107,6 +3224,9 @@ export const ListenerStats: MessageFns<ListenerStats> = {
     }
     if (message.heldTotal !== 0) {
       writer.uint32(112).int64(message.heldTotal);
+    }
+    if (message.heldRefused !== 0) {
+      writer.uint32(120).int64(message.heldRefused);
     }
     return writer;
   },
@@ -3236,6 +3356,14 @@ export const ListenerStats: MessageFns<ListenerStats> = {
             message.heldTotal = longToNumber(reader.int64());
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.heldRefused = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3269,6 +3397,11 @@ export const ListenerStats: MessageFns<ListenerStats> = {
         ? globalThis.Number(object.heldTotal)
         : isSet(object.held_total)
         ? globalThis.Number(object.held_total)
+        : 0,
+      heldRefused: isSet(object.heldRefused)
+        ? globalThis.Number(object.heldRefused)
+        : isSet(object.held_refused)
+        ? globalThis.Number(object.held_refused)
         : 0,
     };
   },
@@ -3317,6 +3450,9 @@ export const ListenerStats: MessageFns<ListenerStats> = {
     if (message.heldTotal !== 0) {
       obj.heldTotal = Math.round(message.heldTotal);
     }
+    if (message.heldRefused !== 0) {
+      obj.heldRefused = Math.round(message.heldRefused);
+    }
     return obj;
   },
 
@@ -3339,6 +3475,7 @@ export const ListenerStats: MessageFns<ListenerStats> = {
     message.nodes = object.nodes?.map((e) => NodeCounts.fromPartial(e)) || [];
     message.held = object.held ?? 0;
     message.heldTotal = object.heldTotal ?? 0;
+    message.heldRefused = object.heldRefused ?? 0;
     return message;
   },
 };
@@ -3626,7 +3763,7 @@ export const NodeCounts: MessageFns<NodeCounts> = {
 };
 
 function createBaseVipStats(): VipStats {
-  return { service: "", stack: "", network: "", connections: 0, held: 0, heldTotal: 0 };
+  return { service: "", stack: "", network: "", connections: 0, held: 0, heldTotal: 0, heldRefused: 0 };
 }
 
 export const VipStats: MessageFns<VipStats> = {
@@ -3648,6 +3785,9 @@ export const VipStats: MessageFns<VipStats> = {
     }
     if (message.heldTotal !== 0) {
       writer.uint32(48).int64(message.heldTotal);
+    }
+    if (message.heldRefused !== 0) {
+      writer.uint32(56).int64(message.heldRefused);
     }
     return writer;
   },
@@ -3713,6 +3853,14 @@ export const VipStats: MessageFns<VipStats> = {
             message.heldTotal = longToNumber(reader.int64());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.heldRefused = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3737,6 +3885,11 @@ export const VipStats: MessageFns<VipStats> = {
         : isSet(object.held_total)
         ? globalThis.Number(object.held_total)
         : 0,
+      heldRefused: isSet(object.heldRefused)
+        ? globalThis.Number(object.heldRefused)
+        : isSet(object.held_refused)
+        ? globalThis.Number(object.held_refused)
+        : 0,
     };
   },
 
@@ -3760,6 +3913,9 @@ export const VipStats: MessageFns<VipStats> = {
     if (message.heldTotal !== 0) {
       obj.heldTotal = Math.round(message.heldTotal);
     }
+    if (message.heldRefused !== 0) {
+      obj.heldRefused = Math.round(message.heldRefused);
+    }
     return obj;
   },
 
@@ -3774,6 +3930,7 @@ export const VipStats: MessageFns<VipStats> = {
     message.connections = object.connections ?? 0;
     message.held = object.held ?? 0;
     message.heldTotal = object.heldTotal ?? 0;
+    message.heldRefused = object.heldRefused ?? 0;
     return message;
   },
 };

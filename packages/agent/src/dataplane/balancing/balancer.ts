@@ -15,6 +15,7 @@ import {
   needsProbe,
   startProbe,
 } from "./endpoint-health.js";
+import { addRefusal, isNotListening, type Refusals } from "./refusals.js";
 import { bucketOf, rendezvous } from "./rendezvous.js";
 import { Rotation } from "./rotation.js";
 
@@ -29,6 +30,8 @@ export class Upstream {
   readonly endpoint: IngressEndpoint;
   readonly connections = new Set<ActiveConnection>();
   health: EndpointHealth = HEALTHY;
+  /** Refused attempts since the last connection. Undefined without one. */
+  refusals: Refusals | undefined;
   /** Changes while connection attempts are pending: only a serving upstream may take a connection. */
   state: "serving" | "draining" | "removed" = "serving";
   total = 0;
@@ -107,6 +110,19 @@ export class Balancer {
   /** Records that the endpoint accepted a connection. */
   recordSuccess(upstream: Upstream): void {
     upstream.health = HEALTHY;
+    upstream.refusals = undefined;
+  }
+
+  /** Records an attempt that the endpoint's host refused, and ejects the endpoint. */
+  recordRefusal(upstream: Upstream, nowMs: number): void {
+    upstream.refusals = addRefusal(upstream.refusals, nowMs);
+    this.recordFailure(upstream, nowMs);
+  }
+
+  /** Returns whether there are endpoints, and none of them listens on its port. */
+  isRefusing(nowMs: number): boolean {
+    const { members } = this.#rotation;
+    return members.length > 0 && members.every(({ refusals }) => isNotListening(refusals, nowMs));
   }
 
   /** Records a failed attempt and ejects the endpoint. */

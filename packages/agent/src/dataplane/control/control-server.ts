@@ -7,6 +7,7 @@ import {
   IngressRequest,
   type IngressStatusMessage,
   PROTOCOL_VERSIONS,
+  type WaitingClients,
 } from "@berth/proto";
 import { describeDnsProblem } from "../dns/dns-server.js";
 import type { IngressMode } from "../kernel/ingress-mode.js";
@@ -36,6 +37,8 @@ export interface ControlServerOptions {
   readonly mode: IngressMode;
   readonly release: string;
   path(): DataPath;
+  /** Returns the services whose clients wait for a task. */
+  waitingClients(): WaitingClients;
   /** Resolves when a successor can start. */
   onShutDown(): Promise<void>;
   /** Rejects when the successor does not take over; this process then continues. */
@@ -45,6 +48,8 @@ export interface ControlServerOptions {
 
 export interface ControlServer {
   readonly server: Server;
+  /** Sends the services whose clients wait for a task to the agents that have requested them. */
+  reportWaitingClients(report: WaitingClients): void;
   /** Closes the connections after pending replies are written, so that agents connect to the successor. */
   closeConnections(): void;
 }
@@ -52,10 +57,15 @@ export interface ControlServer {
 /** Creates the server of the control socket, on which the ingress process handles the agent's requests. */
 export function createControlServer(options: ControlServerOptions): ControlServer {
   const sockets = new Set<Socket>();
+  /** The connections that have requested the waiting clients. */
+  const watchers = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-    serveConnection(socket, options);
+    socket.once("close", () => {
+      sockets.delete(socket);
+      watchers.delete(socket);
+    });
+    serveConnection(socket, options, () => watchers.add(socket));
   });
   server.maxConnections = MAX_CLIENTS;
   const closeConnections = (): void => {
@@ -63,14 +73,19 @@ export function createControlServer(options: ControlServerOptions): ControlServe
       for (const socket of sockets) socket.end();
     });
   };
-  return { server, closeConnections };
+  const reportWaitingClients = (report: WaitingClients): void => {
+    for (const socket of watchers) writeReply(socket, 0, { $case: "waitingClients", value: report });
+  };
+  return { server, reportWaitingClients, closeConnections };
 }
 
-function serveConnection(socket: Socket, options: ControlServerOptions): void {
-  const reply = (id: number, message: Reply): void =>
-    writeFrame(socket, id, IngressReply.encode({ reply: message }).finish());
+function serveConnection(socket: Socket, options: ControlServerOptions, onWatch: () => void): void {
+  const reply = (id: number, message: Reply): void => writeReply(socket, id, message);
   socket.on("error", () => socket.destroy());
-  readFrames(socket, (id, body) => void answerRequest(body, options).then((message) => reply(id, message)));
+  readFrames(
+    socket,
+    (id, body) => void answerRequest(body, options, onWatch).then((message) => reply(id, message)),
+  );
   const { listeners, mode, release } = options;
   reply(0, {
     $case: "hello",
@@ -85,16 +100,28 @@ function serveConnection(socket: Socket, options: ControlServerOptions): void {
   });
 }
 
+function writeReply(socket: Socket, id: number, reply: Reply): void {
+  writeFrame(socket, id, IngressReply.encode({ reply }).finish());
+}
+
 /** Never rejects: a request that is malformed or fails is answered with an error. */
-async function answerRequest(body: Buffer, options: ControlServerOptions): Promise<Reply> {
+async function answerRequest(
+  body: Buffer,
+  options: ControlServerOptions,
+  onWatch: () => void,
+): Promise<Reply> {
   try {
-    return await handleRequest(IngressRequest.decode(body), options);
+    return await handleRequest(IngressRequest.decode(body), options, onWatch);
   } catch (error) {
     return { $case: "error", value: { message: error instanceof Error ? error.message : String(error) } };
   }
 }
 
-async function handleRequest({ request }: IngressRequest, options: ControlServerOptions): Promise<Reply> {
+async function handleRequest(
+  { request }: IngressRequest,
+  options: ControlServerOptions,
+  onWatch: () => void,
+): Promise<Reply> {
   if (request === undefined) throw new Error("malformed or unknown request");
   const { listeners, discovery } = options;
   switch (request.$case) {
@@ -124,6 +151,9 @@ async function handleRequest({ request }: IngressRequest, options: ControlServer
     }
     case "getStatus":
       return { $case: "status", value: readStatus(options) };
+    case "watchWaitingClients":
+      onWatch();
+      return { $case: "waitingClients", value: options.waitingClients() };
     case "shutDown":
       await options.onShutDown();
       return DONE_REPLY;

@@ -25,6 +25,7 @@ const stats = (endpoints: readonly (typeof ONE)[] = [ONE]): readonly ListenerSta
     ejections: 0,
     held: 0,
     heldTotal: 0,
+    heldRefused: 0,
     endpoints: endpoints.map((fields) => ({ ...fields, state: "serving", total: 1, active: 1, failed: 0 })),
     nodes: ["n1", "n2"].map((node) => ({ node, total: 1, failed: 0 })),
   }));

@@ -19,6 +19,8 @@ let result: { readonly port: number } | "refused" | undefined;
 let holdMs: number;
 let holdQueue: HoldQueue;
 let maxHeld: number;
+/** Number of times that a client began or ceased to wait. */
+let changes: number;
 
 beforeEach(() => {
   nowMs = 0;
@@ -28,7 +30,15 @@ beforeEach(() => {
   maxHeld = 10;
   balancer = new Balancer();
   const now = (): number => nowMs;
-  holdQueue = new HoldQueue({ quota: new Quota(() => maxHeld), deadlines: new DeadlineTimer(now), now });
+  changes = 0;
+  holdQueue = new HoldQueue({
+    quota: new Quota(() => maxHeld),
+    deadlines: new DeadlineTimer(now),
+    now,
+    onChange: () => {
+      changes += 1;
+    },
+  });
   setEndpoints(1, 2, 3);
 });
 
@@ -165,13 +175,14 @@ describe("Dial", () => {
       setEndpoints();
       const order: (number | undefined)[] = [];
       for (const client of [1, 2, 3]) dial((port) => order.push(port === undefined ? undefined : client));
-      expect(holdQueue).toMatchObject({ size: 3, total: 3 });
+      expect(holdQueue.counts).toEqual({ held: 3, heldTotal: 3, heldRefused: 0 });
       nowMs = 5_000;
       setEndpoints(7);
       expect(ports()).toEqual([7, 7, 7]);
       for (const { answer } of connections) answer(undefined);
       expect(order).toEqual([1, 2, 3]);
-      expect(holdQueue).toMatchObject({ size: 0, total: 3 });
+      expect(holdQueue.counts).toEqual({ held: 0, heldTotal: 3, heldRefused: 0 });
+      expect(changes).toBe(6);
     });
 
     it("connects a batch of clients at a time, so that they fit into the listen queue of a small server", () => {
@@ -215,13 +226,31 @@ describe("Dial", () => {
       expect(connections).toHaveLength(6);
     });
 
+    it("refuses all held clients when no endpoint has listened for 5 s, and new ones at once", () => {
+      setEndpoints(1);
+      const refused: string[] = [];
+      dial(() => refused.push("first"));
+      connections[0]?.answer("ECONNREFUSED");
+      dial(() => refused.push("second"));
+      connections.at(-1)?.answer("ECONNREFUSED");
+      for (nowMs = 500; nowMs <= 5_000; nowMs += 500) {
+        expect(refused).toEqual([]);
+        holdQueue.expire();
+        connections.at(-1)?.answer("ECONNREFUSED");
+      }
+      expect(refused).toEqual(["first", "second"]);
+      dial(() => refused.push("third"));
+      connections.at(-1)?.answer("ECONNREFUSED");
+      expect(refused).toEqual(["first", "second", "third"]);
+    });
+
     it("refuses a client whose hold has ended", () => {
       setEndpoints();
       const held = dial();
       advanceToDeadline(held);
       expect(nowMs).toBe(10_000);
       expect(result).toBe("refused");
-      expect(holdQueue.size).toBe(0);
+      expect(holdQueue.counts).toEqual({ held: 0, heldTotal: 1, heldRefused: 1 });
     });
 
     it("continues a hold after an attempt that lasted until its endpoint was removed", () => {

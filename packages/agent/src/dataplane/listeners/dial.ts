@@ -41,7 +41,7 @@ interface Attempt {
  * Connects a client to an endpoint of its listener. When an attempt fails or takes longer than 200 ms, the next endpoint
  * is tried as well. The first attempt to connect wins, even a slow one: on a busy host every endpoint may need more than
  * 200 ms. When all endpoints have failed, the client is held until one is usable. Fails when the client may not be held,
- * when its hold ends, or when slow endpoints have not answered after 3 s.
+ * when its hold ends, when no endpoint listens, or when slow endpoints have not answered after 3 s.
  */
 export class Dial implements Deadline, HeldClient {
   readonly #options: DialOptions;
@@ -88,6 +88,10 @@ export class Dial implements Deadline, HeldClient {
     return this.#attempts.length > 0;
   }
 
+  refuse(): void {
+    if (this.isWaiting) this.#giveUp();
+  }
+
   get #endMs(): number {
     return this.#startMs + Math.max(DIAL_TIMEOUT_MS, this.#options.holdMs());
   }
@@ -118,7 +122,12 @@ export class Dial implements Deadline, HeldClient {
 
   /** Waits in the queue until endpoints may be usable again. Fails when the client may not wait, or not any longer. */
   #hold(nowMs: number): void {
-    const { holdMs, holdQueue } = this.#options;
+    const { balancer, holdMs, holdQueue } = this.#options;
+    if (balancer.isRefusing(nowMs)) {
+      this.#giveUp();
+      holdQueue.refuseAll();
+      return;
+    }
     const endMs = this.#startMs + holdMs();
     if (nowMs >= endMs || !holdQueue.add(this)) {
       this.#giveUp();
@@ -150,11 +159,13 @@ export class Dial implements Deadline, HeldClient {
       return;
     }
     stream.close();
-    if (code !== undefined && !isResourceError(code)) balancer.recordFailure(upstream, now());
+    if (code === "ECONNREFUSED") balancer.recordRefusal(upstream, now());
+    else if (code !== undefined && !isResourceError(code)) balancer.recordFailure(upstream, now());
     if (wasNewest) this.#tryNext();
   }
 
   #giveUp(): void {
+    this.#options.holdQueue.removeRefused(this);
     this.cancel();
     this.#options.onDone(undefined);
   }

@@ -24,6 +24,8 @@ const BATCH_INTERVAL_MS = 25;
 export interface HeldClient {
   /** Tries the endpoints again. Returns whether it connects to one now. */
   retry(): boolean;
+  /** Ends the wait. */
+  refuse(): void;
 }
 
 export interface HoldQueueOptions {
@@ -31,7 +33,21 @@ export interface HoldQueueOptions {
   readonly quota: Quota;
   readonly deadlines: DeadlineTimer;
   now(): number;
+  /** Called when a client begins or ceases to wait. */
+  onChange(): void;
 }
+
+/** Numbers of held clients. */
+export interface HeldCounts {
+  /** Clients that wait now. */
+  readonly held: number;
+  /** Clients that have waited, including those that wait now. */
+  readonly heldTotal: number;
+  /** Clients that have waited and were refused then. */
+  readonly heldRefused: number;
+}
+
+export const NO_HELD_CLIENTS: HeldCounts = { held: 0, heldTotal: 0, heldRefused: 0 };
 
 /**
  * Holds the clients of one TCP listener while no endpoint accepts their connections. Bounded in number; each client
@@ -46,6 +62,7 @@ export class HoldQueue implements Deadline {
   /** Number of clients that may still connect in this interval. */
   #budget = BATCH_SIZE;
   #total = 0;
+  #refused = 0;
   deadlineMs = 0;
   isWaiting = false;
 
@@ -58,9 +75,8 @@ export class HoldQueue implements Deadline {
     return this.#clients.size;
   }
 
-  /** Number of clients that have waited, including clients that wait now. */
-  get total(): number {
-    return this.#total;
+  get counts(): HeldCounts {
+    return { held: this.#clients.size, heldTotal: this.#total, heldRefused: this.#refused };
   }
 
   /** Adds a client, unless it is in the queue already. Returns false when the queue is full. */
@@ -70,17 +86,32 @@ export class HoldQueue implements Deadline {
     this.#clients.add(client);
     this.#total += 1;
     this.#scheduleIn(RETRY_MS);
+    this.#options.onChange();
     return true;
   }
 
+  /** Removes a client that is connected or has closed its connection. Does nothing if it is not in the queue. */
   remove(client: HeldClient): void {
-    if (this.#clients.delete(client)) this.#options.quota.release();
+    if (!this.#clients.delete(client)) return;
+    this.#options.quota.release();
+    this.#options.onChange();
+  }
+
+  /** Removes a client whose wait was in vain. Does nothing if it is not in the queue. */
+  removeRefused(client: HeldClient): void {
+    if (this.#clients.has(client)) this.#refused += 1;
+    this.remove(client);
   }
 
   /** Lets all clients try the endpoints, in order of arrival: one batch now, and the others in the next intervals. */
   retryAll(): void {
     this.#due = [...this.#clients];
     this.#retryDue();
+  }
+
+  /** Ends the wait of all clients. */
+  refuseAll(): void {
+    for (const client of [...this.#clients]) client.refuse();
   }
 
   /** Begins the next interval. Without due clients, only the first one tries: it calls `retryAll` when it connects. */

@@ -20,6 +20,7 @@ import { describeListenerError } from "./listener-error.js";
 import { ListenerLimits } from "./listener-limits.js";
 import { type TcpContext, TcpListener } from "./tcp-listener.js";
 import { type UdpContext, UdpListener } from "./udp-listener.js";
+import type { HeldClients } from "./waiting-clients.js";
 
 /** Delay before a port that could not be opened is retried: the program that holds it may have exited meanwhile. */
 const RETRY_MS = 2_000;
@@ -44,6 +45,8 @@ export interface ListenerManagerOptions {
   readonly onFdProblem?: (problem: string) => void;
   /** Called when a retry failed. Another one follows. */
   readonly onRetryFailed?: (error: unknown) => void;
+  /** Called when a client begins or ceases to wait for an endpoint. */
+  readonly onHeldChange?: () => void;
 }
 
 /** Opens, updates and closes the published ports of this host according to the ingress table. */
@@ -65,7 +68,14 @@ export class ListenerManager {
   #retryTimer: NodeJS.Timeout | undefined;
   readonly #onRetryFailed: (error: unknown) => void;
 
-  constructor({ transport, now, inherited, onFdProblem, onRetryFailed }: ListenerManagerOptions) {
+  constructor({
+    transport,
+    now,
+    inherited,
+    onFdProblem,
+    onRetryFailed,
+    onHeldChange = () => {},
+  }: ListenerManagerOptions) {
     this.#onRetryFailed = onRetryFailed ?? (() => {});
     this.#inherited = new InheritedPorts(inherited ?? { sockets: new Map(), flows: [] });
     this.#startedMs = now();
@@ -80,7 +90,7 @@ export class ListenerManager {
     const isSuspect = (node: string | undefined): boolean => node !== undefined && this.#suspects.has(node);
     const onAcceptError = (code: string): void => limits.recordAcceptError(code);
     const { admission, heldClients } = limits;
-    this.#tcp = { transport, now, isSuspect, deadlines, admission, heldClients, onAcceptError };
+    this.#tcp = { transport, now, isSuspect, deadlines, admission, heldClients, onAcceptError, onHeldChange };
     this.#udp = { now, isSuspect, maxFlows: MAX_UDP_FLOWS, quota: limits.udpFlows };
   }
 
@@ -106,6 +116,14 @@ export class ListenerManager {
   /** A message for users while connections wait for file descriptors. Undefined otherwise. */
   get fdProblem(): string | undefined {
     return this.#limits.fdProblem;
+  }
+
+  /** The clients that wait for an endpoint, or have waited, by published port. */
+  *heldClients(): Generator<HeldClients> {
+    for (const listener of this.#open.values()) {
+      if (listener instanceof TcpListener)
+        yield { service: listener.listener.service, ...listener.heldCounts };
+    }
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Balancer } from "../balancing/balancer.js";
 import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
+import { type HeldCounts, NO_HELD_CLIENTS } from "./hold-queue.js";
 
 /** Counters of one listener since it was opened. */
 export interface ListenerCounters {
@@ -19,7 +20,7 @@ export function combineStats(
   { protocol, address, port, service, stack = "" }: IngressListener,
   counters: Readonly<ListenerCounters>,
   balancerStats: ReturnType<Balancer["stats"]>,
-  heldClients: Pick<ListenerStats, "held" | "heldTotal"> = { held: 0, heldTotal: 0 },
+  heldClients: HeldCounts = NO_HELD_CLIENTS,
 ): ListenerStats {
   return { protocol, address, port, service, stack, ...counters, ...balancerStats, ...heldClients };
 }

@@ -3,7 +3,7 @@ import type { IngressListener, ListenerStats } from "../table/ingress-table.js";
 import type { Listening, Transport } from "../transport/transport.js";
 import type { Admission } from "./admission.js";
 import type { DeadlineTimer } from "./deadline-timer.js";
-import { HoldQueue } from "./hold-queue.js";
+import { type HeldCounts, HoldQueue } from "./hold-queue.js";
 import { combineStats, newCounters } from "./listener-stats.js";
 import type { Quota } from "./quota.js";
 import { type SessionContext, TcpSession } from "./tcp-session.js";
@@ -18,6 +18,8 @@ export interface TcpContext {
   now(): number;
   isSuspect(node: string | undefined): boolean;
   onAcceptError(code: string): void;
+  /** Called when a client begins or ceases to wait for an endpoint. */
+  onHeldChange(): void;
 }
 
 /** Serves a published TCP port in user space. Each client gets a {@link TcpSession}. */
@@ -33,8 +35,8 @@ export class TcpListener {
     this.#listener = listener;
     this.#context = context;
     this.#balancer = new Balancer(context.isSuspect);
-    const { heldClients: quota, deadlines, now } = context;
-    this.#holdQueue = new HoldQueue({ quota, deadlines, now });
+    const { heldClients: quota, deadlines, now, onHeldChange: onChange } = context;
+    this.#holdQueue = new HoldQueue({ quota, deadlines, now, onChange });
     this.update(listener);
   }
 
@@ -88,9 +90,12 @@ export class TcpListener {
   }
 
   stats(): ListenerStats {
-    const { size: held, total: heldTotal } = this.#holdQueue;
     const balancerStats = this.#balancer.stats(this.#context.now());
-    return combineStats(this.#listener, this.#counters, balancerStats, { held, heldTotal });
+    return combineStats(this.#listener, this.#counters, balancerStats, this.#holdQueue.counts);
+  }
+
+  get heldCounts(): HeldCounts {
+    return this.#holdQueue.counts;
   }
 
   countSuspects(nodes: ReadonlySet<string>): void {

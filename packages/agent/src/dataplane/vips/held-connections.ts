@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { Balancer } from "../balancing/balancer.js";
-import { HoldQueue } from "../listeners/hold-queue.js";
+import { type HeldCounts, HoldQueue, NO_HELD_CLIENTS } from "../listeners/hold-queue.js";
 import { type ListenerCounters, newCounters } from "../listeners/listener-stats.js";
 import type { TcpContext } from "../listeners/tcp-listener.js";
 import { TcpSession } from "../listeners/tcp-session.js";
@@ -22,12 +22,6 @@ interface HeldPort {
   readonly counters: ListenerCounters;
 }
 
-/** The numbers of held connections of a virtual IP. */
-export interface HeldCounts {
-  readonly held: number;
-  readonly heldTotal: number;
-}
-
 /**
  * Accepts the connections to virtual IPs for which the kernel has no task, and relays each to the first task that
  * accepts it. The counterpart of a published port's listener: one socket serves all virtual IPs and their ports.
@@ -38,7 +32,7 @@ export class HeldConnections {
   /** The ports on which connections are held, by virtual IP and port. */
   readonly #ports = new Map<string, Map<number, HeldPort>>();
   /** Connections of ports that were removed, by virtual IP. */
-  readonly #endedTotals = new Map<string, number>();
+  readonly #endedCounts = new Map<string, HeldCounts>();
   #vips: Vips = new Map();
   #server: Listening | undefined;
 
@@ -82,17 +76,13 @@ export class HeldConnections {
       this.#removeUnused(address, ports);
       if (ports.size === 0) this.#ports.delete(address);
     }
-    for (const address of this.#endedTotals.keys()) if (!vips.has(address)) this.#endedTotals.delete(address);
+    for (const address of this.#endedCounts.keys()) if (!vips.has(address)) this.#endedCounts.delete(address);
   }
 
   countsOf(address: string): HeldCounts {
     const ports = [...(this.#ports.get(address)?.values() ?? [])];
-    const sum = (count: (queue: HoldQueue) => number): number =>
-      ports.reduce((total, { holdQueue }) => total + count(holdQueue), 0);
-    return {
-      held: sum(({ size }) => size),
-      heldTotal: sum(({ total }) => total) + (this.#endedTotals.get(address) ?? 0),
-    };
+    const ended = this.#endedCounts.get(address) ?? NO_HELD_CLIENTS;
+    return ports.reduce((sum, { holdQueue }) => addCounts(sum, holdQueue.counts), ended);
   }
 
   /** Stops accepting. Connections continue. */
@@ -130,13 +120,13 @@ export class HeldConnections {
   }
 
   #putPort(vip: Vip, port: number): HeldPort {
-    const { heldClients: quota, deadlines, now } = this.#context;
+    const { heldClients: quota, deadlines, now, onHeldChange: onChange } = this.#context;
     const ports = this.#ports.get(vip.address) ?? new Map<number, HeldPort>();
     this.#ports.set(vip.address, ports);
     const existing = ports.get(port);
     if (existing !== undefined) return existing;
     if (ports.size >= MAX_UNUSED_PORTS) this.#removeUnused(vip.address, ports);
-    const holdQueue = new HoldQueue({ quota, deadlines, now });
+    const holdQueue = new HoldQueue({ quota, deadlines, now, onChange });
     const held = { port, balancer: new Balancer(), holdQueue, counters: newCounters() };
     updateEndpoints(held, vip);
     ports.set(port, held);
@@ -148,9 +138,18 @@ export class HeldConnections {
     for (const { port, holdQueue, counters } of ports.values()) {
       if (counters.active > 0) continue;
       ports.delete(port);
-      this.#endedTotals.set(address, (this.#endedTotals.get(address) ?? 0) + holdQueue.total);
+      const ended = this.#endedCounts.get(address) ?? NO_HELD_CLIENTS;
+      this.#endedCounts.set(address, addCounts(ended, holdQueue.counts));
     }
   }
+}
+
+function addCounts(left: HeldCounts, right: HeldCounts): HeldCounts {
+  return {
+    held: left.held + right.held,
+    heldTotal: left.heldTotal + right.heldTotal,
+    heldRefused: left.heldRefused + right.heldRefused,
+  };
 }
 
 function updateEndpoints({ port, balancer, holdQueue }: HeldPort, vip: Vip | undefined): void {

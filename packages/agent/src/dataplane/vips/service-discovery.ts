@@ -3,6 +3,7 @@ import type { DnsServer, DnsServerProblem } from "../dns/dns-server.js";
 import { type DnsTable, demoteSuspects, EMPTY_DNS_TABLE } from "../dns/dns-table.js";
 import type { DnsFirewallRules } from "../dns/firewall-rules.js";
 import type { HandoverState } from "../handover/state.js";
+import type { HeldClients } from "../listeners/waiting-clients.js";
 import type { VipStats } from "../table/ingress-table.js";
 import type { VipBalancer } from "./vip-balancer.js";
 
@@ -58,6 +59,13 @@ export class ServiceDiscovery {
       if (counts === undefined) return [];
       return [{ service, stack, network: networks.get(networkId) ?? networkId, ...counts }];
     });
+  }
+
+  /** The clients that wait for a task, or have waited, by virtual IP. */
+  *heldClients(): Generator<HeldClients> {
+    const vips = this.#kernel?.vips;
+    if (vips === undefined) return;
+    for (const { vip, service } of this.#table.services) yield { service, ...vips.heldCounts(vip) };
   }
 
   /** Replaces the table. Resolves when virtual IPs are balanced and the DNS server answers accordingly. */

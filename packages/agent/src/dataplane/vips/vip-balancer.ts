@@ -7,7 +7,8 @@ import { CounterAccumulator } from "../kernel/counter-accumulator.js";
 import { parseCounters } from "../kernel/kernel-statistics.js";
 import { hasChain, runNft } from "../kernel/nft.js";
 import { requestSynRetransmits } from "../kernel/syn-retransmit.js";
-import type { HeldConnections, HeldCounts } from "./held-connections.js";
+import { type HeldCounts, NO_HELD_CLIENTS } from "../listeners/hold-queue.js";
+import type { HeldConnections } from "./held-connections.js";
 import { areSameVips, buildVips, findStaleConnections, type Vips } from "./vip.js";
 import { VipAddressSync } from "./vip-address-sync.js";
 import { DELETE_VIP_TABLES, VIP_ENTRY_CHAIN, VIP_MAP, VIP_TABLE, VipRuleset } from "./vip-ruleset.js";
@@ -83,8 +84,12 @@ export class VipBalancer {
   }
 
   #countsOf(vip: string): VipCounts {
-    const { held, heldTotal } = this.#heldConnections?.countsOf(vip) ?? { held: 0, heldTotal: 0 };
-    return { connections: this.#counters.getSum(vip), held, heldTotal };
+    return { connections: this.#counters.getSum(vip), ...this.heldCounts(vip) };
+  }
+
+  /** Returns how many connections to the virtual IP wait and have waited. */
+  heldCounts(vip: string): HeldCounts {
+    return this.#heldConnections?.countsOf(vip) ?? NO_HELD_CLIENTS;
   }
 
   /**

@@ -1,7 +1,7 @@
 import { type MeasuredService, MeasureUsage, type UsageReport } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { ListenerStats } from "../../dataplane/table/ingress-table.js";
+import type { ListenerStats, VipStats } from "../../dataplane/table/ingress-table.js";
 import type { UsageSample } from "./container-usage.js";
 import { UsageMeter } from "./usage-meter.js";
 
@@ -9,6 +9,7 @@ let reports: UsageReport[];
 let reads: number;
 let cpuNs: number;
 let listeners: ListenerStats[];
+let vips: VipStats[];
 let meter: UsageMeter;
 
 beforeEach(() => {
@@ -17,6 +18,7 @@ beforeEach(() => {
   reads = 0;
   cpuNs = 0;
   listeners = [];
+  vips = [];
   meter = new UsageMeter({
     taskIdsOf: (serviceIds) => (serviceIds.has("s1") ? ["t1", "t2"] : []),
     // The container of t2 has ended.
@@ -26,7 +28,7 @@ beforeEach(() => {
       const known = { monotonicMs: performance.now(), cpuNs, memoryBytes: 0, receivedBytes: 0, sentBytes: 0 };
       return processId === 0 ? undefined : known;
     },
-    stats: async () => ({ listeners }),
+    stats: async () => ({ listeners, vips }),
     onReport: (report) => reports.push(report),
     log: pino({ level: "silent" }),
   });
@@ -55,7 +57,7 @@ test("UsageMeter reports the CPU usage between two measurements", async () => {
   expect(reports).toEqual([]);
   cpuNs += 2.5e9;
   await vi.advanceTimersByTimeAsync(5_000);
-  expect(reports).toEqual([{ tasks: [{ taskId: "t1", cpuPercent: 50 }], connections: [] }]);
+  expect(reports).toEqual([{ tasks: [{ taskId: "t1", cpuPercent: 50 }], connections: [], opened: [] }]);
 });
 
 test("UsageMeter adds up the connections of all ports of a service, and reports services without any", async () => {
@@ -72,6 +74,7 @@ test("UsageMeter adds up the connections of all ports of a service, and reports 
     ejections: 0,
     held: 0,
     heldTotal: 0,
+    heldRefused: 0,
     nodes: [],
     endpoints: [{ id: "t1", address: "192.0.2.1", port: 1, state: "serving", total: 9, active, failed: 0 }],
   });
@@ -80,7 +83,7 @@ test("UsageMeter adds up the connections of all ports of a service, and reports 
   listeners = [listener("shop_web", 3), listener("shop_web", 2), listener("shop_other", 7)];
   await vi.advanceTimersByTimeAsync(5_000);
   expect(reports).toEqual([
-    { tasks: [], connections: [] },
-    { tasks: [], connections: [{ taskId: "t1", active: 5 }] },
+    { tasks: [], connections: [], opened: [] },
+    { tasks: [], connections: [{ taskId: "t1", active: 5 }], opened: [] },
   ]);
 });

@@ -1,4 +1,11 @@
-import type { MeasuredService, MeasureUsage, TaskConnections, TaskUsage, UsageReport } from "@berth/proto";
+import type {
+  MeasuredService,
+  MeasureUsage,
+  OpenedConnections,
+  TaskConnections,
+  TaskUsage,
+  UsageReport,
+} from "@berth/proto";
 import type { Logger } from "pino";
 import type { ObservedContainer } from "../../core/docker/observed-container.js";
 import type { IngressStats } from "../../dataplane/table/ingress-table.js";
@@ -18,12 +25,15 @@ const STATS_TIMEOUT_MS = 1_000;
  */
 const FAILURES_TO_WARN = 3;
 
+type ConnectionStats = Pick<IngressStats, "listeners" | "vips">;
+const NO_STATS: ConnectionStats = { listeners: [], vips: [] };
+
 export interface UsageMeterOptions {
   /** Returns the IDs of this node's tasks that belong to the services. */
   readonly taskIdsOf: (serviceIds: ReadonlySet<string>) => readonly string[];
   readonly containerOf: (taskId: string) => Pick<ObservedContainer, "processId"> | undefined;
   readonly read: (processId: number) => Promise<UsageSample | undefined>;
-  readonly stats: (signal: AbortSignal) => Promise<Pick<IngressStats, "listeners">>;
+  readonly stats: (signal: AbortSignal) => Promise<ConnectionStats>;
   readonly onReport: (report: UsageReport) => void;
   readonly log: Logger;
 }
@@ -70,11 +80,14 @@ export class UsageMeter {
       const serviceNames = services
         .filter(({ connections }) => connections)
         .map(({ serviceName }) => serviceName);
-      const connections =
-        serviceNames.length === 0 ? [] : await this.#connections(new Set(serviceNames), signal);
+      const counted = services.filter(({ opened }) => opened);
+      const stats = serviceNames.length + counted.length === 0 ? NO_STATS : await this.#readStats(signal);
       if (signal.aborted) return;
+      const connections = openConnections(stats, new Set(serviceNames));
+      const opened = counted.map((service) => openedConnections(stats, service));
       // An empty list reports services without connections.
-      if (tasks.length > 0 || serviceNames.length > 0) this.#options.onReport({ tasks, connections });
+      if (tasks.length + serviceNames.length + opened.length > 0)
+        this.#options.onReport({ tasks, connections, opened });
       this.#lastReason = "";
     } catch (error) {
       if (!signal.aborted) this.#logFailure(error);
@@ -111,16 +124,10 @@ export class UsageMeter {
     this.#options.log.warn("cannot read the cgroups of containers; services do not scale by CPU");
   }
 
-  async #connections(serviceNames: ReadonlySet<string>, signal: AbortSignal): Promise<TaskConnections[]> {
+  #readStats(signal: AbortSignal): Promise<ConnectionStats> {
     const onTimeout = (): Error => new Error("the ingress process did not return its counters in time");
     const deadline = { signal, timeoutMs: STATS_TIMEOUT_MS, onTimeout };
-    const { listeners } = await withDeadline(deadline, this.#options.stats);
-    const activeByTask = new Map<string, number>();
-    for (const { service, endpoints } of listeners) {
-      if (!serviceNames.has(service)) continue;
-      for (const { id, active } of endpoints) activeByTask.set(id, (activeByTask.get(id) ?? 0) + active);
-    }
-    return [...activeByTask].map(([taskId, active]) => ({ taskId, active }));
+    return withDeadline(deadline, this.#options.stats);
   }
 
   /** Logs a failure once while its reason stays the same. */
@@ -129,4 +136,29 @@ export class UsageMeter {
     if (reason !== this.#lastReason) this.#options.log.warn({ reason }, "cannot measure resource usage");
     this.#lastReason = reason;
   }
+}
+
+/** Returns the open connections to each task of the services. */
+function openConnections(
+  { listeners }: ConnectionStats,
+  serviceNames: ReadonlySet<string>,
+): TaskConnections[] {
+  const activeByTask = new Map<string, number>();
+  for (const { service, endpoints } of listeners) {
+    if (!serviceNames.has(service)) continue;
+    for (const { id, active } of endpoints) activeByTask.set(id, (activeByTask.get(id) ?? 0) + active);
+  }
+  return [...activeByTask].map(([taskId, active]) => ({ taskId, active }));
+}
+
+/** Returns how many connections to ports and virtual IPs of a service have been opened. */
+function openedConnections(
+  { listeners, vips }: ConnectionStats,
+  { serviceId, serviceName }: MeasuredService,
+): OpenedConnections {
+  let total = 0;
+  for (const listener of listeners) if (listener.service === serviceName) total += listener.total;
+  for (const { service, connections, heldTotal } of vips)
+    if (service === serviceName) total += connections + heldTotal;
+  return { serviceId, total };
 }

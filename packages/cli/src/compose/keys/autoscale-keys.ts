@@ -5,6 +5,8 @@ import type { ServiceDraft } from "./service-draft.js";
 
 const REPLICA_RANGE = { min: 0, max: MAX_REPLICAS };
 const CONNECTION_RANGE = { min: 0, max: 1_000_000 };
+/** Default maximum of a service that runs only while clients use it. */
+const DEFAULT_MAX = 1;
 /**
  * Range of the target usage, in percent of a replica's CPU limit or reservation. A replica that bursts uses more than
  * 100 %.
@@ -17,11 +19,16 @@ export function readAutoscale(cursor: Cursor, draft: ServiceDraft): void {
   const autoscale: AutoscaleDraft = { spec: AutoscaleSpec.fromPartial({}), boundsSet: new Set() };
   applyKeys(cursor, AUTOSCALE_KEYS, autoscale);
   if (cursor.diagnostics.hasErrorUnder(cursor.path)) return;
-  const missing = ["min", "max"].filter((key) => !autoscale.boundsSet.has(key));
+  const { spec, boundsSet } = autoscale;
+  if (boundsSet.has("min") && spec.min === 0 && !boundsSet.has("max")) {
+    spec.max = DEFAULT_MAX;
+    boundsSet.add("max");
+  }
+  const missing = ["min", "max"].filter((key) => !boundsSet.has(key));
   if (missing.length > 0) {
     cursor.diagnostics.error(keyPlace(cursor), `${missing.join(" and ")} must be set`);
   } else {
-    draft.spec.autoscale = autoscale.spec;
+    draft.spec.autoscale = spec;
   }
 }
 

@@ -88,6 +88,11 @@ describe("x-berth", () => {
     expect(specs[0]).toMatchObject({ failover: { never: true }, placement: { volumes: VolumePolicy.ANY } });
   });
 
+  test("an autoscaled service with the minimum 0 has at most one replica by default", () => {
+    const { specs } = loadService("x-berth: { autoscale: { min: 0 } }");
+    expect(specs[0]?.autoscale).toMatchObject({ min: 0, max: 1 });
+  });
+
   test("reports all invalid values at their places", () => {
     const { messages } = loadService(`x-berth:
   crn: "@hourly"

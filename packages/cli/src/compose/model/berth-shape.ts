@@ -51,8 +51,13 @@ const cron = defineShape(choiceOf(text.schema, cronFields.schema), (cursor, stag
 const AUTOSCALE_EXAMPLE = { with: { min: 1, max: 5, target_cpu: 70 } };
 
 const autoscale = fields({
-  min: key(integer, "Minimum number of replicas", 2, AUTOSCALE_EXAMPLE),
-  max: key(integer, "Maximum number of replicas", 9, AUTOSCALE_EXAMPLE),
+  min: key(
+    integer,
+    "Minimum number of replicas. With 0, the service stops while no client uses it, and starts when one connects",
+    2,
+    AUTOSCALE_EXAMPLE,
+  ),
+  max: key(integer, "Maximum number of replicas. Required unless the minimum is 0", 9, AUTOSCALE_EXAMPLE),
   target_cpu: key(
     percent,
     "Target CPU usage of a replica, in percent of its limit or reservation",

@@ -1,8 +1,9 @@
 import type { ClusterEvent, Node, Service } from "@berth/proto";
+import type { WaitChange } from "../../core/endpoints/waiting-clients.js";
 import { changeEvents } from "../../core/events/change-events.js";
 import { clusterEvent, type EventRecord } from "../../core/events/event.js";
 import { pastEvents } from "../../core/events/event-history.js";
-import type { ServiceChange } from "../../core/events/service-events.js";
+import { type ServiceChange, waitEvent } from "../../core/events/service-events.js";
 import { onAbort } from "../../runtime/abort.js";
 import type { Runtime } from "../../runtime/runtime.js";
 import type { ClusterState } from "../../state/cluster-state.js";
@@ -98,6 +99,12 @@ export class EventLog {
       ? "not responding; it gets no new connections"
       : "responding again; it gets new connections";
     this.#recentEvents.add({ timeMs, reason: isSuspect ? "NODE_SUSPECT" : "NODE_CLEARED", message, node });
+    this.#notify();
+  }
+
+  /** Records that clients of a service began or ceased to wait for a task. Records do not contain them. */
+  recordWait(change: WaitChange, service: Service): void {
+    this.#recentEvents.add(waitEvent(change, service, this.#options.runtime.wallClockMs()));
     this.#notify();
   }
 

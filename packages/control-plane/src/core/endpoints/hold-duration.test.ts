@@ -1,4 +1,4 @@
-import { DesiredState, type Task, TaskState } from "@berth/proto";
+import { AutoscaleSpec, DesiredState, type Task, TaskState } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { buildService, buildSnapshot, buildSpec, buildTask } from "../testing/records.js";
 import { DEFAULT_HOLD_MS, holdDurationMs } from "./hold-duration.js";
@@ -25,6 +25,12 @@ describe("holdDurationMs()", () => {
     ["no replicas", { mode: { $case: "replicated", value: { replicas: 0 } } }, 0],
   ])("returns the duration of a service with %s", (_, spec, expected) => {
     expect(holdOf(spec, [])).toBe(expected);
+  });
+
+  test("continues while a service that starts on the first connection has no tasks", () => {
+    const mode = { $case: "replicated", value: { replicas: 0 } } as const;
+    const autoscale = AutoscaleSpec.fromPartial({ min: 0, max: 1 });
+    expect(holdOf({ mode, autoscale }, [])).toBe(DEFAULT_HOLD_MS);
   });
 
   test("is 0 when no task can be placed", () => {

@@ -1,6 +1,7 @@
 import type { Task } from "@berth/proto";
 import type { ServiceSnapshot } from "../model/snapshot.js";
 import { isPending, shouldRun } from "../model/task-state.js";
+import { startsOnConnection } from "../orchestrator/autoscale.js";
 import { replicasOf } from "../orchestrator/desired-slots.js";
 import { isWaiting } from "../scheduler/pending-reason.js";
 
@@ -20,7 +21,8 @@ export function holdDurationMs({ spec, service, tasks }: ServiceSnapshot): numbe
   const desired = tasks.filter(shouldRun);
   // A new task replaces another one only after a delay, or when the other one has stopped.
   const isExpected = desired.length > 0 || isReplicated(spec.mode?.$case);
-  const isScaledToZero = isReplicated(spec.mode?.$case) && replicasOf(spec, service.autoscale) === 0;
+  const hasReplicas = replicasOf(spec, service.autoscale) > 0 || startsOnConnection(spec);
+  const isScaledToZero = isReplicated(spec.mode?.$case) && !hasReplicas;
   const isUnplaceable = desired.length > 0 && desired.every(hasNoNode);
   return isExpected && !isScaledToZero && !isUnplaceable ? holdMs : 0;
 }

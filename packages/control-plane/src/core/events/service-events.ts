@@ -1,4 +1,5 @@
-import { type JobStatus, type Rollout, Rollout_State, type Service } from "@berth/proto";
+import { assertNever, type JobStatus, type Rollout, Rollout_State, type Service } from "@berth/proto";
+import type { FinishedWait, WaitChange } from "../endpoints/waiting-clients.js";
 import type { EventReason, EventRecord } from "./event.js";
 
 const ROLLOUT_REASONS: ReadonlyMap<Rollout_State, EventReason> = new Map<Rollout_State, EventReason>([
@@ -60,6 +61,24 @@ export function pastServiceEvents(service: Service): readonly EventRecord[] {
     if (run.endedAtMs > 0) addRunEnd(run, add, run.endedAtMs);
   }
   return events;
+}
+
+/** Returns the event for clients that began or ceased to wait for a task of a service. */
+export function waitEvent(change: WaitChange, service: Service, timeMs: number): EventRecord {
+  switch (change.kind) {
+    case "began":
+      return { timeMs, reason: "CONNECTIONS_WAITING", message: "no task accepts connections", service };
+    case "ended":
+      return { timeMs, reason: "CONNECTIONS_RELEASED", message: waitText(change.wait), service };
+    default:
+      return assertNever(change);
+  }
+}
+
+function waitText({ durationMs, clients, refused }: FinishedWait): string {
+  const waited = `${clients} ${clients === 1 ? "connection" : "connections"} waited`;
+  const outcome = refused === 0 ? "" : `, ${refused} of them in vain`;
+  return `${waited} within ${(durationMs / 1_000).toFixed(1)} s${outcome}`;
 }
 
 function addUpdate(before: Service, after: Service, add: AddEvent): void {

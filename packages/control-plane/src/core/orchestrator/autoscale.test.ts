@@ -5,7 +5,7 @@ import { decideScale, type ScaleInput, type Usage } from "./autoscale.js";
 
 const MINUTE_MS = 60_000;
 const NOW = 100 * MINUTE_MS;
-const idle: Usage = { cpuPercents: [], connections: undefined, connectionsComplete: true };
+const idle: Usage = { cpuPercents: [], connections: undefined, connectionsComplete: true, isIdle: false };
 
 function scale(over: Partial<Omit<ScaleInput, "spec">> & { readonly spec?: Partial<AutoscaleSpec> }): number {
   const spec = AutoscaleSpec.fromPartial({
@@ -109,4 +109,21 @@ test("the number of replicas settles within its bounds under a steady load", () 
       expect(current).toBeLessThanOrEqual(min + more);
     }),
   );
+});
+
+test("decideScale scales a service with the minimum 0 to zero after a whole window without connections", () => {
+  const spec = { min: 0, scaleDownWindowMs: MINUTE_MS };
+  const unused: Usage = { ...cpu(1), connections: 0, isIdle: true };
+  const used = { atMs: NOW - MINUTE_MS + 1, replicas: 1 };
+  const unusedBefore = { atMs: NOW - MINUTE_MS + 1, replicas: 0 };
+  expect(scale({ spec, current: 1, usage: unused, history: [used] })).toBe(1);
+  expect(scale({ spec, current: 1, usage: unused, history: [unusedBefore] })).toBe(0);
+  expect(scale({ spec: { ...spec, min: 1 }, current: 1, usage: unused, history: [unusedBefore] })).toBe(1);
+});
+
+test("decideScale keeps a service at zero until a client connects", () => {
+  const spec = { min: 0, targetCpuPercent: 0, targetConnections: 0 };
+  expect(scale({ spec, current: 0, usage: { ...idle, isIdle: true } })).toBe(0);
+  expect(scale({ spec, current: 0, usage: { ...idle, connections: 0, isIdle: false } })).toBe(1);
+  expect(scale({ spec, current: 0, usage: { ...idle, connectionsComplete: false } })).toBe(0);
 });

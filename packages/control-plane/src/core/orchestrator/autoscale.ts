@@ -1,4 +1,4 @@
-import type { AutoscaleSpec, AutoscaleStatus } from "@berth/proto";
+import type { AutoscaleSpec, AutoscaleStatus, ServiceSpec } from "@berth/proto";
 
 /** Relative deviation from the target that does not cause a change. */
 const LOAD_TOLERANCE = 0.1;
@@ -20,6 +20,8 @@ export interface Usage {
   readonly connections: number | undefined;
   /** Whether every ingress process has reported its connections. */
   readonly connectionsComplete: boolean;
+  /** Whether every ingress process has reported that clients have neither open nor new connections. */
+  readonly isIdle: boolean;
 }
 
 /** The number of replicas that the measurements required at one time. */
@@ -86,10 +88,19 @@ interface MetricRecommendation {
 }
 
 function highestRecommendation(spec: AutoscaleSpec, current: number, usage: Usage): MetricRecommendation {
+  if (spec.min === 0 && usage.isIdle) return { replicas: 0, reason: "no client has connected" };
+  // Their report of waiting clients may have been lost.
+  if (current === 0 && usage.connectionsComplete) return { replicas: 1, reason: "a client has connected" };
   const metrics = [recommendByCpu(spec, current, usage), recommendByConnections(spec, current, usage)];
   const [first, ...others] = metrics.filter((metric) => metric !== undefined);
   if (first === undefined) return { replicas: current, reason: "the bounds of its spec" };
-  return others.reduce((most, each) => (each.replicas > most.replicas ? each : most), first);
+  const highest = others.reduce((most, each) => (each.replicas > most.replicas ? each : most), first);
+  return { replicas: Math.max(highest.replicas, 1), reason: highest.reason };
+}
+
+/** Returns whether a service that has no replicas starts one when a client connects. */
+export function startsOnConnection({ autoscale }: Pick<ServiceSpec, "autoscale">): boolean {
+  return autoscale !== undefined && autoscale.min === 0 && autoscale.max > 0;
 }
 
 function recommendByCpu(

@@ -1,4 +1,4 @@
-import { type MeasureUsage, Service, TaskState } from "@berth/proto";
+import { AutoscaleSpec, type MeasureUsage, Service, TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { buildNode, buildService, buildSpec, buildTask } from "../../core/testing/records.js";
@@ -32,7 +32,7 @@ const scaledTo = (): number | undefined => state.services.get("s1")?.autoscale?.
 async function pass(ms: number, cpuPercent: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 5_000) {
     const tasks = ["t1", "t2"].map((taskId) => ({ taskId, cpuPercent }));
-    autoscaler.recordUsage("n1", { tasks, connections: [] });
+    autoscaler.recordUsage("n1", { tasks, connections: [], opened: [] });
     await clock.advance(5_000);
   }
 }
@@ -87,7 +87,7 @@ test("Autoscaler of a new leader removes nothing before it has seen five minutes
 
 test("Autoscaler requests measurements from agents only when the measured services change", () => {
   expect(autoscaler.usageRequest?.services).toEqual([
-    { serviceId: "s1", serviceName: "shop_web", cpu: true, connections: false },
+    { serviceId: "s1", serviceName: "shop_web", cpu: true, connections: false, opened: false },
   ]);
   write({ kind: "put-task", task: buildTask({ id: "t1", slot: 1, restarts: 1 }) });
   expect(watches).toEqual([]);
@@ -98,4 +98,33 @@ test("Autoscaler requests measurements from agents only when the measured servic
   });
   expect(watches.map(({ services }) => services)).toEqual([[]]);
   expect(autoscaler.usageRequest).toBeUndefined();
+});
+
+test("Autoscaler starts the first replica when a client waits, and scales to zero again when no client connects", async () => {
+  const mode = { $case: "replicated", value: { replicas: 0 } } as const;
+  const autoscale = AutoscaleSpec.fromPartial({ min: 0, max: 1 });
+  const toZero = Service.fromPartial({
+    ...buildService({ spec: buildSpec({ mode, autoscale }) }),
+    version: 2,
+  });
+  write({ kind: "put-service", service: toZero });
+  expect(autoscaler.usageRequest?.services).toMatchObject([{ connections: true, opened: true }]);
+  autoscaler.onClientsWaiting(toZero);
+  autoscaler.onClientsWaiting(toZero);
+  await clock.advance(0);
+  expect(state.services.get("s1")?.autoscale).toMatchObject({
+    replicas: 1,
+    message: "from 0 to 1: a client has connected",
+  });
+  const report = { tasks: [], connections: [], opened: [{ serviceId: "s1", total: 1 }] };
+  const idleFor = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 5_000) {
+      autoscaler.recordUsage("n1", report);
+      await clock.advance(5_000);
+    }
+  };
+  await idleFor(5 * MINUTE_MS);
+  expect(scaledTo()).toBe(1);
+  await idleFor(MINUTE_MS);
+  expect(scaledTo()).toBe(0);
 });

@@ -7,7 +7,7 @@ import {
 } from "@berth/proto";
 import type { Logger } from "pino";
 import { isReady, shouldRun } from "../../core/model/task-state.js";
-import { decideScale, type Recommendation } from "../../core/orchestrator/autoscale.js";
+import { decideScale, type Recommendation, startsOnConnection } from "../../core/orchestrator/autoscale.js";
 import { replicasOf } from "../../core/orchestrator/desired-slots.js";
 import { onAbort } from "../../runtime/abort.js";
 import { sleep } from "../../runtime/clock.js";
@@ -40,6 +40,8 @@ export class Autoscaler {
   readonly #options: AutoscalerOptions;
   readonly #samples: UsageSamples;
   readonly #history = new Map<string, readonly Recommendation[]>();
+  /** Services whose first replica is being written. */
+  readonly #starting = new Set<string>();
   #usageRequest: MeasureUsage;
 
   constructor(options: AutoscalerOptions) {
@@ -66,6 +68,22 @@ export class Autoscaler {
     if (this.#usageRequest.services.length > 0) this.#samples.recordReport(nodeId, report);
   }
 
+  /** Starts the first replica of a service that was scaled to zero. Called when a client waits for it. */
+  onClientsWaiting({ id }: Service): void {
+    const service = this.#options.state.services.get(id);
+    if (service?.spec === undefined || !this.#isScaledToZero(service) || this.#starting.has(id)) return;
+    const { logger, runtime, signal } = this.#options;
+    const now = runtime.wallClockMs();
+    this.#history.set(id, [{ atMs: now, replicas: 1 }]);
+    this.#starting.add(id);
+    const status = { replicas: 1, changedAtMs: now, message: "from 0 to 1: a client has connected" };
+    void this.#write(service, status, signal)
+      .catch((error: unknown) => {
+        if (!signal.aborted) logger.warn({ err: error, service: id }, "failed to scale service");
+      })
+      .finally(() => this.#starting.delete(id));
+  }
+
   /** Makes scaling decisions at a fixed interval until `signal` is aborted. */
   async run(signal: AbortSignal): Promise<void> {
     const { state, runtime, logger } = this.#options;
@@ -80,10 +98,17 @@ export class Autoscaler {
     }
   }
 
+  #isScaledToZero({ spec, autoscale, removing }: Service): boolean {
+    return spec !== undefined && !removing && startsOnConnection(spec) && replicasOf(spec, autoscale) === 0;
+  }
+
   async #scale(service: Service, signal: AbortSignal): Promise<void> {
-    const { writer, logger } = this.#options;
     const status = this.#decide(service);
-    if (status === undefined) return;
+    if (status !== undefined) await this.#write(service, status, signal);
+  }
+
+  async #write(service: Service, status: AutoscaleStatus, signal: AbortSignal): Promise<void> {
+    const { writer, logger } = this.#options;
     const isWritten = await writer.submit((state) => {
       const latest = state.services.get(service.id);
       // The service was changed meanwhile. The next interval decides again.
@@ -105,6 +130,7 @@ export class Autoscaler {
     const tasks = [...state.tasks.ofService(id).values()].filter((task) => shouldRun(task) && isReady(task));
     const nanoCpus = spec.task?.reservations?.nanoCpus ?? 0;
     const usage = this.#samples.usageOf(tasks, {
+      serviceId: id,
       cpuShare: nanoCpus === 0 ? 1 : nanoCpus / 1e9,
       nodeIds: readyNodes(state),
       wallClockMs: now,
@@ -132,12 +158,16 @@ export class Autoscaler {
 }
 
 function buildUsageRequest(state: ClusterState): MeasureUsage {
-  const services = [...state.services.autoscaled()].map(({ id, spec }) => ({
-    serviceId: id,
-    serviceName: spec?.name ?? "",
-    cpu: (spec?.autoscale?.targetCpuPercent ?? 0) > 0,
-    connections: (spec?.autoscale?.targetConnections ?? 0) > 0,
-  }));
+  const services = [...state.services.autoscaled()].map(({ id, spec }) => {
+    const { targetCpuPercent = 0, targetConnections = 0, min = 1 } = spec?.autoscale ?? {};
+    return {
+      serviceId: id,
+      serviceName: spec?.name ?? "",
+      cpu: targetCpuPercent > 0,
+      connections: targetConnections > 0 || min === 0,
+      opened: min === 0,
+    };
+  });
   return { intervalMs: INTERVAL_MS, services: services.sort((a, b) => (a.serviceId < b.serviceId ? -1 : 1)) };
 }
 

@@ -31,7 +31,13 @@ class Setup {
   }
 
   usage(over: Partial<Parameters<UsageSamples["usageOf"]>[1]> = {}): Usage {
-    return this.board.usageOf(tasks, { cpuShare: 1, nodeIds: ["n1", "n2"], wallClockMs: NOW, ...over });
+    return this.board.usageOf(tasks, {
+      serviceId: "s1",
+      cpuShare: 1,
+      nodeIds: ["n1", "n2"],
+      wallClockMs: NOW,
+      ...over,
+    });
   }
 }
 
@@ -95,4 +101,24 @@ test("UsageSamples ignores reports that follow each other faster than agents mea
   }
   expect(setup.clockReads).toBeLessThan(3 * 5_000);
   expect(setup.usage().cpuPercents).toEqual([2_250]);
+});
+
+test("UsageSamples shows that a service is idle when all nodes report no open and no new connections", () => {
+  const setup = new Setup();
+  const report = (nodeId: string, total: number): void =>
+    setup.report(nodeId, { opened: [{ serviceId: "s1", total }] });
+  const advanceTo = (ms: number, second: number): void => {
+    setup.monotonicMs = ms;
+    report("n1", 7);
+    report("n2", second);
+  };
+  advanceTo(0, 3);
+  expect(setup.usage().isIdle).toBe(false);
+  advanceTo(10_000, 3);
+  advanceTo(16_000, 3);
+  expect(setup.usage().isIdle).toBe(true);
+  expect(setup.usage({ nodeIds: ["n1", "n2", "n3"] }).isIdle).toBe(false);
+  expect(setup.usage({ serviceId: "s2" }).isIdle).toBe(false);
+  advanceTo(20_000, 4);
+  expect(setup.usage().isIdle).toBe(false);
 });

@@ -20,6 +20,15 @@ interface Sample {
 interface NodeConnections {
   readonly atMs: number;
   readonly activeByTask: ReadonlyMap<string, number>;
+  /** By service ID. */
+  readonly openedByService: ReadonlyMap<string, OpenedCount>;
+}
+
+/** The connections to one service that clients of one node have opened. */
+interface OpenedCount {
+  readonly total: number;
+  /** When the total was first seen. */
+  readonly sinceMs: number;
 }
 
 export interface UsageSamplesOptions {
@@ -30,6 +39,7 @@ export interface UsageSamplesOptions {
 }
 
 export interface UsageContext {
+  readonly serviceId: string;
   /** Number of CPUs that count as 100 %. */
   readonly cpuShare: number;
   /** Nodes that are expected to report connections. */
@@ -52,14 +62,20 @@ export class UsageSamples {
    * Adds the report of a node's agent. Ignores tasks that are unknown or on another node, and a report that follows the
    * previous one too soon. If a report repeats a task, its last value counts.
    */
-  recordReport(nodeId: string, { tasks, connections }: UsageReport): void {
+  recordReport(nodeId: string, { tasks, connections, opened }: UsageReport): void {
     const { findTask } = this.#options;
     const atMs = this.#options.monotonicMs();
     const previous = this.#connections.get(nodeId);
     if (previous !== undefined && atMs - previous.atMs < MIN_REPORT_INTERVAL_MS) return;
     const knownTasks = connections.filter(({ taskId }) => findTask(taskId) !== undefined);
     const activeByTask = new Map(knownTasks.map(({ taskId, active }) => [taskId, active]));
-    this.#connections.set(nodeId, { atMs, activeByTask });
+    const openedByService = new Map(
+      opened.map(({ serviceId, total }) => [
+        serviceId,
+        afterOpened(previous?.openedByService.get(serviceId), total, atMs),
+      ]),
+    );
+    this.#connections.set(nodeId, { atMs, activeByTask, openedByService });
     const percentByTask = new Map(tasks.map(({ taskId, cpuPercent }) => [taskId, cpuPercent]));
     for (const [taskId, cpuPercent] of percentByTask) {
       if (findTask(taskId)?.nodeId !== nodeId || !Number.isFinite(cpuPercent) || cpuPercent < 0) continue;
@@ -69,7 +85,7 @@ export class UsageSamples {
   }
 
   /** Returns the current usage of the tasks of one service. */
-  usageOf(tasks: readonly Task[], { cpuShare, nodeIds, wallClockMs }: UsageContext): Usage {
+  usageOf(tasks: readonly Task[], { serviceId, cpuShare, nodeIds, wallClockMs }: UsageContext): Usage {
     const started = tasks.filter(
       ({ status }) => (status?.sinceMs ?? wallClockMs) <= wallClockMs - STARTING_MS,
     );
@@ -77,10 +93,14 @@ export class UsageSamples {
     const freshReports = reports.flatMap((report) =>
       report !== undefined && this.#isFresh(report) ? [report] : [],
     );
+    const connections = freshReports.length === 0 ? undefined : sumConnections(tasks, freshReports);
+    const connectionsComplete = freshReports.length === reports.length;
+    const isUnused = freshReports.every((report) => this.#isUnused(report, serviceId));
     return {
       cpuPercents: started.flatMap(({ id }) => this.#average(id, cpuShare)),
-      connections: freshReports.length === 0 ? undefined : sumConnections(tasks, freshReports),
-      connectionsComplete: freshReports.length === reports.length,
+      connections,
+      connectionsComplete,
+      isIdle: connectionsComplete && connections === 0 && isUnused,
     };
   }
 
@@ -108,9 +128,19 @@ export class UsageSamples {
     ];
   }
 
+  /** Returns whether no client of the node has opened a connection within the window. */
+  #isUnused({ openedByService }: NodeConnections, serviceId: string): boolean {
+    const opened = openedByService.get(serviceId);
+    return opened !== undefined && opened.sinceMs <= this.#options.monotonicMs() - WINDOW_MS;
+  }
+
   #isFresh({ atMs }: { readonly atMs: number }): boolean {
     return atMs > this.#options.monotonicMs() - WINDOW_MS;
   }
+}
+
+function afterOpened(previous: OpenedCount | undefined, total: number, nowMs: number): OpenedCount {
+  return previous?.total === total ? previous : { total, sinceMs: nowMs };
 }
 
 /** Adds up the connections to the tasks from all reporting nodes. */
