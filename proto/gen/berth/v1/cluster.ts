@@ -331,7 +331,7 @@ export function availabilityToJSON(object: Availability): string {
   }
 }
 
-/** What a join token admits. */
+/** Kinds of members that a join token admits. */
 export const JoinKind = {
   UNSPECIFIED: 0,
   NODE: 1,
@@ -456,15 +456,15 @@ export interface Service {
     | undefined;
   /** The newest version that was healthy in all slots, which automatic rollbacks restore. 0 when there is none. */
   healthyVersion: number;
-  /** For jobs: the current or the last run. */
+  /** Current or last run of a job. */
   job?:
     | JobStatus
     | undefined;
-  /** For jobs with a schedule. */
+  /** Status of a job's schedule. */
   cron?:
     | CronStatus
     | undefined;
-  /** For autoscaled services. */
+  /** Status of the autoscaling. */
   autoscale?:
     | AutoscaleStatus
     | undefined;
@@ -599,7 +599,7 @@ export interface CronStatus {
   runs: JobStatus[];
   /** All scheduled times up to this one have been run or skipped. */
   handledUntilMs: number;
-  /** Why the last scheduled time had no run. Shown to users. */
+  /** Reason why the last scheduled time had no run. Shown to users. */
   message: string;
   /** The value of the task's `force_update` that has been run. */
   handledForceUpdate: number;
@@ -609,7 +609,7 @@ export interface AutoscaleStatus {
   /** The current number of replicas, which overrides the spec's. */
   replicas: number;
   changedAtMs: number;
-  /** Why the number changed last. Shown to users. */
+  /** Reason why the number changed last. Shown to users. */
   message: string;
 }
 
@@ -621,7 +621,7 @@ export interface Task {
   stack: string;
   /** From 1. 0 for a task of a global service, whose slot is its node. */
   slot: number;
-  /** Empty while NEW. */
+  /** ID of the node. Empty while the task is NEW. */
   nodeId: string;
   /** The service version whose spec the task runs. */
   specVersion: number;
@@ -630,7 +630,7 @@ export interface Task {
   createdAtMs: number;
   /** Number of restarts since the slot was last stable, for the back-off. */
   restarts: number;
-  /** For jobs: the run that the task belongs to. */
+  /** Run of the job that the task belongs to. */
   jobIteration: number;
   /** The preferred node of the task's replacement, set by rebalancing. Empty for no preference. */
   preferredNodeId: string;
@@ -647,19 +647,19 @@ export interface OwnerTask {
 
 export interface TaskStatus {
   state: TaskState;
-  /** Why the task is in this state. Shown to users. */
+  /** Reason why the task is in this state. Shown to users. */
   message: string;
-  /** When the task entered this state, by the leader's clock. */
+  /** Time when the task entered this state, by the leader's clock. */
   sinceMs: number;
   containerId: string;
   health: Health;
-  /** Set when the container has exited. */
+  /** Exit code. Set once the container has exited. */
   exitCode?:
     | number
     | undefined;
   /** Host ports at which the container's published ports can be reached. */
   ports: HostPort[];
-  /** When the task entered RUNNING, by the leader's clock; also kept after its end. Absent when it never ran. */
+  /** Time when the task entered RUNNING, by the leader's clock; also kept after its end. Absent when it never ran. */
   runningSinceMs?:
     | number
     | undefined;
@@ -693,7 +693,7 @@ export interface HostPort {
 /** A port of a host on which a program listens. */
 export interface HostListener {
   protocol: PortSpec_Protocol;
-  /** Empty for all addresses. */
+  /** Address of the host. Empty for all addresses. */
   address: string;
   port: number;
 }
@@ -703,10 +703,10 @@ export interface Node {
   id: string;
   description?: NodeDescription | undefined;
   availability: Availability;
-  /** Set by the user. Constraints use them as node.labels.*. */
+  /** Labels that the user has set. Constraints refer to them as node.labels.*. */
   labels: { [key: string]: string };
   state: NodeState;
-  /** Why the node is in this state. Shown to users. */
+  /** Reason why the node is in this state. Shown to users. */
   stateMessage: string;
   stateSinceMs: number;
   createdAtMs: number;
@@ -785,11 +785,11 @@ export interface DataPlane {
   kernelReason: string;
   /** Whether the host can join networks that span hosts. */
   overlay: boolean;
-  /** Why the host cannot join them. Shown to users. */
+  /** Reason why the host cannot join them. Shown to users. */
   overlayReason: string;
   /** Maximum packet size in such a network, in bytes. */
   overlayMtu: number;
-  /** Empty when the host cannot join encrypted networks; `wireguard_reason` says why. */
+  /** Public key of the host. Empty when the host cannot join encrypted networks; `wireguard_reason` says why. */
   wireguardPublicKey: string;
   wireguardReason: string;
   /** IPv4 subnets that the host reaches without a gateway, except berth's networks. No network may overlap them. */
@@ -865,7 +865,7 @@ export interface AuditRecord {
   omittedSubjects: number;
   /** The most important changes. Shown to users. Never contains environment variables, arguments or file contents. */
   summary: string;
-  /** Why the call was refused, as a code such as "BERTH_SPEC_INVALID". Empty when it was accepted. */
+  /** Reason why the call was refused, as a code such as "BERTH_SPEC_INVALID". Empty when it was accepted. */
   errorCode: string;
   /** Number of refused calls that the record stands for. The other fields describe the first of them. */
   count: number;
@@ -932,7 +932,7 @@ export function auditRecord_KindToJSON(object: AuditRecord_Kind): string {
 export interface AuditSubject {
   /** "stack", "service", "task", "node", "network", "policy", "host", "user", "token" or "image". */
   kind: string;
-  /** Empty when the subject has no record, for example because it was not found. */
+  /** ID of the subject. Empty when the subject has no record, for example because it was not found. */
   id: string;
   name: string;
 }
@@ -941,7 +941,7 @@ export interface AuditSubject {
 export interface Authority {
   /** SHA-256 of the certificate in hexadecimal digits. */
   fingerprint: string;
-  /** In PEM. */
+  /** Certificate in PEM. */
   certificate: string;
   /** The private key, encrypted with the cluster key. The cluster key is not in etcd. */
   sealedKey: Buffer;
@@ -952,7 +952,7 @@ export interface Authority {
    * programs that only trust the earlier authority accept certificates of this one. Empty for the first authority.
    */
   crossCertificate: string;
-  /** When the state last changed. 0 for the first authority of a cluster. */
+  /** Time when the state last changed. 0 for the first authority of a cluster. */
   stateSinceMs: number;
 }
 
@@ -1029,7 +1029,7 @@ export interface EtcdAuthorities {
 
 /** A server of the control plane. The record of a removed server stays, so that its identity never counts again. */
 export interface Server {
-  /** As in the server's certificate. */
+  /** ID of the server, as in its certificate. */
   id: string;
   hostname: string;
   /** "host:port" at which agents and other servers reach it. Empty until it has run. */
@@ -1129,7 +1129,7 @@ export interface TokenAdmission {
   keyHash: string;
   /** The id of the node or server, or the name in the certificate of the user. */
   id: string;
-  /** How often the request was repeated. */
+  /** Number of repetitions of the request. */
   repeats: number;
 }
 
@@ -1158,7 +1158,7 @@ export interface FileVersion {
   name: string;
   /** 1 for the first version. */
   version: number;
-  /** Empty for a secret or config that belongs to no stack. */
+  /** Stack of the secret or config. Empty for one that belongs to no stack. */
   stack: string;
   labels: { [key: string]: string };
   createdAtMs: number;

@@ -68,7 +68,7 @@ import { Policy } from "./policy.js";
 import { FileKind, fileKindFromJSON, fileKindToJSON, NetworkSpec, Resources, ServiceSpec } from "./spec.js";
 import { ClusterTraffic, ClusterUpdate, WatchPosition } from "./watch.js";
 
-/** When the tags of images are resolved to digests. */
+/** Policy for resolving image tags to digests. */
 export const ResolveImage = {
   UNSPECIFIED: 0,
   ALWAYS: 1,
@@ -228,7 +228,7 @@ export interface LocateImagesResponse {
 export interface ImageLocation {
   image: string;
   kind: ImageLocation_Kind;
-  /** Why no registry could be asked. Empty when the registry does not have the image. */
+  /** Reason why no registry could be asked. Empty when the registry does not have the image. */
   reason: string;
 }
 
@@ -310,7 +310,7 @@ export interface ListImagesRequest {
 export interface ListImagesResponse {
   /** Sorted by name. */
   images: ClusterImage[];
-  /** What could not be found out, for example because a node is down. Shown to users. */
+  /** Warnings about missing information, for example because a node is down. Shown to users. */
   warnings: string[];
   /** Sorted by name. Empty unless requested. */
   nodes: NodeDiskUsage[];
@@ -365,7 +365,7 @@ export interface PutRegistryLoginResponse {
 
 export interface RemoveRegistryLoginRequest {
   server: string;
-  /** Empty for the login of all stacks. */
+  /** Stack of the login. Empty for all stacks. */
   stack: string;
 }
 
@@ -457,7 +457,7 @@ export function fileOutcome_KindToJSON(object: FileOutcome_Kind): string {
 
 export interface ListFilesRequest {
   kind: FileKind;
-  /** Empty for all stacks. */
+  /** Name of the stack. Empty for all stacks. */
   stack: string;
 }
 
@@ -516,7 +516,7 @@ export interface RemoveFilesResponse {
 
 export interface DeployStackResponse {
   services: ServiceOutcome[];
-  /** Set for a dry run. */
+  /** Plan of the deployment. Set for a dry run. */
   plan?: DeployPlan | undefined;
   networks: NetworkOutcome[];
   /** Parts of the request that cannot be satisfied. Shown to users. */
@@ -589,7 +589,7 @@ export function networkOutcome_KindToJSON(object: NetworkOutcome_Kind): string {
 }
 
 export interface ListNetworksRequest {
-  /** Empty for all stacks. */
+  /** Name of the stack. Empty for all stacks. */
   stack: string;
 }
 
@@ -657,7 +657,7 @@ export interface ServicePlan {
   replacesTasks: boolean;
   /** The update policy: "2 at a time, start-first". Shown to users. */
   rollout: string;
-  /** In the order of execution. */
+  /** Steps in the order of execution. */
   steps: PlannedStep[];
   /** Problems that would keep the service from converging. Shown to users. */
   problems: string[];
@@ -668,9 +668,9 @@ export interface ServicePlan {
 export interface FieldChange {
   /** Path in the spec: "task.container.image". */
   path: string;
-  /** Empty when the field was not set. */
+  /** Value before the change. Empty when the field was not set. */
   before: string;
-  /** Empty when the field is removed. */
+  /** Value after the change. Empty when the field is removed. */
   after: string;
 }
 
@@ -685,7 +685,7 @@ export interface PlannedStep {
   toHostname: string;
   /** Steps of one round run together, after the previous round has succeeded. From 1. */
   round: number;
-  /** Why the task is stopped, or why no node was found. Shown to users. */
+  /** Reason why the task is stopped, or why no node was found. Shown to users. */
   reason: string;
   isUnplaced: boolean;
 }
@@ -802,14 +802,14 @@ export interface ServiceSummary {
   running: number;
   /** Whether all desired tasks run, and no surplus or outdated task runs. */
   converged: boolean;
-  /** Why the service has not converged. Empty when it has. Shown to users. */
+  /** Reason why the service has not converged. Empty when it has. Shown to users. */
   reasons: string[];
-  /** For jobs: number of completed tasks of the latest run. */
+  /** Number of completed tasks in the latest run of a job. */
   completed: number;
 }
 
 export interface ListServicesRequest {
-  /** Empty for all stacks. */
+  /** Name of the stack. Empty for all stacks. */
   stack: string;
 }
 
@@ -849,7 +849,7 @@ export interface NodeTraffic {
 export interface ServiceRevision {
   version: number;
   image: string;
-  /** Empty when the tag of the image was not resolved. */
+  /** Digest of the image. Empty when its tag was not resolved. */
   imageDigest: string;
 }
 
@@ -924,7 +924,7 @@ export interface StreamLogsRequest {
 
 export interface StreamLogsResponse {
   message?: { $case: "line"; value: LogLine } | //
-  /** Why part of the log cannot be read, for example because a node is down or a container is gone. */
+  /** Reason why part of the log cannot be read, for example because a node is down or a container is gone. */
   { $case: "warning"; value: string } | undefined;
 }
 
@@ -1011,7 +1011,7 @@ export interface RebalanceMove {
   fromHostname: string;
   toNodeId: string;
   toHostname: string;
-  /** Why the task is moved. Shown to users. */
+  /** Reason why the task is moved. Shown to users. */
   reason: string;
 }
 
@@ -1174,7 +1174,7 @@ export interface WatchStatsResponse {
 export interface WatchedNodeStats {
   nodeId: string;
   hostname: string;
-  /** Absent when the node sends no stats. */
+  /** Usage of the node. Absent when the node sends no stats. */
   stats?:
     | NodeStats
     | undefined;
@@ -1197,7 +1197,7 @@ export interface WatchedTaskStats {
 export interface ListVolumesRequest {
   /** Id, hostname or unique id prefix. Empty for all nodes. */
   node: string;
-  /** Empty for all volumes. */
+  /** Name of the volume. Empty for all volumes. */
   name: string;
 }
 
@@ -1210,7 +1210,7 @@ export interface NodeVolumes {
   nodeId: string;
   hostname: string;
   volumes: HostVolume[];
-  /** Why the volumes of the node are not known. Shown to users. */
+  /** Reason why the volumes of the node are not known. Shown to users. */
   error: string;
 }
 
@@ -1235,7 +1235,7 @@ export interface RemoveVolumesRequest {
 export interface RemoveVolumesResponse {
   /** Fewer than requested when one could not be removed. */
   removed: string[];
-  /** Why a volume could not be removed. Shown to users. */
+  /** Reason why a volume could not be removed. Shown to users. */
   error: string;
 }
 
@@ -1255,7 +1255,7 @@ export interface PrunedNode {
   hostname: string;
   removed: string[];
   reclaimedBytes: number;
-  /** Why the volumes of the node were not pruned. Shown to users. */
+  /** Reason why the volumes of the node were not pruned. Shown to users. */
   error: string;
 }
 
@@ -1263,7 +1263,7 @@ export interface GetPolicyRequest {
 }
 
 export interface GetPolicyResponse {
-  /** Absent when no policy was set. */
+  /** The policy. Absent when none was set. */
   policy?: Policy | undefined;
 }
 
@@ -1305,7 +1305,7 @@ export interface JoinRequest {
 }
 
 export interface JoinResponse {
-  /** In PEM. Names the identity of the host or user. */
+  /** Certificate in PEM, which contains the identity of the host or user. */
   certificate: string;
   /** The CA certificates of the cluster, in PEM. */
   authorities: string;
@@ -1313,11 +1313,11 @@ export interface JoinResponse {
   servers: string[];
   /** The node has to wait for `berth node accept`. */
   awaitsApproval: boolean;
-  /** Set for servers only. */
+  /** Secrets of the cluster. Set for servers only. */
   server?: ServerSecrets | undefined;
 }
 
-/** What a server needs to lead and to run etcd. Its owner can issue any certificate of the cluster. */
+/** Secrets with which a server can lead and run etcd. Their owner can issue any certificate of the cluster. */
 export interface ServerSecrets {
   /** Decrypts the private keys of the authorities. 32 bytes. */
   clusterKey: Buffer;
@@ -1482,13 +1482,13 @@ export interface ListAuthoritiesResponse {
 export interface AuthorityStatus {
   /** SHA-256 of the certificate in hexadecimal digits. */
   fingerprint: string;
-  /** In PEM. */
+  /** Certificate in PEM. */
   certificate: string;
   state: Authority_State;
   createdAtMs: number;
-  /** When the certificate of the authority expires. */
+  /** Time when the certificate of the authority expires. */
   expiresAtMs: number;
-  /** For a retiring authority: when the leader removes it. */
+  /** Time when the leader removes a retiring authority. */
   removalAtMs: number;
   /**
    * "host:port" of the servers for which the rotation waits. For an announced authority: those that do not trust it yet.
@@ -1559,14 +1559,14 @@ export interface AddEtcdMemberRequest {
 }
 
 export interface AddEtcdMemberResponse {
-  /** Why the member cannot be added yet. Empty when it was added. */
+  /** Reason why the member cannot be added yet. Empty when it was added. */
   waitingFor: string;
   /** All members, including the new one. Empty when the member was not added. */
   members: EtcdMemberInfo[];
 }
 
 export interface EtcdMemberInfo {
-  /** Empty for a member that has never run. */
+  /** Name of the member. Empty for a member that has never run. */
   name: string;
   peerUrls: string[];
 }
@@ -1576,7 +1576,7 @@ export interface PromoteEtcdMemberRequest {
 }
 
 export interface PromoteEtcdMemberResponse {
-  /** Why the member cannot have a vote yet. Empty when it has one. */
+  /** Reason why the member cannot have a vote yet. Empty when it has one. */
   waitingFor: string;
 }
 
@@ -1596,12 +1596,12 @@ export interface ServerStatus {
   server?:
     | Server
     | undefined;
-  /** Empty unless it is up. */
+  /** Release of the server. Empty unless the server is up. */
   version: string;
   isLeader: boolean;
-  /** When its certificate expires. 0 unless it is up. */
+  /** Time when the server's certificate expires. 0 unless the server is up. */
   certificateExpiresAtMs: number;
-  /** Unset without an embedded etcd, and before the server has started for the first time. */
+  /** Status of the etcd member. Unset without an embedded etcd, and before the server has started for the first time. */
   etcd?: EtcdMemberStatus | undefined;
 }
 
@@ -1654,7 +1654,7 @@ export interface CreateBackupResponse {
     | undefined;
 }
 
-/** What a backup contains. */
+/** Contents of a backup. */
 export interface BackupSummary {
   cluster: string;
   createdAtMs: number;
@@ -1679,7 +1679,7 @@ export interface GetRestoreRequest {
 }
 
 export interface GetRestoreResponse {
-  /** Absent when the cluster has never been restored. */
+  /** The last restore. Absent when the cluster has never been restored. */
   restore?:
     | Restore
     | undefined;
@@ -20161,7 +20161,7 @@ export const ControlServiceService = {
       Buffer.from(RotateClusterKeyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RotateClusterKeyResponse => RotateClusterKeyResponse.decode(value),
   },
-  /** How far the rotation of the cluster key is. Never returns a key. */
+  /** Returns the progress of the cluster key rotation. Never returns a key. */
   getClusterKey: {
     path: "/berth.v1.ControlService/GetClusterKey" as const,
     requestStream: false as const,
@@ -20504,7 +20504,7 @@ export interface ControlServiceServer extends UntypedServiceImplementation {
    * earlier rotation continues, and when a server is too old to get the next key.
    */
   rotateClusterKey: handleUnaryCall<RotateClusterKeyRequest, RotateClusterKeyResponse>;
-  /** How far the rotation of the cluster key is. Never returns a key. */
+  /** Returns the progress of the cluster key rotation. Never returns a key. */
   getClusterKey: handleUnaryCall<GetClusterKeyRequest, GetClusterKeyResponse>;
   /** Secrets and configs, without their contents. Sorted by name. */
   listFiles: handleUnaryCall<ListFilesRequest, ListFilesResponse>;

@@ -88,7 +88,7 @@ export interface ImageInventory {
   images: NodeImage[];
   /** The requested layers that the node has. */
   layers: string[];
-  /** Why the node's Docker could not be asked. Shown to users. */
+  /** Reason why the node's Docker could not be asked. Shown to users. */
   error: string;
   /** Missing when it was not requested, or when Docker did not answer in time. */
   diskUsage?: ImageDiskUsage | undefined;
@@ -99,14 +99,14 @@ export interface ImagesRemoved {
   requestId: string;
   /** IDs of the images that are gone. */
   imageIds: string[];
-  /** Why an image could not be removed. Shown to users. */
+  /** Reason why an image could not be removed. Shown to users. */
   errors: string[];
 }
 
 /** Answers `fetch_image`. */
 export interface ImageFetched {
   requestId: string;
-  /** Why the node could not fetch the image. Shown to users. */
+  /** Reason why the node could not fetch the image. Shown to users. */
   error: string;
 }
 
@@ -120,7 +120,7 @@ export interface ImageDigest {
   digest: string;
   /** The node has the image, and it comes from no registry: it was built or loaded on the node. */
   isLocal: boolean;
-  /** Why Docker could not resolve the tag. Shown to users. */
+  /** Reason why Docker could not resolve the tag. Shown to users. */
   error: string;
 }
 
@@ -140,7 +140,7 @@ export interface TablesApplied {
 /** Answers `check_registry_login`. */
 export interface RegistryLoginChecked {
   requestId: string;
-  /** Why the registry did not accept the credentials. Empty when it did. Shown to users. */
+  /** Reason why the registry did not accept the credentials. Empty when it did. Shown to users. */
   problem: string;
 }
 
@@ -167,7 +167,7 @@ export interface ListenerTraffic {
   /** Full name. */
   serviceName: string;
   stack: string;
-  /** For example "8080/tcp" or "10.0.0.1:53/udp". Empty for a virtual IP. */
+  /** The port, such as "8080/tcp" or "10.0.0.1:53/udp". Empty for a virtual IP. */
   port: string;
   /** Full name of the virtual IP's network. Empty for a published port. */
   network: string;
@@ -343,7 +343,7 @@ export interface FetchImage {
   sources: ImageSource[];
   /** The layers of the image, in order, while a client is pushing it to the only source. Empty when the sources have it. */
   pushedLayers: string[];
-  /** As in `ImageUploadStart`. */
+  /** Whether the image is the archive of a shipped mount, as in `ImageUploadStart`. */
   isShipped: boolean;
 }
 
@@ -376,7 +376,7 @@ export interface ReceiveImageRequest {
   download?:
     | ImageDownload
     | undefined;
-  /** Set in the last message when the node could not store the image. */
+  /** Error, in the last message, when the node could not store the image. */
   error: string;
 }
 
@@ -470,7 +470,7 @@ export interface VolumeRequest {
 }
 
 export interface ListHostVolumes {
-  /** Empty for all volumes. */
+  /** Name of the volume. Empty for all volumes. */
   name: string;
 }
 
@@ -512,7 +512,7 @@ export interface VolumeReply {
   /** Names of the removed volumes, at most 2,000. */
   removed: string[];
   reclaimedBytes: number;
-  /** Why Docker refused. Shown to users. */
+  /** Reason why Docker refused. Shown to users. */
   error: string;
   /** The error says that there is no such volume. */
   isMissing: boolean;
@@ -524,7 +524,7 @@ export interface HostVolume {
   mountpoint: string;
   labels: { [key: string]: string };
   driverOpts: { [key: string]: string };
-  /** As Docker writes it, in RFC 3339. */
+  /** Creation time in RFC 3339, as Docker formats it. */
   createdAt: string;
   /** Whether a container uses it. */
   inUse: boolean;
@@ -682,7 +682,7 @@ export interface NetworkPeer {
   nodeId: string;
   /** Address at which the other hosts reach this host. */
   address: string;
-  /** Set for encrypted networks. */
+  /** Public key of the peer. Set for encrypted networks. */
   wireguardPublicKey: string;
 }
 
@@ -704,7 +704,7 @@ export interface DnsEntry {
   draining: DnsEndpoint[];
   /** With `static_fdb`: all other tasks of the service that have an address in the network. */
   inactive: DnsEndpoint[];
-  /** How connections of one client address are distributed. */
+  /** Distribution of the connections of one client address. */
   affinity: TrafficSpec_Affinity;
   /** How long a new TCP connection to the virtual IP waits when no task accepts it. See `IngressEntry.hold_ms`. */
   holdMs: number;
@@ -794,7 +794,7 @@ export interface StopLogs {
 export interface PushLogsRequest {
   requestId: string;
   entries: LogEntry[];
-  /** Set in the last message when the log could not be read. */
+  /** Error, in the last message, when the log could not be read. */
   error: string;
 }
 
@@ -929,7 +929,7 @@ export interface ExecCommand {
   env: string[];
   /** "user", "uid" or "user:group". Empty for the container's user. */
   user: string;
-  /** Empty for the container's working directory. */
+  /** Working directory of the command. Empty for the container's working directory. */
   workingDir: string;
   /** Allocates a terminal, which makes stdout and stderr one stream. */
   tty: boolean;
@@ -980,7 +980,7 @@ export interface OutputEnd {
 export interface ExecStarted {
   taskId: string;
   nodeHostname: string;
-  /** For `attach`: whether the container has a terminal. */
+  /** Whether the container has a terminal, for `attach`. */
   tty: boolean;
   /** For `read_archive`. Absent if the path of a request with `only_stat` does not exist. */
   file?: FileStat | undefined;
@@ -989,7 +989,7 @@ export interface ExecStarted {
 export interface ExecExited {
   /** The exit code of a command or a container. 0 for other streams. */
   exitCode: number;
-  /** Why a container that waited for `attach` did not start. Shown to users. */
+  /** Reason why a container that waited for `attach` did not start. Shown to users. */
   error: string;
 }
 
@@ -1000,7 +1000,7 @@ export interface PushExecRequest {
   output?:
     | ExecOutput
     | undefined;
-  /** Set in the last message when the command could not be run. */
+  /** Error, in the last message, when the command could not be run. */
   error: string;
 }
 
@@ -1041,7 +1041,7 @@ export interface OpenedConnections {
 
 export interface TaskUsage {
   taskId: string;
-  /** In percent of one CPU, since the last report. */
+  /** CPU usage since the last report, in percent of one CPU. */
   cpuPercent: number;
 }
 
@@ -1075,7 +1075,7 @@ export interface PushStatsResponse {
 
 /** Resource use since the previous measurement. */
 export interface ResourceUsage {
-  /** In percent of one CPU. */
+  /** CPU usage in percent of one CPU. */
   cpuPercent: number;
   memoryBytes: number;
   receivedBytesPerSecond: number;

@@ -16,7 +16,7 @@ export interface DescribeImageRequest {
 export interface DescribeImageResponse {
   /** Docker's description of the image in JSON. Its SHA-256 is the ID of the image. It names the digests of the layers. */
   config: Buffer;
-  /** In the order of the configuration. */
+  /** Sizes of the layers, in the order of the configuration. */
   layerSizes: number[];
 }
 
@@ -56,11 +56,11 @@ export interface NodeImage {
   createdMs: number;
   /** Whether berth brought the image to the node. */
   isManaged: boolean;
-  /** When berth brought it. 0 unless `is_managed`. */
+  /** Time when berth added the image to the node. 0 unless `is_managed`. */
   addedMs: number;
 }
 
-/** How much space images take on the disk of a node, in bytes. */
+/** Disk space that images take on a node, in bytes. */
 export interface ImageDiskUsage {
   /** The layers of all images in Docker, each counted once. */
   images: number;
@@ -81,13 +81,13 @@ export interface ImageSource {
 
 /** An image that a request refers to by its name, with the content that the client means. */
 export interface ImageVersion {
-  /** As in the specs of the request. */
+  /** Name of the image, as in the specs of the request. */
   image: string;
   /** "sha256:…" */
   imageId: string;
 }
 
-/** What a client sends to push an image. */
+/** Message with which a client pushes an image. */
 export interface ImageUpload {
   message?: { $case: "start"; value: ImageUploadStart } | //
   /** Begins a needed layer, at the offset that the node named. */
@@ -122,7 +122,7 @@ export interface LayerStart {
 export interface LayerEnd {
 }
 
-/** What a node answers to the upload of an image. */
+/** Response of a node to the upload of an image. */
 export interface ImageDownload {
   message?:
     | //

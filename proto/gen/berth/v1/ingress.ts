@@ -123,7 +123,7 @@ export interface DnsNetwork {
   id: string;
   /** Full name. */
   name: string;
-  /** Empty when the network belongs to no stack. */
+  /** Stack of the network. Empty when the network belongs to no stack. */
   stack: string;
   subnet: string;
   /** This node's address in the network, at which its DNS server listens. */
@@ -195,7 +195,7 @@ export interface ListenerError {
 export interface DataPath {
   /** Whether the kernel balances every listener that it can. Otherwise, the user-space proxy balances all of them. */
   kernel: boolean;
-  /** Why this data path is in use. Shown to users. */
+  /** Reason why this data path is in use. Shown to users. */
   reason: string;
 }
 
@@ -203,7 +203,7 @@ export interface IngressStatusMessage {
   errors: ListenerError[];
   /** Addresses at which the DNS server cannot answer. */
   dnsProblems: string[];
-  /** Set while connections wait for free file descriptors. */
+  /** Problem to report while connections wait for free file descriptors. */
   fdProblem?: string | undefined;
   path?: DataPath | undefined;
 }

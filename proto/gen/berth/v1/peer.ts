@@ -19,7 +19,7 @@ export interface CheckLeaderResponse {
 }
 
 export interface FetchClusterKeyRequest {
-  /** As in ClusterKeyState. */
+  /** ID of the key, as in ClusterKeyState. */
   id: string;
 }
 

@@ -58,7 +58,7 @@ export interface PolicyRule {
   capabilities?:
     | AccessList
     | undefined;
-  /** For example "seccomp=unconfined". */
+  /** Security options, such as "seccomp=unconfined". */
   securityOptions?:
     | AccessList
     | undefined;

@@ -275,9 +275,9 @@ export interface ServiceSpec {
     | undefined;
   /** Never runs two tasks of a slot at a time, even in a network partition. A node that loses contact stops its task. */
   atMostOne: boolean;
-  /** What the service's name resolves to in its networks. */
+  /** Addresses to which the service's name resolves in its networks. */
   endpointMode: EndpointMode;
-  /** How connections to the service are distributed to its tasks. */
+  /** Distribution of connections to the service's tasks. */
   traffic?:
     | TrafficSpec
     | undefined;
@@ -1010,7 +1010,7 @@ export interface ContainerSpec {
   /** The same for the real-time scheduler. */
   cpuRealtimePeriodUs: number;
   cpuRealtimeRuntimeUs: number;
-  /** What the container shares with containers of other services of its stack. */
+  /** Namespaces and mounts that the container shares with containers of other services of its stack. */
   sharing?:
     | Sharing
     | undefined;
@@ -1048,7 +1048,7 @@ export interface ContainerSpec_LinksEntry {
 
 /** A request for devices of a driver, in Docker's format. */
 export interface DeviceRequest {
-  /** For example "nvidia" or "cdi". Empty for any driver that has the capabilities. */
+  /** Driver, such as "nvidia" or "cdi". Empty for any driver that has the capabilities. */
   driver: string;
   /** Number of devices. -1 for all, and 0 when `device_ids` names them. */
   count: number;
@@ -1067,10 +1067,10 @@ export interface DeviceRequest_OptionsEntry {
 export interface Hook {
   /** Program and arguments. */
   command: string[];
-  /** Empty for the user of the container. */
+  /** User of the hook. Empty for the user of the container. */
   user: string;
   privileged: boolean;
-  /** Empty for the working directory of the container. */
+  /** Working directory of the hook. Empty for the working directory of the container. */
   workingDir: string;
   /** KEY=VALUE, in addition to the container's environment. */
   env: string[];
@@ -1176,7 +1176,7 @@ export interface BindMount {
 }
 
 export interface VolumeMount {
-  /** Empty for an anonymous volume, which is removed with its container. */
+  /** Name of the volume. Empty for an anonymous volume, which is removed with its container. */
   name: string;
   driver: string;
   driverOpts: { [key: string]: string };

@@ -95,15 +95,15 @@ export interface ClusterView {
 }
 
 export interface ServerView {
-  /** Empty for an etcd member that belongs to no known server. */
+  /** ID of the server. Empty for an etcd member that belongs to no known server. */
   id: string;
   hostname: string;
   address: string;
   isUp: boolean;
   isLeader: boolean;
-  /** Empty unless it is up. */
+  /** Release of the server. Empty unless the server is up. */
   version: string;
-  /** When its certificate expires. 0 unless it is up. */
+  /** Time when the server's certificate expires. 0 unless the server is up. */
   certificateExpiresAtMs: number;
   /** URL of its page. Empty when it serves none. */
   webUrl: string;
@@ -134,7 +134,7 @@ export interface NodeView {
   /** Waits for `berth node accept`. */
   awaitsApproval: boolean;
   availability: Availability;
-  /** Why the node is in this state. Shown to users. */
+  /** Reason why the node is in this state. Shown to users. */
   stateMessage: string;
   stateSinceMs: number;
   createdAtMs: number;
@@ -173,11 +173,11 @@ export interface NodeView_GenericEntry {
 export interface ServiceView {
   id: string;
   name: string;
-  /** Empty for a service without a stack. */
+  /** Name of the stack. Empty for a service without a stack. */
   stack: string;
   mode: ServiceView_Mode;
   image: string;
-  /** Empty when the tag of the image was not resolved. */
+  /** Digest of the image. Empty when its tag was not resolved. */
   imageDigest: string;
   version: number;
   templateVersion: number;
@@ -188,7 +188,7 @@ export interface ServiceView {
   desired: number;
   running: number;
   isConverged: boolean;
-  /** Why the service has not converged, at most 10. Shown to users. */
+  /** Reason why the service has not converged, at most 10. Shown to users. */
   reasons: string[];
   ports: PortSpec[];
   labels: { [key: string]: string };
@@ -197,7 +197,7 @@ export interface ServiceView {
   rollout?:
     | Rollout
     | undefined;
-  /** When the rollout fails unless there is progress. 0 without a rollout in progress, or without a deadline. */
+  /** Time when the rollout fails unless there is progress. 0 without a rollout in progress, or without a deadline. */
   rolloutDeadlineMs: number;
   /** Versions that `RollbackService` prefers, newest first. */
   healthyVersions: number[];
@@ -272,25 +272,25 @@ export interface TaskView {
   serviceId: string;
   /** From 1. 0 for a task of a global service. */
   slot: number;
-  /** Empty while the task has no node. */
+  /** ID of the node. Empty while the task has no node. */
   nodeId: string;
   specVersion: number;
   state: TaskState;
   desiredState: DesiredState;
   /** UNKNOWN while the node is down: the task may run or not. */
   health: Health;
-  /** Why the task is in this state. Shown to users. */
+  /** Reason why the task is in this state. Shown to users. */
   message: string;
   /** Code of the reason. Empty for a reason without a code. */
   errorCode: string;
-  /** When the task entered this state. */
+  /** Time when the task entered this state. */
   sinceMs: number;
   createdAtMs: number;
-  /** When the task entered RUNNING. Absent when it never ran. */
+  /** Time when the task entered RUNNING. Absent when it never ran. */
   runningSinceMs?:
     | number
     | undefined;
-  /** Set when the container has exited. */
+  /** Exit code. Set once the container has exited. */
   exitCode?:
     | number
     | undefined;
@@ -298,13 +298,13 @@ export interface TaskView {
   restarts: number;
   /** Runs an older template than the one of its service. */
   isOutdated: boolean;
-  /** For jobs: the run that the task belongs to. */
+  /** Run of the job that the task belongs to. */
   jobIteration: number;
   /** The task that this one replaces. Absent for the first task of a slot. */
   replaces?: TaskReplacement | undefined;
 }
 
-/** Why a task was created in place of another one. */
+/** Reason why a task was created in place of another one. */
 export interface TaskReplacement {
   taskId: string;
   nodeId: string;
@@ -395,7 +395,7 @@ export interface SlotView {
   key: string;
   serviceId: string;
   slot: number;
-  /** For a slot of a global service. */
+  /** ID of the node, for a slot of a global service. */
   nodeId: string;
   progress: SlotView_Progress;
   /**
@@ -403,7 +403,7 @@ export interface SlotView {
    * waiting for the slot. 0 when neither depends on time alone.
    */
   untilMs: number;
-  /** Why the slot is not in its desired state. Shown to users. */
+  /** Reason why the slot is not in its desired state. Shown to users. */
   reason: string;
 }
 
