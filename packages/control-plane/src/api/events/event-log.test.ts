@@ -98,3 +98,17 @@ test("EventLog adds no service event when only the service's tasks changed", asy
   const { events } = await read(log);
   expect(events.map(({ reason }) => reason)).toEqual(["LEADER_ELECTED", "TASK_PLACED"]);
 });
+
+test("EventLog records no end of the suspicion of a node that is down", async () => {
+  apply(putNode(buildNode({ id: "n1", state: NodeState.READY })));
+  const log = newLog();
+  log.recordSuspicion("n1", true);
+  apply(putNode(buildNode({ id: "n1", state: NodeState.DOWN })));
+  log.recordSuspicion("n1", false);
+  apply(putNode(buildNode({ id: "n1", state: NodeState.READY })));
+  log.recordSuspicion("n1", true);
+  log.recordSuspicion("n1", false);
+  const { events } = await read(log);
+  const suspicions = events.map(({ reason }) => reason).filter((reason) => /SUSPECT|CLEARED/.test(reason));
+  expect(suspicions).toEqual(["NODE_SUSPECT", "NODE_SUSPECT", "NODE_CLEARED"]);
+});

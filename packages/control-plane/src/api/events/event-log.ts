@@ -1,4 +1,4 @@
-import type { ClusterEvent, Node, Service } from "@berth/proto";
+import { type ClusterEvent, type Node, NodeState, type Service } from "@berth/proto";
 import type { WaitChange } from "../../core/endpoints/waiting-clients.js";
 import { changeEvents } from "../../core/events/change-events.js";
 import { clusterEvent, type EventRecord } from "../../core/events/event.js";
@@ -90,10 +90,14 @@ export class EventLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Records that a node became suspect or is trusted again. Node records do not contain suspicions. */
+  /**
+   * Records that a node became suspect or is trusted again. Node records do not contain suspicions. The suspicion of a
+   * node also ends when the node is down, which is an event of its own.
+   */
   recordSuspicion(nodeId: string, isSuspect: boolean): void {
     const node = this.#nodeOf(nodeId);
     if (node === undefined) return;
+    if (!isSuspect && this.#options.state.nodes.get(nodeId)?.state === NodeState.DOWN) return;
     const timeMs = this.#options.runtime.wallClockMs();
     const message = isSuspect
       ? "not responding; it gets no new connections"
