@@ -133,18 +133,23 @@ export class PageServer {
     for (const message of result.messages ?? []) response.write(`data: ${JSON.stringify(message)}\n\n`);
   }
 
+  /** Sends a snapshot in parts, as the leader does. */
   #writeSnapshot(viewer: ServerResponse): void {
-    this.#write(viewer, this.#cluster.records(), true);
+    const { tasks = [], events = [], ...others } = this.#cluster.records();
+    for (const part of [{ ...others, isSnapshot: true }, { tasks }]) {
+      viewer.write(`data: ${JSON.stringify({ update: { ...part, hasMore: true, nowMs: Date.now() } })}\n\n`);
+    }
+    this.#write(viewer, { events });
   }
 
-  #write(viewer: ServerResponse, changes: Changes, isSnapshot = false): void {
+  #write(viewer: ServerResponse, changes: Changes): void {
     const position = {
       epoch: this.#epoch,
       sequence: this.#sequence,
       revision: this.#sequence,
       eventSequence: 0,
     };
-    const update = { position, isSnapshot, nowMs: Date.now(), ...changes };
+    const update = { position, nowMs: Date.now(), ...changes };
     viewer.write(`id: ${this.#epoch}.${this.#sequence}.0.0\ndata: ${JSON.stringify({ update })}\n\n`);
   }
 

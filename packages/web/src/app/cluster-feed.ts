@@ -111,7 +111,7 @@ export class ClusterFeed {
     if (traffic !== undefined) cluster.addTraffic(decodeTraffic(traffic));
     const json = readOptionalObject(message, "update");
     if (json === undefined) return true;
-    const update = decodeUpdate(json, (id) => cluster.store.services.get(id)?.name ?? id);
+    const update = decodeUpdate(json, (id) => cluster.store.serviceName(id));
     if (update.nowMs > 0) this.#measureDelay(update.nowMs);
     const result = cluster.apply(update);
     if (result === "gap") {

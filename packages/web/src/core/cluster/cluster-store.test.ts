@@ -17,7 +17,7 @@ const task = (id: string, fields: JsonObject = {}): JsonObject => ({
 });
 
 function apply(store: ClusterStore, json: JsonObject) {
-  return store.apply(decodeUpdate(json, (id) => store.services.get(id)?.name ?? id));
+  return store.apply(decodeUpdate(json, (id) => store.serviceName(id)));
 }
 
 /** A store with one service and one task on the first of two nodes. */
@@ -45,6 +45,15 @@ describe("ClusterStore", () => {
     expect([...store.tasks.keys()]).toEqual(["t2"]);
     expect([...store.tasksOnNode("n1")]).toEqual(["t2"]);
     expect(store.tasks.get("t2")?.serviceName).toBe("shop_web");
+  });
+
+  it("knows the names of services whose tasks are in a later part of a snapshot", () => {
+    const store = new ClusterStore();
+    apply(store, { isSnapshot: true, hasMore: true, nodes: [node("n1")], services: [service] });
+    apply(store, { hasMore: true, tasks: [task("t1")] });
+    expect(store.tasks.size).toBe(0);
+    apply(store, { position: position(1) });
+    expect(store.tasks.get("t1")?.serviceName).toBe("shop_web");
   });
 
   it("reports a gap and keeps its records when an update is missing", () => {

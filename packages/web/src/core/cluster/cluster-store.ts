@@ -45,6 +45,8 @@ export class ClusterStore {
   #position: Position | undefined;
   /** Parts of a snapshot that is not complete yet. */
   #parts: ClusterUpdate[] = [];
+  /** Names of the services in these parts. */
+  #partNames: ReadonlyMap<string, string> = new Map();
 
   get nodes(): ReadonlyMap<string, Node> {
     return this.#nodes;
@@ -71,6 +73,11 @@ export class ClusterStore {
     return this.#position;
   }
 
+  /** Returns the name of a service, also when it is in a part of a snapshot that is not complete yet. */
+  serviceName(id: string): string {
+    return this.#partNames.get(id) ?? this.#services.get(id)?.name ?? id;
+  }
+
   /** IDs of the tasks on a node. */
   tasksOnNode(nodeId: string): ReadonlySet<string> {
     return this.#tasksByNode.get(nodeId) ?? NO_TASKS;
@@ -90,6 +97,7 @@ export class ClusterStore {
   /** Drops the parts of a snapshot that was interrupted. */
   dropParts(): void {
     this.#parts = [];
+    this.#partNames = new Map();
   }
 
   /** Sets records without a stream, for a view of the past. */
@@ -99,11 +107,14 @@ export class ClusterStore {
   }
 
   #addPart(update: ClusterUpdate): ApplyResult {
-    if (update.isSnapshot) this.#parts = [];
+    if (update.isSnapshot) this.dropParts();
     this.#parts.push(update);
+    if (update.services.length > 0) {
+      this.#partNames = new Map([...this.#partNames, ...update.services.map(nameEntry)]);
+    }
     if (update.hasMore) return this.#parts.length < MAX_PARTS ? { kind: "incomplete" } : { kind: "gap" };
     const parts = this.#parts;
-    this.#parts = [];
+    this.dropParts();
     return update.position === undefined
       ? { kind: "gap" }
       : { kind: "applied", changed: this.#replaceAll(parts, update.position) };
@@ -187,6 +198,10 @@ const EMPTY_UPDATE: ClusterUpdate = {
   events: [],
   areEventsMissing: false,
 };
+
+function nameEntry({ id, name }: Service): readonly [string, string] {
+  return [id, name];
+}
 
 function setAll<T extends { readonly id: string }>(
   records: Map<string, T>,
