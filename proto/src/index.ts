@@ -45,6 +45,7 @@ export {
   type PolicyList,
   type ResolvedRule,
 } from "./policy/policy-rule.js";
+export { redactEnvironment } from "./policy/redact-environment.js";
 export { policyKey, validatePolicy } from "./policy/validate-policy.js";
 export {
   commonVersion,

@@ -12,6 +12,7 @@ import { serveSocket } from "./exec-socket.js";
 import { asBerthError, errorBody, httpStatusOf, invalidRequest } from "./http-errors.js";
 import type { LoginGrant } from "./login-codes.js";
 import { Logins } from "./logins.js";
+import { readOnlyCalls } from "./read-only-calls.js";
 import { assertSameOrigin, type CheckOptions } from "./request-checks.js";
 import { RequestSchemas } from "./request-schema.js";
 import { RESPONSE_HEADERS } from "./response-headers.js";
@@ -100,7 +101,7 @@ export class WebGateway {
       const release = this.#openStream(session);
       socket.once("close", release);
       this.#sockets.handleUpgrade(request, socket, head, (webSocket: WebSocket) => {
-        const calls = this.#options.backend.callsOf(callerOf(request, session));
+        const calls = this.#callsOf(request, session);
         const call = calls[method.key] as unknown as StreamCall;
         void serveSocket(webSocket, {
           method,
@@ -157,7 +158,7 @@ export class WebGateway {
     const session = this.#logins.requireSession(request);
     const method = findMethod(path);
     requirePermitted(method, session);
-    const calls = this.#options.backend.callsOf(callerOf(request, session));
+    const calls = this.#callsOf(request, session);
     const signal = signalOf(response, session);
     if (method.kind === "unary") {
       requireHttpMethod(request, "POST", method);
@@ -212,6 +213,11 @@ export class WebGateway {
     } finally {
       stream.end();
     }
+  }
+
+  #callsOf(request: WebRequest, session: Session): RpcClient<Control> {
+    const calls = this.#options.backend.callsOf(callerOf(request, session));
+    return session.isReadOnly ? readOnlyCalls(calls) : calls;
   }
 
   /**

@@ -1,12 +1,9 @@
-import type { ControlServiceService, Service, ServiceSummary } from "@berth/proto";
+import { type ControlServiceService, redactEnvironment, type ServiceSummary } from "@berth/proto";
 import type { CallContext, RpcHandlers } from "@berth/proto/rpc";
 import type { ClusterState } from "../../state/cluster-state.js";
 import { maySeeEnvironment } from "./stack-access.js";
 
 type Handlers = RpcHandlers<typeof ControlServiceService>;
-
-/** Text that replaces the values of environment variables. */
-export const REDACTED = "<redacted>";
 
 /**
  * Returns handlers that redact the values of environment variables and the contents of configs, except in responses to
@@ -16,7 +13,7 @@ export function redactEnvironments(handlers: Handlers, state: Pick<ClusterState,
   const redact = (summary: ServiceSummary, { caller }: CallContext): ServiceSummary => {
     const { service } = summary;
     if (service === undefined || maySeeEnvironment(caller, service.spec?.stack ?? "", state)) return summary;
-    return { ...summary, service: withoutValues(service) };
+    return { ...summary, service: redactEnvironment(service) };
   };
   return {
     ...handlers,
@@ -45,19 +42,4 @@ export function redactEnvironments(handlers: Handlers, state: Pick<ClusterState,
       }
     },
   };
-}
-
-/** Returns a service without the values of its environment variables. */
-function withoutValues(service: Service): Service {
-  const { spec } = service;
-  const container = spec?.task?.container;
-  if (spec?.task === undefined || container === undefined) return service;
-  const env = container.env.map(redactVariable);
-  return { ...service, spec: { ...spec, task: { ...spec.task, container: { ...container, env } } } };
-}
-
-/** A variable without "=" has no value. */
-function redactVariable(variable: string): string {
-  const separator = variable.indexOf("=");
-  return separator < 0 ? variable : `${variable.slice(0, separator)}=${REDACTED}`;
 }
