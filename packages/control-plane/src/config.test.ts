@@ -11,6 +11,7 @@ describe("parseArguments", () => {
         listen: "[::1]:3",
         http: "127.0.0.1:2",
         web: "[::1]:7406",
+        webNames: [],
         advertise: undefined,
         dataDir: "/var/lib/berth/server",
         socket: "/run/berth/server.sock",
@@ -39,6 +40,12 @@ describe("parseArguments", () => {
     [["--web", "off"], undefined],
   ])("serves the page with %j at %s", (argv, web) => {
     expect(parseArguments(argv, {})).toMatchObject({ config: { web } });
+  });
+
+  it("accepts the names of DNS in --web-names", () => {
+    const argv = ["--web-names", "Berth.example.com, h1"];
+    expect(parseArguments(argv, {})).toMatchObject({ config: { webNames: ["berth.example.com", "h1"] } });
+    expect(() => parseArguments(["--web-names", "a_b"], {})).toThrow(/--web-names "a_b"/);
   });
 
   it("parses --auto-rebalance as a duration", () => {

@@ -3,6 +3,7 @@ import { BerthError, parseSubnet, subnetProblem, timingScaleProblem } from "@ber
 import { CommanderError } from "commander";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
 import { createServerCommand, LOG_LEVELS, type RawOptions, WEB_PORT } from "./server-command.js";
+import { isDnsName } from "./server/page-hosts.js";
 import { DEFAULT_QUOTA_BYTES } from "./store/embedded/etcd-process.js";
 import type { EtcdTlsFiles } from "./store/etcd-tls.js";
 
@@ -14,6 +15,8 @@ export interface ServerConfig {
   readonly http: string;
   /** "host:port" of the web UI. Undefined when the server has none. */
   readonly web: string | undefined;
+  /** Names at which browsers open the page, besides the advertised host and the hostname, in lower case. */
+  readonly webNames: readonly string[];
   /** "host:port" at which agents and other servers reach this server. @default the listen address */
   readonly advertise: string | undefined;
   readonly dataDir: string;
@@ -94,6 +97,7 @@ function validate(raw: RawOptions, env: Readonly<NodeJS.ProcessEnv>): ServerConf
     listen,
     http,
     web: parseWeb(raw),
+    webNames: parseWebNames(raw.webNames, problems),
     advertise,
     dataDir,
     socket,
@@ -117,6 +121,15 @@ function parseWeb({ web, listen }: RawOptions): string | undefined {
   if (web === NO_WEB) return undefined;
   const port = listen.endsWith(":0") ? 0 : WEB_PORT;
   return web ?? `${listen.slice(0, listen.lastIndexOf(":"))}:${port}`;
+}
+
+function parseWebNames(text: string | undefined, problems: string[]): readonly string[] {
+  const names = (text ?? "").split(",").map((name) => name.trim().toLowerCase());
+  const given = names.filter((name) => name !== "");
+  for (const name of given.filter((each) => !isDnsName(each))) {
+    problems.push(`invalid --web-names ${JSON.stringify(name)}; use names of DNS, such as berth.example.com`);
+  }
+  return given;
 }
 
 function checkAddresses({ listen, http, web, advertise }: RawOptions, problems: string[]): void {

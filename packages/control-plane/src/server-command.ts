@@ -50,6 +50,7 @@ export interface RawOptions {
   readonly listen: string;
   readonly http: string;
   readonly web?: string;
+  readonly webNames?: string;
   readonly advertise?: string;
   readonly dataDir: string;
   readonly socket: string;
@@ -91,6 +92,12 @@ const OPTIONS: readonly OptionDefinition[] = [
     flags: "--web <host:port>",
     description: `Listen address of the web UI and the HTTP API, or "off" (default: port ${WEB_PORT} at the host of --listen)`,
     variable: "BERTH_WEB",
+  },
+  {
+    flags: "--web-names <name,...>",
+    description:
+      "Names at which browsers open the web UI, besides the hostname and the host of --advertise, such as a load balancer's",
+    variable: "BERTH_WEB_NAMES",
   },
   {
     flags: "--advertise <host:port>",

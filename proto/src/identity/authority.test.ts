@@ -23,9 +23,7 @@ beforeAll(async () => {
   ca = await TestAuthority.create();
 });
 
-async function issueNode(
-  options: { readonly ipAddresses?: readonly string[] } = {},
-): Promise<X509Certificate> {
+async function issueNode(options: { readonly hosts?: readonly string[] } = {}): Promise<X509Certificate> {
   const request = await createRequest(createKey());
   const pem = await issueCertificate(ca.authority, {
     request,
@@ -49,7 +47,7 @@ describe("issueCertificate()", () => {
   });
 
   it("limits a certificate to TLS, and marks it as not a CA", async () => {
-    const certificate = await issueNode({ ipAddresses: ["10.0.0.1", "fd00::1"] });
+    const certificate = await issueNode({ hosts: ["10.0.0.1", "fd00::1", "berth.example.com"] });
     const text = openssl(certificate.toString());
     expect(text).toMatch(/Basic Constraints: critical\s+CA:FALSE/);
     expect(text).toMatch(/X509v3 Key Usage: critical\s+Digital Signature\n/);
@@ -57,7 +55,7 @@ describe("issueCertificate()", () => {
       /Extended Key Usage:\s*TLS Web Server Authentication, TLS Web Client Authentication\n/,
     );
     expect(text).toMatch(
-      /URI:spiffe:\/\/test\/node\/n1, IP Address:10.0.0.1, IP Address:FD00:0:0:0:0:0:0:1\n/,
+      /URI:spiffe:\/\/test\/node\/n1, IP Address:10.0.0.1, IP Address:FD00:0:0:0:0:0:0:1, DNS:berth.example.com\n/,
     );
     expect(openssl(ca.certificate)).toMatch(/CA:TRUE[\s\S]+Certificate Sign, CRL Sign\n/);
   });

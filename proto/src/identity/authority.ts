@@ -24,8 +24,8 @@ export interface IssueOptions {
   /** The subject of the certificate. The caller has checked that the requester is this identity. */
   readonly identity: Identity;
   readonly validity: Validity;
-  /** Addresses for TLS clients that verify host names, such as etcd's. */
-  readonly ipAddresses?: readonly string[];
+  /** IP addresses and DNS names for TLS clients that verify them, such as etcd's and browsers. */
+  readonly hosts?: readonly string[];
 }
 
 /**
@@ -74,7 +74,7 @@ export async function crossSign(issuer: Authority, authority: string, validity: 
  * @throws BerthError BERTH_INPUT_INVALID for a request that is malformed, or not signed with its own key
  */
 export async function issueCertificate(authority: Authority, options: IssueOptions): Promise<string> {
-  const { request, identity, validity, ipAddresses = [] } = options;
+  const { request, identity, validity, hosts = [] } = options;
   const { cluster } = readAuthority(authority.certificate);
   const name: ClusterIdentity = { cluster, identity };
   const publicKeyPem = await readPublicKey(request);
@@ -86,7 +86,7 @@ export async function issueCertificate(authority: Authority, options: IssueOptio
     commonName: `berth ${identity.kind}`,
     publicKeyPem,
     uri: formatIdentityUri(name),
-    ipAddresses,
+    hosts,
   });
   requireIssuedBy(pem, authority);
   return pem;

@@ -97,7 +97,7 @@ describe("join-pin: fetchAuthority()", () => {
       serial: "0123456789abcdef",
       notBefore: new Date(Date.now() - HOUR_MS),
       notAfter: new Date(Date.now() + HOUR_MS),
-      ...{ commonName: "berth server", uri: "spiffe://test/server/s1", ipAddresses: [] },
+      ...{ commonName: "berth server", uri: "spiffe://test/server/s1", hosts: [] },
       issuerCertificatePem: node.certificate,
       issuerKeyPem: node.key,
       issuerSubject: "CN=berth node",

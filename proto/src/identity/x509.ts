@@ -1,6 +1,7 @@
 // @peculiar/x509 needs the metadata API when it is loaded.
 import "reflect-metadata";
 import { createPrivateKey, createPublicKey, webcrypto } from "node:crypto";
+import { isIP } from "node:net";
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -46,7 +47,8 @@ export interface SignedValues extends CertificateValues {
 }
 
 export interface LeafValues extends SignedValues {
-  readonly ipAddresses: readonly string[];
+  /** IP addresses and DNS names. */
+  readonly hosts: readonly string[];
 }
 
 /** Returns a CA certificate that is signed with its own key, in PEM. */
@@ -72,7 +74,7 @@ export async function createLeafCertificate(values: LeafValues): Promise<string>
   const publicKey = await importPublicKey(values.publicKeyPem);
   const names = [
     new GeneralName("url", values.uri),
-    ...values.ipAddresses.map((address) => new GeneralName("ip", address)),
+    ...values.hosts.map((host) => new GeneralName(isIP(host) === 0 ? "dns" : "ip", host)),
   ];
   return signCertificate(values, publicKey, [
     new BasicConstraintsExtension(false, undefined, true),

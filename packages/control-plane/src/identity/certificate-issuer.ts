@@ -46,10 +46,10 @@ export interface IssuedCertificate {
 /** Issues the certificates of the cluster. */
 export interface CertificateIssuer {
   /**
-   * @param ipAddresses addresses for TLS clients that verify host names, such as etcd's
+   * @param hosts IP addresses and DNS names for TLS clients that verify them, such as etcd's and browsers
    * @throws BerthError BERTH_INPUT_INVALID for a malformed request
    */
-  issue(identity: Identity, request: string, ipAddresses?: readonly string[]): Promise<IssuedCertificate>;
+  issue(identity: Identity, request: string, hosts?: readonly string[]): Promise<IssuedCertificate>;
   /** Returns the text of a new join token. */
   createToken(kind: JoinKind): string;
   /** Creates the successor of the issuing authority. */
@@ -78,7 +78,7 @@ export function clusterIssuer({
   wallClockMs,
 }: ClusterIssuerOptions): CertificateIssuer {
   return {
-    issue: async (identity, request, ipAddresses = []) => {
+    issue: async (identity, request, hosts = []) => {
       const all = [...authorities()];
       const issuing = issuingAuthority(all);
       const validity = {
@@ -87,7 +87,7 @@ export function clusterIssuer({
         durationMs: VALIDITY_MS[identity.kind],
       };
       const authority = openAuthority(clusterKey, issuing);
-      const leaf = await issueCertificate(authority, { request, identity, validity, ipAddresses });
+      const leaf = await issueCertificate(authority, { request, identity, validity, hosts });
       const crosses = identity.kind === "server" ? crossChain(all) : [];
       return {
         certificate: [leaf, ...crosses].join(""),

@@ -37,7 +37,7 @@ export async function openEtcdCertificate(
     serverId,
     clusterKey,
     wallClockMs,
-    ipAddresses: [...new Set(hosts.filter((host) => isIP(host) !== 0))],
+    hosts: [...new Set(hosts.filter((host) => isIP(host) !== 0))],
     // The authorities change during their rotation, and are re-encrypted when the cluster key is rotated.
     authorities: async () => identity.etcdAuthorities,
   };

@@ -31,10 +31,10 @@ beforeAll(async () => {
 });
 
 function plan(
-  over: { readonly authorities?: readonly Authority[]; readonly ipAddresses?: readonly string[] },
+  over: { readonly authorities?: readonly Authority[]; readonly hosts?: readonly string[] },
   nowMs = NOW_MS,
 ) {
-  return planCertificate(current, { authorities: [authority], ipAddresses: ADDRESSES, ...over }, nowMs);
+  return planCertificate(current, { authorities: [authority], hosts: ADDRESSES, ...over }, nowMs);
 }
 
 describe("planCertificate()", () => {
@@ -42,7 +42,7 @@ describe("planCertificate()", () => {
     ["that is new", {}, 0],
     ["before half of its validity", {}, 23 * HOUR_MS],
     ["a day before it was issued, when the clock was set back", {}, -24 * HOUR_MS],
-    ["that has more addresses than necessary", { ipAddresses: ["127.0.0.1"] }, 0],
+    ["that has more addresses than necessary", { hosts: ["127.0.0.1"] }, 0],
   ])("keeps a certificate %s", (_, over, afterMs) => {
     expect(plan(over, NOW_MS + afterMs)).toEqual({ kind: "keep" });
   });
@@ -51,7 +51,8 @@ describe("planCertificate()", () => {
     ["after half of the validity", {}, 24 * HOUR_MS, /half of its validity/],
     ["long after its end", {}, 400 * 24 * HOUR_MS, /half of its validity/],
     ["before its start, when the clock was set back", {}, -26 * HOUR_MS, /not valid yet/],
-    ["for a new address", { ipAddresses: [...ADDRESSES, "10.0.0.1"] }, 0, /the address 10\.0\.0\.1/],
+    ["for a new address", { hosts: [...ADDRESSES, "10.0.0.1"] }, 0, /the host 10\.0\.0\.1/],
+    ["for a new DNS name", { hosts: [...ADDRESSES, "berth.example.com"] }, 0, /the host berth\.example\.com/],
   ])("issues a certificate %s", (_, over, afterMs, reason) => {
     expect(plan(over, NOW_MS + afterMs)).toEqual({
       kind: "issue",
@@ -60,7 +61,7 @@ describe("planCertificate()", () => {
   });
 
   it("issues the first certificate", () => {
-    const requirements = { authorities: [authority], ipAddresses: [] };
+    const requirements = { authorities: [authority], hosts: [] };
     expect(planCertificate(undefined, requirements, NOW_MS)).toMatchObject({ kind: "issue" });
   });
 

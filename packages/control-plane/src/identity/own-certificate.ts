@@ -1,3 +1,5 @@
+import type { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
 import type { Authority } from "@berth/proto";
 import {
   certificateFacts,
@@ -20,8 +22,8 @@ export interface OwnCertificate {
   readonly directory: IdentityDirectory;
   readonly serverId: string;
   readonly clusterKey: ClusterKey;
-  /** IP addresses that the certificate must have. */
-  readonly ipAddresses: readonly string[];
+  /** IP addresses and DNS names that the certificate must have. */
+  readonly hosts: readonly string[];
   /** Returns the authorities to trust, one of which issues certificates. */
   readonly authorities: (signal: AbortSignal) => Promise<readonly Authority[]>;
   readonly wallClockMs: () => number;
@@ -33,13 +35,13 @@ export type CertificatePlan = { readonly kind: "keep" } | { readonly kind: "issu
 /** The requirements for a certificate. */
 export interface CertificateRequirements {
   readonly authorities: readonly Authority[];
-  readonly ipAddresses: readonly string[];
+  readonly hosts: readonly string[];
 }
 
 /** Decides whether a server issues itself a new certificate. */
 export function planCertificate(
   current: Pick<IdentityFiles, "certificate" | "authorities"> | undefined,
-  { authorities, ipAddresses }: CertificateRequirements,
+  { authorities, hosts }: CertificateRequirements,
   nowMs: number,
 ): CertificatePlan {
   if (current === undefined) return issue("the directory has no certificate");
@@ -51,8 +53,8 @@ export function planCertificate(
   if (current.authorities.trim() !== bundleOf(authorities)) {
     return issue("the trusted authorities have changed");
   }
-  const missing = ipAddresses.filter((address) => x509.checkIP(address) === undefined);
-  if (missing.length > 0) return issue(`it does not have the address ${missing.join(", ")}`);
+  const missing = hosts.filter((host) => !hasHost(x509, host));
+  if (missing.length > 0) return issue(`it does not have the host ${missing.join(", ")}`);
   const facts = certificateFacts(x509);
   if (nowMs < facts.notBeforeMs) return issue("it is not valid yet");
   const { kind } = renewalState(facts, nowMs, { graceMs: 0, jitter: 0.5 });
@@ -64,10 +66,10 @@ export function planCertificate(
  * authorities have changed.
  */
 export async function ensureCertificate(own: OwnCertificate, signal: AbortSignal): Promise<IdentityFiles> {
-  const { directory, ipAddresses } = own;
+  const { directory, hosts } = own;
   const authorities = await own.authorities(signal);
   const current = await directory.load();
-  const plan = planCertificate(current, { authorities, ipAddresses }, own.wallClockMs());
+  const plan = planCertificate(current, { authorities, hosts }, own.wallClockMs());
   if (plan.kind === "keep" && current !== undefined) return current;
   const request = await createRequest(await directory.prepareKey());
   return directory.store(await issueToSelf(own, request, authorities));
@@ -104,12 +106,17 @@ export function renewUntilAborted(
 }
 
 async function issueToSelf(
-  { serverId, clusterKey, ipAddresses, wallClockMs }: OwnCertificate,
+  { serverId, clusterKey, hosts, wallClockMs }: OwnCertificate,
   request: string,
   authorities: readonly Authority[],
 ): Promise<Omit<IdentityFiles, "key">> {
   const issuer = clusterIssuer({ authorities: () => authorities, clusterKey, wallClockMs });
-  return issuer.issue({ kind: "server", id: serverId }, request, ipAddresses);
+  return issuer.issue({ kind: "server", id: serverId }, request, hosts);
+}
+
+function hasHost(certificate: X509Certificate, host: string): boolean {
+  if (isIP(host) !== 0) return certificate.checkIP(host) !== undefined;
+  return certificate.checkHost(host, { subject: "never" }) !== undefined;
 }
 
 function issue(reason: string): CertificatePlan {

@@ -1,5 +1,4 @@
 import { isIP } from "node:net";
-import { hostname } from "node:os";
 import type { ControlServiceService } from "@berth/proto";
 import type { RpcHandlers } from "@berth/proto/rpc";
 import { listenWeb, StaticFiles, WebGateway, webUiDirectory } from "@berth/proto/web";
@@ -16,6 +15,8 @@ export interface ServeWebUiOptions {
   readonly web: string;
   /** "host:port" at which other hosts reach the server. Its host is part of the web UI's URL. */
   readonly advertise: string;
+  /** IP addresses and names at which browsers open the page. */
+  readonly hosts: readonly string[];
   readonly identity: Pick<ServerIdentity, "rpc" | "serverId">;
   readonly handlers: RpcHandlers<typeof ControlServiceService>;
   readonly logger: Logger;
@@ -32,14 +33,14 @@ export interface ServedWebUi {
  * continues to run.
  */
 export async function serveWebUi(options: ServeWebUiOptions): Promise<ServedWebUi | undefined> {
-  const { web, advertise, identity, handlers, logger } = options;
+  const { web, advertise, hosts, identity, handlers, logger } = options;
   const advertisedHost = hostOfAddress(advertise);
   const gateway = new WebGateway({
     backend: webBackend({ handlers, serverId: identity.serverId }),
     files: await StaticFiles.read(webUiDirectory()),
     checks: {
       scheme: "https",
-      hostNames: new Set([hostname(), advertisedHost].map((name) => name.toLowerCase())),
+      hostNames: new Set(hosts),
     },
     cookieName: COOKIE,
     now: () => Date.now(),

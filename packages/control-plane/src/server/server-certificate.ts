@@ -14,6 +14,8 @@ import type { Store } from "../store/store.js";
 
 export interface ServerCertificateOptions {
   readonly identity: ServerIdentity;
+  /** IP addresses and DNS names at which browsers open the page. */
+  readonly hosts: readonly string[];
   readonly store: Store;
   readonly runtime: Runtime;
   readonly logger: Logger;
@@ -30,7 +32,7 @@ export async function openServerCertificate(
   options: ServerCertificateOptions,
   signal: AbortSignal,
 ): Promise<(signal: AbortSignal) => Promise<void>> {
-  const { identity, store, runtime, logger } = options;
+  const { identity, hosts, store, runtime, logger } = options;
   const { directory, serverId, clusterKey, rpc } = identity;
   const files = await directory.load();
   if (files === undefined) throw new Error(`${directory.path} has lost its certificate`);
@@ -39,7 +41,7 @@ export async function openServerCertificate(
       directory,
       serverId,
       clusterKey,
-      ipAddresses: [],
+      hosts,
       authorities: (abort) => readAuthorities(store, identity.firstAuthority, abort),
       wallClockMs: () => runtime.wallClockMs(),
     },

@@ -40,6 +40,7 @@ import { LeaderContact } from "./leader-contact.js";
 import type { LeaderSettings } from "./leader-options.js";
 import { LeadershipState } from "./leadership-state.js";
 import { requireNotRemoved, untilRemoved } from "./own-removal.js";
+import { pageHosts } from "./page-hosts.js";
 import { havePeersLostLeader, peerHandlers } from "./peer-service.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { RefusalReporter } from "./refusal-reporter.js";
@@ -78,6 +79,8 @@ export interface ServerOptions extends LeaderSettings {
   readonly http: string;
   /** "host:port" of the web UI. Undefined for none. */
   readonly web?: string | undefined;
+  /** Names at which browsers open the page, besides the advertised host and the hostname. */
+  readonly webNames?: readonly string[];
   /** "host:port" where other servers and agents reach this server; the listen address when undefined. */
   readonly advertise: string | undefined;
   /** Path of the Unix socket for the administrator of this host. Undefined for none. */
@@ -135,7 +138,12 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const keyTracking = identity && { ...options, identity, transport: platform.transport };
   // A server cannot issue its certificate without the current cluster key.
   if (keyTracking !== undefined) await ensureClusterKey(keyTracking, signal);
-  const renewUntilAborted = identity && (await openServerCertificate({ ...options, identity }, signal));
+  const renewUntilAborted =
+    identity &&
+    (await openServerCertificate(
+      { ...options, identity, hosts: hostsOfPage(options, options.listen) },
+      signal,
+    ));
 
   const { problems = () => [], schema = SCHEMA } = options;
   const leadership = new LeadershipState(
@@ -316,12 +324,19 @@ async function startListeners(
 
 /** Opens the web UI. A server without an identity, as in simulations, has none. */
 async function openWebUi(
-  { web, identity, logger }: ServerOptions,
+  options: ServerOptions,
   handlers: Listeners["control"],
   advertise: string,
 ): Promise<ServedWebUi | undefined> {
+  const { web, identity, logger } = options;
   if (web === undefined || identity === undefined) return undefined;
-  return serveWebUi({ web, advertise, identity, handlers, logger });
+  return serveWebUi({ web, advertise, hosts: hostsOfPage(options, advertise), identity, handlers, logger });
+}
+
+/** Returns the IP addresses and names at which browsers open the page. A server without a page needs none. */
+function hostsOfPage({ web, webNames = [], advertise }: ServerOptions, address: string): readonly string[] {
+  if (web === undefined) return [];
+  return pageHosts({ advertise: advertise ?? address, hostname: hostname(), names: webNames });
 }
 
 function createHttpRoutes({

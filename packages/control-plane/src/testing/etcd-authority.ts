@@ -38,7 +38,7 @@ export class EtcdAuthority {
       request: await createRequest(await directory.prepareKey()),
       identity: { kind: "server", id },
       validity: { nowMs: Date.now(), backdateMs: HOUR_MS, durationMs: validForMs },
-      ipAddresses: addresses,
+      hosts: addresses,
     });
     return directory.store({ certificate: pem, authorities: this.#authority.certificate });
   }
