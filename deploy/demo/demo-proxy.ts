@@ -8,21 +8,24 @@ import type { RequestOutcome } from "../lab/http-traffic.js";
 import { summarize } from "../lab/http-traffic.js";
 import { LabError } from "../lab/lab-error.js";
 import { REPO_ROOT } from "../lab/paths.js";
+import type { TimelineEvent } from "./failover.js";
+import { formatSeconds, timelineText } from "./report.js";
 
-/** Path under which the web UI reads the demo's request counts while it presents. */
+/** Path under which the web UI reads the requests and the timeline of the demo while it presents. */
 const REQUESTS_PATH = "/requests.json";
 /** Maximum time until `berth ui` prints its link. On a busy machine, the command takes seconds to start. */
 const START_TIMEOUT_MS = 30_000;
 
 /**
- * An HTTP proxy in front of `berth ui` that adds the demo's request counts. The web UI can only read files of its own
- * origin.
+ * An HTTP proxy in front of `berth ui` that adds the requests and the timeline of the demo. The web UI can only read
+ * files of its own origin.
  */
 export class DemoProxy {
   readonly #ui: ChildProcess;
   readonly #server: Server;
   readonly #target: URL;
   readonly #outcomes: () => readonly RequestOutcome[];
+  readonly #timeline: { readonly time: string; readonly text: string }[] = [];
   #onOpened: () => void = () => {};
   /** Resolves when a browser shows the presentation. */
   readonly opened = new Promise<void>((resolve) => {
@@ -70,6 +73,13 @@ export class DemoProxy {
     return `http://127.0.0.1:${port}/${this.#target.hash}&view=present`;
   }
 
+  /** Shows an event of the demo. `sinceCutMs` is undefined if the event did not happen before the timeout. */
+  addEvent(event: TimelineEvent, sinceCutMs: number | undefined): void {
+    const happened = sinceCutMs !== undefined;
+    const time = happened ? formatSeconds(sinceCutMs) : "";
+    this.#timeline.push({ time, text: timelineText(event, happened) });
+  }
+
   close(): void {
     this.#ui.kill();
     this.#server.close();
@@ -81,7 +91,7 @@ export class DemoProxy {
       this.#onOpened();
       const { sent, failed, medianMs } = summarize(this.#outcomes());
       response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
-      response.end(JSON.stringify({ sent, failed, medianMs }));
+      response.end(JSON.stringify({ sent, failed, medianMs, timeline: this.#timeline }));
       return;
     }
     this.#forward(incoming, response);

@@ -3,7 +3,6 @@ import type { HttpTraffic, RequestOutcome } from "../lab/http-traffic.js";
 import { summarize } from "../lab/http-traffic.js";
 import type { LabMachine } from "../lab/lab-machine.js";
 import { type ClusterReader, isReady, pollUntilTrue } from "./cluster.js";
-import { printEvent } from "./report.js";
 import type { Screen } from "./screen.js";
 
 /** How long traffic flows before the power cut, as a baseline. */
@@ -37,12 +36,14 @@ export interface FailoverOptions {
   readonly screen: Screen;
   readonly service: string;
   readonly victim: LabMachine;
+  /** Called with each event. `sinceCutMs` is undefined if the event did not happen before the timeout. */
+  readonly onEvent: (event: TimelineEvent, sinceCutMs: number | undefined) => void;
   readonly signal: AbortSignal;
 }
 
 /** Cuts a host's power while requests are being sent, and waits until its replicas run on other hosts. */
 export async function cutPower(options: FailoverOptions): Promise<Failover> {
-  const { cluster, traffic, screen, service, victim, signal } = options;
+  const { cluster, traffic, screen, service, victim, onEvent, signal } = options;
   const victimId = (await cluster.findNode(victim.name))?.id;
   const before = await cluster.listRunningTasks(service);
   const lostReplicas = before.filter(({ nodeId }) => nodeId === victimId).length;
@@ -54,13 +55,13 @@ export async function cutPower(options: FailoverOptions): Promise<Failover> {
     await sleep(WARM_UP_MS, undefined, { signal });
     const cutAtMs = performance.now();
     await victim.kill();
-    printEvent(screen, { kind: "cut", host: victim.name, replicas: lostReplicas }, 0);
+    onEvent({ kind: "cut", host: victim.name, replicas: lostReplicas }, 0);
     const waitFor = async (
       event: TimelineEvent,
       condition: () => Promise<boolean>,
     ): Promise<number | undefined> => {
       const atMs = await pollUntilTrue(condition, EVENT_TIMEOUT_MS, signal);
-      printEvent(screen, event, atMs === undefined ? undefined : atMs - cutAtMs);
+      onEvent(event, atMs === undefined ? undefined : atMs - cutAtMs);
       return atMs;
     };
     await waitFor(

@@ -11,9 +11,9 @@ import { removeLab } from "../lab/teardown.js";
 import { createVmLab } from "../lab/vm/vm-lab.js";
 import { ClusterReader, isReady, pollUntilTrue } from "./cluster.js";
 import { DemoProxy } from "./demo-proxy.js";
-import { cutPower, findBusiestHost } from "./failover.js";
+import { cutPower, type FailoverOptions, findBusiestHost } from "./failover.js";
 import { drawHostMap } from "./host-map.js";
-import { printRequests } from "./report.js";
+import { printEvent, printRequests } from "./report.js";
 import { Screen } from "./screen.js";
 import { deployShop, SHOP } from "./shop.js";
 
@@ -121,7 +121,19 @@ async function showFailover(options: FailoverDemoOptions): Promise<number> {
   screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
   const traffic = new HttpTraffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
   const webUi = hasWebUi ? await openWebUi(screen, lab, traffic, signal) : undefined;
-  const failover = await cutPower({ cluster, traffic, screen, service: SHOP.service, victim, signal });
+  const onEvent: FailoverOptions["onEvent"] = (event, sinceCutMs) => {
+    printEvent(screen, event, sinceCutMs);
+    webUi?.addEvent(event, sinceCutMs);
+  };
+  const failover = await cutPower({
+    cluster,
+    traffic,
+    screen,
+    service: SHOP.service,
+    victim,
+    onEvent,
+    signal,
+  });
   screen.line();
   await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds: before });
 

@@ -8,22 +8,44 @@ const BAR_WIDTH = 36;
 
 /** Prints one line of the timeline. `sinceCutMs` is undefined if the event did not happen before the timeout. */
 export function printEvent(screen: Screen, event: TimelineEvent, sinceCutMs: number | undefined): void {
-  const at = sinceCutMs === undefined ? "—" : `${(sinceCutMs / 1_000).toFixed(2)} s`;
-  screen.line(`${at.padStart(9)}  ${eventText(screen, event, sinceCutMs !== undefined)}`);
+  const happened = sinceCutMs !== undefined;
+  const at = happened ? formatSeconds(sinceCutMs) : "—";
+  const text = timelineText(event, happened);
+  const line = happened ? `${paintSymbol(screen, event)} ${text}` : screen.paint("red", text);
+  screen.line(`${at.padStart(9)}  ${line}`);
 }
 
-function eventText(screen: Screen, event: TimelineEvent, happened: boolean): string {
+/** Returns a time since the power cut: "1.04 s". */
+export function formatSeconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(2)} s`;
+}
+
+/** Returns what happened, or what did not happen before the timeout. */
+export function timelineText(event: TimelineEvent, happened: boolean): string {
   switch (event.kind) {
     case "cut":
-      return `${screen.paint("red", "✂")} power of ${event.host} cut, with ${event.replicas} replicas on it`;
+      return `power of ${event.host} cut, with ${event.replicas} replicas on it`;
     case "detected":
       return happened
-        ? `${screen.paint("yellow", "●")} detected: node ${event.host} is down`
-        : screen.paint("red", "the control plane did not detect the failure");
+        ? `detected: node ${event.host} is down`
+        : "the control plane did not detect the failure";
     case "replaced":
       return happened
-        ? `${screen.paint("green", "✓")} replaced: all replicas run again, on the remaining hosts`
-        : screen.paint("red", "the replicas were not replaced");
+        ? "replaced: all replicas run again, on the remaining hosts"
+        : "the replicas were not replaced";
+    default:
+      return assertNever(event);
+  }
+}
+
+function paintSymbol(screen: Screen, event: TimelineEvent): string {
+  switch (event.kind) {
+    case "cut":
+      return screen.paint("red", "✂");
+    case "detected":
+      return screen.paint("yellow", "●");
+    case "replaced":
+      return screen.paint("green", "✓");
     default:
       return assertNever(event);
   }

@@ -110,10 +110,12 @@ test("the web UI of the demo presents its requests, and the tasks of a lost host
   await page.getByText("2 requests sent, 1 failed").waitFor();
   await expect.poll(() => running(page)).toBe(6);
 
+  presented.addEvent({ kind: "cut", host: "a", replicas: 2 }, 0);
   await context.cluster.agents[0]?.loseHost();
   await expect.poll(() => page.locator(".host[data-status=down]").count()).toBe(1);
   await expect.poll(() => running(page)).toBe(6);
   expect(await page.locator(".host[data-status=down] .cell[data-state=running]").count()).toBe(0);
   await expect.poll(() => page.locator(".moves li").count()).toBe(2);
+  await page.getByText("0.00 s power of a cut, with 2 replicas on it").waitFor();
   expect(problems).toEqual({ messages: [], foreignRequests: [] });
 });

@@ -1,11 +1,19 @@
 import { signal } from "@preact/signals";
-import { isObject, readNumber } from "../core/json.js";
+import { isObject, readList, readNumber, readText } from "../core/json.js";
 
 /** The requests of a load generator, such as `npm run demo -- --web`. */
 export interface RequestReport {
   readonly sent: number;
   readonly failed: number;
   readonly medianMs: number;
+  /** What the load generator has done and seen, oldest first. */
+  readonly timeline: readonly TimelineEntry[];
+}
+
+export interface TimelineEntry {
+  /** "1.04 s" after the start. Empty when it did not happen in time. */
+  readonly time: string;
+  readonly text: string;
 }
 
 const URL = "requests.json";
@@ -42,6 +50,10 @@ async function fetchReport(abortSignal: AbortSignal): Promise<RequestReport | un
       sent: readNumber(json, "sent"),
       failed: readNumber(json, "failed"),
       medianMs: readNumber(json, "medianMs"),
+      timeline: readList(json, "timeline").map((entry) => ({
+        time: readText(entry, "time"),
+        text: readText(entry, "text"),
+      })),
     };
   } catch {
     return undefined;

@@ -1,7 +1,7 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { cluster } from "../../app/cluster.js";
-import { followRequests, type RequestReport, requests } from "../../app/requests.js";
+import { followRequests, type RequestReport, requests, type TimelineEntry } from "../../app/requests.js";
 import { routePath } from "../../core/route/route.js";
 import { LiveMap } from "../map/live-map.js";
 import { ClusterCounts } from "../map/map-toolbar.js";
@@ -25,6 +25,7 @@ export function PresentView(): JSX.Element {
         <ConnectionStatus />
         <a href={routePath({ view: "map" })}>Leave presentation</a>
       </header>
+      {requests.value !== undefined && <Timeline entries={requests.value.timeline} />}
       <LiveMap filter="" />
       <ReplayControl />
       <div class="columns">
@@ -42,6 +43,20 @@ function Requests({ report: { sent, failed, medianMs } }: { readonly report: Req
       <strong>{sent}</strong> requests sent, <strong class={failed > 0 ? "error" : ""}>{failed}</strong>{" "}
       failed, median {medianMs.toFixed(1)} ms
     </p>
+  );
+}
+
+/** What the load generator has done and seen, such as a power cut. */
+function Timeline({ entries }: { readonly entries: readonly TimelineEntry[] }): JSX.Element | null {
+  if (entries.length === 0) return null;
+  return (
+    <ol class="timeline" aria-label="Time line" aria-live="polite">
+      {entries.map(({ time, text }) => (
+        <li key={text}>
+          <strong>{time}</strong> {text}
+        </li>
+      ))}
+    </ol>
   );
 }
 
