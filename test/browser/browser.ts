@@ -75,3 +75,21 @@ export async function accessibilityViolations(page: Page): Promise<readonly stri
 export async function showView(page: Page, fragment: string): Promise<void> {
   await page.evaluate(`location.hash = ${JSON.stringify(fragment)}`);
 }
+
+/**
+ * Waits until an expression is true in the page, and looks at each frame. Returns the browser's time in ms since the
+ * epoch. `page.waitForFunction` would violate the content security policy.
+ */
+export async function untilTrue(page: Page, condition: string, timeoutMs: number): Promise<number> {
+  const atMs = await page.evaluate(`new Promise((resolve) => {
+    const endMs = performance.now() + ${timeoutMs};
+    const look = () => {
+      if (${condition}) resolve(Date.now());
+      else if (performance.now() > endMs) resolve(undefined);
+      else requestAnimationFrame(look);
+    };
+    look();
+  })`);
+  if (typeof atMs === "number") return atMs;
+  throw new Error(`this did not become true within ${timeoutMs} ms: ${condition}`);
+}

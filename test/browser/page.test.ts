@@ -3,56 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { JsonObject } from "../../packages/web/src/core/json.js";
 import { accessibilityViolations, launchBrowser, type OpenedPage, openPage, showView } from "./browser.js";
 import { PageServer } from "./page-server.js";
+import { SHOP_RESPONSES } from "./shop-responses.js";
 import { SimulatedCluster } from "./simulated-cluster.js";
-
-const RESPONSES: Readonly<Record<string, JsonObject>> = {
-  GetService: {
-    service: { service: { spec: { replicated: { replicas: 4 } } } },
-    revisions: [
-      { version: 2, image: "shop:2" },
-      { version: 1, image: "shop:1" },
-    ],
-    ingress: [
-      {
-        key: "tcp//8001",
-        published: 8_001,
-        endpoints: [{ taskId: "t1", nodeId: "n1", address: "10.0.0.1", port: 80 }],
-      },
-    ],
-  },
-  DeployStack: {
-    plan: {
-      rev: "r1",
-      services: [
-        {
-          name: "shop_web",
-          kind: "KIND_UPDATED",
-          replacesTasks: true,
-          rollout: "1 at a time, start-first",
-          changes: [{ path: "task.container.image", before: "shop:1", after: "shop:2" }],
-          steps: [{ kind: "KIND_REPLACE", slot: 1, fromHostname: "h1", toHostname: "h2", round: 1 }],
-        },
-      ],
-    },
-  },
-  StreamLogs: {
-    messages: ["ready", "GET /"].map((text, index) => ({
-      line: {
-        serviceName: "shop_web",
-        slot: index + 1,
-        nodeHostname: "h1",
-        entry: { timeNs: "1764588000000000000", line: Buffer.from(text).toString("base64") },
-      },
-    })),
-  },
-  StreamAudit: {
-    messages: [
-      {
-        record: { sequence: 1, timeMs: 1, kind: "KIND_CHANGE", method: "DeployStack", caller: "user alice" },
-      },
-    ],
-  },
-};
 
 let browser: Browser;
 let cluster: SimulatedCluster;
@@ -69,7 +21,7 @@ afterEach(async () => {
 
 async function open(options: { width?: number; theme?: "light" | "dark" } = {}): Promise<OpenedPage> {
   cluster = new SimulatedCluster({ hosts: 4, services: 2, tasksPerService: 4 });
-  server = await PageServer.start(cluster, (method) => RESPONSES[method] ?? {});
+  server = await PageServer.start(cluster, (method) => SHOP_RESPONSES[method] ?? {});
   const opened = await openPage(browser, { url: server.url, ...options });
   await expectText(opened.page.locator(".connection"), "Live");
   return opened;
@@ -216,6 +168,8 @@ describe("changes", () => {
     await expectText(page.getByText("Draining"), "Draining: 2 tasks left.");
     server.send(cluster.replaceTasks("n2"));
     await expectText(page.getByText("The node is drained"), "The node is drained.");
+    // A button without an effect keeps the focus.
+    expect(await page.evaluate("document.activeElement.textContent")).toBe("Drain");
   });
 
   it("checks and plans a dropped Compose file, and deploys exactly this plan", async () => {
@@ -242,7 +196,7 @@ describe("changes", () => {
 
   it("offers viewers nothing that they may not do", async () => {
     cluster = new SimulatedCluster({ hosts: 4, services: 2, tasksPerService: 4 });
-    server = await PageServer.start(cluster, (method) => RESPONSES[method] ?? {});
+    server = await PageServer.start(cluster, (method) => SHOP_RESPONSES[method] ?? {});
     server.role = "USER_ROLE_VIEWER";
     const { page } = await openPage(browser, { url: server.url });
     for (const view of ["#/services/shop_web", "#/nodes/h1", "#/stacks", "#/tasks/t1"]) {
@@ -256,8 +210,10 @@ describe("changes", () => {
   it("shows logs, and finds text in them", async () => {
     const { page } = await open();
     await showView(page, "#/tasks/t1");
-    await page.getByRole("button", { name: "Show logs" }).click();
+    await page.getByRole("button", { name: "Show logs" }).press("Enter");
     await expect.poll(() => page.locator(".log > div").count()).toBe(2);
+    // The button is gone, and the arrow keys scroll the log.
+    expect(await page.evaluate("document.activeElement.ariaLabel")).toBe("Log");
     await page.getByLabel("Search").fill("get");
     await expect
       .poll(() => page.locator(".log > div").allTextContents())

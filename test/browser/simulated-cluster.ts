@@ -155,6 +155,38 @@ export class SimulatedCluster {
     return { tasks: [created], removedTasks: [taskId] };
   }
 
+  /** Starts a rollout of a service, which updates its first slot and has not begun with the others. */
+  startRollout(serviceId: string): Changes {
+    const now = Date.now();
+    const slots = [...this.#tasks.values()]
+      .filter((task) => task.serviceId === serviceId)
+      .map(({ slot }) => ({
+        key: `${serviceId}/${slot}`,
+        serviceId,
+        slot,
+        progress: slot === 1 ? "PROGRESS_UPDATING" : "PROGRESS_OUTDATED",
+        untilMs: slot === 1 ? now + 60_000 : 0,
+        reason: slot === 1 ? "it is starting" : "it waits for slot 1",
+      }));
+    for (const slot of slots) this.#slots.set(slot.key, slot);
+    const service = this.setService(serviceId, {
+      version: 2,
+      templateVersion: 2,
+      isConverged: false,
+      reasons: ["it is being updated"],
+      rollout: {
+        state: "STATE_UPDATING",
+        fromVersion: 1,
+        toVersion: 2,
+        startedAtMs: now,
+        progressedAtMs: now,
+      },
+      rolloutDeadlineMs: now + 300_000,
+      healthyVersions: [1],
+    });
+    return { services: service.services ?? [], slots };
+  }
+
   #tasksOn(nodeId: string): readonly TaskJson[] {
     return [...this.#tasks.values()].filter((task) => task.nodeId === nodeId);
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decodeEvent, eventSubject, eventText } from "../model/event.js";
+import { decodeEvent, eventMessage, eventSubject, eventText } from "../model/event.js";
 import { EventLog, MAX_EVENTS } from "./event-log.js";
 
 const event = (sequence: number, timeMs: number, fields = {}) =>
@@ -29,5 +29,13 @@ describe("eventSubject", () => {
     expect(eventSubject(event(1, 1, { taskId: "", serviceName: "shop_web" }))).toBe("shop_web");
     expect(eventSubject(event(1, 1, { taskId: "", nodeHostname: "h2" }))).toBe("node h2");
     expect(eventText(event(1, 1))).toBe("task failed");
+  });
+});
+
+describe("eventMessage", () => {
+  it("leaves out a message that repeats the node of the subject", () => {
+    const at = { nodeHostname: "h2" };
+    expect(eventMessage(event(1, 1, { ...at, message: "on h2" }))).toBe("");
+    expect(eventMessage(event(1, 1, { ...at, message: "exit code 1" }))).toBe("exit code 1");
   });
 });

@@ -45,6 +45,11 @@ export function eventSubject(event: ClusterEvent): string {
   return taskId !== "" && hostname !== "" ? `${name} on ${hostname}` : name;
 }
 
+/** Returns the message of an event unless it only repeats the subject: "on h2". */
+export function eventMessage({ message, hostname }: Pick<ClusterEvent, "message" | "hostname">): string {
+  return message === `on ${hostname}` ? "" : message;
+}
+
 /** Returns "task failed" for "TASK_FAILED". */
 export function eventText({ reason }: Pick<ClusterEvent, "reason">): string {
   return reason.toLowerCase().replaceAll("_", " ");

@@ -78,6 +78,7 @@ function fly(element: Element, from: DOMRect, to: DOMRect): void {
     top: `${to.top}px`,
     width: `${to.width}px`,
     height: `${to.height}px`,
+    fontSize: getComputedStyle(element).fontSize,
   });
   document.body.append(copy);
   const flight = copy.animate(

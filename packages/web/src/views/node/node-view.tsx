@@ -111,7 +111,7 @@ function AvailabilityControl({
           <ActionButton
             action={action}
             task={set("drain")}
-            isDanger
+            appearance="danger"
             isDisabled={node.availability === "drain"}
           >
             Drain

@@ -47,7 +47,7 @@ export function ScaleControl({ service, replicas }: ScaleControlProps): JSX.Elem
           }}
         />
       </label>
-      <button type="submit" disabled={action.isRunning}>
+      <button type="submit" aria-disabled={action.isRunning}>
         Scale
       </button>
       <ActionResult action={action} />

@@ -51,24 +51,27 @@ export interface ActionButtonProps {
   readonly action: Action;
   readonly task: () => Promise<string>;
   readonly children: ComponentChildren;
-  readonly isDanger?: boolean;
+  readonly appearance?: "danger" | "primary";
   readonly isDisabled?: boolean;
 }
 
-/** A button that starts an action. */
+/** A button that starts an action. It keeps the focus while it has no effect, which `disabled` would take away. */
 export function ActionButton({
   action,
   task,
   children,
-  isDanger,
+  appearance,
   isDisabled,
 }: ActionButtonProps): JSX.Element {
+  const isUnavailable = action.isRunning || isDisabled === true;
   return (
     <button
       type="button"
-      class={isDanger ? "danger" : ""}
-      disabled={action.isRunning || isDisabled === true}
-      onClick={() => action.run(task)}
+      class={appearance}
+      aria-disabled={isUnavailable}
+      onClick={() => {
+        if (!isUnavailable) action.run(task);
+      }}
     >
       {children}
     </button>

@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { type ClusterEvent, eventSubject, eventText } from "../../core/model/event.js";
+import { type ClusterEvent, eventMessage, eventSubject, eventText } from "../../core/model/event.js";
 import { formatTime } from "../../format/format.js";
 
 export interface EventListProps {
@@ -23,7 +23,7 @@ export function EventList({ events, limit }: EventListProps): JSX.Element {
             class={event.isWarning ? "warning" : ""}
           >
             <time>{formatTime(event.timeMs)}</time>{" "}
-            {[eventText(event), eventSubject(event), event.message].filter(Boolean).join(" · ")}
+            {[eventText(event), eventSubject(event), eventMessage(event)].filter(Boolean).join(" · ")}
           </li>
         ))}
     </ol>

@@ -4,7 +4,7 @@ import { useRef } from "preact/hooks";
 import { call } from "../../app/api.js";
 import type { ComposeResult, SelectedFile } from "../../compose/read-compose-files.js";
 import { type DeployPlan, decodePlan, planSummary } from "../../core/model/deploy-plan.js";
-import { ActionResult, useAction } from "../shared/action.js";
+import { ActionButton, ActionResult, useAction } from "../shared/action.js";
 import { Section } from "../shared/details.js";
 import { PlanView } from "./plan-view.js";
 
@@ -28,6 +28,7 @@ export function DeployForm(): JSX.Element {
 
   const check = async (): Promise<string> => {
     checked.value = undefined;
+    if (files.value.length === 0) throw new Error("no file is selected; select a Compose file first");
     // The reader is four times as large as the rest of the web UI.
     const { readComposeFiles } = await import("../../compose/read-compose-files.js");
     const result = readComposeFiles(stack.value, files.value);
@@ -77,17 +78,17 @@ export function DeployForm(): JSX.Element {
             }}
           />
         </label>
-        <button type="submit" disabled={action.isRunning || files.value.length === 0}>
+        <button type="submit" aria-disabled={action.isRunning || files.value.length === 0}>
           Check and plan
         </button>
-        <button
-          type="button"
-          class="primary"
-          disabled={action.isRunning || checked.value?.plan === undefined}
-          onClick={() => action.run(deploy)}
+        <ActionButton
+          action={action}
+          task={deploy}
+          appearance="primary"
+          isDisabled={checked.value?.plan === undefined}
         >
           Deploy
-        </button>
+        </ActionButton>
       </form>
       <ActionResult action={action} />
       {checked.value !== undefined && <Problems result={checked.value.result} />}

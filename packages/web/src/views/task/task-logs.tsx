@@ -47,6 +47,8 @@ function OpenLogs({ target, fileName }: TaskLogsProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
 
   useEffect(() => followLogs(target, lines, error), [target]);
+  // The button that had the focus is gone.
+  useEffect(() => box.current?.focus({ preventScroll: true }), []);
   const found = searchLines(lines.value, search.value);
   const shown = found.slice(-SHOWN);
   useEffect(() => {
@@ -83,8 +85,16 @@ function OpenLogs({ target, fileName }: TaskLogsProps): JSX.Element {
         </span>
       </div>
       {error.value !== "" && <p class="error">{error.value}</p>}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll it. */}
-      <div class="log" ref={box} tabIndex={0} role="log" aria-live="off" aria-label="Log">
+      <div
+        class="log"
+        ref={box}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard must be able to scroll it.
+        tabIndex={0}
+        role="log"
+        aria-live="off"
+        aria-label="Log"
+        onScroll={({ currentTarget }) => (isFollowing.value = isScrolledToEnd(currentTarget))}
+      >
         {shown.map((line) => (
           <div key={line.number} class={line.kind === "stdout" ? "" : "warning"}>
             {line.kind !== "warning" && (
@@ -98,6 +108,11 @@ function OpenLogs({ target, fileName }: TaskLogsProps): JSX.Element {
       </div>
     </>
   );
+}
+
+/** Returns whether the newest lines are visible. Heights can have fractions of a pixel. */
+function isScrolledToEnd({ scrollTop, clientHeight, scrollHeight }: HTMLElement): boolean {
+  return scrollHeight - scrollTop - clientHeight < 2;
 }
 
 /** Follows a log until the returned function is called. */

@@ -3,6 +3,9 @@ import type { JSX } from "preact";
 import { cluster } from "../../app/cluster.js";
 import { formatDuration, formatTime } from "../../format/format.js";
 
+/** An arrow key moves the replay by this much. */
+const STEP_MS = 1_000;
+
 /** Selects the time that the map shows. */
 export function ReplayControl(): JSX.Element {
   const atMs = cluster.replayAtMs.value;
@@ -21,18 +24,18 @@ export function ReplayControl(): JSX.Element {
       <input
         id="replay"
         type="range"
-        min={startMs}
-        max={endMs}
-        step={100}
-        value={shownMs}
+        min={-Math.ceil((endMs - startMs) / STEP_MS) * STEP_MS}
+        max={0}
+        step={STEP_MS}
+        value={shownMs - endMs}
         aria-valuetext={text}
         onInput={({ currentTarget }) => {
-          const value = currentTarget.valueAsNumber;
-          cluster.replayAtMs.value = value >= endMs ? undefined : value;
+          const agoMs = -currentTarget.valueAsNumber;
+          cluster.replayAtMs.value = agoMs <= 0 ? undefined : Math.max(startMs, endMs - agoMs);
         }}
       />
       <output for="replay">{text}</output>
-      <button type="button" disabled={isLive} onClick={() => (cluster.replayAtMs.value = undefined)}>
+      <button type="button" aria-disabled={isLive} onClick={() => (cluster.replayAtMs.value = undefined)}>
         Back to now
       </button>
     </div>

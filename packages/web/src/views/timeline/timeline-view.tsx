@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { cluster } from "../../app/cluster.js";
-import { type ClusterEvent, eventSubject, eventText } from "../../core/model/event.js";
+import { type ClusterEvent, eventMessage, eventSubject, eventText } from "../../core/model/event.js";
 import { formatTime } from "../../format/format.js";
 import { LiveMap } from "../map/live-map.js";
 import { DataTable } from "../shared/data-table.js";
@@ -29,6 +29,9 @@ export function TimelineView(): JSX.Element {
         />{" "}
         Problems only
       </label>
+      {cluster.areEventsMissing.value && (
+        <p class="warning">Some events are missing: no leader has kept them. The map is complete.</p>
+      )}
       <EventTable events={events} />
     </>
   );
@@ -62,7 +65,7 @@ function EventTable({ events }: { readonly events: readonly ClusterEvent[] }): J
           cell: (event) => <span class={event.isWarning ? "warning" : ""}>{eventText(event)}</span>,
         },
         { title: "Subject", cell: eventSubject },
-        { title: "Reason", cell: ({ message }) => message },
+        { title: "Reason", cell: eventMessage },
       ]}
     />
   );
