@@ -85,6 +85,18 @@ export class WebClient {
     }
   }
 
+  /** Yields the sizes of the parts in which a stream arrives, until it ends or the signal aborts. */
+  async *streamSizes(path: string, signal: AbortSignal): AsyncGenerator<number> {
+    const response = await this.#send(path, {});
+    if (response.statusCode !== 200) throw new Error(`the stream was refused: ${response.statusCode}`);
+    signal.addEventListener("abort", () => response.destroy(), { once: true });
+    try {
+      for await (const chunk of response) yield Buffer.byteLength(chunk);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
   /** Opens a WebSocket, sends one message, and returns the first message that the server sends. */
   async firstMessage(path: string, message: unknown): Promise<unknown> {
     const socket = this.socket(path);

@@ -1,12 +1,13 @@
 // `npm run bench -- page`: opens the page of a large simulated cluster in Chromium, and measures how long it keeps the
-// browser's main thread busy and how much memory it uses.
+// browser's main thread busy and how much memory it uses. Then measures what ten such viewers cost a leader.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, CDPSession, Page } from "playwright-core";
 import { launchBrowser, openPage } from "../../browser/browser.js";
 import { PageServer } from "../../browser/page-server.js";
 import { type Changes, SimulatedCluster } from "../../browser/simulated-cluster.js";
-import { type Figure, figureOf, worstOf } from "../report.js";
+import { type Figure, figureOf, median, worstOf } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
+import { type LeaderRun, type LeaderSize, leaderRun } from "./leader-run.js";
 import { mainThreadTasks } from "./trace.js";
 
 const SIZE = { hosts: 300, services: 30, tasksPerService: 100 };
@@ -18,11 +19,18 @@ const UPDATE_INTERVAL_MS = 100;
 const CHANGES_PER_REPLACEMENT = 4;
 const DEFAULT_SECONDS = 20;
 const SMOKE_SECONDS = 2;
+/** The trace of an hour would not fit into memory: only the last seconds of a run are traced. */
+const TRACED_SECONDS = 20;
+/** How often the heap of a long run is measured. */
+const HEAP_INTERVAL_SECONDS = 60;
 /**
  * Duration of the updates before the heap is measured for the first time, so that growth does not include what is
  * loaded once.
  */
 const WARM_UP_SECONDS = 3;
+/** Windows of a leader with viewers, and of one without. They alternate, because other programs change the times. */
+const LEADER_SIZE = { ...SIZE, changesPerSecond: CHANGES_PER_SECOND, viewers: 10, windowMs: 20_000 };
+const SMOKE_LEADER_SIZE = { ...SMOKE_SIZE, changesPerSecond: 20, viewers: 2, windowMs: 1_000 };
 const LOAD_TIMEOUT_MS = 60_000;
 const MIB = 1024 * 1024;
 
@@ -31,10 +39,32 @@ interface PageRun {
   readonly longestTaskMs: number;
   readonly busyPercent: number;
   readonly heapMib: number;
+  /** Growth from the first third of the run to the last one, by the medians. */
   readonly heapGrowthMib: number;
 }
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
+  const size: LeaderSize = context.isSmoke
+    ? { ...SMOKE_LEADER_SIZE, windows: 1 }
+    : { ...LEADER_SIZE, windows: context.runs };
+  return [...(await measurePage(context)), ...leaderFigures(await leaderRun(size, context))];
+}
+
+function leaderFigures(run: LeaderRun): readonly Figure[] {
+  return [
+    figureOf({ name: "page.leader_cpu", unit: "%", runs: [run.baseCpuPercent] }),
+    figureOf({
+      name: "page.leader_cpu_10_viewers",
+      unit: "%",
+      runs: [run.viewersCpuPercent],
+      goal: { kind: "at-most", value: 5 },
+    }),
+    figureOf({ name: "page.viewer_bytes", unit: "kB/s", runs: [run.bytesPerViewerPerSecond / 1_000] }),
+    figureOf({ name: "page.leader_growth", unit: "MiB", runs: [run.leaderGrowthMib] }),
+  ];
+}
+
+async function measurePage(context: BenchContext): Promise<readonly Figure[]> {
   const browser = await launchBrowser();
   try {
     const runs: PageRun[] = [];
@@ -67,25 +97,41 @@ async function measureRun(
     await allDrawn(page, cluster.taskIds.length);
     const session = await page.context().newCDPSession(page);
     await change(server, cluster, WARM_UP_SECONDS, signal);
-    const heapBefore = await heapBytes(session);
+    const seconds = secondsOf(options, isSmoke);
+    const heaps = [await heapBytes(session)];
+    const tracedSeconds = Math.min(seconds, TRACED_SECONDS);
+    for (let left = seconds - tracedSeconds; left > 0; left -= HEAP_INTERVAL_SECONDS) {
+      await change(server, cluster, Math.min(left, HEAP_INTERVAL_SECONDS), signal);
+      heaps.push(await heapBytes(session));
+      progress(`heap ${((heaps.at(-1) ?? 0) / MIB).toFixed(1)} MiB`);
+    }
     await browser.startTracing(page, { categories: ["toplevel", "__metadata"] });
-    const seconds = Number(options.seconds ?? (isSmoke ? SMOKE_SECONDS : DEFAULT_SECONDS));
-    await change(server, cluster, seconds, signal);
+    await change(server, cluster, tracedSeconds, signal);
     const { longestMs, totalMs } = mainThreadTasks((await browser.stopTracing()).toString());
-    const heapAfter = await heapBytes(session);
+    heaps.push(await heapBytes(session));
+    const third = Math.ceil(heaps.length / 3);
+    const heapAfter = median(heaps.slice(-third));
     progress(
       `${seconds} s: longest task ${longestMs.toFixed(0)} ms of CPU time, heap ${(heapAfter / MIB).toFixed(1)} MiB`,
     );
     return {
       longestTaskMs: longestMs,
-      busyPercent: totalMs / (10 * seconds),
+      busyPercent: totalMs / (10 * tracedSeconds),
       heapMib: heapAfter / MIB,
-      heapGrowthMib: (heapAfter - heapBefore) / MIB,
+      heapGrowthMib: (heapAfter - median(heaps.slice(0, third))) / MIB,
     };
   } finally {
     await page.context().close();
     await server.close();
   }
+}
+
+/** @throws Error if an option is invalid */
+function secondsOf({ seconds, minutes }: BenchContext["options"], isSmoke: boolean): number {
+  const fallback = isSmoke ? SMOKE_SECONDS : DEFAULT_SECONDS;
+  const value = minutes === undefined ? Number(seconds ?? fallback) : Number(minutes) * 60;
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new Error("invalid duration; use a number with --seconds or --minutes");
 }
 
 async function allDrawn(page: Page, tasks: number): Promise<void> {
@@ -130,6 +176,11 @@ async function heapBytes(session: CDPSession): Promise<number> {
 }
 
 process.exitCode = await runBench(
-  { name: "page", programs: { chromium: ["chromium", "--version"] }, options: { seconds: "N" }, measure },
+  {
+    name: "page",
+    programs: { chromium: ["chromium", "--version"], etcd: ["etcd", "--version"] },
+    options: { seconds: "N", minutes: "N" },
+    measure,
+  },
   process.argv.slice(2),
 );

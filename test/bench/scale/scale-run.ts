@@ -7,15 +7,14 @@ import {
   PortSpec_Protocol,
   ServiceSpec,
 } from "@berth/proto";
-import { createRpcClient, type RpcIdentity } from "@berth/proto/rpc";
-import { EtcdStore } from "../../../packages/control-plane/src/store/etcd/etcd-store.js";
+import { createRpcClient } from "@berth/proto/rpc";
 import { startTestEtcd, type TestEtcd } from "../../harness/etcd.js";
 import { type ServerProcess, startServerProcess } from "../../harness/server-process.js";
-import { admitNode, TestIdentities } from "../../harness/test-identities.js";
+import { TestIdentities } from "../../harness/test-identities.js";
 import { usageOf } from "../process-usage.js";
 import type { BenchContext } from "../run-bench.js";
 import { AgentCounters } from "./agent-counters.js";
-import { SimAgent } from "./sim-agent.js";
+import { type AdmittedNode, admitNodes, buildServices, type SimHost, startAgents } from "./sim-hosts.js";
 
 export interface ScaleSize {
   readonly nodes: number;
@@ -86,35 +85,6 @@ export async function scaleRun(size: ScaleSize, context: BenchContext): Promise<
   }
 }
 
-/** A simulated host that has joined. */
-interface AdmittedNode {
-  readonly nodeId: string;
-  readonly identity: RpcIdentity;
-}
-
-/** Admits nodes and issues their certificates. */
-async function admitNodes(
-  count: number,
-  {
-    identities,
-    etcd,
-    signal,
-  }: { readonly identities: TestIdentities; readonly etcd: TestEtcd; readonly signal: AbortSignal },
-): Promise<readonly AdmittedNode[]> {
-  const store = new EtcdStore({ endpoints: [etcd.endpoint] });
-  try {
-    const nodes: AdmittedNode[] = [];
-    for (let index = 0; index < count; index += 1) {
-      const nodeId = `sim-${String(index).padStart(4, "0")}`;
-      await admitNode(store, nodeId, signal);
-      nodes.push({ nodeId, identity: await identities.nodeIdentity(nodeId) });
-    }
-    return nodes;
-  } finally {
-    store.close();
-  }
-}
-
 interface ScaleCluster {
   readonly servers: readonly ServerProcess[];
   readonly nodes: readonly AdmittedNode[];
@@ -131,7 +101,8 @@ async function measurePhases(
   const counters = new AgentCounters();
   const wait = { timeoutMs: PHASE_TIMEOUT_MS, signal };
   const tasks = size.services * size.replicas;
-  const agents = startAgents(size, { servers, nodes, counters, hosts });
+  const addresses = servers.map(({ address }) => address);
+  const agents = startAgents({ startMs: size.startMs, addresses, nodes, counters, hosts });
   await counters.waitUntil(
     "all agents have their complete set",
     () => countCompleteSets(counters) >= size.nodes,
@@ -187,67 +158,6 @@ async function measurePhases(
   } finally {
     client.close();
   }
-}
-
-interface SimHost {
-  readonly nodeId: string;
-  readonly power: AbortController;
-}
-
-/**
- * An address at which no kernel answers probes: the broadcast address of the loopback device. The agent that is ended
- * has it from the start, like a host behind a firewall. Its node is therefore down only after five seconds of silence.
- */
-const SILENT_ADDRESS = "127.255.255.255";
-
-/** Returns the address of a simulated host: its own loopback address, at which this machine's kernel answers probes. */
-function loopbackAddress(index: number): string {
-  return `127.1.${Math.floor(index / 256)}.${index % 256}`;
-}
-
-function startAgents(
-  { startMs }: Pick<ScaleSize, "startMs">,
-  {
-    servers,
-    nodes,
-    counters,
-    hosts,
-  }: {
-    readonly servers: readonly ServerProcess[];
-    readonly nodes: readonly AdmittedNode[];
-    readonly counters: AgentCounters;
-    readonly hosts: AbortSignal;
-  },
-): readonly SimHost[] {
-  const addresses = servers.map(({ address }) => address);
-  return nodes.map(({ nodeId, identity }, index) => {
-    const power = new AbortController();
-    const address = index === 0 ? SILENT_ADDRESS : loopbackAddress(index);
-    const agent = new SimAgent({
-      nodeId,
-      identity,
-      address,
-      servers: addresses,
-      startMs,
-      observer: counters,
-    });
-    void agent.run(AbortSignal.any([hosts, power.signal]));
-    return { nodeId, power };
-  });
-}
-
-function buildServices({ services: count, replicas }: ScaleSize): ServiceSpec[] {
-  return Array.from({ length: count }, (_, index) => {
-    const spec = ServiceSpec.fromPartial({
-      name: `scale_s${index}`,
-      stack: "scale",
-      task: {
-        container: { image: "web:1", env: ["A=1", "B=2"] },
-        reservations: { nanoCpus: 1e8, memoryBytes: 2 ** 26 },
-      },
-    });
-    return { ...spec, mode: { $case: "replicated", value: { replicas } } };
-  });
 }
 
 /** Deploys one published service. More would only measure the size of the tables. */

@@ -74,6 +74,7 @@ export class SimAgent {
   #outbox = new Outbox<SessionRequest>();
   #batch = 0;
   #sequence = 0;
+  #changes = 0;
 
   constructor(options: SimAgentOptions) {
     this.#options = options;
@@ -90,6 +91,21 @@ export class SimAgent {
       await pause(attempt.delayMs, signal);
     }
     this.#connections.closeAll();
+  }
+
+  /**
+   * Reports another message for up to `count` running tasks: their records change, and none of them is replaced. Returns
+   * the number of reported tasks.
+   */
+  reportChanges(count: number): number {
+    this.#changes += 1;
+    const tasks = [...this.#running.values()].slice(0, count).map(({ taskId, serviceId }) => {
+      const report = buildReport(taskId, serviceId, TaskState.RUNNING);
+      const status = TaskStatus.fromPartial({ ...report.status, message: `change ${this.#changes}` });
+      return { ...report, status };
+    });
+    this.#report(tasks);
+    return tasks.length;
   }
 
   /** Runs a session until it ends. Never rejects. */
