@@ -2,8 +2,8 @@ import { isAbsolute } from "node:path";
 import { BerthError, parseSubnet, subnetProblem, timingScaleProblem } from "@berth/proto";
 import { CommanderError } from "commander";
 import { DEFAULT_NETWORK_POOL, type NetworkPool } from "./core/allocator/address-pool.js";
+import { isDnsName } from "./server/web-ui-hosts.js";
 import { createServerCommand, LOG_LEVELS, type RawOptions, WEB_PORT } from "./server-command.js";
-import { isDnsName } from "./server/page-hosts.js";
 import { DEFAULT_QUOTA_BYTES } from "./store/embedded/etcd-process.js";
 import type { EtcdTlsFiles } from "./store/etcd-tls.js";
 
@@ -15,7 +15,7 @@ export interface ServerConfig {
   readonly http: string;
   /** "host:port" of the web UI. Undefined when the server has none. */
   readonly web: string | undefined;
-  /** Names at which browsers open the page, besides the advertised host and the hostname, in lower case. */
+  /** Names at which browsers open the web UI, besides the advertised host and the hostname, in lower case. */
   readonly webNames: readonly string[];
   /** "host:port" at which agents and other servers reach this server. @default the listen address */
   readonly advertise: string | undefined;

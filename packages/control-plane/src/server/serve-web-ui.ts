@@ -15,7 +15,7 @@ export interface ServeWebUiOptions {
   readonly web: string;
   /** "host:port" at which other hosts reach the server. Its host is part of the web UI's URL. */
   readonly advertise: string;
-  /** IP addresses and names at which browsers open the page. */
+  /** IP addresses and names at which browsers open the web UI. */
   readonly hosts: readonly string[];
   readonly identity: Pick<ServerIdentity, "rpc" | "serverId">;
   readonly handlers: RpcHandlers<typeof ControlServiceService>;

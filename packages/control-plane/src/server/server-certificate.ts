@@ -14,7 +14,7 @@ import type { Store } from "../store/store.js";
 
 export interface ServerCertificateOptions {
   readonly identity: ServerIdentity;
-  /** IP addresses and DNS names at which browsers open the page. */
+  /** IP addresses and DNS names at which browsers open the web UI. */
   readonly hosts: readonly string[];
   readonly store: Store;
   readonly runtime: Runtime;

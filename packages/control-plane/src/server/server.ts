@@ -40,7 +40,6 @@ import { LeaderContact } from "./leader-contact.js";
 import type { LeaderSettings } from "./leader-options.js";
 import { LeadershipState } from "./leadership-state.js";
 import { requireNotRemoved, untilRemoved } from "./own-removal.js";
-import { pageHosts } from "./page-hosts.js";
 import { havePeersLostLeader, peerHandlers } from "./peer-service.js";
 import { probeTcp, type TcpProbe } from "./probe-tcp.js";
 import { RefusalReporter } from "./refusal-reporter.js";
@@ -48,6 +47,7 @@ import { runCandidate } from "./run-candidate.js";
 import { type ServedWebUi, serveWebUi } from "./serve-web-ui.js";
 import { openServerCertificate } from "./server-certificate.js";
 import { parseServerAddress, ServerRegistry } from "./server-registry.js";
+import { webUiHosts } from "./web-ui-hosts.js";
 
 /** Time for which the start waits for etcd, which may start at the same time. */
 const ETCD_START_TIMEOUT_MS = scaleTiming(10_000);
@@ -79,7 +79,7 @@ export interface ServerOptions extends LeaderSettings {
   readonly http: string;
   /** "host:port" of the web UI. Undefined for none. */
   readonly web?: string | undefined;
-  /** Names at which browsers open the page, besides the advertised host and the hostname. */
+  /** Names at which browsers open the web UI, besides the advertised host and the hostname. */
   readonly webNames?: readonly string[];
   /** "host:port" where other servers and agents reach this server; the listen address when undefined. */
   readonly advertise: string | undefined;
@@ -141,7 +141,7 @@ export async function startServer(options: ServerOptions, stopSignal: AbortSigna
   const renewUntilAborted =
     identity &&
     (await openServerCertificate(
-      { ...options, identity, hosts: hostsOfPage(options, options.listen) },
+      { ...options, identity, hosts: hostsOfWebUi(options, options.listen) },
       signal,
     ));
 
@@ -330,13 +330,13 @@ async function openWebUi(
 ): Promise<ServedWebUi | undefined> {
   const { web, identity, logger } = options;
   if (web === undefined || identity === undefined) return undefined;
-  return serveWebUi({ web, advertise, hosts: hostsOfPage(options, advertise), identity, handlers, logger });
+  return serveWebUi({ web, advertise, hosts: hostsOfWebUi(options, advertise), identity, handlers, logger });
 }
 
-/** Returns the IP addresses and names at which browsers open the page. A server without a page needs none. */
-function hostsOfPage({ web, webNames = [], advertise }: ServerOptions, address: string): readonly string[] {
+/** Returns the IP addresses and names at which browsers open the web UI. A server without a web UI needs none. */
+function hostsOfWebUi({ web, webNames = [], advertise }: ServerOptions, address: string): readonly string[] {
   if (web === undefined) return [];
-  return pageHosts({ advertise: advertise ?? address, hostname: hostname(), names: webNames });
+  return webUiHosts({ advertise: advertise ?? address, hostname: hostname(), names: webNames });
 }
 
 function createHttpRoutes({

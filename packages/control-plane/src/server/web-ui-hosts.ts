@@ -3,7 +3,7 @@ import { hostOfAddress } from "../core/membership/server-records.js";
 
 const DNS_NAME = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
-export interface PageHostsOptions {
+export interface WebUiHostsOptions {
   /** "host:port" at which other hosts reach the server. */
   readonly advertise: string;
   /** Name of this host. */
@@ -13,10 +13,10 @@ export interface PageHostsOptions {
 }
 
 /**
- * Returns the IP addresses and names at which browsers open the page of a server, in lower case. The certificate has
+ * Returns the IP addresses and names at which browsers open the web UI of a server, in lower case. The certificate has
  * them, and requests for other names are refused.
  */
-export function pageHosts({ advertise, hostname, names }: PageHostsOptions): readonly string[] {
+export function webUiHosts({ advertise, hostname, names }: WebUiHostsOptions): readonly string[] {
   const hosts = [hostOfAddress(advertise), hostname, ...names].map((host) => host.toLowerCase());
   return [...new Set(hosts)].filter((host) => isIP(host) !== 0 || isDnsName(host));
 }
