@@ -170,8 +170,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "moves-start-first",
     what: "a moved task starts before its predecessor has stopped, regardless of the order",
     file: "packages/control-plane/src/core/orchestrator/slot-actions.ts",
-    search: "else if (!state.startFirst) this.#stop(",
-    replace: "else if (!state.startFirst && cause !== 'moved') this.#stop(",
+    search: "} else if (!state.startFirst) {",
+    replace: "} else if (!state.startFirst && cause !== 'moved') {",
   },
   {
     name: "scaled-short",
