@@ -25,10 +25,14 @@ interface Finding {
 
 /** Plants one bug at a time and simulates histories until a rule is violated. Returns the exit code. */
 export async function runMutants(options: RunMutantsOptions): Promise<number> {
+  const unknown = options.only.filter((name) => MUTANTS.every((mutant) => mutant.name !== name));
+  if (unknown.length > 0) {
+    console.error(`unknown planted bug: ${unknown.join(", ")}; use the names in test/sim/mutants/mutants.ts`);
+    return 2;
+  }
+  const isSelected = ({ name }: Mutant): boolean => options.only.length === 0 || options.only.includes(name);
   const findings: Finding[] = [];
-  for (const mutant of MUTANTS.filter(
-    ({ name }) => options.only.length === 0 || options.only.includes(name),
-  )) {
+  for (const mutant of MUTANTS.filter(isSelected)) {
     const finding = await plant(mutant, options);
     findings.push(finding);
     console.log(describe(finding));
