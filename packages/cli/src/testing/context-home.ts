@@ -45,6 +45,7 @@ export class ContextHome {
   }
 
   async remove(): Promise<void> {
-    await rm(this.path, { recursive: true, force: true });
+    // A command may still renew its certificate in the background and create files meanwhile.
+    await rm(this.path, { recursive: true, force: true, maxRetries: 10 });
   }
 }
