@@ -100,7 +100,7 @@ describe("the loss of a host", () => {
       faultMs = performance.now();
       await untilRepaired();
     }, options);
-    expect(outcomes.filter(({ sentAtMs }) => sentAtMs >= faultMs).length).toBeGreaterThan(10);
+    expect(outcomes.filter(({ sentAtMs }) => sentAtMs >= faultMs).length).toBeGreaterThan(0);
     expect(failuresSince(outcomes, faultMs)).toEqual([]);
   }
 
@@ -194,7 +194,7 @@ describe("the loss of a host", () => {
         await change(former);
         await untilReplaced(former);
       }, traffic);
-      expect(outcomes.length).toBeGreaterThan(10);
+      expect(outcomes.length).toBeGreaterThan(0);
       // The image `hello` exits on SIGTERM without a reply to the requests that it has accepted.
       const notAccepted = failuresSince(outcomes, 0).filter(({ reason }) => !LOST_REPLY.test(reason));
       expect(notAccepted).toEqual([]);
