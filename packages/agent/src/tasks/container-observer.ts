@@ -1,4 +1,4 @@
-import { TaskState } from "@berth/proto";
+import { DesiredState, TaskState } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ContainerSummary } from "../core/docker/observed-container.js";
 import { type ContainerEvent, eventEffect } from "../core/tasks/container-event.js";
@@ -98,14 +98,16 @@ export class ContainerObserver implements EngineListener {
 
   /**
    * Reports the task unhealthy at once, so that it gets no new connections. Docker answers an inspection only after it
-   * has cleaned up the container, which may take longer than clients wait. While Docker is unavailable, reports that the
-   * task has failed, so that it is replaced on another node. A task that is being stopped has left the tables before.
+   * has cleaned up the container, which may take longer than clients wait. While Docker is unavailable, reports that a
+   * task which should run has failed, so that it is replaced on another node. A task that is being stopped has left the
+   * tables before.
    */
   #reportProcessEnded(record: TaskRecord): void {
     const { loop, reporter } = this.#options;
-    const { status } = record;
+    const { status, assignment } = record;
     if (status?.state !== TaskState.RUNNING) return;
-    const toStatus = loop.isEngineConnected ? processEndedStatus : endedUnobservedStatus;
+    const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;
+    const toStatus = shouldRun && !loop.isEngineConnected ? endedUnobservedStatus : processEndedStatus;
     reporter.report(record, { status: toStatus(status) });
   }
 }
