@@ -3,6 +3,7 @@ import {
   BERTH_VERSION,
   BerthError,
   type FinalizeUpgradeResponse,
+  type Server,
   Server_State as State,
 } from "@berth/proto";
 import { serverName } from "../../core/membership/server-records.js";
@@ -35,8 +36,12 @@ export async function finalizeUpgrade(
 ): Promise<FinalizeUpgradeResponse> {
   const { current, versions, servers, countMembers, raise } = schema;
   const memberCount = await countMembers(signal);
-  const stopped = [...state.servers.values()].filter((server) => server.state === State.DOWN).map(serverName);
-  const decision = decideRaise({ current, servers: servers(), stopped, memberCount }, versions);
+  const running = servers();
+  const addresses = new Set(running.map(({ address }) => address));
+  const stopped = [...state.servers.values()]
+    .filter((server) => isStopped(server, addresses))
+    .map(serverName);
+  const decision = decideRaise({ current, servers: running, stopped, memberCount }, versions);
   switch (decision.kind) {
     case "current":
       return { from: current, to: current };
@@ -54,4 +59,9 @@ export async function finalizeUpgrade(
     default:
       return assertNever(decision);
   }
+}
+
+/** Returns whether a server is not running. The record of a server that has just stopped says for a moment that it is up. */
+function isStopped({ state, address }: Server, runningAddresses: ReadonlySet<string>): boolean {
+  return state === State.DOWN || (state === State.UP && !runningAddresses.has(address));
 }
