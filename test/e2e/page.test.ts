@@ -32,15 +32,20 @@ describe("the page of a server, in Chromium", () => {
 
   beforeAll(async () => {
     [lab, browser] = await Promise.all([createCluster(3, { servers: 3 }), launchBrowser()]);
-    opened = await openPage(browser, { url: await linkTo(lab.host("h1")) });
-    page = opened.page;
+    await open(lab.host("h1"));
     await untilTrue(page, `${count(".host[data-status=ready]")} === 3`, CONVERGE_TIMEOUT_MS);
-    await page.evaluate("window.isFirstLoad = true");
   });
   afterAll(async () => {
     await browser?.close();
     await lab?.down();
   });
+
+  /** Opens the page of a host's server. */
+  async function open(host: LabHost): Promise<void> {
+    opened = await openPage(browser, { url: await linkTo(host) });
+    page = opened.page;
+    await page.evaluate("window.isFirstLoad = true");
+  }
 
   /** Returns a link that logs in to the page of a host's server. */
   async function linkTo({ address }: LabHost): Promise<string> {
@@ -143,8 +148,9 @@ describe("the page of a server, in Chromium", () => {
     if (leader === undefined || other === undefined) throw new Error("the cluster has no leader");
     // The page of a killed server could not continue.
     if (leader.name === "h1") {
-      await page.goto(await linkTo(other));
-      await page.evaluate("window.isFirstLoad = true");
+      expect(opened.problems).toEqual({ messages: [], foreignRequests: [] });
+      await page.context().close();
+      await open(other);
     }
     await untilShown(`${CONNECTION} === "live"`);
     const scaling = lab.berth(["service", "scale", `shop_web=${REPLICAS + 3}`]);
