@@ -36,7 +36,7 @@ const PACKAGES = {
   kmod: { programs: ["depmod", "modprobe"], why: "modules of Debian's kernel" },
   "wireguard-tools": { programs: ["wg"], why: "encrypted networks" },
   "wireguard-go": { programs: ["wireguard-go"], why: "encrypted networks where the kernel has no WireGuard" },
-  chromium: { programs: ["chromium"], why: "tests of the page" },
+  chromium: { programs: ["chromium"], why: "tests of the web UI" },
   tcpdump: { programs: ["tcpdump"], why: "tests: captures packets" },
 };
 

@@ -38,7 +38,7 @@ describe("parseArguments", () => {
     [["--listen", "10.0.0.1:0"], "10.0.0.1:0"],
     [["--web", "0.0.0.0:443"], "0.0.0.0:443"],
     [["--web", "off"], undefined],
-  ])("serves the page with %j at %s", (argv, web) => {
+  ])("serves the web UI with %j at %s", (argv, web) => {
     expect(parseArguments(argv, {})).toMatchObject({ config: { web } });
   });
 

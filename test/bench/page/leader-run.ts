@@ -23,7 +23,7 @@ export interface LeaderSize {
   readonly windows: number;
 }
 
-/** What viewers of the page cost the leader. */
+/** What viewers of the web UI cost the leader. */
 export interface LeaderRun {
   /** CPU time of the leader without viewers, in percent of a core. */
   readonly baseCpuPercent: number;
@@ -187,7 +187,7 @@ interface Viewers {
   close(): void;
 }
 
-/** Logs in to the page of the leader, and opens a stream for each tab. */
+/** Logs in to the web UI of the leader, and opens a stream for each tab. */
 async function openViewers(server: ServerProcess, count: number): Promise<Viewers> {
   const client = createRpcClient(ControlServiceService, { socket: server.socket });
   const ended = new AbortController();

@@ -1,4 +1,4 @@
-// `npm run bench -- page`: opens the page of a large simulated cluster in Chromium, and measures how long it keeps the
+// `npm run bench -- page`: opens the web UI of a large simulated cluster in Chromium, and measures how long it keeps the
 // browser's main thread busy and how much memory it uses. Then measures what ten such viewers cost a leader.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, CDPSession, Page } from "playwright-core";
@@ -137,7 +137,7 @@ function secondsOf({ seconds, minutes }: BenchContext["options"], isSmoke: boole
 async function allDrawn(page: Page, tasks: number): Promise<void> {
   const giveUpAtMs = performance.now() + LOAD_TIMEOUT_MS;
   while ((await page.locator(".cell").count()) !== tasks) {
-    if (performance.now() > giveUpAtMs) throw new Error("the page did not draw all tasks in time");
+    if (performance.now() > giveUpAtMs) throw new Error("the web UI did not draw all tasks in time");
     await page.waitForTimeout(UPDATE_INTERVAL_MS);
   }
 }

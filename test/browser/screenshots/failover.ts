@@ -2,10 +2,10 @@ import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { openPage, untilTrue } from "../browser.js";
 
-/** A moment of the failover, and what the page shows then. */
+/** A moment of the failover, and what the web UI shows then. */
 interface Moment {
   readonly title: string;
-  /** An expression of JavaScript that is true in the page when the moment has come. */
+  /** An expression of JavaScript that is true in the web UI when the moment has come. */
   readonly condition: string;
 }
 
@@ -37,7 +37,7 @@ export interface FailoverPhotosOptions {
   readonly onWritten: (text: string) => void;
 }
 
-/** Opens the page of the demo, and takes a screenshot of each moment of the failover. */
+/** Opens the web UI of the demo, and takes a screenshot of each moment of the failover. */
 export async function photographFailover(
   browser: Browser,
   { link, directory, timeoutMs, onWritten }: FailoverPhotosOptions,

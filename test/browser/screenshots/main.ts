@@ -1,4 +1,4 @@
-// `npm run screenshots`: writes screenshots of the page, of a simulated cluster or while the demo runs.
+// `npm run screenshots`: writes screenshots of the web UI, of a simulated cluster or while the demo runs.
 import { mkdir } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { scaleTimeout } from "../../../deploy/lab/wait-until.js";
@@ -8,7 +8,7 @@ import { photographViews } from "./views.js";
 
 const USAGE = `usage: npm run screenshots -- [DIRECTORY] [--failover LINK]
 
-Writes a screenshot of each view of the page in both themes, with 1280 and 390 pixels, as VIEW-THEME-WIDTH.png to
+Writes a screenshot of each view of the web UI in both themes, with 1280 and 390 pixels, as VIEW-THEME-WIDTH.png to
 DIRECTORY (default: build/screenshots).
 
   --failover LINK  open a link of npm run demo -- --web instead, and write failover-NUMBER.png before the power cut, when
