@@ -80,8 +80,11 @@ describe("the page of a server, in Chromium", () => {
     const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(COMPOSE) };
     await (await chooser).setFiles(file);
     await page.getByRole("heading", { name: "Plan: 1 created" }).waitFor();
+    // The button has no effect until the check has ended.
+    await page.getByText("Nothing was deployed yet.").waitFor();
     await moveFocusTo(page, "Deploy");
     await page.keyboard.press("Enter");
+    await page.getByText("Deployed stack shop").waitFor();
     await waitForReplicas(lab, "shop_web", REPLICAS);
     await showView(page, "#/");
     await untilShown(`${RUNNING} === ${REPLICAS}`);
@@ -181,6 +184,7 @@ describe("the page of a server, in Chromium", () => {
     await page.keyboard.press("Control+A");
     await page.keyboard.type(`${REPLICAS}`);
     await page.keyboard.press("Enter");
+    await page.getByText(`Scaled to ${REPLICAS} replicas.`).waitFor();
     await waitForReplicas(lab, "shop_web", REPLICAS);
     await moveFocusTo(page, "Roll back to version 1");
     await page.keyboard.press("Enter");
