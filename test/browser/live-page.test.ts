@@ -55,7 +55,8 @@ test("the web UI follows the cluster while its leader dies, and shows each event
 
   await leader.kill();
   await expect.poll(() => connection(page)).toContain("Cut off");
-  expect(await running(page)).toBe(0);
+  // The map is drawn in the next frame.
+  await expect.poll(() => running(page)).toBe(0);
   await expect.poll(() => connection(page)).toContain("Live");
   await expect.poll(() => running(page)).toBe(3);
 

@@ -73,12 +73,11 @@ describe("the page of a server, in Chromium", () => {
   }
 
   test("deploys a Compose file that is selected with the keyboard", async () => {
+    const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(COMPOSE) };
+    page.once("filechooser", (chooser) => void chooser.setFiles(file));
     await showView(page, "#/stacks");
     await moveFocusTo(page, "Select files");
-    const chooser = page.waitForEvent("filechooser");
     await page.keyboard.press("Enter");
-    const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(COMPOSE) };
-    await (await chooser).setFiles(file);
     await page.getByRole("heading", { name: "Plan: 1 created" }).waitFor();
     // The button has no effect until the check has ended.
     await page.getByText("Nothing was deployed yet.").waitFor();

@@ -21,7 +21,10 @@ beforeAll(async () => {
     return nodes.length === 2;
   });
   await rig.control.calls.deployStack(deployment([web, { ...scaled, autoscale }]));
-  await eventually("both nodes have tasks", () => rig.honest.taskIds.size >= 1 && faulty.taskIds.size >= 2);
+  await eventually("both nodes have tasks", async () => {
+    await reconnect();
+    return rig.honest.taskIds.size >= 1 && faulty.taskIds.size >= 2;
+  });
 });
 
 afterAll(async () => {

@@ -258,7 +258,8 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     const received = createHash("sha256");
     for await (const part of socket) received.update(part);
     expect(received.digest("hex")).toBe(expected.digest("hex"));
-    expect((await ingress.stats(deadline())).residentBytes - before).toBeLessThan(60 * MEBIBYTE);
+    // Node.js 24 frees written buffers later than Node.js 20.
+    expect((await ingress.stats(deadline())).residentBytes - before).toBeLessThan(80 * MEBIBYTE);
   });
 
   it("accepts connections on the IPv6 loopback address", async () => {
