@@ -48,6 +48,12 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 test("a package has the same bytes when it is built again", { timeout: BUILD_TIMEOUT_MS }, async () => {
   const again = await buildPackage(join(directory, "second"), "077");
+  const extracted = [join(directory, "first-files"), join(directory, "second-files")];
+  for (const [index, archive] of [file, again].entries()) {
+    await run("dpkg-deb", ["--raw-extract", archive, extracted[index] ?? ""]);
+  }
+  // `diff` fails if files differ, and names them.
+  await run("diff", ["--recursive", "--brief", ...extracted]);
   const hash = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
   expect(hash(again)).toBe(hash(file));
 });
