@@ -1,6 +1,6 @@
 /** Environment variable with the factor of the timings by which hosts and leaders count as lost. */
 export const TIMING_SCALE_VARIABLE = "BERTH_TIMING_SCALE";
-/** With a larger factor, a lost host would be noticed only after minutes. */
+/** Maximum factor. With a larger one, a lost host would be noticed only after minutes. */
 const MAX_TIMING_SCALE = 60;
 
 /** Returns the factor that a variable sets, 1 if it is not set, or undefined if it is invalid. */

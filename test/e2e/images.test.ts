@@ -286,7 +286,7 @@ describe("images without a registry, on three hosts", () => {
     await restart(first);
     await expectNothingLeft();
 
-    // Without --node, the push goes on with another host.
+    // Without --node, the push continues with another host.
     const selecting = push("local.invalid/source:1", third);
     const selected = await untilHalfWay(first, second);
     await selected.kill();

@@ -1,9 +1,9 @@
 /**
- * An endpoint that refuses connections this long does not listen on the port. A task that has ended leaves the endpoints
- * sooner: within 0.5 s, or after the takeover of another leader, which takes up to 3 s.
+ * Duration of a series of refusals after which an endpoint does not listen on the port. A task that has ended leaves the
+ * endpoints sooner: within 0.5 s, or after the takeover of another leader, which takes up to 3 s.
  */
 const NOT_LISTENING_AFTER_MS = 5_000;
-/** Refusals that are further apart have different causes. */
+/** Maximum time between two refusals of a series. Refusals that are further apart have different causes. */
 const MAX_PAUSE_MS = 10_000;
 
 /** A series of refused attempts to connect to one endpoint. */

@@ -1,9 +1,9 @@
 import type { WaitingClients, WaitingService } from "@berth/proto";
 import type { HeldCounts } from "./hold-queue.js";
 
-/** Clients may begin and cease to wait thousands of times a second. */
+/** Delay between a change and its report. Clients may begin and cease to wait thousands of times a second. */
 const REPORT_EVERY_MS = 100;
-/** Bounds the size of a report. The services that come last in the tables are left out. */
+/** Maximum number of services in a report. The services that come last in the tables are left out. */
 const MAX_SERVICES = 1_000;
 
 /** The held clients of one published port or virtual IP. */
