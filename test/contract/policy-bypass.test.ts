@@ -306,7 +306,7 @@ function deploy(attack: Attack): unknown {
   state.apply([{ change: { kind: "put-policy", name: POLICY_NAME, policy }, revision: 1n }]);
   const deployment = { stack: STACK, specs: [specOf(attack)], prune: false };
   try {
-    return decideDeployment(deployment, state, { now: 1, newId: () => "s" });
+    return decideDeployment(deployment, state, { nowMs: 1, newId: () => "s" });
   } catch (error) {
     return error;
   }

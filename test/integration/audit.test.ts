@@ -127,7 +127,7 @@ describe("the audit log", () => {
     });
     expect(byResult.get("UpdateNode ok")).toMatchObject({
       subjects: [{ kind: "node", id: "b", name: "b" }],
-      summary: "availability active -> drain",
+      summary: "node b: availability active -> drain",
     });
     expect(byResult.get("Exec ok")).toMatchObject({
       kind: AuditRecord_Kind.ACCESS,

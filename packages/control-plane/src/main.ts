@@ -9,8 +9,8 @@ import type { runRecover } from "./recover/run-recover.js";
 const FATAL_STOP_TIMEOUT_MS = 5_000;
 
 /**
- * Runs `berth server` until SIGTERM or SIGINT, or one of its commands. Each loads its code only when it runs: the help
- * needs little of it.
+ * Runs `berth server` until SIGTERM or SIGINT, or one of its commands. Each loads its code on demand, so that
+ * `--help` is fast.
  *
  * @returns the exit code: 0 after a signal, 2 for invalid settings, 1 or 3 for a failure
  */
@@ -44,7 +44,7 @@ export interface ProcessOptions {
   readonly logger: Logger;
   /** The process's signals and unhandled rejections. */
   readonly events: Pick<NodeJS.Process, "on" | "off">;
-  /** @default exits the process */
+  /** @default process.exit */
   readonly exit?: (code: number) => void;
 }
 
@@ -92,7 +92,7 @@ async function runCommand(
   const stopping = new AbortController();
   const stop = (): void =>
     stopping.abort(
-      new BerthError({ code: "BERTH_CANCELLED", message: "interrupted: repeat the command to continue" }),
+      new BerthError({ code: "BERTH_CANCELLED", message: "interrupted; run the command again to continue" }),
     );
   process.once("SIGINT", stop).once("SIGTERM", stop);
   try {

@@ -1,5 +1,5 @@
 import type { VolumeMount } from "../../gen/berth/v1/spec.js";
-import { hostBindOf } from "../spec/host-access.js";
+import { bindSourceOf } from "../spec/host-access.js";
 
 /** A host path that a volume exposes or uses, and the volume driver option that names it. */
 export interface VolumeHostPath {
@@ -19,7 +19,7 @@ export function volumeHostPaths(volume: VolumeMount): readonly VolumeHostPath[] 
   const { driver, driverOpts } = volume;
   if (driver !== "" && driver !== "local") return [];
   const { type = "", device = "", o = "" } = driverOpts;
-  const bound = hostBindOf(volume);
+  const bound = bindSourceOf(volume);
   if (bound !== undefined) return [{ option: "device", path: bound, kind: "directory" }];
   const isShare = SHARE_TYPES.includes(type) && device.startsWith("//");
   const devicePaths = device.startsWith("/") && !isShare ? [device] : [];

@@ -15,7 +15,7 @@ import {
 import { requireCallVersion } from "./call-version.js";
 import { type Caller, callerKey } from "./caller.js";
 import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
-import { OpenCalls } from "./open-calls.js";
+import { CallLimiter } from "./open-calls.js";
 import { type CountedCall, RequestByteLimiter } from "./request-size.js";
 import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
@@ -40,7 +40,7 @@ export class CallGate {
   readonly #rules: AuthorizationRules;
   /** Admissions by the metadata object of the call, which grpc-js passes from the interceptor to the handler. */
   readonly #admissions = new WeakMap<Metadata, Admission>();
-  readonly #openCalls = new OpenCalls();
+  readonly #openCalls = new CallLimiter();
   readonly #requestBytes = new RequestByteLimiter();
   #listener: TlsListener | undefined;
 

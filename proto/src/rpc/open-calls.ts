@@ -4,8 +4,8 @@ import { MAX_STREAMS } from "./limits.js";
 
 /**
  * Maximum number of calls that one caller may have open on a server, on all connections together. A follower forwards
- * the calls of all users over one connection, of which a user gets at most half. Servers limit the calls that they make
- * themselves.
+ * the calls of all users over one connection; one user may use at most half of its streams. Servers limit the calls
+ * that they make themselves.
  */
 export const MAX_CALLS: Readonly<Record<Caller["kind"], number>> = {
   anonymous: 64,
@@ -15,11 +15,11 @@ export const MAX_CALLS: Readonly<Record<Caller["kind"], number>> = {
 };
 
 /** Limits the open calls of each caller of a server. */
-export class OpenCalls {
+export class CallLimiter {
   readonly #counts = new Map<string, number>();
 
   /**
-   * Counts a call. Returns a function to call once when it has ended.
+   * Counts a call. Returns a function to call exactly once, when the call ends.
    *
    * @param client "address:port"
    * @throws BerthError BERTH_LIMIT_EXCEEDED
@@ -27,7 +27,7 @@ export class OpenCalls {
   open(caller: Caller, client: string): () => void {
     const key = callerKey(caller, client);
     const count = this.#counts.get(key) ?? 0;
-    if (count >= MAX_CALLS[caller.kind]) throw tooManyCalls(caller);
+    if (count >= MAX_CALLS[caller.kind]) throw tooManyCallsError(caller);
     this.#counts.set(key, count + 1);
     return () => this.#close(key);
   }
@@ -42,7 +42,7 @@ export class OpenCalls {
   }
 }
 
-function tooManyCalls(caller: Caller): BerthError {
+function tooManyCallsError(caller: Caller): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `call rejected: ${describeCaller(caller)} has ${MAX_CALLS[caller.kind]} open calls on this server, which is the limit; end some of them`,

@@ -9,7 +9,7 @@ import {
 import type { IdentityFiles } from "../identity/identity-directory.js";
 import { isKeyOf } from "../identity/private-key.js";
 
-/** The certificates and keys with which one side of a TLS connection authenticates and verifies, in PEM. */
+/** Certificates and keys in PEM, used by one side of a TLS connection to prove its identity and verify its peer. */
 export interface TlsMaterial {
   /** CA certificates of the cluster. */
   readonly authorities: string;
@@ -22,19 +22,19 @@ export function tlsMaterialOf({ authorities, certificate, key }: IdentityFiles):
   return { authorities, leaf: { certificate, key } };
 }
 
-/** The identity of a program for servers and clients, which use the current material for new connections. */
+/** A program's TLS identity, shared by its servers and clients. They use the current material for new connections. */
 export interface RpcIdentity {
   readonly current: TlsMaterial;
-  /** Calls the listener after each change of the material. Returns a function that ends this. */
+  /** Calls the listener after each change of the material. Returns a function that removes the listener. */
   subscribe(listener: () => void): () => void;
 }
 
-/** An RpcIdentity whose owner replaces the material when a certificate was renewed or the authorities changed. */
+/** An RpcIdentity whose owner replaces the material after a certificate was renewed or the authorities changed. */
 export class RotatingIdentity implements RpcIdentity {
   #current: TlsMaterial;
   readonly #listeners = new Set<() => void>();
 
-  /** @throws BerthError BERTH_CERTIFICATE_INVALID, BERTH_IDENTITY_INVALID for material that TLS could not use */
+  /** @throws BerthError BERTH_CERTIFICATE_INVALID; BERTH_IDENTITY_INVALID for material that TLS could not use */
   constructor(material: TlsMaterial) {
     requireUsable(material);
     this.#current = material;
@@ -45,9 +45,10 @@ export class RotatingIdentity implements RpcIdentity {
   }
 
   /**
-   * Replaces the material. The old one stays when the new one is unusable.
+   * Replaces the material. Keeps the old one if the new one is unusable.
    *
-   * @throws like the constructor
+   * @throws BerthError BERTH_CERTIFICATE_INVALID; BERTH_IDENTITY_INVALID for material that TLS could not use, or that
+   *   belongs to another cluster
    */
   update(material: TlsMaterial): void {
     const { cluster } = requireUsable(material);
@@ -74,11 +75,14 @@ export function trustOf(material: TlsMaterial): Trust {
  * Returns the certificates that a server presents, in PEM: its own, then those that lead to a trusted authority, then
  * the authority, which joining hosts compare.
  *
+ * After a rotation from authority A to B, the certificate is followed by B's certificate signed by A. With B's
+ * fingerprint, the chain is leaf, B; without one, it is leaf, B signed by A, A.
+ *
  * @param certificate the server's certificate, followed by the cross-signed certificates of the authorities
- * @param fingerprint of the authority. By default, the chain is as long as possible: it leads to the oldest authority,
- *   and contains all later ones
+ * @param fingerprint fingerprint of the authority that ends the chain. If omitted, the chain is as long as possible: it
+ *   leads to the oldest authority, and contains all later ones
  */
-export function serverChain(certificate: string, trust: Trust, fingerprint?: string): string {
+export function buildServerChain(certificate: string, trust: Trust, fingerprint?: string): string {
   const [leaf, ...intermediates] = parseChain(certificate);
   const chain = leaf === undefined ? [] : [leaf];
   for (const next of [...intermediates, undefined]) {
@@ -97,7 +101,8 @@ function requireUsable({ authorities, leaf }: TlsMaterial): Trust {
   const trust = readTrust(authorities);
   if (leaf === undefined) return trust;
   const x509 = parseCertificate(leaf.certificate);
-  // An expired certificate is usable: the peer rejects it with a reason, or accepts it for a renewal.
+  // Verified at the start of its validity: an expired certificate is usable, because the peer rejects it with a reason,
+  // or accepts it for a renewal.
   verifyCertificate(x509, trust, { nowMs: Date.parse(x509.validFrom) });
   if (isKeyOf(leaf.key, x509)) return trust;
   throw unusableIdentityError(
@@ -105,6 +110,6 @@ function requireUsable({ authorities, leaf }: TlsMaterial): Trust {
   );
 }
 
-function unusableIdentityError(why: string): BerthError {
-  return new BerthError({ code: "BERTH_IDENTITY_INVALID", message: `cannot use the new identity: ${why}` });
+function unusableIdentityError(reason: string): BerthError {
+  return new BerthError({ code: "BERTH_IDENTITY_INVALID", message: `cannot use the identity: ${reason}` });
 }

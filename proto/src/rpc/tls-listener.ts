@@ -21,7 +21,7 @@ import { DOWNLOAD_PROTOCOL } from "./download-protocol.js";
 import type { DownloadServer } from "./download-server.js";
 import { type ConnectionLimits, LimitedConnections } from "./limited-connections.js";
 import { PacedQueue } from "./paced-queue.js";
-import { serverChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
+import { buildServerChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
 import { sourceOf } from "./source.js";
 
 const GRPC_PROTOCOL = "h2";
@@ -223,7 +223,7 @@ function contextOptions(material: TlsMaterial, fingerprint?: string): SecureCont
     // A resumed session keeps the result of an earlier verification of its certificate.
     secureOptions: constants.SSL_OP_NO_TICKET,
     ca: authorities,
-    cert: serverChain(leaf.certificate, trustOf(material), fingerprint),
+    cert: buildServerChain(leaf.certificate, trustOf(material), fingerprint),
     key: leaf.key,
   };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type ContainerSpec, Mount, ServiceSpec, VolumeMount } from "../../gen/berth/v1/spec.js";
-import { hostBindOf } from "./host-access.js";
+import { bindSourceOf } from "./host-access.js";
 import { validateServiceSpec } from "./validate-service-spec.js";
 
 function violationsOf(container: Partial<ContainerSpec>): readonly string[] {
@@ -18,8 +18,8 @@ const volume = (driverOpts: Record<string, string>, driver = ""): VolumeMount =>
 
 test("validateServiceSpec rejects the namespaces of other containers", () => {
   expect(violationsOf({ pidMode: "container:4f5e", ipcMode: "service:db" })).toEqual([
-    "task.container.pid_mode: only namespaces of services in the same stack can be shared; use host or leave it empty",
-    "task.container.ipc_mode: only namespaces of services in the same stack can be shared; use host, private, shareable, none or leave it empty",
+    "task.container.pid_mode: the mode cannot name another container; set sharing.pid to a service of the stack, use host, or leave it empty",
+    "task.container.ipc_mode: the mode cannot name another container; set sharing.ipc to a service of the stack, use one of host, private, shareable and none, or leave it empty",
   ]);
   for (const field of ["utsMode", "usernsMode", "cgroupnsMode"] as const) {
     expect(violationsOf({ [field]: "container:4f5e" })).toHaveLength(1);
@@ -28,7 +28,7 @@ test("validateServiceSpec rejects the namespaces of other containers", () => {
 
 test("validateServiceSpec rejects unknown namespace modes and accepts those of Docker", () => {
   expect(violationsOf({ pidMode: "hots" })).toEqual([
-    'task.container.pid_mode: "hots" is not a pid mode; use host or leave it empty',
+    'task.container.pid_mode: "hots" is not a pid mode; use host, or leave it empty',
   ]);
   const all = { pidMode: "host", ipcMode: "shareable", utsMode: "host", usernsMode: "host" };
   expect(violationsOf({ ...all, cgroupnsMode: "private" })).toEqual([]);
@@ -47,9 +47,9 @@ test("validateServiceSpec applies the rules of bind mounts to a volume that is o
   expect(mountsOf({ type: "nfs", o: "addr=10.0.0.9,rw", device: ":/export" })).toEqual([]);
 });
 
-test("hostBindOf returns the directory of the node that a volume of the local driver shows", () => {
-  expect(hostBindOf(volume({ type: "none", o: "ro, bind", device: "/" }, "local"))).toBe("/");
-  expect(hostBindOf(volume({ o: "bind", device: "/" }, "plugin"))).toBeUndefined();
-  expect(hostBindOf(volume({ type: "tmpfs", o: "size=10m", device: "tmpfs" }))).toBeUndefined();
-  expect(hostBindOf(volume({}))).toBeUndefined();
+test("bindSourceOf returns the directory on the node that a volume of the local driver binds", () => {
+  expect(bindSourceOf(volume({ type: "none", o: "ro, bind", device: "/" }, "local"))).toBe("/");
+  expect(bindSourceOf(volume({ o: "bind", device: "/" }, "plugin"))).toBeUndefined();
+  expect(bindSourceOf(volume({ type: "tmpfs", o: "size=10m", device: "tmpfs" }))).toBeUndefined();
+  expect(bindSourceOf(volume({}))).toBeUndefined();
 });

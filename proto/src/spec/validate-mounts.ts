@@ -1,7 +1,7 @@
 import type { BindMount, Mount, ShippedMount, TmpfsMount, VolumeMount } from "../../gen/berth/v1/spec.js";
 import { assertNever } from "../assert-never.js";
 import { isSha256Digest } from "../images/image-config.js";
-import { hostBindOf, hostPathProblem } from "./host-access.js";
+import { bindSourceOf, hostPathProblem } from "./host-access.js";
 import { imageProblem } from "./image-reference.js";
 import { volumeNameProblem } from "./names.js";
 import { selinuxMountProblem } from "./selinux-mount.js";
@@ -101,7 +101,7 @@ function validateSelinux(label: string, path: string, report: Report): void {
 function validateVolume(volume: VolumeMount, path: string, report: Report): void {
   const problem = volume.name === "" ? undefined : volumeNameTemplateProblem(volume.name);
   if (problem !== undefined) report(`${path}.name`, problem);
-  const source = hostBindOf(volume);
+  const source = bindSourceOf(volume);
   if (source !== undefined) validateHostPath(source, `${path}.driver_opts.device`, report);
   if (volume.subpath !== "" && volume.name === "") {
     report(`${path}.subpath`, "an anonymous volume is empty; name the volume");

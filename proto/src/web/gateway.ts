@@ -164,7 +164,7 @@ export class WebGateway {
       requireHttpMethod(request, "POST", method);
       const message = await this.#decode(method, await readJson(request, method.maxRequestBytes));
       const call = calls[method.key] as unknown as UnaryCall;
-      const result = await this.#logins.endIfRemoved(
+      const result = await this.#logins.endSessionIfUserRemoved(
         session,
         call(message, { signal, timeoutMs: CALL_TIMEOUT_MS }),
       );

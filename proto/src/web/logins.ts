@@ -24,14 +24,14 @@ export interface LoginsOptions {
 /** A session, as the web UI sees it. */
 export interface SessionDescription {
   readonly user: string;
-  /** Name of the value of UserRole. */
+  /** Name of the UserRole enum value. */
   readonly role: string;
   readonly stacks: string;
   readonly isReadOnly: boolean;
   readonly expiresAtMs: number;
 }
 
-/** The sessions of browsers: login, logout, and the cookie. */
+/** Manages browser sessions: login, logout and the session cookie. */
 export class Logins {
   readonly #options: LoginsOptions;
   readonly #sessions = new SessionTable();
@@ -51,9 +51,10 @@ export class Logins {
   }
 
   /**
-   * Exchanges the code in the request for a session, and sets its cookie.
+   * Exchanges the code in the request for a session, and sets its cookie. Ends the earlier session of the browser.
    *
-   * @throws BerthError BERTH_UNAUTHENTICATED
+   * @throws BerthError BERTH_UNAUTHENTICATED for an invalid code; BERTH_LIMIT_EXCEEDED after too many attempts;
+   *   BERTH_INPUT_INVALID for an invalid request
    */
   async login(request: WebRequest, response: HttpResponse, signal: AbortSignal): Promise<SessionDescription> {
     const { backend, now } = this.#options;
@@ -68,10 +69,12 @@ export class Logins {
     await this.#schemas.requireMessage("Login", body);
     const { code } = body as { readonly code: string };
     const grant = await backend.redeem(code, `${remoteAddress}:${remotePort}`, signal);
+    const earlier = this.#findSession(request);
     const { token, session } = this.#sessions.create(grant, now());
     try {
       const description = await this.#describe(session, signal);
-      response.setHeader("set-cookie", this.#cookie(token));
+      response.setHeader("set-cookie", this.#setCookieHeader(token));
+      if (earlier !== undefined) this.#sessions.end(earlier);
       return description;
     } catch (error) {
       this.#sessions.end(session);
@@ -81,9 +84,9 @@ export class Logins {
 
   /** Ends the session of a request, if any, and removes its cookie. */
   logout(request: WebRequest, response: HttpResponse): void {
-    const session = this.#find(request);
+    const session = this.#findSession(request);
     if (session !== undefined) this.#sessions.end(session);
-    response.setHeader("set-cookie", this.#cookie(""));
+    response.setHeader("set-cookie", this.#setCookieHeader(""));
   }
 
   /**
@@ -92,7 +95,7 @@ export class Logins {
    * @throws BerthError BERTH_UNAUTHENTICATED
    */
   requireSession(request: Pick<WebRequest, "headers">): Session {
-    const session = this.#find(request);
+    const session = this.#findSession(request);
     if (session !== undefined) return session;
     throw new BerthError({
       code: "BERTH_UNAUTHENTICATED",
@@ -107,16 +110,16 @@ export class Logins {
    */
   async describe(request: WebRequest, signal: AbortSignal): Promise<SessionDescription> {
     const session = this.requireSession(request);
-    return this.endIfRemoved(session, this.#describe(session, signal));
+    return this.endSessionIfUserRemoved(session, this.#describe(session, signal));
   }
 
-  /** Counts an open stream. Returns a function that ends this; undefined when the session has too many. */
+  /** Counts an open stream. Returns a function to call when it closes, or undefined if the session has too many. */
   openStream(session: Session): (() => void) | undefined {
     return this.#sessions.openStream(session, this.#options.now);
   }
 
-  /** Waits for a call, and ends the session when the user was removed from the cluster. */
-  async endIfRemoved<T>(session: Session, call: Promise<T>): Promise<T> {
+  /** Awaits a call. Ends the session if the call fails because the user was removed from the cluster. */
+  async endSessionIfUserRemoved<T>(session: Session, call: Promise<T>): Promise<T> {
     try {
       return await call;
     } catch (error) {
@@ -133,13 +136,13 @@ export class Logins {
     return { user: name, role: userRoleToJSON(role), stacks, isReadOnly, expiresAtMs };
   }
 
-  #find({ headers }: Pick<WebRequest, "headers">): Session | undefined {
+  #findSession({ headers }: Pick<WebRequest, "headers">): Session | undefined {
     const token = parseCookie(headers.cookie ?? "")[this.#options.cookieName];
     return token ? this.#sessions.find(token, this.#options.now()) : undefined;
   }
 
-  /** Returns the header that sets the cookie, or removes it without a token. */
-  #cookie(token: string): string {
+  /** Returns the header that sets the cookie, or clears it if the token is empty. */
+  #setCookieHeader(token: string): string {
     const { cookieName, isSecure } = this.#options;
     const options = { path: "/", httpOnly: true, sameSite: "strict", secure: isSecure } as const;
     return stringifySetCookie(cookieName, token, token === "" ? { ...options, maxAge: 0 } : options);

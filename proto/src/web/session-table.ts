@@ -67,7 +67,7 @@ export class SessionTable {
     return { token, session };
   }
 
-  /** Returns the session of a token, which counts as used. Undefined for an unknown or expired one. */
+  /** Returns the session of a token and marks it as used. Returns undefined for an unknown or expired token. */
   find(token: string, nowMs: number): Session | undefined {
     this.endExpired(nowMs);
     const session = this.#sessions.get(hashOf(token));
@@ -75,7 +75,7 @@ export class SessionTable {
     return session;
   }
 
-  /** Counts an open stream. Returns a function that ends this; undefined when the session has too many streams. */
+  /** Counts an open stream. Returns a function to call when it closes, or undefined if the session has too many. */
   openStream(session: Session, now: () => number): (() => void) | undefined {
     const known = this.#sessions.get(session.id);
     if (known === undefined || known.streams >= MAX_STREAMS_PER_SESSION) return undefined;
@@ -91,7 +91,7 @@ export class SessionTable {
     this.#end(this.#sessions.get(session.id));
   }
 
-  /** Ends the sessions that have expired, or that were not used for long. */
+  /** Ends the sessions that have expired, or that have been idle for too long. */
   endExpired(nowMs: number): void {
     for (const session of this.#sessions.values()) {
       const isIdle = session.streams === 0 && nowMs - session.usedMs >= IDLE_TTL_MS;
@@ -109,4 +109,6 @@ export class SessionTable {
   }
 }
 
-const hashOf = (token: string): string => createHash("sha256").update(token).digest("hex");
+function hashOf(token: string): string {
+  return createHash("sha256").update(token).digest("hex");
+}

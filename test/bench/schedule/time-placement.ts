@@ -37,7 +37,7 @@ function decideAll({ tasks, isSpread = false }: Shape, nodes: NodeTable): number
     const service = buildService(`bench-${made}`, replicas, isSpread);
     const startedAt = performance.now();
     const { actions } = reconcile(service, nodes, {
-      now: Date.now(),
+      nowMs: Date.now(),
       newId: () => systemRuntime.newId(),
       leaderSinceMs: 0,
       holdReason: "",

@@ -57,9 +57,9 @@ function loseOne(view: ServiceSnapshot, index: number, nodes: NodeTable): number
 }
 
 function created(view: ServiceSnapshot, nodes: NodeTable): readonly Task[] {
-  const now = Date.now();
+  const nowMs = Date.now();
   const newId = (): string => systemRuntime.newId();
-  const { actions } = reconcile(view, nodes, { now, newId, leaderSinceMs: 0, holdReason: "" });
+  const { actions } = reconcile(view, nodes, { nowMs, newId, leaderSinceMs: 0, holdReason: "" });
   return actions.flatMap((one) => (one.kind === "create-task" ? [one.task] : []));
 }
 

@@ -6,7 +6,7 @@ import {
   parseChain,
   readTrust,
 } from "../../../proto/src/identity/certificate.js";
-import { serverChain } from "../../../proto/src/rpc/rpc-identity.js";
+import { buildServerChain } from "../../../proto/src/rpc/rpc-identity.js";
 import { check, checkEqual, unlessRejected } from "../engine/expect.js";
 import type { Target } from "../engine/target.js";
 
@@ -38,7 +38,7 @@ export const CERTIFICATE_TARGETS: readonly Target[] = [
         const isTrusted = isTrustedChain(chain, OLDEST);
         const isSigned = chain[0] !== undefined && SIGNED.has(fingerprintOf(chain[0]));
         check(!isTrusted || isSigned, "a changed certificate is not trusted");
-        const presented = parseChain(serverChain(pem, OLDEST));
+        const presented = parseChain(buildServerChain(pem, OLDEST));
         check(presented.length <= MAX_CERTIFICATES + 1, "a server presents its chain and an authority");
         checkEqual(
           isTrustedChain(presented, OLDEST),

@@ -99,7 +99,7 @@ const NODE = {
 };
 const filesDirectory = "/run/berth/secrets";
 const TASK = buildTask({ nodeId: "h1" });
-const CONTEXT = { now: 1_000_000, newId: idSequence(), sealer: createFileSealer(createClusterKey()) };
+const CONTEXT = { nowMs: 1_000_000, newId: idSequence(), sealer: createFileSealer(createClusterKey()) };
 
 /** grpc-js returns protobuf's decoding errors to the sender. */
 const isDecodeError = (error: unknown): boolean => error instanceof Error;
@@ -244,7 +244,7 @@ async function handleSessionRequest(request: SessionRequest): Promise<void> {
     }
     case "statuses":
       for (const { status, removed } of message.value.tasks) {
-        const leases = { range: () => undefined, staticAddress: () => undefined };
+        const leases = { leaseIn: () => undefined, staticAddress: () => undefined };
         const checked = status && checkReportedStatus(status, leases).status;
         const report = { nodeId: "h1", status: checked, removed };
         const transition = applyReport(TASK, report, 1);

@@ -1,12 +1,13 @@
 import { BerthError } from "@berth/proto";
 import { isEnded } from "../core/model/task-state.js";
-import { linkSignals, onAbort } from "../runtime/abort.js";
+import { linkSignals } from "../runtime/abort.js";
+import { Notifier } from "../runtime/notifier.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { ApiContext } from "./api-context.js";
 import { findTarget } from "./lookup-target.js";
 
 /**
- * Waits until a target has a task with a node. A task that has ended counts: the caller gets the reason.
+ * Waits until a target has a task with a node. A task that has ended counts, because the caller then gets the reason.
  *
  * @throws BerthError BERTH_DEADLINE with the reason why the task has no node; BERTH_NOT_FOUND
  */
@@ -17,9 +18,8 @@ export async function awaitPlacedTask(
   signal: AbortSignal,
 ): Promise<void> {
   const link = linkSignals(signal);
-  let wake = (): void => {};
-  const unsubscribe = state.onChange(() => wake());
-  const stopWatching = onAbort(link.signal, () => wake());
+  const changed = new Notifier();
+  const unsubscribe = state.onChange(() => changed.notifyAll());
   const cancelTimeout = runtime.clock.after(timeoutMs, () =>
     link.abort(
       new BerthError({
@@ -30,16 +30,12 @@ export async function awaitPlacedTask(
   );
   try {
     while (!hasPlacedTask(state, target)) {
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        if (link.signal.aborted) resolve();
-      });
+      await changed.wait(link.signal);
       link.signal.throwIfAborted();
     }
   } finally {
     cancelTimeout();
     unsubscribe();
-    stopWatching();
     link.unlink();
   }
 }

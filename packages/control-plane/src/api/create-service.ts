@@ -17,7 +17,7 @@ import { pushedImageViolations, requestDigests } from "./deploy/resolve-images.j
 import { violationsError } from "./deploy/violations.js";
 
 /**
- * Creates a service. A repeated call has no effect.
+ * Creates a service. Idempotent: repeating the call has no effect, and the outcome is then UNCHANGED.
  *
  * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation; BERTH_CONFLICT
  *   when another service has the name
@@ -34,33 +34,37 @@ export async function createService(
   const errorPrefix = `service ${name} was not created`;
   const { pushedImages } = request;
   const violations = [
-    ...validateServiceSpec(spec).map((found) => ({ service: name, ...found })),
+    ...validateServiceSpec(spec).map((violation) => ({ service: name, ...violation })),
     ...pushedImageViolations(pushedImages),
   ];
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
   requireStackForLogins(stack, credentials, errorPrefix);
   const mode = request.resolveImage || ResolveImage.ALWAYS;
-  const digests = { specs: [spec], mode, credentials, pushedImages };
-  const images = await requestDigests(digests, context, signal);
+  const images = await requestDigests({ specs: [spec], mode, credentials, pushedImages }, context, signal);
   const accepted = await writer.submit((state) => {
-    const now = runtime.wallClockMs();
+    const nowMs = runtime.wallClockMs();
     const newId = (): string => runtime.newId();
     const deployment = { stack, specs: [spec], images, prune: false, errorPrefix };
-    const { changes, result } = decideDeployment(deployment, state, { now, newId, sealer, loginSealer });
+    const { changes, result } = decideDeployment(deployment, state, { nowMs, newId, sealer, loginSealer });
     const outcome = requireNew(state.services.byName(name), result.services[0], errorPrefix);
-    const logins = decideLogins(credentials, { stack, state, sealer: loginSealer, now, newId });
+    const logins = decideLogins(credentials, { stack, state, sealer: loginSealer, nowMs, newId });
     return { changes: [...logins.changes, ...changes], result: { ...result, outcome } };
   }, signal);
   return { service: accepted.outcome, warnings: [...accepted.warnings] };
 }
 
-/** @throws BerthError BERTH_CONFLICT if the name belongs to a service that the request would change */
+/**
+ * Returns the outcome if it creates the service or changes nothing.
+ *
+ * @throws BerthError BERTH_CONFLICT if the name belongs to a service that the request would change
+ */
 function requireNew(
   existing: Service | undefined,
   outcome: ServiceOutcome | undefined,
   errorPrefix: string,
 ): ServiceOutcome {
-  if (outcome === undefined) throw new Error(`${errorPrefix}: the decision has no outcome`);
+  if (outcome === undefined)
+    throw new Error(`${errorPrefix}: the decision returned no outcome for the service`);
   const isRepeated = outcome.kind === ServiceOutcome_Kind.UNCHANGED;
   if (existing === undefined || existing.removing || isRepeated) return outcome;
   throw new BerthError({

@@ -58,15 +58,16 @@ export async function deployStack(
   const images = await requestDigests(digests, context, signal);
   const deployment = { stack, specs, networks, files, images, pool, prune };
   if (dryRun) {
-    const { plan, warnings } = planDeployment(deployment, current, { now: runtime.wallClockMs(), sealer });
+    const { plan, warnings } = planDeployment(deployment, current, { nowMs: runtime.wallClockMs(), sealer });
     return { services: [], networks: [], files: [], plan, warnings: [...warnings] };
   }
   const outcome = await writer.submit((state) => {
-    const now = runtime.wallClockMs();
-    if (planRev !== "") checkPlanRevision(planRev, planDeployment(deployment, state, { now, sealer }), stack);
+    const nowMs = runtime.wallClockMs();
+    if (planRev !== "")
+      checkPlanRevision(planRev, planDeployment(deployment, state, { nowMs, sealer }), stack);
     // Credentials are not part of plans.
     return decideDeployment({ ...deployment, credentials }, state, {
-      now,
+      nowMs,
       newId: () => runtime.newId(),
       random: () => runtime.random(),
       sealer,

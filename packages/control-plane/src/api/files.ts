@@ -72,7 +72,7 @@ export async function putFile(
   signal: AbortSignal,
 ): Promise<PutFileResponse> {
   return writer.submit((state) => {
-    const now = runtime.wallClockMs();
+    const nowMs = runtime.wallClockMs();
     const subject = describeFile(file);
     const errorPrefix = `${subject} was not stored`;
     const newest = state.files.newest(file.kind, file.name);
@@ -81,7 +81,7 @@ export async function putFile(
     const { changes, outcomes, violations, byKey } = decideFiles([content], {
       state,
       sealer,
-      now,
+      nowMs,
       newId: () => runtime.newId(),
     });
     const stackProblem = content.stack === "" ? undefined : stackNameProblem(content.stack);
@@ -103,7 +103,7 @@ export async function putFile(
     const users = [...state.services.ofFile(stored).values()].filter(
       ({ spec, removing }) => !removing && mayChangeStack(caller, spec?.stack ?? "", state),
     );
-    const updated = updateServices(users, stored, { state, sealer, now, errorPrefix }).filter(
+    const updated = updateServices(users, stored, { state, sealer, nowMs, errorPrefix }).filter(
       (decision) => decision.outcome.kind !== ServiceOutcome_Kind.UNCHANGED,
     );
     return {
@@ -170,7 +170,7 @@ function requireUnused(files: readonly FileVersion[], state: ClusterState): void
 interface UpdateContext {
   readonly state: ClusterState;
   readonly sealer: FileSealer | undefined;
-  readonly now: number;
+  readonly nowMs: number;
   /** First part of the error message, which says what failed. */
   readonly errorPrefix: string;
 }
@@ -179,7 +179,7 @@ interface UpdateContext {
 function updateServices(
   services: readonly Service[],
   file: FileVersion,
-  { state, sealer, now, errorPrefix }: UpdateContext,
+  { state, sealer, nowMs, errorPrefix }: UpdateContext,
 ): readonly ServiceDecision[] {
   const targets = services.flatMap((service) => {
     const spec = currentSpec(state, service);
@@ -201,7 +201,7 @@ function updateServices(
     state,
     errorPrefix,
   );
-  return targets.map(({ id, spec }) => decideSpec(state, spec, { id, now }));
+  return targets.map(({ id, spec }) => decideSpec(state, spec, { id, nowMs }));
 }
 
 /** Returns the services that use a secret or config, by name. */

@@ -51,7 +51,7 @@ export async function createNetwork(
     const { changes, violations, byName } = decideNetworks([spec], {
       state,
       pool,
-      now: runtime.wallClockMs(),
+      nowMs: runtime.wallClockMs(),
       newId: () => runtime.newId(),
       random: () => runtime.random(),
     });

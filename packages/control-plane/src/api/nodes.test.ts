@@ -7,7 +7,7 @@ import type { ApiContext } from "./api-context.js";
 import { nodeRemovalChanges, updateNode } from "./nodes.js";
 import { nodeSummary } from "./summaries.js";
 
-const NOW = { now: 5_000, force: false };
+const NOW = { nowMs: 5_000, force: false };
 const DOWN = buildNode({ id: "n1", state: NodeState.DOWN });
 
 let state: ClusterState;

@@ -106,7 +106,7 @@ export async function removeNode(
   const nodeId = await writer.submit((state) => {
     const node = findNode(state, request.node);
     return {
-      changes: nodeRemovalChanges(node, state, { now: runtime.wallClockMs(), force }),
+      changes: nodeRemovalChanges(node, state, { nowMs: runtime.wallClockMs(), force }),
       result: node.id,
     };
   }, signal);
@@ -121,13 +121,13 @@ export async function removeNode(
 export function nodeRemovalChanges(
   node: Node,
   state: ClusterState,
-  { now, force }: { readonly now: number; readonly force: boolean },
+  { nowMs, force }: { readonly nowMs: number; readonly force: boolean },
 ): readonly Change[] {
   if (!force && node.state === NodeState.READY) throw nodeUpError(node);
   const blockingTasks = force || node.fenced ? [] : findAtMostOneTasks(node, state);
   if (blockingTasks.length > 0) throw atMostOneTasksError(node, blockingTasks);
   return [
-    ...taskRemovalChanges(state, node, now),
+    ...taskRemovalChanges(state, node, nowMs),
     ...rangeReleaseChanges(state, node.id),
     { kind: "delete-node", nodeId: node.id },
   ];
@@ -143,11 +143,11 @@ function findAtMostOneTasks(node: Node, state: ClusterState): readonly Task[] {
 }
 
 /** Returns the changes that delete ended tasks and mark the others as lost, so that their services replace them. */
-function taskRemovalChanges(state: ClusterState, node: Node, now: number): readonly Change[] {
+function taskRemovalChanges(state: ClusterState, node: Node, nowMs: number): readonly Change[] {
   return [...state.tasks.ofNode(node.id).values()].flatMap((task): readonly Change[] => {
     // A completed task still counts for its job's run.
     if (task.jobIteration > 0 && stateOf(task) === TaskState.COMPLETE) return [];
-    const lost = isEnded(task) ? undefined : markLost(task, now);
+    const lost = isEnded(task) ? undefined : markLost(task, nowMs);
     if (lost !== undefined && stateOf(lost) === TaskState.LOST) return [{ kind: "put-task", task: lost }];
     return [{ kind: "delete-task", serviceId: task.serviceId, taskId: task.id }];
   });
@@ -162,8 +162,8 @@ function rangeReleaseChanges(state: ClusterState, nodeId: string): readonly Chan
   }));
 }
 
-function markLost(task: Task, now: number): Task | undefined {
-  return taskAfter({ kind: "mark-lost", task, reason: "its node was removed from the cluster" }, now);
+function markLost(task: Task, nowMs: number): Task | undefined {
+  return taskAfter({ kind: "mark-lost", task, reason: "its node was removed from the cluster" }, nowMs);
 }
 
 function applyLabelChanges(labels: Node["labels"], request: UpdateNodeRequest): Node["labels"] {

@@ -12,7 +12,7 @@ export async function rebalance(
 ): Promise<RebalanceResponse> {
   const moves = planMoves(state, {
     maxMoves: maxMoves || Number.POSITIVE_INFINITY,
-    now: runtime.wallClockMs(),
+    nowMs: runtime.wallClockMs(),
   });
   if (!dryRun) await requestMoves(moves, writer, signal);
   return { moves: moves.map((move) => toMoveMessage(move, state)) };

@@ -51,12 +51,12 @@ export async function putRegistryLogin(
   const checkedBy = skipCheck ? "" : await checkLogin(credentials, context, signal);
   const { writer, runtime, loginSealer: sealer } = context;
   const login = await writer.submit((state) => {
-    const now = runtime.wallClockMs();
+    const nowMs = runtime.wallClockMs();
     const { changes, logins } = decideLogins([credentials], {
       stack: "",
       state,
       sealer,
-      now,
+      nowMs,
       newId: () => runtime.newId(),
     });
     const [login] = logins;

@@ -80,7 +80,7 @@ export async function scaleServices(
   signal: AbortSignal,
 ): Promise<ScaleServicesResponse> {
   const decisions = await writer.submit((state) => {
-    const now = runtime.wallClockMs();
+    const nowMs = runtime.wallClockMs();
     const scales = resolveScales(request.services, state);
     const grown = scales.flatMap((scale) => (isScaledUp(scale) ? (scale.service.spec ?? []) : []));
     const specs = scales.flatMap(({ service, replicas }) =>
@@ -88,8 +88,8 @@ export async function scaleServices(
     );
     const companions = followingCompanions(specs, state);
     requirePermitted([...grown, ...companions], state, "no service was scaled");
-    const scaled = scales.map(({ service, replicas }) => decideScale(state, service, { replicas, now }));
-    const changes = [...joinChanges(scaled), ...decideCompanions(companions, state, now)];
+    const scaled = scales.map(({ service, replicas }) => decideScale(state, service, { replicas, nowMs }));
+    const changes = [...joinChanges(scaled), ...decideCompanions(companions, state, nowMs)];
     return { changes, result: scaled };
   }, signal);
   return { services: decisions.map(({ outcome }) => outcome) };
@@ -195,11 +195,11 @@ function scaleProblems({ service, replicas }: Scale): readonly string[] {
 function decideScale(
   state: ClusterState,
   service: Service,
-  { replicas, now }: { readonly replicas: number; readonly now: number },
+  { replicas, nowMs }: { readonly replicas: number; readonly nowMs: number },
 ): ServiceDecision {
   const { spec } = service;
   if (spec === undefined) throw new Error(`service ${service.id} has no spec`);
-  return decideSpec(state, withReplicas(spec, replicas), { id: service.id, now });
+  return decideSpec(state, withReplicas(spec, replicas), { id: service.id, nowMs });
 }
 
 const withReplicas = (spec: ServiceSpec, replicas: number): ServiceSpec => ({

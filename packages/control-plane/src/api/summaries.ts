@@ -18,12 +18,12 @@ import { serviceSnapshot } from "../state/service-snapshot.js";
 const MAX_REASONS = 10;
 
 /** Returns a service with its task counts, and the reasons why it has not converged. */
-export function serviceSummary(state: ClusterState, service: Service, now: number): ServiceSummary {
+export function serviceSummary(state: ClusterState, service: Service, nowMs: number): ServiceSummary {
   const snapshot = serviceSnapshot(state, service.id);
   if (snapshot === undefined) {
     return { service, desired: 0, running: 0, converged: false, reasons: [], completed: 0 };
   }
-  const { reasons, ...counts } = convergence(snapshot, state.nodes, now);
+  const { reasons, ...counts } = convergence(snapshot, state.nodes, nowMs);
   return {
     service,
     ...counts,

@@ -68,11 +68,11 @@ export async function updateService(
     const spec = resolveSpec(service, request, errorPrefix);
     requireStackForLogins(service.spec?.stack ?? "", credentials, errorPrefix);
     const files: VersionChoice = request.force ? { kind: "newest" } : { kind: "keep", current: service.spec };
-    const now = runtime.wallClockMs();
-    const replacement = { spec, files, images, sealer, errorPrefix, now };
+    const nowMs = runtime.wallClockMs();
+    const replacement = { spec, files, images, sealer, errorPrefix, nowMs };
     const { changes, outcome, warnings } = replaceSpec(state, service, replacement);
     const newId = (): string => runtime.newId();
-    const logins = decideLogins(credentials, { stack: spec.stack, state, sealer: loginSealer, now, newId });
+    const logins = decideLogins(credentials, { stack: spec.stack, state, sealer: loginSealer, nowMs, newId });
     return { changes: [...logins.changes, ...changes], result: { outcome, warnings } };
   }, signal);
   return { service: accepted.outcome, warnings: [...accepted.warnings] };
@@ -97,7 +97,7 @@ export async function rollbackService(
       files: { kind: "restore" },
       sealer,
       errorPrefix: `service ${serviceName(service)} was not rolled back`,
-      now: runtime.wallClockMs(),
+      nowMs: runtime.wallClockMs(),
       rollbackMessage: `rolled back to version ${version} as requested`,
     });
     return { changes, result: { outcome, version } };
@@ -113,7 +113,7 @@ interface ReplaceSpecOptions {
   readonly images?: ImageResolutions;
   /** First part of the error message, which says what failed. */
   readonly errorPrefix: string;
-  readonly now: number;
+  readonly nowMs: number;
   /** The message of the rollout. Set for a rollback only. */
   readonly rollbackMessage?: string;
 }
@@ -121,7 +121,7 @@ interface ReplaceSpecOptions {
 function replaceSpec(
   state: ClusterState,
   { id }: Service,
-  { spec, files, sealer, images, errorPrefix, now, rollbackMessage }: ReplaceSpecOptions,
+  { spec, files, sealer, images, errorPrefix, nowMs, rollbackMessage }: ReplaceSpecOptions,
 ): ServiceDecision & { readonly warnings: readonly string[] } {
   const companions = followingCompanions([spec], state);
   requirePermitted([spec, ...companions], state, errorPrefix);
@@ -133,10 +133,10 @@ function replaceSpec(
   const [target] = resolvePorts(withNetworks, { state, removed: [], errorPrefix });
   const decision = decideSpec(state, target?.spec ?? spec, {
     id,
-    now,
-    ...(rollbackMessage === undefined ? {} : { rollbackMessage }),
+    nowMs,
+    rollbackMessage,
   });
-  const changes = [...decision.changes, ...decideCompanions(companions, state, now)];
+  const changes = [...decision.changes, ...decideCompanions(companions, state, nowMs)];
   return { ...decision, changes, warnings: withImages.warnings };
 }
 

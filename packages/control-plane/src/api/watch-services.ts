@@ -49,11 +49,11 @@ export async function* watchServices(
   }
 }
 
-function createWatchedService(state: ClusterState, serviceId: string, now: number): WatchedService {
+function createWatchedService(state: ClusterState, serviceId: string, nowMs: number): WatchedService {
   const snapshot = serviceSnapshot(state, serviceId);
   if (snapshot !== undefined) {
     const tasks = [...newestTasks(snapshot.tasks)];
-    return { serviceId, removed: false, summary: serviceSummary(state, snapshot.service, now), tasks };
+    return { serviceId, removed: false, summary: serviceSummary(state, snapshot.service, nowMs), tasks };
   }
   const tasks = [...state.tasks.ofService(serviceId).values()];
   return { serviceId, removed: tasks.length === 0, summary: undefined, tasks };

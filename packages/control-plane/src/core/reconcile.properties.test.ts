@@ -45,7 +45,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
         const { converged, desired, running, reasons } = convergence(
           world.snapshot,
           world.cluster,
-          world.now,
+          world.nowMs,
         );
         const waiting = [...world.tasks.values()].filter(isPending);
         expect(reasons.length > 0).toBe(!converged);
@@ -109,7 +109,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
       fc.property(history, (input) => {
         let replicas = replicasOf(input.spec);
         const observe = (action: Action, world: World): void => {
-          if (action.kind !== "set-desired" || !isReady(action.task) || !shouldRun(action.task)) return;
+          if (action.kind !== "set-desired-state" || !isReady(action.task) || !shouldRun(action.task)) return;
           if (action.task.specVersion < world.service.templateVersion) return;
           const { availability } = world.nodes.get(action.task.nodeId) ?? {};
           const twin = world
@@ -147,7 +147,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(history, (input) => {
         play(input, (world) => {
-          const { converged, reasons } = convergence(world.snapshot, world.cluster, world.now);
+          const { converged, reasons } = convergence(world.snapshot, world.cluster, world.nowMs);
           expect(reasons.length === 0).toBe(converged);
           for (const reason of reasons) expect(reason).toMatch(READABLE);
         });
@@ -172,7 +172,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(history, fc.infiniteStream(fc.nat()), (input, keys) => {
         play(input, (world) => {
-          world.now += 1_000;
+          world.nowMs += 1_000;
           const shuffle = <T>(items: Iterable<T>): readonly T[] =>
             [...items]
               .map((item) => ({ item, key: keys.next().value }))
@@ -182,7 +182,7 @@ describe("reconcile over random histories", { timeout: 60_000 }, () => {
             reconcile(
               buildSnapshot({ ...world.snapshot, tasks }),
               clusterSnapshot(nodes),
-              buildContext({ now: world.now }),
+              buildContext({ nowMs: world.nowMs }),
             );
           const { nodes } = world.cluster;
           const straight = plan(world.snapshot.tasks, nodes);

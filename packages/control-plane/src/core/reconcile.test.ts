@@ -29,7 +29,7 @@ const NODES = ["n1", "n2", "n3"].map((id) => buildNode({ id }));
 function planFor(snapshot: Partial<ServiceSnapshot>, nodes = NODES): Plan {
   const spec = snapshot.spec ?? buildSpec();
   const full = buildSnapshot({ service: buildService({ spec }), spec, tasks: [], ...snapshot });
-  return reconcile(full, buildCluster(nodes, [full]), buildContext({ now: NOW }));
+  return reconcile(full, buildCluster(nodes, [full]), buildContext({ nowMs: NOW }));
 }
 
 const lines = (plan: Plan): readonly string[] => plan.actions.map(lineFor);

@@ -32,18 +32,18 @@ export function notifySessionsOfChanges(options: NotificationOptions): () => voi
       markDeltaStale(delta, options);
     }),
     tables.onChange(({ ingress, dns }) => {
-      sessions.updateEach(sessions.all(), (session) => {
+      sessions.forEachSession(sessions.all(), (session) => {
         for (const key of ingress) session.markIngressStale(key);
       });
       for (const key of dns) {
-        sessions.updateEach(sessionsInNetwork(networkIdOfDnsEntry(key), options), (session) =>
+        sessions.forEachSession(sessionsInNetwork(networkIdOfDnsEntry(key), options), (session) =>
           session.markDnsEntryStale(key),
         );
       }
     }),
     tables.onUpdated(() => drainGate.onTablesUpdated()),
     writer.onBacklogCleared(() =>
-      sessions.updateEach(sessions.all(), (session) => session.onBacklogCleared()),
+      sessions.forEachSession(sessions.all(), (session) => session.onBacklogCleared()),
     ),
   ];
   return () => {
@@ -53,14 +53,16 @@ export function notifySessionsOfChanges(options: NotificationOptions): () => voi
 
 function markDeltaStale(delta: Delta, options: NotificationOptions): void {
   const { state, sessions } = options;
-  if (delta.isPolicyChanged) sessions.updateEach(sessions.all(), (session) => session.markPolicyStale());
+  if (delta.isPolicyChanged) sessions.forEachSession(sessions.all(), (session) => session.markPolicyStale());
   for (const key of delta.registryLogins) {
-    sessions.updateEach(sessions.all(), (session) => session.markRegistryLoginStale(key));
+    sessions.forEachSession(sessions.all(), (session) => session.markRegistryLoginStale(key));
   }
-  if (delta.isRestoreChanged) sessions.updateEach(sessions.all(), (session) => session.onRestoreChanged());
+  if (delta.isRestoreChanged)
+    sessions.forEachSession(sessions.all(), (session) => session.onRestoreChanged());
   for (const [taskId, { before, after }] of delta.tasks) {
     const nodeId = after?.nodeId || before?.nodeId;
-    if (nodeId) sessions.updateEach(sessions.ofNodes([nodeId]), (session) => session.markTaskStale(taskId));
+    if (nodeId)
+      sessions.forEachSession(sessions.forNodes([nodeId]), (session) => session.markTaskStale(taskId));
   }
   for (const [nodeId, { before, after }] of delta.nodes) {
     if (after === undefined) {
@@ -72,20 +74,20 @@ function markDeltaStale(delta: Delta, options: NotificationOptions): void {
     }
   }
   for (const networkId of delta.networks) {
-    sessions.updateEach(sessions.all(), (session) => session.markNetworkStale(networkId));
+    sessions.forEachSession(sessions.all(), (session) => session.markNetworkStale(networkId));
   }
   for (const networkId of delta.ranges) markNetworkStale(networkId, options);
 }
 
 function markNetworkStale(networkId: string, options: NotificationOptions): void {
-  options.sessions.updateEach(sessionsInNetwork(networkId, options), (session) =>
+  options.sessions.forEachSession(sessionsInNetwork(networkId, options), (session) =>
     session.markNetworkStale(networkId),
   );
 }
 
 /** Returns the sessions of the nodes that have a range of the network. */
 function sessionsInNetwork(networkId: string, { state, sessions }: NotificationOptions): Iterable<Session> {
-  return sessions.ofNodes(state.networks.ranges.ofNetwork(networkId).keys());
+  return sessions.forNodes(state.networks.ranges.ofNetwork(networkId).keys());
 }
 
 /** Returns whether a change of the node's record affects how its network peers reach it. */

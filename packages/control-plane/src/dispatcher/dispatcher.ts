@@ -104,7 +104,7 @@ export class Dispatcher {
       isSuspect: (nodeId) => nodeHealth.isSuspect(nodeId),
       getAppliedVersion: (nodeId) => this.#sessions.get(nodeId)?.appliedTableVersion ?? 0,
       onAckNeeded: (version) =>
-        this.#sessions.updateEach(this.#sessions.all(), (session) => session.requestTableAck(version)),
+        this.#sessions.forEachSession(this.#sessions.all(), (session) => session.requestTableAck(version)),
       onReleased: ({ id, nodeId }) => this.#sessions.get(nodeId)?.markTaskStale(id),
       signal,
     });
@@ -227,7 +227,7 @@ export class Dispatcher {
         if (session.isEnded) return;
         const request = next.value;
         requireWithinLimits(session.nodeId, request);
-        this.#sessions.updateEach([session], () => this.#handleMessage(request, session));
+        this.#sessions.forEachSession([session], () => this.#handleMessage(request, session));
       }
     } catch (error) {
       // Any other error means that the stream broke. In both cases, the agent reconnects.

@@ -170,7 +170,7 @@ export class DrainGate {
     const appliedVersion = lowestAppliedVersion(
       nodesToAwait(state.nodes.values(), isSuspect).map((nodeId) => getAppliedVersion(nodeId)),
     );
-    for (const taskId of completedDrains(this.#drains, { appliedVersion, now: clock.nowMs() })) {
+    for (const taskId of completedDrains(this.#drains, { appliedVersion, nowMs: clock.nowMs() })) {
       const task = state.tasks.get(taskId);
       if (task === undefined) {
         this.#drains.delete(taskId);

@@ -154,16 +154,16 @@ export function requireAdmission(nodeId: string, { nodes }: ClusterState): void 
 export function registrationChanges(
   agent: { readonly nodeId: string; readonly description: NodeDescription },
   state: ClusterState,
-  now: number,
+  nowMs: number,
 ): readonly Change[] {
   const existing = state.nodes.get(agent.nodeId);
-  const node = existing ?? newNode(agent.nodeId, now);
+  const node = existing ?? newNode(agent.nodeId, nowMs);
   const ready: Node = {
     ...node,
     description: withKnownVolumes(agent.description, node.description),
     state: NodeState.READY,
     stateMessage: "",
-    stateSinceMs: node.state === NodeState.READY ? node.stateSinceMs : now,
+    stateSinceMs: node.state === NodeState.READY ? node.stateSinceMs : nowMs,
     agentUnreachable: false,
     fenced: false,
   };
@@ -177,7 +177,7 @@ function withKnownVolumes(reported: NodeDescription, known: NodeDescription | un
   return reported.engineReady || known === undefined ? reported : { ...reported, volumes: known.volumes };
 }
 
-function newNode(nodeId: string, now: number): Node {
+function newNode(nodeId: string, nowMs: number): Node {
   return {
     id: nodeId,
     description: undefined,
@@ -185,8 +185,8 @@ function newNode(nodeId: string, now: number): Node {
     labels: {},
     state: NodeState.UNSPECIFIED,
     stateMessage: "",
-    stateSinceMs: now,
-    createdAtMs: now,
+    stateSinceMs: nowMs,
+    createdAtMs: nowMs,
     agentUnreachable: false,
     fenced: false,
     ignoresProbes: false,

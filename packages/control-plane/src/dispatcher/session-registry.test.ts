@@ -32,7 +32,7 @@ test("an update that throws for one session ends that session only", async () =>
   const [broken, healthy] = [sessionOf("n1"), sessionOf("n2")];
   for (const session of [broken, healthy]) registry.add(session);
   const updated: string[] = [];
-  registry.updateEach(registry.all(), ({ nodeId }) => {
+  registry.forEachSession(registry.all(), ({ nodeId }) => {
     if (nodeId === "n1") throw new Error("broken");
     updated.push(nodeId);
   });

@@ -24,7 +24,7 @@ export class SessionRegistry {
   }
 
   /** Yields the sessions of these nodes. Skips nodes whose agent is not connected. */
-  *ofNodes(nodeIds: Iterable<string>): IterableIterator<Session> {
+  *forNodes(nodeIds: Iterable<string>): IterableIterator<Session> {
     for (const nodeId of nodeIds) {
       const session = this.#sessions.get(nodeId);
       if (session !== undefined) yield session;
@@ -33,7 +33,7 @@ export class SessionRegistry {
 
   /**
    * Adds a session and ends an older session of the same node. An agent that reconnects has the same boot ID. A
-   * different boot ID means a restarted agent, or two hosts with the same node ID.
+   * different boot ID means that the agent was restarted, or that two hosts have the same node ID.
    */
   add(session: Session): void {
     const older = this.#sessions.get(session.nodeId);
@@ -44,7 +44,10 @@ export class SessionRegistry {
       return;
     }
     const { nodeId, peer } = session;
-    this.#logger.warn({ nodeId, peer, olderPeer: older.peer }, "another agent registered with this node id");
+    this.#logger.warn(
+      { nodeId, peer, olderPeer: older.peer },
+      "an agent registered with a new boot ID; ending the older session of its node",
+    );
     older.end(duplicateNodeError(nodeId, peer));
   }
 
@@ -53,21 +56,21 @@ export class SessionRegistry {
     if (this.#sessions.get(session.nodeId) === session) this.#sessions.delete(session.nodeId);
   }
 
-  /** Sends a command to one node's agent. Returns whether the agent is connected and reads its commands. */
+  /** Sends a command to one node's agent. Returns false if the agent is not connected or does not read its commands. */
   send(nodeId: string, command: AgentCommand): boolean {
     return this.#sessions.get(nodeId)?.send(command) ?? false;
   }
 
   /** Sends a command to all connected agents. */
   broadcast(command: AgentCommand): void {
-    this.updateEach(this.all(), (session) => void session.send(command));
+    this.forEachSession(this.all(), (session) => void session.send(command));
   }
 
-  /** Calls `run` for each session. Ends a session for which `run` throws, and continues with the others. */
-  updateEach(sessions: Iterable<Session>, run: (session: Session) => void): void {
+  /** Calls `action` for each session. Ends a session for which `action` throws, and continues with the others. */
+  forEachSession(sessions: Iterable<Session>, action: (session: Session) => void): void {
     for (const session of sessions) {
       try {
-        run(session);
+        action(session);
       } catch (error) {
         this.#logger.error({ err: error, nodeId: session.nodeId }, "session failed");
         session.end(sessionFailedError(session.nodeId, error));
@@ -79,7 +82,7 @@ export class SessionRegistry {
 function duplicateNodeError(nodeId: string, peer: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: `another agent, at ${peer}, has registered as node ${nodeId}: two hosts use copies of the same data directory; give each host its own data directory`,
+    message: `an agent at ${peer} has registered as node ${nodeId} with another boot ID; unless this agent was restarted, two hosts use copies of one data directory: give each host its own`,
     details: { nodeId, peer },
   });
 }

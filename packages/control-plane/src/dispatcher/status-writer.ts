@@ -138,8 +138,8 @@ export class StatusWriter {
   async #write(nodeId: string, reports: readonly ReportedTask[]): Promise<void> {
     const { writer, runtime, logger, signal } = this.#options;
     const changes = await writer.submit((state) => {
-      const now = runtime.wallClockMs();
-      const changes = reports.flatMap((report) => reportChanges(nodeId, report, { state, logger, now }));
+      const nowMs = runtime.wallClockMs();
+      const changes = reports.flatMap((report) => reportChanges(nodeId, report, { state, logger, nowMs }));
       return { changes, result: changes };
     }, signal);
     for (const change of changes) {
@@ -152,18 +152,19 @@ export class StatusWriter {
 function reportChanges(
   nodeId: string,
   reported: ReportedTask,
-  { state, logger, now }: Pick<StatusWriterOptions, "state" | "logger"> & { readonly now: number },
+  { state, logger, nowMs }: Pick<StatusWriterOptions, "state" | "logger"> & { readonly nowMs: number },
 ): readonly Change[] {
   const task = state.tasks.get(reported.taskId);
   if (task === undefined) return [];
   const checked =
     reported.status && checkReportedStatus(reported.status, leasesOf({ ...task, nodeId }, state));
   const report = { nodeId, status: checked?.status, removed: reported.removed };
-  const result = applyReport(task, report, now);
+  const result = applyReport(task, report, nowMs);
   switch (result.kind) {
     case "updated":
-      if (checked !== undefined && checked.refused.length > 0) {
-        logger.warn({ nodeId, taskId: task.id, refused: checked.refused }, "task addresses or ports refused");
+      if (checked !== undefined && checked.rejected.length > 0) {
+        const { rejected } = checked;
+        logger.warn({ nodeId, taskId: task.id, rejected }, "rejected values of a reported status");
       }
       return [{ kind: "put-task", task: result.task }];
     case "deleted":
@@ -179,7 +180,7 @@ function reportChanges(
 /** Returns the addresses that a task on its node can have. */
 function leasesOf({ nodeId, serviceId, specVersion }: Task, state: ClusterState): AddressLeases {
   return {
-    range: (networkId) => state.networks.ranges.get(networkId, nodeId),
+    leaseIn: (networkId) => state.networks.ranges.get(networkId, nodeId),
     staticAddress: (networkId) => {
       const spec = state.services.versions.specOf(serviceId, specVersion);
       const network = state.networks.get(networkId)?.spec?.name;

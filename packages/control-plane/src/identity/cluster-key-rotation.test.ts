@@ -67,7 +67,7 @@ function putSecret(index: number, clusterKey: ClusterKey): void {
   const content = FileContent.fromPartial({
     ...{ kind: FileKind.SECRET, name: `secret${index}`, content: contentOf(index) },
   });
-  const context = { id: `f${index}`, stack: "", now: 0, sealer: createFileSealer(clusterKey) };
+  const context = { id: `f${index}`, stack: "", nowMs: 0, sealer: createFileSealer(clusterKey) };
   const { file } = applyFile(undefined, content, context);
   apply([{ kind: "put-file", file }]);
 }

@@ -178,7 +178,7 @@ export class NodeHealthMonitor {
     return judgeNode(
       { node, heartbeatMs, ...this.#observations.getOrCreate(nodeId), replacedBy },
       {
-        now: nowMs,
+        nowMs,
         leadingSinceMs,
         lagMs: lag.lagMs(),
         failoverPause: this.#suspects.failoverPause,

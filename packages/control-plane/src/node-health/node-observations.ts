@@ -102,23 +102,16 @@ export interface ReplacementContext {
  */
 export function findReplacement(
   node: Node,
-  {
-    nodes,
-    observations,
-    heartbeatMs,
-    leadingSinceMs,
-    monotonicMs: nowMs,
-    wallClockMs: now,
-  }: ReplacementContext,
+  { nodes, observations, heartbeatMs, leadingSinceMs, monotonicMs, wallClockMs }: ReplacementContext,
 ): string | undefined {
   const { lastHeartbeatMs } = observations.getOrCreate(node.id);
-  const silentMs = nowMs - (lastHeartbeatMs ?? leadingSinceMs);
+  const silentMs = monotonicMs - (lastHeartbeatMs ?? leadingSinceMs);
   // The scan below visits all nodes, so it runs only when its result matters.
   if (silentMs < DOWN_AFTER_MS || node.state !== NodeState.READY) return undefined;
-  const sinceMs = lastHeartbeatMs === undefined ? node.createdAtMs : now - silentMs;
+  const sinceMs = lastHeartbeatMs === undefined ? node.createdAtMs : wallClockMs - silentMs;
   for (const other of nodes) {
     if (other.createdAtMs <= sinceMs || !isOnSameHost(node, other)) continue;
-    if (observations.isHeard(other.id, lateAfterMs(heartbeatMs), nowMs)) return other.id;
+    if (observations.isHeard(other.id, lateAfterMs(heartbeatMs), monotonicMs)) return other.id;
   }
   return undefined;
 }

@@ -9,9 +9,9 @@ import { recordKey } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import type { Delta } from "../state/delta.js";
 import { serviceSnapshot } from "../state/service-snapshot.js";
-import { companionsOf, dependentsWaitingFor, planWithDependencies } from "./gates.js";
 import { virtualIpChanges } from "./networks/virtual-ip-changes.js";
 import { orphanChanges, planChanges } from "./plan-changes.js";
+import { companionsOf, dependentsWaitingFor, planWithDependencies } from "./plan-with-dependencies.js";
 import { WorkQueue } from "./work-queue.js";
 import type { Decision, Writer } from "./writer.js";
 
@@ -108,7 +108,7 @@ export class Controller {
     for (const nodeId of nodeIds) {
       for (const task of state.tasks.ofNode(nodeId).values()) this.#queue.add(task.serviceId);
     }
-    for (const serviceId of state.services.globalServices()) this.#queue.add(serviceId);
+    for (const serviceId of state.services.globalServiceIds()) this.#queue.add(serviceId);
   }
 
   #retryUnplacedSoon(): void {
@@ -145,15 +145,15 @@ export class Controller {
       };
     }
     const startedMs = runtime.clock.nowMs();
-    const now = runtime.wallClockMs();
+    const nowMs = runtime.wallClockMs();
     const { spec } = snapshot;
-    const context = { now, newId: () => runtime.newId(), leaderSinceMs: this.#leaderSinceMs };
-    const plan = planWithDependencies(snapshot, { state, now }, (holdReason) =>
+    const context = { nowMs, newId: () => runtime.newId(), leaderSinceMs: this.#leaderSinceMs };
+    const plan = planWithDependencies(snapshot, { state, nowMs }, (holdReason) =>
       reconcile(snapshot, state.nodes, { ...context, holdReason }),
     );
     const isRemoved = plan.actions.some(({ kind }) => kind === "remove-service");
-    const vips = isRemoved ? [] : virtualIpChanges(serviceId, spec, { state, now });
-    const changes = [...vips, ...planChanges(plan, state, now)];
+    const vips = isRemoved ? [] : virtualIpChanges(serviceId, spec, { state, nowMs });
+    const changes = [...vips, ...planChanges(plan, state, nowMs)];
     observer.onReconciled(runtime.clock.nowMs() - startedMs);
     return { changes, result: { plan, name: spec.name } };
   }

@@ -16,12 +16,12 @@ import { virtualIpReleases } from "./networks/virtual-ip-changes.js";
  * Returns the changes that the controller writes for a plan, in the plan's order. The network ranges that new tasks need
  * on their nodes come first.
  */
-export function planChanges(plan: Plan, state: ClusterState, now: number): readonly Change[] {
+export function planChanges(plan: Plan, state: ClusterState, nowMs: number): readonly Change[] {
   const ranges = rangeChanges(plan.actions, state);
   const changes = plan.actions.flatMap((action) => {
     const { refused } = ranges;
     const allowed = refused.size === 0 ? action : withoutNode(action, refused);
-    return allowed === undefined ? [] : actionChanges(allowed, state, now);
+    return allowed === undefined ? [] : actionChanges(allowed, state, nowMs);
   });
   return ranges.changes.length === 0 ? changes : [...ranges.changes, ...changes];
 }
@@ -36,7 +36,7 @@ function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Acti
   if (message === undefined) return action;
   if (action.kind === "assign-task") {
     const alreadyWaits = action.task.status?.message === message;
-    return alreadyWaits ? undefined : { kind: "update-message", task: action.task, message };
+    return alreadyWaits ? undefined : { kind: "set-pending-reason", task: action.task, message };
   }
   const { status } = action.task;
   const waiting = {
@@ -58,20 +58,20 @@ export function orphanChanges(tasks: Iterable<Task>, state: ClusterState): reado
   });
 }
 
-function actionChanges(action: Action, state: ClusterState, now: number): readonly Change[] {
+function actionChanges(action: Action, state: ClusterState, nowMs: number): readonly Change[] {
   switch (action.kind) {
     case "remove-service":
-      return serviceRemoval(action.serviceId, state, now);
+      return serviceRemoval(action.serviceId, state, nowMs);
     case "update-service":
       return [{ kind: "put-service", service: action.service }];
     case "restart-service":
       return restartChanges(action.service);
     case "roll-back-service":
-      return rollbackChanges(action, state, now);
+      return rollbackChanges(action, state, nowMs);
     case "delete-task":
       return [{ kind: "delete-task", serviceId: action.task.serviceId, taskId: action.task.id }];
     default: {
-      const task = taskAfter(action, now);
+      const task = taskAfter(action, nowMs);
       return task === undefined ? [] : [{ kind: "put-task", task }];
     }
   }
@@ -84,8 +84,8 @@ function restartChanges(service: Service): readonly Change[] {
 }
 
 /** Returns the changes that remove a service. Its own record is deleted last, so an interrupted removal is resumed. */
-function serviceRemoval(serviceId: string, state: ClusterState, now: number): readonly Change[] {
-  const changes: Change[] = [...virtualIpReleases(serviceId, state, now)];
+function serviceRemoval(serviceId: string, state: ClusterState, nowMs: number): readonly Change[] {
+  const changes: Change[] = [...virtualIpReleases(serviceId, state, nowMs)];
   for (const version of state.services.versions.ofService(serviceId).keys()) {
     changes.push({ kind: "delete-revision", serviceId, version });
   }
@@ -105,7 +105,7 @@ function serviceRemoval(serviceId: string, state: ClusterState, now: number): re
 export function rollbackChanges(
   { service, failure }: Pick<Extract<Action, { kind: "roll-back-service" }>, "service" | "failure">,
   state: ClusterState,
-  now: number,
+  nowMs: number,
 ): readonly Change[] {
   const { id: serviceId, version, spec } = service;
   const update: Change = { kind: "put-service", service };
@@ -120,7 +120,7 @@ export function rollbackChanges(
   }
   const cause = `${failure} and version ${current.healthyVersion} cannot be restored: ${obstacle}`;
   return [
-    { kind: "put-service", service: { ...current, rollout: pauseRollout(current.rollout, cause, now) } },
+    { kind: "put-service", service: { ...current, rollout: pauseRollout(current.rollout, cause, nowMs) } },
   ];
 }
 

@@ -1,7 +1,7 @@
 import { BerthError, DesiredState, Task, TaskState } from "@berth/proto";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { systemClock } from "../runtime/clock.js";
+import { type Clock, systemClock } from "../runtime/clock.js";
 import { type Change, recordKey } from "../state/change.js";
 import { ClusterState } from "../state/cluster-state.js";
 import { MAX_TXN_BYTES } from "../store/check-txn.js";
@@ -35,7 +35,7 @@ afterEach(async () => {
   memory.close();
 });
 
-async function startWriter(change: Partial<Store> = {}): Promise<Writer> {
+async function startWriter(change: Partial<Store> = {}, clock: Clock = systemClock): Promise<Writer> {
   const outcome = await memory.txn({ ops: [{ kind: "put", key: LEADER_KEY, value: "me" }] }, never);
   if (outcome.kind !== "committed") throw new Error("no leader key");
   const store: Store = {
@@ -49,7 +49,7 @@ async function startWriter(change: Partial<Store> = {}): Promise<Writer> {
     store,
     state,
     fence: { kind: "created-at", key: LEADER_KEY, revision: outcome.revision },
-    clock: systemClock,
+    clock,
     logger: pino({ level: "silent" }),
     observer: { onTransaction: (kind, changes) => outcomes.push(`${kind} ${changes}`) },
   });
@@ -73,6 +73,28 @@ const addNext: Decide<string> = (current) => {
 };
 
 describe("Writer", () => {
+  it("writes a change before later decisions without changes have taken long", async () => {
+    let nowMs = 0;
+    const writer = await startWriter(
+      {},
+      {
+        nowMs: () => nowMs,
+        after: (delayMs, run) => systemClock.after(delayMs, run),
+      },
+    );
+    const first = writer.submit(addNext, never);
+    const transactionsBefore: number[] = [];
+    const later = Array.from({ length: 5 }, () =>
+      writer.submit(() => {
+        nowMs += 6;
+        transactionsBefore.push(outcomes.length);
+        return { changes: [], result: undefined };
+      }, never),
+    );
+    await Promise.all([first, ...later]);
+    expect(transactionsBefore).toEqual([0, 0, 1, 1, 1]);
+  });
+
   it("reports a committed write as successful although a listener of the state throws", async () => {
     const writer = await startWriter();
     const failure = new Error("listener failed");

@@ -22,11 +22,11 @@ import {
 /** Number of refusals after which a decision fails, because another program keeps writing the same records. */
 const MAX_REFUSALS = 5;
 
-/** Maximum duration of a batch of decisions without changes, so that they do not block other work. */
-const MAX_BATCH_MS = 10;
+/** Maximum time for which a batch makes decisions without changes, so that they do not block the event loop. */
+const MAX_IDLE_BATCH_MS = 10;
 
 export interface WriterObserver {
-  onTransaction(outcome: "committed" | "refused" | "unknown", changes: number): void;
+  onTransaction(outcome: "committed" | "refused" | "unknown", changeCount: number): void;
 }
 
 export interface WriterOptions {
@@ -49,14 +49,15 @@ export type Decide<T> = (state: ClusterState) => Decision<T>;
 
 /**
  * The only writer of a term. It makes decisions one after another, each on a state that includes all earlier ones, so
- * decisions never conflict with each other. It writes as many as fit in one fenced transaction. Other code sees changes
- * only after they are in the store. A decision whose transaction is refused or has an unknown outcome is made again.
+ * decisions never conflict with each other. It writes as many as fit in one fenced transaction. A larger decision is
+ * split into several transactions, so it is not atomic. Other code sees changes only after they are in the store. A
+ * decision with a transaction that is refused or has an unknown outcome is made again.
  */
 export class Writer {
   readonly #options: WriterOptions;
   readonly #committer: Committer;
-  readonly #jobs: WriteJob[] = [];
-  readonly #jobAdded = new Notifier();
+  readonly #pending: PendingDecision[] = [];
+  readonly #decisionAdded = new Notifier();
   readonly #backlogCleared: Emitter;
   #inFlight: Promise<void> = Promise.resolve();
   #hasBacklog = false;
@@ -71,8 +72,8 @@ export class Writer {
   }
 
   /** Number of waiting decisions. */
-  get depth(): number {
-    return this.#jobs.length;
+  get waitingCount(): number {
+    return this.#pending.length;
   }
 
   /** Whether more decisions are waiting than fit into the last transaction. */
@@ -89,13 +90,13 @@ export class Writer {
    * Returns the decision's result after all of its changes are in the store.
    *
    * @throws what `decide` throws; BERTH_CONFLICT when another program keeps changing the records; BERTH_NOT_LEADER
-   *   after the term has ended; the signal's reason when it aborts: a write in flight may still be committed then
+   *   after the term has ended; the signal's reason when it aborts. A write in flight may then still be committed
    */
   submit<T>(decide: Decide<T>, signal: AbortSignal): Promise<T> {
     if (this.#isStopped) return Promise.reject(notLeaderError({ reason: "its term ended" }));
-    const { job, done } = createJob(decide, signal);
-    this.#jobs.push(job);
-    this.#jobAdded.notifyAll();
+    const { pending, done } = createPendingDecision(decide, signal);
+    this.#pending.push(pending);
+    this.#decisionAdded.notifyAll();
     return done;
   }
 
@@ -110,20 +111,20 @@ export class Writer {
   async run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        if (this.#jobs.length === 0) {
+        if (this.#pending.length === 0) {
           this.#clearBacklog();
-          await this.#jobAdded.wait(signal);
+          await this.#decisionAdded.wait(signal);
         } else {
           const batch = this.#decideBatch();
           const changes = batch.changes();
-          this.#inFlight = this.#write(batch.jobs, changes, signal);
+          this.#inFlight = this.#write(batch.decisions, changes, signal);
           await this.#inFlight;
           if (needsPause(changes)) await sleep(this.#options.clock, 0, signal);
         }
       }
     } finally {
       this.#isStopped = true;
-      for (const job of this.#jobs.splice(0)) job.fail(signal.reason);
+      for (const decision of this.#pending.splice(0)) decision.fail(signal.reason);
     }
   }
 
@@ -134,7 +135,7 @@ export class Writer {
   }
 
   async #write(
-    jobs: readonly WriteJob[],
+    decisions: readonly PendingDecision[],
     changes: readonly EncodedChange[],
     signal: AbortSignal,
   ): Promise<void> {
@@ -144,57 +145,57 @@ export class Writer {
           group.map((transaction) => this.#committer.commit(transaction, signal)),
         );
         if (outcomes.every((outcome) => outcome === "committed")) continue;
-        this.#retry(jobs, outcomes.includes("refused") ? 1 : 0);
+        this.#retry(decisions, outcomes.includes("refused") ? 1 : 0);
         return;
       }
-      for (const job of jobs) job.succeed();
+      for (const decision of decisions) decision.succeed();
     } catch (error) {
-      for (const job of jobs) job.fail(signal.aborted ? signal.reason : error);
+      for (const decision of decisions) decision.fail(signal.aborted ? signal.reason : error);
     }
   }
 
-  /** Makes decisions until their changes fill a batch, or for a short time if they change nothing. */
+  /** Makes decisions until their changes fill a batch, or until none of them has changed anything for a short time. */
   #decideBatch(): Batch {
     const { state, clock } = this.#options;
     const batch = new Batch();
-    const deadlineMs = clock.nowMs() + MAX_BATCH_MS;
+    let deadlineMs = clock.nowMs() + MAX_IDLE_BATCH_MS;
     state.draft((draft) => {
-      while (!batch.isFull && (batch.hasChanges || clock.nowMs() <= deadlineMs)) {
-        const job = this.#jobs.shift();
-        if (job === undefined) return;
-        const changes = this.#decide(job);
+      while (!batch.isFull && clock.nowMs() <= deadlineMs) {
+        const decision = this.#pending.shift();
+        if (decision === undefined) return;
+        const changes = this.#decide(decision);
         if (changes === undefined) continue;
-        if (!batch.add(job, changes)) {
-          this.#jobs.unshift(job);
-        }
-        // In a full batch, no further decision has to see these changes.
-        else if (!batch.isFull) {
+        if (!batch.add(decision, changes)) {
+          this.#pending.unshift(decision);
+        } else if (!batch.isFull && changes.length > 0) {
+          // Later decisions of this batch have to see the changes. In a full batch there are none.
           draft.write(changes.map(({ change }) => change));
+          deadlineMs = clock.nowMs() + MAX_IDLE_BATCH_MS;
         }
       }
     });
-    if (batch.isFull && this.#jobs.length > 0) this.#hasBacklog = true;
+    if (batch.isFull && this.#pending.length > 0) this.#hasBacklog = true;
     return batch;
   }
 
-  /** Returns the changes of a decision. Returns undefined if its caller has left or if it throws. */
-  #decide(job: WriteJob): readonly EncodedChange[] | undefined {
-    if (job.isSettled()) return undefined;
+  /** Returns the changes of a decision, or undefined if its caller has cancelled or if it throws. */
+  #decide(decision: PendingDecision): readonly EncodedChange[] | undefined {
+    if (decision.isSettled()) return undefined;
     try {
-      return job.decide(this.#options.state);
+      return decision.decide(this.#options.state);
     } catch (error) {
-      job.fail(error);
+      decision.fail(error);
       return undefined;
     }
   }
 
-  #retry(jobs: readonly WriteJob[], refusals: number): void {
-    for (const job of [...jobs].reverse()) {
-      job.refusals += refusals;
-      if (job.refusals < MAX_REFUSALS) {
-        this.#jobs.unshift(job);
+  #retry(decisions: readonly PendingDecision[], refusals: number): void {
+    for (const decision of [...decisions].reverse()) {
+      decision.refusals += refusals;
+      if (decision.refusals < MAX_REFUSALS) {
+        this.#pending.unshift(decision);
       } else {
-        job.fail(conflictError());
+        decision.fail(conflictError());
       }
     }
   }
@@ -202,26 +203,22 @@ export class Writer {
 
 /** Decisions that are written together. */
 class Batch {
-  readonly jobs: WriteJob[] = [];
+  readonly decisions: PendingDecision[] = [];
   /** Whether a decision did not fit. The batch accepts no further ones. */
   isFull = false;
-  /** Two decisions may change the same record. The later change replaces the earlier one, which it includes. */
+  /** Two decisions may change the same record. The later one was decided on top of the earlier one and replaces it. */
   readonly #changesByKey = new Map<string, EncodedChange>();
   readonly #budget = new TransactionBudget();
-
-  get hasChanges(): boolean {
-    return this.#changesByKey.size > 0;
-  }
 
   changes(): readonly EncodedChange[] {
     return [...this.#changesByKey.values()];
   }
 
   /** Adds a decision. Returns false if it has to wait for another batch. An empty batch accepts a decision of any size. */
-  add(job: WriteJob, changes: readonly EncodedChange[]): boolean {
+  add(decision: PendingDecision, changes: readonly EncodedChange[]): boolean {
     this.isFull = !this.#budget.fits(changes);
-    if (this.isFull && this.jobs.length > 0) return false;
-    this.jobs.push(job);
+    if (this.isFull && this.decisions.length > 0) return false;
+    this.decisions.push(decision);
     this.#budget.add(changes);
     for (const change of changes) this.#changesByKey.set(change.key, change);
     return true;
@@ -238,7 +235,7 @@ function needsPause(changes: readonly EncodedChange[]): boolean {
 }
 
 /** A decision that waits to be made and written. */
-interface WriteJob {
+interface PendingDecision {
   /** Decides and keeps the result for `succeed`. */
   decide(state: ClusterState): readonly EncodedChange[];
   /** Resolves the caller's promise: the changes are in the store. */
@@ -250,14 +247,14 @@ interface WriteJob {
   refusals: number;
 }
 
-function createJob<T>(
+function createPendingDecision<T>(
   decide: Decide<T>,
   signal: AbortSignal,
-): { readonly job: WriteJob; readonly done: Promise<T> } {
+): { readonly pending: PendingDecision; readonly done: Promise<T> } {
   const done = new Deferred<T>();
   let result: { readonly value: T } | undefined;
   let isSettled = false;
-  const job: WriteJob = {
+  const pending: PendingDecision = {
     refusals: 0,
     decide: (state) => {
       const decision = decide(state);
@@ -274,9 +271,9 @@ function createJob<T>(
     },
     isSettled: () => isSettled,
   };
-  const removeListener = onAbort(signal, () => job.fail(signal.reason));
+  const removeListener = onAbort(signal, () => pending.fail(signal.reason));
   void done.promise.then(removeListener, removeListener);
-  return { job, done: done.promise };
+  return { pending, done: done.promise };
 }
 
 function conflictError(): BerthError {

@@ -252,7 +252,7 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
     state,
     sessionCount: () => sessions.size,
     workQueueDepth: () => controller.depth,
-    writeQueueDepth: () => writer.depth,
+    writeQueueDepth: () => writer.waitingCount,
     eventLoopLagMs: () => lag.lagMs(),
     surveyTraffic: () => surveyTraffic({ state, trafficCollector, tableVersion: tables.version }),
   };

@@ -86,7 +86,7 @@ async function openSchema(
       versions,
       servers: options.registrations,
       countMembers: async (abort) => (await options.etcdMembers?.list(abort))?.length,
-      raise: async (to, abort) => {
+      raiseVersion: async (to, abort) => {
         const stored = await readSchema(store, versions, abort);
         await raiseSchema({ store, fence: fence(term), to }, stored, abort);
         logger.info({ from: current, to }, "raised the schema; the next leader migrates the records");

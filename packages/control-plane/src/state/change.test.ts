@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { buildNode, buildTask } from "../core/testing/records.js";
-import { changeKey, decodeEntry, deletionOfKey, encodeValue, recordKey } from "./change.js";
+import { changeKey, decodeEntry, deletionOfKey, encodeValue, recordKey, writeChange } from "./change.js";
+import { ClusterState } from "./cluster-state.js";
+import { DeltaBuilder } from "./delta.js";
 
 const entry = (key: string, value: string) => ({ key, value, createRevision: 1n, modRevision: 1n });
 
@@ -52,10 +54,27 @@ describe("decodeEntry", () => {
     expect(decoded.kind).toBe("unreadable");
   });
 
+  it("rejects a value that is a list", () => {
+    const decoded = decodeEntry(entry(recordKey("name", { name: "shop_web" }), "[]"));
+    expect(decoded).toEqual({ kind: "unreadable", reason: "the value is not a JSON object" });
+  });
+
   it("rejects a value with text instead of a number", () => {
     const decoded = decodeEntry(
       entry(recordKey("node", { nodeId: "n1" }), '{"id":"n1","createdAtMs":"soon"}'),
     );
-    expect(decoded).toEqual({ kind: "unreadable", reason: "a number of the record is invalid" });
+    expect(decoded).toEqual({
+      kind: "unreadable",
+      reason: "the record contains a number that is not finite",
+    });
+  });
+});
+
+describe("writeChange", () => {
+  it("ignores the deletion of a record that does not exist", () => {
+    const delta = new DeltaBuilder();
+    const undo = writeChange(new ClusterState(), { kind: "delete-audit", sequence: 7 }, delta);
+    expect(undo).toBeUndefined();
+    expect(delta.isEmpty).toBe(true);
   });
 });

@@ -5,7 +5,7 @@ import { GroupedMap } from "./grouped-map.js";
 import { PortClaims } from "./port-claims.js";
 import { ServiceVersions } from "./service-versions.js";
 
-/** The services in the leader's memory, indexed for its look-ups. */
+/** The services in the leader's memory, indexed for its lookups. */
 export class ServiceTable {
   readonly ports = new PortClaims();
   readonly versions = new ServiceVersions();
@@ -48,12 +48,12 @@ export class ServiceTable {
   }
 
   /** Returns the IDs of global services and jobs. */
-  globalServices(): Iterable<string> {
+  globalServiceIds(): Iterable<string> {
     return this.#byTrait.get("global").keys();
   }
 
   /** Returns the services with autoscaling. */
-  autoscaled(): Iterable<Service> {
+  autoscaledServices(): Iterable<Service> {
     return this.#byTrait.get("autoscaled").values();
   }
 
@@ -103,7 +103,7 @@ export class ServiceTable {
   }
 }
 
-/** The services by keys that are computed from their specs. */
+/** Indexes services by keys computed from their specs. */
 class ServiceIndex {
   readonly #services = new GroupedMap<Service>();
   readonly #keysOf: (spec: ServiceSpec) => readonly string[];

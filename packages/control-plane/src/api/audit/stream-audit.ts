@@ -1,38 +1,39 @@
 import type { AuditRecord, StreamAuditRequest, StreamAuditResponse } from "@berth/proto";
-import { linkSignals, onAbort } from "../../runtime/abort.js";
+import { linkSignals } from "../../runtime/abort.js";
+import { Notifier } from "../../runtime/notifier.js";
 import type { ApiContext } from "../api-context.js";
 
 /** Number of records per read, so that a slow caller does not hold a copy of the whole log. */
-const RECORDS_PER_CHUNK = 100;
+const READ_BATCH_SIZE = 100;
 
 /**
- * Streams records, oldest first; with `follow`, continues with new records until the caller leaves or the term ends.
+ * Streams records, oldest first; with `follow`, continues with new records until the caller cancels or the term ends.
  * All leaders continue the same sequence, so a caller can resume with any leader.
  */
 export async function* streamAudit(
   request: StreamAuditRequest,
-  { state, signal: term }: Pick<ApiContext, "state" | "signal">,
-  caller: AbortSignal,
+  { state, signal: termSignal }: Pick<ApiContext, "state" | "signal">,
+  callerSignal: AbortSignal,
 ): AsyncGenerator<StreamAuditResponse> {
-  const link = linkSignals(caller, term);
+  const link = linkSignals(callerSignal, termSignal);
   let position = findStart(request, state.audit.after(0));
-  let missed = 0;
-  let wake = (): void => {};
+  /** Number of records that were removed before this call read them. */
+  let removedUnread = 0;
+  const changed = new Notifier();
   const unsubscribe = state.onChange(({ audit }) => {
     for (const [sequence, { after }] of audit) {
-      if (after === undefined && sequence > position) missed += 1;
+      if (after === undefined && sequence > position) removedUnread += 1;
     }
-    if (audit.size > 0) wake();
+    if (audit.size > 0) changed.notifyAll();
   });
-  const stopWatching = onAbort(link.signal, () => wake());
   try {
     while (!link.signal.aborted) {
-      if (missed > 0) {
-        const text = `${missed} records were removed before they could be read`;
-        missed = 0;
+      if (removedUnread > 0) {
+        const text = removedRecordsText(removedUnread);
+        removedUnread = 0;
         yield warning(text);
       }
-      const records = state.audit.after(position, RECORDS_PER_CHUNK);
+      const records = state.audit.after(position, READ_BATCH_SIZE);
       position = records.at(-1)?.sequence ?? position;
       for (const record of records) {
         if (link.signal.aborted) break;
@@ -40,14 +41,11 @@ export async function* streamAudit(
       }
       if (records.length > 0) continue;
       if (!request.follow) return;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
+      await changed.wait(link.signal);
     }
     link.signal.throwIfAborted();
   } finally {
     unsubscribe();
-    stopWatching();
     link.unlink();
   }
 }
@@ -63,6 +61,10 @@ function findStart(
   const first = records.findIndex(({ timeMs }) => timeMs >= sinceMs);
   const start = Math.max(first < 0 ? records.length : first, limit === 0 ? 0 : records.length - limit);
   return records[start - 1]?.sequence ?? 0;
+}
+
+function removedRecordsText(count: number): string {
+  return `${count === 1 ? "1 record was" : `${count} records were`} removed before this call could read them`;
 }
 
 function warning(value: string): StreamAuditResponse {

@@ -47,7 +47,7 @@ describe("summarizeChanges", () => {
     const after = { ...before, availability: Availability.DRAIN, labels: { zone: "secret" } };
     const state = stateWith({ kind: "put-node", node: before });
     expect(summarizeChanges([{ kind: "put-node", node: after }], state)).toBe(
-      "availability active -> drain, label zone set, label old removed",
+      "node n1: availability active -> drain, label zone set, label old removed",
     );
   });
 

@@ -4,9 +4,14 @@ import { isRemoved } from "../../core/membership/server-records.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
+const SEPARATOR = "; ";
+
+/** Length that a summary reserves for the separator and the number of omitted changes: `; and 1000 more`. */
+const OMITTED_NOTE_LENGTH = 20;
+
 /**
  * Describes the most important changes of a decision, such as `shop_web: version 1 -> 2, image app:1 -> app:2`. `state`
- * holds the records before the changes. The values of labels and environment variables are left out, because they can
+ * holds the records before the changes. The values of labels and environment variables are left out, because they may
  * be secret.
  */
 export function summarizeChanges(changes: readonly Change[], state: ClusterState): string {
@@ -16,18 +21,20 @@ export function summarizeChanges(changes: readonly Change[], state: ClusterState
   for (const change of changes) {
     const text = describeChange(change, state);
     if (text === undefined) continue;
-    length += text.length + 2;
-    if (length <= MAX_SUMMARY_LENGTH - 20) {
+    length += text.length + SEPARATOR.length;
+    if (length <= MAX_SUMMARY_LENGTH - OMITTED_NOTE_LENGTH) {
       descriptions.push(text);
+    } else if (descriptions.length === 0) {
+      descriptions.push(`${text.slice(0, MAX_SUMMARY_LENGTH - OMITTED_NOTE_LENGTH)}...`);
     } else {
       omitted += 1;
     }
   }
   if (omitted > 0) descriptions.push(`and ${omitted} more`);
-  return descriptions.join("; ") || "no changes";
+  return descriptions.join(SEPARATOR) || "no changes";
 }
 
-/** Returns undefined for records that follow from the change of another record. */
+/** Returns undefined for changes that follow from another change. */
 function describeChange(change: Change, state: ClusterState): string | undefined {
   switch (change.kind) {
     case "put-service":
@@ -40,8 +47,9 @@ function describeChange(change: Change, state: ClusterState): string | undefined
       return isRemoved(change.server) ? `server ${change.server.hostname} removed` : undefined;
     case "put-network": {
       const { id, spec, removing } = change.network;
-      const isNew = state.networks.get(id) === undefined;
-      return `network ${spec?.name ?? id} ${removing ? "removed" : isNew ? "created" : "updated"}`;
+      if (removing) return `network ${spec?.name ?? id} removed`;
+      const verb = state.networks.get(id) === undefined ? "created" : "updated";
+      return `network ${spec?.name ?? id} ${verb}`;
     }
     case "put-file": {
       const { kind, name, version, removing } = change.file;
@@ -78,10 +86,14 @@ function describeNode(before: Node | undefined, after: Node): string {
       .filter((key) => before?.labels[key] !== after.labels[key])
       .map((key) => `label ${key} ${after.labels[key] === undefined ? "removed" : "set"}`),
   ].filter((field) => field !== "");
-  return fields.join(", ") || "no changes";
+  return `node ${after.description?.hostname || after.id}: ${fields.join(", ") || "no changes"}`;
 }
 
-function describeField(name: string, before: string | number | undefined, after: typeof before): string {
+function describeField(
+  name: string,
+  before: string | number | undefined,
+  after: string | number | undefined,
+): string {
   if (before === after) return "";
   return before === undefined ? `${name} ${after}` : `${name} ${before} -> ${after ?? "none"}`;
 }

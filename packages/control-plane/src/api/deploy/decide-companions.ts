@@ -71,11 +71,11 @@ export function followingCompanions(
 export function decideCompanions(
   companions: readonly ServiceSpec[],
   state: ClusterState,
-  now: number,
+  nowMs: number,
 ): readonly Change[] {
   return companions.flatMap((spec) => {
     const id = state.services.byName(spec.name)?.id;
-    return id === undefined ? [] : decideSpec(state, spec, { id, now }).changes;
+    return id === undefined ? [] : decideSpec(state, spec, { id, nowMs }).changes;
   });
 }
 

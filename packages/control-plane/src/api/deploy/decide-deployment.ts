@@ -61,7 +61,7 @@ export interface DeployOutcome {
 }
 
 export interface DeployContext {
-  readonly now: number;
+  readonly nowMs: number;
   readonly newId: () => string;
   /** Returns a number in [0, 1). Default: always 0. */
   readonly random?: () => number;
@@ -91,7 +91,7 @@ export function decideDeployment(
   state: ClusterState,
   context: DeployContext,
 ): Decision<DeployOutcome> {
-  const { now, newId, sealer } = context;
+  const { nowMs, newId, sealer } = context;
   const errorPrefix = deployment.errorPrefix ?? `stack ${deployment.stack} was not deployed`;
   requirePermitted(deployment.specs, state, errorPrefix);
   const files = fileChanges(deployment, state, { ...context, errorPrefix });
@@ -115,10 +115,10 @@ export function decideDeployment(
   const withNetworks = resolveNetworks(withFiles, { state, newNetworks: networks.byName, errorPrefix });
   const resolved = resolvePorts(withNetworks, { state, removed, errorPrefix });
   const accepted = [
-    ...resolved.map(({ id, spec }) => decideSpec(state, spec, { id, now })),
+    ...resolved.map(({ id, spec }) => decideSpec(state, spec, { id, nowMs })),
     ...(deployment.prune ? removed : []).flatMap((id) => {
       const service = state.services.get(id);
-      return service === undefined ? [] : [decideRemoval(service, now)];
+      return service === undefined ? [] : [decideRemoval(service, nowMs)];
     }),
   ];
   return {
@@ -141,11 +141,11 @@ export function decideDeployment(
 function fileChanges(
   { stack, specs, files = [], prune }: StackDeployment,
   state: ClusterState,
-  { now, newId, sealer, errorPrefix }: DeployContext & { readonly errorPrefix: string },
+  { nowMs, newId, sealer, errorPrefix }: DeployContext & { readonly errorPrefix: string },
 ): Pick<FileDecision, "changes" | "outcomes" | "byKey"> {
   const applied = decideFiles(
     files.map((file) => ({ ...file, stack })),
-    { state, sealer, now, newId },
+    { state, sealer, nowMs, newId },
   );
   if (applied.violations.length > 0)
     throw violationsError("BERTH_SPEC_INVALID", errorPrefix, applied.violations);
@@ -165,21 +165,21 @@ function fileChanges(
 function loginChanges(
   { stack, specs, credentials, prune }: StackDeployment,
   state: ClusterState,
-  { now, newId, loginSealer: sealer }: DeployContext,
+  { nowMs, newId, loginSealer: sealer }: DeployContext,
 ): readonly Change[] {
   if (prune && specs.length === 0) {
     return decideLoginRemoval([stack], new Set(state.services.ofStack(stack).keys()), state);
   }
   if (credentials === undefined) return [];
-  return decideStackLogins(credentials, { stack, state, sealer, now, newId });
+  return decideStackLogins(credentials, { stack, state, sealer, nowMs, newId });
 }
 
 function networkChanges(
   { stack, specs, networks = [], pool = DEFAULT_NETWORK_POOL, prune }: StackDeployment,
   state: ClusterState,
-  { now, newId, random = () => 0, errorPrefix }: DeployContext & { readonly errorPrefix: string },
+  { nowMs, newId, random = () => 0, errorPrefix }: DeployContext & { readonly errorPrefix: string },
 ): Pick<NetworkDecision, "changes" | "outcomes" | "byName"> {
-  const applied = decideNetworks(networks, { state, pool, now, newId, random });
+  const applied = decideNetworks(networks, { state, pool, nowMs, newId, random });
   if (applied.violations.length > 0)
     throw violationsError("BERTH_SPEC_INVALID", errorPrefix, applied.violations);
   const joined = new Set(specs.flatMap(({ task }) => (task?.networks ?? []).map(({ network }) => network)));

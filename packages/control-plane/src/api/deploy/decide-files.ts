@@ -37,7 +37,7 @@ export interface FileContext {
   readonly state: ClusterState;
   /** Encrypts secrets and configs. Undefined if the server has no cluster key. */
   readonly sealer: FileSealer | undefined;
-  readonly now: number;
+  readonly nowMs: number;
   readonly newId: () => string;
 }
 
@@ -48,7 +48,7 @@ export interface FileContext {
  *   contents
  */
 export function decideFiles(contents: readonly FileContent[], context: FileContext): FileDecision {
-  const { state, now, newId } = context;
+  const { state, nowMs, newId } = context;
   const changes: Change[] = [];
   const outcomes: FileOutcome[] = [];
   const violations: ServiceViolation[] = [];
@@ -69,7 +69,7 @@ export function decideFiles(contents: readonly FileContent[], context: FileConte
     if (byKey.has(fileKey(content))) problems.push({ path: "name", message: "duplicate name" });
     violations.push(...problems.map((problem) => ({ service: subject, ...problem })));
     if (problems.length > 0) continue;
-    const applied = applyFile(newest, content, { id: newId(), stack: content.stack, now, sealer });
+    const applied = applyFile(newest, content, { id: newId(), stack: content.stack, nowMs, sealer });
     byKey.set(fileKey(content), applied.file);
     outcomes.push(fileOutcome(applied.file, OUTCOME_KINDS[applied.kind]));
     if (applied.kind !== "unchanged") changes.push({ kind: "put-file", file: applied.file });

@@ -8,7 +8,7 @@ const sealer = { seal: () => Buffer.from("sealed"), open: () => "" };
 
 function storeLogin(server: string, state: ClusterState) {
   const credentials = { server, username: "ci", secret: "hunter2", isIdentityToken: false };
-  return decideLogins([credentials], { stack: "", state, sealer, now: 1, newId: () => "new" });
+  return decideLogins([credentials], { stack: "", state, sealer, nowMs: 1, newId: () => "new" });
 }
 
 test("decideLogins replaces a login of a cluster that has the maximum, and refuses a further one", () => {
@@ -27,7 +27,7 @@ test("decideStackLogins does not count the logins that the same deployment remov
     state.logins.put(RegistryLogin.fromPartial({ id: `l${index}`, server: `r${index}.test`, stack: "shop" }));
   }
   const credentials = { server: "new.test", username: "ci", secret: "hunter2", isIdentityToken: false };
-  const context = { stack: "shop", state, sealer, now: 1, newId: () => "new" };
+  const context = { stack: "shop", state, sealer, nowMs: 1, newId: () => "new" };
   expect(decideStackLogins([credentials], context)).toHaveLength(MAX_LOGINS + 1);
   expect(() => decideStackLogins([credentials], { ...context, stack: "other" })).toThrow(
     "would exceed 10000",

@@ -18,7 +18,7 @@ export interface LoginContext {
   readonly state: ClusterState;
   /** Encrypts registry logins. Undefined if the server has no cluster key. */
   readonly sealer: LoginSealer | undefined;
-  readonly now: number;
+  readonly nowMs: number;
   readonly newId: () => string;
 }
 
@@ -44,7 +44,7 @@ export function decideLogins(
 
 function sealLogins(
   credentials: readonly RegistryCredentials[],
-  { stack, state, sealer, now, newId }: LoginContext,
+  { stack, state, sealer, nowMs, newId }: LoginContext,
 ): LoginDecision {
   if (credentials.length === 0) return { changes: [], logins: [] };
   if (sealer === undefined) {
@@ -57,7 +57,7 @@ function sealLogins(
     const existing = state.logins.byKey(loginKey({ server, stack }));
     const id = existing?.id ?? newId();
     // Copying keeps fields that a newer release has written.
-    const login = { ...existing, id, server, stack, username, updatedAtMs: now, isIdentityToken };
+    const login = { ...existing, id, server, stack, username, updatedAtMs: nowMs, isIdentityToken };
     return { ...login, sealedSecret: sealer.seal(login, secret) };
   });
   return { changes: logins.map((login) => ({ kind: "put-login", login })), logins };

@@ -23,7 +23,7 @@ export interface NetworkContext {
   readonly state: ClusterState;
   /** Address ranges from which new networks get their subnets. */
   readonly pool: NetworkPool;
-  readonly now: number;
+  readonly nowMs: number;
   readonly newId: () => string;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
@@ -31,7 +31,7 @@ export interface NetworkContext {
 
 /** Returns the changes that create and update networks. Networks with a fixed subnet are decided first. */
 export function decideNetworks(specs: readonly NetworkSpec[], context: NetworkContext): NetworkDecision {
-  const { state, pool, now, newId, random } = context;
+  const { state, pool, nowMs, newId, random } = context;
   const violations = specs.flatMap((spec) =>
     validateNetworkSpec(spec).map((violation) => ({ service: `network ${spec.name}`, ...violation })),
   );
@@ -43,7 +43,7 @@ export function decideNetworks(specs: readonly NetworkSpec[], context: NetworkCo
     const existing = state.networks.byName(spec.name);
     const others = [...networksById.values()].filter(({ id }) => id !== existing?.id);
     const id = existing?.id ?? newId();
-    const outcome = applyNetwork(existing, spec, { id, now, pool, others, nodes, random });
+    const outcome = applyNetwork(existing, spec, { id, nowMs, pool, others, nodes, random });
     if (outcome.kind === "refused") {
       violations.push({ service: `network ${spec.name}`, ...outcome.violation });
       continue;

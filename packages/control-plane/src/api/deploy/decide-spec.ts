@@ -1,16 +1,19 @@
-import {
-  ServiceOutcome_Kind as Kind,
-  type Service,
-  type ServiceOutcome,
-  type ServiceSpec,
-} from "@berth/proto";
+import { type Service, type ServiceOutcome, ServiceOutcome_Kind, type ServiceSpec } from "@berth/proto";
 import { applySpec } from "../../core/orchestrator/apply-spec.js";
-import { findSpecsInUse } from "../../core/orchestrator/rollback.js";
+import { failedVersion } from "../../core/orchestrator/rollback.js";
+import { findSpecsInUse } from "../../core/orchestrator/specs-in-use.js";
 import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 
-/** Number of earlier versions to keep for rollbacks and inspection. */
-const KEPT_VERSIONS = 10;
+/** Number of earlier versions to keep for inspection, besides those that rollbacks and tasks use. */
+const MAX_EARLIER_VERSIONS = 10;
+
+export interface SpecDecisionContext {
+  readonly id: string;
+  readonly nowMs: number;
+  /** The message of a rollback. Undefined for another change. */
+  readonly rollbackMessage?: string | undefined;
+}
 
 export interface ServiceDecision {
   readonly changes: readonly Change[];
@@ -24,61 +27,47 @@ export interface ServiceDecision {
 export function decideSpec(
   state: ClusterState,
   spec: ServiceSpec,
-  {
-    id,
-    now,
-    rollbackMessage,
-  }: { readonly id: string; readonly now: number; readonly rollbackMessage?: string },
+  { id, nowMs, rollbackMessage }: SpecDecisionContext,
 ): ServiceDecision {
   const specsInUse = findSpecsInUse(state.tasks.ofService(id).values(), (version) =>
     state.services.versions.specOf(id, version),
   );
-  const result = applySpec(state.services.get(id), spec, {
-    id,
-    now,
-    specsInUse,
-    ...(rollbackMessage ? { rollbackMessage } : {}),
-  });
+  const result = applySpec(state.services.get(id), spec, { id, nowMs, specsInUse, rollbackMessage });
   const { service } = result;
-  if (result.kind === "unchanged") return { changes: [], outcome: serviceOutcome(service, Kind.UNCHANGED) };
-  const changes: Change[] = [
-    { kind: "put-revision", serviceId: id, version: service.version, spec },
-    ...(state.serviceIdOf(spec.name) === id
-      ? []
-      : [{ kind: "put-name", name: spec.name, serviceId: id } as const]),
-    { kind: "put-service", service },
-    ...unusedRevisionDeletions(state, service),
-  ];
-  return {
-    changes,
-    outcome: serviceOutcome(service, result.kind === "created" ? Kind.CREATED : Kind.UPDATED),
-  };
+  if (result.kind === "unchanged") {
+    return { changes: [], outcome: serviceOutcome(service, ServiceOutcome_Kind.UNCHANGED) };
+  }
+  const changes: Change[] = [{ kind: "put-revision", serviceId: id, version: service.version, spec }];
+  if (state.serviceIdOf(spec.name) !== id) changes.push({ kind: "put-name", name: spec.name, serviceId: id });
+  changes.push({ kind: "put-service", service }, ...unusedRevisionDeletions(state, service));
+  const outcomeKind = result.kind === "created" ? ServiceOutcome_Kind.CREATED : ServiceOutcome_Kind.UPDATED;
+  return { changes, outcome: serviceOutcome(service, outcomeKind) };
 }
 
 /** Returns the change that marks a service for removal. The controller removes its tasks and records. */
-export function decideRemoval(service: Service, now: number): ServiceDecision {
-  const outcome = serviceOutcome(service, Kind.REMOVED);
+export function decideRemoval(service: Service, nowMs: number): ServiceDecision {
+  const outcome = serviceOutcome(service, ServiceOutcome_Kind.REMOVED);
   if (service.removing) return { changes: [], outcome };
   return {
-    changes: [{ kind: "put-service", service: { ...service, removing: true, updatedAtMs: now } }],
+    changes: [{ kind: "put-service", service: { ...service, removing: true, updatedAtMs: nowMs } }],
     outcome,
   };
 }
 
-/** Returns the changes that delete old revisions which no task runs and no automatic rollback would restore. */
+/** Returns the changes that delete old revisions which no task runs and no rollback needs. */
 function unusedRevisionDeletions(state: ClusterState, service: Service): readonly Change[] {
-  const oldest = service.version - KEPT_VERSIONS;
+  const oldestKept = service.version - MAX_EARLIER_VERSIONS;
   const oldVersions = [...state.services.versions.ofService(service.id).keys()].filter(
-    (version) => version < oldest,
+    (version) => version < oldestKept,
   );
   if (oldVersions.length === 0) return [];
-  const used = new Set<number>([service.healthyVersion]);
+  const used = new Set([service.healthyVersion, ...service.earlierHealthyVersions, failedVersion(service)]);
   for (const task of state.tasks.ofService(service.id).values()) used.add(task.specVersion);
   return oldVersions
     .filter((version) => !used.has(version))
     .map((version) => ({ kind: "delete-revision", serviceId: service.id, version }));
 }
 
-function serviceOutcome(service: Service, kind: Kind): ServiceOutcome {
+function serviceOutcome(service: Service, kind: ServiceOutcome_Kind): ServiceOutcome {
   return { serviceId: service.id, name: service.spec?.name ?? "", kind, version: service.version };
 }

@@ -1,23 +1,23 @@
 import type { ClusterEvent, StreamEventsRequest, StreamEventsResponse } from "@berth/proto";
-import { linkSignals, onAbort } from "../../runtime/abort.js";
+import { linkSignals } from "../../runtime/abort.js";
+import { Notifier } from "../../runtime/notifier.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ApiContext } from "../api-context.js";
 
 /**
- * Streams past events, oldest first; with `follow`, continues with new events until the caller leaves or the term ends.
+ * Streams past events, oldest first; with `follow`, continues with new events until the caller cancels or the term ends.
  * A caller that reads too slowly gets a warning with the number of missed events.
  */
 export async function* streamEvents(
   request: StreamEventsRequest,
-  { events, state, signal: term }: Pick<ApiContext, "events" | "state" | "signal">,
-  caller: AbortSignal,
+  { events, state, signal: termSignal }: Pick<ApiContext, "events" | "state" | "signal">,
+  callerSignal: AbortSignal,
 ): AsyncGenerator<StreamEventsResponse> {
   const isResumed = request.afterEpoch === events.epoch;
-  const link = linkSignals(caller, term);
+  const link = linkSignals(callerSignal, termSignal);
   let next = isResumed ? request.afterSequence + 1 : events.firstSequence;
-  let wake = (): void => {};
-  const unsubscribe = events.onAppended(() => wake());
-  const stopWatching = onAbort(link.signal, () => wake());
+  const appended = new Notifier();
+  const unsubscribe = events.onAppended(() => appended.notifyAll());
   try {
     for (const text of describeUnknownNames(request, state)) yield warning(text);
     // A caller that resumes within this term has already received the events from before the term.
@@ -36,15 +36,12 @@ export async function* streamEvents(
       } else if (!request.follow) {
         return;
       } else {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+        await appended.wait(link.signal);
       }
     }
     link.signal.throwIfAborted();
   } finally {
     unsubscribe();
-    stopWatching();
     link.unlink();
   }
 }

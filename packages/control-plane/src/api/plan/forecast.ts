@@ -5,8 +5,8 @@ import { isRolloutActive } from "../../core/model/rollout.js";
 import { isEnded, isPending, shouldRun } from "../../core/model/task-state.js";
 import { currentTaskFilter } from "../../core/model/template.js";
 import { reconcile } from "../../core/reconcile.js";
-import { planWithDependencies } from "../../reconciler/gates.js";
 import { planChanges } from "../../reconciler/plan-changes.js";
+import { planWithDependencies } from "../../reconciler/plan-with-dependencies.js";
 import type { ClusterState, Draft } from "../../state/cluster-state.js";
 import { serviceSnapshot } from "../../state/service-snapshot.js";
 import { StepRecorder } from "./planned-steps.js";
@@ -29,7 +29,7 @@ export interface ForecastContext {
   readonly state: ClusterState;
   /** The draft of `state`. Its changes are undone after the forecast. */
   readonly draft: Draft;
-  readonly now: number;
+  readonly nowMs: number;
   readonly newId: () => string;
 }
 
@@ -67,12 +67,12 @@ export function forecast(
 /** Runs rounds until nothing changes. Returns true when the limit of visited tasks ended it earlier. */
 function runRounds(services: readonly ServiceForecast[], context: ForecastContext): boolean {
   const { state } = context;
-  let { now } = context;
+  let { nowMs } = context;
   let hasWaited = false;
   for (let visited = 0; visited < MAX_VISITED_TASKS; ) {
     for (const { serviceId } of services) visited += 1 + state.tasks.ofService(serviceId).size;
-    const hasChanged = runRound(services, { ...context, now });
-    now += 1;
+    const hasChanged = runRound(services, { ...context, nowMs });
+    nowMs += 1;
     if (hasChanged) {
       hasWaited = false;
       continue;
@@ -81,36 +81,39 @@ function runRounds(services: readonly ServiceForecast[], context: ForecastContex
     const batchMs = hasWaited ? undefined : nextBatchMs(services, state);
     if (batchMs === undefined) return false;
     hasWaited = true;
-    now = Math.max(now, batchMs);
+    nowMs = Math.max(nowMs, batchMs);
   }
   return true;
 }
 
 /** Reconciles every service once, then simulates the agents. Returns true when anything changed. */
 function runRound(services: readonly ServiceForecast[], context: ForecastContext): boolean {
-  const { state, draft, now } = context;
+  const { state, draft, nowMs } = context;
   let hasChanged = false;
   for (const service of services) hasChanged = reconcileService(service, context) || hasChanged;
   for (const { serviceId } of services) {
-    const changes = simulateAgents(serviceId, state, now);
+    const changes = simulateAgents(serviceId, state, nowMs);
     draft.write(changes);
     hasChanged ||= changes.length > 0;
   }
   return hasChanged;
 }
 
-function reconcileService(service: ServiceForecast, { state, draft, now, newId }: ForecastContext): boolean {
+function reconcileService(
+  service: ServiceForecast,
+  { state, draft, nowMs, newId }: ForecastContext,
+): boolean {
   const snapshot = serviceSnapshot(state, service.serviceId);
   if (snapshot === undefined) return false;
   // With `leaderSinceMs` at now, no deadline passes, so a blocked service is reported as it is.
-  const decision = { now, newId, leaderSinceMs: now };
-  const plan = planWithDependencies(snapshot, { state, now }, (holdReason) =>
+  const decision = { nowMs, newId, leaderSinceMs: nowMs };
+  const plan = planWithDependencies(snapshot, { state, nowMs }, (holdReason) =>
     reconcile(snapshot, state.nodes, { ...decision, holdReason }),
   );
   service.plan = plan;
   service.recorder.startRound();
   for (const action of plan.actions) service.recorder.record(action);
-  draft.write(planChanges(plan, state, now));
+  draft.write(planChanges(plan, state, nowMs));
   return plan.actions.length > 0;
 }
 

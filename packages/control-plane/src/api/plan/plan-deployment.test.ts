@@ -47,7 +47,7 @@ function running(...specs: readonly ServiceSpec[]): ClusterState {
   );
   let ids = 0;
   const { changes, result } = decideDeployment(deployment(...specs), state, {
-    now: 1_000,
+    nowMs: 1_000,
     newId: () => `s${++ids}`,
   });
   apply(changes);
@@ -73,7 +73,7 @@ function running(...specs: readonly ServiceSpec[]): ClusterState {
 
 const NOW = 500_000;
 const planOf = (state: ClusterState, ...specs: readonly ServiceSpec[]) =>
-  planDeployment(deployment(...specs), state, { now: NOW }).plan;
+  planDeployment(deployment(...specs), state, { nowMs: NOW }).plan;
 
 const KINDS = new Map<PlannedStep_Kind, string>([
   [PlannedStep_Kind.CREATE, "create"],
@@ -227,12 +227,12 @@ describe("planDeployment", () => {
 describe("planRevision", () => {
   const changed = specOf({ image: "web:2" });
   const parts = (state: ClusterState, ...specs: readonly ServiceSpec[]) =>
-    planDeployment(deployment(...specs), state, { now: NOW });
+    planDeployment(deployment(...specs), state, { nowMs: NOW });
 
   test("planRevision is equal for equal plans at any time", () => {
     const [first, second] = [running(specOf()), running(specOf())];
     expect(planOf(first, changed).rev).toBe(
-      planDeployment(deployment(changed), second, { now: NOW * 2 }).plan.rev,
+      planDeployment(deployment(changed), second, { nowMs: NOW * 2 }).plan.rev,
     );
     expect(() => checkPlanRevision(planOf(first, changed).rev, parts(second, changed), "shop")).not.toThrow();
   });

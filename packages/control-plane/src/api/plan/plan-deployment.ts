@@ -28,7 +28,7 @@ export interface PlannedDeployment extends RevisedPlan {
 }
 
 export interface PlanContext {
-  readonly now: number;
+  readonly nowMs: number;
   /** Encrypts secrets and configs. Undefined if the server has no cluster key. */
   readonly sealer?: FileSealer | undefined;
 }
@@ -50,14 +50,14 @@ const NO_CHANGES: Forecast = { steps: [], problems: [], omittedSteps: 0 };
 export function planDeployment(
   deployment: StackDeployment,
   state: ClusterState,
-  { now, sealer }: PlanContext,
+  { nowMs, sealer }: PlanContext,
 ): PlannedDeployment {
   return state.draft((draft) => {
     const before = new Map(
       [...state.services.ofStack(deployment.stack).values()].map((service) => [service.id, service]),
     );
     const newId = createPlaceholderIds();
-    const { changes, result } = decideDeployment(deployment, state, { now, newId, sealer });
+    const { changes, result } = decideDeployment(deployment, state, { nowMs, newId, sealer });
     const { services: outcomes, warnings } = result;
     const networks = result.networks.filter(({ kind }) => kind !== NetworkOutcome_Kind.UNCHANGED);
     const files = plannedFiles(result.files, changes);
@@ -65,7 +65,7 @@ export function planDeployment(
     const after = new Map(
       outcomes.map(({ serviceId }) => [serviceId, state.services.get(serviceId)] as const),
     );
-    const forecasts = forecast([...after.keys()], { state, draft, now, newId });
+    const forecasts = forecast([...after.keys()], { state, draft, nowMs, newId });
     const services = outcomes.map((outcome) => {
       const service = after.get(outcome.serviceId);
       const previous = before.get(outcome.serviceId);

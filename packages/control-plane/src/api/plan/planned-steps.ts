@@ -43,10 +43,10 @@ export class StepRecorder {
       case "assign-task":
         this.#place({ ...action.task, nodeId: action.nodeId }, action.task);
         return;
-      case "update-message":
+      case "set-pending-reason":
         this.#place(withMessage(action.task, action.message), action.task);
         return;
-      case "set-desired":
+      case "set-desired-state":
         this.#stop(action.task, action.reason);
         return;
       case "mark-lost":

@@ -14,7 +14,7 @@ const EMPTY_STATUS = {
 };
 
 /** Returns the next status change of each task of a service. Every action of the simulated agents succeeds. */
-export function simulateAgents(serviceId: string, state: ClusterState, now: number): readonly Change[] {
+export function simulateAgents(serviceId: string, state: ClusterState, nowMs: number): readonly Change[] {
   return [...state.tasks.ofService(serviceId).values()].flatMap((task): readonly Change[] => {
     if (isPending(task) || state.nodes.get(task.nodeId)?.state !== NodeState.READY) return [];
     if (task.desiredState === DesiredState.REMOVE) {
@@ -22,7 +22,7 @@ export function simulateAgents(serviceId: string, state: ClusterState, now: numb
     }
     const spec = state.services.versions.specOf(serviceId, task.specVersion);
     const next = nextState(task, spec);
-    return next === undefined ? [] : [{ kind: "put-task", task: withState(task, next, now) }];
+    return next === undefined ? [] : [{ kind: "put-task", task: withState(task, next, nowMs) }];
   });
 }
 
@@ -34,16 +34,16 @@ function nextState(task: Task, spec: ServiceSpec | undefined): TaskState | undef
 }
 
 /** Returns the task in a new state. A running task is healthy at once, so that no monitoring time has to pass. */
-function withState(task: Task, state: TaskState, now: number): Task {
+function withState(task: Task, state: TaskState, nowMs: number): Task {
   const isRunning = state === TaskState.RUNNING;
   return {
     ...task,
     status: {
       ...(task.status ?? EMPTY_STATUS),
       state,
-      sinceMs: now,
+      sinceMs: nowMs,
       health: isRunning ? Health.HEALTHY : Health.UNSPECIFIED,
-      ...(isRunning ? { runningSinceMs: now } : {}),
+      ...(isRunning ? { runningSinceMs: nowMs } : {}),
     },
   };
 }

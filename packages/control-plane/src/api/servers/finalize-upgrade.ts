@@ -4,7 +4,7 @@ import {
   BerthError,
   type FinalizeUpgradeResponse,
   type Server,
-  Server_State as State,
+  Server_State as ServerState,
 } from "@berth/proto";
 import { serverName } from "../../core/membership/server-records.js";
 import type { SchemaVersions } from "../../core/schema/migrations.js";
@@ -21,8 +21,8 @@ export interface SchemaControl {
   readonly servers: () => readonly RegisteredServer[];
   /** Returns the number of members of the embedded etcd, or undefined for an external one. */
   readonly countMembers: (signal: AbortSignal) => Promise<number | undefined>;
-  /** Raises the version, and ends the term soon after. The next leader migrates the records before it serves. */
-  readonly raise: (to: number, signal: AbortSignal) => Promise<void>;
+  /** Raises the version. The term ends soon after, and the next leader migrates the records before it serves. */
+  readonly raiseVersion: (to: number, signal: AbortSignal) => Promise<void>;
 }
 
 /**
@@ -34,12 +34,12 @@ export async function finalizeUpgrade(
   { schema, state, writer }: Pick<ApiContext, "schema" | "state" | "writer">,
   signal: AbortSignal,
 ): Promise<FinalizeUpgradeResponse> {
-  const { current, versions, servers, countMembers, raise } = schema;
-  const memberCount = await countMembers(signal);
-  const running = servers();
-  const addresses = new Set(running.map(({ address }) => address));
+  const { current, versions } = schema;
+  const memberCount = await schema.countMembers(signal);
+  const running = schema.servers();
+  const runningAddresses = new Set(running.map(({ address }) => address));
   const stopped = [...state.servers.values()]
-    .filter((server) => isStopped(server, addresses))
+    .filter((server) => isStopped(server, runningAddresses))
     .map(serverName);
   const decision = decideRaise({ current, servers: running, stopped, memberCount }, versions);
   switch (decision.kind) {
@@ -48,20 +48,20 @@ export async function finalizeUpgrade(
     case "refuse":
       throw new BerthError({
         code: "BERTH_VERSION_UNSUPPORTED",
-        message: `the schema stays at version ${current}: ${decision.reason}; upgrade or start them with release ${BERTH_VERSION}, or remove them`,
+        message: `the schema stays at version ${current}: ${decision.reason}; upgrade the servers to ${BERTH_VERSION} and start them, or remove them from the cluster`,
         details: { current: String(current) },
       });
     case "raise":
-      // This transaction contains the audit record of the call. The term ends before another one could be written.
+      // `recordCalls` adds the audit record to the changes of the call. The term ends before a later one could be written.
       await writer.submit(() => ({ changes: [], result: undefined }), signal);
-      await raise(decision.to, signal);
+      await schema.raiseVersion(decision.to, signal);
       return { from: current, to: decision.to };
     default:
       return assertNever(decision);
   }
 }
 
-/** Returns whether a server is not running. The record of a server that has just stopped says for a moment that it is up. */
+/** Returns whether a server is not running. For a moment after a server stops, its record still says UP. */
 function isStopped({ state, address }: Server, runningAddresses: ReadonlySet<string>): boolean {
-  return state === State.DOWN || (state === State.UP && !runningAddresses.has(address));
+  return state === ServerState.DOWN || (state === ServerState.UP && !runningAddresses.has(address));
 }

@@ -75,9 +75,9 @@ export class ViewBuilder {
   }
 
   /** Marks services with rollouts once a second, because their slots also change with time. */
-  markRolloutsStale(now: number): void {
-    if (Math.abs(now - this.#rolloutsMarkedMs) < ROLLOUT_INTERVAL_MS) return;
-    this.#rolloutsMarkedMs = now;
+  markRolloutsStale(nowMs: number): void {
+    if (Math.abs(nowMs - this.#rolloutsMarkedMs) < ROLLOUT_INTERVAL_MS) return;
+    this.#rolloutsMarkedMs = nowMs;
     for (const key of this.tables.slots.keys()) this.#staleServices.add(key.slice(0, key.indexOf("/")));
   }
 
@@ -94,7 +94,7 @@ export class ViewBuilder {
       this.#staleNodes.add(nodeId);
       if (!affectsServices(before, after)) continue;
       for (const { serviceId } of state.tasks.ofNode(nodeId).values()) this.#staleServices.add(serviceId);
-      for (const id of state.services.globalServices()) this.#staleServices.add(id);
+      for (const id of state.services.globalServiceIds()) this.#staleServices.add(id);
     }
   }
 
@@ -110,7 +110,7 @@ export class ViewBuilder {
   }
 
   /** Updates stale views for a short time. Returns whether all views are up to date, or have to wait. */
-  updateSlice(clock: Clock, now: number): boolean {
+  updateSlice(clock: Clock, nowMs: number): boolean {
     const startedMs = clock.nowMs();
     const isOver = (): boolean => clock.nowMs() - startedMs >= MAX_SLICE_MS;
     if (this.#isClusterStale && this.#viewCluster !== undefined) {
@@ -125,7 +125,7 @@ export class ViewBuilder {
     for (const serviceId of [...this.#staleServices]) {
       if (isOver()) return false;
       this.#staleServices.delete(serviceId);
-      this.#updateService(serviceId, now);
+      this.#updateService(serviceId, nowMs);
     }
     return true;
   }
@@ -143,7 +143,7 @@ export class ViewBuilder {
     this.tables.nodes.put(nodeId, viewNode(node, details));
   }
 
-  #updateService(serviceId: string, now: number): void {
+  #updateService(serviceId: string, nowMs: number): void {
     this.#updateTasks(serviceId);
     const { state } = this.#options;
     const snapshot = serviceSnapshot(state, serviceId);
@@ -153,24 +153,24 @@ export class ViewBuilder {
       this.#replaceSlots(serviceId, new Set());
       return;
     }
-    if (this.#mustWait(serviceId, now)) {
+    if (this.#mustWait(serviceId, nowMs)) {
       this.#staleServices.add(serviceId);
       return;
     }
     const { service, spec } = snapshot;
-    this.tables.services.put(serviceId, viewService(service, spec, serviceSummary(state, service, now)));
-    const slots = viewSlots(snapshot, state.nodes, now);
+    this.tables.services.put(serviceId, viewService(service, spec, serviceSummary(state, service, nowMs)));
+    const slots = viewSlots(snapshot, state.nodes, nowMs);
     for (const slot of slots) this.tables.slots.put(slot.key, slot);
     this.#replaceSlots(serviceId, new Set(slots.map(({ key }) => key)));
   }
 
   /** Returns whether the summary of a service was computed too recently. */
-  #mustWait(serviceId: string, now: number): boolean {
+  #mustWait(serviceId: string, nowMs: number): boolean {
     const tasks = this.#tasks.get(serviceId)?.size ?? 0;
     const intervalMs = Math.min(tasks * SUMMARY_INTERVAL_PER_TASK_MS, MAX_SUMMARY_INTERVAL_MS);
-    const elapsedMs = now - (this.#summarizedMs.get(serviceId) ?? 0);
+    const elapsedMs = nowMs - (this.#summarizedMs.get(serviceId) ?? 0);
     if (elapsedMs >= 0 && elapsedMs < intervalMs) return true;
-    this.#summarizedMs.set(serviceId, now);
+    this.#summarizedMs.set(serviceId, nowMs);
     return false;
   }
 

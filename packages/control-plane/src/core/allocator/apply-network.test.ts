@@ -14,7 +14,7 @@ function apply(
 ): NetworkOutcome {
   return applyNetwork(existing, wanted, {
     id: "n1",
-    now: 5,
+    nowMs: 5,
     pool: DEFAULT_NETWORK_POOL,
     others,
     nodes,

@@ -23,7 +23,7 @@ export type NetworkOutcome =
 export interface NetworkContext {
   /** ID for a new network. */
   readonly id: string;
-  readonly now: number;
+  readonly nowMs: number;
   readonly pool: NetworkPool;
   /** All other networks. */
   readonly others: readonly Network[];
@@ -57,7 +57,7 @@ export function applyNetwork(
 }
 
 function createNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutcome {
-  const { id, now, pool, others, nodes, random } = context;
+  const { id, nowMs, pool, others, nodes, random } = context;
   const takenSubnets = [
     ...others.flatMap(({ subnet }) => parseSubnet(subnet) ?? []),
     ...nodes.flatMap(attachedSubnets),
@@ -74,7 +74,7 @@ function createNetwork(spec: NetworkSpec, context: NetworkContext): NetworkOutco
   }
   const vni = pickVni(new Set(others.map((network) => network.vni)), random());
   const mtu = networkMtu(spec, nodes);
-  const network = { id, spec, subnet: subnetText(picked), vni, createdAtMs: now, removing: false, mtu };
+  const network = { id, spec, subnet: subnetText(picked), vni, createdAtMs: nowMs, removing: false, mtu };
   return { kind: "created", network };
 }
 

@@ -62,7 +62,7 @@ describe("networks", () => {
           }
           const existing = networks.get(name);
           const others = [...networks.values()].filter(({ id }) => id !== existing?.id);
-          const context = { id: name, now: 1, pool: POOL, others, nodes: [], random: () => random };
+          const context = { id: name, nowMs: 1, pool: POOL, others, nodes: [], random: () => random };
           const outcome = applyNetwork(existing, NetworkSpec.fromPartial({ name, subnet }), context);
           if (outcome.kind === "refused") {
             if (existing === undefined && subnet === "") expect(others.length).toBeGreaterThan(4);
@@ -131,26 +131,26 @@ describe("addresses of services", () => {
         const network = { id: "n", subnet: "10.64.0.0/26", staticAddresses: ["10.64.0.5"] };
         const vips = new Map<string, VirtualIp>();
         const lastHad = new Map<string, { readonly serviceId: string; readonly untilMs: number }>();
-        let now = 1;
+        let nowMs = 1;
         for (const { service, joins, afterMs } of steps) {
-          now += afterMs;
+          nowMs += afterMs;
           const before = vips.get(service);
           const attached = joins ? [{ ...network, vips: [...vips.values()] }] : [];
           const changes = updateVirtualIps(service, {
             attached,
             held: before === undefined ? [] : [before],
-            now,
+            nowMs,
           });
           for (const { serviceId } of changes.expired) vips.delete(serviceId);
           for (const vip of changes.put) {
             vips.set(vip.serviceId, vip);
             if (vip.releasedAtMs !== 0) {
-              lastHad.set(vip.address, { serviceId: service, untilMs: now });
+              lastHad.set(vip.address, { serviceId: service, untilMs: nowMs });
               continue;
             }
             const had = lastHad.get(vip.address);
             const isFree =
-              had === undefined || had.serviceId === service || now - had.untilMs >= VIP_QUARANTINE_MS;
+              had === undefined || had.serviceId === service || nowMs - had.untilMs >= VIP_QUARANTINE_MS;
             expect(isFree).toBe(true);
           }
           const addresses = [...vips.values()].map(({ address }) => address);
@@ -168,22 +168,22 @@ describe("addresses of services", () => {
 
   it("returns an address to its service within the hour, and gives other services another one", () => {
     const network = { id: "n", subnet: "10.64.0.0/18", staticAddresses: [], vips: [] };
-    const [vip] = updateVirtualIps("s1", { attached: [network], held: [], now: 5 }).put;
+    const [vip] = updateVirtualIps("s1", { attached: [network], held: [], nowMs: 5 }).put;
     expect(vip).toEqual({ networkId: "n", serviceId: "s1", address: "10.64.7.255", releasedAtMs: 0 });
     const held = vip === undefined ? [] : [vip];
-    expect(updateVirtualIps("s1", { attached: [{ ...network, vips: held }], held, now: 6 })).toEqual({
+    expect(updateVirtualIps("s1", { attached: [{ ...network, vips: held }], held, nowMs: 6 })).toEqual({
       put: [],
       expired: [],
     });
-    const released = updateVirtualIps("s1", { attached: [], held, now: 7 }).put;
+    const released = updateVirtualIps("s1", { attached: [], held, nowMs: 7 }).put;
     expect(released).toEqual([{ ...vip, releasedAtMs: 7 }]);
     const again = updateVirtualIps("s1", {
       attached: [{ ...network, vips: released }],
       held: released,
-      now: 8,
+      nowMs: 8,
     });
     expect(again.put).toEqual(held);
-    const other = updateVirtualIps("s2", { attached: [{ ...network, vips: released }], held: [], now: 9 });
+    const other = updateVirtualIps("s2", { attached: [{ ...network, vips: released }], held: [], nowMs: 9 });
     expect(other.put.map(({ address }) => address)).toEqual(["10.64.7.254"]);
   });
 });

@@ -32,12 +32,12 @@ export function updateVirtualIps(
   {
     attached,
     held,
-    now,
+    nowMs,
   }: {
     readonly attached: readonly AttachedNetwork[];
     /** The virtual IPs of the service, including released ones. */
     readonly held: readonly VirtualIp[];
-    readonly now: number;
+    readonly nowMs: number;
   },
 ): VirtualIpChanges {
   const put: VirtualIp[] = [];
@@ -45,12 +45,12 @@ export function updateVirtualIps(
   const attachedIds = new Set(attached.map(({ id }) => id));
   for (const vip of held) {
     if (attachedIds.has(vip.networkId) || vip.releasedAtMs !== 0) continue;
-    put.push({ ...vip, releasedAtMs: now });
+    put.push({ ...vip, releasedAtMs: nowMs });
   }
   for (const network of attached) {
     const current = network.vips.find((vip) => vip.serviceId === serviceId);
     if (current?.releasedAtMs === 0) continue;
-    const reusable = network.vips.filter((vip) => isExpired(vip, now) && vip !== current);
+    const reusable = network.vips.filter((vip) => isExpired(vip, nowMs) && vip !== current);
     expired.push(...reusable);
     const address = current?.address ?? pickAddress(network, new Set(reusable));
     if (address !== undefined) put.push({ networkId: network.id, serviceId, address, releasedAtMs: 0 });
@@ -58,8 +58,8 @@ export function updateVirtualIps(
   return { put, expired };
 }
 
-const isExpired = ({ releasedAtMs }: VirtualIp, now: number): boolean =>
-  releasedAtMs !== 0 && now - releasedAtMs >= VIP_QUARANTINE_MS;
+const isExpired = ({ releasedAtMs }: VirtualIp, nowMs: number): boolean =>
+  releasedAtMs !== 0 && nowMs - releasedAtMs >= VIP_QUARANTINE_MS;
 
 function pickAddress(
   { subnet, vips, staticAddresses }: AttachedNetwork,

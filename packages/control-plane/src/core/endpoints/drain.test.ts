@@ -17,17 +17,17 @@ describe("completedDrains", () => {
   const two = drains({ a: { sinceMs: 0, version: 3 }, b: { sinceMs: 400, version: undefined } });
 
   it("releases a task once the tables without it are in force on all nodes", () => {
-    expect(completedDrains(two, { appliedVersion: 2, now: 10 })).toEqual([]);
-    expect(completedDrains(two, { appliedVersion: 3, now: 10 })).toEqual(["a"]);
+    expect(completedDrains(two, { appliedVersion: 2, nowMs: 10 })).toEqual([]);
+    expect(completedDrains(two, { appliedVersion: 3, nowMs: 10 })).toEqual(["a"]);
   });
 
   it("waits for tables that are not computed yet, even when no node is awaited", () => {
-    expect(completedDrains(two, { appliedVersion: lowestAppliedVersion([]), now: 410 })).toEqual(["a"]);
+    expect(completedDrains(two, { appliedVersion: lowestAppliedVersion([]), nowMs: 410 })).toEqual(["a"]);
   });
 
   it("waits at most one second per task", () => {
-    expect(completedDrains(two, { appliedVersion: 0, now: 1_000 })).toEqual(["a"]);
-    expect(completedDrains(two, { appliedVersion: 0, now: 1_400 })).toEqual(["a", "b"]);
+    expect(completedDrains(two, { appliedVersion: 0, nowMs: 1_000 })).toEqual(["a"]);
+    expect(completedDrains(two, { appliedVersion: 0, nowMs: 1_400 })).toEqual(["a", "b"]);
     expect(nextDeadlineMs(two)).toBe(1_000);
     expect(nextDeadlineMs(drains({}))).toBeUndefined();
   });

@@ -22,12 +22,12 @@ export function lowestAppliedVersion(versions: Iterable<number>): number {
 /** Returns the IDs of the tasks that may be stopped: no applied table contains them, or their deadline has passed. */
 export function completedDrains(
   drains: ReadonlyMap<string, Drain>,
-  { appliedVersion, now }: { readonly appliedVersion: number; readonly now: number },
+  { appliedVersion, nowMs }: { readonly appliedVersion: number; readonly nowMs: number },
 ): readonly string[] {
   const completed: string[] = [];
   for (const [taskId, { sinceMs, version }] of drains) {
     const isOutOfTables = version !== undefined && version <= appliedVersion;
-    if (isOutOfTables || now - sinceMs >= DRAIN_DEADLINE_MS) completed.push(taskId);
+    if (isOutOfTables || nowMs - sinceMs >= DRAIN_DEADLINE_MS) completed.push(taskId);
   }
   return completed;
 }

@@ -10,7 +10,7 @@ const config = (content: string, over: Partial<FileContent> = {}): FileContent =
   FileContent.fromPartial({ kind: FileKind.CONFIG, name: "nginx", content: Buffer.from(content), ...over });
 
 const apply = (newest: FileVersion | undefined, content: FileContent, id = "f2"): FileApplied =>
-  applyFile(newest, content, { id, stack: "shop", now: 7, sealer });
+  applyFile(newest, content, { id, stack: "shop", nowMs: 7, sealer });
 
 describe("applyFile()", () => {
   const { file: first } = apply(undefined, config("a", { labels: { team: "x" } }), "f1");

@@ -23,7 +23,7 @@ export interface ApplyFileContext {
   readonly id: string;
   /** Stack of a new secret or config. */
   readonly stack: string;
-  readonly now: number;
+  readonly nowMs: number;
   readonly sealer: FileSealer;
 }
 
@@ -31,7 +31,7 @@ export interface ApplyFileContext {
 export function applyFile(
   newest: FileVersion | undefined,
   content: FileContent,
-  { id, stack, now, sealer }: ApplyFileContext,
+  { id, stack, nowMs, sealer }: ApplyFileContext,
 ): FileApplied {
   const { kind, name, labels, isTemplate } = content;
   if (newest !== undefined && !newest.removing && newest.isTemplate === isTemplate) {
@@ -49,7 +49,7 @@ export function applyFile(
     isTemplate,
     contentMac: sealer.mac(content, content.content),
     version: (newest?.version ?? 0) + 1,
-    createdAtMs: now,
+    createdAtMs: nowMs,
     sizeBytes: content.content.length,
     sealedContent: sealer.seal({ id, kind, name }, content.content),
   });

@@ -27,9 +27,14 @@ export type Action =
       /** The tasks beside which the task runs. */
       readonly owners: readonly OwnerTask[];
     }
-  /** Changes the reason why a NEW task has no node. */
-  | { readonly kind: "update-message"; readonly task: Task; readonly message: string }
-  | { readonly kind: "set-desired"; readonly task: Task; readonly desired: EndState; readonly reason: string }
+  /** Updates the reason why a NEW task has no node. */
+  | { readonly kind: "set-pending-reason"; readonly task: Task; readonly message: string }
+  | {
+      readonly kind: "set-desired-state";
+      readonly task: Task;
+      readonly desired: EndState;
+      readonly reason: string;
+    }
   /** The node of the task died. Final: later reports of the node are ignored. */
   | { readonly kind: "mark-lost"; readonly task: Task; readonly reason: string }
   /** The node of the task is down. The state of the task is unknown until its agent reports again. */
@@ -48,31 +53,31 @@ export type Action =
     }
   /** Starts a new version of the service that replaces its tasks, because a dependency was updated. */
   | { readonly kind: "restart-service"; readonly service: Service; readonly reason: string }
-  /** Deletes the record, name and revisions of a service that was to be removed and has no tasks left. */
+  /** Deletes the record, name and revisions of a removed service whose last task is gone. */
   | { readonly kind: "remove-service"; readonly serviceId: string };
 
-/** The desired states of a task that is to stop. */
+/** Desired states that stop a task. */
 export type EndState = typeof DesiredState.SHUTDOWN | typeof DesiredState.REMOVE;
 
 /** The changes to make to one service now. */
 export interface Plan {
   /** Actions in the order in which they are written. Empty if there is nothing to do now. */
   readonly actions: readonly Action[];
-  /** Time of the next reconciliation, even if no record changes before. Undefined if time changes nothing. */
-  readonly requeueAtMs?: number;
+  /** Time of the next reconciliation, even if no record changes until then. Undefined if the plan does not depend on time. */
+  readonly requeueAtMs?: number | undefined;
   /** Reasons why slots cannot proceed. Dry runs show these to users. */
   readonly problems: readonly string[];
 }
 
+export interface PlanContext {
+  /** Times at which time alone changes the plan. */
+  readonly dueTimesMs: readonly number[];
+  readonly problems: readonly string[];
+  readonly nowMs: number;
+}
+
 /** Builds a plan with the first action of each task. The next plan, due at once, contains the remaining actions. */
-export function buildPlan(
-  actions: readonly Action[],
-  {
-    dueMs,
-    problems,
-    now,
-  }: { readonly dueMs: readonly number[]; readonly problems: readonly string[]; readonly now: number },
-): Plan {
+export function buildPlan(actions: readonly Action[], { dueTimesMs, problems, nowMs }: PlanContext): Plan {
   const plannedTaskIds = new Set<string>();
   const firstActions = actions.filter((action) => {
     if (action.kind === "create-task" || !("task" in action)) return true;
@@ -81,16 +86,20 @@ export function buildPlan(
     return true;
   });
   const hasMore = firstActions.length < actions.length;
-  const requeueAtMs = hasMore ? now : dueMs.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  return {
-    actions: firstActions,
-    problems,
-    ...(requeueAtMs === Number.POSITIVE_INFINITY ? {} : { requeueAtMs }),
-  };
+  return { actions: firstActions, problems, requeueAtMs: hasMore ? nowMs : earliestMs(dueTimesMs) };
+}
+
+/** Returns the earliest of several times, some of which may be undefined or infinite. */
+export function earliestMs(timesMs: readonly (number | undefined)[]): number | undefined {
+  const minMs = timesMs.reduce<number>(
+    (earliest, timeMs = Number.POSITIVE_INFINITY) => Math.min(earliest, timeMs),
+    Number.POSITIVE_INFINITY,
+  );
+  return minMs === Number.POSITIVE_INFINITY ? undefined : minMs;
 }
 
 /** Returns the task's record after an action, or undefined if the action deletes the record or changes no task. */
-export function taskAfter(action: Action, now: number): Task | undefined {
+export function taskAfter(action: Action, nowMs: number): Task | undefined {
   switch (action.kind) {
     case "create-task":
       return action.task;
@@ -99,22 +108,22 @@ export function taskAfter(action: Action, now: number): Task | undefined {
         ...action.task,
         nodeId: action.nodeId,
         owners: [...action.owners],
-        status: newStatus(TaskState.ASSIGNED, "", now),
+        status: newStatus(TaskState.ASSIGNED, "", nowMs),
       };
-    case "update-message":
-      return withStatus(action.task, TaskState.NEW, now, { message: action.message });
-    case "set-desired":
+    case "set-pending-reason":
+      return withStatus(action.task, TaskState.NEW, nowMs, { message: action.message });
+    case "set-desired-state":
       return { ...withStopReason(action.task, action.reason), desiredState: action.desired };
     case "mark-lost":
-      return withStatus(action.task, TaskState.LOST, now, {
+      return withStatus(action.task, TaskState.LOST, nowMs, {
         state: TaskState.LOST,
         message: action.reason,
-        sinceMs: now,
+        sinceMs: nowMs,
         health: Health.UNSPECIFIED,
         ports: [],
       });
     case "mark-disconnected":
-      return withStatus(action.task, TaskState.ASSIGNED, now, {
+      return withStatus(action.task, TaskState.ASSIGNED, nowMs, {
         message: action.reason,
         health: Health.UNKNOWN,
       });
@@ -138,16 +147,16 @@ function withStopReason(task: Task, reason: string): Task {
   return { ...task, status: { ...status, message: reason } };
 }
 
-function withStatus(task: Task, initial: TaskState, now: number, changes: Partial<TaskStatus>): Task {
-  return { ...task, status: { ...(task.status ?? newStatus(initial, "", now)), ...changes } };
+function withStatus(task: Task, initial: TaskState, nowMs: number, changes: Partial<TaskStatus>): Task {
+  return { ...task, status: { ...(task.status ?? newStatus(initial, "", nowMs)), ...changes } };
 }
 
 /** Returns the status of a task that has no container yet. */
-export function newStatus(state: TaskState, message: string, now: number): TaskStatus {
+export function newStatus(state: TaskState, message: string, nowMs: number): TaskStatus {
   return {
     state,
     message,
-    sinceMs: now,
+    sinceMs: nowMs,
     containerId: "",
     health: Health.UNSPECIFIED,
     ports: [],
@@ -164,9 +173,9 @@ export function describeAction(action: Action): string {
       return `create ${taskLabel(action.task)} ${placementText(action.task)}`;
     case "assign-task":
       return `assign ${taskLabel(action.task)} to node ${action.nodeId}`;
-    case "update-message":
+    case "set-pending-reason":
       return `${taskLabel(action.task)} has no node: ${action.message}`;
-    case "set-desired": {
+    case "set-desired-state": {
       const verb = action.desired === DesiredState.REMOVE ? "remove" : "stop";
       return `${verb} ${taskLabel(action.task)}: ${action.reason}`;
     }
@@ -179,9 +188,11 @@ export function describeAction(action: Action): string {
     case "delete-task":
       return `delete ${taskLabel(action.task)}: ${action.reason}`;
     case "update-service":
+      return `update ${serviceLabel(action.service)}: ${action.reason}`;
     case "roll-back-service":
+      return `roll back ${serviceLabel(action.service)}: ${action.reason}`;
     case "restart-service":
-      return `update service ${action.service.spec?.name ?? action.service.id}: ${action.reason}`;
+      return `restart ${serviceLabel(action.service)}: ${action.reason}`;
     case "remove-service":
       return `delete service ${action.serviceId}: no tasks are left`;
     default:
@@ -189,8 +200,14 @@ export function describeAction(action: Action): string {
   }
 }
 
-const taskLabel = (task: Task): string =>
-  `task ${task.id} (${task.serviceName}${task.slot === 0 ? "" : `.${task.slot}`})`;
+function taskLabel({ id, serviceName, slot }: Task): string {
+  return slot === 0 ? `task ${id} (${serviceName})` : `task ${id} (${serviceName}.${slot})`;
+}
 
-const placementText = (task: Task): string =>
-  task.nodeId === "" ? `without a node: ${task.status?.message ?? ""}` : `on node ${task.nodeId}`;
+function serviceLabel({ id, spec }: Service): string {
+  return `service ${spec?.name ?? id}`;
+}
+
+function placementText({ nodeId, status }: Task): string {
+  return nodeId === "" ? `without a node: ${status?.message ?? ""}` : `on node ${nodeId}`;
+}

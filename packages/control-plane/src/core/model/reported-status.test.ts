@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { type AddressLeases, checkReportedStatus } from "./reported-status.js";
 
 const LEASES: AddressLeases = {
-  range: (networkId) =>
+  leaseIn: (networkId) =>
     networkId === "net1"
       ? NetworkRange.fromPartial({ networkId, nodeId: "n1", range: "10.64.9.0/25", gateway: "10.64.9.1" })
       : undefined,
@@ -24,13 +24,13 @@ test("checkReportedStatus keeps the same status when all addresses and ports are
   });
   const checked = checkReportedStatus(status, LEASES);
   expect(checked.status).toBe(status);
-  expect(checked.refused).toEqual([]);
+  expect(checked.rejected).toEqual([]);
 });
 
-test("checkReportedStatus leaves out a health that only a newer release knows", () => {
-  const { status, refused } = check({ health: 115 as number as Health });
+test("checkReportedStatus rejects a health that only a newer release knows", () => {
+  const { status, rejected } = check({ health: 115 as number as Health });
   expect(status.health).toBe(Health.UNSPECIFIED);
-  expect(refused).toEqual(['"health 115"']);
+  expect(rejected).toEqual(['"health 115"']);
 });
 
 test.each([
@@ -46,12 +46,12 @@ test.each([
   ["", false],
   ["10.64.9.2\n- a second line", false],
 ])("checkReportedStatus keeps address %j: %j", (address, isKept) => {
-  const { status, refused } = check({ addresses: [{ networkId: "net1", address }] });
+  const { status, rejected } = check({ addresses: [{ networkId: "net1", address }] });
   expect(status.addresses.map((each) => each.address)).toEqual(isKept ? [address] : []);
-  expect(refused).toEqual(isKept ? [] : [JSON.stringify(address)]);
+  expect(rejected).toEqual(isKept ? [] : [JSON.stringify(address)]);
 });
 
-test("checkReportedStatus leaves out networks without a lease and a second address in one network", () => {
+test("checkReportedStatus rejects networks without a lease and a second address in one network", () => {
   const { status } = check({
     addresses: [
       { networkId: "net2", address: "10.64.9.2" },
@@ -63,7 +63,7 @@ test("checkReportedStatus leaves out networks without a lease and a second addre
 });
 
 test.each(["ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01", "00:00:00:00:00:00", `${MAC} dev eth0`, "x"])(
-  "checkReportedStatus leaves out MAC address %j and keeps the address",
+  "checkReportedStatus rejects MAC address %j and keeps the address",
   (macAddress) => {
     const { status } = check({ addresses: [{ networkId: "net1", address: "10.64.9.2", macAddress }] });
     expect(status.addresses).toEqual([{ networkId: "net1", address: "10.64.9.2", macAddress: "" }]);
@@ -75,6 +75,6 @@ test.each([
   { target: 80, hostPort: 65_536 },
   { target: 0, hostPort: 80 },
   { target: 80, hostPort: 80, protocol: 9 as PortSpec_Protocol },
-])("checkReportedStatus leaves out port %j", (port) => {
+])("checkReportedStatus rejects port %j", (port) => {
   expect(check({ ports: [{ protocol: PortSpec_Protocol.TCP, ...port }] }).status.ports).toEqual([]);
 });

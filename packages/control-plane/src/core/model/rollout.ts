@@ -25,18 +25,18 @@ export interface RolloutStart {
   readonly state: typeof State.UPDATING | typeof State.ROLLING_BACK;
   readonly fromVersion: number;
   readonly toVersion: number;
-  readonly now: number;
+  readonly nowMs: number;
   readonly message?: string;
 }
 
 /** Returns the record of a new rollout. */
-export function beginRollout({ state, fromVersion, toVersion, now, message = "" }: RolloutStart): Rollout {
+export function beginRollout({ state, fromVersion, toVersion, nowMs, message = "" }: RolloutStart): Rollout {
   return Rollout.fromPartial({
     state,
     fromVersion,
     toVersion,
-    startedAtMs: now,
-    progressedAtMs: now,
+    startedAtMs: nowMs,
+    progressedAtMs: nowMs,
     message,
   });
 }
@@ -49,14 +49,14 @@ export function beginRollout({ state, fromVersion, toVersion, now, message = "" 
  */
 export function continueRollout(
   rollout: Rollout | undefined,
-  { version, changed, now }: SpecChange,
+  { version, changed, nowMs }: SpecChange,
 ): Rollout | undefined {
   if (rollout === undefined) return undefined;
-  if (isRolloutActive(rollout)) return { ...rollout, toVersion: version, progressedAtMs: now };
+  if (isRolloutActive(rollout)) return { ...rollout, toVersion: version, progressedAtMs: nowMs };
   if (!isRolloutPaused(rollout)) return rollout;
   if (changed.every((part) => part === "replicated")) return { ...rollout, toVersion: version };
   const state = rollout.state === State.PAUSED ? State.UPDATING : State.ROLLING_BACK;
-  return beginRollout({ state, fromVersion: version - 1, toVersion: version, now });
+  return beginRollout({ state, fromVersion: version - 1, toVersion: version, nowMs });
 }
 
 /** A change of a service's spec. */
@@ -65,18 +65,18 @@ export interface SpecChange {
   readonly version: number;
   /** Top-level parts of the spec that differ, by their JSON names. */
   readonly changed: readonly string[];
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /** Pauses a failed rollout. `failure` says what failed and why. */
-export function pauseRollout(rollout: Rollout, failure: string, now: number): Rollout {
+export function pauseRollout(rollout: Rollout, failure: string, nowMs: number): Rollout {
   const state = isRollback(rollout) ? State.ROLLBACK_PAUSED : State.PAUSED;
   const message = `${failure}: it is paused until the service is changed`;
-  return { ...rollout, state, endedAtMs: now, message };
+  return { ...rollout, state, endedAtMs: nowMs, message };
 }
 
 /** Ends a rollout in which every slot was updated or failed. `message` is shown to users. */
-export function completeRollout(rollout: Rollout, message: string, now: number): Rollout {
+export function completeRollout(rollout: Rollout, message: string, nowMs: number): Rollout {
   const state = isRollback(rollout) ? State.ROLLBACK_COMPLETED : State.COMPLETED;
-  return { ...rollout, state, endedAtMs: now, progressedAtMs: now, message };
+  return { ...rollout, state, endedAtMs: nowMs, progressedAtMs: nowMs, message };
 }

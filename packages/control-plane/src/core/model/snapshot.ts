@@ -110,7 +110,7 @@ export interface NetworkRanges {
 /** The inputs of a decision besides the records: the time, new IDs, and the leader's state. */
 export interface ReconcileContext {
   /** The leader's clock, in ms since the epoch. */
-  readonly now: number;
+  readonly nowMs: number;
   /** Returns a new task ID on each call. */
   readonly newId: () => string;
   /** Time when this leader took over, in ms since the epoch. Rollout deadlines do not count the time before. */

@@ -38,8 +38,8 @@ describe("TaskIndex", () => {
           if (world.isRemoved) return;
           updateIndex(index, world);
           expect(contentOf(index)).toEqual(contentOf(TaskIndex.of(world.tasks.values())));
-          const { snapshot, cluster, now } = world;
-          const context = () => buildContext({ now, newId: idSequence("x") });
+          const { snapshot, cluster, nowMs } = world;
+          const context = () => buildContext({ nowMs, newId: idSequence("x") });
           expect(reconcile({ ...snapshot, index }, cluster, context())).toEqual(
             reconcile(snapshot, cluster, context()),
           );

@@ -24,11 +24,11 @@ export type TaskTransition =
  * task's node sets all other states. Agents repeat reports and may send them late. So a repeated report is "unchanged"
  * and a report of an earlier state is "ignored"; neither is an error.
  */
-export function applyReport(task: Task, report: TaskReport, now: number): TaskTransition {
+export function applyReport(task: Task, report: TaskReport, nowMs: number): TaskTransition {
   if (task.nodeId !== report.nodeId) return ignored(`the task is not on node ${report.nodeId}`);
   if (report.removed) return applyRemoval(task);
   if (report.status === undefined) return ignored("the report has no status");
-  return applyStatus(task, report.status, now);
+  return applyStatus(task, report.status, nowMs);
 }
 
 function applyRemoval(task: Task): TaskTransition {
@@ -37,14 +37,14 @@ function applyRemoval(task: Task): TaskTransition {
     : ignored("the task was not to be removed");
 }
 
-function applyStatus(task: Task, reported: TaskStatus, now: number): TaskTransition {
+function applyStatus(task: Task, reported: TaskStatus, nowMs: number): TaskTransition {
   const from = stateOf(task);
   const to = reported.state;
   if (!AGENT_STATES.has(to)) return ignored("agents do not set this state");
   if (to < from) return ignored("the task is in a later state");
   if (to !== from && isEnded(task)) return ignored("the task has ended");
-  const sinceMs = to === from ? (task.status?.sinceMs ?? now) : now;
-  const runningSinceMs = to === TaskState.RUNNING && to !== from ? now : task.status?.runningSinceMs;
+  const sinceMs = to === from ? (task.status?.sinceMs ?? nowMs) : nowMs;
+  const runningSinceMs = to === TaskState.RUNNING && to !== from ? nowMs : task.status?.runningSinceMs;
   // A task that is to stop keeps the reason for that, unless the agent reports a message.
   const message = reported.message || (shouldRun(task) ? "" : (task.status?.message ?? ""));
   const status = { ...reported, message, sinceMs, runningSinceMs };

@@ -49,7 +49,7 @@ function after(
       ...input,
     },
     {
-      now: HEARD_MS + silentMs,
+      nowMs: HEARD_MS + silentMs,
       leadingSinceMs: 0,
       lagMs: 0,
       failoverPause: undefined,
@@ -246,14 +246,14 @@ describe("judgeNode", () => {
         };
         const node = buildNode({ state: made.state, ignoresProbes: made.ignoresProbes });
         const verdict = after(silentMs, { input: { ...made, node }, context });
-        const now = HEARD_MS + silentMs;
-        if (verdict.checkAtMs !== undefined) expect(verdict.checkAtMs).toBeGreaterThan(now);
+        const nowMs = HEARD_MS + silentMs;
+        if (verdict.checkAtMs !== undefined) expect(verdict.checkAtMs).toBeGreaterThan(nowMs);
         if (made.state === NodeState.DOWN) return;
-        const quietMs = now - Math.max(HEARD_MS, made.hostRespondedMs ?? 0);
+        const quietMs = nowMs - Math.max(HEARD_MS, made.hostRespondedMs ?? 0);
         const isConfirmed = made.failedRounds >= 2;
         const neededMs = isConfirmed ? TAKEOVER_LATE_MS + CONFIRM_DOWN_MS : DOWN_AFTER_MS;
         if (quietMs < neededMs && silentMs < AGENT_LOST_AFTER_MS) expect(isDown(verdict)).toBe(false);
-        if (frozen && now < FAILOVER_PAUSE.sinceMs + FAILOVER_PAUSE_MS) expect(isDown(verdict)).toBe(false);
+        if (frozen && nowMs < FAILOVER_PAUSE.sinceMs + FAILOVER_PAUSE_MS) expect(isDown(verdict)).toBe(false);
       }),
     );
   });

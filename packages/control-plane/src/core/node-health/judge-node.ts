@@ -39,7 +39,7 @@ export interface NodeHealthInput extends NodeTiming {
 
 /** The leader's state at the time of a judgment. */
 export interface NodeHealthContext {
-  readonly now: number;
+  readonly nowMs: number;
   /** Time when this server became the leader. Earlier silence does not count. */
   readonly leadingSinceMs: number;
   /** Lag of the leader's event loop. Heartbeats and votes may have waited unread for this long. */
@@ -95,14 +95,17 @@ export function judgeNode(input: NodeHealthInput, context: NodeHealthContext): N
     : judgeUpNode(input, silence, context);
 }
 
-function measureSilence(input: NodeHealthInput, { now, leadingSinceMs, lagMs }: NodeHealthContext): Silence {
+function measureSilence(
+  input: NodeHealthInput,
+  { nowMs, leadingSinceMs, lagMs }: NodeHealthContext,
+): Silence {
   const heardMs = Math.max(input.lastHeartbeatMs ?? leadingSinceMs, leadingSinceMs);
   const excusedMs = Math.max(0, lagMs) + Math.min(Math.max(0, input.agentLagMs), MAX_AGENT_LAG_MS);
   const evidence = evaluateVotes(input.votes);
   const isReliable = evidence !== "silent" || !input.node.ignoresProbes;
   return {
-    agentMs: now - heardMs - excusedMs,
-    hostMs: now - Math.max(heardMs, input.hostRespondedMs ?? 0) - excusedMs,
+    agentMs: nowMs - heardMs - excusedMs,
+    hostMs: nowMs - Math.max(heardMs, input.hostRespondedMs ?? 0) - excusedMs,
     evidence: isReliable ? evidence : "unknown",
     isUnheard: input.lastHeartbeatMs === undefined,
   };
@@ -142,12 +145,12 @@ function judgeUpNode(
 function findConfirmedDownReason(
   input: NodeHealthInput,
   silence: Silence,
-  { failoverPause, now, isRestorePending }: NodeHealthContext,
+  { failoverPause, nowMs, isRestorePending }: NodeHealthContext,
 ): string | undefined {
   if (isRestorePending && silence.isUnheard) return undefined;
   return failoverPause === undefined
     ? findDownReason(input, silence)
-    : downReasonDuringPause(input, silence, failoverPause, now);
+    : downReasonDuringPause(input, silence, failoverPause, nowMs);
 }
 
 /** Returns why the node is down, or undefined if it may be up. */
@@ -184,9 +187,9 @@ function downReasonDuringPause(
   input: NodeHealthInput,
   silence: Silence,
   failoverPause: FailoverPause,
-  now: number,
+  nowMs: number,
 ): string | undefined {
-  if (now < failoverPause.sinceMs + FAILOVER_PAUSE_MS) return undefined;
+  if (nowMs < failoverPause.sinceMs + FAILOVER_PAUSE_MS) return undefined;
   const isConfirmed = silence.evidence === "silent" || input.node.ignoresProbes;
   return isConfirmed ? findDownReason(input, silence) : undefined;
 }
@@ -236,10 +239,12 @@ function judgeDownNode(
 function nextCheckMs(
   thresholdsMs: readonly number[],
   { agentMs, hostMs }: Silence,
-  { now, failoverPause }: NodeHealthContext,
+  { nowMs, failoverPause }: NodeHealthContext,
 ): number | undefined {
   let waitMs =
-    failoverPause === undefined ? Number.POSITIVE_INFINITY : failoverPause.sinceMs + FAILOVER_PAUSE_MS - now;
+    failoverPause === undefined
+      ? Number.POSITIVE_INFINITY
+      : failoverPause.sinceMs + FAILOVER_PAUSE_MS - nowMs;
   if (waitMs <= 0) waitMs = Number.POSITIVE_INFINITY;
   for (const thresholdMs of thresholdsMs) {
     for (const silentMs of [agentMs, hostMs]) {
@@ -247,7 +252,7 @@ function nextCheckMs(
     }
   }
   // Rounded up: after a wait of less than a millisecond, the clock may not have advanced.
-  return waitMs === Number.POSITIVE_INFINITY ? undefined : now + Math.ceil(waitMs);
+  return waitMs === Number.POSITIVE_INFINITY ? undefined : nowMs + Math.ceil(waitMs);
 }
 
 /** Returns the desired condition, or undefined if the node has it already. */

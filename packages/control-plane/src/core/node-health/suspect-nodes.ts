@@ -21,7 +21,7 @@ export interface SuspectObservations {
   readonly onsetsMs: readonly number[];
   /** Number of nodes that are not down, including suspect nodes. */
   readonly upNodes: number;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /**
@@ -33,14 +33,14 @@ export interface SuspectObservations {
  */
 export function nextFailoverPause(
   current: FailoverPause | undefined,
-  { onsetsMs, upNodes, now }: SuspectObservations,
+  { onsetsMs, upNodes, nowMs }: SuspectObservations,
 ): FailoverPause | undefined {
   if (!isMajority(onsetsMs.length, upNodes)) return undefined;
   if (current !== undefined) return current;
-  const recent = onsetsMs.filter((onsetMs) => onsetMs >= now - WINDOW_MS).length;
+  const recent = onsetsMs.filter((onsetMs) => onsetMs >= nowMs - WINDOW_MS).length;
   if (!isMajority(recent, upNodes)) return undefined;
   return {
-    sinceMs: now,
+    sinceMs: nowMs,
     reason: `${recent} of ${upNodes} nodes became unreachable at once: this server may be cut off, so no task is replaced for ${FAILOVER_PAUSE_MS / 1_000} s`,
   };
 }
@@ -65,10 +65,10 @@ export class SuspectNodes {
   }
 
   /** Marks or unmarks a node as suspect. Returns whether its mark has changed. */
-  set(nodeId: string, isSuspect: boolean, now: number): boolean {
+  set(nodeId: string, isSuspect: boolean, nowMs: number): boolean {
     if (isSuspect === this.#onsetMs.has(nodeId)) return false;
     if (isSuspect) {
-      this.#onsetMs.set(nodeId, now);
+      this.#onsetMs.set(nodeId, nowMs);
     } else {
       this.#onsetMs.delete(nodeId);
     }
@@ -76,12 +76,16 @@ export class SuspectNodes {
   }
 
   /** Updates the failover pause. Returns whether it started or ended. Counts the nodes only if at least two are suspect. */
-  updateFailoverPause(countUpNodes: () => number, now: number): boolean {
+  updateFailoverPause(countUpNodes: () => number, nowMs: number): boolean {
     const before = this.#failoverPause;
     this.#failoverPause =
       this.#onsetMs.size < 2
         ? undefined
-        : nextFailoverPause(before, { onsetsMs: [...this.#onsetMs.values()], upNodes: countUpNodes(), now });
+        : nextFailoverPause(before, {
+            onsetsMs: [...this.#onsetMs.values()],
+            upNodes: countUpNodes(),
+            nowMs,
+          });
     return (before === undefined) !== (this.#failoverPause === undefined);
   }
 }

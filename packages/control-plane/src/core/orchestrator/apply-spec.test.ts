@@ -25,11 +25,11 @@ const existing = buildService({
   createdAtMs: 1,
   updatedAtMs: 1,
 });
-const apply = (next: ServiceSpec): SpecOutcome => applySpec(existing, next, { id: "unused", now: NOW });
+const apply = (next: ServiceSpec): SpecOutcome => applySpec(existing, next, { id: "unused", nowMs: NOW });
 
 describe("applySpec", () => {
   it("creates version 1 of a service that does not exist", () => {
-    const outcome = applySpec(undefined, spec(), { id: "s9", now: NOW });
+    const outcome = applySpec(undefined, spec(), { id: "s9", nowMs: NOW });
     expect(outcome).toMatchObject({
       kind: "created",
       service: { id: "s9", version: 1, templateVersion: 1, createdAtMs: NOW, removing: false },
@@ -44,7 +44,7 @@ describe("applySpec", () => {
     expect(apply(same)).toEqual({ kind: "unchanged", service: existing });
     const two = [...PORTS, { target: 81, published: 81, protocol: 1, mode: 1 } as const];
     const service = buildService({ spec: spec({ ports: two }) });
-    expect(applySpec(service, spec({ ports: two.toReversed() }), { id: "", now: NOW }).kind).toBe(
+    expect(applySpec(service, spec({ ports: two.toReversed() }), { id: "", nowMs: NOW }).kind).toBe(
       "unchanged",
     );
   });
@@ -80,7 +80,7 @@ describe("applySpec", () => {
   });
 
   it("creates a service again that is being removed", () => {
-    const outcome = applySpec({ ...existing, removing: true }, spec(), { id: "", now: NOW });
+    const outcome = applySpec({ ...existing, removing: true }, spec(), { id: "", nowMs: NOW });
     expect(outcome).toMatchObject({ kind: "updated", service: { removing: false, version: 4 }, changed: [] });
   });
 
@@ -110,7 +110,7 @@ describe("applySpec", () => {
     const rollout = { fromVersion: 2, toVersion: 3, failedCount: 1, failedSlots: ["1"] };
     const after = (state: Rollout_State, over: Parameters<typeof buildSpec>[0]) => {
       const service = { ...existing, rollout: Rollout.fromPartial({ ...rollout, state }) };
-      return applySpec(service, spec(over), { id: "", now: NOW }).service.rollout;
+      return applySpec(service, spec(over), { id: "", nowMs: NOW }).service.rollout;
     };
     const labels = { labels: {} };
     const replicas = { mode: { $case: "replicated", value: { replicas: 9 } } } as const;
@@ -140,12 +140,12 @@ describe("applySpec", () => {
     ]);
     const back = applySpec(updated, spec({ labels: {} }), {
       id: "",
-      now: NOW,
+      nowMs: NOW,
       specsInUse,
       rollbackMessage: "why",
     });
     expect(back.service).toMatchObject({ version: 5, templateVersion: 2 });
     expect(back.service.rollout).toMatchObject({ state: Rollout_State.ROLLING_BACK, message: "why" });
-    expect(applySpec(updated, spec(), { id: "", now: NOW }).service.templateVersion).toBe(5);
+    expect(applySpec(updated, spec(), { id: "", nowMs: NOW }).service.templateVersion).toBe(5);
   });
 });

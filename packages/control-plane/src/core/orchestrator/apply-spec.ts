@@ -20,11 +20,11 @@ export type SpecOutcome =
 export interface SpecContext {
   /** ID of a new service. */
   readonly id: string;
-  readonly now: number;
+  readonly nowMs: number;
   /** Specs that running tasks were created from, by version. Returning to one of them does not restart its tasks. */
   readonly specsInUse?: ReadonlyMap<number, ServiceSpec>;
   /** The message of the rollback. Undefined if the change is not a rollback. */
-  readonly rollbackMessage?: string;
+  readonly rollbackMessage?: string | undefined;
 }
 
 /**
@@ -39,16 +39,16 @@ export function applySpec(
   spec: ServiceSpec,
   context: SpecContext,
 ): SpecOutcome {
-  const { id, now } = context;
-  if (existing === undefined) return { kind: "created", service: newService(spec, id, now) };
+  const { id, nowMs } = context;
+  if (existing === undefined) return { kind: "created", service: newService(spec, id, nowMs) };
   const changed = changedParts(existing.spec, spec);
   if (changed.length === 0 && !existing.removing) return { kind: "unchanged", service: existing };
   const version = existing.version + 1;
   const replacesTasks = templateText(existing.spec) !== templateText(spec);
-  const service = { ...reviveService(existing, now), spec, version, updatedAtMs: now, removing: false };
+  const service = { ...reviveService(existing, nowMs), spec, version, updatedAtMs: nowMs, removing: false };
   if (!replacesTasks) {
     const rollout = usesRollouts(existing, spec)
-      ? continueRollout(existing.rollout, { version, changed, now })
+      ? continueRollout(existing.rollout, { version, changed, nowMs })
       : undefined;
     return { kind: "updated", service: { ...service, rollout }, replacesTasks, changed };
   }
@@ -67,14 +67,14 @@ export function applySpec(
  *
  * Its active runs end. Their results were deleted with their tasks, so a continued run would repeat its work.
  */
-function reviveService(service: Service, now: number): Service {
+function reviveService(service: Service, nowMs: number): Service {
   const { removing, job, cron } = service;
   if (!removing) return service;
   return {
     ...service,
     healthyVersion: 0,
     autoscale: undefined,
-    job: job && { ...job, endedAtMs: job.endedAtMs || now, templateVersion: NO_TEMPLATE },
+    job: job && { ...job, endedAtMs: job.endedAtMs || nowMs, templateVersion: NO_TEMPLATE },
     cron: cron && { ...cron, runs: [] },
   };
 }
@@ -82,8 +82,8 @@ function reviveService(service: Service, now: number): Service {
 /** Returns whether a change begins a rollout. A job begins a run instead, and a revived service is new. */
 const usesRollouts = ({ removing }: Service, spec: ServiceSpec): boolean => !removing && !isJob(spec);
 
-function startRollout({ version }: Service, { now, rollbackMessage }: SpecContext): Service["rollout"] {
-  const start = { fromVersion: version, toVersion: version + 1, now };
+function startRollout({ version }: Service, { nowMs, rollbackMessage }: SpecContext): Service["rollout"] {
+  const start = { fromVersion: version, toVersion: version + 1, nowMs };
   return rollbackMessage === undefined
     ? beginRollout({ ...start, state: Rollout_State.UPDATING })
     : beginRollout({ ...start, state: Rollout_State.ROLLING_BACK, message: rollbackMessage });
@@ -104,14 +104,14 @@ function findEqualTemplate(
   return undefined;
 }
 
-function newService(spec: ServiceSpec, id: string, now: number): Service {
+function newService(spec: ServiceSpec, id: string, nowMs: number): Service {
   return Service.fromPartial({
     id,
     spec,
     version: 1,
     templateVersion: 1,
-    createdAtMs: now,
-    updatedAtMs: now,
+    createdAtMs: nowMs,
+    updatedAtMs: nowMs,
   });
 }
 

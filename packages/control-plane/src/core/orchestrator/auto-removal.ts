@@ -11,12 +11,12 @@ export type AutoRemoval =
   | { readonly kind: "keep"; readonly dueMs: readonly number[] };
 
 /** Decides when a job with automatic removal is removed. Its client may have disconnected. */
-export function decideAutoRemoval(service: Service, spec: ServiceSpec, now: number): AutoRemoval {
+export function decideAutoRemoval(service: Service, spec: ServiceSpec, nowMs: number): AutoRemoval {
   const { job, templateVersion } = service;
   const isOver = job !== undefined && job.templateVersion === templateVersion && !isRunActive(job);
   if (!spec.autoRemove || spec.cron !== undefined || !isOver) return { kind: "keep", dueMs: [] };
   const removeAtMs = job.endedAtMs + AUTO_REMOVE_AFTER_MS;
-  if (now < removeAtMs) return { kind: "keep", dueMs: [removeAtMs] };
-  const update = { service: { ...service, removing: true, updatedAtMs: now }, reason: "its run is over" };
+  if (nowMs < removeAtMs) return { kind: "keep", dueMs: [removeAtMs] };
+  const update = { service: { ...service, removing: true, updatedAtMs: nowMs }, reason: "its run is over" };
   return { kind: "remove", update };
 }

@@ -15,7 +15,7 @@ function scale(over: Partial<Omit<ScaleInput, "spec">> & { readonly spec?: Parti
     scaleDownWindowMs: 0,
     ...over.spec,
   });
-  const input = { current: 4, usage: idle, history: [], now: NOW, ...over, spec };
+  const input = { current: 4, usage: idle, history: [], nowMs: NOW, ...over, spec };
   return decideScale(input).status?.replicas ?? input.current;
 }
 
@@ -79,7 +79,7 @@ test("decideScale explains itself, and drops recommendations older than both win
     { atMs: NOW - 6 * MINUTE_MS, replicas: 9 },
     { atMs: NOW - MINUTE_MS, replicas: 3 },
   ];
-  const decision = decideScale({ spec, current: 4, usage: cpu(75, 75, 75, 75), history, now: NOW });
+  const decision = decideScale({ spec, current: 4, usage: cpu(75, 75, 75, 75), history, nowMs: NOW });
   expect(decision.status).toEqual({
     replicas: 6,
     changedAtMs: NOW,

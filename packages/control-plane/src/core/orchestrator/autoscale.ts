@@ -38,7 +38,7 @@ export interface ScaleInput {
   readonly usage: Usage;
   /** Earlier recommendations. */
   readonly history: readonly Recommendation[];
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /** The result of one scaling decision. */
@@ -56,20 +56,20 @@ export interface ScaleDecision {
  * a measurement counts as idle when the others are overloaded, and as on target when the others are idle. The service
  * scales up to the smallest recommendation within the up window, and down to the largest within the down window.
  */
-export function decideScale({ spec, current, usage, history, now }: ScaleInput): ScaleDecision {
+export function decideScale({ spec, current, usage, history, nowMs }: ScaleInput): ScaleDecision {
   const metric = highestRecommendation(spec, current, usage);
-  const recommendation = { atMs: now, replicas: clamp(limitGrowth(metric.replicas, current), spec) };
+  const recommendation = { atMs: nowMs, replicas: clamp(limitGrowth(metric.replicas, current), spec) };
   const upWindowMs = spec.scaleUpWindowMs ?? DEFAULT_SCALE_UP_STABILIZATION_MS;
   const downWindowMs = spec.scaleDownWindowMs ?? DEFAULT_SCALE_DOWN_STABILIZATION_MS;
   const recommendations = [...history, recommendation];
-  const lowest = Math.min(...replicasSince(recommendations, now - upWindowMs));
-  const highest = Math.max(...replicasSince(recommendations, now - downWindowMs));
+  const lowest = Math.min(...replicasSince(recommendations, nowMs - upWindowMs));
+  const highest = Math.max(...replicasSince(recommendations, nowMs - downWindowMs));
   const replicas = clamp(Math.min(Math.max(current, lowest), highest), spec);
-  const keepSinceMs = now - Math.max(upWindowMs, downWindowMs);
+  const keepSinceMs = nowMs - Math.max(upWindowMs, downWindowMs);
   const message = `from ${current} to ${replicas}: ${metric.reason}`;
   return {
     history: recommendations.filter(({ atMs }) => atMs >= keepSinceMs),
-    status: replicas === current ? undefined : { replicas, changedAtMs: now, message },
+    status: replicas === current ? undefined : { replicas, changedAtMs: nowMs, message },
   };
 }
 

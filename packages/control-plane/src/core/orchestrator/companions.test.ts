@@ -55,13 +55,13 @@ describe("a companion", () => {
     const world = settled();
     expectBeside(world);
     expect(runningTasks(world.companion)).toHaveLength(3);
-    expect(convergence(world.companion.snapshot, world.companion.cluster, world.companion.now)).toMatchObject(
-      {
-        desired: 3,
-        running: 3,
-        converged: true,
-      },
-    );
+    expect(
+      convergence(world.companion.snapshot, world.companion.cluster, world.companion.nowMs),
+    ).toMatchObject({
+      desired: 3,
+      running: 3,
+      converged: true,
+    });
   });
 
   it("waits, with a reason, while its owner has no node", () => {
@@ -69,7 +69,7 @@ describe("a companion", () => {
     const { companion } = settled(owner);
     const [task] = companion.tasks.values();
     expect(task?.status).toMatchObject({ state: TaskState.NEW, message: "waiting for task shop_web.1" });
-    const { reasons } = convergence(companion.snapshot, companion.cluster, companion.now);
+    const { reasons } = convergence(companion.snapshot, companion.cluster, companion.nowMs);
     expect(reasons).toContain("waiting for task shop_web.1");
   });
 

@@ -26,10 +26,10 @@ export interface Convergence {
 }
 
 /** Computes the progress of a service toward its desired state. */
-export function convergence(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, now: number): Convergence {
+export function convergence(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, nowMs: number): Convergence {
   const running = snapshot.tasks.filter((task) => shouldRun(task) && isReady(task)).length;
   if (snapshot.service.removing) return removalConvergence(snapshot, running, cluster);
-  if (!isJob(snapshot.spec)) return serviceConvergence(snapshot, running, cluster, now);
+  if (!isJob(snapshot.spec)) return serviceConvergence(snapshot, running, cluster, nowMs);
   const { desired, reasons } = jobConvergence(snapshot, cluster);
   return { desired, running, converged: reasons.length === 0, reasons };
 }
@@ -47,11 +47,11 @@ export interface EvaluatedSlots {
 export function evaluateSlots(
   snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
-  now: number,
+  nowMs: number,
 ): EvaluatedSlots {
   const { service, spec } = snapshot;
-  const owners = OwnerTasks.of(snapshot, { cluster, now });
-  const { tasks } = applyOwnerLoss(applyNodeLoss(snapshot, cluster.nodes, now).tasks, owners, now);
+  const owners = OwnerTasks.of(snapshot, { cluster, nowMs });
+  const { tasks } = applyOwnerLoss(applyNodeLoss(snapshot, cluster.nodes, nowMs).tasks, owners, nowMs);
   const isGlobal = spec.mode?.$case === "global";
   const slots = isGlobal ? slotsByNode(tasks) : slotsByNumber(tasks).filter(isInUse);
   const desired = isGlobal
@@ -67,7 +67,7 @@ export function evaluateSlots(
     deadlineMs: policy.progressDeadlineMs,
     nodes: cluster.nodes,
     owners,
-    now,
+    nowMs,
   };
   const states = slots.map((slot) => evaluateSlot(slot, context));
   return { states, desired, unboundReasons: isGlobal ? tasks.filter(isUnbound).map(unreadyReason) : [] };
@@ -77,9 +77,9 @@ function serviceConvergence(
   snapshot: ServiceSnapshot,
   running: number,
   cluster: ClusterSnapshot,
-  now: number,
+  nowMs: number,
 ): Convergence {
-  const { states, desired, unboundReasons } = evaluateSlots(snapshot, cluster, now);
+  const { states, desired, unboundReasons } = evaluateSlots(snapshot, cluster, nowMs);
   const slotReasons = states.map(({ reason }) => reason);
   const taskReasons = [...slotReasons, ...unboundReasons].filter((reason) => reason !== "");
   const reasons = [...rolloutReasons(snapshot.service.rollout), ...countedLines(taskReasons)];

@@ -15,7 +15,7 @@ test("a cron job waits for its time, counts as converged meanwhile, and keeps on
   expect(runningTasks(world)).toEqual([]);
   expect(jobConvergence(world).converged).toBe(true);
   for (let run = 1; run <= 3; run += 1) {
-    world.now = world.dueMs ?? 0;
+    world.nowMs = world.dueMs ?? 0;
     world.settle();
     const task = singleTask(runningTasks(world));
     expect(task.jobIteration).toBe(run);
@@ -33,7 +33,7 @@ test.each([
 ])("with concurrency %i the runs %j are active after the next scheduled time", (concurrency, iterations) => {
   const world = startJob(cronSpec(concurrency));
   for (let run = 1; run <= 2; run += 1) {
-    world.now = world.service.cron?.nextRunAtMs ?? 0;
+    world.nowMs = world.service.cron?.nextRunAtMs ?? 0;
     world.settle();
   }
   stopTasks(world);
@@ -58,7 +58,7 @@ test("a forced update of a cron job runs it now, a changed template only the nex
 
 test("a run does not continue when its job is removed and deployed again", () => {
   const world = startJob(cronSpec(CronSpec_Concurrency.FORBID));
-  world.now = world.dueMs ?? 0;
+  world.nowMs = world.dueMs ?? 0;
   world.settle();
   expect(singleTask(runningTasks(world)).jobIteration).toBe(1);
   world.service = { ...world.service, removing: true };
@@ -67,7 +67,7 @@ test("a run does not continue when its job is removed and deployed again", () =>
   world.settle();
   expect(runningTasks(world)).toEqual([]);
   expect(world.service.cron?.runs).toEqual([]);
-  world.now = world.dueMs ?? 0;
+  world.nowMs = world.dueMs ?? 0;
   world.settle();
   expect(singleTask(runningTasks(world)).jobIteration).toBe(2);
 });

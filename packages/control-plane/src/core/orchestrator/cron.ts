@@ -35,7 +35,7 @@ export interface CronContext {
   readonly running: number;
   /** The service's counter of forced updates. A new value requests a run now. */
   readonly forceUpdate: number;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /**
@@ -49,20 +49,20 @@ export function decideCron(
   status: CronStatus | undefined,
   context: CronContext,
 ): CronDecision {
-  const { now, forceUpdate } = context;
+  const { nowMs, forceUpdate } = context;
   const schedule = parseSchedule(cron.schedule, cron.timeZone);
   if (schedule.kind === "invalid") return { kind: "invalid", reason: schedule.reason };
   const after: NextTime = (atMs) => schedule.next(atMs) ?? 0;
   if (status === undefined) {
-    const initial = { runs: [], handledUntilMs: now, message: "", handledForceUpdate: forceUpdate };
-    return change({ ...initial, nextRunAtMs: after(now) }, "none", "the first run is scheduled");
+    const initial = { runs: [], handledUntilMs: nowMs, message: "", handledForceUpdate: forceUpdate };
+    return change({ ...initial, nextRunAtMs: after(nowMs) }, "none", "the first run is scheduled");
   }
-  const untilMs = Math.max(now, status.handledUntilMs);
+  const untilMs = Math.max(nowMs, status.handledUntilMs);
   const next = { ...status, nextRunAtMs: after(untilMs), message: "" };
   if (status.handledForceUpdate !== forceUpdate) {
     return admit(cron, { ...next, handledForceUpdate: forceUpdate }, context, "the requested run");
   }
-  if (status.nextRunAtMs === 0 || status.nextRunAtMs > now) {
+  if (status.nextRunAtMs === 0 || status.nextRunAtMs > nowMs) {
     if (next.nextRunAtMs !== status.nextRunAtMs) return change(next, "none", "its schedule has changed");
     return next.nextRunAtMs === 0 ? { kind: "wait" } : { kind: "wait", atMs: next.nextRunAtMs };
   }
@@ -89,9 +89,9 @@ function decideDueRun(
   { dueMs, after, ...context }: DueRunContext,
 ): CronDecision {
   const deadlineMs = cron.startingDeadlineMs || DEFAULT_STARTING_DEADLINE_MS;
-  const oldestMs = context.now - deadlineMs;
+  const oldestMs = context.nowMs - deadlineMs;
   const startMs = dueMs >= oldestMs ? dueMs : after(oldestMs - 1);
-  if (startMs === 0 || startMs > context.now) {
+  if (startMs === 0 || startMs > context.nowMs) {
     const cause = `it could not begin within ${durationText(deadlineMs)}`;
     return skip(handled, `${runName(cron, dueMs)}: ${cause}`);
   }

@@ -20,8 +20,8 @@ import {
 import {
   type DependencyLookup,
   type DependencyState,
-  dependencyGate,
   dependencyState,
+  dependencyWait,
 } from "./dependencies.js";
 
 const { STARTED, HEALTHY, COMPLETED } = Dependency_Condition;
@@ -53,51 +53,52 @@ test.each([
 ])(
   "condition %i holds a service back until it is met, and says what it waits for",
   (condition, met, word) => {
-    expect(dependencyGate(web(condition), knows({}), 0)).toEqual({
-      kind: "closed",
-      holdReason: `waiting for shop_db: ${word}`,
-      dueMs: 5 * MINUTE_MS,
+    expect(dependencyWait(web(condition), knows({}), 0)).toEqual({
+      kind: "waiting",
+      reason: `waiting for shop_db: ${word}`,
+      deadlineMs: 5 * MINUTE_MS,
     });
-    expect(dependencyGate(web(condition), knows(met), 0)).toEqual({ kind: "open" });
+    expect(dependencyWait(web(condition), knows(met), 0)).toEqual({ kind: "ready" });
   },
 );
 
 test("a service reports the passed deadline of its dependencies, and starts once they are ready", () => {
   const late = web(HEALTHY, { tasks: [pending(0)], deadlineMs: 90_000 });
-  expect(dependencyGate(late, knows({}), 89_999)).toMatchObject({ dueMs: 90_000 });
-  expect(dependencyGate(late, knows({}), 90_000)).toEqual({
-    kind: "closed",
-    holdReason: "waiting for shop_db: it was not healthy within 1m30s",
+  expect(dependencyWait(late, knows({}), 89_999)).toMatchObject({ deadlineMs: 90_000 });
+  expect(dependencyWait(late, knows({}), 90_000)).toEqual({
+    kind: "waiting",
+    reason: "waiting for shop_db: was not healthy within 1m30s",
+    deadlineMs: undefined,
   });
-  expect(dependencyGate(late, knows({ healthy: true }), 90_000).kind).toBe("open");
+  expect(dependencyWait(late, knows({ healthy: true }), 90_000).kind).toBe("ready");
   const patient = web(HEALTHY, { tasks: [pending(0)], deadlineMs: 0 });
-  expect(dependencyGate(patient, knows({}), 99 * MINUTE_MS)).not.toHaveProperty("dueMs");
+  expect(dependencyWait(patient, knows({}), 99 * MINUTE_MS)).toMatchObject({ deadlineMs: undefined });
 });
 
 test("an optional dependency that is missing or late holds no task back", () => {
   const optional = web(HEALTHY, { optional: true, tasks: [pending(0)] });
-  expect(dependencyGate(optional, () => undefined, 0).kind).toBe("open");
-  expect(dependencyGate(optional, knows({}), 0).kind).toBe("closed");
-  expect(dependencyGate(optional, knows({}), 5 * MINUTE_MS).kind).toBe("open");
-  expect(dependencyGate(web(HEALTHY), () => undefined, 0)).toMatchObject({
-    holdReason: "waiting for shop_db: no such service",
+  expect(dependencyWait(optional, () => undefined, 0).kind).toBe("ready");
+  expect(dependencyWait(optional, knows({}), 0).kind).toBe("waiting");
+  expect(dependencyWait(optional, knows({}), 5 * MINUTE_MS).kind).toBe("ready");
+  expect(dependencyWait(web(HEALTHY), () => undefined, 0)).toMatchObject({
+    reason: "waiting for shop_db: no such service",
   });
 });
 
 test("the failure of a dependency is reported at once", () => {
-  expect(dependencyGate(web(COMPLETED), knows({ failure: "exit code 1" }), 0)).toMatchObject({
-    holdReason: "waiting for shop_db: it failed: exit code 1",
+  expect(dependencyWait(web(COMPLETED), knows({ failure: "exit code 1" }), 0)).toMatchObject({
+    reason: "waiting for shop_db: failed: exit code 1",
   });
 });
 
 test("a service that was started once does not wait again", () => {
   const restarted = web(HEALTHY, { tasks: [buildTask({ status: { state: TaskState.FAILED } })] });
-  expect(dependencyGate(restarted, knows({}), 0).kind).toBe("open");
+  expect(dependencyWait(restarted, knows({}), 0).kind).toBe("ready");
   const comesBack = web(HEALTHY, { tasks: [buildTask({ desiredState: DesiredState.REMOVE })] });
-  expect(dependencyGate(comesBack, knows({}), 0).kind).toBe("closed");
+  expect(dependencyWait(comesBack, knows({}), 0).kind).toBe("waiting");
   const scaledToNothing = web(HEALTHY);
   const service = { ...scaledToNothing.service, healthyVersion: 1 };
-  expect(dependencyGate({ ...scaledToNothing, service }, knows({}), 0).kind).toBe("open");
+  expect(dependencyWait({ ...scaledToNothing, service }, knows({}), 0).kind).toBe("ready");
 });
 
 test("tasks that are held back have no node and a reason, in each mode, and are assigned when the gate opens", () => {
@@ -108,7 +109,7 @@ test("tasks that are held back have no node and a reason, in each mode, and are 
   for (const mode of modes) {
     const spec = buildSpec({ mode });
     const service = buildService({ spec });
-    const context = buildContext({ now: 1 });
+    const context = buildContext({ nowMs: 1 });
     const holdReason = "waiting for shop_db: healthy";
     const { actions } = reconcile(buildSnapshot({ service, tasks: [] }), cluster, { ...context, holdReason });
     const tasks = actions.flatMap((action) => (action.kind === "create-task" ? [action.task] : []));
@@ -168,11 +169,11 @@ test("a run that was replaced while it waited does not count as started", () => 
   const held = web(STARTED, { tasks: [pending(0)] });
   const job = { iteration: 2, startedAtMs: 5, endedAtMs: 0, failed: false, message: "", templateVersion: 2 };
   const again = { ...held, service: { ...held.service, job } };
-  expect(dependencyGate(again, knows({}), 0).kind).toBe("closed");
+  expect(dependencyWait(again, knows({}), 0).kind).toBe("waiting");
   const replaced = { ...held, service: { ...held.service, job: { ...job, endedAtMs: 6, failed: true } } };
-  expect(dependencyGate(replaced, knows({}), 0).kind).toBe("closed");
+  expect(dependencyWait(replaced, knows({}), 0).kind).toBe("waiting");
   const done = { ...held, service: { ...held.service, job: { ...job, endedAtMs: 6 } } };
-  expect(dependencyGate(done, knows({}), 0).kind).toBe("open");
+  expect(dependencyWait(done, knows({}), 0).kind).toBe("ready");
 });
 
 test("two tasks of one slot count as one replica during an update", () => {

@@ -21,15 +21,15 @@ import { decideRestart } from "./restart.js";
 /** Default time for a dependency to become ready. Equals the default progress deadline of updates. */
 const DEFAULT_DEADLINE_MS = 5 * 60_000;
 
-/** Whether a service may start its first tasks. */
-export type DependencyGate =
-  | { readonly kind: "open" }
+/** Whether a service may start its first tasks, or waits for dependencies. */
+export type DependencyWait =
+  | { readonly kind: "ready" }
   | {
-      readonly kind: "closed";
+      readonly kind: "waiting";
       /** Reason for users, such as `waiting for db: healthy`. */
-      readonly holdReason: string;
+      readonly reason: string;
       /** Deadline of the dependencies. Undefined if it has passed or there is none. */
-      readonly dueMs?: number;
+      readonly deadlineMs: number | undefined;
     };
 
 /** The state of a service on which other services depend. */
@@ -47,37 +47,38 @@ export interface DependencyState {
 /** Finds a service by full name. Returns undefined if it does not exist. */
 export type DependencyLookup = (service: string) => DependencyState | undefined;
 
-const OPEN_GATE: DependencyGate = { kind: "open" };
-
 /**
  * Decides whether the first tasks of a service wait for its dependencies.
  *
  * As in Compose, restarts, moves and updates do not wait. After the deadline, the service still waits and the reason
  * changes. An optional dependency is ignored when it does not exist or its deadline has passed.
  */
-export function dependencyGate(
+export function dependencyWait(
   snapshot: ServiceSnapshot,
   lookup: DependencyLookup,
-  now: number,
-): DependencyGate {
+  nowMs: number,
+): DependencyWait {
   const { spec, service } = snapshot;
-  if (spec.dependsOn.length === 0 || service.removing || hasStarted(snapshot)) return OPEN_GATE;
+  if (spec.dependsOn.length === 0 || service.removing || hasStarted(snapshot)) return { kind: "ready" };
   const allowedMs = spec.update?.progressDeadlineMs ?? DEFAULT_DEADLINE_MS;
-  const deadlineMs =
-    allowedMs === 0 ? Number.POSITIVE_INFINITY : waitingSinceMs(snapshot.tasks, now) + allowedMs;
-  const isOverdue = now >= deadlineMs;
-  const missedDeadline = isOverdue ? durationText(allowedMs) : "";
-  const unmetReasons = spec.dependsOn.flatMap((each) => unmetReason(each, lookup, missedDeadline));
-  if (unmetReasons.length === 0) return OPEN_GATE;
-  const holdReason = `${WAITING_FOR}${unmetReasons.join(", ")}`;
-  const hasDueTime = !isOverdue && deadlineMs !== Number.POSITIVE_INFINITY;
-  return { kind: "closed", holdReason, ...(hasDueTime ? { dueMs: deadlineMs } : {}) };
+  const deadlineMs = allowedMs === 0 ? undefined : waitingSinceMs(snapshot.tasks, nowMs) + allowedMs;
+  const isOverdue = deadlineMs !== undefined && nowMs >= deadlineMs;
+  const missedTimeout = isOverdue ? durationText(allowedMs) : undefined;
+  const reasons = spec.dependsOn
+    .map((dependency) => unmetReason(dependency, lookup, missedTimeout))
+    .filter((reason) => reason !== undefined);
+  if (reasons.length === 0) return { kind: "ready" };
+  return {
+    kind: "waiting",
+    reason: `${WAITING_FOR}${reasons.join(", ")}`,
+    deadlineMs: isOverdue ? undefined : deadlineMs,
+  };
 }
 
 /**
  * Returns whether the service was started before: a task has a node, a version was healthy, or a run completed.
  *
- * A run that only began does not count: it may have waited for the dependencies until the next run replaced it.
+ * A run that has only started does not count: it may have waited for the dependencies until the next run replaced it.
  */
 function hasStarted(snapshot: ServiceSnapshot): boolean {
   const { service } = snapshot;
@@ -88,34 +89,36 @@ function hasStarted(snapshot: ServiceSnapshot): boolean {
   );
 }
 
-const isCompleted = ({ endedAtMs, failed, templateVersion }: JobStatus): boolean =>
-  endedAtMs > 0 && !failed && templateVersion !== NO_TEMPLATE;
+function isCompleted({ endedAtMs, failed, templateVersion }: JobStatus): boolean {
+  return endedAtMs > 0 && !failed && templateVersion !== NO_TEMPLATE;
+}
 
-/** Returns since when the service waits, which is the creation time of its oldest task. */
-const waitingSinceMs = (tasks: readonly Task[], now: number): number =>
-  tasks.reduce((earliest, task) => Math.min(earliest, task.createdAtMs), now);
+/** Returns the time since which the service has been waiting: the creation time of its oldest task. */
+function waitingSinceMs(tasks: readonly Task[], nowMs: number): number {
+  return tasks.reduce((earliestMs, task) => Math.min(earliestMs, task.createdAtMs), nowMs);
+}
 
 /**
- * Returns why a dependency is not met. Empty if it is met or ignored.
+ * Returns why a dependency is not met, or undefined if it is met or ignored.
  *
- * @param missedDeadline the deadline as text when it has passed, otherwise empty
+ * @param missedTimeout the time that the dependency had, as text. Undefined while the time has not passed
  */
 function unmetReason(
   { service, condition, optional }: Dependency,
   lookup: DependencyLookup,
-  missedDeadline: string,
-): readonly string[] {
+  missedTimeout: string | undefined,
+): string | undefined {
   const state = lookup(service);
-  if (state !== undefined && isMet(condition, state)) return [];
-  if (optional && (state === undefined || missedDeadline !== "")) return [];
-  if (state === undefined) return [`${service}: no such service`];
+  if (state !== undefined && isMet(condition, state)) return undefined;
+  if (optional && (state === undefined || missedTimeout !== undefined)) return undefined;
+  if (state === undefined) return `${service}: no such service`;
   if (condition === Dependency_Condition.COMPLETED && state.failure !== "") {
-    return [`${service}: it failed: ${state.failure}`];
+    return `${service}: failed: ${state.failure}`;
   }
   const goal = conditionText(condition);
-  return [
-    missedDeadline === "" ? `${service}: ${goal}` : `${service}: it was not ${goal} within ${missedDeadline}`,
-  ];
+  return missedTimeout === undefined
+    ? `${service}: ${goal}`
+    : `${service}: was not ${goal} within ${missedTimeout}`;
 }
 
 /** Returns whether a dependency is in the state that its condition requires. */
@@ -151,9 +154,9 @@ function conditionText(condition: Dependency_Condition): string {
 export function dependencyState(
   snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
-  now: number,
+  nowMs: number,
 ): DependencyState {
-  return isJob(snapshot.spec) ? jobState(snapshot) : serviceState(snapshot, cluster, now);
+  return isJob(snapshot.spec) ? jobState(snapshot) : serviceState(snapshot, cluster, nowMs);
 }
 
 function jobState({ service, tasks }: ServiceSnapshot): DependencyState {
@@ -162,7 +165,8 @@ function jobState({ service, tasks }: ServiceSnapshot): DependencyState {
   const isCurrent = run !== undefined && isCurrentRun(run, service);
   const completed = isCurrent && run.endedAtMs > 0 && !run.failed;
   return {
-    started: completed || runTasks.some((task) => isUp(task) || stateOf(task) === TaskState.COMPLETE),
+    started:
+      completed || runTasks.some((task) => isStartingOrRunning(task) || stateOf(task) === TaskState.COMPLETE),
     healthy: runTasks.some((task) => shouldRun(task) && isReady(task)),
     completed,
     failure: isCurrent && run.failed ? run.message : "",
@@ -170,33 +174,38 @@ function jobState({ service, tasks }: ServiceSnapshot): DependencyState {
 }
 
 /** Returns whether a run counts for the current spec. The last run of a scheduled job always counts. */
-const isCurrentRun = (run: JobStatus, { cron, templateVersion }: Service): boolean =>
-  cron !== undefined || run.templateVersion === templateVersion;
+function isCurrentRun(run: JobStatus, { cron, templateVersion }: Service): boolean {
+  return cron !== undefined || run.templateVersion === templateVersion;
+}
 
-function serviceState(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, now: number): DependencyState {
+function serviceState(snapshot: ServiceSnapshot, cluster: ClusterSnapshot, nowMs: number): DependencyState {
   const { service, spec, tasks } = snapshot;
-  const { desired } = convergence(snapshot, cluster, now);
+  const { desired } = convergence(snapshot, cluster, nowMs);
   const isCurrent = currentTaskFilter(service);
   const slots = spec.mode?.$case === "global" ? slotsByNode(tasks) : slotsByNumber(tasks);
   const restarts = slots
     .filter(hasOnlyEndedTasks)
-    .map(({ ended }) => decideRestart({ ended, policy: spec.task?.restart, isCurrent, now }));
+    .map(({ ended }) => decideRestart({ ended, policy: spec.task?.restart, isCurrent, nowMs }));
   const completed = restarts.filter(({ kind }) => kind === "completed").length;
-  const failures = restarts.flatMap((each) => (each.kind === "exhausted" ? [each.reason] : []));
+  const failures = restarts.flatMap((restart) => (restart.kind === "exhausted" ? [restart.reason] : []));
   const desiredTasks = tasks.filter(shouldRun);
   return {
-    started: countSlots(desiredTasks.filter(isUp)) + completed >= desired,
+    started: countSlots(desiredTasks.filter(isStartingOrRunning)) + completed >= desired,
     healthy: countSlots(desiredTasks.filter(isReady)) >= desired,
     completed: completed >= desired,
     failure: failures[0] ?? "",
   };
 }
 
-const hasOnlyEndedTasks = ({ active, pending, ended }: Slot): boolean =>
-  active.length === 0 && pending.length === 0 && ended.length > 0;
+function hasOnlyEndedTasks({ active, pending, ended }: Slot): boolean {
+  return active.length === 0 && pending.length === 0 && ended.length > 0;
+}
 
 /** Counts the slots of tasks. A slot may have two tasks during a start-first update. */
-const countSlots = (tasks: readonly Task[]): number => new Set(tasks.map(taskSlotKey)).size;
+function countSlots(tasks: readonly Task[]): number {
+  return new Set(tasks.map(taskSlotKey)).size;
+}
 
-const isUp = (task: Task): boolean =>
-  stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;
+function isStartingOrRunning(task: Task): boolean {
+  return stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;
+}

@@ -24,7 +24,7 @@ function plan({ web, spec = webSpec(), db, state = HEALTHY }: Situation): Plan |
   const service = buildService({ spec, ...web });
   const snapshot = buildSnapshot({ service, spec, tasks: [buildTask()] });
   const named = (name: string): Service | undefined => (name === DB ? db : undefined);
-  return planDependencyRestart(snapshot, { serviceNamed: named, stateOf: () => state, now: 5_000 });
+  return planDependencyRestart(snapshot, { serviceNamed: named, stateOf: () => state, nowMs: 5_000 });
 }
 
 const db = (over: Parameters<typeof buildService>[0] = {}): Service =>

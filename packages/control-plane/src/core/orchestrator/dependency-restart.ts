@@ -5,7 +5,7 @@ import type { ServiceSnapshot } from "../model/snapshot.js";
 import { applySpec } from "./apply-spec.js";
 import { type DependencyLookup, isMet } from "./dependencies.js";
 import { isJob } from "./job-schedule.js";
-import { findSpecsInUse } from "./rollback.js";
+import { findSpecsInUse } from "./specs-in-use.js";
 
 /** Returns the record of a service by its full name, or undefined if it does not exist. */
 export type ServiceLookup = (service: string) => Service | undefined;
@@ -13,7 +13,7 @@ export type ServiceLookup = (service: string) => Service | undefined;
 export interface RestartContext {
   readonly serviceNamed: ServiceLookup;
   readonly stateOf: DependencyLookup;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /**
@@ -25,7 +25,7 @@ export interface RestartContext {
  */
 export function planDependencyRestart(
   { service, spec, tasks, revisions }: ServiceSnapshot,
-  { serviceNamed, stateOf, now }: RestartContext,
+  { serviceNamed, stateOf, nowMs }: RestartContext,
 ): Plan | undefined {
   if (service.removing || isJob(spec) || isRolloutPaused(service.rollout)) return undefined;
   const settled = settledTemplates(spec, { serviceNamed, stateOf });
@@ -37,12 +37,12 @@ export function planDependencyRestart(
   if (updated.length === 0) {
     const reason = `remember the version of ${changed.join(", ")}`;
     const action = { kind: "update-service", service: { ...service, dependencyTemplates }, reason } as const;
-    return { actions: [action], problems: [], requeueAtMs: now };
+    return { actions: [action], problems: [], requeueAtMs: nowMs };
   }
   const specsInUse = findSpecsInUse(tasks, (version) => revisions.get(version));
   const { service: restarted } = applySpec(service, withForcedUpdate(spec), {
     id: service.id,
-    now,
+    nowMs,
     specsInUse,
   });
   const action = {
@@ -50,7 +50,7 @@ export function planDependencyRestart(
     service: { ...restarted, dependencyTemplates },
     reason: `restart with ${updated.join(", ")}`,
   } as const;
-  return { actions: [action], problems: [], requeueAtMs: now };
+  return { actions: [action], problems: [], requeueAtMs: nowMs };
 }
 
 /** Returns whether a service is restarted with another one. */

@@ -18,7 +18,7 @@ export interface RunContext {
   readonly isGone: GoneTest;
   /** Tasks of earlier runs that still occupy their nodes. A slot of this run waits for the task in the same slot. */
   readonly leaving: readonly Task[];
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /** The changes that one run of a job needs now, and its progress. */

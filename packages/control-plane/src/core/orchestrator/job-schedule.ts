@@ -63,10 +63,10 @@ export function withRuns(service: Service, runs: readonly JobStatus[]): Service 
   return { ...service, job, cron: { ...cron, runs: keptRuns } };
 }
 
-function createRun({ job, templateVersion }: Service, now: number): JobStatus {
+function createRun({ job, templateVersion }: Service, nowMs: number): JobStatus {
   return {
     iteration: (job?.iteration ?? 0) + 1,
-    startedAtMs: now,
+    startedAtMs: nowMs,
     endedAtMs: 0,
     failed: false,
     message: "",
@@ -83,15 +83,15 @@ export type JobScheduleDecision =
 const KEEP_CURRENT_RUN = { kind: "keep", dueMs: [], problems: [] } as const;
 
 /** Decides which runs a job should have: one per template, or the runs of its schedule. */
-export function decideJobSchedule(snapshot: ServiceTasks, now: number): JobScheduleDecision {
-  return snapshot.spec.cron === undefined ? decideOneOff(snapshot, now) : decideByCron(snapshot, now);
+export function decideJobSchedule(snapshot: ServiceTasks, nowMs: number): JobScheduleDecision {
+  return snapshot.spec.cron === undefined ? decideOneOff(snapshot, nowMs) : decideByCron(snapshot, nowMs);
 }
 
-function decideOneOff(snapshot: ServiceTasks, now: number): JobScheduleDecision {
+function decideOneOff(snapshot: ServiceTasks, nowMs: number): JobScheduleDecision {
   const { job, cron, templateVersion } = snapshot.service;
   const service = { ...snapshot.service, cron: undefined };
   if (job === undefined || job.templateVersion !== templateVersion || cron !== undefined) {
-    const run = createRun(service, now);
+    const run = createRun(service, nowMs);
     return { kind: "change", service: { ...service, job: run }, reason: `run ${run.iteration} begins` };
   }
   if (!isRunActive(job) && !job.failed && needsMoreCompletions(snapshot, job)) {
@@ -111,11 +111,11 @@ function needsMoreCompletions({ spec, tasks }: ServiceTasks, run: JobStatus): bo
   return completed.size < spec.mode.value.totalCompletions;
 }
 
-function decideByCron({ service, spec }: ServiceTasks, now: number): JobScheduleDecision {
+function decideByCron({ service, spec }: ServiceTasks, nowMs: number): JobScheduleDecision {
   const runs = service.cron === undefined && service.job !== undefined ? [service.job] : jobRuns(service);
   const forceUpdate = spec.task?.forceUpdate ?? 0;
   const running = runs.filter(isRunActive).length;
-  const decision = cronDecision(spec, service, { running, forceUpdate, now });
+  const decision = cronDecision(spec, service, { running, forceUpdate, nowMs });
   switch (decision.kind) {
     case "wait":
       return { ...KEEP_CURRENT_RUN, dueMs: decision.atMs === undefined ? [] : [decision.atMs] };
@@ -123,8 +123,8 @@ function decideByCron({ service, spec }: ServiceTasks, now: number): JobSchedule
       return { ...KEEP_CURRENT_RUN, problems: [{ reason: `invalid schedule: ${decision.reason}` }] };
     case "change": {
       const updated = { ...service, cron: decision.status };
-      const earlierRuns = decision.begin === "replace" ? runs.map((run) => endReplacedRun(run, now)) : runs;
-      const newRuns = decision.begin === "none" ? [] : [createRun(service, now)];
+      const earlierRuns = decision.begin === "replace" ? runs.map((run) => endReplacedRun(run, nowMs)) : runs;
+      const newRuns = decision.begin === "none" ? [] : [createRun(service, nowMs)];
       const changed = withRuns(updated, [...newRuns, ...earlierRuns]);
       return { kind: "change", service: changed, reason: decision.reason };
     }
@@ -137,7 +137,7 @@ function cronDecision({ cron }: ServiceSpec, service: Service, context: CronCont
   return cron === undefined ? { kind: "wait" } : decideCron(cron, service.cron, context);
 }
 
-function endReplacedRun(run: JobStatus, now: number): JobStatus {
+function endReplacedRun(run: JobStatus, nowMs: number): JobStatus {
   if (!isRunActive(run)) return run;
-  return { ...run, endedAtMs: now, failed: true, message: "the next run replaced it" };
+  return { ...run, endedAtMs: nowMs, failed: true, message: "the next run replaced it" };
 }

@@ -142,7 +142,7 @@ export interface JobStepContext {
   readonly cluster: Pick<ClusterSnapshot, "nodes">;
   /** Whether a task of an earlier run in the same slot has not stopped yet. */
   readonly isBlocked: (slot: SlotRef) => boolean;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /** Determines the state of one slot, regardless of the limit of concurrent tasks. */
@@ -169,7 +169,7 @@ function emptyStep(slot: Slot, context: JobStepContext): JobStep {
     policy: jobRestartPolicy(context.spec),
     // All tasks of a run count, regardless of the version that they run.
     isCurrent: () => true,
-    now: context.now,
+    nowMs: context.nowMs,
   });
   switch (restart.kind) {
     case "now":

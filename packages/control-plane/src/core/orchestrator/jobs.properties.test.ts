@@ -29,7 +29,7 @@ test("at most `max_concurrent` tasks exist at a time and each slot completes onc
         expect(new Set(slots).size).toBe(slots.length);
       };
       for (const { pick, kind, node } of events) {
-        world.now += 1_000;
+        world.nowMs += 1_000;
         play(world, { pick, kind, node: `n${node}`, spec });
         check();
       }
@@ -37,7 +37,7 @@ test("at most `max_concurrent` tasks exist at a time and each slot completes onc
         world.setNode(id, { state: NodeState.READY, availability: Availability.ACTIVE });
       }
       for (let round = 0; round < 200 && world.service.job?.endedAtMs === 0; round += 1) {
-        world.now += 60_000;
+        world.nowMs += 60_000;
         world.settle();
         stopTasks(world);
         for (const task of runningTasks(world)) endTask(world, task, TaskState.COMPLETE);

@@ -100,7 +100,7 @@ test("a job that was being removed runs again when it is deployed again", () => 
   const world = startJob(jobSpec({ total: 1 }));
   endTask(world, singleTask(runningTasks(world)), TaskState.COMPLETE);
   const removing = { ...world.service, removing: true };
-  const revived = applySpec(removing, jobSpec({ total: 1 }), { id: "s1", now: world.now });
+  const revived = applySpec(removing, jobSpec({ total: 1 }), { id: "s1", nowMs: world.nowMs });
   world.service = revived.service;
   world.settle();
   expect(singleTask(runningTasks(world))).toMatchObject({ jobIteration: 2 });
@@ -130,8 +130,8 @@ test("a global job runs once on each node that existed when it began", () => {
       .map(({ nodeId }) => nodeId)
       .sort(),
   ).toEqual(["n1", "n2"]);
-  world.now += 1_000;
-  for (const node of buildNodes(3).slice(2)) world.nodes.set(node.id, { ...node, createdAtMs: world.now });
+  world.nowMs += 1_000;
+  for (const node of buildNodes(3).slice(2)) world.nodes.set(node.id, { ...node, createdAtMs: world.nowMs });
   world.settle();
   expect(runningTasks(world)).toHaveLength(2);
   for (const task of runningTasks(world)) endTask(world, task, TaskState.COMPLETE);

@@ -40,7 +40,7 @@ const power = (world: World, id: string, state: NodeState): void => {
 function work(world: World, rounds: number): void {
   for (let round = 0; round < rounds; round += 1) {
     for (const task of [...world.tasks.values()]) world.advance(task.id, { fails: false });
-    world.now += 50;
+    world.nowMs += 50;
     world.settle();
   }
 }
@@ -65,7 +65,7 @@ describe("a node that goes down and returns", () => {
         const kept = ids(on(world, "n1")).filter((id) => originals.includes(id));
         expect(kept).toEqual(replaced ? [] : originals);
         expect(world.occupying()).toHaveLength(REPLICAS);
-        expect(convergence(world.snapshot, world.cluster, world.now).converged).toBe(true);
+        expect(convergence(world.snapshot, world.cluster, world.nowMs).converged).toBe(true);
       }),
     );
   });
@@ -106,14 +106,14 @@ describe("failover: after", () => {
     const world = running({ afterMs: 10_000 });
     const originals = ids(on(world, "n1"));
     power(world, "n1", NodeState.DOWN);
-    expect(world.dueMs).toBe(world.now + 10_000);
+    expect(world.dueMs).toBe(world.nowMs + 10_000);
     expect(ids(on(world, "n1"))).toEqual(originals);
-    const { converged, reasons } = convergence(world.snapshot, world.cluster, world.now);
+    const { converged, reasons } = convergence(world.snapshot, world.cluster, world.nowMs);
     expect([converged, reasons.join()]).toEqual([
       false,
       expect.stringMatching(/node n1 is down; its tasks wait for it \(failover: after 10 s\)/),
     ]);
-    world.now += 10_000;
+    world.nowMs += 10_000;
     world.settleOverTime();
     expect(world.occupying().map(({ nodeId }) => nodeId)).not.toContain("n1");
     expect(world.occupying()).toHaveLength(REPLICAS);
@@ -123,7 +123,7 @@ describe("failover: after", () => {
     const world = running({ afterMs: 10_000 });
     const before = ids(world.occupying());
     power(world, "n1", NodeState.DOWN);
-    world.now += 9_000;
+    world.nowMs += 9_000;
     power(world, "n1", NodeState.READY);
     world.settleOverTime();
     expect(ids(world.occupying())).toEqual(before);
@@ -134,13 +134,13 @@ describe("failover: never", () => {
   it("waits for the node indefinitely, unless the service is changed or scaled", () => {
     const world = running({ never: true });
     power(world, "n1", NodeState.DOWN);
-    world.now += 30 * 86_400_000;
+    world.nowMs += 30 * 86_400_000;
     world.settleOverTime();
     expect(world.occupying().length).toBeLessThan(REPLICAS);
-    expect(convergence(world.snapshot, world.cluster, world.now).reasons.join()).toMatch(/failover: never/);
+    expect(convergence(world.snapshot, world.cluster, world.nowMs).reasons.join()).toMatch(/failover: never/);
     applyEvent(world, { kind: "scale", replicas: 1 });
     world.settleOverTime();
-    expect(convergence(world.snapshot, world.cluster, world.now).converged).toBe(true);
+    expect(convergence(world.snapshot, world.cluster, world.nowMs).converged).toBe(true);
   });
 });
 
@@ -196,7 +196,7 @@ describe("at-most-one", () => {
     world.service = { ...world.service, removing: true };
     world.settleOverTime();
     expect(ids([...world.tasks.values()])).toEqual(hidden);
-    expect(convergence(world.snapshot, world.cluster, world.now).reasons.join()).toMatch(
+    expect(convergence(world.snapshot, world.cluster, world.nowMs).reasons.join()).toMatch(
       /nodes that are down: not replaced until/,
     );
     world.setNode("n1", { fenced: true });
@@ -207,9 +207,9 @@ describe("at-most-one", () => {
   it("replaces the task once the node is fenced, and gives a reason until then", () => {
     const world = running({}, true);
     power(world, "n1", NodeState.DOWN);
-    world.now += 3_600_000;
+    world.nowMs += 3_600_000;
     world.settleOverTime();
-    expect(convergence(world.snapshot, world.cluster, world.now).reasons.join()).toMatch(
+    expect(convergence(world.snapshot, world.cluster, world.nowMs).reasons.join()).toMatch(
       /not replaced until the node is fenced/,
     );
     world.setNode("n1", { fenced: true });

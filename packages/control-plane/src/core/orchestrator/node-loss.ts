@@ -36,7 +36,7 @@ export const NOT_FENCED = "not replaced until the node is fenced (at-most-one)";
 export function applyNodeLoss(
   snapshot: ServiceTasks,
   nodes: ReadonlyMap<string, NodeSnapshot>,
-  now: number,
+  nowMs: number,
 ): NodeLoss {
   const deletions = deleteUnreportable(snapshot.tasks, goneTest(snapshot, nodes));
   const deletedIds = new Set(deletions.map(({ task }) => task.id));
@@ -45,7 +45,7 @@ export function applyNodeLoss(
     nodes,
     isCurrent: currentTaskFilter(snapshot.service),
     isReplaced: replacedTest(snapshot.tasks, nodes),
-    now,
+    nowMs,
   };
   const tasks: Task[] = [];
   const marks: TaskAction[] = [];
@@ -55,7 +55,7 @@ export function applyNodeLoss(
     const verdict = nodeLossVerdict(task, context);
     const mark = markFor(task, verdict);
     if (mark !== undefined && !isMarked(task, mark)) marks.push(mark);
-    tasks.push(effectiveTask(task, verdict, now));
+    tasks.push(effectiveTask(task, verdict, nowMs));
     if (verdict.kind === "waiting" && verdict.untilMs !== undefined) dueMs.push(verdict.untilMs);
   }
   return { tasks, actions: [...deletions, ...marks].sort(bySlot), dueMs };
@@ -73,7 +73,7 @@ interface VerdictContext {
   readonly isCurrent: CurrentTaskFilter;
   /** Whether another task of the same slot is ready or has completed. */
   readonly isReplaced: (task: Task) => boolean;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 const UNAFFECTED: NodeLossVerdict = { kind: "unaffected" };
@@ -86,7 +86,7 @@ function nodeLossVerdict(task: Task, context: VerdictContext): NodeLossVerdict {
 }
 
 function downNodeVerdict(task: Task, node: Node, context: VerdictContext): NodeLossVerdict {
-  const { definition, now } = context;
+  const { definition, nowMs } = context;
   const reason = `node ${node.description?.hostname || node.id} is down`;
   const atMostOne = isAtMostOne(task, definition);
   if (atMostOne && !node.fenced) return { kind: "waiting", reason: `${reason}; ${NOT_FENCED}` };
@@ -94,7 +94,7 @@ function downNodeVerdict(task: Task, node: Node, context: VerdictContext): NodeL
   const { never = false, afterMs = 0 } = definition.spec.failover ?? {};
   if (never) return { kind: "waiting", reason: `${reason}; its tasks wait for it (failover: never)` };
   const untilMs = node.stateSinceMs + afterMs;
-  if (untilMs > now) {
+  if (untilMs > nowMs) {
     const setting = `failover: after ${afterMs / 1_000} s`;
     return { kind: "waiting", untilMs, reason: `${reason}; its tasks wait for it (${setting})` };
   }
@@ -131,10 +131,10 @@ const isMarked = (task: Task, mark: TaskAction): boolean =>
   mark.kind === "mark-disconnected" && isDisconnected(task) && task.status?.message === mark.reason;
 
 /** Returns the task with its verdict applied, for the rest of the plan. A disconnected task counts as lost. */
-function effectiveTask(task: Task, verdict: NodeLossVerdict, now: number): Task {
+function effectiveTask(task: Task, verdict: NodeLossVerdict, nowMs: number): Task {
   if (verdict.kind === "unaffected") return task;
   const kind = verdict.kind === "waiting" ? "mark-disconnected" : "mark-lost";
-  return taskAfter({ kind, task, reason: verdict.reason }, now) ?? task;
+  return taskAfter({ kind, task, reason: verdict.reason }, nowMs) ?? task;
 }
 
 /** Returns a predicate for tasks whose slot has a newer task that is ready on a live node or has completed. */

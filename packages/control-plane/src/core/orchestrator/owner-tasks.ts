@@ -116,15 +116,15 @@ export class OwnerTasks {
 
 interface OwnersContext {
   readonly cluster: Pick<ClusterSnapshot, "nodes">;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 function toOwner(
   { name, snapshot }: { readonly name: string; readonly snapshot: ServiceTasks },
   companion: ServiceTasks,
-  { cluster, now }: OwnersContext,
+  { cluster, nowMs }: OwnersContext,
 ): Owner {
-  const { tasks } = applyNodeLoss(snapshot, cluster.nodes, now);
+  const { tasks } = applyNodeLoss(snapshot, cluster.nodes, nowMs);
   const slots = snapshot.spec.mode?.$case === "global" ? slotsByNode(tasks) : slotsByNumber(tasks);
   return {
     name,
@@ -154,20 +154,20 @@ const OWNER_ENDED = "a task beside which it runs has ended";
 export function applyOwnerLoss(
   tasks: readonly Task[],
   owners: OwnerTasks | undefined,
-  now: number,
+  nowMs: number,
 ): OwnerLoss {
   if (owners === undefined) return { tasks, actions: [] };
   const actions: Action[] = [];
   const after = tasks.map((task) => {
     if (!shouldRun(task) || isEnded(task) || !owners.hasLostOwner(task)) return task;
     const action = {
-      kind: "set-desired",
+      kind: "set-desired-state",
       task,
       desired: DesiredState.SHUTDOWN,
       reason: OWNER_ENDED,
     } as const;
     actions.push(action);
-    return taskAfter(action, now) ?? task;
+    return taskAfter(action, nowMs) ?? task;
   });
   return { tasks: after, actions };
 }

@@ -29,18 +29,18 @@ export function reconcileJob(
   cluster: ClusterSnapshot,
   context: ReconcileContext,
 ): Plan {
-  const { now } = context;
-  const nodeLoss = applyNodeLoss(snapshot, cluster.nodes, now);
-  const owners = OwnerTasks.of(snapshot, { cluster, now });
-  const ownerLoss = applyOwnerLoss(nodeLoss.tasks, owners, now);
+  const { nowMs } = context;
+  const nodeLoss = applyNodeLoss(snapshot, cluster.nodes, nowMs);
+  const owners = OwnerTasks.of(snapshot, { cluster, nowMs });
+  const ownerLoss = applyOwnerLoss(nodeLoss.tasks, owners, nowMs);
   const loss: NodeLoss = { ...nodeLoss, actions: [...nodeLoss.actions, ...ownerLoss.actions] };
   const { service, spec } = snapshot;
   const afterLoss: ServiceTasks = { ...snapshot, tasks: ownerLoss.tasks };
-  const schedule = decideJobSchedule(afterLoss, now);
-  const removal = decideAutoRemoval(service, spec, now);
+  const schedule = decideJobSchedule(afterLoss, nowMs);
+  const removal = decideAutoRemoval(service, spec, nowMs);
   if (removal.kind === "remove") {
     const actions: Action[] = [...loss.actions, { kind: "update-service", ...removal.update }];
-    return buildPlan(actions, { dueMs: [now], problems: [], now });
+    return buildPlan(actions, { dueTimesMs: [nowMs], problems: [], nowMs });
   }
   if (schedule.kind === "change") {
     const { reason } = schedule;
@@ -48,12 +48,12 @@ export function reconcileJob(
       ...loss.actions,
       { kind: "update-service", service: schedule.service, reason },
     ];
-    return buildPlan(actions, { dueMs: [now], problems: [], now });
+    return buildPlan(actions, { dueTimesMs: [nowMs], problems: [], nowMs });
   }
-  const runs = decideRuns(afterLoss, cluster, now);
+  const runs = decideRuns(afterLoss, cluster, nowMs);
   const decisions = runs.map(({ decision }) => decision);
   const placed = placeNextRun(runs, afterLoss, cluster, { ...context, owners });
-  const ended = endRuns(service, runs, now);
+  const ended = endRuns(service, runs, nowMs);
   const actions = [
     ...loss.actions,
     ...removeOtherRuns(afterLoss, cluster),
@@ -66,10 +66,10 @@ export function reconcileJob(
     ...schedule.dueMs,
     ...removal.dueMs,
     ...decisions.flatMap((decision) => decision.dueMs),
-    ...(placed.isComplete && ended.length === 0 ? [] : [now]),
+    ...(placed.isComplete && ended.length === 0 ? [] : [nowMs]),
   ];
   const problems = problemLines([...schedule.problems, ...decisions.flatMap((each) => each.problems)]);
-  return buildPlan(actions, { dueMs, problems, now });
+  return buildPlan(actions, { dueTimesMs: dueMs, problems, nowMs });
 }
 
 interface DecidedRun {
@@ -78,7 +78,7 @@ interface DecidedRun {
 }
 
 /** Decides the active runs, oldest first. */
-function decideRuns(snapshot: ServiceTasks, cluster: ClusterSnapshot, now: number): readonly DecidedRun[] {
+function decideRuns(snapshot: ServiceTasks, cluster: ClusterSnapshot, nowMs: number): readonly DecidedRun[] {
   const { service, spec, tasks } = snapshot;
   const runs = jobRuns(service).filter(isRunActive).reverse();
   const tasksByRun = new Map<number, Task[]>(runs.map(({ iteration }) => [iteration, []]));
@@ -92,7 +92,7 @@ function decideRuns(snapshot: ServiceTasks, cluster: ClusterSnapshot, now: numbe
     }
   }
   const isGone = goneTest(snapshot, cluster.nodes);
-  const context = { spec, version: service.version, cluster, isGone, leaving, now };
+  const context = { spec, version: service.version, cluster, isGone, leaving, nowMs };
   return runs.map((run) => ({ run, decision: decideRun(run, tasksByRun.get(run.iteration) ?? [], context) }));
 }
 
@@ -106,7 +106,7 @@ function placeNextRun(
   const staying = runs.flatMap(({ decision }) => decision.staying);
   const load = computeServiceLoad(tasks, staying, {
     isCurrent: currentTaskFilter(service),
-    now: context.now,
+    nowMs: context.nowMs,
     stable: undefined,
   });
   const { owners } = context;
@@ -129,7 +129,7 @@ function placeNextRun(
 }
 
 /** Returns the action that records the runs that are over. */
-function endRuns(service: Service, runs: readonly DecidedRun[], now: number): readonly Action[] {
+function endRuns(service: Service, runs: readonly DecidedRun[], nowMs: number): readonly Action[] {
   const over = runs.filter(({ decision }) => decision.isOver);
   if (over.length === 0) return [];
   const reasons: string[] = [];
@@ -137,7 +137,7 @@ function endRuns(service: Service, runs: readonly DecidedRun[], now: number): re
   for (const { run, decision } of over) {
     const message = resultText(decision);
     const failed = decision.failures.length > 0;
-    updated = withUpdatedRun(updated, { ...run, endedAtMs: now, failed, message });
+    updated = withUpdatedRun(updated, { ...run, endedAtMs: nowMs, failed, message });
     reasons.push(`run ${run.iteration} is over: ${message}`);
   }
   return [{ kind: "update-service", service: updated, reason: reasons.join("; ") }];

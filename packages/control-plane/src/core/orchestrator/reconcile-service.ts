@@ -34,10 +34,10 @@ export function reconcileService(
   context: ReconcileContext,
 ): Plan {
   const { service, spec } = snapshot;
-  const { now } = context;
-  const nodeLoss = applyNodeLoss(snapshot, cluster.nodes, now);
-  const owners = OwnerTasks.of(snapshot, { cluster, now });
-  const ownerLoss = applyOwnerLoss(nodeLoss.tasks, owners, now);
+  const { nowMs } = context;
+  const nodeLoss = applyNodeLoss(snapshot, cluster.nodes, nowMs);
+  const owners = OwnerTasks.of(snapshot, { cluster, nowMs });
+  const ownerLoss = applyOwnerLoss(nodeLoss.tasks, owners, nowMs);
   const loss: NodeLoss = { ...nodeLoss, actions: [...nodeLoss.actions, ...ownerLoss.actions] };
   const afterLoss: ServiceTasks = { ...snapshot, tasks: ownerLoss.tasks };
   const desired =
@@ -50,16 +50,16 @@ export function reconcileService(
         })
       : companionSlots(afterLoss.tasks, owners, { spec, nodes: cluster.nodes });
   const policy = updatePolicy(service, spec);
-  const states = slotStates(afterLoss, desired, { policy, cluster, owners, now });
+  const states = slotStates(afterLoss, desired, { policy, cluster, owners, nowMs });
   const progress = rolloutProgress(states, progressContext(afterLoss, policy, cluster, context));
   const rollout = decideRollout(afterLoss, {
     policy,
     progress,
     total: desired.keep.length + desired.missing.length,
     isComplete: !progress.hasNew && runsOnlyCurrent(service, desired),
-    now,
+    nowMs,
   });
-  if (rollout.kind !== "continue") return planRolloutChange(rollout, loss, now);
+  if (rollout.kind !== "continue") return planRolloutChange(rollout, loss, nowMs);
   return planSlots(
     { loss, snapshot: afterLoss, owners, desired, policy, states, progress, rollout },
     stable,
@@ -74,14 +74,14 @@ type ContinuedRollout = Extract<RolloutDecision, { kind: "continue" }>;
 function planRolloutChange(
   rollout: Exclude<RolloutDecision, ContinuedRollout>,
   loss: NodeLoss,
-  now: number,
+  nowMs: number,
 ): Plan {
   const { service, reason } = rollout;
   const change: Action =
     rollout.kind === "roll-back"
       ? { kind: "roll-back-service", service, failure: rollout.failure, reason }
       : { kind: "update-service", service, reason };
-  return { actions: [...loss.actions, change], problems: [], requeueAtMs: now };
+  return { actions: [...loss.actions, change], problems: [], requeueAtMs: nowMs };
 }
 
 /** The decisions about the service as a whole, which precede the decisions about single slots. */
@@ -105,9 +105,9 @@ function planSlots(
   context: ReconcileContext,
 ): Plan {
   const { service } = snapshot;
-  const { now } = context;
+  const { nowMs } = context;
   const isActive = isRolloutActive(service.rollout);
-  const batch = nextBatch(states, { policy, progress, isActive, now });
+  const batch = nextBatch(states, { policy, progress, isActive, nowMs });
   const isGone = goneTest(snapshot, cluster.nodes);
   const slots = slotActions(states, desired, {
     version: service.version,
@@ -117,11 +117,11 @@ function planSlots(
     isGone,
   });
   const placed = placeSlots(slots, { ...context, snapshot, owners, cluster, stable });
-  const resets = restartResets(slots.staying, now);
+  const resets = restartResets(slots.staying, nowMs);
   const actions = [
     ...loss.actions,
     ...desired.remove.flatMap((slot) => removeSlot(slot, "its slot is no longer needed", isGone)),
-    ...rolloutUpdate(service, rollout.service ?? service, batch, { reason: rollout.reason, now }),
+    ...rolloutUpdate(service, rollout.service ?? service, batch, { reason: rollout.reason, nowMs }),
     ...slots.removals,
     ...desired.keep.flatMap((slot) => trimHistory(slot, isGone)),
     ...placed.actions,
@@ -133,9 +133,13 @@ function planSlots(
     ...rollout.dueMs,
     ...batch.dueMs,
     ...resets.dueMs,
-    ...(placed.isComplete ? [] : [now]),
+    ...(placed.isComplete ? [] : [nowMs]),
   ];
-  return buildPlan(actions, { dueMs, problems: problemLines(collectProblems(service, states, batch)), now });
+  return buildPlan(actions, {
+    dueTimesMs: dueMs,
+    problems: problemLines(collectProblems(service, states, batch)),
+    nowMs,
+  });
 }
 
 const NO_SLOTS: ReadonlySet<string> = new Set();
@@ -147,12 +151,12 @@ function slotStates(
     policy,
     cluster,
     owners,
-    now,
+    nowMs,
   }: {
     readonly policy: UpdatePolicy;
     readonly cluster: ClusterSnapshot;
     readonly owners: OwnerTasks | undefined;
-    readonly now: number;
+    readonly nowMs: number;
   },
 ): readonly SlotState[] {
   const isPaused = isRolloutPaused(service.rollout);
@@ -167,7 +171,7 @@ function slotStates(
     deadlineMs: policy.progressDeadlineMs,
     nodes: cluster.nodes,
     owners,
-    now,
+    nowMs,
   };
   return keep.map((slot) => evaluateSlot(slot, context));
 }
@@ -176,11 +180,11 @@ function progressContext(
   { service, spec }: ServiceTasks,
   policy: UpdatePolicy,
   cluster: ClusterSnapshot,
-  { now, leaderSinceMs }: ReconcileContext,
+  { nowMs, leaderSinceMs }: ReconcileContext,
 ): ProgressContext {
   return {
     policy,
-    now,
+    nowMs,
     leaderSinceMs,
     rollout: isRolloutActive(service.rollout) ? service.rollout : undefined,
     hasOtherNode: (slot, nodeIds) => {
@@ -210,12 +214,12 @@ function rolloutUpdate(
   before: Service,
   decided: Service,
   { isNext }: UpdateBatch,
-  { reason, now }: { readonly reason: string; readonly now: number },
+  { reason, nowMs }: { readonly reason: string; readonly nowMs: number },
 ): readonly Action[] {
   const { rollout } = decided;
   const restartsDeadline =
-    isNext && rollout !== undefined && isRolloutActive(rollout) && rollout.progressedAtMs !== now;
-  const service = restartsDeadline ? { ...decided, rollout: { ...rollout, progressedAtMs: now } } : decided;
+    isNext && rollout !== undefined && isRolloutActive(rollout) && rollout.progressedAtMs !== nowMs;
+  const service = restartsDeadline ? { ...decided, rollout: { ...rollout, progressedAtMs: nowMs } } : decided;
   if (service === before) return [];
   return [{ kind: "update-service", service, reason: reason || "the next batch begins" }];
 }
@@ -234,14 +238,14 @@ function collectProblems(
 /** Returns the actions that reset the restart counts of tasks that have been ready long enough. */
 function restartResets(
   staying: readonly Task[],
-  now: number,
+  nowMs: number,
 ): { readonly actions: readonly Action[]; readonly dueMs: readonly number[] } {
   const actions: Action[] = [];
   const dueMs: number[] = [];
   for (const task of staying) {
     if (task.restarts === 0 || !isReady(task)) continue;
-    const atMs = (task.status?.sinceMs ?? now) + RESET_RESTARTS_AFTER_MS;
-    if (atMs <= now) {
+    const atMs = (task.status?.sinceMs ?? nowMs) + RESET_RESTARTS_AFTER_MS;
+    if (atMs <= nowMs) {
       actions.push({ kind: "reset-restarts", task });
     } else {
       dueMs.push(atMs);

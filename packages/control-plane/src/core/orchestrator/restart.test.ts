@@ -15,7 +15,7 @@ function decide(task: Task | undefined, policy: Partial<RestartPolicy> = {}): Re
     ended: task === undefined ? [] : [task],
     policy: RestartPolicy.fromPartial(policy),
     isCurrent: ({ specVersion }) => specVersion >= 1,
-    now: NOW,
+    nowMs: NOW,
   });
 }
 
@@ -118,7 +118,7 @@ describe("decideRestart", () => {
         ended: [at(0, 3), at(40_000, 2), at(80_000, 1), at(120_000, 0)],
         policy: RestartPolicy.fromPartial({ maxAttempts: 3, windowMs }),
         isCurrent: ({ specVersion }) => specVersion >= 1,
-        now: NOW,
+        nowMs: NOW,
       }).kind;
     expect(decideIn(50_000)).toBe("at");
     expect(decideIn(200_000)).toBe("exhausted");

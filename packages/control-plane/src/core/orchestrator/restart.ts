@@ -34,7 +34,7 @@ export interface RestartInput {
   readonly ended: readonly Task[];
   readonly policy: RestartPolicy | undefined;
   readonly isCurrent: CurrentTaskFilter;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /**
@@ -43,7 +43,7 @@ export interface RestartInput {
  * The restart policy only applies to a task that ended by itself. A task that was stopped, was lost with its node, or
  * ran another version is replaced at once. A new version starts with a restart count of 0.
  */
-export function decideRestart({ ended, policy, isCurrent, now }: RestartInput): RestartDecision {
+export function decideRestart({ ended, policy, isCurrent, nowMs }: RestartInput): RestartDecision {
   const last = ended[0];
   if (last === undefined || !isCurrent(last)) return { kind: "now", restarts: 0 };
   const condition = policy?.condition || Condition.ANY;
@@ -57,7 +57,7 @@ export function decideRestart({ ended, policy, isCurrent, now }: RestartInput): 
       return { kind: "exhausted", reason: "its restart condition is none" };
     case Condition.ANY:
     case Condition.ON_FAILURE:
-      return restartWithBackoff(ended, last, policy, now);
+      return restartWithBackoff(ended, last, policy, nowMs);
     default:
       return assertNever(condition);
   }
@@ -67,16 +67,16 @@ function restartWithBackoff(
   ended: readonly Task[],
   last: Task,
   policy: RestartPolicy | undefined,
-  now: number,
+  nowMs: number,
 ): RestartDecision {
   const maxAttempts = policy?.maxAttempts ?? 0;
-  if (maxAttempts > 0 && countedRestarts(ended, policy?.windowMs ?? 0, now) >= maxAttempts) {
+  if (maxAttempts > 0 && countedRestarts(ended, policy?.windowMs ?? 0, nowMs) >= maxAttempts) {
     const times = maxAttempts === 1 ? "once" : `${maxAttempts} times`;
     return { kind: "exhausted", reason: `it was restarted ${times}, as often as its policy allows` };
   }
   const restarts = last.restarts + 1;
-  const atMs = (last.status?.sinceMs ?? now) + restartDelayMs(restarts, policy?.delayMs, last.id);
-  return atMs <= now ? { kind: "now", restarts } : { kind: "at", atMs, restarts };
+  const atMs = (last.status?.sinceMs ?? nowMs) + restartDelayMs(restarts, policy?.delayMs, last.id);
+  return atMs <= nowMs ? { kind: "now", restarts } : { kind: "at", atMs, restarts };
 }
 
 /** Returns the delay before restart number `restarts` (from 1). Doubles each time, up to a minute or the policy's delay if that is longer. */
@@ -98,10 +98,10 @@ export function restartDelayMs(
  *
  * The history is limited. If all of its tasks ended within the window, the restart count of the newest task is used.
  */
-function countedRestarts(ended: readonly Task[], windowMs: number, now: number): number {
+function countedRestarts(ended: readonly Task[], windowMs: number, nowMs: number): number {
   const total = ended[0]?.restarts ?? 0;
   if (windowMs === 0) return total;
-  const recent = ended.filter((task) => (task.status?.sinceMs ?? 0) > now - windowMs).length;
+  const recent = ended.filter((task) => (task.status?.sinceMs ?? 0) > nowMs - windowMs).length;
   return recent === ended.length ? total : Math.min(total, recent - 1);
 }
 

@@ -33,7 +33,10 @@ describe("rollbackTarget", () => {
   });
 
   it("rollbackTarget says why there is no version to return to", () => {
-    expect(rollbackTarget(service, 9, kept)).toEqual({ kind: "none", reason: "version 9 does not exist" });
+    expect(rollbackTarget(service, 9, kept)).toEqual({
+      kind: "none",
+      reason: "version 9 is not stored: it was deleted or never existed",
+    });
     const alone = { ...service, earlierHealthyVersions: [1, 7] };
     expect(rollbackTarget(alone, 0, kept)).toMatchObject({ kind: "none" });
   });

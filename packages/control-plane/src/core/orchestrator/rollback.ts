@@ -1,7 +1,6 @@
-import { type Service, ServiceSpec, type Task } from "@berth/proto";
+import { type Service, ServiceSpec } from "@berth/proto";
 import { canonicalText } from "../model/canonical.js";
 import type { ServiceDefinition } from "../model/snapshot.js";
-import { isEnded, shouldRun } from "../model/task-state.js";
 import { templateNetworks, templatePorts, templateText, withSortedPorts } from "../model/template.js";
 
 /** The version that a rollback restores, or why there is none. */
@@ -12,7 +11,7 @@ export type RollbackTarget =
 /**
  * Returns the version that a requested rollback restores.
  *
- * @param version the version that the user asked for. With 0, the newest healthy version with another spec is restored
+ * @param version the version that the user asked for. If 0, the newest healthy version with another spec is restored
  */
 export function rollbackTarget(
   service: Service,
@@ -22,36 +21,37 @@ export function rollbackTarget(
   if (version !== 0) {
     const spec = revisions.get(version);
     return spec === undefined
-      ? { kind: "none", reason: `version ${version} does not exist` }
+      ? { kind: "none", reason: `version ${version} is not stored: it was deleted or never existed` }
       : { kind: "found", version, spec };
   }
-  const current = specText(service.spec);
+  const currentText = canonicalSpecText(service.spec);
   for (const healthy of [service.healthyVersion, ...service.earlierHealthyVersions]) {
     const spec = revisions.get(healthy);
-    if (spec !== undefined && specText(spec) !== current) return { kind: "found", version: healthy, spec };
+    if (spec !== undefined && canonicalSpecText(spec) !== currentText)
+      return { kind: "found", version: healthy, spec };
   }
-  return { kind: "none", reason: "no other version was healthy; specify a version" };
+  return { kind: "none", reason: "no earlier healthy version has another spec; specify a version" };
 }
 
 /**
  * Returns the spec that an automatic rollback deploys, or undefined if no version with another template was healthy.
  *
- * It restores the template of the last healthy version, and every other part that the failed version changed. The
- * number of replicas and the parts that were changed after the failed version was deployed keep their current values.
+ * It restores the template of the last healthy version, and every other field that the failed version changed. The
+ * number of replicas and the fields that were changed after the failed version was deployed keep their current values.
  */
 export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpec | undefined {
   const { service, spec, revisions } = definition;
   const healthy = revisions.get(service.healthyVersion);
   // Compares texts, because an unused template gets a new version number when a user restores it.
   if (healthy === undefined || templateText(healthy) === templateText(spec)) return undefined;
-  const failed = revisions.get((service.rollout?.fromVersion ?? 0) + 1) ?? spec;
-  const restored = restoreHealthyParts({ healthy, failed, current: spec });
+  const failed = revisions.get(failedVersion(service)) ?? spec;
+  const restored = restoreHealthyFields({ healthy, failed, current: spec });
   return {
     ...restored,
     mode: areBothReplicated(healthy, spec) ? spec.mode : restored.mode,
     ports: haveSameTemplatePorts(healthy, spec) ? spec.ports : healthy.ports,
     task: healthy.task && {
-      ...restoreHealthyParts({
+      ...restoreHealthyFields({
         healthy: healthy.task,
         failed: failed.task ?? healthy.task,
         current: spec.task ?? healthy.task,
@@ -64,47 +64,45 @@ export function automaticRollbackSpec(definition: ServiceDefinition): ServiceSpe
   };
 }
 
-/** One part of the spec in three versions. */
-interface Versions<T> {
+/**
+ * Returns the version that began the current rollout. Later versions of the same rollout change no template. Without a
+ * rollout, this is the current version.
+ */
+export function failedVersion({ rollout, version }: Service): number {
+  return rollout === undefined ? version : rollout.fromVersion + 1;
+}
+
+/** A message with the same fields in three versions of the spec. */
+interface FieldVersions<T> {
   readonly healthy: T;
   /** The value with which the failed version was deployed. */
   readonly failed: T;
   readonly current: T;
 }
 
-/** Returns the healthy value of each part that has not changed since the failed version was deployed. */
-function restoreHealthyParts<T extends object>({ healthy, failed, current }: Versions<T>): T {
+/** Returns the current message with the healthy value of each field that has not changed since the failed version. */
+function restoreHealthyFields<T extends object>({ healthy, failed, current }: FieldVersions<T>): T {
   const restored = { ...current };
-  for (const part of Object.keys({ ...healthy, ...current }) as (keyof T)[]) {
-    if (canonicalText(current[part]) === canonicalText(failed[part])) restored[part] = healthy[part];
+  for (const field of Object.keys({ ...healthy, ...current }) as (keyof T)[]) {
+    if (canonicalText(current[field]) === canonicalText(failed[field])) restored[field] = healthy[field];
   }
   return restored;
 }
 
-const areBothReplicated = (healthy: ServiceSpec, current: ServiceSpec): boolean =>
-  healthy.mode?.$case === "replicated" && current.mode?.$case === "replicated";
+function areBothReplicated(healthy: ServiceSpec, current: ServiceSpec): boolean {
+  return healthy.mode?.$case === "replicated" && current.mode?.$case === "replicated";
+}
 
 /** Returns whether the ports differ at most in their published numbers, which tasks do not depend on. */
-const haveSameTemplatePorts = (a: ServiceSpec, b: ServiceSpec): boolean =>
-  canonicalText(templatePorts(a)) === canonicalText(templatePorts(b));
+function haveSameTemplatePorts(a: ServiceSpec, b: ServiceSpec): boolean {
+  return canonicalText(templatePorts(a)) === canonicalText(templatePorts(b));
+}
 
 /** Returns whether the networks differ at most in their aliases, which tasks do not depend on. */
-const haveSameTemplateNetworks = (a: ServiceSpec, b: ServiceSpec): boolean =>
-  canonicalText(templateNetworks(a)) === canonicalText(templateNetworks(b));
+function haveSameTemplateNetworks(a: ServiceSpec, b: ServiceSpec): boolean {
+  return canonicalText(templateNetworks(a)) === canonicalText(templateNetworks(b));
+}
 
-const specText = (spec: ServiceSpec | undefined): string =>
-  spec === undefined ? "" : canonicalText(ServiceSpec.toJSON(withSortedPorts(spec)));
-
-/** Returns the specs that the running tasks of a service were created from, by version. */
-export function findSpecsInUse(
-  tasks: Iterable<Task>,
-  findSpec: (version: number) => ServiceSpec | undefined,
-): ReadonlyMap<number, ServiceSpec> {
-  const specs = new Map<number, ServiceSpec>();
-  for (const task of tasks) {
-    if (specs.has(task.specVersion) || !shouldRun(task) || isEnded(task)) continue;
-    const spec = findSpec(task.specVersion);
-    if (spec !== undefined) specs.set(task.specVersion, spec);
-  }
-  return specs;
+function canonicalSpecText(spec: ServiceSpec | undefined): string {
+  return spec === undefined ? "" : canonicalText(ServiceSpec.toJSON(withSortedPorts(spec)));
 }

@@ -87,7 +87,7 @@ describe("a rollout of a good version", () => {
     });
     expect(imagesOf(world)).toEqual(["good:2", "good:2", "good:2"]);
     world.settleOverTime();
-    expect(convergence(world.snapshot, world.cluster, world.now).reasons).toEqual([]);
+    expect(convergence(world.snapshot, world.cluster, world.nowMs).reasons).toEqual([]);
   });
 
   it("does not begin with the first deployment, nor with changes that replace no task", () => {
@@ -143,7 +143,7 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
     const kept = before.filter((id) => idsOf(world).includes(id)).length;
     expect(kept).toBe(order === START_FIRST ? 3 : 2);
     world.settleOverTime();
-    expect(convergence(world.snapshot, world.cluster, world.now).reasons).toEqual([]);
+    expect(convergence(world.snapshot, world.cluster, world.nowMs).reasons).toEqual([]);
   });
 
   it.each([STOP_FIRST, START_FIRST])(
@@ -153,9 +153,9 @@ describe.each(BAD)("a rollout of a version that is %s", (_name, bad) => {
       expect(world.service).toMatchObject({ version: 2, healthyVersion: 1 });
       expect(world.service.rollout).toMatchObject({ state: State.PAUSED, failedCount: 1 });
       expect(imagesOf(world).length).toBeGreaterThanOrEqual(2);
-      expect(convergence(world.snapshot, world.cluster, world.now).reasons[0]).toContain("it is paused");
-      const endMs = world.now + 600_000;
-      world.runUntil(({ now }) => now >= endMs, LIMIT_MS);
+      expect(convergence(world.snapshot, world.cluster, world.nowMs).reasons[0]).toContain("it is paused");
+      const endMs = world.nowMs + 600_000;
+      world.runUntil(({ nowMs }) => nowMs >= endMs, LIMIT_MS);
       expect(world.service.rollout?.state).toBe(State.PAUSED);
       // What never ran leaves its room to what did.
       const restored = order === START_FIRST || ["good:2", "unpullable:2"].includes(bad.image ?? "");
@@ -251,7 +251,7 @@ describe("a rollout", () => {
     const world = after(settledWorld(), { image: "never:2", update });
     expect(world.service.rollout?.state).toBe(State.PAUSED);
     for (const task of world.occupying()) {
-      const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, sinceMs: world.now });
+      const status = TaskStatus.fromPartial({ state: TaskState.RUNNING, sinceMs: world.nowMs });
       world.tasks.set(task.id, { ...task, status });
     }
     world.runUntil(({ service }) => service.rollout?.state === State.COMPLETED, 60_000);
@@ -272,17 +272,17 @@ describe("a rollout", () => {
     });
     for (const id of world.nodes.keys()) world.setNode(id, { availability: Availability.PAUSE });
     for (const task of world.occupying()) world.advance(task.id, { fails: true });
-    world.now += 600_000;
+    world.nowMs += 600_000;
     world.settle();
     expect([...world.tasks.values()].filter((task) => isPending(task)).length).toBe(3);
     expect(world.plan()).toMatchObject({ actions: [] });
-    expect(world.plan().requeueAtMs ?? Number.POSITIVE_INFINITY).toBeGreaterThan(world.now);
+    expect(world.plan().requeueAtMs ?? Number.POSITIVE_INFINITY).toBeGreaterThan(world.nowMs);
   });
 });
 
 /** Lets a task be rejected by its agent, as after a fault of the host. */
 function reject(world: World, task: Task, message: string): void {
-  const status = TaskStatus.fromPartial({ state: TaskState.REJECTED, message, sinceMs: world.now });
+  const status = TaskStatus.fromPartial({ state: TaskState.REJECTED, message, sinceMs: world.nowMs });
   world.tasks.set(task.id, { ...task, status });
   world.settle();
 }

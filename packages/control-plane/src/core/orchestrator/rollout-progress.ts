@@ -25,7 +25,7 @@ export interface RolloutProgress {
 }
 
 export interface ProgressContext extends FailureContext {
-  readonly now: number;
+  readonly nowMs: number;
   /** Deadlines do not count the time before this leader took over. */
   readonly leaderSinceMs: number;
 }
@@ -117,12 +117,12 @@ const NO_DEADLINE: Deadline = { isOver: false, atMs: undefined };
 function progressDeadline(
   unfinished: readonly SlotState[],
   updatedCount: number,
-  { rollout, policy, now, leaderSinceMs }: ProgressContext,
+  { rollout, policy, nowMs, leaderSinceMs }: ProgressContext,
 ): Deadline {
   if (rollout === undefined || unfinished.length === 0 || updatedCount > rollout.updatedSlots) {
     return NO_DEADLINE;
   }
   const atMs = Math.max(rollout.progressedAtMs, leaderSinceMs) + policy.progressDeadlineMs;
-  if (atMs <= now) return { isOver: true, atMs: undefined };
+  if (atMs <= nowMs) return { isOver: true, atMs: undefined };
   return { isOver: false, atMs: Number.isFinite(atMs) ? atMs : undefined };
 }

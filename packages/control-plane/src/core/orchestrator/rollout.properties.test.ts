@@ -38,7 +38,7 @@ function play(
   const world = buildWorld(history, observe);
   world.settle();
   for (const event of history.events) {
-    world.now += 10;
+    world.nowMs += 10;
     applyEvent(world, event, history);
     world.settle();
     check(world);

@@ -62,12 +62,12 @@ function planFor({ tasks, update = {}, drained = false }: Situation): Plan {
   return reconcile(
     snapshot,
     buildCluster(nodes, [snapshot]),
-    buildContext({ now: NOW, newId: idSequence("new") }),
+    buildContext({ nowMs: NOW, newId: idSequence("new") }),
   );
 }
 
 const stopped = (plan: Plan): readonly string[] =>
-  plan.actions.flatMap((action) => (action.kind === "set-desired" ? [action.task.id] : []));
+  plan.actions.flatMap((action) => (action.kind === "set-desired-state" ? [action.task.id] : []));
 const made = (plan: Plan): readonly number[] =>
   plan.actions.flatMap((action) => (action.kind === "create-task" ? [action.task.slot] : []));
 

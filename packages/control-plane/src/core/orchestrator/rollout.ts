@@ -9,8 +9,9 @@ import {
 } from "../model/rollout.js";
 import type { ServiceTasks } from "../model/snapshot.js";
 import { applySpec } from "./apply-spec.js";
-import { automaticRollbackSpec, findSpecsInUse } from "./rollback.js";
+import { automaticRollbackSpec } from "./rollback.js";
 import type { RolloutProgress } from "./rollout-progress.js";
+import { findSpecsInUse } from "./specs-in-use.js";
 import type { UpdatePolicy } from "./update-policy.js";
 
 /** Minimum time between writes that only record progress. A thousand slots that start at once then share few writes. */
@@ -45,7 +46,7 @@ export interface RolloutContext {
   readonly total: number;
   /** Whether every slot exists and runs the current template. */
   readonly isComplete: boolean;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /**
@@ -68,7 +69,10 @@ export function decideRollout(snapshot: ServiceTasks, context: RolloutContext): 
 }
 
 /** Decides without an active rollout: a paused rollout may have completed, and the version may have become healthy. */
-function decideIdle(service: Service, { progress, isComplete, total, now }: RolloutContext): RolloutDecision {
+function decideIdle(
+  service: Service,
+  { progress, isComplete, total, nowMs }: RolloutContext,
+): RolloutDecision {
   const { rollout, version, healthyVersion } = service;
   const isPaused = isRolloutPaused(rollout);
   const isHealthy = isComplete && total > 0 && progress.updatedCount === total;
@@ -76,7 +80,7 @@ function decideIdle(service: Service, { progress, isComplete, total, now }: Roll
     const message = `${rollout.message}; all slots have become healthy since`;
     return {
       kind: "change-state",
-      service: withHealthyVersion({ ...service, rollout: completeRollout(rollout, message, now) }),
+      service: withHealthyVersion({ ...service, rollout: completeRollout(rollout, message, nowMs) }),
       reason: "the paused update is complete",
     };
   }
@@ -96,7 +100,7 @@ const monitoringEnd = ({ monitoredUntilMs }: RolloutProgress): readonly number[]
 function complete(
   service: Service,
   rollout: Rollout,
-  { progress, isComplete, total, now }: RolloutContext,
+  { progress, isComplete, total, nowMs }: RolloutContext,
 ): RolloutDecision {
   const { failedCount, updatedCount } = progress;
   const failures =
@@ -104,7 +108,7 @@ function complete(
       ? ""
       : `${failedCount} of ${total} slots failed (${progress.failure || rollout.message})`;
   const message = [isRollback(rollout) ? rollout.message : "", failures].filter(Boolean).join("; ");
-  const completed = completeRollout(withProgress(rollout, progress), message, now);
+  const completed = completeRollout(withProgress(rollout, progress), message, nowMs);
   const isHealthy = isComplete && failedCount === 0 && updatedCount === total && total > 0;
   const after = { ...service, rollout: completed };
   const verb = isRollback(rollout) ? "rolled back" : "updated";
@@ -115,15 +119,15 @@ function complete(
   };
 }
 
-function advance(service: Service, rollout: Rollout, { progress, now }: RolloutContext): RolloutDecision {
+function advance(service: Service, rollout: Rollout, { progress, nowMs }: RolloutContext): RolloutDecision {
   const dueMs = [progress.monitoredUntilMs, progress.deadlineMs].flatMap((dueAtMs) => dueAtMs ?? []);
   const hasNewFailures = progress.failedCount > rollout.failedCount;
   if (!hasNewFailures) {
     if (progress.updatedCount <= rollout.updatedSlots) return { kind: "continue", reason: "", dueMs };
     const writeAtMs = rollout.progressedAtMs + PROGRESS_WRITE_MS;
-    if (writeAtMs > now) return { kind: "continue", reason: "", dueMs: [...dueMs, writeAtMs] };
+    if (writeAtMs > nowMs) return { kind: "continue", reason: "", dueMs: [...dueMs, writeAtMs] };
   }
-  const next = { ...withProgress(rollout, progress), progressedAtMs: now };
+  const next = { ...withProgress(rollout, progress), progressedAtMs: nowMs };
   const message = hasNewFailures ? next.message || progress.failure : next.message;
   return {
     kind: "continue",
@@ -147,7 +151,7 @@ function withProgress(rollout: Rollout, progress: RolloutProgress): Rollout {
 function failRollout(
   snapshot: ServiceTasks,
   rollout: Rollout,
-  { policy, progress, now }: RolloutContext,
+  { policy, progress, nowMs }: RolloutContext,
 ): RolloutDecision {
   const { service } = snapshot;
   const attempt = isRollback(rollout) ? "the rollback" : "the update";
@@ -156,24 +160,24 @@ function failRollout(
   switch (policy.onFailure) {
     case "pause":
     case "continue":
-      return pause(service, rollout, failure, now);
+      return pause(service, rollout, failure, nowMs);
     case "rollback":
-      return rollBack(snapshot, rollout, failure, now);
+      return rollBack(snapshot, rollout, failure, nowMs);
     default:
       return assertNever(policy.onFailure);
   }
 }
 
-function rollBack(snapshot: ServiceTasks, rollout: Rollout, failure: string, now: number): RolloutDecision {
+function rollBack(snapshot: ServiceTasks, rollout: Rollout, failure: string, nowMs: number): RolloutDecision {
   const { service, tasks, revisions } = snapshot;
   const spec = automaticRollbackSpec(snapshot);
   if (spec === undefined) {
-    return pause(service, rollout, `${failure} and no other version was healthy`, now);
+    return pause(service, rollout, `${failure} and no other version was healthy`, nowMs);
   }
   const reason = `${failure}; rolled back to version ${service.healthyVersion}`;
   const context = {
     id: service.id,
-    now,
+    nowMs,
     specsInUse: findSpecsInUse(tasks, (version) => revisions.get(version)),
     rollbackMessage: reason,
   };
@@ -181,8 +185,8 @@ function rollBack(snapshot: ServiceTasks, rollout: Rollout, failure: string, now
   return { kind: "roll-back", service: restored.service, failure, reason };
 }
 
-function pause(service: Service, rollout: Rollout, failure: string, now: number): RolloutDecision {
-  const paused = pauseRollout(rollout, failure, now);
+function pause(service: Service, rollout: Rollout, failure: string, nowMs: number): RolloutDecision {
+  const paused = pauseRollout(rollout, failure, nowMs);
   return { kind: "change-state", service: { ...service, rollout: paused }, reason: paused.message };
 }
 

@@ -208,10 +208,10 @@ function placeVersion(
   staying: readonly Task[],
   context: PlaceSlotsContext,
 ): readonly Action[] {
-  const { snapshot, cluster, owners, stable, now } = context;
+  const { snapshot, cluster, owners, stable, nowMs } = context;
   const { version, spec } = resolveVersion(requestedVersion, snapshot);
   const isCurrent = currentTaskFilter(snapshot.service);
-  const load = computeServiceLoad(snapshot.tasks, staying, { isCurrent, now, stable });
+  const load = computeServiceLoad(snapshot.tasks, staying, { isCurrent, nowMs, stable });
   return placeTasks(placements, {
     ...context,
     service: { ...snapshot.service, version },

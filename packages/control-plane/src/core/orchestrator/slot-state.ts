@@ -184,9 +184,9 @@ function unattemptedProgress(
   return serves ? COMPLETED : UPDATING;
 }
 
-function monitoredProgress(task: Task, { monitorMs, now }: SlotContext): SlotProgress {
+function monitoredProgress(task: Task, { monitorMs, nowMs }: SlotContext): SlotProgress {
   const atMs = successAtMs(task, monitorMs);
-  return atMs > now ? { kind: "monitoring", untilMs: atMs } : { kind: "updated", sinceMs: atMs };
+  return atMs > nowMs ? { kind: "monitoring", untilMs: atMs } : { kind: "updated", sinceMs: atMs };
 }
 
 /** Returns why a slot with the desired task is not in its desired state: other tasks are left. Empty if none are. */

@@ -47,7 +47,7 @@ export interface SlotStepContext {
   readonly nodes: ReadonlyMap<string, NodeSnapshot>;
   /** The owner tasks of the service. Undefined for a service without owners. */
   readonly owners: OwnerTasks | undefined;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 export interface SlotStepDecision {
@@ -84,20 +84,20 @@ function mayWaitForNode(slot: Slot, { startFirst }: SlotStepContext): boolean {
 function withCurrent(
   slot: Slot,
   best: Task,
-  { isCurrent, monitorMs, now }: SlotStepContext,
+  { isCurrent, monitorMs, nowMs }: SlotStepContext,
 ): SlotStepDecision {
   if (!isReady(best)) return { step: { kind: "starting", task: best }, superfluous: slot.pending };
   const others = slot.active.filter((task) => task !== best);
   const untilMs = successAtMs(best, monitorMs);
-  if (untilMs > now && others.some((task) => !isCurrent(task) && isReady(task))) {
+  if (untilMs > nowMs && others.some((task) => !isCurrent(task) && isReady(task))) {
     return { step: { kind: "monitoring", task: best, untilMs }, superfluous: slot.pending };
   }
   return { step: { kind: "running", task: best }, superfluous: [...others, ...slot.pending] };
 }
 
 function withoutCurrent(slot: Slot, context: SlotStepContext): SlotStepDecision {
-  const { spec, isCurrent, now } = context;
-  const restart = decideRestart({ ended: slot.ended, policy: spec.task?.restart, isCurrent, now });
+  const { spec, isCurrent, nowMs } = context;
+  const restart = decideRestart({ ended: slot.ended, policy: spec.task?.restart, isCurrent, nowMs });
   if (slot.active.length > 0) return withOutdated(slot, restart, context);
   if (slot.stopping.length > 0) return { step: { kind: "waiting", reason: NOT_STOPPED }, superfluous: [] };
   return { step: emptyStep(restart, slot), superfluous: [] };

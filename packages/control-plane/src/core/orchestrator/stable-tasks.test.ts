@@ -55,7 +55,7 @@ describe("partitionTasks", () => {
       reconcile(
         buildSnapshot({ service: buildService({ spec }), spec, tasks: ordered }),
         lost.cluster,
-        buildContext({ now: lost.now, newId: idSequence("x") }),
+        buildContext({ nowMs: lost.nowMs, newId: idSequence("x") }),
       );
     expect(planOf([...onOneNode].reverse())).toEqual(planOf(onOneNode));
   });
@@ -71,8 +71,8 @@ describe("partitionTasks", () => {
           world.settleOverTime();
           applyEvent(world, event);
           if (world.isRemoved) return;
-          const { snapshot, cluster, now } = world;
-          const context = () => buildContext({ now, newId: idSequence("x") });
+          const { snapshot, cluster, nowMs } = world;
+          const context = () => buildContext({ nowMs, newId: idSequence("x") });
           if (partitionTasks(snapshot, cluster).stable !== undefined) partitions += 1;
           const plan = reconcile(snapshot, cluster, context());
           if (snapshot.service.removing) continue;

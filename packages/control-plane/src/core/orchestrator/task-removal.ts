@@ -24,7 +24,7 @@ export function removeTask(task: Task, { desired, reason, isGone }: Removal): re
   if (isPending(task) || (desired === DesiredState.REMOVE && isGone(task))) {
     return [{ kind: "delete-task", task, reason }];
   }
-  return task.desiredState >= desired ? [] : [{ kind: "set-desired", task, desired, reason }];
+  return task.desiredState >= desired ? [] : [{ kind: "set-desired-state", task, desired, reason }];
 }
 
 /** Returns the actions that stop tasks. */

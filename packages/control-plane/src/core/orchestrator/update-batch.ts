@@ -20,7 +20,7 @@ export interface BatchContext {
   readonly progress: RolloutProgress;
   /** Whether a rollout is active. Otherwise its failures and pauses do not count. */
   readonly isActive: boolean;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /**
@@ -81,13 +81,13 @@ function groupCandidates(states: readonly SlotState[], { isActive, progress }: B
 }
 
 /** Returns whether a slot is between two tasks. A failed slot only holds others back while it has two tasks. */
-function isBusy(state: SlotState, { progress, isActive, now }: BatchContext): boolean {
+function isBusy(state: SlotState, { progress, isActive, nowMs }: BatchContext): boolean {
   const { slot, step } = state;
   if (slot.active.length + slot.stopping.length > 1) return true;
   if (!progress.updating.has(state)) return false;
   if (step.kind === "replace" && step.attempt.kind !== "held") return false;
   if (isActive) return !progress.failed.has(slotKey(slot));
-  return (state.giveUpAtMs ?? Number.POSITIVE_INFINITY) > now;
+  return (state.giveUpAtMs ?? Number.POSITIVE_INFINITY) > nowMs;
 }
 
 /** Returns which busy slot holds drains or the update back, for users. Empty if no slot is busy. */
@@ -104,9 +104,11 @@ function busyReasons(
 }
 
 /** Returns when drains stop waiting for the busy slots. During a rollout, its deadline decides. */
-function giveUpTimes(busy: readonly SlotState[], { isActive, now }: BatchContext): readonly number[] {
+function giveUpTimes(busy: readonly SlotState[], { isActive, nowMs }: BatchContext): readonly number[] {
   if (isActive) return [];
-  return busy.flatMap(({ giveUpAtMs }) => (giveUpAtMs !== undefined && giveUpAtMs > now ? [giveUpAtMs] : []));
+  return busy.flatMap(({ giveUpAtMs }) =>
+    giveUpAtMs !== undefined && giveUpAtMs > nowMs ? [giveUpAtMs] : [],
+  );
 }
 
 /** Whether outdated slots may be replaced now, as far as the last batch is concerned. */
@@ -119,14 +121,14 @@ interface Gate {
 const OPEN_GATE: Gate = { isOpen: true, dueMs: [], reasons: [] };
 const CLOSED_GATE: Gate = { isOpen: false, dueMs: [], reasons: [] };
 
-function outdatedGate({ progress, policy, isActive, now }: BatchContext): Gate {
+function outdatedGate({ progress, policy, isActive, nowMs }: BatchContext): Gate {
   if (isActive && progress.monitoredUntilMs !== undefined) {
     const reasons = ["the update monitors its new tasks"];
     return { isOpen: false, dueMs: [progress.monitoredUntilMs], reasons };
   }
   const { lastSuccessMs } = progress;
   const atMs = lastSuccessMs === 0 ? 0 : lastSuccessMs + policy.delayMs;
-  if (policy.delayMs === 0 || atMs <= now) return OPEN_GATE;
+  if (policy.delayMs === 0 || atMs <= nowMs) return OPEN_GATE;
   return { isOpen: false, dueMs: [atMs], reasons: ["the update pauses between two batches"] };
 }
 

@@ -11,7 +11,7 @@ const failures = (count: number, over: Parameters<typeof buildTask>[0] = {}) =>
     buildTask({ id: `t${index}`, status: { state: TaskState.FAILED, sinceMs: NOW - MINUTE }, ...over }),
   );
 const avoided = (tasks: Parameters<typeof nodesToAvoid>[0]) => [
-  ...nodesToAvoid(tasks, { isCurrent: (task) => task.specVersion === 1, now: NOW }),
+  ...nodesToAvoid(tasks, { isCurrent: (task) => task.specVersion === 1, nowMs: NOW }),
 ];
 
 describe("nodesToAvoid", () => {

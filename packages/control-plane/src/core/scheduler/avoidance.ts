@@ -15,13 +15,13 @@ const RECENT_MS = 5 * 60_000;
  */
 export function nodesToAvoid(
   tasks: readonly Task[],
-  { isCurrent, now }: { readonly isCurrent: (task: Task) => boolean; readonly now: number },
+  { isCurrent, nowMs }: { readonly isCurrent: (task: Task) => boolean; readonly nowMs: number },
 ): ReadonlyMap<string, number> {
   const failures = new Map<string, number>();
   const rejected = new Set<string>();
   for (const task of tasks) {
     if (!failedOnItsOwn(task) || !isCurrent(task)) continue;
-    if ((task.status?.sinceMs ?? 0) <= now - RECENT_MS) continue;
+    if ((task.status?.sinceMs ?? 0) <= nowMs - RECENT_MS) continue;
     failures.set(task.nodeId, (failures.get(task.nodeId) ?? 0) + 1);
     if (stateOf(task) === TaskState.REJECTED) rejected.add(task.nodeId);
   }

@@ -176,7 +176,7 @@ function slotNodes(fills: readonly SlotFill[], cluster: ClusterSnapshot): readon
 function updatePending(task: Task, nodeId: string | undefined, reason: string): readonly Action[] {
   if (nodeId !== undefined) return [assignTask(task, nodeId)];
   if (task.status?.message === reason) return [];
-  return [{ kind: "update-message", task, message: reason }];
+  return [{ kind: "set-pending-reason", task, message: reason }];
 }
 
 type TaskFactory = (fill: SlotFill, nodeId: string | undefined, owners?: readonly OwnerTask[]) => Action;
@@ -186,9 +186,9 @@ type TaskFactory = (fill: SlotFill, nodeId: string | undefined, owners?: readonl
  *
  * One plan may create 100,000 tasks. Records are immutable, so the tasks share their status.
  */
-function taskFactory({ service, now, newId, jobIteration }: PlacementContext, reason: string): TaskFactory {
-  const assigned = newStatus(TaskState.ASSIGNED, "", now);
-  const unplaced = newStatus(TaskState.NEW, reason, now);
+function taskFactory({ service, nowMs, newId, jobIteration }: PlacementContext, reason: string): TaskFactory {
+  const assigned = newStatus(TaskState.ASSIGNED, "", nowMs);
+  const unplaced = newStatus(TaskState.NEW, reason, nowMs);
   const serviceName = service.spec?.name ?? "";
   const stack = service.spec?.stack ?? "";
   return ({ number, restarts = 0 }, nodeId, owners = []) => ({
@@ -203,7 +203,7 @@ function taskFactory({ service, now, newId, jobIteration }: PlacementContext, re
       specVersion: service.version,
       desiredState: DesiredState.RUNNING,
       status: nodeId === undefined ? unplaced : assigned,
-      createdAtMs: now,
+      createdAtMs: nowMs,
       restarts,
       jobIteration,
       preferredNodeId: "",

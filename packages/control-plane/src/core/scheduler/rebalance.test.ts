@@ -17,7 +17,7 @@ import { getRequirements } from "./requirements.js";
 import { computeServiceLoad } from "./service-load.js";
 import { spreadCounts } from "./spread-counts.js";
 
-const OPTIONS = { maxMoves: Number.POSITIVE_INFINITY, now: 1_000_000 };
+const OPTIONS = { maxMoves: Number.POSITIVE_INFINITY, nowMs: 1_000_000 };
 
 type Where = readonly string[];
 
@@ -143,7 +143,7 @@ function fitsThere(
   const cluster = buildCluster(nodes, services);
   const load = computeServiceLoad(snapshot.tasks, snapshot.tasks, {
     isCurrent: () => true,
-    now: 0,
+    nowMs: 0,
     stable: undefined,
   });
   const target = cluster.nodes.get(move.toNodeId);
@@ -163,7 +163,7 @@ function imbalanceOf(
   const cluster = buildCluster(nodes, services);
   const { tasksByNode: staying } = computeServiceLoad(tasks, tasks, {
     isCurrent: () => true,
-    now: 0,
+    nowMs: 0,
     stable: undefined,
   });
   const countsAt = spreadCounts(staying, cluster.nodes, spread);

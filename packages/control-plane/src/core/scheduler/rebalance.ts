@@ -24,7 +24,7 @@ export interface RebalanceMove {
 export interface RebalanceOptions {
   /** Limit of moves. Infinity when there is none. */
   readonly maxMoves: number;
-  readonly now: number;
+  readonly nowMs: number;
 }
 
 /** Maximum number of moves per call, since each move restarts a task. Later calls return the remaining moves. */
@@ -45,10 +45,10 @@ const MIN_SHARE_IMPROVEMENT = 0.1;
 export function rebalance(
   cluster: ClusterSnapshot,
   services: readonly ServiceSnapshot[],
-  { maxMoves, now }: RebalanceOptions,
+  { maxMoves, nowMs }: RebalanceOptions,
 ): readonly RebalanceMove[] {
   const draft = new DraftCluster(cluster);
-  const candidates = services.flatMap((snapshot) => findRebalanceCandidate(snapshot, cluster, now) ?? []);
+  const candidates = services.flatMap((snapshot) => findRebalanceCandidate(snapshot, cluster, nowMs) ?? []);
   const limit = Math.min(maxMoves, MAX_MOVES_PER_CALL);
   const moves: RebalanceMove[] = [];
   for (const improvement of IMPROVEMENTS) {
@@ -78,7 +78,7 @@ interface RebalanceCandidate extends ServicePlacement {
 function findRebalanceCandidate(
   snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
-  now: number,
+  nowMs: number,
 ): RebalanceCandidate | undefined {
   const { service, spec, tasks, owners, companions } = snapshot;
   if (spec.mode?.$case !== "replicated" || service.removing || owners !== undefined) return undefined;
@@ -90,7 +90,7 @@ function findRebalanceCandidate(
   const stable = slots.flatMap((slot) => stableTask(slot, isCurrent) ?? []);
   if (stable.length < slots.length) return undefined;
 
-  const present = computeServiceLoad(tasks, stable, { isCurrent, now, stable: undefined });
+  const present = computeServiceLoad(tasks, stable, { isCurrent, nowMs, stable: undefined });
   const tasksByNode = new Map(present.tasksByNode);
   const occupiedByNode = new Map(present.occupiedByNode);
   const movable = new Map<string, Task[]>();

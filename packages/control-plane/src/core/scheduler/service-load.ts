@@ -25,7 +25,7 @@ export interface ServicePlacement {
 /** The inputs of a service's load, besides its tasks. */
 export interface ServiceLoadContext {
   readonly isCurrent: (task: Task) => boolean;
-  readonly now: number;
+  readonly nowMs: number;
   /** The stable tasks of the service, which are not in the lists. Undefined if there are none. */
   readonly stable: StableTasks | undefined;
 }

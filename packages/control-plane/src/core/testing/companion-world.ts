@@ -72,9 +72,9 @@ export class CompanionWorld {
       observe();
       const due = [owner.dueMs, companion.dueMs].flatMap((ms) => ms ?? []);
       if (!hasChanged && due.length === 0) return;
-      const now = hasChanged ? owner.now + 100 : Math.max(owner.now + 1, Math.min(...due));
-      owner.now = now;
-      companion.now = now;
+      const nowMs = hasChanged ? owner.nowMs + 100 : Math.max(owner.nowMs + 1, Math.min(...due));
+      owner.nowMs = nowMs;
+      companion.nowMs = nowMs;
     }
     throw new Error("the world did not settle");
   }

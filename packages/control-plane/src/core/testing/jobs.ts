@@ -57,7 +57,7 @@ export function endTask(world: World, task: Task, state: TaskState): void {
       containerId: "c",
       message: "",
       state,
-      sinceMs: world.now,
+      sinceMs: world.nowMs,
       exitCode: state === TaskState.COMPLETE ? 0 : 1,
     },
   });
@@ -84,4 +84,4 @@ export const singleTask = (tasks: readonly Task[]): Task => {
 };
 /** Returns how far the job of a world is. */
 export const jobConvergence = (world: World): ReturnType<typeof convergence> =>
-  convergence(world.snapshot, world.cluster, world.now);
+  convergence(world.snapshot, world.cluster, world.nowMs);

@@ -190,7 +190,7 @@ function sumCounts(counts: readonly ReadonlyMap<string, number>[]): ReadonlyMap<
 
 /** Returns the context of a leader that took over long ago, for a service whose tasks may start. */
 export function buildContext(over: Partial<ReconcileContext> = {}): ReconcileContext {
-  return { now: 1_000_000, newId: idSequence(), leaderSinceMs: 0, holdReason: "", ...over };
+  return { nowMs: 1_000_000, newId: idSequence(), leaderSinceMs: 0, holdReason: "", ...over };
 }
 
 /** Returns a function that returns `a1`, `a2`, … in order. */

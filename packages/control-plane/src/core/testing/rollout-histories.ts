@@ -116,7 +116,7 @@ export function applyEvent(world: World, event: Event, history: RolloutHistory):
       world.deploy({ ...world.spec, mode: { $case: "replicated", value: { replicas: event.replicas } } });
       return;
     case "relabel":
-      world.deploy({ ...world.spec, labels: { at: String(world.now) } });
+      world.deploy({ ...world.spec, labels: { at: String(world.nowMs) } });
       return;
     case "rollback": {
       const healthy = world.revisions.get(world.service.healthyVersion);
@@ -125,7 +125,7 @@ export function applyEvent(world: World, event: Event, history: RolloutHistory):
     }
     case "agents":
       for (let round = 0; round < event.rounds; round += 1) {
-        world.now += 100;
+        world.nowMs += 100;
         for (const id of [...world.tasks.keys()]) world.advance(id, { fails: false });
         world.settle();
       }
@@ -139,7 +139,7 @@ export function applyEvent(world: World, event: Event, history: RolloutHistory):
       world.setNode(`n${event.node}`, { availability: event.availability, state: event.state });
       return;
     case "time":
-      world.now += event.ms;
+      world.nowMs += event.ms;
   }
 }
 

@@ -118,7 +118,7 @@ export function applyEvent(world: World, event: Event): void {
       world.change({ ...world.spec, update: otherOrder(world.spec) }, { template: false });
       return;
     case "relabel":
-      world.change({ ...world.spec, labels: { at: String(world.now) } }, { template: false });
+      world.change({ ...world.spec, labels: { at: String(world.nowMs) } }, { template: false });
       return;
     case "availability":
       world.setNode(`n${event.node}`, { availability: event.availability });
@@ -132,7 +132,7 @@ export function applyEvent(world: World, event: Event): void {
       return;
     }
     case "time":
-      world.now += event.ms;
+      world.nowMs += event.ms;
   }
 }
 
@@ -145,7 +145,7 @@ export function play(
   const world = new World({ spec: input.spec, nodes: buildNodes(NODES), ...(observe ? { observe } : {}) });
   world.settle();
   for (const event of input.events) {
-    world.now += 10;
+    world.nowMs += 10;
     applyEvent(world, event);
     world.settle();
     check(world);

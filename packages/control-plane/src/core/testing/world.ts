@@ -15,7 +15,7 @@ import type { ClusterSnapshot, ServiceSnapshot } from "../model/snapshot.js";
 import { applyReport } from "../model/task-report.js";
 import { isDisconnected, isEnded, isPending, stateOf } from "../model/task-state.js";
 import { applySpec } from "../orchestrator/apply-spec.js";
-import { findSpecsInUse } from "../orchestrator/rollback.js";
+import { findSpecsInUse } from "../orchestrator/specs-in-use.js";
 import { reconcile } from "../reconcile.js";
 import { occupiesNode } from "../scheduler/resource-request.js";
 import { buildCluster, buildNode, buildService, buildSnapshot, idSequence } from "./records.js";
@@ -42,7 +42,7 @@ export class World {
   readonly #observe: (action: Action, world: World) => void;
   service: Service;
   spec: ServiceSpec;
-  now = 1_000_000;
+  nowMs = 1_000_000;
   isRemoved = false;
   /** When the last plan is due again. */
   dueMs: number | undefined;
@@ -72,7 +72,7 @@ export class World {
   /** Returns the next plan without applying it. */
   plan(): Plan {
     return reconcile(this.snapshot, this.cluster, {
-      now: this.now,
+      nowMs: this.nowMs,
       newId: this.#newId,
       leaderSinceMs: 0,
       holdReason: "",
@@ -106,7 +106,7 @@ export class World {
       this.#setService(action.service);
       return;
     }
-    const after = taskAfter(action, this.now);
+    const after = taskAfter(action, this.nowMs);
     if (after === undefined) {
       this.tasks.delete(action.task.id);
     } else {
@@ -126,7 +126,7 @@ export class World {
     const specsInUse = findSpecsInUse(this.tasks.values(), (version) => this.revisions.get(version));
     const context = {
       id: this.service.id,
-      now: this.now,
+      nowMs: this.nowMs,
       specsInUse,
       ...(rollbackMessage ? { rollbackMessage } : {}),
     };
@@ -152,7 +152,7 @@ export class World {
     const node = this.nodes.get(id);
     if (node === undefined) return;
     const hasNewState = change.state !== undefined && change.state !== node.state;
-    const stateFields = hasNewState ? { stateSinceMs: this.now, fenced: false } : {};
+    const stateFields = hasNewState ? { stateSinceMs: this.nowMs, fenced: false } : {};
     this.nodes.set(id, { ...node, ...stateFields, ...change });
   }
 
@@ -177,7 +177,7 @@ export class World {
       stoppedExternally: false,
       errorCode: "",
     };
-    const outcome = applyReport(task, { nodeId: task.nodeId, status, removed }, this.now);
+    const outcome = applyReport(task, { nodeId: task.nodeId, status, removed }, this.nowMs);
     if (outcome.kind === "updated") this.tasks.set(taskId, outcome.task);
     if (outcome.kind === "deleted") this.tasks.delete(taskId);
   }
@@ -191,20 +191,20 @@ export class World {
       for (const task of before) this.advance(task.id, { fails: false });
       const changed = before.some((task) => this.tasks.get(task.id) !== task);
       if (!changed && this.dueMs === undefined) return;
-      this.now = changed ? this.now + 100 : Math.max(this.now + 1, this.dueMs ?? 0);
+      this.nowMs = changed ? this.nowMs + 100 : Math.max(this.nowMs + 1, this.dueMs ?? 0);
     }
     throw new Error("the world did not settle");
   }
 
   /** Advances agents and time until `isOver`. Throws when that takes longer than `limitMs`. */
   runUntil(isOver: (world: World) => boolean, limitMs: number): void {
-    const endMs = this.now + limitMs;
+    const endMs = this.nowMs + limitMs;
     for (this.settle(); !isOver(this); this.settle()) {
-      if (this.now > endMs) throw new Error(`not over after ${limitMs} ms`);
+      if (this.nowMs > endMs) throw new Error(`not over after ${limitMs} ms`);
       const before = [...this.tasks.values()];
       for (const task of before) this.advance(task.id, { fails: false });
       const changed = before.some((task) => this.tasks.get(task.id) !== task);
-      this.now = changed ? this.now + 100 : Math.max(this.now + 1, this.dueMs ?? endMs);
+      this.nowMs = changed ? this.nowMs + 100 : Math.max(this.nowMs + 1, this.dueMs ?? endMs);
     }
   }
 

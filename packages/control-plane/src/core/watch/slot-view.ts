@@ -10,14 +10,14 @@ import type { SlotProgress, SlotState } from "../orchestrator/slot-state.js";
 export function viewSlots(
   snapshot: ServiceSnapshot,
   cluster: ClusterSnapshot,
-  now: number,
+  nowMs: number,
 ): readonly SlotView[] {
   const { service, spec } = snapshot;
   const { rollout } = service;
   if (rollout === undefined || service.removing || isJob(spec)) return [];
   if (!isRolloutActive(rollout) && !isRolloutPaused(rollout)) return [];
   const failed = new Set(rollout.failedSlots);
-  return evaluateSlots(snapshot, cluster, now).states.map((state) =>
+  return evaluateSlots(snapshot, cluster, nowMs).states.map((state) =>
     viewSlot(state, service.id, failed, rollout),
   );
 }

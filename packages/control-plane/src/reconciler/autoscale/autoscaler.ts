@@ -73,10 +73,10 @@ export class Autoscaler {
     const service = this.#options.state.services.get(id);
     if (service?.spec === undefined || !this.#isScaledToZero(service) || this.#starting.has(id)) return;
     const { logger, runtime, signal } = this.#options;
-    const now = runtime.wallClockMs();
-    this.#history.set(id, [{ atMs: now, replicas: 1 }]);
+    const nowMs = runtime.wallClockMs();
+    this.#history.set(id, [{ atMs: nowMs, replicas: 1 }]);
     this.#starting.add(id);
-    const status = { replicas: 1, changedAtMs: now, message: "from 0 to 1: a client has connected" };
+    const status = { replicas: 1, changedAtMs: nowMs, message: "from 0 to 1: a client has connected" };
     void this.#write(service, status, signal)
       .catch((error: unknown) => {
         if (!signal.aborted) logger.warn({ err: error, service: id }, "failed to scale service");
@@ -89,7 +89,7 @@ export class Autoscaler {
     const { state, runtime, logger } = this.#options;
     while (!signal.aborted) {
       await sleep(runtime.clock, INTERVAL_MS, signal);
-      for (const service of state.services.autoscaled()) {
+      for (const service of state.services.autoscaledServices()) {
         await this.#scale(service, signal).catch((error: unknown) => {
           if (!signal.aborted) logger.warn({ err: error, service: service.id }, "failed to scale service");
         });
@@ -125,7 +125,7 @@ export class Autoscaler {
     const { state, runtime } = this.#options;
     const { spec, id } = service;
     if (spec?.autoscale === undefined || service.removing) return undefined;
-    const now = runtime.wallClockMs();
+    const nowMs = runtime.wallClockMs();
     const current = replicasOf(spec, service.autoscale);
     const tasks = [...state.tasks.ofService(id).values()].filter((task) => shouldRun(task) && isReady(task));
     const nanoCpus = spec.task?.reservations?.nanoCpus ?? 0;
@@ -133,10 +133,10 @@ export class Autoscaler {
       serviceId: id,
       cpuShare: nanoCpus === 0 ? 1 : nanoCpus / 1e9,
       nodeIds: readyNodes(state),
-      wallClockMs: now,
+      wallClockMs: nowMs,
     });
-    const history = this.#history.get(id) ?? [{ atMs: now, replicas: current }];
-    const decision = decideScale({ spec: spec.autoscale, current, usage, history, now });
+    const history = this.#history.get(id) ?? [{ atMs: nowMs, replicas: current }];
+    const decision = decideScale({ spec: spec.autoscale, current, usage, history, nowMs });
     this.#history.set(id, decision.history);
     return decision.status;
   }
@@ -158,7 +158,7 @@ export class Autoscaler {
 }
 
 function buildUsageRequest(state: ClusterState): MeasureUsage {
-  const services = [...state.services.autoscaled()].map(({ id, spec }) => {
+  const services = [...state.services.autoscaledServices()].map(({ id, spec }) => {
     const { targetCpuPercent = 0, targetConnections = 0, min = 1 } = spec?.autoscale ?? {};
     return {
       serviceId: id,

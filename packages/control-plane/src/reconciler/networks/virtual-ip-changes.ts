@@ -11,21 +11,21 @@ import type { ClusterState } from "../../state/cluster-state.js";
 export function virtualIpChanges(
   serviceId: string,
   spec: ServiceSpec,
-  { state, now }: { readonly state: ClusterState; readonly now: number },
+  { state, nowMs }: { readonly state: ClusterState; readonly nowMs: number },
 ): readonly Change[] {
   const { vips } = state.networks;
   const networkIds = spec.endpointMode === EndpointMode.DNSRR ? [] : findNetworkIds(spec, state);
   const serviceVips = [...vips.ofMember(serviceId).values()];
   if (isUpToDate(networkIds, serviceVips)) return [];
   const attached = networkIds.flatMap((networkId) => attachedNetwork(networkId, state) ?? []);
-  const { put, expired } = updateVirtualIps(serviceId, { attached, held: serviceVips, now });
+  const { put, expired } = updateVirtualIps(serviceId, { attached, held: serviceVips, nowMs });
   return [...expired.map(deletion), ...put.map((vip): Change => ({ kind: "put-vip", vip }))];
 }
 
 /** Returns the changes that release all virtual IPs of a removed service. */
-export function virtualIpReleases(serviceId: string, state: ClusterState, now: number): readonly Change[] {
+export function virtualIpReleases(serviceId: string, state: ClusterState, nowMs: number): readonly Change[] {
   const serviceVips = [...state.networks.vips.ofMember(serviceId).values()];
-  const { put } = updateVirtualIps(serviceId, { attached: [], held: serviceVips, now });
+  const { put } = updateVirtualIps(serviceId, { attached: [], held: serviceVips, nowMs });
   return put.map((vip) => ({ kind: "put-vip", vip }));
 }
 

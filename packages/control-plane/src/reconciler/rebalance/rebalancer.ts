@@ -16,7 +16,7 @@ const MAX_CHECK_INTERVAL_MS = 30_000;
 /** Returns the moves that would balance the cluster in its current state. */
 export function planMoves(
   state: ClusterState,
-  options: { readonly maxMoves: number; readonly now: number },
+  options: { readonly maxMoves: number; readonly nowMs: number },
 ): readonly RebalanceMove[] {
   const services = [...state.services.values()].flatMap(({ id }) => serviceSnapshot(state, id) ?? []);
   return rebalance(state.nodes, services, options);
@@ -56,11 +56,11 @@ export async function autoRebalance(options: AutoRebalanceOptions, signal: Abort
   let balancedMs = 0;
   while (!signal.aborted) {
     await sleep(runtime.clock, Math.min(afterMs, MAX_CHECK_INTERVAL_MS), signal);
-    const now = runtime.wallClockMs();
+    const nowMs = runtime.wallClockMs();
     const latestMs = latestReadyMs(state);
-    if (signal.aborted || latestMs === balancedMs || latestMs + afterMs > now) continue;
+    if (signal.aborted || latestMs === balancedMs || latestMs + afterMs > nowMs) continue;
     try {
-      const moves = planMoves(state, { maxMoves: Number.POSITIVE_INFINITY, now });
+      const moves = planMoves(state, { maxMoves: Number.POSITIVE_INFINITY, nowMs });
       await requestMoves(moves, writer, signal);
       balancedMs = latestMs;
       if (moves.length > 0) logger.info({ moves: moves.length }, "moving tasks to a returned node");

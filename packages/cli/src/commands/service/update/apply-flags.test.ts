@@ -264,7 +264,7 @@ describe("applyFlags", () => {
       platform: "linux/arm64",
     });
     expect(problem({ cpuQuota: "-2" })).toContain('"-2" is not a whole number of at least -1');
-    expect(problem({ pid: "container:x" })).toContain("only namespaces of services in the same stack");
+    expect(problem({ pid: "container:x" })).toContain("the mode cannot name another container");
   });
 
   test("adds, replaces and removes networks", () => {

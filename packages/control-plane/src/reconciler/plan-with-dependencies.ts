@@ -1,11 +1,11 @@
 import type { Service } from "@berth/proto";
-import type { Plan } from "../core/model/plan.js";
+import { earliestMs, type Plan } from "../core/model/plan.js";
 import type { ServiceSnapshot } from "../core/model/snapshot.js";
 import {
-  type DependencyGate,
   type DependencyLookup,
-  dependencyGate,
+  type DependencyWait,
   dependencyState,
+  dependencyWait,
 } from "../core/orchestrator/dependencies.js";
 import { planDependencyRestart, restartsWith } from "../core/orchestrator/dependency-restart.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -17,27 +17,21 @@ import { serviceSnapshot } from "../state/service-snapshot.js";
  */
 export function planWithDependencies(
   snapshot: ServiceSnapshot,
-  { state, now }: { readonly state: ClusterState; readonly now: number },
+  { state, nowMs }: { readonly state: ClusterState; readonly nowMs: number },
   decide: (holdReason: string) => Plan,
 ): Plan {
-  const stateOf = createLookup(state, now);
+  const stateOf = createLookup(state, nowMs);
   const serviceNamed = (name: string): Service | undefined => state.services.byName(name);
-  const restart = planDependencyRestart(snapshot, { serviceNamed, stateOf, now });
-  return restart ?? planWithGate(dependencyGate(snapshot, stateOf, now), decide);
+  const restart = planDependencyRestart(snapshot, { serviceNamed, stateOf, nowMs });
+  return restart ?? planWithWait(dependencyWait(snapshot, stateOf, nowMs), decide);
 }
 
-/** A closed gate requeues the plan at the deadline of the dependencies. */
-function planWithGate(gate: DependencyGate, decide: (holdReason: string) => Plan): Plan {
-  if (gate.kind === "open") return decide("");
-  const plan = decide(gate.holdReason);
-  const requeueAtMs = Math.min(
-    plan.requeueAtMs ?? Number.POSITIVE_INFINITY,
-    gate.dueMs ?? Number.POSITIVE_INFINITY,
-  );
-  const problems = [...plan.problems, gate.holdReason];
-  return requeueAtMs === Number.POSITIVE_INFINITY
-    ? { ...plan, problems }
-    : { ...plan, problems, requeueAtMs };
+/** Returns the plan of a service. While it waits for dependencies, the plan is reviewed at their deadline. */
+function planWithWait(wait: DependencyWait, decide: (holdReason: string) => Plan): Plan {
+  if (wait.kind === "ready") return decide("");
+  const plan = decide(wait.reason);
+  const problems = [...plan.problems, wait.reason];
+  return { ...plan, problems, requeueAtMs: earliestMs([plan.requeueAtMs, wait.deadlineMs]) };
 }
 
 /** Returns the services that depend on this one, and that have tasks without a node or are restarted with it. */
@@ -56,11 +50,11 @@ export function companionsOf(serviceId: string, state: ClusterState): readonly s
   return name === undefined ? [] : [...state.services.companionsOf(name).keys()];
 }
 
-function createLookup(state: ClusterState, now: number): DependencyLookup {
+function createLookup(state: ClusterState, nowMs: number): DependencyLookup {
   return (name) => {
     const service = state.services.byName(name);
     if (service === undefined || service.removing) return undefined;
     const snapshot = serviceSnapshot(state, service.id);
-    return snapshot && dependencyState(snapshot, state.nodes, now);
+    return snapshot && dependencyState(snapshot, state.nodes, nowMs);
   };
 }
