@@ -73,14 +73,16 @@ function inlineEtcdProtocol(repository: string): Plugin {
           `${relative(repository, path)} does not load its protocol as expected; see bundle.ts`,
         );
       }
-      const protocol = await loadProtocol(join(dirname(path), "../proto/rpc.proto"));
+      const protocol = loadProtocol(join(dirname(path), "../proto/rpc.proto"));
       return source.replace(LOAD_PROTOCOL, () => `fromJSON)(${JSON.stringify(protocol)}`);
     },
   };
 }
 
-/** Converts a .proto file and its imports to protobufjs's JSON, with the field names that etcd3 expects. */
-async function loadProtocol(file: string): Promise<protobuf.INamespace> {
-  const root = await new protobuf.Root().load(file, { keepCase: true });
-  return root.toJSON();
+/**
+ * Converts a .proto file and its imports to protobufjs's JSON, with the field names that etcd3 expects. Reads the imports
+ * one after the other: the JSON has them in the order in which they arrive, and each build must have the same bytes.
+ */
+function loadProtocol(file: string): protobuf.INamespace {
+  return new protobuf.Root().loadSync(file, { keepCase: true }).toJSON();
 }
