@@ -5,12 +5,9 @@ import {
   Assignments_Kind,
   BerthError,
   DispatcherServiceService,
-  type ExecInput,
   type Hello,
   type NodeDescription,
   type ProbeResult,
-  type PushExecRequest,
-  type PushExecResponse,
   type PushLogsRequest,
   type ReportedTask,
   type SessionRequest,
@@ -29,15 +26,14 @@ interface FakeSession {
   readonly end: (error?: Error) => void;
 }
 
-/** A leader that sends what a test specifies, and records what the agent sends. */
+/**
+ * A leader that sends what a test specifies, and records what the agent sends. When an agent loses its session, as it
+ * may on a busy machine, its next session begins with the assignments of the last one, unless the test has ended it.
+ */
 export class FakeLeader {
   readonly reports = new Map<string, ReportedTask>();
   readonly history: ReportedTask[] = [];
   readonly logs: PushLogsRequest[] = [];
-  /** Messages of exec commands by request ID. */
-  readonly execRequests = new Map<string, PushExecRequest[]>();
-  /** Input of exec commands by request ID. The leader closes the input after the last message. */
-  readonly execInputs = new Map<string, AsyncIterable<ExecInput>>();
   readonly descriptions: NodeDescription[] = [];
   readonly probeResults: ProbeResult[] = [];
   /** Whether the leader acknowledges heartbeats. */
@@ -52,6 +48,8 @@ export class FakeLeader {
   redirectTo: string | undefined;
   servers: string[] = [];
   #session: FakeSession | undefined;
+  /** The last complete set with the increments that apply to it. */
+  #assignments: Assignments[] = [];
   #server: RpcServer | undefined;
   #sequence = 0;
 
@@ -71,7 +69,7 @@ export class FakeLeader {
           pushStats: async () => ({}),
           findImage: async () => ({ sources: [] }),
           async *receiveImage() {},
-          pushExec: (requests) => leader.#exec(requests),
+          async *pushExec() {},
           pushLogs: async (requests) => {
             for await (const request of requests) leader.logs.push(request);
             return {};
@@ -117,6 +115,8 @@ export class FakeLeader {
 
   sendAssignments(fields: Partial<Assignments>): void {
     const value = Assignments.fromPartial({ resultsIn: this.#sequence, ...fields });
+    if (value.kind === Assignments_Kind.COMPLETE) this.#assignments = [value];
+    else if (value.appliesTo === this.#assignments.at(-1)?.resultsIn) this.#assignments.push(value);
     this.send({ $case: "assignments", value });
   }
 
@@ -129,39 +129,6 @@ export class FakeLeader {
     this.#session.send(message);
   }
 
-  /** Returns the output of a command so far and its exit code. */
-  commandOutput(requestId: string): {
-    stdout: string;
-    stderr: string;
-    exitCode: number | undefined;
-    error: string;
-  } {
-    const result = { stdout: "", stderr: "", exitCode: undefined as number | undefined, error: "" };
-    for (const { output, error } of this.execRequests.get(requestId) ?? []) {
-      result.error += error;
-      const message = output?.message;
-      if (message?.$case === "stdout" || message?.$case === "stderr")
-        result[message.$case] += Buffer.from(message.value).toString();
-      if (message?.$case === "exited") result.exitCode = message.value.exitCode;
-    }
-    return result;
-  }
-
-  async *#exec(requests: AsyncIterable<PushExecRequest>): AsyncGenerator<PushExecResponse> {
-    const incoming = requests[Symbol.asyncIterator]();
-    const first = await incoming.next();
-    if (first.done) return;
-    const { requestId } = first.value;
-    const result = [first.value];
-    this.execRequests.set(requestId, result);
-    const ended = (async () => {
-      for (let next = await incoming.next(); !next.done; next = await incoming.next())
-        result.push(next.value);
-    })();
-    for await (const input of this.execInputs.get(requestId) ?? []) yield { input };
-    await ended;
-  }
-
   async *#serve(requests: AsyncIterable<SessionRequest>): AsyncGenerator<SessionResponse> {
     if (this.redirectTo !== undefined) {
       const details = { leader: this.redirectTo };
@@ -171,12 +138,14 @@ export class FakeLeader {
     let wake = (): void => {};
     let end: { error?: Error | undefined } | undefined;
     const open = (hello: Hello): void => {
+      const isSameProcess = this.#session?.hello.bootId === hello.bootId;
       this.sessionCount += 1;
       this.descriptions.push(...(hello.description ? [hello.description] : []));
       queue.push({
         $case: "welcome",
         value: Welcome.fromPartial({ epoch: this.epoch, heartbeatMs: HEARTBEAT_MS, servers: this.servers }),
       });
+      if (isSameProcess) for (const value of this.#assignments) queue.push({ $case: "assignments", value });
       this.#session = {
         hello,
         send: (message) => {
