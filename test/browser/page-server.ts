@@ -63,11 +63,6 @@ export class PageServer {
     for (const viewer of this.#viewers) this.#write(viewer, changes);
   }
 
-  /** Sends messages of traffic. */
-  sendTraffic(traffic: JsonObject): void {
-    for (const viewer of this.#viewers) viewer.write(`data: ${JSON.stringify({ traffic })}\n\n`);
-  }
-
   /** Continues with another leader: viewers get a snapshot. */
   changeLeader(): void {
     this.#epoch += 1;

@@ -91,11 +91,6 @@ export class SimulatedCluster {
     return { services: [changed] };
   }
 
-  setSlot(slot: JsonObject & { readonly key: string }): Changes {
-    this.#slots.set(slot.key, slot);
-    return { slots: [slot] };
-  }
-
   /** Changes the state of a node to down: what runs there is not known any more. */
   loseNode(id: string): Changes {
     const node = this.#setNode(id, {
