@@ -6,10 +6,10 @@ import { publishImage, startRegistry } from "./peer/registry.js";
 import { Swarm } from "./peer/swarm.js";
 import type { BenchContext } from "./run-bench.js";
 
-/** Number of hosts in the lab. */
+/** Default number of hosts in the lab. */
 const HOSTS = 3;
 
-/** A lab with three Docker hosts and berth, and an image that Docker Swarm can run too. */
+/** A lab with Docker hosts and berth, and an image that Docker Swarm can run too. */
 export interface BerthLab extends BenchContext {
   readonly lab: Lab;
   /** Clients for the hosts' Docker daemons. */
@@ -27,6 +27,8 @@ export interface BerthAndSwarmLab extends BerthLab {
 export interface BerthLabOptions {
   /** One letter that becomes part of the lab's name. */
   readonly tag: string;
+  /** @default 3 */
+  readonly hosts?: number;
   /** Number of hosts that run a server. Undefined for one server on a separate machine. */
   readonly servers?: number;
 }
@@ -49,12 +51,12 @@ export function withBerthAndSwarmLab<T>(
 
 /** Creates a lab with berth for `use`, and removes it afterwards. */
 export async function withBerthLab<T>(
-  { tag, servers }: BerthLabOptions,
+  { tag, hosts = HOSTS, servers }: BerthLabOptions,
   context: BenchContext,
   use: (lab: BerthLab) => Promise<T>,
 ): Promise<T> {
   const { signal } = context;
-  return withBenchLab({ tag, hosts: HOSTS, hasBerth: true, servers }, context, async (lab) => {
+  return withBenchLab({ tag, hosts, hasBerth: true, servers }, context, async (lab) => {
     const image = `${await startRegistry(lab, signal)}/hello:bench`;
     await loadHello(lab, image);
     await publishImage(lab, image, signal);

@@ -20,11 +20,12 @@ services:
       test: ["CMD", "/usr/bin/busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"]
       interval: 1s
       timeout: 2s
-    deploy: { replicas: 4, update_config: { parallelism: 2 } }
+    deploy: { replicas: 4, update_config: { parallelism: 2, monitor: 1s } }
   front:
     image: hello:1
     stop_grace_period: 2s
     depends_on: { web: { condition: service_healthy, restart: true } }
+    deploy: { update_config: { monitor: 1s } }
 `;
 
 describe("changes of running services", () => {

@@ -73,11 +73,12 @@ services:
 
   test("a deployment without a login says which one is missing, and recovers once it is stored", async () => {
     const [image] = images;
+    await deploy(lab, "shop", compose(image), "--detach");
+    const message = await untilRejected("shop_web", "BERTH_REGISTRY_LOGIN_MISSING");
     const { code, stderr } = await deploy(lab, "shop", compose(image), "--timeout", "3s");
     expect(code).toBe(1);
     expect(stderr).toContain(`run "berth registry login ${registry.address}"`);
     expect(stderr).toContain("(BERTH_REGISTRY_LOGIN_MISSING)");
-    const message = await untilRejected("shop_web", "BERTH_REGISTRY_LOGIN_MISSING");
     expect(message).toContain(`cannot pull image ${image}: no login for registry ${registry.address}`);
     const events = await lab.berth(["events", "--service", "shop_web", "-o", "json"]);
     expect(events.stdout).toContain('"errorCode":"BERTH_REGISTRY_LOGIN_MISSING"');

@@ -286,7 +286,7 @@ describe("streams to containers, through a follower, the leader and an agent, on
         IMAGE,
         "sh",
         "-c",
-        "while :; do echo tick; sleep 0.2; done",
+        "trap 'exit 0' TERM; while :; do echo tick; sleep 0.2; done",
       );
       expect(String((await exited).stdout)).toBe("bg\n");
       const attached = await eventually("it runs", async () => {

@@ -9,6 +9,7 @@ import { berthDeployer, dockerDeployer, swarmDeployer } from "./deployers.js";
 import { type Deployer, type DeployResult, type DeployTime, measureDeploy } from "./measure-deploy.js";
 
 interface Size {
+  readonly hosts: number;
   readonly replicas: number;
   /** Enough for each host to start a few, which warms up caches, compiled code and connections. */
   readonly warmUpReplicas: number;
@@ -17,8 +18,8 @@ interface Size {
 }
 
 /** Swarm starts all containers of a host at once, as the last concurrency does. */
-const FULL: Size = { replicas: 60, warmUpReplicas: 12, concurrencies: [1, 2, 4, 8, 20] };
-const SMOKE: Size = { replicas: 3, warmUpReplicas: 3, concurrencies: [1] };
+const FULL: Size = { hosts: 3, replicas: 60, warmUpReplicas: 12, concurrencies: [1, 2, 4, 8, 20] };
+const SMOKE: Size = { hosts: 1, replicas: 1, warmUpReplicas: 1, concurrencies: [1] };
 /**
  * Number of Swarm managers. Swarm is fastest with a single manager, which needs no quorum. berth also has a single
  * server here.
@@ -32,7 +33,8 @@ type Round = Readonly<Record<DeployerName, DeployResult>>;
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
   const size = context.isSmoke ? SMOKE : FULL;
-  return withBerthAndSwarmLab({ tag: "d", swarmManagers: SWARM_MANAGERS }, context, async (lab) => {
+  const options = { tag: "d", hosts: size.hosts, swarmManagers: SWARM_MANAGERS };
+  return withBerthAndSwarmLab(options, context, async (lab) => {
     const deployers = await prepare(lab, size);
     const rounds: Round[] = [];
     for (let run = 1; run <= lab.runs; run += 1) {
