@@ -136,9 +136,10 @@ describe.each([
   test("a container with copied labels does not count as berth's", async () => {
     const client = new EngineClient(daemon.socket);
     const ids: string[] = [];
+    const sinceNs = `${Date.now()}000000`;
     const listening = new AbortController();
     const reading = (async () => {
-      for await (const event of engine.events({ sinceNs: "", signal: listening.signal }))
+      for await (const event of engine.events({ sinceNs, signal: listening.signal }))
         ids.push(event.containerId);
     })().catch(() => {});
     await new Promise((resolve) => setTimeout(resolve, 200));

@@ -228,6 +228,14 @@ describe("a cluster with 60 containers that loses its only server", () => {
     await other.killProcess("agent");
     other.extraAgentArgs = ["--server", `${former.address},${address}`];
     await other.startAgent();
+    const hasRefused = async (): Promise<boolean> =>
+      (await other.exec(["tail", "-n", "50", other.logs.agent])).stdout.includes(
+        "was restored from a backup",
+      );
+    await waitUntil(hasRefused, {
+      what: "the agent to refuse the server from before the restore",
+      timeoutMs: CONVERGE_TIMEOUT_MS,
+    });
     await waitUntil(
       async () => {
         const { stdout } = await lab.berth([...moved, "node", "ls", "-o", "json"]);
@@ -235,8 +243,6 @@ describe("a cluster with 60 containers that loses its only server", () => {
       },
       { what: "both nodes at the restored server", timeoutMs: CONVERGE_TIMEOUT_MS },
     );
-    const { stdout: log } = await other.exec(["tail", "-n", "50", other.logs.agent]);
-    expect(log).toContain("was restored from a backup");
     await requireNoRestart();
     expect((await listContainers(lab)).filter(({ running }) => running)).toHaveLength(ALL_CONTAINERS + 1);
     await rm(backup);

@@ -166,7 +166,14 @@ describe("the kernel path on real Docker hosts", () => {
 
   test("metrics-access: the leader's metrics, which other hosts do not get, count each service's connections on each host", async () => {
     const { httpUrl } = lab.serverMachine;
-    const metrics = await lab.serverMachine.readMetrics();
+    // A busy host may not report its counters in time.
+    const metrics = await waitUntil(
+      async () => {
+        const text = await lab.serverMachine.readMetrics();
+        return text.includes('berth_traffic_nodes{result="ok"} 3\n') && text;
+      },
+      { what: "the counters of three hosts", timeoutMs: CONVERGE_TIMEOUT_MS },
+    );
     // Other hosts need a certificate for the metrics, and none for the health.
     expect((await fetch(`${httpUrl}/metrics`)).status).toBe(403);
     expect((await fetch(`${httpUrl}/healthz`)).status).toBe(200);
@@ -177,7 +184,6 @@ describe("the kernel path on real Docker hosts", () => {
       expect([host, Number(count)]).toEqual([host, await entered(host)]);
       expect(metrics).toContain(`berth_service_failures_total{${labels}} 0\n`);
     }
-    expect(metrics).toContain('berth_traffic_nodes{result="ok"} 3\n');
   });
 
   test("affinity source sends a client's address to the same replica from the kernel of every host", async () => {

@@ -64,10 +64,13 @@ describe("jobs, dependencies and autoscaling", () => {
       async () => (await listRunning(lab, "shop_db")).length === 1,
       within("the database to run"),
     );
-    const waiting = [...(await listTasks(lab, "shop_migrate")), ...(await listTasks(lab, "shop_web"))];
-    expect(new Set(waiting.map(({ message }) => message))).toEqual(
-      new Set(["waiting for shop_db: healthy", "waiting for shop_migrate: completed"]),
-    );
+    const messages = async (): Promise<ReadonlySet<string>> => {
+      const waiting = [...(await listTasks(lab, "shop_migrate")), ...(await listTasks(lab, "shop_web"))];
+      return new Set(waiting.map(({ message }) => message));
+    };
+    await expect
+      .poll(messages)
+      .toEqual(new Set(["waiting for shop_db: healthy", "waiting for shop_migrate: completed"]));
 
     const [db] = await listRunning(lab, "shop_db");
     await docker(lab.host("h1"), "exec", db?.id ?? "", BUSYBOX, "touch", "/tmp/ready");

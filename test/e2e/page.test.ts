@@ -58,14 +58,16 @@ describe("the page of a server, in Chromium", () => {
 
   /** Returns when the leader recorded an event of a node, in ms since the epoch. */
   async function timeOfEvent(reason: string, hostname: string): Promise<number> {
-    const { stdout } = await lab.berth(["events", "--since", "5m", "-o", "json"]);
-    const events = stdout
-      .split("\n")
-      .filter((line) => line.includes(reason))
-      .map((line) => JSON.parse(line) as { readonly time: string; readonly nodeHostname: string });
-    const event = events.findLast(({ nodeHostname }) => nodeHostname === hostname);
-    if (event === undefined) throw new Error(`the leader has no event ${reason} of ${hostname}: ${stdout}`);
-    return Date.parse(event.time);
+    const find = async (): Promise<number | undefined> => {
+      const { stdout } = await lab.berth(["events", "--since", "5m", "-o", "json"]);
+      const events = stdout
+        .split("\n")
+        .filter((line) => line.includes(reason))
+        .map((line) => JSON.parse(line) as { readonly time: string; readonly nodeHostname: string });
+      const event = events.findLast(({ nodeHostname }) => nodeHostname === hostname);
+      return event && Date.parse(event.time);
+    };
+    return waitUntil(find, { what: `the event ${reason} of ${hostname}`, timeoutMs: CONVERGE_TIMEOUT_MS });
   }
 
   async function untilShown(condition: string): Promise<number> {
@@ -193,7 +195,7 @@ describe("the page of a server, in Chromium", () => {
     await moveFocusTo(page, "Drain");
     await page.keyboard.press("Enter");
     await page.getByText("The node is drained.").waitFor();
-    expect(await page.evaluate("document.activeElement.textContent")).toBe("Drain");
+    await expect.poll(() => page.evaluate("document.activeElement.textContent")).toBe("Drain");
     await waitForReplicas(lab, "shop_web", REPLICAS);
     expect(opened.problems).toEqual({ messages: [], foreignRequests: [] });
   });

@@ -77,8 +77,10 @@ describe("published ports", () => {
     const { code, stdout, stderr } = await deploy(lab, "hosted", hostMode(3), "--timeout", "8s");
     expect(code).toBe(1);
     expect(stdout + stderr).toMatch(/9000.tcp is taken by another task on 2 nodes/);
+    await expect
+      .poll(async () => (await listRunning(lab, "hosted_web")).map(({ host }) => host).sort())
+      .toEqual(["h1", "h2"]);
     const running = await listRunning(lab, "hosted_web");
-    expect(running.map(({ host }) => host).sort()).toEqual(["h1", "h2"]);
     for (const { host, id } of running) expect(await fetchBody(url(host, 9000))).toContain(id.slice(0, 12));
     const waiting = (await listTasks(lab, "hosted_web")).filter(({ node }) => node === "");
     expect(waiting).toMatchObject([{ state: "pending", message: expect.stringMatching(/9000/) }]);

@@ -167,7 +167,7 @@ export class TestCluster {
     const store = new EtcdStore({ endpoints: [this.#endpoint] });
     this.#cleanUps.push(() => store.close());
     const keys = async (): Promise<readonly string[]> => {
-      const { entries } = await readAll(store, { prefix: ROOT }, AbortSignal.timeout(5_000));
+      const { entries } = await readAll(store, { prefix: ROOT }, AbortSignal.timeout(30_000));
       return entries.map(({ key }) => key).filter((key) => RECORDS.test(key));
     };
     return { store, keys };

@@ -17,7 +17,7 @@ const { EngineClient } = await import(${JSON.stringify(CLIENT)});
 const answer = await new EngineClient(process.argv[1]).request({
   method: "POST",
   path: "/images/create",
-  signal: AbortSignal.timeout(10_000),
+  signal: AbortSignal.timeout(30_000),
   registryAuth: { password: "${PASSWORD}" },
 });
 console.log(JSON.stringify({ answer, debug: process.env.DEBUG }));`;

@@ -59,8 +59,10 @@ test("an agent reports whether a probe of another host was answered", async () =
     leader.send({ $case: "probe", value: { requestId, address, port: PROBE_PORT } });
   }
   await eventually("both results arrive", () => leader.probeResults.length === 2);
-  expect(leader.probeResults).toEqual([
-    { requestId: "up", answered: true },
-    { requestId: "down", answered: false },
-  ]);
+  expect(leader.probeResults).toEqual(
+    expect.arrayContaining([
+      { requestId: "up", answered: true },
+      { requestId: "down", answered: false },
+    ]),
+  );
 });

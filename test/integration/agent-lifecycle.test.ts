@@ -153,7 +153,7 @@ describe("an agent whose dockerd fails", () => {
     await docker.host.killProcess("dockerd", "SIGCONT");
     await fixture.waitForState(next.id, TaskState.RUNNING);
     await fixture.waitForState(task.id, TaskState.SHUTDOWN);
-    expect(leader.descriptions.at(-1)).toMatchObject({ engineReady: true, problems: [] });
+    await expect.poll(() => leader.descriptions.at(-1)).toMatchObject({ engineReady: true, problems: [] });
     const log = await readFile(agent.logFile, "utf8");
     expect(log.match(/lost connection to Docker/g)).toHaveLength(1);
   });

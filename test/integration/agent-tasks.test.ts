@@ -253,7 +253,6 @@ describe("an agent on a real Docker daemon", () => {
     const spec = specOf({ container: { healthcheck }, command });
     const task = taskOf(spec);
     leader.sendComplete([spec], [task]);
-    expect(await waitForState(task.id, TaskState.STARTING)).toMatchObject({ health: Health.STARTING });
     expect(await waitForState(task.id, TaskState.RUNNING)).toMatchObject({ health: Health.HEALTHY });
   });
 
@@ -343,9 +342,9 @@ describe("an agent on a real Docker daemon", () => {
       await eventually("the sequence is acknowledged", () => leader.appliedSequence === leader.sequence);
       const [answer] = await once(connect(published, "127.0.0.1"), "data");
       expect(String(answer)).toBe("hello");
-      const metrics = await (await fetch(`http://${metricsAddress}/metrics`)).text();
-      expect(metrics).toContain(`{service="",port="127.0.0.1:${published}/tcp"} 1`);
-      expect(metrics).toContain("berth_ingress_kernel 0");
+      const metrics = async (): Promise<string> => (await fetch(`http://${metricsAddress}/metrics`)).text();
+      await expect.poll(metrics).toContain(`{service="",port="127.0.0.1:${published}/tcp"} 1`);
+      expect(await metrics()).toContain("berth_ingress_kernel 0");
     } finally {
       backend.close();
     }

@@ -136,7 +136,7 @@ async function storedKey(name: string): Promise<ClusterKey> {
 async function readRecords(key: ClusterKey): Promise<readonly Put[]> {
   const store = new EtcdStore({ endpoints: [etcd.endpoint] });
   try {
-    const { entries } = await readAll(store, { prefix: ROOT }, AbortSignal.timeout(10_000));
+    const { entries } = await readAll(store, { prefix: ROOT }, AbortSignal.timeout(30_000));
     const sealer = createFileSealer(key);
     return entries.flatMap((entry) => {
       const decoded = decodeEntry(entry);

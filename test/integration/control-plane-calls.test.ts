@@ -270,7 +270,11 @@ describe("the HTTP listener", () => {
     const health = await fetch(`http://${server.httpAddress}/healthz`);
     expect(health.status).toBe(200);
     expect(await health.json()).toMatchObject({ role: "leader", etcd: "reachable", leader: server.address });
-    const metrics = await (await fetch(`http://${server.httpAddress}/metrics`)).text();
+    const readMetrics = async (): Promise<string> =>
+      (await fetch(`http://${server.httpAddress}/metrics`)).text();
+    // A busy agent may not report its traffic in time.
+    await expect.poll(readMetrics).toContain('berth_traffic_nodes{result="ok"} 1');
+    const metrics = await readMetrics();
     for (const line of [
       "berth_leader 1",
       "berth_services 1",

@@ -197,9 +197,9 @@ describe("a service that depends on another", () => {
     const web = dependsOn(service("web"), "migrate", Dependency_Condition.COMPLETED);
     await calls.deployStack(deployment([web, job("migrate", { total: 1 })]));
     await eventually("the job runs", async () => (await runningTasks(calls, "shop_migrate")).length === 1);
-    expect((await tasksOf("shop_web")).map(({ status }) => status?.message)).toEqual([
-      "waiting for shop_migrate: completed",
-    ]);
+    await expect
+      .poll(async () => (await tasksOf("shop_web")).map(({ status }) => status?.message))
+      .toEqual(["waiting for shop_migrate: completed"]);
     await endTask("shop_migrate");
     await converged(calls, "shop_web");
   });

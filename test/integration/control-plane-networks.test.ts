@@ -417,7 +417,7 @@ it("the leader ignores an unreadable network record", async () => {
   const value = JSON.stringify(Network.toJSON(Network.fromPartial({ id: "another" })));
   await store.txn(
     { ops: [{ kind: "put", key: "/berth/v1/networks/n1", value }] },
-    AbortSignal.timeout(5_000),
+    AbortSignal.timeout(30_000),
   );
   const { calls } = await context.cluster.startServer();
   expect(await networkNames(calls)).toEqual([]);

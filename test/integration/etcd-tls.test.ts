@@ -29,7 +29,12 @@ import { startServerProcess } from "../harness/server-process.js";
 
 const KEY = "/berth/v1/meta/schema";
 const LEADER_KEY = "/berth/v1/leader";
-const CALL_TIMEOUT_MS = 1_500;
+/** Timeout of calls that etcd refuses. */
+const REFUSED_CALL_TIMEOUT_MS = 1_500;
+/** Timeout of calls that must succeed, on a busy machine too. */
+const CALL_TIMEOUT_MS = 5_000;
+/** Long enough for the first writes on a busy machine. The test waits until the certificate has expired. */
+const CLIENT_VALIDITY_MS = 8_000;
 const logger = pino({ level: "silent" });
 
 let directory: string;
@@ -57,8 +62,12 @@ async function start(options: Partial<EmbeddedEtcdOptions> = {}): Promise<Embedd
   return etcd;
 }
 
-function storeOn({ endpoint }: Pick<EmbeddedEtcd, "endpoint">, tls: EtcdTls | undefined): EtcdStore {
-  const store = new EtcdStore({ endpoints: [endpoint], tls, callTimeoutMs: CALL_TIMEOUT_MS });
+function storeOn(
+  { endpoint }: Pick<EmbeddedEtcd, "endpoint">,
+  tls: EtcdTls | undefined,
+  callTimeoutMs = CALL_TIMEOUT_MS,
+): EtcdStore {
+  const store = new EtcdStore({ endpoints: [endpoint], tls, callTimeoutMs });
   cleanUps.push(() => store.close());
   return store;
 }
@@ -175,7 +184,10 @@ describe("an embedded etcd with TLS", () => {
 
     const withOwnCa = { ...other, authorities: tls.authorities };
     const endpoint = etcd.endpoint.replace("https:", "http:");
-    for (const store of [storeOn(etcd, withOwnCa), storeOn({ endpoint }, undefined)]) {
+    for (const store of [
+      storeOn(etcd, withOwnCa, REFUSED_CALL_TIMEOUT_MS),
+      storeOn({ endpoint }, undefined, REFUSED_CALL_TIMEOUT_MS),
+    ]) {
       expect(await write(store, "intruder")).toBe("unknown");
       await expect(readOne(store, KEY, signal)).rejects.toMatchObject({ code: "BERTH_ETCD_UNAVAILABLE" });
     }
@@ -186,14 +198,14 @@ describe("an embedded etcd with TLS", () => {
     const tls = await authority.issueTo(identity, { id: "s1" });
     const etcd = await start();
     const other = await EtcdAuthority.create();
-    const stranger = storeOn(etcd, { ...tls, authorities: (await issue(other)).authorities });
+    const strangerTls = { ...tls, authorities: (await issue(other)).authorities };
+    const stranger = storeOn(etcd, strangerTls, REFUSED_CALL_TIMEOUT_MS);
     await expect(readOne(stranger, KEY, signal)).rejects.toThrow(/unable to (?:get|verify)|self-signed/);
 
     // localhost is the same address, but the certificate does not have this name.
     const byName = etcd.endpoint.replace("127.0.0.1", "localhost");
-    await expect(readOne(storeOn({ endpoint: byName }, tls), KEY, signal)).rejects.toMatchObject({
-      code: "BERTH_ETCD_UNAVAILABLE",
-    });
+    const misled = storeOn({ endpoint: byName }, tls, REFUSED_CALL_TIMEOUT_MS);
+    await expect(readOne(misled, KEY, signal)).rejects.toMatchObject({ code: "BERTH_ETCD_UNAVAILABLE" });
     expect(await readOne(storeOn(etcd, tls), KEY, signal)).toBeUndefined();
   });
 
@@ -223,7 +235,7 @@ describe("a renewed certificate", () => {
       for await (const message of store.watch({ key: KEY, fromRevision: 1n }, signal)) messages.push(message);
     })();
     const terms = campaign(
-      { store, clock: systemClock, key: LEADER_KEY, value: "s1", ttlSeconds: 2 },
+      { store, clock: systemClock, key: LEADER_KEY, value: "s1", ttlSeconds: 3 },
       signal,
     );
     const { value: term } = await terms.next();
@@ -263,14 +275,14 @@ describe("a renewed certificate", () => {
   });
 
   it("lets the store reconnect after the first certificate has expired", async () => {
-    const first = await authority.issueTo(identity, { id: "s1", validForMs: 15_000 });
-    const expiresAtMs = Date.parse(parseCertificate(first.certificate).validTo);
+    await authority.issueTo(identity, { id: "s1" });
     const etcd = await start();
+    const first = await issue(authority, { validForMs: CLIENT_VALIDITY_MS });
+    const expiresAtMs = Date.parse(parseCertificate(first.certificate).validTo);
     const [renewing, forgetful] = [storeOn(etcd, first), storeOn(etcd, first)];
     for (const store of [renewing, forgetful]) expect(await write(store, "first")).toBe("committed");
 
-    const renewed = await authority.issueTo(identity, { id: "s1" });
-    renewing.updateTls(renewed);
+    renewing.updateTls(await issue(authority));
     await delay(expiresAtMs - Date.now() + 1_000);
     expect(await write(forgetful, "on the old connection")).toBe("committed");
     const pid = pidOfEtcd();

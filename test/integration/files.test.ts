@@ -79,7 +79,7 @@ async function storedTexts(): Promise<readonly string[]> {
   const { entries } = await readAll(
     context.cluster.openStore().store,
     { prefix: ROOT },
-    AbortSignal.timeout(5_000),
+    AbortSignal.timeout(30_000),
   );
   const encoded = [...JSON.stringify(entries.map(({ value }) => value)).matchAll(/[A-Za-z0-9+/=]{12,}/g)];
   return [

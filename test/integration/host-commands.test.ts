@@ -98,7 +98,7 @@ describe.skipIf(problem !== undefined)(
       expect(output).toContain("shop_web: 6/6 running");
       expect(output).toMatch(/host-2 +Ready +Active +192\.0\.2\.11 +[1-9]/);
       expect(await first.shell("docker ps --quiet | wc -l")).toBe("6\n");
-      expect(await differences()).toEqual({ added: [], removed: [] });
+      await expect.poll(differences).toEqual({ added: [], removed: [] });
     });
 
     test("host add explains why it cannot use a host, and changes nothing there", async () => {
@@ -123,7 +123,7 @@ describe.skipIf(problem !== undefined)(
         (BERTH_INPUT_INVALID)
         "
       `);
-      expect(await differences()).toEqual({ added: [], removed: [] });
+      await expect.poll(differences).toEqual({ added: [], removed: [] });
     });
 
     test("host add installs the package of the command line, and a repetition changes nothing", async () => {
@@ -170,7 +170,7 @@ describe.skipIf(problem !== undefined)(
         ]
       `);
       expect(await first.shell("berth node ls --quiet | wc -l")).toBe("1\n");
-      expect(await differences()).toEqual({ added: [], removed: [] });
+      await expect.poll(differences).toEqual({ added: [], removed: [] });
       const repeated = await berth("host", "rm", `root@${OTHER_ADDRESS}`);
       expect(repeated.stdout).toBe("host-2 has nothing of berth; nothing to change\n");
     });
@@ -179,7 +179,7 @@ describe.skipIf(problem !== undefined)(
       const line = (await berth("host", "script", "--label", "zone=c")).stdout;
       const altered = line.replace(/"[0-9a-f]{64} /, `"${"0".repeat(64)} `);
       expect((await second.run(["sh", "-c", altered])).stderr).toContain("another checksum");
-      expect(await differences()).toEqual({ added: [], removed: [] });
+      await expect.poll(differences).toEqual({ added: [], removed: [] });
       const installed = await second.runOrThrow(["sh", "-c", line]);
       expect(installed).toContain("berth: this host is a node");
       await first.shell(
@@ -204,7 +204,7 @@ describe.skipIf(problem !== undefined)(
       );
       expect(await second.shell("ls /run/berth-install 2>&1 || true")).toContain("No such file");
       expect((await berth("host", "rm", "--force", `root@${OTHER_ADDRESS}`)).code).toBe(0);
-      expect(await differences()).toEqual({ added: [], removed: [] });
+      await expect.poll(differences).toEqual({ added: [], removed: [] });
     });
 
     test("host add and rm work for a server, too", async () => {
@@ -213,7 +213,7 @@ describe.skipIf(problem !== undefined)(
       expect((await add("--role", "server")).stdout).toContain("nothing to change");
       expect((await berth("host", "rm", `root@${OTHER_ADDRESS}`)).code).toBe(0);
       expect(await first.shell("berth server ls --quiet | wc -l")).toBe("1\n");
-      expect(await differences()).toEqual({ added: [], removed: [] });
+      await expect.poll(differences).toEqual({ added: [], removed: [] });
     });
   },
   TEST_TIMEOUT_MS,

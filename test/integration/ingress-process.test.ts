@@ -45,7 +45,7 @@ describe("the ingress process", () => {
     const agentScript = `import { openIngress } from ${JSON.stringify(CLIENT)};
 const logger = { info() {}, warn() {}, error() {} };
 const ingress = await openIngress({ dataDir: ${JSON.stringify(dataDir)}, logger, signal: new AbortController().signal });
-await ingress.apply(${JSON.stringify(publish(table))}, AbortSignal.timeout(10_000));
+await ingress.apply(${JSON.stringify(publish(table))}, AbortSignal.timeout(30_000));
 console.log("applied");`;
     const agent = spawn(process.execPath, ["--input-type=module", "-e", agentScript], {
       stdio: ["ignore", "pipe", "inherit"],

@@ -96,7 +96,11 @@ describe.each(["raw", "net"])("a published port over the %s transport", (transpo
     first.socket.write("x");
     await expect.poll(() => first.read()).toBe("x");
     const busy = (await ingress.stats(deadline())).listeners[0]?.endpoints.find(({ active }) => active > 0);
-    for (let turn = 0; turn < 4; turn += 1) expect(await ask(port, "y")).toBe("y");
+    for (let turn = 0; turn < 4; turn += 1) {
+      expect(await ask(port, "y")).toBe("y");
+      // The process learns of the end of a connection after its client.
+      await expect.poll(async () => (await ingress.stats(deadline())).listeners[0]?.active).toBe(1);
+    }
     const [stats] = (await ingress.stats(deadline())).listeners;
     expect(stats?.endpoints.map(({ id, total }) => [id, total]).sort()).toEqual(
       ["a", "b"].map((id) => [id, id === busy?.id ? 1 : 4]),

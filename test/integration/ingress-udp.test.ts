@@ -27,7 +27,7 @@ async function startEcho(id: string): Promise<IngressEndpoint> {
 }
 
 async function ask(client: Socket, port: number, text: string): Promise<string> {
-  const answer = once(client, "message", { signal: AbortSignal.timeout(5_000) });
+  const answer = once(client, "message", { signal: AbortSignal.timeout(30_000) });
   client.send(text, port, "127.0.0.1");
   return String((await answer)[0]);
 }
@@ -69,7 +69,7 @@ describe("the UDP ingress", () => {
       deadline(),
     );
     const client = await bound();
-    const answer = once(client, "message", { signal: AbortSignal.timeout(5_000) });
+    const answer = once(client, "message", { signal: AbortSignal.timeout(30_000) });
     const resend = setInterval(() => client.send("again", port, "127.0.0.1"), 50);
     cleanup.add(() => clearInterval(resend));
     expect(String((await answer)[0])).toBe("b:again");

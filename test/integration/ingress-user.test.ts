@@ -143,7 +143,7 @@ it.skipIf(!canRunAsUser)(
     await stopAfterTest(dataDir);
     await expectServing(first);
     expect(privilegesOf(first.processId)).toMatchObject(UNPRIVILEGED);
-    await expect.poll(() => children(first.processId).length, { timeout: 5_000 }).toBeGreaterThan(0);
+    await expect.poll(() => children(first.processId).length).toBeGreaterThan(0);
     for (const child of children(first.processId)) expect(privilegesOf(child)).toMatchObject(UNPRIVILEGED);
 
     const second = startFromAgent(dataDir, { user: USER, release: "second" });
@@ -249,7 +249,7 @@ it.skipIf(!canRunAsUser)(
     vi.stubEnv("PATH", PATH);
     const userNow = async (): Promise<string | undefined> =>
       privilegesOf((await after.stats(deadline())).processId).Uid;
-    await expect.poll(userNow, { timeout: 20_000 }).toBe(four(0));
+    await expect.poll(userNow).toBe(four(0));
     const answers = await asking.stop(10);
     expect(answers.filter((answer) => answer !== "x")).toEqual([]);
   },

@@ -97,7 +97,7 @@ export class LeaderRig {
     const { invitation: token } = await this.control.calls.inviteUser(user);
     const directory = await IdentityDirectory.open(join(this.#directory, name));
     const options = { address: this.server.address, token, hostname: name, directory };
-    const { files } = await joinCluster(options, AbortSignal.timeout(10_000));
+    const { files } = await joinCluster(options, AbortSignal.timeout(30_000));
     return new RotatingIdentity(tlsMaterialOf(files));
   }
 
@@ -152,7 +152,7 @@ export class LeaderRig {
 
   /** Returns the keys of all records in etcd. */
   async keys(): Promise<readonly string[]> {
-    const { entries } = await readAll(this.#store, { prefix: ROOT }, AbortSignal.timeout(10_000));
+    const { entries } = await readAll(this.#store, { prefix: ROOT }, AbortSignal.timeout(30_000));
     return entries.map(({ key }) => key);
   }
 

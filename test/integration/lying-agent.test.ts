@@ -74,7 +74,7 @@ describe("lying-agent: the description of a node", () => {
     const [busy, other] = await context.cluster.startAgents(["busy", "other"]);
     const { store } = context.cluster.openStore();
     const revision = async (): Promise<number> =>
-      Number((await readAll(store, { prefix: ROOT }, AbortSignal.timeout(5_000))).revision);
+      Number((await readAll(store, { prefix: ROOT }, AbortSignal.timeout(30_000))).revision);
     const before = await revision();
     const filler = "x".repeat(900);
     for (let index = 1; index <= 2_000; index += 1) {

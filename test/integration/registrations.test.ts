@@ -39,7 +39,7 @@ beforeAll(async () => {
   const { caFingerprint: fingerprint } = parseJoinToken(token);
   const { x509 } = await fetchAuthority(
     { address: rig.server.address, fingerprint },
-    AbortSignal.timeout(10_000),
+    AbortSignal.timeout(30_000),
   );
   const identity = new RotatingIdentity({ authorities: x509.toString(), leaf: undefined });
   stranger = createRpcClient(ControlServiceService, { address: rig.server.address, identity });

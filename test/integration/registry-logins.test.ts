@@ -26,7 +26,7 @@ const passwordsOf = (agent: FakeAgent): readonly string[] =>
 /** Returns every value in etcd, with the texts that are in it as base64. */
 async function storedText(): Promise<string> {
   const { store } = context.cluster.openStore();
-  const { entries } = await readAll(store, { prefix: ROOT }, AbortSignal.timeout(5_000));
+  const { entries } = await readAll(store, { prefix: ROOT }, AbortSignal.timeout(30_000));
   const text = entries.map(({ key, value }) => `${key} ${JSON.stringify(value)}`).join("\n");
   const encoded = text.match(/[A-Za-z0-9+/=]{12,}/g) ?? [];
   return [text, ...encoded.map((each) => Buffer.from(each, "base64").toString("latin1"))].join("\n");

@@ -329,16 +329,22 @@ describe("berth server join", () => {
 
   test("adds a member to the embedded etcd when the server starts", async () => {
     await createCluster("s1");
-    const first = await start("s1", ["--listen", "127.0.0.2:7400"]);
+    // The ports of members are fixed, so each process has its own loopback addresses.
+    const [firstHost, secondHost] = [2, 3].map(
+      (network) => `127.${network}.${(process.pid >> 8) & 0xff}.${process.pid & 0xff}`,
+    );
+    const first = await start("s1", ["--listen", `${firstHost}:7400`]);
     const token = await createToken(adminOf("s1"), JoinKind.SERVER);
     expect(await runJoin("s2", first.address, token)).toMatchObject({ code: 0 });
-    const second = await start("s2", ["--listen", "127.0.0.3:7400"]);
-    const { leaderAddress, servers } = await eventually("the second server forwards calls", () =>
-      adminOf("s2").calls.getCluster({}),
-    );
-    expect({ leaderAddress, servers: servers.length }).toEqual({ leaderAddress: first.address, servers: 2 });
-    expect(second.address).toBe("127.0.0.3:7400");
-    const claim = readFileSync(join(dataDirOf("s2"), "berth-server.json"), "utf8");
-    expect(JSON.parse(claim).members.sort()).toEqual(["127.0.0.2", "127.0.0.3"]);
+    const second = await start("s2", ["--listen", `${secondHost}:7400`]);
+    const { calls } = adminOf("s2");
+    const { leaderAddress } = await eventually("the second server knows both servers", async () => {
+      const cluster = await calls.getCluster({});
+      return cluster.servers.length === 2 && cluster;
+    });
+    expect([leaderAddress, second.address]).toEqual([first.address, `${secondHost}:7400`]);
+    const members = (): unknown =>
+      JSON.parse(readFileSync(join(dataDirOf("s2"), "berth-server.json"), "utf8")).members.sort();
+    await expect.poll(members).toEqual([firstHost, secondHost]);
   });
 });

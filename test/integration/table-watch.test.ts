@@ -32,8 +32,8 @@ it("nft monitor exits when the ingress process is killed", async () => {
   cleanup.add(() => parent.kill("SIGKILL"));
   const children = (): string => read(`/proc/${parent.pid}/task/${parent.pid}/children`).trim();
   const command = (pid: string): string => read(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
-  await expect.poll(() => command(children()), { timeout: 10_000 }).toBe("nft monitor chains");
+  await expect.poll(() => command(children())).toBe("nft monitor chains");
   const monitor = children();
   parent.kill("SIGKILL");
-  await expect.poll(() => command(monitor), { timeout: 5_000 }).toBe("");
+  await expect.poll(() => command(monitor)).toBe("");
 });

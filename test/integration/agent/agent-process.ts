@@ -5,6 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 import { BERTH_PATH, INGRESS_PATH } from "../../../deploy/lab/berth-commands.js";
+import { scaleTimeout } from "../../../deploy/lab/wait-until.js";
+
+/** Even on a busy machine, an ingress process starts and stops within this time. */
+const STOP_TIMEOUT_MS = scaleTimeout(30_000);
 
 /** Runs the agent, and exits when the test process is gone: a killed test process cannot stop the agent. */
 const RUN_AGENT = `const parent = process.ppid;
@@ -67,7 +71,7 @@ export class AgentProcess {
   async stopWithIngress(): Promise<void> {
     await this.kill("SIGKILL");
     const { openIngress } = await import("../../../packages/agent/src/dataplane-client/ingress-client.js");
-    const signal = AbortSignal.timeout(5_000);
+    const signal = AbortSignal.timeout(STOP_TIMEOUT_MS);
     const ingress = await openIngress({
       dataDir: this.#ingressDir,
       logger: pino({ level: "silent" }),
