@@ -21,7 +21,7 @@ import {
   type EmbeddedEtcdOptions,
   startEmbeddedEtcd,
 } from "../../packages/control-plane/src/store/embedded/embedded-etcd.js";
-import { findProgram } from "../../packages/control-plane/src/store/embedded/etcd-process.js";
+import { findProgram } from "../../packages/control-plane/src/store/embedded/find-program.js";
 import { isRunning } from "../../packages/control-plane/src/store/embedded/process-identity.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import type { EtcdTls } from "../../packages/control-plane/src/store/etcd-tls.js";

@@ -74,8 +74,8 @@ beforeAll(async () => {
   for await (const chunk of writeBackup(written, signal)) chunks.push(chunk);
   await writeFile(file, Buffer.concat(chunks));
   options = {
-    file,
-    unlock: { kind: "identities", identities: [identity] },
+    path: file,
+    key: { kind: "identities", identities: [identity] },
     force: false,
     onProgress: () => {},
   };

@@ -82,8 +82,8 @@ export const BACKUP_TARGETS: readonly Target[] = [
     run: async (bytes) => {
       try {
         const chunks: Uint8Array[] = [];
-        const unlock = { kind: "identities", identities: [PRIVATE_KEY] } as const;
-        for await (const chunk of await decrypt("backup", streamOf(bytes), unlock)) chunks.push(chunk);
+        const key = { kind: "identities", identities: [PRIVATE_KEY] } as const;
+        for await (const chunk of await decrypt("backup", streamOf(bytes), key)) chunks.push(chunk);
         check(bytes.subarray(0, ENVELOPE.length).equals(ENVELOPE), "a changed backup is not decrypted");
         checkEqual(Buffer.concat(chunks).toString(), CONTENT, "the content is that which was encrypted");
       } catch (error) {
@@ -96,18 +96,17 @@ export const BACKUP_TARGETS: readonly Target[] = [
 /** Returns undefined if the archive is rejected. */
 async function readParts(archive: Uint8Array): Promise<readonly BackupPart[] | undefined> {
   const parts: BackupPart[] = [];
-  let summary: SummaryBuilder | undefined;
+  const summary = new SummaryBuilder();
   try {
     for await (const part of parseArchive("backup", streamOf(archive))) {
-      if (part.kind === "header") summary = new SummaryBuilder(part.header);
-      if (part.kind === "record") summary?.add(part.record);
+      summary.add(part);
       parts.push(part);
     }
   } catch (error) {
     if (isTypedError(error)) return undefined;
     throw error;
   }
-  summary?.build();
+  summary.build();
   return parts;
 }
 

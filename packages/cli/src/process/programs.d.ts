@@ -19,8 +19,8 @@ declare module "@berth/agent/doctor" {
 declare module "@berth/control-plane/backup" {
   import type { BackupSummary } from "@berth/proto";
 
-  /** How a backup is opened. */
-  export type BackupUnlock =
+  /** Secret that decrypts a backup. */
+  export type BackupKey =
     | { readonly kind: "passphrase"; readonly passphrase: string }
     | { readonly kind: "identities"; readonly identities: readonly string[] };
 
@@ -33,8 +33,8 @@ declare module "@berth/control-plane/backup" {
   }
 
   export interface RestoreArguments {
-    readonly file: string;
-    readonly unlock: BackupUnlock;
+    readonly path: string;
+    readonly key: BackupKey;
     readonly dataDir: string | undefined;
     readonly etcd: EtcdOptions;
     readonly force: boolean;
@@ -42,8 +42,8 @@ declare module "@berth/control-plane/backup" {
   }
 
   export function inspectBackup(backup: {
-    readonly file: string;
-    readonly unlock: BackupUnlock;
+    readonly path: string;
+    readonly key: BackupKey;
   }): Promise<BackupSummary>;
 
   export function restoreBackup(options: RestoreArguments, signal: AbortSignal): Promise<BackupSummary>;

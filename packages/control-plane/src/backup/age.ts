@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes, scrypt } from "node:crypto";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
-import { BerthError } from "@berth/proto";
+import { BerthError, isBerthError } from "@berth/proto";
 import { Decrypter, Encrypter, type Identity, type Recipient, Stanza } from "age-encryption";
 
 /** Protection of a new backup: a passphrase, or public keys such as "age1…". */
@@ -8,8 +8,8 @@ export type BackupProtection =
   | { readonly kind: "passphrase"; readonly passphrase: string }
   | { readonly kind: "recipients"; readonly recipients: readonly string[] };
 
-/** Secret that opens a backup: its passphrase, or the private keys of a file ("AGE-SECRET-KEY-1…"). */
-export type BackupUnlock =
+/** Secret that decrypts a backup: its passphrase, or the private keys in a file ("AGE-SECRET-KEY-1…"). */
+export type BackupKey =
   | { readonly kind: "passphrase"; readonly passphrase: string }
   | { readonly kind: "identities"; readonly identities: readonly string[] };
 
@@ -17,6 +17,8 @@ export type BackupUnlock =
 export const MIN_PASSPHRASE_LENGTH = 12;
 const MAX_PASSPHRASE_LENGTH = 1_024;
 const MAX_RECIPIENTS = 20;
+/** Text that private keys of all types contain. */
+const PRIVATE_KEY_PATTERN = /AGE-SECRET-KEY-/i;
 
 /** Base-2 logarithm of the work factor: 256 MiB of memory and about a second for each attempt. The default of `age`. */
 const SCRYPT_LOG_N = 18;
@@ -54,7 +56,7 @@ export async function encrypt(
  *
  * @throws BerthError BERTH_INPUT_INVALID
  */
-export function requireUsable(protection: BackupProtection): void {
+export function validateProtection(protection: BackupProtection): void {
   createEncrypter(protection);
 }
 
@@ -77,16 +79,24 @@ function createEncrypter(protection: BackupProtection): Encrypter {
     );
   }
   for (const recipient of recipients) {
-    try {
-      encrypter.addRecipient(recipient);
-    } catch (cause) {
-      throw invalidInputError(
-        `invalid public key ${JSON.stringify(recipient.slice(0, 80))}; use a public key of age ("age1…")`,
-        cause,
-      );
-    }
+    addRecipient(encrypter, recipient);
   }
   return encrypter;
+}
+
+function addRecipient(encrypter: Encrypter, recipient: string): void {
+  if (PRIVATE_KEY_PATTERN.test(recipient)) {
+    // The key is secret, so the error does not quote it.
+    throw invalidInputError('a private key was given as a public key; use an age public key ("age1…")');
+  }
+  try {
+    encrypter.addRecipient(recipient);
+  } catch (cause) {
+    throw invalidInputError(
+      `invalid public key ${JSON.stringify(recipient.slice(0, 80))}; use an age public key ("age1…")`,
+      cause,
+    );
+  }
 }
 
 /**
@@ -111,16 +121,18 @@ class PassphraseRecipient implements Recipient {
 
 /** Decrypts the key of a file with a passphrase, see `PassphraseRecipient`. */
 class PassphraseIdentity implements Identity {
+  readonly #fileName: string;
   readonly #passphrase: string;
 
-  constructor(passphrase: string) {
+  constructor(fileName: string, passphrase: string) {
+    this.#fileName = fileName;
     this.#passphrase = passphrase;
   }
 
   /**
-   * Returns null for another passphrase.
+   * Returns null if the passphrase is wrong.
    *
-   * @throws for an invalid header
+   * @throws Error for an invalid header; BerthError BERTH_BACKUP_INVALID for a work factor that is too high
    */
   async unwrapFileKey(stanzas: Stanza[]): Promise<Uint8Array | null> {
     const [stanza, ...others] = stanzas;
@@ -131,7 +143,12 @@ class PassphraseIdentity implements Identity {
     if (stanza?.body.length !== WRAPPED_KEY_BYTES || !isValid || !/^[1-9][0-9]?$/.test(logNText)) {
       throw new Error("invalid scrypt stanza");
     }
-    if (logN > MAX_SCRYPT_LOG_N) throw new Error(`work factor ${logN} is too high`);
+    if (logN > MAX_SCRYPT_LOG_N) {
+      throw invalidBackupError(
+        this.#fileName,
+        `its scrypt work factor is ${logN}, and berth accepts at most ${MAX_SCRYPT_LOG_N}`,
+      );
+    }
     const key = await deriveKey(this.#passphrase, salt, logN);
     const body = Buffer.from(stanza.body);
     const decipher = createDecipheriv(CIPHER, key, ZERO_NONCE, { authTagLength: TAG_BYTES });
@@ -163,49 +180,63 @@ function deriveKey(passphrase: string, salt: Buffer, logN: number): Promise<Buff
   });
 }
 
-/** Encryption of a file, from its header. */
-export type EncryptedWith = "passphrase" | "public key";
+/** How a file is encrypted, according to its header. */
+type Encryption = "passphrase" | "recipients";
 
 /**
- * Decrypts a file of the age format. `name` is the file in errors. Iterating fails with BERTH_BACKUP_INVALID when the
- * file is damaged or truncated.
+ * Decrypts a file of the age format. `name` identifies the file in error messages. Iterating fails with
+ * BERTH_BACKUP_INVALID when the file is damaged or truncated.
  *
  * @throws BerthError BERTH_BACKUP_INVALID for another format, a wrong passphrase or a wrong key
  */
 export async function decrypt(
   name: string,
   ciphertext: AsyncIterable<Uint8Array>,
-  unlock: BackupUnlock,
+  key: BackupKey,
 ): Promise<AsyncIterable<Uint8Array>> {
   const chunks = ciphertext[Symbol.asyncIterator]();
-  const start = await readStart(chunks);
-  const encryptedWith = readProtection(name, start);
+  try {
+    const start = await readStart(chunks);
+    const encryption = detectEncryption(name, start);
+    const decrypter = createDecrypter(name, key, encryption);
+    const plaintext = decrypter.decrypt(toStream(prepend(start, chunks)));
+    return readDecrypted(name, await plaintext.catch((cause) => throwHeaderError(name, encryption, cause)));
+  } catch (error) {
+    await chunks.return?.();
+    throw error;
+  }
+}
+
+function createDecrypter(name: string, key: BackupKey, encryption: Encryption): Decrypter {
   const decrypter = new Decrypter();
-  if (unlock.kind === "passphrase") {
-    if (encryptedWith === "public key") {
+  if (key.kind === "passphrase") {
+    if (encryption === "recipients") {
       throw invalidBackupError(
         name,
         "it is encrypted for a public key; use --identity-file with the private key",
       );
     }
-    decrypter.addIdentity(new PassphraseIdentity(unlock.passphrase));
-  } else {
-    if (encryptedWith === "passphrase") {
-      throw invalidBackupError(
-        name,
-        "it is encrypted with a passphrase; use --passphrase-file, or enter the passphrase",
-      );
-    }
-    for (const identity of unlock.identities) addIdentity(decrypter, identity);
+    decrypter.addIdentity(new PassphraseIdentity(name, key.passphrase));
+    return decrypter;
   }
-  try {
-    return readDecrypted(name, await decrypter.decrypt(toStream(resume(start, chunks))));
-  } catch (cause) {
-    const isLocked = cause instanceof Error && cause.message.startsWith("no identity matched");
-    const reason =
-      encryptedWith === "passphrase" ? "wrong passphrase" : "none of the private keys decrypts it";
-    throw invalidBackupError(name, isLocked ? reason : "its header is damaged", cause);
+  if (encryption === "passphrase") {
+    throw invalidBackupError(
+      name,
+      "it is encrypted with a passphrase; use --passphrase-file, or enter the passphrase",
+    );
   }
+  for (const identity of key.identities) addIdentity(decrypter, identity);
+  return decrypter;
+}
+
+/** Throws the error for a header that the library did not accept. */
+function throwHeaderError(name: string, encryption: Encryption, cause: unknown): never {
+  if (isBerthError(cause)) throw cause;
+  // The library has no error codes. A test checks this message.
+  const isWrongKey = cause instanceof Error && cause.message.startsWith("no identity matched");
+  if (!isWrongKey) throw invalidBackupError(name, "its header is damaged", cause);
+  const reason = encryption === "passphrase" ? "wrong passphrase" : "none of the private keys decrypts it";
+  throw invalidBackupError(name, reason, cause);
 }
 
 function addIdentity(decrypter: Decrypter, identity: string): void {
@@ -230,16 +261,16 @@ async function readStart(chunks: AsyncIterator<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-function readProtection(name: string, start: Buffer): EncryptedWith {
+function detectEncryption(name: string, start: Buffer): Encryption {
   if (!start.toString("latin1", 0, VERSION_LINE.length).startsWith(VERSION_LINE)) {
     throw invalidBackupError(name, "it does not start with the header of an age file, version 1");
   }
   return start.toString("latin1", VERSION_LINE.length, VERSION_LINE.length + 16).startsWith("-> scrypt ")
     ? "passphrase"
-    : "public key";
+    : "recipients";
 }
 
-async function* resume(start: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* prepend(start: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield start;
   yield* { [Symbol.asyncIterator]: () => rest };
 }
@@ -248,6 +279,8 @@ async function* readDecrypted(name: string, stream: ReadableStream<Uint8Array>):
   try {
     yield* readBytes(stream);
   } catch (cause) {
+    // The file could not be read, which says nothing about its content.
+    if (isBerthError(cause)) throw cause;
     throw invalidBackupError(name, "it is damaged or truncated", cause);
   }
 }
@@ -266,14 +299,10 @@ export function invalidBackupError(name: string, why: string, cause?: unknown): 
   return new BerthError({
     code: "BERTH_BACKUP_INVALID",
     message: `cannot read the backup ${name}: ${why}`,
-    ...(cause !== undefined && { cause }),
+    cause,
   });
 }
 
 function invalidInputError(message: string, cause?: unknown): BerthError {
-  return new BerthError({
-    code: "BERTH_INPUT_INVALID",
-    message,
-    ...(cause !== undefined && { cause }),
-  });
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message, cause });
 }

@@ -80,7 +80,7 @@ function toJson(part: BackupPart): object {
 }
 
 /**
- * Parses the lines of a backup in their order. `name` is the file in errors.
+ * Parses the lines of a backup in their order. `name` identifies the file in error messages.
  *
  * @throws BerthError BERTH_BACKUP_INVALID, or BERTH_UNSUPPORTED for a newer format
  */
@@ -201,22 +201,19 @@ export async function* splitLines(name: string, chunks: AsyncIterable<Uint8Array
 
 /** Collects the summary of a backup while it is written or read. */
 export class SummaryBuilder {
-  readonly #header: BackupHeader;
   readonly #records: Record<string, number> = {};
+  #header: BackupHeader | undefined;
   #authority = "";
 
-  constructor(header: BackupHeader) {
-    this.#header = header;
+  /** Adds the next part of the backup. */
+  add(part: BackupPart): void {
+    if (part.kind === "header") this.#header = part.header;
+    if (part.kind === "record") this.#addRecord(part.record);
   }
 
-  add({ key, value }: BackupRecord): void {
-    const collection = parseKey(key)?.collection;
-    if (collection === undefined) return;
-    this.#records[collection] = (this.#records[collection] ?? 0) + 1;
-    if (collection === "authorities") this.#addAuthority(key, value);
-  }
-
+  /** @throws Error if no header was added */
   build(): BackupSummary {
+    if (this.#header === undefined) throw new Error("the backup has no header");
     const { servers, ...header } = this.#header;
     return BackupSummary.fromPartial({
       ...header,
@@ -224,6 +221,13 @@ export class SummaryBuilder {
       records: this.#records,
       authority: this.#authority,
     });
+  }
+
+  #addRecord({ key, value }: BackupRecord): void {
+    const collection = parseKey(key)?.collection;
+    if (collection === undefined) return;
+    this.#records[collection] = (this.#records[collection] ?? 0) + 1;
+    if (collection === "authorities") this.#addAuthority(key, value);
   }
 
   #addAuthority(key: string, value: string): void {

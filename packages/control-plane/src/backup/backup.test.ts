@@ -1,8 +1,11 @@
+import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { inspect } from "node:util";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { type BackupSummary, FileVersion, Node } from "@berth/proto";
+import { type BackupSummary, BerthError, FileVersion, Node } from "@berth/proto";
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createClusterKey } from "../identity/cluster-key.js";
@@ -12,7 +15,7 @@ import { type Change, changeKey, encodeValue } from "../state/change.js";
 import { LEADER_KEY, SCHEMA_KEY } from "../store/keys.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { MemoryStore } from "../testing/memory-store/memory-store.js";
-import type { BackupProtection, BackupUnlock } from "./age.js";
+import { type BackupKey, type BackupProtection, decrypt, encrypt } from "./age.js";
 import { type BackupPart, FORMAT_VERSION } from "./backup-format.js";
 import { inspectBackup, readBackup } from "./read-backup.js";
 import { writeBackup } from "./write-backup.js";
@@ -25,7 +28,7 @@ let directory: string;
 /** Of the owner of the backups in these tests: a passphrase takes seconds. */
 let identity: string;
 let recipient: string;
-let unlock: BackupUnlock;
+let key: BackupKey;
 let secrets: ClusterSecrets;
 let store: MemoryStore;
 let file: string;
@@ -47,9 +50,9 @@ async function createBackup(name: string, protection: BackupProtection): Promise
   return next.value;
 }
 
-async function readParts(path: string, by = unlock): Promise<readonly BackupPart[]> {
+async function readParts(path: string, by = key): Promise<readonly BackupPart[]> {
   const parts: BackupPart[] = [];
-  for await (const part of readBackup({ file: path, unlock: by })) parts.push(part);
+  for await (const part of readBackup({ path, key: by })) parts.push(part);
   return parts;
 }
 
@@ -66,7 +69,7 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "berth-backup-"));
   identity = await generateX25519Identity();
   recipient = await identityToRecipient(identity);
-  unlock = { kind: "identities", identities: [identity] };
+  key = { kind: "identities", identities: [identity] };
   const clusterKey = createClusterKey();
   secrets = { clusterKey, etcdAuthorities: [await createSealedAuthority(clusterKey, "berth-test", NOW_MS)] };
   store = new MemoryStore({ clock: new ManualClock() });
@@ -85,16 +88,16 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true }));
 
 test("a backup has all records as they are in etcd and the secrets, but no leased key", async () => {
-  const [header, key, ...records] = await readParts(file);
+  const [header, clusterSecrets, ...records] = await readParts(file);
   expect(header).toMatchObject({
     header: { cluster: "berth-test", generation: 7, createdAtMs: NOW_MS, servers: ["10.0.0.1:7400"] },
   });
-  expect(key).toEqual({ kind: "secrets", secrets });
+  expect(clusterSecrets).toEqual({ kind: "secrets", secrets });
   expect(records.at(-1)).toEqual({ kind: "end", records: 4 });
   const keys = records.flatMap((part) => (part.kind === "record" ? [part.record.key] : []));
   expect(keys).toContain(SCHEMA_KEY);
   expect(keys).not.toContain(LEADER_KEY);
-  expect(await inspectBackup({ file, unlock })).toEqual(summary);
+  expect(await inspectBackup({ path: file, key })).toEqual(summary);
   expect(summary).toMatchObject({ records: { nodes: 1, files: 1, authorities: 1 }, cluster: "berth-test" });
   expect(summary.authority).toMatch(/^[0-9a-f]{64}$/);
 });
@@ -104,7 +107,7 @@ test("the age library opens a backup with its passphrase, and another passphrase
   const path = join(directory, "passphrase");
   const text = gunzipSync(await decryptWhole(path, (by) => by.addPassphrase(PASSPHRASE))).toString();
   expect(JSON.parse(text.slice(0, text.indexOf("\n")))).toMatchObject({ format: "berth-backup", version: 1 });
-  const wrong: BackupUnlock = { kind: "passphrase", passphrase: "another passphrase" };
+  const wrong: BackupKey = { kind: "passphrase", passphrase: "another passphrase" };
   await expect(readParts(path, wrong)).rejects.toThrow(`cannot read the backup ${path}: wrong passphrase`);
   await expect(readParts(path)).rejects.toThrow("encrypted with a passphrase");
 });
@@ -122,7 +125,7 @@ test("a backup for public keys opens with each of the private keys only", async 
     code: "BERTH_BACKUP_INVALID",
     message: expect.stringContaining("none of the private keys decrypts it"),
   });
-  const passphrase: BackupUnlock = { kind: "passphrase", passphrase: PASSPHRASE };
+  const passphrase: BackupKey = { kind: "passphrase", passphrase: PASSPHRASE };
   await expect(readParts(path, passphrase)).rejects.toThrow("for a public key; use --identity-file");
   await expect(
     readParts(path, { kind: "identities", identities: ["AGE-SECRET-KEY-1X"] }),
@@ -130,6 +133,56 @@ test("a backup for public keys opens with each of the private keys only", async 
     code: "BERTH_INPUT_INVALID",
     message: expect.not.stringContaining("SECRET-KEY-1X"),
   });
+});
+
+test("a private key that was given as a recipient is refused, and the error does not contain it", async () => {
+  const create = createBackup("private", { kind: "recipients", recipients: [identity] });
+  const error = await create.catch((cause: unknown) => cause);
+  expect(error).toMatchObject({ code: "BERTH_INPUT_INVALID" });
+  expect(inspect(error, { depth: null })).not.toContain(identity.slice(0, 40));
+  expect(inspect(error)).toContain("a private key was given as a public key");
+});
+
+test("a work factor that would take minutes is named in the error", async () => {
+  const path = join(directory, "slow");
+  const base64 = (bytes: number): string => Buffer.alloc(bytes).toString("base64").replace(/=+$/, "");
+  const stanza = `-> scrypt ${base64(16)} 22\n${base64(32)}\n--- ${base64(32)}\n`;
+  await writeFile(path, `age-encryption.org/v1\n${stanza}${"\0".repeat(16)}`);
+  await expect(readParts(path, { kind: "passphrase", passphrase: PASSPHRASE })).rejects.toThrow(
+    "its scrypt work factor is 22, and berth accepts at most 20",
+  );
+});
+
+test("decrypt() closes its source when the key does not fit", async () => {
+  const bytes = await readFile(file);
+  let isClosed = false;
+  async function* source(): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) yield bytes;
+    } finally {
+      isClosed = true;
+    }
+  }
+  await expect(
+    decrypt("backup", source(), { kind: "passphrase", passphrase: PASSPHRASE }),
+  ).rejects.toMatchObject({ code: "BERTH_BACKUP_INVALID" });
+  expect(isClosed).toBe(true);
+});
+
+test("a read error in the middle of a backup is not reported as damage", async () => {
+  const plaintext = Readable.from([randomBytes(300_000)]);
+  const ciphertext = await encrypt(plaintext, { kind: "recipients", recipients: [recipient] });
+  const readError = new BerthError({ code: "BERTH_INPUT_INVALID", message: "cannot read the backup: EIO" });
+  async function* failingSource(): AsyncGenerator<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of ciphertext) chunks.push(chunk);
+    yield Buffer.concat(chunks).subarray(0, 200_000);
+    throw readError;
+  }
+  const read = async (): Promise<void> => {
+    for await (const _chunk of await decrypt("backup", failingSource(), key));
+  };
+  await expect(read()).rejects.toBe(readError);
 });
 
 test("a truncated, a changed and a foreign file are refused", async () => {

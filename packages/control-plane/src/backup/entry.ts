@@ -5,7 +5,7 @@ import { DEFAULT_DATA_DIR } from "../server-command.js";
 import { readEtcdTls } from "../store/etcd-tls.js";
 import { type RestoreOptions, restoreBackup as restore } from "./restore-backup.js";
 
-export type { BackupUnlock } from "./age.js";
+export type { BackupKey } from "./age.js";
 export { type BackupFile, inspectBackup } from "./read-backup.js";
 
 export interface RestoreArguments extends Omit<RestoreOptions, "etcd" | "dataDir"> {

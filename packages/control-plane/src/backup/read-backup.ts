@@ -2,13 +2,12 @@ import { createReadStream } from "node:fs";
 import { pipeline, Readable } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { type BackupSummary, BerthError, isBerthError } from "@berth/proto";
-import { type BackupUnlock, decrypt, invalidBackupError } from "./age.js";
+import { type BackupKey, decrypt, invalidBackupError } from "./age.js";
 import { type BackupPart, parseParts, SummaryBuilder, splitLines } from "./backup-format.js";
 
 export interface BackupFile {
-  /** Path of the file. */
-  readonly file: string;
-  readonly unlock: BackupUnlock;
+  readonly path: string;
+  readonly key: BackupKey;
 }
 
 /**
@@ -16,12 +15,12 @@ export interface BackupFile {
  *
  * @throws BerthError BERTH_BACKUP_INVALID, BERTH_UNSUPPORTED for a newer format, BERTH_INPUT_INVALID for a missing file
  */
-export async function* readBackup({ file, unlock }: BackupFile): AsyncGenerator<BackupPart> {
-  yield* parseArchive(file, await decrypt(file, readBytes(file), unlock));
+export async function* readBackup({ path, key }: BackupFile): AsyncGenerator<BackupPart> {
+  yield* parseArchive(path, await decrypt(path, readBytes(path), key));
 }
 
 /**
- * Decompresses the content of a backup and yields its parts. `name` is the file in errors.
+ * Decompresses the content of a backup and yields its parts. `name` identifies the file in error messages.
  *
  * @throws BerthError BERTH_BACKUP_INVALID, BERTH_UNSUPPORTED for a newer format
  */
@@ -29,6 +28,7 @@ export async function* parseArchive(
   name: string,
   compressed: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<BackupPart> {
+  // An error of the source destroys the decompressor, which passes it to the reader.
   const text = pipeline(Readable.from(compressed), createGunzip(), () => {});
   try {
     yield* parseParts(name, splitLines(name, text));
@@ -40,9 +40,9 @@ export async function* parseArchive(
   }
 }
 
-async function* readBytes(file: string): AsyncGenerator<Uint8Array> {
+async function* readBytes(path: string): AsyncGenerator<Uint8Array> {
   try {
-    yield* createReadStream(file) as AsyncIterable<Uint8Array>;
+    yield* createReadStream(path) as AsyncIterable<Uint8Array>;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BerthError({
@@ -59,11 +59,7 @@ async function* readBytes(file: string): AsyncGenerator<Uint8Array> {
  * @throws the errors of `readBackup`
  */
 export async function inspectBackup(backup: BackupFile): Promise<BackupSummary> {
-  let builder: SummaryBuilder | undefined;
-  for await (const part of readBackup(backup)) {
-    if (part.kind === "header") builder = new SummaryBuilder(part.header);
-    if (part.kind === "record") builder?.add(part.record);
-  }
-  if (builder === undefined) throw invalidBackupError(backup.file, "it is empty");
-  return builder.build();
+  const summary = new SummaryBuilder();
+  for await (const part of readBackup(backup)) summary.add(part);
+  return summary.build();
 }

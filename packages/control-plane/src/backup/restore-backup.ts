@@ -24,7 +24,7 @@ import { MAX_TXN_BYTES, MAX_TXN_OPS, opBytes } from "../store/check-txn.js";
 import { ETCD_DATA, hasEtcdData, LOOPBACK } from "../store/embedded/cluster.js";
 import { DataDir } from "../store/embedded/data-dir.js";
 import { startEmbeddedEtcd } from "../store/embedded/embedded-etcd.js";
-import { requireEtcd } from "../store/embedded/etcd-process.js";
+import { requireEtcd } from "../store/embedded/find-program.js";
 import { EtcdStore } from "../store/etcd/etcd-store.js";
 import type { EtcdTls } from "../store/etcd-tls.js";
 import { ETCD_AUTHORITIES_KEY, ROOT, SCHEMA_KEY } from "../store/keys.js";
@@ -104,19 +104,18 @@ interface BackupContent {
 async function checkBackup(backup: BackupFile): Promise<BackupContent> {
   let header: BackupHeader | undefined;
   let secrets: ClusterSecrets | undefined;
-  let builder: SummaryBuilder | undefined;
+  const summary = new SummaryBuilder();
   let hasAtMostOne = false;
   let schema: string | undefined;
   const authorities: Authority[] = [];
   const revisions = `${ROOT}${RECORD_KINDS.revision.collection}/`;
   for await (const part of readBackup(backup)) {
+    summary.add(part);
     if (part.kind === "header") {
       ({ header } = part);
-      builder = new SummaryBuilder(header);
     } else if (part.kind === "secrets") {
       ({ secrets } = part);
     } else if (part.kind === "record") {
-      builder?.add(part.record);
       if (part.record.key === SCHEMA_KEY) schema = part.record.value;
       const authority = readAuthorityRecord(part.record);
       if (authority !== undefined) authorities.push(authority);
@@ -124,10 +123,10 @@ async function checkBackup(backup: BackupFile): Promise<BackupContent> {
         part.record.key.startsWith(revisions) && part.record.value.includes('"atMostOne":true');
     }
   }
-  if (header === undefined || secrets === undefined || builder === undefined) {
-    throw invalidBackupError(backup.file, "it is empty");
+  if (header === undefined || secrets === undefined) {
+    throw invalidBackupError(backup.path, "it is empty");
   }
-  if (schema === undefined) throw invalidBackupError(backup.file, "its records have no schema version");
+  if (schema === undefined) throw invalidBackupError(backup.path, "its records have no schema version");
   requireSupportedSchema(schema, SCHEMA.versions);
   try {
     issuingAuthority(authorities);
@@ -135,9 +134,9 @@ async function checkBackup(backup: BackupFile): Promise<BackupContent> {
       requireDecryptable(secrets.clusterKey, authority);
     }
   } catch (cause) {
-    throw invalidBackupError(backup.file, "its cluster key does not decrypt its CA", cause);
+    throw invalidBackupError(backup.path, "its cluster key does not decrypt its CA", cause);
   }
-  return { header, secrets, authorities, summary: builder.build(), hasAtMostOne };
+  return { header, secrets, authorities, summary: summary.build(), hasAtMostOne };
 }
 
 function readAuthorityRecord({ key, value }: BackupRecord): Authority | undefined {

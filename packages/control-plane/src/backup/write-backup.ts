@@ -7,7 +7,7 @@ import type { ClusterSecrets } from "../identity/server-directory.js";
 import { ROOT } from "../store/keys.js";
 import type { RangePage, Store } from "../store/store.js";
 import { type BackupProtection, encrypt } from "./age.js";
-import { type BackupHeader, formatPart, SummaryBuilder } from "./backup-format.js";
+import { type BackupHeader, type BackupPart, formatPart, SummaryBuilder } from "./backup-format.js";
 
 export interface WriteBackupOptions {
   readonly store: Pick<Store, "range">;
@@ -30,7 +30,7 @@ export async function* writeBackup(
   options: WriteBackupOptions,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, BackupSummary> {
-  const summary: { value?: BackupSummary } = {};
+  const summary = new SummaryBuilder();
   const text = formatBackup(options, summary, signal);
   // An error of the source destroys the compressor, which passes it to the reader.
   const compressed = pipeline(Readable.from(text), createGzip(), () => {});
@@ -39,42 +39,53 @@ export async function* writeBackup(
   } finally {
     compressed.destroy();
   }
-  if (summary.value === undefined) throw new Error("the backup ended without a summary");
-  return summary.value;
+  return summary.build();
 }
 
+/** Yields the text of a backup, and adds its parts to the summary. */
 async function* formatBackup(
-  { store, secrets, generation, servers, nowMs }: WriteBackupOptions,
-  result: { value?: BackupSummary },
+  options: WriteBackupOptions,
+  summary: SummaryBuilder,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
-  let builder: SummaryBuilder | undefined;
+  for await (const part of readParts(options, signal)) {
+    summary.add(part);
+    yield formatPart(part);
+  }
+}
+
+async function* readParts(options: WriteBackupOptions, signal: AbortSignal): AsyncGenerator<BackupPart> {
+  let isFirstPage = true;
   let records = 0;
-  for await (const page of store.range({ prefix: ROOT }, signal)) {
+  for await (const page of options.store.range({ prefix: ROOT }, signal)) {
     const { entries, revision } = requirePage(page);
-    if (builder === undefined) {
-      const { cluster } = readAuthority(issuingAuthority(secrets.etcdAuthorities).certificate);
-      const header: BackupHeader = {
-        cluster,
-        createdAtMs: nowMs,
-        revision: Number(revision),
-        generation,
-        berthVersion: BERTH_VERSION,
-        servers,
-      };
-      builder = new SummaryBuilder(header);
-      yield formatPart({ kind: "header", header });
-      yield formatPart({ kind: "secrets", secrets });
+    if (isFirstPage) {
+      isFirstPage = false;
+      yield { kind: "header", header: createHeader(options, revision) };
+      yield { kind: "secrets", secrets: options.secrets };
     }
     for (const { key, value, leaseId } of entries) {
       if (leaseId !== undefined) continue;
       records += 1;
-      builder.add({ key, value });
-      yield formatPart({ kind: "record", record: { key, value } });
+      yield { kind: "record", record: { key, value } };
     }
   }
-  yield formatPart({ kind: "end", records });
-  if (builder !== undefined) result.value = builder.build();
+  yield { kind: "end", records };
+}
+
+function createHeader(
+  { secrets, generation, servers, nowMs }: WriteBackupOptions,
+  revision: bigint,
+): BackupHeader {
+  const { cluster } = readAuthority(issuingAuthority(secrets.etcdAuthorities).certificate);
+  return {
+    cluster,
+    createdAtMs: nowMs,
+    revision: Number(revision),
+    generation,
+    berthVersion: BERTH_VERSION,
+    servers,
+  };
 }
 
 function requirePage(page: RangePage): Extract<RangePage, { readonly kind: "page" }> {

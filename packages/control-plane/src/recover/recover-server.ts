@@ -26,8 +26,9 @@ import {
 } from "../store/embedded/cluster.js";
 import { DataDir } from "../store/embedded/data-dir.js";
 import { EtcdHttpClient } from "../store/embedded/etcd-http.js";
-import { EtcdProcess, requireEtcd } from "../store/embedded/etcd-process.js";
+import { EtcdProcess } from "../store/embedded/etcd-process.js";
 import { commitWholeLog, type LogEnd, readLogEnd } from "../store/embedded/etcd-wal.js";
+import { requireEtcd } from "../store/embedded/find-program.js";
 import { requireFree } from "../store/embedded/free-ports.js";
 import { EtcdStore } from "../store/etcd/etcd-store.js";
 import { type EtcdTlsFiles, readEtcdTls } from "../store/etcd-tls.js";
@@ -140,7 +141,7 @@ async function forceNewCluster(
     tls: tlsFiles,
     logger,
     isClusterMember: true,
-    forcesNewCluster: true,
+    forceNewCluster: true,
   });
   const store = new EtcdStore({ endpoints: [clientUrl(address, ports)], tls });
   try {

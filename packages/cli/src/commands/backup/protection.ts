@@ -1,15 +1,15 @@
-import type { BackupUnlock } from "@berth/control-plane/backup";
+import type { BackupKey } from "@berth/control-plane/backup";
 import { BerthError } from "@berth/proto";
 import type { Cli } from "../../process/cli.js";
 import { readInput } from "../shared/input-files.js";
 
-export interface UnlockOptions {
+export interface BackupKeyOptions {
   readonly passphraseFile?: string;
   readonly identityFile?: string;
 }
 
 /** Reads the passphrase or the private keys of a backup. */
-export async function readUnlock(cli: Cli, options: UnlockOptions): Promise<BackupUnlock> {
+export async function readBackupKey(cli: Cli, options: BackupKeyOptions): Promise<BackupKey> {
   const { passphraseFile, identityFile } = options;
   if (identityFile === undefined) {
     return { kind: "passphrase", passphrase: await readPassphrase(cli, passphraseFile, "Passphrase: ") };

@@ -3,23 +3,23 @@ import type { RestoreArguments } from "@berth/control-plane/backup";
 import { backupJson, describeBackup } from "../../output/backups.js";
 import { printJson } from "../../output/print.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
-import { readUnlock, type UnlockOptions } from "./protection.js";
+import { type BackupKeyOptions, readBackupKey } from "./protection.js";
 
 type EtcdOptions = RestoreArguments["etcd"];
 
-export interface RestoreBackupOptions extends GlobalOptions, UnlockOptions, EtcdOptions {
+export interface RestoreBackupOptions extends GlobalOptions, BackupKeyOptions, EtcdOptions {
   readonly dataDir?: string;
   readonly force?: boolean;
 }
 
 /** `berth backup restore FILE` */
 export async function restoreBackup(cli: Cli, options: RestoreBackupOptions, file: string): Promise<void> {
-  const unlock = await readUnlock(cli, options);
+  const key = await readBackupKey(cli, options);
   const backups = await import("@berth/control-plane/backup");
   const summary = await backups.restoreBackup(
     {
-      file: resolve(cli.cwd, file),
-      unlock,
+      path: resolve(cli.cwd, file),
+      key,
       dataDir: options.dataDir || cli.env.BERTH_DATA_DIR || undefined,
       etcd: options,
       force: options.force ?? false,

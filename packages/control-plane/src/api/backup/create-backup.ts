@@ -4,7 +4,7 @@ import {
   type CreateBackupRequest,
   type CreateBackupResponse,
 } from "@berth/proto";
-import { type BackupProtection, requireUsable } from "../../backup/age.js";
+import { type BackupProtection, validateProtection } from "../../backup/age.js";
 import { writeBackup } from "../../backup/write-backup.js";
 import { linkSignals } from "../../runtime/abort.js";
 import type { ApiContext } from "../api-context.js";
@@ -21,7 +21,7 @@ export async function* createBackup(
 ): AsyncGenerator<CreateBackupResponse> {
   const { secrets, state, runtime, store, writer, servers } = context;
   const protection = protectionOf(request);
-  requireUsable(protection);
+  validateProtection(protection);
   if (secrets === undefined) {
     throw new BerthError({
       code: "BERTH_UNSUPPORTED",

@@ -22,8 +22,8 @@ import {
 } from "./cluster.js";
 import { DataDir, type Ports } from "./data-dir.js";
 import { EtcdHttpClient } from "./etcd-http.js";
-import { requireEtcd } from "./etcd-process.js";
 import { EtcdSupervisor } from "./etcd-supervisor.js";
+import { requireEtcd } from "./find-program.js";
 import { choosePorts, requireFree } from "./free-ports.js";
 import { completeMembership, joinMembers } from "./membership.js";
 

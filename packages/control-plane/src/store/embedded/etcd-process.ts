@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { BerthError, scaleTiming } from "@berth/proto";
+import { scaleTiming } from "@berth/proto";
 import type { Logger } from "pino";
 import { linkSignals } from "../../runtime/abort.js";
 import type { EtcdTlsFiles } from "../etcd-tls.js";
@@ -11,6 +9,7 @@ import { type Bootstrap, clientUrl, peerUrl } from "./cluster.js";
 import type { Ports } from "./data-dir.js";
 import type { EtcdHttpClient } from "./etcd-http.js";
 import { logEtcdLine } from "./etcd-log.js";
+import { findProgram } from "./find-program.js";
 
 /** Number of log lines to keep for error messages. */
 const MAX_LAST_LINES = 5;
@@ -44,14 +43,14 @@ interface Timing {
  * Timings of a single member, which elects itself this long after its start. etcd's default of 1,000 ms allows for
  * networks and would be most of an outage. The election timeout must be at least five heartbeats.
  */
-const SINGLE_MEMBER: Timing = { heartbeatMs: 50, electionTimeoutMs: 250 };
+const SINGLE_MEMBER_TIMING: Timing = { heartbeatMs: 50, electionTimeoutMs: 250 };
 
 /**
  * Timings of one of several members, which elect a new leader one to two timeouts after the last heartbeat: a lost host
  * costs 0.5-1 s, about as long as berth's own failover. Five missed heartbeats in a row are unlikely on a busy machine
  * and cost one second without writes.
  */
-const CLUSTER_MEMBER: Timing = { heartbeatMs: 100, electionTimeoutMs: 500 };
+const CLUSTER_MEMBER_TIMING: Timing = { heartbeatMs: 100, electionTimeoutMs: 500 };
 
 /**
  * Number of log entries between two snapshots. etcd keeps these entries in memory, and its default of 100,000 large
@@ -77,8 +76,8 @@ export interface EtcdProcessOptions {
   readonly bootstrap: Bootstrap;
   /** Whether other members can exist. */
   readonly isClusterMember: boolean;
-  /** Whether etcd removes all other members and continues alone. Default: false. */
-  readonly forcesNewCluster?: boolean;
+  /** Makes etcd remove all other members and continue alone. Default: false. */
+  readonly forceNewCluster?: boolean;
   /** Size of the database at which etcd refuses writes. */
   readonly quotaBytes?: number;
   readonly tls: EtcdTlsFiles;
@@ -98,8 +97,8 @@ export class EtcdProcess {
     const { program, host, ports, logger } = options;
     this.#endpoint = clientUrl(host, ports);
     const [command, ...args] = killedWithParent([program, ...etcdArguments(options)]);
-    // The environment is empty, because etcd reads every ETCD_* variable as a flag. The process is detached, because
-    // Ctrl-C in a terminal must stop the server first, which needs etcd to resign.
+    // The environment has no ETCD_* variables, which etcd would read as flags. The process does not belong to the process
+    // group of the terminal: on Ctrl-C, the server must stop first, because it needs etcd to resign its leadership.
     this.#child = spawn(command, args, {
       stdio: ["ignore", "ignore", "pipe"],
       env: { PATH: process.env.PATH },
@@ -132,8 +131,8 @@ export class EtcdProcess {
 
   /**
    * Returns true once etcd serves requests, and false if it exits or the signal is aborted first. While etcd waits for
-   * other members, it accepts connections but does not answer, and it later logs each one that was closed in the
-   * meantime. So a request waits until then.
+   * other members, it accepts connections but does not answer, and later logs an error for each connection that was
+   * closed before its answer. A health request therefore has no timeout of its own.
    */
   async waitUntilHealthy(http: EtcdHttpClient, signal: AbortSignal): Promise<boolean> {
     const waiting = linkSignals(signal);
@@ -149,7 +148,7 @@ export class EtcdProcess {
     }
   }
 
-  /** Stops etcd, by SIGKILL if it does not end in time. */
+  /** Stops etcd. Sends SIGKILL if it has not exited after `STOP_TIMEOUT_MS`. */
   async stop(): Promise<void> {
     if (!this.#isRunning) return;
     this.#child.kill("SIGTERM");
@@ -164,7 +163,8 @@ export class EtcdProcess {
 
   #forwardLog(logger: Logger): void {
     const { stderr } = this.#child;
-    if (stderr === null) return;
+    // Unlike its type says, it is undefined if the process could not be spawned for lack of file descriptors.
+    if (!stderr) return;
     createInterface({ input: stderr }).on("line", (line) => {
       const text = logEtcdLine(line, logger);
       if (text?.includes(MEMBER_REMOVED_MESSAGE)) this.#wasRemoved = true;
@@ -178,7 +178,7 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
   const { dataDir, host, ports, bootstrap, isClusterMember, quotaBytes = DEFAULT_QUOTA_BYTES, tls } = options;
   const client = clientUrl(host, ports);
   const peer = peerUrl(host, ports);
-  const { heartbeatMs, electionTimeoutMs } = isClusterMember ? CLUSTER_MEMBER : SINGLE_MEMBER;
+  const { heartbeatMs, electionTimeoutMs } = isClusterMember ? CLUSTER_MEMBER_TIMING : SINGLE_MEMBER_TIMING;
   return [
     ["--name", bootstrap.name],
     ["--data-dir", dataDir],
@@ -190,7 +190,7 @@ function etcdArguments(options: EtcdProcessOptions): readonly string[] {
     bootstrap.token === undefined ? [] : ["--initial-cluster-token", bootstrap.token],
     // Without pre-vote, a member that was cut off deposes a healthy leader when it returns.
     ["--pre-vote"],
-    options.forcesNewCluster ? ["--force-new-cluster"] : [],
+    options.forceNewCluster ? ["--force-new-cluster"] : [],
     ["--auto-compaction-mode", "revision", "--auto-compaction-retention", String(KEPT_REVISIONS)],
     ["--quota-backend-bytes", String(quotaBytes)],
     ["--heartbeat-interval", String(scaleTiming(heartbeatMs))],
@@ -231,35 +231,4 @@ function killedWithParent(command: readonly [string, ...string[]]): readonly [st
   return findProgram("setpriv") === undefined
     ? command
     : ["setpriv", "--pdeathsig", "KILL", "--", ...command];
-}
-
-/**
- * Checks that etcd is installed.
- *
- * @throws BerthError BERTH_ETCD_MISSING with installation instructions
- */
-export function requireEtcd(program: string): void {
-  if (findProgram(program) !== undefined) return;
-  throw new BerthError({
-    code: "BERTH_ETCD_MISSING",
-    message:
-      `program ${program} not found: the embedded etcd needs it. ` +
-      "Install it (Debian and Ubuntu: apt-get install etcd-server) or use an external etcd with --etcd URL",
-  });
-}
-
-/** Returns the path of an executable, from PATH unless `name` is a path. Returns undefined if it is not found. */
-export function findProgram(name: string): string | undefined {
-  if (name.includes("/")) return isExecutable(name) ? name : undefined;
-  const directories = (process.env.PATH ?? "").split(":").filter((directory) => directory !== "");
-  return directories.map((directory) => join(directory, name)).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

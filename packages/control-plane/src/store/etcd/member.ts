@@ -159,7 +159,6 @@ function clientOptions({ endpoint, callTimeoutMs, tls }: MemberOptions): IOption
       "grpc.keepalive_time_ms": PING_INTERVAL_MS,
       "grpc.keepalive_timeout_ms": PING_TIMEOUT_MS,
       "grpc.initial_reconnect_backoff_ms": RECONNECT_DELAY_MS,
-      "grpc.min_reconnect_backoff_ms": RECONNECT_DELAY_MS,
       "grpc.max_reconnect_backoff_ms": MAX_RECONNECT_DELAY_MS,
       ...(tls && tlsChannelOptions(endpoint, tls)),
     },
