@@ -43,6 +43,22 @@ describe("DnsSync", () => {
     expect(await sync.whenApplied()).toBe(true);
   });
 
+  test("applies later changes after the configuration could not be collected", async () => {
+    let isBroken = true;
+    const applied: DnsConfig[] = [];
+    const collect = (): DnsConfig => {
+      if (isBroken) throw new Error("invalid entry");
+      return EMPTY;
+    };
+    const sync = new DnsSync({ apply: async (config) => void applied.push(config), collect, log, signal });
+    sync.scheduleUpdate();
+    expect(await sync.whenApplied()).toBe(false);
+    isBroken = false;
+    sync.scheduleUpdate();
+    expect(await sync.whenApplied()).toBe(true);
+    expect(applied).toEqual([EMPTY]);
+  });
+
   test("retries a failed apply with back-off, without another change", async () => {
     vi.useFakeTimers();
     let failures = 2;

@@ -9,22 +9,22 @@ export interface DnsSyncOptions {
   /** Returns the current configuration. */
   readonly collect: () => DnsConfig;
   /**
-   * Whether the process may have a newer configuration than the agent. Then, nothing is applied before `resume`. Default:
-   * false.
+   * Whether the process may have a newer configuration than the agent. If so, nothing is applied until `resume` is
+   * called. Default: false.
    */
   readonly isPaused?: boolean;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
 
-/** Keeps the DNS configuration of the ingress process current. Combines changes, and retries a failed apply. */
+/** Keeps the DNS configuration of the ingress process current. Coalesces changes, and retries a failed update. */
 export class DnsSync {
   readonly #options: DnsSyncOptions;
   readonly #retry: RetryTimer;
   #isPaused: boolean;
   #hasChanged = false;
   #applying: Promise<boolean> | undefined;
-  /** The configuration in use. Undefined if it is not known. */
+  /** The configuration that the process uses. Undefined while it is unknown. */
   #applied: DnsConfig | undefined;
   #hasFailed = false;
   #hasClients = false;
@@ -41,14 +41,17 @@ export class DnsSync {
     this.scheduleUpdate();
   }
 
-  /** Collects the configuration again and applies it if it changed. Combines calls of the same turn. */
+  /** Collects the configuration again and applies it if it changed. Coalesces calls in one turn of the event loop. */
   scheduleUpdate(): void {
     if (this.#isPaused) return;
     this.#hasChanged = true;
     this.#applying ??= this.#applyAll();
   }
 
-  /** Whether the last configuration has clients. Without networks, this stays true until the last container is gone. */
+  /**
+   * Whether the last configuration has clients. Stays true after all networks were removed, until the last container that
+   * uses DNS is gone.
+   */
   get hasClients(): boolean {
     return this.#hasClients;
   }
@@ -76,10 +79,10 @@ export class DnsSync {
 
   async #apply(): Promise<boolean> {
     const { apply, collect, log, signal } = this.#options;
-    const config = collect();
-    this.#hasClients = config.clients.length > 0;
-    if (this.#applied !== undefined && isDeepStrictEqual(config, this.#applied)) return true;
     try {
+      const config = collect();
+      this.#hasClients = config.clients.length > 0;
+      if (this.#applied !== undefined && isDeepStrictEqual(config, this.#applied)) return true;
       await applyWithDeadline(signal, (inner) => apply(config, inner));
       this.#applied = config;
       return true;

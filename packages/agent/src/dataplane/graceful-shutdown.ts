@@ -53,10 +53,18 @@ export class GracefulShutdown {
     );
     const isLast = successor === "none";
     // The successor answers DNS queries on the same sockets.
-    if (successor === "handover") await discovery.drain();
-    else await discovery.close({ isLast });
-    await path.close({ isLast });
+    const closeDiscovery = (): Promise<void> =>
+      successor === "handover" ? discovery.drain() : discovery.close({ isLast });
+    for (const close of [closeDiscovery, () => path.close({ isLast })]) {
+      try {
+        await close();
+      } catch (error) {
+        // Without the lock and the control socket, no other process can start.
+        log.error({ err: error }, "cannot release all resources; continuing the shutdown");
+      }
+    }
     release();
+    // Stops accepting connections. Open ones continue, and `#exitWhenIdle` waits for them.
     void listeners.apply({ version: listeners.version, listeners: [] });
     this.#exitWhenIdle();
   }

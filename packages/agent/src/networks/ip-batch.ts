@@ -25,8 +25,8 @@ export interface IpBatchOptions {
 }
 
 /**
- * Runs commands of `ip` in one process. A process for each command takes several milliseconds of CPU time, most of them
- * to copy the address space of the agent. Starts the process for the first command, and ends it when it is idle.
+ * Runs `ip` commands in one process. Starting a process for each command costs several milliseconds of CPU time, mostly
+ * for copying the agent's large address space. The process starts with the first command, and ends when it is idle.
  */
 export class IpBatch {
   readonly #command: NonNullable<IpBatchOptions["command"]>;
@@ -39,7 +39,7 @@ export class IpBatch {
     this.#command = command;
   }
 
-  /** Runs commands that print nothing. Their failures are ignored: a later query shows their effect. */
+  /** Runs commands that print nothing. Failures are ignored; a later query shows whether the commands took effect. */
   send(commands: readonly string[]): void {
     write(this.#start(), commands);
   }
@@ -47,7 +47,7 @@ export class IpBatch {
   /**
    * Runs a command that lists something, and returns the list.
    *
-   * @throws Error if `ip` cannot be run, ends, or prints no JSON within 5 s
+   * @throws Error if `ip` cannot be run, ends, or prints no JSON within 5 s, as for a command that it rejects
    */
   query(command: string, signal: AbortSignal): Promise<unknown> {
     const result = this.#queue.then(() => this.#query(command, signal));
@@ -109,7 +109,9 @@ export class IpBatch {
     if (child.stdout) createInterface({ input: child.stdout }).on("line", (line) => running.onLine(line));
     // The child exits with the agent, because its standard input is closed then.
     child.unref();
-    for (const stream of [child.stdin, child.stdout]) if (stream instanceof Socket) stream.unref();
+    for (const stream of [child.stdin, child.stdout]) {
+      if (stream instanceof Socket) stream.unref();
+    }
     return running;
   }
 }

@@ -1,12 +1,14 @@
+// The names of the devices of an overlay network, and the MTU that fits its encapsulation.
+
 /** UDP port of VXLAN, assigned by IANA (RFC 7348). */
 export const VXLAN_PORT = 4_789;
 /** Size of the headers that VXLAN adds: outer IPv4 (20), UDP (8), VXLAN (8) and inner Ethernet (14). */
 const VXLAN_OVERHEAD_BYTES = 50;
 /** Number of bytes by which an IPv6 header is longer than an IPv4 header. */
-const IPV6_SURPLUS_BYTES = 20;
+const IPV6_EXTRA_HEADER_BYTES = 20;
 /** Size of the headers that WireGuard adds: outer IPv4 (20), UDP (8) and WireGuard (32). */
 export const WIREGUARD_OVERHEAD_BYTES = 60;
-/** Maximum MTU that is used between hosts. The 64 KiB of the loopback device are of no use to overlay networks. */
+/** Maximum MTU that is used between hosts. A larger one, such as the loopback device's 64 KiB, brings no benefit. */
 const MAX_UPLINK_MTU = 9_000;
 /**
  * Minimum MTU of an overlay network. Every IPv4 host must accept packets of this size, so a smaller MTU is a
@@ -46,8 +48,8 @@ export function vniOfTunnel(name: string): number | undefined {
 
 /** Returns the MTU of a network whose hosts have an uplink with `uplinkMtu`. */
 export function overlayMtu(uplinkMtu: number, options: { isIpv6: boolean; isEncrypted: boolean }): number {
-  const overheadBytes = VXLAN_OVERHEAD_BYTES + (options.isIpv6 ? IPV6_SURPLUS_BYTES : 0);
-  // Tunnel endpoints inside WireGuard have IPv6 addresses.
-  const encryption = options.isEncrypted ? WIREGUARD_OVERHEAD_BYTES + IPV6_SURPLUS_BYTES : 0;
-  return Math.max(MIN_MTU, Math.min(uplinkMtu, MAX_UPLINK_MTU) - overheadBytes - encryption);
+  const vxlanBytes = VXLAN_OVERHEAD_BYTES + (options.isIpv6 ? IPV6_EXTRA_HEADER_BYTES : 0);
+  // Inside WireGuard, VXLAN always uses IPv6, whose header is longer.
+  const encryptionBytes = options.isEncrypted ? WIREGUARD_OVERHEAD_BYTES + IPV6_EXTRA_HEADER_BYTES : 0;
+  return Math.max(MIN_MTU, Math.min(uplinkMtu, MAX_UPLINK_MTU) - vxlanBytes - encryptionBytes);
 }

@@ -12,16 +12,16 @@ export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 const HEADER_BYTES = 8;
 
 /** Calls `onFrame` with each frame read from the socket. Destroys the socket when a frame is too long. */
-export function readFrames(socket: Socket, onFrame: (id: number, body: Buffer) => void): void {
+export function readFrames(socket: Socket, onFrame: (requestId: number, body: Buffer) => void): void {
   let chunks: Buffer[] = [];
-  let receivedBytes = 0;
+  let bufferedBytes = 0;
   /** Length of the next frame, or of its header until that has arrived. */
   let neededBytes = HEADER_BYTES;
   socket.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
-    receivedBytes += chunk.byteLength;
-    if (receivedBytes < neededBytes) return;
-    let buffer = Buffer.concat(chunks, receivedBytes);
+    bufferedBytes += chunk.byteLength;
+    if (bufferedBytes < neededBytes) return;
+    let buffer = Buffer.concat(chunks, bufferedBytes);
     neededBytes = HEADER_BYTES;
     while (buffer.byteLength >= HEADER_BYTES && !socket.destroyed) {
       const length = buffer.readUInt32BE(0);
@@ -37,16 +37,16 @@ export function readFrames(socket: Socket, onFrame: (id: number, body: Buffer) =
       neededBytes = HEADER_BYTES;
     }
     chunks = buffer.byteLength === 0 ? [] : [buffer];
-    receivedBytes = buffer.byteLength;
+    bufferedBytes = buffer.byteLength;
   });
 }
 
 /** Writes one frame. Does nothing when the socket is closed. */
-export function writeFrame(socket: Socket, id: number, body: Uint8Array): void {
+export function writeFrame(socket: Socket, requestId: number, body: Uint8Array): void {
   if (socket.destroyed) return;
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32BE(body.byteLength, 0);
-  header.writeUInt32BE(id, 4);
+  header.writeUInt32BE(requestId, 4);
   socket.cork();
   socket.write(header);
   socket.write(body);

@@ -1,11 +1,14 @@
-/** Maximum number of probes in a check. A lost datagram must not make a server count as down. */
+/** Maximum number of probes in a check. One lost datagram must not make a name server count as down. */
 const MAX_PROBES = 2;
-/** Minimum time between two checks of a server. */
+/** Minimum time between two checks of a name server. */
 const CHECK_INTERVAL_MS = 500;
-/** How long a server counts as down after a check. Queries meanwhile fail at once. */
+/** How long a name server counts as down after a check. Queries to it fail at once during this time. */
 const DOWN_MS = 3_000;
-/** Bounds the memory. Containers may have servers of their own. */
-const MAX_SERVERS = 1_000;
+/**
+ * Maximum number of name servers to track, above which the oldest ones are forgotten. Bounds the memory, because
+ * containers can configure their own name servers.
+ */
+const MAX_TRACKED_SERVERS = 1_000;
 
 interface ServerState {
   answeredMs: number;
@@ -21,8 +24,9 @@ export interface UpstreamHealthOptions {
 }
 
 /**
- * Tracks which name servers do not respond at all. A client may query domains whose own servers never respond, so a
- * query that times out only starts a check that probes the server. Any response counts.
+ * Tracks which name servers do not respond at all. One timeout does not mark a name server as down, because the query may
+ * be for a domain whose authoritative servers do not respond. It starts a check that probes the name server. Any response
+ * counts.
  */
 export class UpstreamHealth {
   readonly #options: UpstreamHealthOptions;
@@ -38,14 +42,14 @@ export class UpstreamHealth {
   }
 
   recordReply(server: string): void {
-    const state = this.#stateOf(server);
+    const state = this.#getOrCreateState(server);
     state.answeredMs = this.#options.now();
     state.downUntilMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Starts a check, unless the server answered another query since this one was sent. */
   recordTimeout(server: string, sentMs: number): void {
-    if (this.#stateOf(server).answeredMs < sentMs) void this.#check(server);
+    if (this.#getOrCreateState(server).answeredMs < sentMs) void this.#check(server);
   }
 
   /** Records that a query was not sent because the server is down. A check finds out when the server is back. */
@@ -55,7 +59,7 @@ export class UpstreamHealth {
 
   async #check(server: string): Promise<void> {
     const { now, probe } = this.#options;
-    const state = this.#stateOf(server);
+    const state = this.#getOrCreateState(server);
     const startMs = now();
     if (startMs < state.nextCheckMs) return;
     state.nextCheckMs = Number.POSITIVE_INFINITY;
@@ -64,11 +68,11 @@ export class UpstreamHealth {
     state.nextCheckMs = now() + CHECK_INTERVAL_MS;
   }
 
-  #stateOf(server: string): ServerState {
+  #getOrCreateState(server: string): ServerState {
     const existing = this.#states.get(server);
     if (existing !== undefined) return existing;
     for (const oldest of this.#states.keys()) {
-      if (this.#states.size < MAX_SERVERS) break;
+      if (this.#states.size < MAX_TRACKED_SERVERS) break;
       this.#states.delete(oldest);
     }
     const never = Number.NEGATIVE_INFINITY;

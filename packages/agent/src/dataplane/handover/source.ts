@@ -12,7 +12,7 @@ import type { HandoverState, UdpFlowHandle } from "./state.js";
 const FIRST_FLOWS_TIMEOUT_MS = 2_000;
 /** Time limit for flows that started while the successor opened its listeners. */
 const LATER_FLOWS_TIMEOUT_MS = 500;
-/** Time limit for the last flows. Meanwhile, datagrams wait in the kernel. */
+/** Time limit for flows that started after the second pass. Reading is paused, so datagrams wait in the kernel. */
 const LAST_FLOWS_TIMEOUT_MS = 50;
 
 /** The operations of the running ingress process that a handover uses. */
@@ -25,9 +25,9 @@ export interface HandoverSource {
 }
 
 /**
- * Hands the sockets over to a successor process. The sockets stay open all the time: no connection is refused and no
- * datagram is lost. Resolves when the successor serves; the source may then close its own sockets. When the successor
- * exits or takes too long, rejects, and the source continues.
+ * Hands the sockets over to a successor process. The sockets stay open throughout: no connection is refused and no
+ * datagram is lost. Resolves when the successor serves; the source may then close its own sockets. Rejects when the
+ * successor exits or takes too long; the source then continues.
  */
 export async function handOver(
   successor: ChildProcess,
@@ -41,21 +41,22 @@ export async function handOver(
     timeoutMs,
   );
   const onExit = (): void => failure.abort(new Error("successor exited"));
+  const onError = (cause: Error): void => failure.abort(new Error("successor failed", { cause }));
   successor.once("exit", onExit);
-  successor.once("error", onExit);
+  successor.once("error", onError);
   try {
     await waitForMessage(successor, "ready", signal);
-    const sentKeys = new Set<string>();
-    await sendFlows({ successor, sentKeys, signal, timeoutMs: FIRST_FLOWS_TIMEOUT_MS }, source.flows());
+    const offeredKeys = new Set<string>();
+    await sendFlows({ successor, offeredKeys, signal, timeoutMs: FIRST_FLOWS_TIMEOUT_MS }, source.flows());
     const { sockets, ...snapshot } = source.state();
     for (const [key, handle] of sockets) void send(successor, { kind: "socket", key }, handle);
     void send(successor, { kind: "snapshot", bytes: encodeSnapshot(snapshot) });
     await waitForMessage(successor, "prepared", signal);
-    await sendFlows({ successor, sentKeys, signal, timeoutMs: LATER_FLOWS_TIMEOUT_MS }, source.flows());
+    await sendFlows({ successor, offeredKeys, signal, timeoutMs: LATER_FLOWS_TIMEOUT_MS }, source.flows());
     source.pause();
     // A flow that has just started is connected after this turn.
     await nextTurn();
-    await sendFlows({ successor, sentKeys, signal, timeoutMs: LAST_FLOWS_TIMEOUT_MS }, source.flows());
+    await sendFlows({ successor, offeredKeys, signal, timeoutMs: LAST_FLOWS_TIMEOUT_MS }, source.flows());
     void send(successor, { kind: "receive" });
     await waitForMessage(successor, "serving", signal);
   } catch (error) {
@@ -64,7 +65,7 @@ export async function handOver(
   } finally {
     clearTimeout(timer);
     successor.off("exit", onExit);
-    successor.off("error", onExit);
+    successor.off("error", onError);
   }
 }
 
@@ -76,21 +77,24 @@ export function releaseTo(successor: ChildProcess): void {
 
 interface FlowTransfer {
   readonly successor: ChildProcess;
-  /** Keys of flows that were sent before. */
-  readonly sentKeys: Set<string>;
+  /** Keys of flows that an earlier pass sent, or left out for lack of time. Each flow is offered once. */
+  readonly offeredKeys: Set<string>;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
 }
 
-/** Sends flows one by one, so that this process keeps serving. Rejects on abort when the successor reads none. */
+/**
+ * Sends flows one by one, so that this process keeps serving. Rejects when the signal aborts, even if the successor has
+ * stopped reading.
+ */
 async function sendFlows(
-  { successor, sentKeys, signal, timeoutMs }: FlowTransfer,
+  { successor, offeredKeys, signal, timeoutMs }: FlowTransfer,
   flows: Iterable<UdpFlowHandle>,
 ): Promise<void> {
-  const unsent = [...flows].filter(({ record }) => !sentKeys.has(flowKey(record)));
-  for (const { record } of unsent) sentKeys.add(flowKey(record));
+  const newFlows = [...flows].filter(({ record }) => !offeredKeys.has(flowKey(record)));
+  for (const { record } of newFlows) offeredKeys.add(flowKey(record));
   const endMs = performance.now() + timeoutMs;
-  for (const { record, handle } of unsent) {
+  for (const { record, handle } of newFlows) {
     if (performance.now() > endMs) return;
     await raceSignal(send(successor, { kind: "flow", flow: record }, handle), signal);
   }
@@ -100,7 +104,10 @@ function flowKey({ listener, client, endpoint }: UdpFlowHandle["record"]): strin
   return `${listener} ${client} ${endpoint}`;
 }
 
-/** Resolves when the message is sent or cannot be sent. Node also sends its own raw handles, which its types omit. */
+/**
+ * Resolves when the message was sent or cannot be sent. The successor opens a port itself if it gets no socket for it.
+ * Node.js also sends its own raw handles, which its types omit.
+ */
 function send(successor: ChildProcess, message: SourceMessage, handle?: unknown): Promise<void> {
   return new Promise((resolve) => {
     if (!successor.connected) resolve();

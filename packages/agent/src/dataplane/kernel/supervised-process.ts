@@ -13,7 +13,10 @@ export interface SupervisedProcessOptions {
   /** Returns the command line. Called before each start. */
   readonly command: () => Command;
   readonly stdio: StdioOptions;
-  /** Called after each start. Streams are missing when the process could not be spawned (EMFILE). */
+  /**
+   * Called after each start. Streams are missing when the process could not be spawned (EMFILE). An error ends the process
+   * like a crash.
+   */
   readonly onStarted: (child: ChildProcess) => void;
   /** Called when the process exits or cannot be spawned. A restart follows. */
   readonly onExited?: (ranMs: number, error: NodeJS.ErrnoException | undefined) => void;
@@ -44,20 +47,28 @@ export class SupervisedProcess {
     const startedMs = performance.now();
     let failure: NodeJS.ErrnoException | undefined;
     const onClose = (): void => this.#onExited(performance.now() - startedMs, failure);
+    let child: ChildProcess;
     try {
       const [program, ...args] = this.#options.command();
-      const child = spawn(program, args, { stdio: this.#options.stdio });
-      this.#child = child;
-      child.on("error", (error) => {
-        failure = error;
-      });
-      child.once("close", onClose);
-      child.stdin?.on("error", () => {});
-      this.#options.onStarted(child);
+      child = spawn(program, args, { stdio: this.#options.stdio });
     } catch (error) {
       // spawn() emits most failures as an event but throws some, such as ENOMEM.
-      failure = error instanceof Error ? error : new Error(String(error));
+      failure = toError(error);
       setImmediate(onClose);
+      return;
+    }
+    this.#child = child;
+    child.on("error", (error) => {
+      failure = error;
+    });
+    child.once("close", onClose);
+    // A child that has exited causes EPIPE. Its "close" event reports the exit.
+    child.stdin?.on("error", () => {});
+    try {
+      this.#options.onStarted(child);
+    } catch (error) {
+      failure = toError(error);
+      child.kill("SIGKILL");
     }
   }
 
@@ -70,6 +81,10 @@ export class SupervisedProcess {
       this.#options.onRestarted?.();
     }, this.#restartMs);
   }
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Returns the delay before the next restart, in ms. Doubles until the process has run for a while. */

@@ -6,8 +6,8 @@ import { computeFdBudget, openFileLimit } from "./fd-limits.js";
 import { Quota } from "./quota.js";
 
 /**
- * Maximum share of connections that wait for an endpoint. Services without endpoints must not use up the connections of
- * the others.
+ * Maximum share of connections whose clients wait for an endpoint. Services without endpoints must not use up the
+ * connections of other services.
  */
 const MAX_HELD_SHARE = 0.25;
 
@@ -16,15 +16,19 @@ export interface ListenerLimitsOptions {
   readonly now: () => number;
   /** Returns the number of open listeners, each of which uses one descriptor. */
   readonly countListeners: () => number;
-  /** Called once a minute at most while connections wait for file descriptors. */
+  /** Called at most once a minute while connections wait for file descriptors. */
   readonly onFdProblem: (problem: string) => void;
 }
 
-/** The limits that all listeners of the ingress process share, derived from its limit of open files. */
+/**
+ * The limits that all listeners of the ingress process share, derived from the process's open-file limit. A connection is
+ * "waiting" until it gets the file descriptors for its relay, then "served". A served client that has no endpoint yet is
+ * "held".
+ */
 export class ListenerLimits {
   readonly admission: Admission;
   readonly udpFlows: Quota;
-  /** Clients that wait for an endpoint. They are counted as connections too. */
+  /** Clients that wait for an endpoint. They also count as served connections. */
   readonly heldClients: Quota;
   readonly #fdExhaustion: FdExhaustion;
   #acceptErrors = 0;
@@ -49,7 +53,7 @@ export class ListenerLimits {
     return this.admission.used + this.udpFlows.used;
   }
 
-  /** Number of connections that the kernel could not hand over. */
+  /** Number of connections that could not be accepted. */
   get acceptErrors(): number {
     return this.#acceptErrors;
   }
@@ -62,7 +66,7 @@ export class ListenerLimits {
   /**
    * Records that a connection could not be accepted.
    *
-   * @param code system error
+   * @param code error code of the failed accept, such as EMFILE
    */
   recordAcceptError(code: string): void {
     this.#acceptErrors += 1;

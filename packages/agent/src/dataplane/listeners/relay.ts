@@ -10,8 +10,8 @@ const MAX_EARLY_BYTES = 32_768;
 /**
  * Copies bytes both ways between a client and an endpoint until both have sent FIN or one fails. Buffers at most one
  * chunk per direction: the source is paused while the sink is full. Before the endpoint is connected, it buffers less
- * than MAX_EARLY_BYTES plus one chunk of at most 64 KiB. Reads the client from the start, so that its first chunk, or
- * its reset, is there when the endpoint connects.
+ * than MAX_EARLY_BYTES plus one chunk of at most 64 KiB. Reads the client from the start, so that its first chunk or its
+ * reset has already arrived when the endpoint connects.
  */
 export class TcpRelay implements ActiveConnection {
   readonly #client: ByteStream;
@@ -37,7 +37,7 @@ export class TcpRelay implements ActiveConnection {
     const fromEndpoint = new Direction(this, endpoint);
     fromEndpoint.connect(this.#client, this.#fromClient);
     this.#fromClient.connect(endpoint, fromEndpoint);
-    if (preface !== undefined) this.#fromClient.prefix(preface);
+    if (preface !== undefined) this.#fromClient.prepend(preface);
     this.#fromClient.flush();
     if (this.#isOpen) endpoint.read(fromEndpoint);
   }
@@ -61,7 +61,10 @@ export class TcpRelay implements ActiveConnection {
   }
 }
 
-/** One direction of a relay. It is also the handler of the stream that it reads, which saves a closure per event. */
+/**
+ * One direction of a relay. It is also the handler of the stream that it reads, which saves a closure per event. Its
+ * fields are `private`, because an optional chain such as `opposite?.hasEnded` cannot contain `#private` names.
+ */
 class Direction implements StreamHandler {
   private readonly relay: TcpRelay;
   private readonly source: ByteStream;
@@ -83,7 +86,7 @@ class Direction implements StreamHandler {
   }
 
   /** Inserts bytes before the bytes read so far. */
-  prefix(preface: Uint8Array): void {
+  prepend(preface: Uint8Array): void {
     this.early = this.early === undefined ? preface : Buffer.concat([preface, this.early]);
   }
 
@@ -100,7 +103,7 @@ class Direction implements StreamHandler {
 
   onData(chunk: Uint8Array): void {
     if (this.sink === undefined) {
-      this.keepEarly(chunk);
+      this.bufferEarly(chunk);
       return;
     }
     this.send(chunk);
@@ -114,7 +117,7 @@ class Direction implements StreamHandler {
     else this.sink?.end();
   }
 
-  /** The source has written what the opposite direction queued on it. */
+  /** Called when the source has written the bytes that the opposite direction queued on it. */
   onWritten(): void {
     this.opposite?.unblock();
   }
@@ -123,7 +126,7 @@ class Direction implements StreamHandler {
     this.relay.abort();
   }
 
-  private keepEarly(chunk: Uint8Array): void {
+  private bufferEarly(chunk: Uint8Array): void {
     this.early = this.early === undefined ? new Uint8Array(chunk) : Buffer.concat([this.early, chunk]);
     if (this.isEarlyBufferFull(this.early)) this.source.pause();
   }

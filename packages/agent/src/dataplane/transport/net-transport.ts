@@ -29,6 +29,7 @@ async function listen(options: ListenOptions): Promise<Listening> {
   const server = createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true }, (socket) =>
     options.onConnection(new NetStream(socket)),
   );
+  // A handle of another type, for example from another release, is closed, and the port is opened again.
   const inherited = isTcpHandle(options.inherited) ? options.inherited : undefined;
   if (inherited === undefined) closeHandle(options.inherited);
   await new Promise<void>((resolve, reject) => {
@@ -92,6 +93,7 @@ class NetStream implements ByteStream {
   close(): void {
     this.#removeListeners();
     if (this.#socket.connecting) this.#socket.destroy();
+    // The kernel ends the connection of a peer that stops reading: keepalive probes and retransmissions are limited.
     else this.#socket.destroySoon();
   }
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { cgroupDirectory, parseCgroupMounts } from "./cgroup.js";
-import { UsageReader, type UsageSample } from "./container-usage.js";
+import { isGone, UsageReader, type UsageSample } from "./container-usage.js";
 import { cpuPercent } from "./usage-rates.js";
 
 const NET_DEV = `Inter-|   Receive                                                |  Transmit
@@ -47,6 +47,15 @@ test("UsageReader reads the CPU, memory and network usage of a container under c
     receivedBytes: 2_000,
     sentBytes: 750,
   });
+});
+
+test.each([
+  ["ENOENT", true],
+  ["ESRCH", true],
+  ["ENODEV", true],
+  ["EMFILE", false],
+])("a read that fails with %s means that the container is gone: %s", (code, expected) => {
+  expect(isGone(Object.assign(new Error("read failed"), { code }))).toBe(expected);
 });
 
 test("UsageReader reads the usage of a container under cgroup v2", async () => {

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type CgroupMount, cgroupDirectory, parseCgroupMounts } from "./cgroup.js";
 
-/** The usage counters of a container at one moment. Totals start at 0 with the container and never decrease. */
+/** The usage counters of a container at one moment. Totals never decrease while the container runs. */
 export interface UsageSample {
   /** The time of the sample on the monotonic clock (`performance.now()`). */
   readonly monotonicMs: number;
@@ -10,12 +10,18 @@ export interface UsageSample {
   readonly cpuNs: number;
   /** The current memory usage without reclaimable file cache, as `docker stats` shows it. */
   readonly memoryBytes: number;
-  /** The total of all interfaces except the loopback. Containers in host network mode have the host's interfaces. */
+  /**
+   * Bytes received on all interfaces except the loopback. Containers in host network mode have the host's interfaces.
+   */
   readonly receivedBytes: number;
+  /** Bytes sent on the same interfaces. */
   readonly sentBytes: number;
 }
 
-/** Reads container usage from the kernel: six small files per container. Docker's API would take a second. */
+/**
+ * Reads the resource usage of containers from procfs and their cgroups: a few small files per container. A request for
+ * statistics to Docker's API takes about a second.
+ */
 export class UsageReader {
   readonly #procDir: string;
   #mounts: Promise<readonly CgroupMount[]> | undefined;
@@ -54,7 +60,7 @@ export class UsageReader {
     if (this.#mounts === undefined) {
       const mounts = readText(this.#procDir, "self/mountinfo").then(parseCgroupMounts);
       this.#mounts = mounts;
-      // A failed read, for example for lack of file descriptors, is repeated with the next sample.
+      // The next sample retries a failed read, for example after EMFILE.
       mounts.catch(() => {
         this.#mounts = undefined;
       });
@@ -113,10 +119,10 @@ async function readTextIfPresent(directory: string, name: string): Promise<strin
 }
 
 /**
- * Returns whether a file or its process does not exist. Reading an open file of a process that has ended fails with
- * ESRCH.
+ * Returns whether a file, its process or its cgroup does not exist. Reading an open file fails with ESRCH after its
+ * process has ended, and with ENODEV after its cgroup was removed.
  */
-function isGone(error: unknown): boolean {
+export function isGone(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOENT" || code === "ESRCH";
+  return code === "ENOENT" || code === "ESRCH" || code === "ENODEV";
 }
