@@ -39,10 +39,10 @@ export {
   DEFAULT_POLICY,
   DEFAULT_RULE,
   findPolicyRule,
-  POLICY_FLAGS,
-  POLICY_LISTS,
-  type PolicyFlag,
-  type PolicyList,
+  POLICY_FLAG_KEYS,
+  POLICY_LIST_KEYS,
+  type PolicyFlagKey,
+  type PolicyListKey,
   type ResolvedRule,
 } from "./policy/policy-rule.js";
 export { redactEnvironment } from "./policy/redact-environment.js";
@@ -147,7 +147,7 @@ export {
   subnetProblem,
   validateNetworkSpec,
 } from "./spec/validate-networks.js";
-export { describePublished, findPortConflicts, MAX_PORTS_PER_SERVICE } from "./spec/validate-ports.js";
+export { describePublishedPort, findPortConflicts, MAX_PORTS_PER_SERVICE } from "./spec/validate-ports.js";
 export { validateServiceSpec } from "./spec/validate-service-spec.js";
 export type { Violation } from "./spec/violation.js";
 export { exitCodeText, MAX_STATUS_MESSAGE_LENGTH, MAX_UNKNOWN_TASKS, taskStatusText } from "./task-text.js";

@@ -35,7 +35,7 @@ export async function reportError(error: unknown, cli: Cli, format: string): Pro
     return EXIT_FAILED;
   }
   cli.stderr.write(format === "json" ? errorJson(failure) : errorText(failure, cli));
-  return ERROR_CODES[failure.code].exit;
+  return ERROR_CODES[failure.code].exitCode;
 }
 
 function errorText({ message, code }: BerthError, cli: Cli): string {

@@ -109,5 +109,5 @@ async function runCommand(
 /** Prints the error. Returns the exit code. */
 function reportFailure(error: BerthError, program = "berth server"): number {
   process.stderr.write(`${program}: ${error.message}\n`);
-  return ERROR_CODES[error.code].exit;
+  return ERROR_CODES[error.code].exitCode;
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Headers, pack } from "tar-stream";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { extractArchive } from "./extract-archive.js";
 import { packArchive } from "./pack-archive.js";
 
@@ -130,6 +130,20 @@ describe("extractArchive(), with archives of a hostile container", () => {
   });
 });
 
+test("packArchive() closes the file that it reads when its consumer stops", async () => {
+  const path = join(root, "large");
+  await writeFile(path, Buffer.alloc(16 * 1024 * 1024));
+  const archive = packArchive({ path, root: "large", followLink: false, onFilePacked: () => {} });
+  for await (const _chunk of archive) break;
+  await vi.waitFor(async () => expect(await openFiles()).not.toContain(path), { timeout: 10_000 });
+});
+
+/** Returns the paths of the open files of this process. */
+async function openFiles(): Promise<readonly string[]> {
+  const descriptors = await readdir("/proc/self/fd");
+  return Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+}
+
 test("packArchive() and extractArchive() copy a tree with its permissions, times and links", async () => {
   const from = join(root, "from");
   await mkdir(join(from, "sub"), { recursive: true });
@@ -141,7 +155,7 @@ test("packArchive() and extractArchive() copy a tree with its permissions, times
     path: from,
     root: "tree",
     followLink: false,
-    onFile: (bytes) => {
+    onFilePacked: (bytes) => {
       packed += bytes;
     },
   });

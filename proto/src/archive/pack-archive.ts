@@ -1,4 +1,4 @@
-import { createReadStream, type Stats } from "node:fs";
+import { createReadStream, type ReadStream, type Stats } from "node:fs";
 import { lstat, readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Headers, pack } from "tar-stream";
@@ -11,12 +11,12 @@ export interface PackOptions {
   readonly root: string;
   /** Whether to follow `path` if it is a symbolic link. Links below it stay links. */
   readonly followLink: boolean;
-  /** Called with the size of each packed file. */
-  readonly onFile: (bytes: number) => void;
+  /** Called after each file, with its size. */
+  readonly onFilePacked: (bytes: number) => void;
   /** Called before each entry, with the size of its content. An error aborts the archive. */
-  readonly onEntry?: (bytes: number) => void;
-  /** Whether to sort the entries and omit their times, so that equal files have equal archives. Default: false. */
-  readonly isReproducible?: boolean;
+  readonly beforeEntry?: (bytes: number) => void;
+  /** Sorts the entries and sets their times to 0, so that identical trees produce identical archives. Default: false. */
+  readonly reproducible?: boolean;
 }
 
 /** Size of a read, so large that reading a file takes few system calls. */
@@ -55,11 +55,11 @@ interface Entry {
 async function addEntry(archive: Archive, entry: Entry, options: PackOptions): Promise<void> {
   const { path, name, stats } = entry;
   const header = headerOf(name, stats, options);
-  options.onEntry?.(stats.isFile() ? stats.size : 0);
+  options.beforeEntry?.(stats.isFile() ? stats.size : 0);
   if (stats.isDirectory()) {
     await addHeader(archive, { ...header, name: `${name}/`, type: "directory" });
     const children = await readdir(path);
-    for (const child of options.isReproducible ? children.sort() : children) {
+    for (const child of options.reproducible ? children.sort() : children) {
       const childPath = join(path, child);
       await addEntry(
         archive,
@@ -71,7 +71,7 @@ async function addEntry(archive: Archive, entry: Entry, options: PackOptions): P
     await addHeader(archive, { ...header, type: "symlink", linkname: await readlink(path) });
   } else if (stats.isFile()) {
     await addFile(archive, entry, header);
-    options.onFile(stats.size);
+    options.onFilePacked(stats.size);
   } else {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
@@ -80,9 +80,9 @@ async function addEntry(archive: Archive, entry: Entry, options: PackOptions): P
   }
 }
 
-function headerOf(name: string, stats: Stats, { isReproducible = false }: PackOptions): Headers {
+function headerOf(name: string, stats: Stats, { reproducible = false }: PackOptions): Headers {
   const { mode, uid, gid } = stats;
-  const mtime = isReproducible ? new Date(0) : stats.mtime;
+  const mtime = reproducible ? new Date(0) : stats.mtime;
   return { name, mode: mode & MODE_BITS, mtime, uid, gid };
 }
 
@@ -92,14 +92,21 @@ function addHeader(archive: Archive, header: Headers): Promise<void> {
   });
 }
 
-/** Fails when the file shrinks meanwhile: the header, which precedes the content, states the size. */
+/** Fails if the file shrinks while it is read, because the header with its size has already been written. */
 async function addFile(archive: Archive, { path, stats }: Entry, header: Headers): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    const sized = { ...header, size: stats.size };
-    const entry = archive.entry(sized, (error) => (error ? reject(error) : resolve()));
+    let source: ReadStream | undefined;
+    const entry = archive.entry({ ...header, size: stats.size }, (error) => {
+      source?.destroy();
+      if (error) {
+        reject(error);
+      } else {
+        resolve();
+      }
+    });
     if (stats.size === 0) return entry.end();
     // A file that grows is cut off at the size in the header.
-    const source = createReadStream(path, { highWaterMark: READ_BYTES, end: stats.size - 1 });
+    source = createReadStream(path, { highWaterMark: READ_BYTES, end: stats.size - 1 });
     source.on("error", reject);
     source.pipe(entry);
   });

@@ -37,7 +37,7 @@ export async function* packShipped(
   onSize: (size: ShippedSize) => void = () => {},
 ): AsyncGenerator<Uint8Array> {
   let size: ShippedSize = { entries: 0, files: 0, bytes: 0 };
-  const onEntry = (bytes: number): void => {
+  const beforeEntry = (bytes: number): void => {
     size = { ...size, entries: size.entries + 1, bytes: size.bytes + bytes };
     if (size.entries > MAX_SHIPPED_ENTRIES) {
       throw invalidInputError(`${path} has more than ${MAX_SHIPPED_ENTRIES} files and directories`);
@@ -47,7 +47,7 @@ export async function* packShipped(
     }
     onSize(size);
   };
-  const onFile = (): void => {
+  const onFilePacked = (): void => {
     size = { ...size, files: size.files + 1 };
     onSize(size);
   };
@@ -55,9 +55,9 @@ export async function* packShipped(
     path,
     root: ROOT_NAME,
     followLink: true,
-    isReproducible: true,
-    onEntry,
-    onFile,
+    reproducible: true,
+    beforeEntry,
+    onFilePacked,
   });
 }
 

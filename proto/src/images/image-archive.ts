@@ -1,17 +1,16 @@
 import type { Writable } from "node:stream";
 import { pack } from "tar-stream";
-import { invalidImageError } from "./image-config.js";
 
 /** Block size of a tar archive, whose files fill whole blocks. */
 const BLOCK_BYTES = 512;
 /** Size of the end of an archive: two blocks of zeros. */
 const END_BYTES = 2 * BLOCK_BYTES;
 
-/** A file of an archive whose content is read when the archive gets there. */
+/** A layer to include. Its content is read only when its turn in the archive comes. */
 export interface ArchivedLayer {
   readonly digest: string;
   readonly sizeBytes: number;
-  /** Writes the content. Resolves when the output needs none of its buffers any more. */
+  /** Writes exactly `sizeBytes` bytes. Resolves once its buffers can be reused. */
   readonly writeTo: (output: Writable) => Promise<void>;
 }
 
@@ -23,57 +22,58 @@ export interface ImageArchive {
   /** The name to give the image. */
   readonly name: string;
   /** Digests of all layers, in order. */
-  readonly layers: readonly string[];
+  readonly layerDigests: readonly string[];
   /** The layers that Docker does not have. */
-  readonly files: readonly ArchivedLayer[];
+  readonly includedLayers: readonly ArchivedLayer[];
 }
 
 /**
- * Writes an archive that `docker load` reads. Does not end the output. Docker looks up each layer by the digests of all
- * layers up to it, and opens the file of a layer only if it does not have that layer. The archive may therefore omit the
- * other layers.
+ * Writes an archive that `docker load` reads. Does not end the output. Docker looks up each layer by its chain ID, the
+ * digest of all layers up to it, and opens the file of a layer only if it does not have that layer. The archive may
+ * therefore omit the other layers.
  *
  * The layers are not passed through tar-stream, which would keep their buffers in its queue: a source can use the same
  * buffers for a whole layer.
  */
 export async function writeImageArchive(
   output: Writable,
-  { config, imageId, name, layers, files }: ImageArchive,
+  { config, imageId, name, layerDigests, includedLayers }: ImageArchive,
 ): Promise<void> {
   const configName = `${hexOf(imageId)}.json`;
   await writeFile(output, configName, Buffer.from(config));
-  for (const { digest, sizeBytes, writeTo } of files) {
-    await writeAll(output, await header(layerName(digest), sizeBytes));
+  for (const { digest, sizeBytes, writeTo } of includedLayers) {
+    await writeBytes(output, await tarHeader(layerName(digest), sizeBytes));
     await writeTo(output);
-    await writeAll(output, padding(sizeBytes));
+    await writeBytes(output, tarPadding(sizeBytes));
   }
-  const manifest = [{ Config: configName, RepoTags: [name], Layers: layers.map(layerName) }];
+  const manifest = [{ Config: configName, RepoTags: [name], Layers: layerDigests.map(layerName) }];
   await writeFile(output, "manifest.json", Buffer.from(JSON.stringify(manifest)));
-  await writeAll(output, Buffer.alloc(END_BYTES));
+  await writeBytes(output, Buffer.alloc(END_BYTES));
 }
 
 async function writeFile(output: Writable, name: string, content: Buffer): Promise<void> {
-  await writeAll(
-    output,
-    Buffer.concat([await header(name, content.length), content, padding(content.length)]),
-  );
+  const header = await tarHeader(name, content.length);
+  await writeBytes(output, Buffer.concat([header, content, tarPadding(content.length)]));
 }
 
-/** Returns what precedes a file in an archive. */
-async function header(name: string, size: number): Promise<Buffer> {
+/**
+ * Returns the header of a file in an archive. It is one block, because the names in image archives are short: a longer
+ * name than 100 bytes would need more blocks.
+ */
+async function tarHeader(name: string, sizeBytes: number): Promise<Buffer> {
   const archive = pack();
-  archive.entry({ name, size });
+  archive.entry({ name, size: sizeBytes });
   for await (const block of archive) return block;
-  throw invalidImageError(`${name} cannot be archived`);
+  throw new Error(`tar-stream returned no header for ${name}`);
 }
 
-/** Returns what follows a file of this size. */
-function padding(size: number): Buffer {
-  return Buffer.alloc((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES);
+/** Returns the zeros that fill the last block of a file of this size. */
+function tarPadding(sizeBytes: number): Buffer {
+  return Buffer.alloc((BLOCK_BYTES - (sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES);
 }
 
-/** Writes bytes. Resolves when a file or a socket does not need their buffer any more. */
-export function writeAll(output: Writable, bytes: Uint8Array): Promise<void> {
+/** Writes bytes to a file or a socket. Resolves once their buffer can be reused. */
+export function writeBytes(output: Writable, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     output.write(bytes, (error) => (error ? reject(error) : resolve()));
   });

@@ -1,4 +1,4 @@
-export { type ArchivedLayer, type ImageArchive, writeAll, writeImageArchive } from "./image-archive.js";
+export { type ArchivedLayer, type ImageArchive, writeBytes, writeImageArchive } from "./image-archive.js";
 export {
   type ImageConfig,
   invalidImageError,

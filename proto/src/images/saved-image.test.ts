@@ -3,7 +3,7 @@ import { buffer } from "node:stream/consumers";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 import { describe, expect, test } from "vitest";
-import { writeAll, writeImageArchive } from "./image-archive.js";
+import { writeBytes, writeImageArchive } from "./image-archive.js";
 import { parseImageConfig, sha256Digest } from "./image-config.js";
 import { readSavedImage } from "./saved-image.js";
 
@@ -114,12 +114,12 @@ test("writeImageArchive writes an archive that readSavedImage reads, without the
     config,
     imageId: sha256Digest(config),
     name: "berth.internal/web:1",
-    layers: layers.map(sha256Digest),
-    files: [
+    layerDigests: layers.map(sha256Digest),
+    includedLayers: [
       {
         digest: sha256Digest(second),
         sizeBytes: second.length,
-        writeTo: (output) => writeAll(output, second),
+        writeTo: (output) => writeBytes(output, second),
       },
     ],
   }).then(() => archive.end());

@@ -12,7 +12,7 @@ import { matchesGlob } from "../glob.js";
 import { GPU_CAPABILITY } from "../spec/device-requests.js";
 import type { Violation } from "../spec/violation.js";
 import { comparePath, hostPathSegments } from "./host-path.js";
-import { findPolicyRule, type PolicyList, type ResolvedList, type ResolvedRule } from "./policy-rule.js";
+import { findPolicyRule, type PolicyListKey, type ResolvedList, type ResolvedRule } from "./policy-rule.js";
 import { PROPAGATION_MODES, parsePortRange } from "./validate-policy.js";
 import { volumeHostPaths } from "./volume-host-paths.js";
 
@@ -385,7 +385,7 @@ class Check {
 
   /** Checks a text against a list of globs. An empty text is Docker's default, which is always allowed. */
   text(
-    list: PolicyList,
+    list: PolicyListKey,
     path: string,
     { what, value }: { readonly what: string; readonly value: string },
   ): void {

@@ -1,11 +1,14 @@
 import type { AccessList, Policy, PolicyRule } from "../../gen/berth/v1/policy.js";
 import { matchesGlob } from "../glob.js";
 
-/** Keys of a rule that are true or false. */
-export const POLICY_FLAGS = ["privileged", "dockerSocket", "berthAccess", "deviceCgroupRules"] as const;
+// A policy limits what the containers of a stack may use of their hosts, such as bind mounts and capabilities. Its rules
+// apply to stacks by patterns of their names.
+
+/** Boolean keys of a rule. */
+export const POLICY_FLAG_KEYS = ["privileged", "dockerSocket", "berthAccess", "deviceCgroupRules"] as const;
 
 /** Keys of a rule that have the lists `allow` and `deny`. */
-export const POLICY_LISTS = [
+export const POLICY_LIST_KEYS = [
   "namespaces",
   "binds",
   "propagation",
@@ -21,18 +24,19 @@ export const POLICY_LISTS = [
   "ports",
 ] as const;
 
-export type PolicyFlag = (typeof POLICY_FLAGS)[number];
-export type PolicyList = (typeof POLICY_LISTS)[number];
+export type PolicyFlagKey = (typeof POLICY_FLAG_KEYS)[number];
+export type PolicyListKey = (typeof POLICY_LIST_KEYS)[number];
 
+/** A list with its defaults filled in. */
 export interface ResolvedList {
   readonly allow: readonly string[];
   readonly deny: readonly string[];
 }
 
-/** A rule in which nothing is absent. */
+/** A rule with all defaults filled in. */
 export type ResolvedRule = { readonly name: string } & {
-  readonly [Flag in PolicyFlag]: boolean;
-} & { readonly [List in PolicyList]: ResolvedList };
+  readonly [Key in PolicyFlagKey]: boolean;
+} & { readonly [Key in PolicyListKey]: ResolvedList };
 
 const ALLOW_ANY: ResolvedList = { allow: ["*"], deny: [] };
 const ANY_PATH: ResolvedList = { allow: ["/"], deny: [] };
@@ -64,7 +68,7 @@ export const DEFAULT_RULE: ResolvedRule = {
   ports: { allow: ["1-65535"], deny: [] },
 };
 
-/** Policy of a cluster in which no policy was set. */
+/** Policy of a cluster that has none set. */
 export const DEFAULT_POLICY: Policy = { rules: [] };
 
 /** Returns the rule that applies to a stack: the first one with a matching pattern. */
@@ -74,9 +78,13 @@ export function findPolicyRule({ rules }: Policy, stack: string): ResolvedRule {
 }
 
 function resolveRule(rule: PolicyRule): ResolvedRule {
-  const flags = POLICY_FLAGS.map((key) => [key, rule[key] ?? DEFAULT_RULE[key]]);
-  const lists = POLICY_LISTS.map((key) => [key, resolveList(rule[key], DEFAULT_RULE[key])]);
-  return { ...DEFAULT_RULE, name: rule.name, ...Object.fromEntries([...flags, ...lists]) };
+  const resolved: { -readonly [Key in keyof ResolvedRule]: ResolvedRule[Key] } = {
+    ...DEFAULT_RULE,
+    name: rule.name,
+  };
+  for (const key of POLICY_FLAG_KEYS) resolved[key] = rule[key] ?? DEFAULT_RULE[key];
+  for (const key of POLICY_LIST_KEYS) resolved[key] = resolveList(rule[key], DEFAULT_RULE[key]);
+  return resolved;
 }
 
 function resolveList(list: AccessList | undefined, { allow, deny }: ResolvedList): ResolvedList {

@@ -1,7 +1,7 @@
 import { type AccessList, Policy } from "../../gen/berth/v1/policy.js";
 import type { Report, Violation } from "../spec/violation.js";
 import { hostPathSegments } from "./host-path.js";
-import { DEFAULT_RULE_NAME, POLICY_LISTS, type PolicyList } from "./policy-rule.js";
+import { DEFAULT_RULE_NAME, POLICY_LIST_KEYS, type PolicyListKey } from "./policy-rule.js";
 
 /** Maximum size of a policy, which every agent gets with its assignments. */
 const MAX_POLICY_BYTES = 64 * 1024;
@@ -17,7 +17,7 @@ const STACK_PATTERN = /^[a-z0-9_*?-]{0,63}$/;
 export const HOST_NAMESPACES = ["network", "pid", "ipc", "uts", "user", "cgroup"];
 export const PROPAGATION_MODES = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 
-const PATH_LISTS: readonly PolicyList[] = ["binds", "devices", "cgroupParents"];
+const PATH_LISTS: readonly PolicyListKey[] = ["binds", "devices", "cgroupParents"];
 
 /** Returns all problems of a policy, with paths such as `rules[0].binds.allow[1]`. Empty if it is valid. */
 export function validatePolicy(policy: Policy): readonly Violation[] {
@@ -51,7 +51,7 @@ export function validatePolicy(policy: Policy): readonly Violation[] {
       if (STACK_PATTERN.test(pattern)) return;
       report(`${path}.stacks[${at}]`, `${JSON.stringify(pattern)} matches no stack name`);
     });
-    for (const key of POLICY_LISTS) {
+    for (const key of POLICY_LIST_KEYS) {
       const list = rule[key];
       if (list !== undefined) validateList(key, list, { path: `${path}.${policyKey(key)}`, report });
     }
@@ -65,7 +65,7 @@ export function policyKey(key: string): string {
 }
 
 function validateList(
-  key: PolicyList,
+  key: PolicyListKey,
   { allow, deny }: AccessList,
   { path, report }: { readonly path: string; readonly report: Report },
 ): void {
@@ -85,7 +85,7 @@ function validateList(
   }
 }
 
-function patternProblem(key: PolicyList, value: string, verb: "allow" | "deny"): string | undefined {
+function patternProblem(key: PolicyListKey, value: string, verb: "allow" | "deny"): string | undefined {
   const text = JSON.stringify(value);
   if (value === "") return "the entry is empty";
   if (value.length > MAX_PATTERN_LENGTH) {

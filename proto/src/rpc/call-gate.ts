@@ -14,7 +14,7 @@ import {
 } from "./authorization.js";
 import { requireCallVersion } from "./call-version.js";
 import { type Caller, callerKey } from "./caller.js";
-import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
+import { FORWARDED_CALLER_KEY, FORWARDED_CLIENT_KEY } from "./channel-options.js";
 import { CallLimiter } from "./open-calls.js";
 import { type CountedCall, RequestByteLimiter } from "./request-size.js";
 import { trustOf } from "./rpc-identity.js";
@@ -30,11 +30,14 @@ export interface Admission {
   /** "address:port" of the client. */
   readonly client: string;
   readonly isForwarded: boolean;
-  /** Aborts when the caller's certificate is no longer accepted. Undefined if that does not end the call. */
+  /**
+   * Aborts when the caller's certificate is no longer accepted. Undefined for the renewal of a certificate, which may
+   * outlive the certificate.
+   */
   readonly ended: AbortSignal | undefined;
 }
 
-/** Authenticates and authorizes each call of a server with TLS, before its request is decoded. */
+/** Authenticates and authorizes each call to a TLS server before its request is decoded. */
 export class CallGate {
   readonly #security: RpcSecurity;
   readonly #rules: AuthorizationRules;
@@ -50,20 +53,20 @@ export class CallGate {
     this.#rules = { permissions, rolesOf, cluster: trustOf(identity.current).cluster };
   }
 
-  /** Starts to listen, and passes connections to the server. */
+  /** Starts listening and passes connections to the server. */
   async listen(
     server: Server,
     address: string,
-    others: Pick<ListenOptions, "downloads" | "http">,
+    options: Pick<ListenOptions, "downloads" | "http">,
   ): Promise<TlsListener> {
-    this.#listener = await listenTls(server, address, this.#security, others);
+    this.#listener = await listenTls(server, address, this.#security, options);
     return this.#listener;
   }
 
   /**
    * Checks that the caller of a connection may call a method.
    *
-   * @throws BerthError
+   * @throws BerthError BERTH_UNAUTHENTICATED, BERTH_PERMISSION_DENIED
    */
   authorize(socket: ConnectionAddresses, path: string): void {
     const connection = this.#listener?.find(socket);
@@ -113,10 +116,10 @@ export class CallGate {
 
   /** Counts a call and its requests for the caller. Returns a function to call when it has ended. */
   #openCall({ caller, client }: Admission, call: Pick<CountedCall, "call" | "isStream">): () => void {
-    const closeCall = this.#openCalls.open(caller, client);
+    const release = this.#openCalls.open(caller, client);
     const endCount = this.#requestBytes.count({ ...call, caller: callerKey(caller, client) });
     return () => {
-      closeCall();
+      release();
       endCount();
     };
   }
@@ -130,7 +133,7 @@ export class CallGate {
   #admit(path: string, call: ServerInterceptingCallInterface, metadata: Metadata): Admission {
     const connection = this.#listener?.find(call.getConnectionInfo());
     if (connection === undefined) throw closedConnection();
-    const forwarded = forwardingOf(metadata);
+    const forwarded = readForwarding(metadata);
     const isRenewal = path === RENEWAL_PATH;
     const peer = isRenewal ? connection.authenticateForRenewal() : connection.authenticate();
     requireCallVersion(metadata, peer);
@@ -146,10 +149,11 @@ function closedConnection(): BerthError {
   return new BerthError({ code: "BERTH_UNAUTHENTICATED", message: "the connection of this call was closed" });
 }
 
-function forwardingOf(
+/** Returns the original caller and client of a forwarded call, or undefined for any other call. */
+function readForwarding(
   metadata: Metadata,
 ): (CallRequest["forwarded"] & { readonly client: string }) | undefined {
-  const [client] = metadata.get(FORWARDED_KEY);
+  const [client] = metadata.get(FORWARDED_CLIENT_KEY);
   const [callerUri] = metadata.get(FORWARDED_CALLER_KEY);
   if (client === undefined && callerUri === undefined) return undefined;
   return {

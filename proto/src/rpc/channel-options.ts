@@ -9,13 +9,15 @@ import {
   type MessageLimits,
 } from "./limits.js";
 
+// The options of all gRPC clients and servers, and the metadata keys of calls between servers.
+
 // Disables grpc-js's own log lines; callers get the same information as errors.
 setLogVerbosity(logVerbosity.NONE);
 
-/** Metadata key of calls that one server forwards to another. The value is the address of the client. */
-export const FORWARDED_KEY = "berth-forwarded";
+/** Metadata key for the address of the original client. Set on calls that one server forwards to another. */
+export const FORWARDED_CLIENT_KEY = "berth-forwarded";
 
-/** Metadata key of forwarded calls with the identity of the original caller, as in certificates. */
+/** Metadata key for the URI of the original caller, as in its certificate. Set on forwarded calls. */
 export const FORWARDED_CALLER_KEY = "berth-forwarded-caller";
 
 /** Options that clients and servers share. */
@@ -30,9 +32,8 @@ const SHARED_OPTIONS: ChannelOptions = {
   "grpc-node.flow_control_window": CLIENT_WINDOW_BYTES,
   // Reconnects to a restarted server within two seconds instead of two minutes.
   "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.min_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 2_000,
-  // Prevents that all clients of a process share one connection and its back-off.
+  // Prevents all clients of a process from sharing one connection and its back-off.
   "grpc.use_local_subchannel_pool": 1,
 };
 

@@ -8,7 +8,7 @@ import { BerthError } from "../errors.js";
 import { formatIdentityUri } from "../identity/identity.js";
 import { scaleTiming } from "../timing-scale.js";
 import { addCallVersion } from "./call-version.js";
-import { FORWARDED_CALLER_KEY, FORWARDED_KEY } from "./channel-options.js";
+import { FORWARDED_CALLER_KEY, FORWARDED_CLIENT_KEY } from "./channel-options.js";
 import {
   addressOf,
   type ClientConnection,
@@ -172,7 +172,7 @@ function createMetadata(
   const metadata = new Metadata();
   addCallVersion(metadata);
   if (cluster === undefined) return metadata;
-  metadata.set(FORWARDED_KEY, forwardedFor?.client ?? "unknown");
+  metadata.set(FORWARDED_CLIENT_KEY, forwardedFor?.client ?? "unknown");
   // A host or user that joins has no identity yet.
   if (forwardedFor !== undefined && forwardedFor.caller.kind !== "anonymous") {
     metadata.set(FORWARDED_CALLER_KEY, formatIdentityUri({ cluster, identity: forwardedFor.caller }));

@@ -7,7 +7,7 @@ import { MAX_STREAMS } from "./limits.js";
  * the calls of all users over one connection; one user may use at most half of its streams. Servers limit the calls
  * that they make themselves.
  */
-export const MAX_CALLS: Readonly<Record<Caller["kind"], number>> = {
+export const MAX_OPEN_CALLS: Readonly<Record<Caller["kind"], number>> = {
   anonymous: 64,
   user: MAX_STREAMS / 2,
   node: MAX_STREAMS,
@@ -27,7 +27,7 @@ export class CallLimiter {
   open(caller: Caller, client: string): () => void {
     const key = callerKey(caller, client);
     const count = this.#counts.get(key) ?? 0;
-    if (count >= MAX_CALLS[caller.kind]) throw tooManyCallsError(caller);
+    if (count >= MAX_OPEN_CALLS[caller.kind]) throw tooManyCallsError(caller);
     this.#counts.set(key, count + 1);
     return () => this.#close(key);
   }
@@ -45,6 +45,6 @@ export class CallLimiter {
 function tooManyCallsError(caller: Caller): BerthError {
   return new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
-    message: `call rejected: ${describeCaller(caller)} has ${MAX_CALLS[caller.kind]} open calls on this server, which is the limit; end some of them`,
+    message: `call rejected: ${describeCaller(caller)} has ${MAX_OPEN_CALLS[caller.kind]} open calls on this server, which is the limit; end some of them`,
   });
 }

@@ -17,7 +17,7 @@ import { LOCAL_USER } from "./caller.js";
 import { createRpcClient } from "./client.js";
 import { TLS_CLIENT_OPTIONS, tlsChannelCredentials } from "./credentials.js";
 import { forwardService } from "./forward.js";
-import { MAX_CALLS } from "./open-calls.js";
+import { MAX_OPEN_CALLS } from "./open-calls.js";
 import type { RotatingIdentity } from "./rpc-identity.js";
 import { type RpcListener, type RpcServer, rpcService, startRpcServer } from "./server.js";
 import { fromServiceError } from "./status.js";
@@ -378,7 +378,7 @@ describe("limits", () => {
       return client.calls;
     };
     const [first, second] = [connectAs(admin), connectAs(admin)];
-    const streams = Array.from({ length: MAX_CALLS.user }, (_, index) =>
+    const streams = Array.from({ length: MAX_OPEN_CALLS.user }, (_, index) =>
       (index % 2 === 0 ? first : second).streamLogs(FOLLOW)[Symbol.asyncIterator](),
     );
     await Promise.all(streams.map((stream) => stream.next()));

@@ -29,7 +29,7 @@ export function toStatus(error: unknown): Pick<StatusObject, "code" | "details" 
   if (Object.keys(failure.details).length > 0) {
     metadata.set(DETAILS_KEY, Buffer.from(truncate(JSON.stringify(failure.details))));
   }
-  return { code: ERROR_CODES[failure.code].grpc, details: message, metadata };
+  return { code: ERROR_CODES[failure.code].grpcStatus, details: message, metadata };
 }
 
 /** Returns the BerthError of a failed call. `address` is the server that was called. */

@@ -1,7 +1,11 @@
 import { Cron } from "croner";
 
 const EVERY_PATTERN = /^@every\s+((?:\d+(?:h|m|s))+)$/;
-const UNIT_MS = { h: 3_600_000, m: 60_000, s: 1_000 } as const;
+const UNIT_MS: ReadonlyMap<string | undefined, number> = new Map([
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1_000],
+]);
 /** Shortest interval of a schedule. Work that repeats more often should be a service. */
 const MIN_INTERVAL_MS = 1_000;
 const NICKNAMES = ["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"] as const;
@@ -25,9 +29,10 @@ export type ParsedSchedule =
  * Parses a schedule: the five fields of cron, a nickname such as `@daily`, or `@every` with hours, minutes and seconds.
  *
  * The fields are minute, hour, day of month, month and day of week, with lists, ranges, steps and names. If both day
- * fields are set, a day that matches either of them is enough. Fields apply to the local time in `timeZone`, an IANA
- * name or empty for UTC. A time that the change to summer time skips runs right after the change; a time that occurs
- * twice in autumn runs once. Schedules with a step, such as every 15 minutes, continue evenly through both changes.
+ * fields are restricted, a day that matches either of them is used, as in cron. Fields apply to the local time in
+ * `timeZone`, an IANA name or empty for UTC. When daylight saving time starts, a run in the skipped hour happens right
+ * after the change. When it ends, a time that occurs twice runs once. Schedules with a step, such as every 15 minutes,
+ * continue evenly through both changes.
  *
  * `@every` counts from the epoch, so that each leader computes the same times.
  */
@@ -56,44 +61,43 @@ function parseEvery(text: string): number | undefined {
   if (duration === undefined) return undefined;
   let everyMs = 0;
   for (const [, count, unit] of duration.matchAll(/(\d+)(h|m|s)/g)) {
-    everyMs += Number(count) * (unit === "h" || unit === "m" || unit === "s" ? UNIT_MS[unit] : 0);
+    everyMs += Number(count) * (UNIT_MS.get(unit) ?? 0);
   }
   return Number.isSafeInteger(everyMs) ? everyMs : undefined;
 }
 
 function parseCronFields(text: string, timeZone: string): ParsedSchedule {
   const isNickname = NICKNAMES.some((name) => name === text.toLowerCase());
-  const isFields = text.split(/\s+/).length === 5 && text.length <= MAX_LENGTH;
-  if (!isNickname && !isFields) return notASchedule(text);
-  const cron = parseCron(text, timeZone);
-  if (typeof cron === "string") return invalid("schedule", `${JSON.stringify(text)}: ${cron}`);
+  const hasFiveFields = text.split(/\s+/).length === 5 && text.length <= MAX_LENGTH;
+  if (!isNickname && !hasFiveFields) return unrecognizedSchedule(text);
+  let cron: Cron;
+  try {
+    cron = new Cron(text, { mode: "5-part", paused: true, timezone: timeZone || "UTC" });
+  } catch (error) {
+    return invalid("schedule", `${JSON.stringify(text)}: ${cronErrorReason(error)}`);
+  }
   const next = (afterMs: number): number | undefined => cron.nextRun(new Date(afterMs))?.getTime();
   return next(0) === undefined
     ? invalid("schedule", `${JSON.stringify(text)} matches no time`)
     : { kind: "schedule", next };
 }
 
-/** Returns the parsed cron fields, or the reason why they are invalid. */
-function parseCron(text: string, timezone: string): Cron | string {
-  try {
-    return new Cron(text, { mode: "5-part", paused: true, timezone: timezone || "UTC" });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return reason.replace(/^CronPattern: /, "").replace(/\.$/, "");
-  }
+function cronErrorReason(error: unknown): string {
+  const reason = error instanceof Error ? error.message : String(error);
+  return reason.replace(/^CronPattern: /, "").replace(/\.$/, "");
 }
 
 function isTimeZone(timeZone: string): boolean {
   if (timeZone === "") return true;
   try {
-    // Intl also accepts offsets such as "+02:00", which are not names and have no summer time.
+    // Intl also accepts offsets such as "+02:00", which are not names and have no daylight saving time.
     return /^[A-Za-z]/.test(timeZone) && new Intl.DateTimeFormat("en", { timeZone }).format(0) !== "";
   } catch {
     return false;
   }
 }
 
-function notASchedule(text: string): ParsedSchedule {
+function unrecognizedSchedule(text: string): ParsedSchedule {
   const quoted = JSON.stringify(text.slice(0, MAX_LENGTH));
   return invalid("schedule", `${quoted} is not a schedule; use ${SCHEDULE_EXAMPLES}`);
 }

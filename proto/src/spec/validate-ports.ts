@@ -3,7 +3,9 @@ import { type PortSpec, PortSpec_Mode, PortSpec_Protocol } from "../../gen/berth
 import type { Report } from "./violation.js";
 
 const MAX_PORT = 65_535;
-/** Maximum number of ports of a service. Every published port is a listener on every host. */
+const PROTOCOLS: readonly number[] = [PortSpec_Protocol.TCP, PortSpec_Protocol.UDP];
+const MODES: readonly number[] = [PortSpec_Mode.INGRESS, PortSpec_Mode.HOST];
+/** Maximum number of ports of a service. Every port in ingress mode is a listener on every host. */
 export const MAX_PORTS_PER_SERVICE = 2_000;
 
 /** Checks the ports of one service. */
@@ -15,35 +17,41 @@ export function validatePorts(ports: readonly PortSpec[], report: Report): void 
   ports.forEach((port, index) => {
     validatePort(port, `ports[${index}]`, report);
   });
-  for (const [first, second] of findPortConflicts(ports)) {
-    const port = ports[second];
-    if (port !== undefined) {
-      report(`ports[${second}]`, `port ${describePublished(port)} is already published by ports[${first}]`);
-    }
+  for (const { port, index, holderIndex } of findPortConflicts(ports)) {
+    report(
+      `ports[${index}]`,
+      `port ${describePublishedPort(port)} is already published by ports[${holderIndex}]`,
+    );
   }
 }
 
-/**
- * Returns the pairs of indexes of ports that conflict, because they have the same protocol and port on overlapping
- * addresses. Each conflicting port is paired with the first port that it conflicts with.
- */
-export function findPortConflicts(ports: readonly PortSpec[]): readonly (readonly [number, number])[] {
-  const indexesByPort = new Map<string, number[]>();
-  const conflicts: (readonly [number, number])[] = [];
+/** A port that conflicts with an earlier one. */
+export interface PortConflict {
+  readonly port: PortSpec;
+  readonly index: number;
+  /** Index of the first port that publishes the same port. */
+  readonly holderIndex: number;
+}
+
+/** Finds ports with the same protocol and published port as an earlier one, on overlapping addresses. */
+export function findPortConflicts(ports: readonly PortSpec[]): readonly PortConflict[] {
+  const publishedPorts = new Map<string, { readonly hostIp: string; readonly index: number }[]>();
+  const conflicts: PortConflict[] = [];
   ports.forEach((port, index) => {
-    if (port.published === 0) return;
-    const key = `${protocolName(port)}/${port.published}`;
-    const earlier = indexesByPort.get(key) ?? [];
-    const first = earlier.find((other) => addressesOverlap(ports[other]?.hostIp ?? "", port.hostIp));
-    if (first !== undefined) conflicts.push([first, index]);
-    earlier.push(index);
-    indexesByPort.set(key, earlier);
+    const { hostIp, published } = port;
+    if (published === 0) return;
+    const key = `${protocolName(port)}/${published}`;
+    const earlier = publishedPorts.get(key) ?? [];
+    const holder = earlier.find((other) => addressesOverlap(other.hostIp, hostIp));
+    if (holder !== undefined) conflicts.push({ port, index, holderIndex: holder.index });
+    earlier.push({ hostIp, index });
+    publishedPorts.set(key, earlier);
   });
   return conflicts;
 }
 
 /** Returns `8080/tcp`, or `127.0.0.1:8080/tcp` when the port has an address. */
-export function describePublished(port: PortSpec): string {
+export function describePublishedPort(port: PortSpec): string {
   const address = isIP(port.hostIp) === 6 ? `[${port.hostIp}]` : port.hostIp;
   return `${address === "" ? "" : `${address}:`}${port.published}/${protocolName(port)}`;
 }
@@ -52,6 +60,7 @@ function protocolName(port: PortSpec): "tcp" | "udp" {
   return port.protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";
 }
 
+/** A wildcard address of either family overlaps all addresses, as in placement: an IPv6 socket can accept IPv4 too. */
 function addressesOverlap(a: string, b: string): boolean {
   return a === b || isAnyAddress(a) || isAnyAddress(b);
 }
@@ -65,13 +74,14 @@ function validatePort(port: PortSpec, path: string, report: Report): void {
     report(`${path}.target`, `${port.target} is not a valid container port (1 to ${MAX_PORT})`);
   }
   if (!Number.isInteger(port.published) || port.published < 0 || port.published > MAX_PORT) {
-    report(`${path}.published`, `${port.published} is not a valid port (1 to ${MAX_PORT}, or 0 to pick one)`);
+    report(
+      `${path}.published`,
+      `${port.published} is not a valid port (1 to ${MAX_PORT}, or 0 to assign one automatically)`,
+    );
   }
   if (port.hostIp !== "" && isIP(port.hostIp) === 0) {
     report(`${path}.host_ip`, `${JSON.stringify(port.hostIp)} is not an IP address`);
   }
-  const protocols: readonly number[] = [PortSpec_Protocol.TCP, PortSpec_Protocol.UDP];
-  if (!protocols.includes(port.protocol)) report(`${path}.protocol`, "the protocol is neither tcp nor udp");
-  const modes: readonly number[] = [PortSpec_Mode.INGRESS, PortSpec_Mode.HOST];
-  if (!modes.includes(port.mode)) report(`${path}.mode`, "the mode is neither ingress nor host");
+  if (!PROTOCOLS.includes(port.protocol)) report(`${path}.protocol`, "the protocol is neither tcp nor udp");
+  if (!MODES.includes(port.mode)) report(`${path}.mode`, "the mode is neither ingress nor host");
 }

@@ -17,7 +17,7 @@ const HTTP_STATUS: Readonly<Record<number, number>> = {
 };
 
 export function httpStatusOf(code: ErrorCode): number {
-  return HTTP_STATUS[ERROR_CODES[code].grpc] ?? 500;
+  return HTTP_STATUS[ERROR_CODES[code].grpcStatus] ?? 500;
 }
 
 /** The body of a failed request. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { sha256Digest, writeAll, writeImageArchive } from "@berth/proto/images";
+import { sha256Digest, writeBytes, writeImageArchive } from "@berth/proto/images";
 import { docker } from "../../../deploy/lab/images.js";
 import { runOrThrow } from "../../../deploy/lab/run.js";
 
@@ -69,16 +69,16 @@ export async function loadTestImage(
     }),
   );
   const id = sha256Digest(config);
-  const files = layers.map(({ digest, content }) => ({
+  const includedLayers = layers.map(({ digest, content }) => ({
     digest,
     sizeBytes: content.length,
-    writeTo: (output: Writable) => writeAll(output, content),
+    writeTo: (output: Writable) => writeBytes(output, content),
   }));
   const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
   try {
     const path = join(directory, "image.tar");
     const archive = createWriteStream(path);
-    await writeImageArchive(archive, { config, imageId: id, name, layers: digests, files });
+    await writeImageArchive(archive, { config, imageId: id, name, layerDigests: digests, includedLayers });
     archive.end();
     await finished(archive);
     await docker(dockerSocket, ["load", "--quiet", "--input", path], signal);

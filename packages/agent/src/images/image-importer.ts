@@ -44,7 +44,7 @@ export async function importImage(
   const { layers } = parseImageConfig(config);
   if (sha256Digest(config) !== imageId) throw invalidImageError(`${imageId} has a different configuration`);
   const present = await countPresentLayers(layers, engine, call);
-  const files = [];
+  const includedLayers = [];
   for (const digest of new Set(layers.slice(present))) {
     const sizeBytes = await store.sizeOf(digest);
     if (sizeBytes === undefined) {
@@ -53,9 +53,9 @@ export async function importImage(
         message: `image ${imageId}: layer ${digest} is missing`,
       });
     }
-    files.push({ digest, sizeBytes, writeTo: (output: Writable) => store.writeTo(output, digest) });
+    includedLayers.push({ digest, sizeBytes, writeTo: (output: Writable) => store.writeTo(output, digest) });
   }
-  const archive = { imageId, config, name, layers, files };
+  const archive = { imageId, config, name, layerDigests: layers, includedLayers };
   await engine.loadImage((output) => writeImageArchive(output, archive), call);
   const loaded = await engine.inspectImage(name, call);
   if (loaded === undefined || !isSameImage(loaded, { imageId, layers })) {

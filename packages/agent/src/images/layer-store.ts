@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { allocateChunk, BerthError, shortenChunk } from "@berth/proto";
-import { invalidImageError, isSha256Digest, writeAll } from "@berth/proto/images";
+import { invalidImageError, isSha256Digest, writeBytes } from "@berth/proto/images";
 import { raceSignal } from "../runtime/race-signal.js";
 import { isMissing, mebibytes } from "./layer-files.js";
 import { LayerWriter, PARTIAL_SUFFIX } from "./layer-writer.js";
@@ -124,7 +124,7 @@ export class LayerStore {
         const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, position);
         await written;
         if (bytesRead === 0) return;
-        written = writeAll(output, buffer.subarray(0, bytesRead));
+        written = writeBytes(output, buffer.subarray(0, bytesRead));
         // The next iteration awaits the promise and throws its error.
         written.catch(() => {});
         [buffer, other] = [other, buffer];

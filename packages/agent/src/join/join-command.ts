@@ -102,7 +102,7 @@ function reportError(error: unknown, output: JoinCommandOptions["output"]): numb
       : `error: ${message}\n(${code})\n`,
   );
   if (code === "BERTH_CANCELLED") return EXIT_INTERRUPTED;
-  return ERROR_CODES[code].exit;
+  return ERROR_CODES[code].exitCode;
 }
 
 function toJson({ validUntilMs, ...joined }: JoinedHost): string {

@@ -71,7 +71,7 @@ export async function runResetCommand(argv: readonly string[]): Promise<number> 
     if (signal.aborted) return EXIT_INTERRUPTED;
     if (!isBerthError(error)) throw error;
     process.stderr.write(`error: ${error.message}\n(${error.code})\n`);
-    return ERROR_CODES[error.code].exit;
+    return ERROR_CODES[error.code].exitCode;
   } finally {
     process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
   }

@@ -1,5 +1,5 @@
 import {
-  describePublished,
+  describePublishedPort,
   FileKind,
   findPortConflicts,
   type NetworkSpec,
@@ -137,11 +137,11 @@ function reportPortConflicts(
   { stack, diagnostics }: StackContext,
 ): void {
   const owned = specs.flatMap((spec) => spec.ports.map((port, index) => ({ port, index, owner: spec.name })));
-  for (const [first, second] of findPortConflicts(owned.map(({ port }) => port))) {
-    const [holder, conflicting] = [owned[first], owned[second]];
+  for (const { index, holderIndex } of findPortConflicts(owned.map(({ port }) => port))) {
+    const [holder, conflicting] = [owned[holderIndex], owned[index]];
     if (holder === undefined || conflicting === undefined || holder.owner === conflicting.owner) continue;
     const place = findPlace(`ports[${conflicting.index}]`, origins.get(conflicting.owner) ?? new Map());
-    const port = describePublished(conflicting.port);
+    const port = describePublishedPort(conflicting.port);
     const message = `port ${port} is already published by service ${unscopedName(stack, holder.owner)}`;
     diagnostics.error(place, message);
   }

@@ -1,4 +1,4 @@
-import { describePublished, type PortSpec, PortSpec_Mode, type ServiceSummary } from "@berth/proto";
+import { describePublishedPort, type PortSpec, PortSpec_Mode, type ServiceSummary } from "@berth/proto";
 import { type FilterTable, hasLabel } from "../options/filters.js";
 import { MODE_NAMES, modeName, replicasText } from "./modes.js";
 import type { Listing } from "./print.js";
@@ -70,7 +70,7 @@ export const serviceImageDigest = ({ service }: ServiceSummary): string =>
 
 /** Returns `*:8080->80/tcp`, marked with `(host)` in host mode, where only the nodes of the tasks listen. */
 export function portText(port: PortSpec): string {
-  const published = port.published === 0 ? "*:?" : describePublished(port).replace(/\/\w+$/, "");
+  const published = port.published === 0 ? "*:?" : describePublishedPort(port).replace(/\/\w+$/, "");
   const from = port.hostIp === "" && port.published !== 0 ? `*:${published}` : published;
   const mode = port.mode === PortSpec_Mode.HOST ? " (host)" : "";
   return `${from}->${port.target}/${protocolName(port.protocol)}${mode}`;

@@ -1,8 +1,8 @@
 import {
   type AccessList,
   DEFAULT_RULE,
-  POLICY_FLAGS,
-  POLICY_LISTS,
+  POLICY_FLAG_KEYS,
+  POLICY_LIST_KEYS,
   type Policy,
   type PolicyRule,
   policyKey,
@@ -40,14 +40,14 @@ function valueText(value: JsonValue): string {
 }
 
 function ruleJson(rule: PolicyRule): RuleJson {
-  const flags = POLICY_FLAGS.flatMap((key) => entryOf(policyKey(key), rule[key]));
-  const lists = POLICY_LISTS.flatMap((key) => entryOf(policyKey(key), rule[key] && listJson(rule[key])));
+  const flags = POLICY_FLAG_KEYS.flatMap((key) => entryOf(policyKey(key), rule[key]));
+  const lists = POLICY_LIST_KEYS.flatMap((key) => entryOf(policyKey(key), rule[key] && listJson(rule[key])));
   return { name: rule.name, stacks: rule.stacks, ...Object.fromEntries([...flags, ...lists]) };
 }
 
 function defaultRuleJson(): RuleJson {
-  const flags = POLICY_FLAGS.map((key) => [policyKey(key), DEFAULT_RULE[key]]);
-  const lists = POLICY_LISTS.map((key) => [policyKey(key), { ...DEFAULT_RULE[key] }]);
+  const flags = POLICY_FLAG_KEYS.map((key) => [policyKey(key), DEFAULT_RULE[key]]);
+  const lists = POLICY_LIST_KEYS.map((key) => [policyKey(key), { ...DEFAULT_RULE[key] }]);
   return { name: DEFAULT_RULE.name, stacks: ["*"], ...Object.fromEntries([...flags, ...lists]) };
 }
 

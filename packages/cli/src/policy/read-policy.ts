@@ -1,7 +1,7 @@
 import {
   type AccessList,
-  POLICY_FLAGS,
-  POLICY_LISTS,
+  POLICY_FLAG_KEYS,
+  POLICY_LIST_KEYS,
   Policy,
   PolicyRule,
   policyKey,
@@ -91,7 +91,7 @@ const RULE_KEYS: KeyTable<PolicyRule> = {
     policyRule.stacks = texts.filter((text) => text !== undefined);
   },
   ...Object.fromEntries(
-    POLICY_FLAGS.map((flag) => [
+    POLICY_FLAG_KEYS.map((flag) => [
       policyKey(flag),
       rule(readFlag, (policyRule: PolicyRule, value) => {
         policyRule[flag] = value;
@@ -99,7 +99,7 @@ const RULE_KEYS: KeyTable<PolicyRule> = {
     ]),
   ),
   ...Object.fromEntries(
-    POLICY_LISTS.map((list) => [
+    POLICY_LIST_KEYS.map((list) => [
       policyKey(list),
       (cursor: Cursor, policyRule: PolicyRule) => {
         const lists: AccessList = { allow: undefined, deny: undefined };

@@ -116,7 +116,7 @@ async function copyTo(
     path: local,
     root: plan.newRoot,
     followLink: options.followLink ?? false,
-    onFile: (size) => {
+    onFilePacked: (size) => {
       bytes += size;
     },
   });

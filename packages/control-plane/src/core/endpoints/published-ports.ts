@@ -1,5 +1,5 @@
 import {
-  describePublished,
+  describePublishedPort,
   type PortSpec,
   type PortSpec_Protocol,
   type ServiceSpec,
@@ -39,7 +39,7 @@ export function portConflicts(
       (claim) => claim.serviceId !== serviceId && portsConflict(claim.port, port),
     );
     if (holder === undefined) return [];
-    const message = `port ${describePublished(port)} is published by service ${holder.serviceName}`;
+    const message = `port ${describePublishedPort(port)} is published by service ${holder.serviceName}`;
     return [{ path: `ports[${index}]`, message }];
   });
 }
