@@ -253,7 +253,7 @@ describe("nodes without overlay networks", () => {
       }),
     );
     expect(deployed.warnings).toEqual([
-      "some nodes cannot join networks that span hosts; tasks there cannot be reached by their service's name (a: its agent runs a release that does not support them)",
+      "some nodes cannot join networks that span hosts; other tasks cannot reach tasks on these nodes by service name (a: its agent runs a release that does not support them)",
     ]);
     await converged(calls, "shop_web");
     await eventually(

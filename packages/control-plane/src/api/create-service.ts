@@ -13,7 +13,7 @@ import {
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
 import { decideLogins, requireStackForLogins } from "./deploy/decide-logins.js";
-import { pushedImageViolations, requestDigests } from "./deploy/resolve-images.js";
+import { pushedImageViolations, resolveDigests } from "./deploy/resolve-images.js";
 import { violationsError } from "./deploy/violations.js";
 
 /**
@@ -40,7 +40,7 @@ export async function createService(
   if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
   requireStackForLogins(stack, credentials, errorPrefix);
   const mode = request.resolveImage || ResolveImage.ALWAYS;
-  const images = await requestDigests({ specs: [spec], mode, credentials, pushedImages }, context, signal);
+  const images = await resolveDigests({ specs: [spec], mode, credentials, pushedImages }, context, signal);
   const accepted = await writer.submit((state) => {
     const nowMs = runtime.wallClockMs();
     const newId = (): string => runtime.newId();

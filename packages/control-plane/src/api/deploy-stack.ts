@@ -7,13 +7,14 @@ import {
   ResolveImage,
   type ServiceSpec,
   stackNameProblem,
+  type Violation,
   validateServiceSpec,
 } from "@berth/proto";
 import { describeFile } from "../core/files/file-mounts.js";
 import type { ApiContext } from "./api-context.js";
 import { decideDeployment } from "./deploy/decide-deployment.js";
 import { loginViolations } from "./deploy/decide-logins.js";
-import { pushedImageViolations, requestDigests } from "./deploy/resolve-images.js";
+import { pushedImageViolations, resolveDigests } from "./deploy/resolve-images.js";
 import { type ServiceViolation, violationsError } from "./deploy/violations.js";
 import { planDeployment } from "./plan/plan-deployment.js";
 import { checkPlanRevision } from "./plan/plan-revision.js";
@@ -31,7 +32,7 @@ const MAX_FILES = 1_000;
  * Deploys a stack, or returns the plan in a dry run. Nothing is written unless the whole request is valid.
  *
  * @throws BerthError BERTH_SPEC_INVALID, BERTH_POLICY_DENIED or BERTH_PORT_IN_USE with every violation;
- *   BERTH_PLAN_CHANGED when the plan is no longer the one that the request names
+ *   BERTH_PLAN_CHANGED if the plan no longer has the revision `planRev` of the request
  */
 export async function deployStack(
   request: DeployStackRequest,
@@ -54,8 +55,8 @@ export async function deployStack(
   }
   const mode = request.resolveImage || ResolveImage.ALWAYS;
   const { pushedImages } = request;
-  const digests = { specs, mode, credentials: credentials ?? [], pushedImages };
-  const images = await requestDigests(digests, context, signal);
+  const imageRequest = { specs, mode, credentials: credentials ?? [], pushedImages };
+  const images = await resolveDigests(imageRequest, context, signal);
   const deployment = { stack, specs, networks, files, images, pool, prune };
   if (dryRun) {
     const { plan, warnings } = planDeployment(deployment, current, { nowMs: runtime.wallClockMs(), sealer });
@@ -83,7 +84,7 @@ export async function deployStack(
   };
 }
 
-/** Checks the networks of a request against each other. `decideNetworks` validates each spec. */
+/** Checks the number of networks, their stack and duplicate names. `decideNetworks` validates each spec. */
 function networkViolations(stack: string, networks: readonly NetworkSpec[]): readonly ServiceViolation[] {
   const count = networks.length;
   if (count > MAX_NETWORKS) {
@@ -91,17 +92,17 @@ function networkViolations(stack: string, networks: readonly NetworkSpec[]): rea
   }
   const seen = new Set<string>();
   return networks.flatMap(({ name, stack: owner }) => {
-    const found: ServiceViolation[] = [];
-    const report = (path: string, message: string): void =>
-      void found.push({ service: `network ${name}`, path, message });
-    if (owner !== stack) report("stack", `the network belongs to stack ${JSON.stringify(owner)}`);
-    if (seen.has(name)) report("name", "duplicate name");
+    const violations: Violation[] = [];
+    if (owner !== stack) {
+      violations.push({ path: "stack", message: `the network belongs to stack ${JSON.stringify(owner)}` });
+    }
+    if (seen.has(name)) violations.push({ path: "name", message: "duplicate name" });
     seen.add(name);
-    return found;
+    return violations.map((violation) => ({ service: `network ${name}`, ...violation }));
   });
 }
 
-/** Checks the secrets and configs of a request. `decideFiles` validates each of them. */
+/** Checks the number of secrets and configs, and their stack. `decideFiles` validates each of them. */
 function fileViolations(stack: string, files: readonly FileContent[]): readonly ServiceViolation[] {
   const count = files.length;
   if (count > MAX_FILES) {

@@ -28,7 +28,7 @@ import { resolveFiles } from "./deploy/resolve-files.js";
 import {
   type ImageResolutions,
   pushedImageViolations,
-  requestDigests,
+  resolveDigests,
   resolveImages,
 } from "./deploy/resolve-images.js";
 import { resolveNetworks } from "./deploy/resolve-networks.js";
@@ -60,7 +60,7 @@ export async function updateService(
   if (violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", `service ${request.service} was not updated`, violations);
   }
-  const images = await requestDigests({ specs, mode, credentials, pushedImages }, context, signal);
+  const images = await resolveDigests({ specs, mode, credentials, pushedImages }, context, signal);
   const accepted = await writer.submit((state) => {
     const service = findService(state, request.service);
     requireChangeable(service, request.expectedVersion);

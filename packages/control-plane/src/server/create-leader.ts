@@ -64,7 +64,7 @@ import type { Members } from "./access-rules.js";
 import { keepEtcdLeaderLocal } from "./keep-etcd-leader-local.js";
 import { keepServerRecords } from "./keep-server-records.js";
 import type { LeaderOptions } from "./leader-options.js";
-import type { Leader } from "./leadership-state.js";
+import type { LeaderComponents } from "./leadership-state.js";
 
 export interface CreateLeaderOptions extends LeaderOptions {
   readonly term: Term;
@@ -78,7 +78,7 @@ export interface CreateLeaderOptions extends LeaderOptions {
 export type Loop = (signal: AbortSignal) => Promise<void>;
 
 export interface CreatedLeader {
-  readonly leader: Leader;
+  readonly leader: LeaderComponents;
   /** The caller runs these loops during the term. */
   readonly loops: readonly Loop[];
 }

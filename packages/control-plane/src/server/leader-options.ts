@@ -11,7 +11,7 @@ import type { WriterObserver } from "../reconciler/writer.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { EtcdMembers } from "../store/etcd/etcd-members.js";
 import type { Store } from "../store/store.js";
-import type { Leader } from "./leadership-state.js";
+import type { LeaderComponents } from "./leadership-state.js";
 import type { OwnEtcd } from "./own-etcd.js";
 
 /** Receives the measurements of a leader. The server's metrics implement it. */
@@ -59,5 +59,5 @@ export interface LeaderOptions extends LeaderSettings {
   /** Calls the listener when a registration has changed. The returned function removes the listener. */
   readonly onRegistrationsChange: (listener: () => void) => () => void;
   /** Called with the leader once the records are loaded, and with undefined if the term ends. */
-  readonly onLeaderChange: (leader: Leader | undefined) => void;
+  readonly onLeaderChange: (leader: LeaderComponents | undefined) => void;
 }

@@ -8,7 +8,7 @@ import { noLeaderError } from "../runtime/leader-errors.js";
 import type { Members } from "./access-rules.js";
 
 /** The components of a leader that the server's listeners call. They exist only during one term. */
-export interface Leader {
+export interface LeaderComponents {
   readonly control: RpcHandlers<typeof ControlServiceService>;
   readonly dispatcher: RpcHandlers<typeof DispatcherServiceService>;
   readonly metrics: LeaderMetrics;
@@ -18,7 +18,7 @@ export interface Leader {
 
 /** Destination of calls: this process, or the server at `address`. */
 export type Route =
-  | { readonly kind: "local"; readonly leader: Leader }
+  | { readonly kind: "local"; readonly leader: LeaderComponents }
   | { readonly kind: "remote"; readonly address: string };
 
 /**
@@ -35,21 +35,21 @@ export type Route =
  */
 export class LeadershipState {
   readonly #clock: Clock;
-  readonly #problem: () => string | undefined;
+  readonly #leadershipProblem: () => string | undefined;
   readonly #listeners = new Set<() => void>();
-  #leader: Leader | undefined;
+  #leader: LeaderComponents | undefined;
   #leaderAddress: string | undefined;
   #isLeaderSuspect = false;
   #ownAddress: string | undefined;
 
-  /** @param problem returns why this server cannot lead, for callers that time out */
-  constructor(clock: Clock, problem: () => string | undefined = () => undefined) {
+  /** @param leadershipProblem returns why this server cannot lead, for callers that time out */
+  constructor(clock: Clock, leadershipProblem: () => string | undefined = () => undefined) {
     this.#clock = clock;
-    this.#problem = problem;
+    this.#leadershipProblem = leadershipProblem;
   }
 
   /** The leader's components while this server is the leader and has loaded all records. */
-  get leader(): Leader | undefined {
+  get leader(): LeaderComponents | undefined {
     return this.#leader;
   }
 
@@ -78,8 +78,8 @@ export class LeadershipState {
     this.#ownAddress = address;
   }
 
-  /** Sets the leader's components when a term has begun here, and undefined if it has ended. */
-  setLeader(leader: Leader | undefined): void {
+  /** Sets the leader's components when a term begins on this server, or clears them (undefined) when it ends. */
+  setLeader(leader: LeaderComponents | undefined): void {
     this.#leader = leader;
     this.#notifyListeners();
   }
@@ -109,15 +109,12 @@ export class LeadershipState {
       const { route } = this;
       if (route !== undefined) return route;
       const leftMs = deadlineMs - this.#clock.nowMs();
-      if (leftMs <= 0) throw noLeaderError(this.#problem());
+      if (leftMs <= 0) throw noLeaderError(this.#leadershipProblem());
       await this.#waitForChange(leftMs, signal);
     }
   }
 
-  /**
-   * Resolves when this state changes, after `timeoutMs`, or when `signal` is aborted. `signal` must be
-   * open.
-   */
+  /** Resolves when this state changes, after `timeoutMs`, or when `signal` is aborted. It must not be aborted yet. */
   #waitForChange(timeoutMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
@@ -150,7 +147,7 @@ export class LeadershipState {
    */
   onMembersChange(listener: () => void): () => void {
     let unsubscribe = (): void => {};
-    let leader: Leader | undefined;
+    let leader: LeaderComponents | undefined;
     const follow = (): void => {
       if (this.#leader === leader) return;
       leader = this.#leader;

@@ -4,7 +4,7 @@ import type { Logger } from "pino";
 import type { ClusterKey } from "../identity/cluster-key.js";
 import { notLeaderError } from "../runtime/leader-errors.js";
 import type { LeaderRecord } from "../store/election.js";
-import type { Leader } from "./leadership-state.js";
+import type { LeaderComponents } from "./leadership-state.js";
 
 /** Timeout for a peer. A peer that takes longer to respond is overloaded or cut off itself. */
 const PEER_TIMEOUT_MS = scaleTiming(400);
@@ -17,7 +17,7 @@ export interface PeerHandlerOptions {
   /** Rejects for a server that was removed from the cluster, whose certificate only the leader refuses by itself. */
   readonly requireNotRemoved: (serverId: string, signal: AbortSignal) => Promise<void>;
   /** Returns the audit log while this server leads. */
-  readonly audit: () => Leader["audit"] | undefined;
+  readonly audit: () => LeaderComponents["audit"] | undefined;
   readonly logger: Logger;
 }
 

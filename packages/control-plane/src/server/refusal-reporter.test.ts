@@ -4,7 +4,7 @@ import { pino } from "pino";
 import { beforeEach, expect, it, vi } from "vitest";
 import type { AuditedCall } from "../core/audit/audit-record.js";
 import { ManualClock } from "../testing/manual-clock.js";
-import { type Leader, LeadershipState } from "./leadership-state.js";
+import { type LeaderComponents, LeadershipState } from "./leadership-state.js";
 import { RefusalReporter } from "./refusal-reporter.js";
 
 const LEADER = "10.0.0.1:7400";
@@ -78,7 +78,7 @@ it("follower-refusals: sends calls again that the leader did not get, and record
   refuse();
   const recordRefused = vi.fn();
   await pass(1);
-  leadership.setLeader({ audit: { recordRefused } } as unknown as Leader);
+  leadership.setLeader({ audit: { recordRefused } } as unknown as LeaderComponents);
   await pass(600);
   refuse({ method: "Join" });
   expect(recordRefused.mock.calls.map(([{ method }]) => method)).toEqual(["ListUsers", "Join"]);

@@ -31,7 +31,7 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
     key: LEADER_KEY,
     value,
     ttlSeconds: LEADER_LEASE_MS / 1_000,
-    ...(contact && { untilDead: createDeathWatch(contact, value) }),
+    ...(contact && { untilDead: createFailureDetector(contact, value) }),
     onEvent: createElectionLogger(logger),
   };
   for await (const term of campaign(candidacy, signal)) {
@@ -46,8 +46,8 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
   }
 }
 
-/** Returns a function that waits until another server, or an earlier run of this one, is dead. */
-function createDeathWatch(contact: LeaderContact, ownValue: string): LeaderContact["untilDead"] {
+/** Returns a function that waits until the leader is dead, unless it is an earlier run of this server. */
+function createFailureDetector(contact: LeaderContact, ownValue: string): LeaderContact["untilDead"] {
   return async (leader: LeaderRecord, signal: AbortSignal) => {
     // Only one process can listen on an address, so a leader with this server's value is an earlier run of this server.
     if (leader.value !== ownValue) await contact.untilDead(leader, signal);

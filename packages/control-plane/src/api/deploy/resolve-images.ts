@@ -76,7 +76,7 @@ const CONNECT_POLL_MS = 50;
  * nodes. Called before the decision, which is a transaction and must not wait for a registry. Takes up to 10 s, and up
  * to 3 s more after a change of the leader; never rejects.
  */
-export async function requestDigests(
+export async function resolveDigests(
   request: DigestRequest,
   context: ResolverContext,
   signal: AbortSignal,

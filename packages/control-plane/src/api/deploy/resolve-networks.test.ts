@@ -1,6 +1,6 @@
 import { Network, TaskState } from "@berth/proto";
 import { expect, test } from "vitest";
-import { buildService, buildSpec, buildTask } from "../../core/testing/records.js";
+import { buildNode, buildService, buildSpec, buildTask } from "../../core/testing/records.js";
 import type { Change } from "../../state/change.js";
 import { ClusterState } from "../../state/cluster-state.js";
 import { resolveNetworks } from "./resolve-networks.js";
@@ -47,5 +47,30 @@ test("two services cannot exchange static addresses in one deployment", () => {
   ];
   expect(() => resolveNetworks(targets, { state: cluster, errorPrefix: "not deployed" })).toThrow(
     "10.20.0.2: task shop_web.1 has this address; deploy shop_web with another address first",
+  );
+});
+
+test("a service is refused if each of its networks fits some node, but no node can join all of them", () => {
+  const state = new ClusterState();
+  const node = (id: string, subnet: string) =>
+    buildNode({ id, description: { hostname: id, dataPlane: { overlay: true, subnets: [subnet] } } });
+  const network = (name: string, subnet: string): Change => ({
+    kind: "put-network",
+    network: Network.fromPartial({ id: name, spec: { name }, subnet }),
+  });
+  const changes: Change[] = [
+    { kind: "put-node", node: node("h1", "10.1.0.0/16") },
+    { kind: "put-node", node: node("h2", "10.2.0.0/16") },
+    network("first", "10.1.0.0/24"),
+    network("second", "10.2.0.0/24"),
+  ];
+  state.apply(changes.map((change) => ({ change, revision: 1n })));
+  const resolve = (...networks: readonly string[]) => {
+    const task = { container: { image: "web:1" }, networks: networks.map((name) => ({ network: name })) };
+    return resolveNetworks([{ id: "s1", spec: buildSpec({ task }) }], { state, errorPrefix: "not deployed" });
+  };
+  expect([resolve("first"), resolve("second")]).toHaveLength(2);
+  expect(() => resolve("first", "second")).toThrow(
+    "no node can join all of the networks first, second (h1: it is attached to 10.1.0.0/16, which overlaps 10.1.0.0/24; h2: it is attached to 10.2.0.0/16, which overlaps 10.2.0.0/24)",
   );
 });

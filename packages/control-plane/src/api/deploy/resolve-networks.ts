@@ -1,14 +1,6 @@
-import {
-  type NetworkAttachment,
-  type Node,
-  NodeState,
-  parseSubnet,
-  type ServiceSpec,
-  type Subnet,
-} from "@berth/proto";
+import { type NetworkAttachment, type Node, NodeState, parseSubnet, type ServiceSpec } from "@berth/proto";
 import { networkLayout } from "../../core/allocator/address-pool.js";
 import {
-  canJoin,
   encryptionProblem,
   overlapProblem,
   overlayProblem,
@@ -25,12 +17,12 @@ import type { ServiceTarget } from "./decide-deployment.js";
 import { addressViolations } from "./static-address-violations.js";
 import { type ServiceViolation, violationsError } from "./violations.js";
 
-/** Maximum number of hosts that a message names. Further hosts are only counted. */
-const MAX_NAMED_HOSTS = 3;
+/** Maximum number of nodes that a message names. Further nodes are only counted. */
+const MAX_NAMED_NODES = 3;
 
 /**
  * Checks that the networks of services exist, that their static addresses are free, and that at least one node can join
- * every required network. Fills in the attachment fields that the control plane sets.
+ * all required networks of each service. Fills in the attachment fields that the control plane sets.
  *
  * @throws BerthError BERTH_SPEC_INVALID with every violation
  */
@@ -53,13 +45,13 @@ export function resolveNetworks(
 export function networkWarnings(targets: readonly ServiceTarget[], state: ClusterState): readonly string[] {
   const hasOptional = targets.some(({ spec }) => networkAttachments(spec).some(({ optional }) => optional));
   if (!hasOptional) return [];
-  const unable = [...state.nodes.values()].filter(
-    (node) => node.state === NodeState.READY && overlayProblem(node) !== undefined,
-  );
-  if (unable.length === 0) return [];
-  const hosts = formatHosts(unable.map((node) => `${nodeName(node)}: ${overlayProblem(node)}`));
+  const problems = [...state.nodes.values()].flatMap((node) => {
+    const problem = node.state === NodeState.READY ? overlayProblem(node) : undefined;
+    return problem === undefined ? [] : [`${nodeName(node)}: ${problem}`];
+  });
+  if (problems.length === 0) return [];
   return [
-    `some nodes cannot join networks that span hosts; tasks there cannot be reached by their service's name (${hosts})`,
+    `some nodes cannot join networks that span hosts; other tasks cannot reach tasks on these nodes by service name (${formatNodes(problems)})`,
   ];
 }
 
@@ -91,34 +83,68 @@ function missingNetworkViolations(
   });
 }
 
-/** Checks that at least one node can join each required network. In a cluster without nodes, tasks wait for one. */
+/**
+ * Checks that at least one node can join all required networks of each service. In a cluster without nodes, tasks wait
+ * for one.
+ */
 function requireEligibleNodes(targets: readonly ServiceTarget[], context: AttachmentContext): void {
-  const { state, errorPrefix } = context;
-  const nodes = [...state.nodes.values()];
+  const nodes = [...context.state.nodes.values()];
   if (nodes.length === 0) return;
-  const violations = targets.flatMap(({ spec }): readonly ServiceViolation[] => {
+  const violations = targets.flatMap(({ spec }) => {
     const required = networkAttachments(spec).filter(({ optional }) => !optional);
-    const subnetOf = ({ network }: NetworkAttachment): Subnet | undefined =>
-      parseSubnet(findNetwork(network, context)?.subnet ?? "");
-    const impossible = required.find((attachment) => {
-      const subnet = subnetOf(attachment);
-      return !nodes.some((node) => canJoin(node, attachment) && overlapProblem(node, subnet) === undefined);
-    });
-    if (impossible === undefined) return [];
-    const problemOf = (node: Node): string | undefined =>
-      (impossible.encrypted ? encryptionProblem : overlayProblem)(node) ??
-      overlapProblem(node, subnetOf(impossible));
-    const hosts = formatHosts(nodes.map((node) => `${nodeName(node)}: ${problemOf(node)}`));
-    const kind = impossible.encrypted ? "encrypted network" : "network";
-    const message = `no node can join ${kind} ${impossible.network} (${hosts})`;
-    return [{ service: spec.name, path: "task.networks", message }];
+    const message = eligibilityProblem(required, nodes, context);
+    return message === undefined ? [] : [{ service: spec.name, path: "task.networks", message }];
   });
-  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", errorPrefix, violations);
+  if (violations.length > 0) throw violationsError("BERTH_SPEC_INVALID", context.errorPrefix, violations);
 }
 
-function formatHosts(hosts: readonly string[]): string {
-  const hostList = hosts.slice(0, MAX_NAMED_HOSTS).join("; ");
-  return hosts.length <= MAX_NAMED_HOSTS
-    ? hostList
-    : `${hostList}; and ${hosts.length - MAX_NAMED_HOSTS} more`;
+/** Returns why no node can join all of these networks, or undefined if a node can. */
+function eligibilityProblem(
+  attachments: readonly NetworkAttachment[],
+  nodes: readonly Node[],
+  context: AttachmentContext,
+): string | undefined {
+  for (const attachment of attachments) {
+    const problems = joinProblems(nodes, [attachment], context);
+    if (problems === undefined) continue;
+    const kind = attachment.encrypted ? "encrypted network" : "network";
+    return `no node can join ${kind} ${attachment.network} (${formatNodes(problems)})`;
+  }
+  const problems = joinProblems(nodes, attachments, context);
+  if (problems === undefined) return undefined;
+  const names = attachments.map(({ network }) => network).join(", ");
+  return `no node can join all of the networks ${names} (${formatNodes(problems)})`;
+}
+
+/** Returns for each node why it cannot join all of these networks, or undefined if a node can. */
+function joinProblems(
+  nodes: readonly Node[],
+  attachments: readonly NetworkAttachment[],
+  context: AttachmentContext,
+): readonly string[] | undefined {
+  const problems: string[] = [];
+  for (const node of nodes) {
+    const problem = attachments
+      .map((attachment) => joinProblem(node, attachment, context))
+      .find((found) => found !== undefined);
+    if (problem === undefined) return undefined;
+    problems.push(`${nodeName(node)}: ${problem}`);
+  }
+  return problems;
+}
+
+function joinProblem(
+  node: Node,
+  { network, encrypted }: NetworkAttachment,
+  context: AttachmentContext,
+): string | undefined {
+  const subnet = parseSubnet(findNetwork(network, context)?.subnet ?? "");
+  return (encrypted ? encryptionProblem : overlayProblem)(node) ?? overlapProblem(node, subnet);
+}
+
+function formatNodes(nodes: readonly string[]): string {
+  const nodeList = nodes.slice(0, MAX_NAMED_NODES).join("; ");
+  return nodes.length <= MAX_NAMED_NODES
+    ? nodeList
+    : `${nodeList}; and ${nodes.length - MAX_NAMED_NODES} more`;
 }

@@ -1,8 +1,8 @@
 import { BerthError, type ErrorCode, type Violation } from "@berth/proto";
 
-/** A violation in one service of a request. */
+/** A violation in one part of a request. Its fields are those of `-o json`. */
 export interface ServiceViolation extends Violation {
-  /** Name of the service; empty when the violation concerns the whole request. */
+  /** Name of the service, or another part such as `network shop_back`. Empty if it concerns the whole request. */
   readonly service: string;
 }
 

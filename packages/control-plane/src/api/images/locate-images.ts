@@ -10,7 +10,7 @@ import {
 } from "@berth/proto";
 import type { ImageResolution } from "../../core/images/image-resolution.js";
 import type { ApiContext } from "../api-context.js";
-import { requestDigests } from "../deploy/resolve-images.js";
+import { resolveDigests } from "../deploy/resolve-images.js";
 
 /** Maximum number of images in one request. */
 const MAX_IMAGES = 1_000;
@@ -36,7 +36,7 @@ export async function locateImages(
     ServiceSpec.fromPartial({ stack, task: { container: { image, pullPolicy: PullPolicy.MISSING } } }),
   );
   const request = { specs, credentials, pushedImages: [], mode: ResolveImage.ALWAYS };
-  const { byImage } = await requestDigests(request, context, signal);
+  const { byImage } = await resolveDigests(request, context, signal);
   return { locations: images.map((image) => ({ image, ...locationOf(byImage.get(image)) })) };
 }
 

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type ClusterView, TaskState, WatchClusterRequest } from "@berth/proto";
 import { pino } from "pino";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { buildNode, buildService, buildTask } from "../../core/testing/records.js";
 import { AppliedView } from "../../core/watch/testing/applied-view.js";
 import { systemRuntime } from "../../runtime/runtime.js";
@@ -131,4 +132,48 @@ test("a watcher that resumes with its leader continues with the next update", as
   const snapshots = await applyUntil(watch({ after: view.position }), view, () => view.tasks.size === 1);
   expect(snapshots).toBe(0);
   expect(view.events.map(({ reason }) => reason)).toEqual(expect.arrayContaining(["TASK_STARTED"]));
+});
+
+test("a view that ended before it was complete does not change the position of the next view", async () => {
+  const ended = new AbortController();
+  ending.push(ended);
+  const { signal } = ended;
+  const logger = pino({ level: "silent" });
+  const state = new ClusterState();
+  const { clock } = systemRuntime;
+  // Views end at once when their last watcher is gone.
+  const runtime = {
+    ...systemRuntime,
+    clock: {
+      ...clock,
+      nowMs: () => clock.nowMs(),
+      after: (ms: number, run: () => void) => clock.after(ms % 30_000, run),
+    },
+  };
+  const releases: (() => void)[] = [];
+  const clusterWatch = new ClusterWatch({
+    state,
+    runtime,
+    logger,
+    signal,
+    writer: { untilIdle: () => new Promise((resolve) => releases.push(resolve)) },
+    events: new EventLog({ state, runtime, signal, epoch: 7n, address: "s1:7400" }),
+    epoch: 7n,
+    isSuspect: () => false,
+    onSuspicion: () => () => {},
+    observeCluster: () => () => NO_CLUSTER,
+  });
+  const first = clusterWatch.open();
+  await vi.waitFor(() => expect(releases).toHaveLength(1));
+  first.close();
+  await sleep(20);
+  const second = clusterWatch.open();
+  await vi.waitFor(() => expect(releases).toHaveLength(2));
+  releases[1]?.();
+  await second.ready;
+  const { sequence } = clusterWatch.position;
+  releases[0]?.();
+  await first.ready;
+  expect(clusterWatch.position.sequence).toBe(sequence);
+  second.close();
 });

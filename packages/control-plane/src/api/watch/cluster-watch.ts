@@ -44,12 +44,12 @@ export interface ClusterWatchOptions {
 export interface OpenWatch {
   /** Resolves when the view is complete. Rejects when it cannot be computed. */
   readonly ready: Promise<void>;
-  /** Aborts when the view cannot be computed any more. */
+  /** Aborts when computing the view fails. */
   readonly failed: AbortSignal;
   close(): void;
 }
 
-/** The view while there are watchers. */
+/** The running computation of the view. Exists while there are watchers, and for `LINGER_MS` after the last one. */
 interface RunningView extends Pick<OpenWatch, "ready" | "failed"> {
   readonly builder: ViewBuilder;
   stop(): void;
@@ -158,8 +158,11 @@ export class ClusterWatch {
       failure.abort(error);
       this.#stop();
     };
-    const ready = this.#complete(builder, link.signal).then(() => this.#begin(builder));
-    // Watchers also wait for it.
+    const ready = this.#complete(builder, link.signal).then(() => {
+      // A view that has ended must not change the position of the next one.
+      if (!link.signal.aborted) this.#begin(builder);
+    });
+    // Watchers await `ready` too and get its error, so the handler here only reports it.
     ready.then(() => this.#run({ builder, changed }, link.signal)).catch(fail);
     const stop = (): void => {
       link.abort();
@@ -175,7 +178,7 @@ export class ClusterWatch {
     this.#snapshot = undefined;
   }
 
-  /** The first update of a view is known only as a snapshot. */
+  /** Discards the changes that built the view: watchers get the initial state as a snapshot, not as an update. */
   #begin(builder: ViewBuilder): void {
     builder.tables.takeChanges();
     this.#sequence += 1;
@@ -202,8 +205,8 @@ export class ClusterWatch {
   }
 
   /**
-   * Updates all stale views, in slices. Afterwards, all changes up to the latest revision are in the state: of
-   * concurrent transactions, the later one can be applied first.
+   * Updates all stale parts of the view, in slices. Concurrent transactions can be applied to the state out of order, so
+   * this also waits until the state has all changes up to its latest revision.
    */
   async #complete(builder: ViewBuilder, signal: AbortSignal): Promise<void> {
     const { runtime, writer } = this.#options;

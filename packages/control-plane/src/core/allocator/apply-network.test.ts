@@ -76,6 +76,13 @@ describe("applyNetwork", () => {
     expect(apply(made(), changed)).toMatchObject({ kind: "updated", network: { spec: changed } });
   });
 
+  it("tells users to remove the network instead of a stack if the network belongs to no stack", () => {
+    const network = made(spec({ stack: "" }));
+    expect(messageOf(apply(network, spec({ stack: "", internal: true })))).toContain(
+      "while the network exists; remove the network first, or choose another network name",
+    );
+  });
+
   it("refuses changes for which hosts would have to recreate the network, and subnets of other networks", () => {
     expect(messageOf(apply(made(), spec({ internal: true })))).toMatchInlineSnapshot(
       `"internal: cannot change from false to true while the network exists; remove the stack first, or choose another network name"`,

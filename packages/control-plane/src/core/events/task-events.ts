@@ -29,8 +29,8 @@ export function taskEvents(
 ): readonly EventRecord[] {
   if (after === undefined) return [];
   const events: EventRecord[] = [];
-  const add = (reason: EventReason, message: string): void => {
-    events.push({ timeMs, reason, message, task: after, node: nodeOf(after.nodeId) });
+  const add = (reason: EventReason, text: string): void => {
+    events.push({ timeMs, reason, message: text, task: after, node: nodeOf(after.nodeId) });
   };
   const from = before === undefined ? TaskState.UNSPECIFIED : stateOf(before);
   const to = stateOf(after);
@@ -54,12 +54,16 @@ export function taskEvents(
   return events;
 }
 
-/** Returns the last event that can be derived from a task's record. Earlier events are lost with their leader. */
+/**
+ * Reconstructs the last event from a task's record. Used after a change of leader, because a leader keeps events only in
+ * memory.
+ */
 export function lastTaskEvent(
   task: Task,
   context: Omit<TaskEventContext, "timeMs">,
 ): EventRecord | undefined {
   const timeMs = task.status?.sinceMs || task.createdAtMs;
+  // An ended task keeps its node in the earlier record: its last event is its end, and not its placement.
   const before = { ...task, status: undefined, nodeId: isEnded(task) ? task.nodeId : "" };
   return taskEvents({ before, after: task }, { ...context, timeMs }).at(-1);
 }
