@@ -245,7 +245,7 @@ services:
 
     const { stderr } = await deployBuilt();
     expect(stderr.match(/^Building image .*$/gm)).toEqual([
-      "Building image built-web of service web, worker",
+      "Building image built-web of services web, worker",
     ]);
     const running = await listRunning(lab, "built_web");
     expect(running.map(({ host }) => host).sort()).toEqual(lab.hosts.map(({ name }) => name).sort());
@@ -269,7 +269,7 @@ services:
     const failed = await lab.berth(["stack", "deploy", "-c", join(directory, "compose.yaml"), "built"]);
     expect([failed.code, failed.stderr]).toEqual([
       1,
-      expect.stringMatching(/image built-web of service web, worker was not built: .*missing/),
+      expect.stringMatching(/image built-web of services web, worker was not built: .*missing/),
     ]);
     expect((await lab.berth(["stack", "rm", "built"])).code).toBe(0);
 

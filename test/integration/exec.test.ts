@@ -413,7 +413,9 @@ describe("streams to containers, through a follower, the leader and an agent, on
     await once(child.stdout ?? child, "data");
     await leader.stop();
     const { code, stderr } = await exited;
-    expect(stderr).toMatch(/lost connection to the command in task \w+ on .+; it was sent SIGHUP/);
+    expect(stderr).toMatch(
+      /lost connection to the command in task \w+ on .+ \(the command receives SIGHUP\): /,
+    );
     expect(code).toBe(125);
     await eventually("the follower leads", async () => (await follower.calls.getCluster({})).epoch > 1);
     await eventually(

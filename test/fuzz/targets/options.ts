@@ -16,7 +16,7 @@ import { applyFilters, hasLabel } from "../../../packages/cli/src/options/filter
 import { parseLabels, parseTail, parseTimeMs } from "../../../packages/cli/src/options/parse-options.js";
 import { styledTerminalText, terminalText } from "../../../packages/cli/src/output/terminal-text.js";
 import {
-  credentialSource,
+  lookUpCredentials,
   parseDockerConfig,
   parseHelperOutput,
 } from "../../../packages/cli/src/registry-auth/docker-config.js";
@@ -61,7 +61,7 @@ export const OPTION_TARGETS: readonly Target[] = [
       const text = bytes.toString();
       const config = unlessRejected(() => parseDockerConfig(text, "config.json"));
       for (const server of ["docker.io", "ghcr.io"]) {
-        for (const source of [config && credentialSource(server, config), parseHelperOutput(text, server)]) {
+        for (const source of [config && lookUpCredentials(server, config), parseHelperOutput(text, server)]) {
           if (source?.kind === "credentials") {
             check(source.credentials.server === server, "credentials belong to their registry");
             checkEqual(credentialProblems(source.credentials), [], "credentials are valid");

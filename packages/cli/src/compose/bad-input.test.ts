@@ -48,6 +48,21 @@ describe("loadStack with invalid files", () => {
     );
   });
 
+  test("reports a number of restart attempts that is too large", () => {
+    expect(message("services:\n  web:\n    image: a\n    restart: on-failure:99999999999\n")).toBe(
+      "c.yaml:4:14: services.web.restart: on-failure:99999999999 has too many attempts (maximum 2147483647)",
+    );
+  });
+
+  test.each(['["db="]', '["db:"]', '{ db: "" }', '["db=10.0.0.1,"]'])(
+    "reports a host without an address in extra_hosts: %s",
+    (hosts) => {
+      expect(message(`services:\n  web:\n    image: a\n    extra_hosts: ${hosts}\n`)).toContain(
+        'host "db" has no address',
+      );
+    },
+  );
+
   test("variables that expand to too much text", () => {
     const lines = Array.from({ length: 30 }, () => "A=$A$A");
     const dotenv = `A=${"a".repeat(64)}\n${lines.join("\n")}\n`;

@@ -12,6 +12,8 @@ import { formatLabels } from "./nodes.js";
 import type { Listing } from "./print.js";
 import { formatFields } from "./table.js";
 
+// The output of commands about secrets and configs. A file is a secret or a config.
+
 const OUTCOME_NAMES = new Map<FileOutcome_Kind, string>([
   [FileOutcome_Kind.CREATED, "created"],
   [FileOutcome_Kind.UPDATED, "updated"],
@@ -42,25 +44,18 @@ export const FILE_FILTERS: FilterTable<FileVersion> = {
 };
 
 /** Returns the JSON form of a secret or config in lists. The size of a secret is not printed. */
-function fileJson({
-  kind,
-  name,
-  stack,
-  version,
-  labels,
-  createdAtMs,
-  removing,
-  ...file
-}: FileVersion): object {
-  const config = kind === FileKind.CONFIG ? { template: file.isTemplate, sizeBytes: file.sizeBytes } : {};
+function fileJson(file: FileVersion): object {
+  const { kind, name, stack, version, labels, createdAtMs, removing, isTemplate, sizeBytes } = file;
+  const config = kind === FileKind.CONFIG ? { template: isTemplate, sizeBytes } : {};
   return { name, stack, version, labels, ...config, updatedAtMs: createdAtMs, removing };
 }
 
 /**
- * Returns all details of a secret or config as JSON. The content of a config is encoded as base64, as in Docker. For
- * users who may not change the config's stack, the server sends an empty content. A config itself is never empty.
+ * Returns all details of a secret or config as JSON. The content of a config is encoded as base64, as in Docker. The
+ * server omits the content for users who may not change the config's stack. An empty content therefore means that it is
+ * hidden, because a config is never empty.
  */
-export function fileDetails({ versions, uses, content }: GetFileResponse): object {
+export function fileDetailsJson({ versions, uses, content }: GetFileResponse): object {
   const [newest] = versions;
   if (newest === undefined) return {};
   return {
@@ -76,7 +71,7 @@ export function fileDetails({ versions, uses, content }: GetFileResponse): objec
 }
 
 /** Formats the details of a secret or config as text, with the content of a config at the end. */
-export function prettyFile({ versions, uses, content }: GetFileResponse, nowMs: number): string {
+export function fileDetailsText({ versions, uses, content }: GetFileResponse, nowMs: number): string {
   const [newest] = versions;
   if (newest === undefined) return "";
   const { name, stack, version, labels, createdAtMs, removing, isTemplate } = newest;
@@ -88,7 +83,7 @@ export function prettyFile({ versions, uses, content }: GetFileResponse, nowMs: 
     ["Earlier", versions.slice(1).map((old) => `${old.version}, ${formatTimeSince(old.createdAtMs, nowMs)}`)],
     ["Labels", formatLabels(labels)],
     ["Template", isTemplate ? "golang" : ""],
-    ["Services", uses.map(useText)],
+    ["Services", uses.map(formatUse)],
   ]);
   if (!showsContent(newest, content)) return fields;
   const text = Buffer.from(content).toString("utf8");
@@ -99,14 +94,14 @@ function showsContent({ kind }: FileVersion, content: Uint8Array): boolean {
   return kind === FileKind.CONFIG && content.length > 0;
 }
 
-function useText({ service, version, tasksWithOtherVersions }: GetFileResponse["uses"][number]): string {
-  const others = pluralize(tasksWithOtherVersions, "task");
-  const rest = tasksWithOtherVersions > 0 ? `, ${others} with other versions` : "";
-  return `${service}  version ${version}${rest}`;
+function formatUse({ service, version, tasksWithOtherVersions }: GetFileResponse["uses"][number]): string {
+  const outdated =
+    tasksWithOtherVersions > 0 ? `, ${pluralize(tasksWithOtherVersions, "task")} with other versions` : "";
+  return `${service}  version ${version}${outdated}`;
 }
 
 /** Returns the outcomes as two JSON lists. */
-export function filesJson(outcomes: readonly FileOutcome[]): object {
+export function fileOutcomesJson(outcomes: readonly FileOutcome[]): object {
   const list = (fileKind: FileKind): readonly object[] =>
     outcomes.filter((outcome) => outcome.fileKind === fileKind).map(fileOutcomeJson);
   return { secrets: list(FileKind.SECRET), configs: list(FileKind.CONFIG) };
@@ -116,9 +111,9 @@ export function fileOutcomeJson({ name, kind, version }: FileOutcome): object {
   return { name, outcome: OUTCOME_NAMES.get(kind) ?? "unknown", version };
 }
 
-/** Returns `Creating secret shop_key` for each secret and config that is not unchanged. */
+/** Returns a line such as `Creating secret shop_key` for each secret and config that changed. */
 export function fileOutcomeLines(outcomes: readonly FileOutcome[]): string {
-  return outcomes.map((outcome) => fileOutcomeLine(outcome)).join("");
+  return outcomes.map(fileOutcomeLine).join("");
 }
 
 function fileOutcomeLine({ fileKind, name, kind, version }: FileOutcome): string {

@@ -1,6 +1,6 @@
 import { type ExecFileException, execFile } from "node:child_process";
 import { registryAddress } from "@berth/proto";
-import { type CredentialSource, parseHelperOutput } from "./docker-config.js";
+import { type CredentialEntry, parseHelperOutput } from "./docker-config.js";
 
 /**
  * Timeout of a helper. Some helpers ask the user to unlock a keychain, others request a token from a cloud provider.
@@ -27,7 +27,7 @@ export interface HelperCall {
  *
  * @throws the signal's reason
  */
-export function askCredentialHelper({ name, server, env, signal }: HelperCall): Promise<CredentialSource> {
+export function askCredentialHelper({ name, server, env, signal }: HelperCall): Promise<CredentialEntry> {
   const program = `docker-credential-${name}`;
   return new Promise((resolve, reject) => {
     const child = execFile(
@@ -51,7 +51,7 @@ export function askCredentialHelper({ name, server, env, signal }: HelperCall): 
 }
 
 /** Returns the result of a failed helper, which prints its message on standard output. */
-function failure(program: string, error: ExecFileException, stdout: string): CredentialSource {
+function failure(program: string, error: ExecFileException, stdout: string): CredentialEntry {
   if (NOT_FOUND.test(stdout)) return { kind: "none" };
   if (error.code === "ENOENT") return { kind: "invalid", reason: `${program} is not installed` };
   if (error.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") {

@@ -1,12 +1,17 @@
 import { isBerthError } from "@berth/proto";
 import { describe, expect, it } from "vitest";
-import { credentialSource, MAX_CONFIG_BYTES, parseDockerConfig, parseHelperOutput } from "./docker-config.js";
+import {
+  lookUpCredentials,
+  MAX_CONFIG_BYTES,
+  parseDockerConfig,
+  parseHelperOutput,
+} from "./docker-config.js";
 
 const SECRET = "hunter2";
 const encode = (text: string): string => Buffer.from(text).toString("base64");
 
 function sourceIn(server: string, config: object) {
-  return credentialSource(server, parseDockerConfig(JSON.stringify(config), "config.json"));
+  return lookUpCredentials(server, parseDockerConfig(JSON.stringify(config), "config.json"));
 }
 
 const found = (server: string, username: string, secret: string, isIdentityToken = false): object => ({
@@ -14,7 +19,7 @@ const found = (server: string, username: string, secret: string, isIdentityToken
   credentials: { server, username, secret, isIdentityToken },
 });
 
-describe("credentialSource()", () => {
+describe("lookUpCredentials()", () => {
   it.each([
     [
       "the entry that docker login writes",
@@ -64,7 +69,11 @@ describe("credentialSource()", () => {
   it.each([
     ["a helper that is a path", { credsStore: "../evil" }, "the name of its credential helper is invalid"],
     ["an entry that is text", { auths: { "a.io": SECRET } }, "its entry in auths is not an object"],
-    ["a password without a user", { auths: { "a.io": { auth: encode(SECRET) } } }, "is not base64 of USER"],
+    [
+      "a password without a user",
+      { auths: { "a.io": { auth: encode(SECRET) } } },
+      "is not a base64-encoded USER",
+    ],
     ["a number", { auths: { "a.io": { auth: 7 } } }, "a value that is not text"],
     ["an invalid user", { auths: { "a.io": { username: "a\nb", password: SECRET } } }, "control characters"],
     ["a registry token", { auths: { "a.io": { registrytoken: SECRET } } }, "are not supported"],

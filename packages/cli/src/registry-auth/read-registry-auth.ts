@@ -4,7 +4,12 @@ import { readFileIfPresent } from "../commands/shared/input-files.js";
 import { printWarning } from "../output/print.js";
 import type { Cli } from "../process/cli.js";
 import { askCredentialHelper } from "./credential-helper.js";
-import { type CredentialSource, credentialSource, parseDockerConfig } from "./docker-config.js";
+import {
+  type CredentialEntry,
+  type CredentialLookup,
+  lookUpCredentials,
+  parseDockerConfig,
+} from "./docker-config.js";
 
 /**
  * Returns the credentials for the images' registries that `docker login` has stored for this user. Warns about
@@ -25,11 +30,11 @@ export async function readRegistryAuth(
   const problems: string[] = [];
   // Sequential, because a helper may ask the user to unlock a keychain.
   for (const server of servers) {
-    const source = await resolve(cli, server, credentialSource(server, config));
-    if (source.kind === "credentials") {
-      credentials.push(source.credentials);
-    } else if (source.kind === "invalid") {
-      problems.push(`${server}: ${source.reason}`);
+    const entry = await askHelperIfAny(cli, server, lookUpCredentials(server, config));
+    if (entry.kind === "credentials") {
+      credentials.push(entry.credentials);
+    } else if (entry.kind === "invalid") {
+      problems.push(`${server}: ${entry.reason}`);
     } else {
       printWarning(cli, `no credentials for ${server} in ${path}; log in with docker login ${server}`);
     }
@@ -39,9 +44,9 @@ export async function readRegistryAuth(
   throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
 }
 
-/** Returns the credentials from the credential helper if the registry has one. */
-async function resolve(cli: Cli, server: string, source: CredentialSource): Promise<CredentialSource> {
-  if (source.kind !== "helper") return source;
+/** Returns the credentials that were looked up, from the credential helper if the registry has one. */
+async function askHelperIfAny(cli: Cli, server: string, lookup: CredentialLookup): Promise<CredentialEntry> {
+  if (lookup.kind !== "helper") return lookup;
   const { env, signal } = cli;
-  return askCredentialHelper({ name: source.name, server, env, signal });
+  return askCredentialHelper({ name: lookup.name, server, env, signal });
 }

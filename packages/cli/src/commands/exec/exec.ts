@@ -1,4 +1,4 @@
-import { BerthError, type ExecStart, isBerthError } from "@berth/proto";
+import { BerthError, ExecStart, isBerthError } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { type Cli, ExitStatus, type GlobalOptions } from "../../process/cli.js";
 import { type EnvironmentOptions, readEnvironment } from "../shared/read-environment.js";
@@ -27,12 +27,12 @@ export async function execInTask(
   const session = new ContainerSession(cli, { stdin: interactive, tty, signals: "first" });
   try {
     const env = await readEnvironment(cli, options);
-    const start = startOf(options, { target, command, env, size: session.size });
-    const end = await withClient(cli, options, (client) => session.run(client, start));
-    if (end.kind === "exited" && end.exitCode !== 0) throw new ExitStatus(end.exitCode);
+    const start = createStart(options, { target, command, env, size: session.size });
+    const result = await withClient(cli, options, (client) => session.run(client, start));
+    if (result.kind === "exited" && result.exitCode !== 0) throw new ExitStatus(result.exitCode);
   } catch (error) {
     if (error instanceof ExitStatus) throw error;
-    throw new ExitStatus(EXIT_BERTH_FAILED, withTaskContext(error, session));
+    throw new ExitStatus(EXIT_BERTH_FAILED, withTaskContext(error, options, session));
   }
 }
 
@@ -43,35 +43,35 @@ interface Execution {
   readonly size: ContainerSession["size"];
 }
 
-function startOf(options: ExecOptions, { target, command, env, size }: Execution): ExecStart {
-  const { interactive = false, tty = false, user = "", workdir = "", detach = false } = options;
-  return {
+function createStart(
+  { interactive, tty, user, workdir, detach }: ExecOptions,
+  { target, command, env, size }: Execution,
+): ExecStart {
+  return ExecStart.fromPartial({
     target,
-    attach: undefined,
-    readArchive: undefined,
-    writeArchive: undefined,
-    connectPort: undefined,
     command: {
       command: [...command],
       env: [...env],
-      user,
-      workingDir: workdir,
-      tty,
-      stdin: interactive,
-      detach,
+      user: user ?? "",
+      workingDir: workdir ?? "",
+      tty: tty ?? false,
+      stdin: interactive ?? false,
+      detach: detach ?? false,
       size: tty ? size : undefined,
     },
-  };
+  });
 }
 
 /** Adds the task to an error that occurs after the command has started. */
-function withTaskContext(error: unknown, { started }: ContainerSession): unknown {
+function withTaskContext(error: unknown, { detach }: ExecOptions, { started }: ContainerSession): unknown {
   if (started === undefined || !isBerthError(error)) return error;
   const { code, message, details } = error;
   const task = `task ${started.taskId} on ${started.nodeHostname}`;
+  // A detached command continues. The node sends SIGHUP to any other command whose client is gone.
+  const consequence = detach ? "" : " (the command receives SIGHUP)";
   return new BerthError({
     code,
-    message: `lost connection to the command in ${task}; it was sent SIGHUP: ${message}`,
+    message: `lost connection to the command in ${task}${consequence}: ${message}`,
     details,
     cause: error,
   });

@@ -1,5 +1,5 @@
 import { withClient } from "../../client/client.js";
-import { fileDetails, prettyFile } from "../../output/files.js";
+import { fileDetailsJson, fileDetailsText } from "../../output/files.js";
 import { printJson } from "../../output/print.js";
 import type { Cli } from "../../process/cli.js";
 import type { InspectOptions } from "../service/inspect.js";
@@ -13,9 +13,9 @@ export function inspectFiles(noun: FileNoun) {
       Promise.all(names.map((name) => client.getFile({ kind, name }, { signal: cli.signal }))),
     );
     if (options.pretty !== true || options.output === "json") {
-      printJson(cli, files.map(fileDetails));
+      printJson(cli, files.map(fileDetailsJson));
     } else {
-      cli.stdout.write(files.map((file) => prettyFile(file, cli.now())).join("\n"));
+      cli.stdout.write(files.map((file) => fileDetailsText(file, cli.now())).join("\n"));
     }
   };
 }

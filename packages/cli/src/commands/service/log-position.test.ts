@@ -17,6 +17,17 @@ test("LogPosition resumes shortly before the newest line and filters duplicates"
   expect(repeated.map((logLine) => position.recordLine(logLine))).toEqual([false, true, true, true]);
 });
 
+test("LogPosition keeps lines without a time, which do not change where the log resumes", () => {
+  const position = new LogPosition(StreamLogsRequest.fromPartial({ tail: 0 }), 1_000);
+  const untimed = LogLine.fromPartial({ taskId: "a", entry: { timeNs: "" } });
+  position.nextRequest();
+  expect(position.recordLine(untimed)).toBe(true);
+  expect(position.nextRequest()).toMatchObject({ sinceMs: 1_000 });
+  expect(position.recordLine(line("a", 20_000))).toBe(true);
+  position.nextRequest();
+  expect(position.recordLine(untimed)).toBe(true);
+});
+
 test("LogPosition without a line resumes at the original start", () => {
   const fromNow = new LogPosition(StreamLogsRequest.fromPartial({ tail: 0 }), 1_000);
   fromNow.nextRequest();

@@ -1,6 +1,9 @@
 import type { LogLine, StreamLogsRequest } from "@berth/proto";
 
-/** Time before the last line at which a resumed log starts, since clocks differ and lines arrive out of order. */
+/**
+ * How far before the newest line a resumed log starts. Covers the clock differences of nodes and lines that arrive out of
+ * order.
+ */
 const OVERLAP_MS = 5_000;
 
 const NS_PER_MS = 1_000_000n;
@@ -14,7 +17,10 @@ export class LogPosition {
   readonly #startedMs: number;
   /** Time of the last line read from each task, in ns, by task ID. */
   readonly #lastTimes = new Map<string, bigint>();
-  /** The last line of each task that earlier streams returned. The current stream repeats the lines up to it. */
+  /**
+   * Time of the last line of each task that earlier streams returned, in ns, by task ID. The current stream repeats the
+   * lines up to this time.
+   */
   #resumedAfter: ReadonlyMap<string, bigint> = new Map();
   #newestMs: number | undefined;
   #isFirst = true;
@@ -35,10 +41,14 @@ export class LogPosition {
     return { ...this.#request, tail: -1, sinceMs };
   }
 
-  /** Records a line as read. Returns false when an earlier stream has returned the line already. */
+  /**
+   * Records a line as read. Returns false when an earlier stream has returned the line already. A line without a time is
+   * always new.
+   */
   recordLine({ taskId, entry }: LogLine): boolean {
     const timeText = entry?.timeNs ?? "";
-    const timeNs = /^\d+$/.test(timeText) ? BigInt(timeText) : 0n;
+    if (!/^\d+$/.test(timeText)) return true;
+    const timeNs = BigInt(timeText);
     if (timeNs <= (this.#resumedAfter.get(taskId) ?? -1n)) return false;
     this.#lastTimes.set(taskId, timeNs);
     this.#newestMs = Math.max(this.#newestMs ?? 0, Number(timeNs / NS_PER_MS));

@@ -36,8 +36,8 @@ export async function buildServices(
   { builds, fileNames }: Pick<StackSpecs, "builds" | "fileNames">,
   options: BuildOptions,
 ): Promise<BuiltImages> {
-  const { push: isPushed = false, dryRun = false, quiet = false } = options;
-  if (isPushed && options.build === false) {
+  const { push = false, dryRun = false, quiet = false } = options;
+  if (push && options.build === false) {
     throw invalidOptionError("--push", "cannot be combined with --no-build");
   }
   if (options.build === false) return existingImages(cli, builds, dryRun);
@@ -45,9 +45,9 @@ export async function buildServices(
   if (selected.length === 0) return new Map();
   if (dryRun) {
     if (!quiet) cli.stderr.write(dryRunNote(selected));
-    return isPushed ? new Map() : new Map(selected.map(({ image }) => [image, image]));
+    return push ? new Map() : new Map(selected.map(({ image }) => [image, image]));
   }
-  const target = { builder: await findBuilder(cli), isPushed };
+  const target = { builder: await findBuilder(cli), push };
   const diagnostics = new Diagnostics();
   const planned = planBuilds(selected, target, diagnostics);
   await reportMissingContexts(selected, diagnostics);
@@ -56,7 +56,7 @@ export async function buildServices(
   const built = new Map<string, string>();
   for (const build of planned) {
     const id = await buildImage(cli, build, target, quiet ? undefined : cli.stderr);
-    if (!isPushed) for (const name of build.names) built.set(name, id);
+    if (!push) for (const name of build.names) built.set(name, id);
   }
   return built;
 }

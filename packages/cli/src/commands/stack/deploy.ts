@@ -10,7 +10,7 @@ import { retryDuringElection } from "../../client/leader-change.js";
 import { pushMissingImages } from "../../images/push-missing-images.js";
 import { invalidOptionError, parseTimeoutMs } from "../../options/parse-options.js";
 import { parseResolveImage, type ResolveImageOptions } from "../../options/resolve-image.js";
-import { fileOutcomeLines, filesJson } from "../../output/files.js";
+import { fileOutcomeLines, fileOutcomesJson } from "../../output/files.js";
 import { pluralize } from "../../output/human.js";
 import { networkOutcomeJson, networkOutcomeLines } from "../../output/networks.js";
 import { printJson, printWarning } from "../../output/print.js";
@@ -166,7 +166,7 @@ function deployJson(stack: string, { services, networks, files, warnings }: Depl
   return {
     stack,
     networks: networks.map(networkOutcomeJson),
-    ...filesJson(files),
+    ...fileOutcomesJson(files),
     warnings,
     services: services.map(({ serviceId, name, kind, version }) => ({
       id: serviceId,

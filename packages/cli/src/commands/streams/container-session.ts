@@ -140,7 +140,7 @@ export class ContainerSession {
         return;
       case "outputEnd":
       case undefined:
-        return; // Of another kind of stream, or sent by a newer server.
+        return; // A message for another kind of session, or of a newer server.
     }
   }
 

@@ -117,11 +117,11 @@ function readSecret(cursor: Cursor, secrets: StackContext["secrets"]): BuildSecr
   for (const property of MOUNT_PROPERTIES) {
     const field = listFields(cursor).get(property);
     if (field === undefined) continue;
-    const message = `BuildKit has no ${property} for a secret; set it in the RUN --mount of the Dockerfile`;
+    const message = `BuildKit ignores the ${property} of a secret; set it with RUN --mount=type=secret in the Dockerfile`;
     field.diagnostics.warn(keyPlace(field), message);
   }
   if (secret.source === undefined) {
-    const message = `the secret ${name} cannot be read from the cluster for a build; set its file or environment`;
+    const message = `a build cannot read secret ${name} from the cluster; set "file" or "environment" for it`;
     cursor.diagnostics.error(cursor, message);
     return undefined;
   }

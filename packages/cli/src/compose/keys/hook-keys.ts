@@ -4,8 +4,11 @@ import { applyKeys, type KeyRule, type KeyTable, rule } from "../tree/key-table.
 import type { ServiceDraft } from "./service-draft.js";
 import { rejectKey } from "./unsupported-keys.js";
 
-/** Reads the commands that agents run in a container after its start and before its stop. */
-export const HOOK_KEYS: KeyTable<ServiceDraft> = {
+/**
+ * Rules for the keys `post_start` and `pre_stop` of a service: commands that run in a container after it starts and before
+ * it stops.
+ */
+export const SERVICE_HOOK_KEYS: KeyTable<ServiceDraft> = {
   post_start: hooksRule("post_start", (draft, hooks) => {
     draft.container.postStart = hooks;
   }),
@@ -34,11 +37,12 @@ function hooksRule(
 
 function readHook(cursor: Cursor): Hook {
   const hook = Hook.fromPartial({});
-  applyKeys(cursor, HOOK_FIELDS, hook);
+  applyKeys(cursor, HOOK_KEYS, hook);
   return hook;
 }
 
-const HOOK_FIELDS: KeyTable<Hook> = {
+/** Rules for the keys of one command. */
+const HOOK_KEYS: KeyTable<Hook> = {
   command: rule(readTexts, (hook, command) => {
     hook.command = [...command];
   }),

@@ -11,9 +11,12 @@ const RESTART_CONDITIONS = {
   none: RestartPolicy_Condition.NONE,
 };
 
-/** Reads `restart: on-failure:3`. The rule for `deploy.restart_policy` runs later and overrides the result. */
+/**
+ * Reads the key `restart`, such as `on-failure:3`. The rule for `deploy.restart_policy` runs later and overrides the
+ * result.
+ */
 export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
-  // YAML 1.2 reads an unquoted `no` as text. Older tools write it as `false`.
+  // In YAML 1.1, an unquoted `no` is false, and tools that use it write `restart: false`. In YAML 1.2, `no` is text.
   const isOff = cursor.node.kind === "scalar" && cursor.node.value === false;
   const text = isOff ? "no" : readText(cursor);
   if (text === undefined) return;
@@ -23,9 +26,14 @@ export function readRestart(cursor: Cursor, draft: ServiceDraft): void {
     cursor.diagnostics.error(cursor, `${JSON.stringify(text)} is invalid; use ${choices}`);
     return;
   }
+  const maxAttempts = Number(attempts ?? 0);
+  if (maxAttempts > ATTEMPTS_RANGE.max) {
+    cursor.diagnostics.error(cursor, `${text} has too many attempts (maximum ${ATTEMPTS_RANGE.max})`);
+    return;
+  }
   draft.origins.set("task.restart", cursor);
   draft.restart.condition = restartCondition(policy);
-  draft.restart.maxAttempts = Number(attempts ?? 0);
+  draft.restart.maxAttempts = maxAttempts;
 }
 
 /** Reads `deploy.restart_policy`. */
@@ -44,6 +52,7 @@ const RESTART_POLICY_KEYS: KeyTable<RestartPolicy> = {
     (cursor) => readChoice(cursor, RESTART_CONDITIONS),
     (policy, condition) => {
       policy.condition = condition;
+      // Drops the attempts of the key `restart`, which this key replaces. The rule of `max_attempts` runs later.
       policy.maxAttempts = 0;
     },
   ),

@@ -6,7 +6,7 @@ import { DEVICE_KEYS } from "./device-keys.js";
 import { ENVIRONMENT_KEYS } from "./environment-keys.js";
 import { FILE_KEYS } from "./file-keys.js";
 import { HEALTH_KEYS } from "./health-keys.js";
-import { HOOK_KEYS } from "./hook-keys.js";
+import { SERVICE_HOOK_KEYS } from "./hook-keys.js";
 import { IMAGE_KEYS } from "./image-keys.js";
 import { readLinks } from "./link-keys.js";
 import { LOGGING_KEYS } from "./logging-keys.js";
@@ -61,7 +61,7 @@ export const SERVICE_KEYS: KeyTable<ServiceDraft> = {
   ...HEALTH_KEYS,
   ...SECURITY_KEYS,
   ...DEVICE_KEYS,
-  ...HOOK_KEYS,
+  ...SERVICE_HOOK_KEYS,
   ...RESOURCE_KEYS,
   ...DEPLOY_KEYS,
   ...DEPENDENCY_KEYS,

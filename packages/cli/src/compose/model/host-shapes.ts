@@ -1,8 +1,8 @@
 import { type Cursor, listFields, readItems } from "../tree/cursor.js";
 import { hasVariables, listNode, type Node, scalarNode, scalarText } from "../tree/node.js";
 import { listOf, oneOrMore } from "./shapes/list-shapes.js";
-import { text } from "./shapes/scalar-shapes.js";
-import { defineShape, type Shape } from "./shapes/shape.js";
+import { text as textShape } from "./shapes/scalar-shapes.js";
+import { defineShape, type Shape, type Stage } from "./shapes/shape.js";
 import { choiceOf, listSchema, TEXT_SCHEMA } from "./shapes/value-schema.js";
 
 const EXTRA_HOSTS_SCHEMA = choiceOf(
@@ -10,31 +10,40 @@ const EXTRA_HOSTS_SCHEMA = choiceOf(
   listSchema(TEXT_SCHEMA),
 );
 
-/** `extra_hosts`: a list of `HOST=ADDRESS` or `HOST:ADDRESS`, or a mapping. The canonical form is a sorted list. */
+/**
+ * The key `extra_hosts`: a list of `HOST=ADDRESS` or `HOST:ADDRESS`, or a mapping. The canonical form, in which files are
+ * merged, is a sorted list of `HOST=ADDRESS`.
+ */
 export const extraHosts: Shape = defineShape(EXTRA_HOSTS_SCHEMA, (cursor, stage) => {
   const entries = cursor.node.kind === "map" ? hostsOfMap(cursor) : hostsOfList(cursor);
   if (entries === undefined) return undefined;
   const sorted = entries.toSorted((a, b) => (a.text < b.text ? -1 : 1));
-  return listOf(text)({ ...cursor, node: listNode(sorted, cursor.position) }, stage);
+  return listOf(textShape)({ ...cursor, node: listNode(sorted, cursor.position) }, stage);
 });
 
-type Scalars = readonly Extract<Node, { kind: "scalar" }>[];
+type Scalar = Extract<Node, { kind: "scalar" }>;
 
-function hostsOfMap(cursor: Cursor): Scalars {
+/** An entry is complete in each file, so its text is read as in the merged project: null is an error. */
+const ENTRY_STAGE: Stage = "project";
+
+function hostsOfMap(cursor: Cursor): readonly Scalar[] {
   return [...listFields(cursor)].flatMap(([host, field]) => {
-    const addresses = oneOrMore(text)(field, "project");
-    return addresses?.kind === "list" ? addresses.items.map((item) => hostEntry(host, item)) : [];
+    const addresses = oneOrMore(textShape)(field, ENTRY_STAGE);
+    if (addresses?.kind !== "list") return [];
+    return addresses.items.flatMap((item) => (item.kind === "scalar" ? hostEntry(field, host, item) : []));
   });
 }
 
-function hostsOfList(cursor: Cursor): Scalars | undefined {
+function hostsOfList(cursor: Cursor): readonly Scalar[] | undefined {
   return readItems(cursor)?.flatMap((item) => {
-    const node = text(item, "project");
+    const node = textShape(item, ENTRY_STAGE);
     if (node?.kind !== "scalar") return [];
     if (hasVariables(node)) return [node];
     const [, host, addresses] = /^([^=]+)=(.*)$/.exec(node.text) ?? /^([^:]+):(.*)$/.exec(node.text) ?? [];
     if (host !== undefined && addresses !== undefined && !host.includes(":")) {
-      return addresses.split(",").map((address) => hostEntry(host, scalarNode(address, node.position)));
+      return addresses
+        .split(",")
+        .flatMap((address) => hostEntry(item, host, scalarNode(address, node.position)));
     }
     item.diagnostics.error(
       item,
@@ -44,7 +53,10 @@ function hostsOfList(cursor: Cursor): Scalars | undefined {
   });
 }
 
-function hostEntry(host: string, address: Node) {
-  const value = address.kind === "scalar" ? scalarText(address) : "";
-  return scalarNode(`${host}=${value.replace(/^\[(.+)\]$/, "$1")}`, address.position);
+/** Returns the entry of a host, or nothing if its address is empty, which is reported. */
+function hostEntry(place: Cursor, host: string, address: Scalar): readonly Scalar[] {
+  const text = scalarText(address).replace(/^\[(.+)\]$/, "$1");
+  if (text !== "") return [scalarNode(`${host}=${text}`, address.position)];
+  place.diagnostics.error(place, `host ${JSON.stringify(host)} has no address`);
+  return [];
 }

@@ -9,7 +9,7 @@ function imageBuild(lines: string, change: Partial<ImageBuild> = {}): ImageBuild
   const { builds, messages } = loadText(text);
   expect(messages).toEqual([]);
   const settings = builds[0]?.settings as BuildSettings;
-  return { settings, names: ["t-web"], platforms: [], isPushed: false, idFile: "/tmp/id", ...change };
+  return { settings, names: ["t-web"], platforms: [], push: false, idFile: "/tmp/id", ...change };
 }
 
 const COMMON = `context: app
@@ -61,7 +61,7 @@ sbom: true`);
     const args = buildArguments("buildkit", {
       ...build,
       platforms: ["linux/amd64", "linux/arm64"],
-      isPushed: true,
+      push: true,
     });
     expect(args.join(" ")).toContain(
       "--platform linux/amd64,linux/arm64 --provenance=mode=max --sbom=true --push --",

@@ -10,8 +10,8 @@ export interface ImageBuild {
   readonly platforms: readonly string[];
   /** Additional contexts that refer to services are already replaced with `docker-image://IMAGE`. */
   readonly settings: BuildSettings;
-  /** Whether BuildKit pushes the image to its registry instead of loading it into the local Docker daemon. */
-  readonly isPushed: boolean;
+  /** Let BuildKit push the image to its registry instead of loading it into the local Docker daemon. */
+  readonly push: boolean;
   /** File for the ID of the image. */
   readonly idFile: string;
 }
@@ -62,7 +62,7 @@ function legacyArguments({ cacheFrom }: BuildSettings): readonly string[] {
   );
 }
 
-function buildKitArguments({ settings, isPushed }: ImageBuild): readonly string[] {
+function buildKitArguments({ settings, push }: ImageBuild): readonly string[] {
   const entitlements = settings.privileged
     ? [...settings.entitlements, "security.insecure"]
     : settings.entitlements;
@@ -75,9 +75,9 @@ function buildKitArguments({ settings, isPushed }: ImageBuild): readonly string[
     ...flags("--ssh", settings.ssh),
     ...flags("--allow", [...new Set(entitlements)]),
     // Only registries keep attestations. In Docker's image store, they would give each build a different ID.
-    `--provenance=${isPushed ? settings.provenance || "false" : "false"}`,
-    ...(isPushed && settings.sbom !== "" ? [`--sbom=${settings.sbom}`] : []),
-    isPushed ? "--push" : "--load",
+    `--provenance=${push ? settings.provenance || "false" : "false"}`,
+    ...(push && settings.sbom !== "" ? [`--sbom=${settings.sbom}`] : []),
+    push ? "--push" : "--load",
   ];
 }
 

@@ -18,25 +18,26 @@ import type { BuildTarget, PlannedBuild } from "./plan-builds.js";
 export async function buildImage(
   cli: Pick<Cli, "env" | "signal">,
   build: PlannedBuild,
-  { builder, isPushed }: BuildTarget,
+  { builder, push }: BuildTarget,
   terminal: Terminal | undefined,
 ): Promise<string> {
   const { names, services, settings } = build;
-  const description = `image ${names[0]} of service ${services.join(", ")}`;
+  const owners = `${services.length === 1 ? "service" : "services"} ${services.join(", ")}`;
+  const description = `image ${names[0]} of ${owners}`;
   terminal?.write(`Building ${description}\n`);
-  // Carriage returns would redraw the progress of Docker on a terminal.
+  // Docker redraws progress lines with carriage returns. Here, each one becomes a line of its own.
   const onOutput = (text: string): void => terminal?.write(text.replaceAll(/\r+\n?/g, "\n"));
   const directory = await mkdtemp(join(tmpdir(), "berth-build-"));
   try {
     const idFile = join(directory, "id");
-    const args = buildArguments(builder.kind, { ...build, isPushed, idFile });
+    const args = buildArguments(builder.kind, { ...build, push, idFile });
     const { exitCode, message } = await runDocker(cli, args, {
       input: settings.dockerfileInline,
       env: environmentOf(builder.kind),
       onOutput,
     });
-    if (exitCode !== 0) throw buildError(`${description} was not built`, message);
-    if (isPushed && builder.kind === "legacy") await pushToRegistry(cli, names, onOutput);
+    if (exitCode !== 0) throw dockerError(`${description} was not built`, message);
+    if (push && builder.kind === "legacy") await pushToRegistry(cli, names, onOutput);
     return (await readFile(idFile, "utf8")).trim();
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -57,11 +58,11 @@ async function pushToRegistry(
 ): Promise<void> {
   for (const name of names) {
     const { exitCode, message } = await runDocker(cli, ["image", "push", name], { onOutput });
-    if (exitCode !== 0) throw buildError(`image ${name} was not pushed`, message);
+    if (exitCode !== 0) throw dockerError(`image ${name} was not pushed`, message);
   }
 }
 
-function buildError(what: string, message: string): BerthError {
+function dockerError(failure: string, message: string): BerthError {
   const reason = message === "" ? "docker failed without a message" : message;
-  return new BerthError({ code: "BERTH_ENGINE_FAILED", message: `${what}: ${reason}` });
+  return new BerthError({ code: "BERTH_ENGINE_FAILED", message: `${failure}: ${reason}` });
 }

@@ -5,15 +5,15 @@ import { loadText } from "../../testing/load-text.js";
 import type { Builder, BuilderKind } from "./builder.js";
 import { planBuilds } from "./plan-builds.js";
 
-function plan(text: string, kind: BuilderKind = "legacy", isPushed = false) {
-  return planWith(text, { kind, platform: "linux/amd64", hasNamedContexts: kind === "buildkit" }, isPushed);
+function plan(text: string, kind: BuilderKind = "legacy", push = false) {
+  return planWith(text, { kind, platform: "linux/amd64", hasNamedContexts: kind === "buildkit" }, push);
 }
 
-function planWith(text: string, builder: Builder, isPushed = false) {
+function planWith(text: string, builder: Builder, push = false) {
   const { builds, messages } = loadText(text);
   expect(messages).toEqual([]);
   const diagnostics = new Diagnostics();
-  const planned = planBuilds(builds, { builder, isPushed }, diagnostics);
+  const planned = planBuilds(builds, { builder, push }, diagnostics);
   return { planned, messages: diagnostics.sorted().map((found) => formatDiagnostic(found)) };
 }
 
@@ -112,8 +112,8 @@ secrets: { key: { file: key.txt } }
   });
 
   test("builds for the platform of the service, and for several platforms only with a registry", () => {
-    const platforms = (service: string, kind: BuilderKind, isPushed: boolean) => {
-      const { planned, messages } = plan(`services: { web: ${service} }\n`, kind, isPushed);
+    const platforms = (service: string, kind: BuilderKind, push: boolean) => {
+      const { planned, messages } = plan(`services: { web: ${service} }\n`, kind, push);
       return [planned[0]?.platforms, messages];
     };
     const both = 'build: { context: ., platforms: [linux/amd64, linux/arm64] }, image: "r.example/web"';

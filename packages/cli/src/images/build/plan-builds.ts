@@ -5,8 +5,8 @@ import type { Builder } from "./builder.js";
 
 export interface BuildTarget {
   readonly builder: Builder;
-  /** Whether the images are pushed to their registries instead of being sent to nodes. */
-  readonly isPushed: boolean;
+  /** Push the images to their registries instead of sending them to nodes. */
+  readonly push: boolean;
 }
 
 /** An image to build. Services with the same settings share it. */
@@ -111,19 +111,19 @@ function imageContexts(
 
 function reportUnsupported(
   build: ServiceBuild,
-  { builder, isPushed }: BuildTarget,
+  { builder, push }: BuildTarget,
   diagnostics: Diagnostics,
 ): void {
   const { settings } = build;
-  if (isPushed && !build.hasImageName) {
+  if (push && !build.hasImageName) {
     diagnostics.error(placeOf(build, ""), "--push requires the name of the image in its registry; set image");
   }
   for (const [key, value] of [
     ["provenance", settings.provenance],
     ["sbom", settings.sbom],
   ] as const) {
-    if (value === "" || value === "false" || (isPushed && builder.kind === "buildkit")) continue;
-    const requirement = isPushed ? "BuildKit creates" : "registries keep";
+    if (value === "" || value === "false" || (push && builder.kind === "buildkit")) continue;
+    const requirement = push ? "BuildKit creates" : "registries keep";
     diagnostics.warn(placeOf(build, key), `ignored: only ${requirement} attestations`);
   }
   if (builder.kind === "buildkit") {
@@ -147,15 +147,15 @@ function reportUnsupported(
 /** Selects the platforms to build for. An image that is not pushed to a registry has only one. */
 function selectPlatforms(
   build: ServiceBuild,
-  { builder, isPushed }: BuildTarget,
+  { builder, push }: BuildTarget,
   diagnostics: Diagnostics,
 ): readonly string[] {
   const { platforms } = build.settings;
-  if (isPushed && builder.kind === "buildkit" && platforms.length > 0) return platforms;
+  if (push && builder.kind === "buildkit" && platforms.length > 0) return platforms;
   if (build.platform !== "") return [build.platform];
   if (platforms.length <= 1) return platforms;
   const place = placeOf(build, "platforms");
-  const solution = isPushed ? "install the Docker Buildx plugin" : "use --push to build for all";
+  const solution = push ? "install the Docker Buildx plugin" : "use --push to build for all";
   if (platforms.some((platform) => `${platform}/`.startsWith(`${builder.platform}/`))) {
     diagnostics.warn(place, `the image is built for ${builder.platform} only; ${solution}`);
     return [];

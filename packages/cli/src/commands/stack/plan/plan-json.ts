@@ -1,5 +1,5 @@
 import { type DeployPlan, type PlannedStep, PlannedStep_Kind, type ServicePlan } from "@berth/proto";
-import { filesJson } from "../../../output/files.js";
+import { fileOutcomesJson } from "../../../output/files.js";
 import { networkOutcomeJson } from "../../../output/networks.js";
 import { outcomeName } from "../../../output/state-names.js";
 
@@ -15,7 +15,7 @@ export function planJson(stack: string, { rev, services, networks, files }: Depl
     stack,
     planRev: rev,
     networks: networks.map(networkOutcomeJson),
-    ...filesJson(files),
+    ...fileOutcomesJson(files),
     services: services.map(serviceJson),
   };
 }
