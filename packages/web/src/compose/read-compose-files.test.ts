@@ -33,8 +33,32 @@ describe("readComposeFiles", () => {
   it("refuses services that the browser cannot build", () => {
     const compose = file("compose.yml", "services:\n  web:\n    build: .\n");
     expect(readComposeFiles("shop", [compose]).errors).toEqual([
-      'service "web" has to be built; use berth stack deploy',
+      'service "web" must be built, which the web UI cannot do; deploy it with berth stack deploy',
     ]);
+  });
+
+  it("lets an override replace the values of the base file, whichever was selected first", () => {
+    const base = file("compose.yml", "services:\n  web:\n    image: nginx:1\n");
+    const override = file("compose.override.yml", "services:\n  web:\n    image: nginx:2\n");
+    for (const files of [
+      [base, override],
+      [override, base],
+    ]) {
+      const { errors, request } = readComposeFiles("shop", files);
+      expect(errors).toEqual([]);
+      expect(request).toMatchObject({ services: [{ task: { container: { image: "nginx:2" } } }] });
+    }
+  });
+
+  it("does not read a YAML file that a Compose file refers to as a Compose file", () => {
+    const compose = file(
+      "monitoring.yml",
+      "services:\n  web:\n    image: nginx\n    configs: [main]\nconfigs:\n  main: { file: ./prometheus.yml }\n",
+    );
+    const config = file("prometheus.yml", "global:\n  scrape_interval: 15s\n");
+    const { errors, request } = readComposeFiles("shop", [config, compose]);
+    expect(errors).toEqual([]);
+    expect(request).toMatchObject({ files: [{ content: Buffer.from(config.bytes).toString("base64") }] });
   });
 });
 

@@ -18,25 +18,30 @@ export interface ComposeResult {
   readonly request: JsonObject;
 }
 
-/** The directory that the files seem to be in. Paths in Compose files are relative to it. */
-const DIRECTORY = "/";
-const COMPOSE_FILE = /\.ya?ml$/;
+/** Virtual directory of the files. Paths in Compose files are relative to it. */
+const VIRTUAL_ROOT = "/";
+const YAML_FILE = /\.ya?ml$/;
+/** Usual names of Compose files, such as "docker-compose.override.yml". */
+const USUAL_NAME = /^(docker-)?compose([.-].*)?\.ya?ml$/;
+/** Usual names of the file that the others override. */
+const BASE_NAME = /^(docker-)?compose\.ya?ml$/;
+const SERVICES_KEY = /^["']?services["']?[ \t]*:/m;
 const ENV_FILE = ".env";
 
 /**
- * Reads Compose files with the code of the command line. Other files are those that Compose files refer to, such as env
- * files and configs.
+ * Loads Compose files with the same code as the command line. Other files are those that Compose files refer to, such as
+ * env files and configs.
  *
  * @throws BerthError BERTH_COMPOSE_INVALID when a file is not text
  */
 export function readComposeFiles(stack: string, files: readonly SelectedFile[]): ComposeResult {
-  const inputs = files.map(({ name, bytes }) => ({ name, path: `${DIRECTORY}${name}`, bytes }));
+  const inputs = files.map(({ name, bytes }) => ({ name, path: `${VIRTUAL_ROOT}${name}`, bytes }));
   const loaded = loadStack({
     stack,
-    files: inputs.filter(({ name }) => COMPOSE_FILE.test(name)),
+    files: selectComposeFiles(inputs),
     envFiles: inputs.filter(({ name }) => name === ENV_FILE),
     environment: {},
-    homeDirectory: DIRECTORY,
+    homeDirectory: VIRTUAL_ROOT,
     readFile: (path) => inputs.find((file) => file.path === path)?.bytes,
   });
   const format = (severity: "error" | "warning"): readonly string[] =>
@@ -45,9 +50,13 @@ export function readComposeFiles(stack: string, files: readonly SelectedFile[]):
   return {
     errors: [
       ...format("error"),
-      ...builds.map(({ service }) => `service "${service}" has to be built; use berth stack deploy`),
+      ...builds.map(
+        ({ service }) =>
+          `service "${service}" must be built, which the web UI cannot do; deploy it with berth stack deploy`,
+      ),
       ...loaded.shipments.map(
-        ({ service, path }) => `service "${service}" ships ${path} to its nodes; use berth stack deploy`,
+        ({ service, path }) =>
+          `service "${service}" ships ${path} to its nodes, which the web UI cannot do; deploy it with berth stack deploy`,
       ),
     ],
     warnings: format("warning"),
@@ -58,4 +67,18 @@ export function readComposeFiles(stack: string, files: readonly SelectedFile[]):
       files: loaded.files.map((file) => FileContent.toJSON(file)),
     },
   };
+}
+
+/**
+ * Selects the Compose files, with the base file first, because later files override earlier ones. YAML files without
+ * services can be configs. If no YAML file looks like a Compose file, all of them are selected, so that their errors are
+ * shown.
+ */
+function selectComposeFiles<File extends SelectedFile>(files: readonly File[]): readonly File[] {
+  const yamlFiles = files.filter(({ name }) => YAML_FILE.test(name));
+  const composeFiles = yamlFiles.filter(
+    ({ name, bytes }) => USUAL_NAME.test(name) || SERVICES_KEY.test(new TextDecoder().decode(bytes)),
+  );
+  const selected = composeFiles.length > 0 ? composeFiles : yamlFiles;
+  return selected.toSorted((a, b) => Number(BASE_NAME.test(b.name)) - Number(BASE_NAME.test(a.name)));
 }

@@ -8,6 +8,8 @@ import {
   readText,
 } from "../json.js";
 
+// Tasks as the web UI reads them from the API.
+
 const TASK_STATES = [
   "new",
   "assigned",
@@ -72,7 +74,7 @@ export type ReplacementCause = (typeof CAUSES)[number];
 /** Returns the name of a service, by its ID. */
 export type ServiceNames = (serviceId: string) => string;
 
-/** Reads a task from its JSON form. Returns undefined without an ID. */
+/** Reads a task from its JSON form. Returns undefined if it has no ID. */
 export function decodeTask(json: JsonObject, serviceNameOf: ServiceNames): Task | undefined {
   const id = readText(json, "id");
   if (id === "") return undefined;
@@ -113,7 +115,7 @@ function decodeReplacement(json: JsonObject | undefined): Replacement | undefine
   };
 }
 
-/** A task without a state is new. */
+/** Reads the state of a task. JSON omits the default value, so a task without a state is new. */
 function readState(json: JsonObject): TaskState | undefined {
   if (readText(json, "state") === "") return "new";
   return readEnum(json, "state", { prefix: "TASK_STATE_", values: TASK_STATES, fallback: undefined });
@@ -124,7 +126,7 @@ export function isEnded({ state }: Pick<Task, "state">): boolean {
   return state !== undefined && TASK_STATES.indexOf(state) >= TASK_STATES.indexOf("complete");
 }
 
-/** Returns the name that users know: "shop_web.3", and "shop_agent on h1" without a slot. */
+/** Returns the name that users know: "shop_web.3", or "shop_agent on h1" for a task without a slot. */
 export function taskName({ serviceName, slot }: Pick<Task, "serviceName" | "slot">, hostname = ""): string {
   if (slot > 0) return `${serviceName}.${slot}`;
   return hostname === "" ? serviceName : `${serviceName} on ${hostname}`;
@@ -139,7 +141,7 @@ const CAUSE_TEXTS: Readonly<Record<ReplacementCause, string>> = {
   ended: "it ended",
   node_loss: "its node was lost",
   drain: "its node is drained",
-  update: "update",
+  update: "its service was updated",
   unhealthy: "it was unhealthy",
   move: "it was moved",
 };

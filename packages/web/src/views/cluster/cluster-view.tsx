@@ -16,13 +16,14 @@ const EXPIRES_SOON_MS = 24 * 60 * 60 * 1_000;
 
 /** The servers, the members of etcd, the certificates and the audit log. */
 export function ClusterView(): JSX.Element {
+  // Reading this signal renders the page again after each change of the store.
   void cluster.revision.value;
   const { controlPlane } = cluster.store;
   return (
     <>
       <h1>Cluster</h1>
       {controlPlane === undefined ? (
-        <p class="note">Loading the servers.</p>
+        <p class="note">Loading servers…</p>
       ) : (
         <>
           <Summary controlPlane={controlPlane} />
@@ -42,27 +43,30 @@ export function ClusterView(): JSX.Element {
 }
 
 function Summary({ controlPlane }: { readonly controlPlane: ControlPlane }): JSX.Element {
-  const { leaderAddress, leaderVersion, voters, runningVoters, isRestorePending } = controlPlane;
-  const tolerated = runningVoters - (Math.floor(voters / 2) + 1);
+  const { leaderAddress, leaderVersion, isRestorePending } = controlPlane;
   return (
     <>
       <Details
         entries={[
           ["Leader", `${leaderAddress}, release ${leaderVersion}`],
           ["Epoch", String(cluster.store.position?.epoch ?? "")],
-          [
-            "etcd",
-            voters === 0
-              ? "external"
-              : `${runningVoters} of ${formatCount(voters, "voter")} running; ${tolerated < 1 ? "no member may fail" : `${formatCount(tolerated, "member")} may fail`}`,
-          ],
+          ["etcd", etcdSummary(controlPlane)],
         ]}
       />
       {isRestorePending && (
-        <p class="warning">A restore from a backup waits for nodes. See berth backup status.</p>
+        <p class="warning">A restore is waiting for nodes. Run berth backup status for details.</p>
       )}
     </>
   );
+}
+
+function etcdSummary({ voters, runningVoters }: ControlPlane): string {
+  if (voters === 0) return "external";
+  const running = `${runningVoters} of ${formatCount(voters, "voter")} running`;
+  const tolerated = runningVoters - (Math.floor(voters / 2) + 1);
+  if (tolerated < 0) return `${running}; quorum lost`;
+  if (tolerated === 0) return `${running}; no member can fail without losing quorum`;
+  return `${running}; ${formatCount(tolerated, "member")} can fail`;
 }
 
 function Servers({ servers }: { readonly servers: readonly Server[] }): JSX.Element {
@@ -122,7 +126,7 @@ function Authorities({ authorities }: { readonly authorities: readonly Authority
 }
 
 function Expiry({ atMs }: { readonly atMs: number }): JSX.Element {
-  if (atMs === 0) return <>not known</>;
+  if (atMs === 0) return <>unknown</>;
   const leftMs = atMs - cluster.now();
   return (
     <span class={leftMs < EXPIRES_SOON_MS ? "warning" : ""}>
