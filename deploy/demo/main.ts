@@ -95,7 +95,7 @@ async function waitForNodes(
       signal,
     );
     if (readyAtMs === undefined) {
-      throw new LabError("LAB_NOT_READY", `node ${host.name} did not become ready; see ${host.agentLog}`);
+      throw new LabError("LAB_NOT_READY", `node ${host.name} did not become ready; see ${host.agentLogHint}`);
     }
   }
 }

@@ -76,12 +76,12 @@ export class LabHost extends DockerHost<NamespaceMachine> {
     if (this.#options.servers.length > 0) await this.startAgent(signal);
   }
 
-  get agentLog(): string {
+  get agentLogHint(): string {
     return this.logs.agent;
   }
 
-  override async listDaemons(): Promise<readonly string[]> {
-    const daemons = [...((await this.server?.listDaemons()) ?? [])];
+  override async describeDaemons(): Promise<readonly string[]> {
+    const daemons = [...((await this.server?.describeDaemons()) ?? [])];
     if (await pingDocker(this.dockerSocket)) daemons.push("docker");
     else if (this.processes("dockerd").length > 0) daemons.push("docker (not responding)");
     if (this.processes("agent").length > 0) daemons.push("agent");

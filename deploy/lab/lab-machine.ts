@@ -17,11 +17,11 @@ export abstract class LabMachine<M extends Machine = Machine> {
   /** Powers the machine on and starts its daemons. */
   abstract start(signal?: AbortSignal): Promise<void>;
 
-  /** Returns the names of the daemons that run on the machine, with the state of those that are not healthy. */
-  abstract listDaemons(): Promise<readonly string[]>;
+  /** Describes the daemons on the machine, such as "docker", "server (leader)" or "docker (not responding)". */
+  abstract describeDaemons(): Promise<readonly string[]>;
 
-  /** Returns the number of running containers. */
-  countContainers(): Promise<number> {
+  /** Returns the number of running containers, or undefined if Docker does not respond. */
+  countContainers(): Promise<number | undefined> {
     return Promise.resolve(0);
   }
 
@@ -68,11 +68,11 @@ export abstract class LabMachine<M extends Machine = Machine> {
 export abstract class DockerHost<M extends Machine = Machine> extends LabMachine<M> {
   /** Path of Docker's socket in the root namespace, for `docker -H unix://…`. */
   abstract readonly dockerSocket: string;
-  /** Path of the agent's log, or the command that prints it. */
-  abstract readonly agentLog: string;
+  /** Where users find the agent's log: a path, or the command that prints it. */
+  abstract readonly agentLogHint: string;
 
-  override async countContainers(): Promise<number> {
-    const ids = await docker(this.dockerSocket, ["ps", "--quiet"]).catch(() => "");
-    return ids.split("\n").filter(Boolean).length;
+  override async countContainers(): Promise<number | undefined> {
+    const ids = await docker(this.dockerSocket, ["ps", "--quiet"]).catch(() => undefined);
+    return ids?.split("\n").filter(Boolean).length;
   }
 }

@@ -149,8 +149,8 @@ export class ServerMachine extends LabMachine<NamespaceMachine> {
     if (this.#runsServer) await this.startServer(signal);
   }
 
-  override listDaemons(): Promise<readonly string[]> {
-    return this.berthServer.listDaemons();
+  override describeDaemons(): Promise<readonly string[]> {
+    return this.berthServer.describeDaemons();
   }
 
   processes(which: ServerProcess): ProcessInfo[] {

@@ -86,7 +86,7 @@ export abstract class ServerEndpoint {
   }
 
   /** Returns the server as a daemon of its machine, with its state. Empty if the server does not run. */
-  async listDaemons(): Promise<readonly string[]> {
+  async describeDaemons(): Promise<readonly string[]> {
     if (!(await this.isRunning())) return [];
     const health = await this.health();
     if (health?.status !== "ok") return ["server (unhealthy)"];

@@ -263,7 +263,7 @@ describe("a lab with another Docker", () => {
     await cp(dockerd.trim(), join(directory, "usr/sbin/dockerd"));
     await writeFile(join(directory, "usr/sbin/only-there"), "#!/bin/sh\n", { mode: 0o755 });
     const lab = await createLab({ name: newName(), hosts: 1, hasBerth: false, docker: directory });
-    expect(await (await openLab(lab.name)).host("h1").listDaemons()).toEqual(["docker"]);
+    expect(await (await openLab(lab.name)).host("h1").describeDaemons()).toEqual(["docker"]);
     expect((await lab.host("h1").exec(["only-there"])).code).toBe(0);
     expect((await lab.serverMachine.exec(["only-there"])).code).not.toBe(0);
     await lab.down();

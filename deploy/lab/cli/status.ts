@@ -9,7 +9,8 @@ export interface MachineStatus {
   readonly state: "up" | "down" | "partitioned";
   /** Comma-separated names of the daemons that run on the machine. */
   readonly runs: string;
-  readonly containers: number;
+  /** Undefined if Docker does not respond. */
+  readonly containers: number | undefined;
 }
 
 /** Reads the status of a machine. */
@@ -18,7 +19,7 @@ export async function readMachineStatus(machine: LabMachine): Promise<MachineSta
   if (!isUp) return { name, address, state: "down", runs: "", containers: 0 };
   const [isPartitioned, daemons, containers] = await Promise.all([
     machine.isPartitioned(),
-    machine.listDaemons(),
+    machine.describeDaemons(),
     machine.countContainers(),
   ]);
   const state = isPartitioned ? "partitioned" : "up";
@@ -43,7 +44,7 @@ export function startStepTimer(): StepTimer {
 }
 
 /** Formats rows as aligned columns, with the keys as headings. */
-export function formatTable(rows: readonly Readonly<Record<string, string | number>>[]): string {
+export function formatTable(rows: readonly Readonly<Record<string, string | number | undefined>>[]): string {
   const keys = Object.keys(rows[0] ?? {});
   const lines = [
     keys.map((key) => key.toUpperCase()),

@@ -26,7 +26,7 @@ export interface VmHostOptions {
 /** A virtual machine with Docker and, in a lab with berth, the unit `berth-agent`. */
 export class VmHost extends DockerHost<QemuMachine> {
   readonly dockerSocket: string;
-  readonly agentLog: string;
+  readonly agentLogHint: string;
   /** The server on this host, if it runs one. */
   readonly server: VmServer | undefined;
   readonly #options: VmHostOptions;
@@ -34,7 +34,7 @@ export class VmHost extends DockerHost<QemuMachine> {
   constructor(options: VmHostOptions) {
     super(options.machine);
     this.dockerSocket = join(options.machine.paths.runDir, "docker.sock");
-    this.agentLog = `npm run lab -- shell ${this.name} --name ${options.lab} -- journalctl -u ${UNIT}`;
+    this.agentLogHint = `npm run lab -- shell ${this.name} --name ${options.lab} -- journalctl -u ${UNIT}`;
     this.server = options.servers.find(({ name }) => name === this.name);
     this.#options = options;
   }
@@ -54,8 +54,8 @@ export class VmHost extends DockerHost<QemuMachine> {
     if (server !== undefined) await this.#startAgent(server, signal);
   }
 
-  override async listDaemons(): Promise<readonly string[]> {
-    const daemons = [...((await this.server?.listDaemons()) ?? [])];
+  override async describeDaemons(): Promise<readonly string[]> {
+    const daemons = [...((await this.server?.describeDaemons()) ?? [])];
     if (await pingDocker(this.dockerSocket)) daemons.push("docker");
     if (await isUnitActive(this.machine, UNIT)) daemons.push("agent");
     return daemons;

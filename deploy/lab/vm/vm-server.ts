@@ -84,7 +84,7 @@ export class VmServerMachine extends LabMachine<QemuMachine> {
     await this.berthServer.waitUntilHealthy(signal);
   }
 
-  override listDaemons(): Promise<readonly string[]> {
-    return this.berthServer.listDaemons();
+  override describeDaemons(): Promise<readonly string[]> {
+    return this.berthServer.describeDaemons();
   }
 }
