@@ -115,8 +115,9 @@ async function showFailover(options: FailoverDemoOptions): Promise<number> {
   const { screen, lab, cluster, signal, before, hasWebUi } = options;
   const victim = await findBusiestHost(cluster, lab.hosts, SHOP.service);
   const target = lab.hosts.find((host) => host !== victim);
-  if (target === undefined || victim === undefined)
+  if (target === undefined || victim === undefined) {
     throw new LabError("LAB_NOT_READY", "the demo needs at least two hosts");
+  }
   const url = `http://${target.address}:${SHOP.port}/`;
   screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
   const traffic = new HttpTraffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });

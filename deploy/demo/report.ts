@@ -65,8 +65,9 @@ export function printRequests(
   screen.line(screen.paint("dim", `  ${"requests".padEnd(16)}    sent  failed    median     worst`));
   for (const [name, fromMs, toMs] of spans) printSpan(screen, name, summarize(outcomes, fromMs, toMs));
   printSpan(screen, "total", summarize(outcomes));
-  for (const [reason, count] of summarize(outcomes).reasons.slice(0, 3))
+  for (const [reason, count] of summarize(outcomes).reasons.slice(0, 3)) {
     screen.line(`    ${count} × ${reason}`.slice(0, WIDTH));
+  }
   screen.line();
   screen.line(screen.paint("dim", "  replies by replica since the power cut"));
   printSpread(screen, summarize(outcomes, cutAtMs));

@@ -22,8 +22,9 @@ export interface KillProcessOptions {
  */
 export async function killProcess({ what, signal, find }: KillProcessOptions): Promise<void> {
   const targets = find();
-  if (targets.length === 0)
+  if (targets.length === 0) {
     throw new LabError("LAB_NOT_READY", `cannot send ${signal} to ${what}: it is not running`);
+  }
   for (const target of targets) signalProcess(target, signal);
   if (signal !== "SIGKILL") return;
   const pids = new Set(targets.map(({ pid }) => pid));

@@ -47,8 +47,9 @@ export async function readRecipe(buildDir: string): Promise<ImageRecipe | undefi
 
 /** Copies the recipe's programs and files with their libraries into `rootfs`, and creates its directories there. */
 export async function collectRootfs(recipe: ImageRecipe, rootfs: string): Promise<void> {
-  for (const directory of recipe.directories)
+  for (const directory of recipe.directories) {
     await mkdir(resolveInside(rootfs, directory), { recursive: true });
+  }
   for (const name of recipe.programs) {
     const program = isAbsolute(name) ? await findNewest(name) : await findProgram(name);
     await copyIntoRootfs(rootfs, program, join("/usr/bin", basename(name)));
@@ -117,11 +118,12 @@ async function listSharedLibraries(program: string): Promise<string[]> {
   const { code, stdout } = await run(["ldd", program]);
   if (code !== 0) return [];
   const missing = /^\s*(\S+) => not found/m.exec(stdout)?.[1];
-  if (missing)
+  if (missing) {
     throw new LabError(
       "LAB_BAD_IMAGE",
       `${program} cannot run on this machine: shared library ${missing} not found`,
     );
+  }
   return [...stdout.matchAll(/(?:=>|^)\s*(\/\S+) \(0x/gm)].map((match) => match[1] ?? "");
 }
 

@@ -101,10 +101,12 @@ export class LabHost extends DockerHost<NamespaceMachine> {
   async startAgent(signal?: AbortSignal): Promise<void> {
     const { machine, berthPath, agentDataDir: dataDir } = this;
     const server = await this.#findServer();
-    if (server === undefined)
+    if (server === undefined) {
       throw new LabError("LAB_BAD_USAGE", "cannot start an agent: this lab was created without berth");
-    if (this.processes("agent").length > 0)
+    }
+    if (this.processes("agent").length > 0) {
       throw new LabError("LAB_HOST_UP", `the agent on ${this.name} is already running`);
+    }
     const { joinAgent } = this.#options;
     const joinArgs = joinCommand("agent", { berthPath, address: server.address, dataDir });
     await joinOnce({ machine, program: "agent", joinAgent, dataDir, server, command: joinArgs }, signal);
@@ -122,8 +124,9 @@ export class LabHost extends DockerHost<NamespaceMachine> {
 
   /** Starts dockerd and waits until it responds. */
   async startDockerd(signal?: AbortSignal): Promise<void> {
-    if (this.processes("dockerd").length > 0)
+    if (this.processes("dockerd").length > 0) {
       throw new LabError("LAB_HOST_UP", `dockerd on ${this.name} is already running`);
+    }
     const configFile = join(this.machine.paths.dataDir, "daemon.json");
     await writeFile(configFile, JSON.stringify(this.#dockerdConfig(), null, 2));
     const dockerd = await this.machine.spawnDaemon(

@@ -58,8 +58,9 @@ export class LabServer extends ServerEndpoint {
   /** Kills the server and its etcd, and deletes their data. */
   async destroy(): Promise<void> {
     // The server may have stopped by itself, and its etcd exits with it.
-    for (const which of ["server", "etcd"] as const)
+    for (const which of ["server", "etcd"] as const) {
       if (this.processes(which).length > 0) await this.kill(which);
+    }
     await rm(this.dataDir, { recursive: true, force: true });
   }
 
@@ -86,8 +87,9 @@ export class LabServer extends ServerEndpoint {
   }
 
   override async startWithoutWaiting(): Promise<void> {
-    if (this.processes("server").length > 0)
+    if (this.processes("server").length > 0) {
       throw new LabError("LAB_HOST_UP", `the server on ${this.name} is already running`);
+    }
     const { address } = this.#machine;
     const { berthPath, extraArgs } = this;
     const command = [...serverCommand({ berthPath, address, dataDir: this.dataDir }), ...extraArgs];

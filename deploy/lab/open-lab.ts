@@ -14,11 +14,12 @@ import { VmLab } from "./vm/vm-lab.js";
  */
 export async function openLab(name: string = DEFAULT_LAB): Promise<BaseLab> {
   const isRunning = isLabName(name) && (await readLabStatus(name)) === "running";
-  if (!isRunning)
+  if (!isRunning) {
     throw new LabError(
       "LAB_NOT_FOUND",
       `lab ${name} is not running; create it with ${labCommand("up", name)}`,
     );
+  }
   const state = await readLabState(name);
   if (state) return openMachines(state);
   throw new LabError(

@@ -109,11 +109,13 @@ export function parseCommand(args: readonly string[]): LabCommand {
   if (values.help || word === undefined) return { kind: "help" };
   const { name, help: _, ...commandOptions } = values;
   for (const option of Object.keys(commandOptions) as OptionName[]) {
-    if (!COMMAND_OPTIONS[word]?.includes(option))
+    if (!COMMAND_OPTIONS[word]?.includes(option)) {
       throw badUsageError(`unknown option --${option} for ${word}`);
+    }
   }
-  if (shellArgv.length > 0 && word !== "shell")
+  if (shellArgv.length > 0 && word !== "shell") {
     throw badUsageError(`unexpected arguments after -- for ${word}`);
+  }
   const command = { lab: name ?? DEFAULT_LAB };
   const [first, second] = operands;
 
@@ -156,8 +158,9 @@ const parseLabArgs = (args: readonly string[]) =>
   parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
 
 function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
-  if (values.servers !== undefined && values["no-berth"])
+  if (values.servers !== undefined && values["no-berth"]) {
     throw badUsageError("cannot use --servers with --no-berth");
+  }
   const hosts = parseCount("--hosts", values.hosts) ?? DEFAULT_HOSTS;
   const servers = parseCount("--servers", values.servers);
   const isVirtual = values.vm ?? false;
@@ -171,8 +174,9 @@ function parseCount(option: string, text: string | undefined): number | undefine
 }
 
 function expectOperands(word: string, operands: readonly string[], count: number): void {
-  if (operands.length > count)
+  if (operands.length > count) {
     throw badUsageError(`unexpected argument "${operands.slice(count).join(" ")}" for ${word}`);
+  }
   if (operands.length < count) {
     throw badUsageError(
       word === "image" ? "image requires SOURCE and TAG" : `${word} requires the name of a host`,

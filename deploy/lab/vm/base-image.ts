@@ -141,8 +141,9 @@ async function writeGuestFiles(root: string, kernel: Kernel, signal: AbortSignal
 async function createKeys(root: string, directory: string, signal: AbortSignal | undefined): Promise<void> {
   const hostKey = join(root, "etc/ssh/ssh_host_ed25519_key");
   for (const type of ["rsa", "ecdsa", "ed25519"]) {
-    for (const suffix of ["", ".pub"])
+    for (const suffix of ["", ".pub"]) {
       await rm(join(root, `etc/ssh/ssh_host_${type}_key${suffix}`), { force: true });
+    }
   }
   for (const file of [hostKey, join(directory, "id_ed25519")]) {
     await runOrThrow(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "berth-lab", "-f", file], {

@@ -25,8 +25,9 @@ export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
   const directory = join(VM_CACHE, name);
   if (!existsSync(directory)) await unpack(name, directory, signal);
   const [release] = await readdir(join(directory, "lib/modules"));
-  if (release === undefined)
+  if (release === undefined) {
     throw new Error(`${directory} has no modules; remove the directory to download the kernel again`);
+  }
   return {
     release,
     image: join(directory, "boot", `vmlinuz-${release}`),
@@ -46,8 +47,9 @@ async function packageName(signal: AbortSignal): Promise<string> {
   console.error("vm: updating Debian's package lists (apt-get update)");
   await runOrThrow(["apt-get", "update", "--quiet"], { timeoutMs: FETCH_TIMEOUT_MS, signal });
   const again = await dependencyOf(META_PACKAGE, signal);
-  if (again === undefined)
+  if (again === undefined) {
     throw new Error(`package ${META_PACKAGE} not found: the emulated machine needs Debian's archive`);
+  }
   return again;
 }
 

@@ -32,11 +32,12 @@ export function inOrder(modulesDep: string, wanted: readonly string[]): readonly
   const needs = new Map<string, readonly string[]>();
   for (const line of modulesDep.split("\n")) {
     const [file = "", rest = ""] = line.split(":");
-    if (file !== "")
+    if (file !== "") {
       needs.set(
         file,
         rest.split(" ").filter((each) => each !== ""),
       );
+    }
   }
   const ordered = new Set<string>();
   const add = (file: string): void => {

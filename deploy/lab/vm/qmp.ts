@@ -47,7 +47,8 @@ async function* readResponses(socket: Socket, signal: AbortSignal): AsyncGenerat
 async function nextResult(command: string, responses: AsyncGenerator<Response>): Promise<unknown> {
   const { done, value } = await responses.next();
   if (done) throw new LabError("LAB_COMMAND_FAILED", `QEMU ended during ${command}`);
-  if (value.error !== undefined)
+  if (value.error !== undefined) {
     throw new LabError("LAB_COMMAND_FAILED", `QEMU rejected ${command}: ${value.error.desc}`);
+  }
   return value.return;
 }

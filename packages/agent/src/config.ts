@@ -167,8 +167,9 @@ export function parseConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Pa
     imageCacheBytes: parseSize(options.imageCache ?? "", problems),
     logLevel: options.logLevel ?? "",
   };
-  if (!isIngressMode(ingress))
+  if (!isIngressMode(ingress)) {
     problems.push(`--ingress: invalid value "${ingress}": must be one of ${INGRESS_MODES.join(", ")}`);
+  }
   const scaleProblem = timingScaleProblem(env);
   if (scaleProblem !== undefined) problems.push(scaleProblem);
   problems.push(...validate(config));
@@ -223,8 +224,9 @@ function valueProblem(value: string, known: number | readonly string[] | undefin
 
 function parseSize(text: string, problems: string[]): number {
   const [, digits = "", unit = ""] = /^(\d{1,12})([kmg]?)$/.exec(text) ?? [];
-  if (digits === "")
+  if (digits === "") {
     problems.push(`--image-cache: invalid size "${text}": must be a number with k, m or g, such as 2g`);
+  }
   return Number(digits) * (SIZE_UNITS[unit] ?? 1);
 }
 

@@ -66,8 +66,9 @@ async function findProblem(
 ): Promise<string | undefined> {
   const iptables = await run("iptables", { args: ["--version"], signal });
   // Its lock, /run/xtables.lock, can be opened by root only.
-  if (iptables.kind === "done" && !iptables.stdout.includes("nf_tables"))
+  if (iptables.kind === "done" && !iptables.stdout.includes("nf_tables")) {
     return "iptables-legacy requires root; install iptables-nft";
+  }
   const [program = "", ...args] = commandAs(user, [process.execPath, ENTRY_PATH, PROBE_FLAG]);
   return probeProblem(await run(program, { args, signal, timeoutMs: PROBE_TIMEOUT_MS }));
 }

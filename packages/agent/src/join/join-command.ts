@@ -71,8 +71,9 @@ function join(
 ): Promise<JoinedHost> {
   const advertise = given === "" ? undefined : (canonicalIp(given) ?? given);
   const problems = argumentProblems(address, advertise);
-  if (problems.length > 0)
+  if (problems.length > 0) {
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problems.join("; ") });
+  }
   const source = { file, prompt: "Join token: ", what: "join token" };
   const readToken = async (): Promise<string> => {
     const token = await readSecret(source, process, signal);
@@ -84,10 +85,11 @@ function join(
 
 function argumentProblems(address: string, advertise: string | undefined): readonly string[] {
   const problems: string[] = [];
-  if (!isHostPort(address))
+  if (!isHostPort(address)) {
     problems.push(
       `invalid address ${JSON.stringify(address)}: must be HOST:PORT of a server, such as 10.0.0.1:7400`,
     );
+  }
   const problem = advertise === undefined ? undefined : advertiseProblem(advertise);
   if (problem !== undefined) problems.push(`--advertise: ${problem}`);
   return problems;

@@ -92,11 +92,12 @@ export class AssignmentReceiver {
         message: `the server is no longer the leader: its epoch is ${epoch}, but this node has joined epoch ${knownEpoch}`,
       });
     }
-    if (epoch < knownEpoch)
+    if (epoch < knownEpoch) {
       log.warn(
         { epoch, knownEpoch, silentMs },
         "the leader of the known epoch is gone; joining a lower epoch",
       );
+    }
     this.#assignments = new AssignmentSet();
     this.#hasSession = true;
     this.#lastContactMs = performance.now();
@@ -123,11 +124,12 @@ export class AssignmentReceiver {
    */
   #requireGeneration(generation: number): void {
     const knownGeneration = this.#knownLeader.generation;
-    if (!Number.isSafeInteger(generation) || generation < 0)
+    if (!Number.isSafeInteger(generation) || generation < 0) {
       throw new BerthError({
         code: "BERTH_PROTOCOL",
         message: `the server sent the invalid generation ${generation}`,
       });
+    }
     if (generation >= knownGeneration) return;
     throw new BerthError({
       code: "BERTH_STALE_EPOCH",

@@ -46,8 +46,12 @@ export function limitDescription(description: NodeDescription): NodeDescription 
     },
   };
   for (const [name, without] of OPTIONAL_PARTS) {
-    if (NodeDescription.encode(limited).finish().length < DESCRIPTION_LIMITS.bytes - DESCRIPTION_LIMITS.text)
+    if (
+      NodeDescription.encode(limited).finish().length <
+      DESCRIPTION_LIMITS.bytes - DESCRIPTION_LIMITS.text
+    ) {
       break;
+    }
     limited = { ...limited, ...without };
     omitted.push(name);
   }

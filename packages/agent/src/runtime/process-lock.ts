@@ -56,8 +56,9 @@ export function shareIngressLocks(dataDir: string, gid: number): void {
     const fd = openOrCreate(file);
     try {
       const stats = fstatSync(fd);
-      if (!stats.isFile() || stats.nlink > 1)
+      if (!stats.isFile() || stats.nlink > 1) {
         throw new Error(`${file} is not a regular file with a single link; delete it`);
+      }
       // Files of root stay usable for root with fs.protected_regular, which restricts those of others.
       fchownSync(fd, 0, gid);
       fchmodSync(fd, gid === 0 ? OWN_FILE : GROUP_FILE);

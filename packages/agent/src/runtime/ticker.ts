@@ -73,8 +73,9 @@ export class Ticker {
     const lags = due.map(({ dueMs }) => Math.max(0, nowMs - dueMs));
     for (const schedule of due) schedule.dueMs = nextMultiple(nowMs + EARLY_MS, schedule.everyMs);
     this.#arm();
-    for (const [index, schedule] of due.entries())
+    for (const [index, schedule] of due.entries()) {
       if (this.#schedules.has(schedule)) schedule.callback(lags[index] ?? 0);
+    }
   }
 }
 

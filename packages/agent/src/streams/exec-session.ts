@@ -41,12 +41,13 @@ export class ExecSession {
     try {
       for await (const output of this.#outputs()) yield { requestId: "", output, error: "" };
     } catch (error) {
-      if (!this.#context.signal.aborted)
+      if (!this.#context.signal.aborted) {
         yield {
           requestId: "",
           output: undefined,
           error: error instanceof Error ? error.message : String(error),
         };
+      }
     } finally {
       this.#markStarted();
     }
@@ -94,8 +95,9 @@ export class ExecSession {
     this.#markStarted();
     if (size !== undefined) void stream.resize(size);
     yield { message: { $case: "started", value: { taskId, nodeHostname: "", ...started } } };
-    for await (const { stream: $case, bytes } of gatherChunks(output))
+    for await (const { stream: $case, bytes } of gatherChunks(output)) {
       yield { message: { $case, value: bytes } };
+    }
     if (isHalfOpen) yield { message: { $case: "outputEnd", value: {} } };
     const exited = await opened.exited();
     this.#hasExited = true;

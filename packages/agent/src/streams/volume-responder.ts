@@ -24,8 +24,9 @@ export class VolumeResponder {
   /** Returns undefined if the agent stops. Never rejects. */
   async answer({ requestId, action }: VolumeRequest): Promise<VolumeReply | undefined> {
     const blank = { requestId, volumes: [], removed: [], reclaimedBytes: 0, error: "", isMissing: false };
-    if (this.#requests >= MAX_CONCURRENT_REQUESTS)
+    if (this.#requests >= MAX_CONCURRENT_REQUESTS) {
       return { ...blank, error: "too many requests about volumes are running; try again" };
+    }
     this.#requests += 1;
     try {
       return { ...blank, ...(await this.#run(action)) };

@@ -41,8 +41,9 @@ export async function createContainer(
   }
   // The name may belong to this task's own container: an earlier attempt succeeded, but its response was lost.
   const holder = await engine.inspect(config.name, { signal });
-  if (holder === undefined)
+  if (holder === undefined) {
     return { kind: "failed", reason: `the container name ${config.name} was in use a moment ago` };
+  }
   if (holder.taskId === taskId) return { kind: "observed", container: holder };
   const reason = `the container name ${config.name} is in use by ${holder.id.slice(0, 12)}, which does not belong to this task`;
   return { kind: "rejected", reason };

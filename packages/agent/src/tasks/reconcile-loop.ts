@@ -120,8 +120,9 @@ export class ReconcileLoop {
   cancelUnneededStep({ inFlight, assignment, isAtMostOne }: TaskRecord): void {
     const shouldRun = assignment?.task.desiredState === DesiredState.RUNNING;
     const mayRun = shouldRun && !(isAtMostOne && this.#options.isFenced());
-    if (inFlight !== undefined && CANCELABLE_STEPS.includes(inFlight.kind) && !mayRun)
+    if (inFlight !== undefined && CANCELABLE_STEPS.includes(inFlight.kind) && !mayRun) {
       inFlight.controller.abort();
+    }
   }
 
   /** Stops a container with the grace period of a fenced task while a stop with a longer one is in flight. */
@@ -209,8 +210,9 @@ export class ReconcileLoop {
       log.info({ task: record.taskId, reason: step.failure }, "stopping failed task");
       record.memory = { ...record.memory, failure: step.failure };
     }
-    if (step.kind === "create")
+    if (step.kind === "create") {
       record.createdResources = parseResources(step.config.body.Labels[RESOURCES_LABEL]);
+    }
     const stepTools = {
       ...tools,
       limits: this.#limits,

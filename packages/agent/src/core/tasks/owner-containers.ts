@@ -27,8 +27,9 @@ export function ownerWait({ assignment, owners, node }: OwnersView): string {
   const namespaces = namespaceServices(sharing);
   for (const service of new Set([...namespaces, ...sharing.mounts.map((each) => each.service)])) {
     const owner = owners.find((each) => each.service === service);
-    if (owner?.assignment === undefined)
+    if (owner?.assignment === undefined) {
       return `waiting for service ${service}: its task is not assigned to this host yet`;
+    }
     const name = `${service}.${slotName(owner.assignment.task, node.nodeId)}`;
     if (owner.container === undefined) return `waiting for task ${name}: it has no container yet`;
     const isNeededAlive = namespaces.includes(service);

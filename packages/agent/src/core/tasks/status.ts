@@ -188,10 +188,11 @@ function preparingMessage(view: TaskView): string {
   const { memory, image, assignment, networks } = view;
   if (memory.retry !== undefined) return `retrying: ${memory.retry.reason}`;
   const name = assignment?.spec.task?.container?.image ?? "";
-  if (image.state !== "absent")
+  if (image.state !== "absent") {
     return assignment === undefined
       ? ""
       : networkWait(assignment.spec, networks) || fileWait(view) || ownerWait(view) || resourceWait(view);
+  }
   return `pulling image ${name}${memory.pulledPercent === undefined ? "" : ` (${memory.pulledPercent} %)`}`;
 }
 

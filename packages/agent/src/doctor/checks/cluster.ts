@@ -187,8 +187,9 @@ function unreachablePeer(subject: string, address: string, state: NodeState): Fi
 /** Checks whether the path to a peer passes packets of the size of this host's MTU. */
 async function checkPathMtu(subject: string, address: string, context: CheckContext): Promise<Finding> {
   const device = interfaceOf(context.advertiseAddress);
-  if (device === undefined)
+  if (device === undefined) {
     return skipped(subject, "not checked: the advertised address is not on this host");
+  }
   const mtu = await readMtu(device, context.signal);
   const payloadBytes = String(mtu - PING_HEADER_BYTES);
   const result = await runProgram("ping", {

@@ -21,8 +21,9 @@ const JOIN_AGAIN = 'Run "berth agent join ADDRESS --force" with a new token.';
 /** Checks the certificate from `berth agent join`, and that the servers belong to the same cluster. */
 export const checkIdentity: Check = async (context) => {
   const texts = await readIdentityTexts(context.dataDir);
-  if (texts === undefined)
+  if (texts === undefined) {
     return [skipped(SUBJECT, "this host has not joined a cluster with berth agent join")];
+  }
   return [...evaluateIdentity(texts, Date.now()), ...(await checkAuthorities(texts, context))];
 };
 
@@ -41,8 +42,9 @@ export function evaluateIdentity(texts: IdentityTexts, nowMs: number): readonly 
     const trust = readTrust(authorities);
     const { notBeforeMs } = certificateFacts(x509);
     const facts = verifyCertificate(x509, trust, { nowMs: notBeforeMs });
-    if (keys.some((key) => isKeyOf(key, x509)))
+    if (keys.some((key) => isKeyOf(key, x509))) {
       return [...permissions, evaluateValidity(facts, trust, nowMs)];
+    }
     return [...permissions, failed(SUBJECT, "no key matches the certificate", JOIN_AGAIN)];
   } catch (error) {
     return [

@@ -6,8 +6,9 @@ const SUBJECT = "ingress user";
 
 /** Checks which user the agent runs the ingress process as. */
 export const checkIngressUser: Check = async ({ ingressUser, signal }) => {
-  if (process.getuid?.() !== 0)
+  if (process.getuid?.() !== 0) {
     return [warning(SUBJECT, "not checked: requires root", "Run berth doctor as root.")];
+  }
   return [evaluateIngressUser(await chooseIngressUser(ingressUser, signal))];
 };
 

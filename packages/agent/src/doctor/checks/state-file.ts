@@ -17,8 +17,9 @@ export const checkStateFile: Check = async ({ dataDir }) => {
     if (damage !== "") return [...findings, reportDamage(damage)];
     return findings.length > 0 ? findings : [ok(SUBJECT, `${dataDir} is readable and writable`)];
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT")
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
       return [skipped(SUBJECT, `${dataDir} does not exist: no agent has run here`)];
+    }
     const problem = diskError(error, dataDir);
     if (problem === undefined) throw error;
     return [

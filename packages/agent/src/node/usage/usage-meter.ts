@@ -86,8 +86,9 @@ export class UsageMeter {
       const connections = openConnections(stats, new Set(serviceNames));
       const opened = counted.map((service) => openedConnections(stats, service));
       // An empty list reports services without connections.
-      if (tasks.length + serviceNames.length + opened.length > 0)
+      if (tasks.length + serviceNames.length + opened.length > 0) {
         this.#options.onReport({ tasks, connections, opened });
+      }
       this.#lastReason = "";
     } catch (error) {
       if (!signal.aborted) this.#logFailure(error);
@@ -158,7 +159,8 @@ function openedConnections(
 ): OpenedConnections {
   let total = 0;
   for (const listener of listeners) if (listener.service === serviceName) total += listener.total;
-  for (const { service, connections, heldTotal } of vips)
+  for (const { service, connections, heldTotal } of vips) {
     if (service === serviceName) total += connections + heldTotal;
+  }
   return { serviceId, total };
 }

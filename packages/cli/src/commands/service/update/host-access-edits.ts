@@ -132,7 +132,8 @@ function parseDevice(text: string): Parsed<Device> {
   const [hostPath = "", ...others] = text.split(":");
   const [target, permissions = DEFAULT_DEVICE_PERMISSIONS, ...rest] =
     others.length === 1 && PERMISSIONS.test(text.slice(hostPath.length + 1)) ? [hostPath, ...others] : others;
-  if (rest.length > 0 || !(hostPath.startsWith("/") || isCdiDevice(text)))
+  if (rest.length > 0 || !(hostPath.startsWith("/") || isCdiDevice(text))) {
     return invalid(`${JSON.stringify(text)} is not a device; use SOURCE[:TARGET][:PERMISSIONS]`);
+  }
   return valid({ hostPath, containerPath: target || hostPath, permissions });
 }

@@ -32,8 +32,9 @@ function setField(request: DeviceRequest, key: string, value: string): string | 
   switch (key) {
     case "count": {
       const count = value === "all" ? valid(ALL_DEVICES) : parseCount(value);
-      if (count.kind === "invalid" || count.value === 0)
+      if (count.kind === "invalid" || count.value === 0) {
         return `${JSON.stringify(value)} is not a number of GPUs; use all, a number, or device=ID`;
+      }
       request.count = count.value;
       return undefined;
     }
