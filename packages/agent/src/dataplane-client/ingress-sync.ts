@@ -132,7 +132,7 @@ export class IngressSync {
       this.#appliedSequence = sequence;
       this.#resolveWaiters(sequence, isAccepted);
     } while (this.#isOutdated());
-    // Assignments that arrived meanwhile and did not change the table are applied as well.
+    // Assignments that arrived in the meantime and did not change the table count as applied too.
     this.#appliedSequence = this.#latestSequence;
     this.#state = isAccepted ? "applied" : "failed";
     this.#resolveWaiters(this.#appliedSequence, isAccepted);

@@ -26,6 +26,7 @@ export async function watchIngress(options: IngressWatchOptions): Promise<void> 
     if (signal.aborted) return;
     if (path !== undefined) onPath(path);
     onProblems(problems);
+    // An abort ends the pause early, and the loop.
     await sleep(CHECK_MS, undefined, { signal }).catch(() => {});
   }
 }

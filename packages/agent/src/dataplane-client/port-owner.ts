@@ -30,7 +30,7 @@ async function findOwners(errors: readonly ListenerError[]): Promise<ReadonlyMap
     const ownedErrors = (await socketsOf(processId)).flatMap((inode) => errorOf.get(inode) ?? []);
     if (ownedErrors.length === 0) continue;
     const name = await readFile(`/proc/${processId}/comm`, "utf8").catch(() => undefined);
-    // A process that has ended meanwhile has freed the port.
+    // A process that has ended since has freed the port.
     if (name !== undefined)
       for (const error of ownedErrors) owners.set(error, `${name.trim()} (pid ${processId})`);
   }

@@ -26,6 +26,7 @@ export async function retryUntilDone<Result>(
     } catch (error) {
       if (signal.aborted) return undefined;
       onFailure(error instanceof Error ? error.message : String(error));
+      // An abort ends the pause early, and the loop.
       await sleep(delayMs, undefined, { signal }).catch(() => {});
     }
   }

@@ -15,7 +15,7 @@ export interface CheckContext {
   readonly signal: AbortSignal;
 }
 
-/** Examines one aspect of the host and changes nothing. A rejection is reported as a failed check. */
+/** Examines one aspect of the host without changing it. A rejection is reported as a failed check. */
 export type Check = (context: CheckContext) => Promise<readonly Finding[]>;
 
 /**

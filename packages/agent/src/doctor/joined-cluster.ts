@@ -22,7 +22,7 @@ export interface JoinedCluster {
   readonly identity?: RpcIdentity;
 }
 
-/** Returns what the agent's data directory contains about the cluster. The check "identity" reports problems. */
+/** Reads the servers and the identity from the agent's data directory. The check "identity" reports problems. */
 export async function readJoinedCluster(dataDir: string): Promise<JoinedCluster> {
   const texts = await readIdentityTexts(dataDir).catch(() => undefined);
   if (texts === undefined) return { servers: [] };

@@ -39,7 +39,7 @@ export class DiskShippedFiles implements ShippedFiles {
       if (await exists(path)) continue;
       try {
         const archive = await this.#archives.open(digest, signal);
-        await extractShipped(stopping(archive, signal), { path, ownerOffset });
+        await extractShipped(throwIfAborted(archive, signal), { path, ownerOffset });
       } catch (error) {
         signal.throwIfAborted();
         throw shippedMountError(source, error);
@@ -52,7 +52,8 @@ export class DiskShippedFiles implements ShippedFiles {
   }
 }
 
-async function* stopping(
+/** Yields the archive until the signal is aborted, and then throws the signal's reason. */
+async function* throwIfAborted(
   archive: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {

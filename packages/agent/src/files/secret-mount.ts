@@ -6,12 +6,12 @@ import { failureOf, type RunProgram } from "../runtime/run-program.js";
 const TMPFS_TYPE = 0x01021994;
 /** Mode of the parent directory. Other users may open berth's socket in it, but cannot list it. */
 const PARENT_MODE = 0o711;
-/** The largest part of the host's memory that secrets and configs can take. */
+/** Maximum share of the host's memory that secrets and configs can use. */
 const TMPFS_SIZE = "10%";
 const MOUNT_OPTIONS = `mode=0700,nodev,nosuid,noexec,size=${TMPFS_SIZE}`;
 /** Exists when SELinux is enabled. */
 const SELINUX_STATUS = "/sys/fs/selinux/enforce";
-/** Containers of all categories may read files with this label. Without it, SELinux denies them the files of a tmpfs. */
+/** Lets containers of all categories read the files. Without this label, SELinux denies them the files of a tmpfs. */
 const SELINUX_CONTEXT = "context=system_u:object_r:container_file_t:s0";
 
 export interface MountCall {
@@ -25,8 +25,8 @@ export async function mountSecrets(mountPoint: string, { run, signal }: MountCal
   await mkdir(dirname(mountPoint), { recursive: true, mode: PARENT_MODE });
   await mkdir(mountPoint, { recursive: true, mode: 0o700 });
   const options = (await exists(SELINUX_STATUS)) ? `${MOUNT_OPTIONS},${SELINUX_CONTEXT}` : MOUNT_OPTIONS;
-  const mount = async (chosen: string): Promise<string | undefined> => {
-    const args = ["-t", "tmpfs", "-o", chosen, "berth-secrets", mountPoint];
+  const mount = async (mountOptions: string): Promise<string | undefined> => {
+    const args = ["-t", "tmpfs", "-o", mountOptions, "berth-secrets", mountPoint];
     return failureOf("mount", await run("mount", { args, signal }));
   };
   // Kernels before Linux 6.4 do not have the option.
@@ -53,7 +53,7 @@ export async function isTmpfsMounted(mountPoint: string): Promise<boolean> {
 /**
  * Creates a directory unless it exists, and lets the members of a group enter it.
  *
- * @param gid 0 for none but root
+ * @param gid 0 to let only root enter it
  */
 export async function makeDirectory(path: string, gid: number): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });

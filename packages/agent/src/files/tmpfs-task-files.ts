@@ -14,8 +14,8 @@ const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
 const MODE_BITS = 0o7777;
 
 /**
- * Returns the mount point of the agent with this data directory. Agents on one host have different ones, because each
- * removes the files of all tasks that are not its own.
+ * Returns the mount point of the agent with this data directory. Agents on one host have different mount points, because
+ * each agent removes the files of all tasks that are not its own.
  */
 export function secretsMountPoint(dataDir: string): string {
   const path = resolve(dataDir);
@@ -75,12 +75,12 @@ export class TmpfsTaskFiles implements TaskFiles {
 async function ensureFile(path: string, file: TaskFile): Promise<void> {
   if (await isWritten(path, file)) return;
   const temporary = `${path}.new`;
-  // An agent that was killed may have left one.
+  // An agent that was killed may have left a temporary file.
   await rm(temporary, { force: true });
   try {
     const handle = await open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
-      await fill(handle, file);
+      await writeContent(handle, file);
     } finally {
       await handle.close();
     }
@@ -91,7 +91,7 @@ async function ensureFile(path: string, file: TaskFile): Promise<void> {
   }
 }
 
-async function fill(handle: FileHandle, { content, uid, gid, mode }: TaskFile): Promise<void> {
+async function writeContent(handle: FileHandle, { content, uid, gid, mode }: TaskFile): Promise<void> {
   await handle.writeFile(content);
   await handle.chown(uid, gid);
   await handle.chmod(mode);
@@ -100,13 +100,13 @@ async function fill(handle: FileHandle, { content, uid, gid, mode }: TaskFile): 
 async function isWritten(path: string, { content, uid, gid, mode }: TaskFile): Promise<boolean> {
   try {
     const stats = await lstat(path);
-    const isAsWanted =
+    const hasExpectedStats =
       stats.isFile() &&
       stats.uid === uid &&
       stats.gid === gid &&
       (stats.mode & MODE_BITS) === mode &&
       stats.size === content.length;
-    return isAsWanted && content.equals(await readFile(path));
+    return hasExpectedStats && content.equals(await readFile(path));
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
     throw error;

@@ -27,7 +27,7 @@ export const REFUSE_LOWER_EPOCH_MS = 60_000;
 export interface KnownLeader {
   /** The highest epoch of a leader that this node has joined. */
   readonly epoch: number;
-  /** The highest generation that this node has joined. Servers from before a restore have a lower one. */
+  /** The highest generation that this node has joined. Servers from before a restore have a lower generation. */
   readonly generation: number;
   /** Addresses of all servers, from the last leader. */
   readonly servers: readonly string[];
@@ -104,7 +104,7 @@ export class AssignmentReceiver {
     dataPlane.resetSequence();
     if (isRestored) log.warn({ generation }, "the cluster was restored from a backup");
     this.#knownLeader = { epoch, generation, servers: servers.slice(0, MAX_SERVERS) };
-    // Stored before any assignment is applied: after a restart, the agent must not obey an older leader.
+    // Stored before any assignment is applied: after a restart, the agent must not accept an older leader.
     if (epoch !== knownEpoch || isRestored) await flushState();
     else scheduleStateWrite();
     log.info({ epoch }, "joined the cluster");

@@ -43,6 +43,7 @@ export class LeaderLink {
     let attempt = firstAttempt(this.#options.servers);
     while (!signal.aborted) {
       attempt = await this.#runAttempt(attempt, signal);
+      // An abort ends the pause early, and the loop.
       await sleep(attempt.delayMs, undefined, { signal }).catch(() => {});
     }
     this.#connections.closeAll();
@@ -113,7 +114,9 @@ export class LeaderLink {
         { server },
         "session ended when its certificate expired; opening a session with the renewed certificate",
       );
-    } else this.#logLoss(server, end.reason, hadJoined);
+    } else {
+      this.#logLoss(server, end.reason, hadJoined);
+    }
   }
 
   /** Logs what the administrator must do, once for each reason. */

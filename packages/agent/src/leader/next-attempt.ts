@@ -51,7 +51,7 @@ export type SessionEnd =
       readonly reason: string;
     };
 
-/** Why the cluster refuses a node. An immediate retry would be refused as well. */
+/** Why the cluster refuses a node. An immediate retry would be refused too. */
 export type Refusal = "awaits-approval" | "removed";
 
 /** Which server to try next, and when. */
@@ -72,9 +72,9 @@ export function firstAttempt(servers: readonly string[]): Attempt {
 
 /**
  * Follows a server's redirect to the leader, and otherwise tries the servers in turn. A redirect to an unknown address
- * is followed only when no known server has led to the leader: a false server must not send agents anywhere, but an
- * agent may know one server of several. The first try after a lost leader is immediate, since the other servers know
- * the next leader or wait for it; later tries back off.
+ * is followed only after all known servers have failed: a compromised server must not redirect agents anywhere, but an
+ * agent may know only one of several servers. The first attempt after the loss of a leader is immediate, because the
+ * other servers know the next leader or wait for it. Later attempts back off.
  *
  * @param reported the servers that the last leader reported
  */

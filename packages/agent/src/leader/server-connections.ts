@@ -32,8 +32,8 @@ interface OpenConnection {
  */
 export class ServerConnections {
   readonly #transport: RpcTransport;
-  /** By address. The first one was used least recently. */
-  readonly #open = new Map<string, OpenConnection>();
+  /** By address, in the order of use: the first one was used least recently. */
+  readonly #openConnections = new Map<string, OpenConnection>();
 
   constructor(transport: RpcTransport) {
     this.#transport = transport;
@@ -41,19 +41,19 @@ export class ServerConnections {
 
   /** Returns the client of a server. The first call connects. */
   callsTo(address: string): DispatcherCalls {
-    const open = this.#open.get(address) ?? {
+    const open = this.#openConnections.get(address) ?? {
       connection: this.#transport.connect(DispatcherServiceService, { address }),
       unanswered: 0,
     };
-    this.#open.delete(address);
-    this.#open.set(address, open);
-    if (this.#open.size > MAX_SERVERS) this.#closeFirst();
+    this.#openConnections.delete(address);
+    this.#openConnections.set(address, open);
+    if (this.#openConnections.size > MAX_SERVERS) this.#closeLeastRecentlyUsed();
     return open.connection.calls;
   }
 
   /** Keeps or closes the connection to a server after an attempt. */
   recordOutcome(address: string, outcome: AttemptOutcome): void {
-    const open = this.#open.get(address);
+    const open = this.#openConnections.get(address);
     if (open === undefined) return;
     switch (outcome) {
       case "answered":
@@ -73,20 +73,20 @@ export class ServerConnections {
 
   /** Closes the connections to all servers but one, which has turned out to be the leader. */
   closeOthers(leader: string): void {
-    for (const address of [...this.#open.keys()]) if (address !== leader) this.#close(address);
+    for (const address of [...this.#openConnections.keys()]) if (address !== leader) this.#close(address);
   }
 
   closeAll(): void {
-    for (const address of [...this.#open.keys()]) this.#close(address);
+    for (const address of [...this.#openConnections.keys()]) this.#close(address);
   }
 
-  #closeFirst(): void {
-    const [first] = this.#open.keys();
+  #closeLeastRecentlyUsed(): void {
+    const [first] = this.#openConnections.keys();
     if (first !== undefined) this.#close(first);
   }
 
   #close(address: string): void {
-    this.#open.get(address)?.connection.close();
-    this.#open.delete(address);
+    this.#openConnections.get(address)?.connection.close();
+    this.#openConnections.delete(address);
   }
 }

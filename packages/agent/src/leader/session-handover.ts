@@ -24,11 +24,11 @@ export interface SessionHandoverOptions {
 }
 
 /**
- * Hands a session over to one with the renewed certificate, long before the old certificate expires and ends it.
+ * Replaces a session by a session with the renewed certificate, long before the old certificate expires and ends it.
  *
- * The call for the next session is opened while the current session continues. The leader replaces the current session by
- * the next one in one step, since both are of the same agent process, and ends the current one. So the node is connected
- * all the time.
+ * The call for the next session is opened while the current session continues. Both belong to the same agent process, so
+ * the leader replaces the current session by the next one in one step, and ends the current one. The node stays connected
+ * throughout.
  */
 export class SessionHandover {
   readonly #options: SessionHandoverOptions;
@@ -58,7 +58,7 @@ export class SessionHandover {
 
   #open(): void {
     const { isWelcomed, open } = this.#options;
-    // A session that is not accepted yet is not replaced: the leader could accept it after the next one.
+    // A session that is not accepted yet is not replaced: the leader could accept it after the next session.
     if (isWelcomed() && (this.#next === undefined || this.#next.hasFailed)) this.#next = open();
     this.#schedule(RETRY_MS);
   }

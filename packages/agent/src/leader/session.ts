@@ -27,13 +27,13 @@ export interface SessionHandler {
   handle(message: LeaderMessage, session: ActiveSession): void | Promise<void>;
   /** Called when the session has ended. The next one can follow on the same connection. */
   onSessionEnd(): void;
-  /** Called when the connection to a leader has ended, and with it the streams that the leader opened. */
+  /** Called when the connection to a leader has ended. The streams that the leader opened have ended too. */
   onConnectionEnd(): void;
 }
 
 /** The operations that a handler may use on the session on which a message arrived. */
 export interface ActiveSession {
-  /** For streams beside the session, to the same server. */
+  /** Calls to the same server, for streams beside the session. */
   readonly calls: DispatcherCalls;
   /** When the call was started, by `performance.now()`. */
   readonly startedMs: number;
@@ -63,13 +63,11 @@ export interface SessionOptions {
   readonly fence: Pick<Fence, "heartbeatNumber">;
   /** Returns the sequence up to which assignments are applied. */
   readonly appliedSequence: () => number;
-  /** Ends the session after everything pending was sent. */
+  /** Ends the session after all pending messages were sent. */
   readonly signal: AbortSignal;
 }
 
-/**
- * One session with one server: dispatches the server's messages, and detects when the leader is lost.
- */
+/** One session with one server: dispatches the server's messages, and detects the loss of the leader. */
 export class Session {
   readonly #options: SessionOptions;
   readonly #welcomeTimeout: BerthError;

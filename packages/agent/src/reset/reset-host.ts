@@ -21,7 +21,7 @@ export interface ResetOptions {
   readonly secretsDirectory: string;
   /** Whether to keep the containers, and everything that they need to reach each other. */
   readonly keepContainers: boolean;
-  /** Receives one line for each kind of thing that was removed, and for each that could not be. */
+  /** Called with a line for each kind of resource that was removed or could not be removed. */
   readonly report: (line: string) => void;
   readonly run?: RunProgram;
   /** Removes the rules that an ingress process leaves behind when it is killed. */
@@ -50,15 +50,15 @@ export async function resetHost(options: ResetOptions, signal: AbortSignal): Pro
   try {
     const failures: string[] = [];
     const steps: readonly Step[] = [
-      { what: "ingress process", run: stopIngress },
+      { resource: "ingress process", run: stopIngress },
       ...(keepContainers ? [] : CONTAINER_STEPS),
     ];
-    for (const { what, run } of steps) {
+    for (const { resource, run } of steps) {
       try {
         await run(options, signal);
       } catch (error) {
         signal.throwIfAborted();
-        failures.push(`cannot remove the ${what}: ${error instanceof Error ? error.message : error}`);
+        failures.push(`cannot remove the ${resource}: ${error instanceof Error ? error.message : error}`);
       }
     }
     for (const failure of failures) report(failure);
@@ -69,19 +69,20 @@ export async function resetHost(options: ResetOptions, signal: AbortSignal): Pro
 }
 
 interface Step {
-  readonly what: string;
+  /** Name of what the step removes, for error messages. */
+  readonly resource: string;
   run(options: ResetOptions, signal: AbortSignal): Promise<void>;
 }
 
-/** In the order of dependencies: a network cannot be removed while it has containers. */
+/** Steps in dependency order: a network cannot be removed while it has containers. */
 const CONTAINER_STEPS: readonly Step[] = [
-  { what: "containers", run: removeContainers },
-  { what: "networks", run: removeNetworks },
-  { what: "network devices", run: removeDevices },
-  { what: "secrets", run: unmountSecrets },
+  { resource: "containers", run: removeContainers },
+  { resource: "networks", run: removeNetworks },
+  { resource: "network devices", run: removeDevices },
+  { resource: "secrets", run: unmountSecrets },
 ];
 
-/** Stops the process, which removes its rules, and removes the rules that a killed process left behind. */
+/** Stops the ingress process, which removes its rules, and removes the rules that a killed process has left behind. */
 async function stopIngress(
   { dataDir, report, removeRules = removeIngressRules }: ResetOptions,
   signal: AbortSignal,
@@ -115,7 +116,7 @@ async function removeNetworks({ engine, report }: ResetOptions, signal: AbortSig
   report(`removed ${counted(networks.length, "network")}`);
 }
 
-/** Removes tunnels between hosts, and the filter of their packets. Docker has removed the bridges with their networks. */
+/** Removes the tunnels between hosts and their packet filter. Docker has removed the bridges with their networks. */
 async function removeDevices({ run = runProgram, report }: ResetOptions, signal: AbortSignal): Promise<void> {
   const listed = await run("ip", { args: ["-json", "link", "show"], signal });
   if (listed.kind !== "done") throw new Error(failureOf("ip", listed));

@@ -48,11 +48,12 @@ export async function openArchiveWriter(
   const { engine, signal } = context;
   const { id } = await requireContainer(taskId, context);
   const archive = new PassThrough({ highWaterMark: BUFFER_BYTES });
-  // The writer of a request that failed gets its error from Docker.
+  // If the request fails, `writing` rejects with Docker's error.
   archive.on("error", () => {});
   const writing = engine
     .writeArchive(id, archive, { path, keepTypes, keepOwners, signal })
     .finally(() => archive.destroy());
+  // The reader of the output gets the error.
   writing.catch(() => {});
   const stream: EngineStream = {
     ...ARCHIVE_STREAM,

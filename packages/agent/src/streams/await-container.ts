@@ -21,6 +21,7 @@ export async function awaitContainer<Container>(
   for (;;) {
     const container = containerOf(taskId);
     if (container !== undefined || signal.aborted || performance.now() >= deadlineMs) return container;
+    // An abort ends the pause early, and the next iteration returns.
     await sleep(POLL_MS, undefined, { signal }).catch(() => {});
   }
 }

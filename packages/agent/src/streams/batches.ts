@@ -38,6 +38,7 @@ export async function* groupIntoBatches<T>(
       yield batch;
     }
   } finally {
+    // The source ends here in any case, so an error while it closes does not matter.
     void iterator.return?.()?.catch(() => {});
   }
 }

@@ -22,6 +22,7 @@ export async function connectPort(
   const host = containerAddress(taskId, container);
   const socket = await dial({ host, port }, taskId, context.signal);
   const closed = once(socket, "close").then(() => 0);
+  // The caller of `exitCode` gets the error.
   closed.catch(() => {});
   const stream: EngineStream = {
     output: receive(socket),
@@ -61,7 +62,7 @@ async function dial(
   signal: AbortSignal,
 ): Promise<Socket> {
   const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
-  // The reader of the socket gets its errors, too.
+  // The reader of the socket gets its errors too.
   socket.on("error", () => {});
   const onAbort = (): void => void socket.destroy();
   signal.addEventListener("abort", onAbort, { once: true });
@@ -79,7 +80,7 @@ async function dial(
 }
 
 async function* receive(socket: Socket): AsyncGenerator<OutputChunk> {
-  // `destroyOnReturn` would close the direction to the container, too.
+  // `destroyOnReturn` would also close the direction to the container.
   for await (const bytes of socket.iterator({ destroyOnReturn: false })) yield { stream: "stdout", bytes };
 }
 

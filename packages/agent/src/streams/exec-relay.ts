@@ -6,8 +6,8 @@ import type { StreamContext } from "./stream-context.js";
 import { StreamRelay } from "./stream-relay.js";
 
 /**
- * Maximum number of concurrent streams. Each holds a connection to Docker or to a container, and a stream to the
- * leader. A command is a process, too.
+ * Maximum number of concurrent streams. Each uses a connection to Docker or to a container, and a stream to the leader. A
+ * command also is a process.
  */
 const MAX_STREAMS = 128;
 

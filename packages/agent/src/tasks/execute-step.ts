@@ -113,7 +113,7 @@ const STEP_EXECUTORS: Executors = {
   },
 };
 
-/** Steps whose failures have nothing to do with Docker. */
+/** Steps that do not use Docker, so their failures do not depend on it. */
 const STEPS_WITHOUT_DOCKER: readonly Step["kind"][] = [
   "probe-ports",
   "write-files",
@@ -236,7 +236,7 @@ async function start(
   } catch (error) {
     if (!isEngineError(error, "firewall")) throw error;
     onPortPublishing(FIREWALL_PROBLEM);
-    // The rules are also gone for a moment while firewalld reloads, so the start is repeated before it is rejected.
+    // The rules are also missing for a moment while firewalld reloads, so the start is retried before it is rejected.
     return { kind: "failed", reason: `${FIREWALL_PROBLEM} (${error.message})` };
   }
 }

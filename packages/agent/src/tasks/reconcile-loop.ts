@@ -67,7 +67,7 @@ export class ReconcileLoop {
     this.#timers = new TimerQueue({ onDue: (taskId) => this.wake(taskId), now });
   }
 
-  /** Called when Docker is available. It may have lost images, and a step that failed may work now. */
+  /** Called when Docker is available. Docker may have lost images, and a step that failed may succeed now. */
   onEngineConnected(node: NodeFacts): void {
     this.#node = node;
     this.#images.clear();
@@ -130,6 +130,7 @@ export class ReconcileLoop {
     if (inFlight?.kind === "pre-stop") inFlight.controller.abort();
     if (inFlight?.kind !== "stop") return;
     const options = { graceMs: FENCE_GRACE_MS, signal: inFlight.controller.signal };
+    // A failure changes nothing: the stop in flight reports the outcome.
     void this.#options.tools.engine.stop(memory.containerId, options).catch(() => undefined);
   }
 
@@ -189,7 +190,7 @@ export class ReconcileLoop {
   #inspect(record: TaskRecord, containerId: string): void {
     const { tools, now } = this.#options;
     record.staleContainers.delete(containerId);
-    this.#begin(record, "inspect", async (signal) => {
+    this.#runWork(record, "inspect", async (signal) => {
       const outcome = await this.#limits
         .run("inspect", () => inspect(tools.engine, containerId, signal))
         .catch(() => undefined);
@@ -219,7 +220,7 @@ export class ReconcileLoop {
       images: this.#images,
       onPullProgress: (progress: PullProgress) => this.#pullProgressed(record, progress),
     };
-    this.#begin(record, step.kind, async (signal) => {
+    this.#runWork(record, step.kind, async (signal) => {
       const outcome = await executeStep(step, stepTools, signal);
       record.applyOutcome(step, outcome, now());
       reporter.logOutcome(record.taskId, step, outcome);
@@ -235,10 +236,10 @@ export class ReconcileLoop {
   }
 
   /**
-   * Runs a step or an inspection of the task. If it returns true, the task and its companions are woken. If it rejects,
-   * which no step is expected to do, the task is woken after a delay.
+   * Runs a step or an inspection of the task. If `work` returns true, the task and its companions are woken. If it
+   * rejects, which no step is expected to do, the task is woken after a delay.
    */
-  #begin(record: TaskRecord, kind: WorkKind, work: (signal: AbortSignal) => Promise<boolean>): void {
+  #runWork(record: TaskRecord, kind: WorkKind, work: (signal: AbortSignal) => Promise<boolean>): void {
     const controller = new AbortController();
     record.inFlight = { kind, controller };
     work(controller.signal).then(

@@ -16,8 +16,8 @@ const HOOK_NAMES = { "post-start": "post_start", "pre-stop": "pre_stop" } as con
 type HookEngine = Pick<Engine, "exec" | "inspect">;
 
 /**
- * Runs hooks in a container, one after another, until one fails. Returns the container instead of a result when the
- * container has ended meanwhile: its exit code says more than the hook's.
+ * Runs hooks in a container, one after another, until one fails. If a hook fails and the container has ended, returns the
+ * container instead of a result, because its exit code is more informative than the hook's.
  *
  * @throws EngineError if Docker is unavailable
  */
@@ -73,7 +73,7 @@ async function runHook(
   }
 }
 
-/** Reads all output, since the command blocks otherwise. Returns its end, after `: `, or nothing. */
+/** Reads all output, because the command would block otherwise. Returns its end as `: TEXT`, or "" without output. */
 async function readTail({ output }: EngineStream): Promise<string> {
   let tail = Buffer.alloc(0);
   for await (const { bytes } of output) tail = Buffer.concat([tail, bytes]).subarray(-MAX_OUTPUT_BYTES);

@@ -69,7 +69,7 @@ export type StepOutcome =
   | { readonly kind: "files-written" }
   | { readonly kind: "shipped-written" }
   | { readonly kind: "files-removed" }
-  /** The step failed, and a retry would fail as well. */
+  /** The step failed, and a retry would fail too. */
   | { readonly kind: "rejected"; readonly reason: string; readonly errorCode?: ErrorCode }
   /** The step failed, and a retry may succeed. */
   | { readonly kind: "failed"; readonly reason: string }

@@ -25,8 +25,8 @@ const CALL_TIMEOUT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 const PROBE_OPTIONS = { port: PROBE_PORT, tries: 3, tryMs: 300 };
 /**
- * Maximum number of peers that are checked at a time, by a probe and then a `ping`. 1,000 unreachable hosts take a
- * minute.
+ * Maximum number of peers that are checked concurrently, each with a probe and then a `ping`. 1,000 unreachable hosts take
+ * a minute.
  */
 const MAX_CONCURRENT_PEERS = 16;
 /** Clock difference from which a warning is printed. Logs and events are sorted by the hosts' clocks. */

@@ -21,18 +21,18 @@ export interface DiskStats {
 
 /** Checks the disk of the agent's data directory. */
 export const checkDataDisk: Check = async ({ dataDir }) => {
-  return [evaluateDisk("data directory", dataDir, await statfs(await nearestExisting(dataDir)))];
+  return [evaluateDisk("data directory", dataDir, await statfs(await nearestExistingPath(dataDir)))];
 };
 
 /** Returns the path or its nearest parent that exists: the agent creates its data directory on its first start. */
-async function nearestExisting(path: string): Promise<string> {
+async function nearestExistingPath(path: string): Promise<string> {
   try {
     await statfs(path);
     return path;
   } catch (error) {
     const parent = dirname(path);
     if (parent === path) throw error;
-    return nearestExisting(parent);
+    return nearestExistingPath(parent);
   }
 }
 
