@@ -21,7 +21,7 @@ import { deployShop, SHOP } from "./shop.js";
 const HOSTS = 3;
 /** Rate of the requests that the demo sends. */
 const REQUESTS_PER_SECOND = 100;
-/** Timeout until a node is ready. */
+/** Timeout for a node to become ready. */
 const NODE_READY_TIMEOUT_MS = 60_000;
 
 const USAGE = `usage: npm run demo [-- [--vm] [--web] | --down]
@@ -55,8 +55,9 @@ async function main(screen: Screen, signal: AbortSignal): Promise<number> {
   try {
     await waitForNodes(screen, lab, cluster, signal);
     await deployShop(screen, lab, signal);
-    const before = await drawHostMap(screen, cluster, { stack: SHOP.stack });
-    return await showFailover({ screen, lab, cluster, signal, before, hasWebUi: values.web === true });
+    const earlierTaskIds = await drawHostMap(screen, cluster, { stack: SHOP.stack });
+    const withWebUi = values.web === true;
+    return await showFailover({ screen, lab, cluster, signal, earlierTaskIds, withWebUi });
   } finally {
     cluster.close();
   }
@@ -106,13 +107,13 @@ interface FailoverDemoOptions {
   readonly cluster: ClusterReader;
   readonly signal: AbortSignal;
   /** IDs of the tasks that ran before the power cut. */
-  readonly before: ReadonlySet<string>;
-  /** Whether to serve the web UI of the cluster. */
-  readonly hasWebUi: boolean;
+  readonly earlierTaskIds: ReadonlySet<string>;
+  /** Serve the web UI of the cluster. */
+  readonly withWebUi: boolean;
 }
 
 async function showFailover(options: FailoverDemoOptions): Promise<number> {
-  const { screen, lab, cluster, signal, before, hasWebUi } = options;
+  const { screen, lab, cluster, signal, earlierTaskIds, withWebUi } = options;
   const victim = await findBusiestHost(cluster, lab.hosts, SHOP.service);
   const target = lab.hosts.find((host) => host !== victim);
   if (target === undefined || victim === undefined) {
@@ -121,7 +122,7 @@ async function showFailover(options: FailoverDemoOptions): Promise<number> {
   const url = `http://${target.address}:${SHOP.port}/`;
   screen.heading(`3  ${REQUESTS_PER_SECOND} requests a second to ${url}, then a power cut`);
   const traffic = new HttpTraffic({ url, perSecond: REQUESTS_PER_SECOND, replicaOf: SHOP.replicaOf });
-  const webUi = hasWebUi ? await openWebUi(screen, lab, traffic, signal) : undefined;
+  const webUi = withWebUi ? await openWebUi(screen, lab, traffic, signal) : undefined;
   const onEvent: FailoverOptions["onEvent"] = (event, sinceCutMs) => {
     printEvent(screen, event, sinceCutMs);
     webUi?.addEvent(event, sinceCutMs);
@@ -136,7 +137,7 @@ async function showFailover(options: FailoverDemoOptions): Promise<number> {
     signal,
   });
   screen.line();
-  await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds: before });
+  await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds });
 
   screen.line();
   printRequests(screen, failover);
@@ -149,7 +150,7 @@ async function showFailover(options: FailoverDemoOptions): Promise<number> {
     NODE_READY_TIMEOUT_MS,
     signal,
   );
-  await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds: before });
+  await drawHostMap(screen, cluster, { stack: SHOP.stack, earlierTaskIds });
   screen.line(
     screen.paint("dim", "  Healthy tasks stay where they are. New tasks go to the returned host first."),
   );
@@ -219,5 +220,7 @@ try {
   } else if (error instanceof LabError) {
     console.error(`demo: ${error.message}`);
     process.exitCode = 1;
-  } else throw error;
+  } else {
+    throw error;
+  }
 }

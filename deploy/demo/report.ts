@@ -20,7 +20,7 @@ export function formatSeconds(ms: number): string {
   return `${(ms / 1_000).toFixed(2)} s`;
 }
 
-/** Returns what happened, or what did not happen before the timeout. */
+/** Describes an event, or says that it did not happen before the timeout. */
 export function timelineText(event: TimelineEvent, happened: boolean): string {
   switch (event.kind) {
     case "cut":

@@ -47,13 +47,15 @@ export async function joinOnce(
 ): Promise<void> {
   if (await machine.exists(join(dataDir, "identity", "certificate.pem"))) return;
   await server.waitUntilHealthy(signal);
-  const what = `berth ${program} join on ${machine.name}`;
   for (let attempt = 1; ; attempt += 1) {
     const token = await createToken(server, program === "server" ? JoinKind.SERVER : JoinKind.NODE, signal);
     try {
-      if (joinAgent === undefined)
-        requireSuccess(what, await machine.exec(command, { input: token, signal }));
-      else await joinAgent({ address: server.address, dataDir, hostname: machine.name, token }, signal);
+      if (joinAgent === undefined) {
+        const result = await machine.exec(command, { input: token, signal });
+        requireSuccess(`berth ${program} join on ${machine.name}`, result);
+      } else {
+        await joinAgent({ address: server.address, dataDir, hostname: machine.name, token }, signal);
+      }
       return;
     } catch (error) {
       if (attempt === MAX_JOIN_ATTEMPTS || signal?.aborted) throw error;
@@ -136,7 +138,10 @@ async function administer<T>(
   }
 }
 
-function requireSuccess(what: string, { code, stdout, stderr }: RunResult): void {
+function requireSuccess(commandName: string, { code, stdout, stderr }: RunResult): void {
   if (code === 0) return;
-  throw new LabError("LAB_NOT_READY", `${what} failed with exit code ${code}: ${(stderr || stdout).trim()}`);
+  throw new LabError(
+    "LAB_NOT_READY",
+    `${commandName} failed with exit code ${code}: ${(stderr || stdout).trim()}`,
+  );
 }

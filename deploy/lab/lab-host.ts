@@ -94,7 +94,7 @@ export class LabHost extends DockerHost<NamespaceMachine> {
 
   /** Signals a daemon on the host. After SIGKILL, waits until the process is gone. */
   killProcess(which: HostProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    return killProcess({ what: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
+    return killProcess({ name: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
   }
 
   /** Joins the cluster if necessary, then starts the agent. */

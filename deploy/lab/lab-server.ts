@@ -83,7 +83,7 @@ export class LabServer extends ServerEndpoint {
 
   /** Signals the server or its etcd. After SIGKILL, waits until the process is gone. */
   kill(which: ServerProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    return killProcess({ what: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
+    return killProcess({ name: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
   }
 
   override async startWithoutWaiting(): Promise<void> {

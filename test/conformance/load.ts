@@ -46,7 +46,7 @@ export function load(test: Case): Outcome {
 
 /** Returns why files cannot be deployed, or not without dropping settings, or undefined if they can. */
 export function deployProblem(test: Case): string | undefined {
-  const { diagnostics } = loadStack({ stack: "t", skipsContents: true, ...inputOf(test) });
+  const { diagnostics } = loadStack({ stack: "t", skipContents: true, ...inputOf(test) });
   const problem = diagnostics.find(({ severity, isLoss }) => severity === "error" || isLoss);
   return problem && formatDiagnostic(problem);
 }

@@ -25,7 +25,7 @@ export async function learnServers(
   );
   await editContexts(location, (config) => {
     const saved = Object.hasOwn(config.contexts, identity.context) && config.contexts[identity.context];
-    // Another command has changed the context meanwhile.
+    // Another command has changed the context in the meantime.
     if (!saved || saved.server !== identity.server) return config;
     const next = withListedServers(saved, addresses);
     if (next.server === saved.server && next.listed === saved.listed) return config;

@@ -3,7 +3,7 @@ import { sortByDefaultRoute } from "./keys/network-attachment-keys.js";
 import type { JoinedNetwork, ServiceDraft } from "./keys/service-draft.js";
 
 /**
- * Pattern of a hostname that can be an alias. A template such as `{{.Task.Slot}}` cannot be one, since its value
+ * Pattern of a hostname that can be an alias. A template such as `{{.Task.Slot}}` cannot be an alias, because its value
  * differs for each task.
  */
 const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
@@ -17,11 +17,11 @@ export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
   setHostNetworkMode(draft);
   const sharesNetwork = (container.sharing?.network ?? "") !== "";
   if (container.networkMode !== NetworkMode.UNSPECIFIED || sharesNetwork) return [];
-  const names = servicesByContainerName(draft);
+  const nameAliases = ownNameAliases(draft);
   return sortByDefaultRoute(networks).map((joinedNetwork, index) => {
     const place = draft.networkPlaces.get(joinedNetwork.network.name);
     if (place !== undefined) draft.origins.set(`task.networks[${index}]`, place);
-    const aliases = [...new Set([...joinedNetwork.attachment.aliases, ...names])];
+    const aliases = [...new Set([...joinedNetwork.attachment.aliases, ...nameAliases])];
     return { ...joinedNetwork.attachment, aliases, optional: isOptional(joinedNetwork) };
   });
 }
@@ -50,7 +50,7 @@ function isOptional({ isExplicit, network }: JoinedNetwork): boolean {
 }
 
 /** Returns the aliases from `container_name` and `hostname`. A hostname that is the name of a service is left out. */
-function servicesByContainerName({ containerName, container, context }: ServiceDraft): readonly string[] {
+function ownNameAliases({ containerName, container, context }: ServiceDraft): readonly string[] {
   const { hostname } = container;
   const isUsable = PLAIN_NAME.test(hostname) && !context.serviceNames.has(hostname);
   return [containerName, isUsable ? hostname : ""].filter((name) => name !== "");

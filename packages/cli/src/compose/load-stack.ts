@@ -23,7 +23,7 @@ export interface ProjectInput {
   readonly files: readonly InputFile[];
   /** The `.env` file, or the files of `--env-file`. */
   readonly envFiles: readonly InputFile[];
-  /** The environment of the process. Has precedence over the env files. */
+  /** The environment of the process. Takes precedence over the env files. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Profiles from the command line, in addition to those in `COMPOSE_PROFILES`. */
   readonly profiles?: readonly string[];
@@ -34,14 +34,14 @@ export interface ProjectInput {
 
 /** Settings for resolving a project. */
 export interface ResolveChoices {
-  /** Keeps the variables in the values. The project can then be printed, but not deployed. */
-  readonly keepsVariables?: boolean;
+  /** Keep the variables in the values. The project can then be printed, but not deployed. */
+  readonly keepVariables?: boolean;
 }
 
 export interface StackInput extends ProjectInput {
   readonly stack: string;
-  /** Whether to leave out the contents of secrets and configs, which need not exist where a file is only checked. */
-  readonly skipsContents?: boolean;
+  /** Leave out the contents of secrets and configs, which need not exist where a file is only checked. */
+  readonly skipContents?: boolean;
 }
 
 export interface LoadedProject {
@@ -85,7 +85,7 @@ export function loadStack(input: StackInput): LoadedStack {
     return places && findPlace(path, places);
   };
   const { specs, networks, builds, shipments } = translated;
-  const files = input.skipsContents ? [] : readFileContents(translated.files, environment);
+  const files = input.skipContents ? [] : readFileContents(translated.files, environment);
   return { specs, networks, builds, shipments, files, diagnostics: diagnostics.sorted(), placeOf };
 }
 
@@ -96,7 +96,7 @@ export function loadStack(input: StackInput): LoadedStack {
  */
 export function loadProject(
   input: ProjectInput,
-  { keepsVariables = false }: ResolveChoices = {},
+  { keepVariables = false }: ResolveChoices = {},
 ): LoadedProject {
   const { files, homeDirectory, readFile, onVariable } = input;
   const directoryName = toStackName(basename(dirname(files[0]?.path ?? "/")));
@@ -108,7 +108,7 @@ export function loadProject(
     lookup,
     diagnostics,
     onVariable,
-    keepsVariables,
+    keepVariables,
   };
   const variable = lookup(STACK_NAME_VARIABLE);
   const explicitName = input.stack ?? (variable === "" ? undefined : variable);
@@ -135,7 +135,7 @@ function reportNoServices({ root, disabled }: ResolvedProject, diagnostics: Diag
   const message =
     disabled.size === 0
       ? "no services; add at least one service under services:"
-      : "no service is enabled: all of them need a profile";
+      : "no service is enabled: all of them require a profile";
   diagnostics.error({ position: root.position, path: "services" }, message);
 }
 

@@ -1,9 +1,9 @@
 // Scripts that change a host. Each one can be repeated.
 
 /**
- * Script that installs a package from standard input, with others from the host's mirror. The script updates the
- * package lists only if the installation fails, because a host without a mirror may have everything that is needed.
- * Arguments: name of the file, its SHA-256, other packages.
+ * Script that installs a package from standard input, and other packages from the host's package mirror. The script
+ * updates the package lists only if the installation fails, because a host without a mirror may have all packages that
+ * are needed. Arguments: name of the file, its SHA-256, other packages.
  */
 export const INSTALL = `set -eu
 directory=$(mktemp -d)

@@ -12,11 +12,11 @@ const CONNECT_TIMEOUT_S = 15;
 /** Timeout of the login, in which a person may have to enter a passphrase. */
 const LOGIN_TIMEOUT_MS = 120_000;
 
-/** Interval between two checks for the connection. */
+/** Interval between two checks whether ssh has connected. */
 const POLL_INTERVAL_MS = 50;
 /** Interval of keep-alive messages. A silent connection ends after three of them. */
 const KEEPALIVE_INTERVAL_S = 10;
-/** Maximum length of the kept output. Its end says why a command failed. */
+/** Maximum length of the output that is kept. The end of the output says why a command failed. */
 const MAX_KEPT_CHARACTERS = 64 * 1024;
 /** Exit code of ssh for its own errors. */
 const SSH_FAILED = 255;
@@ -112,7 +112,7 @@ export class SshConnection {
     while (!existsSync(socket)) {
       if (failure !== undefined) throw spawnError(failure);
       if (master.exitCode !== null || master.signalCode !== null) {
-        // Its last output may not have been read yet.
+        // The last output of ssh may not have been read yet.
         await sleep(POLL_INTERVAL_MS);
         throw unreachableError(this.destination, stderr);
       }

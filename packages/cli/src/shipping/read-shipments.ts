@@ -70,7 +70,7 @@ export async function* shippedArchive({
     yield chunk;
   }
   if (`sha256:${hash.digest("hex")}` === digest) return;
-  const message = `${source} was not sent: a file has changed meanwhile; deploy again`;
+  const message = `${source} was not sent: a file changed while it was read; deploy again`;
   throw new BerthError({ code: "BERTH_CONFLICT", message });
 }
 

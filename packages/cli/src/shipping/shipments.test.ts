@@ -124,6 +124,6 @@ test("a file that changes after it was read ends the deployment", async () => {
     pushShipments(fakeCli({}), client, { directories, terminal: undefined }),
   ).rejects.toMatchObject({
     code: "BERTH_CONFLICT",
-    message: "./web.conf was not sent: a file has changed meanwhile; deploy again",
+    message: "./web.conf was not sent: a file changed while it was read; deploy again",
   });
 });

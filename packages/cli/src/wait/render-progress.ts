@@ -8,12 +8,15 @@ import { rolloutStatus } from "./rollout-status.js";
 
 const BAR_WIDTH = 10;
 const MAX_NAME_WIDTH = 28;
-/** Maximum width of a line. Lines never wrap, since a wrapped line could not be redrawn in place. */
+/** Maximum width of a line. Lines never wrap, because a wrapped line cannot be redrawn in place. */
 export const MAX_COLUMNS = 80;
 /** Maximum number of lines. With more services, those that have not converged come first. */
 const MAX_LINES = 20;
 
-/** Returns one line per service: name, bar, counts, and what it waits for. No line is wider than `columns` or 80. */
+/**
+ * Returns one line per service: its name, bar and counts, and the reason why it has not converged. No line is wider than
+ * `columns` or 80.
+ */
 export function renderProgress(progress: Progress, columns: number): readonly string[] {
   const width = Math.min(columns, MAX_COLUMNS);
   const services = [...progress.services.values()];

@@ -47,7 +47,7 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Links the temporary file to its final name, unless a file with that name was created meanwhile. */
+/** Links the temporary file to its final name, unless a file with that name has been created since. */
 async function linkNew(temporary: string, path: string): Promise<void> {
   try {
     await link(temporary, path);

@@ -209,8 +209,11 @@ async function startBerth(step: AddStep & { readonly kind: "start" }, context: A
 }
 
 async function startUnit(unit: string, step: AddStep, { ssh, request }: AddContext): Promise<void> {
-  const what = describeAddStep(step, request);
-  await runStep(ssh, what, { script: START_UNIT, args: [unit], timeoutMs: START_TIMEOUT_MS });
+  await runStep(ssh, describeAddStep(step, request), {
+    script: START_UNIT,
+    args: [unit],
+    timeoutMs: START_TIMEOUT_MS,
+  });
 }
 
 /**

@@ -10,7 +10,7 @@ export interface PolicyCheckOptions extends GlobalOptions, StackFiles {
 /** `berth policy check --policy FILE -c FILE STACK`: checks Compose files against a policy file, without a server. */
 export async function checkPolicy(cli: Cli, options: PolicyCheckOptions, stack: string): Promise<void> {
   const policy = await readPolicyFile(cli, options.policy);
-  const specs = await readSpecs(cli, { ...options, skipsContents: true }, stack);
+  const specs = await readSpecs(cli, { ...options, skipContents: true }, stack);
   const denied = printDenials(cli, specs, { policy });
   if (denied !== undefined) throw denied;
   cli.stdout.write(`The policy permits stack ${stack}\n`);

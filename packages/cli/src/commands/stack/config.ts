@@ -46,8 +46,8 @@ const DEFAULT_FILES = [
 
 /** `berth stack config [-c FILE…] [NAME]` */
 export async function showConfig(cli: Cli, options: ConfigOptions, stack: string | undefined): Promise<void> {
-  const keepsVariables = options.interpolate === false;
-  if (keepsVariables && options.check) {
+  const keepVariables = options.interpolate === false;
+  if (keepVariables && options.check) {
     throw invalidOptionError("--no-interpolate", "cannot be combined with --check, which needs all values");
   }
   const composeFile = options.composeFile ?? findComposeFiles(cli.cwd);
@@ -56,14 +56,14 @@ export async function showConfig(cli: Cli, options: ConfigOptions, stack: string
     ...(await readProjectFiles(cli, { ...options, composeFile })),
     ...(stack === undefined ? {} : { stack }),
     // As in Compose: a profile can be a variable.
-    ...(keepsVariables ? { profiles: ["*"] } : {}),
+    ...(keepVariables ? { profiles: ["*"] } : {}),
     onVariable: (use) => void (variables.has(use.name) || variables.set(use.name, use)),
   };
   if (options.check) {
     checkProject(cli, input, options);
     return;
   }
-  const { project, environment } = loadProject(input, { keepsVariables });
+  const { project, environment } = loadProject(input, { keepVariables });
   report(cli, input, environment.diagnostics.sorted(), options);
   if (project === undefined) return;
   const text = render({ project, variables, lookup: environment.lookup }, options);
@@ -87,7 +87,7 @@ function findComposeFiles(directory: string): readonly string[] {
 
 /** Checks whether the files can be deployed, and prints nothing else. */
 function checkProject(cli: Cli, input: ProjectInput, options: ConfigOptions): void {
-  const { specs, diagnostics } = loadStack({ stack: "check", ...input, skipsContents: true });
+  const { specs, diagnostics } = loadStack({ stack: "check", ...input, skipContents: true });
   report(cli, input, diagnostics, options);
   if (!options.quiet) cli.stdout.write(`ok: ${pluralize(specs.length, "service")}\n`);
 }
@@ -110,9 +110,9 @@ interface ResolvedFiles {
 }
 
 function render(files: ResolvedFiles, options: ConfigOptions): string {
-  const keepsVariables = options.interpolate === false;
+  const keepVariables = options.interpolate === false;
   // A variable can name a resource, so none is unused for certain.
-  const root = keepsVariables ? files.project.root : withoutUnusedResources(files.project.root);
+  const root = keepVariables ? files.project.root : withoutUnusedResources(files.project.root);
   const services = entriesOf(root, "services");
   if (options.services) return lines(services.map(([name]) => name));
   if (options.images) return lines(services.flatMap(([name, service]) => imageOf(name, service, root) ?? []));
@@ -123,7 +123,7 @@ function render(files: ResolvedFiles, options: ConfigOptions): string {
   if (options.variables) return renderVariables(files);
   if (options.hash !== undefined) return renderHashes(services, options.hash);
   const isJson = options.format === "json" || (options.format === undefined && options.output === "json");
-  const plain = toPlainProject(root, { keepsVariables });
+  const plain = toPlainProject(root, { keepVariables });
   return isJson ? `${JSON.stringify(plain, undefined, 2)}\n` : renderYaml(plain);
 }
 

@@ -22,7 +22,7 @@ export interface StackFiles extends ProjectFiles {
   /** Whether to leave out warnings. */
   readonly quiet?: boolean;
   /** Whether to leave the contents of secrets and configs unread. */
-  readonly skipsContents?: boolean;
+  readonly skipContents?: boolean;
 }
 
 /** The specs of valid Compose files. */
@@ -42,9 +42,9 @@ export async function readSpecs(cli: Cli, options: StackFiles, stack: string): P
   const problem = stackNameProblem(stack);
   if (problem !== undefined) throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problem });
   const input = await readProjectFiles(cli, options);
-  const skipsContents = options.skipsContents ?? false;
-  const stackFiles = loadStack({ ...input, stack, skipsContents });
-  const shipments = skipsContents ? [] : stackFiles.shipments;
+  const skipContents = options.skipContents ?? false;
+  const stackFiles = loadStack({ ...input, stack, skipContents });
+  const shipments = skipContents ? [] : stackFiles.shipments;
   const shipped = await readShipments({ ...stackFiles, shipments }, cli.signal);
   const diagnostics = [...stackFiles.diagnostics, ...shipped.diagnostics];
   const fileNames = input.files.map(({ name }) => name).join(", ");

@@ -46,7 +46,7 @@ export interface ProjectEnvironment {
   /** Called for each variable in the Compose files. */
   readonly onVariable?: ((use: VariableUse) => void) | undefined;
   /** Whether values keep their variables, except for those that select files. Default: false. */
-  readonly keepsVariables?: boolean | undefined;
+  readonly keepVariables?: boolean | undefined;
 }
 
 /** Maximum number of files that a project includes or extends. */

@@ -18,7 +18,7 @@ const USER_VALUES =
 
 export interface RenderOptions {
   /** Whether the values of the project still have their variables. Default: false. */
-  readonly keepsVariables?: boolean;
+  readonly keepVariables?: boolean;
 }
 
 /**
@@ -27,9 +27,9 @@ export interface RenderOptions {
  */
 export function toPlainProject(
   root: Node,
-  { keepsVariables = false }: RenderOptions = {},
+  { keepVariables = false }: RenderOptions = {},
 ): { readonly [key: string]: PlainValue } {
-  const textOf = keepsVariables
+  const textOf = keepVariables
     ? (text: string): string => text
     : (text: string): string => text.replaceAll("$", "$$$$");
   const plain = toPlain(root, "", textOf);

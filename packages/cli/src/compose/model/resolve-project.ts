@@ -40,7 +40,7 @@ export interface ResolvedProject {
  * networks and implied dependencies, and names the resources. Reports references to resources that do not exist.
  */
 export function resolveProject(tree: MapNode, options: ResolveOptions): ResolvedProject {
-  const { diagnostics, stack, keepsVariables = false } = options;
+  const { diagnostics, stack, keepVariables = false } = options;
   const { enabled, disabled } = selectServices(rootCursor(tree, diagnostics), options);
   const services = new Map<string, MapEntry>();
   for (const [name, cursor] of enabled) {
@@ -55,7 +55,7 @@ export function resolveProject(tree: MapNode, options: ResolveOptions): Resolved
   });
   root = withDefaultNetwork(root);
   // References can be variables, and a profile of a disabled service, too.
-  if (!keepsVariables) checkProject(rootCursor(root, diagnostics), disabled);
+  if (!keepVariables) checkProject(rootCursor(root, diagnostics), disabled);
   for (const section of NAMED_SECTIONS) root = withNames(root, section, stack);
   return { root, disabled };
 }

@@ -28,7 +28,7 @@ const NAMESPACE_KEYS = ["network_mode", "ipc", "pid", "uts", "cgroup"];
 export function resolveService(service: Cursor, environment: ProjectEnvironment): Node {
   if (service.node.kind !== "map") return service.node;
   let node = service.node;
-  if (!environment.keepsVariables) {
+  if (!environment.keepVariables) {
     node = withEnvironment(node, service, environment);
     node = withLabels(node, service, environment);
   }
@@ -120,7 +120,7 @@ function withLabels(node: MapNode, service: Cursor, { lookup, readFile }: Projec
 }
 
 /** Sets the default Dockerfile, and looks up the build arguments without a value. */
-function withBuildDefaults(node: MapNode, { lookup, keepsVariables }: ProjectEnvironment): MapNode {
+function withBuildDefaults(node: MapNode, { lookup, keepVariables }: ProjectEnvironment): MapNode {
   const build = childOf(node, "build");
   if (build?.kind !== "map") return node;
   const hasDockerfile = build.entries.has("dockerfile") || build.entries.has("dockerfile_inline");
@@ -128,7 +128,7 @@ function withBuildDefaults(node: MapNode, { lookup, keepsVariables }: ProjectEnv
     ? build
     : withEntry(build, "dockerfile", scalarNode(DEFAULT_DOCKERFILE, build.position));
   const args = childOf(completed, "args");
-  if (args?.kind !== "map" || keepsVariables) return withEntry(node, "build", completed);
+  if (args?.kind !== "map" || keepVariables) return withEntry(node, "build", completed);
   const entries = new Map<string, MapEntry>();
   for (const [name, entry] of args.entries) {
     const value = isNull(entry.value) ? lookup(name) : undefined;

@@ -10,7 +10,7 @@ const FILE_SELECTION = /^(?:include|services\.[^.]+\.extends)\b/;
 
 /**
  * Replaces variables in all values of a file, but not in its keys. Top-level extension fields are skipped: only their
- * aliases use them, and aliases are copies. With `keepsVariables`, only marks the values that have variables.
+ * aliases use them, and aliases are copies. With `keepVariables`, only marks the values that have variables.
  */
 export function interpolateTree(root: Node, context: InterpolationContext): Node {
   const { diagnostics } = context;
@@ -32,7 +32,7 @@ export interface InterpolationContext {
   /** Called for each variable in the tree. */
   readonly onVariable?: ((use: VariableUse) => void) | undefined;
   /** @default false */
-  readonly keepsVariables?: boolean | undefined;
+  readonly keepVariables?: boolean | undefined;
 }
 
 /** The first use of an unset variable, and the number of all uses. */
@@ -79,8 +79,8 @@ class TreeInterpolator {
 
   #interpolateScalar(node: ScalarNode, path: string): ScalarNode {
     if (typeof node.value !== "string" || !node.value.includes("$")) return node;
-    const { lookup, diagnostics, onVariable, keepsVariables = false } = this.#context;
-    if (keepsVariables && !FILE_SELECTION.test(path)) {
+    const { lookup, diagnostics, onVariable, keepVariables = false } = this.#context;
+    if (keepVariables && !FILE_SELECTION.test(path)) {
       return VARIABLE_PATTERN.test(node.value) ? { ...node, hasVariables: true } : node;
     }
     const result = interpolate(node.value, lookup, onVariable);

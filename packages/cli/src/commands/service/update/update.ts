@@ -62,7 +62,7 @@ interface UpdateRequest {
   readonly options: UpdateOptions;
 }
 
-/** Reads the spec, applies the flags and writes it back. Retries if another update was written meanwhile. */
+/** Reads the spec, applies the flags and writes it back. Retries if another update was written in between. */
 async function requestUpdate(
   cli: Cli,
   client: ControlClient,

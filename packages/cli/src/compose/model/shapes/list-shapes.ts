@@ -7,8 +7,8 @@ import { choiceOf, listSchema } from "./value-schema.js";
 
 export interface ListOptions {
   /**
-   *   Returns the key of a canonical item. As in Compose, a later item replaces an earlier one with the same key; a warning
-  is printed if they differ.
+   * Returns the key of a canonical item. As in Compose, a later item replaces an earlier one with the same key; a warning
+   * is printed if they differ.
    */
   readonly keyOf?: (item: Node) => string;
   /** Whether equal items are an error. */
