@@ -85,9 +85,9 @@ export class WebClient {
     }
   }
 
-  /** Yields the sizes of the parts in which a stream arrives, until it ends or the signal aborts. */
+  /** Yields the compressed sizes of the parts in which a stream arrives, until it ends or the signal aborts. */
   async *streamSizes(path: string, signal: AbortSignal): AsyncGenerator<number> {
-    const response = await this.#send(path, {});
+    const response = await this.#send(path, { headers: { "accept-encoding": "gzip" } });
     if (response.statusCode !== 200) throw new Error(`the stream was refused: ${response.statusCode}`);
     signal.addEventListener("abort", () => response.destroy(), { once: true });
     try {

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { request as requestHttp } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { setTimeout as delay } from "node:timers/promises";
+import { gunzipSync } from "node:zlib";
 import { afterEach, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { UserRole } from "../../gen/berth/v1/cluster.js";
@@ -164,6 +165,30 @@ test("a watch resumes at its position after the leader has changed, and tells th
     headers: { cookie, "last-event-id": "x" },
   });
   expect(invalid.status).toBe(400);
+});
+
+test("a watch is compressed for browsers that accept gzip", async () => {
+  const update = WatchClusterResponse.fromPartial({
+    message: { $case: "update", value: { removedTasks: Array.from({ length: 100 }, () => "task") } },
+  });
+  const watchCluster: RpcClient<Control>["watchCluster"] = async function* () {
+    yield update;
+    throw new BerthError({ code: "BERTH_PERMISSION_DENIED", message: "removed" });
+  };
+  const { address, cookie } = await start({ watchCluster });
+  const read = async (encoding: string): Promise<Buffer> => {
+    const headers = { cookie, "accept-encoding": encoding };
+    const sent = requestHttp(`http://${address}/api/WatchCluster`, { headers });
+    sent.end();
+    const [response] = await once(sent, "response");
+    expect(response.headers["content-encoding"]).toBe(encoding === "identity" ? undefined : "gzip");
+    return Buffer.concat(await response.toArray());
+  };
+  const plain = await read("identity");
+  expect(plain.toString()).toContain("event: failure");
+  const compressed = await read("br, gzip");
+  expect(gunzipSync(compressed).toString()).toBe(plain.toString());
+  expect(compressed.length).toBeLessThan(plain.length / 2);
 });
 
 test("a WebSocket carries the requests and responses of a command as JSON, until one side ends it", async () => {

@@ -6,7 +6,9 @@ import type { WatchClusterRequest, WatchClusterResponse } from "../../gen/berth/
 import { OPENAPI_TEXT } from "../../gen/openapi.js";
 import { BerthError } from "../errors.js";
 import type { RpcClient } from "../rpc/types.js";
+import { acceptsEncoding } from "./accepts-encoding.js";
 import { API_METHODS, type ApiMethod, type Control } from "./api-methods.js";
+import { EncodedEvent } from "./encoded-event.js";
 import { EventStream, type HttpResponse } from "./event-stream.js";
 import { serveSocket } from "./exec-socket.js";
 import { asBerthError, errorBody, httpStatusOf, invalidRequest } from "./http-errors.js";
@@ -191,7 +193,10 @@ export class WebGateway {
   async #stream({ request, response, method, message, call, signal }: StreamRequest): Promise<void> {
     const lastId = headerOf(request, "last-event-id");
     const after = method.key === "watchCluster" && lastId !== "" ? parsePosition(lastId) : undefined;
-    const stream = new EventStream(response);
+    // All browsers get the same updates of the cluster, so compressing them costs little. Other streams are not shared.
+    const isCompressed =
+      method.key === "watchCluster" && acceptsEncoding(headerOf(request, "accept-encoding"), "gzip");
+    const stream = new EventStream(response, { isCompressed });
     try {
       if (method.key === "watchCluster") {
         const watch = message as WatchClusterRequest;
@@ -203,13 +208,15 @@ export class WebGateway {
         });
       } else {
         for await (const each of call(message, { signal })) {
-          await stream.send({ data: JSON.stringify(method.response.toJSON(each)) }, signal);
+          const data = JSON.stringify(method.response.toJSON(each));
+          await stream.send(EncodedEvent.of({ data }), signal);
         }
       }
-      await stream.send({ name: "end", data: "{}" }, signal);
+      await stream.send(EncodedEvent.of({ name: "end", data: "{}" }), signal);
     } catch (error) {
       if (!signal.aborted) this.#report(method.name, error);
-      await stream.send({ name: "failure", data: JSON.stringify(errorBody(error)) }, signal);
+      const failure = { name: "failure", data: JSON.stringify(errorBody(error)) };
+      await stream.send(EncodedEvent.of(failure), signal);
     } finally {
       stream.end();
     }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { extname, join, relative, sep } from "node:path";
+import { acceptsEncoding } from "./accepts-encoding.js";
 
 /** Maximum number of files of the web UI, which has about 20 files with a few hundred kilobytes. */
 const MAX_FILES = 500;
@@ -90,7 +91,9 @@ export class StaticFiles {
       return { status: 304, headers, body: Buffer.alloc(0) };
     }
     for (const { name: encoding, suffix } of ENCODINGS) {
-      const compressed = accepts(acceptEncoding, encoding) ? this.#files.get(name + suffix) : undefined;
+      const compressed = acceptsEncoding(acceptEncoding, encoding)
+        ? this.#files.get(name + suffix)
+        : undefined;
       if (compressed !== undefined) {
         return { status: 200, headers: { ...headers, "content-encoding": encoding }, body: compressed };
       }
@@ -113,13 +116,6 @@ export class StaticFiles {
     }
     return etag;
   }
-}
-
-function accepts(acceptEncoding: string, encoding: string): boolean {
-  return acceptEncoding.split(",").some((each) => {
-    const [name, quality = ""] = each.trim().split(";");
-    return name === encoding && !/^\s*q=0(\.0*)?$/.test(quality);
-  });
 }
 
 async function filesIn(directory: string): Promise<readonly string[]> {

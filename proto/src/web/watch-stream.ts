@@ -2,14 +2,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type WatchClusterRequest, WatchClusterResponse } from "../../gen/berth/v1/control.js";
 import type { WatchPosition } from "../../gen/berth/v1/watch.js";
 import { isBerthError } from "../errors.js";
+import { EncodedEvent } from "./encoded-event.js";
 import type { EventStream } from "./event-stream.js";
 import { errorBody, invalidRequest } from "./http-errors.js";
 
 /** Pause before the watch is resumed with another leader. */
 const RETRY_MS = 200;
 
-/** The responses as JSON. All watchers of a leader on this server get the same objects. */
-const texts = new WeakMap<WatchClusterResponse, string>();
+/** The responses as events. All watchers of a leader on this server get the same objects. */
+const encodedEvents = new WeakMap<WatchClusterResponse, EncodedEvent>();
 
 export interface WatchStreamOptions {
   readonly request: WatchClusterRequest;
@@ -24,16 +25,14 @@ export async function streamWatch({ request, watch, stream, signal }: WatchStrea
   while (!signal.aborted) {
     try {
       for await (const response of watch({ ...request, after }, signal)) {
-        const { message } = response;
-        const position = message?.$case === "update" ? message.value.position : undefined;
-        const id = position && formatPosition(position);
-        await stream.send({ id, data: textOf(response) }, signal);
-        after = position ?? after;
+        await stream.send(encodedEventOf(response), signal);
+        after = positionOf(response) ?? after;
       }
     } catch (error) {
       if (signal.aborted) return;
       if (!isInterruption(error)) throw error;
-      await stream.send({ name: "interrupted", data: JSON.stringify(errorBody(error)) }, signal);
+      const interrupted = { name: "interrupted", data: JSON.stringify(errorBody(error)) };
+      await stream.send(EncodedEvent.of(interrupted), signal);
     }
     await sleep(RETRY_MS, undefined, { signal }).catch(() => {});
   }
@@ -50,13 +49,21 @@ function isInterruption(error: unknown): boolean {
   );
 }
 
-function textOf(response: WatchClusterResponse): string {
-  let text = texts.get(response);
-  if (text === undefined) {
-    text = JSON.stringify(WatchClusterResponse.toJSON(response));
-    texts.set(response, text);
+function encodedEventOf(response: WatchClusterResponse): EncodedEvent {
+  let event = encodedEvents.get(response);
+  if (event === undefined) {
+    const position = positionOf(response);
+    event = EncodedEvent.of({
+      id: position && formatPosition(position),
+      data: JSON.stringify(WatchClusterResponse.toJSON(response)),
+    });
+    encodedEvents.set(response, event);
   }
-  return text;
+  return event;
+}
+
+function positionOf({ message }: WatchClusterResponse): WatchPosition | undefined {
+  return message?.$case === "update" ? message.value.position : undefined;
 }
 
 /** Returns the position as the ID of an event. */

@@ -182,7 +182,7 @@ async function changeTasks(
 }
 
 interface Viewers {
-  /** Returns the bytes of all events that the viewers have received, without those of TLS. */
+  /** Returns the compressed bytes of all events that the viewers have received, without those of TLS. */
   receivedBytes(): number;
   close(): void;
 }
