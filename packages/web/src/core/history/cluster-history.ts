@@ -3,8 +3,10 @@ import type { Task } from "../model/task.js";
 
 /** How long the history reaches back. */
 export const HISTORY_MS = 60 * 60 * 1_000;
-/** Maximum number of recorded states. The oldest are dropped: 200,000 need about 30 MB. */
+/** Maximum number of recorded states. 200,000 need about 30 MB. */
 const MAX_STATES = 200_000;
+/** Number of states that remain when the oldest are dropped, which takes about 20 ms. */
+const KEPT_STATES = 180_000;
 /** How often outdated states are dropped. */
 const PRUNE_INTERVAL_MS = 60_000;
 
@@ -24,6 +26,8 @@ export class ClusterHistory {
   #startMs: number | undefined;
   #states = 0;
   #prunedAtMs = 0;
+  /** Number of states from which the oldest are dropped. It is larger than the maximum in a cluster with more records. */
+  #maxStates = MAX_STATES;
 
   /** The earliest time that can be shown. Undefined before the first record. */
   get startMs(): number | undefined {
@@ -62,19 +66,35 @@ export class ClusterHistory {
       track.push({ atMs: Math.max(now, last.atMs), record });
       this.#states += 1;
     }
-    if (now - this.#prunedAtMs >= PRUNE_INTERVAL_MS || this.#states > MAX_STATES) this.#prune(now);
+    if (now - this.#prunedAtMs >= PRUNE_INTERVAL_MS || this.#states > this.#maxStates) this.#prune(now);
   }
 
-  /** Drops what is older than the history, and half of the time if there are too many states. */
+  /** Drops what is older than the history, and the oldest states if there are too many. */
   #prune(now: number): void {
     this.#prunedAtMs = now;
     let start = Math.max(this.#startMs ?? now, now - HISTORY_MS);
     this.#dropBefore(start);
-    while (this.#states > MAX_STATES * 0.9 && start < now) {
-      start = now - Math.floor((now - start) / 2);
+    if (this.#states > this.#maxStates) {
+      start = Math.max(start, this.#timeOfOldest(this.#states - KEPT_STATES));
       this.#dropBefore(start);
+      // Each record keeps a state, so a huge cluster has more than the maximum.
+      const isAlmostFull = this.#states > (KEPT_STATES + MAX_STATES) / 2;
+      this.#maxStates = isAlmostFull ? this.#states * 1.1 : MAX_STATES;
     }
     this.#startMs = start;
+  }
+
+  /** Returns the time of the state that has a number of older states. */
+  #timeOfOldest(older: number): number {
+    const times = new Float64Array(this.#states);
+    let count = 0;
+    for (const track of [...this.#nodes.values(), ...this.#tasks.values()]) {
+      for (const { atMs } of track) {
+        times[count] = atMs;
+        count += 1;
+      }
+    }
+    return times.sort()[older] ?? 0;
   }
 
   #dropBefore(startMs: number): void {
