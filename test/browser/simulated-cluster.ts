@@ -14,6 +14,9 @@ type TaskJson = JsonObject & {
 };
 type NodeJson = JsonObject & { readonly id: string; readonly hostname: string };
 
+/** Number of events in a snapshot. */
+const SNAPSHOT_EVENTS = 100;
+
 /** A part of an update: records and IDs by the names of the protocol. */
 export type Changes = Readonly<Record<string, readonly unknown[]>>;
 
@@ -68,7 +71,7 @@ export class SimulatedCluster {
       services: [...this.#services.values()],
       tasks: [...this.#tasks.values()],
       slots: [...this.#slots.values()],
-      events: this.#events.slice(-100),
+      events: this.#events.slice(),
     } as unknown as Changes & { readonly cluster: JsonObject };
   }
 
@@ -122,16 +125,7 @@ export class SimulatedCluster {
     return {
       tasks,
       removedTasks,
-      events: tasks.map((task) =>
-        this.#event("TASK_PLACED", {
-          taskId: task.id,
-          serviceId: task.serviceId,
-          serviceName: this.#services.get(task.serviceId)?.name,
-          slot: task.slot,
-          nodeId: task.nodeId,
-          nodeHostname: this.#nodes.get(task.nodeId)?.hostname,
-        }),
-      ),
+      events: tasks.map((task) => this.#placedEvent(task)),
     };
   }
 
@@ -147,23 +141,22 @@ export class SimulatedCluster {
       state: "TASK_STATE_RUNNING",
       replaces,
     });
-    return { tasks: [created], removedTasks: [taskId] };
+    return { tasks: [created], removedTasks: [taskId], events: [this.#placedEvent(created)] };
   }
 
-  /** Starts a rollout of a service, which updates its first slot and has not begun with the others. */
+  /** Changes a service so that it is in the middle of a rollout: three of its slots are updated. */
   startRollout(serviceId: string): Changes {
     const now = Date.now();
-    const slots = [...this.#tasks.values()]
-      .filter((task) => task.serviceId === serviceId)
-      .map(({ slot }) => ({
-        key: `${serviceId}/${slot}`,
-        serviceId,
-        slot,
-        progress: slot === 1 ? "PROGRESS_UPDATING" : "PROGRESS_OUTDATED",
-        untilMs: slot === 1 ? now + 60_000 : 0,
-        reason: slot === 1 ? "it is starting" : "it waits for slot 1",
-      }));
-    for (const slot of slots) this.#slots.set(slot.key, slot);
+    const tasks: TaskJson[] = [];
+    for (const task of [...this.#tasks.values()].filter((each) => each.serviceId === serviceId)) {
+      const slot = rolloutSlot(task, now);
+      this.#slots.set(slot.key, slot);
+      const isUpdated = slot.progress === "PROGRESS_UPDATED" || slot.progress === "PROGRESS_MONITORING";
+      const state = slot.progress === "PROGRESS_UPDATING" ? "TASK_STATE_STARTING" : task.state;
+      const changed = { ...task, state, specVersion: isUpdated ? 2 : 1, isOutdated: !isUpdated };
+      this.#tasks.set(task.id, changed);
+      tasks.push(changed);
+    }
     const service = this.setService(serviceId, {
       version: 2,
       templateVersion: 2,
@@ -175,11 +168,12 @@ export class SimulatedCluster {
         toVersion: 2,
         startedAtMs: now,
         progressedAtMs: now,
+        updatedSlots: 3,
       },
       rolloutDeadlineMs: now + 300_000,
       healthyVersions: [1],
     });
-    return { services: service.services ?? [], slots };
+    return { services: service.services ?? [], tasks, slots: [...this.#slots.values()] };
   }
 
   #tasksOn(nodeId: string): readonly TaskJson[] {
@@ -224,10 +218,22 @@ export class SimulatedCluster {
     return task;
   }
 
+  #placedEvent({ id, serviceId, slot, nodeId }: TaskJson): JsonObject {
+    return this.#event("TASK_PLACED", {
+      taskId: id,
+      serviceId,
+      serviceName: this.#services.get(serviceId)?.name,
+      slot,
+      nodeId,
+      nodeHostname: this.#nodes.get(nodeId)?.hostname,
+    });
+  }
+
   #event(reason: string, fields: JsonObject): JsonObject {
     this.#eventSequence += 1;
     const event = { epoch: 1, sequence: this.#eventSequence, timeMs: Date.now(), reason, ...fields };
     this.#events.push(event);
+    if (this.#events.length > SNAPSHOT_EVENTS) this.#events.shift();
     return event;
   }
 
@@ -259,4 +265,13 @@ export class SimulatedCluster {
       ],
     };
   }
+}
+
+/** Returns the progress of a slot in a rollout that updates one slot after another. */
+function rolloutSlot({ serviceId, slot }: TaskJson, now: number): JsonObject & { readonly key: string } {
+  const fields = { key: `${serviceId}/${slot}`, serviceId, slot };
+  if (slot <= 3) return { ...fields, progress: "PROGRESS_UPDATED" };
+  if (slot === 4) return { ...fields, progress: "PROGRESS_MONITORING", untilMs: now + 8_000 };
+  if (slot > 5) return { ...fields, progress: "PROGRESS_OUTDATED", reason: "it waits for slot 5" };
+  return { ...fields, progress: "PROGRESS_UPDATING", untilMs: now + 60_000, reason: "it is starting" };
 }
