@@ -63,6 +63,11 @@ export class PageServer {
     for (const viewer of this.#viewers) this.#write(viewer, changes);
   }
 
+  /** Sends the counters of connections. */
+  sendTraffic(traffic: JsonObject): void {
+    for (const viewer of this.#viewers) viewer.write(`data: ${JSON.stringify({ traffic })}\n\n`);
+  }
+
   /** Continues with another leader: viewers get a snapshot. */
   changeLeader(): void {
     this.#epoch += 1;

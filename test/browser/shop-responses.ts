@@ -13,6 +13,7 @@ export const SHOP_RESPONSES: Readonly<Record<string, JsonObject>> = {
         key: "tcp//8001",
         published: 8_001,
         endpoints: [{ taskId: "t1", nodeId: "n1", address: "10.0.0.1", port: 80 }],
+        draining: [{ taskId: "t2", nodeId: "n3", address: "10.0.0.3", port: 80 }],
       },
     ],
   },
@@ -40,6 +41,21 @@ export const SHOP_RESPONSES: Readonly<Record<string, JsonObject>> = {
         entry: { timeNs: "1764588000000000000", line: Buffer.from(text).toString("base64") },
       },
     })),
+  },
+  GetNode: { node: { id: "n2", hostname: "h2", engineVersion: "20.10.24" } },
+  WatchStats: {
+    messages: [
+      {
+        nodes: [
+          { nodeId: "n2", stats: { usage: { cpuPercent: 87, memoryBytes: 3.2 * 2 ** 30 } } },
+          { nodeId: "n4", stats: { usage: { cpuPercent: 145, memoryBytes: 2.1 * 2 ** 30 } } },
+        ],
+        tasks: Array.from({ length: 40 }, (_, index) => ({
+          taskId: `t${index + 1}`,
+          usage: { cpuPercent: (index * 7) % 23, memoryBytes: (60 + index) * 2 ** 20 },
+        })),
+      },
+    ],
   },
   StreamAudit: {
     messages: [

@@ -6,6 +6,7 @@ import { PageServer } from "../page-server.js";
 import { SHOP_RESPONSES } from "../shop-responses.js";
 import { SimulatedCluster } from "../simulated-cluster.js";
 
+const TRAFFIC_SECONDS = 119;
 const STILL_TIMEOUT_MS = scaleTimeout(30_000);
 const THEMES = ["light", "dark"] as const;
 const WIDTHS = [1_280, 390] as const;
@@ -36,6 +37,7 @@ export async function photographViews(
       try {
         await page.locator(".cell").first().waitFor();
         simulateFailure(server, cluster);
+        simulateTraffic(server);
         await page.locator(".host[data-status=down]").waitFor();
         await page.locator(".moves li").first().waitFor();
         for (const [view, fragment] of Object.entries(VIEWS)) {
@@ -61,6 +63,30 @@ function simulateFailure(server: PageServer, cluster: SimulatedCluster): void {
   server.send(cluster.setNode("n3", { isSuspect: true }));
   server.send(cluster.setNode("n5", { availability: "AVAILABILITY_DRAIN" }));
   server.send(cluster.startRollout("s1"));
+  server.send(
+    cluster.setTask("t16", {
+      nodeId: "",
+      state: "TASK_STATE_NEW",
+      message: "no node has 8 GiB of free memory (6 nodes checked)",
+    }),
+  );
+}
+
+/** Two minutes of connections to the first service, of which some fail when the node is lost. */
+function simulateTraffic(server: PageServer): void {
+  const endMs = Date.now();
+  let [connections, failed] = [0, 0];
+  for (let second = 0; second <= TRAFFIC_SECONDS; second += 1) {
+    const hosts = ["n1", "n3", "n4"].map((nodeId, index) => ({
+      nodeId,
+      services: [
+        { serviceId: "s1", connections: connections + 10 * index * second, failed, active: 6 + index },
+      ],
+    }));
+    server.sendTraffic({ timeMs: endMs - 1_000 * (TRAFFIC_SECONDS - second), hosts });
+    connections += Math.round(40 + 12 * Math.sin(second / 7) + 5 * Math.sin(second));
+    failed += second === TRAFFIC_SECONDS - 20 ? 4 : 0;
+  }
 }
 
 /** Waits for animations of moved tasks, and for what the page fetches. */

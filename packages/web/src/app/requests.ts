@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { isObject, readList, readNumber, readText } from "../core/json.js";
+import { RateHistory } from "../core/traffic/rate-history.js";
 
 /** The requests of a load generator, such as `npm run demo -- --web`. */
 export interface RequestReport {
@@ -23,6 +24,9 @@ const INTERVAL_MS = 500;
 /** Undefined when there is no load generator. */
 export const requests = signal<RequestReport | undefined>(undefined);
 
+/** The requests per second since the presentation was opened. */
+export const requestRates = new RateHistory();
+
 /** Reads the report again and again, if there is one, until the returned function is called. */
 export function followRequests(): () => void {
   const ended = new AbortController();
@@ -30,7 +34,10 @@ export function followRequests(): () => void {
   const read = async (): Promise<void> => {
     const report = await fetchReport(ended.signal);
     if (ended.signal.aborted) return;
-    requests.value = report ?? requests.value;
+    if (report !== undefined) {
+      requestRates.add({ atMs: performance.now(), count: report.sent, failed: report.failed });
+      requests.value = report;
+    }
     if (requests.value !== undefined) timer = setTimeout(read, INTERVAL_MS);
   };
   void read();

@@ -21,9 +21,13 @@ export function formatAgo(atMs: number, now: number): string {
 
 /** Returns "4 vCPUs" for 4e9. */
 export function formatCpus(nanoCpus: number): string {
+  return `${formatCpuCount(nanoCpus)} ${nanoCpus === 1e9 ? "vCPU" : "vCPUs"}`;
+}
+
+/** Returns "0.25" for 25e7. */
+export function formatCpuCount(nanoCpus: number): string {
   const cpus = nanoCpus / 1e9;
-  const text = Number.isInteger(cpus) ? String(cpus) : cpus.toFixed(2);
-  return `${text} ${cpus === 1 ? "vCPU" : "vCPUs"}`;
+  return Number.isInteger(cpus) ? String(cpus) : cpus.toFixed(2);
 }
 
 /** Returns a size in binary units: "1.5 GiB". */

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { cluster } from "../app/cluster.js";
-import { nextTheme, theme } from "../app/preferences.js";
+import { nextTheme, type Theme, theme } from "../app/preferences.js";
 import { route } from "../app/router.js";
 import { logOut, session } from "../app/session.js";
 import type { Freshness } from "../core/cluster/freshness.js";
@@ -27,7 +27,10 @@ const LINKS: readonly {
 export function PageHeader(): JSX.Element {
   return (
     <header class="page-header">
-      <span class="brand">berth</span>
+      <span class="brand">
+        <img src="icon.svg" alt="" />
+        <span>berth</span>
+      </span>
       <nav aria-label="Views">
         <ul>
           {LINKS.map(({ title, to, views }) => (
@@ -41,13 +44,29 @@ export function PageHeader(): JSX.Element {
       </nav>
       <div class="header-end">
         <ConnectionStatus />
-        <a href={routePath({ view: "present" })}>Present</a>
-        <button type="button" onClick={() => (theme.value = nextTheme(theme.value))}>
-          Theme: {theme.value}
-        </button>
+        <a class="button" href={routePath({ view: "present" })}>
+          Present
+        </a>
+        <ThemeButton />
         <SessionStatus />
       </div>
     </header>
+  );
+}
+
+const THEME_SYMBOLS: Readonly<Record<Theme, string>> = { system: "◐", light: "☀", dark: "☾" };
+
+function ThemeButton(): JSX.Element {
+  const label = `Theme: ${theme.value}`;
+  return (
+    <button
+      type="button"
+      aria-label={label}
+      title={label}
+      onClick={() => (theme.value = nextTheme(theme.value))}
+    >
+      {THEME_SYMBOLS[theme.value]}
+    </button>
   );
 }
 
@@ -56,7 +75,7 @@ function SessionStatus(): JSX.Element | null {
   if (current.kind !== "logged-in") return null;
   return (
     <>
-      <span class="note">
+      <span class="note user">
         {current.user} ({current.isReadOnly ? "read-only" : current.role})
       </span>
       {current.expiresAtMs > 0 && (

@@ -15,6 +15,7 @@ describe("TrafficTotals", () => {
     expect(totals.ofService("s1")).toEqual([
       { nodeId: "n1", connections: 100, failed: 3, retried: 0, active: 2, perSecond: 100 },
     ]);
+    expect(totals.ratesOf("s1")).toEqual([{ atMs: 2_000, perSecond: 100, failedPerSecond: 3 }]);
   });
 
   it("continues to count when an ingress process starts again from 0", () => {

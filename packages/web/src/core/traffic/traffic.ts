@@ -1,4 +1,5 @@
 import { type JsonObject, readBoolean, readList, readNumber, readText, readTexts } from "../json.js";
+import { type Rate, RateHistory } from "./rate-history.js";
 
 /** Connections of one service through one host. */
 export interface Counters {
@@ -60,6 +61,7 @@ const RATE_MAX_AGE_MS = 3_500;
 /** Adds up the counters of hosts since the web UI was opened. */
 export class TrafficTotals {
   readonly #entries = new Map<string, Map<string, Entry>>();
+  readonly #rates = new Map<string, RateHistory>();
   #timeMs = 0;
   #unresponsiveNodes: readonly string[] = [];
   #isOmitted = false;
@@ -79,6 +81,12 @@ export class TrafficTotals {
     for (const { nodeId, services } of hosts) {
       for (const [serviceId, counters] of services) this.#addCounters(serviceId, nodeId, counters, timeMs);
     }
+    for (const serviceId of this.#entries.keys()) this.#addRate(serviceId, timeMs);
+  }
+
+  /** Returns the rates of connections of a service, oldest first. */
+  ratesOf(serviceId: string): readonly Rate[] {
+    return this.#rates.get(serviceId)?.rates ?? [];
   }
 
   /** Returns the traffic of a service by host. */
@@ -105,7 +113,20 @@ export class TrafficTotals {
 
   /** Forgets removed services. */
   retain(services: ReadonlyMap<string, unknown>): void {
-    for (const id of this.#entries.keys()) if (!services.has(id)) this.#entries.delete(id);
+    for (const id of this.#entries.keys()) {
+      if (services.has(id)) continue;
+      this.#entries.delete(id);
+      this.#rates.delete(id);
+    }
+  }
+
+  #addRate(serviceId: string, atMs: number): void {
+    const rates = this.#rates.get(serviceId) ?? new RateHistory();
+    this.#rates.set(serviceId, rates);
+    const totals = [...(this.#entries.get(serviceId)?.values() ?? [])].map(({ total }) => total);
+    const sum = (of: (total: Counters) => number): number =>
+      totals.reduce((all, total) => all + of(total), 0);
+    rates.add({ atMs, count: sum(({ connections }) => connections), failed: sum(({ failed }) => failed) });
   }
 
   #addCounters(serviceId: string, nodeId: string, counters: Counters, timeMs: number): void {

@@ -47,14 +47,16 @@ function Summary({ controlPlane }: { readonly controlPlane: ControlPlane }): JSX
   return (
     <>
       <Details
+        appearance="tiles"
         entries={[
-          ["Leader", `${leaderAddress}, release ${leaderVersion}`],
+          ["Leader", leaderAddress],
+          ["Release", leaderVersion],
           ["Epoch", String(cluster.store.position?.epoch ?? "")],
           ["etcd", etcdSummary(controlPlane)],
         ]}
       />
       {isRestorePending && (
-        <p class="warning">A restore is waiting for nodes. Run berth backup status for details.</p>
+        <p class="problems warning">A restore is waiting for nodes. Run berth backup status for details.</p>
       )}
     </>
   );

@@ -1,6 +1,7 @@
 import type { MapCell } from "../../core/map/cluster-view.js";
 import { type Node, nodeStatus, nodeStatusText } from "../../core/model/node.js";
 import { taskDisplaySymbol, taskDisplayText } from "../../core/model/task-display.js";
+import { formatBytes, formatCpuCount, formatCpus } from "../../format/format.js";
 
 /** How a cell is drawn, apart from the task. */
 export interface CellStyle {
@@ -24,6 +25,7 @@ export class HostElement {
   readonly #header: HTMLElement;
   readonly #title = document.createTextNode("");
   readonly #status = document.createTextNode("");
+  readonly #resources = document.createTextNode("");
   readonly #reason = document.createTextNode("");
   readonly #cellsElement: HTMLElement;
   /** The cells, sorted by `sortKey`. */
@@ -42,9 +44,11 @@ export class HostElement {
     title.append(this.#title);
     const status = createElement("span", "host-status");
     status.append(this.#status);
+    const resources = createElement("span", "host-resources");
+    resources.append(this.#resources);
     const reason = createElement("span", "host-reason");
     reason.append(this.#reason);
-    this.#header.append(title, status, reason);
+    this.#header.append(title, status, resources, reason);
     this.#cellsElement = createElement("div", "cells", "presentation");
     this.element.append(this.#header, this.#cellsElement);
   }
@@ -61,16 +65,23 @@ export class HostElement {
     this.#node = node;
     const status = node === undefined ? "unplaced" : nodeStatus(node, isCurrent);
     this.element.dataset.status = status;
-    this.#title.data = node?.hostname ?? "No node yet";
-    this.#status.data = status === "unplaced" ? "" : nodeStatusText(status);
+    const title = node?.hostname ?? "No node yet";
+    const statusText = status === "unplaced" ? "" : nodeStatusText(status);
     const isNormal = status === "ready" || status === "unknown";
-    this.#reason.data = isNormal ? "" : (node?.message ?? "");
+    const reason = isNormal ? "" : (node?.message ?? "");
+    setText(this.#title, title);
+    setText(this.#status, statusText);
+    setText(this.#resources, node === undefined ? "" : reservedText(node));
+    if (node !== undefined) setText(this.#reason, reason);
+    const name = [title, statusText].filter(Boolean).join(" ");
+    this.#header.ariaLabel = reason === "" ? name : `${name}: ${reason}`;
   }
 
   /** Adds or changes the cell of a task. */
   setCell(content: MapCell, { color, isExcluded }: CellStyle): void {
     const cell = this.#cells.get(content.taskId) ?? this.#addCell(content);
     cell.content = content;
+    if (this.#node === undefined) setText(this.#reason, content.message);
     const { display, name, message } = content;
     const stateText = taskDisplayText(display);
     const { element } = cell;
@@ -114,6 +125,13 @@ export class HostElement {
     this.#cells.set(content.taskId, cell);
     return cell;
   }
+}
+
+/** Returns how much of the node's CPUs and memory tasks have reserved: "0.5 of 4 vCPUs, 1 GiB of 8 GiB reserved". */
+function reservedText(node: Node): string {
+  if (node.nanoCpus === 0) return "";
+  const cpus = `${formatCpuCount(node.reservedNanoCpus)} of ${formatCpus(node.nanoCpus)}`;
+  return `${cpus}, ${formatBytes(node.reservedMemoryBytes)} of ${formatBytes(node.memoryBytes)} reserved`;
 }
 
 function createCell(content: MapCell): Cell {

@@ -21,7 +21,8 @@ export function Legend(): JSX.Element {
   void cluster.revision.value;
   const names = [...cluster.store.services.values()].map(({ name }) => name).sort();
   return (
-    <section class="legend" aria-label="Legend">
+    <section class="part legend" aria-labelledby="legend-title">
+      <h2 id="legend-title">Legend</h2>
       <ul>
         {SHOWN.map((display) => (
           <li key={display} class="status" data-state={display}>

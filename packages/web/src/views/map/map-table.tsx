@@ -26,36 +26,38 @@ export function MapTable({ filter }: { readonly filter: string }): JSX.Element {
   );
   const nodeOf = (row: Task | string) => view.nodes.get(typeof row === "string" ? row : row.nodeId);
   return (
-    <DataTable
-      caption="Tasks by node"
-      rows={rows}
-      keyOf={(row) => (typeof row === "string" ? row : row.id)}
-      empty="No tasks."
-      columns={[
-        {
-          title: "Task",
-          cell: (row) =>
-            typeof row === "string" ? (
-              "no tasks"
-            ) : (
-              <a href={routePath({ view: "task", id: row.id })}>{taskName(row)}</a>
-            ),
-        },
-        {
-          title: "State",
-          cell: (row) =>
-            typeof row !== "string" && <TaskStatus task={row} node={nodeOf(row)} isCurrent={isCurrent} />,
-        },
-        { title: "Node", cell: (row) => nodeOf(row)?.hostname ?? "none" },
-        {
-          title: "Node state",
-          cell: (row) => {
-            const node = nodeOf(row);
-            return node && <NodeStatusText node={node} isCurrent={isCurrent} />;
+    <div class="part">
+      <DataTable
+        caption="Tasks by node"
+        rows={rows}
+        keyOf={(row) => (typeof row === "string" ? row : row.id)}
+        empty="No tasks."
+        columns={[
+          {
+            title: "Task",
+            cell: (row) =>
+              typeof row === "string" ? (
+                "no tasks"
+              ) : (
+                <a href={routePath({ view: "task", id: row.id })}>{taskName(row)}</a>
+              ),
           },
-        },
-        { title: "Reason", cell: (row) => (typeof row === "string" ? "" : row.message) },
-      ]}
-    />
+          {
+            title: "State",
+            cell: (row) =>
+              typeof row !== "string" && <TaskStatus task={row} node={nodeOf(row)} isCurrent={isCurrent} />,
+          },
+          { title: "Node", cell: (row) => nodeOf(row)?.hostname ?? "none" },
+          {
+            title: "Node state",
+            cell: (row) => {
+              const node = nodeOf(row);
+              return node && <NodeStatusText node={node} isCurrent={isCurrent} />;
+            },
+          },
+          { title: "Reason", cell: (row) => (typeof row === "string" ? "" : row.message) },
+        ]}
+      />
+    </div>
   );
 }

@@ -15,8 +15,10 @@ export function MapView(): JSX.Element {
       <h1 class="hidden">Map</h1>
       <MapToolbar filter={filter.value} onFilter={(text) => (filter.value = text)} />
       {mapForm.value === "map" ? <LiveMap filter={filter.value} /> : <MapTable filter={filter.value} />}
-      <Legend />
-      <RecentMoves />
+      <div class="columns">
+        <Legend />
+        <RecentMoves />
+      </div>
     </div>
   );
 }

@@ -9,7 +9,7 @@ const SHOWN = 8;
 export function RecentMoves(): JSX.Element {
   const moves = cluster.moves.value;
   return (
-    <section class="moves" aria-labelledby="moves-title">
+    <section class="part moves" aria-labelledby="moves-title">
       <h2 id="moves-title">Recent moves</h2>
       {moves.length === 0 && <p class="empty">No task has moved since this page was opened.</p>}
       <ol aria-live="polite" aria-relevant="additions">

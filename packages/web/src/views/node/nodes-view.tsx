@@ -14,29 +14,31 @@ export function NodesView(): JSX.Element {
   return (
     <>
       <h1>Nodes</h1>
-      <DataTable
-        caption="Nodes"
-        rows={[...store.nodes.values()].sort(compareNodes)}
-        keyOf={({ id }) => id}
-        empty="No node has joined. Join hosts with berth agent join."
-        columns={[
-          {
-            title: "Node",
-            cell: ({ hostname }) => <a href={routePath({ view: "node", name: hostname })}>{hostname}</a>,
-          },
-          { title: "State", cell: (node) => <NodeStatusText node={node} isCurrent={isCurrent} /> },
-          { title: "Availability", cell: ({ availability }) => availability },
-          { title: "Tasks", cell: ({ tasks }) => tasks, isNumber: true },
-          { title: "CPUs", cell: ({ nanoCpus }) => formatCpus(nanoCpus), isNumber: true },
-          { title: "Memory", cell: ({ memoryBytes }) => formatBytes(memoryBytes), isNumber: true },
-          { title: "Address", cell: ({ address }) => address },
-          { title: "Since", cell: ({ sinceMs }) => formatAgo(sinceMs, cluster.now()) },
-          {
-            title: "Reason",
-            cell: ({ message, problems }) => [message, ...problems].filter(Boolean).join("; "),
-          },
-        ]}
-      />
+      <div class="part">
+        <DataTable
+          caption="Nodes"
+          rows={[...store.nodes.values()].sort(compareNodes)}
+          keyOf={({ id }) => id}
+          empty="No node has joined. Join hosts with berth agent join."
+          columns={[
+            {
+              title: "Node",
+              cell: ({ hostname }) => <a href={routePath({ view: "node", name: hostname })}>{hostname}</a>,
+            },
+            { title: "State", cell: (node) => <NodeStatusText node={node} isCurrent={isCurrent} /> },
+            { title: "Availability", cell: ({ availability }) => availability },
+            { title: "Tasks", cell: ({ tasks }) => tasks, isNumber: true },
+            { title: "CPUs", cell: ({ nanoCpus }) => formatCpus(nanoCpus), isNumber: true },
+            { title: "Memory", cell: ({ memoryBytes }) => formatBytes(memoryBytes), isNumber: true },
+            { title: "Address", cell: ({ address }) => address },
+            { title: "Since", cell: ({ sinceMs }) => formatAgo(sinceMs, cluster.now()) },
+            {
+              title: "Reason",
+              cell: ({ message, problems }) => [message, ...problems].filter(Boolean).join("; "),
+            },
+          ]}
+        />
+      </div>
     </>
   );
 }

@@ -1,13 +1,20 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { cluster } from "../../app/cluster.js";
-import { followRequests, type RequestReport, requests, type TimelineEntry } from "../../app/requests.js";
+import {
+  followRequests,
+  type RequestReport,
+  requestRates,
+  requests,
+  type TimelineEntry,
+} from "../../app/requests.js";
 import { routePath } from "../../core/route/route.js";
 import { LiveMap } from "../map/live-map.js";
 import { ClusterCounts } from "../map/map-toolbar.js";
 import { RecentMoves } from "../map/recent-moves.js";
 import { ConnectionStatus } from "../page-header.js";
 import { EventList } from "../shared/event-list.js";
+import { RateChart } from "../shared/rate-chart.js";
 import { ReplayControl } from "../timeline/replay-control.js";
 
 /** Maximum number of events in the list. */
@@ -19,13 +26,25 @@ export function PresentView(): JSX.Element {
   return (
     <main class="present" tabIndex={-1}>
       <header class="toolbar">
-        <h1>berth</h1>
+        <h1 class="brand">
+          <img src="icon.svg" alt="" />
+          berth
+        </h1>
         <ClusterCounts />
         {requests.value === undefined ? <Connections /> : <Requests report={requests.value} />}
-        <ConnectionStatus />
-        <a href={routePath({ view: "map" })}>Leave presentation</a>
+        <div class="header-end">
+          <ConnectionStatus />
+          <a class="button" href={routePath({ view: "map" })}>
+            Leave presentation
+          </a>
+        </div>
       </header>
-      {requests.value !== undefined && <Timeline entries={requests.value.timeline} />}
+      {requests.value !== undefined && (
+        <>
+          <Timeline entries={requests.value.timeline} />
+          <RateChart subject="Requests" rates={requestRates.rates} />
+        </>
+      )}
       <LiveMap filter="" />
       <ReplayControl />
       <div class="columns">
@@ -77,7 +96,7 @@ function LatestEvents(): JSX.Element {
   const atMs = cluster.replayAtMs.value;
   const events = cluster.events.filter(({ timeMs }) => atMs === undefined || timeMs <= atMs);
   return (
-    <section aria-labelledby="events-title">
+    <section class="part" aria-labelledby="events-title">
       <h2 id="events-title">Events</h2>
       <EventList events={events} limit={SHOWN_EVENTS} />
     </section>

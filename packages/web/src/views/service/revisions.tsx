@@ -20,11 +20,13 @@ export function Revisions({ service, revisions }: RevisionsProps): JSX.Element {
   };
   return (
     <>
-      <ul class="plain">
+      <ul class="plain revisions">
         {revisions.map(({ version, image }) => (
           <li key={version}>
-            Version {version}: {image}
-            {service.healthyVersions.includes(version) && ", was healthy"}{" "}
+            <span>
+              Version {version}: {image}
+              {service.healthyVersions.includes(version) && ", was healthy"}
+            </span>
             {version === service.version && <strong>current</strong>}
             {version !== service.version && canChange.value && (
               <ActionButton action={action} task={rollBack(version)}>

@@ -30,8 +30,33 @@ export function RolloutView({
   return (
     <>
       <RolloutProgress service={service} slots={rows.length} />
+      {slots.length > 0 && <SlotStrip rows={rows} />}
       <SlotTable service={service} rows={rows} />
     </>
+  );
+}
+
+const PROGRESS_SYMBOLS: Readonly<Record<SlotProgress, string>> = {
+  new: "…",
+  outdated: "○",
+  updating: "◐",
+  monitoring: "◔",
+  updated: "✓",
+  failed: "✕",
+};
+/** More slots do not fit onto a screen. */
+const MAX_STRIP = 200;
+
+/** The slots of a rollout at a glance. The table has the same content. */
+function SlotStrip({ rows }: { readonly rows: readonly SlotRow[] }): JSX.Element {
+  return (
+    <ul class="slot-strip" aria-hidden="true">
+      {rows.slice(0, MAX_STRIP).map(({ key, slot, rollout }) => (
+        <li key={key} data-progress={rollout?.progress} title={rollout?.reason}>
+          {slot > 0 ? slot : ""} {rollout?.progress && PROGRESS_SYMBOLS[rollout.progress]}
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -4,6 +4,7 @@ import type { Service } from "../../core/model/service.js";
 import type { Listener } from "../../core/model/service-details.js";
 import { taskName } from "../../core/model/task.js";
 import { DataTable } from "../shared/data-table.js";
+import { RateChart } from "../shared/rate-chart.js";
 
 /** The tasks behind each published port. */
 export function Endpoints({ listeners }: { readonly listeners: readonly Listener[] }): JSX.Element {
@@ -44,6 +45,7 @@ export function ServiceTraffic({ service }: { readonly service: Service }): JSX.
   const silent = traffic.unresponsiveNodes.map((id) => nodes.get(id)?.hostname ?? id);
   return (
     <>
+      <RateChart subject="Connections" rates={traffic.ratesOf(service.id)} />
       <DataTable
         caption={`Connections of ${service.name} by node`}
         rows={traffic.ofService(service.id)}

@@ -7,9 +7,10 @@ import { cluster } from "../../app/cluster.js";
 import type { Service } from "../../core/model/service.js";
 import { decodeServiceDetails, type ServiceDetails } from "../../core/model/service-details.js";
 import type { Task } from "../../core/model/task.js";
-import { formatCount, formatDateTime } from "../../format/format.js";
+import { formatAgo, formatCount, formatDateTime } from "../../format/format.js";
 import { Details, Section } from "../shared/details.js";
 import { EventList } from "../shared/event-list.js";
+import { Inspect } from "../shared/inspect.js";
 import { TaskLogs } from "../task/task-logs.js";
 import { Revisions } from "./revisions.js";
 import { RolloutView } from "./rollout.js";
@@ -41,8 +42,12 @@ export function ServiceView({ name }: { readonly name: string }): JSX.Element {
         <Section title="Traffic">
           <ServiceTraffic service={service} />
         </Section>
-        <Section title="Changes of the number of replicas">
-          <EventList events={events.filter(({ reason }) => reason === "SCALED")} limit={10} />
+        <Section title="Scaling history">
+          <EventList
+            events={events.filter(({ reason }) => reason === "SCALED")}
+            limit={10}
+            empty="The number of replicas has not changed."
+          />
         </Section>
       </div>
       <Section title="Events">
@@ -51,6 +56,7 @@ export function ServiceView({ name }: { readonly name: string }): JSX.Element {
       <Section title="Logs">
         <TaskLogs key={`${service.id}-logs`} target={service.id} fileName={service.name} />
       </Section>
+      <Inspect key={`${service.id}-inspect`} method="GetService" request={{ service: service.id }} />
     </>
   );
 }
@@ -60,11 +66,12 @@ function Summary({ service }: { readonly service: Service }): JSX.Element {
   return (
     <>
       <Details
+        appearance="tiles"
         entries={[
-          ["Running", runningText(service)],
+          ["Running", <strong>{runningText(service)}</strong>],
           ["Image", service.image],
           ["Stack", service.stack],
-          ["Version", `${service.version}, updated ${formatDateTime(service.updatedAtMs)}`],
+          ["Version", `${service.version}, updated ${formatAgo(service.updatedAtMs, cluster.now())}`],
           ["Ports", service.ports.map(({ published, target }) => `${published} → ${target}`).join(", ")],
           ["Networks", service.networks.join(", ")],
           [

@@ -11,11 +11,13 @@ export function ServicesView(): JSX.Element {
   return (
     <>
       <h1>Services</h1>
-      <ServiceTable
-        caption="Services"
-        services={[...cluster.store.services.values()]}
-        empty="No services. Deploy a stack first."
-      />
+      <div class="part">
+        <ServiceTable
+          caption="Services"
+          services={[...cluster.store.services.values()]}
+          empty="No services. Deploy a stack first."
+        />
+      </div>
     </>
   );
 }

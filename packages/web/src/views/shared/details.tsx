@@ -1,13 +1,15 @@
 import type { ComponentChildren, JSX } from "preact";
 
-/** Names and values. Entries without a value are left out. */
-export function Details({
-  entries,
-}: {
+export interface DetailsProps {
   readonly entries: readonly (readonly [string, ComponentChildren])[];
-}): JSX.Element {
+  /** Rows are for many details, and tiles for the few most important ones. */
+  readonly appearance?: "details" | "tiles";
+}
+
+/** Names and values. Entries without a value are left out. */
+export function Details({ entries, appearance = "details" }: DetailsProps): JSX.Element {
   return (
-    <dl class="details">
+    <dl class={appearance}>
       {entries
         .filter(([, value]) => value !== "" && value !== undefined && value !== false)
         .map(([name, value]) => (

@@ -7,11 +7,13 @@ export interface EventListProps {
   readonly events: readonly ClusterEvent[];
   /** Maximum number of events that are shown, from the newest on. */
   readonly limit: number;
+  /** Shown when there are no events. */
+  readonly empty?: string;
 }
 
 /** A list of events, newest first. */
-export function EventList({ events, limit }: EventListProps): JSX.Element {
-  if (events.length === 0) return <p class="empty">No events.</p>;
+export function EventList({ events, limit, empty = "No events." }: EventListProps): JSX.Element {
+  if (events.length === 0) return <p class="empty">{empty}</p>;
   return (
     <ol class="events">
       {events

@@ -1,19 +1,22 @@
 import type { JSX } from "preact";
 import { cluster } from "../../app/cluster.js";
 import { type Task, taskName } from "../../core/model/task.js";
+import type { Usage } from "../../core/model/usage.js";
 import { routePath } from "../../core/route/route.js";
-import { formatAgo } from "../../format/format.js";
-import { DataTable } from "./data-table.js";
+import { formatAgo, formatBytes } from "../../format/format.js";
+import { type Column, DataTable } from "./data-table.js";
 import { TaskStatus } from "./status.js";
 
 export interface TaskListProps {
   readonly caption: string;
   readonly tasks: readonly Task[];
   readonly empty: string;
+  /** What the tasks use now, by their IDs. */
+  readonly usages?: ReadonlyMap<string, Usage>;
 }
 
 /** A table of tasks with their states and reasons. */
-export function TaskList({ caption, tasks, empty }: TaskListProps): JSX.Element {
+export function TaskList({ caption, tasks, empty, usages }: TaskListProps): JSX.Element {
   const isCurrent = cluster.isCurrent.value;
   const { nodes } = cluster.store;
   return (
@@ -36,6 +39,7 @@ export function TaskList({ caption, tasks, empty }: TaskListProps): JSX.Element 
         },
         { title: "Node", cell: ({ nodeId }) => nodes.get(nodeId)?.hostname ?? (nodeId || "none") },
         { title: "Version", cell: ({ specVersion }) => specVersion, isNumber: true },
+        ...(usages === undefined ? [] : usageColumns(usages)),
         {
           title: "Since",
           cell: ({ sinceMs, createdAtMs }) => formatAgo(sinceMs || createdAtMs, cluster.now()),
@@ -44,4 +48,25 @@ export function TaskList({ caption, tasks, empty }: TaskListProps): JSX.Element 
       ]}
     />
   );
+}
+
+function usageColumns(usages: ReadonlyMap<string, Usage>): readonly Column<Task>[] {
+  return [
+    {
+      title: "CPU",
+      cell: ({ id }) => {
+        const usage = usages.get(id);
+        return usage && `${usage.cpuPercent.toFixed(1)} %`;
+      },
+      isNumber: true,
+    },
+    {
+      title: "Memory",
+      cell: ({ id }) => {
+        const usage = usages.get(id);
+        return usage && formatBytes(usage.memoryBytes);
+      },
+      isNumber: true,
+    },
+  ];
 }

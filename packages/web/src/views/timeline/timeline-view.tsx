@@ -5,6 +5,7 @@ import { type ClusterEvent, eventMessage, eventSubject, eventText } from "../../
 import { formatTime } from "../../format/format.js";
 import { LiveMap } from "../map/live-map.js";
 import { DataTable } from "../shared/data-table.js";
+import { Section } from "../shared/details.js";
 import { ReplayControl } from "./replay-control.js";
 
 /** Events, and the map at any time of the last hour. */
@@ -20,19 +21,20 @@ export function TimelineView(): JSX.Element {
       <h1>Timeline</h1>
       <ReplayControl />
       <LiveMap filter="" />
-      <h2>Events</h2>
-      <label>
-        <input
-          type="checkbox"
-          checked={onlyWarnings.value}
-          onChange={({ currentTarget }) => (onlyWarnings.value = currentTarget.checked)}
-        />{" "}
-        Problems only
-      </label>
-      {cluster.areEventsMissing.value && (
-        <p class="warning">Some events are missing: no leader has kept them. The map is complete.</p>
-      )}
-      <EventTable events={events} />
+      <Section title="Events">
+        <label>
+          <input
+            type="checkbox"
+            checked={onlyWarnings.value}
+            onChange={({ currentTarget }) => (onlyWarnings.value = currentTarget.checked)}
+          />{" "}
+          Problems only
+        </label>
+        {cluster.areEventsMissing.value && (
+          <p class="warning">Some events are missing: no leader has kept them. The map is complete.</p>
+        )}
+        <EventTable events={events} />
+      </Section>
     </>
   );
 }
