@@ -1,3 +1,5 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { LoginCodes } from "@berth/proto/login-codes";
 import { listenWeb, StaticFiles, WebGateway, webUiDirectory } from "@berth/proto/web";
 import type { Browser, Page } from "playwright-core";
@@ -5,9 +7,11 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { DemoProxy } from "../../deploy/demo/demo-proxy.js";
 import type { RequestOutcome } from "../../deploy/lab/http-traffic.js";
 import { eventually } from "../harness/eventually.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { converged, deployment, service, type TestServer } from "../harness/test-cluster.js";
 import { useTestCluster } from "../integration/cluster-fixture.js";
 import { launchBrowser, type OpenedPage, openPage, showView, untilTrue } from "./browser.js";
+import { dropFiles } from "./mouse.js";
 
 /** A browser on a busy machine notices within this time that a stream has ended. */
 const CUT_OFF_TIMEOUT_MS = 30_000;
@@ -79,9 +83,9 @@ test("the web UI plans, deploys, scales and drains", async () => {
   await context.cluster.startAgents(["a", "b"]);
   const { page, problems } = await openPageOf(server);
   await showView(page, "#/stacks");
-  const compose = "services:\n  web:\n    image: nginx\n    deploy:\n      replicas: 2\n";
-  const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(compose) };
-  await page.setInputFiles("input[type=file]", file);
+  const path = join(temporaryDirectory(), "shop.yml");
+  writeFileSync(path, "services:\n  web:\n    image: nginx\n    deploy:\n      replicas: 2\n");
+  await dropFiles(page, page.getByRole("region", { name: "Compose files" }), [path]);
   await page.getByRole("heading", { name: "Plan: 1 created" }).waitFor();
   await page.getByRole("button", { name: "Deploy" }).click();
   await converged(server.calls, "shop_web");

@@ -8,7 +8,8 @@ import type { JsonObject } from "../../packages/web/src/core/json.js";
 import { RESPONSE_HEADERS } from "../../proto/src/web/response-headers.js";
 import type { Changes, SimulatedCluster } from "./simulated-cluster.js";
 
-const PAGE = fileURLToPath(new URL("../../packages/web/dist", import.meta.url));
+/** The directory of the built web UI. */
+export const PAGE_DIRECTORY = fileURLToPath(new URL("../../packages/web/dist", import.meta.url));
 const HEARTBEAT_MS = 2_000;
 const TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
@@ -155,7 +156,7 @@ export class PageServer {
 
   async #sendFile(path: string, response: ServerResponse): Promise<void> {
     const name = path === "/" ? "index.html" : normalize(path).replace(/^\/+/, "");
-    const content = await readFile(join(PAGE, name)).catch(() => undefined);
+    const content = await readFile(join(PAGE_DIRECTORY, name)).catch(() => undefined);
     if (content === undefined) return void response.writeHead(404).end();
     response
       .writeHead(200, { "content-type": TYPES[extname(name)] ?? "application/octet-stream" })

@@ -1,8 +1,13 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { JsonObject } from "../../packages/web/src/core/json.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { accessibilityViolations, launchBrowser, type OpenedPage, openPage, showView } from "./browser.js";
-import { PageServer } from "./page-server.js";
+import { dragThumb, dropFiles, grabThumb } from "./mouse.js";
+import { PAGE_DIRECTORY, PageServer } from "./page-server.js";
 import { SHOP_RESPONSES } from "./shop-responses.js";
 import { SimulatedCluster } from "./simulated-cluster.js";
 
@@ -175,17 +180,18 @@ describe("changes", () => {
   it("checks and plans a dropped Compose file, and deploys exactly this plan", async () => {
     const { page } = await open();
     await showView(page, "#/stacks");
-    const drop = (text: string): Promise<void> =>
-      page.setInputFiles("input[type=file]", {
-        name: "shop.yml",
-        mimeType: "text/yaml",
-        buffer: Buffer.from(text),
-      });
-    await drop("services:\n  web:\n    imag: shop:2\n");
+    const path = join(temporaryDirectory(), "shop.yml");
+    const drop = async (text: string): Promise<void> => {
+      writeFileSync(path, text);
+      await dropFiles(page, page.getByRole("region", { name: "Compose files" }), [path]);
+    };
+    await drop("services:\n  web:\n    imag: shop:2\n    deploy: { replicas: many }\n");
     await expectText(page.getByRole("alert"), 'shop.yml:3:5: services.web.imag: unknown key "imag"');
+    await expectText(page.getByRole("alert"), "shop.yml:4:25: services.web.deploy.replicas: ");
     expect(calls("DeployStack")).toEqual([]);
     await drop("services:\n  web:\n    image: shop:2\n");
     await expectText(page.getByRole("heading", { level: 3 }), "Plan: 1 updated");
+    expect(await page.getByRole("alert").count()).toBe(0);
     await page.getByRole("button", { name: "Deploy" }).press("Enter");
     await expectText(page.locator(".result"), "Deployed stack shop: 1 updated.");
     expect(calls("DeployStack")).toMatchObject([
@@ -238,42 +244,160 @@ describe("changes", () => {
     expect(problems.messages).toEqual([]);
   });
 
-  it("shows the map as it was", async () => {
+  it("shows the map as it was, while the mouse drags the replay", async () => {
     const { page } = await open();
     await page.waitForTimeout(500);
     server.send(cluster.loseNode("n2"));
+    server.send(cluster.replaceTasks("n2"));
     await showView(page, "#/timeline");
-    await expect.poll(() => page.locator(".host[data-status=down]").count()).toBe(1);
-    await page.getByRole("slider").press("Home");
-    await expect.poll(() => page.locator(".host[data-status=ready]").count()).toBe(4);
+    const lost = page.locator(".host[data-status=down]");
+    const onLostNode = page.locator(".host[data-node=n2] .cell");
+    await expect.poll(() => lost.count()).toBe(1);
+    expect(await onLostNode.count()).toBe(0);
+    const slider = page.getByRole("slider");
+    await grabThumb(page, slider, 1);
+    await dragThumb(page, slider, 0);
+    // The button of the mouse is still pressed.
+    await expect.poll(() => lost.count()).toBe(0);
+    await expect.poll(() => onLostNode.count()).toBe(2);
     await expectText(page.locator(".replay-banner"), "Replay");
+    await dragThumb(page, slider, 1);
+    await expect.poll(() => lost.count()).toBe(1);
+    await page.mouse.up();
+    await slider.press("Home");
+    await expect.poll(() => onLostNode.count()).toBe(2);
     await page.getByRole("button", { name: "Back to now" }).first().click();
-    await expect.poll(() => page.locator(".host[data-status=down]").count()).toBe(1);
+    await expect.poll(() => lost.count()).toBe(1);
   });
 });
 
-const VIEWS = ["#/", "#/services", "#/services/shop_web", "#/nodes", "#/nodes/h2", "#/tasks/t1", "#/stacks"];
-const MORE_VIEWS = ["#/timeline", "#/cluster", "#/present"];
+/** A view of the web UI in a state that has elements of its own. */
+interface Scene {
+  readonly title: string;
+  readonly show: (page: Page) => Promise<void>;
+}
+
+const view = (fragment: string): Scene => ({
+  title: fragment,
+  show: async (page) => {
+    await showView(page, fragment);
+    await page.locator("h1").first().waitFor({ state: "attached" });
+  },
+});
+const select = (label: string, option: string): Scene => ({
+  title: `the map with ${label} ${option}`,
+  show: async (page) => {
+    await page.getByLabel(label).selectOption(option);
+    await page
+      .locator(option === "table" ? "tbody tr" : `.map[data-density=${option}] .cell`)
+      .first()
+      .waitFor();
+  },
+});
+const press = (button: string, shown: string): Scene => ({
+  title: `${button}: ${shown}`,
+  show: async (page) => {
+    await page.getByRole("button", { name: button }).first().press("Enter");
+    await page.locator(shown).first().waitFor();
+  },
+});
+const files = (title: string, compose: string, shown: string): Scene => ({
+  title,
+  show: async (page) => {
+    const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(compose) };
+    await page.setInputFiles("input[type=file]", file);
+    await page.locator(shown).waitFor();
+  },
+});
+
+const SCENES: Readonly<Record<string, readonly Scene[]>> = {
+  "the map": [
+    view("#/"),
+    ...["comfortable", "compact", "dense"].map((density) => select("Density", density)),
+    select("Show as", "table"),
+  ],
+  services: [view("#/services"), view("#/services/shop_web"), press("Show logs", ".log > div")],
+  "nodes and tasks": [
+    view("#/nodes"),
+    view("#/nodes/h2"),
+    view("#/nodes/h4"),
+    view("#/tasks/t1"),
+    press("Show logs", ".log > div"),
+    press("Open terminal", ".xterm-rows"),
+  ],
+  stacks: [
+    view("#/stacks"),
+    files("errors of a Compose file", "services:\n  web: { imag: x }\n", "[role=alert]"),
+    files("the plan of a stack", "services:\n  web: { image: x }\n", "#plan-title"),
+  ],
+  "the timeline": [
+    view("#/timeline"),
+    {
+      title: "the replay",
+      show: async (page) => {
+        await page.getByRole("slider").press("Home");
+        await page.locator(".replay-banner").waitFor();
+      },
+    },
+  ],
+  "the cluster, the presentation and the login": [
+    view("#/cluster"),
+    view("#/present"),
+    {
+      title: "the web UI while it is cut off",
+      show: async (page) => {
+        server.isDown = true;
+        server.disconnect();
+        await page.locator(".connection[data-kind=cut-off]").waitFor();
+      },
+    },
+    {
+      title: "the login",
+      show: async (page) => {
+        server.isDown = false;
+        server.isLoggedIn = false;
+        server.disconnect();
+        await page.getByRole("heading", { name: "Log in to berth" }).waitFor();
+      },
+    },
+  ],
+};
 
 describe.each([
   { theme: "light", width: 1_280 },
-  { theme: "dark", width: 1_280 },
-  { theme: "light", width: 390 },
   { theme: "dark", width: 390 },
-] as const)("every view in the $theme theme with $width pixels", ({ theme, width }) => {
-  it("has no accessibility violation, fits the screen, and requests nothing from elsewhere", async () => {
-    const { page, problems } = await open({ theme, width });
-    server.send(cluster.loseNode("n2"));
-    server.send(cluster.setNode("n3", { isSuspect: true }));
-    for (const view of [...VIEWS, ...MORE_VIEWS]) {
-      await showView(page, view);
-      await page.locator("h1").first().waitFor({ state: "attached" });
-      expect(await accessibilityViolations(page), view).toEqual([]);
-      expect(
-        await page.evaluate("document.documentElement.scrollWidth - innerWidth"),
-        view,
-      ).toBeLessThanOrEqual(0);
-    }
-    expect(problems).toEqual({ messages: [], foreignRequests: [] });
-  });
+] as const)("the $theme theme with $width pixels", ({ theme, width }) => {
+  it.each(Object.entries(SCENES))(
+    "has no accessibility violation, fits the screen, and requests nothing from elsewhere: %s",
+    async (_title, scenes) => {
+      const { page, problems } = await open({ theme, width });
+      server.send(cluster.loseNode("n2"));
+      server.send(cluster.setNode("n3", { isSuspect: true }));
+      server.send(cluster.setNode("n4", { availability: "AVAILABILITY_DRAIN" }));
+      server.send(cluster.setTask("t8", { nodeId: "", state: "TASK_STATE_NEW", message: "no node fits" }));
+      server.send(cluster.startRollout("s1"));
+      for (const { title, show } of scenes) {
+        await show(page);
+        expect(await accessibilityViolations(page), title).toEqual([]);
+        expect(
+          await page.evaluate("document.documentElement.scrollWidth - innerWidth"),
+          title,
+        ).toBeLessThanOrEqual(0);
+      }
+      expect(problems).toEqual({ messages: [], foreignRequests: [] });
+    },
+  );
+});
+
+it("loads at most 60 kB before a terminal or the reader of Compose files is needed", async () => {
+  const { page } = await open();
+  const paths = (await page.evaluate(
+    "performance.getEntries().flatMap(({ name }) => /(assets|icon)[^?]*$/.exec(name)?.[0] ?? [])",
+  )) as readonly string[];
+  expect(paths.some((path) => path.startsWith("assets/app-"))).toBe(true);
+  const sizes = ["index.html", ...new Set(paths)].map(
+    (path) => gzipSync(readFileSync(join(PAGE_DIRECTORY, path)), { level: 9 }).length,
+  );
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  expect(bytes, "bytes of the first load, compressed with gzip").toBeLessThanOrEqual(60_000);
 });
