@@ -246,14 +246,14 @@ describe("changes", () => {
 
   it("shows the map as it was, while the mouse drags the replay", async () => {
     const { page } = await open();
-    await page.waitForTimeout(500);
-    server.send(cluster.loseNode("n2"));
-    server.send(cluster.replaceTasks("n2"));
     await showView(page, "#/timeline");
+    await page.waitForTimeout(500);
     const lost = page.locator(".host[data-status=down]");
     const onLostNode = page.locator(".host[data-node=n2] .cell");
+    server.send(cluster.loseNode("n2"));
     await expect.poll(() => lost.count()).toBe(1);
-    expect(await onLostNode.count()).toBe(0);
+    server.send(cluster.replaceTasks("n2"));
+    await expect.poll(() => onLostNode.count()).toBe(0);
     const slider = page.getByRole("slider");
     await grabThumb(page, slider, 1);
     await dragThumb(page, slider, 0);
@@ -265,9 +265,22 @@ describe("changes", () => {
     await expect.poll(() => lost.count()).toBe(1);
     await page.mouse.up();
     await slider.press("Home");
-    await expect.poll(() => onLostNode.count()).toBe(2);
+    await expect.poll(() => lost.count()).toBe(0);
     await page.getByRole("button", { name: "Back to now" }).first().click();
     await expect.poll(() => lost.count()).toBe(1);
+  });
+
+  it("shows the map at the time of an event, with its effect", async () => {
+    const { page } = await open();
+    await showView(page, "#/timeline");
+    const onLostNode = page.locator(".host[data-status=down] .cell");
+    server.send(cluster.loseNode("n2"));
+    await expect.poll(() => onLostNode.count()).toBe(2);
+    server.send(cluster.replaceTasks("n2"));
+    await expect.poll(() => onLostNode.count()).toBe(0);
+    const event = page.getByRole("row").filter({ hasText: "node down" });
+    await event.getByRole("button").press("Enter");
+    await expect.poll(() => onLostNode.count()).toBe(2);
   });
 });
 

@@ -1,11 +1,10 @@
 import { computed, signal } from "@preact/signals";
 import { type ChangedIds, ClusterStore, type TaskMove } from "../core/cluster/cluster-store.js";
 import type { ClusterUpdate } from "../core/cluster/cluster-update.js";
-import { EventLog } from "../core/cluster/event-log.js";
+import { EventLog, type ReceivedEvent } from "../core/cluster/event-log.js";
 import { type Freshness, isCurrent as isFreshnessCurrent } from "../core/cluster/freshness.js";
 import { ClusterHistory } from "../core/history/cluster-history.js";
 import { ServiceColors } from "../core/map/service-colors.js";
-import type { ClusterEvent } from "../core/model/event.js";
 import { replacementText, taskName } from "../core/model/task.js";
 import { taskDisplay } from "../core/model/task-display.js";
 import { type TrafficMessage, TrafficTotals } from "../core/traffic/traffic.js";
@@ -53,7 +52,7 @@ class Cluster {
   #redraw: ReturnType<typeof setTimeout> | undefined;
 
   /** The received events, oldest first. */
-  get events(): readonly ClusterEvent[] {
+  get events(): readonly ReceivedEvent[] {
     return this.#events.events;
   }
 
@@ -84,9 +83,10 @@ class Cluster {
   /** Applies an update. After a gap, the web UI needs a snapshot. */
   apply(update: ClusterUpdate): "applied" | "incomplete" | "gap" {
     if (update.areEventsMissing) this.areEventsMissing.value = true;
-    if (this.#events.add(update.events)) this.#scheduleRedraw();
+    const now = this.now();
+    if (this.#events.add(update.events, now)) this.#scheduleRedraw();
     const result = this.store.apply(update);
-    if (result.kind === "applied") this.#publish(result.changed);
+    if (result.kind === "applied") this.#publish(result.changed, now);
     return result.kind === "duplicate" ? "applied" : result.kind;
   }
 
@@ -95,8 +95,7 @@ class Cluster {
     this.#scheduleRedraw();
   }
 
-  #publish(changed: ChangedIds): void {
-    const now = this.now();
+  #publish(changed: ChangedIds, now: number): void {
     for (const id of changed.nodes) this.history.recordNode(id, this.store.nodes.get(id), now);
     for (const id of changed.tasks) this.history.recordTask(id, this.store.tasks.get(id), now);
     if (changed.services.size > 0) this.#followServices();

@@ -8,15 +8,20 @@ const event = (sequence: number, timeMs: number, fields = {}) =>
 describe("EventLog", () => {
   it("keeps each event once, in the order of time", () => {
     const log = new EventLog();
-    expect(log.add([event(2, 200), event(3, 300)])).toBe(true);
-    expect(log.add([event(3, 300)])).toBe(false);
-    log.add([event(0, 100), event(0, 100)]);
-    expect(log.events.map(({ timeMs }) => timeMs)).toEqual([100, 200, 300]);
+    expect(log.add([event(2, 200), event(3, 300)], 350)).toBe(true);
+    expect(log.add([event(3, 300)], 400)).toBe(false);
+    log.add([event(0, 100), event(0, 100)], 400);
+    expect(log.events.map(({ timeMs, receivedAtMs }) => [timeMs, receivedAtMs])).toEqual([
+      [100, 400],
+      [200, 350],
+      [300, 350],
+    ]);
   });
 
   it("keeps the newest events", () => {
     const log = new EventLog();
-    log.add(Array.from({ length: MAX_EVENTS + 10 }, (_, index) => event(index + 1, index)));
+    const events = Array.from({ length: MAX_EVENTS + 10 }, (_, index) => event(index + 1, index));
+    log.add(events, MAX_EVENTS + 10);
     expect(log.events).toHaveLength(MAX_EVENTS);
     expect(log.events[0]?.timeMs).toBe(10);
   });

@@ -3,17 +3,22 @@ import type { ClusterEvent } from "../model/event.js";
 /** Number of events that the web UI keeps. */
 export const MAX_EVENTS = 5_000;
 
+export interface ReceivedEvent extends ClusterEvent {
+  /** When the web UI received the event, by the leader's clock. From then on, the map shows its effect. */
+  readonly receivedAtMs: number;
+}
+
 /** The events that the web UI has received, oldest first, each once. */
 export class EventLog {
-  #events: readonly ClusterEvent[] = [];
+  #events: readonly ReceivedEvent[] = [];
   readonly #keys = new Set<string>();
 
-  get events(): readonly ClusterEvent[] {
+  get events(): readonly ReceivedEvent[] {
     return this.#events;
   }
 
   /** Adds events. Returns whether there was a new one. */
-  add(events: readonly ClusterEvent[]): boolean {
+  add(events: readonly ClusterEvent[], receivedAtMs: number): boolean {
     const added = events.filter((event) => {
       const key = eventKey(event);
       if (this.#keys.has(key)) return false;
@@ -21,7 +26,7 @@ export class EventLog {
       return true;
     });
     if (added.length === 0) return false;
-    const all = [...this.#events, ...added];
+    const all = [...this.#events, ...added.map((event) => ({ ...event, receivedAtMs }))];
     const isSorted = added.every(
       (event, index) => event.timeMs >= (added[index - 1] ?? this.#events.at(-1) ?? event).timeMs,
     );

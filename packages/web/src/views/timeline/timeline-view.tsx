@@ -1,7 +1,8 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { cluster } from "../../app/cluster.js";
-import { type ClusterEvent, eventMessage, eventSubject, eventText } from "../../core/model/event.js";
+import type { ReceivedEvent } from "../../core/cluster/event-log.js";
+import { eventMessage, eventSubject, eventText } from "../../core/model/event.js";
 import { formatTime } from "../../format/format.js";
 import { LiveMap } from "../map/live-map.js";
 import { DataTable } from "../shared/data-table.js";
@@ -39,7 +40,7 @@ export function TimelineView(): JSX.Element {
   );
 }
 
-function EventTable({ events }: { readonly events: readonly ClusterEvent[] }): JSX.Element {
+function EventTable({ events }: { readonly events: readonly ReceivedEvent[] }): JSX.Element {
   return (
     <DataTable
       caption="Events, newest first"
@@ -51,12 +52,12 @@ function EventTable({ events }: { readonly events: readonly ClusterEvent[] }): J
       columns={[
         {
           title: "Time",
-          cell: ({ timeMs }) => (
+          cell: ({ timeMs, receivedAtMs }) => (
             <button
               type="button"
               class="link"
               title="Show the map at this time"
-              onClick={() => showAt(timeMs)}
+              onClick={() => showAt(receivedAtMs)}
             >
               {formatTime(timeMs)}
             </button>
@@ -73,7 +74,7 @@ function EventTable({ events }: { readonly events: readonly ClusterEvent[] }): J
   );
 }
 
-/** Shows the map just after an event, if the history reaches back that far. */
+/** Shows the map at a time, or at the earliest time to which the history reaches back. */
 function showAt(timeMs: number): void {
   const startMs = cluster.history.startMs;
   if (startMs === undefined) return;
