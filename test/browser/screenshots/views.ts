@@ -10,20 +10,62 @@ const TRAFFIC_SECONDS = 119;
 const STILL_TIMEOUT_MS = scaleTimeout(30_000);
 const THEMES = ["light", "dark"] as const;
 const WIDTHS = [1_280, 390] as const;
-const VIEWS = {
-  map: "#/",
-  services: "#/services",
-  service: "#/services/shop_web",
-  nodes: "#/nodes",
-  node: "#/nodes/h2",
-  task: "#/tasks/t1",
-  stacks: "#/stacks",
-  timeline: "#/timeline",
-  cluster: "#/cluster",
-  present: "#/present",
-} as const;
 
-/** Writes a screenshot of each view in both themes, for a desktop and for a phone. */
+/** A picture of a view. */
+interface Picture {
+  readonly view: string;
+  /** What a user does before the picture is taken. */
+  readonly prepare?: (page: Page) => Promise<void>;
+}
+
+const PICTURES: Readonly<Record<string, Picture>> = {
+  map: { view: "#/" },
+  services: { view: "#/services" },
+  service: { view: "#/services/shop_web" },
+  logs: { view: "#/services/shop_web", prepare: (page) => press(page, "Show logs", ".log > div") },
+  nodes: { view: "#/nodes" },
+  node: { view: "#/nodes/h1" },
+  drain: { view: "#/nodes/h5" },
+  task: { view: "#/tasks/t2" },
+  terminal: { view: "#/tasks/t2", prepare: (page) => press(page, "Open terminal", ".xterm-rows") },
+  stacks: { view: "#/stacks" },
+  "stack-errors": {
+    view: "#/stacks",
+    prepare: (page) =>
+      selectFile(
+        page,
+        "services:\n  web:\n    imag: shop:2\n    deploy: { replicas: many }\n",
+        "[role=alert]",
+      ),
+  },
+  "stack-plan": {
+    view: "#/stacks",
+    prepare: (page) => selectFile(page, "services:\n  web:\n    image: shop:2\n", "#plan-title"),
+  },
+  timeline: { view: "#/timeline" },
+  cluster: { view: "#/cluster" },
+  present: { view: "#/present" },
+  replay: {
+    view: "#/timeline",
+    prepare: async (page) => {
+      await page.getByRole("slider").press("Home");
+      await page.locator(".replay-banner").waitFor();
+    },
+  },
+};
+
+async function press(page: Page, button: string, shown: string): Promise<void> {
+  await page.getByRole("button", { name: button }).first().press("Enter");
+  await page.locator(shown).first().waitFor();
+}
+
+async function selectFile(page: Page, text: string, shown: string): Promise<void> {
+  const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(text) };
+  await page.setInputFiles("input[type=file]", file);
+  await page.locator(shown).waitFor();
+}
+
+/** Writes pictures of all views in both themes, for a desktop and for a phone. */
 export async function photographViews(
   browser: Browser,
   directory: string,
@@ -31,28 +73,63 @@ export async function photographViews(
 ): Promise<void> {
   for (const theme of THEMES) {
     for (const width of WIDTHS) {
-      const cluster = new SimulatedCluster({ hosts: 6, services: 4, tasksPerService: 8 });
-      const server = await PageServer.start(cluster, (method) => SHOP_RESPONSES[method] ?? {});
-      const { page } = await openPage(browser, { url: server.url, theme, width });
-      try {
-        await page.locator(".cell").first().waitFor();
-        simulateFailure(server, cluster);
-        simulateTraffic(server);
-        await page.locator(".host[data-status=down]").waitFor();
-        await page.locator(".moves li").first().waitFor();
-        for (const [view, fragment] of Object.entries(VIEWS)) {
-          await showView(page, fragment);
-          await page.locator("h1").first().waitFor({ state: "attached" });
-          await untilStill(page);
-          const name = `${view}-${theme}-${width}.png`;
-          await page.screenshot({ path: join(directory, name), fullPage: true });
-          onWritten(name);
-        }
-      } finally {
-        await page.context().close();
-        await server.close();
-      }
+      const write = async (page: Page, picture: string, fullPage: boolean): Promise<void> => {
+        const name = `${picture}-${theme}-${width}.png`;
+        await page.evaluate("scrollTo(0, 0)");
+        await page.screenshot({ path: join(directory, name), fullPage });
+        onWritten(name);
+      };
+      await photographSmallCluster(browser, { theme, width, write });
+      await photographLargeCluster(browser, { theme, width, write });
     }
+  }
+}
+
+interface Look {
+  readonly theme: (typeof THEMES)[number];
+  readonly width: number;
+  readonly write: (page: Page, picture: string, fullPage: boolean) => Promise<void>;
+}
+
+async function photographSmallCluster(browser: Browser, { theme, width, write }: Look): Promise<void> {
+  const cluster = new SimulatedCluster({ hosts: 6, services: 4, tasksPerService: 8 });
+  const server = await PageServer.start(cluster, (method) => SHOP_RESPONSES[method] ?? {});
+  const { page } = await openPage(browser, { url: server.url, theme, width });
+  try {
+    await page.locator(".cell").first().waitFor();
+    simulateFailure(server, cluster);
+    simulateTraffic(server);
+    await page.locator(".flying").first().waitFor();
+    await write(page, "moves", false);
+    for (const [name, { view, prepare }] of Object.entries(PICTURES)) {
+      // Another view closes what the picture before has opened.
+      await showView(page, "#/");
+      await showView(page, view);
+      await page.locator("h1").first().waitFor({ state: "attached" });
+      await prepare?.(page);
+      await untilStill(page);
+      await write(page, name, true);
+    }
+  } finally {
+    await page.context().close();
+    await server.close();
+  }
+}
+
+/** The map of a large cluster, whose density is chosen by its size. */
+async function photographLargeCluster(browser: Browser, { theme, width, write }: Look): Promise<void> {
+  const cluster = new SimulatedCluster({ hosts: 300, services: 30, tasksPerService: 100 });
+  const server = await PageServer.start(cluster);
+  const { page } = await openPage(browser, { url: server.url, theme, width });
+  try {
+    await untilTrue(page, "document.querySelectorAll('.cell').length === 3000", STILL_TIMEOUT_MS);
+    simulateFailure(server, cluster);
+    await page.locator(".host[data-status=drain]").waitFor();
+    await untilStill(page);
+    await write(page, "large-map", false);
+  } finally {
+    await page.context().close();
+    await server.close();
   }
 }
 
