@@ -4,6 +4,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Lab } from "../../../deploy/lab/lab.js";
+import type { LabHost } from "../../../deploy/lab/lab-host.js";
+import { runOrThrow } from "../../../deploy/lab/run.js";
 import { bundledProgram } from "../bundled-program.js";
 
 export type Transfer =
@@ -15,7 +17,8 @@ export type Transfer =
   | "docker run"
   | "attach"
   | "docker attach"
-  | "port-forward";
+  | "port-forward"
+  | "docker port";
 
 const TRANSFERS: readonly Transfer[] = [
   "cp from",
@@ -27,6 +30,7 @@ const TRANSFERS: readonly Transfer[] = [
   "attach",
   "docker attach",
   "port-forward",
+  "docker port",
 ];
 
 /** Name of the service whose task contains the copied file. */
@@ -34,6 +38,8 @@ const SERVICE = "bench";
 const PORT = 9_000;
 const DIRECTORY = "/www";
 const FILE = `${DIRECTORY}/data`;
+/** Name of the container whose port Docker publishes. */
+const PUBLISHED_CONTAINER = "bench-published";
 /** Name of the one-off task that `berth attach` is measured with. */
 const ATTACHED_TASK = "bench-attached";
 
@@ -51,22 +57,26 @@ export class CommandBench {
   /** Copies are written to this directory. */
   readonly #directory: string;
   readonly #program: string;
+  readonly #host: LabHost;
   readonly #containerId: string;
 
   private constructor(
     options: CommandBenchOptions,
     paths: { readonly directory: string; readonly program: string },
-    containerId: string,
+    { host, containerId }: { readonly host: LabHost; readonly containerId: string },
   ) {
     this.#options = options;
     this.#directory = paths.directory;
     this.#program = paths.program;
+    this.#host = host;
     this.#containerId = containerId;
   }
 
   /** Creates a service whose task has a file of `options.bytes` bytes and serves it over HTTP. */
   static async start(options: CommandBenchOptions): Promise<CommandBench> {
     const { lab, image, bytes, signal } = options;
+    const [host] = lab.hosts;
+    if (host === undefined) throw new Error("the lab has no host");
     const mebibytes = bytes / 1024 ** 2;
     const script = `busybox mkdir -p ${DIRECTORY}; busybox dd if=/dev/urandom of=${FILE} bs=1M count=${mebibytes} 2>/dev/null; exec busybox httpd -f -p ${PORT} -h ${DIRECTORY}`;
     const create = [
@@ -86,9 +96,14 @@ export class CommandBench {
     const [task] = JSON.parse(stdout) as { readonly containerId: string }[];
     if (task === undefined) throw new Error(`service ${SERVICE} has no task`);
     await waitForFile(lab, bytes, signal);
+    // The same server with a port that Docker publishes, whose packets the kernel forwards.
+    const publish = ["--detach", "--rm", "--name", PUBLISHED_CONTAINER, "--publish", `${PORT}:${PORT}`];
+    const client = ["docker", "-H", `unix://${host.dockerSocket}`];
+    await runOrThrow([...client, "run", ...publish, image, "busybox", "sh", "-c", script]);
+    await runOrThrow([...client, "exec", PUBLISHED_CONTAINER, "busybox", "sh", "-c", untilFileHas(bytes)]);
     const directory = await mkdtemp(join(tmpdir(), "berth-bench-"));
     const program = await bundledProgram(directory);
-    return new CommandBench(options, { directory, program }, task.containerId);
+    return new CommandBench(options, { directory, program }, { host, containerId: task.containerId });
   }
 
   /** Runs one transfer and returns how many seconds it took. */
@@ -115,6 +130,8 @@ export class CommandBench {
         return this.#timeDockerAttached();
       case "port-forward":
         return this.#timeForwarded();
+      case "docker port":
+        return this.#timeRequest(`${this.#host.address}:${PORT}`);
     }
   }
 
@@ -145,9 +162,11 @@ export class CommandBench {
   }
 
   #docker(...args: readonly string[]): ChildProcess {
-    const { lab, signal } = this.#options;
-    const socket = `unix://${lab.hosts[0]?.dockerSocket ?? ""}`;
-    return spawn("docker", ["-H", socket, ...args], { stdio: ["pipe", "pipe", "inherit"], signal });
+    const { signal } = this.#options;
+    return spawn("docker", ["-H", `unix://${this.#host.dockerSocket}`, ...args], {
+      stdio: ["pipe", "pipe", "inherit"],
+      signal,
+    });
   }
 
   /**
@@ -210,19 +229,24 @@ export class CommandBench {
   }
 
   async #timeForwarded(): Promise<number> {
-    const { bytes } = this.#options;
     const child = this.#berth("port-forward", SERVICE, `:${PORT}`);
     const [line] = (await once(child.stdout ?? child, "data")) as [Buffer];
     const [, port = ""] = /:(\d+) ->/.exec(String(line)) ?? [];
-    const startMs = performance.now();
-    let received = 0;
-    const { body } = await fetch(`http://127.0.0.1:${port}/data`, { signal: this.#options.signal });
-    for await (const chunk of body ?? []) received += chunk.length;
-    const seconds = (performance.now() - startMs) / 1_000;
+    const seconds = await this.#timeRequest(`127.0.0.1:${port}`);
     child.kill("SIGINT");
     await once(child, "close");
-    if (received !== bytes) throw new Error(`port-forward: received ${received} of ${bytes} bytes`);
     return seconds;
+  }
+
+  /** Returns how many seconds it takes to get the file over HTTP. */
+  async #timeRequest(address: string): Promise<number> {
+    const { bytes, signal } = this.#options;
+    const startMs = performance.now();
+    let received = 0;
+    const { body } = await fetch(`http://${address}/data`, { signal });
+    for await (const chunk of body ?? []) received += chunk.length;
+    if (received !== bytes) throw new Error(`${address}: received ${received} of ${bytes} bytes`);
+    return (performance.now() - startMs) / 1_000;
   }
 }
 
@@ -238,6 +262,10 @@ async function succeed(
 
 /** Waits until the task has written the file, and half a second more until it listens. */
 async function waitForFile(lab: Lab, bytes: number, signal: AbortSignal): Promise<void> {
-  const count = `until [ "$(busybox stat -c %s ${FILE})" = ${bytes} ]; do busybox sleep 0.1; done; busybox sleep 0.5`;
-  await succeed(lab, ["exec", SERVICE, "busybox", "sh", "-c", count], signal);
+  await succeed(lab, ["exec", SERVICE, "busybox", "sh", "-c", untilFileHas(bytes)], signal);
+}
+
+/** Returns a script that waits for the file, and half a second more. */
+function untilFileHas(bytes: number): string {
+  return `until [ "$(busybox stat -c %s ${FILE})" = ${bytes} ]; do busybox sleep 0.1; done; busybox sleep 0.5`;
 }

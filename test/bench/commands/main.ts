@@ -1,5 +1,5 @@
 // `npm run bench -- commands`: compares the commands that work on one container with Docker's own on the same daemon.
-// Sends a gigabyte through `berth cp`, `run`, `attach` and `port-forward`, and measures the overhead of `berth run`.
+// Sends a gigabyte, or `--mib N`, through `berth cp`, `run`, `attach` and `port-forward`, and measures the overhead of `berth run`.
 import { loadHello, withBenchLab } from "../lab.js";
 import { type Figure, figureOf, median } from "../report.js";
 import { type BenchContext, runBench } from "../run-bench.js";
@@ -26,7 +26,7 @@ interface Round {
 }
 
 async function measure(context: BenchContext): Promise<readonly Figure[]> {
-  const size = context.isSmoke ? SMOKE : FULL;
+  const size = sizeOf(context);
   return withBenchLab({ tag: "c", hosts: 1, hasBerth: true }, context, async (lab) => {
     await loadHello(lab, IMAGE);
     const bench = await CommandBench.start({ lab, image: IMAGE, bytes: size.bytes, signal: context.signal });
@@ -41,6 +41,13 @@ async function measure(context: BenchContext): Promise<readonly Figure[]> {
       await bench.close();
     }
   });
+}
+
+function sizeOf({ isSmoke, options: { mib } }: BenchContext): Size {
+  if (mib === undefined) return isSmoke ? SMOKE : FULL;
+  const count = Number(mib);
+  if (!Number.isInteger(count) || count < 1) throw new Error(`invalid --mib "${mib}"; use a number of MiB`);
+  return { bytes: count * MIB, starts: FULL.starts };
 }
 
 async function measureRound(
@@ -65,13 +72,8 @@ async function measureRound(
 
 function figuresOf(rounds: readonly Round[]): Figure[] {
   const speeds = (transfer: Transfer): number[] => rounds.map(({ mbPerS }) => mbPerS[transfer]);
-  const speed = (name: string, ours: Transfer, dockers?: Transfer): Figure =>
-    figureOf({
-      name,
-      unit: "MiB/s",
-      ...(dockers === undefined ? {} : { peer: { docker: median(speeds(dockers)) } }),
-      runs: speeds(ours),
-    });
+  const speed = (name: string, ours: Transfer, dockers: Transfer): Figure =>
+    figureOf({ name, unit: "MiB/s", peer: { docker: median(speeds(dockers)) }, runs: speeds(ours) });
   const ratios = rounds.map(({ mbPerS }) =>
     Math.min(mbPerS["cp from"] / mbPerS["docker cp from"], mbPerS["cp to"] / mbPerS["docker cp to"]),
   );
@@ -86,7 +88,7 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
     speed("cli.cp_to_mib_s", "cp to", "docker cp to"),
     speed("cli.run_mib_s", "run", "docker run"),
     speed("cli.attach_mib_s", "attach", "docker attach"),
-    speed("cli.port_forward_mib_s", "port-forward"),
+    speed("cli.port_forward_mib_s", "port-forward", "docker port"),
     figureOf({
       name: "cli.run_overhead_ms",
       unit: "ms",
@@ -98,6 +100,6 @@ function figuresOf(rounds: readonly Round[]): Figure[] {
 }
 
 process.exitCode = await runBench(
-  { name: "commands", programs: { docker: ["dockerd", "--version"] }, measure },
+  { name: "commands", programs: { docker: ["dockerd", "--version"] }, options: { mib: "N" }, measure },
   process.argv.slice(2),
 );
