@@ -207,5 +207,6 @@ function machineEnv(): NodeJS.ProcessEnv {
     PATH: `${process.env.PATH ?? ""}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     HOME: "/root",
     LANG: "C.UTF-8",
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE,
   };
 }
