@@ -173,7 +173,7 @@ services:
     };
     const global = `${compose("local.invalid/web:1")}    init: true\n`.replace(
       "deploy: {",
-      "deploy: { mode: global,",
+      "deploy: { mode: global, update_config: { monitor: 1s },",
     );
     const imageIds = async (): Promise<readonly string[]> => {
       const running = await listRunning(lab, "local_web");
@@ -227,11 +227,12 @@ services:
     await write(".dockerignore", "*.secret\n");
     await write("key.secret", "hidden");
     await write("page.txt", "one");
-    const service = (more: string): string =>
-      `{ build: { context: ., target: prod, args: { VERSION: "7" } }, stop_grace_period: 1s, ${more} }`;
+    const build = '{ context: ., target: prod, args: { VERSION: "7" } }';
+    const service = (mode: string, isInit: boolean): string =>
+      `{ build: ${build}, init: ${isInit}, stop_grace_period: 1s, deploy: { mode: ${mode}, update_config: { monitor: 1s } } }`;
     await write(
       "compose.yaml",
-      `services:\n  web: ${service("deploy: { mode: global }")}\n  worker: ${service("init: true")}\n`,
+      `services:\n  web: ${service("global", false)}\n  worker: ${service("replicated", true)}\n`,
     );
     vi.stubEnv("DOCKER_HOST", `unix://${first?.dockerSocket}`);
     const deployBuilt = async (...options: readonly string[]): Promise<RunResult> => {
