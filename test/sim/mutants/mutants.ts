@@ -156,8 +156,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "no-gate",
     what: "a dependency is met as soon as its service exists",
     file: "packages/control-plane/src/core/orchestrator/dependencies.ts",
-    search: "if (state !== undefined && isMet(condition, state)) return [];",
-    replace: "if (state !== undefined) return [];",
+    search: "if (state !== undefined && isMet(condition, state)) return undefined;",
+    replace: "if (state !== undefined) return undefined;",
   },
   {
     name: "not-sticky",
@@ -199,8 +199,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "vip-at-once",
     what: "a released virtual IP can be allocated again at once",
     file: "packages/control-plane/src/core/allocator/virtual-ips.ts",
-    search: "releasedAtMs !== 0 && now - releasedAtMs >= VIP_QUARANTINE_MS;",
-    replace: "releasedAtMs !== 0 && now >= 0;",
+    search: "releasedAtMs !== 0 && nowMs - releasedAtMs >= VIP_QUARANTINE_MS;",
+    replace: "releasedAtMs !== 0 && nowMs >= 0;",
   },
   {
     name: "part-afterwards",
