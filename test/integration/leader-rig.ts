@@ -36,6 +36,8 @@ const MAX_LAG_MS = 2_000;
 const SLOWDOWN = 5;
 /** Far above what the leader needs, and far below what the messages of these tests have in total. */
 const MAX_GROWTH_BYTES = 300 * 1024 * 1024;
+/** Few enough for each of the writes to end within the store's timeout on a busy machine. */
+const CONCURRENT_WRITES = 30;
 
 interface Figures {
   readonly residentBytes: number;
@@ -131,7 +133,10 @@ export class LeaderRig {
   async storeWaitingNodes(count: number): Promise<void> {
     const signal = AbortSignal.timeout(30_000);
     const ids = Array.from({ length: count }, (_, index) => `waiting-${index}`);
-    await Promise.all(ids.map((id) => admitNode(this.#store, id, signal, { awaitsApproval: true })));
+    for (let start = 0; start < ids.length; start += CONCURRENT_WRITES) {
+      const some = ids.slice(start, start + CONCURRENT_WRITES);
+      await Promise.all(some.map((id) => admitNode(this.#store, id, signal, { awaitsApproval: true })));
+    }
     await eventually("the leader knows the nodes", async () => {
       const { nodes } = await this.control.calls.listNodes({});
       return nodes.filter(({ node }) => node?.awaitsApproval).length >= count;
