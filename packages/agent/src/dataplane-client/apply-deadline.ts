@@ -2,8 +2,8 @@ import { BerthError } from "@berth/proto";
 import { withDeadline } from "../runtime/with-deadline.js";
 
 /**
- * Timeout for applying a configuration, since the leader waits for the result. An unresponsive ingress process keeps its
- * last configuration.
+ * Timeout for applying a configuration. Bounds the time for which the leader waits for the result. An unresponsive ingress
+ * process keeps its last configuration.
  */
 const APPLY_TIMEOUT_MS = 10_000;
 

@@ -240,8 +240,9 @@ export class DataPlaneClient {
     try {
       await this.#ingress.setSuspectNodes(nodeIds, signal);
     } catch (error) {
-      if (!signal.aborted)
+      if (!signal.aborted) {
         log.warn({ err: error, nodeIds }, "cannot report suspect nodes to ingress process");
+      }
     }
   }
 }

@@ -10,7 +10,7 @@ import { namePortOwners } from "./port-owner.js";
 import { TableSender } from "./table-sender.js";
 
 /**
- * Uptime after which a process counts as stable and is restarted at once. One that exits sooner is restarted with
+ * Uptime after which a process counts as stable and is restarted at once. A process that exits sooner is restarted with
  * back-off.
  */
 const STABLE_AFTER_MS = 5_000;
@@ -191,6 +191,7 @@ class ReconnectingIngressClient implements IngressClient {
       );
       backoffMs = performance.now() - startedMs > STABLE_AFTER_MS ? 0 : longerBackoff(backoffMs);
       const next = this.#reconnect(backoffMs);
+      // `#session` may have no reader when the client is closed.
       next.catch(() => {});
       this.#session = next;
       try {

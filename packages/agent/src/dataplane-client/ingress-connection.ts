@@ -24,7 +24,7 @@ export interface IngressConnectionOptions {
 }
 
 /**
- * Opens the ingress process in the background. Calls that change its tables wait until it is open; `run` repeats failed
+ * Opens the ingress process in the background. Calls that change its tables wait until it is open. `run` retries failed
  * attempts, so nothing else on the node waits for the process.
  */
 export class IngressConnection {

@@ -13,7 +13,10 @@ import {
 /** Values of the filter `membership`, as in Docker. A pending node waits for `berth node accept`. */
 const MEMBERSHIPS: readonly string[] = ["accepted", "pending"];
 
-/** Describes the output of `berth node ls`: the columns of `docker node ls`, with address and tasks instead of the manager status, and JSON. */
+/**
+ * Describes the output of `berth node ls`: the columns of `docker node ls`, with the address and the number of tasks instead
+ * of the manager status, and JSON.
+ */
 export function nodeListing(rows: readonly NodeSummary[]): Listing<NodeSummary> {
   return {
     rows: rows.toSorted((a, b) => nodeHostname(a).localeCompare(nodeHostname(b), "en", { numeric: true })),

@@ -27,9 +27,9 @@ import { capitalize, protocolName } from "./state-names.js";
 import { formatFields } from "./table.js";
 
 /** Returns all details of a service as JSON. */
-export function serviceDetails(
+export function serviceDetailsJson(
   { service: summary, ingress, revisions }: GetServiceResponse,
-  details?: ServiceTraffic,
+  traffic?: ServiceTraffic,
 ): unknown {
   if (summary === undefined) return {};
   const { service } = summary;
@@ -53,15 +53,15 @@ export function serviceDetails(
       draining: draining.map(endpointText),
       tasks: [...endpoints, ...draining].map(({ taskId }) => taskId),
     })),
-    traffic: details === undefined ? null : GetServiceTrafficResponse.toJSON(details.traffic),
+    traffic: traffic === undefined ? null : GetServiceTrafficResponse.toJSON(traffic.traffic),
   };
 }
 
 /** Formats the details of a service as text. Fields without a value are left out. */
-export function prettyService(
+export function serviceDetailsText(
   { service: summary, ingress, revisions }: GetServiceResponse,
   nowMs: number,
-  details?: ServiceTraffic,
+  traffic?: ServiceTraffic,
 ): string {
   if (summary === undefined) return "";
   const { service } = summary;
@@ -91,8 +91,8 @@ export function prettyService(
     ["Limits", resourcesText(limits)],
     ["Reservations", resourcesText(reservations)],
     ["Ports", spec?.ports.map(portText) ?? []],
-    ...ingress.map((entry) => endpointsField(entry, details)),
-    ...(details === undefined ? [] : [trafficField(details.traffic)]),
+    ...ingress.map((entry) => endpointsField(entry, traffic)),
+    ...(traffic === undefined ? [] : [trafficField(traffic.traffic)]),
   ]);
 }
 

@@ -51,8 +51,8 @@ export interface ReadinessTargets {
 }
 
 /**
- * Returns the ports that must accept connections before a task without a healthcheck counts as running, since its
- * service sends it connections from then on, or undefined if there are none, or if the host cannot reach them.
+ * Returns the ports that must accept connections before a task without a healthcheck counts as running, because a running
+ * task gets connections of its service. Returns undefined if there are none, or if the host cannot reach them.
  */
 export function readinessTargets(view: TaskView, container: ObservedContainer): ReadinessTargets | undefined {
   const { assignment, node } = view;
@@ -72,7 +72,7 @@ export function isAwaitingPorts(view: TaskView, container: ObservedContainer): b
   return probe?.containerId !== container.id || !probe.isOver;
 }
 
-/** Returns the state after an attempt. */
+/** Returns the state of the probe after an attempt. */
 export function afterProbe(
   before: PortProbe | undefined,
   { containerId, refused, unanswered }: ProbedPorts,

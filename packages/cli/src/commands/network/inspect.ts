@@ -22,7 +22,7 @@ export async function inspectNetworks(
     const summaries = results.map(({ network }) => network).filter((network) => network !== undefined);
     if (!isPretty) return printJson(cli, summaries.map(networkJson));
     const names = await fetchNames(cli, client);
-    cli.stdout.write(summaries.map((summary) => prettyNetwork(summary, names)).join("\n"));
+    cli.stdout.write(summaries.map((summary) => networkDetailsText(summary, names)).join("\n"));
   });
 }
 
@@ -38,7 +38,7 @@ async function fetchNames(cli: Cli, client: ControlClient): Promise<ReadonlyMap<
   ]);
 }
 
-function prettyNetwork(summary: NetworkSummary, names: ReadonlyMap<string, string>): string {
+function networkDetailsText(summary: NetworkSummary, names: ReadonlyMap<string, string>): string {
   const { network, services, ranges, vips, problems } = summary;
   const spec = network?.spec;
   const options = { internal: spec?.internal, attachable: spec?.attachable, encrypted: spec?.encrypted };

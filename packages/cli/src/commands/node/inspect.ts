@@ -28,13 +28,13 @@ export async function inspectNodes(
   const summaries = details.map(({ node }) => node).filter((node) => node !== undefined);
   const isPretty = options.pretty === true && options.output !== "json";
   if (isPretty) {
-    cli.stdout.write(summaries.map(prettyNode).join("\n"));
+    cli.stdout.write(summaries.map(nodeDetailsText).join("\n"));
   } else {
     printJson(cli, summaries.map(nodeJson));
   }
 }
 
-function prettyNode(summary: NodeSummary): string {
+function nodeDetailsText(summary: NodeSummary): string {
   const { node, tasks, reserved } = summary;
   const description = node?.description;
   return formatFields([

@@ -1,7 +1,7 @@
 import { type GetServiceResponse, isBerthError } from "@berth/proto";
 import { type ControlClient, withClient } from "../../client/client.js";
 import { printJson, printWarning } from "../../output/print.js";
-import { prettyService, serviceDetails } from "../../output/service-details.js";
+import { serviceDetailsJson, serviceDetailsText } from "../../output/service-details.js";
 import type { ServiceTraffic } from "../../output/service-traffic.js";
 import { serviceName } from "../../output/services.js";
 import { oneLine } from "../../output/table.js";
@@ -29,11 +29,11 @@ export async function inspectServices(
     ),
   );
   if (options.pretty && options.output !== "json") {
-    const texts = results.map(({ response, traffic }) => prettyService(response, cli.now(), traffic));
+    const texts = results.map(({ response, traffic }) => serviceDetailsText(response, cli.now(), traffic));
     cli.stdout.write(texts.join("\n"));
     return;
   }
-  const details = results.map(({ response, traffic }) => serviceDetails(response, traffic));
+  const details = results.map(({ response, traffic }) => serviceDetailsJson(response, traffic));
   printJson(cli, details);
 }
 
