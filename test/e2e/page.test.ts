@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
@@ -6,16 +7,18 @@ import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { launchBrowser, type OpenedPage, openPage, showView, untilTrue } from "../browser/browser.js";
 import { moveFocusTo } from "../browser/keyboard.js";
+import { dragThumb, dropFiles, grabThumb, shareOfValue } from "../browser/mouse.js";
+import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, readyNodes, waitForReplicas } from "./support/cluster.js";
 
 const REPLICAS = 6;
-const COMPOSE = `
+const composeFile = (replicas: number | string): string => `
 services:
   web:
     image: hello:1
     command: ["/usr/bin/busybox", "sh", "-c", "echo started; exec /usr/bin/busybox sleep 100000"]
     stop_grace_period: 1s
-    deploy: { replicas: ${REPLICAS} }
+    deploy: { replicas: ${replicas} }
 `;
 const SHELL = "/usr/bin/busybox sh";
 
@@ -74,13 +77,30 @@ describe("the page of a server, in Chromium", () => {
     return untilTrue(page, condition, CONVERGE_TIMEOUT_MS);
   }
 
+  test("checks, plans and deploys a Compose file that is dropped", async () => {
+    await showView(page, "#/stacks");
+    const path = join(temporaryDirectory(), "shop.yml");
+    const drop = async (text: string): Promise<void> => {
+      await writeFile(path, text);
+      await dropFiles(page, page.getByRole("region", { name: "Compose files" }), [path]);
+    };
+    await drop(composeFile("many"));
+    await page.getByRole("alert").getByText("shop.yml:7:25: services.web.deploy.replicas: ").waitFor();
+    await drop(composeFile(REPLICAS / 2));
+    await page.getByRole("heading", { name: "Plan: 1 created" }).waitFor();
+    await page.getByText("Nothing was deployed yet.").waitFor();
+    await page.getByRole("button", { name: "Deploy" }).click();
+    await page.getByText("Deployed stack shop").waitFor();
+    await waitForReplicas(lab, "shop_web", REPLICAS / 2);
+  });
+
   test("deploys a Compose file that is selected with the keyboard", async () => {
-    const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(COMPOSE) };
+    const file = { name: "shop.yml", mimeType: "text/yaml", buffer: Buffer.from(composeFile(REPLICAS)) };
     page.once("filechooser", (chooser) => void chooser.setFiles(file));
     await showView(page, "#/stacks");
     await moveFocusTo(page, "Select files");
     await page.keyboard.press("Enter");
-    await page.getByRole("heading", { name: "Plan: 1 created" }).waitFor();
+    await page.getByRole("heading", { name: "Plan: 1 updated" }).waitFor();
     // The button has no effect until the check has ended.
     await page.getByText("Nothing was deployed yet.").waitFor();
     await moveFocusTo(page, "Deploy");
@@ -146,6 +166,21 @@ describe("the page of a server, in Chromium", () => {
     await untilShown(`${count(".host[data-status=ready]")} === 3`);
   });
 
+  test("shows the power cut again while the mouse drags the replay", async () => {
+    await showView(page, "#/timeline");
+    const slider = page.getByRole("slider");
+    const event = page.getByRole("row").filter({ hasText: "node down" });
+    await event.getByRole("button").first().press("Enter");
+    await untilShown(`${count(".host[data-status=down]")} === 1`);
+    const share = await shareOfValue(slider);
+    await grabThumb(page, slider, share);
+    await dragThumb(page, slider, share / 2);
+    await untilShown(`${count(".host[data-status=ready]")} === 3`);
+    await page.mouse.up();
+    await page.getByRole("button", { name: "Back to now" }).first().click();
+    await untilShown(`${RUNNING} === ${REPLICAS}`);
+  });
+
   test("resumes after the leader is killed, without a missed or doubled event", async () => {
     const leader = await lab.leader();
     const other = lab.hosts.find(({ name }) => name !== leader?.name);
@@ -196,7 +231,8 @@ describe("the page of a server, in Chromium", () => {
     await page.keyboard.press("Enter");
     await page.getByText("The node is drained.").waitFor();
     await expect.poll(() => page.evaluate("document.activeElement.textContent")).toBe("Drain");
-    await waitForReplicas(lab, "shop_web", REPLICAS);
+    // The file that was dropped had half of the replicas.
+    await waitForReplicas(lab, "shop_web", REPLICAS / 2);
     expect(opened.problems).toEqual({ messages: [], foreignRequests: [] });
   });
 });
