@@ -68,8 +68,7 @@ import type { LeaderComponents } from "./leadership-state.js";
 
 export interface CreateLeaderOptions extends LeaderOptions {
   readonly term: Term;
-  /** All records, loaded. */
-  readonly state: ClusterState;
+  /** A complete copy of all records. */
   readonly sync: StateSync;
   readonly schemaControl: SchemaControl;
 }
@@ -95,13 +94,15 @@ interface TermContext {
 
 /** Creates the components of a leader for one term, in the order of their dependencies. */
 export function createLeader(options: CreateLeaderOptions, signal: AbortSignal): CreatedLeader {
-  const { term, state, store, runtime, logger, observer, address, servers, registrations } = options;
+  const { term, sync, store, runtime, logger, observer, address, servers, registrations } = options;
+  const { state } = sync;
   const { clock } = runtime;
   // The revisions of a restored etcd start at 1. Only etcd itself compares the epoch without the generation.
   const epoch = term.epoch + BigInt(state.restore?.generation ?? 0);
 
   const events = new EventLog({ state, runtime, epoch, address, signal });
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
+  sync.setWriter(writer);
   const context: TermContext = { state, writer, runtime, logger, signal };
   const controller = new Controller({ ...context, observer });
 
@@ -277,10 +278,10 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
 }
 
 /** Returns undefined in the simulation. */
-function createIssuer({ identity, state, runtime }: CreateLeaderOptions): CertificateIssuer | undefined {
+function createIssuer({ identity, sync, runtime }: CreateLeaderOptions): CertificateIssuer | undefined {
   if (identity === undefined) return undefined;
   return clusterIssuer({
-    authorities: () => state.authorities.values(),
+    authorities: () => sync.state.authorities.values(),
     clusterKey: identity.clusterKey,
     wallClockMs: () => runtime.wallClockMs(),
   });
@@ -390,7 +391,7 @@ function createLoops(
     (signal) => controller.run(signal),
     (signal) => autoscaler.run(signal),
     (signal) => lag.run(signal),
-    () => sync.run(writer),
+    (signal) => sync.untilEnded(signal),
     (signal) => removeUnusedNetworks(context, signal),
     (signal) => collectUnusedFiles(context, signal),
     (signal) => collectUnusedImages({ ...context, imageInventories }, signal),
