@@ -113,19 +113,27 @@ describe.each(["raw", "net"])("the TCP ingress over the %s transport", (transpor
     );
   });
 
-  it("resets held connections when their time is up and when the service stops holding", async () => {
+  it("resets held connections when their time is up, the service stops holding, or the port is closed", async () => {
     const { ingress, port } = await publish([]);
     const hold = (version: number, holdMs: number) =>
       ingress.apply({ version, listeners: [{ ...tcpListener(port, []), holdMs }] }, deadline());
+    const openHeldClient = async () => {
+      const held = openClient(cleanup, port);
+      await eventuallyPasses(async () => {
+        expect((await ingress.stats(deadline())).listeners[0]?.held).toBe(1);
+      });
+      return held;
+    };
     await hold(2, 200);
     expect(await openClient(cleanup, port).closed).toBe("ECONNRESET");
     await hold(3, 60_000);
-    const held = openClient(cleanup, port);
-    await eventuallyPasses(async () => {
-      expect((await ingress.stats(deadline())).listeners[0]?.held).toBe(1);
-    });
+    const held = await openHeldClient();
     await hold(4, 0);
     expect(await held.closed).toBe("ECONNRESET");
+    await hold(5, 60_000);
+    const abandoned = await openHeldClient();
+    await ingress.apply({ version: 6, listeners: [] }, deadline());
+    expect(await abandoned.closed).toBe("ECONNRESET");
   });
 
   it("takes turns exactly, even while the table changes", async () => {

@@ -64,8 +64,8 @@ export class GracefulShutdown {
       }
     }
     release();
-    // Stops accepting connections. Open ones continue, and `#exitWhenIdle` waits for them.
-    void listeners.apply({ version: listeners.version, listeners: [] });
+    // Open connections continue, and `#exitWhenIdle` waits for them.
+    void listeners.stop();
     this.#exitWhenIdle();
   }
 

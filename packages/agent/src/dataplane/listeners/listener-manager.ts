@@ -205,6 +205,20 @@ export class ListenerManager {
     this.resume();
   }
 
+  /** Closes the sockets before the process exits. Open connections and held clients continue. */
+  async stop(): Promise<void> {
+    const stopped = this.#work.then(() => {
+      clearTimeout(this.#retryTimer);
+      for (const listener of this.#open.values()) {
+        if (listener instanceof TcpListener) listener.stopAccepting();
+        else listener.close();
+      }
+      this.#open.clear();
+    });
+    this.#work = stopped;
+    await stopped;
+  }
+
   #applyNext(next: () => IngressTable, invalid: readonly ListenerError[]): Promise<ApplyResult> {
     const applied = this.#work.then(async () => {
       const table = next();

@@ -84,9 +84,16 @@ export class TcpListener {
     this.#holdQueue.retryAll();
   }
 
-  /** Stops accepting. Existing connections continue. */
-  close(): void {
+  /** Stops accepting. Open connections and held clients continue. */
+  stopAccepting(): void {
     this.#server?.close();
+  }
+
+  /** Closes a port that is no longer published: no endpoint will come for the held clients. Open connections continue. */
+  close(): void {
+    this.stopAccepting();
+    this.#listener = { ...this.#listener, holdMs: 0 };
+    this.#holdQueue.refuseAll();
   }
 
   stats(): ListenerStats {
