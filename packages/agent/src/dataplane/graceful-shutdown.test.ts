@@ -16,16 +16,12 @@ it("GracefulShutdown releases the lock and stops accepting even if other resourc
   };
   const options = {
     log: pino({ level: "silent" }),
-    listeners: {
-      active: 1,
-      version: 3,
-      apply: async () => void steps.push("close listeners"),
-    },
+    listeners: { active: 1, stop: async () => void steps.push("stop listeners") },
     discovery: { close: () => fail("close discovery") },
     path: { close: () => fail("close kernel path") },
     releaseControl: () => void steps.push("release control"),
   };
   const shutdown = new GracefulShutdown(options as unknown as GracefulShutdownOptions);
   await shutdown.begin("requested", "restart");
-  expect(steps).toEqual(["close discovery", "close kernel path", "release control", "close listeners"]);
+  expect(steps).toEqual(["close discovery", "close kernel path", "release control", "stop listeners"]);
 });
