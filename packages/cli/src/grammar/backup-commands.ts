@@ -19,7 +19,7 @@ export function addBackupCommands(program: Command, cli: Cli): void {
       .addOption(
         repeatableOption(
           "-r, --recipient <key>",
-          'encrypt for the owner of this public key of age ("age1…") instead of with a passphrase; can be repeated',
+          'encrypt for the owner of this age public key ("age1…") instead of with a passphrase; can be repeated',
         ),
       )
       .option("--recipients-file <path>", "file with public keys, one per line")
@@ -53,9 +53,12 @@ export function addBackupCommands(program: Command, cli: Cli): void {
         "data directory of the new server, which must be empty (env BERTH_DATA_DIR; default: /var/lib/berth/server)",
       )
       .option("--etcd <url,...>", "URLs of an empty external etcd to use instead of the embedded one")
-      .option("--etcd-ca <file>", "CA certificates of an external etcd with https URLs, in PEM")
-      .option("--etcd-cert <file>", "client certificate for an external etcd, in PEM")
-      .option("--etcd-key <file>", "private key of the client certificate, in PEM without a passphrase")
+      .option("--etcd-ca <file>", "PEM file with the CA certificates of an external etcd")
+      .option("--etcd-cert <file>", "PEM file with the client certificate for an external etcd")
+      .option(
+        "--etcd-key <file>",
+        "PEM file with the private key of the client certificate, without a passphrase",
+      )
       .option("-f, --force", "restore even if a server of the cluster responds")
       .action(lazyAction(cli, async () => (await import("../commands/backup/restore.js")).restoreBackup)),
     [
@@ -76,7 +79,10 @@ export function addBackupCommands(program: Command, cli: Cli): void {
     backup
       .command("complete")
       .description("Complete a restore: stop and remove the containers that are not in the backup")
-      .option("-f, --force", "complete even if nodes have not connected; their tasks are replaced")
+      .option(
+        "-f, --force",
+        "complete even if some nodes have not connected; their tasks are started on other nodes",
+      )
       .action(lazyAction(cli, async () => (await import("../commands/backup/complete.js")).completeRestore)),
     ["berth backup complete", "berth backup complete --force"],
   );

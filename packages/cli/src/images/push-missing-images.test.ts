@@ -42,7 +42,7 @@ const specOf = (image: string, pullPolicy: PullPolicy = PullPolicy.MISSING): Ser
 
 interface Options {
   readonly built?: ReadonlyMap<string, string>;
-  readonly isBuiltOnly?: boolean;
+  readonly onlyBuiltImages?: boolean;
   readonly isDryRun?: boolean;
 }
 
@@ -84,7 +84,7 @@ test("leaves images that nodes always or never pull", async () => {
 test("selects a built image by its ID without asking a registry, even if one has its name", async () => {
   const built = new Map([["pulled", idOf("f")]]);
   const specs = [specOf("pulled"), specOf("web:1")];
-  expect(await decide(specs, { built, isBuiltOnly: true })).toEqual({
+  expect(await decide(specs, { built, onlyBuiltImages: true })).toEqual({
     asked: [],
     pushed: [{ image: "pulled", imageId: idOf("f") }],
   });

@@ -24,7 +24,7 @@ export interface PushMissingImagesOptions {
   /** Images that were built: from the name in the spec to the local name. Registries are not queried for them. */
   readonly built?: ReadonlyMap<string, string>;
   /** Whether to leave all other images to the nodes. */
-  readonly isBuiltOnly?: boolean;
+  readonly onlyBuiltImages?: boolean;
   /** Credentials for the registries of the images. */
   readonly credentials: readonly RegistryCredentials[];
   /** Whether to find the images only, for a dry run. */
@@ -46,14 +46,14 @@ export async function pushMissingImages(
     stack,
     specs,
     built = new Map(),
-    isBuiltOnly = false,
+    onlyBuiltImages = false,
     credentials,
     isDryRun,
     terminal,
   }: PushMissingImagesOptions,
 ): Promise<ImageVersion[]> {
   const used = new Set(specs.flatMap(({ task }) => imageToPush(task?.container) ?? []));
-  const names = [...used].filter((name) => built.has(name) || !isBuiltOnly);
+  const names = [...used].filter((name) => built.has(name) || !onlyBuiltImages);
   const referenceOf = (name: string): string => built.get(name) ?? name;
   const localImages = await findLocalImages(cli, names.map(referenceOf));
   const local = names.flatMap((name) => {

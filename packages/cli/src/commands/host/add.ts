@@ -66,17 +66,17 @@ async function addOverSsh(cli: Cli, addition: Addition): Promise<void> {
   const { hostname } = facts;
   const { force: isForced = false, package: packageFile, dryRun = false } = options;
   const context = { cli, client, ssh, facts, request, packageFile, isForced, timeoutMs };
-  let id = member?.id ?? "";
+  let id = member?.id;
   for (const step of plan.steps) {
     terminal.write(`${hostname}: ${dryRun ? "would " : ""}${describeAddStep(step, request)}\n`);
     if (!dryRun) id = await applyAddStep(step, id, context);
   }
   const note = plan.steps.length === 0 ? "; nothing to change" : "";
-  if (id !== "") {
+  if (id !== undefined) {
     terminal.write(`${hostname} is ${options.role} ${id} of the cluster ${cluster.name}${note}\n`);
   }
   if (isJson) {
     const steps = plan.steps.map(({ kind }) => kind);
-    printJson(cli, { hostname, role: options.role, id, cluster: cluster.name, steps });
+    printJson(cli, { hostname, role: options.role, id: id ?? "", cluster: cluster.name, steps });
   }
 }

@@ -31,20 +31,22 @@ import { unsuitableHostError } from "./unsuitable-host.js";
 
 /** Timeout of the installation, which includes the download of packages such as Docker. */
 const INSTALL_TIMEOUT_MS = 15 * 60_000;
-
 /** Timeout of `berth doctor`. */
-const CHECK_TIMEOUT_MS = 120_000;
-
-/** Timeout of the join. */
+const DOCTOR_TIMEOUT_MS = 120_000;
+/** Timeout of `berth agent join` and `berth server join`, which connect to a server and request a certificate. */
 const JOIN_TIMEOUT_MS = 60_000;
 /** Timeout for the start of a unit. A server copies the data of etcd before it is ready. */
 const START_TIMEOUT_MS = 120_000;
 /** Validity of the join token. The host joins at once, and the token is removed if the join fails. */
 const TOKEN_TTL_MS = 10 * 60_000;
-
-/** Interval between two queries for the state of the host. */
+/** Time for the removal of an unused join token, also after Ctrl-C. */
+const TOKEN_REMOVAL_TIMEOUT_MS = 2_000;
+/** Interval between queries for the state of the host. */
 const POLL_INTERVAL_MS = 300;
 const SERVER_PORT = 7400;
+
+type JoinStep = Extract<AddStep, { readonly kind: "join" }>;
+type StartStep = Extract<AddStep, { readonly kind: "start" }>;
 
 export interface AddContext {
   readonly cli: Cli;
@@ -54,7 +56,7 @@ export interface AddContext {
   readonly request: AddRequest;
   /** The package that the user names. */
   readonly packageFile: string | undefined;
-  /** Whether to join although `berth doctor` reports failures. */
+  /** Whether to join even if `berth doctor` reports failures. */
   readonly isForced: boolean;
   /** Time limit for the host to become ready. */
   readonly timeoutMs: number;
@@ -63,11 +65,15 @@ export interface AddContext {
 /**
  * Performs a step of a plan, which can be repeated.
  *
- * @param id the ID of the node or server; empty before it has joined
- * @returns the ID afterwards
+ * @param id the ID of the node or server. Undefined before it has joined
+ * @returns the ID after the step
  * @throws BerthError
  */
-export async function applyAddStep(step: AddStep, id: string, context: AddContext): Promise<string> {
+export async function applyAddStep(
+  step: AddStep,
+  id: string | undefined,
+  context: AddContext,
+): Promise<string | undefined> {
   switch (step.kind) {
     case "install":
       await install(step.packages, context);
@@ -81,17 +87,22 @@ export async function applyAddStep(step: AddStep, id: string, context: AddContex
     case "join":
       return join(step, context);
     case "label":
-      await setLabels(id, step.labels, context);
+      await setLabels(requireId(id), step.labels, context);
       return id;
     case "start":
       await startBerth(step, context);
       return id;
     case "wait":
-      await waitUntilReady(id, context);
+      await waitUntilReady(requireId(id), context);
       return id;
     default:
       return assertNever(step);
   }
+}
+
+function requireId(id: string | undefined): string {
+  if (id === undefined) throw new Error("a plan sets labels or waits before the host has joined");
+  return id;
 }
 
 async function install(
@@ -122,13 +133,13 @@ async function check({ cli, ssh, facts, request, isForced }: AddContext): Promis
   const output = await runStep(ssh, "check the host", {
     script: RUN_DOCTOR,
     args,
-    timeoutMs: CHECK_TIMEOUT_MS,
+    timeoutMs: DOCTOR_TIMEOUT_MS,
   });
   const findings = parseDoctorReport(output);
   if (findings === undefined) {
     throw new BerthError({
       code: "BERTH_HOST_FAILED",
-      message: `cannot check ${ssh.destination}: its berth doctor printed no report; run it there`,
+      message: `cannot check ${ssh.destination}: "berth doctor" printed no report; run it on that host`,
     });
   }
   const failures = findings.filter(({ verdict }) => verdict === "failed").map(({ text }) => text);
@@ -137,7 +148,7 @@ async function check({ cli, ssh, facts, request, isForced }: AddContext): Promis
 }
 
 /** Joins with a token for this host alone. Returns the ID in the certificate. */
-async function join(step: AddStep & { readonly kind: "join" }, context: AddContext): Promise<string> {
+async function join(step: JoinStep, context: AddContext): Promise<string> {
   const { cli, client, ssh, facts, request } = context;
   const { signal } = cli;
   const isNode = request.role === "node";
@@ -163,8 +174,7 @@ async function join(step: AddStep & { readonly kind: "join" }, context: AddConte
       timeoutMs: JOIN_TIMEOUT_MS,
     });
   } catch (error) {
-    // It expires in any case.
-    await client.removeJoinToken({ token: record?.id ?? "" }, { signal }).catch(() => undefined);
+    if (record !== undefined) await removeUnusedToken(client, record.id);
     throw error;
   }
   const [{ facts: joined }, cluster] = await Promise.all([
@@ -175,8 +185,14 @@ async function join(step: AddStep & { readonly kind: "join" }, context: AddConte
   if (member !== undefined) return member.id;
   throw new BerthError({
     code: "BERTH_HOST_FAILED",
-    message: `cannot read the certificate of ${ssh.destination} after it has joined; repeat the command`,
+    message: `cannot read the certificate of ${ssh.destination} after it joined; run the command again`,
   });
+}
+
+/** Removes a join token. Ignores failures, because the token expires anyway. Ctrl-C does not interrupt this. */
+async function removeUnusedToken(client: ControlClient, token: string): Promise<void> {
+  const signal = AbortSignal.timeout(TOKEN_REMOVAL_TIMEOUT_MS);
+  await client.removeJoinToken({ token }, { signal }).catch(() => undefined);
 }
 
 async function setLabels(
@@ -193,7 +209,7 @@ async function setLabels(
   await retryDuringElection(cli, () => client.updateNode(request, { signal: cli.signal }));
 }
 
-async function startBerth(step: AddStep & { readonly kind: "start" }, context: AddContext): Promise<void> {
+async function startBerth(step: StartStep, context: AddContext): Promise<void> {
   const { ssh, request } = context;
   if (step.unit === "berth-server") {
     const { address } = request;
@@ -231,14 +247,14 @@ async function waitUntilReady(
     const state = await readState(id, request.role, client, signal).catch((error: unknown) => {
       // A new server causes no election, but the command may be connected to a server that stops.
       if (!isLeaderChange(error)) throw error;
-      return { isReady: false, text: String(error) };
+      return { isReady: false, reason: error instanceof Error ? error.message : String(error) };
     });
     if (state.isReady) return;
     if (now() >= deadlineMs) {
       const unit = request.role === "node" ? "berth-agent" : "berth-server";
       throw new BerthError({
         code: "BERTH_NOT_CONVERGED",
-        message: `${ssh.destination} has joined, but was not ready within ${timeoutMs / 1_000} s: ${state.text}; read its log: journalctl -u ${unit}`,
+        message: `${ssh.destination} has joined, but was not ready within ${timeoutMs / 1_000} s: ${state.reason}; read its log: journalctl -u ${unit}`,
       });
     }
     await sleep(POLL_INTERVAL_MS, undefined, { signal });
@@ -248,7 +264,7 @@ async function waitUntilReady(
 interface MemberState {
   readonly isReady: boolean;
   /** Reason why the host is not ready. */
-  readonly text: string;
+  readonly reason: string;
 }
 
 async function readState(
@@ -262,10 +278,12 @@ async function readState(
     const isReady = servers.some(
       ({ server, etcd }) => server?.id === id && server.state === ServerState.UP && etcd?.isLearner !== true,
     );
-    return { isReady, text: "the server is not up" };
+    return { isReady, reason: "the server is not up" };
   }
   const { nodes } = await client.listNodes({}, { signal });
-  const node = nodes.find((each) => each.node?.id === id)?.node;
-  const isReady = node?.state === NodeState.READY && !node.agentUnreachable;
-  return { isReady, text: node?.stateMessage ?? "the cluster does not list the node" };
+  const node = nodes.find((summary) => summary.node?.id === id)?.node;
+  if (node === undefined) return { isReady: false, reason: "the cluster does not list the node" };
+  const isReady = node.state === NodeState.READY && !node.agentUnreachable;
+  const unreachableText = node.agentUnreachable ? "its agent is not connected" : "the node is not ready";
+  return { isReady, reason: node.stateMessage || unreachableText };
 }

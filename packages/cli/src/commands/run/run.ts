@@ -19,7 +19,7 @@ import { newName, withOptions } from "../service/create/new-service.js";
 import type { UpdateFlagValues } from "../service/update/apply-flags.js";
 import { requireOutcome } from "../service/wait-for-change.js";
 import { type EnvironmentOptions, readEnvironment } from "../shared/read-environment.js";
-import { ContainerSession, EXIT_BERTH_FAILED, type SessionEnd } from "../streams/container-session.js";
+import { ContainerSession, EXIT_BERTH_FAILED, type SessionResult } from "../streams/container-session.js";
 import { parseDetachKeys } from "../streams/detach-keys.js";
 import { parseTmpfsOption, parseVolumeOption } from "./parse-mount-options.js";
 import { RUN_OPTIONS } from "./run-flags.js";
@@ -165,7 +165,7 @@ async function attach(client: ControlClient, attachment: Attachment): Promise<vo
     connectPort: undefined,
     attach: { stdin: options.interactive ?? false, size: session.size, waitMs },
   };
-  let end: SessionEnd | undefined;
+  let end: SessionResult | undefined;
   try {
     end = await session.run(client, start);
   } catch (error) {

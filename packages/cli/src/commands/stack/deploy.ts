@@ -60,7 +60,7 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
       specs,
       built,
       credentials: credentials ?? [],
-      isBuiltOnly: resolveImage === ResolveImage.NEVER,
+      onlyBuiltImages: resolveImage === ResolveImage.NEVER,
       isDryRun: options.dryRun === true,
       terminal: options.quiet ? undefined : terminal,
     });

@@ -10,7 +10,7 @@ import { createRequests } from "./request-stream.js";
 export const EXIT_BERTH_FAILED = 125;
 
 /** Number of Ctrl-C presses that end the session, whatever the container does, as in `docker run`. */
-const SIGNALS_TO_LEAVE = 3;
+const MAX_INTERRUPTS = 3;
 
 const FORWARDED_SIGNALS: readonly SignalName[] = [
   "SIGHUP",
@@ -20,7 +20,10 @@ const FORWARDED_SIGNALS: readonly SignalName[] = [
   "SIGUSR1",
   "SIGUSR2",
 ];
-const ENDING_SIGNALS: readonly SignalName[] = ["SIGINT", "SIGTERM"];
+/** Signals that users send to end the session. */
+const INTERRUPT_SIGNALS: readonly SignalName[] = ["SIGINT", "SIGTERM"];
+/** Signals that only have a meaning for the process in the container. */
+const USER_SIGNALS: readonly SignalName[] = ["SIGUSR1", "SIGUSR2"];
 
 export interface SessionOptions {
   /** Whether standard input is sent. */
@@ -29,7 +32,8 @@ export interface SessionOptions {
   readonly tty?: boolean | undefined;
   /**
    * How signals are handled. `first`: the first signal is sent to the process, and the second one ends the session.
-   * `all`: all signals are sent to a process without a terminal. `none`: a signal ends the session.
+   * `all`: all signals are sent to a process without a terminal, and other signals than SIGUSR1 and SIGUSR2 end a session
+   * with one. `none`: a signal ends the session.
    */
   readonly signals: "first" | "all" | "none";
   /** The keys that detach from a terminal. Undefined to disable detaching. */
@@ -37,7 +41,7 @@ export interface SessionOptions {
 }
 
 /** Result of a session. */
-export type SessionEnd =
+export type SessionResult =
   | {
       readonly kind: "exited";
       readonly exitCode: number;
@@ -51,10 +55,10 @@ export type SessionEnd =
 export class ContainerSession {
   readonly #cli: Cli;
   readonly #options: SessionOptions;
-  readonly #ended = new AbortController();
+  readonly #abort = new AbortController();
   #started: ExecStarted | undefined;
-  #end: SessionEnd | undefined;
-  #signalCount = 0;
+  #result: SessionResult | undefined;
+  #interruptCount = 0;
 
   constructor(cli: Cli, options: SessionOptions) {
     this.#cli = cli;
@@ -64,7 +68,7 @@ export class ContainerSession {
     }
   }
 
-  /** The task of the process. Undefined before the process is connected. */
+  /** The server's `started` message. Undefined until it arrives. */
   get started(): ExecStarted | undefined {
     return this.#started;
   }
@@ -74,16 +78,16 @@ export class ContainerSession {
    *
    * @throws ExitStatus if a signal ends the session
    */
-  async run(client: ControlClient, start: ExecStart): Promise<SessionEnd> {
+  async run(client: ControlClient, start: ExecStart): Promise<SessionResult> {
     const { streams } = this.#cli;
-    const { signal } = this.#ended;
+    const { signal } = this.#abort;
     const requests = createRequests({ start, input: this.#input(), signal });
     const { signals } = this.#options;
-    const names = signals === "all" ? FORWARDED_SIGNALS : ENDING_SIGNALS;
+    const handledSignals = signals === "all" ? FORWARDED_SIGNALS : INTERRUPT_SIGNALS;
     const removeListeners = [
       streams.onSignal(
         (name) => this.#onSignal(name, () => requests.send({ $case: "signal", value: name })),
-        names,
+        handledSignals,
       ),
       streams.onResize(() => {
         const size = streams.size();
@@ -92,15 +96,15 @@ export class ContainerSession {
     ];
     try {
       for await (const { output } of client.exec(requests.messages(), { signal })) await this.#apply(output);
-      if (this.#end === undefined) throw connectionLostError("the server closed the connection");
-      return this.#end;
+      if (this.#result === undefined) throw connectionLostError();
+      return this.#result;
     } catch (error) {
-      if (this.#end?.kind === "detached") return this.#end;
+      if (this.#result !== undefined) return this.#result;
       throw error;
     } finally {
       streams.setRawMode(false);
       for (const remove of removeListeners) remove();
-      this.#ended.abort(new ExitStatus(EXIT_INTERRUPTED));
+      this.#abort.abort(new ExitStatus(EXIT_INTERRUPTED));
     }
   }
 
@@ -116,12 +120,12 @@ export class ContainerSession {
   #input(): AsyncIterable<Uint8Array> | undefined {
     const { stdin, detachKeys } = this.#options;
     if (!stdin) return undefined;
-    const input = this.#cli.streams.input(this.#ended.signal);
+    const input = this.#cli.streams.input(this.#abort.signal);
     if (detachKeys === undefined || !this.#cli.streams.isInputTty) return input;
     return withoutDetachKeys(input, detachKeys, () => {
       if (!this.#hasTty) return;
-      this.#end = { kind: "detached" };
-      this.#ended.abort(new ExitStatus(0));
+      this.#result = { kind: "detached" };
+      this.#abort.abort(new ExitStatus(0));
     });
   }
 
@@ -136,7 +140,7 @@ export class ContainerSession {
       case "stderr":
         return this.#cli.streams.write(message.$case, message.value);
       case "exited":
-        this.#end = { kind: "exited", ...message.value };
+        this.#result = { kind: "exited", ...message.value };
         return;
       case "outputEnd":
       case undefined:
@@ -145,19 +149,28 @@ export class ContainerSession {
   }
 
   #onSignal(name: SignalName, forward: () => void): void {
-    const { signals } = this.#options;
-    if (ENDING_SIGNALS.includes(name)) this.#signalCount += 1;
-    const isForwarded =
-      this.#started !== undefined &&
-      (signals === "first" ? this.#signalCount === 1 : signals === "all" && !this.#hasTty);
-    if (isForwarded && this.#signalCount < SIGNALS_TO_LEAVE) {
+    if (INTERRUPT_SIGNALS.includes(name)) this.#interruptCount += 1;
+    if (this.#interruptCount < MAX_INTERRUPTS && this.#shouldForward()) {
       forward();
-    } else {
-      this.#ended.abort(new ExitStatus(EXIT_INTERRUPTED));
+    } else if (!USER_SIGNALS.includes(name)) {
+      this.#abort.abort(new ExitStatus(EXIT_INTERRUPTED));
+    }
+  }
+
+  #shouldForward(): boolean {
+    if (this.#started === undefined) return false;
+    switch (this.#options.signals) {
+      case "first":
+        return this.#interruptCount === 1;
+      case "all":
+        return !this.#hasTty;
+      case "none":
+        return false;
     }
   }
 }
 
-function connectionLostError(message: string): BerthError {
+function connectionLostError(): BerthError {
+  const message = "the server closed the connection before the process exited";
   return new BerthError({ code: "BERTH_SERVER_UNREACHABLE", message });
 }

@@ -47,8 +47,8 @@ deploy:
 gpus: [{ count: 0 }, { count: -2 }, { driver: cdi, device_ids: ["0"] }]`);
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:4:15: services.s.devices[0]: "ttyUSB0" is neither the path of a device nor a CDI device such as "nvidia.com/gpu=0"",
-        "c.yaml:4:24: services.s.devices[1]: "nvidia.com/gpu" is neither the path of a device nor a CDI device such as "nvidia.com/gpu=0"",
+        "c.yaml:4:15: services.s.devices[0]: "ttyUSB0" is neither an absolute device path nor a CDI device such as "nvidia.com/gpu=0"",
+        "c.yaml:4:24: services.s.devices[1]: "nvidia.com/gpu" is neither an absolute device path nor a CDI device such as "nvidia.com/gpu=0"",
         "c.yaml:5:12: services.s.gpus[0]: a request needs a count or device_ids",
         "c.yaml:5:26: services.s.gpus[1]: a request needs a count or device_ids",
         "c.yaml:5:35: services.s.gpus[1].count: -2 is not between -1 and 2147483647",

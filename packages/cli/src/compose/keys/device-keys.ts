@@ -14,31 +14,32 @@ import type { ServiceDraft } from "./service-draft.js";
 const DEFAULT_DEVICE_PERMISSIONS = "rwm";
 const DEVICE_COUNT = { min: ALL_DEVICES, max: 2 ** 31 - 1 };
 
-/** Reads the devices of a service: device files, CDI devices and GPUs. */
+/** Compose keys for devices: device files, CDI devices and GPUs. */
 export const DEVICE_KEYS: KeyTable<ServiceDraft> = {
   devices: readDevices,
   device_cgroup_rules: rule(readTexts, (draft, rules, cursor) => {
     draft.container.deviceCgroupRules = [...rules];
     recordOrigins(draft, "task.container.device_cgroup_rules", cursor);
   }),
-  gpus: (cursor, draft) => readDeviceRequests(cursor, draft, { addsGpu: true }),
+  gpus: (cursor, draft) => readDeviceRequests(cursor, draft, { isGpuRequest: true }),
 };
 
-/** Reads the `devices` of a service's reservations, or `gpus`. */
+/** Reads `deploy.resources.reservations.devices`, or `gpus`. */
 export function readDeviceRequests(
   cursor: Cursor,
   draft: ServiceDraft,
-  { addsGpu }: { readonly addsGpu: boolean },
+  { isGpuRequest }: { readonly isGpuRequest: boolean },
 ): void {
   for (const item of readItems(cursor) ?? []) {
     const request = DeviceRequest.fromPartial({});
-    applyKeys(item, REQUEST_KEYS, request);
-    if (addsGpu && !request.capabilities.includes(GPU_CAPABILITY)) request.capabilities.push(GPU_CAPABILITY);
+    applyKeys(item, DEVICE_REQUEST_KEYS, request);
+    if (isGpuRequest && !request.capabilities.includes(GPU_CAPABILITY))
+      request.capabilities.push(GPU_CAPABILITY);
     addRequest(item, draft, request);
   }
 }
 
-const REQUEST_KEYS: KeyTable<DeviceRequest> = {
+const DEVICE_REQUEST_KEYS: KeyTable<DeviceRequest> = {
   driver: rule(readText, (request, driver) => {
     request.driver = driver;
   }),
@@ -71,7 +72,7 @@ function readDevices(cursor: Cursor, draft: ServiceDraft): void {
       draft.origins.set(`task.container.devices[${devices.length}]`, item);
       devices.push(device);
     } else {
-      const message = `${JSON.stringify(device.hostPath)} is neither the path of a device nor a CDI device such as "nvidia.com/gpu=0"`;
+      const message = `${JSON.stringify(device.hostPath)} is neither an absolute device path nor a CDI device such as "nvidia.com/gpu=0"`;
       item.diagnostics.error(item, message);
     }
   }
@@ -87,11 +88,11 @@ function addRequest(cursor: Cursor, draft: ServiceDraft, request: DeviceRequest)
 
 function readDevice(cursor: Cursor): Device {
   const device = { hostPath: "", containerPath: "", permissions: DEFAULT_DEVICE_PERMISSIONS };
-  applyKeys(cursor, DEVICE_FIELDS, device);
+  applyKeys(cursor, DEVICE_MAPPING_KEYS, device);
   return { ...device, containerPath: device.containerPath || device.hostPath };
 }
 
-const DEVICE_FIELDS: KeyTable<Device> = {
+const DEVICE_MAPPING_KEYS: KeyTable<Device> = {
   source: rule(readText, (device, path) => {
     device.hostPath = path;
   }),

@@ -54,7 +54,7 @@ const RESERVATION_KEYS: KeyTable<ServiceDraft> = {
       (cursor, { reservations }) => apply(cursor, reservations),
     ]),
   ),
-  devices: (cursor, draft) => readDeviceRequests(cursor, draft, { addsGpu: false }),
+  devices: (cursor, draft) => readDeviceRequests(cursor, draft, { isGpuRequest: false }),
 };
 
 const GENERIC_RESOURCE_KEYS: KeyTable<Resources> = { discrete_resource_spec: addGenericResource };

@@ -1,6 +1,6 @@
 import { listNode, mapNode, scalarNode, textOf, withEntry } from "../tree/node.js";
 import { keyValues } from "./shapes/key-value-shapes.js";
-import { listOf, names } from "./shapes/list-shapes.js";
+import { listOf, nameSet } from "./shapes/list-shapes.js";
 import { fields, key } from "./shapes/map-shapes.js";
 import { integer, oneOf, text } from "./shapes/scalar-shapes.js";
 import { defineShape, type Shape } from "./shapes/shape.js";
@@ -54,9 +54,9 @@ const deviceCount = defineShape({ kind: "scalar", types: ["integer", "string"] }
 export function deviceRequests(required: readonly string[]): Shape {
   const request = fields(
     {
-      capabilities: key(names, "Required capabilities of the devices", ["gpu"], REJECTED_BY_SWARM),
+      capabilities: key(nameSet, "Required capabilities of the devices", ["gpu"], REJECTED_BY_SWARM),
       count: key(deviceCount, "Number of devices, or all", 1, REJECTED_BY_SWARM),
-      device_ids: key(names, "IDs of the devices, instead of a number", ["0"], REJECTED_BY_SWARM),
+      device_ids: key(nameSet, "IDs of the devices, instead of a number", ["0"], REJECTED_BY_SWARM),
       driver: key(text, "Device driver", "nvidia", REJECTED_BY_SWARM),
       options: key(keyValues(""), "Driver options", { a: "b" }, REJECTED_BY_SWARM),
     },

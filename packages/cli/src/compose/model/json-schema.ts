@@ -27,7 +27,7 @@ function toJsonSchema(schema: ValueSchema): JsonSchema {
       return scalarSchema(schema);
     case "list": {
       const list = { type: "array", items: toJsonSchema(schema.items) };
-      return schema.isSet ? { ...list, uniqueItems: true } : list;
+      return schema.hasUniqueItems ? { ...list, uniqueItems: true } : list;
     }
     case "map":
       return mapSchema(schema.keys, schema.required);

@@ -65,7 +65,7 @@ export const PROCESS_KEYS: Keys = {
   working_dir: key(text, "Working directory of the process", "/srv"),
   user: key(text, "User, and optionally group, of the process", "1000:1000"),
   group_add: key(
-    listOf(scalarAsText, { isSet: true }),
+    listOf(scalarAsText, { rejectsDuplicates: true }),
     "Supplementary groups of the process",
     ["audio"],
     REJECTED_BY_SWARM,

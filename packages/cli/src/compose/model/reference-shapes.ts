@@ -1,7 +1,7 @@
 import type { Cursor } from "../tree/cursor.js";
 import { hasVariables, mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
 import { textDictionary } from "./shapes/key-value-shapes.js";
-import { listOf, names } from "./shapes/list-shapes.js";
+import { listOf, nameSet } from "./shapes/list-shapes.js";
 import { dictionary, fields, key } from "./shapes/map-shapes.js";
 import { flag, integer, oneOf, text } from "./shapes/scalar-shapes.js";
 import { defineShape, nullable, type Shape } from "./shapes/shape.js";
@@ -77,13 +77,13 @@ export const modelReferences: Shape = namesOr(dictionary(nullable(modelReference
 
 /** A list of names, or a mapping of names to settings. */
 function namesOr(mapping: Shape, valueAt: (position: Node["position"]) => Node): Shape {
-  return defineShape(choiceOf(mapping.schema, names.schema), (cursor, stage) =>
+  return defineShape(choiceOf(mapping.schema, nameSet.schema), (cursor, stage) =>
     cursor.node.kind === "list" ? namesToMap(cursor, valueAt) : mapping(cursor, stage),
   );
 }
 
 function namesToMap(cursor: Cursor, valueAt: (position: Node["position"]) => Node): Node | undefined {
-  const list = names(cursor, "project");
+  const list = nameSet(cursor, "project");
   if (list?.kind !== "list") return undefined;
   // Variables in the keys of a mapping are never replaced.
   if (list.items.some(hasVariables)) return list;

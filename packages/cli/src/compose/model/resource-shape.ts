@@ -1,6 +1,6 @@
 import { devices, gpus } from "./device-shapes.js";
 import { keyValues } from "./shapes/key-value-shapes.js";
-import { listOf, names, uniqueTexts } from "./shapes/list-shapes.js";
+import { listOf, nameSet, UNIQUE_TEXTS } from "./shapes/list-shapes.js";
 import { dictionary, fields, type Keys, key } from "./shapes/map-shapes.js";
 import { bytes, cpus } from "./shapes/quantity-shapes.js";
 import { decimal, flag, integer, oneOf, text } from "./shapes/scalar-shapes.js";
@@ -44,15 +44,20 @@ const credentialSpec = fields({
 export const RESOURCE_KEYS: Keys = {
   privileged: key(flag, "Gives the containers all privileges on their host", true, IGNORED_BY_SWARM),
   read_only: key(flag, "Makes the root file system read-only", true),
-  cap_add: key(listOf(text, uniqueTexts), "Linux capabilities to add", ["NET_ADMIN"]),
-  cap_drop: key(listOf(text, uniqueTexts), "Linux capabilities to drop", ["ALL"]),
-  security_opt: key(names, "AppArmor, SELinux and seccomp options", ["no-new-privileges"], IGNORED_BY_SWARM),
+  cap_add: key(listOf(text, UNIQUE_TEXTS), "Linux capabilities to add", ["NET_ADMIN"]),
+  cap_drop: key(listOf(text, UNIQUE_TEXTS), "Linux capabilities to drop", ["ALL"]),
+  security_opt: key(
+    nameSet,
+    "AppArmor, SELinux and seccomp options",
+    ["no-new-privileges"],
+    IGNORED_BY_SWARM,
+  ),
   sysctls: key(keyValues(""), "Kernel parameters in the containers", { "net.core.somaxconn": 1024 }),
   devices: key(devices, "Devices of the host", ["/dev/fuse"], {
     others: [["vendor.com/class=name"]],
     ...IGNORED_BY_SWARM,
   }),
-  device_cgroup_rules: key(names, "Device access rules", ["c 1:3 mr"], REJECTED_BY_SWARM),
+  device_cgroup_rules: key(nameSet, "Device access rules", ["c 1:3 mr"], REJECTED_BY_SWARM),
   gpus: key(gpus, "GPUs of the host", "all", REJECTED_BY_SWARM),
   runtime: key(text, "OCI runtime", "runsc", REJECTED_BY_SWARM),
   pid: key(nullable(text), "Uses the PID namespace of the host or of another container", "host", {

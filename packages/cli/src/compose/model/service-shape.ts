@@ -6,7 +6,7 @@ import { deploy } from "./deploy-shape.js";
 import { PROCESS_KEYS } from "./process-shape.js";
 import { extension, modelReferences } from "./reference-shapes.js";
 import { RESOURCE_KEYS } from "./resource-shape.js";
-import { listOf, oneOrMore, uniqueTexts } from "./shapes/list-shapes.js";
+import { listOf, oneOrMore, UNIQUE_TEXTS } from "./shapes/list-shapes.js";
 import { dictionary, fields, key } from "./shapes/map-shapes.js";
 import { flag, integer, oneOf, scalarAsText, text } from "./shapes/scalar-shapes.js";
 import { nullable, type Shape } from "./shapes/shape.js";
@@ -51,7 +51,7 @@ const service = fields({
   ...RESOURCE_KEYS,
   deploy: key(nullable(deploy), "How the service runs in the cluster", { replicas: 2 }),
   scale: key(integer, "Number of replicas, like deploy.replicas", 2, REJECTED_BY_SWARM),
-  profiles: key(listOf(text, uniqueTexts), "Profiles that enable the service", ["debug"], REJECTED_BY_SWARM),
+  profiles: key(listOf(text, UNIQUE_TEXTS), "Profiles that enable the service", ["debug"], REJECTED_BY_SWARM),
   extends: key(
     extension,
     "Service from which this service inherits keys",

@@ -37,13 +37,13 @@ export function convertDocument(
   return converter.exceedsSize ? undefined : root;
 }
 
-/** Converts a range of the YAML library to a position. */
-export function toPosition(source: Source, range: readonly number[] | null | undefined): SourceSpan {
+/** Converts a range from the YAML library to a span of the source. */
+export function toSpan(source: Source, range: readonly number[] | null | undefined): SourceSpan {
   const start = Math.min(range?.[0] ?? 0, source.text.length);
   return { source, start, end: Math.max(start, range?.[1] ?? start) };
 }
 
-/** The target of an alias, with its size and height after all aliases in it are expanded. */
+/** The target of an alias, with its expanded size and height. */
 interface Anchor {
   readonly node: Node;
   readonly size: number;
@@ -74,7 +74,7 @@ class DocumentConverter {
   convert(yaml: ParsedNode | null, path: string, depth: number): Node | undefined {
     if (yaml === null) return undefined;
     if (isAlias(yaml)) return this.#expandAlias(yaml, path, depth);
-    if (!this.#reserve(yaml, path, { size: 1, depth })) return undefined;
+    if (!this.#countNode(yaml, path, { size: 1, depth })) return undefined;
     const sizeBefore = this.#size - 1;
     const deepestBefore = this.#deepest;
     this.#deepest = depth;
@@ -106,16 +106,13 @@ class DocumentConverter {
       return undefined;
     }
     const { node, size, height } = anchor;
-    return this.#reserve(yaml, path, { size, depth: depth + height }) ? node : undefined;
+    return this.#countNode(yaml, path, { size, depth: depth + height }) ? node : undefined;
   }
 
   #convertScalar(yaml: YamlScalar): ScalarNode {
     const text = String(yaml.value ?? "");
-    const isPlain = yaml.type === "PLAIN" || yaml.type === undefined;
-    const isMergeTag = yaml.tag === "!reset" || yaml.tag === "!override";
-    const isText =
-      yaml.tag === undefined ? !isPlain : !isMergeTag && !/:(?:int|float|bool|null)$/.test(yaml.tag);
-    return { kind: "scalar", text, value: isText ? text : resolvePlainScalar(text), ...this.#base(yaml) };
+    const value = isTextScalar(yaml) ? text : resolvePlainScalar(text);
+    return { kind: "scalar", text, value, ...this.#base(yaml) };
   }
 
   #convertMap(yaml: YAMLMap.Parsed, path: string, depth: number): MapNode {
@@ -127,7 +124,7 @@ class DocumentConverter {
         continue;
       }
       const name = String(key.value ?? "");
-      const keyPosition = toPosition(this.#source, key.range);
+      const keyPosition = toSpan(this.#source, key.range);
       const problem = reservedKeyProblem(name);
       if (problem !== undefined) {
         this.#error(key, path, problem);
@@ -136,14 +133,14 @@ class DocumentConverter {
       const keyPath = path === "" ? name : `${path}.${name}`;
       const isMerge = name === MERGE_KEY && key.type === "PLAIN";
       const node = this.convert(value, keyPath, depth + 1);
-      const first = entries.get(name);
+      const earlier = entries.get(name);
       if (isMerge) {
-        merged.push(...(node === undefined ? [] : [node]));
-      } else if (first === undefined) {
+        if (node !== undefined) merged.push(node);
+      } else if (earlier === undefined) {
         entries.set(name, { keyPosition, value: node ?? scalarNode(null, keyPosition) });
       } else {
-        const { line } = lineColumn(first.keyPosition);
-        const message = `duplicate key ${JSON.stringify(name)}: first defined in line ${line}`;
+        const { line } = lineColumn(earlier.keyPosition);
+        const message = `duplicate key ${JSON.stringify(name)}: first defined on line ${line}`;
         this.#diagnostics.error({ position: keyPosition, path: keyPath }, message);
       }
     }
@@ -151,7 +148,7 @@ class DocumentConverter {
     return { kind: "map", entries, ...this.#base(yaml) };
   }
 
-  /** Applies `<<`. The mapping's own keys have precedence, then those of the first merged mapping. */
+  /** Applies a merge key (`<<`). The mapping's own keys have precedence, then those of the first merged mapping. */
   #mergeInto(entries: Map<string, MapEntry>, node: Node, path: string): void {
     const maps = node.kind === "list" ? node.items : [node];
     for (const map of maps) {
@@ -169,13 +166,13 @@ class DocumentConverter {
   }
 
   #base(yaml: { range?: readonly number[] | null; tag?: string }): Pick<Node, "position" | "mergeTag"> {
-    const position = toPosition(this.#source, yaml.range);
+    const position = toSpan(this.#source, yaml.range);
     if (yaml.tag === "!reset") return { position, mergeTag: "reset" };
     return yaml.tag === "!override" ? { position, mergeTag: "override" } : { position };
   }
 
   /** Adds to the size of the document. Reports an error and returns false when it becomes too large or too deep. */
-  #reserve(
+  #countNode(
     yaml: ParsedNode,
     path: string,
     added: { readonly size: number; readonly depth: number },
@@ -195,6 +192,13 @@ class DocumentConverter {
   }
 
   #error(yaml: { range?: readonly number[] | null }, path: string, message: string): void {
-    this.#diagnostics.error({ position: toPosition(this.#source, yaml.range), path }, message);
+    this.#diagnostics.error({ position: toSpan(this.#source, yaml.range), path }, message);
   }
+}
+
+/** Returns whether a scalar is text, whatever it looks like: it is quoted, or has a tag other than one of a number. */
+function isTextScalar({ tag, type }: YamlScalar): boolean {
+  if (tag === undefined) return type !== "PLAIN" && type !== undefined;
+  const isMergeTag = tag === "!reset" || tag === "!override";
+  return !isMergeTag && !/:(?:int|float|bool|null)$/.test(tag);
 }

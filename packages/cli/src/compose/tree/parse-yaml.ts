@@ -1,7 +1,7 @@
 import { type Document, parseAllDocuments } from "yaml";
 import type { Diagnostics } from "../text/diagnostics.js";
 import type { Source } from "../text/source.js";
-import { convertDocument, toPosition } from "./convert-document.js";
+import { convertDocument, toSpan } from "./convert-document.js";
 import type { Node } from "./node.js";
 
 const TOO_DEEP = "the file is nested too deeply";
@@ -15,7 +15,7 @@ export function parseYaml(source: Source, diagnostics: Diagnostics): readonly No
   const roots: Node[] = [];
   for (const document of parseDocuments(source, diagnostics)) {
     for (const error of relevantErrors(document)) {
-      diagnostics.error({ position: toPosition(source, error.pos), path: "" }, cleanMessage(error.message));
+      diagnostics.error({ position: toSpan(source, error.pos), path: "" }, cleanMessage(error.message));
     }
     if (document.errors.length > 0 || document.contents === null) continue;
     const root = convertDocument(document.contents, source, diagnostics);
@@ -36,7 +36,7 @@ function parseDocuments(source: Source, diagnostics: Diagnostics): readonly Docu
     return "empty" in parsed ? [] : parsed;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    diagnostics.error({ position: toPosition(source, [0, 0]), path: "" }, TOO_DEEP);
+    diagnostics.error({ position: toSpan(source, [0, 0]), path: "" }, TOO_DEEP);
     return [];
   }
 }

@@ -1,4 +1,5 @@
 import {
+  BerthError,
   type CreateServiceRequest,
   EndpointMode,
   ServiceOutcome_Kind as Kind,
@@ -73,6 +74,26 @@ describe("service create", () => {
     ],
   ])("--mode sets the mode: %s", async (line, mode) => {
     expect((await specOf(line))?.mode).toEqual(mode);
+  });
+
+  test("counts a service as created if a leader whose term ended can have created it", async () => {
+    const attempt = async (error: BerthError) => {
+      let calls = 0;
+      return berth("service create -d --name web nginx", {
+        createService: async () => {
+          calls += 1;
+          if (calls === 1) throw error;
+          return {
+            service: { serviceId: "s1", name: "web", kind: Kind.UNCHANGED, version: 1 },
+            warnings: [],
+          };
+        },
+      });
+    };
+    const lost = await attempt(new BerthError({ code: "BERTH_NOT_LEADER", message: "its term ended" }));
+    expect([lost.code, lost.err]).toEqual([0, ""]);
+    const unsent = await attempt(new BerthError({ code: "BERTH_NO_LEADER", message: "no leader" }));
+    expect(unsent.err).toContain("it already exists");
   });
 
   test("--stack puts the service into a stack", async () => {

@@ -1,5 +1,14 @@
-import { BerthError, ResolveImage, ServiceOutcome_Kind, ServiceSpec, scopedName } from "@berth/proto";
-import { withClient } from "../../../client/client.js";
+import {
+  BerthError,
+  type CreateServiceRequest,
+  type CreateServiceResponse,
+  isBerthError,
+  ResolveImage,
+  ServiceOutcome_Kind,
+  ServiceSpec,
+  scopedName,
+} from "@berth/proto";
+import { type ControlClient, withClient } from "../../../client/client.js";
 import { retryDuringElection } from "../../../client/leader-change.js";
 import { pushMissingImages } from "../../../images/push-missing-images.js";
 import { parseTimeoutMs } from "../../../options/parse-options.js";
@@ -17,6 +26,13 @@ import { requireOutcome, waitForChange } from "../wait-for-change.js";
 import { CREATE_OPTIONS } from "./create-flags.js";
 import { newName, withOptions } from "./new-service.js";
 
+const SERVICE_MODES = {
+  replicated: { $case: "replicated", value: { replicas: 1 } },
+  global: { $case: "global", value: {} },
+  "replicated-job": { $case: "replicatedJob", value: { totalCompletions: 1, maxConcurrent: 0 } },
+  "global-job": { $case: "globalJob", value: {} },
+} as const satisfies Readonly<Record<string, ServiceSpec["mode"]>>;
+
 /** The options that describe a new service. */
 export interface NewServiceOptions extends UpdateFlagValues {
   readonly name?: string;
@@ -24,6 +40,7 @@ export interface NewServiceOptions extends UpdateFlagValues {
   readonly mode: keyof typeof SERVICE_MODES;
 }
 
+/** All flags of `berth service create`. */
 export interface CreateOptions
   extends GlobalOptions,
     NewServiceOptions,
@@ -35,15 +52,8 @@ export interface CreateOptions
   readonly timeout: string;
 }
 
-const SERVICE_MODES = {
-  replicated: { $case: "replicated", value: { replicas: 1 } },
-  global: { $case: "global", value: {} },
-  "replicated-job": { $case: "replicatedJob", value: { totalCompletions: 1, maxConcurrent: 0 } },
-  "global-job": { $case: "globalJob", value: {} },
-} as const satisfies Readonly<Record<string, ServiceSpec["mode"]>>;
-
-/** The image of a service, and the command that replaces the one of the image. */
-export interface CreatedContainer {
+/** The image of a service, and a command that overrides the image's default. Empty to keep the default. */
+interface ImageAndCommand {
   readonly image: string;
   readonly command: readonly string[];
 }
@@ -65,7 +75,7 @@ export async function createService(
       stack: spec.stack,
       specs: [spec],
       credentials: credentials ?? [],
-      isBuiltOnly: resolveImage === ResolveImage.NEVER,
+      onlyBuiltImages: resolveImage === ResolveImage.NEVER,
       isDryRun: false,
       terminal: options.quiet ? undefined : cli.stdout,
     });
@@ -75,18 +85,41 @@ export async function createService(
       resolveImage,
       pushedImages,
     };
-    const call = { signal: cli.signal, timeoutMs: RESOLVE_TIMEOUT_MS };
-    const response = await retryDuringElection(cli, () => client.createService(request, call));
-    if (!options.quiet) for (const warning of response.warnings) printWarning(cli, warning);
-    const outcome = requireOutcome(response.service, spec.name);
-    if (outcome.kind === ServiceOutcome_Kind.UNCHANGED) throw existsError(spec.name);
+    const { service, warnings, mayHaveCreated } = await requestService(cli, client, request);
+    if (!options.quiet) {
+      for (const warning of warnings) printWarning(cli, warning);
+    }
+    const outcome = requireOutcome(service, spec.name);
+    if (outcome.kind === ServiceOutcome_Kind.UNCHANGED && !mayHaveCreated) throw existsError(spec.name);
     await waitForChange(cli, client, { outcome, options, timeoutMs });
   });
 }
 
-function specFrom(options: NewServiceOptions, { image, command }: CreatedContainer): ServiceSpec {
+/** The response, and whether an attempt whose response was lost may have created the service already. */
+type RequestedService = CreateServiceResponse & { readonly mayHaveCreated: boolean };
+
+/** Requests the service, again if the leader changes. */
+async function requestService(
+  cli: Cli,
+  client: ControlClient,
+  request: CreateServiceRequest,
+): Promise<RequestedService> {
+  let mayHaveCreated = false;
+  const response = await retryDuringElection(cli, async () => {
+    try {
+      return await client.createService(request, { signal: cli.signal, timeoutMs: RESOLVE_TIMEOUT_MS });
+    } catch (error) {
+      // A leader whose term ends during the call can have written the service.
+      if (isBerthError(error, "BERTH_NOT_LEADER")) mayHaveCreated = true;
+      throw error;
+    }
+  });
+  return { ...response, mayHaveCreated };
+}
+
+function specFrom(options: NewServiceOptions, { image, command }: ImageAndCommand): ServiceSpec {
   const { stack = "", name = newName(image) } = options;
-  const container = { image, ...(command.length === 0 ? {} : { command: { values: [...command] } }) };
+  const container = { image, command: command.length === 0 ? undefined : { values: [...command] } };
   const spec = ServiceSpec.fromPartial({
     name: stack === "" ? name : scopedName(stack, name),
     stack,

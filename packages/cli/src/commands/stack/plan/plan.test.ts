@@ -125,7 +125,7 @@ describe("stack deploy --dry-run", () => {
           ! 2 slots: no node
       - shop_old  removed
           - shop_old.host-1  on host-1, its service is removed
-      ~ shop_labels  version 1 → 2, in place, no tasks are replaced
+      ~ shop_labels  version 1 → 2, in place, replaces no tasks
           labels.a: x → none
       = unchanged: shop_db
 

@@ -15,57 +15,57 @@ import type { Style } from "../../../output/style.js";
 import { oneLine } from "../../../output/table.js";
 import { planSummary } from "./plan-summary.js";
 
-/** Maximum number of steps per service. `-o json` prints all of them. */
+/** Maximum number of steps per service. `-o json` prints all steps that the server sends. */
 const MAX_STEPS = 60;
 
 /** Colors text, or returns it unchanged. */
 export type Paint = (style: Style, text: string) => string;
 
 interface Mark {
-  readonly sign: string;
+  readonly symbol: string;
   readonly style: Style;
 }
 
 const SERVICE_MARKS = new Map<ServiceOutcome_Kind, Mark>([
-  [ServiceOutcome_Kind.CREATED, { sign: "+", style: "green" }],
-  [ServiceOutcome_Kind.UPDATED, { sign: "~", style: "yellow" }],
-  [ServiceOutcome_Kind.REMOVED, { sign: "-", style: "red" }],
+  [ServiceOutcome_Kind.CREATED, { symbol: "+", style: "green" }],
+  [ServiceOutcome_Kind.UPDATED, { symbol: "~", style: "yellow" }],
+  [ServiceOutcome_Kind.REMOVED, { symbol: "-", style: "red" }],
 ]);
 const NETWORK_MARKS = new Map<NetworkOutcome_Kind, Mark & { readonly note: string }>([
-  [NetworkOutcome_Kind.CREATED, { sign: "+", style: "green", note: "new" }],
-  [NetworkOutcome_Kind.UPDATED, { sign: "~", style: "yellow", note: "changed in place" }],
-  [NetworkOutcome_Kind.REMOVED, { sign: "-", style: "red", note: "removed" }],
+  [NetworkOutcome_Kind.CREATED, { symbol: "+", style: "green", note: "new" }],
+  [NetworkOutcome_Kind.UPDATED, { symbol: "~", style: "yellow", note: "changed in place" }],
+  [NetworkOutcome_Kind.REMOVED, { symbol: "-", style: "red", note: "removed" }],
 ]);
 const FILE_MARKS = new Map<FileOutcome_Kind, Mark & { readonly note?: string }>([
-  [FileOutcome_Kind.CREATED, { sign: "+", style: "green", note: "new" }],
-  [FileOutcome_Kind.UPDATED, { sign: "~", style: "yellow" }],
-  [FileOutcome_Kind.REMOVED, { sign: "-", style: "red", note: "removed" }],
+  [FileOutcome_Kind.CREATED, { symbol: "+", style: "green", note: "new" }],
+  [FileOutcome_Kind.UPDATED, { symbol: "~", style: "yellow" }],
+  [FileOutcome_Kind.REMOVED, { symbol: "-", style: "red", note: "removed" }],
 ]);
 const STEP_MARKS = new Map<PlannedStep_Kind, Mark>([
-  [PlannedStep_Kind.CREATE, { sign: "+", style: "green" }],
-  [PlannedStep_Kind.REPLACE, { sign: "~", style: "yellow" }],
-  [PlannedStep_Kind.STOP, { sign: "-", style: "red" }],
+  [PlannedStep_Kind.CREATE, { symbol: "+", style: "green" }],
+  [PlannedStep_Kind.REPLACE, { symbol: "~", style: "yellow" }],
+  [PlannedStep_Kind.STOP, { symbol: "-", style: "red" }],
 ]);
-const UNPLACED_MARK: Mark = { sign: "!", style: "red" };
-const UNCHANGED_MARK: Mark = { sign: "=", style: "dim" };
+const UNPLACED_MARK: Mark = { symbol: "!", style: "red" };
+const UNCHANGED_MARK: Mark = { symbol: "=", style: "dim" };
 
 /** Formats the plan of `berth stack deploy --dry-run`: each service with its changes and steps, then a summary. */
 export function renderPlan(stack: string, plan: DeployPlan, paint: Paint): readonly string[] {
   const changed = plan.services.filter((service) => !isUnchanged(service));
   const unchanged = plan.services.filter(isUnchanged).map(({ name }) => name);
-  const parts = [
+  const resourceLines = [
     ...plan.networks.flatMap((network) => networkLine(network, paint)),
     ...plan.files.flatMap((file) => fileLine(file, paint)),
   ];
   return [
-    ...parts,
+    ...resourceLines,
     ...changed.flatMap((service) => serviceLines(service, paint)),
     ...(unchanged.length === 0
       ? []
       : [withMark(UNCHANGED_MARK, `unchanged: ${unchanged.join(", ")}`, paint)]),
     "",
     planSummary(plan),
-    ...(changed.length + parts.length === 0
+    ...(changed.length + resourceLines.length === 0
       ? []
       : [`To apply this plan, run: berth stack deploy … --plan-rev ${plan.rev} ${stack}`]),
   ];
@@ -92,10 +92,17 @@ function serviceLines(service: ServicePlan, paint: Paint): readonly string[] {
   const mark = SERVICE_MARKS.get(service.kind) ?? UNCHANGED_MARK;
   const steps = service.steps.slice(0, MAX_STEPS);
   const hiddenCount = service.steps.length - steps.length + service.omittedSteps;
+  const hasRounds = service.steps.some(({ round }) => round > 1);
+  const stepLine = (step: PlannedStep, index: number): string => {
+    const prefix = hasRounds ? roundPrefix(step, steps[index - 1]) : "  ";
+    const mark = step.isUnplaced ? UNPLACED_MARK : (STEP_MARKS.get(step.kind) ?? UNCHANGED_MARK);
+    const text = `${stepTaskName(service.name, step)}  ${stepText(step)}`;
+    return `  ${prefix}${withMark(mark, text, paint)}`;
+  };
   return [
     withMark(mark, `${paint("bold", service.name)}${versionNote(service)}`, paint),
     ...service.changes.map((change) => `    ${changeText(change, paint)}`),
-    ...steps.map((step, index) => `  ${stepLine(service, step, { previous: steps[index - 1], paint })}`),
+    ...steps.map(stepLine),
     ...(hiddenCount > 0 ? [`      … and ${hiddenCount} more`] : []),
     ...service.problems.map((problem) => `    ${withMark(UNPLACED_MARK, oneLine(problem), paint)}`),
   ];
@@ -104,7 +111,7 @@ function serviceLines(service: ServicePlan, paint: Paint): readonly string[] {
 function versionNote({ kind, fromVersion, toVersion, replacesTasks, rollout }: ServicePlan): string {
   switch (kind) {
     case ServiceOutcome_Kind.UPDATED: {
-      const method = replacesTasks ? `replaces tasks, ${rollout}` : "in place, no tasks are replaced";
+      const method = replacesTasks ? `replaces tasks, ${rollout}` : "in place, replaces no tasks";
       return `  version ${fromVersion} → ${toVersion}, ${method}`;
     }
     case ServiceOutcome_Kind.CREATED:
@@ -122,16 +129,9 @@ function changeText({ path, before, after }: FieldChange, paint: Paint): string 
   return `${path}: ${paint("red", before)} → ${paint("green", after)}`;
 }
 
-function stepLine(
-  { name, steps }: ServicePlan,
-  step: PlannedStep,
-  { previous, paint }: { readonly previous: PlannedStep | undefined; readonly paint: Paint },
-): string {
-  const hasRounds = steps.some(({ round }) => round > 1);
-  const isFirstOfRound = previous?.round !== step.round;
-  const round = !hasRounds ? "  " : (isFirstOfRound ? `  ${step.round}.` : "").padEnd(6);
-  const mark = step.isUnplaced ? UNPLACED_MARK : (STEP_MARKS.get(step.kind) ?? UNCHANGED_MARK);
-  return `${round}${withMark(mark, `${stepTaskName(name, step)}  ${stepText(step)}`, paint)}`;
+/** Returns the number of the round before its first step, and spaces before the other steps. */
+function roundPrefix({ round }: PlannedStep, previous: PlannedStep | undefined): string {
+  return (previous?.round === round ? "" : `  ${round}.`).padEnd(6);
 }
 
 function stepText({ kind, fromHostname, toHostname, isUnplaced, reason }: PlannedStep): string {
@@ -152,6 +152,6 @@ function stepTaskName(service: string, { slot, fromHostname, toHostname }: Plann
   return `${service}.${slot === 0 ? fromHostname || toHostname || "?" : slot}`;
 }
 
-function withMark({ sign, style }: Mark, text: string, paint: Paint): string {
-  return `${paint(style, sign)} ${text}`;
+function withMark({ symbol, style }: Mark, text: string, paint: Paint): string {
+  return `${paint(style, symbol)} ${text}`;
 }

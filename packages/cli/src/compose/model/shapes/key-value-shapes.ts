@@ -11,43 +11,43 @@ const KEY_VALUES_SCHEMA = choiceOf(
   listSchema(TEXT_SCHEMA),
 );
 
-/** A mapping to scalars, as text. */
+/** A mapping whose scalar values are converted to text. */
 export const textDictionary: Shape = dictionary(scalarAsText);
 
 /**
  * A mapping of scalars, or a list of `KEY=VALUE`. The canonical form is a mapping to text. A key without a value is null,
- * or `valueOfNull` when that is given.
+ * or `nullValue` when that is given.
  */
-export function keyValues(valueOfNull?: string): Shape {
+export function keyValues(nullValue?: string): Shape {
   return defineShape(KEY_VALUES_SCHEMA, (cursor) => {
     const { node } = cursor;
-    if (node.kind === "list") return keyValueList(cursor, valueOfNull);
+    if (node.kind === "list") return convertList(cursor, nullValue);
     if (node.kind !== "map") return reportWrongType(cursor, "a mapping or a list");
     const entries = new Map<string, MapEntry>();
     for (const [key, field] of listFields(cursor)) {
-      const value = keyValue(field, valueOfNull);
+      const value = convertValue(field, nullValue);
       if (value !== undefined) entries.set(key, { keyPosition: field.keyPosition, value });
     }
     return { ...node, entries };
   });
 }
 
-function keyValue(field: Cursor, valueOfNull: string | undefined): Node | undefined {
+function convertValue(field: Cursor, nullValue: string | undefined): Node | undefined {
   const { node } = field;
   if (node.mergeTag !== undefined) return node;
   if (!isNull(node)) return scalarAsText(field, "project");
-  return valueOfNull === undefined ? node : scalarNode(valueOfNull, node.position);
+  return nullValue === undefined ? node : scalarNode(nullValue, node.position);
 }
 
-/** Returns whether text such as `KEY=$VALUE` has no variable in its key. */
+/** Returns whether the key of a `KEY=VALUE` item contains no variable. */
 function hasPlainKey(node: Node): boolean {
   return node.kind === "scalar" && /^[^$=]*=/.test(node.text);
 }
 
-function keyValueList(cursor: Cursor, valueOfNull: string | undefined): Node {
+function convertList(cursor: Cursor, nullValue: string | undefined): Node {
   const entries = new Map<string, MapEntry>();
   const items = readItems(cursor) ?? [];
-  // A mapping cannot have variables in its keys.
+  // Left as a list, because a mapping cannot have variables in its keys.
   if (items.some(({ node }) => hasVariables(node) && !hasPlainKey(node))) return cursor.node;
   for (const item of items) {
     const node = text(item, "project");
@@ -59,7 +59,7 @@ function keyValueList(cursor: Cursor, valueOfNull: string | undefined): Node {
       item.diagnostics.error(item, problem);
       continue;
     }
-    const value = equals < 0 ? (valueOfNull ?? null) : node.text.slice(equals + 1);
+    const value = equals < 0 ? (nullValue ?? null) : node.text.slice(equals + 1);
     entries.set(key, { keyPosition: item.position, value: scalarNode(value, item.position) });
   }
   return { kind: "map", entries, position: cursor.position };

@@ -5,22 +5,29 @@ import { text } from "./scalar-shapes.js";
 import { defineShape, type Shape } from "./shape.js";
 import { choiceOf, listSchema } from "./value-schema.js";
 
+// Shapes for lists in a Compose file.
+
 export interface ListOptions {
   /**
-   * Returns the key of a canonical item. As in Compose, a later item replaces an earlier one with the same key; a warning
-   * is printed if they differ.
+   * Returns the key of a canonical item; "" if it has none. As in Compose, a later item replaces an earlier one with the
+   * same key. A warning is printed if they differ.
    */
   readonly keyOf?: (item: Node) => string;
   /** Whether equal items are an error. */
-  readonly isSet?: boolean;
+  readonly rejectsDuplicates?: boolean;
 }
 
-/** A list. A shape of an item can return a list, for an item that stands for several. */
-export function listOf(shape: Shape, { keyOf, isSet = false }: ListOptions = {}): Shape {
-  return defineShape(listSchema(shape.schema, isSet), (cursor, stage) => {
+/** Options for a list of text in which a later item replaces an earlier equal one. */
+export const UNIQUE_TEXTS: ListOptions = {
+  keyOf: (item) => (item.kind === "scalar" ? item.text : ""),
+};
+
+/** A list. An item's shape may return a list if one item expands to several. */
+export function listOf(shape: Shape, { keyOf, rejectsDuplicates = false }: ListOptions = {}): Shape {
+  return defineShape(listSchema(shape.schema, rejectsDuplicates), (cursor, stage) => {
     const items = readItems(cursor);
     if (items === undefined) return undefined;
-    if (isSet) reportEqualItems(items);
+    if (rejectsDuplicates) reportEqualItems(items);
     const expanded = items.flatMap((item) => {
       const node = shape(item, stage);
       if (node === undefined) return [];
@@ -44,16 +51,11 @@ function warnAboutReplacements(
     earlier.set(key, item);
     if (key === "" || earlierItem === undefined || haveEqualValues(earlierItem, item)) continue;
     const place = { position: item.position, path: `${path}[${index}]` };
-    diagnostics.warn(place, `the list contains ${key} twice: the last one is used`);
+    diagnostics.warn(place, `${JSON.stringify(key)} is in the list twice; the last one is used`);
   }
 }
 
-/** Options of a list of text in which a later item replaces an equal one. */
-export const uniqueTexts: ListOptions = {
-  keyOf: (item) => (item.kind === "scalar" ? item.text : ""),
-};
-
-/** Text or a list of text. */
+/** One item or a list of items. */
 export function oneOrMore(shape: Shape, options?: ListOptions): Shape {
   const list = listOf(shape, options);
   return defineShape(choiceOf(shape.schema, list.schema), (cursor, stage) => {
@@ -75,5 +77,5 @@ function reportEqualItems(items: readonly Cursor[]): void {
   }
 }
 
-/** A set of names, in which equal names are an error. */
-export const names: Shape = listOf(text, { isSet: true });
+/** A list of names. Equal names are an error. */
+export const nameSet: Shape = listOf(text, { rejectsDuplicates: true });

@@ -11,7 +11,7 @@ export type ValueSchema =
       /** The only values besides text with a variable. */
       readonly choices?: readonly string[];
     }
-  | { readonly kind: "list"; readonly items: ValueSchema; readonly isSet: boolean }
+  | { readonly kind: "list"; readonly items: ValueSchema; readonly hasUniqueItems: boolean }
   | {
       readonly kind: "map";
       readonly keys: Readonly<Record<string, KeySchema>>;
@@ -70,6 +70,6 @@ export function choiceOf(...options: readonly ValueSchema[]): ValueSchema {
 }
 
 /** Returns the schema of a list. */
-export function listSchema(items: ValueSchema, isSet = false): ValueSchema {
-  return { kind: "list", items, isSet };
+export function listSchema(items: ValueSchema, hasUniqueItems = false): ValueSchema {
+  return { kind: "list", items, hasUniqueItems };
 }
