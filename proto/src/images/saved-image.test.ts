@@ -1,6 +1,6 @@
 import { PassThrough, Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { gzipSync } from "node:zlib";
+import * as zlib from "node:zlib";
 import { pack } from "tar-stream";
 import { describe, expect, test } from "vitest";
 import { writeBytes, writeImageArchive } from "./image-archive.js";
@@ -78,12 +78,36 @@ describe("readSavedImage", () => {
 
   test("unpacks compressed layers, which are named after their own digests", async () => {
     const { layers, config, layout } = await createImage();
-    const compressed = layers.map((layer) => gzipSync(layer));
+    const compressed = layers.map((layer) => zlib.gzipSync(layer));
     expect(await readAll(Readable.from(await tarOf(layout(compressed))))).toEqual({
       layers,
       config,
       digests: [undefined, undefined],
     });
+  });
+
+  test("unpacks layers compressed with zstd, or says which Node.js can", async () => {
+    const { layers, config, layout } = await createImage();
+    const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Buffer) => Buffer };
+    if (zstdCompressSync === undefined) {
+      const zstd = Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), Buffer.alloc(20)]);
+      await expect(readAll(Readable.from(await tarOf(layout([zstd]))))).rejects.toMatchObject({
+        code: "BERTH_UNSUPPORTED",
+        message: expect.stringContaining("use Node.js 22.15 or later"),
+      });
+      return;
+    }
+    const compressed = layers.map((layer) => zstdCompressSync(layer));
+    expect(await readAll(Readable.from(await tarOf(layout(compressed))))).toEqual({
+      layers,
+      config,
+      digests: [undefined, undefined],
+    });
+  });
+
+  test("rejects a manifest that is not JSON", async () => {
+    const archive = Readable.from(await tarOf({ "manifest.json": "[{" }));
+    await expect(readAll(archive)).rejects.toMatchObject({ code: "BERTH_IMAGE_INVALID" });
   });
 
   test("skips layers that are not read", async () => {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type Server as HttpServer } from "node:http";
 import { createSecureServer, type Http2SecureServer } from "node:http2";
-import type { AddressInfo, Server, Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { listenError } from "../listen-error.js";
 import type { RpcIdentity } from "../rpc/rpc-identity.js";
 import { webTlsOptions } from "../rpc/tls-listener.js";
@@ -44,47 +44,57 @@ export async function listenWeb(
   gateway: Pick<WebGateway, "handle" | "upgrade">,
   { listen, identity, option }: ListenWebOptions,
 ): Promise<WebListener> {
-  const secure =
-    identity &&
-    createSecureServer({
-      ...webTlsOptions(identity.current),
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      allowHTTP1: true,
-    });
-  const server: Server = secure ?? createServer({ requestTimeout: REQUEST_TIMEOUT_MS });
+  const secureServer = identity && createHttpsServer(identity);
+  const server: WebServer = secureServer ?? createServer({ requestTimeout: REQUEST_TIMEOUT_MS });
   server.on("request", (request, response) => gateway.handle(request, response));
   server.on("upgrade", (request, socket, head) => gateway.upgrade(request, socket, head));
   server.maxConnections = MAX_CONNECTIONS;
-  (server as Http2SecureServer).setTimeout(IDLE_TIMEOUT_MS);
-  const sockets = trackSockets(server, secure === undefined ? "connection" : "secureConnection");
-  const endRenewals = identity?.subscribe(() => secure?.setSecureContext(webTlsOptions(identity.current)));
+  server.setTimeout(IDLE_TIMEOUT_MS);
+  const sockets = trackSockets(server);
+  const unsubscribeIdentity = identity?.subscribe(() =>
+    secureServer?.setSecureContext(webTlsOptions(identity.current)),
+  );
   const colon = listen.lastIndexOf(":");
   const host = listen.slice(0, colon);
   server.listen(Number(listen.slice(colon + 1)), host.replace(/^\[|\]$/g, ""));
   try {
     await once(server, "listening");
   } catch (cause) {
-    endRenewals?.();
+    unsubscribeIdentity?.();
     const advice = `choose another address with ${option}`;
     throw listenError({ address: listen, purpose: "the web UI", advice, cause });
   }
   return {
     address: `${host}:${(server.address() as AddressInfo).port}`,
     close: () => {
-      endRenewals?.();
+      unsubscribeIdentity?.();
       server.close();
       for (const socket of sockets) socket.destroy();
     },
   };
 }
 
-/** Returns a live set of the server's open connections. */
-function trackSockets(server: Server, event: "connection" | "secureConnection"): ReadonlySet<Socket> {
+type WebServer = Http2SecureServer | HttpServer;
+
+function createHttpsServer(identity: RpcIdentity): Http2SecureServer {
+  const server = createSecureServer({
+    ...webTlsOptions(identity.current),
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    allowHTTP1: true,
+  });
+  // Applies to HTTP/1.1. The option of the constructor exists only in the types of plain HTTP.
+  return Object.assign(server, { requestTimeout: REQUEST_TIMEOUT_MS });
+}
+
+/** Returns a live set of the server's open connections, including those whose TLS handshake is in progress. */
+function trackSockets(server: WebServer): ReadonlySet<Socket> {
   const sockets = new Set<Socket>();
-  server.on(event, (socket: Socket) => {
+  const track = (socket: Socket): void => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
-  });
+  };
+  server.on("connection", track);
+  server.on("secureConnection", track);
   return sockets;
 }
