@@ -13,7 +13,7 @@ export interface DnsClientTask {
   readonly status: TaskStatus;
   /** DNS servers for external names, from the service's spec. */
   readonly dns: readonly string[];
-  /** Names that only the task knows, by alias, from the service's spec. */
+  /** Names visible only to the task, by alias, from the service's spec. */
   readonly links: Readonly<Record<string, string>>;
 }
 
@@ -36,7 +36,7 @@ export function dnsConfigOf({ networks, entries, tasks }: DnsSources): DnsConfig
       bridge: bridgeName(vni),
       internal: spec?.internal ?? false,
     })),
-    // The DNS server does not return inactive tasks.
+    // The DNS server never answers with inactive tasks, so their list is not sent.
     entries: entries.map((entry) => (entry.inactive.length === 0 ? entry : { ...entry, inactive: [] })),
     clients: Array.from(tasks).flatMap(clientsOf),
   };

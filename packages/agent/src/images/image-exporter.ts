@@ -24,21 +24,22 @@ export interface ImageExporterOptions {
 }
 
 /**
- * Copies images from Docker into the layer store, for other nodes. Docker exports whole images only, so concurrent requests
+ * Copies images from Docker into the layer store, for other nodes. Docker can only export whole images, so concurrent requests
  * for an image and its layers share one export.
  */
 export class ImageExporter {
   readonly #options: ImageExporterOptions;
   readonly #running = new Map<string, Promise<Buffer>>();
-  /** By image ID. The last one was used most recently. */
+  /** By image ID, in order of insertion. */
   readonly #configs = new Map<string, Buffer>();
 
   constructor(options: ImageExporterOptions) {
     this.#options = options;
+    // Each export adds a listener.
     setMaxListeners(0, options.signal);
   }
 
-  /** Caches the configuration of an image that was just imported, whose layers may still be in the store. */
+  /** Caches the configuration of an image that was just imported. Its layers may still be in the store. */
   remember(imageId: string, config: Buffer): void {
     this.#configs.delete(imageId);
     this.#configs.set(imageId, config);
@@ -49,11 +50,11 @@ export class ImageExporter {
   /**
    * Returns an image whose layers are in the store.
    *
-   * @throws BerthError BERTH_NOT_FOUND if this host does not have it
+   * @throws BerthError BERTH_NOT_FOUND if this node does not have it
    */
   async export(imageId: string, signal: AbortSignal): Promise<ExportedImage> {
-    const configDigest = this.#configs.get(imageId);
-    const stored = configDigest && (await this.#find(configDigest));
+    const cachedConfig = this.#configs.get(imageId);
+    const stored = cachedConfig && (await this.#find(cachedConfig));
     if (stored !== undefined) return stored;
     const config = await raceSignal(this.#share(imageId), signal);
     const exported = await this.#find(config);
@@ -69,6 +70,7 @@ export class ImageExporter {
       throw new BerthError({ code: "BERTH_LIMIT_EXCEEDED", message });
     }
     const exporting = this.#export(imageId).finally(() => this.#running.delete(imageId));
+    // Each caller sees the error; this prevents an unhandled rejection after the last one has cancelled.
     exporting.catch(() => {});
     this.#running.set(imageId, exporting);
     return exporting;
@@ -86,8 +88,9 @@ export class ImageExporter {
       if (digest !== undefined && (await store.sizeOf(digest)) !== undefined) return;
       await store.add(content);
     });
-    if (sha256Digest(config) !== imageId)
+    if (sha256Digest(config) !== imageId) {
       throw invalidImageError(`Docker exported a different image than ${imageId}`);
+    }
     this.remember(imageId, config);
     return config;
   }

@@ -55,3 +55,26 @@ it.skipIf(process.getuid?.() !== 0)("another user cannot take the lock first", a
   lock?.release();
   expect(sockets).not.toMatch(/@berth-(agent|ingress|kernel)/);
 });
+
+it("lockDataDir names the missing program, and closes the lock file", async () => {
+  const dataDir = createDataDir();
+  const { PATH } = process.env;
+  onTestFinished(() => {
+    process.env.PATH = PATH;
+  });
+  process.env.PATH = dataDir;
+  await expect(lockDataDir(dataDir, "agent")).rejects.toMatchObject({
+    code: "BERTH_UNSUPPORTED",
+    message: expect.stringMatching(/agent\.lock: the program flock is missing; install util-linux$/),
+  });
+});
+
+it("a lock can be released twice without closing another file", async () => {
+  const dataDir = createDataDir();
+  const lock = await lockDataDir(dataDir, "agent");
+  lock?.release();
+  const next = await lockDataDir(dataDir, "agent");
+  lock?.release();
+  expect(await lockDataDir(dataDir, "agent")).toBeUndefined();
+  next?.release();
+});

@@ -9,8 +9,8 @@ import type { StreamContext, StreamTasks } from "./stream-context.js";
 
 /** Minimum time to wait for a container. An agent that has just started observes its containers within this time. */
 const MIN_WAIT_MS = 3_000;
-/** Interval between two checks for the container. Adds little to its start, which takes about 200 ms. */
-const POLL_MS = 10;
+/** Interval between checks for the container. Short compared with a container start (about 200 ms). */
+const POLL_INTERVAL_MS = 10;
 
 /**
  * Attaches to a task's main process. Once connected, starts a container that is waiting for a client. Closing the
@@ -21,12 +21,12 @@ export async function openAttachment(
   { stdin, size, waitMs }: AttachOptions,
   { engine, tasks, signal }: StreamContext,
 ): Promise<OpenedStream> {
-  const container = await awaitAttachable(taskId, Math.max(waitMs, MIN_WAIT_MS), { tasks, signal });
+  const container = await waitForContainer(taskId, Math.max(waitMs, MIN_WAIT_MS), { tasks, signal });
   const stream = await engine.attach(container, { stdin, signal });
   const exit = stream.exitCode().then((exitCode): ExecExited => ({ exitCode, error: "" }));
   const failure = container.state === "created" ? awaitFailedStart(taskId, tasks, signal) : undefined;
   const exited = failure === undefined ? exit : Promise.race([exit, failure]);
-  // The caller of `exited` gets the error.
+  // Callers of `exited` see the error; this prevents an unhandled rejection.
   exited.catch(() => {});
   if (container.state === "created") tasks.onAttached(taskId);
   return {
@@ -41,7 +41,7 @@ export async function openAttachment(
 }
 
 /** Waits for a container that runs, or that a client may attach to before its start. */
-async function awaitAttachable(
+async function waitForContainer(
   taskId: string,
   timeoutMs: number,
   { tasks, signal }: Pick<StreamContext, "tasks" | "signal">,
@@ -51,12 +51,12 @@ async function awaitAttachable(
     const container = tasks.containerOf(taskId);
     const status = tasks.statusOf(taskId);
     if (container?.state === "running" || container?.state === "paused") return container;
-    if (isFinal(status)) throw new Error(`task ${taskId} has ended: ${status?.message ?? ""}`);
+    if (isFinal(status)) throw new Error(`task ${taskId} has ended${reasonOf(status)}`);
     if (container?.state === "created") return container;
     if (performance.now() >= deadlineMs) {
       throw new Error(`task ${taskId} has no running container on this node${reasonOf(status)}`);
     }
-    await sleep(POLL_MS, undefined, { signal });
+    await sleep(POLL_INTERVAL_MS, undefined, { signal });
   }
 }
 
@@ -64,7 +64,7 @@ function reasonOf(status: TaskStatus | undefined): string {
   return status === undefined || status.message === "" ? "" : `: ${status.message}`;
 }
 
-/** Resolves when Docker could not start the container. Never resolves when the container has run. */
+/** Resolves when Docker could not start the container. Never resolves if the container has run. */
 async function awaitFailedStart(
   taskId: string,
   tasks: StreamTasks,
@@ -75,11 +75,11 @@ async function awaitFailedStart(
     const state = tasks.containerOf(taskId)?.state ?? "created";
     if (state !== "created") return new Promise(() => {});
     if (isFinal(status)) return startFailure(status?.message ?? "");
-    await sleep(POLL_MS, undefined, { signal });
+    await sleep(POLL_INTERVAL_MS, undefined, { signal });
   }
 }
 
-/** Yields the output. Ends without it when the container has failed to start: Docker may keep the connection open. */
+/** Yields the output, or nothing if the container fails to start, because Docker may then keep the connection open. */
 async function* untilFailure(
   output: AsyncIterable<OutputChunk>,
   failure: Promise<ExecExited>,

@@ -20,8 +20,7 @@ export interface AssignmentChange {
   readonly assigned: readonly Assignment[];
   readonly removedTaskIds: readonly string[];
   /**
-   * Whether to keep containers whose tasks are not in the last complete set. Undefined if the message did not change
-   * this.
+   * Whether to keep containers whose tasks are not in the last complete set. Undefined if the message does not say.
    */
   readonly keepsUnknown?: boolean | undefined;
 }
@@ -58,7 +57,7 @@ export interface TaskView {
   readonly assignment: Assignment | undefined;
   /** The task's containers. More than one only after a creation whose response was lost. */
   readonly containers: readonly ObservedContainer[];
-  /** The last status decided. Undefined before the first. */
+  /** The last decided status. Undefined before the first decision. */
   readonly status: TaskStatus | undefined;
   readonly memory: TaskMemory;
   readonly image: ImageFacts;
@@ -67,7 +66,7 @@ export interface TaskView {
   readonly policy: PolicyView;
   readonly files: FilesView;
   readonly resources: ResourcesView;
-  /** The owners of the task. */
+  /** The tasks whose namespaces or mounts this task shares. */
   readonly owners: readonly OwnerView[];
   /** True if the node has had no contact with the leader for so long that at-most-one tasks must not run. */
   readonly isFenced: boolean;

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { failureOf, type ProgramResult, type RunProgram, runProgram } from "../../runtime/run-program.js";
 import { BALANCED_MARK } from "./service-chain.js";
 
-/** Docker's chain for the rules of users. Docker evaluates the chain before its own chains and never flushes it. */
+/** Docker's chain for user-defined rules. Docker evaluates the chain before its own chains and never flushes it. */
 const USER_CHAIN = "DOCKER-USER";
 /**
  * The chain for a second rule. When Docker starts or creates a network, it removes the jump to its user chain and
@@ -19,7 +19,7 @@ const ACCEPT_RULE = [
   "ACCEPT",
 ] as const;
 
-/** Maintains the iptables rules that accept forwarded packets of connections balanced by the kernel path. */
+/** Maintains the iptables rules that accept forwarded packets of connections that the kernel balances. */
 export class ForwardingRules {
   readonly #log: Pick<Logger, "warn">;
   readonly #signal: AbortSignal;

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { Logger } from "pino";
-import { lockKernelTables, type ProcessLock } from "../../runtime/process-lock.js";
+import { lockNftables, type ProcessLock } from "../../runtime/process-lock.js";
 import type { KernelBalancer } from "../listeners/listener-manager.js";
 import type { DataPath } from "../table/ingress-table.js";
 import { type IngressMode, selectPath } from "./ingress-mode.js";
@@ -114,7 +114,7 @@ function createIdleBalancer(removeLeftovers: () => Promise<void>): KernelBalance
 /** Takes the lock of the kernel's tables, or returns why this process cannot. */
 async function tryLockTables(): Promise<{ readonly lock?: ProcessLock; readonly problem?: string }> {
   try {
-    const lock = await lockKernelTables();
+    const lock = await lockNftables();
     return lock === undefined
       ? { problem: "another ingress process on this host uses the kernel path" }
       : { lock };

@@ -1,7 +1,7 @@
-/** Idle timeout of a flow without a reply. The idle timeouts are the same as conntrack's. */
-const UNANSWERED_MS = 30_000;
-/** Idle timeout of a flow with a reply. */
-const ANSWERED_MS = 180_000;
+/** Idle timeout of a flow without a reply, as in conntrack's `nf_conntrack_udp_timeout`. */
+const UNANSWERED_IDLE_TIMEOUT_MS = 30_000;
+/** Idle timeout of a flow with a reply. Conntrack uses 120 s, and used 180 s before Linux 5.0. */
+const ANSWERED_IDLE_TIMEOUT_MS = 180_000;
 
 interface Entry<Flow> {
   readonly flow: Flow;
@@ -19,7 +19,7 @@ export interface FlowState<Flow> {
 /**
  * Tracks the flows of a UDP listener by client, up to a limit, and expires idle flows. Unanswered and answered flows
  * are kept in two maps, each with one timeout and ordered by last use. The first entry of a map is its oldest, so
- * expiry and eviction visit nothing else.
+ * expiry stops at the first fresh flow, and eviction looks at one entry.
  */
 export class FlowTable<Flow> {
   readonly #unanswered = new Map<string, Entry<Flow>>();
@@ -49,17 +49,17 @@ export class FlowTable<Flow> {
     this.#answered.set(client, entry);
   }
 
-  /** Adds a flow. Returns the evicted flow when the table was full. */
+  /** Adds a flow of a client that has none. Returns the evicted flow if the table was full. */
   add(client: string, flow: Flow, nowMs: number): Flow | undefined {
     const evicted = this.size >= this.#maxFlows ? this.evict() : undefined;
     this.#unanswered.set(client, { flow, lastUsedMs: nowMs });
     return evicted;
   }
 
-  /** Adds a flow of another process. Call it in the order of last use, the oldest first. */
+  /** Adds a flow from another process's snapshot. Call it in the order of last use, the oldest first. */
   restore({ client, flow, isAnswered, idleMs }: FlowState<Flow>, nowMs: number): void {
-    const queue = isAnswered ? this.#answered : this.#unanswered;
-    queue.set(client, { flow, lastUsedMs: nowMs - idleMs });
+    const flows = isAnswered ? this.#answered : this.#unanswered;
+    flows.set(client, { flow, lastUsedMs: nowMs - idleMs });
   }
 
   /** Returns all flows: answered before unanswered ones, each group with the most recently used first. */
@@ -80,8 +80,8 @@ export class FlowTable<Flow> {
   /** Removes and returns the flows that were idle for too long. Visits expired flows only. */
   expire(nowMs: number): readonly Flow[] {
     return [
-      ...removeUnusedSince(this.#unanswered, nowMs - UNANSWERED_MS),
-      ...removeUnusedSince(this.#answered, nowMs - ANSWERED_MS),
+      ...removeUnusedSince(this.#unanswered, nowMs - UNANSWERED_IDLE_TIMEOUT_MS),
+      ...removeUnusedSince(this.#answered, nowMs - ANSWERED_IDLE_TIMEOUT_MS),
     ];
   }
 
@@ -95,11 +95,11 @@ export class FlowTable<Flow> {
 }
 
 function newestFirst<Flow>(
-  queue: ReadonlyMap<string, Entry<Flow>>,
+  entries: ReadonlyMap<string, Entry<Flow>>,
   isAnswered: boolean,
   nowMs: number,
 ): readonly FlowState<Flow>[] {
-  const flows = [...queue].map(([client, { flow, lastUsedMs }]) => ({
+  const flows = [...entries].map(([client, { flow, lastUsedMs }]) => ({
     client,
     flow,
     isAnswered,
@@ -108,28 +108,28 @@ function newestFirst<Flow>(
   return flows.reverse();
 }
 
-function touch<Flow>(queue: Map<string, Entry<Flow>>, client: string, nowMs: number): Flow | undefined {
-  const entry = queue.get(client);
+function touch<Flow>(entries: Map<string, Entry<Flow>>, client: string, nowMs: number): Flow | undefined {
+  const entry = entries.get(client);
   if (entry === undefined) return undefined;
   entry.lastUsedMs = nowMs;
-  queue.delete(client);
-  queue.set(client, entry);
+  entries.delete(client);
+  entries.set(client, entry);
   return entry.flow;
 }
 
-function removeOldest<Flow>(queue: Map<string, Entry<Flow>>): Flow | undefined {
-  for (const [client, { flow }] of queue) {
-    queue.delete(client);
+function removeOldest<Flow>(entries: Map<string, Entry<Flow>>): Flow | undefined {
+  for (const [client, { flow }] of entries) {
+    entries.delete(client);
     return flow;
   }
   return undefined;
 }
 
-function removeUnusedSince<Flow>(queue: Map<string, Entry<Flow>>, lastUseMs: number): readonly Flow[] {
+function removeUnusedSince<Flow>(entries: Map<string, Entry<Flow>>, lastUseMs: number): readonly Flow[] {
   const flows: Flow[] = [];
-  for (const [client, entry] of queue) {
+  for (const [client, entry] of entries) {
     if (entry.lastUsedMs > lastUseMs) break;
-    queue.delete(client);
+    entries.delete(client);
     flows.push(entry.flow);
   }
   return flows;

@@ -1,4 +1,4 @@
-import type { DataPath, IngressStatsMessage, IngressStatusMessage, ListenerError } from "@berth/proto";
+import type { DataPath, IngressStatsMessage, IngressStatusMessage } from "@berth/proto";
 
 export type {
   ApplyResult,
@@ -12,7 +12,7 @@ export type {
 
 /** A task that accepts connections, with the address at which this host reaches it. */
 export interface IngressEndpoint {
-  /** Task ID. */
+  /** ID of the task. */
   readonly id: string;
   /** An IP address, never a hostname. */
   readonly address: string;
@@ -27,7 +27,7 @@ export interface IngressEndpoint {
 export type KernelRoute =
   /** To the endpoint's address and port, with this host's address as the source. */
   | { readonly kind: "forward" }
-  /** Straight to a container on this host; the source stays the client's address. */
+  /** Directly to a container on this host; the source stays the client's address. */
   | {
       readonly kind: "direct";
       readonly address: string;
@@ -67,12 +67,12 @@ export interface IngressListener {
 
 /** All ports that this host publishes. */
 export interface IngressTable {
-  /** Grows with every table, across restarts of the agent. 0 before the first table. */
+  /** Increases with every table, across restarts of the agent. 0 before the first table. */
   readonly version: number;
   readonly listeners: readonly IngressListener[];
 }
 
-/** Current health of the ingress process (cheap to read). */
+/** Current health of the ingress process. Cheap to read. */
 export interface IngressStatus extends Omit<IngressStatusMessage, "path"> {
   readonly path: DataPath;
 }
@@ -80,18 +80,26 @@ export interface IngressStatus extends Omit<IngressStatusMessage, "path"> {
 /** All counters of the ingress process. */
 export interface IngressStats extends IngressStatus, Omit<IngressStatsMessage, "status"> {}
 
-/** Identifies the socket of a listener. */
-export function listenerKey(listener: Pick<ListenerError, "protocol" | "address" | "port">): string {
+/** The socket of a listener. */
+export interface ListenerAddress {
+  readonly protocol: string;
+  /** Empty for all IPv4 and IPv6 addresses. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Returns a key for maps of listeners, such as `tcp//8080`. */
+export function listenerKey(listener: ListenerAddress): string {
   return `${listener.protocol}/${listener.address}/${listener.port}`;
 }
 
-/** Identifies an endpoint. A task that moved to another address is another endpoint. */
+/** Identifies an endpoint. A task that moved to another address counts as a new endpoint. */
 export function endpointKey(endpoint: IngressEndpoint): string {
   return `${endpoint.id}@${endpoint.address}/${endpoint.port}`;
 }
 
-/** Returns `8080/tcp`, or `10.0.0.1:8080/tcp` for a listener on one address. */
-export function listenerName(listener: Pick<ListenerError, "protocol" | "address" | "port">): string {
+/** Returns the name of a listener for users: `8080/tcp`, or `10.0.0.1:8080/tcp` for a listener on one address. */
+export function listenerName(listener: ListenerAddress): string {
   const host = listener.address.includes(":") ? `[${listener.address}]` : listener.address;
   return `${host === "" ? "" : `${host}:`}${listener.port}/${listener.protocol}`;
 }

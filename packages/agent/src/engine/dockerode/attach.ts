@@ -10,10 +10,19 @@ import { demux, rawOutput } from "./demux.js";
 import { resizeTerminal } from "./resize.js";
 
 /**
- * Maximum number of attempts to resize a terminal. A container that is attached to before its start can take 30 s to
- * start on a busy host.
+ * Maximum number of attempts to resize a terminal, one every 10 ms. On a busy host, a container can take 30 s to start
+ * after a client has attached.
  */
 const RESIZE_ATTEMPTS = 3_000;
+
+interface DockerAttachOptions {
+  readonly client: EngineClient;
+  readonly path: string;
+  readonly tty: boolean;
+  readonly connection: Duplex;
+  readonly exit: Promise<number>;
+  readonly signal: AbortSignal;
+}
 
 /** The main process of a container, over a hijacked HTTP connection to Docker. */
 export class DockerAttach implements EngineStream {
@@ -24,42 +33,39 @@ export class DockerAttach implements EngineStream {
   readonly #exit: Promise<number>;
   readonly #signal: AbortSignal;
 
-  private constructor(parts: {
-    readonly client: EngineClient;
-    readonly path: string;
-    readonly tty: boolean;
-    readonly connection: Duplex;
-    readonly exit: Promise<number>;
-    readonly signal: AbortSignal;
-  }) {
-    this.#client = parts.client;
-    this.#path = parts.path;
-    this.#connection = parts.connection;
-    this.#exit = parts.exit;
-    this.#signal = parts.signal;
-    this.output = parts.tty ? rawOutput(parts.connection) : demux(parts.connection);
+  private constructor({ client, path, tty, connection, exit, signal }: DockerAttachOptions) {
+    this.#client = client;
+    this.#path = path;
+    this.#connection = connection;
+    this.#exit = exit;
+    this.#signal = signal;
+    this.output = tty ? rawOutput(connection) : demux(connection);
   }
 
-  /** Asks for the exit code before it attaches: a container that is removed at its end has none later. */
+  /** Requests the exit code before attaching, because a container with auto-remove loses it when it exits. */
   static async open(
     client: EngineClient,
     { id, state, tty }: ObservedContainer,
     { stdin, signal }: AttachOptions,
   ): Promise<DockerAttach> {
     const path = `/containers/${encodeURIComponent(id)}`;
-    const condition = state === "created" ? "next-exit" : "not-running";
-    const waiting = await client.stream({
+    const waitResponse = await client.stream({
       method: "POST",
       path: `${path}/wait`,
-      query: { condition },
+      query: { condition: state === "created" ? "next-exit" : "not-running" },
       signal,
     });
-    const exit = readExitCode(waiting);
-    // The reader of the exit code gets the error.
+    const exit = readExitCode(waitResponse);
+    // Callers of `exitCode` see the error; this prevents an unhandled rejection.
     exit.catch(() => {});
     const query = { stream: "1", stdin: stdin ? "1" : "0", stdout: "1", stderr: "1" };
-    const connection = await client.hijack({ method: "POST", path: `${path}/attach`, query, signal });
-    return new DockerAttach({ client, path, tty, connection, exit, signal });
+    try {
+      const connection = await client.hijack({ method: "POST", path: `${path}/attach`, query, signal });
+      return new DockerAttach({ client, path, tty, connection, exit, signal });
+    } catch (error) {
+      waitResponse.destroy();
+      throw error;
+    }
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -72,7 +78,10 @@ export class DockerAttach implements EngineStream {
 
   resize(size: TerminalSize): Promise<void> {
     return resizeTerminal(this.#client, {
-      ...{ path: `${this.#path}/resize`, size, attempts: RESIZE_ATTEMPTS, signal: this.#signal },
+      path: `${this.#path}/resize`,
+      size,
+      attempts: RESIZE_ATTEMPTS,
+      signal: this.#signal,
       isOpen: () => !this.#connection.destroyed,
     });
   }
@@ -87,10 +96,11 @@ export class DockerAttach implements EngineStream {
   }
 }
 
-/** Reads the response of a wait, whose body arrives at the end of the container. */
+/** Reads the response of a wait, whose body arrives when the container exits. */
 async function readExitCode(response: IncomingMessage): Promise<number> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk);
+  if (chunks.length === 0) throw new EngineError("unavailable", "Docker sent no exit code of the container");
   const json: unknown = JSON.parse(Buffer.concat(chunks).toString());
   const error = readString(readField(readField(json, "Error"), "Message"));
   if (error !== "") throw new EngineError("failed", `Docker cannot wait for the container: ${error}`);
