@@ -87,12 +87,13 @@ function SessionStatus(): JSX.Element | null {
   );
 }
 
-/** Says whether the web UI is up to date. Screen readers announce a change of the condition, not each second of it. */
+/** Shows whether the data is current. Screen readers announce a new state, but not its changing duration. */
 export function ConnectionStatus(): JSX.Element {
   const { value } = cluster.freshness;
   return (
     <p class="connection" data-kind={value.kind}>
       <span role="status">{conditionText(value)}</span>
+      {value.kind === "behind" && <span> by {formatDuration(value.byMs)}</span>}
       {value.kind === "cut-off" && value.sinceMs > 0 && (
         <>
           {" "}
@@ -111,13 +112,13 @@ function conditionText(value: Freshness): string {
     case "live":
       return "● Live";
     case "behind":
-      return `▲ Behind by ${formatDuration(value.byMs)}`;
+      return "▲ Behind";
     case "cut-off":
       return `✕ Cut off: ${value.reason}`;
   }
 }
 
-/** Links to the web UIs of the other servers, for when the server of this one is down. */
+/** Links to the web UIs of the other servers, in case this server is down. */
 function OtherServers(): JSX.Element | null {
   const urls = (cluster.store.controlPlane?.servers ?? [])
     .map((server) => ({ name: server.hostname, url: safeWebUrl(server) }))
@@ -136,7 +137,7 @@ function OtherServers(): JSX.Element | null {
   );
 }
 
-/** How long ago something was, by the browser's clock. */
+/** The time of the last change and its age, by the browser's clock. */
 function Since({ atMs }: { readonly atMs: number }): JSX.Element {
   const now = useSignal(Date.now());
   useEffect(() => {

@@ -47,6 +47,15 @@ describe("ClusterStore", () => {
     expect(store.tasks.get("t2")?.serviceName).toBe("shop_web");
   });
 
+  it("reports the service of a removed slot as changed", () => {
+    const store = filledStore();
+    apply(store, { position: position(2), slots: [{ key: "s1/1", serviceId: "s1", slot: 1 }] });
+    const [key = ""] = store.slots.keys();
+    const result = apply(store, { position: position(3), removedSlots: [key] });
+    expect(store.slots.size).toBe(0);
+    expect(result).toMatchObject({ changed: { services: new Set(["s1"]) } });
+  });
+
   it("knows the names of services whose tasks are in a later part of a snapshot", () => {
     const store = new ClusterStore();
     apply(store, { isSnapshot: true, hasMore: true, nodes: [node("n1")], services: [service] });

@@ -34,7 +34,7 @@ export type ApplyResult =
 const MAX_PARTS = 1_000;
 const NO_TASKS: ReadonlySet<string> = new Set();
 
-/** The records of the cluster, as the web UI knows them. */
+/** The web UI's copy of the cluster's records, updated by the server's stream. */
 export class ClusterStore {
   readonly #nodes = new Map<string, Node>();
   readonly #tasks = new Map<string, Task>();
@@ -73,7 +73,7 @@ export class ClusterStore {
     return this.#position;
   }
 
-  /** Returns the name of a service, also when it is in a part of a snapshot that is not complete yet. */
+  /** Returns the name of a service, even if it is only in an incomplete snapshot. */
   serviceName(id: string): string {
     return this.#partNames.get(id) ?? this.#services.get(id)?.name ?? id;
   }
@@ -83,12 +83,14 @@ export class ClusterStore {
     return this.#tasksByNode.get(nodeId) ?? NO_TASKS;
   }
 
+  /** Applies an update. A snapshot takes effect with its last part. */
   apply(update: ClusterUpdate): ApplyResult {
     if (update.isSnapshot || this.#parts.length > 0) return this.#addPart(update);
     const { position } = update;
     const current = this.#position;
-    if (position === undefined || current === undefined || position.epoch !== current.epoch)
+    if (position === undefined || current === undefined || position.epoch !== current.epoch) {
       return { kind: "gap" };
+    }
     if (position.sequence <= current.sequence) return { kind: "duplicate" };
     if (position.sequence !== current.sequence + 1) return { kind: "gap" };
     return { kind: "applied", changed: this.#set([update], position) };
@@ -142,7 +144,11 @@ export class ClusterStore {
     for (const update of updates) {
       setAll(this.#nodes, update.nodes, update.removedNodes, changed.nodes);
       setAll(this.#services, update.services, update.removedServices, changed.services);
-      for (const id of update.removedSlots) this.#slots.delete(id);
+      for (const key of update.removedSlots) {
+        const slot = this.#slots.get(key);
+        this.#slots.delete(key);
+        if (slot !== undefined) changed.services.add(slot.serviceId);
+      }
       for (const slot of update.slots) {
         this.#slots.set(slot.key, slot);
         changed.services.add(slot.serviceId);
@@ -219,10 +225,11 @@ function setAll<T extends { readonly id: string }>(
   }
 }
 
-/** Returns the move of a task that has just got a node. */
+/** Returns the move of a task that was just assigned a node. */
 function findMove(before: Task | undefined, { id, nodeId, replaces }: Task): TaskMove | undefined {
-  if (replaces === undefined || nodeId === "" || (before !== undefined && before.nodeId !== ""))
+  if (replaces === undefined || nodeId === "" || (before !== undefined && before.nodeId !== "")) {
     return undefined;
+  }
   if (replaces.nodeId === "" || replaces.nodeId === nodeId) return undefined;
   return { taskId: id, replacedTaskId: replaces.taskId, fromNodeId: replaces.nodeId, toNodeId: nodeId };
 }
