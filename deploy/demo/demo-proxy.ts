@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import type { BaseLab } from "../lab/base-lab.js";
 import { cliCommand } from "../lab/berth-commands.js";
 import type { RequestOutcome } from "../lab/http-traffic.js";
-import { summarize } from "../lab/http-traffic.js";
+import { summarizeTraffic } from "../lab/http-traffic.js";
 import { LabError } from "../lab/lab-error.js";
 import { REPO_ROOT } from "../lab/paths.js";
 import type { TimelineEvent } from "./failover.js";
@@ -89,7 +89,7 @@ export class DemoProxy {
   #answer(incoming: IncomingMessage, response: ServerResponse): void {
     if (incoming.url === REQUESTS_PATH) {
       this.#onOpened();
-      const { sent, failed, medianMs } = summarize(this.#outcomes());
+      const { sent, failed, medianMs } = summarizeTraffic(this.#outcomes());
       response.writeHead(200, { "content-type": "application/json", "cache-control": "no-store" });
       response.end(JSON.stringify({ sent, failed, medianMs, timeline: this.#timeline }));
       return;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { HttpTraffic, RequestOutcome } from "../lab/http-traffic.js";
-import { summarize } from "../lab/http-traffic.js";
+import { summarizeTraffic } from "../lab/http-traffic.js";
 import type { LabMachine } from "../lab/lab-machine.js";
 import { type ClusterReader, isReady, pollUntilTrue } from "./cluster.js";
 import type { Screen } from "./screen.js";
@@ -106,6 +106,6 @@ async function haveReplicasMoved(
 }
 
 function formatLiveLine(outcomes: readonly RequestOutcome[]): string {
-  const { sent, failed, medianMs } = summarize(outcomes);
+  const { sent, failed, medianMs } = summarizeTraffic(outcomes);
   return `  ${sent} requests completed, ${failed} failed, median ${medianMs.toFixed(1)} ms`;
 }

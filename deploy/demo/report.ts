@@ -1,5 +1,5 @@
 import { assertNever } from "@berth/proto";
-import { summarize, type TrafficSummary } from "../lab/http-traffic.js";
+import { summarizeTraffic, type TrafficSummary } from "../lab/http-traffic.js";
 import type { Failover, TimelineEvent } from "./failover.js";
 import { bar, type Screen, WIDTH } from "./screen.js";
 
@@ -63,14 +63,14 @@ export function printRequests(
     ["after", healedAtMs, Number.POSITIVE_INFINITY],
   ];
   screen.line(screen.paint("dim", `  ${"requests".padEnd(16)}    sent  failed    median     worst`));
-  for (const [name, fromMs, toMs] of spans) printSpan(screen, name, summarize(outcomes, fromMs, toMs));
-  printSpan(screen, "total", summarize(outcomes));
-  for (const [reason, count] of summarize(outcomes).reasons.slice(0, 3)) {
+  for (const [name, fromMs, toMs] of spans) printSpan(screen, name, summarizeTraffic(outcomes, fromMs, toMs));
+  printSpan(screen, "total", summarizeTraffic(outcomes));
+  for (const [reason, count] of summarizeTraffic(outcomes).reasons.slice(0, 3)) {
     screen.line(`    ${count} × ${reason}`.slice(0, WIDTH));
   }
   screen.line();
   screen.line(screen.paint("dim", "  replies by replica since the power cut"));
-  printSpread(screen, summarize(outcomes, cutAtMs));
+  printSpread(screen, summarizeTraffic(outcomes, cutAtMs));
 }
 
 function printSpan(screen: Screen, name: string, { sent, failed, medianMs, worstMs }: TrafficSummary): void {

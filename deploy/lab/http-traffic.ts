@@ -1,12 +1,14 @@
 import { request } from "node:http";
 
-/** Default timeout of a request: the longest time that a user would wait. */
+// Load generator for outage tests: it records which requests fail, and for how long.
+
+/** Default timeout of a request: about as long as a user waits. */
 const REQUEST_TIMEOUT_MS = 2_000;
 /** Interval at which request timeouts are checked. */
 const TICK_MS = 100;
 /**
- * Maximum number of requests in flight. Further requests are skipped. Twice the number that 2 s without replies cause
- * at 100 requests a second.
+ * Maximum number of requests in flight. Further requests are skipped. At 100 requests a second, 2 s without replies
+ * cause 200.
  */
 const MAX_IN_FLIGHT = 500;
 
@@ -15,7 +17,7 @@ export interface RequestOutcome {
   readonly sentAtMs: number;
   readonly durationMs: number;
   readonly result:
-    | { readonly kind: "answered"; readonly by: string }
+    | { readonly kind: "answered"; readonly replica: string }
     | { readonly kind: "failed"; readonly reason: string };
 }
 
@@ -38,7 +40,8 @@ export class HttpTraffic {
   #timer: NodeJS.Timeout | undefined;
   #inFlight = 0;
   #startedAtMs = 0;
-  #sent = 0;
+  /** Number of requests that were due so far, including skipped ones. */
+  #scheduled = 0;
 
   constructor(options: HttpTrafficOptions) {
     this.#options = options;
@@ -66,8 +69,8 @@ export class HttpTraffic {
   #sendDue(): void {
     const elapsedMs = performance.now() - this.#startedAtMs;
     const due = Math.floor((elapsedMs / 1_000) * this.#options.perSecond);
-    while (this.#sent < due) {
-      this.#sent += 1;
+    while (this.#scheduled < due) {
+      this.#scheduled += 1;
       if (this.#inFlight < MAX_IN_FLIGHT) this.#sendOne();
     }
   }
@@ -75,10 +78,10 @@ export class HttpTraffic {
   #sendOne(): void {
     const sentAtMs = performance.now();
     this.#inFlight += 1;
-    fetchBody(this.#options.url, this.#options.timeoutMs).then(
-      (body) => this.#record(sentAtMs, { kind: "answered", by: this.#options.replicaOf(body) }),
-      (error: Error) => this.#record(sentAtMs, { kind: "failed", reason: error.message }),
-    );
+    void fetchBody(this.#options.url, this.#options.timeoutMs)
+      .then((body) => ({ kind: "answered", replica: this.#options.replicaOf(body) }) as const)
+      .catch((error: Error) => ({ kind: "failed", reason: error.message }) as const)
+      .then((result) => this.#record(sentAtMs, result));
   }
 
   #record(sentAtMs: number, result: RequestOutcome["result"]): void {
@@ -89,7 +92,7 @@ export class HttpTraffic {
 
 /**
  * Sends one request on its own connection. Rejects unless a complete reply with status 200 arrives in time. The timeout
- * counts only time in which this process runs: on a busy machine, a reply may be read more than a second late.
+ * counts only the time during which this process runs: on a busy machine, a reply may be read more than a second late.
  */
 export function fetchBody(url: string, timeoutMs = REQUEST_TIMEOUT_MS): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -98,8 +101,11 @@ export function fetchBody(url: string, timeoutMs = REQUEST_TIMEOUT_MS): Promise<
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
       response.on("end", () => {
-        if (response.statusCode !== 200) reject(new Error(`status ${response.statusCode}`));
-        else resolve(Buffer.concat(chunks).toString("utf8"));
+        if (response.statusCode === 200) {
+          resolve(Buffer.concat(chunks).toString("utf8"));
+        } else {
+          reject(new Error(`status ${response.statusCode}`));
+        }
       });
     });
     let waitedMs = 0;
@@ -125,7 +131,7 @@ export interface TrafficSummary {
 }
 
 /** Summarizes the requests that were sent between `fromMs` and `toMs`. */
-export function summarize(
+export function summarizeTraffic(
   outcomes: readonly RequestOutcome[],
   fromMs = 0,
   toMs = Number.POSITIVE_INFINITY,
@@ -134,7 +140,7 @@ export function summarize(
   const answered = inSpan.filter(({ result }) => result.kind === "answered");
   const times = answered.map(({ durationMs }) => durationMs).sort((a, b) => a - b);
   const reasons = inSpan.flatMap(({ result }) => (result.kind === "failed" ? [result.reason] : []));
-  const replicas = inSpan.flatMap(({ result }) => (result.kind === "answered" ? [result.by] : []));
+  const replicas = inSpan.flatMap(({ result }) => (result.kind === "answered" ? [result.replica] : []));
   return {
     sent: inSpan.length,
     failed: inSpan.length - answered.length,

@@ -111,7 +111,7 @@ test("the web UI of the demo presents its requests, and the tasks of a lost host
   await server.calls.deployStack(deployment([service("web", { replicas: 6 })]));
   await converged(server.calls, "shop_web");
   const outcomes: readonly RequestOutcome[] = [
-    { sentAtMs: 0, durationMs: 2, result: { kind: "answered", by: "web.1" } },
+    { sentAtMs: 0, durationMs: 2, result: { kind: "answered", replica: "web.1" } },
     { sentAtMs: 0, durationMs: 4, result: { kind: "failed", reason: "timeout" } },
   ];
   const environment = { ...process.env, BERTH_SERVER: `unix:${server.socket}` };

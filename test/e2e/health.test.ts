@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { HttpTraffic, summarize } from "../../deploy/lab/http-traffic.js";
+import { HttpTraffic, summarizeTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { UNHEALTHY_GRACE_MS } from "../../packages/agent/src/core/tasks/reconcile.js";
@@ -57,7 +57,7 @@ describe("a healthcheck", () => {
     } finally {
       await traffic.stop();
     }
-    expect(summarize(traffic.outcomes)).toMatchObject({ failed: 0, reasons: [] });
+    expect(summarizeTraffic(traffic.outcomes)).toMatchObject({ failed: 0, reasons: [] });
     const bodies = await fetchBodies(url(), 20);
     expect(new Set(bodies)).toEqual(new Set([expect.stringContaining(nameOf(second))]));
     expect((await listRunning(lab, "shop_web")).map(({ id }) => id)).toContain(sick.id);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { HttpTraffic, summarize } from "../../deploy/lab/http-traffic.js";
+import { HttpTraffic, summarizeTraffic } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabServer } from "../../deploy/lab/lab-server.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
@@ -110,7 +110,7 @@ describe("three hosts, each with a server, under load", () => {
 
   async function expectUndisturbed(what: string): Promise<void> {
     expect(await readStarts()).toEqual(startedAt);
-    const { sent, failed, reasons } = summarize(traffic.outcomes);
+    const { sent, failed, reasons } = summarizeTraffic(traffic.outcomes);
     console.info(
       `${what}: ${failed} of ${sent} requests failed, 0 of ${startedAt.size} containers restarted`,
     );
