@@ -92,8 +92,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "drained-takes",
     what: "drained nodes get new tasks",
     file: "packages/control-plane/src/core/scheduler/filters.ts",
-    search: "=> node.availability !== Availability.DRAIN;",
-    replace: "=> node.id !== '';",
+    search: "return node.availability !== Availability.DRAIN;",
+    replace: "return node.id !== '';",
   },
   {
     name: "early-stop",

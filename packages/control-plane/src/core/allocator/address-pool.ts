@@ -98,14 +98,15 @@ export function pickVni(taken: ReadonlySet<number>, random: number): number {
   return vni;
 }
 
+/** The parts of a network that a new range must not contain. */
+export interface UsedAddresses {
+  /** The ranges of other nodes. */
+  readonly taken: readonly Subnet[];
+  readonly staticAddresses: readonly number[];
+}
+
 /** Picks the first free range of a network that contains no static address. Returns undefined if none is left. */
-export function pickRange(
-  subnet: Subnet,
-  {
-    taken,
-    staticAddresses,
-  }: { readonly taken: readonly Subnet[]; readonly staticAddresses: readonly number[] },
-): Subnet | undefined {
+export function pickRange(subnet: Subnet, { taken, staticAddresses }: UsedAddresses): Subnet | undefined {
   const layout = networkLayout(subnet);
   const size = subnetSize({ prefix: layout.rangePrefix });
   const indexOf = (address: number): number => Math.floor((address - subnet.base) / size);

@@ -1,8 +1,7 @@
 import {
   ipv4Text,
   type Network,
-  type NetworkSpec,
-  NetworkSpec as NetworkSpecCodec,
+  NetworkSpec,
   type Node,
   parseSubnet,
   type Subnet,
@@ -118,7 +117,7 @@ function unavailable(reason: string): SubnetChoice {
 
 /** Returns why an existing network cannot change to a spec, or undefined if it can. */
 function changeViolation(existing: Network, spec: NetworkSpec): Violation | undefined {
-  const before = existing.spec ?? NetworkSpecCodec.fromPartial({});
+  const before = existing.spec ?? NetworkSpec.fromPartial({});
   if (before.stack !== spec.stack) {
     const owner = before.stack === "" ? "no stack" : `stack ${before.stack}`;
     return { path: "name", message: `a network of this name already exists and belongs to ${owner}` };
@@ -145,5 +144,5 @@ function immutableViolation(
 }
 
 function specText(spec: NetworkSpec | undefined): string {
-  return spec === undefined ? "" : canonicalText(NetworkSpecCodec.toJSON(spec));
+  return spec === undefined ? "" : canonicalText(NetworkSpec.toJSON(spec));
 }

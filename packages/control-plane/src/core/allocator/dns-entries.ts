@@ -92,7 +92,7 @@ function classifyEndpoints(
   const isStatic = context.hasStaticFdb(networkId);
   const ready: DnsEndpoint[] = [];
   const draining: DnsEndpoint[] = [];
-  const others: DnsEndpoint[] = [];
+  const notServing: DnsEndpoint[] = [];
   for (const task of tasks) {
     const endpoint = createEndpoint(task, networkId, isStatic);
     if (endpoint === undefined) continue;
@@ -104,18 +104,18 @@ function classifyEndpoints(
     } else if (isRunning && isReady(task)) {
       ready.push(endpoint);
     } else {
-      others.push(endpoint);
+      notServing.push(endpoint);
     }
   }
   const trusted = ready.filter(({ nodeId }) => !context.isSuspect(nodeId));
   const endpoints = trusted.length > 0 ? trusted : ready;
   const suspect = ready.filter((endpoint) => !endpoints.includes(endpoint));
-  return { endpoints, draining, inactive: isStatic ? [...others, ...suspect] : [] };
+  return { endpoints, draining, inactive: isStatic ? [...notServing, ...suspect] : [] };
 }
 
 /** Returns the endpoint of a task, or undefined if the task has no address in the network yet. */
 function createEndpoint(task: Task, networkId: string, isStatic: boolean): DnsEndpoint | undefined {
-  const attachment = task.status?.addresses.find((each) => each.networkId === networkId);
+  const attachment = task.status?.addresses.find((address) => address.networkId === networkId);
   if (attachment === undefined || attachment.address === "") return undefined;
   const { id: taskId, nodeId, slot } = task;
   return {
@@ -128,5 +128,6 @@ function createEndpoint(task: Task, networkId: string, isStatic: boolean): DnsEn
 }
 
 /** Returns whether the task's container may exist, even if its node is down. */
-const hasStarted = (task: Task): boolean =>
-  stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;
+function hasStarted(task: Task): boolean {
+  return stateOf(task) === TaskState.STARTING || stateOf(task) === TaskState.RUNNING;
+}

@@ -12,6 +12,6 @@ export function staticAddresses(services: Iterable<Service>, network: string): r
 
 /** Returns a service's static address in a network, or undefined if Docker chooses the addresses of its tasks. */
 export function staticAddressIn(spec: ServiceSpec, network: string): string | undefined {
-  const attachment = spec.task?.networks.find((each) => each.network === network);
+  const attachment = spec.task?.networks.find((candidate) => candidate.network === network);
   return attachment?.ipv4Address || undefined;
 }

@@ -14,6 +14,14 @@ export interface AttachedNetwork {
   readonly staticAddresses: readonly string[];
 }
 
+export interface VirtualIpContext {
+  /** The networks that the service is attached to. */
+  readonly attached: readonly AttachedNetwork[];
+  /** The virtual IPs of the service, including released ones. */
+  readonly held: readonly VirtualIp[];
+  readonly nowMs: number;
+}
+
 /** The records of virtual IPs to write and to delete. */
 export interface VirtualIpChanges {
   readonly put: readonly VirtualIp[];
@@ -29,16 +37,7 @@ export interface VirtualIpChanges {
  */
 export function updateVirtualIps(
   serviceId: string,
-  {
-    attached,
-    held,
-    nowMs,
-  }: {
-    readonly attached: readonly AttachedNetwork[];
-    /** The virtual IPs of the service, including released ones. */
-    readonly held: readonly VirtualIp[];
-    readonly nowMs: number;
-  },
+  { attached, held, nowMs }: VirtualIpContext,
 ): VirtualIpChanges {
   const put: VirtualIp[] = [];
   const expired: VirtualIp[] = [];
@@ -58,8 +57,9 @@ export function updateVirtualIps(
   return { put, expired };
 }
 
-const isExpired = ({ releasedAtMs }: VirtualIp, nowMs: number): boolean =>
-  releasedAtMs !== 0 && nowMs - releasedAtMs >= VIP_QUARANTINE_MS;
+function isExpired({ releasedAtMs }: VirtualIp, nowMs: number): boolean {
+  return releasedAtMs !== 0 && nowMs - releasedAtMs >= VIP_QUARANTINE_MS;
+}
 
 function pickAddress(
   { subnet, vips, staticAddresses }: AttachedNetwork,

@@ -2,7 +2,8 @@ import { BerthError, type Node, type Server } from "@berth/proto";
 import { isRemoved } from "./server-records.js";
 
 /**
- * Maximum number of nodes. Far above the cluster sizes of the scheduler benchmarks; their descriptions fit into etcd.
+ * Maximum number of nodes. It is far above the sizes that the scheduler benchmarks measure, and the descriptions of as
+ * many nodes fit into etcd.
  */
 export const MAX_NODES = 10_000;
 
@@ -21,7 +22,7 @@ export function requireRoomForNode(
   { awaitsApproval }: Pick<Node, "awaitsApproval">,
 ): void {
   if (nodes.size >= MAX_NODES) {
-    throw limitExceeded(
+    throw limitExceededError(
       `the cluster has ${MAX_NODES} nodes, which is the limit; remove nodes that are gone with "berth node rm"`,
     );
   }
@@ -31,7 +32,7 @@ export function requireRoomForNode(
     if (node.awaitsApproval) waiting += 1;
   }
   if (waiting >= MAX_WAITING_NODES) {
-    throw limitExceeded(
+    throw limitExceededError(
       `${MAX_WAITING_NODES} nodes wait for approval, which is the limit; accept them with "berth node accept", or remove them with "berth node rm"`,
     );
   }
@@ -44,12 +45,12 @@ export function requireRoomForServer(servers: Iterable<Server>): void {
     if (!isRemoved(server)) present += 1;
   }
   if (present >= MAX_SERVERS) {
-    throw limitExceeded(
+    throw limitExceededError(
       `the cluster has ${MAX_SERVERS} servers, which is the limit; remove servers that are gone with "berth server rm"`,
     );
   }
 }
 
-function limitExceeded(why: string): BerthError {
-  return new BerthError({ code: "BERTH_LIMIT_EXCEEDED", message: `cannot join the cluster: ${why}` });
+function limitExceededError(reason: string): BerthError {
+  return new BerthError({ code: "BERTH_LIMIT_EXCEEDED", message: `cannot join the cluster: ${reason}` });
 }

@@ -9,13 +9,13 @@ import { hostOfAddress } from "./server-records.js";
 export function memberOf<Member extends EtcdMember>(
   { id, address }: Pick<Server, "id" | "address">,
   members: readonly Member[],
-  current: readonly Server[],
+  currentServers: readonly Server[],
 ): Member | undefined {
   if (address === "") return undefined;
   const host = hostOfAddress(address);
   const isReplaced =
-    !current.some((server) => server.id === id) &&
-    current.some((server) => hostOfAddress(server.address) === host);
+    !currentServers.some((server) => server.id === id) &&
+    currentServers.some((server) => hostOfAddress(server.address) === host);
   return isReplaced
     ? undefined
     : members.find(({ peerUrls }) => peerUrls.some((url) => hostOfUrl(url) === host));

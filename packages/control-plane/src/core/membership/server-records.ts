@@ -1,4 +1,4 @@
-import { BerthError, type Node, type Server, Server_State as State } from "@berth/proto";
+import { BerthError, type Node, type Server, Server_State as ServerState } from "@berth/proto";
 import type { EtcdServer, EtcdTrust } from "../authorities/etcd-rotation.js";
 import type { ServerTrust } from "../authorities/rotation.js";
 import type { ServerKeys } from "../cluster-key/rotation.js";
@@ -24,7 +24,7 @@ export interface ServerRegistration extends ServerTrust, ServerKeys {
 
 /** Returns whether a server was removed. Its certificates are revoked from then on. */
 export function isRemoved(server: Pick<Server, "state"> | undefined): boolean {
-  return server?.state === State.REMOVING || server?.state === State.REMOVED;
+  return server?.state === ServerState.REMOVING || server?.state === ServerState.REMOVED;
 }
 
 /** Returns the host of "host:port", without the brackets of IPv6. */
@@ -34,7 +34,7 @@ export function hostOfAddress(address: string): string {
 
 /** Returns the record of a server that has joined and has not run yet. */
 export function joinedServer(id: string, hostname: string, nowMs: number): Server {
-  return { id, hostname, address: "", createdAtMs: nowMs, state: State.DOWN, stateSinceMs: nowMs };
+  return { id, hostname, address: "", createdAtMs: nowMs, state: ServerState.DOWN, stateSinceMs: nowMs };
 }
 
 /**
@@ -48,14 +48,15 @@ export function planServerRecords(
 ): readonly Server[] {
   const registered = new Map(registrations.map((registration) => [registration.id, registration]));
   // A server of an earlier release has registered no ID.
-  const unknown = registrations.filter(({ id }) => id !== "" && !records.has(id));
+  const newRegistrations = registrations.filter(({ id }) => id !== "" && !records.has(id));
   const existing = [...records.values()].filter((server) => !isRemoved(server));
-  return [...existing, ...unknown.map(({ id, hostname }) => joinedServer(id, hostname, nowMs))].flatMap(
-    (server) => {
-      const next = withRegistration(server, registered.get(server.id), nowMs);
-      return next === server ? [] : [next];
-    },
-  );
+  return [
+    ...existing,
+    ...newRegistrations.map(({ id, hostname }) => joinedServer(id, hostname, nowMs)),
+  ].flatMap((server) => {
+    const next = withRegistration(server, registered.get(server.id), nowMs);
+    return next === server ? [] : [next];
+  });
 }
 
 function withRegistration(
@@ -64,12 +65,14 @@ function withRegistration(
   nowMs: number,
 ): Server {
   if (registration === undefined) {
-    return server.state === State.DOWN ? server : { ...server, state: State.DOWN, stateSinceMs: nowMs };
+    return server.state === ServerState.DOWN
+      ? server
+      : { ...server, state: ServerState.DOWN, stateSinceMs: nowMs };
   }
   const { address, hostname } = registration;
   const isSame = server.address === address && server.hostname === hostname;
-  if (server.state === State.UP) return isSame ? server : { ...server, address, hostname };
-  return { ...server, address, hostname, state: State.UP, stateSinceMs: nowMs };
+  if (server.state === ServerState.UP) return isSame ? server : { ...server, address, hostname };
+  return { ...server, address, hostname, state: ServerState.UP, stateSinceMs: nowMs };
 }
 
 /**
@@ -101,25 +104,25 @@ export function markServerForRemoval(
   { force, nowMs }: { readonly force: boolean; readonly nowMs: number },
 ): Server {
   const others = [...records.values()].filter(({ id }) => id !== server.id);
-  const removing = others.find(({ state }) => state === State.REMOVING);
+  const removing = others.find(({ state }) => state === ServerState.REMOVING);
   if (removing !== undefined) {
     throw new BerthError({
       code: "BERTH_CONFLICT",
       message: `the removal of server ${serverName(removing)} is in progress; wait until "berth server ls" no longer lists it`,
     });
   }
-  if (!others.some(({ state }) => state === State.UP)) {
+  if (!others.some(({ state }) => state === ServerState.UP)) {
     throw serverInUseError(server, "no other server is up, and the cluster needs one; add a server first");
   }
-  if (server.state === State.UP && !force) {
+  if (server.state === ServerState.UP && !force) {
     throw serverInUseError(server, "it is up; stop it first, or use --force to stop it");
   }
-  return { ...server, state: State.REMOVING, stateSinceMs: nowMs };
+  return { ...server, state: ServerState.REMOVING, stateSinceMs: nowMs };
 }
 
 /** Returns the IDs of the removed servers whose records are deleted to stay within the limit. */
 export function expiredServers(records: ReadonlyMap<string, Server>): readonly string[] {
-  const removed = [...records.values()].filter(({ state }) => state === State.REMOVED);
+  const removed = [...records.values()].filter(({ state }) => state === ServerState.REMOVED);
   return removed
     .sort((a, b) => b.stateSinceMs - a.stateSinceMs)
     .slice(MAX_REMOVED_SERVERS)
@@ -147,10 +150,10 @@ export function serverName({ hostname, id, address }: Server): string {
 }
 
 /** Returns the error for a server that cannot be removed. */
-export function serverInUseError(server: Server, why: string): BerthError {
+export function serverInUseError(server: Server, reason: string): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_IN_USE",
-    message: `cannot remove server ${serverName(server)}: ${why}`,
+    message: `cannot remove server ${serverName(server)}: ${reason}`,
     details: { server: server.id },
   });
 }

@@ -21,13 +21,21 @@ export interface NodeClaims {
   holdersOf(claim: string): ReadonlyMap<string, Node>;
 }
 
+/** A node that registers with a description. */
+export interface ClaimingNode {
+  readonly nodeId: string;
+  /** The node's record. Undefined for a node that registers for the first time. */
+  readonly known: Node | undefined;
+  readonly description: NodeDescription;
+}
+
 /**
  * Returns the first address or key of a new description that another live node has, and that node. A node never
  * conflicts over an address or key in its own record, so a node that took it while the host was unreachable does not
  * lock it out.
  */
 export function findClaimConflict(
-  { nodeId, known, description }: { nodeId: string; known: Node | undefined; description: NodeDescription },
+  { nodeId, known, description }: ClaimingNode,
   nodes: NodeClaims,
   isSuspect: (nodeId: string) => boolean,
 ): { readonly claim: string; readonly holder: Node } | undefined {

@@ -13,7 +13,7 @@ interface Feature {
   readonly isUsed: (spec: ServiceSpec) => boolean;
 }
 
-/** Features that all supported releases know are left out. */
+/** The features that not all supported releases know. */
 const PROTOCOL_FEATURES: readonly Feature[] = [
   // Secrets as environment variables.
   { since: 2, isUsed: ({ task }) => task?.container?.files.some(({ env }) => env !== "") === true },
@@ -22,9 +22,9 @@ const PROTOCOL_FEATURES: readonly Feature[] = [
   // SELinux labels and recursion of bind mounts, subpaths of volumes, options of tmpfs, and mounts of images and of
   // shipped directories.
   { since: 2, isUsed: ({ task }) => task?.container?.mounts.some(isNewMount) === true },
-  // MAC addresses, link-local addresses and names of interfaces.
   // Images without a registry.
   { since: 2, isUsed: ({ task }) => (task?.container?.imageId ?? "") !== "" },
+  // MAC addresses, link-local addresses and names of interfaces.
   {
     since: 2,
     isUsed: ({ task }) =>

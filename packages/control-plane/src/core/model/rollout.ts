@@ -9,16 +9,19 @@ import { Rollout, Rollout_State as State } from "@berth/proto";
 export const MAX_FAILED_SLOTS = 100;
 
 /** Returns whether the rollout is replacing slots. */
-export const isRolloutActive = (rollout: Rollout | undefined): boolean =>
-  rollout?.state === State.UPDATING || rollout?.state === State.ROLLING_BACK;
+export function isRolloutActive(rollout: Rollout | undefined): boolean {
+  return rollout?.state === State.UPDATING || rollout?.state === State.ROLLING_BACK;
+}
 
 /** Returns whether the rollout has failed and waits for a change of the service. */
-export const isRolloutPaused = (rollout: Rollout | undefined): boolean =>
-  rollout?.state === State.PAUSED || rollout?.state === State.ROLLBACK_PAUSED;
+export function isRolloutPaused(rollout: Rollout | undefined): boolean {
+  return rollout?.state === State.PAUSED || rollout?.state === State.ROLLBACK_PAUSED;
+}
 
 /** Returns whether the rollout returns, or has returned, to an earlier version. */
-export const isRollback = (rollout: Rollout | undefined): boolean =>
-  rollout !== undefined && rollout.state >= State.ROLLING_BACK;
+export function isRollback(rollout: Rollout | undefined): boolean {
+  return rollout !== undefined && rollout.state >= State.ROLLING_BACK;
+}
 
 /** The initial values of a rollout record. */
 export interface RolloutStart {
@@ -54,7 +57,7 @@ export function continueRollout(
   if (rollout === undefined) return undefined;
   if (isRolloutActive(rollout)) return { ...rollout, toVersion: version, progressedAtMs: nowMs };
   if (!isRolloutPaused(rollout)) return rollout;
-  if (changed.every((part) => part === "replicated")) return { ...rollout, toVersion: version };
+  if (changed.every((field) => field === "replicated")) return { ...rollout, toVersion: version };
   const state = rollout.state === State.PAUSED ? State.UPDATING : State.ROLLING_BACK;
   return beginRollout({ state, fromVersion: version - 1, toVersion: version, nowMs });
 }
@@ -63,7 +66,7 @@ export function continueRollout(
 export interface SpecChange {
   /** The new version of the service. */
   readonly version: number;
-  /** Top-level parts of the spec that differ, by their JSON names. */
+  /** Top-level fields of the spec that differ, by their JSON names. */
   readonly changed: readonly string[];
   readonly nowMs: number;
 }

@@ -32,14 +32,19 @@ export function isInUse(slot: Slot): boolean {
 }
 
 /** Returns the key that identifies a slot within its service: its number, or its node's ID. */
-export const slotKey = (slot: SlotRef): string => (slot.nodeId === "" ? String(slot.number) : slot.nodeId);
+export function slotKey(slot: SlotRef): string {
+  return slot.nodeId === "" ? String(slot.number) : slot.nodeId;
+}
 
 /** Returns the key of the slot that a task belongs to (see `slotKey`). */
-export const taskSlotKey = (task: Task): string => (task.slot === 0 ? task.nodeId : String(task.slot));
+export function taskSlotKey(task: Task): string {
+  return task.slot === 0 ? task.nodeId : String(task.slot);
+}
 
 /** Returns a slot's name in messages: `slot 3`, or `node n1` in a global service. */
-export const slotName = (slot: SlotRef): string =>
-  slot.nodeId === "" ? `slot ${slot.number}` : `node ${slot.nodeId}`;
+export function slotName(slot: SlotRef): string {
+  return slot.nodeId === "" ? `slot ${slot.number}` : `node ${slot.nodeId}`;
+}
 
 /** Groups tasks by slot number, in ascending order. */
 export function slotsByNumber(tasks: readonly Task[]): readonly Slot[] {
@@ -80,14 +85,16 @@ interface SlotBuilder extends SlotRef {
   ended: readonly Task[];
 }
 
-const emptySlot = (number: number, nodeId: string): SlotBuilder => ({
-  number,
-  nodeId,
-  pending: NO_TASKS,
-  active: NO_TASKS,
-  stopping: NO_TASKS,
-  ended: NO_TASKS,
-});
+function emptySlot(number: number, nodeId: string): SlotBuilder {
+  return {
+    number,
+    nodeId,
+    pending: NO_TASKS,
+    active: NO_TASKS,
+    stopping: NO_TASKS,
+    ended: NO_TASKS,
+  };
+}
 
 /** Adds a task to its slot, except for an ended task that is to be removed. */
 function addTask(slot: SlotBuilder, task: Task): void {
@@ -103,5 +110,6 @@ function addTask(slot: SlotBuilder, task: Task): void {
 }
 
 /** Returns a sorted copy with the task. Copies are cheap, because the history limit keeps the lists short. */
-const insertByAge = (list: readonly Task[], task: Task): readonly Task[] =>
-  list.length === 0 ? [task] : [...list, task].sort(byAge);
+function insertByAge(list: readonly Task[], task: Task): readonly Task[] {
+  return list.length === 0 ? [task] : [...list, task].sort(byAge);
+}

@@ -86,7 +86,7 @@ export class TaskIndex {
       this.#addSoleTask(task);
     } else {
       this.#removeSoleTask(sameSlotTask);
-      this.#sharedSlots.set(task.slot, new Map([sameSlotTask, task].map((each) => [each.id, each])));
+      this.#sharedSlots.set(task.slot, new Map([sameSlotTask, task].map((member) => [member.id, member])));
     }
   }
 
@@ -203,7 +203,9 @@ class TasksByNode implements GroupedNodeCounts {
   }
 }
 
-const sizeOf = (entry: Task | Set<Task>): number => (entry instanceof Set ? entry.size : 1);
+function sizeOf(entry: Task | Set<Task>): number {
+  return entry instanceof Set ? entry.size : 1;
+}
 
 function addCount<K>(counts: Map<K, number>, key: K, by: 1 | -1): void {
   const after = (counts.get(key) ?? 0) + by;

@@ -64,7 +64,10 @@ const AGENT_STATES: ReadonlySet<TaskState> = new Set([
 ]);
 
 /** Compares encoded statuses. The encoding omits unset fields and covers fields that are added later. */
-const isSameStatus = (a: TaskStatus, b: TaskStatus): boolean =>
-  JSON.stringify(TaskStatus.toJSON(a)) === JSON.stringify(TaskStatus.toJSON(b));
+function isSameStatus(a: TaskStatus, b: TaskStatus): boolean {
+  return JSON.stringify(TaskStatus.toJSON(a)) === JSON.stringify(TaskStatus.toJSON(b));
+}
 
-const ignored = (reason: string): TaskTransition => ({ kind: "ignored", reason });
+function ignored(reason: string): TaskTransition {
+  return { kind: "ignored", reason };
+}

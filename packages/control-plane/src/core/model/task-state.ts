@@ -1,31 +1,46 @@
 import { DesiredState, Health, type Task, TaskState, taskStatusText } from "@berth/proto";
 
 /** Returns the observed state of a task. A record without a status is NEW. */
-export const stateOf = (task: Task): TaskState => task.status?.state ?? TaskState.NEW;
+export function stateOf(task: Task): TaskState {
+  return task.status?.state ?? TaskState.NEW;
+}
 
 /** Returns whether the task has ended: its container does not run and will not run again. */
-export const isEnded = (task: Task): boolean => stateOf(task) >= TaskState.COMPLETE;
+export function isEnded(task: Task): boolean {
+  return stateOf(task) >= TaskState.COMPLETE;
+}
 
 /** Returns whether the task has no node yet. */
-export const isPending = (task: Task): boolean => stateOf(task) <= TaskState.NEW;
+export function isPending(task: Task): boolean {
+  return stateOf(task) <= TaskState.NEW;
+}
 
 /** Returns whether the desired state of the task is to run. */
-export const shouldRun = (task: Task): boolean => task.desiredState <= DesiredState.RUNNING;
+export function shouldRun(task: Task): boolean {
+  return task.desiredState <= DesiredState.RUNNING;
+}
 
 /**
  * Returns whether the task runs and probably serves: it is neither unhealthy, nor disconnected, nor in the start period
  * of its health check.
  */
-export const isReady = (task: Task): boolean =>
-  stateOf(task) === TaskState.RUNNING &&
-  !isUnhealthy(task) &&
-  !isDisconnected(task) &&
-  task.status?.health !== Health.STARTING;
+export function isReady(task: Task): boolean {
+  return (
+    stateOf(task) === TaskState.RUNNING &&
+    !isUnhealthy(task) &&
+    !isDisconnected(task) &&
+    task.status?.health !== Health.STARTING
+  );
+}
 
 /** Returns whether the task's node went down and its agent has not reported since. */
-export const isDisconnected = (task: Task): boolean => task.status?.health === Health.UNKNOWN;
+export function isDisconnected(task: Task): boolean {
+  return task.status?.health === Health.UNKNOWN;
+}
 
-export const isUnhealthy = (task: Task): boolean => task.status?.health === Health.UNHEALTHY;
+export function isUnhealthy(task: Task): boolean {
+  return task.status?.health === Health.UNHEALTHY;
+}
 
 /**
  * Returns when a ready task counts as a success: at once when a health check passed, otherwise after it has run for
@@ -42,5 +57,6 @@ export function byAge(a: Task, b: Task): number {
 }
 
 /** Returns how a task ended, for users. */
-export const endText = (task: Task | undefined): string =>
-  taskStatusText(task?.status) || "ended for an unknown reason";
+export function endText(task: Task | undefined): string {
+  return taskStatusText(task?.status) || "ended for an unknown reason";
+}

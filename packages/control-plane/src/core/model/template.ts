@@ -68,26 +68,30 @@ export function templateText(spec: ServiceSpec | undefined): string {
  * Returns the ports without the fields that can change without replacing the task. Only ports in host mode are published
  * by the container itself.
  */
-export const templatePorts = ({ ports }: ServiceSpec): readonly PortSpec[] =>
-  ports.map((port) => (port.mode === PortSpec_Mode.HOST ? port : { ...port, published: 0, hostIp: "" }));
+export function templatePorts({ ports }: ServiceSpec): readonly PortSpec[] {
+  return ports.map((port) =>
+    port.mode === PortSpec_Mode.HOST ? port : { ...port, published: 0, hostIp: "" },
+  );
+}
 
 /**
  * Returns the networks without the fields that can change without replacing the task. Aliases are resolved by berth's DNS
  * server, outside the container.
  */
-export const templateNetworks = ({
+export function templateNetworks({
   task,
 }: ServiceSpec): readonly Omit<
   NetworkAttachment,
   "aliases" | "optional" | "encrypted" | "addressesPerHost"
->[] =>
-  (task?.networks ?? []).map(({ network, ipv4Address, macAddress, linkLocalIps, interfaceName }) => ({
+>[] {
+  return (task?.networks ?? []).map(({ network, ipv4Address, macAddress, linkLocalIps, interfaceName }) => ({
     network,
     ipv4Address,
     macAddress,
     linkLocalIps,
     interfaceName,
   }));
+}
 
 /** Sorts the ports, because their order has no meaning. */
 export function withSortedPorts(spec: ServiceSpec): ServiceSpec {

@@ -1,6 +1,6 @@
 // Formats numbers for messages. Reasons are compared as text, so equal facts must give equal texts.
 
-const DURATION_UNITS = [
+const SIZE_UNITS = [
   ["GiB", 1024 ** 3],
   ["MiB", 1024 ** 2],
   ["KiB", 1024],
@@ -8,7 +8,7 @@ const DURATION_UNITS = [
 
 /** Returns a size with at most one decimal: `1.5 GiB`. */
 export function bytesText(bytes: number): string {
-  for (const [unit, size] of DURATION_UNITS) {
+  for (const [unit, size] of SIZE_UNITS) {
     if (bytes >= size) return `${oneDecimal(bytes / size)} ${unit}`;
   }
   return `${bytes} bytes`;
@@ -34,4 +34,6 @@ export function nodesText(count: number, verbs: { readonly one: string; readonly
   return count === 1 ? `1 node ${verbs.one}` : `${count} nodes ${verbs.many}`;
 }
 
-const oneDecimal = (value: number): string => String(Number(value.toFixed(1)));
+function oneDecimal(value: number): string {
+  return String(Number(value.toFixed(1)));
+}

@@ -125,14 +125,17 @@ export function descriptionBytes(description: NodeDescription): number {
   return NodeDescription.encode(description).finish().length;
 }
 
-const textProblem = (text: string): string | undefined =>
-  isDescriptionText(text) ? undefined : "has control characters or is too long";
+function textProblem(text: string): string | undefined {
+  return isDescriptionText(text) ? undefined : "has control characters or is too long";
+}
 
-const amountProblem = (amount: number): string | undefined =>
-  Number.isSafeInteger(amount) && amount >= 0 ? undefined : "is not a whole number of at least 0";
+function amountProblem(amount: number): string | undefined {
+  return Number.isSafeInteger(amount) && amount >= 0 ? undefined : "is not a whole number of at least 0";
+}
 
-const wireguardKeyProblem = (key: string): string | undefined =>
-  key === "" || WIREGUARD_KEY.test(key) ? undefined : "is not a key";
+function wireguardKeyProblem(key: string): string | undefined {
+  return key === "" || WIREGUARD_KEY.test(key) ? undefined : "is not a key";
+}
 
 function listProblem<T>(
   items: readonly T[],

@@ -12,7 +12,7 @@ export type SpecOutcome =
       readonly service: Service;
       /** Whether running tasks are replaced. Other changes apply in place. */
       readonly replacesTasks: boolean;
-      /** Top-level parts of the spec that differ, by their JSON names. */
+      /** Top-level fields of the spec that differ, by their JSON names. */
       readonly changed: readonly string[];
     }
   | { readonly kind: "unchanged"; readonly service: Service };
@@ -41,7 +41,7 @@ export function applySpec(
 ): SpecOutcome {
   const { id, nowMs } = context;
   if (existing === undefined) return { kind: "created", service: newService(spec, id, nowMs) };
-  const changed = changedParts(existing.spec, spec);
+  const changed = changedFields(existing.spec, spec);
   if (changed.length === 0 && !existing.removing) return { kind: "unchanged", service: existing };
   const version = existing.version + 1;
   const replacesTasks = templateText(existing.spec) !== templateText(spec);
@@ -80,7 +80,9 @@ function reviveService(service: Service, nowMs: number): Service {
 }
 
 /** Returns whether a change begins a rollout. A job begins a run instead, and a revived service is new. */
-const usesRollouts = ({ removing }: Service, spec: ServiceSpec): boolean => !removing && !isJob(spec);
+function usesRollouts({ removing }: Service, spec: ServiceSpec): boolean {
+  return !removing && !isJob(spec);
+}
 
 function startRollout({ version }: Service, { nowMs, rollbackMessage }: SpecContext): Service["rollout"] {
   const start = { fromVersion: version, toVersion: version + 1, nowMs };
@@ -115,15 +117,15 @@ function newService(spec: ServiceSpec, id: string, nowMs: number): Service {
   });
 }
 
-/** Returns the names of the top-level parts that differ, sorted. */
-function changedParts(before: ServiceSpec | undefined, after: ServiceSpec): readonly string[] {
-  const textsBefore = partTexts(before);
-  const textsAfter = partTexts(after);
+/** Returns the names of the top-level fields that differ, sorted. */
+function changedFields(before: ServiceSpec | undefined, after: ServiceSpec): readonly string[] {
+  const textsBefore = fieldTexts(before);
+  const textsAfter = fieldTexts(after);
   const names = [...new Set([...textsBefore.keys(), ...textsAfter.keys()])].sort();
   return names.filter((name) => textsBefore.get(name) !== textsAfter.get(name));
 }
 
-function partTexts(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
+function fieldTexts(spec: ServiceSpec | undefined): ReadonlyMap<string, string> {
   const json = spec === undefined ? {} : ServiceSpec.toJSON(withSortedPorts(spec));
-  return new Map(Object.entries(json ?? {}).map(([name, part]) => [name, canonicalText(part)]));
+  return new Map(Object.entries(json ?? {}).map(([name, value]) => [name, canonicalText(value)]));
 }

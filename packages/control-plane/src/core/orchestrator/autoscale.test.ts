@@ -5,7 +5,7 @@ import { decideScale, type ScaleInput, type Usage } from "./autoscale.js";
 
 const MINUTE_MS = 60_000;
 const NOW = 100 * MINUTE_MS;
-const idle: Usage = { cpuPercents: [], connections: undefined, connectionsComplete: true, isIdle: false };
+const idle: Usage = { cpuPercents: [], connections: undefined, areConnectionsComplete: true, isIdle: false };
 
 function scale(over: Partial<Omit<ScaleInput, "spec">> & { readonly spec?: Partial<AutoscaleSpec> }): number {
   const spec = AutoscaleSpec.fromPartial({
@@ -48,7 +48,7 @@ test("decideScale counts unmeasured replicas as idle to scale up, and as on targ
 
 test("decideScale removes no replica while a node has not reported its connections", () => {
   const spec = { targetCpuPercent: 0, targetConnections: 10 };
-  const usage = { ...idle, connections: 0, connectionsComplete: false };
+  const usage = { ...idle, connections: 0, areConnectionsComplete: false };
   expect(scale({ spec, usage })).toBe(4);
   expect(scale({ spec, usage: { ...usage, connections: 80 } })).toBe(8);
 });
@@ -125,5 +125,5 @@ test("decideScale keeps a service at zero until a client connects", () => {
   const spec = { min: 0, targetCpuPercent: 0, targetConnections: 0 };
   expect(scale({ spec, current: 0, usage: { ...idle, isIdle: true } })).toBe(0);
   expect(scale({ spec, current: 0, usage: { ...idle, connections: 0, isIdle: false } })).toBe(1);
-  expect(scale({ spec, current: 0, usage: { ...idle, connectionsComplete: false } })).toBe(0);
+  expect(scale({ spec, current: 0, usage: { ...idle, areConnectionsComplete: false } })).toBe(0);
 });

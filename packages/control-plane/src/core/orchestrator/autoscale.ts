@@ -19,7 +19,7 @@ export interface Usage {
   /** Open connections of all replicas. Undefined if they are not counted. */
   readonly connections: number | undefined;
   /** Whether every ingress process has reported its connections. */
-  readonly connectionsComplete: boolean;
+  readonly areConnectionsComplete: boolean;
   /** Whether every ingress process has reported that clients have neither open nor new connections. */
   readonly isIdle: boolean;
 }
@@ -89,12 +89,12 @@ interface MetricRecommendation {
 
 function highestRecommendation(spec: AutoscaleSpec, current: number, usage: Usage): MetricRecommendation {
   if (spec.min === 0 && usage.isIdle) return { replicas: 0, reason: "no client has connected" };
-  // Their report of waiting clients may have been lost.
-  if (current === 0 && usage.connectionsComplete) return { replicas: 1, reason: "a client has connected" };
+  // Usually, the report of a waiting client starts the first replica. It may have been lost.
+  if (current === 0 && usage.areConnectionsComplete) return { replicas: 1, reason: "a client has connected" };
   const metrics = [recommendByCpu(spec, current, usage), recommendByConnections(spec, current, usage)];
   const [first, ...others] = metrics.filter((metric) => metric !== undefined);
   if (first === undefined) return { replicas: current, reason: "the bounds of its spec" };
-  const highest = others.reduce((most, each) => (each.replicas > most.replicas ? each : most), first);
+  const highest = others.reduce((best, metric) => (metric.replicas > best.replicas ? metric : best), first);
   return { replicas: Math.max(highest.replicas, 1), reason: highest.reason };
 }
 
@@ -129,23 +129,29 @@ function recommendByConnections(
   usage: Usage,
 ): MetricRecommendation | undefined {
   const target = spec.targetConnections;
-  const { connections, connectionsComplete } = usage;
+  const { connections, areConnectionsComplete } = usage;
   if (target === 0 || connections === undefined || current === 0) return undefined;
   const reason = `${round(connections / current)} connections per replica, the target is ${round(target)}`;
   const replicas = scaleBy(connections / current / target, current);
-  return { replicas: connectionsComplete ? replicas : Math.max(replicas, current), reason };
+  return { replicas: areConnectionsComplete ? replicas : Math.max(replicas, current), reason };
 }
 
-const scaleBy = (ratio: number, current: number): number =>
-  Math.abs(ratio - 1) <= LOAD_TOLERANCE ? current : Math.ceil(ratio * current);
+function scaleBy(ratio: number, current: number): number {
+  return Math.abs(ratio - 1) <= LOAD_TOLERANCE ? current : Math.ceil(ratio * current);
+}
 
-const limitGrowth = (replicas: number, current: number): number =>
-  Math.min(replicas, Math.max(current * MAX_GROWTH, current + MIN_GROWTH_STEP));
+function limitGrowth(replicas: number, current: number): number {
+  return Math.min(replicas, Math.max(current * MAX_GROWTH, current + MIN_GROWTH_STEP));
+}
 
-const replicasSince = (recommendations: readonly Recommendation[], sinceMs: number): readonly number[] =>
-  recommendations.filter(({ atMs }) => atMs >= sinceMs).map(({ replicas }) => replicas);
+function replicasSince(recommendations: readonly Recommendation[], sinceMs: number): readonly number[] {
+  return recommendations.filter(({ atMs }) => atMs >= sinceMs).map(({ replicas }) => replicas);
+}
 
-const clamp = (replicas: number, { min, max }: AutoscaleSpec): number =>
-  Math.min(Math.max(replicas, min), Math.max(min, max));
+function clamp(replicas: number, { min, max }: AutoscaleSpec): number {
+  return Math.min(Math.max(replicas, min), Math.max(min, max));
+}
 
-const round = (value: number): number => Number(value.toFixed(1));
+function round(value: number): number {
+  return Number(value.toFixed(1));
+}

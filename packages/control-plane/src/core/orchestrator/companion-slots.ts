@@ -4,6 +4,11 @@ import type { NodeSnapshot } from "../model/snapshot.js";
 import { type DesiredSlots, isUnbound } from "./desired-slots.js";
 import type { OwnerTasks } from "./owner-tasks.js";
 
+export interface CompanionSlotsContext {
+  readonly spec: ServiceSpec;
+  readonly nodes: ReadonlyMap<string, NodeSnapshot>;
+}
+
 /**
  * Decides which slots of a companion to keep, remove and add so that they match the slots of its first owner.
  *
@@ -13,21 +18,27 @@ import type { OwnerTasks } from "./owner-tasks.js";
 export function companionSlots(
   tasks: readonly Task[],
   owners: OwnerTasks,
-  { spec, nodes }: { readonly spec: ServiceSpec; readonly nodes: ReadonlyMap<string, NodeSnapshot> },
+  { spec, nodes }: CompanionSlotsContext,
 ): DesiredSlots {
   const isGlobal = spec.mode?.$case === "global";
   const slots = isGlobal ? slotsByNode(tasks) : slotsByNumber(tasks);
   const unbound = isGlobal ? tasks.filter(isUnbound) : [];
-  const keys = owners.slotKeys;
-  if (keys === undefined) return { keep: slots.filter(isInUse), remove: [], missing: [], unbound };
-  const keep = slots.filter((slot) => keys.has(slotKey(slot)) && (isInUse(slot) || slot.stopping.length > 0));
+  const ownerKeys = owners.slotKeys;
+  if (ownerKeys === undefined) return { keep: slots.filter(isInUse), remove: [], missing: [], unbound };
+  const keep = slots.filter(
+    (slot) => ownerKeys.has(slotKey(slot)) && (isInUse(slot) || slot.stopping.length > 0),
+  );
   const keptKeys = new Set(keep.map(slotKey));
   const isOnDownNode = ({ nodeId }: Slot): boolean => nodes.get(nodeId)?.node.state === NodeState.DOWN;
-  const remove = slots.filter((slot) => !keys.has(slotKey(slot)) && isInUse(slot) && !isOnDownNode(slot));
-  const missing = [...keys]
+  const remove = slots.filter(
+    (slot) => !ownerKeys.has(slotKey(slot)) && isInUse(slot) && !isOnDownNode(slot),
+  );
+  const missing = [...ownerKeys]
     .filter((key) => !keptKeys.has(key))
     .map((key): SlotRef => (isGlobal ? { number: 0, nodeId: key } : { number: Number(key), nodeId: "" }));
   return { keep, remove, missing: missing.sort(bySlot), unbound };
 }
 
-const bySlot = (a: SlotRef, b: SlotRef): number => a.number - b.number || (a.nodeId < b.nodeId ? -1 : 1);
+function bySlot(a: SlotRef, b: SlotRef): number {
+  return a.number - b.number || (a.nodeId < b.nodeId ? -1 : 1);
+}

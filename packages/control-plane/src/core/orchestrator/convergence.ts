@@ -83,9 +83,9 @@ function serviceConvergence(
   const slotReasons = states.map(({ reason }) => reason);
   const taskReasons = [...slotReasons, ...unboundReasons].filter((reason) => reason !== "");
   const reasons = [...rolloutReasons(snapshot.service.rollout), ...countedLines(taskReasons)];
-  const satisfied = states.filter(({ isSatisfied }) => isSatisfied).length;
-  if (reasons.length === 0 && satisfied !== desired) {
-    reasons.push(`${satisfied} of ${desired} tasks are in place`);
+  const satisfiedCount = states.filter(({ isSatisfied }) => isSatisfied).length;
+  if (reasons.length === 0 && satisfiedCount !== desired) {
+    reasons.push(`${satisfiedCount} of ${desired} tasks are in place`);
   }
   return { desired, running, converged: reasons.length === 0, reasons };
 }

@@ -127,12 +127,14 @@ function skip(status: CronStatus, cause: string): CronDecision {
   return change({ ...status, message }, "none", message);
 }
 
-const change = (status: CronStatus, begin: RunStart, reason: string): CronDecision => ({
-  kind: "change",
-  status,
-  begin,
-  reason,
-});
+function change(status: CronStatus, begin: RunStart, reason: string): CronDecision {
+  return {
+    kind: "change",
+    status,
+    begin,
+    reason,
+  };
+}
 
 /** Returns a run's name with its time in the job's time zone: `the run of 2026-03-01 02:30:00`. */
 function runName({ timeZone }: CronSpec, atMs: number): string {

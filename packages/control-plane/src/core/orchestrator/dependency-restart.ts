@@ -17,8 +17,8 @@ export interface RestartContext {
 }
 
 /**
- * Plans the restart of a service whose dependencies with `restart` have been updated. Undefined if there is nothing to
- * do, or if a dependency is still being updated.
+ * Plans the restart of a service whose dependencies with `restart` have been updated. Returns undefined if there is
+ * nothing to do, or if a dependency is still being updated.
  *
  * The service remembers the template versions of these dependencies. When one has another template version and its
  * condition holds again, all tasks of the service are replaced, as by a forced update.

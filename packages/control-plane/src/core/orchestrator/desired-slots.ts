@@ -99,10 +99,12 @@ function selectLeastValuable(
   for (const slot of slots) byValue[retentionClass(slot, isCurrent)]?.push(slot);
   const chosen: Slot[] = [];
   const staying = new Set(slots);
-  for (const equals of byValue) {
+  for (const equalSlots of byValue) {
     const remaining = count - chosen.length;
     const selected =
-      equals.length <= remaining ? equals : selectSlotsToRemove(equals, remaining, { staying, ...spread });
+      equalSlots.length <= remaining
+        ? equalSlots
+        : selectSlotsToRemove(equalSlots, remaining, { staying, ...spread });
     for (const slot of selected) {
       chosen.push(slot);
       staying.delete(slot);
@@ -132,18 +134,18 @@ export function globalSlots(
   const isEligible = globalNodeTest(requirements);
   const keep: Slot[] = [];
   const remove: Slot[] = [];
-  const listedKeys = new Set<string>();
+  const nodesWithSlot = new Set<string>();
   for (const slot of slotsByNode(tasks)) {
     const node = nodes.get(slot.nodeId);
-    listedKeys.add(slot.nodeId);
+    nodesWithSlot.add(slot.nodeId);
     if (node === undefined || !isEligible(node)) {
       if (node?.node.state !== NodeState.DOWN && isInUse(slot)) remove.push(slot);
     } else if (isUnpaused(node) || slot.active.length > 0) {
       keep.push(slot);
     }
   }
-  const unknown = [...nodes.values()].filter(({ node }) => !listedKeys.has(node.id));
-  const missing = nodeSlots(unknown.filter((node) => isUnpaused(node) && isEligible(node)));
+  const nodesWithoutSlot = [...nodes.values()].filter(({ node }) => !nodesWithSlot.has(node.id));
+  const missing = nodeSlots(nodesWithoutSlot.filter((node) => isUnpaused(node) && isEligible(node)));
   return { keep, remove, missing, unbound: tasks.filter(isUnbound) };
 }
 
@@ -157,7 +159,9 @@ export function globalNodeTest(requirements: TaskRequirements): (snapshot: NodeS
 }
 
 /** Returns whether a node is not paused. */
-export const isUnpaused = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.PAUSE;
+export function isUnpaused({ node }: NodeSnapshot): boolean {
+  return node.availability !== Availability.PAUSE;
+}
 
 /** Returns the slots of these nodes, in order of node IDs. */
 export function nodeSlots(nodes: readonly NodeSnapshot[]): readonly SlotRef[] {
@@ -166,4 +170,6 @@ export function nodeSlots(nodes: readonly NodeSnapshot[]): readonly SlotRef[] {
 }
 
 /** Returns whether a task of a global service waits for any node. */
-export const isUnbound = (task: Task): boolean => task.nodeId === "" && isPending(task) && shouldRun(task);
+export function isUnbound(task: Task): boolean {
+  return task.nodeId === "" && isPending(task) && shouldRun(task);
+}

@@ -27,7 +27,7 @@ export interface RunDecision {
   readonly removals: readonly Action[];
   /** Tasks that keep their nodes. */
   readonly staying: readonly Task[];
-  readonly dueMs: readonly number[];
+  readonly dueTimesMs: readonly number[];
   readonly problems: readonly Problem[];
   /** Number of slots in the run. */
   readonly total: number;
@@ -46,35 +46,35 @@ export interface RunDecision {
  */
 export function decideRun(run: JobStatus, tasks: readonly Task[], context: RunContext): RunDecision {
   const { spec, version, leaving, isGone } = context;
-  const slots = jobSlots(run, tasks, context);
+  const runSlots = jobSlots(run, tasks, context);
   const blocked = new Set(leaving.map(taskSlotKey));
   const isBlocked = (slot: SlotRef): boolean => blocked.has(slotKey(slot));
-  const states = slots.slots.map((slot) => jobSlotState(slot, { ...context, isBlocked }));
+  const states = runSlots.slots.map((slot) => jobSlotState(slot, { ...context, isBlocked }));
   // These tasks count against the limit, although the run does not need them.
   const unneededCount =
-    leaving.length + slots.surplus.filter(occupiesNode).length + slots.remove.filter(isBusy).length;
+    leaving.length + runSlots.surplus.filter(occupiesNode).length + runSlots.remove.filter(isBusy).length;
   const { pending, fills, surplus } = limitConcurrency(states, {
     limit: maxConcurrent(spec) - unneededCount,
-    missing: slots.missing.filter((slot) => !isBlocked(slot)),
+    missing: runSlots.missing.filter((slot) => !isBlocked(slot)),
   });
-  const unbound = slots.unbound.filter((task) => task.specVersion === version);
-  const outdated = slots.unbound.filter((task) => task.specVersion !== version);
-  const summary = summarize(slots, states, spec);
+  const unbound = runSlots.unbound.filter((task) => task.specVersion === version);
+  const outdated = runSlots.unbound.filter((task) => task.specVersion !== version);
+  const summary = summarizeRun(runSlots, states, spec);
   const waiting = states.flatMap(({ slot, step }) => (step.kind === "waiting" ? [{ ...step, slot }] : []));
   return {
     ...summary,
     placements: { pending: [...pending, ...unbound], fills },
     removals: [
       ...stopTasks([...outdated, ...surplus], "it is not needed now", isGone),
-      ...unneededTaskRemovals(slots, states, isGone),
+      ...unneededTaskRemovals(runSlots, states, isGone),
     ],
     staying: states.flatMap(({ step }) => (step.kind === "running" ? [step.task] : [])),
-    dueMs: waiting.flatMap(({ untilMs }) => untilMs ?? []),
+    dueTimesMs: waiting.flatMap(({ untilMs }) => untilMs ?? []),
     problems: [...summary.failures, ...waiting.map(({ reason, slot }) => ({ reason, slot }))],
   };
 }
 
-function summarize(
+function summarizeRun(
   { completedCount, slots, missing }: JobSlots,
   states: readonly JobSlotState[],
   spec: ServiceSpec,
@@ -133,4 +133,6 @@ function limitConcurrency(
   };
 }
 
-const isBusy = ({ active, stopping }: Slot): boolean => active.length + stopping.length > 0;
+function isBusy({ active, stopping }: Slot): boolean {
+  return active.length + stopping.length > 0;
+}

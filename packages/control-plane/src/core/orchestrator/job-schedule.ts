@@ -17,12 +17,14 @@ import type { Problem } from "./problems.js";
 export const NO_TEMPLATE = 0;
 
 /** Returns whether a service runs its tasks to completion instead of keeping them running. */
-export const isJob = ({ mode }: ServiceSpec): boolean =>
-  mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
+export function isJob({ mode }: ServiceSpec): boolean {
+  return mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
+}
 
 /** Returns whether each task of the service is bound to its own node. */
-export const isBoundToNodes = ({ mode }: ServiceSpec): boolean =>
-  mode?.$case === "global" || mode?.$case === "globalJob";
+export function isBoundToNodes({ mode }: ServiceSpec): boolean {
+  return mode?.$case === "global" || mode?.$case === "globalJob";
+}
 
 /** Returns the restart policy of a job. A task that completed is never restarted. */
 export function jobRestartPolicy(spec: ServiceSpec): RestartPolicy {
@@ -44,7 +46,9 @@ export function jobRuns({ cron, job, spec }: Service): readonly JobStatus[] {
 }
 
 /** Returns whether a run has not ended. */
-export const isRunActive = (run: JobStatus): boolean => run.endedAtMs === 0;
+export function isRunActive(run: JobStatus): boolean {
+  return run.endedAtMs === 0;
+}
 
 /** Returns the service with one of its runs replaced. */
 export function withUpdatedRun(service: Service, updated: JobStatus): Service {
@@ -78,9 +82,9 @@ function createRun({ job, templateVersion }: Service, nowMs: number): JobStatus 
 export type JobScheduleDecision =
   /** Runs begin or end. The next plan decides their tasks. */
   | { readonly kind: "change"; readonly service: Service; readonly reason: string }
-  | { readonly kind: "keep"; readonly dueMs: readonly number[]; readonly problems: readonly Problem[] };
+  | { readonly kind: "keep"; readonly dueTimesMs: readonly number[]; readonly problems: readonly Problem[] };
 
-const KEEP_CURRENT_RUN = { kind: "keep", dueMs: [], problems: [] } as const;
+const KEEP_CURRENT_RUN = { kind: "keep", dueTimesMs: [], problems: [] } as const;
 
 /** Decides which runs a job should have: one per template, or the runs of its schedule. */
 export function decideJobSchedule(snapshot: ServiceTasks, nowMs: number): JobScheduleDecision {
@@ -118,7 +122,7 @@ function decideByCron({ service, spec }: ServiceTasks, nowMs: number): JobSchedu
   const decision = cronDecision(spec, service, { running, forceUpdate, nowMs });
   switch (decision.kind) {
     case "wait":
-      return { ...KEEP_CURRENT_RUN, dueMs: decision.atMs === undefined ? [] : [decision.atMs] };
+      return { ...KEEP_CURRENT_RUN, dueTimesMs: decision.atMs === undefined ? [] : [decision.atMs] };
     case "invalid":
       return { ...KEEP_CURRENT_RUN, problems: [{ reason: `invalid schedule: ${decision.reason}` }] };
     case "change": {

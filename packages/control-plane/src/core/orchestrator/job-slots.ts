@@ -78,8 +78,9 @@ function numberedSlots(tasks: readonly Task[], total: number): JobSlots {
 }
 
 /** Returns whether a task has completed its slot. A record that is being removed does not count. */
-const hasCompleted = (task: Task): boolean =>
-  stateOf(task) === TaskState.COMPLETE && task.desiredState < DesiredState.REMOVE;
+function hasCompleted(task: Task): boolean {
+  return stateOf(task) === TaskState.COMPLETE && task.desiredState < DesiredState.REMOVE;
+}
 
 /**
  * Returns a slot for each node that existed when the run began.
@@ -102,7 +103,7 @@ function slotsOnNodes(run: JobStatus, tasks: readonly Task[], { spec, cluster }:
     }
   }
   const newNodes = [...cluster.nodes.values()].filter(
-    (each) => !nodesWithSlot.has(each.node.id) && isEligible(each),
+    (snapshot) => !nodesWithSlot.has(snapshot.node.id) && isEligible(snapshot),
   );
   const presentAtStart = newNodes.filter(({ node }) => node.createdAtMs <= run.startedAtMs);
   // A run that has found no node so far uses the first nodes that join.
@@ -111,7 +112,9 @@ function slotsOnNodes(run: JobStatus, tasks: readonly Task[], { spec, cluster }:
   return { completedCount: 0, slots, missing, surplus: [], remove, unbound: tasks.filter(isUnbound) };
 }
 
-const isDown = ({ node }: NodeSnapshot): boolean => node.state === NodeState.DOWN;
+function isDown({ node }: NodeSnapshot): boolean {
+  return node.state === NodeState.DOWN;
+}
 
 /** The next step of one slot of a run. */
 export type JobStep =
@@ -196,5 +199,6 @@ function waitForNode(slot: Slot, { cluster }: JobStepContext): JobStep | undefin
   return { kind: "waiting", reason: `node ${node.description?.hostname ?? node.id} is down` };
 }
 
-const isDrained = (task: Task, { cluster }: JobStepContext): boolean =>
-  cluster.nodes.get(task.nodeId)?.node.availability === Availability.DRAIN;
+function isDrained(task: Task, { cluster }: JobStepContext): boolean {
+  return cluster.nodes.get(task.nodeId)?.node.availability === Availability.DRAIN;
+}

@@ -20,7 +20,7 @@ export interface NodeLoss {
   readonly tasks: readonly Task[];
   readonly actions: readonly Action[];
   /** Times when waiting tasks have to be evaluated again, in ms since the epoch. */
-  readonly dueMs: readonly number[];
+  readonly dueTimesMs: readonly number[];
 }
 
 /** Reason why a task of an at-most-one service is not replaced yet. */
@@ -49,23 +49,24 @@ export function applyNodeLoss(
   };
   const tasks: Task[] = [];
   const marks: TaskAction[] = [];
-  const dueMs: number[] = [];
+  const dueTimesMs: number[] = [];
   for (const task of snapshot.tasks) {
     if (deletedIds.has(task.id)) continue;
     const verdict = nodeLossVerdict(task, context);
     const mark = markFor(task, verdict);
     if (mark !== undefined && !isMarked(task, mark)) marks.push(mark);
     tasks.push(effectiveTask(task, verdict, nowMs));
-    if (verdict.kind === "waiting" && verdict.untilMs !== undefined) dueMs.push(verdict.untilMs);
+    if (verdict.kind === "waiting" && verdict.untilMs !== undefined) dueTimesMs.push(verdict.untilMs);
   }
-  return { tasks, actions: [...deletions, ...marks].sort(bySlot), dueMs };
+  return { tasks, actions: [...deletions, ...marks].sort(bySlot), dueTimesMs };
 }
 
 type TaskAction = Extract<Action, { readonly task: Task }>;
 
 /** Sorts actions by slot, so the plan does not depend on the order of the tasks. */
-const bySlot = ({ task: a }: TaskAction, { task: b }: TaskAction): number =>
-  a.slot - b.slot || (a.id < b.id ? -1 : 1);
+function bySlot({ task: a }: TaskAction, { task: b }: TaskAction): number {
+  return a.slot - b.slot || (a.id < b.id ? -1 : 1);
+}
 
 interface VerdictContext {
   readonly definition: ServiceDefinition;
@@ -127,8 +128,9 @@ function markFor(task: Task, verdict: NodeLossVerdict): TaskAction | undefined {
 }
 
 /** Returns whether the record already has this mark. */
-const isMarked = (task: Task, mark: TaskAction): boolean =>
-  mark.kind === "mark-disconnected" && isDisconnected(task) && task.status?.message === mark.reason;
+function isMarked(task: Task, mark: TaskAction): boolean {
+  return mark.kind === "mark-disconnected" && isDisconnected(task) && task.status?.message === mark.reason;
+}
 
 /** Returns the task with its verdict applied, for the rest of the plan. A disconnected task counts as lost. */
 function effectiveTask(task: Task, verdict: NodeLossVerdict, nowMs: number): Task {

@@ -25,10 +25,11 @@ interface Owner {
 }
 
 /**
- * The tasks of the owners of a service, the services beside whose tasks its own tasks run.
+ * The tasks of a companion's owners.
  *
- * The task of slot n runs beside the newest task of slot n of each owner. When that task is replaced, it follows; when
- * that task ends, it is stopped, because a container loses a shared network namespace when its owner ends.
+ * The companion's task in slot n runs beside the newest task in slot n of each owner. When the owner task is replaced,
+ * the companion's task follows it. When the owner task ends, the companion's task is stopped, because a container loses
+ * a shared network namespace when the container that owns it ends.
  */
 export class OwnerTasks {
   readonly #owners: readonly Owner[];
@@ -139,8 +140,9 @@ function isUsable(task: Task | undefined, { mayHaveCompleted }: Owner): boolean 
   return !isEnded(task) || (mayHaveCompleted && stateOf(task) === TaskState.COMPLETE);
 }
 
-const taskName = (service: string, { number, nodeId }: SlotRef): string =>
-  nodeId === "" ? `task ${service}.${number}` : `the task of ${service} on node ${nodeId}`;
+function taskName(service: string, { number, nodeId }: SlotRef): string {
+  return nodeId === "" ? `task ${service}.${number}` : `the task of ${service} on node ${nodeId}`;
+}
 
 /** The tasks of a service, and the actions that stop tasks whose owner task has ended. */
 export interface OwnerLoss {

@@ -61,15 +61,18 @@ export function reconcileJob(
     ...placed.actions,
     ...ended,
   ];
-  const dueMs = [
-    ...loss.dueMs,
-    ...schedule.dueMs,
-    ...removal.dueMs,
-    ...decisions.flatMap((decision) => decision.dueMs),
+  const dueTimesMs = [
+    ...loss.dueTimesMs,
+    ...schedule.dueTimesMs,
+    ...removal.dueTimesMs,
+    ...decisions.flatMap((decision) => decision.dueTimesMs),
     ...(placed.isComplete && ended.length === 0 ? [] : [nowMs]),
   ];
-  const problems = problemLines([...schedule.problems, ...decisions.flatMap((each) => each.problems)]);
-  return buildPlan(actions, { dueTimesMs: dueMs, problems, nowMs });
+  const problems = problemLines([
+    ...schedule.problems,
+    ...decisions.flatMap((decision) => decision.problems),
+  ]);
+  return buildPlan(actions, { dueTimesMs, problems, nowMs });
 }
 
 interface DecidedRun {
@@ -162,4 +165,6 @@ function removeOtherRuns(snapshot: ServiceTasks, { nodes }: ClusterSnapshot): re
   return actions;
 }
 
-const occupiesOrWaits = (task: Task): boolean => occupiesNode(task) || task.nodeId === "";
+function occupiesOrWaits(task: Task): boolean {
+  return occupiesNode(task) || task.nodeId === "";
+}

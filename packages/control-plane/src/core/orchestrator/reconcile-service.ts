@@ -127,16 +127,16 @@ function planSlots(
     ...placed.actions,
     ...resets.actions,
   ];
-  const dueMs = [
-    ...loss.dueMs,
+  const dueTimesMs = [
+    ...loss.dueTimesMs,
     ...states.flatMap((state) => state.dueMs ?? []),
-    ...rollout.dueMs,
-    ...batch.dueMs,
-    ...resets.dueMs,
+    ...rollout.dueTimesMs,
+    ...batch.dueTimesMs,
+    ...resets.dueTimesMs,
     ...(placed.isComplete ? [] : [nowMs]),
   ];
   return buildPlan(actions, {
-    dueTimesMs: dueMs,
+    dueTimesMs,
     problems: problemLines(collectProblems(service, states, batch)),
     nowMs,
   });
@@ -144,20 +144,17 @@ function planSlots(
 
 const NO_SLOTS: ReadonlySet<string> = new Set();
 
+interface SlotStatesContext {
+  readonly policy: UpdatePolicy;
+  readonly cluster: ClusterSnapshot;
+  readonly owners: OwnerTasks | undefined;
+  readonly nowMs: number;
+}
+
 function slotStates(
   { service, spec }: ServiceTasks,
   { keep }: DesiredSlots,
-  {
-    policy,
-    cluster,
-    owners,
-    nowMs,
-  }: {
-    readonly policy: UpdatePolicy;
-    readonly cluster: ClusterSnapshot;
-    readonly owners: OwnerTasks | undefined;
-    readonly nowMs: number;
-  },
+  { policy, cluster, owners, nowMs }: SlotStatesContext,
 ): readonly SlotState[] {
   const isPaused = isRolloutPaused(service.rollout);
   const context = {
@@ -239,17 +236,17 @@ function collectProblems(
 function restartResets(
   staying: readonly Task[],
   nowMs: number,
-): { readonly actions: readonly Action[]; readonly dueMs: readonly number[] } {
+): { readonly actions: readonly Action[]; readonly dueTimesMs: readonly number[] } {
   const actions: Action[] = [];
-  const dueMs: number[] = [];
+  const dueTimesMs: number[] = [];
   for (const task of staying) {
     if (task.restarts === 0 || !isReady(task)) continue;
     const atMs = (task.status?.sinceMs ?? nowMs) + RESET_RESTARTS_AFTER_MS;
     if (atMs <= nowMs) {
       actions.push({ kind: "reset-restarts", task });
     } else {
-      dueMs.push(atMs);
+      dueTimesMs.push(atMs);
     }
   }
-  return { actions, dueMs };
+  return { actions, dueTimesMs };
 }

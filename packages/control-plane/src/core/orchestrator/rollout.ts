@@ -27,7 +27,7 @@ export type RolloutDecision =
       readonly kind: "continue";
       readonly service?: Service;
       readonly reason: string;
-      readonly dueMs: readonly number[];
+      readonly dueTimesMs: readonly number[];
     }
   /** The rollout ended or was paused. The next plan decides the slots. */
   | { readonly kind: "change-state"; readonly service: Service; readonly reason: string }
@@ -84,18 +84,19 @@ function decideIdle(
       reason: "the paused update is complete",
     };
   }
-  if (healthyVersion === version) return { kind: "continue", reason: "", dueMs: [] };
-  if (!isHealthy || isPaused) return { kind: "continue", reason: "", dueMs: monitoringEnd(progress) };
+  if (healthyVersion === version) return { kind: "continue", reason: "", dueTimesMs: [] };
+  if (!isHealthy || isPaused) return { kind: "continue", reason: "", dueTimesMs: monitoringEnd(progress) };
   return {
     kind: "continue",
     service: withHealthyVersion(service),
     reason: `version ${version} is healthy`,
-    dueMs: [],
+    dueTimesMs: [],
   };
 }
 
-const monitoringEnd = ({ monitoredUntilMs }: RolloutProgress): readonly number[] =>
-  monitoredUntilMs === undefined ? [] : [monitoredUntilMs];
+function monitoringEnd({ monitoredUntilMs }: RolloutProgress): readonly number[] {
+  return monitoredUntilMs === undefined ? [] : [monitoredUntilMs];
+}
 
 function complete(
   service: Service,
@@ -120,12 +121,12 @@ function complete(
 }
 
 function advance(service: Service, rollout: Rollout, { progress, nowMs }: RolloutContext): RolloutDecision {
-  const dueMs = [progress.monitoredUntilMs, progress.deadlineMs].flatMap((dueAtMs) => dueAtMs ?? []);
+  const dueTimesMs = [progress.monitoredUntilMs, progress.deadlineMs].flatMap((dueAtMs) => dueAtMs ?? []);
   const hasNewFailures = progress.failedCount > rollout.failedCount;
   if (!hasNewFailures) {
-    if (progress.updatedCount <= rollout.updatedSlots) return { kind: "continue", reason: "", dueMs };
+    if (progress.updatedCount <= rollout.updatedSlots) return { kind: "continue", reason: "", dueTimesMs };
     const writeAtMs = rollout.progressedAtMs + PROGRESS_WRITE_MS;
-    if (writeAtMs > nowMs) return { kind: "continue", reason: "", dueMs: [...dueMs, writeAtMs] };
+    if (writeAtMs > nowMs) return { kind: "continue", reason: "", dueTimesMs: [...dueTimesMs, writeAtMs] };
   }
   const next = { ...withProgress(rollout, progress), progressedAtMs: nowMs };
   const message = hasNewFailures ? next.message || progress.failure : next.message;
@@ -135,7 +136,7 @@ function advance(service: Service, rollout: Rollout, { progress, nowMs }: Rollou
     reason: hasNewFailures
       ? `a slot failed (${progress.failure})`
       : `${progress.updatedCount} slots run version ${service.version}`,
-    dueMs,
+    dueTimesMs,
   };
 }
 

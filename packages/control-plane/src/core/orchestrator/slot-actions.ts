@@ -154,7 +154,7 @@ class SlotActionCollector implements SlotActions {
   }
 
   #stay({ slot, superfluous }: SlotState): void {
-    const task = slot.active.find((each) => !superfluous.includes(each));
+    const task = slot.active.find((candidate) => !superfluous.includes(candidate));
     if (task !== undefined) this.staying.push(task);
   }
 
@@ -165,8 +165,7 @@ class SlotActionCollector implements SlotActions {
 
 function createFill(slot: Slot, restarts: number): SlotFill {
   const { number, nodeId } = slot;
-  const preferredNodeId = findPreferredNode(slot);
-  return { number, nodeId, restarts, ...(preferredNodeId === undefined ? {} : { preferredNodeId }) };
+  return { number, nodeId, restarts, preferredNodeId: findPreferredNode(slot) };
 }
 
 /** Returns the node to which the slot's task is to move, or undefined if no move was requested. */

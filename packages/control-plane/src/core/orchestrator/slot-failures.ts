@@ -42,7 +42,7 @@ export class SlotFailures {
     const key = slotKey(slot);
     if (this.keys.has(key)) return true;
     const task = slot.ended.find(
-      (each) => each.specVersion > rollout.fromVersion && this.#endCountsAsFailure(each, state),
+      (ended) => ended.specVersion > rollout.fromVersion && this.#endCountsAsFailure(ended, state),
     );
     if (task === undefined) return false;
     this.#add(key, `${slotName(slot)}: ${endText(task)}`);

@@ -87,8 +87,9 @@ export function evaluateSlot(slot: Slot, context: SlotContext): SlotState {
 }
 
 /** Returns whether no task of the slot runs beside its current owner. Tasks with different owners do not conflict. */
-const isOwnerReplaced = ({ active }: Slot, owners: OwnerTasks | undefined): boolean =>
-  owners !== undefined && active.length > 0 && !active.some((task) => owners.isFollowing(task));
+function isOwnerReplaced({ active }: Slot, owners: OwnerTasks | undefined): boolean {
+  return owners !== undefined && active.length > 0 && !active.some((task) => owners.isFollowing(task));
+}
 
 /**
  * Returns the version of the task that ran last in the slot. Prefers versions whose tasks reached RUNNING.
@@ -216,7 +217,9 @@ const ACTIVITY_BY_STATE: Readonly<Partial<Record<TaskState, string>>> = {
   [TaskState.STARTING]: "it is starting",
 };
 
-const hasHistory = (slot: Slot): boolean => slot.ended.length + slot.active.length + slot.stopping.length > 0;
+function hasHistory(slot: Slot): boolean {
+  return slot.ended.length + slot.active.length + slot.stopping.length > 0;
+}
 
 function taskGiveUpAtMs({ restarts, createdAtMs }: Task, { deadlineMs }: SlotContext): number {
   if (restarts >= GIVE_UP_RESTARTS) return 0;

@@ -73,5 +73,6 @@ function leavingTasks(index: TaskIndex, { nodes, unschedulableNodeIds }: Cluster
   return leaving;
 }
 
-const canKeepTasks = (node: Node | undefined): boolean =>
-  node?.state === NodeState.READY && node.availability !== Availability.DRAIN;
+function canKeepTasks(node: Node | undefined): boolean {
+  return node?.state === NodeState.READY && node.availability !== Availability.DRAIN;
+}

@@ -10,7 +10,7 @@ export interface UpdateBatch {
   /** Whether the batch contains outdated slots that the rollout had not reached before. */
   readonly isNext: boolean;
   /** Times of the next decision, if only time holds slots back. */
-  readonly dueMs: readonly number[];
+  readonly dueTimesMs: readonly number[];
   /** Reasons that hold slots back, for users. */
   readonly heldBy: readonly string[];
 }
@@ -35,22 +35,22 @@ export function nextBatch(states: readonly SlotState[], context: BatchContext): 
   const { retries, leaving, outdated } = groupCandidates(states, context);
   const busy = states.filter((state) => isBusy(state, context));
   const budget = policy.parallelism - busy.length;
-  const first = take([...retries, ...leaving], budget);
-  const gate = first.length > 0 || busy.length > 0 ? CLOSED_GATE : outdatedGate(context);
-  const isOpen = gate.isOpen || policy.parallelism === Number.POSITIVE_INFINITY;
-  const next = isOpen ? take(unreadyFirst(outdated), budget - first.length) : [];
-  const isGateHolding = next.length === 0 && outdated.length > 0;
-  const isBusyHolding = busy.length > 0 && leaving.length + outdated.length > 0;
+  const urgent = take([...retries, ...leaving], budget);
+  const start = urgent.length > 0 || busy.length > 0 ? NOT_ALLOWED : decideUpdateStart(context);
+  const mayUpdate = start.isAllowed || policy.parallelism === Number.POSITIVE_INFINITY;
+  const updates = mayUpdate ? take(unreadyFirst(outdated), budget - urgent.length) : [];
+  const isUpdateHeld = updates.length === 0 && outdated.length > 0;
+  const isHeldByBusySlots = busy.length > 0 && leaving.length + outdated.length > 0;
   return {
-    chosen: new Set([...first, ...next]),
-    isNext: next.length > 0,
-    dueMs: [...(isGateHolding ? gate.dueMs : []), ...(isBusyHolding ? giveUpTimes(busy, context) : [])],
+    chosen: new Set([...urgent, ...updates]),
+    isNext: updates.length > 0,
+    dueTimesMs: [
+      ...(isUpdateHeld ? start.dueTimesMs : []),
+      ...(isHeldByBusySlots ? giveUpTimes(busy, context) : []),
+    ],
     heldBy: [
-      ...busyReasons(busy, {
-        isDrainHeld: first.length < leaving.length,
-        isUpdateHeld: isGateHolding,
-      }),
-      ...(isGateHolding ? gate.reasons : []),
+      ...busyReasons(busy, { isDrainHeld: urgent.length < leaving.length, isUpdateHeld }),
+      ...(isUpdateHeld ? start.reasons : []),
     ],
   };
 }
@@ -73,8 +73,10 @@ function groupCandidates(states: readonly SlotState[], { isActive, progress }: B
     if (isOutdated && isActive && progress.failed.has(slotKey(slot))) continue;
     if (step.attempt.kind === "retry") {
       retries.push(state);
+    } else if (isOutdated) {
+      outdated.push(state);
     } else {
-      (isOutdated ? outdated : leaving).push(state);
+      leaving.push(state);
     }
   }
   return { retries, leaving, outdated };
@@ -111,29 +113,30 @@ function giveUpTimes(busy: readonly SlotState[], { isActive, nowMs }: BatchConte
   );
 }
 
-/** Whether outdated slots may be replaced now, as far as the last batch is concerned. */
-interface Gate {
-  readonly isOpen: boolean;
-  readonly dueMs: readonly number[];
+/** Whether the update may replace further outdated slots now, as far as its last batch is concerned. */
+interface UpdateStart {
+  readonly isAllowed: boolean;
+  readonly dueTimesMs: readonly number[];
   readonly reasons: readonly string[];
 }
 
-const OPEN_GATE: Gate = { isOpen: true, dueMs: [], reasons: [] };
-const CLOSED_GATE: Gate = { isOpen: false, dueMs: [], reasons: [] };
+const ALLOWED: UpdateStart = { isAllowed: true, dueTimesMs: [], reasons: [] };
+const NOT_ALLOWED: UpdateStart = { isAllowed: false, dueTimesMs: [], reasons: [] };
 
-function outdatedGate({ progress, policy, isActive, nowMs }: BatchContext): Gate {
+function decideUpdateStart({ progress, policy, isActive, nowMs }: BatchContext): UpdateStart {
   if (isActive && progress.monitoredUntilMs !== undefined) {
     const reasons = ["the update monitors its new tasks"];
-    return { isOpen: false, dueMs: [progress.monitoredUntilMs], reasons };
+    return { isAllowed: false, dueTimesMs: [progress.monitoredUntilMs], reasons };
   }
   const { lastSuccessMs } = progress;
   const atMs = lastSuccessMs === 0 ? 0 : lastSuccessMs + policy.delayMs;
-  if (policy.delayMs === 0 || atMs <= nowMs) return OPEN_GATE;
-  return { isOpen: false, dueMs: [atMs], reasons: ["the update pauses between two batches"] };
+  if (policy.delayMs === 0 || atMs <= nowMs) return ALLOWED;
+  return { isAllowed: false, dueTimesMs: [atMs], reasons: ["the update pauses between two batches"] };
 }
 
-const take = (states: readonly SlotState[], count: number): readonly SlotState[] =>
-  count === Number.POSITIVE_INFINITY ? states : states.slice(0, Math.max(0, count));
+function take(states: readonly SlotState[], count: number): readonly SlotState[] {
+  return count === Number.POSITIVE_INFINITY ? states : states.slice(0, Math.max(0, count));
+}
 
 /** Sorts slots that do not serve first, because replacing them costs no availability. */
 function unreadyFirst(states: readonly SlotState[]): readonly SlotState[] {

@@ -100,7 +100,9 @@ export function hasStaticAddress({ task }: ServiceSpec): boolean {
   return task?.networks.some(({ ipv4Address }) => ipv4Address !== "") === true;
 }
 
-const sharesNetwork = ({ task }: ServiceSpec): boolean => (task?.container?.sharing?.network ?? "") !== "";
+function sharesNetwork({ task }: ServiceSpec): boolean {
+  return (task?.container?.sharing?.network ?? "") !== "";
+}
 
 function writesToVolume({ task }: ServiceSpec): boolean {
   const mounts = task?.container?.mounts ?? [];
@@ -122,4 +124,6 @@ function failureResponse(action: FailureAction, isRollingBack: boolean): Failure
   }
 }
 
-const zeroAsInfinity = (value: number): number => (value === 0 ? Number.POSITIVE_INFINITY : value);
+function zeroAsInfinity(value: number): number {
+  return value === 0 ? Number.POSITIVE_INFINITY : value;
+}

@@ -44,14 +44,26 @@ export function eligibilityFilters(requirements: TaskRequirements): readonly Fil
 
 // Node state
 
-const isUp = ({ node }: NodeSnapshot): boolean => node.state === NodeState.READY;
-const isNotDrained = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.DRAIN;
-const isNotPaused = ({ node }: NodeSnapshot): boolean => node.availability !== Availability.PAUSE;
-const hasEngine = ({ node }: NodeSnapshot): boolean => node.description?.engineReady === true;
+function isUp({ node }: NodeSnapshot): boolean {
+  return node.state === NodeState.READY;
+}
+
+function isNotDrained({ node }: NodeSnapshot): boolean {
+  return node.availability !== Availability.DRAIN;
+}
+
+function isNotPaused({ node }: NodeSnapshot): boolean {
+  return node.availability !== Availability.PAUSE;
+}
+
+function hasEngine({ node }: NodeSnapshot): boolean {
+  return node.description?.engineReady === true;
+}
 
 /** Returns whether a node accepts tasks of any service. Equals all of `STATE_FILTERS`. */
-export const acceptsTasks = (snapshot: NodeSnapshot): boolean =>
-  isUp(snapshot) && isNotDrained(snapshot) && isNotPaused(snapshot) && hasEngine(snapshot);
+export function acceptsTasks(snapshot: NodeSnapshot): boolean {
+  return isUp(snapshot) && isNotDrained(snapshot) && isNotPaused(snapshot) && hasEngine(snapshot);
+}
 
 const STATE_FILTERS: readonly Filter[] = [
   passFilter({

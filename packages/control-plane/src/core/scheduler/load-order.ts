@@ -18,8 +18,9 @@ export function dominantShare({ node }: NodeSnapshot, nanoCpus: number, memoryBy
   );
 }
 
-const reservedFraction = (reserved: number, capacity: number): number =>
-  capacity > 0 ? reserved / capacity : 0;
+function reservedFraction(reserved: number, capacity: number): number {
+  return capacity > 0 ? reserved / capacity : 0;
+}
 
 /**
  * Number of leading characters of an ID that form its rank. Seven characters of 7 bits fit into the 53 bits of an exact
@@ -173,13 +174,17 @@ interface Entry extends OrderedNode {
   isTouched: boolean;
 }
 
-const currentShare = ({ snapshot }: Entry): number =>
-  dominantShare(snapshot, snapshot.reserved.nanoCpus, snapshot.reserved.memoryBytes);
+function currentShare({ snapshot }: Entry): number {
+  return dominantShare(snapshot, snapshot.reserved.nanoCpus, snapshot.reserved.memoryBytes);
+}
 
-const isOutOfDate = (entry: Entry): boolean =>
-  !entry.isSorted ||
-  entry.taskCount !== entry.snapshot.taskCount ||
-  entry.reservedShare !== currentShare(entry);
+function isOutOfDate(entry: Entry): boolean {
+  return (
+    !entry.isSorted ||
+    entry.taskCount !== entry.snapshot.taskCount ||
+    entry.reservedShare !== currentShare(entry)
+  );
+}
 
 function refreshLoad(entry: Entry): void {
   entry.reservedShare = currentShare(entry);

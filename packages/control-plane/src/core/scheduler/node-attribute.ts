@@ -32,7 +32,10 @@ export function getAttribute(node: Node, attribute: string): string | undefined 
 }
 
 /** Returns Docker's name of an architecture: `amd64` for `x86_64`. */
-export const architectureName = (name: string): string => ARCHITECTURES[name] ?? name;
+export function architectureName(name: string): string {
+  return ARCHITECTURES[name] ?? name;
+}
 
-const getLabel = (labels: Readonly<Record<string, string>>, key: string): string | undefined =>
-  Object.hasOwn(labels, key) ? labels[key] : undefined;
+function getLabel(labels: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
+}

@@ -48,7 +48,9 @@ export class ChangedCounts implements GroupedNodeCounts {
   }
 }
 
-const isGrouped = (counts: NodeCounts): counts is GroupedNodeCounts => "nodesByTaskCount" in counts;
+function isGrouped(counts: NodeCounts): counts is GroupedNodeCounts {
+  return "nodesByTaskCount" in counts;
+}
 
 /** The nodes that accept tasks, as their number and the IDs of all other nodes. */
 export interface AcceptingNodes {

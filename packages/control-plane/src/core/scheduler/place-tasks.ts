@@ -21,7 +21,7 @@ export interface SlotFill extends SlotRef {
   /** Number of restarts of the slot. Undefined means 0: a `SlotRef` can then be used as it is. */
   readonly restarts?: number;
   /** The task goes to this node if it has capacity. */
-  readonly preferredNodeId?: string;
+  readonly preferredNodeId?: string | undefined;
 }
 
 /** The service whose tasks are placed, and the nodes. */
@@ -75,12 +75,14 @@ function placeCompanions(
   return actions;
 }
 
-const assignTask = (task: Task, nodeId: string, owners: readonly OwnerTask[] = []): Action => ({
-  kind: "assign-task",
-  task,
-  nodeId,
-  owners,
-});
+function assignTask(task: Task, nodeId: string, owners: readonly OwnerTask[] = []): Action {
+  return {
+    kind: "assign-task",
+    task,
+    nodeId,
+    owners,
+  };
+}
 
 /** Places tasks of a replicated service on any nodes. */
 function placeReplicated({ pending, fills }: Placements, context: PlacementContext): readonly Action[] {

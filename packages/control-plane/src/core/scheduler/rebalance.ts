@@ -217,6 +217,10 @@ function withOneMore(snapshot: NodeSnapshot, request: ResourceRequest): Candidat
   return node;
 }
 
-const percentText = (share: number): string => `${Math.round(share * 100)} %`;
+function percentText(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
 
-const tasksText = (count: number): string => (count === 1 ? "1 task" : `${count} tasks`);
+function tasksText(count: number): string {
+  return count === 1 ? "1 task" : `${count} tasks`;
+}

@@ -59,33 +59,41 @@ function maxPerNodeFilter(maxPerNode: number): Filter {
   };
 }
 
-const cpuFilter = (perTask: number): Filter => ({
-  name: "cpu",
-  capacity: ({ node, reserved }) =>
-    countFitting((node.description?.nanoCpus ?? 0) - reserved.nanoCpus, perTask),
-  explain: (count) => lacksText(count, cpusText(perTask)),
-});
+function cpuFilter(perTask: number): Filter {
+  return {
+    name: "cpu",
+    capacity: ({ node, reserved }) =>
+      countFitting((node.description?.nanoCpus ?? 0) - reserved.nanoCpus, perTask),
+    explain: (count) => lacksText(count, cpusText(perTask)),
+  };
+}
 
-const memoryFilter = (perTask: number): Filter => ({
-  name: "memory",
-  capacity: ({ node, reserved }) =>
-    countFitting((node.description?.memoryBytes ?? 0) - reserved.memoryBytes, perTask),
-  explain: (count) => lacksText(count, `${bytesText(perTask)} of memory`),
-});
+function memoryFilter(perTask: number): Filter {
+  return {
+    name: "memory",
+    capacity: ({ node, reserved }) =>
+      countFitting((node.description?.memoryBytes ?? 0) - reserved.memoryBytes, perTask),
+    explain: (count) => lacksText(count, `${bytesText(perTask)} of memory`),
+  };
+}
 
-const pidsFilter = (perTask: number): Filter => ({
-  name: "pids",
-  capacity: (snapshot) => countFitting(freePids(snapshot), perTask),
-  explain: (count) =>
-    lacksText(count, perTask === 1 ? "room for 1 process" : `room for ${perTask} processes`),
-});
+function pidsFilter(perTask: number): Filter {
+  return {
+    name: "pids",
+    capacity: (snapshot) => countFitting(freePids(snapshot), perTask),
+    explain: (count) =>
+      lacksText(count, perTask === 1 ? "room for 1 process" : `room for ${perTask} processes`),
+  };
+}
 
-const genericFilter = (kind: string, perTask: number): Filter => ({
-  name: "generic",
-  capacity: ({ node, reserved }) =>
-    countFitting((node.description?.generic[kind] ?? 0) - (reserved.generic.get(kind) ?? 0), perTask),
-  explain: (count) => lacksText(count, `${perTask} ${kind}`),
-});
+function genericFilter(kind: string, perTask: number): Filter {
+  return {
+    name: "generic",
+    capacity: ({ node, reserved }) =>
+      countFitting((node.description?.generic[kind] ?? 0) - (reserved.generic.get(kind) ?? 0), perTask),
+    explain: (count) => lacksText(count, `${perTask} ${kind}`),
+  };
+}
 
 /** Returns the number of further processes that fit on a node. Infinity when the node reports no limit. */
 function freePids({ node, reserved }: NodeSnapshot): number {
@@ -94,7 +102,10 @@ function freePids({ node, reserved }: NodeSnapshot): number {
 }
 
 /** Returns how many tasks fit into the free amount of a resource. */
-const countFitting = (free: number, perTask: number): number => Math.max(0, Math.floor(free / perTask));
+function countFitting(free: number, perTask: number): number {
+  return Math.max(0, Math.floor(free / perTask));
+}
 
-const lacksText = (count: number, resource: string): string =>
-  `${nodesText(count, { one: "lacks", many: "lack" })} ${resource}`;
+function lacksText(count: number, resource: string): string {
+  return `${nodesText(count, { one: "lacks", many: "lack" })} ${resource}`;
+}

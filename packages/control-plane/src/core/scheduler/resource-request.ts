@@ -20,7 +20,9 @@ export interface ResourceRequest extends Reservation {
  *
  * A task counts until its agent reports its end, or its node is lost. A task that is asked to stop still counts.
  */
-export const occupiesNode = (task: Task): boolean => task.nodeId !== "" && !isEnded(task);
+export function occupiesNode(task: Task): boolean {
+  return task.nodeId !== "" && !isEnded(task);
+}
 
 /** Returns the resources that one task of this spec reserves. */
 export function getResourceRequest(spec: ServiceSpec): ResourceRequest {
@@ -57,11 +59,14 @@ function sumCounts(
 }
 
 /** Returns whether a port is published on the node of each task instead of through the ingress. */
-export const isHostMode = (port: PortSpec): boolean => port.mode === PortSpec_Mode.HOST;
+export function isHostMode(port: PortSpec): boolean {
+  return port.mode === PortSpec_Mode.HOST;
+}
 
 /** Returns `<protocol>/<host ip>/<published port>`. The address is empty when the port is bound on all addresses. */
-export const hostPortKey = (port: PortSpec): string =>
-  listenerKey({ protocol: port.protocol, address: port.hostIp, port: port.published });
+export function hostPortKey(port: PortSpec): string {
+  return listenerKey({ protocol: port.protocol, address: port.hostIp, port: port.published });
+}
 
 /** Returns the key of a port that a program outside of Docker listens on, in the format of `hostPortKey`. */
 export function listenerKey({ protocol, address, port }: HostListener): string {

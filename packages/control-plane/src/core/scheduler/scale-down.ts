@@ -99,4 +99,6 @@ function slotsOnNodeOf<Slot extends RemovableSlot>(
 const isFuller: Before<NodeSlots<RemovableSlot>> = (a, b) =>
   a.count !== b.count ? a.count > b.count : highestNumber(a) > highestNumber(b);
 
-const highestNumber = ({ removable }: NodeSlots<RemovableSlot>): number => removable.at(-1)?.number ?? 0;
+function highestNumber({ removable }: NodeSlots<RemovableSlot>): number {
+  return removable.at(-1)?.number ?? 0;
+}

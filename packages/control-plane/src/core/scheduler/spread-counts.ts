@@ -9,7 +9,9 @@ export interface Group {
   readonly subgroups: Map<string, Group>;
 }
 
-export const emptyGroup = (): Group => ({ count: 0, subgroups: new Map() });
+export function emptyGroup(): Group {
+  return { count: 0, subgroups: new Map() };
+}
 
 /** Adds tasks to a group and to its subgroups along the path. */
 export function addToGroup(group: Group, path: readonly string[], count: number): void {
@@ -40,8 +42,9 @@ export function getOrCreateSubgroup(group: Group, value: string): Group {
 }
 
 /** Returns the node's values of the spread attributes, first level first. Nodes without a label share the value "". */
-export const spreadPath = (node: Node | undefined, attributes: readonly string[]): readonly string[] =>
-  attributes.map((attribute) => (node === undefined ? "" : (getAttribute(node, attribute) ?? "")));
+export function spreadPath(node: Node | undefined, attributes: readonly string[]): readonly string[] {
+  return attributes.map((attribute) => (node === undefined ? "" : (getAttribute(node, attribute) ?? "")));
+}
 
 /** Counts the tasks of a service by group. Includes tasks on nodes that no longer accept tasks. */
 export function countTasksByGroup(

@@ -62,16 +62,16 @@ test("UsageSamples leaves out tasks that have just started", () => {
 
 test("UsageSamples sums the connections of all nodes, and shows whether a node is missing", () => {
   const setup = new Setup();
-  expect(setup.usage()).toMatchObject({ connections: undefined, connectionsComplete: false });
+  expect(setup.usage()).toMatchObject({ connections: undefined, areConnectionsComplete: false });
   setup.report("n1", {
     connections: [
       { taskId: "t1", active: 3 },
       { taskId: "t2", active: 2 },
     ],
   });
-  expect(setup.usage()).toMatchObject({ connections: 5, connectionsComplete: false });
+  expect(setup.usage()).toMatchObject({ connections: 5, areConnectionsComplete: false });
   setup.report("n2", { connections: [{ taskId: "t1", active: 1 }] });
-  expect(setup.usage()).toMatchObject({ connections: 6, connectionsComplete: true });
+  expect(setup.usage()).toMatchObject({ connections: 6, areConnectionsComplete: true });
 });
 
 test("UsageSamples ignores unknown tasks and reports about tasks of other nodes", () => {

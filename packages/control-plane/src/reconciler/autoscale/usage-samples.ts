@@ -94,13 +94,13 @@ export class UsageSamples {
       report !== undefined && this.#isFresh(report) ? [report] : [],
     );
     const connections = freshReports.length === 0 ? undefined : sumConnections(tasks, freshReports);
-    const connectionsComplete = freshReports.length === reports.length;
+    const areConnectionsComplete = freshReports.length === reports.length;
     const isUnused = freshReports.every((report) => this.#isUnused(report, serviceId));
     return {
       cpuPercents: started.flatMap(({ id }) => this.#average(id, cpuShare)),
       connections,
-      connectionsComplete,
-      isIdle: connectionsComplete && connections === 0 && isUnused,
+      areConnectionsComplete,
+      isIdle: areConnectionsComplete && connections === 0 && isUnused,
     };
   }
 
