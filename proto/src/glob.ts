@@ -1,5 +1,7 @@
 /** Returns whether text contains wildcards. */
-export const isGlob = (text: string): boolean => text.includes("*") || text.includes("?");
+export function isGlob(text: string): boolean {
+  return text.includes("*") || text.includes("?");
+}
 
 /**
  * Returns whether the glob matches the whole text. `*` matches any number of characters, `?` exactly one.

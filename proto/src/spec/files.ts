@@ -65,7 +65,9 @@ export function environmentValue(content: Uint8Array): string {
     .replace(/\r?\n$/, "");
 }
 
-const isKnownKind = (kind: FileKind): boolean => kind === FileKind.SECRET || kind === FileKind.CONFIG;
+function isKnownKind(kind: FileKind): boolean {
+  return kind === FileKind.SECRET || kind === FileKind.CONFIG;
+}
 
 /** Checks the secrets and configs of one container. */
 export function validateFileMounts(
@@ -167,8 +169,9 @@ function parentPaths(target: string): readonly string[] {
   return parts.map((_, index) => `/${parts.slice(0, index + 1).join("/")}`);
 }
 
-const isUserNumber = (text: string): boolean =>
-  /^(0|[1-9][0-9]{0,9})$/.test(text) && Number(text) <= MAX_USER_NUMBER;
+function isUserNumber(text: string): boolean {
+  return /^(0|[1-9][0-9]{0,9})$/.test(text) && Number(text) <= MAX_USER_NUMBER;
+}
 
 /** Reports the placeholders of a config template that agents cannot replace, at the path "template". */
 function validateTemplate(content: Uint8Array, report: Report): void {

@@ -76,4 +76,6 @@ export function claimedUser(code: string): string {
   return code.length > MAX_CODE_LENGTH ? "" : code.slice(0, Math.max(0, code.lastIndexOf(".")));
 }
 
-const hashOf = (code: string): string => createHash("sha256").update(code).digest("hex");
+function hashOf(code: string): string {
+  return createHash("sha256").update(code).digest("hex");
+}

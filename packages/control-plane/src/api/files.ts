@@ -243,4 +243,6 @@ function withoutContent(file: FileVersion): FileVersion {
   return { ...file, sealedContent: Buffer.alloc(0), contentMac: Buffer.alloc(0) };
 }
 
-const serviceName = ({ id, spec }: Service): string => spec?.name ?? id;
+function serviceName({ id, spec }: Service): string {
+  return spec?.name ?? id;
+}

@@ -80,8 +80,9 @@ export function findPlacedTask(state: ClusterState, reference: string): Task {
   return placed;
 }
 
-const tasksOf = (target: LookupTarget): readonly Task[] =>
-  target.kind === "task" ? [target.task] : target.tasks;
+function tasksOf(target: LookupTarget): readonly Task[] {
+  return target.kind === "task" ? [target.task] : target.tasks;
+}
 
 /** Returns whether a task belongs to a slot: a number or, for a global service, a node's ID or hostname. */
 export function isInSlot(state: ClusterState, task: Task, slot: string): boolean {

@@ -113,4 +113,6 @@ function findServicesUsing({ spec }: Network, state: ClusterState): readonly Ser
   return spec === undefined ? [] : [...state.services.ofNetwork(spec.name).values()];
 }
 
-const serviceName = ({ id, spec }: Service): string => spec?.name ?? id;
+function serviceName({ id, spec }: Service): string {
+  return spec?.name ?? id;
+}

@@ -202,10 +202,12 @@ function decideScale(
   return decideSpec(state, withReplicas(spec, replicas), { id: service.id, nowMs });
 }
 
-const withReplicas = (spec: ServiceSpec, replicas: number): ServiceSpec => ({
-  ...spec,
-  mode: { $case: "replicated", value: { replicas } },
-});
+function withReplicas(spec: ServiceSpec, replicas: number): ServiceSpec {
+  return {
+    ...spec,
+    mode: { $case: "replicated", value: { replicas } },
+  };
+}
 
 function findServicesToRemove(
   { services, stack }: RemoveServicesRequest,

@@ -201,4 +201,6 @@ function findEarlierVersion(
   });
 }
 
-const serviceName = (service: Service): string => service.spec?.name ?? service.id;
+function serviceName(service: Service): string {
+  return service.spec?.name ?? service.id;
+}

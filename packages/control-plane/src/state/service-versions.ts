@@ -77,7 +77,9 @@ export class ServiceVersions {
   }
 }
 
-const addressKey = (network: string, address: string): string => `${network}/${address}`;
+function addressKey(network: string, address: string): string {
+  return `${network}/${address}`;
+}
 
 function addressKeys(spec: ServiceSpec): readonly string[] {
   const attachments = spec.task?.networks ?? [];

@@ -52,8 +52,13 @@ const KEY_PATTERN = new RegExp(`^${ROOT}([a-z]+)/(${SEGMENT})(?:/(${SEGMENT}))?$
 const VERSION_DIGITS = 12;
 const VERSION_PATTERN = new RegExp(`^[0-9]{${VERSION_DIGITS}}$`);
 
-export const serverKey = (serverId: string): string => buildKey("servers", [serverId]);
-export const isServerKey = (key: string): boolean => parseKey(key)?.collection === "servers";
+export function serverKey(serverId: string): string {
+  return buildKey("servers", [serverId]);
+}
+
+export function isServerKey(key: string): boolean {
+  return parseKey(key)?.collection === "servers";
+}
 
 /** A key with one or two segments below its collection. */
 export interface ParsedKey {

@@ -98,7 +98,9 @@ function describeField(
   return before === undefined ? `${name} ${after}` : `${name} ${before} -> ${after ?? "none"}`;
 }
 
-const imageOf = (service: Service | undefined): string | undefined => service?.spec?.task?.container?.image;
+function imageOf(service: Service | undefined): string | undefined {
+  return service?.spec?.task?.container?.image;
+}
 
 /** Returns undefined while the tag of the image is not resolved. */
 function digestOf(service: Service | undefined): string | undefined {

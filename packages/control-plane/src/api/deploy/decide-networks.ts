@@ -88,7 +88,9 @@ function networkOutcome(network: Network, kind: Kind = Kind.UNSPECIFIED): Networ
   return { networkId: network.id, name: networkName(network), kind };
 }
 
-export const networkName = (network: Network): string => network.spec?.name ?? network.id;
+export function networkName(network: Network): string {
+  return network.spec?.name ?? network.id;
+}
 
 function fixedSubnetFirst(specs: readonly NetworkSpec[]): readonly NetworkSpec[] {
   return [...specs].sort((a, b) => Number(b.subnet !== "") - Number(a.subnet !== ""));

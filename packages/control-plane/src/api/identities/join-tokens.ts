@@ -144,7 +144,9 @@ export function tokenCreationChanges(
 }
 
 /** Returns whether a text is a valid name of a joining host. */
-export const isHostname = (text: string): boolean => HOSTNAME_PATTERN.test(text);
+export function isHostname(text: string): boolean {
+  return HOSTNAME_PATTERN.test(text);
+}
 
 /** Returns the problems with the validity of a token. */
 export function ttlProblems(ttlMs: number): string[] {

@@ -134,7 +134,9 @@ function slotKey({ slot, nodeId, id }: Task): string {
   return nodeId === "" ? `new/${id}` : `node/${nodeId}`;
 }
 
-const isUnplaced = ({ nodeId }: Task): boolean => nodeId === "";
+function isUnplaced({ nodeId }: Task): boolean {
+  return nodeId === "";
+}
 
 function withMessage(task: Task, message: string): Task {
   return task.status === undefined ? task : { ...task, status: { ...task.status, message } };

@@ -138,7 +138,9 @@ export class EventReplay {
 /** Kinds of records whose changes are events. */
 const WATCHED_SUBJECTS: ReadonlySet<string | undefined> = new Set(["nodes", "services", "tasks"]);
 
-const isSubject = ({ key }: WatchEvent): boolean => WATCHED_SUBJECTS.has(parseKey(key)?.collection);
+function isSubject({ key }: WatchEvent): boolean {
+  return WATCHED_SUBJECTS.has(parseKey(key)?.collection);
+}
 
 /** The changes of one transaction. */
 interface RevisionChanges {
@@ -194,7 +196,14 @@ function addChange(
   }
 }
 
-const nodeOf = (put: Put | undefined): Node | undefined => (put?.kind === "put-node" ? put.node : undefined);
-const serviceOf = (put: Put | undefined): Service | undefined =>
-  put?.kind === "put-service" ? put.service : undefined;
-const taskOf = (put: Put | undefined): Task | undefined => (put?.kind === "put-task" ? put.task : undefined);
+function nodeOf(put: Put | undefined): Node | undefined {
+  return put?.kind === "put-node" ? put.node : undefined;
+}
+
+function serviceOf(put: Put | undefined): Service | undefined {
+  return put?.kind === "put-service" ? put.service : undefined;
+}
+
+function taskOf(put: Put | undefined): Task | undefined {
+  return put?.kind === "put-task" ? put.task : undefined;
+}

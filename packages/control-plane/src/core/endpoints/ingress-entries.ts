@@ -120,6 +120,9 @@ function findTargetPort(port: PortSpec, task: Task, { snapshot, isCurrent }: Ser
 }
 
 /** Returns whether a mapping of Docker publishes the container port `target` with the protocol of `port`. */
-const isMappingFor = (mapping: HostPort, port: PortSpec, target: number): boolean =>
-  mapping.target === target &&
-  (mapping.protocol || PortSpec_Protocol.TCP) === (port.protocol || PortSpec_Protocol.TCP);
+function isMappingFor(mapping: HostPort, port: PortSpec, target: number): boolean {
+  return (
+    mapping.target === target &&
+    (mapping.protocol || PortSpec_Protocol.TCP) === (port.protocol || PortSpec_Protocol.TCP)
+  );
+}

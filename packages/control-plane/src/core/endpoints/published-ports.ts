@@ -86,7 +86,9 @@ export function pickPorts(
   return { kind: "picked", spec: { ...spec, ports } };
 }
 
-const claimKey = (port: PortSpec): string => `${port.protocol}/${port.published}`;
+function claimKey(port: PortSpec): string {
+  return `${port.protocol}/${port.published}`;
+}
 
 /** Returns the number that was picked for a port in the previous spec, or undefined if there is none. */
 function findEarlierPick(port: PortSpec, previous: ServiceSpec | undefined): number | undefined {

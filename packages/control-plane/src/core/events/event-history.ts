@@ -49,4 +49,6 @@ function newestTasks(tasks: readonly Task[], limit: number): readonly Task[] {
   return tasks.filter((task) => lastChangeMs(task) >= oldestMs);
 }
 
-const lastChangeMs = ({ status, createdAtMs }: Task): number => status?.sinceMs || createdAtMs;
+function lastChangeMs({ status, createdAtMs }: Task): number {
+  return status?.sinceMs || createdAtMs;
+}

@@ -136,7 +136,9 @@ function effectText(before: Service, after: Service): string {
   return after.templateVersion === before.templateVersion ? ", without a restart" : "";
 }
 
-const versionsText = ({ fromVersion, toVersion }: Rollout): string => `version ${fromVersion} → ${toVersion}`;
+function versionsText({ fromVersion, toVersion }: Rollout): string {
+  return `version ${fromVersion} → ${toVersion}`;
+}
 
 function sizeText(service: Service): string {
   const replicas = replicasOf(service);

@@ -67,7 +67,9 @@ function hasStartedElsewhere(
 }
 
 /** Returns when the task began to run, or undefined if it has never run. */
-const startedAtMs = ({ status }: Task): number | undefined => status?.runningSinceMs;
+function startedAtMs({ status }: Task): number | undefined {
+  return status?.runningSinceMs;
+}
 
 function problemText(task: Task): string {
   const reason = endText(task);

@@ -264,4 +264,6 @@ function changedCondition(node: NodeCondition, desired: NodeCondition): NodeCond
   return isEqual ? undefined : desired;
 }
 
-const seconds = (ms: number): string => (ms / 1_000).toFixed(1);
+function seconds(ms: number): string {
+  return (ms / 1_000).toFixed(1);
+}

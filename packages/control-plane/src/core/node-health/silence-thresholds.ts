@@ -53,10 +53,14 @@ export function allThresholdsMs(timing: NodeTiming): readonly number[] {
 }
 
 /** Returns the time after a heartbeat from which the next heartbeat counts as late. */
-export const lateAfterMs = (heartbeatMs: number): number => heartbeatMs + LATE_MS;
+export function lateAfterMs(heartbeatMs: number): number {
+  return heartbeatMs + LATE_MS;
+}
 
 /** Returns the silence after which a node is suspect when its host does not respond. */
-export const suspectAfterMs = (heartbeatMs: number): number => heartbeatMs + SUSPECT_MS;
+export function suspectAfterMs(heartbeatMs: number): number {
+  return heartbeatMs + SUSPECT_MS;
+}
 
 /** Returns the silence after which a node is late. A new leader uses a fixed limit before the first heartbeat. */
 export function firstLateMs({ heartbeatMs, lastHeartbeatMs }: NodeTiming): number {

@@ -45,7 +45,9 @@ export function nextFailoverPause(
   };
 }
 
-const isMajority = (some: number, all: number): boolean => some >= 2 && some > all / 2;
+function isMajority(some: number, all: number): boolean {
+  return some >= 2 && some > all / 2;
+}
 
 /** The suspect nodes, which get no new connections, and the failover pause that they cause. Only in the leader's memory. */
 export class SuspectNodes {

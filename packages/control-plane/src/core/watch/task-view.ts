@@ -142,5 +142,6 @@ function explainReplacement(
     : { cause: Cause.MOVE, message };
 }
 
-const hasOtherTemplate = (a: Task, b: Task, service: Service): boolean =>
-  templateVersionAt(service, a.specVersion) !== templateVersionAt(service, b.specVersion);
+function hasOtherTemplate(a: Task, b: Task, service: Service): boolean {
+  return templateVersionAt(service, a.specVersion) !== templateVersionAt(service, b.specVersion);
+}
