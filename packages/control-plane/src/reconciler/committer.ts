@@ -17,7 +17,7 @@ export interface CommitterOptions {
   readonly fence: Compare;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly observer: { onTransaction(outcome: TxnOutcome["kind"], changes: number): void };
+  readonly observer: { onTransaction(outcome: TxnOutcome["kind"], changeCount: number): void };
 }
 
 /** Commits the writer's transactions and keeps the state equal to the store after every outcome. */
@@ -42,9 +42,9 @@ export class Committer {
         state.apply(changes.map(({ change, key }) => ({ change, key, revision: outcome.revision })));
         break;
       case "refused": {
-        const [leader, ...found] = outcome.found;
-        this.#requireLeader(leader);
-        this.#applyEntries(changes, found, outcome.revision);
+        const [leaderEntry, ...entries] = outcome.found;
+        this.#requireLeader(leaderEntry);
+        this.#applyEntries(changes, entries, outcome.revision);
         break;
       }
       case "unknown":

@@ -2,8 +2,7 @@ import { DesiredState, type Service, type ServiceSpec, type Task, TaskState } fr
 import { staticAddressIn } from "../core/allocator/static-addresses.js";
 import { portConflicts } from "../core/endpoints/published-ports.js";
 import { describeFile, fileMounts } from "../core/files/file-mounts.js";
-import type { Action, Plan } from "../core/model/plan.js";
-import { taskAfter } from "../core/model/plan.js";
+import { type Action, type Plan, taskAfter } from "../core/model/plan.js";
 import { pauseRollout } from "../core/model/rollout.js";
 import { stateOf } from "../core/model/task-state.js";
 import { findAddressHolder, type StaticAddress } from "../state/address-holder.js";
@@ -43,7 +42,7 @@ function withoutNode(action: Action, refused: ReadonlyMap<string, string>): Acti
     ...action.task,
     nodeId: "",
     owners: [],
-    ...(status && { status: { ...status, state: TaskState.NEW, message } }),
+    status: status && { ...status, state: TaskState.NEW, message },
   };
   return { kind: "create-task", task: waiting };
 }

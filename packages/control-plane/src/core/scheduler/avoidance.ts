@@ -6,6 +6,12 @@ const MAX_FAILURES = 5;
 /** Age at which failures no longer count, as in Swarm, because the node may have changed. */
 const RECENT_MS = 5 * 60_000;
 
+export interface AvoidanceContext {
+  /** Returns whether a task runs the current template. */
+  readonly isCurrent: (task: Task) => boolean;
+  readonly nowMs: number;
+}
+
 /**
  * Returns the nodes to avoid for a service, with the number of its recent failures there.
  *
@@ -15,7 +21,7 @@ const RECENT_MS = 5 * 60_000;
  */
 export function nodesToAvoid(
   tasks: readonly Task[],
-  { isCurrent, nowMs }: { readonly isCurrent: (task: Task) => boolean; readonly nowMs: number },
+  { isCurrent, nowMs }: AvoidanceContext,
 ): ReadonlyMap<string, number> {
   const failures = new Map<string, number>();
   const rejected = new Set<string>();

@@ -3,8 +3,7 @@ import { nodeName } from "../model/node-name.js";
 import type { SlotRef } from "../model/slots.js";
 import type { ClusterSnapshot } from "../model/snapshot.js";
 import { capacityFunction, explainNoCapacity } from "./node-capacity.js";
-import type { TaskRequirements } from "./requirements.js";
-import { occupiedTasksFunction, type ServiceLoad } from "./service-load.js";
+import { occupiedTasksFunction, type ServicePlacement } from "./service-load.js";
 
 /** The owner tasks beside which the task of a slot must run. */
 export type OwnerMatch =
@@ -15,21 +14,17 @@ export type OwnerMatch =
 /** Returns the owner tasks of a slot. */
 export type FindOwners = (slot: SlotRef) => OwnerMatch;
 
+export interface PlaceBesideContext extends ServicePlacement {
+  readonly cluster: ClusterSnapshot;
+}
+
 /**
  * Returns a function that places the task of a slot on the node of its owners, if it fits there. Each call counts the
  * tasks that earlier calls have placed.
  */
 export function placeBesideFunction(
   findOwners: FindOwners,
-  {
-    requirements,
-    load,
-    cluster,
-  }: {
-    readonly requirements: TaskRequirements;
-    readonly load: ServiceLoad;
-    readonly cluster: ClusterSnapshot;
-  },
+  { requirements, load, cluster }: PlaceBesideContext,
 ): FindOwners {
   const capacityOf = capacityFunction(requirements, cluster);
   const occupiedOn = occupiedTasksFunction({ requirements, load });

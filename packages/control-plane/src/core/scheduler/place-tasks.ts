@@ -60,28 +60,25 @@ function placeCompanions(
   const actions: Action[] = [];
   for (const task of pending) {
     const match = placeSlot({ number: task.slot, nodeId: "" });
-    const isFound = match.kind === "found";
-    actions.push(
-      ...(isFound
-        ? [assignTask(task, match.nodeId, match.owners)]
-        : updatePending(task, undefined, match.reason)),
-    );
+    if (match.kind === "found") {
+      actions.push(assignTask(task, match.nodeId, match.owners));
+    } else {
+      actions.push(...updatePending(task, undefined, match.reason));
+    }
   }
   for (const fill of fills) {
     const match = placeSlot(fill);
-    const create = taskFactory(context, match.kind === "found" ? "" : match.reason);
-    actions.push(match.kind === "found" ? create(fill, match.nodeId, match.owners) : create(fill, undefined));
+    if (match.kind === "found") {
+      actions.push(taskFactory(context, "")(fill, match.nodeId, match.owners));
+    } else {
+      actions.push(taskFactory(context, match.reason)(fill, undefined));
+    }
   }
   return actions;
 }
 
 function assignTask(task: Task, nodeId: string, owners: readonly OwnerTask[] = []): Action {
-  return {
-    kind: "assign-task",
-    task,
-    nodeId,
-    owners,
-  };
+  return { kind: "assign-task", task, nodeId, owners };
 }
 
 /** Places tasks of a replicated service on any nodes. */

@@ -89,7 +89,6 @@ function findRebalanceCandidate(
   const slots = slotsByNumber(tasks).filter(isInUse);
   const stable = slots.flatMap((slot) => stableTask(slot, isCurrent) ?? []);
   if (stable.length < slots.length) return undefined;
-
   const present = computeServiceLoad(tasks, stable, { isCurrent, nowMs, stable: undefined });
   const tasksByNode = new Map(present.tasksByNode);
   const occupiedByNode = new Map(present.occupiedByNode);
@@ -126,9 +125,9 @@ function nextMove(
   const { requirements, load, movable, adjustCount } = candidate;
   const { resources } = requirements;
   const from = mostLoadedNode(candidate, draft);
-  const tasks = movable.get(from) ?? [];
+  const tasks = (from === undefined ? undefined : movable.get(from)) ?? [];
   const task = tasks.at(-1);
-  if (task === undefined) return undefined;
+  if (from === undefined || task === undefined) return undefined;
   draft.removeTask(from, resources);
   adjustCount(from, -1);
   const [to = from] = place({ count: 1, requirements, load }, draft).nodeIds;
@@ -142,18 +141,21 @@ function nextMove(
   return { task, toNodeId: to, reason };
 }
 
-/** Returns the ID of the node with movable tasks that placement would choose last. Empty if there is none. */
-function mostLoadedNode({ requirements, load, movable }: RebalanceCandidate, draft: DraftCluster): string {
+/** Returns the ID of the node with movable tasks that placement would choose last, or undefined if there is none. */
+function mostLoadedNode(
+  { requirements, load, movable }: RebalanceCandidate,
+  draft: DraftCluster,
+): string | undefined {
   const countsAt = spreadCounts(load.tasksByNode, draft.nodes, requirements.spread);
-  let most: { readonly id: string; readonly rank: readonly number[] } = { id: "", rank: [] };
+  let mostLoaded: { readonly id: string; readonly rank: readonly number[] } | undefined;
   for (const [id, tasks] of movable) {
     const snapshot = draft.nodes.get(id);
     if (snapshot === undefined || tasks.length === 0) continue;
     const { reservedShare, taskCount } = createCandidate(snapshot, { capacity: 0, serviceTasks: 0 });
     const rank = [...countsAt(id), reservedShare, taskCount];
-    if (most.id === "" || isHigher(rank, most.rank)) most = { id, rank };
+    if (mostLoaded === undefined || isHigher(rank, mostLoaded.rank)) mostLoaded = { id, rank };
   }
-  return most.id;
+  return mostLoaded?.id;
 }
 
 /** Compares two ranks lexicographically. */

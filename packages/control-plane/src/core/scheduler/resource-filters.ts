@@ -15,13 +15,14 @@ export function portFilters({ resources }: TaskRequirements): readonly Filter[] 
   ]);
 }
 
-function portFilter(
-  port: string,
-  {
-    owner,
-    boundKeys,
-  }: { readonly owner: string; readonly boundKeys: (node: NodeSnapshot) => Iterable<string> },
-): Filter {
+/** A kind of program that can have bound a port. */
+interface PortOwner {
+  readonly owner: string;
+  /** Returns the keys of the ports that such programs have bound on a node. */
+  readonly boundKeys: (node: NodeSnapshot) => Iterable<string>;
+}
+
+function portFilter(port: string, { owner, boundKeys }: PortOwner): Filter {
   const [protocol = "", address = "", number = ""] = port.split("/");
   const name = `${address === "" ? "" : `${address}:`}${number}/${protocol}`;
   return {
@@ -32,8 +33,7 @@ function portFilter(
       }
       return 1;
     },
-    explain: (count) =>
-      `port ${name} is taken by ${owner} on ${nodesText(count, { one: "", many: "" }).trim()}`,
+    explain: (count) => `port ${name} is taken by ${owner} on ${count === 1 ? "1 node" : `${count} nodes`}`,
   };
 }
 

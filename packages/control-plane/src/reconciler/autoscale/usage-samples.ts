@@ -97,7 +97,9 @@ export class UsageSamples {
     const areConnectionsComplete = freshReports.length === reports.length;
     const isUnused = freshReports.every((report) => this.#isUnused(report, serviceId));
     return {
-      cpuPercents: started.flatMap(({ id }) => this.#average(id, cpuShare)),
+      cpuPercents: started
+        .map(({ id }) => this.#averageCpuPercent(id, cpuShare))
+        .filter((percent) => percent !== undefined),
       connections,
       areConnectionsComplete,
       isIdle: areConnectionsComplete && connections === 0 && isUnused,
@@ -119,13 +121,12 @@ export class UsageSamples {
     }
   }
 
-  /** Returns the average CPU use of a task in percent of its share. Returns an empty list without fresh samples. */
-  #average(taskId: string, cpuShare: number): readonly number[] {
+  /** Returns the average CPU use of a task in percent of its share, or undefined without fresh samples. */
+  #averageCpuPercent(taskId: string, cpuShare: number): number | undefined {
     const freshSamples = (this.#samples.get(taskId) ?? []).filter((sample) => this.#isFresh(sample));
-    if (freshSamples.length === 0) return [];
-    return [
-      freshSamples.reduce((sum, { cpuPercent }) => sum + cpuPercent, 0) / freshSamples.length / cpuShare,
-    ];
+    if (freshSamples.length === 0) return undefined;
+    const sum = freshSamples.reduce((total, { cpuPercent }) => total + cpuPercent, 0);
+    return sum / freshSamples.length / cpuShare;
   }
 
   /** Returns whether no client of the node has opened a connection within the window. */
