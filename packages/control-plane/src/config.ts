@@ -126,7 +126,7 @@ function parseWeb({ web, listen }: RawOptions): string | undefined {
 function parseWebNames(text: string | undefined, problems: string[]): readonly string[] {
   const names = (text ?? "").split(",").map((name) => name.trim().toLowerCase());
   const given = names.filter((name) => name !== "");
-  for (const name of given.filter((each) => !isDnsName(each))) {
+  for (const name of given.filter((text) => !isDnsName(text))) {
     problems.push(`invalid --web-names ${JSON.stringify(name)}; use names of DNS, such as berth.example.com`);
   }
   return given;

@@ -97,6 +97,7 @@ export async function extractArchive(
     await feeding;
   } finally {
     unpack.destroy();
+    // Waits for the end only: the error was thrown above, or follows from the one that was.
     await feeding.catch(() => {});
   }
   for (const { path, header } of directories.reverse()) await setMetadata(path, header, options);

@@ -29,6 +29,7 @@ export async function* gatherChunks<Stream extends string>(
     }
   } finally {
     pending.close();
+    // Does not wait for the producer, and ignores its error, because the consumer has stopped.
     void iterator.return?.()?.catch(() => {});
   }
 }

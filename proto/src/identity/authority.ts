@@ -139,8 +139,8 @@ async function readPublicKey(request: string): Promise<string> {
   return publicKeyPem;
 }
 
-function invalidRequestError(why: string): BerthError {
-  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `invalid certificate request: ${why}` });
+function invalidRequestError(reason: string): BerthError {
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `invalid certificate request: ${reason}` });
 }
 
 function certificateValues({ nowMs, backdateMs, durationMs }: Validity) {

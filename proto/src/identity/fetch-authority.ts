@@ -99,7 +99,9 @@ function findAuthority(
     candidate === undefined ||
     !leadsTo(certificates.slice(0, index + 1), candidate)
   ) {
-    const presented = certificates.map((each) => describe(each.subject, fingerprintOf(each)));
+    const presented = certificates.map((certificate) =>
+      describe(certificate.subject, fingerprintOf(certificate)),
+    );
     throw new BerthError({
       code: "BERTH_AUTHORITY_MISMATCH",
       message: `server at ${address} does not belong to the cluster of this token: it presented ${presented.join(", then ") || "no certificate"}, not a certificate of the CA ${fingerprint}; check the address, and get a new token if the CA was replaced`,

@@ -212,10 +212,10 @@ export class IdentityDirectory {
     if ((status.mode & 0o777) !== mode) await this.#files.chmod(path, mode);
   }
 
-  #invalid(why: string, cause?: unknown): BerthError {
+  #invalid(reason: string, cause?: unknown): BerthError {
     return new BerthError({
       code: "BERTH_IDENTITY_INVALID",
-      message: `cannot use the identity in ${this.path}: ${why}`,
+      message: `cannot use the identity in ${this.path}: ${reason}`,
       cause,
     });
   }

@@ -43,8 +43,8 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
 }
 
 /** Returns an error about an image that Docker or another node has sent. */
-export function invalidImageError(why: string): BerthError {
-  return new BerthError({ code: "BERTH_IMAGE_INVALID", message: `invalid image: ${why}` });
+export function invalidImageError(reason: string): BerthError {
+  return new BerthError({ code: "BERTH_IMAGE_INVALID", message: `invalid image: ${reason}` });
 }
 
 function parseJson(bytes: Uint8Array): unknown {

@@ -169,10 +169,10 @@ function toUnauthenticatedError(error: unknown): BerthError {
   return unauthenticatedError(error instanceof Error ? error.message : String(error), details);
 }
 
-function unauthenticatedError(why: string, details: Readonly<Record<string, string>> = {}): BerthError {
+function unauthenticatedError(reason: string, details: Readonly<Record<string, string>> = {}): BerthError {
   return new BerthError({
     code: "BERTH_UNAUTHENTICATED",
-    message: `the server rejected the certificate: ${why}`,
+    message: `the server rejected the certificate: ${reason}`,
     details,
   });
 }

@@ -108,6 +108,7 @@ class Receiver {
       this.#finish = resolve;
       this.#fail = reject;
     });
+    // Callers that await `complete` see the error; this prevents an unhandled rejection for the others.
     this.complete.catch(() => {});
   }
 

@@ -78,17 +78,17 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
  * Describes a connection that could not be opened. All of OpenSSL's errors about a server's certificate contain this
  * word.
  */
-function describeUnavailable(why: string, address: string): { code: ErrorCode; message: string } {
-  if (/certificate/.test(why)) {
+function describeUnavailable(reason: string, address: string): { code: ErrorCode; message: string } {
+  if (/certificate/.test(reason)) {
     const clock = new Date().toISOString();
     return {
       code: "BERTH_CERTIFICATE_INVALID",
-      message: `cannot verify the berth server at ${address}: ${why} (this host's clock says ${clock}); check that it is a server of this cluster`,
+      message: `cannot verify the berth server at ${address}: ${reason} (this host's clock says ${clock}); check that it is a server of this cluster`,
     };
   }
   return {
     code: "BERTH_SERVER_UNREACHABLE",
-    message: `cannot connect to the berth server at ${address}: ${why}; check that it is running and that the address is correct`,
+    message: `cannot connect to the berth server at ${address}: ${reason}; check that it is running and that the address is correct`,
   };
 }
 

@@ -128,8 +128,8 @@ function tooLongError(what: string): BerthError {
   return invalidSecretError(what, `it is longer than ${MAX_BYTES} bytes; check that this is the right file`);
 }
 
-function invalidSecretError(what: string, why: string): BerthError {
-  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `invalid ${what}: ${why}` });
+function invalidSecretError(what: string, reason: string): BerthError {
+  return new BerthError({ code: "BERTH_INPUT_INVALID", message: `invalid ${what}: ${reason}` });
 }
 
 function interruptedError(what: string): BerthError {

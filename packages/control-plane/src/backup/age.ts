@@ -295,10 +295,10 @@ function toStream(bytes: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> 
 }
 
 /** Returns the error for a file that cannot be read as a backup. */
-export function invalidBackupError(name: string, why: string, cause?: unknown): BerthError {
+export function invalidBackupError(name: string, reason: string, cause?: unknown): BerthError {
   return new BerthError({
     code: "BERTH_BACKUP_INVALID",
-    message: `cannot read the backup ${name}: ${why}`,
+    message: `cannot read the backup ${name}: ${reason}`,
     cause,
   });
 }

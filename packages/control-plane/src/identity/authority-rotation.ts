@@ -112,7 +112,7 @@ export class AuthorityRotation {
   async #pause(signal: AbortSignal): Promise<void> {
     const { state, runtime } = this.#options;
     const isAnnounced = [...state.authorities.values()].some(
-      (each) => each.state === AuthorityState.ANNOUNCED,
+      (candidate) => candidate.state === AuthorityState.ANNOUNCED,
     );
     const { requeueAtMs = Infinity } = this.#plan();
     const untilMs = Math.min(requeueAtMs - runtime.wallClockMs(), isAnnounced ? POLL_MS : MAX_PAUSE_MS);

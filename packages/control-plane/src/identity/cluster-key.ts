@@ -189,9 +189,9 @@ function decrypt({ bytes: key }: KeyVersion, sealed: Buffer, context: string): B
   return Buffer.concat([decipher.update(encrypted), decipher.final()]);
 }
 
-function invalidKeyError(why: string): BerthError {
+function invalidKeyError(reason: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `cannot read the cluster key: ${why}; copy it from another server`,
+    message: `cannot read the cluster key: ${reason}; copy it from another server`,
   });
 }

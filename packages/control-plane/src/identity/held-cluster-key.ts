@@ -126,6 +126,7 @@ export class HeldClusterKey {
 
   #step(run: () => Promise<void>): Promise<void> {
     const step = this.#last.then(run);
+    // The caller of this step sees the error; the next step runs in any case.
     this.#last = step.catch(() => {});
     return step;
   }

@@ -191,7 +191,7 @@ export class ServerDirectory {
     return this.#parse(ETCD_AUTHORITY_FILE, (value) => {
       const { others = [] }: { readonly others?: unknown } = Object(value);
       if (!Array.isArray(others)) throw new Error("others is not a list");
-      return [value, ...others].map((each) => parseAuthority(each, clusterKey));
+      return [value, ...others].map((entry) => parseAuthority(entry, clusterKey));
     });
   }
 
@@ -234,10 +234,10 @@ export class ServerDirectory {
     await rename(temporary, join(this.path, name));
   }
 
-  #invalid(why: string): BerthError {
+  #invalid(reason: string): BerthError {
     return new BerthError({
       code: "BERTH_IDENTITY_INVALID",
-      message: `cannot use the identity in ${this.path}: ${why}`,
+      message: `cannot use the identity in ${this.path}: ${reason}`,
     });
   }
 }
@@ -249,7 +249,9 @@ function formatAuthority(authority: Authority): string {
 /** Earlier releases read the issuing authority only, and ignore `others`. */
 function formatEtcdAuthorities(authorities: readonly Authority[]): string {
   const issuing = issuingAuthority(authorities);
-  const others = authorities.filter((each) => each !== issuing).map((each) => Authority.toJSON(each));
+  const others = authorities
+    .filter((authority) => authority !== issuing)
+    .map((authority) => Authority.toJSON(authority));
   const value = { ...Object(Authority.toJSON(issuing)), ...(others.length > 0 && { others }) };
   return `${JSON.stringify(value)}\n`;
 }

@@ -118,17 +118,17 @@ function secretsOf({ server, certificate, authorities }: JoinResponse): ClusterS
   return { clusterKey, etcdAuthorities };
 }
 
-function invalidResponseError(why: string): BerthError {
+function invalidResponseError(reason: string): BerthError {
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `cannot use the response of the cluster: ${why}: the servers may have different versions`,
+    message: `cannot use the response of the cluster: ${reason}: the servers may have different versions`,
   });
 }
 
-function dataDirInUseError(dataDir: string, why: string): BerthError {
+function dataDirInUseError(dataDir: string, reason: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
-    message: `cannot join with the data directory ${dataDir}: ${why}; use an empty --data-dir to join`,
+    message: `cannot join with the data directory ${dataDir}: ${reason}; use an empty --data-dir to join`,
     details: { dataDir },
   });
 }

@@ -92,7 +92,7 @@ export async function recoverServer(
     const member: OwnMember = { address, dir, tlsFiles: certificate.paths, identity };
     const others = await queryMembers(
       {
-        addresses: dir.members.filter((each) => each !== address),
+        addresses: dir.members.filter((member) => member !== address),
         servers: identity.servers,
         tls: await readEtcdTls(certificate.paths, nowMs),
         transport: grpcTransport(identity.rpc),
@@ -253,9 +253,9 @@ function unrecoverableDataError(dataDir: string, kind: string): BerthError {
   });
 }
 
-function etcdFailedError(why: string): BerthError {
+function etcdFailedError(reason: string): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_FAILED",
-    message: `etcd did not become the only member of its cluster: ${why}; repeat the command, or restore the copy of its data`,
+    message: `etcd did not become the only member of its cluster: ${reason}; repeat the command, or restore the copy of its data`,
   });
 }

@@ -129,7 +129,7 @@ async function removeMember(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   if (membership === undefined) return undefined;
-  const current = [...state.servers.values()].filter((each) => !isRemoved(each));
+  const current = [...state.servers.values()].filter((server) => !isRemoved(server));
   const [peerUrl] = memberOf(server, await membership.observe(signal), current)?.peerUrls ?? [];
   if (peerUrl === undefined) return undefined;
   // The removal of etcd's leader would cost an election.

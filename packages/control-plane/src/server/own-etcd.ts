@@ -100,7 +100,7 @@ export class OwnEtcd {
     const x509 = parseCertificate(this.#files.certificate);
     const currentAuthorities = readTrust(this.#files.authorities).authorities;
     const issuer = currentAuthorities.find(
-      (each) => x509.checkIssued(each.x509) && x509.verify(each.x509.publicKey),
+      (candidate) => x509.checkIssued(candidate.x509) && x509.verify(candidate.x509.publicKey),
     );
     const { authorities } = readTrust(this.#options.etcd.authorities);
     return {

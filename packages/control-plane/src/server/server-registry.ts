@@ -118,8 +118,8 @@ export class ServerRegistry {
   async #keepRegistered(lease: HeldLease, signal: AbortSignal): Promise<void> {
     const { identity, etcd } = this.#options;
     const changed = new Notifier();
-    const unsubscribe = [identity?.rpc, identity?.clusterKey, etcd].map((each) =>
-      each?.subscribe(() => changed.notifyAll()),
+    const unsubscribe = [identity?.rpc, identity?.clusterKey, etcd].map((source) =>
+      source?.subscribe(() => changed.notifyAll()),
     );
     try {
       while (!lease.lost.aborted) {
@@ -146,8 +146,8 @@ export class ServerRegistry {
       webUrl: this.#webUrl,
       schema: this.#options.schema,
       authorities:
-        material === undefined ? [] : trustOf(material).authorities.map((each) => each.fingerprint),
-      keys: identity === undefined ? [] : identity.clusterKey.versions.map((each) => each.id),
+        material === undefined ? [] : trustOf(material).authorities.map((authority) => authority.fingerprint),
+      keys: identity === undefined ? [] : identity.clusterKey.versions.map((version) => version.id),
       certificateExpiresAtMs:
         certificate === undefined ? 0 : Date.parse(parseCertificate(certificate).validTo),
       etcd: etcd?.trust,

@@ -56,7 +56,7 @@ class LiveServiceSnapshot implements ServiceSnapshot {
     const owners = ownerNames(spec).map((name) => findOwner(state, name));
     if (owners.length > 0) this.owners = owners;
     const companions = [...state.services.companionsOf(spec.name).values()].flatMap(
-      (each) => each.spec ?? [],
+      (companion) => companion.spec ?? [],
     );
     if (companions.length > 0) this.companions = companions;
   }

@@ -138,6 +138,7 @@ async function untilKeyIsFree(options: CampaignOptions, holder: Entry, signal: A
   } finally {
     link.unlink();
     link.abort();
+    // It fails when the link is aborted, and its own failure has ended the race above.
     await deposed.catch(() => {});
   }
 }

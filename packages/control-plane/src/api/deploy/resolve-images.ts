@@ -173,7 +173,7 @@ async function findOnNodes(
   const resolved = [...unresolved].flatMap((image): [string, ImageResolution][] => {
     const name = taggedImage(image);
     const imageIds = nodes.flatMap(
-      ({ images }) => images.find((each) => each.names.includes(name))?.id ?? [],
+      ({ images }) => images.find((candidate) => candidate.names.includes(name))?.id ?? [],
     );
     const sharedImageId = chooseNodeImage({ imageIds, nodes: nodes.length });
     const isKnown = sharedImageId !== undefined || resolutions.get(image)?.kind === "local";

@@ -78,7 +78,7 @@ export function decideEtcdCancellation(
   fingerprint: string,
   nowMs: number,
 ): Change | undefined {
-  const authority = record?.authorities.find((each) => each.fingerprint === fingerprint);
+  const authority = record?.authorities.find((candidate) => candidate.fingerprint === fingerprint);
   if (record === undefined || authority === undefined) return undefined;
   if (authority.state === AuthorityState.ANNOUNCED) {
     return putEtcdAuthorities(canceledEtcdRotation(record, nowMs));

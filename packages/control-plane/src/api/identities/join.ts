@@ -109,7 +109,7 @@ export async function join(
 /** During a rotation of the cluster key, the server gets the current key, and fetches the next one when it starts. */
 function serverSecrets({ clusterKey, etcdAuthorities }: ClusterSecrets): ServerSecrets {
   const etcdAuthority = issuingAuthority(etcdAuthorities);
-  const otherEtcdAuthorities = etcdAuthorities.filter((each) => each !== etcdAuthority);
+  const otherEtcdAuthorities = etcdAuthorities.filter((authority) => authority !== etcdAuthority);
   return { clusterKey: clusterKey.current.bytes, etcdAuthority, otherEtcdAuthorities };
 }
 
@@ -172,7 +172,9 @@ function repeatAdmission(
     return undefined;
   }
   const repeats = earlier.repeats + 1;
-  const admissions = record.admissions.map((each) => (each === earlier ? { ...earlier, repeats } : each));
+  const admissions = record.admissions.map((admission) =>
+    admission === earlier ? { ...earlier, repeats } : admission,
+  );
   return {
     changes: [{ kind: "put-joinToken", joinToken: { ...record, admissions } }],
     result: { identity, awaitsApproval: nodes.get(earlier.id)?.awaitsApproval ?? false },

@@ -114,6 +114,7 @@ async function* uploadToAll(
       // The node expects the upload now.
       if (response.message?.$case !== "needed") continue;
       fetching = fetch();
+      // Awaited once the upload is complete; this prevents an unhandled rejection until then.
       fetching.catch(() => {});
     }
     holders.add(nodeId);
@@ -211,7 +212,7 @@ async function* fetchOnNodes(
   const [failure] = failures;
   if (failures.length === 1) throw failure;
   if (failure !== undefined) {
-    const message = failures.map((each) => each.message).join("; ");
+    const message = failures.map((failure) => failure.message).join("; ");
     throw new BerthError({ code: failure.code, message });
   }
 }
@@ -252,10 +253,10 @@ async function readStart(
 /** @throws BerthError BERTH_INPUT_INVALID */
 function requireValid(start: ImageUploadStart, nodes: readonly string[]): void {
   const { image, imageId, layers, isShipped } = start;
-  const invalid = (why: string): BerthError =>
+  const invalid = (reason: string): BerthError =>
     new BerthError({
       code: "BERTH_INPUT_INVALID",
-      message: `image ${image.slice(0, 512)} was not pushed: ${why}`,
+      message: `image ${image.slice(0, 512)} was not pushed: ${reason}`,
     });
   const problem = isShipped ? undefined : imageNameProblem(image);
   if (problem !== undefined) throw invalid(problem);

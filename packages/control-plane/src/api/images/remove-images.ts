@@ -38,7 +38,9 @@ export async function removeImages(
   const selected = await writer.submit(() => {
     const unused = managedImages.filter(({ id }) => state.services.versions.withContent(id).size === 0);
     const result =
-      references.length === 0 ? unused : references.map((each) => requireUnused(each, managedImages));
+      references.length === 0
+        ? unused
+        : references.map((reference) => requireUnused(reference, managedImages));
     return { changes: [], result };
   }, signal);
   const imageIds = selected.length === 0 ? [NO_IMAGE] : selected.map(({ id }) => id);

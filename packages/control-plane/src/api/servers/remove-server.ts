@@ -55,7 +55,7 @@ async function requireQuorumWithout(
   signal: AbortSignal,
 ): Promise<void> {
   if (membership === undefined) return;
-  const current = [...state.servers.values()].filter((each) => !isRemoved(each));
+  const current = [...state.servers.values()].filter((candidate) => !isRemoved(candidate));
   const [peerUrl] = memberOf(server, await membership.observe(signal), current)?.peerUrls ?? [];
   const problem = peerUrl === undefined ? undefined : await membership.removalProblem(peerUrl, signal);
   if (problem !== undefined) throw serverInUseError(server, problem);

@@ -109,7 +109,7 @@ export function canceledEtcdRotation(record: EtcdAuthorities, nowMs: number): Et
 
 /** Returns whether two lists without duplicates have the same elements. */
 export function isSameSet(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((each) => b.includes(each));
+  return a.length === b.length && a.every((value) => b.includes(value));
 }
 
 /** Returns whether etcd members must restart to read changed authorities. */

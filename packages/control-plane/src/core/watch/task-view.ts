@@ -103,7 +103,7 @@ function predecessors(tasks: readonly Task[]): (task: Task) => Task | undefined 
   }
   return (task) => {
     const older = (bySlot.get(taskSlotKey(task)) ?? []).filter(
-      (each) => each.jobIteration === task.jobIteration && byAge(each, task) > 0,
+      (other) => other.jobIteration === task.jobIteration && byAge(other, task) > 0,
     );
     return older.sort(byAge)[0];
   };

@@ -237,6 +237,7 @@ export class EtcdSupervisor {
         failure = freePorts;
         break;
       }
+      // The signal is checked below, after the ports were released.
       await delay(restartDelayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
       await freePorts();
       if (this.#stopping.signal.aborted) break;

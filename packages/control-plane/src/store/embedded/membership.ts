@@ -163,6 +163,7 @@ async function repeat<T>(
       loggedAtMs = nowMs;
       logger.info({ goal, waitingFor: outcome.waitingFor }, "etcd is joining the cluster");
     }
+    // The next iteration checks the signal.
     await delay(RETRY_MS, undefined, { signal }).catch(() => {});
   }
 }
