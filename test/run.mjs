@@ -2,7 +2,7 @@
 // `npm test -- --project unit`; the static checks are then skipped.
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -21,60 +21,48 @@ const EXIT_INTERRUPTED = 130;
 /** Number of lines of each failure that the summary repeats. */
 const FAILURE_LINES = 12;
 
-/** npm scripts that check the code and write files that tests read: generated code and compiled packages. */
-const CHECKS_THAT_WRITE = ["gen:check", "typecheck"];
-
-/** npm scripts that check the code and write nothing. */
-const CHECKS = ["lint"];
+/** npm scripts that check the code without running it, fastest first. */
+const STATIC_CHECKS = ["lint", "gen:check", "typecheck"];
 
 /**
- * Arguments of the run that takes longest. Integration and e2e tests wait for part of their time, so more of them run in
- * parallel than there are processors. With even more, benchmarks time out.
+ * Arguments of the Vitest runs, fastest first. The simulation is one file, so it shares a run with the unit tests.
+ * Integration and e2e tests wait for part of their time, so more of them run in parallel than there are processors.
+ * With even more, benchmarks time out.
  */
-const SYSTEM_TESTS = ["--project", "integration", "--project", "e2e", "--maxWorkers=4"];
+const RUNS = [
+  ["--project", "unit", "--project", "sim", "--maxWorkers=2"],
+  ["--project", "integration", "--project", "e2e", "--maxWorkers=4"],
+];
 
-/**
- * Arguments of the run beside it, which uses the processor time that the system tests leave. The simulation is one file,
- * so it shares a run with the unit tests.
- */
-const UNIT_TESTS = ["--project", "unit", "--project", "sim", "--maxWorkers=1"];
-
-/** The programs that run now. */
-const running = new Set();
+let running;
 let isInterrupted = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.on(signal, () => {
     isInterrupted = true;
-    for (const program of running) signalGroup(program, signal);
+    signalGroup(signal);
   });
 }
 
-/** Signals a program and its descendants, because Vitest does not forward signals to its workers. */
-function signalGroup({ pid }, signal) {
+/** Signals the running program and its descendants, because Vitest does not forward signals to its workers. */
+function signalGroup(signal) {
   try {
-    if (pid !== undefined) process.kill(-pid, signal);
+    if (running?.pid !== undefined) process.kill(-running.pid, signal);
   } catch {
     // All processes of the group have exited.
   }
 }
 
-/**
- * Runs a program in its own process group and returns whether it succeeded. Does nothing after an interrupt.
- *
- * @param output "inherit", or the descriptor of a file
- */
-async function run(command, args, output = "inherit") {
+/** Runs a program in its own process group and returns whether it succeeded. Does nothing after an interrupt. */
+async function run(command, args) {
   if (isInterrupted) return false;
-  const program = spawn(command, args, {
+  running = spawn(command, args, {
     cwd: REPO_ROOT,
-    stdio: ["ignore", output, output],
+    stdio: ["ignore", "inherit", "inherit"],
     detached: true,
   });
-  running.add(program);
-  const [code] = await once(program, "exit");
-  running.delete(program);
+  const [code] = await once(running, "exit");
   // Workers that are still alive would create more labs and processes.
-  signalGroup(program, "SIGKILL");
+  signalGroup("SIGKILL");
   return code === 0;
 }
 
@@ -82,36 +70,13 @@ function noResults() {
   return { passed: 0, failed: 0, skipped: 0, failures: [] };
 }
 
-function add(total, { passed, failed, skipped, failures }) {
-  total.passed += passed;
-  total.failed += failed;
-  total.skipped += skipped;
-  total.failures.push(...failures);
-}
-
-async function runChecks(names, output) {
+async function runChecks() {
   const total = noResults();
-  for (const name of names) {
-    if (output === undefined) console.log(`\n── ${name}`);
-    const ok = await run("npm", ["run", "--silent", name], output);
+  for (const name of STATIC_CHECKS) {
+    console.log(`\n── ${name}`);
+    const ok = await run("npm", ["run", "--silent", name]);
     total[ok ? "passed" : "failed"] += 1;
     if (!ok) total.failures.push(`npm run ${name}`);
-  }
-  return total;
-}
-
-/** Runs the checks and tests that need only processor time. Prints their output at the end, in one piece. */
-async function runBesideSystemTests(node, directory) {
-  const total = noResults();
-  const log = join(directory, "unit.log");
-  const output = openSync(log, "w");
-  try {
-    add(total, await runChecks(CHECKS, output));
-    add(total, await runVitest(node, UNIT_TESTS, { report: join(directory, "unit.json"), output }));
-  } finally {
-    closeSync(output);
-    console.log(`\n── ${CHECKS.join(" ")}, vitest ${UNIT_TESTS.join(" ")}`);
-    process.stdout.write(readFileSync(log));
   }
   return total;
 }
@@ -134,12 +99,17 @@ async function findPackagedNode() {
   }
 }
 
-async function runVitest(node, args, { report, output }) {
-  if (isInterrupted) return noResults();
-  if (output === undefined) console.log(`\n── vitest ${args.join(" ")}`);
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
-  const ok = await run(node, [VITEST, "run", ...args, ...reporters], output);
-  return readReport(report, ok);
+async function runVitest(node, args, report) {
+  console.log(`\n── vitest ${args.join(" ")}`);
+  const ok = await run(node, [
+    VITEST,
+    "run",
+    ...args,
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile.json=${report}`,
+  ]);
+  return { ok, ...readReport(report, ok) };
 }
 
 /**
@@ -181,17 +151,17 @@ async function main(extra) {
   ensureReady({ packages: TEST_PACKAGES });
   const directory = mkdtempSync(join(tmpdir(), "berth-test-"));
   try {
-    const total = noResults();
-    const report = join(directory, "report.json");
-    if (extra.length > 0) add(total, await runVitest(await findPackagedNode(), extra, { report }));
-    else {
-      add(total, await runChecks(CHECKS_THAT_WRITE));
-      const node = await findPackagedNode();
-      const results = await Promise.all([
-        runVitest(node, SYSTEM_TESTS, { report }),
-        runBesideSystemTests(node, directory),
-      ]);
-      for (const result of results) add(total, result);
+    const total = extra.length > 0 ? noResults() : await runChecks();
+    const runs = extra.length > 0 ? [extra] : RUNS;
+    const node = await findPackagedNode();
+    for (const [index, args] of runs.entries()) {
+      if (isInterrupted) break;
+      const report = join(directory, `${index}.json`);
+      const { passed, failed, skipped, failures } = await runVitest(node, args, report);
+      total.passed += passed;
+      total.failed += failed;
+      total.skipped += skipped;
+      total.failures.push(...failures);
     }
     // The output of the first runs is far above, so repeat all failures at the end.
     for (const failure of total.failures) console.log(`\nfailed: ${summarize(failure)}`);
