@@ -17,8 +17,8 @@ import type { UpdatePolicy } from "./update-policy.js";
 /** Minimum time between writes that only record progress. A thousand slots that start at once then share few writes. */
 const PROGRESS_WRITE_MS = 1_000;
 
-/** Number of earlier healthy versions in a service record. */
-const MAX_EARLIER_HEALTHY_VERSIONS = 10;
+/** Number of earlier healthy versions in a service record. With the healthy version, a rollback can restore ten. */
+const MAX_EARLIER_HEALTHY_VERSIONS = 9;
 
 /** Decision about a service's rollout. */
 export type RolloutDecision =
