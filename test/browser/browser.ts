@@ -93,5 +93,6 @@ export async function untilTrue(page: Page, condition: string, timeoutMs: number
     look();
   })`);
   if (typeof atMs === "number") return atMs;
-  throw new Error(`this did not become true within ${timeoutMs} ms: ${condition}`);
+  const shown = await page.evaluate("document.body.innerText");
+  throw new Error(`this did not become true within ${timeoutMs} ms: ${condition}; the page shows: ${shown}`);
 }

@@ -178,6 +178,7 @@ describe("the page of a server, in Chromium", () => {
     await untilShown(`${count(".host[data-status=ready]")} === 3`);
     await page.mouse.up();
     await page.getByRole("button", { name: "Back to now" }).first().click();
+    await page.locator(".replay-banner").waitFor({ state: "detached" });
     await untilShown(`${RUNNING} === ${REPLICAS}`);
   });
 
