@@ -106,8 +106,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: "empty-start",
     what: "a new leader acts before it has read the records",
     file: "packages/control-plane/src/state/state-sync.ts",
-    search: "!signal.aborted && (this.#revision === undefined || this.#revision < revision)",
-    replace: "false",
+    search: "await this.#apply(next.value);",
+    replace: "",
   },
   {
     name: "no-fence",

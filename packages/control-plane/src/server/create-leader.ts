@@ -68,7 +68,8 @@ import type { LeaderComponents } from "./leadership-state.js";
 
 export interface CreateLeaderOptions extends LeaderOptions {
   readonly term: Term;
-  /** A complete copy of all records. */
+  /** All records, loaded. */
+  readonly state: ClusterState;
   readonly sync: StateSync;
   readonly schemaControl: SchemaControl;
 }
@@ -94,15 +95,13 @@ interface TermContext {
 
 /** Creates the components of a leader for one term, in the order of their dependencies. */
 export function createLeader(options: CreateLeaderOptions, signal: AbortSignal): CreatedLeader {
-  const { term, sync, store, runtime, logger, observer, address, servers, registrations } = options;
-  const { state } = sync;
+  const { term, state, store, runtime, logger, observer, address, servers, registrations } = options;
   const { clock } = runtime;
   // The revisions of a restored etcd start at 1. Only etcd itself compares the epoch without the generation.
   const epoch = term.epoch + BigInt(state.restore?.generation ?? 0);
 
   const events = new EventLog({ state, runtime, epoch, address, signal });
   const writer = new Writer({ store, state, fence: fence(term), clock, logger, observer });
-  sync.setWriter(writer);
   const context: TermContext = { state, writer, runtime, logger, signal };
   const controller = new Controller({ ...context, observer });
 
@@ -278,10 +277,10 @@ export function createLeader(options: CreateLeaderOptions, signal: AbortSignal):
 }
 
 /** Returns undefined in the simulation. */
-function createIssuer({ identity, sync, runtime }: CreateLeaderOptions): CertificateIssuer | undefined {
+function createIssuer({ identity, state, runtime }: CreateLeaderOptions): CertificateIssuer | undefined {
   if (identity === undefined) return undefined;
   return clusterIssuer({
-    authorities: () => sync.state.authorities.values(),
+    authorities: () => state.authorities.values(),
     clusterKey: identity.clusterKey,
     wallClockMs: () => runtime.wallClockMs(),
   });
@@ -391,7 +390,7 @@ function createLoops(
     (signal) => controller.run(signal),
     (signal) => autoscaler.run(signal),
     (signal) => lag.run(signal),
-    (signal) => sync.untilEnded(signal),
+    () => sync.run(writer),
     (signal) => removeUnusedNetworks(context, signal),
     (signal) => collectUnusedFiles(context, signal),
     (signal) => collectUnusedImages({ ...context, imageInventories }, signal),

@@ -5,7 +5,7 @@ import { onAbort } from "../runtime/abort.js";
 import { notLeaderError } from "../runtime/leader-errors.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { steadyTime } from "../runtime/steady-time.js";
-import type { ClusterState } from "../state/cluster-state.js";
+import { ClusterState } from "../state/cluster-state.js";
 import { correctFutureTimes } from "../state/correct-times.js";
 import { latestRecordedMs } from "../state/latest-time.js";
 import { StateSync } from "../state/state-sync.js";
@@ -18,22 +18,13 @@ import type { LeaderOptions } from "./leader-options.js";
 /** Time for the response to the call that has raised the schema. */
 const RAISE_GRACE_MS = 100;
 
-export interface RunTermOptions extends LeaderOptions {
-  /** The copy of the records that this server has kept as a follower. No other term uses it. */
-  readonly standbySync: StateSync;
-}
-
 /**
- * Runs one term as the leader: waits until its copy of the records is complete, serves calls, and reconciles until the term is lost or `signal` is
+ * Runs one term as the leader: loads all records, serves calls, and reconciles until the term is lost or `signal` is
  * aborted. When it returns, everything that it started has stopped.
  *
  * @throws the error of the first part that failed; its failure ends the term
  */
-export async function runTerm(
-  term: Term,
-  { standbySync, ...options }: RunTermOptions,
-  signal: AbortSignal,
-): Promise<void> {
+export async function runTerm(term: Term, options: LeaderOptions, signal: AbortSignal): Promise<void> {
   const { store, logger } = options;
   const ended = new AbortController();
   const end = (cause: unknown): void => {
@@ -41,15 +32,11 @@ export async function runTerm(
   };
   const removeListeners = [term.lost, signal].map((parent) => onAbort(parent, () => end(parent.reason)));
   try {
-    const opened = await openSchema(term, options, end, ended.signal);
-    if (opened === undefined) return;
-    const { schemaControl, hasMigrated } = opened;
-    const { clock } = options.runtime;
-    // A migration has written most records, so loading them again is simpler than waiting for its last event.
-    const sync = hasMigrated ? StateSync.start({ store, clock, logger }, ended.signal) : standbySync;
-    // The leader key is one of the synchronized keys, and all writes of earlier leaders are older.
-    if (!(await sync.untilApplied(term.epoch, ended.signal))) return;
-    const { state } = sync;
+    const schemaControl = await openSchema(term, options, end, ended.signal);
+    if (schemaControl === undefined) return;
+    const state = new ClusterState((error) => logger.error({ err: error }, "state listener failed"));
+    const sync = new StateSync({ store, clock: options.runtime.clock, state, logger }, ended.signal);
+    if (!(await sync.load())) return;
     logger.info(
       { services: state.services.size, tasks: state.tasks.size, nodes: state.nodes.size },
       "loaded all records",
@@ -67,7 +54,10 @@ export async function runTerm(
         "times in the future were written with a wrong clock; using the current time",
       );
     }
-    const { leader, loops } = createLeader({ ...options, runtime, term, sync, schemaControl }, ended.signal);
+    const { leader, loops } = createLeader(
+      { ...options, runtime, term, state, sync, schemaControl },
+      ended.signal,
+    );
     options.onLeaderChange(leader);
     await runLoops(loops, end, ended.signal);
   } finally {
@@ -75,12 +65,6 @@ export async function runTerm(
     for (const removeListener of removeListeners) removeListener();
     options.onLeaderChange(undefined);
   }
-}
-
-interface OpenedSchema {
-  readonly schemaControl: SchemaControl;
-  /** Whether this term has migrated records. */
-  readonly hasMigrated: boolean;
 }
 
 /**
@@ -93,26 +77,22 @@ async function openSchema(
   { store, runtime: { clock }, logger, schema = SCHEMA, ...options }: LeaderOptions,
   end: (cause: unknown) => void,
   signal: AbortSignal,
-): Promise<OpenedSchema | undefined> {
+): Promise<SchemaControl | undefined> {
   const { versions } = schema;
   try {
-    const { version, hasMigrated } = await completeMigration(
-      { store, fence: fence(term), schema, clock, logger },
-      signal,
-    );
-    const schemaControl: SchemaControl = {
-      current: version,
+    const current = await completeMigration({ store, fence: fence(term), schema, clock, logger }, signal);
+    return {
+      current,
       versions,
       servers: options.registrations,
       countMembers: async (abort) => (await options.etcdMembers?.list(abort))?.length,
       raiseVersion: async (to, abort) => {
         const stored = await readSchema(store, versions, abort);
         await raiseSchema({ store, fence: fence(term), to }, stored, abort);
-        logger.info({ from: version, to }, "raised the schema; the next leader migrates the records");
+        logger.info({ from: current, to }, "raised the schema; the next leader migrates the records");
         clock.after(RAISE_GRACE_MS, () => end(notLeaderError({ reason: "the schema was raised" })));
       },
     };
-    return { schemaControl, hasMigrated };
   } catch (error) {
     if (signal.aborted) return undefined;
     throw error;

@@ -1,8 +1,6 @@
 import { assertNever, isBerthError, LEADER_LEASE_MS } from "@berth/proto";
 import type { Logger } from "pino";
-import { linkSignals } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
-import { StateSync } from "../state/state-sync.js";
 import { campaign, type ElectionEvent, type LeaderRecord } from "../store/election.js";
 import { LEADER_KEY } from "../store/keys.js";
 import { runTerm } from "./leader.js";
@@ -36,33 +34,16 @@ export async function runCandidate(options: CandidateOptions, signal: AbortSigna
     ...(contact && { untilDead: createFailureDetector(contact, value) }),
     onEvent: createElectionLogger(logger),
   };
-  let standby = startStandby(options, signal);
   for await (const term of campaign(candidacy, signal)) {
     const termLogger = logger.child({ epoch: String(term.epoch) });
     try {
-      await runTerm(term, { ...options, logger: termLogger, standbySync: standby.sync }, signal);
+      await runTerm(term, { ...options, logger: termLogger }, signal);
     } catch (error) {
       if (isBerthError(error, "BERTH_SCHEMA_UNSUPPORTED")) throw error;
       termLogger.error({ err: error }, "leader failed; resigning");
       await sleep(runtime.clock, FAILED_TERM_PAUSE_MS, signal);
-    } finally {
-      standby.stop();
     }
-    standby = startStandby(options, signal);
   }
-}
-
-/** Starts a copy of the records for the next term. */
-function startStandby(
-  { store, runtime: { clock }, logger }: CandidateOptions,
-  signal: AbortSignal,
-): { readonly sync: StateSync; readonly stop: () => void } {
-  const link = linkSignals(signal);
-  const stop = (): void => {
-    link.unlink();
-    link.abort();
-  };
-  return { sync: StateSync.start({ store, clock, logger }, link.signal), stop };
 }
 
 /** Returns a function that waits until the leader is dead, unless it is an earlier run of this server. */

@@ -43,7 +43,7 @@ export interface Draft {
 }
 
 /**
- * A server's copy of all records in the store. Records are never modified in place. Listeners are called once after
+ * The leader's copy of all records in the store. Records are never modified in place. Listeners are called once after
  * each batch of changes.
  */
 export class ClusterState implements Tables {
@@ -107,7 +107,7 @@ export class ClusterState implements Tables {
 
   /** Applies committed changes. Ignores a change that is older than the last known change of its record. */
   apply(committed: Iterable<Committed>): void {
-    // A follower's copy has no listeners.
+    // Nothing listens while a new leader loads all records.
     const delta = this.#changed.hasListeners ? new DeltaBuilder() : undefined;
     for (const { change, revision, key = changeKey(change) } of committed) {
       if (!this.revisions.isNewer(key, revision)) continue;

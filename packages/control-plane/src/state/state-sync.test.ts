@@ -1,13 +1,10 @@
 import { Task } from "@berth/proto";
-import { pino } from "pino";
 import { describe, expect, it } from "vitest";
 import { buildTask } from "../core/testing/records.js";
-import type { Entry, Store } from "../store/store.js";
-import { ManualClock } from "../testing/manual-clock.js";
-import { MemoryStore } from "../testing/memory-store/memory-store.js";
+import type { Entry } from "../store/store.js";
 import { recordKey } from "./change.js";
 import { ClusterState } from "./cluster-state.js";
-import { applyEvents, applySnapshot, StateSync } from "./state-sync.js";
+import { applyEvents, applySnapshot } from "./state-sync.js";
 
 const nodeKey = (nodeId: string): string => recordKey("node", { nodeId });
 const taskKey = (serviceId: string, taskId: string): string => recordKey("task", { serviceId, taskId });
@@ -75,56 +72,6 @@ describe("applySnapshot", () => {
     const entries = [entry(buildTask({ id: "deleted" }), 5n)];
     await applySnapshot(state, { revision: 10n, entries }, noPause);
     expect([...state.tasks.values()].map(({ id }) => id)).toEqual(["fresh"]);
-  });
-});
-
-describe("StateSync", () => {
-  const logger = pino({ level: "silent" });
-
-  async function putTask(store: Store, id: string): Promise<bigint> {
-    const { key, value } = entry(buildTask({ id }), 0n);
-    const outcome = await store.txn({ ops: [{ kind: "put", key, value }] }, new AbortController().signal);
-    if (outcome.kind !== "committed") throw new Error(outcome.kind);
-    return outcome.revision;
-  }
-
-  it("waits until the copy has all changes up to a revision", async () => {
-    const clock = new ManualClock();
-    const store = new MemoryStore({ clock });
-    const stop = new AbortController();
-    await putTask(store, "t1");
-    const sync = StateSync.start({ store, clock, logger }, stop.signal);
-    const loaded = sync.untilApplied(1n, stop.signal);
-    await clock.advance(1_000);
-    expect(await loaded).toBe(true);
-    expect(sync.state.tasks.size).toBe(1);
-
-    const revision = await putTask(store, "t2");
-    const applied = sync.untilApplied(revision, stop.signal);
-    await clock.advance(1_000);
-    expect(await applied).toBe(true);
-    expect(sync.state.tasks.size).toBe(2);
-
-    const never = sync.untilApplied(revision + 1n, stop.signal);
-    stop.abort();
-    expect(await never).toBe(false);
-  });
-
-  it("reports the error that has ended the synchronization", async () => {
-    const clock = new ManualClock();
-    const store = new MemoryStore({ clock });
-    const broken: Store = {
-      leases: store.leases,
-      txn: (request, signal) => store.txn(request, signal),
-      watch: (options, signal) => store.watch(options, signal),
-      range: () => {
-        throw new Error("broken");
-      },
-    };
-    const { signal } = new AbortController();
-    const sync = StateSync.start({ store: broken, clock, logger }, signal);
-    await expect(sync.untilApplied(1n, signal)).rejects.toThrow("broken");
-    await expect(sync.untilEnded(signal)).rejects.toThrow("broken");
   });
 });
 

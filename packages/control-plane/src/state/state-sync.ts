@@ -1,119 +1,79 @@
 import { assertNever } from "@berth/proto";
 import type { Logger } from "pino";
-import { abortable } from "../runtime/abort.js";
 import { type Clock, sleep } from "../runtime/clock.js";
-import { Notifier } from "../runtime/notifier.js";
 import { ROOT } from "../store/keys.js";
 import { type ListWatchMessage, listAndWatch } from "../store/list-watch.js";
 import type { Entry, Store, WatchEvent } from "../store/store.js";
 import { decodeEntry, deletionOfKey } from "./change.js";
-import { ClusterState, type Committed } from "./cluster-state.js";
+import type { ClusterState, Committed } from "./cluster-state.js";
 
 /**
  * Number of entries that are decoded without a pause. A batch takes about 20 ms, so leases are renewed during a long
- * load. Smaller batches would delay the end of the load.
+ * load. Smaller batches would delay the end of the load, before which the leader serves no calls.
  */
 const BATCH_ENTRIES = 4_000;
 
 export interface StateSyncOptions {
   readonly store: Store;
   readonly clock: Clock;
+  readonly state: ClusterState;
   readonly logger: Logger;
 }
 
 /**
- * Keeps a copy of all records up to date. A follower has one too, so that it need not load the records when it is
- * elected. During a term, the copy also receives changes by other writers, such as `etcdctl` or a restored backup, and
- * skips the events of the leader's own writes, which it recognizes by their revision.
+ * Loads all records into the state when a term starts, and then watches the store for changes by other writers, such as
+ * `etcdctl` or a restored backup. Skips the events of this leader's own writes, which it recognizes by their revision.
  */
 export class StateSync {
-  readonly state: ClusterState;
   readonly #options: StateSyncOptions;
-  readonly #applied = new Notifier();
-  readonly #ended: Promise<void>;
-  /** All changes up to this revision are in the copy. Undefined until all records are loaded. */
-  #revision: bigint | undefined;
-  #writer: PendingWrites | undefined;
+  readonly #messages: AsyncGenerator<ListWatchMessage>;
+  readonly #signal: AbortSignal;
 
-  private constructor(options: StateSyncOptions, signal: AbortSignal) {
-    const { logger } = options;
+  constructor(options: StateSyncOptions, signal: AbortSignal) {
     this.#options = options;
-    this.state = new ClusterState((error) => logger.error({ err: error }, "state listener failed"));
-    this.#ended = this.#run(signal);
-    // `untilApplied` and `untilEnded` report the failure.
-    this.#ended.catch(() => {});
-  }
-
-  /** Loads all records and then applies each change until the signal is aborted, through outages of the store. */
-  static start(options: StateSyncOptions, signal: AbortSignal): StateSync {
-    return new StateSync(options, signal);
+    this.#signal = signal;
+    const { store, clock } = options;
+    this.#messages = listAndWatch({ store, clock, span: { prefix: ROOT } }, signal);
   }
 
   /**
-   * Waits until the copy has all changes up to the revision, which must be that of a change below `ROOT`. Returns false
-   * if the signal is aborted first.
-   *
-   * @throws the error that has ended the synchronization
+   * Loads all records at one revision and retries until etcd responds. Returns false if the signal is aborted first.
    */
-  async untilApplied(revision: bigint, signal: AbortSignal): Promise<boolean> {
-    const stopped = this.#ended.then(() => {
-      throw new Error("the synchronization of the records has stopped");
-    });
-    stopped.catch(() => {});
-    while (!signal.aborted && (this.#revision === undefined || this.#revision < revision)) {
-      await Promise.race([this.#applied.wait(signal), stopped]);
-    }
-    return !signal.aborted;
-  }
-
-  /** Makes the synchronization wait for the leader's writes, whose results may arrive after their events. */
-  setWriter(writer: PendingWrites): void {
-    this.#writer = writer;
-  }
-
-  /**
-   * Settles when the synchronization ends.
-   *
-   * @throws the error that has ended it, or the signal's reason when it is aborted first
-   */
-  untilEnded(signal: AbortSignal): Promise<void> {
-    return abortable(this.#ended, signal);
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    const { store, clock } = this.#options;
-    for await (const message of listAndWatch({ store, clock, span: { prefix: ROOT } }, signal)) {
-      await this.#writer?.untilIdle();
-      if (signal.aborted) return;
-      await this.#apply(message, signal);
+  async load(): Promise<boolean> {
+    for (;;) {
+      const next = await this.#messages.next();
+      if (next.done || this.#signal.aborted) return false;
+      await this.#apply(next.value);
+      if (next.value.kind === "snapshot") return !this.#signal.aborted;
     }
   }
 
-  async #apply(message: ListWatchMessage, signal: AbortSignal): Promise<void> {
-    const { logger, clock } = this.#options;
+  /** Applies further changes until the signal is aborted. Call `load` first. */
+  async run(writer: { untilIdle(): Promise<void> }): Promise<void> {
+    for await (const message of this.#messages) {
+      // The events may belong to a write of this leader whose result has not arrived yet.
+      await writer.untilIdle();
+      if (this.#signal.aborted) return;
+      await this.#apply(message);
+    }
+  }
+
+  async #apply(message: ListWatchMessage): Promise<void> {
+    const { state, logger, clock } = this.#options;
     switch (message.kind) {
       case "snapshot":
-        logUnreadable(await applySnapshot(this.state, message, () => sleep(clock, 0, signal)), logger);
-        break;
+        logUnreadable(await applySnapshot(state, message, () => sleep(clock, 0, this.#signal)), logger);
+        return;
       case "events":
-        logUnreadable(applyEvents(this.state, message), logger);
-        break;
+        logUnreadable(applyEvents(state, message), logger);
+        return;
       case "unreachable":
         logger.warn({ err: message.cause }, "lost connection to etcd; retrying");
         return;
       default:
         assertNever(message);
     }
-    if (signal.aborted) return;
-    this.#revision = message.revision;
-    this.#applied.notifyAll();
   }
-}
-
-/** Writes that the leader has begun. */
-export interface PendingWrites {
-  /** Resolves when the results of all writes have arrived. */
-  untilIdle(): Promise<void>;
 }
 
 /** A record that could not be decoded. It stays in the store and is ignored. */

@@ -34,13 +34,6 @@ export interface MigrateOptions {
   readonly logger: Logger;
 }
 
-export interface CompletedMigration {
-  /** The version of all records. */
-  readonly version: number;
-  /** Whether a migration was pending. */
-  readonly hasMigrated: boolean;
-}
-
 /** A record with its new value. Without a value, the record is deleted. */
 interface MigratedEntry {
   readonly entry: Entry;
@@ -52,24 +45,20 @@ interface MigratedEntry {
  * else writes records. Each transaction migrates some records and stores the last key, so the next leader continues
  * there after a crash.
  *
+ * @returns the version of all records
  * @throws BerthError BERTH_SCHEMA_UNSUPPORTED, BERTH_NOT_LEADER
  */
-export async function completeMigration(
-  options: MigrateOptions,
-  signal: AbortSignal,
-): Promise<CompletedMigration> {
+export async function completeMigration(options: MigrateOptions, signal: AbortSignal): Promise<number> {
   const { store, schema, clock, logger } = options;
-  let hasMigrated = false;
   for (;;) {
     signal.throwIfAborted();
     try {
       const stored = await readSchema(store, schema.versions, signal);
-      if (stored.pending === undefined) return { version: stored.version, hasMigrated };
-      hasMigrated = true;
+      if (stored.pending === undefined) return stored.version;
       logger.info({ from: stored.pending.from, to: stored.version }, "migrating the records");
       await runMigration(options, stored, stored.pending, signal);
       logger.info({ version: stored.version }, "migrated all records");
-      return { version: stored.version, hasMigrated };
+      return stored.version;
     } catch (error) {
       if (!isBerthError(error, "BERTH_ETCD_UNAVAILABLE")) throw error;
       logger.warn({ err: error }, "migration interrupted; continuing");
