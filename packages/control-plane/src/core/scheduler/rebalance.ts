@@ -141,7 +141,9 @@ function nextMove(
   return { task, toNodeId: to, reason };
 }
 
-/** Returns the ID of the node with movable tasks that placement would choose last, or undefined if there is none. */
+/**
+ * Returns the ID of the node with movable tasks that placement would choose last. Undefined if there are no such nodes.
+ */
 function mostLoadedNode(
   { requirements, load, movable }: RebalanceCandidate,
   draft: DraftCluster,
@@ -201,7 +203,9 @@ function describeLowerLoad(move: ProposedMove): string | undefined {
   return `its node runs ${tasksText(before.taskCount)}, the other one ${after.taskCount - 1}`;
 }
 
-/** Returns the task counts of both nodes' groups at each level, and the first level that differs (-1 when none does). */
+/**
+ * Returns the task counts of both nodes' groups at each level, and the first level that differs (-1 when none does).
+ */
 function compareCounts({ from, to, candidate, cluster }: ProposedMove): {
   readonly source: readonly number[];
   readonly target: readonly number[];
