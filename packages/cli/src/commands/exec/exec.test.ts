@@ -41,3 +41,23 @@ test("exec --env-file passes the variables of a file before those of -e", async 
   expect(receivedVariables()).toEqual(["A=file", "B=2", "A=1"]);
   await rm(directory, { recursive: true });
 });
+
+test("exec --env-file reads a file with a byte order mark and indentation as Docker does", async () => {
+  received.length = 0;
+  const directory = await mkdtemp(join(tmpdir(), "berth-exec-"));
+  const file = join(directory, "variables.env");
+  await writeFile(file, '\ufeffA=1 \n  B="2"\n\t# comment\nC\n');
+  await berth(`exec --env-file ${file} shop_web.1 env`, { exec }, { env: { C: "3" } });
+  expect(receivedVariables()).toEqual(["A=1 ", 'B="2"', "C=3"]);
+  await rm(directory, { recursive: true });
+});
+
+test("exec --env-file reports all lines without a valid name", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "berth-exec-"));
+  const file = join(directory, "variables.env");
+  await writeFile(file, "A=1\nB C=2\n=3\n");
+  const { err } = await berth(`exec --env-file ${file} shop_web.1 env`, { exec });
+  expect(err).toContain(`${file}:2: "B C=2" is not NAME=VALUE\n`);
+  expect(err).toContain(`${file}:3: "=3" is not NAME=VALUE\n`);
+  await rm(directory, { recursive: true });
+});

@@ -1,3 +1,4 @@
+import { BerthError } from "@berth/proto";
 import { invalidOptionError } from "../../options/parse-options.js";
 import type { Cli } from "../../process/cli.js";
 import { readInput } from "./input-files.js";
@@ -13,14 +14,30 @@ export async function readEnvironment(
   cli: Cli,
   { env = [], envFile = [] }: EnvironmentOptions,
 ): Promise<readonly string[]> {
-  const lines: string[] = [];
-  for (const name of envFile) {
-    const { bytes } = await readInput(cli, name);
-    const text = Buffer.from(bytes).toString();
-    // As in Docker, quotes are part of the value.
-    lines.push(...text.split(/\r?\n/).filter((line) => line.trim() !== "" && !line.startsWith("#")));
+  const variables: string[] = [];
+  for (const file of envFile) {
+    const { name, bytes } = await readInput(cli, file);
+    variables.push(...parseVariables(name, new TextDecoder().decode(bytes)));
   }
-  return [...lines, ...env].flatMap((variable) => resolveVariable(variable, cli.env));
+  return [...variables, ...env].flatMap((variable) => resolveVariable(variable, cli.env));
+}
+
+/**
+ * Returns the variables of a file as `NAME=VALUE` or `NAME`. As in Docker, white space before a name is dropped, and
+ * quotes and white space after it are part of the value.
+ *
+ * @throws BerthError BERTH_INPUT_INVALID with all lines whose names are empty or contain white space
+ */
+function parseVariables(file: string, text: string): readonly string[] {
+  const lines = text.split(/\r?\n/).map((line) => line.trimStart());
+  const isVariable = (line: string): boolean => line !== "" && !line.startsWith("#");
+  const problems = lines.flatMap((line, index) => {
+    const isValid = !isVariable(line) || /^[^\s=]+(?:=|$)/.test(line);
+    return isValid ? [] : [`${file}:${index + 1}: ${JSON.stringify(line)} is not NAME=VALUE`];
+  });
+  if (problems.length > 0)
+    throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problems.join("\n") });
+  return lines.filter(isVariable);
 }
 
 /** Resolves `-e NAME` from the environment. An unset variable is not passed to the container, as in Docker. */
