@@ -1,8 +1,9 @@
 import { BerthError } from "@berth/proto";
 import { withClient } from "../../client/client.js";
-import { printJson, printWarning } from "../../output/print.js";
+import { printJson } from "../../output/print.js";
 import { volumeJson, volumeRows } from "../../output/volumes.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { printNodeErrors } from "./print-node-errors.js";
 
 export interface VolumeInspectOptions extends GlobalOptions {
   readonly node?: string;
@@ -15,13 +16,11 @@ export async function inspectVolumes(
   names: readonly string[],
 ): Promise<void> {
   const { signal } = cli;
-  const answers = await withClient(cli, options, (client) =>
+  const responses = await withClient(cli, options, (client) =>
     Promise.all(names.map((name) => client.listVolumes({ node: options.node ?? "", name }, { signal }))),
   );
-  const nodes = answers.flatMap((answer) => answer.nodes);
-  for (const { hostname, error } of nodes) {
-    if (error !== "") printWarning(cli, `${hostname}: ${error}`);
-  }
+  const nodes = responses.flatMap((response) => response.nodes);
+  printNodeErrors(cli, nodes);
   const rows = volumeRows(nodes);
   const missing = names.filter((name) => !rows.some(({ volume }) => volume.name === name));
   printJson(cli, rows.map(volumeJson));

@@ -1,8 +1,9 @@
 import { withClient } from "../../client/client.js";
 import { applyFilters } from "../../options/filters.js";
-import { printListing, printWarning } from "../../output/print.js";
+import { printListing } from "../../output/print.js";
 import { VOLUME_FILTERS, volumeListing, volumeRows } from "../../output/volumes.js";
 import type { Cli, GlobalOptions } from "../../process/cli.js";
+import { printNodeErrors } from "./print-node-errors.js";
 
 export interface VolumeListOptions extends GlobalOptions {
   readonly node?: string;
@@ -15,9 +16,7 @@ export async function listVolumes(cli: Cli, options: VolumeListOptions): Promise
   const { nodes } = await withClient(cli, options, (client) =>
     client.listVolumes({ node: options.node ?? "", name: "" }, { signal: cli.signal }),
   );
-  for (const { hostname, error } of nodes) {
-    if (error !== "") printWarning(cli, `${hostname}: ${error}`);
-  }
+  printNodeErrors(cli, nodes);
   const rows = applyFilters(volumeRows(nodes), options.filter ?? [], VOLUME_FILTERS);
   printListing(cli, volumeListing(rows), options);
 }
