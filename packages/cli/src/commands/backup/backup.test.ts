@@ -102,6 +102,9 @@ describe("backup create", () => {
     expect(requests).toEqual([{ protection: { $case: "recipients", value: { keys } } }]);
     const both = await berth(`${line} --passphrase-file keys`, handlers, { cwd });
     expect(both).toMatchObject({ code: 2, err: expect.stringContaining("are mutually exclusive") });
+    const fileLine = "backup create --recipients-file keys --passphrase-file keys b.age";
+    const bothFiles = await berth(fileLine, handlers, { cwd });
+    expect(bothFiles.err).toContain("--passphrase-file and --recipients-file are mutually exclusive");
     await writeFile(join(cwd, "keys"), "# none\n");
     const none = await berth("backup create --recipients-file keys c.age", handlers, { cwd });
     expect(none).toMatchObject({ code: 2, err: expect.stringContaining("keys contains no key") });

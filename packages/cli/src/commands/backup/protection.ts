@@ -41,7 +41,10 @@ export async function readProtection(cli: Cli, options: ProtectionOptions): Prom
     }
     return { $case: "passphrase", value: passphrase };
   }
-  if (passphraseFile !== undefined) throw conflictingOptionsError("--passphrase-file", "--recipient");
+  if (passphraseFile !== undefined) {
+    const option = recipient.length > 0 ? "--recipient" : "--recipients-file";
+    throw conflictingOptionsError("--passphrase-file", option);
+  }
   const keys = recipientsFile === undefined ? [] : await readKeys(cli, recipientsFile);
   return { $case: "recipients", value: { keys: [...recipient, ...keys] } };
 }
