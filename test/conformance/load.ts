@@ -46,8 +46,10 @@ export function load(test: Case): Outcome {
 
 /** Returns why files cannot be deployed, or not without dropping settings, or undefined if they can. */
 export function deployProblem(test: Case): string | undefined {
-  const { diagnostics } = loadStack({ stack: "t", skipContents: true, ...inputOf(test) });
-  const problem = diagnostics.find(({ severity, isLoss }) => severity === "error" || isLoss);
+  const { diagnostics } = loadStack({ ...inputOf(test), stack: test.stack ?? "t", skipContents: true });
+  const problem = diagnostics.find(
+    ({ severity, isSettingIgnored }) => severity === "error" || isSettingIgnored,
+  );
   return problem && formatDiagnostic(problem);
 }
 
@@ -60,7 +62,7 @@ function inputOf({ stack, paths, environment, read }: Case): ProjectInput {
   const dotenv = join(dirname(paths[0] ?? "/"), ".env");
   const bytes = read(dotenv);
   return {
-    ...(stack === undefined ? {} : { stack }),
+    stack,
     files,
     envFiles: bytes === undefined ? [] : [{ name: ".env", path: dotenv, bytes }],
     environment: { HOME, PWD: dirname(paths[0] ?? "/"), ...environment },

@@ -30,7 +30,7 @@ function load(step: Step, path: string): number {
     case "resolve":
       return errorsOf(loadProject(input).environment.diagnostics.sorted());
     case "specs":
-      return errorsOf(loadStack({ stack: "bench", skipContents: true, ...input }).diagnostics);
+      return errorsOf(loadStack({ ...input, stack: "bench", skipContents: true }).diagnostics);
   }
 }
 

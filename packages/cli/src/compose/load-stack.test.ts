@@ -120,8 +120,8 @@ models: { llm: { model: ai/smollm2 } }
       [
         "c.yaml:4:5: warning: services.web.container_name: containers are named after their service and slot: the name is used as a network alias instead",
         "c.yaml:5:40: services.web.networks.front.ipv4_address: the network front has no subnet; set one under its ipam",
-        "c.yaml:7:5: services.web.pre_start: init containers are not supported: define a separate service, and wait for it with depends_on and service_completed_successfully",
-        "c.yaml:11:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service: to send it to them, add x-berth: { ship: true } to the service",
+        "c.yaml:7:5: services.web.pre_start: init containers are not supported; define a separate service, and wait for it with depends_on and service_completed_successfully",
+        "c.yaml:11:15: warning: services.web.volumes[0]: ./html resolves to /project/html, which must exist on every node that runs the service; to send it to them, add x-berth: { ship: true } to the service",
         "c.yaml:12:62: warning: services.db.profiles: the service is disabled; use --profile debug to enable it",
         "c.yaml:14:1: models: models need Docker Model Runner, which nodes do not have; run the model as a service",
       ]

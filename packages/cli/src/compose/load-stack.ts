@@ -18,7 +18,7 @@ export interface ProjectInput {
    * Name of the stack. By default, the variable COMPOSE_PROJECT_NAME, the `name` of the files, or the name of the
    * directory of the first file.
    */
-  readonly stack?: string;
+  readonly stack?: string | undefined;
   /** Files in the order of the command line. Later files override earlier ones. */
   readonly files: readonly InputFile[];
   /** The `.env` file, or the files of `--env-file`. */
@@ -26,21 +26,21 @@ export interface ProjectInput {
   /** The environment of the process. Takes precedence over the env files. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Profiles from the command line, in addition to those in `COMPOSE_PROFILES`. */
-  readonly profiles?: readonly string[];
+  readonly profiles?: readonly string[] | undefined;
   readonly homeDirectory: string;
   readonly readFile: ProjectEnvironment["readFile"];
   readonly onVariable?: ProjectEnvironment["onVariable"];
 }
 
-/** Settings for resolving a project. */
-export interface ResolveChoices {
-  /** Keep the variables in the values. The project can then be printed, but not deployed. */
+/** Options of `loadProject`. */
+export interface LoadOptions {
+  /** Whether to keep the variables in the values. The project can then be printed, but not deployed. */
   readonly keepVariables?: boolean;
 }
 
 export interface StackInput extends ProjectInput {
   readonly stack: string;
-  /** Leave out the contents of secrets and configs, which need not exist where a file is only checked. */
+  /** Whether to leave out the contents of secrets and configs, which need not exist where a file is only checked. */
   readonly skipContents?: boolean;
 }
 
@@ -94,10 +94,7 @@ export function loadStack(input: StackInput): LoadedStack {
  *
  * @throws BerthError BERTH_COMPOSE_INVALID if a file is not text.
  */
-export function loadProject(
-  input: ProjectInput,
-  { keepVariables = false }: ResolveChoices = {},
-): LoadedProject {
+export function loadProject(input: ProjectInput, { keepVariables = false }: LoadOptions = {}): LoadedProject {
   const { files, homeDirectory, readFile, onVariable } = input;
   const directoryName = toStackName(basename(dirname(files[0]?.path ?? "/")));
   const diagnostics = new Diagnostics();
@@ -113,9 +110,9 @@ export function loadProject(
   const variable = lookup(STACK_NAME_VARIABLE);
   const explicitName = input.stack ?? (variable === "" ? undefined : variable);
   // Compose sets this variable for the files, regardless of the environment.
-  const inFiles: Lookup = (name) =>
+  const fileLookup: Lookup = (name) =>
     name === STACK_NAME_VARIABLE ? (explicitName ?? directoryName) : lookup(name);
-  const tree = readProject(files, { ...environment, lookup: inFiles });
+  const tree = readProject(files, { ...environment, lookup: fileLookup });
   if (tree === undefined) {
     reportEmpty(files, diagnostics);
     return { project: undefined, environment };

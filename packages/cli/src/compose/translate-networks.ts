@@ -32,7 +32,7 @@ const IPV6_OPTION = "com.docker.network.enable_ipv6";
 
 interface BridgeOption {
   /** The values that match the behavior of a network that berth manages, in lower case. */
-  readonly satisfied: readonly string[];
+  readonly matchingValues: readonly string[];
   /** Reason why other values have no effect. */
   readonly reason: string;
 }
@@ -43,23 +43,29 @@ const FALSE = ["false", "0", "f"];
 const BRIDGE_OPTIONS: ReadonlyMap<string, BridgeOption> = new Map([
   [
     "com.docker.network.bridge.name",
-    { satisfied: [""], reason: "berth names the bridge of each network itself: bth and a number" },
+    { matchingValues: [""], reason: "berth names the bridge of each network itself: bth and a number" },
   ],
   [
     "com.docker.network.bridge.enable_icc",
-    { satisfied: TRUE, reason: "containers in a network that spans hosts can reach each other" },
+    { matchingValues: TRUE, reason: "containers in a network that spans hosts can reach each other" },
   ],
   [
     "com.docker.network.bridge.enable_ip_masquerade",
-    { satisfied: TRUE, reason: "containers reach other networks through the address of their host" },
+    { matchingValues: TRUE, reason: "containers reach other networks through the address of their host" },
   ],
   [
     "com.docker.network.bridge.host_binding_ipv4",
-    { satisfied: ["0.0.0.0", ""], reason: 'specify the address for each port, as in "127.0.0.1:8080:80"' },
+    {
+      matchingValues: ["0.0.0.0", ""],
+      reason: 'specify the address for each port, as in "127.0.0.1:8080:80"',
+    },
   ],
-  ["com.docker.network.bridge.default_bridge", { satisfied: FALSE, reason: "it is not the default bridge" }],
+  [
+    "com.docker.network.bridge.default_bridge",
+    { matchingValues: FALSE, reason: "it is not the default bridge" },
+  ],
 ]);
-const MTU = { min: 68, max: 65_535 };
+const MTU_RANGE = { min: 68, max: 65_535 };
 
 const NETWORK_KEYS: KeyTable<NetworkDraft> = {
   name: rule(readText, (network, name) => {
@@ -132,7 +138,7 @@ function readDriverOptions(cursor: Cursor, { spec }: NetworkDraft): void {
     if (key === "encrypted") {
       spec.encrypted = readEncrypted(value, field);
     } else if (key === MTU_OPTION) {
-      spec.mtu = readInteger(field, MTU) ?? 0;
+      spec.mtu = readInteger(field, MTU_RANGE) ?? 0;
     } else if (key === IPV6_OPTION) {
       checkIpv6(field);
     } else {
@@ -149,7 +155,7 @@ function checkIpv6(cursor: Cursor): void {
 /** Reports an option of Docker's drivers, unless its value matches the behavior anyway. */
 function checkIgnoredOption(key: string, value: string, field: Cursor): void {
   const option = BRIDGE_OPTIONS.get(key);
-  if (option?.satisfied.includes(value.toLowerCase())) return;
+  if (option?.matchingValues.includes(value.toLowerCase())) return;
   const reason = option?.reason ?? "berth does not use the Docker driver that has this option";
   field.diagnostics.warnIgnored(keyPlace(field), `ignored: ${reason}`);
 }

@@ -53,7 +53,7 @@ export function translateService(name: string, cursor: Cursor, context: StackCon
     if (path === "task.container.image" && draft.container.image === "") {
       reportMissingImage(cursor);
     } else {
-      reportViolation(cursor, { place: findPlace(path, draft.origins), message });
+      reportViolation(cursor, findPlace(path, draft.origins), message);
     }
   }
   const { key, replicas } = draft.mode;
@@ -124,6 +124,7 @@ function reportMissingImage(cursor: Cursor): void {
   if (!isReported) cursor.diagnostics.error(keyPlace(cursor), "the service has no image");
 }
 
-function reportViolation(cursor: Cursor, { place, message }: { place: Place; message: string }): void {
+/** Reports a violation of the spec, unless its place already has an error. */
+function reportViolation(cursor: Cursor, place: Place, message: string): void {
   if (!cursor.diagnostics.hasErrorAt(place)) cursor.diagnostics.error(place, message);
 }

@@ -7,6 +7,40 @@ export function addBackupCommands(program: Command, cli: Cli): void {
   const backup = program
     .command("backup")
     .description("Back up the cluster's records, secrets and CA, and restore them on a new server");
+  addCreate(backup, cli);
+  addExamples(
+    addUnlockOptions(
+      backup
+        .command("inspect")
+        .argument("<file>", "backup file")
+        .description("Verify that a backup can be read completely, and show its contents"),
+    ).action(lazyAction(cli, async () => (await import("../commands/backup/inspect.js")).inspectBackup)),
+    ["berth backup inspect berth.age", "berth backup inspect --identity-file key.txt -o json berth.age"],
+  );
+  addRestore(backup, cli);
+  addExamples(
+    backup
+      .command("status")
+      .description(
+        "Show the last restore, the nodes that it waits for, and containers that are not in the backup",
+      )
+      .action(lazyAction(cli, async () => (await import("../commands/backup/status.js")).showRestore)),
+    ["berth backup status"],
+  );
+  addExamples(
+    backup
+      .command("complete")
+      .description("Complete a restore: stop and remove the containers that are not in the backup")
+      .option(
+        "-f, --force",
+        "complete even if some nodes have not connected; their tasks are started on other nodes",
+      )
+      .action(lazyAction(cli, async () => (await import("../commands/backup/complete.js")).completeRestore)),
+    ["berth backup complete", "berth backup complete --force"],
+  );
+}
+
+function addCreate(backup: Command, cli: Cli): void {
   addExamples(
     backup
       .command("create")
@@ -32,15 +66,9 @@ export function addBackupCommands(program: Command, cli: Cli): void {
       "berth backup create --recipients-file keys.txt - | ssh backup.example.com 'cat > berth.age'",
     ],
   );
-  addExamples(
-    addUnlockOptions(
-      backup
-        .command("inspect")
-        .argument("<file>", "backup file")
-        .description("Verify that a backup can be read completely, and show its contents"),
-    ).action(lazyAction(cli, async () => (await import("../commands/backup/inspect.js")).inspectBackup)),
-    ["berth backup inspect berth.age", "berth backup inspect --identity-file key.txt -o json berth.age"],
-  );
+}
+
+function addRestore(backup: Command, cli: Cli): void {
   addExamples(
     addUnlockOptions(
       backup
@@ -66,28 +94,9 @@ export function addBackupCommands(program: Command, cli: Cli): void {
       "berth backup restore --identity-file key.txt --data-dir /srv/berth berth.age",
     ],
   );
-  addExamples(
-    backup
-      .command("status")
-      .description(
-        "Show the last restore, the nodes that it waits for, and containers that are not in the backup",
-      )
-      .action(lazyAction(cli, async () => (await import("../commands/backup/status.js")).showRestore)),
-    ["berth backup status"],
-  );
-  addExamples(
-    backup
-      .command("complete")
-      .description("Complete a restore: stop and remove the containers that are not in the backup")
-      .option(
-        "-f, --force",
-        "complete even if some nodes have not connected; their tasks are started on other nodes",
-      )
-      .action(lazyAction(cli, async () => (await import("../commands/backup/complete.js")).completeRestore)),
-    ["berth backup complete", "berth backup complete --force"],
-  );
 }
 
+/** Adds the options that specify how a backup is decrypted. */
 function addUnlockOptions(command: Command): Command {
   return command
     .option(

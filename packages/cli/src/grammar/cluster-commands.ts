@@ -12,7 +12,10 @@ import { REFUSED_EXEC_OPTIONS, REFUSED_PS_OPTIONS } from "./refused-options.js";
 
 const TIME_HELP = "a timestamp (2026-01-02T13:23:37Z) or relative (42m)";
 
-/** Adds the commands that work on running tasks and the whole cluster: `ps`, `exec`, `logs`, `events`, `audit`, `top`, `rebalance`, `upgrade …`. */
+/**
+ * Adds the commands that work on running tasks and the whole cluster: `ps`, `exec`, `logs`, `events`, `audit`, `top`,
+ * `rebalance`, `upgrade …`.
+ */
 export function addClusterCommands(program: Command, cli: Cli): void {
   addPs(program, cli);
   addExec(program, cli);
@@ -121,9 +124,9 @@ function addAudit(program: Command, cli: Cli): void {
       "after",
       `
 Calls that change the cluster, streams to containers ("berth exec", "attach", "cp", "port-forward"), and refused calls
-are recorded in etcd. Commands that only read, and dry runs, are not. The newest 5,000 changes, 1,000 streams and 500 records of refused calls are kept. Equal
-calls that are refused within 10 seconds are one record. Values of environment variables and labels, and arguments of
-executed commands are never recorded.`,
+are recorded in etcd. Commands that only read, and dry runs, are not. The newest 5,000 changes, 1,000 streams and 500
+records of refused calls are kept. Equal calls that are refused within 10 seconds are one record. Values of environment
+variables and labels, and arguments of executed commands are never recorded.`,
     )
     .action(lazyAction(cli, async () => (await import("../commands/cluster/audit.js")).showAudit));
   addExamples(audit, ["berth audit --since 1h", "berth audit -f --limit 10", "berth audit -o json"]);

@@ -35,7 +35,7 @@ export function repeatableOption(flags: string, description: string): Option {
 
 /** An option of Docker's command that berth's command does not have. */
 export interface RefusedOption {
-  /** As in Docker: "-p, --publish <port>". */
+  /** The flags as Docker defines them, such as "-p, --publish <port>". */
   readonly flags: string;
   /** Why berth does not have it, and what to use instead. */
   readonly reason: string;
@@ -87,11 +87,11 @@ export function filterOption(names: readonly string[]): Option {
 /**
  * Creates `--resolve-image`.
  *
- * @param whenAbsent the behavior without the option, for the help
+ * @param defaultText the behavior without the option, for the help
  */
-export function resolveImageOption(whenAbsent: string): Option {
+export function resolveImageOption(defaultText: string): Option {
   return new Option(
     "--resolve-image <mode>",
-    `query the registry to resolve image tags to digests (default: ${whenAbsent})`,
+    `query the registry to resolve image tags to digests (default: ${defaultText})`,
   ).choices(["always", "changed", "never"]);
 }

@@ -1,7 +1,7 @@
 import type { Command, Option } from "commander";
 
 /** Commands whose first argument is followed by the command to run in a container. */
-const COMMANDS_WITH_ARGUMENTS: readonly string[] = ["exec", "run", "service create"];
+const EXECUTING_COMMANDS: readonly string[] = ["exec", "run", "service create"];
 
 /**
  * Inserts `--` after the first argument of `berth exec`, `berth run` and `berth service create`, so that all later
@@ -18,7 +18,7 @@ export function terminateExecOptions(argv: readonly string[], program: Command):
       if (takesNextArgument(argument, [...program.options, ...command.options])) index += 1;
       continue;
     }
-    if (COMMANDS_WITH_ARGUMENTS.includes(path)) {
+    if (EXECUTING_COMMANDS.includes(path)) {
       return [...argv.slice(0, index + 1), "--", ...argv.slice(index + 1)];
     }
     const next = command.commands.find((candidate) => candidate.name() === argument);

@@ -13,29 +13,7 @@ export function addImageCommands(program: Command, cli: Cli): void {
   const image = program
     .command("image")
     .description("Manage images that the cluster distributes without a registry");
-  addExamples(
-    addRefusedOptions(
-      image
-        .command("push")
-        .argument("<image>", "image in the local Docker daemon")
-        .description(
-          "Send an image from the local Docker daemon to nodes; layers that a node already has are not sent",
-        )
-        .addOption(
-          repeatableOption("--node <node>", "node that gets the image (default: the leader selects one)"),
-        )
-        .option("-q, --quiet", "suppress progress output")
-        .addHelpText(
-          "after",
-          `
-berth stack deploy and berth service update do this for images that no registry has. Nodes get an image from each other
-when a task needs it.`,
-        )
-        .action(lazyAction(cli, async () => (await import("../commands/image/push.js")).pushImageCommand)),
-      REFUSED_IMAGE_PUSH_OPTIONS,
-    ),
-    ["berth image push web:1", "berth image push --node host-1 --node host-2 web:1"],
-  );
+  addPush(image, cli);
   addExamples(
     addRefusedOptions(
       image
@@ -62,6 +40,36 @@ layers; berth image prune empties it.`,
       .action(lazyAction(cli, async () => (await import("../commands/image/df.js")).showImageDiskUsage)),
     ["berth image df", "berth image df -o json"],
   );
+  addRemovalCommands(image, cli);
+}
+
+function addPush(image: Command, cli: Cli): void {
+  addExamples(
+    addRefusedOptions(
+      image
+        .command("push")
+        .argument("<image>", "image in the local Docker daemon")
+        .description(
+          "Send an image from the local Docker daemon to nodes; layers that a node already has are not sent",
+        )
+        .addOption(
+          repeatableOption("--node <node>", "node that gets the image (default: the leader selects one)"),
+        )
+        .option("-q, --quiet", "suppress progress output")
+        .addHelpText(
+          "after",
+          `
+berth stack deploy and berth service update do this for images that no registry has. Nodes get an image from each other
+when a task needs it.`,
+        )
+        .action(lazyAction(cli, async () => (await import("../commands/image/push.js")).pushImageCommand)),
+      REFUSED_IMAGE_PUSH_OPTIONS,
+    ),
+    ["berth image push web:1", "berth image push --node host-1 --node host-2 web:1"],
+  );
+}
+
+function addRemovalCommands(image: Command, cli: Cli): void {
   addExamples(
     addRefusedOptions(
       image

@@ -178,8 +178,8 @@ function compareResults(without: Loaded, { diagnostics, result }: Loaded): Suppo
 function summarize(diagnostics: readonly Diagnostic[]): Support | undefined {
   const error = diagnostics.find(({ severity }) => severity === "error");
   if (error !== undefined) return { kind: "refused", message: error.message };
-  const loss = diagnostics.find(({ isLoss }) => isLoss);
-  if (loss !== undefined) return { kind: "ignored", message: loss.message };
+  const ignored = diagnostics.find(({ isSettingIgnored }) => isSettingIgnored);
+  if (ignored !== undefined) return { kind: "ignored", message: ignored.message };
   const [note] = diagnostics;
   return note && { kind: "noted", message: note.message };
 }
@@ -200,7 +200,7 @@ function load(sample: Example): Loaded {
     readFile: (path) => (FILES[path] === undefined ? undefined : Buffer.from(FILES[path])),
   };
   const stack = textOf(loadProject(input).project?.root, "name") ?? "";
-  const { specs, networks, builds, files, diagnostics } = loadStack({ stack, ...input });
+  const { specs, networks, builds, files, diagnostics } = loadStack({ ...input, stack });
   return { diagnostics, result: JSON.stringify([specs, networks, settingsOf(builds), files]) };
 }
 

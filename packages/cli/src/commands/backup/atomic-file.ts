@@ -16,13 +16,13 @@ export async function writeFileAtomically<T>(
 ): Promise<T> {
   if (!force && (await exists(path))) throw fileExistsError(path);
   const temporary = `${path}.${randomBytes(6).toString("hex")}.partial`;
-  const file = await unlessUnwritable(path, () => open(temporary, "wx", 0o600));
+  const file = await reportWriteError(path, () => open(temporary, "wx", 0o600));
   try {
     const result = await write(async (bytes) => {
-      await unlessUnwritable(path, () => writeAll(file, bytes));
+      await reportWriteError(path, () => writeAll(file, bytes));
     });
-    await unlessUnwritable(path, () => file.sync());
-    await unlessUnwritable(path, () => (force ? rename(temporary, path) : linkNew(temporary, path)));
+    await reportWriteError(path, () => file.sync());
+    await reportWriteError(path, () => (force ? rename(temporary, path) : linkNew(temporary, path)));
     await syncDirectory(dirname(path));
     return result;
   } finally {
@@ -57,7 +57,7 @@ async function linkNew(temporary: string, path: string): Promise<void> {
   }
 }
 
-/** Makes the new directory entry durable. Ignores errors, because some file systems do not support this. */
+/** Makes the new directory entry durable. Ignores errors: some file systems do not support this. */
 async function syncDirectory(path: string): Promise<void> {
   try {
     const directory = await open(path);
@@ -67,7 +67,8 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-async function unlessUnwritable<T>(path: string, run: () => Promise<T>): Promise<T> {
+/** Runs a write, and converts an error of the file system to a BerthError. */
+async function reportWriteError<T>(path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (cause) {

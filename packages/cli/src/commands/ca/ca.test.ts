@@ -96,7 +96,7 @@ describe("ca rotate", () => {
     const { code, err } = await berth("ca rotate --timeout 100ms", handlers);
     expect(code).toBe(1);
     expect(err).toMatchInlineSnapshot(`
-      "error: the rotation to CA bbbbbbbbbbbb has not finished within 0.1 s: waiting for servers to trust the new CA: 10.0.0.2:7400: it continues in the background; check it with "berth ca ls"
+      "error: the rotation to CA bbbbbbbbbbbb has not finished within 0.1 s (waiting for servers to trust the new CA: 10.0.0.2:7400): it continues in the background; check it with "berth ca ls"
       (BERTH_NOT_CONVERGED)
       "
     `);

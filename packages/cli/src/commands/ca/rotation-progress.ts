@@ -1,10 +1,11 @@
 import { Authority_State as AuthorityState, type ListAuthoritiesResponse } from "@berth/proto";
 import { pluralize } from "../../output/human.js";
 
-/** The progress of the rotation to a CA. */
+/** The progress of the rotation to a CA. `waitingFor` lists servers. */
 export type RotationProgress =
   /** The new CA was removed, which cancels the rotation. */
   | { readonly kind: "canceled" }
+  /** Servers do not trust the new CA yet. */
   | { readonly kind: "announced"; readonly waitingFor: readonly string[] }
   /** Servers still have etcd certificates from the earlier CA. */
   | { readonly kind: "replacing"; readonly waitingFor: readonly string[] }
@@ -15,6 +16,7 @@ export type RotationProgress =
   /** The CA issues certificates, or issued them until the next rotation. */
   | { readonly kind: "issuing"; readonly nodes: number; readonly renewedNodes: number };
 
+/** Returns the progress of the rotation to a CA of the cluster. */
 export function rotationProgress(
   fingerprint: string,
   { authorities, readyNodes, readyNodesRenewed }: ListAuthoritiesResponse,
@@ -27,7 +29,7 @@ export function rotationProgress(
   return { kind: "issuing", nodes: readyNodes, renewedNodes: readyNodesRenewed };
 }
 
-/** Like `rotationProgress`, for a CA of etcd. */
+/** Returns the progress of the rotation to a CA of etcd. */
 export function etcdRotationProgress(
   fingerprint: string,
   { etcdAuthorities }: ListAuthoritiesResponse,

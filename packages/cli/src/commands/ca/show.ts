@@ -13,7 +13,7 @@ export async function showAuthority(
   const response = await withClient(cli, options, (client) =>
     client.listAuthorities({}, { signal: cli.signal }),
   );
-  const authority = select(authorityRows(response), reference);
+  const authority = selectAuthority(authorityRows(response), reference);
   if (options.output === "json") {
     printJson(cli, authorityJson(authority));
   } else {
@@ -26,7 +26,7 @@ export async function showAuthority(
  *
  * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS
  */
-function select(authorities: readonly AuthorityRow[], reference: string | undefined): AuthorityRow {
+function selectAuthority(authorities: readonly AuthorityRow[], reference: string | undefined): AuthorityRow {
   if (reference !== undefined) {
     const idOf = ({ fingerprint }: AuthorityRow): string => fingerprint;
     return findByPrefix(authorities, { noun: "CA", reference, idOf, listCommand: "berth ca ls" });

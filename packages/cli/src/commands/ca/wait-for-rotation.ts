@@ -53,6 +53,6 @@ function rotationError(id: string, progress: RotationProgress, timeoutMs: number
   const message =
     progress.kind === "canceled"
       ? `the rotation to CA ${id} was canceled: ${state}`
-      : `the rotation to CA ${id} has not finished within ${timeoutMs / 1_000} s: ${state}: it continues in the background; check it with "berth ca ls"`;
+      : `the rotation to CA ${id} has not finished within ${timeoutMs / 1_000} s (${state}): it continues in the background; check it with "berth ca ls"`;
   return new BerthError({ code: "BERTH_NOT_CONVERGED", message });
 }

@@ -12,7 +12,7 @@ export interface AuditOptions extends GlobalOptions {
   readonly limit?: string;
 }
 
-/** Columns with their widths. With `--follow`, the width of later rows is not known yet. */
+/** Columns, with the widths that `--follow` uses, because the width of later rows is not known yet. */
 const AUDIT_COLUMNS: readonly (Column<AuditRecord> & { readonly width: number })[] = [
   { title: "TIME", width: 24, cell: ({ timeMs }) => new Date(timeMs).toISOString() },
   { title: "WHO", width: 10, cell: ({ caller }) => caller || "-" },

@@ -26,10 +26,10 @@ export async function listContainers(cli: Cli, options: PsOptions): Promise<void
     ]),
   );
   // As in Docker, a state filter and --last include tasks that have ended.
-  const showsAll =
+  const showEnded =
     options.all || limit > 0 || (options.filter ?? []).some((filter) => filter.startsWith("status="));
-  const all = containerRows({ tasks, services, nodes }).filter(({ isRunning }) => showsAll || isRunning);
-  const rows = applyFilters(all, options.filter ?? [], PS_FILTERS);
+  const listed = containerRows({ tasks, services, nodes }).filter(({ isRunning }) => showEnded || isRunning);
+  const rows = applyFilters(listed, options.filter ?? [], PS_FILTERS);
   const newest = limit === 0 ? rows : rows.slice(0, limit);
   printListing(
     cli,

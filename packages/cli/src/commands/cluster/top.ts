@@ -48,7 +48,7 @@ export async function showTop(cli: Cli, options: TopOptions): Promise<void> {
   });
 }
 
-/** The display of the samples. */
+/** Displays the samples. */
 interface View {
   show(stats: WatchStatsResponse): void;
   /** Restores the terminal. */
@@ -86,7 +86,8 @@ function openLiveView(cli: Cli, options: TopOptions, quit: () => void): View {
   screen.open();
   streams.setRawMode(true);
   const stopListening = [streams.onResize(draw), streams.onSignal(quit, ["SIGINT", "SIGTERM"])];
-  if (streams.isInputTty) void readKeys(cli, onKey, closed.signal);
+  // Input that fails belongs to a terminal that is gone.
+  if (streams.isInputTty) readKeys(cli, onKey, closed.signal).catch(quit);
   return {
     show: (stats) => {
       latest = stats;

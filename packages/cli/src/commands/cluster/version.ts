@@ -23,7 +23,7 @@ export async function showVersion(cli: Cli, options: GlobalOptions): Promise<voi
         protocolVersion: PROTOCOL_VERSIONS.newest,
         oldestProtocolVersion: PROTOCOL_VERSIONS.oldest,
       },
-      server: { address, ...(isBerthError(server) ? { error: server.message } : server) },
+      server: isBerthError(server) ? { address, error: server.message } : { address, ...server },
     });
     return;
   }

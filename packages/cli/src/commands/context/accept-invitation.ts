@@ -20,7 +20,7 @@ export interface Invitation {
 const DIRECTORY_ID_DIGITS = 8;
 
 /** Errors after which the cluster may have admitted the user. A retry with the same key then gets the certificate. */
-const LOST_RESPONSES: readonly ErrorCode[] = [
+const UNKNOWN_OUTCOMES: readonly ErrorCode[] = [
   "BERTH_SERVER_UNREACHABLE",
   "BERTH_CANCELLED",
   "BERTH_DEADLINE",
@@ -29,23 +29,24 @@ const LOST_RESPONSES: readonly ErrorCode[] = [
   "BERTH_ETCD_UNAVAILABLE",
 ];
 
+/** The saved contexts. */
+export interface ContextStore {
+  /** Returns whether a context uses the directory of an identity. */
+  readonly isSaved: (identity: string) => Promise<boolean>;
+  readonly save: (context: SavedContext) => Promise<void>;
+}
+
 /**
  * Exchanges an invitation for a certificate, stores it in a directory named after the context and the invitation, then
- * calls `save`. If the response was lost or the context could not be saved, the directory stays, and a retry with the
- * same invitation continues with it. `isSaved` returns whether a context uses a directory.
+ * saves the context. If the response was lost or the context could not be saved, the directory stays, and a retry with
+ * the same invitation continues with it.
  *
  * @throws BerthError BERTH_TOKEN_INVALID, BERTH_AUTHORITY_MISMATCH, BERTH_SERVER_UNREACHABLE
  */
 export async function acceptInvitation(
   cli: Cli,
   { token, context, servers }: Invitation,
-  {
-    isSaved,
-    save,
-  }: {
-    readonly isSaved: (identity: string) => Promise<boolean>;
-    readonly save: (saved: SavedContext) => Promise<void>;
-  },
+  { isSaved, save }: ContextStore,
 ): Promise<void> {
   requireInvitation(token);
   const address = await selectServer(cli, servers.split(","));
@@ -55,10 +56,10 @@ export async function acceptInvitation(
   const directory = await openDirectory(path);
   // An earlier attempt has stored the certificate, but not the context.
   const isStored = !isUsed && (await directory.load()) !== undefined;
-  const contextText = isStored
+  const listedServers = isStored
     ? []
-    : await requestCertificate(cli, { address, token, directory, keepsDirectory: isUsed });
-  await save(withListedServers({ server: servers, identity }, contextText));
+    : await requestCertificate(cli, { address, token, directory, keepDirectory: isUsed });
+  await save(withListedServers({ server: servers, identity }, listedServers));
 }
 
 interface CertificateRequest {
@@ -66,13 +67,13 @@ interface CertificateRequest {
   readonly token: string;
   readonly directory: IdentityDirectory;
   /** Whether a context uses the directory, so that it must stay when the request is rejected. */
-  readonly keepsDirectory: boolean;
+  readonly keepDirectory: boolean;
 }
 
 /** Requests the certificate and stores it. Returns the servers that the cluster lists. */
 async function requestCertificate(
   cli: Cli,
-  { address, token, directory, keepsDirectory }: CertificateRequest,
+  { address, token, directory, keepDirectory }: CertificateRequest,
 ): Promise<readonly string[]> {
   try {
     const { servers } = await retryDuringElection(cli, () =>
@@ -80,8 +81,9 @@ async function requestCertificate(
     );
     return servers;
   } catch (error) {
-    const isLost = cli.signal.aborted || LOST_RESPONSES.some((code) => isBerthError(error, code));
-    if (!isLost && !keepsDirectory) {
+    const isUnknown = cli.signal.aborted || UNKNOWN_OUTCOMES.some((code) => isBerthError(error, code));
+    if (!isUnknown && !keepDirectory) {
+      // The rejection is the error to report, and an unused directory does no harm.
       await rm(directory.path, { recursive: true, force: true }).catch(() => {});
     }
     throw error;

@@ -91,7 +91,7 @@ export async function removeContext(cli: Cli, _options: GlobalOptions, name: str
   cli.stdout.write(`Removed context ${name}\n`);
 }
 
-/** Saves Unix sockets. Refuses to replace an identity, which could not be restored: an invitation works only once. */
+/** Saves Unix sockets. Refuses to replace an identity, which cannot be restored: an invitation works only once. */
 async function createWithoutIdentity(cli: Cli, name: string, server: string): Promise<void> {
   if (localTarget(server) === undefined) {
     throw invalidContextError(
@@ -124,6 +124,7 @@ async function removeUnusedIdentities(cli: Cli, name: string): Promise<void> {
   const { contexts } = await readContexts(configPath(cli));
   const used = new Set(Object.values(contexts).map(({ identity }) => identity));
   const directory = dirname(identityDirectoryPath(cli, name));
+  // There is no directory before the first identity is stored.
   for (const identity of await readdir(directory).catch(() => [])) {
     const isOfContext = identity.startsWith(`${name}-`) && DIRECTORY_ID.test(identity.slice(name.length + 1));
     if (isOfContext && !used.has(identity)) {

@@ -17,7 +17,7 @@ export interface ContextListOptions extends GlobalOptions {
 interface ContextRow {
   readonly name: string;
   readonly server: string;
-  readonly current: boolean;
+  readonly isCurrent: boolean;
   readonly identity: IdentityRow;
 }
 
@@ -41,7 +41,7 @@ export async function listContexts(cli: Cli, options: ContextListOptions): Promi
       return {
         name,
         server,
-        current: name === config.current,
+        isCurrent: name === config.current,
         identity: await identityRow(cli, config, name),
       };
     }),
@@ -54,7 +54,7 @@ export async function contextJson(cli: Cli, name: string): Promise<object> {
   const config = await readContexts(configPath(cli));
   const { server = "" } = config.contexts[name] ?? {};
   const identity = await identityRow(cli, config, name);
-  return rowJson({ name, server, current: name === config.current, identity });
+  return rowJson({ name, server, isCurrent: name === config.current, identity });
 }
 
 function contextListing(rows: readonly ContextRow[], nowMs: number): Listing<ContextRow> {
@@ -63,7 +63,7 @@ function contextListing(rows: readonly ContextRow[], nowMs: number): Listing<Con
     id: ({ name }) => name,
     json: rowJson,
     columns: [
-      { title: "NAME", cell: ({ name, current }) => `${name}${current ? " *" : ""}` },
+      { title: "NAME", cell: ({ name, isCurrent }) => `${name}${isCurrent ? " *" : ""}` },
       { title: "SERVER", cell: ({ server }) => server },
       { title: "IDENTITY", cell: ({ identity }) => identityText(identity) },
       {
@@ -75,9 +75,9 @@ function contextListing(rows: readonly ContextRow[], nowMs: number): Listing<Con
   };
 }
 
-function rowJson({ name, server, current, identity }: ContextRow): object {
+function rowJson({ name, server, isCurrent, identity }: ContextRow): object {
   const { kind, ...fields } = identity;
-  return { name, server, current, identity: kind === "none" ? null : fields };
+  return { name, server, current: isCurrent, identity: kind === "none" ? null : fields };
 }
 
 async function identityRow(cli: Cli, config: ContextConfig, context: string): Promise<IdentityRow> {

@@ -1,6 +1,6 @@
 import { FileKind } from "@berth/proto";
 
-/** The two command groups `berth secret` and `berth config`, which have the same commands. */
+/** The noun of the command groups `berth secret` and `berth config`, which have the same commands. */
 export type FileNoun = "secret" | "config";
 
 export function fileKindOf(noun: FileNoun): FileKind {

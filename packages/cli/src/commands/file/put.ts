@@ -92,17 +92,19 @@ export function updateFile(noun: FileNoun) {
   };
 }
 
+interface FileUpdate {
+  readonly response: PutFileResponse;
+  readonly name: string;
+  readonly options: UpdateFileOptions;
+  readonly timeoutMs: number;
+}
+
+/** Prints the outcome of an update and, unless `--detach` is given, waits for the services that use the file. */
 async function waitForUpdate(
   cli: Cli,
   client: ControlClient,
-  update: {
-    readonly response: PutFileResponse;
-    readonly name: string;
-    readonly options: UpdateFileOptions;
-    readonly timeoutMs: number;
-  },
+  { response, name, options, timeoutMs }: FileUpdate,
 ): Promise<void> {
-  const { response, name, options, timeoutMs } = update;
   const outcome = requireOutcome(response, name);
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;

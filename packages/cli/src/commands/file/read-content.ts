@@ -28,13 +28,10 @@ export interface FileArguments {
 export async function readContent(cli: Cli, { noun, path, ...file }: FileArguments): Promise<FileContent> {
   const content = await readBytes(cli, noun, path);
   const fileContent = FileContent.fromPartial({ ...file, kind: fileKindOf(noun), content });
-  const problems = [
-    ...validateFileContent(fileContent)
-      // `templateProblems` reports these with better positions.
-      .filter(({ path: place }) => place !== "template")
-      .map(({ message }) => message),
-    ...(fileContent.isTemplate ? templateProblems(path, fileContent.content) : []),
-  ];
+  // `templateProblems` reports violations of templates with better positions.
+  const violations = validateFileContent(fileContent).filter((violation) => violation.path !== "template");
+  const problems = violations.map(({ message }) => message);
+  if (fileContent.isTemplate) problems.push(...templateProblems(path, fileContent.content));
   if (problems.length === 0) return fileContent;
   throw invalidInputError(`${noun} ${file.name} was not stored`, problems);
 }

@@ -78,7 +78,7 @@ describe("secret rotate-key", () => {
     const { code, err } = await berth("secret rotate-key --timeout 100ms", handlers);
     expect(code).toBe(1);
     expect(err).toContain(
-      "has not finished within 0.1 s: waiting for servers to get the next key: 10.0.0.2:7400: it continues",
+      "has not finished within 0.1 s (waiting for servers to get the next key: 10.0.0.2:7400): it continues",
     );
   });
 

@@ -116,10 +116,18 @@ function keyJson({
   recordsSealed,
 }: GetClusterKeyResponse): Record<string, unknown> {
   const { currentId = "", nextId = "", phase = Phase.UNSPECIFIED } = state ?? {};
-  const names = { [Phase.DISTRIBUTING]: "distributing", [Phase.SEALING]: "sealing" } as Partial<
-    Record<Phase, string>
-  >;
-  return { currentId, nextId, phase: names[phase] ?? "none", waitingFor, records, recordsSealed };
+  return { currentId, nextId, phase: phaseName(phase), waitingFor, records, recordsSealed };
+}
+
+function phaseName(phase: Phase): string {
+  switch (phase) {
+    case Phase.DISTRIBUTING:
+      return "distributing";
+    case Phase.SEALING:
+      return "sealing";
+    case Phase.UNSPECIFIED:
+      return "none";
+  }
 }
 
 function shortId(id: string): string {
@@ -132,7 +140,7 @@ function rotationError(id: string, status: string | undefined, timeoutMs: number
     code: "BERTH_NOT_CONVERGED",
     message:
       status === undefined
-        ? `${subject} was abandoned: no running server has the key: nothing was encrypted with it; run the command again`
-        : `${subject} has not finished within ${timeoutMs / 1_000} s: ${status}: it continues in the background; check it with "berth secret rotate-key --status"`,
+        ? `${subject} was abandoned: no running server has the key, and nothing was encrypted with it; run the command again`
+        : `${subject} has not finished within ${timeoutMs / 1_000} s (${status}): it continues in the background; check it with "berth secret rotate-key --status"`,
   });
 }

@@ -38,7 +38,8 @@ export async function addHost(cli: Cli, options: HostAddOptions, destination: st
   });
 }
 
-interface Addition {
+/** The data of one `berth host add`. */
+interface HostAddition {
   readonly client: ControlClient;
   readonly cluster: ClusterView;
   readonly ssh: SshConnection;
@@ -47,7 +48,7 @@ interface Addition {
   readonly timeoutMs: number;
 }
 
-async function addOverSsh(cli: Cli, addition: Addition): Promise<void> {
+async function addOverSsh(cli: Cli, addition: HostAddition): Promise<void> {
   const { client, cluster, ssh, options, labels, timeoutMs } = addition;
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
@@ -64,8 +65,8 @@ async function addOverSsh(cli: Cli, addition: Addition): Promise<void> {
   const plan = planAdd(facts, member, request);
   if (plan.kind === "unsuitable") throw unsuitableHostError("add", ssh.destination, plan.problems);
   const { hostname } = facts;
-  const { force: isForced = false, package: packageFile, dryRun = false } = options;
-  const context = { cli, client, ssh, facts, request, packageFile, isForced, timeoutMs };
+  const { force = false, package: packageFile, dryRun = false } = options;
+  const context = { cli, client, ssh, facts, request, packageFile, force, timeoutMs };
   let id = member?.id;
   for (const step of plan.steps) {
     terminal.write(`${hostname}: ${dryRun ? "would " : ""}${describeAddStep(step, request)}\n`);

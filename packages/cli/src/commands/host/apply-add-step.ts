@@ -54,10 +54,10 @@ export interface AddContext {
   readonly ssh: SshConnection;
   readonly facts: HostFacts;
   readonly request: AddRequest;
-  /** The package that the user names. */
+  /** The package that `--package` specifies. */
   readonly packageFile: string | undefined;
   /** Whether to join even if `berth doctor` reports failures. */
-  readonly isForced: boolean;
+  readonly force: boolean;
   /** Time limit for the host to become ready. */
   readonly timeoutMs: number;
 }
@@ -124,11 +124,11 @@ async function install(
 }
 
 /**
- * Runs `berth doctor`. Prints its warnings.
+ * Runs `berth doctor`, and prints its findings as warnings.
  *
- * @throws BerthError BERTH_HOST_UNSUITABLE for failures, unless forced
+ * @throws BerthError BERTH_HOST_UNSUITABLE for failures, unless `--force` is given
  */
-async function check({ cli, ssh, facts, request, isForced }: AddContext): Promise<void> {
+async function check({ cli, ssh, facts, request, force }: AddContext): Promise<void> {
   const args = [request.address];
   const output = await runStep(ssh, "check the host", {
     script: RUN_DOCTOR,
@@ -143,7 +143,7 @@ async function check({ cli, ssh, facts, request, isForced }: AddContext): Promis
     });
   }
   const failures = findings.filter(({ verdict }) => verdict === "failed").map(({ text }) => text);
-  if (failures.length > 0 && !isForced) throw unsuitableHostError("add", ssh.destination, failures);
+  if (failures.length > 0 && !force) throw unsuitableHostError("add", ssh.destination, failures);
   for (const { text } of findings) printWarning(cli, `${facts.hostname}: ${text}`);
 }
 
@@ -192,7 +192,7 @@ async function join(step: JoinStep, context: AddContext): Promise<string> {
 /** Removes a join token. Ignores failures, because the token expires anyway. Ctrl-C does not interrupt this. */
 async function removeUnusedToken(client: ControlClient, token: string): Promise<void> {
   const signal = AbortSignal.timeout(TOKEN_REMOVAL_TIMEOUT_MS);
-  await client.removeJoinToken({ token }, { signal }).catch(() => undefined);
+  await client.removeJoinToken({ token }, { signal }).catch(() => {});
 }
 
 async function setLabels(
@@ -278,7 +278,7 @@ async function readState(
     const isReady = servers.some(
       ({ server, etcd }) => server?.id === id && server.state === ServerState.UP && etcd?.isLearner !== true,
     );
-    return { isReady, reason: "the server is not up" };
+    return { isReady, reason: "the server is not up, or its etcd member cannot vote yet" };
   }
   const { nodes } = await client.listNodes({}, { signal });
   const node = nodes.find((summary) => summary.node?.id === id)?.node;

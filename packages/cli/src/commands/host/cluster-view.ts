@@ -18,6 +18,7 @@ export interface ClusterView {
   readonly clockAheadMs: number;
 }
 
+/** Reads the cluster from its leader. */
 export function readCluster(cli: Cli, client: ControlClient): Promise<ClusterView> {
   const { signal, now } = cli;
   return retryDuringElection(cli, async () => {
@@ -36,7 +37,7 @@ export function readCluster(cli: Cli, client: ControlClient): Promise<ClusterVie
   });
 }
 
-/** Returns what a host is in a cluster, by the certificates that it has. */
+/** Returns the node and the server of the cluster that a host has certificates for. */
 export function membershipsOf(
   { nodeCertificate, serverCertificate }: Pick<HostFacts, "nodeCertificate" | "serverCertificate">,
   { nodes, servers }: Pick<ClusterView, "nodes" | "servers">,

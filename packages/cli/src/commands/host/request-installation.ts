@@ -39,7 +39,7 @@ export function requestInstallation(
     labels: parseLabels("--label", options.label ?? []),
   };
   return retryDuringElection(cli, async () => {
-    // Before the token, which would be left over when this fails.
+    // Runs before the token is created, which would be left over if this failed.
     const [{ script, url }, { servers }] = await Promise.all([
       client.getInstallScript({}, { signal }),
       client.getCluster({}, { signal }),

@@ -42,7 +42,7 @@ export async function removeHost(cli: Cli, options: HostRemoveOptions, host: str
   });
 }
 
-/** Returns the destination of ssh: root at the address of a node, or the text itself. */
+/** Returns the ssh destination of a host: `root@ADDRESS` for a node, otherwise the argument as it is. */
 export function destinationOf(host: string, { nodes }: Pick<ClusterView, "nodes">): string {
   if (host.includes("@")) return host;
   const node = nodes.find((each) => nodeHostname(each) === host || each.node?.id === host)?.node;
@@ -50,7 +50,8 @@ export function destinationOf(host: string, { nodes }: Pick<ClusterView, "nodes"
   return address === "" ? host : `root@${address}`;
 }
 
-interface Removal {
+/** The data of one `berth host rm`. */
+interface HostRemoval {
   readonly cli: Cli;
   readonly client: ControlClient;
   readonly cluster: ClusterView;
@@ -59,13 +60,13 @@ interface Removal {
   readonly timeoutMs: number;
 }
 
-async function removeOverSsh(removal: Removal): Promise<void> {
+async function removeOverSsh(removal: HostRemoval): Promise<void> {
   const { cli, cluster, ssh, options } = removal;
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
   const { facts } = await examineHost(ssh, [], cli.now);
-  const { force: isForced = false, keepContainers: keepsContainers = false, dryRun = false } = options;
-  const request = { cluster: cluster.name, isForced, keepsContainers };
+  const { force = false, keepContainers = false, dryRun = false } = options;
+  const request = { cluster: cluster.name, force, keepContainers };
   const plan = planRemove(facts, membershipsOf(facts, cluster), request);
   if (plan.kind === "unsuitable") throw unsuitableHostError("remove", ssh.destination, plan.problems);
   const { hostname } = facts;
@@ -83,7 +84,7 @@ async function removeOverSsh(removal: Removal): Promise<void> {
 
 async function applyRemoveStep(
   step: RemoveStep,
-  { cli, client, cluster, ssh, timeoutMs }: Removal,
+  { cli, client, cluster, ssh, timeoutMs }: HostRemoval,
   terminal: Terminal,
 ): Promise<void> {
   const { signal } = cli;
@@ -112,7 +113,7 @@ async function applyRemoveStep(
       return;
     }
     case "purge": {
-      const args = [String(!step.keepsContainers)];
+      const args = [String(!step.keepContainers)];
       await runStep(ssh, describeRemoveStep(step), { script: PURGE, args, timeoutMs: PURGE_TIMEOUT_MS });
       return;
     }

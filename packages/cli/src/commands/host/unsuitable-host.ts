@@ -6,10 +6,10 @@ export function unsuitableHostError(
   destination: string,
   problems: readonly string[],
 ): BerthError {
-  const [first = "", ...others] = problems;
-  const text = others.length === 0 ? first : `\n${problems.map((problem) => `  ${problem}`).join("\n")}`;
-  return new BerthError({
-    code: "BERTH_HOST_UNSUITABLE",
-    message: `cannot ${verb} ${destination}:${text.startsWith("\n") ? text : ` ${text}`}`,
-  });
+  const summary = `cannot ${verb} ${destination}:`;
+  const message =
+    problems.length === 1
+      ? `${summary} ${problems[0]}`
+      : [summary, ...problems.map((problem) => `  ${problem}`)].join("\n");
+  return new BerthError({ code: "BERTH_HOST_UNSUITABLE", message });
 }

@@ -36,16 +36,29 @@ export async function updateNode(cli: Cli, options: NodeUpdateOptions, node: str
     client.updateNode(request, { signal: cli.signal }),
   );
   const { id = "", labels = {} } = updated.node ?? {};
-  const summary = { id, hostname: nodeHostname(updated), availability: nodeAvailability(updated), labels };
+  const summary: NodeSettings = {
+    id,
+    hostname: nodeHostname(updated),
+    availability: nodeAvailability(updated),
+    labels,
+  };
   if (options.output === "json") {
     printJson(cli, summary);
   } else {
-    cli.stdout.write(`Updated node ${summary.hostname || node}: ${summaryText(summary)}\n`);
+    cli.stdout.write(`Updated node ${summary.hostname || node}: ${settingsText(summary)}\n`);
   }
 }
 
-/** Returns the new settings of the node. */
-function summaryText(summary: { availability: string; labels: Readonly<Record<string, string>> }): string {
-  const labels = formatLabels(summary.labels);
-  return `availability ${summary.availability}, ${labels.length === 0 ? "no labels" : `labels ${labels.join(", ")}`}`;
+/** A node after the update. */
+interface NodeSettings {
+  readonly id: string;
+  readonly hostname: string;
+  readonly availability: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+function settingsText({ availability, labels }: NodeSettings): string {
+  const texts = formatLabels(labels);
+  const labelText = texts.length === 0 ? "no labels" : `labels ${texts.join(", ")}`;
+  return `availability ${availability}, ${labelText}`;
 }

@@ -35,7 +35,7 @@ export async function forwardPorts(
         const host = address.includes(":") ? `[${address}]` : address;
         cli.stdout.write(`Forwarding from ${host}:${local} -> ${port.remote}\n`);
         server.on("connection", (socket: Socket) => {
-          const start = startOf(target, port.remote);
+          const start = connectRequest(target, port.remote);
           forward(client, { socket, start, signal: cli.signal }).catch((error: unknown) => {
             socket.destroy();
             const reason = error instanceof Error ? error.message : String(error);
@@ -43,7 +43,7 @@ export async function forwardPorts(
           });
         });
       }
-      await interrupted(cli);
+      await waitForInterrupt(cli);
     } finally {
       for (const server of servers) server.close();
     }
@@ -55,7 +55,7 @@ export async function forwardPorts(
  *
  * @throws ExitStatus 0
  */
-async function interrupted({ signal, streams }: Cli): Promise<void> {
+async function waitForInterrupt({ signal, streams }: Cli): Promise<void> {
   await new Promise<void>((resolve) => {
     signal.addEventListener("abort", () => resolve(), { once: true });
     streams.onSignal(() => resolve(), ["SIGTERM"]);
@@ -81,9 +81,15 @@ async function listen(host: string, { local }: ForwardedPort): Promise<Server> {
   }
 }
 
-function startOf(target: string, port: number): ExecStart {
-  const others = { command: undefined, attach: undefined, readArchive: undefined, writeArchive: undefined };
-  return { target, ...others, connectPort: { port } };
+/** Returns the first message of a stream that connects to a port of a container. */
+function connectRequest(target: string, port: number): ExecStart {
+  const otherKinds = {
+    command: undefined,
+    attach: undefined,
+    readArchive: undefined,
+    writeArchive: undefined,
+  };
+  return { target, ...otherKinds, connectPort: { port } };
 }
 
 interface ForwardedConnection {
@@ -96,6 +102,7 @@ interface ForwardedConnection {
 async function forward(client: ControlClient, { socket, start, signal }: ForwardedConnection): Promise<void> {
   const closed = new AbortController();
   socket.once("close", () => closed.abort(new Error("the local connection was closed")));
+  // The "close" event follows an error.
   socket.on("error", () => {});
   const ended = AbortSignal.any([signal, closed.signal]);
   const input = socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;

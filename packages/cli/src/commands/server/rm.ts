@@ -54,21 +54,20 @@ export async function waitForRemoval(
   { id, server, timeoutMs }: RemovalWaitOptions,
 ): Promise<void> {
   const deadlineMs = cli.now() + timeoutMs;
-  let answeredAtMs = cli.now();
+  let respondedAtMs = cli.now();
   cli.stderr.write(`Removing server ${server}\n`);
   for (;;) {
     try {
       const { servers } = await client.listServers({}, { signal: cli.signal });
       if (!servers.some((each) => each.server?.id === id)) return;
-      answeredAtMs = cli.now();
+      respondedAtMs = cli.now();
     } catch (error) {
       if (cli.signal.aborted) throw interruptedError(server);
       if (!isTransient(error)) throw error;
-      if (cli.now() - answeredAtMs > UNREACHABLE_TIMEOUT_MS) {
+      if (cli.now() - respondedAtMs > UNREACHABLE_TIMEOUT_MS) {
         printWarning(
           cli,
-          `server ${server} is stopping, and no other server of this context responds: ` +
-            'the removal continues in the background; check it with "berth server ls" on another server',
+          `server ${server} is stopping, and no other server of this context responds: the removal continues in the background; check it with "berth server ls" on another server`,
         );
         return;
       }

@@ -37,7 +37,7 @@ export async function inspectServices(
   printJson(cli, details);
 }
 
-/** Returns the traffic of a service, or undefined for a service without published ports, and after a failed call. */
+/** Returns the traffic of a service. Undefined without published ports, and if the call fails, which is printed. */
 async function fetchTrafficOrWarn(
   cli: Cli,
   client: ControlClient,

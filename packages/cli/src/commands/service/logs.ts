@@ -48,7 +48,7 @@ export async function showLogs(cli: Cli, options: LogsOptions, target: string): 
       if (message?.$case !== "line" || !position.recordLine(message.value)) continue;
       const prefix = linePrefix(message.value, options);
       width = Math.max(width, prefix.length);
-      await printLine(cli, message.value, { prefix: prefix.padEnd(width), options });
+      await printLine(cli, message.value, prefix.padEnd(width), options);
     }
   });
 }
@@ -66,11 +66,7 @@ function linePrefix({ serviceName, slot, taskId, nodeHostname }: LogLine, option
 }
 
 /** Prints a line as the container wrote it, like Docker and kubectl. Waits while the reader of the output is slow. */
-async function printLine(
-  cli: Cli,
-  line: LogLine,
-  { prefix, options }: { prefix: string; options: LogsOptions },
-): Promise<void> {
+async function printLine(cli: Cli, line: LogLine, prefix: string, options: LogsOptions): Promise<void> {
   const text = Buffer.from(line.entry?.line ?? []).toString("utf8");
   const time = formatTime(line.entry?.timeNs ?? "");
   const stream = line.entry?.stream === LogEntry_Stream.STDERR ? "stderr" : "stdout";

@@ -13,17 +13,19 @@ export interface ChangeOptions {
   readonly quiet?: boolean;
 }
 
+/** A change of a service that the leader has accepted. */
+export interface ServiceChange {
+  readonly outcome: ServiceOutcome;
+  readonly options: ChangeOptions;
+  readonly timeoutMs: number;
+}
+
 /** Prints the outcome of a change and, unless `--detach` is given, waits for the service to converge. */
 export async function waitForChange(
   cli: Cli,
   client: ControlClient,
-  change: {
-    readonly outcome: ServiceOutcome;
-    readonly options: ChangeOptions;
-    readonly timeoutMs: number;
-  },
+  { outcome, options, timeoutMs }: ServiceChange,
 ): Promise<void> {
-  const { outcome, options, timeoutMs } = change;
   const { name, serviceId, version, kind } = outcome;
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;

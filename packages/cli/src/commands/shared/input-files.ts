@@ -25,6 +25,7 @@ export async function readInput(cli: Cli, name: string): Promise<InputFile> {
   }
 }
 
+/** Reads a file. Returns undefined if it does not exist. */
 export function readFileIfPresent(path: string): Uint8Array | undefined {
   try {
     const { size } = statSync(path);

@@ -12,11 +12,16 @@ export interface TaskListOptions extends GlobalOptions {
   readonly resolve?: boolean;
 }
 
+export interface TaskQuery {
+  readonly options: TaskListOptions;
+  readonly requests: readonly Partial<ListTasksRequest>[];
+}
+
 /** Prints the tasks that match any of the requests, with the names of their nodes and images. */
 export async function printTasks(
   cli: Cli,
   client: ControlClient,
-  { options, requests }: { options: TaskListOptions; requests: readonly Partial<ListTasksRequest>[] },
+  { options, requests }: TaskQuery,
 ): Promise<void> {
   const { signal } = cli;
   const [lists, services, nodes] = await Promise.all([

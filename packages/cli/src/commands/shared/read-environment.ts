@@ -35,8 +35,9 @@ function parseVariables(file: string, text: string): readonly string[] {
     const isValid = !isVariable(line) || /^[^\s=]+(?:=|$)/.test(line);
     return isValid ? [] : [`${file}:${index + 1}: ${JSON.stringify(line)} is not NAME=VALUE`];
   });
-  if (problems.length > 0)
+  if (problems.length > 0) {
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message: problems.join("\n") });
+  }
   return lines.filter(isVariable);
 }
 

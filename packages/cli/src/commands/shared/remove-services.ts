@@ -14,20 +14,25 @@ export interface RemoveOptions extends GlobalOptions {
   readonly timeout: string;
 }
 
+export interface ServiceRemoval {
+  readonly options: RemoveOptions;
+  readonly requests: readonly Partial<RemoveServicesRequest>[];
+}
+
 /** Removes services, and waits until their last task is gone unless `--detach` is given. */
 export async function removeServices(
   cli: Cli,
   client: ControlClient,
-  { options, requests }: { options: RemoveOptions; requests: readonly Partial<RemoveServicesRequest>[] },
+  { options, requests }: ServiceRemoval,
 ): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   const isJson = options.output === "json";
   const terminal = isJson ? cli.stderr : cli.stdout;
   const removed: ServiceOutcome[] = [];
   for (const request of requests) {
-    const full = { services: [], stack: "", ...request };
+    const fullRequest = { services: [], stack: "", ...request };
     const { services, networks, files } = await retryDuringElection(cli, () =>
-      client.removeServices(full, { signal: cli.signal }),
+      client.removeServices(fullRequest, { signal: cli.signal }),
     );
     for (const { name } of services) terminal.write(`Removing service ${name}\n`);
     terminal.write(networkOutcomeLines(networks) + fileOutcomeLines(files));

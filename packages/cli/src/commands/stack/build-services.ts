@@ -41,16 +41,16 @@ export async function buildServices(
     throw invalidOptionError("--push", "cannot be combined with --no-build");
   }
   if (options.build === false) return existingImages(cli, builds, dryRun);
-  const selected = builds.filter(({ prefersRegistry }) => options.build || !prefersRegistry);
-  if (selected.length === 0) return new Map();
+  const selectedBuilds = builds.filter(({ prefersRegistry }) => options.build || !prefersRegistry);
+  if (selectedBuilds.length === 0) return new Map();
   if (dryRun) {
-    if (!quiet) cli.stderr.write(dryRunNote(selected));
-    return push ? new Map() : new Map(selected.map(({ image }) => [image, image]));
+    if (!quiet) cli.stderr.write(dryRunNote(selectedBuilds));
+    return push ? new Map() : new Map(selectedBuilds.map(({ image }) => [image, image]));
   }
   const target = { builder: await findBuilder(cli), push };
   const diagnostics = new Diagnostics();
-  const planned = planBuilds(selected, target, diagnostics);
-  await reportMissingContexts(selected, diagnostics);
+  const planned = planBuilds(selectedBuilds, target, diagnostics);
+  await reportMissingContexts(selectedBuilds, diagnostics);
   const consequence = "; nothing was built or deployed";
   reportDiagnostics(cli, diagnostics.sorted(), { fileNames, consequence, quiet });
   const built = new Map<string, string>();

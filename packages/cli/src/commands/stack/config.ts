@@ -52,12 +52,15 @@ export async function showConfig(cli: Cli, options: ConfigOptions, stack: string
   }
   const composeFile = options.composeFile ?? findComposeFiles(cli.cwd);
   const variables = new Map<string, VariableUse>();
+  const files = await readProjectFiles(cli, { ...options, composeFile });
   const input: ProjectInput = {
-    ...(await readProjectFiles(cli, { ...options, composeFile })),
-    ...(stack === undefined ? {} : { stack }),
-    // As in Compose: a profile can be a variable.
-    ...(keepVariables ? { profiles: ["*"] } : {}),
-    onVariable: (use) => void (variables.has(use.name) || variables.set(use.name, use)),
+    ...files,
+    stack,
+    // As in Compose, all services are printed with their variables, since a profile can be a variable.
+    profiles: keepVariables ? ["*"] : files.profiles,
+    onVariable: (use) => {
+      if (!variables.has(use.name)) variables.set(use.name, use);
+    },
   };
   if (options.check) {
     checkProject(cli, input, options);
@@ -87,7 +90,7 @@ function findComposeFiles(directory: string): readonly string[] {
 
 /** Checks whether the files can be deployed, and prints nothing else. */
 function checkProject(cli: Cli, input: ProjectInput, options: ConfigOptions): void {
-  const { specs, diagnostics } = loadStack({ stack: "check", ...input, skipContents: true });
+  const { specs, diagnostics } = loadStack({ ...input, stack: input.stack ?? "check", skipContents: true });
   report(cli, input, diagnostics, options);
   if (!options.quiet) cli.stdout.write(`ok: ${pluralize(specs.length, "service")}\n`);
 }
@@ -111,11 +114,13 @@ interface ResolvedFiles {
 
 function render(files: ResolvedFiles, options: ConfigOptions): string {
   const keepVariables = options.interpolate === false;
-  // A variable can name a resource, so none is unused for certain.
+  // With variables, it is not known which resources are unused.
   const root = keepVariables ? files.project.root : withoutUnusedResources(files.project.root);
   const services = entriesOf(root, "services");
   if (options.services) return lines(services.map(([name]) => name));
-  if (options.images) return lines(services.flatMap(([name, service]) => imageOf(name, service, root) ?? []));
+  if (options.images) {
+    return lines(services.flatMap(([name, service]) => imageOf(name, service, root) ?? []));
+  }
   if (options.volumes) return lines(entriesOf(root, "volumes").map(([name]) => name));
   if (options.networks) return lines(entriesOf(root, "networks").map(([name]) => name));
   if (options.profiles) return lines(profilesOf(files.project).sort());
@@ -144,11 +149,11 @@ function profilesOf({ root, disabled }: ResolvedProject): string[] {
 }
 
 function renderEnvironment({ variables, lookup }: ResolvedFiles): string {
-  const set = [...variables.keys()].sort().flatMap((name) => {
+  const assignments = [...variables.keys()].sort().flatMap((name) => {
     const value = lookup(name);
     return value === undefined ? [] : `${name}=${value}`;
   });
-  return lines(set);
+  return lines(assignments);
 }
 
 const VARIABLE_COLUMNS: readonly Column<VariableUse>[] = [
@@ -163,8 +168,8 @@ function renderVariables({ variables }: ResolvedFiles): string {
   return formatTable(VARIABLE_COLUMNS, uses);
 }
 
-/** Prints the hash of all services, or of those in a comma-separated list. */
-function renderHashes(services: ReturnType<typeof entriesOf>, selection: string | true): string {
+/** Returns the hashes of all services, or of those in a comma-separated list. */
+function renderHashes(services: readonly NamedNode[], selection: string | true): string {
   const names = selection === true || selection === "*" ? undefined : selection.split(",");
   const unknown = names?.find((name) => !services.some(([known]) => known === name));
   if (unknown !== undefined) {
@@ -179,18 +184,22 @@ function renderHashes(services: ReturnType<typeof entriesOf>, selection: string 
   return lines(selected.map(([name, service]) => `${name} ${hashOf(service)}`));
 }
 
-function entriesOf(root: MapNode, section: string) {
+type NamedNode = readonly [name: string, node: Node];
+
+/** Returns the entries of a section, such as "services". */
+function entriesOf(root: MapNode, section: string): readonly NamedNode[] {
   const node = childOf(root, section);
   return node?.kind === "map" ? [...node.entries].map(([name, { value }]) => [name, value] as const) : [];
 }
 
 /** Returns a hash that changes when the resolved service changes. */
-function hashOf(service: Parameters<typeof toPlainProject>[0]): string {
+function hashOf(service: Node): string {
   return createHash("sha256")
     .update(JSON.stringify(toPlainProject(service)))
     .digest("hex");
 }
 
+/** Returns the values without duplicates, one per line. */
 function lines(values: readonly string[]): string {
   return [...new Set(values)].map((value) => `${value}\n`).join("");
 }

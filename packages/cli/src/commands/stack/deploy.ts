@@ -1,6 +1,8 @@
 import {
+  type DeployStackRequest,
   type DeployStackResponse,
   isBerthError,
+  type RegistryCredentials,
   ResolveImage,
   type ServiceOutcome,
   ServiceOutcome_Kind,
@@ -23,7 +25,7 @@ import { pushShipments, shipmentNotes } from "../../shipping/push-shipments.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
-import { type BuildOptions, buildServices, withBuiltImages } from "./build-services.js";
+import { type BuildOptions, type BuiltImages, buildServices, withBuiltImages } from "./build-services.js";
 import { showCurrentPlan, showPlan } from "./plan/show-plan.js";
 import { explainDenial } from "./policy-denial.js";
 import { readSpecs, type StackFiles, type StackSpecs } from "./read-specs.js";
@@ -46,48 +48,19 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
     throw invalidOptionError("--plan-rev", "cannot be combined with --dry-run");
   }
   const stackSpecs = await readSpecs(cli, options, stack);
-  const { networks, files } = stackSpecs;
   // A dry run shows no credentials, so it needs none.
-  const isAuthSent = options.withRegistryAuth === true && options.dryRun !== true;
-  const credentials = isAuthSent ? await readRegistryAuth(cli, stackSpecs.specs) : undefined;
+  const sendsAuth = options.withRegistryAuth === true && options.dryRun !== true;
+  const credentials = sendsAuth ? await readRegistryAuth(cli, stackSpecs.specs) : undefined;
   const built = await buildServices(cli, stackSpecs, options);
-  const specs = withBuiltImages(stackSpecs.specs, built);
+  const terminal = options.output === "json" ? cli.stderr : cli.stdout;
+  const deployment: Deployment = { stack, stackSpecs, built, credentials, options, terminal };
   await withClient(cli, options, async (client) => {
-    const terminal = options.output === "json" ? cli.stderr : cli.stdout;
-    const resolveImage = parseResolveImage(options);
-    const pushedImages = await pushMissingImages(cli, client, {
-      stack,
-      specs,
-      built,
-      credentials: credentials ?? [],
-      onlyBuiltImages: resolveImage === ResolveImage.NEVER,
-      isDryRun: options.dryRun === true,
-      terminal: options.quiet ? undefined : terminal,
-    });
-    await shipDirectories(cli, client, { ...stackSpecs, options, terminal });
-    const request = {
-      stack,
-      services: [...specs],
-      prune: options.prune ?? false,
-      dryRun: false,
-      planRev: options.planRev ?? "",
-      networks: [...networks],
-      files: [...files],
-      registryLogins: credentials && { credentials: [...credentials] },
-      resolveImage,
-      pushedImages,
-    };
+    const request = await prepareRequest(cli, client, deployment);
     const explain = async (error: unknown): Promise<never> => {
       throw await explainDenial(cli, client, { error, stack: stackSpecs });
     };
     if (options.dryRun) return showPlan(cli, client, { request, options }).catch(explain);
-    const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
-    const response = await retryDuringElection(cli, () => client.deployStack(request, call)).catch(
-      async (error) => {
-        if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showCurrentPlan(cli, client, request);
-        return explain(error);
-      },
-    );
+    const response = await requestDeploy(cli, client, request).catch(explain);
     if (!options.quiet) {
       for (const warning of response.warnings) printWarning(cli, warning);
       terminal.write(registryAuthLines(credentials ?? []));
@@ -98,13 +71,57 @@ export async function deployStack(cli: Cli, options: DeployOptions, stack: strin
   });
 }
 
+/** A stack to deploy, after its files have been read and its images built. */
+interface Deployment {
+  readonly stack: string;
+  readonly stackSpecs: StackSpecs;
+  readonly built: BuiltImages;
+  readonly credentials: readonly RegistryCredentials[] | undefined;
+  readonly options: DeployOptions;
+  readonly terminal: Terminal;
+}
+
+/** Sends the images, files and directories that only this machine has to nodes. Returns the request to deploy. */
+async function prepareRequest(
+  cli: Cli,
+  client: ControlClient,
+  deployment: Deployment,
+): Promise<DeployStackRequest> {
+  const { stack, stackSpecs, built, credentials, options, terminal } = deployment;
+  const specs = withBuiltImages(stackSpecs.specs, built);
+  const resolveImage = parseResolveImage(options);
+  const pushedImages = await pushMissingImages(cli, client, {
+    stack,
+    specs,
+    built,
+    credentials: credentials ?? [],
+    onlyBuiltImages: resolveImage === ResolveImage.NEVER,
+    isDryRun: options.dryRun === true,
+    terminal: options.quiet ? undefined : terminal,
+  });
+  await shipDirectories(cli, client, deployment);
+  return {
+    stack,
+    services: [...specs],
+    prune: options.prune ?? false,
+    dryRun: false,
+    planRev: options.planRev ?? "",
+    networks: [...stackSpecs.networks],
+    files: [...stackSpecs.files],
+    registryLogins: credentials && { credentials: [...credentials] },
+    resolveImage,
+    pushedImages,
+  };
+}
+
 /** Sends the files and directories that services mount. A dry run only prints them. */
 async function shipDirectories(
   cli: Cli,
   client: ControlClient,
-  { shippedDirectories: directories, options, terminal }: ShipOptions,
+  { stackSpecs, options, terminal }: Deployment,
 ): Promise<void> {
   const { dryRun = false, quiet = false } = options;
+  const { shippedDirectories: directories } = stackSpecs;
   if (!dryRun) {
     await pushShipments(cli, client, { directories, terminal: quiet ? undefined : terminal });
   } else if (!quiet) {
@@ -112,9 +129,19 @@ async function shipDirectories(
   }
 }
 
-interface ShipOptions extends Pick<StackSpecs, "shippedDirectories"> {
-  readonly options: DeployOptions;
-  readonly terminal: Terminal;
+/** Deploys the stack. Prints the current plan if it no longer has the revision of `--plan-rev`. */
+async function requestDeploy(
+  cli: Cli,
+  client: ControlClient,
+  request: DeployStackRequest,
+): Promise<DeployStackResponse> {
+  const call = { signal: cli.signal, timeoutMs: DEPLOY_TIMEOUT_MS };
+  try {
+    return await retryDuringElection(cli, () => client.deployStack(request, call));
+  } catch (error) {
+    if (isBerthError(error, "BERTH_PLAN_CHANGED")) await showCurrentPlan(cli, client, request);
+    throw error;
+  }
 }
 
 const OUTCOME_VERBS = new Map<ServiceOutcome_Kind, string>([
@@ -148,10 +175,10 @@ async function waitForDeploy(cli: Cli, client: ControlClient, wait: DeployWaitOp
   const progress = await waitForServices(cli, client, { services, timeoutMs, printer, operation });
   const present = [...progress.services.values()].filter(({ watched }) => watched?.removed === false);
   const tasks = present.reduce((sum, { watched }) => sum + (watched?.summary?.running ?? 0), 0);
-  const done = styled(cli, terminal, "green", "Deployed");
+  const verb = styled(cli, terminal, "green", "Deployed");
   if (!options.quiet) {
     terminal.write(
-      `${done} ${stack}: ${pluralize(present.length, "service")}, ${pluralize(tasks, "task")} running\n`,
+      `${verb} ${stack}: ${pluralize(present.length, "service")}, ${pluralize(tasks, "task")} running\n`,
     );
   }
 }

@@ -16,19 +16,25 @@ export async function explainDenial(
   { error, stack }: { readonly error: unknown; readonly stack: StackSpecs },
 ): Promise<unknown> {
   if (!isBerthError(error, "BERTH_POLICY_DENIED")) return error;
+  // Without the policy, the server's error is all there is to print.
   const response = await client.getPolicy({}, { signal: cli.signal }).catch(() => undefined);
   if (response === undefined) return error;
-  return printDenials(cli, stack, { policy: response.policy, effect: "; nothing was deployed" }) ?? error;
+  return (
+    printDenials(cli, stack, { policy: response.policy, consequence: "; nothing was deployed" }) ?? error
+  );
+}
+
+export interface DenialOptions {
+  readonly policy?: Policy | undefined;
+  /** The consequence of the denial, appended to the error. */
+  readonly consequence?: string;
 }
 
 /** Prints all settings in the Compose files that the policy denies. Returns the error; undefined if there are none. */
 export function printDenials(
   cli: Cli,
   stack: StackSpecs,
-  {
-    policy = DEFAULT_POLICY,
-    effect = "",
-  }: { readonly policy?: Policy | undefined; readonly effect?: string },
+  { policy = DEFAULT_POLICY, consequence = "" }: DenialOptions,
 ): BerthError | undefined {
   const diagnostics = new Diagnostics();
   for (const spec of stack.specs) {
@@ -42,7 +48,7 @@ export function printDenials(
   printDiagnostics(cli, denials);
   return new BerthError({
     code: "BERTH_POLICY_DENIED",
-    message: `the policy denies ${pluralize(denials.length, "setting")} in ${stack.fileNames}${effect}`,
+    message: `the policy denies ${pluralize(denials.length, "setting")} in ${stack.fileNames}${consequence}`,
     details: diagnosticDetails(denials),
   });
 }

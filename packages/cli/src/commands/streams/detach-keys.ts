@@ -34,6 +34,7 @@ export class DetachScanner {
     this.#keys = keys;
   }
 
+  /** Returns the next input without held-back keys. Ignores the rest of the input after the detach keys. */
   scan(input: Uint8Array): ScannedInput {
     const bytes: number[] = [];
     for (const byte of input) {

@@ -11,7 +11,7 @@ import { loginLink } from "./login.js";
 /** Listen address, to which only programs on this computer can connect. */
 const HOST = "127.0.0.1";
 
-/** Longest delay that a timer supports, which stands for no time limit. */
+/** Longest delay that a timer supports: 24 days. It stands for no time limit. */
 const FOREVER_MS = 2 ** 31 - 1;
 
 export interface UiOptions extends GlobalOptions {

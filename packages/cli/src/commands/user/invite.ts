@@ -40,18 +40,16 @@ export async function inviteUser(cli: Cli, options: InviteOptions, name: string)
   }
 }
 
-/** Returns the instructions for a terminal: the command for the user, and the invitation that it asks for. */
-function instructions({
-  name,
-  ttl,
-  servers,
-  invitation,
-}: {
+interface CreatedInvitation {
   readonly name: string;
+  /** Validity, as in the option. */
   readonly ttl: string;
   readonly servers: readonly string[];
   readonly invitation: string;
-}): string {
+}
+
+/** Returns the instructions for a terminal: the command for the user, and the invitation that it asks for. */
+function instructions({ name, ttl, servers, invitation }: CreatedInvitation): string {
   return [
     `Send the invitation to ${name} over a secure channel. To accept it, run this command and enter the invitation:`,
     "",

@@ -55,8 +55,8 @@ const BERTH_KEYS: KeyTable<ServiceDraft> = {
     draft.origins.set("traffic.hold_ms", cursor);
     ensureTraffic(draft).holdMs = holdMs;
   }),
-  ship: rule(readFlag, (draft, isShipping) => {
-    draft.isShipping = isShipping;
+  ship: rule(readFlag, (draft, ships) => {
+    draft.shipsBindMounts = ships;
   }),
   volumes: rule(
     (cursor) => readChoice(cursor, VOLUME_POLICIES),

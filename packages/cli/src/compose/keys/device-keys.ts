@@ -33,8 +33,9 @@ export function readDeviceRequests(
   for (const item of readItems(cursor) ?? []) {
     const request = DeviceRequest.fromPartial({});
     applyKeys(item, DEVICE_REQUEST_KEYS, request);
-    if (isGpuRequest && !request.capabilities.includes(GPU_CAPABILITY))
+    if (isGpuRequest && !request.capabilities.includes(GPU_CAPABILITY)) {
       request.capabilities.push(GPU_CAPABILITY);
+    }
     addRequest(item, draft, request);
   }
 }

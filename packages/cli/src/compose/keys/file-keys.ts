@@ -1,14 +1,13 @@
 import { FileKind, FileMount, fileKindName } from "@berth/proto";
 import { resolveFileTarget } from "../text/file-target.js";
 import { didYouMean } from "../text/suggest.js";
+import { parsePermissionBits } from "../text/units.js";
 import { type Cursor, keyPlace, readFields, readItems, readText, reportWrongType } from "../tree/cursor.js";
 import { applyKeys, type KeyTable, rule } from "../tree/key-table.js";
 import { isNull } from "../tree/node.js";
 import { recordOrigins } from "./record-origins.js";
 import type { ServiceDraft } from "./service-draft.js";
 import type { StackFile } from "./stack-context.js";
-
-const OCTAL_PATTERN = /^(?:0o)?[0-7]{1,6}$/;
 
 /** Reads the secrets and configs of a service. */
 export const FILE_KEYS: KeyTable<ServiceDraft> = {
@@ -134,6 +133,5 @@ function findSecret(
 function readMode(cursor: Cursor): number | undefined {
   const text = readText(cursor);
   if (text === undefined) return undefined;
-  if (OCTAL_PATTERN.test(text)) return Number.parseInt(text.replace("0o", ""), 8);
-  return reportWrongType(cursor, "permission bits such as 0440");
+  return parsePermissionBits(text) ?? reportWrongType(cursor, "permission bits such as 0440");
 }

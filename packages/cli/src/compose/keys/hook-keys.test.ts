@@ -39,7 +39,7 @@ pre_start: [{ command: a }]`);
         "c.yaml:5:9: services.s.post_start[0]: the hook has no command",
         "c.yaml:6:9: services.s.post_start[1]: "srv" is not an absolute path",
         "c.yaml:7:9: services.s.post_start[2]: the key command is missing",
-        "c.yaml:8:5: services.s.pre_start: init containers are not supported: define a separate service, and wait for it with depends_on and service_completed_successfully",
+        "c.yaml:8:5: services.s.pre_start: init containers are not supported; define a separate service, and wait for it with depends_on and service_completed_successfully",
       ]
     `);
   });

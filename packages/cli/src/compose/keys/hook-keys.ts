@@ -16,7 +16,7 @@ export const SERVICE_HOOK_KEYS: KeyTable<ServiceDraft> = {
     draft.container.preStop = hooks;
   }),
   pre_start: rejectKey(
-    "init containers are not supported: define a separate service, and wait for it with depends_on and service_completed_successfully",
+    "init containers are not supported; define a separate service, and wait for it with depends_on and service_completed_successfully",
   ),
 };
 

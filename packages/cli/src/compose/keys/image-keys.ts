@@ -41,7 +41,7 @@ export function builtImageName(stack: string, service: string): string {
   return `${stack}-${service}`.toLowerCase();
 }
 
-/** Reads `build`. */
+/** Reads `build`. Must run after `image`, which names the built image. */
 function readBuild(cursor: Cursor, draft: ServiceDraft): void {
   const { container, context, origins, spec } = draft;
   const fields = [...listFields(cursor)].map(([key, field]) => [key, keyPlace(field)] as const);

@@ -4,7 +4,7 @@ import type { Link, ServiceDraft } from "./service-draft.js";
 
 /** Reads the aliases of `links: [db, "db:database"]`. */
 export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
-  for (const link of readPairs(cursor, "SERVICE")) {
+  for (const link of readLinkItems(cursor, "SERVICE")) {
     if (link.alias !== link.service) draft.links.push(link);
   }
 }
@@ -15,11 +15,11 @@ export function readLinks(cursor: Cursor, draft: ServiceDraft): void {
  */
 export function readExternalLinks(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("task.container.links", cursor);
-  for (const { service, alias } of readPairs(cursor, "CONTAINER")) draft.container.links[alias] = service;
+  for (const { service, alias } of readLinkItems(cursor, "CONTAINER")) draft.container.links[alias] = service;
 }
 
-/** Reads a list of `NAME` or `NAME:ALIAS`. */
-function readPairs(cursor: Cursor, form: string): readonly Link[] {
+/** Reads a list of `NAME` or `NAME:ALIAS`. Errors call the name by its placeholder, such as SERVICE. */
+function readLinkItems(cursor: Cursor, placeholder: string): readonly Link[] {
   return (readItems(cursor) ?? []).flatMap((item) => {
     const text = readText(item);
     if (text === undefined) return [];
@@ -27,7 +27,7 @@ function readPairs(cursor: Cursor, form: string): readonly Link[] {
     const isComplete = rest.length === 0 && service !== "" && alias !== "";
     const problem = isComplete
       ? reservedKeyProblem(alias)
-      : `${JSON.stringify(text)} is not ${form} or ${form}:ALIAS`;
+      : `${JSON.stringify(text)} is not ${placeholder} or ${placeholder}:ALIAS`;
     if (problem === undefined) return [{ service, alias }];
     item.diagnostics.error(item, problem);
     return [];

@@ -1,8 +1,7 @@
 import { TmpfsMount } from "@berth/proto";
+import { PROPAGATIONS } from "../text/short-mount.js";
 import { type Cursor, readBytes, readOneOf, readText } from "../tree/cursor.js";
 import { rule } from "../tree/key-table.js";
-
-export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 
 export type MountType = "bind" | "volume" | "tmpfs" | "image";
 

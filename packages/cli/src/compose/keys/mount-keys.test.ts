@@ -62,7 +62,7 @@ volumes: { data: { driver: local } }
     expect(specs[0]?.task?.container?.mounts[0]?.kind).toMatchObject({ value: { source: "/project" } });
     expect(messages).toMatchInlineSnapshot(`
       [
-        "c.yaml:4:15: warning: services.s.volumes[0]: the empty source resolves to /project, which must exist on every node that runs the service: to send it to them, add x-berth: { ship: true } to the service",
+        "c.yaml:4:15: warning: services.s.volumes[0]: the empty source resolves to /project, which must exist on every node that runs the service; to send it to them, add x-berth: { ship: true } to the service",
       ]
     `);
   });

@@ -123,7 +123,7 @@ function createBindMount(cursor: Cursor, mount: MountDraft, draft: ServiceDraft)
   const source = childOf(cursor.node, "source");
   const sourceText = source?.kind === "scalar" ? source.text : mount.source;
   const index = draft.container.mounts.length;
-  if (!isAbsolute(sourceText)) draft.relativeBinds.push({ index, cursor, mount, written: sourceText });
+  if (!isAbsolute(sourceText)) draft.relativeBinds.push({ index, cursor, mount, writtenSource: sourceText });
   const { propagation, createHostPath, selinux, recursive } = mount;
   return { $case: "bind", value: { source: mount.source, propagation, createHostPath, selinux, recursive } };
 }

@@ -9,8 +9,8 @@ export interface RelativeBind {
   readonly index: number;
   readonly cursor: Cursor;
   readonly mount: MountDraft;
-  /** The source as the file has it. */
-  readonly written: string;
+  /** The source as it is written in the file. */
+  readonly writtenSource: string;
 }
 
 /** A file or directory of the client's machine to send to nodes. */
@@ -31,16 +31,16 @@ export const UNKNOWN_DIGEST = `sha256:${"0".repeat(64)}`;
  * the paths must exist on the nodes. Runs after all keys.
  */
 export function resolveRelativeBinds(draft: ServiceDraft): readonly Shipment[] {
-  const { relativeBinds, isShipping, container, spec } = draft;
-  if (!isShipping) {
-    for (const bind of relativeBinds) warnAboutNodes(bind);
+  const { relativeBinds, shipsBindMounts, container, spec } = draft;
+  if (!shipsBindMounts) {
+    for (const bind of relativeBinds) warnAboutNodePath(bind);
     return [];
   }
-  return relativeBinds.map(({ index, cursor, mount, written }) => {
+  return relativeBinds.map(({ index, cursor, mount, writtenSource }) => {
     warnAboutOptions(cursor, mount);
     const shipped = ShippedMount.fromPartial({
       digest: UNKNOWN_DIGEST,
-      source: written,
+      source: writtenSource,
       selinux: mount.selinux,
     });
     const sourceMount = container.mounts[index];
@@ -51,13 +51,13 @@ export function resolveRelativeBinds(draft: ServiceDraft): readonly Shipment[] {
   });
 }
 
-function warnAboutNodes({ cursor, mount, written }: RelativeBind): void {
-  const path = written === "" ? "the empty source" : written;
-  const message = `${path} resolves to ${mount.source}, which must exist on every node that runs the service: to send it to them, add x-berth: { ship: true } to the service`;
+function warnAboutNodePath({ cursor, mount, writtenSource }: RelativeBind): void {
+  const path = writtenSource === "" ? "the empty source" : writtenSource;
+  const message = `${path} resolves to ${mount.source}, which must exist on every node that runs the service; to send it to them, add x-berth: { ship: true } to the service`;
   cursor.diagnostics.warn(cursor, message);
 }
 
-/** A copy has no mounts below it. */
+/** Warns about options without an effect: a copy has no mounts below it. */
 function warnAboutOptions(cursor: Cursor, { propagation, recursive }: MountDraft): void {
   if (propagation === "" && recursive === "") return;
   cursor.diagnostics.warnIgnored(

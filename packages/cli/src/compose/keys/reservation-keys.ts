@@ -39,7 +39,7 @@ const CPU_AND_MEMORY_KEYS: KeyTable<Resources> = {
 
 const LIMIT_KEYS: KeyTable<Resources> = { ...CPU_AND_MEMORY_KEYS, pids: pidsRule(PIDS_LIMIT) };
 
-const AMOUNT_KEYS: KeyTable<Resources> = {
+const RESERVED_AMOUNT_KEYS: KeyTable<Resources> = {
   ...CPU_AND_MEMORY_KEYS,
   pids: pidsRule(COUNT_RANGE),
   generic_resources: (cursor, resources) => {
@@ -49,7 +49,7 @@ const AMOUNT_KEYS: KeyTable<Resources> = {
 
 const RESERVATION_KEYS: KeyTable<ServiceDraft> = {
   ...Object.fromEntries(
-    Object.entries(AMOUNT_KEYS).map(([key, apply]): [string, KeyRule<ServiceDraft>] => [
+    Object.entries(RESERVED_AMOUNT_KEYS).map(([key, apply]): [string, KeyRule<ServiceDraft>] => [
       key,
       (cursor, { reservations }) => apply(cursor, reservations),
     ]),

@@ -21,7 +21,7 @@ const SWAPPINESS_RANGE: NumberRange = { min: 0, max: 100 };
 const MICROSECONDS_RANGE: NumberRange = { min: 0, max: Number.MAX_SAFE_INTEGER };
 /** Range of the CPU quota. -1 means unlimited. */
 const CPU_QUOTA: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
-const WINDOWS_ONLY = "the key has an effect on Windows only; use cpus";
+const WINDOWS_CPU_KEY = "the key has an effect on Windows only; use cpus";
 const OOM_SCORE: NumberRange = { min: -1000, max: 1000 };
 /** Range of a ulimit. -1 means unlimited. */
 const ULIMIT_RANGE: NumberRange = { min: -1, max: Number.MAX_SAFE_INTEGER };
@@ -68,8 +68,8 @@ export const RESOURCE_KEYS: KeyTable<ServiceDraft> = {
     draft.container.ulimits = ulimits;
   }),
   blkio_config: readBlockIo,
-  cpu_count: ignoreWithNote(WINDOWS_ONLY),
-  cpu_percent: ignoreWithNote(WINDOWS_ONLY),
+  cpu_count: ignoreWithNote(WINDOWS_CPU_KEY),
+  cpu_percent: ignoreWithNote(WINDOWS_CPU_KEY),
   cpu_period: integerRule(MICROSECONDS_RANGE, (draft, us) => {
     draft.container.cpuPeriodUs = us;
   }),

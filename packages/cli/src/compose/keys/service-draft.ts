@@ -72,7 +72,7 @@ export interface ServiceDraft {
   volumeDriver: string;
   readonly relativeBinds: RelativeBind[];
   /** Whether the relative bind mounts are sent to the nodes. */
-  isShipping: boolean;
+  shipsBindMounts: boolean;
 }
 
 /** Creates the draft of a service without any keys. */
@@ -98,6 +98,6 @@ export function newServiceDraft(name: string, context: StackContext): ServiceDra
     containerName: "",
     volumeDriver: "",
     relativeBinds: [],
-    isShipping: false,
+    shipsBindMounts: false,
   };
 }

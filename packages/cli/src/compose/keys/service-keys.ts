@@ -36,11 +36,11 @@ const OTHER_KEYS: KeyTable<ServiceDraft> = {
   credential_spec: ignoreWithNote(WINDOWS_ONLY),
   isolation: ignoreIsolation,
   provider: rejectKey(
-    "a provider is a program on the machine that runs docker compose; nodes do not have it; replace the service with a container",
+    "a provider is a program on the machine that runs docker compose, which nodes do not have; replace the service with a container",
   ),
   models: rejectKey("models need Docker Model Runner, which nodes do not have; run the model as a service"),
   use_api_socket: rejectKey(
-    "use_api_socket passes the Docker credentials of this machine, which nodes do not have: bind-mount /var/run/docker.sock instead",
+    "use_api_socket passes the Docker credentials of this machine, which nodes do not have; bind-mount /var/run/docker.sock instead",
   ),
 };
 

@@ -3,8 +3,9 @@ import { didYouMean } from "../text/suggest.js";
 import { type Cursor, readItems, readText } from "../tree/cursor.js";
 import type { ServiceDraft } from "./service-draft.js";
 
-// Reads the keys by which containers share namespaces and mounts with containers of other services.
+// Readers for the keys by which containers share namespaces and mounts with containers of other services.
 
+const CONTAINER_PREFIX = "container:";
 /** Modes of `volumes_from` items. */
 const MOUNT_MODES = ["ro", "rw"];
 
@@ -31,9 +32,8 @@ export function readVolumesFrom(cursor: Cursor, draft: ServiceDraft): void {
     const text = readText(item);
     if (text === undefined) continue;
     const isContainer = text.startsWith(CONTAINER_PREFIX);
-    const [name = "", mode = "rw", ...rest] = (
-      isContainer ? text.slice(CONTAINER_PREFIX.length) : text
-    ).split(":");
+    const reference = isContainer ? text.slice(CONTAINER_PREFIX.length) : text;
+    const [name = "", mode = "rw", ...rest] = reference.split(":");
     if (rest.length > 0 || !MOUNT_MODES.includes(mode)) {
       item.diagnostics.error(item, `${JSON.stringify(text)} is not SERVICE, SERVICE:ro or SERVICE:rw`);
       continue;
@@ -60,8 +60,6 @@ export function readBeside(cursor: Cursor, draft: ServiceDraft): void {
   draft.origins.set("placement.beside", cursor);
 }
 
-const CONTAINER_PREFIX = "container:";
-
 /** Returns the full name of the service with a container name. Reports a container that is not part of the stack. */
 function resolveContainer(name: string, cursor: Cursor, { context }: ServiceDraft): string | undefined {
   const service = context.serviceByContainer.get(name);
@@ -78,5 +76,6 @@ function ensureSharing({ container }: ServiceDraft): Sharing {
 }
 
 /** Returns the full name of a service in the file. `checkProject` has reported undefined services. */
-const resolveService = (name: string, { context }: ServiceDraft): string | undefined =>
-  context.serviceNames.has(name) ? scopedName(context.stack, name) : undefined;
+function resolveService(name: string, { context }: ServiceDraft): string | undefined {
+  return context.serviceNames.has(name) ? scopedName(context.stack, name) : undefined;
+}

@@ -18,12 +18,12 @@ export function ignoreWithNote<Draft>(message: string): KeyRule<Draft> {
   return (cursor) => cursor.diagnostics.warn(keyPlace(cursor), message);
 }
 
-/** Creates the rule for a key that has no meaning in a cluster, such as a key about building images. */
+/** Creates the rule for a key that is valid and has no effect. */
 export function ignoreKey<Draft>(): KeyRule<Draft> {
   return () => {};
 }
 
-/** Prints a note that isolation modes exist on Windows only, except for the default mode. */
+/** Reads `isolation`. Prints a note that isolation modes exist on Windows only, unless the mode is the default. */
 export function ignoreIsolation(cursor: Cursor): void {
   if (readText(cursor) !== "default") cursor.diagnostics.warn(keyPlace(cursor), WINDOWS_ONLY);
 }

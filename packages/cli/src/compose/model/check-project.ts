@@ -48,25 +48,11 @@ function checkService(name: string, service: Cursor, declared: Declarations): vo
   checkFileMounts(keys, declared);
   checkHealthTest(keys);
   checkReplicas(keys);
+  checkResources(keys);
   checkBuild(keys, declared);
-  const models = keys.get("models");
-  for (const [key, reference] of models === undefined ? [] : listFields(models)) {
-    if (declared.models.has(key)) continue;
-    const message = `undefined model ${JSON.stringify(key)}${didYouMean(key, declared.models.keys())}`;
-    reference.diagnostics.error(keyPlace(reference), message);
-  }
-  for (const port of itemsAt(keys, "ports")) {
-    const address = textOf(port.node, "host_ip");
-    if (address !== undefined && isIP(address) === 0) {
-      port.diagnostics.error(port, `${JSON.stringify(address)} is not an IP address`);
-    }
-  }
-  for (const request of deviceRequests(keys)) {
-    const fields = listFields(request);
-    if (fields.has("count") && fields.has("device_ids")) {
-      request.diagnostics.error(request, "count and device_ids are mutually exclusive");
-    }
-  }
+  checkModels(keys, declared);
+  checkPortAddresses(keys);
+  checkDeviceRequests(keys);
 }
 
 /** Reports services whose containers have the same name. */
@@ -126,9 +112,11 @@ function checkDependencies(
       profiles === undefined
         ? `undefined service ${JSON.stringify(service)}${didYouMean(service, services.keys())}`
         : `service ${JSON.stringify(service)} is disabled; use --profile ${profiles.join(" or ")}, or set required: false`;
+    // A dependency of a service on itself is a cycle, which is reported later.
+    if (service === name) continue;
     // Implied dependencies, for example from links, are not written under depends_on.
     const path = reference.node.isImplied ? reference.path.replace(/\.depends_on\..*$/, "") : reference.path;
-    if (service !== name) reference.diagnostics.error({ position: reference.keyPosition, path }, message);
+    reference.diagnostics.error({ position: reference.keyPosition, path }, message);
   }
 }
 
@@ -171,16 +159,12 @@ function checkFileMounts(keys: ReadonlyMap<string, Cursor>, { secrets, configs }
   for (const { kind, items, known } of references) {
     for (const item of items) {
       const source = textOf(item.node, "source");
-      if (source !== undefined && known.has(source)) continue;
-      const hint =
-        source === undefined
-          ? ""
-          : didYouMean(source, known.keys()) || `; declare it under the top-level ${kind}s`;
-      const message =
-        source === undefined
-          ? `the ${kind} has no source`
-          : `undefined ${kind} ${JSON.stringify(source)}${hint}`;
-      item.diagnostics.error(item, message);
+      if (source === undefined) {
+        item.diagnostics.error(item, `the ${kind} has no source`);
+      } else if (!known.has(source)) {
+        const hint = didYouMean(source, known.keys()) || `; declare it under the top-level ${kind}s`;
+        item.diagnostics.error(item, `undefined ${kind} ${JSON.stringify(source)}${hint}`);
+      }
     }
   }
 }
@@ -194,7 +178,7 @@ function checkHealthTest(keys: ReadonlyMap<string, Cursor>): void {
   test.diagnostics.error(test, message);
 }
 
-/** Reports settings that the older keys and `deploy` set to different values. */
+/** Reports numbers of replicas that are negative, differ, or conflict with `container_name`. */
 function checkReplicas(keys: ReadonlyMap<string, Cursor>): void {
   const scale = keys.get("scale");
   const deploy = keys.get("deploy");
@@ -214,7 +198,11 @@ function checkReplicas(keys: ReadonlyMap<string, Cursor>): void {
     const message = `${textAt(count)} replicas cannot share one container_name; remove it`;
     name.diagnostics.error(keyPlace(name), message);
   }
-  const resources = childOf(deploy?.node, "resources");
+}
+
+/** Reports limits and reservations that the older keys and `deploy` set to different values. */
+function checkResources(keys: ReadonlyMap<string, Cursor>): void {
+  const resources = childOf(keys.get("deploy")?.node, "resources");
   const limits = childOf(resources, "limits");
   const reservations = childOf(resources, "reservations");
   reportDifferent(keys.get("cpus"), limits, "cpus", "deploy.resources.limits.cpus");
@@ -259,14 +247,37 @@ function checkBuild(keys: ReadonlyMap<string, Cursor>, { services }: Declaration
   }
 }
 
-function deviceRequests(keys: ReadonlyMap<string, Cursor>): readonly Cursor[] {
-  const steps = ["deploy", "resources", "reservations"];
-  let cursor: Cursor | undefined = keys.get(steps[0] ?? "");
-  for (const step of steps.slice(1)) cursor = cursor && listFields(cursor).get(step);
-  return [...itemsAt(keys, "gpus"), ...(cursor === undefined ? [] : itemsAt(listFields(cursor), "devices"))];
+function checkModels(keys: ReadonlyMap<string, Cursor>, { models }: Declarations): void {
+  const references = keys.get("models");
+  for (const [key, reference] of references === undefined ? [] : listFields(references)) {
+    if (models.has(key)) continue;
+    const message = `undefined model ${JSON.stringify(key)}${didYouMean(key, models.keys())}`;
+    reference.diagnostics.error(keyPlace(reference), message);
+  }
 }
 
-/** Checks the source of a secret or config. */
+function checkPortAddresses(keys: ReadonlyMap<string, Cursor>): void {
+  for (const port of itemsAt(keys, "ports")) {
+    const address = textOf(port.node, "host_ip");
+    if (address !== undefined && isIP(address) === 0) {
+      port.diagnostics.error(port, `${JSON.stringify(address)} is not an IP address`);
+    }
+  }
+}
+
+/** Checks the requests for devices in `gpus` and `deploy.resources.reservations.devices`. */
+function checkDeviceRequests(keys: ReadonlyMap<string, Cursor>): void {
+  const reservations = fieldAt(fieldAt(keys.get("deploy"), "resources"), "reservations");
+  const devices = reservations === undefined ? [] : itemsAt(listFields(reservations), "devices");
+  for (const request of [...itemsAt(keys, "gpus"), ...devices]) {
+    const fields = listFields(request);
+    if (fields.has("count") && fields.has("device_ids")) {
+      request.diagnostics.error(request, "count and device_ids are mutually exclusive");
+    }
+  }
+}
+
+/** Reports a secret or config without a source, or with several. */
 function checkFile(cursor: Cursor, sources: readonly string[]): void {
   const keys = listFields(cursor);
   const [, ...others] = sources.filter((key) => keys.has(key));
@@ -281,7 +292,7 @@ function checkFile(cursor: Cursor, sources: readonly string[]): void {
   cursor.diagnostics.error(keyPlace(cursor), message);
 }
 
-/** An external volume has no settings. */
+/** Reports settings of an external volume, which can have none. */
 function checkExternal(cursor: Cursor): void {
   const external = childOf(cursor.node, "external");
   if (external?.kind !== "scalar" || external.value !== true) return;
@@ -307,11 +318,17 @@ function dependencyEdges(
   return new Map(edges);
 }
 
+function fieldAt(cursor: Cursor | undefined, key: string): Cursor | undefined {
+  return cursor && listFields(cursor).get(key);
+}
+
+/** Returns the items of the list at a key. Empty if there is no list. */
 function itemsAt(keys: ReadonlyMap<string, Cursor>, key: string): readonly Cursor[] {
   const cursor = keys.get(key);
   return cursor?.node.kind === "list" ? (readItems(cursor) ?? []) : [];
 }
 
+/** Returns the value of a scalar as text. Empty for other nodes. */
 function textAt({ node }: Cursor): string {
   return node.kind === "scalar" ? String(node.value ?? "") : "";
 }

@@ -34,10 +34,10 @@ export const devices: Shape = listOf(
       cursor.diagnostics.error(cursor, message);
       return undefined;
     }
-    const parts = { source, target: target || source, permissions };
+    const longForm = { source, target: target || source, permissions };
     const { position } = cursor;
     return mapNode(
-      Object.entries(parts).map(([name, value]) => [name, scalarNode(value, position)] as const),
+      Object.entries(longForm).map(([name, value]) => [name, scalarNode(value, position)] as const),
       position,
     );
   }),

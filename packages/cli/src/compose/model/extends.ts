@@ -34,53 +34,56 @@ export function applyExtends(root: Node, options: ExtendsOptions): Node {
 }
 
 /** A service to extend, and the services that extend each other down to it. */
-interface Request {
+interface ExtendStep {
   readonly file: ExtendedFile;
   readonly name: string;
-  readonly chain: readonly Request[];
+  readonly chain: readonly ExtendStep[];
 }
 
+/** Extends the services of one file. */
 class Extender {
   readonly #options: ExtendsOptions;
   readonly #files = new Map<string, ExtendedFile | undefined>();
+  /** The results of `extend`, by file and service. */
   readonly #extended = new Map<string, Node | undefined>();
 
   constructor(options: ExtendsOptions) {
     this.#options = options;
   }
 
-  extend(request: Request): Node | undefined {
-    const key = keyOf(request);
-    if (!this.#extended.has(key)) this.#extended.set(key, this.#extendOnce(request));
+  /** Returns a service merged with all that it extends. Undefined if the service does not exist. */
+  extend(step: ExtendStep): Node | undefined {
+    const key = keyOf(step);
+    if (!this.#extended.has(key)) this.#extended.set(key, this.#extendOnce(step));
     return this.#extended.get(key);
   }
 
-  #extendOnce(request: Request): Node | undefined {
-    const service = childOf(request.file.services, request.name);
+  #extendOnce(step: ExtendStep): Node | undefined {
+    const service = childOf(step.file.services, step.name);
     const reference = childOf(service, "extends");
     if (service?.kind !== "map" || reference === undefined || reference.mergeTag === "reset") return service;
     const ownKeys = withoutEntry(service, "extends");
-    const base = this.#findBase(reference, request);
+    const base = this.#findBase(reference, step);
     if (base === undefined) return ownKeys;
     const { diagnostics } = this.#options;
-    return mergeNodes({ earlier: base, later: ownKeys, path: ["services", request.name], diagnostics });
+    return mergeNodes({ earlier: base, later: ownKeys, path: ["services", step.name], diagnostics });
   }
 
   /** Returns the service that a reference names, with all that it extends itself. */
-  #findBase(reference: Node, request: Request): Node | undefined {
+  #findBase(reference: Node, step: ExtendStep): Node | undefined {
     const { diagnostics } = this.#options;
-    const place = { position: reference.position, path: `services.${request.name}.extends` };
+    const place = { position: reference.position, path: `services.${step.name}.extends` };
     const name = textOf(reference, "service");
     const path = textOf(reference, "file");
     if (name === undefined) {
       diagnostics.error(place, "the key service is missing");
       return undefined;
     }
-    const file = path === undefined ? request.file : this.#open(path, place);
+    const file = path === undefined ? step.file : this.#open(path, place);
     if (file === undefined) return undefined;
-    const next: Request = { file, name, chain: [...request.chain, request] };
-    if (next.chain.some((step) => keyOf(step) === keyOf(next))) {
-      const names = [...next.chain, next].map((step) => step.name).join(" -> ");
+    const next: ExtendStep = { file, name, chain: [...step.chain, step] };
+    if (next.chain.some((earlier) => keyOf(earlier) === keyOf(next))) {
+      const names = [...next.chain, next].map((each) => each.name).join(" -> ");
       diagnostics.error(place, `extends cycle: ${names}`);
       return undefined;
     }
@@ -102,6 +105,6 @@ class Extender {
   }
 }
 
-function keyOf({ file, name }: Request): string {
+function keyOf({ file, name }: ExtendStep): string {
   return `${file.path}\0${name}`;
 }

@@ -1,17 +1,16 @@
+import { parsePermissionBits } from "../text/units.js";
 import { type Cursor, reportWrongType } from "../tree/cursor.js";
 import { fileTarget } from "../tree/merge-rules.js";
 import { type MapNode, mapNode, scalarNode, textOf, withEntry } from "../tree/node.js";
 import { listOf, oneOrMore } from "./shapes/list-shapes.js";
 import { fields, key } from "./shapes/map-shapes.js";
 import { flag, text } from "./shapes/scalar-shapes.js";
-import { defineShape, type Shape } from "./shapes/shape.js";
+import { defineShape, type Shape, type Stage } from "./shapes/shape.js";
 import { choiceOf, listSchema, TEXT_SCHEMA } from "./shapes/value-schema.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
 
 /** Directory of a secret that has no target. */
 const SECRETS_DIRECTORY = "/run/secrets";
-
-const OCTAL_PATTERN = /^(?:0o)?[0-7]{1,6}$/;
 
 /**
  * Permission bits. Text is octal, as in `chmod`. A number has the value that YAML gives it: 0440 and 0o440 are octal, and
@@ -20,9 +19,8 @@ const OCTAL_PATTERN = /^(?:0o)?[0-7]{1,6}$/;
 export const mode: Shape = defineShape({ kind: "scalar", types: ["integer", "string"] }, (cursor) => {
   const { node } = cursor;
   const value = node.kind === "scalar" ? node.value : null;
-  if (typeof value === "string" && OCTAL_PATTERN.test(value)) {
-    return scalarNode(octalText(Number.parseInt(value.replace("0o", ""), 8)), node.position);
-  }
+  const bits = typeof value === "string" ? parsePermissionBits(value) : undefined;
+  if (bits !== undefined) return scalarNode(octalText(bits), node.position);
   if (node.kind !== "scalar" || typeof value !== "number" || !Number.isInteger(value) || value < 0) {
     return reportWrongType(cursor, "permission bits such as 0440");
   }
@@ -47,7 +45,7 @@ export function fileMounts(use: "secret" | "config" | "build secret"): Shape {
     mode: key(mode, "Permission bits of the file", "0440", { ...mounted, swarm: "rejects text" }),
   });
   const item = defineShape(choiceOf(text.schema, long.schema), (cursor, stage) => {
-    const mount = cursor.node.kind === "map" ? long(cursor, stage) : sourceOnly(cursor);
+    const mount = cursor.node.kind === "map" ? long(cursor, stage) : shortFileMount(cursor);
     const name = textOf(mount, "source");
     if (mount?.kind !== "map" || use !== "secret" || name === undefined || mount.entries.has("target")) {
       return mount;
@@ -58,7 +56,7 @@ export function fileMounts(use: "secret" | "config" | "build secret"): Shape {
   return listOf(item, { keyOf: (node) => fileTarget(node, directory) });
 }
 
-function sourceOnly(cursor: Cursor): MapNode | undefined {
+function shortFileMount(cursor: Cursor): MapNode | undefined {
   const node = text(cursor, "project");
   return node && mapNode([["source", node]], cursor.position);
 }
@@ -82,11 +80,14 @@ const longEnvFile = fields(
   ["path"],
 );
 
+function shortEnvFile(cursor: Cursor, stage: Stage): MapNode | undefined {
+  const path = text(cursor, stage);
+  return path && mapNode([["path", path]], cursor.position);
+}
+
 const envFileList = oneOrMore(
   defineShape(choiceOf(text.schema, longEnvFile.schema), (cursor, stage) => {
-    const path = cursor.node.kind === "map" ? undefined : text(cursor, stage);
-    if (path === undefined && cursor.node.kind !== "map") return undefined;
-    const node = path === undefined ? longEnvFile(cursor, stage) : mapNode([["path", path]], cursor.position);
+    const node = cursor.node.kind === "map" ? longEnvFile(cursor, stage) : shortEnvFile(cursor, stage);
     if (node?.kind !== "map" || node.entries.has("required")) return node;
     return withEntry(node, "required", scalarNode(true, cursor.position));
   }),

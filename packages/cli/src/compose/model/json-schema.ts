@@ -1,6 +1,8 @@
 import { assertNever } from "@berth/proto";
 import { projectShape } from "./project-shape.js";
-import type { Example, KeySchema, ScalarType, ValueSchema } from "./shapes/value-schema.js";
+import type { Example, KeySchema, ValueSchema } from "./shapes/value-schema.js";
+
+type ScalarSchema = Extract<ValueSchema, { readonly kind: "scalar" }>;
 
 /** A JSON Schema, as JSON. */
 export interface JsonSchema {
@@ -44,16 +46,8 @@ function toJsonSchema(schema: ValueSchema): JsonSchema {
   }
 }
 
-/** A pattern applies to text only, so that it can stand next to other types. */
-function scalarSchema({
-  types,
-  pattern,
-  choices,
-}: {
-  readonly types: readonly ScalarType[];
-  readonly pattern?: string;
-  readonly choices?: readonly string[];
-}): JsonSchema {
+/** Returns the schema of a scalar. Its pattern applies to text only, so that it can stand next to other types. */
+function scalarSchema({ types, pattern, choices }: ScalarSchema): JsonSchema {
   if (choices !== undefined) {
     return { anyOf: [{ enum: choices }, { type: "string", pattern: VARIABLE_PATTERN }] };
   }
@@ -80,10 +74,8 @@ function mapSchema(keys: Readonly<Record<string, KeySchema>>, required: readonly
 function choiceSchema(options: readonly JsonSchema[]): JsonSchema {
   const isType = (option: JsonSchema): boolean => Object.keys(option).join() === "type";
   const types = options.filter(isType).flatMap(({ type }) => type);
-  const others = options.filter((option) => !isType(option));
-  const [only] = types;
-  const simple = types.length === 0 ? [] : [{ type: types.length === 1 ? only : [...new Set(types)] }];
-  const all = [...simple, ...others];
-  const [single] = all;
-  return all.length === 1 && single !== undefined ? single : { anyOf: all };
+  const alternatives = options.filter((option) => !isType(option));
+  if (types.length > 0) alternatives.unshift({ type: types.length === 1 ? types[0] : [...new Set(types)] });
+  const [first] = alternatives;
+  return alternatives.length === 1 && first !== undefined ? first : { anyOf: alternatives };
 }

@@ -1,4 +1,4 @@
-import { isPath, normalizeTarget, parseShortMount } from "../text/short-mount.js";
+import { isPath, normalizeTarget, PROPAGATIONS, parseShortMount } from "../text/short-mount.js";
 import { didYouMean } from "../text/suggest.js";
 import type { Cursor } from "../tree/cursor.js";
 import { type MapNode, mapNode, type Node, scalarNode, textOf, withEntry } from "../tree/node.js";
@@ -11,7 +11,6 @@ import { defineShape, reportInvalid, type Shape } from "./shapes/shape.js";
 import { choiceOf, TEXT_SCHEMA } from "./shapes/value-schema.js";
 import { REJECTED_BY_SWARM } from "./swarm-support.js";
 
-export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
 const SELINUX_LABELS = ["z", "Z"];
 /** Consistency options of Docker Desktop, which have no effect on Linux. */
 const CONSISTENCIES = ["cached", "delegated", "consistent"];
@@ -123,17 +122,13 @@ function shortMount(cursor: Cursor): Node | undefined {
     options.includes("nocopy") ? [["nocopy", scalarNode(true, position)]] : [],
     position,
   );
-  return mapNode(
-    [
-      ["type", scalarNode(isBind ? "bind" : "volume", position)],
-      ...(source === "" ? [] : [["source", scalarNode(source, position)] as const]),
-      ["target", scalarNode(normalizeTarget(parsed.target), position)],
-      ...(options.includes("ro") ? [["read_only", scalarNode(true, position)] as const] : []),
-      ...(isBind || bind.entries.size > 0 ? [["bind", bind] as const] : []),
-      ...(isBind ? [] : [["volume", volume] as const]),
-    ],
-    position,
-  );
+  const entries: [key: string, value: Node][] = [["type", scalarNode(isBind ? "bind" : "volume", position)]];
+  if (source !== "") entries.push(["source", scalarNode(source, position)]);
+  entries.push(["target", scalarNode(normalizeTarget(parsed.target), position)]);
+  if (options.includes("ro")) entries.push(["read_only", scalarNode(true, position)]);
+  if (isBind || bind.entries.size > 0) entries.push(["bind", bind]);
+  if (!isBind) entries.push(["volume", volume]);
+  return mapNode(entries, position);
 }
 
 function bindSettings(cursor: Cursor, options: readonly string[], isBind: boolean): MapNode {

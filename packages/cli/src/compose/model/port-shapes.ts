@@ -2,7 +2,15 @@ import { MAX_PORTS_PER_SERVICE } from "@berth/proto";
 import { parsePortProtocol, parsePortRange, parseShortPorts, type ShortPort } from "../text/short-port.js";
 import { type Cursor, readItems, reportWrongType } from "../tree/cursor.js";
 import { portKey, uniqueItems } from "../tree/merge-rules.js";
-import { hasVariables, listNode, mapNode, type Node, scalarNode, withEntry } from "../tree/node.js";
+import {
+  hasVariables,
+  listNode,
+  type MapNode,
+  mapNode,
+  type Node,
+  scalarNode,
+  withEntry,
+} from "../tree/node.js";
 import { fields, key } from "./shapes/map-shapes.js";
 import { integer, scalarAsText, text } from "./shapes/scalar-shapes.js";
 import { defineShape, reportInvalid, type Shape } from "./shapes/shape.js";
@@ -13,6 +21,7 @@ const DEFAULT_MODE = "ingress";
 const DEFAULT_PROTOCOL = "tcp";
 const PORT_SCHEMA: ValueSchema = { kind: "scalar", types: ["string", "number"] };
 
+/** Returns the long forms of the ports of one short form. */
 function shortPorts(cursor: Cursor): readonly Node[] {
   const { node } = cursor;
   if (hasVariables(node)) return [node];
@@ -26,11 +35,12 @@ function shortPorts(cursor: Cursor): readonly Node[] {
   return parsed.ports.map((port) => portNode(port, choice, node));
 }
 
+/** Returns the long form of a port of the short form. */
 function portNode(
   { hostIp, published, target, protocol }: ShortPort,
   choice: string | undefined,
   node: Node,
-) {
+): MapNode {
   const { position } = node;
   const publishedText = choice ?? (published === 0 ? undefined : String(published));
   const optional = (key: string, value: string | undefined): readonly (readonly [string, Node])[] =>

@@ -84,7 +84,8 @@ class ProjectReader {
   readonly #environment: ProjectEnvironment;
   /** The directory of the first file, and how the user wrote it. Names in messages are relative to it. */
   readonly #base: { readonly name: string; readonly directory: string };
-  #readFiles = 0;
+  /** Number of files that the project includes or extends so far. */
+  #fileCount = 0;
 
   constructor(environment: ProjectEnvironment, base: { readonly name: string; readonly directory: string }) {
     this.#environment = environment;
@@ -98,11 +99,11 @@ class ProjectReader {
     for (const file of files) {
       const source = decodeSource(file.name, file.bytes);
       for (const root of this.#readDocuments(source)) {
-        const completed = this.#complete(root, file, set);
+        const complete = this.#mergeReferences(root, file, set);
         merged =
           merged === undefined
-            ? completed
-            : mergeNodes({ earlier: merged, later: completed, path: [], diagnostics });
+            ? complete
+            : mergeNodes({ earlier: merged, later: complete, path: [], diagnostics });
       }
     }
     if (merged === undefined) return undefined;
@@ -120,7 +121,7 @@ class ProjectReader {
   }
 
   /** Merges the included files and the extended services into a document. */
-  #complete(root: Node, file: InputFile, set: FileSet): Node {
+  #mergeReferences(root: Node, file: InputFile, set: FileSet): Node {
     const chain = [...set.chain, file.path];
     const included = this.#include(root, { ...set, chain });
     const { diagnostics, homeDirectory } = this.#environment;
@@ -164,7 +165,7 @@ class ProjectReader {
   }
 
   #readIncluded(entry: Node, set: FileSet): Node | undefined {
-    const paths = texts(childOf(entry, "path"));
+    const paths = listTexts(childOf(entry, "path"));
     const files = paths.flatMap(({ text, position }) => {
       const place = { position, path: "include" };
       const path = resolve(set.directory, text);
@@ -183,9 +184,9 @@ class ProjectReader {
       lookup: this.#includedLookup(entry, set.directory, directory),
     };
     const reader = new ProjectReader(environment, this.#base);
-    reader.#readFiles = this.#readFiles;
+    reader.#fileCount = this.#fileCount;
     const root = reader.read(files, { directory, chain: set.chain });
-    this.#readFiles = reader.#readFiles;
+    this.#fileCount = reader.#fileCount;
     return root;
   }
 
@@ -193,7 +194,7 @@ class ProjectReader {
   #includedLookup(entry: Node, including: string, directory: string): Lookup {
     const { lookup, readFile, diagnostics } = this.#environment;
     const values = new Map<string, string>();
-    const envFiles = texts(childOf(entry, "env_file"));
+    const envFiles = listTexts(childOf(entry, "env_file"));
     const files = envFiles.length === 0 ? [undefined] : envFiles;
     for (const file of files) {
       if (file?.text === "/dev/null") continue;
@@ -217,8 +218,8 @@ class ProjectReader {
       diagnostics.error(place, `${JSON.stringify(written)} is remote; copy the file next to this one`);
       return undefined;
     }
-    this.#readFiles += 1;
-    if (this.#readFiles > MAX_READ_FILES) {
+    this.#fileCount += 1;
+    if (this.#fileCount > MAX_READ_FILES) {
       diagnostics.error(place, `the project has more than ${MAX_READ_FILES} files`);
       return undefined;
     }
@@ -252,7 +253,10 @@ function withBuildContexts(root: Node): Node {
   return withEntry(root, "services", { ...services, entries });
 }
 
-function texts(node: Node | undefined): readonly { readonly text: string; readonly position: SourceSpan }[] {
+/** Returns the scalars of a list as text, with their positions. */
+function listTexts(
+  node: Node | undefined,
+): readonly { readonly text: string; readonly position: SourceSpan }[] {
   if (node?.kind !== "list") return [];
   return node.items.flatMap((item) =>
     item.kind === "scalar" ? [{ text: String(item.value), position: item.position }] : [],

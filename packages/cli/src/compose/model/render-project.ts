@@ -29,10 +29,10 @@ export function toPlainProject(
   root: Node,
   { keepVariables = false }: RenderOptions = {},
 ): { readonly [key: string]: PlainValue } {
-  const textOf = keepVariables
+  const formatText = keepVariables
     ? (text: string): string => text
     : (text: string): string => text.replaceAll("$", "$$$$");
-  const plain = toPlain(root, "", textOf);
+  const plain = toPlain(root, "", formatText);
   return typeof plain === "object" && plain !== null && !isList(plain) ? plain : {};
 }
 
@@ -41,17 +41,17 @@ export function renderYaml(project: { readonly [key: string]: PlainValue }): str
   return stringify(project, { lineWidth: 0, aliasDuplicateObjects: false });
 }
 
-function toPlain(node: Node, path: string, textOf: (text: string) => string): PlainValue {
+function toPlain(node: Node, path: string, formatText: (text: string) => string): PlainValue {
   switch (node.kind) {
     case "scalar":
-      return typeof node.value === "string" ? textOf(node.value) : node.value;
+      return typeof node.value === "string" ? formatText(node.value) : node.value;
     case "list":
-      return node.items.map((item) => toPlain(item, path, textOf));
+      return node.items.map((item) => toPlain(item, path, formatText));
     case "map": {
       const fields: { [key: string]: PlainValue } = {};
       for (const [key, { value }] of node.entries) {
         const childPath = path === "" ? key : `${path}.${key.replaceAll(".", "")}`;
-        const plain = toPlain(value, childPath, textOf);
+        const plain = toPlain(value, childPath, formatText);
         const isKept = USER_VALUES.test(path) || KEPT_EMPTY.test(childPath) || !isEmpty(plain);
         if (isKept && !(plain === null && KEPT_EMPTY.test(childPath))) fields[key] = plain;
       }

@@ -41,7 +41,7 @@ export interface ResolvedProject {
  */
 export function resolveProject(tree: MapNode, options: ResolveOptions): ResolvedProject {
   const { diagnostics, stack, keepVariables = false } = options;
-  const { enabled, disabled } = selectServices(rootCursor(tree, diagnostics), options);
+  const { enabled, disabled } = selectServices(rootCursor(tree, diagnostics), options.profiles);
   const services = new Map<string, MapEntry>();
   for (const [name, cursor] of enabled) {
     const value = resolveService(cursor, options);
@@ -54,7 +54,7 @@ export function resolveProject(tree: MapNode, options: ResolveOptions): Resolved
     position: childOf(tree, "services")?.position ?? tree.position,
   });
   root = withDefaultNetwork(root);
-  // References can be variables, and a profile of a disabled service, too.
+  // A reference that contains a variable cannot be checked, and neither can the profile of a service.
   if (!keepVariables) checkProject(rootCursor(root, diagnostics), disabled);
   for (const section of NAMED_SECTIONS) root = withNames(root, section, stack);
   return { root, disabled };
@@ -78,31 +78,33 @@ function withDefaultNetwork(root: MapNode): MapNode {
   return withEntry(root, "networks", withEntry(declared, DEFAULT_NETWORK, scalarNode(null, root.position)));
 }
 
-/** Names the resources of a section. */
+/** Sets the names of the resources of a section. */
 function withNames(root: MapNode, section: Section, stack: string): MapNode {
   const resources = childOf(root, section);
   if (resources?.kind !== "map") return root;
   const entries = new Map<string, MapEntry>();
   for (const [key, entry] of resources.entries) {
-    entries.set(key, { ...entry, value: named(key, entry.value, stack) });
+    entries.set(key, { ...entry, value: withName(key, entry.value, stack) });
   }
   return withEntry(root, section, { ...resources, entries });
 }
 
+/** Drops the resources of a section that no service uses. */
 function withUsedResources(root: MapNode, section: Section): MapNode {
   const resources = childOf(root, section);
   if (resources?.kind !== "map") return root;
-  const referenced = usedNames(root, section);
+  const used = usedKeys(root, section);
   const entries = new Map<string, MapEntry>();
   for (const [key, entry] of resources.entries) {
-    if (referenced.has(key)) entries.set(key, entry);
+    if (used.has(key)) entries.set(key, entry);
   }
   return entries.size === 0
     ? withoutEntry(root, section)
     : withEntry(root, section, { ...resources, entries });
 }
 
-function named(key: string, resource: Node, stack: string): MapNode {
+/** Sets the name of a resource that has none: its key, prefixed with the stack unless it is external. */
+function withName(key: string, resource: Node, stack: string): MapNode {
   const map = resource.kind === "map" ? resource : mapNode([], resource.position);
   if (textOf(map, "name") !== undefined) return map;
   const external = childOf(map, "external");
@@ -111,31 +113,31 @@ function named(key: string, resource: Node, stack: string): MapNode {
   return withEntry(map, "name", scalarNode(name, resource.position));
 }
 
-/** Returns the resource that a mount uses. Only mounts of the type volume use one of the volumes. */
-function sourceOf(item: Node, section: Section): readonly string[] {
+/** Returns the key of the resource that a mount uses. Only mounts of the type volume use one of the volumes. */
+function sourceKeyOf(item: Node, section: Section): readonly string[] {
   const source = textOf(item, "source");
   const isUse = section !== "volumes" || textOf(item, "type") === "volume";
   return source !== undefined && isUse ? [source] : [];
 }
 
 /** Returns the keys of the resources of a section that services use. */
-function usedNames(root: MapNode, section: Section): ReadonlySet<string> {
+function usedKeys(root: MapNode, section: Section): ReadonlySet<string> {
   const services = childOf(root, "services");
   const values = services?.kind === "map" ? [...services.entries.values()].map(({ value }) => value) : [];
-  return new Set(values.flatMap((service) => [...usesOf(service, section)]));
+  return new Set(values.flatMap((service) => keysUsedBy(service, section)));
 }
 
-function usesOf(service: Node, section: Section): readonly string[] {
+function keysUsedBy(service: Node, section: Section): readonly string[] {
   if (section === "networks" || section === "models") {
     const references = childOf(service, section);
     return references?.kind === "map" ? [...references.entries.keys()] : [];
   }
-  const used = childOf(service, section);
+  const mounts = childOf(service, section);
   const environment = section === "secrets" ? childOf(childOf(service, "x-berth"), "env_secrets") : undefined;
-  const built = section === "secrets" ? childOf(childOf(service, "build"), "secrets") : undefined;
-  const mounted = [used, built].flatMap((list) =>
-    list?.kind === "list" ? list.items.flatMap((item) => sourceOf(item, section)) : [],
+  const buildMounts = section === "secrets" ? childOf(childOf(service, "build"), "secrets") : undefined;
+  const mountedKeys = [mounts, buildMounts].flatMap((list) =>
+    list?.kind === "list" ? list.items.flatMap((item) => sourceKeyOf(item, section)) : [],
   );
   const variables = environment?.kind === "map" ? [...environment.entries.keys()] : [];
-  return [...mounted, ...variables.flatMap((name) => textOf(environment, name) ?? [])];
+  return [...mountedKeys, ...variables.flatMap((name) => textOf(environment, name) ?? [])];
 }

@@ -1,6 +1,7 @@
 import { parseEnvFile } from "../text/env-file.js";
 import { decodeSource } from "../text/source.js";
 import { didYouMean } from "../text/suggest.js";
+import type { Lookup } from "../text/template.js";
 import { type Cursor, keyPlace, listFields, readItems } from "../tree/cursor.js";
 import {
   childOf,
@@ -33,7 +34,7 @@ export function resolveService(service: Cursor, environment: ProjectEnvironment)
     node = withLabels(node, service, environment);
   }
   node = withBuildDefaults(node, environment);
-  node = withNetworks(node);
+  node = withDefaultNetwork(node);
   node = withImpliedDependencies(node);
   return textOf(node, "pull_policy") === "if_not_present"
     ? withEntry(node, "pull_policy", scalarNode("missing", node.position))
@@ -46,7 +47,8 @@ function withEnvironment(node: MapNode, service: Cursor, { lookup, readFile }: P
   const ownEntries: ReadonlyMap<string, MapEntry> =
     environment?.kind === "map" ? environment.entries : new Map();
   const entries = new Map<string, MapEntry>();
-  const lookUp = (name: string): string | undefined => {
+  /** Looks up a variable in an env file: in the environment, the service, and earlier env files. */
+  const lookUpInFile: Lookup = (name) => {
     const entry = ownEntries.get(name)?.value;
     const isText = entry?.kind === "scalar" && entry.value !== null;
     const fromFile = entries.get(name)?.value;
@@ -55,13 +57,13 @@ function withEnvironment(node: MapNode, service: Cursor, { lookup, readFile }: P
   };
   const files = listFields(service).get("env_file");
   for (const item of files === undefined ? [] : (readItems(files) ?? [])) {
-    for (const [name, value] of readEnvFile(item, { lookup: lookUp, readFile })) {
+    for (const [name, value] of readEnvFile(item, { lookup: lookUpInFile, readFile })) {
       entries.set(name, { keyPosition: item.position, value: scalarNode(value, item.position) });
     }
   }
   for (const [name, entry] of ownEntries) {
     const value = isNull(entry.value) ? lookup(name) : undefined;
-    // A variable without a value that is not set here removes the value of an env file.
+    // A variable without a value, in the file and in the environment, removes the value of an env file.
     entries.set(
       name,
       value === undefined ? entry : { ...entry, value: scalarNode(value, entry.keyPosition) },
@@ -141,8 +143,8 @@ function withBuildDefaults(node: MapNode, { lookup, keepVariables }: ProjectEnvi
   return withEntry(node, "build", withEntry(completed, "args", { ...args, entries }));
 }
 
-/** A service without networks and without a network mode joins the default network. */
-function withNetworks(node: MapNode): MapNode {
+/** Adds the default network to a service without networks and without a network mode. */
+function withDefaultNetwork(node: MapNode): MapNode {
   if (node.entries.has("network_mode") || node.entries.has("provider")) return node;
   const networks = childOf(node, "networks");
   if (networks?.kind === "map" && networks.entries.size > 0) return node;

@@ -8,11 +8,8 @@ export interface SelectedServices {
   readonly disabled: ReadonlyMap<string, readonly string[]>;
 }
 
-/** Selects the services without profiles and those with an active profile. Warns about each disabled service. */
-export function selectServices(
-  root: Cursor,
-  { profiles: active }: { readonly profiles: readonly string[] },
-): SelectedServices {
+/** Selects the services without profiles and those with an enabled profile. Warns about each disabled service. */
+export function selectServices(root: Cursor, enabledProfiles: readonly string[]): SelectedServices {
   const enabled = new Map<string, Cursor>();
   const disabled = new Map<string, readonly string[]>();
   const services = listFields(root).get("services");
@@ -22,8 +19,8 @@ export function selectServices(
     const profiles = profilesOf(service);
     const isEnabled =
       profiles.length === 0 ||
-      active.includes("*") ||
-      profiles.some((profile) => profile === "*" || active.includes(profile));
+      enabledProfiles.includes("*") ||
+      profiles.some((profile) => profile === "*" || enabledProfiles.includes(profile));
     if (isEnabled) {
       enabled.set(name, service);
     } else {

@@ -13,11 +13,10 @@ const SERVICE_KEYS = ["image", "build", "extends"];
 export function convertVersionOne(root: Node, diagnostics: Diagnostics): Node {
   if (root.kind !== "map" || !isVersionOne(root)) return root;
   const services = new Map<string, MapEntry>();
-  const others = new Map<string, MapEntry>();
+  const topLevel = new Map<string, MapEntry>();
   for (const [key, entry] of root.entries) {
-    const isOther = key === "version" || key.startsWith("x-");
-    if (isOther) {
-      others.set(key, entry);
+    if (key === "version" || key.startsWith("x-")) {
+      topLevel.set(key, entry);
     } else {
       services.set(key, { ...entry, value: convertService(entry.value, root) });
     }
@@ -27,7 +26,7 @@ export function convertVersionOne(root: Node, diagnostics: Diagnostics): Node {
   const servicesNode: MapNode = { kind: "map", entries: services, position: root.position };
   return {
     ...root,
-    entries: others.set("services", { keyPosition: root.position, value: servicesNode }),
+    entries: topLevel.set("services", { keyPosition: root.position, value: servicesNode }),
   };
 }
 

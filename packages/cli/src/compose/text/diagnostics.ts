@@ -8,7 +8,7 @@ export interface Diagnostic {
   readonly path: string;
   readonly message: string;
   /** Whether the deployment ignores a setting that has an effect in Compose. */
-  readonly isLoss: boolean;
+  readonly isSettingIgnored: boolean;
 }
 
 /** Location of a diagnostic: a position in a file, and a path in its YAML tree. */
@@ -38,16 +38,34 @@ export class Diagnostics {
   readonly #counts = { error: 0, warning: 0 };
 
   error(place: Place, message: string): void {
-    this.#add({ severity: "error", position: place.position, path: place.path, message, isLoss: false });
+    this.#add({
+      severity: "error",
+      position: place.position,
+      path: place.path,
+      message,
+      isSettingIgnored: false,
+    });
   }
 
   warn(place: Place, message: string): void {
-    this.#add({ severity: "warning", position: place.position, path: place.path, message, isLoss: false });
+    this.#add({
+      severity: "warning",
+      position: place.position,
+      path: place.path,
+      message,
+      isSettingIgnored: false,
+    });
   }
 
   /** Warns about an ignored setting that has an effect in Compose. */
   warnIgnored(place: Place, message: string): void {
-    this.#add({ severity: "warning", position: place.position, path: place.path, message, isLoss: true });
+    this.#add({
+      severity: "warning",
+      position: place.position,
+      path: place.path,
+      message,
+      isSettingIgnored: true,
+    });
   }
 
   get hasErrors(): boolean {

@@ -13,7 +13,7 @@ function position(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
     position: place,
     path: "services",
     message: "no effect",
-    isLoss: false,
+    isSettingIgnored: false,
     ...change,
   };
 }

@@ -24,7 +24,7 @@ export function formatDiagnostic(diagnostic: Diagnostic, style: DiagnosticStyle 
   return excerpt === undefined ? head : `${head}\n${style.paint("excerpt", excerpt)}`;
 }
 
-/** Returns whether the line may contain a secret by mistake, in place of the source of the secret. */
+/** Returns whether the line may contain the secret itself, written by mistake in place of its source. */
 function isAboutSecret(path: string): boolean {
   return path.startsWith("secrets.");
 }

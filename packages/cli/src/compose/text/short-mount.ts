@@ -8,6 +8,9 @@ export interface ShortMount {
   readonly options: readonly string[];
 }
 
+/** Modes in which mounts below a bind mount propagate between the host and a container. */
+export const PROPAGATIONS = ["shared", "slave", "private", "rshared", "rslave", "rprivate"];
+
 const WINDOWS_DRIVE = /^[a-zA-Z]:[\\/]/;
 
 /** Parses the short form of a mount. Windows paths such as `C:\\data:/data` are accepted. */

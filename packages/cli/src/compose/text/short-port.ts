@@ -17,7 +17,10 @@ export type PortProtocol = "tcp" | "udp" | "sctp";
 /** All ports of one short form. */
 export interface ShortPorts {
   readonly ports: readonly ShortPort[];
-  /** True for `8000-9000:80`, where Docker may publish any port of the range. `ports` contains the first one. */
+  /**
+   * The range of which Docker may publish any port, as in `8000-9000:80`. `ports` contains the first one. Undefined if
+   * there is no choice.
+   */
   readonly choice: string | undefined;
 }
 
@@ -47,7 +50,7 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
   if (protocol.kind === "invalid") return invalidPort(text, protocol.reason);
   const target = parsePortRange(targetText);
   if (target.kind === "invalid") return invalidPort(text, `container port ${target.reason}`);
-  const count = countOf(target.value);
+  const count = portCount(target.value);
   if (count > MAX_PORTS_PER_SERVICE) {
     return invalidPort(text, `too many ports (${count}, maximum ${MAX_PORTS_PER_SERVICE})`);
   }
@@ -56,7 +59,7 @@ export function parseShortPorts(text: string): Parsed<ShortPorts> {
   }
   const published = parsePortRange(publishedText);
   if (published.kind === "invalid") return invalidPort(text, `published port ${published.reason}`);
-  if (countOf(published.value) !== count && count !== 1) {
+  if (portCount(published.value) !== count && count !== 1) {
     return invalidPort(text, "the two ranges have different lengths");
   }
   return expandRanges({
@@ -102,7 +105,7 @@ export function parsePortRange(text: string): Parsed<PortRange> {
   return valid({ first, last });
 }
 
-function countOf({ first, last }: PortRange): number {
+function portCount({ first, last }: PortRange): number {
   return last - first + 1;
 }
 
@@ -114,14 +117,14 @@ interface PortRanges {
 }
 
 function expandRanges({ hostIp, protocol, targets, published }: PortRanges): Parsed<ShortPorts> {
-  const count = countOf(targets);
+  const count = portCount(targets);
   const ports = Array.from({ length: count }, (_, index) => ({
     hostIp,
     protocol,
     target: targets.first + index,
     published: published === undefined ? 0 : published.first + index,
   }));
-  const isChoice = published !== undefined && countOf(published) > count;
+  const isChoice = published !== undefined && portCount(published) > count;
   const choice = isChoice ? `${published.first}-${published.last}` : undefined;
   return valid({ ports, choice });
 }

@@ -52,20 +52,23 @@ export function interpolate(
 /** An invalid variable in a template. `interpolate` converts it to a result. */
 class TemplateError extends Error {}
 
+interface InterpolatorOptions {
+  readonly lookup: Lookup;
+  /** Receives the names of the variables that are not set. */
+  readonly unset: Set<string>;
+  readonly onUse: (use: VariableUse) => void;
+}
+
 /** Interpolates templates with one set of variables, and collects the names of unset ones. */
 class Interpolator {
   readonly #lookup: Lookup;
   readonly #unset: Set<string>;
   readonly #onUse: (use: VariableUse) => void;
 
-  constructor(options: {
-    readonly lookup: Lookup;
-    readonly unset: Set<string>;
-    readonly onUse: (use: VariableUse) => void;
-  }) {
-    this.#lookup = options.lookup;
-    this.#unset = options.unset;
-    this.#onUse = options.onUse;
+  constructor({ lookup, unset, onUse }: InterpolatorOptions) {
+    this.#lookup = lookup;
+    this.#unset = unset;
+    this.#onUse = onUse;
   }
 
   interpolate(template: string, nesting: number): string {

@@ -44,8 +44,8 @@ export function formatGoDuration(ns: number): string {
   if (ns < 0) return `-${formatGoDuration(-ns)}`;
   if (ns === 0) return "0s";
   if (ns < 1e9) {
-    const [unit, size] = ns < 1e3 ? ["ns", 1] : ns < NS_PER_MS ? ["µs", 1e3] : ["ms", NS_PER_MS];
-    return `${ns / size}${unit}`;
+    if (ns < 1e3) return `${ns}ns`;
+    return ns < NS_PER_MS ? `${ns / 1e3}µs` : `${ns / NS_PER_MS}ms`;
   }
   const minutes = Math.floor(ns / 60e9);
   const seconds = `${(ns - minutes * 60e9) / 1e9}s`;
@@ -92,6 +92,11 @@ function sizeProblem(text: string): string {
     return `${quoted} is not a size; use ${kubernetes[1]}${kubernetes[2]?.toUpperCase()}`;
   }
   return `${quoted} is not a size; use a form such as 64M or 1.5G, or a number of bytes`;
+}
+
+/** Parses octal permission bits, as in `chmod`: `0440` or `0o440`. */
+export function parsePermissionBits(text: string): number | undefined {
+  return /^(?:0o)?[0-7]{1,6}$/.test(text) ? Number.parseInt(text.replace("0o", ""), 8) : undefined;
 }
 
 const NANO = 1e9;

@@ -196,7 +196,10 @@ class DocumentConverter {
   }
 }
 
-/** Returns whether a scalar is text, whatever it looks like: it is quoted, or has a tag other than one of a number. */
+/**
+ * Returns whether a scalar is text even if it looks like a number: it is quoted, or has a tag other than that of a number,
+ * a boolean or null.
+ */
 function isTextScalar({ tag, type }: YamlScalar): boolean {
   if (tag === undefined) return type !== "PLAIN" && type !== undefined;
   const isMergeTag = tag === "!reset" || tag === "!override";

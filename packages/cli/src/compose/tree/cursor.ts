@@ -56,15 +56,6 @@ export function readItems(cursor: Cursor): readonly Cursor[] | undefined {
   }));
 }
 
-/** Reads references to other parts of the file: a list of names, or a mapping of names to settings. */
-export function readReferences(cursor: Cursor): readonly (readonly [name: string, Cursor])[] {
-  if (cursor.node.kind === "map") return [...(readFields(cursor) ?? [])];
-  return (readItems(cursor) ?? []).flatMap((item) => {
-    const name = readText(item);
-    return name === undefined ? [] : [[name, item] as const];
-  });
-}
-
 /** Reads the items of a list. Any other node is read as the only item. */
 export function readOneOrMore(cursor: Cursor): readonly Cursor[] | undefined {
   return cursor.node.kind === "list" ? readItems(cursor) : [cursor];

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { type HostMemberships, planRemove, type RemoveRequest } from "./plan-remove.js";
 
-const request: RemoveRequest = { cluster: "c1", isForced: false, keepsContainers: false };
+const request: RemoveRequest = { cluster: "c1", force: false, keepContainers: false };
 const RUNNING = { isEnabled: true, isActive: true };
 const facts = { berthVersion: "0.2.0", hasLeftovers: false, agent: RUNNING };
 const listed = { isReady: true, labels: {} };
@@ -38,7 +38,7 @@ test("planRemove() continues after an interruption", () => {
 });
 
 test("planRemove() does not drain when it is forced to", () => {
-  expect(kindsOf({ node }, {}, { isForced: true })).toEqual(["stop-agent", "remove-node", "purge"]);
+  expect(kindsOf({ node }, {}, { force: true })).toEqual(["stop-agent", "remove-node", "purge"]);
 });
 
 test("planRemove() refuses a host of another cluster", () => {

@@ -12,8 +12,8 @@ export interface RemoveRequest {
   /** Name of the cluster of the command. */
   readonly cluster: string;
   /** Whether to remove the host although its tasks have no other node. */
-  readonly isForced: boolean;
-  readonly keepsContainers: boolean;
+  readonly force: boolean;
+  readonly keepContainers: boolean;
 }
 
 /** One change of a host or of its records in the cluster. */
@@ -23,7 +23,7 @@ export type RemoveStep =
   | { readonly kind: "remove-node"; readonly nodeId: string }
   | { readonly kind: "remove-server"; readonly serverId: string }
   /** Removes the package, and everything that berth has added to the host. */
-  | { readonly kind: "purge"; readonly keepsContainers: boolean };
+  | { readonly kind: "purge"; readonly keepContainers: boolean };
 
 export type RemovePlan =
   | { readonly kind: "unsuitable"; readonly problems: readonly string[] }
@@ -34,7 +34,7 @@ export type RemovePlan =
 export function planRemove(
   facts: Pick<HostFacts, "agent" | "berthVersion" | "hasLeftovers">,
   { node, server }: HostMemberships,
-  { cluster, isForced, keepsContainers }: RemoveRequest,
+  { cluster, force, keepContainers }: RemoveRequest,
 ): RemovePlan {
   const other = [node, server].find((member) => member !== undefined && member.cluster !== cluster);
   if (other !== undefined) {
@@ -43,13 +43,13 @@ export function planRemove(
   }
   const steps: RemoveStep[] = [];
   if (node?.listed !== undefined) {
-    if (node.listed.isReady && !isForced) steps.push({ kind: "drain", nodeId: node.id });
+    if (node.listed.isReady && !force) steps.push({ kind: "drain", nodeId: node.id });
     // A running agent would join again.
     if (facts.agent.isActive) steps.push({ kind: "stop-agent" });
     steps.push({ kind: "remove-node", nodeId: node.id });
   }
   if (server?.listed !== undefined) steps.push({ kind: "remove-server", serverId: server.id });
-  if (facts.berthVersion !== "" || facts.hasLeftovers) steps.push({ kind: "purge", keepsContainers });
+  if (facts.berthVersion !== "" || facts.hasLeftovers) steps.push({ kind: "purge", keepContainers });
   return { kind: "steps", steps };
 }
 
@@ -65,7 +65,7 @@ export function describeRemoveStep(step: RemoveStep): string {
     case "remove-server":
       return `remove the server ${step.serverId} from the cluster`;
     case "purge":
-      return step.keepsContainers
+      return step.keepContainers
         ? "remove berth, and keep its containers"
         : "remove berth and its containers";
     default:

@@ -14,9 +14,9 @@ export interface ServiceDrain {
   readonly total: number;
   /** The number of these tasks that are no longer on the nodes. */
   readonly moved: number;
-  /** Whether no task is left on the nodes and no moved task is still starting. */
+  /** Whether no task of the service is left on the nodes, and none of its moved tasks is still starting. */
   readonly isDone: boolean;
-  /** Describes the tasks in transition, for display. Empty if there are none. */
+  /** Description of the tasks that are starting or stopping. Empty if there are none. */
   readonly note: string;
   /** Reasons why tasks do not run on other nodes, without duplicates. */
   readonly blockedReasons: readonly string[];

@@ -46,10 +46,7 @@ function printWarnings(cli: Cli, progress: DrainProgress): void {
 }
 
 function drainJson(nodes: readonly Node[], progress?: DrainProgress): unknown {
-  return {
-    nodes: nodes.map((node) => ({ id: node.id, hostname: nodeHostname({ node }) })),
-    ...(progress !== undefined && {
-      services: progress.services.map(({ isDone: _isSettled, ...service }) => service),
-    }),
-  };
+  const drained = nodes.map((node) => ({ id: node.id, hostname: nodeHostname({ node }) }));
+  if (progress === undefined) return { nodes: drained };
+  return { nodes: drained, services: progress.services.map(({ isDone: _, ...service }) => service) };
 }

@@ -10,8 +10,8 @@ const SHORT_OPTIONS: Readonly<Record<string, string>> = {
   tty: "t",
 };
 
-/** Flags that `berth service create` has as arguments or as separate options. */
-const OTHER_FLAGS: readonly UpdateFlagName[] = ["image", "args"];
+/** Flags that are no options of `berth service create`, which takes them as arguments. */
+const ARGUMENT_FLAGS: readonly UpdateFlagName[] = ["image", "args"];
 
 /** Flags that keep their `-add` suffix, as in `docker service create`. */
 const UNCHANGED_NAMES: readonly UpdateFlagName[] = ["cap-add"];
@@ -30,18 +30,19 @@ export interface CreateOption extends UpdateFlag {
 /** Options of `berth service create` that set fields of the spec, with Docker's names. */
 export const CREATE_OPTIONS: readonly CreateOption[] = Object.entries<UpdateFlag>(UPDATE_FLAGS).flatMap(
   ([name, flag]) => {
-    const update = name as UpdateFlagName;
-    if (name.endsWith(REMOVAL_SUFFIX) || OTHER_FLAGS.includes(update)) return [];
-    const option = optionOf(update);
+    const flagName = name as UpdateFlagName;
+    if (name.endsWith(REMOVAL_SUFFIX) || ARGUMENT_FLAGS.includes(flagName)) return [];
+    const option = createOptionName(flagName);
+    // "add or update an environment variable" becomes "environment variable".
     const description = flag.description
       .replace(/^add or update (?:a|an) /, "")
       .replace(/^add (?:a|an) /, "");
-    return [{ ...flag, description, name: option, short: SHORT_OPTIONS[option], flag: update }];
+    return [{ ...flag, description, name: option, short: SHORT_OPTIONS[option], flag: flagName }];
   },
 );
 
-/** Returns the option that sets the value of a flag of `berth service update`. */
-function optionOf(flag: UpdateFlagName): string {
+/** Returns the name of the option that has the effect of a flag of `berth service update`. */
+function createOptionName(flag: UpdateFlagName): string {
   const isAddition = flag.endsWith(ADDITION_SUFFIX) && !UNCHANGED_NAMES.includes(flag);
   return isAddition ? flag.slice(0, -ADDITION_SUFFIX.length) : flag;
 }

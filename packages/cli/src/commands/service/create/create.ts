@@ -90,7 +90,9 @@ export async function createService(
       for (const warning of warnings) printWarning(cli, warning);
     }
     const outcome = requireOutcome(service, spec.name);
-    if (outcome.kind === ServiceOutcome_Kind.UNCHANGED && !mayHaveCreated) throw existsError(spec.name);
+    if (outcome.kind === ServiceOutcome_Kind.UNCHANGED && !mayHaveCreated) {
+      throw serviceExistsError(spec.name);
+    }
     await waitForChange(cli, client, { outcome, options, timeoutMs });
   });
 }
@@ -98,7 +100,7 @@ export async function createService(
 /** The response, and whether an attempt whose response was lost may have created the service already. */
 type RequestedService = CreateServiceResponse & { readonly mayHaveCreated: boolean };
 
-/** Requests the service, again if the leader changes. */
+/** Requests the service. Repeats the request after a leader change. */
 async function requestService(
   cli: Cli,
   client: ControlClient,
@@ -129,7 +131,7 @@ function specFrom(options: NewServiceOptions, { image, command }: ImageAndComman
   return withOptions(spec, options, CREATE_OPTIONS);
 }
 
-function existsError(name: string): BerthError {
+function serviceExistsError(name: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
     message: `service ${name} was not created: it already exists; choose another name, or use berth service update`,

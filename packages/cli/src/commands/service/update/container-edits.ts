@@ -165,7 +165,7 @@ export const CONTAINER_EDITS = {
   ...LOGGING_EDITS,
 };
 
-/** Parses a platform. An architecture alone is one of Linux, as in Docker. */
+/** Parses a platform. As in Docker, an architecture without an operating system stands for Linux. */
 function parsePlatform(text: string): Parsed<string> {
   return valid(withOperatingSystem(text.trim()));
 }

@@ -3,6 +3,8 @@ import { invalid, type Parsed, valid } from "../../../compose/text/parsed.js";
 import { parseCount } from "./parse-flag-values.js";
 
 const DEFAULT_COUNT = 1;
+/** Fields whose values contain commas. */
+const LIST_KEYS: readonly string[] = ["device", "capabilities"];
 
 /** Parses Docker's `--gpus`: `all`, a number, or fields such as `driver=nvidia,device=0,1`. Empty text requests none. */
 export function parseGpus(text: string): Parsed<readonly DeviceRequest[]> {
@@ -23,9 +25,6 @@ export function parseGpus(text: string): Parsed<readonly DeviceRequest[]> {
   if (count !== 0 && deviceIds.length > 0) return invalid("a number and devices are mutually exclusive");
   return valid([{ ...request, count: count === 0 && deviceIds.length === 0 ? DEFAULT_COUNT : count }]);
 }
-
-/** Fields whose values contain commas. */
-const LIST_KEYS: readonly string[] = ["device", "capabilities"];
 
 /** Sets a field of the request. Returns why the value is invalid. */
 function setField(request: DeviceRequest, key: string, value: string): string | undefined {

@@ -46,9 +46,9 @@ export async function updateService(cli: Cli, options: UpdateOptions, service: s
 }
 
 function validateOptions(options: UpdateOptions): void {
-  const isResolving = options.resolveImage === "always";
+  const resolvesImage = options.resolveImage === "always";
   const hasChanges =
-    hasFlags(options) || options.force === true || options.withRegistryAuth === true || isResolving;
+    hasFlags(options) || options.force === true || options.withRegistryAuth === true || resolvesImage;
   if (options.rollback && hasChanges) {
     throw invalidOptionError("--rollback", "cannot be combined with other changes");
   }
@@ -90,7 +90,9 @@ async function requestUpdate(
     const call = { signal, timeoutMs: RESOLVE_TIMEOUT_MS };
     try {
       const response = await retryDuringElection(cli, () => client.updateService(request, call));
-      if (!options.quiet) for (const warning of response.warnings) printWarning(cli, warning);
+      if (!options.quiet) {
+        for (const warning of response.warnings) printWarning(cli, warning);
+      }
       return requireOutcome(response.service, service);
     } catch (error) {
       if (!isBerthError(error, "BERTH_CONFLICT") || attempt >= MAX_ATTEMPTS) throw error;
@@ -110,9 +112,9 @@ async function pushImages(
   client: ControlClient,
   { updated, credentials, options }: UpdatedImage,
 ): Promise<ImageVersion[]> {
-  const concernsImage =
+  const mayChangeImage =
     options.image !== undefined || options.force === true || options.resolveImage === "always";
-  if (!concernsImage || options.resolveImage === "never") return [];
+  if (!mayChangeImage || options.resolveImage === "never") return [];
   return pushMissingImages(cli, client, {
     stack: updated.stack,
     specs: [updated],
