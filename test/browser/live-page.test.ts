@@ -32,7 +32,7 @@ async function openPageOf(server: TestServer): Promise<OpenedPage> {
     files: await StaticFiles.read(webUiDirectory()),
     checks: { scheme: "http", hostNames: new Set() },
     cookieName: "berth-session-test",
-    now: Date.now,
+    nowMs: Date.now,
   });
   const listener = await listenWeb(gateway, { listen: "127.0.0.1:0", option: "--port" });
   const { code } = codes.create({ userName: "ui", isReadOnly: false }, Date.now());

@@ -43,7 +43,7 @@ async function start(calls: Partial<RpcClient<Control>>, ca?: TestAuthority): Pr
     files: await StaticFiles.read("/nonexistent"),
     checks: { scheme: ca === undefined ? "http" : "https", hostNames: new Set() },
     cookieName: COOKIE,
-    now: () => 0,
+    nowMs: () => 0,
   });
   const identity = ca && (await identityOf(ca, { kind: "server", id: "s1" }));
   const listener = await listenWeb(gateway, { listen: "127.0.0.1:0", identity, option: "--web" });

@@ -8,12 +8,12 @@ import { BerthError } from "../errors.js";
 import type { RpcClient } from "../rpc/types.js";
 import { acceptsEncoding } from "./accepts-encoding.js";
 import { API_METHODS, type ApiMethod, type Control } from "./api-methods.js";
+import { BrowserSessions } from "./browser-sessions.js";
 import { EncodedEvent } from "./encoded-event.js";
 import { EventStream, type HttpResponse } from "./event-stream.js";
 import { serveSocket } from "./exec-socket.js";
 import { asBerthError, errorBody, httpStatusOf, invalidRequest } from "./http-errors.js";
 import type { LoginGrant } from "./login-codes.js";
-import { Logins } from "./logins.js";
 import { readOnlyCalls } from "./read-only-calls.js";
 import { assertSameOrigin, type CheckOptions } from "./request-checks.js";
 import { RequestSchemas } from "./request-schema.js";
@@ -67,7 +67,7 @@ export interface WebGatewayOptions {
   readonly checks: CheckOptions;
   /** Name of the session's cookie. */
   readonly cookieName: string;
-  readonly now: () => number;
+  readonly nowMs: () => number;
   /** Called with errors that are bugs. */
   readonly onInternalError?: (path: string, error: unknown) => void;
 }
@@ -75,18 +75,18 @@ export interface WebGatewayOptions {
 /** Serves the web UI and the HTTP API. Each request is checked, and made in the name of the user of its session. */
 export class WebGateway {
   readonly #options: WebGatewayOptions;
-  readonly #logins: Logins;
+  readonly #sessions: BrowserSessions;
   readonly #schemas = new RequestSchemas();
   readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_SOCKET_MESSAGE_BYTES });
 
   constructor(options: WebGatewayOptions) {
     this.#options = options;
-    this.#logins = new Logins({ ...options, isSecure: options.checks.scheme === "https" });
+    this.#sessions = new BrowserSessions({ ...options, isSecure: options.checks.scheme === "https" });
   }
 
   /** Ends all sessions and streams. */
   close(): void {
-    this.#logins.close();
+    this.#sessions.close();
     this.#sockets.close();
   }
 
@@ -123,7 +123,7 @@ export class WebGateway {
 
   #admitSocket(request: IncomingMessage): { readonly method: ApiMethod; readonly session: Session } {
     assertSameOrigin({ method: "GET", headers: request.headers, isWebSocket: true }, this.#options.checks);
-    const session = this.#logins.requireSession(request);
+    const session = this.#sessions.requireSession(request);
     const method = findMethod(targetOf(request).path);
     if (method.kind !== "socket") throw invalidRequest(`${method.name} does not use a WebSocket`);
     requirePermitted(method, session);
@@ -144,20 +144,20 @@ export class WebGateway {
       case "GET /api/openapi.json":
         return sendText(response, 200, OPENAPI_TEXT);
       case "POST /api/login":
-        return sendJson(response, 200, await this.#logins.login(request, response, signalOf(response)));
+        return sendJson(response, 200, await this.#sessions.login(request, response, signalOf(response)));
       case "POST /api/logout":
-        this.#logins.logout(request, response);
+        this.#sessions.logout(request, response);
         response.writeHead(204).end();
         return;
       case "GET /api/session":
-        return sendJson(response, 200, await this.#logins.describe(request, signalOf(response)));
+        return sendJson(response, 200, await this.#sessions.describe(request, signalOf(response)));
       default:
         return this.#call(request, response, target);
     }
   }
 
   async #call(request: WebRequest, response: HttpResponse, { path, query }: Target): Promise<void> {
-    const session = this.#logins.requireSession(request);
+    const session = this.#sessions.requireSession(request);
     const method = findMethod(path);
     requirePermitted(method, session);
     const calls = this.#callsOf(request, session);
@@ -166,7 +166,7 @@ export class WebGateway {
       requireHttpMethod(request, "POST", method);
       const message = await this.#decode(method, await readJson(request, method.maxRequestBytes));
       const call = calls[method.key] as unknown as UnaryCall;
-      const result = await this.#logins.endSessionIfUserRemoved(
+      const result = await this.#sessions.endSessionIfUserRemoved(
         session,
         call(message, { signal, timeoutMs: CALL_TIMEOUT_MS }),
       );
@@ -238,7 +238,7 @@ export class WebGateway {
   }
 
   #openStream(session: Session): () => void {
-    const release = this.#logins.openStream(session);
+    const release = this.#sessions.openStream(session);
     if (release !== undefined) return release;
     throw new BerthError({
       code: "BERTH_LIMIT_EXCEEDED",

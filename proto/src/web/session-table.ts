@@ -76,13 +76,13 @@ export class SessionTable {
   }
 
   /** Counts an open stream. Returns a function to call when it closes, or undefined if the session has too many. */
-  openStream(session: Session, now: () => number): (() => void) | undefined {
+  openStream(session: Session, nowMs: () => number): (() => void) | undefined {
     const known = this.#sessions.get(session.id);
     if (known === undefined || known.streams >= MAX_STREAMS_PER_SESSION) return undefined;
     known.streams += 1;
     return () => {
       known.streams -= 1;
-      known.usedMs = now();
+      known.usedMs = nowMs();
     };
   }
 

@@ -68,7 +68,7 @@ export class StaticFiles {
       const content = await readFile(path);
       bytes += content.length;
       if (files.size >= MAX_FILES || bytes > MAX_TOTAL_BYTES) {
-        throw new Error(`${directory} is too large for a page`);
+        throw new Error(`${directory} is too large for a web UI`);
       }
       files.set(relative(directory, path).split(sep).join("/"), content);
     }
@@ -129,7 +129,7 @@ async function filesIn(directory: string): Promise<readonly string[]> {
 }
 
 function notFound(isEmpty: boolean): StaticResponse {
-  const text = isEmpty ? "this build has no page; the API is at /api/openapi.json" : "not found";
+  const text = isEmpty ? "this build has no web UI; the API is at /api/openapi.json" : "not found";
   return {
     status: 404,
     headers: { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" },

@@ -34,7 +34,7 @@ export async function serveUi(cli: Cli, options: UiOptions): Promise<void> {
       checks: { scheme: "http", hostNames: new Set() },
       // Cookies do not depend on the port, so two pages on this computer need different names.
       cookieName: `berth-session-${randomBytes(4).toString("hex")}`,
-      now: cli.now,
+      nowMs: cli.now,
       onInternalError: (path, error) => cli.stderr.write(`${path}: ${String(error)}\n`),
     });
     const listener = await listenWeb(gateway, { listen: `${HOST}:${port}`, option: "--port" });

@@ -13,15 +13,15 @@ const MAX_LOGIN_BYTES = 4_096;
 /** Interval at which expired sessions are removed, even if nothing uses the server. */
 const SWEEP_INTERVAL_MS = 60_000;
 
-export interface LoginsOptions {
+export interface BrowserSessionsOptions {
   readonly backend: WebBackend;
   readonly cookieName: string;
   /** Whether the cookie is sent over HTTPS only. */
   readonly isSecure: boolean;
-  readonly now: () => number;
+  readonly nowMs: () => number;
 }
 
-/** A session, as the web UI sees it. */
+/** The response that describes a session to the web UI. */
 export interface SessionDescription {
   readonly user: string;
   /** Name of the UserRole enum value. */
@@ -31,17 +31,17 @@ export interface SessionDescription {
   readonly expiresAtMs: number;
 }
 
-/** Manages browser sessions: login, logout and the session cookie. */
-export class Logins {
-  readonly #options: LoginsOptions;
+/** Starts and ends the sessions of browsers, and sets and reads their cookie. */
+export class BrowserSessions {
+  readonly #options: BrowserSessionsOptions;
   readonly #sessions = new SessionTable();
   readonly #limiter = new LoginLimiter();
   readonly #schemas = new RequestSchemas();
   readonly #sweep: NodeJS.Timeout;
 
-  constructor(options: LoginsOptions) {
+  constructor(options: BrowserSessionsOptions) {
     this.#options = options;
-    this.#sweep = setInterval(() => this.#sessions.endExpired(options.now()), SWEEP_INTERVAL_MS);
+    this.#sweep = setInterval(() => this.#sessions.endExpired(options.nowMs()), SWEEP_INTERVAL_MS);
     this.#sweep.unref();
   }
 
@@ -57,9 +57,9 @@ export class Logins {
    *   BERTH_INPUT_INVALID for an invalid request
    */
   async login(request: WebRequest, response: HttpResponse, signal: AbortSignal): Promise<SessionDescription> {
-    const { backend, now } = this.#options;
+    const { backend, nowMs } = this.#options;
     const { remoteAddress = "unknown", remotePort = 0 } = request.socket;
-    if (!this.#limiter.allow(remoteAddress, now())) {
+    if (!this.#limiter.allow(remoteAddress, nowMs())) {
       throw new BerthError({
         code: "BERTH_LIMIT_EXCEEDED",
         message: "login refused: there were too many attempts; try again in a minute",
@@ -70,7 +70,7 @@ export class Logins {
     const { code } = body as { readonly code: string };
     const grant = await backend.redeem(code, `${remoteAddress}:${remotePort}`, signal);
     const earlier = this.#findSession(request);
-    const { token, session } = this.#sessions.create(grant, now());
+    const { token, session } = this.#sessions.create(grant, nowMs());
     try {
       const description = await this.#describe(session, signal);
       response.setHeader("set-cookie", this.#setCookieHeader(token));
@@ -115,7 +115,7 @@ export class Logins {
 
   /** Counts an open stream. Returns a function to call when it closes, or undefined if the session has too many. */
   openStream(session: Session): (() => void) | undefined {
-    return this.#sessions.openStream(session, this.#options.now);
+    return this.#sessions.openStream(session, this.#options.nowMs);
   }
 
   /** Awaits a call. Ends the session if the call fails because the user was removed from the cluster. */
@@ -138,7 +138,7 @@ export class Logins {
 
   #findSession({ headers }: Pick<WebRequest, "headers">): Session | undefined {
     const token = parseCookie(headers.cookie ?? "")[this.#options.cookieName];
-    return token ? this.#sessions.find(token, this.#options.now()) : undefined;
+    return token ? this.#sessions.find(token, this.#options.nowMs()) : undefined;
   }
 
   /** Returns the header that sets the cookie, or clears it if the token is empty. */
