@@ -2,15 +2,9 @@ import { hasOnlyFiniteNumbers } from "@berth/proto";
 import { buildKey, parseKey, parseVersionSegment, versionSegment } from "../store/keys.js";
 import type { Entry } from "../store/store.js";
 import type { DeltaBuilder } from "./delta.js";
-import {
-  type ContentOf,
-  type IdOf,
-  type JsonObject,
-  RECORD_KINDS,
-  type RecordKind,
-  type RecordName,
-  type Tables,
-} from "./record-kinds.js";
+import type { JsonObject, RecordKind } from "./record-kind.js";
+import { type ContentOf, type IdOf, RECORD_KINDS, type RecordName } from "./record-kinds.js";
+import type { Tables } from "./tables.js";
 
 /** Writes or deletes one record. Every change to the cluster's state has this form, in memory and in the store. */
 export type Change = Put | Deletion;

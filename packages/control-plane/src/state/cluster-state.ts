@@ -19,14 +19,9 @@ import { KeyRevisions } from "./key-revisions.js";
 import { LoginTable } from "./login-table.js";
 import { NetworkTable } from "./network-table.js";
 import { NodeTable } from "./node-table.js";
-import {
-  CLUSTER_KEY_NAME,
-  ETCD_AUTHORITIES_NAME,
-  POLICY_NAME,
-  RESTORE_NAME,
-  type Tables,
-} from "./record-kinds.js";
+import { CLUSTER_KEY_NAME, ETCD_AUTHORITIES_NAME, POLICY_NAME, RESTORE_NAME } from "./record-kinds.js";
 import { ServiceTable } from "./service-table.js";
+import type { Tables } from "./tables.js";
 import { TaskTable } from "./task-table.js";
 
 /** A change that is in the store, with the revision that wrote it. */
