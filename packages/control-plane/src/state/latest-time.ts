@@ -15,6 +15,7 @@ export function latestRecordedMs({ services, tasks, nodes, audit }: ClusterState
     include(updatedAtMs);
     include(rollout?.progressedAtMs);
     include(job?.startedAtMs);
+    include(job?.endedAtMs);
     include(cron?.handledUntilMs);
   }
   include(audit.last?.timeMs);
