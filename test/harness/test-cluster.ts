@@ -16,11 +16,9 @@ import { createRpcClient, type RpcClient, type RpcIdentity } from "@berth/proto/
 import { pino } from "pino";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
 import type { LeaderSettings } from "../../packages/control-plane/src/server/leader-options.js";
-import {
-  type ServerOptions,
-  startServer,
-  systemPlatform,
-} from "../../packages/control-plane/src/server/server.js";
+import { startServer } from "../../packages/control-plane/src/server/server.js";
+import type { ServerOptions } from "../../packages/control-plane/src/server/server-options.js";
+import { systemPlatform } from "../../packages/control-plane/src/server/server-platform.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";
 import { readAll } from "../../packages/control-plane/src/store/read.js";

@@ -10,11 +10,8 @@ import { ContextHome } from "../../packages/cli/src/testing/context-home.js";
 import type { BerthResult } from "../../packages/cli/src/testing/run-berth.js";
 import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import {
-  type RunningServer,
-  startServer,
-  systemPlatform,
-} from "../../packages/control-plane/src/server/server.js";
+import { type RunningServer, startServer } from "../../packages/control-plane/src/server/server.js";
+import { systemPlatform } from "../../packages/control-plane/src/server/server-platform.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { startTestEtcd, type TestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";

@@ -22,7 +22,8 @@ import { openAuthority } from "../../packages/control-plane/src/identity/sealed-
 import { openServerIdentity } from "../../packages/control-plane/src/identity/server-identity.js";
 import { joinServer } from "../../packages/control-plane/src/join/join-server.js";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import { startServer, systemPlatform } from "../../packages/control-plane/src/server/server.js";
+import { startServer } from "../../packages/control-plane/src/server/server.js";
+import { systemPlatform } from "../../packages/control-plane/src/server/server-platform.js";
 import { decodeEntry, type Put } from "../../packages/control-plane/src/state/change.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { ROOT } from "../../packages/control-plane/src/store/keys.js";

@@ -11,7 +11,8 @@ import {
   type ServerIdentity,
 } from "../../packages/control-plane/src/identity/server-identity.js";
 import { systemRuntime } from "../../packages/control-plane/src/runtime/runtime.js";
-import { startServer, systemPlatform } from "../../packages/control-plane/src/server/server.js";
+import { startServer } from "../../packages/control-plane/src/server/server.js";
+import { systemPlatform } from "../../packages/control-plane/src/server/server-platform.js";
 import { EtcdStore } from "../../packages/control-plane/src/store/etcd/etcd-store.js";
 import { startTestEtcd } from "../harness/etcd.js";
 import { eventually } from "../harness/eventually.js";

@@ -8,7 +8,7 @@ import type { RefusalReporter } from "./refusal-reporter.js";
 export interface Members {
   /** Returns false for a node or user that was removed. */
   has(identity: Identity): boolean;
-  /** Calls the listener when a node or user was removed. Returns a function that ends this. */
+  /** Calls the listener when a node or user was removed. The returned function removes the listener. */
   onRemoved(listener: () => void): () => void;
 }
 

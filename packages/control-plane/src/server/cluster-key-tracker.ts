@@ -1,4 +1,10 @@
-import { BerthError, ControlServiceService, isBerthError, PeerServiceService } from "@berth/proto";
+import {
+  BerthError,
+  type ClusterKeyState,
+  ControlServiceService,
+  isBerthError,
+  PeerServiceService,
+} from "@berth/proto";
 import {
   certificateFacts,
   createRequest,
@@ -16,7 +22,7 @@ import { linkSignals } from "../runtime/abort.js";
 import { sleep } from "../runtime/clock.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { decodeEntry } from "../state/change.js";
-import { CLUSTER_KEY_RECORD, SERVERS_PREFIX } from "../store/keys.js";
+import { CLUSTER_KEY_RECORD, SERVERS_PREFIX, serverKey } from "../store/keys.js";
 import { listAndWatch } from "../store/list-watch.js";
 import { readAll, readOne } from "../store/read.js";
 import type { Store } from "../store/store.js";
@@ -116,7 +122,7 @@ async function followCluster(options: ClusterKeyTrackerOptions, signal: AbortSig
     const state = await readState(options, signal);
     const before = heldKey.ids;
     const step = planHeldKeys(state, before);
-    await execute(step, options, signal);
+    await executeStep(step, options, signal);
     const { current, next } = heldKey.ids;
     // A reserved key is not dropped.
     if (step.kind === "none" || (before.current === current && before.next === next)) return;
@@ -124,7 +130,7 @@ async function followCluster(options: ClusterKeyTrackerOptions, signal: AbortSig
   }
 }
 
-async function execute(
+async function executeStep(
   step: HeldKeyStep,
   options: ClusterKeyTrackerOptions,
   signal: AbortSignal,
@@ -143,7 +149,10 @@ async function execute(
   }
 }
 
-async function readState({ store }: ClusterKeyTrackerOptions, signal: AbortSignal) {
+async function readState(
+  { store }: ClusterKeyTrackerOptions,
+  signal: AbortSignal,
+): Promise<ClusterKeyState | undefined> {
   const entry = await readOne(store, CLUSTER_KEY_RECORD, signal);
   const decoded = entry && decodeEntry(entry);
   return decoded?.kind === "put" && decoded.put.kind === "put-clusterKey"
@@ -214,23 +223,23 @@ async function renewExpiredCertificate(
   const certificateRequest = await createRequest(await directory.prepareKey());
   const connection = transport.connect(ControlServiceService, { address });
   try {
-    const call = { signal, timeoutMs: SERVER_TIMEOUT_MS };
-    rpc.update(
-      tlsMaterialOf(
-        await directory.store(await connection.calls.renewCertificate({ certificateRequest }, call)),
-      ),
-    );
+    const options = { signal, timeoutMs: SERVER_TIMEOUT_MS };
+    const issued = await connection.calls.renewCertificate({ certificateRequest }, options);
+    rpc.update(tlsMaterialOf(await directory.store(issued)));
   } finally {
     connection.close();
   }
 }
 
-/** Returns the addresses of the registered servers, and of the servers that the cluster had when this server joined. */
+/**
+ * Returns the addresses of the other registered servers, and of the servers that the cluster had when this server joined.
+ */
 async function otherServers(
   { store, identity }: ClusterKeyTrackerOptions,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const { entries } = await readAll(store, { prefix: SERVERS_PREFIX }, signal);
-  const registered = entries.flatMap(({ value }) => parseServerAddress(value) ?? []);
+  const others = entries.filter(({ key }) => key !== serverKey(identity.serverId));
+  const registered = others.flatMap(({ value }) => parseServerAddress(value) ?? []);
   return [...new Set([...registered, ...identity.servers])];
 }

@@ -167,15 +167,18 @@ async function pauseBeforeRetry(
   signal.throwIfAborted();
 }
 
+/** The context of a call that is routed to a leader. */
+interface BoundContext {
+  readonly context: CallContext;
+  /** Stops watching the route. */
+  release(): void;
+}
+
 /**
  * Returns the context of a forwarded call, whose signal also aborts when the leader is lost. A leader whose host has lost
  * power cannot close the connection.
  */
-function bindToLeader(
-  { leadership }: RoutingContext,
-  route: Route,
-  context: CallContext,
-): { readonly context: CallContext; release(): void } {
+function bindToLeader({ leadership }: RoutingContext, route: Route, context: CallContext): BoundContext {
   if (route.kind === "local") return { context, release: () => {} };
   const { address } = route;
   const link = linkSignals(context.signal);
@@ -187,11 +190,14 @@ function bindToLeader(
   return { context: { ...context, signal: link.signal }, release };
 }
 
+interface LeaderConnection {
+  /** @throws BerthError BERTH_NO_LEADER if no other server leads */
+  calls(): RpcClient<Control>;
+  close(): void;
+}
+
 /** Keeps one connection to the leader, and replaces it when another server leads. */
-function createLeaderConnection(
-  leadership: LeadershipState,
-  transport: RpcTransport,
-): { calls(): RpcClient<Control>; close(): void } {
+function createLeaderConnection(leadership: LeadershipState, transport: RpcTransport): LeaderConnection {
   let connection: RpcConnection<Control> | undefined;
   return {
     calls: () => {

@@ -44,25 +44,25 @@ export interface ServerRecordsOptions {
 export async function keepServerRecords(options: ServerRecordsOptions, signal: AbortSignal): Promise<void> {
   const { state, runtime, logger, onRegistrationsChange } = options;
   let loggedAtMs = Number.NEGATIVE_INFINITY;
-  let isDue = true;
+  let isUpdateDue = true;
   const changed = new Notifier();
   const onChange = (): void => {
-    isDue = true;
+    isUpdateDue = true;
     changed.notifyAll();
   };
-  const unsubscribe = [
+  const unsubscribes = [
     onRegistrationsChange(onChange),
     state.onChange(({ nodes, areServersChanged }) => {
       if (nodes.size > 0 || areServersChanged) onChange();
     }),
   ];
   while (!signal.aborted) {
-    if (!isDue) await changed.wait(signal);
-    isDue = false;
+    if (!isUpdateDue) await changed.wait(signal);
+    isUpdateDue = false;
     try {
       await updateRecords(options, signal);
       const problem = await finishRemovals(options, signal);
-      isDue ||= problem !== undefined;
+      isUpdateDue ||= problem !== undefined;
       const nowMs = runtime.clock.nowMs();
       if (problem !== undefined && nowMs - loggedAtMs > LOG_INTERVAL_MS) {
         loggedAtMs = nowMs;
@@ -70,12 +70,12 @@ export async function keepServerRecords(options: ServerRecordsOptions, signal: A
       }
     } catch (error) {
       if (signal.aborted) break;
-      isDue = true;
+      isUpdateDue = true;
       logger.warn({ err: error }, "failed to update the records of the servers");
     }
     await sleep(runtime.clock, INTERVAL_MS, signal);
   }
-  for (const end of unsubscribe) end();
+  for (const unsubscribe of unsubscribes) unsubscribe();
 }
 
 async function updateRecords(
@@ -134,6 +134,6 @@ async function removeMember(
   if (peerUrl === undefined) return undefined;
   // The removal of etcd's leader would cost an election.
   await moveEtcdLeader?.(signal);
-  const answer = await membership.apply({ kind: "remove", peerUrl }, signal);
-  return answer.kind === "done" ? undefined : answer.reason;
+  const result = await membership.apply({ kind: "remove", peerUrl }, signal);
+  return result.kind === "done" ? undefined : result.reason;
 }

@@ -12,8 +12,9 @@ import { StateSync } from "../state/state-sync.js";
 import { fence, type Term } from "../store/election.js";
 import { completeMigration } from "../store/migrate.js";
 import { raiseSchema, readSchema } from "../store/schema.js";
-import { createLeader, type Loop } from "./create-leader.js";
+import { createLeader } from "./create-leader.js";
 import type { LeaderOptions } from "./leader-options.js";
+import type { Loop } from "./run-until-stopped.js";
 
 /** Time for the response to the call that has raised the schema. */
 const RAISE_GRACE_MS = 100;

@@ -32,7 +32,7 @@ export class OwnEtcd {
     const { certificate, logger } = options;
     this.#files = certificate.files;
     this.#certificate = certificate.manage({
-      onStored: (files) => this.#use(files),
+      onStored: (files) => this.#setFiles(files),
       onFailure: (error) => logger.warn({ err: error }, "cannot renew the certificate for etcd"),
     });
     this.#trust = this.#currentTrust();
@@ -51,13 +51,13 @@ export class OwnEtcd {
 
   /**
    * Stores the authorities that etcd must trust. Reissues the certificate if the issuing authority has changed. etcd
-   * itself trusts them after its next start, this server's client at once.
+   * itself trusts them after its next start, and this server's client at once.
    *
    * @throws BerthError BERTH_IDENTITY_INVALID if the cluster key does not decrypt them
    */
   async setAuthorities(authorities: readonly Authority[], signal: AbortSignal): Promise<void> {
     const { heldKey } = this.#options;
-    if (isSame(heldKey.etcdAuthorities, authorities) && isTrustedBy(this.#files, authorities)) return;
+    if (haveSameStates(heldKey.etcdAuthorities, authorities) && isTrustedBy(this.#files, authorities)) return;
     await this.#certificate.stopRenewal();
     try {
       await heldKey.storeEtcdAuthorities(authorities);
@@ -86,7 +86,7 @@ export class OwnEtcd {
     await this.#certificate.stopRenewal();
   }
 
-  #use(files: IdentityFiles): void {
+  #setFiles(files: IdentityFiles): void {
     this.#files = files;
     this.#options.store.updateTls(files);
   }
@@ -110,12 +110,13 @@ export class OwnEtcd {
   }
 }
 
-function isSame(a: readonly Authority[], b: readonly Authority[]): boolean {
+/** Returns whether both lists contain the same authorities in the same states. */
+function haveSameStates(a: readonly Authority[], b: readonly Authority[]): boolean {
   const idOf = ({ fingerprint, state }: Authority): string => `${fingerprint} ${state}`;
   return isSameSet(a.map(idOf), b.map(idOf));
 }
 
-/** Returns whether the stored certificate was issued with these authorities, which is not the case after a crash. */
+/** Returns whether exactly these authorities are stored with the certificate. After a crash, it can have earlier ones. */
 function isTrustedBy({ authorities: bundle }: IdentityFiles, authorities: readonly Authority[]): boolean {
   const trusted = readTrust(bundle).authorities.map(({ fingerprint }) => fingerprint);
   return isSameSet(

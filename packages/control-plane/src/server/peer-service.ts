@@ -86,6 +86,6 @@ export async function havePeersLostLeader(
       }
     }),
   );
-  const answers = results.filter((isReachable) => isReachable !== undefined);
-  return peers.length === 0 || (answers.length > 0 && !answers.includes(true));
+  const responses = results.filter((isReachable) => isReachable !== undefined);
+  return peers.length === 0 || (responses.length > 0 && !responses.includes(true));
 }

@@ -1,10 +1,9 @@
 import { isIP } from "node:net";
 import type { ControlServiceService } from "@berth/proto";
-import type { RpcHandlers } from "@berth/proto/rpc";
+import type { RpcHandlers, RpcIdentity } from "@berth/proto/rpc";
 import { listenWeb, StaticFiles, WebGateway, webUiDirectory } from "@berth/proto/web";
 import type { Logger } from "pino";
 import { hostOfAddress } from "../core/membership/server-records.js";
-import type { ServerIdentity } from "../identity/server-identity.js";
 import { webBackend } from "./web-backend.js";
 
 /** Name of the session's cookie. Browsers accept this prefix only over HTTPS, and send the cookie to this host only. */
@@ -17,8 +16,12 @@ export interface ServeWebUiOptions {
   readonly advertise: string;
   /** IP addresses and names at which browsers open the web UI. */
   readonly hosts: readonly string[];
-  readonly identity: Pick<ServerIdentity, "rpc" | "serverId">;
+  /** Certificate of the web UI. */
+  readonly identity: RpcIdentity;
+  readonly serverId: string;
   readonly handlers: RpcHandlers<typeof ControlServiceService>;
+  /** Directory of the built web UI. @default the installed one */
+  readonly filesDirectory?: string;
   readonly logger: Logger;
 }
 
@@ -29,29 +32,40 @@ export interface ServedWebUi {
 }
 
 /**
- * Serves the web UI and the HTTP API. Returns undefined if this fails: the cluster works without the web UI, so the server
- * continues to run.
+ * Serves the web UI and the HTTP API. Returns undefined after a failure, which is logged: the cluster works without the
+ * web UI, so the server continues to run.
  */
 export async function serveWebUi(options: ServeWebUiOptions): Promise<ServedWebUi | undefined> {
-  const { web, advertise, hosts, identity, handlers, logger } = options;
-  const advertisedHost = hostOfAddress(advertise);
+  try {
+    return await openGateway(options);
+  } catch (error) {
+    options.logger.error({ err: error }, "cannot serve the web UI; continuing without it");
+    return undefined;
+  }
+}
+
+async function openGateway({
+  web,
+  advertise,
+  hosts,
+  identity,
+  serverId,
+  handlers,
+  filesDirectory = webUiDirectory(),
+  logger,
+}: ServeWebUiOptions): Promise<ServedWebUi> {
   const gateway = new WebGateway({
-    backend: webBackend({ handlers, serverId: identity.serverId }),
-    files: await StaticFiles.read(webUiDirectory()),
-    checks: {
-      scheme: "https",
-      hostNames: new Set(hosts),
-    },
+    backend: webBackend({ handlers, serverId }),
+    files: await StaticFiles.read(filesDirectory),
+    checks: { scheme: "https", hostNames: new Set(hosts) },
     cookieName: COOKIE,
-    now: () => Date.now(),
+    nowMs: () => Date.now(),
     onInternalError: (path, error) => logger.error({ err: error, path }, "request failed unexpectedly"),
   });
   try {
-    const listener = await listenWeb(gateway, { listen: web, identity: identity.rpc, option: "--web" });
-    const port = listener.address.slice(listener.address.lastIndexOf(":") + 1);
-    const host = isIP(advertisedHost) === 6 ? `[${advertisedHost}]` : advertisedHost;
+    const listener = await listenWeb(gateway, { listen: web, identity, option: "--web" });
     return {
-      url: `https://${host}:${port}`,
+      url: urlOf(hostOfAddress(advertise), listener.address),
       close: () => {
         gateway.close();
         listener.close();
@@ -59,7 +73,12 @@ export async function serveWebUi(options: ServeWebUiOptions): Promise<ServedWebU
     };
   } catch (error) {
     gateway.close();
-    logger.error({ err: error }, "cannot serve the web UI; continuing without it");
-    return undefined;
+    throw error;
   }
+}
+
+/** Returns the URL of the web UI, with the port of its listener. */
+function urlOf(host: string, listenAddress: string): string {
+  const port = listenAddress.slice(listenAddress.lastIndexOf(":") + 1);
+  return `https://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }

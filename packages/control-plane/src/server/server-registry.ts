@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
-import { BERTH_VERSION } from "@berth/proto";
+import { assertNever, BERTH_VERSION } from "@berth/proto";
 import { parseCertificate } from "@berth/proto/identity";
 import { trustOf } from "@berth/proto/rpc";
 import type { Logger } from "pino";
@@ -60,7 +60,7 @@ export class ServerRegistry {
     this.#ownAddress = address;
   }
 
-  /** Sets the URL of this server's page. */
+  /** Sets the URL of this server's web UI. */
   setWebUrl(url: string): void {
     this.#webUrl = url;
   }
@@ -112,15 +112,14 @@ export class ServerRegistry {
   }
 
   /**
-   *   Writes the key, and rewrites it when the certificate, the trusted authorities, the cluster keys or the authorities of
-  etcd change, until the lease is lost.
+   * Writes the key, and rewrites it when the certificate, the trusted authorities, the cluster keys or the authorities of
+   * etcd change, until the lease is lost.
    */
   async #keepRegistered(lease: HeldLease, signal: AbortSignal): Promise<void> {
     const { identity, etcd } = this.#options;
     const changed = new Notifier();
-    const unsubscribe = [identity?.rpc, identity?.clusterKey, etcd].map((source) =>
-      source?.subscribe(() => changed.notifyAll()),
-    );
+    const sources = [identity?.rpc, identity?.clusterKey, etcd].filter((source) => source !== undefined);
+    const unsubscribes = sources.map((source) => source.subscribe(() => changed.notifyAll()));
     try {
       while (!lease.lost.aborted) {
         const registration = this.#ownRegistration();
@@ -130,7 +129,7 @@ export class ServerRegistry {
         }
       }
     } finally {
-      for (const end of unsubscribe) end?.();
+      for (const unsubscribe of unsubscribes) unsubscribe();
     }
   }
 
@@ -176,8 +175,11 @@ export class ServerRegistry {
           this.#registrations.clear();
           for (const entry of message.entries) this.#set(entry);
           break;
-        default:
+        case "events":
           this.#applyEvents(message.events);
+          break;
+        default:
+          assertNever(message);
       }
       this.#changed.emit();
     }
@@ -204,9 +206,12 @@ const MAX_AUTHORITIES = 16;
 
 /** Pattern of a fingerprint: SHA-256 in lower-case hexadecimal digits. */
 const FINGERPRINT_PATTERN = /^[0-9a-f]{64}$/;
+
 /** Maximum number of cluster keys in the registration of a server. A server has two during a rotation. */
 const MAX_KEYS = 8;
-const KEY_ID = /^[0-9a-f]{32}$/;
+
+/** Pattern of the ID of a cluster key: 128 bits in lower-case hexadecimal digits. */
+const KEY_ID_PATTERN = /^[0-9a-f]{32}$/;
 
 /**
  * Maximum length of a text in the registration of a server. A host name has at most 253 characters, and other texts are
@@ -222,11 +227,11 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
   const { authorities, keys, certificateExpiresAtMs } = value;
   return {
     address,
-    id: textOf(value.id),
-    hostname: textOf(value.hostname),
-    version: textOf(value.version),
-    webUrl: textOf(value.webUrl),
-    authorities: fingerprintsOf(authorities),
+    id: parseText(value.id),
+    hostname: parseText(value.hostname),
+    version: parseText(value.version),
+    webUrl: parseText(value.webUrl),
+    authorities: parseFingerprints(authorities),
     keys: Array.isArray(keys) ? keys.slice(0, MAX_KEYS).filter(isKeyId) : undefined,
     schema: parseSchemaVersions(value.schema),
     certificateExpiresAtMs: Number.isSafeInteger(certificateExpiresAtMs) ? Number(certificateExpiresAtMs) : 0,
@@ -234,13 +239,13 @@ export function parseRegistration(text: string): ServerRegistration | undefined 
   };
 }
 
-function fingerprintsOf(value: unknown): readonly string[] {
+function parseFingerprints(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.slice(0, MAX_AUTHORITIES).filter(isFingerprint) : [];
 }
 
 function parseEtcdTrust(value: unknown): EtcdTrust | undefined {
   const { issuer, trusted }: { readonly issuer?: unknown; readonly trusted?: unknown } = Object(value);
-  return isFingerprint(issuer) ? { issuer, trusted: fingerprintsOf(trusted) } : undefined;
+  return isFingerprint(issuer) ? { issuer, trusted: parseFingerprints(trusted) } : undefined;
 }
 
 function isFingerprint(value: unknown): value is string {
@@ -248,10 +253,10 @@ function isFingerprint(value: unknown): value is string {
 }
 
 function isKeyId(value: unknown): value is string {
-  return typeof value === "string" && KEY_ID.test(value);
+  return typeof value === "string" && KEY_ID_PATTERN.test(value);
 }
 
-function textOf(value: unknown): string {
+function parseText(value: unknown): string {
   return typeof value === "string" ? value.slice(0, MAX_TEXT_CHARS) : "";
 }
 

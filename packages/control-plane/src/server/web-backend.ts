@@ -16,7 +16,7 @@ export interface WebBackendOptions {
   readonly serverId: string;
 }
 
-/** Returns the backend of a server's page. Calls are made in the name of the user who has logged in. */
+/** Returns the backend of a server's web UI. Calls are made in the name of the user who has logged in. */
 export function webBackend({ handlers, serverId }: WebBackendOptions): WebBackend {
   return {
     redeem: async (code, client, signal) => {

@@ -21,7 +21,7 @@ export function webUiHosts({ advertise, hostname, names }: WebUiHostsOptions): r
   return [...new Set(hosts)].filter((host) => isIP(host) !== 0 || isDnsName(host));
 }
 
-/** Returns whether a text in lower case is a name of DNS. */
+/** Returns whether a text in lower case is a DNS name. */
 export function isDnsName(text: string): boolean {
   return DNS_NAME.test(text);
 }
