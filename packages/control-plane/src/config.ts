@@ -127,7 +127,7 @@ function parseWebNames(text: string | undefined, problems: string[]): readonly s
   const names = (text ?? "").split(",").map((name) => name.trim().toLowerCase());
   const given = names.filter((name) => name !== "");
   for (const name of given.filter((text) => !isDnsName(text))) {
-    problems.push(`invalid --web-names ${JSON.stringify(name)}; use names of DNS, such as berth.example.com`);
+    problems.push(`invalid --web-names ${JSON.stringify(name)}; use DNS names, such as berth.example.com`);
   }
   return given;
 }
@@ -140,7 +140,7 @@ function checkAddresses({ listen, http, web, advertise }: RawOptions, problems: 
     checkAddress("--advertise", advertise, { minPort: 1 }, problems);
   } else if (/^(0\.0\.0\.0|\[::\]):/.test(listen)) {
     problems.push(
-      `--listen ${listen} is not an address that other hosts can connect to: also set --advertise`,
+      `--listen ${listen} is not an address that other hosts can connect to; also set --advertise`,
     );
   }
 }
@@ -258,7 +258,7 @@ function parseEtcdTls(
   const isAnySet = missing.length < Object.keys(files).length;
   const hasHttps = /(?:^|,)\s*https:/.test(etcd ?? "");
   const hasHttp = /(?:^|,)\s*http:/.test(etcd ?? "");
-  if (isAnySet && etcd === undefined) problems.push(`${flags} require an external etcd: also set --etcd`);
+  if (isAnySet && etcd === undefined) problems.push(`${flags} require an external etcd; also set --etcd`);
   if (isAnySet && hasHttp) {
     problems.push(`${flags} require https; use https://HOST:PORT for all URLs of --etcd`);
   }

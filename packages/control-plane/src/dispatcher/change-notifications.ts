@@ -57,12 +57,13 @@ function markDeltaStale(delta: Delta, options: NotificationOptions): void {
   for (const key of delta.registryLogins) {
     sessions.forEachSession(sessions.all(), (session) => session.markRegistryLoginStale(key));
   }
-  if (delta.isRestoreChanged)
+  if (delta.isRestoreChanged) {
     sessions.forEachSession(sessions.all(), (session) => session.onRestoreChanged());
+  }
   for (const [taskId, { before, after }] of delta.tasks) {
     const nodeId = after?.nodeId || before?.nodeId;
-    if (nodeId)
-      sessions.forEachSession(sessions.forNodes([nodeId]), (session) => session.markTaskStale(taskId));
+    if (!nodeId) continue;
+    sessions.forEachSession(sessions.forNodes([nodeId]), (session) => session.markTaskStale(taskId));
   }
   for (const [nodeId, { before, after }] of delta.nodes) {
     if (after === undefined) {
@@ -92,11 +93,12 @@ function sessionsInNetwork(networkId: string, { state, sessions }: NotificationO
 
 /** Returns whether a change of the node's record affects how its network peers reach it. */
 function hasPeerChanged(before: Node | undefined, after: Node): boolean {
-  const [old, now] = [before?.description, after.description];
+  const old = before?.description;
+  const { description } = after;
   return (
-    old?.address !== now?.address ||
-    old?.dataPlane?.overlay !== now?.dataPlane?.overlay ||
-    old?.dataPlane?.wireguardPublicKey !== now?.dataPlane?.wireguardPublicKey
+    old?.address !== description?.address ||
+    old?.dataPlane?.overlay !== description?.dataPlane?.overlay ||
+    old?.dataPlane?.wireguardPublicKey !== description?.dataPlane?.wireguardPublicKey
   );
 }
 

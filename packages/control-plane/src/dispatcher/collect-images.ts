@@ -17,8 +17,9 @@ export interface ImageCollectionOptions {
 }
 
 /**
- * Removes what berth has brought to nodes and what nothing needs any more, once an hour, until `signal` aborts: images and
- * shipped mounts that no kept version of a service names, and layers that agents keep for other nodes. Agents keep images that a container uses, and images with another name.
+ * Removes unused content from all nodes, once an hour, until `signal` is aborted: images and shipped mounts that no stored
+ * version of a service uses, and layers that agents keep for other nodes. Agents keep images that a container uses, and
+ * images that also have other names.
  */
 export async function collectUnusedImages(
   { state, imageInventories, runtime, logger }: ImageCollectionOptions,
@@ -28,7 +29,7 @@ export async function collectUnusedImages(
     await sleep(runtime.clock, INTERVAL_MS, signal);
     // During a restore, stored versions may be missing.
     if (signal.aborted || state.isRestorePending) continue;
-    const fields = {
+    const removal = {
       imageIds: [],
       keptImageIds: [...state.services.versions.contentIds()],
       minAgeMs: MIN_AGE_MS,
@@ -36,7 +37,7 @@ export async function collectUnusedImages(
     };
     for (const nodeId of imageInventories.nodeIds) {
       try {
-        const { imageIds, errors } = await imageInventories.remove(nodeId, fields, signal);
+        const { imageIds, errors } = await imageInventories.remove(nodeId, removal, signal);
         if (imageIds.length > 0) logger.info({ nodeId, images: imageIds }, "unused images removed");
         if (errors.length > 0) logger.warn({ nodeId, errors }, "failed to remove unused images");
       } catch (error) {

@@ -79,9 +79,9 @@ export class DrainGate {
 
   /** Starts, ends and releases drains. Must be called before any session is notified of the change. */
   onChange({ tasks, nodes, services }: Delta): void {
-    for (const { before, after } of tasks.values()) {
+    for (const [taskId, { before, after }] of tasks) {
       if (after === undefined) {
-        this.#drains.delete(before?.id ?? "");
+        this.#drains.delete(taskId);
       } else {
         this.#startDrain(after, before);
       }

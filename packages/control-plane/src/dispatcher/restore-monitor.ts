@@ -2,6 +2,7 @@ import { Restore_State, type UnknownTask } from "@berth/proto";
 import type { Logger } from "pino";
 import { isComplete, type RestoreProgress, restoreProgress } from "../core/restore/restore-progress.js";
 import type { Writer } from "../reconciler/writer.js";
+import { onAbort } from "../runtime/abort.js";
 import type { Change } from "../state/change.js";
 import type { ClusterState } from "../state/cluster-state.js";
 import { RESTORE_NAME } from "../state/record-kinds.js";
@@ -30,7 +31,7 @@ export class RestoreMonitor {
       }
       if (nodes.size > 0 && this.#reports.size > 0) this.#completeIfDone();
     });
-    options.signal.addEventListener("abort", unsubscribe, { once: true });
+    onAbort(options.signal, unsubscribe);
   }
 
   get progress(): RestoreProgress {

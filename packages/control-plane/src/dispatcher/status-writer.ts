@@ -111,8 +111,8 @@ export class StatusWriter {
   async #writeNode(nodeId: string, reports: NodeReports): Promise<void> {
     const { signal } = this.#options;
     try {
-      const groups = splitIntoChunks([...reports.tasks.values()], MAX_CHANGES);
-      await Promise.all(groups.map((group) => this.#write(nodeId, group)));
+      const chunks = splitIntoChunks([...reports.tasks.values()], MAX_CHANGES);
+      await Promise.all(chunks.map((chunk) => this.#write(nodeId, chunk)));
       reports.receiver.ackStatuses(reports.batch);
     } catch (error) {
       if (!signal.aborted) await this.#onFailure(nodeId, reports, error);
@@ -124,7 +124,8 @@ export class StatusWriter {
   /** Requeues the statuses after a pause, or ends the session if a retry would also fail. */
   async #onFailure(nodeId: string, reports: NodeReports, error: unknown): Promise<void> {
     const { logger, runtime, signal } = this.#options;
-    logger[isBerthError(error) ? "warn" : "error"]({ err: error, nodeId }, "failed to write task statuses");
+    const level = isBerthError(error) ? "warn" : "error";
+    logger[level]({ err: error, nodeId }, "failed to write task statuses");
     if (isBerthError(error, "BERTH_STORE_LIMIT")) {
       reports.receiver.end(error);
       return;
@@ -200,7 +201,7 @@ function logTaskEnd({ id, serviceName, slot, nodeId, status }: Task, logger: Log
 }
 
 function splitIntoChunks<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
-  const groups: T[][] = [];
-  for (let start = 0; start < items.length; start += size) groups.push(items.slice(start, start + size));
-  return groups;
+  const chunks: T[][] = [];
+  for (let start = 0; start < items.length; start += size) chunks.push(items.slice(start, start + size));
+  return chunks;
 }

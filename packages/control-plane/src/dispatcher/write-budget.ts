@@ -28,8 +28,8 @@ export class WriteBudget {
   /** Returns how long to wait until `bytes` can be written; 0 when they can be written now. */
   delayMs(bytes: number): number {
     this.#refill();
-    const missing = Math.min(bytes, this.#options.burstBytes) - this.#availableBytes;
-    return Math.max(0, Math.ceil((missing / this.#options.bytesPerSecond) * 1_000));
+    const missingBytes = Math.min(bytes, this.#options.burstBytes) - this.#availableBytes;
+    return Math.max(0, Math.ceil((missingBytes / this.#options.bytesPerSecond) * 1_000));
   }
 
   /** Records a write. */

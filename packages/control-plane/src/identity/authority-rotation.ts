@@ -114,7 +114,7 @@ export class AuthorityRotation {
     const isAnnounced = [...state.authorities.values()].some(
       (candidate) => candidate.state === AuthorityState.ANNOUNCED,
     );
-    const { requeueAtMs = Infinity } = this.#plan();
+    const { requeueAtMs = Number.POSITIVE_INFINITY } = this.#plan();
     const untilMs = Math.min(requeueAtMs - runtime.wallClockMs(), isAnnounced ? POLL_MS : MAX_PAUSE_MS);
     const cancel = runtime.clock.after(Math.max(untilMs, 0), () => this.#changed.notifyAll());
     try {

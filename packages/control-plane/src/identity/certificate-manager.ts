@@ -8,7 +8,10 @@ export interface CertificateEvents {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** Manages a certificate that a server issues to itself: reissues it after half of its validity, and when its authorities change. */
+/**
+ * Manages a certificate that a server issues to itself: reissues it after half of its validity, and when its authorities
+ * change.
+ */
 export class CertificateManager {
   readonly #own: OwnCertificate;
   readonly #events: CertificateEvents;
@@ -28,7 +31,7 @@ export class CertificateManager {
    * @throws BerthError
    */
   async reissueIfNeeded(signal: AbortSignal): Promise<void> {
-    this.#use(await ensureCertificate(this.#own, signal));
+    this.#setFiles(await ensureCertificate(this.#own, signal));
   }
 
   /** Starts renewing the certificate after half of its validity. */
@@ -38,7 +41,7 @@ export class CertificateManager {
       this.#own,
       {
         files: this.#files,
-        onRenewed: (files) => this.#use(files),
+        onRenewed: (files) => this.#setFiles(files),
         onFailure: this.#events.onFailure,
       },
       linked.signal,
@@ -58,7 +61,7 @@ export class CertificateManager {
     this.#renewal = undefined;
   }
 
-  #use(files: IdentityFiles): void {
+  #setFiles(files: IdentityFiles): void {
     this.#files = files;
     this.#events.onStored(files);
   }

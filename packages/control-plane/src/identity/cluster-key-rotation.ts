@@ -1,4 +1,4 @@
-import { BerthError, type ClusterKeyState, ClusterKeyState_Phase as Phase } from "@berth/proto";
+import { assertNever, BerthError, type ClusterKeyState, ClusterKeyState_Phase as Phase } from "@berth/proto";
 import type { Logger } from "pino";
 import {
   abandonedRotation,
@@ -40,7 +40,7 @@ export interface ClusterKeyRotationOptions {
 export class ClusterKeyRotation {
   readonly #options: ClusterKeyRotationOptions;
   readonly #changed = new Notifier();
-  #sealing: RecordResealer | undefined;
+  #resealer: RecordResealer | undefined;
 
   /** @throws BerthError BERTH_IDENTITY_INVALID if this server does not have the key that encrypts records */
   constructor(options: ClusterKeyRotationOptions) {
@@ -60,7 +60,7 @@ export class ClusterKeyRotation {
   /** The number of records that are encrypted with the next key. */
   get progress(): SealingProgress {
     const { state, clusterKey } = this.#options;
-    return (this.#sealing ?? new RecordResealer(clusterKey)).progress(state);
+    return (this.#resealer ?? new RecordResealer(clusterKey)).progress(state);
   }
 
   /** Executes steps until the signal is aborted. */
@@ -115,20 +115,24 @@ export class ClusterKeyRotation {
       case "abandon":
         return storeState(abandonedRotation(clusterKey, nowMs));
       case "seal-again": {
-        const { changes, isDone } = this.#reseal().next(state);
+        const { changes, isDone } = this.#currentResealer().next(state);
         return isDone ? storeState(finishedRotation(clusterKey, nowMs)) : { changes, result: undefined };
       }
-      default:
+      case "none":
+      case "wait":
         return { changes: [], result: undefined };
+      default:
+        return assertNever(step);
     }
   }
 
-  #reseal(): RecordResealer {
+  /** @throws BerthError BERTH_IDENTITY_INVALID if this server does not have the key that encrypts records */
+  #currentResealer(): RecordResealer {
     const { clusterKey, state, limits } = this.#options;
-    const id = sealingKeyId(state.clusterKey) ?? "";
-    if (clusterKey.sealing.id !== id) throw missingKeyError(id);
-    if (this.#sealing?.keyId !== id) this.#sealing = new RecordResealer(clusterKey, limits);
-    return this.#sealing;
+    const id = sealingKeyId(state.clusterKey);
+    if (id === undefined || clusterKey.sealing.id !== id) throw missingKeyError(id);
+    if (this.#resealer?.keyId !== id) this.#resealer = new RecordResealer(clusterKey, limits);
+    return this.#resealer;
   }
 
   /** Waits until the state of the key changes, or for the poll interval while servers get the next key. */
@@ -145,9 +149,10 @@ function storeState(clusterKey: ClusterKeyState): Decision<ClusterKeyState> {
   return { changes: [change], result: clusterKey };
 }
 
-function missingKeyError(id: string): BerthError {
+function missingKeyError(id: string | undefined): BerthError {
+  const key = id === undefined ? "cluster key of the records" : `cluster key ${id.slice(0, 12)}`;
   return new BerthError({
     code: "BERTH_IDENTITY_INVALID",
-    message: `this server cannot lead: it does not have the cluster key ${id.slice(0, 12)} yet: it gets the key from another server`,
+    message: `this server cannot lead: it does not have the ${key} yet; start a server that has it`,
   });
 }

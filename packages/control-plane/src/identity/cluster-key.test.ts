@@ -75,7 +75,7 @@ describe("parseClusterKey()", () => {
   it.each(["", "00", "x".repeat(64), `${"0".repeat(64)}\n`.repeat(3)])(
     "rejects %j without repeating it",
     (text) => {
-      expect(() => parseClusterKey(text)).toThrow(/does not have 64 hexadecimal digits/);
+      expect(() => parseClusterKey(text)).toThrow(/does not have one or two lines of 64 hexadecimal digits/);
     },
   );
 });

@@ -80,24 +80,22 @@ export class ClusterKey {
     this.#sealingId = id;
   }
 
-  /** Calls the listener when the versions have changed. Returns a function that ends this. */
+  /** Calls the listener when the versions have changed. The returned function removes the listener. */
   subscribe(listener: () => void): () => void {
     return this.#changed.on(listener);
   }
 
-  /** Returns a keyed hash by each version, first by the encrypting one. */
-  macs(parts: readonly (string | Uint8Array)[]): readonly [Buffer, ...Buffer[]] {
-    const others = this.versions.filter(({ id }) => id !== this.sealing.id);
-    return [macOf(this.sealing, parts), ...others.map((version) => macOf(version, parts))];
+  /** Returns the keyed hash of the chunks by each version. The first one is by the encrypting version. */
+  macs(chunks: readonly (string | Uint8Array)[]): readonly [Buffer, ...Buffer[]] {
+    const otherVersions = this.versions.filter(({ id }) => id !== this.sealing.id);
+    return [computeMac(this.sealing, chunks), ...otherVersions.map((version) => computeMac(version, chunks))];
   }
 }
 
-function macOf({ bytes }: KeyVersion, parts: readonly (string | Uint8Array)[]): Buffer {
-  const hmac = createHmac(
-    HASH_ALGORITHM,
-    Buffer.from(hkdfSync(HASH_ALGORITHM, bytes, "", MAC_INFO, KEY_BYTES)),
-  );
-  for (const part of parts) hmac.update(part);
+function computeMac({ bytes }: KeyVersion, chunks: readonly (string | Uint8Array)[]): Buffer {
+  const macKey = Buffer.from(hkdfSync(HASH_ALGORITHM, bytes, "", MAC_INFO, KEY_BYTES));
+  const hmac = createHmac(HASH_ALGORITHM, macKey);
+  for (const chunk of chunks) hmac.update(chunk);
   return hmac.digest();
 }
 
@@ -121,10 +119,11 @@ export function formatClusterKey({ versions }: Pick<ClusterKey, "versions">): st
  */
 export function parseClusterKey(text: string): ClusterKey {
   const lines = text.trim().split(/\s+/);
-  if (lines.length > 2 || !lines.every((line) => /^[0-9a-f]{64}$/.test(line))) {
-    throw invalidKeyError("it does not have 64 hexadecimal digits");
+  const areKeys = lines.length <= 2 && lines.every((line) => /^[0-9a-f]{64}$/.test(line));
+  const [current, next] = areKeys ? lines.map((line) => keyVersion(Buffer.from(line, "hex"))) : [];
+  if (current === undefined) {
+    throw invalidKeyError("it does not have one or two lines of 64 hexadecimal digits");
   }
-  const [current = createKeyVersion(), next] = lines.map((line) => keyVersion(Buffer.from(line, "hex")));
   return new ClusterKey(current, next);
 }
 

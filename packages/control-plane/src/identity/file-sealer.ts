@@ -7,18 +7,24 @@ export function createFileSealer(clusterKey: ClusterKey): FileSealer {
   return {
     seal: (file, content) => seal(clusterKey, content, fileContext(file)),
     open: (file) => openBytes(clusterKey, file.sealedContent, fileContext(file)),
-    mac: (file, content) => clusterKey.macs(hashedParts(file, content))[0],
+    mac: (file, content) => clusterKey.macs(hashedChunks(file, content))[0],
     hasContent: (file, content) =>
-      clusterKey.macs(hashedParts(file, content)).some((mac) => mac.equals(file.contentMac)),
+      clusterKey.macs(hashedChunks(file, content)).some((mac) => mac.equals(file.contentMac)),
   };
 }
 
-/** Hashes cover the name, so that two secrets with the same content have different hashes. Names have no "/". */
-function hashedParts({ kind, name }: Pick<FileVersion, "kind" | "name">, content: Uint8Array) {
+/**
+ * Returns what the hash of a content covers. The name, which has no "/", makes the hashes of two secrets with the same
+ * content differ.
+ */
+function hashedChunks(
+  { kind, name }: Pick<FileVersion, "kind" | "name">,
+  content: Uint8Array,
+): readonly (string | Uint8Array)[] {
   return [`${fileKindName(kind)}/${name}/`, content];
 }
 
-/** Binds the encryption to the version, so that a writer to etcd cannot swap one secret for another. */
+/** Returns the context that binds the encryption to a version, so that a writer to etcd cannot swap two secrets. */
 export function fileContext({ id, kind, name }: Pick<FileVersion, "id" | "kind" | "name">): string {
   return `version ${id} of ${fileKindName(kind)} ${name}`;
 }

@@ -16,7 +16,7 @@ export class HeldClusterKey {
   /** ID of a key that this server created for a rotation that is not in etcd yet. The key must not be dropped. */
   #reservedId: string | undefined;
   /** The last step. Steps do not overlap. */
-  #last: Promise<unknown> = Promise.resolve();
+  #lastStep: Promise<unknown> = Promise.resolve();
 
   private constructor(
     directory: ServerDirectory,
@@ -65,12 +65,12 @@ export class HeldClusterKey {
 
   /** Stores a key as the next key, replacing any other next key. */
   setNext(next: KeyVersion): Promise<void> {
-    return this.#step(() => this.#replaceNext(next));
+    return this.#queueStep(() => this.#replaceNext(next));
   }
 
   /** Makes the next key the current one, and deletes the earlier key. */
   promoteNext(): Promise<void> {
-    return this.#step(async () => {
+    return this.#queueStep(async () => {
       const { current, next } = this.clusterKey;
       if (next === undefined) return;
       const both = new ClusterKey(current, next);
@@ -82,7 +82,7 @@ export class HeldClusterKey {
 
   /** Deletes the next key, unless it is reserved. */
   dropNext(): Promise<void> {
-    return this.#step(async () => {
+    return this.#queueStep(async () => {
       const { next } = this.clusterKey;
       if (next !== undefined && next.id !== this.#reservedId) await this.#replaceNext(undefined);
     });
@@ -91,10 +91,10 @@ export class HeldClusterKey {
   /**
    * Stores the authorities that etcd must trust, encrypted with the current key like the other files.
    *
-   * @throws BerthError BERTH_IDENTITY_INVALID if it has no key that decrypts them
+   * @throws BerthError BERTH_IDENTITY_INVALID if the cluster key does not decrypt them
    */
   storeEtcdAuthorities(authorities: readonly Authority[]): Promise<void> {
-    return this.#step(async () => {
+    return this.#queueStep(async () => {
       const { current, next } = this.clusterKey;
       const key = new ClusterKey(current, next);
       const sealed = authorities.map((authority) => resealAuthority(key, authority));
@@ -124,10 +124,10 @@ export class HeldClusterKey {
     this.clusterKey.setVersions(current, next);
   }
 
-  #step(run: () => Promise<void>): Promise<void> {
-    const step = this.#last.then(run);
+  #queueStep(run: () => Promise<void>): Promise<void> {
+    const step = this.#lastStep.then(run);
     // The caller of this step sees the error; the next step runs in any case.
-    this.#last = step.catch(() => {});
+    this.#lastStep = step.catch(() => {});
     return step;
   }
 }

@@ -11,11 +11,13 @@ export function createLoginSealer(clusterKey: ClusterKey): LoginSealer {
 }
 
 /**
- * Binds the encryption to the server and stack, so that a writer to etcd cannot have a secret sent to another registry.
+ * Returns the context that binds the encryption to the server and stack, so that a writer to etcd cannot have a secret
+ * sent to another registry.
  * User names are the only part that can contain spaces, so they come last.
  */
 export function loginContext(login: Omit<RegistryLogin, "sealedSecret">): string {
   const { id, server, stack, username, isIdentityToken } = login;
   const kind = isIdentityToken ? "token" : "password";
-  return `${kind} of registry login ${id} for ${server} and ${stack === "" ? "all stacks" : `stack ${stack}`} as ${username}`;
+  const scope = stack === "" ? "all stacks" : `stack ${stack}`;
+  return `${kind} of registry login ${id} for ${server} and ${scope} as ${username}`;
 }

@@ -44,21 +44,21 @@ export function planCertificate(
   { authorities, hosts }: CertificateRequirements,
   nowMs: number,
 ): CertificatePlan {
-  if (current === undefined) return issue("the directory has no certificate");
+  if (current === undefined) return reissue("the directory has no certificate");
   const x509 = parseCertificate(current.certificate);
   const issuer = parseCertificate(issuingAuthority(authorities).certificate);
   if (!x509.checkIssued(issuer) || !x509.verify(issuer.publicKey)) {
-    return issue("another authority issues certificates now");
+    return reissue("another authority issues certificates now");
   }
   if (current.authorities.trim() !== bundleOf(authorities)) {
-    return issue("the trusted authorities have changed");
+    return reissue("the trusted authorities have changed");
   }
   const missing = hosts.filter((host) => !hasHost(x509, host));
-  if (missing.length > 0) return issue(`it does not have the host ${missing.join(", ")}`);
+  if (missing.length > 0) return reissue(`it does not have the host ${missing.join(", ")}`);
   const facts = certificateFacts(x509);
-  if (nowMs < facts.notBeforeMs) return issue("it is not valid yet");
+  if (nowMs < facts.notBeforeMs) return reissue("it is not valid yet");
   const { kind } = renewalState(facts, nowMs, { graceMs: 0, jitter: 0.5 });
-  return kind === "current" ? { kind: "keep" } : issue("more than half of its validity has passed");
+  return kind === "current" ? { kind: "keep" } : reissue("more than half of its validity has passed");
 }
 
 /**
@@ -75,7 +75,7 @@ export async function ensureCertificate(own: OwnCertificate, signal: AbortSignal
   return directory.store(await issueToSelf(own, request, authorities));
 }
 
-export interface KeepOptions {
+export interface RenewalOptions {
   /** The current certificate. */
   readonly files: IdentityFiles;
   readonly onRenewed: (files: IdentityFiles) => void;
@@ -85,7 +85,7 @@ export interface KeepOptions {
 /** Reissues the certificate after half of its validity, until the signal is aborted. */
 export function renewUntilAborted(
   own: OwnCertificate,
-  { files, onRenewed, onFailure }: KeepOptions,
+  { files, onRenewed, onFailure }: RenewalOptions,
   signal: AbortSignal,
 ): Promise<void> {
   return keepCertificateValid(
@@ -119,6 +119,6 @@ function hasHost(certificate: X509Certificate, host: string): boolean {
   return certificate.checkHost(host, { subject: "never" }) !== undefined;
 }
 
-function issue(reason: string): CertificatePlan {
+function reissue(reason: string): CertificatePlan {
   return { kind: "issue", reason };
 }

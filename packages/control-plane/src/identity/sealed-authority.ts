@@ -98,7 +98,7 @@ export function issuingAuthority(authorities: Iterable<Authority>): Authority {
   });
 }
 
-/** Returns the CA certificates that all programs trust, in PEM, the oldest first. */
+/** Returns the certificates of the authorities, which all programs trust, in PEM, the oldest first. */
 export function bundleOf(authorities: Iterable<Authority>): string {
   const sorted = [...authorities].sort((a, b) => a.createdAtMs - b.createdAtMs);
   return sorted.map(({ certificate }) => certificate.trim()).join("\n");
@@ -120,6 +120,7 @@ function validityFrom(nowMs: number): Validity {
   return { nowMs, backdateMs: BACKDATE_MS, durationMs: VALIDITY_MS };
 }
 
+/** Returns the context that binds the encryption of a key to its authority. */
 export function authorityContext(fingerprint: string): string {
   return `the key of the authority ${fingerprint}`;
 }

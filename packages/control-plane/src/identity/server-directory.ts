@@ -77,21 +77,27 @@ export class ServerDirectory {
   }
 
   async state(): Promise<DirectoryState> {
-    if ((await this.#read(REMOVED_FILE)) !== undefined) return { kind: "removed" };
+    if ((await this.#readFile(REMOVED_FILE)) !== undefined) return { kind: "removed" };
     if ((await this.identity.load()) !== undefined) return { kind: "complete" };
-    if ((await this.#read(JOINING_FILE)) !== undefined) return { kind: "joining" };
-    if ((await this.#read(RESTORING_FILE)) !== undefined) return { kind: "restoring" };
-    return { kind: "none", hasBegunCluster: (await this.#read(CLUSTER_KEY_FILE)) !== undefined };
+    if ((await this.#readFile(JOINING_FILE)) !== undefined) return { kind: "joining" };
+    if ((await this.#readFile(RESTORING_FILE)) !== undefined) return { kind: "restoring" };
+    return { kind: "none", hasBegunCluster: (await this.#readFile(CLUSTER_KEY_FILE)) !== undefined };
   }
 
   /** Marks the directory as belonging to a joining server. */
   async beginJoin(): Promise<void> {
-    await this.#replace(JOINING_FILE, "This server has begun to join a cluster; run `berth server join`.\n");
+    await this.#replaceFile(
+      JOINING_FILE,
+      "This server has begun to join a cluster; run `berth server join`.\n",
+    );
   }
 
   /** Marks the directory as belonging to a removed server. */
   async markRemoved(): Promise<void> {
-    await this.#replace(REMOVED_FILE, "This server was removed from its cluster with `berth server rm`.\n");
+    await this.#replaceFile(
+      REMOVED_FILE,
+      "This server was removed from its cluster with `berth server rm`.\n",
+    );
   }
 
   async endJoin(): Promise<void> {
@@ -101,23 +107,23 @@ export class ServerDirectory {
   /** Stores the secrets that a joining server receives. Replaces the files of an earlier attempt. */
   async storeJoin(secrets: ClusterSecrets, servers: readonly string[]): Promise<void> {
     await this.storeSecrets(secrets);
-    await this.#replace(SERVERS_FILE, `${servers.join("\n")}\n`);
+    await this.#replaceFile(SERVERS_FILE, `${servers.join("\n")}\n`);
   }
 
   /** Stores the secrets of an existing cluster. */
   async storeSecrets({ clusterKey, etcdAuthorities }: ClusterSecrets): Promise<void> {
-    await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
+    await this.#replaceFile(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
     await this.storeEtcdAuthorities(etcdAuthorities);
   }
 
   /** Replaces the authorities that etcd trusts. The cluster key must decrypt them. */
   async storeEtcdAuthorities(authorities: readonly Authority[]): Promise<void> {
-    await this.#replace(ETCD_AUTHORITY_FILE, formatEtcdAuthorities(authorities));
+    await this.#replaceFile(ETCD_AUTHORITY_FILE, formatEtcdAuthorities(authorities));
   }
 
   /** Marks the directory as belonging to a server that is being restored from a backup. */
   async beginRestore(): Promise<void> {
-    await this.#replace(RESTORING_FILE, "A restore has begun; run `berth backup restore` again.\n");
+    await this.#replaceFile(RESTORING_FILE, "A restore has begun; run `berth backup restore` again.\n");
   }
 
   async endRestore(): Promise<void> {
@@ -126,29 +132,32 @@ export class ServerDirectory {
 
   /** Returns the "host:port" of the servers that the cluster had when this server joined. */
   async readServers(): Promise<readonly string[]> {
-    const text = (await this.#read(SERVERS_FILE)) ?? "";
+    const text = (await this.#readFile(SERVERS_FILE)) ?? "";
     return text.split("\n").filter((line) => line !== "");
   }
 
-  /** Returns the cluster key, which `create` makes if it is missing. */
-  async clusterKeyOr(create: () => ClusterKey): Promise<ClusterKey> {
-    if ((await this.#read(CLUSTER_KEY_FILE)) === undefined) {
-      await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(create()));
+  /** Returns the cluster key. Stores the result of `create` first if there is none. */
+  async getOrCreateClusterKey(create: () => ClusterKey): Promise<ClusterKey> {
+    if ((await this.#readFile(CLUSTER_KEY_FILE)) === undefined) {
+      await this.#replaceFile(CLUSTER_KEY_FILE, formatClusterKey(create()));
     }
     return this.#clusterKey();
   }
 
-  /** Returns the first authority of a new cluster, which `create` makes if it is missing. */
-  async firstAuthorityOr(clusterKey: ClusterKey, create: () => Promise<Authority>): Promise<Authority> {
-    if ((await this.#read(FIRST_AUTHORITY_FILE)) === undefined) {
-      await this.#replace(FIRST_AUTHORITY_FILE, formatAuthority(await create()));
+  /** Returns the first authority of a new cluster. Stores the result of `create` first if there is none. */
+  async getOrCreateFirstAuthority(
+    clusterKey: ClusterKey,
+    create: () => Promise<Authority>,
+  ): Promise<Authority> {
+    if ((await this.#readFile(FIRST_AUTHORITY_FILE)) === undefined) {
+      await this.#replaceFile(FIRST_AUTHORITY_FILE, formatAuthority(await create()));
     }
     return this.#requireFirstAuthority(clusterKey);
   }
 
   /** Creates the authority for etcd if it is missing. */
   async ensureEtcdAuthority(create: () => Promise<Authority>): Promise<void> {
-    if ((await this.#read(ETCD_AUTHORITY_FILE)) === undefined) {
+    if ((await this.#readFile(ETCD_AUTHORITY_FILE)) === undefined) {
       await this.storeEtcdAuthorities([await create()]);
     }
   }
@@ -161,56 +170,58 @@ export class ServerDirectory {
 
   /** Returns the authority that this server created; undefined on a server that has joined. */
   async readFirstAuthority(clusterKey: ClusterKey): Promise<Authority | undefined> {
-    if ((await this.#read(FIRST_AUTHORITY_FILE)) === undefined) return undefined;
+    if ((await this.#readFile(FIRST_AUTHORITY_FILE)) === undefined) return undefined;
     return this.#requireFirstAuthority(clusterKey);
   }
 
   /** Replaces the cluster key. Files that are encrypted with it must open with one of its versions. */
   async storeClusterKey(clusterKey: Pick<ClusterKey, "versions">): Promise<void> {
-    await this.#replace(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
+    await this.#replaceFile(CLUSTER_KEY_FILE, formatClusterKey(clusterKey));
   }
 
   /** Re-encrypts the keys of the authorities in this directory with the encrypting version of `clusterKey`. */
   async resealAuthorities(clusterKey: ClusterKey): Promise<void> {
     const reseal = (authority: Authority): Authority => resealAuthority(clusterKey, authority);
     const first = await this.readFirstAuthority(clusterKey);
-    if (first !== undefined) await this.#replace(FIRST_AUTHORITY_FILE, formatAuthority(reseal(first)));
+    if (first !== undefined) await this.#replaceFile(FIRST_AUTHORITY_FILE, formatAuthority(reseal(first)));
     const etcdAuthorities = await this.#requireEtcdAuthorities(clusterKey);
     await this.storeEtcdAuthorities(etcdAuthorities.map(reseal));
   }
 
   async #clusterKey(): Promise<ClusterKey> {
-    return parseClusterKey(await this.#require(CLUSTER_KEY_FILE));
+    return parseClusterKey(await this.#requireFile(CLUSTER_KEY_FILE));
   }
 
   #requireFirstAuthority(clusterKey: ClusterKey): Promise<Authority> {
-    return this.#parse(FIRST_AUTHORITY_FILE, (value) => parseAuthority(value, clusterKey));
+    return this.#readJson(FIRST_AUTHORITY_FILE, (value) => parseAuthority(value, clusterKey));
   }
 
   #requireEtcdAuthorities(clusterKey: ClusterKey): Promise<readonly Authority[]> {
-    return this.#parse(ETCD_AUTHORITY_FILE, (value) => {
+    return this.#readJson(ETCD_AUTHORITY_FILE, (value) => {
       const { others = [] }: { readonly others?: unknown } = Object(value);
       if (!Array.isArray(others)) throw new Error("others is not a list");
       return [value, ...others].map((entry) => parseAuthority(entry, clusterKey));
     });
   }
 
-  async #parse<T>(name: string, parse: (value: unknown) => T): Promise<T> {
-    const text = await this.#require(name);
+  async #readJson<T>(name: string, parse: (value: unknown) => T): Promise<T> {
+    const text = await this.#requireFile(name);
     try {
       return parse(JSON.parse(text));
     } catch (error) {
-      throw this.#invalid(`cannot read ${name}: ${error instanceof Error ? error.message : String(error)}`);
+      throw this.#invalidError(
+        `cannot read ${name}: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
 
-  async #require(name: string): Promise<string> {
-    const text = await this.#read(name);
+  async #requireFile(name: string): Promise<string> {
+    const text = await this.#readFile(name);
     if (text !== undefined) return text;
-    throw this.#invalid(`${name} is missing; copy it from another server, or join again`);
+    throw this.#invalidError(`${name} is missing; copy it from another server, or join again`);
   }
 
-  async #read(name: string): Promise<string | undefined> {
+  async #readFile(name: string): Promise<string | undefined> {
     try {
       return await readFile(join(this.path, name), "utf8");
     } catch (error) {
@@ -220,7 +231,7 @@ export class ServerDirectory {
   }
 
   /** Replaces a secret file atomically. After a power failure it has either its old or its new text. */
-  async #replace(name: string, text: string): Promise<void> {
+  async #replaceFile(name: string, text: string): Promise<void> {
     const temporary = join(this.path, `${name}.new`);
     // A file that a crash left over could have different permissions, or be a link.
     await rm(temporary, { force: true });
@@ -234,7 +245,7 @@ export class ServerDirectory {
     await rename(temporary, join(this.path, name));
   }
 
-  #invalid(reason: string): BerthError {
+  #invalidError(reason: string): BerthError {
     return new BerthError({
       code: "BERTH_IDENTITY_INVALID",
       message: `cannot use the identity in ${this.path}: ${reason}`,
@@ -249,10 +260,9 @@ function formatAuthority(authority: Authority): string {
 /** Earlier releases read the issuing authority only, and ignore `others`. */
 function formatEtcdAuthorities(authorities: readonly Authority[]): string {
   const issuing = issuingAuthority(authorities);
-  const others = authorities
-    .filter((authority) => authority !== issuing)
-    .map((authority) => Authority.toJSON(authority));
-  const value = { ...Object(Authority.toJSON(issuing)), ...(others.length > 0 && { others }) };
+  const otherAuthorities = authorities.filter((authority) => authority !== issuing);
+  const others = otherAuthorities.map((authority) => Authority.toJSON(authority));
+  const value = { ...Object(Authority.toJSON(issuing)), others: others.length === 0 ? undefined : others };
   return `${JSON.stringify(value)}\n`;
 }
 

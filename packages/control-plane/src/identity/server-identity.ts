@@ -61,7 +61,7 @@ async function loadFrom(directory: ServerDirectory): Promise<ServerIdentity | un
     if (kind === "restoring") throw interruptedRestoreError(directory.path);
     return undefined;
   }
-  // After a crash between the certificate, which completes a join or a restore, and the removal of the mark.
+  // A crash can leave the mark of a join or restore that its certificate has completed.
   await directory.endJoin();
   await directory.endRestore();
   return identityOf(directory, files);
@@ -90,8 +90,8 @@ async function createCluster(
   directory: ServerDirectory,
   { nowMs, newId }: ServerIdentityOptions,
 ): Promise<ServerIdentity> {
-  const clusterKey = await directory.clusterKeyOr(createClusterKey);
-  const first = await directory.firstAuthorityOr(clusterKey, () =>
+  const clusterKey = await directory.getOrCreateClusterKey(createClusterKey);
+  const first = await directory.getOrCreateFirstAuthority(clusterKey, () =>
     createSealedAuthority(clusterKey, `berth-${newId()}`, nowMs),
   );
   await directory.ensureEtcdAuthority(() =>

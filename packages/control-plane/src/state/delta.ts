@@ -52,14 +52,23 @@ export class DeltaBuilder implements Delta {
   isClusterKeyChanged = false;
   isRestoreChanged = false;
 
+  /** Whether the batch has changed nothing. A change of a task also marks its service. */
   get isEmpty(): boolean {
     const { services, nodes, networks, ranges, audit, registryLogins } = this;
-    const recordCount = services.size + nodes.size + networks.size + ranges.size + audit.size;
-    const size = recordCount + registryLogins.size;
-    const areSecretsMarked = this.areFilesChanged || this.areAuthoritiesChanged || this.isClusterKeyChanged;
-    const isControlPlaneMarked = this.areEtcdAuthoritiesChanged || this.areServersChanged;
-    const areMarked = areSecretsMarked || isControlPlaneMarked || this.isRestoreChanged;
-    return size === 0 && !areMarked && !this.isPolicyChanged && !this.isIdentityRevoked;
+    const hasRecords = [services, nodes, networks, ranges, audit, registryLogins].some(
+      ({ size }) => size > 0,
+    );
+    const flags = [
+      this.areFilesChanged,
+      this.isPolicyChanged,
+      this.isIdentityRevoked,
+      this.areAuthoritiesChanged,
+      this.areEtcdAuthoritiesChanged,
+      this.areServersChanged,
+      this.isClusterKeyChanged,
+      this.isRestoreChanged,
+    ];
+    return !hasRecords && !flags.includes(true);
   }
 
   raiseRevision(revision: bigint): void {

@@ -15,7 +15,7 @@ export class NetworkTable implements NetworkRanges {
   readonly #byStack = new GroupedMap<Network>();
   readonly #removing = new Map<string, Network>();
   /** Number of ranges that fit into each network. Cached, because placement reads it for every candidate. */
-  readonly #rangeCounts = new Map<string, number>();
+  readonly #maxRanges = new Map<string, number>();
   readonly #subnets = new Map<string, Subnet>();
 
   get size(): number {
@@ -36,16 +36,16 @@ export class NetworkTable implements NetworkRanges {
   }
 
   hasRangeFor(nodeId: string, name: string): boolean {
-    const id = this.#idByName.get(name) ?? "";
+    const id = this.#idByName.get(name);
+    if (id === undefined) return true;
     const existingRanges = this.ranges.ofNetwork(id);
-    return (
-      existingRanges.has(nodeId) ||
-      existingRanges.size < (this.#rangeCounts.get(id) ?? Number.POSITIVE_INFINITY)
-    );
+    const maxRanges = this.#maxRanges.get(id) ?? Number.POSITIVE_INFINITY;
+    return existingRanges.has(nodeId) || existingRanges.size < maxRanges;
   }
 
   subnetOf(name: string): Subnet | undefined {
-    return this.#subnets.get(this.#idByName.get(name) ?? "");
+    const id = this.#idByName.get(name);
+    return id === undefined ? undefined : this.#subnets.get(id);
   }
 
   values(): IterableIterator<Network> {
@@ -69,7 +69,7 @@ export class NetworkTable implements NetworkRanges {
     if (subnet !== undefined) {
       this.#subnets.set(network.id, subnet);
       const { firstRange, endRange } = networkLayout(subnet);
-      this.#rangeCounts.set(network.id, endRange - firstRange);
+      this.#maxRanges.set(network.id, endRange - firstRange);
     }
     if (network.spec === undefined) return;
     this.#idByName.set(network.spec.name, network.id);
@@ -81,7 +81,7 @@ export class NetworkTable implements NetworkRanges {
     if (network === undefined) return;
     this.#byId.delete(networkId);
     this.#removing.delete(networkId);
-    this.#rangeCounts.delete(networkId);
+    this.#maxRanges.delete(networkId);
     this.#subnets.delete(networkId);
     const { spec } = network;
     if (spec === undefined) return;

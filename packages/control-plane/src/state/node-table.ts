@@ -30,12 +30,12 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
   readonly #byClaim = new GroupedMap<Node>();
   readonly #usages = new Map<string, Usage>();
   /** The resources of each task by task ID. Kept until the task is released, since its spec may be deleted earlier. */
-  readonly #holdings = new Map<string, { readonly nodeId: string; readonly request: ResourceRequest }>();
+  readonly #holdings = new Map<string, Holding>();
   readonly #snapshots = new Map<string, NodeSnapshot>();
   /** The nodes in the order of their load. The order is live, like `nodes`. */
   readonly spreadIndexes = new SpreadIndexes(this.#snapshots);
   readonly #tasksByNetwork = new Map<string, number>();
-  readonly #closed = new Set<string>();
+  readonly #unschedulable = new Set<string>();
   readonly networkRanges: NetworkRanges;
 
   constructor(ranges: NetworkRanges) {
@@ -49,7 +49,7 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
 
   /** IDs of the nodes that accept no tasks. */
   get unschedulableNodeIds(): ReadonlySet<string> {
-    return this.#closed;
+    return this.#unschedulable;
   }
 
   get size(): number {
@@ -122,16 +122,16 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
   #deleteIfUnused(nodeId: string): void {
     if (this.#records.has(nodeId) || this.#usages.get(nodeId)?.taskCount !== 0) return;
     this.#usages.delete(nodeId);
-    this.#closed.delete(nodeId);
+    this.#unschedulable.delete(nodeId);
   }
 
   /** Updates whether the node is unschedulable. A node without a record is unschedulable while it has tasks. */
   #updateSchedulable(nodeId: string): void {
     const snapshot = this.#snapshots.get(nodeId);
     if (snapshot === undefined ? this.#usages.has(nodeId) : !acceptsTasks(snapshot)) {
-      this.#closed.add(nodeId);
+      this.#unschedulable.add(nodeId);
     } else {
-      this.#closed.delete(nodeId);
+      this.#unschedulable.delete(nodeId);
     }
   }
 
@@ -155,6 +155,12 @@ export class NodeTable implements ClusterSnapshot, NodeClaims {
     }
     return usage;
   }
+}
+
+/** The resources that a task occupies on its node. */
+interface Holding {
+  readonly nodeId: string;
+  readonly request: ResourceRequest;
 }
 
 /** The resources that the tasks of one node occupy. */

@@ -101,7 +101,7 @@ export interface ClusterSnapshot {
 
 /** The ranges of networks that nodes hold. A network has a limited number of ranges. */
 export interface NetworkRanges {
-  /** Returns whether the node holds a range of the named network, or can get a free one. */
+  /** Returns whether the node holds a range of the named network, or can get a free one. True for an unknown network. */
   hasRangeFor(nodeId: string, network: string): boolean;
   /** Returns the subnet of the named network, or undefined if the network does not exist. */
   subnetOf(network: string): Subnet | undefined;

@@ -41,8 +41,8 @@ export class FileFeed {
   }
 
   /**
-   *   Returns the changes since the last call, and records them as sent. Contents beyond the limit of a message are left for
-  the next message.
+   * Returns the changes since the last call, and records them as sent. Contents beyond the limit of a message are left for
+   * the next message.
    */
   takeChanges(): FileChanges {
     const changes: FileChanges = { files: [], removedFileIds: [] };
