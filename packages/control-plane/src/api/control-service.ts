@@ -45,14 +45,27 @@ import { watchCluster } from "./watch/watch-cluster.js";
 import { watchServices } from "./watch-services.js";
 import { watchStats } from "./watch-stats.js";
 
+type Handlers = RpcHandlers<typeof ControlServiceService>;
+
 /** Returns the leader's handlers of the Control service, for one term. */
-export function controlHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceService> {
+export function controlHandlers(context: ApiContext): Handlers {
   return redactEnvironments(recordCalls(context, createHandlers), context.state);
 }
 
-function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceService> {
+function createHandlers(context: ApiContext): Handlers {
   return {
-    getCluster: async () => getCluster(context),
+    ...stackHandlers(context),
+    ...streamHandlers(context),
+    ...nodeHandlers(context),
+    ...resourceHandlers(context),
+    ...identityHandlers(context),
+    ...serverHandlers(context),
+  };
+}
+
+/** Returns the handlers of stacks, services and tasks. */
+function stackHandlers(context: ApiContext) {
+  return {
     deployStack: (request, { signal }) => deployStack(request, context, signal),
     createService: (request, { signal }) => createService(request, context, signal),
     listServices: async (request) => listServices(request, context),
@@ -64,39 +77,66 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     removeServices: (request, { signal }) => removeServices(request, context, signal),
     watchServices: (request, { signal }) => watchServices(request, context, signal),
     listTasks: async (request) => listTasks(request, context),
+    rebalance: (request, { signal }) => rebalance(request, context, signal),
+  } satisfies Partial<Handlers>;
+}
+
+/** Returns the handlers of logs, events, measurements and streams to containers. */
+function streamHandlers(context: ApiContext) {
+  return {
     streamLogs: (request, caller) => streamLogs(request, context, caller),
     watchCluster: (request, { signal }) => watchCluster(request, context, signal),
     watchStats: (request, { signal }) => watchStats(request, context, signal),
     streamEvents: (request, { signal }) => streamEvents(request, context, signal),
     streamAudit: (request, { signal }) => streamAudit(request, context, signal),
     exec: (requests, caller) => exec(requests, context, caller),
+  } satisfies Partial<Handlers>;
+}
+
+/** Returns the handlers of nodes, and of their images and volumes. */
+function nodeHandlers(context: ApiContext) {
+  return {
     listNodes: async () => listNodes(context),
     getNode: async (request) => getNode(request, context),
+    acceptNode: (request, { signal }) => acceptNode(request, context, signal),
+    updateNode: (request, { signal }) => updateNode(request, context, signal),
+    removeNode: (request, { signal }) => removeNode(request, context, signal),
     listPeers: async (_request, { caller }) => listPeers(context, caller),
     locateImages: (request, { signal }) => locateImages(request, context, signal),
     pushImage: (requests, caller) => pushImage(requests, context, caller),
     listImages: (request, { signal }) => listImages(request, context, signal),
     removeImages: (request, { signal }) => removeImages(request, context, signal),
-    updateNode: (request, { signal }) => updateNode(request, context, signal),
-    removeNode: (request, { signal }) => removeNode(request, context, signal),
-    listNetworks: async (request) => listNetworks(request, context),
-    getNetwork: async (request) => getNetwork(request, context),
-    createNetwork: (request, { signal }) => createNetwork(request, context, signal),
-    removeNetworks: (request, { signal }) => removeNetworks(request, context, signal),
     listVolumes: (request, { signal }) => listVolumes(request, context, signal),
     createVolume: (request, { signal }) => createVolume(request, context, signal),
     removeVolumes: (request, { signal }) => removeVolumes(request, context, signal),
     pruneVolumes: (request, { signal }) => pruneVolumes(request, context, signal),
+  } satisfies Partial<Handlers>;
+}
+
+/** Returns the handlers of networks, secrets, configs, registry logins and the policy. */
+function resourceHandlers(context: ApiContext) {
+  return {
+    listNetworks: async (request) => listNetworks(request, context),
+    getNetwork: async (request) => getNetwork(request, context),
+    createNetwork: (request, { signal }) => createNetwork(request, context, signal),
+    removeNetworks: (request, { signal }) => removeNetworks(request, context, signal),
     listFiles: async (request) => listFiles(request, context),
     getFile: async (request) => getFile(request, context),
     putFile: (request, { caller, signal }) => putFile(request, context, caller, signal),
     removeFiles: (request, { signal }) => removeFiles(request, context, signal),
+    listRegistryLogins: async () => listRegistryLogins(context),
+    putRegistryLogin: (request, { signal }) => putRegistryLogin(request, context, signal),
+    removeRegistryLogin: (request, { signal }) => removeRegistryLogin(request, context, signal),
     getPolicy: async () => getPolicy(context),
     setPolicy: (request, { signal }) => setPolicy(request, context, signal),
-    rebalance: (request, { signal }) => rebalance(request, context, signal),
+  } satisfies Partial<Handlers>;
+}
+
+/** Returns the handlers of users, tokens, certificates and keys. */
+function identityHandlers(context: ApiContext) {
+  return {
     join: (request, caller) => join(request, context, caller),
     renewCertificate: (request, { caller, signal }) => renewCertificate(request, context, caller, signal),
-    acceptNode: (request, { signal }) => acceptNode(request, context, signal),
     createJoinToken: (request, { signal }) => createJoinToken(request, context, signal),
     getInstallScript: () => getInstallScript(context),
     listJoinTokens: async () => listJoinTokens(context),
@@ -108,21 +148,25 @@ function createHandlers(context: ApiContext): RpcHandlers<typeof ControlServiceS
     listUsers: async () => listUsers(context),
     removeUser: (request, { signal }) => removeUser(request, context, signal),
     listAuthorities: async () => listAuthorities(context),
-    rotateClusterKey: (_request, { signal }) => rotateClusterKey(context, signal),
-    getClusterKey: async () => getClusterKey(context),
     rotateAuthority: (_request, { signal }) => rotateAuthority(context, signal),
     rotateEtcdAuthority: (_request, { signal }) => rotateEtcdAuthority(context, signal),
     removeAuthority: (request, { signal }) => removeAuthority(request, context, signal),
+    rotateClusterKey: (_request, { signal }) => rotateClusterKey(context, signal),
+    getClusterKey: async () => getClusterKey(context),
+  } satisfies Partial<Handlers>;
+}
+
+/** Returns the handlers of servers, backups and upgrades. */
+function serverHandlers(context: ApiContext) {
+  return {
+    getCluster: async () => getCluster(context),
+    listServers: (_request, { signal }) => listServers(context, signal),
+    removeServer: (request, { signal }) => removeServer(request, context, signal),
+    addEtcdMember: (request, { signal }) => addEtcdMember(request, context, signal),
+    promoteEtcdMember: (request, { signal }) => promoteEtcdMember(request, context, signal),
     finalizeUpgrade: (_request, { signal }) => finalizeUpgrade(context, signal),
-    listRegistryLogins: async () => listRegistryLogins(context),
-    putRegistryLogin: (request, { signal }) => putRegistryLogin(request, context, signal),
-    removeRegistryLogin: (request, { signal }) => removeRegistryLogin(request, context, signal),
     createBackup: (request, { signal }) => createBackup(request, context, signal),
     getRestore: async () => getRestore(context),
     completeRestore: (request, { signal }) => completeRestore(request, context, signal),
-    addEtcdMember: (request, { signal }) => addEtcdMember(request, context, signal),
-    promoteEtcdMember: (request, { signal }) => promoteEtcdMember(request, context, signal),
-    listServers: (_request, { signal }) => listServers(context, signal),
-    removeServer: (request, { signal }) => removeServer(request, context, signal),
-  };
+  } satisfies Partial<Handlers>;
 }

@@ -63,8 +63,9 @@ function requireNew(
   outcome: ServiceOutcome | undefined,
   errorPrefix: string,
 ): ServiceOutcome {
-  if (outcome === undefined)
+  if (outcome === undefined) {
     throw new Error(`${errorPrefix}: the decision returned no outcome for the service`);
+  }
   const isRepeated = outcome.kind === ServiceOutcome_Kind.UNCHANGED;
   if (existing === undefined || existing.removing || isRepeated) return outcome;
   throw new BerthError({

@@ -64,8 +64,9 @@ export async function deployStack(
   }
   const outcome = await writer.submit((state) => {
     const nowMs = runtime.wallClockMs();
-    if (planRev !== "")
+    if (planRev !== "") {
       checkPlanRevision(planRev, planDeployment(deployment, state, { nowMs, sealer }), stack);
+    }
     // Credentials are not part of plans.
     return decideDeployment({ ...deployment, credentials }, state, {
       nowMs,

@@ -39,9 +39,14 @@ export function listFiles({ kind, stack }: ListFilesRequest, { state }: ApiConte
   return {
     files: files
       .filter((file) => kind === FileKind.UNSPECIFIED || file.kind === kind)
-      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.kind - b.kind))
+      .sort(byNameAndKind)
       .map(withoutContent),
   };
+}
+
+function byNameAndKind(a: FileVersion, b: FileVersion): number {
+  if (a.name === b.name) return a.kind - b.kind;
+  return a.name < b.name ? -1 : 1;
 }
 
 /**
@@ -209,33 +214,39 @@ function usesOf(file: FileVersion, state: ClusterState): FileUse[] {
   const users = [...state.services.ofFile(file).values()];
   return users
     .map((service) => {
-      const current = versionIdIn(currentSpec(state, service), file);
+      const currentId = versionIdIn(currentSpec(state, service), file);
       return {
         service: serviceName(service),
-        version: state.files.get(current)?.version ?? 0,
-        tasksWithOtherVersions: countTasksWithOtherVersions(service, { file, current }, state),
+        version: currentId === undefined ? 0 : (state.files.get(currentId)?.version ?? 0),
+        tasksWithOtherVersions: countTasksWithOtherVersions(service, { file, currentId }, state),
       };
     })
     .sort((a, b) => (a.service < b.service ? -1 : 1));
 }
 
+interface CurrentVersion {
+  readonly file: FileVersion;
+  /** ID of the version that the current spec mounts. Undefined if it mounts none. */
+  readonly currentId: string | undefined;
+}
+
 function countTasksWithOtherVersions(
   { id: serviceId }: Service,
-  { file, current }: { readonly file: FileVersion; readonly current: string },
+  { file, currentId }: CurrentVersion,
   state: ClusterState,
 ): number {
   let count = 0;
   for (const task of state.tasks.ofService(serviceId).values()) {
     if (isEnded(task)) continue;
     const versionId = versionIdIn(state.services.versions.specOf(serviceId, task.specVersion), file);
-    if (versionId !== "" && versionId !== current) count += 1;
+    if (versionId !== undefined && versionId !== currentId) count += 1;
   }
   return count;
 }
 
-/** Returns the ID of the version that a spec mounts; empty when it does not mount the secret or config. */
-function versionIdIn(spec: Service["spec"], file: FileVersion): string {
-  return fileMounts(spec).find(({ kind, name }) => kind === file.kind && name === file.name)?.versionId ?? "";
+/** Returns the ID of the version that a spec mounts, or undefined if it does not mount the secret or config. */
+function versionIdIn(spec: Service["spec"], file: FileVersion): string | undefined {
+  return fileMounts(spec).find(({ kind, name }) => kind === file.kind && name === file.name)?.versionId;
 }
 
 /** Removes the fields that must never leave the servers. */

@@ -26,7 +26,9 @@ export async function* watchServices(
       if (watched.has(id)) changed.add(id);
     }
     // The nodes determine how many tasks a global service should have.
-    if (delta.nodes.size > 0) for (const id of watched) changed.add(id);
+    if (delta.nodes.size > 0) {
+      for (const id of watched) changed.add(id);
+    }
     if (changed.size > 0) wake();
   });
   const stopWatching = onAbort(signal, () => wake());

@@ -59,11 +59,7 @@ export class ConditionWriter {
 }
 
 function logCondition({ id, description, state, stateMessage, fenced }: Node, logger: Logger): void {
-  const fields = {
-    nodeId: id,
-    hostname: description?.hostname,
-    ...(stateMessage && { reason: stateMessage }),
-  };
+  const fields = { nodeId: id, hostname: description?.hostname, reason: stateMessage || undefined };
   if (state === NodeState.READY) {
     logger.warn(fields, "node is ready");
   } else if (fenced) {

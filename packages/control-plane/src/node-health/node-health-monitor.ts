@@ -80,9 +80,9 @@ export class NodeHealthMonitor {
       judge: (nodeId) => this.#judge(nodeId)?.condition,
       evaluateAfter: (nodeId, delayMs) => this.#evaluations.add(nodeId, delayMs),
     });
-    for (const node of state.nodes.values()) this.#evaluations.add(node.id, 0);
+    this.#evaluateAll();
     const unsubscribe = state.onChange(({ nodes, isRestoreChanged }) => {
-      if (isRestoreChanged) for (const node of state.nodes.values()) this.#evaluations.add(node.id, 0);
+      if (isRestoreChanged) this.#evaluateAll();
       for (const [nodeId, { before, after }] of nodes) this.#onNodeChange(nodeId, before, after);
       if (nodes.size > 0) this.#updateFailoverPause();
     });
@@ -148,6 +148,10 @@ export class NodeHealthMonitor {
     if (heartbeatMs === this.#heartbeatMs) return;
     this.#heartbeatMs = heartbeatMs;
     this.#options.onHeartbeatInterval(heartbeatMs);
+  }
+
+  #evaluateAll(): void {
+    for (const { id } of this.#options.state.nodes.values()) this.#evaluations.add(id, 0);
   }
 
   #evaluate(nodeId: string): void {

@@ -84,7 +84,8 @@ export class ProbeRounds {
 
   /** Records the vote of a peer. Ignores late and unsolicited results. */
   recordResult(peerId: string, { requestId, answered }: ProbeResult): void {
-    const round = this.#rounds.get(this.#nodeByRequest.get(requestId) ?? "");
+    const nodeId = this.#nodeByRequest.get(requestId);
+    const round = nodeId === undefined ? undefined : this.#rounds.get(nodeId);
     if (round?.voters?.includes(peerId)) this.#recordVote(round, peerId, answered);
   }
 

@@ -68,7 +68,7 @@ describe("readEtcdTls", () => {
     [
       "an encrypted key",
       () => ({ keyFile: write("encrypted.pem", encryptedKey()) }),
-      /encrypted\.pem is encrypted: store it without a passphrase/,
+      /encrypted\.pem is encrypted; store it without a passphrase/,
     ],
     [
       "a bundle whose second certificate is damaged",
@@ -83,7 +83,7 @@ describe("readEtcdTls", () => {
         certificateFile: write("server.pem", SERVER_CERTIFICATE),
         keyFile: write("server-key.pem", EXTERNAL_KEY),
       }),
-      /server\.pem is not a client certificate: issue one with the extended key usage clientAuth/,
+      /server\.pem is not a client certificate; issue one with the extended key usage clientAuth/,
     ],
   ])("refuses %s for etcd", async (_, change, message) => {
     await expect(readEtcdTls({ ...files, ...change() }, Date.now())).rejects.toThrow(message);
@@ -92,10 +92,10 @@ describe("readEtcdTls", () => {
   it("refuses a certificate that has expired or is not valid yet, and names both times", async () => {
     const nowMs = Date.now();
     await expect(readEtcdTls(files, nowMs + 2 * HOUR_MS)).rejects.toThrow(
-      /certificate\.pem expired at \S+Z, and it is \S+Z: renew it/,
+      /certificate\.pem expired at \S+Z, and it is \S+Z; renew it/,
     );
     await expect(readEtcdTls(files, nowMs - 2 * HOUR_MS)).rejects.toThrow(
-      /certificate\.pem is not valid before \S+Z, and it is \S+Z: correct this host's clock/,
+      /certificate\.pem is not valid before \S+Z, and it is \S+Z; correct this host's clock/,
     );
   });
 });

@@ -74,7 +74,7 @@ export function requireAddress(
   if (x509.checkIP(address) !== undefined) return;
   const names = x509.subjectAltName ?? "no names";
   throw unusableCertificatesError([
-    `the certificate in ${certificateFile} does not have the address ${address} of this server's etcd (${names}): issue a certificate with it`,
+    `the certificate in ${certificateFile} does not have the address ${address} of this server's etcd (${names}); issue a certificate with it`,
   ]);
 }
 
@@ -119,7 +119,7 @@ function parseKey(path: string, text: string, problems: string[]): KeyObject | u
     const isEncrypted = /ENCRYPTED/.test(text);
     problems.push(
       isEncrypted
-        ? `the key in ${path} is encrypted: store it without a passphrase, readable only for the user that runs berth`
+        ? `the key in ${path} is encrypted; store it without a passphrase, readable only for the user that runs berth`
         : `${path} has no private key in PEM: ${reasonOf(error)}`,
     );
     return undefined;
@@ -132,19 +132,19 @@ function checkCertificate(path: string, x509: X509Certificate, nowMs: number, pr
   const notAfterMs = Date.parse(x509.validTo);
   if (nowMs > notAfterMs) {
     problems.push(
-      `the certificate in ${path} expired at ${formatTime(notAfterMs)}, and it is ${now}: renew it, or correct this host's clock`,
+      `the certificate in ${path} expired at ${formatTime(notAfterMs)}, and it is ${now}; renew it, or correct this host's clock`,
     );
   }
   if (nowMs < notBeforeMs) {
     problems.push(
-      `the certificate in ${path} is not valid before ${formatTime(notBeforeMs)}, and it is ${now}: correct this host's clock`,
+      `the certificate in ${path} is not valid before ${formatTime(notBeforeMs)}, and it is ${now}; correct this host's clock`,
     );
   }
   // Undefined for a certificate without this extension, which is valid for every usage.
   const usages: readonly string[] | undefined = x509.keyUsage;
   if (usages !== undefined && !usages.includes(CLIENT_AUTH)) {
     problems.push(
-      `the certificate in ${path} is not a client certificate: issue one with the extended key usage clientAuth`,
+      `the certificate in ${path} is not a client certificate; issue one with the extended key usage clientAuth`,
     );
   }
 }

@@ -26,10 +26,11 @@
  * | `etcd/authorities`                 | the CAs of etcd: certificates, encrypted keys  | the leader           |
  * | `tokens/<tokenId>`                 | a join token: hash, expiry, uses left          | the leader           |
  * | `users/<userName>`                 | a user: role, stacks                           | the leader           |
- * | `serverrecords/<serverId>`         | a server: name, address, whether it was removed | the leader          |
+ * | `serverrecords/<serverId>`         | a server: name, address, state                 | the leader           |
  * | `restores/cluster`                 | the last restore from a backup                 | berth backup restore |
+ *
  * Every write of the leader compares the create revision of `leader` (see election.ts). The kinds from `nodes` on are
- * the records of the cluster, registered in state/record-kinds.ts.
+ * the records of the cluster, listed in state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";
 

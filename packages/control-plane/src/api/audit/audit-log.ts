@@ -28,6 +28,18 @@ export interface PendingRecord {
   sequence: number;
 }
 
+/** A call with the record that it gets. */
+interface RecordedCall {
+  readonly pending: PendingRecord;
+  readonly call: AuditedCall;
+}
+
+/** The changes that add records and remove the oldest ones. */
+interface RecordChanges {
+  readonly put: readonly Change[];
+  readonly removals: readonly Change[];
+}
+
 /** Adds records to the audit log in etcd, and removes the oldest ones. */
 export class AuditLog {
   readonly #options: AuditLogOptions;
@@ -68,24 +80,19 @@ export class AuditLog {
     this.#refused.add(call);
   }
 
-  #recordChanges(
-    state: ClusterState,
-    added: readonly { readonly pending: PendingRecord; readonly call: AuditedCall }[],
-    kind: Kind,
-  ): { readonly put: readonly Change[]; readonly removals: readonly Change[] } {
+  #recordChanges(state: ClusterState, added: readonly RecordedCall[], kind: Kind): RecordChanges {
     const { runtime, address, epoch } = this.#options;
     const timeMs = runtime.wallClockMs();
     const { lastSequence } = state.audit;
     const missing = added.filter(({ pending }) => !this.#isWritten(state, pending));
     const records = missing.map(({ pending, call }, index) => {
       pending.sequence = lastSequence + 1 + index;
-      const { sequence, call: number } = pending;
       return createAuditRecord(call, {
-        sequence,
+        sequence: pending.sequence,
         timeMs,
         server: address,
         epoch: Number(epoch),
-        call: number,
+        call: pending.call,
       });
     });
     const removals = selectExpired(state.audit, kind, records).map(({ sequence }): Change => {

@@ -58,13 +58,15 @@ function findStart(
   const last = records.at(-1)?.sequence ?? 0;
   // After a restore from a backup, the log can end before the caller's position.
   if (afterSequence > 0) return Math.min(afterSequence, last);
-  const first = records.findIndex(({ timeMs }) => timeMs >= sinceMs);
-  const start = Math.max(first < 0 ? records.length : first, limit === 0 ? 0 : records.length - limit);
+  const firstSince = records.findIndex(({ timeMs }) => timeMs >= sinceMs);
+  const firstOfLimit = limit === 0 ? 0 : records.length - limit;
+  const start = Math.max(firstSince < 0 ? records.length : firstSince, firstOfLimit);
   return records[start - 1]?.sequence ?? 0;
 }
 
 function removedRecordsText(count: number): string {
-  return `${count === 1 ? "1 record was" : `${count} records were`} removed before this call could read them`;
+  const records = count === 1 ? "1 record was" : `${count} records were`;
+  return `${records} removed before this call could read them`;
 }
 
 function warning(value: string): StreamAuditResponse {

@@ -53,7 +53,8 @@ function describeChange(change: Change, state: ClusterState): string | undefined
     }
     case "put-file": {
       const { kind, name, version, removing } = change.file;
-      return `${fileKindName(kind)} ${name} ${removing ? "removed" : `version ${version}`}`;
+      const outcome = removing ? "removed" : `version ${version}`;
+      return `${fileKindName(kind)} ${name} ${outcome}`;
     }
     case "put-login": {
       const { server, username } = change.login;
@@ -80,11 +81,11 @@ function describeService(before: Service | undefined, after: Service): string {
 }
 
 function describeNode(before: Node | undefined, after: Node): string {
+  const labelKeys = new Set([...Object.keys(before?.labels ?? {}), ...Object.keys(after.labels)]);
+  const changedKeys = [...labelKeys].filter((key) => before?.labels[key] !== after.labels[key]);
   const fields = [
     describeField("availability", availabilityOf(before), availabilityOf(after)),
-    ...[...new Set([...Object.keys(before?.labels ?? {}), ...Object.keys(after.labels)])]
-      .filter((key) => before?.labels[key] !== after.labels[key])
-      .map((key) => `label ${key} ${after.labels[key] === undefined ? "removed" : "set"}`),
+    ...changedKeys.map((key) => `label ${key} ${after.labels[key] === undefined ? "removed" : "set"}`),
   ].filter((field) => field !== "");
   return `node ${after.description?.hostname || after.id}: ${fields.join(", ") || "no changes"}`;
 }

@@ -147,8 +147,9 @@ function fileChanges(
     files.map((file) => ({ ...file, stack })),
     { state, sealer, nowMs, newId },
   );
-  if (applied.violations.length > 0)
+  if (applied.violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", errorPrefix, applied.violations);
+  }
   const mounted = new Set(specs.flatMap((spec) => fileMounts(spec).map(fileKey)));
   const unused = findFilesRemovedWith(stack, state).filter((file) => {
     const key = fileKey(file);
@@ -180,8 +181,9 @@ function networkChanges(
   { nowMs, newId, random = () => 0, errorPrefix }: DeployContext & { readonly errorPrefix: string },
 ): Pick<NetworkDecision, "changes" | "outcomes" | "byName"> {
   const applied = decideNetworks(networks, { state, pool, nowMs, newId, random });
-  if (applied.violations.length > 0)
+  if (applied.violations.length > 0) {
     throw violationsError("BERTH_SPEC_INVALID", errorPrefix, applied.violations);
+  }
   const joined = new Set(specs.flatMap(({ task }) => (task?.networks ?? []).map(({ network }) => network)));
   const unused = findNetworksRemovedWith(stack, state).filter(({ spec }) => {
     const name = spec?.name ?? "";

@@ -110,11 +110,11 @@ export function requireSealer(sealer: FileSealer | undefined): FileSealer {
 }
 
 function requireSpace(changes: readonly Change[], { files }: ClusterState): void {
-  const added = changes.reduce(
+  const addedBytes = changes.reduce(
     (sum, change) => sum + (change.kind === "put-file" ? change.file.sealedContent.length : 0),
     0,
   );
-  if (added === 0 || files.sealedBytes + added <= MAX_TOTAL_BYTES) return;
+  if (addedBytes === 0 || files.sealedBytes + addedBytes <= MAX_TOTAL_BYTES) return;
   throw new BerthError({
     code: "BERTH_LIMIT_EXCEEDED",
     message: `the secrets and configs were not stored: the contents of all secrets and configs would exceed ${MAX_TOTAL_BYTES} bytes; remove some`,

@@ -6,6 +6,7 @@ import { type ServiceViolation, violationsError } from "./violations.js";
 
 /** Maximum number of credentials in one request. */
 const MAX_CREDENTIALS = 100;
+
 /** Maximum number of registry logins in a cluster. An agent may need all of them, in one message. */
 const MAX_LOGINS = 10_000;
 
@@ -74,11 +75,10 @@ export function decideStackLogins(
 ): readonly Change[] {
   const { changes, logins } = sealLogins(credentials, context);
   const keptIds = new Set(logins.map(({ id }) => id));
-  const others = [...context.state.logins.ofStack(context.stack).values()].filter(
-    ({ id }) => !keptIds.has(id),
-  );
-  requireSpace(logins, others, context.state);
-  return [...others.map(deletion), ...changes];
+  const storedLogins = [...context.state.logins.ofStack(context.stack).values()];
+  const obsolete = storedLogins.filter(({ id }) => !keptIds.has(id));
+  requireSpace(logins, obsolete, context.state);
+  return [...obsolete.map(deletion), ...changes];
 }
 
 /** @throws BerthError BERTH_SPEC_INVALID for invalid credentials, and for credentials without a stack */
@@ -116,10 +116,10 @@ export function loginViolations(credentials: readonly RegistryCredentials[]): re
     return [{ service: "", path: "registry_logins", message }];
   }
   const servers = new Set<string>();
-  return credentials.flatMap((each, index) => {
-    const problems = [...credentialProblems(each)];
-    if (servers.has(each.server)) problems.push(`${each.server} is listed twice`);
-    servers.add(each.server);
+  return credentials.flatMap((login, index) => {
+    const problems = [...credentialProblems(login)];
+    if (servers.has(login.server)) problems.push(`${login.server} is listed twice`);
+    servers.add(login.server);
     return problems.map((message) => ({ service: "", path: `registry_logins[${index}]`, message }));
   });
 }

@@ -11,6 +11,8 @@ import type { Change } from "../../state/change.js";
 import type { ClusterState } from "../../state/cluster-state.js";
 import type { ServiceViolation } from "./violations.js";
 
+const OUTCOME_KINDS = { created: Kind.CREATED, updated: Kind.UPDATED, unchanged: Kind.UNCHANGED } as const;
+
 export interface NetworkDecision {
   readonly changes: readonly Change[];
   readonly outcomes: readonly NetworkOutcome[];
@@ -81,8 +83,6 @@ export function decideNetworkRemoval(
     outcomes: all.map((network) => networkOutcome(network, Kind.REMOVED)),
   };
 }
-
-const OUTCOME_KINDS = { created: Kind.CREATED, updated: Kind.UPDATED, unchanged: Kind.UNCHANGED } as const;
 
 function networkOutcome(network: Network, kind: Kind = Kind.UNSPECIFIED): NetworkOutcome {
   return { networkId: network.id, name: networkName(network), kind };

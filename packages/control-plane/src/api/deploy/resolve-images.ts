@@ -111,9 +111,9 @@ async function queryRegistries(
   const requests = [...specsByImage].flatMap(([image, spec], index): readonly ImageRequest[] => {
     const nodeId = selectNode(spec, { state, nodes, offset: index });
     if (nodeId === undefined) return [];
-    const ofRequest = credentials.filter(({ server }) => server === registryOf(image));
+    const requested = credentials.filter(({ server }) => server === registryOf(image));
     const stored = storedCredentials({ image, stack: spec.stack }, state, loginSealer);
-    return [{ image, nodeId, credentials: [...ofRequest, ...stored] }];
+    return [{ image, nodeId, credentials: [...requested, ...stored] }];
   });
   return imageResolver.resolve(requests, signal);
 }
@@ -198,7 +198,7 @@ function storedCredentials(
 
 interface NodeChoice {
   readonly state: ClusterState;
-  /** The nodes that can be resolutions. */
+  /** The nodes that can be asked. */
   readonly nodes: readonly Node[];
   /** Index of the first candidate, so that requests for several images go to different nodes. */
   readonly offset: number;

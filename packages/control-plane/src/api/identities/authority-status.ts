@@ -1,15 +1,22 @@
 import type { Authority, AuthorityStatus } from "@berth/proto";
 import { parseCertificate } from "@berth/proto/identity";
 
-/** Returns the status of an authority for users. `rest` are the fields that depend on the cluster. */
+/** The part of an authority's status that depends on the cluster. */
+export interface AuthorityUse {
+  /** Servers that have to follow before the rotation continues. */
+  readonly waitingFor: readonly string[];
+  /** When the leader removes the authority. Default: 0, never. */
+  readonly removalAtMs?: number;
+  /** Nodes with certificates of the authority. Default: none. */
+  readonly nodes?: readonly string[];
+  /** Number of these nodes, also of those that are not listed. Default: 0. */
+  readonly nodeCount?: number;
+}
+
+/** Returns the status of an authority for users. */
 export function authorityStatus(
   { fingerprint, certificate, state, createdAtMs }: Authority,
-  {
-    waitingFor,
-    ...rest
-  }: { readonly waitingFor: readonly string[] } & Partial<
-    Pick<AuthorityStatus, "removalAtMs" | "nodes" | "nodeCount">
-  >,
+  { waitingFor, removalAtMs = 0, nodes = [], nodeCount = 0 }: AuthorityUse,
 ): AuthorityStatus {
   return {
     fingerprint,
@@ -18,10 +25,9 @@ export function authorityStatus(
     createdAtMs,
     waitingFor: [...waitingFor],
     expiresAtMs: Date.parse(parseCertificate(certificate).validTo),
-    removalAtMs: 0,
-    nodes: [],
-    nodeCount: 0,
-    ...rest,
+    removalAtMs,
+    nodes: [...nodes],
+    nodeCount,
   };
 }
 

@@ -1,9 +1,14 @@
 import { isBerthError } from "@berth/proto";
+import type { Logger } from "pino";
+import { type Clock, sleep } from "../../runtime/clock.js";
 import type { EtcdMaintenance } from "../etcd/etcd-maintenance.js";
 import type { Leases } from "../store.js";
 
 /** The shortest time to live that etcd grants. */
 const LEASE_TTL_SECONDS = 2;
+
+/** Pause between two attempts to check the log while etcd does not respond. */
+const RETRY_MS = 5_000;
 
 export interface LogCheckOptions {
   readonly maintenance: Pick<EtcdMaintenance, "position">;
@@ -37,5 +42,46 @@ export async function findLogTruncation(
       `revision ${revision}): etcd accepts no writes until both are equal; no data in the database is lost. ` +
       "Wait if few entries are missing, or restore a backup (berth backup restore)"
     );
+  }
+}
+
+/** The parts of the store with which the log is checked. */
+export type LogCheckStore = Pick<LogCheckOptions, "maintenance" | "leases">;
+
+export interface LogCheckRunOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Checks the log of this server's etcd after its start. etcd cannot truncate the log while it runs. */
+export class LogCheck {
+  readonly #dataDir: string;
+  #problem: string | undefined;
+
+  constructor(dataDir: string) {
+    this.#dataDir = dataDir;
+  }
+
+  /** Why etcd does not respond to writes, with the remedy. Undefined while the log is complete or not checked yet. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Repeats the check until the log is complete or `signal` is aborted. */
+  async run(store: LogCheckStore, { clock, logger }: LogCheckRunOptions, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        const problem = await findLogTruncation(
+          { ...store, dataDir: this.#dataDir, wasTruncated: this.#problem !== undefined },
+          signal,
+        );
+        if (problem !== undefined && this.#problem === undefined) logger.error(problem);
+        this.#problem = problem;
+        if (problem === undefined) return;
+      } catch (error) {
+        if (!isBerthError(error) && !signal.aborted) throw error;
+      }
+      await sleep(clock, RETRY_MS, signal);
+    }
   }
 }

@@ -97,7 +97,7 @@ export function requireData(
 ): void {
   if (!hasServed || hasEtcdData(path) || member?.requests !== undefined) return;
   const message =
-    `the etcd data in ${path} is missing: its directory ${ETCD_DATA}/wal has no log, but a cluster has run with it: ` +
+    `the etcd data in ${path} is missing: its directory ${ETCD_DATA}/wal has no log, but a cluster has run with it; ` +
     "check --data-dir and its mount, or restore a backup (berth backup restore). To create a new cluster, move the directory away";
   throw new BerthError({ code: "BERTH_ETCD_FAILED", message, details: { dataDir: path } });
 }

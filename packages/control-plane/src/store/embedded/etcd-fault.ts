@@ -1,3 +1,5 @@
+import { assertNever } from "@berth/proto";
+
 /** The kind of fault that keeps an etcd from running with the files of its data directory. */
 export type EtcdFault =
   | "disk-full"
@@ -52,9 +54,9 @@ export function explainFault({ dataDir, logLines, copies }: FaultContext): strin
     case "disk-full":
       return `the disk of ${dataDir} is full; free some space; etcd then continues automatically (${logLines})`;
     case "read-only":
-      return `the file system of ${dataDir} is read-only: look for disk errors in the kernel log, and mount it writable again; etcd then continues by itself (${logLines})`;
+      return `the file system of ${dataDir} is read-only; look for disk errors in the kernel log, and mount it writable again; etcd then continues by itself (${logLines})`;
     case "disk-error":
-      return `the disk of ${dataDir} has errors: look at the kernel log. ${replaceData(dataDir, copies)} (${logLines})`;
+      return `the disk of ${dataDir} has errors; look at the kernel log. ${replaceData(dataDir, copies)} (${logLines})`;
     case "no-permission":
       return `etcd has no permission for files in ${dataDir}; change their owner to the user who runs berth server (${logLines})`;
     case "log-truncated":
@@ -62,6 +64,8 @@ export function explainFault({ dataDir, logLines, copies }: FaultContext): strin
       return `the etcd data in ${dataDir} is damaged, and berth does not change it. ${replaceData(dataDir, copies)} (${logLines})`;
     case "unknown":
       return `etcd cannot run with the data in ${dataDir}: ${logLines}`;
+    default:
+      return assertNever(fault);
   }
 }
 
@@ -73,5 +77,7 @@ function replaceData(dataDir: string, copies: RecoveryPath): string {
       return `The other servers have this data; move ${dataDir}/member away and start this server, which copies it from them`;
     case "join-with-token":
       return `The other servers have this data; remove this server on another one with berth server rm, move ${dataDir} away, and run berth server join with a new token`;
+    default:
+      return assertNever(copies);
   }
 }

@@ -186,8 +186,8 @@ export class EtcdSupervisor {
     const timer = setTimeout(() => timeout.abort(), hasOthers ? CLUSTER_START_TIMEOUT_MS : START_TIMEOUT_MS);
     const logWaiting = (): void => logger.info({ members }, "waiting for a quorum of the etcd members");
     const waiting = hasOthers ? setTimeout(logWaiting, LOG_WAITING_AFTER_MS) : undefined;
-    const removeListeners = [this.#stopping.signal, signal].map((each) =>
-      onAbort(each, () => timeout.abort()),
+    const removeListeners = [this.#stopping.signal, signal].map((parent) =>
+      onAbort(parent, () => timeout.abort()),
     );
     try {
       return await etcd.waitUntilHealthy(http, timeout.signal);
@@ -259,10 +259,13 @@ export class EtcdSupervisor {
   }
 
   #explain(etcd: EtcdProcess): string {
-    const { dir, canRejoin } = this.#options;
-    const hasOthers = this.#members.length > 1;
-    const copies: RecoveryPath = hasOthers ? (canRejoin ? "rejoin" : "join-with-token") : "none";
-    return explainFault({ dataDir: dir.path, logLines: etcd.lastLogLines, copies });
+    const { dir } = this.#options;
+    return explainFault({ dataDir: dir.path, logLines: etcd.lastLogLines, copies: this.#recoveryPath });
+  }
+
+  get #recoveryPath(): RecoveryPath {
+    if (this.#members.length <= 1) return "none";
+    return this.#options.canRejoin ? "rejoin" : "join-with-token";
   }
 
   /** Holds the ports, or returns why it cannot. */
@@ -297,7 +300,7 @@ export class EtcdSupervisor {
       // Without a vote, the member is only a copy, and the server can join again.
       const code = dir.isJoining ? "BERTH_ETCD_FAILED" : "BERTH_SERVER_REMOVED";
       const message =
-        "the other servers have removed the etcd member of this server, which no longer accepts calls: to add this " +
+        "the other servers have removed the etcd member of this server, which no longer accepts calls; to add this " +
         `host again, remove ${path} and run "berth server join" with a new token`;
       return new BerthError({ code, message, details });
     }

@@ -220,6 +220,6 @@ export function crc32c(data: Buffer, previous = 0): number {
 function damagedLogError(path: string): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_FAILED",
-    message: `cannot read the log of etcd in ${path}: it is damaged or incomplete: recover from another server, or restore a backup (berth backup restore)`,
+    message: `cannot read the log of etcd in ${path}: it is damaged or incomplete; recover from another server, or restore a backup (berth backup restore)`,
   });
 }

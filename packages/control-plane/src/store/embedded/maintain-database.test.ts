@@ -40,7 +40,7 @@ test("defragments once while the alarm is raised, and disarms it when there is s
   expect(planDatabaseStep(status(95, 95, true), { ...QUOTA, isDefragmented: true })).toMatchObject({
     kind: "none",
     isFull: true,
-    problem: expect.stringMatching(/is full \(95 of 100 MiB\), and etcd refuses writes: .*--etcd-quota$/),
+    problem: expect.stringMatching(/is full \(95 of 100 MiB\), and etcd refuses writes; .*--etcd-quota$/),
   });
 });
 

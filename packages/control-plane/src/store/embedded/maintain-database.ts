@@ -1,4 +1,4 @@
-import { isBerthError } from "@berth/proto";
+import { assertNever, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { type Clock, sleep } from "../../runtime/clock.js";
 import type { DatabaseStatus, EtcdMaintenance } from "../etcd/etcd-maintenance.js";
@@ -33,14 +33,14 @@ export function planDatabaseStep(
     if (!isDefragmented) return { kind: "defragment" };
     if (fileBytes < quotaBytes * DISARM_RATIO) return { kind: "disarm" };
     const problem =
-      `the etcd database is full (${mib(usedBytes)} of ${mib(quotaBytes)} MiB), and etcd refuses writes: ` +
+      `the etcd database is full (${mib(usedBytes)} of ${mib(quotaBytes)} MiB), and etcd refuses writes; ` +
       "start all servers with a larger --etcd-quota";
     return { kind: "none", problem, isFull: true };
   }
   if (fileBytes < quotaBytes * LARGE_RATIO) return { kind: "none", problem: undefined, isFull: false };
   if (usedBytes < fileBytes * SPARSE_RATIO && !isDefragmented) return { kind: "defragment" };
   const problem =
-    `the etcd database takes ${mib(fileBytes)} of ${mib(quotaBytes)} MiB, after which etcd refuses writes: ` +
+    `the etcd database takes ${mib(fileBytes)} of ${mib(quotaBytes)} MiB, after which etcd refuses writes; ` +
     "remove stacks, secrets and configs that are not used, or start all servers with a larger --etcd-quota";
   return { kind: "none", problem, isFull: false };
 }
@@ -120,6 +120,8 @@ export class DatabaseMaintenance {
           await maintenance.disarmSpaceAlarm(signal);
           logger.warn({ ...status, quotaBytes }, "the etcd database has space again; etcd accepts writes");
           break;
+        default:
+          assertNever(step);
       }
     }
   }

@@ -102,7 +102,7 @@ export async function completeMembership(options: CompletionOptions, signal: Abo
 async function promote({ requests, peerUrl }: CompletionOptions, signal: AbortSignal): Promise<string> {
   if (requests === undefined) {
     const message =
-      `the etcd member at ${peerUrl} has not finished joining, and this server does not know the other servers: ` +
+      `the etcd member at ${peerUrl} has not finished joining, and this server does not know the other servers; ` +
       "remove its data directory, and join the cluster again";
     throw new BerthError({ code: "BERTH_ETCD_FAILED", message });
   }
@@ -123,7 +123,7 @@ async function updatePeerUrl(
   const previous = ownMember.peerUrls.join(", ");
   if (listed.length > 1) {
     const message =
-      `the other servers reach this server's etcd at ${previous}, but its address is ${peerUrl} now: ` +
+      `the other servers reach this server's etcd at ${previous}, but its address is ${peerUrl} now; ` +
       "start it with its previous address, or remove its data directory and join the cluster again";
     throw new BerthError({ code: "BERTH_INPUT_INVALID", message });
   }

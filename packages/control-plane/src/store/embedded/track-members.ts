@@ -28,16 +28,18 @@ export async function trackMembers(
   signal: AbortSignal,
 ): Promise<void> {
   const { endpoint: own } = etcd;
-  let lastMembers = "";
+  let lastOthers: string | undefined;
   while (!signal.aborted) {
     try {
       const voters = (await store.members.list(signal)).filter(({ isLearner }) => !isLearner);
       const others = clientUrls(voters).filter((url) => url !== own);
-      if (others.join() !== lastMembers) {
+      if (others.join() !== lastOthers) {
         store.updateEndpoints([own, ...others]);
+        // Also at the start: a crash may have prevented the record of the last change.
         etcd.recordMembers(voters.flatMap(({ peerUrls }) => peerUrls.map(hostOf)));
-        logger.info({ others }, "the members of etcd have changed");
-        lastMembers = others.join();
+        const isChanged = lastOthers !== undefined || others.length > 0;
+        if (isChanged) logger.info({ others }, "the members of etcd have changed");
+        lastOthers = others.join();
       }
     } catch (error) {
       if (signal.aborted) return;

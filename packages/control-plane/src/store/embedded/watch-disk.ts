@@ -15,6 +15,7 @@ const LOW_BYTES = 256 * 1024 ** 2;
 
 /** Number of free inodes below which the server warns. */
 const LOW_INODES = 100;
+
 /** Free space below which etcd can stop at any write. */
 const CRITICAL_BYTES = 16 * 1024 ** 2;
 

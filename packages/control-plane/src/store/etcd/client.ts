@@ -215,7 +215,7 @@ export function toBerthError(error: unknown, endpoint: string): BerthError {
   const text = error instanceof Error ? error.message : String(error);
   const details = { endpoint };
   if (error instanceof GRPCResourceExhastedError) {
-    const message = `etcd at ${endpoint} is out of space: ${text}: an embedded etcd frees space automatically within seconds; compact and defragment an external one, or raise its quota, and disarm the alarm`;
+    const message = `etcd at ${endpoint} is out of space: ${text}; an embedded etcd frees space automatically within seconds; compact and defragment an external one, or raise its quota, and disarm the alarm`;
     return new BerthError({ code: "BERTH_STORE_LIMIT", message, cause: error, details });
   }
   if (REFUSAL_CODES.some((refusal) => error instanceof refusal)) {
@@ -225,7 +225,7 @@ export function toBerthError(error: unknown, endpoint: string): BerthError {
   const checks = endpoint.startsWith("https:")
     ? "check that it is running and reachable, and that each side trusts the certificate of the other"
     : "check that it is running and reachable, and does not require https";
-  const message = `etcd at ${endpoint} does not respond: ${text}: ${checks}`;
+  const message = `etcd at ${endpoint} does not respond: ${text}; ${checks}`;
   return new BerthError({ code: "BERTH_ETCD_UNAVAILABLE", message, cause: error, details });
 }
 
