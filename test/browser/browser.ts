@@ -14,6 +14,9 @@ export interface PageProblems {
   readonly foreignRequests: string[];
 }
 
+/** The number of failed requests of which a page keeps a description. */
+const KEPT_FAILURES = 50;
+
 export interface OpenPageOptions {
   readonly url: string;
   readonly width?: number;
@@ -23,6 +26,8 @@ export interface OpenPageOptions {
 export interface OpenedPage {
   readonly page: Page;
   readonly problems: PageProblems;
+  /** The last requests that failed: "12:00:01.123 net::ERR_ABORTED https://…". */
+  readonly failedRequests: readonly string[];
 }
 
 export function launchBrowser(): Promise<Browser> {
@@ -55,8 +60,20 @@ export async function openPage(
       problems.foreignRequests.push(requested);
     }
   });
+  const failedRequests: string[] = [];
+  page.on("requestfailed", (request) => {
+    const time = new Date().toISOString().slice(11, 23);
+    failedRequests.push(`${time} ${request.failure()?.errorText} ${request.url().slice(0, 120)}`);
+    if (failedRequests.length > KEPT_FAILURES) failedRequests.shift();
+  });
   await page.goto(url);
-  return { page, problems };
+  return { page, problems, failedRequests };
+}
+
+/** Returns what the page shows and which requests have failed, to explain a test that failed. */
+export async function describePage({ page, failedRequests }: OpenedPage): Promise<string> {
+  const shown = await page.evaluate("document.body.innerText").catch((error: unknown) => String(error));
+  return `the page ${page.url()} shows:\n${shown}\nfailed requests:\n${failedRequests.join("\n")}`;
 }
 
 /** Returns the violations of accessibility rules that axe finds: "color-contrast: <p class=…>". */
@@ -93,6 +110,5 @@ export async function untilTrue(page: Page, condition: string, timeoutMs: number
     look();
   })`);
   if (typeof atMs === "number") return atMs;
-  const shown = await page.evaluate("document.body.innerText");
-  throw new Error(`this did not become true within ${timeoutMs} ms: ${condition}; the page shows: ${shown}`);
+  throw new Error(`this did not become true within ${timeoutMs} ms: ${condition}`);
 }

@@ -1,11 +1,18 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import { launchBrowser, type OpenedPage, openPage, showView, untilTrue } from "../browser/browser.js";
+import {
+  describePage,
+  launchBrowser,
+  type OpenedPage,
+  openPage,
+  showView,
+  untilTrue,
+} from "../browser/browser.js";
 import { moveFocusTo } from "../browser/keyboard.js";
 import { dragThumb, dropFiles, grabThumb, shareOfValue } from "../browser/mouse.js";
 import { temporaryDirectory } from "../harness/temporary-directory.js";
@@ -37,6 +44,9 @@ describe("the page of a server, in Chromium", () => {
     [lab, browser] = await Promise.all([createCluster(3, { servers: 3 }), launchBrowser()]);
     await open(lab.host("h1"));
     await untilTrue(page, `${count(".host[data-status=ready]")} === 3`, CONVERGE_TIMEOUT_MS);
+  });
+  beforeEach(({ onTestFailed }) => {
+    onTestFailed(async () => console.error(await describePage(opened)));
   });
   afterAll(async () => {
     await browser?.close();
