@@ -134,6 +134,31 @@ test("a watcher that resumes with its leader continues with the next update", as
   expect(view.events.map(({ reason }) => reason)).toEqual(expect.arrayContaining(["TASK_STARTED"]));
 });
 
+test("a watcher that resumes learns at once that it has missed nothing", async () => {
+  const { apply, watch } = start();
+  apply({ kind: "put-node", node: buildNode() });
+  const view = new AppliedView();
+  await applyUntil(watch(), view, () => view.position !== undefined);
+  const { value } = await watch({ after: view.position, hasTraffic: true }).next();
+  expect(value).toMatchObject({
+    message: { $case: "update", value: { isSnapshot: false, position: view.position } },
+  });
+});
+
+test("a watcher of a quiet cluster gets empty updates, also while counters arrive", async () => {
+  const { apply, watch } = start();
+  apply({ kind: "put-node", node: buildNode() });
+  const view = new AppliedView();
+  const responses = watch({ hasTraffic: true });
+  await applyUntil(responses, view, () => view.position !== undefined);
+  const kinds: (string | undefined)[] = [];
+  while (kinds.at(-1) !== "update") {
+    const { value } = await responses.next();
+    kinds.push(value?.message?.$case);
+  }
+  expect(kinds).toContain("traffic");
+});
+
 test("a view that ended before it was complete does not change the position of the next view", async () => {
   const ended = new AbortController();
   ending.push(ended);

@@ -4,7 +4,7 @@ import { Notifier } from "../../runtime/notifier.js";
 import type { ApiContext } from "../api-context.js";
 import type { ClusterWatch } from "./cluster-watch.js";
 
-/** Interval of empty updates in a quiet cluster. They show a watcher that the connection works. */
+/** Maximum time between two updates. In a quiet cluster, empty ones show a watcher that it has all changes. */
 const HEARTBEAT_MS = 2_000;
 
 /**
@@ -19,6 +19,7 @@ export async function* watchCluster(
   caller: AbortSignal,
 ): AsyncGenerator<WatchClusterResponse> {
   const { clusterWatch: watch, missedEvents, trafficWatch, runtime, signal: term } = context;
+  const { clock } = runtime;
   const view = watch.open();
   const link = linkSignals(caller, term, view.failed);
   const { signal } = link;
@@ -30,9 +31,10 @@ export async function* watchCluster(
     await abortable(view.ready, signal);
     let position = after;
     let sequence = resumedSequence(after, watch);
+    // A watcher that resumes without having missed an update gets an empty one at once.
+    let heartbeatAtMs = clock.nowMs();
     while (!signal.aborted) {
       const next = sequence === undefined ? undefined : watch.update(sequence + 1);
-      const counters = traffic?.take();
       if (next !== undefined) {
         yield next.response;
         position = next.position;
@@ -46,20 +48,21 @@ export async function* watchCluster(
         yield* parts;
         yield last;
         sequence = position.sequence;
-      } else if (counters === undefined) {
-        let isIdle = false;
-        const cancel = runtime.clock.after(HEARTBEAT_MS, () => {
-          isIdle = true;
-          notify();
-        });
-        try {
+      } else if (clock.nowMs() >= heartbeatAtMs) {
+        yield watch.finalPart();
+      } else {
+        // Counters are not updates: they do not show that the watcher has all changes.
+        const counters = traffic?.take();
+        if (counters === undefined) {
+          const cancel = clock.after(heartbeatAtMs - clock.nowMs(), notify);
           await changed.wait(signal);
-        } finally {
           cancel();
+        } else {
+          yield { message: { $case: "traffic", value: counters } };
         }
-        if (isIdle && !signal.aborted) yield watch.finalPart();
+        continue;
       }
-      if (counters !== undefined) yield { message: { $case: "traffic", value: counters } };
+      heartbeatAtMs = clock.nowMs() + HEARTBEAT_MS;
     }
     signal.throwIfAborted();
   } finally {
