@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { type Browser, chromium, type Page } from "playwright-core";
 
 /** Debian's Chromium. */
-const CHROMIUM = "/usr/bin/chromium";
+export const CHROMIUM = "/usr/bin/chromium";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 /** What a page has done that it must not do. */
@@ -30,9 +30,9 @@ export interface OpenedPage {
   readonly failedRequests: readonly string[];
 }
 
-export function launchBrowser(): Promise<Browser> {
+export function launchBrowser(executablePath = CHROMIUM): Promise<Browser> {
   // Tests run as root, for which Chromium has no sandbox.
-  return chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+  return chromium.launch({ executablePath, args: ["--no-sandbox"] });
 }
 
 /** Opens a page in a profile of its own, and notes its problems. */

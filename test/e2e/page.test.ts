@@ -5,18 +5,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Lab } from "../../deploy/lab/lab.js";
 import type { LabHost } from "../../deploy/lab/lab-host.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
-import {
-  describePage,
-  launchBrowser,
-  type OpenedPage,
-  openPage,
-  showView,
-  untilTrue,
-} from "../browser/browser.js";
+import { describePage, type OpenedPage, openPage, showView, untilTrue } from "../browser/browser.js";
 import { moveFocusTo } from "../browser/keyboard.js";
 import { dragThumb, dropFiles, grabThumb, shareOfValue } from "../browser/mouse.js";
 import { temporaryDirectory } from "../harness/temporary-directory.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, readyNodes, waitForReplicas } from "./support/cluster.js";
+import { launchLabBrowser } from "./support/lab-browser.js";
 
 const REPLICAS = 6;
 const composeFile = (replicas: number | string): string => `
@@ -41,7 +35,8 @@ describe("the page of a server, in Chromium", () => {
   let page: Page;
 
   beforeAll(async () => {
-    [lab, browser] = await Promise.all([createCluster(3, { servers: 3 }), launchBrowser()]);
+    lab = await createCluster(3, { servers: 3 });
+    browser = await launchLabBrowser(lab);
     await open(lab.host("h1"));
     await untilTrue(page, `${count(".host[data-status=ready]")} === 3`, CONVERGE_TIMEOUT_MS);
   });
