@@ -189,6 +189,8 @@ describe("changes", () => {
     await expectText(page.getByRole("alert"), 'shop.yml:3:5: services.web.imag: unknown key "imag"');
     await expectText(page.getByRole("alert"), "shop.yml:4:25: services.web.deploy.replicas: ");
     expect(calls("DeployStack")).toEqual([]);
+    // The plan is requested again after an attempt without a response.
+    await page.route("**/DeployStack", (route) => route.abort(), { times: 1 });
     await drop("services:\n  web:\n    image: shop:2\n");
     await expectText(page.getByRole("heading", { level: 3 }), "Plan: 1 updated");
     expect(await page.getByRole("alert").count()).toBe(0);

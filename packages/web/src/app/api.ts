@@ -6,6 +6,9 @@ import { ApiError, decodeApiError } from "./api-error.js";
 /** Timeout of a call. Longer than the leader works on any call. */
 const CALL_TIMEOUT_MS = 60_000;
 
+/** Delays before a call without a response is repeated. */
+const REPEAT_DELAYS_MS = [100, 400, 1_000] as const;
+
 /** Grows when the server says that there is no session. */
 export const unauthenticated = signal(0);
 
@@ -30,6 +33,29 @@ export async function call(
   const body: unknown = await response.json().catch(() => undefined);
   if (isObject(body)) return body;
   throw new ApiError(`the response to ${method} is not valid`, { code: "", status: response.status });
+}
+
+/**
+ * Makes a call that changes nothing, and repeats it if it gets no response. Chromium aborts all requests whenever an
+ * address of the computer changes, for example when Docker starts a container on it.
+ *
+ * @throws ApiError
+ */
+export async function query(
+  method: string,
+  request: JsonObject,
+  abortSignal?: AbortSignal,
+): Promise<JsonObject> {
+  for (const delayMs of REPEAT_DELAYS_MS) {
+    try {
+      return await call(method, request, abortSignal);
+    } catch (error) {
+      const hasResponse = !(error instanceof ApiError) || error.status > 0;
+      if (hasResponse || abortSignal?.aborted) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+  }
+  return call(method, request, abortSignal);
 }
 
 export interface StreamOptions {

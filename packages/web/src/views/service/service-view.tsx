@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { call } from "../../app/api.js";
+import { query } from "../../app/api.js";
 import { errorText } from "../../app/api-error.js";
 import { cluster } from "../../app/cluster.js";
 import type { Service } from "../../core/model/service.js";
@@ -105,7 +105,7 @@ function FetchedDetails({
   const running = tasks.filter(({ state }) => state === "running").map(({ id }) => id);
   useEffect(() => {
     const ended = new AbortController();
-    call("GetService", { service: service.id }, ended.signal).then(
+    query("GetService", { service: service.id }, ended.signal).then(
       (response) => {
         details.value = decodeServiceDetails(response);
         error.value = "";

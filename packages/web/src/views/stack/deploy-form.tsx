@@ -1,7 +1,7 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
-import { call } from "../../app/api.js";
+import { call, query } from "../../app/api.js";
 import type { ComposeResult, SelectedFile } from "../../compose/read-compose-files.js";
 import { type DeployPlan, decodePlan, planSummary } from "../../core/model/deploy-plan.js";
 import { ActionButton, ActionResult, useAction } from "../shared/action.js";
@@ -36,7 +36,7 @@ export function DeployForm(): JSX.Element {
       checked.value = { result, plan: undefined };
       return "";
     }
-    const response = await call("DeployStack", { ...result.request, prune: true, dryRun: true });
+    const response = await query("DeployStack", { ...result.request, prune: true, dryRun: true });
     checked.value = { result, plan: decodePlan(response) };
     return "Nothing was deployed yet.";
   };
