@@ -52,7 +52,7 @@ export async function extractArchive(
   const { maxEntries = Number.POSITIVE_INFINITY } = options;
   let bytes = 0;
   let entries = 0;
-  /** Permissions and times of directories are set after everything in them has been written. */
+  /** The directories, whose permissions and times are set after everything in them has been written. */
   const directories: { readonly path: string; readonly header: Headers }[] = [];
   try {
     for await (const entry of unpack) {
@@ -97,7 +97,7 @@ export async function extractArchive(
     await feeding;
   } finally {
     unpack.destroy();
-    // Waits for the end only: the error was thrown above, or follows from the one that was.
+    // The error was thrown above, or is a consequence of that one.
     await feeding.catch(() => {});
   }
   for (const { path, header } of directories.reverse()) await setMetadata(path, header, options);

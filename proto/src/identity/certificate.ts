@@ -193,7 +193,7 @@ export function requireValidAt(
   if (nowMs > facts.notAfterMs) {
     throw invalidCertificateError(
       "expired",
-      `certificate of ${owner} expired at ${formatTime(facts.notAfterMs)}: ${clock} says ${formatTime(nowMs)}: renew the certificate, or correct the clock`,
+      `certificate of ${owner} expired at ${formatTime(facts.notAfterMs)}: ${clock} says ${formatTime(nowMs)}; renew the certificate, or correct the clock`,
     );
   }
 }

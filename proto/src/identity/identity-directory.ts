@@ -4,6 +4,7 @@ import { createDirectory } from "../create-directory.js";
 import { BerthError } from "../errors.js";
 import { type CertificateFacts, certificateFacts, parseCertificate, readTrust } from "./certificate.js";
 import { createKey, isKeyOf } from "./private-key.js";
+import { replaceFile, syncDirectory } from "./replace-file.js";
 
 /** The identity of a host: its certificate, its key, and the CA certificates that it trusts, all in PEM. */
 export interface IdentityFiles {
@@ -152,7 +153,7 @@ export class IdentityDirectory {
     } catch (error) {
       if (!isNotFound(error)) throw error;
     }
-    await this.#syncDirectory();
+    await syncDirectory(this.path, this.#files);
   }
 
   async #readKey(name: string): Promise<string | undefined> {
@@ -170,30 +171,8 @@ export class IdentityDirectory {
     }
   }
 
-  /** Replaces a file atomically. After a power failure it has either its old or its new text. */
-  async #replace(name: string, text: string, mode: number): Promise<void> {
-    const temporary = join(this.path, `${name}.new`);
-    // A file left over from a crash could have other permissions, or be a link.
-    await this.#files.rm(temporary, { force: true });
-    const file = await this.#files.open(temporary, "wx", mode);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await this.#files.rename(temporary, join(this.path, name));
-    await this.#syncDirectory();
-  }
-
-  /** Makes a rename durable. */
-  async #syncDirectory(): Promise<void> {
-    const directory = await this.#files.open(this.path, "r");
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
+  #replace(name: string, text: string, mode: number): Promise<void> {
+    return replaceFile({ directory: this.path, name, text, mode }, this.#files);
   }
 
   /** Checks the owner of a file or directory, and removes the permissions of others. */

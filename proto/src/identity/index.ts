@@ -50,3 +50,4 @@ export {
 export { createKey, isKeyOf } from "./private-key.js";
 export { RENEWAL_GRACE_MS, type RenewalPolicy, type RenewalState, renewalState } from "./renewal.js";
 export { RenewalDemand } from "./renewal-demand.js";
+export { replaceFile } from "./replace-file.js";

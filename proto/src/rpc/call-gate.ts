@@ -6,6 +6,7 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 import { BerthError, isBerthError } from "../errors.js";
+import type { ConnectionAddresses } from "./accepted-connections.js";
 import {
   type AuthorizationRules,
   authorizeCall,
@@ -19,7 +20,7 @@ import { CallLimiter } from "./open-calls.js";
 import { type CountedCall, RequestByteLimiter } from "./request-size.js";
 import { trustOf } from "./rpc-identity.js";
 import { toStatus } from "./status.js";
-import { type ConnectionAddresses, type ListenOptions, listenTls, type TlsListener } from "./tls-listener.js";
+import { type ListenOptions, listenTls, type TlsListener } from "./tls-listener.js";
 
 /** Path of the method that accepts an expired certificate. */
 const RENEWAL_PATH = "/berth.v1.ControlService/RenewCertificate";

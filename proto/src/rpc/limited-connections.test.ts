@@ -4,10 +4,11 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import { Server } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { TestAuthority } from "../identity/testing/test-authority.js";
+import { LISTENER_LIMITS, type ListenerLimits } from "./accepted-connections.js";
 import { LimitedConnections } from "./limited-connections.js";
 import { PERMISSIONS } from "./permissions.js";
 import { RotatingIdentity } from "./rpc-identity.js";
-import { LISTENER_LIMITS, type ListenerLimits, listenTls } from "./tls-listener.js";
+import { listenTls } from "./tls-listener.js";
 
 const WAIT = { timeout: 10_000, interval: 50 };
 const cleanUps: (() => unknown)[] = [];

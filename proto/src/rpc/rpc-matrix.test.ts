@@ -144,7 +144,7 @@ describe("rpc-matrix: a server", () => {
     await expect(client.control.getNode({ node: "n" })).rejects.toMatchObject({
       code: "BERTH_UNAUTHENTICATED",
       message: expect.stringMatching(
-        /^the server rejected the certificate: certificate of node "n1" expired at .*Z: the server's clock says .*Z: renew/,
+        /^the server rejected the certificate: certificate of node "n1" expired at .*Z: the server's clock says .*Z; renew/,
       ),
       details: { reason: "expired" },
     });

@@ -1,6 +1,9 @@
 import { isIPv6 } from "node:net";
 
-/** Returns the source that an address counts for in limits: an IPv4 address, or an IPv6 network of 64 bits, of which a host can use every address. */
+/**
+ * Returns the source that an address counts for in limits: an IPv4 address, or an IPv6 network of 64 bits, of which a
+ * host can use every address.
+ */
 export function sourceOf(address: string): string {
   const [, mapped] = /^::ffff:([0-9.]+)$/i.exec(address) ?? [];
   if (mapped !== undefined) return mapped;

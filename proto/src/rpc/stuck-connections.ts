@@ -1,6 +1,6 @@
 import type { Http2Server, Http2Session } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
-import type { ConnectionAddresses } from "./tls-listener.js";
+import type { ConnectionAddresses } from "./accepted-connections.js";
 
 /** Interval between two checks. */
 const CHECK_MS = 5_000;
@@ -13,7 +13,7 @@ interface ServerInternals {
 /**
  * Closes the sockets of the sessions that the server has given up, for example because a client did not answer a ping.
  * Node.js closes the socket of a destroyed session after its last write, which never ends when the client reads nothing.
- * Returns a function that ends this.
+ * The returned function ends the checks.
  */
 export function closeStuckConnections(
   server: Server,

@@ -8,24 +8,29 @@ import {
   type SecureContextOptions,
   type TLSSocket,
   type TlsOptions,
+  type Server as TlsServer,
 } from "node:tls";
 import type { Server } from "@grpc/grpc-js";
 import { BerthError } from "../errors.js";
 import { authorityServerName } from "../identity/fetch-authority.js";
-import { describeIdentity } from "../identity/identity.js";
 import { scaleTiming } from "../timing-scale.js";
+import {
+  AcceptedConnections,
+  type ConnectionAddresses,
+  LISTENER_LIMITS,
+  type ListenerLimits,
+} from "./accepted-connections.js";
 import type { RpcSecurity } from "./authorization.js";
-import { CallerConnection, type CallerPolicy } from "./caller-connection.js";
+import type { CallerConnection, CallerPolicy } from "./caller-connection.js";
 import { localServerCredentials, TLS_VERSION } from "./credentials.js";
 import { DOWNLOAD_PROTOCOL } from "./download-protocol.js";
 import type { DownloadServer } from "./download-server.js";
-import { type ConnectionLimits, LimitedConnections } from "./limited-connections.js";
 import { PacedQueue } from "./paced-queue.js";
-import { buildServerChain, type TlsMaterial, trustOf } from "./rpc-identity.js";
-import { sourceOf } from "./source.js";
+import { buildServerChain, type RpcIdentity, type TlsMaterial, trustOf } from "./rpc-identity.js";
 
 const GRPC_PROTOCOL = "h2";
 const HTTP_PROTOCOL = "http/1.1";
+
 /** Timeout of a TLS handshake, which takes milliseconds of CPU time on each side. */
 const HANDSHAKE_TIMEOUT_MS = scaleTiming(10_000);
 
@@ -36,37 +41,6 @@ const HANDSHAKE_TIMEOUT_MS = scaleTiming(10_000);
  * lease.
  */
 const CONNECTIONS_MS_PER_TURN = 25;
-
-export interface ListenerLimits {
-  /** Connections that have not finished their TLS handshake, by source. */
-  readonly handshakes: ConnectionLimits;
-  /** Connections without a certificate of the cluster, by source. */
-  readonly strangers: ConnectionLimits;
-  /** Time limit of a connection without a certificate of the cluster. */
-  readonly strangerTimeoutMs: number;
-  /** Connections with a certificate of the cluster, by identity. */
-  readonly members: ConnectionLimits;
-}
-
-/**
- * Limits of a listener. A pending handshake has buffers of about 50 KiB. A leader's agents all return within seconds,
- * and those behind one address translation have the same address; a rejected agent tries again. A host or user joins
- * with one call. Each command of a user has a connection.
- */
-export const LISTENER_LIMITS: ListenerLimits = {
-  handshakes: { total: 2_048, perGroup: 512 },
-  strangers: { total: 512, perGroup: 128 },
-  strangerTimeoutMs: 60_000,
-  members: { total: Number.POSITIVE_INFINITY, perGroup: 256 },
-};
-
-/** The addresses of a TCP connection. No two open connections of a host have the same ones. */
-export interface ConnectionAddresses {
-  readonly localAddress?: string | undefined;
-  readonly localPort?: number | undefined;
-  readonly remoteAddress?: string | undefined;
-  readonly remotePort?: number | undefined;
-}
 
 /** Serves HTTP/1.1 on the port of a gRPC server. */
 export interface HttpAcceptor {
@@ -108,41 +82,10 @@ export async function listenTls(
 ): Promise<TlsListener> {
   const { identity, revocations } = security;
   const injector = server.createConnectionInjector(localServerCredentials());
-  const connections = new Map<string, CallerConnection>();
-  const handshakes = new LimitedConnections(limits.handshakes);
-  const strangers = new LimitedConnections(limits.strangers);
-  const members = new LimitedConnections(limits.members);
-  let policy: CallerPolicy = { trust: trustOf(identity.current), revocations };
-  let contexts = authorityContexts(identity.current);
-  const options: TlsOptions = {
-    ...LISTENER_OPTIONS,
-    // The server's order counts: curl offers HTTP/1.1 and h2, and a gRPC client offers h2 only.
-    ALPNProtocols: [
-      ...(downloads ? [DOWNLOAD_PROTOCOL] : []),
-      ...(http ? [HTTP_PROTOCOL] : []),
-      GRPC_PROTOCOL,
-    ],
-    ...contextOptions(identity.current),
-    // Without a context, the connection gets the default one.
-    SNICallback: (name, respond) => respond(null, contexts.get(name)),
-  };
-
+  const currentPolicy = (): CallerPolicy => ({ trust: trustOf(identity.current), revocations });
+  const connections = new AcceptedConnections(limits, currentPolicy());
   const accept = (socket: TLSSocket): void => {
-    if (socket.destroyed) return;
-    const key = keyOf(socket);
-    const connection = new CallerConnection(socket, policy);
-    handshakes.delete(key);
-    const { issuedTo } = connection;
-    if (issuedTo !== undefined) {
-      if (!members.add(key, socket, describeIdentity(issuedTo))) return;
-    } else {
-      if (!strangers.add(key, socket, sourceOf(socket.remoteAddress ?? ""))) return;
-      closeAfter(socket, limits.strangerTimeoutMs);
-    }
-    connections.set(key, connection);
-    socket.once("close", () => {
-      if (connections.get(key) === connection) connections.delete(key);
-    });
+    if (socket.destroyed || !connections.add(socket)) return;
     if (downloads !== undefined && socket.alpnProtocol === DOWNLOAD_PROTOCOL) {
       downloads.accept(socket);
     } else if (http !== undefined && socket.alpnProtocol === HTTP_PROTOCOL) {
@@ -152,42 +95,76 @@ export async function listenTls(
     }
   };
   const accepting = new PacedQueue(CONNECTIONS_MS_PER_TURN, accept);
-  const tls = createServer(options, (socket) => {
-    // grpc-js reports a broken connection to its calls.
-    socket.on("error", () => {});
-    accepting.add(socket);
-  });
+  const protocols = [
+    // The server's order counts: curl offers HTTP/1.1 and h2, and a gRPC client offers h2 only.
+    ...(downloads ? [DOWNLOAD_PROTOCOL] : []),
+    ...(http ? [HTTP_PROTOCOL] : []),
+    GRPC_PROTOCOL,
+  ];
+  const tls = createTlsServer(identity, protocols, (socket) => accepting.add(socket));
   const starting = new PacedQueue(CONNECTIONS_MS_PER_TURN, (socket: Socket) => {
-    if (!socket.destroyed) tls.emit("connection", socket);
+    if (!socket.destroyed) tls.server.emit("connection", socket);
   });
   const tcp = new TcpServer({ pauseOnConnect: true }, (socket) => {
-    if (!handshakes.add(keyOf(socket), socket, sourceOf(socket.remoteAddress ?? ""))) return;
+    if (!connections.beginHandshake(socket)) return;
     // The TLS server reports errors once it has the socket.
     socket.on("error", () => {});
     starting.add(socket);
   });
-  const reviewAll = (): void => {
-    for (const connection of connections.values()) connection.review(policy);
-  };
-  const applyIdentity = (): void => {
-    tls.setSecureContext(contextOptions(identity.current));
-    contexts = authorityContexts(identity.current);
-    policy = { ...policy, trust: trustOf(identity.current) };
-    reviewAll();
-  };
   const { host, port } = splitAddress(address);
   tcp.listen(port, host);
   await once(tcp, "listening");
-  const unsubscribe = [identity.subscribe(applyIdentity), revocations?.subscribe(reviewAll)];
+  const review = (): void => connections.review(currentPolicy());
+  const applyIdentity = (): void => {
+    tls.applyIdentity();
+    review();
+  };
+  const unsubscribes = [identity.subscribe(applyIdentity)];
+  if (revocations !== undefined) unsubscribes.push(revocations.subscribe(review));
   // The identity may have changed before the subscription.
   applyIdentity();
   return {
     port: (tcp.address() as AddressInfo).port,
-    find: (addresses) => connections.get(keyOf(addresses)),
+    find: (addresses) => connections.find(addresses),
     close: () => {
-      for (const end of unsubscribe) end?.();
+      for (const unsubscribe of unsubscribes) unsubscribe();
       tcp.close();
-      handshakes.closeAll();
+      connections.closeHandshakes();
+    },
+  };
+}
+
+interface IdentityTlsServer {
+  /** Performs the handshakes of the connections that are emitted to it. */
+  readonly server: TlsServer;
+  /** Uses the current material of the identity for new connections. */
+  applyIdentity(): void;
+}
+
+/** Creates a TLS server that presents an identity. */
+function createTlsServer(
+  identity: RpcIdentity,
+  protocols: string[],
+  onConnection: (socket: TLSSocket) => void,
+): IdentityTlsServer {
+  let contexts = authorityContexts(identity.current);
+  const options: TlsOptions = {
+    ...LISTENER_OPTIONS,
+    ALPNProtocols: protocols,
+    ...contextOptions(identity.current),
+    // Without a context, the connection gets the default one.
+    SNICallback: (name, respond) => respond(null, contexts.get(name)),
+  };
+  const server = createServer(options, (socket) => {
+    // grpc-js reports a broken connection to its calls.
+    socket.on("error", () => {});
+    onConnection(socket);
+  });
+  return {
+    server,
+    applyIdentity: () => {
+      server.setSecureContext(contextOptions(identity.current));
+      contexts = authorityContexts(identity.current);
     },
   };
 }
@@ -235,16 +212,6 @@ function authorityContexts(material: TlsMaterial): ReadonlyMap<string, SecureCon
       [authorityServerName(fingerprint), createSecureContext(contextOptions(material, fingerprint))] as const,
   );
   return new Map(entries);
-}
-
-function closeAfter(socket: Socket, timeoutMs: number): void {
-  const timer = setTimeout(() => socket.destroy(), timeoutMs);
-  timer.unref();
-  socket.once("close", () => clearTimeout(timer));
-}
-
-function keyOf({ localAddress, localPort, remoteAddress, remotePort }: ConnectionAddresses): string {
-  return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
 }
 
 /** Splits "host:port". An IPv6 address is in brackets. */

@@ -100,7 +100,7 @@ function requireOneMatch<T extends { readonly id: string }>(matches: readonly T[
   const candidates = joinNames(matches.map((item) => `${query.nameOf(item)} (${item.id})`));
   throw new BerthError({
     code: "BERTH_AMBIGUOUS",
-    message: `${JSON.stringify(query.reference)} matches several ${query.noun}s: ${candidates}; use a longer prefix of the id`,
+    message: `${JSON.stringify(query.reference)} matches several ${query.noun}s: ${candidates}; use a longer prefix of the ID`,
     details: { candidates },
   });
 }

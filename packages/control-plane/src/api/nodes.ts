@@ -32,6 +32,7 @@ const MAX_LABEL_VALUE_LENGTH = 1_024;
 
 /** Maximum number of labels of a node. */
 const MAX_LABELS = 256;
+
 const AVAILABILITIES: ReadonlySet<Availability> = new Set(
   Object.values(Availability).filter((value) => typeof value === "number"),
 );
@@ -183,6 +184,7 @@ function requireKnownAvailability(availability: Availability): void {
   });
 }
 
+/** @throws BerthError BERTH_INPUT_INVALID for an invalid label */
 export function requireValidLabels(labels: Node["labels"]): void {
   for (const [key, value] of Object.entries(labels)) {
     if (!LABEL_KEY.test(key)) {

@@ -1,7 +1,7 @@
-import { open as openFile, readFile, rename, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Authority, BerthError } from "@berth/proto";
-import { IdentityDirectory } from "@berth/proto/identity";
+import { IdentityDirectory, replaceFile } from "@berth/proto/identity";
 import { type ClusterKey, formatClusterKey, parseClusterKey } from "./cluster-key.js";
 import { issuingAuthority, requireDecryptable, resealAuthority } from "./sealed-authority.js";
 
@@ -230,19 +230,9 @@ export class ServerDirectory {
     }
   }
 
-  /** Replaces a secret file atomically. After a power failure it has either its old or its new text. */
-  async #replaceFile(name: string, text: string): Promise<void> {
-    const temporary = join(this.path, `${name}.new`);
-    // A file that a crash left over could have different permissions, or be a link.
-    await rm(temporary, { force: true });
-    const file = await openFile(temporary, "wx", 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, join(this.path, name));
+  /** Replaces a secret file atomically and durably: a new cluster key may encrypt records of an external etcd at once. */
+  #replaceFile(name: string, text: string): Promise<void> {
+    return replaceFile({ directory: this.path, name, text, mode: 0o600 });
   }
 
   #invalidError(reason: string): BerthError {

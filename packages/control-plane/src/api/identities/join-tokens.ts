@@ -28,6 +28,7 @@ const MAX_TTL_MS = 30 * 24 * 60 * MINUTE_MS;
 
 /** Maximum number of uses of a token. */
 const MAX_USES = 10_000;
+
 /** Maximum number of tokens, which take space in etcd and in the leader's memory. */
 const MAX_TOKENS = 1_000;
 
@@ -85,19 +86,16 @@ export async function removeJoinToken(
   return { id };
 }
 
+/** What a new token permits. */
+export interface TokenGrant extends Pick<JoinToken, "subject" | "requiresApproval" | "labels"> {
+  readonly ttlMs: number;
+  readonly uses: number;
+}
+
 /** Returns the record of a new token. */
 export function newTokenRecord(
   text: string,
-  {
-    ttlMs,
-    uses,
-    subject,
-    requiresApproval,
-    labels,
-  }: Pick<JoinToken, "subject" | "requiresApproval" | "labels"> & {
-    readonly ttlMs: number;
-    readonly uses: number;
-  },
+  { ttlMs, uses, subject, requiresApproval, labels }: TokenGrant,
   nowMs: number,
 ): JoinToken {
   const { kind, hash } = parseJoinToken(text);

@@ -1,5 +1,6 @@
 import {
   Availability,
+  assertNever,
   BerthError,
   JoinKind,
   type JoinRequest,
@@ -229,16 +230,14 @@ function admissionOf(
   }
 }
 
+/** The host of a node that joins. */
+export interface JoiningNode extends Pick<Node, "labels" | "awaitsApproval"> {
+  readonly hostname: string;
+  readonly nowMs: number;
+}
+
 /** Returns the record of a node that has joined and whose agent has not connected yet. */
-export function joinedNode(
-  id: string,
-  {
-    hostname,
-    labels,
-    awaitsApproval,
-    nowMs,
-  }: Pick<Node, "labels" | "awaitsApproval"> & { readonly hostname: string; readonly nowMs: number },
-): Node {
+export function joinedNode(id: string, { hostname, labels, awaitsApproval, nowMs }: JoiningNode): Node {
   return {
     id,
     description: NodeDescription.fromPartial({ hostname }),
@@ -276,6 +275,8 @@ function describeRejection(rejection: TokenRejection, record: JoinToken | undefi
       return "it has no uses left";
     case "other-subject":
       return `it is for the host ${JSON.stringify(record?.subject)} only`;
+    default:
+      return assertNever(rejection);
   }
 }
 

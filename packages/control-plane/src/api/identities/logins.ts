@@ -24,7 +24,7 @@ export function createLogin(
 }
 
 /**
- * Uses up a login code.
+ * Exchanges a login code for the name of its user. A code works once.
  *
  * @throws BerthError BERTH_UNAUTHENTICATED for a used, expired or wrong code
  */

@@ -1,4 +1,9 @@
-import { BerthError, type RenewCertificateRequest, type RenewCertificateResponse } from "@berth/proto";
+import {
+  assertNever,
+  BerthError,
+  type RenewCertificateRequest,
+  type RenewCertificateResponse,
+} from "@berth/proto";
 import type { Identity } from "@berth/proto/identity";
 import { type Caller, describeCaller } from "@berth/proto/rpc";
 import { isRemoved } from "../../core/membership/server-records.js";
@@ -62,5 +67,7 @@ export function isMember(
       return findUser(identity.name, users) !== undefined;
     case "server":
       return !isRemoved(servers.get(identity.id));
+    default:
+      return assertNever(identity);
   }
 }

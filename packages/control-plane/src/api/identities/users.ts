@@ -24,6 +24,7 @@ const MAX_USERS = 10_000;
 
 /** Maximum length of a stack pattern. */
 const MAX_PATTERN_LENGTH = 128;
+
 const ASSIGNABLE_ROLES: ReadonlySet<UserRole> = new Set([UserRole.VIEWER, UserRole.DEPLOYER, UserRole.ADMIN]);
 
 /**
@@ -83,6 +84,7 @@ export function getCaller({ state }: Pick<ApiContext, "state">, caller: Caller):
   return { name: user.name, role: user.role, stacks: user.stacks };
 }
 
+/** Lists all users by name. */
 export function listUsers({ state }: ApiContext): ListUsersResponse {
   return { users: [...state.users.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }
