@@ -10,6 +10,7 @@ import {
   waitForReplicas,
 } from "./support/cluster.js";
 import { type Container, listContainers, listRunning, readStartedAt } from "./support/containers.js";
+import { REPLY_TIMEOUT_MS } from "./support/http.js";
 import { docker } from "./support/tasks.js";
 
 const REPLICAS = 6;
@@ -107,7 +108,7 @@ describe("the loss of a host", () => {
   /** Runs `disruption` under constant traffic to h1 and returns the outcomes of the requests. */
   async function underTraffic(
     disruption: () => Promise<void>,
-    { port = 8_080, perSecond = 50, timeoutMs = 2_000 }: TrafficOptions = {},
+    { port = 8_080, perSecond = 50, timeoutMs = REPLY_TIMEOUT_MS }: TrafficOptions = {},
   ): Promise<readonly RequestOutcome[]> {
     const traffic = new HttpTraffic({
       url: `http://${lab.host("h1").address}:${port}/`,

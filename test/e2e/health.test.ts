@@ -5,7 +5,7 @@ import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { UNHEALTHY_GRACE_MS } from "../../packages/agent/src/core/tasks/reconcile.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy, waitForReplicas } from "./support/cluster.js";
 import { type Container, listRunning } from "./support/containers.js";
-import { fetchBodies } from "./support/http.js";
+import { fetchBodies, REPLY_TIMEOUT_MS } from "./support/http.js";
 import { docker, listTasks } from "./support/tasks.js";
 
 function web(healthcheck: string): string {
@@ -42,7 +42,12 @@ describe("a healthcheck", () => {
     const [first, second] = await listRunning(lab, "shop_web");
     if (first === undefined || second === undefined) throw new Error("two replicas should run");
     sick = first;
-    const traffic = new HttpTraffic({ url: url(), perSecond: 50, replicaOf: (body) => body.trim() });
+    const traffic = new HttpTraffic({
+      url: url(),
+      perSecond: 50,
+      timeoutMs: REPLY_TIMEOUT_MS,
+      replicaOf: (body) => body.trim(),
+    });
     traffic.start();
     try {
       await docker(lab.host(sick.host), "exec", sick.id, "/usr/bin/busybox", "touch", "/tmp/sick");

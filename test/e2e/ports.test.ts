@@ -3,13 +3,13 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BERTH_PATH, cliCommand } from "../../deploy/lab/berth-commands.js";
-import { fetchBody } from "../../deploy/lab/http-traffic.js";
 import type { Lab } from "../../deploy/lab/lab.js";
 import { waitUntil } from "../../deploy/lab/wait-until.js";
 import { DEFAULT_USER } from "../../packages/agent/src/agent/ingress-user.js";
 import { INGRESS_CAPABILITIES, isInstalledForAll, privilegesOf } from "../harness/ingress-user.js";
 import { CONVERGE_TIMEOUT_MS, createCluster, deploy } from "./support/cluster.js";
 import { listRunning } from "./support/containers.js";
+import { fetchReply } from "./support/http.js";
 import { docker, listProblems, listTasks } from "./support/tasks.js";
 import { requestUdp } from "./support/udp.js";
 
@@ -45,14 +45,14 @@ describe("published ports", () => {
 
   const url = (host: string, port: number): string => `http://${lab.host(host).address}:${port}/`;
   const refused = (host: string, port: number): Promise<void> =>
-    expect(fetchBody(url(host, port))).rejects.toThrow(/ECONNREFUSED/);
+    expect(fetchReply(url(host, port))).rejects.toThrow(/ECONNREFUSED/);
 
   test.skipIf(!isInstalledForAll(BERTH_PATH))(
     "ingress-user: the ingress process runs as a dedicated user with few capabilities, and opens ports below 1024",
     async () => {
       expect((await deploy(lab, "low", web('["80:80"]'))).code).toBe(0);
       for (const host of lab.hosts) {
-        expect(await fetchBody(url(host.name, 80))).toMatch(/^hello from /);
+        expect(await fetchReply(url(host.name, 80))).toMatch(/^hello from /);
         const [ingress] = host.processes("ingress");
         expect(privilegesOf(ingress?.pid ?? 0)).toMatchObject({
           Uid: Array(4).fill(DEFAULT_USER.uid).join("\t"),
@@ -69,7 +69,7 @@ describe("published ports", () => {
     expect((await deploy(lab, "hosted", hostMode(1))).code).toBe(0);
     const [task] = await listRunning(lab, "hosted_web");
     const there = task?.host ?? "";
-    expect(await fetchBody(url(there, 9000))).toContain(`hello from ${task?.id.slice(0, 12)}`);
+    expect(await fetchReply(url(there, 9000))).toContain(`hello from ${task?.id.slice(0, 12)}`);
     await refused(there === "h1" ? "h2" : "h1", 9000);
   });
 
@@ -81,7 +81,7 @@ describe("published ports", () => {
       .poll(async () => (await listRunning(lab, "hosted_web")).map(({ host }) => host).sort())
       .toEqual(["h1", "h2"]);
     const running = await listRunning(lab, "hosted_web");
-    for (const { host, id } of running) expect(await fetchBody(url(host, 9000))).toContain(id.slice(0, 12));
+    for (const { host, id } of running) expect(await fetchReply(url(host, 9000))).toContain(id.slice(0, 12));
     const waiting = (await listTasks(lab, "hosted_web")).filter(({ node }) => node === "");
     expect(waiting).toMatchObject([{ state: "pending", message: expect.stringMatching(/9000/) }]);
   });
@@ -93,7 +93,7 @@ describe("published ports", () => {
     const { code, stderr } = await deploy(lab, "bound", bound(address));
     expect(code, stderr).toBe(0);
     expect((await listRunning(lab, "bound_web")).map(({ host }) => host)).toEqual(["h2"]);
-    expect(await fetchBody(url("h2", 9100))).toMatch(/^hello from /);
+    expect(await fetchReply(url("h2", 9100))).toMatch(/^hello from /);
     const other = await deploy(lab, "absent", bound("192.0.2.99"), "--timeout", "5s");
     expect(other.code).toBe(1);
     expect(other.stdout + other.stderr).toContain("2 nodes do not have the address 192.0.2.99");
@@ -107,7 +107,9 @@ describe("published ports", () => {
     const child = spawn(program, words, { env: lab.cliEnv(), stdio: ["ignore", "pipe", "inherit"] });
     const [line] = (await once(child.stdout, "data")) as [Buffer];
     const [, port] = /127\.0\.0\.1:(\d+) -> 80/.exec(String(line)) ?? [];
-    const bodies = await Promise.all(Array.from({ length: 5 }, () => fetchBody(`http://127.0.0.1:${port}/`)));
+    const bodies = await Promise.all(
+      Array.from({ length: 5 }, () => fetchReply(`http://127.0.0.1:${port}/`)),
+    );
     const [task] = await listRunning(lab, "inner_web");
     for (const body of bodies) expect(body).toContain(`hello from ${task?.id.slice(0, 12)}`);
     child.kill("SIGINT");
@@ -133,7 +135,7 @@ services:
     const { code, stderr } = await deploy(lab, "choice", web('["8100-8102:80"]'));
     expect(code, stderr).toBe(0);
     for (const { name } of lab.hosts) {
-      expect(await fetchBody(url(name, 8100))).toMatch(/^hello from /);
+      expect(await fetchReply(url(name, 8100))).toMatch(/^hello from /);
       await refused(name, 8101);
     }
   });
@@ -144,8 +146,8 @@ services:
     const { code, stderr } = await deploy(lab, "range", web('["8110-8111:80-81"]', command));
     expect(code, stderr).toBe(0);
     for (const { name } of lab.hosts) {
-      expect(await fetchBody(url(name, 8110))).toMatch(/^hello from /);
-      expect(await fetchBody(url(name, 8111))).toBe("two\n");
+      expect(await fetchReply(url(name, 8110))).toMatch(/^hello from /);
+      expect(await fetchReply(url(name, 8111))).toBe("two\n");
     }
   });
 
@@ -164,7 +166,7 @@ services:
     const { code, stderr } = await deploy(lab, "taken", web('["8300:80"]'));
     expect(code, stderr).toBe(0);
     const [task] = await listRunning(lab, "taken_web");
-    expect(await fetchBody(url("h2", 8300))).toContain(task?.id.slice(0, 12));
+    expect(await fetchReply(url("h2", 8300))).toContain(task?.id.slice(0, 12));
     const problem = /cannot publish 8300\/tcp for taken_web: docker-proxy \(pid \d+\) already listens/;
     const hasProblem = async (host: string, pattern = problem): Promise<boolean> =>
       (await listProblems(lab, host)).some((text) => pattern.test(text));
@@ -177,6 +179,6 @@ services:
       what: "the node to report the problem no longer",
       timeoutMs: CONVERGE_TIMEOUT_MS,
     });
-    expect(await fetchBody(url("h1", 8300))).toContain(task?.id.slice(0, 12));
+    expect(await fetchReply(url("h1", 8300))).toContain(task?.id.slice(0, 12));
   });
 });

@@ -11,6 +11,7 @@ import {
   waitForReplicas,
 } from "./support/cluster.js";
 import { listRunning, readStartedAt } from "./support/containers.js";
+import { REPLY_TIMEOUT_MS } from "./support/http.js";
 
 const COMPOSE = `
 services:
@@ -39,7 +40,12 @@ describe("three hosts, each with a server, under load", () => {
     await waitForReplicas(lab, "shop_web", 6);
     startedAt = await readStarts();
     const url = `http://${lab.hosts[0]?.address}:8080/`;
-    traffic = new HttpTraffic({ url, perSecond: 100, replicaOf: (body) => body.trim() });
+    traffic = new HttpTraffic({
+      url,
+      perSecond: 100,
+      timeoutMs: REPLY_TIMEOUT_MS,
+      replicaOf: (body) => body.trim(),
+    });
     traffic.start();
   });
   afterAll(async () => {

@@ -10,6 +10,7 @@ import {
   readyNodes,
   waitForReplicas,
 } from "./support/cluster.js";
+import { REPLY_TIMEOUT_MS } from "./support/http.js";
 
 const REPLICAS = 6;
 const COMPOSE = `
@@ -61,6 +62,7 @@ describe("three hosts, each with a server and its etcd", () => {
     const traffic = new HttpTraffic({
       url: `http://${asked?.address}:8080/`,
       perSecond: 100,
+      timeoutMs: REPLY_TIMEOUT_MS,
       replicaOf: (body) => body.trim(),
     });
     traffic.start();
