@@ -20,7 +20,7 @@ const MAX_VOLUMES = 512;
 const ANONYMOUS_VOLUME = /^[0-9a-f]{64}$/;
 
 export interface HostWatchOptions {
-  readonly host: Host;
+  readonly host: Pick<Host, "listeners">;
   readonly engine: Pick<Engine, "volumes">;
   /** Returns the ports of the ingress process and of berth's containers. */
   readonly berthPorts: () => Iterable<BerthPort>;
@@ -58,6 +58,7 @@ export class HostWatch {
       this.#wake = () => pause.abort();
       signal.addEventListener("abort", this.#wake, { once: true });
       await this.#update(signal);
+      // Rejects when `pause` is aborted, which ends the pause.
       await sleep(INTERVAL_MS, undefined, { signal: pause.signal }).catch(() => {});
       signal.removeEventListener("abort", this.#wake);
     }
@@ -71,7 +72,9 @@ export class HostWatch {
 
   async #updateListeners(): Promise<void> {
     const { host, berthPorts, onListeners } = this.#options;
-    const listeners = await host.listeners().catch(() => []);
+    // The last report stays valid until the sockets can be read again, such as when file descriptors are free.
+    const listeners = await host.listeners().catch(() => undefined);
+    if (listeners === undefined) return;
     onListeners(this.#foreignListeners.update(listeners, berthPorts()));
   }
 

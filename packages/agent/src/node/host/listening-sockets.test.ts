@@ -1,4 +1,7 @@
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { PortSpec_Protocol } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { cachedListeners, parseSocketLine, readListeners, socketCounts } from "./listening-sockets.js";
@@ -55,6 +58,16 @@ test("readListeners returns the address and port of a listening socket", async (
 
 test("readListeners returns none when the files do not exist", async () => {
   expect(await readListeners("/nonexistent")).toEqual([]);
+});
+
+test("readListeners rejects when a file exists but cannot be opened", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "berth-listeners-"));
+  try {
+    symlinkSync("udp", join(directory, "udp"));
+    await expect(readListeners(directory)).rejects.toThrow("ELOOP");
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 const LISTENER = { protocol: PortSpec_Protocol.TCP, address: "", port: 80 };

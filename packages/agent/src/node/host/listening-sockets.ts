@@ -1,5 +1,6 @@
 import { open, readFile } from "node:fs/promises";
 import { type HostListener, PortSpec_Protocol } from "@berth/proto";
+import { readField } from "../../core/docker/json.js";
 
 /** A listening socket, from a line of /proc/net/{tcp,udp}{,6}. */
 export interface ListeningSocket {
@@ -113,7 +114,10 @@ function parseAddress(hex: string): string {
 
 /** Yields whole lines. Yields none when the file does not exist, as without IPv6. */
 async function* linesOf(path: string): AsyncGenerator<string> {
-  const file = await open(path, "r").catch(() => undefined);
+  const file = await open(path, "r").catch((error: unknown) => {
+    if (readField(error, "code") === "ENOENT") return undefined;
+    throw error;
+  });
   if (file === undefined) return;
   try {
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
