@@ -39,8 +39,9 @@ test("label-spoof-untouched: an agent does not recognize a container whose label
     ["no task", { ...labels, [TASK_LABEL]: "" }, name],
     ["no labels", undefined, name],
   ];
-  for (const [what, claimed, claimedName] of cases)
+  for (const [what, claimed, claimedName] of cases) {
     expect(owner.taskIdOf(claimed, claimedName), what).toBe("");
+  }
 });
 
 test("an agent does not recognize a container of an agent with another key", () => {

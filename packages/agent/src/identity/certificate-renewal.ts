@@ -68,7 +68,7 @@ export class CertificateRenewal {
         jitter: Math.random(),
         demand: identity.demand,
         graceMs: RENEWAL_GRACE_MS,
-        requestCertificate: (request, inner) => this.#requestCertificate(request, inner),
+        requestCertificate: (request, renewal) => this.#requestCertificate(request, renewal),
         onRenewed: (renewed) => {
           identity.rpc.update(tlsMaterialOf(renewed));
           this.#lastProblem = "";
@@ -111,7 +111,11 @@ export class CertificateRenewal {
     this.#lastProblem = reason;
     const facts = currentFacts(identity);
     log.warn(
-      { reason, ...(isBerthError(error) && { code: error.code }), validUntil: formatTime(facts.notAfterMs) },
+      {
+        reason,
+        code: isBerthError(error) ? error.code : undefined,
+        validUntil: formatTime(facts.notAfterMs),
+      },
       `cannot renew the certificate of ${describeIdentity(facts.identity)}: ${renewalAdvice(facts, Date.now())}`,
     );
   }

@@ -11,6 +11,10 @@ const AGENT_UNIT = "/usr/lib/systemd/system/berth-agent.service";
 const EXIT_BAD_INPUT = 2;
 /** Exit code that shells use for SIGINT. */
 const EXIT_INTERRUPTED = 130;
+const INTERRUPTED_ERROR = {
+  code: "BERTH_CANCELLED",
+  message: "interrupted: this host has not joined",
+} as const;
 
 const HELP_EPILOGUE = `
 The command checks that the server belongs to the cluster of the token before it sends the token. The private key never
@@ -49,7 +53,7 @@ export async function runJoinCommand(argv: readonly string[]): Promise<number> {
   try {
     const joined = await join(address, options, interrupted.signal);
     process.stdout.write(
-      options.output === "json" ? toJson(joined) : describe(joined, startCommand(joined, options.dataDir)),
+      options.output === "json" ? toJson(joined) : resultText(joined, startCommand(joined, options.dataDir)),
     );
     return 0;
   } catch (error) {
@@ -58,11 +62,6 @@ export async function runJoinCommand(argv: readonly string[]): Promise<number> {
     process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
   }
 }
-
-const INTERRUPTED_ERROR = {
-  code: "BERTH_CANCELLED",
-  message: "interrupted: this host has not joined",
-} as const;
 
 function join(
   address: string,
@@ -112,11 +111,11 @@ function toJson({ validUntilMs, ...joined }: JoinedHost): string {
 }
 
 /**
- * Describes the result, and what to do next.
+ * Returns a description of the result, and of what to do next.
  *
  * @param start the command that starts the agent
  */
-function describe(
+function resultText(
   { cluster, nodeId, hostname: name, advertise, awaitsApproval }: JoinedHost,
   start: string,
 ): string {

@@ -116,7 +116,7 @@ async function requireNotJoined(directory: IdentityDirectory): Promise<void> {
   const nodeId = nodeIdOf(files.certificate);
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `this host has already joined the cluster ${cluster} as node ${nodeId}: to join again as a new node, run "berth node rm ${nodeId}" on a server, then repeat this command with --force`,
+    message: `this host has already joined the cluster ${cluster} as node ${nodeId}; to join again as a new node, run "berth node rm ${nodeId}" on a server, then repeat this command with --force`,
     details: { cluster, nodeId },
   });
 }

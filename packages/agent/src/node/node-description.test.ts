@@ -22,8 +22,11 @@ function recorded(): { readonly condition: HostCondition; readonly snapshots: re
 test("HostCondition reports the reason and time of an outage, and its end", () => {
   const { condition, snapshots } = recorded();
   for (const state of ["connected", "disconnected", "connected"]) {
-    if (state === "disconnected") condition.engineDisconnected("connect ENOENT", new Date(0));
-    else condition.engineConnected(info);
+    if (state === "disconnected") {
+      condition.engineDisconnected("connect ENOENT", new Date(0));
+    } else {
+      condition.engineConnected(info);
+    }
     condition.setVolumes([]);
   }
   expect(snapshots.map(({ engine, problems }) => [engine?.version, problems])).toEqual([

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { type ExecFileException, execFile } from "node:child_process";
 import { assertNever } from "@berth/proto";
 
 /** Default timeout of a program. Most finish within milliseconds. */
@@ -44,20 +44,19 @@ export function runProgram(
     const options = { timeout: timeoutMs, killSignal, maxBuffer: MAX_OUTPUT_BYTES, signal } as const;
     try {
       const child = execFile(program, args, options, (error, stdout, stderr) => {
-        if (error === null) resolve({ kind: "done", stdout });
-        else if (signal.aborted) reject(signal.reason);
-        else if (error.code === "ENOENT") resolve({ kind: "missing" });
-        else if (error.killed === true && error.signal === killSignal)
+        if (error === null) {
+          resolve({ kind: "done", stdout });
+        } else if (signal.aborted) {
+          reject(signal.reason);
+        } else if (error.code === "ENOENT") {
+          resolve({ kind: "missing" });
+        } else if (error.killed === true && error.signal === killSignal) {
           resolve({ kind: "failed", reason: `${program} did not finish within ${timeoutMs / 1_000} s` });
-        else {
-          const reason = reasonIn(stderr) || reasonIn(stdout) || error.message;
-          resolve({
-            kind: "failed",
-            reason,
-            ...(typeof error.code === "number" && { exitCode: error.code, stdout, stderr }),
-          });
+        } else {
+          resolve(exitFailure(error, stdout, stderr));
         }
       });
+      // A program may exit without reading its input.
       child.stdin?.on("error", () => {});
       child.stdin?.end(input);
     } catch (error) {
@@ -65,6 +64,13 @@ export function runProgram(
       resolve({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
     }
   });
+}
+
+/** Returns the result of a program that exited with an error or was killed. */
+function exitFailure(error: ExecFileException, stdout: string, stderr: string): ProgramResult {
+  const reason = reasonIn(stderr) || reasonIn(stdout) || error.message;
+  if (typeof error.code !== "number") return { kind: "failed", reason };
+  return { kind: "failed", reason, exitCode: error.code, stdout, stderr };
 }
 
 /** Returns why a program failed, or undefined if it succeeded. */

@@ -30,8 +30,11 @@ export class Ticker {
       this.#isStopped = true;
       clearTimeout(this.#timer);
     };
-    if (signal.aborted) end();
-    else signal.addEventListener("abort", end, { once: true });
+    if (signal.aborted) {
+      end();
+    } else {
+      signal.addEventListener("abort", end, { once: true });
+    }
   }
 
   /** Calls `callback` once a period, with the lateness of the timer. Returns a function that stops it. */
@@ -54,8 +57,11 @@ export class Ticker {
         resolve();
       };
       const stop = this.every(everyMs, end);
-      if (signal.aborted) end();
-      else signal.addEventListener("abort", end, { once: true });
+      if (signal.aborted) {
+        end();
+      } else {
+        signal.addEventListener("abort", end, { once: true });
+      }
     });
   }
 

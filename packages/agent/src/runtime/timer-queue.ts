@@ -44,8 +44,11 @@ export class TimerQueue {
     let nextAtMs = Number.POSITIVE_INFINITY;
     const due: string[] = [];
     for (const [key, atMs] of this.#dueAtMs) {
-      if (atMs <= nowMs) due.push(key);
-      else nextAtMs = Math.min(nextAtMs, atMs);
+      if (atMs <= nowMs) {
+        due.push(key);
+      } else {
+        nextAtMs = Math.min(nextAtMs, atMs);
+      }
     }
     for (const key of due) this.#dueAtMs.delete(key);
     this.#arm(nextAtMs);

@@ -77,8 +77,8 @@ const STEP_EXECUTORS: Executors = {
     return { kind: "changed", containerId };
   },
   start,
-  "post-start": (step, { engine }, signal) => runHooks(engine, { ...step, of: "post-start" }, signal),
-  "pre-stop": (step, { engine }, signal) => runHooks(engine, { ...step, of: "pre-stop" }, signal),
+  "post-start": (step, { engine }, signal) => runHooks(engine, { ...step, phase: "post-start" }, signal),
+  "pre-stop": (step, { engine }, signal) => runHooks(engine, { ...step, phase: "pre-stop" }, signal),
   stop: async ({ containerId, graceMs }, { engine }, signal) => {
     await engine.stop(containerId, { graceMs, signal });
     return { kind: "changed", containerId };
@@ -98,8 +98,8 @@ const STEP_EXECUTORS: Executors = {
     };
   },
   "check-health": async ({ containerId, processId, command, timeoutMs, intervalMs }, { engine }, signal) => {
-    const answer = await checkHealth(engine, { containerId, command, timeoutMs }, signal);
-    return { kind: "health-checked", containerId, processId, intervalMs, answer };
+    const result = await checkHealth(engine, { containerId, command, timeoutMs }, signal);
+    return { kind: "health-checked", containerId, processId, intervalMs, result };
   },
   remove: async ({ containerId }, { engine }, signal) => {
     await engine.remove(containerId, { signal });

@@ -47,7 +47,7 @@ function engineWith(
 }
 
 const run = (hooks: readonly Hook[], timeoutMs = 5_000) => ({
-  ...({ of: "post-start", containerId: "c1", processId: 1_000 } as const),
+  ...({ phase: "post-start", containerId: "c1", processId: 1_000 } as const),
   hooks,
   timeoutMs,
 });
@@ -61,7 +61,7 @@ describe("runHooks", () => {
     ];
     expect(await runHooks(engine, run(hooks), signal)).toMatchObject({
       kind: "hooks-run",
-      of: "post-start",
+      phase: "post-start",
       containerId: "c1",
       processId: 1_000,
       failure: "",
@@ -89,12 +89,12 @@ describe("runHooks", () => {
       failure: 'post_start hook "a" could not be started: no such user',
     });
     const hanging = engineWith({ a: { hangs: true } });
-    expect(await runHooks(hanging.engine, { ...run([hook("a")], 50), of: "pre-stop" }, signal)).toMatchObject(
-      {
-        of: "pre-stop",
-        failure: 'pre_stop hook "a" did not finish within 0.05 s',
-      },
-    );
+    expect(
+      await runHooks(hanging.engine, { ...run([hook("a")], 50), phase: "pre-stop" }, signal),
+    ).toMatchObject({
+      phase: "pre-stop",
+      failure: 'pre_stop hook "a" did not finish within 0.05 s',
+    });
   });
 
   test("returns the container instead of a failure when it has ended meanwhile", async () => {

@@ -23,17 +23,17 @@ type HookEngine = Pick<Engine, "exec" | "inspect">;
  */
 export async function runHooks(
   engine: HookEngine,
-  run: HookRun & { readonly of: HookResult["of"] },
+  run: HookRun & Pick<HookResult, "phase">,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  const { of, containerId, processId, hooks, timeoutMs } = run;
+  const { phase, containerId, processId, hooks, timeoutMs } = run;
   const startedMs = performance.now();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
   let failure = "";
   for (const hook of hooks) {
     const problem = await runHook(engine, { containerId, hook, timeoutMs }, { signal, limit });
     if (problem === undefined) continue;
-    failure = `${HOOK_NAMES[of]} hook ${commandText(hook)} ${problem}`;
+    failure = `${HOOK_NAMES[phase]} hook ${commandText(hook)} ${problem}`;
     break;
   }
   if (failure !== "") {
@@ -42,7 +42,7 @@ export async function runHooks(
     if (!isAlive(container)) return { kind: "observed", container };
   }
   const durationMs = Math.round(performance.now() - startedMs);
-  return { kind: "hooks-run", of, containerId, processId, failure, durationMs };
+  return { kind: "hooks-run", phase, containerId, processId, failure, durationMs };
 }
 
 interface HookSignals {

@@ -30,7 +30,7 @@ function conflictingDevice(text: string): string | undefined {
   return subnet && conflictingRoute(subnet, ROUTES)?.device;
 }
 
-describe("routeInTheWay", () => {
+describe("conflictingRoute", () => {
   it("returns directly connected subnets that overlap, and more specific routes", () => {
     expect(conflictingDevice("10.0.0.128/25")).toBe("eth0");
     expect(conflictingDevice("10.0.0.0/16")).toBe("eth0");

@@ -151,8 +151,11 @@ export function joinCommands(commands: readonly LinkCommand[]): readonly LinkCom
     const previous = groups.at(-1)?.[0];
     const canJoin = (other: LinkCommand): boolean =>
       other.input === "" && BATCH_PROGRAMS.includes(other.program) && other.program === command.program;
-    if (previous !== undefined && canJoin(previous) && canJoin(command)) groups.at(-1)?.push(command);
-    else groups.push([command]);
+    if (previous !== undefined && canJoin(previous) && canJoin(command)) {
+      groups.at(-1)?.push(command);
+    } else {
+      groups.push([command]);
+    }
   }
   return groups.flatMap((group) => {
     const [first] = group;

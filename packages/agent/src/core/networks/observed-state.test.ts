@@ -44,7 +44,7 @@ const FDB = [
   { mac: "02:42:0a:40:03:02", ifname: "btv4097", dst: "10.0.0.3", flags: ["self"], state: "static" },
   { mac: "02:42:0a:40:03:02", ifname: "veth7", flags: [], master: "docker0", state: "static" },
 ];
-const NEIGHBOURS = [
+const NEIGHBORS = [
   { dst: "10.64.3.2", dev: "bth4097", lladdr: "02:42:0a:40:03:02", state: ["PERMANENT"] },
   { dst: "10.0.0.9", dev: "eth0", lladdr: "02:42:0a:00:00:09", state: ["PERMANENT"] },
 ];
@@ -65,7 +65,7 @@ describe("parseLinks", () => {
         addresses: ADDRESSES,
         routes: [],
         fdb: FDB,
-        neighbors: NEIGHBOURS,
+        neighbors: NEIGHBORS,
         vxlanFilter: "rules",
         wireguard: DUMP,
       },

@@ -162,8 +162,11 @@ function parseStaticFdb(fdb: unknown): Pick<ObservedLinks, "vxlanFdb" | "bridgeF
     const isOurs = vniOfTunnel(device) !== undefined && readField(entry, "state") === "static";
     if (!isOurs || mac === FLOOD_MAC) continue;
     const host = readString(readField(entry, "dst"));
-    if (host === "") bridgeFdb.set(device, (bridgeFdb.get(device) ?? new Set()).add(mac));
-    else vxlanFdb.set(device, (vxlanFdb.get(device) ?? new Map<string, string>()).set(mac, host));
+    if (host === "") {
+      bridgeFdb.set(device, (bridgeFdb.get(device) ?? new Set()).add(mac));
+    } else {
+      vxlanFdb.set(device, (vxlanFdb.get(device) ?? new Map<string, string>()).set(mac, host));
+    }
   }
   return { vxlanFdb, bridgeFdb };
 }

@@ -48,8 +48,9 @@ export function planNetwork(
 ): NetworkPlan {
   const refusal = refusalReason(network, host);
   if (refusal !== "") return refused(refusal);
-  if (observed.uplinkMtu === 0)
+  if (observed.uplinkMtu === 0) {
     return waiting(`no network device of this host has the address ${host.address}`);
+  }
   const existing = observed.networks.find(({ networkId }) => networkId === network.id);
   if (existing === undefined) return planCreation(network, observed, host, dnsEntries);
   if (existing.config !== networkConfig(network)) {

@@ -109,8 +109,8 @@ function tunnelAddress(
   { address, wireguardPublicKey }: NetworkPeer,
 ): string | undefined {
   if (!spec?.encrypted) return canonicalIp(address);
-  const hasPeer = isWireguardKey(wireguardPublicKey) && parseIpv4(address) !== undefined;
-  return hasPeer ? innerAddress(address) : undefined;
+  const isValidPeer = isWireguardKey(wireguardPublicKey) && parseIpv4(address) !== undefined;
+  return isValidPeer ? innerAddress(address) : undefined;
 }
 
 function planFlooding(network: AssignedNetwork, { floodPeers }: ObservedLinks): readonly LinkStep[] {
@@ -180,8 +180,9 @@ export function remoteContainers(
 function addressHolders(endpoints: readonly DnsEndpoint[]): readonly DnsEndpoint[] {
   const holders = new Map<string, DnsEndpoint>();
   for (const endpoint of endpoints) {
-    if (parseIpv4(endpoint.address) !== undefined && !holders.has(endpoint.address))
+    if (parseIpv4(endpoint.address) !== undefined && !holders.has(endpoint.address)) {
       holders.set(endpoint.address, endpoint);
+    }
   }
   return [...holders.values()];
 }

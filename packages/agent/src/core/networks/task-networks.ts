@@ -61,8 +61,9 @@ export function attachmentsOf(spec: AssignedSpec, { byName }: NetworksView): rea
 export function networkWait(spec: AssignedSpec, networks: NetworksView): string {
   for (const { network } of attachmentsOf(spec, networks)) {
     const state = networks.byName.get(network)?.state;
-    if (state === undefined)
+    if (state === undefined) {
       return `waiting for network ${network}: the leader has not assigned it to this host yet`;
+    }
     if (state.kind === "waiting") return `waiting for network ${network}: ${state.reason}`;
   }
   return "";

@@ -33,8 +33,9 @@ describe("an encrypted network", () => {
   });
 
   it("repairs a WireGuard device that another program changed", () => {
-    for (const link of [{ isUp: false }, { mtu: 1_300 }, { addresses: [] }])
+    for (const link of [{ isUp: false }, { mtu: 1_300 }, { addresses: [] }]) {
       expect(plan(link)).toEqual([RAISE]);
+    }
     const peers = (peer: Partial<typeof PEER>) => ({ peers: new Map([[KEY_2, { ...PEER, ...peer }]]) });
     for (const known of [
       { publicKey: "(none)" },

@@ -125,8 +125,9 @@ function peersOf(networks: readonly AssignedNetwork[]): readonly WireguardPeer[]
   for (const { wireguardPublicKey: publicKey, address } of networks.flatMap(({ peers }) => peers)) {
     // A later entry for the same key also takes the later position, which decides between equal addresses below.
     byKey.delete(publicKey);
-    if (isWireguardKey(publicKey) && parseIpv4(address) !== undefined)
+    if (isWireguardKey(publicKey) && parseIpv4(address) !== undefined) {
       byKey.set(publicKey, { publicKey, address });
+    }
   }
   const byAddress = new Map([...byKey.values()].map((peer) => [peer.address, peer]));
   return [...byAddress.values()].sort((a, b) => (a.publicKey < b.publicKey ? -1 : 1));

@@ -7,6 +7,7 @@ import {
   type ContainerSpec,
   type Healthcheck,
   imageReference,
+  type NetworkAttachment,
   NetworkMode,
   type PortSpec,
   PortSpec_Mode,
@@ -65,16 +66,11 @@ export interface ContainerConfigInput {
  * the daemon apply.
  */
 export function containerConfig(input: ContainerConfigInput): ContainerConfig {
-  const { task, container, node, resources = [] } = input;
+  const { task, spec, container, node, resources = [] } = input;
   const expandPlaceholders = (text: string): string => fillTemplate(text, task, node);
-  const [firstNetwork] = attachmentsOf(input.spec, input.networks);
+  const [firstNetwork] = attachmentsOf(spec, input.networks);
   const resolvConf = resolvConfOf(input);
-  const { binds, mounts, tmpfs } = mountConfig(container.mounts, expandPlaceholders, (index) =>
-    copyPath(index, { taskId: task.id, directory: input.files.shippedDirectory }),
-  );
-  const { contents, directory } = input.files;
-  const files = fileMounts(container.files, { taskId: task.id, directory });
-  const ports = portConfig(input.spec.ports, container.networkMode, node.advertiseAddress);
+  const ports = portConfig(spec.ports, container.networkMode, node.advertiseAddress);
   return {
     name: containerName(task, node.nodeId),
     platform: container.platform,
@@ -87,12 +83,13 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         Entrypoint: container.entrypoint?.values,
         Cmd: container.command?.values,
         Healthcheck: container.healthcheck && healthcheckBody(container.healthcheck),
+        NetworkingConfig: firstNetwork && networkingConfig(firstNetwork, input),
       }),
       ...omitUnset({
         Env: [
           ...container.env.map(expandPlaceholders),
-          ...secretVariables(container.files, contents),
-          ...resourceVariables(input.spec, resources),
+          ...secretVariables(container.files, input.files.contents),
+          ...resourceVariables(spec, resources),
         ],
         WorkingDir: container.workingDir,
         User: container.user,
@@ -108,23 +105,36 @@ export function containerConfig(input: ContainerConfigInput): ContainerConfig {
         RestartPolicy: { Name: "no" },
         NetworkMode: firstNetwork?.network ?? networkModeName(container.networkMode),
         ...omitUnset({ PortBindings: ports.bindings }),
-        ...omitUnset({ Binds: binds, Mounts: [...mounts, ...files], Tmpfs: tmpfs }),
-        ...resourceConfig(input.spec.task, container),
+        ...mountsConfig(input, expandPlaceholders),
+        ...resourceConfig(spec.task, container),
         ...isolationConfig(container),
-        ...environmentConfig(container, dnsServers(input.spec, container.dns, input.networks)),
+        ...environmentConfig(container, dnsServers(spec, container.dns, input.networks)),
         ...(container.sharing && sharingConfig(container.sharing, input.owners)),
       },
-      ...(firstNetwork && {
-        NetworkingConfig: {
-          EndpointsConfig: {
-            [firstNetwork.network]: endpointBody(input.spec, firstNetwork, {
-              networks: input.networks,
-              engineApiVersion: node.engineApiVersion,
-            }),
-          },
-        },
-      }),
     },
+  };
+}
+
+/** Returns the mounts of volumes, directories, secrets and configs. */
+function mountsConfig(
+  { task, container, files }: ContainerConfigInput,
+  expandPlaceholders: (text: string) => string,
+): Partial<HostConfigBody> {
+  const { binds, mounts, tmpfs } = mountConfig(container.mounts, expandPlaceholders, (index) =>
+    copyPath(index, { taskId: task.id, directory: files.shippedDirectory }),
+  );
+  const ownFiles = fileMounts(container.files, { taskId: task.id, directory: files.directory });
+  return omitUnset({ Binds: binds, Mounts: [...mounts, ...ownFiles], Tmpfs: tmpfs });
+}
+
+/** Returns the network that the container joins when it is created. */
+function networkingConfig(
+  network: NetworkAttachment,
+  { spec, networks, node }: ContainerConfigInput,
+): NonNullable<CreateBody["NetworkingConfig"]> {
+  const { engineApiVersion } = node;
+  return {
+    EndpointsConfig: { [network.network]: endpointBody(spec, network, { networks, engineApiVersion }) },
   };
 }
 

@@ -33,14 +33,14 @@ function viewOf(
 }
 
 function result(over: Partial<HookResult> = {}): HookResult {
-  return { of: "post-start", containerId: "c1", processId: 1_000, failure: "", durationMs: 5, ...over };
+  return { phase: "post-start", containerId: "c1", processId: 1_000, failure: "", durationMs: 5, ...over };
 }
 
 const afterPostStart = (over: Partial<HookResult> = {}): Partial<TaskMemory> => ({
   hooks: { postStart: result(over), preStop: undefined },
 });
 const afterPreStop = (over: Partial<HookResult> = {}): Partial<TaskMemory> => ({
-  hooks: { postStart: result(), preStop: result({ of: "pre-stop", ...over }) },
+  hooks: { postStart: result(), preStop: result({ phase: "pre-stop", ...over }) },
 });
 
 describe("post_start hooks", () => {
@@ -84,7 +84,7 @@ describe("post_start hooks", () => {
     const { step, status } = reconcile(failed, NOW_MS);
     expect(step).toMatchObject({ kind: "pre-stop", failure });
     expect(status?.state).toBe(TaskState.STARTING);
-    const hooks = { postStart: result({ failure }), preStop: result({ of: "pre-stop" }) };
+    const hooks = { postStart: result({ failure }), preStop: result({ phase: "pre-stop" }) };
     const stopping = reconcile(viewOf({ memory: { hooks, failure } }), NOW_MS);
     expect(stopping.step).toMatchObject({ kind: "stop", failure });
     const ended = viewOf({ container: { state: "exited", processId: 0 }, memory: { hooks, failure } });

@@ -21,7 +21,7 @@ export interface HookRun {
 
 /** The result of a run of hooks. */
 export interface HookResult extends Pick<HookRun, "containerId" | "processId"> {
-  readonly of: "post-start" | "pre-stop";
+  readonly phase: "post-start" | "pre-stop";
   /** Why a hook failed, which ends the run. Empty if all hooks have succeeded. */
   readonly failure: string;
   readonly durationMs: number;
@@ -37,16 +37,16 @@ export const NO_HOOKS: HookMemory = { postStart: undefined, preStop: undefined }
 
 /** Records the result of a run of hooks. */
 export function afterHooks(before: HookMemory, result: HookResult): HookMemory {
-  return result.of === "post-start" ? { ...before, postStart: result } : { ...before, preStop: result };
+  return result.phase === "post-start" ? { ...before, postStart: result } : { ...before, preStop: result };
 }
 
 /** Returns the result for hooks that could not be run. The container is stopped anyway. */
 export function failedHooks(
-  { kind, containerId, processId }: Extract<Step, { kind: HookResult["of"] }>,
+  { kind, containerId, processId }: Extract<Step, { kind: HookResult["phase"] }>,
   reason: string,
 ): HookResult {
   const failure = `${kind.replace("-", "_")} hooks could not be run: ${reason}`;
-  return { of: kind, containerId, processId, failure, durationMs: 0 };
+  return { phase: kind, containerId, processId, failure, durationMs: 0 };
 }
 
 /**
@@ -60,7 +60,7 @@ export function postStartStep(
   const hooks = withVariables(assignment?.spec.task?.container?.postStart, assignment, node);
   if (hooks.length === 0 || container.state !== "running") return undefined;
   const { postStart } = memory.hooks;
-  if (isOf(postStart, container)) return undefined;
+  if (belongsTo(postStart, container)) return undefined;
   if (postStart === undefined && status?.state === TaskState.RUNNING) return undefined;
   const { id: containerId, processId } = container;
   return { kind: "post-start", containerId, processId, hooks, timeoutMs: POST_START_TIMEOUT_MS };
@@ -69,7 +69,7 @@ export function postStartStep(
 /** Returns why a post_start hook of this container failed. Empty if none did. */
 export function postStartFailure({ memory }: TaskView, container: ObservedContainer): string {
   const { postStart } = memory.hooks;
-  return isOf(postStart, container) ? postStart.failure : "";
+  return belongsTo(postStart, container) ? postStart.failure : "";
 }
 
 /** Returns whether the task does not count as running yet because its post_start hooks have not succeeded. */
@@ -91,8 +91,8 @@ export function stopDecision(
   const { id: containerId, processId, stopGraceMs } = container;
   const hooks = withVariables(assignment?.spec.task?.container?.preStop, assignment, node);
   const { preStop } = memory.hooks;
-  const hasRun = isOf(preStop, container);
-  if (hooks.length > 0 && container.state === "running" && !hasRun) {
+  const haveRun = belongsTo(preStop, container);
+  if (hooks.length > 0 && container.state === "running" && !haveRun) {
     const step = {
       kind: "pre-stop",
       containerId,
@@ -103,13 +103,13 @@ export function stopDecision(
     } as const;
     return { step, reason };
   }
-  const graceMs = hasRun ? Math.max(MIN_STOP_GRACE_MS, stopGraceMs - preStop.durationMs) : stopGraceMs;
+  const graceMs = haveRun ? Math.max(MIN_STOP_GRACE_MS, stopGraceMs - preStop.durationMs) : stopGraceMs;
   return { step: { kind: "stop", containerId, graceMs, failure }, reason };
 }
 
 /** Returns whether the stop of a failed task has begun with its pre_stop hooks. It continues even if the task recovers. */
 export function isStopping({ memory }: TaskView, container: ObservedContainer): boolean {
-  return memory.failure !== "" && isOf(memory.hooks.preStop, container);
+  return memory.failure !== "" && belongsTo(memory.hooks.preStop, container);
 }
 
 /** Returns `; HOOK failed …` for the message of a task that has ended. Empty if no pre_stop hook failed. */
@@ -131,6 +131,10 @@ function withVariables(
   }));
 }
 
-function isOf(result: HookResult | undefined, { id, processId }: ObservedContainer): result is HookResult {
+/** Returns whether hooks ran in this container since it last started. */
+function belongsTo(
+  result: HookResult | undefined,
+  { id, processId }: ObservedContainer,
+): result is HookResult {
   return result?.containerId === id && result.processId === processId;
 }

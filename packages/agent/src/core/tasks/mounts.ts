@@ -107,7 +107,7 @@ function mountBody(
 
 function bindBody(
   bind: BindMount,
-  common: { Source: string; Target: string; ReadOnly: boolean },
+  common: Required<Pick<MountBody, "Source" | "Target" | "ReadOnly">>,
 ): string | MountBody {
   const hasNoColon = !`${common.Source}${common.Target}`.includes(":");
   const recursive = recursiveOptions(bind);

@@ -2,7 +2,6 @@ import { DesiredState, FENCE_GRACE_MS } from "@berth/proto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isAlive } from "../docker/observed-container.js";
-
 import { reconcile } from "./reconcile.js";
 import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 

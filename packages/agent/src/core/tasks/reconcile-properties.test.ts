@@ -74,8 +74,9 @@ class SimulatedDocker {
   }
 
   change(fields: (container: ObservedContainer) => Partial<ObservedContainer>): void {
-    for (const container of this.ours())
+    for (const container of this.ours()) {
       this.containers.set(container.id, { ...container, ...fields(container) });
+    }
   }
 
   add(fields: Partial<ObservedContainer>): ObservedContainer {
@@ -106,7 +107,7 @@ class SimulatedDocker {
         this.#hasImage = true;
         return { kind: "image-known" };
       case "check-health":
-        return { ...step, kind: "health-checked", answer: "failed" };
+        return { ...step, kind: "health-checked", result: "failed" };
       case "post-start":
       case "pre-stop":
         return this.#runHooks(step);
@@ -163,7 +164,7 @@ class SimulatedDocker {
     processId,
   }: Extract<Step, { kind: "post-start" | "pre-stop" }>): StepOutcome {
     expect(this.containers.get(containerId)?.state).toBe("running");
-    return { kind: "hooks-run", of: kind, containerId, processId, failure: "", durationMs: 1 };
+    return { kind: "hooks-run", phase: kind, containerId, processId, failure: "", durationMs: 1 };
   }
 
   #set(id: string, fields: Partial<ObservedContainer>): StepOutcome {
@@ -207,8 +208,9 @@ class SimulatedAgent {
         this.nowMs = requeueAtMs;
         continue;
       }
-      if ((step.kind === "stop" || step.kind === "pre-stop") && step.failure !== "")
+      if ((step.kind === "stop" || step.kind === "pre-stop") && step.failure !== "") {
         this.#remember({ failure: step.failure });
+      }
       this.docker.isAssigned = this.view.assignment !== undefined;
       const outcome = this.docker.run(step, steps < MAX_STEPS / 2 ? luck() : "fine");
       this.view = {
@@ -305,9 +307,13 @@ test("reconcile converges to the assignment, whatever happens to Docker, the age
       const ours = agent.docker.ours();
       const desired = assignment?.task.desiredState ?? DesiredState.REMOVE;
       if (ours.length === 0) expect([agent.docker.hasFiles, agent.docker.hasCopies]).toEqual([false, false]);
-      if (desired === DesiredState.REMOVE) expect(ours).toEqual([]);
-      else if (desired === DesiredState.SHUTDOWN || isFinal(status)) expect(ours.filter(isAlive)).toEqual([]);
-      else expect(ours).toEqual([expect.objectContaining({ state: "running" })]);
+      if (desired === DesiredState.REMOVE) {
+        expect(ours).toEqual([]);
+      } else if (desired === DesiredState.SHUTDOWN || isFinal(status)) {
+        expect(ours.filter(isAlive)).toEqual([]);
+      } else {
+        expect(ours).toEqual([expect.objectContaining({ state: "running" })]);
+      }
       for (const [index, state] of agent.states.entries()) {
         expect(state).toBeGreaterThanOrEqual(agent.states[index - 1] ?? 0);
       }

@@ -66,12 +66,13 @@ function withRejection(view: TaskView): TaskView {
     ownerRefusal(view) ??
     fileRefusal(assignment, view) ??
     shippedRefusal(assignment, view) ??
-    imageMissing(view) ??
+    missingImageRefusal(view) ??
     networkRefusal(spec, view.networks);
   return rejection === "" ? view : { ...view, memory: { ...memory, rejection } };
 }
 
-function imageMissing({ assignment, image }: TaskView): string | undefined {
+/** Returns why a task that must not pull its image cannot run without it. Undefined if it can run. */
+function missingImageRefusal({ assignment, image }: TaskView): string | undefined {
   const container = assignment?.spec.task?.container;
   if (container?.pullPolicy !== PullPolicy.NEVER || image.state !== "absent") return undefined;
   return `image ${imageReference(container)} is not on this node and its pull policy is "never"`;
@@ -104,11 +105,11 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (desiredState === DesiredState.REMOVE) {
     return removal(view, container, "desired state is remove");
   }
-  if (!shouldRun(desiredState)) return standstill(view, container, "desired state is shutdown");
-  if (isFinal(status)) return standstill(view, container, "the task has ended");
-  if (container === undefined) return nextTowardContainer(view, assignment, nowMs);
+  if (!shouldRun(desiredState)) return endedDecision(view, container, "desired state is shutdown");
+  if (isFinal(status)) return endedDecision(view, container, "the task has ended");
+  if (container === undefined) return nextCreationStep(view, assignment, nowMs);
   if (container.state === "created") {
-    return attachDecision(view, assignment, nowMs) ?? nextTowardStart(view, assignment, container);
+    return attachDecision(view, assignment, nowMs) ?? nextStartStep(view, assignment, container);
   }
   if (isStopping(view, container)) return stopFailed(view, container, memory.failure);
   const lostOwner = ownerFailure(view, container);
@@ -164,7 +165,7 @@ function removal(view: TaskView, container: ObservedContainer | undefined, reaso
 }
 
 /** Returns the next step of a task that will not run again. Its files stay as long as its container. */
-function standstill(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
+function endedDecision(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
   return container === undefined ? (fileRemoval(view, reason) ?? {}) : stopIfAlive(view, container, reason);
 }
 
@@ -183,7 +184,7 @@ function stopFailed(view: TaskView, container: ObservedContainer, failure: strin
 }
 
 /** Returns the next step toward creating the container: image, files and owners, then the container. */
-function nextTowardContainer(view: TaskView, assignment: Assignment, nowMs: number): Decision {
+function nextCreationStep(view: TaskView, assignment: Assignment, nowMs: number): Decision {
   const { task, spec, receivedAtMs } = assignment;
   const container = spec.task?.container;
   // The task is rejected already: its spec has nothing to run.
@@ -224,7 +225,7 @@ function nextPreparation(view: TaskView, assignment: Assignment): Decision | und
   return shipped && { step: { kind: "write-shipped", ...shipped }, reason };
 }
 
-/** Waits for the client that must attach before the start. Undefined if it has attached, or if none is required. */
+/** Returns the wait for the client that must attach before the start. Returns undefined if it has attached, or if none is required. */
 function attachDecision({ memory }: TaskView, { spec }: Assignment, nowMs: number): Decision | undefined {
   if (!spec.task?.container?.waitForAttach || memory.isAttached) return undefined;
   const deadlineMs = memory.createdAtMs + ATTACH_TIMEOUT_MS;
@@ -237,7 +238,7 @@ function attachDecision({ memory }: TaskView, { spec }: Assignment, nowMs: numbe
  * Returns the next step toward starting the container. It joins all networks first: none may appear while the program
  * is running.
  */
-function nextTowardStart(view: TaskView, assignment: Assignment, container: ObservedContainer): Decision {
+function nextStartStep(view: TaskView, assignment: Assignment, container: ObservedContainer): Decision {
   const { spec } = assignment;
   const preparation = nextPreparation(view, assignment);
   if (preparation !== undefined) return preparation;

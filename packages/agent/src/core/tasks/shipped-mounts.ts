@@ -1,5 +1,5 @@
 import type { ContainerSpec, Mount, ShippedMount } from "@berth/proto";
-import { containerRoot, type HostIds } from "./task-files.js";
+import { containerRoot, type HostIds, taskIdProblem } from "./task-files.js";
 import type { Assignment, TaskView } from "./task-view.js";
 
 // Shipped mounts are files and directories that a client has sent to the nodes. The agent writes a separate copy for
@@ -25,9 +25,6 @@ export interface TaskShippedMounts {
   readonly directoryGid: number;
 }
 
-/** IDs become names in a file system. */
-const SAFE_NAME = /^[A-Za-z0-9_-]{1,64}$/;
-
 /** Returns why this host can never run the task because of its shipped mounts, or undefined if it can. */
 export function shippedRefusal(
   { task, spec }: Pick<Assignment, "task" | "spec">,
@@ -37,7 +34,7 @@ export function shippedRefusal(
   if (node.isolation !== "") {
     return `shipped mounts need Docker on Linux as root: this node has ${node.isolation}`;
   }
-  return SAFE_NAME.test(task.id) ? undefined : "the task ID is not a valid directory name";
+  return taskIdProblem(task.id);
 }
 
 /** Returns the copies to write before the container is created or started, or undefined if there are none to write. */
@@ -73,7 +70,7 @@ function shippedOf({ kind }: Mount): ShippedMount | undefined {
   return kind?.$case === "shipped" ? kind.value : undefined;
 }
 
-/** Two mounts of the same archive have separate copies. */
+/** Returns the name of a copy. It has the index, because mounts of the same archive have separate copies. */
 function copyName(index: number): string {
   return `mount-${index}`;
 }

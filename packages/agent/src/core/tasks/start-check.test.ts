@@ -19,10 +19,10 @@ const NOW = 1_000_000;
 const healthcheck = { command: ["/bin/check"], timeoutMs: 1_000 };
 const starting = containerWith({ state: "running", health: "starting", healthcheck, processId: 7 });
 
-function checked(answer: CheckResult, over: { intervalMs?: number; atMs?: number } = {}): TaskMemory {
+function checked(result: CheckResult, over: { intervalMs?: number; atMs?: number } = {}): TaskMemory {
   const { intervalMs = 0, atMs = NOW } = over;
-  const result = { containerId: starting.id, processId: 7, intervalMs, answer };
-  return { ...BLANK_MEMORY, startCheck: afterStartCheck(undefined, result, atMs) };
+  const check = { containerId: starting.id, processId: 7, intervalMs, result };
+  return { ...BLANK_MEMORY, startCheck: afterStartCheck(undefined, check, atMs) };
 }
 
 describe("health checks of a container that starts", () => {
@@ -42,10 +42,10 @@ describe("health checks of a container that starts", () => {
   });
 
   test("the interval doubles up to its default while the checks fail", () => {
-    const result = { containerId: starting.id, processId: 7, intervalMs: 0, answer: "failed" } as const;
+    const check = { containerId: starting.id, processId: 7, intervalMs: 0, result: "failed" } as const;
     let state: StartCheck | undefined;
     const delays = Array.from({ length: 5 }, () => {
-      state = afterStartCheck(state, result, NOW);
+      state = afterStartCheck(state, check, NOW);
       return state.nextMs - NOW;
     });
     expect(delays).toEqual([100, 200, 400, DEFAULT_START_INTERVAL_MS, DEFAULT_START_INTERVAL_MS]);
@@ -54,8 +54,8 @@ describe("health checks of a container that starts", () => {
   test("the interval of the spec replaces the default, and checks become rare after a while", () => {
     expect(checked("failed", { intervalMs: 50 }).startCheck?.nextMs).toBe(NOW + 50);
     const before = checked("failed", { atMs: NOW - FREQUENT_CHECKS_MS }).startCheck;
-    const result = { containerId: starting.id, processId: 7, intervalMs: 0, answer: "failed" } as const;
-    expect(afterStartCheck(before, result, NOW).nextMs).toBe(NOW + SLOW_INTERVAL_MS);
+    const check = { containerId: starting.id, processId: 7, intervalMs: 0, result: "failed" } as const;
+    expect(afterStartCheck(before, check, NOW).nextMs).toBe(NOW + SLOW_INTERVAL_MS);
   });
 
   test("a check that passed makes the task healthy until Docker has a result of its own", () => {

@@ -33,7 +33,7 @@ export interface HealthCheck {
 
 /** The result of a health check. */
 export interface CheckedHealth extends Pick<HealthCheck, "containerId" | "processId" | "intervalMs"> {
-  readonly answer: CheckResult;
+  readonly result: CheckResult;
 }
 
 /** The agent's health checks of a starting container. */
@@ -76,7 +76,7 @@ export function startCheckDecision(
 /** Returns the state after a check. */
 export function afterStartCheck(
   before: StartCheck | undefined,
-  { containerId, processId, answer, intervalMs }: CheckedHealth,
+  { containerId, processId, result, intervalMs }: CheckedHealth,
   nowMs: number,
 ): StartCheck {
   const isKnown = before?.containerId === containerId && before.processId === processId;
@@ -89,9 +89,9 @@ export function afterStartCheck(
     sinceMs,
     checks,
     nextMs: nowMs + delayMs,
-    hasPassed: answer === "passed",
+    hasPassed: result === "passed",
     // Unlike Docker, the agent cannot end a hanging check, so it starts no further ones.
-    isOver: answer !== "failed",
+    isOver: result !== "failed",
   };
 }
 

@@ -125,12 +125,12 @@ function exitMessage({ exitCode, error }: ObservedContainer): string {
 }
 
 function runningStatus(view: TaskView, container: ObservedContainer, spec: AssignedSpec): TaskStatus {
-  const hasRun = view.status?.state === TaskState.RUNNING;
+  const wasRunning = view.status?.state === TaskState.RUNNING;
   const health = healthOf(view.memory, container);
   const isHealthy = health === "none" || health === "healthy";
   const isReady = isHealthy && !isAwaitingPorts(view, container) && !isAwaitingPostStart(view, container);
   const running = createStatus({
-    state: hasRun || isReady ? TaskState.RUNNING : TaskState.STARTING,
+    state: wasRunning || isReady ? TaskState.RUNNING : TaskState.STARTING,
     message: runningMessage(view, container),
     containerId: container.id,
     health: HEALTH_OF[health],

@@ -79,12 +79,18 @@ export function fileRefusal(
   if (node.isolation !== "" && mounts.some(isFile)) {
     return `secrets and configs need Docker on Linux as root: this node has ${node.isolation}`;
   }
-  if (!SAFE_NAME.test(assignment.task.id)) return "the task ID is not a valid directory name";
+  const idProblem = taskIdProblem(assignment.task.id);
+  if (idProblem !== undefined) return idProblem;
   for (const mount of mounts) {
     const problem = mountProblem(mount) ?? variableProblem(mount, files.contents);
     if (problem !== undefined) return `${describeFile(mount)}: ${problem}`;
   }
   return undefined;
+}
+
+/** Returns why a task ID cannot be the name of a directory, or undefined if it can. */
+export function taskIdProblem(taskId: string): string | undefined {
+  return SAFE_NAME.test(taskId) ? undefined : "the task ID is not a valid directory name";
 }
 
 function mountProblem({ versionId, uid, gid }: FileMount): string | undefined {
@@ -141,7 +147,7 @@ export function filesToWrite(
   return { taskId: task.id, files: [...byName.values()], directoryGid: node.containerRoot.gid };
 }
 
-/** Returns the mounts for the container's secrets and configs. Docker refuses to start a container with a missing file. */
+/** Returns the mounts of the container's secrets and configs. Docker refuses to start a container with a missing file. */
 export function fileMounts(
   mounts: readonly FileMount[],
   { taskId, directory }: { readonly taskId: string; readonly directory: string },
@@ -178,7 +184,7 @@ export interface HostIds {
 
 export const HOST_ROOT: HostIds = { uid: 0, gid: 0 };
 
-/** Mounts of one version with different owners or modes need different files. */
+/** Returns the name of a mount's file. Mounts of one version with different owners or modes have different files. */
 function fileName(mount: FileMount): string {
   const owner = `${parseId(mount.uid) ?? 0}-${parseId(mount.gid) ?? 0}`;
   return `${mount.versionId}-${owner}-${modeOf(mount).toString(8)}`;

@@ -40,9 +40,9 @@ interface Dialer {
       readonly method: string;
       readonly options: { readonly _query: object; readonly _body: object };
       /** Encoded in the header X-Registry-Auth. */
-      readonly authconfig?: object;
+      readonly authconfig: object | undefined;
       /** The body of the request, instead of the options. */
-      readonly file?: Readable;
+      readonly file: Readable | undefined;
       readonly statusCodes: Readonly<Record<number, boolean>>;
       readonly isStream: true;
       readonly hijack: boolean;
@@ -123,8 +123,8 @@ export class EngineClient {
           path: `${path}?`,
           method,
           options: { _query: query, _body: body },
-          ...(registryAuth === undefined ? {} : { authconfig: registryAuth }),
-          ...(archive === undefined ? {} : { file: archive }),
+          authconfig: registryAuth,
+          file: archive,
           statusCodes: SUCCESS_CODES,
           isStream: true,
           hijack,

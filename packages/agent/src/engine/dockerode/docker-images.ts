@@ -19,7 +19,7 @@ const SUCCESS_CODE = 200;
 export class DockerImages implements ImageEngine {
   readonly #socketPath: string;
   readonly #client: EngineClient;
-  /** Images by ID. What an ID names never changes, except for its names. */
+  /** Layers of images by image ID. They never change. */
   readonly #layers = new Map<string, readonly string[]>();
 
   constructor(socketPath: string) {
@@ -35,19 +35,17 @@ export class DockerImages implements ImageEngine {
       if (image !== undefined) images.push(image);
     }
     const ids = new Set(images.map(({ id }) => id));
-    for (const id of this.#layers.keys()) if (!ids.has(id)) this.#layers.delete(id);
+    for (const id of this.#layers.keys()) {
+      if (!ids.has(id)) this.#layers.delete(id);
+    }
     return images;
   }
 
   async diskUsage({ signal }: EngineCall): Promise<number> {
     // Docker before 23.0 ignores the type, and takes longer.
     const query = { type: "image" };
-    return readNumber(
-      readField(
-        await this.#client.request({ method: "GET", path: "/system/df", query, signal }),
-        "LayersSize",
-      ),
-    );
+    const json = await this.#client.request({ method: "GET", path: "/system/df", query, signal });
+    return readNumber(readField(json, "LayersSize"));
   }
 
   async inspectImage(image: string, { signal }: EngineCall): Promise<LocalImage | undefined> {
@@ -75,15 +73,16 @@ export class DockerImages implements ImageEngine {
     const path = "/images/load?quiet=1";
     const headers = { "content-type": "application/x-tar" };
     const call = httpRequest({ socketPath: this.#socketPath, method: "POST", path, headers, signal });
-    const answer = new Promise<IncomingMessage>((resolve, reject) => {
+    const response = new Promise<IncomingMessage>((resolve, reject) => {
       call.once("response", resolve);
-      call.once("error", reject);
+      call.on("error", reject);
     });
-    answer.catch(() => {});
+    // An error before the response is also an error of `write`.
+    response.catch(() => {});
     try {
       await write(call);
       call.end();
-      await readResult(await answer);
+      await readResult(await response);
     } catch (error) {
       call.destroy();
       signal.throwIfAborted();
@@ -136,8 +135,8 @@ async function readResult(response: IncomingMessage): Promise<void> {
 function parseSummary(json: unknown): LocalImage {
   return {
     id: readString(readField(json, "Id")),
-    names: names(readField(json, "RepoTags")),
-    repoDigests: names(readField(json, "RepoDigests")),
+    names: readNames(readField(json, "RepoTags")),
+    repoDigests: readNames(readField(json, "RepoDigests")),
     sizeBytes: readNumber(readField(json, "Size")),
     createdMs: readNumber(readField(json, "Created")) * 1_000,
     layers: [],
@@ -148,23 +147,23 @@ function parseSummary(json: unknown): LocalImage {
 function parseInspection(json: unknown): LocalImage {
   return {
     id: readString(readField(json, "Id")),
-    names: names(readField(json, "RepoTags")),
-    repoDigests: names(readField(json, "RepoDigests")),
+    names: readNames(readField(json, "RepoTags")),
+    repoDigests: readNames(readField(json, "RepoDigests")),
     sizeBytes: readNumber(readField(json, "Size")),
-    createdMs: timeMs(readField(json, "Created")),
+    createdMs: readTimeMs(readField(json, "Created")),
     layers: readList(readField(readField(json, "RootFS"), "Layers")).map(readString),
-    taggedMs: timeMs(readField(readField(json, "Metadata"), "LastTagTime")),
+    taggedMs: readTimeMs(readField(readField(json, "Metadata"), "LastTagTime")),
   };
 }
 
-/** Docker before 25.0 lists an image without a name as "<none>:<none>". */
-function names(value: unknown): readonly string[] {
+/** Reads the names of an image. Docker before 25.0 lists an image without a name as "<none>:<none>". */
+function readNames(value: unknown): readonly string[] {
   return readList(value)
     .map(readString)
     .filter((name) => name !== "" && !name.startsWith("<none>"));
 }
 
-/** Docker gives an image without a time the year 1. */
-function timeMs(value: unknown): number {
+/** Reads a time. Docker gives an image without a time the year 1, which counts as 0. */
+function readTimeMs(value: unknown): number {
   return Math.max(0, Date.parse(readString(value)) || 0);
 }

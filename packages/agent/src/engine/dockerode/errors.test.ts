@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { toEngineError } from "./errors.js";
 
-/** As dockerode throws it. */
-function answer(statusCode: number, words: string): Error {
+/** Returns an error as dockerode throws it. */
+function dockerError(statusCode: number, words: string): Error {
   return Object.assign(new Error(`(HTTP code ${statusCode}) unexpected - ${words} `), { statusCode });
 }
 const kindOf = (statusCode: number, words: string) =>
-  toEngineError(answer(statusCode, words), "/docker.sock").kind;
+  toEngineError(dockerError(statusCode, words), "/docker.sock").kind;
 
 describe("kinds of Docker's errors", () => {
   it("classifies errors of a daemon that shuts down as unavailable", () => {
@@ -40,7 +40,7 @@ describe("kinds of Docker's errors", () => {
   });
 
   it("keeps Docker's message without dockerode's prefix", () => {
-    expect(toEngineError(answer(404, "No such image: app:2"), "/docker.sock")).toMatchObject({
+    expect(toEngineError(dockerError(404, "No such image: app:2"), "/docker.sock")).toMatchObject({
       kind: "no-such-image",
       message: "No such image: app:2",
     });

@@ -3,13 +3,13 @@ import { EngineError, type EngineErrorKind } from "../engine-error.js";
 
 /** Kinds by message: status codes differ between versions of Docker. */
 const KINDS_BY_MESSAGE: readonly (readonly [RegExp, EngineErrorKind])[] = [
-  // A daemon that is shutting down has closed its store: "… open : no such file or directory".
+  // A daemon that is shutting down closes its store: "… open : no such file or directory".
   [/failed to update store for object|database not open/i, "unavailable"],
-  // It has also canceled its own work and stopped its containerd. Calls that the agent cancels do not get here.
+  // Such a daemon also cancels its work and stops its containerd. Calls that the agent cancels do not get here.
   [/context canceled|client connection is closing|transport is closing|ttrpc: closed/i, "unavailable"],
   [/containerd\.sock: connect: /i, "unavailable"],
   [/port is already allocated|address already in use|ports are not available/i, "port-taken"],
-  // After `nft flush ruleset`. Before "no such file or directory", which nft also says of a missing chain.
+  // After `nft flush ruleset`. Listed before "no such file or directory", which nft also reports for a missing chain.
   [
     /ip6?tables failed:[\s\S]*(no chain\/target\/match|does not exist|no such file or directory)/i,
     "firewall",

@@ -26,6 +26,14 @@ const CANNOT_RUN = 126;
 /** Exit code of `docker exec` for a command that does not exist. */
 const NOT_FOUND = 127;
 
+/** A command that Docker has started. */
+interface StartedExec {
+  readonly id: string;
+  readonly containerId: string;
+  readonly connection: Duplex;
+  readonly options: ExecOptions;
+}
+
 /** Runs a command in a container over a hijacked HTTP connection to Docker. */
 export class DockerExec implements EngineStream {
   readonly output: AsyncIterable<OutputChunk>;
@@ -36,30 +44,24 @@ export class DockerExec implements EngineStream {
   readonly #signal: AbortSignal;
   #isProgramMissing = false;
 
-  private constructor(parts: {
-    readonly client: EngineClient;
-    readonly id: string;
-    readonly containerId: string;
-    readonly connection: Duplex;
-    readonly options: ExecOptions;
-  }) {
-    this.#client = parts.client;
-    this.#id = parts.id;
-    this.#containerId = parts.containerId;
-    this.#connection = parts.connection;
-    this.#signal = parts.options.signal;
-    this.output = this.#read(parts.options.tty ? rawOutput(parts.connection) : demux(parts.connection));
+  private constructor(client: EngineClient, { id, containerId, connection, options }: StartedExec) {
+    this.#client = client;
+    this.#id = id;
+    this.#containerId = containerId;
+    this.#connection = connection;
+    this.#signal = options.signal;
+    this.output = this.#readOutput(options.tty ? rawOutput(connection) : demux(connection));
   }
 
   static async start(client: EngineClient, containerId: string, options: ExecOptions): Promise<DockerExec> {
-    const id = await create(client, containerId, { ...options, isAttached: true });
+    const id = await createExec(client, containerId, { ...options, isAttached: true });
     const connection = await client.hijack({
       method: "POST",
       path: `/exec/${id}/start`,
       body: { Detach: false, Tty: options.tty, ...consoleSize(options) },
       signal: options.signal,
     });
-    return new DockerExec({ client, id, containerId, connection, options });
+    return new DockerExec(client, { id, containerId, connection, options });
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -72,7 +74,10 @@ export class DockerExec implements EngineStream {
 
   resize(size: TerminalSize): Promise<void> {
     return resizeTerminal(this.#client, {
-      ...{ path: `/exec/${this.#id}/resize`, size, attempts: RESIZE_ATTEMPTS, signal: this.#signal },
+      path: `/exec/${this.#id}/resize`,
+      size,
+      attempts: RESIZE_ATTEMPTS,
+      signal: this.#signal,
       isOpen: () => !this.#connection.destroyed,
     });
   }
@@ -90,7 +95,8 @@ export class DockerExec implements EngineStream {
     }
   }
 
-  async *#read(chunks: AsyncIterable<OutputChunk>): AsyncGenerator<OutputChunk> {
+  /** Yields the output, and notes whether Docker reports a missing program. */
+  async *#readOutput(chunks: AsyncIterable<OutputChunk>): AsyncGenerator<OutputChunk> {
     let isFirst = true;
     for await (const chunk of chunks) {
       if (isFirst) this.#isProgramMissing = NO_SUCH_PROGRAM.test(chunk.bytes.toString("latin1"));
@@ -115,12 +121,13 @@ export async function startDetached(
   containerId: string,
   options: ExecOptions,
 ): Promise<void> {
-  const id = await create(client, containerId, { ...options, isAttached: false });
+  const id = await createExec(client, containerId, { ...options, isAttached: false });
   const body = { Detach: true, Tty: options.tty };
   await client.request({ method: "POST", path: `/exec/${id}/start`, body, signal: options.signal });
 }
 
-async function create(
+/** Prepares a command, and returns its ID. */
+async function createExec(
   client: EngineClient,
   containerId: string,
   options: ExecOptions & { readonly isAttached: boolean },

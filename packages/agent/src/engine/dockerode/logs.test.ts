@@ -14,7 +14,7 @@ function frame(stream: 1 | 2, text: string): Buffer {
   return Buffer.concat([header, payload]);
 }
 
-/** The bytes in chunks of the given sizes, repeated. */
+/** Yields the bytes in chunks of these sizes, which repeat. */
 async function* chunked(bytes: Buffer, sizes: readonly number[]): AsyncGenerator<Buffer> {
   for (let start = 0, turn = 0; start < bytes.length; turn += 1) {
     const size = sizes[turn % sizes.length] ?? 1;

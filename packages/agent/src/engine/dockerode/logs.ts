@@ -66,7 +66,7 @@ export async function* logLines(chunks: AsyncIterable<OutputChunk>): AsyncGenera
   }
 }
 
-/** `2026-01-02T03:04:05.678901234Z text` */
+/** Parses a line such as `2026-01-02T03:04:05.678901234Z text`. */
 function parseLine(stream: LogRecord["stream"], line: Buffer, lastTimeNs: string): LogRecord {
   const end = line.at(-1) === CARRIAGE_RETURN ? line.length - 1 : line.length;
   const space = line.indexOf(SPACE);

@@ -128,7 +128,8 @@ interface RunningPull {
   readonly done: Promise<void>;
   readonly watchers: Set<(progress: PullProgress) => void>;
   readonly cancel: () => void;
-  waiting: number;
+  /** Number of callers that wait for the pull. */
+  callers: number;
 }
 
 /**
@@ -148,32 +149,33 @@ export class SharedPulls {
     requireImageReference(image);
     signal.throwIfAborted();
     const key = JSON.stringify([platform, image, credentials]);
-    const running = this.#running.get(key) ?? this.#begin(key, image, { platform, credentials });
-    running.waiting += 1;
+    const running = this.#running.get(key) ?? this.#start(key, image, { platform, credentials });
+    running.callers += 1;
     if (onProgress) running.watchers.add(onProgress);
     try {
       await raceSignal(running.done, signal);
     } finally {
       if (onProgress) running.watchers.delete(onProgress);
-      running.waiting -= 1;
-      if (running.waiting === 0) this.#end(key, running);
+      running.callers -= 1;
+      if (running.callers === 0) this.#cancel(key, running);
     }
   }
 
-  #begin(key: string, image: string, options: Pick<PullOptions, "platform" | "credentials">): RunningPull {
+  #start(key: string, image: string, options: Pick<PullOptions, "platform" | "credentials">): RunningPull {
     const controller = new AbortController();
     const watchers = new Set<(progress: PullProgress) => void>();
     const onProgress = (progress: PullProgress): void => {
       for (const watcher of watchers) watcher(progress);
     };
     const done = this.#pull(image, { ...options, onProgress, signal: controller.signal });
+    // Each caller gets the error. It is ignored once no caller waits.
     done.catch(() => {});
-    const running = { done, watchers, cancel: () => controller.abort(), waiting: 0 };
+    const running = { done, watchers, cancel: () => controller.abort(), callers: 0 };
     this.#running.set(key, running);
     return running;
   }
 
-  #end(key: string, running: RunningPull): void {
+  #cancel(key: string, running: RunningPull): void {
     if (this.#running.get(key) === running) this.#running.delete(key);
     running.cancel();
   }

@@ -15,7 +15,8 @@ function watchWith(isOurs: boolean): {
   readonly ended: string[];
   readonly check: (...running: readonly RunningContainer[]) => Promise<void>;
 } {
-  const [alive, ended] = [new Set([7]), [] as string[]];
+  const alive = new Set([7]);
+  const ended: string[] = [];
   let running: readonly RunningContainer[] = [];
   const processes: ContainerProcesses = {
     belongsTo: async () => isOurs,

@@ -70,7 +70,8 @@ export function afterMiss(health: PeerHealth): PeerHealth {
   return { ...health, repliesInRow: 0 };
 }
 
-export interface Check {
+/** A check of whether peers have become silent. */
+export interface SilenceCheck {
   readonly nowMs: number;
   /** How late the check runs, because this host's event loop was busy. */
   readonly lagMs: number;
@@ -78,7 +79,7 @@ export interface Check {
 }
 
 /** Marks a peer as silent when it has not answered for too long. Time in which this host was busy does not count. */
-export function withSilence(health: PeerHealth, { nowMs, lagMs, intervalMs }: Check): PeerHealth {
+export function withSilence(health: PeerHealth, { nowMs, lagMs, intervalMs }: SilenceCheck): PeerHealth {
   if (health.isSilent || health.answeredMs === undefined) return health;
   const excusedMs = health.excusedMs + (lagMs > SLACK_MS ? lagMs : 0);
   const isSilent = nowMs - health.answeredMs - excusedMs > silenceLimitMs(intervalMs);

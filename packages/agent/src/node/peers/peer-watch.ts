@@ -60,8 +60,11 @@ export class PeerWatch {
       this.#stop();
       this.#stopped.abort();
     };
-    if (options.signal.aborted) end();
-    else options.signal.addEventListener("abort", end, { once: true });
+    if (options.signal.aborted) {
+      end();
+    } else {
+      options.signal.addEventListener("abort", end, { once: true });
+    }
   }
 
   /**
@@ -78,7 +81,9 @@ export class PeerWatch {
     }
     this.#addresses = addresses;
     this.#peers = peers;
-    for (const nodeId of this.#unanswered) if (!peers.has(nodeId)) this.#unanswered.delete(nodeId);
+    for (const nodeId of this.#unanswered) {
+      if (!peers.has(nodeId)) this.#unanswered.delete(nodeId);
+    }
     this.#setInterval(addresses.size === 0 ? 0 : probeIntervalMs(addresses.size));
     this.#reportChange();
   }

@@ -55,8 +55,11 @@ function tryConnect(
         if (status === 0 || RESPONSE_CODES.has(getSystemErrorName(status))) finish(true);
       };
       // A connect that fails at once, as without a route, is repeated by the next try.
-      if (isIP(address) === 6) handle.connect6(request, address, port);
-      else handle.connect(request, address, port);
+      if (isIP(address) === 6) {
+        handle.connect6(request, address, port);
+      } else {
+        handle.connect(request, address, port);
+      }
     };
     signal.addEventListener("abort", onAbort, { once: true });
     tryNext();

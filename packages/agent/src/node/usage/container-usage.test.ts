@@ -19,7 +19,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(root, { recursive: true }));
 
-async function files(contents: Readonly<Record<string, string>>): Promise<UsageReader> {
+/** Writes files, and returns a reader of them. */
+async function createReader(contents: Readonly<Record<string, string>>): Promise<UsageReader> {
   for (const [name, content] of Object.entries(contents)) {
     const path = join(root, name);
     await mkdir(dirname(path), { recursive: true });
@@ -29,7 +30,7 @@ async function files(contents: Readonly<Record<string, string>>): Promise<UsageR
 }
 
 test("UsageReader reads the CPU, memory and network usage of a container under cgroup v1", async () => {
-  const reader = await files({
+  const reader = await createReader({
     "proc/self/mountinfo": [
       `33 31 0:30 / ${root}/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct`,
       `35 31 0:32 / ${root}/memory rw,relatime - cgroup cgroup rw,memory`,
@@ -59,7 +60,7 @@ test.each([
 });
 
 test("UsageReader reads the usage of a container under cgroup v2", async () => {
-  const reader = await files({
+  const reader = await createReader({
     "proc/self/mountinfo": `30 23 0:26 / ${root}/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n`,
     "proc/42/cgroup": "0::/system.slice/docker-abc.scope\n",
     "proc/42/net/dev": NET_DEV,
@@ -71,7 +72,7 @@ test("UsageReader reads the usage of a container under cgroup v2", async () => {
 });
 
 test("UsageReader returns undefined for a process that has ended or whose cgroup is not visible", async () => {
-  const reader = await files({
+  const reader = await createReader({
     "proc/self/mountinfo": `30 23 0:26 / ${root}/cgroup rw - cgroup2 cgroup2 rw\n`,
     "proc/43/cgroup": "0::/../other\n",
     "proc/43/net/dev": NET_DEV,
@@ -114,9 +115,9 @@ test("cpuPercent returns the percentage of one CPU, and undefined across a resta
 });
 
 test("UsageReader reads the mounts again after a failure", async () => {
-  const reader = await files({ "proc/42/cgroup": "0::/a\n", "proc/42/net/dev": NET_DEV });
+  const reader = await createReader({ "proc/42/cgroup": "0::/a\n", "proc/42/net/dev": NET_DEV });
   expect(await reader.read(42)).toBeUndefined();
-  await files({
+  await createReader({
     "proc/self/mountinfo": `30 23 0:26 / ${root}/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n`,
     "cgroup/a/cpu.stat": "usage_usec 2500\n",
     "cgroup/a/memory.current": "10000\n",

@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => rm(proc, { recursive: true }));
 
 /** Writes the /proc files of a host with two CPUs that were busy for `busyTicks` times 10 ms. */
-async function host(busyTicks: number, receivedBytes: number): Promise<void> {
+async function writeHost(busyTicks: number, receivedBytes: number): Promise<void> {
   const idle = "5000 700";
   await writeFile(
     join(proc, "stat"),
@@ -27,7 +27,7 @@ async function host(busyTicks: number, receivedBytes: number): Promise<void> {
 }
 
 test("readHostUsage reads CPUs, used memory, and network traffic without the loopback", async () => {
-  await host(150, 500);
+  await writeHost(150, 500);
   expect(await readHostUsage(proc)).toMatchObject({
     cpus: 2,
     cpuNs: 1.5e9,
@@ -39,9 +39,9 @@ test("readHostUsage reads CPUs, used memory, and network traffic without the loo
 });
 
 test("nodeStatsBetween returns rates per second", async () => {
-  await host(100, 500);
+  await writeHost(100, 500);
   const before = { ...(await readHostUsage(proc)), monotonicMs: 1_000 };
-  await host(200, 2_500);
+  await writeHost(200, 2_500);
   const after = { ...(await readHostUsage(proc)), monotonicMs: 3_000 };
   expect(nodeStatsBetween(before, after)).toMatchObject({
     cpus: 2,

@@ -158,7 +158,9 @@ function openedConnections(
   { serviceId, serviceName }: MeasuredService,
 ): OpenedConnections {
   let total = 0;
-  for (const listener of listeners) if (listener.service === serviceName) total += listener.total;
+  for (const listener of listeners) {
+    if (listener.service === serviceName) total += listener.total;
+  }
   for (const { service, connections, heldTotal } of vips) {
     if (service === serviceName) total += connections + heldTotal;
   }
