@@ -65,9 +65,9 @@ export abstract class BaseLab<H extends DockerHost = DockerHost, S extends Serve
    * @throws LabError LAB_NOT_FOUND with the names of the existing hosts.
    */
   host(name: string): H {
-    const found = this.hosts.find((host) => host.name === name);
-    if (found) return found;
-    const names = this.hosts.map((host) => host.name).join(", ");
+    const host = this.hosts.find((candidate) => candidate.name === name);
+    if (host !== undefined) return host;
+    const names = this.hosts.map((candidate) => candidate.name).join(", ");
     throw new LabError("LAB_NOT_FOUND", `lab ${this.name} has no host ${name} (hosts: ${names})`);
   }
 
@@ -115,6 +115,7 @@ export abstract class BaseLab<H extends DockerHost = DockerHost, S extends Serve
   }
 }
 
+/** Runs a command of the `berth` CLI in a process of its own. */
 export function runBerthProcess(args: readonly string[], options: RunOptions): Promise<RunResult> {
   return run(cliCommand(args), options);
 }

@@ -24,15 +24,19 @@ export const INGRESS_PATH = process.env[BUNDLE_VARIABLE]
   ? join(dirname(BERTH_PATH), "entry.js")
   : join(REPO_ROOT, "packages/agent/dist/dataplane/entry.js");
 
-export function serverCommand({
-  berthPath,
-  address,
-  dataDir,
-}: {
+/** Where a command finds its program and the program its data. */
+export interface ProgramPaths {
   readonly berthPath: string;
-  readonly address: string;
   readonly dataDir: string;
-}): string[] {
+}
+
+export interface ServerCommandOptions extends ProgramPaths {
+  /** IP address of the machine. */
+  readonly address: string;
+}
+
+/** Returns the command that runs a server on its machine. */
+export function serverCommand({ berthPath, address, dataDir }: ServerCommandOptions): string[] {
   return [
     process.execPath,
     berthPath,
@@ -46,43 +50,40 @@ export function serverCommand({
   ];
 }
 
+export interface JoinCommandOptions extends ProgramPaths {
+  /** `ADDRESS:PORT` of a server. */
+  readonly address: string;
+}
+
 /** Returns the command that joins a cluster. It reads the join token from standard input. */
 export function joinCommand(
   program: "server" | "agent",
-  {
-    berthPath,
-    address,
-    dataDir,
-  }: { readonly berthPath: string; readonly address: string; readonly dataDir: string },
+  { berthPath, address, dataDir }: JoinCommandOptions,
 ): string[] {
   return [process.execPath, berthPath, program, "join", address, "--token-file", "-", "--data-dir", dataDir];
 }
 
 /** Returns the command that recovers a cluster from one server, without a confirmation prompt. */
-export function recoverCommand({
-  berthPath,
-  dataDir,
-}: {
-  readonly berthPath: string;
-  readonly dataDir: string;
-}): string[] {
+export function recoverCommand({ berthPath, dataDir }: ProgramPaths): string[] {
   return [process.execPath, berthPath, "server", "recover", "--yes", "--data-dir", dataDir];
 }
 
+export interface AgentCommandOptions extends ProgramPaths {
+  /** IP address of the machine. */
+  readonly address: string;
+  /** Default: the servers that the host learned when it joined. */
+  readonly serverAddresses?: readonly string[];
+  readonly dockerSocket: string;
+}
+
+/** Returns the command that runs an agent on its machine. */
 export function agentCommand({
   berthPath,
   address,
   serverAddresses = [],
   dataDir,
   dockerSocket,
-}: {
-  readonly berthPath: string;
-  readonly address: string;
-  /** Default: the servers that the host learned when it joined. */
-  readonly serverAddresses?: readonly string[];
-  readonly dataDir: string;
-  readonly dockerSocket: string;
-}): string[] {
+}: AgentCommandOptions): string[] {
   return [
     process.execPath,
     berthPath,
@@ -97,6 +98,7 @@ export function agentCommand({
   ];
 }
 
+/** Returns the command that runs the CLI on this machine. */
 export function cliCommand(args: readonly string[]): string[] {
   return [process.execPath, BERTH_PATH, ...args];
 }

@@ -35,7 +35,7 @@ async function createRunDir(name: string): Promise<boolean> {
     await mkdir(labPaths(name).runDir);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
     throw error;
   }
 }

@@ -77,8 +77,8 @@ async function findProgram(name: string): Promise<string> {
 async function findNewest(pattern: string): Promise<string> {
   let paths = ["/"];
   for (const part of pattern.split("/").filter((text) => text !== "")) {
-    const found = await Promise.all(paths.map((directory) => matchesIn(directory, part)));
-    paths = found.flat();
+    const matches = await Promise.all(paths.map((directory) => matchesIn(directory, part)));
+    paths = matches.flat();
   }
   const newest = paths.toSorted((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
   if (newest !== undefined) return newest;

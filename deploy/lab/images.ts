@@ -91,9 +91,13 @@ export async function buildImage(options: BuildImageOptions): Promise<void> {
   const { source, tag, dockerSocket, signal } = options;
   const stats = await stat(source).catch(() => undefined);
   if (!stats) throw new LabError("LAB_BAD_IMAGE", `${source}: no such directory or archive`);
-  if (!stats.isDirectory()) await loadArchive(options);
-  else if (existsSync(join(source, "Dockerfile"))) await buildDirectory(options);
-  else throw new LabError("LAB_BAD_IMAGE", `${source} has no Dockerfile`);
+  if (!stats.isDirectory()) {
+    await loadArchive(options);
+  } else if (existsSync(join(source, "Dockerfile"))) {
+    await buildDirectory(options);
+  } else {
+    throw new LabError("LAB_BAD_IMAGE", `${source} has no Dockerfile`);
+  }
   await docker(dockerSocket, ["image", "inspect", "--format", "{{.Id}}", tag], signal);
 }
 
@@ -115,6 +119,9 @@ async function loadArchive({ source, tag, dockerSocket, signal }: BuildImageOpti
     () => undefined,
   );
   const name = loaded && /^Loaded image(?: ID)?: (\S+)/m.exec(loaded)?.[1];
-  if (name) await docker(dockerSocket, ["tag", name, tag], signal);
-  else await docker(dockerSocket, ["import", source, tag], signal);
+  if (name) {
+    await docker(dockerSocket, ["tag", name, tag], signal);
+  } else {
+    await docker(dockerSocket, ["import", source, tag], signal);
+  }
 }

@@ -82,19 +82,22 @@ export class LabHost extends DockerHost<NamespaceMachine> {
 
   override async describeDaemons(): Promise<readonly string[]> {
     const daemons = [...((await this.server?.describeDaemons()) ?? [])];
-    if (await pingDocker(this.dockerSocket)) daemons.push("docker");
-    else if (this.processes("dockerd").length > 0) daemons.push("docker (not responding)");
+    if (await pingDocker(this.dockerSocket)) {
+      daemons.push("docker");
+    } else if (this.processes("dockerd").length > 0) {
+      daemons.push("docker (not responding)");
+    }
     if (this.processes("agent").length > 0) daemons.push("agent");
     return daemons;
   }
 
-  processes(which: HostProcess): ProcessInfo[] {
-    return this.machine.processes().filter(MATCHES_PROCESS[which]);
+  processes(program: HostProcess): ProcessInfo[] {
+    return this.machine.processes().filter(MATCHES_PROCESS[program]);
   }
 
   /** Signals a daemon on the host. After SIGKILL, waits until the process is gone. */
-  killProcess(which: HostProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    return killProcess({ name: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
+  killProcess(program: HostProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    return killProcess({ name: `${program} on ${this.name}`, signal, find: () => this.processes(program) });
   }
 
   /** Joins the cluster if necessary, then starts the agent. */
@@ -118,7 +121,9 @@ export class LabHost extends DockerHost<NamespaceMachine> {
   /** Returns a healthy server, or the first one if none is healthy. Undefined in a lab without berth. */
   async #findServer(): Promise<LabServer | undefined> {
     const { servers } = this.#options;
-    for (const server of servers) if (await server.isHealthy()) return server;
+    for (const server of servers) {
+      if (await server.isHealthy()) return server;
+    }
     return servers[0];
   }
 

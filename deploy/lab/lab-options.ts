@@ -39,7 +39,7 @@ export interface LabSize {
    * Number of servers, each with an etcd member. They run on the first hosts; a quorum of them must stay up. Undefined
    * for one server on a machine of its own.
    */
-  readonly servers?: number;
+  readonly servers?: number | undefined;
   /** If false, the hosts run Docker without agents, and the server machine is idle. Default: true. */
   readonly hasBerth?: boolean;
 }

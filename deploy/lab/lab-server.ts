@@ -58,8 +58,8 @@ export class LabServer extends ServerEndpoint {
   /** Kills the server and its etcd, and deletes their data. */
   async destroy(): Promise<void> {
     // The server may have stopped by itself, and its etcd exits with it.
-    for (const which of ["server", "etcd"] as const) {
-      if (this.processes(which).length > 0) await this.kill(which);
+    for (const program of ["server", "etcd"] as const) {
+      if (this.processes(program).length > 0) await this.kill(program);
     }
     await rm(this.dataDir, { recursive: true, force: true });
   }
@@ -77,13 +77,13 @@ export class LabServer extends ServerEndpoint {
     return this.#machine.exec(recoverCommand({ berthPath, dataDir: this.dataDir }), options);
   }
 
-  processes(which: ServerProcess): ProcessInfo[] {
-    return this.#machine.processes().filter(MATCHES_PROCESS[which]);
+  processes(program: ServerProcess): ProcessInfo[] {
+    return this.#machine.processes().filter(MATCHES_PROCESS[program]);
   }
 
   /** Signals the server or its etcd. After SIGKILL, waits until the process is gone. */
-  kill(which: ServerProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    return killProcess({ name: `${which} on ${this.name}`, signal, find: () => this.processes(which) });
+  kill(program: ServerProcess, signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
+    return killProcess({ name: `${program} on ${this.name}`, signal, find: () => this.processes(program) });
   }
 
   override async startWithoutWaiting(): Promise<void> {
@@ -155,13 +155,13 @@ export class ServerMachine extends LabMachine<NamespaceMachine> {
     return this.berthServer.describeDaemons();
   }
 
-  processes(which: ServerProcess): ProcessInfo[] {
-    return this.berthServer.processes(which);
+  processes(program: ServerProcess): ProcessInfo[] {
+    return this.berthServer.processes(program);
   }
 
   /** Signals the server or its etcd. After SIGKILL, waits until the process is gone. */
-  killProcess(which: ServerProcess, signal?: NodeJS.Signals): Promise<void> {
-    return this.berthServer.kill(which, signal);
+  killProcess(program: ServerProcess, signal?: NodeJS.Signals): Promise<void> {
+    return this.berthServer.kill(program, signal);
   }
 
   /** Starts the server and waits until it is healthy. */

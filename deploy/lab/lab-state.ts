@@ -61,6 +61,7 @@ export async function readLabState(name: string): Promise<LabState | undefined> 
   }
 }
 
+/** Stores the description of a lab, or replaces it. */
 export async function writeLabState(state: LabState): Promise<void> {
   const { runDir, stateFile } = labPaths(state.name);
   await mkdir(runDir, { recursive: true });

@@ -65,7 +65,9 @@ async function startAll(
     ...lab.machines.map(start),
     createContext(lab.servers, { configDir: lab.configDir, env: lab.cliEnv(), runBerth }, signal),
   ]);
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+  for (const result of results) {
+    if (result.status === "rejected") throw result.reason;
+  }
   await Promise.all(lab.servers.map((server) => server.waitUntilHealthy(signal)));
   if (lab.servers.length > 1) onProgress?.(`${lab.servers.length} servers are healthy`);
 }

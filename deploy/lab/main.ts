@@ -16,8 +16,11 @@ process.stdout.on("error", () => undefined);
 
 try {
   const command = parseCommand(process.argv.slice(2));
-  if (command.kind === "help") console.log(HELP);
-  else process.exitCode = await runCommand(command, interrupt.signal);
+  if (command.kind === "help") {
+    console.log(HELP);
+  } else {
+    process.exitCode = await runCommand(command, interrupt.signal);
+  }
 } catch (error) {
   console.error(`lab: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = getExitCode(error);

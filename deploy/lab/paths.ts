@@ -15,6 +15,7 @@ export const REPO_ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const LAB_NAME = /^[a-z][a-z0-9-]{0,11}$/;
 const NAME_RULE = "1 to 12 of a-z, 0-9 and hyphens, a letter first";
 
+/** Returns whether a text is a valid name of a lab. */
 export function isLabName(text: string): boolean {
   return LAB_NAME.test(text);
 }
@@ -49,6 +50,7 @@ export function labPaths(lab: string): LabPaths {
   };
 }
 
+/** Paths of one machine of a lab. */
 export interface MachinePaths {
   readonly netns: string;
   /** The machine's `/run`, in the root namespace. Emptied at each boot. */
@@ -57,6 +59,7 @@ export interface MachinePaths {
   readonly logDir: string;
 }
 
+/** Returns the paths of a machine. */
 export function machinePaths(lab: string, machine: string): MachinePaths {
   const { netnsDir, runDir, dataDir } = labPaths(lab);
   return {

@@ -15,6 +15,7 @@ export interface ProcessInfo extends ProcessRef {
 /** The kernel's identifier of a namespace, such as `net:[4026532008]`. The same for all processes in it. */
 export type NamespaceId = string;
 
+/** Returns the namespace of a process, or undefined if the process has ended. */
 export function readNamespace(pid: number | "self", kind: "net" | "pid"): NamespaceId | undefined {
   return readUnlessGone(() => readlinkSync(`/proc/${pid}/ns/${kind}`));
 }
@@ -45,6 +46,7 @@ export function selfRef(): ProcessRef {
   return { pid: process.pid, startTime: readStartTime(process.pid) ?? "" };
 }
 
+/** Returns whether a process is still running. */
 export function isAlive(ref: ProcessRef): boolean {
   return readStartTime(ref.pid) === ref.startTime;
 }

@@ -39,16 +39,21 @@ export function run(argv: readonly string[], options: RunOptions = {}): Promise<
         maxBuffer: MAX_OUTPUT_BYTES,
         timeout: timeoutMs,
         killSignal: "SIGKILL",
-        ...(env && { env }),
-        ...(signal && { signal }),
+        env,
+        signal,
       },
       (error, stdout, stderr) => {
-        if (signal?.aborted) reject(signal.reason);
-        else if (!error) resolve({ code: 0, stdout, stderr });
-        else if (typeof error.code === "number") resolve({ code: error.code, stdout, stderr });
-        else if (error.signal && !error.killed) resolve({ code: 128, stdout, stderr });
-        else
+        if (signal?.aborted) {
+          reject(signal.reason);
+        } else if (!error) {
+          resolve({ code: 0, stdout, stderr });
+        } else if (typeof error.code === "number") {
+          resolve({ code: error.code, stdout, stderr });
+        } else if (error.signal && !error.killed) {
+          resolve({ code: 128, stdout, stderr });
+        } else {
           reject(commandError(argv, error.killed ? timeoutReason(timeoutMs, stdout, stderr) : error.message));
+        }
       },
     );
     // A program may exit without reading its input: ignore EPIPE.

@@ -21,9 +21,11 @@ export const MAX_HOSTS = 32;
 
 /** Returns this machine's address on a lab's network. */
 export const rootAddress = (subnet: string): string => `${subnet}.${ROOT_NUMBER}`;
+/** Returns the address of the machine that runs only a server. */
 export const serverMachineAddress = (subnet: string): string => `${subnet}.${SERVER_NUMBER}`;
 /** Returns the address of the virtual machine with which snapshots are made. */
 export const templateAddress = (subnet: string): string => `${subnet}.${TEMPLATE_NUMBER}`;
+/** Returns the address of a host, by its index in the lab. */
 export const hostAddress = (subnet: string, index: number): string =>
   `${subnet}.${FIRST_HOST_NUMBER + index}`;
 
@@ -40,7 +42,8 @@ export async function claimSubnet(lab: string): Promise<string> {
     const subnet = `${PREFIX}.${number}`;
     if (!isUsedByThisMachine(subnet) && (await tryClaim(number, lab))) return subnet;
   }
-  throw new LabError("LAB_NO_SUBNET", `no free subnet: all of ${PREFIX}.0.0/16 is in use; remove a lab`);
+  const taken = lab === DEFAULT_LAB ? `${PREFIX}.0.0/24` : `all of ${PREFIX}.0.0/16`;
+  throw new LabError("LAB_NO_SUBNET", `no free subnet: ${taken} is in use; remove a lab`);
 }
 
 /** Removes a lab's claims. */
@@ -69,6 +72,7 @@ function readClaim(claim: string): Promise<string | undefined> {
   return readlink(claim).catch(() => undefined);
 }
 
+/** Returns the numbers of the subnets to try, in this order. */
 function listCandidates(lab: string): number[] {
   if (lab === DEFAULT_LAB) return [0];
   const hash = [...lab].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 65_521, 7);

@@ -44,7 +44,7 @@ export async function copyrightText(
       "",
       "Files: usr/lib/berth/*",
       `Comment: includes ${name} ${version}`,
-      `Copyright: see the license`,
+      "Copyright: see the license",
       `License: ${license}-of-${name.replaceAll(/[@/]/g, "-").replace(/^-/, "")}`,
       indent(text),
     ]),

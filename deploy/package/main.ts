@@ -75,8 +75,9 @@ async function buildVariant(variant: Variant, { tree, out, compression }: BuildO
     const file = join(out, format === "deb" ? `${name}.deb` : `${name}.tar.xz`);
     const depends =
       node === undefined ? [...DEPENDS, "nodejs (>= 20.19)"] : ["libc6", "libstdc++6", ...DEPENDS];
-    if (format === "tar") await buildArchive(root, ".", date, file);
-    else
+    if (format === "tar") {
+      await buildArchive(root, ".", date, file);
+    } else {
       await buildDebianPackage(
         root,
         {
@@ -90,6 +91,7 @@ async function buildVariant(variant: Variant, { tree, out, compression }: BuildO
         },
         file,
       );
+    }
     return file;
   } finally {
     await rm(directory, { recursive: true, force: true });

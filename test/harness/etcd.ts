@@ -188,13 +188,14 @@ function freezeAllThreads(pid: number): void {
 export function removeLeftoverEtcds(): void {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(DIRECTORY_PREFIX))) {
     const directory = join(tmpdir(), name);
-    const owned = readOwner(directory);
-    if (owned === undefined || isAlive(owned.owner)) continue;
-    if (commandLine(owned.etcd).includes(directory)) process.kill(owned.etcd, "SIGKILL");
+    const processes = readOwner(directory);
+    if (processes === undefined || isAlive(processes.owner)) continue;
+    if (commandLine(processes.etcd).includes(directory)) process.kill(processes.etcd, "SIGKILL");
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
+/** Returns the PIDs of a directory's test process and etcd process, or undefined if they are unknown. */
 function readOwner(directory: string): { owner: number; etcd: number } | undefined {
   try {
     const { owner, etcd } = JSON.parse(readFileSync(join(directory, OWNER_FILE), "utf8"));

@@ -146,8 +146,9 @@ export class TestCluster {
     options: Partial<FakeAgentOptions> = {},
   ): Promise<FakeAgent[]> {
     const agents = nodeIds.map((nodeId) => this.startAgent(nodeId, options));
-    for (const agent of agents)
+    for (const agent of agents) {
       await eventually("the agent has its assignments", () => agent.completeSets > 0);
+    }
     return agents;
   }
 

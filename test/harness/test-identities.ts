@@ -52,8 +52,9 @@ export class TestIdentities {
     this.#servers += 1;
     const dataDir = join(this.#directory, `s${this.#servers}`);
     mkdirSync(join(dataDir, "identity"), { recursive: true, mode: 0o700 });
-    for (const file of SECRETS)
+    for (const file of SECRETS) {
       copyFileSync(join(this.#directory, "first/identity", file), join(dataDir, "identity", file));
+    }
     return dataDir;
   }
 

@@ -121,7 +121,7 @@ export class WebClient {
     { method = "GET", body, headers = {} }: WebRequestOptions,
   ): Promise<IncomingMessage> {
     const send = this.#url.protocol === "https:" ? requestHttps : requestHttp;
-    const all = {
+    const allHeaders = {
       origin: method === "POST" ? this.#url.origin : undefined,
       "sec-fetch-site": "same-origin",
       "x-berth-api": method === "POST" ? "1" : undefined,
@@ -129,15 +129,17 @@ export class WebClient {
       cookie: this.cookie === "" ? undefined : this.cookie,
       ...headers,
     };
-    const defined = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
-    const sent = send(new URL(path, this.#url), {
+    const definedHeaders = Object.fromEntries(
+      Object.entries(allHeaders).filter(([, value]) => value !== undefined),
+    );
+    const call = send(new URL(path, this.#url), {
       method,
-      headers: defined,
+      headers: definedHeaders,
       rejectUnauthorized: false,
       agent: false,
     });
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
-    const [response] = await once(sent, "response");
+    call.end(body === undefined ? undefined : JSON.stringify(body));
+    const [response] = await once(call, "response");
     return response;
   }
 }

@@ -60,7 +60,7 @@ interface UpOptions {
   readonly hasBerth: boolean;
   /** Whether the machines are virtual machines instead of namespaces. */
   readonly isVirtual: boolean;
-  readonly servers?: number;
+  readonly servers: number | undefined;
 }
 
 /** A parsed command line. */
@@ -164,7 +164,7 @@ function parseUp(values: ReturnType<typeof parseLabArgs>["values"]): UpOptions {
   const hosts = parseCount("--hosts", values.hosts) ?? DEFAULT_HOSTS;
   const servers = parseCount("--servers", values.servers);
   const isVirtual = values.vm ?? false;
-  return { hosts, hasBerth: !values["no-berth"], isVirtual, ...(servers !== undefined && { servers }) };
+  return { hosts, hasBerth: !values["no-berth"], isVirtual, servers };
 }
 
 function parseCount(option: string, text: string | undefined): number | undefined {

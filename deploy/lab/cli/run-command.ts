@@ -37,9 +37,8 @@ async function up(
   signal: AbortSignal,
 ): Promise<number> {
   const timer = startStepTimer();
-  const options = { name, hosts, hasBerth, ...(servers !== undefined && { servers }) };
   const create = isVirtual ? createVmLab : createLab;
-  const lab: BaseLab = await create({ ...options, signal, onProgress: timer.step });
+  const lab: BaseLab = await create({ name, hosts, hasBerth, servers, signal, onProgress: timer.step });
   timer.step(`lab ${name} is up`);
   console.log(`\n${nextSteps(lab)}`);
   return 0;
@@ -56,8 +55,11 @@ async function down(name: string): Promise<number> {
 async function status({ lab: name, json }: Runnable & { kind: "status" }): Promise<number> {
   const { machines } = await openLab(name);
   const statuses = await Promise.all(machines.map(readMachineStatus));
-  if (json) console.log(JSON.stringify(statuses, null, 2));
-  else console.log(formatTable(statuses.map((row) => ({ ...row }))));
+  if (json) {
+    console.log(JSON.stringify(statuses, null, 2));
+  } else {
+    console.log(formatTable(statuses.map((row) => ({ ...row }))));
+  }
   return 0;
 }
 

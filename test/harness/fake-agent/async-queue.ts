@@ -6,11 +6,13 @@ export function asyncQueue<T>(): { push(item: T): void; end(): void; items: Asyn
   async function* items(): AsyncGenerator<T> {
     while (!isEnded) {
       const item = waiting.shift();
-      if (item !== undefined) yield item;
-      else
+      if (item !== undefined) {
+        yield item;
+      } else {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
+      }
     }
   }
   return {

@@ -3,28 +3,28 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   type Assignments,
   type Authorities,
-  type DataPlane,
   DispatcherServiceService,
   isBerthError,
-  type ListenerTraffic,
   LogEntry_Stream,
-  NodeDescription,
+  type NodeDescription,
   PROTOCOL_FIELDS,
-  PROTOCOL_VERSIONS,
   type ProbeRequest,
-  type RegistryCredentials,
   type ReportedTask,
   type SessionRequest,
+  type SessionResponse,
   type StartLogs,
   TaskState,
   type UsageReport,
   type WaitingClients,
+  type Welcome,
 } from "@berth/proto";
 import { type Probe, probeHost } from "@berth/proto/probe";
 import { createRpcClient, type RpcClient, type RpcIdentity } from "@berth/proto/rpc";
 import { asyncQueue } from "./async-queue.js";
 import { type ContainerBehavior, FakeContainers } from "./fake-containers.js";
+import { describeHost, type HostOptions } from "./host-description.js";
 import { ReceivedAssignments } from "./received-assignments.js";
+import { type ReplyOptions, replyTo } from "./replies.js";
 import { StatusReports } from "./status-reports.js";
 
 const RECONNECT_MS = 50;
@@ -38,28 +38,15 @@ function nextAddress(): string {
   return `127.77.${hosts >> 8}.${hosts & 255}`;
 }
 
-export interface FakeAgentOptions extends ContainerBehavior {
-  readonly nodeId: string;
+export interface FakeAgentOptions extends HostOptions, ContainerBehavior, ReplyOptions {
   /** Adds the node to the cluster and returns its identity. Called when the agent starts. */
   readonly identity: () => Promise<RpcIdentity>;
   /** Addresses of servers, tried in turn. */
   readonly servers: readonly string[];
-  readonly hostname?: string;
-  readonly memoryBytes?: number;
   /** Probes other hosts for the leader. */
   readonly probe?: Probe;
-  /** Capabilities of the data plane. Default: overlay networks. Undefined imitates an agent without networks. */
-  readonly dataPlane?: Partial<DataPlane> | undefined;
-  /** Fields of the node's description that differ from those of an honest agent. */
-  readonly description?: Partial<NodeDescription>;
-  /** Listener counters that the agent reports when the leader requests them. */
-  readonly listeners?: readonly ListenerTraffic[];
   /** Called when the leader announces the cluster's authorities. */
   readonly onAuthorities?: (message: Authorities) => void;
-  /** Checks a registry login. Returns why the registry rejects it, or "" if it is valid. */
-  readonly checkLogin?: (credentials: RegistryCredentials | undefined) => string;
-  /** Digests of images in registries. All other images exist only on this host. */
-  readonly digests?: ReadonlyMap<string, string>;
   /** Returns the log of a task. */
   readonly log?: (taskId: string) => readonly { readonly timeNs: string; readonly text: string }[];
 }
@@ -89,7 +76,7 @@ export class FakeAgent {
   #session = new AbortController();
   #send: (request: SessionRequest) => void = () => {};
   #sendsHeartbeats = true;
-  #heartbeatMs = 500;
+  #heartbeatTimer: NodeJS.Timeout | undefined;
   #nextServer = 0;
   #leader: string | undefined;
   readonly #assignments = new ReceivedAssignments(this.violations);
@@ -212,7 +199,12 @@ export class FakeAgent {
   }
 
   describe(description: Partial<NodeDescription>): void {
-    this.#send({ message: { $case: "description", value: { ...this.#description(), ...description } } });
+    this.#send({
+      message: {
+        $case: "description",
+        value: { ...describeHost(this.options, this.address), ...description },
+      },
+    });
   }
 
   reportUsage(report: UsageReport): void {
@@ -255,7 +247,7 @@ export class FakeAgent {
     const hello = {
       nodeId: this.options.nodeId,
       ...PROTOCOL_FIELDS,
-      description: this.#description(),
+      description: describeHost(this.options, this.address),
       bootId: this.#bootId,
       resolvesImages: true,
       timingScale: 1,
@@ -263,79 +255,67 @@ export class FakeAgent {
       generation: 0,
     };
     this.#send({ message: { $case: "hello", value: hello } });
-    let timer: NodeJS.Timeout | undefined;
     try {
       for await (const { message } of client.calls.session(outgoing.items, { signal: session.signal })) {
-        switch (message?.$case) {
-          case "welcome":
-            if (message.value.epoch < this.epoch)
-              this.violations.push("received assignments from an older leader");
-            this.epoch = message.value.epoch;
-            this.servers = message.value.servers;
-            this.#heartbeatMs = message.value.heartbeatMs;
-            this.#assignments.sequence = 0;
-            timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
-            this.#reports.resend(this.containers.values());
-            break;
-          case "assignments":
-            this.#apply(message.value);
-            break;
-          case "statusesAck":
-            this.#reports.acknowledge(message.value.batch);
-            break;
-          case "measureUsage":
-            this.usageServices = message.value.services.map(({ serviceName }) => serviceName);
-            break;
-          case "heartbeatInterval":
-            this.#heartbeatMs = message.value.heartbeatMs;
-            clearInterval(timer);
-            timer = setInterval(() => this.#heartbeat(), this.#heartbeatMs);
-            break;
-          case "authorities":
-            this.options.onAuthorities?.(message.value);
-            break;
-          case "probe":
-            void this.#probe(message.value, session.signal);
-            break;
-          case "trafficRequest": {
-            const { requestId } = message.value;
-            const listeners = [...(this.options.listeners ?? [])];
-            const value = {
-              requestId,
-              traffic: undefined,
-              listeners,
-              tableVersion: this.sequence,
-              partial: false,
-            };
-            this.#send({ message: { $case: "traffic", value } });
-            break;
-          }
-          case "checkRegistryLogin": {
-            const { requestId, credentials } = message.value;
-            const problem = this.options.checkLogin?.(credentials) ?? "";
-            this.#send({ message: { $case: "registryLoginChecked", value: { requestId, problem } } });
-            break;
-          }
-          case "imageDigestRequest": {
-            const { requestId, image } = message.value;
-            const digest = this.options.digests?.get(image) ?? "";
-            const value = { requestId, digest, isLocal: digest === "", error: "" };
-            this.#send({ message: { $case: "imageDigest", value } });
-            break;
-          }
-          case "startLogs":
-            void this.#pushLogs(client.calls, message.value);
-            break;
-          default:
-            break;
-        }
+        if (message !== undefined) this.#receive(message, client.calls, session.signal);
       }
     } finally {
-      clearInterval(timer);
+      clearInterval(this.#heartbeatTimer);
       outgoing.end();
       session.abort();
       client.close();
     }
+  }
+
+  #receive(
+    message: NonNullable<SessionResponse["message"]>,
+    calls: RpcClient<typeof DispatcherServiceService>,
+    signal: AbortSignal,
+  ): void {
+    switch (message.$case) {
+      case "welcome":
+        this.#startSession(message.value);
+        break;
+      case "assignments":
+        this.#apply(message.value);
+        break;
+      case "statusesAck":
+        this.#reports.acknowledge(message.value.batch);
+        break;
+      case "measureUsage":
+        this.usageServices = message.value.services.map(({ serviceName }) => serviceName);
+        break;
+      case "heartbeatInterval":
+        this.#startHeartbeats(message.value.heartbeatMs);
+        break;
+      case "authorities":
+        this.options.onAuthorities?.(message.value);
+        break;
+      case "probe":
+        void this.#probe(message.value, signal);
+        break;
+      case "startLogs":
+        void this.#pushLogs(calls, message.value);
+        break;
+      default: {
+        const reply = replyTo(message, this.options, this.sequence);
+        if (reply !== undefined) this.#send({ message: reply });
+      }
+    }
+  }
+
+  #startSession({ epoch, servers, heartbeatMs }: Welcome): void {
+    if (epoch < this.epoch) this.violations.push("received assignments from an older leader");
+    this.epoch = epoch;
+    this.servers = servers;
+    this.#assignments.sequence = 0;
+    this.#startHeartbeats(heartbeatMs);
+    this.#reports.resend(this.containers.values());
+  }
+
+  #startHeartbeats(intervalMs: number): void {
+    clearInterval(this.#heartbeatTimer);
+    this.#heartbeatTimer = setInterval(() => this.#heartbeat(), intervalMs);
   }
 
   #heartbeat(): void {
@@ -358,7 +338,9 @@ export class FakeAgent {
     }
     if (this.completeSets > before) {
       const assigned = new Set(assignments.tasks.map(({ id }) => id));
-      for (const taskId of this.containers.keys()) if (!assigned.has(taskId)) this.containers.delete(taskId);
+      for (const taskId of this.containers.keys()) {
+        if (!assigned.has(taskId)) this.containers.delete(taskId);
+      }
     }
     if (assignments.ackRequested && this.acknowledgesTables) {
       const value = { sequence: assignments.resultsIn };
@@ -378,23 +360,5 @@ export class FakeAgent {
       if (lines.length === 0) yield { requestId: start.requestId, entries: [], error: "" };
     }
     await calls.pushLogs(entries()).catch(() => {});
-  }
-
-  #description(): NodeDescription {
-    const { nodeId, hostname, memoryBytes } = this.options;
-    const dataPlane = "dataPlane" in this.options ? this.options.dataPlane : { overlay: true };
-    const description = NodeDescription.fromPartial({
-      hostname: hostname ?? nodeId,
-      address: this.address,
-      os: "linux",
-      architecture: "x86_64",
-      nanoCpus: 4e9,
-      memoryBytes: memoryBytes ?? 8 * 1024 ** 3,
-      agentVersion: "fake",
-      protocolVersion: PROTOCOL_VERSIONS.newest,
-      engineReady: true,
-      dataPlane,
-    });
-    return { ...description, ...this.options.description };
   }
 }

@@ -60,8 +60,9 @@ export class FakeContainers {
     switch (task.desiredState) {
       case DesiredState.RUNNING: {
         if (container !== undefined) return;
-        if (!this.#assignments.specs.has(specKey(task)))
+        if (!this.#assignments.specs.has(specKey(task))) {
           this.#assignments.violations.push(`task ${task.id} was assigned without its spec`);
+        }
         const ports = specs.find(({ serviceId }) => serviceId === task.serviceId)?.ports ?? [];
         const published = ports
           .filter(({ mode }) => mode !== PortSpec_Mode.HOST)
@@ -161,8 +162,9 @@ export class FakeContainers {
     return this.#assignments.attachmentsOf(task).flatMap(({ network: name, ipv4Address, optional }) => {
       const network = [...this.#assignments.networks.values()].find(({ spec }) => spec?.name === name);
       if (network === undefined) {
-        if (!optional)
+        if (!optional) {
           this.#assignments.violations.push(`task ${task.id} was assigned without its network ${name}`);
+        }
         return [];
       }
       const address = ipv4Address || this.#freeAddress(network);
@@ -174,10 +176,14 @@ export class FakeContainers {
     const taken = new Set([gateway]);
     for (const { status } of this.all.values()) {
       if (status.state >= TaskState.COMPLETE) continue;
-      for (const { networkId, address } of status.addresses) if (networkId === id) taken.add(address);
+      for (const { networkId, address } of status.addresses) {
+        if (networkId === id) taken.add(address);
+      }
     }
     const base = parseSubnet(range)?.base ?? 0;
-    for (let next = base + 2; ; next += 1) if (!taken.has(ipv4Text(next))) return ipv4Text(next);
+    for (let next = base + 2; ; next += 1) {
+      if (!taken.has(ipv4Text(next))) return ipv4Text(next);
+    }
   }
 }
 

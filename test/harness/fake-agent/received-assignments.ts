@@ -44,10 +44,11 @@ export class ReceivedAssignments {
     this.received.push(assignments);
     const isComplete = assignments.kind === Assignments_Kind.COMPLETE;
     if (!isComplete && assignments.appliesTo !== this.sequence) {
-      if (!this.#isIncrementLost)
+      if (!this.#isIncrementLost) {
         this.violations.push(
           `increment applies to sequence ${assignments.appliesTo}, but the agent is at ${this.sequence}`,
         );
+      }
       return false;
     }
     this.sequence = assignments.resultsIn;
@@ -87,8 +88,9 @@ export class ReceivedAssignments {
     }
     for (const name of names) {
       this.names.set(name.key, name);
-      if (!this.networks.has(name.networkId))
+      if (!this.networks.has(name.networkId)) {
         this.violations.push(`DNS entry ${name.key} belongs to an unassigned network`);
+      }
     }
     for (const key of removedDnsKeys) {
       if (!this.names.delete(key)) this.violations.push(`removed unknown DNS entry ${key}`);

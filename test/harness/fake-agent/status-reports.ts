@@ -17,7 +17,9 @@ export class StatusReports {
   }
 
   acknowledge(upTo: number): void {
-    for (const [taskId, { batch }] of this.#unacked) if (batch <= upTo) this.#unacked.delete(taskId);
+    for (const [taskId, { batch }] of this.#unacked) {
+      if (batch <= upTo) this.#unacked.delete(taskId);
+    }
   }
 
   /** Sends all unacknowledged statuses and those of all started containers, at the start of a session. */
