@@ -136,34 +136,31 @@ describe("loadStack throws nothing but BerthErrors", () => {
   });
 
   test("loadStack throws nothing but BerthErrors for random values under the keys of a service", () => {
-    const key = fc.constantFrom(
-      ...[
-        "image",
-        "command",
-        "ports",
-        "volumes",
-        "environment",
-        "env_file",
-        "deploy",
-        "healthcheck",
-        "tmpfs",
-      ],
-      ...[
-        "networks",
-        "labels",
-        "ulimits",
-        "devices",
-        "extra_hosts",
-        "restart",
-        "logging",
-        "dns",
-        "build",
-        "depends_on",
-        "x-berth",
-        "secrets",
-        "configs",
-      ],
-    );
+    const keys = [
+      "image",
+      "command",
+      "ports",
+      "volumes",
+      "environment",
+      "env_file",
+      "deploy",
+      "healthcheck",
+      "tmpfs",
+      "networks",
+      "labels",
+      "ulimits",
+      "devices",
+      "extra_hosts",
+      "restart",
+      "logging",
+      "dns",
+      "build",
+      "depends_on",
+      "x-berth",
+      "secrets",
+      "configs",
+    ];
+    const key = fc.constantFrom(...keys);
     const word = fc.constantFrom(
       "a",
       "1",

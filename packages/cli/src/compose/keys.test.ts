@@ -54,8 +54,8 @@ function renderSection(parent: string, keys: readonly DocumentedKey[]): string {
       `\`${path.slice(path.lastIndexOf(".") + 1)}\``,
       about.summary,
       [
-        describe(support),
-        ...[...exceptions].map(([value, other]) => `\`${value}\`: ${describe(other)}`),
+        describeSupport(support),
+        ...[...exceptions].map(([value, other]) => `\`${value}\`: ${describeSupport(other)}`),
       ].join("<br>"),
       about.compose ?? "",
       about.swarm ?? "",
@@ -76,7 +76,7 @@ function titleOf(parent: string): string {
   return inService === parent ? `\`${parent}\`` : `\`${inService}\` of a service`;
 }
 
-function describe({ kind, message }: Support): string {
+function describeSupport({ kind, message }: Support): string {
   switch (kind) {
     case "honored":
       return "yes";

@@ -15,11 +15,9 @@ const DAY_MS = 86_400_000;
 function status(change: Parameters<typeof AuthorityStatus.fromPartial>[0]): AuthorityStatus {
   const nowMs = Date.now();
   return AuthorityStatus.fromPartial({
-    ...{
-      fingerprint: OLD,
-      certificate: `PEM of ${change.fingerprint ?? OLD}\n`,
-      state: AuthorityState.ISSUING,
-    },
+    fingerprint: OLD,
+    certificate: `PEM of ${change.fingerprint ?? OLD}\n`,
+    state: AuthorityState.ISSUING,
     createdAtMs: nowMs - 3.5 * DAY_MS,
     expiresAtMs: nowMs + 100.5 * DAY_MS,
     ...change,

@@ -57,16 +57,16 @@ describe("audit", () => {
   });
 
   test("-f resumes after the last record when the leader changes", async () => {
-    const asked: object[] = [];
+    const requests: object[] = [];
     const follow: FakeControlHandlers["streamAudit"] = async function* (request) {
-      asked.push(request);
-      yield asked.length === 1 ? deployed : refused;
-      if (asked.length === 1) throw new BerthError({ code: "BERTH_NOT_LEADER", message: "not any more" });
+      requests.push(request);
+      yield requests.length === 1 ? deployed : refused;
+      if (requests.length === 1) throw new BerthError({ code: "BERTH_NOT_LEADER", message: "not any more" });
     };
     const { code, out } = await berth("audit -f --limit 5", { streamAudit: follow });
     expect(code).toBe(0);
     expect(out.split("\n").map((line) => line.slice(0, 4))).toEqual(["TIME", "2025", "2025", ""]);
-    expect(asked).toMatchObject([
+    expect(requests).toMatchObject([
       { follow: true, limit: 5, afterSequence: 0 },
       { follow: true, limit: 5, afterSequence: 41 },
     ]);

@@ -47,16 +47,16 @@ describe("events", () => {
   });
 
   test("-f resumes after the last event when the leader changes", async () => {
-    const asked: object[] = [];
+    const requests: object[] = [];
     const streamEvents: FakeControlHandlers["streamEvents"] = async function* (request) {
-      asked.push(request);
+      requests.push(request);
       yield failed;
-      if (asked.length === 1) throw new BerthError({ code: "BERTH_NOT_LEADER", message: "not any more" });
+      if (requests.length === 1) throw new BerthError({ code: "BERTH_NOT_LEADER", message: "not any more" });
     };
     const { code, out } = await berth("events -f --service shop_web", { streamEvents });
     expect(code).toBe(0);
     expect(out.split("\n")).toHaveLength(3);
-    expect(asked).toMatchObject([
+    expect(requests).toMatchObject([
       { service: "shop_web", afterEpoch: 0, sinceMs: 0 },
       { service: "shop_web", afterEpoch: 3, afterSequence: 8, sinceMs: 1_764_000_000_123 },
     ]);

@@ -72,7 +72,9 @@ describe("context create with an invitation", () => {
     expect((await home.berth("node ls -q")).out).toBe("node1\n");
     const [, row] = JSON.parse((await home.berth("context ls -o json")).out);
     expect(row).toEqual({
-      ...{ name: "lab", server: `${address},10.0.0.2:7400`, current: true },
+      name: "lab",
+      server: `${address},10.0.0.2:7400`,
+      current: true,
       identity: { cluster: "test", name: "user.1", validUntilMs: expect.any(Number) },
     });
     expect((await home.berth("context ls")).out).toMatch(

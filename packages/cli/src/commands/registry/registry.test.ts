@@ -38,7 +38,10 @@ describe("registry login", () => {
       err: "",
     });
     const credentials = {
-      ...{ server: "docker.io", username: "ci", secret: `{\n ${PASSWORD}}`, isIdentityToken: false },
+      server: "docker.io",
+      username: "ci",
+      secret: `{\n ${PASSWORD}}`,
+      isIdentityToken: false,
     };
     expect(requests).toEqual([{ credentials, skipCheck: false }]);
   });

@@ -13,7 +13,9 @@ function status(host: number, over: Parameters<typeof ServerStatus.fromPartial>[
     etcd: { id: `${host}`, name: `berth-10.0.0.${host}`, hasStarted: true, isRunning: true },
     ...over,
     server: {
-      ...{ id: `server${host}`, hostname: `host-${host}`, address: `10.0.0.${host}:7400` },
+      id: `server${host}`,
+      hostname: `host-${host}`,
+      address: `10.0.0.${host}:7400`,
       state: State.UP,
       stateSinceMs: nowMs - 3.1 * HOUR_MS,
       createdAtMs: 1,

@@ -5,7 +5,8 @@ import { createSource } from "./source.js";
 
 const source = createSource("c.yaml", "services:\r\n  a: { x: 1 }\r\n  b: { x: 2 }\r\n");
 
-function position(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
+/** Returns a warning about the first place with this text. */
+function warningAt(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
   const start = source.text.indexOf(text);
   const place = { source, start, end: start + text.length };
   return {
@@ -20,25 +21,25 @@ function position(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
 
 test("formatDiagnostic prints the line with carets if requested", () => {
   const style = { ...PLAIN_STYLE, excerpt: true };
-  expect(formatDiagnostic(position("x: 2", { severity: "error", message: "wrong" }), style)).toBe(
+  expect(formatDiagnostic(warningAt("x: 2", { severity: "error", message: "wrong" }), style)).toBe(
     "c.yaml:3:8: services: wrong\n  3 |   b: { x: 2 }\n    |        ^^^^",
   );
 });
 
 test("formatDiagnostic does not print a line that can contain a secret", () => {
   const style = { ...PLAIN_STYLE, excerpt: true };
-  expect(formatDiagnostic(position("x: 2", { severity: "error", path: "secrets.b.x" }), style)).toBe(
+  expect(formatDiagnostic(warningAt("x: 2", { severity: "error", path: "secrets.b.x" }), style)).toBe(
     "c.yaml:3:8: secrets.b.x: no effect",
   );
 });
 
 test("formatDiagnostics groups equal warnings and lists all places", () => {
-  const error = position("b:", { severity: "error" });
+  const error = warningAt("b:", { severity: "error" });
   expect(
     formatDiagnostics([
-      position("a:"),
-      position("b:"),
-      position("x: 2", { message: "other" }),
+      warningAt("a:"),
+      warningAt("b:"),
+      warningAt("x: 2", { message: "other" }),
       error,
       { ...error, path: "p" },
     ]),

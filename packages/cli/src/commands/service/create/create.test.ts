@@ -100,10 +100,8 @@ describe("service create", () => {
     expect(await specOf("--stack shop --name db postgres")).toMatchObject({ name: "shop_db", stack: "shop" });
   });
 
-  test("reports all problems at once with the names of its own options", async () => {
-    const { code, err, requests } = await create(
-      "--name web --env =x --publish 99999 --limit-cpu many nginx",
-    );
+  test("reports an invalid variable without calling the server", async () => {
+    const { code, err, requests } = await create("--name web --env =x nginx");
     expect([code, requests, err]).toMatchInlineSnapshot(`
       [
         2,
@@ -113,10 +111,13 @@ describe("service create", () => {
       ",
       ]
     `);
-    const flags = await create(
+  });
+
+  test("reports the problems of all flags at once, with the names of its own options", async () => {
+    const { err } = await create(
       "--name web --publish 99999 --limit-cpu many --mode global --replicas 2 nginx",
     );
-    expect(flags.err).toMatchInlineSnapshot(`
+    expect(err).toMatchInlineSnapshot(`
       "error: service web was not created:
         --publish: "99999" is not a port: container port "99999" is not between 1 and 65535
         --replicas: the service runs one task per node and has no replicas
