@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: Compose writes its variables like this
 import { readFileSync } from "node:fs";
-import { BerthError, type FileContent, FileKind, FileMount, MAX_FILE_BYTES } from "@berth/proto";
+import { BerthError, type FileContent, FileKind, MAX_FILE_BYTES } from "@berth/proto";
 import { describe, expect, test } from "vitest";
 import { type LoadTextOptions, loadText } from "../testing/load-text.js";
 import { loadStack } from "./load-stack.js";
@@ -131,59 +131,6 @@ configs: { c: { content: "slot={{.Task.Slot}} host={{ .Node.Hostname }}", templa
     expect(files).toMatchObject([
       { isTemplate: true, content: "slot={{.Task.Slot}} host={{ .Node.Hostname }}" },
     ]);
-  });
-
-  test("x-berth.env_secrets: environment variables, with a warning of who can see them", () => {
-    const { messages, mounts, files } = load(
-      `services:
-  web:
-    image: a
-    environment: { A: b }
-    x-berth:
-      env_secrets: { PGPASSWORD: key, API_KEY: shared }
-secrets: { key: { environment: KEY }, shared: { external: true } }
-`,
-      { env: { KEY: "hunter2" } },
-    );
-    expect(messages).toEqual([
-      "c.yaml:6:7: warning: services.web.x-berth.env_secrets: docker inspect shows these secrets, and Docker stores them on the hosts' disks; use secrets if the program can read files",
-    ]);
-    expect(mounts.t_web).toEqual(
-      [
-        { name: "t_key", env: "PGPASSWORD" },
-        { name: "shared", env: "API_KEY" },
-      ].map((mount) => FileMount.fromPartial({ kind: SECRET, ...mount })),
-    );
-    expect(files.map(({ name }) => name)).toEqual(["t_key"]);
-  });
-
-  test("x-berth.env_secrets: unknown secrets and variables that cannot be are errors with their places", () => {
-    const { messages } = load(`services:
-  web:
-    image: a
-    environment: { A: b }
-    x-berth:
-      env_secrets:
-        PGPASSWORD: kye
-        A: key
-        B-C: key
-        D: [key]
-secrets: { key: { external: true } }
-`);
-    expect(messages).toMatchInlineSnapshot(`
-      [
-        "c.yaml:6:7: warning: services.web.x-berth.env_secrets: docker inspect shows these secrets, and Docker stores them on the hosts' disks; use secrets if the program can read files",
-        "c.yaml:7:21: services.web.x-berth.env_secrets.PGPASSWORD: undefined secret "kye"; did you mean "key"?",
-        "c.yaml:8:12: services.web.x-berth.env_secrets.A: task.container.env[0] has the same env A",
-        "c.yaml:9:14: services.web.x-berth.env_secrets.B-C: "B-C" is not the name of an environment variable; use up to 255 letters, digits and underscores, and no digit first",
-        "c.yaml:10:12: services.web.x-berth.env_secrets.D: must be text, not a list",
-      ]
-    `);
-  });
-
-  test("x-berth.env_secrets without secrets causes no warning", () => {
-    const { messages } = load("services: { web: { image: a, x-berth: { env_secrets: {} } } }");
-    expect(messages).toEqual([]);
   });
 
   test("unsupported placeholders are errors with their position in the Compose file or in the config", () => {

@@ -7,37 +7,14 @@ import {
   ServiceSpec,
 } from "@berth/proto";
 import { describe, expect, test } from "vitest";
+import { FLAGGED_SPEC, VALID_FLAGS } from "../../../testing/update-flags.js";
 import { applyFlags, EDITS, hasFlags } from "./apply-flags.js";
-import { UPDATE_FLAGS, type UpdateFlagName } from "./flags.js";
+import { UPDATE_FLAGS } from "./flags.js";
 
-const SPEC = applySpecDefaults(
-  ServiceSpec.fromPartial({
-    name: "shop_web",
-    stack: "shop",
-    labels: { team: "a" },
-    mode: { $case: "replicated", value: { replicas: 2 } },
-    ports: [{ target: 80, published: 8080, protocol: 1, mode: 1 }],
-    placement: { constraints: ["node.labels.zone == a"], spread: ["node.labels.rack"] },
-    task: {
-      reservations: { generic: { gpu: 1 } },
-      container: {
-        image: "nginx:1.27",
-        env: ["A=1", "AB=2"],
-        capDrop: ["NET_RAW"],
-        dns: ["10.0.0.1"],
-        extraHosts: ["db:10.0.0.5"],
-        mounts: [{ target: "/data", kind: { $case: "tmpfs", value: {} } }],
-        files: [{ kind: FileKind.SECRET, name: "shop_key", versionId: "v1", target: "/run/secrets/key" }],
-        ulimits: [{ name: "nofile", soft: 1, hard: 1 }],
-      },
-    },
-  }),
-);
-
-const edited = (flags: Record<string, unknown>): ServiceSpec => applyFlags(SPEC, flags);
+const edited = (flags: Record<string, unknown>): ServiceSpec => applyFlags(FLAGGED_SPEC, flags);
 const container = (flags: Record<string, unknown>) => edited(flags).task?.container;
 
-function problem(flags: Record<string, unknown>, spec = SPEC): string {
+function problem(flags: Record<string, unknown>, spec = FLAGGED_SPEC): string {
   try {
     applyFlags(spec, flags);
   } catch (error) {
@@ -62,139 +39,19 @@ test("applyFlags() creates the parts of the task that the spec lacks", () => {
   ]);
 });
 
-/** A valid value for each flag, so that none is missing in the tests. */
-const VALID: Readonly<Record<UpdateFlagName, unknown>> = {
-  image: "nginx:1.28",
-  args: "a 'b c'",
-  entrypoint: "/run --now",
-  user: "1000:1000",
-  workdir: "/srv",
-  hostname: "web-{{.Task.Slot}}",
-  domainname: "example.org",
-  platform: "linux/arm64",
-  "stop-signal": "SIGINT",
-  "stop-grace-period": "1m",
-  init: true,
-  "read-only": true,
-  tty: true,
-  "env-rm": ["A"],
-  "env-add": ["C=3"],
-  "label-rm": ["team"],
-  "label-add": ["owner=me"],
-  "container-label-rm": ["x"],
-  "container-label-add": ["y=1"],
-  "mount-rm": ["/data/"],
-  "mount-add": ["type=bind,source=/etc,target=/host,readonly"],
-  "secret-rm": ["shop_key"],
-  "secret-add": ["source=shop_key,target=key,uid=1000,gid=0,mode=0400"],
-  "config-rm": ["a"],
-  "config-add": ["nginx_conf"],
-  "network-rm": ["shop_front"],
-  "network-add": ["name=shop_back,alias=db"],
-  "endpoint-mode": "dnsrr",
-  "publish-rm": ["80"],
-  "publish-add": ["9090:90/udp"],
-  replicas: "5",
-  "max-concurrent": "1",
-  "replicas-max-per-node": "2",
-  "constraint-rm": ["node.labels.zone==a"],
-  "constraint-add": ["node.hostname != x"],
-  "placement-pref-rm": ["spread=node.labels.rack"],
-  "placement-pref-add": ["spread=node.labels.zone"],
-  "limit-cpu": "1.5",
-  "limit-memory": "64M",
-  "limit-pids": "10",
-  "reserve-cpu": "0.5",
-  "reserve-memory": "32M",
-  "generic-resource-rm": ["gpu"],
-  "generic-resource-add": ["fpga=2"],
-  "memory-swap": "-1",
-  "memory-swappiness": "10",
-  "shm-size": "128M",
-  "oom-kill-disable": true,
-  "cpu-shares": "512",
-  "cpuset-cpus": "0-3",
-  "cpu-period": "50000",
-  "cpu-quota": "-1",
-  "cpu-rt-period": "1000000",
-  "cpu-rt-runtime": "950000",
-  "storage-opt-rm": ["size"],
-  "storage-opt-add": ["size=10G"],
-  "restart-condition": "on-failure",
-  "restart-delay": "2s",
-  "restart-max-attempts": "3",
-  "restart-window": "1m",
-  "update-parallelism": "0",
-  "update-delay": "1s",
-  "update-order": "start-first",
-  "update-failure-action": "rollback",
-  "update-monitor": "10s",
-  "update-max-failure-ratio": "0.25",
-  "progress-deadline": "2m",
-  "rollback-parallelism": "3",
-  "rollback-delay": "2s",
-  "rollback-order": "stop-first",
-  "rollback-failure-action": "continue",
-  "rollback-monitor": "0",
-  "rollback-max-failure-ratio": "1",
-  "health-cmd": "curl -f localhost",
-  "health-interval": "5s",
-  "health-timeout": "2s",
-  "health-retries": "3",
-  "health-start-period": "10s",
-  "health-start-interval": "1s",
-  "no-healthcheck": false,
-  "log-driver": "json-file",
-  "log-opt": ["max-size=10m"],
-  "oom-score-adj": "-500",
-  "cap-add": ["CAP_NET_RAW"],
-  "cap-drop": ["ALL"],
-  privileged: true,
-  "security-opt-rm": ["a"],
-  "security-opt-add": ["no-new-privileges"],
-  "device-rm": ["/dev/fuse"],
-  "device-add": ["/dev/fuse:/dev/fuse:rw"],
-  "device-cgroup-rule-rm": ["a"],
-  "device-cgroup-rule-add": ["c 42:* rmw"],
-  gpus: "all",
-  pid: "host",
-  ipc: "shareable",
-  uts: "host",
-  userns: "host",
-  cgroupns: "private",
-  "cgroup-parent": "/batch",
-  runtime: "runsc",
-  "annotation-rm": ["a"],
-  "annotation-add": ["a=b"],
-  "sysctl-rm": ["a"],
-  "sysctl-add": ["net.core.somaxconn=1024"],
-  "ulimit-rm": ["nofile"],
-  "ulimit-add": ["nproc=5:-1"],
-  "group-rm": ["a"],
-  "group-add": ["video"],
-  "dns-rm": ["10.0.0.1"],
-  "dns-add": ["10.0.0.2"],
-  "dns-search-rm": ["a"],
-  "dns-search-add": ["example.org"],
-  "dns-option-rm": ["a"],
-  "dns-option-add": ["ndots:2"],
-  "host-rm": ["db"],
-  "host-add": ["cache:10.0.0.6"],
-};
-
 const attributeOf = (name: string): string =>
   name.replace(/^no-/, "").replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 describe("applyFlags", () => {
   test("supports every flag without modifying the given spec", () => {
-    const before = structuredClone(SPEC);
-    for (const [name, given] of Object.entries(VALID)) {
+    const before = structuredClone(FLAGGED_SPEC);
+    for (const [name, given] of Object.entries(VALID_FLAGS)) {
       const flags = { [attributeOf(name)]: given };
       expect([name, hasFlags(flags)]).toEqual([name, true]);
       if (name === "max-concurrent") continue;
       expect([name, problem(flags)]).toEqual([name, ""]);
     }
-    expect(SPEC).toEqual(before);
+    expect(FLAGGED_SPEC).toEqual(before);
     expect(Object.keys(EDITS).toSorted()).toEqual(Object.keys(UPDATE_FLAGS).toSorted());
   });
 
@@ -220,7 +77,7 @@ describe("applyFlags", () => {
       deviceAdd: ["/dev/fuse", "/dev/a:/dev/fuse:r", "/dev/b:rw", "nvidia.com/gpu=0"],
       gpus: '"device=0,2"',
     };
-    const one = applyFlags(SPEC, added);
+    const one = applyFlags(FLAGGED_SPEC, added);
     expect(one.task?.container).toMatchObject({
       devices: [
         { hostPath: "/dev/a", containerPath: "/dev/fuse", permissions: "r" },
@@ -268,10 +125,11 @@ describe("applyFlags", () => {
   });
 
   test("adds, replaces and removes networks", () => {
-    const networks = (flags: Record<string, unknown>, spec = SPEC) => applyFlags(spec, flags).task?.networks;
+    const networks = (flags: Record<string, unknown>, spec = FLAGGED_SPEC) =>
+      applyFlags(spec, flags).task?.networks;
     const ifname = "driver-opt=com.docker.network.endpoint.ifname=eth9";
     const added = `name=back,alias=a,alias=b,ip=10.0.0.9,mac-address=02:42:ac:11:00:09,link-local-ip=169.254.8.8,${ifname}`;
-    const one = applyFlags(SPEC, { replicas: "1", networkAdd: ["front", added] });
+    const one = applyFlags(FLAGGED_SPEC, { replicas: "1", networkAdd: ["front", added] });
     expect(one.task?.networks).toMatchObject([
       { network: "front", aliases: [] },
       {
@@ -402,12 +260,12 @@ describe("applyFlags", () => {
   test("sets completions and concurrency of jobs, and rejects replicas of global services", () => {
     const mode = { $case: "replicatedJob", value: { totalCompletions: 4, maxConcurrent: 4 } } as const;
     const { task } = ServiceSpec.fromPartial({ task: { container: { image: "a" } } });
-    const job = applySpecDefaults({ ...SPEC, mode, task, ports: [] });
+    const job = applySpecDefaults({ ...FLAGGED_SPEC, mode, task, ports: [] });
     expect(applyFlags(job, { replicas: "9", maxConcurrent: "2" }).mode?.value).toEqual({
       totalCompletions: 9,
       maxConcurrent: 2,
     });
-    const global = { ...SPEC, mode: { $case: "global", value: {} } } as const;
+    const global = { ...FLAGGED_SPEC, mode: { $case: "global", value: {} } } as const;
     expect(problem({ replicas: "2" }, global)).toContain("has no replicas");
   });
 
