@@ -61,9 +61,10 @@ export function createAbortRace(signal: AbortSignal): {
   return {
     race: (promise) =>
       new Promise((resolve, reject) => {
+        // Also after an abort: an unhandled rejection would end the process.
+        promise.then(resolve, reject);
         if (signal.aborted) return reject(signal.reason);
         rejectPending = reject;
-        promise.then(resolve, reject);
       }),
     dispose: () => signal.removeEventListener("abort", onAbort),
   };
