@@ -25,9 +25,11 @@ export function installScript(version: string, packages: readonly InstallablePac
       `${architecture === "all" ? "*" : architecture}) name=${name} sum=${sha256} ;;`,
   );
   // The first match counts.
-  const hasAny = packages.some(({ architecture }) => architecture === "all");
+  const suitsAnyHost = packages.some(({ architecture }) => architecture === "all");
   const lines = cases.toSorted((a, b) => Number(a.startsWith("*")) - Number(b.startsWith("*")));
-  if (!hasAny) lines.push(`*) fail "this cluster has no package for $architecture; see docs/hosts.md" ;;`);
+  if (!suitsAnyHost) {
+    lines.push(`*) fail "this cluster has no package for $architecture; see docs/hosts.md" ;;`);
+  }
   return `#!/bin/sh
 # Installs berth ${version} on this host, and joins a cluster as a node: sh install.sh SERVER... <TOKEN
 set -eu
@@ -65,13 +67,16 @@ if [ "$(dpkg-query --show --showformat '\${db:Status-Status} \${Version}' berth 
   directory=$(mktemp -d)
   trap 'rm -rf "$directory"' EXIT
   chmod 755 "$directory"
+  verified=
   for server; do
     echo "berth: downloading $name from $server"
     download "https://$server/$name" >"$directory/$name" || continue
-    [ "$(sha256sum <"$directory/$name" | cut -d ' ' -f 1)" = "$sum" ] && break
-    rm "$directory/$name"
+    if [ "$(sha256sum <"$directory/$name" | cut -d ' ' -f 1)" = "$sum" ]; then
+      verified=yes
+      break
+    fi
   done
-  [ -s "$directory/$name" ] || fail "no server sent $name with the expected checksum; check that port 7400 of the servers is open"
+  [ -n "$verified" ] || fail "no server sent $name with the expected checksum; check that port 7400 of the servers is open"
   docker=
   # Docker needs the others to start containers and to reach registries, and only recommends them.
   command -v dockerd >/dev/null || docker="docker.io apparmor ca-certificates"
