@@ -4,11 +4,11 @@ import { expect, test } from "vitest";
 import { runProcess } from "./main.js";
 import { untilAborted } from "./runtime/abort.js";
 
-function start() {
+function start(run: (signal: AbortSignal) => Promise<void> = untilAborted) {
   const events = new EventEmitter() as EventEmitter & NodeJS.Process;
   const lines: string[] = [];
   const logger = pino({ base: null }, { write: (line) => lines.push(line) });
-  const exitCode = runProcess(untilAborted, { logger, events, exit: () => {} });
+  const exitCode = runProcess(run, { logger, events, exit: () => {} });
   return { events, lines, exitCode };
 }
 
@@ -24,6 +24,22 @@ test("runProcess stops on SIGTERM and returns 0", async () => {
   events.emit("SIGTERM", "SIGTERM");
   expect(await exitCode).toBe(0);
 });
+
+test.each([
+  { error: new Error("cannot resign"), logged: true },
+  { error: new DOMException("aborted", "AbortError"), logged: false },
+])(
+  "runProcess logs a failure while the process stops: $error.message, $logged",
+  async ({ error, logged }) => {
+    const { events, lines, exitCode } = start(async (signal) => {
+      await untilAborted(signal);
+      throw error;
+    });
+    events.emit("SIGTERM", "SIGTERM");
+    expect(await exitCode).toBe(0);
+    expect(lines.join().includes(error.message)).toBe(logged);
+  },
+);
 
 test("runProcess fails with the error of a run that was not stopped", async () => {
   const events = new EventEmitter() as EventEmitter & NodeJS.Process;

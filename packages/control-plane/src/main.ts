@@ -1,4 +1,4 @@
-import { BerthError, diskError, ERROR_CODES, isBerthError } from "@berth/proto";
+import { BerthError, diskError, ERROR_CODES, isAbortError, isBerthError } from "@berth/proto";
 import type { Logger } from "pino";
 import { parseArguments } from "./config.js";
 import type { runJoin } from "./join/run-join.js";
@@ -77,6 +77,9 @@ export async function runProcess(
     await run(stopping.signal);
   } catch (error) {
     if (!stopping.signal.aborted) throw error;
+    // The end of a call or of the start is no failure.
+    const isExpected = isAbortError(error) || isBerthError(error, "BERTH_CANCELLED");
+    if (!isExpected) logger.error({ err: error }, "failed to stop cleanly");
   } finally {
     events.off("unhandledRejection", onUnhandledRejection).off("SIGTERM", onSignal).off("SIGINT", onSignal);
   }

@@ -9,11 +9,12 @@ import { openEtcdCertificate } from "./identity/etcd-certificate.js";
 import { ServerDirectory } from "./identity/server-directory.js";
 import { openServerIdentity, type ServerIdentity } from "./identity/server-identity.js";
 import { Installer } from "./install/installer.js";
-import { linkSignals, untilAborted } from "./runtime/abort.js";
+import { type LinkedSignal, linkSignals, onAbort, untilAborted } from "./runtime/abort.js";
 import { systemClock } from "./runtime/clock.js";
 import { systemRuntime } from "./runtime/runtime.js";
 import { membershipRequests } from "./server/membership-requests.js";
 import { OwnEtcd } from "./server/own-etcd.js";
+import { runLoop } from "./server/run-until-stopped.js";
 import { startServer } from "./server/server.js";
 import { systemPlatform } from "./server/server-platform.js";
 import { certificateAddresses, type GrowingMember } from "./store/embedded/cluster.js";
@@ -69,8 +70,42 @@ async function runWithIdentity(
     store.close();
     serving.abort(failure);
   });
-  const memberTracking = etcd.trackMembers?.(store, serving.signal);
-  const watch = etcd.watch?.run(store, serving.signal);
+  try {
+    await serve({ config, identity, manager, etcd, store, ownEtcd, logger }, serving, signal);
+  } finally {
+    // The certificate is needed until the server has stopped.
+    await ownEtcd?.stop();
+    store.close();
+    await etcd.stop();
+  }
+  const failure = await etcd.exited;
+  if (failure !== undefined) throw failure;
+}
+
+/** The etcd of a server, and the parts that exist before the server starts. */
+interface ServeOptions {
+  readonly config: ServerConfig;
+  readonly identity: ServerIdentity;
+  readonly manager: ServiceManager;
+  readonly etcd: OpenEtcd;
+  readonly store: EtcdStore;
+  readonly ownEtcd: OwnEtcd | undefined;
+  readonly logger: Logger;
+}
+
+/** Runs the server and the loops that watch its etcd. A loop that fails stops the server. */
+async function serve(
+  { config, identity, manager, etcd, store, ownEtcd, logger }: ServeOptions,
+  serving: LinkedSignal,
+  signal: AbortSignal,
+): Promise<void> {
+  const { trackMembers: track, watch } = etcd;
+  const loops = Promise.all([
+    track && runLoop((abort) => track(store, abort), serving),
+    watch && runLoop((abort) => watch.run(store, abort), serving),
+  ]);
+  // Awaited below, after the server has stopped.
+  loops.catch(() => {});
   try {
     const server = await startServer(
       {
@@ -82,9 +117,9 @@ async function runWithIdentity(
         logger,
         ownEtcd,
         installer: new Installer({ directory: join(config.dataDir, "package"), signal: serving.signal }),
-        ...(etcd.watch && { problems: etcd.watch.problems }),
+        ...(watch && { problems: watch.problems }),
         // The operator of an external etcd changes its members, and may want its leader elsewhere.
-        ...(memberTracking && {
+        ...(track && {
           etcdMembers: store.members,
           moveEtcdLeader: (moveSignal) => store.moveLeader(moveSignal),
         }),
@@ -92,7 +127,7 @@ async function runWithIdentity(
       serving.signal,
     );
     await manager.ready();
-    signal.addEventListener("abort", () => void manager.stopping(), { once: true });
+    onAbort(signal, () => void manager.stopping());
     await server.stopped;
     logger.info("stopped");
   } catch (error) {
@@ -102,14 +137,8 @@ async function runWithIdentity(
   } finally {
     serving.unlink();
     serving.abort("the server has stopped");
-    await Promise.all([memberTracking, watch]);
-    // The certificate is needed until the server has stopped.
-    await ownEtcd?.stop();
-    store.close();
-    await etcd.stop();
+    await loops;
   }
-  const failure = await etcd.exited;
-  if (failure !== undefined) throw failure;
 }
 
 /** Waits until the other servers have removed this server's etcd member, which then exits. */

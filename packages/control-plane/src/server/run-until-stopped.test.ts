@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { expect, it, vi } from "vitest";
 import { linkSignals, untilAborted } from "../runtime/abort.js";
-import { type Loop, runUntilStopped } from "./run-until-stopped.js";
+import { type Loop, runLoop, runUntilStopped } from "./run-until-stopped.js";
 
 const logger = pino({ level: "silent" });
 
@@ -66,4 +66,11 @@ it("resolves once all loops have ended", async () => {
   stop.abort();
 
   await expect(stopped).resolves.toBeUndefined();
+});
+
+it("runs a single loop, whose failure aborts the signal", async () => {
+  const failure = new Error("the disk is full");
+  const serving = linkSignals();
+  await expect(runLoop(() => Promise.reject(failure), serving)).rejects.toBe(failure);
+  expect(serving.signal.reason).toBe(failure);
 });

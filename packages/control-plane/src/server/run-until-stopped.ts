@@ -4,6 +4,19 @@ import type { LinkedSignal } from "../runtime/abort.js";
 /** A part of a server or of its leader that runs until the signal is aborted. */
 export type Loop = (signal: AbortSignal) => Promise<void>;
 
+/** Runs a loop. Aborts the signal with the error if the loop fails. */
+export async function runLoop(
+  loop: Loop,
+  { signal, abort }: Pick<LinkedSignal, "signal" | "abort">,
+): Promise<void> {
+  try {
+    await loop(signal);
+  } catch (error) {
+    abort(error);
+    throw error;
+  }
+}
+
 /**
  * Runs the loops of a server until all of them have ended. A loop that fails stops the others.
  *
@@ -14,16 +27,7 @@ export async function runUntilStopped(
   { signal, abort, unlink }: LinkedSignal,
   logger: Logger,
 ): Promise<void> {
-  const results = await Promise.allSettled(
-    loops.map(async (loop) => {
-      try {
-        await loop(signal);
-      } catch (error) {
-        abort(error);
-        throw error;
-      }
-    }),
-  );
+  const results = await Promise.allSettled(loops.map((loop) => runLoop(loop, { signal, abort })));
   unlink();
   const failures = results.filter((result) => result.status === "rejected");
   const [first, ...further] = failures;
