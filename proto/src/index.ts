@@ -28,13 +28,7 @@ export { findByPrefix, type PrefixQuery } from "./find-by-prefix.js";
 export { hasOnlyFiniteNumbers } from "./finite-numbers.js";
 export { isGlob, matchesGlob } from "./glob.js";
 export { type ListenErrorOptions, listenError } from "./listen-error.js";
-export {
-  checkSpec,
-  DEFAULT_HOST_FILES,
-  type HostFiles,
-  type PolicySubject,
-  type RuleViolation,
-} from "./policy/check-spec.js";
+export { checkSpec, DEFAULT_HOST_FILES, type PolicySubject } from "./policy/check-spec.js";
 export {
   DEFAULT_POLICY,
   DEFAULT_RULE,
@@ -46,6 +40,7 @@ export {
   type ResolvedRule,
 } from "./policy/policy-rule.js";
 export { redactEnvironment } from "./policy/redact-environment.js";
+export type { HostFiles, RuleViolation } from "./policy/rule-check.js";
 export { policyKey, validatePolicy } from "./policy/validate-policy.js";
 export {
   commonVersion,

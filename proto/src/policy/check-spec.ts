@@ -8,11 +8,10 @@ import {
   type TaskSpec,
 } from "../../gen/berth/v1/spec.js";
 import { assertNever } from "../assert-never.js";
-import { matchesGlob } from "../glob.js";
 import { GPU_CAPABILITY } from "../spec/device-requests.js";
-import type { Violation } from "../spec/violation.js";
 import { comparePath, hostPathSegments } from "./host-path.js";
-import { findPolicyRule, type PolicyListKey, type ResolvedList, type ResolvedRule } from "./policy-rule.js";
+import { findPolicyRule, type ResolvedList, type ResolvedRule } from "./policy-rule.js";
+import { allowedText, type HostFiles, RuleCheck, type RuleViolation, textProblem } from "./rule-check.js";
 import { PROPAGATION_MODES, parsePortRange } from "./validate-policy.js";
 import { volumeHostPaths } from "./volume-host-paths.js";
 
@@ -23,14 +22,6 @@ export interface PolicySubject {
   readonly ports: readonly PortSpec[];
 }
 
-/** The files of a host that give control over it. */
-export interface HostFiles {
-  /** Directories and sockets of berth. */
-  readonly berth: readonly string[];
-  /** Sockets of Docker and containerd, and directories with such sockets. */
-  readonly docker: readonly string[];
-}
-
 /** Files on a host with default settings. An agent adds its own settings. */
 export const DEFAULT_HOST_FILES: HostFiles = {
   berth: ["/var/lib/berth", "/run/berth"],
@@ -39,12 +30,6 @@ export const DEFAULT_HOST_FILES: HostFiles = {
 
 /** Ports of servers, of their etcd, of WireGuard, and of VXLAN, with default settings. */
 const BERTH_PORTS = [7400, 7401, 7403, 7404, 7405, 7406, 4789];
-
-/** A part of a spec that a rule denies. */
-export interface RuleViolation extends Violation {
-  /** Name of the rule. */
-  readonly rule: string;
-}
 
 /** Capabilities that Docker gives to every container. */
 const DEFAULT_CAPABILITIES = [
@@ -63,10 +48,6 @@ const DEFAULT_CAPABILITIES = [
   "SETUID",
   "SYS_CHROOT",
 ];
-/** Maximum number of entries of a list in a message. */
-const MAX_LISTED = 6;
-/** Maximum number of characters of a spec's value in a message. */
-const MAX_VALUE_LENGTH = 120;
 
 /** Returns everything in a spec that the policy denies, in the order of the spec's fields. */
 export function checkSpec(
@@ -74,7 +55,7 @@ export function checkSpec(
   policy: Policy,
   files: HostFiles = DEFAULT_HOST_FILES,
 ): readonly RuleViolation[] {
-  const check = new Check(findPolicyRule(policy, stack), files);
+  const check = new RuleCheck(findPolicyRule(policy, stack), files);
   if (task?.container !== undefined) checkContainer(task.container, "task.container", check);
   ports.forEach((port, index) => {
     checkPort(port, `ports[${index}]`, check);
@@ -82,7 +63,7 @@ export function checkSpec(
   return check.violations;
 }
 
-function checkContainer(container: ContainerSpec, path: string, check: Check): void {
+function checkContainer(container: ContainerSpec, path: string, check: RuleCheck): void {
   const { rule } = check;
   if (container.privileged && !rule.privileged) check.deny(`${path}.privileged`, "privileged mode");
   container.mounts.forEach((mount, index) => {
@@ -119,11 +100,14 @@ function checkContainer(container: ContainerSpec, path: string, check: Check): v
     check.report(`${path}.sysctls.${name}`, `sysctl ${name}`, sysctlProblem(name, rule.sysctls));
   }
   const { name: logDriver = "" } = container.logDriver ?? {};
-  check.text("logDrivers", `${path}.log_driver`, { what: `log driver ${logDriver}`, value: logDriver });
+  check.againstList("logDrivers", `${path}.log_driver`, {
+    subject: `log driver ${logDriver}`,
+    value: logDriver,
+  });
   container.securityOpt.forEach((option, index) => {
     const value = securityOption(option);
-    check.text("securityOptions", `${path}.security_opt[${index}]`, {
-      what: `security option ${value}`,
+    check.againstList("securityOptions", `${path}.security_opt[${index}]`, {
+      subject: `security option ${value}`,
       value,
     });
   });
@@ -133,17 +117,16 @@ function checkContainer(container: ContainerSpec, path: string, check: Check): v
     const problem = pathProblem(cgroupParent.replace(/^\/*/, "/"), rule.cgroupParents);
     check.report(`${path}.cgroup_parent`, `cgroup parent ${cgroupParent}`, problem);
   }
-  check.text("runtimes", `${path}.runtime`, { what: `runtime ${runtime}`, value: runtime });
+  check.againstList("runtimes", `${path}.runtime`, { subject: `runtime ${runtime}`, value: runtime });
 }
 
 /**
  * Checks the devices that a driver adds to the container. They have no path, so policies call them
  * `/dev/DRIVER/DEVICE`.
  */
-function checkDeviceRequest(request: DeviceRequest, path: string, check: Check): void {
-  const { driver, deviceIds, capabilities } = request;
-  const kinds = capabilities.includes(GPU_CAPABILITY) ? [GPU_CAPABILITY] : driver === "" ? capabilities : [];
-  for (const kind of driver === "" ? kinds : [driver, ...kinds]) {
+function checkDeviceRequest(request: DeviceRequest, path: string, check: RuleCheck): void {
+  const { deviceIds } = request;
+  for (const kind of deviceKinds(request)) {
     for (const device of deviceIds.length > 0 ? deviceIds : ["all"]) {
       const name = `/dev/${kind}/${device}`;
       check.report(path, `device ${name}`, pathProblem(name, check.rule.devices));
@@ -151,7 +134,14 @@ function checkDeviceRequest(request: DeviceRequest, path: string, check: Check):
   }
 }
 
-function checkNamespaces(container: ContainerSpec, path: string, check: Check): void {
+/** Returns the names under which policies know the drivers of a request. Any driver for GPUs counts as "gpu". */
+function deviceKinds({ driver, capabilities }: DeviceRequest): readonly string[] {
+  const isGpu = capabilities.includes(GPU_CAPABILITY);
+  if (driver !== "") return isGpu ? [driver, GPU_CAPABILITY] : [driver];
+  return isGpu ? [GPU_CAPABILITY] : capabilities;
+}
+
+function checkNamespaces(container: ContainerSpec, path: string, check: RuleCheck): void {
   const { networkMode, pidMode, ipcMode, utsMode, usernsMode, cgroupnsMode } = container;
   const modes = [
     ["network", "network_mode", networkMode === NetworkMode.HOST ? "host" : ""],
@@ -167,38 +157,38 @@ function checkNamespaces(container: ContainerSpec, path: string, check: Check): 
     if (!isShared) continue;
     const description =
       mode === "host" ? `the host's ${namespace} namespace` : `${namespace} namespace ${mode}`;
-    check.text("namespaces", `${path}.${field}`, { what: description, value: namespace });
+    check.againstList("namespaces", `${path}.${field}`, { subject: description, value: namespace });
   }
 }
 
-function checkMount({ kind, readOnly }: Mount, path: string, check: Check): void {
+function checkMount({ kind, readOnly }: Mount, path: string, check: RuleCheck): void {
   switch (kind?.$case) {
     case "bind": {
       const { source, propagation } = kind.value;
-      checkHostPath(source, `${path}.bind.source`, { check, what: "bind mount of", readOnly });
+      checkHostPath(source, `${path}.bind.source`, { check, subject: "bind mount of", readOnly });
       const problem = propagationProblem(propagation, check.rule.propagation);
       check.report(`${path}.bind.propagation`, `propagation ${propagation}`, problem);
       return;
     }
     case "volume": {
       const { driver, driverOpts } = kind.value;
-      check.text("volumeDrivers", `${path}.volume.driver`, {
-        what: `volume driver ${driver}`,
+      check.againstList("volumeDrivers", `${path}.volume.driver`, {
+        subject: `volume driver ${driver}`,
         value: driver,
       });
       for (const [name, option] of Object.entries(driverOpts)) {
         const value = `${name}=${option}`;
-        check.text("volumeOptions", `${path}.volume.driver_opts.${name}`, {
-          what: `volume option ${value}`,
+        check.againstList("volumeOptions", `${path}.volume.driver_opts.${name}`, {
+          subject: `volume option ${value}`,
           value,
         });
       }
       for (const { option, path: source, kind: type } of volumeHostPaths(kind.value)) {
-        const at = `${path}.volume.driver_opts.${option}`;
+        const optionPath = `${path}.volume.driver_opts.${option}`;
         if (type === "device") {
-          check.report(at, `device ${source}`, pathProblem(source, check.rule.devices));
+          check.report(optionPath, `device ${source}`, pathProblem(source, check.rule.devices));
         } else {
-          checkHostPath(source, at, { check, what: "volume that shows", readOnly });
+          checkHostPath(source, optionPath, { check, subject: "volume that shows", readOnly });
         }
       }
       return;
@@ -215,19 +205,19 @@ function checkMount({ kind, readOnly }: Mount, path: string, check: Check): void
 }
 
 interface PathUse {
-  readonly check: Check;
-  readonly what: string;
+  readonly check: RuleCheck;
+  readonly subject: string;
   readonly readOnly: boolean;
 }
 
 /** Checks a directory of the host that a container can use. */
-function checkHostPath(source: string, path: string, { check, what, readOnly }: PathUse): void {
+function checkHostPath(source: string, path: string, { check, subject, readOnly }: PathUse): void {
   const { rule, files } = check;
   const problem =
     pathProblem(source, rule.binds, { readOnly }) ??
     (rule.berthAccess ? undefined : ownerProblem(source, files.berth, "berth")) ??
     (rule.dockerSocket ? undefined : ownerProblem(source, files.docker, "Docker"));
-  check.report(path, `${what} ${source}`, problem);
+  check.report(path, `${subject} ${source}`, problem);
 }
 
 function ownerProblem(source: string, owned: readonly string[], owner: string): string | undefined {
@@ -313,7 +303,7 @@ function sysctlName(text: string): string {
   return text.replace(/[./]/g, (character) => (character === "/" ? "." : "/"));
 }
 
-function checkPort({ published }: PortSpec, path: string, check: Check): void {
+function checkPort({ published }: PortSpec, path: string, check: RuleCheck): void {
   const { rule } = check;
   if (published === 0) return;
   const isIn = (range: string): boolean => {
@@ -331,64 +321,4 @@ function checkPort({ published }: PortSpec, path: string, check: Check): void {
     problem = "berth itself uses it";
   }
   check.report(path, `published port ${published}`, problem);
-}
-
-/**
- * Returns why the lists deny a text.
- *
- * @param shown the allowed entries to name in the message
- */
-function textProblem(text: string, { allow, deny }: ResolvedList, shown = allow): string | undefined {
-  const denied = deny.find((pattern) => matchesGlob(pattern, text));
-  if (denied !== undefined) return denied === text ? "" : `${denied} is denied`;
-  return allow.some((pattern) => matchesGlob(pattern, text)) ? undefined : allowedText(shown);
-}
-
-function allowedText(allow: readonly string[]): string {
-  if (allow.length === 0) return "none is allowed";
-  const ellipsis = allow.length > MAX_LISTED ? ", …" : "";
-  return `allowed: ${allow.slice(0, MAX_LISTED).join(", ")}${ellipsis}`;
-}
-
-/** Shortens a value for a message: a security option can contain a whole profile. */
-function shorten(text: string): string {
-  return text.length > MAX_VALUE_LENGTH ? `${text.slice(0, MAX_VALUE_LENGTH)}…` : text;
-}
-
-/** Collects the violations of one rule. */
-class Check {
-  readonly violations: RuleViolation[] = [];
-  readonly rule: ResolvedRule;
-  readonly files: HostFiles;
-
-  constructor(rule: ResolvedRule, files: HostFiles) {
-    this.rule = rule;
-    this.files = files;
-  }
-
-  /**
-   * Adds a violation.
-   *
-   * @param problem why it is denied, which can be empty
-   */
-  deny(path: string, what: string, problem = ""): void {
-    const { name } = this.rule;
-    const reason = problem === "" ? "" : `: ${problem}`;
-    const message = `${shorten(what)} is denied by policy rule ${JSON.stringify(name)}${reason}`;
-    this.violations.push({ path, rule: name, message });
-  }
-
-  /** Adds a violation unless `problem` is undefined. */
-  report(path: string, what: string, problem: string | undefined): void {
-    if (problem !== undefined) this.deny(path, what, problem);
-  }
-
-  /** Checks a text against a list of globs. An empty text is Docker's default, which is always allowed. */
-  text(
-    list: PolicyListKey,
-    path: string,
-    { what, value }: { readonly what: string; readonly value: string },
-  ): void {
-    if (value !== "") this.report(path, what, textProblem(value, this.rule[list]));
-  }
 }

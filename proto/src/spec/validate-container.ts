@@ -12,7 +12,6 @@ import type { Report } from "./violation.js";
 const MAX_HOSTNAME_LENGTH = 63;
 /** Smallest weight of a block device that the kernel accepts. */
 const MIN_BLOCK_IO_WEIGHT = 10;
-
 /** Largest weight of a block device that the kernel accepts. */
 const MAX_BLOCK_IO_WEIGHT = 1_000;
 const HEALTHCHECK_KINDS = ["CMD", "CMD-SHELL", "NONE"];

@@ -8,14 +8,14 @@ const MAX_HOOKS = 32;
 export function validateHooks(hooks: readonly Hook[], path: string, report: Report): void {
   if (hooks.length > MAX_HOOKS) report(path, `too many hooks (${hooks.length}, maximum ${MAX_HOOKS})`);
   hooks.forEach(({ command, workingDir, env }, index) => {
-    const at = `${path}[${index}]`;
-    if (command.length === 0 || command[0] === "") report(`${at}.command`, "the hook has no command");
+    const hookPath = `${path}[${index}]`;
+    if (command.length === 0 || command[0] === "") report(`${hookPath}.command`, "the hook has no command");
     if (workingDir !== "" && !workingDir.startsWith("/")) {
-      report(`${at}.working_dir`, `${JSON.stringify(workingDir)} is not an absolute path`);
+      report(`${hookPath}.working_dir`, `${JSON.stringify(workingDir)} is not an absolute path`);
     }
-    env.forEach((entry, position) => {
+    env.forEach((entry, entryIndex) => {
       const problem = envProblem(entry);
-      if (problem !== undefined) report(`${at}.env[${position}]`, problem);
+      if (problem !== undefined) report(`${hookPath}.env[${entryIndex}]`, problem);
     });
   });
 }

@@ -45,7 +45,7 @@ export const API_METHODS: ReadonlyMap<string, ApiMethod> = new Map(
     const method: ApiMethod = {
       name,
       key: key as keyof Control,
-      kind: requestStream ? "socket" : responseStream ? "events" : "unary",
+      kind: kindOf({ requestStream, responseStream }),
       request: messageType(`${name}Request`),
       response: messageType(`${name}Response`),
       isForViewers: roles.includes("viewer"),
@@ -54,6 +54,15 @@ export const API_METHODS: ReadonlyMap<string, ApiMethod> = new Map(
     return [[name, method] as const];
   }),
 );
+
+/** Only a WebSocket can carry several requests. */
+function kindOf(streams: {
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+}): ApiMethod["kind"] {
+  if (streams.requestStream) return "socket";
+  return streams.responseStream ? "events" : "unary";
+}
 
 function messageType(name: string): MessageType {
   const type = (messages as unknown as Readonly<Record<string, MessageType | undefined>>)[name];

@@ -207,8 +207,8 @@ export class WebGateway {
           signal,
         });
       } else {
-        for await (const each of call(message, { signal })) {
-          const data = JSON.stringify(method.response.toJSON(each));
+        for await (const next of call(message, { signal })) {
+          const data = JSON.stringify(method.response.toJSON(next));
           await stream.send(EncodedEvent.of({ data }), signal);
         }
       }

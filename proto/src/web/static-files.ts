@@ -78,7 +78,8 @@ export class StaticFiles {
   respond({ path, acceptEncoding, ifNoneMatch }: StaticRequest): StaticResponse {
     const name = this.#nameOf(path);
     const content = name === undefined ? undefined : this.#files.get(name);
-    if (name === undefined || content === undefined) return notFound(this.#files.size === 0);
+    if (name === undefined || content === undefined)
+      return notFound({ isEmptyBuild: this.#files.size === 0 });
     const isHashed = name.startsWith(HASHED_DIRECTORY);
     const etag = this.#etagOf(name, content);
     const headers = {
@@ -87,7 +88,7 @@ export class StaticFiles {
       etag,
       vary: "accept-encoding",
     };
-    if (ifNoneMatch.split(",").some((each) => each.trim() === etag)) {
+    if (ifNoneMatch.split(",").some((known) => known.trim() === etag)) {
       return { status: 304, headers, body: Buffer.alloc(0) };
     }
     for (const { name: encoding, suffix } of ENCODINGS) {
@@ -128,8 +129,8 @@ async function filesIn(directory: string): Promise<readonly string[]> {
   }
 }
 
-function notFound(isEmpty: boolean): StaticResponse {
-  const text = isEmpty ? "this build has no web UI; the API is at /api/openapi.json" : "not found";
+function notFound({ isEmptyBuild }: { readonly isEmptyBuild: boolean }): StaticResponse {
+  const text = isEmptyBuild ? "this build has no web UI; the API is at /api/openapi.json" : "not found";
   return {
     status: 404,
     headers: { "content-type": "text/plain; charset=utf-8", "cache-control": "no-store" },

@@ -12,6 +12,7 @@ import { POLICY_NAME } from "../state/record-kinds.js";
 import type { ApiContext } from "./api-context.js";
 import { violationsError } from "./deploy/violations.js";
 
+/** Returns the policy of the cluster, if one was set. */
 export function getPolicy({ state }: ApiContext): GetPolicyResponse {
   return { policy: state.policies.get(POLICY_NAME) };
 }

@@ -151,7 +151,7 @@ function requireChangeable(service: Service, expectedVersion = 0): void {
   if (expectedVersion === 0 || expectedVersion === service.version) return;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `service ${serviceName(service)} is at version ${service.version}, not ${expectedVersion}: inspect the change and try again`,
+    message: `service ${serviceName(service)} is at version ${service.version}, not ${expectedVersion}; inspect the change and try again`,
     details: { version: String(service.version) },
   });
 }

@@ -26,7 +26,6 @@ import { findNode } from "./lookup.js";
 const TIMEOUT_MS = 8_000;
 /** Timeout for removing a volume. Docker deletes the contents before it responds. */
 const REMOVE_TIMEOUT_MS = 60_000;
-
 /** Maximum number of volumes in one request. */
 const MAX_NAMES = 1_000;
 /** First protocol version whose agents support volume requests. */
@@ -78,9 +77,10 @@ export async function removeVolumes(
   signal: AbortSignal,
 ): Promise<RemoveVolumesResponse> {
   const target = findNode(context.state, node);
-  if (names.length === 0 || names.length > MAX_NAMES || names.includes("")) {
+  if (names.length === 0 || names.length > MAX_NAMES) {
     throw invalidInputError(`invalid number of volume names; use 1 to ${MAX_NAMES}`);
   }
+  if (names.includes("")) throw invalidInputError("the name of a volume is empty");
   await recordCall(context, signal);
   const removed: string[] = [];
   for (const name of names) {
@@ -112,6 +112,7 @@ export async function pruneVolumes(
   };
 }
 
+/** Returns the node of a reference, or all nodes that are up, by hostname. */
 function selectNodes(reference: string, { state }: ApiContext): readonly Node[] {
   if (reference !== "") return [findNode(state, reference)];
   return [...state.nodes.values()]

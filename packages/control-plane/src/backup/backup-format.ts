@@ -1,6 +1,7 @@
 import {
   Authority,
   Authority_State,
+  assertNever,
   BackupSummary,
   BERTH_VERSION,
   BerthError,
@@ -76,8 +77,20 @@ function toJson(part: BackupPart): object {
       return { kind: "record", ...part.record };
     case "end":
       return part;
+    default:
+      return assertNever(part);
   }
 }
+
+/** What can follow a part of a backup. */
+type ExpectedPart = "header" | "secrets" | "records" | "nothing";
+
+const NEXT_PART: Readonly<Record<BackupPart["kind"], ExpectedPart>> = {
+  header: "secrets",
+  secrets: "records",
+  record: "records",
+  end: "nothing",
+};
 
 /**
  * Parses the lines of a backup in their order. `name` identifies the file in error messages.
@@ -86,7 +99,7 @@ function toJson(part: BackupPart): object {
  */
 export async function* parseParts(name: string, lines: AsyncIterable<string>): AsyncGenerator<BackupPart> {
   let records = 0;
-  let next: "header" | "secrets" | "records" | "nothing" = "header";
+  let next: ExpectedPart = "header";
   for await (const line of lines) {
     const part = parseLine(name, line, next === "header");
     if (next === "nothing") throw invalidBackupError(name, "it continues after its end");
@@ -100,7 +113,7 @@ export async function* parseParts(name: string, lines: AsyncIterable<string>): A
     if (part.kind === "end" && part.records !== records) {
       throw invalidBackupError(name, `it contains ${records} records instead of ${part.records}`);
     }
-    next = part.kind === "header" ? "secrets" : part.kind === "end" ? "nothing" : "records";
+    next = NEXT_PART[part.kind];
     yield part;
   }
   if (next !== "nothing") throw invalidBackupError(name, "its end is missing");

@@ -82,7 +82,7 @@ export class SessionRegistry {
 function duplicateNodeError(nodeId: string, peer: string): BerthError {
   return new BerthError({
     code: "BERTH_CONFLICT",
-    message: `an agent at ${peer} has registered as node ${nodeId} with another boot ID; unless this agent was restarted, two hosts use copies of one data directory: give each host its own`,
+    message: `an agent at ${peer} has registered as node ${nodeId} with another boot ID; unless this agent was restarted, two hosts use copies of one data directory; give each host its own`,
     details: { nodeId, peer },
   });
 }

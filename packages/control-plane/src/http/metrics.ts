@@ -144,8 +144,9 @@ export class Metrics {
       registers: [this.#registry],
       collect() {
         const counts = count();
-        for (const [name, state] of Object.entries(states)) {
-          if (state !== UNSPECIFIED_STATE) this.set({ state: name.toLowerCase() }, counts.get(state) ?? 0);
+        for (const [stateName, state] of Object.entries(states)) {
+          if (state === UNSPECIFIED_STATE) continue;
+          this.set({ state: stateName.toLowerCase() }, counts.get(state) ?? 0);
         }
       },
     });

@@ -78,11 +78,21 @@ export async function recoverServer(
   const { dataDir, isForced, nowMs, confirm } = options;
   requireEtcd(ETCD_PROGRAM);
   const { kind } = await (await ServerDirectory.open(dataDir)).state();
-  if (kind !== "complete" || !hasEtcdData(dataDir)) throw unrecoverableDataError(dataDir, kind);
+  if (kind !== "complete" || !hasEtcdData(dataDir)) {
+    throw unrecoverableDataError(
+      dataDir,
+      kind === "removed" ? "this server was removed from its cluster" : "it has no data of an embedded etcd",
+    );
+  }
   // Excludes a running server, and stops the etcd that a killed one has left.
   const dir = await DataDir.claim(dataDir);
   try {
-    if (dir.isJoining) throw unrecoverableDataError(dataDir, "joining");
+    if (dir.isJoining) {
+      throw unrecoverableDataError(
+        dataDir,
+        "this server has not finished joining, so its data is incomplete",
+      );
+    }
     const identity = await openServerIdentity({ dataDir, nowMs, newId: systemRuntime.newId });
     const address = await ownAddress(identity, dir.members);
     const certificate = await openEtcdCertificate(
@@ -239,13 +249,7 @@ function recoveryRefusedError(reason: string): BerthError {
   return new BerthError({ code: "BERTH_CONFLICT", message: `cannot recover from this server: ${reason}` });
 }
 
-function unrecoverableDataError(dataDir: string, kind: string): BerthError {
-  const reason =
-    kind === "removed"
-      ? "this server was removed from its cluster"
-      : kind === "joining"
-        ? "this server has not finished joining, so its data is incomplete"
-        : "it has no data of an embedded etcd";
+function unrecoverableDataError(dataDir: string, reason: string): BerthError {
   return new BerthError({
     code: "BERTH_INPUT_INVALID",
     message: `cannot recover from the data directory ${dataDir}: ${reason}; use the --data-dir of a server of the cluster`,

@@ -48,12 +48,12 @@ export interface RevisedPlan {
  * Returns the revision of a plan. Plans with the same steps for the same versions have the same revision. It does not
  * cover the chosen nodes, since they can change whenever a task in the cluster starts or ends.
  */
-export function computePlanRevision({ services: parts, networks, files }: RevisedPlan): string {
-  const texts = sortByName(parts).map(serviceText);
-  const others = [...networks.map(networkText), ...files.map(fileText)].sort();
-  const planHash = sha256Hex([...texts, ...others].join("\n")).slice(0, PLAN_HASH_LENGTH);
-  if (parts.length > MAX_SERVICE_HASHES) return planHash;
-  return `${planHash}-${texts.map((text) => sha256Hex(text).slice(0, SERVICE_HASH_LENGTH)).join("")}`;
+export function computePlanRevision({ services, networks, files }: RevisedPlan): string {
+  const serviceTexts = sortByName(services).map(serviceText);
+  const otherTexts = [...networks.map(networkText), ...files.map(fileText)].sort();
+  const planHash = sha256Hex([...serviceTexts, ...otherTexts].join("\n")).slice(0, PLAN_HASH_LENGTH);
+  if (services.length > MAX_SERVICE_HASHES) return planHash;
+  return `${planHash}-${serviceTexts.map((text) => sha256Hex(text).slice(0, SERVICE_HASH_LENGTH)).join("")}`;
 }
 
 /**
@@ -64,24 +64,25 @@ export function computePlanRevision({ services: parts, networks, files }: Revise
 export function checkPlanRevision(requested: string, plan: RevisedPlan, stack: string): void {
   const current = computePlanRevision(plan);
   if (requested === current) return;
-  const differing = findChangedServices(requested, current, sortByName(plan.services));
-  const changed = differing.length === 0 ? "" : ` for ${differing.join(", ")}`;
+  const changedServices = findChangedServices(requested, current, sortByName(plan.services));
+  const subject = changedServices.length === 0 ? "" : ` for ${changedServices.join(", ")}`;
   throw new BerthError({
     code: "BERTH_PLAN_CHANGED",
-    message: `stack ${stack} was not deployed: the plan has changed${changed}; review it with --dry-run`,
-    details: { planRev: current, services: differing.join(",") },
+    message: `stack ${stack} was not deployed: the plan has changed${subject}; review it with --dry-run`,
+    details: { planRev: current, services: changedServices.join(",") },
   });
 }
 
 function findChangedServices(
   requested: string,
   current: string,
-  parts: readonly PlannedService[],
+  services: readonly PlannedService[],
 ): readonly string[] {
   const before = parseServiceHashes(requested);
   const after = parseServiceHashes(current);
-  if (before.length !== after.length) return []; // The plans have different services.
-  return parts.filter((_, index) => before[index] !== after[index]).map(({ plan }) => plan.name);
+  // The plans have different services.
+  if (before.length !== after.length) return [];
+  return services.filter((_, index) => before[index] !== after[index]).map(({ plan }) => plan.name);
 }
 
 /** Returns the service hashes of a revision, in the order of the services' names; empty when it has none. */
@@ -93,8 +94,8 @@ function parseServiceHashes(revision: string): readonly string[] {
   );
 }
 
-function sortByName(parts: readonly PlannedService[]): readonly PlannedService[] {
-  return [...parts].sort((a, b) => (a.plan.name < b.plan.name ? -1 : 1));
+function sortByName(services: readonly PlannedService[]): readonly PlannedService[] {
+  return services.toSorted((a, b) => (a.plan.name < b.plan.name ? -1 : 1));
 }
 
 function serviceText({ plan, spec }: PlannedService): string {

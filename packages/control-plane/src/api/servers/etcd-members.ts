@@ -24,13 +24,10 @@ export async function addEtcdMember(
   context: Pick<ApiContext, "membership">,
   signal: AbortSignal,
 ): Promise<AddEtcdMemberResponse> {
-  const answer = await change({ kind: "add", peerUrl: parsePeerUrl(peerUrl) }, context, signal);
-  return answer.kind === "wait"
-    ? { waitingFor: answer.reason, members: [] }
-    : {
-        waitingFor: "",
-        members: answer.members.map(({ name, peerUrls }) => ({ name, peerUrls: [...peerUrls] })),
-      };
+  const result = await applyChange({ kind: "add", peerUrl: parsePeerUrl(peerUrl) }, context, signal);
+  if (result.kind === "wait") return { waitingFor: result.reason, members: [] };
+  const members = result.members.map(({ name, peerUrls }) => ({ name, peerUrls: [...peerUrls] }));
+  return { waitingFor: "", members };
 }
 
 /**
@@ -44,11 +41,12 @@ export async function promoteEtcdMember(
   context: Pick<ApiContext, "membership">,
   signal: AbortSignal,
 ): Promise<PromoteEtcdMemberResponse> {
-  const answer = await change({ kind: "promote", peerUrl: parsePeerUrl(peerUrl) }, context, signal);
-  return { waitingFor: answer.kind === "wait" ? answer.reason : "" };
+  const result = await applyChange({ kind: "promote", peerUrl: parsePeerUrl(peerUrl) }, context, signal);
+  return { waitingFor: result.kind === "wait" ? result.reason : "" };
 }
 
-async function change(
+/** @throws BerthError BERTH_UNSUPPORTED if the cluster's etcd cannot grow; BERTH_CONFLICT for a refused change */
+async function applyChange(
   request: MembershipRequest,
   { membership }: Pick<ApiContext, "membership">,
   signal: AbortSignal,
@@ -61,11 +59,11 @@ async function change(
         "with the same --etcd, or the other server with a --listen address that this host can reach",
     });
   }
-  const answer = await membership.apply(request, signal);
-  if (answer.kind !== "refuse") return answer;
+  const result = await membership.apply(request, signal);
+  if (result.kind !== "refuse") return result;
   throw new BerthError({
     code: "BERTH_CONFLICT",
-    message: `cannot ${request.kind} the etcd member at ${request.peerUrl}: ${answer.reason}`,
+    message: `cannot ${request.kind} the etcd member at ${request.peerUrl}: ${result.reason}`,
   });
 }
 

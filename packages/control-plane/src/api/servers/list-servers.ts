@@ -19,12 +19,12 @@ export function serverStatuses(
   { state, registrations, address }: Pick<ApiContext, "state" | "registrations" | "address">,
   members: readonly ObservedMember[],
 ): ListServersResponse {
-  const servers = [...state.servers.values()].filter(({ state: each }) => each !== State.REMOVED);
-  const registered = new Map(registrations().map((registration) => [registration.id, registration]));
-  const current = servers.filter((server) => !isRemoved(server));
+  const servers = [...state.servers.values()].filter((server) => server.state !== State.REMOVED);
+  const registrationById = new Map(registrations().map((registration) => [registration.id, registration]));
+  const remaining = servers.filter((server) => !isRemoved(server));
   const statuses = servers.map((server): ServerStatus => {
-    const member = memberOf(server, members, current);
-    return statusOf(server, { registration: registered.get(server.id), member, leader: address });
+    const member = memberOf(server, members, remaining);
+    return statusOf(server, { registration: registrationById.get(server.id), member, leader: address });
   });
   const reportedMemberIds = new Set(statuses.flatMap(({ etcd }) => (etcd === undefined ? [] : [etcd.id])));
   const orphans = members.filter(({ id }) => !reportedMemberIds.has(id)).map(orphanStatus);

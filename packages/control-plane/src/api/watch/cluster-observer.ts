@@ -9,6 +9,7 @@ import {
 } from "@berth/proto";
 import type { Logger } from "pino";
 import type { ObservedMember } from "../../core/membership/etcd-membership.js";
+import { onAbort } from "../../runtime/abort.js";
 import { sleep } from "../../runtime/clock.js";
 import type { ApiContext } from "../api-context.js";
 import { authorityStatus } from "../identities/authority-status.js";
@@ -38,8 +39,7 @@ export function observeCluster(
   signal: AbortSignal,
 ): () => ClusterView {
   let members: readonly ObservedMember[] = [];
-  const unsubscribe = options.onRegistrationsChange(onChange);
-  signal.addEventListener("abort", unsubscribe, { once: true });
+  onAbort(signal, options.onRegistrationsChange(onChange));
   const setMembers = (observed: readonly ObservedMember[]): void => {
     members = observed;
     onChange();

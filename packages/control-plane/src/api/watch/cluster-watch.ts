@@ -135,7 +135,7 @@ export class ClusterWatch {
       notify();
     }, link.signal);
     builder.setClusterSource(clusterView);
-    const unsubscribe = [
+    const removeListeners = [
       state.onChange((delta) => {
         builder.markChanged(delta);
         notify();
@@ -147,7 +147,7 @@ export class ClusterWatch {
       }),
     ];
     onAbort(link.signal, () => {
-      for (const end of unsubscribe) end();
+      for (const removeListener of removeListeners) removeListener();
     });
     this.#log.clear();
     this.#snapshot = undefined;

@@ -37,8 +37,9 @@ export class WaitingClientsTracker {
     for (const [serviceName, service] of reported) {
       const wait = this.#waits.get(serviceName);
       const node = wait?.nodes.get(nodeId);
-      if (node !== undefined) node.last = service;
-      else if (service.waiting > 0) {
+      if (node !== undefined) {
+        node.last = service;
+      } else if (service.waiting > 0) {
         if (wait === undefined) changes.push(...this.#begin(serviceName, nowMs));
         this.#waits.get(serviceName)?.nodes.set(nodeId, { first: service, last: service });
       }

@@ -27,8 +27,9 @@ export function rollbackTarget(
   const currentText = canonicalSpecText(service.spec);
   for (const healthy of [service.healthyVersion, ...service.earlierHealthyVersions]) {
     const spec = revisions.get(healthy);
-    if (spec !== undefined && canonicalSpecText(spec) !== currentText)
+    if (spec !== undefined && canonicalSpecText(spec) !== currentText) {
       return { kind: "found", version: healthy, spec };
+    }
   }
   return { kind: "none", reason: "no earlier healthy version has another spec; specify a version" };
 }

@@ -30,16 +30,21 @@ function viewSlot(
 ): SlotView {
   const { slot, progress, reason, giveUpAtMs = 0 } = state;
   const key = slotKey(slot);
-  const isUpdating = progress.kind === "updating" && isRolloutActive(rollout);
   return {
     key: `${serviceId}/${key}`,
     serviceId,
     slot: slot.number,
     nodeId: slot.nodeId,
     progress: failed.has(key) ? Progress.FAILED : progressOf(progress),
-    untilMs: progress.kind === "monitoring" ? progress.untilMs : isUpdating ? giveUpAtMs : 0,
+    untilMs: untilMs(progress, rollout, giveUpAtMs),
     reason,
   };
+}
+
+/** Returns when the state of a slot changes although its task does not, or 0. */
+function untilMs(progress: SlotProgress, rollout: Rollout, giveUpAtMs: number): number {
+  if (progress.kind === "monitoring") return progress.untilMs;
+  return progress.kind === "updating" && isRolloutActive(rollout) ? giveUpAtMs : 0;
 }
 
 function progressOf({ kind }: SlotProgress): Progress {

@@ -15,31 +15,29 @@ export interface LoggedUpdate {
 
 /** The latest updates of one leader, by sequence number. Watchers that are further behind need a snapshot. */
 export class UpdateLog {
-  readonly #updates: LoggedUpdate[] = [];
-  readonly #recordCounts: number[] = [];
+  readonly #entries: { readonly update: LoggedUpdate; readonly records: number }[] = [];
+  /** Number of records in all kept updates. */
   #records = 0;
 
   /** Adds the next update. */
   add(update: ClusterUpdate, position: WatchPosition): void {
-    this.#updates.push({ position, response: { message: { $case: "update", value: update } } });
+    const response: WatchClusterResponse = { message: { $case: "update", value: update } };
     const records = countRecords(update);
-    this.#recordCounts.push(records);
+    this.#entries.push({ update: { position, response }, records });
     this.#records += records;
-    while (this.#updates.length > MAX_UPDATES || (this.#records > MAX_RECORDS && this.#updates.length > 1)) {
-      this.#updates.shift();
-      this.#records -= this.#recordCounts.shift() ?? 0;
+    while (this.#entries.length > MAX_UPDATES || (this.#records > MAX_RECORDS && this.#entries.length > 1)) {
+      this.#records -= this.#entries.shift()?.records ?? 0;
     }
   }
 
   /** Returns the update with this number. Undefined when it is no longer kept, or does not exist yet. */
   get(sequence: number): LoggedUpdate | undefined {
-    const [first] = this.#updates;
-    return first === undefined ? undefined : this.#updates[sequence - first.position.sequence];
+    const [first] = this.#entries;
+    return first && this.#entries[sequence - first.update.position.sequence]?.update;
   }
 
   clear(): void {
-    this.#updates.length = 0;
-    this.#recordCounts.length = 0;
+    this.#entries.length = 0;
     this.#records = 0;
   }
 }

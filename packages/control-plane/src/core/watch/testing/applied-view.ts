@@ -23,7 +23,7 @@ export class AppliedView {
   isComplete = false;
 
   apply(update: ClusterUpdate): void {
-    if (update.isSnapshot) for (const records of this.#tables()) records.clear();
+    if (update.isSnapshot) this.#clear();
     putAll(this.nodes, update.nodes, ({ id }) => id, update.removedNodes);
     putAll(this.services, update.services, ({ id }) => id, update.removedServices);
     putAll(this.tasks, update.tasks, ({ id }) => id, update.removedTasks);
@@ -35,8 +35,8 @@ export class AppliedView {
     this.position = update.position ?? this.position;
   }
 
-  #tables(): readonly Map<string, unknown>[] {
-    return [this.nodes, this.services, this.tasks, this.slots];
+  #clear(): void {
+    for (const records of [this.nodes, this.services, this.tasks, this.slots]) records.clear();
   }
 }
 
