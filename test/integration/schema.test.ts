@@ -37,6 +37,13 @@ async function untilServing({ calls }: TestServer, schemaVersion: number): Promi
   });
 }
 
+/** Waits until all servers have records. The leader writes them some time after the servers have registered. */
+async function untilRecorded({ calls }: TestServer, servers: number): Promise<void> {
+  await eventually(`${servers} servers have records`, async () => {
+    return (await calls.listServers({})).servers.length === servers;
+  });
+}
+
 /** Removes stopped servers until only running ones are left. The record of a server says UP for a moment after it stops. */
 async function removeStoppedServers({ calls }: TestServer, runningServers: number): Promise<void> {
   await eventually("only running servers are left", async () => {
@@ -56,9 +63,7 @@ test("the schema is raised once no server of an older release runs, and all reco
   const [agent] = await cluster.startAgents(["n1"]);
   await old.calls.deployStack(deployment([service("web", { replicas: REPLICAS })]));
   await converged(old.calls, "shop_web");
-  await eventually("three servers are registered", async () => {
-    return (await old.calls.getCluster({})).servers.length === 3;
-  });
+  await untilRecorded(old, 3);
 
   // The old release leads, and knows no newer version.
   expect(await old.calls.finalizeUpgrade({})).toEqual({ from: 1, to: 1 });

@@ -170,8 +170,9 @@ async function readJsonFile(prefix: Buffer, content: Readable): Promise<Buffer> 
   let bytes = prefix.length;
   for await (const chunk of content) {
     bytes += chunk.length;
-    if (bytes > MAX_CONFIG_BYTES)
+    if (bytes > MAX_CONFIG_BYTES) {
       throw invalidImageError(`a JSON file has more than ${MAX_CONFIG_BYTES} bytes`);
+    }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
