@@ -3,7 +3,7 @@ import { isObject, type JsonObject } from "../core/json.js";
 import { EventStreamParser, type StreamEvent } from "../core/stream/event-stream.js";
 import { ApiError, decodeApiError } from "./api-error.js";
 
-/** Timeout of a call. Longer than the leader works on any call. */
+/** Timeout of a call, including its repetitions. Longer than the leader works on any call. */
 const CALL_TIMEOUT_MS = 60_000;
 
 /** Delays before a call without a response is repeated. */
@@ -46,16 +46,18 @@ export async function query(
   request: JsonObject,
   abortSignal?: AbortSignal,
 ): Promise<JsonObject> {
+  const timeout = AbortSignal.timeout(CALL_TIMEOUT_MS);
+  const signal = abortSignal === undefined ? timeout : AbortSignal.any([timeout, abortSignal]);
   for (const delayMs of REPEAT_DELAYS_MS) {
     try {
-      return await call(method, request, abortSignal);
+      return await call(method, request, signal);
     } catch (error) {
       const hasResponse = !(error instanceof ApiError) || error.status > 0;
-      if (hasResponse || abortSignal?.aborted) throw error;
+      if (hasResponse || signal.aborted) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, delayMs));
   }
-  return call(method, request, abortSignal);
+  return call(method, request, signal);
 }
 
 export interface StreamOptions {
