@@ -44,7 +44,7 @@ async function untilRecorded({ calls }: TestServer, servers: number): Promise<vo
   });
 }
 
-/** Removes stopped servers until only running ones are left. The record of a server says UP for a moment after it stops. */
+/** Removes stopped servers until only running ones are left. For a moment, the record of a stopped server says UP. */
 async function removeStoppedServers({ calls }: TestServer, runningServers: number): Promise<void> {
   await eventually("only running servers are left", async () => {
     const { servers } = await calls.listServers({});

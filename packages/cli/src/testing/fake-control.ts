@@ -109,3 +109,18 @@ export function readyNode(change: Parameters<typeof NodeSummary.fromPartial>[0] 
     ...change,
   });
 }
+
+/** Handles a deployment that creates the service of `webService`. */
+export const createWebService: NonNullable<FakeControlHandlers["deployStack"]> = async () => ({
+  services: [{ serviceId: "svcwebxxxxxxxxxxxx", name: "shop_web", kind: 1, version: 1 }],
+  networks: [],
+  files: [],
+  warnings: [],
+});
+
+/** Returns an update of a watch, with the service of `webService` and its tasks. */
+export function watchedWebService(summary: Parameters<typeof webService>[0], tasks = [webTask()]) {
+  return {
+    services: [{ serviceId: "svcwebxxxxxxxxxxxx", removed: false, summary: webService(summary), tasks }],
+  };
+}

@@ -225,7 +225,7 @@ function nextPreparation(view: TaskView, assignment: Assignment): Decision | und
   return shipped && { step: { kind: "write-shipped", ...shipped }, reason };
 }
 
-/** Returns the wait for the client that must attach before the start. Returns undefined if it has attached, or if none is required. */
+/** Returns the wait for the client that must attach before the start. Undefined if none must, or if it has attached. */
 function attachDecision({ memory }: TaskView, { spec }: Assignment, nowMs: number): Decision | undefined {
   if (!spec.task?.container?.waitForAttach || memory.isAttached) return undefined;
   const deadlineMs = memory.createdAtMs + ATTACH_TIMEOUT_MS;

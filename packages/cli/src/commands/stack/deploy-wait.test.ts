@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { BerthError, LogEntry_Stream, TaskState } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { InterruptedError } from "../../process/cli.js";
-import { type FakeControlHandlers, watching, webService, webTask } from "../../testing/fake-control.js";
+import {
+  createWebService,
+  type FakeControlHandlers,
+  watchedWebService,
+  watching,
+  webTask,
+} from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
 
 /** The tests wait in real time, and the machine may be busy. */
@@ -18,19 +24,9 @@ describe("stack deploy while it waits for the tasks", () => {
   });
   afterEach(() => rm(cwd, { recursive: true }));
 
-  const created: NonNullable<FakeControlHandlers["deployStack"]> = async () => ({
-    services: [{ serviceId: "svcwebxxxxxxxxxxxx", name: "shop_web", kind: 1, version: 1 }],
-    networks: [],
-    files: [],
-    warnings: [],
-  });
-  const watched = (summary: Parameters<typeof webService>[0], tasks = [webTask()]) => ({
-    services: [{ serviceId: "svcwebxxxxxxxxxxxx", removed: false, summary: webService(summary), tasks }],
-  });
-
   test("fails with the reasons when tasks keep crashing", async () => {
     const crashed = (id: string, restarts: number) =>
-      watched({ running: 0, converged: false }, [
+      watchedWebService({ running: 0, converged: false }, [
         webTask({
           id,
           restarts,
@@ -38,7 +34,7 @@ describe("stack deploy while it waits for the tasks", () => {
         }),
       ]);
     const handlers: FakeControlHandlers = {
-      deployStack: created,
+      deployStack: createWebService,
       watchServices: watching(crashed("t1", 0), crashed("t2", 1), crashed("t3", 2)),
       streamLogs: async function* () {
         const line = { taskId: "t3", serviceName: "shop_web", slot: 1, nodeHostname: "host-1" };
@@ -66,7 +62,7 @@ describe("stack deploy while it waits for the tasks", () => {
   });
 
   test("lists the missing tasks at the timeout", async () => {
-    const waiting = watched({ running: 1, converged: false }, [
+    const waiting = watchedWebService({ running: 1, converged: false }, [
       webTask(),
       webTask({
         id: "t2",
@@ -74,7 +70,7 @@ describe("stack deploy while it waits for the tasks", () => {
         status: { state: TaskState.NEW, message: "2 nodes lack 1.5 GiB memory" },
       }),
     ]);
-    const handlers = { deployStack: created, watchServices: watching(waiting) };
+    const handlers = { deployStack: createWebService, watchServices: watching(waiting) };
     const { code, err } = await berth("stack deploy -c c.yaml --timeout 1s shop", handlers, { cwd });
     expect([code, err]).toMatchInlineSnapshot(`
       [
@@ -91,10 +87,10 @@ describe("stack deploy while it waits for the tasks", () => {
   test("Ctrl-C stops waiting, not the deployment, and exits with code 130", async () => {
     const interrupt = new AbortController();
     const handlers: FakeControlHandlers = {
-      deployStack: created,
+      deployStack: createWebService,
       watchServices: (request, context) => {
         setTimeout(() => interrupt.abort(new InterruptedError("")), 100);
-        return watching(watched({ running: 0, converged: false }))(request, context);
+        return watching(watchedWebService({ running: 0, converged: false }))(request, context);
       },
     };
     const { code, err } = await berth("stack deploy -c c.yaml shop", handlers, {
@@ -113,11 +109,11 @@ describe("stack deploy while it waits for the tasks", () => {
   test("reconnects after a lost connection", async () => {
     let calls = 0;
     const handlers: FakeControlHandlers = {
-      deployStack: created,
+      deployStack: createWebService,
       watchServices: (request, context) => {
         calls += 1;
         if (calls === 1) throw new BerthError({ code: "BERTH_NO_LEADER", message: "no server leads" });
-        return watching(watched({}))(request, context);
+        return watching(watchedWebService({}))(request, context);
       },
     };
     const { code, out } = await berth("stack deploy -c c.yaml shop", handlers, { cwd });

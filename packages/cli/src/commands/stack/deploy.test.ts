@@ -12,7 +12,13 @@ import {
   TaskState,
 } from "@berth/proto";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type FakeControlHandlers, watching, webService, webTask } from "../../testing/fake-control.js";
+import {
+  createWebService,
+  type FakeControlHandlers,
+  watchedWebService,
+  watching,
+  webTask,
+} from "../../testing/fake-control.js";
 import { berth } from "../../testing/run-berth.js";
 
 /** The tests wait in real time, and the machine may be busy. */
@@ -36,8 +42,8 @@ describe("stack deploy", () => {
   });
 
   test("prints the created networks and the warnings of the server", async () => {
-    const deployStack: typeof created = async (request, context) => ({
-      ...(await created(request, context)),
+    const deployStack: typeof createWebService = async (request, context) => ({
+      ...(await createWebService(request, context)),
       networks: request.networks.map(({ name }) => ({
         networkId: "n1",
         name,
@@ -54,9 +60,9 @@ describe("stack deploy", () => {
     const file = "services: { web: { build: . }, worker: { build: ., image: 'worker:1' } }\n";
     await writeFile(join(cwd, "c.yaml"), file);
     const requests: DeployStackRequest[] = [];
-    const deployStack: typeof created = async (request, context) => {
+    const deployStack: typeof createWebService = async (request, context) => {
       requests.push(request);
-      return created(request, context);
+      return createWebService(request, context);
     };
     const dryRun = await berth("stack deploy -c c.yaml --dry-run shop", { deployStack }, { cwd });
     expect(dryRun.err).toContain(
@@ -77,9 +83,9 @@ describe("stack deploy", () => {
     const auths = { "https://index.docker.io/v1/": { auth }, "other.io": { auth } };
     await writeFile(join(cwd, "config.json"), JSON.stringify({ auths }));
     const requests: DeployStackRequest[] = [];
-    const deployStack: typeof created = async (request, context) => {
+    const deployStack: typeof createWebService = async (request, context) => {
       requests.push(request);
-      return created(request, context);
+      return createWebService(request, context);
     };
     const options = { cwd, env: { DOCKER_CONFIG: cwd } };
     const line = "stack deploy -c c.yaml --detach";
@@ -111,9 +117,9 @@ describe("stack deploy", () => {
     { options: "--resolve-image never", mode: ResolveImage.NEVER },
   ])("sends the mode of '$options'", async ({ options, mode }) => {
     const modes: (ResolveImage | undefined)[] = [];
-    const deployStack: typeof created = async (request, context) => {
+    const deployStack: typeof createWebService = async (request, context) => {
       modes.push(request.resolveImage);
-      return created(request, context);
+      return createWebService(request, context);
     };
     await berth(`stack deploy -c c.yaml --detach ${options} shop`, { deployStack }, { cwd });
     expect(modes).toEqual([mode]);
@@ -132,7 +138,7 @@ configs: { settings: { content: "hunter2" } }
     await writeFile(join(cwd, "files.yaml"), compose);
     await writeFile(join(cwd, "key"), "hunter2");
     const requests: DeployStackRequest[] = [];
-    const deployStack: typeof created = async (request, context) => {
+    const deployStack: typeof createWebService = async (request, context) => {
       requests.push(request);
       const outcome = {
         fileKind: FileKind.SECRET,
@@ -152,7 +158,7 @@ configs: { settings: { content: "hunter2" } }
         { ...outcome, name: "shop_same", kind: FileOutcome_Kind.UNCHANGED, version: 1 },
         { ...outcome, name: "shop_gone", kind: FileOutcome_Kind.REMOVED, version: 0 },
       ];
-      return { ...(await created(request, context)), files };
+      return { ...(await createWebService(request, context)), files };
     };
     const text = await berth("stack deploy -c files.yaml --detach shop", { deployStack }, { cwd });
     expect([text.code, text.out]).toMatchInlineSnapshot(`
@@ -192,16 +198,6 @@ configs: { settings: { content: "hunter2" } }
     for (const { out, err } of [text, json]) expect(out + err).not.toContain("hunter2");
   });
 
-  const created: NonNullable<FakeControlHandlers["deployStack"]> = async () => ({
-    services: [{ serviceId: "svcwebxxxxxxxxxxxx", name: "shop_web", kind: 1, version: 1 }],
-    networks: [],
-    files: [],
-    warnings: [],
-  });
-  const watched = (summary: Parameters<typeof webService>[0], tasks = [webTask()]) => ({
-    services: [{ serviceId: "svcwebxxxxxxxxxxxx", removed: false, summary: webService(summary), tasks }],
-  });
-
   test("sends the specs, prints the progress and ends when all services have converged", async () => {
     const requests: DeployStackRequest[] = [];
     const { code, out, err } = await berth(
@@ -209,11 +205,13 @@ configs: { settings: { content: "hunter2" } }
       {
         deployStack: async (request, context) => {
           requests.push(request);
-          return created(request, context);
+          return createWebService(request, context);
         },
         watchServices: watching(
-          watched({ running: 0, converged: false }, [webTask({ status: { state: TaskState.PREPARING } })]),
-          watched({}),
+          watchedWebService({ running: 0, converged: false }, [
+            webTask({ status: { state: TaskState.PREPARING } }),
+          ]),
+          watchedWebService({}),
         ),
       },
       { cwd },
@@ -244,7 +242,7 @@ configs: { settings: { content: "hunter2" } }
     const deployStack: FakeControlHandlers["deployStack"] = async (request, context) => {
       calls += 1;
       if (calls < 3) throw new BerthError({ code: "BERTH_NO_LEADER", message: "no server leads" });
-      return created(request, context);
+      return createWebService(request, context);
     };
     expect((await berth("stack deploy -c c.yaml -d shop", { deployStack }, { cwd })).code).toBe(0);
     expect(calls).toBe(3);
@@ -253,14 +251,14 @@ configs: { settings: { content: "hunter2" } }
   test("--detach returns without watching", async () => {
     const { code, out } = await berth(
       "stack deploy -c c.yaml --detach shop",
-      { deployStack: created },
+      { deployStack: createWebService },
       { cwd },
     );
     expect([code, out]).toEqual([0, "Creating service shop_web\n"]);
   });
 
   test("-o json prints nothing but JSON on stdout", async () => {
-    const handlers = { deployStack: created, watchServices: watching(watched({})) };
+    const handlers = { deployStack: createWebService, watchServices: watching(watchedWebService({})) };
     const { code, out } = await berth("stack deploy -c c.yaml -o json shop", handlers, { cwd });
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({
