@@ -82,7 +82,17 @@ test("reopenStream does not open the stream again after an abort", async () => {
 });
 
 test("retryDuringElection retries until a leader is elected, but not on other errors", async () => {
-  const results: (BerthError | string)[] = [failure("BERTH_NO_LEADER"), "done"];
+  const leaderLost = new BerthError({
+    code: "BERTH_SERVER_UNREACHABLE",
+    message: "lost connection to the leader",
+    details: { leader: "10.0.0.1:7400" },
+  });
+  const results: (BerthError | string)[] = [
+    failure("BERTH_NO_LEADER"),
+    leaderLost,
+    failure("BERTH_ETCD_UNAVAILABLE"),
+    "done",
+  ];
   const call = async (): Promise<string> => {
     const result = results.shift() ?? "none";
     if (typeof result === "string") return result;

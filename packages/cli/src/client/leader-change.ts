@@ -15,10 +15,16 @@ const REOPEN_DELAY_MS = 1_000;
 const ESTABLISHED_AFTER_MS = 1_000;
 
 /**
- * Returns whether a call failed because the servers are electing a leader. The same call can succeed within seconds.
+ * Returns whether a call failed because the servers, or the members of etcd, are electing a leader. The same call can
+ * succeed within seconds. A server that has lost the leader names it in the details of BERTH_SERVER_UNREACHABLE.
  */
 export function isElection(error: unknown): boolean {
-  return isBerthError(error, "BERTH_NO_LEADER") || isBerthError(error, "BERTH_NOT_LEADER");
+  return (
+    isBerthError(error, "BERTH_NO_LEADER") ||
+    isBerthError(error, "BERTH_NOT_LEADER") ||
+    isBerthError(error, "BERTH_ETCD_UNAVAILABLE") ||
+    (isBerthError(error, "BERTH_SERVER_UNREACHABLE") && error.details.leader !== undefined)
+  );
 }
 
 /**
@@ -31,7 +37,7 @@ export function isConnectionLost(error: unknown): boolean {
 
 /** Returns whether a stream may have failed because of a leader change. Such a stream can be reopened. */
 export function isLeaderChange(error: unknown): boolean {
-  return isElection(error) || isConnectionLost(error) || isBerthError(error, "BERTH_ETCD_UNAVAILABLE");
+  return isElection(error) || isConnectionLost(error);
 }
 
 /** Retries an idempotent call while the servers elect a leader. */

@@ -15,8 +15,8 @@ import { noLeaderError } from "../runtime/leader-errors.js";
 import type { LeadershipState, Route } from "./leadership-state.js";
 
 /**
- * Maximum time for which a call waits for a leader. During a failover, callers thus get a slow response instead of an
- * error.
+ * Maximum time for which a call waits for a leader: at its start, and after it has lost one. During a failover, callers
+ * thus get a slow response instead of an error.
  */
 const MAX_WAIT_MS = 5_000;
 
@@ -95,14 +95,14 @@ async function callUnary(
   input: never,
   context: CallContext,
 ): Promise<unknown> {
-  const deadlineMs = router.clock.nowMs() + MAX_WAIT_MS;
+  const wait = new LeaderWait(router.clock);
   for (;;) {
-    const route = await findRoute(router, deadlineMs, context);
+    const route = await findRoute(router, wait.deadlineMs, context);
     const bound = bindToLeader(router, route, context);
     try {
       return await findMethod(router, name, route)(input, bound.context);
     } catch (error) {
-      await pauseBeforeRetry(router, error, deadlineMs, context);
+      await wait.pauseBeforeRetry(error, route, context);
     } finally {
       bound.release();
     }
@@ -116,9 +116,9 @@ async function* callServerStreaming(
   input: never,
   context: CallContext,
 ): AsyncGenerator<unknown> {
-  const deadlineMs = router.clock.nowMs() + MAX_WAIT_MS;
+  const wait = new LeaderWait(router.clock);
   for (let hasResponse = false; ; ) {
-    const route = await findRoute(router, deadlineMs, context);
+    const route = await findRoute(router, wait.deadlineMs, context);
     const bound = bindToLeader(router, route, context);
     try {
       const responses = findMethod(router, name, route)(input, bound.context) as AsyncIterable<unknown>;
@@ -129,7 +129,7 @@ async function* callServerStreaming(
       return;
     } catch (error) {
       if (hasResponse) throw error;
-      await pauseBeforeRetry(router, error, deadlineMs, context);
+      await wait.pauseBeforeRetry(error, route, context);
     } finally {
       bound.release();
     }
@@ -152,19 +152,42 @@ async function findRoute(
   return route;
 }
 
-async function pauseBeforeRetry(
-  { clock }: RoutingContext,
-  error: unknown,
-  deadlineMs: number,
-  { signal, forwarded }: CallContext,
-): Promise<void> {
-  const hasLeaderChanged =
-    isBerthError(error, "BERTH_NOT_LEADER") ||
-    isBerthError(error, "BERTH_NO_LEADER") ||
-    isBerthError(error, "BERTH_SERVER_UNREACHABLE");
-  if (!hasLeaderChanged || forwarded || clock.nowMs() + RETRY_MS > deadlineMs) throw error;
-  await sleep(clock, RETRY_MS, signal);
-  signal.throwIfAborted();
+/** Limits the time for which one call waits for a leader. The time that a leader works on the call does not count. */
+class LeaderWait {
+  readonly #clock: Clock;
+  #deadlineMs: number;
+  #hasLostLeader = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#deadlineMs = clock.nowMs() + MAX_WAIT_MS;
+  }
+
+  get deadlineMs(): number {
+    return this.#deadlineMs;
+  }
+
+  /**
+   * Pauses after a failed attempt.
+   *
+   * @throws the error, if it has another cause than a leader change, or at the deadline
+   */
+  async pauseBeforeRetry(error: unknown, route: Route, { signal, forwarded }: CallContext): Promise<void> {
+    const isUnreachable = isBerthError(error, "BERTH_SERVER_UNREACHABLE");
+    const hasLeaderChanged =
+      isUnreachable || isBerthError(error, "BERTH_NOT_LEADER") || isBerthError(error, "BERTH_NO_LEADER");
+    if (!hasLeaderChanged || forwarded) throw error;
+    const nowMs = this.#clock.nowMs();
+    if (!this.#hasLostLeader) {
+      this.#hasLostLeader = true;
+      this.#deadlineMs = nowMs + MAX_WAIT_MS;
+    }
+    if (nowMs + RETRY_MS > this.#deadlineMs) {
+      throw isUnreachable && route.kind === "remote" ? leaderLostError(route.address, error) : error;
+    }
+    await sleep(this.#clock, RETRY_MS, signal);
+    signal.throwIfAborted();
+  }
 }
 
 /** The context of a call that is routed to a leader. */
@@ -213,9 +236,11 @@ function createLeaderConnection(leadership: LeadershipState, transport: RpcTrans
   };
 }
 
-function leaderLostError(address: string): BerthError {
+function leaderLostError(leader: string, cause?: unknown): BerthError {
   return new BerthError({
     code: "BERTH_SERVER_UNREACHABLE",
-    message: `lost connection to the leader at ${address} during the call; try again`,
+    message: `lost connection to the leader at ${leader}, and no other server leads yet; try again`,
+    details: { leader },
+    ...(cause !== undefined && { cause }),
   });
 }
