@@ -43,7 +43,7 @@ systemctl list-unit-files --no-legend --no-pager | awk '{ print $1 }'
 awk '{ print $2 }' /proc/self/mounts | grep -v docker
 find /etc /usr/lib /var/lib /run -xdev \\( -path /var/lib/docker -o -path /var/lib/dpkg -o -path '/var/lib/berth-lab' \\
   -o -path /run/systemd -o -path /run/docker -o -path /run/containerd -o -path /var/lib/containerd \\
-  -o -path /run/log -o -path '/var/lib/systemd' -o -path /var/lib/PackageKit \\) -prune -o -print | sort`;
+  -o -path /run/log -o -path /run/user -o -path '/var/lib/systemd' -o -path /var/lib/PackageKit \\) -prune -o -print | sort`;
 
 /** Builds the package without Node.js, and returns its path. */
 export async function buildPackage(directory: string, umask = "022"): Promise<string> {
