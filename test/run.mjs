@@ -34,6 +34,12 @@ const RUNS = [
   ["--project", "integration", "--project", "e2e", "--maxWorkers=4"],
 ];
 
+/**
+ * Multiplier of the time limits of tests. Four test files run in parallel, beside whatever else the machine does, and a
+ * limit costs no time when a test passes.
+ */
+const TIMEOUT_SCALE = "3";
+
 let running;
 let isInterrupted = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
@@ -57,6 +63,7 @@ async function run(command, args) {
   if (isInterrupted) return false;
   running = spawn(command, args, {
     cwd: REPO_ROOT,
+    env: { BERTH_TEST_TIMEOUT_SCALE: TIMEOUT_SCALE, ...process.env },
     stdio: ["ignore", "inherit", "inherit"],
     detached: true,
   });

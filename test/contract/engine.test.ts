@@ -23,7 +23,7 @@ interface Daemon {
   readonly socket: string;
   /** Newest API version that the daemon supports. */
   readonly apiVersion: string;
-  /** Writes "out" and "err" to the container's log, where its process cannot. */
+  /** Writes the output of the container of the test of logs, where its process cannot. */
   readonly prepareLog: (id: string) => void;
   readonly clean: () => Promise<void>;
   readonly close: () => Promise<void>;
@@ -48,8 +48,10 @@ async function fakeDaemon(): Promise<Daemon> {
   return {
     socket,
     apiVersion: "1.41",
-    prepareLog: (id) =>
-      fake.containers.get(id)?.log.push({ stream: 1, text: "out" }, { stream: 2, text: "err" }),
+    prepareLog: (id) => {
+      const lines = ["out", LONG_LINE].map((text) => ({ stream: 1, text }) as const);
+      fake.containers.get(id)?.log.push(...lines, { stream: 2, text: "err" });
+    },
     clean: async () => fake.containers.clear(),
     close: async () => {
       await fake.close();
@@ -59,6 +61,9 @@ async function fakeDaemon(): Promise<Daemon> {
 }
 
 const { signal } = new AbortController();
+
+/** A line that Docker divides into three pieces. */
+const LONG_LINE = "x".repeat(40_000);
 
 /** Returns the container's address in each of its networks, by network name. */
 function addressesIn({ networks }: ObservedContainer): Record<string, string> {
@@ -315,8 +320,9 @@ describe.each([
     await expect(engine.exec(id, options)).rejects.toMatchObject({ kind: "conflict" });
   });
 
-  test("logs yield lines with their stream and time", async () => {
-    const id = await engine.create(configOf("t6", ["sh", "-c", "echo out; echo err >&2"]), { signal });
+  test("logs yield lines with their stream and time, and whole lines that Docker keeps in pieces", async () => {
+    const script = `echo out; head -c ${LONG_LINE.length} /dev/zero | tr '\\0' x; echo; echo err >&2`;
+    const id = await engine.create(configOf("t6", ["sh", "-c", script]), { signal });
     daemon.prepareLog(id);
     await engine.start(id, { signal });
     const lines: string[] = [];
@@ -326,6 +332,6 @@ describe.each([
       lines.push(`${stream} ${line}`);
       expect(timeNs).toMatch(/^\d{19}$/);
     }
-    expect(lines.sort()).toEqual(["stderr err", "stdout out"]);
+    expect(lines.sort()).toEqual(["stderr err", "stdout out", `stdout ${LONG_LINE}`]);
   });
 });

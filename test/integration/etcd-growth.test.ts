@@ -217,8 +217,8 @@ describe("a cluster that grows", () => {
     const first = await start(hosts[0]);
     const second = await start(hosts[1], leaderOn(first));
     const { directory: files, tls } = await identityOf(hosts[0]);
-    const openStore = (...servers: readonly Server[]): EtcdStore => {
-      const store = new EtcdStore({ endpoints: servers.map(({ etcd }) => etcd.endpoint), tls });
+    const openStore = (own: Server, other: Server): EtcdStore => {
+      const store = new EtcdStore({ endpoints: [own.etcd.endpoint, other.etcd.endpoint], tls });
       cleanUps.push(() => store.close());
       return store;
     };

@@ -108,6 +108,18 @@ describe("unary calls", () => {
     });
   });
 
+  it("unary calls carry the beginning of a very long message", async () => {
+    const text = "héé ".repeat(20_000);
+    const calls = await connect({
+      getNode: async () => {
+        throw new BerthError({ code: "BERTH_NOT_FOUND", message: text, details: { text } });
+      },
+    });
+    const error: unknown = await calls.getNode({ node: "x" }).catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: "BERTH_NOT_FOUND" });
+    expect(error instanceof Error && error.message.slice(0, 4_000)).toBe(text.slice(0, 4_000));
+  });
+
   it("unary calls report a bug in a handler as BERTH_INTERNAL and keep serving", async () => {
     const calls = await connect({
       getNode: async ({ node }: GetNodeRequest) => {

@@ -59,14 +59,11 @@ export class FakeContainer {
     return { Id: this.id, Names: [`/${this.name}`], Labels: this.labels, State: this.state, Status };
   }
 
-  /** Returns the log in Docker's framing: stream, three zeros, length, payload. */
+  /** Returns the log in Docker's framing. Long lines are in pieces, each with a timestamp. */
   framedLog(): Buffer {
-    const frames = this.log.map(({ stream, text }) => {
-      const payload = Buffer.from(`${new Date().toISOString()} ${text}\n`);
-      const header = Buffer.alloc(8);
-      header[0] = stream;
-      header.writeUInt32BE(payload.length, 4);
-      return Buffer.concat([header, payload]);
+    const frames = this.log.flatMap(({ stream, text }) => {
+      const pieces = `${text}\n`.match(/.{1,16384}/gs) ?? [];
+      return pieces.map((piece) => frame(stream, `${new Date().toISOString()} ${piece}`));
     });
     return Buffer.concat(frames);
   }
@@ -86,4 +83,13 @@ export class FakeContainer {
     ]);
     return Object.fromEntries(withPorts);
   }
+}
+
+/** Returns a frame of Docker: stream, three zeros, length, payload. */
+function frame(stream: 1 | 2, text: string): Buffer {
+  const payload = Buffer.from(text);
+  const header = Buffer.alloc(8);
+  header[0] = stream;
+  header.writeUInt32BE(payload.length, 4);
+  return Buffer.concat([header, payload]);
 }

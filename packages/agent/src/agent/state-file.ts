@@ -170,13 +170,14 @@ export async function loadState(
 ): Promise<AgentState> {
   const { state, damage } = await readState(stateDirectory);
   if (damage === "") return state;
-  const quarantinedPath = await stateDirectory
-    .quarantine(STATE_FILE)
-    .catch((error: unknown) => describeFileError(error, STATE_FILE));
+  const consequence = await stateDirectory.quarantine(STATE_FILE).then(
+    (path) => `was renamed to ${path}`,
+    (error: unknown) => `cannot be renamed: ${describeFileError(error, STATE_FILE)}`,
+  );
   const { servers } = state;
   log.warn(
     { damage, servers },
-    `${stateDirectory.pathOf(STATE_FILE)} is damaged and was renamed to ${quarantinedPath}; the agent restores its state from Docker's containers and the leader`,
+    `${stateDirectory.pathOf(STATE_FILE)} is damaged and ${consequence}; the agent restores its state from Docker's containers and the leader`,
   );
   return state;
 }

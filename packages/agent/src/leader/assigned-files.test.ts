@@ -64,7 +64,9 @@ test("the number of files and their total size are limited, and removed files ma
   const sent = Array.from({ length: 525 }, (_, index) => ({ id: `f${index}`, content, isTemplate: false }));
   const full = large.apply({ files: sent, removedFileIds: [] }, complete);
   expect(full.problems).toEqual(["file f524 exceeds the limit of 268435456 bytes for all files"]);
-  expect(large.apply({ files: [], removedFileIds: ["f0"] }, change).problems).toEqual([]);
+  const replaced = large.apply({ files: [{ ...fileWith("g"), content }], removedFileIds: ["f0"] }, change);
+  expect(replaced.problems).toEqual([]);
+  expect(large.apply({ files: [], removedFileIds: ["g"] }, change).problems).toEqual([]);
   // A file that is sent again takes the place of its first copy.
   const again = large.apply({ files: sent.slice(-2), removedFileIds: [] }, change);
   expect(again.problems).toEqual([]);

@@ -29,13 +29,14 @@ export class AssignedFiles {
     { isComplete }: { readonly isComplete: boolean },
   ): AssignedFilesChange {
     if (isComplete) this.#clear();
+    // Removed files make room for the added ones.
+    for (const id of removedFileIds) this.#delete(id);
     const problems: string[] = [];
     for (const file of files) {
       const problem = this.#findProblem(file);
       if (problem === undefined) this.#put(file);
       else problems.push(problem);
     }
-    for (const id of removedFileIds) this.#delete(id);
     const hasChanged = isComplete || files.length > 0 || removedFileIds.length > 0;
     return { contents: hasChanged ? new Map(this.#files) : undefined, problems };
   }

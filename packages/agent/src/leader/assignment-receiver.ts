@@ -103,7 +103,8 @@ export class AssignmentReceiver {
     this.#lastContactMs = performance.now();
     dataPlane.resetSequence();
     if (isRestored) log.warn({ generation }, "the cluster was restored from a backup");
-    this.#knownLeader = { epoch, generation, servers: servers.slice(0, MAX_SERVERS) };
+    const knownServers = servers.length === 0 ? this.#knownLeader.servers : servers.slice(0, MAX_SERVERS);
+    this.#knownLeader = { epoch, generation, servers: knownServers };
     // Stored before any assignment is applied: after a restart, the agent must not accept an older leader.
     if (epoch !== knownEpoch || isRestored) await flushState();
     else scheduleStateWrite();

@@ -80,7 +80,8 @@ export class SshConnection {
     const directory = await mkdtemp(join(tmpdir(), "berth-ssh-"));
     const socket = join(directory, "s");
     const options = [
-      ...["-o", "ControlMaster=yes", "-o", `ConnectTimeout=${CONNECT_TIMEOUT_S}`],
+      // Without ControlPersist=no, the user's configuration could keep the connection open after the command.
+      ...["-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o", `ConnectTimeout=${CONNECT_TIMEOUT_S}`],
       ...["-o", `ServerAliveInterval=${KEEPALIVE_INTERVAL_S}`, "-o", "ServerAliveCountMax=3"],
       ...(cli.streams.isInputTty ? [] : ["-o", "BatchMode=yes"]),
     ];

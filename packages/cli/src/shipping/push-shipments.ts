@@ -87,6 +87,8 @@ async function* chunksFrom(chunks: AsyncIterable<Uint8Array>, offset: number): A
   for await (const chunk of chunks) {
     const rest = chunk.subarray(Math.min(skipped, chunk.length));
     skipped -= chunk.length - rest.length;
+    // An empty view would keep the skipped chunk in memory.
+    if (rest.length === 0) continue;
     waiting.push(rest);
     bytes += rest.length;
     if (bytes < CHUNK_BYTES) continue;

@@ -12,7 +12,7 @@ export interface HttpResponse {
 }
 
 export interface HttpRoute {
-  /** Whether clients on other hosts need a certificate of the cluster. */
+  /** Whether clients on other hosts need no certificate of the cluster. */
   readonly isPublic: boolean;
   readonly answer: () => Promise<HttpResponse>;
 }

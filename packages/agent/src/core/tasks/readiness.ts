@@ -97,9 +97,9 @@ export function afterProbe(
   };
 }
 
-/** Returns a message about ports that do not accept connections, or "" when all do. */
-export function portMessage({ portProbe }: TaskView["memory"]): string {
-  if (portProbe === undefined) return "";
+/** Returns a message about ports of a container that do not accept connections, or "" when all do. */
+export function portMessage({ portProbe }: TaskView["memory"], { id }: ObservedContainer): string {
+  if (portProbe?.containerId !== id) return "";
   const { refused, unanswered, isOver } = portProbe;
   // A port that never responds may drop packets from its host and still serve other clients.
   const pending = isOver ? refused : [...refused, ...unanswered];

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isAlive } from "../docker/observed-container.js";
 import { reconcile } from "./reconcile.js";
+import { BLANK_MEMORY } from "./task-memory.js";
 import { containerWith, specWith, taskWith, viewWith } from "./testing.js";
 
 const assigned = (atMostOne: boolean) => ({
@@ -18,6 +19,17 @@ describe("reconcile on a fenced node", () => {
     const { step } = reconcile(view, 2_000);
     expect(step).toMatchObject({ kind: "stop", containerId: "c1", graceMs: FENCE_GRACE_MS });
     expect(step?.kind === "stop" && step.failure).toMatch(/at most one instance/);
+  });
+
+  it("stops an at-most-one task while the retry of another step is due later, but waits for the retry of the stop", () => {
+    const decideWithRetryOf = (step: "post-start" | "stop") => {
+      const memory = { ...BLANK_MEMORY, retry: { step, attempts: 5, notBeforeMs: 9_000, reason: "failed" } };
+      const containers = [containerWith()];
+      return reconcile(viewWith({ assignment: assigned(true), containers, isFenced: true, memory }), 2_000);
+    };
+    expect(decideWithRetryOf("post-start").step?.kind).toBe("stop");
+    expect(decideWithRetryOf("stop")).toMatchObject({ requeueAtMs: 9_000 });
+    expect(decideWithRetryOf("stop")).not.toHaveProperty("step");
   });
 
   it("recognizes an at-most-one container by its label after a restart of the agent", () => {

@@ -135,7 +135,7 @@ describe("reconcile before the task runs", () => {
   });
 
   test("a failed step is retried after its delay, and the status says why", () => {
-    const retry = { attempts: 1, notBeforeMs: NOW_MS + 500, reason: "no space" };
+    const retry = { step: "create", attempts: 1, notBeforeMs: NOW_MS + 500, reason: "no space" } as const;
     expect(reconcile(viewWith({ memory: memoryWith({ retry }) }), NOW_MS)).toEqual({
       requeueAtMs: NOW_MS + 500,
       status: expect.objectContaining({ state: TaskState.PREPARING, message: "retrying: no space" }),

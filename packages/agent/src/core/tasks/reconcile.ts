@@ -93,11 +93,11 @@ function selectContainer(
 
 function decide(view: TaskView, container: ObservedContainer | undefined, nowMs: number): Decision {
   const { assignment, status, memory } = view;
-  if (memory.retry !== undefined && memory.retry.notBeforeMs > nowMs) {
-    return { requeueAtMs: memory.retry.notBeforeMs };
-  }
-  const fencing = fencingDecision(view, container);
+  const retry = memory.retry !== undefined && memory.retry.notBeforeMs > nowMs ? memory.retry : undefined;
+  // The retry of another step must not delay the stop of a fenced task.
+  const fencing = retry?.step === "stop" ? undefined : fencingDecision(view, container);
   if (fencing !== undefined) return fencing;
+  if (retry !== undefined) return { requeueAtMs: retry.notBeforeMs };
   if (assignment === undefined) {
     return removal(view, container, "not assigned to this node");
   }

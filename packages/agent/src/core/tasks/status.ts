@@ -170,7 +170,7 @@ function runningMessage(view: TaskView, container: ObservedContainer): string {
   if (isAwaitingPostStart(view, container)) return "waiting for its post_start hooks";
   if (healthOf(view.memory, container) === "starting") return "waiting for its healthcheck";
   if (container.health === "unhealthy") return unhealthyMessage(container);
-  return portMessage(view.memory);
+  return portMessage(view.memory, container);
 }
 
 /** Returns a message with the output of the last healthcheck probe. */

@@ -47,6 +47,7 @@ export interface TaskMemory {
 
 /** The retry of a step that failed for a transient reason. */
 export interface Retry {
+  readonly step: Step["kind"];
   readonly attempts: number;
   readonly notBeforeMs: number;
   readonly reason: string;
@@ -130,7 +131,7 @@ export function applyOutcome(
     case "unknown": {
       // The container may have started, and may have ended with the daemon.
       const wasUnobserved = memory.wasUnobserved || step.kind === "start";
-      return { ...memory, wasUnobserved, retry: nextRetry(memory.retry, outcome.reason, nowMs) };
+      return { ...memory, wasUnobserved, retry: nextRetry(memory.retry, step, outcome.reason, nowMs) };
     }
     case "canceled":
       return memory;
@@ -179,7 +180,7 @@ function afterFailure(
   memory: TaskMemory,
   { step, reason, nowMs }: { step: Step; reason: string; nowMs: number },
 ): TaskMemory {
-  const retry = nextRetry(memory.retry, reason, nowMs);
+  const retry = nextRetry(memory.retry, step, reason, nowMs);
   const mayGiveUp = step.kind !== "stop" && step.kind !== "remove" && step.kind !== "remove-files";
   if (mayGiveUp && retry.attempts >= MAX_ATTEMPTS) {
     const rejection = `${reason} (tried ${retry.attempts} times)`;
@@ -190,8 +191,8 @@ function afterFailure(
   return { ...memory, retry };
 }
 
-function nextRetry(last: Retry | undefined, reason: string, nowMs: number): Retry {
+function nextRetry(last: Retry | undefined, { kind }: Step, reason: string, nowMs: number): Retry {
   const attempts = (last?.attempts ?? 0) + 1;
   const delayMs = Math.min(RETRY_BASE_MS * 2 ** (attempts - 1), RETRY_MAX_MS);
-  return { attempts, notBeforeMs: nowMs + delayMs, reason };
+  return { step: kind, attempts, notBeforeMs: nowMs + delayMs, reason };
 }

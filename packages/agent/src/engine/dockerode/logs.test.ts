@@ -65,6 +65,31 @@ test("logLines reads the unframed output of a terminal", async () => {
   ]);
 });
 
+test.each([false, true])(
+  "logLines joins the pieces of a long line without their timestamps (tty %s)",
+  async (tty) => {
+    const text = Array.from({ length: 5_000 }, (_, index) => `word ${index}`).join(" ");
+    const later = TIME.replace("678901234Z", "678901299Z");
+    const pieces = [
+      text.slice(0, 16_384),
+      text.slice(16_384, 32_768),
+      `${text.slice(32_768)}${tty ? "\r" : ""}\n`,
+    ];
+    const messages = pieces.map((piece, index) => `${index === 0 ? TIME : later} ${piece}`);
+    const bytes = Buffer.concat(messages.map((message) => (tty ? Buffer.from(message) : frame(1, message))));
+    for (const size of [1_000, 65_536]) {
+      expect(await linesOf(chunked(bytes, [size]), tty)).toEqual([`stdout ${TIME_NS} ${text}`]);
+    }
+  },
+);
+
+test("logLines divides a line of many pieces between them", async () => {
+  const piece = "y".repeat(16_384);
+  const bytes = Buffer.from(`${`${TIME} ${piece}`.repeat(9)}\n`);
+  const lines = await linesOf(chunked(bytes, [10_000]), true);
+  expect(lines).toEqual([4, 4, 1].map((pieces) => `stdout ${TIME_NS} ${piece.repeat(pieces)}`));
+});
+
 test("logLines splits a line without end instead of buffering it", async () => {
   const bytes = Buffer.alloc(200_000, "x");
   const lines = await linesOf(chunked(bytes, [10_000]), true);

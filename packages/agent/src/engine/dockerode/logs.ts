@@ -3,11 +3,12 @@ import type { LogOptions, LogRecord, OutputChunk } from "../engine.js";
 import type { EngineClient } from "./client.js";
 import { demux, rawOutput } from "./demux.js";
 
-/**
- * Maximum length of a line. Docker splits lines into pieces of 16 KiB, and the output of a terminal may have no line
- * breaks at all.
- */
-const MAX_LINE_BYTES = 64 * 1024;
+/** Docker splits a longer line into pieces, and puts a timestamp before each of them. */
+const PIECE_BYTES = 16 * 1024;
+/** Length of a timestamp with nine digits and of the space after it. */
+const TIMESTAMP_BYTES = 31;
+/** Maximum length of a line with its timestamps: four pieces. The output of a terminal may have no line breaks at all. */
+const MAX_LINE_BYTES = 4 * (TIMESTAMP_BYTES + PIECE_BYTES);
 
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
@@ -56,9 +57,9 @@ export async function* logLines(chunks: AsyncIterable<OutputChunk>): AsyncGenera
       start = end + 1;
     }
     partialLines[stream] = Buffer.concat([partialLines[stream], bytes.subarray(start)]);
-    if (partialLines[stream].length > MAX_LINE_BYTES) {
-      yield toRecord(stream, partialLines[stream]);
-      partialLines[stream] = Buffer.alloc(0);
+    while (partialLines[stream].length > MAX_LINE_BYTES) {
+      yield toRecord(stream, partialLines[stream].subarray(0, MAX_LINE_BYTES));
+      partialLines[stream] = partialLines[stream].subarray(MAX_LINE_BYTES);
     }
   }
   for (const stream of ["stdout", "stderr"] as const) {
@@ -69,11 +70,26 @@ export async function* logLines(chunks: AsyncIterable<OutputChunk>): AsyncGenera
 /** Parses a line such as `2026-01-02T03:04:05.678901234Z text`. */
 function parseLine(stream: LogRecord["stream"], line: Buffer, lastTimeNs: string): LogRecord {
   const end = line.at(-1) === CARRIAGE_RETURN ? line.length - 1 : line.length;
-  const space = line.indexOf(SPACE);
-  const timeNs = parseTimestamp(line.subarray(0, space < 0 ? end : space).toString());
-  // Later pieces of a long line have no timestamp. They belong to the time of the first piece.
-  if (timeNs === undefined) return { stream, timeNs: lastTimeNs, line: line.subarray(0, end) };
-  return { stream, timeNs, line: space < 0 ? Buffer.alloc(0) : line.subarray(space + 1, end) };
+  const { timeNs = lastTimeNs, rest } = splitTimestamp(line.subarray(0, end));
+  return { stream, timeNs, line: joinPieces(rest) };
+}
+
+/** Returns the time at the start of a line or piece, if there is one, and the bytes after it. */
+function splitTimestamp(bytes: Buffer): { readonly timeNs: string | undefined; readonly rest: Buffer } {
+  const space = bytes.indexOf(SPACE);
+  const length = space < 0 ? bytes.length : space;
+  const timeNs = parseTimestamp(bytes.subarray(0, length).toString());
+  return { timeNs, rest: timeNs === undefined ? bytes : bytes.subarray(length + 1) };
+}
+
+/** Removes the timestamps of all pieces but the first, whose timestamp was removed before. */
+function joinPieces(line: Buffer): Buffer {
+  if (line.length <= PIECE_BYTES) return line;
+  const pieces: Buffer[] = [];
+  for (let rest = line; rest.length > 0; rest = splitTimestamp(rest.subarray(PIECE_BYTES)).rest) {
+    pieces.push(rest.subarray(0, PIECE_BYTES));
+  }
+  return Buffer.concat(pieces);
 }
 
 /** Returns nanoseconds since 1970 as decimal text, or undefined if `text` is not a timestamp of Docker. */

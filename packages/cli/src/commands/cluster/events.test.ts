@@ -68,7 +68,7 @@ describe("events", () => {
     const repeated = event({ ...failed.message.value, epoch: 4, sequence: 0, isReconstructed: true });
     const streamEvents: FakeControlHandlers["streamEvents"] = async function* () {
       calls += 1;
-      yield* calls === 1 ? [failed] : [repeated, other];
+      yield* calls === 1 ? [failed] : [other, repeated];
       if (calls === 1) throw new BerthError({ code: "BERTH_NOT_LEADER", message: "not any more" });
     };
     const { out } = await berth("events -f", { streamEvents });

@@ -25,8 +25,8 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
   const nowMs = cli.now();
   let sinceMs = options.since === undefined ? 0 : parseTimeMs(options.since, { option: "--since", nowMs });
   let lastEvent: ClusterEvent | undefined;
-  /** Keys of the printed events whose time is `sinceMs`. A new leader sends these events again. */
-  let printedKeys = new Set<string>();
+  /** Epochs of the printed events whose time is `sinceMs`, by key. A new leader sends these events again. */
+  let printedEpochs = new Map<string, number>();
   await withClient(cli, options, async (client) => {
     const open = () => {
       const resume = { afterEpoch: lastEvent?.epoch ?? 0, afterSequence: lastEvent?.sequence ?? 0 };
@@ -39,16 +39,15 @@ export async function showEvents(cli: Cli, options: EventsOptions): Promise<void
       if (message?.$case === "warning") printWarning(cli, message.value);
       if (message?.$case !== "event") continue;
       const event = message.value;
-      if (event.timeMs === sinceMs && event.epoch !== lastEvent?.epoch && printedKeys.has(eventKey(event))) {
-        continue;
-      }
+      const printedEpoch = event.timeMs === sinceMs ? printedEpochs.get(eventKey(event)) : undefined;
+      if (printedEpoch !== undefined && printedEpoch !== event.epoch) continue;
       lastEvent = event;
       // A new leader cannot resume at the sequence number of its predecessor. It resumes at this time instead.
       if (event.timeMs > sinceMs) {
         sinceMs = event.timeMs;
-        printedKeys = new Set();
+        printedEpochs = new Map();
       }
-      if (event.timeMs === sinceMs) printedKeys.add(eventKey(event));
+      if (event.timeMs === sinceMs) printedEpochs.set(eventKey(event), event.epoch);
       cli.stdout.write(options.output === "json" ? eventJson(event) : eventLine(cli, event));
     }
   });

@@ -67,7 +67,8 @@ export class MembershipChanges {
     const { members, clock, onStep } = this.#options;
     if (request.kind !== "remove") this.#requestedAtMs.set(request.peerUrl, clock.nowMs());
     for (let steps = 0; steps < MAX_STEPS; steps += 1) {
-      const observed = await this.#observe({ checksRunning: request.kind !== "promote" }, signal);
+      const checksRunning = request.kind !== "promote";
+      const observed = await this.#observe({ checksRunning, requestedUrl: request.peerUrl }, signal);
       const decision = decideMembership(request, observed);
       if (decision.kind === "done") return { kind: "done", members: observed };
       if (decision.kind !== "step") return decision;
@@ -78,15 +79,16 @@ export class MembershipChanges {
     return { kind: "wait", reason: "the members of etcd keep changing" };
   }
 
+  /** @param requestedUrl peer URL of a member that etcd may not list yet */
   async #observe(
-    { checksRunning }: { readonly checksRunning: boolean },
+    { checksRunning, requestedUrl }: { readonly checksRunning: boolean; readonly requestedUrl?: string },
     signal: AbortSignal,
   ): Promise<readonly ObservedMember[]> {
     const { members, clock } = this.#options;
     const listed = await members.list(signal);
     const urls = new Set(listed.flatMap(({ peerUrls }) => peerUrls));
     for (const url of this.#requestedAtMs.keys()) {
-      if (!urls.has(url)) this.#requestedAtMs.delete(url);
+      if (!urls.has(url) && url !== requestedUrl) this.#requestedAtMs.delete(url);
     }
     return Promise.all(
       listed.map(async (member) => ({

@@ -46,6 +46,11 @@ test("crc32c returns the checksum of the standard's example, also in two parts",
 });
 
 describe("the end of the log", () => {
+  test("a missing log is an error that says what to do", () => {
+    rmSync(join(dataDir, "member"), { recursive: true });
+    expect(() => readLogEnd(dataDir)).toThrow(/damaged or incomplete; recover from another server/);
+  });
+
   test("the log ends with the last entry, which replaces an earlier one with the same index", () => {
     write("0000000000000000-0000000000000000.wal", FIRST);
     expect(readLogEnd(dataDir)).toEqual({ lastTerm: 3, lastIndex: 4, commit: 3 });

@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, ftruncateSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { BerthError } from "@berth/proto";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
@@ -90,7 +99,8 @@ interface Log {
 /** Reads the files from the last one backwards, until an entry and a state are found. */
 function readFiles(dataDir: string): Log {
   const directory = join(dataDir, ETCD_DATA, "wal");
-  const names = readdirSync(directory)
+  const files = existsSync(directory) ? readdirSync(directory) : [];
+  const names = files
     .filter((name) => name.endsWith(".wal"))
     .sort()
     .reverse();
