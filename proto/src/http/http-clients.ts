@@ -12,7 +12,7 @@ export type HttpClient =
   /** A user or server of the cluster, with its certificate. */
   | { readonly kind: "member" }
   /** Any other client. `reason` explains what it lacks. */
-  | { readonly kind: "stranger"; readonly reason: string };
+  | { readonly kind: "unauthenticated"; readonly reason: string };
 
 export interface HttpTrust {
   /** The identity of this program, for clients that use TLS. Undefined if it has none. */
@@ -29,16 +29,16 @@ export function httpClientOf(
 ): HttpClient {
   if (isLocal(socket)) return { kind: "local" };
   if (identity === undefined || !(socket instanceof TLSSocket)) {
-    return { kind: "stranger", reason: "use HTTPS with a client certificate" };
+    return { kind: "unauthenticated", reason: "use HTTPS with a client certificate" };
   }
   try {
     const policy = { trust: trustOf(identity.current), revocations };
     const { kind } = new CallerConnection(socket, policy).authenticate();
     if (kind === "user" || kind === "server") return { kind: "member" };
     const certificate = kind === "node" ? "a node's certificate" : "no certificate";
-    return { kind: "stranger", reason: `the client has ${certificate}` };
+    return { kind: "unauthenticated", reason: `the client has ${certificate}` };
   } catch (error) {
-    return { kind: "stranger", reason: error instanceof Error ? error.message : String(error) };
+    return { kind: "unauthenticated", reason: error instanceof Error ? error.message : String(error) };
   }
 }
 

@@ -20,7 +20,7 @@ async function start(ca: TestAuthority, isLocal?: () => boolean): Promise<HttpLi
   const identity = await identityOf(ca, { kind: "server", id: "s1" });
   const listener = await listenHttp(
     (_request, response, client) => {
-      response.end(client.kind === "stranger" ? `stranger: ${client.reason}` : client.kind);
+      response.end(client.kind === "unauthenticated" ? `unauthenticated: ${client.reason}` : client.kind);
     },
     {
       listen: "127.0.0.1:0",
@@ -66,16 +66,16 @@ it("metrics-access: listenHttp() tells users and servers of the cluster from all
   const ca = await TestAuthority.create();
   const listener = await start(ca, () => false);
   const plain = await (await fetch(`http://${listener.address}/metrics`)).text();
-  expect(plain).toBe("stranger: use HTTPS with a client certificate");
+  expect(plain).toBe("unauthenticated: use HTTPS with a client certificate");
   const user: Identity = { kind: "user", name: "monitoring" };
   expect(await askAs(listener, ca, user)).toEqual({ text: "member", protocol: "TLSv1.3" });
   expect((await askAs(listener, ca, { kind: "server", id: "s2" })).text).toBe("member");
-  expect((await askAs(listener, ca)).text).toBe("stranger: the client has no certificate");
+  expect((await askAs(listener, ca)).text).toBe("unauthenticated: the client has no certificate");
   const node: Identity = { kind: "node", id: "n1" };
-  expect((await askAs(listener, ca, node)).text).toBe("stranger: the client has a node's certificate");
+  expect((await askAs(listener, ca, node)).text).toBe("unauthenticated: the client has a node's certificate");
   const foreign = await TestAuthority.create();
   expect((await askAs(listener, foreign, user)).text).toMatch(
-    /^stranger: the server rejected the certificate/,
+    /^unauthenticated: the server rejected the certificate/,
   );
 });
 

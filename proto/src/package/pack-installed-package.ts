@@ -17,13 +17,14 @@ const AR_HEADER_BYTES = 60;
 const GZIP_LEVEL = 4;
 const READ_BYTES = 256 * 1024;
 const FILE_MODE = 0o644;
-const PROGRAM_MODE = 0o755;
+/** Mode of executable files and of directories. */
+const EXECUTABLE_MODE = 0o755;
 
 /**
- * Builds the package of the running program again from its installed files.
+ * Rebuilds the Debian package of the running program from its installed files.
  *
  * @param file path of the .deb to write
- * @throws BerthError BERTH_DISK_FAILED when an installed file has changed
+ * @throws BerthError BERTH_DISK_FAILED when an installed file has changed; the signal's reason
  */
 export async function packInstalledPackage(
   installed: InstalledPackage,
@@ -99,17 +100,22 @@ async function writeData(
   return output.bytesWritten;
 }
 
+/** A file of the host that the package contains. */
+interface HostFile {
+  readonly path: string;
+  /** Checksum at the installation. Undefined if none was recorded. */
+  readonly md5: string | undefined;
+}
+
 async function addFiles(archive: Pack, { directory, root }: InstalledPackage): Promise<void> {
-  const description = relative(root, directory);
-  const files = [...parseLines(await readFile(join(directory, "md5sums"), "utf8"))].map(([md5, path]) => ({
-    path,
-    md5,
-  }));
+  const packageDirectory = relative(root, directory);
+  const checksums = parseLines(await readFile(join(directory, "md5sums"), "utf8"));
+  const files = checksums.map(([md5, path]): HostFile => ({ path, md5 }));
   const links = parseLines(await readFile(join(directory, "links"), "utf8"));
   // The list of checksums does not contain itself.
-  files.push({ path: join(description, "md5sums"), md5: "" });
+  files.push({ path: join(packageDirectory, "md5sums"), md5: undefined });
   for (const path of parentsOf([...files.map(({ path }) => path), ...links.map(([path]) => path)])) {
-    archive.entry({ name: `./${path}/`, type: "directory", mode: PROGRAM_MODE, mtime: new Date(0) });
+    archive.entry({ name: `./${path}/`, type: "directory", mode: EXECUTABLE_MODE, mtime: new Date(0) });
   }
   for (const [path, target] of links) {
     archive.entry({ name: `./${path}`, type: "symlink", linkname: target, mtime: new Date(0) });
@@ -117,7 +123,7 @@ async function addFiles(archive: Pack, { directory, root }: InstalledPackage): P
   for (const { path, md5 } of files) {
     const source = path.startsWith("etc/") ? join(directory, "files", path) : join(root, path);
     const actual = await addFile(archive, `./${path}`, source);
-    if (md5 !== "" && actual !== md5) throw changedFileError(source);
+    if (md5 !== undefined && actual !== md5) throw changedFileError(source);
   }
 }
 
@@ -153,7 +159,7 @@ function parentsOf(paths: readonly string[]): readonly string[] {
 }
 
 function modeOf(mode: number): number {
-  return (mode & 0o100) === 0 ? FILE_MODE : PROGRAM_MODE;
+  return (mode & 0o100) === 0 ? FILE_MODE : EXECUTABLE_MODE;
 }
 
 function changedFileError(path: string): BerthError {

@@ -75,8 +75,8 @@ function describeServiceError(error: ServiceError, address: string): { code: Err
 }
 
 /**
- * Describes a connection that could not be opened. All of OpenSSL's errors about a server's certificate contain this
- * word.
+ * Describes a connection that could not be opened. All of OpenSSL's errors about a server's certificate contain the
+ * word "certificate".
  */
 function describeUnavailable(reason: string, address: string): { code: ErrorCode; message: string } {
   if (/certificate/.test(reason)) {

@@ -33,51 +33,51 @@ export const DEFAULT_CRON_HISTORY = 3;
 export function applySpecDefaults(spec: ServiceSpec): ServiceSpec {
   return {
     ...spec,
-    task: taskDefaults(spec),
+    task: withTaskDefaults(spec),
     mode: spec.mode ?? { $case: "replicated", value: { replicas: DEFAULT_REPLICAS } },
     placement: spec.placement ?? Placement.fromPartial({}),
-    update: updateDefaults(spec.update),
-    ports: spec.ports.map(portDefaults),
+    update: withUpdateDefaults(spec.update),
+    ports: spec.ports.map(withPortDefaults),
     endpointMode: spec.endpointMode || EndpointMode.VIP,
-    ...(spec.cron === undefined ? {} : { cron: cronDefaults(spec.cron) }),
+    ...(spec.cron === undefined ? {} : { cron: withCronDefaults(spec.cron) }),
   };
 }
 
-function taskDefaults({ task, mode }: ServiceSpec): TaskSpec {
+function withTaskDefaults({ task, mode }: ServiceSpec): TaskSpec {
   const isJob = mode?.$case === "replicatedJob" || mode?.$case === "globalJob";
   return {
-    container: containerDefaults(task?.container ?? ContainerSpec.fromPartial({})),
+    container: withContainerDefaults(task?.container ?? ContainerSpec.fromPartial({})),
     limits: task?.limits ?? Resources.fromPartial({}),
     reservations: task?.reservations ?? Resources.fromPartial({}),
-    restart: restartDefaults(task?.restart, isJob),
+    restart: withRestartDefaults(task?.restart, isJob),
     forceUpdate: task?.forceUpdate ?? 0,
     networks: task?.networks ?? [],
   };
 }
 
-function containerDefaults(container: ContainerSpec): ContainerSpec {
+function withContainerDefaults(container: ContainerSpec): ContainerSpec {
   return {
     ...container,
     stopGraceMs: container.stopGraceMs ?? DEFAULT_STOP_GRACE_MS,
     networkMode: container.networkMode || NetworkMode.BRIDGE,
     pullPolicy: container.pullPolicy || PullPolicy.MISSING,
-    files: container.files.map(fileDefaults),
+    files: container.files.map(withFileDefaults),
   };
 }
 
-function fileDefaults(file: FileMount): FileMount {
+function withFileDefaults(file: FileMount): FileMount {
   if (file.env !== "") return file;
   return { ...file, uid: file.uid || "0", gid: file.gid || "0", mode: file.mode ?? DEFAULT_FILE_MODE };
 }
 
-function restartDefaults(restart: RestartPolicy | undefined, isJob: boolean): RestartPolicy {
+function withRestartDefaults(restart: RestartPolicy | undefined, isJob: boolean): RestartPolicy {
   const policy = restart ?? RestartPolicy.fromPartial({});
   const { ANY, ON_FAILURE } = RestartPolicy_Condition;
   return { ...policy, condition: policy.condition || (isJob ? ON_FAILURE : ANY) };
 }
 
 /** Runs of a cron job do not overlap unless its spec allows it. */
-function cronDefaults(cron: CronSpec): CronSpec {
+function withCronDefaults(cron: CronSpec): CronSpec {
   return {
     ...cron,
     concurrency: cron.concurrency || CronSpec_Concurrency.FORBID,
@@ -86,12 +86,12 @@ function cronDefaults(cron: CronSpec): CronSpec {
 }
 
 /** The update order has no fixed default: it depends on other fields, which a later update can change. */
-function updateDefaults(update: UpdateConfig | undefined): UpdateConfig {
+function withUpdateDefaults(update: UpdateConfig | undefined): UpdateConfig {
   const config = update ?? UpdateConfig.fromPartial({});
   return { ...config, parallelism: config.parallelism ?? DEFAULT_UPDATE_PARALLELISM };
 }
 
-function portDefaults(port: PortSpec): PortSpec {
+function withPortDefaults(port: PortSpec): PortSpec {
   return {
     ...port,
     protocol: port.protocol || PortSpec_Protocol.TCP,

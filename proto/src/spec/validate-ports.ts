@@ -60,7 +60,10 @@ function protocolName(port: PortSpec): "tcp" | "udp" {
   return port.protocol === PortSpec_Protocol.UDP ? "udp" : "tcp";
 }
 
-/** A wildcard address of either family overlaps all addresses, as in placement: an IPv6 socket can accept IPv4 too. */
+/**
+ * A wildcard address of either family overlaps all addresses, because an IPv6 socket can accept IPv4 too. The scheduler
+ * uses the same rule.
+ */
 function addressesOverlap(a: string, b: string): boolean {
   return a === b || isAnyAddress(a) || isAnyAddress(b);
 }

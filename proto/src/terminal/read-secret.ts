@@ -4,7 +4,7 @@ import { addAbortSignal, type Readable } from "node:stream";
 import { BerthError } from "../errors.js";
 
 export interface SecretSource {
-  /** File to read; "-" for standard input. Undefined: prompts on a terminal, and otherwise reads standard input. */
+  /** File to read; "-" for standard input. Undefined to prompt on a terminal, or to read standard input without one. */
   readonly file: string | undefined;
   /** Text in front of the user's input, such as "Join token: ". */
   readonly prompt: string;
@@ -38,10 +38,10 @@ export async function readSecret(
 ): Promise<string> {
   signal.throwIfAborted();
   if (file !== undefined && file !== STANDARD_INPUT) {
-    return requireOneLine(await readFile(file, what, signal), what);
+    return requireOneLine(await readSecretFile(file, what, signal), what);
   }
   if (stdin.isTTY !== true) return requireOneLine(await readAll(stdin, what, signal), what);
-  // The prompt comes last: what the user types after it must not be shown.
+  // Echo is off before the prompt appears.
   const line = readLineWithoutEcho(stdin, what, signal);
   stderr.write(prompt);
   try {
@@ -52,7 +52,7 @@ export async function readSecret(
   }
 }
 
-async function readFile(path: string, what: string, signal: AbortSignal): Promise<string> {
+async function readSecretFile(path: string, what: string, signal: AbortSignal): Promise<string> {
   try {
     return await readAll(createReadStream(path, { end: MAX_BYTES }), what, signal);
   } catch (error) {
@@ -125,7 +125,7 @@ function requireOneLine(text: string, what: string): string {
 }
 
 function tooLongError(what: string): BerthError {
-  return invalidSecretError(what, `it is longer than ${MAX_BYTES} bytes; check that this is the right file`);
+  return invalidSecretError(what, `it is longer than ${MAX_BYTES} bytes; check the input`);
 }
 
 function invalidSecretError(what: string, reason: string): BerthError {

@@ -78,8 +78,9 @@ export class StaticFiles {
   respond({ path, acceptEncoding, ifNoneMatch }: StaticRequest): StaticResponse {
     const name = this.#nameOf(path);
     const content = name === undefined ? undefined : this.#files.get(name);
-    if (name === undefined || content === undefined)
+    if (name === undefined || content === undefined) {
       return notFound({ isEmptyBuild: this.#files.size === 0 });
+    }
     const isHashed = name.startsWith(HASHED_DIRECTORY);
     const etag = this.#etagOf(name, content);
     const headers = {

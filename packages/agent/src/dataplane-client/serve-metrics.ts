@@ -24,7 +24,7 @@ export function serveMetrics(
         response.writeHead(404).end("not found; use GET /metrics\n");
         return;
       }
-      if (client.kind === "stranger") {
+      if (client.kind === "unauthenticated") {
         const restriction =
           "metrics are available to clients on this host, and to users with a certificate of this cluster";
         response.writeHead(403).end(`${restriction}: ${client.reason}\n`);

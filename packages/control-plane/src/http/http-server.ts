@@ -43,7 +43,7 @@ export function startHttpServer({ routes, ...options }: HttpServerOptions): Prom
       if (route === undefined) {
         return send(response, textResponse(404, `not found; try ${Object.keys(routes).join(" or ")}`));
       }
-      if (!route.isPublic && client.kind === "stranger") {
+      if (!route.isPublic && client.kind === "unauthenticated") {
         return send(response, textResponse(403, forbiddenText(path, client.reason)));
       }
       route.answer().then(
