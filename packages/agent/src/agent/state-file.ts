@@ -20,7 +20,7 @@ const STATE_FILE = "state.json";
 
 /** A separate file: an agent with a damaged state file still needs the servers to find its leader. */
 const SERVERS_FILE = "servers";
-/** Maximum number of server addresses that are read from the state file. */
+/** Maximum number of server addresses that are read from the servers file. */
 const MAX_SERVERS = 100;
 
 /** Delay before a change is written, so that changes that follow it at once share one write. */
@@ -93,7 +93,7 @@ export class StateFile {
     this.#source = source;
   }
 
-  /** Writes the state within 250 ms. Calls within this time are combined. */
+  /** Writes the state after a short delay, or with the retry of a failed write. Calls before that share the write. */
   scheduleWrite(): void {
     this.#timer ??= setTimeout(() => void this.flush(), WRITE_DELAY_MS);
   }
@@ -154,13 +154,13 @@ export async function readState(
   stateDirectory: StateDirectory,
 ): Promise<{ readonly state: AgentState; readonly damage: string }> {
   const text = await stateDirectory.read(STATE_FILE);
+  let damage = "";
   try {
-    if (text !== undefined) return { state: fromJson(JSON.parse(text)), damage: "" };
-    return { state: { ...EMPTY_STATE, servers: await readServers(stateDirectory) }, damage: "" };
+    if (text !== undefined) return { state: fromJson(JSON.parse(text)), damage };
   } catch (error) {
-    const damage = error instanceof Error ? error.message : String(error);
-    return { state: { ...EMPTY_STATE, servers: await readServers(stateDirectory) }, damage };
+    damage = error instanceof Error ? error.message : String(error);
   }
+  return { state: { ...EMPTY_STATE, servers: await readServers(stateDirectory) }, damage };
 }
 
 /** Reads the state. Renames and logs a damaged file. */

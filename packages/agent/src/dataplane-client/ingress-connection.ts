@@ -74,7 +74,7 @@ export class IngressConnection {
     await watchIngress({
       status: (inner) => ingress.status(inner),
       onProblems: (problems) => condition.setIngressProblems(problems),
-      onPath: ({ kernel, reason }) => condition.updateDataPlane({ kernel, kernelReason: reason }),
+      onDataPath: ({ kernel, reason }) => condition.updateDataPlane({ kernel, kernelReason: reason }),
       signal,
     });
   }

@@ -150,8 +150,9 @@ export class IngressConnector {
     const { processId, release, mode: currentMode } = session.hello;
     const currentUid = userIdOf(processId);
     // This agent would have to start the successor, which would end with the unit of the agent.
-    if (unit !== undefined && currentUid !== 0 && user !== undefined && user.uid !== currentUid)
+    if (unit !== undefined && currentUid !== 0 && user !== undefined && user.uid !== currentUid) {
       return this.#shutDown(session, signal);
+    }
     logger.info(
       { processId, release, uid: currentUid },
       "ingress process of another release or user; requesting handover",

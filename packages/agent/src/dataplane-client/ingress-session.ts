@@ -103,11 +103,12 @@ export class IngressSession {
         writeFrame(this.#socket, id, IngressRequest.encode({ request }).finish());
       });
       if (isCase(reply, expected)) return reply.value as ReplyValue<Case>;
-      if (reply.$case === "error")
+      if (reply.$case === "error") {
         throw ingressError(
           `ingress process rejected ${request.$case}: ${reply.value.message}`,
           REJECTION_DETAILS,
         );
+      }
       throw ingressError(`ingress process answered ${request.$case} with ${reply.$case}`);
     } finally {
       clearTimeout(timer);

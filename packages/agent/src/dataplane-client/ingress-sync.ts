@@ -88,7 +88,7 @@ export class IngressSync {
     return { version: this.#version, listeners: this.#builder.buildAll(entries) };
   }
 
-  /** Applies the table again if containers on this node changed in a way that changes how the kernel reaches them. */
+  /** Applies the table again if the kernel now reaches containers on this node differently. */
   refreshLocalTasks(): void {
     if (this.#entries === undefined) return;
     const listeners = this.#builder.buildAll(this.#entries);
@@ -126,7 +126,8 @@ export class IngressSync {
     let isAccepted: boolean;
     do {
       this.#state = "applying";
-      const [leaderChanges, sequence] = [this.#leaderChanges, this.#latestSequence];
+      const leaderChanges = this.#leaderChanges;
+      const sequence = this.#latestSequence;
       isAccepted = await this.#apply(this.#entries ?? []);
       if (leaderChanges !== this.#leaderChanges) continue;
       this.#appliedSequence = sequence;
@@ -159,14 +160,17 @@ export class IngressSync {
   #resolveWaiters(upTo: number, isApplied: boolean): void {
     const waiters = this.#waiters;
     this.#waiters = waiters.filter(({ sequence }) => sequence > upTo);
-    for (const { sequence, resolve } of waiters) if (sequence <= upTo) resolve(isApplied);
+    for (const { sequence, resolve } of waiters) {
+      if (sequence <= upTo) resolve(isApplied);
+    }
   }
 
   /** Logs errors only when they change, because a port may stay in use for hours. */
   #logErrors(errors: readonly string[]): void {
     const text = errors.join("; ");
-    if (text !== this.#lastErrors && text !== "")
+    if (text !== this.#lastErrors && text !== "") {
       this.#options.log.error({ errors }, "published ports are not open");
+    }
     this.#lastErrors = text;
   }
 }

@@ -22,7 +22,7 @@ function firstProblems(status: () => Promise<IngressStatus>): Promise<readonly s
       over.abort();
       resolve(problems);
     };
-    void watchIngress({ status, onProblems, onPath: (found) => paths.push(found), signal: over.signal });
+    void watchIngress({ status, onProblems, onDataPath: (found) => paths.push(found), signal: over.signal });
   });
 }
 

@@ -6,13 +6,13 @@ import { withDeadline } from "../runtime/with-deadline.js";
  * Interval between two status checks. Ports become free and processes restart within seconds, so a shorter interval
  * would report transient problems.
  */
-const CHECK_MS = 3_000;
+const CHECK_INTERVAL_MS = 3_000;
 /** Timeout of a status check. The process responds within milliseconds, and restarts within a second. */
 const REPLY_TIMEOUT_MS = 5_000;
 
 export interface IngressWatchOptions {
   readonly status: (signal: AbortSignal) => Promise<IngressStatus>;
-  readonly onPath: (path: DataPath) => void;
+  readonly onDataPath: (path: DataPath) => void;
   readonly onProblems: (problems: readonly string[]) => void;
   /** Ends the watch. */
   readonly signal: AbortSignal;
@@ -20,14 +20,14 @@ export interface IngressWatchOptions {
 
 /** Polls the status of the ingress process, and reports its data path and its problems with published ports and DNS. */
 export async function watchIngress(options: IngressWatchOptions): Promise<void> {
-  const { onProblems, onPath, signal } = options;
+  const { onProblems, onDataPath, signal } = options;
   while (!signal.aborted) {
     const { path, problems } = await readStatus(options);
     if (signal.aborted) return;
-    if (path !== undefined) onPath(path);
+    if (path !== undefined) onDataPath(path);
     onProblems(problems);
-    // An abort ends the pause early, and the loop.
-    await sleep(CHECK_MS, undefined, { signal }).catch(() => {});
+    // An abort ends the pause and the loop.
+    await sleep(CHECK_INTERVAL_MS, undefined, { signal }).catch(() => {});
   }
 }
 

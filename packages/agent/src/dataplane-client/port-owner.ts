@@ -31,8 +31,9 @@ async function findOwners(errors: readonly ListenerError[]): Promise<ReadonlyMap
     if (ownedErrors.length === 0) continue;
     const name = await readFile(`/proc/${processId}/comm`, "utf8").catch(() => undefined);
     // A process that has ended since has freed the port.
-    if (name !== undefined)
+    if (name !== undefined) {
       for (const error of ownedErrors) owners.set(error, `${name.trim()} (pid ${processId})`);
+    }
   }
   return owners;
 }
@@ -46,8 +47,9 @@ async function socketInodes({ protocol, port }: ListenerError): Promise<Readonly
     const text = await readFile(file, "utf8").catch(() => "");
     for (const line of text.split("\n")) {
       const fields = line.trim().split(/\s+/);
-      if (fields[1]?.endsWith(suffix) && fields[3] === state && fields[9] !== undefined)
+      if (fields[1]?.endsWith(suffix) && fields[3] === state && fields[9] !== undefined) {
         inodes.add(fields[9]);
+      }
     }
   }
   return inodes;

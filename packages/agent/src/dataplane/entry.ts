@@ -190,7 +190,7 @@ async function serveControl(ingress: IngressProcess): Promise<void> {
     discovery,
     mode: options.mode,
     release: options.release,
-    path: () => path.current(),
+    dataPath: () => path.current(),
     waitingClients: () => waiting.current(),
     onShutDown: () => {
       control.server.close();

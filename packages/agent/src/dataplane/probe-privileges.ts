@@ -34,8 +34,9 @@ export async function findPrivilegeProblem(
     () => true,
     () => false,
   );
-  if (!isExecutable)
+  if (!isExecutable) {
     return `${executable}: permission denied; install Node.js where all users can read it, not below /root`;
+  }
   const problems = await Promise.all(
     PROBE_COMMANDS.map(async ([program, ...args]) => {
       const failure = failureOf(program, await run(program, { args, signal }));

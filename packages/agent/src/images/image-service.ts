@@ -58,8 +58,9 @@ export class ImageServer {
         const endRead = startRead();
         try {
           const { sizeBytes, holder } = await findLayer(digest, signal);
-          if (!Number.isSafeInteger(offset) || offset < 0 || offset > sizeBytes)
+          if (!Number.isSafeInteger(offset) || offset < 0 || offset > sizeBytes) {
             throw invalidOffsetError(digest, offset);
+          }
           if (offset === sizeBytes) return;
           for await (const data of holder.readChunks(digest, offset)) yield { data };
         } finally {

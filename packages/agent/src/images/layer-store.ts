@@ -285,8 +285,9 @@ export class LayerStore {
   }
 
   #path(digest: string): string {
-    if (!isSha256Digest(digest))
+    if (!isSha256Digest(digest)) {
       throw invalidImageError(`${JSON.stringify(digest.slice(0, 100))} is not a digest`);
+    }
     return join(this.#directory, digest.slice("sha256:".length));
   }
 }

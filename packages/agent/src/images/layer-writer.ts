@@ -72,8 +72,9 @@ export class LayerWriter {
    */
   write(bytes: Uint8Array): Promise<void> | undefined {
     const { digest, maxBytes } = this.#options;
-    if (this.#offset + bytes.length > maxBytes)
+    if (this.#offset + bytes.length > maxBytes) {
       return Promise.reject(invalidImageError(`${digest} is larger than ${mebibytes(maxBytes)} MiB`));
+    }
     this.#offset += bytes.length;
     return this.#append(bytes);
   }

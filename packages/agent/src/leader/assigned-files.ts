@@ -5,11 +5,11 @@ import type { FileContents } from "../core/tasks/task-files.js";
 const MAX_FILES = 10_000;
 /** Maximum total size of a node's secrets and configs. */
 const MAX_TOTAL_BYTES = 256 * 1024 * 1024;
-const FILE_ID = /^[A-Za-z0-9_-]{1,64}$/;
+const FILE_ID_PATTERN = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** The result of applying a message. */
 export interface AssignedFilesChange {
-  /** All secrets and configs. Undefined if the message changed none. */
+  /** All secrets and configs. Undefined if the message adds and removes none, and is not a complete set. */
   readonly contents: FileContents | undefined;
   /** Why files were ignored; their tasks wait. The reasons contain no file contents. */
   readonly problems: readonly string[];
@@ -23,7 +23,10 @@ export class AssignedFiles {
   readonly #files = new Map<string, AssignedFile>();
   #totalBytes = 0;
 
-  /** Applies the files of a message. Ignores invalid files and files that exceed a limit; earlier versions are kept. */
+  /**
+   * Applies the files of a message. Ignores invalid files and files that exceed a limit. Keeps their earlier versions,
+   * unless the set is complete.
+   */
   apply(
     { files, removedFileIds }: Pick<Assignments, "files" | "removedFileIds">,
     { isComplete }: { readonly isComplete: boolean },
@@ -41,12 +44,12 @@ export class AssignedFiles {
     return { contents: hasChanged ? new Map(this.#files) : undefined, problems };
   }
 
-  /** Returns why a file is ignored, or undefined for a valid file. Its earlier version makes room for it. */
+  /** Returns why a file is ignored, or undefined if it is valid. Its earlier version does not count toward the limits. */
   #findProblem({ id, content }: AssignedFile): string | undefined {
     const earlier = this.#files.get(id);
     const otherFiles = this.#files.size - (earlier === undefined ? 0 : 1);
     const otherBytes = this.#totalBytes - (earlier?.content.length ?? 0);
-    if (!FILE_ID.test(id)) return "a file has an invalid ID";
+    if (!FILE_ID_PATTERN.test(id)) return "a file has an invalid ID";
     if (content.length === 0) return `file ${id} is empty`;
     if (content.length > MAX_FILE_BYTES) return `file ${id} is larger than ${MAX_FILE_BYTES} bytes`;
     if (otherFiles >= MAX_FILES) return `file ${id} exceeds the limit of ${MAX_FILES} files`;

@@ -73,7 +73,7 @@ export class AssignmentReceiver {
    * Starts an empty set of assignments and stores the epoch of the leader.
    *
    * @throws BerthError BERTH_STALE_EPOCH if the server is no longer the leader
-   * @throws BerthError BERTH_VERSION_UNSUPPORTED, or BERTH_PROTOCOL when the epoch is invalid
+   * @throws BerthError BERTH_VERSION_UNSUPPORTED, or BERTH_PROTOCOL when the epoch or the generation is invalid
    */
   async onWelcome(welcome: Welcome): Promise<void> {
     requireVersion(welcome);
@@ -118,26 +118,6 @@ export class AssignmentReceiver {
     this.#options.scheduleStateWrite();
   }
 
-  /**
-   * Rejects servers from before a restore, permanently: two control planes may be running after a restore.
-   *
-   * @throws BerthError BERTH_STALE_EPOCH
-   */
-  #requireGeneration(generation: number): void {
-    const knownGeneration = this.#knownLeader.generation;
-    if (!Number.isSafeInteger(generation) || generation < 0) {
-      throw new BerthError({
-        code: "BERTH_PROTOCOL",
-        message: `the server sent the invalid generation ${generation}`,
-      });
-    }
-    if (generation >= knownGeneration) return;
-    throw new BerthError({
-      code: "BERTH_STALE_EPOCH",
-      message: `the cluster has been restored from a backup since this server belonged to it (generation ${generation}, but this node has joined ${knownGeneration}); stop this server`,
-    });
-  }
-
   /** Called when a session has ended, whether or not the server was accepted as leader. */
   onSessionEnd(): void {
     if (this.#hasSession) this.#lastContactMs = performance.now();
@@ -168,7 +148,8 @@ export class AssignmentReceiver {
     tasks.assign(result.change);
     dataPlane.updateTables(result);
     const { ingress, networks, dnsEntries } = result;
-    if ((ingress ?? networks ?? dnsEntries ?? result.policy) !== undefined) scheduleStateWrite();
+    const savedParts = [ingress, networks, dnsEntries, result.policy];
+    if (savedParts.some((part) => part !== undefined)) scheduleStateWrite();
   }
 
   /**
@@ -181,6 +162,26 @@ export class AssignmentReceiver {
   /** Returns the IDs of this node's tasks that belong to the services. */
   taskIdsOf(serviceIds: ReadonlySet<string>): readonly string[] {
     return this.#assignments.taskIdsOf(serviceIds);
+  }
+
+  /**
+   * Rejects servers from before a restore, permanently: two control planes may be running after a restore.
+   *
+   * @throws BerthError BERTH_STALE_EPOCH, or BERTH_PROTOCOL when the generation is invalid
+   */
+  #requireGeneration(generation: number): void {
+    const knownGeneration = this.#knownLeader.generation;
+    if (!Number.isSafeInteger(generation) || generation < 0) {
+      throw new BerthError({
+        code: "BERTH_PROTOCOL",
+        message: `the server sent the invalid generation ${generation}`,
+      });
+    }
+    if (generation >= knownGeneration) return;
+    throw new BerthError({
+      code: "BERTH_STALE_EPOCH",
+      message: `the cluster has been restored from a backup since this server belonged to it (generation ${generation}, but this node has joined ${knownGeneration}); stop this server`,
+    });
   }
 }
 

@@ -69,12 +69,14 @@ export class Fence {
     }
     if (isFenced === this.#wasFenced) return;
     this.#wasFenced = isFenced;
-    if (this.#needsAcks && isFenced)
+    if (this.#needsAcks && isFenced) {
       log.warn(
         { timeoutMs: AGENT_FENCES_AFTER_MS },
         "no acknowledgement from the leader; stopping at-most-one tasks",
       );
-    else if (this.#needsAcks) log.info("in contact with the leader; at-most-one tasks may run");
+    } else if (this.#needsAcks) {
+      log.info("in contact with the leader; at-most-one tasks may run");
+    }
     onChange();
   }
 }

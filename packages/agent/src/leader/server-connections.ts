@@ -1,7 +1,7 @@
 import { assertNever, DispatcherServiceService } from "@berth/proto";
 import type { RpcConnection, RpcTransport } from "@berth/proto/rpc";
 import { MAX_SERVERS } from "./next-attempt.js";
-import type { DispatcherCalls } from "./session-call.js";
+import type { DispatcherClient } from "./session-call.js";
 
 /**
  * Maximum number of consecutive unanswered attempts on a connection. The next attempt uses a new connection, since a
@@ -40,7 +40,7 @@ export class ServerConnections {
   }
 
   /** Returns the client of a server. The first call connects. */
-  callsTo(address: string): DispatcherCalls {
+  callsTo(address: string): DispatcherClient {
     const open = this.#openConnections.get(address) ?? {
       connection: this.#transport.connect(DispatcherServiceService, { address }),
       unanswered: 0,

@@ -1,9 +1,12 @@
 import type { DispatcherServiceService, Hello, SessionRequest, SessionResponse } from "@berth/proto";
 import type { RpcClient } from "@berth/proto/rpc";
 
-export type DispatcherCalls = RpcClient<typeof DispatcherServiceService>;
+export type DispatcherClient = RpcClient<typeof DispatcherServiceService>;
 
-/** The call of a session. It sends its hello immediately, and nothing else until the session begins. */
+/**
+ * The agent's call to a dispatcher for one session. Sends the hello at once, and the other messages when the session
+ * begins.
+ */
 export class SessionCall {
   readonly startedMs = performance.now();
   readonly hello: Hello;
@@ -13,20 +16,21 @@ export class SessionCall {
   #begin: (messages: AsyncIterable<SessionRequest>) => void = () => {};
   #hasFailed = false;
 
-  constructor(calls: Pick<DispatcherCalls, "session">, hello: Hello) {
+  constructor(client: Pick<DispatcherClient, "session">, hello: Hello) {
     this.hello = hello;
     const messages = new Promise<AsyncIterable<SessionRequest>>((resolve) => {
       this.#begin = resolve;
     });
-    const responses = calls.session(requests(hello, messages), { signal: this.#abort.signal });
+    const responses = client.session(requests(hello, messages), { signal: this.#abort.signal });
     this.#responses = responses[Symbol.asyncIterator]();
-    // Starts the call.
+    // gRPC starts the call when its responses are read.
     this.#first = this.#responses.next();
     this.#first.catch(() => {
       this.#hasFailed = true;
     });
   }
 
+  /** Whether the call has failed before its first response. */
   get hasFailed(): boolean {
     return this.#hasFailed;
   }

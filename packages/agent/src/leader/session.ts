@@ -8,7 +8,7 @@ import { waitForHostLoss } from "./leader-host.js";
 import { LeaderSilence } from "./leader-silence.js";
 import type { Refusal, SessionEnd } from "./next-attempt.js";
 import type { Reply, SendQueue } from "./send-queue.js";
-import type { DispatcherCalls, SessionCall } from "./session-call.js";
+import type { DispatcherClient, SessionCall } from "./session-call.js";
 
 /** Timeout for the leader's welcome. Longer than a server that is not the leader waits for one before it responds. */
 const WELCOME_TIMEOUT_MS = scaleTiming(3_000);
@@ -34,7 +34,7 @@ export interface SessionHandler {
 /** The operations that a handler may use on the session on which a message arrived. */
 export interface ActiveSession {
   /** Calls to the same server, for streams beside the session. */
-  readonly calls: DispatcherCalls;
+  readonly calls: DispatcherClient;
   /** When the call was started, by `performance.now()`. */
   readonly startedMs: number;
   /** Starts the heartbeats: this server is the leader and has accepted the node. */
@@ -51,7 +51,7 @@ export interface ActiveSession {
 export interface SessionOptions {
   /** "host:port" of the server. */
   readonly address: string;
-  readonly calls: DispatcherCalls;
+  readonly calls: DispatcherClient;
   /** The call of this session, which has sent the hello. */
   readonly call: SessionCall;
   readonly probe: Probe;

@@ -42,7 +42,8 @@ export interface NetworkDevices {
    */
   observePorts(signal: AbortSignal): Promise<readonly BridgePort[]>;
   /**
-   * Executes steps until one fails.
+   * Executes steps until one fails. Sets hairpin modes first, without waiting, and ignores their errors: the next
+   * observation shows which ports lack the mode.
    *
    * @throws Error with the command that failed and its error message
    */
@@ -120,30 +121,31 @@ export function linuxNetworkDevices({
 
 /** The kernel features that overlay networks need. */
 export interface KernelSupport {
-  /** Why this host cannot have overlay networks. Empty if it can. */
+  /** Why this host cannot use overlay networks. Empty if it can. */
   readonly overlayProblem: string;
-  /** Why this host cannot have encrypted networks. Empty if it can. */
+  /** Why this host cannot use encrypted networks. Empty if it can. */
   readonly encryptionProblem: string;
 }
 
-const ADD_VXLAN = ["ip", "link", "add", "bt", "type", "vxlan", "id", "1", "dstport", String(VXLAN_PORT)];
-const ADD_BRIDGE = ["ip", "link", "add", "bt", "type", "bridge"];
-const ADD_WIREGUARD = ["ip", "link", "add", "bt", "type", "wireguard"];
+/** Name of the device that a test adds. */
+const TEST_DEVICE = "bt";
+const VXLAN_OPTIONS = ["id", "1", "dstport", String(VXLAN_PORT)];
 
 /** Tests which network devices the kernel supports. Creates each in its own temporary network namespace. */
 export async function detectKernelSupport(
   signal: AbortSignal,
   run: RunProgram = runProgram,
 ): Promise<KernelSupport> {
-  const problemWith = async (command: readonly string[]): Promise<string> => {
-    return describeFailure(await run("unshare", { args: ["--net", ...command], signal }), command);
+  const problemWith = async (deviceType: string, options: readonly string[] = []): Promise<string> => {
+    const args = ["--net", "ip", "link", "add", TEST_DEVICE, "type", deviceType, ...options];
+    return describeFailure(await run("unshare", { args, signal }), deviceType);
   };
-  const [vxlanProblem, bridgeProblem, wireguardProblem] = await Promise.all([
-    problemWith(ADD_VXLAN),
-    problemWith(ADD_BRIDGE),
-    problemWith(ADD_WIREGUARD),
+  const [vxlanProblem, bridgeProblem, wireguardProblem, wg] = await Promise.all([
+    problemWith("vxlan", VXLAN_OPTIONS),
+    problemWith("bridge"),
+    problemWith("wireguard"),
+    run("wg", { args: ["--version"], signal }),
   ]);
-  const wg = await run("wg", { args: ["--version"], signal });
   const wgProblem = wg.kind === "missing" ? "wg is not installed (wireguard-tools)" : "";
   return {
     overlayProblem: vxlanProblem || bridgeProblem,
@@ -151,8 +153,8 @@ export async function detectKernelSupport(
   };
 }
 
-/** Returns why `unshare` failed to run a command, or "" if it succeeded. */
-function describeFailure(result: ProgramResult, command: readonly string[]): string {
+/** Returns why a device of this type could not be added, or "" if it could. */
+function describeFailure(result: ProgramResult, deviceType: string): string {
   switch (result.kind) {
     case "done":
       return "";
@@ -160,10 +162,8 @@ function describeFailure(result: ProgramResult, command: readonly string[]): str
       return "unshare is not installed (util-linux)";
     case "failed": {
       const { reason } = result;
-      if (/failed to execute/.test(reason)) return `${command[0]} is not installed (iproute2)`;
-      if (/Unknown device type/.test(reason)) {
-        return `the kernel has no ${command[command.indexOf("type") + 1]}`;
-      }
+      if (/failed to execute/.test(reason)) return "ip is not installed (iproute2)";
+      if (/Unknown device type/.test(reason)) return `the kernel has no ${deviceType}`;
       return /not permitted/.test(reason)
         ? `the agent is not allowed to create network devices: ${reason}`
         : reason;

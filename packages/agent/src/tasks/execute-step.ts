@@ -83,18 +83,18 @@ const STEP_EXECUTORS: Executors = {
     await engine.stop(containerId, { graceMs, signal });
     return { kind: "changed", containerId };
   },
-  "probe-ports": async ({ containerId, address, targets }, { checkPort }, signal) => {
+  "probe-ports": async ({ containerId, address, ports }, { checkPort }, signal) => {
     const answers = await Promise.all(
-      targets.map(async (port) => ({ port, answer: await checkPort(address, port, signal) })),
+      ports.map(async (port) => ({ port, answer: await checkPort(address, port, signal) })),
     );
     signal.throwIfAborted();
-    const portsThat = (wanted: PortCheckResult): readonly number[] =>
+    const portsWith = (wanted: PortCheckResult): readonly number[] =>
       answers.filter(({ answer }) => answer === wanted).map(({ port }) => port);
     return {
       kind: "ports-probed",
       containerId,
-      refused: portsThat("refused"),
-      unanswered: portsThat("none"),
+      refused: portsWith("refused"),
+      unanswered: portsWith("unanswered"),
     };
   },
   "check-health": async ({ containerId, processId, command, timeoutMs, intervalMs }, { engine }, signal) => {

@@ -11,7 +11,7 @@ import { ConcurrencyLimit } from "./concurrency-limits.js";
  */
 const TIMEOUT_MS = 4_000;
 /**
- * Maximum number of unanswered requests: the number of services in one deployment. The leader asks about each image
+ * Maximum number of unanswered requests: as many as one deployment can have services. The leader asks about each image
  * once.
  */
 const MAX_REQUESTS = 1_000;
@@ -32,7 +32,7 @@ export class ImageDigestResponder {
   /** Separate, so that an inspection does not wait for an unresponsive registry. */
   readonly #inspections = new ConcurrencyLimit(MAX_CONCURRENT_INSPECTIONS);
   readonly #queries = new ConcurrencyLimit(MAX_CONCURRENT_QUERIES);
-  #requests = 0;
+  #pendingCount = 0;
 
   /** @param signal is aborted when the agent stops */
   constructor(engine: Pick<Engine, "repoDigests" | "registryDigest">, signal: AbortSignal) {
@@ -42,20 +42,20 @@ export class ImageDigestResponder {
 
   /** Returns undefined if too many requests are running, and when the agent stops. Never rejects. */
   async answer({ requestId, image, credentials }: ImageDigestRequest): Promise<ImageDigest | undefined> {
-    if (this.#requests >= MAX_REQUESTS) return undefined;
-    this.#requests += 1;
+    if (this.#pendingCount >= MAX_REQUESTS) return undefined;
+    this.#pendingCount += 1;
     const timeout = AbortSignal.timeout(TIMEOUT_MS);
-    const blank = { requestId, digest: "", isLocal: false, error: "" };
+    const emptyAnswer = { requestId, digest: "", isLocal: false, error: "" };
     try {
       const signal = AbortSignal.any([this.#signal, timeout]);
-      return { ...blank, ...(await this.#resolve(image, credentials, signal)) };
+      return { ...emptyAnswer, ...(await this.#resolve(image, credentials, signal)) };
     } catch (error) {
       if (this.#signal.aborted) return undefined;
       const text = error instanceof Error ? error.message : String(error);
       const reason = timeout.aborted ? `no response from its registry within ${TIMEOUT_MS / 1_000} s` : text;
-      return { ...blank, error: reason.slice(0, MAX_ERROR_LENGTH) };
+      return { ...emptyAnswer, error: reason.slice(0, MAX_ERROR_LENGTH) };
     } finally {
-      this.#requests -= 1;
+      this.#pendingCount -= 1;
     }
   }
 
@@ -71,7 +71,7 @@ export class ImageDigestResponder {
     return { digest: await this.#run(this.#queries, signal, () => this.#query(image, credentials, signal)) };
   }
 
-  /** Queries the registry with each of the credentials until it accepts one. */
+  /** Queries the registry with each of the credentials until it accepts one, or anonymously without credentials. */
   async #query(
     image: string,
     [credentials, ...others]: readonly RegistryCredentials[],
@@ -86,10 +86,10 @@ export class ImageDigestResponder {
     }
   }
 
-  #run<T>(limit: ConcurrencyLimit, signal: AbortSignal, effect: () => Promise<T>): Promise<T> {
+  #run<T>(limit: ConcurrencyLimit, signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
     const start = async (): Promise<T> => {
       signal.throwIfAborted();
-      return effect();
+      return operation();
     };
     return limit.run(start, { isUrgent: false });
   }

@@ -26,16 +26,9 @@ export async function runHooks(
   run: HookRun & Pick<HookResult, "phase">,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  const { phase, containerId, processId, hooks, timeoutMs } = run;
+  const { phase, containerId, processId } = run;
   const startedMs = performance.now();
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-  let failure = "";
-  for (const hook of hooks) {
-    const problem = await runHook(engine, { containerId, hook, timeoutMs }, { signal, limit });
-    if (problem === undefined) continue;
-    failure = `${HOOK_NAMES[phase]} hook ${commandText(hook)} ${problem}`;
-    break;
-  }
+  const failure = await runUntilFailure(engine, run, signal);
   if (failure !== "") {
     const container = await engine.inspect(containerId, { signal });
     if (container === undefined) return { kind: "gone", containerId };
@@ -45,21 +38,44 @@ export async function runHooks(
   return { kind: "hooks-run", phase, containerId, processId, failure, durationMs };
 }
 
+/** Runs the hooks until one fails. Returns why it failed, or "" if all succeeded. */
+async function runUntilFailure(
+  engine: HookEngine,
+  { phase, containerId, hooks, timeoutMs }: HookRun & Pick<HookResult, "phase">,
+  signal: AbortSignal,
+): Promise<string> {
+  const deadlineSignal = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  for (const hook of hooks) {
+    const problem = await runHook(engine, { containerId, hook, timeoutMs }, { signal, deadlineSignal });
+    if (problem !== undefined) return `${HOOK_NAMES[phase]} hook ${commandText(hook)} ${problem}`;
+  }
+  return "";
+}
+
 interface HookSignals {
   /** Cancels the step. */
   readonly signal: AbortSignal;
   /** Aborted when the step is canceled or out of time. */
-  readonly limit: AbortSignal;
+  readonly deadlineSignal: AbortSignal;
 }
 
 /** Runs one hook. Returns why it failed, or undefined if it succeeded. */
 async function runHook(
   engine: HookEngine,
   { containerId, hook, timeoutMs }: Pick<HookRun, "containerId" | "timeoutMs"> & { readonly hook: Hook },
-  { signal, limit }: HookSignals,
+  { signal, deadlineSignal }: HookSignals,
 ): Promise<string | undefined> {
   const { command, user, workingDir, env, privileged } = hook;
-  const options = { command, user, workingDir, env, privileged, tty: false, stdin: false, signal: limit };
+  const options = {
+    command,
+    user,
+    workingDir,
+    env,
+    privileged,
+    tty: false,
+    stdin: false,
+    signal: deadlineSignal,
+  };
   try {
     const exec = await engine.exec(containerId, options);
     const output = await readTail(exec);
@@ -67,7 +83,7 @@ async function runHook(
     return exitCode === 0 ? undefined : `ended with ${exitCodeText(exitCode)}${output}`;
   } catch (error) {
     signal.throwIfAborted();
-    if (limit.aborted) return `did not finish within ${timeoutMs / 1_000} s`;
+    if (deadlineSignal.aborted) return `did not finish within ${timeoutMs / 1_000} s`;
     if (!isEngineError(error) || error.kind === "unavailable") throw error;
     return `could not be started: ${error.message}`;
   }

@@ -37,11 +37,12 @@ export class UnknownTaskReporter {
   /** Sends a report unless it equals the last one. */
   reportIfChanged(): void {
     const { loop, onReport } = this.#options;
-    // Without Docker, the containers are unknown. Their listing wakes all tasks.
+    // Without Docker, the containers are unknown. Once Docker is connected, their listing triggers the next report.
     if (!this.#isStarted || !loop.isEngineConnected) return;
     const tasks = this.#list();
+    if (tasks === undefined) return;
     const report = JSON.stringify(tasks);
-    if (tasks === undefined || report === this.#lastReport) return;
+    if (report === this.#lastReport) return;
     this.#lastReport = report;
     onReport(tasks);
   }

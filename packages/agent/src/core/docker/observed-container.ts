@@ -207,8 +207,9 @@ function parseNetworks(json: unknown): ContainerNetwork[] {
 
 function subnetOf(address: string, prefixBits: number): string {
   const number = parseIpv4(address);
-  if (number === undefined || !Number.isInteger(prefixBits) || prefixBits < 0 || prefixBits > MAX_PREFIX)
+  if (number === undefined || !Number.isInteger(prefixBits) || prefixBits < 0 || prefixBits > MAX_PREFIX) {
     return "";
+  }
   const size = subnetSize({ prefix: prefixBits });
   return subnetText({ base: number - (number % size), prefix: prefixBits });
 }

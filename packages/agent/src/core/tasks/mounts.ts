@@ -20,7 +20,7 @@ type ExpandPlaceholders = (text: string) => string;
 /**
  * Maps mounts to the Engine API.
  *
- * @param expandPlaceholders replaces the placeholders in sources, targets and labels
+ * @param expandPlaceholders replaces the placeholders in sources, targets, subpaths of volumes, and labels
  * @param copyPathOf returns the path of a shipped mount's copy, by the mount's index
  */
 export function mountConfig(
@@ -39,16 +39,51 @@ export function mountConfig(
 }
 
 function mountForm(
-  mount: Mount,
+  { kind, target: unexpandedTarget, readOnly }: Mount,
   expandPlaceholders: ExpandPlaceholders,
   copyPathOf: () => string,
 ): MountForm {
-  const target = expandPlaceholders(mount.target);
-  if (mount.kind?.$case === "tmpfs" && mount.kind.value.options.length > 0) {
-    return { kind: "tmpfs", target, options: tmpfsOptions(mount.kind.value, mount.readOnly) };
+  const common = { Target: expandPlaceholders(unexpandedTarget), ReadOnly: readOnly };
+  switch (kind?.$case) {
+    case "bind":
+      return bindForm(kind.value, { ...common, Source: expandPlaceholders(kind.value.source) });
+    case "shipped": {
+      const { selinux } = kind.value;
+      return bindForm(BindMount.fromPartial({ selinux }), { ...common, Source: copyPathOf() });
+    }
+    case "tmpfs":
+      return tmpfsForm(kind.value, common);
+    case "volume": {
+      const source = expandPlaceholders(kind.value.name);
+      const options = volumeOptions(kind.value, expandPlaceholders);
+      return {
+        kind: "mount",
+        mount: { Type: "volume", ...common, Source: source, VolumeOptions: options },
+      };
+    }
+    case "image": {
+      const { image, subpath } = kind.value;
+      const options = subpath === "" ? {} : { ImageOptions: { Subpath: subpath } };
+      return { kind: "mount", mount: { Type: "image", ...common, Source: image, ...options } };
+    }
+    case undefined:
+      // An anonymous volume.
+      return { kind: "mount", mount: { Type: "volume", ...common } };
+    default:
+      return assertNever(kind);
   }
-  const body = mountBody({ ...mount, target }, expandPlaceholders, copyPathOf);
-  return typeof body === "string" ? { kind: "bind", bind: body } : { kind: "mount", mount: body };
+}
+
+function tmpfsForm(tmpfs: TmpfsMount, common: Required<Pick<MountBody, "Target" | "ReadOnly">>): MountForm {
+  const { sizeBytes, mode, options } = tmpfs;
+  if (options.length > 0) {
+    return { kind: "tmpfs", target: common.Target, options: tmpfsOptions(tmpfs, common.ReadOnly) };
+  }
+  const bodyOptions = {
+    ...(sizeBytes > 0 ? { SizeBytes: sizeBytes } : {}),
+    ...(mode > 0 ? { Mode: mode } : {}),
+  };
+  return { kind: "mount", mount: { Type: "tmpfs", ...common, TmpfsOptions: bodyOptions } };
 }
 
 /** Returns options as mount(8) takes them: `ro,uid=1000,size=1048576,mode=1777`. */
@@ -61,70 +96,26 @@ function tmpfsOptions({ sizeBytes, mode, options }: TmpfsMount, readOnly: boolea
   ].join(",");
 }
 
-function mountBody(
-  { kind, target, readOnly }: Mount,
-  expandPlaceholders: ExpandPlaceholders,
-  copyPathOf: () => string,
-): string | MountBody {
-  const common = { Target: target, ReadOnly: readOnly };
-  switch (kind?.$case) {
-    case "bind":
-      return bindBody(kind.value, { ...common, Source: expandPlaceholders(kind.value.source) });
-    case "shipped": {
-      const { selinux } = kind.value;
-      return bindBody(BindMount.fromPartial({ selinux }), { ...common, Source: copyPathOf() });
-    }
-    case "volume":
-      return {
-        Type: "volume",
-        ...common,
-        Source: expandPlaceholders(kind.value.name),
-        VolumeOptions: volumeOptions(kind.value, expandPlaceholders),
-      };
-    case "tmpfs": {
-      const { sizeBytes, mode } = kind.value;
-      const options = {
-        ...(sizeBytes > 0 ? { SizeBytes: sizeBytes } : {}),
-        ...(mode > 0 ? { Mode: mode } : {}),
-      };
-      return { Type: "tmpfs", ...common, TmpfsOptions: options };
-    }
-    case "image": {
-      const { image, subpath } = kind.value;
-      return {
-        Type: "image",
-        ...common,
-        Source: image,
-        ...(subpath === "" ? {} : { ImageOptions: { Subpath: subpath } }),
-      };
-    }
-    case undefined:
-      return { Type: "volume", ...common };
-    default:
-      return assertNever(kind);
-  }
-}
-
-function bindBody(
+function bindForm(
   bind: BindMount,
   common: Required<Pick<MountBody, "Source" | "Target" | "ReadOnly">>,
-): string | MountBody {
-  const hasNoColon = !`${common.Source}${common.Target}`.includes(":");
+): MountForm {
+  const hasColon = `${common.Source}${common.Target}`.includes(":");
   const recursive = recursiveOptions(bind);
   // Only this form can set an SELinux label, and only the other form has the recursive option. `selinuxMountProblem`
   // rejects mounts that need both.
-  if ((bind.createHostPath || bind.selinux !== "") && hasNoColon && recursive === undefined) {
+  if ((bind.createHostPath || bind.selinux !== "") && !hasColon && recursive === undefined) {
     const options = [common.ReadOnly ? "ro" : "rw", bind.propagation, bind.selinux].filter(
       (option) => option !== "",
     );
-    return `${common.Source}:${common.Target}:${options.join(",")}`;
+    return { kind: "bind", bind: `${common.Source}:${common.Target}:${options.join(",")}` };
   }
   const options = {
     ...(bind.propagation === "" ? {} : { Propagation: bind.propagation }),
     ...(bind.createHostPath ? { CreateMountpoint: true } : {}),
     ...recursive,
   };
-  return { Type: "bind", ...common, BindOptions: options };
+  return { kind: "mount", mount: { Type: "bind", ...common, BindOptions: options } };
 }
 
 /** Returns what happens to mounts below a bind mount, or undefined for Docker's default. */

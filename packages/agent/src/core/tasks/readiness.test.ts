@@ -35,7 +35,7 @@ describe("a container without a healthcheck whose ports are published", () => {
   test("counts as running once its ports accept connections", () => {
     expect(reconcile(view, NOW_MS)).toMatchObject({
       status: { state: TaskState.STARTING },
-      step: { kind: "probe-ports", containerId: "c1", address: "172.17.0.2", targets: [80, 443] },
+      step: { kind: "probe-ports", containerId: "c1", address: "172.17.0.2", ports: [80, 443] },
     });
     const closed = probed(view, [443], NOW_MS);
     const waiting = reconcile(closed, NOW_MS + 1);

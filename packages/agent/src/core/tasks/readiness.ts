@@ -17,8 +17,8 @@ const MAX_DELAY_MS = 250;
  */
 export const MAX_TIMEOUTS = 5;
 
-/** The result of connecting to a port. `none`: the connection timed out, or failed for a reason other than a refusal. */
-export type PortCheckResult = "accepted" | "refused" | "none";
+/** The result of connecting to a port. `unanswered`: the attempt timed out, or failed without a refusal. */
+export type PortCheckResult = "accepted" | "refused" | "unanswered";
 
 /** The ports of a container that did not accept a connection. */
 export interface ProbedPorts {
@@ -30,9 +30,10 @@ export interface ProbedPorts {
 /** The attempts to connect to the published ports of a task's container. */
 export interface PortProbe {
   readonly containerId: string;
-  readonly sinceMs: number;
+  /** Time of the first attempt. */
+  readonly startedMs: number;
   /** When the next attempt is due. */
-  readonly nextMs: number;
+  readonly nextAttemptMs: number;
   readonly delayMs: number;
   /** Ports that refused the last attempt. */
   readonly refused: readonly number[];
@@ -47,7 +48,7 @@ export interface PortProbe {
 /** Where the host can connect to a container's ports. */
 export interface ReadinessTargets {
   readonly address: string;
-  readonly targets: readonly number[];
+  readonly ports: readonly number[];
 }
 
 /**
@@ -58,11 +59,11 @@ export function readinessTargets(view: TaskView, container: ObservedContainer): 
   const { assignment, node } = view;
   if (container.health !== "none" || assignment?.spec.task === undefined) return undefined;
   const published = assignment.spec.ports.filter(({ protocol }) => protocol !== PortSpec_Protocol.UDP);
-  const targets = [...new Set(published.map(({ target }) => target))];
+  const ports = [...new Set(published.map(({ target }) => target))];
   const isOnHost = assignment.spec.task.container?.networkMode === NetworkMode.HOST;
   const containerAddress = container.networks.find(({ address }) => address !== "")?.address;
   const address = isOnHost ? node.advertiseAddress : containerAddress;
-  return targets.length === 0 || address === undefined ? undefined : { address, targets };
+  return ports.length === 0 || address === undefined ? undefined : { address, ports };
 }
 
 /** Returns whether the task is not ready because its ports do not accept connections yet. */
@@ -79,16 +80,16 @@ export function afterProbe(
   nowMs: number,
 ): PortProbe {
   const previousProbe = before?.containerId === containerId ? before : undefined;
-  const sinceMs = previousProbe?.sinceMs ?? nowMs;
+  const startedMs = previousProbe?.startedMs ?? nowMs;
   const delayMs =
     previousProbe === undefined ? FIRST_DELAY_MS : Math.min(MAX_DELAY_MS, previousProbe.delayMs * 2);
   const unansweredCount = unanswered.length === 0 ? 0 : (previousProbe?.unansweredCount ?? 0) + 1;
   const isReady = refused.length === 0 && (unansweredCount === 0 || unansweredCount >= MAX_TIMEOUTS);
-  const isOver = isReady || nowMs - sinceMs >= PORT_TIMEOUT_MS;
+  const isOver = isReady || nowMs - startedMs >= PORT_TIMEOUT_MS;
   return {
     containerId,
-    sinceMs,
-    nextMs: nowMs + delayMs,
+    startedMs,
+    nextAttemptMs: nowMs + delayMs,
     delayMs,
     refused,
     unanswered,
@@ -104,7 +105,7 @@ export function portMessage({ portProbe }: TaskView["memory"], { id }: ObservedC
   // A port that never responds may drop packets from its host and still serve other clients.
   const pending = isOver ? refused : [...refused, ...unanswered];
   if (pending.length === 0) return "";
-  const ports = `port ${pending.join(", ")}`;
+  const ports = `${pending.length === 1 ? "port" : "ports"} ${pending.join(", ")}`;
   return isOver
     ? `${ports} did not accept connections within ${PORT_TIMEOUT_MS / 1_000} s`
     : `waiting for ${ports} to accept connections`;

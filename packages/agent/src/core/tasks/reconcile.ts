@@ -32,6 +32,9 @@ const RESOURCE_POLL_MS = 500;
 /** How long a container waits for the client that its spec requires. The client connects while the image is pulled. */
 const ATTACH_TIMEOUT_MS = 30_000;
 
+/** The decision to wait for a change of the observed state. */
+const NO_STEP: Decision = {};
+
 const FENCED_REASON = "no contact with the leader, and at most one instance of this task may run";
 
 export interface Reconciled extends Decision {
@@ -111,9 +114,9 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
   if (container.state === "created") {
     return attachDecision(view, assignment, nowMs) ?? nextStartStep(view, assignment, container);
   }
-  if (isStopping(view, container)) return stopFailed(view, container, memory.failure);
+  if (isStopping(view, container)) return stopAsFailed(view, container, memory.failure);
   const lostOwner = ownerFailure(view, container);
-  if (lostOwner !== undefined) return stopFailed(view, container, lostOwner);
+  if (lostOwner !== undefined) return stopAsFailed(view, container, lostOwner);
   return (
     postStartDecision(view, container) ??
     probeDecision(view, container, nowMs) ??
@@ -128,17 +131,17 @@ function decide(view: TaskView, container: ObservedContainer | undefined, nowMs:
  */
 function fencingDecision(view: TaskView, container: ObservedContainer | undefined): Decision | undefined {
   if (!view.isFenced || !(view.assignment?.task.atMostOne || container?.atMostOne)) return undefined;
-  if (container === undefined || !isAlive(container)) return {};
+  if (container === undefined || !isAlive(container)) return NO_STEP;
   return {
     step: { kind: "stop", containerId: container.id, graceMs: FENCE_GRACE_MS, failure: FENCED_REASON },
     reason: FENCED_REASON,
   };
 }
 
-/** Returns the run of the post_start hooks, or the stop of a container in which one has failed. */
+/** Returns the step that runs the post_start hooks, or that stops the container if one has failed. */
 function postStartDecision(view: TaskView, container: ObservedContainer): Decision | undefined {
   const failure = postStartFailure(view, container);
-  if (failure !== "") return stopFailed(view, container, failure);
+  if (failure !== "") return stopAsFailed(view, container, failure);
   const step = postStartStep(view, container);
   return step && { step, reason: "the container has started" };
 }
@@ -150,8 +153,8 @@ function probeDecision(view: TaskView, container: ObservedContainer, nowMs: numb
   const targets = readinessTargets(view, container);
   if (view.status?.state !== TaskState.STARTING || targets === undefined) return undefined;
   const { portProbe } = view.memory;
-  if (portProbe?.containerId === container.id && portProbe.nextMs > nowMs) {
-    return { requeueAtMs: portProbe.nextMs };
+  if (portProbe?.containerId === container.id && portProbe.nextAttemptMs > nowMs) {
+    return { requeueAtMs: portProbe.nextAttemptMs };
   }
   const step = { kind: "probe-ports", containerId: container.id, ...targets } as const;
   return { step, reason: "readiness of its ports is unknown" };
@@ -166,7 +169,9 @@ function removal(view: TaskView, container: ObservedContainer | undefined, reaso
 
 /** Returns the next step of a task that will not run again. Its files stay as long as its container. */
 function endedDecision(view: TaskView, container: ObservedContainer | undefined, reason: string): Decision {
-  return container === undefined ? (fileRemoval(view, reason) ?? {}) : stopIfAlive(view, container, reason);
+  return container === undefined
+    ? (fileRemoval(view, reason) ?? NO_STEP)
+    : stopIfAlive(view, container, reason);
 }
 
 function fileRemoval({ taskId, memory }: TaskView, reason: string): Decision | undefined {
@@ -175,11 +180,11 @@ function fileRemoval({ taskId, memory }: TaskView, reason: string): Decision | u
 }
 
 function stopIfAlive(view: TaskView, container: ObservedContainer, reason: string): Decision {
-  return isAlive(container) ? stopDecision(view, container, { failure: "", reason }) : {};
+  return isAlive(container) ? stopDecision(view, container, { failure: "", reason }) : NO_STEP;
 }
 
 /** Returns the next step that stops a failed task. */
-function stopFailed(view: TaskView, container: ObservedContainer, failure: string): Decision {
+function stopAsFailed(view: TaskView, container: ObservedContainer, failure: string): Decision {
   return stopDecision(view, container, { failure, reason: failure });
 }
 
@@ -188,7 +193,7 @@ function nextCreationStep(view: TaskView, assignment: Assignment, nowMs: number)
   const { task, spec, receivedAtMs } = assignment;
   const container = spec.task?.container;
   // The task is rejected already: its spec has nothing to run.
-  if (container === undefined) return {};
+  if (container === undefined) return NO_STEP;
   const { platform, pullPolicy } = container;
   const image = imageReference(container);
   const isPullDue = pullPolicy === PullPolicy.ALWAYS && view.image.pullBeganAtMs < receivedAtMs;
@@ -214,7 +219,7 @@ function nextCreationStep(view: TaskView, assignment: Assignment, nowMs: number)
  */
 function nextPreparation(view: TaskView, assignment: Assignment): Decision | undefined {
   if (networkWait(assignment.spec, view.networks) !== "" || fileWait(view) !== "" || ownerWait(view) !== "") {
-    return {};
+    return NO_STEP;
   }
   const files = filesToWrite(view, assignment);
   if (files !== undefined) {
@@ -260,9 +265,9 @@ function nextStartStep(view: TaskView, assignment: Assignment, container: Observ
 /** Stops a container that stayed unhealthy for too long. */
 function healthDecision(view: TaskView, container: ObservedContainer, nowMs: number): Decision {
   const { unhealthySinceMs } = view.memory;
-  if (container.health !== "unhealthy" || unhealthySinceMs === 0) return {};
+  if (container.health !== "unhealthy" || unhealthySinceMs === 0) return NO_STEP;
   const graceEndsMs = unhealthySinceMs + UNHEALTHY_GRACE_MS;
   if (nowMs < graceEndsMs) return { requeueAtMs: graceEndsMs };
-  const failing = `stayed ${unhealthyMessage(container)} for ${UNHEALTHY_GRACE_MS / 1_000} s`;
-  return stopFailed(view, container, failing);
+  const failure = `stayed ${unhealthyMessage(container)} for ${UNHEALTHY_GRACE_MS / 1_000} s`;
+  return stopAsFailed(view, container, failure);
 }

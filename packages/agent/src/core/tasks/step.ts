@@ -46,7 +46,7 @@ export type Step =
       readonly kind: "probe-ports";
       readonly containerId: string;
       readonly address: string;
-      readonly targets: readonly number[];
+      readonly ports: readonly number[];
     }
   /** Runs the health check of a starting container. */
   | ({ readonly kind: "check-health" } & HealthCheck)

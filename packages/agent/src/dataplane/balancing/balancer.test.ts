@@ -165,7 +165,7 @@ describe("Balancer", () => {
     expect(balancer.stats(0).ejections).toBe(1);
     balancer.recordSuccess(upstream);
     balancer.recordFailure(upstream, 2_000);
-    balancer.countSuspects(new Set(["n1", "n2"]));
+    balancer.countSuspectEjections(new Set(["n1", "n2"]));
     expect(balancer.stats(0).ejections).toBe(3);
   });
 

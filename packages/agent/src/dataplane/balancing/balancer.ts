@@ -30,9 +30,9 @@ export class Upstream {
   readonly endpoint: IngressEndpoint;
   readonly connections = new Set<ActiveConnection>();
   health: EndpointHealth = HEALTHY;
-  /** Refused attempts since the last connection. Undefined without one. */
+  /** Refused attempts since the last connection. Undefined if there were none. */
   refusals: Refusals | undefined;
-  /** Changes while connection attempts are pending: only a serving upstream may take a connection. */
+  /** May change while a connection attempt is pending. Only a serving upstream may take the connection. */
   state: "serving" | "draining" | "removed" = "serving";
   total = 0;
   failed = 0;
@@ -66,9 +66,9 @@ export class Balancer {
     this.#traffic = traffic;
     const removed = new Map(this.#upstreams);
     const serving = endpoints.map((endpoint) => this.#putUpstream(endpoint, removed, "serving"));
+    const servingIds = new Set(endpoints.map(({ id }) => id));
     for (const endpoint of draining) {
-      if (!serving.some((upstream) => upstream.endpoint.id === endpoint.id))
-        this.#putUpstream(endpoint, removed, "draining");
+      if (!servingIds.has(endpoint.id)) this.#putUpstream(endpoint, removed, "draining");
     }
     for (const [key, upstream] of removed) {
       upstream.state = "removed";
@@ -133,7 +133,7 @@ export class Balancer {
   }
 
   /** Counts an ejection for each endpoint on nodes that have just become suspect. */
-  countSuspects(nodes: ReadonlySet<string>): void {
+  countSuspectEjections(nodes: ReadonlySet<string>): void {
     for (const { endpoint } of this.#rotation.members) {
       if (nodes.has(endpoint.node ?? "")) this.#ejections += 1;
     }
@@ -203,6 +203,6 @@ function addCounts(nodes: Map<string, NodeCounts>, { endpoint, total, failed }: 
   nodes.set(node, { node, total: total + (sameNode?.total ?? 0), failed: failed + (sameNode?.failed ?? 0) });
 }
 
-function haveSameNode(left: IngressEndpoint, right: IngressEndpoint): boolean {
-  return left.node !== undefined && left.node === right.node;
+function haveSameNode(a: IngressEndpoint, b: IngressEndpoint): boolean {
+  return a.node !== undefined && a.node === b.node;
 }

@@ -30,13 +30,15 @@ const MAX_FAILED_CHECKS = 3;
 
 type Reply = NonNullable<IngressReply["reply"]>;
 const DONE_REPLY: Reply = { $case: "done", value: {} };
+/** ID of a message that answers no request. */
+const UNSOLICITED_ID = 0;
 
 export interface ControlServerOptions {
   readonly listeners: ListenerManager;
   readonly discovery: Pick<ServiceDiscovery, "update" | "setSuspectNodes" | "problems" | "vipStats">;
   readonly mode: IngressMode;
   readonly release: string;
-  path(): DataPath;
+  dataPath(): DataPath;
   /** Returns the services whose clients wait for a task. */
   waitingClients(): WaitingClients;
   /** Resolves when a successor can start. */
@@ -74,7 +76,8 @@ export function createControlServer(options: ControlServerOptions): ControlServe
     });
   };
   const reportWaitingClients = (report: WaitingClients): void => {
-    for (const socket of watchers) writeReply(socket, 0, { $case: "waitingClients", value: report });
+    for (const socket of watchers)
+      writeReply(socket, UNSOLICITED_ID, { $case: "waitingClients", value: report });
   };
   return { server, reportWaitingClients, closeConnections };
 }
@@ -87,7 +90,7 @@ function serveConnection(socket: Socket, options: ControlServerOptions, onWatch:
     (id, body) => void answerRequest(body, options, onWatch).then((message) => reply(id, message)),
   );
   const { listeners, mode, release } = options;
-  reply(0, {
+  reply(UNSOLICITED_ID, {
     $case: "hello",
     value: {
       protocol: PROTOCOL_VERSIONS.oldest,
@@ -168,14 +171,14 @@ async function handleRequest(
   }
 }
 
-function readStatus({ listeners, discovery, path }: ControlServerOptions): IngressStatusMessage {
+function readStatus({ listeners, discovery, dataPath }: ControlServerOptions): IngressStatusMessage {
   // The agent reports a missing bridge as a problem of the network itself.
   const problems = discovery.problems.filter(({ code }) => code !== "EADDRNOTAVAIL");
   return {
     errors: [...listeners.errors],
     dnsProblems: problems.map(describeDnsProblem),
     fdProblem: listeners.fdProblem,
-    path: path(),
+    path: dataPath(),
   };
 }
 

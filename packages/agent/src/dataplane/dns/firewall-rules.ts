@@ -64,8 +64,9 @@ export class DnsFirewallRules {
   }
 
   async #addRules(listed: string): Promise<void> {
-    for (const rule of ACCEPT_RULES)
+    for (const rule of ACCEPT_RULES) {
       if (!hasRule(listed, rule)) await this.#iptables("-I", "INPUT", "1", ...rule);
+    }
   }
 
   async #removeRules(listed: string): Promise<void> {

@@ -63,10 +63,11 @@ export class ForwardingRules {
   }
 }
 
-/** Removes the rules that {@link ForwardingRules} adds. */
+/** Removes the rules that {@link ForwardingRules} adds. Ignores failures: a rule or its chain may be missing. */
 export async function removeForwardingRules(signal: AbortSignal): Promise<void> {
-  for (const chain of [USER_CHAIN, FALLBACK_CHAIN])
+  for (const chain of [USER_CHAIN, FALLBACK_CHAIN]) {
     await iptables(runProgram, signal, "-D", chain, ...ACCEPT_RULE);
+  }
 }
 
 /**

@@ -138,8 +138,9 @@ export class NftServiceTable<Service, Member> {
     let hasDeleted = false;
     for (const [key, service] of outdated) {
       const loadedService = this.#services.get(key);
-      if (loadedService !== undefined && this.#deleteStaleMembers(key, loadedService, service, script))
+      if (loadedService !== undefined && this.#deleteStaleMembers(key, loadedService, service, script)) {
         hasDeleted = true;
+      }
     }
     return hasDeleted;
   }

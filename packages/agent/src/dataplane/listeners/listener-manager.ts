@@ -121,8 +121,9 @@ export class ListenerManager {
   /** The clients that wait for an endpoint, or have waited, by published port. */
   *heldClients(): Generator<HeldClients> {
     for (const listener of this.#open.values()) {
-      if (listener instanceof TcpListener)
+      if (listener instanceof TcpListener) {
         yield { service: listener.listener.service, ...listener.heldCounts };
+      }
     }
   }
 
@@ -147,7 +148,7 @@ export class ListenerManager {
   async setSuspectNodes(nodes: readonly string[]): Promise<void> {
     const added = new Set(nodes.filter((node) => !this.#suspects.has(node)));
     this.#suspects = new Set(nodes);
-    if (added.size > 0) for (const listener of this.#open.values()) listener.countSuspects(added);
+    if (added.size > 0) for (const listener of this.#open.values()) listener.countSuspectEjections(added);
     await this.#kernel?.setSuspectNodes(this.#suspects);
   }
 

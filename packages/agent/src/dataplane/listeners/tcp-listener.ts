@@ -15,11 +15,11 @@ export interface TcpContext {
   readonly admission: Admission;
   /** The clients of all listeners that wait for an endpoint. */
   readonly heldClients: Quota;
-  now(): number;
-  isSuspect(node: string | undefined): boolean;
-  onAcceptError(code: string): void;
+  readonly now: () => number;
+  readonly isSuspect: (node: string | undefined) => boolean;
+  readonly onAcceptError: (code: string) => void;
   /** Called when a client begins or ceases to wait for an endpoint. */
-  onHeldChange(): void;
+  readonly onHeldChange: () => void;
 }
 
 /** Serves a published TCP port in user space. Each client gets a {@link TcpSession}. */
@@ -105,8 +105,8 @@ export class TcpListener {
     return this.#holdQueue.counts;
   }
 
-  countSuspects(nodes: ReadonlySet<string>): void {
-    this.#balancer.countSuspects(nodes);
+  countSuspectEjections(nodes: ReadonlySet<string>): void {
+    this.#balancer.countSuspectEjections(nodes);
   }
 
   #sessionContext(): SessionContext {

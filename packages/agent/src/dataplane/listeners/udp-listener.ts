@@ -30,8 +30,8 @@ export interface UdpContext {
   /** Maximum number of flows per listener; beyond it, the oldest flow is closed. */
   readonly maxFlows: number;
   readonly quota: Quota;
-  now(): number;
-  isSuspect(node: string | undefined): boolean;
+  readonly now: () => number;
+  readonly isSuspect: (node: string | undefined) => boolean;
 }
 
 /** Serves a published UDP port. A client keeps its endpoint until its flow is idle or the endpoint is removed. */
@@ -52,6 +52,7 @@ export class UdpListener {
     this.#flows = new FlowTable(context.maxFlows);
     this.update(listener);
     socket.on("message", (datagram, from) => this.#forward(datagram, from.address, from.port));
+    // A datagram that cannot be sent is lost. Without a listener, its error would end the process.
     socket.on("error", () => {});
     this.#sweep = setInterval(() => this.#expire(), SWEEP_MS);
   }
@@ -101,7 +102,7 @@ export class UdpListener {
     resumeReceiving(this.#socket);
   }
 
-  /** Continues a flow of another process. Closes it when its endpoint is not in the table. */
+  /** Continues a flow of another process. Closes it if its endpoint is not in the table or the quota is exhausted. */
   restore({ record, handle }: UdpFlowHandle): void {
     const { quota, now } = this.#context;
     const upstream = this.#balancer.find(record.endpoint);
@@ -139,8 +140,8 @@ export class UdpListener {
     return combineStats(this.#listener, this.#counters, this.#balancer.stats(this.#context.now()));
   }
 
-  countSuspects(nodes: ReadonlySet<string>): void {
-    this.#balancer.countSuspects(nodes);
+  countSuspectEjections(nodes: ReadonlySet<string>): void {
+    this.#balancer.countSuspectEjections(nodes);
   }
 
   #forward(datagram: Buffer, address: string, port: number): void {
@@ -195,6 +196,7 @@ export class UdpListener {
     this.#flows.delete(flow.client);
     flow.upstream.connections.delete(flow);
     if (code === undefined || isResourceError(code)) return;
+    // Counted as retried, as for TCP: the client's next datagram opens a flow to another endpoint.
     this.#counters.retried += 1;
     this.#balancer.recordFailure(flow.upstream, this.#context.now());
   }

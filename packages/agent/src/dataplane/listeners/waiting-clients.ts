@@ -43,8 +43,9 @@ export class WaitingClientsReporter {
       ({ serviceName, waiting }) => waiting === 0 && this.#waiting.has(serviceName),
     );
     this.#waiting = new Set(waiting.map(({ serviceName }) => serviceName));
-    if (waiting.length + ended.length > 0)
+    if (waiting.length + ended.length > 0) {
       this.onReport({ services: [...waiting, ...ended].slice(0, MAX_SERVICES) });
+    }
   }
 }
 

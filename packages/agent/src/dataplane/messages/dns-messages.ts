@@ -45,10 +45,12 @@ export function formatDnsConfig({ networks, services, clients }: DnsTable): DnsC
 function parseNetwork({ internal, ...network }: NetworkMessage): DnsNetwork {
   const { name, gateway, subnet, bridge } = network;
   if (!isIPv4(gateway)) throw new Error(`network ${name}: ${JSON.stringify(gateway)} is not an IPv4 address`);
-  if (parseSubnet(subnet) === undefined)
+  if (parseSubnet(subnet) === undefined) {
     throw new Error(`network ${name}: ${JSON.stringify(subnet)} is not an IPv4 subnet`);
-  if (!DEVICE_NAME.test(bridge))
+  }
+  if (!DEVICE_NAME.test(bridge)) {
     throw new Error(`network ${name}: ${JSON.stringify(bridge)} is not a device name`);
+  }
   return { ...network, ...(internal ? { isInternal: true } : {}) };
 }
 

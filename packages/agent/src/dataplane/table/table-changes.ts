@@ -18,8 +18,9 @@ export interface TableChange {
  * @throws Error if the change applies to another version
  */
 export function applyChange(table: IngressTable, { base, version, set, removed }: TableChange): IngressTable {
-  if (table.version !== base)
+  if (table.version !== base) {
     throw new Error(`change applies to table ${base}, but table ${table.version} is in use`);
+  }
   const listeners = new Map(table.listeners.map((listener) => [listenerKey(listener), listener]));
   for (const key of removed) listeners.delete(key);
   for (const listener of set) listeners.set(listenerKey(listener), listener);

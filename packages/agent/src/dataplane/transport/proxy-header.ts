@@ -17,18 +17,19 @@ const UNSPECIFIED_FAMILY = 0x00;
 export function proxyHeader(addresses: ConnectionAddresses | undefined): Uint8Array {
   if (addresses === undefined) return encodeHeader(VERSION_2_LOCAL, UNSPECIFIED_FAMILY, []);
   const source = unmapIpv4(addresses.remoteAddress);
-  const target = unmapIpv4(addresses.localAddress);
+  const destination = unmapIpv4(addresses.localAddress);
   const ports = [...encodeUint16(addresses.remotePort), ...encodeUint16(addresses.localPort)];
-  if (isIPv4(source) && isIPv4(target)) {
-    const bytes = [source, target].flatMap((address) => address.split(".").map(Number));
+  if (isIPv4(source) && isIPv4(destination)) {
+    const bytes = [source, destination].flatMap((address) => address.split(".").map(Number));
     return encodeHeader(VERSION_2_PROXY, TCP_OVER_IPV4, [...bytes, ...ports]);
   }
-  const bytes = [source, target].flatMap(encodeIpv6);
+  const bytes = [source, destination].flatMap(encodeIpv6);
   return encodeHeader(VERSION_2_PROXY, TCP_OVER_IPV6, [...bytes, ...ports]);
 }
 
-function encodeHeader(command: number, family: number, body: readonly number[]): Uint8Array {
-  return Uint8Array.from([...PROXY_SIGNATURE, command, family, ...encodeUint16(body.length), ...body]);
+function encodeHeader(versionAndCommand: number, family: number, body: readonly number[]): Uint8Array {
+  const head = [...PROXY_SIGNATURE, versionAndCommand, family, ...encodeUint16(body.length)];
+  return Uint8Array.from([...head, ...body]);
 }
 
 /** A dual-stack socket reports IPv4 clients as "::ffff:192.0.2.1". */
@@ -41,6 +42,7 @@ function encodeUint16(value: number): readonly number[] {
   return [value >>> 8, value & 0xff];
 }
 
+/** Encodes an IPv6 address, an IPv4 address as a mapped one, and anything else as `::`. */
 function encodeIpv6(address: string): readonly number[] {
   if (isIPv4(address)) return [...Array<number>(10).fill(0), 0xff, 0xff, ...address.split(".").map(Number)];
   const [plain = ""] = address.split("%");
@@ -49,7 +51,7 @@ function encodeIpv6(address: string): readonly number[] {
   const before = parseGroups(head);
   const after = parseGroups(tail ?? "");
   const zeros = Array<number>(8 - before.length - after.length).fill(0);
-  return [...before, ...zeros, ...after].flatMap((group) => [...encodeUint16(group)]);
+  return [...before, ...zeros, ...after].flatMap(encodeUint16);
 }
 
 function parseGroups(text: string): readonly number[] {

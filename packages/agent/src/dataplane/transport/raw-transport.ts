@@ -136,8 +136,9 @@ class RawStream implements ByteStream, BufferUser {
   addresses(): ConnectionAddresses | undefined {
     const remote: SocketName = {};
     const local: SocketName = {};
-    if (!this.isOpen || this.#handle.getpeername(remote) !== 0 || this.#handle.getsockname(local) !== 0)
+    if (!this.isOpen || this.#handle.getpeername(remote) !== 0 || this.#handle.getsockname(local) !== 0) {
       return undefined;
+    }
     const { address: remoteAddress = "", port: remotePort = 0 } = remote;
     const { address: localAddress = "", port: localPort = 0 } = local;
     return { remoteAddress, remotePort, localAddress, localPort };
@@ -165,9 +166,11 @@ function bind(server: TcpHandle, { address, port }: ListenOptions): void {
   }
   // An IPv6 socket accepts IPv4 connections too. Hosts without IPv6 get an IPv4 socket.
   const status = server.bind6("::", port, 0);
-  if (["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(errorName(status)))
+  if (["EAFNOSUPPORT", "EADDRNOTAVAIL", "EINVAL"].includes(errorName(status))) {
     assertSuccess(server.bind("0.0.0.0", port), "bind");
-  else assertSuccess(status, "bind");
+  } else {
+    assertSuccess(status, "bind");
+  }
 }
 
 function isV6(address: string): boolean {

@@ -1,8 +1,8 @@
 // Tests a transport at the start of the ingress process, before it serves clients.
 import { raceSignal } from "../../runtime/race-signal.js";
-import type { ByteStream, Listening, StreamHandler, Transport } from "./transport.js";
+import type { ByteStream, StreamHandler, Transport } from "./transport.js";
 
-/** Timeout of the test. It takes a few milliseconds, and longer on an overloaded host. */
+/** Timeout of the test, which normally takes a few milliseconds. */
 const TIMEOUT_MS = 2_000;
 const CHUNK_BYTES = 65_536;
 /** Maximum number of written chunks: more than the socket buffers of both sides can hold. */
@@ -49,15 +49,16 @@ export async function testTransport(transport: Transport): Promise<void> {
 }
 
 async function testAddresses(client: TestStream, peer: TestStream): Promise<void> {
-  const [local, remote] = [client.stream.addresses(), peer.stream.addresses()];
-  expect(local?.localPort === remote?.remotePort, "wrong addresses");
+  const clientAddresses = client.stream.addresses();
+  const peerAddresses = peer.stream.addresses();
+  expect(clientAddresses?.localPort === peerAddresses?.remotePort, "wrong addresses");
 }
 
 async function testWrite(client: TestStream, peer: TestStream): Promise<void> {
   client.stream.write(Buffer.from("ping"));
-  expect((await peer.read(4)) === "ping", "wrong data");
+  expect((await peer.take(4)) === "ping", "wrong data");
   peer.stream.write(Buffer.from("pong"));
-  expect((await client.read(4)) === "pong", "wrong data");
+  expect((await client.take(4)) === "pong", "wrong data");
 }
 
 async function testFullSocket(client: TestStream, peer: TestStream): Promise<void> {
@@ -65,14 +66,14 @@ async function testFullSocket(client: TestStream, peer: TestStream): Promise<voi
   const filledBytes = client.fill();
   peer.stream.read(peer);
   await client.written.next();
-  await peer.read(filledBytes);
+  await peer.take(filledBytes);
 }
 
 async function testHalfClose(client: TestStream, peer: TestStream): Promise<void> {
   client.stream.end();
   await peer.ended.next();
   peer.stream.write(Buffer.from("rest"));
-  expect((await client.read(4)) === "rest", "wrong data");
+  expect((await client.take(4)) === "rest", "wrong data");
   peer.stream.end();
   await client.ended.next();
 }
@@ -101,7 +102,7 @@ class Loopback {
       onAcceptError: (code) => this.#accepted.fail(new Error(code)),
     });
     this.#opened.push(server);
-    this.#port = portOf(server);
+    this.#port = server.port;
   }
 
   /** Returns both ends of a new connection. */
@@ -132,8 +133,8 @@ class TestStream implements StreamHandler {
     stream.read(this);
   }
 
-  /** Returns the next bytes as text. */
-  async read(bytes: number): Promise<string> {
+  /** Removes the next bytes from the received data, and returns them as text. */
+  async take(bytes: number): Promise<string> {
     while (this.#text.length < bytes) await this.#arrived.next();
     const text = this.#text.slice(0, bytes);
     this.#text = this.#text.slice(bytes);
@@ -207,14 +208,6 @@ function connect(transport: Transport, port: number): Promise<ByteStream> {
       },
     });
   });
-}
-
-function portOf({ handle }: Listening): number {
-  const name: { port?: number } = {};
-  const getsockname: unknown = Reflect.get(Object(handle), "getsockname");
-  if (typeof getsockname === "function") Reflect.apply(getsockname, handle, [name]);
-  if (name.port === undefined) throw new Error("the listening socket has no port");
-  return name.port;
 }
 
 function expect(condition: boolean, message: string): void {

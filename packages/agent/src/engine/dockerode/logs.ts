@@ -40,7 +40,7 @@ export async function* readLogs(
   yield* logLines(container.tty ? rawOutput(body) : demux(body));
 }
 
-/** Joins the chunks of each stream to lines, and parses the timestamp that Docker puts before each line. */
+/** Joins the chunks of each stream into lines, and parses the timestamp that Docker puts before each line. */
 export async function* logLines(chunks: AsyncIterable<OutputChunk>): AsyncGenerator<LogRecord> {
   const partialLines = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
   const lastTimes = { stdout: "0", stderr: "0" };
@@ -92,9 +92,11 @@ function joinPieces(line: Buffer): Buffer {
   return Buffer.concat(pieces);
 }
 
-/** Returns nanoseconds since 1970 as decimal text, or undefined if `text` is not a timestamp of Docker. */
+/** Returns nanoseconds since 1970 as decimal text, or undefined if `text` is not a Docker timestamp. */
 export function parseTimestamp(text: string): string | undefined {
-  const [, seconds, fraction = "", zone] = RFC3339_NANO.exec(text) ?? [];
+  const match = RFC3339_NANO.exec(text);
+  if (match === null) return undefined;
+  const [, seconds, fraction = "", zone] = match;
   const ms = Date.parse(`${seconds}${zone}`);
   if (Number.isNaN(ms) || ms < 0) return undefined;
   return `${ms / MS_PER_S}${fraction.padEnd(NS_DIGITS, "0")}`;

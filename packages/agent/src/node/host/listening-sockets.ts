@@ -14,8 +14,13 @@ const SOCKET_FILES: readonly SocketFile[] = ["tcp", "tcp6", "udp", "udp6"];
 const COUNT_FILES = ["sockstat", "sockstat6"];
 /** Size of a read: about a hundred lines, more than most hosts have listening sockets. */
 const CHUNK_BYTES = 16 * 1024;
-/** Maximum size of what is read of a file, to limit the cost on a host with very many sockets. */
+/** Maximum number of bytes read from a file, to limit the cost on a host with very many sockets. */
 const MAX_BYTES = 1024 * 1024;
+/**
+ * Number of calls after which the sockets are read even if their counts are the same: one socket may have replaced
+ * another.
+ */
+const CALLS_PER_READ = 10;
 
 /** Socket states. UDP servers are unconnected sockets. */
 const LISTEN_STATE = "0A";
@@ -43,12 +48,6 @@ export async function socketCounts(directory = "/proc/net"): Promise<string> {
   return texts.flatMap((text) => text.match(/^(TCP|UDP)6?: inuse \d+/gm) ?? []).join(", ");
 }
 
-/**
- * Number of calls after which the sockets are read even if their counts are the same: one socket may have replaced
- * another.
- */
-const CALLS_PER_READ = 10;
-
 export interface ListenerSource {
   /** Reads all listening sockets. */
   readonly read: () => Promise<readonly HostListener[]>;
@@ -59,7 +58,7 @@ export interface ListenerSource {
 /**
  * Returns a function that reads the listening sockets only if the socket counts have changed, and at every tenth call.
  * A read makes the kernel walk its whole table of connections, which has hundreds of thousands of slots on a host with
- * much memory. That was a quarter of the CPU time of an idle agent.
+ * much memory. Without the cache, that is a quarter of the CPU time of an idle agent.
  */
 export function cachedListeners({ read, counts }: ListenerSource): () => Promise<readonly HostListener[]> {
   let listeners: readonly HostListener[] = [];
@@ -99,7 +98,9 @@ async function readSocketFile(directory: string, file: SocketFile): Promise<read
   return listeners;
 }
 
-const isTcp = (file: SocketFile): boolean => file.startsWith("tcp");
+function isTcp(file: SocketFile): boolean {
+  return file.startsWith("tcp");
+}
 
 /** Each 32-bit word is in the machine's byte order, which is little-endian wherever Docker runs. */
 function parseAddress(hex: string): string {

@@ -14,8 +14,8 @@ test("checkPort distinguishes an accepted connection from a refused one", async 
   expect(await checkPort("127.0.0.1", address.port, signal)).toBe("refused");
 });
 
-test("checkPort returns none when the connect fails otherwise, or is aborted", async () => {
+test("checkPort returns unanswered when the connection fails otherwise, or is aborted", async () => {
   // The kernel does not connect a TCP socket to the broadcast address.
-  expect(await checkPort("255.255.255.255", 80, signal)).toBe("none");
-  expect(await checkPort("127.0.0.1", 80, AbortSignal.abort())).toBe("none");
+  expect(await checkPort("255.255.255.255", 80, signal)).toBe("unanswered");
+  expect(await checkPort("127.0.0.1", 80, AbortSignal.abort())).toBe("unanswered");
 });

@@ -11,21 +11,21 @@ export type CheckPort = (address: string, port: number, signal: AbortSignal) => 
 export const checkPort: CheckPort = (address, port, signal) =>
   new Promise((resolve) => {
     if (signal.aborted) {
-      resolve("none");
+      resolve("unanswered");
       return;
     }
     const socket = connect({ host: address, port });
-    const finish = (answer: PortCheckResult): void => {
+    const finish = (result: PortCheckResult): void => {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
       socket.destroy();
-      resolve(answer);
+      resolve(result);
     };
-    const onAbort = (): void => finish("none");
-    const timer = setTimeout(() => finish("none"), TIMEOUT_MS);
+    const onAbort = (): void => finish("unanswered");
+    const timer = setTimeout(() => finish("unanswered"), TIMEOUT_MS);
     signal.addEventListener("abort", onAbort, { once: true });
     socket.once("connect", () => finish("accepted"));
     socket.on("error", (error) =>
-      finish("code" in error && error.code === "ECONNREFUSED" ? "refused" : "none"),
+      finish("code" in error && error.code === "ECONNREFUSED" ? "refused" : "unanswered"),
     );
   });
