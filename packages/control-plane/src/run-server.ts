@@ -17,7 +17,7 @@ import { OwnEtcd } from "./server/own-etcd.js";
 import { runLoop } from "./server/run-until-stopped.js";
 import { startServer } from "./server/server.js";
 import { systemPlatform } from "./server/server-platform.js";
-import { certificateAddresses, type GrowingMember } from "./store/embedded/cluster.js";
+import { certificateAddresses, type JoinableMember } from "./store/embedded/cluster.js";
 import { type EmbeddedEtcd, startEmbeddedEtcd } from "./store/embedded/embedded-etcd.js";
 import { trackMembers } from "./store/embedded/track-members.js";
 import { type EtcdWatch, watchEtcd } from "./store/embedded/watch-etcd.js";
@@ -186,7 +186,7 @@ async function openEtcd(
       { identity, hosts: certificateAddresses(advertisedHost(config)), wallClockMs: () => Date.now() },
       starting.signal,
     );
-    const member = growingMember(config, identity);
+    const member = joinableMember(config, identity);
     const etcd = await startEmbeddedEtcd(
       { dataDir, member, tls: certificate.paths, logger: etcdLogger, quotaBytes },
       starting.signal,
@@ -216,7 +216,7 @@ async function openEtcd(
  *
  * @throws BerthError BERTH_INPUT_INVALID for a server that has joined and that the other servers cannot reach
  */
-function growingMember(config: ServerConfig, identity: ServerIdentity): GrowingMember | undefined {
+function joinableMember(config: ServerConfig, identity: ServerIdentity): JoinableMember | undefined {
   const address = advertisedHost(config);
   const { servers } = identity;
   if (isIP(address) === 0 || LOOPBACK_ADDRESSES.has(address)) {

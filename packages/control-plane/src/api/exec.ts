@@ -23,14 +23,15 @@ import { findAnyRunningTask, findPlacedTask, findRunningTask } from "./lookup-ta
 const START_TIMEOUT_MS = 10_000;
 
 /** First protocol version whose agents attach to containers, copy files and connect to ports. */
-const STREAMS_SINCE = 2;
+const NON_COMMAND_EXEC_SINCE = 2;
 
 /**
  * Opens a stream to the container of a task, for example for a command, and forwards its input and output. Ends with
  * the stream, when the caller leaves, or when this server's term ends. If the term ends, a command's exit code is
  * unknown.
  *
- * @throws BerthError BERTH_NOT_FOUND, BERTH_AMBIGUOUS, BERTH_NODE_UNREACHABLE, BERTH_UNSUPPORTED, BERTH_ENGINE_FAILED
+ * @throws BerthError BERTH_PROTOCOL or BERTH_INPUT_INVALID for an invalid start; BERTH_NOT_FOUND, BERTH_AMBIGUOUS;
+ *   BERTH_DEADLINE if no task is placed in time; BERTH_NODE_UNREACHABLE, BERTH_UNSUPPORTED, BERTH_ENGINE_FAILED
  */
 export async function* exec(
   requests: AsyncIterable<ExecRequest>,
@@ -81,7 +82,7 @@ async function readStart(
     (state) => ({ changes: [], result: selectTask(state, start) }),
     signal,
   );
-  requireStreams(task, start, context.state);
+  requireSupportedExec(task, start, context.state);
   return { task, start };
 }
 
@@ -92,8 +93,9 @@ function selectTask(state: ClusterState, { target, attach, connectPort }: ExecSt
 }
 
 /** @throws BerthError BERTH_UNSUPPORTED if the agent only knows commands */
-function requireStreams({ nodeId }: Task, { command }: ExecStart, { nodes }: ClusterState): void {
-  if (command !== undefined || agentProtocol(nodes.get(nodeId)?.description) >= STREAMS_SINCE) return;
+function requireSupportedExec({ nodeId }: Task, { command }: ExecStart, { nodes }: ClusterState): void {
+  if (command !== undefined || agentProtocol(nodes.get(nodeId)?.description) >= NON_COMMAND_EXEC_SINCE)
+    return;
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
     message: `the agent on ${nodeNameById(nodeId, nodes)} runs an older release; upgrade it`,

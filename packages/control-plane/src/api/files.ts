@@ -16,7 +16,7 @@ import {
   type RemoveFilesRequest,
   type RemoveFilesResponse,
   type Service,
-  ServiceOutcome_Kind,
+  ServiceOutcome_Kind as ServiceKind,
   stackNameProblem,
 } from "@berth/proto";
 import type { Caller } from "@berth/proto/rpc";
@@ -33,7 +33,7 @@ import { environmentViolations } from "./deploy/resolve-files.js";
 import { violationsError } from "./deploy/violations.js";
 import { mayChangeStack } from "./identities/stack-access.js";
 
-/** Lists secrets, configs, or both, by name. */
+/** Lists secrets, configs, or both, sorted by name. */
 export function listFiles({ kind, stack }: ListFilesRequest, { state }: ApiContext): ListFilesResponse {
   const files = [...(stack === "" ? state.files.newestOfAll() : state.files.ofStack(stack).values())];
   return {
@@ -52,7 +52,7 @@ function byNameAndKind(a: FileVersion, b: FileVersion): number {
 /**
  * Returns one secret or config, with the content of a config.
  *
- * @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID
+ * @throws BerthError BERTH_NOT_FOUND if it does not exist; BERTH_INPUT_INVALID if the kind is unspecified
  */
 export function getFile({ kind, name }: GetFileRequest, { state, sealer }: ApiContext): GetFileResponse {
   const newest = findFile(state, kind, name);
@@ -98,18 +98,13 @@ export async function putFile(
     if (outcome === undefined || stored === undefined) throw new Error(`${subject} has no outcome`);
     if (updateOnly && existing === undefined) throw fileNotFoundError(file.kind, file.name);
     // A repeated call succeeds, because clients retry calls whose response was lost.
-    if (createOnly && outcome.kind === Kind.UPDATED) {
-      throw new BerthError({
-        code: "BERTH_CONFLICT",
-        message: `${subject} was not created: it exists with different content; update it, or choose another name`,
-      });
-    }
+    if (createOnly && outcome.kind === Kind.UPDATED) throw fileExistsError(subject);
     // Even if the content is unchanged, because an earlier call may have been interrupted after it stored the content.
-    const users = [...state.services.ofFile(stored).values()].filter(
+    const usingServices = [...state.services.ofFile(stored).values()].filter(
       ({ spec, removing }) => !removing && mayChangeStack(caller, spec?.stack ?? "", state),
     );
-    const updated = updateServices(users, stored, { state, sealer, nowMs, errorPrefix }).filter(
-      (decision) => decision.outcome.kind !== ServiceOutcome_Kind.UNCHANGED,
+    const updated = updateServices(usingServices, stored, { state, sealer, nowMs, errorPrefix }).filter(
+      (decision) => decision.outcome.kind !== ServiceKind.UNCHANGED,
     );
     return {
       changes: [...changes, ...updated.flatMap((decision) => decision.changes)],
@@ -119,9 +114,10 @@ export async function putFile(
 }
 
 /**
- * Removes all of the given secrets or configs; removes none after an error.
+ * Removes the given secrets or configs, or none if one of them cannot be removed.
  *
- * @throws BerthError BERTH_FILE_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_INPUT_INVALID
+ * @throws BerthError BERTH_FILE_IN_USE with the services that use them; BERTH_NOT_FOUND if one does not exist;
+ *   BERTH_INPUT_INVALID if the kind is unspecified
  */
 export async function removeFiles(
   { kind, names }: RemoveFilesRequest,
@@ -131,8 +127,8 @@ export async function removeFiles(
   const outcomes = await writer.submit((state) => {
     const files = [...new Set(names)].map((name) => findFile(state, kind, name));
     requireUnused(files, state);
-    const { changes, outcomes } = decideFileRemoval(files);
-    return { changes, result: outcomes };
+    const decision = decideFileRemoval(files);
+    return { changes: decision.changes, result: decision.outcomes };
   }, signal);
   return { files: [...outcomes] };
 }
@@ -140,7 +136,7 @@ export async function removeFiles(
 /**
  * Returns the newest version.
  *
- * @throws BerthError BERTH_NOT_FOUND or BERTH_INPUT_INVALID
+ * @throws BerthError BERTH_NOT_FOUND if the file does not exist; BERTH_INPUT_INVALID if the kind is unspecified
  */
 function findFile(state: ClusterState, kind: FileKind, name: string): FileVersion {
   if (kind !== FileKind.SECRET && kind !== FileKind.CONFIG) {
@@ -158,11 +154,19 @@ function fileNotFoundError(kind: FileKind, name: string): BerthError {
   });
 }
 
+function fileExistsError(subject: string): BerthError {
+  return new BerthError({
+    code: "BERTH_CONFLICT",
+    message: `${subject} was not created: it exists with different content; update it, or choose another name`,
+  });
+}
+
 /** @throws BerthError BERTH_FILE_IN_USE unless all services that use the files are being removed */
 function requireUnused(files: readonly FileVersion[], state: ClusterState): void {
   const inUse = files.flatMap((file) => {
-    const users = [...state.services.ofFile(file).values()].filter(({ removing }) => !removing);
-    return users.length === 0 ? [] : [`${file.name} (${users.map(serviceName).sort().join(", ")})`];
+    const usingServices = [...state.services.ofFile(file).values()].filter(({ removing }) => !removing);
+    const names = usingServices.map(serviceName).sort();
+    return names.length === 0 ? [] : [`${file.name} (${names.join(", ")})`];
   });
   const [first] = files;
   if (inUse.length === 0 || first === undefined) return;
@@ -209,10 +213,9 @@ function updateServices(
   return targets.map(({ id, spec }) => decideSpec(state, spec, { id, nowMs }));
 }
 
-/** Returns the services that use a secret or config, by name. */
+/** Returns the services that use a secret or config, sorted by name. */
 function usesOf(file: FileVersion, state: ClusterState): FileUse[] {
-  const users = [...state.services.ofFile(file).values()];
-  return users
+  return [...state.services.ofFile(file).values()]
     .map((service) => {
       const currentId = versionIdIn(currentSpec(state, service), file);
       return {

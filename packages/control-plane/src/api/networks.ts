@@ -20,7 +20,7 @@ import { decideNetworkRemoval, decideNetworks, networkName } from "./deploy/deci
 import { violationsError } from "./deploy/violations.js";
 import { findNetwork } from "./lookup.js";
 
-/** Lists all networks, or those of one stack, by name. */
+/** Lists all networks, or those of one stack, sorted by name. */
 export function listNetworks({ stack }: ListNetworksRequest, { state }: ApiContext): ListNetworksResponse {
   const networks = stack === "" ? state.networks.values() : state.networks.ofStack(stack).values();
   const sorted = [...networks].sort((a, b) => (networkName(a) < networkName(b) ? -1 : 1));
@@ -64,7 +64,7 @@ export async function createNetwork(
 }
 
 /**
- * Removes all of the given networks; removes none after an error.
+ * Removes the given networks, or none if one of them cannot be removed.
  *
  * @throws BerthError BERTH_NETWORK_IN_USE with the services that use them; BERTH_NOT_FOUND or BERTH_AMBIGUOUS
  */
@@ -76,8 +76,8 @@ export async function removeNetworks(
   const outcomes = await writer.submit((state) => {
     const networks = [...new Set(request.networks.map((reference) => findNetwork(state, reference)))];
     requireUnused(networks, state);
-    const { changes, outcomes } = decideNetworkRemoval(networks);
-    return { changes, result: outcomes };
+    const decision = decideNetworkRemoval(networks);
+    return { changes: decision.changes, result: decision.outcomes };
   }, signal);
   return { networks: [...outcomes] };
 }
@@ -85,10 +85,9 @@ export async function removeNetworks(
 /** @throws BerthError BERTH_NETWORK_IN_USE unless all services that use the networks are being removed */
 function requireUnused(networks: readonly Network[], state: ClusterState): void {
   const networksInUse = networks.flatMap((network) => {
-    const users = findServicesUsing(network, state).filter(({ removing }) => !removing);
-    return users.length === 0
-      ? []
-      : [`${networkName(network)} (${users.map(serviceName).sort().join(", ")})`];
+    const usingServices = findServicesUsing(network, state).filter(({ removing }) => !removing);
+    const names = usingServices.map(serviceName).sort();
+    return names.length === 0 ? [] : [`${networkName(network)} (${names.join(", ")})`];
   });
   if (networksInUse.length === 0) return;
   throw new BerthError({

@@ -18,8 +18,8 @@ export function getPolicy({ state }: ApiContext): GetPolicyResponse {
 }
 
 /**
- * Replaces the policy of the cluster. Returns the services that violate the new policy. Their running tasks continue,
- * and agents reject new tasks.
+ * Replaces the policy of the cluster, unless it is a dry run. Returns the violations of the new policy by existing
+ * services, whose running tasks continue. Agents reject their new tasks.
  *
  * @throws BerthError BERTH_SPEC_INVALID with every problem of the policy
  */
@@ -44,12 +44,12 @@ export async function setPolicy(
 /** Returns the settings that the policy denies in the current specs of all services, in order of service names. */
 function findViolations(policy: Policy, state: ClusterState): readonly PolicyViolation[] {
   const specs = [...state.services.values()].flatMap(({ spec, removing }) => (removing ? [] : (spec ?? [])));
-  const sorted = specs.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const sorted = specs.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   return sorted.flatMap((spec) =>
     checkSpec(spec, policy).map((violation) => ({ service: spec.name, ...violation })),
   );
 }
 
-function isSamePolicy(left: Policy, right: Policy): boolean {
-  return Buffer.from(Policy.encode(left).finish()).equals(Policy.encode(right).finish());
+function isSamePolicy(a: Policy, b: Policy): boolean {
+  return Buffer.from(Policy.encode(a).finish()).equals(Policy.encode(b).finish());
 }

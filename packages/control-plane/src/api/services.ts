@@ -38,7 +38,7 @@ const WITHOUT_REPLICAS = {
   replicatedJob: "a job has no replicas; change its completions instead",
 } as const;
 
-/** Lists all services, or those of one stack, by name. */
+/** Lists all services, or those of one stack, sorted by name. */
 export function listServices(
   { stack }: ListServicesRequest,
   { state, runtime }: ApiContext,
@@ -69,7 +69,7 @@ export function getService(
 }
 
 /**
- * Sets the replicas of all given services and their companions; changes none after an error.
+ * Sets the replicas of the given services and their companions, or changes none if one of them cannot be scaled.
  *
  * @throws BerthError BERTH_INPUT_INVALID or BERTH_POLICY_DENIED with every violation; BERTH_NOT_FOUND or
  *   BERTH_AMBIGUOUS

@@ -9,8 +9,8 @@ import type { ClusterState } from "../state/cluster-state.js";
 const MAX_CONCURRENT = 16;
 
 /**
- * Number of tries per check. A check takes longer than a probe round: a live host that does not respond to the check
- * never responds to probes.
+ * Number of tries per check. So many that a check takes longer than a probe round: a live host that does not respond to
+ * the check never responds to probes.
  */
 const CHECK_TRIES = 3;
 
@@ -54,7 +54,9 @@ export class ProbeSupport {
   recordProbe(nodeId: string, answered: boolean): void {
     const { state, writer, logger, isHeard, signal } = this.#options;
     const node = state.nodes.get(nodeId);
-    if (node === undefined || node.ignoresProbes !== answered || !(answered || isHeard(nodeId))) return;
+    const isKnown = node?.ignoresProbes === !answered;
+    const isProof = answered || isHeard(nodeId);
+    if (node === undefined || isKnown || !isProof) return;
     if (!answered) {
       const address = node.description?.address;
       logger.warn(

@@ -20,26 +20,26 @@ export interface OwnEtcdOptions {
 /** The embedded etcd of this server, with its certificate and the authorities that it trusts. */
 export class OwnEtcd {
   readonly #options: OwnEtcdOptions;
-  readonly #certificate: CertificateManager;
+  readonly #certificateManager: CertificateManager;
   readonly #changed = new Emitter();
   #files: IdentityFiles;
   #trust: EtcdTrust;
-  /** Ends the renewal of the certificate. */
+  /** Aborted by `stop`. */
   readonly #stopping = new AbortController();
 
   constructor(options: OwnEtcdOptions) {
     this.#options = options;
     const { certificate, logger } = options;
     this.#files = certificate.files;
-    this.#certificate = certificate.manage({
+    this.#certificateManager = certificate.manage({
       onStored: (files) => this.#setFiles(files),
       onFailure: (error) => logger.warn({ err: error }, "cannot renew the certificate for etcd"),
     });
     this.#trust = this.#currentTrust();
-    this.#certificate.startRenewal(this.#stopping.signal);
+    this.#certificateManager.startRenewal(this.#stopping.signal);
   }
 
-  /** The etcd certificates that this server registers. */
+  /** The authority that issued this server's etcd certificate, and the authorities that its etcd trusts. */
   get trust(): EtcdTrust {
     return this.#trust;
   }
@@ -57,13 +57,14 @@ export class OwnEtcd {
    */
   async setAuthorities(authorities: readonly Authority[], signal: AbortSignal): Promise<void> {
     const { heldKey } = this.#options;
-    if (haveSameStates(heldKey.etcdAuthorities, authorities) && isTrustedBy(this.#files, authorities)) return;
-    await this.#certificate.stopRenewal();
+    if (haveSameStates(heldKey.etcdAuthorities, authorities) && hasSameAuthorities(this.#files, authorities))
+      return;
+    await this.#certificateManager.stopRenewal();
     try {
       await heldKey.storeEtcdAuthorities(authorities);
-      await this.#certificate.reissueIfNeeded(signal);
+      await this.#certificateManager.reissueIfNeeded(signal);
     } finally {
-      this.#certificate.startRenewal(this.#stopping.signal);
+      this.#certificateManager.startRenewal(this.#stopping.signal);
     }
     this.#updateTrust();
   }
@@ -71,7 +72,7 @@ export class OwnEtcd {
   /**
    * Restarts etcd, which then trusts the stored authorities. Other members serve meanwhile.
    *
-   * @throws BerthError
+   * @throws BerthError BERTH_ETCD_UNAVAILABLE, BERTH_ETCD_FAILED, BERTH_IDENTITY_INVALID
    */
   async restart(signal: AbortSignal): Promise<void> {
     const { etcd, store } = this.#options;
@@ -83,7 +84,7 @@ export class OwnEtcd {
   /** Ends the renewal of the certificate. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#certificate.stopRenewal();
+    await this.#certificateManager.stopRenewal();
   }
 
   #setFiles(files: IdentityFiles): void {
@@ -117,7 +118,10 @@ function haveSameStates(a: readonly Authority[], b: readonly Authority[]): boole
 }
 
 /** Returns whether exactly these authorities are stored with the certificate. After a crash, it can have earlier ones. */
-function isTrustedBy({ authorities: bundle }: IdentityFiles, authorities: readonly Authority[]): boolean {
+function hasSameAuthorities(
+  { authorities: bundle }: IdentityFiles,
+  authorities: readonly Authority[],
+): boolean {
   const trusted = readTrust(bundle).authorities.map(({ fingerprint }) => fingerprint);
   return isSameSet(
     trusted,

@@ -3,7 +3,7 @@ import { buildKey, parseKey, parseVersionSegment, versionSegment } from "../stor
 import type { Entry } from "../store/store.js";
 import type { DeltaBuilder } from "./delta.js";
 import type { JsonObject, RecordKind } from "./record-kind.js";
-import { type ContentOf, type IdOf, RECORD_KINDS, type RecordName } from "./record-kinds.js";
+import { type ContentOf, type IdOf, RECORD_KINDS, type RecordKindName } from "./record-kinds.js";
 import type { Tables } from "./tables.js";
 
 /** Writes or deletes one record. Every change to the cluster's state has this form, in memory and in the store. */
@@ -11,13 +11,13 @@ export type Change = Put | Deletion;
 
 /** Writes a record, such as `{ kind: "put-task", task }`. */
 export type Put = {
-  [Name in RecordName]: { readonly kind: `put-${Name}` } & ContentOf<Name>;
-}[RecordName];
+  [Name in RecordKindName]: { readonly kind: `put-${Name}` } & ContentOf<Name>;
+}[RecordKindName];
 
 /** Deletes a record, such as `{ kind: "delete-task", serviceId, taskId }`. */
 export type Deletion = {
-  [Name in RecordName]: { readonly kind: `delete-${Name}` } & IdOf<Name>;
-}[RecordName];
+  [Name in RecordKindName]: { readonly kind: `delete-${Name}` } & IdOf<Name>;
+}[RecordKindName];
 
 /**
  * A kind of record with its types erased. A `Put` contains the fields of the content, and a `Deletion` those of the ID, so
@@ -30,14 +30,14 @@ const NUMERIC_FIELDS: ReadonlySet<string> = new Set(["version", "sequence"]);
 
 /** The kind of record that a change concerns, and whether the change writes or deletes the record. */
 interface Operation {
-  readonly recordName: RecordName;
+  readonly recordName: RecordKindName;
   readonly recordKind: AnyRecordKind;
   readonly isPut: boolean;
 }
 
 const OPERATION_BY_CHANGE_KIND = new Map<Change["kind"], Operation>();
 const RECORD_BY_COLLECTION = new Map<string, Omit<Operation, "isPut">>();
-for (const [recordName, entry] of Object.entries(RECORD_KINDS) as [RecordName, unknown][]) {
+for (const [recordName, entry] of Object.entries(RECORD_KINDS) as [RecordKindName, unknown][]) {
   const recordKind = entry as AnyRecordKind;
   OPERATION_BY_CHANGE_KIND.set(`put-${recordName}`, { recordName, recordKind, isPut: true });
   OPERATION_BY_CHANGE_KIND.set(`delete-${recordName}`, { recordName, recordKind, isPut: false });
@@ -55,7 +55,7 @@ export function isDeletion(change: Change): change is Deletion {
 }
 
 /** Returns the store key of a record. */
-export function recordKey<Name extends RecordName>(name: Name, id: IdOf<Name>): string {
+export function recordKey<Name extends RecordKindName>(name: Name, id: IdOf<Name>): string {
   return buildRecordKey(RECORD_KINDS[name], id);
 }
 

@@ -11,7 +11,7 @@ import type { RecordKind } from "./record-kind.js";
 import { clusterKeyKind, fileKind, loginKind } from "./secret-record-kinds.js";
 import { nameKind, revisionKind, serviceKind, taskKind } from "./service-record-kinds.js";
 
-/** All kinds of records, by the name that is part of their changes, as in "put-task". */
+/** All kinds of records of the cluster in etcd, by the name that is part of their changes, as in "put-task". */
 export const RECORD_KINDS = {
   service: serviceKind,
   name: nameKind,
@@ -46,10 +46,11 @@ export const CLUSTER_KEY_NAME = "cluster";
 /** Name of the record of the last restore. */
 export const RESTORE_NAME = "cluster";
 
-export type RecordName = keyof typeof RECORD_KINDS;
+/** Name of a kind of record, such as "task". */
+export type RecordKindName = keyof typeof RECORD_KINDS;
 
-export type ContentOf<Name extends RecordName> =
+export type ContentOf<Name extends RecordKindName> =
   (typeof RECORD_KINDS)[Name] extends RecordKind<infer Content, infer _Id> ? Content : never;
 
-export type IdOf<Name extends RecordName> =
+export type IdOf<Name extends RecordKindName> =
   (typeof RECORD_KINDS)[Name] extends RecordKind<infer _Content, infer Id> ? Id : never;

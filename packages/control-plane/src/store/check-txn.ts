@@ -23,7 +23,9 @@ export function checkTxn(request: TxnRequest): void {
   const { compare = [], ops, otherwise = [] } = request;
   const count = Math.max(compare.length, ops.length, otherwise.length);
   if (count > MAX_TXN_OPS) {
-    throw tooLargeError(`transaction has ${count} operations, more than the limit of ${MAX_TXN_OPS}`);
+    throw tooLargeError(
+      `transaction has ${count} operations or comparisons, more than the limit of ${MAX_TXN_OPS}`,
+    );
   }
   const bytes = txnBytes(request);
   if (bytes > MAX_TXN_BYTES) {

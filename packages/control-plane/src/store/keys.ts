@@ -29,8 +29,9 @@
  * | `serverrecords/<serverId>`         | a server: name, address, state                 | the leader           |
  * | `restores/cluster`                 | the last restore from a backup                 | berth backup restore |
  *
- * Every write of the leader compares the create revision of `leader` (see election.ts). The kinds from `nodes` on are
- * the records of the cluster, listed in state/record-kinds.ts.
+ * A leased key disappears when its writer stops. Every write of the leader compares the create revision of `leader`
+ * (see election.ts). The collections from `nodes` on hold the records of the cluster, whose kinds are in
+ * state/record-kinds.ts.
  */
 export const ROOT = "/berth/v1/";
 
@@ -39,7 +40,8 @@ const SCHEMA_COLLECTION = "meta";
 export const SCHEMA_KEY = `${ROOT}${SCHEMA_COLLECTION}/schema`;
 export const MIGRATION_KEY = `${ROOT}${SCHEMA_COLLECTION}/migration`;
 export const LEADER_KEY = `${ROOT}leader`;
-export const SERVERS_PREFIX = `${ROOT}servers/`;
+const SERVERS_COLLECTION = "servers";
+export const SERVERS_PREFIX = `${ROOT}${SERVERS_COLLECTION}/`;
 export const AUTHORITIES_PREFIX = `${ROOT}authorities/`;
 export const ETCD_AUTHORITIES_KEY = `${ROOT}etcd/authorities`;
 export const CLUSTER_KEY_RECORD = `${ROOT}keys/cluster`;
@@ -54,11 +56,11 @@ const VERSION_DIGITS = 12;
 const VERSION_PATTERN = new RegExp(`^[0-9]{${VERSION_DIGITS}}$`);
 
 export function serverKey(serverId: string): string {
-  return buildKey("servers", [serverId]);
+  return buildKey(SERVERS_COLLECTION, [serverId]);
 }
 
 export function isServerKey(key: string): boolean {
-  return parseKey(key)?.collection === "servers";
+  return parseKey(key)?.collection === SERVERS_COLLECTION;
 }
 
 /** A key with one or two segments below its collection. */
@@ -68,7 +70,7 @@ export interface ParsedKey {
 }
 
 /**
- * Returns a key.
+ * Returns the key with these segments below a collection.
  *
  * @throws RangeError for an invalid segment, which is a bug, since IDs and names are validated on input
  */

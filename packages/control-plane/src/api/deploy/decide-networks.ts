@@ -67,8 +67,8 @@ export function decideNetworks(specs: readonly NetworkSpec[], context: NetworkCo
 /** Returns the networks that are removed together with a stack: no service of another stack uses them. */
 export function findNetworksRemovedWith(stack: string, state: ClusterState): readonly Network[] {
   return [...state.networks.ofStack(stack).values()].filter(({ spec }) => {
-    const users = [...state.services.ofNetwork(spec?.name ?? "").values()];
-    return users.every((user) => user.removing || user.spec?.stack === stack);
+    const usingServices = [...state.services.ofNetwork(spec?.name ?? "").values()];
+    return usingServices.every((service) => service.removing || service.spec?.stack === stack);
   });
 }
 

@@ -35,7 +35,7 @@ const MAX_TOKENS = 1_000;
 /**
  * Creates a join token for nodes or servers. Only the response contains the text of the token.
  *
- * @throws BerthError BERTH_INPUT_INVALID with all problems, BERTH_LIMIT_EXCEEDED
+ * @throws BerthError BERTH_INPUT_INVALID with all problems, or with those of the labels; BERTH_LIMIT_EXCEEDED
  */
 export async function createJoinToken(
   request: CreateJoinTokenRequest,
@@ -43,13 +43,7 @@ export async function createJoinToken(
   signal: AbortSignal,
 ): Promise<CreateJoinTokenResponse> {
   const { kind, ttlMs, uses, hostname, requiresApproval, replaceOthers, labels } = request;
-  const problems = [...kindProblems(request), ...ttlProblems(ttlMs)];
-  if (!(uses >= 1 && uses <= MAX_USES)) problems.push(`uses must be from 1 to ${MAX_USES}`);
-  if (hostname !== "" && !isHostname(hostname)) {
-    problems.push(
-      `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}; use up to 253 letters, digits, ".", "_" and "-"`,
-    );
-  }
+  const problems = requestProblems(request);
   if (problems.length > 0) throw tokenCreationError(problems);
   requireValidLabels(labels);
   const nowMs = context.runtime.wallClockMs();
@@ -157,6 +151,19 @@ export function tokenCreationError(problems: readonly string[]): BerthError {
     code: "BERTH_INPUT_INVALID",
     message: `no token was created: ${problems.join("; ")}`,
   });
+}
+
+/** Returns the problems of a request. Its labels are validated separately. */
+function requestProblems(request: CreateJoinTokenRequest): readonly string[] {
+  const { ttlMs, uses, hostname } = request;
+  const problems = [...kindProblems(request), ...ttlProblems(ttlMs)];
+  if (!(uses >= 1 && uses <= MAX_USES)) problems.push(`uses must be from 1 to ${MAX_USES}`);
+  if (hostname !== "" && !isHostname(hostname)) {
+    problems.push(
+      `invalid hostname ${JSON.stringify(hostname.slice(0, 80))}; use up to 253 letters, digits, ".", "_" and "-"`,
+    );
+  }
+  return problems;
 }
 
 function kindProblems({ kind, requiresApproval, labels }: CreateJoinTokenRequest): string[] {

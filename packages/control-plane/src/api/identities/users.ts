@@ -84,7 +84,7 @@ export function getCaller({ state }: Pick<ApiContext, "state">, caller: Caller):
   return { name: user.name, role: user.role, stacks: user.stacks };
 }
 
-/** Lists all users by name. */
+/** Lists all users, sorted by name. */
 export function listUsers({ state }: ApiContext): ListUsersResponse {
   return { users: [...state.users.values()].sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }

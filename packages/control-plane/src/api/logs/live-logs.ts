@@ -67,7 +67,7 @@ export class LiveLogs {
     while (!this.#isEnded) {
       yield* this.#losses.splice(0);
       yield* this.#takeOrdered();
-      if (this.#hasLines) {
+      if (this.#hasPending) {
         await this.#windowElapsed();
       } else if (this.#openSources === 0 && this.#isComplete()) {
         return;
@@ -77,7 +77,7 @@ export class LiveLogs {
     }
   }
 
-  get #hasLines(): boolean {
+  get #hasPending(): boolean {
     return this.#earlierLines.length > 0 || this.#windowLines.length > 0 || this.#losses.length > 0;
   }
 
@@ -102,7 +102,10 @@ export class LiveLogs {
     }
   }
 
-  /** Takes the lines up to the newest line that has waited for a whole window. Later lines are newer. */
+  /**
+   * Takes the lines up to the newest line that has waited for a whole window. Newer lines wait for another window,
+   * because older lines may still arrive.
+   */
   #takeOrdered(): readonly Line[] {
     const byTime = (a: Line, b: Line): number => compareTimes(a.entry.timeNs, b.entry.timeNs);
     const newest = this.#earlierLines.at(-1);

@@ -1,4 +1,4 @@
-import { isBerthError, type LogEntry, type Task } from "@berth/proto";
+import type { LogEntry, Task } from "@berth/proto";
 import type { TaskLog } from "../../dispatcher/relays/log-relay.js";
 
 /** A line of a task's log, or the error after which the rest of the log is missing. */
@@ -61,22 +61,22 @@ async function nextHead({ task, log }: LogSource): Promise<NextHead> {
 /** Keeps the heads sorted. A task often writes several lines in a row, so the position is usually near the front. */
 function insert(heads: Head[], head: Head): void {
   let position = 0;
-  while (position < heads.length && isBefore(heads[position], head)) position += 1;
+  while (position < heads.length && isNotAfter(heads[position], head)) position += 1;
   heads.splice(position, 0, head);
 }
 
-function isBefore(a: Head | undefined, b: Head): boolean {
+function isNotAfter(a: Head | undefined, b: Head): boolean {
   return compareTimes(a?.entries[a.index]?.timeNs ?? "", b.entries[b.index]?.timeNs ?? "") <= 0;
 }
 
 /** Compares times in ns since 1970, as decimal text: they exceed the safe integers. */
 export function compareTimes(a: string, b: string): number {
   if (a.length !== b.length) return a.length - b.length;
-  return a < b ? -1 : Number(a > b);
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
 
 /** Returns the text of an error after which a log is missing. */
 export function formatLogError(error: unknown): string {
-  if (isBerthError(error)) return error.message;
   return error instanceof Error ? error.message : String(error);
 }

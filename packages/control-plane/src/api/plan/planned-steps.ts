@@ -8,13 +8,14 @@ interface SlotChange {
   /** The task that was in the slot when the plan began. */
   readonly oldTask: Task | undefined;
   newTask: Task | undefined;
+  /** Why the old task is stopped. Empty if it is not. */
   stopReason: string;
   round: number;
 }
 
 /**
- * Records the actions of one service and converts them into steps by slot. A stopped task and its replacement are one
- * step, in either order.
+ * Converts the actions of a plan for one service into the steps that users see. A stopped task and its replacement in
+ * the same slot are one step, in either order.
  */
 export class StepRecorder {
   readonly #initialTasks = new Map<string, Task>();
@@ -30,7 +31,7 @@ export class StepRecorder {
     }
   }
 
-  /** Assigns slots that are first changed from here on to the next round. */
+  /** Starts a round. Slots that change for the first time after this call belong to it. */
   startRound(): void {
     this.#isNewRound = true;
   }
@@ -66,13 +67,14 @@ export class StepRecorder {
   /** Returns the steps by round and slot. */
   steps(hostnameOf: (nodeId: string) => string): readonly PlannedStep[] {
     return [...this.#changes.values()]
-      .flatMap((change) => createSteps(change, hostnameOf))
+      .flatMap((change) => createStep(change, hostnameOf) ?? [])
       .sort((a, b) => a.round - b.round || a.slot - b.slot || (a.toHostname < b.toHostname ? -1 : 1));
   }
 
-  #place(task: Task, recorded: Task): void {
-    const key = this.#keyOfTask.get(recorded.id) ?? slotKey(task);
-    this.#keyOfTask.set(recorded.id, key);
+  /** Records a created or changed task. `original` is the task as the action refers to it. */
+  #place(task: Task, original: Task): void {
+    const key = this.#keyOfTask.get(original.id) ?? slotKey(task);
+    this.#keyOfTask.set(original.id, key);
     const change = this.#changeOf(key, task);
     const isNewlyPlaced = change.newTask !== undefined && isUnplaced(change.newTask) && !isUnplaced(task);
     change.newTask = task;
@@ -105,22 +107,21 @@ export class StepRecorder {
   }
 }
 
-function createSteps(change: SlotChange, hostnameOf: (nodeId: string) => string): readonly PlannedStep[] {
+/** Returns the step of a slot, or undefined if nothing changes in it. */
+function createStep(change: SlotChange, hostnameOf: (nodeId: string) => string): PlannedStep | undefined {
   const { slot, oldTask, newTask, stopReason, round } = change;
-  if (newTask === undefined && stopReason === "") return [];
+  if (newTask === undefined && stopReason === "") return undefined;
   const hasNoNode = newTask !== undefined && isUnplaced(newTask);
-  return [
-    {
-      kind: stepKind(oldTask, newTask),
-      slot,
-      taskId: oldTask?.id ?? "",
-      fromHostname: oldTask === undefined ? "" : hostnameOf(oldTask.nodeId),
-      toHostname: newTask === undefined || hasNoNode ? "" : hostnameOf(newTask.nodeId),
-      round,
-      reason: hasNoNode ? (newTask.status?.message ?? "") : stopReason,
-      isUnplaced: hasNoNode,
-    },
-  ];
+  return {
+    kind: stepKind(oldTask, newTask),
+    slot,
+    taskId: oldTask?.id ?? "",
+    fromHostname: oldTask === undefined ? "" : hostnameOf(oldTask.nodeId),
+    toHostname: newTask === undefined || hasNoNode ? "" : hostnameOf(newTask.nodeId),
+    round,
+    reason: hasNoNode ? (newTask.status?.message ?? "") : stopReason,
+    isUnplaced: hasNoNode,
+  };
 }
 
 function stepKind(oldTask: Task | undefined, newTask: Task | undefined): Kind {

@@ -1,3 +1,4 @@
+import { assertNever } from "@berth/proto";
 import {
   decideMembership,
   type EtcdMember,
@@ -117,5 +118,7 @@ function execute(
       return members.promote(step.memberId, signal);
     case "remove":
       return members.remove(step.memberId, signal);
+    default:
+      return assertNever(step);
   }
 }

@@ -45,10 +45,10 @@ export function observeCluster(
     onChange();
   };
   void followMembers(options, setMembers, signal);
-  return () => viewCluster(options, members);
+  return () => toClusterView(options, members);
 }
 
-/** Observes the members of etcd again and again. Keeps the last result while etcd does not answer. */
+/** Observes the members of etcd every 5 s until the signal aborts. Keeps the last result while etcd is unavailable. */
 async function followMembers(
   { membership, runtime, logger }: ClusterObserverOptions,
   setMembers: (members: readonly ObservedMember[]) => void,
@@ -65,7 +65,7 @@ async function followMembers(
   }
 }
 
-function viewCluster(options: ClusterObserverOptions, members: readonly ObservedMember[]): ClusterView {
+function toClusterView(options: ClusterObserverOptions, members: readonly ObservedMember[]): ClusterView {
   const { state, registrations, address } = options;
   const { servers, voters, runningVoters } = serverStatuses({ state, registrations, address }, members);
   const webUrls = new Map(registrations().map(({ id, webUrl }) => [id, webUrl]));
@@ -74,18 +74,18 @@ function viewCluster(options: ClusterObserverOptions, members: readonly Observed
   return {
     leaderAddress: address,
     leaderVersion: BERTH_VERSION,
-    servers: servers.map((server) => viewServer(server, webUrls.get(server.server?.id ?? "") ?? "")),
+    servers: servers.map((server) => toServerView(server, webUrls.get(server.server?.id ?? "") ?? "")),
     voters,
     runningVoters,
     authorities: [
-      ...statuses.map((status) => viewAuthority(status, false)),
-      ...listEtcdAuthorities(options).map((status) => viewAuthority(status, true)),
+      ...statuses.map((status) => toAuthorityView(status, { isOfEtcd: false })),
+      ...listEtcdAuthorities(options).map((status) => toAuthorityView(status, { isOfEtcd: true })),
     ],
     isRestorePending: state.isRestorePending,
   };
 }
 
-function viewServer(
+function toServerView(
   { server, version, isLeader, certificateExpiresAtMs, etcd }: ServerStatus,
   webUrl: string,
 ): ServerView {
@@ -104,9 +104,9 @@ function viewServer(
   };
 }
 
-function viewAuthority(
+function toAuthorityView(
   { fingerprint, state, createdAtMs, expiresAtMs }: AuthorityStatus,
-  isOfEtcd: boolean,
+  { isOfEtcd }: Pick<AuthorityView, "isOfEtcd">,
 ): AuthorityView {
   return { fingerprint, state, createdAtMs, expiresAtMs, isOfEtcd };
 }

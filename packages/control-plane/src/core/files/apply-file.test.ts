@@ -2,14 +2,14 @@ import { FileContent, FileKind, type FileVersion } from "@berth/proto";
 import { describe, expect, it } from "vitest";
 import { createClusterKey } from "../../identity/cluster-key.js";
 import { createFileSealer } from "../../identity/file-sealer.js";
-import { applyFile, type FileApplied } from "./apply-file.js";
+import { type ApplyFileResult, applyFile } from "./apply-file.js";
 
 const sealer = createFileSealer(createClusterKey());
 
 const config = (content: string, over: Partial<FileContent> = {}): FileContent =>
   FileContent.fromPartial({ kind: FileKind.CONFIG, name: "nginx", content: Buffer.from(content), ...over });
 
-const apply = (newest: FileVersion | undefined, content: FileContent, id = "f2"): FileApplied =>
+const apply = (newest: FileVersion | undefined, content: FileContent, id = "f2"): ApplyFileResult =>
   applyFile(newest, content, { id, stack: "shop", nowMs: 7, sealer });
 
 describe("applyFile()", () => {

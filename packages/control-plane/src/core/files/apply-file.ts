@@ -3,7 +3,7 @@ import { type FileContent, FileVersion } from "@berth/proto";
 /** Encrypts the contents of secrets and configs for the store. */
 export interface FileSealer {
   seal(file: Pick<FileVersion, "id" | "kind" | "name">, content: Uint8Array): Buffer;
-  /** @throws BerthError BERTH_IDENTITY_INVALID for another cluster key or a damaged record */
+  /** @throws BerthError BERTH_IDENTITY_INVALID if the record is damaged or was sealed with another cluster key */
   open(file: FileVersion): Buffer;
   /** Returns a keyed hash of the content, which only servers can compute. */
   mac(file: Pick<FileVersion, "kind" | "name">, content: Uint8Array): Buffer;
@@ -12,7 +12,7 @@ export interface FileSealer {
 }
 
 /** The result of storing the content of a secret or config. */
-export type FileApplied =
+export type ApplyFileResult =
   | { readonly kind: "created" | "updated"; readonly file: FileVersion }
   /** A change of the labels, which are not part of a version. */
   | { readonly kind: "relabeled"; readonly file: FileVersion }
@@ -30,15 +30,19 @@ export interface ApplyFileContext {
 /** Stores content as a new version, unless the newest version of the secret or config has the same content. */
 export function applyFile(
   newest: FileVersion | undefined,
-  content: FileContent,
+  input: FileContent,
   { id, stack, nowMs, sealer }: ApplyFileContext,
-): FileApplied {
-  const { kind, name, labels, isTemplate } = content;
-  if (newest !== undefined && !newest.removing && newest.isTemplate === isTemplate) {
-    if (sealer.hasContent(newest, content.content)) {
-      if (haveSameLabels(newest.labels, labels)) return { kind: "unchanged", file: newest };
-      return { kind: "relabeled", file: { ...newest, labels } };
-    }
+): ApplyFileResult {
+  const { kind, name, labels, isTemplate, content } = input;
+  const isSameVersion =
+    newest !== undefined &&
+    !newest.removing &&
+    newest.isTemplate === isTemplate &&
+    sealer.hasContent(newest, content);
+  if (isSameVersion) {
+    return haveSameLabels(newest.labels, labels)
+      ? { kind: "unchanged", file: newest }
+      : { kind: "relabeled", file: { ...newest, labels } };
   }
   const file = FileVersion.fromPartial({
     id,
@@ -47,11 +51,11 @@ export function applyFile(
     stack,
     labels,
     isTemplate,
-    contentMac: sealer.mac(content, content.content),
+    contentMac: sealer.mac(input, content),
     version: (newest?.version ?? 0) + 1,
     createdAtMs: nowMs,
-    sizeBytes: content.content.length,
-    sealedContent: sealer.seal({ id, kind, name }, content.content),
+    sizeBytes: content.length,
+    sealedContent: sealer.seal({ id, kind, name }, content),
   });
   return { kind: newest === undefined || newest.removing ? "created" : "updated", file };
 }

@@ -2,8 +2,8 @@ import { BerthError, type Node, type Server } from "@berth/proto";
 import { isRemoved } from "./server-records.js";
 
 /**
- * Maximum number of nodes. It is far above the sizes that the scheduler benchmarks measure, and the descriptions of as
- * many nodes fit into etcd.
+ * Maximum number of nodes. It is far above the sizes that the scheduler benchmarks measure, and the records of that
+ * many nodes still fit into etcd.
  */
 export const MAX_NODES = 10_000;
 
@@ -13,7 +13,10 @@ export const MAX_NODES = 10_000;
  */
 export const MAX_WAITING_NODES = 1_000;
 
-/** Maximum number of servers that were not removed. etcd recommends at most seven members. */
+/**
+ * Maximum number of servers, not counting removed ones. It only limits the abuse of a leaked token: etcd recommends at
+ * most seven members.
+ */
 export const MAX_SERVERS = 100;
 
 /** @throws BerthError BERTH_LIMIT_EXCEEDED when no further node may join */

@@ -74,16 +74,14 @@ export function templatePorts({ ports }: ServiceSpec): readonly PortSpec[] {
   );
 }
 
+/** The fields of a network attachment that belong to the task template. */
+type TemplateNetwork = Omit<NetworkAttachment, "aliases" | "optional" | "encrypted" | "addressesPerHost">;
+
 /**
  * Returns the networks without the fields that can change without replacing the task. Aliases are resolved by berth's DNS
  * server, outside the container.
  */
-export function templateNetworks({
-  task,
-}: ServiceSpec): readonly Omit<
-  NetworkAttachment,
-  "aliases" | "optional" | "encrypted" | "addressesPerHost"
->[] {
+export function templateNetworks({ task }: ServiceSpec): readonly TemplateNetwork[] {
   return (task?.networks ?? []).map(({ network, ipv4Address, macAddress, linkLocalIps, interfaceName }) => ({
     network,
     ipv4Address,
@@ -95,6 +93,7 @@ export function templateNetworks({
 
 /** Sorts the ports, because their order has no meaning. */
 export function withSortedPorts(spec: ServiceSpec): ServiceSpec {
-  const key = (port: PortSpec): string => canonicalText(port);
-  return { ...spec, ports: [...spec.ports].sort((a, b) => (key(a) < key(b) ? -1 : 1)) };
+  const ports = spec.ports.map((port) => ({ port, key: canonicalText(port) }));
+  ports.sort((a, b) => (a.key < b.key ? -1 : 1));
+  return { ...spec, ports: ports.map(({ port }) => port) };
 }

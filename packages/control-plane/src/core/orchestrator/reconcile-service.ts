@@ -21,6 +21,8 @@ import { goneTest, removeSlot, trimHistory } from "./task-removal.js";
 import { nextBatch, type UpdateBatch } from "./update-batch.js";
 import { type UpdatePolicy, updatePolicy } from "./update-policy.js";
 
+const NO_SLOTS: ReadonlySet<string> = new Set();
+
 /**
  * Plans the changes for one long-running service. The snapshot leaves out the `stable` tasks, which need no decision.
  *
@@ -38,30 +40,30 @@ export function reconcileService(
   const nodeLoss = applyNodeLoss(snapshot, cluster.nodes, nowMs);
   const owners = OwnerTasks.of(snapshot, { cluster, nowMs });
   const ownerLoss = applyOwnerLoss(nodeLoss.tasks, owners, nowMs);
-  const loss: NodeLoss = { ...nodeLoss, actions: [...nodeLoss.actions, ...ownerLoss.actions] };
-  const afterLoss: ServiceTasks = { ...snapshot, tasks: ownerLoss.tasks };
+  const losses: NodeLoss = { ...nodeLoss, actions: [...nodeLoss.actions, ...ownerLoss.actions] };
+  const afterLosses: ServiceTasks = { ...snapshot, tasks: ownerLoss.tasks };
   const desired =
     owners === undefined
-      ? desiredSlots(afterLoss.tasks, {
+      ? desiredSlots(afterLosses.tasks, {
           spec,
           cluster,
           replicas: replicasOf(spec, service.autoscale) - (stable?.size ?? 0),
           isCurrent: currentTaskFilter(service),
         })
-      : companionSlots(afterLoss.tasks, owners, { spec, nodes: cluster.nodes });
+      : companionSlots(afterLosses.tasks, owners, { spec, nodes: cluster.nodes });
   const policy = updatePolicy(service, spec);
-  const states = slotStates(afterLoss, desired, { policy, cluster, owners, nowMs });
-  const progress = rolloutProgress(states, progressContext(afterLoss, policy, cluster, context));
-  const rollout = decideRollout(afterLoss, {
+  const states = slotStates(afterLosses, desired, { policy, cluster, owners, nowMs });
+  const progress = rolloutProgress(states, progressContext(afterLosses, policy, cluster, context));
+  const rollout = decideRollout(afterLosses, {
     policy,
     progress,
     total: desired.keep.length + desired.missing.length,
     isComplete: !progress.hasNew && runsOnlyCurrent(service, desired),
     nowMs,
   });
-  if (rollout.kind !== "continue") return planRolloutChange(rollout, loss, nowMs);
+  if (rollout.kind !== "continue") return planRolloutChange(rollout, losses, nowMs);
   return planSlots(
-    { loss, snapshot: afterLoss, owners, desired, policy, states, progress, rollout },
+    { losses, snapshot: afterLosses, owners, desired, policy, states, progress, rollout },
     stable,
     cluster,
     context,
@@ -70,10 +72,10 @@ export function reconcileService(
 
 type ContinuedRollout = Extract<RolloutDecision, { kind: "continue" }>;
 
-/** Plans the write of a rollout that changed its state. The next plan, due at once, decides the slots. */
+/** Plans the update of a service whose rollout has changed its state. The next plan, due at once, decides the slots. */
 function planRolloutChange(
   rollout: Exclude<RolloutDecision, ContinuedRollout>,
-  loss: NodeLoss,
+  losses: NodeLoss,
   nowMs: number,
 ): Plan {
   const { service, reason } = rollout;
@@ -81,12 +83,13 @@ function planRolloutChange(
     rollout.kind === "roll-back"
       ? { kind: "roll-back-service", service, failure: rollout.failure, reason }
       : { kind: "update-service", service, reason };
-  return { actions: [...loss.actions, change], problems: [], requeueAtMs: nowMs };
+  return { actions: [...losses.actions, change], problems: [], requeueAtMs: nowMs };
 }
 
 /** The decisions about the service as a whole, which precede the decisions about single slots. */
 interface ServiceDecisions {
-  readonly loss: NodeLoss;
+  /** The losses of nodes and owners. */
+  readonly losses: NodeLoss;
   /** The service with its tasks after node losses. */
   readonly snapshot: ServiceTasks;
   readonly owners: OwnerTasks | undefined;
@@ -99,7 +102,7 @@ interface ServiceDecisions {
 
 /** Selects the slots to replace now, places the tasks to create, and collects the actions of all decisions. */
 function planSlots(
-  { loss, snapshot, owners, desired, policy, states, progress, rollout }: ServiceDecisions,
+  { losses, snapshot, owners, desired, policy, states, progress, rollout }: ServiceDecisions,
   stable: StableTasks | undefined,
   cluster: ClusterSnapshot,
   context: ReconcileContext,
@@ -119,7 +122,7 @@ function planSlots(
   const placed = placeSlots(slots, { ...context, snapshot, owners, cluster, stable });
   const resets = restartResets(slots.staying, nowMs);
   const actions = [
-    ...loss.actions,
+    ...losses.actions,
     ...desired.remove.flatMap((slot) => removeSlot(slot, "its slot is no longer needed", isGone)),
     ...rolloutUpdate(service, rollout.service ?? service, batch, { reason: rollout.reason, nowMs }),
     ...slots.removals,
@@ -128,7 +131,7 @@ function planSlots(
     ...resets.actions,
   ];
   const dueTimesMs = [
-    ...loss.dueTimesMs,
+    ...losses.dueTimesMs,
     ...states.flatMap((state) => state.dueMs ?? []),
     ...rollout.dueTimesMs,
     ...batch.dueTimesMs,
@@ -141,8 +144,6 @@ function planSlots(
     nowMs,
   });
 }
-
-const NO_SLOTS: ReadonlySet<string> = new Set();
 
 interface SlotStatesContext {
   readonly policy: UpdatePolicy;
@@ -163,7 +164,7 @@ function slotStates(
     isCurrent: isPaused ? () => true : currentTaskFilter(service),
     isRolloutPaused: isPaused,
     startFirst: policy.startFirst,
-    followFirst: policy.followFirst,
+    startFirstWithOwner: policy.startFirstWithOwner,
     monitorMs: policy.monitorMs,
     deadlineMs: policy.progressDeadlineMs,
     nodes: cluster.nodes,
@@ -199,7 +200,10 @@ function runsOnlyCurrent(service: Service, { keep, missing, unbound }: DesiredSl
   return keep.every(({ active, pending }) => pending.length === 0 && active.every(isCurrent));
 }
 
-/** Returns the version of new slots. During a paused rollout, a replicated service scales up in its healthy version. */
+/**
+ * Returns the version of new slots. While its rollout is paused, a replicated service scales up with its healthy
+ * version.
+ */
 function newSlotVersion({ service, spec, revisions }: ServiceTasks): number {
   const { version, healthyVersion, rollout } = service;
   const usesHealthyVersion = isRolloutPaused(rollout) && spec.mode?.$case === "replicated";

@@ -63,8 +63,8 @@ export interface SlotContext extends SlotStepContext {
   readonly isRolloutPaused: boolean;
   /** Time in ms after which other slots stop waiting for a slot that is not ready. */
   readonly deadlineMs: number;
-  /** Whether a task that follows its owner starts before the old task is stopped. */
-  readonly followFirst: boolean;
+  /** Whether a task whose owner is replaced too starts before the old task is stopped. */
+  readonly startFirstWithOwner: boolean;
 }
 
 const OLDER_RUNS = "an older version still runs";
@@ -80,7 +80,8 @@ export function evaluateSlot(slot: Slot, context: SlotContext): SlotState {
   const versionSlot = context.isRolloutPaused
     ? { ...slot, ended: slot.ended.filter((task) => task.specVersion === version) }
     : slot;
-  const startFirst = context.startFirst || (context.followFirst && isOwnerReplaced(slot, context.owners));
+  const startFirst =
+    context.startFirst || (context.startFirstWithOwner && isOwnerReplaced(slot, context.owners));
   const { step, superfluous } = slotStep(versionSlot, version, { ...context, startFirst });
   const assessment = assessStep(step, versionSlot, context);
   return { slot: versionSlot, step, version, startFirst, superfluous, ...assessment };

@@ -36,7 +36,7 @@ describe("updatePolicy", () => {
     expect(policy()).toEqual({
       parallelism: 1,
       delayMs: 0,
-      followFirst: true,
+      startFirstWithOwner: true,
       startFirst: true,
       onFailure: "rollback",
       monitorMs: 5_000,

@@ -1,6 +1,7 @@
 import {
   assertNever,
   RestartPolicy_Condition as Condition,
+  DEFAULT_STOP_GRACE_MS,
   UpdateConfig_FailureAction as FailureAction,
   UpdateConfig_Order as Order,
   PortSpec_Mode,
@@ -19,8 +20,6 @@ const DEFAULT_PARALLELISM = 1;
 const DEFAULT_MONITOR_MS = 5_000;
 /** Default deadline for the progress of an update. Suffices to pull a large image over a slow connection. */
 export const DEFAULT_PROGRESS_DEADLINE_MS = 300_000;
-/** Docker's default time between the stop signal and the kill. */
-const DEFAULT_STOP_GRACE_MS = 10_000;
 
 /** Response of the orchestrator to a failed rollout. */
 export type FailureResponse = "pause" | "continue" | "rollback";
@@ -33,8 +32,11 @@ export interface UpdatePolicy {
   readonly delayMs: number;
   /** Whether the old task of a slot is stopped only after the new task is ready. */
   readonly startFirst: boolean;
-  /** Like `startFirst`, for a task that follows the new task of its owner and thus shares nothing with the old task. */
-  readonly followFirst: boolean;
+  /**
+   * Like `startFirst`, for the case that the owner of the task's network namespace is replaced too: the old and the new
+   * task are then in different namespaces.
+   */
+  readonly startFirstWithOwner: boolean;
   readonly onFailure: FailureResponse;
   /** Time for which a new task must run before it counts as updated. */
   readonly monitorMs: number;
@@ -46,13 +48,13 @@ export interface UpdatePolicy {
   readonly progressDeadlineMs: number;
 }
 
-/** Returns the policy that applies now: `rollback_config` during a rollback, otherwise `update_config`. */
+/** Returns the policy that applies now: `rollback_config` during a rollback if it is set, otherwise `update_config`. */
 export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: ServiceSpec): UpdatePolicy {
   const isRollingBack = isRollback(rollout);
   const config = (isRollingBack ? spec.rollback : undefined) ?? spec.update ?? UpdateConfig.fromPartial({});
-  const followFirst = startsFirst(config.order, spec);
+  const startFirstWithOwner = isStartFirst(config.order, spec);
   // Two tasks in one network namespace usually listen on the same ports.
-  const startFirst = followFirst && (config.order === Order.START_FIRST || !sharesNetwork(spec));
+  const startFirst = startFirstWithOwner && (config.order === Order.START_FIRST || !sharesNetwork(spec));
   const deadlineMs = config.progressDeadlineMs ?? DEFAULT_PROGRESS_DEADLINE_MS;
   // The deadline does not count the time that old tasks take to stop.
   const stopMs = startFirst ? 0 : (spec.task?.container?.stopGraceMs ?? DEFAULT_STOP_GRACE_MS);
@@ -60,7 +62,7 @@ export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: Servic
     parallelism: zeroAsInfinity(config.parallelism ?? DEFAULT_PARALLELISM),
     delayMs: config.delayMs,
     startFirst,
-    followFirst,
+    startFirstWithOwner,
     onFailure: failureResponse(config.failureAction, isRollingBack),
     monitorMs: config.monitorMs ?? DEFAULT_MONITOR_MS,
     mayComplete: (spec.task?.restart?.condition || Condition.ANY) !== Condition.ANY,
@@ -75,7 +77,7 @@ export function updatePolicy({ rollout }: Pick<Service, "rollout">, spec: Servic
  * Start-first leaves no gap, so it is the default unless two tasks of a slot would conflict. It is impossible for global
  * services with host ports, for services with static addresses, and for at-most-one services.
  */
-function startsFirst(order: Order, spec: ServiceSpec): boolean {
+function isStartFirst(order: Order, spec: ServiceSpec): boolean {
   const hasHostPorts = spec.ports.some(({ mode }) => mode === PortSpec_Mode.HOST);
   if (spec.atMostOne || hasStaticAddress(spec) || (hasHostPorts && spec.mode?.$case === "global")) {
     return false;

@@ -1,5 +1,6 @@
 import {
   TaskReplacement_Cause as Cause,
+  Health,
   type Service,
   type Task,
   TaskState,
@@ -20,7 +21,7 @@ import { newestTasks } from "../orchestrator/newest-tasks.js";
 
 /** The tasks of a service, as records. */
 export interface TaskViewSource {
-  /** Service of the task. Undefined if its record is gone and its tasks are still stopping. */
+  /** The service. Undefined if its record is gone and its tasks are still stopping. */
   readonly service: Service | undefined;
   /** All tasks of the service, including ended tasks, or all tasks of some slots. */
   readonly tasks: readonly Task[];
@@ -56,11 +57,11 @@ export function viewTasks(
       continue;
     }
     // A task of a global service gets its slot together with its node.
-    const isPlaced = before === undefined || taskSlotKey(before.record) !== taskSlotKey(record);
-    findPredecessor ??= predecessors(tasks);
-    const replaces = isPlaced
+    const isNewlyPlaced = before === undefined || taskSlotKey(before.record) !== taskSlotKey(record);
+    findPredecessor ??= predecessorFinder(tasks);
+    const replaces = isNewlyPlaced
       ? describeReplacement(record, findPredecessor(record), source)
-      : before?.view.replaces;
+      : before.view.replaces;
     views.set(record.id, { record, view: { ...viewOf(record), isOutdated, replaces } });
   }
   return views;
@@ -76,7 +77,7 @@ function viewOf(task: Task): Omit<TaskView, "isOutdated" | "replaces"> {
     specVersion: task.specVersion,
     state: stateOf(task),
     desiredState: task.desiredState,
-    health: status?.health ?? 0,
+    health: status?.health ?? Health.UNSPECIFIED,
     message: status?.message ?? "",
     errorCode: status?.errorCode ?? "",
     sinceMs: status?.sinceMs ?? task.createdAtMs,
@@ -88,8 +89,8 @@ function viewOf(task: Task): Omit<TaskView, "isOutdated" | "replaces"> {
   };
 }
 
-/** Returns a function that finds the task before a task in its slot. */
-function predecessors(tasks: readonly Task[]): (task: Task) => Task | undefined {
+/** Returns a function that finds the previous task of the same slot. */
+function predecessorFinder(tasks: readonly Task[]): (task: Task) => Task | undefined {
   const bySlot = new Map<string, Task[]>();
   for (const task of tasks) {
     const key = taskSlotKey(task);

@@ -12,14 +12,17 @@ interface Entry<View> {
   readonly encoding: Uint8Array;
 }
 
-/** The current views of one kind, by key, with the changes since they were last taken. */
+/**
+ * The records of one kind as clients see them, by key, with the changes that have not been sent yet. A view is such a
+ * record.
+ */
 export class ViewTable<View> {
   readonly #encode: EncodeView<View>;
   readonly #entries = new Map<string, Entry<View>>();
   readonly #changed = new Set<string>();
-  /** Keys whose removal has not been taken, and whose view the last taker knows. */
+  /** Keys of removed views that an earlier call of `takeChanges` has returned. */
   readonly #removed = new Set<string>();
-  /** Keys that were added since the last taking, which the taker does not know if they are removed before. */
+  /** Keys added since the last call of `takeChanges`. If they are removed before the next call, there is no change. */
   readonly #added = new Set<string>();
 
   constructor(encode: EncodeView<View>) {
@@ -46,7 +49,7 @@ export class ViewTable<View> {
     return [...this.#entries.values()].map(({ view }) => view);
   }
 
-  /** Adds or replaces a view. No effect when it is equal to the known one. */
+  /** Adds or replaces a view. Has no effect if it equals the known one. */
   put(key: string, view: View): void {
     const known = this.#entries.get(key);
     if (known?.view === view) return;
@@ -65,7 +68,11 @@ export class ViewTable<View> {
 
   /** Returns the changes since the last call. */
   takeChanges(): ViewChanges<View> {
-    const changed = [...this.#changed].flatMap((key) => this.#entries.get(key)?.view ?? []);
+    const changed: View[] = [];
+    for (const key of this.#changed) {
+      const entry = this.#entries.get(key);
+      if (entry !== undefined) changed.push(entry.view);
+    }
     const removed = [...this.#removed];
     this.#changed.clear();
     this.#removed.clear();

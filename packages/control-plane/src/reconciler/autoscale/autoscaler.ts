@@ -40,7 +40,7 @@ export class Autoscaler {
   readonly #options: AutoscalerOptions;
   readonly #samples: UsageSamples;
   readonly #history = new Map<string, readonly Recommendation[]>();
-  /** Services whose first replica is being written. */
+  /** IDs of the services whose scale-up from zero is being written. */
   readonly #starting = new Set<string>();
   #usageRequest: MeasureUsage;
 

@@ -4,17 +4,17 @@ import { BerthError } from "@berth/proto";
 import type { Ports } from "./data-dir.js";
 import type { InitialMember, MembershipRequests } from "./membership.js";
 
-/** Address of a member that other servers cannot join. */
+/** Address of a member whose cluster other servers cannot join. */
 export const LOOPBACK = "127.0.0.1";
 
-/** Fixed ports of a member that other servers can join. */
+/** Fixed ports of a member whose cluster other servers can join. */
 export const MEMBER_PORTS: Ports = { client: 7404, peer: 7403 };
 
 /** Subdirectory of etcd's data directory for its log and snapshots. */
 export const ETCD_DATA = "member";
 
-/** A member that other servers can join. */
-export interface GrowingMember {
+/** A member whose cluster other servers can join. */
+export interface JoinableMember {
   /** IP address at which the other servers reach this one. Its ports are fixed. */
   readonly address: string;
   /** Requests to the cluster that this server has joined. Undefined for the server that creates the cluster. */
@@ -52,8 +52,9 @@ export function joinBootstrap(
 }
 
 /**
- * Returns the addresses that the certificate of a member must contain. Clients and members compare it with the address
- * to which they connect, and members also with the source address of connections. A single member uses loopback.
+ * Returns the addresses that the certificate of a member must contain. Clients and members compare them with the
+ * address to which they connect, and members also with the source address of connections. A single member uses
+ * loopback.
  */
 export function certificateAddresses(address: string): readonly string[] {
   return [...new Set([address, LOOPBACK])];
@@ -93,7 +94,7 @@ export function hasEtcdData(path: string): boolean {
  */
 export function requireData(
   { path, hasServed }: { readonly path: string; readonly hasServed: boolean },
-  member: GrowingMember | undefined,
+  member: JoinableMember | undefined,
 ): void {
   if (!hasServed || hasEtcdData(path) || member?.requests !== undefined) return;
   const message =
@@ -110,12 +111,14 @@ export function requireData(
 export function requireSameAddress(
   path: string,
   recorded: readonly string[],
-  { address, requests }: GrowingMember,
+  { address, requests }: JoinableMember,
 ): void {
-  const others = recorded.filter((host) => host !== address);
-  if (recorded.length <= 1 || (!hasEtcdData(path) && requests !== undefined)) return;
+  if (recorded.length <= 1) return;
+  const hasData = hasEtcdData(path);
+  if (!hasData && requests !== undefined) return;
   const details = { dataDir: path };
-  if (!hasEtcdData(path)) {
+  if (!hasData) {
+    const others = recorded.filter((host) => host !== address);
     const message =
       `${path} has no etcd data, but this server was in a cluster with ${others.join(", ")}; check --data-dir. ` +
       "If the data is lost, remove the directory and join the cluster again";

@@ -11,8 +11,10 @@ const CLAIM_FILE = "berth-server.json";
 /** Time for etcd to stop after SIGTERM. Then the server kills etcd, which is safe for its data. */
 const STOP_TIMEOUT_MS = 5_000;
 const POLL_MS = 20;
+const MAX_PORT = 65_535;
 
-const NO_PROC = "embedded etcd requires Linux with /proc mounted; use an external etcd with --etcd URL";
+const NO_PROC_MESSAGE =
+  "embedded etcd requires Linux with /proc mounted; use an external etcd with --etcd URL";
 
 /** The ports of one etcd member. */
 export interface Ports {
@@ -20,26 +22,24 @@ export interface Ports {
   readonly peer: number;
 }
 
-const MAX_PORT = 65_535;
-
 /** The content of the claim file. */
 interface Claim {
   /** The server that uses the directory. Undefined after an orderly stop. */
   readonly owner?: ProcessIdentity;
   readonly etcd?: ProcessIdentity;
   readonly ports?: Ports;
-  /** Addresses of the cluster's members; undefined for a member that other servers cannot join. */
+  /** Addresses of the cluster's members. Undefined if other servers cannot join the cluster. */
   readonly members?: readonly string[];
   /** Whether the member may still be a learner, without a vote. */
   readonly isJoining?: boolean;
-  /** Whether etcd has served requests with this directory, so that its data must be there. */
+  /** Whether etcd has served requests with this directory, so that its data must be present. */
   readonly hasServed?: boolean;
 }
 
 /** The etcd settings that a data directory records. */
 export interface EtcdRecord {
   readonly ports: Ports;
-  /** Addresses of the cluster's members; empty for a member that other servers cannot join. */
+  /** Addresses of the cluster's members. Empty if other servers cannot join the cluster. */
   readonly members: readonly string[];
 }
 
@@ -62,12 +62,13 @@ export class DataDir {
   /**
    * Creates the directory if necessary, stops an etcd that a dead server left behind, and claims the directory.
    *
-   * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server uses the directory; BERTH_DISK_FAILED
+   * @throws BerthError BERTH_ETCD_DATA_LOCKED while another server or etcd uses the directory; BERTH_DISK_FAILED;
+   *   BERTH_UNSUPPORTED without /proc
    */
   static async claim(directory: string): Promise<DataDir> {
     const path = resolve(directory);
     const owner = identityOf(process.pid);
-    if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC });
+    if (owner === undefined) throw new BerthError({ code: "BERTH_UNSUPPORTED", message: NO_PROC_MESSAGE });
     await createDirectory(path, 0o700);
     const previous = readClaim(join(path, CLAIM_FILE));
     if (previous?.owner !== undefined && isRunning(previous.owner)) {
@@ -84,7 +85,7 @@ export class DataDir {
     return this.#claim.ports;
   }
 
-  /** Addresses of the members that the data belongs to; empty for a member that other servers could not join. */
+  /** Addresses of the members that the data belongs to. Empty if other servers could not join the cluster. */
   get members(): readonly string[] {
     return this.#claim.members ?? [];
   }
@@ -105,7 +106,7 @@ export class DataDir {
     this.#write();
   }
 
-  /** Clears the record of etcd's data, after an interrupted restore from a backup has been removed. */
+  /** Clears the record of etcd's data, after the data of an interrupted restore was removed. */
   forgetData(): void {
     const { owner } = this.#claim;
     this.#claim = owner === undefined ? {} : { owner };
@@ -161,7 +162,7 @@ function withoutProcesses(claim: Claim | undefined): Claim {
 function lockedError(path: string, pid: number): BerthError {
   return new BerthError({
     code: "BERTH_ETCD_DATA_LOCKED",
-    message: `data directory ${path} is in use by process ${pid}; stop that server or use another --data-dir`,
+    message: `data directory ${path} is in use by process ${pid}; stop that process or use another --data-dir`,
     details: { dataDir: path, pid: String(pid) },
   });
 }

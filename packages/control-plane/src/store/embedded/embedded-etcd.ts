@@ -9,9 +9,9 @@ import {
   clientUrl,
   ETCD_DATA,
   firstBootstrap,
-  type GrowingMember,
   hasEtcdData,
   hostOf,
+  type JoinableMember,
   joinBootstrap,
   LOOPBACK,
   MEMBER_PORTS,
@@ -34,7 +34,7 @@ export interface EmbeddedEtcdOptions {
    * A member that other servers can join. Undefined for an etcd that listens on loopback only, on the ports of its last
    * run if they are free.
    */
-  readonly member?: GrowingMember | undefined;
+  readonly member?: JoinableMember | undefined;
   /**
    * The certificate of this server's member. Every client and member with a certificate of these authorities has access,
    * so they must not issue certificates for anything else.
@@ -171,7 +171,7 @@ async function startSupervisor(options: StartOptions, signal: AbortSignal): Prom
 
 async function completeOrStop(
   supervisor: EtcdSupervisor,
-  { requests }: GrowingMember,
+  { requests }: JoinableMember,
   { urls, clientTls, dir, logger }: StartOptions,
   signal: AbortSignal,
 ): Promise<void> {

@@ -44,7 +44,6 @@ export interface LogEnd {
 
 interface HardState {
   readonly term: number;
-  readonly vote: number;
   readonly commit: number;
 }
 
@@ -64,7 +63,7 @@ export interface WalFile {
  * @throws BerthError BERTH_ETCD_FAILED if it is missing or damaged
  */
 export function readLogEnd(dataDir: string): LogEnd {
-  const { entry, state } = readFiles(dataDir);
+  const { entry, state } = readLog(dataDir);
   return { lastTerm: entry.term, lastIndex: entry.index, commit: state.commit };
 }
 
@@ -75,7 +74,7 @@ export function readLogEnd(dataDir: string): LogEnd {
  * @throws BerthError BERTH_ETCD_FAILED if the log is missing or damaged
  */
 export function commitWholeLog(dataDir: string): void {
-  const { path, file, entry, state } = readFiles(dataDir);
+  const { path, file, entry, state } = readLog(dataDir);
   if (state.commit >= entry.index) return;
   const frame = encodeState({ ...state, commit: entry.index }, file.checksum);
   const descriptor = openSync(path, "r+");
@@ -97,7 +96,7 @@ interface Log {
 }
 
 /** Reads the files from the last one backwards, until an entry and a state are found. */
-function readFiles(dataDir: string): Log {
+function readLog(dataDir: string): Log {
   const directory = join(dataDir, ETCD_DATA, "wal");
   const files = existsSync(directory) ? readdirSync(directory) : [];
   const names = files
@@ -126,10 +125,10 @@ export function parseWalFile(bytes: Buffer): WalFile | undefined {
   let checksum = 0;
   let end = 0;
   while (end + LENGTH_BYTES <= bytes.length) {
-    const field = bytes.readBigUInt64LE(end);
-    if (field === 0n) break;
-    const length = Number(field & LENGTH_MASK);
-    const flags = Number(field >> 56n);
+    const lengthField = bytes.readBigUInt64LE(end);
+    if (lengthField === 0n) break;
+    const length = Number(lengthField & LENGTH_MASK);
+    const flags = Number(lengthField >> 56n);
     const padding = flags >= HAS_PADDING ? flags & (RECORD_ALIGNMENT - 1) : 0;
     const start = end + LENGTH_BYTES;
     if (start + length + padding > bytes.length) return undefined;
@@ -141,29 +140,37 @@ export function parseWalFile(bytes: Buffer): WalFile | undefined {
     // A checksum record starts the chain of a file.
     checksum = type === RECORD_TYPES.checksum ? expected : crc32c(data, checksum);
     if (checksum !== expected) return undefined;
-    const fields = type === RECORD_TYPES.entry || type === RECORD_TYPES.state ? parseFields(data) : undefined;
     if (type === RECORD_TYPES.entry) {
-      if (fields === undefined) return undefined;
-      const { numbers } = fields;
-      entry = { term: numbers.get(ENTRY_FIELDS.term) ?? 0, index: numbers.get(ENTRY_FIELDS.index) ?? 0 };
+      entry = parseEntry(data);
+      if (entry === undefined) return undefined;
     } else if (type === RECORD_TYPES.state) {
-      if (fields === undefined) return undefined;
-      const { numbers } = fields;
-      // The vote does not matter: no other member remains.
-      const { term, commit } = STATE_FIELDS;
-      state = { term: numbers.get(term) ?? 0, vote: 0, commit: numbers.get(commit) ?? 0 };
+      state = parseState(data);
+      if (state === undefined) return undefined;
     }
     end = start + length + padding;
   }
   return { entry, state, checksum, end };
 }
 
+/** Parses a raftpb.Entry. Returns undefined if it is damaged. */
+function parseEntry(data: Buffer): WalFile["entry"] {
+  const fields = parseFields(data)?.numbers;
+  return fields && { term: fields.get(ENTRY_FIELDS.term) ?? 0, index: fields.get(ENTRY_FIELDS.index) ?? 0 };
+}
+
+/** Parses a raftpb.HardState. Returns undefined if it is damaged. */
+function parseState(data: Buffer): WalFile["state"] {
+  const fields = parseFields(data)?.numbers;
+  return fields && { term: fields.get(STATE_FIELDS.term) ?? 0, commit: fields.get(STATE_FIELDS.commit) ?? 0 };
+}
+
 /** Encodes the frame of a state. */
-function encodeState({ term, vote, commit }: HardState, previousChecksum: number): Buffer {
+function encodeState({ term, commit }: HardState, previousChecksum: number): Buffer {
   const { term: termField, vote: voteField, commit: commitField } = STATE_FIELDS;
   const data = new BinaryWriter();
   data.tag(termField, WireType.Varint).uint64(term);
-  data.tag(voteField, WireType.Varint).uint64(vote);
+  // The vote does not matter: no other member remains.
+  data.tag(voteField, WireType.Varint).uint64(0);
   data.tag(commitField, WireType.Varint).uint64(commit);
   const bytes = Buffer.from(data.finish());
   return encodeFrame(RECORD_TYPES.state, bytes, crc32c(bytes, previousChecksum));
