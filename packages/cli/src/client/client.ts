@@ -7,7 +7,7 @@ import { type ControlClient, type ControlServer, connectTo } from "./control-con
 import { expiredError, explainIdentityError } from "./explain-identity.js";
 import { createFailoverClient } from "./failover-client.js";
 import { retryDuringElection } from "./leader-change.js";
-import { learnServers } from "./listed-servers.js";
+import { saveListedServers } from "./listed-servers.js";
 import { renewalStateOf, renewContextIdentity } from "./renew-identity.js";
 import { type LocalTarget, type NonEmpty, type RemoteTarget, resolveTarget } from "./resolve-target.js";
 
@@ -29,7 +29,7 @@ const REQUIRED_RENEWAL_TIMEOUT_MS = scaleTiming(10_000);
 /**
  * Connects to the servers of the cluster, calls `run` with the client, then closes the connection. Once `run` has
  * succeeded, a certificate that is due for renewal is renewed in the background. The addresses of the cluster's servers
- * are saved in the context at each renewal, and when the first server did not respond.
+ * are saved in the context together with such a renewal, and when the first server did not respond.
  */
 export async function withClient<T>(
   cli: Cli,
@@ -62,18 +62,22 @@ async function runWithIdentity<T>(
   const { now, signal } = cli;
   const state = renewalStateOf(identity, now());
   if (state.kind === "expired") throw expiredError(identity, now());
-  const rpc = new RotatingIdentity(tlsMaterialOf(identity.files));
-  const connection = connectRemotely(target, rpc);
+  const rotatingIdentity = new RotatingIdentity(tlsMaterialOf(identity.files));
+  const connection = connectRemotely(target, rotatingIdentity);
   const renew = async (timeoutMs: number): Promise<void> => {
     const options = { calls: connection.calls, timeoutMs, now, signal };
-    rpc.update(tlsMaterialOf((await renewContextIdentity(identity, options)).files));
+    const renewed = await renewContextIdentity(identity, options);
+    rotatingIdentity.update(tlsMaterialOf(renewed.files));
   };
-  const learn = (): Promise<void> =>
-    learnServers(cli, target, { calls: connection.calls, timeoutMs: UPDATE_TIMEOUT_MS, signal });
   const updateContext = async (): Promise<void> => {
+    const updates: Promise<void>[] = [];
     const isDue = state.kind === "due";
-    const isLearning = target.isFromContext && (isDue || connection.hasSkippedServer);
-    await Promise.allSettled([isDue && renew(UPDATE_TIMEOUT_MS), isLearning && learn()]);
+    if (isDue) updates.push(renew(UPDATE_TIMEOUT_MS));
+    if (target.isFromContext && (isDue || connection.hasSkippedServer)) {
+      const options = { calls: connection.calls, timeoutMs: UPDATE_TIMEOUT_MS, signal };
+      updates.push(saveListedServers(cli, target, options));
+    }
+    await Promise.allSettled(updates);
   };
   const runOnceValid = async (calls: ControlClient): Promise<T> => {
     if (state.kind === "grace") await retryDuringElection(cli, () => renew(REQUIRED_RENEWAL_TIMEOUT_MS));
@@ -92,8 +96,10 @@ interface Connection {
 }
 
 /**
- * Runs a command and closes its connection. Connects while the command prepares its first call, for example while it asks the
- * local Docker daemon for images. After a success, runs `afterwards` in the background first. */
+ * Runs a command and closes its connection. Connects while the command prepares its first call, for example while it
+ * asks the local Docker daemon for images. Once the command has succeeded, runs `afterwards` in the background and
+ * closes the connection after it.
+ */
 async function runAndClose<T>(
   connection: Connection,
   run: (client: ControlClient) => Promise<T>,
@@ -109,9 +115,8 @@ async function runAndClose<T>(
   } finally {
     if (background === undefined) {
       close();
-    }
-    // A failure does not affect the command. The next command retries; half of the validity is left.
-    else {
+    } else {
+      // A failure does not affect the command. The next command retries; half of the validity is left.
       background.then(close, close);
     }
   }

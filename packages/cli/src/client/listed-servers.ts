@@ -7,17 +7,17 @@ import type { RemoteTarget } from "./resolve-target.js";
 /** Maximum number of servers saved in a context. A cluster has at most seven. */
 const MAX_SERVERS = 16;
 
-export interface LearnOptions {
+export interface SaveListedServersOptions {
   readonly calls: Pick<ControlClient, "listServers">;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
 /** Fetches the cluster's servers, including servers that are down, and saves them in the context of the target. */
-export async function learnServers(
+export async function saveListedServers(
   location: ConfigLocation,
   { identity }: Pick<RemoteTarget, "identity">,
-  { calls, timeoutMs, signal }: LearnOptions,
+  { calls, timeoutMs, signal }: SaveListedServersOptions,
 ): Promise<void> {
   const { servers } = await calls.listServers({}, { timeoutMs, signal });
   const addresses = servers.flatMap(({ server }) =>

@@ -9,8 +9,8 @@ import type { JoinedNetwork, ServiceDraft } from "./keys/service-draft.js";
 const PLAIN_NAME = /^[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?$/;
 
 /**
- * Returns the networks of a service after all of its keys have been read. Its container name and hostname become
- * aliases.
+ * Returns the networks of a Compose service after all of its keys have been read. Its container name and hostname
+ * become aliases. Also sets the network mode of the container, and records where the file attaches each network.
  */
 export function assembleNetworks(draft: ServiceDraft): NetworkAttachment[] {
   const { container, networks } = draft;

@@ -345,7 +345,7 @@ secrets:
       files: [{ name: "c.yaml", path: "/project/c.yaml", bytes: Buffer.from(text) }],
       readFile: () => Buffer.from(HIDDEN.repeat(200_000)),
     });
-    const messages = formatDiagnostics(diagnostics, { ...PLAIN_STYLE, excerpt: true });
+    const messages = formatDiagnostics(diagnostics, { ...PLAIN_STYLE, showsExcerpt: true });
     expect(messages).toMatchInlineSnapshot(`
       [
         "c.yaml:3:3: secrets.a: must be a mapping",

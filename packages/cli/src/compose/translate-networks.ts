@@ -1,6 +1,6 @@
 import { NetworkMode, NetworkSpec, validateNetworkSpec } from "@berth/proto";
 import { readIpam } from "./keys/ipam-keys.js";
-import { NO_IPV6 } from "./keys/network-attachment-keys.js";
+import { NO_IPV6_MESSAGE } from "./keys/network-attachment-keys.js";
 import type { StackNetwork } from "./keys/stack-context.js";
 import {
   type Cursor,
@@ -149,7 +149,7 @@ function readDriverOptions(cursor: Cursor, { spec }: NetworkDraft): void {
 
 function checkIpv6(cursor: Cursor): void {
   if (readFlag(cursor) !== true) return;
-  cursor.diagnostics.warnIgnored(keyPlace(cursor), `IPv6 stays disabled: ${NO_IPV6}`);
+  cursor.diagnostics.warnIgnored(keyPlace(cursor), `IPv6 stays disabled: ${NO_IPV6_MESSAGE}`);
 }
 
 /** Reports an option of Docker's drivers, unless its value matches the behavior anyway. */

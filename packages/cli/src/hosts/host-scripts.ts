@@ -1,11 +1,11 @@
-// Scripts that change a host. Each one can be repeated.
+// Shell scripts that `berth host` runs as root over ssh. Each one can be repeated.
 
 /**
  * Script that installs a package from standard input, and other packages from the host's package mirror. The script
  * updates the package lists only if the installation fails, because a host without a mirror may have all packages that
  * are needed. Arguments: name of the file, its SHA-256, other packages.
  */
-export const INSTALL = `set -eu
+export const INSTALL_PACKAGE = `set -eu
 directory=$(mktemp -d)
 trap 'rm -rf "$directory"' EXIT
 chmod 755 "$directory"
@@ -51,7 +51,7 @@ export const RUN_DOCTOR = `berth doctor --advertise "$1" --output json || [ $? -
  * Script that removes the package with its settings and data. Argument: whether to remove the containers, "true" or
  * "false".
  */
-export const PURGE = `set -eu
+export const PURGE_PACKAGE = `set -eu
 export DEBIAN_FRONTEND=noninteractive
 if command -v debconf-set-selections >/dev/null; then
   echo "berth berth/remove-containers boolean $1" | debconf-set-selections
@@ -59,5 +59,5 @@ fi
 systemctl disable --quiet berth-agent berth-server 2>/dev/null || true
 apt-get purge --yes --quiet -o DPkg::Lock::Timeout=120 berth </dev/null >&2`;
 
-/** Script that stops the agent until the package is removed. Containers and published ports stay. */
+/** Script that stops and disables the agent before the package is removed. Containers and published ports stay. */
 export const STOP_AGENT = "systemctl disable --quiet --now berth-agent";

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { createReadStream, existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,9 +7,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BerthError } from "@berth/proto";
 import type { Cli } from "../process/cli.js";
 
-/** Time after which ssh gives up on a host that does not respond. */
+/** Timeout for a host that does not respond. */
 const CONNECT_TIMEOUT_S = 15;
-/** Timeout of the login, in which a person may have to enter a passphrase. */
+/** Timeout for the login, in which a person may have to enter a passphrase. */
 const LOGIN_TIMEOUT_MS = 120_000;
 
 /** Interval between two checks whether ssh has connected. */
@@ -55,12 +55,15 @@ export class SshConnection {
   /** Destination as the user wrote it. */
   readonly destination: string;
   readonly #directory: string;
+  /** Path of the socket through which commands use the connection. */
+  readonly #socket: string;
   readonly #master: ChildProcess;
 
   private constructor(cli: Cli, destination: string, directory: string, master: ChildProcess) {
     this.#cli = cli;
     this.destination = destination;
     this.#directory = directory;
+    this.#socket = socketIn(directory);
     this.#master = master;
   }
 
@@ -78,18 +81,17 @@ export class SshConnection {
       });
     }
     const directory = await mkdtemp(join(tmpdir(), "berth-ssh-"));
-    const socket = join(directory, "s");
     const options = [
       // Without ControlPersist=no, the user's configuration could keep the connection open after the command.
       ...["-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-o", `ConnectTimeout=${CONNECT_TIMEOUT_S}`],
       ...["-o", `ServerAliveInterval=${KEEPALIVE_INTERVAL_S}`, "-o", "ServerAliveCountMax=3"],
       ...(cli.streams.isInputTty ? [] : ["-o", "BatchMode=yes"]),
     ];
-    const args = [...options, "-S", socket, "-N", "--", destination];
+    const args = [...options, "-S", socketIn(directory), "-N", "--", destination];
     const master = spawn("ssh", args, { env: cli.env, stdio: ["ignore", "ignore", "pipe"] });
     const connection = new SshConnection(cli, destination, directory, master);
     try {
-      await connection.#untilConnected(socket);
+      await connection.#waitUntilConnected();
       return connection;
     } catch (error) {
       await connection.close();
@@ -97,7 +99,7 @@ export class SshConnection {
     }
   }
 
-  async #untilConnected(socket: string): Promise<void> {
+  async #waitUntilConnected(): Promise<void> {
     const { signal, now } = this.#cli;
     const master = this.#master;
     let stderr = "";
@@ -110,7 +112,7 @@ export class SshConnection {
     });
     const deadlineMs = now() + LOGIN_TIMEOUT_MS;
     // ssh creates the socket after the login.
-    while (!existsSync(socket)) {
+    while (!existsSync(this.#socket)) {
       if (failure !== undefined) throw spawnError(failure);
       if (master.exitCode !== null || master.signalCode !== null) {
         // The last output of ssh may not have been read yet.
@@ -133,28 +135,15 @@ export class SshConnection {
   async run({ script, args = [], input = "", inputFile, timeoutMs }: RemoteCommand): Promise<RemoteResult> {
     const { env, signal } = this.#cli;
     const remote = ["sh", "-c", AS_ROOT, "sh", "sh", "-c", script, "sh", ...args].map(quote).join(" ");
-    const options = ["-S", join(this.#directory, "s"), "-o", "ControlMaster=no", "-o", "BatchMode=yes", "-T"];
+    const options = ["-S", this.#socket, "-o", "ControlMaster=no", "-o", "BatchMode=yes", "-T"];
     const deadline = AbortSignal.timeout(timeoutMs);
     const child = spawn("ssh", [...options, "--", this.destination, remote], {
       env,
       stdio: "pipe",
       signal: AbortSignal.any([signal, deadline]),
     });
-    // The script may end before it has read its input.
-    child.stdin.on("error", () => {});
-    if (inputFile === undefined) {
-      child.stdin.end(input);
-    } else {
-      createReadStream(inputFile)
-        .on("error", () => child.kill())
-        .pipe(child.stdin);
-    }
-    const output = { stdout: "", stderr: "" };
-    for (const name of ["stdout", "stderr"] as const) {
-      child[name].setEncoding("utf8").on("data", (text: string) => {
-        output[name] = `${output[name]}${text}`.slice(-MAX_KEPT_CHARACTERS);
-      });
-    }
+    writeInput(child, { input, inputFile });
+    const output = collectOutput(child);
     const exitCode = await new Promise<number>((resolve, reject) => {
       child.once("error", (error: NodeJS.ErrnoException) => {
         if (signal.aborted) {
@@ -177,6 +166,37 @@ export class SshConnection {
     this.#master.kill();
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+function socketIn(directory: string): string {
+  return join(directory, "s");
+}
+
+/** Writes a text or a file to the standard input of a program. */
+function writeInput(
+  child: ChildProcessWithoutNullStreams,
+  { input, inputFile }: { readonly input: string; readonly inputFile: string | undefined },
+): void {
+  // The script may end before it has read its input.
+  child.stdin.on("error", () => {});
+  if (inputFile === undefined) {
+    child.stdin.end(input);
+  } else {
+    createReadStream(inputFile)
+      .on("error", () => child.kill())
+      .pipe(child.stdin);
+  }
+}
+
+/** Returns the end of a program's output, which grows until the program ends. */
+function collectOutput(child: ChildProcessWithoutNullStreams): Omit<RemoteResult, "exitCode"> {
+  const output = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name].setEncoding("utf8").on("data", (text: string) => {
+      output[name] = `${output[name]}${text}`.slice(-MAX_KEPT_CHARACTERS);
+    });
+  }
+  return output;
 }
 
 /** Quotes a word for a POSIX shell. */

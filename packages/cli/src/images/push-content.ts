@@ -36,7 +36,7 @@ export interface PushProgress {
  * Sends content to the cluster, without the layers that nodes already have. If the node that the leader has selected dies,
  * the leader selects another one.
  *
- * @throws the error of the content's messages; BerthError of the server
+ * @throws the error of the content's messages; the server's BerthError
  */
 export async function pushContent(
   client: Pick<ControlClient, "pushImage">,

@@ -19,7 +19,7 @@ export interface ImagePush {
 /**
  * Sends an image from the local Docker daemon to the cluster, without the layers that nodes already have.
  *
- * @throws BerthError of Docker or of the server
+ * @throws the BerthError of the local Docker daemon or of the server
  */
 export async function pushImage(
   cli: Cli,
@@ -90,7 +90,7 @@ class ImageSource {
       sent.add(digest);
       const layer = new StreamedLayer(digest, content);
       await saved.put(layer, signal);
-      await layer.wasRead(signal);
+      await layer.whenRead(signal);
     });
     await done;
     if (sha256Digest(config) !== local.id) throw changedImageError(image);

@@ -22,13 +22,13 @@ test.each([0, 1, 65_536, 100_000, 600_000])(
     const chunks = await readAll(layer, offset);
     expect(Buffer.concat(chunks).equals(content.subarray(offset))).toBe(true);
     expect(chunks.length).toBeLessThanOrEqual(3);
-    await layer.wasRead(signal);
+    await layer.whenRead(signal);
   },
 );
 
 test("StreamedLayer ends the wait for its reader when the signal aborts", async () => {
   const leaving = new AbortController();
-  const waiting = new StreamedLayer("sha256:a", Readable.from([])).wasRead(leaving.signal);
+  const waiting = new StreamedLayer("sha256:a", Readable.from([])).whenRead(leaving.signal);
   leaving.abort(new Error("the push has ended"));
   await expect(waiting).rejects.toThrow("the push has ended");
 });

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { allocateChunk } from "@berth/proto";
 
-/** A layer of an image that the local Docker daemon saves. */
+/** A layer of an image, read from `docker save` for an upload. */
 export interface SavedLayer {
   readonly digest: string;
   /** Yields the bytes from an offset. Can be called once. */
@@ -9,7 +9,8 @@ export interface SavedLayer {
 }
 
 /**
- * Size of a message. Docker's output arrives in chunks of 64 KiB, and each message costs CPU time on three machines.
+ * Size of a message. Docker's output arrives in chunks of 64 KiB, and each message costs CPU time on the client, the
+ * server and the node.
  */
 const CHUNK_BYTES = 256 * 1024;
 
@@ -37,11 +38,11 @@ export class StreamedLayer implements SavedLayer {
   }
 
   /**
-   * Resolves when the layer has been read.
+   * Resolves when the layer has been read, or when reading it has failed or was stopped.
    *
    * @throws the signal's reason
    */
-  async wasRead(signal: AbortSignal): Promise<void> {
+  async whenRead(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     await new Promise<void>((resolve, reject) => {
       const onAbort = (): void => reject(signal.reason);
@@ -55,10 +56,10 @@ export class StreamedLayer implements SavedLayer {
 }
 
 async function* skipBytes(chunks: AsyncIterable<Buffer>, count: number): AsyncGenerator<Buffer> {
-  let rest = count;
+  let toSkip = count;
   for await (const chunk of chunks) {
-    if (rest < chunk.length) yield chunk.subarray(rest);
-    rest = Math.max(0, rest - chunk.length);
+    if (toSkip < chunk.length) yield chunk.subarray(toSkip);
+    toSkip = Math.max(0, toSkip - chunk.length);
   }
 }
 

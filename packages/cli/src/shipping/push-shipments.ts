@@ -21,9 +21,10 @@ export interface ShipmentPush {
 }
 
 /**
- * Sends files and directories to nodes, unless nodes have them. The nodes that run the services fetch them from there.
+ * Uploads the host files and directories that services mount to a few nodes, unless nodes have them. The nodes that run
+ * the services fetch them from there.
  *
- * @throws BerthError of the server; BERTH_CONFLICT when a file has changed since it was read
+ * @throws the server's BerthError; BerthError BERTH_CONFLICT when a file has changed since it was read
  */
 export async function pushShipments(
   cli: Cli,
@@ -44,8 +45,8 @@ export async function pushShipments(
   }
 }
 
-/** Returns a description of what would be sent, one line for each directory, for a dry run. */
-export function shipmentNotes(directories: readonly ShippedDirectory[]): string {
+/** Returns one line for each file or directory that would be sent, for a dry run. */
+export function shipmentDryRunText(directories: readonly ShippedDirectory[]): string {
   return directories.map((directory) => `${shipmentText(directory, undefined)}\n`).join("");
 }
 
@@ -64,7 +65,7 @@ function contentOf(directory: ShippedDirectory): PushedContent {
   return { start, nodes: [], messages: (needed) => archiveMessages(directory, needed) };
 }
 
-/** Yields the archive from where an interrupted upload has stopped. */
+/** Yields the messages of an archive, from where an interrupted upload has stopped. */
 async function* archiveMessages(
   directory: ShippedDirectory,
   [needed]: readonly NeededLayer[],
@@ -79,22 +80,22 @@ async function* archiveMessages(
   yield { $case: "config", value: Buffer.alloc(0) };
 }
 
-/** Combines small chunks, and leaves out the first bytes. */
+/** Combines small chunks, after skipping the first `offset` bytes. */
 async function* chunksFrom(chunks: AsyncIterable<Uint8Array>, offset: number): AsyncGenerator<Buffer> {
-  let skipped = offset;
-  let waiting: Uint8Array[] = [];
+  let toSkip = offset;
+  let parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of chunks) {
-    const rest = chunk.subarray(Math.min(skipped, chunk.length));
-    skipped -= chunk.length - rest.length;
+    const rest = chunk.subarray(Math.min(toSkip, chunk.length));
+    toSkip -= chunk.length - rest.length;
     // An empty view would keep the skipped chunk in memory.
     if (rest.length === 0) continue;
-    waiting.push(rest);
+    parts.push(rest);
     bytes += rest.length;
     if (bytes < CHUNK_BYTES) continue;
-    yield Buffer.concat(waiting);
-    waiting = [];
+    yield Buffer.concat(parts);
+    parts = [];
     bytes = 0;
   }
-  if (bytes > 0) yield Buffer.concat(waiting);
+  if (bytes > 0) yield Buffer.concat(parts);
 }

@@ -8,7 +8,7 @@ import type { ControlClient } from "../client/client.js";
 import { loadStack } from "../compose/load-stack.js";
 import { formatDiagnostic } from "../compose/text/format-diagnostics.js";
 import { fakeCli } from "../testing/fake-cli.js";
-import { pushShipments, shipmentNotes } from "./push-shipments.js";
+import { pushShipments, shipmentDryRunText } from "./push-shipments.js";
 import { readShipments, type ShippedStack } from "./read-shipments.js";
 
 let directory = "";
@@ -80,7 +80,7 @@ test("a directory that two services mount is read once, and their specs name its
     { source: "./web.conf", files: 1, bytes: 7, digest: digests[0]?.[1] },
   ]);
   expect(digests[0]?.[0]).toMatch(/^sha256:[a-f0-9]{64}$/);
-  expect(shipmentNotes(directories)).toBe(
+  expect(shipmentDryRunText(directories)).toBe(
     "Would ship ./conf (1 file, 585.9KiB)\nWould ship ./web.conf (1 file, 7B)\n",
   );
 });

@@ -23,8 +23,8 @@ export interface WaitOptions {
  * Waits for services to converge and prints their progress.
  *
  * @throws BerthError BERTH_ROLLED_BACK or BERTH_ROLLOUT_PAUSED if an update failed, BERTH_TASK_FAILED if tasks keep
- *   failing or a job failed, BERTH_NOT_CONVERGED at the timeout.
- * @throws InterruptedError if the user stops waiting.
+ *   failing or a job failed, BERTH_NOT_CONVERGED at the timeout
+ * @throws InterruptedError if the user stops waiting
  */
 export async function waitForServices(
   cli: Cli,
@@ -32,8 +32,8 @@ export async function waitForServices(
   options: WaitOptions,
 ): Promise<Progress> {
   const deadlineMs = cli.now() + options.timeoutMs;
-  const ended = new AbortController();
-  const signal = AbortSignal.any([cli.signal, ended.signal]);
+  const watchController = new AbortController();
+  const signal = AbortSignal.any([cli.signal, watchController.signal]);
   const ids = options.services.map(({ id }) => id);
   const messages = watchServices(client, ids, { signal, onLost: options.printer.reportConnectionLost });
   let progress = initialProgress(options.services);
@@ -48,8 +48,8 @@ export async function waitForServices(
       }
       if (cli.now() >= deadlineMs) throw timeoutError(progress, options.timeoutMs, options.operation);
       const wakeAtMs = Math.min(deadlineMs, verdict.untilMs ?? deadlineMs);
-      const ms = Math.min(MAX_SLEEP_MS, Math.max(0, wakeAtMs - cli.now()));
-      const message = await nextOrTimeout(next, { ms, signal });
+      const timeoutMs = Math.min(MAX_SLEEP_MS, Math.max(0, wakeAtMs - cli.now()));
+      const message = await nextOrTimeout(next, { timeoutMs, signal });
       if (message === undefined) continue;
       if (message.done) throw new Error("the watch ended");
       progress = applyUpdate(progress, message.value, cli.now());
@@ -63,19 +63,19 @@ export async function waitForServices(
     );
   } finally {
     options.printer.finish(progress);
-    ended.abort();
+    watchController.abort();
     // Prevents an unhandled rejection of the pending read, which the abort rejects.
     next.catch(() => {});
   }
 }
 
-/** Returns the result of a promise, or undefined after `ms`. */
+/** Returns the result of a promise, or undefined after `timeoutMs`. */
 async function nextOrTimeout<T>(
   next: Promise<T>,
-  { ms, signal }: { ms: number; signal: AbortSignal },
+  { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<T | undefined> {
   const timer = new AbortController();
-  const timeout = sleep(ms, undefined, { signal: AbortSignal.any([signal, timer.signal]) });
+  const timeout = sleep(timeoutMs, undefined, { signal: AbortSignal.any([signal, timer.signal]) });
   try {
     return await Promise.race([next, timeout]);
   } finally {

@@ -15,7 +15,8 @@ const STDOUT_PATH = "-";
 
 /** `berth backup create FILE`: the server encrypts the backup, so that its keys never leave the server in plaintext. */
 export async function createBackup(cli: Cli, options: CreateBackupOptions, file: string): Promise<void> {
-  if (file === STDOUT_PATH && cli.stdout.isTty) {
+  const isToStdout = file === STDOUT_PATH;
+  if (isToStdout && cli.stdout.isTty) {
     throw new BerthError({
       code: "BERTH_INPUT_INVALID",
       message: "standard output is a terminal; redirect it, or specify a file",
@@ -23,14 +24,14 @@ export async function createBackup(cli: Cli, options: CreateBackupOptions, file:
   }
   const protection = await readProtection(cli, options);
   const summary = await withClient(cli, options, (client) => {
-    if (file === STDOUT_PATH) {
+    if (isToStdout) {
       return download(cli, client, protection, (bytes) => cli.streams.write("stdout", bytes));
     }
     return writeFileAtomically(resolve(cli.cwd, file), { force: options.force ?? false }, (append) =>
       download(cli, client, protection, append),
     );
   });
-  if (file === STDOUT_PATH) {
+  if (isToStdout) {
     cli.stderr.write(describeBackup(summary));
   } else if (options.output === "json") {
     printJson(cli, { file, ...backupJson(summary) });

@@ -1,4 +1,4 @@
-import type { ClusterEvent } from "@berth/proto";
+import type { ClusterEvent, StreamEventsRequest, StreamEventsResponse } from "@berth/proto";
 import { withClient } from "../../client/client.js";
 import { resumeStream } from "../../client/leader-change.js";
 import { parseTimeMs } from "../../options/parse-options.js";
@@ -23,34 +23,58 @@ export interface EventsOptions extends GlobalOptions {
 export async function showEvents(cli: Cli, options: EventsOptions): Promise<void> {
   const { follow = false, service = "", stack = "", node = "" } = options;
   const nowMs = cli.now();
-  let sinceMs = options.since === undefined ? 0 : parseTimeMs(options.since, { option: "--since", nowMs });
-  let lastEvent: ClusterEvent | undefined;
-  /** Epochs of the printed events whose time is `sinceMs`, by key. A new leader sends these events again. */
-  let printedEpochs = new Map<string, number>();
+  const sinceMs = options.since === undefined ? 0 : parseTimeMs(options.since, { option: "--since", nowMs });
+  const position = new EventPosition(sinceMs);
   await withClient(cli, options, async (client) => {
-    const open = () => {
-      const resume = { afterEpoch: lastEvent?.epoch ?? 0, afterSequence: lastEvent?.sequence ?? 0 };
-      return client.streamEvents(
-        { follow, sinceMs, service, stack, node, ...resume },
+    const open = (): AsyncIterable<StreamEventsResponse> =>
+      client.streamEvents(
+        { follow, service, stack, node, ...position.resumeFields() },
         { signal: cli.signal },
       );
-    };
     for await (const { message } of follow ? resumeStream(cli, open) : open()) {
       if (message?.$case === "warning") printWarning(cli, message.value);
       if (message?.$case !== "event") continue;
       const event = message.value;
-      const printedEpoch = event.timeMs === sinceMs ? printedEpochs.get(eventKey(event)) : undefined;
-      if (printedEpoch !== undefined && printedEpoch !== event.epoch) continue;
-      lastEvent = event;
-      // A new leader cannot resume at the sequence number of its predecessor. It resumes at this time instead.
-      if (event.timeMs > sinceMs) {
-        sinceMs = event.timeMs;
-        printedEpochs = new Map();
-      }
-      if (event.timeMs === sinceMs) printedEpochs.set(eventKey(event), event.epoch);
+      if (position.isRepeated(event)) continue;
+      position.record(event);
       cli.stdout.write(options.output === "json" ? eventJson(event) : eventLine(cli, event));
     }
   });
+}
+
+/** The position in the stream of events after the last printed one, from which a stream resumes with any leader. */
+class EventPosition {
+  #sinceMs: number;
+  #last: ClusterEvent | undefined;
+  /** Epochs of the printed events whose time is `#sinceMs`, by key. A new leader sends these events again. */
+  #printedEpochs = new Map<string, number>();
+
+  constructor(sinceMs: number) {
+    this.#sinceMs = sinceMs;
+  }
+
+  resumeFields(): Pick<StreamEventsRequest, "sinceMs" | "afterEpoch" | "afterSequence"> {
+    const { epoch: afterEpoch = 0, sequence: afterSequence = 0 } = this.#last ?? {};
+    return { sinceMs: this.#sinceMs, afterEpoch, afterSequence };
+  }
+
+  /** Returns whether the event was printed already, as an event of an earlier leader. */
+  isRepeated(event: ClusterEvent): boolean {
+    if (event.timeMs !== this.#sinceMs) return false;
+    const printedEpoch = this.#printedEpochs.get(eventKey(event));
+    return printedEpoch !== undefined && printedEpoch !== event.epoch;
+  }
+
+  /** Records a printed event. */
+  record(event: ClusterEvent): void {
+    this.#last = event;
+    // A new leader cannot resume at the sequence number of its predecessor. It resumes at this time instead.
+    if (event.timeMs > this.#sinceMs) {
+      this.#sinceMs = event.timeMs;
+      this.#printedEpochs = new Map();
+    }
+    if (event.timeMs === this.#sinceMs) this.#printedEpochs.set(eventKey(event), event.epoch);
+  }
 }
 
 /** Returns a key by which an event is recognized after a new leader has reconstructed it. */

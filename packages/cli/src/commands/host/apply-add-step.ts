@@ -14,7 +14,7 @@ import type { HostFacts } from "../../core/hosts/host-facts.js";
 import { type AddRequest, type AddStep, describeAddStep, type HostRole } from "../../core/hosts/plan-add.js";
 import { examineHost } from "../../hosts/examine-host.js";
 import {
-  INSTALL,
+  INSTALL_PACKAGE,
   JOIN_NODE,
   JOIN_SERVER,
   RUN_DOCTOR,
@@ -113,7 +113,7 @@ async function install(
   const { path, name, sha256, dispose } = await openPackage(cli, { file: packageFile, architecture });
   try {
     await runStep(ssh, "install berth", {
-      script: INSTALL,
+      script: INSTALL_PACKAGE,
       args: [name, sha256, ...packages],
       inputFile: path,
       timeoutMs: INSTALL_TIMEOUT_MS,

@@ -3,7 +3,7 @@ import { type ControlClient, withClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { describeRemoveStep, planRemove, type RemoveStep } from "../../core/hosts/plan-remove.js";
 import { examineHost } from "../../hosts/examine-host.js";
-import { PURGE, STOP_AGENT } from "../../hosts/host-scripts.js";
+import { PURGE_PACKAGE, STOP_AGENT } from "../../hosts/host-scripts.js";
 import { runStep } from "../../hosts/run-step.js";
 import { SshConnection } from "../../hosts/ssh-connection.js";
 import { parseTimeoutMs } from "../../options/parse-options.js";
@@ -114,7 +114,11 @@ async function applyRemoveStep(
     }
     case "purge": {
       const args = [String(!step.keepContainers)];
-      await runStep(ssh, describeRemoveStep(step), { script: PURGE, args, timeoutMs: PURGE_TIMEOUT_MS });
+      await runStep(ssh, describeRemoveStep(step), {
+        script: PURGE_PACKAGE,
+        args,
+        timeoutMs: PURGE_TIMEOUT_MS,
+      });
       return;
     }
     default:

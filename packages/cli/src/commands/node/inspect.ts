@@ -41,7 +41,7 @@ function nodeDetailsText(summary: NodeSummary): string {
     ["ID", node?.id ?? ""],
     ["Hostname", nodeHostname(summary)],
     ["Address", description?.address ?? ""],
-    ["Status", `${capitalize(nodeStatus(summary))}${node?.stateMessage ? ` (${node.stateMessage})` : ""}`],
+    ["Status", statusText(summary)],
     ["Availability", capitalize(nodeAvailability(summary))],
     ["Membership", node?.awaitsApproval ? "Pending (run: berth node accept)" : "Accepted"],
     ["Labels", formatLabels(node?.labels ?? {})],
@@ -60,7 +60,13 @@ function nodeDetailsText(summary: NodeSummary): string {
   ]);
 }
 
-/** Returns whether the kernel or a user-space proxy balances connections, and why. */
+function statusText(summary: NodeSummary): string {
+  const status = capitalize(nodeStatus(summary));
+  const message = summary.node?.stateMessage;
+  return message ? `${status} (${message})` : status;
+}
+
+/** Returns what balances connections, the kernel or the user-space proxy, and why. Empty if it is unknown. */
 function ingressText(dataPlane: DataPlane | undefined): string {
   if (dataPlane === undefined || dataPlane.kernelReason === "") return "";
   return `${dataPlane.kernel ? "kernel" : "user space"} (${dataPlane.kernelReason})`;

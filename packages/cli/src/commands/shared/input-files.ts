@@ -54,7 +54,7 @@ export function printDiagnostics(cli: Cli, diagnostics: readonly Diagnostic[]): 
   const styles = { place: "bold", error: "red", warning: "yellow", excerpt: "dim" } as const;
   const style = cli.stderr.isTty
     ? {
-        excerpt: true,
+        showsExcerpt: true,
         paint: (part: keyof typeof styles, text: string) => styled(cli, cli.stderr, styles[part], text),
       }
     : PLAIN_STYLE;

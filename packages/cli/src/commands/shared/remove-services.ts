@@ -1,4 +1,4 @@
-import type { RemoveServicesRequest, ServiceOutcome } from "@berth/proto";
+import { RemoveServicesRequest, type ServiceOutcome } from "@berth/proto";
 import type { ControlClient } from "../../client/client.js";
 import { retryDuringElection } from "../../client/leader-change.js";
 import { parseTimeoutMs } from "../../options/parse-options.js";
@@ -30,7 +30,7 @@ export async function removeServices(
   const terminal = isJson ? cli.stderr : cli.stdout;
   const removed: ServiceOutcome[] = [];
   for (const request of requests) {
-    const fullRequest = { services: [], stack: "", ...request };
+    const fullRequest = RemoveServicesRequest.fromPartial(request);
     const { services, networks, files } = await retryDuringElection(cli, () =>
       client.removeServices(fullRequest, { signal: cli.signal }),
     );
@@ -38,13 +38,14 @@ export async function removeServices(
     terminal.write(networkOutcomeLines(networks) + fileOutcomeLines(files));
     removed.push(...services);
   }
-  if (!options.detach && removed.length > 0) {
+  const removedServices = removed.map(({ serviceId, name }) => ({ id: serviceId, name }));
+  if (!options.detach && removedServices.length > 0) {
     await waitForServices(cli, client, {
-      services: removed.map(({ serviceId, name }) => ({ id: serviceId, name })),
+      services: removedServices,
       timeoutMs,
       printer: createProgressPrinter(terminal, cli.now),
       operation: "removal",
     });
   }
-  if (isJson) printJson(cli, { removed: removed.map(({ serviceId, name }) => ({ id: serviceId, name })) });
+  if (isJson) printJson(cli, { removed: removedServices });
 }

@@ -21,7 +21,7 @@ import { outcomeName } from "../../output/state-names.js";
 import { styled } from "../../output/style.js";
 import type { Cli, GlobalOptions, Terminal } from "../../process/cli.js";
 import { readRegistryAuth } from "../../registry-auth/read-registry-auth.js";
-import { pushShipments, shipmentNotes } from "../../shipping/push-shipments.js";
+import { pushShipments, shipmentDryRunText } from "../../shipping/push-shipments.js";
 import type { AwaitedService } from "../../wait/progress.js";
 import { createProgressPrinter, SILENT_PRINTER } from "../../wait/progress-printer.js";
 import { waitForServices } from "../../wait/wait-for-services.js";
@@ -125,7 +125,7 @@ async function shipDirectories(
   if (!dryRun) {
     await pushShipments(cli, client, { directories, terminal: quiet ? undefined : terminal });
   } else if (!quiet) {
-    terminal.write(shipmentNotes(directories));
+    terminal.write(shipmentDryRunText(directories));
   }
 }
 

@@ -1,10 +1,10 @@
 import { ipv4Text, type NetworkSpec, parseIpv4, subnetProblem, subnetSize } from "@berth/proto";
 import { type Cursor, keyPlace, readItems, readOneOf, readText } from "../tree/cursor.js";
 import { applyKeys, type KeyTable } from "../tree/key-table.js";
-import { NO_IPV6 } from "./network-attachment-keys.js";
+import { NO_IPV6_MESSAGE } from "./network-attachment-keys.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
-const PER_HOST = "ignored: berth assigns a gateway and a range of the subnet to each host";
+const IGNORED_PER_HOST = "ignored: berth assigns a gateway and a range of the subnet to each host";
 
 /** Reads `ipam: { config: [{ subnet: … }] }` of a top-level network. */
 export function readIpam(cursor: Cursor, spec: NetworkSpec): void {
@@ -21,9 +21,9 @@ const IPAM_KEYS: KeyTable<NetworkSpec> = {
 
 const CONFIG_KEYS: KeyTable<NetworkSpec> = {
   subnet: readSubnet,
-  gateway: ignoreWithWarning(PER_HOST),
-  ip_range: ignoreWithWarning(PER_HOST),
-  aux_addresses: ignoreWithWarning(PER_HOST),
+  gateway: ignoreWithWarning(IGNORED_PER_HOST),
+  ip_range: ignoreWithWarning(IGNORED_PER_HOST),
+  aux_addresses: ignoreWithWarning(IGNORED_PER_HOST),
 };
 
 function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
@@ -31,7 +31,7 @@ function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
   if (text === undefined) return;
   const { diagnostics } = cursor;
   if (text.includes(":")) {
-    diagnostics.warnIgnored(keyPlace(cursor), `ignored: ${NO_IPV6}`);
+    diagnostics.warnIgnored(keyPlace(cursor), `ignored: ${NO_IPV6_MESSAGE}`);
     return;
   }
   if (spec.subnet !== "") {
@@ -52,8 +52,8 @@ function readSubnet(cursor: Cursor, spec: NetworkSpec): void {
 
 /** Clears the host bits as Docker does: "10.0.0.1/24" means 10.0.0.0/24. */
 function clearHostBits(text: string): string {
-  const [address = "", prefix = "", ...rest] = text.split("/");
-  const number = parseIpv4(address);
-  if (number === undefined || rest.length > 0 || !/^(?:[0-9]|[12][0-9]|3[0-2])$/.test(prefix)) return text;
-  return `${ipv4Text(number - (number % subnetSize({ prefix: Number(prefix) })))}/${prefix}`;
+  const [addressText = "", prefix = "", ...rest] = text.split("/");
+  const address = parseIpv4(addressText);
+  if (address === undefined || rest.length > 0 || !/^(?:[0-9]|[12][0-9]|3[0-2])$/.test(prefix)) return text;
+  return `${ipv4Text(address - (address % subnetSize({ prefix: Number(prefix) })))}/${prefix}`;
 }

@@ -7,7 +7,7 @@ import type { StackNetwork } from "./stack-context.js";
 import { ignoreWithWarning } from "./unsupported-keys.js";
 
 /** Reason why IPv6 settings have no effect. */
-export const NO_IPV6 =
+export const NO_IPV6_MESSAGE =
   "networks that span hosts support IPv4 only, so containers have no IPv6 addresses in them; published ports accept IPv6 clients";
 const PRIORITY_RANGE = { min: -1_000_000, max: 1_000_000 };
 
@@ -28,7 +28,7 @@ const ATTACHMENT_KEYS: KeyTable<JoinedNetwork> = {
       joined.gatewayPriority = priority;
     },
   ),
-  ipv6_address: ignoreWithWarning(`ignored: ${NO_IPV6}`),
+  ipv6_address: ignoreWithWarning(`ignored: ${NO_IPV6_MESSAGE}`),
   link_local_ips: rule(readTexts, ({ attachment }, addresses) => {
     attachment.linkLocalIps = [...addresses];
   }),

@@ -12,8 +12,8 @@ export interface DependencyEdge {
 type Graph = ReadonlyMap<string, readonly DependencyEdge[]>;
 
 /**
- * Reports an error for each dependency cycle between the services of a stack, with the positions of its dependencies.
- * The services of a cycle would wait for each other forever.
+ * Reports dependency cycles between the services of a stack, with the positions of their dependencies. Of cycles that
+ * share a service, reports only one. The services of a cycle would wait for each other forever.
  */
 export function reportCycles(graph: Graph, diagnostics: Diagnostics): void {
   let remaining = removeLeaves(graph);
@@ -33,7 +33,14 @@ function removeLeaves(graph: Graph): Graph {
   const leaves: string[] = [];
   for (const [name, edges] of graph) {
     const inside = edges.filter(({ to }) => graph.has(to));
-    for (const { to } of inside) dependents.set(to, [...(dependents.get(to) ?? []), name]);
+    for (const { to } of inside) {
+      const known = dependents.get(to);
+      if (known === undefined) {
+        dependents.set(to, [name]);
+      } else {
+        known.push(name);
+      }
+    }
     dependencyCounts.set(name, inside.length);
     if (inside.length === 0) leaves.push(name);
   }
@@ -51,18 +58,18 @@ function removeLeaves(graph: Graph): Graph {
 /** Follows the edges of a graph without leaves until a service repeats, and returns the edges of that cycle. */
 function findCycle(graph: Graph): readonly DependencyEdge[] {
   const path: DependencyEdge[] = [];
+  /** Index in `path` of the edge from each service. */
   const seen = new Map<string, number>();
-  const [start = ""] = graph.keys();
-  for (let name = start; !seen.has(name); ) {
+  let [name = ""] = graph.keys();
+  for (;;) {
+    const cycleStart = seen.get(name);
+    if (cycleStart !== undefined) return path.slice(cycleStart);
     const edge = graph.get(name)?.find(({ to }) => graph.has(to));
-    if (edge === undefined) return path;
+    if (edge === undefined) throw new Error(`service ${name} has no dependency in a graph without leaves`);
     seen.set(name, path.length);
     path.push(edge);
     name = edge.to;
-    const cycleStart = seen.get(name);
-    if (cycleStart !== undefined) return path.slice(cycleStart);
   }
-  return path;
 }
 
 function reportCycle(cycle: readonly DependencyEdge[], diagnostics: Diagnostics): void {

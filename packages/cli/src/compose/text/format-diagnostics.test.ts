@@ -20,14 +20,14 @@ function warningAt(text: string, change: Partial<Diagnostic> = {}): Diagnostic {
 }
 
 test("formatDiagnostic prints the line with carets if requested", () => {
-  const style = { ...PLAIN_STYLE, excerpt: true };
+  const style = { ...PLAIN_STYLE, showsExcerpt: true };
   expect(formatDiagnostic(warningAt("x: 2", { severity: "error", message: "wrong" }), style)).toBe(
     "c.yaml:3:8: services: wrong\n  3 |   b: { x: 2 }\n    |        ^^^^",
   );
 });
 
 test("formatDiagnostic does not print a line that can contain a secret", () => {
-  const style = { ...PLAIN_STYLE, excerpt: true };
+  const style = { ...PLAIN_STYLE, showsExcerpt: true };
   expect(formatDiagnostic(warningAt("x: 2", { severity: "error", path: "secrets.b.x" }), style)).toBe(
     "c.yaml:3:8: secrets.b.x: no effect",
   );

@@ -3,12 +3,13 @@ import { countByState, hasEnded, isFailed, statusMessage, taskState } from "../.
 
 /** The progress of `berth node drain`, derived from the tasks of the cluster. */
 export interface DrainProgress {
-  readonly services: readonly ServiceDrain[];
+  readonly services: readonly ServiceDrainProgress[];
   /** Whether no task is left on the nodes and no moved task is still starting. */
   readonly isDone: boolean;
 }
 
-export interface ServiceDrain {
+/** The progress of one service's tasks. */
+export interface ServiceDrainProgress {
   readonly name: string;
   /** Tasks that were on the nodes at any time during the drain. */
   readonly total: number;
@@ -51,14 +52,12 @@ export function evaluateDrain(snapshot: DrainSnapshot): DrainProgress {
 function evaluateService(
   name: string,
   { nodeIds, tasks, drainedTasks, endedBeforeIds }: DrainSnapshot,
-): ServiceDrain {
+): ServiceDrainProgress {
   const serviceTasks = tasks.filter(({ serviceName }) => serviceName === name);
   const remaining = unfinishedTasksOn(nodeIds, serviceTasks);
   const total = [...drainedTasks.values()].filter(({ serviceName }) => serviceName === name).length;
   const elsewhere = serviceTasks.filter((task) => !nodeIds.has(task.nodeId) && !hasEnded(task));
-  const starting = elsewhere.filter(
-    (task) => taskState(task) > TaskState.NEW && taskState(task) < TaskState.RUNNING,
-  );
+  const starting = elsewhere.filter(isStarting);
   const pending = elsewhere.filter((task) => taskState(task) === TaskState.NEW);
   // While a task is still on the nodes, a failed task is most likely its replacement.
   const failed =
@@ -77,8 +76,18 @@ function evaluateService(
 }
 
 function stoppingText(remaining: readonly Task[]): string {
-  const stopping = remaining.filter(({ desiredState }) => desiredState > DesiredState.RUNNING).length;
+  const stopping = remaining.filter(isStopping).length;
   return stopping === 0 ? "" : `stopping ${stopping}`;
+}
+
+/** Returns whether a task has a node and is on its way to running. The states are numbered in their order. */
+function isStarting(task: Task): boolean {
+  const state = taskState(task);
+  return state > TaskState.NEW && state < TaskState.RUNNING;
+}
+
+function isStopping({ desiredState }: Task): boolean {
+  return desiredState > DesiredState.RUNNING;
 }
 
 function blockedReason(task: Task): string {

@@ -16,7 +16,7 @@ export interface DrainOptions extends GlobalOptions {
   readonly timeout: string;
 }
 
-/** `berth node drain NODE…`: sets the availability of nodes to drain, and waits until their tasks have moved. */
+/** `berth node drain NODE…`: sets the availability of nodes to `drain`, and waits until their tasks have moved. */
 export async function drainNodes(cli: Cli, options: DrainOptions, names: readonly string[]): Promise<void> {
   const timeoutMs = parseTimeoutMs(options.timeout);
   const isJson = options.output === "json";

@@ -1,5 +1,5 @@
 import { truncate } from "../../../output/table.js";
-import type { DrainProgress, ServiceDrain } from "./drain-progress.js";
+import type { DrainProgress, ServiceDrainProgress } from "./drain-progress.js";
 
 /** Maximum number of lines. */
 const MAX_LINES = 20;
@@ -13,7 +13,7 @@ export function renderDrain({ services }: DrainProgress, columns: number): reado
   return hidden === 0 ? lines : [...lines, `… and ${hidden} more services`];
 }
 
-export function serviceLine(service: ServiceDrain): string {
+export function serviceLine(service: ServiceDrainProgress): string {
   const [worst] = service.blockedReasons;
   return worst === undefined ? countLine(service) : `${countLine(service)}, ${worst}`;
 }
@@ -30,10 +30,10 @@ export function blockedLines({ services }: DrainProgress): readonly string[] {
   return services.flatMap(({ name, blockedReasons }) => blockedReasons.map((reason) => `${name}: ${reason}`));
 }
 
-function countLine({ name, moved, total, note }: ServiceDrain): string {
+function countLine({ name, moved, total, note }: ServiceDrainProgress): string {
   return `${name}: ${moved} of ${total} moved${note === "" ? "" : `, ${note}`}`;
 }
 
-function isFinished({ isDone, blockedReasons }: ServiceDrain): boolean {
+function isFinished({ isDone, blockedReasons }: ServiceDrainProgress): boolean {
   return isDone && blockedReasons.length === 0;
 }
