@@ -10,7 +10,7 @@ export const theme = signal<Theme>(read("theme", THEMES, "system"));
 export const density = signal<Density | "automatic">(
   read("density", [...DENSITIES, "automatic"], "automatic"),
 );
-export const mapForm = signal<"map" | "table">(read("map-form", ["map", "table"], "map"));
+export const mapLayout = signal<"map" | "table">(read("map-form", ["map", "table"], "map"));
 
 /** Stores changes, and applies the theme to the document. */
 export function startPreferences(): void {
@@ -19,7 +19,7 @@ export function startPreferences(): void {
     write("theme", theme.value);
   });
   effect(() => write("density", density.value));
-  effect(() => write("map-form", mapForm.value));
+  effect(() => write("map-form", mapLayout.value));
 }
 
 /** Returns the next theme, for a button that switches between them. */

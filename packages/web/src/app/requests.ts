@@ -27,7 +27,7 @@ export const requests = signal<RequestReport | undefined>(undefined);
 /** The requests per second since the presentation was opened. */
 export const requestRates = new RateHistory();
 
-/** Reads the report again and again, if there is one, until the returned function is called. */
+/** Polls the report, if there is one, until the returned function is called. */
 export function followRequests(): () => void {
   const ended = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;

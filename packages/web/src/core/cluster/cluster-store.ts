@@ -5,7 +5,7 @@ import type { Slot } from "../model/slot.js";
 import type { Task } from "../model/task.js";
 import type { ClusterUpdate, Position } from "./cluster-update.js";
 
-/** A task that was placed on another node than the task that it replaces. */
+/** A task that was placed on a different node from the task that it replaces. */
 export interface TaskMove {
   readonly taskId: string;
   readonly replacedTaskId: string;
@@ -34,7 +34,7 @@ export type ApplyResult =
 const MAX_PARTS = 1_000;
 const NO_TASKS: ReadonlySet<string> = new Set();
 
-/** The web UI's copy of the cluster's records, updated by the server's stream. */
+/** The web UI's copy of the cluster's records, updated from the server's stream. */
 export class ClusterStore {
   readonly #nodes = new Map<string, Node>();
   readonly #tasks = new Map<string, Task>();
@@ -211,11 +211,11 @@ function nameEntry({ id, name }: Service): readonly [string, string] {
 
 function setAll<T extends { readonly id: string }>(
   records: Map<string, T>,
-  set: readonly T[],
+  updated: readonly T[],
   removed: readonly string[],
   changed: Set<string>,
 ): void {
-  for (const record of set) {
+  for (const record of updated) {
     records.set(record.id, record);
     changed.add(record.id);
   }

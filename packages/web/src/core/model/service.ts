@@ -17,17 +17,17 @@ const ROLLOUT_STATES = [
   "rollback_paused",
   "rollback_completed",
 ] as const;
-const MODES = ["replicated", "global", "replicated_job", "global_job"] as const;
+const SERVICE_MODES = ["replicated", "global", "replicated_job", "global_job"] as const;
 
 export type RolloutState = (typeof ROLLOUT_STATES)[number];
-export type ServiceMode = (typeof MODES)[number];
+export type ServiceMode = (typeof SERVICE_MODES)[number];
 
 /** The replacement of outdated tasks, slot by slot. */
 export interface Rollout {
   readonly state: RolloutState;
   readonly fromVersion: number;
   readonly toVersion: number;
-  /** 0 while it is in progress. */
+  /** When the rollout ended; 0 while it is in progress. */
   readonly endedAtMs: number;
   readonly updatedSlots: number;
   readonly failedCount: number;
@@ -65,7 +65,7 @@ export interface Service {
   readonly ports: readonly PublishedPort[];
   readonly networks: readonly string[];
   readonly rollout: Rollout | undefined;
-  /** When the rollout fails unless there is progress. 0 without a deadline. */
+  /** When the rollout fails unless it makes progress. 0 if there is no deadline. */
   readonly rolloutDeadlineMs: number;
   readonly healthyVersions: readonly number[];
   readonly autoscale: Autoscale | undefined;
@@ -79,7 +79,7 @@ export function decodeService(json: JsonObject): Service | undefined {
     id,
     name: readText(json, "name") || id,
     stack: readText(json, "stack"),
-    mode: readEnum(json, "mode", { prefix: "MODE_", values: MODES, fallback: "replicated" as const }),
+    mode: readEnum(json, "mode", { prefix: "MODE_", values: SERVICE_MODES, fallback: "replicated" as const }),
     image: readText(json, "image"),
     version: readNumber(json, "version"),
     updatedAtMs: readNumber(json, "updatedAtMs"),

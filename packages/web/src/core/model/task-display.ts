@@ -63,8 +63,9 @@ export function taskDisplay(task: Task, node: Node | undefined, isCurrent: boole
     case undefined:
       return "unknown";
     default:
-      if (!isCurrent || node === undefined || !isReporting(node) || task.health === "unknown")
+      if (!isCurrent || node === undefined || !isReporting(node) || task.health === "unknown") {
         return "unknown";
+      }
       if (task.desiredState !== "running") return "stopping";
       if (task.state !== "running") return "starting";
       return task.health === "unhealthy" ? "unhealthy" : "running";

@@ -31,8 +31,9 @@ export class EventStreamParser {
     const lines = text.split("\n");
     lines[0] = this.#rest + (lines[0] ?? "");
     this.#rest = lines.pop() ?? "";
-    if (this.#rest.length > MAX_LINE_LENGTH)
+    if (this.#rest.length > MAX_LINE_LENGTH) {
       throw new RangeError("the server sent an event that is too long");
+    }
     return lines.flatMap((line) => this.#readLine(line.endsWith("\r") ? line.slice(0, -1) : line) ?? []);
   }
 

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { cluster } from "../../app/cluster.js";
-import { density, mapForm } from "../../app/preferences.js";
+import { density, mapLayout } from "../../app/preferences.js";
 import { DENSITIES } from "../../core/map/density.js";
 import { nodeStatus } from "../../core/model/node.js";
 import { isEnded } from "../../core/model/task.js";
@@ -19,7 +19,7 @@ export interface MapToolbarProps {
   readonly onFilter: (text: string) => void;
 }
 
-/** Counts, the filter, and how the map is drawn. */
+/** The toolbar above the map: counts, the filter, and display options. */
 export function MapToolbar({ filter, onFilter }: MapToolbarProps): JSX.Element {
   return (
     <div class="toolbar">
@@ -36,16 +36,16 @@ export function MapToolbar({ filter, onFilter }: MapToolbarProps): JSX.Element {
       <label>
         Show as{" "}
         <select
-          value={mapForm.value}
+          value={mapLayout.value}
           onChange={({ currentTarget }) =>
-            (mapForm.value = currentTarget.value === "table" ? "table" : "map")
+            (mapLayout.value = currentTarget.value === "table" ? "table" : "map")
           }
         >
           <option value="map">map</option>
           <option value="table">table</option>
         </select>
       </label>
-      {mapForm.value === "map" && <DensityChoice />}
+      {mapLayout.value === "map" && <DensityChoice />}
     </div>
   );
 }

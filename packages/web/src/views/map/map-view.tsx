@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
-import { mapForm } from "../../app/preferences.js";
+import { mapLayout } from "../../app/preferences.js";
 import { Legend } from "./legend.js";
 import { LiveMap } from "./live-map.js";
 import { MapTable } from "./map-table.js";
@@ -14,7 +14,7 @@ export function MapView(): JSX.Element {
     <div class="map-page">
       <h1 class="hidden">Map</h1>
       <MapToolbar filter={filter.value} onFilter={(text) => (filter.value = text)} />
-      {mapForm.value === "map" ? <LiveMap filter={filter.value} /> : <MapTable filter={filter.value} />}
+      {mapLayout.value === "map" ? <LiveMap filter={filter.value} /> : <MapTable filter={filter.value} />}
       <div class="columns">
         <Legend />
         <RecentMoves />

@@ -8,14 +8,16 @@ import { formatDateTime, formatDuration } from "../../format/format.js";
 import { DataTable } from "../shared/data-table.js";
 import { TaskStatus } from "../shared/status.js";
 
-const PROGRESS_TEXTS: Readonly<Record<SlotProgress, string>> = {
-  new: "new",
-  outdated: "outdated",
-  updating: "updating",
-  monitoring: "monitoring",
-  updated: "updated",
-  failed: "failed",
+const PROGRESS_SYMBOLS: Readonly<Record<SlotProgress, string>> = {
+  new: "…",
+  outdated: "○",
+  updating: "◐",
+  monitoring: "◔",
+  updated: "✓",
+  failed: "✕",
 };
+/** More slots do not fit onto a screen. */
+const MAX_STRIP_SLOTS = 200;
 
 /** The last rollout of a service, and each slot with its progress. */
 export function RolloutView({
@@ -36,22 +38,11 @@ export function RolloutView({
   );
 }
 
-const PROGRESS_SYMBOLS: Readonly<Record<SlotProgress, string>> = {
-  new: "…",
-  outdated: "○",
-  updating: "◐",
-  monitoring: "◔",
-  updated: "✓",
-  failed: "✕",
-};
-/** More slots do not fit onto a screen. */
-const MAX_STRIP = 200;
-
 /** The slots of a rollout at a glance. The table has the same content. */
 function SlotStrip({ rows }: { readonly rows: readonly SlotRow[] }): JSX.Element {
   return (
     <ul class="slot-strip" aria-hidden="true">
-      {rows.slice(0, MAX_STRIP).map(({ key, slot, rollout }) => (
+      {rows.slice(0, MAX_STRIP_SLOTS).map(({ key, slot, rollout }) => (
         <li key={key} data-progress={rollout?.progress} title={rollout?.reason}>
           {slot > 0 ? slot : ""} {rollout?.progress && PROGRESS_SYMBOLS[rollout.progress]}
         </li>
@@ -105,8 +96,8 @@ function SlotTable({
 }
 
 function progressText(progress: SlotProgress | undefined, task: Task | undefined): string {
-  if (progress !== undefined) return PROGRESS_TEXTS[progress];
-  return task?.isOutdated ? PROGRESS_TEXTS.outdated : "";
+  if (progress !== undefined) return progress;
+  return task?.isOutdated ? "outdated" : "";
 }
 
 function timeLeft(untilMs: number): string {

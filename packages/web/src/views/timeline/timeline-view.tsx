@@ -9,6 +9,9 @@ import { DataTable } from "../shared/data-table.js";
 import { Section } from "../shared/details.js";
 import { ReplayControl } from "./replay-control.js";
 
+/** Maximum number of events in the table, which renders all of its rows at each update. */
+const MAX_ROWS = 300;
+
 /** Events, and the map at any time of the last hour. */
 export function TimelineView(): JSX.Element {
   void cluster.revision.value;
@@ -44,7 +47,7 @@ function EventTable({ events }: { readonly events: readonly ReceivedEvent[] }): 
   return (
     <DataTable
       caption="Events, newest first"
-      rows={events.slice(-300).reverse()}
+      rows={events.slice(-MAX_ROWS).reverse()}
       keyOf={({ epoch, sequence, timeMs, reason, taskId }) =>
         `${epoch}/${sequence}/${timeMs}/${reason}/${taskId}`
       }
