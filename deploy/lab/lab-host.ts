@@ -92,7 +92,7 @@ export class LabHost extends DockerHost<NamespaceMachine> {
   }
 
   processes(program: HostProcess): ProcessInfo[] {
-    return this.machine.processes().filter(MATCHES_PROCESS[program]);
+    return this.machine.processes().filter(PROCESS_FILTERS[program]);
   }
 
   /** Signals a daemon on the host. After SIGKILL, waits until the process is gone. */
@@ -165,7 +165,7 @@ export class LabHost extends DockerHost<NamespaceMachine> {
   }
 }
 
-const MATCHES_PROCESS: Record<HostProcess, (info: ProcessInfo) => boolean> = {
+const PROCESS_FILTERS: Record<HostProcess, (info: ProcessInfo) => boolean> = {
   dockerd: ({ command }) => command === "dockerd",
   containerd: ({ command }) => command === "containerd",
   agent: ({ argv }) => isBerthCommand(argv, "agent"),

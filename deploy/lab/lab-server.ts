@@ -23,6 +23,11 @@ export interface LabServerOptions {
 /** Name of the server's data directory. Differs from the agent's, because a machine may run both. */
 const DATA_DIRECTORY = "berth-server";
 
+const PROCESS_FILTERS: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
+  server: ({ argv }) => isBerthCommand(argv, "server"),
+  etcd: ({ command }) => command === "etcd",
+};
+
 /** `berth server` on a machine, with the etcd that it embeds. */
 export class LabServer extends ServerEndpoint {
   /** Path of the server's log. */
@@ -78,7 +83,7 @@ export class LabServer extends ServerEndpoint {
   }
 
   processes(program: ServerProcess): ProcessInfo[] {
-    return this.#machine.processes().filter(MATCHES_PROCESS[program]);
+    return this.#machine.processes().filter(PROCESS_FILTERS[program]);
   }
 
   /** Signals the server or its etcd. After SIGKILL, waits until the process is gone. */
@@ -119,11 +124,6 @@ export class LabServer extends ServerEndpoint {
     return this.#machine.exec(["etcdctl", ...Object.entries(access).flat(), ...args], options);
   }
 }
-
-const MATCHES_PROCESS: Record<ServerProcess, (info: ProcessInfo) => boolean> = {
-  server: ({ argv }) => isBerthCommand(argv, "server"),
-  etcd: ({ command }) => command === "etcd",
-};
 
 /** A machine without Docker that runs the only server. Idle in a lab whose hosts run the servers. */
 export class ServerMachine extends LabMachine<NamespaceMachine> {

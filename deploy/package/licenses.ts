@@ -15,8 +15,9 @@ const LICENSE_FILE = /^(license|licence|copying|notice)([.-].*)?$/i;
 interface BundledPackage {
   readonly name: string;
   readonly version: string;
+  /** Name of the license, such as "MIT". */
   readonly license: string;
-  readonly text: string;
+  readonly licenseText: string;
 }
 
 /**
@@ -40,13 +41,13 @@ export async function copyrightText(
     "Copyright: the authors of berth",
     "License: Apache-2.0",
     indent(APACHE_NOTICE),
-    ...packages.flatMap(({ name, version, license, text }) => [
+    ...packages.flatMap(({ name, version, license, licenseText }) => [
       "",
       "Files: usr/lib/berth/*",
       `Comment: includes ${name} ${version}`,
       "Copyright: see the license",
       `License: ${license}-of-${name.replaceAll(/[@/]/g, "-").replace(/^-/, "")}`,
-      indent(text),
+      indent(licenseText),
     ]),
     ...(nodeLicense === undefined
       ? []
@@ -71,24 +72,26 @@ function packageDirectories(files: BundledFiles): string[] {
 }
 
 async function readPackage(directory: string): Promise<BundledPackage> {
-  const manifest: unknown = JSON.parse(await readFile(join(directory, "package.json"), "utf8"));
-  const { name, version, license } = Object(manifest);
+  const manifest: Readonly<Record<string, unknown>> = JSON.parse(
+    await readFile(join(directory, "package.json"), "utf8"),
+  );
+  const { name, version, license } = manifest;
   const names = (await readdir(directory)).filter((file) => LICENSE_FILE.test(file)).sort();
   const texts = await Promise.all(
-    names.map(async (file) => shorten(await readFile(join(directory, file), "utf8"))),
+    names.map(async (file) => replaceApacheLicense(await readFile(join(directory, file), "utf8"))),
   );
-  const text = texts.length > 0 ? texts.join("\n") : `Licensed under ${license}.`;
-  return { name: String(name), version: String(version), license: String(license), text };
+  const licenseText = texts.length > 0 ? texts.join("\n") : `Licensed under ${license}.`;
+  return { name: String(name), version: String(version), license: String(license), licenseText };
 }
 
 /** Replaces the Apache License, which every Debian host has, with a reference to it. Keeps the copyright notices. */
-function shorten(text: string): string {
+function replaceApacheLicense(text: string): string {
   if (!/Apache License\s+Version 2\.0, January 2004/.test(text)) return text;
   const notices = text.match(/^\s*Copyright .*\d{4}.*$/gm) ?? [];
   return [...notices.map((notice) => notice.trim()), APACHE_NOTICE].join("\n");
 }
 
-/** Indents a text as the body of a field. The format represents an empty line as a full stop. */
+/** Formats a text as the continuation lines of a field. An empty line becomes a full stop. */
 function indent(text: string): string {
   return text
     .trimEnd()

@@ -11,7 +11,7 @@ import { knownHost } from "./management-ssh.js";
 import { VM_CACHE } from "./vm-cache.js";
 import { guestFile, readGuestFile } from "./vm-files.js";
 
-/** Packages of the image: systemd, ssh, Docker and etcd, what the berth package depends on, and tools for a shell. */
+/** Packages of the image: systemd, ssh, Docker and etcd, what the berth package depends on, and tools for debugging. */
 const PACKAGES = [
   ...["systemd-sysv", "dbus", "udev", "kmod", "openssh-server", "ca-certificates", "curl"],
   ...["docker.io", "etcd-server", "iproute2", "iptables", "nftables", "conntrack", "wireguard-tools"],
@@ -37,15 +37,15 @@ const ROOT_MODULES = ["virtio_pci", "virtio_blk", "ext4", "crc32c_generic"];
 const DISK_SIZE = "12G";
 /** Allows for downloading 150 MB and configuring 150 packages on a busy machine. */
 const BUILD_TIMEOUT_MS = 1_800_000;
-/** The Debian release of the machines. */
+/** The Debian release of the virtual machines. */
 export const DEFAULT_RELEASE = "bookworm";
 
-/** A disk with Debian, and what is needed to boot it. */
+/** A disk with Debian for the virtual machines of the lab, and the files that boot it. */
 export interface BaseImage {
   /** Identifies the content of the image. */
   readonly key: string;
   readonly directory: string;
-  /** The disk, without a format of its own (raw). */
+  /** The disk, in raw format. */
   readonly disk: string;
   readonly kernelImage: string;
   readonly initramfs: string;
@@ -57,17 +57,17 @@ export function imageKey(release: string, kernelRelease: string, files: readonly
   return `${release}-${createHash("sha256").update(JSON.stringify(content)).digest("hex").slice(0, 16)}`;
 }
 
+export interface BaseImageOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called when a build starts, with its description. */
+  readonly onProgress?: ((step: string) => void) | undefined;
+}
+
 /** Returns the image of a Debian release. Builds it from Debian's packages, unless it is cached. */
 export async function ensureBaseImage(
   kernel: Kernel,
   release: string,
-  {
-    signal,
-    onProgress,
-  }: {
-    readonly signal?: AbortSignal | undefined;
-    readonly onProgress?: ((step: string) => void) | undefined;
-  },
+  { signal, onProgress }: BaseImageOptions,
 ): Promise<BaseImage> {
   const key = imageKey(release, kernel.release, await Promise.all(GUEST_FILES.map(readGuestFile)));
   const directory = join(VM_CACHE, "images", key);
@@ -84,16 +84,16 @@ export async function ensureBaseImage(
   try {
     const root = join(scratch, "root");
     await installPackages(root, release, signal);
-    const result = join(scratch, "image");
-    await mkdir(result);
+    const newImage = join(scratch, "image");
+    await mkdir(newImage);
     await writeGuestFiles(root, kernel, signal);
-    await createKeys(root, result, signal);
-    await copyFile(kernel.image, join(result, basename(image.kernelImage)));
-    await writeInitramfs(kernel, scratch, join(result, basename(image.initramfs)), signal);
-    const disk = join(result, basename(image.disk));
-    const format = ["mke2fs", "-q", "-t", "ext4", "-L", "lab", "-d", root, disk, DISK_SIZE];
-    await runOrThrow(format, { timeoutMs: BUILD_TIMEOUT_MS, signal });
-    await rename(result, directory);
+    await createKeys(root, newImage, signal);
+    await copyFile(kernel.image, join(newImage, basename(image.kernelImage)));
+    await writeInitramfs(kernel, scratch, join(newImage, basename(image.initramfs)), signal);
+    const disk = join(newImage, basename(image.disk));
+    const mke2fs = ["mke2fs", "-q", "-t", "ext4", "-L", "lab", "-d", root, disk, DISK_SIZE];
+    await runOrThrow(mke2fs, { timeoutMs: BUILD_TIMEOUT_MS, signal });
+    await rename(newImage, directory);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

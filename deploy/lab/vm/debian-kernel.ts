@@ -7,10 +7,10 @@ import { VM_CACHE } from "./vm-cache.js";
 
 /** Package that depends on the current kernel package of this Debian release. */
 const META_PACKAGE = "linux-image-amd64";
-/** Timeout of the download of 70 MB and unpacking of 400 MB on a busy machine. */
+/** Timeout for downloading 70 MB and unpacking 400 MB on a busy machine. */
 const FETCH_TIMEOUT_MS = 600_000;
 
-/** A kernel and its modules from a Debian package. */
+/** A kernel and its modules from a Debian package, for the virtual machines of the lab. */
 export interface Kernel {
   /** Release, as printed by `uname -r`. */
   readonly release: string;
@@ -36,8 +36,8 @@ export async function fetchKernel(signal: AbortSignal): Promise<Kernel> {
 }
 
 async function packageName(signal: AbortSignal): Promise<string> {
-  const fetched = await readdir(VM_CACHE).catch(() => []);
-  const [newest] = fetched
+  const cached = await readdir(VM_CACHE).catch(() => []);
+  const [newest] = cached
     .filter((name) => name.startsWith("linux-image-"))
     .sort(new Intl.Collator("en", { numeric: true }).compare)
     .reverse();
@@ -46,11 +46,11 @@ async function packageName(signal: AbortSignal): Promise<string> {
   if (name !== undefined) return name;
   console.error("vm: updating Debian's package lists (apt-get update)");
   await runOrThrow(["apt-get", "update", "--quiet"], { timeoutMs: FETCH_TIMEOUT_MS, signal });
-  const again = await dependencyOf(META_PACKAGE, signal);
-  if (again === undefined) {
-    throw new Error(`package ${META_PACKAGE} not found: the emulated machine needs Debian's archive`);
+  const afterUpdate = await dependencyOf(META_PACKAGE, signal);
+  if (afterUpdate === undefined) {
+    throw new Error(`package ${META_PACKAGE} not found; add a Debian mirror to /etc/apt/sources.list`);
   }
-  return again;
+  return afterUpdate;
 }
 
 async function dependencyOf(name: string, signal: AbortSignal): Promise<string | undefined> {
@@ -70,7 +70,8 @@ async function unpack(name: string, directory: string, signal: AbortSignal): Pro
     if (archive === undefined) throw new Error(`apt-get download did not download ${name}`);
     const contents = join(scratch, "contents");
     await runOrThrow(["dpkg", "-x", join(scratch, archive), contents], options);
-    const [release = ""] = await readdir(join(contents, "lib/modules"));
+    const [release] = await readdir(join(contents, "lib/modules"));
+    if (release === undefined) throw new Error(`package ${name} has no kernel modules`);
     await runOrThrow(["depmod", "-b", contents, release], options);
     await rename(contents, directory);
   } finally {
