@@ -29,6 +29,15 @@ async function* archiveOf(entries: readonly Entry[]): AsyncGenerator<Uint8Array>
 const extractEntries = (...entries: readonly Entry[]): Promise<number> =>
   extractArchive(archiveOf(entries), { directory, rename: (name) => name, keepOwners: false });
 
+test("extractArchive() reports a refused entry although the rest of the archive never arrives", async () => {
+  const stalling = async function* (): AsyncGenerator<Uint8Array> {
+    yield* archiveOf([{ name: "../outside", content: "x" }]);
+    await new Promise(() => {});
+  };
+  const options = { directory, rename: (name: string) => name, keepOwners: false };
+  await expect(extractArchive(stalling(), options)).rejects.toMatchObject({ code: "BERTH_INPUT_INVALID" });
+});
+
 async function expectOutsideUntouched(): Promise<void> {
   expect((await readdir(root)).toSorted()).toEqual(["outside", "to"]);
   expect(await readFile(join(root, "outside"), "utf8")).toBe("untouched");

@@ -97,8 +97,8 @@ export async function extractArchive(
     await feeding;
   } finally {
     unpack.destroy();
-    // The error was thrown above, or is a consequence of that one.
-    await feeding.catch(() => {});
+    // The error was thrown above, or is a consequence of that one. The archive may never yield another chunk.
+    feeding.catch(() => {});
   }
   for (const { path, header } of directories.reverse()) await setMetadata(path, header, options);
   return bytes;

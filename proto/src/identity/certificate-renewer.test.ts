@@ -100,7 +100,10 @@ test("keepCertificateValid replaces a certificate that was issued by a clock tha
   expect(renewed).toHaveLength(1);
 });
 
-test("keepCertificateValid pauses after a renewal whose certificate is not valid yet either", async () => {
+test.each([
+  ["is not valid yet either", -20],
+  ["has to be renewed at once", 8],
+])("keepCertificateValid pauses after a renewal whose certificate %s", async (_, clockAheadHours) => {
   let requests = 0;
   const stopping = new AbortController();
   const running = keepCertificateValid(
@@ -109,7 +112,7 @@ test("keepCertificateValid pauses after a renewal whose certificate is not valid
       files,
       jitter: 0.5,
       graceMs: HOUR_MS,
-      nowMs: () => Date.now() - 20 * HOUR_MS,
+      nowMs: () => Date.now() + clockAheadHours * HOUR_MS,
       requestCertificate: async (request) => {
         requests += 1;
         return { certificate: await issue(request), authorities: ca.certificate };

@@ -47,11 +47,8 @@ export async function keepCertificateValid(
   let { files } = options;
   let failures = 0;
   while (!signal.aborted) {
-    const facts = certificateFacts(parseCertificate(files.certificate));
-    const state = renewalState(facts, nowMs(), { graceMs, jitter });
-    // A certificate that is not valid yet was issued while a clock was wrong, and may be rejected.
-    const isCurrent = state.kind === "current" && isValidYet(files, nowMs());
-    const dueMs = isCurrent ? Math.min(state.renewAtMs, demand?.dueMs ?? Infinity) : 0;
+    const renewAtMs = nextRenewalMs(files, nowMs(), { graceMs, jitter });
+    const dueMs = renewAtMs === undefined ? 0 : Math.min(renewAtMs, demand?.dueMs ?? Infinity);
     let delayMs = Math.min(dueMs - nowMs(), MAX_SLEEP_MS);
     if (delayMs <= 0) {
       const changed = demand?.changed;
@@ -61,7 +58,7 @@ export async function keepCertificateValid(
         if (demand?.changed === changed) demand?.fulfil();
         failures = 0;
         onRenewed(files);
-        if (isValidYet(files, nowMs())) continue;
+        if (nextRenewalMs(files, nowMs(), { graceMs, jitter }) !== undefined) continue;
         // This host's clock or the server's is wrong, which another certificate would not change.
         delayMs = MAX_RETRY_MS;
       } catch (error) {
@@ -77,8 +74,16 @@ export async function keepCertificateValid(
   }
 }
 
-function isValidYet({ certificate }: IdentityFiles, nowMs: number): boolean {
-  return nowMs >= certificateFacts(parseCertificate(certificate)).notBeforeMs;
+/** Returns when to renew a certificate, or undefined if it must be renewed now. */
+function nextRenewalMs(
+  { certificate }: IdentityFiles,
+  nowMs: number,
+  policy: Pick<CertificateRenewerOptions, "graceMs" | "jitter">,
+): number | undefined {
+  const facts = certificateFacts(parseCertificate(certificate));
+  const state = renewalState(facts, nowMs, policy);
+  // A certificate that is not valid yet was issued while a clock was wrong, and may be rejected.
+  return state.kind === "current" && nowMs >= facts.notBeforeMs ? state.renewAtMs : undefined;
 }
 
 async function renew(

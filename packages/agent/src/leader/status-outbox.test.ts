@@ -70,3 +70,20 @@ test("StatusOutbox splits statuses into bounded batches", () => {
   expect(sizes).toEqual([500, 500, 200]);
   expect(outbox.hasUnsent).toBe(false);
 });
+
+test.each(["markUnacknowledgedUnsent", "markAllUnsent"] as const)(
+  "StatusOutbox counts a status as acknowledged only in the batch that it was resent in (%s)",
+  (markUnsent) => {
+    const outbox = new StatusOutbox();
+    for (let index = 0; index < 1_000; index++) outbox.put(report(`t${index}`));
+    while (outbox.hasUnsent) outbox.takeBatch();
+    outbox[markUnsent]();
+    const resent = outbox.takeBatch();
+    outbox.acknowledge(resent?.batch ?? 0);
+    // The connection ends after the second batch was sent, but before the leader has stored it.
+    const lost = idsOf(outbox);
+    outbox.markUnacknowledgedUnsent();
+    expect(lost).toHaveLength(500);
+    expect(idsOf(outbox)).toEqual(lost);
+  },
+);

@@ -10,7 +10,7 @@ const MAX_BATCH_BYTES = 1024 * 1024;
 
 interface Entry {
   readonly report: ReportedTask;
-  /** The batch in which the status was last sent, or 0 before that. */
+  /** The batch in which the status was last sent, or 0 if it is unsent. */
   batch: number;
   isAcknowledged: boolean;
 }
@@ -65,14 +65,17 @@ export class StatusOutbox {
 
   /** Marks statuses that the leader has not acknowledged as unsent. */
   markUnacknowledgedUnsent(): void {
-    for (const [taskId, entry] of this.#entries) if (!entry.isAcknowledged) this.#unsent.add(taskId);
+    for (const [taskId, entry] of this.#entries) if (!entry.isAcknowledged) this.#markUnsent(taskId, entry);
   }
 
   /** Marks all statuses as unsent, for a leader that may not have any of them. */
   markAllUnsent(): void {
-    for (const [taskId, entry] of this.#entries) {
-      entry.isAcknowledged = false;
-      this.#unsent.add(taskId);
-    }
+    for (const [taskId, entry] of this.#entries) this.#markUnsent(taskId, entry);
+  }
+
+  #markUnsent(taskId: string, entry: Entry): void {
+    entry.batch = 0;
+    entry.isAcknowledged = false;
+    this.#unsent.add(taskId);
   }
 }

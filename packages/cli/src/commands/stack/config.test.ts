@@ -56,6 +56,22 @@ describe("stack config", () => {
     `);
   });
 
+  test("keeps false, which is not the default of every key", async () => {
+    const service = `
+    image: web
+    init: false
+    depends_on: { debug: { condition: service_started, required: false } }
+    volumes: [{ type: bind, source: /a, target: /b, bind: { create_host_path: false } }]
+`;
+    await writeFile(join(cwd, "compose.override.yaml"), `services:\n  web:${service}`);
+    const { out } = await berth("stack config --quiet --format json", {}, { cwd });
+    expect(JSON.parse(out).services.web).toMatchObject({
+      init: false,
+      depends_on: { debug: { required: false } },
+      volumes: [{ bind: { create_host_path: false } }],
+    });
+  });
+
   test("reads the override file that is next to the default file", async () => {
     await writeFile(join(cwd, "compose.override.yaml"), "services: { web: { image: other } }\n");
     const { out } = await berth("stack config --quiet --format json", {}, { cwd });

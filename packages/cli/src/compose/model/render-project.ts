@@ -22,7 +22,7 @@ export interface RenderOptions {
 }
 
 /**
- * Returns a resolved project as plain data, without the keys that have no effect: false, empty text, lists and mappings.
+ * Returns a resolved project as plain data, without keys that have no effect: null, empty text, lists and mappings.
  * A dollar sign is doubled unless variables are kept, so that Compose can read the result.
  */
 export function toPlainProject(
@@ -61,7 +61,7 @@ function toPlain(node: Node, path: string, formatText: (text: string) => string)
 }
 
 function isEmpty(value: PlainValue): boolean {
-  if (value === null || value === false || value === "") return true;
+  if (value === null || value === "") return true;
   return typeof value === "object" && Object.keys(value).length === 0;
 }
 
