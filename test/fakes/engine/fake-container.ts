@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { frame } from "./frame.js";
 
 /** The fields of Docker's create body that the fake uses. */
 export interface FakeBody {
@@ -63,7 +64,7 @@ export class FakeContainer {
   framedLog(): Buffer {
     const frames = this.log.flatMap(({ stream, text }) => {
       const pieces = `${text}\n`.match(/.{1,16384}/gs) ?? [];
-      return pieces.map((piece) => frame(stream, `${new Date().toISOString()} ${piece}`));
+      return pieces.map((piece) => frame(stream, Buffer.from(`${new Date().toISOString()} ${piece}`)));
     });
     return Buffer.concat(frames);
   }
@@ -83,13 +84,4 @@ export class FakeContainer {
     ]);
     return Object.fromEntries(withPorts);
   }
-}
-
-/** Returns a frame of Docker: stream, three zeros, length, payload. */
-function frame(stream: 1 | 2, text: string): Buffer {
-  const payload = Buffer.from(text);
-  const header = Buffer.alloc(8);
-  header[0] = stream;
-  header.writeUInt32BE(payload.length, 4);
-  return Buffer.concat([header, payload]);
 }

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import type { Duplex } from "node:stream";
+import { frame } from "./frame.js";
 
 const NOT_FOUND = 127;
 
@@ -36,11 +37,4 @@ export class FakeExec {
     child.on("error", () => end(NOT_FOUND));
     child.on("close", (code) => end(code ?? NOT_FOUND));
   }
-}
-
-function frame(stream: 1 | 2, payload: Buffer): Buffer {
-  const header = Buffer.alloc(8);
-  header[0] = stream;
-  header.writeUInt32BE(payload.length, 4);
-  return Buffer.concat([header, payload]);
 }

@@ -40,6 +40,12 @@ test("a leader whose oldest protocol is newer than this agent's is refused befor
   expect(stored).toEqual([]);
 });
 
+test("a welcome without addresses of servers leaves the known ones in place", async () => {
+  const { receiver } = receiverWith({ epoch: 5, servers: ["a:1"] });
+  await receiver.onWelcome(welcome(6, []));
+  expect(receiver.knownLeader).toEqual({ epoch: 6, generation: 0, servers: ["a:1"] });
+});
+
 test("a leader with a lower epoch is refused while the leader of the highest epoch may act", async () => {
   const { receiver } = receiverWith({ epoch: 5, servers: ["a:1"] });
   await expect(receiver.onWelcome(welcome(4))).rejects.toMatchObject({ code: "BERTH_STALE_EPOCH" });

@@ -94,8 +94,9 @@ function selectTask(state: ClusterState, { target, attach, connectPort }: ExecSt
 
 /** @throws BerthError BERTH_UNSUPPORTED if the agent only knows commands */
 function requireSupportedExec({ nodeId }: Task, { command }: ExecStart, { nodes }: ClusterState): void {
-  if (command !== undefined || agentProtocol(nodes.get(nodeId)?.description) >= NON_COMMAND_EXEC_SINCE)
+  if (command !== undefined || agentProtocol(nodes.get(nodeId)?.description) >= NON_COMMAND_EXEC_SINCE) {
     return;
+  }
   throw new BerthError({
     code: "BERTH_UNSUPPORTED",
     message: `the agent on ${nodeNameById(nodeId, nodes)} runs an older release; upgrade it`,

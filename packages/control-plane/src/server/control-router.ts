@@ -152,7 +152,10 @@ async function findRoute(
   return route;
 }
 
-/** Limits the time for which one call waits for a leader. The time that a leader works on the call does not count. */
+/**
+ * Limits the time for which one call waits for a leader: {@link MAX_WAIT_MS} from its start, and again from the moment
+ * when it first loses a leader.
+ */
 class LeaderWait {
   readonly #clock: Clock;
   #deadlineMs: number;

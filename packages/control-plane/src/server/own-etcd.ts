@@ -57,8 +57,12 @@ export class OwnEtcd {
    */
   async setAuthorities(authorities: readonly Authority[], signal: AbortSignal): Promise<void> {
     const { heldKey } = this.#options;
-    if (haveSameStates(heldKey.etcdAuthorities, authorities) && hasSameAuthorities(this.#files, authorities))
+    if (
+      haveSameStates(heldKey.etcdAuthorities, authorities) &&
+      hasSameAuthorities(this.#files, authorities)
+    ) {
       return;
+    }
     await this.#certificateManager.stopRenewal();
     try {
       await heldKey.storeEtcdAuthorities(authorities);

@@ -76,8 +76,9 @@ export function createControlServer(options: ControlServerOptions): ControlServe
     });
   };
   const reportWaitingClients = (report: WaitingClients): void => {
-    for (const socket of watchers)
+    for (const socket of watchers) {
       writeReply(socket, UNSOLICITED_ID, { $case: "waitingClients", value: report });
+    }
   };
   return { server, reportWaitingClients, closeConnections };
 }
